@@ -1,0 +1,143 @@
+//! Job kinds: what a job may do, as data. `jobs/*.yaml` are compiled in; a folder of the user's may override them.
+//!
+//! A job kind says which input fields there are, what makes the key, which operations of which gateway submit and ask, which
+//! gateway code means which answer, and the default policies. It knows no workflow, no ledger and no network.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::domain::answer::{Cause, DeclineClass, LaneEffect, NumberRule};
+use crate::domain::policy::Policy;
+
+/// Every job kind by name.
+#[derive(Debug, Clone)]
+pub struct Catalog {
+    /// By name: `deduct`, `query`.
+    pub kinds: BTreeMap<String, Arc<JobKind>>,
+}
+
+/// One job kind.
+#[derive(Debug, Clone)]
+pub struct JobKind {
+    /// Its name, as `uses:` spells it.
+    pub name: String,
+    /// One line for people.
+    pub description: String,
+    /// Whether it moves money or otherwise changes something at the gateway. If not, it may be sent again freely, and the
+    /// same key may run in every run.
+    pub effect: bool,
+    /// What may be given under `with:`.
+    pub fields: Vec<Field>,
+    /// The field of which only one item may be in flight at a time: the contract of a deduction.
+    pub one_at_a_time: Option<String>,
+    /// By gateway kind (`wechat`): how it is done there.
+    pub gateways: BTreeMap<String, Operations>,
+    /// Policies where the workflow gives none.
+    pub policy: Policy,
+}
+
+/// One input field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Field {
+    /// Its name under `with:`.
+    pub name: String,
+    /// What it may hold.
+    pub kind: FieldKind,
+    /// Whether it must be given (and must not come out empty).
+    pub required: bool,
+    /// Whether it is personal data: encrypted at rest, never shown.
+    pub sensitive: bool,
+    /// Whether a different value makes the same key another thing. Descriptions do not.
+    pub identity: bool,
+    /// One line for people.
+    pub doc: String,
+}
+
+/// What a field may hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FieldKind {
+    /// Text of so many characters, of these characters.
+    Text {
+        /// Fewest characters.
+        min: usize,
+        /// Most characters.
+        max: usize,
+        /// Which characters; none: any but control characters.
+        alphabet: Option<Alphabet>,
+    },
+    /// The item's amount: decimal text in main units. At most one field of a kind.
+    Amount,
+    /// The item's currency: an ISO 4217 code. At most one field of a kind.
+    Currency,
+}
+
+/// A named set of characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Alphabet {
+    /// `0-9`.
+    Digits,
+    /// `A-Z a-z 0-9 _ -` and what gateways add for order numbers: nothing.
+    OrderNumber,
+    /// Printable ASCII.
+    Ascii,
+}
+
+/// How a job kind is done on one kind of gateway.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Operations {
+    /// The operation that has the effect.
+    pub submit: String,
+    /// The operation that asks what became of it; none for kinds without effect.
+    pub query: Option<String>,
+    /// An operation that explains a decline in words (the contract's state); its answer changes nothing.
+    pub explain: Option<String>,
+    /// What the submit's observations mean.
+    pub submit_outcomes: Vec<Outcome>,
+    /// What the query's observations mean.
+    pub query_outcomes: Vec<Outcome>,
+}
+
+/// One row of an outcome table: the first that matches decides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// The HTTP status, or its class (`5xx`); none matches any.
+    pub http: Option<HttpMatch>,
+    /// The gateway's error code; none matches any, or none.
+    pub code: Option<String>,
+    /// The order's state in the gateway's words; none matches any, or none.
+    pub state: Option<String>,
+    /// What it means.
+    pub meaning: Meaning,
+    /// What it does to the lane.
+    pub lane: LaneEffect,
+    /// Whether the kind's `explain` operation is worth calling.
+    pub explain: bool,
+    /// Where this row comes from: a page of the gateway's, or a section of gateways.md with its mark.
+    pub source: String,
+}
+
+/// An HTTP status or a class of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HttpMatch {
+    /// Exactly this one.
+    Status(u16),
+    /// All of `n`00 to `n`99.
+    Class(u16),
+}
+
+/// What an outcome row means, before the reply's own values are put in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Meaning {
+    /// See [`crate::domain::answer::Answer::Done`].
+    Done,
+    /// See [`crate::domain::answer::Answer::Accepted`].
+    Accepted,
+    /// See [`crate::domain::answer::Answer::Declined`].
+    Declined(DeclineClass, NumberRule),
+    /// See [`crate::domain::answer::Answer::NotProcessed`].
+    NotProcessed,
+    /// See [`crate::domain::answer::Answer::Absent`]; in query tables only.
+    Absent,
+    /// See [`crate::domain::answer::Answer::Unknown`].
+    Unknown(Cause),
+}

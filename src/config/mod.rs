@@ -1,0 +1,130 @@
+//! `payrun.yaml`, typed: where the ledger is, which wall clock rules, and the gateway accounts.
+//!
+//! What is typed in is read by [`load`], which reports every mistake at once with its place. Secrets are references in the
+//! file and secret strings here; they never print.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+/// A whole configuration.
+#[derive(Debug)]
+pub struct Config {
+    /// The folder of `payrun.yaml`; relative paths start here.
+    pub folder: PathBuf,
+    /// Where the ledger is.
+    pub database: Database,
+    /// The wall clock of schedules and of dates in reports.
+    pub timezone: chrono_tz::Tz,
+    /// A folder of job kinds that override the built-in ones.
+    pub jobs: Option<PathBuf>,
+    /// Gateway accounts by name.
+    pub gateways: BTreeMap<String, GatewayConfig>,
+}
+
+/// Where the ledger is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Database {
+    /// A SQLite file.
+    Sqlite(PathBuf),
+}
+
+/// One gateway account and its lane.
+#[derive(Debug)]
+pub struct GatewayConfig {
+    /// Its name in `payrun.yaml`.
+    pub name: String,
+    /// How many calls a second the account allows.
+    pub rate: Rate,
+    /// How many calls may be under way at once.
+    pub concurrency: u32,
+    /// How long one call may take.
+    pub timeout: Duration,
+    /// How long to leave one order alone between two queries.
+    pub query_interval: Duration,
+    /// What is particular to the kind of gateway.
+    pub kind: GatewayKind,
+}
+
+/// Calls per time, as `20/s` or `600/min` in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// How many calls.
+    pub calls: u32,
+    /// In which time.
+    pub per: Duration,
+}
+
+/// What is particular to a kind of gateway.
+#[derive(Debug)]
+pub enum GatewayKind {
+    /// WeChat Pay Global, APIv3.
+    Wechat(WechatConfig),
+}
+
+impl GatewayKind {
+    /// The word for this kind, as `kind:` in `payrun.yaml` and the outcome tables spell it.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Wechat(_) => "wechat",
+        }
+    }
+}
+
+/// A WeChat Pay Global account (gateways.md sections 3 and 4).
+#[derive(Debug, Clone)]
+pub struct WechatConfig {
+    /// Scheme and host, without a path: `https://apihk.mch.weixin.qq.com`.
+    pub base_url: String,
+    /// Whose ids go into the requests.
+    pub mode: WechatMode,
+    /// The private key that signs our requests, as PEM (PKCS#8 or PKCS#1).
+    pub merchant_key: SecretString,
+    /// The serial of the certificate that belongs to it.
+    pub merchant_serial: String,
+    /// The 32-byte key that certificates and notifications are encrypted with.
+    pub api_v3_key: SecretString,
+    /// How replies are verified.
+    pub platform: Platform,
+    /// Where the gateway sends its notifications: https, no query.
+    pub notify_url: String,
+}
+
+/// The two addressing modes of WeChat Pay Global.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WechatMode {
+    /// A merchant of its own.
+    Common {
+        /// Merchant id.
+        mchid: String,
+        /// App id bound to it.
+        appid: String,
+    },
+    /// An institution acting for a sub-merchant.
+    Institutional {
+        /// The institution's merchant id.
+        sp_mchid: String,
+        /// The institution's app id.
+        sp_appid: String,
+        /// The sub-merchant's id.
+        sub_mchid: String,
+        /// The sub-merchant's app id.
+        sub_appid: Option<String>,
+    },
+}
+
+/// How replies are verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Platform {
+    /// With platform certificates, downloaded, decrypted and refreshed.
+    Auto,
+    /// With a fixed public key.
+    PublicKey {
+        /// The key as PEM.
+        pem: String,
+        /// Its id, `PUB_KEY_ID_` and digits.
+        id: String,
+    },
+}

@@ -1,0 +1,161 @@
+//! What a gateway's answer means. Every reply, query and notification ends in one of these, and nothing else.
+
+use serde::{Deserialize, Serialize};
+
+/// What became of an order, as far as one reply, query or notification can say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// It happened; final.
+    Done(Receipt),
+    /// The gateway has it and will decide.
+    Accepted,
+    /// It did not and will not happen under this order number.
+    Declined(Decline),
+    /// Certain that nothing happened; the same number may be sent again.
+    NotProcessed {
+        /// The gateway's code, or what the transport said.
+        code: String,
+        /// How long the gateway asked to wait, in milliseconds.
+        after: Option<u64>,
+    },
+    /// A query's answer only: the gateway has no such order, or has it unpaid. It counts after the grace period, since
+    /// an order may show up late.
+    Absent,
+    /// Everything else: time-out after sending, reset, 5xx, unreadable, unverifiable, unlisted, contradictory.
+    Unknown {
+        /// What made it unknown.
+        cause: Cause,
+        /// The gateway's code, where it gave one.
+        code: String,
+    },
+}
+
+impl Answer {
+    /// The word for this answer, as tables and the ledger spell it.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Done(_) => "done",
+            Self::Accepted => "accepted",
+            Self::Declined(_) => "declined",
+            Self::NotProcessed { .. } => "not_processed",
+            Self::Absent => "absent",
+            Self::Unknown { .. } => "unknown",
+        }
+    }
+
+    /// The gateway's code or the cause, for people; empty where the word says it all.
+    pub fn code(&self) -> &str {
+        match self {
+            Self::Done(_) | Self::Accepted | Self::Absent => "",
+            Self::Declined(decline) => &decline.code,
+            Self::NotProcessed { code, .. } => code,
+            Self::Unknown { cause, code } => {
+                if code.is_empty() {
+                    cause.word()
+                } else {
+                    code
+                }
+            }
+        }
+    }
+}
+
+/// The gateway's own number for what it did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Receipt(pub String);
+
+/// A refusal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decline {
+    /// The gateway's code.
+    pub code: String,
+    /// What kind of refusal it is.
+    pub class: DeclineClass,
+    /// Whether the order number is spent.
+    pub number: NumberRule,
+}
+
+/// What kind of refusal it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeclineClass {
+    /// May succeed another day: dunning tries again.
+    Soft,
+    /// Will not succeed.
+    Hard,
+    /// Our side is wrong: stop the lane.
+    Config,
+    /// Our balance is too small: hold the lane, tell someone.
+    Funds,
+}
+
+/// What a refusal does to the order number. The gateway's rule, not ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NumberRule {
+    /// The same number may be sent again.
+    Same,
+    /// The number is spent; the next generation's is used.
+    Next,
+    /// Only a query tells.
+    #[default]
+    Ask,
+}
+
+/// Why an answer is unknown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// No reply before the deadline, after something was sent.
+    TimedOut,
+    /// The connection broke after something was sent.
+    ConnectionLost,
+    /// A query did not get through; it says nothing about the order.
+    NotAsked,
+    /// The gateway answered that it failed (5xx).
+    GatewayFailed,
+    /// The reply could not be read.
+    Unreadable,
+    /// The reply's signature could not be verified.
+    Unverified,
+    /// A code no outcome table lists.
+    Unlisted,
+    /// The reply names another order, amount or currency than ours.
+    Mismatch,
+    /// The outcome table says that only a query tells.
+    Ambiguous,
+    /// The lease ran out, or the process died, while the call was under way.
+    Abandoned,
+}
+
+impl Cause {
+    /// The word for this cause, as tables and the ledger spell it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::TimedOut => "timed_out",
+            Self::ConnectionLost => "connection_lost",
+            Self::NotAsked => "not_asked",
+            Self::GatewayFailed => "gateway_failed",
+            Self::Unreadable => "unreadable",
+            Self::Unverified => "unverified",
+            Self::Unlisted => "unlisted",
+            Self::Mismatch => "mismatch",
+            Self::Ambiguous => "ambiguous",
+            Self::Abandoned => "abandoned",
+        }
+    }
+}
+
+/// What an answer says about the lane it came through, beside what it says about the order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LaneEffect {
+    /// Nothing.
+    #[default]
+    None,
+    /// Our side is wrong (signature, permission): send nothing more until a person has mended it.
+    Stop,
+    /// Our balance is too small: wait and tell someone.
+    Hold,
+}

@@ -1,0 +1,544 @@
+//! The state machine of an item: the one place that decides which state follows which.
+//!
+//! Pure: `(item, event, policy, now)` to a [`Move`]. It never reads a clock, a database or a random number, and it never
+//! sends. `now` may be any instant: time alone closes nothing, it only decides when to ask again and when to call a person.
+//!
+//! | state \ event | claim | done | accepted | declined | not processed | unknown | absent (query) | cancel | retry |
+//! |---|---|---|---|---|---|---|---|---|---|
+//! | planned | sending | succeeded, alarm | – | – | – | – | – | cancelled | – |
+//! | sending | – | succeeded | pending | soft: planned at the dunning date, or pending to ask about the number; config, funds: planned, same number; else failed | planned, same number, later; after the last try failed | unknown | – | – | – |
+//! | pending | (ask) | succeeded | pending, ask later | as sending; if a decline is being asked about, that one is concluded | – | pending, ask later; past the horizon parked | unknown, alarm; if a decline is being asked about, concluded with the same number | – | – |
+//! | unknown | (ask) | succeeded | pending | as pending | planned, same number | unknown, ask later; past the horizon parked | after the grace period planned, **same number** | – | – |
+//! | succeeded | – | same receipt: nothing; other: alarm | nothing | alarm | – | nothing | alarm | – | – |
+//! | failed, cancelled | – | alarm: money moved | alarm | nothing | – | nothing | nothing | – | sent before: unknown, asked first; else planned |
+//! | parked | – | succeeded | nothing | as sending | – | nothing | nothing | – | unknown |
+//! | rejected, skipped | – | – | – | – | – | – | – | – | – |
+//!
+//! `–` is a move that must not happen: [`Illegal`]. Two rows say more than the table of the design: an answer that money
+//! moved always wins over a state that has not sent yet (a late notification), and a person's retry asks before it sends.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::answer::{Answer, Cause, Decline, DeclineClass, NumberRule, Receipt};
+use super::policy::Policy;
+use super::time::Timestamp;
+
+/// Where an item is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// To be sent when it is due.
+    Planned,
+    /// Claimed for sending; the call may be under way.
+    Sending,
+    /// The gateway has it and will decide.
+    Pending,
+    /// It may have happened or not; it is asked about.
+    Unknown,
+    /// It happened.
+    Succeeded,
+    /// It did not happen and is not tried again by itself.
+    Failed,
+    /// A person withdrew it before anything happened.
+    Cancelled,
+    /// It needs a person: asking has not told what happened.
+    Parked,
+    /// The row was refused when it was planned.
+    Rejected,
+    /// The key had been planned before; see the run that has it.
+    Skipped,
+}
+
+impl State {
+    /// Every state, in the order tables show them.
+    pub const ALL: [Self; 10] = [
+        Self::Succeeded,
+        Self::Failed,
+        Self::Parked,
+        Self::Unknown,
+        Self::Pending,
+        Self::Sending,
+        Self::Planned,
+        Self::Cancelled,
+        Self::Rejected,
+        Self::Skipped,
+    ];
+
+    /// The word for this state, as tables and the ledger spell it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Planned => "planned",
+            Self::Sending => "sending",
+            Self::Pending => "pending",
+            Self::Unknown => "unknown",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Parked => "parked",
+            Self::Rejected => "rejected",
+            Self::Skipped => "skipped",
+        }
+    }
+
+    /// The state of this word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.word() == word)
+    }
+
+    /// Whether something is still to happen without a person.
+    pub const fn is_open(self) -> bool {
+        matches!(self, Self::Planned | Self::Sending | Self::Pending | Self::Unknown)
+    }
+
+    /// Whether the gateway may be acting on it: nothing else may be sent for the same contract meanwhile.
+    pub const fn is_in_flight(self) -> bool {
+        matches!(self, Self::Sending | Self::Pending | Self::Unknown | Self::Parked)
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// What the state machine knows of an item.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    /// Where it is.
+    pub state: State,
+    /// Which order number is in use: 1, and one more after each decline that spent the number.
+    pub generation: u16,
+    /// How often the number in use was claimed for sending.
+    pub sends: u32,
+    /// How often it was asked about since it became open.
+    pub asks: u32,
+    /// How many soft declines it has had: its place on the dunning ladder.
+    pub declines: u16,
+    /// When a number was last claimed for sending; none if never.
+    pub sent_at: Option<Timestamp>,
+    /// Since when its outcome is being asked for.
+    pub asking_since: Option<Timestamp>,
+    /// What the asking is for.
+    pub asking: Asking,
+    /// The gateway's number for what it did.
+    pub receipt: Option<Receipt>,
+    /// A fixed number per item that spreads waits, so that a thousand items do not come back at once.
+    pub spread: u8,
+}
+
+impl Item {
+    /// A new item.
+    pub const fn planned(spread: u8) -> Self {
+        Self {
+            state: State::Planned,
+            generation: 1,
+            sends: 0,
+            asks: 0,
+            declines: 0,
+            sent_at: None,
+            asking_since: None,
+            asking: Asking::Outcome,
+            receipt: None,
+            spread,
+        }
+    }
+}
+
+/// What a query is to find out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Asking {
+    /// What became of the order.
+    Outcome,
+    /// It was declined; whether its number is spent.
+    Number(Decline),
+    /// A person wants it sent again; whether that is safe, and under which number.
+    Resend,
+}
+
+/// What happens to an item.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A worker takes it: to send it, or, if it is open at the gateway, to ask about it.
+    Claim,
+    /// A claimed item is given back before anything was sent.
+    Unsent,
+    /// The gateway said something, in a reply, to a query, or in a notification; or said nothing.
+    Answered(Answer),
+    /// A person withdraws it.
+    Cancel,
+    /// A person wants it tried again.
+    Retry,
+}
+
+impl Event {
+    /// The word for this event.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Claim => "claim",
+            Self::Unsent => "unsent",
+            Self::Answered(answer) => answer.word(),
+            Self::Cancel => "cancel",
+            Self::Retry => "retry",
+        }
+    }
+}
+
+/// What follows from an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Move {
+    /// The item as it is now.
+    pub item: Item,
+    /// When a worker should take it up next; none if it is at rest.
+    pub due: Option<Timestamp>,
+    /// Why, where the state alone does not say.
+    pub reason: Option<String>,
+    /// What a person should hear of at once.
+    pub alarm: Option<Alarm>,
+}
+
+/// Answers that contradict what was known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Alarm {
+    /// Money moved for an item that had ended without.
+    MoneyMoved,
+    /// Money moved for an item that was waiting to be sent.
+    MovedBeforeSent,
+    /// A second receipt for an item that had succeeded.
+    SecondReceipt,
+    /// The gateway takes back a success.
+    SuccessDenied,
+    /// The gateway no longer knows an order it had accepted.
+    OrderVanished,
+}
+
+impl Alarm {
+    /// The word for this alarm, as tables and the ledger spell it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::MoneyMoved => "money_moved",
+            Self::MovedBeforeSent => "moved_before_sent",
+            Self::SecondReceipt => "second_receipt",
+            Self::SuccessDenied => "success_denied",
+            Self::OrderVanished => "order_vanished",
+        }
+    }
+}
+
+/// A move that is not in the table: a defect of payrun, or a person asking for the impossible.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("an item that is {state} cannot take the event {event}")]
+pub struct Illegal {
+    /// Where the item was.
+    pub state: State,
+    /// What was to happen to it.
+    pub event: &'static str,
+}
+
+/// Decides what follows.
+///
+/// # Errors
+/// [`Illegal`] for a move that is not in the table.
+///
+/// ```
+/// use std::time::Duration;
+/// use payrun::domain::answer::{Answer, Cause};
+/// use payrun::domain::item::{apply, Event, Item, State};
+/// use payrun::domain::policy::{Policy, Resolve, Retry};
+/// use payrun::domain::time::Timestamp;
+///
+/// let second = Duration::from_secs(1);
+/// let policy = Policy {
+///     retry: Retry { attempts: 5, first: second, max: second * 60 },
+///     resolve: Resolve { schedule: vec![second * 5], grace: second * 60, horizon: second * 86_400 },
+///     dunning: vec![],
+/// };
+/// let now = Timestamp::from_millis(0);
+/// let sending = apply(&Item::planned(0), &Event::Claim, &policy, now).unwrap().item;
+/// let timed_out = Event::Answered(Answer::Unknown { cause: Cause::TimedOut, code: String::new() });
+/// assert_eq!(apply(&sending, &timed_out, &policy, now).unwrap().item.state, State::Unknown);
+/// ```
+pub fn apply(item: &Item, event: &Event, policy: &Policy, now: Timestamp) -> Result<Move, Illegal> {
+    let illegal = || Err(Illegal { state: item.state, event: event.word() });
+    match event {
+        Event::Claim => claim(item, now).map_or_else(illegal, Ok),
+        Event::Unsent if item.state == State::Sending => Ok(give_back(item, now)),
+        Event::Unsent if item.state.is_in_flight() => Ok(rest_unless_open(item.clone(), now)),
+        Event::Cancel if item.state == State::Planned => {
+            Ok(at_rest(item, State::Cancelled, Some("cancelled by a person".to_owned())))
+        }
+        Event::Retry => retry(item, now).map_or_else(illegal, Ok),
+        Event::Answered(answer) => answered(item, answer, policy, now).map_or_else(illegal, Ok),
+        Event::Unsent | Event::Cancel => illegal(),
+    }
+}
+
+fn claim(item: &Item, now: Timestamp) -> Option<Move> {
+    let mut next = item.clone();
+    match item.state {
+        State::Planned => {
+            next.state = State::Sending;
+            next.sends += 1;
+            next.asks = 0;
+            next.sent_at = Some(now);
+            next.asking_since = None;
+            next.asking = Asking::Outcome;
+        }
+        State::Pending | State::Unknown => next.asks += 1,
+        State::Sending
+        | State::Succeeded
+        | State::Failed
+        | State::Cancelled
+        | State::Parked
+        | State::Rejected
+        | State::Skipped => return None,
+    }
+    Some(plain(next, None))
+}
+
+fn give_back(item: &Item, now: Timestamp) -> Move {
+    let mut next = item.clone();
+    next.state = State::Planned;
+    next.sends = item.sends.saturating_sub(1);
+    plain(next, Some(now))
+}
+
+fn rest_unless_open(item: Item, now: Timestamp) -> Move {
+    let due = item.state.is_open().then_some(now);
+    plain(item, due)
+}
+
+fn retry(item: &Item, now: Timestamp) -> Option<Move> {
+    let asking = match item.state {
+        State::Failed | State::Cancelled => Asking::Resend,
+        State::Parked => Asking::Outcome,
+        State::Planned
+        | State::Sending
+        | State::Pending
+        | State::Unknown
+        | State::Succeeded
+        | State::Rejected
+        | State::Skipped => return None,
+    };
+    let mut next = item.clone();
+    (next.sends, next.asks, next.declines) = (0, 0, 0);
+    next.asking = asking;
+    if item.sent_at.is_some() {
+        next.state = State::Unknown;
+        next.asking_since = Some(now);
+    } else {
+        next.state = State::Planned;
+        next.asking = Asking::Outcome;
+    }
+    Some(plain(next, Some(now)))
+}
+
+fn answered(item: &Item, answer: &Answer, policy: &Policy, now: Timestamp) -> Option<Move> {
+    match item.state {
+        State::Planned => match answer {
+            Answer::Done(receipt) => Some(alarmed(succeeded(item, receipt), Alarm::MovedBeforeSent)),
+            Answer::Accepted
+            | Answer::Declined(_)
+            | Answer::NotProcessed { .. }
+            | Answer::Absent
+            | Answer::Unknown { .. } => None,
+        },
+        State::Sending => while_sending(item, answer, policy, now),
+        State::Pending | State::Unknown => while_open(item, answer, policy, now),
+        State::Parked => match answer {
+            Answer::Done(receipt) => Some(succeeded(item, receipt)),
+            Answer::Declined(decline) => Some(declined(item, decline, policy, now)),
+            Answer::Accepted | Answer::Absent | Answer::Unknown { .. } => Some(plain(item.clone(), None)),
+            Answer::NotProcessed { .. } => None,
+        },
+        State::Succeeded => after_success(item, answer),
+        State::Failed | State::Cancelled => after_failure(item, answer),
+        State::Rejected | State::Skipped => None,
+    }
+}
+
+fn while_sending(item: &Item, answer: &Answer, policy: &Policy, now: Timestamp) -> Option<Move> {
+    match answer {
+        Answer::Done(receipt) => Some(succeeded(item, receipt)),
+        Answer::Accepted => Some(ask_later(item, State::Pending, Asking::Outcome, policy, now)),
+        Answer::Declined(decline) => Some(declined(item, decline, policy, now)),
+        Answer::NotProcessed { code, after } => Some(not_processed(item, code, *after, policy, now)),
+        Answer::Unknown { .. } => Some(ask_later(item, State::Unknown, Asking::Outcome, policy, now)),
+        Answer::Absent => None,
+    }
+}
+
+fn while_open(item: &Item, answer: &Answer, policy: &Policy, now: Timestamp) -> Option<Move> {
+    match (answer, &item.asking) {
+        (Answer::Done(receipt), _) => Some(succeeded(item, receipt)),
+        (Answer::Accepted, asking) => Some(ask_or_park(item, State::Pending, asking.clone(), policy, now, "still undecided")),
+        (Answer::Declined(told), Asking::Number(first)) => Some(conclude(item, first, told.number, policy, now)),
+        (Answer::Declined(told), Asking::Resend) => Some(resend(item, told.number, now)),
+        (Answer::Declined(decline), Asking::Outcome) => Some(declined(item, decline, policy, now)),
+        (Answer::Absent, Asking::Number(first)) => Some(conclude(item, first, NumberRule::Same, policy, now)),
+        (Answer::Absent, Asking::Resend) if grace_is_over(item, policy, now) => Some(resend(item, NumberRule::Same, now)),
+        (Answer::Absent, asking) if item.state == State::Pending => {
+            let moved = ask_later(item, State::Unknown, asking.clone(), policy, now);
+            Some(alarmed(moved, Alarm::OrderVanished))
+        }
+        (Answer::Absent, Asking::Outcome) if grace_is_over(item, policy, now) => Some(send_again(item, policy, now)),
+        (Answer::Absent, asking) => Some(ask_later(item, State::Unknown, asking.clone(), policy, now)),
+        (Answer::NotProcessed { code, after }, _) if item.state == State::Unknown => {
+            Some(not_processed(item, code, *after, policy, now))
+        }
+        (Answer::NotProcessed { .. }, _) => None,
+        (Answer::Unknown { cause, .. }, asking) => {
+            Some(ask_or_park(item, item.state, asking.clone(), policy, now, cause.word()))
+        }
+    }
+}
+
+fn after_success(item: &Item, answer: &Answer) -> Option<Move> {
+    let same = plain(item.clone(), None);
+    match answer {
+        Answer::Done(receipt) if item.receipt.as_ref() == Some(receipt) => Some(same),
+        Answer::Done(_) => Some(alarmed(same, Alarm::SecondReceipt)),
+        Answer::Declined(_) | Answer::Absent => Some(alarmed(same, Alarm::SuccessDenied)),
+        Answer::Accepted | Answer::Unknown { .. } => Some(same),
+        Answer::NotProcessed { .. } => None,
+    }
+}
+
+fn after_failure(item: &Item, answer: &Answer) -> Option<Move> {
+    let same = plain(item.clone(), None);
+    match answer {
+        Answer::Done(_) | Answer::Accepted => Some(alarmed(same, Alarm::MoneyMoved)),
+        Answer::Declined(_) | Answer::Absent | Answer::Unknown { .. } => Some(same),
+        Answer::NotProcessed { .. } => None,
+    }
+}
+
+fn succeeded(item: &Item, receipt: &Receipt) -> Move {
+    let mut next = item.clone();
+    next.state = State::Succeeded;
+    next.receipt = Some(receipt.clone());
+    plain(next, None)
+}
+
+fn declined(item: &Item, decline: &Decline, policy: &Policy, now: Timestamp) -> Move {
+    match decline.class {
+        DeclineClass::Hard => at_rest(item, State::Failed, Some(format!("declined: {}", decline.code))),
+        DeclineClass::Config | DeclineClass::Funds => {
+            let mut next = item.clone();
+            next.state = State::Planned;
+            let due = now.plus(policy.retry.wait(item.sends, item.spread));
+            because(plain(next, Some(due)), format!("waits for the lane: {}", decline.code))
+        }
+        DeclineClass::Soft if decline.number == NumberRule::Ask => {
+            ask_later(item, State::Pending, Asking::Number(decline.clone()), policy, now)
+        }
+        DeclineClass::Soft => conclude(item, decline, decline.number, policy, now),
+    }
+}
+
+/// A soft decline whose number rule is known: the next step of the dunning ladder, or the end of it.
+fn conclude(item: &Item, decline: &Decline, number: NumberRule, policy: &Policy, now: Timestamp) -> Move {
+    let step = usize::from(item.declines);
+    let mut next = item.clone();
+    next.declines += 1;
+    let Some(wait) = policy.dunning.get(step) else {
+        return at_rest(&next, State::Failed, Some(format!("declined: {}", decline.code)));
+    };
+    let mut moved = resend(&next, number, now.plus(*wait));
+    moved.reason = Some(format!("declined: {}; dunning step {} of {}", decline.code, step + 1, policy.dunning.len()));
+    moved
+}
+
+fn resend(item: &Item, number: NumberRule, at: Timestamp) -> Move {
+    let mut next = item.clone();
+    next.state = State::Planned;
+    next.asking = Asking::Outcome;
+    next.asking_since = None;
+    if number == NumberRule::Next {
+        next.generation += 1;
+    }
+    if number != NumberRule::Ask {
+        next.sends = 0;
+        return plain(next, Some(at));
+    }
+    // Not told whether the number is spent: nothing may be sent under either.
+    at_rest(&next, State::Parked, Some("the gateway does not say whether the order number is spent".to_owned()))
+}
+
+fn not_processed(item: &Item, code: &str, after: Option<u64>, policy: &Policy, now: Timestamp) -> Move {
+    if item.sends >= policy.retry.attempts {
+        let reason = format!("not processed in {} attempts: {code}", item.sends);
+        return at_rest(item, State::Failed, Some(reason));
+    }
+    let mut next = item.clone();
+    next.state = State::Planned;
+    let asked = std::time::Duration::from_millis(after.unwrap_or(0));
+    let wait = policy.retry.wait(item.sends, item.spread).max(asked);
+    because(plain(next, Some(now.plus(wait))), format!("not processed: {code}"))
+}
+
+fn send_again(item: &Item, policy: &Policy, now: Timestamp) -> Move {
+    if item.sends >= policy.retry.attempts {
+        let reason = format!("sent {} times and never found at the gateway", item.sends);
+        return at_rest(item, State::Parked, Some(reason));
+    }
+    let mut next = item.clone();
+    next.state = State::Planned;
+    next.asking_since = None;
+    because(plain(next, Some(now)), "the gateway has no such order".to_owned())
+}
+
+fn ask_later(item: &Item, state: State, asking: Asking, policy: &Policy, now: Timestamp) -> Move {
+    let mut next = item.clone();
+    next.state = state;
+    next.asking = asking;
+    if item.state == State::Sending || item.asking_since.is_none() {
+        next.asks = 0;
+        next.asking_since = Some(now);
+    }
+    let due = now.plus(policy.resolve.wait(next.asks, item.spread));
+    plain(next, Some(due))
+}
+
+fn ask_or_park(item: &Item, state: State, asking: Asking, policy: &Policy, now: Timestamp, why: &str) -> Move {
+    let asked_for = item.asking_since.map_or(std::time::Duration::ZERO, |since| now.since(since));
+    if asked_for < policy.resolve.horizon {
+        return ask_later(item, state, asking, policy, now);
+    }
+    let reason = format!("asked {} times without learning what happened: {why}", item.asks);
+    at_rest(item, State::Parked, Some(reason))
+}
+
+fn grace_is_over(item: &Item, policy: &Policy, now: Timestamp) -> bool {
+    item.sent_at.is_none_or(|sent| now.since(sent) >= policy.resolve.grace)
+}
+
+fn at_rest(item: &Item, state: State, reason: Option<String>) -> Move {
+    let mut next = item.clone();
+    next.state = state;
+    Move { item: next, due: None, reason, alarm: None }
+}
+
+const fn plain(item: Item, due: Option<Timestamp>) -> Move {
+    Move { item, due, reason: None, alarm: None }
+}
+
+fn because(moved: Move, reason: String) -> Move {
+    Move { reason: Some(reason), ..moved }
+}
+
+fn alarmed(moved: Move, alarm: Alarm) -> Move {
+    Move { alarm: Some(alarm), ..moved }
+}
+
+impl From<Cause> for Answer {
+    /// An unknown answer without a code.
+    fn from(cause: Cause) -> Self {
+        Self::Unknown { cause, code: String::new() }
+    }
+}

@@ -1,0 +1,12 @@
+//! What payrun knows about payments, free of IO: no clock, no network, no database, no randomness, no floats.
+//!
+//! Everything here is a value or a pure function over values. The heart is [`item`]: the one place that decides which
+//! state follows which.
+
+pub mod answer;
+pub mod ids;
+pub mod item;
+pub mod money;
+pub mod policy;
+pub mod schedule;
+pub mod time;

@@ -1,0 +1,82 @@
+//! How long to wait, how often to try, and when to stop asking. Values only; the workflow or the job kind gives them.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Everything the state machine needs to know about a job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Policy {
+    /// When the gateway certainly did nothing.
+    pub retry: Retry,
+    /// When it is not known what the gateway did.
+    pub resolve: Resolve,
+    /// How long after each soft decline to try again; its length bounds the tries.
+    pub dunning: Vec<Duration>,
+}
+
+/// Sending the same number again after `NotProcessed`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retry {
+    /// How often one order number is sent at most.
+    pub attempts: u32,
+    /// The wait after the first; doubles each time.
+    pub first: Duration,
+    /// The longest wait.
+    pub max: Duration,
+}
+
+/// Asking what became of an order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resolve {
+    /// Waits between queries; the last repeats.
+    pub schedule: Vec<Duration>,
+    /// How long after sending "no such order" does not count.
+    pub grace: Duration,
+    /// How long after sending asking goes on; then a person is needed.
+    pub horizon: Duration,
+}
+
+impl Retry {
+    /// The wait before sending for the `attempt`th time again, with up to a quarter added by `spread` (0 to 255).
+    pub fn wait(&self, attempt: u32, spread: u8) -> Duration {
+        let doubled = self.first.saturating_mul(2_u32.saturating_pow(attempt.saturating_sub(1).min(30)));
+        jittered(doubled.min(self.max), spread)
+    }
+}
+
+impl Resolve {
+    /// The wait before asking again when `asked` queries have been made, with up to a quarter added by `spread`.
+    pub fn wait(&self, asked: u32, spread: u8) -> Duration {
+        let place = usize::try_from(asked).unwrap_or(usize::MAX);
+        let base = self.schedule.get(place).or(self.schedule.last()).copied().unwrap_or(Duration::from_secs(60));
+        jittered(base, spread)
+    }
+}
+
+fn jittered(base: Duration, spread: u8) -> Duration {
+    base.saturating_add(base / 1024 * u32::from(spread))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn back_off_doubles_to_its_bound_and_jitter_adds_at_most_a_quarter() {
+        let retry = Retry { attempts: 9, first: Duration::from_secs(1), max: Duration::from_secs(10) };
+        assert_eq!(retry.wait(1, 0), Duration::from_secs(1));
+        assert_eq!(retry.wait(3, 0), Duration::from_secs(4));
+        assert_eq!(retry.wait(40, 0), Duration::from_secs(10));
+        assert!(retry.wait(40, 255) <= Duration::from_millis(12_500));
+    }
+
+    #[test]
+    fn the_last_wait_of_a_schedule_repeats() {
+        let schedule = vec![Duration::from_secs(1), Duration::from_secs(5)];
+        let resolve = Resolve { schedule, grace: Duration::ZERO, horizon: Duration::from_secs(60) };
+        assert_eq!(resolve.wait(0, 0), Duration::from_secs(1));
+        assert_eq!(resolve.wait(1, 0), Duration::from_secs(5));
+        assert_eq!(resolve.wait(9, 0), Duration::from_secs(5));
+    }
+}

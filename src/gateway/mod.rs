@@ -1,0 +1,114 @@
+//! The port to payment gateways: what the engine may ask of one, and what comes back.
+//!
+//! A gateway reports what it *observed*; it does not judge. Which observation means which answer is data, in the
+//! `outcomes:` tables of the job kinds. A gateway never sees the ledger.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use crate::domain::ids::OrderNumber;
+use crate::domain::money::Amount;
+
+pub mod wechat;
+
+/// The longest reply that is read, in bytes.
+pub const REPLY_MAX: usize = 256 * 1024;
+
+/// One call to a gateway.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// Which operation of the gateway, as the job kind names it: `deduct`, `transaction`, `contract`.
+    pub operation: String,
+    /// The order number of the item.
+    pub order_no: OrderNumber,
+    /// The item's checked input: text values by field name, without amount and currency.
+    pub input: Map<String, Value>,
+    /// The item's amount, where the operation moves or compares money.
+    pub amount: Option<Amount>,
+    /// How long the call may take in all; it is aborted then.
+    pub timeout: Duration,
+}
+
+/// What came back from a call, unjudged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observation {
+    /// How far the call came.
+    pub reached: Reached,
+    /// The HTTP status, where there was a reply.
+    pub http: Option<u16>,
+    /// The gateway's error code, where the reply has one.
+    pub code: Option<String>,
+    /// The order's state in the gateway's words, where the reply has one.
+    pub state: Option<String>,
+    /// The order number the reply speaks of.
+    pub order_no: Option<String>,
+    /// The gateway's own number.
+    pub receipt: Option<String>,
+    /// The amount the reply speaks of; `Some(Err)` if it is there and is no amount.
+    pub amount: Option<Result<Amount, String>>,
+    /// How long the gateway asked us to wait before coming back.
+    pub retry_after: Option<Duration>,
+    /// Facts of the reply worth keeping as the item's result; nothing sensitive.
+    pub result: Map<String, Value>,
+    /// The reply as it came, sensitive fields masked; empty if there was none.
+    pub evidence: String,
+}
+
+/// How far a call came. The line that matters runs between [`Reached::NotSent`] and everything else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reached {
+    /// Nothing was sent: refused, not resolved, no TLS. Says why.
+    NotSent(String),
+    /// Something was sent, and no whole reply came before the deadline.
+    TimedOut,
+    /// Something was sent, and the connection broke. Says how.
+    Lost(String),
+    /// A reply came that cannot be read: truncated, not JSON, wrong types, too long. Says what.
+    Unreadable(String),
+    /// A reply came whose signature is missing, stale or wrong. Says what.
+    Unverified(String),
+    /// A reply came, was verified and read.
+    Replied,
+}
+
+impl Observation {
+    /// Nothing but how far the call came.
+    pub fn of(reached: Reached) -> Self {
+        Self {
+            reached,
+            http: None,
+            code: None,
+            state: None,
+            order_no: None,
+            receipt: None,
+            amount: None,
+            retry_after: None,
+            result: Map::new(),
+            evidence: String::new(),
+        }
+    }
+}
+
+/// What a look at a gateway without any order found.
+#[derive(Debug, Clone)]
+pub struct Probe {
+    /// What was tried, in words: `reach https://…`, `platform keys`, `clock`.
+    pub step: &'static str,
+    /// What was found; or what is wrong and what to do.
+    pub found: Result<String, String>,
+}
+
+/// A future of the port.
+pub type Calling<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A gateway account that can be called.
+pub trait Gateway: Send + Sync {
+    /// Makes one call and reports what was observed. Never fails: every failure is an observation.
+    fn call<'a>(&'a self, call: &'a Call) -> Calling<'a, Observation>;
+
+    /// Tries keys, clock and reachability without touching an order.
+    fn probe(&self) -> Calling<'_, Vec<Probe>>;
+}

@@ -1,0 +1,129 @@
+//! Workflow files: from YAML to a typed [`Workflow`], with every mistake at its place; and from rows to rendered items.
+//!
+//! Knows the job kinds and the domain. It knows no ledger and no network, and sends nothing.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::catalog::JobKind;
+use crate::config::Rate;
+use crate::domain::policy::Policy;
+use crate::domain::schedule::Schedule;
+
+/// A workflow file that may be planned.
+#[derive(Debug)]
+pub struct Workflow {
+    /// Its name.
+    pub name: String,
+    /// One line for people.
+    pub description: String,
+    /// When it fires by itself.
+    pub schedule: Option<Schedule>,
+    /// What a run may be given.
+    pub params: Vec<Param>,
+    /// Its jobs, each after those it needs.
+    pub jobs: Vec<Job>,
+    /// Who hears of what; kept for the service.
+    pub alerts: Vec<Alert>,
+    /// The file as it was read.
+    pub source: String,
+    /// The folder of the file: relative item files start here.
+    pub folder: PathBuf,
+}
+
+/// A parameter of a workflow.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Param {
+    /// Its name.
+    pub name: String,
+    /// What it may hold.
+    pub kind: ParamKind,
+    /// What it holds if nothing is given; none makes it required.
+    pub default: Option<String>,
+    /// One line for people.
+    pub description: String,
+}
+
+/// What a parameter may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ParamKind {
+    /// Any text.
+    Text,
+    /// A whole number.
+    Integer,
+    /// `true` or `false`.
+    Boolean,
+    /// `YYYY-MM-DD`.
+    Date,
+}
+
+/// One job of a workflow.
+#[derive(Debug)]
+pub struct Job {
+    /// Its name in the workflow.
+    pub name: String,
+    /// What it does.
+    pub kind: Arc<JobKind>,
+    /// The gateway account it does it on.
+    pub gateway: String,
+    /// The jobs that must have ended before it starts.
+    pub needs: Vec<String>,
+    /// Where its items come from.
+    pub items: Items,
+    /// What may happen at most once.
+    pub key: Template,
+    /// The order number, where it is not to be derived from the key.
+    pub order_number: Option<Template>,
+    /// The input fields.
+    pub with: BTreeMap<String, Template>,
+    /// What a run of this job must not exceed.
+    pub limits: Limits,
+    /// A slower rate than the gateway account's.
+    pub rate: Option<Rate>,
+    /// A smaller concurrency than the gateway account's.
+    pub concurrency: Option<u32>,
+    /// Retry, resolve and dunning, the job kind's where the workflow gives none.
+    pub policy: Policy,
+}
+
+/// Where a job's items come from.
+#[derive(Debug)]
+pub struct Items {
+    /// The file, as the workflow names it; may use `params` and `run`.
+    pub file: Template,
+    /// Its format.
+    pub format: Option<Format>,
+    /// Which rows are meant.
+    pub condition: Option<Condition>,
+}
+
+/// A format of item files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Comma-separated values with a header line.
+    Csv,
+    /// One JSON object a line.
+    JsonLines,
+}
+
+/// What a run of a job must not exceed; over it nothing at all is sent.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Limits {
+    /// Most items.
+    pub items: Option<u64>,
+    /// Most minor units by currency code.
+    pub total: BTreeMap<String, i64>,
+}
+
+/// An alert rule; read and checked now, acted on by the service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alert {
+    /// On what.
+    pub on: String,
+    /// How long it must have lasted.
+    pub after: Option<Duration>,
+    /// To whom.
+    pub to: Vec<String>,
+}
