@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+pub use crate::domain::policy::Rate;
+
 /// A whole configuration.
 #[derive(Debug)]
 pub struct Config {
@@ -46,15 +48,6 @@ pub struct GatewayConfig {
     pub query_interval: Duration,
     /// What is particular to the kind of gateway.
     pub kind: GatewayKind,
-}
-
-/// Calls per time, as `20/s` or `600/min` in the file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rate {
-    /// How many calls.
-    pub calls: u32,
-    /// In which time.
-    pub per: Duration,
 }
 
 /// What is particular to a kind of gateway.

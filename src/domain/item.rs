@@ -368,7 +368,12 @@ fn while_sending(item: &Item, answer: &Answer, policy: &Policy, now: Timestamp) 
         Answer::Accepted => Some(ask_later(item, State::Pending, Asking::Outcome, policy, now)),
         Answer::Declined(decline) => Some(declined(item, decline, policy, now)),
         Answer::NotProcessed { code, after } => Some(not_processed(item, code, *after, policy, now)),
-        Answer::Unknown { .. } => Some(ask_later(item, State::Unknown, Asking::Outcome, policy, now)),
+        Answer::Unknown { cause, .. } => {
+            let moved = ask_later(item, State::Unknown, Asking::Outcome, policy, now);
+            // The lease has run out, so the call has ended long ago: there is nothing to wait for.
+            let due = if *cause == Cause::Abandoned { Some(now) } else { moved.due };
+            Some(Move { due, reason: Some(cause.word().to_owned()), ..moved })
+        }
         Answer::Absent => None,
     }
 }

@@ -15,6 +15,15 @@ pub struct Policy {
     pub dunning: Vec<Duration>,
 }
 
+/// Calls per time, as `20/s` or `600/min` in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// How many calls.
+    pub calls: u32,
+    /// In which time.
+    pub per: Duration,
+}
+
 /// Sending the same number again after `NotProcessed`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retry {

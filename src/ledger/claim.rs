@@ -1,0 +1,394 @@
+//! Claim is intent: due items become `sending` (or their query is taken), with lease and order number, in one commit.
+//!
+//! The lane's pause switch and token bucket are read and written in the same transaction, so that all nodes together keep
+//! the rate. What is claimed and whose lease has run out is `unknown` from then on: it is asked about, never sent again unasked.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::{Row, SqliteConnection};
+
+use super::error::LedgerError;
+use super::node::NodeId;
+use super::rows::{Stored, Written, list, write_moves};
+use super::settle::{Attempt, add_attempts};
+use crate::domain::answer::{Answer, Cause};
+use crate::domain::ids::OrderNumber;
+use crate::domain::item::{Event, Item, Move, State, apply};
+use crate::domain::money::Amount;
+use crate::domain::policy::{Policy, Rate};
+use crate::domain::time::Timestamp;
+
+/// What a worker wants to have.
+#[derive(Debug, Clone)]
+pub struct ClaimRequest {
+    /// The gateway account.
+    pub lane: String,
+    /// Who asks.
+    pub node: NodeId,
+    /// When.
+    pub now: Timestamp,
+    /// How long the claim holds: longer than any call may take.
+    pub lease: Duration,
+    /// How many calls the lane allows.
+    pub rate: Rate,
+    /// The jobs to take from, the most urgent first.
+    pub wants: Vec<Want>,
+}
+
+/// How much to take from a job.
+#[derive(Debug, Clone)]
+pub struct Want {
+    /// The job.
+    pub job_id: i64,
+    /// At most so many items.
+    pub slots: usize,
+    /// A slower rate than the lane's.
+    pub rate: Option<Rate>,
+    /// How its items are treated whose lease has run out.
+    pub policy: Arc<Policy>,
+}
+
+/// An item that this node, and nobody else, may call the gateway for until the lease ends.
+#[derive(Debug, Clone)]
+pub struct Claimed {
+    pub(super) stored: Stored,
+    /// The item after the claim.
+    pub item: Item,
+    /// What to do.
+    pub doing: Doing,
+    /// When the lease ends.
+    pub lease_until: Timestamp,
+}
+
+/// What a claim is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doing {
+    /// Send it.
+    Submit,
+    /// Ask what became of it.
+    Query,
+}
+
+impl Claimed {
+    /// The item's id.
+    pub const fn id(&self) -> i64 {
+        self.stored.id
+    }
+
+    /// Its job.
+    pub const fn job_id(&self) -> i64 {
+        self.stored.job_id
+    }
+
+    /// The version it was claimed as; names the attempt.
+    pub const fn version(&self) -> i64 {
+        self.stored.version + 1
+    }
+
+    /// The number to call the gateway with.
+    pub const fn order_no(&self) -> &OrderNumber {
+        &self.stored.order_no
+    }
+
+    /// Its amount.
+    pub const fn amount(&self) -> Option<Amount> {
+        self.stored.amount
+    }
+
+    /// Its checked input fields, a JSON object.
+    pub fn input(&self) -> &str {
+        &self.stored.input
+    }
+
+    /// The row as it is after the claim.
+    pub(super) fn after(&self) -> Stored {
+        Stored { version: self.version(), item: self.item.clone(), ..self.stored.clone() }
+    }
+}
+
+/// What a claim brought.
+#[derive(Debug, Default)]
+pub(super) struct Claims {
+    pub claimed: Vec<Claimed>,
+    /// When it is worth asking again, if nothing wakes the worker before.
+    pub next: Option<Timestamp>,
+}
+
+const DUE: &str = "\
+    select id, job_id, version, state, generation, sends, asks, declines, sent_at, asking_since, asking, receipt, order_no, \
+      custom_no, key_hash, amount, currency, input, serial, result, \
+      (select b.state from items as b where b.serial = items.serial \
+         and b.state in ('sending', 'pending', 'unknown', 'parked')) as in_flight \
+    from items where job_id = ?1 and due_at <= ?2 order by due_at limit ?3";
+
+const BUMP: &str = "\
+    update items set due_at = b.value ->> 1, reason = b.value ->> 2 from json_each(?1) as b where items.id = b.value ->> 0";
+
+/// How long an item waits that finds its contract busy, or waiting for a person.
+const CONTRACT_BUSY: Duration = Duration::from_secs(1);
+const CONTRACT_PARKED: Duration = Duration::from_secs(3600);
+
+pub(super) async fn claim(connection: &mut SqliteConnection, request: &ClaimRequest) -> Result<Claims, LedgerError> {
+    let Some(mut lane_tokens) = Tokens::of_lane(connection, request).await? else {
+        return Ok(Claims::default());
+    };
+    let mut claims = Claims::default();
+    let mut waiting = None;
+    for want in &request.wants {
+        let mut job_tokens = Tokens::of_job(connection, want, request.now).await?;
+        let allowed = job_tokens.as_ref().map_or(usize::MAX, Tokens::whole).min(lane_tokens.whole());
+        let slots = want.slots.min(allowed);
+        if slots > 0 {
+            let taken = claim_from(connection, request, want, slots, &mut claims.claimed).await?;
+            lane_tokens.take(taken);
+            if let Some(tokens) = &mut job_tokens {
+                tokens.take(taken);
+                tokens.write(connection, request.now).await?;
+            }
+        }
+        if want.slots > 0 {
+            let due = next_due(connection, want.job_id).await?.map(|due| due.max(request.now));
+            let filled = job_tokens.as_ref().map_or(request.now, |tokens| tokens.next_whole(request.now));
+            waiting = earlier(waiting, due.map(|due| due.max(filled).max(lane_tokens.next_whole(request.now))));
+        }
+    }
+    if !claims.claimed.is_empty() {
+        lane_tokens.write(connection, request.now).await?;
+    }
+    claims.next = waiting;
+    Ok(claims)
+}
+
+async fn claim_from(
+    connection: &mut SqliteConnection,
+    request: &ClaimRequest,
+    want: &Want,
+    slots: usize,
+    claimed: &mut Vec<Claimed>,
+) -> Result<usize, LedgerError> {
+    let failed = |source| LedgerError::of("claiming what is due", source);
+    let rows = sqlx::query(DUE)
+        .bind(want.job_id)
+        .bind(request.now.millis())
+        .bind(i64::try_from(slots).unwrap_or(i64::MAX))
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(failed)?;
+    let lease_until = request.now.plus(request.lease);
+    let mut sorted = Sorted::default();
+    let mut serials = HashSet::new();
+    for row in &rows {
+        let stored = Stored::read(row)?;
+        let in_flight: Option<&str> = row.try_get("in_flight").map_err(failed)?;
+        match stored.item.state {
+            State::Planned if in_flight.is_some() => sorted.blocked.push((stored.id, in_flight == Some(State::Parked.word()))),
+            State::Planned if !stored.serial.as_ref().is_none_or(|serial| serials.insert(serial.clone())) => {
+                sorted.blocked.push((stored.id, false));
+            }
+            State::Sending => sorted.abandon(stored, want, request.now)?,
+            State::Planned
+            | State::Pending
+            | State::Unknown
+            | State::Succeeded
+            | State::Failed
+            | State::Cancelled
+            | State::Parked
+            | State::Rejected
+            | State::Skipped => sorted.claim(stored, want, request.now, lease_until)?,
+        }
+    }
+    sorted.write(connection, request).await?;
+    let taken = sorted.claims.len();
+    claimed.extend(sorted.claims.into_iter().map(|(stored, moved, doing)| Claimed {
+        item: moved.item,
+        stored,
+        doing,
+        lease_until,
+    }));
+    Ok(taken)
+}
+
+/// Due rows, by what is to be done with them.
+#[derive(Debug, Default)]
+struct Sorted {
+    claims: Vec<(Stored, Move, Doing)>,
+    abandoned: Vec<(Stored, Move)>,
+    /// Items whose contract is busy, and whether it waits for a person.
+    blocked: Vec<(i64, bool)>,
+}
+
+impl Sorted {
+    fn claim(&mut self, stored: Stored, want: &Want, now: Timestamp, until: Timestamp) -> Result<(), LedgerError> {
+        let doing = if stored.item.state == State::Planned { Doing::Submit } else { Doing::Query };
+        let moved = decide(&stored, &Event::Claim, &want.policy, now)?;
+        self.claims.push((stored, Move { due: Some(until), ..moved }, doing));
+        Ok(())
+    }
+
+    fn abandon(&mut self, stored: Stored, want: &Want, now: Timestamp) -> Result<(), LedgerError> {
+        let moved = decide(&stored, &Event::Answered(Answer::from(Cause::Abandoned)), &want.policy, now)?;
+        self.abandoned.push((stored, moved));
+        Ok(())
+    }
+
+    async fn write(&self, connection: &mut SqliteConnection, request: &ClaimRequest) -> Result<(), LedgerError> {
+        let claims = self.claims.iter().map(|(stored, moved, _)| (stored, moved, "claim", Some(request.node.0)));
+        let abandoned = self.abandoned.iter().map(|(stored, moved)| (stored, moved, "abandoned", None));
+        let moves: Vec<Written<'_>> = claims
+            .chain(abandoned)
+            .map(|(stored, moved, event, node)| Written { stored, event, moved, node, result: None, at: request.now })
+            .collect();
+        if !write_moves(connection, &moves).await? {
+            return Err(LedgerError::Corrupt { what: "an item changed within the transaction that claims it".to_owned() });
+        }
+        let ends: Vec<_> = self.abandoned.iter().map(|(stored, _)| (stored, Attempt::abandoned(stored, request.now))).collect();
+        let lines: Vec<_> = ends.iter().map(|(s, attempt)| attempt.row(s.id, s.version, &s.order_no, false)).collect();
+        add_attempts(connection, &lines).await?;
+        self.bump(connection, request.now).await
+    }
+
+    async fn bump(&self, connection: &mut SqliteConnection, now: Timestamp) -> Result<(), LedgerError> {
+        if self.blocked.is_empty() {
+            return Ok(());
+        }
+        let rows: Vec<_> = self
+            .blocked
+            .iter()
+            .map(|(id, parked)| {
+                let (wait, why) = if *parked {
+                    (CONTRACT_PARKED, "waits: an earlier item of the same contract is parked")
+                } else {
+                    (CONTRACT_BUSY, "waits: an earlier item of the same contract has not ended")
+                };
+                (id, now.plus(wait).millis(), why)
+            })
+            .collect();
+        sqlx::query(BUMP)
+            .bind(list(&rows))
+            .execute(connection)
+            .await
+            .map_err(|source| LedgerError::of("putting off what waits for its contract", source))?;
+        Ok(())
+    }
+}
+
+/// What the state machine says; an illegal move here is a defect of payrun.
+pub(super) fn decide(stored: &Stored, event: &Event, policy: &Policy, now: Timestamp) -> Result<Move, LedgerError> {
+    apply(&stored.item, event, policy, now)
+        .map_err(|illegal| LedgerError::Corrupt { what: format!("item {}: {illegal}", stored.id) })
+}
+
+async fn next_due(connection: &mut SqliteConnection, job_id: i64) -> Result<Option<Timestamp>, LedgerError> {
+    let row = sqlx::query("select min(due_at) from items where job_id = ?1 and due_at is not null")
+        .bind(job_id)
+        .fetch_one(connection)
+        .await
+        .map_err(|source| LedgerError::of("looking for the next due item", source))?;
+    Ok(row.try_get::<Option<i64>, _>(0).ok().flatten().map(Timestamp::from_millis))
+}
+
+fn earlier(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
+/// A token bucket as it stands in a transaction. Holds a tenth of a second's calls at most, and at least one, so that an idle
+/// lane does not start with a burst.
+#[derive(Debug)]
+struct Tokens {
+    name: String,
+    rate: Rate,
+    milli: i64,
+}
+
+impl Tokens {
+    /// The lane's bucket; none if the lane is stopped or held.
+    async fn of_lane(connection: &mut SqliteConnection, request: &ClaimRequest) -> Result<Option<Self>, LedgerError> {
+        let name = format!("lane:{}", request.lane);
+        let row = sqlx::query(
+            "select l.state, l.until, b.tokens, b.filled_at from (select 1) \
+             left join lanes as l on l.name = ?1 left join buckets as b on b.name = ?2",
+        )
+        .bind(&request.lane)
+        .bind(&name)
+        .fetch_one(connection)
+        .await
+        .map_err(|source| LedgerError::of("reading the lane", source))?;
+        let state: Option<&str> = row.try_get(0).ok().flatten();
+        let until: Option<i64> = row.try_get(1).ok().flatten();
+        let open = match state {
+            None | Some("open") => true,
+            Some(_) => until.is_some_and(|until| until <= request.now.millis()),
+        };
+        let kept = (row.try_get(2).ok().flatten(), row.try_get(3).ok().flatten());
+        Ok(open.then(|| Self::filled(name, request.rate, kept, request.now)))
+    }
+
+    async fn of_job(connection: &mut SqliteConnection, want: &Want, now: Timestamp) -> Result<Option<Self>, LedgerError> {
+        let Some(rate) = want.rate else { return Ok(None) };
+        let name = format!("job:{}", want.job_id);
+        let row = sqlx::query("select tokens, filled_at from buckets where name = ?1")
+            .bind(&name)
+            .fetch_optional(connection)
+            .await
+            .map_err(|source| LedgerError::of("reading the job's rate", source))?;
+        let kept = row.map_or((None, None), |row| (row.try_get(0).ok(), row.try_get(1).ok()));
+        Ok(Some(Self::filled(name, rate, kept, now)))
+    }
+
+    fn filled(name: String, rate: Rate, kept: (Option<i64>, Option<i64>), now: Timestamp) -> Self {
+        let capacity = Self::capacity(rate);
+        let milli = match kept {
+            // A bucket filled in the future: the clock was set back.
+            (Some(_), Some(filled_at)) if filled_at > now.millis() + 1000 => capacity,
+            (Some(tokens), Some(filled_at)) => {
+                let elapsed = now.since(Timestamp::from_millis(filled_at)).min(Duration::from_secs(3600));
+                tokens.saturating_add(Self::milli_in(rate, elapsed)).min(capacity)
+            }
+            (_, _) => capacity,
+        };
+        Self { name, rate, milli }
+    }
+
+    fn capacity(rate: Rate) -> i64 {
+        Self::milli_in(rate, Duration::from_millis(100)).max(1000)
+    }
+
+    fn milli_in(rate: Rate, elapsed: Duration) -> i64 {
+        let calls = u128::from(rate.calls) * 1000 * elapsed.as_millis() / rate.per.as_millis().max(1);
+        i64::try_from(calls).unwrap_or(i64::MAX / 2)
+    }
+
+    fn whole(&self) -> usize {
+        usize::try_from(self.milli / 1000).unwrap_or(0)
+    }
+
+    fn take(&mut self, calls: usize) {
+        self.milli -= i64::try_from(calls).unwrap_or(0) * 1000;
+    }
+
+    fn next_whole(&self, now: Timestamp) -> Timestamp {
+        let missing = u64::try_from(1000 - self.milli).unwrap_or(0);
+        let per = u64::try_from(self.rate.per.as_millis()).unwrap_or(u64::MAX);
+        let wait = missing.saturating_mul(per) / (u64::from(self.rate.calls.max(1)) * 1000);
+        if missing == 0 { now } else { now.plus(Duration::from_millis(wait + 1)) }
+    }
+
+    async fn write(&self, connection: &mut SqliteConnection, now: Timestamp) -> Result<(), LedgerError> {
+        sqlx::query(
+            "insert into buckets (name, tokens, filled_at) values (?1, ?2, ?3) \
+             on conflict (name) do update set tokens = excluded.tokens, filled_at = excluded.filled_at",
+        )
+        .bind(&self.name)
+        .bind(self.milli)
+        .bind(now.millis())
+        .execute(connection)
+        .await
+        .map_err(|source| LedgerError::of("keeping the rate", source))?;
+        Ok(())
+    }
+}

@@ -1,0 +1,398 @@
+//! Planning: a run, its jobs and its items in one transaction, streamed in chunks, so that memory stays flat.
+//!
+//! A key that is there already makes no second item: the row is kept as `skipped` and points at the item that has the key,
+//! or as `rejected` if it says something else under the same key, or stands twice in its own run.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use sqlx::{Row, SqliteConnection};
+use tokio::sync::{Notify, OwnedMutexGuard};
+
+use super::Ledger;
+use super::error::LedgerError;
+use super::rows::{Shifts, list};
+use crate::domain::ids::{KeyHash, OrderNumber};
+use crate::domain::item::State;
+use crate::domain::money::Amount;
+use crate::domain::policy::{Policy, Rate};
+use crate::domain::time::Timestamp;
+
+/// A run to be planned.
+#[derive(Debug, Clone)]
+pub struct NewRun {
+    /// The workflow's name.
+    pub workflow: String,
+    /// Which firing of it.
+    pub occurrence: String,
+    /// The workflow file.
+    pub source: String,
+    /// Its parameters, a JSON object.
+    pub params: String,
+    /// When.
+    pub now: Timestamp,
+}
+
+/// A job to be planned.
+#[derive(Debug, Clone)]
+pub struct NewJob {
+    /// Its name in the workflow.
+    pub name: String,
+    /// Its kind.
+    pub kind: String,
+    /// The gateway account.
+    pub lane: String,
+    /// The jobs that must have ended before it starts.
+    pub needs: Vec<String>,
+    /// Its policies.
+    pub policy: Policy,
+    /// A slower rate than the lane's.
+    pub rate: Option<Rate>,
+    /// A smaller concurrency than the lane's.
+    pub concurrency: Option<u32>,
+}
+
+/// An item to be planned.
+#[derive(Debug, Clone)]
+pub struct NewItem {
+    /// Its line in the file.
+    pub line: u64,
+    /// What may happen at most once.
+    pub key: String,
+    /// The key's fingerprint in its scope.
+    pub key_hash: KeyHash,
+    /// Fingerprint of what must be equal where the key is.
+    pub identity: KeyHash,
+    /// Fingerprint of what may be in flight once at a time.
+    pub serial: Option<KeyHash>,
+    /// The order number the user gave.
+    pub custom_no: Option<OrderNumber>,
+    /// Its amount.
+    pub amount: Option<Amount>,
+    /// Its checked fields, a JSON object.
+    pub input: String,
+}
+
+/// Why a row makes no item.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// Its line in the file.
+    pub line: u64,
+    /// Its key, where it has one.
+    pub key: String,
+    /// `rejected` or `skipped`.
+    pub state: State,
+    /// Why, in a sentence.
+    pub reason: String,
+    /// The item that has the key.
+    pub duplicate_of: Option<i64>,
+    /// Whether somebody should hear of it at once: the same key with other content.
+    pub alarming: bool,
+    /// Its amount, where it is known.
+    pub amount: Option<Amount>,
+}
+
+/// A plan under way: nothing of it is seen by anybody until it is committed.
+#[derive(Debug)]
+pub struct Planning {
+    connection: OwnedMutexGuard<SqliteConnection>,
+    woken: Arc<Notify>,
+    run_id: i64,
+    now: Timestamp,
+    shifts: Shifts,
+    ended: bool,
+}
+
+impl Ledger {
+    /// Begins to plan a run.
+    ///
+    /// # Errors
+    /// [`LedgerError::RunExists`] if this occurrence has been planned.
+    pub async fn plan(&self, run: NewRun) -> Result<Planning, LedgerError> {
+        let mut connection = Arc::clone(&self.write).lock_owned().await;
+        let failed = |source| LedgerError::of("beginning a plan", source);
+        sqlx::query("begin immediate").execute(&mut *connection).await.map_err(failed)?;
+        let inserted = sqlx::query(
+            "insert or ignore into runs (workflow, occurrence, source, params, started_at) values (?1, ?2, ?3, ?4, ?5)",
+        )
+        .bind(&run.workflow)
+        .bind(&run.occurrence)
+        .bind(&run.source)
+        .bind(&run.params)
+        .bind(run.now.millis())
+        .execute(&mut *connection)
+        .await
+        .map_err(failed)?;
+        let woken = Arc::clone(&self.woken);
+        let run_id = inserted.last_insert_rowid();
+        let planning = Planning { connection, woken, run_id, now: run.now, shifts: Shifts::default(), ended: false };
+        if inserted.rows_affected() == 0 {
+            planning.abandon().await?;
+            return Err(LedgerError::RunExists { workflow: run.workflow, occurrence: run.occurrence });
+        }
+        Ok(planning)
+    }
+}
+
+impl Planning {
+    /// The run's id, if it is committed.
+    pub const fn run_id(&self) -> i64 {
+        self.run_id
+    }
+
+    /// Adds a job; returns its id.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn job(&mut self, job: NewJob) -> Result<i64, LedgerError> {
+        let (needs, policy) = (list(&job.needs), serde_json::to_string(&job.policy).unwrap_or_default());
+        let inserted = sqlx::query(
+            "insert into jobs (run_id, name, kind, lane, needs, policy, rate_calls, rate_per, concurrency, started) \
+             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        )
+        .bind(self.run_id)
+        .bind(&job.name)
+        .bind(&job.kind)
+        .bind(&job.lane)
+        .bind(needs)
+        .bind(policy)
+        .bind(job.rate.map(|rate| i64::from(rate.calls)))
+        .bind(job.rate.map(|rate| i64::try_from(rate.per.as_millis()).unwrap_or(i64::MAX)))
+        .bind(job.concurrency)
+        .bind(job.needs.is_empty())
+        .execute(&mut *self.connection)
+        .await
+        .map_err(|source| LedgerError::of("planning a job", source))?;
+        Ok(inserted.last_insert_rowid())
+    }
+
+    /// Adds items of a job. Returns those that were refused, with the reason; they are kept as such.
+    ///
+    /// # Errors
+    /// Whatever the database says; then the plan must be abandoned.
+    pub async fn items(&mut self, job_id: i64, items: &[NewItem]) -> Result<Vec<Refusal>, LedgerError> {
+        let mut refused = Vec::new();
+        let mut first_with: HashMap<KeyHash, u64> = HashMap::with_capacity(items.len());
+        let mut fresh = Vec::with_capacity(items.len());
+        for item in items {
+            match first_with.get(&item.key_hash) {
+                Some(line) => refused.push(twice(item, *line)),
+                None => {
+                    first_with.insert(item.key_hash, item.line);
+                    fresh.push(item);
+                }
+            }
+        }
+        let before = self.newest_item().await?;
+        let inserted = self.insert(job_id, &fresh).await?;
+        let all_new = inserted == fresh.len() as u64;
+        let holders = if all_new { HashMap::new() } else { self.holders(&fresh).await? };
+        for item in fresh {
+            match holders.get(&item.key_hash) {
+                Some(holder) if holder.id <= before => refused.push(holder.refuse(item, self.run_id)),
+                None if !all_new => refused.push(number_taken(item)),
+                Some(_) | None => self.shifts.add(job_id, item.amount, State::Planned, 1),
+            }
+        }
+        self.refuse(job_id, &refused).await?;
+        Ok(refused)
+    }
+
+    /// Keeps rows that were refused.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn refuse(&mut self, job_id: i64, refusals: &[Refusal]) -> Result<(), LedgerError> {
+        if refusals.is_empty() {
+            return Ok(());
+        }
+        let rows: Vec<_> = refusals
+            .iter()
+            .map(|refusal| {
+                self.shifts.add(job_id, refusal.amount, refusal.state, 1);
+                (
+                    job_id,
+                    refusal.line,
+                    &refusal.key,
+                    refusal.state.word(),
+                    &refusal.reason,
+                    refusal.duplicate_of,
+                    refusal.amount.map(Amount::minor),
+                    refusal.amount.map(|amount| amount.currency().code()),
+                )
+            })
+            .collect();
+        sqlx::query(
+            "insert into items (job_id, line, key, state, reason, duplicate_of, amount, currency, input) \
+             select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, \
+               '{}' from json_each(?1)",
+        )
+        .bind(list(&rows))
+        .execute(&mut *self.connection)
+        .await
+        .map_err(|source| LedgerError::of("keeping refused rows", source))?;
+        Ok(())
+    }
+
+    /// Makes the plan real; returns the run's id.
+    ///
+    /// # Errors
+    /// Whatever the database says; then nothing was planned.
+    pub async fn commit(mut self) -> Result<i64, LedgerError> {
+        let failed = |source| LedgerError::of("committing a plan", source);
+        std::mem::take(&mut self.shifts).write(&mut self.connection).await?;
+        sqlx::query("commit").execute(&mut *self.connection).await.map_err(failed)?;
+        self.ended = true;
+        self.woken.notify_waiters();
+        Ok(self.run_id)
+    }
+
+    /// Leaves everything as it was before.
+    ///
+    /// # Errors
+    /// Whatever the database says; nothing was planned all the same.
+    pub async fn abandon(mut self) -> Result<(), LedgerError> {
+        self.ended = true;
+        sqlx::query("rollback")
+            .execute(&mut *self.connection)
+            .await
+            .map_err(|source| LedgerError::of("abandoning a plan", source))?;
+        Ok(())
+    }
+
+    async fn newest_item(&mut self) -> Result<i64, LedgerError> {
+        let row = sqlx::query("select coalesce(max(id), 0) from items")
+            .fetch_one(&mut *self.connection)
+            .await
+            .map_err(|source| LedgerError::of("planning items", source))?;
+        Ok(row.try_get(0).unwrap_or(0))
+    }
+
+    async fn insert(&mut self, job_id: i64, items: &[&NewItem]) -> Result<u64, LedgerError> {
+        let due = self.now.millis();
+        let rows: Vec<_> = items
+            .iter()
+            .map(|item| {
+                (
+                    item.line,
+                    &item.key,
+                    hex(item.key_hash),
+                    hex(item.identity),
+                    item.serial.map(hex),
+                    item.custom_no.clone().unwrap_or_else(|| OrderNumber::derive(item.key_hash, 1)),
+                    item.custom_no.as_ref(),
+                    item.amount.map(Amount::minor),
+                    item.amount.map(|amount| amount.currency().code()),
+                    &item.input,
+                )
+            })
+            .collect();
+        let inserted = sqlx::query(
+            "insert or ignore into items (job_id, line, key, key_hash, identity, serial, order_no, custom_no, amount, \
+               currency, input, state, due_at) \
+             select ?2, value ->> 0, value ->> 1, unhex(value ->> 2), unhex(value ->> 3), unhex(value ->> 4), value ->> 5, \
+               value ->> 6, value ->> 7, value ->> 8, value ->> 9, 'planned', ?3 from json_each(?1)",
+        )
+        .bind(list(&rows))
+        .bind(job_id)
+        .bind(due)
+        .execute(&mut *self.connection)
+        .await
+        .map_err(|source| LedgerError::of("planning items", source))?;
+        Ok(inserted.rows_affected())
+    }
+
+    /// Who has the keys of these items by now.
+    async fn holders(&mut self, items: &[&NewItem]) -> Result<HashMap<KeyHash, Holder>, LedgerError> {
+        let failed = |source| LedgerError::of("looking for keys that were planned before", source);
+        let keys: Vec<String> = items.iter().map(|item| hex(item.key_hash)).collect();
+        let rows = sqlx::query(
+            "select i.id, i.key_hash, i.identity, i.line, i.state, j.run_id from json_each(?1) as k \
+             cross join items as i on i.key_hash = unhex(k.value) join jobs as j on j.id = i.job_id",
+        )
+        .bind(list(&keys))
+        .fetch_all(&mut *self.connection)
+        .await
+        .map_err(failed)?;
+        let mut holders = HashMap::with_capacity(rows.len());
+        for row in rows {
+            let key: &[u8] = row.try_get("key_hash").map_err(failed)?;
+            let identity: &[u8] = row.try_get("identity").map_err(failed)?;
+            let holder = Holder {
+                id: row.try_get("id").map_err(failed)?,
+                run_id: row.try_get("run_id").map_err(failed)?,
+                line: row.try_get("line").map_err(failed)?,
+                state: row.try_get("state").map_err(failed)?,
+                identity: KeyHash::from_bytes(identity),
+            };
+            if let Some(key) = KeyHash::from_bytes(key) {
+                holders.insert(key, holder);
+            }
+        }
+        Ok(holders)
+    }
+}
+
+impl Drop for Planning {
+    fn drop(&mut self) {
+        // A plan that is dropped half-way leaves its transaction open; the next deed finds out and rolls it back.
+        if !self.ended {
+            tracing::warn!("a plan was dropped without an end; it is rolled back");
+        }
+    }
+}
+
+/// The item that has a key.
+#[derive(Debug)]
+struct Holder {
+    id: i64,
+    run_id: i64,
+    line: i64,
+    state: String,
+    identity: Option<KeyHash>,
+}
+
+impl Holder {
+    fn refuse(&self, item: &NewItem, run_id: i64) -> Refusal {
+        if self.run_id == run_id {
+            return twice(item, u64::try_from(self.line).unwrap_or(0));
+        }
+        let same = self.identity == Some(item.identity);
+        let reason = if same {
+            format!("run {} has this key already (item {}, {})", self.run_id, self.id, self.state)
+        } else {
+            format!("run {} has this key with other content (item {}); give a new key if it is another thing", self.run_id, self.id)
+        };
+        let state = if same { State::Skipped } else { State::Rejected };
+        Refusal { state, reason, duplicate_of: Some(self.id), alarming: !same, ..refusal_of(item) }
+    }
+}
+
+fn refusal_of(item: &NewItem) -> Refusal {
+    Refusal {
+        line: item.line,
+        key: item.key.clone(),
+        state: State::Rejected,
+        reason: String::new(),
+        duplicate_of: None,
+        alarming: false,
+        amount: item.amount,
+    }
+}
+
+fn twice(item: &NewItem, line: u64) -> Refusal {
+    Refusal { reason: format!("the key \"{}\" stands in line {line} already", item.key), ..refusal_of(item) }
+}
+
+fn number_taken(item: &NewItem) -> Refusal {
+    let number = item.custom_no.as_ref().map_or("", OrderNumber::as_str);
+    Refusal { reason: format!("the order number {number} belongs to another item"), ..refusal_of(item) }
+}
+
+/// Two digits a byte, for `unhex`.
+fn hex(hash: KeyHash) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let bytes = hash.as_bytes();
+    let digits = bytes.iter().flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+    digits.map(char::from).collect()
+}

@@ -1,0 +1,122 @@
+//! Jobs and runs that come to their end, and the pause switches of lanes.
+
+use sqlx::Row;
+
+use super::Ledger;
+use super::error::LedgerError;
+use super::read::{LaneRow, LaneState};
+use crate::domain::time::Timestamp;
+
+const FINISH_JOBS: &str = "\
+    update jobs set finished_at = ?1 where finished_at is null and started = 1 and not exists \
+      (select 1 from totals as t where t.job_id = jobs.id and t.items > 0 \
+         and t.state in ('planned', 'sending', 'pending', 'unknown'))";
+
+const START_JOBS: &str = "\
+    update jobs set started = 1 where finished_at is null and started = 0 and not exists \
+      (select 1 from json_each(jobs.needs) as n join jobs as d on d.run_id = jobs.run_id and d.name = n.value \
+         where d.finished_at is null)";
+
+const FINISH_RUNS: &str = "\
+    update runs set finished_at = ?1 where finished_at is null and not exists \
+      (select 1 from jobs as j where j.run_id = runs.id and j.finished_at is null)";
+
+impl Ledger {
+    /// Ends jobs without open items, starts the jobs that needed them, and ends runs without open jobs.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn advance(&self, now: Timestamp) -> Result<(), LedgerError> {
+        let mut connection = self.write.lock().await;
+        let failed = |source| LedgerError::of("ending jobs", source);
+        loop {
+            let ended = sqlx::query(FINISH_JOBS).bind(now.millis()).execute(&mut *connection).await.map_err(failed)?;
+            if ended.rows_affected() == 0 {
+                return Ok(());
+            }
+            let started = sqlx::query(START_JOBS).execute(&mut *connection).await.map_err(failed)?;
+            sqlx::query(FINISH_RUNS).bind(now.millis()).execute(&mut *connection).await.map_err(failed)?;
+            if started.rows_affected() > 0 {
+                self.woken.notify_waiters();
+            }
+        }
+    }
+
+    /// Closes a lane: nothing is claimed from it until `until`, or until it is released.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn close_lane(
+        &self,
+        name: &str,
+        state: LaneState,
+        reason: &str,
+        until: Option<Timestamp>,
+    ) -> Result<(), LedgerError> {
+        let mut connection = self.write.lock().await;
+        sqlx::query(
+            "insert into lanes (name, state, reason, until) values (?1, ?2, ?3, ?4) on conflict (name) do update set \
+             state = excluded.state, reason = excluded.reason, until = excluded.until",
+        )
+        .bind(name)
+        .bind(state.word())
+        .bind(reason)
+        .bind(until.map(Timestamp::millis))
+        .execute(&mut *connection)
+        .await
+        .map_err(|source| LedgerError::of("closing a lane", source))?;
+        Ok(())
+    }
+
+    /// Opens a lane again.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn release_lane(&self, name: &str) -> Result<bool, LedgerError> {
+        let mut connection = self.write.lock().await;
+        let released = sqlx::query("delete from lanes where name = ?1")
+            .bind(name)
+            .execute(&mut *connection)
+            .await
+            .map_err(|source| LedgerError::of("releasing a lane", source))?;
+        self.woken.notify_waiters();
+        Ok(released.rows_affected() > 0)
+    }
+
+    /// The lanes that are not open.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn closed_lanes(&self, now: Timestamp) -> Result<Vec<LaneRow>, LedgerError> {
+        let failed = |source| LedgerError::of("listing lanes", source);
+        let rows = sqlx::query(
+            "select name, state, reason, until from lanes where state <> 'open' and (until is null or until > ?1) limit 1000",
+        )
+        .bind(now.millis())
+        .fetch_all(&self.read)
+        .await
+        .map_err(failed)?;
+        rows.iter()
+            .map(|row| {
+                let word: &str = row.try_get(1).map_err(failed)?;
+                Ok(LaneRow {
+                    name: row.try_get(0).map_err(failed)?,
+                    state: if word == LaneState::Stopped.word() { LaneState::Stopped } else { LaneState::Held },
+                    reason: row.try_get(2).map_err(failed)?,
+                    until: row.try_get::<Option<i64>, _>(3).map_err(failed)?.map(Timestamp::from_millis),
+                })
+            })
+            .collect()
+    }
+}
+
+impl LaneState {
+    /// The word for this state, as the ledger spells it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Held => "held",
+            Self::Stopped => "stopped",
+        }
+    }
+}

@@ -1,0 +1,491 @@
+//! Looking into the ledger. Every list has a bound and goes on from a key, never from an offset.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use super::Ledger;
+use super::error::LedgerError;
+use super::rows::amount_of;
+use crate::domain::item::State;
+use crate::domain::money::{Amount, Currency};
+use crate::domain::policy::{Policy, Rate};
+use crate::domain::time::Timestamp;
+
+/// A job whose items a worker may claim.
+#[derive(Debug, Clone)]
+pub struct OpenJob {
+    /// Its id.
+    pub id: i64,
+    /// Its kind's name.
+    pub kind: String,
+    /// The gateway account.
+    pub lane: String,
+    /// Its policies as they were planned.
+    pub policy: Arc<Policy>,
+    /// A slower rate than the lane's.
+    pub rate: Option<Rate>,
+    /// A smaller concurrency than the lane's.
+    pub concurrency: Option<u32>,
+}
+
+/// A run.
+#[derive(Debug, Clone)]
+pub struct RunRow {
+    /// Its id.
+    pub id: i64,
+    /// The workflow's name.
+    pub workflow: String,
+    /// Which firing of it.
+    pub occurrence: String,
+    /// When it was planned.
+    pub started_at: Timestamp,
+    /// When its last item came to rest; none while it is open.
+    pub finished_at: Option<Timestamp>,
+}
+
+/// A job of a run.
+#[derive(Debug, Clone)]
+pub struct JobRow {
+    /// Its id.
+    pub id: i64,
+    /// Its run.
+    pub run_id: i64,
+    /// Its name in the workflow.
+    pub name: String,
+    /// Its kind's name.
+    pub kind: String,
+    /// The gateway account.
+    pub lane: String,
+    /// When its last item came to rest.
+    pub finished_at: Option<Timestamp>,
+}
+
+/// How many items of a state there are, and how much money they are, in one currency.
+#[derive(Debug, Clone)]
+pub struct Total {
+    /// The job.
+    pub job_id: i64,
+    /// The state.
+    pub state: State,
+    /// The currency; none where items have no amount.
+    pub currency: Option<Currency>,
+    /// How many.
+    pub items: u64,
+    /// How much, in minor units.
+    pub minor: i64,
+}
+
+/// What there is to do for some runs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Items that have not come to rest.
+    pub open: u64,
+    /// When the next of them is due; none if all wait for other jobs.
+    pub next_due: Option<Timestamp>,
+    /// Items claimed at this moment.
+    pub claimed: u64,
+}
+
+/// An item as people see it.
+#[derive(Debug, Clone)]
+pub struct ItemRow {
+    /// Its id.
+    pub id: i64,
+    /// Its job.
+    pub job_id: i64,
+    /// Its run.
+    pub run_id: i64,
+    /// Its line in the file.
+    pub line: i64,
+    /// What may happen at most once.
+    pub key: String,
+    /// What the gateway sees.
+    pub order_no: Option<String>,
+    /// Its state.
+    pub state: State,
+    /// Its amount.
+    pub amount: Option<Amount>,
+    /// When somebody has to look at it next.
+    pub due_at: Option<Timestamp>,
+    /// The gateway's number for what it did.
+    pub receipt: Option<String>,
+    /// Why, where the state alone does not say.
+    pub reason: Option<String>,
+    /// Facts from the reply, a JSON object.
+    pub result: Option<String>,
+    /// Its checked fields, a JSON object; may hold personal data.
+    pub input: String,
+    /// The item that has the key.
+    pub duplicate_of: Option<i64>,
+}
+
+/// One call and its answer.
+#[derive(Debug, Clone)]
+pub struct AttemptRow {
+    /// The gateway's operation.
+    pub operation: String,
+    /// The number it was about.
+    pub order_no: String,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Timestamp,
+    /// The word for the answer.
+    pub answer: String,
+    /// The gateway's code, or the cause.
+    pub code: String,
+    /// The HTTP status.
+    pub http: Option<u16>,
+    /// Whether it came after the lease had run out, and changed nothing.
+    pub late: bool,
+    /// What was received.
+    pub evidence: String,
+}
+
+/// One move.
+#[derive(Debug, Clone)]
+pub struct EventRow {
+    /// When.
+    pub at: Timestamp,
+    /// What happened.
+    pub event: String,
+    /// From which state.
+    pub from: String,
+    /// To which state.
+    pub to: String,
+    /// Why.
+    pub detail: Option<String>,
+    /// What a person should hear of.
+    pub alarm: Option<String>,
+}
+
+/// Which items are meant.
+#[derive(Debug, Clone, Default)]
+pub struct ItemFilter {
+    /// Of this run.
+    pub run_id: Option<i64>,
+    /// In these states; all if empty.
+    pub states: Vec<State>,
+    /// With this key.
+    pub key: Option<String>,
+}
+
+/// The pause switch of a gateway account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LaneState {
+    /// Calls go out.
+    Open,
+    /// Nothing goes out for a while.
+    Held,
+    /// Nothing goes out until a person has mended something.
+    Stopped,
+}
+
+/// A gateway account as the ledger knows it.
+#[derive(Debug, Clone)]
+pub struct LaneRow {
+    /// Its name.
+    pub name: String,
+    /// Whether calls go out.
+    pub state: LaneState,
+    /// Why not.
+    pub reason: Option<String>,
+    /// Until when.
+    pub until: Option<Timestamp>,
+}
+
+impl Ledger {
+    /// The jobs that a lane's worker may claim from, oldest first.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn open_jobs(&self, lane: &str) -> Result<Vec<OpenJob>, LedgerError> {
+        let rows = self
+            .rows("listing open jobs", sqlx::query(
+                "select id, kind, lane, policy, rate_calls, rate_per, concurrency from jobs \
+                 where lane = ?1 and finished_at is null and started = 1 order by id limit 1000",
+            ).bind(lane.to_owned()))
+            .await?;
+        rows.iter().map(open_job).collect()
+    }
+
+    /// One job, open or not.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn job_to_run(&self, id: i64) -> Result<Option<OpenJob>, LedgerError> {
+        let query = "select id, kind, lane, policy, rate_calls, rate_per, concurrency from jobs where id = ?1";
+        self.rows("reading a job", sqlx::query(query).bind(id)).await?.first().map(open_job).transpose()
+    }
+
+    /// Runs, newest first, from before `before` on.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn runs(&self, before: Option<i64>, limit: u32) -> Result<Vec<RunRow>, LedgerError> {
+        let query = "select id, workflow, occurrence, started_at, finished_at from runs where id < ?1 order by id desc limit ?2";
+        let query = sqlx::query(query).bind(before.unwrap_or(i64::MAX)).bind(limit);
+        self.rows("listing runs", query).await?.iter().map(run_row).collect()
+    }
+
+    /// Runs that are not finished, oldest first.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn unfinished_runs(&self) -> Result<Vec<RunRow>, LedgerError> {
+        let query = "select id, workflow, occurrence, started_at, finished_at from runs \
+                     where finished_at is null order by id limit 1000";
+        self.rows("listing open runs", sqlx::query(query)).await?.iter().map(run_row).collect()
+    }
+
+    /// One run.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn run(&self, id: i64) -> Result<Option<RunRow>, LedgerError> {
+        let query = "select id, workflow, occurrence, started_at, finished_at from runs where id = ?1";
+        self.rows("reading a run", sqlx::query(query).bind(id)).await?.first().map(run_row).transpose()
+    }
+
+    /// The jobs of a run, in the order of the workflow.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn jobs(&self, run_id: i64) -> Result<Vec<JobRow>, LedgerError> {
+        let query = "select id, run_id, name, kind, lane, finished_at from jobs where run_id = ?1 order by id limit 1000";
+        self.rows("listing jobs", sqlx::query(query).bind(run_id)).await?.iter().map(job_row).collect()
+    }
+
+    /// The totals of a run's jobs, as every commit keeps them.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn totals(&self, run_id: i64) -> Result<Vec<Total>, LedgerError> {
+        let query = "select t.job_id, t.state, t.currency, t.items, t.minor from jobs as j \
+                     cross join totals as t on t.job_id = j.id where j.run_id = ?1 and t.items <> 0 limit 100000";
+        self.rows("reading totals", sqlx::query(query).bind(run_id)).await?.iter().map(total_row).collect()
+    }
+
+    /// What there is to do for a run.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn work(&self, run_id: i64) -> Result<Work, LedgerError> {
+        let doing = "looking for work";
+        let query = "select coalesce(sum(t.items), 0), coalesce(sum(case when t.state = 'sending' then t.items end), 0), \
+                       (select min((select min(i.due_at) from items as i where i.job_id = j.id and i.due_at is not null)) \
+                          from jobs as j where j.run_id = ?1 and j.finished_at is null and j.started = 1) \
+                     from jobs as j cross join totals as t on t.job_id = j.id \
+                     where j.run_id = ?1 and t.state in ('planned', 'sending', 'pending', 'unknown')";
+        let rows = self.rows(doing, sqlx::query(query).bind(run_id)).await?;
+        let Some(row) = rows.first() else { return Ok(Work::default()) };
+        Ok(Work {
+            open: unsigned(row, 0, doing)?,
+            claimed: unsigned(row, 1, doing)?,
+            next_due: row.try_get::<Option<i64>, _>(2).map_err(|e| LedgerError::of(doing, e))?.map(Timestamp::from_millis),
+        })
+    }
+
+    /// Items from behind `after` on, in the order of their ids.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn items(&self, filter: &ItemFilter, after: i64, limit: u32) -> Result<Vec<ItemRow>, LedgerError> {
+        let states: Vec<&str> = filter.states.iter().map(|state| state.word()).collect();
+        let query = sqlx::query(
+            "select i.*, j.run_id from items as i join jobs as j on j.id = i.job_id where i.id > ?1 \
+               and (?2 is null or i.job_id in (select id from jobs where run_id = ?2)) \
+               and (json_array_length(?3) = 0 or i.state in (select value from json_each(?3))) \
+               and (?4 is null or i.key = ?4) order by i.id limit ?5",
+        )
+        .bind(after)
+        .bind(filter.run_id)
+        .bind(super::rows::list(&states))
+        .bind(filter.key.clone())
+        .bind(limit);
+        self.rows("listing items", query).await?.iter().map(item_row).collect()
+    }
+
+    /// One item.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn item(&self, id: i64) -> Result<Option<ItemRow>, LedgerError> {
+        let query = "select i.*, j.run_id from items as i join jobs as j on j.id = i.job_id where i.id = ?1";
+        self.rows("reading an item", sqlx::query(query).bind(id)).await?.first().map(item_row).transpose()
+    }
+
+    /// The calls made for an item, oldest first.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn attempts(&self, item_id: i64) -> Result<Vec<AttemptRow>, LedgerError> {
+        let query = "select * from attempts where item_id = ?1 order by version limit 10000";
+        self.rows("reading attempts", sqlx::query(query).bind(item_id)).await?.iter().map(attempt_row).collect()
+    }
+
+    /// The moves of an item, oldest first.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn events(&self, item_id: i64) -> Result<Vec<EventRow>, LedgerError> {
+        let query = "select * from events where item_id = ?1 order by version limit 10000";
+        self.rows("reading events", sqlx::query(query).bind(item_id)).await?.iter().map(event_row).collect()
+    }
+
+    /// How often each answer was given in a run, by word and code.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn answers(&self, run_id: i64) -> Result<Vec<(String, String, u64)>, LedgerError> {
+        let doing = "counting answers";
+        let query = "select a.answer, a.code, count(*) from jobs as j cross join items as i on i.job_id = j.id \
+                     cross join attempts as a on a.item_id = i.id where j.run_id = ?1 group by 1, 2 order by 3 desc limit 1000";
+        let rows = self.rows(doing, sqlx::query(query).bind(run_id)).await?;
+        let failed = |source| LedgerError::of(doing, source);
+        rows.iter()
+            .map(|row| Ok((row.try_get(0).map_err(failed)?, row.try_get(1).map_err(failed)?, unsigned(row, 2, doing)?)))
+            .collect()
+    }
+
+    /// How many moves led from one state to another by one event in a run: `(event, from, to, moves)`.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn moves(&self, run_id: i64) -> Result<Vec<(String, State, State, u64)>, LedgerError> {
+        let doing = "counting moves";
+        let query = "select e.event, e.from_state, e.to_state, count(*) from jobs as j cross join items as i on i.job_id = j.id \
+                     cross join events as e on e.item_id = i.id where j.run_id = ?1 group by 1, 2, 3 limit 1000";
+        let rows = self.rows(doing, sqlx::query(query).bind(run_id)).await?;
+        let event = |row: &SqliteRow| row.try_get(0).map_err(|source| LedgerError::of(doing, source));
+        rows.iter().map(|row| Ok((event(row)?, state(row, 1, doing)?, state(row, 2, doing)?, unsigned(row, 3, doing)?))).collect()
+    }
+
+    async fn rows(
+        &self,
+        doing: &'static str,
+        query: sqlx::query::Query<'_, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>,
+    ) -> Result<Vec<SqliteRow>, LedgerError> {
+        query.fetch_all(&self.read).await.map_err(|source| LedgerError::of(doing, source))
+    }
+}
+
+fn open_job(row: &SqliteRow) -> Result<OpenJob, LedgerError> {
+    let failed = |source| LedgerError::of("reading a job", source);
+    let id: i64 = row.try_get("id").map_err(failed)?;
+    let corrupt = |what: &str| LedgerError::Corrupt { what: format!("the {what} of job {id}") };
+    let calls: Option<i64> = row.try_get("rate_calls").map_err(failed)?;
+    let per: Option<i64> = row.try_get("rate_per").map_err(failed)?;
+    let rate = match (calls.map(u32::try_from), per.map(u64::try_from)) {
+        (Some(Ok(calls)), Some(Ok(per))) => Some(Rate { calls, per: Duration::from_millis(per) }),
+        (None, None) => None,
+        (_, _) => return Err(corrupt("rate")),
+    };
+    Ok(OpenJob {
+        id,
+        kind: row.try_get("kind").map_err(failed)?,
+        lane: row.try_get("lane").map_err(failed)?,
+        policy: serde_json::from_str(row.try_get("policy").map_err(failed)?).map(Arc::new).map_err(|_| corrupt("policy"))?,
+        rate,
+        concurrency: row.try_get("concurrency").map_err(failed)?,
+    })
+}
+
+fn run_row(row: &SqliteRow) -> Result<RunRow, LedgerError> {
+    let failed = |source| LedgerError::of("reading a run", source);
+    Ok(RunRow {
+        id: row.try_get("id").map_err(failed)?,
+        workflow: row.try_get("workflow").map_err(failed)?,
+        occurrence: row.try_get("occurrence").map_err(failed)?,
+        started_at: row.try_get("started_at").map(Timestamp::from_millis).map_err(failed)?,
+        finished_at: row.try_get::<Option<i64>, _>("finished_at").map_err(failed)?.map(Timestamp::from_millis),
+    })
+}
+
+fn job_row(row: &SqliteRow) -> Result<JobRow, LedgerError> {
+    let failed = |source| LedgerError::of("reading a job", source);
+    Ok(JobRow {
+        id: row.try_get("id").map_err(failed)?,
+        run_id: row.try_get("run_id").map_err(failed)?,
+        name: row.try_get("name").map_err(failed)?,
+        kind: row.try_get("kind").map_err(failed)?,
+        lane: row.try_get("lane").map_err(failed)?,
+        finished_at: row.try_get::<Option<i64>, _>("finished_at").map_err(failed)?.map(Timestamp::from_millis),
+    })
+}
+
+fn total_row(row: &SqliteRow) -> Result<Total, LedgerError> {
+    let doing = "reading totals";
+    let failed = |source| LedgerError::of(doing, source);
+    let code: &str = row.try_get("currency").map_err(failed)?;
+    Ok(Total {
+        job_id: row.try_get("job_id").map_err(failed)?,
+        state: state(row, 1, doing)?,
+        currency: Currency::parse(code).ok(),
+        items: unsigned(row, 3, doing)?,
+        minor: row.try_get("minor").map_err(failed)?,
+    })
+}
+
+fn item_row(row: &SqliteRow) -> Result<ItemRow, LedgerError> {
+    let doing = "reading an item";
+    let failed = |source| LedgerError::of(doing, source);
+    let id = row.try_get("id").map_err(failed)?;
+    let word: &str = row.try_get("state").map_err(failed)?;
+    Ok(ItemRow {
+        id,
+        job_id: row.try_get("job_id").map_err(failed)?,
+        run_id: row.try_get("run_id").map_err(failed)?,
+        line: row.try_get("line").map_err(failed)?,
+        key: row.try_get("key").map_err(failed)?,
+        order_no: row.try_get("order_no").map_err(failed)?,
+        state: State::parse(word).ok_or_else(|| LedgerError::Corrupt { what: format!("the state of item {id}") })?,
+        amount: amount_of(row, id)?,
+        due_at: row.try_get::<Option<i64>, _>("due_at").map_err(failed)?.map(Timestamp::from_millis),
+        receipt: row.try_get("receipt").map_err(failed)?,
+        reason: row.try_get("reason").map_err(failed)?,
+        result: row.try_get("result").map_err(failed)?,
+        input: row.try_get("input").map_err(failed)?,
+        duplicate_of: row.try_get("duplicate_of").map_err(failed)?,
+    })
+}
+
+fn attempt_row(row: &SqliteRow) -> Result<AttemptRow, LedgerError> {
+    let failed = |source| LedgerError::of("reading an attempt", source);
+    Ok(AttemptRow {
+        operation: row.try_get("operation").map_err(failed)?,
+        order_no: row.try_get("order_no").map_err(failed)?,
+        started_at: row.try_get("started_at").map(Timestamp::from_millis).map_err(failed)?,
+        ended_at: row.try_get("ended_at").map(Timestamp::from_millis).map_err(failed)?,
+        answer: row.try_get("answer").map_err(failed)?,
+        code: row.try_get("code").map_err(failed)?,
+        http: row.try_get("http").map_err(failed)?,
+        late: row.try_get("late").map_err(failed)?,
+        evidence: row.try_get("evidence").map_err(failed)?,
+    })
+}
+
+fn event_row(row: &SqliteRow) -> Result<EventRow, LedgerError> {
+    let failed = |source| LedgerError::of("reading an event", source);
+    Ok(EventRow {
+        at: row.try_get("at").map(Timestamp::from_millis).map_err(failed)?,
+        event: row.try_get("event").map_err(failed)?,
+        from: row.try_get("from_state").map_err(failed)?,
+        to: row.try_get("to_state").map_err(failed)?,
+        detail: row.try_get("detail").map_err(failed)?,
+        alarm: row.try_get("alarm").map_err(failed)?,
+    })
+}
+
+fn state(row: &SqliteRow, column: usize, doing: &'static str) -> Result<State, LedgerError> {
+    let word: &str = row.try_get(column).map_err(|source| LedgerError::of(doing, source))?;
+    State::parse(word).ok_or_else(|| LedgerError::Corrupt { what: format!("the state \"{word}\"") })
+}
+
+fn unsigned(row: &SqliteRow, column: usize, doing: &'static str) -> Result<u64, LedgerError> {
+    let number: i64 = row.try_get(column).map_err(|source| LedgerError::of(doing, source))?;
+    u64::try_from(number).map_err(|_| LedgerError::Corrupt { what: format!("a negative count, {doing}") })
+}

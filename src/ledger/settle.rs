@@ -1,0 +1,197 @@
+//! Settle is outcome: the answer, the attempt, the new state, the totals and the event, in one commit.
+//!
+//! A settle that comes after the item has moved on (its lease had run out) is *late*: the attempt is recorded with its
+//! evidence and changes nothing, and the item is asked about at once.
+
+use sqlx::SqliteConnection;
+
+use super::claim::Claimed;
+use super::error::LedgerError;
+use super::rows::{Stored, Written, list, write_moves};
+use crate::domain::answer::{Answer, Cause};
+use crate::domain::ids::OrderNumber;
+use crate::domain::item::{Item, Move, State};
+use crate::domain::time::Timestamp;
+
+/// What became of a claim.
+#[derive(Debug, Clone)]
+pub struct Settlement {
+    pub(super) stored: Stored,
+    pub(super) event: &'static str,
+    pub(super) moved: Move,
+    pub(super) attempt: Option<Attempt>,
+    pub(super) result: Option<String>,
+    pub(super) at: Timestamp,
+}
+
+impl Settlement {
+    /// A call was made and ended in an answer, from which `moved` followed.
+    pub fn answered(claimed: &Claimed, moved: Move, attempt: Attempt, result: Option<String>, at: Timestamp) -> Self {
+        let event = attempt.answer;
+        Self { stored: claimed.after(), event, moved, attempt: Some(attempt), result, at }
+    }
+
+    /// Nothing was sent; the item is given back.
+    pub fn unsent(claimed: &Claimed, moved: Move, at: Timestamp) -> Self {
+        Self { stored: claimed.after(), event: "unsent", moved, attempt: None, result: None, at }
+    }
+}
+
+/// One call and its answer.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    /// The gateway's operation.
+    pub operation: String,
+    /// When the call began.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Timestamp,
+    /// The word for the answer.
+    pub answer: &'static str,
+    /// The gateway's code, or the cause.
+    pub code: String,
+    /// The HTTP status, where there was a reply.
+    pub http: Option<u16>,
+    /// What was received, sensitive fields masked.
+    pub evidence: String,
+}
+
+/// One row of `attempts`, as the statement below wants it.
+pub(super) type AttemptLine<'a> =
+    (i64, i64, &'a str, &'a OrderNumber, i64, i64, &'a str, &'a str, Option<u16>, bool, &'a str);
+
+impl Attempt {
+    /// The attempt of a process that did not live to tell.
+    pub(super) fn abandoned(stored: &Stored, now: Timestamp) -> Self {
+        let answer = Answer::from(Cause::Abandoned);
+        Self {
+            operation: "submit".to_owned(),
+            started_at: stored.item.sent_at.unwrap_or(now),
+            ended_at: now,
+            answer: answer.word(),
+            code: answer.code().to_owned(),
+            http: None,
+            evidence: String::new(),
+        }
+    }
+
+    pub(super) fn row<'a>(&'a self, item_id: i64, version: i64, order_no: &'a OrderNumber, late: bool) -> AttemptLine<'a> {
+        (
+            item_id,
+            version,
+            &self.operation,
+            order_no,
+            self.started_at.millis(),
+            self.ended_at.millis(),
+            self.answer,
+            &self.code,
+            self.http,
+            late,
+            &self.evidence,
+        )
+    }
+}
+
+/// Whether a settlement counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settled {
+    /// The item moved.
+    Applied,
+    /// The item had moved on before: the attempt is recorded and changed nothing.
+    Late,
+}
+
+/// Settles what can be settled together; falls back to one by one where some are late.
+pub(super) async fn settle(connection: &mut SqliteConnection, batch: &[&Settlement]) -> Result<Vec<Settled>, LedgerError> {
+    savepoint(connection, "savepoint settles").await?;
+    if settle_together(connection, batch).await? {
+        savepoint(connection, "release settles").await?;
+        return Ok(vec![Settled::Applied; batch.len()]);
+    }
+    savepoint(connection, "rollback to settles").await?;
+    let mut settled = Vec::with_capacity(batch.len());
+    for one in batch {
+        if settle_together(connection, std::slice::from_ref(one)).await? {
+            settled.push(Settled::Applied);
+        } else {
+            record_late(connection, one).await?;
+            settled.push(Settled::Late);
+        }
+    }
+    savepoint(connection, "release settles").await?;
+    Ok(settled)
+}
+
+async fn settle_together(connection: &mut SqliteConnection, batch: &[&Settlement]) -> Result<bool, LedgerError> {
+    let moves: Vec<Written<'_>> = batch
+        .iter()
+        .map(|one| Written {
+            stored: &one.stored,
+            event: one.event,
+            moved: &one.moved,
+            node: None,
+            result: one.result.as_deref(),
+            at: one.at,
+        })
+        .collect();
+    if !write_moves(connection, &moves).await? {
+        return Ok(false);
+    }
+    let attempts: Vec<_> = batch.iter().filter_map(|one| attempt_row(one, false)).collect();
+    add_attempts(connection, &attempts).await?;
+    Ok(true)
+}
+
+async fn record_late(connection: &mut SqliteConnection, one: &Settlement) -> Result<(), LedgerError> {
+    add_attempts(connection, &attempt_row(one, true).into_iter().collect::<Vec<_>>()).await?;
+    // What came late may be the truth: ask at once. Not a move, so no event.
+    sqlx::query("update items set due_at = ?2 where id = ?1 and state in ('pending', 'unknown') and node is null")
+        .bind(one.stored.id)
+        .bind(one.at.millis())
+        .execute(connection)
+        .await
+        .map_err(|source| LedgerError::of("asking about a late answer", source))?;
+    Ok(())
+}
+
+fn attempt_row(one: &Settlement, late: bool) -> Option<AttemptLine<'_>> {
+    one.attempt.as_ref().map(|attempt| attempt.row(one.stored.id, one.stored.version, &one.stored.order_no, late))
+}
+
+/// Adds attempts; one that is there already stays as it is.
+pub(super) async fn add_attempts(connection: &mut SqliteConnection, rows: &[AttemptLine<'_>]) -> Result<(), LedgerError> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "insert or ignore into attempts \
+           (item_id, version, operation, order_no, started_at, ended_at, answer, code, http, late, evidence) \
+         select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, \
+           value ->> 8, value ->> 9, value ->> 10 from json_each(?1)",
+    )
+    .bind(list(rows))
+    .execute(connection)
+    .await
+    .map_err(|source| LedgerError::of("recording attempts", source))?;
+    Ok(())
+}
+
+async fn savepoint(connection: &mut SqliteConnection, statement: &'static str) -> Result<(), LedgerError> {
+    sqlx::query(statement)
+        .execute(connection)
+        .await
+        .map_err(|source| LedgerError::of("settling", source))?;
+    Ok(())
+}
+
+impl Settlement {
+    /// The item as it will be.
+    pub const fn item(&self) -> &Item {
+        &self.moved.item
+    }
+
+    /// Whether the item comes to rest with it.
+    pub const fn ends(&self) -> bool {
+        !matches!(self.moved.item.state, State::Planned | State::Sending | State::Pending | State::Unknown)
+    }
+}

@@ -1,0 +1,184 @@
+//! The one writer of a process: it takes all deeds that wait and commits them together.
+//!
+//! A deed is answered after the commit has been synced, never before. A failed commit fails every deed in it; nothing of it
+//! has happened. Settles come before claims, so that a contract that has just become free can be taken at once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::SqliteConnection;
+use tokio::sync::{Mutex, Notify, mpsc, oneshot};
+
+use super::claim::{ClaimRequest, Claims, claim};
+use super::error::LedgerError;
+use super::settle::{Settled, Settlement, settle};
+use super::{Claimed, Ledger};
+use crate::domain::time::Timestamp;
+
+/// How many deeds may wait.
+pub(super) const BACKLOG: usize = 4096;
+
+/// How many deeds one commit takes at most.
+const GROUP: usize = 512;
+
+/// How long the writer waits for company before it commits a few settles on their own.
+const LINGER: Duration = Duration::from_millis(2);
+
+type Answered<T> = oneshot::Sender<Result<T, LedgerError>>;
+
+/// Something to be written.
+#[derive(Debug)]
+pub(super) enum Deed {
+    Settle(Box<Settlement>, Answered<Settled>),
+    Claim(ClaimRequest, Answered<Claims>),
+    /// Answered when all before it is on disk.
+    Flush(oneshot::Sender<()>),
+}
+
+impl Ledger {
+    /// Claims what is due, up to the wants. Also says when it is worth asking again.
+    ///
+    /// # Errors
+    /// Whatever keeps the commit from happening; then nothing was claimed.
+    pub async fn claim_due(&self, request: ClaimRequest) -> Result<(Vec<Claimed>, Option<Timestamp>), LedgerError> {
+        let (answer, answered) = oneshot::channel();
+        self.deeds.send(Deed::Claim(request, answer)).await.map_err(|_| LedgerError::Stopped)?;
+        let claims = answered.await.map_err(|_| LedgerError::Stopped)??;
+        Ok((claims.claimed, claims.next))
+    }
+
+    /// Writes down what became of a claim; returns when it is durable.
+    ///
+    /// # Errors
+    /// Whatever keeps the commit from happening. The same settlement may be given again: it counts once.
+    pub async fn settle(&self, settlement: Settlement) -> Result<Settled, LedgerError> {
+        let (answer, answered) = oneshot::channel();
+        let deed = Deed::Settle(Box::new(settlement), answer);
+        self.deeds.send(deed).await.map_err(|_| LedgerError::Stopped)?;
+        answered.await.map_err(|_| LedgerError::Stopped)?
+    }
+}
+
+/// Runs until the last [`Ledger`] is gone.
+pub(super) async fn run(connection: Arc<Mutex<SqliteConnection>>, mut inbox: mpsc::Receiver<Deed>, woken: Arc<Notify>) {
+    while let Some(first) = inbox.recv().await {
+        let mut group = Group::default();
+        group.add(first);
+        while group.len() < GROUP {
+            match inbox.try_recv() {
+                Ok(deed) => group.add(deed),
+                Err(_) if group.is_small() => match tokio::time::timeout(LINGER, inbox.recv()).await {
+                    Ok(Some(deed)) => group.add(deed),
+                    Ok(None) | Err(_) => break,
+                },
+                Err(_) => break,
+            }
+        }
+        group.commit(&connection, &woken).await;
+    }
+}
+
+/// Deeds that share a commit.
+#[derive(Debug, Default)]
+struct Group {
+    settles: Vec<(Settlement, Answered<Settled>)>,
+    claims: Vec<(ClaimRequest, Answered<Claims>)>,
+    flushes: Vec<oneshot::Sender<()>>,
+}
+
+impl Group {
+    fn add(&mut self, deed: Deed) {
+        match deed {
+            Deed::Settle(settlement, answer) => self.settles.push((*settlement, answer)),
+            Deed::Claim(request, answer) => self.claims.push((request, answer)),
+            Deed::Flush(answer) => self.flushes.push(answer),
+        }
+    }
+
+    const fn len(&self) -> usize {
+        self.settles.len() + self.claims.len()
+    }
+
+    /// A few settles and nobody who waits for a claim or the end: company may come.
+    const fn is_small(&self) -> bool {
+        self.claims.is_empty() && self.flushes.is_empty() && self.settles.len() < 8
+    }
+
+    async fn commit(self, connection: &Mutex<SqliteConnection>, woken: &Notify) {
+        if self.len() > 0 {
+            let mut connection = connection.lock().await;
+            match self.write(&mut connection).await {
+                Ok((settled, claimed)) => {
+                    crate::failpoint::hit("after_commit");
+                    let freed = !settled.is_empty();
+                    for ((_, answer), outcome) in self.settles.into_iter().zip(settled) {
+                        answer.send(Ok(outcome)).ok();
+                    }
+                    for ((_, answer), claims) in self.claims.into_iter().zip(claimed) {
+                        answer.send(Ok(claims)).ok();
+                    }
+                    if freed {
+                        woken.notify_waiters();
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(error = %chain(&error), "a commit of the ledger failed");
+                    sqlx::query("rollback").execute(&mut *connection).await.ok();
+                    self.settles.into_iter().for_each(|(_, answer)| drop(answer.send(Err(again(&error)))));
+                    self.claims.into_iter().for_each(|(_, answer)| drop(answer.send(Err(again(&error)))));
+                }
+            }
+        }
+        self.flushes.into_iter().for_each(|answer| drop(answer.send(())));
+    }
+
+    async fn write(&self, connection: &mut SqliteConnection) -> Result<(Vec<Settled>, Vec<Claims>), LedgerError> {
+        let failed = |source| LedgerError::of("writing to it", source);
+        if sqlx::query("begin immediate").execute(&mut *connection).await.is_err() {
+            // A plan that was dropped half-way may have left its transaction behind.
+            sqlx::query("rollback").execute(&mut *connection).await.ok();
+            sqlx::query("begin immediate").execute(&mut *connection).await.map_err(failed)?;
+        }
+        let settlements: Vec<&Settlement> = self.settles.iter().map(|(settlement, _)| settlement).collect();
+        let settled = if settlements.is_empty() { Vec::new() } else { settle(connection, &settlements).await? };
+        let mut claimed = Vec::with_capacity(self.claims.len());
+        for (request, _) in &self.claims {
+            claimed.push(claim(connection, request).await?);
+        }
+        crate::failpoint::hit("before_commit");
+        sqlx::query("commit").execute(connection).await.map_err(failed)?;
+        Ok((settled, claimed))
+    }
+}
+
+/// The same failure, for everybody whose deed was in the commit.
+fn again(error: &LedgerError) -> LedgerError {
+    match error {
+        LedgerError::Busy { doing } => LedgerError::Busy { doing },
+        LedgerError::Full { doing } => LedgerError::Full { doing },
+        LedgerError::Corrupt { what } => LedgerError::Corrupt { what: what.clone() },
+        LedgerError::Open { .. }
+        | LedgerError::Newer { .. }
+        | LedgerError::Migrate { .. }
+        | LedgerError::Unsafe { .. }
+        | LedgerError::Database { .. }
+        | LedgerError::Lock { .. }
+        | LedgerError::RunExists { .. }
+        | LedgerError::Stopped => LedgerError::Database {
+            doing: "writing to it, together with others",
+            source: sqlx::Error::Protocol(chain(error)),
+        },
+    }
+}
+
+/// An error with its causes, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(deeper) = cause {
+        text.push_str(": ");
+        text.push_str(&deeper.to_string());
+        cause = deeper.source();
+    }
+    text
+}
