@@ -547,3 +547,215 @@ impl From<Cause> for Answer {
         Self::Unknown { cause, code: String::new() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn policy() -> Policy {
+        use super::super::policy::{Resolve, Retry};
+        Policy {
+            retry: Retry { attempts: 3, first: SECOND, max: SECOND * 60 },
+            resolve: Resolve { schedule: vec![SECOND * 10], grace: SECOND * 600, horizon: SECOND * 3600 },
+            dunning: vec![SECOND * 86_400, SECOND * 86_400 * 3],
+        }
+    }
+
+    const NOW: i64 = 10_000_000_000;
+
+    fn at(seconds_ago: i64) -> Timestamp {
+        Timestamp::from_millis(NOW - seconds_ago * 1000)
+    }
+
+    /// `unknown`, or `unknown:5s-ago`, `pending:asked-number`, `planned:sends-3` …
+    fn item(text: &str) -> Item {
+        let (state, traits) = text.split_once(':').unwrap_or((text, ""));
+        let state = State::parse(state).unwrap_or_else(|| panic!("no state {state}"));
+        let mut item = Item { state, ..Item::planned(0) };
+        if state != State::Planned && state != State::Rejected && state != State::Skipped {
+            (item.sends, item.sent_at, item.asking_since) = (1, Some(at(60)), Some(at(60)));
+        }
+        if state == State::Succeeded {
+            item.receipt = Some(Receipt("R1".into()));
+        }
+        for word in traits.split(',').filter(|word| !word.is_empty()) {
+            match word {
+                "grace-over" => item.sent_at = Some(at(600)),
+                "horizon-over" => item.asking_since = Some(at(3600)),
+                "about-number" => item.asking = Asking::Number(decline("soft", "ask")),
+                "about-resend" => item.asking = Asking::Resend,
+                "last-send" => item.sends = 3,
+                "never-sent" => (item.sends, item.sent_at) = (0, None),
+                "ladder-end" => item.declines = 2,
+                other => panic!("no trait {other}"),
+            }
+        }
+        item
+    }
+
+    fn decline(class: &str, number: &str) -> Decline {
+        let class = serde_json::from_value(class.into()).expect("a class");
+        let number = serde_json::from_value(number.into()).expect("a number rule");
+        Decline { code: "CODE".into(), class, number }
+    }
+
+    /// `claim`, `done R1`, `declined soft next`, `unknown timed_out` …
+    fn event(text: &str) -> Event {
+        let words: Vec<&str> = text.split_whitespace().collect();
+        Event::Answered(match words.as_slice() {
+            ["claim"] => return Event::Claim,
+            ["unsent"] => return Event::Unsent,
+            ["cancel"] => return Event::Cancel,
+            ["retry"] => return Event::Retry,
+            ["done"] => Answer::Done(Receipt("R1".into())),
+            ["done", receipt] => Answer::Done(Receipt((*receipt).into())),
+            ["accepted"] => Answer::Accepted,
+            ["absent"] => Answer::Absent,
+            ["declined", class, number] => Answer::Declined(decline(class, number)),
+            ["not_processed"] => Answer::NotProcessed { code: "BUSY".into(), after: None },
+            ["not_processed", seconds] => {
+                Answer::NotProcessed { code: "BUSY".into(), after: Some(seconds.parse::<u64>().expect("seconds") * 1000) }
+            }
+            ["unknown"] => Answer::from(Cause::TimedOut),
+            ["abandoned"] => Answer::from(Cause::Abandoned),
+            other => panic!("no event {other:?}"),
+        })
+    }
+
+    /// What follows, as the table below writes it: `STATE [gen N] [in Ns] [alarm NAME]`, or `-`.
+    fn outcome(from: &str, what: &str) -> String {
+        let before = item(from);
+        let Ok(moved) = apply(&before, &event(what), &policy(), Timestamp::from_millis(NOW)) else { return "-".into() };
+        let mut text = moved.item.state.word().to_owned();
+        if moved.item.generation != before.generation {
+            text += &format!(" gen {}", moved.item.generation);
+        }
+        if let Some(due) = moved.due {
+            text += &format!(" in {}s", due.since(Timestamp::from_millis(NOW)).as_secs());
+        }
+        if let Some(alarm) = moved.alarm {
+            text += &format!(" alarm {}", alarm.word());
+        }
+        text
+    }
+
+    #[test]
+    fn every_move_is_the_tables() {
+        let table = include_str!("item_moves.txt");
+        let rows = table.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let mut wrong = Vec::new();
+        for row in rows {
+            let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+            let [from, what, expected] = cells[..] else { panic!("not three cells: {row}") };
+            let found = outcome(from, what);
+            if found != expected {
+                wrong.push(format!("{from} | {what} | expected {expected}, found {found}"));
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+
+    #[test]
+    fn the_table_has_every_state_with_every_event() {
+        let table = include_str!("item_moves.txt");
+        let events = [
+            "claim", "unsent", "done", "accepted", "declined hard same", "not_processed", "unknown", "absent", "cancel", "retry",
+        ];
+        for state in State::ALL {
+            for event in events {
+                let there = table.lines().any(|line| {
+                    let mut cells = line.split('|').map(str::trim);
+                    cells.next() == Some(state.word()) && cells.next() == Some(event)
+                });
+                assert!(there, "no row for {state} | {event}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_timeout_is_unknown_not_failed() {
+        assert_eq!(outcome("sending", "unknown"), "unknown in 10s");
+    }
+
+    fn any_answer() -> impl Strategy<Value = Answer> {
+        let class = prop::sample::select(vec![DeclineClass::Soft, DeclineClass::Hard, DeclineClass::Config, DeclineClass::Funds]);
+        let number = prop::sample::select(vec![NumberRule::Same, NumberRule::Next, NumberRule::Ask]);
+        prop_oneof![
+            "R[0-9]".prop_map(|receipt| Answer::Done(Receipt(receipt))),
+            Just(Answer::Accepted),
+            (class, number).prop_map(|(class, number)| Answer::Declined(Decline { code: "C".into(), class, number })),
+            Just(Answer::NotProcessed { code: "BUSY".into(), after: None }),
+            Just(Answer::Absent),
+            Just(Answer::from(Cause::TimedOut)),
+            Just(Answer::from(Cause::Abandoned)),
+        ]
+    }
+
+    fn any_event() -> impl Strategy<Value = Event> {
+        prop_oneof![
+            4 => Just(Event::Claim),
+            1 => Just(Event::Unsent),
+            6 => any_answer().prop_map(Event::Answered),
+            1 => Just(Event::Cancel),
+            1 => Just(Event::Retry),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        /// Over any history: a success is never lost, an open item is always due, one at rest never, and the order number
+        /// changes only when a decline said that the old one is spent.
+        #[test]
+        fn no_history_loses_a_success_or_forgets_an_item(events in prop::collection::vec((any_event(), 0_u64..7_200), 1..60)) {
+            let mut item = Item::planned(7);
+            let mut now = Timestamp::from_millis(NOW);
+            for (event, seconds) in events {
+                now = now.plus(Duration::from_secs(seconds));
+                let Ok(moved) = apply(&item, &event, &policy(), now) else { continue };
+                let next = &moved.item;
+                if item.state == State::Succeeded {
+                    prop_assert_eq!(next.state, State::Succeeded);
+                    prop_assert_eq!(&next.receipt, &item.receipt);
+                }
+                let claimed = event == Event::Claim;
+                prop_assert_eq!(moved.due.is_some(), next.state.is_open() && !claimed);
+                if next.generation != item.generation {
+                    prop_assert_eq!(next.generation, item.generation + 1);
+                    let told_next = matches!(&event, Event::Answered(Answer::Declined(d)) if d.number == NumberRule::Next);
+                    prop_assert!(told_next, "a new number after {:?}", event);
+                    prop_assert_eq!(next.state, State::Planned);
+                }
+                if next.state == State::Failed && item.state.is_in_flight() {
+                    let certain = matches!(event, Event::Answered(
+                        Answer::Declined(_) | Answer::NotProcessed { .. } | Answer::Absent));
+                    prop_assert!(certain, "failed after {:?}", event);
+                }
+                if next.state == State::Planned && item.state.is_in_flight() && next.sent_at.is_some() {
+                    let certain = matches!(event, Event::Unsent | Event::Answered(
+                        Answer::Declined(_) | Answer::NotProcessed { .. } | Answer::Absent));
+                    prop_assert!(certain, "to be sent again after {:?}", event);
+                }
+                if matches!(event, Event::Answered(Answer::Done(_))) && item.state.is_open() {
+                    prop_assert_eq!(next.state, State::Succeeded);
+                }
+                item = moved.item;
+            }
+        }
+
+        /// Time alone closes nothing: however late it is, no answer but evidence leads out of unknown.
+        #[test]
+        fn time_alone_never_closes_an_unknown(seconds in 0_u64..100_000_000) {
+            let item = item("unknown:grace-over,horizon-over");
+            let now = Timestamp::from_millis(NOW).plus(Duration::from_secs(seconds));
+            let moved = apply(&item, &event("unknown"), &policy(), now).expect("a move");
+            prop_assert!(matches!(moved.item.state, State::Unknown | State::Parked));
+        }
+    }
+}

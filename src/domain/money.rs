@@ -86,17 +86,12 @@ impl Amount {
     /// ```
     pub fn parse(text: &str, currency: Currency) -> Result<Self, MoneyError> {
         let shown = || text.chars().take(40).collect::<String>();
-        let plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'-'));
-        if !plain {
+        if !is_plain_decimal(text) {
             return Err(MoneyError::NotANumber { text: shown() });
         }
-        let decimal = Decimal::from_str_exact(text).map_err(|source| match source {
-            rust_decimal::Error::ExceedsMaximumPossibleValue
-            | rust_decimal::Error::LessThanMinimumPossibleValue
-            | rust_decimal::Error::Underflow
-            | rust_decimal::Error::ScaleExceedsMaximumPrecision(_) => MoneyError::OutOfRange { text: shown() },
-            _ => MoneyError::NotANumber { text: shown() },
-        })?;
+        let Ok(decimal) = Decimal::from_str_exact(text) else {
+            return Err(MoneyError::OutOfRange { text: shown() });
+        };
         let exponent = currency.exponent();
         if decimal.normalize().scale() > exponent {
             return Err(MoneyError::TooManyDecimals { text: shown(), currency, allowed: exponent });
@@ -130,6 +125,13 @@ impl fmt::Display for Amount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.decimal(), self.currency)
     }
+}
+
+/// Digits, with at most one point among them and at most one minus before them.
+fn is_plain_decimal(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
+    !whole.is_empty() && !fraction.is_empty() && (whole.bytes().chain(fraction.bytes())).all(|byte| byte.is_ascii_digit())
 }
 
 /// A sum of minor units (which may be zero) as decimal text in main units.

@@ -33,6 +33,8 @@ pub struct ClaimRequest {
     pub lease: Duration,
     /// How many calls the lane allows.
     pub rate: Rate,
+    /// At most so many items in all.
+    pub slots: usize,
     /// The jobs to take from, the most urgent first.
     pub wants: Vec<Want>,
 }
@@ -139,7 +141,8 @@ pub(super) async fn claim(connection: &mut SqliteConnection, request: &ClaimRequ
     for want in &request.wants {
         let mut job_tokens = Tokens::of_job(connection, want, request.now).await?;
         let allowed = job_tokens.as_ref().map_or(usize::MAX, Tokens::whole).min(lane_tokens.whole());
-        let slots = want.slots.min(allowed);
+        let left = request.slots.saturating_sub(claims.claimed.len());
+        let slots = want.slots.min(allowed).min(left);
         if slots > 0 {
             let taken = claim_from(connection, request, want, slots, &mut claims.claimed).await?;
             lane_tokens.take(taken);

@@ -1,0 +1,58 @@
+//! The use cases: planning a run, making one attempt, and telling what became of it all.
+//!
+//! Between the ledger and the gateways, by the rules of the domain. It knows no HTTP, no SQL text and no apalis.
+
+pub mod attempt;
+pub mod follow;
+pub mod plan;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::catalog::Catalog;
+use crate::clock::Clock;
+use crate::domain::policy::Rate;
+use crate::gateway::Gateway;
+use crate::ledger::Ledger;
+
+/// Everything the use cases work with.
+#[derive(Clone)]
+pub struct Engine {
+    /// Where everything is written down.
+    pub ledger: Ledger,
+    /// The job kinds.
+    pub catalog: Arc<Catalog>,
+    /// The gateway accounts by name.
+    pub accounts: BTreeMap<String, Arc<Account>>,
+    /// What time it is.
+    pub clock: Clock,
+}
+
+/// A gateway account that can be called, and the bounds of its lane.
+pub struct Account {
+    /// Its name in the configuration.
+    pub name: String,
+    /// The kind of gateway, as the outcome tables spell it.
+    pub kind: &'static str,
+    /// How it is called.
+    pub gateway: Box<dyn Gateway>,
+    /// How many calls it allows.
+    pub rate: Rate,
+    /// How many calls may be under way at once.
+    pub concurrency: u32,
+    /// How long one call may take.
+    pub timeout: Duration,
+    /// How long to leave one order alone between two queries.
+    pub query_interval: Duration,
+}
+
+impl Account {
+    /// How long a claim holds: a call of the longest length, and time to write it down.
+    pub fn lease(&self) -> Duration {
+        self.timeout * 2 + LEASE_MARGIN
+    }
+}
+
+/// The time between the end of the longest call and the end of its lease.
+const LEASE_MARGIN: Duration = Duration::from_secs(30);

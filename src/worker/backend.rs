@@ -1,0 +1,227 @@
+//! The ledger as the backend of an apalis worker.
+//!
+//! It claims no more than can be called soon: the free places of the lane and a small read-ahead, so that a place never waits
+//! for a commit. It hands a claim out only when a place is free. Transient failures of the database are retried here, since
+//! one error from a poll would end the worker for good. Idle, it sleeps until something is due or a commit wakes it.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use apalis_core::backend::finalize::Ephemeral;
+use apalis_core::backend::{Backend, BackendConfig};
+use apalis_core::task::Task;
+use apalis_core::task::builder::TaskBuilder;
+use apalis_core::task::task_id::TaskId;
+use apalis_core::worker::context::WorkerContext;
+use tower_layer::Identity;
+
+use super::lane::Lane;
+use crate::domain::time::Timestamp;
+use crate::engine::attempt::give_back;
+use crate::ledger::{ClaimRequest, Claimed, LedgerError, OpenJob, Want};
+
+/// How long an idle worker sleeps at most. Other processes' work has no other way to be noticed.
+const IDLE: Duration = Duration::from_millis(500);
+
+/// How long a list of open jobs is good for.
+const JOBS_FRESH: Duration = Duration::from_millis(500);
+
+/// How often a failing claim is tried before the lane gives up, and the wait between.
+const CLAIM_TRIES: u32 = 5;
+const CLAIM_WAIT: Duration = Duration::from_millis(300);
+
+type Doing = Pin<Box<dyn Future<Output = Fetched> + Send>>;
+
+/// What a fetch brought.
+struct Fetched {
+    jobs: Jobs,
+    claimed: Vec<Claimed>,
+    /// How long there is nothing to do.
+    idle: Option<Duration>,
+}
+
+/// The jobs to claim from, as they were a moment ago.
+#[derive(Default)]
+struct Jobs {
+    open: Vec<OpenJob>,
+    read_at: Timestamp,
+}
+
+/// The backend of one lane's worker.
+pub(super) struct LaneBackend {
+    lane: Arc<Lane>,
+    ready: VecDeque<Claimed>,
+    jobs: Jobs,
+    fetching: Option<Doing>,
+    closing: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+impl LaneBackend {
+    pub(super) fn new(lane: Arc<Lane>) -> Self {
+        Self { lane, ready: VecDeque::new(), jobs: Jobs::default(), fetching: None, closing: None }
+    }
+
+    /// How many claims are missing, if they are worth a commit.
+    fn missing(&self) -> usize {
+        let wanted = self.lane.free() + self.lane.concurrency() / 2 + 1;
+        let missing = wanted.saturating_sub(self.ready.len());
+        if missing > self.lane.concurrency() / 8 { missing } else { 0 }
+    }
+}
+
+impl Backend for LaneBackend {
+    type Task = Task<Claimed>;
+    type Error = Infallible;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>, _: &WorkerContext) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>, _: &WorkerContext) -> Poll<Option<Result<Task<Claimed>, Infallible>>> {
+        self.lane.freed.register(cx.waker());
+        loop {
+            let missing = self.missing();
+            if self.fetching.is_none() && missing > 0 {
+                let jobs = std::mem::take(&mut self.jobs);
+                self.fetching = Some(Box::pin(fetch(Arc::clone(&self.lane), jobs, missing)));
+            }
+            let fetched = match self.fetching.as_mut().map(|fetching| fetching.as_mut().poll(cx)) {
+                Some(Poll::Ready(fetched)) => Some(fetched),
+                Some(Poll::Pending) | None => None,
+            };
+            let progress = fetched.is_some();
+            if let Some(fetched) = fetched {
+                self.fetching = None;
+                self.jobs = fetched.jobs;
+                self.ready.extend(fetched.claimed);
+                if let Some(idle) = fetched.idle {
+                    let (lane, jobs) = (Arc::clone(&self.lane), std::mem::take(&mut self.jobs));
+                    self.fetching = Some(Box::pin(rest(lane, jobs, idle)));
+                }
+            }
+            if self.lane.free() > 0
+                && let Some(claimed) = self.ready.pop_front()
+            {
+                self.lane.begin();
+                return Poll::Ready(Some(Ok(TaskBuilder::new(claimed).build())));
+            }
+            if !progress {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// What was claimed and not sent is given back, also what a claim under way still brings.
+    fn poll_close(&mut self, cx: &mut Context<'_>, _: &WorkerContext) -> Poll<Result<(), Infallible>> {
+        let closing = self.closing.get_or_insert_with(|| {
+            let (lane, fetching) = (Arc::clone(&self.lane), self.fetching.take());
+            let mut unsent: Vec<Claimed> = self.ready.drain(..).collect();
+            Box::pin(async move {
+                if let Some(fetching) = fetching {
+                    unsent.extend(fetching.await.claimed);
+                }
+                return_unsent(&lane, unsent).await;
+            })
+        });
+        closing.as_mut().poll(cx).map(Ok)
+    }
+}
+
+impl BackendConfig for LaneBackend {
+    type Args = Claimed;
+    type Id = TaskId;
+    type Kind = Ephemeral;
+    type Config = ();
+    type Layer = Identity;
+
+    fn config(&self) -> &() {
+        &()
+    }
+
+    fn middleware(&mut self, _: &mut WorkerContext) -> Identity {
+        Identity::new()
+    }
+}
+
+/// Claims up to `missing` items from the lane's open jobs.
+async fn fetch(lane: Arc<Lane>, jobs: Jobs, missing: usize) -> Fetched {
+    let mut failures = 0;
+    let mut jobs = jobs;
+    loop {
+        match try_fetch(&lane, &mut jobs, missing).await {
+            Ok((claimed, idle)) => return Fetched { jobs, claimed, idle },
+            Err(error) => {
+                failures += 1;
+                if matches!(error, LedgerError::Full { .. } | LedgerError::Stopped) || failures >= CLAIM_TRIES {
+                    lane.fail(error);
+                    return Fetched { jobs, claimed: Vec::new(), idle: Some(IDLE) };
+                }
+                tracing::warn!(lane.name = lane.account.name, error = %error, "a claim failed; it is tried again");
+                tokio::time::sleep(CLAIM_WAIT).await;
+            }
+        }
+    }
+}
+
+async fn try_fetch(
+    lane: &Lane,
+    jobs: &mut Jobs,
+    missing: usize,
+) -> Result<(Vec<Claimed>, Option<Duration>), LedgerError> {
+    let now = lane.engine.clock.now();
+    if jobs.open.is_empty() || now.since(jobs.read_at) >= JOBS_FRESH {
+        let open = lane.engine.ledger.open_jobs(&lane.account.name).await?;
+        jobs.open = open.into_iter().filter(|job| lane.seat(job)).collect();
+        jobs.read_at = now;
+    }
+    let wants: Vec<Want> = jobs.open.iter().map(|job| want(lane, job, missing)).filter(|want| want.slots > 0).collect();
+    if wants.is_empty() {
+        return Ok((Vec::new(), Some(IDLE)));
+    }
+    let request = ClaimRequest {
+        lane: lane.account.name.clone(),
+        node: lane.node,
+        now,
+        lease: lane.account.lease(),
+        rate: lane.account.rate,
+        slots: missing,
+        wants,
+    };
+    let (claimed, next) = lane.engine.ledger.claim_due(request).await?;
+    claimed.iter().for_each(|one| lane.take(one.job_id()));
+    let idle = claimed.is_empty().then(|| next.map_or(IDLE, |next| next.since(now).clamp(Duration::from_millis(1), IDLE)));
+    Ok((claimed, idle))
+}
+
+fn want(lane: &Lane, job: &OpenJob, missing: usize) -> Want {
+    let own = job.concurrency.map_or(usize::MAX, |most| {
+        usize::try_from(most).unwrap_or(usize::MAX).saturating_sub(lane.taken_of(job.id))
+    });
+    Want { job_id: job.id, slots: missing.min(own), rate: job.rate, policy: Arc::clone(&job.policy) }
+}
+
+/// Nothing to do for a while, unless a commit wakes us.
+async fn rest(lane: Arc<Lane>, jobs: Jobs, idle: Duration) -> Fetched {
+    let woken = lane.engine.ledger.woken();
+    tokio::time::timeout(idle, woken.notified()).await.ok();
+    Fetched { jobs, claimed: Vec::new(), idle: None }
+}
+
+async fn return_unsent(lane: &Lane, unsent: Vec<Claimed>) {
+    let now = lane.engine.clock.now();
+    let settlements = unsent.iter().filter_map(|claimed| {
+        let work = lane.work_of(claimed.job_id())?;
+        give_back(claimed, &work, now).ok()
+    });
+    let given = settlements.map(|settlement| crate::engine::attempt::settle(&lane.engine, settlement));
+    for outcome in futures_util::future::join_all(given).await {
+        if let Err(error) = outcome {
+            lane.fail(error);
+        }
+    }
+}

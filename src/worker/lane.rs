@@ -1,0 +1,126 @@
+//! What the backend and the handlers of one lane share: how many calls are under way, and whether the ledger has failed.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::task::AtomicWaker;
+use tokio::sync::watch;
+
+use crate::engine::attempt::Work;
+use crate::engine::{Account, Engine};
+use crate::ledger::{LedgerError, NodeId, OpenJob};
+
+/// One gateway account at work.
+pub struct Lane {
+    pub(super) engine: Arc<Engine>,
+    pub(super) account: Arc<Account>,
+    pub(super) node: NodeId,
+    /// Woken when a call has ended.
+    pub(super) freed: AtomicWaker,
+    calls: AtomicUsize,
+    jobs: Mutex<HashMap<i64, Seat>>,
+    failure: watch::Sender<Option<LedgerError>>,
+}
+
+/// A job's place in the lane.
+#[derive(Debug, Clone)]
+struct Seat {
+    work: Work,
+    /// Claimed, and the call not ended.
+    taken: usize,
+}
+
+impl Lane {
+    pub(super) fn new(engine: Arc<Engine>, account: Arc<Account>, node: NodeId) -> Self {
+        Self {
+            engine,
+            account,
+            node,
+            freed: AtomicWaker::new(),
+            calls: AtomicUsize::new(0),
+            jobs: Mutex::new(HashMap::new()),
+            failure: watch::Sender::new(None),
+        }
+    }
+
+    pub(super) fn concurrency(&self) -> usize {
+        usize::try_from(self.account.concurrency).unwrap_or(1).max(1)
+    }
+
+    /// How many more calls may begin.
+    pub(super) fn free(&self) -> usize {
+        self.concurrency().saturating_sub(self.calls.load(Ordering::SeqCst))
+    }
+
+    /// How many items of a job are claimed and not called for, or under way.
+    pub(super) fn taken_of(&self, job_id: i64) -> usize {
+        self.seats().get(&job_id).map_or(0, |seat| seat.taken)
+    }
+
+    /// Remembers a job; false if its kind is not known here.
+    pub(super) fn seat(&self, job: &OpenJob) -> bool {
+        let Some(kind) = self.engine.catalog.kinds.get(&job.kind) else { return false };
+        let work = Work { kind: Arc::clone(kind), policy: Arc::clone(&job.policy) };
+        self.seats().entry(job.id).or_insert(Seat { work, taken: 0 });
+        true
+    }
+
+    pub(super) fn work_of(&self, job_id: i64) -> Option<Work> {
+        self.seats().get(&job_id).map(|seat| seat.work.clone())
+    }
+
+    /// An item of a job was claimed.
+    pub(super) fn take(&self, job_id: i64) {
+        if let Some(seat) = self.seats().get_mut(&job_id) {
+            seat.taken += 1;
+        }
+    }
+
+    /// Its call begins.
+    pub(super) fn begin(&self) {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Its call has ended.
+    pub(super) fn end(&self, job_id: i64) {
+        self.calls.fetch_sub(1, Ordering::SeqCst);
+        if let Some(seat) = self.seats().get_mut(&job_id) {
+            seat.taken = seat.taken.saturating_sub(1);
+        }
+        self.freed.wake();
+    }
+
+    /// The ledger has failed for good: the lane stops.
+    pub(super) fn fail(&self, error: LedgerError) {
+        tracing::error!(lane.name = self.account.name, error = %error, "the ledger failed; the lane stops");
+        self.failure.send_if_modified(|failure| {
+            let first = failure.is_none();
+            failure.get_or_insert(error);
+            first
+        });
+    }
+
+    pub(super) fn failure(&self) -> Failure {
+        Failure(self.failure.subscribe())
+    }
+
+    pub(super) fn take_failure(&self) -> Option<LedgerError> {
+        self.failure.send_replace(None)
+    }
+
+    fn seats(&self) -> std::sync::MutexGuard<'_, HashMap<i64, Seat>> {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Tells when the lane has failed.
+pub(super) struct Failure(watch::Receiver<Option<LedgerError>>);
+
+impl Failure {
+    pub(super) async fn cancelled_by_failure(mut self) {
+        if self.0.wait_for(Option::is_some).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
