@@ -9,6 +9,10 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+pub mod load;
+mod secrets;
+mod wechat;
+
 /// A whole configuration.
 #[derive(Debug)]
 pub struct Config {

@@ -27,6 +27,11 @@ impl Source {
         Arc::new(Self { file: file.to_owned(), text, confidential })
     }
 
+    /// Whether its lines may hold secrets.
+    pub const fn is_confidential(&self) -> bool {
+        self.confidential
+    }
+
     /// A diagnostic at a place of this file.
     pub fn diagnostic(&self, at: Position, message: impl Into<String>) -> Diagnostic {
         let mut diagnostic = Diagnostic::bare(&self.file, at, message.into());
