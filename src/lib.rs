@@ -7,4 +7,7 @@ pub mod config;
 pub mod domain;
 pub mod failpoint;
 pub mod gateway;
+pub mod engine;
 pub mod ledger;
+pub mod worker;
+pub mod yaml;

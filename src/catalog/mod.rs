@@ -9,6 +9,12 @@ use std::sync::Arc;
 use crate::domain::answer::{Cause, DeclineClass, LaneEffect, NumberRule};
 use crate::domain::policy::Policy;
 
+mod field;
+pub mod judge;
+pub mod load;
+mod outcomes;
+pub mod spec;
+
 /// Every job kind by name.
 #[derive(Debug, Clone)]
 pub struct Catalog {
@@ -30,6 +36,12 @@ pub struct JobKind {
     pub fields: Vec<Field>,
     /// The field of which only one item may be in flight at a time: the contract of a deduction.
     pub one_at_a_time: Option<String>,
+    /// Groups of fields of which exactly one must be given.
+    pub one_of: Vec<Vec<String>>,
+    /// The fields the key is made of where the workflow gives none; empty: the workflow must give one.
+    pub key: Vec<String>,
+    /// The field that is the order number, where an order is only looked up.
+    pub order_number: Option<String>,
     /// By gateway kind (`wechat`): how it is done there.
     pub gateways: BTreeMap<String, Operations>,
     /// Policies where the workflow gives none.

@@ -11,6 +11,10 @@ use secrecy::SecretString;
 
 pub use crate::domain::policy::Rate;
 
+pub mod load;
+mod secrets;
+mod wechat;
+
 /// A whole configuration.
 #[derive(Debug)]
 pub struct Config {

@@ -66,7 +66,9 @@ pub async fn perform(
     let ended_at = engine.clock.now();
     let is_query = claimed.doing == Doing::Query;
     let outcomes = if is_query { &operations.query_outcomes } else { &operations.submit_outcomes };
-    let judged = judge(outcomes, is_query, work.kind.effect, &observed, claimed.order_no(), claimed.amount());
+    // A look-up may be of somebody else's number; an effect never is.
+    let ours = work.kind.effect.then(|| claimed.order_no());
+    let judged = judge(outcomes, is_query, work.kind.effect, &observed, ours, claimed.amount());
     tell(account, claimed, &judged);
     close_lane(engine, account, &judged, ended_at).await;
     let moved = apply(&claimed.item, &Event::Answered(judged.answer.clone()), &work.policy, ended_at)?;

@@ -4,7 +4,6 @@
 
 pub mod attempt;
 pub mod follow;
-pub mod plan;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

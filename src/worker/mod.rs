@@ -37,7 +37,7 @@ pub async fn run(engine: Arc<Engine>, node: NodeId, stop: watch::Receiver<bool>)
 async fn run_lane(lane: Arc<Lane>, mut stop: watch::Receiver<bool>) -> Result<(), RunError> {
     let backend = LaneBackend::new(Arc::clone(&lane));
     let failed = lane.failure();
-    let worker = WorkerBuilder::new(&format!("lane-{}", lane.account.name))
+    let worker = WorkerBuilder::new(format!("lane-{}", lane.account.name).as_str())
         .backend(backend)
         .data(Arc::clone(&lane))
         .build(handler::handle);

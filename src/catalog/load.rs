@@ -1,0 +1,308 @@
+//! Job kinds from YAML: the built-in ones, and those of a folder of the user's.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::domain::policy::{Policy, Resolve, Retry};
+use crate::yaml;
+use crate::yaml::diagnostics::{Diagnostic, Diagnostics, Source};
+use crate::yaml::fields::{Shape, check, duration_of, integer_of, is_true, text_of};
+use crate::yaml::node::{Entry, Node, Position, parse};
+use crate::yaml::scalars;
+
+use super::outcomes::{Table, read as read_outcomes};
+use super::{Alphabet, Catalog, Field, FieldKind, JobKind, Operations, spec};
+
+/// The job kinds that are compiled in: file name and text.
+const BUILT_IN: [(&str, &str); 2] = [
+    ("jobs/deduct.yaml", include_str!("../../jobs/deduct.yaml")),
+    ("jobs/query.yaml", include_str!("../../jobs/query.yaml")),
+];
+
+/// The most files of a folder that are read.
+const FILES_MAX: usize = 200;
+
+impl Catalog {
+    /// The job kinds that are compiled in.
+    ///
+    /// # Panics
+    /// If a compiled-in file is wrong, which a test rules out.
+    pub fn built_in() -> Self {
+        let mut kinds = BTreeMap::new();
+        for (file, text) in BUILT_IN {
+            let source = Source::new(file, text.to_owned(), false);
+            match read_kind(&source) {
+                Ok(kind) => kinds.insert(kind.name.clone(), Arc::new(kind)),
+                Err(found) => panic!("a compiled-in job kind is wrong:\n{found}"),
+            };
+        }
+        Self { kinds }
+    }
+
+    /// The built-in job kinds and those of a folder, which replace built-in ones of the same name.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the folder's files.
+    pub fn with_overrides(folder: &Path) -> Result<Self, Diagnostics> {
+        let mut catalog = Self::built_in();
+        let mut found = Diagnostics::default();
+        let mut given = BTreeMap::new();
+        for path in files_of(folder)? {
+            match yaml::read(&path, false).and_then(|source| read_kind(&source)) {
+                Err(wrong) => found.extend(wrong),
+                Ok(kind) => {
+                    if let Some(other) = given.insert(kind.name.clone(), path.clone()) {
+                        let message = format!("the job kind \"{}\" is also in {}", kind.name, other.display());
+                        found.push(Diagnostic::bare(&path.display().to_string(), Position { line: 1, column: 1 }, message));
+                    }
+                    catalog.kinds.insert(kind.name.clone(), Arc::new(kind));
+                }
+            }
+        }
+        found.or_value(Some(catalog))
+    }
+}
+
+fn files_of(folder: &Path) -> Result<Vec<PathBuf>, Diagnostics> {
+    let refuse = |message: String| {
+        let diagnostic = Diagnostic::bare(&folder.display().to_string(), Position { line: 1, column: 1 }, message);
+        Diagnostics::from(diagnostic.help("it is the folder that payrun.yaml names under jobs:"))
+    };
+    let entries = std::fs::read_dir(folder).map_err(|error| refuse(format!("the folder cannot be read: {error}")))?;
+    let paths = entries.filter_map(|entry| entry.ok().map(|entry| entry.path()));
+    let is_yaml = |path: &PathBuf| path.extension().is_some_and(|ext| ext == "yaml" || ext == "yml");
+    let mut paths: Vec<PathBuf> = paths.filter(is_yaml).take(FILES_MAX + 1).collect();
+    if paths.len() > FILES_MAX {
+        return Err(refuse(format!("the folder has more than {FILES_MAX} job kinds")));
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+/// Reads a job kind's file.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn read_kind(source: &Source) -> Result<JobKind, Diagnostics> {
+    let root = parse(source)?;
+    let mut found = Diagnostics::default();
+    check(&root, &Shape::Fields(&spec::JOB_KIND), source, &mut found);
+    if !found.is_empty() {
+        return Err(found);
+    }
+    let effect = is_true(&root, "effect");
+    let fields: Vec<Field> = entries(&root, "fields").iter().map(|entry| read_field(entry, source, &mut found)).collect();
+    check_money(&root, &fields, source, &mut found);
+    check_names(&root, &fields, source, &mut found);
+    let gateways = entries(&root, "gateways")
+        .iter()
+        .map(|entry| (entry.key.clone(), read_operations(entry, effect, source, &mut found)))
+        .collect();
+    let text = |name| text_of(&root, name).map(str::to_owned);
+    let policy = root.get("policy").map_or_else(|| default_policy().clone(), |node| read_policy(node, &default_policy()));
+    let kind = JobKind {
+        name: text("name").unwrap_or_default(),
+        description: text("description").unwrap_or_default(),
+        effect,
+        fields,
+        one_at_a_time: text("one_at_a_time"),
+        one_of: root.get("one_of").map_or_else(Vec::new, |node| node.list().iter().map(texts).collect()),
+        key: root.get("key").map_or_else(Vec::new, texts),
+        order_number: text("order_number"),
+        gateways,
+        policy,
+    };
+    found.or_value(Some(kind))
+}
+
+fn entries<'a>(node: &'a Node, name: &str) -> &'a [Entry] {
+    node.get(name).map_or(&[], Node::entries)
+}
+
+fn texts(node: &Node) -> Vec<String> {
+    node.list().iter().filter_map(|node| node.text().map(str::to_owned)).collect()
+}
+
+fn read_field(entry: &Entry, source: &Source, found: &mut Diagnostics) -> Field {
+    let node = &entry.value;
+    let size = |name| integer_of(node, name).and_then(|size| usize::try_from(size).ok());
+    let kind = match text_of(node, "type") {
+        Some("amount") => FieldKind::Amount,
+        Some("currency") => FieldKind::Currency,
+        Some(_) | None => {
+            let (min, max) = (size("min").unwrap_or(1), size("max"));
+            if max.is_none_or(|max| max < min) {
+                found.push(source.diagnostic(node.at, "a text field needs max, and max must not be below min"));
+            }
+            FieldKind::Text { min, max: max.unwrap_or(min), alphabet: text_of(node, "alphabet").map(alphabet) }
+        }
+    };
+    Field {
+        name: entry.key.clone(),
+        kind,
+        required: is_true(node, "required"),
+        sensitive: is_true(node, "sensitive"),
+        identity: is_true(node, "identity"),
+        doc: text_of(node, "doc").unwrap_or_default().to_owned(),
+    }
+}
+
+fn alphabet(word: &str) -> Alphabet {
+    match word {
+        "digits" => Alphabet::Digits,
+        "order_number" => Alphabet::OrderNumber,
+        _ => Alphabet::Ascii,
+    }
+}
+
+fn check_money(root: &Node, fields: &[Field], source: &Source, found: &mut Diagnostics) {
+    let count = |kind: &FieldKind| fields.iter().filter(|field| field.kind == *kind).count();
+    let (amounts, currencies) = (count(&FieldKind::Amount), count(&FieldKind::Currency));
+    if amounts > 1 || amounts != currencies {
+        let at = root.get("fields").map_or(root.at, |node| node.at);
+        found.push(source.diagnostic(at, "a job kind has one field of type amount and one of type currency, or neither"));
+    }
+}
+
+/// Fields that are named elsewhere in the file must exist.
+fn check_names(root: &Node, fields: &[Field], source: &Source, found: &mut Diagnostics) {
+    let single = ["one_at_a_time", "order_number"].into_iter().filter_map(|name| root.get(name));
+    let keys = root.get("key").into_iter().flat_map(Node::list);
+    let groups = root.get("one_of").into_iter().flat_map(Node::list).flat_map(Node::list);
+    for node in single.chain(keys).chain(groups) {
+        let name = node.text().unwrap_or_default();
+        if !fields.iter().any(|field| field.name == name && matches!(field.kind, FieldKind::Text { .. })) {
+            let names = fields.iter().map(|field| field.name.as_str());
+            found.push(source.diagnostic(node.at, format!("there is no text field \"{name}\"")).nearest(name, names));
+        }
+    }
+}
+
+fn read_operations(entry: &Entry, effect: bool, source: &Source, found: &mut Diagnostics) -> Operations {
+    let node = &entry.value;
+    let text = |name| text_of(node, name).map(str::to_owned);
+    let rows = |name| node.get("outcomes").and_then(|node| node.get(name)).map_or(&[][..], Node::list);
+    let asks = node.get("query").is_some();
+    if asks != effect || asks == rows("query").is_empty() {
+        let message = "a kind with an effect needs a query and its outcomes; one without has neither";
+        found.push(source.diagnostic(entry.key_at, message));
+    }
+    Operations {
+        submit: text("submit").unwrap_or_default(),
+        query: text("query"),
+        explain: text("explain"),
+        submit_outcomes: read_outcomes(rows("submit"), Table { is_query: false, effect }, source, found),
+        query_outcomes: read_outcomes(rows("query"), Table { is_query: true, effect }, source, found),
+    }
+}
+
+fn default_policy() -> Policy {
+    let seconds = Duration::from_secs;
+    Policy {
+        retry: Retry { attempts: 10, first: seconds(1), max: seconds(300) },
+        resolve: Resolve { schedule: vec![seconds(10), seconds(60)], grace: seconds(600), horizon: seconds(86_400) },
+        dunning: Vec::new(),
+    }
+}
+
+/// A policy as written under `retry`, `resolve` and `dunning`, with `base` where nothing is written.
+pub(crate) fn read_policy(node: &Node, base: &Policy) -> Policy {
+    let mut policy = base.clone();
+    if let Some(retry) = node.get("retry") {
+        let attempts = integer_of(retry, "attempts").and_then(|number| u32::try_from(number).ok());
+        policy.retry.attempts = attempts.unwrap_or(policy.retry.attempts);
+        policy.retry.first = duration_of(retry, "first").unwrap_or(policy.retry.first);
+        policy.retry.max = duration_of(retry, "max").unwrap_or(policy.retry.max);
+    }
+    if let Some(resolve) = node.get("resolve") {
+        let waits = resolve.get("schedule").map(durations).filter(|waits| !waits.is_empty());
+        policy.resolve.schedule = waits.unwrap_or(policy.resolve.schedule);
+        policy.resolve.grace = duration_of(resolve, "grace").unwrap_or(policy.resolve.grace);
+        policy.resolve.horizon = duration_of(resolve, "horizon").unwrap_or(policy.resolve.horizon);
+    }
+    if let Some(dunning) = node.get("dunning") {
+        policy.dunning = durations(dunning);
+    }
+    policy
+}
+
+fn durations(node: &Node) -> Vec<Duration> {
+    node.list().iter().filter_map(|node| scalars::duration(node.text()?)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mistakes(change: impl Fn(String) -> String) -> String {
+        let text = change(BUILT_IN[0].1.to_owned());
+        read_kind(&Source::new("deduct.yaml", text, false)).map(|_| String::new()).unwrap_or_else(|found| found.to_string())
+    }
+
+    #[test]
+    fn the_built_in_kinds_are_read() {
+        let catalog = Catalog::built_in();
+        let deduct = &catalog.kinds["deduct"];
+        assert!(deduct.effect);
+        assert_eq!(deduct.one_at_a_time.as_deref(), Some("contract_id"));
+        assert_eq!(deduct.policy.resolve.schedule.len(), 7);
+        assert_eq!(deduct.policy.resolve.horizon, Duration::from_secs(86_400));
+        let identity: Vec<&str> = deduct.fields.iter().filter(|f| f.identity).map(|f| f.name.as_str()).collect();
+        assert_eq!(identity, ["contract_id", "amount", "currency"]);
+        let query = &catalog.kinds["query"];
+        assert!(!query.effect);
+        assert_eq!(query.one_of, [["out_trade_no", "transaction_id"]]);
+        assert!(catalog.kinds.values().flat_map(|kind| &kind.fields).all(|field| !field.doc.is_empty()));
+    }
+
+    #[test]
+    fn every_row_says_where_it_comes_from() {
+        for kind in Catalog::built_in().kinds.values() {
+            let operations = &kind.gateways["wechat"];
+            let rows = operations.submit_outcomes.iter().chain(&operations.query_outcomes);
+            assert!(rows.clone().count() > 10);
+            rows.for_each(|row| assert!(row.source.len() > 10, "{row:?}"));
+        }
+    }
+
+    #[test]
+    fn a_row_that_would_guess_is_refused() {
+        let query = |row: &str| mistakes(|text| format!("{text}        - {{ {row}, source: \"a test\" }}\n"));
+        assert!(query("http: 418, answer: not_processed").contains("use unknown with cause not_asked"));
+        assert!(query("http: 418, answer: declined").contains("declined needs one"));
+        assert!(query("answer: done").contains("at least one of http, code and state"));
+        assert!(query("http: 511, code: X, answer: done").contains("never reached"));
+        assert!(query("http: 5x, answer: done").contains("a class such as 5xx"));
+        let submit = mistakes(|text| text.replacen("answer: accepted", "answer: absent", 1));
+        assert!(submit.contains("absent belongs in the query table only"), "{submit}");
+    }
+
+    #[test]
+    fn fields_that_do_not_exist_are_refused_where_they_are_named() {
+        let wrong = mistakes(|text| text.replace("one_at_a_time: contract_id", "one_at_a_time: contractid"));
+        assert!(wrong.contains("did you mean \"contract_id\"?"), "{wrong}");
+        let wrong = mistakes(|text| text.replace("type: currency", "type: text, max: 3"));
+        assert!(wrong.contains("one field of type amount and one of type currency"), "{wrong}");
+        let wrong = mistakes(|text| text.replace("    query: transaction\n", ""));
+        assert!(wrong.contains("needs a query"), "{wrong}");
+    }
+
+    #[test]
+    fn a_folder_replaces_kinds_by_name_and_reports_all_that_is_wrong() {
+        let folder = tempfile::tempdir().unwrap();
+        let ours = BUILT_IN[0].1.replace("Charges a signed", "Our own way to charge a signed");
+        std::fs::write(folder.path().join("ours.yaml"), ours).unwrap();
+        std::fs::write(folder.path().join("notes.txt"), "not: [a kind").unwrap();
+        let catalog = Catalog::with_overrides(folder.path()).unwrap();
+        assert!(catalog.kinds["deduct"].description.starts_with("Our own"));
+        assert!(catalog.kinds.contains_key("query"));
+        std::fs::write(folder.path().join("a.yaml"), "name: x\n").unwrap();
+        std::fs::write(folder.path().join("b.yaml"), "name: [\n").unwrap();
+        let found = Catalog::with_overrides(folder.path()).unwrap_err().to_string();
+        assert!(found.contains("a.yaml:1:1: the field \"gateways\" is missing"), "{found}");
+        assert!(found.contains("b.yaml:"), "{found}");
+        assert!(Catalog::with_overrides(&folder.path().join("gone")).is_err());
+    }
+}

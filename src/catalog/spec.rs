@@ -1,0 +1,84 @@
+//! The fields of a job kind's file, declared.
+
+use crate::yaml::fields::{FieldSpec, Shape};
+
+/// A list of names, or one.
+const NAMES: Shape = Shape::Either(&[Shape::Text, Shape::List(&Shape::Text)]);
+
+static FIELD: [FieldSpec; 8] = [
+    FieldSpec::required("type", Shape::Word(&["text", "amount", "currency"]), "What it holds."),
+    FieldSpec::optional("min", Shape::Integer(0, 100_000), "Fewest characters of a text; 1 if not given."),
+    FieldSpec::optional("max", Shape::Integer(1, 100_000), "Most characters of a text."),
+    FieldSpec::optional("alphabet", Shape::Word(&["digits", "order_number", "ascii"]), "Which characters a text may have."),
+    FieldSpec::optional("required", Shape::Boolean, "Whether it must be given."),
+    FieldSpec::optional("sensitive", Shape::Boolean, "Whether it is personal data: never shown."),
+    FieldSpec::optional("identity", Shape::Boolean, "Whether another value makes the same key another thing."),
+    FieldSpec::required("doc", Shape::Text, "One line for people."),
+];
+
+static OUTCOME: [FieldSpec; 10] = [
+    FieldSpec::optional("http", Shape::Text, "The HTTP status (404) or its class (5xx)."),
+    FieldSpec::optional("code", NAMES, "The gateway's error code, or several."),
+    FieldSpec::optional("state", NAMES, "The order's state in the gateway's words, or several."),
+    FieldSpec::required(
+        "answer",
+        Shape::Word(&["done", "accepted", "declined", "not_processed", "absent", "unknown"]),
+        "What it means.",
+    ),
+    FieldSpec::optional("class", Shape::Word(&["soft", "hard", "config", "funds"]), "What kind of decline it is."),
+    FieldSpec::optional("number", Shape::Word(&["same", "next", "ask"]), "What a decline does to the order number; ask if not given."),
+    FieldSpec::optional(
+        "cause",
+        Shape::Word(&["ambiguous", "gateway_failed", "not_asked", "unlisted"]),
+        "Why it is unknown.",
+    ),
+    FieldSpec::optional("lane", Shape::Word(&["stop", "hold"]), "What it does to the lane."),
+    FieldSpec::optional("explain", Shape::Boolean, "Whether the explain operation is worth calling."),
+    FieldSpec::required("source", Shape::Text, "Where this row comes from."),
+];
+
+static OUTCOMES: [FieldSpec; 2] = [
+    FieldSpec::required("submit", Shape::List(&Shape::Fields(&OUTCOME)), "What replies to the submit operation mean."),
+    FieldSpec::optional("query", Shape::List(&Shape::Fields(&OUTCOME)), "What replies to the query operation mean."),
+];
+
+static OPERATIONS: [FieldSpec; 4] = [
+    FieldSpec::required("submit", Shape::Text, "The operation that has the effect."),
+    FieldSpec::optional("query", Shape::Text, "The operation that asks what became of it."),
+    FieldSpec::optional("explain", Shape::Text, "The operation that explains a decline."),
+    FieldSpec::required("outcomes", Shape::Fields(&OUTCOMES), "What the gateway's replies mean; the first row that fits decides."),
+];
+
+/// Retry, as job kinds and workflows write it.
+pub static RETRY: [FieldSpec; 3] = [
+    FieldSpec::optional("attempts", Shape::Integer(1, 1_000), "How often one order number is sent at most."),
+    FieldSpec::optional("first", Shape::Duration, "The wait after the first attempt; doubles each time."),
+    FieldSpec::optional("max", Shape::Duration, "The longest wait."),
+];
+
+/// Resolve, as job kinds and workflows write it.
+pub static RESOLVE: [FieldSpec; 3] = [
+    FieldSpec::optional("schedule", Shape::List(&Shape::Duration), "Waits between queries; the last repeats."),
+    FieldSpec::optional("grace", Shape::Duration, "How long after sending \"no such order\" does not count."),
+    FieldSpec::optional("horizon", Shape::Duration, "How long to ask; then a person is needed."),
+];
+
+static POLICY: [FieldSpec; 3] = [
+    FieldSpec::required("retry", Shape::Fields(&RETRY), "Sending again when certainly nothing happened."),
+    FieldSpec::required("resolve", Shape::Fields(&RESOLVE), "Asking when it is not known what happened."),
+    FieldSpec::required("dunning", Shape::List(&Shape::Duration), "How long after each soft decline to try again."),
+];
+
+/// The fields of a job kind's file.
+pub static JOB_KIND: [FieldSpec; 10] = [
+    FieldSpec::required("name", Shape::Text, "Its name, as uses: spells it."),
+    FieldSpec::required("description", Shape::Text, "One line for people."),
+    FieldSpec::required("effect", Shape::Boolean, "Whether it changes anything at the gateway."),
+    FieldSpec::required("fields", Shape::Named(&Shape::Fields(&FIELD)), "What may be given under with:."),
+    FieldSpec::optional("one_at_a_time", Shape::Text, "The field of which only one item is under way at a time."),
+    FieldSpec::optional("one_of", Shape::List(&Shape::List(&Shape::Text)), "Groups of fields of which exactly one is given."),
+    FieldSpec::optional("key", Shape::List(&Shape::Text), "The fields the key is made of if the workflow gives none."),
+    FieldSpec::optional("order_number", Shape::Text, "The field that is the order number of a look-up."),
+    FieldSpec::required("policy", Shape::Fields(&POLICY), "Policies where the workflow gives none."),
+    FieldSpec::required("gateways", Shape::Named(&Shape::Fields(&OPERATIONS)), "How it is done, by gateway kind."),
+];

@@ -1,0 +1,336 @@
+//! Reads `payrun.yaml`: every mistake at once, with its place. Secrets are resolved here, and nowhere shown.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::yaml;
+use crate::yaml::diagnostics::{Diagnostics, Source, suggestion};
+use crate::yaml::fields::{FieldSpec, Shape, check, duration_of, integer_of, text_of};
+use crate::yaml::node::{Entry, Node, Position, parse as parse_yaml};
+use crate::yaml::scalars;
+
+use super::wechat;
+use super::{Config, Database, GatewayConfig, GatewayKind, Rate};
+
+/// The fields of `payrun.yaml`.
+pub static CONFIG: [FieldSpec; 4] = [
+    FieldSpec::required("database", Shape::Text, "Where the ledger is: sqlite://payrun.db or a path; relative to this file."),
+    FieldSpec::required("timezone", Shape::Text, "The wall clock of schedules and reports, such as Asia/Hong_Kong."),
+    FieldSpec::optional("jobs", Shape::Text, "A folder of job kinds that replace built-in ones of the same name."),
+    FieldSpec::required("gateways", Shape::Named(&Shape::Fields(&wechat::FIELDS)), "Gateway accounts by name."),
+];
+
+/// Reads and checks a configuration file.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn load(path: &Path) -> Result<Config, Diagnostics> {
+    read_config(&yaml::read(path, true)?, path)
+}
+
+/// Checks the text of a configuration that is to be understood as the file `path`.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn parse(text: &str, path: &Path) -> Result<Config, Diagnostics> {
+    read_config(&Source::new(&path.display().to_string(), text.to_owned(), true), path)
+}
+
+fn read_config(source: &Arc<Source>, path: &Path) -> Result<Config, Diagnostics> {
+    let root = parse_yaml(source)?;
+    let mut reading = Reading { source, folder: folder_of(path), found: Diagnostics::default() };
+    check(&root, &Shape::Fields(&CONFIG), source, &mut reading.found);
+    let database = root.get("database").and_then(|node| reading.database(node));
+    let timezone = root.get("timezone").and_then(|node| reading.timezone(node));
+    let mut gateways = BTreeMap::new();
+    for entry in root.get("gateways").map_or(&[][..], Node::entries) {
+        if let Some(gateway) = reading.gateway(entry) {
+            gateways.insert(entry.key.clone(), gateway);
+        }
+    }
+    let jobs = text_of(&root, "jobs").map(|folder| reading.folder.join(folder));
+    let config = database.zip(timezone);
+    let folder = reading.folder.clone();
+    reading.found.or_value(config.map(|(database, timezone)| Config { folder, database, timezone, jobs, gateways }))
+}
+
+/// The folder of a file; `.` for a bare name.
+pub(crate) fn folder_of(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        Some(_) | None => PathBuf::from("."),
+    }
+}
+
+/// What is known while a file is read.
+pub(super) struct Reading<'a> {
+    pub(super) source: &'a Source,
+    pub(super) folder: PathBuf,
+    pub(super) found: Diagnostics,
+}
+
+impl Reading<'_> {
+    /// Notes a mistake.
+    pub(super) fn refuse(&mut self, at: Position, message: impl Into<String>, help: &str) {
+        let diagnostic = self.source.diagnostic(at, message);
+        self.found.push(if help.is_empty() { diagnostic } else { diagnostic.help(help) });
+    }
+
+    fn database(&mut self, node: &Node) -> Option<Database> {
+        let text = node.text()?;
+        let path = match text.split_once("://") {
+            None => text,
+            Some(("sqlite", path)) => path,
+            Some(("postgres" | "postgresql", _)) => {
+                self.refuse(node.at, "PostgreSQL is not supported yet", "use sqlite://payrun.db");
+                return None;
+            }
+            Some(_) => {
+                self.refuse(node.at, "this is no database payrun knows", "use sqlite://payrun.db");
+                return None;
+            }
+        };
+        if path.is_empty() || path == ":memory:" || path.contains('?') {
+            self.refuse(node.at, "the database must be a file", "use sqlite://payrun.db, without options");
+            return None;
+        }
+        Some(Database::Sqlite(self.folder.join(path)))
+    }
+
+    fn timezone(&mut self, node: &Node) -> Option<chrono_tz::Tz> {
+        let text = node.text()?;
+        match zone(text) {
+            Ok(zone) => Some(zone),
+            Err((message, help)) => {
+                self.refuse(node.at, message, &help);
+                None
+            }
+        }
+    }
+
+    fn gateway(&mut self, entry: &Entry) -> Option<GatewayConfig> {
+        if !is_gateway_name(&entry.key) {
+            let help = "1 to 31 of a-z, 0-9 and -, beginning with a letter";
+            self.refuse(entry.key_at, "this is no name for a gateway", help);
+        }
+        let node = &entry.value;
+        let kind = self.wechat(node)?;
+        let concurrency = integer_of(node, "concurrency").and_then(|number| u32::try_from(number).ok());
+        let positive = |duration: &Duration| !duration.is_zero();
+        if let Some(timeout) = node.get("timeout").filter(|_| duration_of(node, "timeout").is_some_and(|d| d.is_zero())) {
+            self.refuse(timeout.at, "a call needs some time", "15s suits most gateways");
+        }
+        Some(GatewayConfig {
+            name: entry.key.clone(),
+            rate: text_of(node, "rate")
+                .and_then(scalars::rate)
+                .unwrap_or(Rate { calls: 20, per: Duration::from_secs(1) }),
+            concurrency: concurrency.unwrap_or(16),
+            timeout: duration_of(node, "timeout").filter(positive).unwrap_or(Duration::from_secs(15)),
+            query_interval: duration_of(node, "query_interval").unwrap_or(Duration::from_secs(10)),
+            kind: GatewayKind::Wechat(kind),
+        })
+    }
+}
+
+/// A time zone by its IANA name; else what is wrong, and what to do.
+pub(crate) fn zone(text: &str) -> Result<chrono_tz::Tz, (String, String)> {
+    text.parse().map_err(|_| {
+        let names = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name());
+        let help = suggestion(text, names).unwrap_or_else(|| "use an IANA name, such as Asia/Hong_Kong".to_owned());
+        (format!("\"{}\" is no time zone", crate::yaml::node::shown(text)), help)
+    })
+}
+
+fn is_gateway_name(name: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    (1..=31).contains(&name.len()) && name.as_bytes()[0].is_ascii_lowercase() && name.bytes().all(allowed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Platform, WechatMode};
+    use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
+    use aws_lc_rs::rsa::{KeyPair, KeySize};
+    use base64::Engine as _;
+    use std::fs;
+
+    const GOOD: &str = r"
+database: sqlite://payrun.db
+timezone: Asia/Hong_Kong
+gateways:
+  hk:
+    kind: wechat
+    mode: common
+    mchid: 10000091
+    appid: wxcbda96de0b165486
+    merchant_key: { file: key.pem }
+    merchant_serial: 5157F09EFDC096DE15EBE81A47057A7232F1B8E1
+    api_v3_key: { file: v3.key }
+    platform: auto
+    notify_url: https://pay.example.com/wechat
+";
+
+    fn folder() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let key = KeyPair::generate(KeySize::Rsa2048).unwrap();
+        let der: Pkcs8V1Der<'_> = key.as_der().unwrap();
+        let text = base64::engine::general_purpose::STANDARD.encode(der.as_ref());
+        let pem = format!("-----BEGIN PRIVATE KEY-----\n{text}\n-----END PRIVATE KEY-----\n");
+        fs::write(folder.path().join("key.pem"), pem).unwrap();
+        fs::write(folder.path().join("v3.key"), "0123456789abcdef0123456789abcdef\n").unwrap();
+        folder
+    }
+
+    fn mistakes(folder: &Path, text: &str) -> String {
+        let path = folder.join("payrun.yaml");
+        fs::write(&path, text).unwrap();
+        let shown = load(&path).map(|_| String::new()).unwrap_or_else(|found| found.to_string());
+        shown.replace(&format!("{}/", folder.display()), "")
+    }
+
+    #[test]
+    fn a_whole_configuration_is_read_with_its_defaults() {
+        let folder = folder();
+        let config = parse(GOOD, &folder.path().join("payrun.yaml")).unwrap();
+        assert_eq!(config.database, Database::Sqlite(folder.path().join("payrun.db")));
+        let hk = &config.gateways["hk"];
+        assert_eq!((hk.rate.calls, hk.concurrency, hk.timeout.as_secs(), hk.query_interval.as_secs()), (20, 16, 15, 10));
+        let GatewayKind::Wechat(wechat) = &hk.kind;
+        assert_eq!(wechat.base_url, "https://apihk.mch.weixin.qq.com");
+        assert_eq!(wechat.platform, Platform::Auto);
+        assert_eq!(
+            wechat.mode,
+            WechatMode::Common { mchid: "10000091".to_owned(), appid: "wxcbda96de0b165486".to_owned() }
+        );
+    }
+
+    #[test]
+    fn every_mistake_is_reported_at_once_and_no_secret_is_shown() {
+        let folder = folder();
+        fs::write(folder.path().join("bad.pem"), "not a key").unwrap();
+        let text = r"
+databse: x
+timezone: Asia/Hongkong
+gateways:
+  HK:
+    kind: wechat
+    mode: institutional
+    mchid: 1
+    sp_mchid: a b
+    sp_appid: wx1
+    merchant_key: { file: bad.pem }
+    merchant_serial: S
+    api_v3_key: hunter2hunter2
+    platform: { public_key: { file: none.pem }, id: KEY_1 }
+    notify_url: https://pay.example.com/x?y=1
+    base_url: http://example.com
+    timeout: 15
+    rate: 20 per second
+";
+        let shown = mistakes(folder.path(), text);
+        assert!(!shown.contains("hunter2"), "{shown}");
+        insta::assert_snapshot!(shown, @r##"
+        payrun.yaml:2:1: unknown field "databse"
+          | databse: …
+          | ^
+            help: did you mean "database"?
+        payrun.yaml:2:1: the field "database" is missing
+          | databse: …
+          | ^
+            help: Where the ledger is: sqlite://payrun.db or a path; relative to this file.
+        payrun.yaml:3:11: "Asia/Hongkong" is no time zone
+          | timezone: Asia/Hongkong
+          |           ^
+            help: did you mean "Asia/Hong_Kong"?
+        payrun.yaml:5:3: this is no name for a gateway
+          |   HK:
+          |   ^
+            help: 1 to 31 of a-z, 0-9 and -, beginning with a letter
+        payrun.yaml:7:11: mode institutional needs the field "sub_mchid"
+          |     mode: institutional
+          |           ^
+        payrun.yaml:8:5: the field "mchid" belongs to the other mode, not to institutional
+          |     mchid: 1
+          |     ^
+            help: mode institutional takes sp_mchid, sp_appid, sub_mchid
+        payrun.yaml:9:15: sp_mchid takes 1 to 32 letters, digits, _ and -
+          |     sp_mchid: a b
+          |               ^
+        payrun.yaml:11:19: merchant_key (from bad.pem): this is no key: a PEM that begins with -----BEGIN PRIVATE KEY----- is expected
+          |     merchant_key: …
+          |                   ^
+            help: it is the file apiclient_key.pem
+        payrun.yaml:13:17: a secret must not stand in the file itself
+            help: a secret is a reference: { env: NAME } or { file: path }
+        payrun.yaml:14:29: the file none.pem cannot be read: No such file or directory (os error 2)
+            help: paths are relative to the folder of this file
+        payrun.yaml:14:53: the id of a public key is PUB_KEY_ID_ and digits
+        payrun.yaml:15:17: notify_url must not have a query
+          |     notify_url: https://pay.example.com/x?y=1
+          |                 ^
+            help: such as https://pay.example.com/notify
+        payrun.yaml:16:15: http is for this machine itself (127.0.0.1, localhost); use https
+          |     base_url: http://example.com
+          |               ^
+            help: such as https://apihk.mch.weixin.qq.com
+        payrun.yaml:17:14: expected a duration (250ms, 15s, 10m, 1h, 1d), found a whole number
+          |     timeout: 15
+          |              ^
+        payrun.yaml:18:11: expected a rate (20/s, 600/min), found text
+          |     rate: 20 per second
+          |           ^
+        "##);
+    }
+
+    #[test]
+    fn a_secret_that_cannot_be_had_is_a_mistake_at_its_place() {
+        let folder = folder();
+        fs::write(folder.path().join("empty"), "\n").unwrap();
+        for (reference, expected) in [
+            ("{ file: gone.key }", "gone.key cannot be read"),
+            ("{ file: empty }", "is empty"),
+            ("{ env: PAYRUN_TEST_UNSET }", "the environment variable PAYRUN_TEST_UNSET is not set"),
+            ("{ env: CARGO_PKG_NAME }", "has 6 bytes; it needs 32"),
+            ("{ env: a-b }", "takes the name of an environment variable"),
+            ("{ file: key.pem, env: X }", "this is no reference to a secret"),
+        ] {
+            let shown = mistakes(folder.path(), &GOOD.replace("{ file: v3.key }", reference));
+            assert!(shown.contains(expected), "{reference}: {shown}");
+            assert!(shown.starts_with("payrun.yaml:12:17: "), "{shown}");
+        }
+    }
+
+    #[test]
+    fn plain_http_is_for_this_machine_only() {
+        let folder = folder();
+        let with = |url: &str| GOOD.replace("    mode: common", &format!("    mode: common\n    base_url: {url}"));
+        for good in ["http://127.0.0.1:8443", "http://localhost", "http://[::1]:99", "https://example.com/"] {
+            assert_eq!(mistakes(folder.path(), &with(good)), "", "{good}");
+        }
+        for bad in ["http://127.0.0.1.example.com", "http://a@localhost", "ftp://localhost", "https://e.com/v3", "x", "https://"] {
+            assert_ne!(mistakes(folder.path(), &with(bad)), "", "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_a_sqlite_file_is_taken_as_database() {
+        let folder = folder();
+        let with = |database: &str| mistakes(folder.path(), &GOOD.replace("sqlite://payrun.db", database));
+        assert_eq!(with("data/payrun.db"), "");
+        assert!(with("postgres://u:hunter2@h/db").contains("not supported yet"));
+        assert!(!with("postgres://u:hunter2@h/db").contains("hunter2"));
+        assert!(with("\"sqlite://:memory:\"").contains("must be a file"));
+    }
+
+    #[test]
+    fn a_file_that_is_missing_or_no_text_is_a_diagnostic() {
+        let folder = folder();
+        assert!(load(&folder.path().join("gone.yaml")).unwrap_err().to_string().contains("cannot be read"));
+        fs::write(folder.path().join("bin.yaml"), [0xff, 0xfe]).unwrap();
+        assert!(load(&folder.path().join("bin.yaml")).unwrap_err().to_string().contains("not UTF-8"));
+    }
+}

@@ -1,0 +1,205 @@
+//! The fields of a WeChat Pay Global account in `payrun.yaml`.
+
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::gateway::wechat::sign::SigningKey;
+use crate::yaml::fields::{FieldSpec, Shape, text_of};
+use crate::yaml::node::Node;
+
+use super::load::Reading;
+use super::{Platform, WechatConfig, WechatMode, secrets};
+
+/// WeChat Pay Global's host for Hong Kong.
+const BASE_URL: &str = "https://apihk.mch.weixin.qq.com";
+
+static PLATFORM: [FieldSpec; 2] = [
+    FieldSpec::required("public_key", Shape::Secret, "The platform's public key, as PEM."),
+    FieldSpec::required("id", Shape::Text, "The key's id: PUB_KEY_ID_ and digits."),
+];
+
+/// The fields of an account.
+pub static FIELDS: [FieldSpec; 18] = [
+    FieldSpec::required("kind", Shape::Word(&["wechat"]), "The kind of gateway: wechat is WeChat Pay Global, APIv3."),
+    FieldSpec::optional("base_url", Shape::Text, "Scheme and host; https://apihk.mch.weixin.qq.com if not given."),
+    FieldSpec::required("mode", Shape::Word(&["common", "institutional"]), "Whose ids go into the requests."),
+    FieldSpec::optional("mchid", Shape::Text, "The merchant id (mode common)."),
+    FieldSpec::optional("appid", Shape::Text, "The app id bound to the merchant (mode common)."),
+    FieldSpec::optional("sp_mchid", Shape::Text, "The institution's merchant id (mode institutional)."),
+    FieldSpec::optional("sp_appid", Shape::Text, "The institution's app id (mode institutional)."),
+    FieldSpec::optional("sub_mchid", Shape::Text, "The sub-merchant's id (mode institutional)."),
+    FieldSpec::optional("sub_appid", Shape::Text, "The sub-merchant's app id (mode institutional, may be left out)."),
+    FieldSpec::required("merchant_key", Shape::Secret, "The private key that signs our requests, as PEM."),
+    FieldSpec::required("merchant_serial", Shape::Text, "The serial of the certificate that belongs to merchant_key."),
+    FieldSpec::required("api_v3_key", Shape::Secret, "The 32-byte key of certificates and notifications."),
+    FieldSpec::required(
+        "platform",
+        Shape::Either(&[Shape::Word(&["auto"]), Shape::Fields(&PLATFORM)]),
+        "How replies are verified: auto downloads and refreshes certificates; or a fixed public key and its id.",
+    ),
+    FieldSpec::required("notify_url", Shape::Text, "Where the gateway sends notifications: https, without a query."),
+    FieldSpec::optional("rate", Shape::Rate, "How many calls the account allows; 20/s if not given."),
+    FieldSpec::optional("concurrency", Shape::Integer(1, 1024), "How many calls may be under way at once; 16 if not given."),
+    FieldSpec::optional("timeout", Shape::Duration, "How long one call may take; 15s if not given."),
+    FieldSpec::optional("query_interval", Shape::Duration, "How long to leave one order alone between queries; 10s if not given."),
+];
+
+/// Which ids each mode needs, and which it may have.
+const COMMON: ([&str; 2], [&str; 0]) = (["mchid", "appid"], []);
+const INSTITUTIONAL: ([&str; 3], [&str; 1]) = (["sp_mchid", "sp_appid", "sub_mchid"], ["sub_appid"]);
+
+impl Reading<'_> {
+    pub(super) fn wechat(&mut self, node: &Node) -> Option<WechatConfig> {
+        let mode = self.mode(node);
+        let merchant_key = self.merchant_key(node);
+        let api_v3_key = self.api_v3_key(node);
+        let platform = self.platform(node);
+        let merchant_serial = self.bounded(node, "merchant_serial", 64);
+        let notify_url = self.notify_url(node);
+        let base_url = self.base_url(node);
+        Some(WechatConfig {
+            base_url: base_url?,
+            mode: mode?,
+            merchant_key: merchant_key?,
+            merchant_serial: merchant_serial?,
+            api_v3_key: api_v3_key?,
+            platform: platform?,
+            notify_url: notify_url?,
+        })
+    }
+
+    fn mode(&mut self, node: &Node) -> Option<WechatMode> {
+        let mode = text_of(node, "mode")?;
+        let (needed, others): (&[&str], &[&str]) = match mode {
+            "common" => (&COMMON.0, &["sp_mchid", "sp_appid", "sub_mchid", "sub_appid"]),
+            "institutional" => (&INSTITUTIONAL.0, &COMMON.0),
+            _ => return None,
+        };
+        for name in needed.iter().filter(|name| node.get(name).is_none()) {
+            let at = node.get("mode").map_or(node.at, |mode| mode.at);
+            self.refuse(at, format!("mode {mode} needs the field \"{name}\""), "");
+        }
+        for entry in node.entries().iter().filter(|entry| others.contains(&entry.key.as_str())) {
+            let message = format!("the field \"{}\" belongs to the other mode, not to {mode}", entry.key);
+            self.refuse(entry.key_at, message, &format!("mode {mode} takes {}", needed.join(", ")));
+        }
+        let mut id = |name| self.bounded(node, name, 32);
+        if mode == "common" {
+            let (mchid, appid) = (id("mchid"), id("appid"));
+            return Some(WechatMode::Common { mchid: mchid?, appid: appid? });
+        }
+        let (sp_mchid, sp_appid, sub_mchid) = (id("sp_mchid"), id("sp_appid"), id("sub_mchid"));
+        let sub_appid = id(INSTITUTIONAL.1[0]);
+        Some(WechatMode::Institutional { sp_mchid: sp_mchid?, sp_appid: sp_appid?, sub_mchid: sub_mchid?, sub_appid })
+    }
+
+    /// An id: letters, digits, `_` and `-`, at most so many.
+    fn bounded(&mut self, node: &Node, name: &str, max: usize) -> Option<String> {
+        let value = node.get(name)?;
+        let text = value.text()?;
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
+        if (1..=max).contains(&text.len()) && text.bytes().all(allowed) {
+            return Some(text.to_owned());
+        }
+        self.refuse(value.at, format!("{name} takes 1 to {max} letters, digits, _ and -"), "");
+        None
+    }
+
+    fn merchant_key(&mut self, node: &Node) -> Option<SecretString> {
+        let value = node.get("merchant_key")?;
+        let key = self.secret(value)?;
+        if let Err(error) = SigningKey::from_pem(&key) {
+            let source = secrets::origin(value);
+            self.refuse(value.at, format!("merchant_key ({source}): {error}"), "it is the file apiclient_key.pem");
+            return None;
+        }
+        Some(key)
+    }
+
+    fn api_v3_key(&mut self, node: &Node) -> Option<SecretString> {
+        let value = node.get("api_v3_key")?;
+        let key = self.secret(value)?;
+        let length = key.expose_secret().len();
+        if length != 32 {
+            let source = secrets::origin(value);
+            self.refuse(value.at, format!("api_v3_key ({source}) has {length} bytes; it needs 32"), "");
+            return None;
+        }
+        Some(key)
+    }
+
+    fn platform(&mut self, node: &Node) -> Option<Platform> {
+        let value = node.get("platform")?;
+        if value.scalar().is_some() {
+            return (value.text() == Some("auto")).then_some(Platform::Auto);
+        }
+        let pem = value.get("public_key").and_then(|key| {
+            let text = self.secret(key)?.expose_secret().to_owned();
+            if text.contains("-----BEGIN PUBLIC KEY-----") {
+                return Some(text);
+            }
+            self.refuse(key.at, "this is no public key", "a PEM that begins with -----BEGIN PUBLIC KEY----- is expected");
+            None
+        });
+        let id = value.get("id").and_then(|id| {
+            let text = id.text()?;
+            let digits = text.strip_prefix("PUB_KEY_ID_").filter(|rest| (1..=64).contains(&rest.len()));
+            if digits.is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_alphanumeric())) {
+                return Some(text.to_owned());
+            }
+            self.refuse(id.at, "the id of a public key is PUB_KEY_ID_ and digits", "");
+            None
+        });
+        Some(Platform::PublicKey { pem: pem?, id: id? })
+    }
+
+    fn base_url(&mut self, node: &Node) -> Option<String> {
+        let Some(value) = node.get("base_url") else { return Some(BASE_URL.to_owned()) };
+        let text = value.text()?.trim_end_matches('/');
+        let problem = match url_parts(text) {
+            Err(problem) => problem,
+            Ok((_, path)) if !path.is_empty() => "base_url is scheme and host only, without a path",
+            Ok(_) => return Some(text.to_owned()),
+        };
+        self.refuse(value.at, problem, "such as https://apihk.mch.weixin.qq.com");
+        None
+    }
+
+    fn notify_url(&mut self, node: &Node) -> Option<String> {
+        let value = node.get("notify_url")?;
+        let text = value.text()?;
+        let problem = match url_parts(text) {
+            Err(problem) => problem,
+            Ok(_) if text.len() > 256 => "notify_url takes at most 256 characters",
+            Ok((_, path)) if path.contains(['?', '#']) => "notify_url must not have a query",
+            Ok(_) => return Some(text.to_owned()),
+        };
+        self.refuse(value.at, problem, "such as https://pay.example.com/notify");
+        None
+    }
+}
+
+/// Host and path of a URL; https, or http on this machine itself.
+fn url_parts(text: &str) -> Result<(&str, &str), &'static str> {
+    let (scheme, rest) = text.split_once("://").ok_or("this is no URL")?;
+    let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let host = match authority.rsplit_once(':') {
+        Some((host, port)) if port.parse::<u16>().is_ok() => host,
+        Some(_) if !authority.ends_with(']') => return Err("this is no URL: the port is no number"),
+        Some(_) | None => authority,
+    };
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'[' | b']' | b':');
+    if host.is_empty() || !host.bytes().all(allowed) || path.bytes().any(|b| b <= b' ' || b >= 0x7f) {
+        return Err("this is no URL: the host or path has characters that do not belong there");
+    }
+    match scheme {
+        "https" => Ok((host, path)),
+        "http" if is_loopback(host) => Ok((host, path)),
+        "http" => Err("http is for this machine itself (127.0.0.1, localhost); use https"),
+        _ => Err("the URL must begin with https://"),
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}

@@ -1,0 +1,67 @@
+//! The JSON Schema of a declaration, for editors. Made of the same tables as the checks, so the two cannot drift.
+
+use serde_json::{Map, Value, json};
+
+use super::fields::{FieldSpec, SECRET, Shape};
+
+/// The schema of a shape, as one value of draft 2020-12.
+pub fn schema(shape: &Shape) -> Value {
+    match shape {
+        Shape::Text => json!({ "type": ["string", "number"] }),
+        Shape::Word(words) => json!({ "enum": words }),
+        Shape::Integer(min, max) if *max == i64::MAX => json!({ "type": "integer", "minimum": min }),
+        Shape::Integer(min, max) => json!({ "type": "integer", "minimum": min, "maximum": max }),
+        Shape::Boolean => json!({ "type": "boolean" }),
+        Shape::Duration => json!({ "type": "string", "pattern": "^[0-9]+(ms|s|m|h|d)$" }),
+        Shape::Rate => json!({ "type": "string", "pattern": "^[0-9]+ */ *(s|min|h)$" }),
+        Shape::Template => json!({ "type": ["string", "number", "boolean"] }),
+        Shape::Condition => json!({ "type": ["string", "boolean"] }),
+        Shape::Secret => {
+            let mut reference = fields_schema(&SECRET);
+            reference["minProperties"] = json!(1);
+            reference["maxProperties"] = json!(1);
+            reference
+        }
+        Shape::List(of) => json!({ "type": "array", "items": schema(of) }),
+        Shape::Named(of) => json!({ "type": "object", "additionalProperties": schema(of) }),
+        Shape::Fields(fields) => fields_schema(fields),
+        Shape::Either(shapes) => json!({ "anyOf": shapes.iter().map(schema).collect::<Vec<_>>() }),
+    }
+}
+
+/// The schema of a file whose root has these fields.
+pub fn document(title: &str, fields: &[FieldSpec]) -> Value {
+    let mut document = fields_schema(fields);
+    document["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
+    document["title"] = json!(title);
+    document
+}
+
+fn fields_schema(fields: &[FieldSpec]) -> Value {
+    let mut properties = Map::new();
+    for field in fields {
+        let mut property = schema(&field.shape);
+        property["description"] = json!(field.doc);
+        properties.insert(field.name.to_owned(), property);
+    }
+    let required: Vec<&str> = fields.iter().filter(|field| field.required).map(|field| field.name).collect();
+    json!({ "type": "object", "additionalProperties": false, "properties": properties, "required": required })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_becomes_a_property_with_its_description() {
+        static FIELDS: [FieldSpec; 2] = [
+            FieldSpec::required("wait", Shape::Duration, "How long."),
+            FieldSpec::optional("key", Shape::Secret, "The key."),
+        ];
+        let schema = document("a file", &FIELDS);
+        assert_eq!(schema["required"], json!(["wait"]));
+        assert_eq!(schema["properties"]["wait"]["description"], "How long.");
+        assert_eq!(schema["properties"]["key"]["maxProperties"], 1);
+        assert_eq!(schema["additionalProperties"], false);
+    }
+}
