@@ -1,5 +1,6 @@
 //! Following runs until they are at rest: ending jobs, starting their dependents, burying dead processes' leases.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::Engine;
@@ -20,16 +21,17 @@ pub enum Standing {
 impl Engine {
     /// Ends what has ended, and tells how these runs stand.
     ///
-    /// `patience`: how far ahead something may be due to be waited for.
+    /// `lanes`: those that can work; what waits for another is not waited for. `patience`: how far ahead something may be due
+    /// to be waited for.
     ///
     /// # Errors
     /// Whatever the ledger says.
-    pub async fn follow(&self, runs: &[i64], patience: Duration) -> Result<Standing, LedgerError> {
+    pub async fn follow(&self, runs: &[i64], lanes: &BTreeSet<String>, patience: Duration) -> Result<Standing, LedgerError> {
         let now = self.clock.now();
         self.ledger.advance(now).await?;
         let mut all = Work::default();
         for run in runs {
-            let work = self.ledger.work(*run).await?;
+            let work = self.ledger.work(*run, lanes).await?;
             all.open += work.open;
             all.claimed += work.claimed;
             all.next_due = match (all.next_due, work.next_due) {

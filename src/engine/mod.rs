@@ -4,6 +4,7 @@
 
 pub mod attempt;
 pub mod follow;
+pub mod plan;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,14 +1,16 @@
 //! Looking into the ledger. Every list has a bound and goes on from a key, never from an offset.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::Row;
+use sqlx::{AssertSqlSafe, Row};
 use sqlx::sqlite::SqliteRow;
 
 use super::Ledger;
 use super::error::LedgerError;
 use super::rows::amount_of;
+use crate::domain::ids::OrderNumber;
 use crate::domain::item::State;
 use crate::domain::money::{Amount, Currency};
 use crate::domain::policy::{Policy, Rate};
@@ -269,18 +271,19 @@ impl Ledger {
         self.rows("reading totals", sqlx::query(query).bind(run_id)).await?.iter().map(total_row).collect()
     }
 
-    /// What there is to do for a run.
+    /// What there is to do for a run; the next due item is looked for in these lanes only.
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn work(&self, run_id: i64) -> Result<Work, LedgerError> {
+    pub async fn work(&self, run_id: i64, lanes: &BTreeSet<String>) -> Result<Work, LedgerError> {
         let doing = "looking for work";
         let query = "select coalesce(sum(t.items), 0), coalesce(sum(case when t.state = 'sending' then t.items end), 0), \
                        (select min((select min(i.due_at) from items as i where i.job_id = j.id and i.due_at is not null)) \
-                          from jobs as j where j.run_id = ?1 and j.finished_at is null and j.started = 1) \
+                          from jobs as j where j.run_id = ?1 and j.finished_at is null and j.started = 1 \
+                             and j.lane in (select value from json_each(?2))) \
                      from jobs as j cross join totals as t on t.job_id = j.id \
                      where j.run_id = ?1 and t.state in ('planned', 'sending', 'pending', 'unknown')";
-        let rows = self.rows(doing, sqlx::query(query).bind(run_id)).await?;
+        let rows = self.rows(doing, sqlx::query(query).bind(run_id).bind(super::rows::list(&lanes.iter().collect::<Vec<_>>()))).await?;
         let Some(row) = rows.first() else { return Ok(Work::default()) };
         Ok(Work {
             open: unsigned(row, 0, doing)?,
@@ -318,6 +321,25 @@ impl Ledger {
         self.rows("reading an item", sqlx::query(query).bind(id)).await?.first().map(item_row).transpose()
     }
 
+    /// The item a person means by this text: its id, its order number (of any generation), or its key.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn find_item(&self, name: &str) -> Result<Option<ItemRow>, LedgerError> {
+        let columns = "select i.*, j.run_id from items as i join jobs as j on j.id = i.job_id";
+        let by_key_hash = OrderNumber::parse(name).ok().and_then(|number| number.key_hash());
+        if let Some(hash) = by_key_hash {
+            let query = sqlx::query(AssertSqlSafe(format!("{columns} where i.key_hash = ?1")));
+            let rows = self.rows("finding an item", query.bind(hash.as_bytes().to_vec())).await?;
+            if let Some(row) = rows.first() {
+                return item_row(row).map(Some);
+            }
+        }
+        let query = sqlx::query(AssertSqlSafe(format!("{columns} where i.id = ?1 or i.custom_no = ?2 or i.key = ?2 limit 1")));
+        let query = query.bind(name.parse::<i64>().unwrap_or(-1)).bind(name.to_owned());
+        self.rows("finding an item", query).await?.first().map(item_row).transpose()
+    }
+
     /// The calls made for an item, oldest first.
     ///
     /// # Errors
@@ -334,6 +356,31 @@ impl Ledger {
     pub async fn events(&self, item_id: i64) -> Result<Vec<EventRow>, LedgerError> {
         let query = "select * from events where item_id = ?1 order by version limit 10000";
         self.rows("reading events", sqlx::query(query).bind(item_id)).await?.iter().map(event_row).collect()
+    }
+
+    /// Looks for damage: what the database itself finds, and totals that do not add up. Empty if all is sound.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn check(&self) -> Result<Vec<String>, LedgerError> {
+        let doing = "checking the ledger";
+        let failed = |source| LedgerError::of(doing, source);
+        let mut mistakes = Vec::new();
+        for row in self.rows(doing, sqlx::query("pragma quick_check(10)")).await? {
+            let found: String = row.try_get(0).map_err(failed)?;
+            if found != "ok" {
+                mistakes.push(found);
+            }
+        }
+        let query = "select job_id, state, sum(items) as items, sum(minor) as minor from \
+                       (select job_id, state, 1 as items, coalesce(amount, 0) as minor from items \
+                        union all select job_id, state, -items, -minor from totals) \
+                     group by job_id, state having sum(items) <> 0 or sum(minor) <> 0 limit 10";
+        for row in self.rows(doing, sqlx::query(query)).await? {
+            let (job, word): (i64, String) = (row.try_get(0).map_err(failed)?, row.try_get(1).map_err(failed)?);
+            mistakes.push(format!("the totals of job {job}, {word}, are not what its items add up to"));
+        }
+        Ok(mistakes)
     }
 
     /// How often each answer was given in a run, by word and code.

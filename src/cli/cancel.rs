@@ -1,0 +1,19 @@
+//! `payrun cancel`
+
+use clap::Args;
+
+use super::Context;
+use super::exit::{Exit, Failure};
+use super::retry::{Which, wish};
+use crate::ledger::Wish;
+
+/// Arguments of `payrun cancel`.
+#[derive(Debug, Args)]
+pub(super) struct CancelArgs {
+    #[command(flatten)]
+    which: Which,
+}
+
+pub(super) async fn run(context: &Context, args: &CancelArgs) -> Result<Exit, Failure> {
+    wish(context, &args.which, Wish::Cancel).await
+}

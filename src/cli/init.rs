@@ -1,0 +1,58 @@
+//! `payrun init`
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::exit::{Exit, Failure};
+use super::output::say;
+use super::scaffold::{LaneBounds, SANDBOX_PORT, contracts_csv, keys, payrun_yaml, workflow_yaml, write_new};
+use super::schema;
+
+/// How many sample contracts are made.
+const SAMPLES: u64 = 200;
+
+/// Arguments of `payrun init`.
+#[derive(Debug, Args)]
+pub(super) struct InitArgs {
+    /// The folder to make
+    #[arg(value_name = "FOLDER", default_value = "payrun-project")]
+    folder: PathBuf,
+}
+
+pub(super) fn run(args: InitArgs) -> Result<Exit, Failure> {
+    let folder = args.folder;
+    let occupied = folder.join("payrun.yaml").exists() || folder.join(super::scaffold::KEYS).exists();
+    if occupied {
+        return Err(Failure::invalid(format!("{} is a project already", folder.display())).help("name another folder"));
+    }
+    std::fs::create_dir_all(&folder)
+        .map_err(|error| Failure::invalid(format!("{} cannot be made: {error}", folder.display())))?;
+    let identity = keys(&folder)?;
+    let bounds = LaneBounds { rate: "50/s", concurrency: 16, timeout: "5s", query_interval: "500ms" };
+    let base_url = format!("http://127.0.0.1:{SANDBOX_PORT}");
+    write_new(&folder, "payrun.yaml", &payrun_yaml(&identity, &base_url, bounds))?;
+    write_new(&folder, "workflows/monthly-deductions.yaml", &workflow_yaml())?;
+    write_new(&folder, ".gitignore", "payrun.db*\nsandbox.db*\nkeys/\n")?;
+    schema::write(&folder)?;
+    std::fs::create_dir_all(folder.join("data")).ok();
+    contracts_csv(&folder.join("data").join("contracts.csv"), SAMPLES, 1)?;
+    let name = folder.display();
+    say(format!(
+        "made {name}/
+  payrun.yaml                         where the ledger is, and the gateway account of the sandbox
+  workflows/monthly-deductions.yaml   a workflow: one deduction a contract and month
+  data/contracts.csv                  {SAMPLES} sample contracts
+  keys/                               generated for the sandbox; worth nothing elsewhere
+  schema/                             for editors
+
+next:
+  cd {name}
+  payrun check                                          look for mistakes
+  payrun plan workflows/monthly-deductions.yaml         what would be charged; sends nothing
+  payrun sandbox --faults some                          in another terminal
+  payrun run workflows/monthly-deductions.yaml          charge them
+  payrun show                                           what became of it"
+    ));
+    Ok(Exit::Success)
+}

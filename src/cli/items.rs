@@ -1,0 +1,180 @@
+//! `payrun items`
+
+use clap::{Args, ValueEnum};
+use serde_json::{Value, json};
+
+use super::Context;
+use super::exit::{Exit, Failure};
+use super::output::{cut, print_table, say, table};
+use super::project::Project;
+use super::report::painted;
+use crate::domain::item::State;
+use crate::ledger::{ItemFilter, ItemRow};
+
+/// How many rows are read at a time.
+const PAGE: u32 = 500;
+
+/// Arguments of `payrun items`.
+#[derive(Debug, Args)]
+pub(super) struct ItemsArgs {
+    /// Only items of this run
+    #[arg(long, value_name = "RUN")]
+    run: Option<i64>,
+    /// Only items in these states, separated by commas
+    #[arg(long, value_delimiter = ',', value_parser = parse_state, value_name = "STATE")]
+    state: Vec<State>,
+    /// Only the item with this key
+    #[arg(long)]
+    key: Option<String>,
+    /// Only items behind this one
+    #[arg(long, value_name = "ITEM", default_value_t = 0)]
+    after: i64,
+    /// How many at most; 0 for all
+    #[arg(long, short = 'n', default_value_t = 50)]
+    limit: u64,
+    /// How to print them
+    #[arg(long, value_enum, default_value_t = Form::Table)]
+    format: Form,
+    /// The same as --format json
+    #[arg(long)]
+    json: bool,
+}
+
+/// How lists are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Form {
+    /// For people
+    Table,
+    /// For spreadsheets
+    Csv,
+    /// One JSON object a line
+    Json,
+}
+
+/// A state's word.
+pub(super) fn parse_state(word: &str) -> Result<State, String> {
+    State::parse(word).ok_or_else(|| {
+        let words: Vec<&str> = State::ALL.into_iter().map(State::word).collect();
+        format!("no such state; the states are {}", words.join(", "))
+    })
+}
+
+pub(super) async fn run(context: &Context, args: &ItemsArgs) -> Result<Exit, Failure> {
+    let project = Project::load(context)?;
+    let ledger = project.ledger().await?;
+    let filter = ItemFilter { run_id: args.run, states: args.state.clone(), key: args.key.clone() };
+    let form = if args.json { Form::Json } else { args.format };
+    let mut printer = Printer::new(form, context.colour);
+    let mut after = args.after;
+    let mut left = if args.limit == 0 { u64::MAX } else { args.limit };
+    while left > 0 {
+        let wanted = u32::try_from(left.min(u64::from(PAGE))).unwrap_or(PAGE);
+        let items = ledger.items(&filter, after, wanted).await?;
+        let Some(last) = items.last() else { break };
+        after = last.id;
+        left = left.saturating_sub(items.len() as u64);
+        items.iter().try_for_each(|item| printer.item(item))?;
+        if items.len() < wanted as usize {
+            after = 0;
+            break;
+        }
+    }
+    printer.end(if left == 0 { after } else { 0 });
+    Ok(Exit::Success)
+}
+
+const COLUMNS: [&str; 11] =
+    ["item", "run", "line", "key", "order_no", "state", "amount", "currency", "receipt", "due_at", "reason"];
+
+struct Printer {
+    form: Form,
+    colour: bool,
+    rows: comfy_table::Table,
+    csv: Option<csv::Writer<std::io::Stdout>>,
+    any: bool,
+}
+
+impl Printer {
+    fn new(form: Form, colour: bool) -> Self {
+        let rows = table(&[">item", ">run", ">line", "key", "order number", "state", ">amount", "reason"]);
+        let csv = (form == Form::Csv).then(|| csv::Writer::from_writer(std::io::stdout()));
+        Self { form, colour, rows, csv, any: false }
+    }
+
+    fn item(&mut self, item: &ItemRow) -> Result<(), Failure> {
+        match self.form {
+            Form::Json => say(as_json(item).to_string()),
+            Form::Csv => self.csv_line(item).map_err(|error| Failure::internal(&error))?,
+            Form::Table => {
+                self.rows.add_row([
+                    item.id.to_string(),
+                    item.run_id.to_string(),
+                    item.line.to_string(),
+                    cut(&item.key, 40),
+                    item.order_no.clone().unwrap_or_default(),
+                    painted(item.state, self.colour),
+                    item.amount.map(|amount| amount.to_string()).unwrap_or_default(),
+                    cut(item.reason.as_deref().unwrap_or_default(), 70),
+                ]);
+            }
+        }
+        self.any = true;
+        Ok(())
+    }
+
+    fn csv_line(&mut self, item: &ItemRow) -> Result<(), csv::Error> {
+        let Some(csv) = &mut self.csv else { return Ok(()) };
+        if !self.any {
+            csv.write_record(COLUMNS)?;
+        }
+        csv.write_record([
+            item.id.to_string(),
+            item.run_id.to_string(),
+            item.line.to_string(),
+            item.key.clone(),
+            item.order_no.clone().unwrap_or_default(),
+            item.state.word().to_owned(),
+            item.amount.map(crate::domain::money::Amount::decimal).unwrap_or_default(),
+            item.amount.map(|amount| amount.currency().code().to_owned()).unwrap_or_default(),
+            item.receipt.clone().unwrap_or_default(),
+            item.due_at.map(|at| at.to_string()).unwrap_or_default(),
+            item.reason.clone().unwrap_or_default(),
+        ])
+    }
+
+    fn end(mut self, more_after: i64) {
+        if let Some(csv) = &mut self.csv {
+            csv.flush().ok();
+        }
+        if self.form != Form::Table {
+            return;
+        }
+        if !self.any {
+            say("no such items");
+            return;
+        }
+        print_table(&self.rows);
+        if more_after > 0 {
+            say(format!("more: --after {more_after}, or --limit 0 for all"));
+        }
+    }
+}
+
+/// An item for programs.
+pub(super) fn as_json(item: &ItemRow) -> Value {
+    json!({
+        "item": item.id,
+        "run": item.run_id,
+        "line": item.line,
+        "key": item.key,
+        "order_no": item.order_no,
+        "state": item.state.word(),
+        "amount": item.amount.map(crate::domain::money::Amount::decimal),
+        "currency": item.amount.map(|amount| amount.currency().code()),
+        "receipt": item.receipt,
+        "due_at": item.due_at.map(|at| at.to_string()),
+        "reason": item.reason,
+        "result": item.result.as_deref().and_then(|text| serde_json::from_str::<Value>(text).ok()),
+        "duplicate_of": item.duplicate_of,
+    })
+}

@@ -1,0 +1,152 @@
+//! The command line: one file a command. It prints for people, and JSON where a script would want it.
+//!
+//! Errors say what was wrong, where, and what to do. Exit codes are [`exit::Exit`].
+
+mod cancel;
+mod check;
+mod completions;
+mod demo;
+mod doctor;
+pub mod exit;
+mod init;
+mod items;
+mod output;
+mod plan;
+mod progress;
+mod project;
+mod report;
+mod retry;
+mod run;
+mod runs;
+mod sandbox;
+mod schema;
+mod show;
+mod signals;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use exit::Exit;
+
+/// Recurring and batch payments from YAML workflows: never twice, never lost, never guessed.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, max_term_width = 110)]
+#[command(after_help = "Exit codes: 0 all succeeded; 1 internal error; 2 invalid input or usage; \
+                        3 finished with failed, rejected or parked items; 4 interrupted with items open.")]
+pub struct Args {
+    /// The project's configuration
+    #[arg(long, short = 'c', global = true, default_value = "payrun.yaml", value_name = "FILE", env = "PAYRUN_CONFIG")]
+    config: PathBuf,
+    /// When to use colour
+    #[arg(long, global = true, value_enum, default_value_t = When::Auto, value_name = "WHEN")]
+    color: When,
+    /// What to log to standard error: error, warn, info, debug, or a filter such as payrun=debug
+    #[arg(long, global = true, default_value = "warn", value_name = "FILTER", env = "PAYRUN_LOG")]
+    log: String,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// When to use colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum When {
+    /// On a terminal, unless NO_COLOR is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make a project folder: configuration, a workflow, sample contracts, sandbox keys
+    Init(init::InitArgs),
+    /// Report every mistake in the configuration, the job kinds and the workflows
+    Check(check::CheckArgs),
+    /// Plan a run without sending anything: what would be charged, rejected and skipped
+    Plan(plan::PlanArgs),
+    /// Plan a run and carry it out, after finishing what earlier runs left open
+    Run(run::RunArgs),
+    /// List runs, newest first
+    Runs(runs::RunsArgs),
+    /// Show a run, or one item with its whole history
+    Show(show::ShowArgs),
+    /// List items
+    Items(items::ItemsArgs),
+    /// Have failed, parked or cancelled items tried again, once it is certain that this is safe
+    Retry(retry::RetryArgs),
+    /// Withdraw items that have not been sent
+    Cancel(cancel::CancelArgs),
+    /// Serve a gateway's other side on loopback, strict and with faults, to develop against without credentials
+    Sandbox(sandbox::SandboxArgs),
+    /// Charge thousands of generated contracts against the sandbox and compare the books
+    Demo(demo::DemoArgs),
+    /// Print the JSON Schema of workflow files or of payrun.yaml, for editors
+    Schema(schema::SchemaArgs),
+    /// Look at the machine, the ledger and the gateways, and say what is wrong
+    Doctor(doctor::DoctorArgs),
+    /// Print a completion script for a shell
+    Completions(completions::CompletionsArgs),
+}
+
+/// What every command needs to know.
+#[derive(Debug, Clone)]
+struct Context {
+    config: PathBuf,
+    colour: bool,
+}
+
+/// Runs a command.
+pub fn main(args: Args) -> ExitCode {
+    start_log(&args.log);
+    let context = Context { config: args.config, colour: output::colour(args.color) };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: the runtime cannot be started: {error}");
+            return Exit::Internal.into();
+        }
+    };
+    let outcome = runtime.block_on(dispatch(&context, args.command));
+    // What is still running holds nothing that counts: all that counts is in the ledger.
+    runtime.shutdown_timeout(std::time::Duration::from_millis(200));
+    match outcome {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            output::failure(&failure, context.colour);
+            failure.exit.into()
+        }
+    }
+}
+
+async fn dispatch(context: &Context, command: Command) -> Result<Exit, exit::Failure> {
+    match command {
+        Command::Init(args) => init::run(args),
+        Command::Check(args) => check::run(context, args).await,
+        Command::Plan(args) => plan::run(context, args).await,
+        Command::Run(args) => run::run(context, args).await,
+        Command::Runs(args) => runs::run(context, &args).await,
+        Command::Show(args) => show::run(context, &args).await,
+        Command::Items(args) => items::run(context, &args).await,
+        Command::Retry(args) => retry::run(context, &args).await,
+        Command::Cancel(args) => cancel::run(context, &args).await,
+        Command::Sandbox(args) => sandbox::run(context, args).await,
+        Command::Demo(args) => demo::run(context, args).await,
+        Command::Schema(args) => schema::run(&args),
+        Command::Doctor(args) => doctor::run(context, &args).await,
+        Command::Completions(args) => completions::run(&args),
+    }
+}
+
+fn start_log(filter: &str) {
+    let filter = tracing_subscriber::EnvFilter::try_new(filter).unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .with_target(false)
+        .init();
+}

@@ -1,0 +1,204 @@
+//! `payrun plan`, and what it shares with `payrun run`: which workflow, for when, with what.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use chrono::{NaiveDate, NaiveTime, TimeZone};
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::Context;
+use super::exit::{Exit, Failure, chain};
+use super::output::{count, cut, print_table, say, say_json, table};
+use super::project::Project;
+use crate::clock::Clock;
+use crate::domain::time::Timestamp;
+use crate::engine::plan::{PlanError, PlanRequest, Planned, PlannedJob, amount_columns, first_number, money_text};
+use crate::workflow::Workflow;
+use crate::workflow::params::bind_params;
+
+/// Which workflow, for when, with what.
+#[derive(Debug, Args)]
+pub(super) struct Occasion {
+    /// The workflow file
+    #[arg(value_name = "WORKFLOW")]
+    pub workflow: Option<PathBuf>,
+    /// A parameter of the workflow
+    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = pair)]
+    vars: Vec<(String, String)>,
+    /// Another item file than the workflow's; JOB= may be left out if there is one job
+    #[arg(long = "input", value_name = "[JOB=]FILE")]
+    inputs: Vec<String>,
+    /// The day the run is for (run.date, run.month); today if not given
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    date: Option<NaiveDate>,
+}
+
+/// Arguments of `payrun plan`.
+#[derive(Debug, Args)]
+pub(super) struct PlanArgs {
+    #[command(flatten)]
+    occasion: Occasion,
+    /// How many rows to show of each kind
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(0..=20))]
+    rows: u8,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        Some(_) | None => Err("write it as NAME=VALUE".to_owned()),
+    }
+}
+
+impl Occasion {
+    /// The request to plan this.
+    pub fn request(&self, project: &Project, commit: bool) -> Result<PlanRequest, Failure> {
+        let Some(path) = &self.workflow else {
+            return Err(Failure::invalid("no workflow is named").help("payrun run WORKFLOW, such as workflows/monthly-deductions.yaml"));
+        };
+        let workflow = project.workflow(path)?;
+        let params = bind_params(&workflow, &self.vars).map_err(|wrong| Failure::invalid(wrong.join("\n")))?;
+        let inputs = self.inputs(&workflow)?;
+        let now = Clock::System.now();
+        let zone = project.config.timezone;
+        let at = self.date.map_or(now, |date| noon(date, zone).unwrap_or(now));
+        let occurrence = format!("manual {}", chrono::DateTime::from_timestamp_millis(now.millis()).unwrap_or_default().format("%Y-%m-%dT%H:%M:%S%.3fZ"));
+        Ok(PlanRequest { workflow, params, occurrence, at, timezone: zone, inputs, commit })
+    }
+
+    fn inputs(&self, workflow: &Workflow) -> Result<BTreeMap<String, PathBuf>, Failure> {
+        let names: Vec<&str> = workflow.jobs.iter().map(|job| job.name.as_str()).collect();
+        let mut inputs = BTreeMap::new();
+        for text in &self.inputs {
+            let named = text.split_once('=').filter(|(job, _)| names.contains(job));
+            let (job, file) = match (named, names.as_slice()) {
+                (Some((job, file)), _) => (job, file),
+                (None, [only]) => (*only, text.as_str()),
+                (None, _) => {
+                    return Err(Failure::invalid(format!("--input {text}: which job? The jobs are {}", names.join(", "))));
+                }
+            };
+            inputs.insert(job.to_owned(), PathBuf::from(file));
+        }
+        Ok(inputs)
+    }
+}
+
+fn noon(date: NaiveDate, zone: chrono_tz::Tz) -> Option<Timestamp> {
+    let noon = date.and_time(NaiveTime::from_hms_opt(12, 0, 0)?);
+    let instant = zone.from_local_datetime(&noon).earliest()?;
+    Some(Timestamp::from_millis(instant.timestamp_millis()))
+}
+
+/// A plan that could not be made, as a command's failure.
+pub(super) fn failed(error: PlanError) -> Failure {
+    match error {
+        PlanError::Ledger(error) => error.into(),
+        error @ PlanError::Broken { .. } => Failure::internal(&error),
+        error @ (PlanError::Source { .. } | PlanError::Rows { .. } | PlanError::Workflow(_) | PlanError::Limit { .. }) => {
+            Failure::invalid(chain(&error))
+        }
+    }
+}
+
+pub(super) async fn run(context: &Context, args: PlanArgs) -> Result<Exit, Failure> {
+    let project = Project::load(context)?;
+    let request = args.occasion.request(&project, false)?;
+    let engine = project.engine(project.ledger().await?, Clock::System)?;
+    let planned = engine.plan(&request, &Arc::new(AtomicU64::new(0))).await.map_err(failed)?;
+    if args.json {
+        say_json(&json!({
+            "workflow": request.workflow.name,
+            "jobs": planned.jobs.iter().map(job_json).collect::<Vec<_>>(),
+        }));
+    } else {
+        say(format!("plan of {}; nothing is sent", request.workflow.name));
+        planned.jobs.iter().for_each(|job| print_job(job, usize::from(args.rows)));
+    }
+    Ok(if planned.jobs.iter().any(|job| job.rejected > 0) { Exit::Incomplete } else { Exit::Success })
+}
+
+fn print_job(job: &PlannedJob, rows: usize) {
+    say("");
+    say(summary(job));
+    if !job.first.is_empty() && rows > 0 {
+        let mut first = table(&[">line", "key", "order number", ">amount"]);
+        for item in job.first.iter().take(rows) {
+            let amount = item.amount.map(|amount| amount.to_string()).unwrap_or_default();
+            first.add_row([item.line.to_string(), cut(&item.key, 50), first_number(item).to_string(), amount]);
+        }
+        print_table(&first);
+        if job.items > rows as u64 {
+            say(format!("and {} more", count(job.items - rows as u64)));
+        }
+    }
+    print_refusals(job, rows);
+}
+
+/// The first rows that were refused, with line and reason.
+pub(super) fn print_refusals(job: &PlannedJob, rows: usize) {
+    if job.refusals.is_empty() || rows == 0 {
+        return;
+    }
+    let mut refused = table(&[">line", "state", "reason"]);
+    for refusal in job.refusals.iter().take(rows * 2) {
+        refused.add_row([refusal.line.to_string(), refusal.state.word().to_owned(), cut(&refusal.reason, 110)]);
+    }
+    print_table(&refused);
+    let hidden = (job.skipped + job.rejected).saturating_sub(rows as u64 * 2);
+    if hidden > 0 {
+        say(format!("and {} more", count(hidden)));
+    }
+}
+
+/// One line about a planned job.
+pub(super) fn summary(job: &PlannedJob) -> String {
+    let mut parts = vec![format!("{} items", count(job.items))];
+    if !job.totals.is_empty() {
+        parts.push(money_text(&job.totals));
+    }
+    for (number, word) in [(job.rejected, "rejected"), (job.skipped, "skipped, planned before"), (job.left_out, "left out by where")] {
+        if number > 0 {
+            parts.push(format!("{} {word}", count(number)));
+        }
+    }
+    format!("job {} ({} on {}): {}", job.name, job.kind, job.gateway, parts.join(", "))
+}
+
+/// A planned job for programs.
+pub(super) fn job_json(job: &PlannedJob) -> Value {
+    let totals: BTreeMap<&str, String> = job
+        .totals
+        .iter()
+        .map(|(code, (minor, currency))| (*code, crate::domain::money::decimal_text(i128::from(*minor), *currency)))
+        .collect();
+    json!({
+        "name": job.name,
+        "kind": job.kind,
+        "gateway": job.gateway,
+        "items": job.items,
+        "totals": totals,
+        "left_out": job.left_out,
+        "skipped": job.skipped,
+        "rejected": job.rejected,
+        "first": job.first.iter().map(|item| {
+            let (amount, currency) = amount_columns(item.amount);
+            json!({"line": item.line, "key": item.key, "order_no": first_number(item), "amount": amount, "currency": currency})
+        }).collect::<Vec<_>>(),
+        "refusals": job.refusals.iter().map(|refusal| json!({
+            "line": refusal.line, "key": refusal.key, "state": refusal.state.word(), "reason": refusal.reason,
+            "duplicate_of": refusal.duplicate_of,
+        })).collect::<Vec<_>>(),
+    })
+}
+
+/// A whole plan for programs.
+pub(super) fn plan_json(planned: &Planned) -> Value {
+    json!(planned.jobs.iter().map(job_json).collect::<Vec<_>>())
+}

@@ -1,0 +1,167 @@
+//! Carrying runs out while a person watches: workers, a progress bar, and the end.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio::sync::watch;
+
+use super::exit::{Exit, Failure, chain};
+use super::output::count;
+use super::report::Report;
+use crate::domain::item::State;
+use crate::domain::time::Timestamp;
+use crate::engine::Engine;
+use crate::engine::follow::Standing;
+use crate::ledger::{LaneRow, LedgerError, Node};
+use crate::worker::{self, RunError};
+
+/// How often the runs are looked at.
+const TICK: Duration = Duration::from_millis(150);
+
+/// How often leases of dead processes are looked for.
+const TAKE_OVER_TICKS: u32 = 40;
+
+/// How carrying out ended.
+#[derive(Debug)]
+pub(super) enum Ended {
+    /// Nothing is open.
+    AtRest,
+    /// What is open is not due soon; the next at this instant.
+    Waiting(Option<Timestamp>),
+    /// What is open cannot go out: these lanes are closed, or not in the configuration.
+    Blocked(Vec<String>),
+    /// A person stopped it.
+    Interrupted,
+}
+
+/// Works on everything that is due in the ledger until these runs are at rest, or nothing of theirs is due within `patience`.
+pub(super) async fn carry_out(
+    engine: &Arc<Engine>,
+    node: &Node,
+    runs: &[i64],
+    patience: Duration,
+    mut stopped: watch::Receiver<bool>,
+    show: bool,
+) -> Result<Ended, Failure> {
+    let (stop, told) = watch::channel(false);
+    let mut workers = tokio::spawn(worker::run(Arc::clone(engine), node.id(), told));
+    let bar = Bar::new(show);
+    let mut ticks: u32 = 0;
+    let outcome = loop {
+        tokio::select! {
+            ended = &mut workers => return workers_ended(ended),
+            _ = stopped.wait_for(|stopped| *stopped) => break Ok(Ended::Interrupted),
+            () = tokio::time::sleep(TICK) => {}
+        }
+        ticks = ticks.wrapping_add(1);
+        match look(engine, runs, patience, ticks, &bar).await {
+            Ok(None) => {}
+            Ok(Some(ended)) => break Ok(ended),
+            Err(error) if error.is_transient() => {}
+            Err(error) => break Err(Failure::from(error)),
+        }
+    };
+    bar.end();
+    stop.send_replace(true);
+    workers.await.map_or_else(|error| Err(Failure::internal(&error)), |ended| ended.map_err(|error| ledger_failure(&error)))?;
+    engine.follow(runs, &lanes(engine), patience).await?;
+    outcome
+}
+
+fn workers_ended(ended: Result<Result<(), RunError>, tokio::task::JoinError>) -> Result<Ended, Failure> {
+    match ended {
+        Ok(Ok(())) => Err(Failure::invalid("no gateway is configured, so there is nobody to work")),
+        Ok(Err(error)) => Err(ledger_failure(&error)),
+        Err(error) => Err(Failure::internal(&error)),
+    }
+}
+
+fn ledger_failure(error: &RunError) -> Failure {
+    let failure = Failure { exit: Exit::Internal, message: chain(error), help: None };
+    failure.help("what was under way will be asked about before anything is sent; mend this and `payrun run --resume`")
+}
+
+fn lanes(engine: &Engine) -> BTreeSet<String> {
+    engine.accounts.keys().cloned().collect()
+}
+
+async fn look(
+    engine: &Engine,
+    runs: &[i64],
+    patience: Duration,
+    ticks: u32,
+    bar: &Bar,
+) -> Result<Option<Ended>, LedgerError> {
+    let now = engine.clock.now();
+    if ticks.is_multiple_of(TAKE_OVER_TICKS) {
+        engine.take_over(now).await?;
+    }
+    let closed = engine.ledger.closed_lanes(now).await?;
+    let mut open = lanes(engine);
+    closed.iter().for_each(|lane| drop(open.remove(&lane.name)));
+    let standing = engine.follow(runs, &open, patience).await?;
+    bar.draw(engine, runs).await?;
+    Ok(match standing {
+        Standing::Working(_) => None,
+        Standing::AtRest => Some(Ended::AtRest),
+        Standing::Waiting(work) if work.next_due.is_some() => Some(Ended::Waiting(work.next_due)),
+        Standing::Waiting(_) => Some(Ended::Blocked(closed.iter().map(closed_text).collect())),
+    })
+}
+
+fn closed_text(lane: &LaneRow) -> String {
+    let until = lane.until.map_or_else(String::new, |until| format!(" until {until}"));
+    let reason = lane.reason.as_deref().unwrap_or("no reason given");
+    format!("lane {} is {}{until}: {reason}", lane.name, lane.state.word())
+}
+
+/// A progress bar on a terminal; a line now and then elsewhere.
+pub(super) struct Bar {
+    bar: ProgressBar,
+    show: bool,
+}
+
+impl Bar {
+    fn new(show: bool) -> Self {
+        let target = if show { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let bar = ProgressBar::with_draw_target(None, target);
+        let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg} {per_sec} {eta_precise} left");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        Self { bar, show }
+    }
+
+    async fn draw(&self, engine: &Engine, runs: &[i64]) -> Result<(), LedgerError> {
+        if !self.show {
+            return Ok(());
+        }
+        let (mut items, mut open) = (0, 0);
+        let mut by_state = [0; State::ALL.len()];
+        for run in runs {
+            for total in engine.ledger.totals(*run).await? {
+                items += total.items;
+                open += if total.state.is_open() { total.items } else { 0 };
+                for (place, state) in State::ALL.into_iter().enumerate() {
+                    by_state[place] += if total.state == state { total.items } else { 0 };
+                }
+            }
+        }
+        let counted = State::ALL.into_iter().zip(by_state).filter(|(_, items)| *items > 0);
+        let words: Vec<String> = counted.map(|(state, items)| format!("{} {}", state.word(), count(items))).collect();
+        self.bar.set_length(items);
+        self.bar.set_position(items - open);
+        self.bar.set_message(words.join(", "));
+        Ok(())
+    }
+
+    fn end(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// How a command ends that carried out these runs.
+pub(super) fn exit_of(reports: &[Report]) -> Exit {
+    let exits: Vec<Exit> = reports.iter().map(Report::exit).collect();
+    [Exit::Open, Exit::Incomplete].into_iter().find(|exit| exits.contains(exit)).unwrap_or(Exit::Success)
+}

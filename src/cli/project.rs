@@ -1,0 +1,89 @@
+//! A project folder, opened: its configuration, job kinds, ledger and gateway accounts.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::Context;
+use super::exit::Failure;
+use crate::catalog::Catalog;
+use crate::clock::Clock;
+use crate::config::{Config, Database, GatewayConfig, GatewayKind};
+use crate::engine::{Account, Engine};
+use crate::gateway::Gateway;
+use crate::gateway::wechat::client::Client;
+use crate::gateway::wechat::transport::Transport;
+use crate::ledger::Ledger;
+use crate::workflow::Workflow;
+
+/// A project's configuration and job kinds.
+#[derive(Debug)]
+pub(super) struct Project {
+    pub config: Config,
+    pub catalog: Arc<Catalog>,
+}
+
+impl Project {
+    /// Reads the configuration and the job kinds.
+    pub fn load(context: &Context) -> Result<Self, Failure> {
+        if !context.config.exists() {
+            return Err(Failure::invalid(format!("there is no {}", context.config.display()))
+                .help("`payrun init NAME` makes a project; or name the file with --config"));
+        }
+        let config = crate::config::load::load(&context.config).map_err(|mistakes| Failure::invalid(mistakes.to_string()))?;
+        let catalog = match &config.jobs {
+            None => Catalog::built_in(),
+            Some(folder) => {
+                Catalog::with_overrides(folder).map_err(|mistakes| Failure::invalid(mistakes.to_string()))?
+            }
+        };
+        Ok(Self { config, catalog: Arc::new(catalog) })
+    }
+
+    /// Reads a workflow file.
+    pub fn workflow(&self, path: &Path) -> Result<Arc<Workflow>, Failure> {
+        crate::workflow::load::load(path, &self.catalog, &self.config)
+            .map(Arc::new)
+            .map_err(|mistakes| Failure::invalid(mistakes.to_string()))
+    }
+
+    /// Opens the ledger.
+    pub async fn ledger(&self) -> Result<Ledger, Failure> {
+        let Database::Sqlite(path) = &self.config.database;
+        Ok(Ledger::open(path).await?)
+    }
+
+    /// Everything the use cases need.
+    pub fn engine(&self, ledger: Ledger, clock: Clock) -> Result<Engine, Failure> {
+        Ok(Engine { ledger, catalog: Arc::clone(&self.catalog), accounts: self.accounts(&clock)?, clock })
+    }
+
+    /// The gateway accounts, ready to be called.
+    pub fn accounts(&self, clock: &Clock) -> Result<BTreeMap<String, Arc<Account>>, Failure> {
+        let configured = self.config.gateways.iter();
+        configured.map(|(name, config)| Ok((name.clone(), Arc::new(account(config, clock)?)))).collect()
+    }
+}
+
+fn account(config: &GatewayConfig, clock: &Clock) -> Result<Account, Failure> {
+    Ok(Account {
+        name: config.name.clone(),
+        kind: config.kind.word(),
+        gateway: gateway(config, clock)?,
+        rate: config.rate,
+        concurrency: config.concurrency,
+        timeout: config.timeout,
+        query_interval: config.query_interval,
+    })
+}
+
+fn gateway(config: &GatewayConfig, clock: &Clock) -> Result<Box<dyn Gateway>, Failure> {
+    match &config.kind {
+        GatewayKind::Wechat(wechat) => {
+            let transport =
+                Transport::http(config.concurrency, config.timeout).map_err(|error| Failure::internal(&error))?;
+            let client = Client::new(wechat, transport, clock.clone()).map_err(|error| Failure::internal(&error))?;
+            Ok(Box::new(client))
+        }
+    }
+}

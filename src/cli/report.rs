@@ -1,0 +1,136 @@
+//! What became of a run, in numbers: by state, and in money.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::exit::Exit;
+use super::output::{Colour, count, paint, print_table, say, table};
+use crate::domain::item::State;
+use crate::domain::money::{Currency, decimal_text};
+use crate::ledger::{JobRow, Ledger, LedgerError, RunRow, Total};
+
+/// A run and its totals, as every commit keeps them.
+#[derive(Debug)]
+pub(super) struct Report {
+    pub run: RunRow,
+    pub jobs: Vec<JobRow>,
+    pub totals: Vec<Total>,
+}
+
+impl Report {
+    /// Of a run.
+    pub async fn of_run(ledger: &Ledger, run: RunRow) -> Result<Self, LedgerError> {
+        let jobs = ledger.jobs(run.id).await?;
+        let totals = ledger.totals(run.id).await?;
+        Ok(Self { run, jobs, totals })
+    }
+
+    /// All items.
+    pub fn items(&self) -> u64 {
+        self.totals.iter().map(|total| total.items).sum()
+    }
+
+    /// Items in a state.
+    pub fn in_state(&self, state: State) -> u64 {
+        self.totals.iter().filter(|total| total.state == state).map(|total| total.items).sum()
+    }
+
+    /// Items that have not come to rest.
+    pub fn open(&self) -> u64 {
+        State::ALL.into_iter().filter(|state| state.is_open()).map(|state| self.in_state(state)).sum()
+    }
+
+    /// One word for the whole.
+    pub const fn state(&self) -> &'static str {
+        if self.run.finished_at.is_some() { "finished" } else { "open" }
+    }
+
+    /// How a command that carried the run out ends.
+    pub fn exit(&self) -> Exit {
+        let bad = [State::Failed, State::Rejected, State::Parked];
+        if self.open() > 0 {
+            Exit::Open
+        } else if bad.into_iter().any(|state| self.in_state(state) > 0) {
+            Exit::Incomplete
+        } else {
+            Exit::Success
+        }
+    }
+
+    /// Minor units by state and currency.
+    pub fn money(&self) -> BTreeMap<(State, &'static str), (i64, Currency)> {
+        let mut sums = BTreeMap::new();
+        for total in &self.totals {
+            if let Some(currency) = total.currency {
+                sums.entry((total.state, currency.code())).or_insert((0, currency)).0 += total.minor;
+            }
+        }
+        sums
+    }
+
+    /// For programs.
+    pub fn json(&self) -> Value {
+        let by_state: BTreeMap<&str, u64> =
+            State::ALL.into_iter().map(|state| (state.word(), self.in_state(state))).filter(|(_, items)| *items > 0).collect();
+        let mut amounts: BTreeMap<&str, BTreeMap<&str, String>> = BTreeMap::new();
+        for ((state, code), (minor, currency)) in self.money() {
+            amounts.entry(state.word()).or_default().insert(code, decimal_text(i128::from(minor), currency));
+        }
+        json!({
+            "run": self.run.id,
+            "workflow": self.run.workflow,
+            "occurrence": self.run.occurrence,
+            "state": self.state(),
+            "planned_at": self.run.started_at.to_string(),
+            "finished_at": self.run.finished_at.map(|at| at.to_string()),
+            "items": self.items(),
+            "open": self.open(),
+            "by_state": by_state,
+            "amounts": amounts,
+            "jobs": self.jobs.iter().map(|job| json!({
+                "name": job.name,
+                "kind": job.kind,
+                "gateway": job.lane,
+                "finished_at": job.finished_at.map(|at| at.to_string()),
+                "by_state": self.totals.iter().filter(|total| total.job_id == job.id)
+                    .fold(BTreeMap::<&str, u64>::new(), |mut sums, total| {
+                        *sums.entry(total.state.word()).or_default() += total.items;
+                        sums
+                    }),
+            })).collect::<Vec<_>>(),
+        })
+    }
+
+    /// For people: items and money by state.
+    pub fn print(&self, colour: bool) {
+        let run = &self.run;
+        say(format!("run {} of {} ({}), {}", run.id, run.workflow, run.occurrence, self.state()));
+        let money = self.money();
+        let mut rows = table(&["state", ">items", "amount"]);
+        for state in State::ALL {
+            let items = self.in_state(state);
+            if items == 0 {
+                continue;
+            }
+            let sums: Vec<String> = money
+                .iter()
+                .filter(|((of, _), _)| *of == state)
+                .map(|((_, code), (minor, currency))| format!("{} {code}", decimal_text(i128::from(*minor), *currency)))
+                .collect();
+            rows.add_row([painted(state, colour), count(items), sums.join(", ")]);
+        }
+        print_table(&rows);
+    }
+}
+
+/// A state's word in the colour of what it means.
+pub(super) fn painted(state: State, colour: bool) -> String {
+    let meaning = match state {
+        State::Succeeded => Colour::Green,
+        State::Failed | State::Parked | State::Rejected => Colour::Red,
+        State::Unknown | State::Pending | State::Sending | State::Planned => Colour::Yellow,
+        State::Cancelled | State::Skipped => Colour::Dim,
+    };
+    paint(state.word(), meaning, colour)
+}

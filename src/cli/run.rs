@@ -1,0 +1,180 @@
+//! `payrun run`
+
+use std::io::IsTerminal;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+
+use super::Context;
+use super::exit::{Exit, Failure};
+use super::output::{count, say, say_json};
+use super::plan::{Occasion, failed, plan_json, print_refusals, summary};
+use super::progress::{Ended, carry_out, exit_of};
+use super::project::Project;
+use super::report::Report;
+use super::show::print_troubled;
+use super::signals::stop_switch;
+use crate::clock::Clock;
+use crate::engine::Engine;
+use crate::engine::plan::{PlanRequest, Planned};
+use crate::yaml::scalars::duration;
+
+/// Arguments of `payrun run`.
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    #[command(flatten)]
+    occasion: Occasion,
+    /// Plan nothing new; only finish what earlier runs left open
+    #[arg(long, conflicts_with = "workflow")]
+    resume: bool,
+    /// Wait for items that are due within this time (15s, 10m, 1h); later ones are left open
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = parse_wait)]
+    wait: Duration,
+    /// Print JSON at the end, and no progress
+    #[arg(long)]
+    json: bool,
+}
+
+fn parse_wait(text: &str) -> Result<Duration, String> {
+    duration(text).ok_or_else(|| "write a time like 15s, 10m or 1h".to_owned())
+}
+
+pub(super) async fn run(context: &Context, args: RunArgs) -> Result<Exit, Failure> {
+    let stopped = stop_switch();
+    let project = Project::load(context)?;
+    let request = if args.resume { None } else { Some(args.occasion.request(&project, true)?) };
+    let engine = Arc::new(project.engine(project.ledger().await?, Clock::System)?);
+    let node = engine.ledger.join(rand::random())?;
+    let asked = engine.take_over(engine.clock.now()).await?;
+    if asked > 0 && !args.json {
+        eprintln!("a process died with {} calls under way; they are asked about before anything is sent", count(asked));
+    }
+    release_lanes(&engine).await?;
+    let left_open = engine.ledger.unfinished_runs().await?;
+    let planned = match request {
+        None => None,
+        Some(request) => {
+            let mut interrupted = stopped.clone();
+            tokio::select! {
+                planned = plan(&engine, &request, args.json) => Some(planned?),
+                _ = interrupted.wait_for(|stop| *stop) => {
+                    return Err(Failure { exit: Exit::Open, message: "interrupted; nothing was planned".to_owned(), help: None });
+                }
+            }
+        }
+    };
+    let mut runs: Vec<i64> = left_open.iter().map(|run| run.id).collect();
+    runs.extend(planned.as_ref().map(|planned| planned.run_id));
+    if !left_open.is_empty() && !args.json {
+        let names: Vec<String> = left_open.iter().map(|run| run.id.to_string()).collect();
+        eprintln!("earlier runs have open items, which are finished too: run {}", names.join(", "));
+    }
+    if runs.is_empty() {
+        say(if args.json { "{\"runs\": []}" } else { "nothing is open" });
+        return Ok(Exit::Success);
+    }
+    let ended = carry_out(&engine, &node, &runs, args.wait, stopped, !args.json).await?;
+    tell(context, &args, &engine, &runs, planned.as_ref(), &ended).await
+}
+
+/// Lanes that were stopped because our side was wrong are tried again: a person has looked, or would not be here.
+async fn release_lanes(engine: &Engine) -> Result<(), Failure> {
+    for lane in engine.ledger.closed_lanes(engine.clock.now()).await? {
+        engine.ledger.release_lane(&lane.name).await?;
+        eprintln!("lane {} was {}; it is opened again", lane.name, lane.state.word());
+    }
+    Ok(())
+}
+
+/// Plans, with a spinner that counts rows.
+async fn plan(engine: &Engine, request: &PlanRequest, quiet: bool) -> Result<Planned, Failure> {
+    let rows = Arc::new(AtomicU64::new(0));
+    let spinner = if quiet || !std::io::stderr().is_terminal() { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
+    spinner.set_style(ProgressStyle::with_template("{spinner} planning: {msg} rows").unwrap_or_else(|_| ProgressStyle::default_spinner()));
+    let watching = {
+        let (spinner, rows) = (spinner.clone(), Arc::clone(&rows));
+        tokio::spawn(async move {
+            loop {
+                spinner.set_message(count(rows.load(Ordering::Relaxed)));
+                spinner.tick();
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        })
+    };
+    let planned = engine.plan(request, &rows).await;
+    watching.abort();
+    spinner.finish_and_clear();
+    let planned = planned.map_err(failed)?;
+    if !quiet {
+        for job in &planned.jobs {
+            eprintln!("{}", summary(job));
+        }
+    }
+    Ok(planned)
+}
+
+async fn tell(
+    context: &Context,
+    args: &RunArgs,
+    engine: &Engine,
+    runs: &[i64],
+    planned: Option<&Planned>,
+    ended: &Ended,
+) -> Result<Exit, Failure> {
+    let mut reports = Vec::with_capacity(runs.len());
+    for id in runs {
+        if let Some(run) = engine.ledger.run(*id).await? {
+            reports.push(Report::of_run(&engine.ledger, run).await?);
+        }
+    }
+    let exit = exit_of(&reports);
+    if args.json {
+        say_json(&json!({
+            "runs": reports.iter().map(Report::json).collect::<Vec<_>>(),
+            "planned": planned.map(plan_json),
+            "ended": ended_word(ended),
+        }));
+        return Ok(exit);
+    }
+    for report in &reports {
+        report.print(context.colour);
+        print_troubled(&engine.ledger, report.run.id, context.colour).await?;
+        say("");
+    }
+    if let Some(planned) = planned {
+        planned.jobs.iter().filter(|job| job.skipped > 0 && job.items == 0).for_each(|job| print_refusals(job, 3));
+    }
+    if let Some(text) = ended_text(ended) {
+        say(text);
+    }
+    Ok(exit)
+}
+
+const fn ended_word(ended: &Ended) -> &'static str {
+    match ended {
+        Ended::AtRest => "at_rest",
+        Ended::Waiting(_) => "waiting",
+        Ended::Blocked(_) => "blocked",
+        Ended::Interrupted => "interrupted",
+    }
+}
+
+fn ended_text(ended: &Ended) -> Option<String> {
+    let resume = "`payrun run --resume` goes on";
+    match ended {
+        Ended::AtRest => None,
+        Ended::Waiting(next) => {
+            let next = next.map_or_else(String::new, |next| format!("; the next is due at {next}"));
+            Some(format!("what is open is not due yet{next}. {resume}"))
+        }
+        Ended::Blocked(lanes) if lanes.is_empty() => {
+            Some(format!("what is open belongs to gateways that are not in the configuration. {resume}"))
+        }
+        Ended::Blocked(lanes) => Some(format!("{}. Mend this, then {resume}", lanes.join("\n"))),
+        Ended::Interrupted => Some(format!("interrupted; what is open stays open. {resume}")),
+    }
+}

@@ -1,0 +1,56 @@
+//! `payrun runs`
+
+use clap::Args;
+use serde_json::json;
+
+use super::Context;
+use super::exit::{Exit, Failure};
+use super::output::{count, print_table, say, say_json, table};
+use super::project::Project;
+use super::report::Report;
+
+/// Arguments of `payrun runs`.
+#[derive(Debug, Args)]
+pub(super) struct RunsArgs {
+    /// Only runs before this one
+    #[arg(long, value_name = "RUN")]
+    before: Option<i64>,
+    /// How many at most
+    #[arg(long, short = 'n', default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    limit: u32,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(context: &Context, args: &RunsArgs) -> Result<Exit, Failure> {
+    let project = Project::load(context)?;
+    let ledger = project.ledger().await?;
+    let mut reports = Vec::new();
+    for run in ledger.runs(args.before, args.limit).await? {
+        reports.push(Report::of_run(&ledger, run).await?);
+    }
+    if args.json {
+        say_json(&json!(reports.iter().map(Report::json).collect::<Vec<_>>()));
+        return Ok(Exit::Success);
+    }
+    if reports.is_empty() {
+        say("no runs yet; `payrun run WORKFLOW` makes one");
+        return Ok(Exit::Success);
+    }
+    let mut rows = table(&[">run", "workflow", "occurrence", "planned at", "state", ">items", ">succeeded", ">open"]);
+    for report in &reports {
+        rows.add_row([
+            report.run.id.to_string(),
+            report.run.workflow.clone(),
+            report.run.occurrence.clone(),
+            report.run.started_at.to_string(),
+            report.state().to_owned(),
+            count(report.items()),
+            count(report.in_state(crate::domain::item::State::Succeeded)),
+            count(report.open()),
+        ]);
+    }
+    print_table(&rows);
+    Ok(Exit::Success)
+}

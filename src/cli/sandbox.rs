@@ -1,0 +1,107 @@
+//! `payrun sandbox`
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use tokio::net::TcpListener;
+
+use super::Context;
+use super::exit::{Exit, Failure};
+use super::output::{count, say};
+use super::scaffold::{KEYS, SANDBOX_PORT};
+use super::signals::stop_switch;
+use crate::clock::Clock;
+use crate::sandbox::faults::{Fault, FaultPlan, Level};
+use crate::sandbox::{Identity, Sandbox, Settings, server};
+
+/// Arguments of `payrun sandbox`.
+#[derive(Debug, Args)]
+pub(super) struct SandboxArgs {
+    /// The port on 127.0.0.1; 0 takes a free one
+    #[arg(long, default_value_t = SANDBOX_PORT)]
+    port: u16,
+    /// How much goes wrong
+    #[arg(long, value_enum, default_value_t = Faults::None)]
+    faults: Faults,
+    /// Every order meets this one fault once, whatever --faults says
+    #[arg(long, value_name = "FAULT", value_parser = parse_fault)]
+    only: Option<Fault>,
+    /// The same seed gives the same faults to the same order numbers
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How long every reply takes, in milliseconds
+    #[arg(long, default_value_t = 20, value_name = "MS")]
+    latency: u64,
+    /// The client's patience that the fault "slow" plays with, in milliseconds
+    #[arg(long, default_value_t = 5000, value_name = "MS")]
+    timeout: u64,
+    /// The folder of the keys; made by `payrun init`
+    #[arg(long, value_name = "FOLDER")]
+    keys: Option<PathBuf>,
+    /// Where the gateway keeps its books
+    #[arg(long, value_name = "FILE")]
+    books: Option<PathBuf>,
+}
+
+/// How much goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Faults {
+    /// Nothing
+    None,
+    /// 15 % of orders meet one to three faults
+    Some,
+    /// 60 % of orders meet one to six faults
+    Heavy,
+}
+
+impl From<Faults> for Level {
+    fn from(faults: Faults) -> Self {
+        match faults {
+            Faults::None => Self::None,
+            Faults::Some => Self::Some,
+            Faults::Heavy => Self::Heavy,
+        }
+    }
+}
+
+fn parse_fault(word: &str) -> Result<Fault, String> {
+    let words = || Fault::ALL.into_iter().map(Fault::word).collect::<Vec<_>>().join(", ");
+    Fault::parse(word).ok_or_else(|| format!("no such fault; the faults are {}", words()))
+}
+
+pub(super) async fn run(context: &Context, args: SandboxArgs) -> Result<Exit, Failure> {
+    let folder = context.config.parent().map(PathBuf::from).unwrap_or_default();
+    let keys = args.keys.unwrap_or_else(|| folder.join(KEYS));
+    let identity = Identity::load(&keys).map_err(|error| {
+        Failure::invalid(super::exit::chain(&error)).help("`payrun init` makes a project with keys; or name the folder with --keys")
+    })?;
+    let plan = args.only.map_or_else(|| FaultPlan::new(args.seed, args.faults.into()), FaultPlan::only);
+    let settings = Settings {
+        plan,
+        latency: Duration::from_millis(args.latency),
+        jitter: Duration::from_millis(args.latency / 2),
+        timeout: Duration::from_millis(args.timeout),
+        books: Some(args.books.unwrap_or_else(|| folder.join("sandbox.db"))),
+        ..Settings::default()
+    };
+    let sandbox = Sandbox::open(identity, settings, Clock::System).await.map_err(|error| Failure::internal(&error))?;
+    let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), args.port);
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|error| Failure::invalid(format!("cannot listen on {address}: {error}")).help("name another --port"))?;
+    let bound = listener.local_addr().map_err(|error| Failure::internal(&error))?;
+    say(format!("the gateway's other side listens on http://{bound}; its books are at http://{bound}/sandbox/books"));
+    say("Ctrl-C ends it");
+    let mut stopped = stop_switch();
+    let shutdown = async move {
+        stopped.wait_for(|stop| *stop).await.ok();
+    };
+    server::serve(std::sync::Arc::clone(&sandbox), listener, shutdown).await.map_err(|error| Failure::internal(&error))?;
+    let totals = sandbox.totals().await.map_err(|error| Failure::internal(&error))?;
+    for (currency, charged) in &totals.charged {
+        say(format!("charged {} orders in {currency}", count(charged.count)));
+    }
+    Ok(Exit::Success)
+}

@@ -1,0 +1,139 @@
+//! A project folder made from nothing: configuration, a workflow, contracts, keys for the sandbox.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use super::exit::Failure;
+use crate::config::WechatMode;
+use crate::sandbox::Identity;
+
+/// The ready workflow.
+pub(super) const WORKFLOW: &str = include_str!("../../workflows/monthly-deductions.yaml");
+
+/// Where `payrun sandbox` listens if nothing else is said.
+pub(super) const SANDBOX_PORT: u16 = 4455;
+
+/// The folder of the sandbox's keys.
+pub(super) const KEYS: &str = "keys";
+
+/// A file of the project, made unless it is there.
+pub(super) fn write_new(folder: &Path, name: &str, text: &str) -> Result<(), Failure> {
+    let path = folder.join(name);
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent).map_err(|error| cannot_write(parent, &error))?;
+    }
+    let opened = std::fs::OpenOptions::new().write(true).create_new(true).open(&path);
+    opened.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|error| cannot_write(&path, &error))
+}
+
+fn cannot_write(path: &Path, error: &std::io::Error) -> Failure {
+    if error.kind() == std::io::ErrorKind::AlreadyExists {
+        return Failure::invalid(format!("{} is there already", path.display()))
+            .help("name another folder; payrun never writes over a project");
+    }
+    Failure::invalid(format!("{} cannot be written: {error}", path.display()))
+}
+
+/// Fresh keys for the sandbox, in the project's folder.
+pub(super) fn keys(folder: &Path) -> Result<Identity, Failure> {
+    let identity = Identity::generate().map_err(|error| Failure::internal(&error))?;
+    identity.save(&folder.join(KEYS)).map_err(|error| Failure::internal(&error))?;
+    Ok(identity)
+}
+
+/// The bounds of the sandbox's lane.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LaneBounds {
+    pub rate: &'static str,
+    pub concurrency: u32,
+    pub timeout: &'static str,
+    pub query_interval: &'static str,
+}
+
+/// `payrun.yaml` for the sandbox at this address.
+pub(super) fn payrun_yaml(identity: &Identity, base_url: &str, bounds: LaneBounds) -> String {
+    let serial = identity.wechat_config(base_url).merchant_serial;
+    let ids = match &identity.mode {
+        WechatMode::Common { mchid, appid } => format!("    mode: common\n    mchid: \"{mchid}\"\n    appid: {appid}\n"),
+        WechatMode::Institutional { sp_mchid, sp_appid, sub_mchid, sub_appid } => {
+            let sub_appid = sub_appid.as_ref().map_or_else(String::new, |id| format!("    sub_appid: {id}\n"));
+            format!(
+                "    mode: institutional\n    sp_mchid: \"{sp_mchid}\"\n    sp_appid: {sp_appid}\n    sub_mchid: \"{sub_mchid}\"\n{sub_appid}"
+            )
+        }
+    };
+    let LaneBounds { rate, concurrency, timeout, query_interval } = bounds;
+    format!(
+        "# yaml-language-server: $schema=schema/payrun.schema.json
+# Where the ledger is, which wall clock rules, and the gateway accounts. `payrun check` looks for mistakes.
+database: payrun.db
+timezone: Asia/Hong_Kong
+
+gateways:
+  # This account is the sandbox's: `payrun sandbox` serves it on loopback. For a real account put its ids, keys and
+  # base_url: https://apihk.mch.weixin.qq.com here, and leave out query_interval (10s is what a real gateway wants).
+  hk:
+    kind: wechat
+    base_url: {base_url}
+{ids}    merchant_key: {{ file: {KEYS}/merchant_key.pem }}
+    merchant_serial: \"{serial}\"
+    api_v3_key: {{ file: {KEYS}/api_v3_key.txt }}
+    platform: auto
+    notify_url: https://example.com/payrun/notify/hk
+    rate: {rate}
+    concurrency: {concurrency}
+    timeout: {timeout}
+    query_interval: {query_interval}
+"
+    )
+}
+
+/// A workflow file that names its schema where the project keeps it.
+pub(super) fn workflow_yaml() -> String {
+    let mut text = String::with_capacity(WORKFLOW.len());
+    for line in WORKFLOW.lines() {
+        if line.starts_with("# yaml-language-server:") {
+            text.push_str("# yaml-language-server: $schema=../schema/workflow.schema.json");
+        } else {
+            text.push_str(line);
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// Contracts as a CSV: mostly good ones, a few that the sandbox declines by the end of their id.
+pub(super) fn contracts_csv(path: &Path, items: u64, seed: u64) -> Result<(), Failure> {
+    let file = std::fs::File::create(path).map_err(|error| cannot_write(path, &error))?;
+    let mut out = std::io::BufWriter::new(file);
+    let mut line = String::new();
+    writeln!(out, "contract_id,plan,amount,currency,active").map_err(|error| cannot_write(path, &error))?;
+    for number in 1..=items {
+        let draw = mixed(seed, number);
+        let ending = match draw % 200 {
+            0 => "-poor",
+            1 => "-terminated",
+            2 => "-blocked",
+            _ => "",
+        };
+        let (plan, amount) = [("basic", "38.00"), ("family", "68.00"), ("premium", "128.50")][usize::try_from(draw / 200 % 3).unwrap_or(0)];
+        line.clear();
+        writeln!(line, "Wx{seed:04}{number:09}{ending},{plan},{amount},HKD,yes").ok();
+        out.write_all(line.as_bytes()).map_err(|error| cannot_write(path, &error))?;
+    }
+    out.flush().map_err(|error| cannot_write(path, &error))
+}
+
+/// splitmix64: the same for the same seed on every machine.
+const fn mixed(seed: u64, number: u64) -> u64 {
+    let mut z = seed.wrapping_add(number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+/// Where things are in a project folder.
+pub(super) fn workflow_path(folder: &Path) -> PathBuf {
+    folder.join("workflows").join("monthly-deductions.yaml")
+}

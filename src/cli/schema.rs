@@ -1,0 +1,43 @@
+//! `payrun schema`
+
+use std::path::Path;
+
+use clap::{Args, ValueEnum};
+
+use super::exit::{Exit, Failure};
+use super::output::say_json;
+use super::scaffold::write_new;
+use crate::catalog::Catalog;
+use crate::workflow::schema::{config_schema, json_schema};
+
+/// Arguments of `payrun schema`.
+#[derive(Debug, Args)]
+pub(super) struct SchemaArgs {
+    /// Of which files
+    #[arg(value_enum, default_value_t = Of::Workflow)]
+    of: Of,
+}
+
+/// Which files have a schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Of {
+    /// Workflow files
+    Workflow,
+    /// payrun.yaml
+    Config,
+}
+
+pub(super) fn run(args: &SchemaArgs) -> Result<Exit, Failure> {
+    match args.of {
+        Of::Workflow => say_json(&json_schema(&Catalog::built_in())),
+        Of::Config => say_json(&config_schema()),
+    }
+    Ok(Exit::Success)
+}
+
+/// Writes both into a project.
+pub(super) fn write(folder: &Path) -> Result<(), Failure> {
+    let text = |schema| serde_json::to_string_pretty(&schema).unwrap_or_default() + "\n";
+    write_new(folder, "schema/workflow.schema.json", &text(json_schema(&Catalog::built_in())))?;
+    write_new(folder, "schema/payrun.schema.json", &text(config_schema()))
+}

@@ -1,0 +1,194 @@
+//! `payrun show`
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::Context;
+use super::exit::{Exit, Failure};
+use super::items::as_json;
+use super::output::{Colour, count, cut, paint, print_table, say, say_json, table};
+use super::project::Project;
+use super::report::{Report, painted};
+use crate::domain::item::State;
+use crate::ledger::{AttemptRow, EventRow, ItemFilter, ItemRow, Ledger};
+
+/// How many troubled items are shown with a run.
+const TROUBLED: u32 = 10;
+
+/// Arguments of `payrun show`.
+#[derive(Debug, Args)]
+pub(super) struct ShowArgs {
+    /// The run; the newest if none is named
+    #[arg(value_name = "RUN")]
+    run: Option<i64>,
+    /// One item instead, by its id, key or order number: its whole history
+    #[arg(long, value_name = "ITEM")]
+    item: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(context: &Context, args: &ShowArgs) -> Result<Exit, Failure> {
+    let project = Project::load(context)?;
+    let ledger = project.ledger().await?;
+    match &args.item {
+        Some(name) => show_item(&ledger, name, args.json, context.colour).await,
+        None => show_run(&ledger, args, context.colour).await,
+    }
+}
+
+async fn show_run(ledger: &Ledger, args: &ShowArgs, colour: bool) -> Result<Exit, Failure> {
+    let found = match args.run {
+        Some(id) => ledger.run(id).await?,
+        None => ledger.runs(None, 1).await?.into_iter().next(),
+    };
+    let Some(run) = found else {
+        return Err(Failure::invalid("there is no such run").help("`payrun runs` lists them"));
+    };
+    let report = Report::of_run(ledger, run).await?;
+    let answers = ledger.answers(report.run.id).await?;
+    if args.json {
+        let mut value = report.json();
+        value["answers"] =
+            answers.iter().map(|(answer, code, times)| json!({"answer": answer, "code": code, "times": times})).collect();
+        say_json(&value);
+        return Ok(Exit::Success);
+    }
+    report.print(colour);
+    if !answers.is_empty() {
+        say("");
+        let mut rows = table(&["answer", "code", ">times"]);
+        for (answer, code, times) in answers {
+            rows.add_row([answer, code, count(times)]);
+        }
+        print_table(&rows);
+    }
+    print_troubled(ledger, report.run.id, colour).await
+}
+
+/// The first items that a person should look at.
+pub(super) async fn print_troubled(ledger: &Ledger, run_id: i64, colour: bool) -> Result<Exit, Failure> {
+    let states = vec![State::Parked, State::Failed, State::Rejected];
+    let filter = ItemFilter { run_id: Some(run_id), states, key: None };
+    let items = ledger.items(&filter, 0, TROUBLED).await?;
+    if items.is_empty() {
+        return Ok(Exit::Success);
+    }
+    say("");
+    let mut rows = table(&[">item", ">line", "key", "state", "reason"]);
+    for item in &items {
+        rows.add_row([
+            item.id.to_string(),
+            item.line.to_string(),
+            cut(&item.key, 40),
+            painted(item.state, colour),
+            cut(item.reason.as_deref().unwrap_or_default(), 100),
+        ]);
+    }
+    print_table(&rows);
+    say(format!("all of them: payrun items --run {run_id} --state failed,parked,rejected; one: payrun show --item ITEM"));
+    Ok(Exit::Success)
+}
+
+async fn show_item(ledger: &Ledger, name: &str, json: bool, colour: bool) -> Result<Exit, Failure> {
+    let Some(item) = ledger.find_item(name).await? else {
+        return Err(Failure::invalid(format!("there is no item \"{name}\""))
+            .help("name it by its id, its key or its order number; `payrun items` lists them"));
+    };
+    let attempts = ledger.attempts(item.id).await?;
+    let events = ledger.events(item.id).await?;
+    if json {
+        let mut value = as_json(&item);
+        value["attempts"] = attempts.iter().map(attempt_json).collect();
+        value["events"] = events.iter().map(event_json).collect();
+        say_json(&value);
+        return Ok(Exit::Success);
+    }
+    print_item(&item, colour);
+    print_events(&events, colour);
+    print_attempts(&attempts, colour);
+    Ok(Exit::Success)
+}
+
+fn print_item(item: &ItemRow, colour: bool) {
+    let facts = [
+        ("item", item.id.to_string()),
+        ("run", format!("{}, line {}", item.run_id, item.line)),
+        ("key", item.key.clone()),
+        ("order number", item.order_no.clone().unwrap_or_default()),
+        ("state", painted(item.state, colour)),
+        ("amount", item.amount.map(|amount| amount.to_string()).unwrap_or_default()),
+        ("receipt", item.receipt.clone().unwrap_or_default()),
+        ("next due", item.due_at.map(|at| at.to_string()).unwrap_or_default()),
+        ("reason", item.reason.clone().unwrap_or_default()),
+        ("same key as", item.duplicate_of.map(|id| format!("item {id}")).unwrap_or_default()),
+    ];
+    for (name, fact) in facts.iter().filter(|(_, fact)| !fact.is_empty()) {
+        say(format!("{name:<13} {fact}"));
+    }
+}
+
+fn print_events(events: &[EventRow], colour: bool) {
+    if events.is_empty() {
+        return;
+    }
+    say("\nwhat happened to it");
+    let mut rows = table(&["at", "event", "from", "to", "why"]);
+    for event in events {
+        let alarm = event.alarm.as_ref().map(|alarm| paint(&format!("ALARM {alarm} "), Colour::Red, colour));
+        rows.add_row([
+            event.at.to_string(),
+            event.event.clone(),
+            event.from.clone(),
+            event.to.clone(),
+            format!("{}{}", alarm.unwrap_or_default(), event.detail.as_deref().unwrap_or_default()),
+        ]);
+    }
+    print_table(&rows);
+}
+
+fn print_attempts(attempts: &[AttemptRow], colour: bool) {
+    if attempts.is_empty() {
+        return;
+    }
+    say("\nwhat was asked and answered");
+    for attempt in attempts {
+        let took = attempt.ended_at.since(attempt.started_at).as_millis();
+        let http = attempt.http.map(|http| format!(", HTTP {http}")).unwrap_or_default();
+        let code = if attempt.code.is_empty() { String::new() } else { format!(" {}", attempt.code) };
+        let late = if attempt.late { " (late: changed nothing)" } else { "" };
+        say(format!(
+            "{}  {} {}: {}{code}{http}, {took} ms{late}",
+            attempt.started_at, attempt.operation, attempt.order_no, attempt.answer
+        ));
+        if !attempt.evidence.is_empty() {
+            say(paint(&format!("    {}", attempt.evidence), Colour::Dim, colour));
+        }
+    }
+}
+
+fn attempt_json(attempt: &AttemptRow) -> Value {
+    json!({
+        "operation": attempt.operation,
+        "order_no": attempt.order_no,
+        "started_at": attempt.started_at.to_string(),
+        "ended_at": attempt.ended_at.to_string(),
+        "answer": attempt.answer,
+        "code": attempt.code,
+        "http": attempt.http,
+        "late": attempt.late,
+        "evidence": attempt.evidence,
+    })
+}
+
+fn event_json(event: &EventRow) -> Value {
+    json!({
+        "at": event.at.to_string(),
+        "event": event.event,
+        "from": event.from,
+        "to": event.to,
+        "why": event.detail,
+        "alarm": event.alarm,
+    })
+}

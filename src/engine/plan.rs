@@ -1,0 +1,389 @@
+//! Planning a run: rows are read, rendered and checked on one thread and written by another, in one transaction.
+//!
+//! A bad row is kept as `rejected` with its line and reason and never costs the good ones. Over a limit nothing is planned at
+//! all. A dry plan goes the same way and is rolled back at the end. Memory stays flat however long the file is.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use thiserror::Error;
+use tokio::sync::mpsc;
+
+use super::Engine;
+use crate::domain::ids::{KEY_MAX, KeyHash, OrderNumber};
+use crate::domain::item::State;
+use crate::domain::money::{Amount, Currency, decimal_text};
+use crate::domain::time::Timestamp;
+use crate::ledger::{LedgerError, NewItem, NewJob, NewRun, Planning, Refusal};
+use crate::workflow::params::RunValues;
+use crate::workflow::render::{Rendered, Renderer};
+use crate::workflow::source::{self, Row, RowError, SourceError};
+use crate::workflow::{Job, Limits, Workflow};
+use crate::yaml::diagnostics::Diagnostics;
+
+/// How many rows are written at a time.
+const CHUNK: usize = 2000;
+
+/// How many items and refused rows of a job are kept to be shown.
+const SHOWN: usize = 20;
+
+/// A run to be planned.
+#[derive(Debug, Clone)]
+pub struct PlanRequest {
+    /// The workflow.
+    pub workflow: Arc<Workflow>,
+    /// Its parameters, bound.
+    pub params: BTreeMap<String, String>,
+    /// Which firing of it.
+    pub occurrence: String,
+    /// The instant it is for: `run.date` and `run.month` are this one's.
+    pub at: Timestamp,
+    /// The wall clock of `at`.
+    pub timezone: chrono_tz::Tz,
+    /// Other item files than the workflow's, by job.
+    pub inputs: BTreeMap<String, PathBuf>,
+    /// Whether to keep the plan.
+    pub commit: bool,
+}
+
+/// What was planned.
+#[derive(Debug, Clone)]
+pub struct Planned {
+    /// The run.
+    pub run_id: i64,
+    /// Its jobs.
+    pub jobs: Vec<PlannedJob>,
+}
+
+/// What was planned of a job.
+#[derive(Debug, Clone, Default)]
+pub struct PlannedJob {
+    /// Its name in the workflow.
+    pub name: String,
+    /// Its kind.
+    pub kind: String,
+    /// The gateway account.
+    pub gateway: String,
+    /// Items to be sent.
+    pub items: u64,
+    /// Their money: minor units by currency.
+    pub totals: BTreeMap<&'static str, (i64, Currency)>,
+    /// Rows that the job's condition leaves out.
+    pub left_out: u64,
+    /// Rows whose key was planned before.
+    pub skipped: u64,
+    /// Rows that were refused.
+    pub rejected: u64,
+    /// The first items.
+    pub first: Vec<NewItem>,
+    /// The first rows that were skipped or refused.
+    pub refusals: Vec<Refusal>,
+}
+
+/// Why nothing was planned.
+#[derive(Debug, Error)]
+pub enum PlanError {
+    /// An item file cannot be read.
+    #[error("job {job}: nothing was planned")]
+    Source {
+        /// Which job.
+        job: String,
+        /// Why.
+        #[source]
+        source: SourceError,
+    },
+    /// An item file becomes unreadable in the middle.
+    #[error("job {job}: {error}; nothing was planned")]
+    Rows {
+        /// Which job.
+        job: String,
+        /// Where and why.
+        error: RowError,
+    },
+    /// The workflow does not fit the item file.
+    #[error("{0}")]
+    Workflow(Diagnostics),
+    /// Over a limit of the workflow's.
+    #[error("job {job} is over its limit: {what}; nothing was planned and nothing is sent")]
+    Limit {
+        /// Which job.
+        job: String,
+        /// Which limit, and by how much.
+        what: String,
+    },
+    /// The ledger.
+    #[error("nothing was planned")]
+    Ledger(#[from] LedgerError),
+    /// The reading thread died.
+    #[error("the reading of job {job} broke off; nothing was planned")]
+    Broken {
+        /// Which job.
+        job: String,
+    },
+}
+
+impl Engine {
+    /// Plans a run. `rows` counts the rows that have been read, for a progress bar.
+    ///
+    /// # Errors
+    /// [`PlanError`]; then nothing at all was planned.
+    pub async fn plan(&self, request: &PlanRequest, rows: &Arc<AtomicU64>) -> Result<Planned, PlanError> {
+        let run = NewRun {
+            workflow: request.workflow.name.clone(),
+            occurrence: request.occurrence.clone(),
+            source: request.workflow.source.clone(),
+            params: serde_json::to_string(&request.params).unwrap_or_default(),
+            now: self.clock.now(),
+        };
+        let mut planning = self.ledger.plan(run).await?;
+        let run_id = planning.run_id();
+        let mut jobs = Vec::with_capacity(request.workflow.jobs.len());
+        for place in 0..request.workflow.jobs.len() {
+            match plan_job(&mut planning, request, place, run_id, rows).await {
+                Ok(job) => jobs.push(job),
+                Err(error) => {
+                    planning.abandon().await?;
+                    return Err(error);
+                }
+            }
+        }
+        if request.commit {
+            planning.commit().await?;
+        } else {
+            planning.abandon().await?;
+        }
+        Ok(Planned { run_id, jobs })
+    }
+}
+
+/// Rows on their way from the reading thread.
+#[derive(Debug, Default)]
+struct Chunk {
+    items: Vec<NewItem>,
+    refusals: Vec<Refusal>,
+    left_out: u64,
+}
+
+async fn plan_job(
+    planning: &mut Planning,
+    request: &PlanRequest,
+    place: usize,
+    run_id: i64,
+    rows: &Arc<AtomicU64>,
+) -> Result<PlannedJob, PlanError> {
+    let job = &request.workflow.jobs[place];
+    let new = NewJob {
+        name: job.name.clone(),
+        kind: job.kind.name.clone(),
+        lane: job.gateway.clone(),
+        needs: job.needs.clone(),
+        policy: job.policy.clone(),
+        rate: job.rate,
+        concurrency: job.concurrency,
+    };
+    let job_id = planning.job(new).await?;
+    let (chunks, mut inbox) = mpsc::channel(2);
+    let reading = {
+        let (request, rows) = (request.clone(), Arc::clone(rows));
+        tokio::task::spawn_blocking(move || read_rows(&request, place, run_id, &rows, &chunks))
+    };
+    let mut planned =
+        PlannedJob { name: job.name.clone(), kind: job.kind.name.clone(), gateway: job.gateway.clone(), ..PlannedJob::default() };
+    let mut written = Ok(());
+    while let Some(chunk) = inbox.recv().await {
+        written = write(planning, job_id, &chunk, &mut planned).await;
+        if written.is_ok() {
+            written = within_limits(&job.limits, &planned);
+        }
+        if written.is_err() {
+            break;
+        }
+    }
+    drop(inbox);
+    let read = reading.await.map_err(|_| PlanError::Broken { job: job.name.clone() })?;
+    written?;
+    read?;
+    Ok(planned)
+}
+
+async fn write(planning: &mut Planning, job_id: i64, chunk: &Chunk, planned: &mut PlannedJob) -> Result<(), PlanError> {
+    let refused = planning.items(job_id, &chunk.items).await?;
+    planning.refuse(job_id, &chunk.refusals).await?;
+    planned.left_out += chunk.left_out;
+    planned.items += (chunk.items.len() - refused.len()) as u64;
+    let refused_lines: std::collections::HashSet<u64> = refused.iter().map(|refusal| refusal.line).collect();
+    for item in chunk.items.iter().filter(|item| !refused_lines.contains(&item.line)) {
+        if let Some(amount) = item.amount {
+            let sum = planned.totals.entry(amount.currency().code()).or_insert((0, amount.currency()));
+            sum.0 = sum.0.saturating_add(amount.minor());
+        }
+        if planned.first.len() < SHOWN {
+            planned.first.push(item.clone());
+        }
+    }
+    for refusal in refused.iter().chain(&chunk.refusals) {
+        if refusal.alarming {
+            tracing::warn!(line = refusal.line, reason = refusal.reason, "a key was given again with other content");
+        }
+        match refusal.state {
+            State::Skipped => planned.skipped += 1,
+            State::Rejected
+            | State::Planned
+            | State::Sending
+            | State::Pending
+            | State::Unknown
+            | State::Succeeded
+            | State::Failed
+            | State::Cancelled
+            | State::Parked => planned.rejected += 1,
+        }
+        let alike = planned.refusals.iter().filter(|shown| shown.state == refusal.state).count();
+        if alike < SHOWN {
+            planned.refusals.push(refusal.clone());
+        }
+    }
+    Ok(())
+}
+
+fn within_limits(limits: &Limits, planned: &PlannedJob) -> Result<(), PlanError> {
+    let over = |what| Err(PlanError::Limit { job: planned.name.clone(), what });
+    if let Some(most) = limits.items
+        && planned.items > most
+    {
+        return over(format!("more than {most} items"));
+    }
+    for (code, (minor, currency)) in planned.totals.iter().filter(|_| !limits.total.is_empty()) {
+        match limits.total.get(*code) {
+            None => return over(format!("there are items in {code}, and limits.total names no {code}")),
+            Some(most) if minor > most => {
+                return over(format!("more than {} {code}", decimal_text(i128::from(*most), *currency)));
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Reads and checks all rows of a job. Ends early, without an error, when nobody wants them any more.
+fn read_rows(
+    request: &PlanRequest,
+    place: usize,
+    run_id: i64,
+    count: &AtomicU64,
+    chunks: &mpsc::Sender<Chunk>,
+) -> Result<(), PlanError> {
+    let job = &request.workflow.jobs[place];
+    let run = RunValues::new(
+        &request.workflow.name,
+        &request.occurrence,
+        &run_id.to_string(),
+        request.at,
+        request.timezone,
+    );
+    let path = match request.inputs.get(&job.name) {
+        Some(path) => path.clone(),
+        None => item_file(job, &request.workflow, &run, &request.params).map_err(PlanError::Workflow)?,
+    };
+    let mut rows = source::open(&path, job.items.format).map_err(|source| PlanError::Source { job: job.name.clone(), source })?;
+    let mut renderer =
+        Renderer::new(job, rows.columns(), &run, &request.params).map_err(PlanError::Workflow)?;
+    let scope = Scope::of(job, run_id);
+    let mut row = Row::default();
+    let mut chunk = Chunk::default();
+    let mut in_chunk = 0;
+    while let Some(read) = rows.read(&mut row) {
+        match read {
+            Ok(()) => chunk.add(&scope, &row, renderer.row(&row)),
+            Err(error) if error.fatal => return Err(PlanError::Rows { job: job.name.clone(), error }),
+            Err(error) => chunk.refusals.push(rejected(error.line, error.reason)),
+        }
+        in_chunk += 1;
+        if in_chunk == CHUNK {
+            count.fetch_add(CHUNK as u64, Ordering::Relaxed);
+            in_chunk = 0;
+            if chunks.blocking_send(std::mem::take(&mut chunk)).is_err() {
+                return Ok(());
+            }
+        }
+    }
+    count.fetch_add(in_chunk as u64, Ordering::Relaxed);
+    chunks.blocking_send(chunk).ok();
+    Ok(())
+}
+
+impl Chunk {
+    fn add(&mut self, scope: &Scope, row: &Row, rendered: Result<Option<Rendered>, Vec<String>>) {
+        match rendered {
+            Ok(None) => self.left_out += 1,
+            Ok(Some(rendered)) => match scope.item(row.line, rendered) {
+                Ok(item) => self.items.push(item),
+                Err(reason) => self.refusals.push(rejected(row.line, reason)),
+            },
+            Err(reasons) => self.refusals.push(rejected(row.line, reasons.join("; "))),
+        }
+    }
+}
+
+fn rejected(line: u64, reason: String) -> Refusal {
+    Refusal { line, key: String::new(), state: State::Rejected, reason, duplicate_of: None, alarming: false, amount: None }
+}
+
+/// Within what a key may happen at most once.
+struct Scope {
+    gateway: String,
+    kind: String,
+    /// Set for kinds without effect: they may be done again in every run.
+    run: Option<String>,
+    serial: String,
+}
+
+impl Scope {
+    fn of(job: &Job, run_id: i64) -> Self {
+        Self {
+            gateway: job.gateway.clone(),
+            kind: job.kind.name.clone(),
+            run: (!job.kind.effect).then(|| format!("{run_id}/{}", job.name)),
+            serial: format!("one at a time/{}", job.kind.one_at_a_time.as_deref().unwrap_or_default()),
+        }
+    }
+
+    fn item(&self, line: u64, rendered: Rendered) -> Result<NewItem, String> {
+        let key = rendered.key;
+        if key.is_empty() || key.chars().count() > KEY_MAX {
+            return Err(format!("the key has {} characters; 1 to {KEY_MAX} are possible", key.chars().count()));
+        }
+        let key_hash = match &self.run {
+            None => KeyHash::of(&self.gateway, &self.kind, &key),
+            Some(run) => KeyHash::of(&self.gateway, &format!("{}/{run}", self.kind), &key),
+        };
+        Ok(NewItem {
+            line,
+            key_hash,
+            identity: KeyHash::of(&self.gateway, &self.kind, &rendered.identity),
+            serial: rendered.serial.map(|value| KeyHash::of(&self.gateway, &self.serial, &value)),
+            // A look-up's number belongs to an order of somebody else's; it is no claim to that number.
+            custom_no: rendered.order_number.filter(|_| self.run.is_none()),
+            amount: rendered.amount,
+            input: rendered.input,
+            key,
+        })
+    }
+}
+
+/// The order number an item will have.
+pub fn first_number(item: &NewItem) -> OrderNumber {
+    item.custom_no.clone().unwrap_or_else(|| OrderNumber::derive(item.key_hash, 1))
+}
+
+/// The money of a plan, as text by currency.
+pub fn money_text(totals: &BTreeMap<&'static str, (i64, Currency)>) -> String {
+    let sums = totals.values().map(|(minor, currency)| format!("{} {currency}", decimal_text(i128::from(*minor), *currency)));
+    sums.collect::<Vec<_>>().join(", ")
+}
+
+/// An amount as two columns: decimal text and currency code.
+pub fn amount_columns(amount: Option<Amount>) -> (Option<String>, Option<&'static str>) {
+    (amount.map(Amount::decimal), amount.map(|amount| amount.currency().code()))
+}
