@@ -2,12 +2,14 @@
 //! have moved money.**
 
 pub mod catalog;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod domain;
+pub mod engine;
 pub mod failpoint;
 pub mod gateway;
-pub mod engine;
 pub mod ledger;
 pub mod worker;
+pub mod workflow;
 pub mod yaml;

@@ -12,6 +12,19 @@ use crate::config::Rate;
 use crate::domain::policy::Policy;
 use crate::domain::schedule::Schedule;
 
+pub mod expression;
+pub mod load;
+mod lower;
+pub mod params;
+pub mod render;
+pub mod schema;
+pub mod source;
+mod spec;
+mod jobs;
+pub mod template;
+
+pub use template::{Condition, Template};
+
 /// A workflow file that may be planned.
 #[derive(Debug)]
 pub struct Workflow {

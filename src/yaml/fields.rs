@@ -48,6 +48,8 @@ pub enum Shape {
     Duration,
     /// Such as `20/s`.
     Rate,
+    /// Text, a number or a boolean, taken as it is written.
+    Scalar,
     /// Text with `{{ expressions }}`; a number or a boolean is taken as it is written.
     Template,
     /// A bare expression that is true or false.
@@ -98,6 +100,7 @@ pub fn check(node: &Node, shape: &Shape, source: &Source, found: &mut Diagnostic
         | Shape::Boolean
         | Shape::Duration
         | Shape::Rate
+        | Shape::Scalar
         | Shape::Template
         | Shape::Condition => check_scalar(node, shape, source, found),
     }
@@ -128,7 +131,7 @@ fn check_scalar(node: &Node, shape: &Shape, source: &Source, found: &mut Diagnos
     let text = scalar.text.as_str();
     let fits = match shape {
         Shape::Text => node.text().is_some(),
-        Shape::Template | Shape::Condition => scalar.kind != ScalarKind::Null,
+        Shape::Scalar | Shape::Template | Shape::Condition => scalar.kind != ScalarKind::Null,
         Shape::Word(words) => words.contains(&text),
         Shape::Integer(min, max) => integer(node).is_some_and(|number| (*min..=*max).contains(&number)),
         Shape::Boolean => boolean(node).is_some(),
@@ -178,6 +181,7 @@ fn suits(node: &Node, shape: &Shape) -> bool {
         | Shape::Boolean
         | Shape::Duration
         | Shape::Rate
+        | Shape::Scalar
         | Shape::Template
         | Shape::Condition => matches!(node.value, Value::Scalar(_)),
     }
@@ -201,6 +205,7 @@ pub fn expected(shape: &Shape) -> String {
         Shape::Boolean => "true or false".to_owned(),
         Shape::Duration => "a duration (250ms, 15s, 10m, 1h, 1d)".to_owned(),
         Shape::Rate => "a rate (20/s, 600/min)".to_owned(),
+        Shape::Scalar => "a value".to_owned(),
         Shape::Template => "text, which may hold {{ expressions }}".to_owned(),
         Shape::Condition => "an expression, such as item.active == \"yes\"".to_owned(),
         Shape::Secret => "a reference to a secret".to_owned(),

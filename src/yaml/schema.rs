@@ -14,7 +14,7 @@ pub fn schema(shape: &Shape) -> Value {
         Shape::Boolean => json!({ "type": "boolean" }),
         Shape::Duration => json!({ "type": "string", "pattern": "^[0-9]+(ms|s|m|h|d)$" }),
         Shape::Rate => json!({ "type": "string", "pattern": "^[0-9]+ */ *(s|min|h)$" }),
-        Shape::Template => json!({ "type": ["string", "number", "boolean"] }),
+        Shape::Scalar | Shape::Template => json!({ "type": ["string", "number", "boolean"] }),
         Shape::Condition => json!({ "type": ["string", "boolean"] }),
         Shape::Secret => {
             let mut reference = fields_schema(&SECRET);

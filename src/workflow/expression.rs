@@ -1,0 +1,291 @@
+//! Expressions over `item`, `params` and `run`, by minijinja: strict about unknown names, bounded, without decimals in
+//! floating point.
+//!
+//! Values of rows are text. `|int` makes a whole number and `|decimal` an exact decimal of one, so that numbers compare as
+//! numbers: `item.amount|decimal >= "100"|decimal`.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::sync::{Arc, LazyLock};
+
+use minijinja::value::{DynObject, Object, ObjectRepr, Value, ValueKind};
+use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
+use rust_decimal::Decimal;
+
+/// The steps one evaluation may take.
+const FUEL: u64 = 20_000;
+
+/// The longest expression, in bytes.
+const EXPRESSION_MAX: usize = 2_000;
+
+/// What `run.` may be followed by.
+pub const RUN_FIELDS: [&str; 5] = ["workflow", "occurrence", "date", "month", "id"];
+
+static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(environment);
+
+fn environment() -> Environment<'static> {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_fuel(Some(FUEL));
+    // Functions make values of nothing; these filters count in floating point.
+    ["range", "dict", "debug", "namespace"].iter().for_each(|name| environment.remove_global(name));
+    ["float", "round", "abs", "sum", "format"].iter().for_each(|name| environment.remove_filter(name));
+    environment.add_filter("int", whole_number);
+    environment.add_filter("decimal", decimal);
+    environment
+}
+
+fn whole_number(value: &Value) -> Result<i64, Error> {
+    let number = value.as_str().map_or_else(|| value.as_i64(), |text| text.parse().ok());
+    number.ok_or_else(|| Error::new(ErrorKind::InvalidOperation, "int takes a whole number"))
+}
+
+fn decimal(value: &Value) -> Result<Value, Error> {
+    let parsed = match value.as_str() {
+        Some(text) => Decimal::from_str_exact(text).ok(),
+        None => value.as_i64().map(Decimal::from),
+    };
+    let number = parsed.ok_or_else(|| Error::new(ErrorKind::InvalidOperation, "decimal takes a number such as 12.50"))?;
+    Ok(Value::from_object(Exact(number)))
+}
+
+/// An exact decimal that compares with others of its kind.
+#[derive(Debug)]
+struct Exact(Decimal);
+
+impl Object for Exact {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Plain
+    }
+
+    fn custom_cmp(self: &Arc<Self>, other: &DynObject) -> Option<Ordering> {
+        other.downcast_ref::<Self>().map(|other| self.0.cmp(&other.0))
+    }
+
+    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// What an expression refers to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Name {
+    /// A column of the item file.
+    Item(String),
+    /// A parameter of the workflow.
+    Params(String),
+    /// A value of the run.
+    Run(String),
+}
+
+impl Name {
+    /// Of `item.x`, `params.x` or `run.x`; none for anything else.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (root, field) = text.split_once('.')?;
+        let plain = !field.is_empty() && field.chars().all(|c| c.is_alphanumeric() || c == '_');
+        match root {
+            _ if !plain => None,
+            "item" => Some(Self::Item(field.to_owned())),
+            "params" => Some(Self::Params(field.to_owned())),
+            "run" => Some(Self::Run(field.to_owned())),
+            _ => None,
+        }
+    }
+}
+
+/// A compiled expression and what it refers to.
+pub struct Expression {
+    text: String,
+    compiled: minijinja::Expression<'static, 'static>,
+    names: Vec<Name>,
+}
+
+impl Expression {
+    /// Compiles an expression and checks what can be checked without values: syntax, names, filters and tests.
+    ///
+    /// # Errors
+    /// What is wrong, and what to do.
+    pub fn compile(text: &str) -> Result<Self, (String, Option<String>)> {
+        if text.trim().is_empty() || text.len() > EXPRESSION_MAX {
+            return Err((format!("an expression has 1 to {EXPRESSION_MAX} characters"), None));
+        }
+        let compiled = ENVIRONMENT
+            .compile_expression_owned(text.to_owned())
+            .map_err(|error| (format!("this is no expression: {}", problem(&error)), None))?;
+        let mut found: Vec<String> = compiled.undeclared_variables(true).into_iter().collect();
+        found.sort();
+        let mut names = Vec::new();
+        for name in found {
+            match Name::parse(&name) {
+                Some(name) => names.push(name),
+                // A column that is no identifier is written item["…"]; which one is known when a row is read.
+                None if name == "item" && text.contains("item[") => {}
+                None => return Err(unknown_name(&name)),
+            }
+        }
+        let expression = Self { text: text.to_owned(), compiled, names };
+        expression.try_out()?;
+        Ok(expression)
+    }
+
+    /// Evaluates with sample values to find filters, tests and functions that do not exist.
+    fn try_out(&self) -> Result<(), (String, Option<String>)> {
+        let sample = || Value::from_object(Sample);
+        let Err(error) = self.compiled.eval(scope(sample(), sample(), sample())) else { return Ok(()) };
+        match error.kind() {
+            ErrorKind::UnknownFilter | ErrorKind::UnknownTest | ErrorKind::UnknownFunction | ErrorKind::UnknownMethod => {
+                let help = "useful filters: lower, upper, trim, replace, split, first, last, default, int, decimal";
+                Err((format!("this cannot be evaluated: {}", problem(&error)), Some(help.to_owned())))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What it refers to.
+    pub fn names(&self) -> &[Name] {
+        &self.names
+    }
+
+    /// As it was written.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Its value as text.
+    ///
+    /// # Errors
+    /// A sentence; it may hold values of the row.
+    pub fn text_value(&self, scope: &Value) -> Result<String, String> {
+        let value = self.compiled.eval(scope.clone()).map_err(|error| problem(&error))?;
+        match value.kind() {
+            ValueKind::String => Ok(value.to_string()),
+            ValueKind::Bool => Ok(if value.is_true() { "true" } else { "false" }.to_owned()),
+            ValueKind::Number if value.is_integer() => Ok(value.to_string()),
+            ValueKind::Number => Err("it comes out as a floating-point number, which is never exact".to_owned()),
+            ValueKind::Plain => Ok(value.to_string()),
+            ValueKind::Undefined | ValueKind::None => Err("it comes out as nothing".to_owned()),
+            _ => Err("it comes out as a list or mapping, not as text".to_owned()),
+        }
+    }
+
+    /// Its value as a condition.
+    ///
+    /// # Errors
+    /// A sentence; it may hold values of the row.
+    pub fn truth(&self, scope: &Value) -> Result<bool, String> {
+        let value = self.compiled.eval(scope.clone()).map_err(|error| problem(&error))?;
+        match value.kind() {
+            ValueKind::Bool => Ok(value.is_true()),
+            _ => Err("it is neither true nor false; compare it, such as item.active == \"yes\"".to_owned()),
+        }
+    }
+}
+
+impl fmt::Debug for Expression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Expression").field(&self.text).finish()
+    }
+}
+
+fn unknown_name(name: &str) -> (String, Option<String>) {
+    let known = ["item", "params", "run"];
+    let root = name.split('.').next().unwrap_or_default();
+    let help = if known.contains(&root) {
+        format!("write {root}. and one name; values are plain text without parts of their own")
+    } else {
+        "there are item.<column>, params.<name> and run.<workflow|occurrence|date|month|id>; text needs quotes".to_owned()
+    };
+    (format!("unknown name \"{}\"", crate::yaml::node::shown(name)), Some(help))
+}
+
+fn problem(error: &Error) -> String {
+    match error.detail() {
+        Some(detail) => format!("{} ({})", error.kind(), crate::yaml::node::shown(detail)),
+        None => error.kind().to_string(),
+    }
+}
+
+/// The variables of an evaluation.
+pub fn scope(item: Value, params: Value, run: Value) -> Value {
+    Value::from_object(Scope { item, params, run })
+}
+
+#[derive(Debug)]
+struct Scope {
+    item: Value,
+    params: Value,
+    run: Value,
+}
+
+impl Object for Scope {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        self.get_value_by_str(key.as_str()?)
+    }
+
+    fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
+        match key {
+            "item" => Some(self.item.clone()),
+            "params" => Some(self.params.clone()),
+            "run" => Some(self.run.clone()),
+            _ => None,
+        }
+    }
+}
+
+/// Has every name.
+#[derive(Debug)]
+struct Sample;
+
+impl Object for Sample {
+    fn get_value(self: &Arc<Self>, _: &Value) -> Option<Value> {
+        Some(Value::from("1"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn eval(text: &str) -> Result<String, String> {
+        let map = |pairs: &[(&'static str, &'static str)]| Value::from_pairs(pairs.iter().copied());
+        let item = map(&[("amount", "100.5"), ("n", "12"), ("empty", ""), ("Contract ID", "C-1")]);
+        let expression = Expression::compile(text).map_err(|(message, _)| message)?;
+        expression.text_value(&scope(item, map(&[("p", "q")]), map(&[("month", "2026-11")])))
+    }
+
+    #[test]
+    fn values_are_text_until_they_are_made_numbers() {
+        assert_eq!(eval("item.n ~ '/' ~ run.month"), Ok("12/2026-11".to_owned()));
+        assert_eq!(eval("item.n|int + 1"), Ok("13".to_owned()));
+        assert_eq!(eval("item.amount|decimal >= '100.49'|decimal"), Ok("true".to_owned()));
+        assert_eq!(eval("item.amount|decimal == '100.50'|decimal"), Ok("true".to_owned()));
+        assert_eq!(eval("item['Contract ID']|lower"), Ok("c-1".to_owned()));
+    }
+
+    #[test]
+    fn nothing_becomes_a_floating_point_number_or_nothing_silently() {
+        assert!(eval("item.n|int / 5").unwrap_err().contains("floating-point"));
+        assert!(eval("item.amount|int").unwrap_err().contains("int takes a whole number"));
+        assert!(eval("item.missing").unwrap_err().contains("nothing"));
+        assert!(eval("item.missing ~ 'x'").is_err());
+        assert!(eval("[item.n]").unwrap_err().contains("list"));
+    }
+
+    #[test]
+    fn what_does_not_exist_is_found_without_values() {
+        assert!(eval("itm.n").unwrap_err().contains("unknown name \"itm.n\""));
+        assert!(eval("n").unwrap_err().contains("unknown name \"n\""));
+        assert!(eval("item.n|flaot").unwrap_err().contains("flaot"));
+        assert!(eval("item.n.startswith('1')").unwrap_err().contains("item.n.startswith"));
+        assert!(eval("range(10)").unwrap_err().contains("range"));
+        assert!(eval("item.n +").unwrap_err().contains("no expression"));
+        assert!(eval("").is_err());
+    }
+
+    #[test]
+    fn a_condition_must_be_true_or_false() {
+        let scope = scope(Value::from_object(Sample), Value::from_object(Sample), Value::from_object(Sample));
+        assert_eq!(Expression::compile("item.x == '1'").unwrap().truth(&scope), Ok(true));
+        assert!(Expression::compile("item.x").unwrap().truth(&scope).unwrap_err().contains("compare it"));
+    }
+}

@@ -1,0 +1,268 @@
+//! Reads a workflow file: the shape first, then what its fields mean beside each other, the job kinds and the gateways.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::Workflow;
+use super::lower::Lowering;
+use super::spec::WORKFLOW;
+use crate::catalog::Catalog;
+use crate::config::Config;
+use crate::yaml;
+use crate::yaml::diagnostics::{Diagnostics, Source};
+use crate::yaml::fields::{Shape, check};
+
+/// Reads and checks a workflow file.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn load(path: &Path, catalog: &Catalog, config: &Config) -> Result<Workflow, Diagnostics> {
+    read_workflow(&yaml::read(path, false)?, path, catalog, config)
+}
+
+/// Checks the text of a workflow that is to be understood as the file `path`.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn parse(text: &str, path: &Path, catalog: &Catalog, config: &Config) -> Result<Workflow, Diagnostics> {
+    let source = Source::new(&path.display().to_string(), text.to_owned(), false);
+    read_workflow(&source, path, catalog, config)
+}
+
+fn read_workflow(source: &Arc<Source>, path: &Path, catalog: &Catalog, config: &Config) -> Result<Workflow, Diagnostics> {
+    let root = yaml::node::parse(source)?;
+    let mut found = Diagnostics::default();
+    check(&root, &Shape::Fields(&WORKFLOW), source, &mut found);
+    let mut lowering = Lowering { source, catalog, config, found, params: Vec::new() };
+    let workflow = lowering.workflow(&root, path);
+    lowering.found.or_value(Some(workflow))
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::config::{
+        Config, Database, GatewayConfig, GatewayKind, Platform, Rate, WechatConfig, WechatMode,
+    };
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    pub(in crate::workflow) const MONTHLY: &str = include_str!("../../workflows/monthly-deductions.yaml");
+
+    pub(in crate::workflow) fn config() -> Config {
+        let wechat = WechatConfig {
+            base_url: "https://apihk.mch.weixin.qq.com".to_owned(),
+            mode: WechatMode::Common { mchid: "1".to_owned(), appid: "wx1".to_owned() },
+            merchant_key: "none".into(),
+            merchant_serial: "1".to_owned(),
+            api_v3_key: "none".into(),
+            platform: Platform::Auto,
+            notify_url: "https://example.com/".to_owned(),
+        };
+        let hk = GatewayConfig {
+            name: "hk".to_owned(),
+            rate: Rate { calls: 20, per: Duration::from_secs(1) },
+            concurrency: 16,
+            timeout: Duration::from_secs(15),
+            query_interval: Duration::from_secs(10),
+            kind: GatewayKind::Wechat(wechat),
+        };
+        Config {
+            folder: ".".into(),
+            database: Database::Sqlite("payrun.db".into()),
+            timezone: chrono_tz::Asia::Hong_Kong,
+            jobs: None,
+            gateways: BTreeMap::from([("hk".to_owned(), hk)]),
+        }
+    }
+
+    pub(in crate::workflow) fn read(text: &str) -> Result<Workflow, Diagnostics> {
+        parse(text, Path::new("w.yaml"), &Catalog::built_in(), &config())
+    }
+
+    fn mistakes(text: &str) -> String {
+        read(text).map(|_| String::new()).unwrap_or_else(|found| found.to_string())
+    }
+
+    #[test]
+    fn the_shipped_workflows_are_accepted() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("workflows");
+        let mut count = 0;
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "yaml") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                assert!(text.starts_with("# yaml-language-server: $schema="), "{}", path.display());
+                load(&path, &Catalog::built_in(), &config()).unwrap_or_else(|found| panic!("{found}"));
+                count += 1;
+            }
+        }
+        assert!(count > 0);
+    }
+
+    #[test]
+    fn a_workflow_is_read_with_its_policies_and_limits() {
+        let workflow = read(MONTHLY).unwrap();
+        let job = &workflow.jobs[0];
+        assert_eq!(job.policy.dunning.len(), 3);
+        assert_eq!(job.policy.retry.attempts, 10);
+        assert_eq!(job.limits.total["HKD"], 500_000_000);
+        assert_eq!(workflow.schedule.as_ref().map(|schedule| schedule.text()), Some("every month on 31 at 09:30"));
+        assert_eq!(job.with["amount"].item_columns().into_iter().collect::<Vec<_>>(), ["amount"]);
+        assert_eq!(workflow.alerts[1].after, Some(Duration::from_secs(86_400)));
+    }
+
+    #[test]
+    fn every_mistake_of_a_file_is_reported_at_once_with_what_to_do() {
+        let text = r#"workflow: Monthly
+schedule: "30 25 * * *"
+params:
+  month: { type: date, default: "2026-13-01" }
+limts: 5
+jobs:
+  deduct:
+    uses: deduckt
+    gateway: hk
+    items: { file: a.csv }
+    key: "{{ item.id }}"
+    with: {}
+  charge:
+    uses: deduct
+    gateway: hkg
+    needs: [dedukt]
+    items:
+      file: "{{ params.fiel }}"
+      where: item.active = "yes"
+    key: "{{ run.monht }}"
+    with:
+      contractid: "{{ item.contract_id }}"
+      amount: "12.505"
+      currency: HDK
+      description: "{{ itm.plan }}"
+      merchant_category_code: "12345678901234567"
+    limits: { total: { HKX: "1", JPY: "1.5" } }
+    rate: 100/s
+    dunning: [1d, soon]
+"#;
+        insta::assert_snapshot!(mistakes(text), @r##"
+        w.yaml:1:11: a workflow's name has 1 to 64 of a-z, 0-9, - and _, beginning with a letter
+          | workflow: Monthly
+          |           ^
+        w.yaml:2:11: "25" is no hour; it takes 0 to 23, ranges, lists and steps such as */5
+          | schedule: "30 25 * * *"
+          |           ^
+        w.yaml:4:33: the default must be a date such as 2026-11-30
+          |   month: { type: date, default: "2026-13-01" }
+          |                                 ^
+        w.yaml:5:1: unknown field "limts"
+          | limts: 5
+          | ^
+            help: valid here: workflow, description, schedule, params, jobs, alerts
+        w.yaml:8:11: there is no job kind "deduckt"
+          |     uses: deduckt
+          |           ^
+            help: did you mean "deduct"?
+        w.yaml:15:14: payrun.yaml has no gateway "hkg"
+          |     gateway: hkg
+          |              ^
+            help: did you mean "hk"?
+        w.yaml:16:13: there is no job "dedukt"
+          |     needs: [dedukt]
+          |             ^
+            help: did you mean "deduct"?
+        w.yaml:18:13: there is no params.fiel
+          |       file: "{{ params.fiel }}"
+          |             ^
+            help: valid here: month
+        w.yaml:19:14: this is no expression: syntax error (unexpected input after expression)
+          |       where: item.active = "yes"
+          |              ^
+        w.yaml:20:10: there is no run.monht
+          |     key: "{{ run.monht }}"
+          |          ^
+            help: did you mean "month"?
+        w.yaml:20:10: the key is the same for every row
+          |     key: "{{ run.monht }}"
+          |          ^
+            help: use a column, such as {{ item.id }}
+        w.yaml:22:7: deduct has no field "contractid"
+          |       contractid: "{{ item.contract_id }}"
+          |       ^
+            help: did you mean "contract_id"?
+        w.yaml:22:7: deduct needs the field "contract_id"
+          |       contractid: "{{ item.contract_id }}"
+          |       ^
+            help: The contract, as the gateway returned it when it was signed.
+        w.yaml:24:17: "HDK" is not a currency code of ISO 4217 (three capital letters, such as HKD)
+          |       currency: HDK
+          |                 ^
+            help: did you mean "HKD"?
+        w.yaml:25:24: unknown name "itm.plan"
+          |       description: "{{ itm.plan }}"
+          |                        ^
+            help: there are item.<column>, params.<name> and run.<workflow|occurrence|date|month|id>; text needs quotes
+        w.yaml:26:31: merchant_category_code has 17 characters; it takes 1 to 16
+          |       merchant_category_code: "12345678901234567"
+          |                               ^
+        w.yaml:27:24: "HKX" is not a currency code of ISO 4217
+          |     limits: { total: { HKX: "1", JPY: "1.5" } }
+          |                        ^
+            help: did you mean "HKD"?
+        w.yaml:27:39: the amount 1.5 has more decimals than JPY has (0)
+          |     limits: { total: { HKX: "1", JPY: "1.5" } }
+          |                                       ^
+        w.yaml:29:19: expected a duration (250ms, 15s, 10m, 1h, 1d), found "soon"
+          |     dunning: [1d, soon]
+          |                   ^
+        "##);
+    }
+
+    fn with_jobs(needs: &[(&str, &str)]) -> String {
+        let mut text = "workflow: w\njobs:\n".to_owned();
+        for (name, needs) in needs {
+            text.push_str(&format!(
+                "  {name}:\n    uses: query\n    gateway: hk\n    needs: [{needs}]\n    items: {{ file: a.csv }}\n    with: {{ out_trade_no: \"{{{{ item.no }}}}\" }}\n"
+            ));
+        }
+        text
+    }
+
+    #[test]
+    fn jobs_that_wait_for_each_other_are_shown_as_a_path() {
+        let shown = mistakes(&with_jobs(&[("z", "a"), ("a", "b"), ("b", "c"), ("c", "a")]));
+        assert!(shown.contains("these jobs wait for each other: a → b → c → a"), "{shown}");
+        assert!(mistakes(&with_jobs(&[("a", "a")])).contains("a → a"));
+    }
+
+    #[test]
+    fn jobs_come_after_those_they_need_and_otherwise_as_written() {
+        let workflow = read(&with_jobs(&[("d", "b"), ("a", ""), ("b", "c"), ("c", "")])).unwrap();
+        let names: Vec<&str> = workflow.jobs.iter().map(|job| job.name.as_str()).collect();
+        assert_eq!(names, ["a", "c", "b", "d"]);
+    }
+
+    #[test]
+    fn an_effect_needs_a_key_that_differs_from_row_to_row_and_a_look_up_brings_its_own() {
+        let without = MONTHLY.replace("    key: \"{{ item.contract_id }}/{{ run.month }}\"\n", "");
+        assert!(mistakes(&without).contains("deduct needs a key"), "{}", mistakes(&without));
+        let constant = MONTHLY.replace("{{ item.contract_id }}/{{ run.month }}", "{{ run.month }}");
+        assert!(mistakes(&constant).contains("the key is the same for every row"));
+        let look_up = read(&with_jobs(&[("a", "")])).unwrap();
+        assert_eq!(look_up.jobs[0].key.item_columns().into_iter().collect::<Vec<_>>(), ["no"]);
+        let neither = with_jobs(&[("a", "")]).replace("out_trade_no: \"{{ item.no }}\"", "");
+        assert!(mistakes(&neither).contains("query needs one of out_trade_no, transaction_id"), "{}", mistakes(&neither));
+    }
+
+    #[test]
+    fn schedules_are_checked_with_their_time_zone() {
+        let with = |schedule: &str| mistakes(&with_jobs(&[("a", "")]).replace("jobs:", &format!("schedule: {schedule}\njobs:")));
+        for good in ["30 9 * * mon", "{ cron: '30 9 L * *', timezone: Europe/Berlin }", "{ every: week, on: monday, at: 09:30 }"] {
+            assert_eq!(with(good), "", "{good}");
+        }
+        assert!(with("{ every: month, on: 32, at: 09:30 }").contains("day of month"));
+        assert!(with("{ every: month, at: 09:30 }").contains("needs on"));
+        assert!(with("{ every: day, at: 25:00 }").contains("no time of day"));
+        assert!(with("{ every: day, at: 09:00, timezone: Asia/Hongkong }").contains("did you mean \"Asia/Hong_Kong\"?"));
+        assert!(with("{ cron: '0 0 * * *', every: day }").contains("cron stands alone"));
+    }
+}

@@ -1,0 +1,496 @@
+//! From a row to an item: values put in, checked, and in a form that compares.
+//!
+//! Plain references are looked up directly; constants are made once. Reasons are sentences that name the field; they hold
+//! no value of a field that is sensitive.
+
+use std::borrow::Cow;
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use minijinja::value::{Object, Value};
+
+use super::expression::{Expression, Name, RUN_FIELDS, scope};
+use super::params::RunValues;
+use super::source::{Row, no_column};
+use super::template::{Part, Template};
+use super::Job;
+use crate::catalog::{Field, FieldKind};
+use crate::domain::ids::{KEY_MAX, OrderNumber};
+use crate::domain::money::{Amount, Currency};
+use crate::yaml::diagnostics::Diagnostics;
+
+/// A row as an item to plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rendered {
+    /// What may happen at most once.
+    pub key: String,
+    /// The order number, where it is given and not derived.
+    pub order_number: Option<OrderNumber>,
+    /// The fields other than amount and currency, as a JSON object with its keys sorted; empty ones are left out.
+    pub input: String,
+    /// The fields that make it the same thing, as a JSON object with its keys sorted: equal text, same thing.
+    pub identity: String,
+    /// The value of which only one may be under way at a time.
+    pub serial: Option<String>,
+    /// The amount.
+    pub amount: Option<Amount>,
+}
+
+/// Renders the rows of one file for one job of one run.
+pub struct Renderer<'a> {
+    job: &'a Job,
+    columns: Arc<[String]>,
+    params: Value,
+    run: Value,
+    key: Plan<'a>,
+    order_number: Option<Plan<'a>>,
+    /// Sorted by name.
+    fields: Vec<(&'a Field, Plan<'a>)>,
+    /// Whether reasons may hold what an expression says, which may be a value.
+    open: bool,
+}
+
+/// A template with all put in that does not come from the row.
+struct Plan<'a>(Vec<Piece<'a>>);
+
+enum Piece<'a> {
+    Text(Cow<'a, str>),
+    Cell(usize),
+    Expression(&'a Expression),
+}
+
+/// A row and, once an expression needs it, its variables.
+struct Variables<'r> {
+    row: &'r Row,
+    scope: OnceCell<Value>,
+}
+
+impl<'a> Renderer<'a> {
+    /// For the rows of a file with these columns.
+    ///
+    /// # Errors
+    /// A diagnostic for each column that is used and not there, at the place of its use.
+    pub fn new(job: &'a Job, columns: &[String], run: &RunValues, params: &BTreeMap<String, String>) -> Result<Self, Diagnostics> {
+        let mut preparing = Preparing { columns, run, params, found: Diagnostics::default() };
+        let key = preparing.plan(&job.key);
+        let order_number = job.order_number.as_ref().map(|template| preparing.plan(template));
+        let mut fields: Vec<(&Field, Plan<'_>)> = Vec::new();
+        for (name, template) in &job.with {
+            if let Some(field) = job.kind.field(name) {
+                fields.push((field, preparing.plan(template)));
+            }
+        }
+        if let Some(condition) = &job.items.condition {
+            for column in condition.item_columns() {
+                if !preparing.has(column) {
+                    preparing.found.push(condition.diagnostic(no_column(column, columns)));
+                }
+            }
+        }
+        let found = std::mem::take(&mut preparing.found);
+        found.or_value(Some(Self {
+            job,
+            columns: columns.into(),
+            params: params_value(params),
+            run: run_value(run),
+            key,
+            order_number,
+            fields,
+            open: !job.kind.fields.iter().any(|field| field.sensitive),
+        }))
+    }
+
+    /// Renders a row; none if the job's `where` leaves it out.
+    ///
+    /// # Errors
+    /// A sentence for each thing that is wrong with it.
+    pub fn row(&self, row: &Row) -> Result<Option<Rendered>, Vec<String>> {
+        let variables = Variables { row, scope: OnceCell::new() };
+        if let Some(condition) = &self.job.items.condition {
+            let truth = condition.expression().truth(self.scope(&variables));
+            match truth.map_err(|reason| vec![format!("where: {}", self.told(reason))])? {
+                true => {}
+                false => return Ok(None),
+            }
+        }
+        let mut reasons = Vec::new();
+        let mut values: Vec<(&Field, Cow<'_, str>)> = Vec::with_capacity(self.fields.len());
+        for (field, plan) in &self.fields {
+            match self.value(plan, &variables) {
+                Ok(value) if value.is_empty() && field.required => reasons.push(format!("{} is empty", field.name)),
+                Ok(value) if value.is_empty() => {}
+                Ok(value) => match field.check(&value) {
+                    Ok(()) => values.push((field, value)),
+                    Err(reason) => reasons.push(reason),
+                },
+                Err(reason) => reasons.push(format!("{}: {reason}", field.name)),
+            }
+        }
+        self.check_groups(&values, &mut reasons);
+        let amount = amount_of(&values, &mut reasons);
+        let key = self.key(&variables).map_err(|reason| reasons.push(reason)).unwrap_or_default();
+        let order_number = self.order_number(&variables, &values, &mut reasons);
+        if !reasons.is_empty() {
+            return Err(reasons);
+        }
+        let serial = self.job.kind.one_at_a_time.as_ref();
+        Ok(Some(Rendered {
+            key,
+            order_number,
+            input: object(&values, None, |field| matches!(field.kind, FieldKind::Text { .. })),
+            identity: object(&values, amount, |field| field.identity),
+            serial: serial.and_then(|name| find(&values, name)).map(str::to_owned),
+            amount,
+        }))
+    }
+
+    fn check_groups(&self, values: &[(&Field, Cow<'_, str>)], reasons: &mut Vec<String>) {
+        for group in &self.job.kind.one_of {
+            let given = group.iter().filter(|name| find(values, name).is_some()).count();
+            if given != 1 {
+                reasons.push(format!("exactly one of {} must be given, not {given}", group.join(", ")));
+            }
+        }
+    }
+
+    fn key(&self, variables: &Variables<'_>) -> Result<String, String> {
+        let key = self.value(&self.key, variables).map_err(|reason| format!("key: {reason}"))?;
+        let length = key.chars().count();
+        if length == 0 || length > KEY_MAX {
+            return Err(format!("the key has {length} characters; it takes 1 to {KEY_MAX}"));
+        }
+        if key.chars().any(char::is_control) {
+            return Err("the key contains a control character".to_owned());
+        }
+        if key.trim() != key {
+            return Err("the key begins or ends with a space".to_owned());
+        }
+        Ok(key.into_owned())
+    }
+
+    fn order_number(
+        &self,
+        variables: &Variables<'_>,
+        values: &[(&Field, Cow<'_, str>)],
+        reasons: &mut Vec<String>,
+    ) -> Option<OrderNumber> {
+        let given = match (&self.order_number, &self.job.kind.order_number) {
+            (Some(plan), _) => self.value(plan, variables),
+            (None, Some(name)) => Ok(Cow::Borrowed(find(values, name)?)),
+            (None, None) => return None,
+        };
+        let parsed = given.and_then(|text| OrderNumber::parse(&text).map_err(|error| error.to_string()));
+        parsed.map_err(|reason| reasons.push(reason)).ok()
+    }
+
+    fn value<'r>(&'r self, plan: &'r Plan<'a>, variables: &Variables<'r>) -> Result<Cow<'r, str>, String> {
+        match plan.0.as_slice() {
+            [] => Ok(Cow::Borrowed("")),
+            [Piece::Text(text)] => Ok(Cow::Borrowed(text)),
+            [Piece::Cell(index)] => Ok(Cow::Borrowed(variables.row.get(*index).unwrap_or_default())),
+            pieces => {
+                let mut text = String::with_capacity(48);
+                for piece in pieces {
+                    match piece {
+                        Piece::Text(part) => text.push_str(part),
+                        Piece::Cell(index) => text.push_str(variables.row.get(*index).unwrap_or_default()),
+                        Piece::Expression(expression) => {
+                            let value = expression.text_value(self.scope(variables));
+                            text.push_str(&value.map_err(|reason| self.told(reason))?);
+                        }
+                    }
+                }
+                Ok(Cow::Owned(text))
+            }
+        }
+    }
+
+    fn scope<'v>(&self, variables: &'v Variables<'_>) -> &'v Value {
+        variables.scope.get_or_init(|| {
+            let cells = variables.row.iter().map(Value::from).collect();
+            let item = Value::from_object(ItemValues { columns: Arc::clone(&self.columns), cells });
+            scope(item, self.params.clone(), self.run.clone())
+        })
+    }
+
+    fn told(&self, reason: String) -> String {
+        if self.open { reason } else { "the expression cannot be evaluated for this row".to_owned() }
+    }
+}
+
+struct Preparing<'a> {
+    columns: &'a [String],
+    run: &'a RunValues,
+    params: &'a BTreeMap<String, String>,
+    found: Diagnostics,
+}
+
+impl Preparing<'_> {
+    fn has(&self, column: &str) -> bool {
+        self.columns.iter().any(|known| known == column)
+    }
+
+    fn plan<'a>(&mut self, template: &'a Template) -> Plan<'a> {
+        for column in template.item_columns() {
+            if !self.has(column) {
+                self.found.push(template.diagnostic(no_column(column, self.columns)));
+            }
+        }
+        let mut pieces: Vec<Piece<'a>> = Vec::new();
+        for part in template.parts() {
+            match self.piece(part) {
+                // Texts that stand beside each other become one, so that constants are borrowed as a whole.
+                Piece::Text(text) => match pieces.last_mut() {
+                    Some(Piece::Text(known)) => known.to_mut().push_str(&text),
+                    Some(Piece::Cell(_) | Piece::Expression(_)) | None => pieces.push(Piece::Text(text)),
+                },
+                piece @ (Piece::Cell(_) | Piece::Expression(_)) => pieces.push(piece),
+            }
+        }
+        Plan(pieces)
+    }
+
+    fn piece<'a>(&self, part: &'a Part) -> Piece<'a> {
+        let text = |value: Option<&str>| Piece::Text(Cow::Owned(value.unwrap_or_default().to_owned()));
+        match part {
+            Part::Text(text) => Piece::Text(Cow::Borrowed(text)),
+            Part::Expression(expression) => Piece::Expression(expression),
+            Part::Name(Name::Params(name)) => text(self.params.get(name).map(String::as_str)),
+            Part::Name(Name::Run(name)) => text(self.run.get(name)),
+            Part::Name(Name::Item(column)) => {
+                Piece::Cell(self.columns.iter().position(|known| known == column).unwrap_or(usize::MAX))
+            }
+        }
+    }
+}
+
+/// Renders a template that does not depend on rows, such as the name of the item file.
+///
+/// # Errors
+/// A sentence.
+pub fn render_constant(template: &Template, run: &RunValues, params: &BTreeMap<String, String>) -> Result<String, String> {
+    let mut text = String::new();
+    for part in template.parts() {
+        match part {
+            Part::Text(part) => text.push_str(part),
+            Part::Name(Name::Params(name)) => text.push_str(params.get(name).map(String::as_str).unwrap_or_default()),
+            Part::Name(Name::Run(name)) => text.push_str(run.get(name).unwrap_or_default()),
+            Part::Name(Name::Item(_)) => return Err("there is no row here".to_owned()),
+            Part::Expression(expression) => {
+                let scope = scope(Value::UNDEFINED, params_value(params), run_value(run));
+                text.push_str(&expression.text_value(&scope)?);
+            }
+        }
+    }
+    Ok(text)
+}
+
+fn params_value(params: &BTreeMap<String, String>) -> Value {
+    Value::from_pairs(params.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+}
+
+fn run_value(run: &RunValues) -> Value {
+    Value::from_pairs(RUN_FIELDS.iter().map(|name| (*name, run.get(name).unwrap_or_default())))
+}
+
+/// A row's values by column.
+#[derive(Debug)]
+struct ItemValues {
+    columns: Arc<[String]>,
+    cells: Vec<Value>,
+}
+
+impl Object for ItemValues {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        self.get_value_by_str(key.as_str()?)
+    }
+
+    fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
+        let index = self.columns.iter().position(|column| column == key)?;
+        self.cells.get(index).cloned()
+    }
+}
+
+fn find<'v>(values: &'v [(&Field, Cow<'_, str>)], name: &str) -> Option<&'v str> {
+    values.iter().find(|(field, _)| field.name == name).map(|(_, value)| &**value)
+}
+
+/// The amount and its currency; both, or neither.
+fn amount_of(values: &[(&Field, Cow<'_, str>)], reasons: &mut Vec<String>) -> Option<Amount> {
+    let of = |kind: &FieldKind| values.iter().find(|(field, _)| field.kind == *kind);
+    let (amount, currency) = (of(&FieldKind::Amount), of(&FieldKind::Currency));
+    let ((field, text), (currency_field, code)) = match (amount, currency) {
+        (Some(amount), Some(currency)) => (amount, currency),
+        (None, None) => return None,
+        (Some((alone, _)), None) | (None, Some((alone, _))) => {
+            // A missing one that is required has been noted already.
+            if !alone.required {
+                reasons.push(format!("{} stands alone: an amount and its currency belong together", alone.name));
+            }
+            return None;
+        }
+    };
+    let told = |field: &Field, error: String| {
+        if field.sensitive { format!("{} is wrong", field.name) } else { format!("{}: {error}", field.name) }
+    };
+    let parsed = Currency::parse(code).map_err(|error| told(currency_field, error.to_string()));
+    let parsed = parsed.and_then(|currency| Amount::parse(text, currency).map_err(|error| told(field, error.to_string())));
+    parsed.map_err(|reason| reasons.push(reason)).ok()
+}
+
+/// A JSON object of some fields in their order; an amount as decimal text with all its decimals.
+fn object(values: &[(&Field, Cow<'_, str>)], amount: Option<Amount>, chosen: impl Fn(&Field) -> bool) -> String {
+    let mut json = String::with_capacity(160);
+    json.push('{');
+    for (field, value) in values.iter().filter(|(field, _)| chosen(field)) {
+        if json.len() > 1 {
+            json.push(',');
+        }
+        quote(&mut json, &field.name);
+        json.push(':');
+        match (&field.kind, amount) {
+            (FieldKind::Amount, Some(amount)) => quote(&mut json, &amount.decimal()),
+            (FieldKind::Amount | FieldKind::Currency | FieldKind::Text { .. }, _) => quote(&mut json, value),
+        }
+    }
+    json.push('}');
+    json
+}
+
+/// Values have no control characters left, so that only two characters need an escape.
+fn quote(json: &mut String, text: &str) {
+    json.push('"');
+    if text.contains(['"', '\\']) {
+        for c in text.chars() {
+            if matches!(c, '"' | '\\') {
+                json.push('\\');
+            }
+            json.push(c);
+        }
+    } else {
+        json.push_str(text);
+    }
+    json.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::time::Timestamp;
+    use crate::workflow::Workflow;
+    use crate::workflow::load::tests::{MONTHLY, read};
+
+    const COLUMNS: [&str; 4] = ["contract_id", "amount", "plan", "active"];
+
+    fn run() -> RunValues {
+        RunValues::new("w", "2026-11", "r1", Timestamp::from_millis(1_793_462_400_000), chrono_tz::Asia::Hong_Kong)
+    }
+
+    fn render(workflow: &Workflow, columns: &[&str], cells: &[&str]) -> Result<Option<Rendered>, Vec<String>> {
+        let columns: Vec<String> = columns.iter().map(|column| (*column).to_owned()).collect();
+        let renderer = Renderer::new(&workflow.jobs[0], &columns, &run(), &BTreeMap::new()).unwrap();
+        renderer.row(&Row::of(2, cells))
+    }
+
+    fn monthly(cells: &[&str]) -> Result<Option<Rendered>, Vec<String>> {
+        render(&read(MONTHLY).unwrap(), &COLUMNS, cells)
+    }
+
+    #[test]
+    fn a_row_becomes_an_item_in_a_form_that_compares() {
+        let rendered = monthly(&["C-1", "88.5", "Gold \"香港\"", "yes"]).unwrap().unwrap();
+        assert_eq!(rendered.key, "C-1/2026-11");
+        assert_eq!(
+            rendered.input,
+            r#"{"contract_id":"C-1","description":"Gold \"香港\" 2026-11","merchant_category_code":"4900"}"#
+        );
+        assert_eq!(rendered.identity, r#"{"amount":"88.50","contract_id":"C-1","currency":"HKD"}"#);
+        assert_eq!(rendered.serial.as_deref(), Some("C-1"));
+        assert_eq!(rendered.amount.map(|amount| amount.minor()), Some(8_850));
+        assert_eq!(rendered.order_number, None);
+        let same = monthly(&["C-1", "88.50", "Silver", "yes"]).unwrap().unwrap();
+        assert_eq!(same.identity, rendered.identity);
+        serde_json::from_str::<serde_json::Value>(&rendered.input).unwrap();
+    }
+
+    #[test]
+    fn a_row_that_is_not_meant_is_left_out() {
+        assert_eq!(monthly(&["C-1", "not read", "", "no"]), Ok(None));
+    }
+
+    #[test]
+    fn a_wrong_row_says_all_that_is_wrong_with_it() {
+        let reasons = monthly(&["", "-5", &"x".repeat(130), "yes"]).unwrap_err();
+        let expected = [
+            "contract_id is empty",
+            "description has 138 characters; it takes 1 to 128",
+            "amount: the amount -5 is not above zero",
+        ];
+        assert_eq!(reasons, expected);
+    }
+
+    #[test]
+    fn amounts_that_are_no_amounts_are_refused() {
+        for amount in ["0", "0.00", "-1", "1.005", "1e3", "abc", "", "1,000.00", " 1", "92233720368547758.08", "NaN"] {
+            let reasons = monthly(&["C-1", amount, "Gold", "yes"]).unwrap_err();
+            assert_eq!(reasons.len(), 1, "{amount}: {reasons:?}");
+            assert!(reasons[0].starts_with("amount"), "{reasons:?}");
+        }
+    }
+
+    #[test]
+    fn control_characters_and_foreign_letters_are_refused() {
+        assert!(monthly(&["C-1", "1", "a\nb", "yes"]).unwrap_err()[0].contains("control character"));
+        assert!(monthly(&["Ç-1", "1", "a", "yes"]).unwrap_err()[0].contains("printable ASCII"));
+        let long = "C".repeat(65);
+        assert!(monthly(&[&long, "1", "a", "yes"]).unwrap_err()[0].contains("65 characters; it takes 1 to 64"));
+    }
+
+    #[test]
+    fn a_missing_column_is_shown_at_the_place_of_its_use() {
+        let workflow = read(MONTHLY).unwrap();
+        let columns = ["contract", "amount", "plan"].map(str::to_owned);
+        let found = Renderer::new(&workflow.jobs[0], &columns, &run(), &BTreeMap::new()).err().unwrap();
+        let messages: Vec<String> = found.iter().map(|d| format!("{}:{} {}", d.line, d.column, d.message)).collect();
+        assert_eq!(messages.len(), 3, "{found}");
+        assert!(messages[0].contains("there is no column \"active\""), "{found}");
+        assert!(found.to_string().contains("key: \"{{ item.contract_id }}/{{ run.month }}\""), "{found}");
+    }
+
+    #[test]
+    fn an_order_number_of_the_users_is_checked() {
+        let text = MONTHLY.replace("    with:\n", "    order_number: \"{{ item.plan }}\"\n    with:\n");
+        let workflow = read(&text).unwrap();
+        let with = |plan: &str| render(&workflow, &COLUMNS, &["C-1", "1", plan, "yes"]);
+        assert_eq!(with("N_1-a").unwrap().unwrap().order_number, OrderNumber::parse("N_1-a").ok());
+        assert!(with("a b").unwrap_err()[0].contains("the order number contains ' '"));
+        assert!(with(&"9".repeat(33)).unwrap_err()[0].contains("33 characters"));
+    }
+
+    #[test]
+    fn exactly_one_of_a_group_is_given_and_amounts_have_a_currency() {
+        let text = "workflow: w\njobs:\n  a:\n    uses: query\n    gateway: hk\n    items: { file: a.csv }\n    with: { out_trade_no: \"{{ item.o }}\", transaction_id: \"{{ item.t }}\", amount: \"{{ item.a }}\", currency: \"{{ item.c }}\" }\n";
+        let workflow = read(text).unwrap();
+        let with = |cells: &[&str]| render(&workflow, &["o", "t", "a", "c"], cells);
+        let found = with(&["N1", "", "", ""]).unwrap().unwrap();
+        assert_eq!(found.order_number, OrderNumber::parse("N1").ok());
+        assert_eq!(found.identity, r#"{"out_trade_no":"N1"}"#);
+        assert_eq!(with(&["", "T1", "1", "HKD"]).unwrap().unwrap().order_number, None);
+        assert!(with(&["N1", "T1", "", ""]).unwrap_err()[0].contains("exactly one of out_trade_no, transaction_id"));
+        assert!(with(&["", "", "", ""]).unwrap_err()[0].contains("exactly one of"));
+        assert!(with(&["N1", "", "1", ""]).unwrap_err()[0].contains("belong together"));
+        assert!(with(&["N1", "", "1", "HKX"]).unwrap_err()[0].contains("\"HKX\" is not a currency code"));
+    }
+
+    #[test]
+    fn expressions_are_evaluated_by_row_and_fail_by_row() {
+        let text = MONTHLY.replace("\"{{ item.amount }}\"", "\"{{ item.amount|trim }}\"");
+        let text = text.replace("item.active == \"yes\"", "item.active|int >= 1 and item.amount|trim|decimal < \"100\"|decimal");
+        let workflow = read(&text).unwrap();
+        let with = |amount: &str, active: &str| render(&workflow, &COLUMNS, &["C-1", amount, "Gold", active]);
+        assert_eq!(with(" 12.50 ", "1").unwrap().unwrap().amount.map(|amount| amount.minor()), Some(1_250));
+        assert_eq!(with("100", "1"), Ok(None));
+        assert!(with("1", "x").unwrap_err()[0].starts_with("where: "));
+    }
+}

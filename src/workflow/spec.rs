@@ -1,0 +1,69 @@
+//! The fields of a workflow file, declared.
+
+use crate::catalog::spec::{RESOLVE, RETRY};
+use crate::yaml::fields::{FieldSpec, Shape};
+
+/// What an alert may be on.
+pub const ALERTS: [&str; 7] = ["failed", "rejected", "parked", "unknown", "alarm", "lane_stopped", "limit"];
+
+static SCHEDULE: [FieldSpec; 5] = [
+    FieldSpec::optional("cron", Shape::Text, "A crontab line: minute, hour, day of month, month, day of week."),
+    FieldSpec::optional("every", Shape::Word(&["day", "week", "month"]), "How often, instead of cron."),
+    FieldSpec::optional("on", Shape::Text, "The weekday of a week; the day of a month (31 is the last of a shorter one)."),
+    FieldSpec::optional("at", Shape::Text, "The time of day of every: \"02:30\"."),
+    FieldSpec::optional("timezone", Shape::Text, "The time zone; payrun.yaml's if not given."),
+];
+
+static PARAM: [FieldSpec; 3] = [
+    FieldSpec::required("type", Shape::Word(&["text", "integer", "boolean", "date"]), "What it holds."),
+    FieldSpec::optional("default", Shape::Scalar, "What it holds if a run gives none; without one it must be given."),
+    FieldSpec::optional("description", Shape::Text, "One line for people."),
+];
+
+static ITEMS: [FieldSpec; 3] = [
+    FieldSpec::required("file", Shape::Template, "The file of rows, relative to this file; may use params and run."),
+    FieldSpec::optional("format", Shape::Word(&["csv", "jsonl"]), "Its format; told from the name if not given."),
+    FieldSpec::optional("where", Shape::Condition, "Which rows are meant, such as item.active == \"yes\"."),
+];
+
+static LIMITS: [FieldSpec; 2] = [
+    FieldSpec::optional("items", Shape::Integer(1, i64::MAX), "Most items; over it nothing at all is sent."),
+    FieldSpec::optional("total", Shape::Named(&Shape::Text), "Most money by currency, such as HKD: \"1000.00\"."),
+];
+
+/// The fields of a job.
+pub static JOB: [FieldSpec; 13] = [
+    FieldSpec::required("uses", Shape::Text, "The job kind: what is done."),
+    FieldSpec::required("gateway", Shape::Text, "The gateway account of payrun.yaml it is done on."),
+    FieldSpec::optional("needs", Shape::List(&Shape::Text), "Jobs that must have ended before."),
+    FieldSpec::required("items", Shape::Fields(&ITEMS), "Where the rows come from."),
+    FieldSpec::optional("key", Shape::Template, "What may happen at most once, such as {{ item.contract_id }}/{{ run.month }}."),
+    FieldSpec::optional("order_number", Shape::Template, "The order number, where it is not to be derived from the key."),
+    FieldSpec::required("with", Shape::Named(&Shape::Template), "The input fields of the job kind."),
+    FieldSpec::optional("limits", Shape::Fields(&LIMITS), "What a run must not exceed; over it nothing at all is sent."),
+    FieldSpec::optional("rate", Shape::Rate, "A slower rate than the gateway account's."),
+    FieldSpec::optional("concurrency", Shape::Integer(1, 1024), "A smaller concurrency than the gateway account's."),
+    FieldSpec::optional("retry", Shape::Fields(&RETRY), "Sending again when certainly nothing happened."),
+    FieldSpec::optional("resolve", Shape::Fields(&RESOLVE), "Asking when it is not known what happened."),
+    FieldSpec::optional("dunning", Shape::List(&Shape::Duration), "How long after each soft decline to try again: [1d, 3d, 7d]."),
+];
+
+static ALERT: [FieldSpec; 3] = [
+    FieldSpec::required("on", Shape::Word(&ALERTS), "On what."),
+    FieldSpec::optional("after", Shape::Duration, "How long it must have lasted."),
+    FieldSpec::required("to", Shape::List(&Shape::Text), "To whom: e-mail addresses."),
+];
+
+/// The fields of a workflow file.
+pub static WORKFLOW: [FieldSpec; 6] = [
+    FieldSpec::required("workflow", Shape::Text, "Its name: a-z, 0-9, - and _."),
+    FieldSpec::optional("description", Shape::Text, "One line for people."),
+    FieldSpec::optional(
+        "schedule",
+        Shape::Either(&[Shape::Text, Shape::Fields(&SCHEDULE)]),
+        "When it fires by itself: a crontab line, or cron or every with a time zone.",
+    ),
+    FieldSpec::optional("params", Shape::Named(&Shape::Fields(&PARAM)), "What a run may be given, by name."),
+    FieldSpec::required("jobs", Shape::Named(&Shape::Fields(&JOB)), "What is done, by name."),
+    FieldSpec::optional("alerts", Shape::List(&Shape::Fields(&ALERT)), "Who hears of what."),
+];
