@@ -10,6 +10,7 @@ pub mod engine;
 pub mod failpoint;
 pub mod gateway;
 pub mod ledger;
+pub mod sandbox;
 pub mod worker;
 pub mod workflow;
 pub mod yaml;

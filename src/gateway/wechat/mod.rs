@@ -1,3 +1,16 @@
 //! WeChat Pay Global, APIv3 (gateways.md sections 3 and 4).
+//!
+//! `request` says what goes on the wire, `channel` signs it, `transport` sends it once, `platform` verifies what comes
+//! back, `wire` reads it; `client` puts them in order.
 
+mod channel;
+pub mod client;
+pub mod platform;
+mod request;
+pub mod seal;
 pub mod sign;
+pub mod transport;
+mod wire;
+
+pub use client::{Client, ClientError};
+pub use transport::Transport;

@@ -1,14 +1,26 @@
 //! Keys and signatures of APIv3: RSA PKCS#1 v1.5 with SHA-256 (gateways.md sections 3.1 and 3.2).
 //!
-//! Private keys are parsed and used by aws-lc-rs alone and never print.
+//! Private keys are parsed and used by aws-lc-rs alone and never print. What is signed or verified is always the bytes on
+//! the wire: the path as it is sent, the body as it came.
 
 use std::fmt;
 
+use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeyPair;
-use rustls_pki_types::PrivateKeyDer;
+use aws_lc_rs::signature::{ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use rand::TryRngCore;
+use rand::rngs::OsRng;
 use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{PrivateKeyDer, SubjectPublicKeyInfoDer};
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
+
+use crate::domain::time::Timestamp;
+
+/// The scheme's name, in `Authorization` and in `Wechatpay-Signature-Type`.
+pub const SCHEME: &str = "WECHATPAY2-SHA256-RSA2048";
 
 /// A private key that signs requests (or, in the sandbox, replies).
 pub struct SigningKey(KeyPair);
@@ -27,12 +39,122 @@ impl SigningKey {
         };
         pair.map(Self).map_err(|_| KeyError::NotRsa)
     }
+
+    /// Signs a message; base64 as it goes into a header.
+    ///
+    /// # Errors
+    /// [`SignError::Refused`] if the crypto library refuses, which it does for no key that was read.
+    pub fn sign(&self, message: &[u8]) -> Result<String, SignError> {
+        let mut signature = vec![0; self.0.public_modulus_len()];
+        self.0
+            .sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature)
+            .map_err(|_| SignError::Refused)?;
+        Ok(STANDARD.encode(signature))
+    }
+
+    /// The key that verifies what this one signs.
+    ///
+    /// # Errors
+    /// [`KeyError::NotPublic`] if the crypto library does not take its own key back.
+    pub fn verifying_key(&self) -> Result<VerifyingKey, KeyError> {
+        use aws_lc_rs::signature::KeyPair as _;
+        VerifyingKey::from_der(self.0.public_key().as_ref())
+    }
 }
 
 impl fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SigningKey")
     }
+}
+
+/// A public key that verifies replies (or, in the sandbox, requests).
+#[derive(Clone)]
+pub struct VerifyingKey(ParsedPublicKey);
+
+impl VerifyingKey {
+    /// Reads a PEM of a public key (`BEGIN PUBLIC KEY`).
+    ///
+    /// # Errors
+    /// [`KeyError::NotPublic`] if it is no such PEM or no RSA key of 2048 to 8192 bits.
+    pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
+        let der = SubjectPublicKeyInfoDer::from_pem_slice(pem.as_bytes()).map_err(|_| KeyError::NotPublic)?;
+        Self::from_der(&der)
+    }
+
+    /// Reads the DER of a public key, X.509 (SPKI) or PKCS#1.
+    ///
+    /// # Errors
+    /// [`KeyError::NotPublic`] if it is no RSA key of 2048 to 8192 bits.
+    pub fn from_der(der: &[u8]) -> Result<Self, KeyError> {
+        ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, der).map(Self).map_err(|_| KeyError::NotPublic)
+    }
+
+    /// Whether this base64 signature over the message is right.
+    pub fn verifies(&self, message: &[u8], signature: &str) -> bool {
+        STANDARD.decode(signature).is_ok_and(|bytes| self.0.verify_sig(message, &bytes).is_ok())
+    }
+}
+
+impl fmt::Debug for VerifyingKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("VerifyingKey")
+    }
+}
+
+/// Who signs requests: the merchant's (or institution's) id, its key and the serial of the key's certificate.
+#[derive(Debug)]
+pub struct Merchant {
+    /// `mchid`, or `sp_mchid` in institutional mode.
+    pub mchid: String,
+    /// The serial of the certificate that belongs to the key.
+    pub serial: String,
+    /// The key.
+    pub key: SigningKey,
+}
+
+impl Merchant {
+    /// The `Authorization` header of a request, under a fresh nonce (gateways.md 3.1).
+    ///
+    /// # Errors
+    /// [`SignError`] if there is no randomness or the crypto library refuses; nothing was sent then.
+    pub fn authorize(&self, method: &str, target: &str, body: &[u8], now: Timestamp) -> Result<String, SignError> {
+        let nonce = nonce()?;
+        let seconds = now.seconds();
+        let signature = self.key.sign(&request_message(method, target, seconds, &nonce, body))?;
+        Ok(format!(
+            "{SCHEME} mchid=\"{}\",nonce_str=\"{nonce}\",timestamp=\"{seconds}\",serial_no=\"{}\",signature=\"{signature}\"",
+            self.mchid, self.serial
+        ))
+    }
+}
+
+/// What a request's signature covers: five lines, the last one ended too.
+pub fn request_message(method: &str, target: &str, seconds: i64, nonce: &str, body: &[u8]) -> Vec<u8> {
+    let mut message = format!("{method}\n{target}\n{seconds}\n{nonce}\n").into_bytes();
+    message.extend_from_slice(body);
+    message.push(b'\n');
+    message
+}
+
+/// What a reply's or notification's signature covers: three lines, the last one ended too.
+///
+/// The time is taken as the text of the header, so that what was signed is what is verified.
+pub fn reply_message(timestamp: &str, nonce: &str, body: &[u8]) -> Vec<u8> {
+    let mut message = format!("{timestamp}\n{nonce}\n").into_bytes();
+    message.extend_from_slice(body);
+    message.push(b'\n');
+    message
+}
+
+/// 32 hex digits from the operating system's randomness.
+///
+/// # Errors
+/// [`SignError::NoRandomness`] if it has none.
+pub fn nonce() -> Result<String, SignError> {
+    let mut bytes = [0; 16];
+    OsRng.try_fill_bytes(&mut bytes).map_err(|_| SignError::NoRandomness)?;
+    Ok(format!("{:032X}", u128::from_be_bytes(bytes)))
 }
 
 /// What can be wrong with a key. Never holds key text.
@@ -44,4 +166,100 @@ pub enum KeyError {
     /// A key, but not one that can be used here.
     #[error("this is no RSA private key of 2048 bits or more")]
     NotRsa,
+    /// No public key that can be used here.
+    #[error(
+        "this is no RSA public key of 2048 bits or more: a PEM that begins with -----BEGIN PUBLIC KEY----- is expected"
+    )]
+    NotPublic,
+}
+
+/// Why something could not be signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum SignError {
+    /// The operating system gave no random bytes.
+    #[error("the operating system gave no random bytes")]
+    NoRandomness,
+    /// The crypto library refused.
+    #[error("the crypto library refused to sign")]
+    Refused,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The public half of wechatpay-go's test key (gateways.md 3.6).
+    const GO_KEY: &str = "MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEA2VCTd91fnUn73Xy9DLvt/V62TVxRTEEstVdeRaZ3B3leO0pldE806mXO4RwdHXagHQ4vGeZN0yqm++rDsGK+U3AH7kejyD2pXshNP9Cq5YwbptiLGtjcquw4HNxJQUOmDeJf2vg6byms9RUipiq4SzbJKqJFlUpbuIPDpSpWz10PYmyCNeDGUUK65E5h2B834uxl1zNLYQCrkdBzb8oUxwYeP5a2DNxmjL5lsJML7DGr5znsevnoqGRwTm9fxCGfy8wus7hwKz6clt3Whmmda7UAdb1c08hEQFVRbF14AR73xbnd8N0obCWJPCbzMCtkaSef4FdEEgEXJiw0VAJT8wIDAQAB";
+    const W1: &str = "BKyAfU4iMCuvXMXS0Wzam3V/cnxZ+JaqigPM5OhljS2iOT95OO6Fsuml2JkFANJU9K6q9bLlDhPXuoVz+pp4hAm6pHU4ld815U4jsKu1RkyaII+1CYBUYC8TK0XtJ8FwUXXz8vZHh58rrAVN1XwNyvD1vfpxrMT4SL536GLwvpUHlCqIMzoZUguLli/K8V29QiOhuH6IEqLNJn8e9b3nwNcQ7be3CzYGpDAKBfDGPCqCv8Rw5zndhlffk2FEA70G4hvMwe51qMN/RAJbknXG23bSlObuTCN7Ndj1aJGH6/L+hdwfLpUtJm4QYVazzW7DFD27EpSQEqA8bX9+8m1rLg==";
+    const W2_SIGNATURE: &str = "tJHIiIS9eB2hAYstmAmbbD3ZE5LiIm/Ug5tuL4fC0YOFRWIHV39UFIZXC0e9Wl6lBu6sKvkqDkzpqzBsVHyXFlbYZTOQrVdG4b6LfTnK4mikv9++ixJMd3vTf2yCqvBkh98zs3Ds5zsYQakzbcwhmw4fMJs4nPLws28H0UW9FjDR//rxELLwXvV1VEA1IBLX70xptjL8hrfUjEE8kkry6yNJTHZRU8CAc7qHli2Ng1V1qb9ARbK8A3ThmFmPQvRGrapI/jS2laKKgYUmfdEdkNO6B2Cke5e8VTxY406ArAmQ90GAihDwIcb16TQMnzCMBoutnwZKNiKRACrFmtxw2Q==";
+    const W2_BODY: &str = r#"{"id":"3119dfba-e649-5eec-ab1e-3412bc4d2e17","create_time":"2021-06-24T16:37:26+08:00","resource_type":"encrypt-resource","event_type":"PAYSCORE.USER_OPEN_SERVICE","summary":"签约成功","resource":{"original_type":"payscore","algorithm":"AEAD_AES_256_GCM","ciphertext":"YDS3lKPaC4Y52Gf3uhft5qUBlIa8b428AWTtTauHQfQrRw+X1WpiuHIDy0vo1Vd6VEq67aVyqPdDYMkRVSDaZL3iZttevRMOoPKMifozg6XPWjIZumks/GpT48lI4NizyeaqLBokNebthah3o1H76qSlO9NkDjp9bzmKLEYYH9TEklFUpsvPqOTOcgSLgh21YJXYR7dEBXFgRLiNIKRgO5JdXh1hccRUAlyVWxE54PXpnQ==","associated_data":"payscore","nonce":"Kj7QIyUiYx1q"}}"#;
+    const W8: &str = "wZq1dPXE/vfB9xVpRIqV0BmcvHAeQsfHIt8KBkFIe2VvRJlSv7vAE6pvJZSKmJOSRMnnPjRJBLPMxGT5jQXDs4vC28eiaE4ljXQjHYMFDLVQkPZVsN9WCKWu/MkySStObAAODH/RLEFujknZ1VK8bVtjP6+KPdFYWl8dlGqUqHugZFh31+KPgskkU6qhSZMInnJ9vic/oXox0HzYTUVkJU64ExJ/J2HIOWgJbADLVq4Id97NR/NMGGiMbpEFmzjurpPaeXVoqJtNzKmN86Bofb/pViT6I9nmNk3oN3O0D6se+aS3USpAl31qfHtbDV+t0EIp92ANRl1ZdlS1UKz6Yg==";
+
+    fn go_key() -> VerifyingKey {
+        VerifyingKey::from_der(&STANDARD.decode(GO_KEY).unwrap()).unwrap()
+    }
+
+    fn some_merchant() -> Merchant {
+        use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
+        let pair = KeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048).unwrap();
+        let der: Pkcs8V1Der<'_> = pair.as_der().unwrap();
+        let pem =
+            format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", STANDARD.encode(der.as_ref()));
+        let key = SigningKey::from_pem(&SecretString::from(pem)).unwrap();
+        Merchant { mchid: "1234567891".into(), serial: "ABCD".into(), key }
+    }
+
+    #[test]
+    fn vector_w1_the_go_sdk_signature_of_source_verifies() {
+        assert!(go_key().verifies(b"source", W1));
+        assert!(!go_key().verifies(b"sourcf", W1));
+    }
+
+    #[test]
+    fn vector_w2_the_go_sdk_notification_verifies_over_its_raw_bytes() {
+        let message = |body: &str| reply_message("1624523846", "EcZ9Cmy4Xyx1i6RlJQzLcCyEqDa26NBz", body.as_bytes());
+        assert!(go_key().verifies(&message(W2_BODY), W2_SIGNATURE));
+        assert!(!go_key().verifies(&message(&W2_BODY.replace("签约成功", "签约成功 ")), W2_SIGNATURE));
+    }
+
+    #[test]
+    fn vector_w8_the_request_message_is_five_ended_lines() {
+        let message = request_message("GET", "/v3/global/certificates", 1_624_523_846, "A1B2C3D4E5F6G7", b"");
+        assert_eq!(message, b"GET\n/v3/global/certificates\n1624523846\nA1B2C3D4E5F6G7\n\n");
+        assert!(go_key().verifies(&message, W8));
+    }
+
+    #[test]
+    fn vector_w7_the_authorization_header_is_laid_out_as_the_sdks_do() {
+        let merchant = some_merchant();
+        let target = "/v3/pay/transactions/id/1217752501201407033233368018?mchid=1230000109";
+        let header = merchant.authorize("GET", target, b"", Timestamp::from_millis(1_652_750_623_000)).unwrap();
+        let rest = header.strip_prefix("WECHATPAY2-SHA256-RSA2048 mchid=\"1234567891\",nonce_str=\"").unwrap();
+        let (nonce, rest) = rest.split_once('"').unwrap();
+        let rest = rest.strip_prefix(",timestamp=\"1652750623\",serial_no=\"ABCD\",signature=\"").unwrap();
+        let signature = rest.strip_suffix('"').unwrap();
+        let message = request_message("GET", target, 1_652_750_623, nonce, b"");
+        assert!(merchant.key.verifying_key().unwrap().verifies(&message, signature));
+    }
+
+    #[test]
+    fn nonces_are_32_hex_digits_and_differ() {
+        let (one, other) = (nonce().unwrap(), nonce().unwrap());
+        assert_eq!(one.len(), 32);
+        assert!(one.bytes().all(|b| b.is_ascii_hexdigit()));
+        assert_ne!(one, other);
+    }
+
+    #[test]
+    fn a_file_that_is_no_key_is_told_apart_from_a_key_of_the_wrong_kind() {
+        assert_eq!(SigningKey::from_pem(&SecretString::from("hello")).unwrap_err(), KeyError::NotPem);
+        let ec = rcgen::KeyPair::generate().unwrap().serialize_pem();
+        assert_eq!(SigningKey::from_pem(&SecretString::from(ec)).unwrap_err(), KeyError::NotRsa);
+    }
+
+    #[test]
+    fn a_signature_that_is_no_base64_is_wrong_not_a_panic() {
+        assert!(!go_key().verifies(b"source", "WECHATPAY/SIGNTEST/****"));
+        assert!(!go_key().verifies(b"source", ""));
+    }
 }

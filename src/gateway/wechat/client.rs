@@ -1,0 +1,284 @@
+//! The client: one call, at most one request, one observation.
+//!
+//! Where the line runs: until a request may have been written, every failure is [`Reached::NotSent`]; from then on none is.
+//! Platform keys are fetched *before* a request, so that no order is sent whose reply could not be verified.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use http::header::{DATE, RETRY_AFTER};
+use http::{HeaderMap, Method};
+use thiserror::Error;
+use tokio::time::Sleep;
+
+use super::channel::Channel;
+use super::platform::{Keyring, KeyringError, has_signature};
+use super::request::{Prepared, ReplyKind, prepare};
+use super::seal::{ApiKey, SealError};
+use super::sign::{KeyError, Merchant, SigningKey};
+use super::transport::{Failure, Response, Transport};
+use super::wire::{self, Contract, Transaction};
+use crate::clock::Clock;
+use crate::config::{Platform, WechatConfig, WechatMode};
+use crate::gateway::{Call, Calling, Gateway, Observation, Probe, Reached};
+
+/// An account at WeChat Pay Global.
+#[derive(Debug)]
+pub struct Client {
+    mode: WechatMode,
+    notify_url: String,
+    channel: Channel,
+    keyring: Keyring,
+}
+
+impl Client {
+    /// Reads the keys of an account. Sends nothing.
+    ///
+    /// # Errors
+    /// Which key or address cannot be used.
+    pub fn new(config: &WechatConfig, transport: Transport, clock: Clock) -> Result<Self, ClientError> {
+        let base = read_base(&config.base_url)?;
+        let key = SigningKey::from_pem(&config.merchant_key).map_err(ClientError::MerchantKey)?;
+        let api_key = ApiKey::new(&config.api_v3_key).map_err(ClientError::ApiKey)?;
+        let (keyring, platform_id) = match &config.platform {
+            Platform::Auto => (Keyring::downloaded(api_key), None),
+            Platform::PublicKey { pem, id } => {
+                (Keyring::fixed(pem, id).map_err(ClientError::Platform)?, Some(id.clone()))
+            }
+        };
+        let mchid = match &config.mode {
+            WechatMode::Common { mchid, appid: _ } => mchid,
+            WechatMode::Institutional { sp_mchid, sp_appid: _, sub_mchid: _, sub_appid: _ } => sp_mchid,
+        };
+        let merchant = Merchant { mchid: mchid.clone(), serial: config.merchant_serial.clone(), key };
+        Ok(Self {
+            mode: config.mode.clone(),
+            notify_url: config.notify_url.clone(),
+            channel: Channel { base, merchant, platform_id, transport, clock },
+            keyring,
+        })
+    }
+
+    async fn observe(&self, call: &Call) -> Observation {
+        let request = match prepare(call, &self.mode, &self.notify_url) {
+            Ok(request) => request,
+            Err(why) => return Observation::of(Reached::NotSent(why)),
+        };
+        let deadline = tokio::time::sleep(call.timeout);
+        tokio::pin!(deadline);
+        match before(deadline.as_mut(), self.keyring.ensure(&self.channel)).await {
+            Some(Ok(())) => {}
+            Some(Err(error)) => return Observation::of(Reached::NotSent(error.to_string())),
+            None => return Observation::of(Reached::NotSent("the platform certificates did not come in time".into())),
+        }
+        let Prepared { method, target, body, reply } = request;
+        let response = match before(deadline.as_mut(), self.channel.send(method, &target, body)).await {
+            Some(Ok(response)) => response,
+            Some(Err(failure)) => return of_failure(failure),
+            None => return Observation::of(Reached::TimedOut),
+        };
+        let verdict = match before(deadline, self.check(&response)).await {
+            Some(verdict) => verdict,
+            None => Err("the platform certificates did not come in time".into()),
+        };
+        match verdict {
+            Ok(()) => self.read(&response, &reply),
+            Err(why) => with_reply(Reached::Unverified(why), &response),
+        }
+    }
+
+    /// Verifies a reply. A 2xx must be signed. An error reply that carries a signature must carry a right one; one without
+    /// any is passed on, since gateways and the machines before them answer errors unsigned (gateways.md 3.2) and an error
+    /// code never makes a payment succeed: at worst the order is asked about or sent again under the same number.
+    async fn check(&self, response: &Response) -> Result<(), String> {
+        if !response.status().is_success() && !has_signature(response.headers()) {
+            return Ok(());
+        }
+        self.keyring.verify(&self.channel, response).await.map_err(|error| error.to_string())
+    }
+
+    fn read(&self, response: &Response, kind: &ReplyKind) -> Observation {
+        let mut seen = with_reply(Reached::Replied, response);
+        if !response.status().is_success() {
+            return seen;
+        }
+        let read = match kind {
+            ReplyKind::Transaction => self.read_transaction(response.body(), &mut seen),
+            ReplyKind::Contract(id) => read_contract(response.body(), id, &mut seen),
+        };
+        if let Err(why) = read {
+            seen.reached = Reached::Unreadable(why);
+        }
+        seen
+    }
+
+    fn read_transaction(&self, body: &[u8], seen: &mut Observation) -> Result<(), String> {
+        let order: Transaction = serde_json::from_slice(body).map_err(|error| unreadable(&error))?;
+        if !order.is_of(&self.mode) {
+            return Err("the reply speaks of another merchant".into());
+        }
+        seen.receipt = order.receipt();
+        seen.amount = order.amount();
+        seen.result = order.facts();
+        seen.state = Some(order.trade_state);
+        seen.order_no = Some(order.out_trade_no);
+        Ok(())
+    }
+
+    async fn look(&self) -> Vec<Probe> {
+        let keys = match self.keyring.ensure(&self.channel).await {
+            Err(KeyringError::Download(Failure::NotSent(why))) => {
+                return vec![Probe { step: "reach", found: Err(format!("{}: {why}", self.channel.base)) }];
+            }
+            Err(error) => Err(error.to_string()),
+            Ok(()) => Ok(self.keyring.serials(self.channel.clock.now()).join(", ")),
+        };
+        // An order number nobody uses: what is wanted is a verified "there is no such order".
+        let target = format!("/v3/global/papay/transactions/out-trade-no/payrun-probe?{}", wire::whose(&self.mode));
+        let response = match self.channel.send(Method::GET, &target, bytes::Bytes::new()).await {
+            Ok(response) => response,
+            Err(failure) => {
+                let reach = Probe { step: "reach", found: Err(format!("{}: {failure}", self.channel.base)) };
+                return vec![reach, Probe { step: "platform keys", found: keys }];
+            }
+        };
+        vec![
+            Probe { step: "reach", found: Ok(self.channel.base.clone()) },
+            Probe { step: "platform keys", found: keys },
+            Probe { step: "clock", found: self.clock_difference(response.headers()) },
+            Probe { step: "signature", found: self.signature_accepted(&response).await },
+        ]
+    }
+
+    fn clock_difference(&self, headers: &HeaderMap) -> Result<String, String> {
+        let date = headers.get(DATE).and_then(|date| date.to_str().ok());
+        let theirs = date.and_then(|date| chrono::DateTime::parse_from_rfc2822(date).ok());
+        let theirs = theirs.ok_or("the gateway sent no Date header to compare with")?;
+        let apart = self.channel.clock.now().seconds() - theirs.timestamp();
+        match apart.unsigned_abs() {
+            0..=60 => Ok(format!("{apart} s from the gateway's")),
+            61..=299 => Ok(format!("warning: {apart} s from the gateway's; from 300 s on it refuses every request")),
+            _ => Err(format!("{apart} s from the gateway's, which refuses requests from 300 s on: set the clock")),
+        }
+    }
+
+    async fn signature_accepted(&self, response: &Response) -> Result<String, String> {
+        let http = response.status().as_u16();
+        let code = wire::error_code(response.body()).unwrap_or_default();
+        if code == "SIGN_ERROR" || http == 401 {
+            return Err(format!(
+                "the gateway refuses our signature (HTTP {http} {code}): check merchant_key, merchant_serial and the ids"
+            ));
+        }
+        self.keyring.verify(&self.channel, response).await.map_err(|error| error.to_string())?;
+        match (http, code.as_str()) {
+            (404, "ORDER_NOT_EXIST" | "ORDERNOTEXIST") => Ok("accepted, and the reply verified".into()),
+            _ => Err(format!("a query for no order should give 404 ORDER_NOT_EXIST; it gave HTTP {http} {code}")),
+        }
+    }
+}
+
+impl Gateway for Client {
+    fn call<'a>(&'a self, call: &'a Call) -> Calling<'a, Observation> {
+        Box::pin(self.observe(call))
+    }
+
+    fn probe(&self) -> Calling<'_, Vec<Probe>> {
+        Box::pin(async {
+            let late = Probe { step: "reach", found: Err(format!("{}: no answer within 20 s", self.channel.base)) };
+            tokio::time::timeout(PROBE_TIMEOUT, self.look()).await.unwrap_or_else(|_| vec![late])
+        })
+    }
+}
+
+/// How long a probe may take in all.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// A future's value, or nothing if the deadline comes first.
+async fn before<T>(deadline: Pin<&mut Sleep>, future: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        biased;
+        value = future => Some(value),
+        () = deadline => None,
+    }
+}
+
+fn of_failure(failure: Failure) -> Observation {
+    match failure {
+        Failure::NotSent(why) => Observation::of(Reached::NotSent(why)),
+        Failure::Lost(why) => Observation::of(Reached::Lost(why)),
+        Failure::Broken { status, why } => {
+            Observation { http: Some(status), ..Observation::of(Reached::Unreadable(why)) }
+        }
+    }
+}
+
+/// What every reply shows, whatever it is worth.
+fn with_reply(reached: Reached, response: &Response) -> Observation {
+    let code = if response.status().is_success() { None } else { wire::error_code(response.body()) };
+    Observation {
+        http: Some(response.status().as_u16()),
+        code,
+        retry_after: retry_after(response.headers()),
+        evidence: wire::evidence(response.body()),
+        ..Observation::of(reached)
+    }
+}
+
+/// `Retry-After` in whole seconds; a date is not read, since it would have to be trusted against our clock.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds))
+}
+
+fn read_contract(body: &[u8], id: &str, seen: &mut Observation) -> Result<(), String> {
+    let contract: Contract = serde_json::from_slice(body).map_err(|error| unreadable(&error))?;
+    if contract.contract_id.as_deref().is_some_and(|said| said != id) {
+        return Err("the reply speaks of another contract".into());
+    }
+    seen.result = contract.facts();
+    seen.state = Some(contract.state);
+    Ok(())
+}
+
+/// What serde says of a body, without the values in it.
+fn unreadable(error: &serde_json::Error) -> String {
+    let what = match error.classify() {
+        serde_json::error::Category::Io | serde_json::error::Category::Syntax => "no JSON",
+        serde_json::error::Category::Data => "not of the documented shape",
+        serde_json::error::Category::Eof => "cut off",
+    };
+    format!("the reply is {what} (column {})", error.column())
+}
+
+/// Scheme and host without a path. Plain HTTP is for a gateway on this machine only: what is signed is not secret there.
+fn read_base(text: &str) -> Result<String, ClientError> {
+    let refused = || ClientError::BaseUrl { text: text.chars().take(200).collect() };
+    let url = reqwest::Url::parse(text).map_err(|_| refused())?;
+    let host = url.host_str().ok_or_else(refused)?;
+    let local = matches!(host, "localhost" | "[::1]") || host.starts_with("127.");
+    let scheme_fits = url.scheme() == "https" || (url.scheme() == "http" && local);
+    let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+    if scheme_fits && bare { Ok(url.as_str().trim_end_matches('/').to_owned()) } else { Err(refused()) }
+}
+
+/// Why an account cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ClientError {
+    /// `base_url` is not scheme and host.
+    #[error("base_url is {text:?}: https:// and a host are expected, without a path (http:// for this machine only)")]
+    BaseUrl {
+        /// What it is.
+        text: String,
+    },
+    /// `merchant_key` cannot be used.
+    #[error("merchant_key cannot be used")]
+    MerchantKey(#[source] KeyError),
+    /// `api_v3_key` cannot be used.
+    #[error("api_v3_key cannot be used")]
+    ApiKey(#[source] SealError),
+    /// `platform` cannot be used.
+    #[error("platform cannot be used")]
+    Platform(#[source] KeyringError),
+}

@@ -1,0 +1,337 @@
+//! The gateway's own keys, by which replies are verified (gateways.md sections 3.2 and 3.3).
+//!
+//! Either platform certificates, downloaded, decrypted under the APIv3 key, refreshed every 12 hours and whenever a serial
+//! is seen that is not known (once a minute at most, one download at a time); or one fixed public key. Several
+//! certificates are valid at once, so a rotation needs no pause. The first download is verified by a certificate that is
+//! contained in it: what vouches for that one is the APIv3 key it was encrypted with.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+use thiserror::Error;
+use tokio::sync::Mutex;
+
+use super::channel::Channel;
+use super::seal::{ApiKey, SealError};
+use super::sign::{KeyError, VerifyingKey, reply_message};
+use super::transport::{Failure, Response};
+use super::wire::{Certificate, CertificateList};
+use crate::domain::time::Timestamp;
+
+/// How old a reply may be, by its own timestamp, and how far ahead (gateways.md 3.2).
+pub const WINDOW: Duration = Duration::from_secs(300);
+/// When certificates are downloaded again though nothing asks for it (gateways.md 3.3).
+const REFRESH: Duration = Duration::from_secs(12 * 3600);
+/// How often an unknown serial, or a failed refresh, may lead to a download.
+const UNKNOWN_PAUSE: Duration = Duration::from_secs(60);
+/// The path of the download.
+const CERTIFICATES: &str = "/v3/global/certificates";
+/// What the id of a platform public key begins with.
+pub const PUBLIC_KEY_PREFIX: &str = "PUB_KEY_ID_";
+
+/// One key of the gateway.
+#[derive(Debug)]
+struct PlatformKey {
+    serial: String,
+    key: VerifyingKey,
+    /// From and until when; a fixed public key has no end.
+    valid: Option<(Timestamp, Timestamp)>,
+}
+
+impl PlatformKey {
+    fn is_valid(&self, now: Timestamp) -> bool {
+        self.valid.is_none_or(|(from, until)| from <= now && now <= until)
+    }
+}
+
+/// The keys by which replies are verified.
+#[derive(Debug)]
+pub(super) struct Keyring {
+    /// What downloads are decrypted with; none if the one key is fixed.
+    api_key: Option<ApiKey>,
+    held: RwLock<Held>,
+    /// Held while a download is under way, so that there is one at a time.
+    turn: Mutex<()>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Held {
+    keys: Vec<Arc<PlatformKey>>,
+    fetched: Option<Timestamp>,
+    /// When a download was last made for the sake of an unknown serial, or a refresh failed.
+    tried: Option<Timestamp>,
+    /// How many downloads have ended, well or not.
+    ended: u64,
+    error: Option<KeyringError>,
+}
+
+impl Keyring {
+    /// Certificates, downloaded when they are first needed.
+    pub(super) fn downloaded(api_key: ApiKey) -> Self {
+        Self { api_key: Some(api_key), held: RwLock::default(), turn: Mutex::default() }
+    }
+
+    /// A fixed public key under its id. Nothing is ever downloaded, and no other id is accepted.
+    pub(super) fn fixed(pem: &str, id: &str) -> Result<Self, KeyringError> {
+        if !id.starts_with(PUBLIC_KEY_PREFIX) {
+            return Err(KeyringError::PublicKeyId);
+        }
+        let key = VerifyingKey::from_pem(pem).map_err(KeyringError::Key)?;
+        let key = Arc::new(PlatformKey { serial: id.to_owned(), key, valid: None });
+        let held = Held { keys: vec![key], ..Held::default() };
+        Ok(Self { api_key: None, held: RwLock::new(held), turn: Mutex::default() })
+    }
+
+    /// The serials of the keys that are valid now.
+    pub(super) fn serials(&self, now: Timestamp) -> Vec<String> {
+        self.held().keys.iter().filter(|key| key.is_valid(now)).map(|key| key.serial.clone()).collect()
+    }
+
+    /// Makes sure that there are keys, before anything is sent that could not be verified otherwise.
+    ///
+    /// # Errors
+    /// Only if there is no valid key at all; a refresh that fails while keys are valid is tried again a minute later.
+    pub(super) async fn ensure(&self, channel: &Channel) -> Result<(), KeyringError> {
+        let Some(api_key) = &self.api_key else { return Ok(()) };
+        let seen = self.held().ended;
+        if !self.is_due(channel.clock.now()) {
+            return Ok(());
+        }
+        let _turn = self.turn.lock().await;
+        let now = channel.clock.now();
+        if self.is_due(now) && !self.failed_meanwhile(seen) {
+            let downloaded = self.download(api_key, channel).await;
+            self.keep(downloaded, now);
+        }
+        let held = self.held();
+        if held.keys.iter().any(|key| key.is_valid(now)) {
+            Ok(())
+        } else {
+            Err(held.error.unwrap_or(KeyringError::NoneValid))
+        }
+    }
+
+    /// Verifies a reply; an unknown serial leads to a download and a second look.
+    ///
+    /// # Errors
+    /// What is wrong with its signature.
+    pub(super) async fn verify(&self, channel: &Channel, response: &Response) -> Result<(), KeyringError> {
+        let signed = Signed::read(response.headers())?;
+        signed.check_time(channel.clock.now())?;
+        let Some(key) = self.find(signed.serial, channel.clock.now()) else {
+            self.look_for(signed.serial, channel).await;
+            let found = self.find(signed.serial, channel.clock.now());
+            let key = found.ok_or_else(|| KeyringError::UnknownSerial { serial: signed.serial.to_owned() })?;
+            return signed.check(&key.key, response.body());
+        };
+        signed.check(&key.key, response.body())
+    }
+
+    /// Downloads once for an unknown serial, unless another caller just did or a minute has not passed.
+    async fn look_for(&self, serial: &str, channel: &Channel) {
+        let Some(api_key) = &self.api_key else { return };
+        if serial.starts_with(PUBLIC_KEY_PREFIX) {
+            return;
+        }
+        let _turn = self.turn.lock().await;
+        let now = channel.clock.now();
+        let paused = self.held().tried.is_some_and(|tried| now.since(tried) < UNKNOWN_PAUSE && tried <= now);
+        if self.find(serial, now).is_some() || paused {
+            return;
+        }
+        let downloaded = self.download(api_key, channel).await;
+        self.keep(downloaded, now);
+        self.held.write().unwrap_or_else(PoisonError::into_inner).tried = Some(now);
+    }
+
+    async fn download(&self, api_key: &ApiKey, channel: &Channel) -> Result<Vec<Arc<PlatformKey>>, KeyringError> {
+        let response = channel.send(Method::GET, CERTIFICATES, Bytes::new()).await.map_err(KeyringError::Download)?;
+        if response.status() != http::StatusCode::OK {
+            return Err(KeyringError::Refused {
+                http: response.status().as_u16(),
+                code: super::wire::error_code(response.body()).unwrap_or_default(),
+            });
+        }
+        let list: CertificateList = serde_json::from_slice(response.body())
+            .map_err(|_| KeyringError::Unreadable("the list is not as documented"))?;
+        let keys = list.data.iter().map(|entry| read_certificate(api_key, entry)).collect::<Result<Vec<_>, _>>()?;
+        let now = channel.clock.now();
+        let signed = Signed::read(response.headers())?;
+        signed.check_time(now)?;
+        let contained = keys.iter().find(|key| key.serial == signed.serial && key.is_valid(now)).cloned();
+        let key = contained
+            .or_else(|| self.find(signed.serial, now))
+            .ok_or_else(|| KeyringError::UnknownSerial { serial: signed.serial.to_owned() })?;
+        signed.check(&key.key, response.body())?;
+        Ok(keys)
+    }
+
+    fn keep(&self, downloaded: Result<Vec<Arc<PlatformKey>>, KeyringError>, now: Timestamp) {
+        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        held.ended += 1;
+        match downloaded {
+            Ok(keys) => {
+                held.keys = keys;
+                held.fetched = Some(now);
+                held.error = None;
+            }
+            Err(error) => {
+                tracing::warn!(error = %error, "platform certificates could not be downloaded");
+                held.tried = Some(now);
+                held.error = Some(error);
+            }
+        }
+    }
+
+    /// Whether a download is due: nothing valid is held, or it is old and no refresh failed within the last minute.
+    fn is_due(&self, now: Timestamp) -> bool {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        let none_valid = !held.keys.iter().any(|key| key.is_valid(now));
+        let old = held.fetched.is_none_or(|fetched| now.since(fetched) >= REFRESH);
+        let paused = held.tried.is_some_and(|tried| now.since(tried) < UNKNOWN_PAUSE);
+        none_valid || (old && !paused)
+    }
+
+    /// Whether a download that began after `seen` was read has failed: those who waited for it share its error.
+    fn failed_meanwhile(&self, seen: u64) -> bool {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        held.ended > seen && held.error.is_some()
+    }
+
+    fn find(&self, serial: &str, now: Timestamp) -> Option<Arc<PlatformKey>> {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        held.keys.iter().find(|key| key.serial == serial && key.is_valid(now)).cloned()
+    }
+
+    fn held(&self) -> Held {
+        self.held.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// The headers that sign a reply.
+struct Signed<'a> {
+    timestamp: &'a str,
+    nonce: &'a str,
+    serial: &'a str,
+    signature: &'a str,
+}
+
+impl<'a> Signed<'a> {
+    fn read(headers: &'a HeaderMap) -> Result<Self, KeyringError> {
+        let get = |header: &'static str| {
+            let value = headers.get(header).ok_or(KeyringError::Missing { header })?;
+            value.to_str().map_err(|_| KeyringError::Missing { header })
+        };
+        Ok(Self {
+            timestamp: get("wechatpay-timestamp")?,
+            nonce: get("wechatpay-nonce")?,
+            serial: get("wechatpay-serial")?,
+            signature: get("wechatpay-signature")?,
+        })
+    }
+
+    /// The Go SDK's rule, the strictest: 300 seconds are already too many.
+    fn check_time(&self, now: Timestamp) -> Result<(), KeyringError> {
+        let seconds: i64 =
+            self.timestamp.parse().map_err(|_| KeyringError::Missing { header: "wechatpay-timestamp" })?;
+        let apart = now.seconds().abs_diff(seconds);
+        if apart >= WINDOW.as_secs() { Err(KeyringError::Stale { seconds: apart }) } else { Ok(()) }
+    }
+
+    fn check(&self, key: &VerifyingKey, body: &[u8]) -> Result<(), KeyringError> {
+        let message = reply_message(self.timestamp, self.nonce, body);
+        if key.verifies(&message, self.signature) { Ok(()) } else { Err(KeyringError::Wrong) }
+    }
+}
+
+/// Whether a reply carries any of the headers that sign it.
+pub(super) fn has_signature(headers: &HeaderMap) -> bool {
+    headers.contains_key("wechatpay-signature") || headers.contains_key("wechatpay-serial")
+}
+
+fn read_certificate(api_key: &ApiKey, entry: &Certificate) -> Result<Arc<PlatformKey>, KeyringError> {
+    let sealed = &entry.encrypt_certificate;
+    if sealed.algorithm != "AEAD_AES_256_GCM" {
+        return Err(KeyringError::Unreadable("the algorithm is not AEAD_AES_256_GCM"));
+    }
+    let aad = sealed.associated_data.as_deref().unwrap_or_default();
+    let pem = api_key.open(&sealed.nonce, aad, &sealed.ciphertext).map_err(KeyringError::Sealed)?;
+    let der = CertificateDer::from_pem_slice(&pem).map_err(|_| KeyringError::Unreadable("a certificate is no PEM"))?;
+    let (_, certificate) =
+        x509_parser::parse_x509_certificate(&der).map_err(|_| KeyringError::Unreadable("a certificate is no X.509"))?;
+    let serial = serial_hex(certificate.tbs_certificate.raw_serial());
+    if serial != entry.serial_no {
+        return Err(KeyringError::Unreadable("a certificate has another serial than its entry says"));
+    }
+    let seconds = |at: x509_parser::time::ASN1Time| Timestamp::from_millis(at.timestamp().saturating_mul(1000));
+    let valid = Some((seconds(certificate.validity().not_before), seconds(certificate.validity().not_after)));
+    let key = VerifyingKey::from_der(certificate.public_key().raw).map_err(KeyringError::Key)?;
+    Ok(Arc::new(PlatformKey { serial, key, valid }))
+}
+
+/// A serial as `Wechatpay-Serial` spells it: upper-case hex, without the sign byte DER may put in front.
+pub(crate) fn serial_hex(raw: &[u8]) -> String {
+    let raw = match raw {
+        [0, rest @ ..] if !rest.is_empty() => rest,
+        all => all,
+    };
+    raw.iter().map(|byte| format!("{byte:02X}")).collect()
+}
+
+/// What is wrong with the gateway's keys or with a signature made by them.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum KeyringError {
+    /// The certificates could not be downloaded.
+    #[error("the platform certificates could not be downloaded: {0}")]
+    Download(Failure),
+    /// The gateway refused the download.
+    #[error("the gateway refused the platform certificates: HTTP {http} {code}")]
+    Refused {
+        /// The HTTP status.
+        http: u16,
+        /// The gateway's code; empty if there was none.
+        code: String,
+    },
+    /// The list or a certificate is not as documented.
+    #[error("the platform certificates cannot be read: {0}")]
+    Unreadable(&'static str),
+    /// A certificate does not decrypt.
+    #[error("a platform certificate cannot be decrypted: {0}")]
+    Sealed(SealError),
+    /// A key is no key.
+    #[error("a platform key cannot be used: {0}")]
+    Key(KeyError),
+    /// The id of a public key does not begin as it must.
+    #[error("the id of a platform public key begins with PUB_KEY_ID_")]
+    PublicKeyId,
+    /// Every certificate is outside its validity.
+    #[error("no platform certificate is valid now")]
+    NoneValid,
+    /// The reply lacks a header that signs it, or has one that cannot be read.
+    #[error("the reply has no readable {header} header")]
+    Missing {
+        /// Which one.
+        header: &'static str,
+    },
+    /// The reply's timestamp is too far from our clock.
+    #[error("the reply's timestamp is {seconds} s from our clock; 300 and more are refused")]
+    Stale {
+        /// How far.
+        seconds: u64,
+    },
+    /// No key with this serial is known.
+    #[error(
+        "the reply is signed under {serial:?}, which is not known here; where that begins with PUB_KEY_ID_, `platform` must name this public key"
+    )]
+    UnknownSerial {
+        /// The serial as the reply gives it.
+        serial: String,
+    },
+    /// The signature does not fit.
+    #[error("the reply's signature is wrong")]
+    Wrong,
+}

@@ -1,0 +1,209 @@
+//! From a call of the port to what goes on the wire. Pure: one call and one account always give the same bytes, so that one
+//! order number never goes out with two bodies.
+
+use bytes::Bytes;
+use http::Method;
+use serde_json::Value;
+
+use super::wire::{Deduction, Scene, Total, Who, percent_encode, whose};
+use crate::config::WechatMode;
+use crate::gateway::Call;
+
+/// A request before it is signed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Prepared {
+    pub method: Method,
+    /// Path and query, percent-encoded.
+    pub target: String,
+    pub body: Bytes,
+    pub reply: ReplyKind,
+}
+
+/// What a 2xx reply holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum ReplyKind {
+    Transaction,
+    /// The contract that was asked for.
+    Contract(String),
+}
+
+/// Prepares a call.
+///
+/// # Errors
+/// In words, if the call is not one of this gateway or lacks something; nothing can be sent then.
+pub(super) fn prepare(call: &Call, mode: &WechatMode, notify_url: &str) -> Result<Prepared, String> {
+    match call.operation.as_str() {
+        "deduct" => deduct(call, mode, notify_url),
+        "transaction" => transaction(call, mode),
+        "contract" => contract(call, mode),
+        other => Err(format!("wechat has no operation {other:?}; it has deduct, transaction and contract")),
+    }
+}
+
+/// `POST /v3/global/papay/transactions` (gateways.md 4.2).
+fn deduct(call: &Call, mode: &WechatMode, notify_url: &str) -> Result<Prepared, String> {
+    let amount = call.amount.ok_or("a deduction has an amount")?;
+    let (device_ip, device_id) = (text(call, "device_ip"), text(call, "device_id"));
+    let deduction = Deduction {
+        who: Who::of(mode),
+        description: required(call, "description")?,
+        attach: text(call, "attach"),
+        notify_url,
+        out_trade_no: call.order_no.as_str(),
+        goods_tag: text(call, "goods_tag"),
+        merchant_category_code: required(call, "merchant_category_code")?,
+        contract_id: required(call, "contract_id")?,
+        amount: Total { total: amount.minor(), currency: amount.currency().code() },
+        scene_info: (device_ip.is_some() || device_id.is_some()).then_some(Scene { device_ip, device_id }),
+    };
+    let body = serde_json::to_vec(&deduction).map_err(|error| error.to_string())?;
+    Ok(Prepared {
+        method: Method::POST,
+        target: "/v3/global/papay/transactions".into(),
+        body: body.into(),
+        reply: ReplyKind::Transaction,
+    })
+}
+
+/// `GET /v3/global/papay/transactions/…`, by the gateway's number where the input has one, else by ours.
+fn transaction(call: &Call, mode: &WechatMode) -> Result<Prepared, String> {
+    let path = match text(call, "transaction_id") {
+        Some(id) => segment("transaction_id", id)?,
+        None => {
+            let number = text(call, "out_trade_no").unwrap_or(call.order_no.as_str());
+            format!("out-trade-no/{}", segment("out_trade_no", number)?)
+        }
+    };
+    Ok(Prepared {
+        method: Method::GET,
+        target: format!("/v3/global/papay/transactions/{path}?{}", whose(mode)),
+        body: Bytes::new(),
+        reply: ReplyKind::Transaction,
+    })
+}
+
+/// `GET /v3/global/papay/contracts/{contract_id}`.
+fn contract(call: &Call, mode: &WechatMode) -> Result<Prepared, String> {
+    let id = required(call, "contract_id")?;
+    Ok(Prepared {
+        method: Method::GET,
+        target: format!("/v3/global/papay/contracts/{}?{}", segment("contract_id", id)?, whose(mode)),
+        body: Bytes::new(),
+        reply: ReplyKind::Contract(id.to_owned()),
+    })
+}
+
+/// A text of the input; an empty one counts as absent.
+fn text<'a>(call: &'a Call, field: &str) -> Option<&'a str> {
+    call.input.get(field).and_then(Value::as_str).filter(|text| !text.is_empty())
+}
+
+fn required<'a>(call: &'a Call, field: &str) -> Result<&'a str, String> {
+    text(call, field).ok_or_else(|| format!("the call has no {field}"))
+}
+
+/// One segment of a path. `.` and `..` mean something else there in every spelling, and are nobody's id.
+fn segment(field: &str, text: &str) -> Result<String, String> {
+    match text {
+        "." | ".." => Err(format!("{field} is {text:?}, which is no id")),
+        id => Ok(percent_encode(id)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::{Map, json};
+
+    use super::*;
+    use crate::domain::ids::OrderNumber;
+    use crate::domain::money::{Amount, Currency};
+
+    fn common() -> WechatMode {
+        WechatMode::Common { mchid: "1900000001".into(), appid: "wxcbda96de0b165486".into() }
+    }
+
+    fn institutional() -> WechatMode {
+        WechatMode::Institutional {
+            sp_mchid: "1900000002".into(),
+            sp_appid: "wxsp".into(),
+            sub_mchid: "10000097".into(),
+            sub_appid: None,
+        }
+    }
+
+    fn call(operation: &str, input: Value) -> Call {
+        let input: Map<String, Value> = serde_json::from_value(input).unwrap();
+        Call {
+            operation: operation.into(),
+            order_no: OrderNumber::parse("1217752501201407033233368018").unwrap(),
+            input,
+            amount: Some(Amount::from_minor(10_000, Currency::parse("HKD").unwrap()).unwrap()),
+            timeout: Duration::from_secs(1),
+        }
+    }
+
+    fn deduction() -> Value {
+        json!({
+            "description": "Image store-Shenzhen Tengda-QQ Doll",
+            "attach": "Custom data",
+            "goods_tag": "WXG",
+            "merchant_category_code": "1011",
+            "contract_id": "Wx15463511252015071056489715",
+            "device_ip": "59.37.125.32",
+            "device_id": "013467007045764",
+        })
+    }
+
+    #[test]
+    fn the_documented_sample_comes_out_as_documented() {
+        let notify = "https://wxpay.wxutil.com/pub_v2/pay/notify.v2.php";
+        let prepared = prepare(&call("deduct", deduction()), &common(), notify).unwrap();
+        let body: Value = serde_json::from_slice(&prepared.body).unwrap();
+        let sample = json!({
+            "appid": "wxcbda96de0b165486",
+            "description": "Image store-Shenzhen Tengda-QQ Doll",
+            "attach": "Custom data",
+            "notify_url": "https://wxpay.wxutil.com/pub_v2/pay/notify.v2.php",
+            "out_trade_no": "1217752501201407033233368018",
+            "goods_tag": "WXG",
+            "merchant_category_code": "1011",
+            "contract_id": "Wx15463511252015071056489715",
+            "amount": { "total": 10000, "currency": "HKD" },
+            "scene_info": { "device_ip": "59.37.125.32", "device_id": "013467007045764" }
+        });
+        assert_eq!(body, sample);
+        assert_eq!(prepare(&call("deduct", deduction()), &common(), notify).unwrap(), prepared);
+    }
+
+    #[test]
+    fn an_institution_names_itself_and_its_sub_merchant_in_bodies_and_queries() {
+        let prepared = prepare(&call("deduct", deduction()), &institutional(), "https://n").unwrap();
+        let body: Value = serde_json::from_slice(&prepared.body).unwrap();
+        assert_eq!((&body["sp_appid"], &body["sub_mchid"]), (&json!("wxsp"), &json!("10000097")));
+        assert_eq!((body.get("appid"), body.get("sub_appid")), (None, None));
+        let query = prepare(&call("transaction", json!({})), &institutional(), "https://n").unwrap();
+        assert!(query.target.ends_with("?sp_mchid=1900000002&sub_mchid=10000097"));
+    }
+
+    #[test]
+    fn a_query_goes_by_the_order_another_order_or_the_gateways_number() {
+        let target = |input| prepare(&call("transaction", input), &common(), "").unwrap().target;
+        let base = "/v3/global/papay/transactions";
+        assert_eq!(target(json!({})), format!("{base}/out-trade-no/1217752501201407033233368018?mchid=1900000001"));
+        assert_eq!(target(json!({ "out_trade_no": "A/1" })), format!("{base}/out-trade-no/A%2F1?mchid=1900000001"));
+        assert_eq!(target(json!({ "transaction_id": "42" })), format!("{base}/42?mchid=1900000001"));
+    }
+
+    #[test]
+    fn what_cannot_be_prepared_says_why() {
+        let refused = |operation, input| prepare(&call(operation, input), &common(), "").unwrap_err();
+        assert!(refused("refund", json!({})).contains("deduct, transaction and contract"));
+        assert_eq!(refused("deduct", json!({})), "the call has no description");
+        assert!(refused("contract", json!({ "contract_id": ".." })).contains("no id"));
+        let mut free = call("deduct", deduction());
+        free.amount = None;
+        assert_eq!(prepare(&free, &common(), "").unwrap_err(), "a deduction has an amount");
+    }
+}

@@ -1,0 +1,123 @@
+//! AES-256-GCM under the APIv3 key, as certificates and notifications are encrypted (gateways.md sections 3.3 and 3.4).
+
+use std::fmt;
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use secrecy::{ExposeSecret, SecretString};
+use thiserror::Error;
+
+/// The APIv3 key.
+pub struct ApiKey(LessSafeKey);
+
+impl ApiKey {
+    /// From its 32 characters.
+    ///
+    /// # Errors
+    /// [`SealError::KeyLength`] if it has another length.
+    pub fn new(key: &SecretString) -> Result<Self, SealError> {
+        let bytes = key.expose_secret().as_bytes();
+        let key = UnboundKey::new(&AES_256_GCM, bytes).map_err(|_| SealError::KeyLength { length: bytes.len() })?;
+        Ok(Self(LessSafeKey::new(key)))
+    }
+
+    /// Decrypts base64 with the tag at its end. The nonce is the 12 characters of the text.
+    ///
+    /// # Errors
+    /// What does not fit; a wrong key and changed data cannot be told apart.
+    pub fn open(&self, nonce: &str, associated_data: &str, ciphertext: &str) -> Result<Vec<u8>, SealError> {
+        let mut bytes = STANDARD.decode(ciphertext).map_err(|_| SealError::NotBase64)?;
+        let aad = Aad::from(associated_data.as_bytes());
+        let length = self.0.open_in_place(parse_nonce(nonce)?, aad, &mut bytes).map_err(|_| SealError::Opened)?.len();
+        bytes.truncate(length);
+        Ok(bytes)
+    }
+
+    /// Encrypts to base64 with the tag at its end. A nonce must be used once only under one key.
+    ///
+    /// # Errors
+    /// If the nonce has not 12 characters, or the crypto library refuses.
+    pub fn seal(&self, nonce: &str, associated_data: &str, plaintext: &[u8]) -> Result<String, SealError> {
+        let mut bytes = plaintext.to_vec();
+        let aad = Aad::from(associated_data.as_bytes());
+        self.0.seal_in_place_append_tag(parse_nonce(nonce)?, aad, &mut bytes).map_err(|_| SealError::Sealed)?;
+        Ok(STANDARD.encode(bytes))
+    }
+}
+
+impl fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ApiKey")
+    }
+}
+
+fn parse_nonce(nonce: &str) -> Result<Nonce, SealError> {
+    Nonce::try_assume_unique_for_key(nonce.as_bytes()).map_err(|_| SealError::NonceLength { length: nonce.len() })
+}
+
+/// Why something could not be encrypted or decrypted. Never holds key or text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum SealError {
+    /// The APIv3 key has not 32 bytes.
+    #[error("the APIv3 key has {length} bytes; it has 32")]
+    KeyLength {
+        /// Its length in bytes.
+        length: usize,
+    },
+    /// The nonce has not 12 bytes.
+    #[error("the nonce has {length} bytes; it has 12")]
+    NonceLength {
+        /// Its length in bytes.
+        length: usize,
+    },
+    /// The ciphertext is no base64.
+    #[error("the ciphertext is no base64")]
+    NotBase64,
+    /// It does not decrypt: another key, or changed data.
+    #[error("it does not decrypt: the APIv3 key is another one, or the data was changed")]
+    Opened,
+    /// The crypto library refused to encrypt.
+    #[error("the crypto library refused to encrypt")]
+    Sealed,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn vector_w3_the_java_sdk_text_opens_and_seals() {
+        let key = ApiKey::new(&SecretString::from("a7cde1ZJB1kG2e7VfTs3jQzaWizur8Gb")).unwrap();
+        let sealed = "ulwSiIajGClcvcOYvOQ7+l+0PAbzzwI=";
+        assert_eq!(key.open("uluk4a9R25RW", "associatedData", sealed).unwrap(), b"message");
+        assert_eq!(key.seal("uluk4a9R25RW", "associatedData", b"message").unwrap(), sealed);
+    }
+
+    #[test]
+    fn vector_w4_the_same_layout_opens_under_the_128_bit_key_of_the_go_sdk() {
+        let key = LessSafeKey::new(UnboundKey::new(&aws_lc_rs::aead::AES_128_GCM, b"testAPIv3Key0000").unwrap());
+        let opened = ApiKey(key).open(
+            "wCq51qZv4Yfg",
+            "Dl56FrqWQJF1t9LtC3vEUsniZKvbqdR8",
+            "FsdXzxryWfKwvLJKf8LG/ToRPTRh8RN9wROC",
+        );
+        assert_eq!(opened.unwrap(), b"Hello World");
+    }
+
+    #[test]
+    fn a_key_of_16_bytes_is_refused() {
+        let refused = ApiKey::new(&SecretString::from("testMchAPIv3Key0")).unwrap_err();
+        assert_eq!(refused, SealError::KeyLength { length: 16 });
+    }
+
+    #[test]
+    fn changed_data_does_not_open() {
+        let key = ApiKey::new(&SecretString::from("a7cde1ZJB1kG2e7VfTs3jQzaWizur8Gb")).unwrap();
+        let sealed = key.seal("uluk4a9R25RW", "certificate", b"message").unwrap();
+        assert_eq!(key.open("uluk4a9R25RW", "transaction", &sealed), Err(SealError::Opened));
+        assert_eq!(key.open("short", "certificate", &sealed), Err(SealError::NonceLength { length: 5 }));
+        assert_eq!(key.open("uluk4a9R25RW", "certificate", "!"), Err(SealError::NotBase64));
+        assert_eq!(key.open("uluk4a9R25RW", "certificate", ""), Err(SealError::Opened));
+    }
+}

@@ -1,0 +1,144 @@
+//! The one seam below the client: how a request gets to the gateway. Over sockets, or straight into a sandbox.
+//!
+//! A transport sends every request **at most once**. It never follows a redirect, never sends again, and says of every
+//! failure whether the request may have been read.
+
+use std::error::Error as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use thiserror::Error;
+
+use crate::gateway::REPLY_MAX;
+use crate::sandbox::{HOLD_MAX, Reaction, Sandbox};
+
+/// A request, with path and query only: the host is the transport's business.
+pub type Request = http::Request<Bytes>;
+
+/// A whole reply.
+pub type Response = http::Response<Bytes>;
+
+/// How requests reach the gateway.
+#[derive(Debug, Clone)]
+pub enum Transport {
+    /// Over sockets, at the account's `base_url`.
+    Http(reqwest::Client),
+    /// Into a sandbox in this process.
+    InProcess(Arc<Sandbox>),
+}
+
+impl Transport {
+    /// A transport over sockets that keeps up to `concurrency` connections. A connection that takes longer than half of
+    /// `timeout` to open is given up, so that this can be told apart from a request that went unanswered.
+    ///
+    /// HTTP/1.1 only: with one request at a time on a connection, a lost connection concerns exactly one request. The
+    /// retry policy is `never`; the pool's own second try is for requests of which no byte was written.
+    ///
+    /// # Errors
+    /// [`Failure::NotSent`] if TLS cannot be set up on this machine.
+    pub fn http(concurrency: u32, timeout: Duration) -> Result<Self, Failure> {
+        reqwest::Client::builder()
+            .user_agent(concat!("payrun/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(timeout / 2)
+            .pool_max_idle_per_host(usize::try_from(concurrency).unwrap_or(usize::MAX))
+            .pool_idle_timeout(Duration::from_secs(30))
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .no_proxy()
+            .http1_only()
+            .tcp_nodelay(true)
+            .build()
+            .map(Self::Http)
+            .map_err(|error| Failure::NotSent(chain(error)))
+    }
+
+    /// Sends a request once and reads the whole reply. `base` is scheme and host, for sockets.
+    ///
+    /// # Errors
+    /// How far it came.
+    pub async fn send(&self, base: &str, request: Request) -> Result<Response, Failure> {
+        match self {
+            Self::Http(client) => over_sockets(client, base, request).await,
+            Self::InProcess(sandbox) => in_process(sandbox, request).await,
+        }
+    }
+}
+
+/// Why there is no whole reply.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Failure {
+    /// No byte of the request was written: not resolved, refused, no TLS, a connection that did not open in time.
+    #[error("{0}")]
+    NotSent(String),
+    /// The request may have been read, and the connection broke before a reply began.
+    #[error("{0}")]
+    Lost(String),
+    /// A reply began and broke off, or is longer than [`REPLY_MAX`].
+    #[error("{why}")]
+    Broken {
+        /// Its HTTP status.
+        status: u16,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+async fn over_sockets(client: &reqwest::Client, base: &str, request: Request) -> Result<Response, Failure> {
+    let (parts, body) = request.into_parts();
+    let target = parts.uri.to_string();
+    let url = reqwest::Url::parse(&format!("{base}{target}")).map_err(|error| Failure::NotSent(error.to_string()))?;
+    if !url.as_str().ends_with(&target) {
+        return Err(Failure::NotSent(format!(
+            "the path would be sent as {}, which is not what was signed",
+            url.path()
+        )));
+    }
+    let sending = client.request(parts.method, url).headers(parts.headers).body(body).send();
+    let mut reply = sending.await.map_err(|error| {
+        let before = error.is_connect() || error.is_builder();
+        let why = chain(error);
+        if before { Failure::NotSent(why) } else { Failure::Lost(why) }
+    })?;
+    let status = reply.status().as_u16();
+    let broken = |why: String| Failure::Broken { status, why };
+    let mut whole = Vec::new();
+    while let Some(part) = reply.chunk().await.map_err(|error| broken(format!("truncated: {}", chain(error))))? {
+        if whole.len() + part.len() > REPLY_MAX {
+            return Err(broken(format!("longer than {REPLY_MAX} bytes")));
+        }
+        whole.extend_from_slice(&part);
+    }
+    let mut response = Response::new(whole.into());
+    *response.status_mut() = reply.status();
+    *response.headers_mut() = std::mem::take(reply.headers_mut());
+    Ok(response)
+}
+
+async fn in_process(sandbox: &Sandbox, request: Request) -> Result<Response, Failure> {
+    match sandbox.handle(request).await {
+        Reaction::Reply(response) => Ok(response),
+        Reaction::Refuse => Err(Failure::NotSent("connection refused".into())),
+        Reaction::Reset => Err(Failure::Lost("connection reset".into())),
+        Reaction::Hold => {
+            tokio::time::sleep(HOLD_MAX).await;
+            Err(Failure::Lost("connection closed without a reply".into()))
+        }
+        Reaction::Truncate(response) => {
+            Err(Failure::Broken { status: response.status().as_u16(), why: "truncated: half of the body".into() })
+        }
+    }
+}
+
+/// An error with its causes on one line, without the address (which names order numbers).
+fn chain(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,311 @@
+//! Bodies as WeChat Pay Global writes them (gateways.md sections 3.3, 3.7, 4.1 and 4.2), and what is read from them.
+//!
+//! Reading is lenient where pages and samples disagree (`id` or `transaction_id`; promotion details are not read at all)
+//! and strict about what decides: order number, state and amount.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::config::WechatMode;
+use crate::domain::money::{Amount, Currency};
+
+/// The most of a reply that is kept as evidence, in bytes.
+pub const EVIDENCE_MAX: usize = 16 * 1024;
+
+/// The body of a deduction. Field order is fixed, so that one call always gives the same bytes.
+#[derive(Debug, Serialize)]
+pub(super) struct Deduction<'a> {
+    #[serde(flatten)]
+    pub who: Who<'a>,
+    pub description: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attach: Option<&'a str>,
+    pub notify_url: &'a str,
+    pub out_trade_no: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub goods_tag: Option<&'a str>,
+    pub merchant_category_code: &'a str,
+    pub contract_id: &'a str,
+    pub amount: Total,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scene_info: Option<Scene<'a>>,
+}
+
+/// Whose ids a request body carries: `appid`, or those of institution and sub-merchant.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(super) enum Who<'a> {
+    Common {
+        appid: &'a str,
+    },
+    Institutional {
+        sub_mchid: &'a str,
+        sp_appid: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        sub_appid: Option<&'a str>,
+    },
+}
+
+impl<'a> Who<'a> {
+    pub(super) fn of(mode: &'a WechatMode) -> Self {
+        match mode {
+            WechatMode::Common { mchid: _, appid } => Self::Common { appid },
+            WechatMode::Institutional { sp_mchid: _, sp_appid, sub_mchid, sub_appid } => {
+                Self::Institutional { sub_mchid, sp_appid, sub_appid: sub_appid.as_deref() }
+            }
+        }
+    }
+}
+
+/// An amount to be deducted, in minor units.
+#[derive(Debug, Serialize)]
+pub(super) struct Total {
+    pub total: i64,
+    pub currency: &'static str,
+}
+
+/// Where the deduction was asked for.
+#[derive(Debug, Serialize)]
+pub(super) struct Scene<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_ip: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_id: Option<&'a str>,
+}
+
+/// An order, as a deduction and a query reply it.
+#[derive(Debug, Deserialize)]
+pub(super) struct Transaction {
+    pub mchid: Option<String>,
+    pub sp_mchid: Option<String>,
+    pub sub_mchid: Option<String>,
+    pub out_trade_no: String,
+    transaction_id: Option<String>,
+    id: Option<String>,
+    pub trade_state: String,
+    trade_type: Option<String>,
+    bank_type: Option<String>,
+    success_time: Option<String>,
+    amount: Option<Value>,
+}
+
+impl Transaction {
+    /// The gateway's number, by either name.
+    pub(super) fn receipt(&self) -> Option<String> {
+        self.transaction_id.clone().or_else(|| self.id.clone())
+    }
+
+    /// The amount: none if absent, an error if there and no amount.
+    pub(super) fn amount(&self) -> Option<Result<Amount, String>> {
+        self.amount.as_ref().map(read_amount)
+    }
+
+    /// What is worth keeping of it.
+    pub(super) fn facts(&self) -> Map<String, Value> {
+        facts([("success_time", &self.success_time), ("bank_type", &self.bank_type), ("trade_type", &self.trade_type)])
+    }
+
+    /// Whether it speaks of these ids, as far as it names any.
+    pub(super) fn is_of(&self, mode: &WechatMode) -> bool {
+        let fits = |said: &Option<String>, ours: &str| said.as_deref().is_none_or(|said| said == ours);
+        match mode {
+            WechatMode::Common { mchid, appid: _ } => fits(&self.mchid, mchid),
+            WechatMode::Institutional { sp_mchid, sp_appid: _, sub_mchid, sub_appid: _ } => {
+                fits(&self.sp_mchid, sp_mchid) && fits(&self.sub_mchid, sub_mchid)
+            }
+        }
+    }
+}
+
+fn read_amount(amount: &Value) -> Result<Amount, String> {
+    let total = amount.get("total").and_then(Value::as_i64).ok_or("amount.total is no whole number")?;
+    let code = amount.get("currency").and_then(Value::as_str).ok_or("amount.currency is no text")?;
+    let currency = Currency::parse(code).map_err(|error| error.to_string())?;
+    Amount::from_minor(total, currency).map_err(|error| error.to_string())
+}
+
+/// A contract, as its query replies it.
+#[derive(Debug, Deserialize)]
+pub(super) struct Contract {
+    pub contract_id: Option<String>,
+    pub state: String,
+    terminated_time: Option<String>,
+    termination_mode: Option<String>,
+}
+
+impl Contract {
+    /// What is worth keeping of it.
+    pub(super) fn facts(&self) -> Map<String, Value> {
+        let mut facts =
+            facts([("terminated_time", &self.terminated_time), ("termination_mode", &self.termination_mode)]);
+        facts.insert("state".into(), Value::String(self.state.clone()));
+        facts
+    }
+}
+
+fn facts<const N: usize>(fields: [(&str, &Option<String>); N]) -> Map<String, Value> {
+    let present = fields.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
+    present.map(|(name, value)| (name.to_owned(), Value::String(bounded(value.clone(), 128)))).collect()
+}
+
+/// The certificates in force (gateways.md 3.3).
+#[derive(Debug, Deserialize)]
+pub(super) struct CertificateList {
+    pub data: Vec<Certificate>,
+}
+
+/// One of them.
+#[derive(Debug, Deserialize)]
+pub(super) struct Certificate {
+    pub serial_no: String,
+    pub encrypt_certificate: Sealed,
+}
+
+/// What a certificate, or a notification's resource, is encrypted as.
+#[derive(Debug, Deserialize)]
+pub(super) struct Sealed {
+    pub algorithm: String,
+    pub nonce: String,
+    pub associated_data: Option<String>,
+    pub ciphertext: String,
+}
+
+/// The `code` of an error body, if it has one (gateways.md 3.7).
+pub(super) fn error_code(body: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct ErrorBody {
+        code: String,
+    }
+    let read: ErrorBody = serde_json::from_slice(body).ok()?;
+    Some(bounded(read.code, 64)).filter(|code| !code.is_empty())
+}
+
+/// The query string that says whose order is meant. The auto-debit page lists `sub_mchid` only; the rules of the
+/// institutional mode ask for `sp_mchid` too (gateways.md section 4).
+pub(super) fn whose(mode: &WechatMode) -> String {
+    match mode {
+        WechatMode::Common { mchid, appid: _ } => format!("mchid={}", percent_encode(mchid)),
+        WechatMode::Institutional { sp_mchid, sp_appid: _, sub_mchid, sub_appid: _ } => {
+            format!("sp_mchid={}&sub_mchid={}", percent_encode(sp_mchid), percent_encode(sub_mchid))
+        }
+    }
+}
+
+/// Percent-encodes everything but RFC 3986's unreserved characters.
+pub(super) fn percent_encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}
+
+/// A reply as it is kept: at most [`EVIDENCE_MAX`] bytes, with what names a person masked. It works on the text, so that a
+/// body that is cut off or no JSON is masked too.
+pub(super) fn evidence(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&body[..body.len().min(EVIDENCE_MAX)]);
+    bounded(mask(&mask(&text, "openid\""), "user_display_name\""), EVIDENCE_MAX)
+}
+
+/// Replaces the text value after every occurrence of a key's end.
+fn mask(text: &str, key_end: &str) -> String {
+    let mut masked = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(key_end) {
+        let (before, after) = rest.split_at(at + key_end.len());
+        masked.push_str(before);
+        let value = after.trim_start_matches([' ', '\t', '\r', '\n', ':']);
+        rest = match value.strip_prefix('"') {
+            None => after,
+            Some(value) => {
+                masked.push_str(":\"***\"");
+                after_string(value)
+            }
+        };
+    }
+    masked.push_str(rest);
+    masked
+}
+
+/// What follows a JSON string's closing quote; nothing if it is cut off.
+fn after_string(text: &str) -> &str {
+    let mut escaped = false;
+    for (at, c) in text.char_indices() {
+        match c {
+            '"' if !escaped => return &text[at + 1..],
+            '\\' => escaped = !escaped,
+            _ => escaped = false,
+        }
+    }
+    ""
+}
+
+fn bounded(mut text: String, max: usize) -> String {
+    if text.len() > max {
+        let end = (0..=max).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        text.truncate(end);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn transaction(json: &str) -> Transaction {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn the_receipt_goes_by_either_name() {
+        let by_id = transaction(r#"{"out_trade_no":"a","id":"42","trade_state":"SUCCESS"}"#);
+        let by_name = transaction(r#"{"out_trade_no":"a","transaction_id":"43","trade_state":"SUCCESS"}"#);
+        assert_eq!((by_id.receipt().as_deref(), by_name.receipt().as_deref()), (Some("42"), Some("43")));
+    }
+
+    #[test]
+    fn an_amount_that_is_there_and_is_no_amount_is_an_error_not_an_absence() {
+        let amount = |amount: &str| {
+            transaction(&format!(r#"{{"out_trade_no":"a","trade_state":"SUCCESS","amount":{amount}}}"#)).amount()
+        };
+        assert!(amount(r#"{"total":888,"currency":"CNY"}"#).unwrap().is_ok());
+        assert!(amount("null").is_none());
+        for bad in [r#"{"total":8.5,"currency":"CNY"}"#, r#"{"total":"8","currency":"CNY"}"#, "7", r#"{"total":8}"#] {
+            assert!(amount(bad).unwrap().is_err(), "{bad}");
+        }
+        assert!(amount(r#"{"total":92233720368547758080,"currency":"CNY"}"#).unwrap().is_err());
+        assert!(amount(r#"{"total":0,"currency":"CNY"}"#).unwrap().is_err());
+    }
+
+    #[test]
+    fn promotion_details_may_be_an_object_or_a_list_or_anything() {
+        for goods in [r#"{"goods_id":"1"}"#, r#"[{"goods_id":"1"}]"#, "null"] {
+            transaction(&format!(
+                r#"{{"out_trade_no":"a","trade_state":"SUCCESS","promotion_detail":[{{"goods_detail":{goods}}}]}}"#
+            ));
+        }
+    }
+
+    #[test]
+    fn evidence_masks_the_payer_even_in_a_body_that_is_cut_off() {
+        let whole = br#"{"payer":{"openid" : "oUpF8\"x","sp_openid":"p"},"trade_state":"SUCCESS"}"#;
+        assert_eq!(evidence(whole), r#"{"payer":{"openid":"***","sp_openid":"***"},"trade_state":"SUCCESS"}"#);
+        assert_eq!(evidence(br#"{"payer":{"openid":"oUpF"#), r#"{"payer":{"openid":"***""#);
+    }
+
+    #[test]
+    fn evidence_is_bounded_and_survives_bytes_that_are_no_text() {
+        assert!(evidence(&vec![0xFF; 100_000]).len() <= EVIDENCE_MAX);
+        assert!(evidence("签".repeat(20_000).as_bytes()).len() <= EVIDENCE_MAX);
+    }
+
+    #[test]
+    fn path_segments_are_percent_encoded() {
+        assert_eq!(percent_encode("Wx-1_2.~"), "Wx-1_2.~");
+        assert_eq!(percent_encode("a/b?c d约"), "a%2Fb%3Fc%20d%E7%BA%A6");
+    }
+}

@@ -1,0 +1,443 @@
+//! The other side of WeChat Pay Global: a strict gateway for one merchant, with faults on demand and books of the money
+//! that really moved. It is the same in-process ([`Sandbox::handle`]) and over sockets ([`server`]).
+//!
+//! It is written apart from the client: it shares the signature primitives with it and no message types, so that a client
+//! that speaks wrongly is refused.
+//!
+//! A contract exists if it is asked for; the end of its id says what it is worth:
+//!
+//! | contract id ends with | query | deduction |
+//! |---|---|---|
+//! | `-terminated` | `TERMINATED` | 403 `CONTRACT_NOT_EXIST` |
+//! | `-unknown` | 404 `RESOURCE_NOT_EXISTS` | 403 `CONTRACT_NOT_EXIST` |
+//! | `-blocked` | `SIGNED` | 403 `USER_ACCOUNT_ABNORMAL` |
+//! | `-poor` | `SIGNED` | 403 `NOT_ENOUGH`, and the order is `NOTPAY` |
+//! | anything else | `SIGNED` | succeeds |
+//!
+//! A second deduction of a contract while one has not ended is refused with 429 `FREQUENCY_LIMITED` and counted as the
+//! violation `overlapping_contract`; a second body under one order number with 400 `OUT_TRADE_NO_USED`, as `two_bodies`.
+
+mod body;
+mod books;
+mod contracts;
+pub mod faults;
+mod gate;
+pub mod identity;
+mod inflight;
+mod nonces;
+mod orders;
+pub mod server;
+mod store;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex as StdMutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use serde_json::{Value, json};
+use thiserror::Error;
+use tokio::sync::Mutex;
+
+use crate::clock::Clock;
+use crate::config::WechatMode;
+use crate::gateway::wechat::seal::{ApiKey, SealError};
+use crate::gateway::wechat::sign::{SCHEME, SigningKey, nonce, reply_message};
+use crate::gateway::wechat::transport::{Request, Response};
+pub use books::{Charged, Line, OrderState, Page, Totals};
+use faults::{Fault, FaultPlan};
+pub use identity::{Identity, IdentityError};
+pub use store::StoreError;
+
+/// How long a connection is held that gets no reply, at most.
+pub const HOLD_MAX: Duration = Duration::from_secs(60);
+
+/// How a sandbox behaves.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// What goes wrong.
+    pub plan: FaultPlan,
+    /// How long every reply takes at least.
+    pub latency: Duration,
+    /// How much longer it may take, by seed.
+    pub jitter: Duration,
+    /// The client's patience, which [`Fault::Slow`] just keeps within or just exceeds.
+    pub timeout: Duration,
+    /// After how long a pending order is decided, if not by queries before.
+    pub pending: Duration,
+    /// How long [`Fault::LateVisible`] hides an order from queries.
+    pub late: Duration,
+    /// Where the books are kept; temporary if none.
+    pub books: Option<PathBuf>,
+    /// By what replies are signed.
+    pub signs_with: SignsWith,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            plan: FaultPlan::NONE,
+            latency: Duration::ZERO,
+            jitter: Duration::ZERO,
+            timeout: Duration::from_secs(5),
+            pending: Duration::from_secs(3),
+            late: Duration::from_secs(1),
+            books: None,
+            signs_with: SignsWith::Certificate,
+        }
+    }
+}
+
+/// By what a platform signs its replies (gateways.md 3.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SignsWith {
+    /// The newest platform certificate.
+    Certificate,
+    /// The fixed public key's counterpart, under [`identity::PUBLIC_KEY_ID`].
+    PublicKey,
+}
+
+/// What comes of a request.
+#[derive(Debug)]
+pub enum Reaction {
+    /// This reply.
+    Reply(Response),
+    /// As if the connection had been refused.
+    Refuse,
+    /// The connection is reset.
+    Reset,
+    /// Nothing comes, for [`HOLD_MAX`] or until the client goes.
+    Hold,
+    /// The head of this reply, and half of its body.
+    Truncate(Response),
+}
+
+/// Why a request is refused for what it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Refusal {
+    http: u16,
+    code: &'static str,
+    /// The word in the books.
+    reason: &'static str,
+}
+
+/// A gateway.
+#[derive(Debug)]
+pub struct Sandbox {
+    identity: Identity,
+    settings: Settings,
+    clock: Clock,
+    api_key: ApiKey,
+    gate: gate::Gate,
+    /// Platform keys in force, the newest last.
+    platform: RwLock<Vec<Arc<Platform>>>,
+    books: Mutex<books::Books>,
+    in_flight: inflight::InFlight,
+    downloads: AtomicU64,
+}
+
+/// A platform key that signs replies.
+#[derive(Debug)]
+struct Platform {
+    certified: identity::Certified,
+    key: SigningKey,
+}
+
+impl Sandbox {
+    /// Opens a sandbox: reads its keys and opens its books.
+    ///
+    /// # Errors
+    /// If a key cannot be used or the books cannot be opened.
+    pub async fn open(identity: Identity, settings: Settings, clock: Clock) -> Result<Arc<Self>, SandboxError> {
+        let mchid = match &identity.mode {
+            WechatMode::Common { mchid, appid: _ } => mchid.clone(),
+            WechatMode::Institutional { sp_mchid, sp_appid: _, sub_mchid: _, sub_appid: _ } => sp_mchid.clone(),
+        };
+        let gate = gate::Gate {
+            mchid,
+            serial: identity.merchant.serial.clone(),
+            key: identity.merchant.verifying_key()?,
+            nonces: StdMutex::default(),
+        };
+        let platform = Platform { key: identity.platform.signing_key()?, certified: identity.platform.clone() };
+        Ok(Arc::new(Self {
+            api_key: ApiKey::new(identity.api_v3_key()).map_err(SandboxError::ApiKey)?,
+            gate,
+            platform: RwLock::new(vec![Arc::new(platform)]),
+            books: Mutex::new(books::Books::open(settings.books.as_deref()).await?),
+            in_flight: inflight::InFlight::default(),
+            downloads: AtomicU64::new(0),
+            identity,
+            settings,
+            clock,
+        }))
+    }
+
+    /// Signs with a new platform certificate from now on; the old ones stay in the list.
+    ///
+    /// # Errors
+    /// If no key could be generated.
+    pub fn rotate_platform(&self) -> Result<(), SandboxError> {
+        let certified = identity::Certified::generate("payrun sandbox platform")?;
+        let platform = Platform { key: certified.signing_key()?, certified };
+        self.platform.write().unwrap_or_else(PoisonError::into_inner).push(Arc::new(platform));
+        Ok(())
+    }
+
+    /// Everything that moved, and everything that went wrong.
+    ///
+    /// # Errors
+    /// If the books cannot be read.
+    pub async fn totals(&self) -> Result<Totals, StoreError> {
+        self.books.lock().await.totals().await
+    }
+
+    /// A page of the orders that exist, by order number, after `after` (empty for the first); `limit` is at most 1,000.
+    ///
+    /// # Errors
+    /// If the books cannot be read.
+    pub async fn page(&self, after: &str, limit: u32) -> Result<Page, StoreError> {
+        self.books.lock().await.page(after, limit).await
+    }
+
+    /// One order, as it stands in the books.
+    ///
+    /// # Errors
+    /// If the books cannot be read.
+    pub async fn order(&self, number: &str) -> Result<Option<books::Order>, StoreError> {
+        self.books.lock().await.get(number).await
+    }
+
+    /// How often the platform certificates were downloaded.
+    pub fn downloads(&self) -> u64 {
+        self.downloads.load(Ordering::Relaxed)
+    }
+
+    /// Takes a request in, has its effect, and says what comes of it.
+    pub async fn handle(&self, request: Request) -> Reaction {
+        let now = self.clock.now();
+        if let Err(refusal) = self.gate.admit(&request, now) {
+            return self.refuse(refusal).await;
+        }
+        let path = request.uri().path().to_owned();
+        let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+        let said = match (request.method(), segments.as_slice()) {
+            (&Method::GET, ["v3", "global", "certificates"]) => {
+                return self.certificates().map_or(Reaction::Reset, Reaction::Reply);
+            }
+            (&Method::POST, ["v3", "global", "papay", "transactions"]) => return self.take_deduction(&request).await,
+            (&Method::GET, ["v3", "global", "papay", rest @ ..]) => {
+                if let Err(refusal) = self.check_query(request.uri().query().unwrap_or_default()) {
+                    return self.refuse(refusal).await;
+                }
+                match rest {
+                    ["transactions", "out-trade-no", number] => self.query(&decode(number), now).await,
+                    ["transactions", id] => self.query_transaction(&decode(id), now).await,
+                    ["contracts", id] => Ok(contract(&decode(id))),
+                    _ => return self.refuse(NO_SUCH_PATH).await,
+                }
+            }
+            _ => return self.refuse(NO_SUCH_PATH).await,
+        };
+        self.react(said, &path).await
+    }
+
+    async fn take_deduction(&self, request: &Request) -> Reaction {
+        let body = match body::Body::read(request.body(), &self.identity.mode) {
+            Ok(body) => body,
+            Err(refusal) => return self.refuse(refusal).await,
+        };
+        let (number, contract) = (body.out_trade_no.clone(), body.contract_id.clone());
+        let flight = self.in_flight.begin(&contract, &number);
+        let said = self.deduct(body, request.body(), self.clock.now()).await;
+        // Only an ordinary reply counts as in flight: of any other the client may rightly think that it has ended.
+        let _flight = flight.filter(|_| said.as_ref().is_ok_and(|said| said.fault.is_none()));
+        self.react(said, &number).await
+    }
+
+    /// Bends what is said by the fault it met, after the latency.
+    async fn react(&self, said: Result<orders::Said, StoreError>, subject: &str) -> Reaction {
+        let said = match said {
+            Ok(said) => said,
+            Err(error) => {
+                tracing::error!(error = %error, "the sandbox's books failed");
+                orders::Said::error(500, "SYSTEM_ERROR", "the sandbox's books failed")
+            }
+        };
+        let coin = self.settings.plan.draw(subject, "shape", 0).is_multiple_of(2);
+        self.wait(subject, coin, said.fault).await;
+        let system_error = json!({ "code": "SYSTEM_ERROR", "message": "system error" });
+        let signed = |http, body: &Value| self.reply(http, body, None).map_or(Reaction::Reset, Reaction::Reply);
+        match said.fault {
+            Some(Fault::Refused) => Reaction::Refuse,
+            Some(Fault::ResetBefore | Fault::ResetAfter | Fault::LateVisible) => Reaction::Reset,
+            Some(Fault::SilentBefore | Fault::SilentAfter) => Reaction::Hold,
+            Some(Fault::ErrorBefore | Fault::ErrorAfter) if coin => signed(500, &system_error),
+            Some(Fault::ErrorBefore | Fault::ErrorAfter) => Reaction::Reply(unsigned_502()),
+            Some(Fault::Limited) => {
+                let body = json!({ "code": "FREQUENCY_LIMITED", "message": "slow down" });
+                let Some(mut reply) = self.reply(429, &body, None) else { return Reaction::Reset };
+                reply.headers_mut().insert(http::header::RETRY_AFTER, HeaderValue::from_static("1"));
+                Reaction::Reply(reply)
+            }
+            Some(Fault::WrongSignature) => {
+                let another = Bytes::from_static(b"{}");
+                self.reply(said.http, &said.body, Some(another)).map_or(Reaction::Reset, Reaction::Reply)
+            }
+            Some(Fault::Truncated) => {
+                self.reply(said.http, &said.body, None).map_or(Reaction::Reset, Reaction::Truncate)
+            }
+            Some(
+                Fault::OtherAmount
+                | Fault::UnlistedCode
+                | Fault::Pending
+                | Fault::SoftDecline
+                | Fault::HardDecline
+                | Fault::Slow,
+            )
+            | None => signed(said.http, &said.body),
+        }
+    }
+
+    async fn wait(&self, subject: &str, coin: bool, fault: Option<Fault>) {
+        let jitter = u64::try_from(self.settings.jitter.as_micros()).unwrap_or(u64::MAX);
+        let share = self.settings.plan.draw(subject, "jitter", 0) % jitter.saturating_add(1).max(1);
+        let mut latency = self.settings.latency + Duration::from_micros(share);
+        if fault == Some(Fault::Slow) {
+            let tenths = if coin { 9 } else { 11 };
+            latency += self.settings.timeout * tenths / 10;
+        }
+        if !latency.is_zero() {
+            tokio::time::sleep(latency).await;
+        }
+    }
+
+    /// Whether a query names its merchant (gateways.md section 4: `sub_mchid`, where an institution asks).
+    fn check_query(&self, query: &str) -> Result<(), Refusal> {
+        let wanted = match &self.identity.mode {
+            WechatMode::Common { mchid, appid: _ } => format!("mchid={mchid}"),
+            WechatMode::Institutional { sp_mchid: _, sp_appid: _, sub_mchid, sub_appid: _ } => {
+                format!("sub_mchid={sub_mchid}")
+            }
+        };
+        if query.split('&').any(|pair| pair == wanted) {
+            return Ok(());
+        }
+        Err(Refusal { http: 400, code: "PARAM_ERROR", reason: "wrong_query" })
+    }
+
+    async fn refuse(&self, refusal: Refusal) -> Reaction {
+        self.books.lock().await.count(books::Counter::Refused, refusal.reason);
+        let body = json!({ "code": refusal.code, "message": refusal.reason });
+        self.reply(refusal.http, &body, None).map_or(Reaction::Reset, Reaction::Reply)
+    }
+
+    /// The platform certificates in force, each encrypted under the APIv3 key (gateways.md 3.3).
+    fn certificates(&self) -> Option<Response> {
+        self.downloads.fetch_add(1, Ordering::Relaxed);
+        let platform = self.platform.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut data = Vec::with_capacity(platform.len());
+        for one in platform {
+            let random: String = nonce().ok()?.chars().take(12).collect();
+            let ciphertext = self.api_key.seal(&random, "certificate", one.certified.certificate.as_bytes()).ok()?;
+            data.push(json!({
+                "serial_no": one.certified.serial,
+                "effective_time": "2026-01-01T00:00:00+08:00",
+                "expire_time": "2031-01-01T00:00:00+08:00",
+                "encrypt_certificate": {
+                    "algorithm": "AEAD_AES_256_GCM",
+                    "nonce": random,
+                    "associated_data": "certificate",
+                    "ciphertext": ciphertext,
+                },
+            }));
+        }
+        self.reply(200, &json!({ "data": data }), None)
+    }
+
+    /// A signed reply; `signed_instead` is signed in the body's place. None if it cannot be signed.
+    fn reply(&self, http: u16, body: &Value, signed_instead: Option<Bytes>) -> Option<Response> {
+        let body = Bytes::from(serde_json::to_vec(body).ok()?);
+        let now = self.clock.now();
+        let platform = self.platform.read().unwrap_or_else(PoisonError::into_inner).last()?.clone();
+        let (timestamp, nonce) = (now.seconds().to_string(), nonce().ok()?);
+        let covered = signed_instead.as_ref().unwrap_or(&body);
+        let signature = platform.key.sign(&reply_message(&timestamp, &nonce, covered)).ok()?;
+        let serial = match self.settings.signs_with {
+            SignsWith::Certificate => platform.certified.serial.as_str(),
+            SignsWith::PublicKey => identity::PUBLIC_KEY_ID,
+        };
+        let mut headers = HeaderMap::new();
+        let date = chrono::DateTime::from_timestamp_millis(now.millis())?;
+        let fields = [
+            ("content-type", "application/json; charset=utf-8"),
+            ("date", &date.format("%a, %d %b %Y %H:%M:%S GMT").to_string()),
+            ("request-id", &format!("{nonce}-0")),
+            ("wechatpay-timestamp", &timestamp),
+            ("wechatpay-nonce", &nonce),
+            ("wechatpay-serial", serial),
+            ("wechatpay-signature", &signature),
+            ("wechatpay-signature-type", SCHEME),
+        ];
+        for (name, value) in fields {
+            headers.insert(name, HeaderValue::from_str(value).ok()?);
+        }
+        let mut response = Response::new(body);
+        *response.status_mut() = StatusCode::from_u16(http).ok()?;
+        *response.headers_mut() = headers;
+        Some(response)
+    }
+}
+
+const NO_SUCH_PATH: Refusal = Refusal { http: 404, code: "RESOURCE_NOT_EXISTS", reason: "no_such_path" };
+
+fn contract(id: &str) -> orders::Said {
+    match contracts::show(id) {
+        Some(body) => orders::Said { http: 200, body, fault: None },
+        None => orders::Said::error(404, "RESOURCE_NOT_EXISTS", "there is no such contract"),
+    }
+}
+
+/// What a machine before the gateway would say: no JSON, no signature.
+fn unsigned_502() -> Response {
+    let mut response = Response::new(Bytes::from_static(b"<html><body>502 Bad Gateway</body></html>"));
+    *response.status_mut() = StatusCode::BAD_GATEWAY;
+    response
+}
+
+/// A path segment without its percent-encoding; what cannot be decoded stays as it is.
+fn decode(segment: &str) -> String {
+    let mut bytes = Vec::with_capacity(segment.len());
+    let mut rest = segment.as_bytes();
+    while let [first, after @ ..] = rest {
+        let code = after.get(..2).and_then(|hex| std::str::from_utf8(hex).ok());
+        match code.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(byte) if *first == b'%' => {
+                bytes.push(byte);
+                rest = &after[2..];
+            }
+            Some(_) | None => {
+                bytes.push(*first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8(bytes).unwrap_or_else(|_| segment.to_owned())
+}
+
+/// Why there is no sandbox.
+#[derive(Debug, Error)]
+pub enum SandboxError {
+    /// Its keys cannot be used.
+    #[error("the sandbox's keys cannot be used")]
+    Identity(#[from] IdentityError),
+    /// Its APIv3 key cannot be used.
+    #[error("the sandbox's APIv3 key cannot be used")]
+    ApiKey(#[source] SealError),
+    /// Its books cannot be opened.
+    #[error("the sandbox's books cannot be opened")]
+    Books(#[from] StoreError),
+}
