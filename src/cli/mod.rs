@@ -2,6 +2,7 @@
 //!
 //! Errors say what was wrong, where, and what to do. Exit codes are [`exit::Exit`].
 
+mod books;
 mod cancel;
 mod check;
 mod completions;
@@ -19,6 +20,7 @@ mod retry;
 mod run;
 mod runs;
 mod sandbox;
+mod scaffold;
 mod schema;
 mod show;
 mod signals;

@@ -52,7 +52,7 @@ pub(super) fn paint(text: &str, colour: Colour, enabled: bool) -> String {
 /// A table with these headings; a heading that begins with `>` makes its column right-aligned.
 pub(super) fn table(headings: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_style(comfy_table::TableStyle::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.load_style(comfy_table::presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(headings.iter().map(|heading| Cell::new(heading.trim_start_matches('>').to_uppercase())));
     for (place, heading) in headings.iter().enumerate() {
         if let Some(column) = table.column_mut(place) {

@@ -100,7 +100,7 @@ async fn look(
     }
     let closed = engine.ledger.closed_lanes(now).await?;
     let mut open = lanes(engine);
-    closed.iter().for_each(|lane| drop(open.remove(&lane.name)));
+    open.retain(|name| closed.iter().all(|lane| lane.name != *name));
     let standing = engine.follow(runs, &open, patience).await?;
     bar.draw(engine, runs).await?;
     Ok(match standing {

@@ -18,7 +18,7 @@ use crate::domain::money::{Amount, Currency, decimal_text};
 use crate::domain::time::Timestamp;
 use crate::ledger::{LedgerError, NewItem, NewJob, NewRun, Planning, Refusal};
 use crate::workflow::params::RunValues;
-use crate::workflow::render::{Rendered, Renderer};
+use crate::workflow::render::{Rendered, Renderer, render_constant};
 use crate::workflow::source::{self, Row, RowError, SourceError};
 use crate::workflow::{Job, Limits, Workflow};
 use crate::yaml::diagnostics::Diagnostics;
@@ -284,11 +284,14 @@ fn read_rows(
     );
     let path = match request.inputs.get(&job.name) {
         Some(path) => path.clone(),
-        None => item_file(job, &request.workflow, &run, &request.params).map_err(PlanError::Workflow)?,
+        None => {
+            let name = render_constant(&job.items.file, &run, &request.params)
+                .map_err(|what| PlanError::Workflow(Diagnostics::from(job.items.file.diagnostic(what))))?;
+            request.workflow.folder.join(name)
+        }
     };
     let mut rows = source::open(&path, job.items.format).map_err(|source| PlanError::Source { job: job.name.clone(), source })?;
-    let mut renderer =
-        Renderer::new(job, rows.columns(), &run, &request.params).map_err(PlanError::Workflow)?;
+    let renderer = Renderer::new(job, rows.columns(), &run, &request.params).map_err(PlanError::Workflow)?;
     let scope = Scope::of(job, run_id);
     let mut row = Row::default();
     let mut chunk = Chunk::default();

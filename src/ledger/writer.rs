@@ -124,12 +124,18 @@ impl Group {
                 Err(error) => {
                     tracing::warn!(error = %chain(&error), "a commit of the ledger failed");
                     sqlx::query("rollback").execute(&mut *connection).await.ok();
-                    self.settles.into_iter().for_each(|(_, answer)| drop(answer.send(Err(again(&error)))));
-                    self.claims.into_iter().for_each(|(_, answer)| drop(answer.send(Err(again(&error)))));
+                    for (_, answer) in self.settles {
+                        answer.send(Err(again(&error))).ok();
+                    }
+                    for (_, answer) in self.claims {
+                        answer.send(Err(again(&error))).ok();
+                    }
                 }
             }
         }
-        self.flushes.into_iter().for_each(|answer| drop(answer.send(())));
+        for answer in self.flushes {
+            answer.send(()).ok();
+        }
     }
 
     async fn write(&self, connection: &mut SqliteConnection) -> Result<(Vec<Settled>, Vec<Claims>), LedgerError> {

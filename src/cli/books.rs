@@ -1,0 +1,109 @@
+//! Our books held against a sandbox's, order by order.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::exit::Failure;
+use crate::domain::ids::{KeyHash, OrderNumber};
+use crate::domain::item::State;
+use crate::ledger::{ItemFilter, Ledger};
+use crate::sandbox::Sandbox;
+
+/// How many orders or items are read at a time.
+const PAGE: u32 = 1000;
+
+/// What a comparison found.
+#[derive(Debug, Default)]
+pub(super) struct Comparison {
+    /// Charges beyond the first, by key.
+    pub double_charges: u64,
+    /// Charged there, not succeeded here.
+    pub only_theirs: u64,
+    /// Succeeded here, not charged there.
+    pub only_ours: u64,
+    /// Succeeded and charged, of another amount.
+    pub other_amount: u64,
+    ours: BTreeMap<String, i128>,
+    theirs: BTreeMap<String, i128>,
+}
+
+impl Comparison {
+    /// Whether every order and every sum agrees.
+    pub fn match_up(&self) -> bool {
+        self.only_theirs == 0 && self.only_ours == 0 && self.other_amount == 0 && self.ours == self.theirs
+    }
+
+    /// Per currency: minor units in our books and in the gateway's.
+    pub fn currencies(&self) -> Vec<(&str, i128, i128)> {
+        let codes: std::collections::BTreeSet<&String> = self.ours.keys().chain(self.theirs.keys()).collect();
+        let sum = |sums: &BTreeMap<String, i128>, code: &str| sums.get(code).copied().unwrap_or(0);
+        codes.into_iter().map(|code| (code.as_str(), sum(&self.ours, code), sum(&self.theirs, code))).collect()
+    }
+}
+
+/// What the gateway has charged for a key.
+#[derive(Debug, Default)]
+struct Charged {
+    times: u32,
+    minor: i64,
+    currency: String,
+}
+
+/// Compares a run's items with the sandbox's orders.
+pub(super) async fn compare(ledger: &Ledger, sandbox: &Sandbox, run_id: i64) -> Result<Comparison, Failure> {
+    let mut comparison = Comparison::default();
+    let mut charged = charges(sandbox, &mut comparison).await?;
+    let filter = ItemFilter { run_id: Some(run_id), states: vec![State::Succeeded], key: None };
+    let mut after = 0;
+    loop {
+        let items = ledger.items(&filter, after, PAGE).await?;
+        let Some(last) = items.last() else { break };
+        after = last.id;
+        for item in &items {
+            let key = item.order_no.as_deref().and_then(key_of);
+            let (Some(amount), Some(key)) = (item.amount, key) else {
+                comparison.only_ours += 1;
+                continue;
+            };
+            *comparison.ours.entry(amount.currency().code().to_owned()).or_default() += i128::from(amount.minor());
+            match charged.remove(&key) {
+                None => comparison.only_ours += 1,
+                Some(there) if there.minor != amount.minor() || there.currency != amount.currency().code() => {
+                    comparison.other_amount += 1;
+                }
+                Some(_) => {}
+            }
+        }
+    }
+    comparison.only_theirs += charged.len() as u64;
+    Ok(comparison)
+}
+
+fn key_of(number: &str) -> Option<KeyHash> {
+    OrderNumber::parse(number).ok().and_then(|number| number.key_hash())
+}
+
+async fn charges(sandbox: &Sandbox, comparison: &mut Comparison) -> Result<HashMap<KeyHash, Charged>, Failure> {
+    let mut charged: HashMap<KeyHash, Charged> = HashMap::new();
+    let mut after = String::new();
+    loop {
+        let page = sandbox.page(&after, PAGE).await.map_err(|error| Failure::internal(&error))?;
+        for line in page.orders.iter().filter(|line| line.charged > 0) {
+            *comparison.theirs.entry(line.currency.clone()).or_default() += i128::from(line.minor) * i128::from(line.charged);
+            match key_of(&line.number) {
+                None => comparison.only_theirs += 1,
+                Some(key) => {
+                    let entry = charged.entry(key).or_default();
+                    entry.times += line.charged;
+                    entry.minor = line.minor;
+                    entry.currency.clone_from(&line.currency);
+                }
+            }
+        }
+        match page.next {
+            Some(next) => after = next,
+            None => break,
+        }
+    }
+    comparison.double_charges = charged.values().map(|one| u64::from(one.times.saturating_sub(1))).sum();
+    Ok(charged)
+}
