@@ -105,7 +105,7 @@ async fn set_up(folder: &Path, args: &DemoArgs) -> Result<(Arc<Sandbox>, std::ne
     let identity = keys(folder)?;
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(|error| Failure::internal(&error))?;
     let address = listener.local_addr().map_err(|error| Failure::internal(&error))?;
-    let bounds = LaneBounds { rate: "5000/s", concurrency: 128, timeout: "1500ms", query_interval: "100ms" };
+    let bounds = LaneBounds { rate: "5000/s", concurrency: 256, timeout: "1s", query_interval: "100ms" };
     write_new(folder, "payrun.yaml", &payrun_yaml(&identity, &format!("http://{address}"), bounds))?;
     write_new(folder, "workflows/monthly-deductions.yaml", WORKFLOW)?;
     schema::write(folder)?;
@@ -115,7 +115,7 @@ async fn set_up(folder: &Path, args: &DemoArgs) -> Result<(Arc<Sandbox>, std::ne
         plan: FaultPlan::new(args.seed, args.faults.into()),
         latency: Duration::from_millis(5),
         jitter: Duration::from_millis(10),
-        timeout: Duration::from_millis(1500),
+        timeout: Duration::from_secs(1),
         books: Some(folder.join("gateway-books.db")),
         ..Settings::default()
     };
