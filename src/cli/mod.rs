@@ -2,6 +2,7 @@
 //!
 //! Errors say what was wrong, where, and what to do. Exit codes are [`exit::Exit`].
 
+pub mod bench;
 mod books;
 mod cancel;
 mod check;
