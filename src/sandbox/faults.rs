@@ -168,6 +168,20 @@ pub enum Level {
 }
 
 impl Level {
+    /// The level with this word: `none`, `some` or `heavy`.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::None, Self::Some, Self::Heavy].into_iter().find(|level| level.word() == word)
+    }
+
+    /// Its word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Some => "some",
+            Self::Heavy => "heavy",
+        }
+    }
+
     /// How many orders in a hundred meet anything.
     const fn share(self) -> u64 {
         match self {

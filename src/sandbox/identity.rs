@@ -55,7 +55,7 @@ impl Identity {
     pub fn generate() -> Result<Self, IdentityError> {
         let random = nonce().map_err(|error| IdentityError::Generate(error.to_string()))?;
         Ok(Self {
-            mode: WechatMode::Common { mchid: "1900000001".into(), appid: "wx0000000000000001".into() },
+            mode: own_merchant(),
             merchant: Certified::generate("payrun sandbox merchant")?,
             api_v3_key: SecretString::from(random),
             platform: Certified::generate("payrun sandbox platform")?,
@@ -83,7 +83,7 @@ impl Identity {
     /// Which file is missing or is not what it should be.
     pub fn load(folder: &Path) -> Result<Self, IdentityError> {
         Ok(Self {
-            mode: WechatMode::Common { mchid: "1900000001".into(), appid: "wx0000000000000001".into() },
+            mode: own_merchant(),
             merchant: Certified::load(folder, MERCHANT_KEY, MERCHANT_CERTIFICATE)?,
             api_v3_key: SecretString::from(read(folder, API_V3_KEY)?.trim().to_owned()),
             platform: Certified::load(folder, PLATFORM_KEY, PLATFORM_CERTIFICATE)?,
@@ -149,6 +149,11 @@ impl Certified {
     pub(super) fn verifying_key(&self) -> Result<VerifyingKey, IdentityError> {
         VerifyingKey::from_pem(&self.public).map_err(IdentityError::Key)
     }
+}
+
+/// The sandbox's one merchant.
+fn own_merchant() -> WechatMode {
+    WechatMode::Common { mchid: "1900000001".into(), appid: "wx0000000000000001".into() }
 }
 
 fn write(folder: &Path, name: &str, text: &str) -> Result<(), IdentityError> {

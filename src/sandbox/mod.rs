@@ -211,6 +211,14 @@ impl Sandbox {
         self.books.lock().await.get(number).await
     }
 
+    /// Writes what the books hold in memory only. The server does this every second and when it stops.
+    ///
+    /// # Errors
+    /// If the books cannot be written.
+    pub async fn flush(&self) -> Result<(), StoreError> {
+        self.books.lock().await.flush().await
+    }
+
     /// How often the platform certificates were downloaded.
     pub fn downloads(&self) -> u64 {
         self.downloads.load(Ordering::Relaxed)

@@ -86,7 +86,7 @@ impl Sandbox {
             let message = "another deduction of this contract has not ended";
             return Ok(Said::error(429, "FREQUENCY_LIMITED", message));
         }
-        let coin = self.settings.plan.draw(&order.number, "coin", 0) % 2 == 0;
+        let coin = self.settings.plan.draw(&order.number, "coin", 0).is_multiple_of(2);
         match fault {
             Some(Fault::SoftDecline) => {
                 order.state = OrderState::NotPay;
@@ -116,7 +116,7 @@ impl Sandbox {
             Some(Fault::OtherAmount) => {
                 self.charge(order, now, books);
                 let mut shown = self.show(order);
-                shown["amount"]["total"] = json!(order.minor.saturating_add(1).min(i64::MAX).max(2));
+                shown["amount"]["total"] = json!(order.minor.checked_add(1).unwrap_or(1));
                 Ok(Said::order(shown, fault))
             }
             Some(

@@ -34,10 +34,12 @@ const REQUEST_MAX: usize = 64 * 1024;
 const CONNECTIONS_MAX: usize = 1_024;
 /// How long requests under way may take when the server is told to stop.
 const STOP: Duration = Duration::from_secs(5);
+/// How often the books are written out.
+const FLUSH: Duration = Duration::from_secs(1);
 
 type Body = UnsyncBoxBody<Bytes, io::Error>;
 
-/// Serves the sandbox until `shutdown`; requests under way get [`STOP`] to end.
+/// Serves the sandbox until `shutdown`; requests under way get five seconds to end.
 ///
 /// # Errors
 /// If the listener fails for another reason than a single connection.
@@ -45,9 +47,12 @@ pub async fn serve(sandbox: Arc<Sandbox>, listener: TcpListener, shutdown: impl 
     let mut shutdown = pin!(shutdown);
     let (stop, stopped) = watch::channel(false);
     let mut connections = JoinSet::new();
+    let mut flush = tokio::time::interval(FLUSH);
+    flush.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = &mut shutdown => break,
+            _ = flush.tick() => write_books(&sandbox).await,
             Some(_) = connections.join_next() => {}
             accepted = listener.accept(), if connections.len() < CONNECTIONS_MAX => match accepted {
                 Ok((stream, _)) => {
@@ -67,7 +72,14 @@ pub async fn serve(sandbox: Arc<Sandbox>, listener: TcpListener, shutdown: impl 
     if tokio::time::timeout(STOP, ended).await.is_err() {
         connections.shutdown().await;
     }
+    write_books(&sandbox).await;
     Ok(())
+}
+
+async fn write_books(sandbox: &Sandbox) {
+    if let Err(error) = sandbox.flush().await {
+        tracing::error!(error = %error, "the sandbox's books could not be written");
+    }
 }
 
 fn is_of_one_connection(error: &io::Error) -> bool {

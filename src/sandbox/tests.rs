@@ -26,7 +26,7 @@ fn identity() -> Identity {
 }
 
 fn with_plan(plan: FaultPlan) -> Settings {
-    Settings { plan, timeout: TIMEOUT, late: Duration::from_millis(200), ..Settings::default() }
+    Settings { plan, timeout: TIMEOUT, late: Duration::from_secs(1), ..Settings::default() }
 }
 
 /// A client and its sandbox; over sockets the server stops when this is dropped.
@@ -479,7 +479,7 @@ async fn a_reply_that_is_too_long_or_a_redirect_is_taken_for_what_it_is() {
     let seen = client.call(&call("deduct", "a-1", "C")).await;
     assert!(matches!(&seen.reached, Reached::Unreadable(why) if why.contains("longer than")), "{seen:?}");
     let seen = client.call(&call("deduct", "a-2", "C")).await;
-    assert_eq!((seen.reached, seen.http), (Reached::Replied, Some(307)));
+    assert_eq!((seen.reached, seen.http, &seen.result["unsigned"]), (Reached::Replied, Some(307), &json!(true)));
 }
 
 #[tokio::test]
@@ -654,7 +654,7 @@ async fn the_same_seed_gives_the_same_books_whatever_the_order_of_calls() {
             ..with_plan(FaultPlan::new(9, faults::Level::Heavy))
         })
         .await;
-        let mut numbers: Vec<usize> = (0..60).collect();
+        let mut numbers: Vec<usize> = (0..40).collect();
         if backwards {
             numbers.reverse();
         }

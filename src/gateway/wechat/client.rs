@@ -89,8 +89,9 @@ impl Client {
     }
 
     /// Verifies a reply. A 2xx must be signed. An error reply that carries a signature must carry a right one; one without
-    /// any is passed on, since gateways and the machines before them answer errors unsigned (gateways.md 3.2) and an error
-    /// code never makes a payment succeed: at worst the order is asked about or sent again under the same number.
+    /// any is passed on, since the machines before a gateway answer errors unsigned and the gateway's own SDKs verify 2xx
+    /// only (gateways.md 3.2). Such a reply can never make a payment succeed, but it could deny one that did: it is marked
+    /// `unsigned` in the result, for whoever wants to ask before believing a refusal.
     async fn check(&self, response: &Response) -> Result<(), String> {
         if !response.status().is_success() && !has_signature(response.headers()) {
             return Ok(());
@@ -101,6 +102,9 @@ impl Client {
     fn read(&self, response: &Response, kind: &ReplyKind) -> Observation {
         let mut seen = with_reply(Reached::Replied, response);
         if !response.status().is_success() {
+            if !has_signature(response.headers()) {
+                seen.result.insert("unsigned".into(), true.into());
+            }
             return seen;
         }
         let read = match kind {
