@@ -13,6 +13,7 @@ use crate::domain::policy::Policy;
 use crate::domain::schedule::Schedule;
 
 pub mod expression;
+mod jobs;
 pub mod load;
 mod lower;
 pub mod params;
@@ -20,7 +21,6 @@ pub mod render;
 pub mod schema;
 pub mod source;
 mod spec;
-mod jobs;
 pub mod template;
 
 pub use template::{Condition, Template};
