@@ -124,6 +124,10 @@ impl Expression {
                 None => return Err(unknown_name(&name)),
             }
         }
+        if let Some(message) = super::comparison::text_with_number(text) {
+            let help = "make both sides numbers: item.n|int > 3, or item.amount|decimal >= \"100\"|decimal";
+            return Err((message, Some(help.to_owned())));
+        }
         let expression = Self { text: text.to_owned(), compiled, names };
         expression.try_out()?;
         Ok(expression)

@@ -12,6 +12,7 @@ use crate::config::Rate;
 use crate::domain::policy::Policy;
 use crate::domain::schedule::Schedule;
 
+mod comparison;
 pub mod expression;
 mod jobs;
 pub mod load;
