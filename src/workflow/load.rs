@@ -50,7 +50,30 @@ pub(super) mod tests {
     use std::collections::BTreeMap;
     use std::time::Duration;
 
-    pub(in crate::workflow) const MONTHLY: &str = include_str!("../../workflows/monthly-deductions.yaml");
+    /// Like the shipped workflow, but it stays as it is when that one changes.
+    pub(in crate::workflow) const MONTHLY: &str = r#"
+workflow: monthly-deductions
+schedule: { every: month, on: 31, at: "09:30", timezone: Asia/Hong_Kong }
+jobs:
+  deduct:
+    uses: deduct
+    gateway: hk
+    items:
+      file: contracts.csv
+      where: item.active == "yes"
+    key: "{{ item.contract_id }}/{{ run.month }}"
+    with:
+      contract_id: "{{ item.contract_id }}"
+      amount: "{{ item.amount }}"
+      currency: HKD
+      description: "{{ item.plan }} {{ run.month }}"
+      merchant_category_code: "4900"
+    limits: { items: 50000, total: { HKD: "5000000.00" } }
+    dunning: [1d, 3d, 7d]
+alerts:
+  - { on: parked, to: [billing@example.com] }
+  - { on: failed, after: 1d, to: [billing@example.com] }
+"#;
 
     pub(in crate::workflow) fn config() -> Config {
         let wechat = WechatConfig {
