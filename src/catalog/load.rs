@@ -55,7 +55,11 @@ impl Catalog {
                 Ok(kind) => {
                     if let Some(other) = given.insert(kind.name.clone(), path.clone()) {
                         let message = format!("the job kind \"{}\" is also in {}", kind.name, other.display());
-                        found.push(Diagnostic::bare(&path.display().to_string(), Position { line: 1, column: 1 }, message));
+                        found.push(Diagnostic::bare(
+                            &path.display().to_string(),
+                            Position { line: 1, column: 1 },
+                            message,
+                        ));
                     }
                     catalog.kinds.insert(kind.name.clone(), Arc::new(kind));
                 }
@@ -93,7 +97,8 @@ pub fn read_kind(source: &Source) -> Result<JobKind, Diagnostics> {
         return Err(found);
     }
     let effect = is_true(&root, "effect");
-    let fields: Vec<Field> = entries(&root, "fields").iter().map(|entry| read_field(entry, source, &mut found)).collect();
+    let fields: Vec<Field> =
+        entries(&root, "fields").iter().map(|entry| read_field(entry, source, &mut found)).collect();
     check_money(&root, &fields, source, &mut found);
     check_names(&root, &fields, source, &mut found);
     let gateways = entries(&root, "gateways")
@@ -101,7 +106,8 @@ pub fn read_kind(source: &Source) -> Result<JobKind, Diagnostics> {
         .map(|entry| (entry.key.clone(), read_operations(entry, effect, source, &mut found)))
         .collect();
     let text = |name| text_of(&root, name).map(str::to_owned);
-    let policy = root.get("policy").map_or_else(|| default_policy().clone(), |node| read_policy(node, &default_policy()));
+    let policy =
+        root.get("policy").map_or_else(|| default_policy().clone(), |node| read_policy(node, &default_policy()));
     let kind = JobKind {
         name: text("name").unwrap_or_default(),
         description: text("description").unwrap_or_default(),
@@ -162,7 +168,9 @@ fn check_money(root: &Node, fields: &[Field], source: &Source, found: &mut Diagn
     let (amounts, currencies) = (count(&FieldKind::Amount), count(&FieldKind::Currency));
     if amounts > 1 || amounts != currencies {
         let at = root.get("fields").map_or(root.at, |node| node.at);
-        found.push(source.diagnostic(at, "a job kind has one field of type amount and one of type currency, or neither"));
+        found.push(
+            source.diagnostic(at, "a job kind has one field of type amount and one of type currency, or neither"),
+        );
     }
 }
 
@@ -238,7 +246,9 @@ mod tests {
 
     fn mistakes(change: impl Fn(String) -> String) -> String {
         let text = change(BUILT_IN[0].1.to_owned());
-        read_kind(&Source::new("deduct.yaml", text, false)).map(|_| String::new()).unwrap_or_else(|found| found.to_string())
+        read_kind(&Source::new("deduct.yaml", text, false))
+            .map(|_| String::new())
+            .unwrap_or_else(|found| found.to_string())
     }
 
     #[test]

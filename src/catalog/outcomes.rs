@@ -97,7 +97,9 @@ fn meaning(node: &Node) -> Result<Meaning, &'static str> {
         return Err("class belongs to declined, and declined needs one: soft, hard, config or funds");
     }
     if node.get("cause").is_some() != (answer == Some("unknown")) {
-        return Err("cause belongs to unknown, and unknown needs one: ambiguous, gateway_failed, not_asked or unlisted");
+        return Err(
+            "cause belongs to unknown, and unknown needs one: ambiguous, gateway_failed, not_asked or unlisted",
+        );
     }
     match answer {
         Some("done") => Ok(Meaning::Done),

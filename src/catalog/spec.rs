@@ -9,7 +9,11 @@ static FIELD: [FieldSpec; 8] = [
     FieldSpec::required("type", Shape::Word(&["text", "amount", "currency"]), "What it holds."),
     FieldSpec::optional("min", Shape::Integer(0, 100_000), "Fewest characters of a text; 1 if not given."),
     FieldSpec::optional("max", Shape::Integer(1, 100_000), "Most characters of a text."),
-    FieldSpec::optional("alphabet", Shape::Word(&["digits", "order_number", "ascii"]), "Which characters a text may have."),
+    FieldSpec::optional(
+        "alphabet",
+        Shape::Word(&["digits", "order_number", "ascii"]),
+        "Which characters a text may have.",
+    ),
     FieldSpec::optional("required", Shape::Boolean, "Whether it must be given."),
     FieldSpec::optional("sensitive", Shape::Boolean, "Whether it is personal data: never shown."),
     FieldSpec::optional("identity", Shape::Boolean, "Whether another value makes the same key another thing."),
@@ -26,7 +30,11 @@ static OUTCOME: [FieldSpec; 10] = [
         "What it means.",
     ),
     FieldSpec::optional("class", Shape::Word(&["soft", "hard", "config", "funds"]), "What kind of decline it is."),
-    FieldSpec::optional("number", Shape::Word(&["same", "next", "ask"]), "What a decline does to the order number; ask if not given."),
+    FieldSpec::optional(
+        "number",
+        Shape::Word(&["same", "next", "ask"]),
+        "What a decline does to the order number; ask if not given.",
+    ),
     FieldSpec::optional(
         "cause",
         Shape::Word(&["ambiguous", "gateway_failed", "not_asked", "unlisted"]),
@@ -46,7 +54,11 @@ static OPERATIONS: [FieldSpec; 4] = [
     FieldSpec::required("submit", Shape::Text, "The operation that has the effect."),
     FieldSpec::optional("query", Shape::Text, "The operation that asks what became of it."),
     FieldSpec::optional("explain", Shape::Text, "The operation that explains a decline."),
-    FieldSpec::required("outcomes", Shape::Fields(&OUTCOMES), "What the gateway's replies mean; the first row that fits decides."),
+    FieldSpec::required(
+        "outcomes",
+        Shape::Fields(&OUTCOMES),
+        "What the gateway's replies mean; the first row that fits decides.",
+    ),
 ];
 
 /// Retry, as job kinds and workflows write it.
@@ -76,7 +88,11 @@ pub static JOB_KIND: [FieldSpec; 10] = [
     FieldSpec::required("effect", Shape::Boolean, "Whether it changes anything at the gateway."),
     FieldSpec::required("fields", Shape::Named(&Shape::Fields(&FIELD)), "What may be given under with:."),
     FieldSpec::optional("one_at_a_time", Shape::Text, "The field of which only one item is under way at a time."),
-    FieldSpec::optional("one_of", Shape::List(&Shape::List(&Shape::Text)), "Groups of fields of which exactly one is given."),
+    FieldSpec::optional(
+        "one_of",
+        Shape::List(&Shape::List(&Shape::Text)),
+        "Groups of fields of which exactly one is given.",
+    ),
     FieldSpec::optional("key", Shape::List(&Shape::Text), "The fields the key is made of if the workflow gives none."),
     FieldSpec::optional("order_number", Shape::Text, "The field that is the order number of a look-up."),
     FieldSpec::required("policy", Shape::Fields(&POLICY), "Policies where the workflow gives none."),

@@ -16,7 +16,11 @@ use super::{Config, Database, GatewayConfig, GatewayKind, Rate};
 
 /// The fields of `payrun.yaml`.
 pub static CONFIG: [FieldSpec; 4] = [
-    FieldSpec::required("database", Shape::Text, "Where the ledger is: sqlite://payrun.db or a path; relative to this file."),
+    FieldSpec::required(
+        "database",
+        Shape::Text,
+        "Where the ledger is: sqlite://payrun.db or a path; relative to this file.",
+    ),
     FieldSpec::required("timezone", Shape::Text, "The wall clock of schedules and reports, such as Asia/Hong_Kong."),
     FieldSpec::optional("jobs", Shape::Text, "A folder of job kinds that replace built-in ones of the same name."),
     FieldSpec::required("gateways", Shape::Named(&Shape::Fields(&wechat::FIELDS)), "Gateway accounts by name."),
@@ -119,7 +123,8 @@ impl Reading<'_> {
         let kind = self.wechat(node)?;
         let concurrency = integer_of(node, "concurrency").and_then(|number| u32::try_from(number).ok());
         let positive = |duration: &Duration| !duration.is_zero();
-        if let Some(timeout) = node.get("timeout").filter(|_| duration_of(node, "timeout").is_some_and(|d| d.is_zero())) {
+        if let Some(timeout) = node.get("timeout").filter(|_| duration_of(node, "timeout").is_some_and(|d| d.is_zero()))
+        {
             self.refuse(timeout.at, "a call needs some time", "15s suits most gateways");
         }
         Some(GatewayConfig {
@@ -198,7 +203,10 @@ gateways:
         let config = parse(GOOD, &folder.path().join("payrun.yaml")).unwrap();
         assert_eq!(config.database, Database::Sqlite(folder.path().join("payrun.db")));
         let hk = &config.gateways["hk"];
-        assert_eq!((hk.rate.calls, hk.concurrency, hk.timeout.as_secs(), hk.query_interval.as_secs()), (20, 16, 15, 10));
+        assert_eq!(
+            (hk.rate.calls, hk.concurrency, hk.timeout.as_secs(), hk.query_interval.as_secs()),
+            (20, 16, 15, 10)
+        );
         let GatewayKind::Wechat(wechat) = &hk.kind;
         assert_eq!(wechat.base_url, "https://apihk.mch.weixin.qq.com");
         assert_eq!(wechat.platform, Platform::Auto);
@@ -311,7 +319,14 @@ gateways:
         for good in ["http://127.0.0.1:8443", "http://localhost", "http://[::1]:99", "https://example.com/"] {
             assert_eq!(mistakes(folder.path(), &with(good)), "", "{good}");
         }
-        for bad in ["http://127.0.0.1.example.com", "http://a@localhost", "ftp://localhost", "https://e.com/v3", "x", "https://"] {
+        for bad in [
+            "http://127.0.0.1.example.com",
+            "http://a@localhost",
+            "ftp://localhost",
+            "https://e.com/v3",
+            "x",
+            "https://",
+        ] {
             assert_ne!(mistakes(folder.path(), &with(bad)), "", "{bad}");
         }
     }

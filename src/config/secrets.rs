@@ -29,13 +29,13 @@ impl Reading<'_> {
         let [entry] = node.entries() else { return None };
         let name = entry.value.text().filter(|name| !name.is_empty())?;
         match entry.key.as_str() {
-            "env" => self.from_environment(node, name),
-            "file" => self.from_file(node, name),
+            "env" => self.read_variable(node, name),
+            "file" => self.read_secret_file(node, name),
             _ => None,
         }
     }
 
-    fn from_environment(&mut self, node: &Node, name: &str) -> Option<SecretString> {
+    fn read_variable(&mut self, node: &Node, name: &str) -> Option<SecretString> {
         let is_name = name.len() <= 128 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
         if !is_name || name.as_bytes()[0].is_ascii_digit() {
             self.refuse(node.at, "env: takes the name of an environment variable", "letters, digits and _");
@@ -54,7 +54,7 @@ impl Reading<'_> {
         }
     }
 
-    fn from_file(&mut self, node: &Node, name: &str) -> Option<SecretString> {
+    fn read_secret_file(&mut self, node: &Node, name: &str) -> Option<SecretString> {
         if name.contains("-----") || name.chars().any(char::is_control) {
             self.refuse(node.at, "file: takes the path of a file, not what is in it", "");
             return None;

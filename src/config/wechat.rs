@@ -38,9 +38,17 @@ pub static FIELDS: [FieldSpec; 18] = [
     ),
     FieldSpec::required("notify_url", Shape::Text, "Where the gateway sends notifications: https, without a query."),
     FieldSpec::optional("rate", Shape::Rate, "How many calls the account allows; 20/s if not given."),
-    FieldSpec::optional("concurrency", Shape::Integer(1, 1024), "How many calls may be under way at once; 16 if not given."),
+    FieldSpec::optional(
+        "concurrency",
+        Shape::Integer(1, 1024),
+        "How many calls may be under way at once; 16 if not given.",
+    ),
     FieldSpec::optional("timeout", Shape::Duration, "How long one call may take; 15s if not given."),
-    FieldSpec::optional("query_interval", Shape::Duration, "How long to leave one order alone between queries; 10s if not given."),
+    FieldSpec::optional(
+        "query_interval",
+        Shape::Duration,
+        "How long to leave one order alone between queries; 10s if not given.",
+    ),
 ];
 
 /// Which ids each mode needs, and which it may have.
@@ -137,7 +145,11 @@ impl Reading<'_> {
             if text.contains("-----BEGIN PUBLIC KEY-----") {
                 return Some(text);
             }
-            self.refuse(key.at, "this is no public key", "a PEM that begins with -----BEGIN PUBLIC KEY----- is expected");
+            self.refuse(
+                key.at,
+                "this is no public key",
+                "a PEM that begins with -----BEGIN PUBLIC KEY----- is expected",
+            );
             None
         });
         let id = value.get("id").and_then(|id| {

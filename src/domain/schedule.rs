@@ -6,7 +6,9 @@
 //! that falls into a gap and repeats one in an overlap. Here a time in a gap fires at the first valid instant after it, and
 //! one in an overlap the first time, so that each wall-clock time fires once.
 
-use chrono::{DateTime, Datelike, Days, LocalResult, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone, Timelike, Utc};
+use chrono::{
+    DateTime, Datelike, Days, LocalResult, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone, Timelike, Utc,
+};
 use chrono_tz::Tz;
 use thiserror::Error;
 
@@ -144,7 +146,8 @@ impl Schedule {
         let mut date = local.date();
         for _ in 0..DAYS_AHEAD {
             if self.rule.fits(date) {
-                let next = self.times(date).filter(|wall| *wall >= local).find_map(|wall| self.instant_after(wall, after));
+                let next =
+                    self.times(date).filter(|wall| *wall >= local).find_map(|wall| self.instant_after(wall, after));
                 if let Some(next) = next {
                     return Some(Timestamp::from_millis(next.timestamp_millis()));
                 }
@@ -222,7 +225,8 @@ fn day_rule(day: &str, weekday: &str) -> Result<DayRule, ScheduleError> {
         Some((field, text)) if of_month.is_some() && of_week.is_some() => Err(ScheduleError::Field {
             field: field.name,
             text: cut(text),
-            expected: "a step over all days cannot be joined with the other day field; list the days instead".to_owned(),
+            expected: "a step over all days cannot be joined with the other day field; list the days instead"
+                .to_owned(),
         }),
         Some(_) | None => Ok(DayRule::Crontab { of_month, of_week }),
     }
@@ -305,7 +309,8 @@ impl Field {
             _ => String::new(),
         };
         let last = if self.max == 31 { ", or L for the last day" } else { "" };
-        let expected = format!("it takes {} to {}, ranges, lists and steps such as */5{names}{last}", self.min, self.max);
+        let expected =
+            format!("it takes {} to {}, ranges, lists and steps such as */5{names}{last}", self.min, self.max);
         ScheduleError::Field { field: self.name, text: cut(text), expected }
     }
 }

@@ -45,7 +45,8 @@ fn decimal(value: &Value) -> Result<Value, Error> {
         Some(text) => Decimal::from_str_exact(text).ok(),
         None => value.as_i64().map(Decimal::from),
     };
-    let number = parsed.ok_or_else(|| Error::new(ErrorKind::InvalidOperation, "decimal takes a number such as 12.50"))?;
+    let number =
+        parsed.ok_or_else(|| Error::new(ErrorKind::InvalidOperation, "decimal takes a number such as 12.50"))?;
     Ok(Value::from_object(Exact(number)))
 }
 
@@ -123,6 +124,10 @@ impl Expression {
                 None => return Err(unknown_name(&name)),
             }
         }
+        if let Some(message) = super::comparison::text_with_number(text) {
+            let help = "make both sides numbers: item.n|int > 3, or item.amount|decimal >= \"100\"|decimal";
+            return Err((message, Some(help.to_owned())));
+        }
         let expression = Self { text: text.to_owned(), compiled, names };
         expression.try_out()?;
         Ok(expression)
@@ -132,13 +137,12 @@ impl Expression {
     fn try_out(&self) -> Result<(), (String, Option<String>)> {
         let sample = || Value::from_object(Sample);
         let Err(error) = self.compiled.eval(scope(sample(), sample(), sample())) else { return Ok(()) };
-        match error.kind() {
-            ErrorKind::UnknownFilter | ErrorKind::UnknownTest | ErrorKind::UnknownFunction | ErrorKind::UnknownMethod => {
-                let help = "useful filters: lower, upper, trim, replace, split, first, last, default, int, decimal";
-                Err((format!("this cannot be evaluated: {}", problem(&error)), Some(help.to_owned())))
-            }
-            _ => Ok(()),
+        use ErrorKind::{UnknownFilter, UnknownFunction, UnknownMethod, UnknownTest};
+        if !matches!(error.kind(), UnknownFilter | UnknownTest | UnknownFunction | UnknownMethod) {
+            return Ok(());
         }
+        let help = "useful filters: lower, upper, trim, replace, split, first, last, default, int, decimal";
+        Err((format!("this cannot be evaluated: {}", problem(&error)), Some(help.to_owned())))
     }
 
     /// What it refers to.
@@ -157,6 +161,7 @@ impl Expression {
     /// A sentence; it may hold values of the row.
     pub fn text_value(&self, scope: &Value) -> Result<String, String> {
         let value = self.compiled.eval(scope.clone()).map_err(|error| problem(&error))?;
+        #[expect(clippy::wildcard_enum_match_arm, reason = "minijinja's enum is open; what it adds is no text")]
         match value.kind() {
             ValueKind::String => Ok(value.to_string()),
             ValueKind::Bool => Ok(if value.is_true() { "true" } else { "false" }.to_owned()),
@@ -174,10 +179,10 @@ impl Expression {
     /// A sentence; it may hold values of the row.
     pub fn truth(&self, scope: &Value) -> Result<bool, String> {
         let value = self.compiled.eval(scope.clone()).map_err(|error| problem(&error))?;
-        match value.kind() {
-            ValueKind::Bool => Ok(value.is_true()),
-            _ => Err("it is neither true nor false; compare it, such as item.active == \"yes\"".to_owned()),
+        if value.kind() == ValueKind::Bool {
+            return Ok(value.is_true());
         }
+        Err("it is neither true nor false; compare it, such as item.active == \"yes\"".to_owned())
     }
 }
 
@@ -193,7 +198,8 @@ fn unknown_name(name: &str) -> (String, Option<String>) {
     let help = if known.contains(&root) {
         format!("write {root}. and one name; values are plain text without parts of their own")
     } else {
-        "there are item.<column>, params.<name> and run.<workflow|occurrence|date|month|id>; text needs quotes".to_owned()
+        "there are item.<column>, params.<name> and run.<workflow|occurrence|date|month|id>; text needs quotes"
+            .to_owned()
     };
     (format!("unknown name \"{}\"", crate::yaml::node::shown(name)), Some(help))
 }

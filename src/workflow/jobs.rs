@@ -176,7 +176,9 @@ impl<'a> Lowering<'a> {
             }
         };
         if !template.uses_item() {
-            self.push(template.diagnostic("the key is the same for every row").help("use a column, such as {{ item.id }}"));
+            self.push(
+                template.diagnostic("the key is the same for every row").help("use a column, such as {{ item.id }}"),
+            );
         }
         Some(template)
     }
@@ -213,7 +215,9 @@ impl<'a> Lowering<'a> {
     fn rate(&mut self, job: &Node, gateway: Option<&GatewayConfig>) -> Option<Rate> {
         let node = job.get("rate")?;
         let rate = scalars::rate(node.text()?)?;
-        let faster = |account: &Rate| u128::from(rate.calls) * account.per.as_millis() > u128::from(account.calls) * rate.per.as_millis();
+        let faster = |account: &Rate| {
+            u128::from(rate.calls) * account.per.as_millis() > u128::from(account.calls) * rate.per.as_millis()
+        };
         if gateway.is_some_and(|gateway| faster(&gateway.rate)) {
             self.refuse(node.at, "a job cannot be faster than its gateway account's rate in payrun.yaml");
         }
@@ -222,7 +226,9 @@ impl<'a> Lowering<'a> {
 
     fn concurrency(&mut self, job: &Node, gateway: Option<&GatewayConfig>) -> Option<u32> {
         let number = u32::try_from(integer_of(job, "concurrency")?).ok()?;
-        if let Some((node, gateway)) = job.get("concurrency").zip(gateway).filter(|(_, gateway)| number > gateway.concurrency) {
+        if let Some((node, gateway)) =
+            job.get("concurrency").zip(gateway).filter(|(_, gateway)| number > gateway.concurrency)
+        {
             let message = format!("the gateway account allows {} at once (payrun.yaml)", gateway.concurrency);
             self.refuse(node.at, message);
         }

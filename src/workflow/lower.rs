@@ -113,7 +113,10 @@ impl Lowering<'_> {
             return self.scheduled(cron.0, Schedule::crontab(cron.1, timezone));
         }
         let (Some(every), Some(time)) = (text_of(node, "every"), at_text(node, "at")) else {
-            self.refuse(node.at, "a schedule is a crontab line, or every (day, week, month) with at, such as \"02:30\"");
+            self.refuse(
+                node.at,
+                "a schedule is a crontab line, or every (day, week, month) with at, such as \"02:30\"",
+            );
             return None;
         };
         let on = at_text(node, "on");
@@ -131,7 +134,11 @@ impl Lowering<'_> {
             }
         };
         let schedule = Schedule::every(&every, time.1, timezone);
-        let place = if matches!(schedule, Err(ScheduleError::TimeOfDay { .. })) { time.0 } else { on.map_or(node.at, |on| on.0) };
+        let place = if matches!(schedule, Err(ScheduleError::TimeOfDay { .. })) {
+            time.0
+        } else {
+            on.map_or(node.at, |on| on.0)
+        };
         self.scheduled(place, schedule)
     }
 
@@ -229,7 +236,8 @@ fn cycle(entries: &[Entry]) -> Option<(Position, Vec<&str>)> {
                 continue;
             };
             if let Some(place) = path.iter().position(|(known, _)| *known == next) {
-                let mut names: Vec<&str> = path[place..].iter().map(|(index, _)| entries[*index].key.as_str()).collect();
+                let mut names: Vec<&str> =
+                    path[place..].iter().map(|(index, _)| entries[*index].key.as_str()).collect();
                 names.push(&entries[next].key);
                 return Some((entries[next].key_at, names));
             }
@@ -245,9 +253,9 @@ fn cycle(entries: &[Entry]) -> Option<(Position, Vec<&str>)> {
 fn in_order(mut waiting: Vec<Job>) -> Vec<Job> {
     let mut ordered: Vec<Job> = Vec::with_capacity(waiting.len());
     while !waiting.is_empty() {
-        let ready = waiting.iter().position(|job| {
-            job.needs.iter().all(|need| !waiting.iter().any(|other| other.name == *need))
-        });
+        let ready = waiting
+            .iter()
+            .position(|job| job.needs.iter().all(|need| !waiting.iter().any(|other| other.name == *need)));
         ordered.push(waiting.remove(ready.unwrap_or(0)));
     }
     ordered

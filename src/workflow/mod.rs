@@ -12,7 +12,9 @@ use crate::config::Rate;
 use crate::domain::policy::Policy;
 use crate::domain::schedule::Schedule;
 
+mod comparison;
 pub mod expression;
+mod jobs;
 pub mod load;
 mod lower;
 pub mod params;
@@ -20,7 +22,6 @@ pub mod render;
 pub mod schema;
 pub mod source;
 mod spec;
-mod jobs;
 pub mod template;
 
 pub use template::{Condition, Template};

@@ -10,11 +10,11 @@ use std::sync::Arc;
 
 use minijinja::value::{Object, Value};
 
+use super::Job;
 use super::expression::{Expression, Name, RUN_FIELDS, scope};
 use super::params::RunValues;
 use super::source::{Row, no_column};
 use super::template::{Part, Template};
-use super::Job;
 use crate::catalog::{Field, FieldKind};
 use crate::domain::ids::{KEY_MAX, OrderNumber};
 use crate::domain::money::{Amount, Currency};
@@ -71,7 +71,12 @@ impl<'a> Renderer<'a> {
     ///
     /// # Errors
     /// A diagnostic for each column that is used and not there, at the place of its use.
-    pub fn new(job: &'a Job, columns: &[String], run: &RunValues, params: &BTreeMap<String, String>) -> Result<Self, Diagnostics> {
+    pub fn new(
+        job: &'a Job,
+        columns: &[String],
+        run: &RunValues,
+        params: &BTreeMap<String, String>,
+    ) -> Result<Self, Diagnostics> {
         let mut preparing = Preparing { columns, run, params, found: Diagnostics::default() };
         let key = preparing.plan(&job.key);
         let order_number = job.order_number.as_ref().map(|template| preparing.plan(template));
@@ -269,7 +274,11 @@ impl Preparing<'_> {
 ///
 /// # Errors
 /// A sentence.
-pub fn render_constant(template: &Template, run: &RunValues, params: &BTreeMap<String, String>) -> Result<String, String> {
+pub fn render_constant(
+    template: &Template,
+    run: &RunValues,
+    params: &BTreeMap<String, String>,
+) -> Result<String, String> {
     let mut text = String::new();
     for part in template.parts() {
         match part {
@@ -335,7 +344,8 @@ fn amount_of(values: &[(&Field, Cow<'_, str>)], reasons: &mut Vec<String>) -> Op
         if field.sensitive { format!("{} is wrong", field.name) } else { format!("{}: {error}", field.name) }
     };
     let parsed = Currency::parse(code).map_err(|error| told(currency_field, error.to_string()));
-    let parsed = parsed.and_then(|currency| Amount::parse(text, currency).map_err(|error| told(field, error.to_string())));
+    let parsed =
+        parsed.and_then(|currency| Amount::parse(text, currency).map_err(|error| told(field, error.to_string())));
     parsed.map_err(|reason| reasons.push(reason)).ok()
 }
 
@@ -486,7 +496,8 @@ mod tests {
     #[test]
     fn expressions_are_evaluated_by_row_and_fail_by_row() {
         let text = MONTHLY.replace("\"{{ item.amount }}\"", "\"{{ item.amount|trim }}\"");
-        let text = text.replace("item.active == \"yes\"", "item.active|int >= 1 and item.amount|trim|decimal < \"100\"|decimal");
+        let text = text
+            .replace("item.active == \"yes\"", "item.active|int >= 1 and item.amount|trim|decimal < \"100\"|decimal");
         let workflow = read(&text).unwrap();
         let with = |amount: &str, active: &str| render(&workflow, &COLUMNS, &["C-1", amount, "Gold", active]);
         assert_eq!(with(" 12.50 ", "1").unwrap().unwrap().amount.map(|amount| amount.minor()), Some(1_250));

@@ -39,7 +39,8 @@ fn with_schema(kind: &JobKind) -> Value {
         let property = json!({ "type": ["string", "number", "boolean"], "description": description });
         properties.insert(field.name.clone(), property);
     }
-    let required: Vec<&str> = kind.fields.iter().filter(|field| field.required).map(|field| field.name.as_str()).collect();
+    let required: Vec<&str> =
+        kind.fields.iter().filter(|field| field.required).map(|field| field.name.as_str()).collect();
     let with = json!({
         "type": "object",
         "properties": properties,
@@ -69,7 +70,16 @@ mod tests {
             Shape::Fields(fields) => each_field(fields, visit),
             Shape::List(of) | Shape::Named(of) => each_shape(of, visit),
             Shape::Either(shapes) => shapes.iter().for_each(|shape| each_shape(shape, visit)),
-            _ => {}
+            Shape::Text
+            | Shape::Word(_)
+            | Shape::Integer(..)
+            | Shape::Boolean
+            | Shape::Duration
+            | Shape::Rate
+            | Shape::Scalar
+            | Shape::Template
+            | Shape::Condition
+            | Shape::Secret => {}
         }
     }
 

@@ -132,7 +132,8 @@ pub fn open(path: &Path, format: Option<Format>) -> Result<Rows, SourceError> {
     let format = format.or_else(|| format_of(path)).ok_or_else(|| SourceError::Format { path: path.to_owned() })?;
     let unreadable = |source| SourceError::Read { path: path.to_owned(), source };
     let file = File::open(path).map_err(unreadable)?;
-    let headless = |error: RowError| SourceError::Header { path: path.to_owned(), line: error.line, reason: error.reason };
+    let headless =
+        |error: RowError| SourceError::Header { path: path.to_owned(), line: error.line, reason: error.reason };
     let (columns, rows, line) = match format {
         Format::Csv => {
             let mut rows = CsvRows::new(file);
@@ -270,11 +271,11 @@ impl CsvRows {
             let reason = format!("the row has {has} values and the header {header} columns; check quotes and commas");
             return Some(Err(RowError::at(line, reason)));
         }
-        for index in 0..self.record.len() {
+        for (index, column) in columns.iter().enumerate() {
             match std::str::from_utf8(self.cell(index)) {
                 Ok(cell) => row.push(cell),
                 Err(_) => {
-                    let reason = format!("the value of column \"{}\" is not UTF-8 text", shown(&columns[index]));
+                    let reason = format!("the value of column \"{}\" is not UTF-8 text", shown(column));
                     return Some(Err(RowError::at(line, reason)));
                 }
             }
@@ -312,10 +313,9 @@ impl CsvRows {
 }
 
 fn csv_reason(error: csv::Error) -> String {
-    match error.into_kind() {
-        csv::ErrorKind::Io(error) => format!("the file cannot be read any further: {error}"),
-        _ => "the file cannot be read any further".to_owned(),
-    }
+    // Without decoding or a fixed number of columns, only reading can fail.
+    let csv::ErrorKind::Io(error) = error.into_kind() else { return "the file cannot be read any further".to_owned() };
+    format!("the file cannot be read any further: {error}")
 }
 
 #[cfg(test)]
@@ -327,7 +327,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(name);
         File::create(&path).unwrap().write_all(bytes).unwrap();
-        let rows = open(&path, None).map_err(|error| error.to_string().replace(&folder.path().display().to_string(), ""))?;
+        let rows =
+            open(&path, None).map_err(|error| error.to_string().replace(&folder.path().display().to_string(), ""))?;
         let columns = rows.columns().to_vec();
         let read = rows.map(|row| match row {
             Ok(row) => format!("{}: {}", row.line, row.iter().collect::<Vec<_>>().join("|")),
@@ -387,7 +388,9 @@ mod tests {
 
     #[test]
     fn a_wrong_json_line_never_stops_the_others() {
-        let mut text = b"{\"id\": 1, \"name\": 2}\n{\"id\": [1]}\n{\"ids\": 1}\n[1]\n{\"id\": 1, \"id\": 2}\n{\"id\":\n\xff\n".to_vec();
+        let mut text =
+            b"{\"id\": 1, \"name\": 2}\n{\"id\": [1]}\n{\"ids\": 1}\n[1]\n{\"id\": 1, \"id\": 2}\n{\"id\":\n\xff\n"
+                .to_vec();
         text.extend(b"{\"id\": \"");
         text.extend(std::iter::repeat_n(b'x', ROW_MAX));
         text.extend(b"\"}\n{\"id\": 9}");

@@ -9,7 +9,11 @@ pub const ALERTS: [&str; 7] = ["failed", "rejected", "parked", "unknown", "alarm
 static SCHEDULE: [FieldSpec; 5] = [
     FieldSpec::optional("cron", Shape::Text, "A crontab line: minute, hour, day of month, month, day of week."),
     FieldSpec::optional("every", Shape::Word(&["day", "week", "month"]), "How often, instead of cron."),
-    FieldSpec::optional("on", Shape::Text, "The weekday of a week; the day of a month (31 is the last of a shorter one)."),
+    FieldSpec::optional(
+        "on",
+        Shape::Text,
+        "The weekday of a week; the day of a month (31 is the last of a shorter one).",
+    ),
     FieldSpec::optional("at", Shape::Text, "The time of day of every: \"02:30\"."),
     FieldSpec::optional("timezone", Shape::Text, "The time zone; payrun.yaml's if not given."),
 ];
@@ -37,15 +41,31 @@ pub static JOB: [FieldSpec; 13] = [
     FieldSpec::required("gateway", Shape::Text, "The gateway account of payrun.yaml it is done on."),
     FieldSpec::optional("needs", Shape::List(&Shape::Text), "Jobs that must have ended before."),
     FieldSpec::required("items", Shape::Fields(&ITEMS), "Where the rows come from."),
-    FieldSpec::optional("key", Shape::Template, "What may happen at most once, such as {{ item.contract_id }}/{{ run.month }}."),
-    FieldSpec::optional("order_number", Shape::Template, "The order number, where it is not to be derived from the key."),
+    FieldSpec::optional(
+        "key",
+        Shape::Template,
+        "What may happen at most once, such as {{ item.contract_id }}/{{ run.month }}.",
+    ),
+    FieldSpec::optional(
+        "order_number",
+        Shape::Template,
+        "The order number, where it is not to be derived from the key.",
+    ),
     FieldSpec::required("with", Shape::Named(&Shape::Template), "The input fields of the job kind."),
-    FieldSpec::optional("limits", Shape::Fields(&LIMITS), "What a run must not exceed; over it nothing at all is sent."),
+    FieldSpec::optional(
+        "limits",
+        Shape::Fields(&LIMITS),
+        "What a run must not exceed; over it nothing at all is sent.",
+    ),
     FieldSpec::optional("rate", Shape::Rate, "A slower rate than the gateway account's."),
     FieldSpec::optional("concurrency", Shape::Integer(1, 1024), "A smaller concurrency than the gateway account's."),
     FieldSpec::optional("retry", Shape::Fields(&RETRY), "Sending again when certainly nothing happened."),
     FieldSpec::optional("resolve", Shape::Fields(&RESOLVE), "Asking when it is not known what happened."),
-    FieldSpec::optional("dunning", Shape::List(&Shape::Duration), "How long after each soft decline to try again: [1d, 3d, 7d]."),
+    FieldSpec::optional(
+        "dunning",
+        Shape::List(&Shape::Duration),
+        "How long after each soft decline to try again: [1d, 3d, 7d].",
+    ),
 ];
 
 static ALERT: [FieldSpec; 3] = [

@@ -131,7 +131,9 @@ impl Condition {
     /// What is wrong with it.
     pub fn parse(text: &str, source: &Arc<Source>, at: Position) -> Result<Self, Diagnostic> {
         if text.trim_start().starts_with("{{") {
-            return Err(source.diagnostic(at, "a condition is written without braces").help("such as item.active == \"yes\""));
+            return Err(source
+                .diagnostic(at, "a condition is written without braces")
+                .help("such as item.active == \"yes\""));
         }
         let expression = compile(text, source, at)?;
         Ok(Self { source: Arc::clone(source), at, expression })

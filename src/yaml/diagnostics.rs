@@ -53,8 +53,26 @@ impl Source {
 
 /// Fields of which the value may be shown.
 const HARMLESS: [&str; 20] = [
-    "database", "timezone", "jobs", "gateways", "kind", "base_url", "mode", "mchid", "appid", "sp_mchid", "sp_appid",
-    "sub_mchid", "sub_appid", "notify_url", "rate", "concurrency", "timeout", "query_interval", "env", "file",
+    "database",
+    "timezone",
+    "jobs",
+    "gateways",
+    "kind",
+    "base_url",
+    "mode",
+    "mchid",
+    "appid",
+    "sp_mchid",
+    "sp_appid",
+    "sub_mchid",
+    "sub_appid",
+    "notify_url",
+    "rate",
+    "concurrency",
+    "timeout",
+    "query_interval",
+    "env",
+    "file",
 ];
 
 /// The line without what may be a secret; none if nothing of it may be shown.
@@ -157,7 +175,8 @@ impl Diagnostics {
             return;
         }
         let place = (diagnostic.line, diagnostic.column);
-        let index = self.0.partition_point(|known| (&known.file, (known.line, known.column)) <= (&diagnostic.file, place));
+        let index =
+            self.0.partition_point(|known| (&known.file, (known.line, known.column)) <= (&diagnostic.file, place));
         self.0.insert(index, diagnostic);
     }
 
@@ -249,7 +268,8 @@ mod tests {
 
     #[test]
     fn a_line_that_may_hold_a_secret_is_never_quoted_whole() {
-        let text = "api_v3_key: hunter2\n  -----BEGIN hunter2\nhk: { api_v3_key: hunter2 }\nrate: { k: hunter2 }\nrate: 5/x\n";
+        let text =
+            "api_v3_key: hunter2\n  -----BEGIN hunter2\nhk: { api_v3_key: hunter2 }\nrate: { k: hunter2 }\nrate: 5/x\n";
         let source = Source::new("payrun.yaml", text.to_owned(), true);
         for line in 1..=4 {
             assert!(!source.diagnostic(at(line, 1), "wrong").to_string().contains("hunter2"), "line {line}");

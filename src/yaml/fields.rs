@@ -189,7 +189,9 @@ fn suits(node: &Node, shape: &Shape) -> bool {
 
 fn wrong(node: &Node, expected: &str, source: &Source) -> Diagnostic {
     let given = match node.scalar() {
-        Some(scalar) if scalar.kind != ScalarKind::Null && !source.is_confidential() => format!("\"{}\"", shown(&scalar.text)),
+        Some(scalar) if scalar.kind != ScalarKind::Null && !source.is_confidential() => {
+            format!("\"{}\"", shown(&scalar.text))
+        }
         Some(_) | None => node.what().to_owned(),
     };
     source.diagnostic(node.at, format!("expected {expected}, found {given}"))

@@ -8,8 +8,8 @@ use std::collections::HashSet;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 
-use super::diagnostics::{Diagnostic, Source};
 use super::FILE_MAX;
+use super::diagnostics::{Diagnostic, Source};
 
 /// How deep a file may nest.
 pub const DEPTH_MAX: usize = 32;
@@ -284,7 +284,9 @@ fn number_kind(text: &str) -> ScalarKind {
     let (mantissa, exponent) = unsigned.split_once(['e', 'E']).map_or((unsigned, None), |(m, e)| (m, Some(e)));
     let exponent_fits = exponent.is_none_or(|e| digits(e.strip_prefix(['-', '+']).unwrap_or(e)));
     let mantissa_fits = match mantissa.split_once('.') {
-        Some((whole, part)) => (digits(whole) || whole.is_empty()) && (digits(part) || (part.is_empty() && digits(whole))),
+        Some((whole, part)) => {
+            (digits(whole) || whole.is_empty()) && (digits(part) || (part.is_empty() && digits(whole)))
+        }
         None => digits(mantissa),
     };
     if mantissa_fits && exponent_fits { ScalarKind::Decimal } else { ScalarKind::Text }
@@ -295,7 +297,8 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Node, String> {
-        parse(&Source::new("f.yaml", text.to_owned(), false)).map_err(|d| format!("{}:{} {}", d.line, d.column, d.message))
+        parse(&Source::new("f.yaml", text.to_owned(), false))
+            .map_err(|d| format!("{}:{} {}", d.line, d.column, d.message))
     }
 
     #[test]

@@ -41,10 +41,9 @@ impl<R: Read> JsonLines<R> {
     }
 
     pub(super) fn read(&mut self, row: &mut Row, columns: &[String]) -> Option<Result<(), RowError>> {
-        if !std::mem::take(&mut self.looked_at) {
-            if let Err(error) = self.next_line()? {
-                return Some(Err(error));
-            }
+        let looked_at = std::mem::take(&mut self.looked_at);
+        if !looked_at && let Err(error) = self.next_line()? {
+            return Some(Err(error));
         }
         let mut cells = std::mem::take(&mut self.cells);
         cells.resize(columns.len(), String::new());
@@ -143,7 +142,8 @@ fn scalar(name: &str, value: &RawValue, cell: &mut String) -> Result<(), String>
     let text = value.get();
     match text.as_bytes().first() {
         Some(b'"') => {
-            let parsed: String = serde_json::from_str(text).map_err(|_| format!("the value of \"{}\" is no text", shown(name)))?;
+            let parsed: String =
+                serde_json::from_str(text).map_err(|_| format!("the value of \"{}\" is no text", shown(name)))?;
             cell.push_str(&parsed);
         }
         Some(b'{' | b'[') => {
