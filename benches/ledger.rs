@@ -116,11 +116,17 @@ async fn main() {
     for (name, planned, measured) in [("small", items, items), ("history", history, 0), ("large", items, items)] {
         let began = Instant::now();
         let job_id = plan(&ledger, name, planned, &clock).await;
-        println!("{name}: planned {planned} at {} rows/s", planned * 1000 / u64::try_from(began.elapsed().as_millis().max(1)).unwrap_or(1));
+        println!(
+            "{name}: planned {planned} at {} rows/s",
+            planned * 1000 / u64::try_from(began.elapsed().as_millis().max(1)).unwrap_or(1)
+        );
         let began = Instant::now();
         let settled = if measured == 0 { planned } else { measured };
         claim_and_settle(&ledger, job_id, usize::try_from(settled).unwrap_or(0), &clock).await;
-        println!("{name}: claimed and settled {settled} at {} items/s", settled * 1000 / u64::try_from(began.elapsed().as_millis().max(1)).unwrap_or(1));
+        println!(
+            "{name}: claimed and settled {settled} at {} items/s",
+            settled * 1000 / u64::try_from(began.elapsed().as_millis().max(1)).unwrap_or(1)
+        );
     }
     ledger.close().await;
 }

@@ -88,7 +88,8 @@ async fn charges(sandbox: &Sandbox, comparison: &mut Comparison) -> Result<HashM
     loop {
         let page = sandbox.page(&after, PAGE).await.map_err(|error| Failure::internal(&error))?;
         for line in page.orders.iter().filter(|line| line.charged > 0) {
-            *comparison.theirs.entry(line.currency.clone()).or_default() += i128::from(line.minor) * i128::from(line.charged);
+            *comparison.theirs.entry(line.currency.clone()).or_default() +=
+                i128::from(line.minor) * i128::from(line.charged);
             match key_of(&line.number) {
                 None => comparison.only_theirs += 1,
                 Some(key) => {

@@ -59,7 +59,11 @@ pub(super) async fn run(context: &Context, args: DemoArgs) -> Result<Exit, Failu
     let folder = PathBuf::from(FOLDER);
     let (sandbox, address) = set_up(&folder, &args).await?;
     if !args.json {
-        say(format!("charging {} generated contracts; the gateway listens on http://{address}; faults: {:?}", count(args.items), args.faults));
+        say(format!(
+            "charging {} generated contracts; the gateway listens on http://{address}; faults: {:?}",
+            count(args.items),
+            args.faults
+        ));
     }
     let project = Project::load(&Context { config: folder.join("payrun.yaml"), ..context.clone() })?;
     let engine = Arc::new(project.engine(project.ledger().await?, Clock::System)?);
@@ -97,7 +101,8 @@ pub(super) async fn run(context: &Context, args: DemoArgs) -> Result<Exit, Failu
 async fn set_up(folder: &Path, args: &DemoArgs) -> Result<(Arc<Sandbox>, std::net::SocketAddr), Failure> {
     if folder.exists() {
         if !folder.join(MARKER).exists() {
-            return Err(Failure::invalid(format!("{FOLDER}/ is there and was not made by the demo")).help("run the demo elsewhere"));
+            return Err(Failure::invalid(format!("{FOLDER}/ is there and was not made by the demo"))
+                .help("run the demo elsewhere"));
         }
         std::fs::remove_dir_all(folder).map_err(|error| Failure::internal(&error))?;
     }
@@ -152,7 +157,11 @@ struct Outcome {
 impl Outcome {
     /// How often an outcome was not known.
     fn unknown_opened(&self) -> u64 {
-        self.moves.iter().filter(|(_, from, to, _)| *to == State::Unknown && *from != State::Unknown).map(|(.., times)| times).sum()
+        self.moves
+            .iter()
+            .filter(|(_, from, to, _)| *to == State::Unknown && *from != State::Unknown)
+            .map(|(.., times)| times)
+            .sum()
     }
 
     /// What led out of not knowing.
@@ -241,7 +250,11 @@ impl Outcome {
             paint("the books match: nobody was charged twice, nothing was lost", Colour::Green, colour)
         } else {
             let (double, lost, open) = (self.double_charges(), self.lost(), self.report.open());
-            paint(&format!("the books do NOT match: {double} charged twice, {lost} lost, {open} open"), Colour::Red, colour)
+            paint(
+                &format!("the books do NOT match: {double} charged twice, {lost} lost, {open} open"),
+                Colour::Red,
+                colour,
+            )
         };
         say(verdict);
         say(format!("look around: cd {} && payrun show; payrun items --state failed", folder.display()));

@@ -50,11 +50,9 @@ async fn ledger(project: &Project) -> Finding {
     let Database::Sqlite(path) = &project.config.database;
     let found = match crate::ledger::Ledger::open(path).await {
         Err(error) => Err(chain(&error)),
-        Ok(ledger) => ledger
-            .check()
-            .await
-            .map_err(|error| chain(&error))
-            .and_then(|mistakes| if mistakes.is_empty() { Ok(format!("{} is sound", path.display())) } else { Err(mistakes.join("; ")) }),
+        Ok(ledger) => ledger.check().await.map_err(|error| chain(&error)).and_then(|mistakes| {
+            if mistakes.is_empty() { Ok(format!("{} is sound", path.display())) } else { Err(mistakes.join("; ")) }
+        }),
     };
     Finding { what: "ledger", found }
 }

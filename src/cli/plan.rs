@@ -60,7 +60,8 @@ impl Occasion {
     /// The request to plan this.
     pub fn request(&self, project: &Project, commit: bool) -> Result<PlanRequest, Failure> {
         let Some(path) = &self.workflow else {
-            return Err(Failure::invalid("no workflow is named").help("payrun run WORKFLOW, such as workflows/monthly-deductions.yaml"));
+            return Err(Failure::invalid("no workflow is named")
+                .help("payrun run WORKFLOW, such as workflows/monthly-deductions.yaml"));
         };
         let workflow = project.workflow(path)?;
         let params = bind_params(&workflow, &self.vars).map_err(|wrong| Failure::invalid(wrong.join("\n")))?;
@@ -68,7 +69,10 @@ impl Occasion {
         let now = Clock::System.now();
         let zone = project.config.timezone;
         let at = self.date.map_or(now, |date| noon(date, zone).unwrap_or(now));
-        let occurrence = format!("manual {}", chrono::DateTime::from_timestamp_millis(now.millis()).unwrap_or_default().format("%Y-%m-%dT%H:%M:%S%.3fZ"));
+        let occurrence = format!(
+            "manual {}",
+            chrono::DateTime::from_timestamp_millis(now.millis()).unwrap_or_default().format("%Y-%m-%dT%H:%M:%S%.3fZ")
+        );
         Ok(PlanRequest { workflow, params, occurrence, at, timezone: zone, inputs, commit })
     }
 
@@ -81,7 +85,10 @@ impl Occasion {
                 (Some((job, file)), _) => (job, file),
                 (None, [only]) => (*only, text.as_str()),
                 (None, _) => {
-                    return Err(Failure::invalid(format!("--input {text}: which job? The jobs are {}", names.join(", "))));
+                    return Err(Failure::invalid(format!(
+                        "--input {text}: which job? The jobs are {}",
+                        names.join(", ")
+                    )));
                 }
             };
             inputs.insert(job.to_owned(), PathBuf::from(file));
@@ -101,9 +108,10 @@ pub(super) fn failed(error: PlanError) -> Failure {
     match error {
         PlanError::Ledger(error) => error.into(),
         error @ PlanError::Broken { .. } => Failure::internal(&error),
-        error @ (PlanError::Source { .. } | PlanError::Rows { .. } | PlanError::Workflow(_) | PlanError::Limit { .. }) => {
-            Failure::invalid(chain(&error))
-        }
+        error @ (PlanError::Source { .. }
+        | PlanError::Rows { .. }
+        | PlanError::Workflow(_)
+        | PlanError::Limit { .. }) => Failure::invalid(chain(&error)),
     }
 }
 
@@ -163,7 +171,9 @@ pub(super) fn summary(job: &PlannedJob) -> String {
     if !job.totals.is_empty() {
         parts.push(money_text(&job.totals));
     }
-    for (number, word) in [(job.rejected, "rejected"), (job.skipped, "skipped, planned before"), (job.left_out, "left out by where")] {
+    for (number, word) in
+        [(job.rejected, "rejected"), (job.skipped, "skipped, planned before"), (job.left_out, "left out by where")]
+    {
         if number > 0 {
             parts.push(format!("{} {word}", count(number)));
         }

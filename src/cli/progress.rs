@@ -65,7 +65,9 @@ pub(super) async fn carry_out(
     };
     bar.end();
     stop.send_replace(true);
-    workers.await.map_or_else(|error| Err(Failure::internal(&error)), |ended| ended.map_err(|error| ledger_failure(&error)))?;
+    workers
+        .await
+        .map_or_else(|error| Err(Failure::internal(&error)), |ended| ended.map_err(|error| ledger_failure(&error)))?;
     engine.follow(runs, &lanes(engine), patience).await?;
     outcome
 }

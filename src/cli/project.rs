@@ -30,7 +30,8 @@ impl Project {
             return Err(Failure::invalid(format!("there is no {}", context.config.display()))
                 .help("`payrun init NAME` makes a project; or name the file with --config"));
         }
-        let config = crate::config::load::load(&context.config).map_err(|mistakes| Failure::invalid(mistakes.to_string()))?;
+        let config =
+            crate::config::load::load(&context.config).map_err(|mistakes| Failure::invalid(mistakes.to_string()))?;
         let catalog = match &config.jobs {
             None => Catalog::built_in(),
             Some(folder) => {

@@ -71,8 +71,11 @@ impl Report {
 
     /// For programs.
     pub fn json(&self) -> Value {
-        let by_state: BTreeMap<&str, u64> =
-            State::ALL.into_iter().map(|state| (state.word(), self.in_state(state))).filter(|(_, items)| *items > 0).collect();
+        let by_state: BTreeMap<&str, u64> = State::ALL
+            .into_iter()
+            .map(|state| (state.word(), self.in_state(state)))
+            .filter(|(_, items)| *items > 0)
+            .collect();
         let mut amounts: BTreeMap<&str, BTreeMap<&str, String>> = BTreeMap::new();
         for ((state, code), (minor, currency)) in self.money() {
             amounts.entry(state.word()).or_default().insert(code, decimal_text(i128::from(minor), currency));

@@ -84,7 +84,9 @@ impl Outcome {
         match ledger.wish(id, wish, Clock::System.now()).await? {
             Granted::Moved(state) => *self.moved.entry(state.word()).or_default() += 1,
             Granted::Refused(illegal) => self.refuse(name, &illegal.to_string()),
-            Granted::ContractBusy => self.refuse(name, "another item of its contract is in flight; wait until that has ended"),
+            Granted::ContractBusy => {
+                self.refuse(name, "another item of its contract is in flight; wait until that has ended")
+            }
             Granted::NoSuchItem => self.refuse(name, "there is no such item"),
         }
         Ok(())

@@ -93,8 +93,12 @@ async fn release_lanes(engine: &Engine) -> Result<(), Failure> {
 /// Plans, with a spinner that counts rows.
 async fn plan(engine: &Engine, request: &PlanRequest, quiet: bool) -> Result<Planned, Failure> {
     let rows = Arc::new(AtomicU64::new(0));
-    let spinner = if quiet || !std::io::stderr().is_terminal() { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
-    spinner.set_style(ProgressStyle::with_template("{spinner} planning: {msg} rows").unwrap_or_else(|_| ProgressStyle::default_spinner()));
+    let spinner =
+        if quiet || !std::io::stderr().is_terminal() { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
+    spinner.set_style(
+        ProgressStyle::with_template("{spinner} planning: {msg} rows")
+            .unwrap_or_else(|_| ProgressStyle::default_spinner()),
+    );
     let watching = {
         let (spinner, rows) = (spinner.clone(), Arc::clone(&rows));
         tokio::spawn(async move {

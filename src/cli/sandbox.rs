@@ -75,7 +75,8 @@ pub(super) async fn run(context: &Context, args: SandboxArgs) -> Result<Exit, Fa
     let folder = context.config.parent().map(PathBuf::from).unwrap_or_default();
     let keys = args.keys.unwrap_or_else(|| folder.join(KEYS));
     let identity = Identity::load(&keys).map_err(|error| {
-        Failure::invalid(super::exit::chain(&error)).help("`payrun init` makes a project with keys; or name the folder with --keys")
+        Failure::invalid(super::exit::chain(&error))
+            .help("`payrun init` makes a project with keys; or name the folder with --keys")
     })?;
     let plan = args.only.map_or_else(|| FaultPlan::new(args.seed, args.faults.into()), FaultPlan::only);
     let settings = Settings {
@@ -88,9 +89,9 @@ pub(super) async fn run(context: &Context, args: SandboxArgs) -> Result<Exit, Fa
     };
     let sandbox = Sandbox::open(identity, settings, Clock::System).await.map_err(|error| Failure::internal(&error))?;
     let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), args.port);
-    let listener = TcpListener::bind(address)
-        .await
-        .map_err(|error| Failure::invalid(format!("cannot listen on {address}: {error}")).help("name another --port"))?;
+    let listener = TcpListener::bind(address).await.map_err(|error| {
+        Failure::invalid(format!("cannot listen on {address}: {error}")).help("name another --port")
+    })?;
     let bound = listener.local_addr().map_err(|error| Failure::internal(&error))?;
     say(format!("the gateway's other side listens on http://{bound}; its books are at http://{bound}/sandbox/books"));
     say("Ctrl-C ends it");
@@ -98,7 +99,9 @@ pub(super) async fn run(context: &Context, args: SandboxArgs) -> Result<Exit, Fa
     let shutdown = async move {
         stopped.wait_for(|stop| *stop).await.ok();
     };
-    server::serve(std::sync::Arc::clone(&sandbox), listener, shutdown).await.map_err(|error| Failure::internal(&error))?;
+    server::serve(std::sync::Arc::clone(&sandbox), listener, shutdown)
+        .await
+        .map_err(|error| Failure::internal(&error))?;
     let totals = sandbox.totals().await.map_err(|error| Failure::internal(&error))?;
     for (currency, charged) in &totals.charged {
         say(format!("charged {} orders in {currency}", count(charged.count)));

@@ -55,7 +55,9 @@ pub(super) struct LaneBounds {
 pub(super) fn payrun_yaml(identity: &Identity, base_url: &str, bounds: LaneBounds) -> String {
     let serial = identity.wechat_config(base_url).merchant_serial;
     let ids = match &identity.mode {
-        WechatMode::Common { mchid, appid } => format!("    mode: common\n    mchid: \"{mchid}\"\n    appid: {appid}\n"),
+        WechatMode::Common { mchid, appid } => {
+            format!("    mode: common\n    mchid: \"{mchid}\"\n    appid: {appid}\n")
+        }
         WechatMode::Institutional { sp_mchid, sp_appid, sub_mchid, sub_appid } => {
             let sub_appid = sub_appid.as_ref().map_or_else(String::new, |id| format!("    sub_appid: {id}\n"));
             format!(
@@ -117,7 +119,8 @@ pub(super) fn contracts_csv(path: &Path, items: u64, seed: u64) -> Result<(), Fa
             2 => "-blocked",
             _ => "",
         };
-        let (plan, amount) = [("basic", "38.00"), ("family", "68.00"), ("premium", "128.50")][usize::try_from(draw / 200 % 3).unwrap_or(0)];
+        let (plan, amount) = [("basic", "38.00"), ("family", "68.00"), ("premium", "128.50")]
+            [usize::try_from(draw / 200 % 3).unwrap_or(0)];
         line.clear();
         writeln!(line, "Wx{seed:04}{number:09}{ending},{plan},{amount},HKD,yes").ok();
         out.write_all(line.as_bytes()).map_err(|error| cannot_write(path, &error))?;

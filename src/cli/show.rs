@@ -50,8 +50,10 @@ async fn show_run(ledger: &Ledger, args: &ShowArgs, colour: bool) -> Result<Exit
     let answers = ledger.answers(report.run.id).await?;
     if args.json {
         let mut value = report.json();
-        value["answers"] =
-            answers.iter().map(|(answer, code, times)| json!({"answer": answer, "code": code, "times": times})).collect();
+        value["answers"] = answers
+            .iter()
+            .map(|(answer, code, times)| json!({"answer": answer, "code": code, "times": times}))
+            .collect();
         say_json(&value);
         return Ok(Exit::Success);
     }
@@ -87,7 +89,9 @@ pub(super) async fn print_troubled(ledger: &Ledger, run_id: i64, colour: bool) -
         ]);
     }
     print_table(&rows);
-    say(format!("all of them: payrun items --run {run_id} --state failed,parked,rejected; one: payrun show --item ITEM"));
+    say(format!(
+        "all of them: payrun items --run {run_id} --state failed,parked,rejected; one: payrun show --item ITEM"
+    ));
     Ok(Exit::Success)
 }
 

@@ -381,12 +381,16 @@ fn while_sending(item: &Item, answer: &Answer, policy: &Policy, now: Timestamp) 
 fn while_open(item: &Item, answer: &Answer, policy: &Policy, now: Timestamp) -> Option<Move> {
     match (answer, &item.asking) {
         (Answer::Done(receipt), _) => Some(succeeded(item, receipt)),
-        (Answer::Accepted, asking) => Some(ask_or_park(item, State::Pending, asking.clone(), policy, now, "still undecided")),
+        (Answer::Accepted, asking) => {
+            Some(ask_or_park(item, State::Pending, asking.clone(), policy, now, "still undecided"))
+        }
         (Answer::Declined(told), Asking::Number(first)) => Some(conclude(item, first, told.number, policy, now)),
         (Answer::Declined(told), Asking::Resend) => Some(resend(item, told.number, now)),
         (Answer::Declined(decline), Asking::Outcome) => Some(declined(item, decline, policy, now)),
         (Answer::Absent, Asking::Number(first)) => Some(conclude(item, first, NumberRule::Same, policy, now)),
-        (Answer::Absent, Asking::Resend) if grace_is_over(item, policy, now) => Some(resend(item, NumberRule::Same, now)),
+        (Answer::Absent, Asking::Resend) if grace_is_over(item, policy, now) => {
+            Some(resend(item, NumberRule::Same, now))
+        }
         (Answer::Absent, asking) if item.state == State::Pending => {
             let moved = ask_later(item, State::Unknown, asking.clone(), policy, now);
             Some(alarmed(moved, Alarm::OrderVanished))
@@ -619,9 +623,10 @@ mod tests {
             ["absent"] => Answer::Absent,
             ["declined", class, number] => Answer::Declined(decline(class, number)),
             ["not_processed"] => Answer::NotProcessed { code: "BUSY".into(), after: None },
-            ["not_processed", seconds] => {
-                Answer::NotProcessed { code: "BUSY".into(), after: Some(seconds.parse::<u64>().expect("seconds") * 1000) }
-            }
+            ["not_processed", seconds] => Answer::NotProcessed {
+                code: "BUSY".into(),
+                after: Some(seconds.parse::<u64>().expect("seconds") * 1000),
+            },
             ["unknown"] => Answer::from(Cause::TimedOut),
             ["abandoned"] => Answer::from(Cause::Abandoned),
             other => panic!("no event {other:?}"),
@@ -665,7 +670,16 @@ mod tests {
     fn the_table_has_every_state_with_every_event() {
         let table = include_str!("item_moves.txt");
         let events = [
-            "claim", "unsent", "done", "accepted", "declined hard same", "not_processed", "unknown", "absent", "cancel", "retry",
+            "claim",
+            "unsent",
+            "done",
+            "accepted",
+            "declined hard same",
+            "not_processed",
+            "unknown",
+            "absent",
+            "cancel",
+            "retry",
         ];
         for state in State::ALL {
             for event in events {
@@ -684,7 +698,12 @@ mod tests {
     }
 
     fn any_answer() -> impl Strategy<Value = Answer> {
-        let class = prop::sample::select(vec![DeclineClass::Soft, DeclineClass::Hard, DeclineClass::Config, DeclineClass::Funds]);
+        let class = prop::sample::select(vec![
+            DeclineClass::Soft,
+            DeclineClass::Hard,
+            DeclineClass::Config,
+            DeclineClass::Funds,
+        ]);
         let number = prop::sample::select(vec![NumberRule::Same, NumberRule::Next, NumberRule::Ask]);
         prop_oneof![
             "R[0-9]".prop_map(|receipt| Answer::Done(Receipt(receipt))),

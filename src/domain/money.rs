@@ -131,7 +131,9 @@ impl fmt::Display for Amount {
 fn is_plain_decimal(text: &str) -> bool {
     let digits = text.strip_prefix('-').unwrap_or(text);
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
-    !whole.is_empty() && !fraction.is_empty() && (whole.bytes().chain(fraction.bytes())).all(|byte| byte.is_ascii_digit())
+    !whole.is_empty()
+        && !fraction.is_empty()
+        && (whole.bytes().chain(fraction.bytes())).all(|byte| byte.is_ascii_digit())
 }
 
 /// A sum of minor units (which may be zero) as decimal text in main units.

@@ -133,7 +133,12 @@ async fn close_lane(engine: &Engine, account: &Account, judged: &Judged, now: Ti
         LaneEffect::Hold => (LaneState::Held, Some(now.plus(HOLD))),
     };
     let reason = format!("the gateway answers {}", judged.answer.code());
-    tracing::error!(lane.name = account.name, lane.state = state.word(), reason, "a lane is closed; a person should look");
+    tracing::error!(
+        lane.name = account.name,
+        lane.state = state.word(),
+        reason,
+        "a lane is closed; a person should look"
+    );
     if let Err(error) = engine.ledger.close_lane(&account.name, state, &reason, until).await {
         tracing::error!(lane.name = account.name, error = %error, "the lane could not be closed");
     }
@@ -164,10 +169,22 @@ fn tell(account: &Account, claimed: &Claimed, judged: &Judged) {
     }
     match &judged.answer {
         Answer::Unknown { .. } => {
-            tracing::info!(lane.name = lane, item.id = item, order.no = order, answer = judged.answer.word(), code = judged.answer.code());
+            tracing::info!(
+                lane.name = lane,
+                item.id = item,
+                order.no = order,
+                answer = judged.answer.word(),
+                code = judged.answer.code()
+            );
         }
         Answer::Done(_) | Answer::Accepted | Answer::Declined(_) | Answer::NotProcessed { .. } | Answer::Absent => {
-            tracing::debug!(lane.name = lane, item.id = item, order.no = order, answer = judged.answer.word(), code = judged.answer.code());
+            tracing::debug!(
+                lane.name = lane,
+                item.id = item,
+                order.no = order,
+                answer = judged.answer.word(),
+                code = judged.answer.code()
+            );
         }
     }
 }

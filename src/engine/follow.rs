@@ -26,7 +26,12 @@ impl Engine {
     ///
     /// # Errors
     /// Whatever the ledger says.
-    pub async fn follow(&self, runs: &[i64], lanes: &BTreeSet<String>, patience: Duration) -> Result<Standing, LedgerError> {
+    pub async fn follow(
+        &self,
+        runs: &[i64],
+        lanes: &BTreeSet<String>,
+        patience: Duration,
+    ) -> Result<Standing, LedgerError> {
         let now = self.clock.now();
         self.ledger.advance(now).await?;
         let mut all = Work::default();
@@ -54,7 +59,10 @@ impl Engine {
     pub async fn take_over(&self, now: Timestamp) -> Result<u64, LedgerError> {
         let freed = self.ledger.bury_dead_nodes(now).await?;
         if freed > 0 {
-            tracing::warn!(items = freed, "a process died with calls under way; they are asked about before anything is sent");
+            tracing::warn!(
+                items = freed,
+                "a process died with calls under way; they are asked about before anything is sent"
+            );
         }
         Ok(freed)
     }

@@ -189,8 +189,12 @@ async fn plan_job(
         let (request, rows) = (request.clone(), Arc::clone(rows));
         tokio::task::spawn_blocking(move || read_rows(&request, place, run_id, &rows, &chunks))
     };
-    let mut planned =
-        PlannedJob { name: job.name.clone(), kind: job.kind.name.clone(), gateway: job.gateway.clone(), ..PlannedJob::default() };
+    let mut planned = PlannedJob {
+        name: job.name.clone(),
+        kind: job.kind.name.clone(),
+        gateway: job.gateway.clone(),
+        ..PlannedJob::default()
+    };
     let mut written = Ok(());
     while let Some(chunk) = inbox.recv().await {
         written = write(planning, job_id, &chunk, &mut planned).await;
@@ -275,13 +279,8 @@ fn read_rows(
     chunks: &mpsc::Sender<Chunk>,
 ) -> Result<(), PlanError> {
     let job = &request.workflow.jobs[place];
-    let run = RunValues::new(
-        &request.workflow.name,
-        &request.occurrence,
-        &run_id.to_string(),
-        request.at,
-        request.timezone,
-    );
+    let run =
+        RunValues::new(&request.workflow.name, &request.occurrence, &run_id.to_string(), request.at, request.timezone);
     let path = match request.inputs.get(&job.name) {
         Some(path) => path.clone(),
         None => {
@@ -290,7 +289,8 @@ fn read_rows(
             request.workflow.folder.join(name)
         }
     };
-    let mut rows = source::open(&path, job.items.format).map_err(|source| PlanError::Source { job: job.name.clone(), source })?;
+    let mut rows =
+        source::open(&path, job.items.format).map_err(|source| PlanError::Source { job: job.name.clone(), source })?;
     let renderer = Renderer::new(job, rows.columns(), &run, &request.params).map_err(PlanError::Workflow)?;
     let scope = Scope::of(job, run_id);
     let mut row = Row::default();
@@ -330,7 +330,15 @@ impl Chunk {
 }
 
 fn rejected(line: u64, reason: String) -> Refusal {
-    Refusal { line, key: String::new(), state: State::Rejected, reason, duplicate_of: None, alarming: false, amount: None }
+    Refusal {
+        line,
+        key: String::new(),
+        state: State::Rejected,
+        reason,
+        duplicate_of: None,
+        alarming: false,
+        amount: None,
+    }
 }
 
 /// Within what a key may happen at most once.
@@ -382,7 +390,8 @@ pub fn first_number(item: &NewItem) -> OrderNumber {
 
 /// The money of a plan, as text by currency.
 pub fn money_text(totals: &BTreeMap<&'static str, (i64, Currency)>) -> String {
-    let sums = totals.values().map(|(minor, currency)| format!("{} {currency}", decimal_text(i128::from(*minor), *currency)));
+    let sums =
+        totals.values().map(|(minor, currency)| format!("{} {currency}", decimal_text(i128::from(*minor), *currency)));
     sums.collect::<Vec<_>>().join(", ")
 }
 

@@ -186,7 +186,9 @@ async fn claim_from(
         let stored = Stored::read(row)?;
         let in_flight: Option<&str> = row.try_get("in_flight").map_err(failed)?;
         match stored.item.state {
-            State::Planned if in_flight.is_some() => sorted.blocked.push((stored.id, in_flight == Some(State::Parked.word()))),
+            State::Planned if in_flight.is_some() => {
+                sorted.blocked.push((stored.id, in_flight == Some(State::Parked.word())))
+            }
             State::Planned if !stored.serial.as_ref().is_none_or(|serial| serials.insert(serial.clone())) => {
                 sorted.blocked.push((stored.id, false));
             }
@@ -244,9 +246,12 @@ impl Sorted {
             .map(|(stored, moved, event, node)| Written { stored, event, moved, node, result: None, at: request.now })
             .collect();
         if !write_moves(connection, &moves).await? {
-            return Err(LedgerError::Corrupt { what: "an item changed within the transaction that claims it".to_owned() });
+            return Err(LedgerError::Corrupt {
+                what: "an item changed within the transaction that claims it".to_owned(),
+            });
         }
-        let ends: Vec<_> = self.abandoned.iter().map(|(stored, _)| (stored, Attempt::abandoned(stored, request.now))).collect();
+        let ends: Vec<_> =
+            self.abandoned.iter().map(|(stored, _)| (stored, Attempt::abandoned(stored, request.now))).collect();
         let lines: Vec<_> = ends.iter().map(|(s, attempt)| attempt.row(s.id, s.version, &s.order_no, false)).collect();
         add_attempts(connection, &lines).await?;
         self.bump(connection, request.now).await
@@ -331,7 +336,11 @@ impl Tokens {
         Ok(open.then(|| Self::filled(name, request.rate, kept, request.now)))
     }
 
-    async fn of_job(connection: &mut SqliteConnection, want: &Want, now: Timestamp) -> Result<Option<Self>, LedgerError> {
+    async fn of_job(
+        connection: &mut SqliteConnection,
+        want: &Want,
+        now: Timestamp,
+    ) -> Result<Option<Self>, LedgerError> {
         let Some(rate) = want.rate else { return Ok(None) };
         let name = format!("job:{}", want.job_id);
         let row = sqlx::query("select tokens, filled_at from buckets where name = ?1")

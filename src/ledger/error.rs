@@ -17,7 +17,9 @@ pub enum LedgerError {
         source: sqlx::Error,
     },
     /// The file's schema is newer than this program.
-    #[error("the ledger {path} was written by a newer payrun (schema {found}, this one knows {known}): use that version")]
+    #[error(
+        "the ledger {path} was written by a newer payrun (schema {found}, this one knows {known}): use that version"
+    )]
     Newer {
         /// The database file.
         path: PathBuf,

@@ -25,14 +25,12 @@ use std::sync::Arc;
 use sqlx::SqlitePool;
 use tokio::sync::{Mutex, Notify, mpsc};
 
-pub use claim::{Claimed, ClaimRequest, Doing, Want};
+pub use claim::{ClaimRequest, Claimed, Doing, Want};
 pub use error::LedgerError;
 pub use node::{Node, NodeId};
 pub use person::{Granted, Wish};
 pub use plan::{NewItem, NewJob, NewRun, Planning, Refusal};
-pub use read::{
-    AttemptRow, EventRow, ItemFilter, ItemRow, JobRow, LaneRow, LaneState, OpenJob, RunRow, Total, Work,
-};
+pub use read::{AttemptRow, EventRow, ItemFilter, ItemRow, JobRow, LaneRow, LaneState, OpenJob, RunRow, Total, Work};
 pub use settle::{Attempt, Settled, Settlement};
 
 /// A ledger that is open.

@@ -7,8 +7,8 @@
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
-use super::error::LedgerError;
 use super::Ledger;
+use super::error::LedgerError;
 use crate::domain::time::Timestamp;
 
 /// The identity of a process for the ledger; fresh at each start.

@@ -84,7 +84,8 @@ async fn grant(connection: &mut SqliteConnection, id: i64, wish: Wish, now: Time
     if moved.item.state.is_in_flight() && busy.is_some() {
         return Ok(Granted::ContractBusy);
     }
-    let written = Written { stored: &stored, event: wish.event().word(), moved: &moved, node: None, result: None, at: now };
+    let written =
+        Written { stored: &stored, event: wish.event().word(), moved: &moved, node: None, result: None, at: now };
     write_moves(connection, &[written]).await?;
     if moved.item.state.is_open() {
         reopen(connection, stored.job_id).await?;

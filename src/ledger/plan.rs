@@ -361,7 +361,10 @@ impl Holder {
         let reason = if same {
             format!("run {} has this key already (item {}, {})", self.run_id, self.id, self.state)
         } else {
-            format!("run {} has this key with other content (item {}); give a new key if it is another thing", self.run_id, self.id)
+            format!(
+                "run {} has this key with other content (item {}); give a new key if it is another thing",
+                self.run_id, self.id
+            )
         };
         let state = if same { State::Skipped } else { State::Rejected };
         Refusal { state, reason, duplicate_of: Some(self.id), alarming: !same, ..refusal_of(item) }

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::{AssertSqlSafe, Row};
 use sqlx::sqlite::SqliteRow;
+use sqlx::{AssertSqlSafe, Row};
 
 use super::Ledger;
 use super::error::LedgerError;
@@ -206,10 +206,14 @@ impl Ledger {
     /// Whatever the database says.
     pub async fn open_jobs(&self, lane: &str) -> Result<Vec<OpenJob>, LedgerError> {
         let rows = self
-            .rows("listing open jobs", sqlx::query(
-                "select id, kind, lane, policy, rate_calls, rate_per, concurrency from jobs \
+            .rows(
+                "listing open jobs",
+                sqlx::query(
+                    "select id, kind, lane, policy, rate_calls, rate_per, concurrency from jobs \
                  where lane = ?1 and finished_at is null and started = 1 order by id limit 1000",
-            ).bind(lane.to_owned()))
+                )
+                .bind(lane.to_owned()),
+            )
             .await?;
         rows.iter().map(open_job).collect()
     }
@@ -257,7 +261,8 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn jobs(&self, run_id: i64) -> Result<Vec<JobRow>, LedgerError> {
-        let query = "select id, run_id, name, kind, lane, finished_at from jobs where run_id = ?1 order by id limit 1000";
+        let query =
+            "select id, run_id, name, kind, lane, finished_at from jobs where run_id = ?1 order by id limit 1000";
         self.rows("listing jobs", sqlx::query(query).bind(run_id)).await?.iter().map(job_row).collect()
     }
 
@@ -283,12 +288,17 @@ impl Ledger {
                              and j.lane in (select value from json_each(?2))) \
                      from jobs as j cross join totals as t on t.job_id = j.id \
                      where j.run_id = ?1 and t.state in ('planned', 'sending', 'pending', 'unknown')";
-        let rows = self.rows(doing, sqlx::query(query).bind(run_id).bind(super::rows::list(&lanes.iter().collect::<Vec<_>>()))).await?;
+        let rows = self
+            .rows(doing, sqlx::query(query).bind(run_id).bind(super::rows::list(&lanes.iter().collect::<Vec<_>>())))
+            .await?;
         let Some(row) = rows.first() else { return Ok(Work::default()) };
         Ok(Work {
             open: unsigned(row, 0, doing)?,
             claimed: unsigned(row, 1, doing)?,
-            next_due: row.try_get::<Option<i64>, _>(2).map_err(|e| LedgerError::of(doing, e))?.map(Timestamp::from_millis),
+            next_due: row
+                .try_get::<Option<i64>, _>(2)
+                .map_err(|e| LedgerError::of(doing, e))?
+                .map(Timestamp::from_millis),
         })
     }
 
@@ -335,7 +345,8 @@ impl Ledger {
                 return item_row(row).map(Some);
             }
         }
-        let query = sqlx::query(AssertSqlSafe(format!("{columns} where i.id = ?1 or i.custom_no = ?2 or i.key = ?2 limit 1")));
+        let query =
+            sqlx::query(AssertSqlSafe(format!("{columns} where i.id = ?1 or i.custom_no = ?2 or i.key = ?2 limit 1")));
         let query = query.bind(name.parse::<i64>().unwrap_or(-1)).bind(name.to_owned());
         self.rows("finding an item", query).await?.first().map(item_row).transpose()
     }
@@ -408,7 +419,9 @@ impl Ledger {
                      cross join events as e on e.item_id = i.id where j.run_id = ?1 group by 1, 2, 3 limit 1000";
         let rows = self.rows(doing, sqlx::query(query).bind(run_id)).await?;
         let event = |row: &SqliteRow| row.try_get(0).map_err(|source| LedgerError::of(doing, source));
-        rows.iter().map(|row| Ok((event(row)?, state(row, 1, doing)?, state(row, 2, doing)?, unsigned(row, 3, doing)?))).collect()
+        rows.iter()
+            .map(|row| Ok((event(row)?, state(row, 1, doing)?, state(row, 2, doing)?, unsigned(row, 3, doing)?)))
+            .collect()
     }
 
     async fn rows(
@@ -435,7 +448,9 @@ fn open_job(row: &SqliteRow) -> Result<OpenJob, LedgerError> {
         id,
         kind: row.try_get("kind").map_err(failed)?,
         lane: row.try_get("lane").map_err(failed)?,
-        policy: serde_json::from_str(row.try_get("policy").map_err(failed)?).map(Arc::new).map_err(|_| corrupt("policy"))?,
+        policy: serde_json::from_str(row.try_get("policy").map_err(failed)?)
+            .map(Arc::new)
+            .map_err(|_| corrupt("policy"))?,
         rate,
         concurrency: row.try_get("concurrency").map_err(failed)?,
     })

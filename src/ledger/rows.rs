@@ -36,7 +36,8 @@ impl Stored {
         let state: &str = row.try_get("state").map_err(get)?;
         let asking: Option<&str> = row.try_get("asking").map_err(get)?;
         let number = |name: &str| row.try_get::<i64, _>(name).map_err(get);
-        let instant = |name: &str| row.try_get::<Option<i64>, _>(name).map_err(get).map(|at| at.map(Timestamp::from_millis));
+        let instant =
+            |name: &str| row.try_get::<Option<i64>, _>(name).map_err(get).map(|at| at.map(Timestamp::from_millis));
         let parsed = |text: Option<&str>| text.map(OrderNumber::parse).transpose().map_err(|_| corrupt("order number"));
         let key: Option<&[u8]> = row.try_get("key_hash").map_err(get)?;
         let custom_no = parsed(row.try_get("custom_no").map_err(get)?)?;
@@ -208,7 +209,9 @@ impl Shifts {
             return Ok(());
         }
         let shifted = self.0.into_iter();
-        let rows: Vec<_> = shifted.map(|((job, state, currency), (items, minor))| (job, state.word(), currency, items, minor)).collect();
+        let rows: Vec<_> = shifted
+            .map(|((job, state, currency), (items, minor))| (job, state.word(), currency, items, minor))
+            .collect();
         sqlx::query(SHIFT_TOTALS)
             .bind(list(&rows))
             .execute(connection)

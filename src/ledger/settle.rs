@@ -75,7 +75,13 @@ impl Attempt {
         }
     }
 
-    pub(super) fn row<'a>(&'a self, item_id: i64, version: i64, order_no: &'a OrderNumber, late: bool) -> AttemptLine<'a> {
+    pub(super) fn row<'a>(
+        &'a self,
+        item_id: i64,
+        version: i64,
+        order_no: &'a OrderNumber,
+        late: bool,
+    ) -> AttemptLine<'a> {
         (
             item_id,
             version,
@@ -102,7 +108,10 @@ pub enum Settled {
 }
 
 /// Settles what can be settled together; falls back to one by one where some are late.
-pub(super) async fn settle(connection: &mut SqliteConnection, batch: &[&Settlement]) -> Result<Vec<Settled>, LedgerError> {
+pub(super) async fn settle(
+    connection: &mut SqliteConnection,
+    batch: &[&Settlement],
+) -> Result<Vec<Settled>, LedgerError> {
     savepoint(connection, "savepoint settles").await?;
     if settle_together(connection, batch).await? {
         savepoint(connection, "release settles").await?;
@@ -159,7 +168,10 @@ fn attempt_row(one: &Settlement, late: bool) -> Option<AttemptLine<'_>> {
 }
 
 /// Adds attempts; one that is there already stays as it is.
-pub(super) async fn add_attempts(connection: &mut SqliteConnection, rows: &[AttemptLine<'_>]) -> Result<(), LedgerError> {
+pub(super) async fn add_attempts(
+    connection: &mut SqliteConnection,
+    rows: &[AttemptLine<'_>],
+) -> Result<(), LedgerError> {
     if rows.is_empty() {
         return Ok(());
     }
@@ -177,10 +189,7 @@ pub(super) async fn add_attempts(connection: &mut SqliteConnection, rows: &[Atte
 }
 
 async fn savepoint(connection: &mut SqliteConnection, statement: &'static str) -> Result<(), LedgerError> {
-    sqlx::query(statement)
-        .execute(connection)
-        .await
-        .map_err(|source| LedgerError::of("settling", source))?;
+    sqlx::query(statement).execute(connection).await.map_err(|source| LedgerError::of("settling", source))?;
     Ok(())
 }
 

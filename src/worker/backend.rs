@@ -82,7 +82,11 @@ impl Backend for LaneBackend {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_next(&mut self, cx: &mut Context<'_>, _: &WorkerContext) -> Poll<Option<Result<Task<Claimed>, Infallible>>> {
+    fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+        _: &WorkerContext,
+    ) -> Poll<Option<Result<Task<Claimed>, Infallible>>> {
         self.lane.freed.register(cx.waker());
         loop {
             let missing = self.missing();
@@ -194,14 +198,15 @@ async fn try_fetch(
     };
     let (claimed, next) = lane.engine.ledger.claim_due(request).await?;
     claimed.iter().for_each(|one| lane.take(one.job_id()));
-    let idle = claimed.is_empty().then(|| next.map_or(IDLE, |next| next.since(now).clamp(Duration::from_millis(1), IDLE)));
+    let idle =
+        claimed.is_empty().then(|| next.map_or(IDLE, |next| next.since(now).clamp(Duration::from_millis(1), IDLE)));
     Ok((claimed, idle))
 }
 
 fn want(lane: &Lane, job: &OpenJob, missing: usize) -> Want {
-    let own = job.concurrency.map_or(usize::MAX, |most| {
-        usize::try_from(most).unwrap_or(usize::MAX).saturating_sub(lane.taken_of(job.id))
-    });
+    let own = job
+        .concurrency
+        .map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX).saturating_sub(lane.taken_of(job.id)));
     Want { job_id: job.id, slots: missing.min(own), rate: job.rate, policy: Arc::clone(&job.policy) }
 }
 
