@@ -119,8 +119,9 @@ async fn assert_durable(connection: &mut SqliteConnection) -> Result<(), LedgerE
 }
 
 fn opening(path: &Path, source: sqlx::Error) -> LedgerError {
-    match LedgerError::of("opening it", source) {
-        LedgerError::Database { source, .. } => LedgerError::Open { path: path.to_owned(), source },
-        other => other,
+    let sorted = LedgerError::of("opening it", source);
+    if let LedgerError::Database { source, .. } = sorted {
+        return LedgerError::Open { path: path.to_owned(), source };
     }
+    sorted
 }

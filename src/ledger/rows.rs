@@ -122,7 +122,7 @@ pub(super) async fn write_moves(connection: &mut SqliteConnection, moves: &[Writ
         let (stored, next) = (written.stored, &written.moved.item);
         let asking = match &next.asking {
             Asking::Outcome => None,
-            other => serde_json::to_string(other).ok(),
+            asking @ (Asking::Number(_) | Asking::Resend) => serde_json::to_string(asking).ok(),
         };
         items.push((
             stored.id,

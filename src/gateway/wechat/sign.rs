@@ -35,7 +35,7 @@ impl SigningKey {
         let pair = match &der {
             PrivateKeyDer::Pkcs8(key) => KeyPair::from_pkcs8(key.secret_pkcs8_der()),
             PrivateKeyDer::Pkcs1(key) => KeyPair::from_der(key.secret_pkcs1_der()),
-            _ => return Err(KeyError::NotRsa),
+            PrivateKeyDer::Sec1(_) | _ => return Err(KeyError::NotRsa),
         };
         pair.map(Self).map_err(|_| KeyError::NotRsa)
     }
