@@ -11,8 +11,8 @@ use sqlx::{Row, SqliteConnection};
 
 use super::error::LedgerError;
 use super::node::NodeId;
-use super::rows::{Stored, Written, list, write_moves};
-use super::settle::{Attempt, add_attempts};
+use super::rows::{Stored, Writes, Written, list};
+use super::settle::Attempt;
 use crate::domain::answer::{Answer, Cause};
 use crate::domain::ids::OrderNumber;
 use crate::domain::item::{Event, Item, Move, State, apply};
@@ -143,15 +143,14 @@ pub(super) async fn claim(connection: &mut SqliteConnection, request: &ClaimRequ
         let allowed = job_tokens.as_ref().map_or(usize::MAX, Tokens::whole).min(lane_tokens.whole());
         let left = request.slots.saturating_sub(claims.claimed.len());
         let slots = want.slots.min(allowed).min(left);
-        if slots > 0 {
-            let taken = claim_from(connection, request, want, slots, &mut claims.claimed).await?;
-            lane_tokens.take(taken);
-            if let Some(tokens) = &mut job_tokens {
-                tokens.take(taken);
-                tokens.write(connection, request.now).await?;
-            }
+        let taken =
+            if slots == 0 { 0 } else { claim_from(connection, request, want, slots, &mut claims.claimed).await? };
+        lane_tokens.take(taken);
+        if let Some(tokens) = job_tokens.as_mut().filter(|_| taken > 0) {
+            tokens.take(taken);
+            tokens.write(connection, request.now).await?;
         }
-        if want.slots > 0 {
+        if claims.claimed.is_empty() && want.slots > 0 {
             let due = next_due(connection, want.job_id).await?.map(|due| due.max(request.now));
             let filled = job_tokens.as_ref().map_or(request.now, |tokens| tokens.next_whole(request.now));
             waiting = earlier(waiting, due.map(|due| due.max(filled).max(lane_tokens.next_whole(request.now))));
@@ -245,15 +244,15 @@ impl Sorted {
             .chain(abandoned)
             .map(|(stored, moved, event, node)| Written { stored, event, moved, node, result: None, at: request.now })
             .collect();
-        if !write_moves(connection, &moves).await? {
+        let ends: Vec<_> =
+            self.abandoned.iter().map(|(stored, _)| (stored, Attempt::abandoned(stored, request.now))).collect();
+        let attempts: Vec<_> =
+            ends.iter().map(|(s, attempt)| attempt.line(s.id, s.version, &s.order_no, false)).collect();
+        if !moves.is_empty() && !Writes::of(&moves, &attempts)?.execute(connection).await? {
             return Err(LedgerError::Corrupt {
                 what: "an item changed within the transaction that claims it".to_owned(),
             });
         }
-        let ends: Vec<_> =
-            self.abandoned.iter().map(|(stored, _)| (stored, Attempt::abandoned(stored, request.now))).collect();
-        let lines: Vec<_> = ends.iter().map(|(s, attempt)| attempt.row(s.id, s.version, &s.order_no, false)).collect();
-        add_attempts(connection, &lines).await?;
         self.bump(connection, request.now).await
     }
 

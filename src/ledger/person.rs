@@ -4,7 +4,7 @@ use sqlx::{Row, SqliteConnection};
 
 use super::Ledger;
 use super::error::LedgerError;
-use super::rows::{Stored, Written, write_moves};
+use super::rows::{Stored, Writes, Written};
 use crate::domain::item::{Event, Illegal, State, apply};
 use crate::domain::policy::Policy;
 use crate::domain::time::Timestamp;
@@ -86,7 +86,9 @@ async fn grant(connection: &mut SqliteConnection, id: i64, wish: Wish, now: Time
     }
     let written =
         Written { stored: &stored, event: wish.event().word(), moved: &moved, node: None, result: None, at: now };
-    write_moves(connection, &[written]).await?;
+    if !Writes::of(&[written], &[])?.execute(connection).await? {
+        return Err(LedgerError::Corrupt { what: format!("item {id} changed within the transaction that read it") });
+    }
     if moved.item.state.is_open() {
         reopen(connection, stored.job_id).await?;
     }

@@ -240,7 +240,8 @@ impl Planning {
     /// Whatever the database says; then nothing was planned.
     pub async fn commit(mut self) -> Result<i64, LedgerError> {
         let failed = |source| LedgerError::of("committing a plan", source);
-        std::mem::take(&mut self.shifts).write(&mut self.connection).await?;
+        let totals = list(&std::mem::take(&mut self.shifts).lines());
+        sqlx::query(SHIFT_TOTALS).bind(totals).execute(&mut *self.connection).await.map_err(failed)?;
         sqlx::query("commit").execute(&mut *self.connection).await.map_err(failed)?;
         self.ended = true;
         self.woken.notify_waiters();
@@ -341,6 +342,10 @@ impl Drop for Planning {
         }
     }
 }
+
+const SHIFT_TOTALS: &str = "\
+    insert into totals (job_id, state, currency, items, minor) \
+    select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 from json_each(?1)";
 
 /// The item that has a key.
 #[derive(Debug)]

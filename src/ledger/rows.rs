@@ -5,9 +5,10 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
 use super::error::LedgerError;
+use super::settle::AttemptLine;
 use crate::domain::answer::Receipt;
 use crate::domain::ids::{KeyHash, OrderNumber};
-use crate::domain::item::{Asking, Item, Move, State};
+use crate::domain::item::{Alarm, Asking, Item, Move, State};
 use crate::domain::money::{Amount, Currency};
 use crate::domain::time::Timestamp;
 
@@ -108,80 +109,95 @@ pub(super) struct Written<'a> {
     pub at: Timestamp,
 }
 
-/// Writes moves, their events and the totals, if every item still has the version it was read with.
-///
-/// Returns whether all had; if not, nothing may be kept of it and the caller rolls back.
-pub(super) async fn write_moves(connection: &mut SqliteConnection, moves: &[Written<'_>]) -> Result<bool, LedgerError> {
-    if moves.is_empty() {
-        return Ok(true);
-    }
-    let mut items = Vec::with_capacity(moves.len());
-    let mut events = Vec::with_capacity(moves.len());
-    let mut shifts = Shifts::default();
-    for written in moves {
-        let (stored, next) = (written.stored, &written.moved.item);
-        let asking = match &next.asking {
-            Asking::Outcome => None,
-            asking @ (Asking::Number(_) | Asking::Resend) => serde_json::to_string(asking).ok(),
-        };
-        items.push((
-            stored.id,
-            stored.version,
-            next.state.word(),
-            next.generation,
-            stored.number_of(next.generation)?,
-            written.moved.due.map(Timestamp::millis),
-            written.node,
-            next.sends,
-            next.asks,
-            next.declines,
-            next.sent_at.map(Timestamp::millis),
-            next.asking_since.map(Timestamp::millis),
-            asking,
-            next.receipt.as_ref(),
-            written.result.or(stored.result.as_deref()),
-            written.moved.reason.as_deref(),
-        ));
-        events.push((
-            stored.id,
-            stored.version + 1,
-            written.at.millis(),
-            written.event,
-            stored.item.state.word(),
-            next.state.word(),
-            written.moved.reason.as_deref(),
-            written.moved.alarm.map(crate::domain::item::Alarm::word),
-        ));
-        shifts.shift(stored.job_id, stored.amount, stored.item.state, next.state);
-    }
-    let failed = |source| LedgerError::of("writing what became of items", source);
-    // The list comes first and the items are found by their id: pinned by a test on the query plan.
-    let changed = sqlx::query(MOVE_ITEMS).bind(list(&items)).execute(&mut *connection).await.map_err(failed)?;
-    if changed.rows_affected() != moves.len() as u64 {
-        return Ok(false);
-    }
-    sqlx::query(ADD_EVENTS).bind(list(&events)).execute(&mut *connection).await.map_err(failed)?;
-    shifts.write(connection).await?;
-    Ok(true)
+/// Moves, their events, the attempts that led to them and what they do to the totals: one round trip to the database.
+#[derive(Debug, Default)]
+pub(super) struct Writes {
+    items: String,
+    events: String,
+    attempts: String,
+    totals: String,
+    rows: u64,
 }
 
-pub(super) const MOVE_ITEMS: &str = "\
-    update items set \
-      version = items.version + 1, state = m.value ->> 2, generation = m.value ->> 3, order_no = m.value ->> 4, \
-      due_at = m.value ->> 5, node = m.value ->> 6, sends = m.value ->> 7, asks = m.value ->> 8, \
-      declines = m.value ->> 9, sent_at = m.value ->> 10, asking_since = m.value ->> 11, asking = m.value ->> 12, \
-      receipt = m.value ->> 13, result = m.value ->> 14, reason = m.value ->> 15 \
-    from json_each(?1) as m where items.id = m.value ->> 0 and items.version = m.value ->> 1";
+impl Writes {
+    /// Puts together what is to be written.
+    pub fn of(moves: &[Written<'_>], attempts: &[AttemptLine<'_>]) -> Result<Self, LedgerError> {
+        let mut items = Vec::with_capacity(moves.len());
+        let mut events = Vec::with_capacity(moves.len());
+        let mut shifts = Shifts::default();
+        for written in moves {
+            items.push(item_line(written)?);
+            events.push(event_line(written));
+            let (stored, to) = (written.stored, written.moved.item.state);
+            shifts.shift(stored.job_id, stored.amount, stored.item.state, to);
+        }
+        let totals = shifts.lines();
+        let rows = moves.len() * 2 + attempts.len() + totals.len();
+        Ok(Self {
+            items: list(&items),
+            events: list(&events),
+            attempts: list(attempts),
+            totals: list(&totals),
+            rows: rows as u64,
+        })
+    }
 
-const ADD_EVENTS: &str = "\
-    insert into events (item_id, version, at, event, from_state, to_state, detail, alarm) \
-    select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7 \
-    from json_each(?1)";
+    /// Writes, if every item still has the version it was read with. Returns whether all had; if not, some of it has been
+    /// written all the same and the caller must roll back.
+    pub async fn execute(self, connection: &mut SqliteConnection) -> Result<bool, LedgerError> {
+        let written = sqlx::query(WRITE)
+            .bind(self.items)
+            .bind(self.events)
+            .bind(self.attempts)
+            .bind(self.totals)
+            .execute(connection)
+            .await
+            .map_err(|source| LedgerError::of("writing what became of items", source))?;
+        Ok(written.rows_affected() == self.rows)
+    }
+}
 
-const SHIFT_TOTALS: &str = "\
-    insert into totals (job_id, state, currency, items, minor) \
-    select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 from json_each(?1) where true \
-    on conflict (job_id, state, currency) do update set items = items + excluded.items, minor = minor + excluded.minor";
+fn item_line<'a>(written: &'a Written<'a>) -> Result<impl Serialize + use<'a>, LedgerError> {
+    let (stored, next) = (written.stored, &written.moved.item);
+    let asking = match &next.asking {
+        Asking::Outcome => None,
+        asking @ (Asking::Number(_) | Asking::Resend) => serde_json::to_string(asking).ok(),
+    };
+    Ok((
+        stored.id,
+        stored.version,
+        next.state.word(),
+        next.generation,
+        stored.number_of(next.generation)?,
+        written.moved.due.map(Timestamp::millis),
+        written.node,
+        next.sends,
+        next.asks,
+        next.declines,
+        next.sent_at.map(Timestamp::millis),
+        next.asking_since.map(Timestamp::millis),
+        asking,
+        next.receipt.as_ref(),
+        written.result.or(stored.result.as_deref()),
+        written.moved.reason.as_deref(),
+    ))
+}
+
+fn event_line<'a>(written: &'a Written<'a>) -> impl Serialize + use<'a> {
+    (
+        written.stored.id,
+        written.stored.version + 1,
+        written.at.millis(),
+        written.event,
+        written.stored.item.state.word(),
+        written.moved.item.state.word(),
+        written.moved.reason.as_deref(),
+        written.moved.alarm.map(Alarm::word),
+    )
+}
+
+/// Writes [`Writes`]. Only statements that change rows: the sum of the changed rows tells whether all went well.
+const WRITE: &str = include_str!("write.sql");
 
 /// What a commit does to the totals.
 #[derive(Debug, Default)]
@@ -203,21 +219,10 @@ impl Shifts {
         *minor += sign * amount.map_or(0, Amount::minor);
     }
 
-    /// Writes them down.
-    pub async fn write(self, connection: &mut SqliteConnection) -> Result<(), LedgerError> {
-        if self.0.is_empty() {
-            return Ok(());
-        }
+    /// As [`WRITE`] wants them.
+    pub fn lines(self) -> Vec<(i64, &'static str, &'static str, i64, i64)> {
         let shifted = self.0.into_iter();
-        let rows: Vec<_> = shifted
-            .map(|((job, state, currency), (items, minor))| (job, state.word(), currency, items, minor))
-            .collect();
-        sqlx::query(SHIFT_TOTALS)
-            .bind(list(&rows))
-            .execute(connection)
-            .await
-            .map_err(|source| LedgerError::of("keeping the totals", source))?;
-        Ok(())
+        shifted.map(|((job, state, currency), (items, minor))| (job, state.word(), currency, items, minor)).collect()
     }
 }
 

@@ -7,10 +7,10 @@ use sqlx::SqliteConnection;
 
 use super::claim::Claimed;
 use super::error::LedgerError;
-use super::rows::{Stored, Written, list, write_moves};
+use super::rows::{Stored, Writes, Written};
 use crate::domain::answer::{Answer, Cause};
 use crate::domain::ids::OrderNumber;
-use crate::domain::item::{Item, Move, State};
+use crate::domain::item::Move;
 use crate::domain::time::Timestamp;
 
 /// What became of a claim.
@@ -56,7 +56,7 @@ pub struct Attempt {
     pub evidence: String,
 }
 
-/// One row of `attempts`, as the statement below wants it.
+/// One row of `attempts`, as [`WRITE`] wants it.
 pub(super) type AttemptLine<'a> =
     (i64, i64, &'a str, &'a OrderNumber, i64, i64, &'a str, &'a str, Option<u16>, bool, &'a str);
 
@@ -75,7 +75,7 @@ impl Attempt {
         }
     }
 
-    pub(super) fn row<'a>(
+    pub(super) fn line<'a>(
         &'a self,
         item_id: i64,
         version: i64,
@@ -107,31 +107,32 @@ pub enum Settled {
     Late,
 }
 
-/// Settles what can be settled together; falls back to one by one where some are late.
+/// Settles all together, or one by one where some are late.
 pub(super) async fn settle(
     connection: &mut SqliteConnection,
     batch: &[&Settlement],
 ) -> Result<Vec<Settled>, LedgerError> {
-    savepoint(connection, "savepoint settles").await?;
-    if settle_together(connection, batch).await? {
-        savepoint(connection, "release settles").await?;
+    run(connection, "savepoint everyone").await?;
+    if writes(batch)?.execute(connection).await? {
         return Ok(vec![Settled::Applied; batch.len()]);
     }
-    savepoint(connection, "rollback to settles").await?;
+    run(connection, "rollback to everyone").await?;
     let mut settled = Vec::with_capacity(batch.len());
     for one in batch {
-        if settle_together(connection, std::slice::from_ref(one)).await? {
+        run(connection, "savepoint one").await?;
+        if writes(std::slice::from_ref(one))?.execute(connection).await? {
             settled.push(Settled::Applied);
         } else {
+            run(connection, "rollback to one").await?;
             record_late(connection, one).await?;
             settled.push(Settled::Late);
         }
+        run(connection, "release one").await?;
     }
-    savepoint(connection, "release settles").await?;
     Ok(settled)
 }
 
-async fn settle_together(connection: &mut SqliteConnection, batch: &[&Settlement]) -> Result<bool, LedgerError> {
+fn writes(batch: &[&Settlement]) -> Result<Writes, LedgerError> {
     let moves: Vec<Written<'_>> = batch
         .iter()
         .map(|one| Written {
@@ -143,16 +144,13 @@ async fn settle_together(connection: &mut SqliteConnection, batch: &[&Settlement
             at: one.at,
         })
         .collect();
-    if !write_moves(connection, &moves).await? {
-        return Ok(false);
-    }
-    let attempts: Vec<_> = batch.iter().filter_map(|one| attempt_row(one, false)).collect();
-    add_attempts(connection, &attempts).await?;
-    Ok(true)
+    let attempts: Vec<_> = batch.iter().filter_map(|one| attempt_line(one, false)).collect();
+    Writes::of(&moves, &attempts)
 }
 
 async fn record_late(connection: &mut SqliteConnection, one: &Settlement) -> Result<(), LedgerError> {
-    add_attempts(connection, &attempt_row(one, true).into_iter().collect::<Vec<_>>()).await?;
+    let attempts: Vec<_> = attempt_line(one, true).into_iter().collect();
+    Writes::of(&[], &attempts)?.execute(connection).await?;
     // What came late may be the truth: ask at once. Not a move, so no event.
     sqlx::query("update items set due_at = ?2 where id = ?1 and state in ('pending', 'unknown') and node is null")
         .bind(one.stored.id)
@@ -163,44 +161,11 @@ async fn record_late(connection: &mut SqliteConnection, one: &Settlement) -> Res
     Ok(())
 }
 
-fn attempt_row(one: &Settlement, late: bool) -> Option<AttemptLine<'_>> {
-    one.attempt.as_ref().map(|attempt| attempt.row(one.stored.id, one.stored.version, &one.stored.order_no, late))
+fn attempt_line(one: &Settlement, late: bool) -> Option<AttemptLine<'_>> {
+    one.attempt.as_ref().map(|attempt| attempt.line(one.stored.id, one.stored.version, &one.stored.order_no, late))
 }
 
-/// Adds attempts; one that is there already stays as it is.
-pub(super) async fn add_attempts(
-    connection: &mut SqliteConnection,
-    rows: &[AttemptLine<'_>],
-) -> Result<(), LedgerError> {
-    if rows.is_empty() {
-        return Ok(());
-    }
-    sqlx::query(
-        "insert or ignore into attempts \
-           (item_id, version, operation, order_no, started_at, ended_at, answer, code, http, late, evidence) \
-         select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, \
-           value ->> 8, value ->> 9, value ->> 10 from json_each(?1)",
-    )
-    .bind(list(rows))
-    .execute(connection)
-    .await
-    .map_err(|source| LedgerError::of("recording attempts", source))?;
-    Ok(())
-}
-
-async fn savepoint(connection: &mut SqliteConnection, statement: &'static str) -> Result<(), LedgerError> {
-    sqlx::query(statement).execute(connection).await.map_err(|source| LedgerError::of("settling", source))?;
-    Ok(())
-}
-
-impl Settlement {
-    /// The item as it will be.
-    pub const fn item(&self) -> &Item {
-        &self.moved.item
-    }
-
-    /// Whether the item comes to rest with it.
-    pub const fn ends(&self) -> bool {
-        !matches!(self.moved.item.state, State::Planned | State::Sending | State::Pending | State::Unknown)
-    }
+async fn run(connection: &mut SqliteConnection, statement: &'static str) -> Result<(), LedgerError> {
+    let done = sqlx::query(statement).execute(connection).await;
+    done.map(|_| ()).map_err(|source| LedgerError::of("settling", source))
 }

@@ -21,8 +21,12 @@ pub(super) const BACKLOG: usize = 4096;
 /// How many deeds one commit takes at most.
 const GROUP: usize = 512;
 
-/// How long the writer waits for company before it commits a few settles on their own.
-const LINGER: Duration = Duration::from_millis(2);
+/// While there is much to do, settles wait this long for company: one sync serves them all. Nobody's call waits for it, since a
+/// lane goes on when a call has ended. A claim is never kept waiting.
+const LINGER: Duration = Duration::from_millis(4);
+
+/// How many deeds a commit had if there is much to do.
+const BUSY: usize = 4;
 
 type Answered<T> = oneshot::Sender<Result<T, LedgerError>>;
 
@@ -61,19 +65,19 @@ impl Ledger {
 
 /// Runs until the last [`Ledger`] is gone.
 pub(super) async fn run(connection: Arc<Mutex<SqliteConnection>>, mut inbox: mpsc::Receiver<Deed>, woken: Arc<Notify>) {
+    let mut busy = false;
     while let Some(first) = inbox.recv().await {
+        if busy && matches!(first, Deed::Settle(..)) {
+            tokio::time::sleep(LINGER).await;
+        }
         let mut group = Group::default();
         group.add(first);
-        while group.len() < GROUP {
-            match inbox.try_recv() {
-                Ok(deed) => group.add(deed),
-                Err(_) if group.is_small() => match tokio::time::timeout(LINGER, inbox.recv()).await {
-                    Ok(Some(deed)) => group.add(deed),
-                    Ok(None) | Err(_) => break,
-                },
-                Err(_) => break,
-            }
+        while group.len() < GROUP
+            && let Ok(deed) = inbox.try_recv()
+        {
+            group.add(deed);
         }
+        busy = group.len() >= BUSY;
         group.commit(&connection, &woken).await;
     }
 }
@@ -97,11 +101,6 @@ impl Group {
 
     const fn len(&self) -> usize {
         self.settles.len() + self.claims.len()
-    }
-
-    /// A few settles and nobody who waits for a claim or the end: company may come.
-    const fn is_small(&self) -> bool {
-        self.claims.is_empty() && self.flushes.is_empty() && self.settles.len() < 8
     }
 
     async fn commit(self, connection: &Mutex<SqliteConnection>, woken: &Notify) {
@@ -139,22 +138,22 @@ impl Group {
     }
 
     async fn write(&self, connection: &mut SqliteConnection) -> Result<(Vec<Settled>, Vec<Claims>), LedgerError> {
-        let failed = |source| LedgerError::of("writing to it", source);
-        if sqlx::query("begin immediate").execute(&mut *connection).await.is_err() {
-            // A plan that was dropped half-way may have left its transaction behind.
-            sqlx::query("rollback").execute(&mut *connection).await.ok();
-            sqlx::query("begin immediate").execute(&mut *connection).await.map_err(failed)?;
-        }
         let settlements: Vec<&Settlement> = self.settles.iter().map(|(settlement, _)| settlement).collect();
+        run_one(connection, "begin immediate").await?;
         let settled = if settlements.is_empty() { Vec::new() } else { settle(connection, &settlements).await? };
         let mut claimed = Vec::with_capacity(self.claims.len());
         for (request, _) in &self.claims {
             claimed.push(claim(connection, request).await?);
         }
         crate::failpoint::hit("before_commit");
-        sqlx::query("commit").execute(connection).await.map_err(failed)?;
+        run_one(connection, "commit").await?;
         Ok((settled, claimed))
     }
+}
+
+async fn run_one(connection: &mut SqliteConnection, statement: &'static str) -> Result<(), LedgerError> {
+    let done = sqlx::query(statement).execute(connection).await;
+    done.map(|_| ()).map_err(|source| LedgerError::of("writing to it", source))
 }
 
 /// The same failure, for everybody whose deed was in the commit.

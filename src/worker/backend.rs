@@ -1,7 +1,7 @@
 //! The ledger as the backend of an apalis worker.
 //!
-//! It claims no more than can be called soon: the free places of the lane and a small read-ahead, so that a place never waits
-//! for a commit. It hands a claim out only when a place is free. Transient failures of the database are retried here, since
+//! It claims no more than can be called soon: the free places of the lane and as many again, so that a place never waits for a
+//! commit. It hands a claim out only when a place is free. Transient failures of the database are retried here, since
 //! one error from a poll would end the worker for good. Idle, it sleeps until something is due or a commit wakes it.
 
 use std::collections::VecDeque;
@@ -68,9 +68,9 @@ impl LaneBackend {
 
     /// How many claims are missing, if they are worth a commit.
     fn missing(&self) -> usize {
-        let wanted = self.lane.free() + self.lane.concurrency() / 2 + 1;
+        let wanted = self.lane.free() + self.lane.concurrency();
         let missing = wanted.saturating_sub(self.ready.len());
-        if missing > self.lane.concurrency() / 8 { missing } else { 0 }
+        if missing > self.lane.concurrency() / 2 { missing } else { 0 }
     }
 }
 

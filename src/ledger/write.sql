@@ -1,0 +1,23 @@
+-- Everything one commit says of items: moves, events, attempts, totals, each a JSON list of lists, in this order.
+-- The list comes first and the items are found by their id; a test on the query plan pins that.
+update items set
+  version = items.version + 1, state = m.value ->> 2, generation = m.value ->> 3, order_no = m.value ->> 4,
+  due_at = m.value ->> 5, node = m.value ->> 6, sends = m.value ->> 7, asks = m.value ->> 8, declines = m.value ->> 9,
+  sent_at = m.value ->> 10, asking_since = m.value ->> 11, asking = m.value ->> 12, receipt = m.value ->> 13,
+  result = m.value ->> 14, reason = m.value ->> 15
+from json_each(?) as m where items.id = m.value ->> 0 and items.version = m.value ->> 1;
+
+insert into events (item_id, version, at, event, from_state, to_state, detail, alarm)
+select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7
+from json_each(?);
+
+-- An attempt that is there already stays as it is.
+insert or ignore into attempts
+  (item_id, version, operation, order_no, started_at, ended_at, answer, code, http, late, evidence)
+select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
+  value ->> 8, value ->> 9, value ->> 10
+from json_each(?);
+
+insert into totals (job_id, state, currency, items, minor)
+select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 from json_each(?) where true
+on conflict (job_id, state, currency) do update set items = items + excluded.items, minor = minor + excluded.minor;
