@@ -61,6 +61,7 @@ impl Ledger {
 
 /// Runs until the last [`Ledger`] is gone.
 pub(super) async fn run(connection: Arc<Mutex<SqliteConnection>>, mut inbox: mpsc::Receiver<Deed>, woken: Arc<Notify>) {
+    let mut well = true;
     while let Some(first) = inbox.recv().await {
         let mut group = Group::default();
         group.add(first);
@@ -74,7 +75,7 @@ pub(super) async fn run(connection: Arc<Mutex<SqliteConnection>>, mut inbox: mps
                 Err(_) => break,
             }
         }
-        group.commit(&connection, &woken).await;
+        group.commit(&connection, &woken, &mut well).await;
     }
 }
 
@@ -104,11 +105,13 @@ impl Group {
         self.claims.is_empty() && self.flushes.is_empty() && self.settles.len() < 8
     }
 
-    async fn commit(self, connection: &Mutex<SqliteConnection>, woken: &Notify) {
+    /// `well`: whether the last commit went well. What fails is given again soon, and is told of once.
+    async fn commit(self, connection: &Mutex<SqliteConnection>, woken: &Notify, well: &mut bool) {
         if self.len() > 0 {
             let mut connection = connection.lock().await;
             match self.write(&mut connection).await {
                 Ok((settled, claimed)) => {
+                    *well = true;
                     crate::failpoint::hit("after_commit");
                     let freed = !settled.is_empty();
                     for ((_, answer), outcome) in self.settles.into_iter().zip(settled) {
@@ -122,7 +125,9 @@ impl Group {
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(error = %chain(&error), "a commit of the ledger failed");
+                    if std::mem::take(well) {
+                        tracing::warn!(error = %chain(&error), "a commit of the ledger failed");
+                    }
                     sqlx::query("rollback").execute(&mut *connection).await.ok();
                     for (_, answer) in self.settles {
                         answer.send(Err(again(&error))).ok();
