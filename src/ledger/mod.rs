@@ -17,6 +17,8 @@ mod progress;
 mod read;
 mod rows;
 mod settle;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::path::{Path, PathBuf};
