@@ -176,6 +176,11 @@ impl App {
         self.totals().charged.values().map(|charged| charged.count).sum()
     }
 
+    /// The gateway.
+    pub fn sandbox(&self) -> &Sandbox {
+        &self.sandbox
+    }
+
     /// What went over the wire.
     pub fn wire(&self) -> &Wire {
         self.wire.as_ref().expect("a setup with a wire")

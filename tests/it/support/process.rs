@@ -66,6 +66,11 @@ impl Running {
         assert!(sent.success());
     }
 
+    /// What it has written to standard output so far.
+    pub fn stdout_so_far(&self) -> String {
+        text(&self.stdout)
+    }
+
     /// What it has written to standard error so far.
     pub fn stderr_so_far(&self) -> String {
         text(&self.stderr)
