@@ -115,7 +115,8 @@ impl Ledger {
         let failed = |source| LedgerError::of("beginning a plan", source);
         sqlx::query("begin immediate").execute(&mut *connection).await.map_err(failed)?;
         let (connection, woken) = (Some(connection), Arc::clone(&self.woken));
-        let mut planning = Planning { connection, woken, run_id: 0, now: run.now, shifts: Shifts::default(), ended: false };
+        let mut planning =
+            Planning { connection, woken, run_id: 0, now: run.now, shifts: Shifts::default(), ended: false };
         let inserted = sqlx::query(
             "insert or ignore into runs (workflow, occurrence, source, params, started_at) values (?1, ?2, ?3, ?4, ?5)",
         )

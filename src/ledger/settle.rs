@@ -152,7 +152,8 @@ async fn settle_together(connection: &mut SqliteConnection, batch: &[&Settlement
 }
 
 async fn record_late(connection: &mut SqliteConnection, one: &Settlement) -> Result<(), LedgerError> {
-    let told_before = "select count(*) from attempts where item_id = ?1 and version = ?2 and ended_at = ?3 and answer = ?4";
+    let told_before =
+        "select count(*) from attempts where item_id = ?1 and version = ?2 and ended_at = ?3 and answer = ?4";
     if let Some(attempt) = &one.attempt {
         // The same settlement given again is no second answer.
         let known: i64 = sqlx::query_scalar(told_before)

@@ -11,7 +11,8 @@ use super::rows::MOVE_ITEMS;
 async fn steps(statement: &str) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
     let ledger = Ledger::open(&folder.path().join("ledger.db")).await.unwrap();
-    let explained = sqlx::query(AssertSqlSafe(format!("explain query plan {statement}"))).fetch_all(&ledger.read).await.unwrap();
+    let explained =
+        sqlx::query(AssertSqlSafe(format!("explain query plan {statement}"))).fetch_all(&ledger.read).await.unwrap();
     let steps = explained.iter().map(|row| row.get::<String, _>("detail")).collect();
     ledger.close().await;
     steps
