@@ -34,7 +34,8 @@ fn workflow_with(from: &str, to: &str, words: &[&str]) {
 fn place(app: &App, text: &str) -> String {
     let yaml = std::fs::read_to_string(app.path(WORKFLOW)).unwrap();
     let before = &yaml[..yaml.find(text).unwrap()];
-    let (line, column) = (before.matches('\n').count() + 1, before.len() - before.rfind('\n').map_or(0, |end| end + 1) + 1);
+    let (line, column) =
+        (before.matches('\n').count() + 1, before.len() - before.rfind('\n').map_or(0, |end| end + 1) + 1);
     format!("{WORKFLOW}:{line}:{column}")
 }
 
@@ -107,7 +108,8 @@ fn jobs_that_wait_for_each_other_are_refused() {
     let yaml = std::fs::read_to_string(app.path(WORKFLOW)).unwrap();
     let (head, job) = yaml.split_at(yaml.find("  deduct:").unwrap());
     let first = job.replace("    uses: deduct", "    needs: [later]\n    uses: deduct");
-    let second = job.replace("  deduct:", "  later:").replace("    uses: deduct", "    needs: [deduct]\n    uses: deduct");
+    let second =
+        job.replace("  deduct:", "  later:").replace("    uses: deduct", "    needs: [deduct]\n    uses: deduct");
     app.write(WORKFLOW, format!("{head}{first}{second}"));
     refused(&app, &["these jobs wait for each other", "deduct", "later"]);
 }
@@ -178,7 +180,8 @@ fn a_row_that_is_refused_never_stops_the_others_and_is_listed_with_its_line() {
         C-20,x,38.00,HKD,yes\n";
     let (app, planned) = rows(csv);
     let refusals = planned["refusals"].as_array().unwrap().iter();
-    let mut refusals: Vec<_> = refusals.map(|refusal| (refusal["line"].as_u64().unwrap(), refusal["reason"].as_str().unwrap())).collect();
+    let mut refusals: Vec<_> =
+        refusals.map(|refusal| (refusal["line"].as_u64().unwrap(), refusal["reason"].as_str().unwrap())).collect();
     refusals.sort();
     let lines: Vec<String> = refusals.iter().map(|(line, reason)| format!("{line:>2} {reason}")).collect();
     insta::assert_snapshot!(lines.join("\n"), @r#"
@@ -207,7 +210,9 @@ fn a_row_that_is_refused_never_stops_the_others_and_is_listed_with_its_line() {
 
 #[test]
 fn a_quote_that_is_never_closed_does_not_swallow_the_file_in_silence() {
-    let (app, _) = rows(format!("{HEADER}C-1,x,38.00,HKD,yes\nC-2,\"x,38.00,HKD,yes\n{}", "C-3,x,38.00,HKD,yes\n".repeat(9)).as_bytes());
+    let (app, _) = rows(
+        format!("{HEADER}C-1,x,38.00,HKD,yes\nC-2,\"x,38.00,HKD,yes\n{}", "C-3,x,38.00,HKD,yes\n".repeat(9)).as_bytes(),
+    );
     let ended = app.run();
     assert!(matches!(ended.code(), Some(2 | 3)), "{ended:#?}");
 }
@@ -223,7 +228,11 @@ fn an_order_number_that_is_too_long_or_has_a_space_is_refused() {
     );
     let planned = app.json(&["plan", "workflows/lookup.yaml", "--json"]);
     let refusals = planned["jobs"][0]["refusals"].as_array().unwrap();
-    assert_eq!(refusals.iter().map(|refusal| refusal["line"].as_u64().unwrap()).collect::<Vec<_>>(), [2, 3], "{planned:#}");
+    assert_eq!(
+        refusals.iter().map(|refusal| refusal["line"].as_u64().unwrap()).collect::<Vec<_>>(),
+        [2, 3],
+        "{planned:#}"
+    );
     app.payrun(&["run", "workflows/lookup.yaml"]).exits(3);
 }
 
@@ -308,7 +317,8 @@ async fn app_charges(app: &App) -> u64 {
 fn a_ledger_that_is_locked_as_a_whole_cannot_be_opened_and_says_so() {
     let app = App::with_contracts(&contracts("C", 1));
     app.wait_for(async {
-        let mut other = SqliteConnectOptions::new().filename(app.database()).create_if_missing(true).connect().await.unwrap();
+        let mut other =
+            SqliteConnectOptions::new().filename(app.database()).create_if_missing(true).connect().await.unwrap();
         for statement in ["create table t (x)", "begin exclusive", "insert into t values (1)"] {
             sqlx::query(statement).execute(&mut other).await.unwrap();
         }

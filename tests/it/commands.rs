@@ -18,7 +18,9 @@ const MIXED: &str = "contract_id,plan,amount,currency,active\n\
 
 /// Instants are not the same twice.
 fn timeless(text: &str) -> String {
-    let is_time = |word: &str| word.len() >= 20 && word.as_bytes()[4] == b'-' && word.as_bytes()[10] == b'T' && word.contains(':');
+    let is_time = |word: &str| {
+        word.len() >= 20 && word.as_bytes()[4] == b'-' && word.as_bytes()[10] == b'T' && word.contains(':')
+    };
     let mut plain = String::new();
     let mut word = String::new();
     for c in text.chars().chain(['\n']) {
@@ -34,7 +36,8 @@ fn timeless(text: &str) -> String {
 }
 
 fn mixed() -> App {
-    App::with_contracts(MIXED)
+    // What is shown must not depend on how busy the machine is.
+    App::of(Setup { contracts: MIXED.to_owned(), timeout: "20s", ..Setup::default() })
 }
 
 #[test]
@@ -79,7 +82,19 @@ fn help_lists_every_command_and_the_exit_codes() {
 fn every_command_explains_itself() {
     let folder = tempfile::tempdir().unwrap();
     for command in [
-        "init", "check", "plan", "run", "runs", "show", "items", "retry", "cancel", "sandbox", "demo", "schema", "doctor",
+        "init",
+        "check",
+        "plan",
+        "run",
+        "runs",
+        "show",
+        "items",
+        "retry",
+        "cancel",
+        "sandbox",
+        "demo",
+        "schema",
+        "doctor",
         "completions",
     ] {
         Running::start(payrun(folder.path(), &[command, "--help"])).wait(PATIENCE).exits(0).says("Usage: payrun");
@@ -314,12 +329,18 @@ fn an_item_is_shown_with_its_whole_history() {
         .as_array()
         .unwrap()
         .iter()
-        .map(|attempt| format!("{} {} {} {}", attempt["operation"], attempt["answer"], attempt["code"], attempt["http"]))
+        .map(|attempt| {
+            format!("{} {} {} {}", attempt["operation"], attempt["answer"], attempt["code"], attempt["http"])
+        })
         .collect();
     insta::assert_snapshot!(attempts.join("\n"), @r#""deduct" "declined" "CONTRACT_NOT_EXIST" 403"#);
     assert!(item["attempts"][0]["evidence"].as_str().unwrap().contains("CONTRACT_NOT_EXIST"), "{item:#}");
     let number = item["order_no"].as_str().unwrap();
-    app.payrun(&["show", "--item", number]).exits(0).says("what happened to it").says("what was asked and answered").says("TERMINATED");
+    app.payrun(&["show", "--item", number])
+        .exits(0)
+        .says("what happened to it")
+        .says("what was asked and answered")
+        .says("TERMINATED");
     app.payrun(&["show", "--item", "nobody"]).exits(2).says("there is no item \"nobody\"");
     app.payrun(&["show", "99"]).exits(2).says("there is no such run");
 }
@@ -410,7 +431,11 @@ fn a_failed_item_that_was_sent_is_asked_about_first_when_it_is_retried() {
     app.payrun(&["retry", "C-0005-terminated/2026-03"]).exits(0).says("1 now unknown").says("asked about first");
     app.payrun(&["run", "--resume"]).exits(3);
     let (_, events) = app.histories().into_iter().find(|(item, _)| item.key.starts_with("C-0005")).unwrap();
-    let after: Vec<_> = events.iter().skip_while(|event| event.event != "retry").map(|event| (event.event.as_str(), event.from.as_str())).collect();
+    let after: Vec<_> = events
+        .iter()
+        .skip_while(|event| event.event != "retry")
+        .map(|event| (event.event.as_str(), event.from.as_str()))
+        .collect();
     assert_eq!(after[..3], [("retry", "failed"), ("claim", "unknown"), ("absent", "unknown")], "{events:#?}");
     app.payrun(&["retry", "C-0001/2026-03"]).exits(3).says("an item that is succeeded cannot take the event retry");
     app.payrun(&["retry", "nobody"]).exits(3).says("there is no such item");
@@ -439,7 +464,9 @@ fn what_was_never_sent_can_be_cancelled_and_retried() {
 fn a_run_that_may_not_wait_leaves_what_is_due_later_open() {
     let app = mixed();
     app.edit(WORKFLOW, "dunning: [200ms, 400ms]", "dunning: [1d]");
-    app.payrun(&["run", WORKFLOW, "--date", DATE, "--wait", "3s"]).exits(4).says("what is open is not due yet; the next is due at");
+    app.payrun(&["run", WORKFLOW, "--date", DATE, "--wait", "3s"])
+        .exits(4)
+        .says("what is open is not due yet; the next is due at");
     assert_eq!(app.by_state(), json!({ "succeeded": 2, "failed": 1, "planned": 1, "rejected": 1 }));
     app.payrun(&["cancel", "--run", "1", "--state", "planned"]).exits(0);
 }
@@ -461,7 +488,13 @@ fn init_makes_a_project_that_runs_against_the_sandbox_command() {
     let mut sandbox = within(&["sandbox", "--port", "0", "--faults", "some", "--latency", "1"]);
     until("the sandbox listens", || sandbox.stdout_so_far().contains("http://127.0.0.1:") || sandbox.has_ended());
     let said = sandbox.stdout_so_far();
-    let address = said.split("http://").nth(1).unwrap().split(|c: char| !(c.is_ascii_digit() || ".:".contains(c))).next().unwrap();
+    let address = said
+        .split("http://")
+        .nth(1)
+        .unwrap()
+        .split(|c: char| !(c.is_ascii_digit() || ".:".contains(c)))
+        .next()
+        .unwrap();
     let config = std::fs::read_to_string(folder.path().join("shop/payrun.yaml")).unwrap();
     std::fs::write(folder.path().join("shop/payrun.yaml"), config.replace("127.0.0.1:4455", address)).unwrap();
     let workflow = "workflows/monthly-deductions.yaml";
@@ -477,7 +510,11 @@ fn the_demo_ends_with_books_that_match() {
     let demo = payrun(folder.path(), &["demo", "--items", "300", "--faults", "heavy", "--seed", "5", "--json"]);
     let ended = Running::start(demo).wait(PATIENCE).exits(0);
     let told: Value = serde_json::from_str(&ended.stdout).unwrap();
-    assert_eq!((&told["items"], &told["double_charges"], &told["lost"]), (&json!(300), &json!(0), &json!(0)), "{told:#}");
+    assert_eq!(
+        (&told["items"], &told["double_charges"], &told["lost"]),
+        (&json!(300), &json!(0), &json!(0)),
+        "{told:#}"
+    );
     assert_eq!(told["books_match"], true);
     let closed: u64 = told["unknown_closed"].as_object().unwrap().values().map(|times| times.as_u64().unwrap()).sum();
     assert_eq!(told["unknown_opened"], closed, "every unknown was closed by evidence or parked");

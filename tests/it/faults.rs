@@ -10,19 +10,19 @@ use crate::support::{App, DATE, Setup, WORKFLOW, contracts};
 const ITEMS: u32 = 20;
 
 /// Where orders end that meet this fault once.
-enum Leads {
+enum Ends {
     /// All are charged in the end.
-    ToSuccess,
+    Charged,
     /// All fail, and nobody is charged.
-    ToFailure,
+    Failed,
     /// The gateway decides, by draw.
-    ToEither,
+    Either,
 }
 
-fn leads(fault: Fault) -> Leads {
+fn ends(fault: Fault) -> Ends {
     match fault {
-        Fault::HardDecline => Leads::ToFailure,
-        Fault::Pending => Leads::ToEither,
+        Fault::HardDecline => Ends::Failed,
+        Fault::Pending => Ends::Either,
         Fault::Refused
         | Fault::ResetBefore
         | Fault::ResetAfter
@@ -37,7 +37,7 @@ fn leads(fault: Fault) -> Leads {
         | Fault::UnlistedCode
         | Fault::LateVisible
         | Fault::SoftDecline
-        | Fault::Slow => Leads::ToSuccess,
+        | Fault::Slow => Ends::Charged,
     }
 }
 
@@ -47,16 +47,16 @@ fn meets_only(fault: Fault) {
     let met = app.totals().faults.get(fault.word()).copied().unwrap_or(0);
     assert!(met >= u64::from(ITEMS), "{fault} was met {met} times only");
     let states = app.by_state();
-    match leads(fault) {
-        Leads::ToSuccess => {
+    match ends(fault) {
+        Ends::Charged => {
             assert_eq!(states, json!({ "succeeded": ITEMS }), "{fault}");
             ended.exits(0);
         }
-        Leads::ToFailure => {
+        Ends::Failed => {
             assert_eq!(states, json!({ "failed": ITEMS }), "{fault}");
             ended.exits(3);
         }
-        Leads::ToEither => {
+        Ends::Either => {
             let of = |state: &str| states[state].as_u64().unwrap_or(0);
             assert_eq!(of("succeeded") + of("failed"), u64::from(ITEMS), "{fault}: {states}");
             assert!(of("succeeded") > 0, "{fault}: {states}");
@@ -98,10 +98,10 @@ fn heavy_faults_mixed_leave_nothing_open_and_matching_books() {
 #[test]
 fn queries_that_fail_delay_an_end_and_never_change_it() {
     let faults = FaultPlan { on: Some(CallKind::Query), ..FaultPlan::new(5, Level::Heavy) };
-    let rows = |ending: &str| -> String {
-        (0..25).map(|n| format!("Q-{n:03}{ending},basic,38.00,HKD,yes\n")).collect()
-    };
-    let contracts = format!("contract_id,plan,amount,currency,active\n{}{}{}", rows("-blocked"), rows("-poor"), rows(""));
+    let rows =
+        |ending: &str| -> String { (0..25).map(|n| format!("Q-{n:03}{ending},basic,38.00,HKD,yes\n")).collect() };
+    let contracts =
+        format!("contract_id,plan,amount,currency,active\n{}{}{}", rows("-blocked"), rows("-poor"), rows(""));
     let app = App::of(Setup { faults, contracts, ..Setup::default() });
     app.run().exits(3);
     assert_eq!(app.by_state(), json!({ "succeeded": 25, "failed": 50 }));
@@ -110,7 +110,14 @@ fn queries_that_fail_delay_an_end_and_never_change_it() {
 
 #[test]
 fn looking_orders_up_survives_every_fault_of_a_query() {
-    let faults = [Fault::ResetBefore, Fault::SilentBefore, Fault::ErrorBefore, Fault::Limited, Fault::WrongSignature, Fault::Truncated];
+    let faults = [
+        Fault::ResetBefore,
+        Fault::SilentBefore,
+        Fault::ErrorBefore,
+        Fault::Limited,
+        Fault::WrongSignature,
+        Fault::Truncated,
+    ];
     std::thread::scope(|scope| {
         let tests: Vec<_> = faults.into_iter().map(|fault| scope.spawn(move || looked_up_despite(fault))).collect();
         tests.into_iter().for_each(|test| test.join().unwrap());

@@ -6,18 +6,57 @@ use crate::support::root;
 
 /// What a layer's code may not mention. Within a line, comments left out.
 const FORBIDDEN: &[(&str, &[&str])] = &[
-    ("domain", &["tokio", "sqlx", "reqwest", "axum", "apalis", "f32", "f64", "std::fs", "std::env", "std::net", "rand::"]),
+    (
+        "domain",
+        &["tokio", "sqlx", "reqwest", "axum", "apalis", "f32", "f64", "std::fs", "std::env", "std::net", "rand::"],
+    ),
     ("domain", &["crate::ledger", "crate::gateway", "crate::engine", "crate::worker", "crate::cli", "crate::sandbox"]),
     ("domain", &["crate::workflow", "crate::catalog", "crate::config", "crate::yaml", "crate::clock"]),
-    ("workflow", &["sqlx", "reqwest", "axum", "apalis", "hyper", "crate::ledger", "crate::engine", "crate::worker", "crate::cli"]),
-    ("catalog", &["sqlx", "reqwest", "axum", "apalis", "hyper", "crate::ledger", "crate::engine", "crate::worker", "crate::cli"]),
+    (
+        "workflow",
+        &[
+            "sqlx",
+            "reqwest",
+            "axum",
+            "apalis",
+            "hyper",
+            "crate::ledger",
+            "crate::engine",
+            "crate::worker",
+            "crate::cli",
+        ],
+    ),
+    (
+        "catalog",
+        &[
+            "sqlx",
+            "reqwest",
+            "axum",
+            "apalis",
+            "hyper",
+            "crate::ledger",
+            "crate::engine",
+            "crate::worker",
+            "crate::cli",
+        ],
+    ),
     ("ledger", &["reqwest", "axum", "apalis", "hyper", "http::", "crate::gateway", "crate::engine", "crate::worker"]),
     ("ledger", &["crate::workflow", "crate::catalog", "crate::config", "crate::cli", "crate::sandbox"]),
     ("engine", &["axum", "reqwest", "apalis", "sqlx", "hyper", "crate::worker", "crate::cli", "crate::sandbox"]),
     ("gateway", &["sqlx", "axum", "apalis", "crate::ledger", "crate::engine", "crate::worker", "crate::cli"]),
     ("worker", &["sqlx", "reqwest", "axum", "crate::cli", "crate::sandbox", "crate::gateway::wechat"]),
     ("cli", &["sqlx", "reqwest", "apalis"]),
-    ("sandbox", &["crate::ledger", "crate::engine", "crate::worker", "crate::cli", "crate::workflow", "crate::gateway::wechat::wire"]),
+    (
+        "sandbox",
+        &[
+            "crate::ledger",
+            "crate::engine",
+            "crate::worker",
+            "crate::cli",
+            "crate::workflow",
+            "crate::gateway::wechat::wire",
+        ],
+    ),
 ];
 
 /// A line of code.
@@ -68,7 +107,12 @@ fn found<'a>(lines: impl Iterator<Item = &'a Line>, words: &[&str]) -> Vec<Strin
     };
     let mut found = Vec::new();
     for line in lines {
-        found.extend(words.iter().filter(|word| holds(&line.code, word)).map(|word| format!("{}:{} {word}", line.file, line.number)));
+        found.extend(
+            words
+                .iter()
+                .filter(|word| holds(&line.code, word))
+                .map(|word| format!("{}:{} {word}", line.file, line.number)),
+        );
     }
     found
 }
@@ -88,10 +132,13 @@ fn no_layer_mentions_what_it_must_not_see() {
 fn only_the_clock_reads_the_clock() {
     let sources = sources();
     let elsewhere = sources.iter().filter(|line| line.file != "src/clock.rs");
-    let reads = found(elsewhere, &["Utc::now", "Local::now", "SystemTime::now", "chrono::Utc::now", "std::time::SystemTime"]);
+    let reads =
+        found(elsewhere, &["Utc::now", "Local::now", "SystemTime::now", "chrono::Utc::now", "std::time::SystemTime"]);
     assert_eq!(reads, Vec::<String>::new());
     // Stretches of time are tokio's, so that tests can drive them.
-    let instants = sources.iter().filter(|line| line.code.contains("Instant::now") && !line.code.contains("tokio::time::Instant::now"));
+    let instants = sources
+        .iter()
+        .filter(|line| line.code.contains("Instant::now") && !line.code.contains("tokio::time::Instant::now"));
     let own: Vec<String> = instants.map(|line| format!("{}:{}", line.file, line.number)).collect();
     assert_eq!(own, Vec::<String>::new());
 }
@@ -100,10 +147,26 @@ fn only_the_clock_reads_the_clock() {
 fn sql_stands_in_the_ledger_only() {
     // The sandbox is another system with books of its own.
     let sources = sources();
-    let elsewhere = sources.iter().filter(|line| !line.file.starts_with("src/ledger/") && line.file != "src/sandbox/store.rs");
-    let starts = ["select ", "insert into ", "insert or ", "update items", "delete from ", "create table ", "pragma ", "begin immediate"];
+    let elsewhere =
+        sources.iter().filter(|line| !line.file.starts_with("src/ledger/") && line.file != "src/sandbox/store.rs");
+    let starts = [
+        "select ",
+        "insert into ",
+        "insert or ",
+        "update items",
+        "delete from ",
+        "create table ",
+        "pragma ",
+        "begin immediate",
+    ];
     let sql: Vec<String> = elsewhere
-        .filter(|line| line.code.split('"').skip(1).step_by(2).any(|text| starts.iter().any(|start| text.to_ascii_lowercase().starts_with(start))))
+        .filter(|line| {
+            line.code
+                .split('"')
+                .skip(1)
+                .step_by(2)
+                .any(|text| starts.iter().any(|start| text.to_ascii_lowercase().starts_with(start)))
+        })
         .map(|line| format!("{}:{} {}", line.file, line.number, line.code.trim()))
         .collect();
     assert_eq!(sql, Vec::<String>::new());

@@ -3,6 +3,8 @@
 //! One module a capability. The project under test ([`support::App`]) holds our books against the gateway's when it is
 //! dropped, so no test has to remember to.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod bad_input;
 mod commands;
 mod faults;

@@ -39,7 +39,12 @@ fn a_key_given_again_with_another_amount_is_rejected_and_not_sent() {
 #[test]
 fn two_processes_at_once_on_one_ledger_double_nothing_and_both_end_well() {
     let faults = FaultPlan::new(21, Level::Some);
-    let app = App::of(Setup { faults, latency: Duration::from_millis(10), contracts: contracts("C", 200), ..Setup::default() });
+    let app = App::of(Setup {
+        faults,
+        latency: Duration::from_millis(10),
+        contracts: contracts("C", 200),
+        ..Setup::default()
+    });
     app.write("data/others.csv", contracts("D", 200));
     let same = ["run", WORKFLOW, "--date", DATE];
     let other = ["run", WORKFLOW, "--date", DATE, "--input", "data/others.csv"];
@@ -49,7 +54,9 @@ fn two_processes_at_once_on_one_ledger_double_nothing_and_both_end_well() {
         assert!(matches!(ended.code(), Some(0 | 3)), "{ended:#?}");
     }
     let runs = app.json(&["runs", "--json"]);
-    let sum = |state: &str| -> u64 { runs.as_array().unwrap().iter().filter_map(|run| run["by_state"][state].as_u64()).sum() };
+    let sum = |state: &str| -> u64 {
+        runs.as_array().unwrap().iter().filter_map(|run| run["by_state"][state].as_u64()).sum()
+    };
     assert_eq!((sum("succeeded") + sum("failed"), sum("skipped")), (400, 200), "{runs}");
     assert!(runs.as_array().unwrap().iter().all(|run| run["state"] == "finished"), "{runs}");
 }
@@ -68,10 +75,15 @@ fn two_processes_started_together_on_a_fresh_folder_both_open_the_ledger() {
 fn two_deductions_of_one_contract_are_never_in_flight_together() {
     // Slow enough that they would meet; with faults, so that some are unknown for a while.
     let faults = FaultPlan::new(8, Level::Some);
-    let rows: String = (0..20).flat_map(|n| ["a", "b", "c"].map(|part| format!("K-{n:03},{part},5.00,HKD,yes\n"))).collect();
+    let rows: String =
+        (0..20).flat_map(|n| ["a", "b", "c"].map(|part| format!("K-{n:03},{part},5.00,HKD,yes\n"))).collect();
     let contracts = format!("contract_id,plan,amount,currency,active\n{rows}");
     let app = App::of(Setup { faults, latency: Duration::from_millis(40), contracts, ..Setup::default() });
-    app.edit(WORKFLOW, "{{ item.contract_id }}/{{ run.month }}", "{{ item.contract_id }}/{{ item.plan }}/{{ run.month }}");
+    app.edit(
+        WORKFLOW,
+        "{{ item.contract_id }}/{{ run.month }}",
+        "{{ item.contract_id }}/{{ item.plan }}/{{ run.month }}",
+    );
     let ended = app.run();
     assert!(matches!(ended.code(), Some(0 | 3)), "{ended:#?}");
     let shown = app.json(&["show", "--json"]);

@@ -10,7 +10,8 @@ use payrun::domain::money::{Amount, Currency};
 use payrun::domain::policy::{Policy, Rate, Resolve, Retry};
 use payrun::domain::time::Timestamp;
 use payrun::ledger::{
-    Attempt, ClaimRequest, Claimed, ItemFilter, ItemRow, Ledger, NewItem, NewJob, NewRun, Node, Planning, Settlement, Want,
+    Attempt, ClaimRequest, Claimed, ItemFilter, ItemRow, Ledger, NewItem, NewJob, NewRun, Node, Planning, Settlement,
+    Want,
 };
 
 use super::Place;

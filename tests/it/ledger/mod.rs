@@ -15,18 +15,17 @@ use std::sync::Arc;
 use payrun::ledger::Ledger;
 use tempfile::TempDir;
 
-type Opening = Pin<Box<dyn Future<Output = Ledger>>>;
+type Open = fn(PathBuf) -> Pin<Box<dyn Future<Output = Ledger>>>;
 
 /// The engines, by name, with what opens a ledger that lives in a folder.
-const ENGINES: &[(&str, fn(PathBuf) -> Opening)] = &[("sqlite", |folder| {
-    Box::pin(async move { Ledger::open(&folder.join("ledger.db")).await.unwrap() })
-})];
+const ENGINES: &[(&str, Open)] =
+    &[("sqlite", |folder| Box::pin(async move { Ledger::open(&folder.join("ledger.db")).await.unwrap() }))];
 
 /// Where a fresh ledger is.
 #[derive(Clone)]
 struct Place {
     folder: Arc<TempDir>,
-    open: fn(PathBuf) -> Opening,
+    open: Open,
 }
 
 impl Place {

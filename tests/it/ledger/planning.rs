@@ -50,7 +50,8 @@ fn after_a_plan_that_was_dropped_the_next_deed_of_any_kind_is_durable() {
         plan.items(id, &[item(1, "A")]).await.unwrap();
         plan.commit().await.unwrap();
         let other = place.open().await;
-        let occurrences: Vec<String> = other.runs(None, 10).await.unwrap().into_iter().map(|run| run.occurrence).collect();
+        let occurrences: Vec<String> =
+            other.runs(None, 10).await.unwrap().into_iter().map(|run| run.occurrence).collect();
         assert_eq!(occurrences, ["2"]);
     });
 }
@@ -80,9 +81,14 @@ fn a_key_that_stands_twice_in_a_run_is_rejected_the_second_time() {
         let refused = plan.items(id, &[item(1, "A"), item(2, "B"), item(3, "A")]).await.unwrap();
         assert_eq!(reasons(&refused), [(3, State::Rejected, None, false, "the key \"A\" stands in line 1 already")]);
         let refused = plan.items(id, &[item(4, "B")]).await.unwrap();
-        assert_eq!(reasons(&refused), [(4, State::Rejected, None, false, "the key \"B\" stands in line 2 already")], "in another chunk");
+        assert_eq!(
+            reasons(&refused),
+            [(4, State::Rejected, None, false, "the key \"B\" stands in line 2 already")],
+            "in another chunk"
+        );
         plan.commit().await.unwrap();
-        let states: Vec<State> = ledger.items(&ItemFilter::default(), 0, 10).await.unwrap().iter().map(|item| item.state).collect();
+        let states: Vec<State> =
+            ledger.items(&ItemFilter::default(), 0, 10).await.unwrap().iter().map(|item| item.state).collect();
         assert_eq!(states, [State::Planned, State::Planned, State::Rejected, State::Rejected]);
         assert_eq!(ledger.check().await.unwrap(), Vec::<String>::new());
     });
@@ -100,7 +106,13 @@ fn a_key_of_another_run_is_skipped_or_rejected_if_it_says_something_else() {
             reasons(&refused),
             [
                 (1, State::Skipped, Some(1), false, "run 1 has this key already (item 1, planned)"),
-                (2, State::Rejected, Some(2), true, "run 1 has this key with other content (item 2); give a new key if it is another thing"),
+                (
+                    2,
+                    State::Rejected,
+                    Some(2),
+                    true,
+                    "run 1 has this key with other content (item 2); give a new key if it is another thing"
+                ),
             ]
         );
         assert_eq!(desk.claim(at(1), 10).await.len(), 2, "of the first run's job");
@@ -116,7 +128,10 @@ fn an_order_number_that_a_user_gives_belongs_to_one_item() {
         let with_number = |line, key: &str| NewItem { custom_no: OrderNumber::parse("own-1").ok(), ..item(line, key) };
         let refused = plan.items(id, &[with_number(1, "A"), with_number(2, "B")]).await.unwrap();
         plan.commit().await.unwrap();
-        assert_eq!(reasons(&refused), [(2, State::Rejected, None, false, "the order number own-1 belongs to another item")]);
+        assert_eq!(
+            reasons(&refused),
+            [(2, State::Rejected, None, false, "the order number own-1 belongs to another item")]
+        );
         assert_eq!(ledger.find_item("own-1").await.unwrap().unwrap().key, "A");
     });
 }

@@ -15,7 +15,12 @@ pub async fn assert_match(database: &Path, sandbox: &Sandbox, refusals: bool) {
     books.assert_nothing_wrong_yet();
     for item in books.items.iter().filter(|item| item.kind == "deduct") {
         let charged = books.charged(item).is_some();
-        assert_eq!(charged, item.row.state == State::Succeeded, "we say {}, the gateway says {charged}: {item:#?}", item.row.state);
+        assert_eq!(
+            charged,
+            item.row.state == State::Succeeded,
+            "we say {}, the gateway says {charged}: {item:#?}",
+            item.row.state
+        );
         assert_ne!(item.row.state, State::Sending, "{item:#?}");
     }
     if !refusals {

@@ -39,6 +39,8 @@ pub struct Setup {
     pub concurrency: u32,
     /// How many calls a second.
     pub rate: &'static str,
+    /// How long payrun waits for a reply.
+    pub timeout: &'static str,
     /// The rows of contracts.csv.
     pub contracts: String,
     /// More lines of the job, such as limits.
@@ -56,6 +58,7 @@ impl Default for Setup {
             latency: Duration::ZERO,
             concurrency: 32,
             rate: "5000/s",
+            timeout: "1s",
             contracts: contracts("C", 20),
             job: "",
             refusals: false,
@@ -103,8 +106,8 @@ impl App {
         let folder = tempfile::tempdir().unwrap();
         let app = Self { folder, runtime, sandbox, wire, refusals: setup.refusals };
         identity().save(&app.path("keys")).unwrap();
-        app.write("payrun.yaml", &payrun_yaml(address, setup.rate, setup.concurrency));
-        app.write(WORKFLOW, &workflow("contracts.csv", setup.job));
+        app.write("payrun.yaml", payrun_yaml(address, &setup));
+        app.write(WORKFLOW, workflow("contracts.csv", setup.job));
         app.write("data/contracts.csv", &setup.contracts);
         app
     }
@@ -247,7 +250,8 @@ pub fn contracts(prefix: &str, how_many: u32) -> String {
 }
 
 /// The configuration of a project whose gateway listens here.
-pub fn payrun_yaml(address: SocketAddr, rate: &str, concurrency: u32) -> String {
+fn payrun_yaml(address: SocketAddr, setup: &Setup) -> String {
+    let Setup { rate, concurrency, timeout, .. } = setup;
     let serial = identity().wechat_config("http://127.0.0.1").merchant_serial;
     format!(
         "\
@@ -267,7 +271,7 @@ gateways:
     notify_url: https://example.com/payrun/notify/hk
     rate: {rate}
     concurrency: {concurrency}
-    timeout: 1s
+    timeout: {timeout}
     query_interval: 50ms
 "
     )

@@ -64,7 +64,8 @@ impl Wire {
     async fn pass(&self, client: TcpStream, server: TcpStream) {
         client.set_nodelay(true).ok();
         server.set_nodelay(true).ok();
-        let ((mut from_client, mut to_client), (mut from_server, mut to_server)) = (client.into_split(), server.into_split());
+        let ((mut from_client, mut to_client), (mut from_server, mut to_server)) =
+            (client.into_split(), server.into_split());
         let back = tokio::spawn(async move { tokio::io::copy(&mut from_server, &mut to_client).await });
         let (mut requests, mut bytes) = (Vec::new(), vec![0; 16 * 1024]);
         while let Ok(read @ 1..) = from_client.read(&mut bytes).await {
@@ -88,7 +89,8 @@ impl Wire {
             Deed::Sent => ("\"out_trade_no\":\"", '"'),
             Deed::Asked => ("/out-trade-no/", '?'),
         };
-        let order = text.split_once(start).and_then(|(_, rest)| rest.split_once(end)).map(|(order, _)| order.to_owned());
+        let order =
+            text.split_once(start).and_then(|(_, rest)| rest.split_once(end)).map(|(order, _)| order.to_owned());
         if let Some(order) = order {
             self.seen.lock().unwrap().entry(order).or_default().push(deed);
         }
@@ -99,6 +101,7 @@ impl Wire {
 fn whole(bytes: &[u8]) -> Option<usize> {
     let head = bytes.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
     let text = String::from_utf8_lossy(&bytes[..head]).to_ascii_lowercase();
-    let length = text.split_once("content-length:").and_then(|(_, rest)| rest.lines().next()?.trim().parse().ok()).unwrap_or(0);
+    let length =
+        text.split_once("content-length:").and_then(|(_, rest)| rest.lines().next()?.trim().parse().ok()).unwrap_or(0);
     (bytes.len() >= head + length).then_some(head + length)
 }
