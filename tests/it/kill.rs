@@ -47,7 +47,7 @@ fn finish(app: &App) {
 /// Starts and kills at random moments, seeded; returns how many died with calls under way.
 fn kill_by_chance(app: &App, kills: u32, seed: u64) {
     let mut chance = Chance(seed);
-    let mut with_calls_under_way = 0;
+    let (mut died, mut with_calls_under_way) = (0, 0);
     for start in 0..kills {
         let arguments = arguments(app, start, 12);
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -55,9 +55,12 @@ fn kill_by_chance(app: &App, kills: u32, seed: u64) {
         // Short enough to hit the opening, the planning and the asking too.
         let life = Duration::from_millis(20 + chance.below(350));
         let ended = app.start(&arguments).kill_after(life);
+        died += u32::from(ended.was_killed());
         with_calls_under_way += u32::from(ended.was_killed() && app.wire().sent() > before);
         app.assert_nothing_wrong_yet();
     }
+    eprintln!("{died} of {kills} starts were killed, {with_calls_under_way} of them while they were sending");
+    assert!(died * 10 > kills * 7, "only {died} of {kills} were still alive to be killed");
     assert!(with_calls_under_way * 4 > kills, "only {with_calls_under_way} of {kills} died while they were sending");
 }
 
@@ -93,6 +96,7 @@ fn killed_at(place: &str) {
         died += u32::from(ended.was_killed());
         app.assert_nothing_wrong_yet();
     }
+    eprintln!("{died} of {AT_EACH_PLACE} starts died at {place}");
     assert!(died >= AT_EACH_PLACE - 4, "only {died} of {AT_EACH_PLACE} starts died at {place}");
     finish(&app);
     app.wire().assert_asked_before_sent_again();
