@@ -88,7 +88,8 @@ create table attempts (
   http         integer,
   late         integer not null default 0, -- 1: the lease had run out; recorded, and changed nothing
   evidence     text    not null,
-  primary key (item_id, version)
+  -- A claim whose lease ran out has two: that it was abandoned, and what was answered late.
+  primary key (item_id, version, late)
 );
 
 -- One row for each move of an item. Never changed.

@@ -69,11 +69,7 @@ impl Occasion {
         let now = Clock::System.now();
         let zone = project.config.timezone;
         let at = self.date.map_or(now, |date| noon(date, zone).unwrap_or(now));
-        let occurrence = format!(
-            "manual {}",
-            chrono::DateTime::from_timestamp_millis(now.millis()).unwrap_or_default().format("%Y-%m-%dT%H:%M:%S%.3fZ")
-        );
-        Ok(PlanRequest { workflow, params, occurrence, at, timezone: zone, inputs, commit })
+        Ok(PlanRequest { workflow, params, occurrence: occurrence_now(), at, timezone: zone, inputs, commit })
     }
 
     fn inputs(&self, workflow: &Workflow) -> Result<BTreeMap<String, PathBuf>, Failure> {
@@ -95,6 +91,12 @@ impl Occasion {
         }
         Ok(inputs)
     }
+}
+
+/// What a run by hand is called: by its instant.
+pub(super) fn occurrence_now() -> String {
+    let now = chrono::DateTime::from_timestamp_millis(Clock::System.now().millis()).unwrap_or_default();
+    format!("manual {}", now.format("%Y-%m-%dT%H:%M:%S%.3fZ"))
 }
 
 fn noon(date: NaiveDate, zone: chrono_tz::Tz) -> Option<Timestamp> {

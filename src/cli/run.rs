@@ -12,7 +12,7 @@ use serde_json::json;
 use super::Context;
 use super::exit::{Exit, Failure};
 use super::output::{count, say, say_json};
-use super::plan::{Occasion, failed, plan_json, print_refusals, summary};
+use super::plan::{Occasion, failed, occurrence_now, plan_json, print_refusals, summary};
 use super::progress::{Ended, carry_out, exit_of};
 use super::project::Project;
 use super::report::Report;
@@ -20,7 +20,8 @@ use super::show::print_troubled;
 use super::signals::stop_switch;
 use crate::clock::Clock;
 use crate::engine::Engine;
-use crate::engine::plan::{PlanRequest, Planned};
+use crate::engine::plan::{PlanError, PlanRequest, Planned};
+use crate::ledger::LedgerError;
 use crate::yaml::scalars::duration;
 
 /// Arguments of `payrun run`.
@@ -109,7 +110,7 @@ async fn plan(engine: &Engine, request: &PlanRequest, quiet: bool) -> Result<Pla
             }
         })
     };
-    let planned = engine.plan(request, &rows).await;
+    let planned = plan_alone(engine, request, &rows).await;
     watching.abort();
     spinner.finish_and_clear();
     let planned = planned.map_err(failed)?;
@@ -119,6 +120,19 @@ async fn plan(engine: &Engine, request: &PlanRequest, quiet: bool) -> Result<Pla
         }
     }
     Ok(planned)
+}
+
+/// Plans; when another process began in the same millisecond, under the next one's name.
+async fn plan_alone(engine: &Engine, request: &PlanRequest, rows: &Arc<AtomicU64>) -> Result<Planned, PlanError> {
+    const TRIES: u32 = 100;
+    let mut planned = engine.plan(request, rows).await;
+    for _ in 0..TRIES {
+        if !matches!(planned, Err(PlanError::Ledger(LedgerError::RunExists { .. }))) {
+            break;
+        }
+        planned = engine.plan(&PlanRequest { occurrence: occurrence_now(), ..request.clone() }, rows).await;
+    }
+    planned
 }
 
 async fn tell(

@@ -118,14 +118,14 @@ pub(super) struct Claims {
     pub next: Option<Timestamp>,
 }
 
-const DUE: &str = "\
+pub(super) const DUE: &str = "\
     select id, job_id, version, state, generation, sends, asks, declines, sent_at, asking_since, asking, receipt, order_no, \
       custom_no, key_hash, amount, currency, input, serial, result, \
       (select b.state from items as b where b.serial = items.serial \
          and b.state in ('sending', 'pending', 'unknown', 'parked')) as in_flight \
     from items where job_id = ?1 and due_at <= ?2 order by due_at limit ?3";
 
-const BUMP: &str = "\
+pub(super) const BUMP: &str = "\
     update items set due_at = b.value ->> 1, reason = b.value ->> 2 from json_each(?1) as b where items.id = b.value ->> 0";
 
 /// How long an item waits that finds its contract busy, or waiting for a person.

@@ -2,7 +2,7 @@
 //!
 //! Two deeds carry the promises. *Claim is intent*: one commit turns due items to `sending`, with order number and lease,
 //! before anybody sees them. *Settle is outcome*: answer, new state, totals and history go down in one commit. Both go
-//! through one writer that commits in groups ([`writer`]). A state changes only as [`crate::domain::item::apply`] says, by
+//! through one writer that commits in groups (`writer.rs`). A state changes only as [`crate::domain::item::apply`] says, by
 //! compare-and-set on the item's version, with its event in the same commit. No transaction is open during a call.
 //!
 //! The ledger knows the domain and nothing else: no gateway, no workflow, no HTTP.
@@ -17,6 +17,8 @@ mod progress;
 mod read;
 mod rows;
 mod settle;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::path::{Path, PathBuf};

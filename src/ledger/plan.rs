@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use sqlx::{Row, SqliteConnection};
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, OwnedMutexGuard};
 
 use super::Ledger;
@@ -95,7 +96,8 @@ pub struct Refusal {
 /// A plan under way: nothing of it is seen by anybody until it is committed.
 #[derive(Debug)]
 pub struct Planning {
-    connection: OwnedMutexGuard<SqliteConnection>,
+    /// There until the plan has ended.
+    connection: Option<OwnedMutexGuard<SqliteConnection>>,
     woken: Arc<Notify>,
     run_id: i64,
     now: Timestamp,
@@ -112,6 +114,9 @@ impl Ledger {
         let mut connection = Arc::clone(&self.write).lock_owned().await;
         let failed = |source| LedgerError::of("beginning a plan", source);
         sqlx::query("begin immediate").execute(&mut *connection).await.map_err(failed)?;
+        let (connection, woken) = (Some(connection), Arc::clone(&self.woken));
+        let mut planning =
+            Planning { connection, woken, run_id: 0, now: run.now, shifts: Shifts::default(), ended: false };
         let inserted = sqlx::query(
             "insert or ignore into runs (workflow, occurrence, source, params, started_at) values (?1, ?2, ?3, ?4, ?5)",
         )
@@ -120,12 +125,10 @@ impl Ledger {
         .bind(&run.source)
         .bind(&run.params)
         .bind(run.now.millis())
-        .execute(&mut *connection)
+        .execute(planning.connection())
         .await
         .map_err(failed)?;
-        let woken = Arc::clone(&self.woken);
-        let run_id = inserted.last_insert_rowid();
-        let planning = Planning { connection, woken, run_id, now: run.now, shifts: Shifts::default(), ended: false };
+        planning.run_id = inserted.last_insert_rowid();
         if inserted.rows_affected() == 0 {
             planning.abandon().await?;
             return Err(LedgerError::RunExists { workflow: run.workflow, occurrence: run.occurrence });
@@ -138,6 +141,10 @@ impl Planning {
     /// The run's id, if it is committed.
     pub const fn run_id(&self) -> i64 {
         self.run_id
+    }
+
+    fn connection(&mut self) -> &mut SqliteConnection {
+        self.connection.as_deref_mut().expect("a plan that has not ended holds its connection")
     }
 
     /// Adds a job; returns its id.
@@ -160,7 +167,7 @@ impl Planning {
         .bind(job.rate.map(|rate| i64::try_from(rate.per.as_millis()).unwrap_or(i64::MAX)))
         .bind(job.concurrency)
         .bind(job.needs.is_empty())
-        .execute(&mut *self.connection)
+        .execute(self.connection())
         .await
         .map_err(|source| LedgerError::of("planning a job", source))?;
         Ok(inserted.last_insert_rowid())
@@ -228,7 +235,7 @@ impl Planning {
                '{}' from json_each(?1)",
         )
         .bind(list(&rows))
-        .execute(&mut *self.connection)
+        .execute(self.connection())
         .await
         .map_err(|source| LedgerError::of("keeping refused rows", source))?;
         Ok(())
@@ -241,8 +248,8 @@ impl Planning {
     pub async fn commit(mut self) -> Result<i64, LedgerError> {
         let failed = |source| LedgerError::of("committing a plan", source);
         let totals = list(&std::mem::take(&mut self.shifts).lines());
-        sqlx::query(SHIFT_TOTALS).bind(totals).execute(&mut *self.connection).await.map_err(failed)?;
-        sqlx::query("commit").execute(&mut *self.connection).await.map_err(failed)?;
+        sqlx::query(SHIFT_TOTALS).bind(totals).execute(self.connection()).await.map_err(failed)?;
+        sqlx::query("commit").execute(self.connection()).await.map_err(failed)?;
         self.ended = true;
         self.woken.notify_waiters();
         Ok(self.run_id)
@@ -255,7 +262,7 @@ impl Planning {
     pub async fn abandon(mut self) -> Result<(), LedgerError> {
         self.ended = true;
         sqlx::query("rollback")
-            .execute(&mut *self.connection)
+            .execute(self.connection())
             .await
             .map_err(|source| LedgerError::of("abandoning a plan", source))?;
         Ok(())
@@ -263,7 +270,7 @@ impl Planning {
 
     async fn newest_item(&mut self) -> Result<i64, LedgerError> {
         let row = sqlx::query("select coalesce(max(id), 0) from items")
-            .fetch_one(&mut *self.connection)
+            .fetch_one(self.connection())
             .await
             .map_err(|source| LedgerError::of("planning items", source))?;
         Ok(row.try_get(0).unwrap_or(0))
@@ -297,7 +304,7 @@ impl Planning {
         .bind(list(&rows))
         .bind(job_id)
         .bind(due)
-        .execute(&mut *self.connection)
+        .execute(self.connection())
         .await
         .map_err(|source| LedgerError::of("planning items", source))?;
         Ok(inserted.rows_affected())
@@ -312,7 +319,7 @@ impl Planning {
              cross join items as i on i.key_hash = unhex(k.value) join jobs as j on j.id = i.job_id",
         )
         .bind(list(&keys))
-        .fetch_all(&mut *self.connection)
+        .fetch_all(self.connection())
         .await
         .map_err(failed)?;
         let mut holders = HashMap::with_capacity(rows.len());
@@ -336,9 +343,15 @@ impl Planning {
 
 impl Drop for Planning {
     fn drop(&mut self) {
-        // A plan that is dropped half-way leaves its transaction open; the next deed finds out and rolls it back.
         if !self.ended {
             tracing::warn!("a plan was dropped without an end; it is rolled back");
+        }
+        // The connection is let go of when that is done, so that nobody writes into the plan's transaction.
+        if !self.ended
+            && let Some(mut connection) = self.connection.take()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            runtime.spawn(async move { sqlx::query("rollback").execute(&mut *connection).await.ok() });
         }
     }
 }

@@ -30,14 +30,15 @@ impl Ledger {
         let mut connection = self.write.lock().await;
         let failed = |source| LedgerError::of("ending jobs", source);
         loop {
+            // Three commits: whoever died between two of them left work for the later ones, so all are always tried.
             let ended = sqlx::query(FINISH_JOBS).bind(now.millis()).execute(&mut *connection).await.map_err(failed)?;
-            if ended.rows_affected() == 0 {
-                return Ok(());
-            }
             let started = sqlx::query(START_JOBS).execute(&mut *connection).await.map_err(failed)?;
             sqlx::query(FINISH_RUNS).bind(now.millis()).execute(&mut *connection).await.map_err(failed)?;
             if started.rows_affected() > 0 {
                 self.woken.notify_waiters();
+            }
+            if ended.rows_affected() + started.rows_affected() == 0 {
+                return Ok(());
             }
         }
     }

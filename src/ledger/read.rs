@@ -356,7 +356,7 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn attempts(&self, item_id: i64) -> Result<Vec<AttemptRow>, LedgerError> {
-        let query = "select * from attempts where item_id = ?1 order by version limit 10000";
+        let query = "select * from attempts where item_id = ?1 order by version, late limit 10000";
         self.rows("reading attempts", sqlx::query(query).bind(item_id)).await?.iter().map(attempt_row).collect()
     }
 

@@ -197,7 +197,7 @@ fn event_line<'a>(written: &'a Written<'a>) -> impl Serialize + use<'a> {
 }
 
 /// Writes [`Writes`]. Only statements that change rows: the sum of the changed rows tells whether all went well.
-const WRITE: &str = include_str!("write.sql");
+pub(super) const WRITE: &str = include_str!("write.sql");
 
 /// What a commit does to the totals.
 #[derive(Debug, Default)]

@@ -149,8 +149,23 @@ fn writes(batch: &[&Settlement]) -> Result<Writes, LedgerError> {
 }
 
 async fn record_late(connection: &mut SqliteConnection, one: &Settlement) -> Result<(), LedgerError> {
-    let attempts: Vec<_> = attempt_line(one, true).into_iter().collect();
-    Writes::of(&[], &attempts)?.execute(connection).await?;
+    let told_before =
+        "select count(*) from attempts where item_id = ?1 and version = ?2 and ended_at = ?3 and answer = ?4";
+    if let Some(attempt) = &one.attempt {
+        // The same settlement given again is no second answer.
+        let known: i64 = sqlx::query_scalar(told_before)
+            .bind(one.stored.id)
+            .bind(one.stored.version)
+            .bind(attempt.ended_at.millis())
+            .bind(attempt.answer)
+            .fetch_one(&mut *connection)
+            .await
+            .map_err(|source| LedgerError::of("looking for a late answer", source))?;
+        if known == 0 {
+            let attempts: Vec<_> = attempt_line(one, true).into_iter().collect();
+            Writes::of(&[], &attempts)?.execute(connection).await?;
+        }
+    }
     // What came late may be the truth: ask at once. Not a move, so no event.
     sqlx::query("update items set due_at = ?2 where id = ?1 and state in ('pending', 'unknown') and node is null")
         .bind(one.stored.id)

@@ -1,5 +1,5 @@
 -- Everything one commit says of items: moves, events, attempts, totals, each a JSON list of lists, in this order.
--- The list comes first and the items are found by their id; a test on the query plan pins that.
+-- The list comes first and the items are found by their id, which a test on the query plan pins.
 update items set
   version = items.version + 1, state = m.value ->> 2, generation = m.value ->> 3, order_no = m.value ->> 4,
   due_at = m.value ->> 5, node = m.value ->> 6, sends = m.value ->> 7, asks = m.value ->> 8, declines = m.value ->> 9,
@@ -7,7 +7,8 @@ update items set
   result = m.value ->> 14, reason = m.value ->> 15
 from json_each(?) as m where items.id = m.value ->> 0 and items.version = m.value ->> 1;
 
-insert into events (item_id, version, at, event, from_state, to_state, detail, alarm)
+-- Where an item has moved on, its event is there already; then the rows do not add up and nothing is kept.
+insert or ignore into events (item_id, version, at, event, from_state, to_state, detail, alarm)
 select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7
 from json_each(?);
 

@@ -65,7 +65,7 @@ impl Ledger {
 
 /// Runs until the last [`Ledger`] is gone.
 pub(super) async fn run(connection: Arc<Mutex<SqliteConnection>>, mut inbox: mpsc::Receiver<Deed>, woken: Arc<Notify>) {
-    let mut busy = false;
+    let (mut busy, mut well) = (false, true);
     while let Some(first) = inbox.recv().await {
         if busy && matches!(first, Deed::Settle(..)) {
             tokio::time::sleep(LINGER).await;
@@ -78,7 +78,7 @@ pub(super) async fn run(connection: Arc<Mutex<SqliteConnection>>, mut inbox: mps
             group.add(deed);
         }
         busy = group.len() >= BUSY;
-        group.commit(&connection, &woken).await;
+        group.commit(&connection, &woken, &mut well).await;
     }
 }
 
@@ -103,11 +103,13 @@ impl Group {
         self.settles.len() + self.claims.len()
     }
 
-    async fn commit(self, connection: &Mutex<SqliteConnection>, woken: &Notify) {
+    /// `well`: whether the last commit went well. What fails is given again soon, and is told of once.
+    async fn commit(self, connection: &Mutex<SqliteConnection>, woken: &Notify, well: &mut bool) {
         if self.len() > 0 {
             let mut connection = connection.lock().await;
             match self.write(&mut connection).await {
                 Ok((settled, claimed)) => {
+                    *well = true;
                     crate::failpoint::hit("after_commit");
                     let freed = !settled.is_empty();
                     for ((_, answer), outcome) in self.settles.into_iter().zip(settled) {
@@ -121,7 +123,9 @@ impl Group {
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(error = %chain(&error), "a commit of the ledger failed");
+                    if std::mem::take(well) {
+                        tracing::warn!(error = %chain(&error), "a commit of the ledger failed");
+                    }
                     sqlx::query("rollback").execute(&mut *connection).await.ok();
                     for (_, answer) in self.settles {
                         answer.send(Err(again(&error))).ok();

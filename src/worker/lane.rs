@@ -93,10 +93,12 @@ impl Lane {
 
     /// The ledger has failed for good: the lane stops.
     pub(super) fn fail(&self, error: LedgerError) {
-        tracing::error!(lane.name = self.account.name, error = %error, "the ledger failed; the lane stops");
         self.failure.send_if_modified(|failure| {
             let first = failure.is_none();
-            failure.get_or_insert(error);
+            if first {
+                tracing::error!(lane.name = self.account.name, error = %error, "the ledger failed; the lane stops");
+                *failure = Some(error);
+            }
             first
         });
     }

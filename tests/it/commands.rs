@@ -1,0 +1,525 @@
+//! What a person and a script see of each command, and the exit codes.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::process::payrun;
+use crate::support::{App, DATE, PATIENCE, Running, Setup, WORKFLOW, contracts, until};
+
+/// Good contracts, one that is poor and one that was terminated, and a row that is no amount.
+const MIXED: &str = "contract_id,plan,amount,currency,active\n\
+    C-0001,basic,38.00,HKD,yes\n\
+    C-0002,family,68.00,HKD,yes\n\
+    C-0003,basic,38.00,HKD,no\n\
+    C-0004-poor,basic,38.00,HKD,yes\n\
+    C-0005-terminated,premium,128.50,HKD,yes\n\
+    C-0006,basic,thirty,HKD,yes\n";
+
+/// Instants are not the same twice.
+fn timeless(text: &str) -> String {
+    let is_time = |word: &str| {
+        word.len() >= 20 && word.as_bytes()[4] == b'-' && word.as_bytes()[10] == b'T' && word.contains(':')
+    };
+    let mut plain = String::new();
+    let mut word = String::new();
+    for c in text.chars().chain(['\n']) {
+        if c.is_ascii_alphanumeric() || "-:.".contains(c) {
+            word.push(c);
+            continue;
+        }
+        plain.push_str(if word.is_ascii() && is_time(&word) { "TIME" } else { &word });
+        word.clear();
+        plain.push(c);
+    }
+    plain.trim_end().to_owned()
+}
+
+fn mixed() -> App {
+    // What is shown must not depend on how busy the machine is.
+    App::of(Setup { contracts: MIXED.to_owned(), timeout: "20s", ..Setup::default() })
+}
+
+#[test]
+fn help_lists_every_command_and_the_exit_codes() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = payrun(folder.path(), &["--help"]);
+    command.env("COLUMNS", "100");
+    let help = Running::start(command).wait(PATIENCE).exits(0).stdout;
+    let (commands, options) = help.split_once("Options:").unwrap();
+    insta::assert_snapshot!(commands, @r#"
+    Recurring and batch payments from YAML workflows: never twice, never lost, never guessed
+
+    Usage: payrun [OPTIONS] <COMMAND>
+
+    Commands:
+      init         Make a project folder: configuration, a workflow, sample contracts, sandbox keys
+      check        Report every mistake in the configuration, the job kinds and the workflows
+      plan         Plan a run without sending anything: what would be charged, rejected and skipped
+      run          Plan a run and carry it out, after finishing what earlier runs left open
+      runs         List runs, newest first
+      show         Show a run, or one item with its whole history
+      items        List items
+      retry        Have failed, parked or cancelled items tried again, once it is certain that this is
+                   safe
+      cancel       Withdraw items that have not been sent
+      sandbox      Serve a gateway's other side on loopback, strict and with faults, to develop against
+                   without credentials
+      demo         Charge thousands of generated contracts against the sandbox and compare the books
+      schema       Print the JSON Schema of workflow files or of payrun.yaml, for editors
+      doctor       Look at the machine, the ledger and the gateways, and say what is wrong
+      completions  Print a completion script for a shell
+      help         Print this message or the help of the given subcommand(s)
+    "#);
+    let (_, exit_codes) = options.split_once("Exit codes:").unwrap();
+    insta::assert_snapshot!(exit_codes, @r#"
+     0 all succeeded; 1 internal error; 2 invalid input or usage; 3 finished with failed,
+    rejected or parked items; 4 interrupted with items open.
+    "#);
+}
+
+#[test]
+fn every_command_explains_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    for command in [
+        "init",
+        "check",
+        "plan",
+        "run",
+        "runs",
+        "show",
+        "items",
+        "retry",
+        "cancel",
+        "sandbox",
+        "demo",
+        "schema",
+        "doctor",
+        "completions",
+    ] {
+        Running::start(payrun(folder.path(), &[command, "--help"])).wait(PATIENCE).exits(0).says("Usage: payrun");
+    }
+    Running::start(payrun(folder.path(), &["charge"])).wait(PATIENCE).exits(2).says("unrecognized subcommand 'charge'");
+    Running::start(payrun(folder.path(), &["plan"])).wait(PATIENCE).exits(2).says("there is no payrun.yaml");
+}
+
+#[test]
+fn plan_shows_what_would_happen_and_sends_and_keeps_nothing() {
+    let app = mixed();
+    let ended = app.payrun(&["plan", WORKFLOW, "--date", DATE]).exits(3);
+    insta::assert_snapshot!(ended.stdout, @r#"
+    plan of deductions; nothing is sent
+
+    job deduct (deduct on hk): 4 items, 272.50 HKD, 1 rejected, 1 left out by where
+    LINE  KEY                        ORDER NUMBER                      AMOUNT
+       2  C-0001/2026-03             7apfa5csp2gnv9v8j10py0m7sh-1   38.00 HKD
+       3  C-0002/2026-03             6dm82z575427tppvp98754m6eh-1   68.00 HKD
+       5  C-0004-poor/2026-03        1wh83sjdwgvm2emn5mb2nyp7d8-1   38.00 HKD
+       6  C-0005-terminated/2026-03  57fw32j9n3e8br1s9h0kbhxjsz-1  128.50 HKD
+    LINE  STATE     REASON
+       7  rejected  amount: "thirty" is not a number (write it like 12.50)
+    "#);
+    assert_eq!(app.charges(), 0);
+    assert_eq!(app.json(&["runs", "--json"]), json!([]));
+}
+
+#[test]
+fn plan_as_json_names_items_totals_and_refusals() {
+    let app = mixed();
+    let plan = app.json(&["plan", WORKFLOW, "--date", DATE, "--json"]);
+    insta::assert_snapshot!(format!("{plan:#}"), @r#"
+    {
+      "jobs": [
+        {
+          "first": [
+            {
+              "amount": "38.00",
+              "currency": "HKD",
+              "key": "C-0001/2026-03",
+              "line": 2,
+              "order_no": "7apfa5csp2gnv9v8j10py0m7sh-1"
+            },
+            {
+              "amount": "68.00",
+              "currency": "HKD",
+              "key": "C-0002/2026-03",
+              "line": 3,
+              "order_no": "6dm82z575427tppvp98754m6eh-1"
+            },
+            {
+              "amount": "38.00",
+              "currency": "HKD",
+              "key": "C-0004-poor/2026-03",
+              "line": 5,
+              "order_no": "1wh83sjdwgvm2emn5mb2nyp7d8-1"
+            },
+            {
+              "amount": "128.50",
+              "currency": "HKD",
+              "key": "C-0005-terminated/2026-03",
+              "line": 6,
+              "order_no": "57fw32j9n3e8br1s9h0kbhxjsz-1"
+            }
+          ],
+          "gateway": "hk",
+          "items": 4,
+          "kind": "deduct",
+          "left_out": 1,
+          "name": "deduct",
+          "refusals": [
+            {
+              "duplicate_of": null,
+              "key": "",
+              "line": 7,
+              "reason": "amount: \"thirty\" is not a number (write it like 12.50)",
+              "state": "rejected"
+            }
+          ],
+          "rejected": 1,
+          "skipped": 0,
+          "totals": {
+            "HKD": "272.50"
+          }
+        }
+      ],
+      "workflow": "deductions"
+    }
+    "#);
+}
+
+#[test]
+fn a_plan_after_a_run_says_what_is_skipped() {
+    let app = mixed();
+    app.run().exits(3);
+    let ended = app.payrun(&["plan", WORKFLOW, "--date", DATE]).exits(3);
+    insta::assert_snapshot!(ended.stdout, @r#"
+    plan of deductions; nothing is sent
+
+    job deduct (deduct on hk): 0 items, 1 rejected, 4 skipped, planned before, 1 left out by where
+    LINE  STATE     REASON
+       2  skipped   run 1 has this key already (item 1, succeeded)
+       3  skipped   run 1 has this key already (item 2, succeeded)
+       5  skipped   run 1 has this key already (item 3, failed)
+       6  skipped   run 1 has this key already (item 4, failed)
+       7  rejected  amount: "thirty" is not a number (write it like 12.50)
+    "#);
+}
+
+#[test]
+fn run_ends_with_a_table_of_states_and_show_says_the_same_later() {
+    let app = mixed();
+    let ended = app.run().exits(3);
+    insta::assert_snapshot!(timeless(&ended.stdout), @r#"
+    run 1 of deductions (manual TIME), finished
+    STATE      ITEMS  AMOUNT
+    succeeded      2  106.00 HKD
+    failed         2  166.50 HKD
+    rejected       1
+
+    ITEM  LINE  KEY                        STATE     REASON
+       3     5  C-0004-poor/2026-03        failed    declined: NOT_ENOUGH
+       4     6  C-0005-terminated/2026-03  failed    declined: CONTRACT_NOT_EXIST (contract: state TERMINATED, terminated_time 2026-02-01T00:00:00+08:00…
+       5     7                             rejected  amount: "thirty" is not a number (write it like 12.50)
+    all of them: payrun items --run 1 --state failed,parked,rejected; one: payrun show --item ITEM
+    "#);
+    insta::assert_snapshot!(timeless(&app.payrun(&["show"]).exits(0).stdout), @r#"
+    run 1 of deductions (manual TIME), finished
+    STATE      ITEMS  AMOUNT
+    succeeded      2  106.00 HKD
+    failed         2  166.50 HKD
+    rejected       1
+
+    ANSWER    CODE                TIMES
+    absent                            3
+    declined  NOT_ENOUGH              3
+    done                              2
+    declined  CONTRACT_NOT_EXIST      1
+
+    ITEM  LINE  KEY                        STATE     REASON
+       3     5  C-0004-poor/2026-03        failed    declined: NOT_ENOUGH
+       4     6  C-0005-terminated/2026-03  failed    declined: CONTRACT_NOT_EXIST (contract: state TERMINATED, terminated_time 2026-02-01T00:00:00+08:00…
+       5     7                             rejected  amount: "thirty" is not a number (write it like 12.50)
+    all of them: payrun items --run 1 --state failed,parked,rejected; one: payrun show --item ITEM
+    "#);
+}
+
+#[test]
+fn items_come_as_csv_and_as_json_lines() {
+    let app = mixed();
+    app.run().exits(3);
+    insta::assert_snapshot!(app.payrun(&["items", "--format", "csv"]).exits(0).stdout, @r#"
+    item,run,line,key,order_no,state,amount,currency,receipt,due_at,reason
+    1,1,2,C-0001/2026-03,7apfa5csp2gnv9v8j10py0m7sh-1,succeeded,38.00,HKD,4200472263702857520100480039,,
+    2,1,3,C-0002/2026-03,6dm82z575427tppvp98754m6eh-1,succeeded,68.00,HKD,4200826920796828401161498623,,
+    3,1,5,C-0004-poor/2026-03,1wh83sjdwgvm2emn5mb2nyp7d8-1,failed,38.00,HKD,,,declined: NOT_ENOUGH
+    4,1,6,C-0005-terminated/2026-03,57fw32j9n3e8br1s9h0kbhxjsz-1,failed,128.50,HKD,,,"declined: CONTRACT_NOT_EXIST (contract: state TERMINATED, terminated_time 2026-02-01T00:00:00+08:00, termination_mode USER)"
+    5,1,7,,,rejected,,,,,"amount: ""thirty"" is not a number (write it like 12.50)"
+    "#);
+    let succeeded = app.payrun(&["items", "--format", "json", "--state", "succeeded", "-n", "1"]).exits(0).stdout;
+    insta::assert_snapshot!(timeless(&succeeded), @r#"{"amount":"38.00","currency":"HKD","due_at":null,"duplicate_of":null,"item":1,"key":"C-0001/2026-03","line":2,"order_no":"7apfa5csp2gnv9v8j10py0m7sh-1","reason":null,"receipt":"4200472263702857520100480039","result":{"bank_type":"WPHK","success_time":"TIME","trade_type":"AUTH"},"run":1,"state":"succeeded"}"#);
+    let one = app.payrun(&["items", "--json", "--key", "C-0002/2026-03"]).exits(0).stdout;
+    assert_eq!(serde_json::from_str::<Value>(&one).unwrap()["amount"], "68.00");
+    app.payrun(&["items", "--state", "done"]).exits(2).says("the states are succeeded, failed");
+    app.payrun(&["items", "-n", "2"]).exits(0).says("more: --after 2");
+}
+
+#[test]
+fn runs_as_json_tell_states_and_money() {
+    let app = mixed();
+    app.run().exits(3);
+    let runs = app.payrun(&["runs", "--json"]).exits(0).stdout;
+    insta::assert_snapshot!(timeless(&runs), @r#"
+    [
+      {
+        "amounts": {
+          "failed": {
+            "HKD": "166.50"
+          },
+          "succeeded": {
+            "HKD": "106.00"
+          }
+        },
+        "by_state": {
+          "failed": 2,
+          "rejected": 1,
+          "succeeded": 2
+        },
+        "finished_at": "TIME",
+        "items": 5,
+        "jobs": [
+          {
+            "by_state": {
+              "failed": 2,
+              "rejected": 1,
+              "succeeded": 2
+            },
+            "finished_at": "TIME",
+            "gateway": "hk",
+            "kind": "deduct",
+            "name": "deduct"
+          }
+        ],
+        "occurrence": "manual TIME",
+        "open": 0,
+        "planned_at": "TIME",
+        "run": 1,
+        "state": "finished",
+        "workflow": "deductions"
+      }
+    ]
+    "#);
+}
+
+#[test]
+fn an_item_is_shown_with_its_whole_history() {
+    let app = mixed();
+    app.run().exits(3);
+    let item = app.json(&["show", "--item", "C-0005-terminated/2026-03", "--json"]);
+    let events: Vec<String> = item["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| format!("{} {} -> {} ({})", event["event"], event["from"], event["to"], event["why"]))
+        .collect();
+    insta::assert_snapshot!(events.join("\n"), @r#"
+    "claim" "planned" -> "sending" (null)
+    "declined" "sending" -> "failed" ("declined: CONTRACT_NOT_EXIST (contract: state TERMINATED, terminated_time 2026-02-01T00:00:00+08:00, termination_mode USER)")
+    "#);
+    let attempts: Vec<String> = item["attempts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|attempt| {
+            format!("{} {} {} {}", attempt["operation"], attempt["answer"], attempt["code"], attempt["http"])
+        })
+        .collect();
+    insta::assert_snapshot!(attempts.join("\n"), @r#""deduct" "declined" "CONTRACT_NOT_EXIST" 403"#);
+    assert!(item["attempts"][0]["evidence"].as_str().unwrap().contains("CONTRACT_NOT_EXIST"), "{item:#}");
+    let number = item["order_no"].as_str().unwrap();
+    app.payrun(&["show", "--item", number])
+        .exits(0)
+        .says("what happened to it")
+        .says("what was asked and answered")
+        .says("TERMINATED");
+    app.payrun(&["show", "--item", "nobody"]).exits(2).says("there is no item \"nobody\"");
+    app.payrun(&["show", "99"]).exits(2).says("there is no such run");
+}
+
+#[test]
+fn evidence_never_holds_keys_or_signatures() {
+    let app = mixed();
+    app.run().exits(3);
+    let secret = std::fs::read_to_string(app.path("keys/api_v3_key.txt")).unwrap();
+    let mut bytes = std::fs::read(app.database()).unwrap();
+    bytes.extend(std::fs::read(app.path("payrun.db-wal")).unwrap_or_default());
+    let text = String::from_utf8_lossy(&bytes);
+    assert!(!text.contains(secret.trim()));
+    assert!(!text.contains("PRIVATE KEY"));
+    assert!(!text.contains("WECHATPAY2-SHA256-RSA2048"), "an Authorization header is kept");
+}
+
+#[test]
+fn check_reports_all_mistakes_with_their_places() {
+    let app = mixed();
+    app.payrun(&["check"]).exits(0).says("payrun.yaml").says(WORKFLOW);
+    app.edit(WORKFLOW, "gateway: hk", "gateway: hq");
+    app.edit(WORKFLOW, "retry: {", "rety: {");
+    let ended = app.payrun(&["check"]).exits(2);
+    insta::assert_snapshot!(ended.stderr, @r#"
+    error: ./workflows/deductions.yaml:5:14: payrun.yaml has no gateway "hq"
+      |     gateway: hq
+      |              ^
+        help: did you mean "hk"?
+    ./workflows/deductions.yaml:16:5: unknown field "rety"
+      |     rety: { attempts: 40, first: 50ms, max: 500ms }
+      |     ^
+        help: did you mean "retry"?
+    "#);
+    let json = app.json(&["check", "--json"]);
+    assert_eq!(json["ok"], false);
+    app.edit("payrun.yaml", "timezone: Asia/Hong_Kong", "timezone: Asia/HongKong");
+    app.edit("payrun.yaml", "    rate: 5000/s", "    rate: fast");
+    let ended = app.payrun(&["check"]).exits(2);
+    insta::assert_snapshot!(ended.stderr, @r#"
+    error: payrun.yaml:2:11: "Asia/HongKong" is no time zone
+      | timezone: Asia/HongKong
+      |           ^
+        help: did you mean "Asia/Hong_Kong"?
+    payrun.yaml:15:11: expected a rate (20/s, 600/min), found text
+      |     rate: fast
+      |           ^
+    "#);
+}
+
+#[test]
+fn check_online_tries_keys_clock_and_reachability() {
+    let app = mixed();
+    app.payrun(&["check", "--online"]).exits(0).says("gateway hk");
+    app.payrun(&["doctor"]).exits(0).says("is sound");
+    assert_eq!(app.charges(), 0);
+    let base = std::fs::read_to_string(app.path("payrun.yaml")).unwrap();
+    let base = base.lines().find(|line| line.contains("base_url")).unwrap().to_owned();
+    // Port 1 is nobody's.
+    app.edit("payrun.yaml", &base, "    base_url: http://127.0.0.1:1");
+    app.payrun(&["check", "--online"]).exits(2).says("wrong");
+}
+
+#[test]
+fn schemas_are_json() {
+    let folder = tempfile::tempdir().unwrap();
+    for of in ["workflow", "config"] {
+        let ended = Running::start(payrun(folder.path(), &["schema", of])).wait(PATIENCE).exits(0);
+        let schema: Value = serde_json::from_str(&ended.stdout).unwrap();
+        assert!(schema["$schema"].as_str().is_some_and(|url| url.contains("json-schema.org")), "{schema}");
+        assert_eq!(schema["type"], "object", "{schema}");
+    }
+}
+
+#[test]
+fn completions_are_for_the_shell_that_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let completions = |shell| Running::start(payrun(folder.path(), &["completions", shell])).wait(PATIENCE);
+    completions("bash").exits(0).says("_payrun()").says("complete -F _payrun");
+    completions("fish").exits(0).says("complete -c payrun");
+    completions("cmd").exits(2);
+}
+
+#[test]
+fn a_failed_item_that_was_sent_is_asked_about_first_when_it_is_retried() {
+    let app = mixed();
+    app.run().exits(3);
+    app.payrun(&["retry", "C-0005-terminated/2026-03"]).exits(0).says("1 now unknown").says("asked about first");
+    app.payrun(&["run", "--resume"]).exits(3);
+    let (_, events) = app.histories().into_iter().find(|(item, _)| item.key.starts_with("C-0005")).unwrap();
+    let after: Vec<_> = events
+        .iter()
+        .skip_while(|event| event.event != "retry")
+        .map(|event| (event.event.as_str(), event.from.as_str()))
+        .collect();
+    assert_eq!(after[..3], [("retry", "failed"), ("claim", "unknown"), ("absent", "unknown")], "{events:#?}");
+    app.payrun(&["retry", "C-0001/2026-03"]).exits(3).says("an item that is succeeded cannot take the event retry");
+    app.payrun(&["retry", "nobody"]).exits(3).says("there is no such item");
+    app.payrun(&["retry"]).exits(2);
+    assert_eq!(app.charges(), 2);
+}
+
+#[test]
+fn what_was_never_sent_can_be_cancelled_and_retried() {
+    let setup = Setup { contracts: contracts("C", 40), rate: "1/s", ..Setup::default() };
+    let app = App::of(setup);
+    let running = app.start(&["run", WORKFLOW, "--date", DATE]);
+    until("the first is charged", || app.charges() > 0);
+    running.interrupt();
+    running.wait(PATIENCE).exits(4);
+    app.payrun(&["cancel", "C-0040/2026-03"]).exits(0).says("1 now cancelled");
+    app.payrun(&["cancel", "C-0040/2026-03"]).exits(3).says("an item that is cancelled cannot take the event cancel");
+    app.payrun(&["retry", "C-0040/2026-03"]).exits(0).says("1 now planned");
+    let cancelled = app.json(&["cancel", "--run", "1", "--state", "planned", "--json"]);
+    assert!(cancelled["moved"]["cancelled"].as_u64().unwrap() > 30, "{cancelled}");
+    app.payrun(&["run", "--resume"]).exits(0);
+    assert!(app.charges() < 10);
+}
+
+#[test]
+fn a_run_that_may_not_wait_leaves_what_is_due_later_open() {
+    let app = mixed();
+    app.edit(WORKFLOW, "dunning: [200ms, 400ms]", "dunning: [1d]");
+    app.payrun(&["run", WORKFLOW, "--date", DATE, "--wait", "3s"])
+        .exits(4)
+        .says("what is open is not due yet; the next is due at");
+    assert_eq!(app.by_state(), json!({ "succeeded": 2, "failed": 1, "planned": 1, "rejected": 1 }));
+    app.payrun(&["cancel", "--run", "1", "--state", "planned"]).exits(0);
+}
+
+#[test]
+fn a_resume_with_nothing_open_says_so() {
+    let app = mixed();
+    app.payrun(&["run", "--resume"]).exits(0).says("nothing is open");
+    assert_eq!(app.json(&["run", "--resume", "--json"]), json!({ "runs": [] }));
+}
+
+#[test]
+fn init_makes_a_project_that_runs_against_the_sandbox_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let within = |args: &[&str]| Running::start(payrun(&folder.path().join("shop"), args));
+    Running::start(payrun(folder.path(), &["init", "shop"])).wait(PATIENCE).exits(0).says("made shop/");
+    Running::start(payrun(folder.path(), &["init", "shop"])).wait(PATIENCE).exits(2).says("shop is a project already");
+    within(&["check"]).wait(PATIENCE).exits(0);
+    let mut sandbox = within(&["sandbox", "--port", "0", "--faults", "some", "--latency", "1"]);
+    until("the sandbox listens", || sandbox.stdout_so_far().contains("http://127.0.0.1:") || sandbox.has_ended());
+    let said = sandbox.stdout_so_far();
+    let address = said
+        .split("http://")
+        .nth(1)
+        .unwrap()
+        .split(|c: char| !(c.is_ascii_digit() || ".:".contains(c)))
+        .next()
+        .unwrap();
+    let config = std::fs::read_to_string(folder.path().join("shop/payrun.yaml")).unwrap();
+    std::fs::write(folder.path().join("shop/payrun.yaml"), config.replace("127.0.0.1:4455", address)).unwrap();
+    let workflow = "workflows/monthly-deductions.yaml";
+    let ended = within(&["run", workflow, "--wait", "1s", "--date", DATE]).wait(PATIENCE);
+    assert!(matches!(ended.code(), Some(3 | 4)), "{ended:#?}");
+    sandbox.interrupt();
+    sandbox.wait(Duration::from_secs(20)).exits(0);
+}
+
+#[test]
+fn the_demo_ends_with_books_that_match() {
+    let folder = tempfile::tempdir().unwrap();
+    let demo = payrun(folder.path(), &["demo", "--items", "300", "--faults", "heavy", "--seed", "5", "--json"]);
+    let ended = Running::start(demo).wait(PATIENCE).exits(0);
+    let told: Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!(
+        (&told["items"], &told["double_charges"], &told["lost"]),
+        (&json!(300), &json!(0), &json!(0)),
+        "{told:#}"
+    );
+    assert_eq!(told["books_match"], true);
+    let closed: u64 = told["unknown_closed"].as_object().unwrap().values().map(|times| times.as_u64().unwrap()).sum();
+    assert_eq!(told["unknown_opened"], closed, "every unknown was closed by evidence or parked");
+    assert!(told["unknown_opened"].as_u64().unwrap() > 50, "{told:#}");
+    for field in ["by_state", "faults", "amounts", "seconds"] {
+        assert!(!told[field].is_null(), "{field}");
+    }
+}

@@ -1,0 +1,200 @@
+//! What a part must not know, read from the sources: the table of layers, the clock, and SQL.
+
+use std::path::{Path, PathBuf};
+
+use crate::support::root;
+
+/// What a layer's code may not mention. Within a line, comments left out.
+const FORBIDDEN: &[(&str, &[&str])] = &[
+    (
+        "domain",
+        &["tokio", "sqlx", "reqwest", "axum", "apalis", "f32", "f64", "std::fs", "std::env", "std::net", "rand::"],
+    ),
+    ("domain", &["crate::ledger", "crate::gateway", "crate::engine", "crate::worker", "crate::cli", "crate::sandbox"]),
+    ("domain", &["crate::workflow", "crate::catalog", "crate::config", "crate::yaml", "crate::clock"]),
+    (
+        "workflow",
+        &[
+            "sqlx",
+            "reqwest",
+            "axum",
+            "apalis",
+            "hyper",
+            "crate::ledger",
+            "crate::engine",
+            "crate::worker",
+            "crate::cli",
+        ],
+    ),
+    (
+        "catalog",
+        &[
+            "sqlx",
+            "reqwest",
+            "axum",
+            "apalis",
+            "hyper",
+            "crate::ledger",
+            "crate::engine",
+            "crate::worker",
+            "crate::cli",
+        ],
+    ),
+    ("ledger", &["reqwest", "axum", "apalis", "hyper", "http::", "crate::gateway", "crate::engine", "crate::worker"]),
+    ("ledger", &["crate::workflow", "crate::catalog", "crate::config", "crate::cli", "crate::sandbox"]),
+    ("engine", &["axum", "reqwest", "apalis", "sqlx", "hyper", "crate::worker", "crate::cli", "crate::sandbox"]),
+    ("gateway", &["sqlx", "axum", "apalis", "crate::ledger", "crate::engine", "crate::worker", "crate::cli"]),
+    ("worker", &["sqlx", "reqwest", "axum", "crate::cli", "crate::sandbox", "crate::gateway::wechat"]),
+    ("cli", &["sqlx", "reqwest", "apalis"]),
+    (
+        "sandbox",
+        &[
+            "crate::ledger",
+            "crate::engine",
+            "crate::worker",
+            "crate::cli",
+            "crate::workflow",
+            "crate::gateway::wechat::wire",
+        ],
+    ),
+];
+
+/// A line of code.
+struct Line {
+    file: String,
+    number: usize,
+    code: String,
+}
+
+/// The code of `src/`, without comments and without the tests at the end of files.
+fn sources() -> Vec<Line> {
+    let mut files = Vec::new();
+    list(&root().join("src"), &mut files);
+    assert!(files.len() > 50, "{files:?}");
+    let mut lines = Vec::new();
+    for path in files {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let file = path.strip_prefix(root()).unwrap().display().to_string();
+        let without_tests = text.split("\n#[cfg(test)]\nmod tests {").next().unwrap();
+        for (place, line) in without_tests.lines().enumerate() {
+            let code = line.split("//").next().unwrap_or_default().to_owned();
+            lines.push(Line { file: file.clone(), number: place + 1, code });
+        }
+    }
+    lines
+}
+
+fn list(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            list(&path, files);
+        } else if path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("tests.rs") {
+            files.push(path);
+        }
+    }
+}
+
+/// Lines that hold one of these words, a word being bounded by what is no letter, digit or underscore.
+fn found<'a>(lines: impl Iterator<Item = &'a Line>, words: &[&str]) -> Vec<String> {
+    let holds = |code: &str, word: &str| {
+        let inside = |c: char| c.is_alphanumeric() || c == '_';
+        code.match_indices(word).any(|(at, _)| {
+            let before = code[..at].chars().next_back().is_none_or(|c| !inside(c) && c != ':');
+            let after = code[at + word.len()..].chars().next().is_none_or(|c| !inside(c));
+            before && (after || word.ends_with(':'))
+        })
+    };
+    let mut found = Vec::new();
+    for line in lines {
+        found.extend(
+            words
+                .iter()
+                .filter(|word| holds(&line.code, word))
+                .map(|word| format!("{}:{} {word}", line.file, line.number)),
+        );
+    }
+    found
+}
+
+#[test]
+fn no_layer_mentions_what_it_must_not_see() {
+    let sources = sources();
+    for (layer, words) in FORBIDDEN {
+        let folder = format!("src/{layer}/");
+        let lines: Vec<&Line> = sources.iter().filter(|line| line.file.starts_with(&folder)).collect();
+        assert!(!lines.is_empty(), "there is no {folder}");
+        assert_eq!(found(lines.into_iter(), words), Vec::<String>::new(), "{layer} must not see these");
+    }
+}
+
+#[test]
+fn only_the_clock_reads_the_clock() {
+    let sources = sources();
+    let elsewhere = sources.iter().filter(|line| line.file != "src/clock.rs");
+    let reads =
+        found(elsewhere, &["Utc::now", "Local::now", "SystemTime::now", "chrono::Utc::now", "std::time::SystemTime"]);
+    assert_eq!(reads, Vec::<String>::new());
+    // Stretches of time are tokio's, so that tests can drive them.
+    let instants = sources
+        .iter()
+        .filter(|line| line.code.contains("Instant::now") && !line.code.contains("tokio::time::Instant::now"));
+    let own: Vec<String> = instants.map(|line| format!("{}:{}", line.file, line.number)).collect();
+    assert_eq!(own, Vec::<String>::new());
+}
+
+#[test]
+fn sql_stands_in_the_ledger_only() {
+    // The sandbox is another system with books of its own.
+    let sources = sources();
+    let elsewhere =
+        sources.iter().filter(|line| !line.file.starts_with("src/ledger/") && line.file != "src/sandbox/store.rs");
+    let starts = [
+        "select ",
+        "insert into ",
+        "insert or ",
+        "update items",
+        "delete from ",
+        "create table ",
+        "pragma ",
+        "begin immediate",
+    ];
+    let sql: Vec<String> = elsewhere
+        .filter(|line| {
+            line.code
+                .split('"')
+                .skip(1)
+                .step_by(2)
+                .any(|text| starts.iter().any(|start| text.to_ascii_lowercase().starts_with(start)))
+        })
+        .map(|line| format!("{}:{} {}", line.file, line.number, line.code.trim()))
+        .collect();
+    assert_eq!(sql, Vec::<String>::new());
+}
+
+#[test]
+fn floats_are_used_nowhere() {
+    let floats = found(sources().iter(), &["f32", "f64"]);
+    assert_eq!(floats, Vec::<String>::new());
+}
+
+#[test]
+fn only_secrets_and_the_command_line_read_the_environment() {
+    let sources = sources();
+    let elsewhere = sources.iter().filter(|line| {
+        let allowed = ["src/config/secrets.rs", "src/failpoint.rs", "src/main.rs"];
+        !allowed.contains(&line.file.as_str()) && !line.file.starts_with("src/cli/")
+    });
+    assert_eq!(found(elsewhere, &["std::env::var", "env::var", "std::env::args", "env::vars"]), Vec::<String>::new());
+}
+
+#[test]
+fn nothing_is_left_to_do_in_the_sources() {
+    let marks = ["todo!", "unimplemented!", "dbg!"];
+    let left: Vec<String> = sources()
+        .iter()
+        .filter(|line| marks.iter().any(|mark| line.code.contains(mark)))
+        .map(|line| format!("{}:{}", line.file, line.number))
+        .collect();
+    assert_eq!(left, Vec::<String>::new());
+}

@@ -1,0 +1,277 @@
+//! Claim is intent, settle is outcome, a lease that runs out is asked about.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use payrun::domain::answer::{Answer, Cause};
+use payrun::domain::item::State;
+use payrun::ledger::{Claimed, Doing, Granted, LaneState, Settled, Wish};
+
+use super::desk::{Desk, answered, at, done, item, item_of, unsent};
+use super::on_every_engine;
+
+fn timed_out() -> Answer {
+    Answer::from(Cause::TimedOut)
+}
+
+#[test]
+fn what_is_claimed_is_sending_under_its_number_before_the_claimer_knows() {
+    on_every_engine(|place| async move {
+        let desk = Desk::with_items(&place, 3).await;
+        let claimed = desk.claim(at(1), 2).await;
+        assert_eq!(claimed.iter().map(|one| one.doing).collect::<Vec<_>>(), [Doing::Submit, Doing::Submit]);
+        let other = place.open().await;
+        for one in &claimed {
+            let row = other.item(one.id()).await.unwrap().unwrap();
+            assert_eq!((row.state, row.order_no.as_deref()), (State::Sending, Some(one.order_no().as_str())));
+            assert_eq!(row.due_at, Some(one.lease_until), "it is looked at again when the lease ends");
+        }
+        assert_eq!(desk.states().await, [State::Sending, State::Sending, State::Planned]);
+        desk.assert_sound().await;
+    });
+}
+
+#[test]
+fn two_claimers_never_get_the_same_item() {
+    on_every_engine(|place| async move {
+        let one = Desk::with_items(&place, 300).await;
+        let other = one.beside(&place, 2).await;
+        let (mut got, mut of_other) = (Vec::new(), Vec::new());
+        loop {
+            // Both ask at the same moment.
+            let (mine, others) = tokio::join!(one.claim(at(1), 7), other.claim(at(1), 7));
+            if mine.is_empty() && others.is_empty() {
+                break;
+            }
+            got.extend(mine.iter().map(Claimed::id));
+            of_other.extend(others.iter().map(Claimed::id));
+        }
+        let union: HashSet<i64> = got.iter().chain(&of_other).copied().collect();
+        assert_eq!((union.len(), got.len() + of_other.len()), (300, 300));
+        assert!(got.len() > 100 && of_other.len() > 100, "both had their share");
+    });
+}
+
+#[test]
+fn a_settlement_moves_the_item_and_the_totals_in_one_commit() {
+    on_every_engine(|place| async move {
+        let desk = Desk::with_items(&place, 2).await;
+        let claimed = desk.claim(at(1), 1).await.remove(0);
+        assert_eq!(desk.ledger.settle(answered(&claimed, done(), at(2))).await.unwrap(), Settled::Applied);
+        let row = desk.ledger.item(claimed.id()).await.unwrap().unwrap();
+        assert_eq!((row.state, row.receipt.as_deref(), row.due_at), (State::Succeeded, Some("R1"), None));
+        let run = desk.ledger.runs(None, 1).await.unwrap()[0].id;
+        let mut totals: Vec<_> =
+            desk.ledger.totals(run).await.unwrap().iter().map(|t| (t.state, t.items, t.minor)).collect();
+        totals.sort();
+        assert_eq!(totals, [(State::Planned, 1, 1000), (State::Succeeded, 1, 1000)]);
+        assert_eq!(desk.moves(claimed.id()).await, ["claim planned>sending", "done sending>succeeded"]);
+        desk.assert_sound().await;
+    });
+}
+
+#[test]
+fn a_settlement_given_twice_counts_once() {
+    on_every_engine(|place| async move {
+        let desk = Desk::with_items(&place, 1).await;
+        let claimed = desk.claim(at(1), 1).await.remove(0);
+        let settlement = answered(&claimed, done(), at(2));
+        assert_eq!(desk.ledger.settle(settlement.clone()).await.unwrap(), Settled::Applied);
+        assert_eq!(desk.ledger.settle(settlement).await.unwrap(), Settled::Late);
+        assert_eq!(desk.ledger.attempts(claimed.id()).await.unwrap().len(), 1);
+        assert_eq!(desk.moves(claimed.id()).await.len(), 2);
+        desk.assert_sound().await;
+    });
+}
+
+#[test]
+fn a_lease_that_runs_out_makes_the_item_unknown_and_it_is_asked_about() {
+    on_every_engine(|place| async move {
+        let desk = Desk::with_items(&place, 1).await;
+        let claimed = desk.claim(at(1), 1).await.remove(0);
+        assert!(desk.claim(at(60), 1).await.is_empty(), "the lease holds");
+        assert!(desk.claim(at(61), 1).await.is_empty(), "the first look finds out that it has run out");
+        assert_eq!(desk.states().await, [State::Unknown]);
+        let again = desk.claim(at(61), 1).await.remove(0);
+        assert_eq!((again.doing, again.order_no()), (Doing::Query, claimed.order_no()));
+        assert_eq!(
+            desk.moves(claimed.id()).await,
+            ["claim planned>sending", "abandoned sending>unknown", "claim unknown>unknown"]
+        );
+        desk.assert_sound().await;
+    });
+}
+
+#[test]
+fn a_query_whose_lease_runs_out_is_asked_again() {
+    on_every_engine(|place| async move {
+        let desk = Desk::with_items(&place, 1).await;
+        let claimed = desk.claim(at(1), 1).await.remove(0);
+        desk.ledger.settle(answered(&claimed, timed_out(), at(2))).await.unwrap();
+        assert_eq!(desk.claim(at(10), 1).await[0].doing, Doing::Query);
+        assert!(desk.claim(at(20), 1).await.is_empty(), "nobody else asks meanwhile");
+        assert_eq!(desk.claim(at(70), 1).await[0].doing, Doing::Query);
+    });
+}
+
+#[test]
+fn an_answer_that_comes_late_changes_nothing_is_kept_with_its_evidence_and_makes_us_ask() {
+    on_every_engine(|place| async move {
+        let desk = Desk::with_items(&place, 1).await;
+        let claimed = desk.claim(at(1), 1).await.remove(0);
+        desk.claim(at(61), 1).await;
+        assert_eq!(desk.ledger.settle(answered(&claimed, done(), at(62))).await.unwrap(), Settled::Late);
+        assert_eq!(desk.states().await, [State::Unknown], "only what is asked now counts");
+        let attempts = desk.ledger.attempts(claimed.id()).await.unwrap();
+        let late: Vec<_> =
+            attempts.iter().filter(|attempt| attempt.late).map(|attempt| attempt.evidence.as_str()).collect();
+        assert_eq!(late, ["evidence of done"], "{attempts:#?}");
+        assert_eq!(desk.ledger.settle(answered(&claimed, done(), at(62))).await.unwrap(), Settled::Late);
+        assert_eq!(desk.ledger.attempts(claimed.id()).await.unwrap().len(), attempts.len(), "and kept once");
+        assert_eq!(desk.claim(at(62), 1).await[0].doing, Doing::Query);
+        desk.assert_sound().await;
+    });
+}
+
+#[test]
+fn a_late_answer_does_not_spoil_those_it_is_committed_with() {
+    on_every_engine(|place| async move {
+        let desk = Desk::with_items(&place, 20).await;
+        let first = desk.claim(at(1), 10).await;
+        let second = desk.claim(at(61), 10).await;
+        desk.claim(at(61), 10).await;
+        assert_eq!((first.len(), second.len()), (10, 10));
+        let settles = first.iter().chain(&second).map(|one| desk.ledger.settle(answered(one, done(), at(62))));
+        let settled: Vec<Settled> =
+            futures_util::future::join_all(settles).await.into_iter().map(Result::unwrap).collect();
+        assert_eq!(settled[..10], [Settled::Late; 10]);
+        assert_eq!(settled[10..], [Settled::Applied; 10]);
+        desk.assert_sound().await;
+    });
+}
+
+#[test]
+fn what_is_given_back_unsent_is_planned_again_and_was_never_sent() {
+    on_every_engine(|place| async move {
+        let desk = Desk::with_items(&place, 1).await;
+        let claimed = desk.claim(at(1), 1).await.remove(0);
+        desk.ledger.settle(unsent(&claimed, at(2))).await.unwrap();
+        assert_eq!(desk.states().await, [State::Planned]);
+        assert_eq!(desk.ledger.attempts(claimed.id()).await.unwrap().len(), 0);
+        let again = desk.claim(at(2), 1).await.remove(0);
+        assert_eq!((again.doing, again.item.sends), (Doing::Submit, 1));
+        desk.assert_sound().await;
+    });
+}
+
+#[test]
+fn one_contract_is_in_flight_once_at_a_time() {
+    on_every_engine(|place| async move {
+        let items = [item_of(1, "A/1", "A"), item_of(2, "A/2", "A"), item(3, "B")];
+        let desk = Desk::with(&place, &items).await;
+        let other = desk.beside(&place, 2).await;
+        let claimed = desk.claim(at(1), 3).await;
+        assert_eq!(claimed.iter().map(|one| one.id()).collect::<Vec<_>>(), [1, 3], "the second of A waits");
+        assert!(other.claim(at(10), 3).await.is_empty());
+        desk.ledger.settle(answered(&claimed[0], timed_out(), at(11))).await.unwrap();
+        let asked = other.claim(at(13), 3).await;
+        assert_eq!((asked.len(), asked[0].id(), asked[0].doing), (1, 1, Doing::Query), "unknown is in flight too");
+        other.ledger.settle(answered(&asked[0], done(), at(14))).await.unwrap();
+        assert_eq!(desk.claim(at(20), 3).await[0].id(), 2, "now the second goes");
+        desk.assert_sound().await;
+    });
+}
+
+#[test]
+fn the_leases_of_a_dead_process_end_at_once_and_those_of_a_living_one_do_not() {
+    on_every_engine(|place| async move {
+        let desk = Desk::with_items(&place, 2).await;
+        let dying = desk.beside(&place, 2).await;
+        assert_eq!((desk.claim(at(1), 1).await.len(), dying.claim(at(1), 1).await.len()), (1, 1));
+        assert_eq!(desk.ledger.bury_dead_nodes(at(2)).await.unwrap(), 0, "both live");
+        let locks = place.folder.path().join("ledger.db-nodes");
+        let file = |random: u64| format!("{:016x}", (random << 20) >> 1);
+        assert!(locks.join(file(1)).exists() && locks.join(file(2)).exists(), "{locks:?}");
+        let dead = locks.join(file(2));
+        drop(dying);
+        // A process that dies leaves its file, and the operating system lets go of the lock.
+        std::fs::write(&dead, "").unwrap();
+        assert_eq!(desk.ledger.bury_dead_nodes(at(2)).await.unwrap(), 1);
+        assert!(!dead.exists());
+        desk.claim(at(2), 5).await;
+        assert_eq!(desk.states().await, [State::Sending, State::Unknown]);
+        assert_eq!(desk.claim(at(2), 5).await[0].doing, Doing::Query);
+    });
+}
+
+#[test]
+fn a_closed_lane_gives_nothing_until_it_is_released_or_its_time_has_come() {
+    on_every_engine(|place| async move {
+        let desk = Desk::with_items(&place, 2).await;
+        desk.ledger.close_lane("hk", LaneState::Held, "no money", Some(at(100))).await.unwrap();
+        assert!(desk.claim(at(1), 1).await.is_empty());
+        assert_eq!(desk.claim(at(100), 1).await.len(), 1);
+        desk.ledger.close_lane("hk", LaneState::Stopped, "wrong key", None).await.unwrap();
+        assert!(desk.claim(at(100_000), 1).await.iter().all(|one| one.doing != Doing::Submit));
+        assert_eq!(desk.ledger.closed_lanes(at(100_000)).await.unwrap().len(), 1);
+        assert!(desk.ledger.release_lane("hk").await.unwrap());
+        desk.claim(at(101), 1).await;
+        assert_eq!(desk.states().await[1], State::Sending);
+    });
+}
+
+#[test]
+fn a_person_cancels_what_was_not_sent_and_nothing_else() {
+    on_every_engine(|place| async move {
+        let desk = Desk::with_items(&place, 2).await;
+        let claimed = desk.claim(at(1), 1).await.remove(0);
+        let refused = desk.ledger.wish(claimed.id(), Wish::Cancel, at(2)).await.unwrap();
+        assert!(matches!(refused, Granted::Refused(_)), "{refused:?}");
+        assert_eq!(desk.ledger.wish(2, Wish::Cancel, at(2)).await.unwrap(), Granted::Moved(State::Cancelled));
+        assert_eq!(desk.ledger.wish(99, Wish::Cancel, at(2)).await.unwrap(), Granted::NoSuchItem);
+        assert!(desk.claim(at(30), 5).await.is_empty(), "what is cancelled is not claimed");
+        assert_eq!(desk.ledger.settle(answered(&claimed, done(), at(31))).await.unwrap(), Settled::Applied);
+        desk.assert_sound().await;
+    });
+}
+
+#[test]
+fn totals_equal_a_recount_after_every_deed_in_any_order() {
+    on_every_engine(|place| async move {
+        let desk = Desk::with_items(&place, 60).await;
+        let mut chance: u64 = 7;
+        for round in 0..40_u64 {
+            let now = at(1 + round * 3);
+            let claimed = desk.claim(now, 9).await;
+            let settles = claimed.iter().map(|one| {
+                chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                let settlement = match (chance >> 40) % 5 {
+                    0 => unsent(one, now),
+                    1 => answered(one, timed_out(), now),
+                    2 => answered(one, Answer::Accepted, now),
+                    _ => answered(one, done(), now),
+                };
+                desk.ledger.settle(settlement)
+            });
+            for settled in futures_util::future::join_all(settles.collect::<Vec<_>>()).await {
+                settled.unwrap();
+            }
+            desk.assert_sound().await;
+        }
+        assert_eq!(desk.states().await, vec![State::Succeeded; 60]);
+    });
+}
+
+#[test]
+fn what_was_settled_is_there_after_opening_again() {
+    on_every_engine(|place| async move {
+        let desk = Desk::with_items(&place, 1).await;
+        let claimed = desk.claim(at(1), 1).await.remove(0);
+        desk.ledger.settle(answered(&claimed, done(), at(2))).await.unwrap();
+        let Desk { ledger, node, .. } = desk;
+        drop(node);
+        tokio::time::timeout(Duration::from_secs(10), ledger.close()).await.unwrap();
+        let again = place.open().await;
+        assert_eq!(again.item(1).await.unwrap().unwrap().state, State::Succeeded);
+    });
+}

@@ -1,0 +1,176 @@
+//! A process at work in a scenario: it plans, claims, answers, and looks at what became of it. Time is whatever it says.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use payrun::domain::answer::{Answer, Receipt};
+use payrun::domain::ids::KeyHash;
+use payrun::domain::item::{Event, State, apply};
+use payrun::domain::money::{Amount, Currency};
+use payrun::domain::policy::{Policy, Rate, Resolve, Retry};
+use payrun::domain::time::Timestamp;
+use payrun::ledger::{
+    Attempt, ClaimRequest, Claimed, ItemFilter, ItemRow, Ledger, NewItem, NewJob, NewRun, Node, Planning, Settlement,
+    Want,
+};
+
+use super::Place;
+
+/// How long a claim holds here.
+pub const LEASE: Duration = Duration::from_secs(60);
+
+/// So many seconds after the beginning.
+pub fn at(seconds: u64) -> Timestamp {
+    Timestamp::from_millis(1_700_000_000_000).plus(Duration::from_secs(seconds))
+}
+
+pub fn policy() -> Policy {
+    let second = Duration::from_secs(1);
+    Policy {
+        retry: Retry { attempts: 5, first: second, max: second },
+        resolve: Resolve { schedule: vec![second], grace: second * 10, horizon: second * 3600 },
+        dunning: Vec::new(),
+    }
+}
+
+pub fn run(occurrence: &str) -> NewRun {
+    NewRun {
+        workflow: "w".into(),
+        occurrence: occurrence.into(),
+        source: String::new(),
+        params: "{}".into(),
+        now: at(0),
+    }
+}
+
+pub fn job(name: &str) -> NewJob {
+    NewJob {
+        name: name.into(),
+        kind: "deduct".into(),
+        lane: "hk".into(),
+        needs: Vec::new(),
+        policy: policy(),
+        rate: None,
+        concurrency: None,
+    }
+}
+
+/// An item of a contract of its own.
+pub fn item(line: u64, key: &str) -> NewItem {
+    item_of(line, key, key)
+}
+
+/// An item of this contract.
+pub fn item_of(line: u64, key: &str, contract: &str) -> NewItem {
+    NewItem {
+        line,
+        key: key.into(),
+        key_hash: KeyHash::of("hk", "deduct", key),
+        identity: KeyHash::of("hk", "deduct", &format!("{key} {line}")),
+        serial: Some(KeyHash::of("hk", "contract", contract)),
+        custom_no: None,
+        amount: Amount::from_minor(1000, Currency::parse("HKD").unwrap()).ok(),
+        input: "{}".into(),
+    }
+}
+
+/// A process with its node.
+pub struct Desk {
+    pub ledger: Ledger,
+    pub node: Node,
+    pub job: i64,
+}
+
+impl Desk {
+    /// Plans a run with these items and sits down.
+    pub async fn with(place: &Place, items: &[NewItem]) -> Self {
+        let ledger = place.open().await;
+        let mut planning = ledger.plan(run("1")).await.unwrap();
+        let id = planning.job(job("charge")).await.unwrap();
+        assert_eq!(planning.items(id, items).await.unwrap(), Vec::new());
+        planning.commit().await.unwrap();
+        let node = ledger.join(1 << 20).unwrap();
+        Self { ledger, node, job: id }
+    }
+
+    /// With so many items, of contracts of their own.
+    pub async fn with_items(place: &Place, how_many: u64) -> Self {
+        let items: Vec<NewItem> = (1..=how_many).map(|line| item(line, &format!("K-{line}"))).collect();
+        Self::with(place, &items).await
+    }
+
+    /// Another process at the same ledger.
+    pub async fn beside(&self, place: &Place, random: u64) -> Self {
+        let ledger = place.open().await;
+        let node = ledger.join(random << 20).unwrap();
+        Self { ledger, node, job: self.job }
+    }
+
+    pub fn request(&self, now: Timestamp, slots: usize) -> ClaimRequest {
+        ClaimRequest {
+            lane: "hk".into(),
+            node: self.node.id(),
+            now,
+            lease: LEASE,
+            rate: Rate { calls: 1_000_000, per: Duration::from_secs(1) },
+            slots,
+            wants: vec![Want { job_id: self.job, slots, rate: None, policy: Arc::new(policy()) }],
+        }
+    }
+
+    pub async fn claim(&self, now: Timestamp, slots: usize) -> Vec<Claimed> {
+        self.ledger.claim_due(self.request(now, slots)).await.unwrap().0
+    }
+
+    pub async fn states(&self) -> Vec<State> {
+        self.items().await.into_iter().map(|item| item.state).collect()
+    }
+
+    pub async fn items(&self) -> Vec<ItemRow> {
+        self.ledger.items(&ItemFilter::default(), 0, 10_000).await.unwrap()
+    }
+
+    /// An item's moves as words.
+    pub async fn moves(&self, id: i64) -> Vec<String> {
+        let events = self.ledger.events(id).await.unwrap();
+        events.iter().map(|event| format!("{} {}>{}", event.event, event.from, event.to)).collect()
+    }
+
+    pub async fn assert_sound(&self) {
+        assert_eq!(self.ledger.check().await.unwrap(), Vec::<String>::new());
+    }
+}
+
+/// Done, with a receipt of its own.
+pub fn done() -> Answer {
+    Answer::Done(Receipt("R1".into()))
+}
+
+/// What follows from an answer to a claim.
+pub fn answered(claimed: &Claimed, answer: Answer, now: Timestamp) -> Settlement {
+    let word = answer.word();
+    let code = answer.code().to_owned();
+    let moved = apply(&claimed.item, &Event::Answered(answer), &policy(), now).unwrap();
+    let attempt = Attempt {
+        operation: "deduct".into(),
+        started_at: now,
+        ended_at: now,
+        answer: word,
+        code,
+        http: Some(200),
+        evidence: format!("evidence of {word}"),
+    };
+    Settlement::answered(claimed, moved, attempt, None, now)
+}
+
+/// A claim that is given back.
+pub fn unsent(claimed: &Claimed, now: Timestamp) -> Settlement {
+    Settlement::unsent(claimed, apply(&claimed.item, &Event::Unsent, &policy(), now).unwrap(), now)
+}
+
+/// A plan under way with one job.
+pub async fn planning(ledger: &Ledger, occurrence: &str) -> (Planning, i64) {
+    let mut planning = ledger.plan(run(occurrence)).await.unwrap();
+    let id = planning.job(job("charge")).await.unwrap();
+    (planning, id)
+}

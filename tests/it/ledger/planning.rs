@@ -1,0 +1,219 @@
+//! Planning: all or nothing, each key once, every row accounted for; and jobs that wait for others.
+
+use std::collections::BTreeSet;
+
+use payrun::domain::ids::{KeyHash, OrderNumber};
+use payrun::domain::item::State;
+use payrun::ledger::{ItemFilter, LedgerError, NewItem, NewJob, Refusal};
+use sqlx::{ConnectOptions, Connection, sqlite::SqliteConnectOptions};
+
+use super::desk::{Desk, answered, at, done, item, job, planning, run};
+use super::on_every_engine;
+
+#[test]
+fn a_plan_that_is_abandoned_leaves_nothing() {
+    on_every_engine(|place| async move {
+        let ledger = place.open().await;
+        let (mut plan, id) = planning(&ledger, "1").await;
+        plan.items(id, &[item(1, "A")]).await.unwrap();
+        plan.abandon().await.unwrap();
+        assert!(ledger.runs(None, 10).await.unwrap().is_empty());
+        assert!(ledger.items(&ItemFilter::default(), 0, 10).await.unwrap().is_empty());
+        assert_eq!(ledger.check().await.unwrap(), Vec::<String>::new());
+        let (mut plan, id) = planning(&ledger, "1").await;
+        assert!(plan.items(id, &[item(1, "A")]).await.unwrap().is_empty(), "the key is free");
+        plan.commit().await.unwrap();
+    });
+}
+
+#[test]
+fn a_plan_that_is_dropped_half_way_leaves_nothing_and_stops_nobody() {
+    on_every_engine(|place| async move {
+        let desk = Desk::with_items(&place, 1).await;
+        let (mut plan, id) = planning(&desk.ledger, "2").await;
+        plan.items(id, &[item(1, "A")]).await.unwrap();
+        drop(plan);
+        assert_eq!(desk.claim(at(1), 5).await.len(), 1);
+        assert_eq!(desk.ledger.runs(None, 10).await.unwrap().len(), 1);
+        assert_eq!(desk.items().await.len(), 1);
+        desk.assert_sound().await;
+    });
+}
+
+#[test]
+fn after_a_plan_that_was_dropped_the_next_deed_of_any_kind_is_durable() {
+    on_every_engine(|place| async move {
+        let ledger = place.open().await;
+        let (plan, _) = planning(&ledger, "1").await;
+        drop(plan);
+        let (mut plan, id) = planning(&ledger, "2").await;
+        plan.items(id, &[item(1, "A")]).await.unwrap();
+        plan.commit().await.unwrap();
+        let other = place.open().await;
+        let occurrences: Vec<String> =
+            other.runs(None, 10).await.unwrap().into_iter().map(|run| run.occurrence).collect();
+        assert_eq!(occurrences, ["2"]);
+    });
+}
+
+#[test]
+fn an_occurrence_is_planned_once() {
+    on_every_engine(|place| async move {
+        let ledger = place.open().await;
+        let (plan, _) = planning(&ledger, "1").await;
+        plan.commit().await.unwrap();
+        let again = ledger.plan(run("1")).await;
+        assert!(matches!(again, Err(LedgerError::RunExists { .. })), "{again:?}");
+        let (plan, _) = planning(&ledger, "2").await;
+        plan.commit().await.unwrap();
+    });
+}
+
+fn reasons(refusals: &[Refusal]) -> Vec<(u64, State, Option<i64>, bool, &str)> {
+    refusals.iter().map(|one| (one.line, one.state, one.duplicate_of, one.alarming, one.reason.as_str())).collect()
+}
+
+#[test]
+fn a_key_that_stands_twice_in_a_run_is_rejected_the_second_time() {
+    on_every_engine(|place| async move {
+        let ledger = place.open().await;
+        let (mut plan, id) = planning(&ledger, "1").await;
+        let refused = plan.items(id, &[item(1, "A"), item(2, "B"), item(3, "A")]).await.unwrap();
+        assert_eq!(reasons(&refused), [(3, State::Rejected, None, false, "the key \"A\" stands in line 1 already")]);
+        let refused = plan.items(id, &[item(4, "B")]).await.unwrap();
+        assert_eq!(
+            reasons(&refused),
+            [(4, State::Rejected, None, false, "the key \"B\" stands in line 2 already")],
+            "in another chunk"
+        );
+        plan.commit().await.unwrap();
+        let states: Vec<State> =
+            ledger.items(&ItemFilter::default(), 0, 10).await.unwrap().iter().map(|item| item.state).collect();
+        assert_eq!(states, [State::Planned, State::Planned, State::Rejected, State::Rejected]);
+        assert_eq!(ledger.check().await.unwrap(), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn a_key_of_another_run_is_skipped_or_rejected_if_it_says_something_else() {
+    on_every_engine(|place| async move {
+        let desk = Desk::with(&place, &[item(1, "A"), item(2, "B")]).await;
+        let (mut plan, id) = planning(&desk.ledger, "2").await;
+        let other = NewItem { identity: KeyHash::of("hk", "deduct", "something else"), ..item(2, "B") };
+        let refused = plan.items(id, &[item(1, "A"), other, item(3, "C")]).await.unwrap();
+        plan.commit().await.unwrap();
+        assert_eq!(
+            reasons(&refused),
+            [
+                (1, State::Skipped, Some(1), false, "run 1 has this key already (item 1, planned)"),
+                (
+                    2,
+                    State::Rejected,
+                    Some(2),
+                    true,
+                    "run 1 has this key with other content (item 2); give a new key if it is another thing"
+                ),
+            ]
+        );
+        assert_eq!(desk.claim(at(1), 10).await.len(), 2, "of the first run's job");
+        desk.assert_sound().await;
+    });
+}
+
+#[test]
+fn an_order_number_that_a_user_gives_belongs_to_one_item() {
+    on_every_engine(|place| async move {
+        let ledger = place.open().await;
+        let (mut plan, id) = planning(&ledger, "1").await;
+        let with_number = |line, key: &str| NewItem { custom_no: OrderNumber::parse("own-1").ok(), ..item(line, key) };
+        let refused = plan.items(id, &[with_number(1, "A"), with_number(2, "B")]).await.unwrap();
+        plan.commit().await.unwrap();
+        assert_eq!(
+            reasons(&refused),
+            [(2, State::Rejected, None, false, "the order number own-1 belongs to another item")]
+        );
+        assert_eq!(ledger.find_item("own-1").await.unwrap().unwrap().key, "A");
+    });
+}
+
+#[test]
+fn nothing_of_a_plan_is_seen_before_it_is_committed() {
+    on_every_engine(|place| async move {
+        let ledger = place.open().await;
+        let other = place.open().await;
+        let (mut plan, id) = planning(&ledger, "1").await;
+        plan.items(id, &[item(1, "A")]).await.unwrap();
+        assert!(other.runs(None, 10).await.unwrap().is_empty());
+        plan.commit().await.unwrap();
+        assert_eq!(other.runs(None, 10).await.unwrap().len(), 1);
+    });
+}
+
+/// A run of two jobs, of which the second needs the first, with an item each.
+async fn two_jobs(place: &super::Place) -> Desk {
+    let ledger = place.open().await;
+    let mut plan = ledger.plan(run("1")).await.unwrap();
+    let first = plan.job(job("first")).await.unwrap();
+    let second = plan.job(NewJob { needs: vec!["first".into()], ..job("second") }).await.unwrap();
+    plan.items(first, &[item(1, "A")]).await.unwrap();
+    plan.items(second, &[item(1, "B")]).await.unwrap();
+    plan.commit().await.unwrap();
+    let node = ledger.join(1 << 20).unwrap();
+    Desk { ledger, node, job: first }
+}
+
+async fn open_jobs(desk: &Desk) -> Vec<i64> {
+    desk.ledger.open_jobs("hk").await.unwrap().iter().map(|job| job.id).collect()
+}
+
+#[test]
+fn a_job_starts_when_those_it_needs_have_ended_and_the_run_ends_with_the_last() {
+    on_every_engine(|place| async move {
+        let desk = two_jobs(&place).await;
+        desk.ledger.advance(at(1)).await.unwrap();
+        assert_eq!(open_jobs(&desk).await, [1]);
+        let lanes = BTreeSet::from(["hk".to_owned()]);
+        assert_eq!(desk.ledger.work(1, &lanes).await.unwrap().open, 2);
+        for (job, next) in [(1, vec![2]), (2, vec![])] {
+            let claimed = Desk { job, ..two_jobs_desk(&desk) }.claim(at(2), 1).await.remove(0);
+            desk.ledger.settle(answered(&claimed, done(), at(3))).await.unwrap();
+            desk.ledger.advance(at(4)).await.unwrap();
+            assert_eq!(open_jobs(&desk).await, next);
+        }
+        assert_eq!(desk.ledger.run(1).await.unwrap().unwrap().finished_at, Some(at(4)));
+        assert!(desk.ledger.unfinished_runs().await.unwrap().is_empty());
+    });
+}
+
+/// The same process at another job.
+fn two_jobs_desk(desk: &Desk) -> Desk {
+    Desk { ledger: desk.ledger.clone(), node: desk.ledger.join(rand::random()).unwrap(), job: desk.job }
+}
+
+#[test]
+fn a_process_that_dies_between_ending_a_job_and_starting_the_next_leaves_nothing_stuck() {
+    on_every_engine(|place| async move {
+        let desk = two_jobs(&place).await;
+        let claimed = desk.claim(at(2), 1).await.remove(0);
+        desk.ledger.settle(answered(&claimed, done(), at(3))).await.unwrap();
+        // What such a death would leave, if ending and starting were two commits.
+        let file = SqliteConnectOptions::new().filename(desk.ledger.path());
+        let mut other = file.connect().await.unwrap();
+        sqlx::query("update jobs set finished_at = 1 where id = 1").execute(&mut other).await.unwrap();
+        other.close().await.unwrap();
+        desk.ledger.advance(at(4)).await.unwrap();
+        assert_eq!(open_jobs(&desk).await, [2]);
+    });
+}
+
+#[test]
+fn a_run_without_items_ends_at_once() {
+    on_every_engine(|place| async move {
+        let ledger = place.open().await;
+        let (mut plan, id) = planning(&ledger, "1").await;
+        plan.refuse(id, &[]).await.unwrap();
+        plan.commit().await.unwrap();
+        ledger.advance(at(1)).await.unwrap();
+        assert!(ledger.unfinished_runs().await.unwrap().is_empty());
+    });
+}

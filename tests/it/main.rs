@@ -1,0 +1,16 @@
+//! payrun from outside: the binary, its files and YAML, against the sandbox on loopback; and the ledger's public surface.
+//!
+//! One module a capability. The project under test ([`support::App`]) holds our books against the gateway's when it is
+//! dropped, so no test has to remember to.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod bad_input;
+mod commands;
+mod faults;
+mod kill;
+mod layers;
+mod ledger;
+mod stop;
+mod support;
+mod twice;

@@ -1,0 +1,141 @@
+//! The real binary as a process: started, signalled, waited for with a bound. Only processes started here are ever ended.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// The binary, to be run in a folder with nothing of the tester's environment that could change it.
+pub fn payrun(folder: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_payrun"));
+    command.current_dir(folder).args(args).stdin(Stdio::null());
+    for name in ["PAYRUN_CONFIG", "PAYRUN_LOG", "PAYRUN_FAILPOINT", "http_proxy", "HTTP_PROXY", "COLUMNS"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// A process under way.
+pub struct Running {
+    child: Child,
+    stdout: File,
+    stderr: File,
+    began: Instant,
+}
+
+impl Running {
+    /// Starts it; its output goes to files, so that it never waits for a reader.
+    pub fn start(mut command: Command) -> Self {
+        let (stdout, stderr) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
+        command.stdout(stdout.try_clone().unwrap()).stderr(stderr.try_clone().unwrap());
+        let child = command.spawn().expect("payrun starts");
+        Self { child, stdout, stderr, began: Instant::now() }
+    }
+
+    /// Waits for its end.
+    pub fn wait(mut self, patience: Duration) -> Ended {
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                let (stdout, stderr) = (text(&self.stdout), text(&self.stderr));
+                return Ended { status, stdout, stderr, took: self.began.elapsed() };
+            }
+            if self.began.elapsed() > patience {
+                self.child.kill().ok();
+                self.child.wait().ok();
+                panic!("payrun took longer than {patience:?}:\n{}\n{}", text(&self.stdout), text(&self.stderr));
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Waits this long for its end, then ends it as by `kill -9`.
+    pub fn kill_after(mut self, time: Duration) -> Ended {
+        while self.began.elapsed() < time && self.child.try_wait().unwrap().is_none() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.child.kill().unwrap();
+        self.wait(Duration::from_secs(10))
+    }
+
+    /// Ctrl-C.
+    pub fn interrupt(&self) {
+        let pid = self.child.id();
+        let sent = Command::new("sh").args(["-c", &format!("kill -INT {pid}")]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// What it has written to standard output so far.
+    pub fn stdout_so_far(&self) -> String {
+        text(&self.stdout)
+    }
+
+    /// What it has written to standard error so far.
+    pub fn stderr_so_far(&self) -> String {
+        text(&self.stderr)
+    }
+
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.child.try_wait().is_ok_and(|status| status.is_none()) {
+            self.child.kill().ok();
+            self.child.wait().ok();
+        }
+    }
+}
+
+/// What is in the file. Read by position: the child writes where the shared offset is.
+fn text(file: &File) -> String {
+    let mut bytes = vec![0; usize::try_from(file.metadata().unwrap().len()).unwrap()];
+    let read = file.read_at(&mut bytes, 0).unwrap();
+    String::from_utf8_lossy(&bytes[..read]).into_owned()
+}
+
+/// A process that has ended.
+#[derive(Debug)]
+pub struct Ended {
+    status: ExitStatus,
+    pub stdout: String,
+    pub stderr: String,
+    pub took: Duration,
+}
+
+impl Ended {
+    /// Its exit code; none if a signal ended it.
+    pub fn code(&self) -> Option<i32> {
+        self.status.code()
+    }
+
+    /// Whether it died by a signal, as by `kill -9`.
+    pub fn was_killed(&self) -> bool {
+        self.status.signal().is_some()
+    }
+
+    /// Asserts its exit code.
+    #[track_caller]
+    pub fn exits(self, code: i32) -> Self {
+        assert_eq!(self.code(), Some(code), "{self:#?}");
+        self
+    }
+
+    /// Asserts that a text is in its standard error.
+    #[track_caller]
+    pub fn says(self, text: &str) -> Self {
+        assert!(self.stderr.contains(text) || self.stdout.contains(text), "{text:?} is not in {self:#?}");
+        self
+    }
+
+    /// Asserts that a text is nowhere in its output.
+    #[track_caller]
+    pub fn never_says(self, text: &str) -> Self {
+        assert!(!self.stderr.contains(text) && !self.stdout.contains(text), "{text:?} is in {self:#?}");
+        self
+    }
+}

@@ -1,0 +1,92 @@
+//! The same thing given twice: to one process after another, to two at once, in two rows.
+
+use std::time::Duration;
+
+use payrun::sandbox::faults::{FaultPlan, Level};
+use serde_json::{Value, json};
+
+use crate::support::{App, DATE, PATIENCE, Setup, WORKFLOW, contracts};
+
+#[test]
+fn the_same_file_run_twice_charges_nobody_twice_and_says_what_was_skipped() {
+    let app = App::with_contracts(&contracts("C", 30));
+    app.run().exits(0).says("30 items, 1227.00 HKD");
+    let again = app.run().exits(0);
+    assert!(again.stderr.contains("0 items, 30 skipped, planned before"), "{again:#?}");
+    assert!(again.stdout.contains("run 1 has this key already (item 1, succeeded)"), "{again:#?}");
+    assert_eq!(app.charges(), 30);
+    assert_eq!(app.by_state(), json!({ "skipped": 30 }));
+}
+
+#[test]
+fn the_next_month_charges_again() {
+    let app = App::with_contracts(&contracts("C", 3));
+    app.run().exits(0);
+    app.payrun(&["run", WORKFLOW, "--date", "2026-04-30"]).exits(0);
+    assert_eq!(app.charges(), 6);
+}
+
+#[test]
+fn a_key_given_again_with_another_amount_is_rejected_and_not_sent() {
+    let app = App::with_contracts(&contracts("C", 3));
+    app.run().exits(0);
+    app.edit("data/contracts.csv", "C-0002,basic,40.00", "C-0002,basic,41.00");
+    app.run().exits(3).says("run 1 has this key with other content (item 2)");
+    assert_eq!(app.by_state(), json!({ "skipped": 2, "rejected": 1 }));
+    assert_eq!(app.charges(), 3);
+}
+
+#[test]
+fn two_processes_at_once_on_one_ledger_double_nothing_and_both_end_well() {
+    let faults = FaultPlan::new(21, Level::Some);
+    let app = App::of(Setup {
+        faults,
+        latency: Duration::from_millis(10),
+        contracts: contracts("C", 200),
+        ..Setup::default()
+    });
+    app.write("data/others.csv", contracts("D", 200));
+    let same = ["run", WORKFLOW, "--date", DATE];
+    let other = ["run", WORKFLOW, "--date", DATE, "--input", "data/others.csv"];
+    let processes = [app.start(&same), app.start(&same), app.start(&other)];
+    for process in processes {
+        let ended = process.wait(PATIENCE);
+        assert!(matches!(ended.code(), Some(0 | 3)), "{ended:#?}");
+    }
+    let runs = app.json(&["runs", "--json"]);
+    let sum = |state: &str| -> u64 {
+        runs.as_array().unwrap().iter().filter_map(|run| run["by_state"][state].as_u64()).sum()
+    };
+    assert_eq!((sum("succeeded") + sum("failed"), sum("skipped")), (400, 200), "{runs}");
+    assert!(runs.as_array().unwrap().iter().all(|run| run["state"] == "finished"), "{runs}");
+}
+
+#[test]
+fn two_processes_started_together_on_a_fresh_folder_both_open_the_ledger() {
+    let app = App::with_contracts(&contracts("C", 4));
+    let processes: Vec<_> = (0..4).map(|_| app.start(&["run", WORKFLOW, "--date", DATE])).collect();
+    for process in processes {
+        process.wait(PATIENCE).exits(0);
+    }
+    assert_eq!(app.charges(), 4);
+}
+
+#[test]
+fn two_deductions_of_one_contract_are_never_in_flight_together() {
+    // Slow enough that they would meet; with faults, so that some are unknown for a while.
+    let faults = FaultPlan::new(8, Level::Some);
+    let rows: String =
+        (0..20).flat_map(|n| ["a", "b", "c"].map(|part| format!("K-{n:03},{part},5.00,HKD,yes\n"))).collect();
+    let contracts = format!("contract_id,plan,amount,currency,active\n{rows}");
+    let app = App::of(Setup { faults, latency: Duration::from_millis(40), contracts, ..Setup::default() });
+    app.edit(
+        WORKFLOW,
+        "{{ item.contract_id }}/{{ run.month }}",
+        "{{ item.contract_id }}/{{ item.plan }}/{{ run.month }}",
+    );
+    let ended = app.run();
+    assert!(matches!(ended.code(), Some(0 | 3)), "{ended:#?}");
+    let shown = app.json(&["show", "--json"]);
+    assert_eq!((&shown["items"], &shown["open"]), (&Value::from(60), &Value::from(0)), "{shown}");
+    assert_eq!(app.totals().violations.get("overlapping_contract"), None);
+}

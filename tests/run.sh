@@ -1,0 +1,79 @@
+#!/usr/bin/env bash
+# Runs every test on a machine that may have nothing yet. As root on Debian or Ubuntu it installs what is missing.
+#
+#   tests/run.sh            everything
+#   tests/run.sh --install  only what is missing
+#   tests/run.sh FILTER     the tests whose name contains FILTER, with cargo-nextest
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+say() { printf '\n== %s\n' "$*"; }
+
+# What building needs beside Rust: a C compiler for SQLite and aws-lc, and roots to download crates by.
+install_packages() {
+    local missing=()
+    command -v cc >/dev/null || missing+=(gcc libc6-dev)
+    command -v make >/dev/null || missing+=(make)
+    command -v curl >/dev/null || missing+=(curl)
+    [ -e /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)
+    command -v unshare >/dev/null || missing+=(util-linux)
+    [ ${#missing[@]} -eq 0 ] && return
+    if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
+        echo "missing: ${missing[*]}; install them, or run this as root on Debian" >&2
+        exit 2
+    fi
+    say "installing ${missing[*]}"
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
+}
+
+install_rust() {
+    [ -f "$HOME/.cargo/env" ] && . "$HOME/.cargo/env"
+    command -v cargo >/dev/null && return
+    say "installing Rust"
+    # Debian packages rustup since 13; its compiler is too old.
+    if [ "$(id -u)" -eq 0 ] && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends rustup; then
+        rustup toolchain install stable --profile minimal --component rustfmt,clippy
+        rustup default stable
+    else
+        curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --profile minimal --component rustfmt,clippy
+        . "$HOME/.cargo/env"
+    fi
+    export PATH="$HOME/.cargo/bin:$PATH"
+}
+
+# One process a test, and a bound on each. Without it plain `cargo test` does.
+have_nextest() {
+    cargo nextest --version >/dev/null 2>&1 && return
+    say "installing cargo-nextest"
+    cargo install --locked --quiet cargo-nextest || return 1
+}
+
+install_packages
+install_rust
+[ "${1:-}" = --install ] && exit 0
+export INSTA_UPDATE=no
+# Stale settings of the tester must not change what is tested.
+unset PAYRUN_CONFIG PAYRUN_LOG PAYRUN_FAILPOINT
+
+say "unit and integration tests"
+if have_nextest; then
+    cargo nextest run --locked --lib --bins --tests --no-fail-fast ${1:+-E "test($1)"}
+else
+    cargo test --locked --lib --bins --tests --no-fail-fast -- ${1:+"$1"}
+fi
+[ $# -eq 0 ] || exit 0
+
+say "examples in the documentation"
+cargo test --locked --doc
+
+say "the demo, heavy faults: the books must match"
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+binary=${CARGO_TARGET_DIR:-$PWD/target}/debug/payrun
+(cd "$folder" && timeout 300 "$binary" demo --items 300 --faults heavy --json) | tee "$folder/told.json"
+grep -q '"books_match": *true' "$folder/told.json"
+grep -q '"double_charges": *0' "$folder/told.json"
+grep -q '"lost": *0' "$folder/told.json"
+
+say "all passed"
