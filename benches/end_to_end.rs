@@ -22,6 +22,9 @@ use serde_json::json;
 const CONCURRENCY: u32 = 64;
 
 fn main() {
+    if support::only_listed() {
+        return;
+    }
     let args: Vec<String> = std::env::args().collect();
     match args.iter().position(|arg| arg == "--child") {
         Some(place) => child(&args[place + 1], Path::new(&args[place + 2]), args[place + 3].parse().expect("items")),

@@ -2,6 +2,8 @@
 //!
 //! `cargo bench --bench ledger -- [ITEMS] [HISTORY]`
 
+mod support;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -107,9 +109,11 @@ async fn claim_and_settle(ledger: &Ledger, job_id: i64, items: usize, clock: &Cl
 
 #[tokio::main]
 async fn main() {
-    let mut args = std::env::args().skip(1).filter_map(|arg| arg.parse::<u64>().ok());
-    let items = args.next().unwrap_or(20_000);
-    let history = args.next().unwrap_or(200_000);
+    if support::only_listed() {
+        return;
+    }
+    let items = support::argument(0, 20_000);
+    let history = support::argument(1, 1_000_000);
     let clock = Clock::System;
     let folder = tempfile::tempdir().expect("a folder");
     let ledger = Ledger::open(&folder.path().join("bench.db")).await.expect("a ledger");

@@ -1,6 +1,8 @@
 //! What the benches share: a project in a temporary folder, a gateway in a process of its own, and what the operating system
 //! says of a process.
 
+#![allow(dead_code, reason = "each bench uses its own part")]
+
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -93,4 +95,9 @@ pub fn median(mut figures: Vec<u64>) -> u64 {
 /// The first whole number among the arguments that are not options, by place.
 pub fn argument(place: usize, default: u64) -> u64 {
     std::env::args().skip(1).filter_map(|arg| arg.parse::<u64>().ok()).nth(place).unwrap_or(default)
+}
+
+/// Whether the runner only wants to know which tests there are: these are benches, and there are none.
+pub fn only_listed() -> bool {
+    std::env::args().any(|arg| arg == "--list")
 }

@@ -42,7 +42,7 @@ impl Ledger {
             .foreign_keys(false)
             .pragma("cache_size", "-8192")
             .pragma("temp_store", "memory")
-            .pragma("wal_autocheckpoint", "2000")
+            .pragma("wal_autocheckpoint", "8000")
             .pragma("journal_size_limit", "67108864")
             .disable_statement_logging();
         let failed = |source| opening(path, source);
