@@ -1,16 +1,24 @@
 //! `payrun check`
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use clap::Args;
 use serde_json::json;
 
 use super::Context;
-use super::exit::{Exit, Failure};
+use super::exit::{Exit, Failure, chain};
 use super::output::{Colour, paint, say, say_json};
+use super::plan::occurrence_now;
 use super::project::Project;
 use crate::clock::Clock;
+use crate::engine::attempt::explain;
+use crate::engine::plan::{PlanRequest, first_number};
 use crate::gateway::Probe;
+use crate::workflow::Workflow;
+use crate::workflow::params::bind_params;
 
 /// Arguments of `payrun check`.
 #[derive(Debug, Args)]
@@ -18,9 +26,13 @@ pub(super) struct CheckArgs {
     /// The workflow files; all of workflows/ if none is named
     #[arg(value_name = "WORKFLOW")]
     workflows: Vec<PathBuf>,
-    /// Also try keys, clock and reachability of every gateway; no order is touched
+    /// Also try keys, clock and reachability of every gateway, and ask about the first contracts of the workflows; no order
+    /// is touched
     #[arg(long)]
     online: bool,
+    /// How many contracts of each job --online asks about
+    #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=50))]
+    contracts: u8,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -37,14 +49,23 @@ pub(super) async fn run(context: &Context, args: CheckArgs) -> Result<Exit, Fail
     };
     let files = if args.workflows.is_empty() { workflow_files(&project.config.folder) } else { args.workflows };
     let mut mistakes = Vec::new();
+    let mut workflows = Vec::new();
     let mut good = vec![context.config.display().to_string()];
     for file in &files {
         match project.workflow(file) {
-            Ok(_) => good.push(file.display().to_string()),
+            Ok(workflow) => {
+                good.push(file.display().to_string());
+                workflows.push(workflow);
+            }
             Err(failure) => mistakes.push(failure.message),
         }
     }
-    let probes = if args.online { probe(&project).await? } else { Vec::new() };
+    let mut probes = if args.online { probe(&project).await? } else { Vec::new() };
+    if args.online && probes.iter().all(|(_, probe)| probe.found.is_ok()) {
+        for workflow in workflows {
+            probes.extend(ask_about_items(&project, workflow, usize::from(args.contracts)).await?);
+        }
+    }
     let unwell = probes.iter().any(|(_, probe)| probe.found.is_err());
     if args.json {
         say_json(&json!({
@@ -84,6 +105,43 @@ pub(super) async fn probe(project: &Project) -> Result<Vec<(String, Probe)>, Fai
     for account in accounts.values() {
         for probe in account.gateway.probe().await {
             probes.push((account.name.clone(), probe));
+        }
+    }
+    Ok(probes)
+}
+
+/// Asks the gateway about the first items of a workflow's jobs, where it can say more than about an order: contracts.
+async fn ask_about_items(
+    project: &Project,
+    workflow: Arc<Workflow>,
+    most: usize,
+) -> Result<Vec<(String, Probe)>, Failure> {
+    let engine = project.engine(project.ledger().await?, Clock::System)?;
+    let Ok(params) = bind_params(&workflow, &[]) else { return Ok(Vec::new()) };
+    let request = PlanRequest {
+        workflow: Arc::clone(&workflow),
+        params,
+        occurrence: occurrence_now(),
+        at: Clock::System.now(),
+        timezone: project.config.timezone,
+        inputs: BTreeMap::new(),
+        commit: false,
+    };
+    let planned = match engine.plan(&request, &Arc::new(AtomicU64::new(0))).await {
+        Ok(planned) => planned,
+        Err(error) => {
+            let found = Err(chain(&error));
+            return Ok(vec![(workflow.name.clone(), Probe { step: "items", found })]);
+        }
+    };
+    let mut probes = Vec::new();
+    for (job, planned) in workflow.jobs.iter().zip(&planned.jobs) {
+        let Some(account) = engine.accounts.get(&job.gateway) else { continue };
+        for item in planned.first.iter().take(most) {
+            let told = explain(account, &job.kind, &first_number(item), &item.input).await;
+            if let Some(found) = told {
+                probes.push((job.gateway.clone(), Probe { step: "contract", found }));
+            }
         }
     }
     Ok(probes)

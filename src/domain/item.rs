@@ -6,7 +6,7 @@
 //! | state \ event | claim | done | accepted | declined | not processed | unknown | absent (query) | cancel | retry |
 //! |---|---|---|---|---|---|---|---|---|---|
 //! | planned | sending | succeeded, alarm | – | – | – | – | – | cancelled | – |
-//! | sending | – | succeeded | pending | soft: planned at the dunning date, or pending to ask about the number; config, funds: planned, same number; else failed | planned, same number, later; after the last try failed | unknown | – | – | – |
+//! | sending | – | succeeded | pending | soft: planned at the dunning date, or pending to ask about the number; config, funds: planned, same number; else failed (if the number was sent before: pending, to ask once more) | planned, same number, later; after the last try failed | unknown | – | – | – |
 //! | pending | (ask) | succeeded | pending, ask later | as sending; if a decline is being asked about, that one is concluded | – | pending, ask later; past the horizon parked | unknown, alarm; if a decline is being asked about, concluded with the same number | – | – |
 //! | unknown | (ask) | succeeded | pending | as pending | planned, same number | unknown, ask later; past the horizon parked | after the grace period planned, **same number** | – | – |
 //! | succeeded | – | same receipt: nothing; other: alarm | nothing | alarm | – | nothing | alarm | – | – |
@@ -436,6 +436,10 @@ fn succeeded(item: &Item, receipt: &Receipt) -> Move {
 
 fn declined(item: &Item, decline: &Decline, policy: &Policy, now: Timestamp) -> Move {
     match decline.class {
+        // This number was sent before, and what was taken for nothing then may have happened after all: ask once more.
+        DeclineClass::Hard if decline.number == NumberRule::Ask && (item.sends > 1 || item.declines > 0) => {
+            ask_later(item, State::Pending, Asking::Number(decline.clone()), policy, now)
+        }
         DeclineClass::Hard => at_rest(item, State::Failed, Some(format!("declined: {}", decline.code))),
         DeclineClass::Config | DeclineClass::Funds => {
             let mut next = item.clone();
@@ -450,12 +454,12 @@ fn declined(item: &Item, decline: &Decline, policy: &Policy, now: Timestamp) -> 
     }
 }
 
-/// A soft decline whose number rule is known: the next step of the dunning ladder, or the end of it.
+/// A decline whose number rule is known: the next step of the dunning ladder if it is soft, or the end.
 fn conclude(item: &Item, decline: &Decline, number: NumberRule, policy: &Policy, now: Timestamp) -> Move {
     let step = usize::from(item.declines);
     let mut next = item.clone();
     next.declines += 1;
-    let Some(wait) = policy.dunning.get(step) else {
+    let Some(wait) = policy.dunning.get(step).filter(|_| decline.class == DeclineClass::Soft) else {
         return at_rest(&next, State::Failed, Some(format!("declined: {}", decline.code)));
     };
     let mut moved = resend(&next, number, now.plus(*wait));
@@ -592,6 +596,8 @@ mod tests {
             match word {
                 "grace-over" => item.sent_at = Some(at(600)),
                 "horizon-over" => item.asking_since = Some(at(3600)),
+                "about-hard" => item.asking = Asking::Number(decline("hard", "ask")),
+                "sent-twice" => item.sends = 2,
                 "about-number" => item.asking = Asking::Number(decline("soft", "ask")),
                 "about-resend" => item.asking = Asking::Resend,
                 "last-send" => item.sends = 3,
