@@ -91,6 +91,12 @@ gateways:
     )
 }
 
+/// Waits for the sandbox, in the workflow that `payrun init` makes.
+const SANDBOX_IS_QUICK: &str = "
+    # How soon to ask about what is not known. The sandbox is quick; leave this line out at a real gateway.
+    resolve: { schedule: [1s, 2s, 5s], grace: 10s, horizon: 1d }
+";
+
 /// A workflow file that names its schema where the project keeps it.
 pub(super) fn workflow_yaml() -> String {
     let mut text = String::with_capacity(WORKFLOW.len());
@@ -101,6 +107,9 @@ pub(super) fn workflow_yaml() -> String {
             text.push_str(line);
         }
         text.push('\n');
+        if line.trim_start().starts_with("dunning:") {
+            text.push_str(SANDBOX_IS_QUICK);
+        }
     }
     text
 }

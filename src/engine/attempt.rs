@@ -82,7 +82,7 @@ pub async fn perform(
         answer: judged.answer.word(),
         code: judged.answer.code().to_owned(),
         http: observed.http,
-        evidence: observed.evidence,
+        evidence: if observed.evidence.is_empty() { observed.reached.why() } else { observed.evidence },
     };
     Ok(Settlement::answered(claimed, moved, attempt, result, ended_at))
 }
@@ -134,14 +134,17 @@ async fn close_lane(engine: &Engine, account: &Account, judged: &Judged, now: Ti
         LaneEffect::Hold => (LaneState::Held, Some(now.plus(HOLD))),
     };
     let reason = format!("the gateway answers {}", judged.answer.code());
-    tracing::error!(
-        lane.name = account.name,
-        lane.state = state.word(),
-        reason,
-        "a lane is closed; a person should look"
-    );
-    if let Err(error) = engine.ledger.close_lane(&account.name, state, &reason, until).await {
-        tracing::error!(lane.name = account.name, error = %error, "the lane could not be closed");
+    match engine.ledger.close_lane(&account.name, state, &reason, until).await {
+        Ok(true) => {
+            tracing::error!(
+                lane.name = account.name,
+                lane.state = state.word(),
+                reason,
+                "a lane is closed; a person should look"
+            );
+        }
+        Ok(false) => {}
+        Err(error) => tracing::error!(lane.name = account.name, error = %error, "the lane could not be closed"),
     }
 }
 

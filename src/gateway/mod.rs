@@ -74,6 +74,17 @@ pub enum Reached {
     Replied,
 }
 
+impl Reached {
+    /// What is known of why it came no further, in brackets; empty where there is nothing to say.
+    pub fn why(&self) -> String {
+        match self {
+            Self::NotSent(why) | Self::Lost(why) | Self::Unreadable(why) | Self::Unverified(why) => format!("({why})"),
+            Self::TimedOut => "(no reply)".to_owned(),
+            Self::Replied => String::new(),
+        }
+    }
+}
+
 impl Observation {
     /// Nothing but how far the call came.
     pub fn of(reached: Reached) -> Self {

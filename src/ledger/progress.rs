@@ -43,7 +43,7 @@ impl Ledger {
         }
     }
 
-    /// Closes a lane: nothing is claimed from it until `until`, or until it is released.
+    /// Closes a lane: nothing is claimed from it until `until`, or until it is released. Says whether that is news.
     ///
     /// # Errors
     /// Whatever the database says.
@@ -53,11 +53,12 @@ impl Ledger {
         state: LaneState,
         reason: &str,
         until: Option<Timestamp>,
-    ) -> Result<(), LedgerError> {
+    ) -> Result<bool, LedgerError> {
         let mut connection = self.write.lock().await;
-        sqlx::query(
+        let closed = sqlx::query(
             "insert into lanes (name, state, reason, until) values (?1, ?2, ?3, ?4) on conflict (name) do update set \
-             state = excluded.state, reason = excluded.reason, until = excluded.until",
+             state = excluded.state, reason = excluded.reason, until = excluded.until \
+             where lanes.state <> excluded.state or coalesce(lanes.until, 0) < coalesce(excluded.until, 0) - 60000",
         )
         .bind(name)
         .bind(state.word())
@@ -66,7 +67,7 @@ impl Ledger {
         .execute(&mut *connection)
         .await
         .map_err(|source| LedgerError::of("closing a lane", source))?;
-        Ok(())
+        Ok(closed.rows_affected() > 0)
     }
 
     /// Opens a lane again.

@@ -69,7 +69,7 @@ impl Client {
         tokio::pin!(deadline);
         match before(deadline.as_mut(), self.keyring.ensure(&self.channel)).await {
             Some(Ok(())) => {}
-            Some(Err(error)) => return Observation::of(Reached::NotSent(error.to_string())),
+            Some(Err(error)) => return without_keys(&error),
             None => return Observation::of(Reached::NotSent("the platform certificates did not come in time".into())),
         }
         let Prepared { method, target, body, reply } = request;
@@ -265,6 +265,20 @@ fn read_base(text: &str) -> Result<String, ClientError> {
     let scheme_fits = url.scheme() == "https" || (url.scheme() == "http" && local);
     let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
     if scheme_fits && bare { Ok(url.as_str().trim_end_matches('/').to_owned()) } else { Err(refused()) }
+}
+
+/// Nothing of the order was sent. Where the gateway refuses us as such, it is as if it had refused the order with that: the
+/// outcome tables know what to do with the lane.
+fn without_keys(error: &KeyringError) -> Observation {
+    if let KeyringError::Refused { http: http @ (401 | 403), code } = error {
+        return Observation {
+            http: Some(*http),
+            code: Some(code.clone()),
+            evidence: error.to_string(),
+            ..Observation::of(Reached::Replied)
+        };
+    }
+    Observation::of(Reached::NotSent(error.to_string()))
 }
 
 /// Why an account cannot be used.

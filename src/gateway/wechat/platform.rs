@@ -180,7 +180,10 @@ impl Keyring {
                 held.error = None;
             }
             Err(error) => {
-                tracing::warn!(error = %error, "platform certificates could not be downloaded");
+                // A thousand items in a row meet the same trouble; it is told once.
+                if held.error.as_ref() != Some(&error) {
+                    tracing::warn!(error = %error, "the platform certificates could not be had; nothing is sent without them");
+                }
                 held.tried = Some(now);
                 held.error = Some(error);
             }
