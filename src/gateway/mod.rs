@@ -12,6 +12,9 @@ use serde_json::{Map, Value};
 use crate::domain::ids::OrderNumber;
 use crate::domain::money::Amount;
 
+mod exchange;
+pub mod keys;
+pub mod transport;
 pub mod wechat;
 
 /// The longest reply that is read, in bytes.

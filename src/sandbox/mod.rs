@@ -31,7 +31,9 @@ mod store;
 #[cfg(test)]
 mod tests;
 
+use std::future::Future;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex as StdMutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -113,6 +115,18 @@ pub enum Reaction {
     Hold,
     /// The head of this reply, and half of its body.
     Truncate(Response),
+}
+
+/// The other side of a gateway, which takes requests without sockets.
+pub trait Twin: std::fmt::Debug + Send + Sync {
+    /// Takes a request in, has its effect, and says what comes of it.
+    fn take(&self, request: Request) -> Pin<Box<dyn Future<Output = Reaction> + Send + '_>>;
+}
+
+impl Twin for Sandbox {
+    fn take(&self, request: Request) -> Pin<Box<dyn Future<Output = Reaction> + Send + '_>> {
+        Box::pin(self.handle(request))
+    }
 }
 
 /// Why a request is refused for what it is.
