@@ -3,16 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::yaml;
 use crate::yaml::diagnostics::{Diagnostics, Source, suggestion};
-use crate::yaml::fields::{FieldSpec, Shape, check, duration_of, integer_of, text_of};
+use crate::yaml::fields::{FieldSpec, Shape, check, text_of};
 use crate::yaml::node::{Entry, Node, Position, parse as parse_yaml};
-use crate::yaml::scalars;
 
-use super::wechat;
-use super::{Config, Database, GatewayConfig, GatewayKind, Rate};
+use super::{Config, Database, GatewayConfig, GatewayKind, hipopay, wechat};
 
 /// The fields of `payrun.yaml`.
 pub static CONFIG: [FieldSpec; 4] = [
@@ -23,8 +20,11 @@ pub static CONFIG: [FieldSpec; 4] = [
     ),
     FieldSpec::required("timezone", Shape::Text, "The wall clock of schedules and reports, such as Asia/Hong_Kong."),
     FieldSpec::optional("jobs", Shape::Text, "A folder of job kinds that replace built-in ones of the same name."),
-    FieldSpec::required("gateways", Shape::Named(&Shape::Fields(&wechat::FIELDS)), "Gateway accounts by name."),
+    FieldSpec::required("gateways", Shape::Named(&Shape::Kinds(&KINDS)), "Gateway accounts by name."),
 ];
+
+/// The kinds of gateway, and the fields of an account of each.
+static KINDS: [(&str, &[FieldSpec]); 2] = [("wechat", &wechat::FIELDS), ("hipopay", &hipopay::FIELDS)];
 
 /// Reads and checks a configuration file.
 ///
@@ -120,23 +120,12 @@ impl Reading<'_> {
             self.refuse(entry.key_at, "this is no name for a gateway", help);
         }
         let node = &entry.value;
-        let kind = self.wechat(node)?;
-        let concurrency = integer_of(node, "concurrency").and_then(|number| u32::try_from(number).ok());
-        let positive = |duration: &Duration| !duration.is_zero();
-        if let Some(timeout) = node.get("timeout").filter(|_| duration_of(node, "timeout").is_some_and(|d| d.is_zero()))
-        {
-            self.refuse(timeout.at, "a call needs some time", "15s suits most gateways");
-        }
-        Some(GatewayConfig {
-            name: entry.key.clone(),
-            rate: text_of(node, "rate")
-                .and_then(scalars::rate)
-                .unwrap_or(Rate { calls: 20, per: Duration::from_secs(1) }),
-            concurrency: concurrency.unwrap_or(16),
-            timeout: duration_of(node, "timeout").filter(positive).unwrap_or(Duration::from_secs(15)),
-            query_interval: duration_of(node, "query_interval").unwrap_or(Duration::from_secs(10)),
-            kind: GatewayKind::Wechat(kind),
-        })
+        let kind = match text_of(node, "kind")? {
+            "wechat" => GatewayKind::Wechat(self.wechat(node)?),
+            "hipopay" => GatewayKind::Hipopay(self.hipopay(node)?),
+            _ => return None,
+        };
+        Some(self.account(&entry.key, node, kind))
     }
 }
 
@@ -207,7 +196,7 @@ gateways:
             (hk.rate.calls, hk.concurrency, hk.timeout.as_secs(), hk.query_interval.as_secs()),
             (20, 16, 15, 10)
         );
-        let GatewayKind::Wechat(wechat) = &hk.kind;
+        let GatewayKind::Wechat(wechat) = &hk.kind else { panic!("not what was written") };
         assert_eq!(wechat.base_url, "https://apihk.mch.weixin.qq.com");
         assert_eq!(wechat.platform, Platform::Auto);
         assert_eq!(

@@ -11,9 +11,14 @@ use secrecy::SecretString;
 
 pub use crate::domain::policy::Rate;
 
+mod hipopay;
+mod lane;
 pub mod load;
 mod secrets;
+mod urls;
 mod wechat;
+
+pub use hipopay::HipopayConfig;
 
 /// A whole configuration.
 #[derive(Debug)]
@@ -59,6 +64,8 @@ pub struct GatewayConfig {
 pub enum GatewayKind {
     /// WeChat Pay Global, APIv3.
     Wechat(WechatConfig),
+    /// HipoPay.
+    Hipopay(HipopayConfig),
 }
 
 impl GatewayKind {
@@ -66,6 +73,7 @@ impl GatewayKind {
     pub const fn word(&self) -> &'static str {
         match self {
             Self::Wechat(_) => "wechat",
+            Self::Hipopay(_) => "hipopay",
         }
     }
 }

@@ -5,12 +5,16 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-use http::HeaderMap;
-use http::header::RETRY_AFTER;
+use bytes::Bytes;
+use http::header::{ACCEPT, DATE, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT};
+use http::{HeaderMap, Method};
+use serde_json::Value;
 use tokio::time::Sleep;
 
-use super::transport::Failure;
-use super::{Observation, Reached};
+use super::transport::{Failure, Request, Response};
+use super::{Call, Observation, Probe, Reached};
+use crate::domain::money::{Amount, Currency};
+use crate::domain::time::Timestamp;
 
 /// The most of a reply that is kept as evidence, in bytes.
 pub(super) const EVIDENCE_MAX: usize = 16 * 1024;
@@ -121,4 +125,86 @@ pub(super) fn bounded(mut text: String, max: usize) -> String {
         text.truncate(end);
     }
     text
+}
+
+/// A request with these headers, none of which prints, and those every gateway gets.
+pub(super) fn request(
+    method: Method,
+    target: &str,
+    body: Bytes,
+    headers: &[(&'static str, &str)],
+) -> Result<Request, String> {
+    let mut request = Request::new(body);
+    *request.method_mut() = method;
+    *request.uri_mut() = target.parse().map_err(|_| format!("{target:?} is no path"))?;
+    let map = request.headers_mut();
+    map.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    map.insert(USER_AGENT, HeaderValue::from_static(concat!("payrun/", env!("CARGO_PKG_VERSION"))));
+    for (name, value) in headers {
+        let mut value =
+            HeaderValue::from_str(value).map_err(|_| format!("what goes into {name} does not fit a header"))?;
+        value.set_sensitive(true);
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("{name:?} is no name of a header"))?;
+        map.insert(name, value);
+    }
+    Ok(request)
+}
+
+/// A text of a call's input; an empty one counts as absent.
+pub(super) fn text<'a>(call: &'a Call, field: &str) -> Option<&'a str> {
+    call.input.get(field).and_then(Value::as_str).filter(|text| !text.is_empty())
+}
+
+/// A text of a call's input that must be there.
+pub(super) fn required<'a>(call: &'a Call, field: &str) -> Result<&'a str, String> {
+    text(call, field).ok_or_else(|| format!("the call has no {field}"))
+}
+
+/// An amount as most gateways write it: decimal text in main units, and a currency.
+pub(super) fn decimal_amount(value: &str, currency: &str) -> Result<Amount, String> {
+    let currency = Currency::parse(currency).map_err(|error| error.to_string())?;
+    Amount::parse(value, currency).map_err(|error| error.to_string())
+}
+
+/// What every reply shows, whatever it is worth.
+pub(super) fn with_reply(reached: Reached, response: &Response, masked: &[&str]) -> Observation {
+    Observation {
+        http: Some(response.status().as_u16()),
+        retry_after: retry_after(response.headers()),
+        evidence: evidence(response.body(), masked),
+        ..Observation::of(reached)
+    }
+}
+
+/// A text header of a reply or a notification.
+pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+/// What a look at a gateway found: its host, its clock beside ours, and what it said to a query for no order.
+pub(super) fn probes(
+    base: &str,
+    sent: Result<Response, Failure>,
+    now: Timestamp,
+    accepted: impl FnOnce(&Response) -> Result<String, String>,
+) -> Vec<Probe> {
+    match sent {
+        Err(failure) => vec![Probe { step: "reach", found: Err(format!("{base}: {failure}")) }],
+        Ok(response) => vec![
+            Probe { step: "reach", found: Ok(base.to_owned()) },
+            Probe { step: "clock", found: clock_difference(response.headers(), now) },
+            Probe { step: "credentials", found: accepted(&response) },
+        ],
+    }
+}
+
+/// How far our clock is from the gateway's. How far it may be is documented for WeChat Pay only; a minute is suspicious.
+fn clock_difference(headers: &HeaderMap, now: Timestamp) -> Result<String, String> {
+    let theirs = header(headers, DATE.as_str()).and_then(|date| chrono::DateTime::parse_from_rfc2822(date).ok());
+    let Some(theirs) = theirs else { return Ok("not compared: the gateway sent no Date header".into()) };
+    let apart = now.seconds() - theirs.timestamp();
+    match apart.unsigned_abs() {
+        0..=60 => Ok(format!("{apart} s from the gateway's")),
+        _ => Err(format!("{apart} s from the gateway's: set the clock")),
+    }
 }

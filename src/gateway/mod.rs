@@ -13,6 +13,7 @@ use crate::domain::ids::OrderNumber;
 use crate::domain::money::Amount;
 
 mod exchange;
+pub mod hipopay;
 pub mod keys;
 pub mod transport;
 pub mod wechat;
