@@ -1,5 +1,5 @@
-//! The other side of WeChat Pay Global: a strict gateway for one merchant, with faults on demand and books of the money
-//! that really moved. It is the same in-process ([`Sandbox::handle`]) and over sockets ([`server`]).
+//! The other side of the gateways. Here: WeChat Pay Global, a strict gateway for one merchant, with faults on demand and
+//! books of the money that really moved. It is the same in-process ([`Sandbox::handle`]) and over sockets ([`server`]).
 //!
 //! It is written apart from the client: it shares the signature primitives with it and no message types, so that a client
 //! that speaks wrongly is refused.
@@ -20,16 +20,21 @@
 mod body;
 mod books;
 mod contracts;
+mod counter;
 pub mod faults;
 mod gate;
+mod gateways;
+pub mod hipopay;
 pub mod identity;
 mod inflight;
 mod nonces;
 mod orders;
+mod pair;
 pub mod server;
 mod store;
 #[cfg(test)]
 mod tests;
+mod till;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -51,8 +56,10 @@ use crate::gateway::wechat::sign::{SCHEME, SigningKey, nonce, reply_message};
 use crate::gateway::wechat::transport::{Request, Response};
 pub use books::{Charged, Line, OrderState, Page, Totals};
 use faults::{Fault, FaultPlan};
+pub use gateways::Gateways;
 pub use identity::{Identity, IdentityError};
 pub use store::StoreError;
+pub use till::{Entry, Standing, TillTotals};
 
 /// How long a connection is held that gets no reply, at most.
 pub const HOLD_MAX: Duration = Duration::from_secs(60);
