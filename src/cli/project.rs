@@ -11,7 +11,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Database, GatewayConfig, GatewayKind};
 use crate::engine::{Account, Engine};
 use crate::gateway::transport::Transport;
-use crate::gateway::{Gateway, hipopay, wechat};
+use crate::gateway::{Gateway, egms, hipopay, wechat};
 use crate::ledger::Ledger;
 use crate::workflow::Workflow;
 
@@ -87,5 +87,8 @@ fn gateway(config: &GatewayConfig, clock: &Clock) -> Result<Box<dyn Gateway>, Fa
         GatewayKind::Hipopay(account) => Box::new(
             hipopay::Client::new(account, transport, clock).map_err(|error| Failure::internal(&error))?,
         ),
+        GatewayKind::Egms(account) => {
+            Box::new(egms::Client::new(account, transport, clock).map_err(|error| Failure::internal(&error))?)
+        }
     })
 }

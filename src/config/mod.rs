@@ -11,6 +11,7 @@ use secrecy::SecretString;
 
 pub use crate::domain::policy::Rate;
 
+mod egms;
 mod hipopay;
 mod lane;
 pub mod load;
@@ -18,6 +19,7 @@ mod secrets;
 mod urls;
 mod wechat;
 
+pub use egms::EgmsConfig;
 pub use hipopay::HipopayConfig;
 
 /// A whole configuration.
@@ -66,6 +68,8 @@ pub enum GatewayKind {
     Wechat(WechatConfig),
     /// HipoPay.
     Hipopay(HipopayConfig),
+    /// EGMS of EVO Cloud.
+    Egms(EgmsConfig),
 }
 
 impl GatewayKind {
@@ -74,6 +78,7 @@ impl GatewayKind {
         match self {
             Self::Wechat(_) => "wechat",
             Self::Hipopay(_) => "hipopay",
+            Self::Egms(_) => "egms",
         }
     }
 }

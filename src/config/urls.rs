@@ -43,6 +43,18 @@ impl Reading<'_> {
         self.refuse(value.at, problem, "such as https://pay.example.com/notify");
         None
     }
+
+    /// A path of a gateway or of ours: begins with `/`, printable, no query; `default` if it is not given.
+    pub(super) fn path(&mut self, node: &Node, name: &str, default: &str) -> Option<String> {
+        let Some(value) = node.get(name) else { return Some(default.to_owned()) };
+        let text = value.text()?;
+        let printable = |b: u8| b > b' ' && b < 0x7f && !matches!(b, b'?' | b'#' | b'"');
+        if text.starts_with('/') && text.len() <= 256 && text.bytes().all(printable) {
+            return Some(text.to_owned());
+        }
+        self.refuse(value.at, format!("{name} is a path: it begins with / and has no query"), "");
+        None
+    }
 }
 
 /// Host and path of a URL; https, or http on this machine itself.
