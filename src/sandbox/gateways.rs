@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::{Method, StatusCode};
 use serde_json::Value;
 
+use super::egms::Egms;
 use super::hipopay::Hipopay;
 use super::{Sandbox, Twin};
 
@@ -15,6 +16,8 @@ pub struct Gateways {
     pub wechat: Option<Arc<Sandbox>>,
     /// HipoPay.
     pub hipopay: Option<Arc<Hipopay>>,
+    /// EGMS.
+    pub egms: Option<Arc<Egms>>,
 }
 
 impl From<Arc<Sandbox>> for Gateways {
@@ -30,6 +33,7 @@ impl Gateways {
         match first {
             "v3" => self.wechat.as_deref().map(|twin| twin as &dyn Twin),
             "payment" | "payment_refund" | "wechatpay" => self.hipopay.as_deref().map(|twin| twin as &dyn Twin),
+            "g2" => self.egms.as_deref().map(|twin| twin as &dyn Twin),
             _ => None,
         }
     }
@@ -39,6 +43,7 @@ impl Gateways {
         let (gateway, page) = path.strip_prefix("/sandbox/")?.split_once('/')?;
         let counter = match gateway {
             "hipopay" => self.hipopay.as_ref().map(|twin| &twin.counter),
+            "egms" => self.egms.as_ref().map(|twin| &twin.counter),
             _ => return None,
         };
         Some(counter.ok_or(StatusCode::NOT_FOUND).and_then(|counter| counter.about(method, page, body)))

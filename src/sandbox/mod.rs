@@ -21,6 +21,7 @@ mod body;
 mod books;
 mod contracts;
 mod counter;
+pub mod egms;
 pub mod faults;
 mod gate;
 mod gateways;
