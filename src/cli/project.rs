@@ -11,7 +11,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Database, GatewayConfig, GatewayKind};
 use crate::engine::{Account, Engine};
 use crate::gateway::transport::Transport;
-use crate::gateway::{Gateway, egms, hipopay, wechat};
+use crate::gateway::{Gateway, cbtis, egms, hipopay, wechat};
 use crate::ledger::Ledger;
 use crate::workflow::Workflow;
 
@@ -89,6 +89,9 @@ fn gateway(config: &GatewayConfig, clock: &Clock) -> Result<Box<dyn Gateway>, Fa
         ),
         GatewayKind::Egms(account) => {
             Box::new(egms::Client::new(account, transport, clock).map_err(|error| Failure::internal(&error))?)
+        }
+        GatewayKind::Cbtis(account) => {
+            Box::new(cbtis::Client::new(account, transport, clock).map_err(|error| Failure::internal(&error))?)
         }
     })
 }

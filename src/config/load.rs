@@ -9,7 +9,7 @@ use crate::yaml::diagnostics::{Diagnostics, Source, suggestion};
 use crate::yaml::fields::{FieldSpec, Shape, check, text_of};
 use crate::yaml::node::{Entry, Node, Position, parse as parse_yaml};
 
-use super::{Config, Database, GatewayConfig, GatewayKind, egms, hipopay, wechat};
+use super::{Config, Database, GatewayConfig, GatewayKind, cbtis, egms, hipopay, wechat};
 
 /// The fields of `payrun.yaml`.
 pub static CONFIG: [FieldSpec; 4] = [
@@ -24,8 +24,12 @@ pub static CONFIG: [FieldSpec; 4] = [
 ];
 
 /// The kinds of gateway, and the fields of an account of each.
-static KINDS: [(&str, &[FieldSpec]); 3] =
-    [("wechat", &wechat::FIELDS), ("hipopay", &hipopay::FIELDS), ("egms", &egms::FIELDS)];
+static KINDS: [(&str, &[FieldSpec]); 4] = [
+    ("wechat", &wechat::FIELDS),
+    ("hipopay", &hipopay::FIELDS),
+    ("egms", &egms::FIELDS),
+    ("cbtis", &cbtis::FIELDS),
+];
 
 /// Reads and checks a configuration file.
 ///
@@ -125,6 +129,7 @@ impl Reading<'_> {
             "wechat" => GatewayKind::Wechat(self.wechat(node)?),
             "hipopay" => GatewayKind::Hipopay(self.hipopay(node)?),
             "egms" => GatewayKind::Egms(self.egms(node)?),
+            "cbtis" => GatewayKind::Cbtis(self.cbtis(node)?),
             _ => return None,
         };
         Some(self.account(&entry.key, node, kind))

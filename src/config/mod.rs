@@ -11,6 +11,7 @@ use secrecy::SecretString;
 
 pub use crate::domain::policy::Rate;
 
+mod cbtis;
 mod egms;
 mod hipopay;
 mod lane;
@@ -19,6 +20,7 @@ mod secrets;
 mod urls;
 mod wechat;
 
+pub use cbtis::{AccessToken, CbtisConfig, TokenRequest};
 pub use egms::EgmsConfig;
 pub use hipopay::HipopayConfig;
 
@@ -70,6 +72,8 @@ pub enum GatewayKind {
     Hipopay(HipopayConfig),
     /// EGMS of EVO Cloud.
     Egms(EgmsConfig),
+    /// CBTIS (AiscPay).
+    Cbtis(CbtisConfig),
 }
 
 impl GatewayKind {
@@ -79,6 +83,7 @@ impl GatewayKind {
             Self::Wechat(_) => "wechat",
             Self::Hipopay(_) => "hipopay",
             Self::Egms(_) => "egms",
+            Self::Cbtis(_) => "cbtis",
         }
     }
 }

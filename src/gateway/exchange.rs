@@ -132,7 +132,7 @@ pub(super) fn request(
     method: Method,
     target: &str,
     body: Bytes,
-    headers: &[(&'static str, &str)],
+    headers: &[(&str, &str)],
 ) -> Result<Request, String> {
     let mut request = Request::new(body);
     *request.method_mut() = method;

@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use crate::domain::ids::OrderNumber;
 use crate::domain::money::Amount;
 
+pub mod cbtis;
 pub mod egms;
 mod exchange;
 pub mod hipopay;
