@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::{Method, StatusCode};
 use serde_json::Value;
 
+use super::cbtis::Cbtis;
 use super::egms::Egms;
 use super::hipopay::Hipopay;
 use super::{Sandbox, Twin};
@@ -18,6 +19,8 @@ pub struct Gateways {
     pub hipopay: Option<Arc<Hipopay>>,
     /// EGMS.
     pub egms: Option<Arc<Egms>>,
+    /// CBTIS.
+    pub cbtis: Option<Arc<Cbtis>>,
 }
 
 impl From<Arc<Sandbox>> for Gateways {
@@ -34,6 +37,7 @@ impl Gateways {
             "v3" => self.wechat.as_deref().map(|twin| twin as &dyn Twin),
             "payment" | "payment_refund" | "wechatpay" => self.hipopay.as_deref().map(|twin| twin as &dyn Twin),
             "g2" => self.egms.as_deref().map(|twin| twin as &dyn Twin),
+            "mch-api" => self.cbtis.as_deref().map(|twin| twin as &dyn Twin),
             _ => None,
         }
     }
@@ -44,6 +48,7 @@ impl Gateways {
         let counter = match gateway {
             "hipopay" => self.hipopay.as_ref().map(|twin| &twin.counter),
             "egms" => self.egms.as_ref().map(|twin| &twin.counter),
+            "cbtis" => self.cbtis.as_ref().map(|twin| &twin.counter),
             _ => return None,
         };
         Some(counter.ok_or(StatusCode::NOT_FOUND).and_then(|counter| counter.about(method, page, body)))

@@ -19,6 +19,7 @@
 
 mod body;
 mod books;
+pub mod cbtis;
 mod contracts;
 mod counter;
 pub mod egms;
