@@ -69,6 +69,7 @@ pub(super) fn read(
         About::Refund => (data.merchant_refund_id, data.refund_id),
     };
     seen.state = Some(bounded(data.status.ok_or("the reply has no status")?, 64));
+    seen.result.extend(facts([("state", seen.state.clone())]));
     seen.result.extend(facts([("create_time", data.create_time), ("pay_time", data.pay_time)]));
     let action = data.next_action.filter(|action| action.to_string().len() <= 4_096);
     seen.result.extend(action.map(|action| ("next_action".to_owned(), action)));

@@ -117,6 +117,7 @@ fn read_part(part: Part, seen: &mut Observation) {
     let (receipt, time) = part.evo_trans_info.map_or((None, None), |evo| (Some(evo.id), evo.time));
     seen.receipt = receipt;
     seen.result.extend(facts([("evo_trans_time", time), ("failure_reason", part.failure_reason)]));
+    seen.result.insert("state".into(), bounded(part.status.clone(), 64).into());
     seen.order_no = Some(part.merchant_trans_info.id);
     seen.state = Some(bounded(part.status, 64));
 }

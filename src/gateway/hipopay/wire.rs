@@ -105,6 +105,7 @@ fn read_response(response: Value, kind: ReplyKind, seen: &mut Observation) -> Re
             seen.result = facts(texts);
             seen.result
                 .extend(payment.prepay_params.filter(is_small).map(|params| ("prepay_params".to_owned(), params)));
+            seen.result.insert("state".into(), bounded(payment.status.clone(), 64).into());
             seen.order_no = Some(payment.out_trade_id);
             seen.receipt = Some(payment.payment_no);
             seen.state = Some(bounded(payment.status, 64));
@@ -119,6 +120,7 @@ fn read_response(response: Value, kind: ReplyKind, seen: &mut Observation) -> Re
                 ("finish_time", refund.finish_time),
             ];
             seen.result = facts(texts);
+            seen.result.insert("state".into(), bounded(refund.status.clone(), 64).into());
             seen.order_no = Some(refund.out_refund_id);
             seen.receipt = refund.refund_no;
             seen.state = Some(bounded(refund.status, 64));
