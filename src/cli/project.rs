@@ -81,12 +81,12 @@ fn gateway(config: &GatewayConfig, clock: &Clock) -> Result<Box<dyn Gateway>, Fa
     let transport = Transport::http(config.concurrency, config.timeout).map_err(|error| Failure::internal(&error))?;
     let clock = clock.clone();
     Ok(match &config.kind {
-        GatewayKind::Wechat(account) => Box::new(
-            wechat::Client::new(account, transport, clock).map_err(|error| Failure::internal(&error))?,
-        ),
-        GatewayKind::Hipopay(account) => Box::new(
-            hipopay::Client::new(account, transport, clock).map_err(|error| Failure::internal(&error))?,
-        ),
+        GatewayKind::Wechat(account) => {
+            Box::new(wechat::Client::new(account, transport, clock).map_err(|error| Failure::internal(&error))?)
+        }
+        GatewayKind::Hipopay(account) => {
+            Box::new(hipopay::Client::new(account, transport, clock).map_err(|error| Failure::internal(&error))?)
+        }
         GatewayKind::Egms(account) => {
             Box::new(egms::Client::new(account, transport, clock).map_err(|error| Failure::internal(&error))?)
         }

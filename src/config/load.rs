@@ -24,12 +24,8 @@ pub static CONFIG: [FieldSpec; 4] = [
 ];
 
 /// The kinds of gateway, and the fields of an account of each.
-static KINDS: [(&str, &[FieldSpec]); 4] = [
-    ("wechat", &wechat::FIELDS),
-    ("hipopay", &hipopay::FIELDS),
-    ("egms", &egms::FIELDS),
-    ("cbtis", &cbtis::FIELDS),
-];
+static KINDS: [(&str, &[FieldSpec]); 4] =
+    [("wechat", &wechat::FIELDS), ("hipopay", &hipopay::FIELDS), ("egms", &egms::FIELDS), ("cbtis", &cbtis::FIELDS)];
 
 /// Reads and checks a configuration file.
 ///

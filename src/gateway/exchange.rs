@@ -128,12 +128,7 @@ pub(super) fn bounded(mut text: String, max: usize) -> String {
 }
 
 /// A request with these headers, none of which prints, and those every gateway gets.
-pub(super) fn request(
-    method: Method,
-    target: &str,
-    body: Bytes,
-    headers: &[(&str, &str)],
-) -> Result<Request, String> {
+pub(super) fn request(method: Method, target: &str, body: Bytes, headers: &[(&str, &str)]) -> Result<Request, String> {
     let mut request = Request::new(body);
     *request.method_mut() = method;
     *request.uri_mut() = target.parse().map_err(|_| format!("{target:?} is no path"))?;

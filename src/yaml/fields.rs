@@ -166,7 +166,9 @@ fn check_scalar(node: &Node, shape: &Shape, source: &Source, found: &mut Diagnos
         Shape::Boolean => boolean(node).is_some(),
         Shape::Duration => scalars::duration(text).is_some(),
         Shape::Rate => scalars::rate(text).is_some(),
-        Shape::Secret | Shape::List(_) | Shape::Named(_) | Shape::Fields(_) | Shape::Kinds(_) | Shape::Either(_) => true,
+        Shape::Secret | Shape::List(_) | Shape::Named(_) | Shape::Fields(_) | Shape::Kinds(_) | Shape::Either(_) => {
+            true
+        }
     };
     if fits {
         return;
