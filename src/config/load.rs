@@ -304,6 +304,64 @@ gateways:
         }
     }
 
+    /// Each kind of gateway's own account, as its sandbox's identity writes it.
+    fn accounts(folder: &Path) -> String {
+        let keys = |name: &str| folder.join("keys").join(name);
+        let hipopay = crate::sandbox::hipopay::Identity::generate().unwrap();
+        let egms = crate::sandbox::egms::Identity::generate().unwrap();
+        let cbtis = crate::sandbox::cbtis::Identity::generate().unwrap();
+        hipopay.save(&keys("hipopay")).unwrap();
+        egms.save(&keys("egms")).unwrap();
+        cbtis.save(&keys("cbtis")).unwrap();
+        format!(
+            "  hipopay:\n{}  egms:\n{}  cbtis:\n{}",
+            hipopay.yaml("https://testapi.hipopay.com", "keys/hipopay"),
+            egms.yaml("https://hkg-online-uat.everonet.com", "keys/egms"),
+            cbtis.yaml("https://api-live.aiscpay.com", "keys/cbtis"),
+        )
+    }
+
+    #[test]
+    fn accounts_of_every_kind_are_read_with_their_defaults() {
+        let folder = folder();
+        let text = format!("{GOOD}{}", accounts(folder.path()));
+        let config = parse(&text, &folder.path().join("payrun.yaml")).unwrap();
+        let words: Vec<&str> = config.gateways.values().map(|gateway| gateway.kind.word()).collect();
+        assert_eq!(words, ["cbtis", "egms", "hipopay", "wechat"]);
+        let GatewayKind::Hipopay(hipopay) = &config.gateways["hipopay"].kind else { panic!("not what was written") };
+        assert_eq!((hipopay.version.as_str(), hipopay.encoding.encode("~*")), ("1.0", "~%2A".to_owned()));
+        let GatewayKind::Egms(egms) = &config.gateways["egms"].kind else { panic!("not what was written") };
+        assert_eq!((egms.notify_path.as_str(), egms.key_id.as_deref()), ("/payrun/notify/egms", None));
+        let GatewayKind::Cbtis(cbtis) = &config.gateways["cbtis"].kind else { panic!("not what was written") };
+        assert_eq!((cbtis.token_header.as_str(), cbtis.token_prefix.as_str()), ("authorization", "Bearer "));
+        assert_eq!(cbtis.refund_path, "/mch-api/v1/pa/refunds/create");
+        assert!(!format!("{config:?}").contains("PRIVATE") && !format!("{config:?}").contains("app_secret"));
+    }
+
+    #[test]
+    fn what_is_wrong_with_an_account_is_told_by_its_kind() {
+        let folder = folder();
+        let good = accounts(folder.path());
+        for (from, to, expected) in [
+            ("kind: hipopay", "kind: hipopai", "did you mean \"hipopay\"?"),
+            ("    kind: egms\n", "", "the field \"kind\" is missing"),
+            ("merchant_no: HP0000000001", "mchid: 1", "unknown field \"mchid\""),
+            ("platform_public_key.pem", "merchant_key.pem", "this is no RSA public key"),
+            ("sign_type: SHA256", "sign_type: MD5", "expected SHA256 or SHA512 or HMAC-SHA256 or HMAC-SHA512"),
+            (
+                "    token_request",
+                "    access_token: { file: v3.key }\n    token_request",
+                "exactly one of access_token",
+            ),
+            ("path: /mch-api/v1/auth/token", "path: token?x", "path is a path"),
+            ("base_url: https://api-live.aiscpay.com", "base_url: http://api-live.aiscpay.com", "use https"),
+        ] {
+            assert!(good.contains(from), "{from}");
+            let shown = mistakes(folder.path(), &format!("{GOOD}{}", good.replacen(from, to, 1)));
+            assert!(shown.contains(expected), "{from}: {shown}");
+        }
+    }
+
     #[test]
     fn plain_http_is_for_this_machine_only() {
         let folder = folder();

@@ -1,5 +1,7 @@
 //! Bulk look-ups on all four gateways at once, by the command, against the sandbox on loopback.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -14,6 +16,9 @@ use payrun::sandbox::faults::{CallKind, Fault, FaultPlan, Level};
 use payrun::sandbox::{Gateways, Identity, Sandbox, Settings, cbtis, egms, hipopay, server};
 use serde_json::{Map, Value};
 use tokio::net::TcpListener;
+
+use crate::support::process::payrun;
+use crate::support::{PATIENCE, Running, until};
 
 /// How many orders of each gateway exist; one more is asked about that does not.
 const ORDERS: usize = 10;
@@ -182,4 +187,48 @@ fn a_bulk_look_up_ends_the_same_whatever_the_gateways_do_to_it() {
         assert!(totals.violations.is_empty() && totals.refused.is_empty(), "{totals:?}");
     }
     look(FaultPlan { on: Some(CallKind::Query), ..FaultPlan::only(Fault::WrongSignature) });
+}
+
+/// One request to the sandbox about itself, by hand: its status line and body.
+fn ask(address: &str, method: &str, path: &str, body: &str) -> (String, String) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let length = body.len();
+    let request =
+        format!("{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).unwrap();
+    let (head, body) = reply.split_once("\r\n\r\n").unwrap();
+    (head.lines().next().unwrap().to_owned(), body.to_owned())
+}
+
+#[test]
+fn a_new_project_has_an_account_at_every_gateway_of_its_sandbox() {
+    let folder = tempfile::tempdir().unwrap();
+    let shop = folder.path().join("shop");
+    Running::start(payrun(folder.path(), &["init", "shop"])).wait(PATIENCE).exits(0);
+    let mut sandbox = Running::start(payrun(&shop, &["sandbox", "--port", "0", "--latency", "0"]));
+    until("the sandbox listens", || sandbox.stdout_so_far().contains("http://127.0.0.1:") || sandbox.has_ended());
+    let said = sandbox.stdout_so_far();
+    let rest = said.split("http://").nth(1).unwrap();
+    let address = rest.split(|c: char| !(c.is_ascii_digit() || ".:".contains(c))).next().unwrap().to_owned();
+    let config = std::fs::read_to_string(shop.join("payrun.yaml")).unwrap();
+    std::fs::write(shop.join("payrun.yaml"), config.replace("127.0.0.1:4455", &address)).unwrap();
+    let doctor = Running::start(payrun(&shop, &["doctor"])).wait(PATIENCE).exits(0);
+    for gateway in ["hk", "hipopay", "egms", "cbtis"] {
+        assert!(doctor.stdout.contains(gateway), "{}", doctor.stdout);
+    }
+    for gateway in ["hipopay", "egms", "cbtis"] {
+        let paid = r#"[{"number":"P-1","amount":"10.00","currency":"HKD"}]"#;
+        let (status, put) = ask(&address, "POST", &format!("/sandbox/{gateway}/payments"), paid);
+        assert!(status.contains("200") && put.contains("gateway_number"), "{gateway}: {status} {put}");
+        let (_, books) = ask(&address, "GET", &format!("/sandbox/{gateway}/books"), "");
+        let books: Value = serde_json::from_str(&books).unwrap();
+        assert_eq!(books["paid"]["HKD"], serde_json::json!([1, 1000]), "{gateway}: {books}");
+        let wrong = r#"[{"number":"P-1","amount":"10.001","currency":"HKD"}]"#;
+        assert!(ask(&address, "POST", &format!("/sandbox/{gateway}/payments"), wrong).0.contains("400"));
+    }
+    assert!(ask(&address, "GET", "/sandbox/nobody/books", "").0.contains("404"));
+    sandbox.interrupt();
+    sandbox.wait(Duration::from_secs(20)).exits(0);
 }
