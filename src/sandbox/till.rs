@@ -304,8 +304,12 @@ impl Till {
         self.entries.get(&(sort, number.to_owned()))
     }
 
-    /// Puts a paid payment into the books, as if a payer had just paid it; the gateway's number of it.
+    /// Puts a paid payment into the books, as if a payer had just paid it; the gateway's number of it. A number that is
+    /// there already stays as it is.
     pub(super) fn seed(&mut self, number: &str, currency: &str, minor: i64, now: Timestamp) -> String {
+        if let Some(there) = self.entry(Sort::Payment, number) {
+            return there.theirs.clone();
+        }
         let asked = Asked {
             sort: Sort::Payment,
             number: number.to_owned(),
@@ -401,4 +405,54 @@ fn short_hash(bytes: &[u8]) -> [u8; 16] {
     let mut short = [0; 16];
     short.copy_from_slice(&Sha256::digest(bytes)[..16]);
     short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sandbox::faults::{FaultPlan, Level};
+
+    const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+    fn refund(number: &str, minor: i64) -> Asked {
+        Asked {
+            sort: Sort::Refund,
+            number: number.into(),
+            of: "P".into(),
+            currency: "HKD".into(),
+            minor,
+            body: minor.to_be_bytes().to_vec(),
+            waits: false,
+        }
+    }
+
+    #[test]
+    fn whatever_goes_wrong_no_more_is_given_back_than_was_paid_and_nothing_twice() {
+        for seed in 0..50 {
+            let settings = Settings { plan: FaultPlan::new(seed, Level::Heavy), ..Settings::default() };
+            let mut till = Till::default();
+            till.seed("P", "HKD", 1_000, NOW);
+            for round in 0..8 {
+                for n in 0..10 {
+                    till.submit(refund(&format!("R-{n}"), 150), &settings, NOW);
+                    let later = NOW.plus(std::time::Duration::from_secs(round));
+                    till.query(Sort::Refund, &format!("R-{n}"), &settings, later);
+                }
+            }
+            let totals = till.totals();
+            let (count, sum) = totals.refunded["HKD"];
+            assert!(sum <= 1_000 && count * 150 == u64::try_from(sum).unwrap(), "{seed}: {totals:?}");
+            let moved_twice = till.entries.values().any(|entry| entry.moved > 1);
+            assert!(!moved_twice && till.entry(Sort::Payment, "P").unwrap().given_back <= 1_000, "{seed}");
+        }
+    }
+
+    #[test]
+    fn a_payment_that_is_put_into_the_books_twice_is_there_once() {
+        let mut till = Till::default();
+        let first = till.seed("P", "HKD", 1_000, NOW);
+        till.submit(refund("R", 400), &Settings::default(), NOW);
+        assert_eq!(till.seed("P", "HKD", 5_000, NOW), first);
+        assert_eq!((till.totals().paid["HKD"], till.entry(Sort::Payment, "P").unwrap().given_back), ((1, 1_000), 400));
+    }
 }

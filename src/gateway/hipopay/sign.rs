@@ -202,4 +202,14 @@ mod tests {
         assert_eq!(encoded("python"), "%7E%2A%21%27%28%29");
         assert!(Encoding::WORDS.into_iter().all(|word| Encoding::parse(word).is_some()));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_percent_encoded_comes_back_whatever_the_encoding(text in ".*") {
+            for encoding in [Encoding::Rfc3986, Encoding::Java, Encoding::Node, Encoding::Python] {
+                let form = format!("a={}", encoding.encode(&text));
+                proptest::prop_assert_eq!(parse_form(form.as_bytes()), Some(vec![pair("a", &text)]));
+            }
+        }
+    }
 }
