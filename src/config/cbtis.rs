@@ -10,24 +10,24 @@ use crate::yaml::node::Node;
 use super::lane::{CONCURRENCY, QUERY_INTERVAL, RATE, TIMEOUT};
 use super::load::Reading;
 
-/// A CBTIS account. What CBTIS does not document is here with a guess as default [C].
+/// A CBTIS account. What CBTIS does not document is here with a guess as default \[C\].
 #[derive(Debug, Clone)]
 pub struct CbtisConfig {
     /// Scheme and host.
     pub base_url: String,
     /// Where the access token comes from.
     pub access_token: AccessToken,
-    /// The header that carries it; `authorization` is a guess [C].
+    /// The header that carries it; `authorization` is a guess \[C\].
     pub token_header: String,
-    /// What stands before it there; `Bearer ` is a guess [C].
+    /// What stands before it there; `Bearer ` is a guess \[C\].
     pub token_prefix: String,
     /// The API key that notifications are signed with.
     pub api_key: SecretString,
-    /// The header that carries a notification's signature; `signature` is a guess [C].
+    /// The header that carries a notification's signature; `signature` is a guess \[C\].
     pub signature_header: String,
-    /// Where refunds are made; a guess by analogy [C].
+    /// Where refunds are made; a guess by analogy \[C\].
     pub refund_path: String,
-    /// Where they are asked about; a guess by analogy [C].
+    /// Where they are asked about; a guess by analogy \[C\].
     pub refund_query_path: String,
     /// Where CBTIS sends notifications.
     pub notify_url: String,

@@ -70,7 +70,7 @@ fn query(call: &Call) -> Result<Prepared, String> {
     prepared(QUERY, &body, About::Payment)
 }
 
-/// A refund under the configured path. Path and names are by analogy with payments [C]: CBTIS documents neither.
+/// A refund under the configured path. Path and names are by analogy with payments \[C\]: CBTIS documents neither.
 fn refund(call: &Call, config: &CbtisConfig) -> Result<Prepared, String> {
     let amount = call.amount.ok_or("a refund has an amount")?;
     let mut body = match text(call, "transaction_id") {
@@ -87,7 +87,7 @@ fn refund(call: &Call, config: &CbtisConfig) -> Result<Prepared, String> {
     prepared(&config.refund_path, &body, About::Refund)
 }
 
-/// What became of a refund, under the configured path [C].
+/// What became of a refund, under the configured path \[C\].
 fn refund_query(call: &Call, config: &CbtisConfig) -> Result<Prepared, String> {
     let body = match text(call, "refund_id") {
         Some(id) => json!({ "refund_id": id }),

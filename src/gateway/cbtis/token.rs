@@ -1,6 +1,6 @@
 //! Where the access token comes from: a secret that stays, or a request that fetches one and is made again before it expires.
 //!
-//! CBTIS documents neither the request nor its reply [C], so both are configuration. A token is had *before* an order is sent:
+//! CBTIS documents neither the request nor its reply \[C\], so both are configuration. A token is had *before* an order is sent:
 //! an order whose token cannot be had is not sent. A token that was refused is fetched anew for the next call, never for the
 //! same one.
 

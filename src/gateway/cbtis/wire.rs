@@ -20,7 +20,7 @@ struct Envelope {
     rid: Option<String>,
 }
 
-/// A payment intent, or a refund (whose names are a guess [C]).
+/// A payment intent, or a refund (whose names are a guess \[C\]).
 #[derive(Debug, Deserialize)]
 struct Data {
     order_id: Option<String>,

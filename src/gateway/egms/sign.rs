@@ -3,7 +3,7 @@
 //!
 //! A reply is signed with the *request's* method and path and its own `DateTime`, `MsgID` and body; a notification with `POST`
 //! and the path of our own webhook, as EGMS was given it. Digests are emitted in lower case and compared in constant time
-//! whatever their case (some of the vendor's own code emits HMACs in upper case [C]).
+//! whatever their case (some of the vendor's own code emits HMACs in upper case \[C\]).
 
 use std::fmt;
 
