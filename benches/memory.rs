@@ -29,7 +29,7 @@ async fn main() {
     let settings = Settings { books: Some(folder.path().join("books.db")), ..Settings::default() };
     let sandbox = Sandbox::open(identity, settings, Clock::System).await.expect("a sandbox");
     let mut engine = engine_of(&config).await.expect("an engine");
-    let client = Client::new(&wechat, Transport::InProcess(Arc::clone(&sandbox)), Clock::System).expect("a client");
+    let client = Client::new(&wechat, Transport::InProcess(sandbox.clone()), Clock::System).expect("a client");
     let account = &engine.accounts["hk"];
     let account = Account {
         name: account.name.clone(),

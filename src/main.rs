@@ -5,6 +5,9 @@ use std::process::ExitCode;
 use clap::Parser;
 use payrun::cli::{self, Args};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let args = Args::parse();
     cli::main(args)

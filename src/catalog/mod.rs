@@ -9,6 +9,8 @@ use std::sync::Arc;
 use crate::domain::answer::{Cause, DeclineClass, LaneEffect, NumberRule};
 use crate::domain::policy::Policy;
 
+#[cfg(test)]
+mod documented;
 mod field;
 pub mod judge;
 pub mod load;

@@ -6,7 +6,9 @@ use clap::Args;
 
 use super::exit::{Exit, Failure};
 use super::output::say;
-use super::scaffold::{LaneBounds, SANDBOX_PORT, contracts_csv, keys, payrun_yaml, workflow_yaml, write_new};
+use super::scaffold::{
+    LaneBounds, SANDBOX_PORT, contracts_csv, keys, other_accounts, payrun_yaml, workflow_yaml, write_new,
+};
 use super::schema;
 
 /// How many sample contracts are made.
@@ -31,7 +33,8 @@ pub(super) fn run(args: InitArgs) -> Result<Exit, Failure> {
     let identity = keys(&folder)?;
     let bounds = LaneBounds { rate: "50/s", concurrency: 16, timeout: "5s", query_interval: "500ms" };
     let base_url = format!("http://127.0.0.1:{SANDBOX_PORT}");
-    write_new(&folder, "payrun.yaml", &payrun_yaml(&identity, &base_url, bounds))?;
+    let accounts = payrun_yaml(&identity, &base_url, bounds) + &other_accounts(&folder, &base_url, bounds)?;
+    write_new(&folder, "payrun.yaml", &accounts)?;
     write_new(&folder, "workflows/monthly-deductions.yaml", &workflow_yaml())?;
     write_new(&folder, ".gitignore", "payrun.db*\nsandbox.db*\nkeys/\n")?;
     schema::write(&folder)?;
@@ -40,7 +43,7 @@ pub(super) fn run(args: InitArgs) -> Result<Exit, Failure> {
     let name = folder.display();
     say(format!(
         "made {name}/
-  payrun.yaml                         where the ledger is, and the gateway account of the sandbox
+  payrun.yaml                         where the ledger is, and the gateway accounts of the sandbox
   workflows/monthly-deductions.yaml   a workflow: one deduction a contract and month
   data/contracts.csv                  {SAMPLES} sample contracts
   keys/                               generated for the sandbox; worth nothing elsewhere

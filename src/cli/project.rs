@@ -10,9 +10,8 @@ use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::config::{Config, Database, GatewayConfig, GatewayKind};
 use crate::engine::{Account, Engine};
-use crate::gateway::Gateway;
-use crate::gateway::wechat::client::Client;
-use crate::gateway::wechat::transport::Transport;
+use crate::gateway::transport::Transport;
+use crate::gateway::{Gateway, cbtis, egms, hipopay, wechat};
 use crate::ledger::Ledger;
 use crate::workflow::Workflow;
 
@@ -79,12 +78,20 @@ fn account(config: &GatewayConfig, clock: &Clock) -> Result<Account, Failure> {
 }
 
 fn gateway(config: &GatewayConfig, clock: &Clock) -> Result<Box<dyn Gateway>, Failure> {
-    match &config.kind {
-        GatewayKind::Wechat(wechat) => {
-            let transport =
-                Transport::http(config.concurrency, config.timeout).map_err(|error| Failure::internal(&error))?;
-            let client = Client::new(wechat, transport, clock.clone()).map_err(|error| Failure::internal(&error))?;
-            Ok(Box::new(client))
+    let transport = Transport::http(config.concurrency, config.timeout).map_err(|error| Failure::internal(&error))?;
+    let clock = clock.clone();
+    Ok(match &config.kind {
+        GatewayKind::Wechat(account) => {
+            Box::new(wechat::Client::new(account, transport, clock).map_err(|error| Failure::internal(&error))?)
         }
-    }
+        GatewayKind::Hipopay(account) => {
+            Box::new(hipopay::Client::new(account, transport, clock).map_err(|error| Failure::internal(&error))?)
+        }
+        GatewayKind::Egms(account) => {
+            Box::new(egms::Client::new(account, transport, clock).map_err(|error| Failure::internal(&error))?)
+        }
+        GatewayKind::Cbtis(account) => {
+            Box::new(cbtis::Client::new(account, transport, clock).map_err(|error| Failure::internal(&error))?)
+        }
+    })
 }

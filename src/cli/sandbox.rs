@@ -14,7 +14,7 @@ use super::scaffold::{KEYS, SANDBOX_PORT};
 use super::signals::stop_switch;
 use crate::clock::Clock;
 use crate::sandbox::faults::{Fault, FaultPlan, Level};
-use crate::sandbox::{Identity, Sandbox, Settings, server};
+use crate::sandbox::{Gateways, Identity, IdentityError, Sandbox, Settings, cbtis, egms, hipopay, server};
 
 /// Arguments of `payrun sandbox`.
 #[derive(Debug, Args)]
@@ -87,6 +87,7 @@ pub(super) async fn run(context: &Context, args: SandboxArgs) -> Result<Exit, Fa
         books: Some(args.books.unwrap_or_else(|| folder.join("sandbox.db"))),
         ..Settings::default()
     };
+    let others = others(&keys, &settings)?;
     let sandbox = Sandbox::open(identity, settings, Clock::System).await.map_err(|error| Failure::internal(&error))?;
     let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), args.port);
     let listener = TcpListener::bind(address).await.map_err(|error| {
@@ -99,12 +100,35 @@ pub(super) async fn run(context: &Context, args: SandboxArgs) -> Result<Exit, Fa
     let shutdown = async move {
         stopped.wait_for(|stop| *stop).await.ok();
     };
-    server::serve(std::sync::Arc::clone(&sandbox), listener, shutdown)
-        .await
-        .map_err(|error| Failure::internal(&error))?;
+    let gateways = Gateways { wechat: Some(std::sync::Arc::clone(&sandbox)), ..others };
+    server::serve(gateways, listener, shutdown).await.map_err(|error| Failure::internal(&error))?;
     let totals = sandbox.totals().await.map_err(|error| Failure::internal(&error))?;
     for (currency, charged) in &totals.charged {
         say(format!("charged {} orders in {currency}", count(charged.count)));
     }
     Ok(Exit::Success)
+}
+
+/// How long the access tokens of CBTIS's other side live.
+const TOKEN_LIFETIME: Duration = Duration::from_secs(600);
+
+/// The gateways other than WeChat Pay whose keys are there. Their books are in memory.
+fn others(keys: &std::path::Path, settings: &Settings) -> Result<Gateways, Failure> {
+    let mut gateways = Gateways::default();
+    let at = |name: &str| Some(keys.join(name)).filter(|folder| folder.is_dir());
+    let invalid = |error: IdentityError| Failure::invalid(super::exit::chain(&error));
+    if let Some(folder) = at("hipopay") {
+        let identity = hipopay::Identity::load(&folder).map_err(invalid)?;
+        let twin = hipopay::Hipopay::open(&identity, settings.clone(), Clock::System).map_err(invalid)?;
+        gateways.hipopay = Some(twin);
+    }
+    if let Some(folder) = at("egms") {
+        let identity = egms::Identity::load(&folder).map_err(invalid)?;
+        gateways.egms = Some(egms::Egms::open(&identity, settings.clone(), Clock::System));
+    }
+    if let Some(folder) = at("cbtis") {
+        let identity = cbtis::Identity::load(&folder).map_err(invalid)?;
+        gateways.cbtis = Some(cbtis::Cbtis::open(&identity, settings.clone(), TOKEN_LIFETIME, Clock::System));
+    }
+    Ok(gateways)
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::exit::Failure;
 use crate::config::WechatMode;
-use crate::sandbox::Identity;
+use crate::sandbox::{Identity, cbtis, egms, hipopay};
 
 /// The ready workflow.
 pub(super) const WORKFLOW: &str = include_str!("../../workflows/monthly-deductions.yaml");
@@ -40,6 +40,33 @@ pub(super) fn keys(folder: &Path) -> Result<Identity, Failure> {
     let identity = Identity::generate().map_err(|error| Failure::internal(&error))?;
     identity.save(&folder.join(KEYS)).map_err(|error| Failure::internal(&error))?;
     Ok(identity)
+}
+
+/// Fresh keys for the sandboxes of the other gateways, in folders of their own; their accounts as `payrun.yaml` has them.
+pub(super) fn other_accounts(folder: &Path, base_url: &str, bounds: LaneBounds) -> Result<String, Failure> {
+    let internal = |error| Failure::internal(&error);
+    let at = |name: &str| folder.join(KEYS).join(name);
+    let hipopay = hipopay::Identity::generate().map_err(internal)?;
+    let egms = egms::Identity::generate().map_err(internal)?;
+    let cbtis = cbtis::Identity::generate().map_err(internal)?;
+    hipopay.save(&at("hipopay")).map_err(internal)?;
+    egms.save(&at("egms")).map_err(internal)?;
+    cbtis.save(&at("cbtis")).map_err(internal)?;
+    let accounts = [
+        ("hipopay", hipopay.yaml(base_url, &format!("{KEYS}/hipopay"))),
+        ("egms", egms.yaml(base_url, &format!("{KEYS}/egms"))),
+        ("cbtis", cbtis.yaml(base_url, &format!("{KEYS}/cbtis"))),
+    ];
+    let LaneBounds { rate, concurrency, timeout, query_interval } = bounds;
+    let lane = format!(
+        "    rate: {rate}\n    concurrency: {concurrency}\n    timeout: {timeout}\n    query_interval: {query_interval}\n"
+    );
+    let mut text =
+        "\n  # The sandbox has the other kinds of gateway too; remove those you have no account at.\n".to_owned();
+    for (name, account) in accounts {
+        write!(text, "  {name}:\n{account}{lane}\n").ok();
+    }
+    Ok(text.trim_end().to_owned() + "\n")
 }
 
 /// The bounds of the sandbox's lane.

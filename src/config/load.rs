@@ -3,16 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::yaml;
 use crate::yaml::diagnostics::{Diagnostics, Source, suggestion};
-use crate::yaml::fields::{FieldSpec, Shape, check, duration_of, integer_of, text_of};
+use crate::yaml::fields::{FieldSpec, Shape, check, text_of};
 use crate::yaml::node::{Entry, Node, Position, parse as parse_yaml};
-use crate::yaml::scalars;
 
-use super::wechat;
-use super::{Config, Database, GatewayConfig, GatewayKind, Rate};
+use super::{Config, Database, GatewayConfig, GatewayKind, cbtis, egms, hipopay, wechat};
 
 /// The fields of `payrun.yaml`.
 pub static CONFIG: [FieldSpec; 4] = [
@@ -23,8 +20,12 @@ pub static CONFIG: [FieldSpec; 4] = [
     ),
     FieldSpec::required("timezone", Shape::Text, "The wall clock of schedules and reports, such as Asia/Hong_Kong."),
     FieldSpec::optional("jobs", Shape::Text, "A folder of job kinds that replace built-in ones of the same name."),
-    FieldSpec::required("gateways", Shape::Named(&Shape::Fields(&wechat::FIELDS)), "Gateway accounts by name."),
+    FieldSpec::required("gateways", Shape::Named(&Shape::Kinds(&KINDS)), "Gateway accounts by name."),
 ];
+
+/// The kinds of gateway, and the fields of an account of each.
+static KINDS: [(&str, &[FieldSpec]); 4] =
+    [("wechat", &wechat::FIELDS), ("hipopay", &hipopay::FIELDS), ("egms", &egms::FIELDS), ("cbtis", &cbtis::FIELDS)];
 
 /// Reads and checks a configuration file.
 ///
@@ -120,23 +121,14 @@ impl Reading<'_> {
             self.refuse(entry.key_at, "this is no name for a gateway", help);
         }
         let node = &entry.value;
-        let kind = self.wechat(node)?;
-        let concurrency = integer_of(node, "concurrency").and_then(|number| u32::try_from(number).ok());
-        let positive = |duration: &Duration| !duration.is_zero();
-        if let Some(timeout) = node.get("timeout").filter(|_| duration_of(node, "timeout").is_some_and(|d| d.is_zero()))
-        {
-            self.refuse(timeout.at, "a call needs some time", "15s suits most gateways");
-        }
-        Some(GatewayConfig {
-            name: entry.key.clone(),
-            rate: text_of(node, "rate")
-                .and_then(scalars::rate)
-                .unwrap_or(Rate { calls: 20, per: Duration::from_secs(1) }),
-            concurrency: concurrency.unwrap_or(16),
-            timeout: duration_of(node, "timeout").filter(positive).unwrap_or(Duration::from_secs(15)),
-            query_interval: duration_of(node, "query_interval").unwrap_or(Duration::from_secs(10)),
-            kind: GatewayKind::Wechat(kind),
-        })
+        let kind = match text_of(node, "kind")? {
+            "wechat" => GatewayKind::Wechat(self.wechat(node)?),
+            "hipopay" => GatewayKind::Hipopay(self.hipopay(node)?),
+            "egms" => GatewayKind::Egms(self.egms(node)?),
+            "cbtis" => GatewayKind::Cbtis(self.cbtis(node)?),
+            _ => return None,
+        };
+        Some(self.account(&entry.key, node, kind))
     }
 }
 
@@ -207,7 +199,7 @@ gateways:
             (hk.rate.calls, hk.concurrency, hk.timeout.as_secs(), hk.query_interval.as_secs()),
             (20, 16, 15, 10)
         );
-        let GatewayKind::Wechat(wechat) = &hk.kind;
+        let GatewayKind::Wechat(wechat) = &hk.kind else { panic!("not what was written") };
         assert_eq!(wechat.base_url, "https://apihk.mch.weixin.qq.com");
         assert_eq!(wechat.platform, Platform::Auto);
         assert_eq!(
@@ -309,6 +301,64 @@ gateways:
             let shown = mistakes(folder.path(), &GOOD.replace("{ file: v3.key }", reference));
             assert!(shown.contains(expected), "{reference}: {shown}");
             assert!(shown.starts_with("payrun.yaml:12:17: "), "{shown}");
+        }
+    }
+
+    /// Each kind of gateway's own account, as its sandbox's identity writes it.
+    fn accounts(folder: &Path) -> String {
+        let keys = |name: &str| folder.join("keys").join(name);
+        let hipopay = crate::sandbox::hipopay::Identity::generate().unwrap();
+        let egms = crate::sandbox::egms::Identity::generate().unwrap();
+        let cbtis = crate::sandbox::cbtis::Identity::generate().unwrap();
+        hipopay.save(&keys("hipopay")).unwrap();
+        egms.save(&keys("egms")).unwrap();
+        cbtis.save(&keys("cbtis")).unwrap();
+        format!(
+            "  hipopay:\n{}  egms:\n{}  cbtis:\n{}",
+            hipopay.yaml("https://testapi.hipopay.com", "keys/hipopay"),
+            egms.yaml("https://hkg-online-uat.everonet.com", "keys/egms"),
+            cbtis.yaml("https://api-live.aiscpay.com", "keys/cbtis"),
+        )
+    }
+
+    #[test]
+    fn accounts_of_every_kind_are_read_with_their_defaults() {
+        let folder = folder();
+        let text = format!("{GOOD}{}", accounts(folder.path()));
+        let config = parse(&text, &folder.path().join("payrun.yaml")).unwrap();
+        let words: Vec<&str> = config.gateways.values().map(|gateway| gateway.kind.word()).collect();
+        assert_eq!(words, ["cbtis", "egms", "hipopay", "wechat"]);
+        let GatewayKind::Hipopay(hipopay) = &config.gateways["hipopay"].kind else { panic!("not what was written") };
+        assert_eq!((hipopay.version.as_str(), hipopay.encoding.encode("~*")), ("1.0", "~%2A".to_owned()));
+        let GatewayKind::Egms(egms) = &config.gateways["egms"].kind else { panic!("not what was written") };
+        assert_eq!((egms.notify_path.as_str(), egms.key_id.as_deref()), ("/payrun/notify/egms", None));
+        let GatewayKind::Cbtis(cbtis) = &config.gateways["cbtis"].kind else { panic!("not what was written") };
+        assert_eq!((cbtis.token_header.as_str(), cbtis.token_prefix.as_str()), ("authorization", "Bearer "));
+        assert_eq!(cbtis.refund_path, "/mch-api/v1/pa/refunds/create");
+        assert!(!format!("{config:?}").contains("PRIVATE") && !format!("{config:?}").contains("app_secret"));
+    }
+
+    #[test]
+    fn what_is_wrong_with_an_account_is_told_by_its_kind() {
+        let folder = folder();
+        let good = accounts(folder.path());
+        for (from, to, expected) in [
+            ("kind: hipopay", "kind: hipopai", "did you mean \"hipopay\"?"),
+            ("    kind: egms\n", "", "the field \"kind\" is missing"),
+            ("merchant_no: HP0000000001", "mchid: 1", "unknown field \"mchid\""),
+            ("platform_public_key.pem", "merchant_key.pem", "this is no RSA public key"),
+            ("sign_type: SHA256", "sign_type: MD5", "expected SHA256 or SHA512 or HMAC-SHA256 or HMAC-SHA512"),
+            (
+                "    token_request",
+                "    access_token: { file: v3.key }\n    token_request",
+                "exactly one of access_token",
+            ),
+            ("path: /mch-api/v1/auth/token", "path: token?x", "path is a path"),
+            ("base_url: https://api-live.aiscpay.com", "base_url: http://api-live.aiscpay.com", "use https"),
+        ] {
+            assert!(good.contains(from), "{from}");
+            let shown = mistakes(folder.path(), &format!("{GOOD}{}", good.replacen(from, to, 1)));
+            assert!(shown.contains(expected), "{from}: {shown}");
         }
     }
 

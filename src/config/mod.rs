@@ -11,9 +11,18 @@ use secrecy::SecretString;
 
 pub use crate::domain::policy::Rate;
 
+mod cbtis;
+mod egms;
+mod hipopay;
+mod lane;
 pub mod load;
 mod secrets;
+mod urls;
 mod wechat;
+
+pub use cbtis::{AccessToken, CbtisConfig, TokenRequest};
+pub use egms::EgmsConfig;
+pub use hipopay::HipopayConfig;
 
 /// A whole configuration.
 #[derive(Debug)]
@@ -59,6 +68,12 @@ pub struct GatewayConfig {
 pub enum GatewayKind {
     /// WeChat Pay Global, APIv3.
     Wechat(WechatConfig),
+    /// HipoPay.
+    Hipopay(HipopayConfig),
+    /// EGMS of EVO Cloud.
+    Egms(EgmsConfig),
+    /// CBTIS (AiscPay).
+    Cbtis(CbtisConfig),
 }
 
 impl GatewayKind {
@@ -66,6 +81,9 @@ impl GatewayKind {
     pub const fn word(&self) -> &'static str {
         match self {
             Self::Wechat(_) => "wechat",
+            Self::Hipopay(_) => "hipopay",
+            Self::Egms(_) => "egms",
+            Self::Cbtis(_) => "cbtis",
         }
     }
 }

@@ -6,6 +6,7 @@ use crate::gateway::wechat::sign::SigningKey;
 use crate::yaml::fields::{FieldSpec, Shape, text_of};
 use crate::yaml::node::Node;
 
+use super::lane::{CONCURRENCY, QUERY_INTERVAL, RATE, TIMEOUT};
 use super::load::Reading;
 use super::{Platform, WechatConfig, WechatMode, secrets};
 
@@ -37,18 +38,10 @@ pub static FIELDS: [FieldSpec; 18] = [
         "How replies are verified: auto downloads and refreshes certificates; or a fixed public key and its id.",
     ),
     FieldSpec::required("notify_url", Shape::Text, "Where the gateway sends notifications: https, without a query."),
-    FieldSpec::optional("rate", Shape::Rate, "How many calls the account allows; 20/s if not given."),
-    FieldSpec::optional(
-        "concurrency",
-        Shape::Integer(1, 1024),
-        "How many calls may be under way at once; 16 if not given.",
-    ),
-    FieldSpec::optional("timeout", Shape::Duration, "How long one call may take; 15s if not given."),
-    FieldSpec::optional(
-        "query_interval",
-        Shape::Duration,
-        "How long to leave one order alone between queries; 10s if not given.",
-    ),
+    RATE,
+    CONCURRENCY,
+    TIMEOUT,
+    QUERY_INTERVAL,
 ];
 
 /// Which ids each mode needs, and which it may have.
@@ -63,7 +56,7 @@ impl Reading<'_> {
         let platform = self.platform(node);
         let merchant_serial = self.bounded(node, "merchant_serial", 64);
         let notify_url = self.notify_url(node);
-        let base_url = self.base_url(node);
+        let base_url = self.base_url(node, Some(BASE_URL));
         Some(WechatConfig {
             base_url: base_url?,
             mode: mode?,
@@ -98,18 +91,6 @@ impl Reading<'_> {
         let (sp_mchid, sp_appid, sub_mchid) = (id("sp_mchid"), id("sp_appid"), id("sub_mchid"));
         let sub_appid = id(INSTITUTIONAL.1[0]);
         Some(WechatMode::Institutional { sp_mchid: sp_mchid?, sp_appid: sp_appid?, sub_mchid: sub_mchid?, sub_appid })
-    }
-
-    /// An id: letters, digits, `_` and `-`, at most so many.
-    fn bounded(&mut self, node: &Node, name: &str, max: usize) -> Option<String> {
-        let value = node.get(name)?;
-        let text = value.text()?;
-        let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
-        if (1..=max).contains(&text.len()) && text.bytes().all(allowed) {
-            return Some(text.to_owned());
-        }
-        self.refuse(value.at, format!("{name} takes 1 to {max} letters, digits, _ and -"), "");
-        None
     }
 
     fn merchant_key(&mut self, node: &Node) -> Option<SecretString> {
@@ -163,55 +144,4 @@ impl Reading<'_> {
         });
         Some(Platform::PublicKey { pem: pem?, id: id? })
     }
-
-    fn base_url(&mut self, node: &Node) -> Option<String> {
-        let Some(value) = node.get("base_url") else { return Some(BASE_URL.to_owned()) };
-        let text = value.text()?.trim_end_matches('/');
-        let problem = match url_parts(text) {
-            Err(problem) => problem,
-            Ok((_, path)) if !path.is_empty() => "base_url is scheme and host only, without a path",
-            Ok(_) => return Some(text.to_owned()),
-        };
-        self.refuse(value.at, problem, "such as https://apihk.mch.weixin.qq.com");
-        None
-    }
-
-    fn notify_url(&mut self, node: &Node) -> Option<String> {
-        let value = node.get("notify_url")?;
-        let text = value.text()?;
-        let problem = match url_parts(text) {
-            Err(problem) => problem,
-            Ok(_) if text.len() > 256 => "notify_url takes at most 256 characters",
-            Ok((_, path)) if path.contains(['?', '#']) => "notify_url must not have a query",
-            Ok(_) => return Some(text.to_owned()),
-        };
-        self.refuse(value.at, problem, "such as https://pay.example.com/notify");
-        None
-    }
-}
-
-/// Host and path of a URL; https, or http on this machine itself.
-fn url_parts(text: &str) -> Result<(&str, &str), &'static str> {
-    let (scheme, rest) = text.split_once("://").ok_or("this is no URL")?;
-    let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-    let host = match authority.rsplit_once(':') {
-        Some((host, port)) if port.parse::<u16>().is_ok() => host,
-        Some(_) if !authority.ends_with(']') => return Err("this is no URL: the port is no number"),
-        Some(_) | None => authority,
-    };
-    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'[' | b']' | b':');
-    if host.is_empty() || !host.bytes().all(allowed) || path.bytes().any(|b| b <= b' ' || b >= 0x7f) {
-        return Err("this is no URL: the host or path has characters that do not belong there");
-    }
-    match scheme {
-        "https" => Ok((host, path)),
-        "http" if is_loopback(host) => Ok((host, path)),
-        "http" => Err("http is for this machine itself (127.0.0.1, localhost); use https"),
-        _ => Err("the URL must begin with https://"),
-    }
-}
-
-fn is_loopback(host: &str) -> bool {
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }

@@ -12,6 +12,12 @@ use serde_json::{Map, Value};
 use crate::domain::ids::OrderNumber;
 use crate::domain::money::Amount;
 
+pub mod cbtis;
+pub mod egms;
+mod exchange;
+pub mod hipopay;
+pub mod keys;
+pub mod transport;
 pub mod wechat;
 
 /// The longest reply that is read, in bytes.

@@ -67,8 +67,7 @@ impl Identity {
     /// # Errors
     /// [`IdentityError::File`] naming the file.
     pub fn save(&self, folder: &Path) -> Result<(), IdentityError> {
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-        made.map_err(|source| IdentityError::File { path: folder.to_owned(), source })?;
+        make_folder(folder)?;
         write(folder, MERCHANT_KEY, self.merchant.key.expose_secret())?;
         write(folder, MERCHANT_CERTIFICATE, &self.merchant.certificate)?;
         write(folder, API_V3_KEY, self.api_v3_key.expose_secret())?;
@@ -156,13 +155,19 @@ fn own_merchant() -> WechatMode {
     WechatMode::Common { mchid: "1900000001".into(), appid: "wx0000000000000001".into() }
 }
 
-fn write(folder: &Path, name: &str, text: &str) -> Result<(), IdentityError> {
+/// A folder that is its owner's only.
+pub(super) fn make_folder(folder: &Path) -> Result<(), IdentityError> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(|source| IdentityError::File { path: folder.to_owned(), source })
+}
+
+pub(super) fn write(folder: &Path, name: &str, text: &str) -> Result<(), IdentityError> {
     let path = folder.join(name);
     let open = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path);
     open.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|source| IdentityError::File { path, source })
 }
 
-fn read(folder: &Path, name: &str) -> Result<String, IdentityError> {
+pub(super) fn read(folder: &Path, name: &str) -> Result<String, IdentityError> {
     let path = folder.join(name);
     std::fs::read_to_string(&path).map_err(|source| IdentityError::File { path, source })
 }

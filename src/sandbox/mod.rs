@@ -1,5 +1,5 @@
-//! The other side of WeChat Pay Global: a strict gateway for one merchant, with faults on demand and books of the money
-//! that really moved. It is the same in-process ([`Sandbox::handle`]) and over sockets ([`server`]).
+//! The other side of the gateways. Here: WeChat Pay Global, a strict gateway for one merchant, with faults on demand and
+//! books of the money that really moved. It is the same in-process ([`Sandbox::handle`]) and over sockets ([`server`]).
 //!
 //! It is written apart from the client: it shares the signature primitives with it and no message types, so that a client
 //! that speaks wrongly is refused.
@@ -19,19 +19,28 @@
 
 mod body;
 mod books;
+pub mod cbtis;
 mod contracts;
+mod counter;
+pub mod egms;
 pub mod faults;
 mod gate;
+mod gateways;
+pub mod hipopay;
 pub mod identity;
 mod inflight;
 mod nonces;
 mod orders;
+mod pair;
 pub mod server;
 mod store;
 #[cfg(test)]
 mod tests;
+mod till;
 
+use std::future::Future;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex as StdMutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -49,8 +58,10 @@ use crate::gateway::wechat::sign::{SCHEME, SigningKey, nonce, reply_message};
 use crate::gateway::wechat::transport::{Request, Response};
 pub use books::{Charged, Line, OrderState, Page, Totals};
 use faults::{Fault, FaultPlan};
+pub use gateways::Gateways;
 pub use identity::{Identity, IdentityError};
 pub use store::StoreError;
+pub use till::{Entry, Standing, TillTotals};
 
 /// How long a connection is held that gets no reply, at most.
 pub const HOLD_MAX: Duration = Duration::from_secs(60);
@@ -113,6 +124,18 @@ pub enum Reaction {
     Hold,
     /// The head of this reply, and half of its body.
     Truncate(Response),
+}
+
+/// The other side of a gateway, which takes requests without sockets.
+pub trait Twin: std::fmt::Debug + Send + Sync {
+    /// Takes a request in, has its effect, and says what comes of it.
+    fn take(&self, request: Request) -> Pin<Box<dyn Future<Output = Reaction> + Send + '_>>;
+}
+
+impl Twin for Sandbox {
+    fn take(&self, request: Request) -> Pin<Box<dyn Future<Output = Reaction> + Send + '_>> {
+        Box::pin(self.handle(request))
+    }
 }
 
 /// Why a request is refused for what it is.

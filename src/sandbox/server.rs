@@ -1,6 +1,9 @@
-//! The sandbox over sockets. Faults of the connection really happen to it: it is reset, held, or cut in the middle of a body.
+//! The sandbox over sockets: every gateway's other side on one port, told apart by path. Faults of the connection really
+//! happen to it: it is reset, held, or cut in the middle of a body.
 //!
-//! Outside `/v3` it answers about itself: `GET /sandbox/books` (totals) and `GET /sandbox/books/orders?after=&limit=`.
+//! Under `/sandbox` it answers about itself: `GET /sandbox/books` (totals) and `GET /sandbox/books/orders?after=&limit=` for
+//! WeChat Pay; `GET /sandbox/hipopay/books` and so on for the others, where `POST /sandbox/hipopay/payments` puts paid
+//! payments into the books: `[{"number": "P-1", "amount": "10.00", "currency": "HKD"}]`.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -25,7 +28,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::{HOLD_MAX, Reaction, Sandbox};
+use super::{Gateways, HOLD_MAX, Reaction};
 use crate::gateway::wechat::transport::Response;
 
 /// The longest request that is read, in bytes.
@@ -43,7 +46,12 @@ type Body = UnsyncBoxBody<Bytes, io::Error>;
 ///
 /// # Errors
 /// If the listener fails for another reason than a single connection.
-pub async fn serve(sandbox: Arc<Sandbox>, listener: TcpListener, shutdown: impl Future<Output = ()>) -> io::Result<()> {
+pub async fn serve(
+    sandbox: impl Into<Gateways>,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let sandbox = Arc::new(sandbox.into());
     let mut shutdown = pin!(shutdown);
     let (stop, stopped) = watch::channel(false);
     let mut connections = JoinSet::new();
@@ -76,8 +84,9 @@ pub async fn serve(sandbox: Arc<Sandbox>, listener: TcpListener, shutdown: impl 
     Ok(())
 }
 
-async fn write_books(sandbox: &Sandbox) {
-    if let Err(error) = sandbox.flush().await {
+async fn write_books(sandbox: &Gateways) {
+    let Some(wechat) = &sandbox.wechat else { return };
+    if let Err(error) = wechat.flush().await {
         tracing::error!(error = %error, "the sandbox's books could not be written");
     }
 }
@@ -89,7 +98,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-async fn serve_connection(sandbox: Arc<Sandbox>, stream: TcpStream, mut stopped: watch::Receiver<bool>) {
+async fn serve_connection(sandbox: Arc<Gateways>, stream: TcpStream, mut stopped: watch::Receiver<bool>) {
     // Replies are small and waited for.
     let _ = stream.set_nodelay(true);
     let reset = Arc::new(AtomicBool::new(false));
@@ -119,7 +128,7 @@ async fn serve_connection(sandbox: Arc<Sandbox>, stream: TcpStream, mut stopped:
 
 /// One request. An error cuts the connection.
 async fn answer(
-    sandbox: &Sandbox,
+    sandbox: &Gateways,
     request: http::Request<Incoming>,
     reset: &AtomicBool,
 ) -> Result<http::Response<Body>, io::Error> {
@@ -127,11 +136,12 @@ async fn answer(
     let Ok(body) = Limited::new(body, REQUEST_MAX).collect().await else {
         return Ok(plain(StatusCode::PAYLOAD_TOO_LARGE, Bytes::new()));
     };
-    if !parts.uri.path().starts_with("/v3/") {
-        return Ok(about(sandbox, &parts).await);
-    }
-    let request = http::Request::from_parts(parts, body.to_bytes());
-    match sandbox.handle(request).await {
+    let body = body.to_bytes();
+    let Some(twin) = sandbox.twin_of(parts.uri.path()) else {
+        return Ok(about(sandbox, &parts, &body).await);
+    };
+    let request = http::Request::from_parts(parts, body);
+    match twin.take(request).await {
         Reaction::Reply(response) => Ok(response.map(full)),
         Reaction::Truncate(response) => Ok(half(response)),
         Reaction::Refuse => Err(io::Error::other("closed without a byte")),
@@ -148,7 +158,14 @@ async fn answer(
 }
 
 /// What the sandbox says of itself.
-async fn about(sandbox: &Sandbox, parts: &http::request::Parts) -> http::Response<Body> {
+async fn about(sandbox: &Gateways, parts: &http::request::Parts, body: &[u8]) -> http::Response<Body> {
+    if let Some(said) = sandbox.about(&parts.method, parts.uri.path(), body) {
+        return match said {
+            Ok(value) => plain(StatusCode::OK, value.to_string().into()),
+            Err(status) => plain(status, Bytes::new()),
+        };
+    }
+    let Some(sandbox) = &sandbox.wechat else { return plain(StatusCode::NOT_FOUND, Bytes::new()) };
     if parts.method != Method::GET {
         return plain(StatusCode::METHOD_NOT_ALLOWED, Bytes::new());
     }

@@ -69,6 +69,7 @@ mod tests {
         match shape {
             Shape::Fields(fields) => each_field(fields, visit),
             Shape::List(of) | Shape::Named(of) => each_shape(of, visit),
+            Shape::Kinds(kinds) => kinds.iter().for_each(|(_, fields)| each_field(fields, visit)),
             Shape::Either(shapes) => shapes.iter().for_each(|shape| each_shape(shape, visit)),
             Shape::Text
             | Shape::Word(_)

@@ -62,6 +62,8 @@ pub enum Shape {
     Named(&'static Shape),
     /// A mapping of these fields.
     Fields(&'static [FieldSpec]),
+    /// A mapping whose field `kind` says which fields it has.
+    Kinds(&'static [(&'static str, &'static [FieldSpec])]),
     /// The first that suits the kind of node: a scalar, a list, a mapping.
     Either(&'static [Shape]),
 }
@@ -94,6 +96,10 @@ pub fn check(node: &Node, shape: &Shape, source: &Source, found: &mut Diagnostic
             Value::Map(entries) => check_fields(node, entries, fields, source, found),
             Value::Scalar(_) | Value::List(_) => found.push(wrong(node, &expected(shape), source)),
         },
+        Shape::Kinds(kinds) => match &node.value {
+            Value::Map(entries) => check_kind(node, entries, kinds, source, found),
+            Value::Scalar(_) | Value::List(_) => found.push(wrong(node, &expected(shape), source)),
+        },
         Shape::Text
         | Shape::Word(_)
         | Shape::Integer(..)
@@ -103,6 +109,29 @@ pub fn check(node: &Node, shape: &Shape, source: &Source, found: &mut Diagnostic
         | Shape::Scalar
         | Shape::Template
         | Shape::Condition => check_scalar(node, shape, source, found),
+    }
+}
+
+/// Without a known kind the other fields cannot be judged, so only the kind is reported.
+fn check_kind(
+    node: &Node,
+    entries: &[Entry],
+    kinds: &[(&'static str, &'static [FieldSpec])],
+    source: &Source,
+    found: &mut Diagnostics,
+) {
+    let words = || kinds.iter().map(|(word, _)| *word);
+    let known = text_of(node, "kind").and_then(|given| kinds.iter().find(|(word, _)| *word == given));
+    match (known, node.get("kind")) {
+        (Some((_, fields)), _) => check_fields(node, entries, fields, source, found),
+        (None, None) => {
+            let help = format!("one of {}", words().collect::<Vec<_>>().join(", "));
+            found.push(source.diagnostic(node.at, "the field \"kind\" is missing").help(&help));
+        }
+        (None, Some(kind)) => {
+            let expected = words().collect::<Vec<_>>().join(" or ");
+            found.push(wrong(kind, &expected, source).nearest(kind.text().unwrap_or_default(), words()));
+        }
     }
 }
 
@@ -137,7 +166,9 @@ fn check_scalar(node: &Node, shape: &Shape, source: &Source, found: &mut Diagnos
         Shape::Boolean => boolean(node).is_some(),
         Shape::Duration => scalars::duration(text).is_some(),
         Shape::Rate => scalars::rate(text).is_some(),
-        Shape::Secret | Shape::List(_) | Shape::Named(_) | Shape::Fields(_) | Shape::Either(_) => true,
+        Shape::Secret | Shape::List(_) | Shape::Named(_) | Shape::Fields(_) | Shape::Kinds(_) | Shape::Either(_) => {
+            true
+        }
     };
     if fits {
         return;
@@ -173,7 +204,7 @@ fn check_secret(node: &Node, source: &Source, found: &mut Diagnostics) {
 fn suits(node: &Node, shape: &Shape) -> bool {
     match shape {
         Shape::List(_) => matches!(node.value, Value::List(_)),
-        Shape::Named(_) | Shape::Fields(_) | Shape::Secret => matches!(node.value, Value::Map(_)),
+        Shape::Named(_) | Shape::Fields(_) | Shape::Kinds(_) | Shape::Secret => matches!(node.value, Value::Map(_)),
         Shape::Either(shapes) => shapes.iter().any(|shape| suits(node, shape)),
         Shape::Text
         | Shape::Word(_)
@@ -217,6 +248,7 @@ pub fn expected(shape: &Shape) -> String {
             let names: Vec<&str> = fields.iter().take(5).map(|field| field.name).collect();
             format!("a mapping ({}{})", names.join(", "), if fields.len() > 5 { ", …" } else { "" })
         }
+        Shape::Kinds(_) => "a mapping (kind, …)".to_owned(),
         Shape::Either(shapes) => shapes.iter().map(expected).collect::<Vec<_>>().join(", or "),
     }
 }

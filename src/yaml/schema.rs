@@ -25,6 +25,9 @@ pub fn schema(shape: &Shape) -> Value {
         Shape::List(of) => json!({ "type": "array", "items": schema(of) }),
         Shape::Named(of) => json!({ "type": "object", "additionalProperties": schema(of) }),
         Shape::Fields(fields) => fields_schema(fields),
+        Shape::Kinds(kinds) => {
+            json!({ "anyOf": kinds.iter().map(|(_, fields)| fields_schema(fields)).collect::<Vec<_>>() })
+        }
         Shape::Either(shapes) => json!({ "anyOf": shapes.iter().map(schema).collect::<Vec<_>>() }),
     }
 }

@@ -8,6 +8,7 @@
 mod bad_input;
 mod commands;
 mod faults;
+mod gateways;
 mod kill;
 mod layers;
 mod ledger;

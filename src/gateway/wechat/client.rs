@@ -3,14 +3,11 @@
 //! Where the line runs: until a request may have been written, every failure is [`Reached::NotSent`]; from then on none is.
 //! Platform keys are fetched *before* a request, so that no order is sent whose reply could not be verified.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::time::Duration;
 
-use http::header::{DATE, RETRY_AFTER};
+use http::header::DATE;
 use http::{HeaderMap, Method};
 use thiserror::Error;
-use tokio::time::Sleep;
 
 use super::channel::Channel;
 use super::platform::{Keyring, KeyringError, has_signature};
@@ -21,6 +18,7 @@ use super::transport::{Failure, Response, Transport};
 use super::wire::{self, Contract, Transaction};
 use crate::clock::Clock;
 use crate::config::{Platform, WechatConfig, WechatMode};
+use crate::gateway::exchange::{before, of_failure, read_base, retry_after, unreadable};
 use crate::gateway::{Call, Calling, Gateway, Observation, Probe, Reached};
 
 /// An account at WeChat Pay Global.
@@ -38,7 +36,8 @@ impl Client {
     /// # Errors
     /// Which key or address cannot be used.
     pub fn new(config: &WechatConfig, transport: Transport, clock: Clock) -> Result<Self, ClientError> {
-        let base = read_base(&config.base_url)?;
+        let refused = || ClientError::BaseUrl { text: config.base_url.chars().take(200).collect() };
+        let base = read_base(&config.base_url).ok_or_else(refused)?;
         let key = SigningKey::from_pem(&config.merchant_key).map_err(ClientError::MerchantKey)?;
         let api_key = ApiKey::new(&config.api_v3_key).map_err(ClientError::ApiKey)?;
         let (keyring, platform_id) = match &config.platform {
@@ -199,25 +198,6 @@ impl Gateway for Client {
 /// How long a probe may take in all.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A future's value, or nothing if the deadline comes first.
-async fn before<T>(deadline: Pin<&mut Sleep>, future: impl Future<Output = T>) -> Option<T> {
-    tokio::select! {
-        biased;
-        value = future => Some(value),
-        () = deadline => None,
-    }
-}
-
-fn of_failure(failure: Failure) -> Observation {
-    match failure {
-        Failure::NotSent(why) => Observation::of(Reached::NotSent(why)),
-        Failure::Lost(why) => Observation::of(Reached::Lost(why)),
-        Failure::Broken { status, why } => {
-            Observation { http: Some(status), ..Observation::of(Reached::Unreadable(why)) }
-        }
-    }
-}
-
 /// What every reply shows, whatever it is worth.
 fn with_reply(reached: Reached, response: &Response) -> Observation {
     let code = if response.status().is_success() { None } else { wire::error_code(response.body()) };
@@ -230,12 +210,6 @@ fn with_reply(reached: Reached, response: &Response) -> Observation {
     }
 }
 
-/// `Retry-After` in whole seconds; a date is not read, since it would have to be trusted against our clock.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds))
-}
-
 fn read_contract(body: &[u8], id: &str, seen: &mut Observation) -> Result<(), String> {
     let contract: Contract = serde_json::from_slice(body).map_err(|error| unreadable(&error))?;
     if contract.contract_id.as_deref().is_some_and(|said| said != id) {
@@ -244,27 +218,6 @@ fn read_contract(body: &[u8], id: &str, seen: &mut Observation) -> Result<(), St
     seen.result = contract.facts();
     seen.state = Some(contract.state);
     Ok(())
-}
-
-/// What serde says of a body, without the values in it.
-fn unreadable(error: &serde_json::Error) -> String {
-    let what = match error.classify() {
-        serde_json::error::Category::Io | serde_json::error::Category::Syntax => "no JSON",
-        serde_json::error::Category::Data => "not of the documented shape",
-        serde_json::error::Category::Eof => "cut off",
-    };
-    format!("the reply is {what} (column {})", error.column())
-}
-
-/// Scheme and host without a path. Plain HTTP is for a gateway on this machine only: what is signed is not secret there.
-fn read_base(text: &str) -> Result<String, ClientError> {
-    let refused = || ClientError::BaseUrl { text: text.chars().take(200).collect() };
-    let url = reqwest::Url::parse(text).map_err(|_| refused())?;
-    let host = url.host_str().ok_or_else(refused)?;
-    let local = matches!(host, "localhost" | "[::1]") || host.starts_with("127.");
-    let scheme_fits = url.scheme() == "https" || (url.scheme() == "http" && local);
-    let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
-    if scheme_fits && bare { Ok(url.as_str().trim_end_matches('/').to_owned()) } else { Err(refused()) }
 }
 
 /// Nothing of the order was sent. Where the gateway refuses us as such, it is as if it had refused the order with that: the

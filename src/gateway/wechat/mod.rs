@@ -9,8 +9,7 @@ pub mod platform;
 mod request;
 pub mod seal;
 pub mod sign;
-pub mod transport;
 mod wire;
 
+pub use crate::gateway::transport::{self, Transport};
 pub use client::{Client, ClientError};
-pub use transport::Transport;

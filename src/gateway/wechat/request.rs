@@ -5,9 +5,10 @@ use bytes::Bytes;
 use http::Method;
 use serde_json::Value;
 
-use super::wire::{Deduction, Scene, Total, Who, percent_encode, whose};
+use super::wire::{Deduction, Scene, Total, Who, whose};
 use crate::config::WechatMode;
 use crate::gateway::Call;
+use crate::gateway::exchange::percent_encode;
 
 /// A request before it is signed.
 #[derive(Debug, PartialEq, Eq)]

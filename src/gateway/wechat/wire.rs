@@ -8,9 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::config::WechatMode;
 use crate::domain::money::{Amount, Currency};
-
-/// The most of a reply that is kept as evidence, in bytes.
-pub const EVIDENCE_MAX: usize = 16 * 1024;
+use crate::gateway::exchange::{self, bounded, percent_encode};
 
 /// The body of a deduction. Field order is fixed, so that one call always gives the same bytes.
 #[derive(Debug, Serialize)]
@@ -191,70 +189,15 @@ pub(super) fn whose(mode: &WechatMode) -> String {
     }
 }
 
-/// Percent-encodes everything but RFC 3986's unreserved characters.
-pub(super) fn percent_encode(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    encoded
-}
-
-/// A reply as it is kept: at most [`EVIDENCE_MAX`] bytes, with what names a person masked. It works on the text, so that a
-/// body that is cut off or no JSON is masked too.
+/// A reply as it is kept, with what names a person masked.
 pub(super) fn evidence(body: &[u8]) -> String {
-    let text = String::from_utf8_lossy(&body[..body.len().min(EVIDENCE_MAX)]);
-    bounded(mask(&mask(&text, "openid\""), "user_display_name\""), EVIDENCE_MAX)
-}
-
-/// Replaces the text value after every occurrence of a key's end.
-fn mask(text: &str, key_end: &str) -> String {
-    let mut masked = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find(key_end) {
-        let (before, after) = rest.split_at(at + key_end.len());
-        masked.push_str(before);
-        let value = after.trim_start_matches([' ', '\t', '\r', '\n', ':']);
-        rest = match value.strip_prefix('"') {
-            None => after,
-            Some(value) => {
-                masked.push_str(":\"***\"");
-                after_string(value)
-            }
-        };
-    }
-    masked.push_str(rest);
-    masked
-}
-
-/// What follows a JSON string's closing quote; nothing if it is cut off.
-fn after_string(text: &str) -> &str {
-    let mut escaped = false;
-    for (at, c) in text.char_indices() {
-        match c {
-            '"' if !escaped => return &text[at + 1..],
-            '\\' => escaped = !escaped,
-            _ => escaped = false,
-        }
-    }
-    ""
-}
-
-fn bounded(mut text: String, max: usize) -> String {
-    if text.len() > max {
-        let end = (0..=max).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-        text.truncate(end);
-    }
-    text
+    exchange::evidence(body, &["openid", "user_display_name"])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gateway::exchange::EVIDENCE_MAX;
 
     fn transaction(json: &str) -> Transaction {
         serde_json::from_str(json).unwrap()

@@ -1,4 +1,4 @@
-//! The one seam below the client: how a request gets to the gateway. Over sockets, or straight into a sandbox.
+//! The one seam below the clients: how a request gets to a gateway. Over sockets, or straight into its sandbox.
 //!
 //! A transport sends every request **at most once**. It never follows a redirect, never sends again, and says of every
 //! failure whether the request may have been read.
@@ -11,7 +11,7 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use crate::gateway::REPLY_MAX;
-use crate::sandbox::{HOLD_MAX, Reaction, Sandbox};
+use crate::sandbox::{HOLD_MAX, Reaction, Twin};
 
 /// A request, with path and query only: the host is the transport's business.
 pub type Request = http::Request<Bytes>;
@@ -25,7 +25,7 @@ pub enum Transport {
     /// Over sockets, at the account's `base_url`.
     Http(reqwest::Client),
     /// Into a sandbox in this process.
-    InProcess(Arc<Sandbox>),
+    InProcess(Arc<dyn Twin>),
 }
 
 impl Transport {
@@ -60,7 +60,7 @@ impl Transport {
     pub async fn send(&self, base: &str, request: Request) -> Result<Response, Failure> {
         match self {
             Self::Http(client) => over_sockets(client, base, request).await,
-            Self::InProcess(sandbox) => in_process(sandbox, request).await,
+            Self::InProcess(sandbox) => in_process(sandbox.as_ref(), request).await,
         }
     }
 }
@@ -115,8 +115,8 @@ async fn over_sockets(client: &reqwest::Client, base: &str, request: Request) ->
     Ok(response)
 }
 
-async fn in_process(sandbox: &Sandbox, request: Request) -> Result<Response, Failure> {
-    match sandbox.handle(request).await {
+async fn in_process(sandbox: &dyn Twin, request: Request) -> Result<Response, Failure> {
+    match sandbox.take(request).await {
         Reaction::Reply(response) => Ok(response),
         Reaction::Refuse => Err(Failure::NotSent("connection refused".into())),
         Reaction::Reset => Err(Failure::Lost("connection reset".into())),

@@ -1,0 +1,161 @@
+//! The fields of a CBTIS account in `payrun.yaml` (gateways.md section 2).
+
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use crate::yaml::fields::{FieldSpec, Shape, duration_of, text_of};
+use crate::yaml::node::Node;
+
+use super::lane::{CONCURRENCY, QUERY_INTERVAL, RATE, TIMEOUT};
+use super::load::Reading;
+
+/// A CBTIS account. What CBTIS does not document is here with a guess as default \[C\].
+#[derive(Debug, Clone)]
+pub struct CbtisConfig {
+    /// Scheme and host.
+    pub base_url: String,
+    /// Where the access token comes from.
+    pub access_token: AccessToken,
+    /// The header that carries it; `authorization` is a guess \[C\].
+    pub token_header: String,
+    /// What stands before it there; `Bearer ` is a guess \[C\].
+    pub token_prefix: String,
+    /// The API key that notifications are signed with.
+    pub api_key: SecretString,
+    /// The header that carries a notification's signature; `signature` is a guess \[C\].
+    pub signature_header: String,
+    /// Where refunds are made; a guess by analogy \[C\].
+    pub refund_path: String,
+    /// Where they are asked about; a guess by analogy \[C\].
+    pub refund_query_path: String,
+    /// Where CBTIS sends notifications.
+    pub notify_url: String,
+}
+
+/// Where an access token comes from.
+#[derive(Debug, Clone)]
+pub enum AccessToken {
+    /// It stays the same.
+    Fixed(SecretString),
+    /// It is fetched, and fetched again before it expires.
+    Fetched(TokenRequest),
+}
+
+/// How an access token is fetched: a POST of JSON.
+#[derive(Debug, Clone)]
+pub struct TokenRequest {
+    /// Its path at the account's `base_url`.
+    pub path: String,
+    /// Its body, which holds the credentials.
+    pub body: SecretString,
+    /// Where in the reply the token is: `data.access_token`.
+    pub token_field: String,
+    /// Where in the reply its lifetime is, in seconds: `data.expires_in`.
+    pub expires_field: String,
+    /// How long it lives if the reply does not say.
+    pub lifetime: Duration,
+}
+
+static TOKEN_REQUEST: [FieldSpec; 5] = [
+    FieldSpec::required("path", Shape::Text, "The path of the request at base_url."),
+    FieldSpec::required("body", Shape::Secret, "The JSON body of the request, with the credentials in it."),
+    FieldSpec::optional("token_field", Shape::Text, "Where the reply has the token; data.access_token if not given."),
+    FieldSpec::optional(
+        "expires_field",
+        Shape::Text,
+        "Where the reply has its lifetime in seconds; data.expires_in if not given.",
+    ),
+    FieldSpec::optional("lifetime", Shape::Duration, "How long it lives if the reply does not say; 10m if not given."),
+];
+
+/// The fields of an account.
+pub static FIELDS: [FieldSpec; 15] = [
+    FieldSpec::required("kind", Shape::Word(&["cbtis"]), "The kind of gateway: cbtis is CBTIS (AiscPay)."),
+    FieldSpec::required("base_url", Shape::Text, "Scheme and host, as CBTIS names it."),
+    FieldSpec::optional("access_token", Shape::Secret, "An access token that stays; or give token_request."),
+    FieldSpec::optional(
+        "token_request",
+        Shape::Fields(&TOKEN_REQUEST),
+        "How an access token is fetched and renewed; or give access_token.",
+    ),
+    FieldSpec::optional("token_header", Shape::Text, "The header of the token; a guess, Authorization, if not given."),
+    FieldSpec::optional("token_prefix", Shape::Text, "What stands before the token; a guess, Bearer, if not given."),
+    FieldSpec::required("api_key", Shape::Secret, "The API key that notifications are signed with."),
+    FieldSpec::optional(
+        "signature_header",
+        Shape::Text,
+        "The header of a notification's signature; a guess, Signature, if not given.",
+    ),
+    FieldSpec::optional(
+        "refund_path",
+        Shape::Text,
+        "Where refunds are made; a guess, /mch-api/v1/pa/refunds/create, if not given.",
+    ),
+    FieldSpec::optional(
+        "refund_query_path",
+        Shape::Text,
+        "Where refunds are asked about; a guess, /mch-api/v1/pa/refunds/query, if not given.",
+    ),
+    FieldSpec::required("notify_url", Shape::Text, "Where the gateway sends notifications: https, without a query."),
+    RATE,
+    CONCURRENCY,
+    TIMEOUT,
+    QUERY_INTERVAL,
+];
+
+impl Reading<'_> {
+    pub(super) fn cbtis(&mut self, node: &Node) -> Option<CbtisConfig> {
+        let base_url = self.base_url(node, None);
+        let access_token = self.access_token(node);
+        let token_header = self.header_name(node, "token_header", "authorization");
+        let token_prefix = match text_of(node, "token_prefix") {
+            None => "Bearer ".to_owned(),
+            Some("") => String::new(),
+            Some(word) => format!("{} ", word.trim()),
+        };
+        let api_key = node.get("api_key").and_then(|value| self.secret(value));
+        let signature_header = self.header_name(node, "signature_header", "signature");
+        let refund_path = self.path(node, "refund_path", "/mch-api/v1/pa/refunds/create");
+        let refund_query_path = self.path(node, "refund_query_path", "/mch-api/v1/pa/refunds/query");
+        let notify_url = self.notify_url(node);
+        Some(CbtisConfig {
+            base_url: base_url?,
+            access_token: access_token?,
+            token_header: token_header?,
+            token_prefix,
+            api_key: api_key?,
+            signature_header: signature_header?,
+            refund_path: refund_path?,
+            refund_query_path: refund_query_path?,
+            notify_url: notify_url?,
+        })
+    }
+
+    fn access_token(&mut self, node: &Node) -> Option<AccessToken> {
+        match (node.get("access_token"), node.get("token_request")) {
+            (Some(fixed), None) => self.secret(fixed).map(AccessToken::Fixed),
+            (None, Some(request)) => {
+                let body = request.get("body").and_then(|value| self.secret(value));
+                let text = |name, default: &str| text_of(request, name).unwrap_or(default).to_owned();
+                Some(AccessToken::Fetched(TokenRequest {
+                    path: self.path(request, "path", "/")?,
+                    body: body?,
+                    token_field: text("token_field", "data.access_token"),
+                    expires_field: text("expires_field", "data.expires_in"),
+                    lifetime: duration_of(request, "lifetime").unwrap_or(Duration::from_secs(600)),
+                }))
+            }
+            (Some(_), Some(_)) | (None, None) => {
+                let help = "access_token stays the same; token_request fetches one and renews it";
+                self.refuse(node.at, "exactly one of access_token and token_request is needed", help);
+                None
+            }
+        }
+    }
+
+    fn header_name(&mut self, node: &Node, name: &str, default: &str) -> Option<String> {
+        let given = self.bounded(node, name, 64);
+        if node.get(name).is_some() { given.map(|name| name.to_ascii_lowercase()) } else { Some(default.to_owned()) }
+    }
+}

@@ -1,0 +1,72 @@
+//! The fields of an EGMS account in `payrun.yaml` (gateways.md section 1).
+
+use secrecy::SecretString;
+
+use crate::gateway::egms::sign::SignType;
+use crate::yaml::fields::{FieldSpec, Shape, text_of};
+use crate::yaml::node::Node;
+
+use super::lane::{CONCURRENCY, QUERY_INTERVAL, RATE, TIMEOUT};
+use super::load::Reading;
+use super::urls::url_parts;
+
+/// An EGMS account.
+#[derive(Debug, Clone)]
+pub struct EgmsConfig {
+    /// Scheme and host; several are in use, and which one is EGMS's to say.
+    pub base_url: String,
+    /// The merchant's id in every path.
+    pub sid: String,
+    /// The key of every signature.
+    pub sign_key: SecretString,
+    /// The digest of every signature.
+    pub sign_type: SignType,
+    /// The `KeyID` header, if EGMS issued one.
+    pub key_id: Option<String>,
+    /// Where EGMS sends notifications.
+    pub notify_url: String,
+    /// The path its notifications are signed with: that of `notify_url` unless a proxy rewrites it.
+    pub notify_path: String,
+}
+
+/// The fields of an account.
+pub static FIELDS: [FieldSpec; 12] = [
+    FieldSpec::required("kind", Shape::Word(&["egms"]), "The kind of gateway: egms is EGMS of EVO Cloud (Evonet)."),
+    FieldSpec::required("base_url", Shape::Text, "Scheme and host, as EGMS names it."),
+    FieldSpec::required("sid", Shape::Text, "The merchant's id, as it stands in the paths."),
+    FieldSpec::required("sign_key", Shape::Secret, "The SignKey: 32 characters."),
+    FieldSpec::optional("sign_type", Shape::Word(&SignType::WORDS), "The digest of signatures; SHA256 if not given."),
+    FieldSpec::optional("key_id", Shape::Text, "The KeyID header, if EGMS issued one."),
+    FieldSpec::required("notify_url", Shape::Text, "Where the gateway sends notifications: https, without a query."),
+    FieldSpec::optional(
+        "notify_path",
+        Shape::Text,
+        "The path notifications are signed with; that of notify_url if not given.",
+    ),
+    RATE,
+    CONCURRENCY,
+    TIMEOUT,
+    QUERY_INTERVAL,
+];
+
+impl Reading<'_> {
+    pub(super) fn egms(&mut self, node: &Node) -> Option<EgmsConfig> {
+        let base_url = self.base_url(node, None);
+        let sid = self.bounded(node, "sid", 64);
+        let sign_key = node.get("sign_key").and_then(|value| self.secret(value));
+        let sign_type = text_of(node, "sign_type").and_then(SignType::parse).unwrap_or_default();
+        let key_id = self.bounded(node, "key_id", 64);
+        let notify_url = self.notify_url(node);
+        let path = notify_url.as_deref().and_then(|url| url_parts(url).ok()).map_or("/", |(_, path)| path).to_owned();
+        let notify_path = self.path(node, "notify_path", if path.is_empty() { "/" } else { &path });
+        Some(EgmsConfig {
+            base_url: base_url?,
+            sid: sid?,
+            sign_key: sign_key?,
+            sign_type,
+            key_id,
+            notify_url: notify_url?,
+            notify_path: notify_path?,
+        })
+    }
+}

@@ -1,0 +1,163 @@
+//! The client: one call, at most one request for the order, one observation.
+//!
+//! Until that request may have been written, every failure is [`Reached::NotSent`]; from then on none is. Replies carry no
+//! signature: a reply is worth what TLS makes of it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method};
+use secrecy::{ExposeSecret, SecretString};
+use thiserror::Error;
+
+use super::request::{About, Prepared, QUERY, prepare};
+use super::sign::verifies;
+use super::token::Tokens;
+use super::wire::{self, MASKED};
+use crate::clock::Clock;
+use crate::config::CbtisConfig;
+use crate::domain::money::Amount;
+use crate::gateway::exchange::{self, before, evidence, header, of_failure, probes, read_base, with_reply};
+use crate::gateway::transport::{Failure, Request, Response, Transport};
+use crate::gateway::{Call, Calling, Gateway, Observation, Probe, Reached};
+
+/// An account at CBTIS.
+#[derive(Debug)]
+pub struct Client {
+    base: String,
+    config: CbtisConfig,
+    tokens: Tokens,
+    transport: Transport,
+    clock: Clock,
+}
+
+impl Client {
+    /// Reads an account. Sends nothing.
+    ///
+    /// # Errors
+    /// Which part of the account cannot be used.
+    pub fn new(config: &CbtisConfig, transport: Transport, clock: Clock) -> Result<Self, ClientError> {
+        Ok(Self {
+            base: read_base(&config.base_url).ok_or(ClientError::BaseUrl)?,
+            tokens: Tokens::new(config.access_token.clone()),
+            config: config.clone(),
+            transport,
+            clock,
+        })
+    }
+
+    /// Whose order a notification is about, by its headers and raw body; [`Reached::Unverified`] if it is not CBTIS's.
+    ///
+    /// It never says what became of the order, since CBTIS's own does not: the order is to be asked about.
+    pub fn notified(&self, headers: &HeaderMap, body: &[u8]) -> Observation {
+        let mut seen = Observation { evidence: evidence(body, &MASKED), ..Observation::of(Reached::Replied) };
+        let name = self.config.signature_header.as_str();
+        match header(headers, name) {
+            None => seen.reached = Reached::Unverified(format!("there is no header {name}")),
+            Some(given) if !verifies(body, &self.config.api_key, given) => {
+                seen.reached = Reached::Unverified("the signature is not CBTIS's".into());
+            }
+            Some(_) => {
+                if let Err(why) = wire::read_notification(body, &mut seen) {
+                    seen.reached = Reached::Unreadable(why);
+                }
+            }
+        }
+        seen
+    }
+
+    async fn observe(&self, call: &Call) -> Observation {
+        let prepared = match prepare(call, &self.config) {
+            Ok(prepared) => prepared,
+            Err(why) => return Observation::of(Reached::NotSent(why)),
+        };
+        let deadline = tokio::time::sleep(call.timeout);
+        tokio::pin!(deadline);
+        let token = match before(deadline.as_mut(), self.tokens.get(&self.base, &self.transport, &self.clock)).await {
+            Some(Ok(token)) => token,
+            Some(Err(why)) => return Observation::of(Reached::NotSent(why)),
+            None => return Observation::of(Reached::NotSent("the access token did not come in time".into())),
+        };
+        let request = match self.request(&prepared, &token) {
+            Ok(request) => request,
+            Err(why) => return Observation::of(Reached::NotSent(why)),
+        };
+        match before(deadline, self.transport.send(&self.base, request)).await {
+            Some(Ok(response)) => {
+                self.note(&response, &token);
+                read(&response, prepared.about, call.amount)
+            }
+            Some(Err(failure)) => of_failure(failure),
+            None => Observation::of(Reached::TimedOut),
+        }
+    }
+
+    fn request(&self, prepared: &Prepared, token: &SecretString) -> Result<Request, String> {
+        let token = format!("{}{}", self.config.token_prefix, token.expose_secret());
+        let headers = [("content-type", "application/json"), (self.config.token_header.as_str(), token.as_str())];
+        exchange::request(Method::POST, &prepared.path, prepared.body.clone(), &headers)
+    }
+
+    /// A token that was refused is not used again.
+    fn note(&self, response: &Response, token: &SecretString) {
+        if response.status() == http::StatusCode::UNAUTHORIZED {
+            self.tokens.refused(token);
+        }
+    }
+
+    async fn look(&self) -> Vec<Probe> {
+        let body = Bytes::from_static(br#"{"merchant_order_id":"payrun-probe"}"#);
+        let prepared = Prepared { path: QUERY.into(), body, about: About::Payment };
+        let token = match self.tokens.get(&self.base, &self.transport, &self.clock).await {
+            Ok(token) => token,
+            Err(why) => return vec![Probe { step: "access token", found: Err(why) }],
+        };
+        let sent = match self.request(&prepared, &token) {
+            Ok(request) => self.transport.send(&self.base, request).await,
+            Err(why) => Err(Failure::NotSent(why)),
+        };
+        probes(&self.base, sent, self.clock.now(), |response| {
+            let (http, seen) = (response.status().as_u16(), read(response, About::Payment, None));
+            let code = seen.code.unwrap_or_default();
+            match http {
+                401 | 403 => Err(format!("the gateway refuses the access token (HTTP {http} {code})")),
+                _ if seen.reached == Reached::Replied => {
+                    Ok(format!("HTTP {http}, code {code}: CBTIS documents no code to compare with"))
+                }
+                _ => Err(format!("the reply cannot be read (HTTP {http})")),
+            }
+        })
+    }
+}
+
+impl Gateway for Client {
+    fn call<'a>(&'a self, call: &'a Call) -> Calling<'a, Observation> {
+        Box::pin(self.observe(call))
+    }
+
+    fn probe(&self) -> Calling<'_, Vec<Probe>> {
+        Box::pin(async {
+            let late = Probe { step: "reach", found: Err(format!("{}: no answer within 20 s", self.base)) };
+            tokio::time::timeout(PROBE_TIMEOUT, self.look()).await.unwrap_or_else(|_| vec![late])
+        })
+    }
+}
+
+/// How long a probe may take in all.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(20);
+
+fn read(response: &Response, about: About, expected: Option<Amount>) -> Observation {
+    let mut seen = with_reply(Reached::Replied, response, &MASKED);
+    if let Err(why) = wire::read(response.body(), response.status().is_success(), about, expected, &mut seen) {
+        seen.reached = Reached::Unreadable(why);
+    }
+    seen
+}
+
+/// Why an account cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ClientError {
+    /// `base_url` is not scheme and host.
+    #[error("base_url: https:// and a host are expected, without a path (http:// for this machine only)")]
+    BaseUrl,
+}

@@ -1,0 +1,13 @@
+//! CBTIS payment intents (gateways.md section 2).
+//!
+//! Much of CBTIS is not documented: how the access token is had and sent, the refund calls, the meaning of any `code` but 0.
+//! The first two are configuration with a guess as default \[C\]; a `code` no table lists is never guessed at but asked about.
+//! **Replies are not signed**, and notifications name an order without saying what became of it: they lead to a query.
+
+pub mod client;
+mod request;
+pub mod sign;
+mod token;
+mod wire;
+
+pub use client::{Client, ClientError};

@@ -1,0 +1,175 @@
+//! The client: one call, at most one request, one observation.
+//!
+//! Until a request may have been written, every failure is [`Reached::NotSent`]; from then on none is. Every reply must be
+//! signed, errors too: one without a right `Authorization` is [`Reached::Unverified`], whatever it says.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use chrono::FixedOffset;
+use http::{HeaderMap, Method};
+use secrecy::ExposeSecret;
+use thiserror::Error;
+
+use super::request::{About, Prepared, prepare};
+use super::sign::{Message, SignKey};
+use super::wire::{self, MASKED};
+use crate::clock::Clock;
+use crate::config::EgmsConfig;
+use crate::domain::time::Timestamp;
+use crate::gateway::exchange::{self, before, evidence, header, of_failure, probes, read_base, with_reply};
+use crate::gateway::keys::nonce;
+use crate::gateway::transport::{Failure, Request, Response, Transport};
+use crate::gateway::{Call, Calling, Gateway, Observation, Probe, Reached};
+
+/// An account at EGMS.
+#[derive(Debug)]
+pub struct Client {
+    base: String,
+    config: EgmsConfig,
+    key: SignKey,
+    transport: Transport,
+    clock: Clock,
+}
+
+impl Client {
+    /// Reads the key of an account. Sends nothing.
+    ///
+    /// # Errors
+    /// Which part of the account cannot be used.
+    pub fn new(config: &EgmsConfig, transport: Transport, clock: Clock) -> Result<Self, ClientError> {
+        if config.sign_key.expose_secret().is_empty() {
+            return Err(ClientError::SignKey);
+        }
+        Ok(Self {
+            base: read_base(&config.base_url).ok_or(ClientError::BaseUrl)?,
+            key: SignKey::new(config.sign_key.clone(), config.sign_type),
+            config: config.clone(),
+            transport,
+            clock,
+        })
+    }
+
+    /// What a notification says, by its headers and raw body; [`Reached::Unverified`] if it is not EGMS's.
+    ///
+    /// What is verified is the path EGMS was given (`notify_url`, or `notify_path` behind a proxy that rewrites it).
+    pub fn notified(&self, headers: &HeaderMap, body: &[u8]) -> Observation {
+        let mut seen = Observation { evidence: evidence(body, &MASKED), ..Observation::of(Reached::Replied) };
+        if let Err(why) = self.verify("POST", &self.config.notify_path, headers, body) {
+            seen.reached = Reached::Unverified(why.into());
+        } else if let Err(why) = wire::read_notification(body, &mut seen) {
+            seen.reached = Reached::Unreadable(why);
+        }
+        seen
+    }
+
+    async fn observe(&self, call: &Call) -> Observation {
+        let date_time = date_time(self.clock.now());
+        let prepared = prepare(call, &self.config, &date_time)
+            .and_then(|prepared| Ok((self.signed(&prepared, &date_time)?, prepared)));
+        let (request, prepared) = match prepared {
+            Ok(prepared) => prepared,
+            Err(why) => return Observation::of(Reached::NotSent(why)),
+        };
+        let deadline = tokio::time::sleep(call.timeout);
+        tokio::pin!(deadline);
+        match before(deadline, self.transport.send(&self.base, request)).await {
+            Some(Ok(response)) => self.read(&response, &prepared),
+            Some(Err(failure)) => of_failure(failure),
+            None => Observation::of(Reached::TimedOut),
+        }
+    }
+
+    fn signed(&self, prepared: &Prepared, date_time: &str) -> Result<Request, String> {
+        let msg_id = nonce().map_err(|error| error.to_string())?.to_ascii_lowercase();
+        let Prepared { method, target, body, about: _ } = prepared;
+        let signature = self.key.sign(Message { method: method.as_str(), target, date_time, msg_id: &msg_id, body });
+        let mut headers = vec![
+            ("content-type", "application/json; charset=utf-8"),
+            ("datetime", date_time),
+            ("msgid", msg_id.as_str()),
+            ("signtype", self.key.sign_type().word()),
+            ("authorization", signature.as_str()),
+        ];
+        headers.extend(self.config.key_id.as_deref().map(|id| ("keyid", id)));
+        exchange::request(method.clone(), target, body.clone(), &headers)
+    }
+
+    fn verify(&self, method: &str, target: &str, headers: &HeaderMap, body: &[u8]) -> Result<(), &'static str> {
+        let signature = header(headers, "authorization").ok_or("there is no Authorization")?;
+        let date_time = header(headers, "datetime").ok_or("there is no DateTime")?;
+        let msg_id = header(headers, "msgid").ok_or("there is no MsgID")?;
+        let message = Message { method, target, date_time, msg_id, body };
+        if self.key.verifies(message, signature) { Ok(()) } else { Err("the signature is not EGMS's") }
+    }
+
+    fn read(&self, response: &Response, asked: &Prepared) -> Observation {
+        let verified = self.verify(asked.method.as_str(), &asked.target, response.headers(), response.body());
+        if let Err(why) = verified {
+            return with_reply(Reached::Unverified(why.into()), response, &MASKED);
+        }
+        let mut seen = with_reply(Reached::Replied, response, &MASKED);
+        if let Err(why) = wire::read(response.body(), response.status().is_success(), asked.about, &mut seen) {
+            seen.reached = Reached::Unreadable(why);
+        }
+        seen
+    }
+
+    async fn look(&self) -> Vec<Probe> {
+        let target =
+            format!("/g2/v1/payment/mer/{}/evo.e-commerce.payment?merchantTransID=payrun-probe", self.config.sid);
+        let prepared = Prepared { method: Method::GET, target, body: Bytes::new(), about: About::Payment };
+        let sent = match self.signed(&prepared, &date_time(self.clock.now())) {
+            Ok(request) => self.transport.send(&self.base, request).await,
+            Err(why) => Err(Failure::NotSent(why)),
+        };
+        probes(&self.base, sent, self.clock.now(), |response| {
+            let seen = self.read(response, &prepared);
+            match (&seen.reached, seen.code.as_deref()) {
+                (Reached::Replied, Some("C0004")) => Ok("accepted, and the reply verified".into()),
+                (reached, code) => Err(format!(
+                    "a query for no order should give C0004; it gave HTTP {} {} ({reached:?}): check sid, sign_key and sign_type",
+                    response.status().as_u16(),
+                    code.unwrap_or_default()
+                )),
+            }
+        })
+    }
+}
+
+impl Gateway for Client {
+    fn call<'a>(&'a self, call: &'a Call) -> Calling<'a, Observation> {
+        Box::pin(self.observe(call))
+    }
+
+    fn probe(&self) -> Calling<'_, Vec<Probe>> {
+        Box::pin(async {
+            let late = Probe { step: "reach", found: Err(format!("{}: no answer within 20 s", self.base)) };
+            tokio::time::timeout(PROBE_TIMEOUT, self.look()).await.unwrap_or_else(|_| vec![late])
+        })
+    }
+}
+
+/// How long a probe may take in all.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// ISO 8601 with an offset, as the merchant API wants it (gateways.md 1.2): the wall clock of Hong Kong.
+fn date_time(now: Timestamp) -> String {
+    let offset = FixedOffset::east_opt(8 * 3600);
+    let at = chrono::DateTime::from_timestamp_millis(now.millis());
+    at.zip(offset).map_or_else(
+        || now.to_string(),
+        |(at, offset)| at.with_timezone(&offset).format("%Y-%m-%dT%H:%M:%S%:z").to_string(),
+    )
+}
+
+/// Why an account cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ClientError {
+    /// `base_url` is not scheme and host.
+    #[error("base_url: https:// and a host are expected, without a path (http:// for this machine only)")]
+    BaseUrl,
+    /// There is no key.
+    #[error("sign_key is empty")]
+    SignKey,
+}

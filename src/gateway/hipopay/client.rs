@@ -1,0 +1,170 @@
+//! The client: one call, at most one request, one observation.
+//!
+//! Until a request may have been written, every failure is [`Reached::NotSent`]; from then on none is. Replies carry no
+//! signature, so none is asked for: a reply is worth what TLS makes of it. Notifications are verified.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method};
+use thiserror::Error;
+
+use super::request::{Prepared, ReplyKind, prepare};
+use super::sign::{request_message, verified};
+use super::wire::{self, MASKED};
+use crate::clock::Clock;
+use crate::config::HipopayConfig;
+use crate::gateway::exchange::{
+    self, before, evidence, header, of_failure, percent_encode, probes, read_base, with_reply,
+};
+use crate::gateway::keys::{KeyError, SigningKey, VerifyingKey};
+use crate::gateway::transport::{Failure, Request, Response, Transport};
+use crate::gateway::{Call, Calling, Gateway, Observation, Probe, Reached};
+
+/// An account at HipoPay.
+#[derive(Debug)]
+pub struct Client {
+    base: String,
+    config: HipopayConfig,
+    key: SigningKey,
+    platform: VerifyingKey,
+    transport: Transport,
+    clock: Clock,
+}
+
+impl Client {
+    /// Reads the keys of an account. Sends nothing.
+    ///
+    /// # Errors
+    /// Which key or address cannot be used.
+    pub fn new(config: &HipopayConfig, transport: Transport, clock: Clock) -> Result<Self, ClientError> {
+        Ok(Self {
+            base: read_base(&config.base_url).ok_or(ClientError::BaseUrl)?,
+            key: SigningKey::from_pem(&config.merchant_key).map_err(ClientError::MerchantKey)?,
+            platform: VerifyingKey::from_pem(&config.platform_public_key).map_err(ClientError::PlatformKey)?,
+            config: config.clone(),
+            transport,
+            clock,
+        })
+    }
+
+    /// What a notification says, by its headers and raw body; [`Reached::Unverified`] if it is not HipoPay's.
+    ///
+    /// The age of `Timestamp` is not judged: no window is documented, and a repeated notification changes nothing.
+    pub fn notified(&self, headers: &HeaderMap, body: &[u8]) -> Observation {
+        let mut seen = Observation { evidence: evidence(body, &MASKED), ..Observation::of(Reached::Replied) };
+        let signed = header(headers, "timestamp").zip(header(headers, "signature"));
+        let params = signed
+            .ok_or("the notification has no Timestamp or no Signature")
+            .and_then(|(timestamp, signature)| verified(&self.platform, body, timestamp, signature));
+        match params {
+            Err(why) => seen.reached = Reached::Unverified(why.into()),
+            Ok(params) => {
+                if let Err(why) = wire::read_notification(&params, &mut seen) {
+                    seen.reached = Reached::Unreadable(why);
+                }
+            }
+        }
+        seen
+    }
+
+    async fn observe(&self, call: &Call) -> Observation {
+        let prepared = prepare(call, &self.config).and_then(|prepared| Ok((self.signed(&prepared)?, prepared.reply)));
+        let (request, kind) = match prepared {
+            Ok(prepared) => prepared,
+            Err(why) => return Observation::of(Reached::NotSent(why)),
+        };
+        let deadline = tokio::time::sleep(call.timeout);
+        tokio::pin!(deadline);
+        match before(deadline, self.transport.send(&self.base, request)).await {
+            Some(Ok(response)) => read(&response, kind),
+            Some(Err(failure)) => of_failure(failure),
+            None => Observation::of(Reached::TimedOut),
+        }
+    }
+
+    /// Signs a request over all its parameters (gateways.md 5.1). The wire is ordinary percent-encoding, whatever the
+    /// string to sign leaves as it is.
+    fn signed(&self, prepared: &Prepared) -> Result<Request, String> {
+        let timestamp = self.clock.now().seconds().to_string();
+        let message = request_message(&prepared.params, &timestamp, self.config.encoding);
+        let signature = self.key.sign(message.as_bytes()).map_err(|error| error.to_string())?;
+        let pairs: Vec<String> = prepared
+            .params
+            .iter()
+            .map(|(name, value)| format!("{}={}", percent_encode(name), percent_encode(value)))
+            .collect();
+        let pairs = pairs.join("&");
+        let mut headers = vec![
+            ("merchantno", self.config.merchant_no.as_str()),
+            ("version", self.config.version.as_str()),
+            ("timestamp", timestamp.as_str()),
+            ("signature", signature.as_str()),
+        ];
+        let (target, body) = if prepared.method == Method::GET {
+            (format!("{}?{pairs}", prepared.path), Bytes::new())
+        } else {
+            headers.push(("content-type", "application/x-www-form-urlencoded"));
+            (prepared.path.to_owned(), pairs.into())
+        };
+        exchange::request(prepared.method.clone(), &target, body, &headers)
+    }
+
+    async fn look(&self) -> Vec<Probe> {
+        let params = vec![("out_trade_id".to_owned(), "payrun-probe".to_owned())];
+        let prepared = Prepared { method: Method::GET, path: "/payment", params, reply: ReplyKind::Payment };
+        let sent = match self.signed(&prepared) {
+            Ok(request) => self.transport.send(&self.base, request).await,
+            Err(why) => Err(Failure::NotSent(why)),
+        };
+        probes(&self.base, sent, self.clock.now(), |response| {
+            let seen = read(response, ReplyKind::Payment);
+            match seen.code.as_deref() {
+                Some("PAYMENT_NOT_FOUND") => Ok("accepted; replies are not signed".into()),
+                code => Err(format!(
+                    "a query for no order should give PAYMENT_NOT_FOUND; it gave HTTP {} {}: check merchant_no, merchant_key and encoding",
+                    response.status().as_u16(),
+                    code.unwrap_or_default()
+                )),
+            }
+        })
+    }
+}
+
+impl Gateway for Client {
+    fn call<'a>(&'a self, call: &'a Call) -> Calling<'a, Observation> {
+        Box::pin(self.observe(call))
+    }
+
+    fn probe(&self) -> Calling<'_, Vec<Probe>> {
+        Box::pin(async {
+            let late = Probe { step: "reach", found: Err(format!("{}: no answer within 20 s", self.base)) };
+            tokio::time::timeout(PROBE_TIMEOUT, self.look()).await.unwrap_or_else(|_| vec![late])
+        })
+    }
+}
+
+/// How long a probe may take in all.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(20);
+
+fn read(response: &Response, kind: ReplyKind) -> Observation {
+    let mut seen = with_reply(Reached::Replied, response, &MASKED);
+    if let Err(why) = wire::read(response.body(), response.status().is_success(), kind, &mut seen) {
+        seen.reached = Reached::Unreadable(why);
+    }
+    seen
+}
+
+/// Why an account cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ClientError {
+    /// `base_url` is not scheme and host.
+    #[error("base_url: https:// and a host are expected, without a path (http:// for this machine only)")]
+    BaseUrl,
+    /// `merchant_key` cannot be used.
+    #[error("merchant_key cannot be used")]
+    MerchantKey(#[source] KeyError),
+    /// `platform_public_key` cannot be used.
+    #[error("platform_public_key cannot be used")]
+    PlatformKey(#[source] KeyError),
+}

@@ -1,0 +1,109 @@
+//! From a call of the port to parameters. Pure: one call and one account always give the same parameters.
+//!
+//! A refund always carries its amount: HipoPay refunds the whole payment if there is none (the HipoPay document, "Refund").
+
+use http::Method;
+
+use crate::config::HipopayConfig;
+use crate::domain::money::Amount;
+use crate::gateway::Call;
+use crate::gateway::exchange::{required, text};
+
+/// A request before it is signed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Prepared {
+    pub method: Method,
+    pub path: &'static str,
+    pub params: Vec<(String, String)>,
+    pub reply: ReplyKind,
+}
+
+/// What the `response` of a reply holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ReplyKind {
+    Payment,
+    /// Its amount has no currency of its own: the call's is taken.
+    Refund(Option<Amount>),
+    Rate,
+}
+
+/// Prepares a call.
+///
+/// # Errors
+/// In words, if the call is not one of this gateway or lacks something; nothing can be sent then.
+pub(super) fn prepare(call: &Call, config: &HipopayConfig) -> Result<Prepared, String> {
+    match call.operation.as_str() {
+        "mini_program_payment" => mini_program_payment(call, config),
+        "payment_query" => Ok(payment_query(call)),
+        "refund" => refund(call),
+        "refund_query" => Ok(refund_query(call)),
+        "exchange_rate" => exchange_rate(call),
+        other => Err(format!(
+            "hipopay has no operation {other:?}; it has mini_program_payment, payment_query, refund, refund_query and exchange_rate"
+        )),
+    }
+}
+
+/// `POST /wechatpay/mini_program/payment`. HipoPay does not ask for a signature here; ours is signed all the same.
+fn mini_program_payment(call: &Call, config: &HipopayConfig) -> Result<Prepared, String> {
+    let amount = call.amount.ok_or("a payment has an amount")?;
+    let mut params = vec![
+        pair("merchant_no", &config.merchant_no),
+        pair("out_trade_id", call.order_no.as_str()),
+        pair("amount", &amount.decimal()),
+        pair("currency", amount.currency().code()),
+        pair("product_info", required(call, "description")?),
+        pair("appid", required(call, "appid")?),
+        pair("openid", required(call, "openid")?),
+        pair("client_ip", required(call, "client_ip")?),
+        pair("notify_url", &config.notify_url),
+    ];
+    params.extend(text(call, "is_rmb").map(|is_rmb| pair("is_rmb", is_rmb)));
+    Ok(Prepared { method: Method::POST, path: "/wechatpay/mini_program/payment", params, reply: ReplyKind::Payment })
+}
+
+/// `GET /payment`, by HipoPay's number where the input has one, else by ours.
+fn payment_query(call: &Call) -> Prepared {
+    let which = match text(call, "transaction_id") {
+        Some(id) => pair("payment_no", id),
+        None => pair("out_trade_id", text(call, "out_trade_no").unwrap_or(call.order_no.as_str())),
+    };
+    Prepared { method: Method::GET, path: "/payment", params: vec![which], reply: ReplyKind::Payment }
+}
+
+/// `POST /payment_refund` of the payment that the input names by HipoPay's number (`transaction_id`).
+fn refund(call: &Call) -> Result<Prepared, String> {
+    let amount = call.amount.ok_or("a refund has an amount: without one HipoPay would refund the whole payment")?;
+    let params = vec![
+        pair("payment_no", required(call, "transaction_id")?),
+        pair("out_refund_id", call.order_no.as_str()),
+        pair("refund_amount", &amount.decimal()),
+    ];
+    Ok(Prepared { method: Method::POST, path: "/payment_refund", params, reply: ReplyKind::Refund(Some(amount)) })
+}
+
+/// `GET /payment_refund`, by HipoPay's number where the input has one, else by ours.
+fn refund_query(call: &Call) -> Prepared {
+    let which = match text(call, "refund_id") {
+        Some(id) => pair("refund_no", id),
+        None => pair("out_refund_id", call.order_no.as_str()),
+    };
+    Prepared {
+        method: Method::GET,
+        path: "/payment_refund",
+        params: vec![which],
+        reply: ReplyKind::Refund(call.amount),
+    }
+}
+
+/// `GET /wechatpay/forex_rate` of the currency in the input, else of the call's amount.
+fn exchange_rate(call: &Call) -> Result<Prepared, String> {
+    let of_amount = call.amount.map(|amount| amount.currency().code());
+    let currency = text(call, "currency").or(of_amount).ok_or("the call has no currency")?;
+    let params = vec![pair("currency", currency)];
+    Ok(Prepared { method: Method::GET, path: "/wechatpay/forex_rate", params, reply: ReplyKind::Rate })
+}
+
+fn pair(name: &str, value: &str) -> (String, String) {
+    (name.to_owned(), value.to_owned())
+}

@@ -1,0 +1,160 @@
+//! Client and twin against each other, in process.
+
+use serde_json::{Map, Value, json};
+
+use super::*;
+use crate::domain::ids::OrderNumber;
+use crate::domain::money::Currency;
+use crate::gateway::cbtis::Client;
+use crate::gateway::transport::Transport;
+use crate::gateway::{Call, Gateway, Observation, Reached};
+use crate::sandbox::faults::FaultPlan;
+
+const TIMEOUT: Duration = Duration::from_millis(400);
+const HOUR: Duration = Duration::from_secs(3_600);
+
+fn hkd(text: &str) -> Amount {
+    Amount::parse(text, Currency::parse("HKD").unwrap()).unwrap()
+}
+
+struct Rig {
+    twin: Arc<Cbtis>,
+    client: Client,
+    clock: Clock,
+}
+
+impl Rig {
+    fn new(plan: FaultPlan) -> Self {
+        let identity = Identity::generate().unwrap();
+        let clock = Clock::driven(Timestamp::from_millis(1_800_000_000_000));
+        let settings = Settings { plan, timeout: TIMEOUT, pending: Duration::ZERO, ..Settings::default() };
+        let twin = Cbtis::open(&identity, settings, HOUR, clock.clone());
+        let transport = Transport::InProcess(twin.clone());
+        let client = Client::new(&identity.config("https://sandbox.invalid"), transport, clock.clone()).unwrap();
+        Self { twin, client, clock }
+    }
+
+    async fn call(&self, operation: &str, number: &str, amount: Option<&str>, input: Value) -> Observation {
+        let input: Map<String, Value> = serde_json::from_value(input).unwrap();
+        let order_no = OrderNumber::parse(number).unwrap();
+        let amount = amount.map(hkd);
+        self.client.call(&Call { operation: operation.into(), order_no, input, amount, timeout: TIMEOUT }).await
+    }
+
+    async fn refund(&self, number: &str, payment: &str, amount: &str) -> Observation {
+        self.call("refund", number, Some(amount), json!({ "out_trade_no": payment })).await
+    }
+
+    async fn query(&self, number: &str) -> Observation {
+        self.call("payment_query", number, None, json!({})).await
+    }
+}
+
+fn said(seen: &Observation) -> (Option<&str>, Option<&str>) {
+    assert_eq!(seen.reached, Reached::Replied, "{seen:?}");
+    (seen.state.as_deref(), seen.code.as_deref())
+}
+
+#[tokio::test]
+async fn an_intent_is_created_paid_and_refunded() {
+    let rig = Rig::new(FaultPlan::NONE);
+    let input = json!({ "description": "Tea", "success_url": "https://example.com/ok" });
+    let made = rig.call("payment_create", "P-1", Some("10.00"), input).await;
+    assert_eq!((said(&made), made.amount.clone()), ((Some("PENDING"), None), Some(Ok(hkd("10")))));
+    assert_eq!(made.result["next_action"]["type"], "call_sdk");
+    let paid = rig.query("P-1").await;
+    assert_eq!((said(&paid), paid.order_no.as_deref()), ((Some("SUCCEEDED"), None), Some("P-1")));
+    let theirs = json!({ "transaction_id": paid.receipt.clone().unwrap() });
+    assert_eq!(rig.call("payment_query", "x", None, theirs.clone()).await.order_no.as_deref(), Some("P-1"));
+    assert_eq!(said(&rig.call("refund", "R-1", Some("4.00"), theirs).await).0, Some("PENDING"));
+    let refunded = rig.call("refund_query", "R-1", Some("4.00"), json!({})).await;
+    assert_eq!((said(&refunded).0, refunded.amount.clone()), (Some("SUCCEEDED"), Some(Ok(hkd("4")))));
+    assert_eq!(said(&rig.refund("R-2", "P-1", "6.01").await), (None, Some("409003")));
+    assert_eq!(rig.twin.totals().refunded["HKD"], (1, 400));
+}
+
+#[tokio::test]
+async fn a_token_is_fetched_once_renewed_in_time_and_again_after_it_was_refused() {
+    let rig = Rig::new(FaultPlan::NONE);
+    rig.twin.seed("P-1", hkd("1"));
+    for _ in 0..3 {
+        assert_eq!(said(&rig.query("P-1").await).0, Some("SUCCEEDED"));
+    }
+    assert_eq!(rig.twin.tokens_issued(), 1);
+    let later = rig.clock.now().plus(HOUR - Duration::from_secs(30));
+    rig.clock.set(later);
+    assert_eq!(said(&rig.query("P-1").await).0, Some("SUCCEEDED"));
+    assert_eq!(rig.twin.tokens_issued(), 2);
+    rig.twin.revoke_tokens();
+    let refused = rig.query("P-1").await;
+    assert_eq!((refused.http, refused.code.as_deref()), (Some(401), Some("401001")));
+    assert_eq!(said(&rig.query("P-1").await).0, Some("SUCCEEDED"));
+    assert_eq!(rig.twin.tokens_issued(), 3);
+}
+
+#[tokio::test]
+async fn an_order_whose_token_cannot_be_had_is_not_sent() {
+    let rig = Rig::new(FaultPlan::NONE);
+    let config = Identity::generate().unwrap().config("https://sandbox.invalid");
+    let stranger = Client::new(&config, Transport::InProcess(rig.twin.clone()), rig.clock.clone()).unwrap();
+    let rig = Rig { client: stranger, ..rig };
+    let seen = rig.refund("R-1", "P-1", "1.00").await;
+    assert!(matches!(&seen.reached, Reached::NotSent(why) if why == "no access token: HTTP 401"), "{seen:?}");
+    assert_eq!(rig.twin.totals().refused["wrong_credentials"], 1);
+    assert!(rig.client.probe().await[0].found.is_err());
+}
+
+#[tokio::test]
+async fn a_fixed_token_is_sent_as_it_is() {
+    let identity = Identity::generate().unwrap();
+    let twin = Cbtis::open(&identity, Settings::default(), HOUR, Clock::System);
+    let config = identity.config_with_fixed_token("https://sandbox.invalid");
+    let client = Client::new(&config, Transport::InProcess(twin.clone()), Clock::System).unwrap();
+    assert!(client.probe().await.iter().all(|probe| probe.found.is_ok()));
+    assert_eq!(twin.tokens_issued(), 0);
+}
+
+#[tokio::test]
+async fn every_fault_of_a_refund_is_observed_for_what_it_is_and_pays_at_most_once() {
+    for fault in Fault::ALL {
+        let rig = Rig::new(FaultPlan::only(fault));
+        rig.twin.seed("P-1", hkd("10.00"));
+        let seen = rig.refund("R-1", "P-1", "4.00").await;
+        let exists = rig.twin.refund("R-1").is_some_and(|refund| refund.standing != Standing::Seen);
+        let fits = match fault {
+            Fault::Refused => matches!(seen.reached, Reached::NotSent(_)) && !exists,
+            Fault::ResetBefore => matches!(seen.reached, Reached::Lost(_)) && !exists,
+            Fault::ResetAfter | Fault::LateVisible => matches!(seen.reached, Reached::Lost(_)) && exists,
+            Fault::SilentBefore => seen.reached == Reached::TimedOut && !exists,
+            Fault::SilentAfter => seen.reached == Reached::TimedOut && exists,
+            Fault::ErrorBefore => matches!(seen.http, Some(500 | 502)) && !exists,
+            Fault::ErrorAfter => matches!(seen.http, Some(500 | 502)) && exists,
+            Fault::Limited => seen.http == Some(429) && seen.retry_after.is_some() && !exists,
+            Fault::WrongSignature | Fault::Truncated => matches!(seen.reached, Reached::Unreadable(_)) && exists,
+            Fault::OtherAmount => seen.amount == Some(Ok(hkd("4.01"))) && exists,
+            Fault::UnlistedCode => seen.code.as_deref() == Some("999999"),
+            Fault::Pending => seen.state.as_deref() == Some("PENDING") && exists,
+            Fault::SoftDecline => seen.state.as_deref() == Some("FAILED") && !exists,
+            Fault::HardDecline => seen.code.as_deref() == Some("403001") && !exists,
+            Fault::Slow => exists,
+        };
+        assert!(fits, "{fault}: exists {exists}, {seen:?}");
+        assert_eq!(rig.refund("R-1", "P-1", "4.00").await.reached, Reached::Replied, "{fault}");
+        assert!(rig.twin.refund("R-1").unwrap().moved <= 1, "{fault}");
+        assert!(rig.twin.totals().violations.is_empty(), "{fault}");
+    }
+}
+
+#[tokio::test]
+async fn a_notification_names_an_order_and_never_says_what_became_of_it() {
+    let rig = Rig::new(FaultPlan::NONE);
+    rig.twin.seed("P-1", hkd("10.00"));
+    let (headers, body) = rig.twin.notification("P-1").unwrap();
+    let seen = rig.client.notified(&headers, &body);
+    assert_eq!((said(&seen), seen.order_no.as_deref()), ((None, None), Some("P-1")));
+    assert_eq!(seen.amount, None);
+    assert_eq!(seen.result["notify_type"], "payment_success");
+    let other = String::from_utf8(body.to_vec()).unwrap().replace("P-1", "P-2");
+    assert!(matches!(rig.client.notified(&headers, other.as_bytes()).reached, Reached::Unverified(_)));
+    assert!(matches!(rig.client.notified(&HeaderMap::new(), &body).reached, Reached::Unverified(_)));
+}

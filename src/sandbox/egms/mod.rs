@@ -1,0 +1,267 @@
+//! The other side of EGMS: strict about signatures, names and states, with books of its own.
+//!
+//! A payment is refunded only when it is captured and cancelled only while it is pending. Refunds and cancellations are
+//! `Received` first. Its lies: `S0000` around a refund that failed, a refund that was received and fails later, and replies
+//! signed with another body.
+
+mod body;
+mod identity;
+#[cfg(test)]
+mod tests;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method};
+use serde_json::{Value, json};
+
+use super::counter::{Counter, Speech, json_reply, shown_amount};
+use super::faults::Fault;
+use super::till::{Asked, Entry, Outcome, Sort, Standing, TillTotals, What};
+use super::{Reaction, Settings, Twin, decode};
+use crate::clock::Clock;
+use crate::domain::money::Amount;
+use crate::gateway::egms::sign::{Message, SignKey};
+use crate::gateway::keys::nonce;
+use crate::gateway::transport::{Request, Response};
+pub use identity::Identity;
+
+/// EGMS's other side.
+#[derive(Debug)]
+pub struct Egms {
+    pub(super) counter: Counter,
+    sid: String,
+    key: SignKey,
+}
+
+/// Why a request is refused for what it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Refused {
+    code: &'static str,
+    /// The word in the books.
+    reason: &'static str,
+}
+
+/// Whose order it is about, what is said, and what bends it.
+type Said = (String, Value, Option<Fault>);
+
+impl Egms {
+    /// Opens it with empty books.
+    pub fn open(identity: &Identity, settings: Settings, clock: Clock) -> Arc<Self> {
+        Arc::new(Self { counter: Counter::new(settings, clock), sid: identity.sid.clone(), key: identity.sign_key() })
+    }
+
+    /// Everything that moved, and everything that went wrong.
+    pub fn totals(&self) -> TillTotals {
+        self.counter.totals()
+    }
+
+    /// Puts a captured payment into the books; its `evoTransID`.
+    pub fn seed(&self, merchant_trans_id: &str, amount: Amount) -> String {
+        self.counter.seed(merchant_trans_id, amount)
+    }
+
+    /// A refund as it stands in the books.
+    pub fn refund(&self, merchant_trans_id: &str) -> Option<Entry> {
+        self.counter.till().entry(Sort::Refund, merchant_trans_id).cloned()
+    }
+
+    /// The notification of a payment as it stands, signed for the webhook at `path`: its headers and body.
+    pub fn notification(&self, merchant_trans_id: &str, path: &str) -> Option<(HeaderMap, Bytes)> {
+        let payment = self.counter.till().entry(Sort::Payment, merchant_trans_id).cloned()?;
+        let body = json!({ "eventCode": "Payment", "payment": show(&payment, Sort::Payment, None) });
+        let body = Bytes::from(body.to_string());
+        let mut headers = HeaderMap::new();
+        self.sign("POST", path, &body, &mut headers)?;
+        Some((headers, body))
+    }
+
+    async fn handle(&self, request: Request) -> Reaction {
+        let method = request.method().clone();
+        let target = request.uri().path_and_query().map_or("/", |target| target.as_str()).to_owned();
+        let said = self.admit(&request, &target).and_then(|()| self.answer(&request));
+        let (subject, body, fault) = match said {
+            Ok(said) => said,
+            Err(refused) => {
+                self.counter.till().refuse(refused.reason);
+                (String::new(), result(refused.code), None)
+            }
+        };
+        let say = |http, body: &Value, forged| self.reply(&method, &target, http, body, forged);
+        let (broken, busy) = (result("E0000"), result("E0001"));
+        self.counter.speak(Speech { subject: &subject, http: 200, body, fault, say: &say, broken, busy }).await
+    }
+
+    /// Lets a request in or says why not (gateways.md 1.2).
+    fn admit(&self, request: &Request, target: &str) -> Result<(), Refused> {
+        let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let (date_time, msg_id) = (header("datetime"), header("msgid"));
+        if !header("content-type").starts_with("application/json") {
+            return Err(Refused { code: "V0005", reason: "missing_content_type" });
+        }
+        if header("signtype") != self.key.sign_type().word() {
+            return Err(Refused { code: "V0010", reason: "wrong_sign_type" });
+        }
+        if chrono::DateTime::parse_from_rfc3339(date_time).is_err() {
+            return Err(Refused { code: "V0002", reason: "wrong_date_time" });
+        }
+        if msg_id.is_empty() || msg_id.len() > 32 {
+            return Err(Refused { code: "V0002", reason: "wrong_msg_id" });
+        }
+        let message = Message { method: request.method().as_str(), target, date_time, msg_id, body: request.body() };
+        if self.key.verifies(message, header("authorization")) {
+            Ok(())
+        } else {
+            Err(Refused { code: "V0010", reason: "wrong_signature" })
+        }
+    }
+
+    fn answer(&self, request: &Request) -> Result<Said, Refused> {
+        let no_path = Refused { code: "V0006", reason: "no_such_path" };
+        let path = request.uri().path().strip_prefix("/g2/v1/payment/mer/").ok_or(no_path)?;
+        let (sid, operation) = path.split_once('/').ok_or(no_path)?;
+        if decode(sid) != self.sid {
+            return Err(Refused { code: "C0001", reason: "wrong_sid" });
+        }
+        let sort = match operation {
+            "evo.e-commerce.payment" => Sort::Payment,
+            "evo.e-commerce.cancel" => Sort::Cancel,
+            "evo.e-commerce.refund" => Sort::Refund,
+            _ => return Err(no_path),
+        };
+        let query = request.uri().query().unwrap_or_default();
+        let number = query.strip_prefix("merchantTransID=").map(decode);
+        match (request.method(), sort, number) {
+            (&Method::GET, _, Some(number)) => Ok(self.query(sort, number)),
+            (&Method::POST, Sort::Payment, None) => self.submit(body::payment(request.body())?),
+            (&Method::POST, Sort::Cancel | Sort::Refund, Some(payment)) => {
+                let currency = self.counter.till().entry(Sort::Payment, &payment).map(|entry| entry.currency.clone());
+                self.submit(body::undo(request.body(), sort, payment, currency)?)
+            }
+            (_, _, None) => Err(Refused { code: "V0001", reason: "no_number" }),
+            (_, Sort::Payment | Sort::Cancel | Sort::Refund, Some(_)) => Err(no_path),
+        }
+    }
+
+    fn submit(&self, asked: Asked) -> Result<Said, Refused> {
+        let (sort, number, of) = (asked.sort, asked.number.clone(), asked.of.clone());
+        let mut till = self.counter.till();
+        let Outcome { what, fault } = till.submit(asked, &self.counter.settings, self.counter.clock.now());
+        let failed = |code: &str| {
+            let mut body = result("S0000");
+            body[word(sort)] = json!({
+                "status": "Failed", "failureCode": code, "failureReason": "a reason in words",
+                "merchantTransInfo": { "merchantTransID": number },
+            });
+            body
+        };
+        let body = match what {
+            What::Entry(entry) => shown(&entry, sort, till.entry(Sort::Payment, &of), fault),
+            What::Soft => failed("P0001"),
+            What::Hard => result("B0005"),
+            What::Unlisted => result("X9999"),
+            What::OtherBody => result("C0009"),
+            What::NoPayment => result("C0004"),
+            What::WrongState => result("B0005"),
+            What::TooMuch => failed("B0017"),
+            What::Full => result("E0000"),
+        };
+        Ok((number, body, fault))
+    }
+
+    fn query(&self, sort: Sort, number: String) -> Said {
+        let mut till = self.counter.till();
+        let (seen, fault) = till.query(sort, &number, &self.counter.settings, self.counter.clock.now());
+        let body = match seen {
+            Some(entry) => shown(&entry, sort, till.entry(Sort::Payment, &entry.of), fault),
+            None => result("C0004"),
+        };
+        (number, body, fault)
+    }
+
+    /// A reply signed with the request's method and target; `forged`: with another body.
+    fn reply(&self, method: &Method, target: &str, http: u16, body: &Value, forged: bool) -> Option<Response> {
+        let mut response = json_reply(http, body, &self.counter.clock)?;
+        let signed = if forged { Bytes::from_static(b"{}") } else { response.body().clone() };
+        self.sign(method.as_str(), target, &signed, response.headers_mut())?;
+        Some(response)
+    }
+
+    fn sign(&self, method: &str, target: &str, body: &[u8], headers: &mut HeaderMap) -> Option<()> {
+        let (date_time, msg_id) = (self.counter.clock.now().to_string(), nonce().ok()?);
+        let message = Message { method, target, date_time: &date_time, msg_id: &msg_id, body };
+        let signature = self.key.sign(message);
+        let fields = [
+            ("datetime", date_time.as_str()),
+            ("msgid", msg_id.as_str()),
+            ("signtype", self.key.sign_type().word()),
+            ("authorization", signature.as_str()),
+        ];
+        for (name, value) in fields {
+            headers.insert(name, HeaderValue::from_str(value).ok()?);
+        }
+        Some(())
+    }
+}
+
+impl Twin for Egms {
+    fn take(&self, request: Request) -> Pin<Box<dyn Future<Output = Reaction> + Send + '_>> {
+        Box::pin(self.handle(request))
+    }
+}
+
+const fn word(sort: Sort) -> &'static str {
+    match sort {
+        Sort::Payment => "payment",
+        Sort::Refund => "refund",
+        Sort::Cancel => "cancel",
+    }
+}
+
+/// A whole reply about an entry; of a refund or a cancellation the payment is shown beside it, as the samples do.
+fn shown(entry: &Entry, sort: Sort, payment: Option<&Entry>, fault: Option<Fault>) -> Value {
+    let mut body = result("S0000");
+    if let Some(payment) = payment {
+        body["payment"] = show(payment, Sort::Payment, None);
+    }
+    body[word(sort)] = show(entry, sort, fault);
+    if sort == Sort::Payment && entry.standing == Standing::Open {
+        body["action"] =
+            json!({ "type": "presentQRCode", "qrData": { "qrCode": "weixin://wxpay/bizpayurl?pr=SANDBOX" } });
+    }
+    body
+}
+
+fn show(entry: &Entry, sort: Sort, fault: Option<Fault>) -> Value {
+    let status = match (sort, entry.standing) {
+        (Sort::Payment, Standing::Seen | Standing::Open) => "Pending",
+        (Sort::Payment, Standing::Done) if entry.given_back > 0 && entry.given_back == entry.minor => "Refunded",
+        (Sort::Payment, Standing::Done) => "Captured",
+        (Sort::Payment, Standing::Cancelled) => "Cancelled",
+        (Sort::Refund | Sort::Cancel, Standing::Seen | Standing::Open) => "Received",
+        (Sort::Refund | Sort::Cancel, Standing::Done) => "Success",
+        (Sort::Payment, Standing::Failed) | (Sort::Refund | Sort::Cancel, Standing::Failed | Standing::Cancelled) => {
+            "Failed"
+        }
+    };
+    let mut shown = json!({
+        "status": status,
+        "merchantTransInfo": { "merchantTransID": entry.number, "merchantTransTime": entry.at.to_string() },
+        "evoTransInfo": { "evoTransID": entry.theirs, "evoTransTime": entry.at.to_string() },
+    });
+    if sort == Sort::Payment || fault == Some(Fault::OtherAmount) {
+        let value = shown_amount(entry.minor, &entry.currency, fault);
+        shown["transAmount"] = json!({ "currency": entry.currency, "value": value });
+    }
+    if status == "Failed" {
+        shown["failureCode"] = json!("P0002");
+    }
+    shown
+}
+
+fn result(code: &str) -> Value {
+    let message = if code == "S0000" { "Success" } else { "a reason in words" };
+    json!({ "result": { "code": code, "message": message } })
+}
