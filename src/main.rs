@@ -5,9 +5,6 @@ use std::process::ExitCode;
 use clap::Parser;
 use payrun::cli::{self, Args};
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let args = Args::parse();
     cli::main(args)

@@ -9,10 +9,6 @@ use std::process::{Child, Command, Stdio};
 
 use payrun::sandbox::Identity;
 
-/// The same as the binary's.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// The binary under test, of the same profile as the bench.
 pub const PAYRUN: &str = env!("CARGO_BIN_EXE_payrun");
 

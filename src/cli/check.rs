@@ -20,6 +20,9 @@ use crate::gateway::Probe;
 use crate::workflow::Workflow;
 use crate::workflow::params::bind_params;
 
+/// What is found of a contract is worth a note; it makes nothing of the project's wrong.
+const CONTRACT: &str = "contract";
+
 /// Arguments of `payrun check`.
 #[derive(Debug, Args)]
 pub(super) struct CheckArgs {
@@ -66,7 +69,7 @@ pub(super) async fn run(context: &Context, args: CheckArgs) -> Result<Exit, Fail
             probes.extend(ask_about_items(&project, workflow, usize::from(args.contracts)).await?);
         }
     }
-    let unwell = probes.iter().any(|(_, probe)| probe.found.is_err());
+    let unwell = probes.iter().any(|(_, probe)| probe.found.is_err() && probe.step != CONTRACT);
     if args.json {
         say_json(&json!({
             "ok": mistakes.is_empty() && !unwell,
@@ -140,7 +143,7 @@ async fn ask_about_items(
         for item in planned.first.iter().take(most) {
             let told = explain(account, &job.kind, &first_number(item), &item.input).await;
             if let Some(found) = told {
-                probes.push((job.gateway.clone(), Probe { step: "contract", found }));
+                probes.push((job.gateway.clone(), Probe { step: CONTRACT, found }));
             }
         }
     }
@@ -152,6 +155,7 @@ pub(super) fn print_probes(probes: &[(String, Probe)], colour: bool) {
     for (gateway, probe) in probes {
         let (word, meaning, text) = match &probe.found {
             Ok(text) => ("good ", Colour::Green, text),
+            Err(text) if probe.step == CONTRACT => ("note ", Colour::Yellow, text),
             Err(text) => ("wrong", Colour::Red, text),
         };
         say(format!("{}  gateway {gateway}, {}: {text}", paint(word, meaning, colour), probe.step));

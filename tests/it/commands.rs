@@ -394,7 +394,7 @@ fn check_reports_all_mistakes_with_their_places() {
 #[test]
 fn check_online_tries_keys_clock_and_reachability() {
     let app = mixed();
-    app.payrun(&["check", "--online"]).exits(0).says("gateway hk");
+    app.payrun(&["check", "--online"]).exits(0).says("gateway hk").says("C-0005-terminated: state TERMINATED");
     app.payrun(&["doctor"]).exits(0).says("is sound");
     assert_eq!(app.charges(), 0);
     let base = std::fs::read_to_string(app.path("payrun.yaml")).unwrap();
