@@ -23,7 +23,7 @@ const GROUP: usize = 512;
 
 /// While there is much to do, settles wait this long for company: one sync serves them all. Nobody's call waits for it, since a
 /// lane goes on when a call has ended. A claim is never kept waiting.
-const LINGER: Duration = Duration::from_millis(4);
+const LINGER: Duration = Duration::from_millis(8);
 
 /// How many deeds a commit had if there is much to do.
 const BUSY: usize = 4;

@@ -1,6 +1,6 @@
 //! The ledger as the backend of an apalis worker.
 //!
-//! It claims no more than can be called soon: the free places of the lane and as many again, so that a place never waits for a
+//! It claims no more than can be called soon: the free places of the lane and twice its concurrency ahead, so that none waits for a
 //! commit. It hands a claim out only when a place is free. Transient failures of the database are retried here, since
 //! one error from a poll would end the worker for good. Idle, it sleeps until something is due or a commit wakes it.
 
@@ -68,7 +68,7 @@ impl LaneBackend {
 
     /// How many claims are missing, if they are worth a commit.
     fn missing(&self) -> usize {
-        let wanted = self.lane.free() + self.lane.concurrency();
+        let wanted = self.lane.free() + self.lane.concurrency() * 2;
         let missing = wanted.saturating_sub(self.ready.len());
         if missing > self.lane.concurrency() / 2 { missing } else { 0 }
     }
