@@ -1,5 +1,35 @@
 //! payrun runs recurring and batch payments from YAML workflows. The thing it is built around: **a call that timed out may
 //! have moved money.**
+//!
+//! # The way of an item
+//!
+//! [`workflow`] reads the file and renders the rows; [`engine::plan`] makes them items of the [`ledger`] in one transaction. A
+//! [`worker`] claims what is due: from then on the intent is on disk. [`engine::attempt`] calls the [`gateway`], has the reply
+//! judged by the outcome tables of the [`catalog`], asks the state machine [`domain::item`] what follows, and settles it in the
+//! ledger. What stays unknown comes due again and is asked about. [`cli`] shows it to people.
+//!
+//! # The layers, and what each does not know
+//!
+//! | Part | Knows | Does not know |
+//! |---|---|---|
+//! | [`domain`] | values and pure functions | IO, the clock, the database, floats |
+//! | [`yaml`], [`config`], [`workflow`], [`catalog`] | the domain, files | the ledger, the network |
+//! | [`ledger`] | the domain, SQL: the only place with any | gateways, workflows, HTTP |
+//! | [`gateway`] | the domain, HTTP, signatures | the ledger |
+//! | [`engine`] | domain, workflow, ledger, the gateway port | sockets, apalis, SQL |
+//! | [`worker`] | the engine, apalis | the gateways' protocols, SQL |
+//! | [`cli`] | all of them | SQL |
+//! | [`sandbox`] | the gateways' other side, with books of its own | the ledger, the engine |
+//!
+//! A test reads the sources and holds them to this.
+//!
+//! # Invariants
+//!
+//! - An order number is on disk before it is sent; claim is intent, settle is outcome, each in one commit.
+//! - Only [`domain::item::apply`] changes a state. Time alone closes nothing.
+//! - No transaction is open during a call, and no call outlives its lease.
+//! - One contract is in flight once, by a unique index.
+//! - Every list, loop, body, buffer and retry has a bound.
 
 pub mod catalog;
 pub mod cli;
