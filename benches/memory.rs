@@ -33,6 +33,7 @@ async fn main() {
     let account = &engine.accounts["hk"];
     let account = Account {
         name: account.name.clone(),
+        identity: account.identity.clone(),
         kind: account.kind,
         gateway: Box::new(client),
         rate: account.rate,

@@ -1,7 +1,9 @@
 //! Carrying runs out while a person watches: workers, a progress bar, and the end.
 
 use std::collections::BTreeSet;
+use std::io::IsTerminal;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -19,6 +21,9 @@ use crate::worker::{self, RunError};
 
 /// How often the runs are looked at.
 const TICK: Duration = Duration::from_millis(150);
+
+/// How often a line is printed where there is no terminal: every ten seconds.
+const TELL_TICKS: u32 = 66;
 
 /// How often leases of dead processes are looked for.
 const TAKE_OVER_TICKS: u32 = 40;
@@ -123,6 +128,8 @@ fn closed_text(lane: &LaneRow) -> String {
 pub(super) struct Bar {
     bar: ProgressBar,
     show: bool,
+    terminal: bool,
+    told: AtomicU32,
 }
 
 impl Bar {
@@ -131,7 +138,7 @@ impl Bar {
         let bar = ProgressBar::with_draw_target(None, target);
         let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg} {per_sec} {eta_precise} left");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        Self { bar, show }
+        Self { bar, show, terminal: std::io::stderr().is_terminal(), told: AtomicU32::new(1) }
     }
 
     async fn draw(&self, engine: &Engine, runs: &[i64]) -> Result<(), LedgerError> {
@@ -151,6 +158,9 @@ impl Bar {
         }
         let counted = State::ALL.into_iter().zip(by_state).filter(|(_, items)| *items > 0);
         let words: Vec<String> = counted.map(|(state, items)| format!("{} {}", state.word(), count(items))).collect();
+        if !self.terminal && self.told.fetch_add(1, Ordering::Relaxed).is_multiple_of(TELL_TICKS) {
+            eprintln!("{} of {} ended: {}", count(items - open), count(items), words.join(", "));
+        }
         self.bar.set_length(items);
         self.bar.set_position(items - open);
         self.bar.set_message(words.join(", "));

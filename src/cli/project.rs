@@ -68,6 +68,7 @@ impl Project {
 fn account(config: &GatewayConfig, clock: &Clock) -> Result<Account, Failure> {
     Ok(Account {
         name: config.name.clone(),
+        identity: config.identity(),
         kind: config.kind.word(),
         gateway: gateway(config, clock)?,
         rate: config.rate,

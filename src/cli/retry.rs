@@ -41,7 +41,7 @@ pub(super) struct Which {
 
 pub(super) async fn run(context: &Context, args: &RetryArgs) -> Result<Exit, Failure> {
     let exit = wish(context, &args.which, Wish::Retry).await?;
-    if !args.which.json {
+    if !args.which.json && exit == Exit::Success {
         say("`payrun run --resume` carries them out; what was sent before is asked about first");
     }
     Ok(exit)

@@ -76,6 +76,23 @@ pub enum GatewayKind {
     Cbtis(CbtisConfig),
 }
 
+impl GatewayConfig {
+    /// The account as the gateway tells accounts apart, whatever its name here: what may happen once may happen once on it.
+    /// CBTIS's documents name no id of a merchant; there the name in the file has to do.
+    pub fn identity(&self) -> String {
+        let id = match &self.kind {
+            GatewayKind::Wechat(wechat) => match &wechat.mode {
+                WechatMode::Common { mchid, .. } => mchid.clone(),
+                WechatMode::Institutional { sp_mchid, sub_mchid, .. } => format!("{sp_mchid}/{sub_mchid}"),
+            },
+            GatewayKind::Hipopay(hipopay) => hipopay.merchant_no.clone(),
+            GatewayKind::Egms(egms) => egms.sid.clone(),
+            GatewayKind::Cbtis(_) => self.name.clone(),
+        };
+        format!("{}/{id}", self.kind.word())
+    }
+}
+
 impl GatewayKind {
     /// The word for this kind, as `kind:` in `payrun.yaml` and the outcome tables spell it.
     pub const fn word(&self) -> &'static str {

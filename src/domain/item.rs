@@ -305,6 +305,9 @@ fn give_back(item: &Item, now: Timestamp) -> Move {
     let mut next = item.clone();
     next.state = State::Planned;
     next.sends = item.sends.saturating_sub(1);
+    if next.sends == 0 && item.generation == 1 && item.declines == 0 {
+        next.sent_at = None;
+    }
     plain(next, Some(now))
 }
 
@@ -401,6 +404,10 @@ fn while_open(item: &Item, answer: &Answer, policy: &Policy, now: Timestamp) -> 
             Some(not_processed(item, code, *after, policy, now))
         }
         (Answer::NotProcessed { .. }, _) => None,
+        // A question that did not get through says nothing, not even that asking is in vain.
+        (Answer::Unknown { cause: Cause::NotAsked, .. }, asking) => {
+            Some(ask_later(item, item.state, asking.clone(), policy, now))
+        }
         (Answer::Unknown { cause, .. }, asking) => {
             Some(ask_or_park(item, item.state, asking.clone(), policy, now, cause.word()))
         }
@@ -634,6 +641,7 @@ mod tests {
                 after: Some(seconds.parse::<u64>().expect("seconds") * 1000),
             },
             ["unknown"] => Answer::from(Cause::TimedOut),
+            ["not_asked"] => Answer::from(Cause::NotAsked),
             ["abandoned"] => Answer::from(Cause::Abandoned),
             other => panic!("no event {other:?}"),
         })

@@ -226,15 +226,20 @@ fn tell(account: &Account, claimed: &Claimed, judged: &Judged) {
 /// # Errors
 /// The database's last word after 20 seconds. The item is then left claimed, and asked about when its lease has run out.
 pub async fn settle(engine: &Engine, settlement: Settlement) -> Result<(), LedgerError> {
-    const TRIES: u32 = 100;
-    let mut tries = 1;
+    const PATIENCE: Duration = Duration::from_secs(20);
+    let deadline = tokio::time::sleep(PATIENCE);
+    tokio::pin!(deadline);
     loop {
-        match engine.ledger.settle(settlement.clone()).await {
+        let error = match engine.ledger.settle(settlement.clone()).await {
             Ok(_) => return Ok(()),
-            Err(error @ LedgerError::Stopped) => return Err(error),
-            Err(error) if tries >= TRIES => return Err(error),
-            Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
+            Err(error) => error,
+        };
+        if matches!(error, LedgerError::Stopped) || deadline.is_elapsed() {
+            return Err(error);
         }
-        tries += 1;
+        tokio::select! {
+            () = &mut deadline => {}
+            () = tokio::time::sleep(Duration::from_millis(200)) => {}
+        }
     }
 }

@@ -33,6 +33,8 @@ pub struct Engine {
 pub struct Account {
     /// Its name in the configuration.
     pub name: String,
+    /// Which account it is, as the gateway tells accounts apart, whatever its name here.
+    pub identity: String,
     /// The kind of gateway, as the outcome tables spell it.
     pub kind: &'static str,
     /// How it is called.

@@ -23,6 +23,9 @@ use crate::workflow::source::{self, Row, RowError, SourceError};
 use crate::workflow::{Job, Limits, Workflow};
 use crate::yaml::diagnostics::Diagnostics;
 
+/// The longest order number of the user's own: 32 less a dash and up to four digits.
+const OWN_NUMBER_MAX: usize = OrderNumber::MAX - 5;
+
 /// How many rows are written at a time.
 const CHUNK: usize = 2000;
 
@@ -47,6 +50,9 @@ pub struct PlanRequest {
     /// Whether to keep the plan.
     pub commit: bool,
 }
+
+/// The gateway accounts of a plan's jobs, by their names in the configuration, as the gateway itself tells them apart.
+type Identities = BTreeMap<String, String>;
 
 /// What was planned.
 #[derive(Debug, Clone)]
@@ -139,9 +145,11 @@ impl Engine {
         };
         let mut planning = self.ledger.plan(run).await?;
         let run_id = planning.run_id();
+        let identities: Arc<Identities> =
+            Arc::new(self.accounts.iter().map(|(name, account)| (name.clone(), account.identity.clone())).collect());
         let mut jobs = Vec::with_capacity(request.workflow.jobs.len());
         for place in 0..request.workflow.jobs.len() {
-            match plan_job(&mut planning, request, place, run_id, rows).await {
+            match plan_job(&mut planning, request, place, run_id, rows, &identities).await {
                 Ok(job) => jobs.push(job),
                 Err(error) => {
                     planning.abandon().await?;
@@ -172,6 +180,7 @@ async fn plan_job(
     place: usize,
     run_id: i64,
     rows: &Arc<AtomicU64>,
+    identities: &Arc<Identities>,
 ) -> Result<PlannedJob, PlanError> {
     let job = &request.workflow.jobs[place];
     let new = NewJob {
@@ -186,8 +195,11 @@ async fn plan_job(
     let job_id = planning.job(new).await?;
     let (chunks, mut inbox) = mpsc::channel(2);
     let reading = {
-        let (request, rows) = (request.clone(), Arc::clone(rows));
-        tokio::task::spawn_blocking(move || read_rows(&request, place, run_id, &rows, &chunks))
+        let (request, rows, identities) = (request.clone(), Arc::clone(rows), Arc::clone(identities));
+        tokio::task::spawn_blocking(move || {
+            let scope = Scope::of(&request.workflow.jobs[place], run_id, &identities);
+            read_rows(&request, place, run_id, &rows, &scope, &chunks)
+        })
     };
     let mut planned = PlannedJob {
         name: job.name.clone(),
@@ -276,6 +288,7 @@ fn read_rows(
     place: usize,
     run_id: i64,
     count: &AtomicU64,
+    scope: &Scope,
     chunks: &mpsc::Sender<Chunk>,
 ) -> Result<(), PlanError> {
     let job = &request.workflow.jobs[place];
@@ -292,13 +305,12 @@ fn read_rows(
     let mut rows =
         source::open(&path, job.items.format).map_err(|source| PlanError::Source { job: job.name.clone(), source })?;
     let renderer = Renderer::new(job, rows.columns(), &run, &request.params).map_err(PlanError::Workflow)?;
-    let scope = Scope::of(job, run_id);
     let mut row = Row::default();
     let mut chunk = Chunk::default();
     let mut in_chunk = 0;
     while let Some(read) = rows.read(&mut row) {
         match read {
-            Ok(()) => chunk.add(&scope, &row, renderer.row(&row)),
+            Ok(()) => chunk.add(scope, &row, renderer.row(&row)),
             Err(error) if error.fatal => return Err(PlanError::Rows { job: job.name.clone(), error }),
             Err(error) => chunk.refusals.push(rejected(error.line, error.reason)),
         }
@@ -343,7 +355,8 @@ fn rejected(line: u64, reason: String) -> Refusal {
 
 /// Within what a key may happen at most once.
 struct Scope {
-    gateway: String,
+    /// As the gateway tells accounts apart: another name for it in the configuration makes it no other account.
+    account: String,
     kind: String,
     /// Set for kinds without effect: they may be done again in every run.
     run: Option<String>,
@@ -351,9 +364,9 @@ struct Scope {
 }
 
 impl Scope {
-    fn of(job: &Job, run_id: i64) -> Self {
+    fn of(job: &Job, run_id: i64, identities: &Identities) -> Self {
         Self {
-            gateway: job.gateway.clone(),
+            account: identities.get(&job.gateway).unwrap_or(&job.gateway).clone(),
             kind: job.kind.name.clone(),
             run: (!job.kind.effect).then(|| format!("{run_id}/{}", job.name)),
             serial: format!("one at a time/{}", job.kind.one_at_a_time.as_deref().unwrap_or_default()),
@@ -365,15 +378,18 @@ impl Scope {
         if key.is_empty() || key.chars().count() > KEY_MAX {
             return Err(format!("the key has {} characters; 1 to {KEY_MAX} are possible", key.chars().count()));
         }
+        if let Some(number) = rendered.order_number.as_ref().filter(|_| self.run.is_none()) {
+            fits_generations(number)?;
+        }
         let key_hash = match &self.run {
-            None => KeyHash::of(&self.gateway, &self.kind, &key),
-            Some(run) => KeyHash::of(&self.gateway, &format!("{}/{run}", self.kind), &key),
+            None => KeyHash::of(&self.account, &self.kind, &key),
+            Some(run) => KeyHash::of(&self.account, &format!("{}/{run}", self.kind), &key),
         };
         Ok(NewItem {
             line,
             key_hash,
-            identity: KeyHash::of(&self.gateway, &self.kind, &rendered.identity),
-            serial: rendered.serial.map(|value| KeyHash::of(&self.gateway, &self.serial, &value)),
+            identity: KeyHash::of(&self.account, &self.kind, &rendered.identity),
+            serial: rendered.serial.map(|value| KeyHash::of(&self.account, &self.serial, &value)),
             // A look-up's number belongs to an order of somebody else's; it is no claim to that number.
             custom_no: rendered.order_number.filter(|_| self.run.is_none()),
             amount: rendered.amount,
@@ -381,6 +397,22 @@ impl Scope {
             key,
         })
     }
+}
+
+/// A number of the user's must leave room for the generation that dunning puts behind it, and must not look like one.
+fn fits_generations(number: &OrderNumber) -> Result<(), String> {
+    let text = number.as_str();
+    if text.len() > OWN_NUMBER_MAX {
+        return Err(format!(
+            "the order number has {} characters; one of your own may have {OWN_NUMBER_MAX}, since a dunning step is put behind it",
+            text.len()
+        ));
+    }
+    let step = text.rsplit_once('-').is_some_and(|(_, end)| !end.is_empty() && end.bytes().all(|b| b.is_ascii_digit()));
+    if step {
+        return Err("the order number ends in a dash and digits, which is how dunning steps are told apart".to_owned());
+    }
+    Ok(())
 }
 
 /// The order number an item will have.

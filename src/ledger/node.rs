@@ -19,7 +19,8 @@ pub struct NodeId(pub(super) i64);
 #[derive(Debug)]
 pub struct Node {
     id: NodeId,
-    path: PathBuf,
+    /// Let go by the operating system when the process ends, however it ends. The file stays: whoever finds it unlocked looks
+    /// after what was left, and removes it.
     _lock: File,
 }
 
@@ -27,13 +28,6 @@ impl Node {
     /// Its identity.
     pub const fn id(&self) -> NodeId {
         self.id
-    }
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        // What is left behind is found dead and removed by the next process.
-        std::fs::remove_file(&self.path).ok();
     }
 }
 
@@ -53,7 +47,7 @@ impl Ledger {
         let lock = File::create(&unnamed).map_err(failed)?;
         lock.try_lock().map_err(|error| failed(error.into()))?;
         std::fs::rename(&unnamed, &path).map_err(failed)?;
-        Ok(Node { id: NodeId(id), path, _lock: lock })
+        Ok(Node { id: NodeId(id), _lock: lock })
     }
 
     /// Expires the leases of nodes that are provably dead; says how many items that frees to be asked about.

@@ -282,7 +282,7 @@ impl Ledger {
     /// Whatever the database says.
     pub async fn work(&self, run_id: i64, lanes: &BTreeSet<String>) -> Result<Work, LedgerError> {
         let doing = "looking for work";
-        let query = "select coalesce(sum(t.items), 0), coalesce(sum(case when t.state = 'sending' then t.items end), 0), \
+        let query = "select coalesce(sum(t.items), 0), coalesce(sum(case when t.state = 'sending' and j.lane in (select value from json_each(?2)) then t.items end), 0), \
                        (select min((select min(i.due_at) from items as i where i.job_id = j.id and i.due_at is not null)) \
                           from jobs as j where j.run_id = ?1 and j.finished_at is null and j.started = 1 \
                              and j.lane in (select value from json_each(?2))) \
@@ -345,8 +345,9 @@ impl Ledger {
                 return item_row(row).map(Some);
             }
         }
-        let query =
-            sqlx::query(AssertSqlSafe(format!("{columns} where i.id = ?1 or i.custom_no = ?2 or i.key = ?2 limit 1")));
+        let query = sqlx::query(AssertSqlSafe(format!(
+            "{columns} where i.id = ?1 or i.custom_no = ?2 or i.key = ?2 order by i.id = ?1 desc, i.id limit 1"
+        )));
         let query = query.bind(name.parse::<i64>().unwrap_or(-1)).bind(name.to_owned());
         self.rows("finding an item", query).await?.first().map(item_row).transpose()
     }

@@ -3,14 +3,15 @@
 //! A settle that comes after the item has moved on (its lease had run out) is *late*: the attempt is recorded with its
 //! evidence and changes nothing, and the item is asked about at once.
 
-use sqlx::SqliteConnection;
+use sqlx::{Row, SqliteConnection};
 
-use super::claim::Claimed;
+use super::claim::{Claimed, decide};
 use super::error::LedgerError;
 use super::rows::{Stored, Writes, Written};
 use crate::domain::answer::{Answer, Cause};
 use crate::domain::ids::OrderNumber;
-use crate::domain::item::Move;
+use crate::domain::item::{Event, Move, State};
+use crate::domain::policy::Policy;
 use crate::domain::time::Timestamp;
 
 /// What became of a claim.
@@ -164,6 +165,9 @@ async fn record_late(connection: &mut SqliteConnection, one: &Settlement) -> Res
         if known == 0 {
             let attempts: Vec<_> = attempt_line(one, true).into_iter().collect();
             Writes::of(&[], &attempts)?.execute(connection).await?;
+            if one.moved.item.state == State::Succeeded {
+                believe_late(connection, one).await?;
+            }
         }
     }
     // What came late may be the truth: ask at once. Not a move, so no event.
@@ -174,6 +178,28 @@ async fn record_late(connection: &mut SqliteConnection, one: &Settlement) -> Res
         .await
         .map_err(|source| LedgerError::of("asking about a late answer", source))?;
     Ok(())
+}
+
+/// Money moved, and we hear of it after the item has come to rest or is about to be sent again: the state machine decides.
+async fn believe_late(connection: &mut SqliteConnection, one: &Settlement) -> Result<(), LedgerError> {
+    let failed = |source| LedgerError::of("believing a late answer", source);
+    let query = "select i.*, j.policy from items as i join jobs as j on j.id = i.job_id where i.id = ?1";
+    let row = sqlx::query(query).bind(one.stored.id).fetch_one(&mut *connection).await.map_err(failed)?;
+    let stored = Stored::read(&row)?;
+    let at_rest = matches!(stored.item.state, State::Planned | State::Failed | State::Cancelled | State::Parked);
+    let Some(receipt) = one.moved.item.receipt.clone().filter(|_| at_rest) else { return Ok(()) };
+    let policy: Policy = serde_json::from_str(row.try_get("policy").map_err(failed)?)
+        .map_err(|_| LedgerError::Corrupt { what: format!("the policy of item {}", stored.id) })?;
+    let moved = decide(&stored, &Event::Answered(Answer::Done(receipt)), &policy, one.at)?;
+    if let Some(alarm) = moved.alarm {
+        tracing::error!(
+            item.id = stored.id,
+            alarm = alarm.word(),
+            "an answer came late and contradicts what was known"
+        );
+    }
+    let written = Written { stored: &stored, event: "late done", moved: &moved, node: None, result: None, at: one.at };
+    Writes::of(&[written], &[])?.execute(connection).await.map(|_| ())
 }
 
 fn attempt_line(one: &Settlement, late: bool) -> Option<AttemptLine<'_>> {

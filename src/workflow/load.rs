@@ -131,7 +131,7 @@ alerts:
         let workflow = read(MONTHLY).unwrap();
         let job = &workflow.jobs[0];
         assert_eq!(job.policy.dunning.len(), 3);
-        assert_eq!(job.policy.retry.attempts, 10);
+        assert_eq!(job.policy.retry.attempts, 40);
         assert_eq!(job.limits.total["HKD"], 500_000_000);
         assert_eq!(workflow.schedule.as_ref().map(|schedule| schedule.text()), Some("every month on 31 at 09:30"));
         assert_eq!(job.with["amount"].item_columns().into_iter().collect::<Vec<_>>(), ["amount"]);

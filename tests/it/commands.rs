@@ -112,10 +112,10 @@ fn plan_shows_what_would_happen_and_sends_and_keeps_nothing() {
 
     job deduct (deduct on hk): 4 items, 272.50 HKD, 1 rejected, 1 left out by where
     LINE  KEY                        ORDER NUMBER                      AMOUNT
-       2  C-0001/2026-03             7apfa5csp2gnv9v8j10py0m7sh-1   38.00 HKD
-       3  C-0002/2026-03             6dm82z575427tppvp98754m6eh-1   68.00 HKD
-       5  C-0004-poor/2026-03        1wh83sjdwgvm2emn5mb2nyp7d8-1   38.00 HKD
-       6  C-0005-terminated/2026-03  57fw32j9n3e8br1s9h0kbhxjsz-1  128.50 HKD
+       2  C-0001/2026-03             4kxhbkhjrt4f4n4sjz2366dnz5-1   38.00 HKD
+       3  C-0002/2026-03             73akvekhd5zdzwhdtn9vbmqeq9-1   68.00 HKD
+       5  C-0004-poor/2026-03        2xpnf3cg6826nk4xhxhxhmxbkb-1   38.00 HKD
+       6  C-0005-terminated/2026-03  2dtj5x9wt9sgvb25m84g8azx5t-1  128.50 HKD
     LINE  STATE     REASON
        7  rejected  amount: "thirty" is not a number (write it like 12.50)
     "#);
@@ -137,28 +137,28 @@ fn plan_as_json_names_items_totals_and_refusals() {
               "currency": "HKD",
               "key": "C-0001/2026-03",
               "line": 2,
-              "order_no": "7apfa5csp2gnv9v8j10py0m7sh-1"
+              "order_no": "4kxhbkhjrt4f4n4sjz2366dnz5-1"
             },
             {
               "amount": "68.00",
               "currency": "HKD",
               "key": "C-0002/2026-03",
               "line": 3,
-              "order_no": "6dm82z575427tppvp98754m6eh-1"
+              "order_no": "73akvekhd5zdzwhdtn9vbmqeq9-1"
             },
             {
               "amount": "38.00",
               "currency": "HKD",
               "key": "C-0004-poor/2026-03",
               "line": 5,
-              "order_no": "1wh83sjdwgvm2emn5mb2nyp7d8-1"
+              "order_no": "2xpnf3cg6826nk4xhxhxhmxbkb-1"
             },
             {
               "amount": "128.50",
               "currency": "HKD",
               "key": "C-0005-terminated/2026-03",
               "line": 6,
-              "order_no": "57fw32j9n3e8br1s9h0kbhxjsz-1"
+              "order_no": "2dtj5x9wt9sgvb25m84g8azx5t-1"
             }
           ],
           "gateway": "hk",
@@ -249,14 +249,14 @@ fn items_come_as_csv_and_as_json_lines() {
     app.run().exits(3);
     insta::assert_snapshot!(app.payrun(&["items", "--format", "csv"]).exits(0).stdout, @r#"
     item,run,line,key,order_no,state,amount,currency,receipt,due_at,reason
-    1,1,2,C-0001/2026-03,7apfa5csp2gnv9v8j10py0m7sh-1,succeeded,38.00,HKD,4200472263702857520100480039,,
-    2,1,3,C-0002/2026-03,6dm82z575427tppvp98754m6eh-1,succeeded,68.00,HKD,4200826920796828401161498623,,
-    3,1,5,C-0004-poor/2026-03,1wh83sjdwgvm2emn5mb2nyp7d8-1,failed,38.00,HKD,,,declined: NOT_ENOUGH
-    4,1,6,C-0005-terminated/2026-03,57fw32j9n3e8br1s9h0kbhxjsz-1,failed,128.50,HKD,,,"declined: CONTRACT_NOT_EXIST (contract: state TERMINATED, terminated_time 2026-02-01T00:00:00+08:00, termination_mode USER)"
+    1,1,2,C-0001/2026-03,4kxhbkhjrt4f4n4sjz2366dnz5-1,succeeded,38.00,HKD,4200100046878235461450202642,,
+    2,1,3,C-0002/2026-03,73akvekhd5zdzwhdtn9vbmqeq9-1,succeeded,68.00,HKD,4200267670135141208133368592,,
+    3,1,5,C-0004-poor/2026-03,2xpnf3cg6826nk4xhxhxhmxbkb-1,failed,38.00,HKD,,,declined: NOT_ENOUGH
+    4,1,6,C-0005-terminated/2026-03,2dtj5x9wt9sgvb25m84g8azx5t-1,failed,128.50,HKD,,,"declined: CONTRACT_NOT_EXIST (contract: state TERMINATED, terminated_time 2026-02-01T00:00:00+08:00, termination_mode USER)"
     5,1,7,,,rejected,,,,,"amount: ""thirty"" is not a number (write it like 12.50)"
     "#);
     let succeeded = app.payrun(&["items", "--format", "json", "--state", "succeeded", "-n", "1"]).exits(0).stdout;
-    insta::assert_snapshot!(timeless(&succeeded), @r#"{"amount":"38.00","currency":"HKD","due_at":null,"duplicate_of":null,"item":1,"key":"C-0001/2026-03","line":2,"order_no":"7apfa5csp2gnv9v8j10py0m7sh-1","reason":null,"receipt":"4200472263702857520100480039","result":{"bank_type":"WPHK","success_time":"TIME","trade_type":"AUTH"},"run":1,"state":"succeeded"}"#);
+    insta::assert_snapshot!(timeless(&succeeded), @r#"{"amount":"38.00","currency":"HKD","due_at":null,"duplicate_of":null,"item":1,"key":"C-0001/2026-03","line":2,"order_no":"4kxhbkhjrt4f4n4sjz2366dnz5-1","reason":null,"receipt":"4200100046878235461450202642","result":{"bank_type":"WPHK","success_time":"TIME","trade_type":"AUTH"},"run":1,"state":"succeeded"}"#);
     let one = app.payrun(&["items", "--json", "--key", "C-0002/2026-03"]).exits(0).stdout;
     assert_eq!(serde_json::from_str::<Value>(&one).unwrap()["amount"], "68.00");
     app.payrun(&["items", "--state", "done"]).exits(2).says("the states are succeeded, failed");

@@ -19,6 +19,48 @@ fn the_same_file_run_twice_charges_nobody_twice_and_says_what_was_skipped() {
 }
 
 #[test]
+fn another_name_for_the_account_charges_nobody_again() {
+    let app = App::with_contracts(&contracts("C", 3));
+    app.run().exits(0);
+    app.edit("payrun.yaml", "  hk:", "  hongkong:");
+    app.edit(WORKFLOW, "gateway: hk", "gateway: hongkong");
+    app.run().exits(0).says("0 items, 3 skipped, planned before");
+    assert_eq!(app.charges(), 3);
+}
+
+#[test]
+fn a_number_names_an_item_before_it_names_a_key() {
+    let backwards =
+        contracts("", 3).replace("-0001", "x3").replace("-0002", "x2").replace("-0003", "x1").replace('x', "");
+    let app = App::with_contracts(&backwards);
+    app.edit(WORKFLOW, "{{ item.contract_id }}/{{ run.month }}", "{{ item.contract_id }}");
+    app.run();
+    let item = app.json(&["show", "--item", "3", "--json"]);
+    assert_eq!((&item["item"], &item["key"]), (&json!(3), &json!("1")), "{item}");
+}
+
+#[test]
+fn a_number_of_ones_own_leaves_room_for_dunning_and_does_not_look_like_it() {
+    let app = App::with_contracts(&contracts("C", 1));
+    let with_number = |number: &str| {
+        let text = std::fs::read_to_string(app.path(WORKFLOW)).unwrap();
+        let lines: Vec<&str> = text.lines().filter(|line| !line.contains("order_number:")).collect();
+        let key = lines.iter().position(|line| line.trim_start().starts_with("key:")).unwrap();
+        let mut lines: Vec<String> = lines.into_iter().map(str::to_owned).collect();
+        lines.insert(key, format!("    order_number: \"{number}\""));
+        app.write(WORKFLOW, lines.join("\n") + "\n");
+    };
+    with_number("{{ item.contract_id }}-aaaaaaaaaaaaaaaaaaaaaaaaa");
+    app.run().exits(3).says("one of your own may have 27");
+    with_number("{{ item.contract_id }}-2");
+    app.run().exits(3).says("how dunning steps are told apart");
+    assert_eq!(app.charges(), 0);
+    with_number("{{ item.contract_id }}-nov");
+    app.run().exits(0);
+    assert_eq!(app.charges(), 1);
+}
+
+#[test]
 fn the_next_month_charges_again() {
     let app = App::with_contracts(&contracts("C", 3));
     app.run().exits(0);
