@@ -134,6 +134,30 @@ fn an_answer_that_comes_late_changes_nothing_is_kept_with_its_evidence_and_makes
 }
 
 #[test]
+fn a_late_success_reaches_what_is_to_be_sent_again_and_alarms_about_what_was_cancelled() {
+    on_every_engine(|place| async move {
+        let desk = Desk::with_items(&place, 2).await;
+        let claimed = desk.claim(at(1), 2).await;
+        desk.claim(at(61), 2).await;
+        for query in desk.claim(at(20_000), 2).await {
+            desk.ledger.settle(answered(&query, Answer::Absent, at(20_000))).await.unwrap();
+        }
+        assert_eq!(desk.states().await, [State::Planned, State::Planned], "the grace period is over");
+        desk.ledger.wish(claimed[1].id(), Wish::Cancel, at(20_001)).await.unwrap();
+        for one in &claimed {
+            assert_eq!(desk.ledger.settle(answered(one, done(), at(20_002))).await.unwrap(), Settled::Late);
+        }
+        assert_eq!(desk.states().await, [State::Succeeded, State::Cancelled]);
+        for (one, alarm) in claimed.iter().zip(["moved_before_sent", "money_moved"]) {
+            let last = desk.ledger.events(one.id()).await.unwrap().pop().unwrap();
+            assert_eq!((last.event.as_str(), last.alarm.as_deref()), ("late done", Some(alarm)));
+        }
+        assert!(desk.claim(at(20_003), 2).await.is_empty(), "nothing is sent again");
+        desk.assert_sound().await;
+    });
+}
+
+#[test]
 fn a_late_answer_does_not_spoil_those_it_is_committed_with() {
     on_every_engine(|place| async move {
         let desk = Desk::with_items(&place, 20).await;
