@@ -305,9 +305,6 @@ fn give_back(item: &Item, now: Timestamp) -> Move {
     let mut next = item.clone();
     next.state = State::Planned;
     next.sends = item.sends.saturating_sub(1);
-    if next.sends == 0 && item.generation == 1 && item.declines == 0 {
-        next.sent_at = None;
-    }
     plain(next, Some(now))
 }
 
