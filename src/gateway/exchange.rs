@@ -19,6 +19,15 @@ use crate::domain::time::Timestamp;
 /// The most of a reply that is kept as evidence, in bytes.
 pub(super) const EVIDENCE_MAX: usize = 16 * 1024;
 
+/// How long a probe may take in all.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// A look at a gateway, given up when it takes too long.
+pub(super) async fn probe_in_time(base: &str, look: impl Future<Output = Vec<Probe>>) -> Vec<Probe> {
+    let late = Probe { step: "reach", found: Err(format!("{base}: no answer within 20 s")) };
+    tokio::time::timeout(PROBE_TIMEOUT, look).await.unwrap_or_else(|_| vec![late])
+}
+
 /// A future's value, or nothing if the deadline comes first.
 pub(super) async fn before<T>(deadline: Pin<&mut Sleep>, future: impl Future<Output = T>) -> Option<T> {
     tokio::select! {

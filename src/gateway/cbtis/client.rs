@@ -3,8 +3,6 @@
 //! Until that request may have been written, every failure is [`Reached::NotSent`]; from then on none is. Replies carry no
 //! signature: a reply is worth what TLS makes of it.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use secrecy::{ExposeSecret, SecretString};
@@ -136,15 +134,9 @@ impl Gateway for Client {
     }
 
     fn probe(&self) -> Calling<'_, Vec<Probe>> {
-        Box::pin(async {
-            let late = Probe { step: "reach", found: Err(format!("{}: no answer within 20 s", self.base)) };
-            tokio::time::timeout(PROBE_TIMEOUT, self.look()).await.unwrap_or_else(|_| vec![late])
-        })
+        Box::pin(exchange::probe_in_time(&self.base, self.look()))
     }
 }
-
-/// How long a probe may take in all.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(20);
 
 fn read(response: &Response, about: About, expected: Option<Amount>) -> Observation {
     let mut seen = with_reply(Reached::Replied, response, &MASKED);

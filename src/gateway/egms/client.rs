@@ -3,8 +3,6 @@
 //! Until a request may have been written, every failure is [`Reached::NotSent`]; from then on none is. Every reply must be
 //! signed, errors too: one without a right `Authorization` is [`Reached::Unverified`], whatever it says.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use chrono::FixedOffset;
 use http::{HeaderMap, Method};
@@ -143,15 +141,9 @@ impl Gateway for Client {
     }
 
     fn probe(&self) -> Calling<'_, Vec<Probe>> {
-        Box::pin(async {
-            let late = Probe { step: "reach", found: Err(format!("{}: no answer within 20 s", self.base)) };
-            tokio::time::timeout(PROBE_TIMEOUT, self.look()).await.unwrap_or_else(|_| vec![late])
-        })
+        Box::pin(exchange::probe_in_time(&self.base, self.look()))
     }
 }
-
-/// How long a probe may take in all.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// ISO 8601 with an offset, as the merchant API wants it (gateways.md 1.2): the wall clock of Hong Kong.
 fn date_time(now: Timestamp) -> String {

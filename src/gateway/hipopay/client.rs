@@ -3,8 +3,6 @@
 //! Until a request may have been written, every failure is [`Reached::NotSent`]; from then on none is. Replies carry no
 //! signature, so none is asked for: a reply is worth what TLS makes of it. Notifications are verified.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use thiserror::Error;
@@ -137,15 +135,9 @@ impl Gateway for Client {
     }
 
     fn probe(&self) -> Calling<'_, Vec<Probe>> {
-        Box::pin(async {
-            let late = Probe { step: "reach", found: Err(format!("{}: no answer within 20 s", self.base)) };
-            tokio::time::timeout(PROBE_TIMEOUT, self.look()).await.unwrap_or_else(|_| vec![late])
-        })
+        Box::pin(exchange::probe_in_time(&self.base, self.look()))
     }
 }
-
-/// How long a probe may take in all.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(20);
 
 fn read(response: &Response, kind: ReplyKind) -> Observation {
     let mut seen = with_reply(Reached::Replied, response, &MASKED);

@@ -3,8 +3,6 @@
 //! Where the line runs: until a request may have been written, every failure is [`Reached::NotSent`]; from then on none is.
 //! Platform keys are fetched *before* a request, so that no order is sent whose reply could not be verified.
 
-use std::time::Duration;
-
 use http::header::DATE;
 use http::{HeaderMap, Method};
 use thiserror::Error;
@@ -18,7 +16,7 @@ use super::transport::{Failure, Response, Transport};
 use super::wire::{self, Contract, Transaction};
 use crate::clock::Clock;
 use crate::config::{Platform, WechatConfig, WechatMode};
-use crate::gateway::exchange::{before, of_failure, read_base, retry_after, unreadable};
+use crate::gateway::exchange::{before, of_failure, probe_in_time, read_base, retry_after, unreadable};
 use crate::gateway::{Call, Calling, Gateway, Observation, Probe, Reached};
 
 /// An account at WeChat Pay Global.
@@ -188,15 +186,9 @@ impl Gateway for Client {
     }
 
     fn probe(&self) -> Calling<'_, Vec<Probe>> {
-        Box::pin(async {
-            let late = Probe { step: "reach", found: Err(format!("{}: no answer within 20 s", self.channel.base)) };
-            tokio::time::timeout(PROBE_TIMEOUT, self.look()).await.unwrap_or_else(|_| vec![late])
-        })
+        Box::pin(probe_in_time(&self.channel.base, self.look()))
     }
 }
-
-/// How long a probe may take in all.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What every reply shows, whatever it is worth.
 fn with_reply(reached: Reached, response: &Response) -> Observation {
