@@ -7,6 +7,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use crate::domain::ids::OrderNumber;
@@ -59,6 +60,10 @@ pub struct Observation {
     pub retry_after: Option<Duration>,
     /// Facts of the reply worth keeping as the item's result; nothing sensitive.
     pub result: Map<String, Value>,
+    /// The file that was fetched, where the operation fetches one: a statement, as it is to be kept.
+    pub file: Option<Bytes>,
+    /// The rows of a list, where the operation asks for one: settlement batches, the refunds of a payment.
+    pub records: Vec<Map<String, Value>>,
     /// The reply as it came, sensitive fields masked; empty if there was none.
     pub evidence: String,
 }
@@ -104,6 +109,8 @@ impl Observation {
             amount: None,
             retry_after: None,
             result: Map::new(),
+            file: None,
+            records: Vec::new(),
             evidence: String::new(),
         }
     }
