@@ -103,7 +103,7 @@ async fn ours(config: &Path, folder: &Path, items: u64) {
     let (began, cpu) = (Instant::now(), support::cpu_millis());
     let workers = tokio::spawn(payrun::worker::run(Arc::clone(&engine), node.id(), told));
     let lanes = engine.accounts.keys().cloned().collect();
-    while engine.ledger.work(run, &lanes).await.expect("work").open > 0 {
+    while engine.ledger.work(run, &lanes, &std::collections::BTreeSet::new()).await.expect("work").open > 0 {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let (millis, cpu) = (began.elapsed().as_millis(), support::cpu_millis() - cpu);

@@ -28,6 +28,8 @@ fn policy() -> Policy {
 
 async fn plan(ledger: &Ledger, occurrence: &str, items: u64, clock: &Clock) -> i64 {
     let run = NewRun {
+        at: payrun::domain::time::Timestamp::from_millis(0),
+        timezone: "UTC".to_owned(),
         workflow: "bench".into(),
         occurrence: occurrence.into(),
         source: String::new(),
@@ -36,6 +38,7 @@ async fn plan(ledger: &Ledger, occurrence: &str, items: u64, clock: &Clock) -> i
     };
     let mut planning = ledger.plan(run).await.expect("a plan");
     let job = NewJob {
+        at_once: true,
         name: "charge".into(),
         kind: "deduct".into(),
         lane: "hk".into(),
@@ -82,7 +85,7 @@ async fn claim_and_settle(ledger: &Ledger, job_id: i64, items: usize, clock: &Cl
             lease: Duration::from_secs(60),
             rate: Rate { calls: 10_000_000, per: Duration::from_secs(1) },
             slots: 128,
-            wants: vec![Want { job_id, slots: 128, rate: None, policy: Arc::clone(&policy) }],
+            wants: vec![Want { job_id, kind: "deduct".into(), slots: 128, rate: None, policy: Arc::clone(&policy) }],
         };
         let (claimed, _) = ledger.claim_due(request).await.expect("claims");
         left -= claimed.len();

@@ -40,6 +40,8 @@ async fn main() {
         concurrency: account.concurrency,
         timeout: account.timeout,
         query_interval: account.query_interval,
+        refund_interval: account.refund_interval,
+        funds_interval: account.funds_interval,
     };
     engine.accounts = BTreeMap::from([("hk".to_owned(), Arc::new(account))]);
     let engine = Arc::new(engine);
@@ -52,7 +54,7 @@ async fn main() {
     let lanes = engine.accounts.keys().cloned().collect();
     let mut ticks = 0_u64;
     loop {
-        let open = engine.ledger.work(run, &lanes).await.expect("work").open;
+        let open = engine.ledger.work(run, &lanes, &std::collections::BTreeSet::new()).await.expect("work").open;
         if open == 0 {
             break;
         }

@@ -16,6 +16,22 @@ const EGMS: &str = "V0000 V0001 V0002 V0003 V0004 V0005 V0006 V0007 V0008 V0009 
 /// What a look-up at CBTIS can show: the CBTIS document, "Explain of status"; it documents no code.
 const CBTIS: &str = "PENDING SUCCEEDED CANCELLED";
 
+/// The refund codes of the HipoPay document, 0000 to 0299.
+const HIPOPAY_REFUND: &str = "0000 0001 0002 0003 0004 0005 0006 0007 0008 0009 0010 0011 0012 0013 0099 \
+    0101 0102 0103 0104 0105 0106 0107 0108 0109 0110 0111 0112 0113 0114 0115 0116 0117 0118 0119 0120 0121 0199 \
+    0201 0202 0203 0204 0205 0206 0207 0208 0209 0210 0211 0212 0213 0214 0215 0216 0217 0218 0219 0220 0221 0222 0223 \
+    0224 0225 0226 0227 0228 0229 0230 0231 0232 0233 0299";
+
+#[test]
+fn every_refund_code_of_hipopay_has_an_answer_and_no_code_is_made_up() {
+    let refund = Catalog::built_in().kinds["refund"].clone();
+    let rows = &refund.gateways["hipopay"].submit_outcomes;
+    let listed: BTreeSet<&str> = rows.iter().filter_map(|row| row.code.as_deref()).collect();
+    let codes: BTreeSet<&str> =
+        listed.into_iter().filter(|code| code.bytes().all(|digit| digit.is_ascii_digit())).collect();
+    assert_eq!(codes, HIPOPAY_REFUND.split_whitespace().collect());
+}
+
 fn names(table: &[Outcome]) -> BTreeSet<&str> {
     table.iter().flat_map(|row| [row.code.as_deref(), row.state.as_deref()]).flatten().collect()
 }
@@ -33,7 +49,8 @@ fn every_documented_code_of_a_look_up_has_a_row_and_no_row_is_made_up() {
 fn every_row_of_every_gateway_says_where_it_comes_from() {
     for kind in Catalog::built_in().kinds.values() {
         for operations in kind.gateways.values() {
-            let rows = operations.submit_outcomes.iter().chain(&operations.query_outcomes);
+            let payment = operations.payment.iter().flat_map(|payment| &payment.outcomes);
+            let rows = operations.submit_outcomes.iter().chain(&operations.query_outcomes).chain(payment);
             rows.for_each(|row| assert!(row.source.len() > 10, "{row:?}"));
         }
     }

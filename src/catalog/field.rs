@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use chrono::NaiveDate;
+
 use super::{Alphabet, Field, FieldKind, JobKind};
 
 impl Alphabet {
@@ -28,7 +30,15 @@ impl Field {
     /// # Errors
     /// A sentence that names the field, and not the value.
     pub fn check(&self, value: &str) -> Result<(), String> {
-        let FieldKind::Text { min, max, alphabet } = &self.kind else { return Ok(()) };
+        let (min, max, alphabet) = match &self.kind {
+            FieldKind::Text { min, max, alphabet } => (min, max, alphabet),
+            FieldKind::Choice(words) => return self.one_of(words, value),
+            FieldKind::Date if value.len() == 10 && NaiveDate::parse_from_str(value, "%Y-%m-%d").is_ok() => {
+                return Ok(());
+            }
+            FieldKind::Date => return Err(format!("{} takes a date such as 2026-11-30", self.name)),
+            FieldKind::Decimal | FieldKind::Amount | FieldKind::Currency => return Ok(()),
+        };
         let mut count = 0;
         for c in value.chars() {
             count += 1;
@@ -47,6 +57,13 @@ impl Field {
             return Err(format!("{} has {count} characters; it takes {min} to {max}", self.name));
         }
         Ok(())
+    }
+
+    fn one_of(&self, words: &[String], value: &str) -> Result<(), String> {
+        if words.iter().any(|word| word == value) {
+            return Ok(());
+        }
+        Err(format!("{} takes one of {}", self.name, words.join(", ")))
     }
 }
 

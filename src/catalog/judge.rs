@@ -35,15 +35,15 @@ pub struct Judged {
 /// use payrun::gateway::{Observation, Reached};
 ///
 /// let ours = OrderNumber::parse("1217752501201407033233368018").unwrap();
-/// let judged = judge(&[], false, true, &Observation::of(Reached::TimedOut), &ours, None);
+/// let judged = judge(&[], false, true, &Observation::of(Reached::TimedOut), ours, None);
 /// assert_eq!(judged.answer, Answer::Unknown { cause: Cause::TimedOut, code: String::new() });
 /// ```
-pub fn judge<'a>(
+pub fn judge(
     outcomes: &[Outcome],
     is_query: bool,
     effect: bool,
     seen: &Observation,
-    expected_order_no: impl Into<Option<&'a OrderNumber>>,
+    expected_order_no: impl Into<Option<OrderNumber>>,
     expected_amount: Option<Amount>,
 ) -> Judged {
     let unknown = |cause| Judged::plain(Answer::Unknown { cause, code: String::new() });
@@ -68,13 +68,13 @@ impl Judged {
     }
 }
 
-struct Ours<'a> {
-    order_no: Option<&'a OrderNumber>,
+struct Ours {
+    order_no: Option<OrderNumber>,
     amount: Option<Amount>,
     effect: bool,
 }
 
-fn replied(outcomes: &[Outcome], seen: &Observation, ours: &Ours<'_>) -> Judged {
+fn replied(outcomes: &[Outcome], seen: &Observation, ours: &Ours) -> Judged {
     let code = code_of(seen);
     let Some(row) = outcomes.iter().find(|row| fits(row, seen)) else {
         let answer = Answer::Unknown { cause: Cause::Unlisted, code };
@@ -95,7 +95,7 @@ fn replied(outcomes: &[Outcome], seen: &Observation, ours: &Ours<'_>) -> Judged 
 }
 
 /// Done, if the reply proves that it speaks of our order.
-fn done(seen: &Observation, ours: &Ours<'_>) -> Answer {
+fn done(seen: &Observation, ours: &Ours) -> Answer {
     let mismatch = || Answer::Unknown { cause: Cause::Mismatch, code: String::new() };
     let amount_fits = match (&seen.amount, ours.amount) {
         (_, None) => true,
@@ -104,7 +104,7 @@ fn done(seen: &Observation, ours: &Ours<'_>) -> Answer {
         // A look-up finds orders that were never paid and name no amount.
         (None, Some(_)) => !ours.effect,
     };
-    let order_fits = ours.order_no.is_none_or(|ours| seen.order_no.as_deref() == Some(ours.as_str()));
+    let order_fits = ours.order_no.as_ref().is_none_or(|ours| seen.order_no.as_deref() == Some(ours.as_str()));
     if !amount_fits || !order_fits {
         return mismatch();
     }
@@ -115,8 +115,8 @@ fn done(seen: &Observation, ours: &Ours<'_>) -> Answer {
     }
 }
 
-fn names_another(seen: &Observation, ours: &Ours<'_>) -> bool {
-    match (&seen.order_no, ours.order_no) {
+fn names_another(seen: &Observation, ours: &Ours) -> bool {
+    match (&seen.order_no, &ours.order_no) {
         (Some(seen), Some(ours)) => seen != ours.as_str(),
         (Some(_) | None, _) => false,
     }
@@ -151,7 +151,11 @@ fn fits(row: &Outcome, seen: &Observation) -> bool {
         (Some(HttpMatch::Class(class)), Some(http)) => http / 100 == class,
     };
     let same = |row: &Option<String>, seen: &Option<String>| row.is_none() || row == seen;
-    http && same(&row.code, &seen.code) && same(&row.state, &seen.state)
+    let fact = row
+        .fact
+        .as_ref()
+        .is_none_or(|(name, value)| seen.result.get(name).and_then(serde_json::Value::as_str) == Some(value.as_str()));
+    http && fact && same(&row.code, &seen.code) && same(&row.state, &seen.state)
 }
 
 /// The gateway's code; lacking one the order's state; lacking that the HTTP status.
@@ -198,7 +202,7 @@ mod tests {
         let kind = Catalog::built_in().kinds[kind].clone();
         let operations = &kind.gateways["wechat"];
         let table = if is_query { &operations.query_outcomes } else { &operations.submit_outcomes };
-        judge(table, is_query, kind.effect, seen, &ours(), Some(hkd(100)))
+        judge(table, is_query, kind.effect, seen, ours(), Some(hkd(100)))
     }
 
     fn shown(kind: &str, is_query: bool, seen: &Observation) -> String {

@@ -40,6 +40,12 @@ pub struct JobKind {
     pub one_at_a_time: Option<String>,
     /// Groups of fields of which exactly one must be given.
     pub one_of: Vec<Vec<String>>,
+    /// What must add up: the item's amount, and the fields it is the sum of.
+    pub amount_is_sum_of: Vec<String>,
+    /// A value of a field that stands for several, each an item of its own: a port that needs two filings.
+    pub expand: Option<Expand>,
+    /// Whether payrun does it by itself: no gateway is called.
+    pub here: bool,
     /// The fields the key is made of where the workflow gives none; empty: the workflow must give one.
     pub key: Vec<String>,
     /// The field that is the order number, where an order is only looked up.
@@ -48,6 +54,15 @@ pub struct JobKind {
     pub gateways: BTreeMap<String, Operations>,
     /// Policies where the workflow gives none.
     pub policy: Policy,
+}
+
+/// A field of which some values stand for several.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expand {
+    /// The field.
+    pub field: String,
+    /// By value: those it stands for, in order.
+    pub values: BTreeMap<String, Vec<String>>,
 }
 
 /// One input field.
@@ -79,6 +94,12 @@ pub enum FieldKind {
         /// Which characters; none: any but control characters.
         alphabet: Option<Alphabet>,
     },
+    /// One of these words.
+    Choice(Vec<String>),
+    /// A day: `YYYY-MM-DD`.
+    Date,
+    /// Money beside the item's amount, in its currency: decimal text in main units, which may be zero.
+    Decimal,
     /// The item's amount: decimal text in main units. At most one field of a kind.
     Amount,
     /// The item's currency: an ISO 4217 code. At most one field of a kind.
@@ -105,10 +126,39 @@ pub struct Operations {
     pub query: Option<String>,
     /// An operation that explains a decline in words (the contract's state); its answer changes nothing.
     pub explain: Option<String>,
+    /// The look-up of the payment that the operation acts on, which comes before it: it must be there, and it says how much
+    /// may be given back.
+    pub payment: Option<PaymentLookup>,
+    /// The field by which the gateway names what the operation is about, where that is not our order number.
+    pub named_by: Option<String>,
+    /// Whether the replies name no amount, so that none can be compared.
+    pub names_no_amount: bool,
+    /// What is kept of the replies beside the item's own result.
+    pub keeps: Option<Keeps>,
     /// What the submit's observations mean.
     pub submit_outcomes: Vec<Outcome>,
     /// What the query's observations mean.
     pub query_outcomes: Vec<Outcome>,
+}
+
+/// How the payment is looked up that an operation acts on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PaymentLookup {
+    /// The gateway's operation.
+    pub operation: String,
+    /// What its observations mean: `done` is a payment that may be acted on.
+    pub outcomes: Vec<Outcome>,
+    /// Whether the item's amount is taken from the payment: it must be in its currency, and all of them together not above it.
+    pub takes: bool,
+}
+
+/// What is kept of replies beside the item's own result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keeps {
+    /// The file, and its lines in the ledger.
+    Statement,
+    /// The batches, in the ledger.
+    Settlements,
 }
 
 /// One row of an outcome table: the first that matches decides.
@@ -120,6 +170,8 @@ pub struct Outcome {
     pub code: Option<String>,
     /// The order's state in the gateway's words; none matches any, or none.
     pub state: Option<String>,
+    /// A fact of the reply that must have this value; none matches any.
+    pub fact: Option<(String, String)>,
     /// What it means.
     pub meaning: Meaning,
     /// What it does to the lane.

@@ -50,8 +50,12 @@ fn row(node: &Node, table: Table, source: &Source, found: &mut Diagnostics) -> V
     if let Some(message) = misplaced(meaning, table) {
         refuse("answer", message);
     }
-    if node.get("http").is_none() && node.get("code").is_none() && node.get("state").is_none() {
-        refuse("answer", "a row needs at least one of http, code and state; what no row takes is unknown");
+    if node.get("http").is_none()
+        && node.get("code").is_none()
+        && node.get("state").is_none()
+        && node.get("fact").is_none()
+    {
+        refuse("answer", "a row needs at least one of http, code, state and fact; what no row takes is unknown");
     }
     let lane = match text_of(node, "lane") {
         Some("stop") => LaneEffect::Stop,
@@ -65,6 +69,7 @@ fn row(node: &Node, table: Table, source: &Source, found: &mut Diagnostics) -> V
                 http: http.flatten(),
                 code: code.clone(),
                 state,
+                fact: fact(node),
                 meaning,
                 lane,
                 explain: is_true(node, "explain"),
@@ -73,6 +78,11 @@ fn row(node: &Node, table: Table, source: &Source, found: &mut Diagnostics) -> V
         }
     }
     outcomes
+}
+
+fn fact(node: &Node) -> Option<(String, String)> {
+    let entry = node.get("fact")?.entries().first()?;
+    Some((entry.key.clone(), entry.value.text()?.to_owned()))
 }
 
 fn names(node: Option<&Node>) -> Vec<Option<String>> {
@@ -94,7 +104,7 @@ fn http_match(text: &str) -> Option<HttpMatch> {
 fn meaning(node: &Node) -> Result<Meaning, &'static str> {
     let answer = text_of(node, "answer");
     if node.get("class").is_some() != (answer == Some("declined")) {
-        return Err("class belongs to declined, and declined needs one: soft, hard, config or funds");
+        return Err("class belongs to declined, and declined needs one: soft, hard, person, config or funds");
     }
     if node.get("cause").is_some() != (answer == Some("unknown")) {
         return Err(
@@ -117,6 +127,7 @@ fn class(node: &Node) -> DeclineClass {
         Some("soft") => DeclineClass::Soft,
         Some("config") => DeclineClass::Config,
         Some("funds") => DeclineClass::Funds,
+        Some("person") => DeclineClass::Person,
         Some(_) | None => DeclineClass::Hard,
     }
 }
@@ -162,5 +173,6 @@ fn covers(earlier: &Outcome, later: &Outcome) -> bool {
         (Some(one), Some(other)) => one == other,
     };
     let covered = |earlier: &Option<String>, later: &Option<String>| earlier.is_none() || earlier == later;
-    http && covered(&earlier.code, &later.code) && covered(&earlier.state, &later.state)
+    let fact = earlier.fact.is_none() || earlier.fact == later.fact;
+    http && fact && covered(&earlier.code, &later.code) && covered(&earlier.state, &later.state)
 }

@@ -5,8 +5,13 @@ use crate::yaml::fields::{FieldSpec, Shape};
 /// A list of names, or one.
 const NAMES: Shape = Shape::Either(&[Shape::Text, Shape::List(&Shape::Text)]);
 
-static FIELD: [FieldSpec; 8] = [
-    FieldSpec::required("type", Shape::Word(&["text", "amount", "currency"]), "What it holds."),
+static FIELD: [FieldSpec; 9] = [
+    FieldSpec::required(
+        "type",
+        Shape::Word(&["text", "choice", "date", "decimal", "amount", "currency"]),
+        "What it holds.",
+    ),
+    FieldSpec::optional("values", Shape::List(&Shape::Text), "The words of a choice."),
     FieldSpec::optional("min", Shape::Integer(0, 100_000), "Fewest characters of a text; 1 if not given."),
     FieldSpec::optional("max", Shape::Integer(1, 100_000), "Most characters of a text."),
     FieldSpec::optional(
@@ -20,16 +25,21 @@ static FIELD: [FieldSpec; 8] = [
     FieldSpec::required("doc", Shape::Text, "One line for people."),
 ];
 
-static OUTCOME: [FieldSpec; 10] = [
+static OUTCOME: [FieldSpec; 11] = [
     FieldSpec::optional("http", Shape::Text, "The HTTP status (404) or its class (5xx)."),
     FieldSpec::optional("code", NAMES, "The gateway's error code, or several."),
     FieldSpec::optional("state", NAMES, "The order's state in the gateway's words, or several."),
+    FieldSpec::optional("fact", Shape::Named(&Shape::Text), "One fact of the reply that must have this value."),
     FieldSpec::required(
         "answer",
         Shape::Word(&["done", "accepted", "declined", "not_processed", "absent", "unknown"]),
         "What it means.",
     ),
-    FieldSpec::optional("class", Shape::Word(&["soft", "hard", "config", "funds"]), "What kind of decline it is."),
+    FieldSpec::optional(
+        "class",
+        Shape::Word(&["soft", "hard", "person", "config", "funds"]),
+        "What kind of decline it is.",
+    ),
     FieldSpec::optional(
         "number",
         Shape::Word(&["same", "next", "ask"]),
@@ -50,10 +60,28 @@ static OUTCOMES: [FieldSpec; 2] = [
     FieldSpec::optional("query", Shape::List(&Shape::Fields(&OUTCOME)), "What replies to the query operation mean."),
 ];
 
-static OPERATIONS: [FieldSpec; 4] = [
+static PAYMENT: [FieldSpec; 3] = [
+    FieldSpec::required("operation", Shape::Text, "The operation that looks it up."),
+    FieldSpec::optional("takes", Shape::Boolean, "Whether the item's amount is taken from it, and must not exceed it."),
+    FieldSpec::required(
+        "outcomes",
+        Shape::List(&Shape::Fields(&OUTCOME)),
+        "What replies mean; done: it may be acted on.",
+    ),
+];
+
+static OPERATIONS: [FieldSpec; 8] = [
     FieldSpec::required("submit", Shape::Text, "The operation that has the effect."),
     FieldSpec::optional("query", Shape::Text, "The operation that asks what became of it."),
     FieldSpec::optional("explain", Shape::Text, "The operation that explains a decline."),
+    FieldSpec::optional("payment", Shape::Fields(&PAYMENT), "The payment that is acted on, looked up before."),
+    FieldSpec::optional(
+        "named_by",
+        Shape::Text,
+        "The field by which the gateway names what it is about, if not our number.",
+    ),
+    FieldSpec::optional("names_no_amount", Shape::Boolean, "Whether the replies name no amount."),
+    FieldSpec::optional("keeps", Shape::Word(&["statement", "settlements"]), "What is kept of the replies."),
     FieldSpec::required(
         "outcomes",
         Shape::Fields(&OUTCOMES),
@@ -81,8 +109,13 @@ static POLICY: [FieldSpec; 3] = [
     FieldSpec::required("dunning", Shape::List(&Shape::Duration), "How long after each soft decline to try again."),
 ];
 
+static EXPAND: [FieldSpec; 2] = [
+    FieldSpec::required("field", Shape::Text, "The field."),
+    FieldSpec::required("values", Shape::Named(&Shape::List(&Shape::Text)), "By value: those it stands for."),
+];
+
 /// The fields of a job kind's file.
-pub static JOB_KIND: [FieldSpec; 10] = [
+pub static JOB_KIND: [FieldSpec; 13] = [
     FieldSpec::required("name", Shape::Text, "Its name, as uses: spells it."),
     FieldSpec::required("description", Shape::Text, "One line for people."),
     FieldSpec::required("effect", Shape::Boolean, "Whether it changes anything at the gateway."),
@@ -93,6 +126,9 @@ pub static JOB_KIND: [FieldSpec; 10] = [
         Shape::List(&Shape::List(&Shape::Text)),
         "Groups of fields of which exactly one is given.",
     ),
+    FieldSpec::optional("amount_is_sum_of", Shape::List(&Shape::Text), "Fields that must add up to the amount."),
+    FieldSpec::optional("expand", Shape::Fields(&EXPAND), "A field of which some values stand for several items."),
+    FieldSpec::optional("here", Shape::Boolean, "Whether payrun does it by itself, without calling a gateway."),
     FieldSpec::optional("key", Shape::List(&Shape::Text), "The fields the key is made of if the workflow gives none."),
     FieldSpec::optional("order_number", Shape::Text, "The field that is the order number of a look-up."),
     FieldSpec::required("policy", Shape::Fields(&POLICY), "Policies where the workflow gives none."),

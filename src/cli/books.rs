@@ -52,7 +52,7 @@ struct Charged {
 pub(super) async fn compare(ledger: &Ledger, sandbox: &Sandbox, run_id: i64) -> Result<Comparison, Failure> {
     let mut comparison = Comparison::default();
     let mut charged = charges(sandbox, &mut comparison).await?;
-    let filter = ItemFilter { run_id: Some(run_id), states: vec![State::Succeeded], key: None };
+    let filter = ItemFilter { run_id: Some(run_id), states: vec![State::Succeeded], ..ItemFilter::default() };
     let mut after = 0;
     loop {
         let items = ledger.items(&filter, after, PAGE).await?;

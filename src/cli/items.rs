@@ -20,6 +20,9 @@ pub(super) struct ItemsArgs {
     /// Only items of this run
     #[arg(long, value_name = "RUN")]
     run: Option<i64>,
+    /// Only items of jobs of this name
+    #[arg(long)]
+    job: Option<String>,
     /// Only items in these states, separated by commas
     #[arg(long, value_delimiter = ',', value_parser = parse_state, value_name = "STATE")]
     state: Vec<State>,
@@ -62,7 +65,8 @@ pub(super) fn parse_state(word: &str) -> Result<State, String> {
 pub(super) async fn run(context: &Context, args: &ItemsArgs) -> Result<Exit, Failure> {
     let project = Project::load(context)?;
     let ledger = project.ledger().await?;
-    let filter = ItemFilter { run_id: args.run, states: args.state.clone(), key: args.key.clone() };
+    let filter =
+        ItemFilter { run_id: args.run, job: args.job.clone(), states: args.state.clone(), key: args.key.clone() };
     let form = if args.json { Form::Json } else { args.format };
     let mut printer = Printer::new(form, context.colour);
     let mut after = args.after;
@@ -83,8 +87,8 @@ pub(super) async fn run(context: &Context, args: &ItemsArgs) -> Result<Exit, Fai
     Ok(Exit::Success)
 }
 
-const COLUMNS: [&str; 11] =
-    ["item", "run", "line", "key", "order_no", "state", "amount", "currency", "receipt", "due_at", "reason"];
+const COLUMNS: [&str; 12] =
+    ["item", "run", "job", "line", "key", "order_no", "state", "amount", "currency", "receipt", "due_at", "reason"];
 
 struct Printer {
     form: Form,
@@ -96,7 +100,7 @@ struct Printer {
 
 impl Printer {
     fn new(form: Form, colour: bool) -> Self {
-        let rows = table(&[">item", ">run", ">line", "key", "order number", "state", ">amount", "reason"]);
+        let rows = table(&[">item", ">run", "job", ">line", "key", "order number", "state", ">amount", "reason"]);
         let csv = (form == Form::Csv).then(|| csv::Writer::from_writer(std::io::stdout()));
         Self { form, colour, rows, csv, any: false }
     }
@@ -109,6 +113,7 @@ impl Printer {
                 self.rows.add_row([
                     item.id.to_string(),
                     item.run_id.to_string(),
+                    cut(&item.job, 20),
                     item.line.to_string(),
                     cut(&item.key, 40),
                     item.order_no.clone().unwrap_or_default(),
@@ -130,6 +135,7 @@ impl Printer {
         csv.write_record([
             item.id.to_string(),
             item.run_id.to_string(),
+            item.job.clone(),
             item.line.to_string(),
             item.key.clone(),
             item.order_no.clone().unwrap_or_default(),
@@ -165,6 +171,7 @@ pub(super) fn as_json(item: &ItemRow) -> Value {
     json!({
         "item": item.id,
         "run": item.run_id,
+        "job": item.job,
         "line": item.line,
         "key": item.key,
         "order_no": item.order_no,

@@ -113,6 +113,8 @@ pub(super) fn failed(error: PlanError) -> Failure {
         error @ (PlanError::Source { .. }
         | PlanError::Rows { .. }
         | PlanError::Workflow(_)
+        | PlanError::NoSuchJob { .. }
+        | PlanError::Late { .. }
         | PlanError::Limit { .. }) => Failure::invalid(chain(&error)),
     }
 }

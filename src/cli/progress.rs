@@ -73,7 +73,7 @@ pub(super) async fn carry_out(
     workers
         .await
         .map_or_else(|error| Err(Failure::internal(&error)), |ended| ended.map_err(|error| ledger_failure(&error)))?;
-    engine.follow(runs, &lanes(engine), patience).await?;
+    engine.follow(runs, &lanes(engine), &BTreeSet::new(), patience).await?;
     outcome
 }
 
@@ -108,11 +108,14 @@ async fn look(
     let closed = engine.ledger.closed_lanes(now).await?;
     let mut open = lanes(engine);
     open.retain(|name| closed.iter().all(|lane| lane.name != *name));
-    let standing = engine.follow(runs, &open, patience).await?;
+    let held = closed.iter().map(|lane| lane.name.clone()).collect();
+    let standing = engine.follow(runs, &open, &held, patience).await?;
+    let opens = closed.iter().filter_map(|lane| lane.until).min();
     bar.draw(engine, runs).await?;
     Ok(match standing {
         Standing::Working(_) => None,
         Standing::AtRest => Some(Ended::AtRest),
+        Standing::Waiting(_) if opens.is_some_and(|opens| opens <= now.plus(patience)) => None,
         Standing::Waiting(work) if work.next_due.is_some() => Some(Ended::Waiting(work.next_due)),
         Standing::Waiting(_) => Some(Ended::Blocked(closed.iter().map(closed_text).collect())),
     })

@@ -9,6 +9,7 @@ use super::exit::Failure;
 use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::config::{Config, Database, GatewayConfig, GatewayKind};
+use crate::engine::vault::Vault;
 use crate::engine::{Account, Engine};
 use crate::gateway::transport::Transport;
 use crate::gateway::{Gateway, cbtis, egms, hipopay, wechat};
@@ -18,7 +19,7 @@ use crate::workflow::Workflow;
 /// A project's configuration and job kinds.
 #[derive(Debug)]
 pub(super) struct Project {
-    pub config: Config,
+    pub config: Arc<Config>,
     pub catalog: Arc<Catalog>,
 }
 
@@ -37,7 +38,7 @@ impl Project {
                 Catalog::with_overrides(folder).map_err(|mistakes| Failure::invalid(mistakes.to_string()))?
             }
         };
-        Ok(Self { config, catalog: Arc::new(catalog) })
+        Ok(Self { config: Arc::new(config), catalog: Arc::new(catalog) })
     }
 
     /// Reads a workflow file.
@@ -55,7 +56,20 @@ impl Project {
 
     /// Everything the use cases need.
     pub fn engine(&self, ledger: Ledger, clock: Clock) -> Result<Engine, Failure> {
-        Ok(Engine { ledger, catalog: Arc::clone(&self.catalog), accounts: self.accounts(&clock)?, clock })
+        Ok(Engine {
+            ledger,
+            catalog: Arc::clone(&self.catalog),
+            accounts: self.accounts(&clock)?,
+            config: Arc::clone(&self.config),
+            vault: self.vault()?,
+            clock,
+        })
+    }
+
+    /// The key for personal data, where the configuration has one.
+    fn vault(&self) -> Result<Option<Arc<Vault>>, Failure> {
+        let vault = self.config.encryption_key.as_ref().map(Vault::new).transpose();
+        vault.map(|vault| vault.map(Arc::new)).map_err(|error| Failure::invalid(error.to_string()))
     }
 
     /// The gateway accounts, ready to be called.
@@ -75,6 +89,8 @@ fn account(config: &GatewayConfig, clock: &Clock) -> Result<Account, Failure> {
         concurrency: config.concurrency,
         timeout: config.timeout,
         query_interval: config.query_interval,
+        refund_interval: config.refund_interval,
+        funds_interval: config.funds_interval,
     })
 }
 

@@ -59,7 +59,7 @@ pub(super) async fn wish(context: &Context, which: &Which, wish: Wish) -> Result
         }
     }
     if which.run.is_some() {
-        let filter = ItemFilter { run_id: which.run, states: which.state.clone(), key: None };
+        let filter = ItemFilter { run_id: which.run, states: which.state.clone(), ..ItemFilter::default() };
         let mut after = 0;
         loop {
             let items = ledger.items(&filter, after, PAGE).await?;

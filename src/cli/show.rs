@@ -72,7 +72,7 @@ async fn show_run(ledger: &Ledger, args: &ShowArgs, colour: bool) -> Result<Exit
 /// The first items that a person should look at.
 pub(super) async fn print_troubled(ledger: &Ledger, run_id: i64, colour: bool) -> Result<Exit, Failure> {
     let states = vec![State::Parked, State::Failed, State::Rejected];
-    let filter = ItemFilter { run_id: Some(run_id), states, key: None };
+    let filter = ItemFilter { run_id: Some(run_id), states, ..ItemFilter::default() };
     let items = ledger.items(&filter, 0, TROUBLED).await?;
     if items.is_empty() {
         return Ok(Exit::Success);

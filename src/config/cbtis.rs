@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use crate::yaml::fields::{FieldSpec, Shape, duration_of, text_of};
 use crate::yaml::node::Node;
 
-use super::lane::{CONCURRENCY, QUERY_INTERVAL, RATE, TIMEOUT};
+use super::lane::{CONCURRENCY, FUNDS_INTERVAL, QUERY_INTERVAL, RATE, REFUND_INTERVAL, TIMEOUT};
 use super::load::Reading;
 
 /// A CBTIS account. What CBTIS does not document is here with a guess as default \[C\].
@@ -29,6 +29,8 @@ pub struct CbtisConfig {
     pub refund_path: String,
     /// Where they are asked about; a guess by analogy \[C\].
     pub refund_query_path: String,
+    /// The `code` of a reply that says that there is no such order or refund; not documented \[C\], so none if not given.
+    pub not_found_code: Option<String>,
     /// Where CBTIS sends notifications.
     pub notify_url: String,
 }
@@ -70,7 +72,7 @@ static TOKEN_REQUEST: [FieldSpec; 5] = [
 ];
 
 /// The fields of an account.
-pub static FIELDS: [FieldSpec; 15] = [
+pub static FIELDS: [FieldSpec; 18] = [
     FieldSpec::required("kind", Shape::Word(&["cbtis"]), "The kind of gateway: cbtis is CBTIS (AiscPay)."),
     FieldSpec::required("base_url", Shape::Text, "Scheme and host, as CBTIS names it."),
     FieldSpec::optional("access_token", Shape::Secret, "An access token that stays; or give token_request."),
@@ -97,11 +99,18 @@ pub static FIELDS: [FieldSpec; 15] = [
         Shape::Text,
         "Where refunds are asked about; a guess, /mch-api/v1/pa/refunds/query, if not given.",
     ),
+    FieldSpec::optional(
+        "not_found_code",
+        Shape::Scalar,
+        "The code of a reply that says there is no such order; not documented, so every code is asked about if not given.",
+    ),
     FieldSpec::required("notify_url", Shape::Text, "Where the gateway sends notifications: https, without a query."),
     RATE,
     CONCURRENCY,
     TIMEOUT,
     QUERY_INTERVAL,
+    REFUND_INTERVAL,
+    FUNDS_INTERVAL,
 ];
 
 impl Reading<'_> {
@@ -128,6 +137,7 @@ impl Reading<'_> {
             signature_header: signature_header?,
             refund_path: refund_path?,
             refund_query_path: refund_query_path?,
+            not_found_code: node.get("not_found_code").and_then(|node| Some(node.scalar()?.text.clone())),
             notify_url: notify_url?,
         })
     }

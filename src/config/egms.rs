@@ -6,7 +6,7 @@ use crate::gateway::egms::sign::SignType;
 use crate::yaml::fields::{FieldSpec, Shape, text_of};
 use crate::yaml::node::Node;
 
-use super::lane::{CONCURRENCY, QUERY_INTERVAL, RATE, TIMEOUT};
+use super::lane::{CONCURRENCY, FUNDS_INTERVAL, QUERY_INTERVAL, RATE, REFUND_INTERVAL, TIMEOUT};
 use super::load::Reading;
 use super::urls::url_parts;
 
@@ -30,7 +30,7 @@ pub struct EgmsConfig {
 }
 
 /// The fields of an account.
-pub static FIELDS: [FieldSpec; 12] = [
+pub static FIELDS: [FieldSpec; 14] = [
     FieldSpec::required("kind", Shape::Word(&["egms"]), "The kind of gateway: egms is EGMS of EVO Cloud (Evonet)."),
     FieldSpec::required("base_url", Shape::Text, "Scheme and host, as EGMS names it."),
     FieldSpec::required("sid", Shape::Text, "The merchant's id, as it stands in the paths."),
@@ -47,6 +47,8 @@ pub static FIELDS: [FieldSpec; 12] = [
     CONCURRENCY,
     TIMEOUT,
     QUERY_INTERVAL,
+    REFUND_INTERVAL,
+    FUNDS_INTERVAL,
 ];
 
 impl Reading<'_> {

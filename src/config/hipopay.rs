@@ -7,7 +7,7 @@ use crate::gateway::keys::{SigningKey, VerifyingKey};
 use crate::yaml::fields::{FieldSpec, Shape, text_of};
 use crate::yaml::node::Node;
 
-use super::lane::{CONCURRENCY, QUERY_INTERVAL, RATE, TIMEOUT};
+use super::lane::{CONCURRENCY, FUNDS_INTERVAL, QUERY_INTERVAL, RATE, REFUND_INTERVAL, TIMEOUT};
 use super::load::Reading;
 use super::secrets;
 
@@ -31,7 +31,7 @@ pub struct HipopayConfig {
 }
 
 /// The fields of an account.
-pub static FIELDS: [FieldSpec; 12] = [
+pub static FIELDS: [FieldSpec; 14] = [
     FieldSpec::required("kind", Shape::Word(&["hipopay"]), "The kind of gateway: hipopay is HipoPay."),
     FieldSpec::required(
         "base_url",
@@ -52,6 +52,8 @@ pub static FIELDS: [FieldSpec; 12] = [
     CONCURRENCY,
     TIMEOUT,
     QUERY_INTERVAL,
+    REFUND_INTERVAL,
+    FUNDS_INTERVAL,
 ];
 
 impl Reading<'_> {

@@ -24,6 +24,18 @@ pub(super) const QUERY_INTERVAL: FieldSpec = FieldSpec::optional(
     "How long to leave one order alone between queries; 10s if not given.",
 );
 
+pub(super) const REFUND_INTERVAL: FieldSpec = FieldSpec::optional(
+    "refund_interval",
+    Shape::Duration,
+    "How long to leave between two refunds of one payment; 1m if not given.",
+);
+
+pub(super) const FUNDS_INTERVAL: FieldSpec = FieldSpec::optional(
+    "funds_interval",
+    Shape::Duration,
+    "How long nothing of a kind of job is sent when our balance is too small for it; 30m if not given.",
+);
+
 impl Reading<'_> {
     /// An account of a kind, with its lane.
     pub(super) fn account(&mut self, name: &str, node: &Node, kind: GatewayKind) -> GatewayConfig {
@@ -41,6 +53,8 @@ impl Reading<'_> {
             concurrency: concurrency.unwrap_or(16),
             timeout: duration_of(node, "timeout").filter(positive).unwrap_or(Duration::from_secs(15)),
             query_interval: duration_of(node, "query_interval").unwrap_or(Duration::from_secs(10)),
+            refund_interval: duration_of(node, "refund_interval").unwrap_or(Duration::from_secs(60)),
+            funds_interval: duration_of(node, "funds_interval").unwrap_or(Duration::from_secs(1_800)),
             kind,
         }
     }

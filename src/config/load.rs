@@ -12,7 +12,7 @@ use crate::yaml::node::{Entry, Node, Position, parse as parse_yaml};
 use super::{Config, Database, GatewayConfig, GatewayKind, cbtis, egms, hipopay, wechat};
 
 /// The fields of `payrun.yaml`.
-pub static CONFIG: [FieldSpec; 4] = [
+pub static CONFIG: [FieldSpec; 6] = [
     FieldSpec::required(
         "database",
         Shape::Text,
@@ -20,6 +20,16 @@ pub static CONFIG: [FieldSpec; 4] = [
     ),
     FieldSpec::required("timezone", Shape::Text, "The wall clock of schedules and reports, such as Asia/Hong_Kong."),
     FieldSpec::optional("jobs", Shape::Text, "A folder of job kinds that replace built-in ones of the same name."),
+    FieldSpec::optional(
+        "encryption_key",
+        Shape::Secret,
+        "The key under which personal data is kept: base64 of 32 bytes, by env or file.",
+    ),
+    FieldSpec::optional(
+        "files",
+        Shape::Text,
+        "Where statements and reports go: a folder beside this file (files), or s3://bucket/prefix.",
+    ),
     FieldSpec::required("gateways", Shape::Named(&Shape::Kinds(&KINDS)), "Gateway accounts by name."),
 ];
 
@@ -55,10 +65,20 @@ fn read_config(source: &Arc<Source>, path: &Path) -> Result<Config, Diagnostics>
             gateways.insert(entry.key.clone(), gateway);
         }
     }
+    let encryption_key = root.get("encryption_key").and_then(|node| reading.secret(node));
+    let files = text_of(&root, "files").unwrap_or("files").to_owned();
     let jobs = text_of(&root, "jobs").map(|folder| reading.folder.join(folder));
     let config = database.zip(timezone);
     let folder = reading.folder.clone();
-    reading.found.or_value(config.map(|(database, timezone)| Config { folder, database, timezone, jobs, gateways }))
+    reading.found.or_value(config.map(|(database, timezone)| Config {
+        folder,
+        database,
+        timezone,
+        jobs,
+        encryption_key,
+        files,
+        gateways,
+    }))
 }
 
 /// The folder of a file; `.` for a bare name.

@@ -35,6 +35,10 @@ pub struct Config {
     pub timezone: chrono_tz::Tz,
     /// A folder of job kinds that override the built-in ones.
     pub jobs: Option<PathBuf>,
+    /// The key under which personal data is kept: base64 of 32 bytes.
+    pub encryption_key: Option<SecretString>,
+    /// Where statements and reports go: a folder, or a bucket's address.
+    pub files: String,
     /// Gateway accounts by name.
     pub gateways: BTreeMap<String, GatewayConfig>,
 }
@@ -59,6 +63,10 @@ pub struct GatewayConfig {
     pub timeout: Duration,
     /// How long to leave one order alone between two queries.
     pub query_interval: Duration,
+    /// How long to leave between two refunds of one payment.
+    pub refund_interval: Duration,
+    /// How long nothing of a kind of job is sent when our balance is too small for it.
+    pub funds_interval: Duration,
     /// What is particular to the kind of gateway.
     pub kind: GatewayKind,
 }

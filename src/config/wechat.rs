@@ -6,7 +6,7 @@ use crate::gateway::wechat::sign::SigningKey;
 use crate::yaml::fields::{FieldSpec, Shape, text_of};
 use crate::yaml::node::Node;
 
-use super::lane::{CONCURRENCY, QUERY_INTERVAL, RATE, TIMEOUT};
+use super::lane::{CONCURRENCY, FUNDS_INTERVAL, QUERY_INTERVAL, RATE, REFUND_INTERVAL, TIMEOUT};
 use super::load::Reading;
 use super::{Platform, WechatConfig, WechatMode, secrets};
 
@@ -19,7 +19,7 @@ static PLATFORM: [FieldSpec; 2] = [
 ];
 
 /// The fields of an account.
-pub static FIELDS: [FieldSpec; 18] = [
+pub static FIELDS: [FieldSpec; 20] = [
     FieldSpec::required("kind", Shape::Word(&["wechat"]), "The kind of gateway: wechat is WeChat Pay Global, APIv3."),
     FieldSpec::optional("base_url", Shape::Text, "Scheme and host; https://apihk.mch.weixin.qq.com if not given."),
     FieldSpec::required("mode", Shape::Word(&["common", "institutional"]), "Whose ids go into the requests."),
@@ -42,6 +42,8 @@ pub static FIELDS: [FieldSpec; 18] = [
     CONCURRENCY,
     TIMEOUT,
     QUERY_INTERVAL,
+    REFUND_INTERVAL,
+    FUNDS_INTERVAL,
 ];
 
 /// Which ids each mode needs, and which it may have.

@@ -84,6 +84,8 @@ pub enum DeclineClass {
     Soft,
     /// Will not succeed.
     Hard,
+    /// Will not succeed by itself: a person has to decide what to do.
+    Person,
     /// Our side is wrong: stop the lane.
     Config,
     /// Our balance is too small: hold the lane, tell someone.

@@ -445,6 +445,7 @@ fn declined(item: &Item, decline: &Decline, policy: &Policy, now: Timestamp) -> 
             ask_later(item, State::Pending, Asking::Number(decline.clone()), policy, now)
         }
         DeclineClass::Hard => at_rest(item, State::Failed, Some(format!("declined: {}", decline.code))),
+        DeclineClass::Person => at_rest(item, State::Parked, Some(format!("a person has to decide: {}", decline.code))),
         DeclineClass::Config | DeclineClass::Funds => {
             let mut next = item.clone();
             next.state = State::Planned;

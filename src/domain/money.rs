@@ -85,23 +85,9 @@ impl Amount {
     /// assert!(Amount::parse("12.5", Currency::parse("JPY").unwrap()).is_err());
     /// ```
     pub fn parse(text: &str, currency: Currency) -> Result<Self, MoneyError> {
-        let shown = || text.chars().take(40).collect::<String>();
-        if !is_plain_decimal(text) {
-            return Err(MoneyError::NotANumber { text: shown() });
-        }
-        let Ok(decimal) = Decimal::from_str_exact(text) else {
-            return Err(MoneyError::OutOfRange { text: shown() });
-        };
-        let exponent = currency.exponent();
-        if decimal.normalize().scale() > exponent {
-            return Err(MoneyError::TooManyDecimals { text: shown(), currency, allowed: exponent });
-        }
-        let scale = Decimal::from(10_i64.pow(exponent));
-        let minor = decimal.checked_mul(scale).and_then(|minor| i64::try_from(minor).ok());
-        match minor {
-            None => Err(MoneyError::OutOfRange { text: shown() }),
-            Some(minor) if minor <= 0 => Err(MoneyError::NotPositive { text: shown() }),
-            Some(minor) => Ok(Self { minor, currency }),
+        match parse_minor(text, currency)? {
+            minor if minor <= 0 => Err(MoneyError::NotPositive { text: shown(text) }),
+            minor => Ok(Self { minor, currency }),
         }
     }
 
@@ -125,6 +111,29 @@ impl fmt::Display for Amount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.decimal(), self.currency)
     }
+}
+
+/// Decimal text in main units as a count of minor units, which may be zero or negative: a fee, a balance.
+///
+/// # Errors
+/// What is wrong with the text: not a number, more decimals than the currency has, out of range.
+pub fn parse_minor(text: &str, currency: Currency) -> Result<i64, MoneyError> {
+    if !is_plain_decimal(text) {
+        return Err(MoneyError::NotANumber { text: shown(text) });
+    }
+    let Ok(decimal) = Decimal::from_str_exact(text) else {
+        return Err(MoneyError::OutOfRange { text: shown(text) });
+    };
+    let exponent = currency.exponent();
+    if decimal.normalize().scale() > exponent {
+        return Err(MoneyError::TooManyDecimals { text: shown(text), currency, allowed: exponent });
+    }
+    let minor = decimal.checked_mul(Decimal::from(10_i64.pow(exponent))).and_then(|minor| i64::try_from(minor).ok());
+    minor.ok_or_else(|| MoneyError::OutOfRange { text: shown(text) })
+}
+
+fn shown(text: &str) -> String {
+    text.chars().take(40).collect()
 }
 
 /// Digits, with at most one point among them and at most one minus before them.

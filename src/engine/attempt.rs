@@ -8,20 +8,18 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::{Account, Engine};
+use super::{Account, Engine, here, keep, payment, vault};
 use crate::catalog::judge::{Judged, judge};
-use crate::catalog::{JobKind, Operations};
-use crate::domain::answer::{Answer, LaneEffect};
+use crate::catalog::{JobKind, Operations, Outcome};
+use crate::domain::answer::{Answer, Cause, LaneEffect};
 use crate::domain::ids::OrderNumber;
 use crate::domain::item::{Event, Illegal, Move, State, apply};
+use crate::domain::money::Amount;
 use crate::domain::policy::Policy;
 use crate::domain::time::Timestamp;
 use crate::failpoint;
 use crate::gateway::{Call, Observation};
 use crate::ledger::{Attempt, Claimed, Doing, LaneState, LedgerError, Settlement};
-
-/// How long a lane is held when our balance is too small.
-const HOLD: Duration = Duration::from_secs(600);
 
 /// What an attempt needs to know of its job.
 #[derive(Debug, Clone)]
@@ -46,45 +44,135 @@ pub async fn perform(
     called: impl FnOnce() + Send,
 ) -> Result<Settlement, Illegal> {
     let started_at = engine.clock.now();
-    let operations = work.kind.gateways.get(account.kind);
-    let operation = operations.and_then(|operations| operation(operations, claimed.doing));
     let too_late = started_at.plus(account.timeout) >= claimed.lease_until;
-    let (Some(operations), Some(operation), false) = (operations, operation, too_late) else {
+    let Some(operations) = work.kind.gateways.get(account.kind).filter(|_| !too_late) else {
         called();
         return give_back(claimed, work, started_at);
     };
-    let call = Call {
-        operation: operation.to_owned(),
-        order_no: claimed.order_no().clone(),
-        input: input(claimed),
-        amount: claimed.amount(),
-        timeout: account.timeout,
+    let is_query = claimed.doing == Doing::Query;
+    let (operation, outcomes) = operation(operations, claimed.doing);
+    let mut call = match self::call(engine, account, claimed, operation) {
+        Ok(call) => call,
+        Err(why) => {
+            called();
+            return unsendable(claimed, work, operation, why, started_at);
+        }
     };
+    let scene = Scene { engine, account, work, claimed, operations };
+    if let Some(lookup) = operations.payment.as_ref().filter(|_| !is_query) {
+        match payment::prepare(&scene, lookup, &mut call).await? {
+            payment::Ready::Send => {}
+            payment::Ready::Not(settlement) => {
+                called();
+                return Ok(*settlement);
+            }
+        }
+    }
     failpoint::hit("before_send");
-    let observed = within(account, &call).await;
+    let mut observed = if work.kind.here { here::work(&scene, &call).await } else { within(account, &call).await };
     failpoint::hit("after_send");
     called();
     let ended_at = engine.clock.now();
-    let is_query = claimed.doing == Doing::Query;
-    let outcomes = if is_query { &operations.query_outcomes } else { &operations.submit_outcomes };
-    // A look-up may be of somebody else's number; an effect never is.
-    let ours = work.kind.effect.then(|| claimed.order_no());
-    let judged = judge(outcomes, is_query, work.kind.effect, &observed, ours, claimed.amount());
+    let judged = judge(
+        outcomes,
+        is_query && work.kind.effect,
+        work.kind.effect,
+        &observed,
+        expected_number(&scene, &call),
+        expected_amount(operations, claimed),
+    );
+    let judged = keep::kept(&scene, &call, &mut observed, judged).await;
     tell(account, claimed, &judged);
-    close_lane(engine, account, &judged, ended_at).await;
-    let moved = apply(&claimed.item, &Event::Answered(judged.answer.clone()), &work.policy, ended_at)?;
+    close_lane(&scene, judged.lane, judged.answer.code(), ended_at).await;
+    let answer = answer_to(claimed, &judged.answer);
+    let moved = apply(&claimed.item, &Event::Answered(answer), &work.policy, ended_at)?;
     let moved = explained(account, operations, &judged, &call, spaced(account, is_query, moved, ended_at)).await;
-    let result = (!observed.result.is_empty()).then(|| Value::Object(observed.result).to_string());
-    let attempt = Attempt {
-        operation: call.operation,
+    let result = (!observed.result.is_empty()).then(|| Value::Object(std::mem::take(&mut observed.result)).to_string());
+    let attempt = attempt_of(&call.operation, started_at, ended_at, &judged.answer, observed);
+    Ok(Settlement::answered(claimed, moved, attempt, result, ended_at))
+}
+
+/// What an attempt happens between.
+#[derive(Clone, Copy)]
+pub(super) struct Scene<'a> {
+    pub engine: &'a Engine,
+    pub account: &'a Account,
+    pub work: &'a Work,
+    pub claimed: &'a Claimed,
+    pub operations: &'a Operations,
+}
+
+fn call(engine: &Engine, account: &Account, claimed: &Claimed, operation: &str) -> Result<Call, String> {
+    Ok(Call {
+        operation: operation.to_owned(),
+        order_no: claimed.order_no().clone(),
+        input: input(engine, claimed)?,
+        amount: claimed.amount(),
+        timeout: account.timeout,
+    })
+}
+
+/// Nothing can be sent, and why: it is tried again for a while, since somebody may mend it.
+fn unsendable(
+    claimed: &Claimed,
+    work: &Work,
+    operation: &str,
+    why: String,
+    now: Timestamp,
+) -> Result<Settlement, Illegal> {
+    let answer = match claimed.item.state {
+        State::Sending => Answer::NotProcessed { code: "not_sent".to_owned(), after: None },
+        _ => Answer::Unknown { cause: Cause::NotAsked, code: String::new() },
+    };
+    let moved = apply(&claimed.item, &Event::Answered(answer.clone()), &work.policy, now)?;
+    let observed = Observation::of(crate::gateway::Reached::NotSent(why));
+    Ok(Settlement::answered(claimed, moved, attempt_of(operation, now, now, &answer, observed), None, now))
+}
+
+pub(super) fn attempt_of(
+    operation: &str,
+    started_at: Timestamp,
+    ended_at: Timestamp,
+    answer: &Answer,
+    observed: Observation,
+) -> Attempt {
+    Attempt {
+        operation: operation.to_owned(),
         started_at,
         ended_at,
-        answer: judged.answer.word(),
-        code: judged.answer.code().to_owned(),
+        answer: answer.word(),
+        code: answer.code().to_owned(),
         http: observed.http,
         evidence: if observed.evidence.is_empty() { observed.reached.why() } else { observed.evidence },
-    };
-    Ok(Settlement::answered(claimed, moved, attempt, result, ended_at))
+    }
+}
+
+/// The number that a reply must name. A look-up may be of somebody else's; an effect never is.
+fn expected_number(scene: &Scene<'_>, call: &Call) -> Option<OrderNumber> {
+    if !scene.work.kind.effect {
+        return None;
+    }
+    match &scene.operations.named_by {
+        None => Some(call.order_no.clone()),
+        Some(field) => {
+            let name = call.input.get(field).and_then(Value::as_str).unwrap_or_default();
+            OrderNumber::parse(name).ok()
+        }
+    }
+}
+
+fn expected_amount(operations: &Operations, claimed: &Claimed) -> Option<Amount> {
+    claimed.amount().filter(|_| !operations.names_no_amount)
+}
+
+/// What was pending stays so when a question about it did not get through.
+fn answer_to(claimed: &Claimed, answer: &Answer) -> Answer {
+    match answer {
+        Answer::NotProcessed { code, .. } if claimed.item.state == State::Pending => {
+            Answer::Unknown { cause: Cause::NotAsked, code: code.clone() }
+        }
+        answer => answer.clone(),
+    }
 }
 
 /// A claim that is given back because nothing was sent.
@@ -96,20 +184,27 @@ pub fn give_back(claimed: &Claimed, work: &Work, now: Timestamp) -> Result<Settl
     Ok(Settlement::unsent(claimed, moved, now))
 }
 
-fn operation(operations: &Operations, doing: Doing) -> Option<&str> {
-    match doing {
-        Doing::Submit => Some(&operations.submit),
-        Doing::Query => operations.query.as_deref(),
+/// What changes nothing has no query: it is done again.
+fn operation(operations: &Operations, doing: Doing) -> (&str, &[Outcome]) {
+    match (doing, &operations.query) {
+        (Doing::Query, Some(query)) => (query, &operations.query_outcomes),
+        (Doing::Submit, _) | (Doing::Query, None) => (&operations.submit, &operations.submit_outcomes),
     }
 }
 
-fn input(claimed: &Claimed) -> Map<String, Value> {
+/// The item's checked fields, personal data opened.
+fn input(engine: &Engine, claimed: &Claimed) -> Result<Map<String, Value>, String> {
     // Written by the planner, from checked fields.
-    serde_json::from_str(claimed.input()).unwrap_or_default()
+    let input: Map<String, Value> = serde_json::from_str(claimed.input()).unwrap_or_default();
+    if !input.values().any(|value| vault::sealed(value).is_some()) {
+        return Ok(input);
+    }
+    let vault = engine.vault.as_ref().ok_or("personal data needs encryption_key in payrun.yaml")?;
+    vault.opened(input, claimed.key()).map_err(|error| error.to_string())
 }
 
 /// The call, aborted at its deadline whatever the gateway's client does.
-async fn within(account: &Account, call: &Call) -> Observation {
+pub(super) async fn within(account: &Account, call: &Call) -> Observation {
     let grace = Duration::from_millis(250);
     match tokio::time::timeout(call.timeout + grace, account.gateway.call(call)).await {
         Ok(observed) => observed,
@@ -127,24 +222,29 @@ fn spaced(account: &Account, is_query: bool, moved: Move, now: Timestamp) -> Mov
     Move { due, ..moved }
 }
 
-async fn close_lane(engine: &Engine, account: &Account, judged: &Judged, now: Timestamp) {
-    let (state, until) = match judged.lane {
+/// Closes the lane, if that is what an answer does to it.
+pub(super) async fn close_lane(scene: &Scene<'_>, effect: LaneEffect, code: &str, now: Timestamp) {
+    let (account, kind) = (scene.account, &scene.work.kind.name);
+    let (name, state, until) = match effect {
         LaneEffect::None => return,
-        LaneEffect::Stop => (LaneState::Stopped, None),
-        LaneEffect::Hold => (LaneState::Held, Some(now.plus(HOLD))),
+        LaneEffect::Stop => (account.name.clone(), LaneState::Stopped, None),
+        // Our balance: what takes from it waits, what adds to it goes on.
+        LaneEffect::Hold => {
+            (format!("{}/{kind}", account.name), LaneState::Held, Some(now.plus(account.funds_interval)))
+        }
     };
-    let reason = format!("the gateway answers {}", judged.answer.code());
-    match engine.ledger.close_lane(&account.name, state, &reason, until).await {
+    let reason = format!("the gateway answers {code}");
+    match scene.engine.ledger.close_lane(&name, state, &reason, until).await {
         Ok(true) => {
             tracing::error!(
-                lane.name = account.name,
+                lane.name = name,
                 lane.state = state.word(),
                 reason,
                 "a lane is closed; a person should look"
             );
         }
         Ok(false) => {}
-        Err(error) => tracing::error!(lane.name = account.name, error = %error, "the lane could not be closed"),
+        Err(error) => tracing::error!(lane.name = name, error = %error, "the lane could not be closed"),
     }
 }
 

@@ -21,7 +21,8 @@ pub enum Standing {
 impl Engine {
     /// Ends what has ended, and tells how these runs stand.
     ///
-    /// `lanes`: those that can work; what waits for another is not waited for. `patience`: how far ahead something may be due
+    /// `lanes`: those that can work; what waits for another is not waited for. `held`:
+    /// `LANE/KIND` of which nothing is sent at present. `patience`: how far ahead something may be due
     /// to be waited for.
     ///
     /// # Errors
@@ -30,13 +31,17 @@ impl Engine {
         &self,
         runs: &[i64],
         lanes: &BTreeSet<String>,
+        held: &BTreeSet<String>,
         patience: Duration,
     ) -> Result<Standing, LedgerError> {
         let now = self.clock.now();
         self.ledger.advance(now).await?;
+        while self.plan_late_jobs(now).await? > 0 {
+            self.ledger.advance(now).await?;
+        }
         let mut all = Work::default();
         for run in runs {
-            let work = self.ledger.work(*run, lanes).await?;
+            let work = self.ledger.work(*run, lanes, held).await?;
             all.open += work.open;
             all.claimed += work.claimed;
             all.next_due = match (all.next_due, work.next_due) {

@@ -4,7 +4,13 @@
 
 pub mod attempt;
 pub mod follow;
+mod here;
+mod keep;
+mod late;
+mod payment;
 pub mod plan;
+mod rows;
+pub mod vault;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,9 +18,11 @@ use std::time::Duration;
 
 use crate::catalog::Catalog;
 use crate::clock::Clock;
+use crate::config::Config;
 use crate::domain::policy::Rate;
 use crate::gateway::Gateway;
 use crate::ledger::Ledger;
+use vault::Vault;
 
 /// Everything the use cases work with.
 #[derive(Clone)]
@@ -25,6 +33,10 @@ pub struct Engine {
     pub catalog: Arc<Catalog>,
     /// The gateway accounts by name.
     pub accounts: BTreeMap<String, Arc<Account>>,
+    /// The configuration, by which the later jobs of a run are read.
+    pub config: Arc<Config>,
+    /// The key for personal data, where there is one.
+    pub vault: Option<Arc<Vault>>,
     /// What time it is.
     pub clock: Clock,
 }
@@ -47,6 +59,10 @@ pub struct Account {
     pub timeout: Duration,
     /// How long to leave one order alone between two queries.
     pub query_interval: Duration,
+    /// How long to leave between two refunds of one payment.
+    pub refund_interval: Duration,
+    /// How long nothing of a kind of job is sent when our balance is too small for it.
+    pub funds_interval: Duration,
 }
 
 impl Account {

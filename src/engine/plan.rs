@@ -12,15 +12,17 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 
 use super::Engine;
+use super::rows::{Items, Rows, Unread, columns_used};
+use super::vault::Vault;
 use crate::domain::ids::{KEY_MAX, KeyHash, OrderNumber};
 use crate::domain::item::State;
 use crate::domain::money::{Amount, Currency, decimal_text};
 use crate::domain::time::Timestamp;
-use crate::ledger::{LedgerError, NewItem, NewJob, NewRun, Planning, Refusal};
+use crate::ledger::{LedgerError, NewItem, NewJob, NewRun, Planning, Refusal, WhoseJob};
 use crate::workflow::params::RunValues;
-use crate::workflow::render::{Rendered, Renderer, render_constant};
+use crate::workflow::render::{Private, Rendered, Renderer, render_constant};
 use crate::workflow::source::{self, Row, RowError, SourceError};
-use crate::workflow::{Job, Limits, Workflow};
+use crate::workflow::{ItemSource, Job, Limits, Workflow};
 use crate::yaml::diagnostics::Diagnostics;
 
 /// The longest order number of the user's own: 32 less a dash and up to four digits.
@@ -51,9 +53,6 @@ pub struct PlanRequest {
     pub commit: bool,
 }
 
-/// The gateway accounts of a plan's jobs, by their names in the configuration, as the gateway itself tells them apart.
-type Identities = BTreeMap<String, String>;
-
 /// What was planned.
 #[derive(Debug, Clone)]
 pub struct Planned {
@@ -82,6 +81,8 @@ pub struct PlannedJob {
     pub skipped: u64,
     /// Rows that were refused.
     pub rejected: u64,
+    /// Whether its items are planned later, when the job they come from has ended.
+    pub late: bool,
     /// The first items.
     pub first: Vec<NewItem>,
     /// The first rows that were skipped or refused.
@@ -111,6 +112,22 @@ pub enum PlanError {
     /// The workflow does not fit the item file.
     #[error("{0}")]
     Workflow(Diagnostics),
+    /// A job takes its items from one that does not exist.
+    #[error("job {job}: there is no job {from} to take items from; it has never run")]
+    NoSuchJob {
+        /// Which job.
+        job: String,
+        /// From which.
+        from: String,
+    },
+    /// A job that takes its items from another of its run.
+    #[error("job {job} could not be planned: {reason}")]
+    Late {
+        /// Which job.
+        job: String,
+        /// Why.
+        reason: String,
+    },
     /// Over a limit of the workflow's.
     #[error("job {job} is over its limit: {what}; nothing was planned and nothing is sent")]
     Limit {
@@ -141,15 +158,15 @@ impl Engine {
             occurrence: request.occurrence.clone(),
             source: request.workflow.source.clone(),
             params: serde_json::to_string(&request.params).unwrap_or_default(),
+            at: request.at,
+            timezone: request.timezone.name().to_owned(),
             now: self.clock.now(),
         };
         let mut planning = self.ledger.plan(run).await?;
         let run_id = planning.run_id();
-        let identities: Arc<Identities> =
-            Arc::new(self.accounts.iter().map(|(name, account)| (name.clone(), account.identity.clone())).collect());
         let mut jobs = Vec::with_capacity(request.workflow.jobs.len());
         for place in 0..request.workflow.jobs.len() {
-            match plan_job(&mut planning, request, place, run_id, rows, &identities).await {
+            match self.plan_job(&mut planning, request, place, rows).await {
                 Ok(job) => jobs.push(job),
                 Err(error) => {
                     planning.abandon().await?;
@@ -164,6 +181,77 @@ impl Engine {
         }
         Ok(Planned { run_id, jobs })
     }
+
+    async fn plan_job(
+        &self,
+        planning: &mut Planning,
+        request: &PlanRequest,
+        place: usize,
+        rows: &Arc<AtomicU64>,
+    ) -> Result<PlannedJob, PlanError> {
+        let job = &request.workflow.jobs[place];
+        let late = matches!(job.items.source, ItemSource::Job { workflow: None, .. });
+        let new = NewJob {
+            name: job.name.clone(),
+            kind: job.kind.name.clone(),
+            lane: job.gateway.clone(),
+            needs: job.needs.clone(),
+            policy: job.policy.clone(),
+            rate: job.rate,
+            concurrency: job.concurrency,
+            at_once: !late,
+        };
+        let job_id = planning.job(new).await?;
+        if late {
+            return Ok(PlannedJob { late: true, ..PlannedJob::of(job) });
+        }
+        self.plan_items(planning, job_id, request, place, rows).await
+    }
+
+    /// Plans the items of a job. Nothing is kept until the plan is committed.
+    pub(super) async fn plan_items(
+        &self,
+        planning: &mut Planning,
+        job_id: i64,
+        request: &PlanRequest,
+        place: usize,
+        rows: &Arc<AtomicU64>,
+    ) -> Result<PlannedJob, PlanError> {
+        let job = &request.workflow.jobs[place];
+        let before = planning.newest_item().await?;
+        let (chunks, mut inbox) = mpsc::channel(2);
+        let reading = {
+            let (request, rows, engine, run_id) = (request.clone(), Arc::clone(rows), self.clone(), planning.run_id());
+            let runtime = tokio::runtime::Handle::current();
+            tokio::task::spawn_blocking(move || {
+                let reader = Reader { engine: &engine, runtime, request: &request, run_id };
+                reader.read_rows(place, &rows, &chunks)
+            })
+        };
+        let mut planned = PlannedJob::of(job);
+        let mut written = Ok(());
+        while let Some(chunk) = inbox.recv().await {
+            written = write(planning, job_id, &chunk, &mut planned).await;
+            if written.is_ok() {
+                written = within_limits(&job.limits, &planned);
+            }
+            if written.is_err() {
+                break;
+            }
+        }
+        drop(inbox);
+        let read = reading.await.map_err(|_| PlanError::Broken { job: job.name.clone() })?;
+        written?;
+        read?;
+        planning.job_planned(job_id, before, None).await?;
+        Ok(planned)
+    }
+}
+
+impl PlannedJob {
+    fn of(job: &Job) -> Self {
+        Self { name: job.name.clone(), kind: job.kind.name.clone(), gateway: job.gateway.clone(), ..Self::default() }
+    }
 }
 
 /// Rows on their way from the reading thread.
@@ -172,56 +260,6 @@ struct Chunk {
     items: Vec<NewItem>,
     refusals: Vec<Refusal>,
     left_out: u64,
-}
-
-async fn plan_job(
-    planning: &mut Planning,
-    request: &PlanRequest,
-    place: usize,
-    run_id: i64,
-    rows: &Arc<AtomicU64>,
-    identities: &Arc<Identities>,
-) -> Result<PlannedJob, PlanError> {
-    let job = &request.workflow.jobs[place];
-    let new = NewJob {
-        name: job.name.clone(),
-        kind: job.kind.name.clone(),
-        lane: job.gateway.clone(),
-        needs: job.needs.clone(),
-        policy: job.policy.clone(),
-        rate: job.rate,
-        concurrency: job.concurrency,
-    };
-    let job_id = planning.job(new).await?;
-    let (chunks, mut inbox) = mpsc::channel(2);
-    let reading = {
-        let (request, rows, identities) = (request.clone(), Arc::clone(rows), Arc::clone(identities));
-        tokio::task::spawn_blocking(move || {
-            let scope = Scope::of(&request.workflow.jobs[place], run_id, &identities);
-            read_rows(&request, place, run_id, &rows, &scope, &chunks)
-        })
-    };
-    let mut planned = PlannedJob {
-        name: job.name.clone(),
-        kind: job.kind.name.clone(),
-        gateway: job.gateway.clone(),
-        ..PlannedJob::default()
-    };
-    let mut written = Ok(());
-    while let Some(chunk) = inbox.recv().await {
-        written = write(planning, job_id, &chunk, &mut planned).await;
-        if written.is_ok() {
-            written = within_limits(&job.limits, &planned);
-        }
-        if written.is_err() {
-            break;
-        }
-    }
-    drop(inbox);
-    let read = reading.await.map_err(|_| PlanError::Broken { job: job.name.clone() })?;
-    written?;
-    read?;
-    Ok(planned)
 }
 
 async fn write(planning: &mut Planning, job_id: i64, chunk: &Chunk, planned: &mut PlannedJob) -> Result<(), PlanError> {
@@ -282,60 +320,87 @@ fn within_limits(limits: &Limits, planned: &PlannedJob) -> Result<(), PlanError>
     Ok(())
 }
 
-/// Reads and checks all rows of a job. Ends early, without an error, when nobody wants them any more.
-fn read_rows(
-    request: &PlanRequest,
-    place: usize,
+/// What the reading thread needs.
+struct Reader<'a> {
+    engine: &'a Engine,
+    runtime: tokio::runtime::Handle,
+    request: &'a PlanRequest,
     run_id: i64,
-    count: &AtomicU64,
-    scope: &Scope,
-    chunks: &mpsc::Sender<Chunk>,
-) -> Result<(), PlanError> {
-    let job = &request.workflow.jobs[place];
-    let run =
-        RunValues::new(&request.workflow.name, &request.occurrence, &run_id.to_string(), request.at, request.timezone);
-    let path = match request.inputs.get(&job.name) {
-        Some(path) => path.clone(),
-        None => {
-            let name = render_constant(&job.items.file, &run, &request.params)
-                .map_err(|what| PlanError::Workflow(Diagnostics::from(job.items.file.diagnostic(what))))?;
-            request.workflow.folder.join(name)
+}
+
+impl Reader<'_> {
+    /// Reads and checks all rows of a job. Ends early, without an error, when nobody wants them any more.
+    fn read_rows(&self, place: usize, count: &AtomicU64, chunks: &mpsc::Sender<Chunk>) -> Result<(), PlanError> {
+        let request = self.request;
+        let job = &request.workflow.jobs[place];
+        let scope = Scope::of(job, self.run_id, self.engine);
+        let id = self.run_id.to_string();
+        let run = RunValues::new(&request.workflow.name, &request.occurrence, &id, request.at, request.timezone);
+        let mut rows = self.open(job, &run)?;
+        let renderer = Renderer::new(job, rows.columns(), &run, &request.params).map_err(PlanError::Workflow)?;
+        let mut row = Row::default();
+        let mut chunk = Chunk::default();
+        let mut in_chunk = 0;
+        while let Some(read) = rows.read(&mut row) {
+            match read {
+                Ok(()) => chunk.add(&scope, &row, renderer.row(&row)),
+                Err(Unread::Row(error)) if error.fatal => return Err(PlanError::Rows { job: job.name.clone(), error }),
+                Err(Unread::Row(error)) => chunk.refusals.push(rejected(error.line, error.reason)),
+                Err(Unread::Ledger(error)) => return Err(error.into()),
+            }
+            in_chunk += 1;
+            if in_chunk == CHUNK {
+                count.fetch_add(CHUNK as u64, Ordering::Relaxed);
+                in_chunk = 0;
+                if chunks.blocking_send(std::mem::take(&mut chunk)).is_err() {
+                    return Ok(());
+                }
+            }
         }
-    };
-    let mut rows =
-        source::open(&path, job.items.format).map_err(|source| PlanError::Source { job: job.name.clone(), source })?;
-    let renderer = Renderer::new(job, rows.columns(), &run, &request.params).map_err(PlanError::Workflow)?;
-    let mut row = Row::default();
-    let mut chunk = Chunk::default();
-    let mut in_chunk = 0;
-    while let Some(read) = rows.read(&mut row) {
-        match read {
-            Ok(()) => chunk.add(scope, &row, renderer.row(&row)),
-            Err(error) if error.fatal => return Err(PlanError::Rows { job: job.name.clone(), error }),
-            Err(error) => chunk.refusals.push(rejected(error.line, error.reason)),
-        }
-        in_chunk += 1;
-        if in_chunk == CHUNK {
-            count.fetch_add(CHUNK as u64, Ordering::Relaxed);
-            in_chunk = 0;
-            if chunks.blocking_send(std::mem::take(&mut chunk)).is_err() {
-                return Ok(());
+        count.fetch_add(in_chunk as u64, Ordering::Relaxed);
+        chunks.blocking_send(chunk).ok();
+        Ok(())
+    }
+
+    fn open(&self, job: &Job, run: &RunValues) -> Result<Rows, PlanError> {
+        let request = self.request;
+        match &job.items.source {
+            ItemSource::File { file, format } => {
+                let path = match request.inputs.get(&job.name) {
+                    Some(path) => path.clone(),
+                    None => {
+                        let name = render_constant(file, run, &request.params)
+                            .map_err(|what| PlanError::Workflow(Diagnostics::from(file.diagnostic(what))))?;
+                        request.workflow.folder.join(name)
+                    }
+                };
+                let opened = source::open(&path, *format);
+                opened.map(Rows::File).map_err(|source| PlanError::Source { job: job.name.clone(), source })
+            }
+            ItemSource::Days(span) => Ok(Rows::days(*span, &run.date)),
+            ItemSource::Window(span) => Ok(Rows::window(*span, &run.date)),
+            ItemSource::Job { workflow, job: name, states } => {
+                let whose = workflow.as_deref().map_or(WhoseJob::Run(self.run_id), WhoseJob::LastRunOf);
+                let found = self.runtime.block_on(self.engine.ledger.job_named(whose, name))?;
+                let id = found.ok_or_else(|| PlanError::NoSuchJob {
+                    job: job.name.clone(),
+                    from: workflow.as_ref().map_or_else(|| name.clone(), |workflow| format!("{workflow}/{name}")),
+                })?;
+                let items = Items { ledger: self.engine.ledger.clone(), runtime: self.runtime.clone(), job_id: id };
+                Ok(Rows::items(items, states.clone(), columns_used(job), self.engine.vault.clone()))
             }
         }
     }
-    count.fetch_add(in_chunk as u64, Ordering::Relaxed);
-    chunks.blocking_send(chunk).ok();
-    Ok(())
 }
 
 impl Chunk {
-    fn add(&mut self, scope: &Scope, row: &Row, rendered: Result<Option<Rendered>, Vec<String>>) {
+    fn add(&mut self, scope: &Scope, row: &Row, rendered: Result<Vec<Rendered>, Vec<String>>) {
         match rendered {
-            Ok(None) => self.left_out += 1,
-            Ok(Some(rendered)) => match scope.item(row.line, rendered) {
+            Ok(rendered) if rendered.is_empty() => self.left_out += 1,
+            Ok(rendered) => rendered.into_iter().for_each(|one| match scope.item(row.line, one) {
                 Ok(item) => self.items.push(item),
                 Err(reason) => self.refusals.push(rejected(row.line, reason)),
-            },
+            }),
             Err(reasons) => self.refusals.push(rejected(row.line, reasons.join("; "))),
         }
     }
@@ -361,12 +426,15 @@ struct Scope {
     /// Set for kinds without effect: they may be done again in every run.
     run: Option<String>,
     serial: String,
+    /// Seals personal data.
+    vault: Option<Arc<Vault>>,
 }
 
 impl Scope {
-    fn of(job: &Job, run_id: i64, identities: &Identities) -> Self {
+    fn of(job: &Job, run_id: i64, engine: &Engine) -> Self {
         Self {
-            account: identities.get(&job.gateway).unwrap_or(&job.gateway).clone(),
+            account: engine.accounts.get(&job.gateway).map_or(&job.gateway, |account| &account.identity).clone(),
+            vault: engine.vault.clone(),
             kind: job.kind.name.clone(),
             run: (!job.kind.effect).then(|| format!("{run_id}/{}", job.name)),
             serial: format!("one at a time/{}", job.kind.one_at_a_time.as_deref().unwrap_or_default()),
@@ -393,9 +461,20 @@ impl Scope {
             // A look-up's number belongs to an order of somebody else's; it is no claim to that number.
             custom_no: rendered.order_number.filter(|_| self.run.is_none()),
             amount: rendered.amount,
-            input: rendered.input,
+            input: self.sealed(rendered.input, &rendered.private, key_hash)?,
             key,
         })
+    }
+}
+
+impl Scope {
+    /// The input with personal data in it, sealed.
+    fn sealed(&self, input: String, private: &Private, key: KeyHash) -> Result<String, String> {
+        if private.is_empty() {
+            return Ok(input);
+        }
+        let vault = self.vault.as_ref().ok_or("personal data needs encryption_key in payrun.yaml")?;
+        vault.seal_into(input, private, key).map_err(|error| error.to_string())
     }
 }
 

@@ -14,7 +14,7 @@ use super::node::NodeId;
 use super::rows::{Stored, Writes, Written, list};
 use super::settle::Attempt;
 use crate::domain::answer::{Answer, Cause};
-use crate::domain::ids::OrderNumber;
+use crate::domain::ids::{KeyHash, OrderNumber};
 use crate::domain::item::{Event, Item, Move, State, apply};
 use crate::domain::money::Amount;
 use crate::domain::policy::{Policy, Rate};
@@ -44,6 +44,8 @@ pub struct ClaimRequest {
 pub struct Want {
     /// The job.
     pub job_id: i64,
+    /// Its kind: of one kind alone a lane may be held.
+    pub kind: String,
     /// At most so many items.
     pub slots: usize,
     /// A slower rate than the lane's.
@@ -99,6 +101,11 @@ impl Claimed {
         self.stored.amount
     }
 
+    /// The fingerprint of its key.
+    pub const fn key(&self) -> KeyHash {
+        self.stored.key
+    }
+
     /// Its checked input fields, a JSON object.
     pub fn input(&self) -> &str {
         &self.stored.input
@@ -138,7 +145,8 @@ pub(super) async fn claim(connection: &mut SqliteConnection, request: &ClaimRequ
     };
     let mut claims = Claims::default();
     let mut waiting = None;
-    for want in &request.wants {
+    let held = held_kinds(connection, request).await?;
+    for want in request.wants.iter().filter(|want| !held.contains(&want.kind)) {
         let mut job_tokens = Tokens::of_job(connection, want, request.now).await?;
         let allowed = job_tokens.as_ref().map_or(usize::MAX, Tokens::whole).min(lane_tokens.whole());
         let left = request.slots.saturating_sub(claims.claimed.len());
@@ -161,6 +169,14 @@ pub(super) async fn claim(connection: &mut SqliteConnection, request: &ClaimRequ
     }
     claims.next = waiting;
     Ok(claims)
+}
+
+/// The kinds of job of which nothing is sent on this lane at present.
+async fn held_kinds(connection: &mut SqliteConnection, request: &ClaimRequest) -> Result<Vec<String>, LedgerError> {
+    let query = "select substr(name, length(?1) + 2) from lanes where name > ?1 || '/' and name < ?1 || '0' \
+                 and state <> 'open' and (until is null or until > ?2) limit 100";
+    let held = sqlx::query_scalar(query).bind(&request.lane).bind(request.now.millis()).fetch_all(connection);
+    held.await.map_err(|source| LedgerError::of("reading the lane", source))
 }
 
 async fn claim_from(

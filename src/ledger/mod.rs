@@ -11,6 +11,7 @@ mod claim;
 mod error;
 mod node;
 mod open;
+mod payment;
 mod person;
 mod plan;
 mod progress;
@@ -30,9 +31,12 @@ use tokio::sync::{Mutex, Notify, mpsc};
 pub use claim::{ClaimRequest, Claimed, Doing, Want};
 pub use error::LedgerError;
 pub use node::{Node, NodeId};
+pub use payment::{Payment, Room, Taking};
 pub use person::{Granted, Wish};
-pub use plan::{NewItem, NewJob, NewRun, Planning, Refusal};
-pub use read::{AttemptRow, EventRow, ItemFilter, ItemRow, JobRow, LaneRow, LaneState, OpenJob, RunRow, Total, Work};
+pub use plan::{LateJob, NewItem, NewJob, NewRun, Planning, Refusal};
+pub use read::{
+    AttemptRow, EventRow, ItemFilter, ItemRow, JobRow, LaneRow, LaneState, OpenJob, RunRow, Total, WhoseJob, Work,
+};
 pub use settle::{Attempt, Settled, Settlement};
 
 /// A ledger that is open.

@@ -16,6 +16,10 @@ static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite")
 /// How long a connection waits for another process's write before it gives up.
 const BUSY: Duration = Duration::from_secs(20);
 
+/// How often migrating is tried while another process is at it, and the wait between.
+const MIGRATION_TRIES: u32 = 20;
+const MIGRATION_WAIT: Duration = Duration::from_millis(100);
+
 /// Readers beside the one writer.
 const READERS: u32 = 2;
 
@@ -85,11 +89,16 @@ async fn migrate(path: &Path, connection: &mut SqliteConnection) -> Result<(), L
     if found == known {
         return Ok(());
     }
-    match MIGRATIONS.run(&mut *connection).await {
-        Ok(()) => Ok(()),
-        // Another process may have done it meanwhile.
-        Err(_) if newest_migration(connection).await == known => Ok(()),
-        Err(source) => Err(LedgerError::Migrate { path: path.to_owned(), source }),
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match MIGRATIONS.run(&mut *connection).await {
+            Ok(()) => return Ok(()),
+            // Another process may have done it meanwhile, or be at it: of several migrations it may have done some.
+            Err(_) if newest_migration(connection).await == known => return Ok(()),
+            Err(_) if tries < MIGRATION_TRIES => tokio::time::sleep(MIGRATION_WAIT).await,
+            Err(source) => return Err(LedgerError::Migrate { path: path.to_owned(), source }),
+        }
     }
 }
 

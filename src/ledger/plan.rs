@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, OwnedMutexGuard};
@@ -30,6 +31,10 @@ pub struct NewRun {
     pub source: String,
     /// Its parameters, a JSON object.
     pub params: String,
+    /// The instant it is for.
+    pub at: Timestamp,
+    /// The wall clock of `at`.
+    pub timezone: String,
     /// When.
     pub now: Timestamp,
 }
@@ -51,6 +56,29 @@ pub struct NewJob {
     pub rate: Option<Rate>,
     /// A smaller concurrency than the lane's.
     pub concurrency: Option<u32>,
+    /// Whether its items are planned with the run; else when the jobs it takes them from have ended.
+    pub at_once: bool,
+}
+
+/// A job whose items can be planned now, and what its run was planned with.
+#[derive(Debug, Clone)]
+pub struct LateJob {
+    /// The job.
+    pub id: i64,
+    /// Its name in the workflow.
+    pub name: String,
+    /// Its run.
+    pub run_id: i64,
+    /// Which firing of the workflow.
+    pub occurrence: String,
+    /// The workflow file as it was planned.
+    pub source: String,
+    /// The run's parameters, a JSON object.
+    pub params: String,
+    /// The instant the run is for.
+    pub at: Timestamp,
+    /// The wall clock of `at`.
+    pub timezone: String,
 }
 
 /// An item to be planned.
@@ -118,13 +146,16 @@ impl Ledger {
         let mut planning =
             Planning { connection, woken, run_id: 0, now: run.now, shifts: Shifts::default(), ended: false };
         let inserted = sqlx::query(
-            "insert or ignore into runs (workflow, occurrence, source, params, started_at) values (?1, ?2, ?3, ?4, ?5)",
+            "insert or ignore into runs (workflow, occurrence, source, params, started_at, at, timezone) \
+             values (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         )
         .bind(&run.workflow)
         .bind(&run.occurrence)
         .bind(&run.source)
         .bind(&run.params)
         .bind(run.now.millis())
+        .bind(run.at.millis())
+        .bind(&run.timezone)
         .execute(planning.connection())
         .await
         .map_err(failed)?;
@@ -134,6 +165,50 @@ impl Ledger {
             return Err(LedgerError::RunExists { workflow: run.workflow, occurrence: run.occurrence });
         }
         Ok(planning)
+    }
+
+    /// Jobs that have started and are not planned: those they take their items from have ended.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn late_jobs(&self) -> Result<Vec<LateJob>, LedgerError> {
+        let failed = |source| LedgerError::of("looking for jobs to plan", source);
+        let query = "select j.id, j.name, j.run_id, r.occurrence, r.source, r.params, coalesce(r.at, r.started_at) as at, \
+                     coalesce(r.timezone, 'UTC') as timezone from jobs as j join runs as r on r.id = j.run_id \
+                     where j.planned = 0 and j.started = 1 and j.finished_at is null order by j.id limit 100";
+        let rows = sqlx::query(query).fetch_all(&self.read).await.map_err(failed)?;
+        let late = |row: &SqliteRow| {
+            Ok(LateJob {
+                id: row.try_get("id")?,
+                name: row.try_get("name")?,
+                run_id: row.try_get("run_id")?,
+                occurrence: row.try_get("occurrence")?,
+                source: row.try_get("source")?,
+                params: row.try_get("params")?,
+                at: Timestamp::from_millis(row.try_get("at")?),
+                timezone: row.try_get("timezone")?,
+            })
+        };
+        rows.iter().map(late).collect::<Result<_, _>>().map_err(failed)
+    }
+
+    /// Begins to plan a job of a run that was planned before; none if somebody else has done it meanwhile.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn plan_late(&self, job: &LateJob, now: Timestamp) -> Result<Option<Planning>, LedgerError> {
+        let mut connection = Arc::clone(&self.write).lock_owned().await;
+        let failed = |source| LedgerError::of("beginning to plan a job", source);
+        sqlx::query("begin immediate").execute(&mut *connection).await.map_err(failed)?;
+        let (connection, woken) = (Some(connection), Arc::clone(&self.woken));
+        let mut planning =
+            Planning { connection, woken, run_id: job.run_id, now, shifts: Shifts::default(), ended: false };
+        let planned = sqlx::query_scalar::<_, bool>("select planned from jobs where id = ?1").bind(job.id);
+        if planned.fetch_one(planning.connection()).await.map_err(failed)? {
+            planning.abandon().await?;
+            return Ok(None);
+        }
+        Ok(Some(planning))
     }
 }
 
@@ -154,8 +229,8 @@ impl Planning {
     pub async fn job(&mut self, job: NewJob) -> Result<i64, LedgerError> {
         let (needs, policy) = (list(&job.needs), serde_json::to_string(&job.policy).unwrap_or_default());
         let inserted = sqlx::query(
-            "insert into jobs (run_id, name, kind, lane, needs, policy, rate_calls, rate_per, concurrency, started) \
-             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            "insert into jobs (run_id, name, kind, lane, needs, policy, rate_calls, rate_per, concurrency, started, planned) \
+             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
         )
         .bind(self.run_id)
         .bind(&job.name)
@@ -167,10 +242,28 @@ impl Planning {
         .bind(job.rate.map(|rate| i64::try_from(rate.per.as_millis()).unwrap_or(i64::MAX)))
         .bind(job.concurrency)
         .bind(job.needs.is_empty())
+        .bind(job.at_once)
         .execute(self.connection())
         .await
         .map_err(|source| LedgerError::of("planning a job", source))?;
         Ok(inserted.last_insert_rowid())
+    }
+
+    /// Ends the planning of a job whose items are those behind `before`.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn job_planned(&mut self, job_id: i64, before: i64, failure: Option<&str>) -> Result<(), LedgerError> {
+        let last = self.newest_item().await?;
+        sqlx::query("update jobs set planned = 1, first_item = ?2, last_item = ?3, failure = ?4 where id = ?1")
+            .bind(job_id)
+            .bind(before + 1)
+            .bind(last)
+            .bind(failure)
+            .execute(self.connection())
+            .await
+            .map_err(|source| LedgerError::of("planning a job", source))?;
+        Ok(())
     }
 
     /// Adds items of a job. Returns those that were refused, with the reason; they are kept as such.
@@ -268,7 +361,11 @@ impl Planning {
         Ok(())
     }
 
-    async fn newest_item(&mut self) -> Result<i64, LedgerError> {
+    /// The newest item of all; zero if there is none.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn newest_item(&mut self) -> Result<i64, LedgerError> {
         let row = sqlx::query("select coalesce(max(id), 0) from items")
             .fetch_one(self.connection())
             .await

@@ -8,7 +8,7 @@ use super::read::{LaneRow, LaneState};
 use crate::domain::time::Timestamp;
 
 const FINISH_JOBS: &str = "\
-    update jobs set finished_at = ?1 where finished_at is null and started = 1 and not exists \
+    update jobs set finished_at = ?1 where finished_at is null and started = 1 and planned = 1 and not exists \
       (select 1 from totals as t where t.job_id = jobs.id and t.items > 0 \
          and t.state in ('planned', 'sending', 'pending', 'unknown'))";
 

@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, Row};
 use super::Ledger;
 use super::error::LedgerError;
 use super::rows::amount_of;
-use crate::domain::ids::OrderNumber;
+use crate::domain::ids::{KeyHash, OrderNumber};
 use crate::domain::item::State;
 use crate::domain::money::{Amount, Currency};
 use crate::domain::policy::{Policy, Rate};
@@ -63,6 +63,8 @@ pub struct JobRow {
     pub lane: String,
     /// When its last item came to rest.
     pub finished_at: Option<Timestamp>,
+    /// Why it could not be planned.
+    pub failure: Option<String>,
 }
 
 /// How many items of a state there are, and how much money they are, in one currency.
@@ -100,10 +102,14 @@ pub struct ItemRow {
     pub job_id: i64,
     /// Its run.
     pub run_id: i64,
+    /// The name of its job in the workflow.
+    pub job: String,
     /// Its line in the file.
     pub line: i64,
     /// What may happen at most once.
     pub key: String,
+    /// The key's fingerprint; none for rows that made no item.
+    pub key_hash: Option<KeyHash>,
     /// What the gateway sees.
     pub order_no: Option<String>,
     /// Its state.
@@ -164,11 +170,22 @@ pub struct EventRow {
     pub alarm: Option<String>,
 }
 
+/// Whose job is meant.
+#[derive(Debug, Clone, Copy)]
+pub enum WhoseJob<'a> {
+    /// This run's.
+    Run(i64),
+    /// That of the last run of the workflow of this name.
+    LastRunOf(&'a str),
+}
+
 /// Which items are meant.
 #[derive(Debug, Clone, Default)]
 pub struct ItemFilter {
     /// Of this run.
     pub run_id: Option<i64>,
+    /// Of jobs of this name.
+    pub job: Option<String>,
     /// In these states; all if empty.
     pub states: Vec<State>,
     /// With this key.
@@ -261,8 +278,7 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn jobs(&self, run_id: i64) -> Result<Vec<JobRow>, LedgerError> {
-        let query =
-            "select id, run_id, name, kind, lane, finished_at from jobs where run_id = ?1 order by id limit 1000";
+        let query = "select id, run_id, name, kind, lane, finished_at, failure from jobs where run_id = ?1 order by id limit 1000";
         self.rows("listing jobs", sqlx::query(query).bind(run_id)).await?.iter().map(job_row).collect()
     }
 
@@ -276,20 +292,33 @@ impl Ledger {
         self.rows("reading totals", sqlx::query(query).bind(run_id)).await?.iter().map(total_row).collect()
     }
 
-    /// What there is to do for a run; the next due item is looked for in these lanes only.
+    /// What there is to do for a run; the next due item is looked for in these lanes only, and not among what is held
+    /// (`LANE/KIND`).
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn work(&self, run_id: i64, lanes: &BTreeSet<String>) -> Result<Work, LedgerError> {
+    pub async fn work(
+        &self,
+        run_id: i64,
+        lanes: &BTreeSet<String>,
+        held: &BTreeSet<String>,
+    ) -> Result<Work, LedgerError> {
         let doing = "looking for work";
         let query = "select coalesce(sum(t.items), 0), coalesce(sum(case when t.state = 'sending' and j.lane in (select value from json_each(?2)) then t.items end), 0), \
                        (select min((select min(i.due_at) from items as i where i.job_id = j.id and i.due_at is not null)) \
                           from jobs as j where j.run_id = ?1 and j.finished_at is null and j.started = 1 \
-                             and j.lane in (select value from json_each(?2))) \
+                             and j.lane in (select value from json_each(?2)) \
+                             and j.lane || '/' || j.kind not in (select value from json_each(?3))) \
                      from jobs as j cross join totals as t on t.job_id = j.id \
                      where j.run_id = ?1 and t.state in ('planned', 'sending', 'pending', 'unknown')";
         let rows = self
-            .rows(doing, sqlx::query(query).bind(run_id).bind(super::rows::list(&lanes.iter().collect::<Vec<_>>())))
+            .rows(
+                doing,
+                sqlx::query(query)
+                    .bind(run_id)
+                    .bind(super::rows::list(&lanes.iter().collect::<Vec<_>>()))
+                    .bind(super::rows::list(&held.iter().collect::<Vec<_>>())),
+            )
             .await?;
         let Some(row) = rows.first() else { return Ok(Work::default()) };
         Ok(Work {
@@ -309,17 +338,58 @@ impl Ledger {
     pub async fn items(&self, filter: &ItemFilter, after: i64, limit: u32) -> Result<Vec<ItemRow>, LedgerError> {
         let states: Vec<&str> = filter.states.iter().map(|state| state.word()).collect();
         let query = sqlx::query(
-            "select i.*, j.run_id from items as i join jobs as j on j.id = i.job_id where i.id > ?1 \
+            "select i.*, j.run_id, j.name as job from items as i join jobs as j on j.id = i.job_id where i.id > ?1 \
                and (?2 is null or i.job_id in (select id from jobs where run_id = ?2)) \
                and (json_array_length(?3) = 0 or i.state in (select value from json_each(?3))) \
-               and (?4 is null or i.key = ?4) order by i.id limit ?5",
+               and (?4 is null or i.key = ?4) and (?6 is null or j.name = ?6) order by i.id limit ?5",
         )
         .bind(after)
         .bind(filter.run_id)
         .bind(super::rows::list(&states))
         .bind(filter.key.clone())
-        .bind(limit);
+        .bind(limit)
+        .bind(filter.job.clone());
         self.rows("listing items", query).await?.iter().map(item_row).collect()
+    }
+
+    /// A job by its name: of this run, or of the last run of a workflow.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn job_named(&self, whose: WhoseJob<'_>, name: &str) -> Result<Option<i64>, LedgerError> {
+        let doing = "looking for a job";
+        let query = match whose {
+            WhoseJob::Run(run) => sqlx::query("select id from jobs where run_id = ?1 and name = ?2").bind(run),
+            WhoseJob::LastRunOf(workflow) => sqlx::query(
+                "select j.id from runs as r join jobs as j on j.run_id = r.id where r.workflow = ?1 and j.name = ?2 \
+                 order by r.id desc limit 1",
+            )
+            .bind(workflow.to_owned()),
+        };
+        let rows = self.rows(doing, query.bind(name.to_owned())).await?;
+        rows.first().map(|row| row.try_get(0).map_err(|source| LedgerError::of(doing, source))).transpose()
+    }
+
+    /// Items of a job in some states, from behind `after` on, in the order of their ids.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn items_of_job(
+        &self,
+        job_id: i64,
+        states: &[State],
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<ItemRow>, LedgerError> {
+        let states: Vec<&str> = states.iter().map(|state| state.word()).collect();
+        let query = sqlx::query(
+            "select i.*, j.run_id, j.name as job from jobs as j cross join items as i \
+               on i.id between max(coalesce(j.first_item, 0), ?3 + 1) and coalesce(j.last_item, 9223372036854775807) \
+               and i.job_id = j.id and i.state in (select value from json_each(?2)) \
+             where j.id = ?1 order by i.id limit ?4",
+        );
+        let query = query.bind(job_id).bind(super::rows::list(&states)).bind(after).bind(limit);
+        self.rows("listing the items of a job", query).await?.iter().map(item_row).collect()
     }
 
     /// One item.
@@ -327,7 +397,8 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn item(&self, id: i64) -> Result<Option<ItemRow>, LedgerError> {
-        let query = "select i.*, j.run_id from items as i join jobs as j on j.id = i.job_id where i.id = ?1";
+        let query =
+            "select i.*, j.run_id, j.name as job from items as i join jobs as j on j.id = i.job_id where i.id = ?1";
         self.rows("reading an item", sqlx::query(query).bind(id)).await?.first().map(item_row).transpose()
     }
 
@@ -336,7 +407,7 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn find_item(&self, name: &str) -> Result<Option<ItemRow>, LedgerError> {
-        let columns = "select i.*, j.run_id from items as i join jobs as j on j.id = i.job_id";
+        let columns = "select i.*, j.run_id, j.name as job from items as i join jobs as j on j.id = i.job_id";
         let by_key_hash = OrderNumber::parse(name).ok().and_then(|number| number.key_hash());
         if let Some(hash) = by_key_hash {
             let query = sqlx::query(AssertSqlSafe(format!("{columns} where i.key_hash = ?1")));
@@ -477,6 +548,7 @@ fn job_row(row: &SqliteRow) -> Result<JobRow, LedgerError> {
         kind: row.try_get("kind").map_err(failed)?,
         lane: row.try_get("lane").map_err(failed)?,
         finished_at: row.try_get::<Option<i64>, _>("finished_at").map_err(failed)?.map(Timestamp::from_millis),
+        failure: row.try_get("failure").map_err(failed)?,
     })
 }
 
@@ -502,8 +574,10 @@ fn item_row(row: &SqliteRow) -> Result<ItemRow, LedgerError> {
         id,
         job_id: row.try_get("job_id").map_err(failed)?,
         run_id: row.try_get("run_id").map_err(failed)?,
+        job: row.try_get("job").map_err(failed)?,
         line: row.try_get("line").map_err(failed)?,
         key: row.try_get("key").map_err(failed)?,
+        key_hash: row.try_get::<Option<&[u8]>, _>("key_hash").map_err(failed)?.and_then(KeyHash::from_bytes),
         order_no: row.try_get("order_no").map_err(failed)?,
         state: State::parse(word).ok_or_else(|| LedgerError::Corrupt { what: format!("the state of item {id}") })?,
         amount: amount_of(row, id)?,

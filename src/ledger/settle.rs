@@ -32,6 +32,11 @@ impl Settlement {
         Self { stored: claimed.after(), event, moved, attempt: Some(attempt), result, at }
     }
 
+    /// What the item acts on was looked up; nothing of its own was sent, and it is given back.
+    pub fn looked_up(claimed: &Claimed, moved: Move, attempt: Attempt, at: Timestamp) -> Self {
+        Self { stored: claimed.after(), event: "looked up", moved, attempt: Some(attempt), result: None, at }
+    }
+
     /// Nothing was sent; the item is given back.
     pub fn unsent(claimed: &Claimed, moved: Move, at: Timestamp) -> Self {
         Self { stored: claimed.after(), event: "unsent", moved, attempt: None, result: None, at }

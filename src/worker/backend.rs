@@ -207,7 +207,13 @@ fn want(lane: &Lane, job: &OpenJob, missing: usize) -> Want {
     let own = job
         .concurrency
         .map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX).saturating_sub(lane.taken_of(job.id)));
-    Want { job_id: job.id, slots: missing.min(own), rate: job.rate, policy: Arc::clone(&job.policy) }
+    Want {
+        job_id: job.id,
+        kind: job.kind.clone(),
+        slots: missing.min(own),
+        rate: job.rate,
+        policy: Arc::clone(&job.policy),
+    }
 }
 
 /// Nothing to do for a while, unless a commit wakes us.

@@ -1,19 +1,23 @@
 //! One job of a workflow, held against its job kind and its gateway account.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::lower::{Lowering, is_name};
-use super::{Condition, Format, Items, Job, Limits, Template};
+use super::{Condition, Format, ItemSource, Items, Job, Limits, Span, Template};
 use crate::catalog::load::read_policy;
 use crate::catalog::{Field, FieldKind, JobKind};
 use crate::config::{GatewayConfig, Rate};
 use crate::domain::ids::OrderNumber;
-use crate::domain::money::{Amount, Currency};
+use crate::domain::item::State;
+use crate::domain::money::{Amount, Currency, parse_minor};
 use crate::yaml::diagnostics::suggestion;
 use crate::yaml::fields::{integer_of, text_of};
 use crate::yaml::node::{Entry, Node, shown};
 use crate::yaml::scalars;
+
+/// The fields of `items` that say where rows come from.
+const SOURCES: [&str; 4] = ["file", "from", "days", "window"];
 
 impl<'a> Lowering<'a> {
     pub(super) fn job(&mut self, entry: &Entry) -> Option<Job> {
@@ -24,6 +28,7 @@ impl<'a> Lowering<'a> {
         let kind = self.kind(node);
         let gateway = self.gateway(node, kind.as_deref());
         let items = self.items(node);
+        let needs = self.needs(node, items.as_ref());
         let with = self.with(node, kind.as_deref());
         let limits = node.get("limits").map_or_else(Limits::default, |node| self.limits(node));
         let rate = self.rate(node, gateway);
@@ -31,15 +36,15 @@ impl<'a> Lowering<'a> {
         let order_number = node.get("order_number").and_then(|node| self.order_number(node));
         let key = self.key(node, kind.as_deref(), &with);
         let kind = kind?;
-        let needs = node.get("needs").map_or(&[][..], Node::list);
+        self.check_private(&kind, &with, key.as_ref(), order_number.as_ref());
         Some(Job {
             name: entry.key.clone(),
             policy: read_policy(node, &kind.policy),
             kind,
             gateway: gateway.map(|gateway| gateway.name.clone()).unwrap_or_default(),
-            needs: needs.iter().filter_map(|node| node.text().map(str::to_owned)).collect(),
+            needs,
             items: items?,
-            key: key?,
+            key,
             order_number,
             with,
             limits,
@@ -79,8 +84,29 @@ impl<'a> Lowering<'a> {
 
     fn items(&mut self, node: &Node) -> Option<Items> {
         let node = node.get("items")?;
-        let file = node.get("file").and_then(|node| self.template(node));
-        if let Some(file) = file.as_ref().filter(|file| file.uses_item()) {
+        let condition = node.get("where").and_then(|node| self.condition(node));
+        let given: Vec<&str> = SOURCES.into_iter().filter(|name| node.get(name).is_some()).collect();
+        for (name, of) in [("format", "file"), ("state", "from"), ("until", "days or window")] {
+            if let Some(odd) = node.get(name).filter(|_| !given.iter().any(|given| of.contains(given))) {
+                self.refuse(odd.at, format!("{name} belongs to {of}"));
+            }
+        }
+        let [source] = given.as_slice() else {
+            self.refuse(node.at, format!("items come from exactly one of {}", SOURCES.join(", ")));
+            return None;
+        };
+        let source = match *source {
+            "file" => self.file(node)?,
+            "from" => self.from(node)?,
+            "days" => ItemSource::Days(span(node, "days")?),
+            _ => ItemSource::Window(span(node, "window")?),
+        };
+        Some(Items { source, condition })
+    }
+
+    fn file(&mut self, node: &Node) -> Option<ItemSource> {
+        let file = self.template(node.get("file")?)?;
+        if file.uses_item() {
             self.push(file.diagnostic("the name of the file cannot depend on its rows").help("use params and run"));
         }
         let format = match text_of(node, "format") {
@@ -88,8 +114,60 @@ impl<'a> Lowering<'a> {
             Some("jsonl") => Some(Format::JsonLines),
             Some(_) | None => None,
         };
-        let condition = node.get("where").and_then(|node| self.condition(node));
-        Some(Items { file: file?, format, condition })
+        Some(ItemSource::File { file, format })
+    }
+
+    fn from(&mut self, node: &Node) -> Option<ItemSource> {
+        let from = node.get("from")?;
+        let (workflow, job) = match from.text()?.split_once('/') {
+            Some((workflow, job)) => (Some(workflow), job),
+            None => (None, from.text()?),
+        };
+        if !is_name(job) || !workflow.is_none_or(is_name) {
+            self.refuse(from.at, "from is the name of a job, or of a workflow and a job: customs-filing/declare");
+            return None;
+        }
+        let states = node.get("state").map_or_else(Vec::new, |node| match node.list() {
+            [] => node.text().and_then(State::parse).into_iter().collect(),
+            list => list.iter().filter_map(|node| State::parse(node.text()?)).collect(),
+        });
+        let states = if states.is_empty() { vec![State::Succeeded] } else { states };
+        Some(ItemSource::Job { workflow: workflow.map(str::to_owned), job: job.to_owned(), states })
+    }
+
+    /// The jobs that are named, and the one whose items are taken.
+    fn needs(&mut self, node: &Node, items: Option<&Items>) -> Vec<String> {
+        let needs = node.get("needs").map_or(&[][..], Node::list);
+        let mut needs: Vec<String> = needs.iter().filter_map(|node| node.text().map(str::to_owned)).collect();
+        if let Some(ItemSource::Job { workflow: None, job, .. }) = items.map(|items| &items.source)
+            && !needs.contains(job)
+        {
+            needs.push(job.clone());
+        }
+        needs
+    }
+
+    /// What goes into a field for personal data goes nowhere else, or it would be kept and shown in the clear.
+    fn check_private(
+        &mut self,
+        kind: &JobKind,
+        with: &BTreeMap<String, Template>,
+        key: Option<&Template>,
+        order_number: Option<&Template>,
+    ) {
+        let is_private = |name: &str| kind.field(name).is_some_and(|field| field.sensitive);
+        let private: BTreeSet<&str> = with
+            .iter()
+            .filter(|(name, _)| is_private(name))
+            .flat_map(|(_, template)| template.item_columns())
+            .collect();
+        let open = with.iter().filter(|(name, _)| !is_private(name)).map(|(_, template)| template);
+        for template in open.chain(key).chain(order_number) {
+            if let Some(column) = template.item_columns().into_iter().find(|column| private.contains(column)) {
+                let message = format!("the column {column} holds personal data and is not kept secret here");
+                self.push(template.diagnostic(message).help("use another column; a key may be an id of yours"));
+            }
+        }
     }
 
     fn condition(&mut self, node: &Node) -> Option<Condition> {
@@ -168,11 +246,10 @@ impl<'a> Lowering<'a> {
                     let message = format!("{} needs a key: what may happen at most once", kind.name);
                     let help = "such as key: \"{{ item.contract_id }}/{{ run.month }}\"";
                     self.push(self.source.diagnostic(job.at, message).help(help));
+                } else if !parts.is_empty() && !parts.iter().any(|part| part.uses_item()) {
+                    self.push(parts[0].diagnostic("the key is the same for every row").help("use a column"));
                 }
-                if parts.is_empty() {
-                    return None;
-                }
-                Template::joined(&parts, self.source, job.at)
+                return None;
             }
         };
         if !template.uses_item() {
@@ -236,6 +313,11 @@ impl<'a> Lowering<'a> {
     }
 }
 
+fn span(node: &Node, name: &str) -> Option<Span> {
+    let days = integer_of(node, name).and_then(|days| u32::try_from(days).ok())?;
+    Some(Span { days, today: text_of(node, "until") == Some("today") })
+}
+
 type Refusal = (String, Option<String>);
 
 fn check_constant(field: &Field, text: &str, currency: Option<Currency>) -> Result<(), Refusal> {
@@ -245,7 +327,11 @@ fn check_constant(field: &Field, text: &str, currency: Option<Currency>) -> Resu
         return if field.required { Err(plain(message)) } else { Ok(()) };
     }
     match field.kind {
-        FieldKind::Text { .. } => field.check(text).map_err(plain),
+        FieldKind::Text { .. } | FieldKind::Choice(_) | FieldKind::Date => field.check(text).map_err(plain),
+        FieldKind::Decimal => match currency {
+            Some(currency) => parse_minor(text, currency).map(drop).map_err(|error| plain(error.to_string())),
+            None => Ok(()),
+        },
         FieldKind::Currency => Currency::parse(text)
             .map(drop)
             .map_err(|error| (error.to_string(), suggestion(text, Currency::codes()).filter(|_| text.len() == 3))),

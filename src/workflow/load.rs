@@ -91,6 +91,8 @@ alerts:
             concurrency: 16,
             timeout: Duration::from_secs(15),
             query_interval: Duration::from_secs(10),
+            refund_interval: Duration::from_secs(60),
+            funds_interval: Duration::from_secs(1_800),
             kind: GatewayKind::Wechat(wechat),
         };
         Config {
@@ -98,6 +100,8 @@ alerts:
             database: Database::Sqlite("payrun.db".into()),
             timezone: chrono_tz::Asia::Hong_Kong,
             jobs: None,
+            encryption_key: None,
+            files: "files".to_owned(),
             gateways: BTreeMap::from([("hk".to_owned(), hk)]),
         }
     }
@@ -274,7 +278,7 @@ jobs:
         let constant = MONTHLY.replace("{{ item.contract_id }}/{{ run.month }}", "{{ run.month }}");
         assert!(mistakes(&constant).contains("the key is the same for every row"));
         let look_up = read(&with_jobs(&[("a", "")])).unwrap();
-        assert_eq!(look_up.jobs[0].key.item_columns().into_iter().collect::<Vec<_>>(), ["no"]);
+        assert_eq!(look_up.jobs[0].key.as_ref().map(|key| key.item_columns().len()), None);
         let neither = with_jobs(&[("a", "")]).replace("out_trade_no: \"{{ item.no }}\"", "");
         assert!(
             mistakes(&neither).contains("query needs one of out_trade_no, transaction_id"),

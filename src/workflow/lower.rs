@@ -174,7 +174,7 @@ impl Lowering<'_> {
     fn check_needs(&mut self, entries: &[Entry]) -> bool {
         let mut sound = true;
         for entry in entries {
-            for need in entry.value.get("needs").map_or(&[][..], Node::list) {
+            for need in needed(entry) {
                 let Some(name) = need.text() else { continue };
                 if !entries.iter().any(|entry| entry.key == name) {
                     let names = entries.iter().map(|entry| entry.key.as_str());
@@ -212,11 +212,18 @@ fn alert(node: &Node) -> Alert {
     }
 }
 
+/// What names a job that an entry needs: its `needs`, and `from` where that is a job of this file.
+fn needed(entry: &Entry) -> impl Iterator<Item = &Node> {
+    let from = entry.value.get("items").and_then(|items| items.get("from"));
+    let from = from.filter(|node| node.text().is_some_and(|name| !name.contains('/')));
+    entry.value.get("needs").map_or(&[][..], Node::list).iter().chain(from)
+}
+
 /// The jobs that are needed by an entry, as places in the list.
 fn needs_of(entries: &[Entry], index: usize) -> Vec<usize> {
-    let needs = entries[index].value.get("needs").map_or(&[][..], Node::list);
-    let place = |node: &Node| entries.iter().position(|entry| Some(entry.key.as_str()) == node.text());
-    needs.iter().filter_map(place).collect()
+    needed(&entries[index])
+        .filter_map(|node| entries.iter().position(|entry| Some(entry.key.as_str()) == node.text()))
+        .collect()
 }
 
 /// The first cycle, as the path that leads back to its beginning.

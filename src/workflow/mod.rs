@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::catalog::JobKind;
 use crate::config::Rate;
+use crate::domain::item::State;
 use crate::domain::policy::Policy;
 use crate::domain::schedule::Schedule;
 
@@ -86,8 +87,8 @@ pub struct Job {
     pub needs: Vec<String>,
     /// Where its items come from.
     pub items: Items,
-    /// What may happen at most once.
-    pub key: Template,
+    /// What may happen at most once; none where the job kind makes it of its fields.
+    pub key: Option<Template>,
     /// The order number, where it is not to be derived from the key.
     pub order_number: Option<Template>,
     /// The input fields.
@@ -105,12 +106,44 @@ pub struct Job {
 /// Where a job's items come from.
 #[derive(Debug)]
 pub struct Items {
-    /// The file, as the workflow names it; may use `params` and `run`.
-    pub file: Template,
-    /// Its format.
-    pub format: Option<Format>,
+    /// What the rows are.
+    pub source: ItemSource,
     /// Which rows are meant.
     pub condition: Option<Condition>,
+}
+
+/// What the rows of a job are.
+#[derive(Debug)]
+pub enum ItemSource {
+    /// The rows of a file.
+    File {
+        /// The file, as the workflow names it; may use `params` and `run`.
+        file: Template,
+        /// Its format; told from the name if not given.
+        format: Option<Format>,
+    },
+    /// The items of another job.
+    Job {
+        /// Whose last run is meant; none: this run.
+        workflow: Option<String>,
+        /// Its name.
+        job: String,
+        /// Items in these states.
+        states: Vec<State>,
+    },
+    /// One row for each day, with the column `date`.
+    Days(Span),
+    /// One row for all days together, with the columns `from` and `to`.
+    Window(Span),
+}
+
+/// Some days up to the run's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// How many.
+    pub days: u32,
+    /// Whether the run's own day is the last of them, else the day before it.
+    pub today: bool,
 }
 
 /// A format of item files.

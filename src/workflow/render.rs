@@ -17,7 +17,7 @@ use super::source::{Row, no_column};
 use super::template::{Part, Template};
 use crate::catalog::{Field, FieldKind};
 use crate::domain::ids::{KEY_MAX, OrderNumber};
-use crate::domain::money::{Amount, Currency};
+use crate::domain::money::{Amount, Currency, decimal_text, parse_minor};
 use crate::yaml::diagnostics::Diagnostics;
 
 /// A row as an item to plan.
@@ -29,6 +29,8 @@ pub struct Rendered {
     pub order_number: Option<OrderNumber>,
     /// The fields other than amount and currency, as a JSON object with its keys sorted; empty ones are left out.
     pub input: String,
+    /// Personal data, by field.
+    pub private: Private,
     /// The fields that make it the same thing, as a JSON object with its keys sorted: equal text, same thing.
     pub identity: String,
     /// The value of which only one may be under way at a time.
@@ -37,19 +39,50 @@ pub struct Rendered {
     pub amount: Option<Amount>,
 }
 
+/// Personal data of one item, by field. It prints nothing.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Private(Vec<(String, String)>);
+
+impl Private {
+    /// Of these values.
+    pub const fn new(values: Vec<(String, String)>) -> Self {
+        Self(values)
+    }
+
+    /// Whether there is none.
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Each field and its value.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+}
+
+impl std::fmt::Debug for Private {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} private", self.0.len())
+    }
+}
+
 /// Renders the rows of one file for one job of one run.
 pub struct Renderer<'a> {
     job: &'a Job,
     columns: Arc<[String]>,
     params: Value,
     run: Value,
-    key: Plan<'a>,
+    /// None where the job kind makes the key of its fields.
+    key: Option<Plan<'a>>,
     order_number: Option<Plan<'a>>,
     /// Sorted by name.
     fields: Vec<(&'a Field, Plan<'a>)>,
     /// Whether reasons may hold what an expression says, which may be a value.
     open: bool,
 }
+
+/// The values of a row's fields, sorted by name.
+type Values<'v> = Vec<(&'v Field, Cow<'v, str>)>;
 
 /// A template with all put in that does not come from the row.
 struct Plan<'a>(Vec<Piece<'a>>);
@@ -78,7 +111,7 @@ impl<'a> Renderer<'a> {
         params: &BTreeMap<String, String>,
     ) -> Result<Self, Diagnostics> {
         let mut preparing = Preparing { columns, run, params, found: Diagnostics::default() };
-        let key = preparing.plan(&job.key);
+        let key = job.key.as_ref().map(|template| preparing.plan(template));
         let order_number = job.order_number.as_ref().map(|template| preparing.plan(template));
         let mut fields: Vec<(&Field, Plan<'_>)> = Vec::new();
         for (name, template) in &job.with {
@@ -106,21 +139,21 @@ impl<'a> Renderer<'a> {
         }))
     }
 
-    /// Renders a row; none if the job's `where` leaves it out.
+    /// Renders a row; nothing if the job's `where` leaves it out, several where a value of it stands for several.
     ///
     /// # Errors
     /// A sentence for each thing that is wrong with it.
-    pub fn row(&self, row: &Row) -> Result<Option<Rendered>, Vec<String>> {
+    pub fn row(&self, row: &Row) -> Result<Vec<Rendered>, Vec<String>> {
         let variables = Variables { row, scope: OnceCell::new() };
         if let Some(condition) = &self.job.items.condition {
             let truth = condition.expression().truth(self.scope(&variables));
             match truth.map_err(|reason| vec![format!("where: {}", self.told(reason))])? {
                 true => {}
-                false => return Ok(None),
+                false => return Ok(Vec::new()),
             }
         }
         let mut reasons = Vec::new();
-        let mut values: Vec<(&Field, Cow<'_, str>)> = Vec::with_capacity(self.fields.len());
+        let mut values: Values<'_> = Vec::with_capacity(self.fields.len());
         for (field, plan) in &self.fields {
             match self.value(plan, &variables) {
                 Ok(value) if value.is_empty() && field.required => reasons.push(format!("{} is empty", field.name)),
@@ -134,20 +167,62 @@ impl<'a> Renderer<'a> {
         }
         self.check_groups(&values, &mut reasons);
         let amount = amount_of(&values, &mut reasons);
-        let key = self.key(&variables).map_err(|reason| reasons.push(reason)).unwrap_or_default();
+        check_decimals(&mut values, &self.job.kind.amount_is_sum_of, amount, &mut reasons);
+        let key = self.key(&variables, &values).map_err(|reason| reasons.push(reason)).unwrap_or_default();
         let order_number = self.order_number(&variables, &values, &mut reasons);
         if !reasons.is_empty() {
             return Err(reasons);
         }
+        Ok(self
+            .expanded(&values, key)
+            .into_iter()
+            .map(|(values, key)| self.rendered(&values, key, &order_number, amount))
+            .collect())
+    }
+
+    fn rendered(
+        &self,
+        values: &Values<'_>,
+        key: String,
+        number: &Option<OrderNumber>,
+        amount: Option<Amount>,
+    ) -> Rendered {
         let serial = self.job.kind.one_at_a_time.as_ref();
-        Ok(Some(Rendered {
+        let is_input =
+            |field: &Field| !field.sensitive && !matches!(field.kind, FieldKind::Amount | FieldKind::Currency);
+        let private = values.iter().filter(|(field, _)| field.sensitive);
+        Rendered {
             key,
-            order_number,
-            input: object(&values, None, |field| matches!(field.kind, FieldKind::Text { .. })),
-            identity: object(&values, amount, |field| field.identity),
-            serial: serial.and_then(|name| find(&values, name)).map(str::to_owned),
+            order_number: number.clone(),
+            input: object(values, None, is_input),
+            private: Private(private.map(|(field, value)| (field.name.clone(), value.clone().into_owned())).collect()),
+            identity: object(values, amount, |field| field.identity),
+            serial: serial.and_then(|name| find(values, name)).map(str::to_owned),
             amount,
-        }))
+        }
+    }
+
+    /// The values as they are; or once for each value that one of them stands for, with a key of its own.
+    fn expanded<'v>(&self, values: &Values<'v>, key: String) -> Vec<(Values<'v>, String)> {
+        let expand = self.job.kind.expand.as_ref();
+        let several =
+            expand.and_then(|expand| expand.values.get(find(values, &expand.field)?).map(|all| (expand, all)));
+        let Some((expand, all)) = several else { return vec![(values.clone(), key)] };
+        let one = |value: &String| {
+            let mut values = values.clone();
+            if let Some((_, known)) = values.iter_mut().find(|(field, _)| field.name == expand.field) {
+                *known = Cow::Owned(value.clone());
+            }
+            let key = if self.key.is_some() { format!("{key}/{value}") } else { self.made_key(&values) };
+            (values, key)
+        };
+        all.iter().map(one).collect()
+    }
+
+    /// The key as the job kind makes it.
+    fn made_key(&self, values: &Values<'_>) -> String {
+        let parts = self.job.kind.key.iter().filter(|name| self.job.with.contains_key(*name));
+        parts.map(|name| find(values, name).unwrap_or_default()).collect::<Vec<_>>().join("/")
     }
 
     fn check_groups(&self, values: &[(&Field, Cow<'_, str>)], reasons: &mut Vec<String>) {
@@ -159,8 +234,11 @@ impl<'a> Renderer<'a> {
         }
     }
 
-    fn key(&self, variables: &Variables<'_>) -> Result<String, String> {
-        let key = self.value(&self.key, variables).map_err(|reason| format!("key: {reason}"))?;
+    fn key(&self, variables: &Variables<'_>, values: &Values<'_>) -> Result<String, String> {
+        let key = match &self.key {
+            Some(key) => self.value(key, variables).map_err(|reason| format!("key: {reason}"))?,
+            None => Cow::Owned(self.made_key(values)),
+        };
         let length = key.chars().count();
         if length == 0 || length > KEY_MAX {
             return Err(format!("the key has {length} characters; it takes 1 to {KEY_MAX}"));
@@ -325,6 +403,30 @@ fn find<'v>(values: &'v [(&Field, Cow<'_, str>)], name: &str) -> Option<&'v str>
     values.iter().find(|(field, _)| field.name == name).map(|(_, value)| &**value)
 }
 
+/// Money beside the amount, written with all its decimals; and what must add up to the amount.
+fn check_decimals(values: &mut Values<'_>, parts: &[String], amount: Option<Amount>, reasons: &mut Vec<String>) {
+    let Some(currency) = amount.map(Amount::currency) else { return };
+    let mut sum = 0_i64;
+    let mut given = 0;
+    for (field, value) in values.iter_mut().filter(|(field, _)| field.kind == FieldKind::Decimal) {
+        match parse_minor(value, currency) {
+            Ok(minor) if minor < 0 => reasons.push(format!("{} is below zero", field.name)),
+            Ok(minor) => {
+                *value = Cow::Owned(decimal_text(i128::from(minor), currency));
+                if parts.contains(&field.name) {
+                    sum = sum.saturating_add(minor);
+                    given += 1;
+                }
+            }
+            Err(error) => reasons.push(format!("{}: {error}", field.name)),
+        }
+    }
+    if given > 0 && given == parts.len() && Some(sum) != amount.map(Amount::minor) {
+        let sum = decimal_text(i128::from(sum), currency);
+        reasons.push(format!("{} add up to {sum}, and the amount is another", parts.join(" and ")));
+    }
+}
+
 /// The amount and its currency; both, or neither.
 fn amount_of(values: &[(&Field, Cow<'_, str>)], reasons: &mut Vec<String>) -> Option<Amount> {
     let of = |kind: &FieldKind| values.iter().find(|(field, _)| field.kind == *kind);
@@ -361,7 +463,15 @@ fn object(values: &[(&Field, Cow<'_, str>)], amount: Option<Amount>, chosen: imp
         json.push(':');
         match (&field.kind, amount) {
             (FieldKind::Amount, Some(amount)) => quote(&mut json, &amount.decimal()),
-            (FieldKind::Amount | FieldKind::Currency | FieldKind::Text { .. }, _) => quote(&mut json, value),
+            (
+                FieldKind::Amount
+                | FieldKind::Currency
+                | FieldKind::Decimal
+                | FieldKind::Date
+                | FieldKind::Choice(_)
+                | FieldKind::Text { .. },
+                _,
+            ) => quote(&mut json, value),
         }
     }
     json.push('}');
@@ -400,7 +510,7 @@ mod tests {
     fn render(workflow: &Workflow, columns: &[&str], cells: &[&str]) -> Result<Option<Rendered>, Vec<String>> {
         let columns: Vec<String> = columns.iter().map(|column| (*column).to_owned()).collect();
         let renderer = Renderer::new(&workflow.jobs[0], &columns, &run(), &BTreeMap::new()).unwrap();
-        renderer.row(&Row::of(2, cells))
+        renderer.row(&Row::of(2, cells)).map(|rendered| rendered.into_iter().next())
     }
 
     fn monthly(cells: &[&str]) -> Result<Option<Rendered>, Vec<String>> {

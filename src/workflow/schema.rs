@@ -33,7 +33,9 @@ fn with_schema(kind: &JobKind) -> Value {
     for field in &kind.fields {
         let bounds = match &field.kind {
             FieldKind::Text { min, max, .. } => format!(" {min} to {max} characters."),
-            FieldKind::Amount | FieldKind::Currency => String::new(),
+            FieldKind::Choice(words) => format!(" One of {}.", words.join(", ")),
+            FieldKind::Date => " A date such as 2026-11-30.".to_owned(),
+            FieldKind::Decimal | FieldKind::Amount | FieldKind::Currency => String::new(),
         };
         let description = format!("{}{bounds}", field.doc);
         let property = json!({ "type": ["string", "number", "boolean"], "description": description });
@@ -100,7 +102,7 @@ mod tests {
     fn the_schema_knows_the_job_kinds_and_their_fields() {
         let schema = json_schema(&Catalog::built_in());
         let job = &schema["properties"]["jobs"]["additionalProperties"];
-        assert_eq!(job["properties"]["uses"]["enum"], json!(["deduct", "query"]));
+        assert_eq!(job["properties"]["uses"]["enum"], json!(["deduct", "query", "refund"]));
         let with = &job["allOf"][0]["then"]["properties"]["with"];
         assert!(with["properties"]["contract_id"]["description"].as_str().unwrap().contains("1 to 64 characters"));
         assert!(with["required"].as_array().unwrap().contains(&json!("currency")));

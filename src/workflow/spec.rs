@@ -24,9 +24,33 @@ static PARAM: [FieldSpec; 3] = [
     FieldSpec::optional("description", Shape::Text, "One line for people."),
 ];
 
-static ITEMS: [FieldSpec; 3] = [
-    FieldSpec::required("file", Shape::Template, "The file of rows, relative to this file; may use params and run."),
+/// The states whose items another job may take.
+const STATES: Shape = Shape::Word(&["succeeded", "failed", "parked", "cancelled"]);
+
+static ITEMS: [FieldSpec; 8] = [
+    FieldSpec::optional("file", Shape::Template, "The file of rows, relative to this file; may use params and run."),
     FieldSpec::optional("format", Shape::Word(&["csv", "jsonl"]), "Its format; told from the name if not given."),
+    FieldSpec::optional(
+        "from",
+        Shape::Text,
+        "Instead of a file: another job, or workflow/job for that workflow's last run.",
+    ),
+    FieldSpec::optional(
+        "state",
+        Shape::Either(&[STATES, Shape::List(&STATES)]),
+        "Which of its items; succeeded if not given.",
+    ),
+    FieldSpec::optional(
+        "days",
+        Shape::Integer(1, 400),
+        "Instead of a file: a row with date for each of the last days.",
+    ),
+    FieldSpec::optional(
+        "window",
+        Shape::Integer(1, 400),
+        "Instead of a file: one row with from and to for the last days.",
+    ),
+    FieldSpec::optional("until", Shape::Word(&["yesterday", "today"]), "The last of the days; yesterday if not given."),
     FieldSpec::optional("where", Shape::Condition, "Which rows are meant, such as item.active == \"yes\"."),
 ];
 

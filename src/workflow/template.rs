@@ -66,18 +66,6 @@ impl Template {
         Ok(Self { source: Arc::clone(source), at, parts })
     }
 
-    /// Several templates with a slash between them.
-    pub fn joined(templates: &[&Self], source: &Arc<Source>, at: Position) -> Self {
-        let mut parts = Vec::new();
-        for (index, template) in templates.iter().enumerate() {
-            if index > 0 {
-                push_text(&mut parts, "/");
-            }
-            parts.extend(template.parts.iter().cloned());
-        }
-        Self { source: Arc::clone(source), at, parts }
-    }
-
     /// Its pieces.
     pub fn parts(&self) -> &[Part] {
         &self.parts

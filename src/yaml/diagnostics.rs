@@ -52,7 +52,7 @@ impl Source {
 }
 
 /// Fields of which the value may be shown.
-const HARMLESS: [&str; 20] = [
+const HARMLESS: [&str; 23] = [
     "database",
     "timezone",
     "jobs",
@@ -71,6 +71,9 @@ const HARMLESS: [&str; 20] = [
     "concurrency",
     "timeout",
     "query_interval",
+    "refund_interval",
+    "funds_interval",
+    "files",
     "env",
     "file",
 ];

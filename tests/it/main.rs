@@ -12,6 +12,7 @@ mod gateways;
 mod kill;
 mod layers;
 mod ledger;
+mod refunds;
 mod stop;
 mod support;
 mod twice;

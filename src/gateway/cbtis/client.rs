@@ -83,7 +83,7 @@ impl Client {
         match before(deadline, self.transport.send(&self.base, request)).await {
             Some(Ok(response)) => {
                 self.note(&response, &token);
-                read(&response, prepared.about, call.amount)
+                self.named(read(&response, prepared.about, call.amount))
             }
             Some(Err(failure)) => of_failure(failure),
             None => Observation::of(Reached::TimedOut),
@@ -94,6 +94,12 @@ impl Client {
         let token = format!("{}{}", self.config.token_prefix, token.expose_secret());
         let headers = [("content-type", "application/json"), (self.config.token_header.as_str(), token.as_str())];
         exchange::request(Method::POST, &prepared.path, prepared.body.clone(), &headers)
+    }
+
+    /// A code that the account's configuration knows, by its name in the outcome tables.
+    fn named(&self, seen: Observation) -> Observation {
+        let missing = seen.code.is_some() && seen.code == self.config.not_found_code;
+        if missing { Observation { code: Some("NOT_FOUND".to_owned()), ..seen } } else { seen }
     }
 
     /// A token that was refused is not used again.

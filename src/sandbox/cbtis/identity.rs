@@ -75,6 +75,7 @@ impl Identity {
             signature_header: "signature".into(),
             refund_path: "/mch-api/v1/pa/refunds/create".into(),
             refund_query_path: "/mch-api/v1/pa/refunds/query".into(),
+            not_found_code: Some("404001".into()),
             notify_url: "https://example.com/payrun/notify/cbtis".into(),
         }
     }
@@ -88,7 +89,7 @@ impl Identity {
     pub fn yaml(&self, base_url: &str, keys: &str) -> String {
         format!(
             "    kind: cbtis\n    base_url: {base_url}\n    token_request: {{ path: {TOKEN_PATH}, body: {{ file: {keys}/{TOKEN_REQUEST} }} }}\n    \
-             api_key: {{ file: {keys}/{API_KEY} }}\n    notify_url: https://example.com/payrun/notify/cbtis\n"
+             api_key: {{ file: {keys}/{API_KEY} }}\n    not_found_code: 404001\n    notify_url: https://example.com/payrun/notify/cbtis\n"
         )
     }
 

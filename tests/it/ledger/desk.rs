@@ -35,6 +35,8 @@ pub fn policy() -> Policy {
 
 pub fn run(occurrence: &str) -> NewRun {
     NewRun {
+        at: at(0),
+        timezone: "UTC".to_owned(),
         workflow: "w".into(),
         occurrence: occurrence.into(),
         source: String::new(),
@@ -45,6 +47,7 @@ pub fn run(occurrence: &str) -> NewRun {
 
 pub fn job(name: &str) -> NewJob {
     NewJob {
+        at_once: true,
         name: name.into(),
         kind: "deduct".into(),
         lane: "hk".into(),
@@ -114,7 +117,13 @@ impl Desk {
             lease: LEASE,
             rate: Rate { calls: 1_000_000, per: Duration::from_secs(1) },
             slots,
-            wants: vec![Want { job_id: self.job, slots, rate: None, policy: Arc::new(policy()) }],
+            wants: vec![Want {
+                job_id: self.job,
+                kind: "deduct".into(),
+                slots,
+                rate: None,
+                policy: Arc::new(policy()),
+            }],
         }
     }
 

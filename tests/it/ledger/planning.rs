@@ -173,7 +173,7 @@ fn a_job_starts_when_those_it_needs_have_ended_and_the_run_ends_with_the_last() 
         desk.ledger.advance(at(1)).await.unwrap();
         assert_eq!(open_jobs(&desk).await, [1]);
         let lanes = BTreeSet::from(["hk".to_owned()]);
-        assert_eq!(desk.ledger.work(1, &lanes).await.unwrap().open, 2);
+        assert_eq!(desk.ledger.work(1, &lanes, &std::collections::BTreeSet::new()).await.unwrap().open, 2);
         for (job, next) in [(1, vec![2]), (2, vec![])] {
             let claimed = Desk { job, ..two_jobs_desk(&desk) }.claim(at(2), 1).await.remove(0);
             desk.ledger.settle(answered(&claimed, done(), at(3))).await.unwrap();

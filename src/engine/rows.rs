@@ -1,0 +1,199 @@
+//! The rows of a job, wherever they come from: a file, the calendar, or the items of another job.
+//!
+//! The items of a job are read in pages, so that memory stays flat. Their columns are the input fields, `key`, `order_no`,
+//! `receipt`, `state`, `amount`, `currency`, and `result_NAME` for each fact of the gateway's reply.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use chrono::{Days, NaiveDate};
+use serde_json::{Map, Value};
+use tokio::runtime::Handle;
+
+use super::vault::{Vault, sealed};
+use crate::domain::item::State;
+use crate::ledger::{ItemRow, Ledger, LedgerError};
+use crate::workflow::source::{self, Row, RowError};
+use crate::workflow::{Job, Span, Template};
+
+/// How many items are read at a time.
+const PAGE: u32 = 500;
+
+/// Rows on their way.
+pub(super) enum Rows {
+    /// Of a file.
+    File(source::Rows),
+    /// Few enough to be made at once.
+    Made { columns: Vec<String>, rows: VecDeque<Vec<String>>, line: u64 },
+    /// The items of another job.
+    Items(Box<ItemRows>),
+}
+
+/// Why a row could not be read.
+pub(super) enum Unread {
+    /// The row, or the file.
+    Row(RowError),
+    /// The ledger.
+    Ledger(LedgerError),
+}
+
+/// The items of another job, a page at a time.
+pub(super) struct ItemRows {
+    items: Items,
+    states: Vec<State>,
+    columns: Vec<String>,
+    vault: Option<Arc<Vault>>,
+    page: VecDeque<ItemRow>,
+    after: i64,
+    ended: bool,
+}
+
+/// Whose items, and how they are read.
+pub(super) struct Items {
+    pub(super) ledger: Ledger,
+    /// The reading thread is no task: it waits here for the ledger.
+    pub(super) runtime: Handle,
+    pub(super) job_id: i64,
+}
+
+impl Rows {
+    /// One row for each day of a span.
+    pub(super) fn days(span: Span, run_date: &str) -> Self {
+        let rows = days_of(span, run_date).into_iter().map(|day| vec![day]).collect();
+        Self::Made { columns: vec!["date".to_owned()], rows, line: 0 }
+    }
+
+    /// One row for the whole span.
+    pub(super) fn window(span: Span, run_date: &str) -> Self {
+        let days = days_of(span, run_date);
+        let ends = days.first().cloned().zip(days.last().cloned());
+        let rows = ends.into_iter().map(|(from, to)| vec![from, to]).collect();
+        Self::Made { columns: vec!["from".to_owned(), "to".to_owned()], rows, line: 0 }
+    }
+
+    /// The items of a job in these states, with these columns.
+    pub(super) fn items(items: Items, states: Vec<State>, columns: Vec<String>, vault: Option<Arc<Vault>>) -> Self {
+        let (page, after, ended) = (VecDeque::new(), 0, false);
+        Self::Items(Box::new(ItemRows { items, states, columns, vault, page, after, ended }))
+    }
+
+    pub(super) fn columns(&self) -> &[String] {
+        match self {
+            Self::File(rows) => rows.columns(),
+            Self::Made { columns, .. } => columns,
+            Self::Items(rows) => &rows.columns,
+        }
+    }
+
+    /// Reads the next row; none at the end.
+    pub(super) fn read(&mut self, row: &mut Row) -> Option<Result<(), Unread>> {
+        match self {
+            Self::File(rows) => rows.read(row).map(|read| read.map_err(Unread::Row)),
+            Self::Made { rows, line, .. } => {
+                let cells = rows.pop_front()?;
+                *line += 1;
+                *row = Row::of(*line, &cells.iter().map(String::as_str).collect::<Vec<_>>());
+                Some(Ok(()))
+            }
+            Self::Items(rows) => rows.next().map(|read| read.map(|next| *row = next)),
+        }
+    }
+}
+
+impl ItemRows {
+    fn next(&mut self) -> Option<Result<Row, Unread>> {
+        if self.page.is_empty() && !self.ended {
+            let items = &self.items;
+            let reading = items.ledger.items_of_job(items.job_id, &self.states, self.after, PAGE);
+            match items.runtime.block_on(reading) {
+                Ok(page) => self.page = page.into(),
+                Err(error) => return Some(Err(Unread::Ledger(error))),
+            }
+            self.ended = self.page.len() < usize::try_from(PAGE).unwrap_or(usize::MAX);
+        }
+        let item = self.page.pop_front()?;
+        self.after = item.id;
+        let cells = self.cells(&item);
+        Some(match cells {
+            Ok(cells) => {
+                let cells: Vec<&str> = cells.iter().map(String::as_str).collect();
+                Ok(Row::of(u64::try_from(item.line).unwrap_or(0), &cells))
+            }
+            Err(reason) => {
+                Err(Unread::Row(RowError { line: u64::try_from(item.line).unwrap_or(0), reason, fatal: false }))
+            }
+        })
+    }
+
+    fn cells(&self, item: &ItemRow) -> Result<Vec<String>, String> {
+        let mut input: Map<String, Value> = serde_json::from_str(&item.input).unwrap_or_default();
+        let wanted = |name: &String| self.columns.contains(name);
+        if input.iter().any(|(name, value)| wanted(name) && sealed(value).is_some()) {
+            let vault = self.vault.as_ref().ok_or("personal data needs encryption_key in payrun.yaml")?;
+            let key = item.key_hash.ok_or("the item has no key")?;
+            input = vault.opened(input, key).map_err(|error| error.to_string())?;
+        }
+        let result: Map<String, Value> =
+            item.result.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        Ok(self.columns.iter().map(|column| cell(column, item, &input, &result)).collect())
+    }
+}
+
+fn cell(column: &str, item: &ItemRow, input: &Map<String, Value>, result: &Map<String, Value>) -> String {
+    if let Some(fact) = column.strip_prefix("result_") {
+        return result.get(fact).map(text).unwrap_or_default();
+    }
+    match column {
+        "key" => item.key.clone(),
+        "order_no" => item.order_no.clone().unwrap_or_default(),
+        "receipt" => item.receipt.clone().unwrap_or_default(),
+        "state" => item.state.word().to_owned(),
+        "amount" => item.amount.map(|amount| amount.decimal()).unwrap_or_default(),
+        "currency" => item.amount.map(|amount| amount.currency().code().to_owned()).unwrap_or_default(),
+        field => input.get(field).map(text).unwrap_or_default(),
+    }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// Every column that a job's templates use: what they ask of another job's items.
+pub(super) fn columns_used(job: &Job) -> Vec<String> {
+    let templates = job.with.values().chain(&job.key).chain(&job.order_number);
+    let condition = job.items.condition.iter().flat_map(|condition| condition.item_columns());
+    let used: BTreeSet<&str> = templates.flat_map(Template::item_columns).chain(condition).collect();
+    used.into_iter().map(str::to_owned).collect()
+}
+
+/// The days of a span, oldest first.
+fn days_of(span: Span, run_date: &str) -> Vec<String> {
+    let Ok(date) = NaiveDate::parse_from_str(run_date, "%Y-%m-%d") else { return Vec::new() };
+    let last = if span.today { Some(date) } else { date.pred_opt() };
+    let back = |days: u32| last?.checked_sub_days(Days::new(u64::from(days)));
+    (0..span.days).rev().filter_map(back).map(|day| day.format("%Y-%m-%d").to_string()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_end_yesterday_unless_today_is_asked_for() {
+        let span = |days, today| days_of(Span { days, today }, "2026-03-01");
+        assert_eq!(span(2, false), ["2026-02-27", "2026-02-28"]);
+        assert_eq!(span(2, true), ["2026-02-28", "2026-03-01"]);
+        assert!(days_of(Span { days: 1, today: true }, "soon").is_empty());
+    }
+
+    #[test]
+    fn a_window_is_one_row_and_days_are_one_each() {
+        let mut row = Row::default();
+        let mut window = Rows::window(Span { days: 10, today: false }, "2026-11-22");
+        assert!(window.read(&mut row).is_some_and(|read| read.is_ok()));
+        assert_eq!((row.get(0), row.get(1)), (Some("2026-11-12"), Some("2026-11-21")));
+        assert!(window.read(&mut row).is_none());
+        let mut days = Rows::days(Span { days: 3, today: false }, "2026-11-22");
+        assert_eq!(std::iter::from_fn(|| days.read(&mut row)).count(), 3);
+    }
+}

@@ -1,0 +1,168 @@
+//! Payments that refunds take from: what was paid, and that all refunds together do not exceed it.
+//!
+//! What counts is the sum of the items' amounts in every state in which money may have moved or be moving. It is checked, and
+//! the item is noted as taking from the payment, in one transaction before anything is sent.
+
+use std::time::Duration;
+
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection};
+
+use super::Ledger;
+use super::claim::Claimed;
+use super::error::LedgerError;
+use super::rows::amount_of;
+use crate::domain::ids::KeyHash;
+use crate::domain::money::Amount;
+use crate::domain::time::Timestamp;
+
+/// A payment as a gateway shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Payment {
+    /// The merchant's number.
+    pub order_no: String,
+    /// The gateway's.
+    pub transaction_id: String,
+    /// What was paid.
+    pub amount: Amount,
+}
+
+/// What is to be taken from a payment.
+#[derive(Debug, Clone, Copy)]
+pub struct Taking<'a> {
+    /// From which.
+    pub payment: &'a Payment,
+    /// Fingerprint of the account.
+    pub account: KeyHash,
+    /// How long to leave between two.
+    pub interval: Duration,
+    /// When.
+    pub now: Timestamp,
+}
+
+/// Whether there is room in a payment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Room {
+    /// The item may be sent: it counts against the payment from now on.
+    Taken,
+    /// All together would exceed what was paid.
+    Exceeded,
+    /// Another is being sent, or it is not known what became of it.
+    Busy,
+    /// The last one was sent too shortly before; from this instant on it may be.
+    TooSoon(Timestamp),
+}
+
+impl Ledger {
+    /// The payment of this number, as it was looked up before.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn payment(
+        &self,
+        account: KeyHash,
+        order_no: Option<&str>,
+        transaction_id: Option<&str>,
+    ) -> Result<Option<Payment>, LedgerError> {
+        let failed = |source| LedgerError::of("looking for a payment", source);
+        let query = "select id, order_no, transaction_id, amount, currency from payments where account = ?1 \
+                     and (transaction_id = ?2 or (?2 is null and order_no = ?3)) limit 1";
+        let found = sqlx::query(query)
+            .bind(account.as_bytes().to_vec())
+            .bind(transaction_id)
+            .bind(order_no)
+            .fetch_optional(&self.read)
+            .await
+            .map_err(failed)?;
+        found.as_ref().map(payment_row).transpose()
+    }
+
+    /// Remembers a payment. What is known of it already stays as it is.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn record_payment(&self, account: KeyHash, payment: &Payment, now: Timestamp) -> Result<(), LedgerError> {
+        let mut connection = self.write.lock().await;
+        let insert = "insert or ignore into payments (account, order_no, transaction_id, amount, currency, seen_at) \
+                      values (?1, ?2, ?3, ?4, ?5, ?6)";
+        sqlx::query(insert)
+            .bind(account.as_bytes().to_vec())
+            .bind(&payment.order_no)
+            .bind(&payment.transaction_id)
+            .bind(payment.amount.minor())
+            .bind(payment.amount.currency().code())
+            .bind(now.millis())
+            .execute(&mut *connection)
+            .await
+            .map_err(|source| LedgerError::of("remembering a payment", source))?;
+        Ok(())
+    }
+
+    /// Notes that an item takes from a payment, if there is room.
+    ///
+    /// # Errors
+    /// Whatever the database says; then nothing may be sent.
+    pub async fn take_from(&self, claimed: &Claimed, taking: Taking<'_>) -> Result<Room, LedgerError> {
+        let mut connection = self.write.lock().await;
+        let failed = |source| LedgerError::of("taking from a payment", source);
+        sqlx::query("begin immediate").execute(&mut *connection).await.map_err(failed)?;
+        let room = room(&mut connection, claimed, taking).await;
+        let end = if matches!(room, Ok(Room::Taken)) { "commit" } else { "rollback" };
+        sqlx::query(end).execute(&mut *connection).await.map_err(failed)?;
+        room
+    }
+}
+
+/// Items of the same payment: how much they are, whether one is under way, and when the last was sent.
+const OTHERS: &str = "\
+    select coalesce(sum(amount), 0) as sum, coalesce(sum(state in ('sending', 'unknown')), 0) as busy, max(sent_at) as last \
+    from items where taken_from = ?1 and id <> ?2 and state in ('sending', 'pending', 'unknown', 'parked', 'succeeded')";
+
+async fn room(connection: &mut SqliteConnection, claimed: &Claimed, taking: Taking<'_>) -> Result<Room, LedgerError> {
+    let failed = |source| LedgerError::of("taking from a payment", source);
+    let fingerprint = fingerprint(taking.account, taking.payment);
+    let row = sqlx::query(OTHERS)
+        .bind(fingerprint.as_bytes().to_vec())
+        .bind(claimed.id())
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(failed)?;
+    let (sum, busy): (i64, i64) = (row.try_get("sum").map_err(failed)?, row.try_get("busy").map_err(failed)?);
+    let last: Option<i64> = row.try_get("last").map_err(failed)?;
+    if busy > 0 {
+        return Ok(Room::Busy);
+    }
+    let free = last.map(|last| Timestamp::from_millis(last).plus(taking.interval));
+    if let Some(until) = free.filter(|until| *until > taking.now) {
+        return Ok(Room::TooSoon(until));
+    }
+    let ours = claimed.amount().map_or(0, Amount::minor);
+    if sum.saturating_add(ours) > taking.payment.amount.minor() {
+        return Ok(Room::Exceeded);
+    }
+    let noted = sqlx::query("update items set taken_from = ?1 where id = ?2 and version = ?3 and state = 'sending'")
+        .bind(fingerprint.as_bytes().to_vec())
+        .bind(claimed.id())
+        .bind(claimed.version())
+        .execute(connection)
+        .await
+        .map_err(failed)?;
+    // The claim is no longer ours: the lease has run out.
+    Ok(if noted.rows_affected() == 1 { Room::Taken } else { Room::Busy })
+}
+
+fn fingerprint(account: KeyHash, payment: &Payment) -> KeyHash {
+    let account: String = account.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    KeyHash::of(&account, "payment", &payment.transaction_id)
+}
+
+fn payment_row(row: &SqliteRow) -> Result<Payment, LedgerError> {
+    let failed = |source| LedgerError::of("reading a payment", source);
+    let id: i64 = row.try_get("id").map_err(failed)?;
+    let corrupt = || LedgerError::Corrupt { what: format!("payment {id} has no amount") };
+    Ok(Payment {
+        order_no: row.try_get("order_no").map_err(failed)?,
+        transaction_id: row.try_get("transaction_id").map_err(failed)?,
+        amount: amount_of(row, id)?.ok_or_else(corrupt)?,
+    })
+}
