@@ -17,6 +17,7 @@
 //! | [`ledger`] | the domain, SQL: the only place with any | gateways, workflows, HTTP |
 //! | [`gateway`] | the domain, HTTP, signatures | the ledger |
 //! | [`engine`] | domain, workflow, ledger, the gateway port | sockets, apalis, SQL |
+//! | [`files`] | a folder or a bucket | what is in the files |
 //! | [`worker`] | the engine, apalis | the gateways' protocols, SQL |
 //! | [`cli`] | all of them | SQL |
 //! | [`sandbox`] | the gateways' other side, with books of its own | the ledger, the engine |
@@ -38,6 +39,7 @@ pub mod config;
 pub mod domain;
 pub mod engine;
 pub mod failpoint;
+pub mod files;
 pub mod gateway;
 pub mod ledger;
 pub mod sandbox;

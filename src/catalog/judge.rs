@@ -23,29 +23,35 @@ pub struct Judged {
     pub listed: bool,
 }
 
+/// What a reply is held against.
+#[derive(Debug, Clone, Default)]
+pub struct Expected {
+    /// The number it must name; none only where an order is looked up by another number than ours.
+    pub order_no: Option<OrderNumber>,
+    /// The amount it must name.
+    pub amount: Option<Amount>,
+    /// Whether the gateway has accepted the order before.
+    pub accepted: bool,
+    /// Whether the gateway has no number of its own for it: then the one it is named by is the receipt.
+    pub named: bool,
+}
+
 /// Judges an observation.
 ///
 /// `outcomes` is the table of the operation that was called; `is_query` tells whether that was the query of an effect.
-/// `expected_order_no` may be `None` only where an order is looked up by another number than ours.
 ///
 /// ```
-/// use payrun::catalog::judge::judge;
+/// use payrun::catalog::judge::{Expected, judge};
 /// use payrun::domain::answer::{Answer, Cause};
 /// use payrun::domain::ids::OrderNumber;
 /// use payrun::gateway::{Observation, Reached};
 ///
 /// let ours = OrderNumber::parse("1217752501201407033233368018").unwrap();
-/// let judged = judge(&[], false, true, &Observation::of(Reached::TimedOut), ours, None);
+/// let expected = Expected { order_no: Some(ours), ..Expected::default() };
+/// let judged = judge(&[], false, true, &Observation::of(Reached::TimedOut), &expected);
 /// assert_eq!(judged.answer, Answer::Unknown { cause: Cause::TimedOut, code: String::new() });
 /// ```
-pub fn judge(
-    outcomes: &[Outcome],
-    is_query: bool,
-    effect: bool,
-    seen: &Observation,
-    expected_order_no: impl Into<Option<OrderNumber>>,
-    expected_amount: Option<Amount>,
-) -> Judged {
+pub fn judge(outcomes: &[Outcome], is_query: bool, effect: bool, seen: &Observation, expected: &Expected) -> Judged {
     let unknown = |cause| Judged::plain(Answer::Unknown { cause, code: String::new() });
     let judged = match &seen.reached {
         Reached::NotSent(_) if is_query && effect => unknown(Cause::NotAsked),
@@ -54,10 +60,7 @@ pub fn judge(
         Reached::Lost(_) => unknown(Cause::ConnectionLost),
         Reached::Unreadable(_) => unknown(Cause::Unreadable),
         Reached::Unverified(_) => unknown(Cause::Unverified),
-        Reached::Replied => {
-            let ours = Ours { order_no: expected_order_no.into(), amount: expected_amount, effect };
-            replied(outcomes, seen, &ours)
-        }
+        Reached::Replied => replied(outcomes, seen, expected, effect),
     };
     if effect { judged } else { repeatable(judged, seen) }
 }
@@ -68,20 +71,14 @@ impl Judged {
     }
 }
 
-struct Ours {
-    order_no: Option<OrderNumber>,
-    amount: Option<Amount>,
-    effect: bool,
-}
-
-fn replied(outcomes: &[Outcome], seen: &Observation, ours: &Ours) -> Judged {
+fn replied(outcomes: &[Outcome], seen: &Observation, ours: &Expected, effect: bool) -> Judged {
     let code = code_of(seen);
-    let Some(row) = outcomes.iter().find(|row| fits(row, seen)) else {
+    let Some(row) = outcomes.iter().find(|row| fits(row, seen) && (ours.accepted || !row.after_accepted)) else {
         let answer = Answer::Unknown { cause: Cause::Unlisted, code };
         return Judged { listed: false, ..Judged::plain(answer) };
     };
     let answer = match row.meaning {
-        Meaning::Done => done(seen, ours),
+        Meaning::Done => done(seen, ours, effect),
         // A reply about another order says nothing about ours, whatever it says.
         _ if names_another(seen, ours) => Answer::Unknown { cause: Cause::Mismatch, code },
         Meaning::Accepted => Answer::Accepted,
@@ -95,27 +92,27 @@ fn replied(outcomes: &[Outcome], seen: &Observation, ours: &Ours) -> Judged {
 }
 
 /// Done, if the reply proves that it speaks of our order.
-fn done(seen: &Observation, ours: &Ours) -> Answer {
+fn done(seen: &Observation, ours: &Expected, effect: bool) -> Answer {
     let mismatch = || Answer::Unknown { cause: Cause::Mismatch, code: String::new() };
     let amount_fits = match (&seen.amount, ours.amount) {
         (_, None) => true,
         (Some(Ok(seen)), Some(ours)) => *seen == ours,
         (Some(Err(_)), Some(_)) => false,
         // A look-up finds orders that were never paid and name no amount.
-        (None, Some(_)) => !ours.effect,
+        (None, Some(_)) => !effect,
     };
     let order_fits = ours.order_no.as_ref().is_none_or(|ours| seen.order_no.as_deref() == Some(ours.as_str()));
     if !amount_fits || !order_fits {
         return mismatch();
     }
-    let fallback = if ours.effect { None } else { seen.order_no.clone() };
+    let fallback = if effect && !ours.named { None } else { seen.order_no.clone() };
     match seen.receipt.clone().or(fallback).filter(|receipt| !receipt.is_empty()) {
         Some(receipt) => Answer::Done(Receipt(receipt)),
         None => mismatch(),
     }
 }
 
-fn names_another(seen: &Observation, ours: &Ours) -> bool {
+fn names_another(seen: &Observation, ours: &Expected) -> bool {
     match (&seen.order_no, &ours.order_no) {
         (Some(seen), Some(ours)) => seen != ours.as_str(),
         (Some(_) | None, _) => false,
@@ -202,7 +199,10 @@ mod tests {
         let kind = Catalog::built_in().kinds[kind].clone();
         let operations = &kind.gateways["wechat"];
         let table = if is_query { &operations.query_outcomes } else { &operations.submit_outcomes };
-        judge(table, is_query, kind.effect, seen, ours(), Some(hkd(100)))
+        {
+            let expected = Expected { order_no: Some(ours()), amount: Some(hkd(100)), ..Expected::default() };
+            judge(table, is_query, kind.effect, seen, &expected)
+        }
     }
 
     fn shown(kind: &str, is_query: bool, seen: &Observation) -> String {
@@ -367,7 +367,7 @@ mod tests {
         let kind = Catalog::built_in().kinds["query"].clone();
         let mut seen = replied(200, "", "SUCCESS");
         seen.order_no = Some("theirs".to_owned());
-        let judged = judge(&kind.gateways["wechat"].submit_outcomes, false, false, &seen, None, None);
+        let judged = judge(&kind.gateways["wechat"].submit_outcomes, false, false, &seen, &Expected::default());
         assert_eq!(judged.answer, Answer::Done(Receipt("R1".to_owned())));
     }
 }

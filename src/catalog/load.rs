@@ -221,6 +221,7 @@ fn read_operations(entry: &Entry, effect: bool, source: &Source, found: &mut Dia
         payment: node.get("payment").map(|node| read_payment(node, source, found)),
         named_by: text("named_by"),
         names_no_amount: is_true(node, "names_no_amount"),
+        values: entries(node, "values").iter().map(|entry| (entry.key.clone(), texts(&entry.value))).collect(),
         keeps: match text_of(node, "keeps") {
             Some("statement") => Some(Keeps::Statement),
             Some("settlements") => Some(Keeps::Settlements),

@@ -133,6 +133,8 @@ pub struct Operations {
     pub named_by: Option<String>,
     /// Whether the replies name no amount, so that none can be compared.
     pub names_no_amount: bool,
+    /// By field of a choice: the words that this gateway knows, where it does not know all.
+    pub values: BTreeMap<String, Vec<String>>,
     /// What is kept of the replies beside the item's own result.
     pub keeps: Option<Keeps>,
     /// What the submit's observations mean.
@@ -172,6 +174,8 @@ pub struct Outcome {
     pub state: Option<String>,
     /// A fact of the reply that must have this value; none matches any.
     pub fact: Option<(String, String)>,
+    /// Whether it counts only once the gateway has accepted the order; before, the same reply may speak of the past.
+    pub after_accepted: bool,
     /// What it means.
     pub meaning: Meaning,
     /// What it does to the lane.

@@ -70,6 +70,7 @@ fn row(node: &Node, table: Table, source: &Source, found: &mut Diagnostics) -> V
                 code: code.clone(),
                 state,
                 fact: fact(node),
+                after_accepted: text_of(node, "after") == Some("accepted"),
                 meaning,
                 lane,
                 explain: is_true(node, "explain"),
@@ -174,5 +175,6 @@ fn covers(earlier: &Outcome, later: &Outcome) -> bool {
     };
     let covered = |earlier: &Option<String>, later: &Option<String>| earlier.is_none() || earlier == later;
     let fact = earlier.fact.is_none() || earlier.fact == later.fact;
-    http && fact && covered(&earlier.code, &later.code) && covered(&earlier.state, &later.state)
+    let after = !earlier.after_accepted || later.after_accepted;
+    http && fact && after && covered(&earlier.code, &later.code) && covered(&earlier.state, &later.state)
 }

@@ -25,10 +25,11 @@ static FIELD: [FieldSpec; 9] = [
     FieldSpec::required("doc", Shape::Text, "One line for people."),
 ];
 
-static OUTCOME: [FieldSpec; 11] = [
+static OUTCOME: [FieldSpec; 12] = [
     FieldSpec::optional("http", Shape::Text, "The HTTP status (404) or its class (5xx)."),
     FieldSpec::optional("code", NAMES, "The gateway's error code, or several."),
     FieldSpec::optional("state", NAMES, "The order's state in the gateway's words, or several."),
+    FieldSpec::optional("after", Shape::Word(&["accepted"]), "Only once the gateway has accepted the order."),
     FieldSpec::optional("fact", Shape::Named(&Shape::Text), "One fact of the reply that must have this value."),
     FieldSpec::required(
         "answer",
@@ -70,7 +71,7 @@ static PAYMENT: [FieldSpec; 3] = [
     ),
 ];
 
-static OPERATIONS: [FieldSpec; 8] = [
+static OPERATIONS: [FieldSpec; 9] = [
     FieldSpec::required("submit", Shape::Text, "The operation that has the effect."),
     FieldSpec::optional("query", Shape::Text, "The operation that asks what became of it."),
     FieldSpec::optional("explain", Shape::Text, "The operation that explains a decline."),
@@ -81,6 +82,11 @@ static OPERATIONS: [FieldSpec; 8] = [
         "The field by which the gateway names what it is about, if not our number.",
     ),
     FieldSpec::optional("names_no_amount", Shape::Boolean, "Whether the replies name no amount."),
+    FieldSpec::optional(
+        "values",
+        Shape::Named(&Shape::List(&Shape::Text)),
+        "The words of a choice that this gateway knows.",
+    ),
     FieldSpec::optional("keeps", Shape::Word(&["statement", "settlements"]), "What is kept of the replies."),
     FieldSpec::required(
         "outcomes",

@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Database, GatewayConfig, GatewayKind};
 use crate::engine::vault::Vault;
 use crate::engine::{Account, Engine};
+use crate::files::Files;
 use crate::gateway::transport::Transport;
 use crate::gateway::{Gateway, cbtis, egms, hipopay, wechat};
 use crate::ledger::Ledger;
@@ -62,6 +63,7 @@ impl Project {
             accounts: self.accounts(&clock)?,
             config: Arc::clone(&self.config),
             vault: self.vault()?,
+            files: Files::open(&self.config.files, &self.config.folder).map_err(|error| Failure::internal(&error))?,
             clock,
         })
     }

@@ -9,12 +9,11 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::{Account, Engine, here, keep, payment, vault};
-use crate::catalog::judge::{Judged, judge};
+use crate::catalog::judge::{Expected, Judged, judge};
 use crate::catalog::{JobKind, Operations, Outcome};
 use crate::domain::answer::{Answer, Cause, LaneEffect};
 use crate::domain::ids::OrderNumber;
 use crate::domain::item::{Event, Illegal, Move, State, apply};
-use crate::domain::money::Amount;
 use crate::domain::policy::Policy;
 use crate::domain::time::Timestamp;
 use crate::failpoint;
@@ -73,23 +72,26 @@ pub async fn perform(
     failpoint::hit("after_send");
     called();
     let ended_at = engine.clock.now();
-    let judged = judge(
-        outcomes,
-        is_query && work.kind.effect,
-        work.kind.effect,
-        &observed,
-        expected_number(&scene, &call),
-        expected_amount(operations, claimed),
-    );
+    let judged = judge(outcomes, is_query && work.kind.effect, work.kind.effect, &observed, &expected(&scene, &call));
     let judged = keep::kept(&scene, &call, &mut observed, judged).await;
     tell(account, claimed, &judged);
     close_lane(&scene, judged.lane, judged.answer.code(), ended_at).await;
     let answer = answer_to(claimed, &judged.answer);
     let moved = apply(&claimed.item, &Event::Answered(answer), &work.policy, ended_at)?;
     let moved = explained(account, operations, &judged, &call, spaced(account, is_query, moved, ended_at)).await;
-    let result = (!observed.result.is_empty()).then(|| Value::Object(std::mem::take(&mut observed.result)).to_string());
+    let result = merged(claimed.result(), std::mem::take(&mut observed.result));
     let attempt = attempt_of(&call.operation, started_at, ended_at, &judged.answer, observed);
     Ok(Settlement::answered(claimed, moved, attempt, result, ended_at))
+}
+
+/// What was known of the result, and what is known now: an action to be taken stays when a later reply no longer names it.
+fn merged(known: Option<&str>, seen: Map<String, Value>) -> Option<String> {
+    if seen.is_empty() {
+        return None;
+    }
+    let mut result: Map<String, Value> = known.and_then(|known| serde_json::from_str(known).ok()).unwrap_or_default();
+    result.extend(seen);
+    Some(Value::Object(result).to_string())
 }
 
 /// What an attempt happens between.
@@ -147,6 +149,16 @@ pub(super) fn attempt_of(
     }
 }
 
+/// What a reply is held against.
+fn expected(scene: &Scene<'_>, call: &Call) -> Expected {
+    Expected {
+        order_no: expected_number(scene, call),
+        amount: scene.claimed.amount().filter(|_| !scene.operations.names_no_amount),
+        accepted: scene.claimed.item.state == State::Pending,
+        named: scene.operations.named_by.is_some(),
+    }
+}
+
 /// The number that a reply must name. A look-up may be of somebody else's; an effect never is.
 fn expected_number(scene: &Scene<'_>, call: &Call) -> Option<OrderNumber> {
     if !scene.work.kind.effect {
@@ -159,10 +171,6 @@ fn expected_number(scene: &Scene<'_>, call: &Call) -> Option<OrderNumber> {
             OrderNumber::parse(name).ok()
         }
     }
-}
-
-fn expected_amount(operations: &Operations, claimed: &Claimed) -> Option<Amount> {
-    claimed.amount().filter(|_| !operations.names_no_amount)
 }
 
 /// What was pending stays so when a question about it did not get through.

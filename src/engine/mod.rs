@@ -20,6 +20,7 @@ use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::policy::Rate;
+use crate::files::Files;
 use crate::gateway::Gateway;
 use crate::ledger::Ledger;
 use vault::Vault;
@@ -37,6 +38,8 @@ pub struct Engine {
     pub config: Arc<Config>,
     /// The key for personal data, where there is one.
     pub vault: Option<Arc<Vault>>,
+    /// Where statements and reports are kept.
+    pub files: Files,
     /// What time it is.
     pub clock: Clock,
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::attempt::{Scene, attempt_of, within};
 use crate::catalog::PaymentLookup;
-use crate::catalog::judge::judge;
+use crate::catalog::judge::{Expected, judge};
 use crate::domain::answer::{Answer, Decline, DeclineClass, NumberRule, Receipt};
 use crate::domain::ids::KeyHash;
 use crate::domain::item::{Event, Illegal, Move, apply};
@@ -82,7 +82,7 @@ async fn look_up(scene: &Scene<'_>, lookup: &PaymentLookup, call: &Call, account
     let started_at = scene.engine.clock.now();
     let observed = within(scene.account, &question).await;
     let now = scene.engine.clock.now();
-    let judged = judge(&lookup.outcomes, false, false, &observed, None, None);
+    let judged = judge(&lookup.outcomes, false, false, &observed, &Expected::default());
     let answer = match judged.answer {
         Answer::Done(receipt) => match found(&observed, &receipt, call) {
             Err(code) => declined(code),

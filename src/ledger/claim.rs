@@ -106,6 +106,11 @@ impl Claimed {
         self.stored.key
     }
 
+    /// What is known of its result, a JSON object.
+    pub fn result(&self) -> Option<&str> {
+        self.stored.result.as_deref()
+    }
+
     /// Its checked input fields, a JSON object.
     pub fn input(&self) -> &str {
         &self.stored.input

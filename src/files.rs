@@ -1,0 +1,153 @@
+//! The files that payrun keeps, statements and reports, in a folder or a bucket.
+//!
+//! A file is there as a whole or not at all. What is kept under a name is never overwritten by other content; only reports,
+//! which can be made again, may be replaced.
+
+use std::path::Path as FilePath;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use object_store::aws::AmazonS3Builder;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload};
+use thiserror::Error;
+
+/// A place for files.
+#[derive(Debug, Clone)]
+pub struct Files {
+    store: Arc<dyn ObjectStore>,
+    /// Before every name in the store.
+    prefix: Path,
+    /// Before every name as people see it.
+    shown: String,
+}
+
+impl Files {
+    /// Opens a folder, relative to `folder` and made if it is not there, or a bucket: `s3://bucket/prefix`, with the credentials
+    /// of the environment (`AWS_ACCESS_KEY_ID` and its kin).
+    ///
+    /// # Errors
+    /// If the place cannot be used.
+    pub fn open(place: &str, folder: &FilePath) -> Result<Self, FilesError> {
+        let cannot = |source| FilesError::Open { place: place.to_owned(), source };
+        if let Some(bucket) = place.strip_prefix("s3://") {
+            let (bucket, prefix) = bucket.split_once('/').unwrap_or((bucket, ""));
+            let store = AmazonS3Builder::from_env().with_bucket_name(bucket).build().map_err(cannot)?;
+            let shown = place.trim_end_matches('/').to_owned();
+            return Ok(Self { store: Arc::new(store), prefix: Path::from(prefix), shown });
+        }
+        let path = folder.join(place);
+        let unusable = |source| FilesError::Folder { place: path.display().to_string(), source };
+        std::fs::create_dir_all(&path).map_err(unusable)?;
+        let store = LocalFileSystem::new_with_prefix(&path).map_err(cannot)?.with_fsync(true);
+        Ok(Self { store: Arc::new(store), prefix: Path::default(), shown: path.display().to_string() })
+    }
+
+    /// Keeps a file for ever; the same content again is no mistake. Returns where it is.
+    ///
+    /// # Errors
+    /// [`FilesError::Other`] if another content has that name.
+    pub async fn keep(&self, name: &str, content: Bytes) -> Result<String, FilesError> {
+        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+        let put = self.store.put_opts(&self.at(name), PutPayload::from_bytes(content.clone()), options).await;
+        match put {
+            Ok(_) => Ok(self.location(name)),
+            Err(object_store::Error::AlreadyExists { .. }) => self.same(name, &content).await,
+            Err(source) => Err(self.failed(name, source)),
+        }
+    }
+
+    /// Writes a file in place of what may be there. Returns where it is.
+    ///
+    /// # Errors
+    /// If it cannot be written; what was there is still there then.
+    pub async fn replace(&self, name: &str, content: Bytes) -> Result<String, FilesError> {
+        let put = self.store.put(&self.at(name), PutPayload::from_bytes(content)).await;
+        put.map(|_| self.location(name)).map_err(|source| self.failed(name, source))
+    }
+
+    async fn same(&self, name: &str, content: &Bytes) -> Result<String, FilesError> {
+        let there = self.store.get(&self.at(name)).await.map_err(|source| self.failed(name, source))?;
+        let there = there.bytes().await.map_err(|source| self.failed(name, source))?;
+        if there == content { Ok(self.location(name)) } else { Err(FilesError::Other { name: self.location(name) }) }
+    }
+
+    fn at(&self, name: &str) -> Path {
+        let parts = self.prefix.parts().map(|part| part.as_ref().to_owned());
+        Path::from_iter(parts.chain(name.split('/').map(str::to_owned)))
+    }
+
+    fn location(&self, name: &str) -> String {
+        format!("{}/{name}", self.shown)
+    }
+
+    fn failed(&self, name: &str, source: object_store::Error) -> FilesError {
+        FilesError::Store { name: self.location(name), source }
+    }
+}
+
+/// Why a file is not kept.
+#[derive(Debug, Error)]
+pub enum FilesError {
+    /// The place cannot be used.
+    #[error("files cannot be kept in {place}")]
+    Open {
+        /// Which place.
+        place: String,
+        /// Why.
+        #[source]
+        source: object_store::Error,
+    },
+    /// The folder cannot be made.
+    #[error("the folder {place} cannot be used")]
+    Folder {
+        /// Which folder.
+        place: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Another content has this name.
+    #[error("{name} is there with another content; it is left as it is")]
+    Other {
+        /// Which file.
+        name: String,
+    },
+    /// Reading or writing failed.
+    #[error("{name} cannot be kept")]
+    Store {
+        /// Which file.
+        name: String,
+        /// Why.
+        #[source]
+        source: object_store::Error,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_kept_stays_and_reports_are_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = Files::open("kept", folder.path()).unwrap();
+        let name = "statements/hk/2026-11-21.csv";
+        let location = files.keep(name, Bytes::from_static(b"one")).await.unwrap();
+        assert_eq!(std::fs::read(&location).unwrap(), b"one");
+        assert_eq!(files.keep(name, Bytes::from_static(b"one")).await.unwrap(), location);
+        assert!(matches!(files.keep(name, Bytes::from_static(b"two")).await, Err(FilesError::Other { .. })));
+        assert_eq!(std::fs::read(&location).unwrap(), b"one");
+        let report = files.replace("reports/a.html", Bytes::from_static(b"1")).await.unwrap();
+        files.replace("reports/a.html", Bytes::from_static(b"2")).await.unwrap();
+        assert_eq!(std::fs::read(report).unwrap(), b"2");
+    }
+
+    #[test]
+    fn a_place_that_cannot_be_a_folder_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("file"), b"").unwrap();
+        assert!(matches!(Files::open("file", folder.path()), Err(FilesError::Folder { .. })));
+    }
+}
