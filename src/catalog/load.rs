@@ -16,10 +16,18 @@ use super::outcomes::{Table, read as read_outcomes};
 use super::{Alphabet, Catalog, Expand, Field, FieldKind, JobKind, Keeps, Operations, PaymentLookup, spec};
 
 /// The job kinds that are compiled in: file name and text.
-const BUILT_IN: [(&str, &str); 3] = [
+const BUILT_IN: [(&str, &str); 11] = [
+    ("jobs/cancel.yaml", include_str!("../../jobs/cancel.yaml")),
+    ("jobs/declare.yaml", include_str!("../../jobs/declare.yaml")),
     ("jobs/deduct.yaml", include_str!("../../jobs/deduct.yaml")),
+    ("jobs/identity.yaml", include_str!("../../jobs/identity.yaml")),
+    ("jobs/pay.yaml", include_str!("../../jobs/pay.yaml")),
     ("jobs/query.yaml", include_str!("../../jobs/query.yaml")),
+    ("jobs/redeclare.yaml", include_str!("../../jobs/redeclare.yaml")),
     ("jobs/refund.yaml", include_str!("../../jobs/refund.yaml")),
+    ("jobs/settlement.yaml", include_str!("../../jobs/settlement.yaml")),
+    ("jobs/statement.yaml", include_str!("../../jobs/statement.yaml")),
+    ("jobs/terminate.yaml", include_str!("../../jobs/terminate.yaml")),
 ];
 
 /// The most files of a folder that are read.
@@ -280,7 +288,7 @@ mod tests {
     use super::*;
 
     fn mistakes(change: impl Fn(String) -> String) -> String {
-        let text = change(BUILT_IN[0].1.to_owned());
+        let text = change(BUILT_IN[2].1.to_owned());
         read_kind(&Source::new("deduct.yaml", text, false))
             .map(|_| String::new())
             .unwrap_or_else(|found| found.to_string())
@@ -327,7 +335,7 @@ mod tests {
     #[test]
     fn a_folder_replaces_kinds_by_name_and_reports_all_that_is_wrong() {
         let folder = tempfile::tempdir().unwrap();
-        let ours = BUILT_IN[0].1.replace("Charges a signed", "Our own way to charge a signed");
+        let ours = BUILT_IN[2].1.replace("Charges a signed", "Our own way to charge a signed");
         std::fs::write(folder.path().join("ours.yaml"), ours).unwrap();
         std::fs::write(folder.path().join("notes.txt"), "not: [a kind").unwrap();
         let catalog = Catalog::with_overrides(folder.path()).unwrap();
