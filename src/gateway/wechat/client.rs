@@ -16,7 +16,7 @@ use super::seal::{ApiKey, SealError};
 use super::sign::{KeyError, Merchant, SigningKey};
 use super::transport::{Failure, Response, Transport};
 use super::wire::{self, Contract, Transaction};
-use super::{orders, refunds};
+use super::{orders, refund_list, refunds};
 use crate::clock::Clock;
 use crate::config::{Platform, WechatConfig, WechatMode};
 use crate::gateway::exchange::{before, of_failure, probe_in_time, read_base, retry_after, unreadable};
@@ -121,7 +121,7 @@ impl Client {
             ReplyKind::Contract(id) => read_contract(response.body(), id, &mut seen),
             ReplyKind::RefundAccepted => refunds::read_accepted(response.body(), &mut seen),
             ReplyKind::Refund => refunds::read_refund(response.body(), &mut seen),
-            ReplyKind::RefundList(of) => refunds::read_page(response.body(), of, &mut seen),
+            ReplyKind::RefundList(of) => refund_list::read_page(response.body(), of, &mut seen),
             ReplyKind::Nothing => Ok(()),
         };
         if let Err(why) = read {

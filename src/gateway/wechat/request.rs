@@ -6,7 +6,7 @@ use http::Method;
 use serde::Serialize;
 
 use super::wire::{Deduction, Scene, Total, Who, whose};
-use super::{orders, refunds};
+use super::{orders, refund_list, refunds};
 use crate::config::WechatMode;
 use crate::gateway::Call;
 use crate::gateway::exchange::{percent_encode, required, text};
@@ -63,7 +63,7 @@ pub(super) fn prepare(call: &Call, mode: &WechatMode, notify_url: &str) -> Resul
         "terminate" => orders::terminate(call, mode),
         "refund" => refunds::refund(call, mode, notify_url),
         "refund_query" => refunds::refund_query(call, mode),
-        "refunds" => refunds::page(call, mode, 0),
+        "refunds" => refund_list::page(call, mode, 0),
         other => Err(format!(
             "wechat has no operation {other:?}; it has deduct, transaction, contract, terminate, order, micropay, cancel, \
              refund, refund_query and refunds"
