@@ -1,7 +1,6 @@
 //! All refunds of a payment (gateways.md 4.3). They come in pages; a list of which a page is missing is not given out.
 
 use std::collections::HashSet;
-use std::time::Instant;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -11,7 +10,7 @@ use super::refunds::{Payment, Refund, of};
 use super::request::{Prepared, ReplyKind};
 use super::wire::whose;
 use crate::config::WechatMode;
-use crate::gateway::exchange::{EVIDENCE_MAX, bounded, percent_encode, unreadable};
+use crate::gateway::exchange::{EVIDENCE_MAX, before, bounded, percent_encode, unreadable};
 use crate::gateway::{Call, Observation, Reached};
 
 /// How many refunds a page has at most.
@@ -65,7 +64,12 @@ impl Client {
     /// All refunds of a payment: page after page, within the time of one call. Anything but a whole list is what the page
     /// that failed was.
     pub(super) async fn all_refunds(&self, call: &Call) -> Observation {
-        let begun = Instant::now();
+        let deadline = tokio::time::sleep(call.timeout);
+        tokio::pin!(deadline);
+        before(deadline, self.pages(call)).await.unwrap_or_else(|| Observation::of(Reached::TimedOut))
+    }
+
+    async fn pages(&self, call: &Call) -> Observation {
         let mut whole: Option<Observation> = None;
         loop {
             let offset = whole.as_ref().map_or(0, |whole| whole.records.len());
@@ -73,14 +77,14 @@ impl Client {
                 Ok(request) => request,
                 Err(why) => return Observation::of(Reached::NotSent(why)),
             };
-            let seen = self.exchange(request, call.timeout.saturating_sub(begun.elapsed())).await;
+            let seen = self.exchange(request, call.timeout).await;
             if seen.reached != Reached::Replied || !seen.result.contains_key(TOTAL) {
                 return seen;
             }
             let last = seen.records.is_empty();
             let seen = match whole.take() {
                 None => seen,
-                Some(before) => joined(before, seen),
+                Some(earlier) => joined(earlier, seen),
             };
             let total = seen.result.get(TOTAL).and_then(Value::as_u64).and_then(|total| usize::try_from(total).ok());
             match (total, seen.records.len()) {
