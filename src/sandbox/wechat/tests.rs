@@ -354,6 +354,7 @@ async fn all_refunds_of_a_payment_come_page_after_page_and_there_are_fifty_at_mo
     for input in [json!({ "transaction_id": id }), json!({ "out_trade_no": "P-1" })] {
         let seen = rig.call("refunds", "x", None, input).await;
         assert_eq!(seen.records.len(), 50);
+        assert!(!seen.evidence.contains("0403") && !seen.evidence.contains("招商"));
         let numbers: Vec<_> = seen.records.iter().map(|row| row["out_refund_no"].as_str().unwrap()).collect();
         assert_eq!((numbers[0], numbers[49]), ("R-0", "R-49"));
         assert_eq!((&seen.records[0]["refund"], &seen.records[0]["currency"]), (&json!(10), &json!("HKD")));
@@ -497,6 +498,31 @@ async fn over_sockets_a_reply_without_a_body_is_verified_and_every_fault_resolve
         assert_eq!(given, u64::from(last.http == Some(204)), "{fault}");
         drop(stop);
     }
+}
+
+#[tokio::test]
+async fn whatever_goes_wrong_a_deduction_that_was_not_paid_is_closed_and_stays_so() {
+    let mut met = 0;
+    for seed in 0..4 {
+        let rig = Rig::new(FaultPlan::new(seed, super::super::faults::Level::Heavy)).await;
+        for n in 0..3 {
+            let number = format!("D-{n}");
+            let mut refused = rig.deduct(&number, "C-poor").await;
+            while refused.code.as_deref() != Some("NOT_ENOUGH") {
+                refused = rig.deduct(&number, "C-poor").await;
+            }
+            let mut closed = rig.cancel("deduction", &number).await;
+            while closed.http != Some(204) {
+                met += 1;
+                assert!(met < 100, "{closed:?}");
+                closed = rig.cancel("deduction", &number).await;
+            }
+            assert_eq!(rig.deduct(&number, "C-poor").await.code.as_deref(), Some("ORDER_CLOSED"));
+        }
+        let totals = rig.totals().await;
+        assert!(totals.charged.is_empty() && totals.refunded.is_empty() && totals.violations.is_empty(), "{totals:?}");
+    }
+    assert!(met > 0);
 }
 
 #[tokio::test]
