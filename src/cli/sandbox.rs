@@ -106,6 +106,9 @@ pub(super) async fn run(context: &Context, args: SandboxArgs) -> Result<Exit, Fa
     for (currency, charged) in &totals.charged {
         say(format!("charged {} orders in {currency}", count(charged.count)));
     }
+    for (currency, refunded) in &totals.refunded {
+        say(format!("gave back {} payments in {currency}, in part or whole", count(refunded.count)));
+    }
     Ok(Exit::Success)
 }
 

@@ -3,6 +3,7 @@
 //! Written apart from the client's own types on purpose: a name that is wrong there must be refused here.
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::Refusal;
 use crate::config::WechatMode;
@@ -45,17 +46,7 @@ struct Scene {
 impl Body {
     /// Reads a body and checks every field.
     pub(super) fn read(bytes: &[u8], mode: &WechatMode) -> Result<Self, Refusal> {
-        let body: Self = serde_json::from_slice(bytes).map_err(|error| {
-            let text = error.to_string();
-            let reason = if text.starts_with("unknown field") {
-                "unknown_field"
-            } else if text.starts_with("missing field") {
-                "missing_field"
-            } else {
-                "wrong_type"
-            };
-            param(reason)
-        })?;
+        let body: Self = parse(bytes)?;
         body.check_ids(mode)?;
         body.check_lengths()?;
         body.check_texts()?;
@@ -90,27 +81,55 @@ impl Body {
             (scene.and_then(|scene| scene.device_ip.as_ref()), 45),
             (scene.and_then(|scene| scene.device_id.as_ref()), 32),
         ];
-        let fits = |(text, most): (Option<&String>, usize)| {
-            text.is_none_or(|text| !text.is_empty() && text.chars().count() <= most)
-        };
-        if fields.into_iter().all(fits) { Ok(()) } else { Err(param("wrong_length")) }
+        check_lengths(&fields)
     }
 
     fn check_texts(&self) -> Result<(), Refusal> {
-        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '|' | '*' | '@');
-        if !self.out_trade_no.chars().all(allowed) {
-            return Err(param("wrong_order_number"));
-        }
-        if !self.notify_url.starts_with("https://") || self.notify_url.contains('?') {
-            return Err(param("wrong_notify_url"));
-        }
-        if self.amount.total <= 0 {
-            return Err(param("amount_not_positive"));
-        }
-        Currency::parse(&self.amount.currency).map(|_| ()).map_err(|_| param("unknown_currency"))
+        check_number(&self.out_trade_no)?;
+        check_notify_url(&self.notify_url)?;
+        check_amount(self.amount.total, &self.amount.currency)
     }
 }
 
-const fn param(reason: &'static str) -> Refusal {
+/// Reads a body in which every name and type must be as documented.
+pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
+    serde_json::from_slice(bytes).map_err(|error| {
+        let text = error.to_string();
+        let reason = if text.starts_with("unknown field") {
+            "unknown_field"
+        } else if text.starts_with("missing field") {
+            "missing_field"
+        } else {
+            "wrong_type"
+        };
+        param(reason)
+    })
+}
+
+/// No text that is there is empty or has more characters than it may.
+pub(super) fn check_lengths(fields: &[(Option<&String>, usize)]) -> Result<(), Refusal> {
+    let fits = |(text, most): &(Option<&String>, usize)| {
+        text.is_none_or(|text| !text.is_empty() && text.chars().count() <= *most)
+    };
+    if fields.iter().all(fits) { Ok(()) } else { Err(param("wrong_length")) }
+}
+
+pub(super) fn check_number(number: &str) -> Result<(), Refusal> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '|' | '*' | '@');
+    if number.chars().all(allowed) { Ok(()) } else { Err(param("wrong_order_number")) }
+}
+
+pub(super) fn check_notify_url(url: &str) -> Result<(), Refusal> {
+    if url.starts_with("https://") && !url.contains('?') { Ok(()) } else { Err(param("wrong_notify_url")) }
+}
+
+pub(super) fn check_amount(minor: i64, currency: &str) -> Result<(), Refusal> {
+    if minor <= 0 {
+        return Err(param("amount_not_positive"));
+    }
+    Currency::parse(currency).map(|_| ()).map_err(|_| param("unknown_currency"))
+}
+
+pub(super) const fn param(reason: &'static str) -> Refusal {
     Refusal { http: 400, code: "PARAM_ERROR", reason }
 }

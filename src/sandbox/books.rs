@@ -31,10 +31,12 @@ pub enum OrderState {
     Success,
     /// The bank refused; final.
     PayError,
+    /// Withdrawn before it was paid; final.
+    Closed,
 }
 
 impl OrderState {
-    const ALL: [Self; 5] = [Self::Seen, Self::Processing, Self::NotPay, Self::Success, Self::PayError];
+    const ALL: [Self; 6] = [Self::Seen, Self::Processing, Self::NotPay, Self::Success, Self::PayError, Self::Closed];
 
     /// The word in the books.
     pub const fn word(self) -> &'static str {
@@ -44,6 +46,7 @@ impl OrderState {
             Self::NotPay => "not_pay",
             Self::Success => "success",
             Self::PayError => "pay_error",
+            Self::Closed => "closed",
         }
     }
 
@@ -237,6 +240,8 @@ impl Books {
         let charged = self.store.charged().await?.into_iter();
         Ok(Totals {
             charged: charged.map(|(currency, count, minor)| (currency, Charged { count, minor })).collect(),
+            paid: BTreeMap::new(),
+            refunded: BTreeMap::new(),
             by_state: self.store.states().await?.into_iter().collect(),
             violations,
             faults: self.counted(Counter::Fault),
@@ -317,11 +322,18 @@ pub(super) fn short_hash(bytes: &[u8]) -> [u8; 16] {
 /// Everything, summed up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize)]
 pub struct Totals {
-    /// What moved, by currency.
+    /// What deductions moved, by currency.
     pub charged: BTreeMap<String, Charged>,
+    /// What other payments moved, by currency.
+    #[serde(default)]
+    pub paid: BTreeMap<String, Charged>,
+    /// What was given back, by currency: refunds, and reversals of what was paid.
+    #[serde(default)]
+    pub refunded: BTreeMap<String, Charged>,
     /// How many orders are in each state.
     pub by_state: BTreeMap<String, u64>,
-    /// Broken promises of the caller: `charged_twice`, `two_bodies`, `overlapping_contract`. Empty if all is well.
+    /// Broken promises of the caller: `charged_twice`, `two_bodies`, `overlapping_contract`, `refund_above_payment`,
+    /// `refunds_too_close`. Empty if all is well.
     pub violations: BTreeMap<String, u64>,
     /// How many faults of each kind were met.
     pub faults: BTreeMap<String, u64>,

@@ -17,8 +17,9 @@ pub(super) fn refusal(contract_id: &str) -> Option<(&'static str, OrderState)> {
     }
 }
 
-/// A contract as its query shows it; none if there is no such contract.
-pub(super) fn show(contract_id: &str) -> Option<Value> {
+/// A contract as its query shows it; none if there is no such contract. `ended`: the merchant has ended it, with this note.
+/// How its mode is spelled then is not documented [C].
+pub(super) fn show(contract_id: &str, ended: Option<String>) -> Option<Value> {
     if contract_id.ends_with("-unknown") || contract_id.is_empty() || contract_id.chars().count() > 64 {
         return None;
     }
@@ -35,6 +36,12 @@ pub(super) fn show(contract_id: &str) -> Option<Value> {
         shown["state"] = json!("TERMINATED");
         shown["terminated_time"] = json!("2026-02-01T00:00:00+08:00");
         shown["termination_mode"] = json!("USER");
+    }
+    if let Some(note) = ended {
+        shown["state"] = json!("TERMINATED");
+        shown["terminated_time"] = json!("2026-02-01T00:00:00+08:00");
+        shown["termination_mode"] = json!("MERCHANT");
+        shown["termination_note"] = json!(note);
     }
     Some(shown)
 }

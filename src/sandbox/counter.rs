@@ -1,5 +1,5 @@
-//! The frame of a twin: its till, its clock, and how a fault bends what it says. Shared by the twins of HipoPay, EGMS and
-//! CBTIS, which differ in how they are spoken to.
+//! The frame of a twin: its till, its clock, and how a fault bends what it says. Shared by all twins, which
+//! differ in how they are spoken to.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

@@ -42,10 +42,12 @@ impl Gateways {
         }
     }
 
-    /// What a twin other than WeChat Pay's says of itself; none if the path is of none of them.
+    /// What a twin says of itself; none if the path is of none of them. Of WeChat Pay these are all payments but deductions,
+    /// which have books of their own.
     pub(super) fn about(&self, method: &Method, path: &str, body: &[u8]) -> Option<Result<Value, StatusCode>> {
         let (gateway, page) = path.strip_prefix("/sandbox/")?.split_once('/')?;
         let counter = match gateway {
+            "wechat" => self.wechat.as_ref().map(|twin| &twin.desk.counter),
             "hipopay" => self.hipopay.as_ref().map(|twin| &twin.counter),
             "egms" => self.egms.as_ref().map(|twin| &twin.counter),
             "cbtis" => self.cbtis.as_ref().map(|twin| &twin.counter),

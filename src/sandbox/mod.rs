@@ -14,6 +14,9 @@
 //! | `-poor` | `SIGNED` | 403 `NOT_ENOUGH`, and the order is `NOTPAY` |
 //! | anything else | `SIGNED` | succeeds |
 //!
+//! The end of a payment code says what its payer does: `0000` takes a while, `0001` cannot pay, any other has paid at once.
+//! What is refunded, reversed or paid by code is in memory only.
+//!
 //! A second deduction of a contract while one has not ended is refused with 429 `FREQUENCY_LIMITED` and counted as the
 //! violation `overlapping_contract`; a second body under one order number with 400 `OUT_TRADE_NO_USED`, as `two_bodies`.
 
@@ -37,6 +40,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod till;
+mod wechat;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -83,6 +87,12 @@ pub struct Settings {
     pub late: Duration,
     /// Where the books are kept; temporary if none.
     pub books: Option<PathBuf>,
+    /// How far two refunds of a payment of WeChat Pay must be apart: a minute at the real one (gateways.md 4.3).
+    pub refund_gap: Duration,
+    /// How old a payment must be to be reversed: 15 seconds at the real WeChat Pay (gateways.md 4.1).
+    pub reverse_after: Duration,
+    /// How old an order must be to be closed: 5 minutes at the real WeChat Pay (gateways.md 4.1).
+    pub close_after: Duration,
     /// By what replies are signed.
     pub signs_with: SignsWith,
 }
@@ -97,6 +107,9 @@ impl Default for Settings {
             pending: Duration::from_secs(3),
             late: Duration::from_secs(1),
             books: None,
+            refund_gap: Duration::ZERO,
+            reverse_after: Duration::ZERO,
+            close_after: Duration::ZERO,
             signs_with: SignsWith::Certificate,
         }
     }
@@ -159,6 +172,7 @@ pub struct Sandbox {
     platform: RwLock<Vec<Arc<Platform>>>,
     books: Mutex<books::Books>,
     in_flight: inflight::InFlight,
+    desk: wechat::Desk,
     downloads: AtomicU64,
 }
 
@@ -192,6 +206,7 @@ impl Sandbox {
             platform: RwLock::new(vec![Arc::new(platform)]),
             books: Mutex::new(books::Books::open(settings.books.as_deref()).await?),
             in_flight: inflight::InFlight::default(),
+            desk: wechat::Desk::new(settings.clone(), clock.clone()),
             downloads: AtomicU64::new(0),
             identity,
             settings,
@@ -215,7 +230,8 @@ impl Sandbox {
     /// # Errors
     /// If the books cannot be read.
     pub async fn totals(&self) -> Result<Totals, StoreError> {
-        self.books.lock().await.totals().await
+        let totals = self.books.lock().await.totals().await?;
+        Ok(self.desk.add_to(totals))
     }
 
     /// A page of the orders that exist, by order number, after `after` (empty for the first); `limit` is at most 1,000.
@@ -255,6 +271,11 @@ impl Sandbox {
         }
         let path = request.uri().path().to_owned();
         let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+        match self.serve(&request, &segments, now).await {
+            Ok(Some((subject, said))) => return self.react(said, &subject).await,
+            Ok(None) => {}
+            Err(refusal) => return self.refuse(refusal).await,
+        }
         let said = match (request.method(), segments.as_slice()) {
             (&Method::GET, ["v3", "global", "certificates"]) => {
                 return self.certificates().map_or(Reaction::Reset, Reaction::Reply);
@@ -267,7 +288,7 @@ impl Sandbox {
                 match rest {
                     ["transactions", "out-trade-no", number] => self.query(&decode(number), now).await,
                     ["transactions", id] => self.query_transaction(&decode(id), now).await,
-                    ["contracts", id] => Ok(contract(&decode(id))),
+                    ["contracts", id] => Ok(self.contract(&decode(id))),
                     _ => return self.refuse(NO_SUCH_PATH).await,
                 }
             }
@@ -281,6 +302,11 @@ impl Sandbox {
             Ok(body) => body,
             Err(refusal) => return self.refuse(refusal).await,
         };
+        if self.desk.has_payment(&body.out_trade_no) {
+            self.desk.counter.till().violate("two_bodies");
+            let used = orders::Said::error(400, "OUT_TRADE_NO_USED", "this order number belongs to another payment");
+            return self.react(Ok(used), &body.out_trade_no).await;
+        }
         let (number, contract) = (body.out_trade_no.clone(), body.contract_id.clone());
         let flight = self.in_flight.begin(&contract, &number);
         let said = self.deduct(body, request.body(), self.clock.now()).await;
@@ -389,9 +415,9 @@ impl Sandbox {
         self.reply(200, &json!({ "data": data }), None)
     }
 
-    /// A signed reply; `signed_instead` is signed in the body's place. None if it cannot be signed.
+    /// A signed reply; `signed_instead` is signed in the body's place. A 204 has no body. None if it cannot be signed.
     fn reply(&self, http: u16, body: &Value, signed_instead: Option<Bytes>) -> Option<Response> {
-        let body = Bytes::from(serde_json::to_vec(body).ok()?);
+        let body = if http == 204 { Bytes::new() } else { serde_json::to_vec(body).ok()?.into() };
         let now = self.clock.now();
         let platform = self.platform.read().unwrap_or_else(PoisonError::into_inner).last()?.clone();
         let (timestamp, nonce) = (now.seconds().to_string(), nonce().ok()?);
@@ -424,13 +450,6 @@ impl Sandbox {
 }
 
 const NO_SUCH_PATH: Refusal = Refusal { http: 404, code: "RESOURCE_NOT_EXISTS", reason: "no_such_path" };
-
-fn contract(id: &str) -> orders::Said {
-    match contracts::show(id) {
-        Some(body) => orders::Said { http: 200, body, fault: None },
-        None => orders::Said::error(404, "RESOURCE_NOT_EXISTS", "there is no such contract"),
-    }
-}
 
 /// What a machine before the gateway would say: no JSON, no signature.
 fn unsigned_502() -> Response {

@@ -29,7 +29,12 @@ impl Said {
         Self { http, body: json!({ "code": code, "message": message }), fault: None }
     }
 
-    fn with(self, fault: Option<Fault>) -> Self {
+    /// Done, and there is nothing to say.
+    pub(super) fn nothing(fault: Option<Fault>) -> Self {
+        Self { http: 204, body: Value::Null, fault }
+    }
+
+    pub(super) fn with(self, fault: Option<Fault>) -> Self {
         Self { fault, ..self }
     }
 }
@@ -46,6 +51,9 @@ impl Sandbox {
         if order.body != hash {
             books.count(Counter::Violation, "two_bodies");
             return Ok(Said::error(400, "OUT_TRADE_NO_USED", "this order number belongs to another request"));
+        }
+        if order.state == OrderState::Closed {
+            return Ok(Said::error(400, "ORDER_CLOSED", "this order was withdrawn"));
         }
         self.decide(&mut order, now, &mut books);
         let mut fault = self.settings.plan.meets(&order.number, order.calls, order.met, CallKind::Submit);
@@ -77,7 +85,8 @@ impl Sandbox {
         now: Timestamp,
         books: &mut Books,
     ) -> Result<Said, StoreError> {
-        if let Some((code, state)) = contracts::refusal(&order.contract) {
+        let ended = self.desk.has_ended(&order.contract).then_some(("CONTRACT_NOT_EXIST", OrderState::Seen));
+        if let Some((code, state)) = ended.or_else(|| contracts::refusal(&order.contract)) {
             order.state = state;
             return Ok(Said::error(403, code, "the contract decides"));
         }
@@ -177,7 +186,7 @@ impl Sandbox {
     }
 
     /// Decides an order that is being decided, if its time or its last query has come: three in four succeed.
-    fn decide(&self, order: &mut Order, now: Timestamp, books: &mut Books) {
+    pub(super) fn decide(&self, order: &mut Order, now: Timestamp, books: &mut Books) {
         if order.state != OrderState::Processing || (now < order.decide_at && order.queries_left > 0) {
             return;
         }
@@ -215,7 +224,9 @@ impl Sandbox {
     /// An order as replies show it.
     fn show(&self, order: &Order) -> Value {
         let (trade_state, description) = match order.state {
+            OrderState::Success if self.desk.gives_back(&order.number) => ("REFUND", "Transfer to refund"),
             OrderState::Success => ("SUCCESS", "Payment success"),
+            OrderState::Closed => ("CLOSED", "Closed"),
             OrderState::Processing => ("USERPAYING", "payment in progress"),
             OrderState::PayError => ("PAYERROR", "Payment failed"),
             OrderState::NotPay | OrderState::Seen => ("NOTPAY", "Not paid"),

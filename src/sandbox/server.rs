@@ -2,7 +2,7 @@
 //! happen to it: it is reset, held, or cut in the middle of a body.
 //!
 //! Under `/sandbox` it answers about itself: `GET /sandbox/books` (totals) and `GET /sandbox/books/orders?after=&limit=` for
-//! WeChat Pay; `GET /sandbox/hipopay/books` and so on for the others, where `POST /sandbox/hipopay/payments` puts paid
+//! WeChat Pay's deductions; `GET /sandbox/hipopay/books` and so on (`wechat`, `egms`, `cbtis`), where `POST /sandbox/hipopay/payments` puts paid
 //! payments into the books: `[{"number": "P-1", "amount": "10.00", "currency": "HKD"}]`.
 
 use std::convert::Infallible;

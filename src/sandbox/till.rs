@@ -1,7 +1,7 @@
-//! What the twins of HipoPay, EGMS and CBTIS have in common: payments and refunds that exist, the faults they meet, and books
-//! of the money that really moved.
+//! What the twins have in common: payments and refunds that exist, the faults they meet, and books of the money that really
+//! moved. (Deductions of WeChat Pay have books of their own, on disk; one that is refunded is taken over from there.)
 //!
-//! Here stand the rules all three share: a number belongs to one body for ever, moves money at most once, and what is
+//! Here stand the rules all share: a number belongs to one body for ever, moves money at most once, and what is
 //! refunded never exceeds what was paid. How a thing is asked for and shown is each twin's own business.
 //! The books are in memory and bounded; they are gone when the twin is.
 
@@ -97,6 +97,12 @@ pub(super) struct Outcome {
     pub fault: Option<Fault>,
 }
 
+/// Why a submission is not about any entry.
+enum Unfit {
+    OtherBody,
+    Full,
+}
+
 /// What is to be said.
 #[derive(Debug)]
 pub(super) enum What {
@@ -151,18 +157,38 @@ impl Till {
         *self.refused.entry(reason.to_owned()).or_default() += 1;
     }
 
+    /// Notes a broken promise of the caller.
+    pub(super) fn violate(&mut self, promise: &str) {
+        *self.violations.entry(promise.to_owned()).or_default() += 1;
+    }
+
+    /// The entry a submission is about, as it stands or as it begins.
+    fn begin(&mut self, asked: &Asked, now: Timestamp) -> Result<Entry, Unfit> {
+        let body = short_hash(&asked.body);
+        match self.entries.get(&(asked.sort, asked.number.clone())) {
+            Some(entry) if entry.body != body => {
+                self.violate("two_bodies");
+                Err(Unfit::OtherBody)
+            }
+            Some(entry) => Ok(entry.clone()),
+            None if self.entries.len() >= MOST => Err(Unfit::Full),
+            None => Ok(seen(asked, body, now)),
+        }
+    }
+
+    /// Remembers the body of a submission that is refused for a reason of the twin's own; whether that can be done.
+    pub(super) fn remember(&mut self, asked: &Asked, now: Timestamp) -> bool {
+        let begun = self.begin(asked, now);
+        begun.map(|entry| self.entries.insert((asked.sort, asked.number.clone()), entry)).is_ok()
+    }
+
     /// Has the effect of a submission, or not, as the plan of faults has it.
     pub(super) fn submit(&mut self, asked: Asked, settings: &Settings, now: Timestamp) -> Outcome {
         let id = (asked.sort, asked.number.clone());
-        let body = short_hash(&asked.body);
-        let mut entry = match self.entries.get(&id) {
-            Some(entry) if entry.body != body => {
-                *self.violations.entry("two_bodies".into()).or_default() += 1;
-                return Outcome { what: What::OtherBody, fault: None };
-            }
-            Some(entry) => entry.clone(),
-            None if self.entries.len() >= MOST => return Outcome { what: What::Full, fault: None },
-            None => seen(&asked, body, now),
+        let mut entry = match self.begin(&asked, now) {
+            Ok(entry) => entry,
+            Err(Unfit::OtherBody) => return Outcome { what: What::OtherBody, fault: None },
+            Err(Unfit::Full) => return Outcome { what: What::Full, fault: None },
         };
         self.decide(&mut entry, asked.sort, settings, now);
         let mut fault = settings.plan.meets(&entry.number, entry.calls, entry.met, CallKind::Submit);
@@ -323,9 +349,39 @@ impl Till {
         entry.theirs = format!("20{:x}", u128::from_be_bytes(short_hash(number.as_bytes())) >> 40);
         self.finish(&mut entry, Sort::Payment, true);
         let theirs = entry.theirs.clone();
-        self.by_theirs.insert((Sort::Payment, theirs.clone()), entry.number.clone());
-        self.entries.insert((Sort::Payment, entry.number.clone()), entry);
+        self.put_payment(entry);
         theirs
+    }
+
+    /// Takes a paid payment over from other books, where its money is counted. One that is there already stays as it is.
+    pub(super) fn adopt(&mut self, asked: &Asked, theirs: &str, at: Timestamp) {
+        if self.entry(Sort::Payment, &asked.number).is_none() {
+            let entry = seen(asked, short_hash(&asked.body), at);
+            self.put_payment(Entry { theirs: theirs.to_owned(), standing: Standing::Done, ..entry });
+        }
+    }
+
+    fn put_payment(&mut self, entry: Entry) {
+        self.by_theirs.insert((Sort::Payment, entry.theirs.clone()), entry.number.clone());
+        self.entries.insert((Sort::Payment, entry.number.clone()), entry);
+    }
+
+    /// A payment as it stands now, after being looked at once more; nothing bends the look.
+    pub(super) fn press(&mut self, number: &str, settings: &Settings, now: Timestamp) -> Option<Entry> {
+        let mut entry = self.entry(Sort::Payment, number)?.clone();
+        entry.queries_left = entry.queries_left.saturating_sub(1);
+        self.decide(&mut entry, Sort::Payment, settings, now);
+        self.entries.insert((Sort::Payment, number.to_owned()), entry.clone());
+        Some(entry)
+    }
+
+    /// The payer of an open payment cannot pay.
+    pub(super) fn fail(&mut self, number: &str) {
+        if let Some(entry) = self.entries.get_mut(&(Sort::Payment, number.to_owned()))
+            && entry.standing == Standing::Open
+        {
+            entry.standing = Standing::Failed;
+        }
     }
 
     /// Decides what is open, if its time or its last query has come. Under [`Fault::Pending`] one in four fails.
@@ -339,6 +395,10 @@ impl Till {
 
     /// The effect: money moves, or what was set aside is free again.
     fn finish(&mut self, entry: &mut Entry, sort: Sort, succeeds: bool) {
+        // What was paid in the meantime cannot be withdrawn any more.
+        let payment = self.entries.get(&(Sort::Payment, entry.of.clone()));
+        let too_late = sort == Sort::Cancel && payment.is_none_or(|payment| payment.standing != Standing::Open);
+        let succeeds = succeeds && !too_late;
         entry.standing = if succeeds { Standing::Done } else { Standing::Failed };
         entry.moved += u32::from(succeeds && sort != Sort::Cancel);
         let Some(payment) = self.entries.get_mut(&(Sort::Payment, entry.of.clone())) else { return };
@@ -352,8 +412,13 @@ impl Till {
     fn count(&mut self, entry: &mut Entry, fault: Option<Fault>) {
         if let Some(fault) = fault {
             entry.met = entry.met.saturating_add(1);
-            *self.faults.entry(fault.word().to_owned()).or_default() += 1;
+            self.meet(fault);
         }
+    }
+
+    /// Notes a fault that was met.
+    pub(super) fn meet(&mut self, fault: Fault) {
+        *self.faults.entry(fault.word().to_owned()).or_default() += 1;
     }
 
     /// The books in sum.

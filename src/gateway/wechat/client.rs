@@ -1,7 +1,9 @@
-//! The client: one call, at most one request, one observation.
+//! The client: one call, at most one request, one observation. (A list comes in pages, which is a request each.)
 //!
 //! Where the line runs: until a request may have been written, every failure is [`Reached::NotSent`]; from then on none is.
 //! Platform keys are fetched *before* a request, so that no order is sent whose reply could not be verified.
+
+use std::time::Duration;
 
 use http::header::DATE;
 use http::{HeaderMap, Method};
@@ -14,6 +16,7 @@ use super::seal::{ApiKey, SealError};
 use super::sign::{KeyError, Merchant, SigningKey};
 use super::transport::{Failure, Response, Transport};
 use super::wire::{self, Contract, Transaction};
+use super::{orders, refund_list, refunds};
 use crate::clock::Clock;
 use crate::config::{Platform, WechatConfig, WechatMode};
 use crate::gateway::exchange::{before, of_failure, probe_in_time, read_base, retry_after, unreadable};
@@ -22,10 +25,12 @@ use crate::gateway::{Call, Calling, Gateway, Observation, Probe, Reached};
 /// An account at WeChat Pay Global.
 #[derive(Debug)]
 pub struct Client {
-    mode: WechatMode,
+    pub(super) mode: WechatMode,
     notify_url: String,
-    channel: Channel,
-    keyring: Keyring,
+    pub(super) channel: Channel,
+    pub(super) keyring: Keyring,
+    /// What notifications are encrypted under, however replies are verified.
+    pub(super) api_key: ApiKey,
 }
 
 impl Client {
@@ -39,7 +44,9 @@ impl Client {
         let key = SigningKey::from_pem(&config.merchant_key).map_err(ClientError::MerchantKey)?;
         let api_key = ApiKey::new(&config.api_v3_key).map_err(ClientError::ApiKey)?;
         let (keyring, platform_id) = match &config.platform {
-            Platform::Auto => (Keyring::downloaded(api_key), None),
+            Platform::Auto => {
+                (Keyring::downloaded(ApiKey::new(&config.api_v3_key).map_err(ClientError::ApiKey)?), None)
+            }
             Platform::PublicKey { pem, id } => {
                 (Keyring::fixed(pem, id).map_err(ClientError::Platform)?, Some(id.clone()))
             }
@@ -54,15 +61,20 @@ impl Client {
             notify_url: config.notify_url.clone(),
             channel: Channel { base, merchant, platform_id, transport, clock },
             keyring,
+            api_key,
         })
     }
 
     async fn observe(&self, call: &Call) -> Observation {
-        let request = match prepare(call, &self.mode, &self.notify_url) {
-            Ok(request) => request,
-            Err(why) => return Observation::of(Reached::NotSent(why)),
-        };
-        let deadline = tokio::time::sleep(call.timeout);
+        match prepare(call, &self.mode, &self.notify_url) {
+            Ok(request) => self.exchange(request, call.timeout).await,
+            Err(why) => Observation::of(Reached::NotSent(why)),
+        }
+    }
+
+    /// One request, and what came of it.
+    pub(super) async fn exchange(&self, request: Prepared, timeout: Duration) -> Observation {
+        let deadline = tokio::time::sleep(timeout);
         tokio::pin!(deadline);
         match before(deadline.as_mut(), self.keyring.ensure(&self.channel)).await {
             Some(Ok(())) => {}
@@ -107,6 +119,10 @@ impl Client {
         let read = match kind {
             ReplyKind::Transaction => self.read_transaction(response.body(), &mut seen),
             ReplyKind::Contract(id) => read_contract(response.body(), id, &mut seen),
+            ReplyKind::RefundAccepted => refunds::read_accepted(response.body(), &mut seen),
+            ReplyKind::Refund => refunds::read_refund(response.body(), &mut seen),
+            ReplyKind::RefundList(of) => refund_list::read_page(response.body(), of, &mut seen),
+            ReplyKind::Nothing => Ok(()),
         };
         if let Err(why) = read {
             seen.reached = Reached::Unreadable(why);
@@ -114,7 +130,7 @@ impl Client {
         seen
     }
 
-    fn read_transaction(&self, body: &[u8], seen: &mut Observation) -> Result<(), String> {
+    pub(super) fn read_transaction(&self, body: &[u8], seen: &mut Observation) -> Result<(), String> {
         let order: Transaction = serde_json::from_slice(body).map_err(|error| unreadable(&error))?;
         if !order.is_of(&self.mode) {
             return Err("the reply speaks of another merchant".into());
@@ -182,7 +198,13 @@ impl Client {
 
 impl Gateway for Client {
     fn call<'a>(&'a self, call: &'a Call) -> Calling<'a, Observation> {
-        Box::pin(self.observe(call))
+        Box::pin(async move {
+            match call.operation.as_str() {
+                "refunds" => self.all_refunds(call).await,
+                "micropay" => orders::without_code(call, self.observe(call).await),
+                _ => self.observe(call).await,
+            }
+        })
     }
 
     fn probe(&self) -> Calling<'_, Vec<Probe>> {

@@ -3,12 +3,13 @@
 
 use bytes::Bytes;
 use http::Method;
-use serde_json::Value;
+use serde::Serialize;
 
 use super::wire::{Deduction, Scene, Total, Who, whose};
+use super::{orders, refund_list, refunds};
 use crate::config::WechatMode;
 use crate::gateway::Call;
-use crate::gateway::exchange::percent_encode;
+use crate::gateway::exchange::{percent_encode, required, text};
 
 /// A request before it is signed.
 #[derive(Debug, PartialEq, Eq)]
@@ -26,6 +27,25 @@ pub(super) enum ReplyKind {
     Transaction,
     /// The contract that was asked for.
     Contract(String),
+    RefundAccepted,
+    Refund,
+    /// A page of the refunds of the payment that was asked for.
+    RefundList(refunds::Payment),
+    /// A 204: there is no body.
+    Nothing,
+}
+
+impl Prepared {
+    /// A request without a body.
+    pub(super) fn get(target: String, reply: ReplyKind) -> Self {
+        Self { method: Method::GET, target, body: Bytes::new(), reply }
+    }
+
+    /// A request with a body.
+    pub(super) fn post(target: String, body: &impl Serialize, reply: ReplyKind) -> Result<Self, String> {
+        let body = serde_json::to_vec(body).map_err(|error| error.to_string())?;
+        Ok(Self { method: Method::POST, target, body: body.into(), reply })
+    }
 }
 
 /// Prepares a call.
@@ -37,7 +57,17 @@ pub(super) fn prepare(call: &Call, mode: &WechatMode, notify_url: &str) -> Resul
         "deduct" => deduct(call, mode, notify_url),
         "transaction" => transaction(call, mode),
         "contract" => contract(call, mode),
-        other => Err(format!("wechat has no operation {other:?}; it has deduct, transaction and contract")),
+        "order" => orders::order(call, mode),
+        "micropay" => orders::micropay(call, mode),
+        "cancel" => orders::cancel(call, mode),
+        "terminate" => orders::terminate(call, mode),
+        "refund" => refunds::refund(call, mode, notify_url),
+        "refund_query" => refunds::refund_query(call, mode),
+        "refunds" => refund_list::page(call, mode, 0),
+        other => Err(format!(
+            "wechat has no operation {other:?}; it has deduct, transaction, contract, terminate, order, micropay, cancel, \
+             refund, refund_query and refunds"
+        )),
     }
 }
 
@@ -94,38 +124,30 @@ fn contract(call: &Call, mode: &WechatMode) -> Result<Prepared, String> {
     })
 }
 
-/// A text of the input; an empty one counts as absent.
-fn text<'a>(call: &'a Call, field: &str) -> Option<&'a str> {
-    call.input.get(field).and_then(Value::as_str).filter(|text| !text.is_empty())
-}
-
-fn required<'a>(call: &'a Call, field: &str) -> Result<&'a str, String> {
-    text(call, field).ok_or_else(|| format!("the call has no {field}"))
-}
-
 /// One segment of a path. `.` and `..` mean something else there in every spelling, and are nobody's id.
-fn segment(field: &str, text: &str) -> Result<String, String> {
+pub(super) fn segment(field: &str, text: &str) -> Result<String, String> {
     match text {
         "." | ".." => Err(format!("{field} is {text:?}, which is no id")),
         id => Ok(percent_encode(id)),
     }
 }
 
+/// What the tests of requests start from.
 #[cfg(test)]
-mod tests {
+pub(super) mod samples {
     use std::time::Duration;
 
-    use serde_json::{Map, json};
+    use serde_json::{Map, Value};
 
     use super::*;
     use crate::domain::ids::OrderNumber;
     use crate::domain::money::{Amount, Currency};
 
-    fn common() -> WechatMode {
+    pub(in super::super) fn common() -> WechatMode {
         WechatMode::Common { mchid: "1900000001".into(), appid: "wxcbda96de0b165486".into() }
     }
 
-    fn institutional() -> WechatMode {
+    pub(in super::super) fn institutional() -> WechatMode {
         WechatMode::Institutional {
             sp_mchid: "1900000002".into(),
             sp_appid: "wxsp".into(),
@@ -134,7 +156,7 @@ mod tests {
         }
     }
 
-    fn call(operation: &str, input: Value) -> Call {
+    pub(in super::super) fn call(operation: &str, input: Value) -> Call {
         let input: Map<String, Value> = serde_json::from_value(input).unwrap();
         Call {
             operation: operation.into(),
@@ -144,6 +166,22 @@ mod tests {
             timeout: Duration::from_secs(1),
         }
     }
+
+    pub(in super::super) fn prepare(call: &Call, mode: &WechatMode) -> Result<Prepared, String> {
+        super::prepare(call, mode, "https://n")
+    }
+
+    pub(in super::super) fn body(prepared: &Prepared) -> Value {
+        serde_json::from_slice(&prepared.body).unwrap()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::samples::{call, common, institutional};
+    use super::*;
 
     fn deduction() -> Value {
         json!({
@@ -200,7 +238,7 @@ mod tests {
     #[test]
     fn what_cannot_be_prepared_says_why() {
         let refused = |operation, input| prepare(&call(operation, input), &common(), "").unwrap_err();
-        assert!(refused("refund", json!({})).contains("deduct, transaction and contract"));
+        assert!(refused("pay", json!({})).contains("deduct, transaction, contract"));
         assert_eq!(refused("deduct", json!({})), "the call has no description");
         assert!(refused("contract", json!({ "contract_id": ".." })).contains("no id"));
         let mut free = call("deduct", deduction());

@@ -95,7 +95,7 @@ impl Transaction {
 
     /// The amount: none if absent, an error if there and no amount.
     pub(super) fn amount(&self) -> Option<Result<Amount, String>> {
-        self.amount.as_ref().map(read_amount)
+        self.amount.as_ref().map(|amount| read_amount(amount, "total"))
     }
 
     /// What is worth keeping of it.
@@ -115,11 +115,13 @@ impl Transaction {
     }
 }
 
-fn read_amount(amount: &Value) -> Result<Amount, String> {
-    let total = amount.get("total").and_then(Value::as_i64).ok_or("amount.total is no whole number")?;
+/// One field of an amount, in minor units, with the amount's currency.
+pub(super) fn read_amount(amount: &Value, field: &str) -> Result<Amount, String> {
+    let minor = amount.get(field).and_then(Value::as_i64);
+    let minor = minor.ok_or_else(|| format!("amount.{field} is no whole number"))?;
     let code = amount.get("currency").and_then(Value::as_str).ok_or("amount.currency is no text")?;
     let currency = Currency::parse(code).map_err(|error| error.to_string())?;
-    Amount::from_minor(total, currency).map_err(|error| error.to_string())
+    Amount::from_minor(minor, currency).map_err(|error| error.to_string())
 }
 
 /// A contract, as its query replies it.
@@ -141,7 +143,8 @@ impl Contract {
     }
 }
 
-fn facts<const N: usize>(fields: [(&str, &Option<String>); N]) -> Map<String, Value> {
+/// The facts that are there, each of a bounded length.
+pub(super) fn facts<const N: usize>(fields: [(&str, &Option<String>); N]) -> Map<String, Value> {
     let present = fields.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
     present.map(|(name, value)| (name.to_owned(), Value::String(bounded(value.clone(), 128)))).collect()
 }
@@ -191,7 +194,7 @@ pub(super) fn whose(mode: &WechatMode) -> String {
 
 /// A reply as it is kept, with what names a person masked.
 pub(super) fn evidence(body: &[u8]) -> String {
-    exchange::evidence(body, &["openid", "user_display_name"])
+    exchange::evidence(body, &["openid", "user_display_name", "recv_account", "auth_code"])
 }
 
 #[cfg(test)]

@@ -1,0 +1,116 @@
+//! Notifications (gateways.md 3.2 and 3.4): verified, decrypted, and read into the same observation as the query of the same
+//! thing. A notification is only ever what the gateway says of its own accord; nothing is answered here.
+//!
+//! The platform signs for every merchant it has, so a right signature does not make a notification ours: it must open under
+//! our APIv3 key and name our ids. A probe with a wrong signature is refused like any other.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use serde::Deserialize;
+
+use super::client::Client;
+use super::refunds::read_refund;
+use super::transport::Response;
+use super::wire::{self, Sealed};
+use crate::config::WechatMode;
+use crate::gateway::exchange::{bounded, unreadable};
+use crate::gateway::{Observation, Reached};
+
+/// How long a notification may wait for platform keys: it must be answered within 5 seconds.
+const KEYS_WITHIN: Duration = Duration::from_secs(4);
+
+impl Client {
+    /// Reads a notification; what is not from the gateway, too old or too new, or not for this account, is not believed.
+    pub async fn notified(&self, headers: &HeaderMap, body: &[u8]) -> Observation {
+        let mut seen = Observation { evidence: wire::evidence(body), ..Observation::of(Reached::Replied) };
+        if let Err(why) = self.verify_notice(headers, body).await {
+            seen.reached = Reached::Unverified(why);
+            return seen;
+        }
+        let notice: Notice = match serde_json::from_slice(body) {
+            Ok(notice) => notice,
+            Err(error) => return Observation { reached: Reached::Unreadable(unreadable(&error)), ..seen },
+        };
+        match self.opened(&notice.resource.sealed) {
+            Err(why) => seen.reached = Reached::Unverified(why),
+            Ok(text) => {
+                seen.evidence = wire::evidence(&text);
+                if let Err(why) = self.read_notice(&notice, &text, &mut seen) {
+                    seen.reached = Reached::Unreadable(why);
+                }
+            }
+        }
+        seen
+    }
+
+    async fn verify_notice(&self, headers: &HeaderMap, body: &[u8]) -> Result<(), String> {
+        let mut signed = Response::new(Bytes::copy_from_slice(body));
+        *signed.headers_mut() = headers.clone();
+        match tokio::time::timeout(KEYS_WITHIN, self.keyring.verify(&self.channel, &signed)).await {
+            Ok(verdict) => verdict.map_err(|error| error.to_string()),
+            Err(_) => Err("the platform certificates did not come in time".into()),
+        }
+    }
+
+    fn opened(&self, sealed: &Sealed) -> Result<Vec<u8>, String> {
+        if sealed.algorithm != "AEAD_AES_256_GCM" {
+            return Err("the algorithm is not AEAD_AES_256_GCM".into());
+        }
+        let aad = sealed.associated_data.as_deref().unwrap_or_default();
+        self.api_key.open(&sealed.nonce, aad, &sealed.ciphertext).map_err(|error| error.to_string())
+    }
+
+    fn read_notice(&self, notice: &Notice, text: &[u8], seen: &mut Observation) -> Result<(), String> {
+        let ids: Named = serde_json::from_slice(text).map_err(|error| unreadable(&error))?;
+        if !ids.is_exactly(&self.mode) {
+            return Err("the notification is for another merchant".into());
+        }
+        let kind = notice.event_type.split('.').next().unwrap_or_default();
+        let original = notice.resource.original_type.as_deref();
+        match (kind, original) {
+            ("TRANSACTION", Some("transaction") | None) => self.read_transaction(text, seen),
+            ("REFUND", Some("refund") | None) => read_refund(text, seen),
+            _ => Err(format!(
+                "a notification of {:?} about {:?} is not read here",
+                bounded(notice.event_type.clone(), 64),
+                bounded(original.unwrap_or_default().to_owned(), 64)
+            )),
+        }
+    }
+}
+
+/// A notification around its encrypted resource.
+#[derive(Deserialize)]
+struct Notice {
+    event_type: String,
+    resource: Resource,
+}
+
+#[derive(Deserialize)]
+struct Resource {
+    original_type: Option<String>,
+    #[serde(flatten)]
+    sealed: Sealed,
+}
+
+/// Whom a resource is about.
+#[derive(Deserialize)]
+struct Named {
+    mchid: Option<String>,
+    sp_mchid: Option<String>,
+    sub_mchid: Option<String>,
+}
+
+impl Named {
+    /// Whether it names this account. Unlike a reply, which answers our own question, it must.
+    fn is_exactly(&self, mode: &WechatMode) -> bool {
+        match mode {
+            WechatMode::Common { mchid, appid: _ } => self.mchid.as_ref() == Some(mchid),
+            WechatMode::Institutional { sp_mchid, sp_appid: _, sub_mchid, sub_appid: _ } => {
+                self.sp_mchid.as_ref() == Some(sp_mchid) && self.sub_mchid.as_ref() == Some(sub_mchid)
+            }
+        }
+    }
+}
