@@ -1,7 +1,9 @@
-//! The client: one call, at most one request, one observation.
+//! The client: one call, at most one request, one observation. (A list comes in pages, which is a request each.)
 //!
 //! Where the line runs: until a request may have been written, every failure is [`Reached::NotSent`]; from then on none is.
 //! Platform keys are fetched *before* a request, so that no order is sent whose reply could not be verified.
+
+use std::time::Duration;
 
 use http::header::DATE;
 use http::{HeaderMap, Method};
@@ -14,15 +16,16 @@ use super::seal::{ApiKey, SealError};
 use super::sign::{KeyError, Merchant, SigningKey};
 use super::transport::{Failure, Response, Transport};
 use super::wire::{self, Contract, Transaction};
+use super::{settlements, statement};
 use crate::clock::Clock;
 use crate::config::{Platform, WechatConfig, WechatMode};
 use crate::gateway::exchange::{before, of_failure, probe_in_time, read_base, retry_after, unreadable};
-use crate::gateway::{Call, Calling, Gateway, Observation, Probe, Reached};
+use crate::gateway::{Call, Calling, FILE_MAX, Gateway, Observation, Probe, REPLY_MAX, Reached, file};
 
 /// An account at WeChat Pay Global.
 #[derive(Debug)]
 pub struct Client {
-    mode: WechatMode,
+    pub(super) mode: WechatMode,
     notify_url: String,
     channel: Channel,
     keyring: Keyring,
@@ -58,11 +61,15 @@ impl Client {
     }
 
     async fn observe(&self, call: &Call) -> Observation {
-        let request = match prepare(call, &self.mode, &self.notify_url) {
-            Ok(request) => request,
-            Err(why) => return Observation::of(Reached::NotSent(why)),
-        };
-        let deadline = tokio::time::sleep(call.timeout);
+        match prepare(call, &self.mode, &self.notify_url) {
+            Ok(request) => self.exchange(request, call.timeout).await,
+            Err(why) => Observation::of(Reached::NotSent(why)),
+        }
+    }
+
+    /// One request, and what came of it.
+    pub(super) async fn exchange(&self, request: Prepared, timeout: Duration) -> Observation {
+        let deadline = tokio::time::sleep(timeout);
         tokio::pin!(deadline);
         match before(deadline.as_mut(), self.keyring.ensure(&self.channel)).await {
             Some(Ok(())) => {}
@@ -70,17 +77,21 @@ impl Client {
             None => return Observation::of(Reached::NotSent("the platform certificates did not come in time".into())),
         }
         let Prepared { method, target, body, reply } = request;
-        let response = match before(deadline.as_mut(), self.channel.send(method, &target, body)).await {
+        let max = if reply == ReplyKind::Statement { FILE_MAX } else { REPLY_MAX };
+        let response = match before(deadline.as_mut(), self.channel.send(method, &target, body, max)).await {
             Some(Ok(response)) => response,
             Some(Err(failure)) => return of_failure(failure),
             None => return Observation::of(Reached::TimedOut),
         };
-        let verdict = match before(deadline, self.check(&response)).await {
+        let verdict = match before(deadline, self.check(&response, &reply)).await {
             Some(verdict) => verdict,
             None => Err("the platform certificates did not come in time".into()),
         };
         match verdict {
             Ok(()) => self.read(&response, &reply),
+            Err(why) if reply == ReplyKind::Statement => {
+                file::without_text(with_reply(Reached::Unverified(why), &response))
+            }
             Err(why) => with_reply(Reached::Unverified(why), &response),
         }
     }
@@ -89,9 +100,14 @@ impl Client {
     /// any is passed on, since the machines before a gateway answer errors unsigned and the gateway's own SDKs verify 2xx
     /// only (gateways.md 3.2). Such a reply can never make a payment succeed, but it could deny one that did: it is marked
     /// `unsigned` in the result, for whoever wants to ask before believing a refusal.
-    async fn check(&self, response: &Response) -> Result<(), String> {
+    async fn check(&self, response: &Response, kind: &ReplyKind) -> Result<(), String> {
         if !response.status().is_success() && !has_signature(response.headers()) {
             return Ok(());
+        }
+        if *kind == ReplyKind::Statement && response.status().is_success() {
+            let covered = statement::covered(response)?;
+            let verified = self.keyring.verify_over(&self.channel, response.headers(), covered.as_bytes()).await;
+            return verified.map_err(|error| error.to_string());
         }
         self.keyring.verify(&self.channel, response).await.map_err(|error| error.to_string())
     }
@@ -107,6 +123,11 @@ impl Client {
         let read = match kind {
             ReplyKind::Transaction => self.read_transaction(response.body(), &mut seen),
             ReplyKind::Contract(id) => read_contract(response.body(), id, &mut seen),
+            ReplyKind::Statement => {
+                statement::read(response, &mut seen);
+                Ok(())
+            }
+            ReplyKind::Settlements(page) => settlements::read_page(response.body(), page, &mut seen),
         };
         if let Err(why) = read {
             seen.reached = Reached::Unreadable(why);
@@ -137,7 +158,7 @@ impl Client {
         };
         // An order number nobody uses: what is wanted is a verified "there is no such order".
         let target = format!("/v3/global/papay/transactions/out-trade-no/payrun-probe?{}", wire::whose(&self.mode));
-        let response = match self.channel.send(Method::GET, &target, bytes::Bytes::new()).await {
+        let response = match self.channel.send(Method::GET, &target, bytes::Bytes::new(), REPLY_MAX).await {
             Ok(response) => response,
             Err(failure) => {
                 let reach = Probe { step: "reach", found: Err(format!("{}: {failure}", self.channel.base)) };
@@ -182,7 +203,12 @@ impl Client {
 
 impl Gateway for Client {
     fn call<'a>(&'a self, call: &'a Call) -> Calling<'a, Observation> {
-        Box::pin(self.observe(call))
+        Box::pin(async move {
+            match call.operation.as_str() {
+                "settlements" => self.settlements(call).await,
+                _ => self.observe(call).await,
+            }
+        })
     }
 
     fn probe(&self) -> Calling<'_, Vec<Probe>> {

@@ -1,14 +1,16 @@
 //! WeChat Pay Global, APIv3 (gateways.md sections 3 and 4).
 //!
 //! `request` says what goes on the wire, `channel` signs it, `transport` sends it once, `platform` verifies what comes
-//! back, `wire` reads it; `client` puts them in order.
+//! back, `wire`, `statement` and `settlements` read it; `client` puts them in order.
 
 mod channel;
 pub mod client;
 pub mod platform;
 mod request;
 pub mod seal;
+mod settlements;
 pub mod sign;
+mod statement;
 mod wire;
 
 pub use crate::gateway::transport::{self, Transport};

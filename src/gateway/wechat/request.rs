@@ -5,6 +5,8 @@ use bytes::Bytes;
 use http::Method;
 use serde_json::Value;
 
+use super::settlements::Page;
+use super::statement;
 use super::wire::{Deduction, Scene, Total, Who, whose};
 use crate::config::WechatMode;
 use crate::gateway::Call;
@@ -26,6 +28,10 @@ pub(super) enum ReplyKind {
     Transaction,
     /// The contract that was asked for.
     Contract(String),
+    /// The file itself.
+    Statement,
+    /// A page of settlement batches.
+    Settlements(Page),
 }
 
 /// Prepares a call.
@@ -37,7 +43,10 @@ pub(super) fn prepare(call: &Call, mode: &WechatMode, notify_url: &str) -> Resul
         "deduct" => deduct(call, mode, notify_url),
         "transaction" => transaction(call, mode),
         "contract" => contract(call, mode),
-        other => Err(format!("wechat has no operation {other:?}; it has deduct, transaction and contract")),
+        "statement" => statement::prepare(call, mode),
+        other => Err(format!(
+            "wechat has no operation {other:?}; it has deduct, transaction, contract, statement and settlements"
+        )),
     }
 }
 
@@ -200,7 +209,7 @@ mod tests {
     #[test]
     fn what_cannot_be_prepared_says_why() {
         let refused = |operation, input| prepare(&call(operation, input), &common(), "").unwrap_err();
-        assert!(refused("refund", json!({})).contains("deduct, transaction and contract"));
+        assert!(refused("refund", json!({})).contains("deduct, transaction, contract, statement and settlements"));
         assert_eq!(refused("deduct", json!({})), "the call has no description");
         assert!(refused("contract", json!({ "contract_id": ".." })).contains("no id"));
         let mut free = call("deduct", deduction());
