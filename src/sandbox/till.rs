@@ -304,6 +304,11 @@ impl Till {
         self.entries.get(&(sort, number.to_owned()))
     }
 
+    /// Everything that was asked to be done, and how it stands.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (Sort, &Entry)> {
+        self.entries.iter().map(|((sort, _), entry)| (*sort, entry))
+    }
+
     /// Puts a paid payment into the books, as if a payer had just paid it; the gateway's number of it. A number that is
     /// there already stays as it is.
     pub(super) fn seed(&mut self, number: &str, currency: &str, minor: i64, now: Timestamp) -> String {
@@ -352,8 +357,13 @@ impl Till {
     fn count(&mut self, entry: &mut Entry, fault: Option<Fault>) {
         if let Some(fault) = fault {
             entry.met = entry.met.saturating_add(1);
-            *self.faults.entry(fault.word().to_owned()).or_default() += 1;
+            self.meet(fault);
         }
+    }
+
+    /// Notes a fault that was met.
+    pub(super) fn meet(&mut self, fault: Fault) {
+        *self.faults.entry(fault.word().to_owned()).or_default() += 1;
     }
 
     /// The books in sum.

@@ -108,11 +108,12 @@ impl Row<'_> {
         Ok(self.money(4)?.or(debit))
     }
 
-    /// A text without the back-tick before it; empty where nothing is meant.
+    /// A text without the back-tick before it; empty where a dash without one says that there is nothing.
     fn text(&self, at: usize) -> String {
-        let text = self.cells[at].text.trim();
-        let text = text.strip_prefix('`').unwrap_or(text);
-        if text == "-" { String::new() } else { text.to_owned() }
+        match self.cells[at].text.trim() {
+            "-" => String::new(),
+            text => text.strip_prefix('`').unwrap_or(text).to_owned(),
+        }
     }
 
     /// An amount with its currency behind it.
