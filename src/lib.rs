@@ -16,6 +16,7 @@
 //! | [`yaml`], [`config`], [`workflow`], [`catalog`] | the domain, files | the ledger, the network |
 //! | [`ledger`] | the domain, SQL: the only place with any | gateways, workflows, HTTP |
 //! | [`gateway`] | the domain, HTTP, signatures | the ledger |
+//! | [`statement`] | the domain, what a gateway's statement file looks like | who fetched it, files, anything else |
 //! | [`engine`] | domain, workflow, ledger, the gateway port | sockets, apalis, SQL |
 //! | [`files`] | a folder or a bucket | what is in the files |
 //! | [`worker`] | the engine, apalis | the gateways' protocols, SQL |
@@ -43,6 +44,7 @@ pub mod files;
 pub mod gateway;
 pub mod ledger;
 pub mod sandbox;
+pub mod statement;
 pub mod worker;
 pub mod workflow;
 pub mod yaml;

@@ -16,6 +16,7 @@ use crate::domain::money::Amount;
 pub mod cbtis;
 pub mod egms;
 mod exchange;
+mod file;
 pub mod hipopay;
 pub mod keys;
 pub mod transport;
@@ -23,6 +24,8 @@ pub mod wechat;
 
 /// The longest reply that is read, in bytes.
 pub const REPLY_MAX: usize = 256 * 1024;
+/// The longest file that is fetched, in bytes.
+pub const FILE_MAX: usize = 64 * 1024 * 1024;
 
 /// One call to a gateway.
 #[derive(Debug, Clone)]

@@ -16,6 +16,10 @@ use crate::sandbox::{HOLD_MAX, Reaction, Twin};
 /// A request, with path and query only: the host is the transport's business.
 pub type Request = http::Request<Bytes>;
 
+/// How long the reply to a request may be, in bytes, where the request says so (in its extensions); else [`REPLY_MAX`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReplyMax(pub usize);
+
 /// A whole reply.
 pub type Response = http::Response<Bytes>;
 
@@ -58,9 +62,10 @@ impl Transport {
     /// # Errors
     /// How far it came.
     pub async fn send(&self, base: &str, request: Request) -> Result<Response, Failure> {
+        let max = request.extensions().get().map_or(REPLY_MAX, |ReplyMax(max)| *max);
         match self {
-            Self::Http(client) => over_sockets(client, base, request).await,
-            Self::InProcess(sandbox) => in_process(sandbox.as_ref(), request).await,
+            Self::Http(client) => over_sockets(client, base, request, max).await,
+            Self::InProcess(sandbox) => in_process(sandbox.as_ref(), request, max).await,
         }
     }
 }
@@ -74,7 +79,7 @@ pub enum Failure {
     /// The request may have been read, and the connection broke before a reply began.
     #[error("{0}")]
     Lost(String),
-    /// A reply began and broke off, or is longer than [`REPLY_MAX`].
+    /// A reply began and broke off, or is longer than it may be.
     #[error("{why}")]
     Broken {
         /// Its HTTP status.
@@ -84,7 +89,7 @@ pub enum Failure {
     },
 }
 
-async fn over_sockets(client: &reqwest::Client, base: &str, request: Request) -> Result<Response, Failure> {
+async fn over_sockets(client: &reqwest::Client, base: &str, request: Request, max: usize) -> Result<Response, Failure> {
     let (parts, body) = request.into_parts();
     let target = parts.uri.to_string();
     let url = reqwest::Url::parse(&format!("{base}{target}")).map_err(|error| Failure::NotSent(error.to_string()))?;
@@ -104,8 +109,8 @@ async fn over_sockets(client: &reqwest::Client, base: &str, request: Request) ->
     let broken = |why: String| Failure::Broken { status, why };
     let mut whole = Vec::new();
     while let Some(part) = reply.chunk().await.map_err(|error| broken(format!("truncated: {}", chain(error))))? {
-        if whole.len() + part.len() > REPLY_MAX {
-            return Err(broken(format!("longer than {REPLY_MAX} bytes")));
+        if whole.len() + part.len() > max {
+            return Err(broken(too_long(max)));
         }
         whole.extend_from_slice(&part);
     }
@@ -115,8 +120,11 @@ async fn over_sockets(client: &reqwest::Client, base: &str, request: Request) ->
     Ok(response)
 }
 
-async fn in_process(sandbox: &dyn Twin, request: Request) -> Result<Response, Failure> {
+async fn in_process(sandbox: &dyn Twin, request: Request, max: usize) -> Result<Response, Failure> {
     match sandbox.take(request).await {
+        Reaction::Reply(response) if response.body().len() > max => {
+            Err(Failure::Broken { status: response.status().as_u16(), why: too_long(max) })
+        }
         Reaction::Reply(response) => Ok(response),
         Reaction::Refuse => Err(Failure::NotSent("connection refused".into())),
         Reaction::Reset => Err(Failure::Lost("connection reset".into())),
@@ -128,6 +136,10 @@ async fn in_process(sandbox: &dyn Twin, request: Request) -> Result<Response, Fa
             Err(Failure::Broken { status: response.status().as_u16(), why: "truncated: half of the body".into() })
         }
     }
+}
+
+fn too_long(max: usize) -> String {
+    format!("longer than {max} bytes")
 }
 
 /// An error with its causes on one line, without the address (which names order numbers).

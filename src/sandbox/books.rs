@@ -10,6 +10,7 @@ use std::path::Path;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use super::statements::DaySum;
 use super::store::{Store, StoreError};
 use crate::domain::time::Timestamp;
 
@@ -260,6 +261,23 @@ impl Books {
         Ok(Page { orders: existing.map(Line::of).collect(), next })
     }
 
+    /// A page of the charges from one instant to before another, in the order of their transaction ids, after one.
+    pub(super) async fn charges(
+        &mut self,
+        within: (Timestamp, Timestamp),
+        after: &str,
+        limit: u32,
+    ) -> Result<Vec<Charge>, StoreError> {
+        self.flush().await?;
+        self.store.charges(within, after, limit).await
+    }
+
+    /// What was charged, by day and currency.
+    pub(super) async fn day_sums(&mut self) -> Result<Vec<DaySum>, StoreError> {
+        self.flush().await?;
+        self.store.day_sums().await
+    }
+
     fn counted(&self, counter: Counter) -> BTreeMap<String, u64> {
         let of_kind = self.counters.iter().filter(|((kind, _), _)| *kind == counter.word());
         of_kind.map(|((_, name), count)| (name.clone(), *count)).collect()
@@ -437,6 +455,27 @@ mod tests {
             after = next;
         }
         assert_eq!(seen, 10_000);
+    }
+
+    #[tokio::test]
+    async fn charges_come_in_pages_within_a_time_and_summed_up_by_day() {
+        let mut books = Books::open(None).await.unwrap();
+        let day = |n: usize| Timestamp::from_millis(if n < 1_500 { 5 } else { 16 * 3_600_000 });
+        for n in 0..2_000 {
+            books.charge(&Order { effect_at: day(n), minor: 2, ..order(n) });
+        }
+        let (mut after, mut seen) = (String::new(), 0);
+        while let Some(last) = {
+            let page = books.charges((Timestamp::from_millis(5), day(2_000)), &after, 400).await.unwrap();
+            seen += page.len();
+            page.last().map(|last| last.transaction_id.clone())
+        } {
+            after = last;
+        }
+        assert_eq!(seen, 1_500);
+        // 16:00 UTC is midnight in Beijing.
+        let sums: Vec<_> = books.day_sums().await.unwrap().iter().map(|sum| (sum.day, sum.pay)).collect();
+        assert_eq!(sums, [(0, 3_000), (1, 1_000)]);
     }
 
     #[tokio::test]

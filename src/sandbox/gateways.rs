@@ -35,7 +35,9 @@ impl Gateways {
         let first = path.trim_start_matches('/').split('/').next().unwrap_or_default();
         match first {
             "v3" => self.wechat.as_deref().map(|twin| twin as &dyn Twin),
-            "payment" | "payment_refund" | "wechatpay" => self.hipopay.as_deref().map(|twin| twin as &dyn Twin),
+            "payment" | "payment_refund" | "wechatpay" | "download_bill" => {
+                self.hipopay.as_deref().map(|twin| twin as &dyn Twin)
+            }
             "g2" => self.egms.as_deref().map(|twin| twin as &dyn Twin),
             "mch-api" => self.cbtis.as_deref().map(|twin| twin as &dyn Twin),
             _ => None,

@@ -17,6 +17,9 @@
 //! The end of a payment code says what its payer does: `0000` takes a while, `0001` cannot pay, any other has paid at once.
 //! What is refunded, reversed or paid by code is in memory only.
 //!
+//! The statement of a day is written from the books; [`Settings::statements`] says when it is there. One settlement batch a day
+//! and currency is shown, first as not settled for [`Settings::unsettled`] queries.
+//!
 //! A second deduction of a contract while one has not ended is refused with 429 `FREQUENCY_LIMITED` and counted as the
 //! violation `overlapping_contract`; a second body under one order number with 400 `OUT_TRADE_NO_USED`, as `two_bodies`.
 
@@ -36,6 +39,7 @@ mod nonces;
 mod orders;
 mod pair;
 pub mod server;
+mod statements;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -64,6 +68,7 @@ pub use books::{Charged, Line, OrderState, Page, Totals};
 use faults::{Fault, FaultPlan};
 pub use gateways::Gateways;
 pub use identity::{Identity, IdentityError};
+pub use statements::Ready;
 pub use store::StoreError;
 pub use till::{Entry, Standing, TillTotals};
 
@@ -95,6 +100,10 @@ pub struct Settings {
     pub close_after: Duration,
     /// By what replies are signed.
     pub signs_with: SignsWith,
+    /// When the statement of a day is there.
+    pub statements: Ready,
+    /// How many queries for settlement batches see all of them unsettled.
+    pub unsettled: u32,
 }
 
 impl Default for Settings {
@@ -111,6 +120,8 @@ impl Default for Settings {
             reverse_after: Duration::ZERO,
             close_after: Duration::ZERO,
             signs_with: SignsWith::Certificate,
+            statements: Ready::Always,
+            unsettled: 0,
         }
     }
 }
@@ -174,6 +185,7 @@ pub struct Sandbox {
     in_flight: inflight::InFlight,
     desk: wechat::Desk,
     downloads: AtomicU64,
+    looks: statements::Looks,
 }
 
 /// A platform key that signs replies.
@@ -208,6 +220,7 @@ impl Sandbox {
             in_flight: inflight::InFlight::default(),
             desk: wechat::Desk::new(settings.clone(), clock.clone()),
             downloads: AtomicU64::new(0),
+            looks: statements::Looks::default(),
             identity,
             settings,
             clock,
@@ -279,6 +292,12 @@ impl Sandbox {
         let said = match (request.method(), segments.as_slice()) {
             (&Method::GET, ["v3", "global", "certificates"]) => {
                 return self.certificates().map_or(Reaction::Reset, Reaction::Reply);
+            }
+            (&Method::GET, ["v3", "global", "statements"]) => {
+                return self.statement(request.uri().query().unwrap_or_default()).await;
+            }
+            (&Method::GET, ["v3", "global", "settle", "settlements"]) => {
+                return self.settlement_page(request.uri().query().unwrap_or_default()).await;
             }
             (&Method::POST, ["v3", "global", "papay", "transactions"]) => return self.take_deduction(&request).await,
             (&Method::GET, ["v3", "global", "papay", rest @ ..]) => {
@@ -418,10 +437,15 @@ impl Sandbox {
     /// A signed reply; `signed_instead` is signed in the body's place. A 204 has no body. None if it cannot be signed.
     fn reply(&self, http: u16, body: &Value, signed_instead: Option<Bytes>) -> Option<Response> {
         let body = if http == 204 { Bytes::new() } else { serde_json::to_vec(body).ok()?.into() };
+        let covered = signed_instead.unwrap_or_else(|| body.clone());
+        self.signed(http, body, &covered)
+    }
+
+    /// A reply whose signature covers this.
+    fn signed(&self, http: u16, body: Bytes, covered: &[u8]) -> Option<Response> {
         let now = self.clock.now();
         let platform = self.platform.read().unwrap_or_else(PoisonError::into_inner).last()?.clone();
         let (timestamp, nonce) = (now.seconds().to_string(), nonce().ok()?);
-        let covered = signed_instead.as_ref().unwrap_or(&body);
         let signature = platform.key.sign(&reply_message(&timestamp, &nonce, covered)).ok()?;
         let serial = match self.settings.signs_with {
             SignsWith::Certificate => platform.certified.serial.as_str(),

@@ -11,6 +11,7 @@ use sqlx::{ConnectOptions, QueryBuilder, Row, Sqlite};
 use thiserror::Error;
 
 use super::books::{Charge, Order, OrderState};
+use super::statements::{BEIJING, DAY, DaySum};
 use crate::domain::time::Timestamp;
 
 /// How many rows one statement writes: 16 columns each, below SQLite's limit of 32,766 values.
@@ -133,6 +134,45 @@ impl Store {
         Ok(row.fetch_optional(&mut self.connection).await?)
     }
 
+    /// A page of the charges from one instant to before another, in the order of their transaction ids, after one.
+    pub(super) async fn charges(
+        &mut self,
+        within: (Timestamp, Timestamp),
+        after: &str,
+        limit: u32,
+    ) -> Result<Vec<Charge>, StoreError> {
+        let rows = sqlx::query(
+            "select transaction_id, number, currency, minor, at from charges
+             where transaction_id > ? and at >= ? and at < ? order by transaction_id limit ?",
+        );
+        let rows = rows.bind(after).bind(within.0.millis()).bind(within.1.millis()).bind(limit);
+        let rows = rows.fetch_all(&mut self.connection).await?;
+        let charges = rows.iter().map(|row| {
+            Ok(Charge {
+                transaction_id: row.try_get(0)?,
+                number: row.try_get(1)?,
+                currency: row.try_get(2)?,
+                minor: row.try_get(3)?,
+                at: Timestamp::from_millis(row.try_get(4)?),
+            })
+        });
+        charges.collect()
+    }
+
+    /// What was charged, by day in Beijing and currency; summed in halves as in [`Store::charged`].
+    pub(super) async fn day_sums(&mut self) -> Result<Vec<DaySum>, StoreError> {
+        let rows = sqlx::query(
+            "select (at + ?) / ?, currency, sum(minor >> 32), sum(minor & 4294967295) from charges
+             group by 1, 2 order by 1, 2 limit 10000",
+        );
+        let rows = rows.bind(BEIJING).bind(DAY).fetch_all(&mut self.connection).await?;
+        let sums = rows.iter().map(|row| {
+            let pay = (i128::from(row.try_get::<i64, _>(2)?) << 32) + i128::from(row.try_get::<i64, _>(3)?);
+            Ok(DaySum { day: row.try_get(0)?, currency: row.try_get(1)?, pay, refund: 0 })
+        });
+        sums.collect()
+    }
+
     /// A page of orders in the order of their numbers, after one number.
     pub(super) async fn page(&mut self, after: &str, limit: u32) -> Result<Vec<Order>, StoreError> {
         let rows = sqlx::query("select * from orders where number > ? order by number limit ?").bind(after).bind(limit);
@@ -226,6 +266,9 @@ pub enum StoreError {
     /// SQLite refused.
     #[error("the sandbox's books could not be read or written")]
     Sqlite(#[from] sqlx::Error),
+    /// A file of them would be longer than any client reads.
+    #[error("there is too much in the sandbox's books for one file")]
+    TooMuch,
     /// A row is not what was written.
     #[error("the sandbox's books are damaged")]
     Damaged,

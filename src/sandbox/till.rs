@@ -330,6 +330,11 @@ impl Till {
         self.entries.get(&(sort, number.to_owned()))
     }
 
+    /// Everything that was asked to be done, and how it stands.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (Sort, &Entry)> {
+        self.entries.iter().map(|((sort, _), entry)| (*sort, entry))
+    }
+
     /// Puts a paid payment into the books, as if a payer had just paid it; the gateway's number of it. A number that is
     /// there already stays as it is.
     pub(super) fn seed(&mut self, number: &str, currency: &str, minor: i64, now: Timestamp) -> String {

@@ -44,6 +44,15 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("ledger", &["crate::workflow", "crate::catalog", "crate::config", "crate::cli", "crate::sandbox"]),
     ("engine", &["axum", "reqwest", "apalis", "sqlx", "hyper", "crate::worker", "crate::cli", "crate::sandbox"]),
     ("gateway", &["sqlx", "axum", "apalis", "crate::ledger", "crate::engine", "crate::worker", "crate::cli"]),
+    (
+        "statement",
+        &["tokio", "sqlx", "reqwest", "axum", "apalis", "hyper", "http::", "serde_json", "std::fs", "std::env"],
+    ),
+    (
+        "statement",
+        &["crate::gateway", "crate::ledger", "crate::engine", "crate::worker", "crate::cli", "crate::sandbox"],
+    ),
+    ("statement", &["crate::workflow", "crate::catalog", "crate::config", "crate::yaml", "crate::clock"]),
     ("worker", &["sqlx", "reqwest", "axum", "crate::cli", "crate::sandbox", "crate::gateway::wechat"]),
     ("cli", &["sqlx", "reqwest", "apalis"]),
     (

@@ -12,6 +12,8 @@ use aws_lc_rs::{digest, hmac};
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
+use crate::gateway::exchange::hex;
+
 /// Which digest an account uses, as the `SignType` header spells it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SignType {
@@ -111,10 +113,6 @@ impl fmt::Debug for SignKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SignKey({})", self.sign_type.word())
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -16,8 +16,11 @@ use crate::gateway::exchange::{
     self, before, evidence, header, of_failure, percent_encode, probes, read_base, with_reply,
 };
 use crate::gateway::keys::{KeyError, SigningKey, VerifyingKey};
-use crate::gateway::transport::{Failure, Request, Response, Transport};
-use crate::gateway::{Call, Calling, Gateway, Observation, Probe, Reached};
+use crate::gateway::transport::{Failure, ReplyMax, Request, Response, Transport};
+use crate::gateway::{Call, Calling, FILE_MAX, Gateway, Observation, Probe, Reached, file};
+
+/// The `Version` of `/download_bill`, whatever that of the other calls (the HipoPay document, "Export Reconciliation Report").
+const BILL_VERSION: &str = "3.0";
 
 /// An account at HipoPay.
 #[derive(Debug)]
@@ -93,9 +96,10 @@ impl Client {
             .map(|(name, value)| format!("{}={}", percent_encode(name), percent_encode(value)))
             .collect();
         let pairs = pairs.join("&");
+        let is_file = prepared.reply == ReplyKind::Statement;
         let mut headers = vec![
             ("merchantno", self.config.merchant_no.as_str()),
-            ("version", self.config.version.as_str()),
+            ("version", if is_file { BILL_VERSION } else { self.config.version.as_str() }),
             ("timestamp", timestamp.as_str()),
             ("signature", signature.as_str()),
         ];
@@ -105,7 +109,11 @@ impl Client {
             headers.push(("content-type", "application/x-www-form-urlencoded"));
             (prepared.path.to_owned(), pairs.into())
         };
-        exchange::request(prepared.method.clone(), &target, body, &headers)
+        let mut request = exchange::request(prepared.method.clone(), &target, body, &headers)?;
+        if is_file {
+            request.extensions_mut().insert(ReplyMax(FILE_MAX));
+        }
+        Ok(request)
     }
 
     async fn look(&self) -> Vec<Probe> {
@@ -141,6 +149,13 @@ impl Gateway for Client {
 
 fn read(response: &Response, kind: ReplyKind) -> Observation {
     let mut seen = with_reply(Reached::Replied, response, &MASKED);
+    if kind == ReplyKind::Statement {
+        if response.status().is_success() && wire::is_statement(response.body()) {
+            file::fetched(response.body(), &mut seen);
+            return seen;
+        }
+        seen = file::without_text(seen);
+    }
     if let Err(why) = wire::read(response.body(), response.status().is_success(), kind, &mut seen) {
         seen.reached = Reached::Unreadable(why);
     }

@@ -8,6 +8,7 @@ use crate::config::HipopayConfig;
 use crate::domain::money::Amount;
 use crate::gateway::Call;
 use crate::gateway::exchange::{required, text};
+use crate::gateway::file;
 
 /// A request before it is signed.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub(super) enum ReplyKind {
     /// Its amount has no currency of its own: the call's is taken.
     Refund(Option<Amount>),
     Rate,
+    /// The file itself.
+    Statement,
 }
 
 /// Prepares a call.
@@ -38,8 +41,9 @@ pub(super) fn prepare(call: &Call, config: &HipopayConfig) -> Result<Prepared, S
         "refund" => refund(call),
         "refund_query" => Ok(refund_query(call)),
         "exchange_rate" => exchange_rate(call),
+        "statement" => statement(call, config),
         other => Err(format!(
-            "hipopay has no operation {other:?}; it has mini_program_payment, payment_query, refund, refund_query and exchange_rate"
+            "hipopay has no operation {other:?}; it has mini_program_payment, payment_query, refund, refund_query, exchange_rate and statement"
         )),
     }
 }
@@ -102,6 +106,13 @@ fn exchange_rate(call: &Call) -> Result<Prepared, String> {
     let currency = text(call, "currency").or(of_amount).ok_or("the call has no currency")?;
     let params = vec![pair("currency", currency)];
     Ok(Prepared { method: Method::GET, path: "/wechatpay/forex_rate", params, reply: ReplyKind::Rate })
+}
+
+/// `GET /download_bill` of one day, from its first to its last second (gateways.md 5.2).
+fn statement(call: &Call, config: &HipopayConfig) -> Result<Prepared, String> {
+    let day = file::compact(file::day(call, "date")?);
+    let params = vec![pair("merchant_no", &config.merchant_no), pair("start_date", &day), pair("end_date", &day)];
+    Ok(Prepared { method: Method::GET, path: "/download_bill", params, reply: ReplyKind::Statement })
 }
 
 fn pair(name: &str, value: &str) -> (String, String) {

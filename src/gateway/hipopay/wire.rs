@@ -131,8 +131,15 @@ fn read_response(response: Value, kind: ReplyKind, seen: &mut Observation) -> Re
             seen.receipt = Some(bounded(rate.forex_rate.clone(), 64));
             seen.result = facts([("currency", Some(rate.currency)), ("forex_rate", Some(rate.forex_rate))]);
         }
+        ReplyKind::Statement => return Err("the reply says success and holds no file".into()),
     }
     Ok(())
+}
+
+/// Whether a body begins like a statement: any title, then the header. An error or a page from something in between does not.
+pub(super) fn is_statement(body: &[u8]) -> bool {
+    let second = body.splitn(3, |byte| *byte == b'\n').nth(1);
+    second.is_some_and(|header| header.starts_with(b"Transaction Type,"))
 }
 
 /// A refund's reply names no currency; it is the payment's, which is what we asked for.

@@ -5,7 +5,7 @@ use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, USER_AGENT}
 use http::{Method, Uri};
 
 use super::sign::Merchant;
-use super::transport::{Failure, Request, Response, Transport};
+use super::transport::{Failure, ReplyMax, Request, Response, Transport};
 use crate::clock::Clock;
 
 /// What every request needs: who signs, when, and which way it goes.
@@ -20,9 +20,17 @@ pub(super) struct Channel {
 }
 
 impl Channel {
-    /// Signs a request and sends it once (gateways.md 3.1). `target` is path and query, percent-encoded.
-    pub(super) async fn send(&self, method: Method, target: &str, body: Bytes) -> Result<Response, Failure> {
-        let request = self.signed(method, target, body).map_err(Failure::NotSent)?;
+    /// Signs a request and sends it once (gateways.md 3.1). `target` is path and query, percent-encoded; the reply may have
+    /// `max` bytes.
+    pub(super) async fn send(
+        &self,
+        method: Method,
+        target: &str,
+        body: Bytes,
+        max: usize,
+    ) -> Result<Response, Failure> {
+        let mut request = self.signed(method, target, body).map_err(Failure::NotSent)?;
+        request.extensions_mut().insert(ReplyMax(max));
         self.transport.send(&self.base, request).await
     }
 

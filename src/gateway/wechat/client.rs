@@ -16,11 +16,11 @@ use super::seal::{ApiKey, SealError};
 use super::sign::{KeyError, Merchant, SigningKey};
 use super::transport::{Failure, Response, Transport};
 use super::wire::{self, Contract, Transaction};
-use super::{orders, refund_list, refunds};
+use super::{orders, refund_list, refunds, settlements, statement};
 use crate::clock::Clock;
 use crate::config::{Platform, WechatConfig, WechatMode};
 use crate::gateway::exchange::{before, of_failure, probe_in_time, read_base, retry_after, unreadable};
-use crate::gateway::{Call, Calling, Gateway, Observation, Probe, Reached};
+use crate::gateway::{Call, Calling, FILE_MAX, Gateway, Observation, Probe, REPLY_MAX, Reached, file};
 
 /// An account at WeChat Pay Global.
 #[derive(Debug)]
@@ -82,17 +82,21 @@ impl Client {
             None => return Observation::of(Reached::NotSent("the platform certificates did not come in time".into())),
         }
         let Prepared { method, target, body, reply } = request;
-        let response = match before(deadline.as_mut(), self.channel.send(method, &target, body)).await {
+        let max = if reply == ReplyKind::Statement { FILE_MAX } else { REPLY_MAX };
+        let response = match before(deadline.as_mut(), self.channel.send(method, &target, body, max)).await {
             Some(Ok(response)) => response,
             Some(Err(failure)) => return of_failure(failure),
             None => return Observation::of(Reached::TimedOut),
         };
-        let verdict = match before(deadline, self.check(&response)).await {
+        let verdict = match before(deadline, self.check(&response, &reply)).await {
             Some(verdict) => verdict,
             None => Err("the platform certificates did not come in time".into()),
         };
         match verdict {
             Ok(()) => self.read(&response, &reply),
+            Err(why) if reply == ReplyKind::Statement => {
+                file::without_text(with_reply(Reached::Unverified(why), &response))
+            }
             Err(why) => with_reply(Reached::Unverified(why), &response),
         }
     }
@@ -101,9 +105,14 @@ impl Client {
     /// any is passed on, since the machines before a gateway answer errors unsigned and the gateway's own SDKs verify 2xx
     /// only (gateways.md 3.2). Such a reply can never make a payment succeed, but it could deny one that did: it is marked
     /// `unsigned` in the result, for whoever wants to ask before believing a refusal.
-    async fn check(&self, response: &Response) -> Result<(), String> {
+    async fn check(&self, response: &Response, kind: &ReplyKind) -> Result<(), String> {
         if !response.status().is_success() && !has_signature(response.headers()) {
             return Ok(());
+        }
+        if *kind == ReplyKind::Statement && response.status().is_success() {
+            let covered = statement::covered(response)?;
+            let verified = self.keyring.verify_over(&self.channel, response.headers(), covered.as_bytes()).await;
+            return verified.map_err(|error| error.to_string());
         }
         self.keyring.verify(&self.channel, response).await.map_err(|error| error.to_string())
     }
@@ -123,6 +132,11 @@ impl Client {
             ReplyKind::Refund => refunds::read_refund(response.body(), &mut seen),
             ReplyKind::RefundList(of) => refund_list::read_page(response.body(), of, &mut seen),
             ReplyKind::Nothing => Ok(()),
+            ReplyKind::Statement => {
+                statement::read(response, &mut seen);
+                Ok(())
+            }
+            ReplyKind::Settlements(page) => settlements::read_page(response.body(), page, &mut seen),
         };
         if let Err(why) = read {
             seen.reached = Reached::Unreadable(why);
@@ -153,7 +167,7 @@ impl Client {
         };
         // An order number nobody uses: what is wanted is a verified "there is no such order".
         let target = format!("/v3/global/papay/transactions/out-trade-no/payrun-probe?{}", wire::whose(&self.mode));
-        let response = match self.channel.send(Method::GET, &target, bytes::Bytes::new()).await {
+        let response = match self.channel.send(Method::GET, &target, bytes::Bytes::new(), REPLY_MAX).await {
             Ok(response) => response,
             Err(failure) => {
                 let reach = Probe { step: "reach", found: Err(format!("{}: {failure}", self.channel.base)) };
@@ -202,6 +216,7 @@ impl Gateway for Client {
             match call.operation.as_str() {
                 "refunds" => self.all_refunds(call).await,
                 "micropay" => orders::without_code(call, self.observe(call).await),
+                "settlements" => self.settlements(call).await,
                 _ => self.observe(call).await,
             }
         })

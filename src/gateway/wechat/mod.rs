@@ -1,7 +1,8 @@
 //! WeChat Pay Global, APIv3 (gateways.md sections 3 and 4).
 //!
-//! `request` says what goes on the wire (with `orders`, `refunds` and `refund_list`), `channel` signs it, `transport` sends it once,
-//! `platform` verifies what comes back, `wire` reads it; `client` puts them in order. `notice` reads what comes unasked.
+//! `request` says what goes on the wire (with `orders`, `refunds`, `refund_list` and `customs`), `channel` signs it, `transport` sends
+//! it once, `platform` verifies what comes back, `wire`, `statement` and `settlements` read it; `client` puts them in order.
+//! `notice` reads what comes unasked.
 
 mod channel;
 pub mod client;
@@ -13,7 +14,9 @@ mod refund_list;
 mod refunds;
 mod request;
 pub mod seal;
+mod settlements;
 pub mod sign;
+mod statement;
 mod wire;
 
 pub use crate::gateway::transport::{self, Transport};

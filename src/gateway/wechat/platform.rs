@@ -21,6 +21,7 @@ use super::sign::{KeyError, VerifyingKey, reply_message};
 use super::transport::{Failure, Response};
 use super::wire::{Certificate, CertificateList};
 use crate::domain::time::Timestamp;
+use crate::gateway::REPLY_MAX;
 
 /// How old a reply may be, by its own timestamp, and how far ahead (gateways.md 3.2).
 pub const WINDOW: Duration = Duration::from_secs(300);
@@ -120,15 +121,25 @@ impl Keyring {
     /// # Errors
     /// What is wrong with its signature.
     pub(super) async fn verify(&self, channel: &Channel, response: &Response) -> Result<(), KeyringError> {
-        let signed = Signed::read(response.headers())?;
+        self.verify_over(channel, response.headers(), response.body()).await
+    }
+
+    /// The same for a reply whose signature covers something else than its body.
+    pub(super) async fn verify_over(
+        &self,
+        channel: &Channel,
+        headers: &HeaderMap,
+        covered: &[u8],
+    ) -> Result<(), KeyringError> {
+        let signed = Signed::read(headers)?;
         signed.check_time(channel.clock.now())?;
         let Some(key) = self.find(signed.serial, channel.clock.now()) else {
             self.look_for(signed.serial, channel).await;
             let found = self.find(signed.serial, channel.clock.now());
             let key = found.ok_or_else(|| KeyringError::UnknownSerial { serial: signed.serial.to_owned() })?;
-            return signed.check(&key.key, response.body());
+            return signed.check(&key.key, covered);
         };
-        signed.check(&key.key, response.body())
+        signed.check(&key.key, covered)
     }
 
     /// Downloads once for an unknown serial, unless another caller just did or a minute has not passed.
@@ -149,7 +160,8 @@ impl Keyring {
     }
 
     async fn download(&self, api_key: &ApiKey, channel: &Channel) -> Result<Vec<Arc<PlatformKey>>, KeyringError> {
-        let response = channel.send(Method::GET, CERTIFICATES, Bytes::new()).await.map_err(KeyringError::Download)?;
+        let response =
+            channel.send(Method::GET, CERTIFICATES, Bytes::new(), REPLY_MAX).await.map_err(KeyringError::Download)?;
         if response.status() != http::StatusCode::OK {
             return Err(KeyringError::Refused {
                 http: response.status().as_u16(),

@@ -5,6 +5,8 @@ use bytes::Bytes;
 use http::Method;
 use serde::Serialize;
 
+use super::settlements::Page;
+use super::statement;
 use super::wire::{Deduction, Scene, Total, Who, whose};
 use super::{orders, refund_list, refunds};
 use crate::config::WechatMode;
@@ -33,6 +35,10 @@ pub(super) enum ReplyKind {
     RefundList(refunds::Payment),
     /// A 204: there is no body.
     Nothing,
+    /// The file itself.
+    Statement,
+    /// A page of settlement batches.
+    Settlements(Page),
 }
 
 impl Prepared {
@@ -64,9 +70,10 @@ pub(super) fn prepare(call: &Call, mode: &WechatMode, notify_url: &str) -> Resul
         "refund" => refunds::refund(call, mode, notify_url),
         "refund_query" => refunds::refund_query(call, mode),
         "refunds" => refund_list::page(call, mode, 0),
+        "statement" => statement::prepare(call, mode),
         other => Err(format!(
             "wechat has no operation {other:?}; it has deduct, transaction, contract, terminate, order, micropay, cancel, \
-             refund, refund_query and refunds"
+             refund, refund_query, refunds, statement and settlements"
         )),
     }
 }

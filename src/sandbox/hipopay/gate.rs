@@ -41,7 +41,9 @@ pub(super) fn admit(
     if header("merchantno") != merchant_no {
         return Err(refused("wrong_merchant_no"));
     }
-    if header("version") != "1.0" {
+    // "Specify the Version field in the header of this API to 3.0" (the HipoPay document, "Export Reconciliation Report").
+    let version = if request.uri().path() == "/download_bill" { "3.0" } else { "1.0" };
+    if header("version") != version {
         return Err(refused("wrong_version"));
     }
     let seconds: i64 = header("timestamp").parse().map_err(|_| refused("unreadable_timestamp"))?;

@@ -5,6 +5,7 @@
 //! A refund without an amount refunds the whole payment, as HipoPay does, and is counted as the violation
 //! `refund_without_amount`.
 
+mod bill;
 mod gate;
 mod identity;
 #[cfg(test)]
@@ -21,6 +22,7 @@ use serde_json::{Value, json};
 use super::counter::{Counter, Speech, json_reply, shown_amount, stray_page};
 use super::faults::Fault;
 use super::identity::IdentityError;
+use super::statements::Looks;
 use super::till::{Asked, Entry, Outcome, Sort, Standing, TillTotals, What};
 use super::{Reaction, Settings, Twin};
 use crate::clock::Clock;
@@ -28,6 +30,8 @@ use crate::domain::money::{Amount, Currency};
 use crate::gateway::hipopay::sign::notification_message;
 use crate::gateway::keys::{SigningKey, VerifyingKey};
 use crate::gateway::transport::{Request, Response};
+#[cfg(test)]
+pub(super) use bill::write;
 use gate::{Params, Refused};
 pub use identity::Identity;
 
@@ -38,6 +42,7 @@ pub struct Hipopay {
     merchant_no: String,
     merchant: VerifyingKey,
     platform: SigningKey,
+    looks: Looks,
 }
 
 impl Hipopay {
@@ -51,6 +56,7 @@ impl Hipopay {
             merchant_no: identity.merchant_no.clone(),
             merchant: identity.merchant_key()?,
             platform: identity.platform_key()?,
+            looks: Looks::default(),
         }))
     }
 
@@ -110,6 +116,7 @@ impl Hipopay {
             (&Method::POST, "/payment_refund") => self.take_refund(&params),
             (&Method::GET, "/payment_refund") => self.query_refund(&params),
             (&Method::GET, "/wechatpay/forex_rate") => rate(&params),
+            (&Method::GET, "/download_bill") => return self.bill(&params).await,
             _ => Err(Refused::new("PATH_NOT_FOUND", "no_such_path")),
         };
         match said {

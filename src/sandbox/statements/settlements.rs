@@ -1,0 +1,122 @@
+//! Settlement batches (gateways.md 4.6): one a day and currency over what was charged, settled on the day it was traded.
+//!
+//! While [`Settings::unsettled`](crate::sandbox::Settings) queries for what is not settled have not been answered, every batch
+//! is `UNSETTLE`; after them every batch is `SETTLED`.
+
+use chrono::{Days, NaiveDate};
+use serde_json::{Value, json};
+
+use super::wechat::{Whose, param};
+use super::{compact, parse_day};
+use crate::sandbox::books::Counter;
+use crate::sandbox::faults::Fault;
+use crate::sandbox::orders::Said;
+use crate::sandbox::store::StoreError;
+use crate::sandbox::{Reaction, Refusal, Sandbox};
+
+/// The most batches a page may be asked for.
+const LIMIT_MAX: usize = 30;
+/// Whose queries are counted.
+const UNSETTLE: &str = "settlements-UNSETTLE";
+
+/// What is asked for.
+struct Asked {
+    settled: bool,
+    /// Of settled batches: from and until which day.
+    window: Option<(NaiveDate, NaiveDate)>,
+    offset: usize,
+    limit: usize,
+}
+
+/// What was traded on a day in a currency.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::sandbox) struct DaySum {
+    /// Days since 1970-01-01, in Beijing.
+    pub day: i64,
+    pub currency: String,
+    /// In minor units.
+    pub pay: i128,
+    pub refund: i128,
+}
+
+impl Sandbox {
+    /// `GET /v3/global/settle/settlements`.
+    pub(in crate::sandbox) async fn settlement_page(&self, query: &str) -> Reaction {
+        let asked = match self.asked_page(query) {
+            Ok(asked) => asked,
+            Err(refusal) => return self.refuse(refusal).await,
+        };
+        let subject = match (asked.offset, asked.settled) {
+            (0, false) => UNSETTLE,
+            (0, true) => "settlements-SETTLED",
+            (_, _) => "settlements-further",
+        };
+        let (_, fault) = self.looks.note(subject, &self.settings);
+        if let Some(fault) = fault {
+            self.books.lock().await.count(Counter::Fault, fault.word());
+        }
+        let said = self.settlements(&asked, fault).await;
+        self.react(said, subject).await
+    }
+
+    fn asked_page(&self, query: &str) -> Result<Asked, Refusal> {
+        let known = ["settle_state", "settle_start_date", "settle_end_date", "offset", "limit"];
+        let pairs = self.own_query(query, &known, Whose::SubMerchant)?;
+        let get = |name| pairs.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
+        let number = |name| get(name).and_then(|text| text.parse().ok()).ok_or(param("wrong_page"));
+        let settled = match get("settle_state") {
+            Some("SETTLED") => true,
+            Some("UNSETTLE") => false,
+            Some(_) | None => return Err(param("wrong_settle_state")),
+        };
+        let window = get("settle_start_date").and_then(parse_day).zip(get("settle_end_date").and_then(parse_day));
+        if settled && window.is_none_or(|(from, to)| to <= from) {
+            return Err(param("wrong_window"));
+        }
+        let asked =
+            Asked { settled, window: window.filter(|_| settled), offset: number("offset")?, limit: number("limit")? };
+        if (1..=LIMIT_MAX).contains(&asked.limit) { Ok(asked) } else { Err(param("wrong_page")) }
+    }
+
+    async fn settlements(&self, asked: &Asked, fault: Option<Fault>) -> Result<Said, StoreError> {
+        let late = self.settings.unsettled;
+        let settled = late == 0 || self.looks.answered(UNSETTLE) > late;
+        let mut batches = Vec::new();
+        if settled == asked.settled {
+            for sum in self.books.lock().await.day_sums().await? {
+                let Some(day) = day(sum.day) else { continue };
+                if asked.window.is_none_or(|(from, to)| (from..=to).contains(&day)) {
+                    batches.push(show(&sum, day, settled));
+                }
+            }
+        }
+        let data: Vec<&Value> = batches.iter().skip(asked.offset).take(asked.limit).collect();
+        let body = json!({ "total_count": batches.len(), "offset": asked.offset, "limit": data.len(), "data": data });
+        Ok(Said { http: 200, body, fault })
+    }
+}
+
+fn day(since_1970: i64) -> Option<NaiveDate> {
+    NaiveDate::from_ymd_opt(1970, 1, 1)?.checked_add_days(Days::new(u64::try_from(since_1970).ok()?))
+}
+
+fn show(sum: &DaySum, day: NaiveDate, settled: bool) -> Value {
+    let minor = |sum: i128| i64::try_from(sum).unwrap_or(i64::MAX);
+    let (net, day) = (minor(sum.pay - sum.refund), compact(day));
+    json!({
+        "batch_id": format!("{day}{}", sum.currency),
+        "settlement_date": day,
+        "trade_start_date": day,
+        "trade_end_date": day,
+        "amount": {
+            "settled": if settled { net } else { 0 },
+            "unsettle": if settled { 0 } else { net },
+            "currency": sum.currency,
+            "pay": minor(sum.pay),
+            "refund": minor(sum.refund),
+            "net": net,
+            "fee": 0,
+        },
+        "wallet_region": "CHINA_HONGKONG",
+    })
+}
