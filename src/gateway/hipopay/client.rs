@@ -17,7 +17,7 @@ use crate::gateway::exchange::{
 };
 use crate::gateway::keys::{KeyError, SigningKey, VerifyingKey};
 use crate::gateway::transport::{Failure, Request, Response, Transport};
-use crate::gateway::{Call, Calling, Gateway, Observation, Probe, Reached};
+use crate::gateway::{Call, Calling, Gateway, Observation, Probe, Reached, personal};
 
 /// An account at HipoPay.
 #[derive(Debug)]
@@ -131,7 +131,7 @@ impl Client {
 
 impl Gateway for Client {
     fn call<'a>(&'a self, call: &'a Call) -> Calling<'a, Observation> {
-        Box::pin(self.observe(call))
+        Box::pin(async move { personal::taken_out(call, self.observe(call).await) })
     }
 
     fn probe(&self) -> Calling<'_, Vec<Probe>> {

@@ -4,9 +4,11 @@
 
 use http::Method;
 
+use super::customs;
 use crate::config::HipopayConfig;
 use crate::domain::money::Amount;
 use crate::gateway::Call;
+use crate::gateway::customs::Which;
 use crate::gateway::exchange::{required, text};
 
 /// A request before it is signed.
@@ -19,12 +21,14 @@ pub(super) struct Prepared {
 }
 
 /// What the `response` of a reply holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ReplyKind {
     Payment,
     /// Its amount has no currency of its own: the call's is taken.
     Refund(Option<Amount>),
     Rate,
+    /// The declaration that was asked for.
+    Customs(Which),
 }
 
 /// Prepares a call.
@@ -38,9 +42,11 @@ pub(super) fn prepare(call: &Call, config: &HipopayConfig) -> Result<Prepared, S
         "refund" => refund(call),
         "refund_query" => Ok(refund_query(call)),
         "exchange_rate" => exchange_rate(call),
-        other => Err(format!(
-            "hipopay has no operation {other:?}; it has mini_program_payment, payment_query, refund, refund_query and exchange_rate"
-        )),
+        other => customs::prepare(call).unwrap_or_else(|| {
+            Err(format!(
+                "hipopay has no operation {other:?}; it has mini_program_payment, payment_query, refund, refund_query, exchange_rate, declare, declare_query and redeclare"
+            ))
+        }),
     }
 }
 
@@ -104,6 +110,6 @@ fn exchange_rate(call: &Call) -> Result<Prepared, String> {
     Ok(Prepared { method: Method::GET, path: "/wechatpay/forex_rate", params, reply: ReplyKind::Rate })
 }
 
-fn pair(name: &str, value: &str) -> (String, String) {
+pub(super) fn pair(name: &str, value: &str) -> (String, String) {
     (name.to_owned(), value.to_owned())
 }

@@ -8,6 +8,7 @@ use http::{HeaderMap, Method};
 use thiserror::Error;
 
 use super::channel::Channel;
+use super::customs;
 use super::platform::{Keyring, KeyringError, has_signature};
 use super::request::{Prepared, ReplyKind, prepare};
 use super::seal::{ApiKey, SealError};
@@ -17,7 +18,7 @@ use super::wire::{self, Contract, Transaction};
 use crate::clock::Clock;
 use crate::config::{Platform, WechatConfig, WechatMode};
 use crate::gateway::exchange::{before, of_failure, probe_in_time, read_base, retry_after, unreadable};
-use crate::gateway::{Call, Calling, Gateway, Observation, Probe, Reached};
+use crate::gateway::{Call, Calling, Gateway, Observation, Probe, Reached, personal};
 
 /// An account at WeChat Pay Global.
 #[derive(Debug)]
@@ -69,8 +70,7 @@ impl Client {
             Some(Err(error)) => return without_keys(&error),
             None => return Observation::of(Reached::NotSent("the platform certificates did not come in time".into())),
         }
-        let Prepared { method, target, body, reply } = request;
-        let response = match before(deadline.as_mut(), self.channel.send(method, &target, body)).await {
+        let response = match before(deadline.as_mut(), self.send(call, &request)).await {
             Some(Ok(response)) => response,
             Some(Err(failure)) => return of_failure(failure),
             None => return Observation::of(Reached::TimedOut),
@@ -80,8 +80,24 @@ impl Client {
             None => Err("the platform certificates did not come in time".into()),
         };
         match verdict {
-            Ok(()) => self.read(&response, &reply),
+            Ok(()) => self.read(&response, &request.reply),
             Err(why) => with_reply(Reached::Unverified(why), &response),
+        }
+    }
+
+    /// Sends what was prepared; fields that are to be encrypted are so here, by the newest key of the platform.
+    async fn send(&self, call: &Call, request: &Prepared) -> Result<Response, Failure> {
+        let (method, target) = (request.method.clone(), request.target.as_str());
+        match &request.reply {
+            ReplyKind::Customs(wanted) if wanted.is_identity_check() => {
+                let newest = self.keyring.newest(self.channel.clock.now());
+                let (serial, seal) = newest.ok_or_else(|| Failure::NotSent(KeyringError::NoneValid.to_string()))?;
+                let body = customs::identity_body(call, &self.mode, wanted, &seal).map_err(Failure::NotSent)?;
+                self.channel.send_sealed(method, target, body, &serial).await
+            }
+            ReplyKind::Transaction | ReplyKind::Contract(_) | ReplyKind::Customs(_) => {
+                self.channel.send(method, target, request.body.clone()).await
+            }
         }
     }
 
@@ -107,6 +123,7 @@ impl Client {
         let read = match kind {
             ReplyKind::Transaction => self.read_transaction(response.body(), &mut seen),
             ReplyKind::Contract(id) => read_contract(response.body(), id, &mut seen),
+            ReplyKind::Customs(wanted) => customs::read(response.body(), wanted, &mut seen),
         };
         if let Err(why) = read {
             seen.reached = Reached::Unreadable(why);
@@ -182,7 +199,7 @@ impl Client {
 
 impl Gateway for Client {
     fn call<'a>(&'a self, call: &'a Call) -> Calling<'a, Observation> {
-        Box::pin(self.observe(call))
+        Box::pin(async move { personal::taken_out(call, self.observe(call).await) })
     }
 
     fn probe(&self) -> Calling<'_, Vec<Probe>> {

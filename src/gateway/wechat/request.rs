@@ -5,6 +5,7 @@ use bytes::Bytes;
 use http::Method;
 use serde_json::Value;
 
+use super::customs;
 use super::wire::{Deduction, Scene, Total, Who, whose};
 use crate::config::WechatMode;
 use crate::gateway::Call;
@@ -26,6 +27,8 @@ pub(super) enum ReplyKind {
     Transaction,
     /// The contract that was asked for.
     Contract(String),
+    /// The declaration that was asked for.
+    Customs(customs::Wanted),
 }
 
 /// Prepares a call.
@@ -37,7 +40,11 @@ pub(super) fn prepare(call: &Call, mode: &WechatMode, notify_url: &str) -> Resul
         "deduct" => deduct(call, mode, notify_url),
         "transaction" => transaction(call, mode),
         "contract" => contract(call, mode),
-        other => Err(format!("wechat has no operation {other:?}; it has deduct, transaction and contract")),
+        other => customs::prepare(call, mode).unwrap_or_else(|| {
+            Err(format!(
+                "wechat has no operation {other:?}; it has deduct, transaction and contract, declare, declare_query, redeclare and identity_check"
+            ))
+        }),
     }
 }
 

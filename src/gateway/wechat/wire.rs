@@ -141,7 +141,7 @@ impl Contract {
     }
 }
 
-fn facts<const N: usize>(fields: [(&str, &Option<String>); N]) -> Map<String, Value> {
+pub(super) fn facts<const N: usize>(fields: [(&str, &Option<String>); N]) -> Map<String, Value> {
     let present = fields.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
     present.map(|(name, value)| (name.to_owned(), Value::String(bounded(value.clone(), 128)))).collect()
 }
@@ -191,7 +191,7 @@ pub(super) fn whose(mode: &WechatMode) -> String {
 
 /// A reply as it is kept, with what names a person masked.
 pub(super) fn evidence(body: &[u8]) -> String {
-    exchange::evidence(body, &["openid", "user_display_name"])
+    exchange::evidence(body, &["openid", "user_display_name", "certificate_id", "certificate_name"])
 }
 
 #[cfg(test)]
