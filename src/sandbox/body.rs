@@ -3,6 +3,7 @@
 //! Written apart from the client's own types on purpose: a name that is wrong there must be refused here.
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::Refusal;
 use crate::config::WechatMode;
@@ -45,17 +46,7 @@ struct Scene {
 impl Body {
     /// Reads a body and checks every field.
     pub(super) fn read(bytes: &[u8], mode: &WechatMode) -> Result<Self, Refusal> {
-        let body: Self = serde_json::from_slice(bytes).map_err(|error| {
-            let text = error.to_string();
-            let reason = if text.starts_with("unknown field") {
-                "unknown_field"
-            } else if text.starts_with("missing field") {
-                "missing_field"
-            } else {
-                "wrong_type"
-            };
-            param(reason)
-        })?;
+        let body: Self = read_strictly(bytes)?;
         body.check_ids(mode)?;
         body.check_lengths()?;
         body.check_texts()?;
@@ -111,6 +102,21 @@ impl Body {
     }
 }
 
-const fn param(reason: &'static str) -> Refusal {
+/// Reads a body whose type denies unknown fields.
+pub(super) fn read_strictly<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
+    serde_json::from_slice(bytes).map_err(|error| {
+        let text = error.to_string();
+        let reason = if text.starts_with("unknown field") {
+            "unknown_field"
+        } else if text.starts_with("missing field") {
+            "missing_field"
+        } else {
+            "wrong_type"
+        };
+        param(reason)
+    })
+}
+
+pub(super) const fn param(reason: &'static str) -> Refusal {
     Refusal { http: 400, code: "PARAM_ERROR", reason }
 }

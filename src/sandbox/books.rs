@@ -10,6 +10,7 @@ use std::path::Path;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use super::customs::CustomsTotals;
 use super::store::{Store, StoreError};
 use crate::domain::time::Timestamp;
 
@@ -241,6 +242,7 @@ impl Books {
             violations,
             faults: self.counted(Counter::Fault),
             refused: self.counted(Counter::Refused),
+            customs: CustomsTotals::default(),
         })
     }
 
@@ -327,6 +329,9 @@ pub struct Totals {
     pub faults: BTreeMap<String, u64>,
     /// How many requests were refused for what they were, by reason.
     pub refused: BTreeMap<String, u64>,
+    /// What was filed with the customs; in memory only.
+    #[serde(default)]
+    pub customs: CustomsTotals,
 }
 
 /// What moved in one currency.

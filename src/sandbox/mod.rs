@@ -22,6 +22,7 @@ mod books;
 pub mod cbtis;
 mod contracts;
 mod counter;
+mod customs;
 pub mod egms;
 pub mod faults;
 mod gate;
@@ -42,7 +43,7 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex as StdMutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -57,6 +58,7 @@ use crate::gateway::wechat::seal::{ApiKey, SealError};
 use crate::gateway::wechat::sign::{SCHEME, SigningKey, nonce, reply_message};
 use crate::gateway::wechat::transport::{Request, Response};
 pub use books::{Charged, Line, OrderState, Page, Totals};
+pub use customs::CustomsTotals;
 use faults::{Fault, FaultPlan};
 pub use gateways::Gateways;
 pub use identity::{Identity, IdentityError};
@@ -158,6 +160,7 @@ pub struct Sandbox {
     /// Platform keys in force, the newest last.
     platform: RwLock<Vec<Arc<Platform>>>,
     books: Mutex<books::Books>,
+    declarations: StdMutex<customs::Book>,
     in_flight: inflight::InFlight,
     downloads: AtomicU64,
 }
@@ -192,6 +195,7 @@ impl Sandbox {
             platform: RwLock::new(vec![Arc::new(platform)]),
             books: Mutex::new(books::Books::open(settings.books.as_deref()).await?),
             in_flight: inflight::InFlight::default(),
+            declarations: StdMutex::default(),
             downloads: AtomicU64::new(0),
             identity,
             settings,
@@ -215,7 +219,9 @@ impl Sandbox {
     /// # Errors
     /// If the books cannot be read.
     pub async fn totals(&self) -> Result<Totals, StoreError> {
-        self.books.lock().await.totals().await
+        let mut totals = self.books.lock().await.totals().await?;
+        totals.customs = self.declarations().totals(&mut totals.faults, &mut totals.violations);
+        Ok(totals)
     }
 
     /// A page of the orders that exist, by order number, after `after` (empty for the first); `limit` is at most 1,000.
@@ -242,6 +248,10 @@ impl Sandbox {
         self.books.lock().await.flush().await
     }
 
+    fn declarations(&self) -> MutexGuard<'_, customs::Book> {
+        self.declarations.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// How often the platform certificates were downloaded.
     pub fn downloads(&self) -> u64 {
         self.downloads.load(Ordering::Relaxed)
@@ -260,6 +270,7 @@ impl Sandbox {
                 return self.certificates().map_or(Reaction::Reset, Reaction::Reply);
             }
             (&Method::POST, ["v3", "global", "papay", "transactions"]) => return self.take_deduction(&request).await,
+            (_, ["v3", "global", "customs", rest @ ..]) => return self.take_customs(rest, &request).await,
             (&Method::GET, ["v3", "global", "papay", rest @ ..]) => {
                 if let Err(refusal) = self.check_query(request.uri().query().unwrap_or_default()) {
                     return self.refuse(refusal).await;
