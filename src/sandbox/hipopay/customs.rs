@@ -279,3 +279,6 @@ fn with_raw(mut said: Value, params: &Params) -> Value {
     said["raw_response"] = json!(raw.to_string());
     said
 }
+
+#[cfg(test)]
+mod tests;
