@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{CustomsTotals, Declaration, Key, Paid, State, Terms};
 use crate::domain::time::Timestamp;
 use crate::sandbox::Settings;
-use crate::sandbox::books::short_hash;
 use crate::sandbox::faults::{CallKind, Fault};
 
 /// How many declarations are kept; more are refused.
@@ -22,6 +21,9 @@ pub(in crate::sandbox) struct Book {
     declarations: BTreeMap<Key, Declaration>,
     /// A sub-order's number is one payment's.
     by_sub_order: BTreeMap<(String, String), Key>,
+    /// By the gateway's numbers: of a payment the merchant's, of a declaration its key.
+    by_payment: BTreeMap<String, String>,
+    by_theirs: BTreeMap<String, Key>,
     /// Calls and met faults of identity checks, by payment.
     checks: BTreeMap<String, (u32, u32)>,
     identity_checks: u64,
@@ -84,7 +86,7 @@ impl Book {
         let mut entry = match self.declarations.get(key) {
             Some(entry) => entry.clone(),
             None if self.declarations.len() >= MOST => return Outcome { what: What::Full, fault: None },
-            None => seen(key, &terms, now),
+            None => Declaration::seen(key, &terms, now),
         };
         let filed = entry.state != State::Seen;
         if self.is_another(key) || (filed && terms != entry.terms && terms != entry.first) {
@@ -105,7 +107,7 @@ impl Book {
             let file = |entry: &mut Declaration| {
                 entry.first = terms.clone();
                 entry.terms = terms;
-                entry.theirs = number_of(key, settings);
+                entry.theirs = entry.name(settings);
                 entry.payment = paid.map(|paid| paid.theirs.clone()).unwrap_or_default();
                 entry.filed += 1;
                 entry.start(State::Undeclared, fault, settings, now);
@@ -234,12 +236,12 @@ impl Book {
 
     /// The keys of a payment's declarations, by the gateway's number of the payment.
     pub(in crate::sandbox) fn of_payment(&self, theirs: &str) -> Vec<Key> {
-        self.declarations.values().filter(|entry| entry.payment == theirs).map(|entry| entry.key.clone()).collect()
+        self.by_payment.get(theirs).map(|order| self.of_order(order)).unwrap_or_default()
     }
 
     /// The key of a declaration by the gateway's number of it.
     pub(in crate::sandbox) fn of_theirs(&self, theirs: &str) -> Option<Key> {
-        self.declarations.values().find(|entry| entry.theirs == theirs).map(|entry| entry.key.clone())
+        self.by_theirs.get(theirs).cloned()
     }
 
     /// A declaration as it stands in the book.
@@ -316,66 +318,15 @@ impl Book {
     fn keep(&mut self, mut entry: Declaration, fault: Option<Fault>) {
         entry.met = entry.met.saturating_add(u32::from(fault.is_some()));
         self.count(fault);
+        if entry.state != State::Seen {
+            self.by_payment.insert(entry.payment.clone(), entry.key.order.clone());
+            self.by_theirs.insert(entry.theirs.clone(), entry.key.clone());
+        }
         if entry.state != State::Seen && !entry.key.sub_order.is_empty() {
             let sub_order = (entry.key.sub_order.clone(), entry.key.customs.clone());
             self.by_sub_order.insert(sub_order, entry.key.clone());
         }
         self.declarations.insert(entry.key.clone(), entry);
-    }
-}
-
-impl Declaration {
-    /// The fault of this call; counts the call.
-    fn meets(&mut self, settings: &Settings, kind: CallKind) -> Option<Fault> {
-        let fault = settings.plan.meets(self.key.number(), self.calls, self.met, kind);
-        self.calls = self.calls.saturating_add(1);
-        fault
-    }
-
-    /// It is on its way: decided after two queries, or when its time comes. Under [`Fault::Pending`] it takes longer.
-    fn start(&mut self, state: State, fault: Option<Fault>, settings: &Settings, now: Timestamp) {
-        let coin = settings.plan.draw(self.key.number(), "coin", 0).is_multiple_of(2);
-        let longer = u32::from(fault == Some(Fault::Pending)) * (1 + u32::from(coin));
-        self.state = state;
-        self.modified_at = now;
-        self.decide_at = now.plus(settings.pending * (1 + longer));
-        self.queries_left = 2 + longer;
-    }
-
-    /// Takes it as far as time, and a query that looks at it, bring it.
-    fn advance(&mut self, now: Timestamp, looked: bool) {
-        match self.state {
-            State::Undeclared | State::Submitted | State::Processing => {
-                self.queries_left = self.queries_left.saturating_sub(u32::from(looked));
-                if now >= self.decide_at || self.queries_left == 0 {
-                    self.come_to(self.end(), now);
-                } else if looked && self.state != State::Processing {
-                    self.come_to(State::Processing, now);
-                }
-            }
-            State::Success if looked && self.shown && self.key.number().ends_with("-back") && !self.is_mended() => {
-                self.come_to(State::Except, now);
-            }
-            State::Seen | State::Success | State::Fail | State::Except => {}
-        }
-    }
-
-    fn come_to(&mut self, state: State, now: Timestamp) {
-        self.state = state;
-        self.modified_at = now;
-    }
-
-    /// What becomes of it, by the end of its number.
-    fn end(&self) -> State {
-        match self.key.number() {
-            number if number.ends_with("-fail") && !self.is_mended() => State::Fail,
-            number if number.ends_with("-except") && !self.is_mended() => State::Except,
-            _ => State::Success,
-        }
-    }
-
-    fn is_mended(&self) -> bool {
-        self.redeclared + self.modified > 0
     }
 }
 
@@ -416,30 +367,4 @@ fn perform(
 
 fn shown(entry: &Declaration) -> What {
     What::Shown(Box::new(entry.clone()))
-}
-
-fn number_of(key: &Key, settings: &Settings) -> String {
-    let name = format!("{}/{}/{}/{}", settings.plan.seed, key.order, key.sub_order, key.customs);
-    format!("4200{:024}", u128::from_be_bytes(short_hash(name.as_bytes())) % 1_000_000_000_000_000_000_000_000)
-}
-
-fn seen(key: &Key, terms: &Terms, now: Timestamp) -> Declaration {
-    Declaration {
-        key: key.clone(),
-        terms: terms.clone(),
-        first: terms.clone(),
-        state: State::Seen,
-        theirs: String::new(),
-        payment: String::new(),
-        filed: 0,
-        redeclared: 0,
-        modified: 0,
-        modified_at: now,
-        calls: 0,
-        met: 0,
-        decide_at: now,
-        queries_left: 0,
-        hidden_until: Timestamp::default(),
-        shown: false,
-    }
 }

@@ -1,5 +1,5 @@
-//! What two twins, WeChat Pay's and HipoPay's, know of customs declarations: the words of it. The rules are in `book`, how
-//! WeChat Pay is spoken to in `wechat`; HipoPay's own side is beside its twin.
+//! What two twins, WeChat Pay's and HipoPay's, know of customs declarations: the words of it. The rules are in `book`, what
+//! becomes of one in `course`, how WeChat Pay is spoken to in `wechat` and `body`; HipoPay's own side is beside its twin.
 //!
 //! A declaration is decided after some queries or some time; the end of its sub-order's number (of the payment's, where it
 //! is not split) says how:
@@ -14,7 +14,9 @@
 //!
 //! Once it was filed again, it succeeds.
 
+mod body;
 mod book;
+mod course;
 #[cfg(test)]
 mod tests;
 mod wechat;
@@ -24,8 +26,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::time::Timestamp;
+pub(super) use body::is_card;
 pub(super) use book::{Book, Outcome, What};
-pub(super) use wechat::is_card;
 
 /// Which declaration: of one payment, one sub-order and one customs there is one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

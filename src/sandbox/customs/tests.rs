@@ -10,11 +10,12 @@ use crate::clock::Clock;
 use crate::config::WechatConfig;
 use crate::domain::ids::OrderNumber;
 use crate::domain::money::{Amount, Currency};
+use crate::gateway::wechat::sign::{SCHEME, nonce, request_message};
 use crate::gateway::wechat::{Client, Transport};
 use crate::gateway::{Call, Gateway, Observation, Reached};
 use crate::sandbox::books::{Order, OrderState};
 use crate::sandbox::faults::{Fault, FaultPlan, Level};
-use crate::sandbox::{Identity, Sandbox, Settings};
+use crate::sandbox::{Identity, Reaction, Sandbox, Settings};
 
 const TIMEOUT: Duration = Duration::from_millis(400);
 /// An identity card's number, and the name on it; neither may be found anywhere.
@@ -338,6 +339,91 @@ async fn after_a_rotation_a_person_is_checked_under_the_newest_key() {
     let refused = rig.call("identity_check", "S-1", None, input).await;
     assert_eq!((said(&refused), refused.http), ((None, Some("PARAM_ERROR")), Some(400)));
     assert_eq!(rig.totals().await.refused["wrong_certificate"], 1);
+}
+
+/// A signed request that no client would send, and why it is refused.
+async fn refusal(rig: &Rig, method: &str, target: &str, body: &str, serial: Option<&str>) -> (u16, String) {
+    let (seconds, random) = (Clock::System.now().seconds(), nonce().unwrap());
+    let key = rig.sandbox.identity.merchant.signing_key().unwrap();
+    let signature = key.sign(&request_message(method, target, seconds, &random, body.as_bytes())).unwrap();
+    let authorization = format!(
+        "{SCHEME} mchid=\"1900000001\",serial_no=\"{}\",timestamp=\"{seconds}\",nonce_str=\"{random}\",signature=\"{signature}\"",
+        rig.sandbox.identity.merchant.serial
+    );
+    let request = http::Request::builder().method(method).uri(target).header("authorization", authorization);
+    let request = request.header("accept", "*/*").header("user-agent", "t").header("content-type", "application/json");
+    let request = serial.into_iter().fold(request, |request, serial| request.header("wechatpay-serial", serial));
+    match rig.sandbox.handle(request.body(body.to_owned().into()).unwrap()).await {
+        Reaction::Reply(reply) => {
+            let said: Value = serde_json::from_slice(reply.body()).unwrap();
+            (reply.status().as_u16(), said["message"].as_str().unwrap_or("accepted").to_owned())
+        }
+        other @ (Reaction::Refuse | Reaction::Reset | Reaction::Hold | Reaction::Truncate(_)) => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_declaration_that_is_not_as_documented_is_refused_for_what_is_wrong() {
+    let rig = Rig::new(FaultPlan::NONE).await;
+    let body = json!({
+        "appid": "wx0000000000000001", "mchid": "1900000001", "out_trade_no": "P-1", "transaction_id": rig.payment,
+        "customs": "SHENZHEN", "merchant_customs_no": "123456789B", "sub_order_no": "S-1", "fee_type": "CNY",
+        "order_fee": 200, "transport_fee": 50, "product_fee": 150,
+    });
+    let orders = "/v3/global/customs/orders";
+    for (field, value, why) in [
+        ("mch_customs_no", json!("1"), "unknown_field"),
+        ("certificate_id", json!("x"), "unknown_field"),
+        ("fee_type", Value::Null, "missing_fee"),
+        ("transport_fee", Value::Null, "missing_fee"),
+        ("order_fee", json!("200"), "wrong_type"),
+        ("order_fee", json!(201), "wrong_amount"),
+        ("duty", json!(-1), "wrong_amount"),
+        ("mchid", json!("1900000002"), "wrong_ids"),
+        ("customs", json!("BEIJING"), "unknown_customs"),
+        ("merchant_customs_no", json!("a b"), "wrong_customs_number"),
+        ("sub_order_no", json!("a b"), "wrong_order_number"),
+        ("transaction_id", Value::Null, "missing_field"),
+    ] {
+        let mut wrong = body.clone();
+        wrong[field] = value;
+        assert_eq!(refusal(&rig, "POST", orders, &wrong.to_string(), None).await, (400, why.into()), "{field}");
+    }
+    // What is modified names no currency, what is redeclared no amount.
+    let patched = refusal(&rig, "PATCH", orders, &body.to_string(), None).await;
+    let again = refusal(&rig, "POST", "/v3/global/customs/redeclare", &body.to_string(), None).await;
+    assert_eq!((patched, again), ((400, "unknown_field".into()), (400, "unknown_field".into())));
+    assert!(rig.totals().await.customs.filed.is_empty());
+}
+
+#[tokio::test]
+async fn a_person_that_is_not_encrypted_for_the_platform_is_refused() {
+    let rig = Rig::new(FaultPlan::NONE).await;
+    let body = json!({
+        "appid": "wx0000000000000001", "mchid": "1900000001", "out_trade_no": "P-1", "transaction_id": rig.payment,
+        "customs": "SHENZHEN", "merchant_customs_no": "1", "certificate_type": "IDCARD", "certificate_id": CARD,
+        "certificate_name": NAME,
+    });
+    let (path, ours) = ("/v3/global/customs/verify-certificate", rig.sandbox.identity.platform.serial.clone());
+    for (serial, why) in
+        [(None, "missing_serial"), (Some("7F"), "unknown_serial"), (Some(ours.as_str()), "not_encrypted")]
+    {
+        assert_eq!(refusal(&rig, "POST", path, &body.to_string(), serial).await, (400, why.into()));
+    }
+}
+
+#[tokio::test]
+async fn a_check_of_a_person_under_each_fault_is_answered_when_it_is_asked_again() {
+    for fault in Fault::ALL {
+        let rig = Rig::new(FaultPlan::only(fault)).await;
+        let mut input = rig.input("S-1");
+        input["cert_id"] = json!(CARD);
+        input["name"] = json!(NAME);
+        let seen = rig.call("identity_check", "S-1", None, input.clone()).await;
+        let printed = format!("{seen:?}");
+        assert!(!printed.contains(CARD) && !printed.contains(NAME), "{printed}");
+        assert_eq!(said(&rig.call("identity_check", "S-1", None, input).await).0, Some("SAME"), "{fault}");
+    }
 }
 
 /// Whatever is drawn, the book keeps its promise.

@@ -5,12 +5,10 @@
 //! no amount, [`Fault::OtherAmount`] names another payment.
 
 use http::Method;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Declaration, Fees, Key, Outcome, Paid, State, Terms, What};
-use crate::config::WechatMode;
-use crate::domain::money::Currency;
+use super::body::{Asked, Body, Query, ids, is_card};
+use super::{Declaration, Key, Outcome, Paid, State, What};
 use crate::domain::time::Timestamp;
 use crate::gateway::transport::Request;
 use crate::gateway::wechat::oaep::FieldKey;
@@ -19,53 +17,7 @@ use crate::sandbox::books::OrderState;
 use crate::sandbox::faults::Fault;
 use crate::sandbox::orders::Said;
 use crate::sandbox::store::StoreError;
-use crate::sandbox::{Reaction, Refusal, Sandbox, decode, identity};
-
-/// The customs WeChat Pay Global declares to.
-const CUSTOMS: [&str; 9] = [
-    "GUANGZHOU_ZS",
-    "HANGZHOU_ZS",
-    "NINGBO",
-    "ZHENGZHOU_BS",
-    "CHONGQING",
-    "SHANGHAI_ZS",
-    "SHENZHEN",
-    "ZHENGZHOU_ZH_ZS",
-    "TIANJIN",
-];
-
-/// The most rows a query gives; the default as well. The true most is not documented.
-const ROWS: usize = 20;
-
-/// The body of every request but the query; which fields may and must be there, each request says.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Body {
-    appid: String,
-    mchid: String,
-    out_trade_no: Option<String>,
-    transaction_id: Option<String>,
-    customs: String,
-    merchant_customs_no: String,
-    duty: Option<i64>,
-    sub_order_no: Option<String>,
-    sub_order_id: Option<String>,
-    fee_type: Option<String>,
-    order_fee: Option<i64>,
-    transport_fee: Option<i64>,
-    product_fee: Option<i64>,
-    certificate_type: Option<String>,
-    certificate_id: Option<String>,
-    certificate_name: Option<String>,
-}
-
-/// A request that was read.
-enum Asked {
-    Declare,
-    Modify,
-    Redeclare,
-    Identity,
-}
+use crate::sandbox::{Reaction, Refusal, Sandbox, identity};
 
 /// Whose it is, what is said, and what bends it.
 type Answer = Result<(String, Said), Refusal>;
@@ -90,8 +42,7 @@ impl Sandbox {
     }
 
     async fn file(&self, asked: Asked, request: &Request, now: Timestamp) -> Result<Answer, StoreError> {
-        let body = match read_strictly::<Body>(request.body()).and_then(|body| body.check(&asked, &self.identity.mode))
-        {
+        let body = match read_strictly::<Body>(request.body()).and_then(|body| body.check(asked, &self.identity.mode)) {
             Ok(body) => body,
             Err(refusal) => return Ok(Err(refusal)),
         };
@@ -140,15 +91,18 @@ impl Sandbox {
     /// The declarations a redeclaration may mean, by any of the four numbers.
     fn keys(&self, body: &Body) -> Result<Vec<Key>, Refusal> {
         let book = self.declarations();
-        let keys = match body {
+        let keys: Vec<Key> = match body {
             Body { sub_order_no: Some(number), .. } => book.of_sub_order(number, &body.customs).into_iter().collect(),
             Body { sub_order_id: Some(theirs), .. } => book.of_theirs(theirs).into_iter().collect(),
             Body { out_trade_no: Some(number), .. } => whole(book.of_order(number)),
             Body { transaction_id: Some(theirs), .. } => whole(book.of_payment(theirs)),
             Body { .. } => return Err(param("missing_field")),
         };
-        drop(book);
-        let fits = |key: &Key| body.out_trade_no.as_ref().is_none_or(|number| *number == key.order);
+        let payment = |key: &Key| book.entry(key).map(|entry| entry.payment.clone()).unwrap_or_default();
+        let fits = |key: &Key| {
+            body.out_trade_no.as_ref().is_none_or(|number| *number == key.order)
+                && body.transaction_id.as_ref().is_none_or(|theirs| *theirs == payment(key))
+        };
         Ok(keys.into_iter().filter(fits).collect())
     }
 
@@ -249,150 +203,6 @@ impl Sandbox {
 }
 
 const NOT_PAID: &str = "there is no such order, or it is not paid";
-
-impl Body {
-    /// Whether it is whole and well-formed for what is asked.
-    fn check(self, asked: &Asked, mode: &WechatMode) -> Result<Self, Refusal> {
-        if (self.mchid.as_str(), self.appid.as_str()) != ids(mode) {
-            return Err(param("wrong_ids"));
-        }
-        if !CUSTOMS.contains(&self.customs.as_str()) {
-            return Err(param("unknown_customs"));
-        }
-        let short = (1..=20).contains(&self.merchant_customs_no.len());
-        if !short || !self.merchant_customs_no.bytes().all(|b| b.is_ascii_alphanumeric()) {
-            return Err(param("wrong_customs_number"));
-        }
-        let numbers = [&self.out_trade_no, &self.transaction_id, &self.sub_order_no, &self.sub_order_id];
-        if !numbers.into_iter().flatten().all(|number| is_number(number)) {
-            return Err(param("wrong_order_number"));
-        }
-        self.check_fields(asked)?;
-        Ok(self)
-    }
-
-    /// Which fields each request has (the pages of the five calls).
-    fn check_fields(&self, asked: &Asked) -> Result<(), Refusal> {
-        let of_payment = self.out_trade_no.is_some() && self.transaction_id.is_some() && self.sub_order_id.is_none();
-        let fees = self.order_fee.is_some() || self.transport_fee.is_some() || self.product_fee.is_some();
-        let terms = self.duty.is_some() || fees || self.fee_type.is_some();
-        let person =
-            self.certificate_type.is_some() || self.certificate_id.is_some() || self.certificate_name.is_some();
-        let (whole, more) = match asked {
-            Asked::Declare => (of_payment, person),
-            Asked::Modify => (of_payment, person || self.fee_type.is_some()),
-            Asked::Redeclare => (true, person || terms),
-            Asked::Identity => (of_payment && self.certificate_type.as_deref() == Some("IDCARD"), terms),
-        };
-        match (whole, more) {
-            (false, _) => Err(param("missing_field")),
-            (true, true) => Err(param("unknown_field")),
-            (true, false) => Ok(()),
-        }
-    }
-
-    fn key(&self) -> Result<Key, Refusal> {
-        Ok(Key {
-            order: self.out_trade_no.clone().ok_or(param("missing_field"))?,
-            sub_order: self.sub_order_no.clone().unwrap_or_default(),
-            customs: self.customs.clone(),
-        })
-    }
-
-    /// A sub-order has fees, which add up; the currency of one that is modified is that of before.
-    fn terms(&self, currency: Option<String>) -> Result<Terms, Refusal> {
-        let duty = self.duty;
-        if duty.is_some_and(i64::is_negative) {
-            return Err(param("wrong_amount"));
-        }
-        let fees = match (self.order_fee, self.transport_fee, self.product_fee, self.fee_type.clone().or(currency)) {
-            (None, None, None, None) if self.sub_order_no.is_none() => None,
-            (Some(order), Some(transport), Some(product), Some(currency)) if self.sub_order_no.is_some() => {
-                Some(Fees { currency, order, transport, product }.check()?)
-            }
-            _ => return Err(param("missing_fee")),
-        };
-        Ok(Terms { merchant_customs_no: self.merchant_customs_no.clone(), duty, fees, person: None })
-    }
-}
-
-impl Fees {
-    /// Above zero, no part below it, and the sum of its parts.
-    pub(in crate::sandbox) fn check(self) -> Result<Self, Refusal> {
-        let adds_up = self.transport.checked_add(self.product) == Some(self.order);
-        if self.order <= 0 || self.transport < 0 || self.product < 0 || !adds_up {
-            return Err(param("wrong_amount"));
-        }
-        Currency::parse(&self.currency).map_err(|_| param("unknown_currency"))?;
-        Ok(self)
-    }
-}
-
-/// A query's parameters, all of them documented and none twice.
-#[derive(Debug)]
-struct Query {
-    order_type: String,
-    order_no: String,
-    customs: String,
-    offset: usize,
-    limit: usize,
-}
-
-impl Query {
-    fn read(query: &str, mode: &WechatMode) -> Result<Self, Refusal> {
-        const KNOWN: [&str; 7] = ["appid", "mchid", "order_type", "order_no", "customs", "offset", "limit"];
-        let pairs: Vec<(&str, String)> = query
-            .split('&')
-            .filter_map(|pair| pair.split_once('='))
-            .map(|(name, value)| (name, decode(value)))
-            .collect();
-        let repeated = |at: usize, name: &str| pairs[..at].iter().any(|(other, _)| *other == name);
-        if pairs.iter().enumerate().any(|(at, (name, _))| !KNOWN.contains(name) || repeated(at, name)) {
-            return Err(param("wrong_query"));
-        }
-        let get = |wanted: &str| pairs.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.clone());
-        let must = |name: &str| get(name).filter(|value| !value.is_empty()).ok_or(param("wrong_query"));
-        let count =
-            |name: &str, or: usize| get(name).map_or(Ok(or), |text| text.parse().map_err(|_| param("wrong_query")));
-        if (must("mchid")?.as_str(), must("appid")?.as_str()) != ids(mode) {
-            return Err(param("wrong_ids"));
-        }
-        let customs = must("customs")?;
-        if !CUSTOMS.contains(&customs.as_str()) {
-            return Err(param("unknown_customs"));
-        }
-        let limit = count("limit", ROWS)?;
-        if limit == 0 || limit > ROWS {
-            return Err(param("wrong_query"));
-        }
-        Ok(Self {
-            order_type: must("order_type")?,
-            order_no: must("order_no")?,
-            customs,
-            offset: count("offset", 0)?,
-            limit,
-        })
-    }
-}
-
-/// Institutions declare under their own ids.
-fn ids(mode: &WechatMode) -> (&str, &str) {
-    match mode {
-        WechatMode::Common { mchid, appid } => (mchid, appid),
-        WechatMode::Institutional { sp_mchid, sp_appid, sub_mchid: _, sub_appid: _ } => (sp_mchid, sp_appid),
-    }
-}
-
-fn is_number(text: &str) -> bool {
-    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'|' | b'*' | b'@');
-    (1..=32).contains(&text.len()) && text.bytes().all(allowed)
-}
-
-/// Whether it is an identity card's number: 17 digits, and a digit or X.
-pub(in crate::sandbox) fn is_card(text: &str) -> bool {
-    let (digits, last) = text.split_at_checked(17).unwrap_or_default();
-    digits.len() == 17 && digits.bytes().all(|b| b.is_ascii_digit()) && matches!(last.as_bytes(), [b'0'..=b'9' | b'X'])
-}
 
 /// Those that are not split.
 fn whole(keys: Vec<Key>) -> Vec<Key> {
