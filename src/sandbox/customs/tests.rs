@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
+use tokio::net::TcpListener;
 
 use super::*;
 use crate::clock::Clock;
@@ -15,7 +16,7 @@ use crate::gateway::wechat::{Client, Transport};
 use crate::gateway::{Call, Gateway, Observation, Reached};
 use crate::sandbox::books::{Order, OrderState};
 use crate::sandbox::faults::{Fault, FaultPlan, Level};
-use crate::sandbox::{Identity, Reaction, Sandbox, Settings};
+use crate::sandbox::{Identity, Reaction, Sandbox, Settings, server};
 
 const TIMEOUT: Duration = Duration::from_millis(400);
 /// An identity card's number, and the name on it; neither may be found anywhere.
@@ -339,6 +340,27 @@ async fn after_a_rotation_a_person_is_checked_under_the_newest_key() {
     let refused = rig.call("identity_check", "S-1", None, input).await;
     assert_eq!((said(&refused), refused.http), ((None, Some("PARAM_ERROR")), Some(400)));
     assert_eq!(rig.totals().await.refused["wrong_certificate"], 1);
+}
+
+#[tokio::test]
+async fn over_sockets_a_declaration_is_filed_modified_and_shown_in_the_books() {
+    let sandbox = Sandbox::open(identity(), Settings::default(), Clock::System).await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(server::serve(sandbox.clone(), listener, std::future::pending()));
+    let transport = Transport::http(2, Duration::from_secs(5)).unwrap();
+    let client = Client::new(&identity().wechat_config(&base), transport, Clock::System).unwrap();
+    let mut rig = Rig { sandbox, client, payment: String::new() };
+    rig.payment = rig.pay("P-1").await;
+    // The first call fetches the platform's certificates, which may take longer than a call in process.
+    rig.client.probe().await;
+    assert_eq!(said(&rig.declare("S-fail").await), (Some("UNDECLARED"), None));
+    assert_eq!(rig.states("S-fail", 2).await, ["PROCESSING", "FAIL"]);
+    assert_eq!(said(&rig.again("S-fail", "modify", "1.40", "1.90").await), (Some("SUBMITTED"), None));
+    let books = reqwest::get(format!("{base}/sandbox/books")).await.unwrap().bytes().await.unwrap();
+    let books: Value = serde_json::from_slice(&books).unwrap();
+    assert_eq!(books["customs"]["filed"], json!({ "SHENZHEN": { "SUBMITTED": 1 } }));
+    assert_eq!((&books["customs"]["modified"], &books["violations"]), (&json!(1), &json!({})));
 }
 
 /// A signed request that no client would send, and why it is refused.
