@@ -46,7 +46,7 @@ struct Scene {
 impl Body {
     /// Reads a body and checks every field.
     pub(super) fn read(bytes: &[u8], mode: &WechatMode) -> Result<Self, Refusal> {
-        let body: Self = read_strictly(bytes)?;
+        let body: Self = parse(bytes)?;
         body.check_ids(mode)?;
         body.check_lengths()?;
         body.check_texts()?;
@@ -102,8 +102,8 @@ impl Body {
     }
 }
 
-/// Reads a body whose type denies unknown fields.
-pub(super) fn read_strictly<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
+/// Reads a body in which every name and type must be as documented.
+pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
     serde_json::from_slice(bytes).map_err(|error| {
         let text = error.to_string();
         let reason = if text.starts_with("unknown field") {

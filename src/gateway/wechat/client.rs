@@ -3,6 +3,8 @@
 //! Where the line runs: until a request may have been written, every failure is [`Reached::NotSent`]; from then on none is.
 //! Platform keys are fetched *before* a request, so that no order is sent whose reply could not be verified.
 
+use std::time::Duration;
+
 use http::header::DATE;
 use http::{HeaderMap, Method};
 use thiserror::Error;
@@ -59,18 +61,22 @@ impl Client {
     }
 
     async fn observe(&self, call: &Call) -> Observation {
-        let request = match prepare(call, &self.mode, &self.notify_url) {
-            Ok(request) => request,
-            Err(why) => return Observation::of(Reached::NotSent(why)),
-        };
-        let deadline = tokio::time::sleep(call.timeout);
+        match prepare(call, &self.mode, &self.notify_url) {
+            Ok(request) => self.exchange(request, call.timeout).await,
+            Err(why) => Observation::of(Reached::NotSent(why)),
+        }
+    }
+
+    /// One request, and what came of it.
+    pub(super) async fn exchange(&self, request: Prepared, timeout: Duration) -> Observation {
+        let deadline = tokio::time::sleep(timeout);
         tokio::pin!(deadline);
         match before(deadline.as_mut(), self.keyring.ensure(&self.channel)).await {
             Some(Ok(())) => {}
             Some(Err(error)) => return without_keys(&error),
             None => return Observation::of(Reached::NotSent("the platform certificates did not come in time".into())),
         }
-        let response = match before(deadline.as_mut(), self.send(call, &request)).await {
+        let response = match before(deadline.as_mut(), self.send(&request)).await {
             Some(Ok(response)) => response,
             Some(Err(failure)) => return of_failure(failure),
             None => return Observation::of(Reached::TimedOut),
@@ -85,20 +91,18 @@ impl Client {
         }
     }
 
-    /// Sends what was prepared; fields that are to be encrypted are so here, by the newest key of the platform.
-    async fn send(&self, call: &Call, request: &Prepared) -> Result<Response, Failure> {
+    /// Sends what was prepared. A person to be checked is encrypted here, under the platform's newest key.
+    async fn send(&self, request: &Prepared) -> Result<Response, Failure> {
         let (method, target) = (request.method.clone(), request.target.as_str());
-        match &request.reply {
-            ReplyKind::Customs(wanted) if wanted.is_identity_check() => {
-                let newest = self.keyring.newest(self.channel.clock.now());
-                let (serial, seal) = newest.ok_or_else(|| Failure::NotSent(KeyringError::NoneValid.to_string()))?;
-                let body = customs::identity_body(call, &self.mode, wanted, &seal).map_err(Failure::NotSent)?;
-                self.channel.send_sealed(method, target, body, &serial).await
-            }
-            ReplyKind::Transaction | ReplyKind::Contract(_) | ReplyKind::Customs(_) => {
-                self.channel.send(method, target, request.body.clone()).await
-            }
+        if let ReplyKind::Customs(wanted) = &request.reply
+            && let Some(person) = wanted.person()
+        {
+            let newest = self.keyring.newest(self.channel.clock.now());
+            let (serial, seal) = newest.ok_or_else(|| Failure::NotSent(KeyringError::NoneValid.to_string()))?;
+            let body = customs::with_person(&request.body, person, &seal).map_err(Failure::NotSent)?;
+            return self.channel.send_sealed(method, target, body, &serial).await;
         }
+        self.channel.send(method, target, request.body.clone()).await
     }
 
     /// Verifies a reply. A 2xx must be signed. An error reply that carries a signature must carry a right one; one without

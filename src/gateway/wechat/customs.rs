@@ -6,9 +6,12 @@
 //!
 //! The replies to `declare`, `modify` and `redeclare` name no customs and no amount, only those to queries do.
 
+use std::fmt;
+
 use bytes::Bytes;
 use http::Method;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::oaep::FieldSeal;
 use super::request::{Prepared, ReplyKind};
@@ -31,17 +34,33 @@ pub(super) struct Wanted {
 }
 
 /// What a reply looks like.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Form {
     Declaration,
     List,
-    Identity,
+    Identity(Person),
 }
 
 impl Wanted {
-    /// Whether the request has fields that are encrypted when it is sent.
-    pub(super) fn is_identity_check(&self) -> bool {
-        self.form == Form::Identity
+    /// The person whose fields are still to be encrypted and put into the request.
+    pub(super) fn person(&self) -> Option<&Person> {
+        match &self.form {
+            Form::Identity(person) => Some(person),
+            Form::Declaration | Form::List => None,
+        }
+    }
+}
+
+/// A person to be checked, not encrypted yet. Does not print.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Person {
+    cert_id: String,
+    name: String,
+}
+
+impl fmt::Debug for Person {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Person")
     }
 }
 
@@ -165,38 +184,23 @@ fn query(call: &Call, mode: &WechatMode) -> Result<Prepared, String> {
     Ok(prepared(Method::GET, target, Bytes::new(), mode, which, Form::List))
 }
 
-/// `POST /v3/global/customs/verify-certificate`. The body is made by [`identity_body`] when the platform's key is known.
+/// `POST /v3/global/customs/verify-certificate`. [`with_person`] adds the person when the platform's key is known.
 fn identity_check(call: &Call, mode: &WechatMode) -> Result<Prepared, String> {
     let which = Which::of(call)?;
-    Order::of_payment(call, mode, &which)?;
-    required(call, "cert_id")?;
-    required(call, "name")?;
+    let body = to_bytes(&Order::of_payment(call, mode, &which)?)?;
+    let person = Person { cert_id: required(call, "cert_id")?.to_owned(), name: required(call, "name")?.to_owned() };
     let path = "/v3/global/customs/verify-certificate".to_owned();
-    Ok(prepared(Method::POST, path, Bytes::new(), mode, which, Form::Identity))
+    Ok(prepared(Method::POST, path, body, mode, which, Form::Identity(person)))
 }
 
-/// The body of an identity check, its fields encrypted for the platform.
-pub(super) fn identity_body(
-    call: &Call,
-    mode: &WechatMode,
-    wanted: &Wanted,
-    seal: &FieldSeal,
-) -> Result<Bytes, String> {
-    #[derive(Serialize)]
-    struct Identity<'a> {
-        #[serde(flatten)]
-        order: Order<'a>,
-        certificate_type: &'static str,
-        certificate_id: String,
-        certificate_name: String,
-    }
-    let sealed = |field| seal.seal(required(call, field)?).map_err(|error| error.to_string());
-    to_bytes(&Identity {
-        order: Order::of_payment(call, mode, &wanted.which)?,
-        certificate_type: "IDCARD",
-        certificate_id: sealed("cert_id")?,
-        certificate_name: sealed("name")?,
-    })
+/// The body of an identity check with the person, encrypted for the platform.
+pub(super) fn with_person(body: &[u8], person: &Person, seal: &FieldSeal) -> Result<Bytes, String> {
+    let mut body: Map<String, Value> = serde_json::from_slice(body).map_err(|error| unreadable(&error))?;
+    let sealed = |text| seal.seal(text).map(Value::from).map_err(|error| error.to_string());
+    body.insert("certificate_type".into(), "IDCARD".into());
+    body.insert("certificate_id".into(), sealed(&person.cert_id)?);
+    body.insert("certificate_name".into(), sealed(&person.name)?);
+    to_bytes(&body)
 }
 
 fn prepared(method: Method, target: String, body: Bytes, mode: &WechatMode, which: Which, form: Form) -> Prepared {
@@ -266,9 +270,9 @@ pub(super) fn read(body: &[u8], wanted: &Wanted, seen: &mut Observation) -> Resu
     if reply.mchid.as_ref().is_some_and(|said| *said != wanted.mchid) {
         return Err("the reply speaks of another merchant".into());
     }
-    match wanted.form {
+    match &wanted.form {
         Form::Declaration => read_declaration(reply, &wanted.which, seen),
-        Form::Identity => read_identity(reply, &wanted.which, seen),
+        Form::Identity(_) => read_identity(reply, &wanted.which, seen),
         Form::List => read_list(reply, &wanted.which, seen),
     }
 }

@@ -12,7 +12,7 @@ use super::{Declaration, Key, Outcome, Paid, State, What};
 use crate::domain::time::Timestamp;
 use crate::gateway::transport::Request;
 use crate::gateway::wechat::oaep::FieldKey;
-use crate::sandbox::body::{param, read_strictly};
+use crate::sandbox::body::{param, parse};
 use crate::sandbox::books::OrderState;
 use crate::sandbox::faults::Fault;
 use crate::sandbox::orders::Said;
@@ -42,7 +42,7 @@ impl Sandbox {
     }
 
     async fn file(&self, asked: Asked, request: &Request, now: Timestamp) -> Result<Answer, StoreError> {
-        let body = match read_strictly::<Body>(request.body()).and_then(|body| body.check(asked, &self.identity.mode)) {
+        let body = match parse::<Body>(request.body()).and_then(|body| body.check(asked, &self.identity.mode)) {
             Ok(body) => body,
             Err(refusal) => return Ok(Err(refusal)),
         };
