@@ -3,6 +3,7 @@
 //! A gateway reports what it *observed*; it does not judge. Which observation means which answer is data, in the
 //! `outcomes:` tables of the job kinds. A gateway never sees the ledger.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
@@ -14,11 +15,13 @@ use crate::domain::ids::OrderNumber;
 use crate::domain::money::Amount;
 
 pub mod cbtis;
+mod customs;
 pub mod egms;
 mod exchange;
 mod file;
 pub mod hipopay;
 pub mod keys;
+mod personal;
 pub mod transport;
 pub mod wechat;
 
@@ -27,8 +30,8 @@ pub const REPLY_MAX: usize = 256 * 1024;
 /// The longest file that is fetched, in bytes.
 pub const FILE_MAX: usize = 64 * 1024 * 1024;
 
-/// One call to a gateway.
-#[derive(Debug, Clone)]
+/// One call to a gateway. What names a person in its input does not print.
+#[derive(Clone)]
 pub struct Call {
     /// Which operation of the gateway, as the job kind names it: `deduct`, `transaction`, `contract`.
     pub operation: String,
@@ -40,6 +43,18 @@ pub struct Call {
     pub amount: Option<Amount>,
     /// How long the call may take in all; it is aborted then.
     pub timeout: Duration,
+}
+
+impl fmt::Debug for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call")
+            .field("operation", &self.operation)
+            .field("order_no", &self.order_no)
+            .field("input", &personal::Shown(&self.input))
+            .field("amount", &self.amount)
+            .field("timeout", &self.timeout)
+            .finish()
+    }
 }
 
 /// What came back from a call, unjudged.

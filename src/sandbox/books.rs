@@ -10,6 +10,7 @@ use std::path::Path;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use super::customs::CustomsTotals;
 use super::statements::DaySum;
 use super::store::{Store, StoreError};
 use crate::domain::time::Timestamp;
@@ -247,6 +248,7 @@ impl Books {
             violations,
             faults: self.counted(Counter::Fault),
             refused: self.counted(Counter::Refused),
+            customs: CustomsTotals::default(),
         })
     }
 
@@ -357,6 +359,9 @@ pub struct Totals {
     pub faults: BTreeMap<String, u64>,
     /// How many requests were refused for what they were, by reason.
     pub refused: BTreeMap<String, u64>,
+    /// What was filed with the customs; in memory only.
+    #[serde(default)]
+    pub customs: CustomsTotals,
 }
 
 /// What moved in one currency.

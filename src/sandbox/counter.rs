@@ -8,6 +8,7 @@ use http::{HeaderValue, Method, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::customs::Book;
 use super::faults::Fault;
 use super::till::{Till, TillTotals};
 use super::{Reaction, Settings, unsigned_502};
@@ -24,6 +25,7 @@ pub(super) struct Counter {
     pub settings: Settings,
     pub clock: Clock,
     till: Mutex<Till>,
+    declarations: Mutex<Book>,
 }
 
 /// What a twin has to say, and how it says it.
@@ -43,11 +45,16 @@ pub(super) struct Speech<'a> {
 
 impl Counter {
     pub(super) fn new(settings: Settings, clock: Clock) -> Self {
-        Self { settings, clock, till: Mutex::default() }
+        Self { settings, clock, till: Mutex::default(), declarations: Mutex::default() }
     }
 
     pub(super) fn till(&self) -> MutexGuard<'_, Till> {
         self.till.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The book of customs declarations, of the twins that take any.
+    pub(super) fn declarations(&self) -> MutexGuard<'_, Book> {
+        self.declarations.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Says it, bent by its fault, after the latency.
@@ -101,7 +108,9 @@ impl Counter {
     }
 
     pub(super) fn totals(&self) -> TillTotals {
-        self.till().totals()
+        let mut totals = self.till().totals();
+        totals.customs = self.declarations().totals(&mut totals.faults, &mut totals.violations);
+        totals
     }
 
     /// What is said about the twin itself: `GET books`, and `POST payments` to put paid payments into them.

@@ -15,6 +15,7 @@ use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 
 use crate::config::{Platform, WechatConfig, WechatMode};
+use crate::gateway::wechat::oaep::FieldKey;
 use crate::gateway::wechat::platform::serial_hex;
 use crate::gateway::wechat::sign::{KeyError, SigningKey, VerifyingKey, nonce};
 
@@ -143,6 +144,11 @@ impl Certified {
 
     pub(super) fn signing_key(&self) -> Result<SigningKey, IdentityError> {
         SigningKey::from_pem(&self.key).map_err(IdentityError::Key)
+    }
+
+    /// What was encrypted for its public half opens with this.
+    pub(super) fn field_key(&self) -> Result<FieldKey, IdentityError> {
+        FieldKey::from_pem(&self.key).map_err(IdentityError::Key)
     }
 
     pub(super) fn verifying_key(&self) -> Result<VerifyingKey, IdentityError> {

@@ -28,6 +28,7 @@ mod books;
 pub mod cbtis;
 mod contracts;
 mod counter;
+mod customs;
 pub mod egms;
 pub mod faults;
 mod gate;
@@ -50,7 +51,7 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex as StdMutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -65,6 +66,7 @@ use crate::gateway::wechat::seal::{ApiKey, SealError};
 use crate::gateway::wechat::sign::{SCHEME, SigningKey, nonce, reply_message};
 use crate::gateway::wechat::transport::{Request, Response};
 pub use books::{Charged, Line, OrderState, Page, Totals};
+pub use customs::CustomsTotals;
 use faults::{Fault, FaultPlan};
 pub use gateways::Gateways;
 pub use identity::{Identity, IdentityError};
@@ -182,6 +184,7 @@ pub struct Sandbox {
     /// Platform keys in force, the newest last.
     platform: RwLock<Vec<Arc<Platform>>>,
     books: Mutex<books::Books>,
+    declarations: StdMutex<customs::Book>,
     in_flight: inflight::InFlight,
     desk: wechat::Desk,
     downloads: AtomicU64,
@@ -219,6 +222,7 @@ impl Sandbox {
             books: Mutex::new(books::Books::open(settings.books.as_deref()).await?),
             in_flight: inflight::InFlight::default(),
             desk: wechat::Desk::new(settings.clone(), clock.clone()),
+            declarations: StdMutex::default(),
             downloads: AtomicU64::new(0),
             looks: statements::Looks::default(),
             identity,
@@ -243,8 +247,9 @@ impl Sandbox {
     /// # Errors
     /// If the books cannot be read.
     pub async fn totals(&self) -> Result<Totals, StoreError> {
-        let totals = self.books.lock().await.totals().await?;
-        Ok(self.desk.add_to(totals))
+        let mut totals = self.desk.add_to(self.books.lock().await.totals().await?);
+        totals.customs = self.declarations().totals(&mut totals.faults, &mut totals.violations);
+        Ok(totals)
     }
 
     /// A page of the orders that exist, by order number, after `after` (empty for the first); `limit` is at most 1,000.
@@ -269,6 +274,10 @@ impl Sandbox {
     /// If the books cannot be written.
     pub async fn flush(&self) -> Result<(), StoreError> {
         self.books.lock().await.flush().await
+    }
+
+    fn declarations(&self) -> MutexGuard<'_, customs::Book> {
+        self.declarations.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How often the platform certificates were downloaded.
@@ -300,6 +309,7 @@ impl Sandbox {
                 return self.settlement_page(request.uri().query().unwrap_or_default()).await;
             }
             (&Method::POST, ["v3", "global", "papay", "transactions"]) => return self.take_deduction(&request).await,
+            (_, ["v3", "global", "customs", rest @ ..]) => return self.take_customs(rest, &request).await,
             (&Method::GET, ["v3", "global", "papay", rest @ ..]) => {
                 if let Err(refusal) = self.check_query(request.uri().query().unwrap_or_default()) {
                     return self.refuse(refusal).await;

@@ -11,6 +11,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::Settings;
+use super::customs::CustomsTotals;
 use super::faults::{CallKind, Fault};
 use crate::domain::time::Timestamp;
 
@@ -139,6 +140,8 @@ pub struct TillTotals {
     pub refused: BTreeMap<String, u64>,
     /// Broken promises of the caller.
     pub violations: BTreeMap<String, u64>,
+    /// What was filed with the customs.
+    pub customs: CustomsTotals,
 }
 
 /// The books of one twin.

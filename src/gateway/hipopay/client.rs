@@ -17,7 +17,7 @@ use crate::gateway::exchange::{
 };
 use crate::gateway::keys::{KeyError, SigningKey, VerifyingKey};
 use crate::gateway::transport::{Failure, ReplyMax, Request, Response, Transport};
-use crate::gateway::{Call, Calling, FILE_MAX, Gateway, Observation, Probe, Reached, file};
+use crate::gateway::{Call, Calling, FILE_MAX, Gateway, Observation, Probe, Reached, file, personal};
 
 /// The `Version` of `/download_bill`, whatever that of the other calls (the HipoPay document, "Export Reconciliation Report").
 const BILL_VERSION: &str = "3.0";
@@ -139,7 +139,7 @@ impl Client {
 
 impl Gateway for Client {
     fn call<'a>(&'a self, call: &'a Call) -> Calling<'a, Observation> {
-        Box::pin(self.observe(call))
+        Box::pin(async move { personal::taken_out(call, self.observe(call).await) })
     }
 
     fn probe(&self) -> Calling<'_, Vec<Probe>> {

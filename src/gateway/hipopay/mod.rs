@@ -1,9 +1,10 @@
 //! HipoPay (gateways.md section 5).
 //!
-//! `request` says what goes on the wire, `sign` signs it, `wire` reads what comes back, `client` puts them in order.
+//! `request` says what goes on the wire (`customs` for declarations), `sign` signs it, `wire` reads what comes back, `client` puts them in order.
 //! **Replies are not signed**: nothing but TLS vouches for them. Notifications are.
 
 pub mod client;
+mod customs;
 mod request;
 pub mod sign;
 mod wire;

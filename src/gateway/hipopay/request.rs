@@ -4,9 +4,11 @@
 
 use http::Method;
 
+use super::customs;
 use crate::config::HipopayConfig;
 use crate::domain::money::Amount;
 use crate::gateway::Call;
+use crate::gateway::customs::Which;
 use crate::gateway::exchange::{required, text};
 use crate::gateway::file;
 
@@ -20,7 +22,7 @@ pub(super) struct Prepared {
 }
 
 /// What the `response` of a reply holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ReplyKind {
     Payment,
     /// Its amount has no currency of its own: the call's is taken.
@@ -28,6 +30,8 @@ pub(super) enum ReplyKind {
     Rate,
     /// The file itself.
     Statement,
+    /// The declaration that was asked for.
+    Customs(Which),
 }
 
 /// Prepares a call.
@@ -42,9 +46,11 @@ pub(super) fn prepare(call: &Call, config: &HipopayConfig) -> Result<Prepared, S
         "refund_query" => Ok(refund_query(call)),
         "exchange_rate" => exchange_rate(call),
         "statement" => statement(call, config),
-        other => Err(format!(
-            "hipopay has no operation {other:?}; it has mini_program_payment, payment_query, refund, refund_query, exchange_rate and statement"
-        )),
+        other => customs::prepare(call).unwrap_or_else(|| {
+            Err(format!(
+                "hipopay has no operation {other:?}; it has mini_program_payment, payment_query, refund, refund_query, exchange_rate, statement, declare, declare_query and redeclare"
+            ))
+        }),
     }
 }
 
@@ -115,6 +121,6 @@ fn statement(call: &Call, config: &HipopayConfig) -> Result<Prepared, String> {
     Ok(Prepared { method: Method::GET, path: "/download_bill", params, reply: ReplyKind::Statement })
 }
 
-fn pair(name: &str, value: &str) -> (String, String) {
+pub(super) fn pair(name: &str, value: &str) -> (String, String) {
     (name.to_owned(), value.to_owned())
 }

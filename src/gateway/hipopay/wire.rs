@@ -6,13 +6,15 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::customs;
 use super::request::ReplyKind;
 use crate::domain::money::Amount;
 use crate::gateway::Observation;
 use crate::gateway::exchange::{bounded, decimal_amount, unreadable};
 
-/// What is never kept of a reply: what names the payer, and what lets someone pay in their place.
-pub(super) const MASKED: [&str; 2] = ["openid", "paySign"];
+/// What is never kept of a reply: what names the payer, and what lets someone pay in their place. `raw_response` is what
+/// the customs said, in which anything may stand.
+pub(super) const MASKED: [&str; 5] = ["openid", "paySign", "cert_id", "cert_name", "raw_response"];
 
 /// Around every reply.
 #[derive(Debug, Deserialize)]
@@ -132,6 +134,7 @@ fn read_response(response: Value, kind: ReplyKind, seen: &mut Observation) -> Re
             seen.result = facts([("currency", Some(rate.currency)), ("forex_rate", Some(rate.forex_rate))]);
         }
         ReplyKind::Statement => return Err("the reply says success and holds no file".into()),
+        ReplyKind::Customs(which) => customs::read(response, &which, seen)?,
     }
     Ok(())
 }
@@ -163,7 +166,7 @@ pub(super) fn read_notification(params: &[(String, String)], seen: &mut Observat
     Ok(())
 }
 
-fn facts<const N: usize>(fields: [(&str, Option<String>); N]) -> Map<String, Value> {
+pub(super) fn facts<const N: usize>(fields: [(&str, Option<String>); N]) -> Map<String, Value> {
     let present = fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), bounded(value?, 128).into())));
     present.collect()
 }

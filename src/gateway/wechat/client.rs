@@ -10,6 +10,7 @@ use http::{HeaderMap, Method};
 use thiserror::Error;
 
 use super::channel::Channel;
+use super::customs;
 use super::platform::{Keyring, KeyringError, has_signature};
 use super::request::{Prepared, ReplyKind, prepare};
 use super::seal::{ApiKey, SealError};
@@ -20,7 +21,7 @@ use super::{orders, refund_list, refunds, settlements, statement};
 use crate::clock::Clock;
 use crate::config::{Platform, WechatConfig, WechatMode};
 use crate::gateway::exchange::{before, of_failure, probe_in_time, read_base, retry_after, unreadable};
-use crate::gateway::{Call, Calling, FILE_MAX, Gateway, Observation, Probe, REPLY_MAX, Reached, file};
+use crate::gateway::{Call, Calling, FILE_MAX, Gateway, Observation, Probe, REPLY_MAX, Reached, file, personal};
 
 /// An account at WeChat Pay Global.
 #[derive(Debug)]
@@ -81,24 +82,37 @@ impl Client {
             Some(Err(error)) => return without_keys(&error),
             None => return Observation::of(Reached::NotSent("the platform certificates did not come in time".into())),
         }
-        let Prepared { method, target, body, reply } = request;
-        let max = if reply == ReplyKind::Statement { FILE_MAX } else { REPLY_MAX };
-        let response = match before(deadline.as_mut(), self.channel.send(method, &target, body, max)).await {
+        let response = match before(deadline.as_mut(), self.send(&request)).await {
             Some(Ok(response)) => response,
             Some(Err(failure)) => return of_failure(failure),
             None => return Observation::of(Reached::TimedOut),
         };
-        let verdict = match before(deadline, self.check(&response, &reply)).await {
+        let verdict = match before(deadline, self.check(&response, &request.reply)).await {
             Some(verdict) => verdict,
             None => Err("the platform certificates did not come in time".into()),
         };
         match verdict {
-            Ok(()) => self.read(&response, &reply),
-            Err(why) if reply == ReplyKind::Statement => {
+            Ok(()) => self.read(&response, &request.reply),
+            Err(why) if request.reply == ReplyKind::Statement => {
                 file::without_text(with_reply(Reached::Unverified(why), &response))
             }
             Err(why) => with_reply(Reached::Unverified(why), &response),
         }
+    }
+
+    /// Sends what was prepared. A person to be checked is encrypted here, under the platform's newest key.
+    async fn send(&self, request: &Prepared) -> Result<Response, Failure> {
+        let (method, target) = (request.method.clone(), request.target.as_str());
+        if let ReplyKind::Customs(wanted) = &request.reply
+            && let Some(person) = wanted.person()
+        {
+            let newest = self.keyring.newest(self.channel.clock.now());
+            let (serial, seal) = newest.ok_or_else(|| Failure::NotSent(KeyringError::NoneValid.to_string()))?;
+            let body = customs::with_person(&request.body, person, &seal).map_err(Failure::NotSent)?;
+            return self.channel.send_sealed(method, target, body, &serial).await;
+        }
+        let max = if request.reply == ReplyKind::Statement { FILE_MAX } else { REPLY_MAX };
+        self.channel.send(method, target, request.body.clone(), max).await
     }
 
     /// Verifies a reply. A 2xx must be signed. An error reply that carries a signature must carry a right one; one without
@@ -137,6 +151,7 @@ impl Client {
                 Ok(())
             }
             ReplyKind::Settlements(page) => settlements::read_page(response.body(), page, &mut seen),
+            ReplyKind::Customs(wanted) => customs::read(response.body(), wanted, &mut seen),
         };
         if let Err(why) = read {
             seen.reached = Reached::Unreadable(why);
@@ -213,12 +228,13 @@ impl Client {
 impl Gateway for Client {
     fn call<'a>(&'a self, call: &'a Call) -> Calling<'a, Observation> {
         Box::pin(async move {
-            match call.operation.as_str() {
+            let seen = match call.operation.as_str() {
                 "refunds" => self.all_refunds(call).await,
                 "micropay" => orders::without_code(call, self.observe(call).await),
                 "settlements" => self.settlements(call).await,
                 _ => self.observe(call).await,
-            }
+            };
+            personal::taken_out(call, seen)
         })
     }
 

@@ -6,8 +6,10 @@
 
 mod channel;
 pub mod client;
+mod customs;
 mod ids;
 mod notice;
+pub mod oaep;
 mod orders;
 pub mod platform;
 mod refund_list;

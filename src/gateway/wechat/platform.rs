@@ -16,6 +16,7 @@ use thiserror::Error;
 use tokio::sync::Mutex;
 
 use super::channel::Channel;
+use super::oaep::FieldSeal;
 use super::seal::{ApiKey, SealError};
 use super::sign::{KeyError, VerifyingKey, reply_message};
 use super::transport::{Failure, Response};
@@ -39,6 +40,7 @@ pub const PUBLIC_KEY_PREFIX: &str = "PUB_KEY_ID_";
 struct PlatformKey {
     serial: String,
     key: VerifyingKey,
+    seal: Arc<FieldSeal>,
     /// From and until when; a fixed public key has no end.
     valid: Option<(Timestamp, Timestamp)>,
 }
@@ -82,7 +84,8 @@ impl Keyring {
             return Err(KeyringError::PublicKeyId);
         }
         let key = VerifyingKey::from_pem(pem).map_err(KeyringError::Key)?;
-        let key = Arc::new(PlatformKey { serial: id.to_owned(), key, valid: None });
+        let seal = Arc::new(FieldSeal::from_pem(pem).map_err(KeyringError::Key)?);
+        let key = Arc::new(PlatformKey { serial: id.to_owned(), key, seal, valid: None });
         let held = Held { keys: vec![key], ..Held::default() };
         Ok(Self { api_key: None, held: RwLock::new(held), turn: Mutex::default() })
     }
@@ -90,6 +93,14 @@ impl Keyring {
     /// The serials of the keys that are valid now.
     pub(super) fn serials(&self, now: Timestamp) -> Vec<String> {
         self.held().keys.iter().filter(|key| key.is_valid(now)).map(|key| key.serial.clone()).collect()
+    }
+
+    /// The newest key that is valid now, to encrypt fields with, and its serial.
+    pub(super) fn newest(&self, now: Timestamp) -> Option<(String, Arc<FieldSeal>)> {
+        let held = self.held();
+        let newest =
+            held.keys.iter().filter(|key| key.is_valid(now)).max_by_key(|key| key.valid.map(|(from, _)| from))?;
+        Some((newest.serial.clone(), newest.seal.clone()))
     }
 
     /// Makes sure that there are keys, before anything is sent that could not be verified otherwise.
@@ -285,7 +296,8 @@ fn read_certificate(api_key: &ApiKey, entry: &Certificate) -> Result<Arc<Platfor
     let seconds = |at: x509_parser::time::ASN1Time| Timestamp::from_millis(at.timestamp().saturating_mul(1000));
     let valid = Some((seconds(certificate.validity().not_before), seconds(certificate.validity().not_after)));
     let key = VerifyingKey::from_der(certificate.public_key().raw).map_err(KeyringError::Key)?;
-    Ok(Arc::new(PlatformKey { serial, key, valid }))
+    let seal = FieldSeal::from_der(certificate.public_key().raw).map_err(KeyringError::Key)?;
+    Ok(Arc::new(PlatformKey { serial, key, seal: Arc::new(seal), valid }))
 }
 
 /// A serial as `Wechatpay-Serial` spells it: upper-case hex, without the sign byte DER may put in front.

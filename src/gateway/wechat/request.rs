@@ -5,6 +5,7 @@ use bytes::Bytes;
 use http::Method;
 use serde::Serialize;
 
+use super::customs;
 use super::settlements::Page;
 use super::statement;
 use super::wire::{Deduction, Scene, Total, Who, whose};
@@ -39,6 +40,8 @@ pub(super) enum ReplyKind {
     Statement,
     /// A page of settlement batches.
     Settlements(Page),
+    /// The declaration that was asked for.
+    Customs(customs::Wanted),
 }
 
 impl Prepared {
@@ -71,10 +74,12 @@ pub(super) fn prepare(call: &Call, mode: &WechatMode, notify_url: &str) -> Resul
         "refund_query" => refunds::refund_query(call, mode),
         "refunds" => refund_list::page(call, mode, 0),
         "statement" => statement::prepare(call, mode),
-        other => Err(format!(
-            "wechat has no operation {other:?}; it has deduct, transaction, contract, terminate, order, micropay, cancel, \
-             refund, refund_query, refunds, statement and settlements"
-        )),
+        other => customs::prepare(call, mode).unwrap_or_else(|| {
+            Err(format!(
+                "wechat has no operation {other:?}; it has deduct, transaction, contract, terminate, order, micropay, cancel, \
+                 refund, refund_query, refunds, statement, settlements, declare, declare_query, redeclare and identity_check"
+            ))
+        }),
     }
 }
 

@@ -194,7 +194,8 @@ pub(super) fn whose(mode: &WechatMode) -> String {
 
 /// A reply as it is kept, with what names a person masked.
 pub(super) fn evidence(body: &[u8]) -> String {
-    exchange::evidence(body, &["openid", "user_display_name", "recv_account", "auth_code"])
+    let masked = ["openid", "user_display_name", "recv_account", "auth_code", "certificate_id", "certificate_name"];
+    exchange::evidence(body, &masked)
 }
 
 #[cfg(test)]

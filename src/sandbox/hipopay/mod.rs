@@ -6,6 +6,7 @@
 //! `refund_without_amount`.
 
 mod bill;
+mod customs;
 mod gate;
 mod identity;
 #[cfg(test)]
@@ -111,6 +112,9 @@ impl Hipopay {
             Err(refused) => return self.refuse(refused).await,
         };
         let said = match (request.method(), request.uri().path()) {
+            (&Method::POST, "/wechatpay/declaration") => return self.take_declaration(&params).await,
+            (&Method::GET, "/wechatpay/declaration") => return self.take_declaration_query(&params).await,
+            (&Method::POST, "/wechatpay/redeclaration") => return self.take_redeclaration(&params).await,
             (&Method::POST, "/wechatpay/mini_program/payment") => self.pay(&params),
             (&Method::GET, "/payment") => self.query_payment(&params),
             (&Method::POST, "/payment_refund") => self.take_refund(&params),

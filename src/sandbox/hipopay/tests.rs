@@ -23,13 +23,13 @@ fn hkd(text: &str) -> Amount {
     Amount::parse(text, Currency::parse("HKD").unwrap()).unwrap()
 }
 
-struct Rig {
-    twin: Arc<Hipopay>,
+pub(super) struct Rig {
+    pub(super) twin: Arc<Hipopay>,
     client: Client,
 }
 
 impl Rig {
-    fn new(plan: FaultPlan) -> Self {
+    pub(super) fn new(plan: FaultPlan) -> Self {
         let settings = Settings { plan, timeout: TIMEOUT, pending: Duration::ZERO, ..Settings::default() };
         let twin = Hipopay::open(&identity(), settings, Clock::System).unwrap();
         let transport = Transport::InProcess(twin.clone());
@@ -37,7 +37,13 @@ impl Rig {
         Self { twin, client }
     }
 
-    async fn call(&self, operation: &str, number: &str, amount: Option<Amount>, input: Value) -> Observation {
+    pub(super) async fn call(
+        &self,
+        operation: &str,
+        number: &str,
+        amount: Option<Amount>,
+        input: Value,
+    ) -> Observation {
         let input: Map<String, Value> = serde_json::from_value(input).unwrap();
         let order_no = OrderNumber::parse(number).unwrap();
         self.client.call(&Call { operation: operation.into(), order_no, input, amount, timeout: TIMEOUT }).await
@@ -48,7 +54,7 @@ impl Rig {
     }
 }
 
-fn said(seen: &Observation) -> (Option<&str>, Option<&str>) {
+pub(super) fn said(seen: &Observation) -> (Option<&str>, Option<&str>) {
     assert_eq!(seen.reached, Reached::Replied, "{seen:?}");
     (seen.state.as_deref(), seen.code.as_deref())
 }

@@ -107,6 +107,9 @@ pub(super) enum TradeSort {
     },
 }
 
+/// How the number of a reversal begins, which no merchant's number does.
+pub(super) const REVERSAL: &str = "reverse ";
+
 /// What a till did within some days.
 pub(super) fn of_till<'a>(till: &'a Till, days: &'a RangeInclusive<NaiveDate>) -> impl Iterator<Item = Trade> + 'a {
     let within = till.entries().filter(|(_, entry)| days.contains(&day_of(entry.at)));
@@ -115,6 +118,9 @@ pub(super) fn of_till<'a>(till: &'a Till, days: &'a RangeInclusive<NaiveDate>) -
             // A payment whose money is counted in other books has moved none here.
             (Sort::Payment, Standing::Done) if entry.moved > 0 => (TradeSort::Paid, entry),
             (Sort::Payment, Standing::Cancelled) if entry.moved > 0 => (TradeSort::Revoked, entry),
+            (Sort::Refund, Standing::Done) if entry.number.starts_with(REVERSAL) => {
+                (TradeSort::Revoked, till.entry(Sort::Payment, &entry.of)?)
+            }
             (Sort::Refund, Standing::Done | Standing::Open) => {
                 let (number, theirs) = (entry.number.clone(), entry.theirs.clone());
                 let processing = entry.standing == Standing::Open;

@@ -7,11 +7,14 @@ use chrono::{Days, NaiveDate};
 use serde_json::{Value, json};
 
 use super::wechat::{Whose, param};
-use super::{compact, parse_day};
+use std::collections::BTreeMap;
+
+use super::{BEIJING, DAY, TradeSort, compact, of_till, parse_day};
 use crate::sandbox::books::Counter;
 use crate::sandbox::faults::Fault;
 use crate::sandbox::orders::Said;
 use crate::sandbox::store::StoreError;
+use crate::sandbox::till::Till;
 use crate::sandbox::{Reaction, Refusal, Sandbox};
 
 /// The most batches a page may be asked for.
@@ -83,7 +86,8 @@ impl Sandbox {
         let settled = late == 0 || self.looks.answered(UNSETTLE) > late;
         let mut batches = Vec::new();
         if settled == asked.settled {
-            for sum in self.books.lock().await.day_sums().await? {
+            let charged = self.books.lock().await.day_sums().await?;
+            for sum in with_till(charged, &self.desk.counter.till()) {
                 let Some(day) = day(sum.day) else { continue };
                 if asked.window.is_none_or(|(from, to)| (from..=to).contains(&day)) {
                     batches.push(show(&sum, day, settled));
@@ -94,6 +98,23 @@ impl Sandbox {
         let body = json!({ "total_count": batches.len(), "offset": asked.offset, "limit": data.len(), "data": data });
         Ok(Said { http: 200, body, fault })
     }
+}
+
+/// The sums with what the till holds beside the charges.
+fn with_till(charged: Vec<DaySum>, till: &Till) -> Vec<DaySum> {
+    let mut sums: BTreeMap<(i64, String), DaySum> =
+        charged.into_iter().map(|sum| ((sum.day, sum.currency.clone()), sum)).collect();
+    let all = NaiveDate::MIN..=NaiveDate::MAX;
+    for trade in of_till(till, &all) {
+        let day = (trade.at.millis() + BEIJING).div_euclid(DAY);
+        let fresh = || DaySum { day, currency: trade.currency.clone(), pay: 0, refund: 0 };
+        let sum = sums.entry((day, trade.currency.clone())).or_insert_with(fresh);
+        match trade.sort {
+            TradeSort::Paid => sum.pay += i128::from(trade.minor),
+            TradeSort::Revoked | TradeSort::Refunded { .. } => sum.refund += i128::from(trade.minor),
+        }
+    }
+    sums.into_values().collect()
 }
 
 fn day(since_1970: i64) -> Option<NaiveDate> {

@@ -10,7 +10,7 @@ use http::HeaderValue;
 use rust_decimal::Decimal;
 use serde_json::json;
 
-use super::{Trade, TradeSort, bounds, compact, day_of, parse_day, written};
+use super::{Trade, TradeSort, bounds, compact, day_of, of_till, parse_day, written};
 use crate::config::WechatMode;
 use crate::domain::money::Currency;
 use crate::gateway::FILE_MAX;
@@ -114,6 +114,8 @@ impl Sandbox {
                 return Err(StoreError::TooMuch);
             }
         }
+        let days = day..=day;
+        of_till(&self.desk.counter.till(), &days).for_each(|trade| file.add(&trade));
         Ok((file.count > 0).then(|| file.finish()))
     }
 

@@ -90,6 +90,12 @@ impl Desk {
         !self.notes().deductions.contains(number) && self.counter.till().entry(Sort::Payment, number).is_some()
     }
 
+    /// A paid payment that is no deduction.
+    pub(super) fn paid(&self, number: &str) -> Option<Entry> {
+        let payment = self.counter.till().entry(Sort::Payment, number).cloned();
+        payment.filter(|payment| payment.standing == Standing::Done && self.has_payment(number))
+    }
+
     /// Whether money of this payment is given back, or is about to be.
     pub(super) fn gives_back(&self, number: &str) -> bool {
         self.counter.till().entry(Sort::Payment, number).is_some_and(|payment| payment.given_back > 0)

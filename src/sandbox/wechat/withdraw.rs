@@ -5,6 +5,7 @@
 use super::super::books::OrderState;
 use super::super::faults::CallKind;
 use super::super::orders::Said;
+use super::super::statements::REVERSAL;
 use super::super::store::StoreError;
 use super::super::till::{Asked, Entry, Outcome, Sort, Standing, What};
 use super::super::{Sandbox, books};
@@ -29,7 +30,7 @@ pub(super) fn closing(number: &str) -> String {
 
 /// Under what a reversal of a paid order is in the till.
 pub(super) fn reversal(number: &str) -> String {
-    format!("reverse {number}")
+    format!("{REVERSAL}{number}")
 }
 
 impl Sandbox {
