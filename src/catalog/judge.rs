@@ -10,6 +10,9 @@ use crate::gateway::{Observation, Reached};
 
 use super::{HttpMatch, Meaning, Outcome};
 
+/// How a row asks for a reply without a code.
+const NO_CODE: &str = "none";
+
 /// What an observation means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Judged {
@@ -148,11 +151,12 @@ fn fits(row: &Outcome, seen: &Observation) -> bool {
         (Some(HttpMatch::Class(class)), Some(http)) => http / 100 == class,
     };
     let same = |row: &Option<String>, seen: &Option<String>| row.is_none() || row == seen;
+    let code = same(&row.code, &seen.code) || (row.code.as_deref() == Some(NO_CODE) && seen.code.is_none());
     let fact = row
         .fact
         .as_ref()
         .is_none_or(|(name, value)| seen.result.get(name).and_then(serde_json::Value::as_str) == Some(value.as_str()));
-    http && fact && same(&row.code, &seen.code) && same(&row.state, &seen.state)
+    http && fact && code && same(&row.state, &seen.state)
 }
 
 /// The gateway's code; lacking one the order's state; lacking that the HTTP status.

@@ -27,7 +27,7 @@ static FIELD: [FieldSpec; 9] = [
 
 static OUTCOME: [FieldSpec; 12] = [
     FieldSpec::optional("http", Shape::Text, "The HTTP status (404) or its class (5xx)."),
-    FieldSpec::optional("code", NAMES, "The gateway's error code, or several."),
+    FieldSpec::optional("code", NAMES, "The gateway's error code, or several; none: there is no code."),
     FieldSpec::optional("state", NAMES, "The order's state in the gateway's words, or several."),
     FieldSpec::optional("after", Shape::Word(&["accepted"]), "Only once the gateway has accepted the order."),
     FieldSpec::optional("fact", Shape::Named(&Shape::Text), "One fact of the reply that must have this value."),

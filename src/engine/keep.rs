@@ -1,12 +1,115 @@
-//! What is kept of a reply beside the item's own result: the file of a statement, the batches of a settlement.
+//! What is kept of a reply beside the item's own result: the file of a statement and its lines, the batches of a settlement.
 //!
-//! It is kept before the item is settled: what the ledger says was fetched is there.
+//! It is kept before the item is settled: what the ledger says was fetched is there. A file that cannot be read to its end is
+//! not kept at all, and one that is there is never replaced by another.
+
+use std::fmt::Display;
+
+use bytes::Bytes;
+use serde_json::Value;
 
 use super::attempt::Scene;
+use crate::catalog::Keeps;
 use crate::catalog::judge::Judged;
+use crate::domain::answer::{Answer, Decline, DeclineClass, NumberRule};
+use crate::files::FilesError;
 use crate::gateway::{Call, Observation};
+use crate::ledger::{LineKind, NewStatement, StatementKept, StatementLine};
+use crate::statement::{self, Format, Kind, Line, Signed};
 
 /// Keeps what is to be kept; a failure to do so is the answer then.
-pub(super) async fn kept(_scene: &Scene<'_>, _call: &Call, _seen: &mut Observation, judged: Judged) -> Judged {
-    judged
+pub(super) async fn kept(scene: &Scene<'_>, call: &Call, seen: &mut Observation, judged: Judged) -> Judged {
+    let Some(keeps) = scene.operations.keeps else { return judged };
+    let answer = match (keeps, &judged.answer) {
+        (Keeps::Statement, Answer::Done(_)) => keep_statement(scene, call, seen).await,
+        (Keeps::Settlements, Answer::Done(_) | Answer::Accepted) => keep_settlements(scene, seen).await,
+        (Keeps::Statement | Keeps::Settlements, _) => Ok(()),
+    };
+    match answer {
+        Ok(()) => judged,
+        Err(NotKept(answer)) => Judged { answer, ..judged },
+    }
+}
+
+/// Why something was not kept, as what became of the item.
+struct NotKept(Answer);
+
+impl NotKept {
+    /// Trying again is in vain.
+    fn never(what: impl Display) -> Self {
+        let code = what.to_string().chars().take(200).collect();
+        Self(Answer::Declined(Decline { code, class: DeclineClass::Hard, number: NumberRule::Same }))
+    }
+
+    /// It may go well another time.
+    fn now(what: impl Display) -> Self {
+        Self(Answer::NotProcessed { code: what.to_string().chars().take(200).collect(), after: None })
+    }
+}
+
+async fn keep_statement(scene: &Scene<'_>, call: &Call, seen: &mut Observation) -> Result<(), NotKept> {
+    let file = seen.file.take().ok_or_else(|| NotKept::now("the reply holds no file"))?;
+    let day = call.input.get("date").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let (format, ending) = match scene.account.kind {
+        "wechat" => (Format::Wechat, "csv"),
+        "hipopay" => (Format::Hipopay, "txt"),
+        other => return Err(NotKept::never(format!("payrun cannot read statements of {other}"))),
+    };
+    let lines = read(format, file.clone()).await?;
+    let name = format!("statements/{}/{day}.{ending}", scene.account.name);
+    let location = scene.engine.files.keep(&name, file).await.map_err(|error| match error {
+        FilesError::Other { .. } => NotKept::never(error),
+        FilesError::Open { .. } | FilesError::Folder { .. } | FilesError::Store { .. } => NotKept::now(error),
+    })?;
+    let statement = NewStatement {
+        lane: scene.account.name.clone(),
+        day,
+        sha256: seen.receipt.clone().unwrap_or_default(),
+        location: location.clone(),
+        fetched_at: scene.engine.clock.now(),
+    };
+    let count = lines.len();
+    let kept = scene.engine.ledger.keep_statement(&statement, lines.into_iter().map(line)).await;
+    match kept.map_err(NotKept::now)? {
+        StatementKept::New | StatementKept::Known => {
+            seen.result.insert("file".to_owned(), location.into());
+            seen.result.insert("lines".to_owned(), count.into());
+            Ok(())
+        }
+        StatementKept::Other => Err(NotKept::never("another statement of that day is in the ledger; it stays")),
+    }
+}
+
+/// The lines of a file, read on a thread of its own: a large one takes a while.
+async fn read(format: Format, file: Bytes) -> Result<Vec<Line>, NotKept> {
+    let reading = tokio::task::spawn_blocking(move || statement::read(format, &file));
+    let read = reading.await.map_err(NotKept::now)?;
+    read.map(|statement| statement.lines).map_err(|error| NotKept::never(format!("malformed file: {error}")))
+}
+
+fn line(line: Line) -> StatementLine {
+    let money = |sum: Option<Signed>| sum.map(|sum| (sum.minor, sum.currency));
+    StatementLine {
+        line: line.line,
+        kind: match line.kind {
+            Kind::Payment => LineKind::Payment,
+            Kind::Refund => LineKind::Refund,
+            Kind::Reversal => LineKind::Reversal,
+            Kind::Other => LineKind::Other,
+        },
+        time: line.time,
+        order_no: line.order_no,
+        transaction_id: line.transaction_id,
+        refund_no: line.refund_no,
+        refund_id: line.refund_id,
+        state: line.state,
+        amount: line.amount,
+        fee: money(line.fee),
+        settled: money(line.settled),
+    }
+}
+
+async fn keep_settlements(scene: &Scene<'_>, seen: &Observation) -> Result<(), NotKept> {
+    let now = scene.engine.clock.now();
+    scene.engine.ledger.keep_settlements(&scene.account.name, &seen.records, now).await.map_err(NotKept::now)
 }

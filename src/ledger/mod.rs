@@ -18,6 +18,8 @@ mod progress;
 mod read;
 mod rows;
 mod settle;
+mod settlements;
+mod statements;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -38,6 +40,8 @@ pub use read::{
     AttemptRow, EventRow, ItemFilter, ItemRow, JobRow, LaneRow, LaneState, OpenJob, RunRow, Total, WhoseJob, Work,
 };
 pub use settle::{Attempt, Settled, Settlement};
+pub use settlements::SettlementRow;
+pub use statements::{LineKind, NewStatement, StatementKept, StatementLine, StatementRow};
 
 /// A ledger that is open.
 #[derive(Debug, Clone)]

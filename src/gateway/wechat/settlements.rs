@@ -54,7 +54,7 @@ impl Client {
     /// `wallet_region`, `currency`, and `settled`, `unsettle`, `pay`, `refund`, `net`, `fee` as whole numbers. The gateway's page
     /// says "integer" and no unit; minor units are its rule everywhere else \[A, gateways.md 4.4\].
     ///
-    /// `state` is `UNSETTLE` as long as a batch is not settled, else `SETTLED`, also where there is no batch at all; then the
+    /// `state` is `UNSETTLE` as long as a batch of the window's trades is not settled, else `SETTLED`, also where there is none; then the
     /// receipt is a SHA-256 over the batches by their ids.
     pub(super) async fn settlements(&self, call: &Call) -> Observation {
         let window = match window(call) {
@@ -67,7 +67,7 @@ impl Client {
             return unsettled;
         }
         let settled = self.list(State::Settled, &window, until).await;
-        if is_list(&settled) { put_together(unsettled, settled) } else { settled }
+        if is_list(&settled) { put_together(unsettled, settled, &days_of(call)) } else { settled }
     }
 
     /// All pages of one state; an observation without [`TOTAL`] is what came instead of one of them.
@@ -139,10 +139,24 @@ fn total(count: usize) -> Map<String, Value> {
 /// The part of the query that names the window.
 fn window(call: &Call) -> Result<String, String> {
     let (from, to) = (file::day(call, "from")?, file::day(call, "to")?);
-    if to <= from {
-        return Err("`to` is not later than `from`, as the gateway asks".into());
+    if to < from {
+        return Err("`to` is before `from`".into());
     }
+    // The gateway asks for an end that is later than the start.
+    let to = if to == from { to.succ_opt().unwrap_or(to) } else { to };
     Ok(format!("&settle_start_date={}&settle_end_date={}", file::compact(from), file::compact(to)))
+}
+
+/// The first and the last day of the window, as batches write days.
+fn days_of(call: &Call) -> (String, String) {
+    let day = |field| file::day(call, field).map(file::compact).unwrap_or_default();
+    (day("from"), day("to"))
+}
+
+/// Whether a batch has trades of the window: the gateway names what is not settled of all days.
+fn touches(batch: &Map<String, Value>, (from, to): &(String, String)) -> bool {
+    let day = |name: &str| batch.get(name).and_then(Value::as_str).unwrap_or_default();
+    day("trade_start_date") <= to.as_str() && day("trade_end_date") >= from.as_str()
 }
 
 /// A page as the gateway writes it.
@@ -232,12 +246,13 @@ fn joined(before: Observation, after: Observation) -> Observation {
 }
 
 /// One observation of both lists. A batch that is in both was settled in between.
-fn put_together(unsettled: Observation, settled: Observation) -> Observation {
+fn put_together(unsettled: Observation, settled: Observation, window: &(String, String)) -> Observation {
     let seen = joined(unsettled, settled);
     let count = seen.records.len();
     let batches: BTreeMap<_, _> = seen.records.into_iter().map(|record| (id(&record), record)).collect();
     let unsettle = Value::from(State::Unsettle.word());
-    let open = batches.values().filter(|batch| batch.get("settle_state") == Some(&unsettle)).count();
+    let is_open = |batch: &&Map<String, Value>| batch.get("settle_state") == Some(&unsettle) && touches(batch, window);
+    let open = batches.values().filter(is_open).count();
     let state = if open == 0 { State::Settled } else { State::Unsettle };
     let facts = [("batches", batches.len()), ("unsettled", open), ("settled_meanwhile", count - batches.len())];
     let records: Vec<_> = batches.into_values().collect();
@@ -275,9 +290,20 @@ mod tests {
         seen
     }
 
+    fn window() -> (String, String) {
+        ("20261120".into(), "20261121".into())
+    }
+
+    #[test]
+    fn what_is_not_settled_of_other_days_is_not_waited_for() {
+        let later = ("20261110".into(), "20261120".into());
+        let seen = put_together(list(State::Unsettle, &["a"]), list(State::Settled, &["b"]), &later);
+        assert_eq!((seen.state.as_deref(), seen.records.len()), (Some("SETTLED"), 2));
+    }
+
     #[test]
     fn a_batch_that_was_settled_between_the_questions_is_settled_once() {
-        let seen = put_together(list(State::Unsettle, &["a", "b"]), list(State::Settled, &["c", "a"]));
+        let seen = put_together(list(State::Unsettle, &["a", "b"]), list(State::Settled, &["c", "a"]), &window());
         let states: Vec<_> = seen.records.iter().map(|batch| (&batch["batch_id"], &batch["settle_state"])).collect();
         let (a, b, c) = (json!("a"), json!("b"), json!("c"));
         let (settled, open) = (json!("SETTLED"), json!("UNSETTLE"));
@@ -288,8 +314,9 @@ mod tests {
 
     #[test]
     fn the_receipt_does_not_depend_on_the_order_of_the_batches() {
-        let receipt =
-            |ids: &[&str]| put_together(list(State::Unsettle, &[]), list(State::Settled, ids)).receipt.unwrap();
+        let receipt = |ids: &[&str]| {
+            put_together(list(State::Unsettle, &[]), list(State::Settled, ids), &window()).receipt.unwrap()
+        };
         assert_eq!(receipt(&["a", "b"]), receipt(&["b", "a"]));
         assert_ne!(receipt(&["a", "b"]), receipt(&["a"]));
     }

@@ -1,0 +1,71 @@
+//! Settlement batches as they were last seen: one row each, by the gateway's id.
+
+use serde_json::{Map, Value};
+use sqlx::Row;
+
+use super::Ledger;
+use super::error::LedgerError;
+use super::rows::list;
+use crate::domain::time::Timestamp;
+
+/// A batch as it was last seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SettlementRow {
+    /// The gateway's id.
+    pub batch_id: String,
+    /// `SETTLED` or `UNSETTLE`.
+    pub state: String,
+    /// What the gateway says of it; money in minor units.
+    pub facts: Map<String, Value>,
+    /// When it was last seen.
+    pub last_seen: Timestamp,
+}
+
+impl Ledger {
+    /// Keeps batches; one that is there already is brought up to date, and never back from settled.
+    ///
+    /// # Errors
+    /// Whatever the database says; then none was kept.
+    pub async fn keep_settlements(
+        &self,
+        lane: &str,
+        batches: &[Map<String, Value>],
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
+        let mut connection = self.write.lock().await;
+        sqlx::query(
+            "insert into settlements (lane, batch_id, state, facts, first_seen, last_seen) \
+             select ?1, value ->> 'batch_id', value ->> 'settle_state', json(value), ?3, ?3 from json_each(?2) where true \
+             on conflict (lane, batch_id) do update set state = excluded.state, facts = excluded.facts, \
+               last_seen = excluded.last_seen where settlements.state <> 'SETTLED' or excluded.state = 'SETTLED'",
+        )
+        .bind(lane)
+        .bind(list(batches))
+        .bind(now.millis())
+        .execute(&mut *connection)
+        .await
+        .map_err(|source| LedgerError::of("keeping settlements", source))?;
+        Ok(())
+    }
+
+    /// The batches of a lane, by their ids, from behind one on.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn settlements(&self, lane: &str, after: &str, limit: u32) -> Result<Vec<SettlementRow>, LedgerError> {
+        let failed = |source| LedgerError::of("reading settlements", source);
+        let query = "select batch_id, state, facts, last_seen from settlements where lane = ?1 and batch_id > ?2 \
+                     order by batch_id limit ?3";
+        let rows = sqlx::query(query).bind(lane).bind(after).bind(limit).fetch_all(&self.read).await.map_err(failed)?;
+        rows.iter()
+            .map(|row| {
+                Ok(SettlementRow {
+                    batch_id: row.try_get(0).map_err(failed)?,
+                    state: row.try_get(1).map_err(failed)?,
+                    facts: serde_json::from_str(row.try_get(2).map_err(failed)?).unwrap_or_default(),
+                    last_seen: Timestamp::from_millis(row.try_get(3).map_err(failed)?),
+                })
+            })
+            .collect()
+    }
+}
