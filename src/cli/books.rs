@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::exit::Failure;
 use crate::domain::ids::{KeyHash, OrderNumber};
 use crate::domain::item::State;
-use crate::ledger::{ItemFilter, Ledger};
+use crate::ledger::{ItemFilter, JobRow, Ledger};
 use crate::sandbox::Sandbox;
 
 /// How many orders or items are read at a time.
@@ -31,13 +31,6 @@ impl Comparison {
     pub fn match_up(&self) -> bool {
         self.only_theirs == 0 && self.only_ours == 0 && self.other_amount == 0 && self.ours == self.theirs
     }
-
-    /// Per currency: minor units in our books and in the gateway's.
-    pub fn currencies(&self) -> Vec<(&str, i128, i128)> {
-        let codes: std::collections::BTreeSet<&String> = self.ours.keys().chain(self.theirs.keys()).collect();
-        let sum = |sums: &BTreeMap<String, i128>, code: &str| sums.get(code).copied().unwrap_or(0);
-        codes.into_iter().map(|code| (code.as_str(), sum(&self.ours, code), sum(&self.theirs, code))).collect()
-    }
 }
 
 /// What the gateway has charged for a key.
@@ -48,11 +41,12 @@ struct Charged {
     currency: String,
 }
 
-/// Compares a run's items with the sandbox's orders.
-pub(super) async fn compare(ledger: &Ledger, sandbox: &Sandbox, run_id: i64) -> Result<Comparison, Failure> {
+/// Compares a job's deductions with the sandbox's orders.
+pub(super) async fn compare(ledger: &Ledger, sandbox: &Sandbox, job: &JobRow) -> Result<Comparison, Failure> {
     let mut comparison = Comparison::default();
     let mut charged = charges(sandbox, &mut comparison).await?;
-    let filter = ItemFilter { run_id: Some(run_id), states: vec![State::Succeeded], ..ItemFilter::default() };
+    let (run_id, name) = (Some(job.run_id), Some(job.name.clone()));
+    let filter = ItemFilter { run_id, job: name, states: vec![State::Succeeded], ..ItemFilter::default() };
     let mut after = 0;
     loop {
         let items = ledger.items(&filter, after, PAGE).await?;

@@ -7,7 +7,8 @@ use clap::Args;
 use super::exit::{Exit, Failure};
 use super::output::say;
 use super::scaffold::{
-    LaneBounds, SANDBOX_PORT, contracts_csv, keys, other_accounts, payrun_yaml, workflow_yaml, write_new,
+    LaneBounds, Prices, SANDBOX_PORT, contracts_csv, keys, other_accounts, payrun_yaml, personal_key, workflow_yaml,
+    write_new,
 };
 use super::schema;
 
@@ -31,22 +32,30 @@ pub(super) fn run(args: InitArgs) -> Result<Exit, Failure> {
     std::fs::create_dir_all(&folder)
         .map_err(|error| Failure::invalid(format!("{} cannot be made: {error}", folder.display())))?;
     let identity = keys(&folder)?;
-    let bounds = LaneBounds { rate: "50/s", concurrency: 16, timeout: "5s", query_interval: "500ms" };
+    personal_key(&folder)?;
+    let bounds = LaneBounds {
+        rate: "50/s",
+        concurrency: 16,
+        timeout: "5s",
+        query_interval: "500ms",
+        refund_interval: "1s",
+        funds_interval: "10s",
+    };
     let base_url = format!("http://127.0.0.1:{SANDBOX_PORT}");
     let accounts = payrun_yaml(&identity, &base_url, bounds) + &other_accounts(&folder, &base_url, bounds)?;
     write_new(&folder, "payrun.yaml", &accounts)?;
     write_new(&folder, "workflows/monthly-deductions.yaml", &workflow_yaml())?;
-    write_new(&folder, ".gitignore", "payrun.db*\nsandbox.db*\nkeys/\n")?;
+    write_new(&folder, ".gitignore", "payrun.db*\nsandbox.db*\nkeys/\nfiles/\n")?;
     schema::write(&folder)?;
     std::fs::create_dir_all(folder.join("data")).ok();
-    contracts_csv(&folder.join("data").join("contracts.csv"), SAMPLES, 1)?;
+    contracts_csv(&folder.join("data").join("contracts.csv"), SAMPLES, 1, Prices::OneCurrency)?;
     let name = folder.display();
     say(format!(
         "made {name}/
   payrun.yaml                         where the ledger is, and the gateway accounts of the sandbox
   workflows/monthly-deductions.yaml   a workflow: one deduction a contract and month
   data/contracts.csv                  {SAMPLES} sample contracts
-  keys/                               generated for the sandbox; worth nothing elsewhere
+  keys/                               generated: the sandbox's, worth nothing elsewhere, and personal.key
   schema/                             for editors
 
 next:

@@ -85,7 +85,7 @@ enum Command {
     Cancel(cancel::CancelArgs),
     /// Serve a gateway's other side on loopback, strict and with faults, to develop against without credentials
     Sandbox(sandbox::SandboxArgs),
-    /// Charge thousands of generated contracts against the sandbox and compare the books
+    /// Play a whole day against the sandbox's four gateways and compare the books
     Demo(demo::DemoArgs),
     /// Print the JSON Schema of workflow files or of payrun.yaml, for editors
     Schema(schema::SchemaArgs),

@@ -116,7 +116,7 @@ pub(super) async fn run(context: &Context, args: SandboxArgs) -> Result<Exit, Fa
 const TOKEN_LIFETIME: Duration = Duration::from_secs(600);
 
 /// The gateways other than WeChat Pay whose keys are there. Their books are in memory.
-fn others(keys: &std::path::Path, settings: &Settings) -> Result<Gateways, Failure> {
+pub(super) fn others(keys: &std::path::Path, settings: &Settings) -> Result<Gateways, Failure> {
     let mut gateways = Gateways::default();
     let at = |name: &str| Some(keys.join(name)).filter(|folder| folder.is_dir());
     let invalid = |error: IdentityError| Failure::invalid(super::exit::chain(&error));

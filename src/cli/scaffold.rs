@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::exit::Failure;
 use crate::config::WechatMode;
@@ -13,6 +13,9 @@ pub(super) const WORKFLOW: &str = include_str!("../../workflows/monthly-deductio
 
 /// Where `payrun sandbox` listens if nothing else is said.
 pub(super) const SANDBOX_PORT: u16 = 4455;
+
+/// The file of the key for personal data, among the keys.
+const PERSONAL_KEY: &str = "personal.key";
 
 /// The folder of the sandbox's keys.
 pub(super) const KEYS: &str = "keys";
@@ -57,10 +60,7 @@ pub(super) fn other_accounts(folder: &Path, base_url: &str, bounds: LaneBounds) 
         ("egms", egms.yaml(base_url, &format!("{KEYS}/egms"))),
         ("cbtis", cbtis.yaml(base_url, &format!("{KEYS}/cbtis"))),
     ];
-    let LaneBounds { rate, concurrency, timeout, query_interval } = bounds;
-    let lane = format!(
-        "    rate: {rate}\n    concurrency: {concurrency}\n    timeout: {timeout}\n    query_interval: {query_interval}\n"
-    );
+    let lane = bounds.yaml();
     let mut text =
         "\n  # The sandbox has the other kinds of gateway too; remove those you have no account at.\n".to_owned();
     for (name, account) in accounts {
@@ -76,6 +76,43 @@ pub(super) struct LaneBounds {
     pub concurrency: u32,
     pub timeout: &'static str,
     pub query_interval: &'static str,
+    pub refund_interval: &'static str,
+    pub funds_interval: &'static str,
+}
+
+impl LaneBounds {
+    fn yaml(&self) -> String {
+        let Self { rate, concurrency, timeout, query_interval, refund_interval, funds_interval } = self;
+        format!(
+            "    rate: {rate}\n    concurrency: {concurrency}\n    timeout: {timeout}\n    query_interval: {query_interval}\n    \
+             refund_interval: {refund_interval}\n    funds_interval: {funds_interval}\n"
+        )
+    }
+}
+
+/// In which currencies contracts are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Prices {
+    /// All in HKD.
+    OneCurrency,
+    /// A third of them in CNY.
+    TwoCurrencies,
+}
+
+/// The key for personal data, made at random; its file is for its owner only.
+pub(super) fn personal_key(folder: &Path) -> Result<(), Failure> {
+    use base64::Engine as _;
+    let key: [u8; 32] = rand::random();
+    let text = base64::engine::general_purpose::STANDARD.encode(key) + "\n";
+    write_secret(&folder.join(KEYS).join(PERSONAL_KEY), &text)
+}
+
+fn write_secret(path: &Path, text: &str) -> Result<(), Failure> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600);
+    let opened = options.open(path);
+    opened.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|error| cannot_write(path, &error))
 }
 
 /// `payrun.yaml` for the sandbox at this address.
@@ -92,16 +129,21 @@ pub(super) fn payrun_yaml(identity: &Identity, base_url: &str, bounds: LaneBound
             )
         }
     };
-    let LaneBounds { rate, concurrency, timeout, query_interval } = bounds;
+    let lane = bounds.yaml();
     format!(
         "# yaml-language-server: $schema=schema/payrun.schema.json
 # Where the ledger is, which wall clock rules, and the gateway accounts. `payrun check` looks for mistakes.
 database: payrun.db
 timezone: Asia/Hong_Kong
 
+# The key under which personal data (identity cards, names, openids) is kept: base64 of 32 bytes. Keep a copy of it elsewhere.
+encryption_key: {{ file: {KEYS}/{PERSONAL_KEY} }}
+# Where statements and reports go: a folder, or s3://bucket/prefix.
+files: files
+
 gateways:
   # This account is the sandbox's: `payrun sandbox` serves it on loopback. For a real account put its ids, keys and
-  # base_url: https://apihk.mch.weixin.qq.com here, and leave out query_interval (10s is what a real gateway wants).
+  # base_url: https://apihk.mch.weixin.qq.com here, and leave out the three intervals, whose defaults are what a real gateway wants.
   hk:
     kind: wechat
     base_url: {base_url}
@@ -110,11 +152,7 @@ gateways:
     api_v3_key: {{ file: {KEYS}/api_v3_key.txt }}
     platform: auto
     notify_url: https://example.com/payrun/notify/hk
-    rate: {rate}
-    concurrency: {concurrency}
-    timeout: {timeout}
-    query_interval: {query_interval}
-"
+{lane}"
     )
 }
 
@@ -142,7 +180,7 @@ pub(super) fn workflow_yaml() -> String {
 }
 
 /// Contracts as a CSV: mostly good ones, a few that the sandbox declines by the end of their id.
-pub(super) fn contracts_csv(path: &Path, items: u64, seed: u64) -> Result<(), Failure> {
+pub(super) fn contracts_csv(path: &Path, items: u64, seed: u64, prices: Prices) -> Result<(), Failure> {
     let file = std::fs::File::create(path).map_err(|error| cannot_write(path, &error))?;
     let mut out = std::io::BufWriter::new(file);
     let mut line = String::new();
@@ -157,8 +195,9 @@ pub(super) fn contracts_csv(path: &Path, items: u64, seed: u64) -> Result<(), Fa
         };
         let (plan, amount) = [("basic", "38.00"), ("family", "68.00"), ("premium", "128.50")]
             [usize::try_from(draw / 200 % 3).unwrap_or(0)];
+        let currency = if plan == "premium" && prices == Prices::TwoCurrencies { "CNY" } else { "HKD" };
         line.clear();
-        writeln!(line, "Wx{seed:04}{number:09}{ending},{plan},{amount},HKD,yes").ok();
+        writeln!(line, "Wx{seed:04}{number:09}{ending},{plan},{amount},{currency},yes").ok();
         out.write_all(line.as_bytes()).map_err(|error| cannot_write(path, &error))?;
     }
     out.flush().map_err(|error| cannot_write(path, &error))
@@ -170,9 +209,4 @@ const fn mixed(seed: u64, number: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
-}
-
-/// Where things are in a project folder.
-pub(super) fn workflow_path(folder: &Path) -> PathBuf {
-    folder.join("workflows").join("monthly-deductions.yaml")
 }

@@ -65,7 +65,7 @@ fn help_lists_every_command_and_the_exit_codes() {
       cancel       Withdraw items that have not been sent
       sandbox      Serve a gateway's other side on loopback, strict and with faults, to develop against
                    without credentials
-      demo         Charge thousands of generated contracts against the sandbox and compare the books
+      demo         Play a whole day against the sandbox's four gateways and compare the books
       schema       Print the JSON Schema of workflow files or of payrun.yaml, for editors
       doctor       Look at the machine, the ledger and the gateways, and say what is wrong
       completions  Print a completion script for a shell
@@ -507,19 +507,23 @@ fn init_makes_a_project_that_runs_against_the_sandbox_command() {
 #[test]
 fn the_demo_ends_with_books_that_match() {
     let folder = tempfile::tempdir().unwrap();
-    let demo = payrun(folder.path(), &["demo", "--items", "300", "--faults", "heavy", "--seed", "5", "--json"]);
+    let demo = payrun(folder.path(), &["demo", "--items", "150", "--faults", "heavy", "--seed", "5", "--json"]);
     let ended = Running::start(demo).wait(PATIENCE).exits(0);
     let told: Value = serde_json::from_str(&ended.stdout).unwrap();
     assert_eq!(
-        (&told["items"], &told["double_charges"], &told["lost"]),
-        (&json!(300), &json!(0), &json!(0)),
+        (&told["jobs"][0]["items"], &told["double_charges"], &told["lost"]),
+        (&json!(150), &json!(0), &json!(0)),
         "{told:#}"
     );
+    for job in told["jobs"].as_array().unwrap() {
+        assert_eq!((&job["books_match"], &job["failure"]), (&json!(true), &Value::Null), "{job:#}");
+        assert!(job["by_state"]["succeeded"].as_u64().unwrap() > 0, "{job:#}");
+    }
     assert_eq!(told["books_match"], true);
     let closed: u64 = told["unknown_closed"].as_object().unwrap().values().map(|times| times.as_u64().unwrap()).sum();
     assert_eq!(told["unknown_opened"], closed, "every unknown was closed by evidence or parked");
     assert!(told["unknown_opened"].as_u64().unwrap() > 50, "{told:#}");
-    for field in ["by_state", "faults", "amounts", "seconds"] {
+    for field in ["by_state", "faults", "reports", "seconds"] {
         assert!(!told[field].is_null(), "{field}");
     }
 }

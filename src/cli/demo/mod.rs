@@ -1,0 +1,135 @@
+//! `payrun demo`: a day in the life, for real, against gateways that fail in every way, with the books compared at the end.
+
+mod figures;
+mod outcome;
+mod stage;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::Context;
+use super::exit::{Exit, Failure};
+use super::output::{count, say, say_json};
+use super::plan::failed;
+use super::progress::{Ended, carry_out};
+use super::project::Project;
+use super::report::Report;
+use super::sandbox::Faults;
+use super::signals::stop_switch;
+use crate::clock::Clock;
+use crate::engine::plan::PlanRequest;
+use crate::workflow::params::bind_params;
+use figures::figures;
+use outcome::Outcome;
+use stage::{FOLDER, Stage, set_up};
+
+/// Arguments of `payrun demo`.
+#[derive(Debug, Args)]
+pub(super) struct DemoArgs {
+    /// How many contracts to charge
+    #[arg(long, default_value_t = 2000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    items: u64,
+    /// The same seed gives the same contracts and the same faults
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How much goes wrong at the gateways
+    #[arg(long, value_enum, default_value_t = Faults::Some)]
+    faults: Faults,
+    /// Print one JSON object, and no progress
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(context: &Context, args: DemoArgs) -> Result<Exit, Failure> {
+    let stopped = stop_switch();
+    let folder = PathBuf::from(FOLDER);
+    let stage = set_up(&folder, &args).await?;
+    if !args.json {
+        say(format!(
+            "a day with {} contracts; four gateways listen on http://{}; faults: {:?}",
+            count(args.items),
+            stage.address,
+            args.faults
+        ));
+    }
+    let project = Project::load(&Context { config: folder.join("payrun.yaml"), ..context.clone() })?;
+    let engine = Arc::new(project.engine(project.ledger().await?, Clock::System)?);
+    let began = tokio::time::Instant::now();
+    let request = request(&project, &folder)?;
+    let planned = engine.plan(&request, &Arc::new(AtomicU64::new(0))).await.map_err(failed)?;
+    let node = engine.ledger.join(rand::random())?;
+    let ended = carry_out(&engine, &node, &[planned.run_id], Duration::from_secs(120), stopped, !args.json).await?;
+    let seconds = began.elapsed();
+    let run = engine.ledger.run(planned.run_id).await?;
+    let Some(run) = run else { return Err(Failure::invalid("the run has vanished")) };
+    let report = Report::of_run(&engine.ledger, run).await?;
+    let outcome = Outcome {
+        jobs: figures(&engine.ledger, &stage, &report).await?,
+        report,
+        faults: faults(&stage).await?,
+        answers: engine.ledger.answers(planned.run_id).await?,
+        moves: engine.ledger.moves(planned.run_id).await?,
+        rows: args.items,
+        seconds,
+        interrupted: matches!(ended, Ended::Interrupted),
+    };
+    if args.json {
+        say_json(&outcome.json());
+    } else {
+        outcome.print(context.colour, &folder);
+    }
+    drop(node);
+    if outcome.interrupted {
+        return Ok(Exit::Open);
+    }
+    Ok(if outcome.good() { Exit::Success } else { Exit::Incomplete })
+}
+
+fn request(project: &Project, folder: &Path) -> Result<PlanRequest, Failure> {
+    let workflow = project.workflow(&folder.join("workflows").join("a-day.yaml"))?;
+    let params = bind_params(&workflow, &[]).map_err(|wrong| Failure::invalid(wrong.join("\n")))?;
+    Ok(PlanRequest {
+        workflow,
+        params,
+        occurrence: "demo".to_owned(),
+        at: Clock::System.now(),
+        timezone: project.config.timezone,
+        inputs: BTreeMap::new(),
+        commit: true,
+    })
+}
+
+/// What went wrong at the gateways, and what the caller did wrong there.
+#[derive(Debug, Default)]
+struct Met {
+    faults: BTreeMap<String, u64>,
+    refused: BTreeMap<String, u64>,
+    violations: BTreeMap<String, u64>,
+}
+
+async fn faults(stage: &Stage) -> Result<Met, Failure> {
+    let wechat = stage.sandbox.totals().await.map_err(|error| Failure::internal(&error))?;
+    let mut met = Met { faults: wechat.faults, refused: wechat.refused, violations: wechat.violations };
+    let others = &stage.gateways;
+    let others = [
+        others.hipopay.as_ref().map(|twin| twin.totals()),
+        others.egms.as_ref().map(|twin| twin.totals()),
+        others.cbtis.as_ref().map(|twin| twin.totals()),
+    ];
+    for totals in others.into_iter().flatten() {
+        let sums = [
+            (&mut met.faults, totals.faults),
+            (&mut met.refused, totals.refused),
+            (&mut met.violations, totals.violations),
+        ];
+        for (sum, more) in sums {
+            more.into_iter().for_each(|(name, times)| *sum.entry(name).or_default() += times);
+        }
+    }
+    Ok(met)
+}
