@@ -117,7 +117,7 @@ async fn ours(config: &Path, folder: &Path, items: u64) {
 
 async fn bare(config: &Path, items: u64) {
     let ledger = Ledger::open(&config.with_file_name("unused.db")).await.expect("a ledger");
-    let engine = Arc::new(payrun::cli::bench::engine_over(config, ledger).expect("an engine"));
+    let engine = Arc::new(payrun::cli::bench::engine_over(config, ledger).await.expect("an engine"));
     let next = Arc::new(AtomicU64::new(1));
     let (began, cpu) = (Instant::now(), support::cpu_millis());
     let mut loops = tokio::task::JoinSet::new();

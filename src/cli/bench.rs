@@ -24,15 +24,15 @@ fn project(config: &Path) -> Result<Project, Failure> {
 /// As the commands have them.
 pub async fn engine_of(config: &Path) -> Result<Engine, Failure> {
     let project = project(config)?;
-    project.engine(project.ledger().await?, Clock::System)
+    project.engine(project.ledger().await?, Clock::System).await
 }
 
 /// The engine of a project over another ledger.
 ///
 /// # Errors
 /// As the commands have them.
-pub fn engine_over(config: &Path, ledger: Ledger) -> Result<Engine, Failure> {
-    project(config)?.engine(ledger, Clock::System)
+pub async fn engine_over(config: &Path, ledger: Ledger) -> Result<Engine, Failure> {
+    project(config)?.engine(ledger, Clock::System).await
 }
 
 /// Plans a workflow once; the run's id.

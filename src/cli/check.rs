@@ -119,7 +119,7 @@ async fn ask_about_items(
     workflow: Arc<Workflow>,
     most: usize,
 ) -> Result<Vec<(String, Probe)>, Failure> {
-    let engine = project.engine(project.ledger().await?, Clock::System)?;
+    let engine = project.engine(project.ledger().await?, Clock::System).await?;
     let Ok(params) = bind_params(&workflow, &[]) else { return Ok(Vec::new()) };
     let request = PlanRequest {
         workflow: Arc::clone(&workflow),

@@ -122,7 +122,7 @@ pub(super) fn failed(error: PlanError) -> Failure {
 pub(super) async fn run(context: &Context, args: PlanArgs) -> Result<Exit, Failure> {
     let project = Project::load(context)?;
     let request = args.occasion.request(&project, false)?;
-    let engine = project.engine(project.ledger().await?, Clock::System)?;
+    let engine = project.engine(project.ledger().await?, Clock::System).await?;
     let planned = engine.plan(&request, &Arc::new(AtomicU64::new(0))).await.map_err(failed)?;
     if args.json {
         say_json(&json!({
@@ -171,6 +171,12 @@ pub(super) fn print_refusals(job: &PlannedJob, rows: usize) {
 
 /// One line about a planned job.
 pub(super) fn summary(job: &PlannedJob) -> String {
+    if job.late {
+        return format!(
+            "job {} ({} on {}): planned when the job has ended that its items come from",
+            job.name, job.kind, job.gateway
+        );
+    }
     let mut parts = vec![format!("{} items", count(job.items))];
     if !job.totals.is_empty() {
         parts.push(money_text(&job.totals));
@@ -197,6 +203,7 @@ pub(super) fn job_json(job: &PlannedJob) -> Value {
         "kind": job.kind,
         "gateway": job.gateway,
         "items": job.items,
+        "later": job.late,
         "totals": totals,
         "left_out": job.left_out,
         "skipped": job.skipped,

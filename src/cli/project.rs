@@ -9,7 +9,7 @@ use super::exit::Failure;
 use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::config::{Config, Database, GatewayConfig, GatewayKind};
-use crate::engine::vault::Vault;
+use crate::engine::vault::{Vault, VaultError};
 use crate::engine::{Account, Engine};
 use crate::files::Files;
 use crate::gateway::transport::Transport;
@@ -56,22 +56,30 @@ impl Project {
     }
 
     /// Everything the use cases need.
-    pub fn engine(&self, ledger: Ledger, clock: Clock) -> Result<Engine, Failure> {
+    pub async fn engine(&self, ledger: Ledger, clock: Clock) -> Result<Engine, Failure> {
+        let vault = self.vault(&ledger).await?;
         Ok(Engine {
             ledger,
             catalog: Arc::clone(&self.catalog),
             accounts: self.accounts(&clock)?,
             config: Arc::clone(&self.config),
-            vault: self.vault()?,
+            vault,
             files: Files::open(&self.config.files, &self.config.folder).map_err(|error| Failure::internal(&error))?,
             clock,
         })
     }
 
-    /// The key for personal data, where the configuration has one.
-    fn vault(&self) -> Result<Option<Arc<Vault>>, Failure> {
-        let vault = self.config.encryption_key.as_ref().map(Vault::new).transpose();
-        vault.map(|vault| vault.map(Arc::new)).map_err(|error| Failure::invalid(error.to_string()))
+    /// The key for personal data, where the configuration has one; it must be the one that the ledger was begun with.
+    async fn vault(&self, ledger: &Ledger) -> Result<Option<Arc<Vault>>, Failure> {
+        let invalid = |error: VaultError| Failure::invalid(error.to_string());
+        let Some(key) = &self.config.encryption_key else { return Ok(None) };
+        let vault = Vault::new(key).map_err(invalid)?;
+        let kept = ledger.vault_proof(&vault.proof().map_err(invalid)?).await?;
+        if !vault.proves(&kept) {
+            let help = "give the key of before; without it what is kept of persons cannot be read, nor sent";
+            return Err(Failure::invalid("encryption_key is another one than the ledger was begun with").help(help));
+        }
+        Ok(Some(Arc::new(vault)))
     }
 
     /// The gateway accounts, ready to be called.

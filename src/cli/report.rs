@@ -41,6 +41,11 @@ impl Report {
         State::ALL.into_iter().filter(|state| state.is_open()).map(|state| self.in_state(state)).sum()
     }
 
+    /// Jobs that could not be planned when those they take their items from had ended, and why.
+    pub fn failures(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.jobs.iter().filter_map(|job| Some((job.name.as_str(), job.failure.as_deref()?)))
+    }
+
     /// One word for the whole.
     pub const fn state(&self) -> &'static str {
         if self.run.finished_at.is_some() { "finished" } else { "open" }
@@ -51,7 +56,7 @@ impl Report {
         let bad = [State::Failed, State::Rejected, State::Parked];
         if self.open() > 0 {
             Exit::Open
-        } else if bad.into_iter().any(|state| self.in_state(state) > 0) {
+        } else if bad.into_iter().any(|state| self.in_state(state) > 0) || self.failures().next().is_some() {
             Exit::Incomplete
         } else {
             Exit::Success
@@ -96,6 +101,7 @@ impl Report {
                 "kind": job.kind,
                 "gateway": job.lane,
                 "finished_at": job.finished_at.map(|at| at.to_string()),
+                "failure": job.failure,
                 "by_state": self.totals.iter().filter(|total| total.job_id == job.id)
                     .fold(BTreeMap::<&str, u64>::new(), |mut sums, total| {
                         *sums.entry(total.state.word()).or_default() += total.items;
@@ -124,6 +130,7 @@ impl Report {
             rows.add_row([painted(state, colour), count(items), sums.join(", ")]);
         }
         print_table(&rows);
+        self.failures().for_each(|(job, why)| say(format!("job {job} has no items: {why}")));
     }
 }
 

@@ -1,7 +1,7 @@
 //! `payrun show`
 
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::Context;
 use super::exit::{Exit, Failure};
@@ -110,6 +110,7 @@ async fn show_item(ledger: &Ledger, name: &str, json: bool, colour: bool) -> Res
         return Ok(Exit::Success);
     }
     print_item(&item, colour);
+    print_result(&item);
     print_events(&events, colour);
     print_attempts(&attempts, colour);
     Ok(Exit::Success)
@@ -118,7 +119,7 @@ async fn show_item(ledger: &Ledger, name: &str, json: bool, colour: bool) -> Res
 fn print_item(item: &ItemRow, colour: bool) {
     let facts = [
         ("item", item.id.to_string()),
-        ("run", format!("{}, line {}", item.run_id, item.line)),
+        ("run", format!("{}, job {}, line {}", item.run_id, item.job, item.line)),
         ("key", item.key.clone()),
         ("order number", item.order_no.clone().unwrap_or_default()),
         ("state", painted(item.state, colour)),
@@ -130,6 +131,19 @@ fn print_item(item: &ItemRow, colour: bool) {
     ];
     for (name, fact) in facts.iter().filter(|(_, fact)| !fact.is_empty()) {
         say(format!("{name:<13} {fact}"));
+    }
+}
+
+/// What the gateway told: an action for the payer, a report's place.
+fn print_result(item: &ItemRow) {
+    let result: Map<String, Value> =
+        item.result.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    if result.is_empty() {
+        return;
+    }
+    say("\nwhat is known of it");
+    for (name, fact) in &result {
+        say(format!("{name:<13} {}", fact.as_str().map_or_else(|| fact.to_string(), str::to_owned)));
     }
 }
 

@@ -22,6 +22,7 @@ mod settlements;
 mod statements;
 #[cfg(test)]
 mod tests;
+mod vault;
 mod writer;
 
 use std::path::{Path, PathBuf};

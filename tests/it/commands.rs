@@ -164,6 +164,7 @@ fn plan_as_json_names_items_totals_and_refusals() {
           "gateway": "hk",
           "items": 4,
           "kind": "deduct",
+          "later": false,
           "left_out": 1,
           "name": "deduct",
           "refusals": [
@@ -293,6 +294,7 @@ fn runs_as_json_tell_states_and_money() {
               "rejected": 1,
               "succeeded": 2
             },
+            "failure": null,
             "finished_at": "TIME",
             "gateway": "hk",
             "kind": "deduct",

@@ -1,0 +1,19 @@
+//! Proof that the key for personal data is the one the ledger was begun with. What the proof is made of is not known here.
+
+use super::Ledger;
+use super::error::LedgerError;
+
+impl Ledger {
+    /// The proof that was kept first: this one, if there was none.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn vault_proof(&self, proof: &str) -> Result<String, LedgerError> {
+        let failed = |source| LedgerError::of("looking for the proof of the key", source);
+        let mut connection = self.write.lock().await;
+        let keep = sqlx::query("insert or ignore into vault (id, proof) values (1, ?1)").bind(proof);
+        keep.execute(&mut *connection).await.map_err(failed)?;
+        let kept = sqlx::query_scalar("select proof from vault where id = 1");
+        kept.fetch_one(&mut *connection).await.map_err(failed)
+    }
+}
