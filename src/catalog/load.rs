@@ -16,10 +16,11 @@ use super::outcomes::{Table, read as read_outcomes};
 use super::{Alphabet, Catalog, Expand, Field, FieldKind, JobKind, Keeps, Operations, PaymentLookup, spec};
 
 /// The job kinds that are compiled in: file name and text.
-const BUILT_IN: [(&str, &str); 11] = [
+const BUILT_IN: [(&str, &str); 12] = [
     ("jobs/cancel.yaml", include_str!("../../jobs/cancel.yaml")),
     ("jobs/declare.yaml", include_str!("../../jobs/declare.yaml")),
     ("jobs/deduct.yaml", include_str!("../../jobs/deduct.yaml")),
+    ("jobs/exchange-rate.yaml", include_str!("../../jobs/exchange-rate.yaml")),
     ("jobs/identity.yaml", include_str!("../../jobs/identity.yaml")),
     ("jobs/pay.yaml", include_str!("../../jobs/pay.yaml")),
     ("jobs/query.yaml", include_str!("../../jobs/query.yaml")),

@@ -109,7 +109,7 @@ fn refund_query(call: &Call) -> Prepared {
 /// `GET /wechatpay/forex_rate` of the currency in the input, else of the call's amount.
 fn exchange_rate(call: &Call) -> Result<Prepared, String> {
     let of_amount = call.amount.map(|amount| amount.currency().code());
-    let currency = text(call, "currency").or(of_amount).ok_or("the call has no currency")?;
+    let currency = text(call, "of").or(of_amount).ok_or("the call has no currency")?;
     let params = vec![pair("currency", currency)];
     Ok(Prepared { method: Method::GET, path: "/wechatpay/forex_rate", params, reply: ReplyKind::Rate })
 }

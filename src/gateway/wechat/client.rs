@@ -167,6 +167,7 @@ impl Client {
         seen.receipt = order.receipt();
         seen.amount = order.amount();
         seen.result = order.facts();
+        seen.result.insert("state".into(), order.trade_state.clone().into());
         seen.state = Some(order.trade_state);
         seen.order_no = Some(order.out_trade_no);
         Ok(())

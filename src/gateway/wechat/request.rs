@@ -67,6 +67,8 @@ pub(super) fn prepare(call: &Call, mode: &WechatMode, notify_url: &str) -> Resul
         "transaction" => transaction(call, mode),
         "contract" => contract(call, mode),
         "order" => orders::order(call, mode),
+        "look_up" if text(call, "way") == Some("order") => orders::order(call, mode),
+        "look_up" => transaction(call, mode),
         "micropay" => orders::micropay(call, mode),
         "cancel" => orders::cancel(call, mode),
         "terminate" => orders::terminate(call, mode),
@@ -76,7 +78,7 @@ pub(super) fn prepare(call: &Call, mode: &WechatMode, notify_url: &str) -> Resul
         "statement" => statement::prepare(call, mode),
         other => customs::prepare(call, mode).unwrap_or_else(|| {
             Err(format!(
-                "wechat has no operation {other:?}; it has deduct, transaction, contract, terminate, order, micropay, cancel, \
+                "wechat has no operation {other:?}; it has deduct, transaction, contract, terminate, order, look_up, micropay, cancel, \
                  refund, refund_query, refunds, statement, settlements, declare, declare_query, redeclare and identity_check"
             ))
         }),

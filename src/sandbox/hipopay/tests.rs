@@ -153,10 +153,10 @@ async fn a_number_with_another_body_and_a_refund_above_the_payment_are_refused_a
 #[tokio::test]
 async fn rates_are_text_to_the_last_digit_and_the_probe_finds_wrong_credentials() {
     let rig = Rig::new(FaultPlan::NONE);
-    let rate = rig.call("exchange_rate", "x", None, json!({ "currency": "USD" })).await;
+    let rate = rig.call("exchange_rate", "x", None, json!({ "of": "USD" })).await;
     assert_eq!(rate.result["forex_rate"], "0.1490046489450854690854690666349");
     assert_eq!(
-        said(&rig.call("exchange_rate", "x", None, json!({ "currency": "CHF" })).await).1,
+        said(&rig.call("exchange_rate", "x", None, json!({ "of": "CHF" })).await).1,
         Some("CURRENCY_NOT_SUPPORT")
     );
     assert!(rig.client.probe().await.iter().all(|probe| probe.found.is_ok()));

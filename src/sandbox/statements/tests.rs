@@ -340,7 +340,7 @@ async fn a_day_that_is_no_date_and_a_window_that_is_none_are_not_sent() {
         let seen = rig.client.call(&call("statement", input)).await;
         assert!(matches!(seen.reached, Reached::NotSent(_)), "{seen:?}");
     }
-    let backwards = json!({ "from": "2026-11-22", "to": "2026-11-22" });
+    let backwards = json!({ "from": "2026-11-22", "to": "2026-11-21" });
     assert!(matches!(rig.client.call(&call("settlements", backwards)).await.reached, Reached::NotSent(_)));
     assert_eq!(rig.sandbox.totals().await.unwrap().refused.get("wrong_query"), None);
 }
