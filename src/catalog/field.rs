@@ -90,7 +90,15 @@ mod tests {
 
     fn field(sensitive: bool) -> Field {
         let kind = FieldKind::Text { min: 1, max: 4, alphabet: Some(Alphabet::Ascii) };
-        Field { name: "name".to_owned(), kind, required: true, sensitive, identity: false, doc: String::new() }
+        Field {
+            name: "name".to_owned(),
+            kind,
+            required: true,
+            sensitive,
+            identity: false,
+            default: None,
+            doc: String::new(),
+        }
     }
 
     #[test]

@@ -174,6 +174,7 @@ fn read_field(entry: &Entry, source: &Source, found: &mut Diagnostics) -> Field 
         required: is_true(node, "required"),
         sensitive: is_true(node, "sensitive"),
         identity: is_true(node, "identity"),
+        default: text_of(node, "default").map(str::to_owned),
         doc: text_of(node, "doc").unwrap_or_default().to_owned(),
     }
 }

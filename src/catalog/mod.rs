@@ -78,6 +78,8 @@ pub struct Field {
     pub sensitive: bool,
     /// Whether a different value makes the same key another thing. Descriptions do not.
     pub identity: bool,
+    /// What it holds if the workflow gives nothing; a template over `run`.
+    pub default: Option<String>,
     /// One line for people.
     pub doc: String,
 }

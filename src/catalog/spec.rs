@@ -5,7 +5,7 @@ use crate::yaml::fields::{FieldSpec, Shape};
 /// A list of names, or one.
 const NAMES: Shape = Shape::Either(&[Shape::Text, Shape::List(&Shape::Text)]);
 
-static FIELD: [FieldSpec; 9] = [
+static FIELD: [FieldSpec; 10] = [
     FieldSpec::required(
         "type",
         Shape::Word(&["text", "choice", "date", "decimal", "amount", "currency"]),
@@ -22,6 +22,7 @@ static FIELD: [FieldSpec; 9] = [
     FieldSpec::optional("required", Shape::Boolean, "Whether it must be given."),
     FieldSpec::optional("sensitive", Shape::Boolean, "Whether it is personal data: never shown."),
     FieldSpec::optional("identity", Shape::Boolean, "Whether another value makes the same key another thing."),
+    FieldSpec::optional("default", Shape::Text, "What it holds if nothing is given; may use run."),
     FieldSpec::required("doc", Shape::Text, "One line for people."),
 ];
 

@@ -50,6 +50,15 @@ pub(super) async fn prepare(scene: &Scene<'_>, lookup: &PaymentLookup, call: &mu
             Ok(Room::Busy) => {
                 return wait(scene, now.plus(BUSY), "waits: another refund of the same payment is under way", now);
             }
+            Ok(Room::Unknown) => {
+                let until = now.plus(scene.account.query_interval.max(BUSY));
+                return wait(
+                    scene,
+                    until,
+                    "waits: it is not known what became of another refund of the same payment",
+                    now,
+                );
+            }
             Ok(Room::TooSoon(until)) => {
                 return wait(scene, until, "waits: an interval after the last refund of the same payment", now);
             }

@@ -47,8 +47,10 @@ pub enum Room {
     Taken,
     /// All together would exceed what was paid.
     Exceeded,
-    /// Another is being sent, or it is not known what became of it.
+    /// Another is being sent.
     Busy,
+    /// It is not known what became of another.
+    Unknown,
     /// The last one was sent too shortly before; from this instant on it may be.
     TooSoon(Timestamp),
 }
@@ -115,7 +117,8 @@ impl Ledger {
 
 /// Items of the same payment: how much they are, whether one is under way, and when the last was sent.
 const OTHERS: &str = "\
-    select coalesce(sum(amount), 0) as sum, coalesce(sum(state in ('sending', 'unknown')), 0) as busy, max(sent_at) as last \
+    select coalesce(sum(amount), 0) as sum, coalesce(sum(state = 'sending'), 0) as busy, \
+      coalesce(sum(state = 'unknown'), 0) as unknown, max(sent_at) as last \
     from items where taken_from = ?1 and id <> ?2 and state in ('sending', 'pending', 'unknown', 'parked', 'succeeded')";
 
 async fn room(connection: &mut SqliteConnection, claimed: &Claimed, taking: Taking<'_>) -> Result<Room, LedgerError> {
@@ -129,8 +132,9 @@ async fn room(connection: &mut SqliteConnection, claimed: &Claimed, taking: Taki
         .map_err(failed)?;
     let (sum, busy): (i64, i64) = (row.try_get("sum").map_err(failed)?, row.try_get("busy").map_err(failed)?);
     let last: Option<i64> = row.try_get("last").map_err(failed)?;
-    if busy > 0 {
-        return Ok(Room::Busy);
+    let unknown: i64 = row.try_get("unknown").map_err(failed)?;
+    if busy > 0 || unknown > 0 {
+        return Ok(if busy > 0 { Room::Busy } else { Room::Unknown });
     }
     let free = last.map(|last| Timestamp::from_millis(last).plus(taking.interval));
     if let Some(until) = free.filter(|until| *until > taking.now) {

@@ -19,7 +19,7 @@ const FUEL: u64 = 20_000;
 const EXPRESSION_MAX: usize = 2_000;
 
 /// What `run.` may be followed by.
-pub const RUN_FIELDS: [&str; 5] = ["workflow", "occurrence", "date", "month", "id"];
+pub const RUN_FIELDS: [&str; 6] = ["workflow", "occurrence", "date", "month", "time", "id"];
 
 static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(environment);
 

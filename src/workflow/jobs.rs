@@ -197,6 +197,13 @@ impl<'a> Lowering<'a> {
                 with.insert(entry.key.clone(), template);
             }
         }
+        for field in kind.iter().flat_map(|kind| &kind.fields) {
+            if with.contains_key(&field.name) {
+                continue;
+            }
+            let default = field.default.as_ref().and_then(|text| Template::parse(text, self.source, node.at).ok());
+            with.extend(default.map(|template| (field.name.clone(), template)));
+        }
         if let Some(kind) = kind {
             self.check_given(node, kind);
             self.check_constants(kind, &with);

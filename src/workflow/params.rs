@@ -20,6 +20,8 @@ pub struct RunValues {
     pub date: String,
     /// Its month, `YYYY-MM`.
     pub month: String,
+    /// Its instant, `YYYY-MM-DDThh:mm:ss+08:00`.
+    pub time: String,
     /// Its id.
     pub id: String,
 }
@@ -33,6 +35,7 @@ impl RunValues {
             occurrence: occurrence.to_owned(),
             date: wall.format("%Y-%m-%d").to_string(),
             month: wall.format("%Y-%m").to_string(),
+            time: wall.format("%Y-%m-%dT%H:%M:%S%:z").to_string(),
             id: id.to_owned(),
         }
     }
@@ -44,6 +47,7 @@ impl RunValues {
             "occurrence" => Some(&self.occurrence),
             "date" => Some(&self.date),
             "month" => Some(&self.month),
+            "time" => Some(&self.time),
             "id" => Some(&self.id),
             _ => None,
         }

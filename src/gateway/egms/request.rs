@@ -1,7 +1,7 @@
 //! From a call of the port to method, target and body.
 //!
-//! One thing is not a function of the call alone: EGMS requires `merchantTransTime`. Where the input has `trans_time` that is
-//! taken; lacking it the time of sending is. EGMS tells orders apart by `merchantTransID`, not by their time.
+//! EGMS requires `merchantTransTime`. Where the input has `trans_time`, which the job kinds fill with the run's instant, that is
+//! taken, and one call always gives the same bytes; lacking it the time of sending is.
 
 use bytes::Bytes;
 use http::Method;

@@ -103,7 +103,7 @@ pub(super) fn payment(bytes: &[u8]) -> Result<Asked, Refused> {
         of: String::new(),
         currency: amount.currency().code().to_owned(),
         minor: amount.minor(),
-        body: without_time(bytes),
+        body: bytes.to_vec(),
         waits: true,
     })
 }
@@ -123,7 +123,7 @@ pub(super) fn undo(bytes: &[u8], sort: Sort, payment: String, currency: Option<S
         of: payment,
         currency: amount.map(|amount| amount.currency().code().to_owned()).or(currency).unwrap_or_default(),
         minor: amount.map_or(0, Amount::minor),
-        body: without_time(bytes),
+        body: bytes.to_vec(),
         waits: true,
     })
 }
@@ -159,13 +159,4 @@ fn amount(given: &TransAmount) -> Result<Amount, Refused> {
     let currency =
         Currency::parse(&given.currency).map_err(|_| Refused { code: "B0007", reason: "unknown_currency" })?;
     Amount::parse(&given.value, currency).map_err(|_| Refused { code: "V0002", reason: "wrong_amount" })
-}
-
-/// What makes the body of its number: all but the time, which may differ when the same order is sent again.
-fn without_time(bytes: &[u8]) -> Vec<u8> {
-    let mut body: Value = serde_json::from_slice(bytes).unwrap_or_default();
-    if let Some(info) = body.get_mut("merchantTransInfo").and_then(Value::as_object_mut) {
-        info.remove("merchantTransTime");
-    }
-    body.to_string().into_bytes()
 }

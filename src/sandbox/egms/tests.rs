@@ -45,9 +45,18 @@ impl Rig {
     }
 
     async fn refund(&self, number: &str, payment: &str, amount: &str) -> Observation {
-        self.call("refund", number, Some(amount), json!({ "out_trade_no": payment, "reason": "returned" })).await
+        self.call(
+            "refund",
+            number,
+            Some(amount),
+            json!({ "out_trade_no": payment, "reason": "returned", "trans_time": TIME }),
+        )
+        .await
     }
 }
+
+/// The same order has the same time, however often it is sent.
+const TIME: &str = "2026-11-22T10:00:00+08:00";
 
 fn said(seen: &Observation) -> (Option<&str>, Option<&str>) {
     assert_eq!(seen.reached, Reached::Replied, "{seen:?}");
@@ -184,11 +193,13 @@ async fn notifications_are_verified_with_our_public_path() {
 }
 
 #[tokio::test]
-async fn the_same_order_sent_again_later_is_the_same_order() {
+async fn the_same_order_sent_again_is_the_same_order_and_another_time_or_amount_makes_it_another() {
     let rig = Rig::new(FaultPlan::NONE);
-    rig.call("payment", "P-1", Some("10.00"), json!({ "trans_time": "2026-11-22T10:00:00+08:00" })).await;
-    let again = rig.call("payment", "P-1", Some("10.00"), json!({})).await;
-    assert_eq!(said(&again).1, None);
-    assert_eq!(said(&rig.call("payment", "P-1", Some("11.00"), json!({})).await).1, Some("C0009"));
-    assert_eq!(rig.twin.totals().violations["two_bodies"], 1);
+    let pay = |amount, time: &'static str| rig.call("payment", "P-1", Some(amount), json!({ "trans_time": time }));
+    for _ in 0..2 {
+        assert_eq!(said(&pay("10.00", TIME).await).1, None);
+    }
+    assert_eq!(said(&pay("11.00", TIME).await).1, Some("C0009"));
+    assert_eq!(said(&pay("10.00", "2026-11-22T10:00:01+08:00").await).1, Some("C0009"));
+    assert_eq!(rig.twin.totals().violations["two_bodies"], 2);
 }
