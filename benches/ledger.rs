@@ -85,7 +85,14 @@ async fn claim_and_settle(ledger: &Ledger, job_id: i64, items: usize, clock: &Cl
             lease: Duration::from_secs(60),
             rate: Rate { calls: 10_000_000, per: Duration::from_secs(1) },
             slots: 128,
-            wants: vec![Want { job_id, kind: "deduct".into(), slots: 128, rate: None, policy: Arc::clone(&policy) }],
+            wants: vec![Want {
+                job_id,
+                kind: "deduct".into(),
+                slots: 128,
+                rate: None,
+                lease: None,
+                policy: Arc::clone(&policy),
+            }],
         };
         let (claimed, _) = ledger.claim_due(request).await.expect("claims");
         left -= claimed.len();

@@ -29,6 +29,17 @@ pub struct Work {
     pub policy: Arc<Policy>,
 }
 
+/// How long a claim holds where more is to be done than a call: a file to be read into the ledger, a report to be made.
+const LONG_LEASE: Duration = Duration::from_secs(1_800);
+
+impl Work {
+    /// A longer lease than the account's, where one is needed.
+    pub fn lease(&self, account: &Account) -> Option<Duration> {
+        let keeps = self.kind.gateways.get(account.kind).is_some_and(|operations| operations.keeps.is_some());
+        (self.kind.here || keeps).then_some(LONG_LEASE)
+    }
+}
+
 /// Makes the call a claim is for, and says what follows from the answer.
 ///
 /// `called` is run when the call has ended, before anything is written: the lane may go on to the next.

@@ -50,6 +50,8 @@ pub struct Want {
     pub slots: usize,
     /// A slower rate than the lane's.
     pub rate: Option<Rate>,
+    /// A longer lease than the request's, where there is more to do than a call.
+    pub lease: Option<Duration>,
     /// How its items are treated whose lease has run out.
     pub policy: Arc<Policy>,
 }
@@ -199,7 +201,7 @@ async fn claim_from(
         .fetch_all(&mut *connection)
         .await
         .map_err(failed)?;
-    let lease_until = request.now.plus(request.lease);
+    let lease_until = request.now.plus(want.lease.unwrap_or(request.lease));
     let mut sorted = Sorted::default();
     let mut serials = HashSet::new();
     for row in &rows {

@@ -212,6 +212,7 @@ fn want(lane: &Lane, job: &OpenJob, missing: usize) -> Want {
         kind: job.kind.clone(),
         slots: missing.min(own),
         rate: job.rate,
+        lease: lane.work_of(job.id).and_then(|work| work.lease(&lane.account)),
         policy: Arc::clone(&job.policy),
     }
 }
