@@ -122,6 +122,7 @@ impl Desk {
                 kind: "deduct".into(),
                 slots,
                 rate: None,
+                lease: None,
                 policy: Arc::new(policy()),
             }],
         }
