@@ -9,7 +9,8 @@ cd "$(dirname "$0")/.."
 
 say() { printf '\n== %s\n' "$*"; }
 
-# What building needs beside Rust: a C compiler for SQLite and aws-lc, and roots to download crates by.
+# What building needs beside Rust: a C compiler for SQLite and aws-lc, and roots to download crates by. What other people's
+# clients need: Python and Node.
 install_packages() {
     local missing=()
     command -v cc >/dev/null || missing+=(gcc libc6-dev)
@@ -17,6 +18,9 @@ install_packages() {
     command -v curl >/dev/null || missing+=(curl)
     [ -e /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)
     command -v unshare >/dev/null || missing+=(util-linux)
+    python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3 python3-venv)
+    command -v node >/dev/null || missing+=(nodejs)
+    command -v npm >/dev/null || missing+=(npm)
     [ ${#missing[@]} -eq 0 ] && return
     if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
         echo "missing: ${missing[*]}; install them, or run this as root on Debian" >&2
@@ -75,5 +79,8 @@ binary=${CARGO_TARGET_DIR:-$PWD/target}/debug/payrun
 grep -q '"books_match": *true' "$folder/told.json"
 grep -q '"double_charges": *0' "$folder/told.json"
 grep -q '"lost": *0' "$folder/told.json"
+
+say "other people's clients against the sandbox, and our signatures before their verifiers"
+timeout 600 tests/interop/run.sh "$binary" "$(dirname "$(dirname "$binary")")/interop"
 
 say "all passed"

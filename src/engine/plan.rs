@@ -374,7 +374,7 @@ impl Reader<'_> {
                         request.workflow.folder.join(name)
                     }
                 };
-                let opened = source::open(&path, *format);
+                let opened = source::open(&path, format.as_ref());
                 opened.map(Rows::File).map_err(|source| PlanError::Source { job: job.name.clone(), source })
             }
             ItemSource::Days(span) => Ok(Rows::days(*span, &run.date)),

@@ -86,7 +86,7 @@ impl<'a> Lowering<'a> {
         let node = node.get("items")?;
         let condition = node.get("where").and_then(|node| self.condition(node));
         let given: Vec<&str> = SOURCES.into_iter().filter(|name| node.get(name).is_some()).collect();
-        for (name, of) in [("format", "file"), ("state", "from"), ("until", "days or window")] {
+        for (name, of) in [("format", "file"), ("sheet", "file"), ("state", "from"), ("until", "days or window")] {
             if let Some(odd) = node.get(name).filter(|_| !given.iter().any(|given| of.contains(given))) {
                 self.refuse(odd.at, format!("{name} belongs to {of}"));
             }
@@ -109,10 +109,22 @@ impl<'a> Lowering<'a> {
         if file.uses_item() {
             self.push(file.diagnostic("the name of the file cannot depend on its rows").help("use params and run"));
         }
+        let sheet = node.get("sheet");
         let format = match text_of(node, "format") {
             Some("csv") => Some(Format::Csv),
             Some("jsonl") => Some(Format::JsonLines),
+            Some("xlsx") => Some(Format::Xlsx { sheet: None }),
             Some(_) | None => None,
+        };
+        let format = match (sheet, format) {
+            (None, format) => format,
+            (Some(sheet), None | Some(Format::Xlsx { .. })) => {
+                Some(Format::Xlsx { sheet: sheet.text().map(str::to_owned) })
+            }
+            (Some(sheet), Some(Format::Csv | Format::JsonLines)) => {
+                self.refuse(sheet.at, "sheet belongs to format: xlsx");
+                None
+            }
         };
         Some(ItemSource::File { file, format })
     }

@@ -147,12 +147,17 @@ pub struct Span {
 }
 
 /// A format of item files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Format {
     /// Comma-separated values with a header line.
     Csv,
     /// One JSON object a line.
     JsonLines,
+    /// An Excel workbook.
+    Xlsx {
+        /// The sheet; the first that is not hidden if not given.
+        sheet: Option<String>,
+    },
 }
 
 /// What a run of a job must not exceed; over it nothing at all is sent.

@@ -1,4 +1,4 @@
-//! Rows of item files: CSV and JSON Lines, streamed with flat memory.
+//! Rows of item files: CSV, JSON Lines and Excel workbooks, streamed with flat memory.
 //!
 //! A row that cannot be read is an error of its own with its line, and never stops the others; only a file that cannot be
 //! read any further does.
@@ -15,8 +15,10 @@ use crate::yaml::diagnostics::nearest_name;
 use crate::yaml::node::shown;
 
 mod json_lines;
+mod xlsx;
 
 use json_lines::JsonLines;
+use xlsx::Xlsx;
 
 /// The longest row, in bytes. A CSV row that is longer has a quote that was never closed.
 const ROW_MAX: usize = 1024 * 1024;
@@ -27,7 +29,7 @@ const COLUMNS_MAX: usize = 1_000;
 /// One row: a text for each column.
 #[derive(Debug, Clone, Default)]
 pub struct Row {
-    /// The line it begins on, from 1.
+    /// The line it begins on, or its row in the sheet, from 1.
     pub line: u64,
     text: String,
     ends: Vec<usize>,
@@ -95,7 +97,7 @@ pub enum SourceError {
         source: io::Error,
     },
     /// Neither given nor to be told from the name.
-    #[error("the format of {} is not known; say format: csv or format: jsonl", path.display())]
+    #[error("the format of {} is not known; say format: csv, jsonl or xlsx", path.display())]
     Format {
         /// Which file.
         path: PathBuf,
@@ -110,6 +112,14 @@ pub enum SourceError {
         /// What is wrong.
         reason: String,
     },
+    /// It is no workbook, has a password or is too large, or the sheet is not there.
+    #[error("{}: {reason}", path.display())]
+    Workbook {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
 }
 
 /// The rows of a file.
@@ -122,14 +132,16 @@ pub struct Rows {
 enum Inner {
     Csv(Box<CsvRows>),
     JsonLines(Box<JsonLines<File>>),
+    Xlsx(Xlsx),
 }
 
 /// Opens a file of items and reads its header.
 ///
 /// # Errors
 /// If it cannot be read, its format is not known, or its header has empty or repeated names.
-pub fn open(path: &Path, format: Option<Format>) -> Result<Rows, SourceError> {
-    let format = format.or_else(|| format_of(path)).ok_or_else(|| SourceError::Format { path: path.to_owned() })?;
+pub fn open(path: &Path, format: Option<&Format>) -> Result<Rows, SourceError> {
+    let format =
+        format.cloned().or_else(|| format_of(path)).ok_or_else(|| SourceError::Format { path: path.to_owned() })?;
     let unreadable = |source| SourceError::Read { path: path.to_owned(), source };
     let file = File::open(path).map_err(unreadable)?;
     let headless =
@@ -144,6 +156,11 @@ pub fn open(path: &Path, format: Option<Format>) -> Result<Rows, SourceError> {
             let mut rows = JsonLines::new(file);
             let (columns, line) = rows.header().map_err(headless)?;
             (columns, Inner::JsonLines(Box::new(rows)), line)
+        }
+        Format::Xlsx { sheet } => {
+            let mut rows = Xlsx::open(file, path, sheet.as_deref())?;
+            let (columns, line) = rows.header().map_err(headless)?;
+            (columns, Inner::Xlsx(rows), line)
         }
     };
     check_columns(&columns, line).map_err(headless)?;
@@ -164,6 +181,7 @@ impl Rows {
         let read = match &mut self.rows {
             Inner::Csv(rows) => rows.read(row, &self.columns),
             Inner::JsonLines(rows) => rows.read(row, &self.columns),
+            Inner::Xlsx(rows) => rows.read(row, &self.columns),
         };
         self.ended = match &read {
             None => true,
@@ -188,6 +206,7 @@ fn format_of(path: &Path) -> Option<Format> {
     match extension.as_str() {
         "csv" => Some(Format::Csv),
         "jsonl" | "ndjson" => Some(Format::JsonLines),
+        "xlsx" => Some(Format::Xlsx { sheet: None }),
         _ => None,
     }
 }

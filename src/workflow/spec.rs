@@ -27,9 +27,18 @@ static PARAM: [FieldSpec; 3] = [
 /// The states whose items another job may take.
 const STATES: Shape = Shape::Word(&["succeeded", "failed", "parked", "cancelled"]);
 
-static ITEMS: [FieldSpec; 8] = [
-    FieldSpec::optional("file", Shape::Template, "The file of rows, relative to this file; may use params and run."),
-    FieldSpec::optional("format", Shape::Word(&["csv", "jsonl"]), "Its format; told from the name if not given."),
+static ITEMS: [FieldSpec; 9] = [
+    FieldSpec::optional(
+        "file",
+        Shape::Template,
+        "The file of rows, relative to this file: CSV, JSON Lines or Excel; may use params and run.",
+    ),
+    FieldSpec::optional(
+        "format",
+        Shape::Word(&["csv", "jsonl", "xlsx"]),
+        "Its format; told from the name if not given: .csv, .jsonl or .ndjson, .xlsx.",
+    ),
+    FieldSpec::optional("sheet", Shape::Text, "The sheet of an Excel file; the first that is not hidden if not given."),
     FieldSpec::optional(
         "from",
         Shape::Text,

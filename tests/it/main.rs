@@ -16,3 +16,4 @@ mod refunds;
 mod stop;
 mod support;
 mod twice;
+mod xlsx;
