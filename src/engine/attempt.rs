@@ -133,9 +133,10 @@ fn unsendable(
     why: String,
     now: Timestamp,
 ) -> Result<Settlement, Illegal> {
-    let answer = match claimed.item.state {
-        State::Sending => Answer::NotProcessed { code: "not_sent".to_owned(), after: None },
-        _ => Answer::Unknown { cause: Cause::NotAsked, code: String::new() },
+    let answer = if claimed.item.state == State::Sending {
+        Answer::NotProcessed { code: "not_sent".to_owned(), after: None }
+    } else {
+        Answer::Unknown { cause: Cause::NotAsked, code: String::new() }
     };
     let moved = apply(&claimed.item, &Event::Answered(answer.clone()), &work.policy, now)?;
     let observed = Observation::of(crate::gateway::Reached::NotSent(why));
@@ -190,7 +191,12 @@ fn answer_to(claimed: &Claimed, answer: &Answer) -> Answer {
         Answer::NotProcessed { code, .. } if claimed.item.state == State::Pending => {
             Answer::Unknown { cause: Cause::NotAsked, code: code.clone() }
         }
-        answer => answer.clone(),
+        Answer::Done(_)
+        | Answer::Accepted
+        | Answer::Declined(_)
+        | Answer::NotProcessed { .. }
+        | Answer::Absent
+        | Answer::Unknown { .. } => answer.clone(),
     }
 }
 

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::attempt::{Scene, attempt_of, within};
 use crate::catalog::PaymentLookup;
-use crate::catalog::judge::{Expected, judge};
+use crate::catalog::judge::{Expected, Judged, judge};
 use crate::domain::answer::{Answer, Decline, DeclineClass, NumberRule, Receipt};
 use crate::domain::ids::KeyHash;
 use crate::domain::item::{Event, Illegal, Move, apply};
@@ -31,6 +31,9 @@ pub(super) enum Ready {
 
 /// Finds the payment, notes what is taken from it, and completes the call with its numbers.
 pub(super) async fn prepare(scene: &Scene<'_>, lookup: &PaymentLookup, call: &mut Call) -> Result<Ready, Illegal> {
+    if !lookup.takes {
+        return may_act(scene, lookup, call).await;
+    }
     let now = scene.engine.clock.now();
     let account = KeyHash::of(&scene.account.identity, "payment", "");
     let (order_no, transaction_id) = (text(call, "out_trade_no"), text(call, "transaction_id"));
@@ -42,28 +45,21 @@ pub(super) async fn prepare(scene: &Scene<'_>, lookup: &PaymentLookup, call: &mu
     if let Some(code) = contradiction(&payment, call) {
         return refuse(scene, code, now);
     }
-    if lookup.takes {
-        let taking = Taking { payment: &payment, account, interval: scene.account.refund_interval, now };
-        match scene.engine.ledger.take_from(scene.claimed, taking).await {
-            Ok(Room::Taken) => {}
-            Ok(Room::Exceeded) => return refuse(scene, "EXCEEDS_PAYMENT", now),
-            Ok(Room::Busy) => {
-                return wait(scene, now.plus(BUSY), "waits: another refund of the same payment is under way", now);
-            }
-            Ok(Room::Unknown) => {
-                let until = now.plus(scene.account.query_interval.max(BUSY));
-                return wait(
-                    scene,
-                    until,
-                    "waits: it is not known what became of another refund of the same payment",
-                    now,
-                );
-            }
-            Ok(Room::TooSoon(until)) => {
-                return wait(scene, until, "waits: an interval after the last refund of the same payment", now);
-            }
-            Err(error) => return not_now(scene, &error, now),
+    let taking = Taking { payment: &payment, account, interval: scene.account.refund_interval, now };
+    match scene.engine.ledger.take_from(scene.claimed, taking).await {
+        Ok(Room::Taken) => {}
+        Ok(Room::Exceeded) => return refuse(scene, "EXCEEDS_PAYMENT", now),
+        Ok(Room::Busy) => {
+            return wait(scene, now.plus(BUSY), "waits: another refund of the same payment is under way", now);
         }
+        Ok(Room::Unknown) => {
+            let until = now.plus(scene.account.query_interval.max(BUSY));
+            return wait(scene, until, "waits: it is not known what became of another refund of the same payment", now);
+        }
+        Ok(Room::TooSoon(until)) => {
+            return wait(scene, until, "waits: an interval after the last refund of the same payment", now);
+        }
+        Err(error) => return not_now(scene, &error, now),
     }
     let numbers = [("out_trade_no", &payment.order_no), ("transaction_id", &payment.transaction_id)];
     for (name, number) in numbers.into_iter().filter(|(_, number)| !number.is_empty()) {
@@ -71,6 +67,19 @@ pub(super) async fn prepare(scene: &Scene<'_>, lookup: &PaymentLookup, call: &mu
     }
     call.input.insert("paid".to_owned(), Value::String(payment.amount.decimal()));
     Ok(Ready::Send)
+}
+
+/// Whether a payment may be acted on as it is now: asked right before, since that changes, and nothing of it is remembered.
+async fn may_act(scene: &Scene<'_>, lookup: &PaymentLookup, call: &Call) -> Result<Ready, Illegal> {
+    let question = Call { operation: lookup.operation.clone(), amount: None, ..call.clone() };
+    let started_at = scene.engine.clock.now();
+    let observed = within(scene.account, &question).await;
+    let now = scene.engine.clock.now();
+    let judged = judge(&lookup.outcomes, false, false, &observed, &Expected::default());
+    if matches!(judged.answer, Answer::Done(_)) {
+        return Ok(Ready::Send);
+    }
+    ended(scene, &question, judged, observed, started_at, now).await
 }
 
 /// What the row says of the payment must be so.
@@ -92,7 +101,7 @@ async fn look_up(scene: &Scene<'_>, lookup: &PaymentLookup, call: &Call, account
     let observed = within(scene.account, &question).await;
     let now = scene.engine.clock.now();
     let judged = judge(&lookup.outcomes, false, false, &observed, &Expected::default());
-    let answer = match judged.answer {
+    let answer = match judged.answer.clone() {
         Answer::Done(receipt) => match found(&observed, &receipt, call) {
             Err(code) => declined(code),
             Ok(payment) => match scene.engine.ledger.record_payment(account, &payment, now).await {
@@ -105,8 +114,25 @@ async fn look_up(scene: &Scene<'_>, lookup: &PaymentLookup, call: &Call, account
                 Ok(()) => declined("OTHER_PAYMENT"),
             },
         },
-        answer => answer,
+        answer @ (Answer::Accepted
+        | Answer::Declined(_)
+        | Answer::NotProcessed { .. }
+        | Answer::Absent
+        | Answer::Unknown { .. }) => answer,
     };
+    ended(scene, &question, Judged { answer, ..judged }, observed, started_at, now).await
+}
+
+/// The look-up says that nothing can be sent, or not now.
+async fn ended(
+    scene: &Scene<'_>,
+    question: &Call,
+    judged: Judged,
+    observed: Observation,
+    started_at: Timestamp,
+    now: Timestamp,
+) -> Result<Ready, Illegal> {
+    let answer = judged.answer;
     super::attempt::close_lane(scene, judged.lane, answer.code(), now).await;
     let moved = apply(&scene.claimed.item, &Event::Answered(answer.clone()), &scene.work.policy, now)?;
     let attempt = attempt_of(&question.operation, started_at, now, &answer, observed);
