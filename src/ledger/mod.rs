@@ -9,6 +9,7 @@
 
 mod claim;
 mod error;
+mod evidence;
 mod node;
 mod open;
 mod payment;
@@ -16,8 +17,10 @@ mod person;
 mod plan;
 mod progress;
 mod read;
+mod reconcile;
 mod rows;
 mod settle;
+mod statements;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -30,6 +33,7 @@ use tokio::sync::{Mutex, Notify, mpsc};
 
 pub use claim::{ClaimRequest, Claimed, Doing, Want};
 pub use error::LedgerError;
+pub use evidence::{Believed, StatementEvidence};
 pub use node::{Node, NodeId};
 pub use payment::{Payment, Room, Taking};
 pub use person::{Granted, Wish};
@@ -37,7 +41,9 @@ pub use plan::{LateJob, NewItem, NewJob, NewRun, Planning, Refusal};
 pub use read::{
     AttemptRow, EventRow, ItemFilter, ItemRow, JobRow, LaneRow, LaneState, OpenJob, RunRow, Total, WhoseJob, Work,
 };
+pub use reconcile::{BookedItem, JobSpan, LineRef, Listed, ListedBy, Sent};
 pub use settle::{Attempt, Settled, Settlement};
+pub use statements::{LineKind, NewStatement, StatementKept, StatementLine, StatementRow};
 
 /// A ledger that is open.
 #[derive(Debug, Clone)]
