@@ -102,7 +102,7 @@ mod tests {
     fn the_schema_knows_the_job_kinds_and_their_fields() {
         let schema = json_schema(&Catalog::built_in());
         let job = &schema["properties"]["jobs"]["additionalProperties"];
-        assert_eq!(job["properties"]["uses"]["enum"], json!(["deduct", "query", "refund"]));
+        assert_eq!(job["properties"]["uses"]["enum"], json!(["deduct", "query", "reconcile", "refund"]));
         let with = &job["allOf"][0]["then"]["properties"]["with"];
         assert!(with["properties"]["contract_id"]["description"].as_str().unwrap().contains("1 to 64 characters"));
         assert!(with["required"].as_array().unwrap().contains(&json!("currency")));
