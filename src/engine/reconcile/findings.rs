@@ -8,8 +8,10 @@ use crate::domain::item::State;
 use crate::domain::money::{Amount, Currency};
 use crate::ledger::{LineKind, LineRef};
 
-/// The most differences that are listed; what is more is counted.
+/// The most differences that are listed; what is more is counted. Those of state have room of their own beside the others: they
+/// may not drown.
 pub(super) const LISTED_MAX: usize = 100_000;
+const STATE_LISTED_MAX: u64 = 10_000;
 
 /// Why something differs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -172,6 +174,8 @@ pub(super) struct Counts {
     pub lines: u64,
     /// Lines that agree with their item.
     pub matched_lines: u64,
+    /// Of those that agree and of those that closed an item, how many are of items that were sent on other days.
+    pub lines_of_other_days: u64,
     /// Lines that are neither payment nor refund.
     pub other_lines: u64,
     /// Items that succeeded and were sent in these days.
@@ -187,7 +191,7 @@ pub(super) struct Findings {
     /// By day and currency code.
     pub totals: BTreeMap<(String, &'static str), Totals>,
     pub reasons: BTreeMap<Reason, u64>,
-    /// The first [`LISTED_MAX`].
+    /// The first [`LISTED_MAX`], about.
     pub differences: Vec<Difference>,
     /// How many items were closed by a line; the first [`LISTED_MAX`] of them.
     pub closed_count: u64,
@@ -196,8 +200,10 @@ pub(super) struct Findings {
 
 impl Findings {
     pub fn differs(&mut self, difference: Difference) {
-        *self.reasons.entry(difference.reason).or_default() += 1;
-        if self.differences.len() < LISTED_MAX {
+        let told = self.reasons.entry(difference.reason).or_default();
+        *told += 1;
+        let has_room = difference.reason == Reason::State && *told <= STATE_LISTED_MAX;
+        if has_room || self.differences.len() < LISTED_MAX {
             self.differences.push(difference);
         }
     }

@@ -156,6 +156,9 @@ async fn judge(
             Some(_) | None => return Ok(()),
         },
     }
+    let span = desk.window.span();
+    let inside = item.and_then(|item| item.sent_at).is_some_and(|at| span.from <= at && at < span.until);
+    found.counts.lines_of_other_days += u64::from(!inside);
     if let Some(expected) = desk.fee_rate.and_then(|rate| other_fee(line, rate)) {
         let differs = difference(Reason::Fee, "", day, line, item);
         let fee = line.fee.map_or("none".to_owned(), |(minor, currency)| {
@@ -190,6 +193,11 @@ async fn believe(
         Believed::Unchanged(State::Succeeded) => {
             found.counts.matched_lines += 1;
             Ok(true)
+        }
+        Believed::Contradicted if item.state == State::Planned => {
+            let note = "money moved for an item that waited to be sent: it will not be sent";
+            alarm(desk, day, line, Some(item), note, found);
+            Ok(false)
         }
         Believed::Contradicted | Believed::Unchanged(_) => {
             alarm(desk, day, line, Some(item), "money moved for an item that says it did not", found);

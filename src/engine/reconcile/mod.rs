@@ -186,7 +186,7 @@ fn facts(found: &Findings, written: &report::Written) -> Map<String, Value> {
         ("matched_lines", found.counts.matched_lines),
         ("items", found.counts.items),
         ("closed_by_statement", found.closed_count),
-        ("differences", found.grave()),
+        ("differences", found.count()),
     ];
     let mut facts: Map<String, Value> =
         counts.map(|(name, count)| (name.to_owned(), json!(count))).into_iter().collect();

@@ -23,7 +23,15 @@ const STYLE: &str = include_str!("style.css");
 /// The whole page. `csv` is where all differences stand.
 pub(super) fn report(about: &About<'_>, found: &Findings, csv: &str) -> String {
     let (lane, from, to) = (escape(about.lane), escape(about.from), escape(about.to));
-    let parts = [head(about, found), totals(found), charts(found), differences(found, csv), closed(found)];
+    let parts = [
+        head(about, found),
+        totals(found),
+        reasons(found),
+        differences(found, csv),
+        closed(found),
+        charts(found),
+        days(found),
+    ];
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
@@ -38,7 +46,7 @@ fn head(about: &About<'_>, found: &Findings) -> String {
     let facts = [
         ("Statement lines", counts.lines),
         ("Lines that agree", counts.matched_lines + found.closed_count),
-        ("Our items of these days", counts.items),
+        ("Our items", counts.items),
         ("Closed by a line", found.closed_count),
         ("Differences", found.grave()),
         ("Only timing", timing),
@@ -58,8 +66,8 @@ fn head(about: &About<'_>, found: &Findings) -> String {
 fn verdict(found: &Findings, timing: u64) -> String {
     let beside = match timing {
         0 => String::new(),
-        1 => " One more belongs to the statement of a neighbouring day.".to_owned(),
-        more => format!(" {} more belong to the statements of neighbouring days.", grouped(more)),
+        1 => " One more item belongs to a neighbouring day.".to_owned(),
+        more => format!(" {} more items belong to neighbouring days.", grouped(more)),
     };
     let alarms = found.reasons.get(&Reason::State).copied().unwrap_or_default();
     match (found.grave(), alarms) {
@@ -83,50 +91,76 @@ fn verdict(found: &Findings, timing: u64) -> String {
 }
 
 fn totals(found: &Findings) -> String {
-    let mut rows = String::new();
-    for (code, totals) in found.by_currency() {
-        rows.push_str(&totals_row("sum", "all days", code, &totals));
-    }
-    for ((day, code), totals) in found.totals.iter().take(DAYS_LISTED) {
-        rows.push_str(&totals_row("day", &escape(day), code, totals));
-    }
+    let rows: String = found.by_currency().iter().map(|(code, totals)| totals_row("all days", code, totals)).collect();
     if rows.is_empty() {
         return "<h2>Totals</h2>\n<p class=\"note\">Neither side has anything on these days.</p>\n".to_owned();
     }
+    let beside = match found.counts.lines_of_other_days {
+        0 => String::new(),
+        lines => format!(
+            "<p class=\"note\">Of the lines that agree, {} are of items that were sent on other days: the sums differ by them.</p>\n",
+            grouped(lines)
+        ),
+    };
+    format!("<h2>Totals</h2>\n{}{beside}", totals_table("totals", &rows))
+}
+
+fn days(found: &Findings) -> String {
+    if found.totals.is_empty() {
+        return String::new();
+    }
+    let listed = found.totals.iter().take(DAYS_LISTED);
+    let rows: String = listed.map(|((day, code), totals)| totals_row(&escape(day), code, totals)).collect();
     let cut = if found.totals.len() > DAYS_LISTED {
         format!("<p class=\"note\">The first {DAYS_LISTED} rows; the JSON beside this page has all.</p>\n")
     } else {
         String::new()
     };
+    format!("<h2>Totals by day</h2>\n{}{cut}", totals_table("days", &rows))
+}
+
+fn totals_table(id: &str, rows: &str) -> String {
     format!(
-        "<h2>Totals</h2>\n<div class=\"wide\"><table id=\"totals\">\n<thead><tr><th>Day</th><th>Currency</th>\
+        "<div class=\"wide\"><table id=\"{id}\">\n<thead><tr><th>Day</th><th>Currency</th>\
          <th class=\"n\">Payments, ours</th><th class=\"n\">theirs</th><th class=\"n\">Refunds, ours</th><th class=\"n\">theirs</th>\
-         <th class=\"n\">Fees</th><th class=\"n\">Settled net</th></tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n{cut}"
+         <th class=\"n\">Fees</th><th class=\"n\">Settled net</th></tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n"
     )
 }
 
-fn totals_row(class: &str, day: &str, code: &str, totals: &Totals) -> String {
-    let differs = totals.our_payments != totals.their_payments || totals.our_refunds != totals.their_refunds;
-    let class = if differs { format!("{class} differs") } else { class.to_owned() };
+fn totals_row(day: &str, code: &str, totals: &Totals) -> String {
     let pair = |ours: Sum, theirs: Sum| {
         let mark = if ours == theirs { "n" } else { "n pair" };
         [ours, theirs].map(|sum| cell(mark, sum, code)).concat()
     };
+    let alone = |sum: Sum| if sum.count == 0 { "–".to_owned() } else { shown(sum, code) };
     format!(
-        "<tr class=\"{class}\"><td>{day}</td><td>{}</td>{}{}{}{}</tr>\n",
+        "<tr><td>{day}</td><td>{}</td>{}{}<td class=\"n\">{}</td><td class=\"n\">{}</td></tr>\n",
         escape(code),
         pair(totals.our_payments, totals.their_payments),
         pair(totals.our_refunds, totals.their_refunds),
-        format_args!("<td class=\"n\">{}</td>", escape(&money(totals.fees, code))),
-        format_args!("<td class=\"n\">{}</td>", escape(&money(totals.net, code))),
+        alone(totals.fees),
+        alone(totals.net),
     )
 }
 
 fn cell(class: &str, sum: Sum, code: &str) -> String {
-    format!("<td class=\"{class}\">{}<small>{}×</small></td>", escape(&money(sum, code)), grouped(sum.count))
+    if sum.count == 0 {
+        return format!("<td class=\"{class}\">–</td>");
+    }
+    format!("<td class=\"{class}\">{}<small>{}×</small></td>", shown(sum, code), grouped(sum.count))
+}
+
+/// A sum with its thousands apart.
+fn shown(sum: Sum, code: &str) -> String {
+    let text = money(sum, code);
+    let (whole, fraction) = text.split_once('.').map_or((text.as_str(), ""), |(whole, fraction)| (whole, fraction));
+    let (sign, digits) = whole.strip_prefix('-').map_or(("", whole), |digits| ("−", digits));
+    let point = if fraction.is_empty() { "" } else { "." };
+    escape(&format!("{sign}{}{point}{fraction}", apart(digits)))
 }
 
 fn charts(found: &Findings) -> String {
+    let mut drawn = false;
     let currencies: BTreeSet<&str> = found.totals.keys().map(|(_, code)| *code).collect();
     let mut page = String::from(
         "<h2>Payments by day</h2>\n<p class=\"note\"><span class=\"key ours\"></span>ours<span class=\"key theirs\"></span>theirs</p>\n",
@@ -137,27 +171,34 @@ fn charts(found: &Findings) -> String {
             .iter()
             .map(|((day, _), totals)| Pair {
                 label: escape(day.get(5..).unwrap_or(day)),
-                ours: (totals.our_payments.minor, escape(&money(totals.our_payments, code))),
-                theirs: (totals.their_payments.minor, escape(&money(totals.their_payments, code))),
+                ours: (totals.our_payments.minor, shown(totals.our_payments, code)),
+                theirs: (totals.their_payments.minor, shown(totals.their_payments, code)),
             })
             .collect();
         if pairs.iter().all(|pair| pair.ours.0 == 0 && pair.theirs.0 == 0) {
             continue;
         }
-        let last = if days.len() > DAYS_DRAWN { format!(", the last {DAYS_DRAWN} days") } else { String::new() };
-        let drawn = chart::pairs(&format!("Payments in {code} by day, ours and theirs"), &pairs);
-        let _ = write!(page, "<figure><figcaption>{code}{last}</figcaption>{drawn}</figure>\n");
+        let highest = pairs.iter().flat_map(|pair| [&pair.ours, &pair.theirs]).max_by_key(|(minor, _)| *minor);
+        let highest = highest.map(|(_, told)| told.as_str()).unwrap_or_default();
+        let last = if days.len() > DAYS_DRAWN { format!("; the last {DAYS_DRAWN} days") } else { String::new() };
+        let chart = chart::pairs(&format!("Payments in {code} by day, ours and theirs"), &pairs);
+        let _ =
+            writeln!(page, "<figure><figcaption>{code}, the highest is {highest}{last}</figcaption>{chart}</figure>");
+        drawn = true;
     }
+    if drawn { page } else { String::new() }
+}
+
+fn reasons(found: &Findings) -> String {
     let bars: Vec<Bar> = Reason::ALL
         .into_iter()
         .filter_map(|reason| Some((reason, *found.reasons.get(&reason)?)))
         .map(|(reason, count)| Bar { label: reason.word(), count, grave: reason.matters() })
         .collect();
-    if !bars.is_empty() {
-        let drawn = chart::bars("Differences by reason", &bars);
-        let _ = write!(page, "<h2>Differences by reason</h2>\n<figure>{drawn}</figure>\n");
+    if bars.is_empty() {
+        return String::new();
     }
-    page
+    format!("<h2>Differences by reason</h2>\n<figure>{}</figure>\n", chart::bars("Differences by reason", &bars))
 }
 
 fn differences(found: &Findings, csv: &str) -> String {
@@ -168,9 +209,9 @@ fn differences(found: &Findings, csv: &str) -> String {
     let listed = u64::try_from(found.differences.len().min(LISTED)).unwrap_or(u64::MAX);
     let mut notes = String::new();
     if listed < found.count() {
-        let _ = write!(
+        let _ = writeln!(
             notes,
-            "<p class=\"note\">The first {} of {} differences; the rest stands in <code>{}</code>.</p>\n",
+            "<p class=\"note\">The first {} of {} differences; the rest stands in <code>{}</code>.</p>",
             grouped(listed),
             grouped(found.count()),
             escape(csv)
@@ -178,9 +219,9 @@ fn differences(found: &Findings, csv: &str) -> String {
     }
     let kept = u64::try_from(found.differences.len()).unwrap_or(u64::MAX);
     if kept < found.count() {
-        let _ = write!(
+        let _ = writeln!(
             notes,
-            "<p class=\"note\">{} differences are counted and listed nowhere: there are too many.</p>\n",
+            "<p class=\"note\">{} differences are counted and listed nowhere: there are too many.</p>",
             grouped(found.count() - kept)
         );
     }
@@ -277,10 +318,13 @@ pub(super) fn escape(text: &str) -> String {
 
 /// A count with its thousands apart.
 fn grouped(count: u64) -> String {
-    let digits = count.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    apart(&count.to_string())
+}
+
+fn apart(digits: &str) -> String {
+    let mut text = String::with_capacity(digits.len() * 2);
     for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place) % 3 == 0 {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
             text.push('\u{202f}');
         }
         text.push(digit);

@@ -41,6 +41,7 @@ pub(super) fn report(about: &About<'_>, found: &Findings) -> String {
         "counts": {
             "lines": found.counts.lines,
             "matched_lines": found.counts.matched_lines,
+            "lines_of_other_days": found.counts.lines_of_other_days,
             "other_lines": found.counts.other_lines,
             "items": found.counts.items,
             "listed_items": found.counts.listed_items,

@@ -1,6 +1,7 @@
 //! The report: a table for spreadsheets, JSON for programs, a page for people. All three say the same.
 //!
-//! Order numbers, amounts and states only: no personal data. The same findings make the same report.
+//! Order numbers, amounts and states only: no personal data. The same findings make the
+//! same JSON, whose digest is the receipt.
 
 mod chart;
 mod html;
@@ -42,12 +43,15 @@ pub(super) async fn write(files: &Files, about: &About<'_>, found: &Findings) ->
     let digest: String = Sha256::digest(json.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
     let csv = files.replace(&name("csv"), Bytes::from(table::report(found))).await?;
     let page = html::report(about, found, &csv);
-    Ok(Written {
-        csv,
-        json: files.replace(&name("json"), Bytes::from(json)).await?,
-        html: files.replace(&name("html"), Bytes::from(page)).await?,
-        digest,
-    })
+    let json = files.replace(&name("json"), Bytes::from(json)).await?;
+    Ok(Written { csv, json, html: files.replace(&name("html"), Bytes::from(page)).await?, digest })
+}
+
+/// The table, the JSON and the page, where nothing is written.
+#[cfg(test)]
+pub(super) fn texts(about: &About<'_>, found: &Findings, csv: &str) -> [String; 3] {
+    let table = String::from_utf8_lossy(&table::report(found)).into_owned();
+    [table, json::report(about, found), html::report(about, found, csv)]
 }
 
 /// The sums of all days, by currency.

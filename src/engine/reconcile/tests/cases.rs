@@ -144,6 +144,35 @@ async fn an_open_refund_is_closed_by_its_own_number() {
 }
 
 #[tokio::test]
+async fn a_refund_line_without_our_number_is_found_by_the_gateways() {
+    let world = World::new().await;
+    world.refunded_from("T-paid", "R", "5 HKD", Fate::Succeeds).await;
+    let nameless = |line, key| StatementLine {
+        refund_no: String::new(),
+        transaction_id: "T-paid".to_owned(),
+        state: "Refund".to_owned(),
+        ..refunded(line, key, "5 HKD")
+    };
+    world.statement(DAY, [nameless(1, "R"), nameless(2, "R"), nameless(3, "another")]).await;
+    world.reconcile(DAY, DAY, "").await;
+    let report = world.report(DAY, DAY);
+    let expected =
+        [("duplicate_line", 1), ("refund_of_another_system", 1)].map(|(name, count)| (name.to_owned(), count));
+    assert_eq!(reasons(&report), BTreeMap::from(expected));
+    assert_eq!((&report["counts"]["matched_lines"], &report["counts"]["listed_items"]), (&1.into(), &1.into()));
+}
+
+#[tokio::test]
+async fn a_line_of_an_item_of_another_day_agrees_and_is_counted() {
+    let world = World::new().await;
+    world.sent("deduct", "2026-11-19 23:59", &[("A", "1 HKD", Fate::Succeeds)]).await;
+    world.statement(DAY, [paid(1, "A", "1 HKD")]).await;
+    assert_eq!(world.reconcile(DAY, DAY, "").await.state, State::Succeeded);
+    let counts = &world.report(DAY, DAY)["counts"];
+    assert_eq!((&counts["lines_of_other_days"], &counts["items"]), (&1.into(), &0.into()));
+}
+
+#[tokio::test]
 async fn money_that_moved_for_a_failed_item_is_an_alarm_once_and_a_difference_each_time() {
     let world = with(&[("A", "1 HKD", Fate::Fails)], vec![paid(1, "A", "1 HKD")]).await;
     for _ in 0..2 {

@@ -24,7 +24,7 @@ use crate::files::Files;
 use crate::gateway::{Call, Calling, Gateway, Observation, Probe, Reached};
 use crate::ledger::{
     Attempt, ClaimRequest, Claimed, ItemFilter, ItemRow, Ledger, LineKind, NewItem, NewJob, NewRun, NewStatement, Node,
-    Settlement, StatementLine, Want,
+    Payment, Room, Settlement, StatementLine, Taking, Want,
 };
 
 /// What becomes of an item that is sent.
@@ -197,16 +197,7 @@ impl World {
     /// Items that are sent at this time, with their keys, amounts and fates. What succeeds has the receipt `T-key`.
     pub async fn sent(&self, kind: &str, local: &str, rows: &[(&str, &str, Fate)]) {
         let now = at(local);
-        let item = |(line, (key, amount, _)): (usize, &(&str, &str, Fate))| NewItem {
-            line: u64::try_from(line).unwrap() + 1,
-            key: (*key).to_owned(),
-            key_hash: KeyHash::of("hk", kind, key),
-            identity: KeyHash::of("hk", "identity", key),
-            serial: None,
-            custom_no: key.strip_prefix("own:").map(|own| OrderNumber::parse(own).unwrap()),
-            amount: Some(money(amount)),
-            input: "{}".to_owned(),
-        };
+        let item = |(line, (key, amount, _)): (usize, &(&str, &str, Fate))| new_item(line, kind, key, amount);
         let (send, keep): (Vec<_>, Vec<_>) = rows.iter().partition(|(_, _, fate)| *fate != Fate::Planned);
         for (rows, is_sent) in [(send, true), (keep, false)] {
             let items: Vec<NewItem> = rows.iter().copied().enumerate().map(item).collect();
@@ -222,6 +213,20 @@ impl World {
             }
             self.engine.ledger.advance(now).await.unwrap();
         }
+    }
+
+    /// A refund of this payment that succeeds, or of which it is not known.
+    pub async fn refunded_from(&self, transaction_id: &str, key: &str, amount: &str, fate: Fate) {
+        let now = at("2026-11-20 12:00");
+        let item = new_item(1, "refund", key, amount);
+        let job = self.plan("refund", &[item], now).await;
+        let claimed = self.claim(job, "refund", now).await.remove(0);
+        let payment =
+            Payment { order_no: "P".to_owned(), transaction_id: transaction_id.to_owned(), amount: money("1000 HKD") };
+        let account = KeyHash::of("hk", "payment", "");
+        let taking = Taking { payment: &payment, account, interval: Duration::ZERO, now };
+        assert_eq!(self.engine.ledger.take_from(&claimed, taking).await.unwrap(), Room::Taken);
+        self.answer(&claimed, &answer(key, fate), now).await;
     }
 
     /// Sends a planned item again; it succeeds.
@@ -302,6 +307,20 @@ impl World {
 
     pub async fn state(&self, key: &str) -> State {
         self.item(key).await.state
+    }
+}
+
+/// A key `own:NUMBER` gives the item that number.
+fn new_item(line: usize, kind: &str, key: &str, amount: &str) -> NewItem {
+    NewItem {
+        line: u64::try_from(line).unwrap() + 1,
+        key: key.to_owned(),
+        key_hash: KeyHash::of("hk", kind, key),
+        identity: KeyHash::of("hk", "identity", key),
+        serial: None,
+        custom_no: key.strip_prefix("own:").map(|own| OrderNumber::parse(own).unwrap()),
+        amount: Some(money(amount)),
+        input: "{}".to_owned(),
     }
 }
 
