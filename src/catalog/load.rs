@@ -13,10 +13,12 @@ use crate::yaml::node::{Entry, Node, Position, parse};
 use crate::yaml::scalars;
 
 use super::outcomes::{Table, read as read_outcomes};
-use super::{Alphabet, Catalog, Expand, Field, FieldKind, JobKind, Keeps, Operations, PaymentLookup, spec};
+use super::{
+    Alphabet, Catalog, Expand, Field, FieldKind, InStatement, JobKind, Keeps, Operations, PaymentLookup, spec,
+};
 
 /// The job kinds that are compiled in: file name and text.
-const BUILT_IN: [(&str, &str); 12] = [
+const BUILT_IN: [(&str, &str); 13] = [
     ("jobs/cancel.yaml", include_str!("../../jobs/cancel.yaml")),
     ("jobs/declare.yaml", include_str!("../../jobs/declare.yaml")),
     ("jobs/deduct.yaml", include_str!("../../jobs/deduct.yaml")),
@@ -24,6 +26,7 @@ const BUILT_IN: [(&str, &str); 12] = [
     ("jobs/identity.yaml", include_str!("../../jobs/identity.yaml")),
     ("jobs/pay.yaml", include_str!("../../jobs/pay.yaml")),
     ("jobs/query.yaml", include_str!("../../jobs/query.yaml")),
+    ("jobs/reconcile.yaml", include_str!("../../jobs/reconcile.yaml")),
     ("jobs/redeclare.yaml", include_str!("../../jobs/redeclare.yaml")),
     ("jobs/refund.yaml", include_str!("../../jobs/refund.yaml")),
     ("jobs/settlement.yaml", include_str!("../../jobs/settlement.yaml")),
@@ -127,6 +130,11 @@ pub fn read_kind(source: &Source) -> Result<JobKind, Diagnostics> {
         amount_is_sum_of: root.get("amount_is_sum_of").map_or_else(Vec::new, texts),
         expand: root.get("expand").map(read_expand),
         here: is_true(&root, "here"),
+        in_statement: match text_of(&root, "in_statement") {
+            Some("payment") => Some(InStatement::Payment),
+            Some("refund") => Some(InStatement::Refund),
+            Some(_) | None => None,
+        },
         one_of: root.get("one_of").map_or_else(Vec::new, |node| node.list().iter().map(texts).collect()),
         key: root.get("key").map_or_else(Vec::new, texts),
         order_number: text("order_number"),
@@ -309,6 +317,9 @@ mod tests {
         let query = &catalog.kinds["query"];
         assert!(!query.effect);
         assert_eq!(query.one_of, [["out_trade_no", "transaction_id"]]);
+        let listed = |name: &str| catalog.kinds[name].in_statement;
+        assert_eq!([listed("deduct"), listed("refund")], [Some(InStatement::Payment), Some(InStatement::Refund)]);
+        assert_eq!([listed("query"), listed("reconcile")], [None, None]);
         assert!(catalog.kinds.values().flat_map(|kind| &kind.fields).all(|field| !field.doc.is_empty()));
     }
 

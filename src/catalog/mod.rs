@@ -46,6 +46,8 @@ pub struct JobKind {
     pub expand: Option<Expand>,
     /// Whether payrun does it by itself: no gateway is called.
     pub here: bool,
+    /// As what its items stand in the gateway's statements; none if they do not.
+    pub in_statement: Option<InStatement>,
     /// The fields the key is made of where the workflow gives none; empty: the workflow must give one.
     pub key: Vec<String>,
     /// The field that is the order number, where an order is only looked up.
@@ -54,6 +56,15 @@ pub struct JobKind {
     pub gateways: BTreeMap<String, Operations>,
     /// Policies where the workflow gives none.
     pub policy: Policy,
+}
+
+/// As what an item stands in a statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InStatement {
+    /// By its order number.
+    Payment,
+    /// By its refund number.
+    Refund,
 }
 
 /// A field of which some values stand for several.

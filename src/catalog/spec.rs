@@ -122,7 +122,7 @@ static EXPAND: [FieldSpec; 2] = [
 ];
 
 /// The fields of a job kind's file.
-pub static JOB_KIND: [FieldSpec; 13] = [
+pub static JOB_KIND: [FieldSpec; 14] = [
     FieldSpec::required("name", Shape::Text, "Its name, as uses: spells it."),
     FieldSpec::required("description", Shape::Text, "One line for people."),
     FieldSpec::required("effect", Shape::Boolean, "Whether it changes anything at the gateway."),
@@ -138,6 +138,11 @@ pub static JOB_KIND: [FieldSpec; 13] = [
     FieldSpec::optional("here", Shape::Boolean, "Whether payrun does it by itself, without calling a gateway."),
     FieldSpec::optional("key", Shape::List(&Shape::Text), "The fields the key is made of if the workflow gives none."),
     FieldSpec::optional("order_number", Shape::Text, "The field that is the order number of a look-up."),
+    FieldSpec::optional(
+        "in_statement",
+        Shape::Word(&["payment", "refund"]),
+        "As what its items stand in the gateway's statements.",
+    ),
     FieldSpec::required("policy", Shape::Fields(&POLICY), "Policies where the workflow gives none."),
     FieldSpec::required("gateways", Shape::Named(&Shape::Fields(&OPERATIONS)), "How it is done, by gateway kind."),
 ];

@@ -9,6 +9,7 @@ mod keep;
 mod late;
 mod payment;
 pub mod plan;
+mod reconcile;
 mod rows;
 pub mod vault;
 

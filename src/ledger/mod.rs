@@ -9,6 +9,7 @@
 
 mod claim;
 mod error;
+mod evidence;
 mod node;
 mod open;
 mod payment;
@@ -16,6 +17,7 @@ mod person;
 mod plan;
 mod progress;
 mod read;
+mod reconcile;
 mod rows;
 mod settle;
 mod settlements;
@@ -33,6 +35,7 @@ use tokio::sync::{Mutex, Notify, mpsc};
 
 pub use claim::{ClaimRequest, Claimed, Doing, Want};
 pub use error::LedgerError;
+pub use evidence::{Believed, StatementEvidence};
 pub use node::{Node, NodeId};
 pub use payment::{Payment, Room, Taking};
 pub use person::{Granted, Wish};
@@ -40,6 +43,7 @@ pub use plan::{LateJob, NewItem, NewJob, NewRun, Planning, Refusal};
 pub use read::{
     AttemptRow, EventRow, ItemFilter, ItemRow, JobRow, LaneRow, LaneState, OpenJob, RunRow, Total, WhoseJob, Work,
 };
+pub use reconcile::{BookedItem, JobSpan, LineRef, Listed, ListedBy, Sent};
 pub use settle::{Attempt, Settled, Settlement};
 pub use settlements::SettlementRow;
 pub use statements::{LineKind, NewStatement, StatementKept, StatementLine, StatementRow};

@@ -123,7 +123,7 @@ const OTHERS: &str = "\
 
 async fn room(connection: &mut SqliteConnection, claimed: &Claimed, taking: Taking<'_>) -> Result<Room, LedgerError> {
     let failed = |source| LedgerError::of("taking from a payment", source);
-    let fingerprint = fingerprint(taking.account, taking.payment);
+    let fingerprint = fingerprint(taking.account, &taking.payment.transaction_id);
     let row = sqlx::query(OTHERS)
         .bind(fingerprint.as_bytes().to_vec())
         .bind(claimed.id())
@@ -155,9 +155,10 @@ async fn room(connection: &mut SqliteConnection, claimed: &Claimed, taking: Taki
     Ok(if noted.rows_affected() == 1 { Room::Taken } else { Room::Busy })
 }
 
-fn fingerprint(account: KeyHash, payment: &Payment) -> KeyHash {
+/// Of a payment: what the items that take from it have in common.
+pub(super) fn fingerprint(account: KeyHash, transaction_id: &str) -> KeyHash {
     let account: String = account.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-    KeyHash::of(&account, "payment", &payment.transaction_id)
+    KeyHash::of(&account, "payment", transaction_id)
 }
 
 fn payment_row(row: &SqliteRow) -> Result<Payment, LedgerError> {

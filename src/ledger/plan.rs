@@ -508,7 +508,7 @@ fn number_taken(item: &NewItem) -> Refusal {
 }
 
 /// Two digits a byte, for `unhex`.
-fn hex(hash: KeyHash) -> String {
+pub(super) fn hex(hash: KeyHash) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let bytes = hash.as_bytes();
     let digits = bytes.iter().flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);

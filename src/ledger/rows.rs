@@ -7,7 +7,7 @@ use sqlx::{Row, SqliteConnection};
 use super::error::LedgerError;
 use super::settle::AttemptLine;
 use crate::domain::answer::Receipt;
-use crate::domain::ids::{KeyHash, OrderNumber};
+use crate::domain::ids::{KeyHash, OrderNumber, OrderNumberError};
 use crate::domain::item::{Alarm, Asking, Item, Move, State};
 use crate::domain::money::{Amount, Currency};
 use crate::domain::time::Timestamp;
@@ -73,14 +73,23 @@ impl Stored {
         })
     }
 
-    /// The order number of a generation: the derived one, or the user's with the generation behind it.
+    /// The order number of a generation.
     pub fn number_of(&self, generation: u16) -> Result<OrderNumber, LedgerError> {
-        match &self.custom_no {
-            None => Ok(OrderNumber::derive(self.key, generation)),
-            Some(own) if generation == 1 => Ok(own.clone()),
-            Some(own) => OrderNumber::parse(&format!("{own}-{generation}"))
-                .map_err(|error| LedgerError::Corrupt { what: format!("item {}: {error}", self.id) }),
-        }
+        number_of(self.key, self.custom_no.as_ref(), generation)
+            .map_err(|error| LedgerError::Corrupt { what: format!("item {}: {error}", self.id) })
+    }
+}
+
+/// The order number of a generation: the derived one, or the user's with the generation behind it.
+pub(super) fn number_of(
+    key: KeyHash,
+    custom_no: Option<&OrderNumber>,
+    generation: u16,
+) -> Result<OrderNumber, OrderNumberError> {
+    match custom_no {
+        None => Ok(OrderNumber::derive(key, generation)),
+        Some(own) if generation == 1 => Ok(own.clone()),
+        Some(own) => OrderNumber::parse(&format!("{own}-{generation}")),
     }
 }
 

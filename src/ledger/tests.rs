@@ -8,7 +8,7 @@ use super::claim::{BUMP, DUE};
 use super::rows::WRITE;
 
 /// The steps of a statement, as `explain query plan` tells them.
-async fn steps(statement: &str) -> Vec<String> {
+pub(super) async fn steps(statement: &str) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
     let ledger = Ledger::open(&folder.path().join("ledger.db")).await.unwrap();
     let explained =
@@ -18,7 +18,7 @@ async fn steps(statement: &str) -> Vec<String> {
     steps
 }
 
-fn place(steps: &[String], step: &str) -> usize {
+pub(super) fn place(steps: &[String], step: &str) -> usize {
     steps.iter().position(|one| one.contains(step)).unwrap_or_else(|| panic!("no step says {step:?}: {steps:#?}"))
 }
 

@@ -73,7 +73,7 @@ impl Outcome {
     /// Where the reports are that the day has left.
     fn reports(&self) -> Vec<&str> {
         let found = self.jobs.iter().flat_map(|job| &job.found);
-        found.filter_map(|result| result.get("html")?.as_str()).collect()
+        found.filter_map(|result| result.get("report_html")?.as_str()).collect()
     }
 
     pub fn json(&self) -> Value {

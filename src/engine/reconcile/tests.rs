@@ -1,0 +1,6 @@
+//! Reconciling a small ledger, from planning to the report.
+
+mod cases;
+mod every;
+mod reports;
+mod world;

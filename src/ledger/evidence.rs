@@ -1,0 +1,136 @@
+//! A statement line as evidence: what it shows is put to the state machine like any other answer.
+//!
+//! Move, event, attempt and totals go down in one commit. Nothing is believed of an item that is being sent at this moment:
+//! its own call will tell.
+
+use sqlx::{Row, SqliteConnection};
+
+use super::Ledger;
+use super::claim::decide;
+use super::error::LedgerError;
+use super::rows::{Stored, Writes, Written};
+use super::settle::Attempt;
+use crate::domain::answer::{Answer, Receipt};
+use crate::domain::ids::OrderNumber;
+use crate::domain::item::{Event, Move, State};
+use crate::domain::money::Amount;
+use crate::domain::policy::Policy;
+use crate::domain::time::Timestamp;
+
+/// A line that shows that something happened.
+#[derive(Debug, Clone)]
+pub struct StatementEvidence {
+    /// The day of the statement.
+    pub day: String,
+    /// The line of the file.
+    pub line: u64,
+    /// Our number, as the line has it.
+    pub order_no: OrderNumber,
+    /// The gateway's number for what it did.
+    pub receipt: Receipt,
+    /// How much.
+    pub amount: Amount,
+    /// When it is believed.
+    pub now: Timestamp,
+}
+
+/// What became of the evidence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Believed {
+    /// It was not known what happened; now the item has succeeded.
+    Closed,
+    /// It contradicts what was known: the alarm is written down, and what had not been sent again will not be.
+    Contradicted,
+    /// It changes nothing; the item is in this state.
+    Unchanged(State),
+}
+
+impl Ledger {
+    /// Puts a line's evidence to an item's state machine.
+    ///
+    /// # Errors
+    /// Whatever the database says; then nothing has changed.
+    pub async fn believe_line(&self, item_id: i64, shown: &StatementEvidence) -> Result<Believed, LedgerError> {
+        let mut connection = self.write.lock().await;
+        let failed = |source| LedgerError::of("believing a statement", source);
+        sqlx::query("begin immediate").execute(&mut *connection).await.map_err(failed)?;
+        let believed = believe(&mut connection, item_id, shown).await;
+        let end = if matches!(believed, Ok(Believed::Closed | Believed::Contradicted)) { "commit" } else { "rollback" };
+        sqlx::query(end).execute(&mut *connection).await.map_err(failed)?;
+        self.woken.notify_waiters();
+        believed
+    }
+}
+
+async fn believe(
+    connection: &mut SqliteConnection,
+    item_id: i64,
+    shown: &StatementEvidence,
+) -> Result<Believed, LedgerError> {
+    let failed = |source| LedgerError::of("believing a statement", source);
+    let query = "select i.*, j.policy, exists (select 1 from attempts as a where a.item_id = i.id \
+                   and a.operation = 'statement') as told from items as i join jobs as j on j.id = i.job_id where i.id = ?1";
+    let row = sqlx::query(query).bind(item_id).fetch_one(&mut *connection).await.map_err(failed)?;
+    let stored = Stored::read(&row)?;
+    let told: bool = row.try_get("told").map_err(failed)?;
+    if stored.amount != Some(shown.amount) || !counts(&stored, shown, told) {
+        return Ok(Believed::Unchanged(stored.item.state));
+    }
+    let policy: Policy = serde_json::from_str(row.try_get("policy").map_err(failed)?)
+        .map_err(|_| LedgerError::Corrupt { what: format!("the policy of item {}", stored.id) })?;
+    let done = Event::Answered(Answer::Done(shown.receipt.clone()));
+    let moved = decide(&stored, &done, &policy, shown.now)?;
+    let contradicts = moved.alarm.is_some();
+    let moved = if contradicts { Move { reason: Some(reason(shown)), ..moved } } else { moved };
+    write(connection, &stored, &moved, shown).await?;
+    Ok(if contradicts { Believed::Contradicted } else { Believed::Closed })
+}
+
+/// Whether there is anything to believe: an open question about this very number, or money that moved against what is known.
+fn counts(stored: &Stored, shown: &StatementEvidence, told: bool) -> bool {
+    match stored.item.state {
+        State::Unknown | State::Pending | State::Parked => stored.order_no == shown.order_no,
+        // It would be sent, and charge twice.
+        State::Planned => true,
+        // Once is enough: a statement may be reconciled any number of times.
+        State::Failed | State::Cancelled => !told,
+        State::Sending | State::Succeeded | State::Rejected | State::Skipped => false,
+    }
+}
+
+async fn write(
+    connection: &mut SqliteConnection,
+    stored: &Stored,
+    moved: &Move,
+    shown: &StatementEvidence,
+) -> Result<(), LedgerError> {
+    let attempt = Attempt {
+        operation: "statement".to_owned(),
+        started_at: shown.now,
+        ended_at: shown.now,
+        answer: Answer::Done(shown.receipt.clone()).word(),
+        code: String::new(),
+        http: None,
+        evidence: format!("the statement of {}, line {}: {}, {}", shown.day, shown.line, shown.amount, shown.receipt.0),
+    };
+    let written = Written { stored, event: "statement", moved, node: None, result: None, at: shown.now };
+    let attempts = [attempt.line(stored.id, stored.version, &shown.order_no, false)];
+    if !Writes::of(&[written], &attempts)?.execute(&mut *connection).await? {
+        let what = format!("item {} changed within the transaction that read it", stored.id);
+        return Err(LedgerError::Corrupt { what });
+    }
+    if stored.item.state == State::Parked {
+        // What waits for its contract looks again.
+        let wake = "update items set due_at = ?2 where serial = ?1 and state = 'planned' and due_at > ?2";
+        let woken = sqlx::query(wake).bind(&stored.serial).bind(shown.now.millis()).execute(connection).await;
+        woken.map_err(|source| LedgerError::of("believing a statement", source))?;
+    }
+    Ok(())
+}
+
+fn reason(shown: &StatementEvidence) -> String {
+    format!(
+        "money moved: the statement of {}, line {}, has {} under {}",
+        shown.day, shown.line, shown.amount, shown.order_no
+    )
+}
