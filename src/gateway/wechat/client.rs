@@ -17,7 +17,7 @@ use super::seal::{ApiKey, SealError};
 use super::sign::{KeyError, Merchant, SigningKey};
 use super::transport::{Failure, Response, Transport};
 use super::wire::{self, Contract, Transaction};
-use super::{orders, refund_list, refunds, settlements, statement};
+use super::{refund_list, refunds, settlements, statement};
 use crate::clock::Clock;
 use crate::config::{Platform, WechatConfig, WechatMode};
 use crate::gateway::exchange::{before, of_failure, probe_in_time, read_base, retry_after, unreadable};
@@ -230,7 +230,6 @@ impl Gateway for Client {
         Box::pin(async move {
             let seen = match call.operation.as_str() {
                 "refunds" => self.all_refunds(call).await,
-                "micropay" => orders::without_code(call, self.observe(call).await),
                 "settlements" => self.settlements(call).await,
                 _ => self.observe(call).await,
             };
