@@ -7,6 +7,7 @@
 
 mod bad_input;
 mod commands;
+mod customs;
 mod faults;
 mod gateways;
 mod kill;
