@@ -261,6 +261,8 @@ fn read_contract(body: &[u8], id: &str, seen: &mut Observation) -> Result<(), St
     }
     seen.result = contract.facts();
     seen.state = Some(contract.state);
+    // What ends a contract is known by the contract, which has no other number.
+    seen.order_no = contract.contract_id;
     Ok(())
 }
 
