@@ -13,6 +13,7 @@ mod gateways;
 mod kill;
 mod layers;
 mod ledger;
+mod payments;
 mod refunds;
 mod stop;
 mod support;
