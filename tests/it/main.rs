@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod bad_input;
+mod chains;
 mod commands;
 mod customs;
 mod faults;
@@ -14,6 +15,7 @@ mod kill;
 mod layers;
 mod ledger;
 mod payments;
+mod personal;
 mod refunds;
 mod stop;
 mod support;

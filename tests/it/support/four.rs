@@ -89,6 +89,12 @@ impl Rig {
         totals.charged.into_iter().map(sum).collect()
     }
 
+    /// Where the gateways are.
+    pub fn base_url(&self) -> String {
+        let yaml = std::fs::read_to_string(self.folder.path().join("payrun.yaml")).unwrap();
+        yaml.split("base_url: ").nth(1).unwrap().lines().next().unwrap().to_owned()
+    }
+
     /// Writes a file of the project.
     pub fn write(&self, name: &str, text: impl AsRef<[u8]>) {
         std::fs::write(self.folder.path().join(name), text).unwrap();
