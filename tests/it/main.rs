@@ -17,6 +17,7 @@ mod ledger;
 mod payments;
 mod personal;
 mod refunds;
+mod shipped;
 mod stop;
 mod support;
 mod twice;
