@@ -68,6 +68,19 @@ impl Field {
 }
 
 impl JobKind {
+    /// The kind as it is on a kind of gateway, which may know fewer words of a choice than all gateways together.
+    #[must_use]
+    pub fn on(&self, gateway: &str) -> Self {
+        let mut kind = self.clone();
+        let Some(known) = self.gateways.get(gateway).map(|operations| &operations.values) else { return kind };
+        for field in &mut kind.fields {
+            if let (FieldKind::Choice(words), Some(known)) = (&mut field.kind, known.get(&field.name)) {
+                words.clone_from(known);
+            }
+        }
+        kind
+    }
+
     /// The field of this name.
     pub fn field(&self, name: &str) -> Option<&Field> {
         self.fields.iter().find(|field| field.name == name)

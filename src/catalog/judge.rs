@@ -75,11 +75,12 @@ impl Judged {
 }
 
 fn replied(outcomes: &[Outcome], seen: &Observation, ours: &Expected, effect: bool) -> Judged {
-    let code = code_of(seen);
     let Some(row) = outcomes.iter().find(|row| fits(row, seen) && (ours.accepted || !row.after_accepted)) else {
-        let answer = Answer::Unknown { cause: Cause::Unlisted, code };
+        let answer = Answer::Unknown { cause: Cause::Unlisted, code: code_of(seen) };
         return Judged { listed: false, ..Judged::plain(answer) };
     };
+    // The fact that decided says more than the state it came with.
+    let code = row.fact.as_ref().map_or_else(|| code_of(seen), |(name, value)| format!("{name} {value}"));
     let answer = match row.meaning {
         Meaning::Done => done(seen, ours, effect),
         // A reply about another order says nothing about ours, whatever it says.

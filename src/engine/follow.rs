@@ -39,6 +39,21 @@ impl Engine {
         while self.plan_late_jobs(now).await? > 0 {
             self.ledger.advance(now).await?;
         }
+        let all = self.work(runs, lanes, held).await?;
+        let soon = all.next_due.is_some_and(|due| due <= now.plus(patience));
+        if all.open == 0 {
+            return Ok(Standing::AtRest);
+        }
+        if soon || all.claimed > 0 || self.asks(runs, now, patience).await? {
+            return Ok(Standing::Working(all));
+        }
+        // A question that ended between the two looks has left something else to be done.
+        let again = self.work(runs, lanes, held).await?;
+        Ok(if again == all { Standing::Waiting(all) } else { Standing::Working(again) })
+    }
+
+    /// What there is to do for these runs together.
+    async fn work(&self, runs: &[i64], lanes: &BTreeSet<String>, held: &BTreeSet<String>) -> Result<Work, LedgerError> {
         let mut all = Work::default();
         for run in runs {
             let work = self.ledger.work(*run, lanes, held).await?;
@@ -49,12 +64,20 @@ impl Engine {
                 (one, other) => one.or(other),
             };
         }
-        let soon = all.next_due.is_some_and(|due| due <= now.plus(patience));
-        Ok(match all {
-            Work { open: 0, .. } => Standing::AtRest,
-            _ if soon || all.claimed > 0 => Standing::Working(all),
-            _ => Standing::Waiting(all),
-        })
+        Ok(all)
+    }
+
+    /// Whether a question is under way that nothing else of these runs tells of: its item is due when its lease ends, which
+    /// may be later than anybody waits.
+    async fn asks(&self, runs: &[i64], now: Timestamp, patience: Duration) -> Result<bool, LedgerError> {
+        let longest = self.accounts.values().map(|account| account.lease()).max().unwrap_or_default();
+        for run in runs {
+            // Twice: a lease may have begun after `now`.
+            if self.ledger.is_under_way(*run, now.plus(patience), now.plus(longest * 2)).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Expires the leases of processes that are dead; says how many items are asked about because of it.

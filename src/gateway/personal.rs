@@ -10,8 +10,12 @@ use serde_json::{Map, Value};
 use super::exchange::text;
 use super::{Call, Observation};
 
-/// The input fields that hold personal data: an identity card's number, and the name on it.
-const FIELDS: [&str; 2] = ["cert_id", "name"];
+/// The input fields that hold personal data, or what is worth money while it is fresh: the fields that job kinds call
+/// sensitive.
+const FIELDS: [&str; 6] = ["cert_id", "name", "openid", "client_ip", "payer_client_ip", "auth_code"];
+
+/// The facts that a gateway gives in its own free words.
+const TOLD: [&str; 3] = ["explanation", "fail_message", "failure_reason"];
 
 /// What stands in place of a text.
 const MASK: &str = "***";
@@ -34,8 +38,10 @@ impl fmt::Debug for Shown<'_> {
 pub(super) fn taken_out(call: &Call, mut seen: Observation) -> Observation {
     for personal in FIELDS.into_iter().filter_map(|field| text(call, field)) {
         seen.evidence = without(&seen.evidence, personal);
-        if let Some(Value::String(explanation)) = seen.result.get_mut("explanation") {
-            *explanation = without(explanation, personal);
+        for told in TOLD {
+            if let Some(Value::String(words)) = seen.result.get_mut(told) {
+                *words = without(words, personal);
+            }
         }
     }
     seen
@@ -64,8 +70,18 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::catalog::Catalog;
     use crate::domain::ids::OrderNumber;
     use crate::gateway::Reached;
+
+    #[test]
+    fn every_field_that_a_job_kind_calls_sensitive_is_kept_out() {
+        for kind in Catalog::built_in().kinds.values() {
+            for field in kind.fields.iter().filter(|field| field.sensitive) {
+                assert!(FIELDS.contains(&field.name.as_str()), "{}: {}", kind.name, field.name);
+            }
+        }
+    }
 
     #[test]
     fn an_echoed_name_goes_in_every_spelling_and_a_call_prints_without_it() {

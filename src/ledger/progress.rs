@@ -43,6 +43,18 @@ impl Ledger {
         }
     }
 
+    /// Whether a call of this run is under way whose lease ends between two instants: a question keeps the state of what it
+    /// asks about, so that states alone do not tell.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn is_under_way(&self, run_id: i64, after: Timestamp, until: Timestamp) -> Result<bool, LedgerError> {
+        let query = "select exists (select 1 from jobs as j join items as i on i.job_id = j.id \
+                     where j.run_id = ?1 and j.finished_at is null and i.due_at > ?2 and i.due_at <= ?3 and i.node is not null)";
+        let found = sqlx::query_scalar(query).bind(run_id).bind(after.millis()).bind(until.millis());
+        found.fetch_one(&self.read).await.map_err(|source| LedgerError::of("looking for calls under way", source))
+    }
+
     /// Closes a lane: nothing is claimed from it until `until`, or until it is released. Says whether that is news.
     ///
     /// # Errors

@@ -27,6 +27,10 @@ impl<'a> Lowering<'a> {
         }
         let kind = self.kind(node);
         let gateway = self.gateway(node, kind.as_deref());
+        let kind = match (kind, gateway) {
+            (Some(kind), Some(gateway)) => Some(Arc::new(kind.on(gateway.kind.word()))),
+            (kind, _) => kind,
+        };
         let items = self.items(node);
         let needs = self.needs(node, items.as_ref());
         let with = self.with(node, kind.as_deref());

@@ -6,13 +6,18 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod bad_input;
+mod chains;
 mod commands;
+mod customs;
 mod faults;
 mod gateways;
 mod kill;
 mod layers;
 mod ledger;
+mod payments;
+mod personal;
 mod refunds;
+mod shipped;
 mod stop;
 mod support;
 mod twice;

@@ -2,13 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use payrun::sandbox::TillTotals;
-use payrun::sandbox::faults::{Fault, FaultPlan, Level};
+use payrun::sandbox::faults::{FaultPlan, Level};
 use serde_json::Value;
 
-use crate::support::four::{ORDERS, Rig, number};
-
-const GATEWAYS: [&str; 3] = ["hipopay", "egms", "cbtis"];
+use crate::support::four::{GATEWAYS, ORDERS, Rig, assert_at_rest, moved, number, under_each_fault};
 
 /// Rows of a batch beside a refund of each payment: key, your number, the gateway's, amount, currency.
 const ODD: [(&str, &str, &str, &str, &str); 7] = [
@@ -49,48 +46,20 @@ fn write_batch(rig: &Rig, gateways: &[&str]) {
 fn refunded(plan: FaultPlan, gateways: &[&str]) -> Rig {
     let rig = Rig::new(plan);
     write_batch(&rig, gateways);
-    for _ in 0..10 {
-        let (code, text) = rig.payrun(&["run", "refunds.yaml", "--json", "--wait", "20s"]);
-        if code == Some(3) {
-            return rig;
-        }
-        assert_eq!(code, Some(4), "{text}");
-    }
-    panic!("the batch does not end: {:?}", rig.items());
-}
-
-fn totals(rig: &Rig, gateway: &str) -> TillTotals {
-    let gateways = &rig.gateways;
-    match gateway {
-        "hipopay" => gateways.hipopay.as_ref().unwrap().totals(),
-        "egms" => gateways.egms.as_ref().unwrap().totals(),
-        "cbtis" => gateways.cbtis.as_ref().unwrap().totals(),
-        _ => panic!("{gateway} has no till here"),
-    }
-}
-
-/// What our books say went back on a gateway: how many refunds, and how many minor units.
-fn ours(items: &[Value], job: &str) -> (u64, i64) {
-    let mine = items.iter().filter(|item| item["job"] == job && item["state"] == "succeeded");
-    mine.fold((0, 0), |(count, sum), item| {
-        let minor: i64 = item["amount"].as_str().unwrap().replace('.', "").parse().unwrap();
-        (count + 1, sum + minor)
-    })
+    assert_eq!(rig.to_the_end("refunds.yaml"), Some(3));
+    rig
 }
 
 fn books_match(rig: &Rig, gateways: &[&str]) {
     let items = rig.items();
     for gateway in gateways {
-        let theirs = totals(rig, gateway);
+        let theirs = rig.totals(gateway);
         let refunded = theirs.refunded.get("HKD").copied().unwrap_or_default();
-        assert_eq!(ours(&items, gateway), refunded, "{gateway}");
+        assert_eq!(moved(&items, gateway, "HKD"), refunded, "{gateway}");
         assert!(theirs.violations.is_empty(), "{gateway}: {:?}", theirs.violations);
         assert!(theirs.refused.is_empty(), "{gateway}: {:?}", theirs.refused);
     }
-    let open = items
-        .iter()
-        .find(|item| ["sending", "unknown", "pending", "planned"].contains(&item["state"].as_str().unwrap()));
-    assert_eq!(open, None, "nothing is open");
+    assert_at_rest(&items);
 }
 
 #[test]
@@ -132,27 +101,19 @@ fn a_payment_named_by_either_number_is_one_payment() {
     let (code, text) = rig.payrun(&["run", "refunds.yaml", "--wait", "20s"]);
     assert_eq!(code, Some(3), "{text}");
     books_match(&rig, &["hipopay"]);
-    assert_eq!(totals(&rig, "hipopay").refunded["HKD"], (1, 1_000));
+    assert_eq!(rig.totals("hipopay").refunded["HKD"], (1, 1_000));
 }
 
 #[test]
 fn every_fault_by_itself_refunds_nothing_twice_and_nothing_above_the_payment() {
-    for some in Fault::ALL.chunks(6) {
-        std::thread::scope(|scope| {
-            for fault in some {
-                scope.spawn(|| {
-                    let rig = refunded(FaultPlan::only(*fault), &GATEWAYS);
-                    books_match(&rig, &GATEWAYS);
-                });
-            }
-        });
-    }
+    under_each_fault(|fault| books_match(&refunded(FaultPlan::only(fault), &GATEWAYS), &GATEWAYS));
 }
 
 #[test]
 fn all_faults_together_refund_nothing_twice() {
-    for seed in [1, 2] {
-        let rig = refunded(FaultPlan::new(seed, Level::Heavy), &GATEWAYS);
-        books_match(&rig, &GATEWAYS);
-    }
+    std::thread::scope(|scope| {
+        for seed in [1, 2] {
+            scope.spawn(move || books_match(&refunded(FaultPlan::new(seed, Level::Heavy), &GATEWAYS), &GATEWAYS));
+        }
+    });
 }

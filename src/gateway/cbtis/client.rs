@@ -17,7 +17,7 @@ use crate::config::CbtisConfig;
 use crate::domain::money::Amount;
 use crate::gateway::exchange::{self, before, evidence, header, of_failure, probes, read_base, with_reply};
 use crate::gateway::transport::{Failure, Request, Response, Transport};
-use crate::gateway::{Call, Calling, Gateway, Observation, Probe, Reached};
+use crate::gateway::{Call, Calling, Gateway, Observation, Probe, Reached, personal};
 
 /// An account at CBTIS.
 #[derive(Debug)]
@@ -136,7 +136,7 @@ impl Client {
 
 impl Gateway for Client {
     fn call<'a>(&'a self, call: &'a Call) -> Calling<'a, Observation> {
-        Box::pin(self.observe(call))
+        Box::pin(async move { personal::taken_out(call, self.observe(call).await) })
     }
 
     fn probe(&self) -> Calling<'_, Vec<Probe>> {

@@ -17,7 +17,7 @@ use super::seal::{ApiKey, SealError};
 use super::sign::{KeyError, Merchant, SigningKey};
 use super::transport::{Failure, Response, Transport};
 use super::wire::{self, Contract, Transaction};
-use super::{orders, refund_list, refunds, settlements, statement};
+use super::{refund_list, refunds, settlements, statement};
 use crate::clock::Clock;
 use crate::config::{Platform, WechatConfig, WechatMode};
 use crate::gateway::exchange::{before, of_failure, probe_in_time, read_base, retry_after, unreadable};
@@ -231,7 +231,6 @@ impl Gateway for Client {
         Box::pin(async move {
             let seen = match call.operation.as_str() {
                 "refunds" => self.all_refunds(call).await,
-                "micropay" => orders::without_code(call, self.observe(call).await),
                 "settlements" => self.settlements(call).await,
                 _ => self.observe(call).await,
             };
@@ -263,6 +262,8 @@ fn read_contract(body: &[u8], id: &str, seen: &mut Observation) -> Result<(), St
     }
     seen.result = contract.facts();
     seen.state = Some(contract.state);
+    // What ends a contract is known by the contract, which has no other number.
+    seen.order_no = contract.contract_id;
     Ok(())
 }
 

@@ -9,8 +9,8 @@ use super::ids::Ids;
 use super::request::{Prepared, ReplyKind, segment};
 use super::wire::{Total, Who, whose};
 use crate::config::WechatMode;
+use crate::gateway::Call;
 use crate::gateway::exchange::{required, text};
-use crate::gateway::{Call, Observation};
 
 /// `GET /v3/global/transactions/…`: an order of any kind, by the gateway's number where the input has one, else by ours.
 pub(super) fn order(call: &Call, mode: &WechatMode) -> Result<Prepared, String> {
@@ -66,14 +66,6 @@ pub(super) fn terminate(call: &Call, mode: &WechatMode) -> Result<Prepared, Stri
     let id = segment("contract_id", required(call, "contract_id")?)?;
     let body = Termination { who: Who::of(mode), termination_note: required(call, "reason")? };
     Prepared::post(format!("/v3/global/papay/contracts/{id}/terminate"), &body, ReplyKind::Nothing)
-}
-
-/// An observation without the payment code, in case the reply echoes what was sent.
-pub(super) fn without_code(call: &Call, seen: Observation) -> Observation {
-    match text(call, "auth_code") {
-        Some(code) => Observation { evidence: seen.evidence.replace(code, "***"), ..seen },
-        None => seen,
-    }
 }
 
 /// The path of the order the input names, if it names one.
@@ -151,7 +143,6 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::gateway::Reached;
     use crate::gateway::wechat::request::samples::{body, call, common, institutional, prepare};
 
     fn quick_pay() -> Value {
@@ -262,13 +253,5 @@ mod tests {
         assert_eq!(refused("terminate", json!({ "contract_id": "C" })), "the call has no reason");
         assert_eq!(refused("micropay", json!({ "auth_code": "13465" })), "the call has no merchant_category_code");
         assert_eq!(refused("micropay", json!({ "merchant_category_code": "1" })), "the call has no auth_code");
-    }
-
-    #[test]
-    fn a_reply_that_echoes_the_code_is_kept_without_it() {
-        let evidence = r#"{"detail":{"field":"/payer/auth_code","value":"134650720866361395"}}"#.to_owned();
-        let seen = Observation { evidence, ..Observation::of(Reached::Replied) };
-        let kept = without_code(&call("micropay", quick_pay()), seen);
-        assert_eq!(kept.evidence, r#"{"detail":{"field":"/payer/auth_code","value":"***"}}"#);
     }
 }

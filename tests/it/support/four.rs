@@ -1,17 +1,20 @@
 //! A project with an account at each of the four gateways, all of them on one port of this process, with their books at hand.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use payrun::clock::Clock;
 use payrun::domain::ids::OrderNumber;
 use payrun::domain::money::{Amount, Currency};
 use payrun::gateway::wechat::{Client, Transport};
 use payrun::gateway::{Call, Gateway};
-use payrun::sandbox::faults::FaultPlan;
-use payrun::sandbox::{Gateways, Identity, Sandbox, Settings, cbtis, egms, hipopay, server};
+use payrun::sandbox::faults::{Fault, FaultPlan};
+use payrun::sandbox::{Charged, Gateways, Identity, Sandbox, Settings, TillTotals, cbtis, egms, hipopay, server};
 use serde_json::{Map, Value};
 use tokio::net::TcpListener;
 
@@ -34,7 +37,7 @@ pub fn number(n: usize) -> String {
 pub struct Rig {
     pub folder: tempfile::TempDir,
     pub gateways: Gateways,
-    _runtime: tokio::runtime::Runtime,
+    runtime: tokio::runtime::Runtime,
 }
 
 impl Rig {
@@ -42,14 +45,83 @@ impl Rig {
         let folder = tempfile::tempdir().unwrap();
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let gateways = runtime.block_on(serve(folder.path(), plan));
-        Self { folder, gateways, _runtime: runtime }
+        Self { folder, gateways, runtime }
+    }
+
+    /// Puts a paid payment into a gateway's books; the gateway's number of it.
+    pub fn seed(&self, gateway: &str, number: &str, amount: &str, currency: &str) -> String {
+        let amount = Amount::parse(amount, Currency::parse(currency).unwrap()).unwrap();
+        let Gateways { wechat, hipopay, egms, cbtis } = &self.gateways;
+        match gateway {
+            "wechat" => wechat.as_ref().unwrap().seed(number, amount),
+            "hipopay" => hipopay.as_ref().unwrap().seed(number, amount),
+            "egms" => egms.as_ref().unwrap().seed(number, amount),
+            "cbtis" => cbtis.as_ref().unwrap().seed(number, amount),
+            _ => panic!("there is no gateway {gateway}"),
+        }
+    }
+
+    /// A gateway's books in sum; of WeChat Pay's without deductions, which are [`Rig::charged`].
+    pub fn totals(&self, gateway: &str) -> TillTotals {
+        let Gateways { wechat, hipopay, egms, cbtis } = &self.gateways;
+        match gateway {
+            "wechat" => {
+                let totals = self.runtime.block_on(wechat.as_ref().unwrap().totals()).unwrap();
+                TillTotals {
+                    paid: totals.paid.into_iter().map(sum).collect(),
+                    refunded: totals.refunded.into_iter().map(sum).collect(),
+                    faults: totals.faults,
+                    refused: totals.refused,
+                    violations: totals.violations,
+                    customs: totals.customs,
+                }
+            }
+            "hipopay" => hipopay.as_ref().unwrap().totals(),
+            "egms" => egms.as_ref().unwrap().totals(),
+            "cbtis" => cbtis.as_ref().unwrap().totals(),
+            _ => panic!("there is no gateway {gateway}"),
+        }
+    }
+
+    /// What WeChat Pay's deductions moved, by currency.
+    pub fn charged(&self) -> BTreeMap<String, (u64, i64)> {
+        let totals = self.runtime.block_on(self.gateways.wechat.as_ref().unwrap().totals()).unwrap();
+        totals.charged.into_iter().map(sum).collect()
+    }
+
+    /// Where the gateways are.
+    pub fn base_url(&self) -> String {
+        let yaml = std::fs::read_to_string(self.folder.path().join("payrun.yaml")).unwrap();
+        yaml.split("base_url: ").nth(1).unwrap().lines().next().unwrap().to_owned()
+    }
+
+    /// Writes a file of the project.
+    pub fn write(&self, name: &str, text: impl AsRef<[u8]>) {
+        std::fs::write(self.folder.path().join(name), text).unwrap();
+    }
+
+    /// The binary, to be run in the project's folder.
+    pub fn command(&self, args: &[&str]) -> Command {
+        super::process::payrun(self.folder.path(), args)
     }
 
     pub fn payrun(&self, args: &[&str]) -> (Option<i32>, String) {
-        let out =
-            Command::new(env!("CARGO_BIN_EXE_payrun")).current_dir(self.folder.path()).args(args).output().unwrap();
+        let out = self.command(args).output().unwrap();
         let text = String::from_utf8(out.stdout).unwrap() + &String::from_utf8(out.stderr).unwrap();
         (out.status.code(), text)
+    }
+
+    /// Runs a workflow until nothing of it is open; how the last run ended.
+    pub fn to_the_end(&self, workflow: &str) -> Option<i32> {
+        let mut ended = self.payrun(&["run", workflow, "--json", "--wait", "20s"]);
+        for _ in 0..10 {
+            match ended.0 {
+                Some(0 | 3) => return ended.0,
+                Some(4) => ended = self.payrun(&["run", "--resume", "--json", "--wait", "20s"]),
+                _ => panic!("{}", ended.1),
+            }
+        }
+        panic!("{workflow} does not end: {:?}", self.items())
     }
 
     pub fn items(&self) -> Vec<Value> {
@@ -57,16 +129,61 @@ impl Rig {
         assert_eq!(code, Some(0), "{text}");
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
+
+    /// The items of a job.
+    pub fn items_of(&self, job: &str) -> Vec<Value> {
+        self.items().into_iter().filter(|item| item["job"] == job).collect()
+    }
+}
+
+fn sum((currency, charged): (String, Charged)) -> (String, (u64, i64)) {
+    (currency, (charged.count, i64::try_from(charged.minor).unwrap()))
+}
+
+/// What our books say moved by a job, in a currency: how many succeeded, and their minor units.
+pub fn moved(items: &[Value], job: &str, currency: &str) -> (u64, i64) {
+    let moved = |item: &&Value| item["job"] == job && item["state"] == "succeeded" && item["currency"] == currency;
+    items.iter().filter(moved).fold((0, 0), |(count, sum), item| {
+        let minor: i64 = item["amount"].as_str().unwrap().replace('.', "").parse().unwrap();
+        (count + 1, sum + minor)
+    })
+}
+
+/// Asserts that nothing is under way or about to be.
+#[track_caller]
+pub fn assert_at_rest(items: &[Value]) {
+    let is_open = |item: &&Value| ["sending", "unknown", "pending", "planned"].contains(&text_of(item, "state"));
+    assert_eq!(items.iter().find(is_open), None, "nothing is open");
+}
+
+/// A text of an item, empty if it has none.
+pub fn text_of<'a>(item: &'a Value, field: &str) -> &'a str {
+    item[field].as_str().unwrap_or_default()
+}
+
+struct Identities {
+    wechat: Identity,
+    hipopay: hipopay::Identity,
+    egms: egms::Identity,
+    cbtis: cbtis::Identity,
+}
+
+/// The same for all projects of a test: keys take long to make.
+fn identities() -> &'static Identities {
+    static IDENTITIES: OnceLock<Identities> = OnceLock::new();
+    IDENTITIES.get_or_init(|| Identities {
+        wechat: super::identity(),
+        hipopay: hipopay::Identity::generate().unwrap(),
+        egms: egms::Identity::generate().unwrap(),
+        cbtis: cbtis::Identity::generate().unwrap(),
+    })
 }
 
 async fn serve(folder: &Path, plan: FaultPlan) -> Gateways {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let settings = Settings { plan, timeout: Duration::from_millis(600), ..Settings::default() };
-    let wechat = Identity::generate().unwrap();
-    let hipopay = hipopay::Identity::generate().unwrap();
-    let egms = egms::Identity::generate().unwrap();
-    let cbtis = cbtis::Identity::generate().unwrap();
+    let Identities { wechat, hipopay, egms, cbtis } = identities();
     wechat.save(&folder.join("keys/wechat")).unwrap();
     hipopay.save(&folder.join("keys/hipopay")).unwrap();
     egms.save(&folder.join("keys/egms")).unwrap();
@@ -77,7 +194,7 @@ async fn serve(folder: &Path, plan: FaultPlan) -> Gateways {
     let cbtis = cbtis::Identity::load(&folder.join("keys/cbtis")).unwrap();
     let account = wechat.wechat_config(&url);
     let yaml = format!(
-        "database: payrun.db\ntimezone: Asia/Hong_Kong\ngateways:\n  wechat:\n    kind: wechat\n    base_url: {url}\n    mode: common\n    \
+        "database: payrun.db\ntimezone: Asia/Hong_Kong\nencryption_key: {{ file: keys/personal.key }}\ngateways:\n  wechat:\n    kind: wechat\n    base_url: {url}\n    mode: common\n    \
          mchid: \"1900000001\"\n    appid: wx0000000000000001\n    merchant_key: {{ file: keys/wechat/merchant_key.pem }}\n    \
          merchant_serial: \"{}\"\n    api_v3_key: {{ file: keys/wechat/api_v3_key.txt }}\n    platform: auto\n    \
          notify_url: https://example.com/notify\n{LANE}  hipopay:\n{}{LANE}  egms:\n{}{LANE}  cbtis:\n{}{LANE}",
@@ -87,7 +204,8 @@ async fn serve(folder: &Path, plan: FaultPlan) -> Gateways {
         cbtis.yaml(&url, "keys/cbtis"),
     );
     std::fs::write(folder.join("payrun.yaml"), yaml).unwrap();
-    let sandbox = Sandbox::open(wechat, settings.clone(), Clock::System).await.unwrap();
+    std::fs::write(folder.join("keys/personal.key"), personal_key(7)).unwrap();
+    let sandbox = Sandbox::open(wechat.clone(), settings.clone(), Clock::System).await.unwrap();
     let gateways = Gateways {
         wechat: Some(Arc::clone(&sandbox)),
         hipopay: Some(hipopay::Hipopay::open(&hipopay, settings.clone(), Clock::System).unwrap()),
@@ -103,6 +221,22 @@ async fn serve(folder: &Path, plan: FaultPlan) -> Gateways {
     }
     tokio::spawn(server::serve(gateways.clone(), listener, std::future::pending()));
     gateways
+}
+
+/// Does something under each fault by itself, several at a time.
+pub fn under_each_fault(test: impl Fn(Fault) + Sync) {
+    let left = Mutex::new(Fault::ALL.to_vec());
+    let next = || left.lock().unwrap().pop();
+    std::thread::scope(|scope| {
+        let work = || std::iter::from_fn(next).for_each(&test);
+        let workers: Vec<_> = (0..9).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().for_each(|worker| worker.join().unwrap());
+    });
+}
+
+/// A key for personal data.
+pub fn personal_key(byte: u8) -> String {
+    STANDARD.encode([byte; 32])
 }
 
 async fn charge(charger: &Client, n: usize) {

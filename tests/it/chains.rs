@@ -1,0 +1,146 @@
+//! Jobs that take their items from other jobs of their run: planned once, when those have ended, whoever dies in between.
+
+use payrun::sandbox::faults::FaultPlan;
+use serde_json::Value;
+
+use crate::support::four::{Rig, assert_at_rest, moved, text_of, under_each_fault};
+
+/// How many contracts there are; the last one's payer has no money.
+const CONTRACTS: usize = 6;
+
+const POLICY: &str = "    retry: { attempts: 30, first: 50ms, max: 200ms }\n    \
+                      resolve: { schedule: [50ms, 100ms, 200ms], grace: 1500ms, horizon: 1h }\n";
+
+/// Charged, declared as it was charged, and given back where it was much. `limits` are the refunds'.
+fn chain(limits: &str) -> String {
+    format!(
+        "workflow: chain\njobs:\n  \
+         deduct:\n    uses: deduct\n    gateway: wechat\n    items: {{ file: contracts.csv }}\n    \
+         key: \"{{{{ item.contract }}}}/{{{{ run.month }}}}\"\n    with:\n      contract_id: \"{{{{ item.contract }}}}\"\n      \
+         amount: \"{{{{ item.amount }}}}\"\n      currency: CNY\n      description: Rent\n      \
+         merchant_category_code: \"4900\"\n      attach: \"{{{{ item.unit }}}}\"\n{POLICY}  \
+         declare:\n    uses: declare\n    gateway: wechat\n    items: {{ from: deduct }}\n    with:\n      \
+         out_trade_no: \"{{{{ item.order_no }}}}\"\n      transaction_id: \"{{{{ item.receipt }}}}\"\n      \
+         sub_order_no: \"S-{{{{ item.attach }}}}\"\n      customs: SHENZHEN\n      mch_customs_no: SZ0001\n      \
+         amount: \"{{{{ item.amount }}}}\"\n      currency: \"{{{{ item.currency }}}}\"\n      \
+         product_fee: \"{{{{ item.amount }}}}\"\n      transport_fee: \"0\"\n{POLICY}  \
+         refund:\n    uses: refund\n    gateway: wechat\n    needs: [declare]\n    \
+         items: {{ from: deduct, where: 'item.amount|decimal >= \"22\"|decimal' }}\n    \
+         key: \"{{{{ item.key }}}}/back\"\n    with:\n      out_trade_no: \"{{{{ item.order_no }}}}\"\n      \
+         amount: \"{{{{ item.amount }}}}\"\n      currency: \"{{{{ item.currency }}}}\"\n      \
+         reason: \"{{{{ item.result_trade_type }}}} of {{{{ item.attach }}}}\"\n{limits}{POLICY}"
+    )
+}
+
+fn project(plan: FaultPlan, limits: &str) -> Rig {
+    let rig = Rig::new(plan);
+    let rows: String = (0..CONTRACTS).map(|n| format!("K-{n},2{n}.00,u{n}\n")).collect();
+    rig.write("contracts.csv", format!("contract,amount,unit\n{rows}K-poor,29.00,u9\n"));
+    rig.write("chain.yaml", chain(limits));
+    rig
+}
+
+/// Every job has what the one before it left, once, and the gateway's books say the same.
+fn each_once(rig: &Rig) {
+    let items = rig.items();
+    assert_at_rest(&items);
+    let of = |job: &str| -> Vec<&Value> { items.iter().filter(|item| item["job"] == job).collect() };
+    let charged = moved(&items, "deduct", "CNY");
+    assert_eq!(rig.charged().get("CNY").copied().unwrap_or_default(), charged, "{items:#?}");
+    assert_eq!(of("deduct").len(), CONTRACTS + 1);
+    assert_eq!(of("declare").len() as u64, charged.0, "{items:#?}");
+    let much =
+        of("deduct").into_iter().filter(|item| item["state"] == "succeeded" && text_of(item, "amount") >= "22.00");
+    assert_eq!(of("refund").len(), much.count(), "{items:#?}");
+    let theirs = rig.totals("wechat");
+    assert_eq!(theirs.refunded.get("CNY").copied().unwrap_or_default(), moved(&items, "refund", "CNY"));
+    assert!(theirs.violations.is_empty() && theirs.refused.is_empty(), "{theirs:?}");
+    assert_eq!(theirs.customs.filed_twice, 0);
+}
+
+#[test]
+fn what_was_charged_is_declared_and_given_back_by_its_own_numbers() {
+    let rig = project(FaultPlan::NONE, "");
+    assert_eq!(rig.to_the_end("chain.yaml"), Some(3));
+    each_once(&rig);
+    let items = rig.items();
+    let of = |job: &str, state: &str| items.iter().filter(|item| item["job"] == job && item["state"] == state).count();
+    assert_eq!((of("deduct", "succeeded"), of("deduct", "failed")), (CONTRACTS, 1));
+    assert_eq!((of("declare", "succeeded"), of("refund", "succeeded")), (CONTRACTS, CONTRACTS - 2));
+    assert_eq!(rig.totals("wechat").refunded["CNY"], (4, 2_200 + 2_300 + 2_400 + 2_500));
+    // The next run of the same month finds nothing new to charge, and so nothing to declare or to give back.
+    rig.to_the_end("chain.yaml");
+    assert_eq!(rig.totals("wechat").refunded["CNY"], (4, 9_400));
+}
+
+#[test]
+fn under_each_fault_the_chain_goes_on_with_what_succeeded() {
+    under_each_fault(|fault| {
+        let rig = project(FaultPlan::only(fault), "");
+        rig.to_the_end("chain.yaml");
+        each_once(&rig);
+    });
+}
+
+/// Dies at a place, and goes on.
+fn died_at(place: &str, nth: u32) -> bool {
+    let rig = project(FaultPlan::NONE, "");
+    let mut command = rig.command(&["run", "chain.yaml", "--json", "--wait", "20s"]);
+    let died = command.env("PAYRUN_FAILPOINT", format!("{place}:{nth}")).output().unwrap().status.code().is_none();
+    let planned = !rig.items().is_empty();
+    let (code, text) = match planned {
+        true => rig.payrun(&["run", "--resume", "--json", "--wait", "20s"]),
+        false => rig.payrun(&["run", "chain.yaml", "--json", "--wait", "20s"]),
+    };
+    assert!(matches!(code, Some(0 | 3)), "{place}:{nth} {text}");
+    each_once(&rig);
+    let (_, runs) = rig.payrun(&["runs", "--json"]);
+    assert_eq!(serde_json::from_str::<Value>(&runs).unwrap().as_array().unwrap().len(), 1, "{runs}");
+    died
+}
+
+#[test]
+fn killed_anywhere_between_the_jobs_the_later_ones_are_planned_once() {
+    let deaths: Vec<(&str, u32)> = ["before_commit", "after_commit", "before_send", "after_send"]
+        .into_iter()
+        .flat_map(|place| (1..30).step_by(4).map(move |nth| (place, nth)))
+        .collect();
+    let died = std::thread::scope(|scope| {
+        let count = |some: &[(&'static str, u32)]| some.iter().filter(|(place, nth)| died_at(place, *nth)).count();
+        let threads: Vec<_> = deaths.chunks(4).map(|some| scope.spawn(move || count(some))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).sum::<usize>()
+    });
+    assert!(died * 4 > deaths.len() * 3, "only {died} of {} died", deaths.len());
+}
+
+#[test]
+fn a_later_job_over_its_limit_ends_without_items_and_says_so() {
+    for limits in ["    limits: { items: 3 }\n", "    limits: { total: { CNY: \"90.00\" } }\n"] {
+        let rig = project(FaultPlan::NONE, limits);
+        let (code, text) = rig.payrun(&["run", "chain.yaml", "--wait", "20s"]);
+        assert_eq!(code, Some(3), "{text}");
+        assert!(text.contains("refund") && text.contains("over its limit"), "{text}");
+        let items = rig.items();
+        assert_eq!(items.iter().filter(|item| item["job"] == "refund").count(), 0, "{items:#?}");
+        assert_eq!(rig.totals("wechat").refunded.get("CNY"), None);
+    }
+}
+
+#[test]
+fn a_column_that_the_items_of_a_job_do_not_have_is_empty_for_every_row() {
+    let rig = project(FaultPlan::NONE, "");
+    rig.write(
+        "chain.yaml",
+        chain("").replace(
+            "amount: \"{{ item.amount }}\"\n      currency: \"{{ item.currency }}\"\n      reason",
+            "amount: \"{{ item.amonut }}\"\n      currency: \"{{ item.currency }}\"\n      reason",
+        ),
+    );
+    assert_eq!(rig.to_the_end("chain.yaml"), Some(3));
+    let items = rig.items_of("refund");
+    assert_eq!(items.len(), CONTRACTS - 2, "{items:#?}");
+    for item in &items {
+        assert_eq!((text_of(item, "state"), text_of(item, "reason")), ("rejected", "amount is empty"), "{item}");
+    }
+    assert_eq!(rig.totals("wechat").refunded.get("CNY"), None);
+}

@@ -1,0 +1,315 @@
+//! Declarations to customs, by the command: filed once whatever goes wrong, ended as the customs end them, and filed again.
+
+use std::collections::BTreeMap;
+
+use payrun::sandbox::CustomsTotals;
+use payrun::sandbox::faults::{FaultPlan, Level};
+use serde_json::Value;
+
+use crate::support::four::{Rig, assert_at_rest, text_of, under_each_fault};
+
+/// The gateways that declare.
+const GATEWAYS: [&str; 2] = ["wechat", "hipopay"];
+
+const HEADER: &str = "order,transaction,sub,customs,amount,transport,product,cert,name\n";
+
+/// Sub-orders of one payment each, and the ends of their numbers.
+const SUB_ORDERS: [&str; 8] = ["A-0", "A-1", "A-2", "A-3", "A-fail", "A-except", "A-back", "A-different"];
+
+/// Rows that nothing is sent of, and a word of the reason.
+const WRONG: [(&str, &str); 3] = [
+    ("P-0,{theirs},W-1,SHENZHEN,20.00,5.00,14.99,,", "product_fee"),
+    ("P-0,{theirs},W-2,MARS,20.00,5.00,15.00,,", "customs"),
+    ("P-0,{theirs},W-3,SHENZHEN,20.001,5.00,15.00,,", "amount"),
+];
+
+const POLICY: &str = "    retry: { attempts: 30, first: 50ms, max: 200ms }\n    \
+                      resolve: { schedule: [50ms, 100ms, 200ms], grace: 1500ms, horizon: 1h }\n";
+
+/// A row of a declaration of 20.00, paid by its own payment.
+fn row(rig: &Rig, gateway: &str, sub_order: &str, customs: &str) -> String {
+    let order = format!("P-{sub_order}");
+    let theirs = rig.seed(gateway, &order, "20.00", "CNY");
+    format!("{order},{theirs},{sub_order},{customs},20.00,5.00,15.00,510921199308772318,李四\n")
+}
+
+fn write_rows(rig: &Rig, gateway: &str, wrong: bool) {
+    let mut rows = HEADER.to_owned();
+    for sub_order in SUB_ORDERS {
+        rows.push_str(&row(rig, gateway, sub_order, "SHENZHEN"));
+    }
+    if gateway == "hipopay" {
+        rows.push_str(&row(rig, gateway, "A-port", "GUANGZHOU_HP_GJ"));
+    }
+    let theirs = rig.seed(gateway, "P-0", "20.00", "CNY");
+    for (row, _) in WRONG.iter().filter(|_| wrong) {
+        rows.push_str(&format!("{}\n", row.replace("{theirs}", &theirs)));
+    }
+    rig.write(&format!("{gateway}.csv"), rows);
+}
+
+/// A job that declares the rows of a gateway's file, and is called after the gateway.
+fn declaring(gateway: &str) -> String {
+    format!(
+        "  {gateway}:\n    uses: declare\n    gateway: {gateway}\n    items: {{ file: {gateway}.csv }}\n    with:\n      \
+         out_trade_no: \"{{{{ item.order }}}}\"\n      transaction_id: \"{{{{ item.transaction }}}}\"\n      \
+         sub_order_no: \"{{{{ item.sub }}}}\"\n      customs: \"{{{{ item.customs }}}}\"\n      \
+         mch_customs_no: SZ0001\n      amount: \"{{{{ item.amount }}}}\"\n      currency: CNY\n      \
+         transport_fee: \"{{{{ item.transport }}}}\"\n      product_fee: \"{{{{ item.product }}}}\"\n      \
+         cert_id: \"{{{{ item.cert }}}}\"\n      name: \"{{{{ item.name }}}}\"\n{POLICY}"
+    )
+}
+
+/// A job that declares what another job's items failed to.
+fn again(job: &str, gateway: &str, from: &str, way: &str) -> String {
+    let fields = ["out_trade_no", "transaction_id", "sub_order_no", "customs", "mch_customs_no", "amount", "currency"];
+    let more = ["transport_fee", "product_fee", "cert_id", "name"];
+    let with: String =
+        fields.into_iter().chain(more).map(|field| format!("      {field}: \"{{{{ item.{field} }}}}\"\n")).collect();
+    format!(
+        "  {job}:\n    uses: redeclare\n    gateway: {gateway}\n    items: {{ from: {from}, state: failed }}\n    \
+         key: \"{{{{ item.key }}}}/{way}\"\n    with:\n      way: {way}\n{with}{POLICY}"
+    )
+}
+
+fn declared(plan: FaultPlan, wrong: bool) -> Rig {
+    let rig = Rig::new(plan);
+    let mut yaml = "workflow: customs\njobs:\n".to_owned();
+    for gateway in GATEWAYS {
+        write_rows(&rig, gateway, wrong);
+        yaml.push_str(&declaring(gateway));
+    }
+    rig.write("customs.yaml", yaml);
+    assert_eq!(rig.to_the_end("customs.yaml"), Some(3));
+    rig
+}
+
+/// How many declarations are in a state, at all customs.
+fn in_state(customs: &CustomsTotals, states: &[&str]) -> u64 {
+    let of = |by_state: &BTreeMap<String, u64>| states.iter().filter_map(|state| by_state.get(*state)).sum::<u64>();
+    customs.filed.values().map(of).sum()
+}
+
+fn filed(customs: &CustomsTotals) -> u64 {
+    customs.filed.values().flat_map(BTreeMap::values).sum()
+}
+
+fn count(items: &[Value], is: impl Fn(&Value) -> bool) -> u64 {
+    items.iter().filter(|item| is(item)).count() as u64
+}
+
+/// Whether the customs refused it, so that it is filed all the same.
+fn refused_by_customs(item: &Value) -> bool {
+    let reason = text_of(item, "reason");
+    item["state"] == "failed" && (reason.ends_with("FAIL") || reason.ends_with("EXCEPT"))
+}
+
+/// What the customs have is what our books say, once each.
+fn books_match(rig: &Rig) {
+    for gateway in GATEWAYS {
+        let (items, theirs) = (rig.items_of(gateway), rig.totals(gateway));
+        assert_at_rest(&items);
+        let customs = theirs.customs;
+        let succeeded = count(&items, |item| item["state"] == "succeeded");
+        let parked = count(&items, |item| item["state"] == "parked");
+        let refused = count(&items, refused_by_customs);
+        assert_eq!(filed(&customs), succeeded + parked + refused, "{gateway}: {customs:?} {items:#?}");
+        let successes = in_state(&customs, &["SUCCESS"]);
+        assert!((succeeded..=succeeded + parked).contains(&successes), "{gateway}: {customs:?} {items:#?}");
+        assert_eq!(in_state(&customs, &["FAIL", "EXCEPT"]), refused, "{gateway}: {customs:?} {items:#?}");
+        assert_eq!(customs.filed_twice, 0, "{gateway}");
+        assert!(theirs.violations.is_empty(), "{gateway}: {:?}", theirs.violations);
+        assert!(theirs.refused.is_empty(), "{gateway}: {:?}", theirs.refused);
+    }
+}
+
+fn by_sub_order(items: &[Value]) -> BTreeMap<String, Value> {
+    let name = |item: &Value| text_of(item, "key").split('/').nth(1).unwrap_or_default().to_owned();
+    items.iter().map(|item| (name(item), item.clone())).collect()
+}
+
+#[test]
+fn a_declaration_ends_as_the_customs_end_it_and_a_wrong_row_is_refused_with_its_line() {
+    let rig = declared(FaultPlan::NONE, true);
+    books_match(&rig);
+    for gateway in GATEWAYS {
+        let items = rig.items_of(gateway);
+        let of = by_sub_order(&items);
+        for plain in ["A-0", "A-1", "A-2", "A-3", "A-back"] {
+            assert_eq!(of[plain]["state"], "succeeded", "{gateway}: {}", of[plain]);
+        }
+        for (failed, word) in [("A-fail", "FAIL"), ("A-except", "EXCEPT")] {
+            assert_eq!(of[failed]["state"], "failed", "{gateway}: {}", of[failed]);
+            assert!(text_of(&of[failed], "reason").contains(word), "{}", of[failed]);
+        }
+        let rejected: Vec<&Value> = items.iter().filter(|item| item["state"] == "rejected").collect();
+        let first = 2 + SUB_ORDERS.len() + usize::from(gateway == "hipopay");
+        assert_eq!(rejected.len(), WRONG.len(), "{rejected:?}");
+        for (at, (_, word)) in WRONG.iter().enumerate() {
+            let row = rejected.iter().find(|item| item["line"] == first + at).unwrap();
+            assert!(text_of(row, "reason").contains(word), "{row}");
+        }
+    }
+    // WeChat Pay is not told of the person when it declares; HipoPay is.
+    let of = by_sub_order(&rig.items_of("hipopay"));
+    assert_eq!(of["A-different"]["state"], "parked", "{}", of["A-different"]);
+    assert!(text_of(&of["A-different"], "reason").contains("cert_check_result DIFFERENT"), "{}", of["A-different"]);
+    assert_eq!(by_sub_order(&rig.items_of("wechat"))["A-different"]["state"], "succeeded");
+}
+
+#[test]
+fn a_port_that_wants_two_filings_becomes_two_items() {
+    let rig = declared(FaultPlan::NONE, false);
+    let items = rig.items_of("hipopay");
+    let keys: Vec<&str> = items.iter().map(|item| text_of(item, "key")).filter(|key| key.contains("port")).collect();
+    assert_eq!(keys, ["P-A-port/A-port/GUANGZHOU_ZS", "P-A-port/A-port/GUANGZHOU_HP_GJ"]);
+    let customs = rig.totals("hipopay").customs;
+    for port in ["GUANGZHOU_ZS", "GUANGZHOU_HP_GJ"] {
+        assert_eq!(customs.filed[port], BTreeMap::from([("SUCCESS".to_owned(), 1)]), "{port}");
+    }
+}
+
+#[test]
+fn customs_that_a_gateway_does_not_declare_to_are_refused_with_those_it_does() {
+    let rig = Rig::new(FaultPlan::NONE);
+    rig.write("wechat.csv", format!("{HEADER}{}", row(&rig, "wechat", "A-0", "XIAN")));
+    rig.write("customs.yaml", format!("workflow: customs\njobs:\n{}", declaring("wechat")));
+    assert_eq!(rig.to_the_end("customs.yaml"), Some(3));
+    let items = rig.items_of("wechat");
+    assert_eq!((items.len(), text_of(&items[0], "state"), &items[0]["line"]), (1, "rejected", &Value::from(2)));
+    let reason = text_of(&items[0], "reason");
+    assert!(reason.contains("customs") && reason.contains("SHENZHEN"), "{reason}");
+    assert_eq!(filed(&rig.totals("wechat").customs), 0);
+}
+
+#[test]
+fn the_same_file_once_more_files_nothing_again() {
+    let rig = declared(FaultPlan::NONE, false);
+    let before = GATEWAYS.map(|gateway| rig.totals(gateway).customs);
+    let items = rig.items().len();
+    rig.to_the_end("customs.yaml");
+    assert_eq!(GATEWAYS.map(|gateway| rig.totals(gateway).customs), before);
+    let all = rig.items();
+    assert_eq!(all.len(), 2 * items);
+    assert_eq!(count(&all, |item| item["state"] == "skipped"), items as u64);
+}
+
+#[test]
+fn every_fault_by_itself_files_nothing_twice_and_loses_nothing() {
+    under_each_fault(|fault| {
+        let rig = declared(FaultPlan::only(fault), false);
+        books_match(&rig);
+        for gateway in GATEWAYS {
+            assert!(rig.totals(gateway).faults.contains_key(fault.word()), "{gateway} never met {fault}");
+        }
+    });
+}
+
+#[test]
+fn all_faults_together_file_nothing_twice_and_lose_nothing() {
+    std::thread::scope(|scope| {
+        for seed in 1..=4 {
+            scope.spawn(move || books_match(&declared(FaultPlan::new(seed, Level::Heavy), false)));
+        }
+    });
+}
+
+#[test]
+fn what_failed_in_another_workflow_is_declared_again_with_its_own_terms() {
+    let rig = declared(FaultPlan::NONE, false);
+    let jobs = GATEWAYS.map(|gateway| again(gateway, gateway, &format!("customs/{gateway}"), "modify"));
+    rig.write("redeclare.yaml", format!("workflow: redeclare\njobs:\n{}", jobs.concat()));
+    assert_eq!(rig.to_the_end("redeclare.yaml"), Some(0));
+    for gateway in GATEWAYS {
+        let customs = rig.totals(gateway).customs;
+        assert_eq!((customs.modified, customs.redeclared), (2, 0), "{gateway}");
+        assert_eq!(in_state(&customs, &["FAIL", "EXCEPT"]), 0, "{gateway}: {customs:?}");
+    }
+    // Once is enough: the keys are known, whatever the last run says failed.
+    rig.to_the_end("redeclare.yaml");
+    assert_eq!(GATEWAYS.map(|gateway| rig.totals(gateway).customs.modified), [2, 2]);
+}
+
+#[test]
+fn what_failed_is_declared_again_in_the_same_workflow() {
+    let rig = Rig::new(FaultPlan::NONE);
+    let mut yaml = "workflow: customs\njobs:\n".to_owned();
+    for gateway in GATEWAYS {
+        write_rows(&rig, gateway, false);
+        yaml.push_str(&declaring(gateway));
+        yaml.push_str(&again(&format!("{gateway}-again"), gateway, gateway, "modify"));
+    }
+    rig.write("customs.yaml", yaml);
+    rig.to_the_end("customs.yaml");
+    for gateway in GATEWAYS {
+        let items = rig.items_of(&format!("{gateway}-again"));
+        assert_eq!(count(&items, |item| item["state"] == "succeeded"), 2, "{gateway}: {items:#?}");
+        assert_eq!(rig.totals(gateway).customs.modified, 2, "{gateway}");
+    }
+}
+
+#[test]
+fn only_what_customs_lost_is_pushed_again_as_it_is() {
+    let rig = declared(FaultPlan::NONE, false);
+    let jobs = GATEWAYS.map(|gateway| again(gateway, gateway, &format!("customs/{gateway}"), "redeclare"));
+    rig.write("redeclare.yaml", format!("workflow: redeclare\njobs:\n{}", jobs.concat()));
+    assert_eq!(rig.to_the_end("redeclare.yaml"), Some(3));
+    let all = rig.items();
+    for gateway in GATEWAYS {
+        let mine = |item: &&Value| item["job"] == gateway && text_of(item, "key").ends_with("/redeclare");
+        let mine: Vec<Value> = all.iter().filter(mine).cloned().collect();
+        let of = by_sub_order(&mine);
+        assert_eq!(of["A-except"]["state"], "succeeded", "{gateway}: {mine:#?}");
+        assert_eq!(of["A-fail"]["state"], "failed", "{gateway}: {mine:#?}");
+    }
+}
+
+#[test]
+fn under_faults_a_declaration_is_made_again_once_or_given_to_a_person() {
+    std::thread::scope(|scope| {
+        for seed in 1..=3 {
+            scope.spawn(move || made_again(FaultPlan::new(seed, Level::Heavy)));
+        }
+    });
+}
+
+fn made_again(plan: FaultPlan) {
+    let rig = declared(plan, false);
+    let failed = GATEWAYS.map(|gateway| count(&rig.items_of(gateway), refused_by_customs));
+    let jobs = GATEWAYS.map(|gateway| again(gateway, gateway, &format!("customs/{gateway}"), "modify"));
+    // Nobody but a person can tell a state of before from a state of now: asked for two seconds, then given to one.
+    rig.write("redeclare.yaml", format!("workflow: redeclare\njobs:\n{}", jobs.concat()).replace("1h", "2s"));
+    rig.to_the_end("redeclare.yaml");
+    for (gateway, failed) in GATEWAYS.into_iter().zip(failed) {
+        let theirs = rig.totals(gateway);
+        assert!(theirs.customs.modified <= failed, "{gateway}: {theirs:?}");
+        assert!(theirs.violations.is_empty() && theirs.refused.is_empty(), "{gateway}: {theirs:?}");
+        let items = rig.items_of(gateway);
+        assert_at_rest(&items);
+        let succeeded = count(&items, |item| item["state"] == "succeeded" && text_of(item, "key").ends_with("/modify"));
+        assert!(succeeded <= theirs.customs.modified, "{gateway}: {theirs:?} {items:#?}");
+    }
+}
+
+#[test]
+fn a_buyer_who_is_not_the_payer_is_given_to_a_person() {
+    let rig = Rig::new(FaultPlan::NONE);
+    write_rows(&rig, "wechat", false);
+    rig.write(
+        "identity.yaml",
+        format!(
+            "workflow: identity\njobs:\n  check:\n    uses: identity\n    gateway: wechat\n    \
+             items: {{ file: wechat.csv }}\n    with:\n      out_trade_no: \"{{{{ item.order }}}}\"\n      \
+             transaction_id: \"{{{{ item.transaction }}}}\"\n      sub_order_no: \"{{{{ item.sub }}}}\"\n      \
+             customs: \"{{{{ item.customs }}}}\"\n      mch_customs_no: SZ0001\n      cert_id: \"{{{{ item.cert }}}}\"\n      \
+             name: \"{{{{ item.name }}}}\"\n{POLICY}"
+        ),
+    );
+    assert_eq!(rig.to_the_end("identity.yaml"), Some(3));
+    let items = rig.items_of("check");
+    let of = by_sub_order(&items);
+    assert_eq!(of["A-different"]["state"], "parked", "{items:#?}");
+    assert_eq!(count(&items, |item| item["state"] == "succeeded"), SUB_ORDERS.len() as u64 - 1, "{items:#?}");
+    assert_eq!(filed(&rig.totals("wechat").customs), 0);
+    assert_eq!(rig.totals("wechat").customs.identity_checks, SUB_ORDERS.len() as u64);
+}

@@ -1,0 +1,239 @@
+//! Payments, cancellations and the ends of contracts, by the command: nobody pays twice, and the books match.
+
+use payrun::sandbox::faults::{FaultPlan, Level};
+use serde_json::Value;
+
+use crate::support::four::{GATEWAYS, ORDERS, Rig, assert_at_rest, moved, number, text_of, under_each_fault};
+
+/// How many payments each gateway is asked for, beside those of WeChat Pay whose payers take long or cannot pay.
+const PAYMENTS: usize = 6;
+
+const POLICY: &str = "    retry: { attempts: 30, first: 50ms, max: 200ms }\n    \
+                      resolve: { schedule: [50ms, 100ms, 200ms], grace: 1500ms, horizon: 4s }\n";
+
+/// What a gateway wants to know of a payment beside its amount.
+fn particulars(gateway: &str) -> &'static str {
+    match gateway {
+        "wechat" => "      auth_code: \"{{ item.code }}\"\n      merchant_category_code: \"4111\"\n",
+        "hipopay" => "      openid: \"{{ item.openid }}\"\n      appid: wx1\n      client_ip: 203.0.113.9\n",
+        "egms" => "      platform: WEB\n",
+        "cbtis" => "      success_url: https://example.com/paid\n",
+        other => panic!("there is no gateway {other}"),
+    }
+}
+
+fn pay(gateway: &str) -> String {
+    format!(
+        "  {gateway}:\n    uses: pay\n    gateway: {gateway}\n    items: {{ file: payments.csv }}\n    \
+         key: \"{{{{ item.id }}}}\"\n    with:\n      amount: \"{{{{ item.amount }}}}\"\n      currency: HKD\n      \
+         description: Rent\n{}{POLICY}",
+        particulars(gateway)
+    )
+}
+
+fn paid(plan: FaultPlan) -> Rig {
+    let rig = Rig::new(plan);
+    let codes = (0..PAYMENTS).map(|n| format!("p-{n},1{n}.50,13465072086636139{n},o-{n}\n"));
+    let rows =
+        codes.chain(["slow,20.00,134650720866360000,o-7\n".into(), "poor,30.00,134650720866360001,o-8\n".into()]);
+    rig.write("payments.csv", format!("id,amount,code,openid\n{}", rows.collect::<String>()));
+    rig.write("pay.yaml", format!("workflow: pay\njobs:\n{}", GATEWAYS.map(pay).concat()));
+    rig.to_the_end("pay.yaml");
+    rig
+}
+
+/// What the gateways' books say of payments, refunds and cancellations fits ours.
+fn payments_match(rig: &Rig) {
+    let items = rig.items();
+    assert_at_rest(&items);
+    for gateway in GATEWAYS {
+        let theirs = rig.totals(gateway);
+        let mut expected = moved(&items, gateway, "HKD");
+        if gateway != "wechat" {
+            // Those that the project begins with.
+            expected = (expected.0 + ORDERS as u64, expected.1 + 1_250 * ORDERS as i64);
+        }
+        let paid = theirs.paid.get("HKD").copied().unwrap_or_default();
+        assert_eq!(expected, paid, "{gateway}: {:#?}", rig.items_of(gateway));
+        assert!(theirs.violations.is_empty(), "{gateway}: {:?}", theirs.violations);
+        assert!(theirs.refused.is_empty(), "{gateway}: {:?}", theirs.refused);
+    }
+}
+
+#[test]
+fn payments_are_made_on_every_gateway_and_the_result_says_what_the_payer_does() {
+    let rig = paid(FaultPlan::NONE);
+    payments_match(&rig);
+    for gateway in GATEWAYS {
+        let items = rig.items_of(gateway);
+        assert_eq!(items.len(), PAYMENTS + 2);
+        for item in &items {
+            let cannot = gateway == "wechat" && item["key"] == "poor";
+            assert_eq!(item["state"], if cannot { "failed" } else { "succeeded" }, "{gateway}: {item}");
+        }
+    }
+    for (gateway, action) in [("hipopay", "prepay_params"), ("egms", "action"), ("cbtis", "next_action")] {
+        for item in rig.items_of(gateway) {
+            assert!(!item["result"][action].is_null(), "{gateway}: {item}");
+        }
+    }
+}
+
+#[test]
+fn every_fault_by_itself_makes_nobody_pay_twice() {
+    under_each_fault(|fault| payments_match(&paid(FaultPlan::only(fault))));
+}
+
+#[test]
+fn all_faults_together_make_nobody_pay_twice() {
+    std::thread::scope(|scope| {
+        for seed in 1..=3 {
+            scope.spawn(move || payments_match(&paid(FaultPlan::new(seed, Level::Heavy))));
+        }
+    });
+}
+
+/// A job that withdraws the orders of a file.
+fn cancel(job: &str, gateway: &str, way: &str) -> String {
+    let way = if way.is_empty() { String::new() } else { format!("      way: {way}\n") };
+    format!(
+        "  {job}:\n    uses: cancel\n    gateway: {gateway}\n    items: {{ file: {job}.csv }}\n    with:\n      \
+         out_trade_no: \"{{{{ item.order }}}}\"\n{way}{POLICY}"
+    )
+}
+
+/// Payments that are begun and then withdrawn in each way there is.
+fn withdrawn(plan: FaultPlan) -> Rig {
+    let rig = Rig::new(plan);
+    let list = |numbers: Vec<String>| format!("order\n{}\n", numbers.join("\n"));
+    for n in 0..3 {
+        rig.seed("wechat", &format!("QUICK-{n}"), "10.00", "HKD");
+    }
+    rig.write("close.csv", list(vec!["QUICK-0".into(), "GONE-1".into()]));
+    rig.write("reverse.csv", list(vec!["QUICK-1".into(), "QUICK-2".into(), "GONE-2".into()]));
+    rig.write("deduction.csv", list(vec![number(0), number(1), "GONE-3".into()]));
+    rig.write("egms.csv", list(vec![number(2), "GONE-4".into()]));
+    let jobs = [
+        cancel("close", "wechat", "close"),
+        cancel("reverse", "wechat", "reverse"),
+        cancel("deduction", "wechat", "deduction"),
+        cancel("egms", "egms", ""),
+    ];
+    rig.write("cancel.yaml", format!("workflow: cancel\njobs:\n{}", jobs.concat()));
+    rig.to_the_end("cancel.yaml");
+    rig
+}
+
+fn state_of<'a>(items: &'a [Value], job: &str, key: &str) -> &'a str {
+    let item = items.iter().find(|item| item["job"] == job && item["key"] == key).unwrap();
+    text_of(item, "state")
+}
+
+#[test]
+fn what_is_paid_is_not_closed_and_a_reversal_gives_it_back_once() {
+    let rig = withdrawn(FaultPlan::NONE);
+    let items = rig.items();
+    assert_at_rest(&items);
+    let ends = [
+        ("close", "QUICK-0", "failed"),
+        ("close", "GONE-1", "failed"),
+        ("reverse", "QUICK-1", "succeeded"),
+        ("reverse", "QUICK-2", "succeeded"),
+        ("reverse", "GONE-2", "failed"),
+        ("deduction", "ORDER-000", "succeeded"),
+        ("deduction", "ORDER-001", "succeeded"),
+        ("deduction", "GONE-3", "failed"),
+        ("egms", "ORDER-002", "failed"),
+        ("egms", "GONE-4", "failed"),
+    ];
+    for (job, key, end) in ends {
+        assert_eq!(state_of(&items, job, key), end, "{job} {key}: {items:#?}");
+    }
+    let theirs = rig.totals("wechat");
+    assert_eq!(theirs.refunded["HKD"], (4, 2 * 1_000 + 2 * 1_250));
+    assert!(theirs.violations.is_empty(), "{theirs:?}");
+    // Withdrawing what is withdrawn is known by its key.
+    rig.to_the_end("cancel.yaml");
+    assert_eq!(rig.totals("wechat").refunded["HKD"], (4, 2 * 1_000 + 2 * 1_250));
+}
+
+/// Nothing is given back that our books do not call withdrawn, a person is asked about, or that was refused.
+fn withdrawals_match(rig: &Rig) {
+    let items = rig.items();
+    assert_at_rest(&items);
+    let theirs = rig.totals("wechat");
+    assert!(theirs.violations.is_empty() && theirs.refused.is_empty(), "{theirs:?}");
+    let reversed = |is: &dyn Fn(&Value) -> bool| {
+        let mine = |item: &&Value| ["reverse", "deduction"].contains(&text_of(item, "job"));
+        items.iter().filter(mine).filter(|item| is(item)).count() as u64
+    };
+    let given_back = theirs.refunded.get("HKD").copied().unwrap_or_default().0;
+    // What was never paid is withdrawn too, and nothing is given back.
+    let succeeded = reversed(&|item| item["state"] == "succeeded" && !item["result"]["success_time"].is_null());
+    let parked = reversed(&|item| item["state"] == "parked");
+    assert!((succeeded..=succeeded + parked).contains(&given_back), "{given_back}: {items:#?}");
+    assert!(rig.totals("egms").violations.is_empty());
+}
+
+#[test]
+fn every_fault_by_itself_gives_nothing_back_twice() {
+    under_each_fault(|fault| withdrawals_match(&withdrawn(FaultPlan::only(fault))));
+}
+
+#[test]
+fn an_unpaid_payment_is_withdrawn_before_its_payer_pays() {
+    let rig = Rig::new(FaultPlan::NONE);
+    rig.write("payments.csv", "id,amount,code,openid\nslow,20.00,134650720866360000,o-7\n");
+    // Only begun: it is asked about in an hour.
+    let begin = |gateway| pay(gateway).replace("[50ms, 100ms, 200ms]", "[1h]");
+    rig.write("pay.yaml", format!("workflow: pay\njobs:\n{}{}", begin("wechat"), begin("egms")));
+    let (code, text) = rig.payrun(&["run", "pay.yaml", "--wait", "1s"]);
+    assert_eq!(code, Some(4), "{text}");
+    for gateway in ["wechat", "egms"] {
+        let order = text_of(&rig.items_of(gateway)[0], "order_no").to_owned();
+        rig.write(&format!("no-{gateway}.csv"), format!("order\n{order}\n"));
+    }
+    let jobs = cancel("no-wechat", "wechat", "reverse") + &cancel("no-egms", "egms", "");
+    rig.write("cancel.yaml", format!("workflow: cancel\njobs:\n{jobs}"));
+    let (_, text) = rig.payrun(&["run", "cancel.yaml", "--wait", "15s"]);
+    for gateway in ["wechat", "egms"] {
+        let item = &rig.items_of(&format!("no-{gateway}"))[0];
+        assert!(["succeeded", "failed"].contains(&text_of(item, "state")), "{item} {text}");
+        let open = rig.totals(gateway).paid.get("HKD").map_or(0, |paid| paid.0);
+        let given_back = rig.totals(gateway).refunded.get("HKD").map_or(0, |refunded| refunded.0);
+        let begun = if gateway == "egms" { ORDERS as u64 } else { 0 };
+        if item["state"] == "succeeded" {
+            assert_eq!(open - begun, given_back, "{gateway}: what was paid is given back");
+        }
+    }
+}
+
+fn terminated(plan: FaultPlan) -> Rig {
+    let rig = Rig::new(plan);
+    let rows: String = (0..5).map(|n| format!("C-{n}\n")).collect();
+    rig.write("contracts.csv", format!("contract\n{rows}C-gone-ended\n"));
+    rig.write(
+        "terminate.yaml",
+        format!(
+            "workflow: terminate\njobs:\n  end:\n    uses: terminate\n    gateway: wechat\n    \
+             items: {{ file: contracts.csv }}\n    with:\n      contract_id: \"{{{{ item.contract }}}}\"\n      \
+             reason: moved out\n{POLICY}"
+        ),
+    );
+    rig.to_the_end("terminate.yaml");
+    rig
+}
+
+#[test]
+fn contracts_are_ended_whatever_goes_wrong() {
+    let rig = terminated(FaultPlan::NONE);
+    for item in rig.items_of("end").iter().filter(|item| item["key"] != "C-gone-ended") {
+        assert_eq!(item["state"], "succeeded", "{item}");
+    }
+    under_each_fault(|fault| {
+        let rig = terminated(FaultPlan::only(fault));
+        assert_at_rest(&rig.items());
+        let theirs = rig.totals("wechat");
+        assert!(theirs.violations.is_empty() && theirs.refused.is_empty(), "{fault}: {theirs:?}");
+    });
+}

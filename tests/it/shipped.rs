@@ -1,0 +1,92 @@
+//! The shipped workflows, with the columns that their comments name, against the twins.
+
+use payrun::sandbox::faults::FaultPlan;
+use serde_json::Value;
+
+use crate::support::four::{Rig, assert_at_rest, number, text_of};
+use crate::support::root;
+
+/// A shipped workflow on the project's account, impatient as a test is.
+fn ship(rig: &Rig, name: &str) -> String {
+    let text = std::fs::read_to_string(root().join("workflows").join(format!("{name}.yaml"))).unwrap();
+    let patient = |line: &&str| line.starts_with("    retry:") || line.starts_with("    resolve:");
+    let lines = text.lines().filter(|line| !patient(line)).map(|line| {
+        let hasty = "    gateway: wechat\n    retry: { attempts: 30, first: 50ms, max: 200ms }\n    \
+                     resolve: { schedule: [50ms, 100ms], grace: 1s, horizon: 10s }";
+        if line == "    gateway: hk" { format!("{hasty}\n") } else { format!("{line}\n") }
+    });
+    let path = format!("{name}.yaml");
+    rig.write(&path, lines.collect::<String>().replace("../data/", ""));
+    path
+}
+
+fn states(items: &[Value]) -> Vec<&str> {
+    items.iter().map(|item| text_of(item, "state")).collect()
+}
+
+#[test]
+fn refunds_look_ups_and_cancellations_take_the_columns_they_name() {
+    let rig = Rig::new(FaultPlan::NONE);
+    let (first, second) = (number(0), number(1));
+    rig.write("refunds.csv", format!("refund,order,amount,currency,reason\nR-1,{first},2.50,HKD,late\n"));
+    assert_eq!(rig.to_the_end(&ship(&rig, "refund-batch")), Some(0));
+    assert_eq!(rig.totals("wechat").refunded["HKD"], (1, 250));
+    rig.write("orders.csv", format!("order,amount,currency\n{first},12.50,HKD\n{second},12.49,HKD\nGONE,1.00,HKD\n"));
+    assert_eq!(rig.to_the_end(&ship(&rig, "look-up-orders")), Some(3));
+    assert_eq!(states(&rig.items_of("look-up")), ["succeeded", "failed", "failed"]);
+    rig.write("cancel.csv", format!("order,way\n{second},deduction\n{},\n", number(2)));
+    assert_eq!(rig.to_the_end(&ship(&rig, "cancel-orders")), Some(3));
+    assert_eq!(states(&rig.items_of("cancel")), ["succeeded", "failed"]);
+    assert_eq!(rig.totals("wechat").refunded["HKD"], (2, 250 + 1_250));
+}
+
+#[test]
+fn what_customs_filing_fails_customs_redeclare_declares_again() {
+    let rig = Rig::new(FaultPlan::NONE);
+    let rows = ["S-1", "S-2-fail"].map(|sub_order| {
+        let theirs = rig.seed("wechat", sub_order, "20.00", "CNY");
+        format!("{sub_order},{theirs},{sub_order},SHENZHEN,20.00,18.00,2.00,510921199308772318,Li\n")
+    });
+    let header = "order,transaction,sub_order,customs,amount,product_fee,transport_fee,cert_id,name\n";
+    rig.write("sub-orders.csv", header.to_owned() + &rows.concat());
+    assert_eq!(rig.to_the_end(&ship(&rig, "customs-filing")), Some(3));
+    assert_eq!(states(&rig.items_of("declare")), ["succeeded", "failed"]);
+    assert_eq!(rig.to_the_end(&ship(&rig, "customs-redeclare")), Some(0));
+    assert_eq!(states(&rig.items_of("redeclare")), ["succeeded"]);
+    let customs = rig.totals("wechat").customs;
+    assert_eq!((customs.modified, customs.filed["SHENZHEN"]["SUCCESS"]), (1, 2));
+}
+
+#[test]
+fn a_months_end_charges_declares_and_fetches_the_statement() {
+    let rig = Rig::new(FaultPlan::NONE);
+    let header = "contract_id,plan,amount,sub_order,active\n";
+    rig.write(
+        "contracts.csv",
+        format!("{header}M-1,basic,20.00,S-1,yes\nM-2,basic,21.00,S-2,no\nM-3-poor,basic,22.00,S-3,yes\n"),
+    );
+    let workflow = ship(&rig, "month-end");
+    // A dunning step is days away: nobody waits for it here.
+    let text = std::fs::read_to_string(rig.folder.path().join(&workflow)).unwrap();
+    rig.write(&workflow, text.replace("dunning: [1d, 3d]", "dunning: []"));
+    assert_eq!(rig.to_the_end(&workflow), Some(3));
+    let items = rig.items();
+    assert_at_rest(&items);
+    assert_eq!(states(&rig.items_of("deduct")), ["succeeded", "failed"]);
+    assert_eq!(states(&rig.items_of("declare")), ["succeeded"]);
+    assert_eq!(states(&rig.items_of("statement")), ["succeeded"], "{items:#?}");
+    assert_eq!(rig.charged()["CNY"], (1, 2_000));
+}
+
+#[test]
+fn statements_and_settlements_of_the_last_days_are_fetched() {
+    let rig = Rig::new(FaultPlan::NONE);
+    let workflow = ship(&rig, "daily-statements");
+    // The books begin today, and a day without trades has no statement.
+    let text = std::fs::read_to_string(rig.folder.path().join(&workflow)).unwrap();
+    rig.write(&workflow, text.replace("days: 3", "days: 3, until: today").replace("attempts: 30", "attempts: 3"));
+    assert_eq!(rig.to_the_end(&workflow), Some(3));
+    assert_eq!(states(&rig.items_of("statement")), ["failed", "failed", "succeeded"]);
+    assert_eq!(rig.to_the_end(&ship(&rig, "settlements")), Some(0));
+    assert_eq!(states(&rig.items_of("settlement")), ["succeeded"]);
+}
