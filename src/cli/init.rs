@@ -7,8 +7,8 @@ use clap::Args;
 use super::exit::{Exit, Failure};
 use super::output::say;
 use super::scaffold::{
-    LaneBounds, Prices, SANDBOX_PORT, contracts_csv, keys, other_accounts, payrun_yaml, personal_key, workflow_yaml,
-    write_new,
+    LaneBounds, Prices, SANDBOX_PORT, contracts_csv, keys, other_accounts, payrun_yaml, personal_key, ready_workflows,
+    workflow_yaml, write_new,
 };
 use super::schema;
 
@@ -45,6 +45,7 @@ pub(super) fn run(args: InitArgs) -> Result<Exit, Failure> {
     let accounts = payrun_yaml(&identity, &base_url, bounds) + &other_accounts(&folder, &base_url, bounds)?;
     write_new(&folder, "payrun.yaml", &accounts)?;
     write_new(&folder, "workflows/monthly-deductions.yaml", &workflow_yaml())?;
+    ready_workflows(&folder)?;
     write_new(&folder, ".gitignore", "payrun.db*\nsandbox.db*\nkeys/\nfiles/\n")?;
     schema::write(&folder)?;
     std::fs::create_dir_all(folder.join("data")).ok();
@@ -54,6 +55,7 @@ pub(super) fn run(args: InitArgs) -> Result<Exit, Failure> {
         "made {name}/
   payrun.yaml                         where the ledger is, and the gateway accounts of the sandbox
   workflows/monthly-deductions.yaml   a workflow: one deduction a contract and month
+  workflows/ready/                    one for each kind of job, to be copied and changed
   data/contracts.csv                  {SAMPLES} sample contracts
   keys/                               generated: the sandbox's, worth nothing elsewhere, and personal.key
   schema/                             for editors

@@ -11,6 +11,19 @@ use crate::sandbox::{Identity, cbtis, egms, hipopay};
 /// The ready workflow.
 pub(super) const WORKFLOW: &str = include_str!("../../workflows/monthly-deductions.yaml");
 
+/// The other ready workflows, for a project to take from.
+const READY: [(&str, &str); 9] = [
+    ("cancel-orders", include_str!("../../workflows/cancel-orders.yaml")),
+    ("customs-filing", include_str!("../../workflows/customs-filing.yaml")),
+    ("customs-redeclare", include_str!("../../workflows/customs-redeclare.yaml")),
+    ("daily-reconciliation", include_str!("../../workflows/daily-reconciliation.yaml")),
+    ("daily-statements", include_str!("../../workflows/daily-statements.yaml")),
+    ("look-up-orders", include_str!("../../workflows/look-up-orders.yaml")),
+    ("month-end", include_str!("../../workflows/month-end.yaml")),
+    ("refund-batch", include_str!("../../workflows/refund-batch.yaml")),
+    ("settlements", include_str!("../../workflows/settlements.yaml")),
+];
+
 /// Where `payrun sandbox` listens if nothing else is said.
 pub(super) const SANDBOX_PORT: u16 = 4455;
 
@@ -161,6 +174,15 @@ const SANDBOX_IS_QUICK: &str = "
     # How soon to ask about what is not known. The sandbox is quick; leave this line out at a real gateway.
     resolve: { schedule: [1s, 2s, 5s], grace: 10s, horizon: 1d }
 ";
+
+/// The other ready workflows, in a folder of their own: what is copied from there into `workflows/` is the user's.
+pub(super) fn ready_workflows(folder: &Path) -> Result<(), Failure> {
+    for (name, text) in READY {
+        let text = text.replace("$schema=../schema/", "$schema=../../schema/").replace("../data/", "../../data/");
+        write_new(folder, &format!("workflows/ready/{name}.yaml"), &text)?;
+    }
+    Ok(())
+}
 
 /// A workflow file that names its schema where the project keeps it.
 pub(super) fn workflow_yaml() -> String {
