@@ -35,21 +35,36 @@ impl Engine {
         patience: Duration,
     ) -> Result<Standing, LedgerError> {
         let now = self.clock.now();
-        self.ledger.advance(now).await?;
-        while self.plan_late_jobs(now).await? > 0 {
-            self.ledger.advance(now).await?;
-        }
-        let all = self.work(runs, lanes, held).await?;
+        let all = loop {
+            self.go_on(now).await?;
+            let all = self.work(runs, lanes, held).await?;
+            if all.open > 0 {
+                break all;
+            }
+            // An item that ended after the jobs were looked at may have been the last that a later job waits for.
+            if self.go_on(now).await? == 0 {
+                return Ok(Standing::AtRest);
+            }
+        };
         let soon = all.next_due.is_some_and(|due| due <= now.plus(patience));
-        if all.open == 0 {
-            return Ok(Standing::AtRest);
-        }
         if soon || all.claimed > 0 || self.asks(runs, now, patience).await? {
             return Ok(Standing::Working(all));
         }
         // A question that ended between the two looks has left something else to be done.
         let again = self.work(runs, lanes, held).await?;
         Ok(if again == all { Standing::Waiting(all) } else { Standing::Working(again) })
+    }
+
+    /// Ends what has ended and plans the jobs that waited for it; says how many were planned.
+    async fn go_on(&self, now: Timestamp) -> Result<usize, LedgerError> {
+        let mut planned = 0;
+        loop {
+            self.ledger.advance(now).await?;
+            match self.plan_late_jobs(now).await? {
+                0 => return Ok(planned),
+                some => planned += some,
+            }
+        }
     }
 
     /// What there is to do for these runs together.
