@@ -30,7 +30,7 @@ pub struct Work {
 }
 
 /// How long a claim holds where more is to be done than a call: a file to be read into the ledger, a report to be made.
-const LONG_LEASE: Duration = Duration::from_secs(1_800);
+pub(super) const LONG_LEASE: Duration = Duration::from_secs(1_800);
 
 impl Work {
     /// A longer lease than the account's, where one is needed.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::Engine;
+use super::attempt::LONG_LEASE;
 use crate::domain::time::Timestamp;
 use crate::ledger::{LedgerError, Work};
 
@@ -85,7 +86,7 @@ impl Engine {
     /// Whether a question is under way that nothing else of these runs tells of: its item is due when its lease ends, which
     /// may be later than anybody waits.
     async fn asks(&self, runs: &[i64], now: Timestamp, patience: Duration) -> Result<bool, LedgerError> {
-        let longest = self.accounts.values().map(|account| account.lease()).max().unwrap_or_default();
+        let longest = self.accounts.values().map(|account| account.lease()).max().unwrap_or_default().max(LONG_LEASE);
         for run in runs {
             // Twice: a lease may have begun after `now`.
             if self.ledger.is_under_way(*run, now.plus(patience), now.plus(longest * 2)).await? {

@@ -172,6 +172,13 @@ impl<'a> Lowering<'a> {
         order_number: Option<&Template>,
     ) {
         let is_private = |name: &str| kind.field(name).is_some_and(|field| field.sensitive);
+        let sealed = with.iter().find(|(name, _)| is_private(name));
+        if let Some((name, template)) = sealed.filter(|_| self.config.encryption_key.is_none()) {
+            let message =
+                format!("{name} is personal data, which is kept under encryption_key in payrun.yaml; there is none");
+            let help = "openssl rand -base64 32 > keys/personal.key, and encryption_key: { file: keys/personal.key }";
+            self.push(template.diagnostic(message).help(help));
+        }
         let private: BTreeSet<&str> = with
             .iter()
             .filter(|(name, _)| is_private(name))

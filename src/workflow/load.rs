@@ -100,7 +100,7 @@ alerts:
             database: Database::Sqlite("payrun.db".into()),
             timezone: chrono_tz::Asia::Hong_Kong,
             jobs: None,
-            encryption_key: None,
+            encryption_key: Some("none".into()),
             files: "files".to_owned(),
             gateways: BTreeMap::from([("hk".to_owned(), hk)]),
         }
