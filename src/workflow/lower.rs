@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::expression::{Name, RUN_FIELDS};
 use super::params::check_value;
-use super::{Alert, Job, Param, ParamKind, Template, Workflow};
+use super::{Alert, ItemSource, Job, Param, ParamKind, Template, Workflow};
 use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::config::load::{folder_of, zone};
@@ -39,6 +39,7 @@ impl Lowering<'_> {
             self.refuse(jobs.at, "a workflow needs at least one job");
         }
         let jobs: Vec<Job> = entries.iter().filter_map(|entry| self.job(entry)).collect();
+        self.check_columns(&jobs);
         let jobs = if self.check_needs(entries) { in_order(jobs) } else { jobs };
         let alerts = root.get("alerts").map_or(&[][..], Node::list);
         Workflow {
@@ -170,6 +171,29 @@ impl Lowering<'_> {
         }
     }
 
+    /// A job that takes its items from another of this file has the columns of those.
+    fn check_columns(&mut self, jobs: &[Job]) {
+        for job in jobs {
+            let ItemSource::Job { workflow: None, job: from, .. } = &job.items.source else { continue };
+            let Some(source) = jobs.iter().find(|source| source.name == *from) else { continue };
+            let fields = source.kind.fields.iter().map(|field| field.name.as_str());
+            let known: Vec<&str> = fields.chain(ITEM_COLUMNS).collect();
+            let is_known = |column: &&str| known.contains(column) || column.starts_with("result_");
+            let condition = job.items.condition.iter();
+            let used = condition
+                .flat_map(|one| one.item_columns().into_iter().map(move |column| (column, one.diagnostic(""))));
+            let templates = job.with.values().chain(&job.key).chain(&job.order_number);
+            let all = templates
+                .flat_map(|one| one.item_columns().into_iter().map(move |column| (column, one.diagnostic(""))));
+            for (column, mut diagnostic) in used.chain(all).filter(|(column, _)| !is_known(column)) {
+                diagnostic.message = format!("the items of {from} have no column {}", shown(column));
+                let help = suggestion(column, known.iter().copied());
+                diagnostic.help = help.or_else(|| Some("what the gateway told is result_NAME".to_owned()));
+                self.push(diagnostic);
+            }
+        }
+    }
+
     /// Whether every job that is needed exists, and none waits for itself.
     fn check_needs(&mut self, entries: &[Entry]) -> bool {
         let mut sound = true;
@@ -192,6 +216,9 @@ impl Lowering<'_> {
         sound
     }
 }
+
+/// What every item of another job has beside its input fields.
+const ITEM_COLUMNS: [&str; 6] = ["key", "order_no", "receipt", "state", "amount", "currency"];
 
 /// A name of a workflow or job.
 pub(super) fn is_name(name: &str) -> bool {
