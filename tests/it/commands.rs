@@ -1,7 +1,5 @@
 //! What a person and a script see of each command, and the exit codes.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use crate::support::process::payrun;
@@ -503,7 +501,7 @@ fn init_makes_a_project_that_runs_against_the_sandbox_command() {
     let ended = within(&["run", workflow, "--wait", "1s", "--date", DATE]).wait(PATIENCE);
     assert!(matches!(ended.code(), Some(3 | 4)), "{ended:#?}");
     sandbox.interrupt();
-    sandbox.wait(Duration::from_secs(20)).exits(0);
+    sandbox.wait(PATIENCE).exits(0);
 }
 
 #[test]
