@@ -14,7 +14,7 @@ use super::output::{Colour, paint, say, say_json};
 use super::plan::occurrence_now;
 use super::project::Project;
 use crate::clock::Clock;
-use crate::engine::attempt::explain;
+use crate::engine::explain::explain;
 use crate::engine::plan::{PlanRequest, first_number};
 use crate::gateway::Probe;
 use crate::workflow::Workflow;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use super::explain::explained;
 use super::{Account, Engine, here, keep, payment, vault};
 use crate::catalog::judge::{Expected, Judged, judge};
 use crate::catalog::{JobKind, Operations, Outcome};
@@ -271,51 +272,6 @@ pub(super) async fn close_lane(scene: &Scene<'_>, effect: LaneEffect, code: &str
         Ok(false) => {}
         Err(error) => tracing::error!(lane.name = name, error = %error, "the lane could not be closed"),
     }
-}
-
-/// A refusal in words, where the gateway can say more than its code.
-async fn explained(account: &Account, operations: &Operations, judged: &Judged, call: &Call, moved: Move) -> Move {
-    let Some(operation) = operations.explain.as_ref().filter(|_| judged.explain) else { return moved };
-    let question = Call { operation: operation.clone(), amount: None, ..call.clone() };
-    let told = within(account, &question).await;
-    if told.result.is_empty() {
-        return moved;
-    }
-    let reason = format!("{} ({operation}: {})", moved.reason.as_deref().unwrap_or("declined"), facts(&told));
-    Move { reason: Some(reason), ..moved }
-}
-
-/// Asks the gateway what it knows of an item beside its order: the state of its contract. None if it knows nothing of the kind;
-/// an error if the facts say that it cannot be charged, or cannot be had.
-pub async fn explain(
-    account: &Account,
-    kind: &JobKind,
-    order_no: &OrderNumber,
-    input: &str,
-) -> Option<Result<String, String>> {
-    let operation = kind.gateways.get(account.kind)?.explain.clone()?;
-    let input: Map<String, Value> = serde_json::from_str(input).unwrap_or_default();
-    let subject = kind.one_at_a_time.as_ref().and_then(|field| input.get(field)).and_then(Value::as_str);
-    let subject = subject.unwrap_or_default().to_owned();
-    let call = Call { operation, order_no: order_no.clone(), input, amount: None, timeout: account.timeout };
-    let told = within(account, &call).await;
-    let facts = facts(&told);
-    Some(match told.http {
-        // Anything but SIGNED is not chargeable (gateways.md 4.2).
-        Some(200) if told.result.get("state").and_then(Value::as_str) == Some("SIGNED") => {
-            Ok(format!("{subject}: {facts}"))
-        }
-        Some(200) => Err(format!("{subject}: {facts}; it cannot be charged")),
-        Some(http) => Err(format!("{subject}: HTTP {http} {}", told.code.unwrap_or_default())),
-        None => Err(format!("{subject}: no answer")),
-    })
-}
-
-fn facts(told: &Observation) -> String {
-    let shown = told.result.iter();
-    let texts =
-        shown.map(|(name, fact)| format!("{name} {}", fact.as_str().map_or_else(|| fact.to_string(), str::to_owned)));
-    texts.collect::<Vec<_>>().join(", ")
 }
 
 fn tell(account: &Account, claimed: &Claimed, judged: &Judged) {

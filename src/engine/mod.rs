@@ -3,6 +3,7 @@
 //! Between the ledger and the gateways, by the rules of the domain. It knows no HTTP, no SQL text and no apalis.
 
 pub mod attempt;
+pub mod explain;
 pub mod follow;
 mod here;
 mod keep;
@@ -11,6 +12,7 @@ mod payment;
 pub mod plan;
 mod reconcile;
 mod rows;
+mod scope;
 pub mod vault;
 
 use std::collections::BTreeMap;
