@@ -3,6 +3,8 @@
 //! The invariant: nothing becomes `Done` without a receipt and, for an effect, our own order number and amount in the
 //! reply; nothing becomes `NotProcessed` unless nothing was sent or a row says so; everything else is `Unknown`.
 
+use std::time::Duration;
+
 use crate::domain::answer::{Answer, Cause, Decline, DeclineClass, LaneEffect, NumberRule, Receipt};
 use crate::domain::ids::OrderNumber;
 use crate::domain::money::Amount;
@@ -12,6 +14,9 @@ use super::{HttpMatch, Meaning, Outcome};
 
 /// How a row asks for a reply without a code.
 const NO_CODE: &str = "none";
+
+/// The receipt where there is nothing to be had.
+pub const NOTHING: &str = "nothing";
 
 /// What an observation means.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +40,8 @@ pub struct Expected {
     pub amount: Option<Amount>,
     /// Whether the gateway has accepted the order before.
     pub accepted: bool,
+    /// How long the day has been over that is asked about, where one is.
+    pub day_over: Option<Duration>,
     /// Whether the gateway has no number of its own for it: then the one it is named by is the receipt.
     pub named: bool,
 }
@@ -75,7 +82,7 @@ impl Judged {
 }
 
 fn replied(outcomes: &[Outcome], seen: &Observation, ours: &Expected, effect: bool) -> Judged {
-    let Some(row) = outcomes.iter().find(|row| fits(row, seen) && (ours.accepted || !row.after_accepted)) else {
+    let Some(row) = outcomes.iter().find(|row| fits(row, seen) && counts(row, ours)) else {
         let answer = Answer::Unknown { cause: Cause::Unlisted, code: code_of(seen) };
         return Judged { listed: false, ..Judged::plain(answer) };
     };
@@ -83,6 +90,7 @@ fn replied(outcomes: &[Outcome], seen: &Observation, ours: &Expected, effect: bo
     let code = row.fact.as_ref().map_or_else(|| code_of(seen), |(name, value)| format!("{name} {value}"));
     let answer = match row.meaning {
         Meaning::Done => done(seen, ours, effect),
+        Meaning::Nothing => Answer::Done(Receipt(NOTHING.to_owned())),
         // A reply about another order says nothing about ours, whatever it says.
         _ if names_another(seen, ours) => Answer::Unknown { cause: Cause::Mismatch, code },
         Meaning::Accepted => Answer::Accepted,
@@ -144,6 +152,12 @@ fn repeatable(judged: Judged, seen: &Observation) -> Judged {
     Judged { answer, ..judged }
 }
 
+/// Whether a row counts for this order at this time.
+fn counts(row: &Outcome, ours: &Expected) -> bool {
+    let day = row.day_over_for.is_none_or(|wanted| ours.day_over.is_some_and(|over| over >= wanted));
+    day && (ours.accepted || !row.after_accepted)
+}
+
 fn fits(row: &Outcome, seen: &Observation) -> bool {
     let http = match (row.http, seen.http) {
         (None, _) => true,
@@ -176,7 +190,6 @@ mod tests {
     use super::*;
     use crate::catalog::Catalog;
     use crate::domain::money::Currency;
-    use std::time::Duration;
 
     fn hkd(minor: i64) -> Amount {
         Amount::from_minor(minor, Currency::parse("HKD").unwrap()).unwrap()

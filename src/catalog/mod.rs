@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::domain::answer::{Cause, DeclineClass, LaneEffect, NumberRule};
 use crate::domain::policy::Policy;
@@ -189,6 +190,8 @@ pub struct Outcome {
     pub fact: Option<(String, String)>,
     /// Whether it counts only once the gateway has accepted the order; before, the same reply may speak of the past.
     pub after_accepted: bool,
+    /// How long the day must be over that is asked about; before, the same reply may only mean "not yet".
+    pub day_over_for: Option<Duration>,
     /// What it means.
     pub meaning: Meaning,
     /// What it does to the lane.
@@ -213,6 +216,8 @@ pub enum HttpMatch {
 pub enum Meaning {
     /// See [`crate::domain::answer::Answer::Done`].
     Done,
+    /// Done, and there is nothing to be had: a day without trades.
+    Nothing,
     /// See [`crate::domain::answer::Answer::Accepted`].
     Accepted,
     /// See [`crate::domain::answer::Answer::Declined`].

@@ -2,7 +2,7 @@
 
 use crate::domain::answer::{Cause, DeclineClass, LaneEffect, NumberRule};
 use crate::yaml::diagnostics::{Diagnostics, Source};
-use crate::yaml::fields::{is_true, text_of};
+use crate::yaml::fields::{duration_of, is_true, text_of};
 use crate::yaml::node::Node;
 
 use super::{HttpMatch, Meaning, Outcome};
@@ -71,6 +71,7 @@ fn row(node: &Node, table: Table, source: &Source, found: &mut Diagnostics) -> V
                 state,
                 fact: fact(node),
                 after_accepted: text_of(node, "after") == Some("accepted"),
+                day_over_for: duration_of(node, "day_over_for"),
                 meaning,
                 lane,
                 explain: is_true(node, "explain"),
@@ -114,6 +115,7 @@ fn meaning(node: &Node) -> Result<Meaning, &'static str> {
     }
     match answer {
         Some("done") => Ok(Meaning::Done),
+        Some("nothing") => Ok(Meaning::Nothing),
         Some("accepted") => Ok(Meaning::Accepted),
         Some("declined") => Ok(Meaning::Declined(class(node), number(node))),
         Some("not_processed") => Ok(Meaning::NotProcessed),
@@ -155,9 +157,11 @@ fn misplaced(meaning: Meaning, table: Table) -> Option<&'static str> {
         Meaning::NotProcessed if table.is_query && table.effect => {
             Some("a query cannot tell that the effect was not processed; use unknown with cause not_asked")
         }
+        Meaning::Nothing if table.effect => Some("nothing belongs to look-ups: there is nothing to be had"),
         Meaning::Absent if !table.is_query => Some("absent belongs in the query table only"),
         Meaning::Unknown(_) if !table.effect => Some("a look-up that says nothing may be repeated: use not_processed"),
         Meaning::Done
+        | Meaning::Nothing
         | Meaning::Accepted
         | Meaning::Declined(..)
         | Meaning::NotProcessed
@@ -175,6 +179,6 @@ fn covers(earlier: &Outcome, later: &Outcome) -> bool {
     };
     let covered = |earlier: &Option<String>, later: &Option<String>| earlier.is_none() || earlier == later;
     let fact = earlier.fact.is_none() || earlier.fact == later.fact;
-    let after = !earlier.after_accepted || later.after_accepted;
+    let after = (!earlier.after_accepted || later.after_accepted) && earlier.day_over_for.is_none();
     http && fact && after && covered(&earlier.code, &later.code) && covered(&earlier.state, &later.state)
 }

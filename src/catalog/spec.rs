@@ -26,15 +26,16 @@ static FIELD: [FieldSpec; 10] = [
     FieldSpec::required("doc", Shape::Text, "One line for people."),
 ];
 
-static OUTCOME: [FieldSpec; 12] = [
+static OUTCOME: [FieldSpec; 13] = [
     FieldSpec::optional("http", Shape::Text, "The HTTP status (404) or its class (5xx)."),
     FieldSpec::optional("code", NAMES, "The gateway's error code, or several; none: there is no code."),
     FieldSpec::optional("state", NAMES, "The order's state in the gateway's words, or several."),
+    FieldSpec::optional("day_over_for", Shape::Duration, "How long the day must be over that is asked about."),
     FieldSpec::optional("after", Shape::Word(&["accepted"]), "Only once the gateway has accepted the order."),
     FieldSpec::optional("fact", Shape::Named(&Shape::Text), "One fact of the reply that must have this value."),
     FieldSpec::required(
         "answer",
-        Shape::Word(&["done", "accepted", "declined", "not_processed", "absent", "unknown"]),
+        Shape::Word(&["done", "nothing", "accepted", "declined", "not_processed", "absent", "unknown"]),
         "What it means.",
     ),
     FieldSpec::optional(

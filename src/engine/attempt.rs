@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{NaiveDate, NaiveTime};
 use serde_json::{Map, Value};
 
 use super::explain::explained;
@@ -169,7 +170,16 @@ fn expected(scene: &Scene<'_>, call: &Call) -> Expected {
         amount: scene.claimed.amount().filter(|_| !scene.operations.names_no_amount),
         accepted: scene.claimed.item.state == State::Pending,
         named: scene.operations.named_by.is_some(),
+        day_over: day_over(call, scene.engine.clock.now()),
     }
+}
+
+/// How long the day has been over that a call asks for; days are Beijing's, as both gateways with statements count them.
+fn day_over(call: &Call, now: Timestamp) -> Option<Duration> {
+    let day = call.input.get("date").and_then(Value::as_str)?;
+    let day = NaiveDate::parse_from_str(day, "%Y-%m-%d").ok()?.succ_opt()?;
+    let end = day.and_time(NaiveTime::MIN).and_local_timezone(chrono_tz::Asia::Shanghai).earliest()?;
+    Some(now.since(Timestamp::from_millis(end.timestamp_millis())))
 }
 
 /// The number that a reply must name. A look-up may be of somebody else's; an effect never is.

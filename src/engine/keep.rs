@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::attempt::Scene;
 use crate::catalog::Keeps;
-use crate::catalog::judge::Judged;
+use crate::catalog::judge::{Judged, NOTHING};
 use crate::domain::answer::{Answer, Decline, DeclineClass, NumberRule};
 use crate::files::FilesError;
 use crate::gateway::{Call, Observation};
@@ -21,7 +21,7 @@ use crate::statement::{self, Format, Kind, Line, Signed};
 pub(super) async fn kept(scene: &Scene<'_>, call: &Call, seen: &mut Observation, judged: Judged) -> Judged {
     let Some(keeps) = scene.operations.keeps else { return judged };
     let answer = match (keeps, &judged.answer) {
-        (Keeps::Statement, Answer::Done(_)) => keep_statement(scene, call, seen).await,
+        (Keeps::Statement, Answer::Done(receipt)) => keep_statement(scene, call, seen, &receipt.0).await,
         (Keeps::Settlements, Answer::Done(_) | Answer::Accepted) => keep_settlements(scene, seen).await,
         (Keeps::Statement | Keeps::Settlements, _) => Ok(()),
     };
@@ -47,9 +47,12 @@ impl NotKept {
     }
 }
 
-async fn keep_statement(scene: &Scene<'_>, call: &Call, seen: &mut Observation) -> Result<(), NotKept> {
+async fn keep_statement(scene: &Scene<'_>, call: &Call, seen: &mut Observation, receipt: &str) -> Result<(), NotKept> {
+    if receipt == NOTHING {
+        return keep_lines(scene, day(call), NOTHING.to_owned(), Vec::new(), seen, None).await;
+    }
     let file = seen.file.take().ok_or_else(|| NotKept::now("the reply holds no file"))?;
-    let day = call.input.get("date").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let day = day(call);
     let (format, ending) = match scene.account.kind {
         "wechat" => (Format::Wechat, "csv"),
         "hipopay" => (Format::Hipopay, "txt"),
@@ -61,18 +64,34 @@ async fn keep_statement(scene: &Scene<'_>, call: &Call, seen: &mut Observation) 
         FilesError::Other { .. } => NotKept::never(error),
         FilesError::Open { .. } | FilesError::Folder { .. } | FilesError::Store { .. } => NotKept::now(error),
     })?;
+    keep_lines(scene, day, receipt.to_owned(), lines, seen, Some(location)).await
+}
+
+fn day(call: &Call) -> String {
+    call.input.get("date").and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+/// Keeps a day's lines; none, and no file, where there was no trade.
+async fn keep_lines(
+    scene: &Scene<'_>,
+    day: String,
+    sha256: String,
+    lines: Vec<Line>,
+    seen: &mut Observation,
+    location: Option<String>,
+) -> Result<(), NotKept> {
     let statement = NewStatement {
         lane: scene.account.name.clone(),
         day,
-        sha256: seen.receipt.clone().unwrap_or_default(),
-        location: location.clone(),
+        sha256,
+        location: location.clone().unwrap_or_default(),
         fetched_at: scene.engine.clock.now(),
     };
     let count = lines.len();
     let kept = scene.engine.ledger.keep_statement(&statement, lines.into_iter().map(line)).await;
     match kept.map_err(NotKept::now)? {
         StatementKept::New | StatementKept::Known => {
-            seen.result.insert("file".to_owned(), location.into());
+            seen.result.extend(location.map(|location| ("file".to_owned(), location.into())));
             seen.result.insert("lines".to_owned(), count.into());
             Ok(())
         }

@@ -175,7 +175,7 @@ impl Ledger {
         let failed = |source| LedgerError::of("looking for jobs to plan", source);
         let query = "select j.id, j.name, j.run_id, r.occurrence, r.source, r.params, coalesce(r.at, r.started_at) as at, \
                      coalesce(r.timezone, 'UTC') as timezone from jobs as j join runs as r on r.id = j.run_id \
-                     where j.planned = 0 and j.started = 1 and j.finished_at is null order by j.id limit 100";
+                     where j.planned = 0 and j.started = 1 and j.finished_at is null order by j.run_id limit 100";
         let rows = sqlx::query(query).fetch_all(&self.read).await.map_err(failed)?;
         let late = |row: &SqliteRow| {
             Ok(LateJob {

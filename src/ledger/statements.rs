@@ -12,6 +12,9 @@ use super::rows::list;
 use crate::domain::money::{Amount, Currency};
 use crate::domain::time::Timestamp;
 
+/// What stands for the hash where there is no file: a day without trades.
+const NO_FILE: &str = "nothing";
+
 /// How many lines one statement of SQL inserts.
 const CHUNK: usize = 500;
 
@@ -167,7 +170,12 @@ async fn keep(
         .fetch_optional(&mut *connection)
         .await
         .map_err(failed)?;
-    if let Some(sha256) = known {
+    if known.as_deref().is_some_and(|sha256| sha256 == NO_FILE && sha256 != statement.sha256) {
+        // It was a day without trades as far as anybody knew.
+        let delete = sqlx::query("delete from statements where lane = ?1 and day = ?2");
+        let delete = delete.bind(&statement.lane).bind(&statement.day);
+        delete.execute(&mut *connection).await.map_err(failed)?;
+    } else if let Some(sha256) = known {
         return Ok(if sha256 == statement.sha256 { StatementKept::Known } else { StatementKept::Other });
     }
     let insert =

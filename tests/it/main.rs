@@ -18,6 +18,7 @@ mod payments;
 mod personal;
 mod refunds;
 mod shipped;
+mod statements;
 mod stop;
 mod support;
 mod twice;
