@@ -82,11 +82,13 @@ fn a_months_end_charges_declares_and_fetches_the_statement() {
 fn statements_and_settlements_of_the_last_days_are_fetched() {
     let rig = Rig::new(FaultPlan::NONE);
     let workflow = ship(&rig, "daily-statements");
-    // The books begin today, and a day without trades has no statement.
+    // The books begin today: a day without trades is taken for one at noon of the next day, so yesterday may be either.
     let text = std::fs::read_to_string(rig.folder.path().join(&workflow)).unwrap();
     rig.write(&workflow, text.replace("days: 3", "days: 3, until: today").replace("attempts: 30", "attempts: 3"));
-    assert_eq!(rig.to_the_end(&workflow), Some(3));
-    assert_eq!(states(&rig.items_of("statement")), ["failed", "failed", "succeeded"]);
+    assert!(matches!(rig.to_the_end(&workflow), Some(0 | 3)));
+    let items = rig.items_of("statement");
+    let states_of = states(&items);
+    assert_eq!((states_of[0], states_of[2]), ("succeeded", "succeeded"), "{items:#?}");
     assert_eq!(rig.to_the_end(&ship(&rig, "settlements")), Some(0));
     assert_eq!(states(&rig.items_of("settlement")), ["succeeded"]);
 }
