@@ -42,6 +42,7 @@ async fn plan(ledger: &Ledger, occurrence: &str, items: u64, clock: &Clock) -> i
         name: "charge".into(),
         kind: "deduct".into(),
         lane: "hk".into(),
+        account: "account".into(),
         needs: Vec::new(),
         policy: policy(),
         rate: None,

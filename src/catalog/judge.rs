@@ -38,6 +38,8 @@ pub struct Expected {
     pub order_no: Option<OrderNumber>,
     /// The amount it must name.
     pub amount: Option<Amount>,
+    /// Whether it may name none; another it may not name.
+    pub amount_may_lack: bool,
     /// Whether the gateway has accepted the order before.
     pub accepted: bool,
     /// How long the day has been over that is asked about, where one is.
@@ -99,8 +101,26 @@ fn replied(outcomes: &[Outcome], seen: &Observation, ours: &Expected, effect: bo
         Meaning::Absent => Answer::Absent,
         Meaning::Unknown(cause) => Answer::Unknown { cause, code },
     };
+    let answer = if effect { doubted(answer, seen) } else { answer };
     let explain = row.explain && matches!(answer, Answer::Declined(_));
     Judged { answer, lane: row.lane, explain, listed: true }
+}
+
+/// A refusal that nobody has signed where refusals are signed is asked about before it is believed. What is wrong on our side is
+/// believed: nothing more is sent because of it.
+fn doubted(answer: Answer, seen: &Observation) -> Answer {
+    let unsigned = seen.result.get("unsigned") == Some(&serde_json::Value::Bool(true));
+    match answer {
+        Answer::Declined(decline) if unsigned && !matches!(decline.class, DeclineClass::Config) => {
+            Answer::Unknown { cause: Cause::Ambiguous, code: decline.code }
+        }
+        Answer::Done(_)
+        | Answer::Accepted
+        | Answer::Declined(_)
+        | Answer::NotProcessed { .. }
+        | Answer::Absent
+        | Answer::Unknown { .. } => answer,
+    }
 }
 
 /// Done, if the reply proves that it speaks of our order.
@@ -111,7 +131,7 @@ fn done(seen: &Observation, ours: &Expected, effect: bool) -> Answer {
         (Some(Ok(seen)), Some(ours)) => *seen == ours,
         (Some(Err(_)), Some(_)) => false,
         // A look-up finds orders that were never paid and name no amount.
-        (None, Some(_)) => !effect,
+        (None, Some(_)) => !effect || ours.amount_may_lack,
     };
     let order_fits = ours.order_no.as_ref().is_none_or(|ours| seen.order_no.as_deref() == Some(ours.as_str()));
     if !amount_fits || !order_fits {

@@ -384,6 +384,10 @@ fn while_open(item: &Item, answer: &Answer, policy: &Policy, now: Timestamp) -> 
         (Answer::Accepted, asking) => {
             Some(ask_or_park(item, State::Pending, asking.clone(), policy, now, "still undecided"))
         }
+        // What the query says of the refusal is more than what it says of the number.
+        (Answer::Declined(told), Asking::Number(_) | Asking::Resend) if told.class == DeclineClass::Person => {
+            Some(declined(item, told, policy, now))
+        }
         (Answer::Declined(told), Asking::Number(first)) => Some(conclude(item, first, told.number, policy, now)),
         (Answer::Declined(told), Asking::Resend) => Some(resend(item, told.number, now)),
         (Answer::Declined(decline), Asking::Outcome) => Some(declined(item, decline, policy, now)),

@@ -15,7 +15,7 @@ use crate::catalog::judge::{Expected, Judged, judge};
 use crate::catalog::{JobKind, Operations, Outcome};
 use crate::domain::answer::{Answer, Cause, LaneEffect};
 use crate::domain::ids::OrderNumber;
-use crate::domain::item::{Event, Illegal, Move, State, apply};
+use crate::domain::item::{Asking, Event, Illegal, Move, State, apply};
 use crate::domain::policy::Policy;
 use crate::domain::time::Timestamp;
 use crate::failpoint;
@@ -38,7 +38,7 @@ impl Work {
     /// A longer lease than the account's, where one is needed.
     pub fn lease(&self, account: &Account) -> Option<Duration> {
         let keeps = self.kind.gateways.get(account.kind).is_some_and(|operations| operations.keeps.is_some());
-        (self.kind.here || keeps).then_some(LONG_LEASE)
+        (self.kind.here || keeps).then_some(LONG_LEASE.max(account.lease()))
     }
 }
 
@@ -56,7 +56,7 @@ pub async fn perform(
     called: impl FnOnce() + Send,
 ) -> Result<Settlement, Illegal> {
     let started_at = engine.clock.now();
-    let too_late = started_at.plus(account.timeout) >= claimed.lease_until;
+    let too_late = is_too_late(engine, account, claimed);
     let Some(operations) = work.kind.gateways.get(account.kind).filter(|_| !too_late) else {
         called();
         return give_back(claimed, work, started_at);
@@ -73,6 +73,10 @@ pub async fn perform(
     let scene = Scene { engine, account, work, claimed, operations };
     if let Some(lookup) = operations.payment.as_ref().filter(|_| !is_query) {
         match payment::prepare(&scene, lookup, &mut call).await? {
+            payment::Ready::Send if is_too_late(engine, account, claimed) => {
+                called();
+                return give_back(claimed, work, engine.clock.now());
+            }
             payment::Ready::Send => {}
             payment::Ready::Not(settlement) => {
                 called();
@@ -95,6 +99,11 @@ pub async fn perform(
     let result = merged(claimed.result(), std::mem::take(&mut observed.result));
     let attempt = attempt_of(&call.operation, started_at, ended_at, &judged.answer, observed);
     Ok(Settlement::answered(claimed, moved, attempt, result, ended_at))
+}
+
+/// Whether a call that begins now could outlive the claim.
+fn is_too_late(engine: &Engine, account: &Account, claimed: &Claimed) -> bool {
+    engine.clock.now().plus(account.timeout) >= claimed.lease_until
 }
 
 /// What was known of the result, and what is known now: an action to be taken stays when a later reply no longer names it.
@@ -167,15 +176,17 @@ pub(super) fn attempt_of(
 fn expected(scene: &Scene<'_>, call: &Call) -> Expected {
     Expected {
         order_no: expected_number(scene, call),
-        amount: scene.claimed.amount().filter(|_| !scene.operations.names_no_amount),
-        accepted: scene.claimed.item.state == State::Pending,
+        amount: scene.claimed.amount(),
+        amount_may_lack: scene.operations.names_no_amount,
+        // An item is pending too while a refusal is asked about: that the gateway had accepted.
+        accepted: scene.claimed.item.state == State::Pending && scene.claimed.item.asking == Asking::Outcome,
         named: scene.operations.named_by.is_some(),
         day_over: day_over(call, scene.engine.clock.now()),
     }
 }
 
 /// How long the day has been over that a call asks for; days are Beijing's, as both gateways with statements count them.
-fn day_over(call: &Call, now: Timestamp) -> Option<Duration> {
+pub(super) fn day_over(call: &Call, now: Timestamp) -> Option<Duration> {
     let day = call.input.get("date").and_then(Value::as_str)?;
     let day = NaiveDate::parse_from_str(day, "%Y-%m-%d").ok()?.succ_opt()?;
     let end = day.and_time(NaiveTime::MIN).and_local_timezone(chrono_tz::Asia::Shanghai).earliest()?;

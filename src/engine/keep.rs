@@ -8,7 +8,7 @@ use std::fmt::Display;
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::attempt::Scene;
+use super::attempt::{Scene, day_over};
 use crate::catalog::Keeps;
 use crate::catalog::judge::{Judged, NOTHING};
 use crate::domain::answer::{Answer, Decline, DeclineClass, NumberRule};
@@ -53,6 +53,9 @@ async fn keep_statement(scene: &Scene<'_>, call: &Call, seen: &mut Observation, 
     }
     let file = seen.file.take().ok_or_else(|| NotKept::now("the reply holds no file"))?;
     let day = day(call);
+    if day_over(call, scene.engine.clock.now()).is_none_or(|over| over.is_zero()) && !keeps_open_day(call) {
+        return Err(NotKept::now("the day is not over; its statement may lack trades"));
+    }
     let (format, ending) = match scene.account.kind {
         "wechat" => (Format::Wechat, "csv"),
         "hipopay" => (Format::Hipopay, "txt"),
@@ -65,6 +68,11 @@ async fn keep_statement(scene: &Scene<'_>, call: &Call, seen: &mut Observation, 
         FilesError::Open { .. } | FilesError::Folder { .. } | FilesError::Store { .. } => NotKept::now(error),
     })?;
     keep_lines(scene, day, receipt.to_owned(), lines, seen, Some(location)).await
+}
+
+/// Whether the statement of a day that is not over is wanted all the same.
+fn keeps_open_day(call: &Call) -> bool {
+    call.input.get("open_day").and_then(Value::as_str) == Some("keep")
 }
 
 fn day(call: &Call) -> String {

@@ -50,10 +50,13 @@ pub(super) async fn prepare(scene: &Scene<'_>, lookup: &PaymentLookup, call: &mu
         Ok(Room::Taken) => {}
         Ok(Room::Exceeded) => return refuse(scene, "EXCEEDS_PAYMENT", now),
         Ok(Room::Busy) => {
-            return wait(scene, now.plus(BUSY), "waits: another refund of the same payment is under way", now);
+            // Apart from each other, so that those that wait together do not meet again.
+            let until = now.plus(BUSY + BUSY / 256 * u32::from(scene.claimed.item.spread));
+            return wait(scene, until, "waits: another refund of the same payment is under way", now);
         }
-        Ok(Room::Unknown) => {
-            let until = now.plus(scene.account.query_interval.max(BUSY));
+        Ok(Room::Unknown(asked_at)) => {
+            let soon = now.plus(scene.account.query_interval.max(BUSY));
+            let until = asked_at.map_or(soon, |asked_at| asked_at.max(soon));
             return wait(scene, until, "waits: it is not known what became of another refund of the same payment", now);
         }
         Ok(Room::TooSoon(until)) => {
@@ -160,7 +163,7 @@ impl Scene<'_> {
 }
 
 fn declined(code: &str) -> Answer {
-    Answer::Declined(Decline { code: code.to_owned(), class: DeclineClass::Hard, number: NumberRule::Same })
+    Answer::Declined(Decline { code: code.to_owned(), class: DeclineClass::Hard, number: NumberRule::Ask })
 }
 
 /// It ends without anything being sent.

@@ -12,7 +12,7 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 
 use super::Engine;
-use super::rows::{Items, Rows, Unread, columns_used};
+use super::rows::{Columns, Items, Rows, Unread};
 use super::scope::Scope;
 use crate::domain::ids::OrderNumber;
 use crate::domain::item::State;
@@ -192,6 +192,7 @@ impl Engine {
             name: job.name.clone(),
             kind: job.kind.name.clone(),
             lane: job.gateway.clone(),
+            account: self.accounts.get(&job.gateway).map(|account| account.identity.clone()).unwrap_or_default(),
             needs: job.needs.clone(),
             policy: job.policy.clone(),
             rate: job.rate,
@@ -384,7 +385,7 @@ impl Reader<'_> {
                     from: workflow.as_ref().map_or_else(|| name.clone(), |workflow| format!("{workflow}/{name}")),
                 })?;
                 let items = Items { ledger: self.engine.ledger.clone(), runtime: self.runtime.clone(), job_id: id };
-                Ok(Rows::items(items, states.clone(), columns_used(job), self.engine.vault.clone()))
+                Ok(Rows::items(items, states.clone(), Columns::of(job), self.engine.vault.clone()))
             }
         }
     }

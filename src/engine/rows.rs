@@ -42,6 +42,8 @@ pub(super) struct ItemRows {
     items: Items,
     states: Vec<State>,
     columns: Vec<String>,
+    /// Those that go into sensitive fields only: no other is opened.
+    secret: BTreeSet<String>,
     vault: Option<Arc<Vault>>,
     page: VecDeque<ItemRow>,
     after: i64,
@@ -72,9 +74,18 @@ impl Rows {
     }
 
     /// The items of a job in these states, with these columns.
-    pub(super) fn items(items: Items, states: Vec<State>, columns: Vec<String>, vault: Option<Arc<Vault>>) -> Self {
+    pub(super) fn items(items: Items, states: Vec<State>, columns: Columns, vault: Option<Arc<Vault>>) -> Self {
         let (page, after, ended) = (VecDeque::new(), 0, false);
-        Self::Items(Box::new(ItemRows { items, states, columns, vault, page, after, ended }))
+        Self::Items(Box::new(ItemRows {
+            items,
+            states,
+            columns: columns.used,
+            secret: columns.secret,
+            vault,
+            page,
+            after,
+            ended,
+        }))
     }
 
     pub(super) fn columns(&self) -> &[String] {
@@ -127,8 +138,11 @@ impl ItemRows {
 
     fn cells(&self, item: &ItemRow) -> Result<Vec<String>, String> {
         let mut input: Map<String, Value> = serde_json::from_str(&item.input).unwrap_or_default();
-        let wanted = |name: &String| self.columns.contains(name);
-        if input.iter().any(|(name, value)| wanted(name) && sealed(value).is_some()) {
+        let mut wanted = input.iter().filter(|(name, value)| self.columns.contains(name) && sealed(value).is_some());
+        if let Some((name, _)) = wanted.clone().find(|(name, _)| !self.secret.contains(*name)) {
+            return Err(format!("the column {name} holds personal data; it may go into a field for such data only"));
+        }
+        if wanted.next().is_some() {
             let vault = self.vault.as_ref().ok_or("personal data needs encryption_key in payrun.yaml")?;
             let key = item.key_hash.ok_or("the item has no key")?;
             input = vault.opened(input, key).map_err(|error| error.to_string())?;
@@ -158,12 +172,26 @@ fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// Every column that a job's templates use: what they ask of another job's items.
-pub(super) fn columns_used(job: &Job) -> Vec<String> {
-    let templates = job.with.values().chain(&job.key).chain(&job.order_number);
-    let condition = job.items.condition.iter().flat_map(|condition| condition.item_columns());
-    let used: BTreeSet<&str> = templates.flat_map(Template::item_columns).chain(condition).collect();
-    used.into_iter().map(str::to_owned).collect()
+/// The columns that a job's templates ask of another job's items.
+pub(super) struct Columns {
+    used: Vec<String>,
+    secret: BTreeSet<String>,
+}
+
+impl Columns {
+    /// Of a job.
+    pub(super) fn of(job: &Job) -> Self {
+        let is_secret = |name: &str| job.kind.field(name).is_some_and(|field| field.sensitive);
+        let columns =
+            |template: &Template| -> Vec<String> { template.item_columns().into_iter().map(str::to_owned).collect() };
+        let (secret, open): (Vec<_>, Vec<_>) = job.with.iter().partition(|(name, _)| is_secret(name));
+        let open = open.into_iter().map(|(_, template)| template).chain(&job.key).chain(&job.order_number);
+        let condition = job.items.condition.iter().flat_map(|condition| condition.item_columns());
+        let open: BTreeSet<String> = open.flat_map(columns).chain(condition.map(str::to_owned)).collect();
+        let secret: BTreeSet<String> = secret.into_iter().flat_map(|(_, template)| columns(template)).collect();
+        let used = open.union(&secret).cloned().collect();
+        Self { used, secret: secret.difference(&open).cloned().collect() }
+    }
 }
 
 /// The days of a span, oldest first.

@@ -137,7 +137,7 @@ pub(super) const DUE: &str = "\
       custom_no, key_hash, amount, currency, input, serial, result, \
       (select b.state from items as b where b.serial = items.serial \
          and b.state in ('sending', 'pending', 'unknown', 'parked')) as in_flight \
-    from items where job_id = ?1 and due_at <= ?2 order by due_at limit ?3";
+    from items where job_id = ?1 and due_at <= ?2 and (not ?4 or state <> 'planned') order by due_at limit ?3";
 
 pub(super) const BUMP: &str = "\
     update items set due_at = b.value ->> 1, reason = b.value ->> 2 from json_each(?1) as b where items.id = b.value ->> 0";
@@ -153,19 +153,23 @@ pub(super) async fn claim(connection: &mut SqliteConnection, request: &ClaimRequ
     let mut claims = Claims::default();
     let mut waiting = None;
     let held = held_kinds(connection, request).await?;
-    for want in request.wants.iter().filter(|want| !held.contains(&want.kind)) {
+    for want in &request.wants {
+        let asks_only = held.contains(&want.kind);
         let mut job_tokens = Tokens::of_job(connection, want, request.now).await?;
         let allowed = job_tokens.as_ref().map_or(usize::MAX, Tokens::whole).min(lane_tokens.whole());
         let left = request.slots.saturating_sub(claims.claimed.len());
         let slots = want.slots.min(allowed).min(left);
-        let taken =
-            if slots == 0 { 0 } else { claim_from(connection, request, want, slots, &mut claims.claimed).await? };
+        let taken = if slots == 0 {
+            0
+        } else {
+            claim_from(connection, request, want, slots, asks_only, &mut claims.claimed).await?
+        };
         lane_tokens.take(taken);
         if let Some(tokens) = job_tokens.as_mut().filter(|_| taken > 0) {
             tokens.take(taken);
             tokens.write(connection, request.now).await?;
         }
-        if claims.claimed.is_empty() && want.slots > 0 {
+        if claims.claimed.is_empty() && want.slots > 0 && !asks_only {
             let due = next_due(connection, want.job_id).await?.map(|due| due.max(request.now));
             let filled = job_tokens.as_ref().map_or(request.now, |tokens| tokens.next_whole(request.now));
             waiting = earlier(waiting, due.map(|due| due.max(filled).max(lane_tokens.next_whole(request.now))));
@@ -178,7 +182,7 @@ pub(super) async fn claim(connection: &mut SqliteConnection, request: &ClaimRequ
     Ok(claims)
 }
 
-/// The kinds of job of which nothing is sent on this lane at present.
+/// The kinds of job of which nothing is sent on this lane at present; what is open of them is still asked about.
 async fn held_kinds(connection: &mut SqliteConnection, request: &ClaimRequest) -> Result<Vec<String>, LedgerError> {
     let query = "select substr(name, length(?1) + 2) from lanes where name > ?1 || '/' and name < ?1 || '0' \
                  and state <> 'open' and (until is null or until > ?2) limit 100";
@@ -191,6 +195,7 @@ async fn claim_from(
     request: &ClaimRequest,
     want: &Want,
     slots: usize,
+    asks_only: bool,
     claimed: &mut Vec<Claimed>,
 ) -> Result<usize, LedgerError> {
     let failed = |source| LedgerError::of("claiming what is due", source);
@@ -198,6 +203,7 @@ async fn claim_from(
         .bind(want.job_id)
         .bind(request.now.millis())
         .bind(i64::try_from(slots).unwrap_or(i64::MAX))
+        .bind(asks_only)
         .fetch_all(&mut *connection)
         .await
         .map_err(failed)?;

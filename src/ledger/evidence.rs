@@ -119,7 +119,7 @@ async fn write(
         let what = format!("item {} changed within the transaction that read it", stored.id);
         return Err(LedgerError::Corrupt { what });
     }
-    if stored.item.state == State::Parked {
+    if stored.item.state == State::Parked && stored.serial.is_some() {
         // What waits for its contract looks again.
         let wake = "update items set due_at = ?2 where serial = ?1 and state = 'planned' and due_at > ?2";
         let woken = sqlx::query(wake).bind(&stored.serial).bind(shown.now.millis()).execute(connection).await;

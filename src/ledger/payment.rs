@@ -49,8 +49,8 @@ pub enum Room {
     Exceeded,
     /// Another is being sent.
     Busy,
-    /// It is not known what became of another.
-    Unknown,
+    /// It is not known what became of another, which is asked about at this instant.
+    Unknown(Option<Timestamp>),
     /// The last one was sent too shortly before; from this instant on it may be.
     TooSoon(Timestamp),
 }
@@ -118,8 +118,10 @@ impl Ledger {
 /// Items of the same payment: how much they are, whether one is under way, and when the last was sent.
 const OTHERS: &str = "\
     select coalesce(sum(amount), 0) as sum, coalesce(sum(state = 'sending'), 0) as busy, \
-      coalesce(sum(state = 'unknown'), 0) as unknown, max(sent_at) as last \
-    from items where taken_from = ?1 and id <> ?2 and state in ('sending', 'pending', 'unknown', 'parked', 'succeeded')";
+      coalesce(sum(state = 'unknown'), 0) as unknown, \
+      max(case when state = 'unknown' then due_at end) as asked_at, max(sent_at) as last \
+    from items where taken_from = ?1 and id <> ?2 and (state in ('sending', 'pending', 'unknown', 'parked', 'succeeded') \
+      or exists (select 1 from events as e where e.item_id = items.id and e.alarm = 'money_moved'))";
 
 async fn room(connection: &mut SqliteConnection, claimed: &Claimed, taking: Taking<'_>) -> Result<Room, LedgerError> {
     let failed = |source| LedgerError::of("taking from a payment", source);
@@ -134,7 +136,8 @@ async fn room(connection: &mut SqliteConnection, claimed: &Claimed, taking: Taki
     let last: Option<i64> = row.try_get("last").map_err(failed)?;
     let unknown: i64 = row.try_get("unknown").map_err(failed)?;
     if busy > 0 || unknown > 0 {
-        return Ok(if busy > 0 { Room::Busy } else { Room::Unknown });
+        let asked_at: Option<i64> = row.try_get("asked_at").map_err(failed)?;
+        return Ok(if busy > 0 { Room::Busy } else { Room::Unknown(asked_at.map(Timestamp::from_millis)) });
     }
     let free = last.map(|last| Timestamp::from_millis(last).plus(taking.interval));
     if let Some(until) = free.filter(|until| *until > taking.now) {

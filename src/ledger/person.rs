@@ -89,7 +89,7 @@ async fn grant(connection: &mut SqliteConnection, id: i64, wish: Wish, now: Time
     if !Writes::of(&[written], &[])?.execute(connection).await? {
         return Err(LedgerError::Corrupt { what: format!("item {id} changed within the transaction that read it") });
     }
-    if stored.item.state == State::Parked {
+    if stored.item.state == State::Parked && stored.serial.is_some() {
         // What waits for its contract looks again.
         let wake = "update items set due_at = ?2 where serial = ?1 and state = 'planned' and due_at > ?2";
         sqlx::query(wake).bind(&stored.serial).bind(now.millis()).execute(&mut *connection).await.map_err(failed)?;

@@ -46,8 +46,10 @@ pub struct NewJob {
     pub name: String,
     /// Its kind.
     pub kind: String,
-    /// The gateway account.
+    /// The gateway account, by its name.
     pub lane: String,
+    /// The account as the gateway tells accounts apart.
+    pub account: String,
     /// The jobs that must have ended before it starts.
     pub needs: Vec<String>,
     /// Its policies.
@@ -229,8 +231,9 @@ impl Planning {
     pub async fn job(&mut self, job: NewJob) -> Result<i64, LedgerError> {
         let (needs, policy) = (list(&job.needs), serde_json::to_string(&job.policy).unwrap_or_default());
         let inserted = sqlx::query(
-            "insert into jobs (run_id, name, kind, lane, needs, policy, rate_calls, rate_per, concurrency, started, planned) \
-             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+            "insert into jobs (run_id, name, kind, lane, needs, policy, rate_calls, rate_per, concurrency, started, planned, \
+               account) \
+             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
         )
         .bind(self.run_id)
         .bind(&job.name)
@@ -243,6 +246,7 @@ impl Planning {
         .bind(job.concurrency)
         .bind(job.needs.is_empty())
         .bind(job.at_once)
+        .bind(&job.account)
         .execute(self.connection())
         .await
         .map_err(|source| LedgerError::of("planning a job", source))?;

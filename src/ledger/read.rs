@@ -25,6 +25,8 @@ pub struct OpenJob {
     pub kind: String,
     /// The gateway account.
     pub lane: String,
+    /// The account it was planned for, as the gateway tells accounts apart; none if that was not kept.
+    pub account: Option<String>,
     /// Its policies as they were planned.
     pub policy: Arc<Policy>,
     /// A slower rate than the lane's.
@@ -226,7 +228,7 @@ impl Ledger {
             .rows(
                 "listing open jobs",
                 sqlx::query(
-                    "select id, kind, lane, policy, rate_calls, rate_per, concurrency from jobs \
+                    "select id, kind, lane, account, policy, rate_calls, rate_per, concurrency from jobs \
                  where lane = ?1 and finished_at is null and started = 1 order by id limit 1000",
                 )
                 .bind(lane.to_owned()),
@@ -240,7 +242,7 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn job_to_run(&self, id: i64) -> Result<Option<OpenJob>, LedgerError> {
-        let query = "select id, kind, lane, policy, rate_calls, rate_per, concurrency from jobs where id = ?1";
+        let query = "select id, kind, lane, account, policy, rate_calls, rate_per, concurrency from jobs where id = ?1";
         self.rows("reading a job", sqlx::query(query).bind(id)).await?.first().map(open_job).transpose()
     }
 
@@ -520,6 +522,7 @@ fn open_job(row: &SqliteRow) -> Result<OpenJob, LedgerError> {
         id,
         kind: row.try_get("kind").map_err(failed)?,
         lane: row.try_get("lane").map_err(failed)?,
+        account: row.try_get("account").map_err(failed)?,
         policy: serde_json::from_str(row.try_get("policy").map_err(failed)?)
             .map(Arc::new)
             .map_err(|_| corrupt("policy"))?,

@@ -1,6 +1,6 @@
 //! What the backend and the handlers of one lane share: how many calls are under way, and whether the ledger has failed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -20,6 +20,8 @@ pub struct Lane {
     pub(super) freed: AtomicWaker,
     calls: AtomicUsize,
     jobs: Mutex<HashMap<i64, Seat>>,
+    /// Jobs of another account, which were told of.
+    strangers: Mutex<HashSet<i64>>,
     failure: watch::Sender<Option<LedgerError>>,
 }
 
@@ -40,6 +42,7 @@ impl Lane {
             freed: AtomicWaker::new(),
             calls: AtomicUsize::new(0),
             jobs: Mutex::new(HashMap::new()),
+            strangers: Mutex::new(HashSet::new()),
             failure: watch::Sender::new(None),
         }
     }
@@ -58,12 +61,31 @@ impl Lane {
         self.seats().get(&job_id).map_or(0, |seat| seat.taken)
     }
 
-    /// Remembers a job; false if its kind is not known here.
+    /// Remembers a job; false if its kind is not known here, or not done on this account, or was planned for another.
     pub(super) fn seat(&self, job: &OpenJob) -> bool {
-        let Some(kind) = self.engine.catalog.kinds.get(&job.kind) else { return false };
+        let known = self.engine.catalog.kinds.get(&job.kind);
+        let Some(kind) = known.filter(|kind| kind.gateways.contains_key(self.account.kind)) else { return false };
+        if job.account.as_ref().is_some_and(|account| *account != self.account.identity) {
+            self.tell_of_another_account(job);
+            return false;
+        }
         let work = Work { kind: Arc::clone(kind), policy: Arc::clone(&job.policy) };
         self.seats().entry(job.id).or_insert(Seat { work, taken: 0 });
         true
+    }
+
+    fn tell_of_another_account(&self, job: &OpenJob) {
+        if self.strangers().insert(job.id) {
+            tracing::error!(
+                lane.name = self.account.name,
+                job.id = job.id,
+                "a job was planned for another account than the lane has now; nothing of it is sent or asked: give the lane the account of before"
+            );
+        }
+    }
+
+    fn strangers(&self) -> std::sync::MutexGuard<'_, HashSet<i64>> {
+        self.strangers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn work_of(&self, job_id: i64) -> Option<Work> {

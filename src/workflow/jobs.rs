@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::expression::Name;
 use super::lower::{Lowering, is_name};
+use super::template::Part;
 use super::{Condition, Format, ItemSource, Items, Job, Limits, Span, Template};
 use crate::catalog::load::read_policy;
 use crate::catalog::{Field, FieldKind, JobKind};
@@ -184,8 +186,24 @@ impl<'a> Lowering<'a> {
             .filter(|(name, _)| is_private(name))
             .flat_map(|(_, template)| template.item_columns())
             .collect();
+        for (name, template) in with.iter().filter(|(name, _)| is_private(name)) {
+            let of_rows = template.names().all(|name| matches!(name, Name::Item(_))) && template.uses_item();
+            if !of_rows || has_hidden_columns(template) {
+                let message =
+                    format!("{name} is personal data: it comes from columns of the row, named as item.column, alone");
+                self.push(
+                    template.diagnostic(message).help("what stands in a workflow or a parameter is kept in the clear"),
+                );
+            }
+        }
+        let sealed = !private.is_empty();
         let open = with.iter().filter(|(name, _)| !is_private(name)).map(|(_, template)| template);
         for template in open.chain(key).chain(order_number) {
+            if sealed && has_hidden_columns(template) {
+                let message =
+                    "beside personal data a column is named as item.column, so that it can be told which is used";
+                self.push(template.diagnostic(message));
+            }
             if let Some(column) = template.item_columns().into_iter().find(|column| private.contains(column)) {
                 let message = format!("the column {column} holds personal data and is not kept secret here");
                 self.push(template.diagnostic(message).help("use another column; a key may be an id of yours"));
@@ -346,6 +364,15 @@ impl<'a> Lowering<'a> {
 fn span(node: &Node, name: &str) -> Option<Span> {
     let days = integer_of(node, name).and_then(|days| u32::try_from(days).ok())?;
     Some(Span { days, today: text_of(node, "until") == Some("today") })
+}
+
+/// Whether it uses columns that cannot be told without a row: `item["…"]`, or the row as a whole.
+fn has_hidden_columns(template: &Template) -> bool {
+    let hidden = |part: &Part| match part {
+        Part::Expression(expression) => expression.text().contains("item[") || expression.text().contains("item|"),
+        Part::Text(_) | Part::Name(_) => false,
+    };
+    template.parts().iter().any(hidden)
 }
 
 type Refusal = (String, Option<String>);

@@ -16,7 +16,9 @@ fn ship(rig: &Rig, name: &str) -> String {
         if line == "    gateway: hk" { format!("{hasty}\n") } else { format!("{line}\n") }
     });
     let path = format!("{name}.yaml");
-    rig.write(&path, lines.collect::<String>().replace("../data/", ""));
+    let dated = "      date: \"{{ item.date }}\"\n";
+    let text = lines.collect::<String>().replace("../data/", "");
+    rig.write(&path, text.replace(dated, &format!("{dated}      open_day: keep\n")));
     path
 }
 

@@ -13,7 +13,7 @@ fn day(days: &str) -> String {
     for gateway in ["wechat", "hipopay"] {
         yaml.push_str(&format!(
             "  statement-{gateway}:\n    uses: statement\n    gateway: {gateway}\n    items: {{ {days}, until: today }}\n    \
-             with: {{ date: \"{{{{ item.date }}}}\" }}\n{WAITS}  \
+             with: {{ date: \"{{{{ item.date }}}}\", open_day: keep }}\n{WAITS}  \
              reconcile-{gateway}:\n    uses: reconcile\n    gateway: {gateway}\n    needs: [statement-{gateway}]\n    \
              items: {{ window: 1, until: today }}\n    with: {{ from: \"{{{{ item.from }}}}\", to: \"{{{{ item.to }}}}\" }}\n{WAITS}"
         ));

@@ -91,12 +91,19 @@ fn happened(line: &StatementLine, item: &BookedItem) -> Verdict {
         }
         (State::Failed | State::Cancelled | State::Planned, None) => evidence(line),
         (_, Some(reason)) => Verdict::Differs(reason, ""),
+        // It is on its way, and may not reach the payer: no proof, and no contradiction (gateways.md 4.3 and 4.5).
+        (State::Unknown | State::Pending | State::Parked, None) if in_use && is_on_its_way(line) => Verdict::Agrees,
         (State::Unknown | State::Pending | State::Parked, None) if in_use => evidence(line),
         (State::Succeeded, None) if in_use || item.receipt.as_deref() == Some(receipt(line)) => Verdict::Agrees,
         (State::Sending, None) => Verdict::Differs(Reason::State, "it is being sent at this moment; reconcile again"),
         (State::Succeeded | State::Unknown | State::Pending | State::Parked, None) => Verdict::Alarm(earlier),
         (State::Rejected | State::Skipped, None) => Verdict::Alarm("money moved for a row that was refused"),
     }
+}
+
+/// A refund that the gateway has taken and not finished.
+fn is_on_its_way(line: &StatementLine) -> bool {
+    line.kind == LineKind::Refund && line.state == "PROCESSING"
 }
 
 fn evidence(line: &StatementLine) -> Verdict {

@@ -51,6 +51,7 @@ pub fn job(name: &str) -> NewJob {
         name: name.into(),
         kind: "deduct".into(),
         lane: "hk".into(),
+        account: "account".into(),
         needs: Vec::new(),
         policy: policy(),
         rate: None,

@@ -165,6 +165,7 @@ impl World {
             name: kind.to_owned(),
             kind: kind.to_owned(),
             lane: "hk".to_owned(),
+            account: "account".into(),
             needs: Vec::new(),
             policy: self.policy(),
             rate: None,
