@@ -13,8 +13,9 @@ const EGMS: &str = "V0000 V0001 V0002 V0003 V0004 V0005 V0006 V0007 V0008 V0009 
     B0000 B0001 B0002 B0003 B0004 B0005 B0006 B0007 B0008 B0009 B0011 B0032 B0035 \
     Pending Authorised Capturing Captured Cancelling Cancelled Refunding Refunded Failed Verifying";
 
-/// What a look-up at CBTIS can show: the CBTIS document, "Explain of status"; it documents no code.
-const CBTIS: &str = "PENDING SUCCEEDED CANCELLED";
+/// What a look-up at CBTIS can show: the CBTIS document, "Explain of status"; it documents no code, and `NOT_FOUND` is
+/// what the account's configuration says of one.
+const CBTIS: &str = "PENDING SUCCEEDED CANCELLED NOT_FOUND";
 
 /// The refund codes of the HipoPay document, 0000 to 0299.
 const HIPOPAY_REFUND: &str = "0000 0001 0002 0003 0004 0005 0006 0007 0008 0009 0010 0011 0012 0013 0099 \

@@ -68,12 +68,15 @@ impl Field {
 }
 
 impl JobKind {
-    /// The kind as it is on a kind of gateway, which may know fewer words of a choice than all gateways together.
+    /// The kind as it is on a kind of gateway, which may know fewer words of a choice than all gateways together, and need more
+    /// fields.
     #[must_use]
     pub fn on(&self, gateway: &str) -> Self {
         let mut kind = self.clone();
-        let Some(known) = self.gateways.get(gateway).map(|operations| &operations.values) else { return kind };
+        let Some(operations) = self.gateways.get(gateway) else { return kind };
+        let known = &operations.values;
         for field in &mut kind.fields {
+            field.required |= operations.requires.contains(&field.name);
             if let (FieldKind::Choice(words), Some(known)) = (&mut field.kind, known.get(&field.name)) {
                 words.clone_from(known);
             }

@@ -213,7 +213,10 @@ fn check_names(root: &Node, fields: &[Field], source: &Source, found: &mut Diagn
     let groups = root.get("one_of").into_iter().flat_map(Node::list).flat_map(Node::list);
     let parts = root.get("amount_is_sum_of").into_iter().flat_map(Node::list);
     let expanded = root.get("expand").and_then(|node| node.get("field"));
-    for node in single.chain(keys).chain(groups).chain(parts).chain(expanded) {
+    let gateways = || entries(root, "gateways").iter().map(|entry| &entry.value);
+    let named_by = gateways().filter_map(|gateway| gateway.get("named_by"));
+    let required = gateways().filter_map(|gateway| gateway.get("requires")).flat_map(Node::list);
+    for node in single.chain(keys).chain(groups).chain(parts).chain(expanded).chain(named_by).chain(required) {
         let name = node.text().unwrap_or_default();
         let is_money = |field: &Field| matches!(field.kind, FieldKind::Amount | FieldKind::Currency);
         if !fields.iter().any(|field| field.name == name && !is_money(field)) {
@@ -239,6 +242,7 @@ fn read_operations(entry: &Entry, effect: bool, source: &Source, found: &mut Dia
         payment: node.get("payment").map(|node| read_payment(node, source, found)),
         named_by: text("named_by"),
         names_no_amount: is_true(node, "names_no_amount"),
+        requires: node.get("requires").map_or_else(Vec::new, texts),
         values: entries(node, "values").iter().map(|entry| (entry.key.clone(), texts(&entry.value))).collect(),
         keeps: match text_of(node, "keeps") {
             Some("statement") => Some(Keeps::Statement),

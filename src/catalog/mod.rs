@@ -147,6 +147,8 @@ pub struct Operations {
     pub named_by: Option<String>,
     /// Whether the replies name no amount, so that none can be compared.
     pub names_no_amount: bool,
+    /// Fields that must be given on this gateway, beside those that must be everywhere.
+    pub requires: Vec<String>,
     /// By field of a choice: the words that this gateway knows, where it does not know all.
     pub values: BTreeMap<String, Vec<String>>,
     /// What is kept of the replies beside the item's own result.

@@ -73,7 +73,7 @@ static PAYMENT: [FieldSpec; 3] = [
     ),
 ];
 
-static OPERATIONS: [FieldSpec; 9] = [
+static OPERATIONS: [FieldSpec; 10] = [
     FieldSpec::required("submit", Shape::Text, "The operation that has the effect."),
     FieldSpec::optional("query", Shape::Text, "The operation that asks what became of it."),
     FieldSpec::optional("explain", Shape::Text, "The operation that explains a decline."),
@@ -84,6 +84,7 @@ static OPERATIONS: [FieldSpec; 9] = [
         "The field by which the gateway names what it is about, if not our number.",
     ),
     FieldSpec::optional("names_no_amount", Shape::Boolean, "Whether the replies name no amount."),
+    FieldSpec::optional("requires", Shape::List(&Shape::Text), "Fields that must be given on this gateway."),
     FieldSpec::optional(
         "values",
         Shape::Named(&Shape::List(&Shape::Text)),

@@ -87,8 +87,10 @@ pub(super) async fn run(context: &Context, args: &ItemsArgs) -> Result<Exit, Fai
     Ok(Exit::Success)
 }
 
-const COLUMNS: [&str; 12] =
-    ["item", "run", "job", "line", "key", "order_no", "state", "amount", "currency", "receipt", "due_at", "reason"];
+const COLUMNS: [&str; 13] = [
+    "item", "run", "job", "line", "key", "order_no", "state", "amount", "currency", "receipt", "due_at", "reason",
+    "result",
+];
 
 struct Printer {
     form: Form,
@@ -145,6 +147,7 @@ impl Printer {
             item.receipt.clone().unwrap_or_default(),
             item.due_at.map(|at| at.to_string()).unwrap_or_default(),
             item.reason.clone().unwrap_or_default(),
+            item.result.clone().unwrap_or_default(),
         ])
     }
 

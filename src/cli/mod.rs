@@ -37,7 +37,8 @@ use exit::Exit;
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true, max_term_width = 110)]
 #[command(after_help = "Exit codes: 0 all succeeded; 1 internal error; 2 invalid input or usage; \
-                        3 finished with failed, rejected or parked items; 4 interrupted with items open.")]
+                        3 finished with failed, rejected or parked items, or with differences; 4 interrupted, or \
+                        waiting, with items open.")]
 pub struct Args {
     /// The project's configuration
     #[arg(long, short = 'c', global = true, default_value = "payrun.yaml", value_name = "FILE", env = "PAYRUN_CONFIG")]

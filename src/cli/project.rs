@@ -33,6 +33,9 @@ impl Project {
         }
         let config =
             crate::config::load::load(&context.config).map_err(|mistakes| Failure::invalid(mistakes.to_string()))?;
+        if let Some(key) = &config.encryption_key {
+            Vault::new(key).map_err(|error| Failure::invalid(error.to_string()))?;
+        }
         let catalog = match &config.jobs {
             None => Catalog::built_in(),
             Some(folder) => {

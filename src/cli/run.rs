@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Context;
 use super::exit::{Exit, Failure};
@@ -21,7 +21,7 @@ use super::signals::stop_switch;
 use crate::clock::Clock;
 use crate::engine::Engine;
 use crate::engine::plan::{PlanError, PlanRequest, Planned};
-use crate::ledger::LedgerError;
+use crate::ledger::{ItemFilter, JobRow, Ledger, LedgerError};
 use crate::yaml::scalars::duration;
 
 /// Arguments of `payrun run`.
@@ -149,7 +149,9 @@ async fn tell(
             reports.push(Report::of_run(&engine.ledger, run).await?);
         }
     }
-    let exit = exit_of(&reports);
+    // What was asked for decides; what earlier runs left open only where that went well.
+    let own = planned.and_then(|planned| reports.iter().find(|report| report.run.id == planned.run_id));
+    let exit = own.map(Report::exit).filter(|exit| *exit != Exit::Success).unwrap_or_else(|| exit_of(&reports));
     if args.json {
         say_json(&json!({
             "runs": reports.iter().map(Report::json).collect::<Vec<_>>(),
@@ -161,6 +163,9 @@ async fn tell(
     for report in &reports {
         report.print(context.colour);
         print_troubled(&engine.ledger, report.run.id, context.colour).await?;
+        for job in report.jobs.iter().filter(|job| job.kind == "reconcile") {
+            print_reports(&engine.ledger, job).await?;
+        }
         say("");
     }
     if let Some(planned) = planned {
@@ -170,6 +175,18 @@ async fn tell(
         say(text);
     }
     Ok(exit)
+}
+
+/// Where a reconciliation's reports are, and what they say in short.
+async fn print_reports(ledger: &Ledger, job: &JobRow) -> Result<(), LedgerError> {
+    let filter = ItemFilter { run_id: Some(job.run_id), job: Some(job.name.clone()), ..ItemFilter::default() };
+    for item in ledger.items(&filter, 0, 100).await? {
+        let result: Value = item.result.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        let Some(report) = result["report_html"].as_str() else { continue };
+        let differences = result["differences"].as_u64().unwrap_or(0);
+        say(format!("{}: {} differences; open {report}", job.name, count(differences)));
+    }
+    Ok(())
 }
 
 const fn ended_word(ended: &Ended) -> &'static str {

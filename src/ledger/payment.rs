@@ -119,7 +119,7 @@ impl Ledger {
 const OTHERS: &str = "\
     select coalesce(sum(amount), 0) as sum, coalesce(sum(state = 'sending'), 0) as busy, \
       coalesce(sum(state = 'unknown'), 0) as unknown, \
-      max(case when state = 'unknown' then due_at end) as asked_at, max(sent_at) as last \
+      max(case when state = 'unknown' and node is null then due_at end) as asked_at, max(sent_at) as last \
     from items where taken_from = ?1 and id <> ?2 and (state in ('sending', 'pending', 'unknown', 'parked', 'succeeded') \
       or exists (select 1 from events as e where e.item_id = items.id and e.alarm = 'money_moved'))";
 

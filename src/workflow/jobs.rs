@@ -187,13 +187,12 @@ impl<'a> Lowering<'a> {
             .flat_map(|(_, template)| template.item_columns())
             .collect();
         for (name, template) in with.iter().filter(|(name, _)| is_private(name)) {
-            let of_rows = template.names().all(|name| matches!(name, Name::Item(_))) && template.uses_item();
+            // A text that is the same for every row is nobody's in particular.
+            let of_rows = template.names().all(|name| matches!(name, Name::Item(_)));
             if !of_rows || has_hidden_columns(template) {
                 let message =
                     format!("{name} is personal data: it comes from columns of the row, named as item.column, alone");
-                self.push(
-                    template.diagnostic(message).help("what stands in a workflow or a parameter is kept in the clear"),
-                );
+                self.push(template.diagnostic(message).help("what stands in a parameter is kept in the clear"));
             }
         }
         let sealed = !private.is_empty();

@@ -72,7 +72,7 @@ fn help_lists_every_command_and_the_exit_codes() {
     let (_, exit_codes) = options.split_once("Exit codes:").unwrap();
     insta::assert_snapshot!(exit_codes, @r#"
      0 all succeeded; 1 internal error; 2 invalid input or usage; 3 finished with failed,
-    rejected or parked items; 4 interrupted with items open.
+    rejected or parked items, or with differences; 4 interrupted, or waiting, with items open.
     "#);
 }
 
@@ -246,13 +246,14 @@ fn run_ends_with_a_table_of_states_and_show_says_the_same_later() {
 fn items_come_as_csv_and_as_json_lines() {
     let app = mixed();
     app.run().exits(3);
-    insta::assert_snapshot!(app.payrun(&["items", "--format", "csv"]).exits(0).stdout, @r#"
-    item,run,job,line,key,order_no,state,amount,currency,receipt,due_at,reason
-    1,1,deduct,2,C-0001/2026-03,4kxhbkhjrt4f4n4sjz2366dnz5-1,succeeded,38.00,HKD,4200100046878235461450202642,,
-    2,1,deduct,3,C-0002/2026-03,73akvekhd5zdzwhdtn9vbmqeq9-1,succeeded,68.00,HKD,4200267670135141208133368592,,
-    3,1,deduct,5,C-0004-poor/2026-03,2xpnf3cg6826nk4xhxhxhmxbkb-1,failed,38.00,HKD,,,declined: NOT_ENOUGH
-    4,1,deduct,6,C-0005-terminated/2026-03,2dtj5x9wt9sgvb25m84g8azx5t-1,failed,128.50,HKD,,,"declined: CONTRACT_NOT_EXIST (contract: state TERMINATED, terminated_time 2026-02-01T00:00:00+08:00, termination_mode USER)"
-    5,1,deduct,7,,,rejected,,,,,"amount: ""thirty"" is not a number (write it like 12.50)"
+    let table = app.payrun(&["items", "--format", "csv"]).exits(0).stdout;
+    insta::assert_snapshot!(timeless(&table), @r#"
+    item,run,job,line,key,order_no,state,amount,currency,receipt,due_at,reason,result
+    1,1,deduct,2,C-0001/2026-03,4kxhbkhjrt4f4n4sjz2366dnz5-1,succeeded,38.00,HKD,4200100046878235461450202642,,,"{""bank_type"":""WPHK"",""state"":""SUCCESS"",""success_time"":""TIME"",""trade_type"":""AUTH""}"
+    2,1,deduct,3,C-0002/2026-03,73akvekhd5zdzwhdtn9vbmqeq9-1,succeeded,68.00,HKD,4200267670135141208133368592,,,"{""bank_type"":""WPHK"",""state"":""SUCCESS"",""success_time"":""TIME"",""trade_type"":""AUTH""}"
+    3,1,deduct,5,C-0004-poor/2026-03,2xpnf3cg6826nk4xhxhxhmxbkb-1,failed,38.00,HKD,,,declined: NOT_ENOUGH,"{""state"":""NOTPAY"",""trade_type"":""AUTH""}"
+    4,1,deduct,6,C-0005-terminated/2026-03,2dtj5x9wt9sgvb25m84g8azx5t-1,failed,128.50,HKD,,,"declined: CONTRACT_NOT_EXIST (contract: state TERMINATED, terminated_time 2026-02-01T00:00:00+08:00, termination_mode USER)",
+    5,1,deduct,7,,,rejected,,,,,"amount: ""thirty"" is not a number (write it like 12.50)",
     "#);
     let succeeded = app.payrun(&["items", "--format", "json", "--state", "succeeded", "-n", "1"]).exits(0).stdout;
     insta::assert_snapshot!(timeless(&succeeded), @r#"{"amount":"38.00","currency":"HKD","due_at":null,"duplicate_of":null,"item":1,"job":"deduct","key":"C-0001/2026-03","line":2,"order_no":"4kxhbkhjrt4f4n4sjz2366dnz5-1","reason":null,"receipt":"4200100046878235461450202642","result":{"bank_type":"WPHK","state":"SUCCESS","success_time":"TIME","trade_type":"AUTH"},"run":1,"state":"succeeded"}"#);

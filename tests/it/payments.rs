@@ -125,7 +125,8 @@ fn withdrawn(plan: FaultPlan) -> Rig {
 }
 
 fn state_of<'a>(items: &'a [Value], job: &str, key: &str) -> &'a str {
-    let item = items.iter().find(|item| item["job"] == job && item["key"] == key).unwrap();
+    let same = |item: &&Value| text_of(item, "key").split('/').next() == Some(key);
+    let item = items.iter().filter(|item| item["job"] == job).find(same).unwrap();
     text_of(item, "state")
 }
 
