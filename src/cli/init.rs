@@ -55,7 +55,7 @@ pub(super) fn run(args: InitArgs) -> Result<Exit, Failure> {
         "made {name}/
   payrun.yaml                         where the ledger is, and the gateway accounts of the sandbox
   workflows/monthly-deductions.yaml   a workflow: one deduction a contract and month
-  workflows/ready/                    one for each kind of job, to be copied and changed
+  ready/                              a workflow for each kind of job, to be copied to workflows/ and changed
   data/contracts.csv                  {SAMPLES} sample contracts
   keys/                               generated: the sandbox's, worth nothing elsewhere, and personal.key
   schema/                             for editors

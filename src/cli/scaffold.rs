@@ -12,16 +12,20 @@ use crate::sandbox::{Identity, cbtis, egms, hipopay};
 pub(super) const WORKFLOW: &str = include_str!("../../workflows/monthly-deductions.yaml");
 
 /// The other ready workflows, for a project to take from.
-const READY: [(&str, &str); 9] = [
+const READY: [(&str, &str); 13] = [
     ("cancel-orders", include_str!("../../workflows/cancel-orders.yaml")),
+    ("check-buyers", include_str!("../../workflows/check-buyers.yaml")),
     ("customs-filing", include_str!("../../workflows/customs-filing.yaml")),
     ("customs-redeclare", include_str!("../../workflows/customs-redeclare.yaml")),
     ("daily-reconciliation", include_str!("../../workflows/daily-reconciliation.yaml")),
     ("daily-statements", include_str!("../../workflows/daily-statements.yaml")),
+    ("end-contracts", include_str!("../../workflows/end-contracts.yaml")),
+    ("exchange-rates", include_str!("../../workflows/exchange-rates.yaml")),
     ("look-up-orders", include_str!("../../workflows/look-up-orders.yaml")),
     ("month-end", include_str!("../../workflows/month-end.yaml")),
     ("refund-batch", include_str!("../../workflows/refund-batch.yaml")),
     ("settlements", include_str!("../../workflows/settlements.yaml")),
+    ("take-payments", include_str!("../../workflows/take-payments.yaml")),
 ];
 
 /// Where `payrun sandbox` listens if nothing else is said.
@@ -178,21 +182,16 @@ const SANDBOX_IS_QUICK: &str = "
 /// The other ready workflows, in a folder of their own: what is copied from there into `workflows/` is the user's.
 pub(super) fn ready_workflows(folder: &Path) -> Result<(), Failure> {
     for (name, text) in READY {
-        let text = text.replace("$schema=../schema/", "$schema=../../schema/").replace("../data/", "../../data/");
-        write_new(folder, &format!("workflows/ready/{name}.yaml"), &text)?;
+        write_new(folder, &format!("ready/{name}.yaml"), text)?;
     }
     Ok(())
 }
 
-/// A workflow file that names its schema where the project keeps it.
+/// The ready workflow, in a project whose gateway is the sandbox.
 pub(super) fn workflow_yaml() -> String {
     let mut text = String::with_capacity(WORKFLOW.len());
     for line in WORKFLOW.lines() {
-        if line.starts_with("# yaml-language-server:") {
-            text.push_str("# yaml-language-server: $schema=../schema/workflow.schema.json");
-        } else {
-            text.push_str(line);
-        }
+        text.push_str(line);
         text.push('\n');
         if line.trim_start().starts_with("dunning:") {
             text.push_str(SANDBOX_IS_QUICK);

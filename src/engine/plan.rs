@@ -306,13 +306,10 @@ fn within_limits(limits: &Limits, planned: &PlannedJob) -> Result<(), PlanError>
     {
         return over(format!("more than {most} items"));
     }
-    for (code, (minor, currency)) in planned.totals.iter().filter(|_| !limits.total.is_empty()) {
-        match limits.total.get(*code) {
-            None => return over(format!("there are items in {code}, and limits.total names no {code}")),
-            Some(most) if minor > most => {
-                return over(format!("more than {} {code}", decimal_text(i128::from(*most), *currency)));
-            }
-            Some(_) => {}
+    // Rows in a currency without a limit were refused, if there are limits at all.
+    for (code, (minor, currency)) in &planned.totals {
+        if let Some(most) = limits.total.get(*code).filter(|most| minor > most) {
+            return over(format!("more than {} {code}", decimal_text(i128::from(*most), *currency)));
         }
     }
     Ok(())

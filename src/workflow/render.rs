@@ -168,6 +168,7 @@ impl<'a> Renderer<'a> {
         self.check_groups(&values, &mut reasons);
         let amount = amount_of(&values, &mut reasons);
         check_decimals(&mut values, &self.job.kind.amount_is_sum_of, amount, &mut reasons);
+        self.check_limits(amount, &mut reasons);
         let key = self.key(&variables, &values).map_err(|reason| reasons.push(reason)).unwrap_or_default();
         let order_number = self.order_number(&variables, &values, &mut reasons);
         if !reasons.is_empty() {
@@ -231,6 +232,16 @@ impl<'a> Renderer<'a> {
             if given != 1 {
                 reasons.push(format!("exactly one of {} must be given, not {given}", group.join(", ")));
             }
+        }
+    }
+
+    /// What has limits has one for each currency: money in another is not meant.
+    fn check_limits(&self, amount: Option<Amount>, reasons: &mut Vec<String>) {
+        let limits = &self.job.limits.total;
+        let currency = amount.map(|amount| amount.currency().code()).filter(|_| !limits.is_empty());
+        if let Some(currency) = currency.filter(|code| !limits.contains_key(*code)) {
+            let known = limits.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+            reasons.push(format!("the job's limits.total names no {currency}, only {known}"));
         }
     }
 

@@ -119,12 +119,20 @@ fn over_a_limit_nothing_at_all_is_sent() {
     for (limits, words) in [
         ("    limits: { items: 9 }\n", "over its limit: more than 9 items; nothing was planned and nothing is sent"),
         ("    limits: { total: { HKD: \"100.00\" } }\n", "over its limit: more than 100.00 HKD"),
-        ("    limits: { total: { USD: \"100.00\" } }\n", "limits.total names no HKD"),
     ] {
         let app = App::of(Setup { contracts: contracts("C", 10), job: limits, ..Setup::default() });
         refused(&app, &[words]);
         assert_eq!(app.json(&["runs", "--json"]), json!([]), "nothing is planned either");
     }
+}
+
+#[test]
+fn a_row_in_a_currency_without_a_limit_is_refused_and_the_others_run() {
+    let data = format!("{}C-usd,basic,3.00,USD,yes\n", contracts("C", 2));
+    let limits = "    limits: { total: { HKD: \"1000.00\" } }\n";
+    let app = App::of(Setup { contracts: data, job: limits, ..Setup::default() });
+    app.run().exits(3).says("the job's limits.total names no USD, only HKD");
+    assert_eq!(app.charges(), 2);
 }
 
 #[test]

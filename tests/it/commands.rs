@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::process::payrun;
-use crate::support::{App, DATE, PATIENCE, Running, Setup, WORKFLOW, contracts, until};
+use crate::support::{App, DATE, PATIENCE, Running, Setup, WORKFLOW, contracts, root, until};
 
 /// Good contracts, one that is poor and one that was terminated, and a row that is no amount.
 const MIXED: &str = "contract_id,plan,amount,currency,active\n\
@@ -477,6 +477,23 @@ fn a_resume_with_nothing_open_says_so() {
     let app = mixed();
     app.payrun(&["run", "--resume"]).exits(0).says("nothing is open");
     assert_eq!(app.json(&["run", "--resume", "--json"]), json!({ "runs": [] }));
+}
+
+#[test]
+fn init_brings_every_shipped_workflow_and_all_are_without_mistakes_where_they_belong() {
+    let folder = tempfile::tempdir().unwrap();
+    Running::start(payrun(folder.path(), &["init", "shop"])).wait(PATIENCE).exits(0);
+    let shop = folder.path().join("shop");
+    for entry in std::fs::read_dir(root().join("workflows")).unwrap() {
+        let shipped = entry.unwrap().path();
+        let name = shipped.file_name().unwrap();
+        let text = std::fs::read_to_string(&shipped).unwrap();
+        assert!(text.starts_with("# yaml-language-server: $schema=../schema/workflow.schema.json\n"), "{name:?}");
+        if !shop.join("workflows").join(name).exists() {
+            std::fs::copy(shop.join("ready").join(name), shop.join("workflows").join(name)).unwrap();
+        }
+    }
+    Running::start(payrun(&shop, &["check"])).wait(PATIENCE).exits(0).says("take-payments.yaml");
 }
 
 #[test]

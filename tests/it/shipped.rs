@@ -6,14 +6,17 @@ use serde_json::Value;
 use crate::support::four::{Rig, assert_at_rest, number, text_of};
 use crate::support::root;
 
-/// A shipped workflow on the project's account, impatient as a test is.
+/// A shipped workflow on the project's accounts, impatient as a test is.
 fn ship(rig: &Rig, name: &str) -> String {
     let text = std::fs::read_to_string(root().join("workflows").join(format!("{name}.yaml"))).unwrap();
     let patient = |line: &&str| line.starts_with("    retry:") || line.starts_with("    resolve:");
     let lines = text.lines().filter(|line| !patient(line)).map(|line| {
-        let hasty = "    gateway: wechat\n    retry: { attempts: 30, first: 50ms, max: 200ms }\n    \
-                     resolve: { schedule: [50ms, 100ms], grace: 1s, horizon: 10s }";
-        if line == "    gateway: hk" { format!("{hasty}\n") } else { format!("{line}\n") }
+        let hasty = "    retry: { attempts: 30, first: 50ms, max: 200ms }\n    resolve: { schedule: [50ms, 100ms], grace: 1s, horizon: 10s }";
+        match line.strip_prefix("    gateway: ") {
+            Some("hk") => format!("    gateway: wechat\n{hasty}\n"),
+            Some(_) => format!("{line}\n{hasty}\n"),
+            None => format!("{line}\n"),
+        }
     });
     let path = format!("{name}.yaml");
     let dated = "      date: \"{{ item.date }}\"\n";
@@ -40,6 +43,27 @@ fn refunds_look_ups_and_cancellations_take_the_columns_they_name() {
     assert_eq!(rig.to_the_end(&ship(&rig, "cancel-orders")), Some(3));
     assert_eq!(states(&rig.items_of("cancel")), ["succeeded", "failed"]);
     assert_eq!(rig.totals("wechat").refunded["HKD"], (2, 250 + 1_250));
+}
+
+#[test]
+fn payments_contracts_buyers_and_rates_take_the_columns_they_name() {
+    let rig = Rig::new(FaultPlan::NONE);
+    rig.write("payments.csv", "payment,amount,currency,description\nP-1,20.00,HKD,Rent\nP-2,0.00,HKD,Nothing\n");
+    assert_eq!(rig.to_the_end(&ship(&rig, "take-payments")), Some(3));
+    assert_eq!(states(&rig.items_of("pay")), ["succeeded", "rejected"]);
+    assert_eq!(rig.items_of("pay")[0]["result"]["action"]["type"], "presentQRCode");
+    rig.write("ended.csv", "contract,reason\nC-1,moved out\n");
+    assert_eq!(rig.to_the_end(&ship(&rig, "end-contracts")), Some(0));
+    let rows = ["S-1", "S-2-different"].map(|sub_order| {
+        let theirs = rig.seed("wechat", sub_order, "20.00", "CNY");
+        format!("{sub_order},{theirs},{sub_order},SHENZHEN,510921199308772318,Li\n")
+    });
+    rig.write("sub-orders.csv", "order,transaction,sub_order,customs,cert_id,name\n".to_owned() + &rows.concat());
+    assert_eq!(rig.to_the_end(&ship(&rig, "check-buyers")), Some(3));
+    assert_eq!(states(&rig.items_of("check-buyer")), ["succeeded", "parked"]);
+    rig.write("currencies.csv", "currency\nUSD\nHKD\n");
+    assert_eq!(rig.to_the_end(&ship(&rig, "exchange-rates")), Some(0));
+    assert_eq!(rig.items_of("rate").len(), 2);
 }
 
 #[test]
