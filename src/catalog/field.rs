@@ -68,6 +68,18 @@ impl Field {
 }
 
 impl JobKind {
+    /// The keys that the kind makes by itself of an item whose first field of the key is this: one for each word of a choice.
+    pub fn keys_about(&self, first: &str) -> Vec<String> {
+        let choices = self.key.iter().skip(1).filter_map(|name| match &self.field(name)?.kind {
+            FieldKind::Choice(words) => Some(words),
+            FieldKind::Text { .. } | FieldKind::Date | FieldKind::Decimal | FieldKind::Amount | FieldKind::Currency => {
+                None
+            }
+        });
+        let words = choices.flatten().map(|word| format!("{first}/{word}"));
+        std::iter::once(first.to_owned()).chain(words).collect()
+    }
+
     /// The kind as it is on a kind of gateway, which may know fewer words of a choice than all gateways together, and need more
     /// fields.
     #[must_use]

@@ -66,7 +66,8 @@ pub struct Expected {
 pub fn judge(outcomes: &[Outcome], is_query: bool, effect: bool, seen: &Observation, expected: &Expected) -> Judged {
     let unknown = |cause| Judged::plain(Answer::Unknown { cause, code: String::new() });
     let judged = match &seen.reached {
-        Reached::NotSent(_) if is_query && effect => unknown(Cause::NotAsked),
+        Reached::NotSent(_) | Reached::Unsendable(_) if is_query && effect => unknown(Cause::NotAsked),
+        Reached::Unsendable(_) => Judged::plain(unsendable()),
         Reached::NotSent(_) => Judged::plain(Answer::NotProcessed { code: "not_sent".to_owned(), after: None }),
         Reached::TimedOut => unknown(Cause::TimedOut),
         Reached::Lost(_) => unknown(Cause::ConnectionLost),
@@ -81,6 +82,11 @@ impl Judged {
     const fn plain(answer: Answer) -> Self {
         Self { answer, lane: LaneEffect::None, explain: false, listed: true }
     }
+}
+
+/// It was not sent and cannot be. An earlier attempt may have been, with another configuration.
+fn unsendable() -> Answer {
+    Answer::Declined(Decline { code: "unsendable".to_owned(), class: DeclineClass::Hard, number: NumberRule::Ask })
 }
 
 fn replied(outcomes: &[Outcome], seen: &Observation, ours: &Expected, effect: bool) -> Judged {
@@ -349,6 +355,7 @@ mod tests {
     fn what_was_sent_without_a_proper_reply_is_unknown() {
         let of = |reached| shown("deduct", false, &Observation::of(reached));
         assert_eq!(of(Reached::NotSent(String::new())), "not_processed");
+        assert_eq!(of(Reached::Unsendable(String::new())), "declined hard ask");
         assert_eq!(of(Reached::TimedOut), "unknown timed_out");
         assert_eq!(of(Reached::Lost(String::new())), "unknown connection_lost");
         assert_eq!(of(Reached::Unreadable(String::new())), "unknown unreadable");

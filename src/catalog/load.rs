@@ -133,9 +133,11 @@ pub fn read_kind(source: &Source) -> Result<JobKind, Diagnostics> {
         in_statement: match text_of(&root, "in_statement") {
             Some("payment") => Some(InStatement::Payment),
             Some("refund") => Some(InStatement::Refund),
+            Some("reversal") => Some(InStatement::Reversal),
             Some(_) | None => None,
         },
-        one_of: root.get("one_of").map_or_else(Vec::new, |node| node.list().iter().map(texts).collect()),
+        one_of: groups(&root, "one_of"),
+        together: groups(&root, "together"),
         key: root.get("key").map_or_else(Vec::new, texts),
         order_number: text("order_number"),
         gateways,
@@ -150,6 +152,10 @@ fn entries<'a>(node: &'a Node, name: &str) -> &'a [Entry] {
 
 fn texts(node: &Node) -> Vec<String> {
     node.list().iter().filter_map(|node| node.text().map(str::to_owned)).collect()
+}
+
+fn groups(root: &Node, name: &str) -> Vec<Vec<String>> {
+    root.get(name).map_or_else(Vec::new, |node| node.list().iter().map(texts).collect())
 }
 
 fn read_expand(node: &Node) -> Expand {
@@ -210,13 +216,17 @@ fn check_money(root: &Node, fields: &[Field], source: &Source, found: &mut Diagn
 fn check_names(root: &Node, fields: &[Field], source: &Source, found: &mut Diagnostics) {
     let single = ["one_at_a_time", "order_number"].into_iter().filter_map(|name| root.get(name));
     let keys = root.get("key").into_iter().flat_map(Node::list);
-    let groups = root.get("one_of").into_iter().flat_map(Node::list).flat_map(Node::list);
+    let groups =
+        ["one_of", "together"].into_iter().filter_map(|name| root.get(name)).flat_map(Node::list).flat_map(Node::list);
     let parts = root.get("amount_is_sum_of").into_iter().flat_map(Node::list);
     let expanded = root.get("expand").and_then(|node| node.get("field"));
     let gateways = || entries(root, "gateways").iter().map(|entry| &entry.value);
     let named_by = gateways().filter_map(|gateway| gateway.get("named_by"));
+    let given = gateways().filter_map(|gateway| gateway.get("payment")?.get("given"));
     let required = gateways().filter_map(|gateway| gateway.get("requires")).flat_map(Node::list);
-    for node in single.chain(keys).chain(groups).chain(parts).chain(expanded).chain(named_by).chain(required) {
+    for node in
+        single.chain(keys).chain(groups).chain(parts).chain(expanded).chain(named_by).chain(given).chain(required)
+    {
         let name = node.text().unwrap_or_default();
         let is_money = |field: &Field| matches!(field.kind, FieldKind::Amount | FieldKind::Currency);
         if !fields.iter().any(|field| field.name == name && !is_money(field)) {
@@ -258,6 +268,7 @@ fn read_payment(node: &Node, source: &Source, found: &mut Diagnostics) -> Paymen
     let rows = node.get("outcomes").map_or(&[][..], Node::list);
     PaymentLookup {
         operation: text_of(node, "operation").unwrap_or_default().to_owned(),
+        given: text_of(node, "given").map(str::to_owned),
         outcomes: read_outcomes(rows, Table { is_query: false, effect: false }, source, found),
         takes: is_true(node, "takes"),
     }

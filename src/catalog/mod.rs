@@ -41,6 +41,8 @@ pub struct JobKind {
     pub one_at_a_time: Option<String>,
     /// Groups of fields of which exactly one must be given.
     pub one_of: Vec<Vec<String>>,
+    /// Groups of fields of which all are given or none.
+    pub together: Vec<Vec<String>>,
     /// What must add up: the item's amount, and the fields it is the sum of.
     pub amount_is_sum_of: Vec<String>,
     /// A value of a field that stands for several, each an item of its own: a port that needs two filings.
@@ -66,6 +68,8 @@ pub enum InStatement {
     Payment,
     /// By its refund number.
     Refund,
+    /// By the order number of what it took back.
+    Reversal,
 }
 
 /// A field of which some values stand for several.
@@ -164,6 +168,8 @@ pub struct Operations {
 pub struct PaymentLookup {
     /// The gateway's operation.
     pub operation: String,
+    /// The field without which nothing is looked up.
+    pub given: Option<String>,
     /// What its observations mean: `done` is a payment that may be acted on.
     pub outcomes: Vec<Outcome>,
     /// Whether the item's amount is taken from the payment: it must be in its currency, and all of them together not above it.

@@ -63,8 +63,9 @@ static OUTCOMES: [FieldSpec; 2] = [
     FieldSpec::optional("query", Shape::List(&Shape::Fields(&OUTCOME)), "What replies to the query operation mean."),
 ];
 
-static PAYMENT: [FieldSpec; 3] = [
+static PAYMENT: [FieldSpec; 4] = [
     FieldSpec::required("operation", Shape::Text, "The operation that looks it up."),
+    FieldSpec::optional("given", Shape::Text, "The field without which nothing is looked up."),
     FieldSpec::optional("takes", Shape::Boolean, "Whether the item's amount is taken from it, and must not exceed it."),
     FieldSpec::required(
         "outcomes",
@@ -124,7 +125,7 @@ static EXPAND: [FieldSpec; 2] = [
 ];
 
 /// The fields of a job kind's file.
-pub static JOB_KIND: [FieldSpec; 14] = [
+pub static JOB_KIND: [FieldSpec; 15] = [
     FieldSpec::required("name", Shape::Text, "Its name, as uses: spells it."),
     FieldSpec::required("description", Shape::Text, "One line for people."),
     FieldSpec::required("effect", Shape::Boolean, "Whether it changes anything at the gateway."),
@@ -135,6 +136,11 @@ pub static JOB_KIND: [FieldSpec; 14] = [
         Shape::List(&Shape::List(&Shape::Text)),
         "Groups of fields of which exactly one is given.",
     ),
+    FieldSpec::optional(
+        "together",
+        Shape::List(&Shape::List(&Shape::Text)),
+        "Groups of fields of which all are given or none.",
+    ),
     FieldSpec::optional("amount_is_sum_of", Shape::List(&Shape::Text), "Fields that must add up to the amount."),
     FieldSpec::optional("expand", Shape::Fields(&EXPAND), "A field of which some values stand for several items."),
     FieldSpec::optional("here", Shape::Boolean, "Whether payrun does it by itself, without calling a gateway."),
@@ -142,7 +148,7 @@ pub static JOB_KIND: [FieldSpec; 14] = [
     FieldSpec::optional("order_number", Shape::Text, "The field that is the order number of a look-up."),
     FieldSpec::optional(
         "in_statement",
-        Shape::Word(&["payment", "refund"]),
+        Shape::Word(&["payment", "refund", "reversal"]),
         "As what its items stand in the gateway's statements.",
     ),
     FieldSpec::required("policy", Shape::Fields(&POLICY), "Policies where the workflow gives none."),

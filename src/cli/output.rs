@@ -83,6 +83,11 @@ pub(super) fn say_json(value: &Value) {
     say(serde_json::to_string_pretty(value).unwrap_or_default());
 }
 
+/// A count of things that have a plain plural.
+pub(super) fn counted(number: u64, thing: &str) -> String {
+    format!("{} {thing}{}", count(number), if number == 1 { "" } else { "s" })
+}
+
 /// A count with thousands separated.
 pub(super) fn count(number: u64) -> String {
     let digits = number.to_string();

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::Context;
 use super::exit::{Exit, Failure, chain};
-use super::output::{count, cut, print_table, say, say_json, table};
+use super::output::{count, counted, cut, print_table, say, say_json, table};
 use super::project::Project;
 use crate::clock::Clock;
 use crate::domain::time::Timestamp;
@@ -177,7 +177,7 @@ pub(super) fn summary(job: &PlannedJob) -> String {
             job.name, job.kind, job.gateway
         );
     }
-    let mut parts = vec![format!("{} items", count(job.items))];
+    let mut parts = vec![counted(job.items, "item")];
     if !job.totals.is_empty() {
         parts.push(money_text(&job.totals));
     }

@@ -28,6 +28,9 @@ const TELL_TICKS: u32 = 66;
 /// How often leases of dead processes are looked for.
 const TAKE_OVER_TICKS: u32 = 40;
 
+/// What is waited for of earlier runs at most when the own run is at rest.
+const PATIENCE_WITH_OTHERS: Duration = Duration::from_secs(60);
+
 /// How carrying out ended.
 #[derive(Debug)]
 pub(super) enum Ended {
@@ -41,11 +44,19 @@ pub(super) enum Ended {
     Interrupted,
 }
 
+/// What is carried out.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Runs<'a> {
+    pub all: &'a [i64],
+    /// The one that was asked for: where it is at rest, the others are waited for no longer than a minute.
+    pub own: Option<i64>,
+}
+
 /// Works on everything that is due in the ledger until these runs are at rest, or nothing of theirs is due within `patience`.
 pub(super) async fn carry_out(
     engine: &Arc<Engine>,
     node: &Node,
-    runs: &[i64],
+    runs: Runs<'_>,
     patience: Duration,
     mut stopped: watch::Receiver<bool>,
     show: bool,
@@ -73,7 +84,7 @@ pub(super) async fn carry_out(
     workers
         .await
         .map_or_else(|error| Err(Failure::internal(&error)), |ended| ended.map_err(|error| ledger_failure(&error)))?;
-    engine.follow(runs, &lanes(engine), &BTreeSet::new(), patience).await?;
+    engine.follow(runs.all, &lanes(engine), &BTreeSet::new(), patience).await?;
     outcome
 }
 
@@ -96,7 +107,7 @@ fn lanes(engine: &Engine) -> BTreeSet<String> {
 
 async fn look(
     engine: &Engine,
-    runs: &[i64],
+    runs: Runs<'_>,
     patience: Duration,
     ticks: u32,
     bar: &Bar,
@@ -109,9 +120,16 @@ async fn look(
     let mut open = lanes(engine);
     open.retain(|name| closed.iter().all(|lane| lane.name != *name));
     let held = closed.iter().map(|lane| lane.name.clone()).collect();
-    let standing = engine.follow(runs, &open, &held, patience).await?;
+    let rests = match runs.own {
+        Some(own) if runs.all.len() > 1 => {
+            matches!(engine.follow(&[own], &open, &held, patience).await?, Standing::AtRest)
+        }
+        Some(_) | None => false,
+    };
+    let patience = if rests { patience.min(PATIENCE_WITH_OTHERS) } else { patience };
+    let standing = engine.follow(runs.all, &open, &held, patience).await?;
     let opens = closed.iter().filter_map(|lane| lane.until).min();
-    bar.draw(engine, runs).await?;
+    bar.draw(engine, runs.all).await?;
     Ok(match standing {
         Standing::Working(_) => None,
         Standing::AtRest => Some(Ended::AtRest),

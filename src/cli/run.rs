@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 
 use super::Context;
 use super::exit::{Exit, Failure};
-use super::output::{count, say, say_json};
+use super::output::{count, counted, say, say_json};
 use super::plan::{Occasion, failed, occurrence_now, plan_json, print_refusals, summary};
-use super::progress::{Ended, carry_out, exit_of};
+use super::progress::{Ended, Runs, carry_out, exit_of};
 use super::project::Project;
 use super::report::Report;
 use super::show::print_troubled;
@@ -72,13 +72,17 @@ pub(super) async fn run(context: &Context, args: RunArgs) -> Result<Exit, Failur
     runs.extend(planned.as_ref().map(|planned| planned.run_id));
     if !left_open.is_empty() && !args.json {
         let names: Vec<String> = left_open.iter().map(|run| run.id.to_string()).collect();
-        eprintln!("earlier runs have open items, which are finished too: run {}", names.join(", "));
+        eprintln!(
+            "earlier runs have open items, which are finished too where they are due soon: run {}",
+            names.join(", ")
+        );
     }
     if runs.is_empty() {
         say(if args.json { "{\"runs\": []}" } else { "nothing is open" });
         return Ok(Exit::Success);
     }
-    let ended = carry_out(&engine, &node, &runs, args.wait, stopped, !args.json).await?;
+    let carried = Runs { all: &runs, own: planned.as_ref().map(|planned| planned.run_id) };
+    let ended = carry_out(&engine, &node, carried, args.wait, stopped, !args.json).await?;
     tell(context, &args, &engine, &runs, planned.as_ref(), &ended).await
 }
 
@@ -184,7 +188,7 @@ async fn print_reports(ledger: &Ledger, job: &JobRow) -> Result<(), LedgerError>
         let result: Value = item.result.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
         let Some(report) = result["report_html"].as_str() else { continue };
         let differences = result["differences"].as_u64().unwrap_or(0);
-        say(format!("{}: {} differences; open {report}", job.name, count(differences)));
+        say(format!("{}: {}; open {report}", job.name, counted(differences, "difference")));
     }
     Ok(())
 }

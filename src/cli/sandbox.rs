@@ -14,7 +14,7 @@ use super::scaffold::{KEYS, SANDBOX_PORT};
 use super::signals::stop_switch;
 use crate::clock::Clock;
 use crate::sandbox::faults::{Fault, FaultPlan, Level};
-use crate::sandbox::{Gateways, Identity, IdentityError, Sandbox, Settings, cbtis, egms, hipopay, server};
+use crate::sandbox::{Gateways, Identity, IdentityError, Ready, Sandbox, Settings, cbtis, egms, hipopay, server};
 
 /// Arguments of `payrun sandbox`.
 #[derive(Debug, Args)]
@@ -37,6 +37,9 @@ pub(super) struct SandboxArgs {
     /// The client's patience that the fault "slow" plays with, in milliseconds
     #[arg(long, default_value_t = 5000, value_name = "MS")]
     timeout: u64,
+    /// Be as slow as the real gateways: a minute between refunds of a payment, 5 minutes before a close
+    #[arg(long)]
+    real_waits: bool,
     /// The folder of the keys; made by `payrun init`
     #[arg(long, value_name = "FOLDER")]
     keys: Option<PathBuf>,
@@ -44,6 +47,9 @@ pub(super) struct SandboxArgs {
     #[arg(long, value_name = "FILE")]
     books: Option<PathBuf>,
 }
+
+/// Where something goes wrong, statements and settlements are late by so many requests.
+const LATE_REQUESTS: u32 = 2;
 
 /// How much goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -79,12 +85,18 @@ pub(super) async fn run(context: &Context, args: SandboxArgs) -> Result<Exit, Fa
             .help("`payrun init` makes a project with keys; or name the folder with --keys")
     })?;
     let plan = args.only.map_or_else(|| FaultPlan::new(args.seed, args.faults.into()), FaultPlan::only);
+    let goes_well = args.only.is_none() && args.faults == Faults::None;
     let settings = Settings {
         plan,
         latency: Duration::from_millis(args.latency),
         jitter: Duration::from_millis(args.latency / 2),
         timeout: Duration::from_millis(args.timeout),
         books: Some(args.books.unwrap_or_else(|| folder.join("sandbox.db"))),
+        reverse_after: Duration::from_secs(15),
+        refund_gap: if args.real_waits { Duration::from_secs(60) } else { Duration::ZERO },
+        close_after: if args.real_waits { Duration::from_secs(300) } else { Duration::ZERO },
+        statements: if goes_well { Ready::Always } else { Ready::AfterRequests(LATE_REQUESTS) },
+        unsettled: if goes_well { 0 } else { LATE_REQUESTS },
         ..Settings::default()
     };
     let others = others(&keys, &settings)?;

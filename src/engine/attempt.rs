@@ -19,7 +19,7 @@ use crate::domain::item::{Asking, Event, Illegal, Move, State, apply};
 use crate::domain::policy::Policy;
 use crate::domain::time::Timestamp;
 use crate::failpoint;
-use crate::gateway::{Call, Observation};
+use crate::gateway::{Call, Observation, Reached};
 use crate::ledger::{Attempt, Claimed, Doing, LaneState, LedgerError, Settlement};
 
 /// What an attempt needs to know of its job.
@@ -96,6 +96,15 @@ pub async fn perform(
     let answer = answer_to(claimed, &judged.answer);
     let moved = apply(&claimed.item, &Event::Answered(answer), &work.policy, ended_at)?;
     let moved = explained(account, operations, &judged, &call, spaced(account, is_query, moved, ended_at)).await;
+    let moved = match &observed.reached {
+        Reached::Unsendable(why) => Move { reason: Some(format!("cannot be sent: {why}")), ..moved },
+        Reached::NotSent(_)
+        | Reached::TimedOut
+        | Reached::Lost(_)
+        | Reached::Unreadable(_)
+        | Reached::Unverified(_)
+        | Reached::Replied => moved,
+    };
     let result = merged(claimed.result(), std::mem::take(&mut observed.result));
     let attempt = attempt_of(&call.operation, started_at, ended_at, &judged.answer, observed);
     Ok(Settlement::answered(claimed, moved, attempt, result, ended_at))
@@ -150,7 +159,7 @@ fn unsendable(
         Answer::Unknown { cause: Cause::NotAsked, code: String::new() }
     };
     let moved = apply(&claimed.item, &Event::Answered(answer.clone()), &work.policy, now)?;
-    let observed = Observation::of(crate::gateway::Reached::NotSent(why));
+    let observed = Observation::of(Reached::NotSent(why));
     Ok(Settlement::answered(claimed, moved, attempt_of(operation, now, now, &answer, observed), None, now))
 }
 
@@ -255,7 +264,7 @@ pub(super) async fn within(account: &Account, call: &Call) -> Observation {
     let grace = Duration::from_millis(250);
     match tokio::time::timeout(call.timeout + grace, account.gateway.call(call)).await {
         Ok(observed) => observed,
-        Err(_) => Observation::of(crate::gateway::Reached::TimedOut),
+        Err(_) => Observation::of(Reached::TimedOut),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The payment that a refund takes from, or that a cancellation withdraws: it is looked up before anything is sent.
+//! The payment that a refund takes from, a cancellation withdraws or a declaration is of: it is looked up before anything is sent.
 //!
 //! A claim makes one call: the first of such an item is the look-up, and it is given back; the next finds the payment in the
 //! ledger. All refunds of a payment together never exceed what was paid, two of them are never under way at once, and there is
@@ -74,6 +74,9 @@ pub(super) async fn prepare(scene: &Scene<'_>, lookup: &PaymentLookup, call: &mu
 
 /// Whether a payment may be acted on as it is now: asked right before, since that changes, and nothing of it is remembered.
 async fn may_act(scene: &Scene<'_>, lookup: &PaymentLookup, call: &Call) -> Result<Ready, Illegal> {
+    if lookup.given.as_ref().is_some_and(|field| text(call, field).is_none()) {
+        return Ok(Ready::Send);
+    }
     let question = Call { operation: lookup.operation.clone(), amount: None, ..call.clone() };
     let started_at = scene.engine.clock.now();
     let observed = within(scene.account, &question).await;

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use thiserror::Error;
 use tokio::sync::mpsc;
@@ -30,6 +31,9 @@ const CHUNK: usize = 2000;
 
 /// How many items and refused rows of a job are kept to be shown.
 const SHOWN: usize = 20;
+
+/// How far back the runs of another workflow begin whose items are taken.
+const PAST: Duration = Duration::from_secs(30 * 24 * 3_600);
 
 /// A run to be planned.
 #[derive(Debug, Clone)]
@@ -375,13 +379,18 @@ impl Reader<'_> {
             ItemSource::Days(span) => Ok(Rows::days(*span, &run.date)),
             ItemSource::Window(span) => Ok(Rows::window(*span, &run.date)),
             ItemSource::Job { workflow, job: name, states } => {
-                let whose = workflow.as_deref().map_or(WhoseJob::Run(self.run_id), WhoseJob::LastRunOf);
-                let found = self.runtime.block_on(self.engine.ledger.job_named(whose, name))?;
-                let id = found.ok_or_else(|| PlanError::NoSuchJob {
-                    job: job.name.clone(),
-                    from: workflow.as_ref().map_or_else(|| name.clone(), |workflow| format!("{workflow}/{name}")),
-                })?;
-                let items = Items { ledger: self.engine.ledger.clone(), runtime: self.runtime.clone(), job_id: id };
+                let since = self.engine.clock.now().minus(PAST);
+                let whose = match workflow {
+                    None => WhoseJob::Run(self.run_id),
+                    Some(workflow) => WhoseJob::RunsOf(workflow, since),
+                };
+                let jobs = self.runtime.block_on(self.engine.ledger.jobs_named(whose, name))?;
+                if jobs.is_empty() {
+                    let from = workflow.as_ref().map_or_else(|| name.clone(), |workflow| format!("{workflow}/{name}"));
+                    return Err(PlanError::NoSuchJob { job: job.name.clone(), from });
+                }
+                let items =
+                    Items { ledger: self.engine.ledger.clone(), runtime: self.runtime.clone(), jobs: jobs.into() };
                 Ok(Rows::items(items, states.clone(), Columns::of(job), self.engine.vault.clone()))
             }
         }

@@ -25,7 +25,7 @@ pub(super) enum Rows {
     File(source::Rows),
     /// Few enough to be made at once.
     Made { columns: Vec<String>, rows: VecDeque<Vec<String>>, line: u64 },
-    /// The items of another job.
+    /// The items of other jobs.
     Items(Box<ItemRows>),
 }
 
@@ -37,7 +37,7 @@ pub(super) enum Unread {
     Ledger(LedgerError),
 }
 
-/// The items of another job, a page at a time.
+/// The items of other jobs, a page at a time. Later jobs have later items.
 pub(super) struct ItemRows {
     items: Items,
     states: Vec<State>,
@@ -47,7 +47,6 @@ pub(super) struct ItemRows {
     vault: Option<Arc<Vault>>,
     page: VecDeque<ItemRow>,
     after: i64,
-    ended: bool,
 }
 
 /// Whose items, and how they are read.
@@ -55,7 +54,8 @@ pub(super) struct Items {
     pub(super) ledger: Ledger,
     /// The reading thread is no task: it waits here for the ledger.
     pub(super) runtime: Handle,
-    pub(super) job_id: i64,
+    /// The jobs, in the order of their ids.
+    pub(super) jobs: VecDeque<i64>,
 }
 
 impl Rows {
@@ -73,9 +73,9 @@ impl Rows {
         Self::Made { columns: vec!["from".to_owned(), "to".to_owned()], rows, line: 0 }
     }
 
-    /// The items of a job in these states, with these columns.
+    /// The items of jobs in these states, with these columns.
     pub(super) fn items(items: Items, states: Vec<State>, columns: Columns, vault: Option<Arc<Vault>>) -> Self {
-        let (page, after, ended) = (VecDeque::new(), 0, false);
+        let (page, after) = (VecDeque::new(), 0);
         Self::Items(Box::new(ItemRows {
             items,
             states,
@@ -84,7 +84,6 @@ impl Rows {
             vault,
             page,
             after,
-            ended,
         }))
     }
 
@@ -113,14 +112,18 @@ impl Rows {
 
 impl ItemRows {
     fn next(&mut self) -> Option<Result<Row, Unread>> {
-        if self.page.is_empty() && !self.ended {
+        while self.page.is_empty()
+            && let Some(job) = self.items.jobs.front().copied()
+        {
             let items = &self.items;
-            let reading = items.ledger.items_of_job(items.job_id, &self.states, self.after, PAGE);
+            let reading = items.ledger.items_of_job(job, &self.states, self.after, PAGE);
             match items.runtime.block_on(reading) {
                 Ok(page) => self.page = page.into(),
                 Err(error) => return Some(Err(Unread::Ledger(error))),
             }
-            self.ended = self.page.len() < usize::try_from(PAGE).unwrap_or(usize::MAX);
+            if self.page.len() < usize::try_from(PAGE).unwrap_or(usize::MAX) {
+                self.items.jobs.pop_front();
+            }
         }
         let item = self.page.pop_front()?;
         self.after = item.id;

@@ -91,6 +91,8 @@ pub struct Observation {
 pub enum Reached {
     /// Nothing was sent: refused, not resolved, no TLS. Says why.
     NotSent(String),
+    /// Nothing was sent, nor ever can be with this input. Says why.
+    Unsendable(String),
     /// Something was sent, and no whole reply came before the deadline.
     TimedOut,
     /// Something was sent, and the connection broke. Says how.
@@ -107,7 +109,11 @@ impl Reached {
     /// What is known of why it came no further, in brackets; empty where there is nothing to say.
     pub fn why(&self) -> String {
         match self {
-            Self::NotSent(why) | Self::Lost(why) | Self::Unreadable(why) | Self::Unverified(why) => format!("({why})"),
+            Self::NotSent(why)
+            | Self::Unsendable(why)
+            | Self::Lost(why)
+            | Self::Unreadable(why)
+            | Self::Unverified(why) => format!("({why})"),
             Self::TimedOut => "(no reply)".to_owned(),
             Self::Replied => String::new(),
         }

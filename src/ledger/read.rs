@@ -177,8 +177,8 @@ pub struct EventRow {
 pub enum WhoseJob<'a> {
     /// This run's.
     Run(i64),
-    /// That of the last run of the workflow of this name.
-    LastRunOf(&'a str),
+    /// Those of all runs of the workflow of this name that began since an instant.
+    RunsOf(&'a str, Timestamp),
 }
 
 /// Which items are meant.
@@ -354,22 +354,26 @@ impl Ledger {
         self.rows("listing items", query).await?.iter().map(item_row).collect()
     }
 
-    /// A job by its name: of this run, or of the last run of a workflow.
+    /// Jobs of this name: of a run, or of the runs of a workflow.
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn job_named(&self, whose: WhoseJob<'_>, name: &str) -> Result<Option<i64>, LedgerError> {
+    pub async fn jobs_named(&self, whose: WhoseJob<'_>, name: &str) -> Result<Vec<i64>, LedgerError> {
         let doing = "looking for a job";
         let query = match whose {
-            WhoseJob::Run(run) => sqlx::query("select id from jobs where run_id = ?1 and name = ?2").bind(run),
-            WhoseJob::LastRunOf(workflow) => sqlx::query(
-                "select j.id from runs as r join jobs as j on j.run_id = r.id where r.workflow = ?1 and j.name = ?2 \
-                 order by r.id desc limit 1",
+            WhoseJob::Run(run) => {
+                sqlx::query("select id from jobs where name = ?1 and run_id = ?2").bind(name.to_owned()).bind(run)
+            }
+            WhoseJob::RunsOf(workflow, since) => sqlx::query(
+                "select j.id from runs as r join jobs as j on j.run_id = r.id \
+                 where j.name = ?1 and r.workflow = ?2 and r.started_at >= ?3 order by j.id",
             )
-            .bind(workflow.to_owned()),
+            .bind(name.to_owned())
+            .bind(workflow.to_owned())
+            .bind(since.millis()),
         };
-        let rows = self.rows(doing, query.bind(name.to_owned())).await?;
-        rows.first().map(|row| row.try_get(0).map_err(|source| LedgerError::of(doing, source))).transpose()
+        let rows = self.rows(doing, query).await?;
+        rows.iter().map(|row| row.try_get(0).map_err(|source| LedgerError::of(doing, source))).collect()
     }
 
     /// Items of a job in some states, from behind `after` on, in the order of their ids.

@@ -51,6 +51,11 @@ impl BookedItem {
         (1..=self.generation).filter_map(|generation| self.number(generation))
     }
 
+    /// The fingerprint of its key.
+    pub const fn key(&self) -> KeyHash {
+        self.key
+    }
+
     /// Whether this number is one it has had.
     pub fn has_had(&self, number: &str) -> bool {
         self.numbers().any(|own| own.as_str() == number)
@@ -178,12 +183,35 @@ impl Ledger {
         numbers: &[&str],
     ) -> Result<Vec<BookedItem>, LedgerError> {
         let parsed: Vec<OrderNumber> = numbers.iter().filter_map(|number| OrderNumber::parse(number).ok()).collect();
-        let hashes: HashSet<String> = parsed.iter().filter_map(OrderNumber::key_hash).map(hex).collect();
+        let hashes: HashSet<KeyHash> = parsed.iter().filter_map(OrderNumber::key_hash).collect();
         // A later generation of a user's own number has it before the last dash.
         let before_dash = parsed.iter().filter_map(|number| number.as_str().rsplit_once('-').map(|(own, _)| own));
         let customs: HashSet<&str> = parsed.iter().map(OrderNumber::as_str).chain(before_dash).collect();
+        self.named(lane, kinds, hashes, customs).await
+    }
+
+    /// The items of these kinds on a lane that have one of these keys.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn items_with_keys(
+        &self,
+        lane: &str,
+        kinds: &[&str],
+        keys: HashSet<KeyHash>,
+    ) -> Result<Vec<BookedItem>, LedgerError> {
+        self.named(lane, kinds, keys, HashSet::new()).await
+    }
+
+    async fn named(
+        &self,
+        lane: &str,
+        kinds: &[&str],
+        keys: HashSet<KeyHash>,
+        customs: HashSet<&str>,
+    ) -> Result<Vec<BookedItem>, LedgerError> {
         let query = sqlx::query(AssertSqlSafe(named_query()))
-            .bind(list(&hashes.into_iter().collect::<Vec<_>>()))
+            .bind(list(&keys.into_iter().map(hex).collect::<Vec<_>>()))
             .bind(list(&customs.into_iter().collect::<Vec<_>>()))
             .bind(lane.to_owned())
             .bind(list(kinds));

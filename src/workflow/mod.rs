@@ -124,7 +124,7 @@ pub enum ItemSource {
     },
     /// The items of another job.
     Job {
-        /// Whose last run is meant; none: this run.
+        /// Whose runs of the last 30 days are meant; none: this run.
         workflow: Option<String>,
         /// Its name.
         job: String,

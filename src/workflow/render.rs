@@ -166,6 +166,7 @@ impl<'a> Renderer<'a> {
             }
         }
         self.check_groups(&values, &mut reasons);
+        self.check_together(&values, &mut reasons);
         let amount = amount_of(&values, &mut reasons);
         check_decimals(&mut values, &self.job.kind.amount_is_sum_of, amount, &mut reasons);
         self.check_limits(amount, &mut reasons);
@@ -231,6 +232,16 @@ impl<'a> Renderer<'a> {
             let given = group.iter().filter(|name| find(values, name).is_some()).count();
             if given != 1 {
                 reasons.push(format!("exactly one of {} must be given, not {given}", group.join(", ")));
+            }
+        }
+    }
+
+    fn check_together(&self, values: &[(&Field, Cow<'_, str>)], reasons: &mut Vec<String>) {
+        for group in &self.job.kind.together {
+            let (given, missing): (Vec<&str>, Vec<&str>) =
+                group.iter().map(String::as_str).partition(|name| find(values, name).is_some());
+            if let (Some(given), Some(missing)) = (given.first(), missing.first()) {
+                reasons.push(format!("{missing} is empty, and {given} needs it"));
             }
         }
     }

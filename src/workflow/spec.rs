@@ -42,7 +42,7 @@ static ITEMS: [FieldSpec; 9] = [
     FieldSpec::optional(
         "from",
         Shape::Text,
-        "Instead of a file: another job, or workflow/job for that workflow's last run.",
+        "Instead of a file: another job, or workflow/job for that workflow's runs of the last 30 days.",
     ),
     FieldSpec::optional(
         "state",

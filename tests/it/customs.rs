@@ -17,10 +17,11 @@ const HEADER: &str = "order,transaction,sub,customs,amount,transport,product,cer
 const SUB_ORDERS: [&str; 8] = ["A-0", "A-1", "A-2", "A-3", "A-fail", "A-except", "A-back", "A-different"];
 
 /// Rows that nothing is sent of, and a word of the reason.
-const WRONG: [(&str, &str); 3] = [
+const WRONG: [(&str, &str); 4] = [
     ("P-0,{theirs},W-1,SHENZHEN,20.00,5.00,14.99,,", "product_fee"),
     ("P-0,{theirs},W-2,MARS,20.00,5.00,15.00,,", "customs"),
     ("P-0,{theirs},W-3,SHENZHEN,20.001,5.00,15.00,,", "amount"),
+    ("P-0,{theirs},W-4,SHENZHEN,20.00,5.00,15.00,510921199308772318,", "name is empty, and cert_id needs it"),
 ];
 
 const POLICY: &str = "    retry: { attempts: 30, first: 50ms, max: 200ms }\n    \
@@ -111,7 +112,9 @@ fn books_match(rig: &Rig) {
         assert_at_rest(&items);
         let customs = theirs.customs;
         let succeeded = count(&items, |item| item["state"] == "succeeded");
-        let parked = count(&items, |item| item["state"] == "parked");
+        // WeChat Pay says before anything is filed that the buyer is somebody else.
+        let unfiled = |item: &Value| gateway == "wechat" && text_of(item, "reason").contains("cert_check_result");
+        let parked = count(&items, |item| item["state"] == "parked" && !unfiled(item));
         let refused = count(&items, refused_by_customs);
         assert_eq!(filed(&customs), succeeded + parked + refused, "{gateway}: {customs:?} {items:#?}");
         let successes = in_state(&customs, &["SUCCESS"]);
@@ -150,11 +153,12 @@ fn a_declaration_ends_as_the_customs_end_it_and_a_wrong_row_is_refused_with_its_
             assert!(text_of(row, "reason").contains(word), "{row}");
         }
     }
-    // WeChat Pay is not told of the person when it declares; HipoPay is.
-    let of = by_sub_order(&rig.items_of("hipopay"));
-    assert_eq!(of["A-different"]["state"], "parked", "{}", of["A-different"]);
-    assert!(text_of(&of["A-different"], "reason").contains("cert_check_result DIFFERENT"), "{}", of["A-different"]);
-    assert_eq!(by_sub_order(&rig.items_of("wechat"))["A-different"]["state"], "succeeded");
+    // WeChat Pay is asked about the person before anything is filed; HipoPay checks with the declaration.
+    for gateway in GATEWAYS {
+        let of = by_sub_order(&rig.items_of(gateway));
+        assert_eq!(of["A-different"]["state"], "parked", "{gateway}: {}", of["A-different"]);
+        assert!(text_of(&of["A-different"], "reason").contains("cert_check_result DIFFERENT"), "{}", of["A-different"]);
+    }
 }
 
 #[test]
@@ -217,6 +221,8 @@ fn all_faults_together_file_nothing_twice_and_lose_nothing() {
 #[test]
 fn what_failed_in_another_workflow_is_declared_again_with_its_own_terms() {
     let rig = declared(FaultPlan::NONE, false);
+    // The filing fires every hour: its last run has nothing but rows that were declared before.
+    rig.to_the_end("customs.yaml");
     let jobs = GATEWAYS.map(|gateway| again(gateway, gateway, &format!("customs/{gateway}"), "modify"));
     rig.write("redeclare.yaml", format!("workflow: redeclare\njobs:\n{}", jobs.concat()));
     assert_eq!(rig.to_the_end("redeclare.yaml"), Some(0));

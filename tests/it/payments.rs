@@ -1,5 +1,8 @@
 //! Payments, cancellations and the ends of contracts, by the command: nobody pays twice, and the books match.
 
+use std::time::Duration;
+
+use payrun::sandbox::Settings;
 use payrun::sandbox::faults::{FaultPlan, Level};
 use serde_json::Value;
 
@@ -156,6 +159,17 @@ fn what_is_paid_is_not_closed_and_a_reversal_gives_it_back_once() {
     // Withdrawing what is withdrawn is known by its key.
     rig.to_the_end("cancel.yaml");
     assert_eq!(rig.totals("wechat").refunded["HKD"], (4, 2 * 1_000 + 2 * 1_250));
+}
+
+#[test]
+fn a_reversal_that_is_too_early_is_repeated_until_it_is_not() {
+    let rig = Rig::of(Settings { reverse_after: Duration::from_secs(2), ..Settings::default() });
+    rig.seed("wechat", "QUICK-0", "10.00", "HKD");
+    rig.write("reverse.csv", "order\nQUICK-0\n");
+    rig.write("cancel.yaml", format!("workflow: cancel\njobs:\n{}", cancel("reverse", "wechat", "reverse")));
+    assert_eq!(rig.to_the_end("cancel.yaml"), Some(0));
+    assert_eq!(rig.totals("wechat").refunded["HKD"], (1, 1_000));
+    assert!(rig.totals("wechat").violations.is_empty(), "{:?}", rig.totals("wechat"));
 }
 
 /// Nothing is given back that our books do not call withdrawn, a person is asked about, or that was refused.

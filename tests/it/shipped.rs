@@ -39,6 +39,11 @@ fn refunds_look_ups_and_cancellations_take_the_columns_they_name() {
     rig.write("orders.csv", format!("order,amount,currency\n{first},12.50,HKD\n{second},12.49,HKD\nGONE,1.00,HKD\n"));
     assert_eq!(rig.to_the_end(&ship(&rig, "look-up-orders")), Some(3));
     assert_eq!(states(&rig.items_of("look-up")), ["succeeded", "failed", "failed"]);
+    rig.write("orders.csv", format!("order,amount,currency\n{first},,\n"));
+    let workflow = ship(&rig, "look-up-orders");
+    assert_eq!(rig.payrun(&["run", &workflow, "--var", "way=refunds"]).0, Some(0));
+    let listed = &rig.items_of("look-up")[3]["result"];
+    assert_eq!((&listed["total_num"], &listed["refunds"][0]["refund"]), (&1.into(), &250.into()), "{listed}");
     rig.write("cancel.csv", format!("order,way\n{second},deduction\n{},\n", number(2)));
     assert_eq!(rig.to_the_end(&ship(&rig, "cancel-orders")), Some(3));
     assert_eq!(states(&rig.items_of("cancel")), ["succeeded", "failed"]);

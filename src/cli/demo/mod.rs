@@ -16,7 +16,7 @@ use super::Context;
 use super::exit::{Exit, Failure};
 use super::output::{count, say, say_json};
 use super::plan::failed;
-use super::progress::{Ended, carry_out};
+use super::progress::{Ended, Runs, carry_out};
 use super::project::Project;
 use super::report::Report;
 use super::sandbox::Faults;
@@ -63,7 +63,8 @@ pub(super) async fn run(context: &Context, args: DemoArgs) -> Result<Exit, Failu
     let request = request(&project, &folder)?;
     let planned = engine.plan(&request, &Arc::new(AtomicU64::new(0))).await.map_err(failed)?;
     let node = engine.ledger.join(rand::random())?;
-    let ended = carry_out(&engine, &node, &[planned.run_id], Duration::from_secs(120), stopped, !args.json).await?;
+    let runs = Runs { all: &[planned.run_id], own: None };
+    let ended = carry_out(&engine, &node, runs, Duration::from_secs(120), stopped, !args.json).await?;
     let seconds = began.elapsed();
     let run = engine.ledger.run(planned.run_id).await?;
     let Some(run) = run else { return Err(Failure::invalid("the run has vanished")) };

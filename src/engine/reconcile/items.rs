@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::findings::{Difference, Findings, Reason};
-use super::window::{BORDER, before, day_of};
+use super::window::{BORDER, day_of};
 use super::{Desk, Stopped};
 use crate::ledger::{BookedItem, LedgerError, LineKind, Listed, ListedBy, Sent};
 
@@ -13,7 +13,7 @@ const PAGE: u32 = 500;
 /// Looks for all items that were sent in these days, and in the hour before: those may stand in the first of them.
 pub(super) async fn look(desk: &Desk<'_>, found: &mut Findings) -> Result<(), Stopped> {
     let span = desk.window.span();
-    let sent = Sent { from: before(span.from, BORDER), until: span.until };
+    let sent = Sent { from: span.from.minus(BORDER), until: span.until };
     let kinds: Vec<&str> = desk.payments.iter().chain(&desk.refunds).copied().collect();
     let mut after_job = 0;
     loop {
@@ -83,7 +83,7 @@ fn judge(desk: &Desk<'_>, side: LineKind, item: &BookedItem, listed: Option<&Lis
         let sum = if side == LineKind::Refund { &mut totals.our_refunds } else { &mut totals.our_payments };
         sum.add(amount.minor());
     }
-    let late = sent_at >= before(span.until, BORDER) && !desk.day_after;
+    let late = sent_at >= span.until.minus(BORDER) && !desk.day_after;
     let early = sent_at < span.from.plus(BORDER) && !desk.day_before;
     match listed {
         Some(listed) if listed.inside => found.counts.listed_items += 1,

@@ -6,7 +6,7 @@ use super::findings::{Closed, Counts, Difference, Findings, Reason, Totals};
 use super::verdict::{Shown, Verdict, other_fee, receipt, shown, verdict};
 use super::{Desk, Stopped};
 use crate::domain::answer::Receipt;
-use crate::domain::ids::OrderNumber;
+use crate::domain::ids::{KeyHash, OrderNumber};
 use crate::domain::item::State;
 use crate::ledger::{
     Believed, BookedItem, LedgerError, LineKind, LineRef, Listed, ListedBy, StatementEvidence, StatementLine,
@@ -41,6 +41,8 @@ struct Books {
     refunds: HashMap<String, BookedItem>,
     /// By the gateway's number of the refund, where the line has no other.
     receipts: HashMap<String, BookedItem>,
+    /// The payments that items of ours have taken back.
+    taken_back: HashSet<String>,
     /// Where a number stands for the first time.
     first: HashMap<(LineKind, bool, String), Listed>,
 }
@@ -67,11 +69,13 @@ impl Books {
             let by_id = by == ListedBy::RefundId;
             first.extend(listed.into_iter().map(|(number, listed)| ((LineKind::Refund, by_id, number), listed)));
         }
+        let taken_back = taken_back(desk, &numbers(&[LineKind::Reversal], |line| &line.order_no)).await?;
         let receipts = ledger.refunds_with_receipt(lane, &desk.refunds, desk.payments_of, &nameless).await?;
         Ok(Self {
             payments: by_number(ledger.items_named(lane, &desk.payments, &orders).await?),
             refunds: by_number(ledger.items_named(lane, &desk.refunds, &refunds).await?),
             receipts: receipts.into_iter().filter_map(|item| Some((item.receipt.clone()?, item))).collect(),
+            taken_back,
             first,
         })
     }
@@ -96,6 +100,22 @@ impl Books {
         let first = self.first.get(&(line.kind, by_id, number.clone()));
         first.is_some_and(|listed| (listed.first.day.as_str(), listed.first.line) < (day, line.line))
     }
+}
+
+/// Of these payments, those that an item of ours has taken back under the key that its kind makes.
+async fn taken_back(desk: &Desk<'_>, orders: &[&str]) -> Result<HashSet<String>, LedgerError> {
+    let mut by_key = HashMap::new();
+    for kind in &desk.reversals {
+        let keys = orders.iter().flat_map(|order| kind.keys_about(order).into_iter().map(move |key| (key, *order)));
+        by_key.extend(keys.map(|(key, order)| (KeyHash::of(desk.account, &kind.name, &key), order)));
+    }
+    if by_key.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let kinds: Vec<&str> = desk.reversals.iter().map(|kind| kind.name.as_str()).collect();
+    let items = desk.ledger.items_with_keys(desk.lane, &kinds, by_key.keys().copied().collect()).await?;
+    let succeeded = items.iter().filter(|item| item.state == State::Succeeded);
+    Ok(succeeded.filter_map(|item| by_key.get(&item.key()).map(|order| (*order).to_owned())).collect())
 }
 
 fn by_number(items: Vec<BookedItem>) -> HashMap<String, BookedItem> {
@@ -140,7 +160,7 @@ async fn judge(
         found.differs(difference(Reason::DuplicateLine, "", day, line, item));
         return Ok(());
     }
-    match verdict(line, item) {
+    match verdict(line, item, books.taken_back.contains(&line.order_no)) {
         Verdict::NotCompared => return Ok(()),
         Verdict::Agrees => found.counts.matched_lines += 1,
         Verdict::Differs(reason, note) => {

@@ -20,7 +20,7 @@ use thiserror::Error;
 
 use super::Engine;
 use super::attempt::Scene;
-use crate::catalog::InStatement;
+use crate::catalog::{InStatement, JobKind};
 use crate::clock::Clock;
 use crate::domain::ids::KeyHash;
 use crate::domain::time::Timestamp;
@@ -47,6 +47,9 @@ struct Desk<'a> {
     payments: Vec<&'a str>,
     /// And as refunds.
     refunds: Vec<&'a str>,
+    /// The kinds whose items take payments back.
+    reversals: Vec<&'a JobKind>,
+    account: &'a str,
     window: Window,
     ends: (String, String),
     /// Whether the statements of the days beside are there.
@@ -122,6 +125,7 @@ async fn reconcile(scene: &Scene<'_>, order: Order) -> Result<Observation, Stopp
         let kinds = catalog.kinds.values().filter(|kind| kind.in_statement == Some(side));
         kinds.map(|kind| kind.name.as_str()).collect()
     };
+    let is_reversal = |kind: &&JobKind| kind.in_statement == Some(InStatement::Reversal);
     let desk = Desk {
         ledger,
         clock,
@@ -129,6 +133,8 @@ async fn reconcile(scene: &Scene<'_>, order: Order) -> Result<Observation, Stopp
         payments_of: KeyHash::of(&scene.account.identity, "payment", ""),
         payments: of_kind(InStatement::Payment),
         refunds: of_kind(InStatement::Refund),
+        reversals: catalog.kinds.values().map(|kind| &**kind).filter(is_reversal).collect(),
+        account: &scene.account.identity,
         window: order.window,
         day_before: !ledger.statements(lane, &day_before, &day_before).await?.is_empty(),
         day_after: !ledger.statements(lane, &day_after, &day_after).await?.is_empty(),

@@ -55,8 +55,8 @@ pub(super) fn receipt(line: &StatementLine) -> &str {
     if line.kind == LineKind::Refund { &line.refund_id } else { &line.transaction_id }
 }
 
-/// Judges a line that does not stand there for the second time.
-pub(super) fn verdict(line: &StatementLine, item: Option<&BookedItem>) -> Verdict {
+/// Judges a line that does not stand there for the second time. `taken_back`: whether an item of ours took the payment back.
+pub(super) fn verdict(line: &StatementLine, item: Option<&BookedItem>, taken_back: bool) -> Verdict {
     let Some(item) = item else {
         return match line.kind {
             LineKind::Refund => Verdict::Differs(Reason::RefundOfAnotherSystem, ""),
@@ -69,6 +69,7 @@ pub(super) fn verdict(line: &StatementLine, item: Option<&BookedItem>) -> Verdic
         Shown::Happened => happened(line, item),
         Shown::DidNot => match item.state {
             State::Failed | State::Cancelled | State::Planned => Verdict::Agrees,
+            State::Succeeded if taken_back && line.kind == LineKind::Reversal => Verdict::Agrees,
             State::Succeeded => {
                 Verdict::Differs(Reason::State, "the gateway says that it did not happen or was taken back")
             }

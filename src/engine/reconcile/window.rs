@@ -65,12 +65,6 @@ pub(super) fn day_of(at: Timestamp) -> String {
     text(utc.with_timezone(&Shanghai).date_naive())
 }
 
-/// So much earlier.
-pub(super) fn before(at: Timestamp, duration: Duration) -> Timestamp {
-    let millis = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
-    Timestamp::from_millis(at.millis().saturating_sub(millis))
-}
-
 fn midnight(day: NaiveDate) -> Timestamp {
     let local = Shanghai.from_local_datetime(&day.and_time(NaiveTime::MIN));
     Timestamp::from_millis(local.earliest().map_or(0, |at| at.timestamp_millis()))
@@ -92,7 +86,7 @@ mod tests {
         assert_eq!(window.days().collect::<Vec<_>>(), ["2026-11-20", "2026-11-21"]);
         assert_eq!(window.neighbours(), ("2026-11-19".to_owned(), "2026-11-22".to_owned()));
         assert_eq!(day_of(window.span().from), "2026-11-20");
-        assert_eq!(day_of(before(window.span().from, Duration::from_millis(1))), "2026-11-19");
+        assert_eq!(day_of(window.span().from.minus(Duration::from_millis(1))), "2026-11-19");
     }
 
     #[test]

@@ -67,7 +67,7 @@ impl Client {
     async fn observe(&self, call: &Call) -> Observation {
         let prepared = match prepare(call, &self.config) {
             Ok(prepared) => prepared,
-            Err(why) => return Observation::of(Reached::NotSent(why)),
+            Err(why) => return Observation::of(Reached::Unsendable(why)),
         };
         let deadline = tokio::time::sleep(call.timeout);
         tokio::pin!(deadline);

@@ -67,7 +67,7 @@ impl Client {
             .and_then(|prepared| Ok((self.signed(&prepared, &date_time)?, prepared)));
         let (request, prepared) = match prepared {
             Ok(prepared) => prepared,
-            Err(why) => return Observation::of(Reached::NotSent(why)),
+            Err(why) => return Observation::of(Reached::Unsendable(why)),
         };
         let deadline = tokio::time::sleep(call.timeout);
         tokio::pin!(deadline);

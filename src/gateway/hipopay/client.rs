@@ -73,7 +73,7 @@ impl Client {
         let prepared = prepare(call, &self.config).and_then(|prepared| Ok((self.signed(&prepared)?, prepared.reply)));
         let (request, kind) = match prepared {
             Ok(prepared) => prepared,
-            Err(why) => return Observation::of(Reached::NotSent(why)),
+            Err(why) => return Observation::of(Reached::Unsendable(why)),
         };
         let deadline = tokio::time::sleep(call.timeout);
         tokio::pin!(deadline);

@@ -69,7 +69,7 @@ impl Client {
     async fn observe(&self, call: &Call) -> Observation {
         match prepare(call, &self.mode, &self.notify_url) {
             Ok(request) => self.exchange(request, call.timeout).await,
-            Err(why) => Observation::of(Reached::NotSent(why)),
+            Err(why) => Observation::of(Reached::Unsendable(why)),
         }
     }
 
@@ -231,6 +231,7 @@ impl Gateway for Client {
         Box::pin(async move {
             let seen = match call.operation.as_str() {
                 "refunds" => self.all_refunds(call).await,
+                "look_up" if refund_list::is_asked_for(call) => self.all_refunds(call).await,
                 "settlements" => self.settlements(call).await,
                 _ => self.observe(call).await,
             };

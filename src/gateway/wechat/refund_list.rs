@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::client::Client;
 use super::refunds::{Payment, Refund, of};
 use super::request::{Prepared, ReplyKind};
-use super::wire::whose;
+use super::wire::{read_amount, whose};
 use crate::config::WechatMode;
 use crate::gateway::exchange::{EVIDENCE_MAX, before, bounded, percent_encode, unreadable};
 use crate::gateway::{Call, Observation, Reached};
@@ -27,6 +27,11 @@ pub(super) fn page(call: &Call, mode: &WechatMode, offset: usize) -> Result<Prep
     };
     let target = format!("/v3/global/refunds?{name}&offset={offset}&count={PAGE}&{}", whose(mode));
     Ok(Prepared::get(target, ReplyKind::RefundList(of)))
+}
+
+/// Whether a look-up is of a payment's refunds.
+pub(super) fn is_asked_for(call: &Call) -> bool {
+    call.input.get("way").and_then(Value::as_str) == Some("refunds")
 }
 
 /// A page of the refunds of a payment.
@@ -51,6 +56,8 @@ pub(super) fn read_page(body: &[u8], of: &Payment, seen: &mut Observation) -> Re
     }
     let currency = list.amount.as_ref().and_then(|amount| amount.get("currency"));
     seen.records = list.data.iter().map(|refund| refund.record(currency)).collect::<Result<_, _>>()?;
+    let total = list.amount.as_ref().filter(|amount| amount.get("total").is_some());
+    seen.amount = total.map(|amount| read_amount(amount, "total"));
     seen.receipt = list.id;
     seen.order_no = list.out_trade_no;
     seen.result.insert(TOTAL.into(), list.total_num.into());
@@ -75,7 +82,7 @@ impl Client {
             let offset = whole.as_ref().map_or(0, |whole| whole.records.len());
             let request = match page(call, &self.mode, offset) {
                 Ok(request) => request,
-                Err(why) => return Observation::of(Reached::NotSent(why)),
+                Err(why) => return Observation::of(Reached::Unsendable(why)),
             };
             let seen = self.exchange(request, call.timeout).await;
             if seen.reached != Reached::Replied || !seen.result.contains_key(TOTAL) {
@@ -88,7 +95,7 @@ impl Client {
             };
             let total = seen.result.get(TOTAL).and_then(Value::as_u64).and_then(|total| usize::try_from(total).ok());
             match (total, seen.records.len()) {
-                (Some(total), have) if have == total && distinct(&seen.records) => return seen,
+                (Some(total), have) if have == total && distinct(&seen.records) => return whole_list(seen),
                 (Some(total), have) if have < total && total <= REFUNDS_MAX && !last => whole = Some(seen),
                 (Some(_) | None, _) => {
                     let why = Reached::Unreadable("the pages of the list do not fit together".into());
@@ -97,6 +104,13 @@ impl Client {
             }
         }
     }
+}
+
+/// A list of which nothing is missing.
+fn whole_list(mut seen: Observation) -> Observation {
+    seen.state = Some("LISTED".into());
+    seen.result.insert("refunds".into(), seen.records.iter().cloned().map(Value::Object).collect());
+    seen
 }
 
 /// Two pages as one.

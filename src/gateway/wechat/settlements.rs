@@ -59,7 +59,7 @@ impl Client {
     pub(super) async fn settlements(&self, call: &Call) -> Observation {
         let window = match window(call) {
             Ok(window) => window,
-            Err(why) => return Observation::of(Reached::NotSent(why)),
+            Err(why) => return Observation::of(Reached::Unsendable(why)),
         };
         let until = tokio::time::Instant::now() + call.timeout;
         let unsettled = self.list(State::Unsettle, &window, until).await;

@@ -190,7 +190,7 @@ async fn a_call_that_cannot_be_made_is_not_sent_and_says_why() {
         ("mini_program_payment", Some(hkd("1")), "no description"),
     ] {
         let seen = rig.call(operation, "R-1", amount, json!({})).await;
-        assert!(matches!(&seen.reached, Reached::NotSent(said) if said.contains(why)), "{seen:?}");
+        assert!(matches!(&seen.reached, Reached::Unsendable(said) if said.contains(why)), "{seen:?}");
     }
     assert_eq!(rig.twin.totals(), TillTotals::default());
 }

@@ -338,10 +338,10 @@ async fn a_day_that_is_no_date_and_a_window_that_is_none_are_not_sent() {
         [json!({}), json!({ "date": "20261122" }), json!({ "date": "2026-02-30" }), json!({ "date": "2026-2-3" })]
     {
         let seen = rig.client.call(&call("statement", input)).await;
-        assert!(matches!(seen.reached, Reached::NotSent(_)), "{seen:?}");
+        assert!(matches!(seen.reached, Reached::Unsendable(_)), "{seen:?}");
     }
     let backwards = json!({ "from": "2026-11-22", "to": "2026-11-21" });
-    assert!(matches!(rig.client.call(&call("settlements", backwards)).await.reached, Reached::NotSent(_)));
+    assert!(matches!(rig.client.call(&call("settlements", backwards)).await.reached, Reached::Unsendable(_)));
     assert_eq!(rig.sandbox.totals().await.unwrap().refused.get("wrong_query"), None);
 }
 

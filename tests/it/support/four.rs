@@ -42,9 +42,13 @@ pub struct Rig {
 
 impl Rig {
     pub fn new(plan: FaultPlan) -> Self {
+        Self::of(Settings { plan, timeout: Duration::from_millis(600), ..Settings::default() })
+    }
+
+    pub fn of(settings: Settings) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let runtime = tokio::runtime::Runtime::new().unwrap();
-        let gateways = runtime.block_on(serve(folder.path(), plan));
+        let gateways = runtime.block_on(serve(folder.path(), settings));
         Self { folder, gateways, runtime }
     }
 
@@ -179,10 +183,9 @@ fn identities() -> &'static Identities {
     })
 }
 
-async fn serve(folder: &Path, plan: FaultPlan) -> Gateways {
+async fn serve(folder: &Path, settings: Settings) -> Gateways {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let settings = Settings { plan, timeout: Duration::from_millis(600), ..Settings::default() };
     let Identities { wechat, hipopay, egms, cbtis } = identities();
     wechat.save(&folder.join("keys/wechat")).unwrap();
     hipopay.save(&folder.join("keys/hipopay")).unwrap();

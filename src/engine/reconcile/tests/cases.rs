@@ -99,6 +99,19 @@ async fn a_success_that_was_revoked_differs_in_state_and_a_failure_that_was_revo
 }
 
 #[tokio::test]
+async fn what_we_took_back_ourselves_agrees() {
+    for (way, fate, agrees) in
+        [("reverse", Fate::Succeeds, true), ("deduction", Fate::Succeeds, true), ("reverse", Fate::Fails, false)]
+    {
+        let revoked = StatementLine { kind: LineKind::Reversal, state: "REVOKED".to_owned(), ..paid(2, "A", "1 HKD") };
+        let world = with(&[("A", "1 HKD", Fate::Succeeds)], vec![paid(1, "A", "1 HKD"), revoked.clone()]).await;
+        world.sent("cancel", NOON, &[(&format!("{}/{way}", revoked.order_no), "1 HKD", fate)]).await;
+        let item = world.reconcile(DAY, DAY, "").await;
+        assert_eq!(item.state == State::Succeeded, agrees, "{way} {fate:?}: {:#}", world.report(DAY, DAY));
+    }
+}
+
+#[tokio::test]
 async fn a_refund_that_did_not_arrive_differs_and_one_under_way_counts_as_done() {
     for (state, differs) in [("PROCESSING", false), ("SUCCESS", false), ("ABNORMAL", true), ("SOMETHING", true)] {
         let world = World::new().await;

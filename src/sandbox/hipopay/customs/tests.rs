@@ -89,7 +89,7 @@ async fn a_person_is_checked_with_the_declaration_and_found_nowhere() {
         }
     }
     let half = customs.call("declare", "S-3", json!({ "cert_id": CARD })).await;
-    assert_eq!(half.reached, Reached::NotSent("the call has a cert_id and no name".into()));
+    assert_eq!(half.reached, Reached::Unsendable("the call has a cert_id and no name".into()));
     assert!(!format!("{:?}", customs.rig.twin).contains(NAME));
 }
 
@@ -133,9 +133,9 @@ async fn a_declaration_that_hipopay_cannot_take_is_not_sent() {
     let customs = Customs::new(FaultPlan::NONE);
     let hkd = Amount::parse("46.44", Currency::parse("HKD").unwrap()).unwrap();
     let seen = customs.rig.call("declare", "S-1", Some(hkd), customs.input()).await;
-    assert_eq!(seen.reached, Reached::NotSent("hipopay declares in CNY, and the amount is in HKD".into()));
+    assert_eq!(seen.reached, Reached::Unsendable("hipopay declares in CNY, and the amount is in HKD".into()));
     let seen = customs.call("declare", "S-1", json!({ "transaction_id": "" })).await;
-    assert_eq!(seen.reached, Reached::NotSent("the call has no transaction_id".into()));
+    assert_eq!(seen.reached, Reached::Unsendable("the call has no transaction_id".into()));
 }
 
 #[tokio::test]
