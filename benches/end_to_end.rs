@@ -98,7 +98,7 @@ async fn child(way: &str, folder: &Path, items: u64) {
 async fn ours(config: &Path, folder: &Path, items: u64) {
     let engine = Arc::new(engine_of(config).await.expect("an engine"));
     let run = plan_of(config, &folder.join("workflow.yaml"), &engine).await.expect("a plan");
-    let node = engine.ledger.join(1).expect("a node");
+    let node = engine.ledger.join(1, engine.clock.now()).await.expect("a node");
     let (stop, told) = tokio::sync::watch::channel(false);
     let (began, cpu) = (Instant::now(), support::cpu_millis());
     let workers = tokio::spawn(payrun::worker::run(Arc::clone(&engine), node.id(), told));

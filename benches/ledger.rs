@@ -75,7 +75,7 @@ async fn plan(ledger: &Ledger, occurrence: &str, items: u64, clock: &Clock) -> i
 }
 
 async fn claim_and_settle(ledger: &Ledger, job_id: i64, items: usize, clock: &Clock) {
-    let node = ledger.join(7).expect("a node");
+    let node = ledger.join(7, payrun::domain::time::Timestamp::from_millis(0)).await.expect("a node");
     let policy = Arc::new(policy());
     let mut left = items;
     while left > 0 {

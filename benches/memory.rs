@@ -47,7 +47,7 @@ async fn main() {
     let engine = Arc::new(engine);
     let run = plan_of(&config, &folder.path().join("workflow.yaml"), &engine).await.expect("a plan");
     println!("planned {items} items, peak resident {} MiB", support::peak_kib() / 1024);
-    let node = engine.ledger.join(1).expect("a node");
+    let node = engine.ledger.join(1, engine.clock.now()).await.expect("a node");
     let (stop, told) = tokio::sync::watch::channel(false);
     let began = Instant::now();
     let workers = tokio::spawn(payrun::worker::run(Arc::clone(&engine), node.id(), told));

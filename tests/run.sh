@@ -18,6 +18,7 @@ install_packages() {
     command -v curl >/dev/null || missing+=(curl)
     [ -e /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)
     command -v unshare >/dev/null || missing+=(util-linux)
+    command -v runuser >/dev/null || missing+=(util-linux)
     python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3 python3-venv)
     command -v node >/dev/null || missing+=(nodejs)
     command -v npm >/dev/null || missing+=(npm)
@@ -54,11 +55,26 @@ have_nextest() {
 }
 
 install_packages
+[ -n "${PAYRUN_TEST_POSTGRES:-}" ] || tests/postgres.sh install
 install_rust
 [ "${1:-}" = --install ] && exit 0
 export INSTA_UPDATE=no
 # Stale settings of the tester must not change what is tested.
 unset PAYRUN_CONFIG PAYRUN_LOG PAYRUN_FAILPOINT
+
+scratch=$(mktemp -d)
+clean_up() {
+    [ -e "$scratch/postgres" ] && tests/postgres.sh stop "$scratch/postgres"
+    rm -rf "$scratch"
+}
+trap clean_up EXIT
+if [ -z "${PAYRUN_TEST_POSTGRES:-}" ]; then
+    say "a throw-away PostgreSQL"
+    # Its owner is another user than root, who must be able to come here.
+    chmod 755 "$scratch"
+    PAYRUN_TEST_POSTGRES=$(tests/postgres.sh start "$scratch/postgres")
+    export PAYRUN_TEST_POSTGRES
+fi
 
 say "unit and integration tests"
 if have_nextest; then
@@ -72,8 +88,8 @@ say "examples in the documentation"
 cargo test --locked --doc
 
 say "the demo, heavy faults: the books must match"
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
+folder=$scratch/demo
+mkdir "$folder"
 binary=${CARGO_TARGET_DIR:-$PWD/target}/debug/payrun
 (cd "$folder" && timeout 300 "$binary" demo --items 300 --faults heavy --json) | tee "$folder/told.json"
 grep -q '"books_match": *true' "$folder/told.json"

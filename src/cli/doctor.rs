@@ -8,7 +8,6 @@ use super::exit::{Exit, Failure, chain};
 use super::output::{Colour, paint, say};
 use super::project::Project;
 use crate::clock::Clock;
-use crate::config::Database;
 
 /// Arguments of `payrun doctor`.
 #[derive(Debug, Args)]
@@ -47,11 +46,10 @@ pub(super) async fn run(context: &Context, args: &DoctorArgs) -> Result<Exit, Fa
 }
 
 async fn ledger(project: &Project) -> Finding {
-    let Database::Sqlite(path) = &project.config.database;
-    let found = match crate::ledger::Ledger::open(path).await {
-        Err(error) => Err(chain(&error)),
+    let found = match project.ledger().await {
+        Err(failure) => Err(failure.message),
         Ok(ledger) => ledger.check().await.map_err(|error| chain(&error)).and_then(|mistakes| {
-            if mistakes.is_empty() { Ok(format!("{} is sound", path.display())) } else { Err(mistakes.join("; ")) }
+            if mistakes.is_empty() { Ok(format!("{} is sound", ledger.name())) } else { Err(mistakes.join("; ")) }
         }),
     };
     Finding { what: "ledger", found }

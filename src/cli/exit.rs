@@ -57,11 +57,12 @@ impl Failure {
 impl From<LedgerError> for Failure {
     fn from(error: LedgerError) -> Self {
         let exit = match error {
-            LedgerError::Newer { .. } | LedgerError::RunExists { .. } => Exit::Invalid,
+            LedgerError::Address { .. } | LedgerError::Newer { .. } | LedgerError::RunExists { .. } => Exit::Invalid,
             LedgerError::Open { .. }
             | LedgerError::Migrate { .. }
             | LedgerError::Unsafe { .. }
             | LedgerError::Busy { .. }
+            | LedgerError::Unreachable { .. }
             | LedgerError::Full { .. }
             | LedgerError::Database { .. }
             | LedgerError::Corrupt { .. }

@@ -25,6 +25,7 @@ mod scaffold;
 mod schema;
 mod show;
 mod signals;
+mod work;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -74,6 +75,8 @@ enum Command {
     Plan(plan::PlanArgs),
     /// Plan a run and carry it out, after finishing what earlier runs left open
     Run(run::RunArgs),
+    /// Work on whatever is open, beside other processes, until stopped
+    Work(work::WorkArgs),
     /// List runs, newest first
     Runs(runs::RunsArgs),
     /// Show a run, or one item with its whole history
@@ -132,6 +135,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<Exit, exit::Fai
         Command::Check(args) => check::run(context, args).await,
         Command::Plan(args) => plan::run(context, args).await,
         Command::Run(args) => run::run(context, args).await,
+        Command::Work(args) => work::run(context, args).await,
         Command::Runs(args) => runs::run(context, &args).await,
         Command::Show(args) => show::run(context, &args).await,
         Command::Items(args) => items::run(context, &args).await,

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use secrecy::ExposeSecret;
+
 use super::Context;
 use super::exit::Failure;
 use crate::catalog::Catalog;
@@ -54,8 +56,10 @@ impl Project {
 
     /// Opens the ledger.
     pub async fn ledger(&self) -> Result<Ledger, Failure> {
-        let Database::Sqlite(path) = &self.config.database;
-        Ok(Ledger::open(path).await?)
+        Ok(match &self.config.database {
+            Database::Sqlite(path) => Ledger::open(path).await?,
+            Database::Postgres(address) => Ledger::connect(address.expose_secret()).await?,
+        })
     }
 
     /// Everything the use cases need.

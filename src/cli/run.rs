@@ -49,7 +49,7 @@ pub(super) async fn run(context: &Context, args: RunArgs) -> Result<Exit, Failur
     let project = Project::load(context)?;
     let request = if args.resume { None } else { Some(args.occasion.request(&project, true)?) };
     let engine = Arc::new(project.engine(project.ledger().await?, Clock::System).await?);
-    let node = engine.ledger.join(rand::random())?;
+    let node = engine.ledger.join(rand::random(), engine.clock.now()).await?;
     let asked = engine.take_over(engine.clock.now()).await?;
     if asked > 0 && !args.json {
         eprintln!("a process died with {} calls under way; they are asked about before anything is sent", count(asked));

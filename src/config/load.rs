@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use secrecy::{ExposeSecret, SecretString};
+
 use crate::yaml;
 use crate::yaml::diagnostics::{Diagnostics, Source, suggestion};
 use crate::yaml::fields::{FieldSpec, Shape, check, text_of};
@@ -15,8 +17,9 @@ use super::{Config, Database, GatewayConfig, GatewayKind, cbtis, egms, hipopay, 
 pub static CONFIG: [FieldSpec; 6] = [
     FieldSpec::required(
         "database",
-        Shape::Text,
-        "Where the ledger is: sqlite://payrun.db or a path; relative to this file.",
+        Shape::Either(&[Shape::Text, Shape::Secret]),
+        "Where the ledger is: a SQLite file (sqlite://payrun.db or a path, relative to this file), or a PostgreSQL database \
+         (postgres://user@host/name; with a password, the whole address by env or file).",
     ),
     FieldSpec::required("timezone", Shape::Text, "The wall clock of schedules and reports, such as Asia/Hong_Kong."),
     FieldSpec::optional("jobs", Shape::Text, "A folder of job kinds that replace built-in ones of the same name."),
@@ -104,16 +107,29 @@ impl Reading<'_> {
     }
 
     fn database(&mut self, node: &Node) -> Option<Database> {
-        let text = node.text()?;
+        const KNOWN: &str = "use sqlite://payrun.db, or postgres://user@host/name";
+        let Some(text) = node.text() else {
+            let address = self.secret(node)?;
+            if !is_server(address.expose_secret()) {
+                self.refuse(node.at, "this is no address of a PostgreSQL database", KNOWN);
+                return None;
+            }
+            return Some(Database::Postgres(address));
+        };
         let path = match text.split_once("://") {
             None => text,
             Some(("sqlite", path)) => path,
-            Some(("postgres" | "postgresql", _)) => {
-                self.refuse(node.at, "PostgreSQL is not supported yet", "use sqlite://payrun.db");
-                return None;
+            Some(("postgres" | "postgresql", rest)) => {
+                let user = rest.split_once('@').map_or("", |(user, _)| user);
+                if user.contains(':') || rest.contains("password=") {
+                    let help = "name the whole address by { env: NAME } or { file: path }, or the password by PGPASSWORD or ~/.pgpass";
+                    self.refuse(node.at, "a password does not belong into this file", help);
+                    return None;
+                }
+                return Some(Database::Postgres(SecretString::from(text)));
             }
             Some(_) => {
-                self.refuse(node.at, "this is no database payrun knows", "use sqlite://payrun.db");
+                self.refuse(node.at, "this is no database payrun knows", KNOWN);
                 return None;
             }
         };
@@ -150,6 +166,10 @@ impl Reading<'_> {
         };
         Some(self.account(&entry.key, node, kind))
     }
+}
+
+fn is_server(address: &str) -> bool {
+    address.starts_with("postgres://") || address.starts_with("postgresql://")
 }
 
 /// A time zone by its IANA name; else what is wrong, and what to do.
@@ -213,7 +233,7 @@ gateways:
     fn a_whole_configuration_is_read_with_its_defaults() {
         let folder = folder();
         let config = parse(GOOD, &folder.path().join("payrun.yaml")).unwrap();
-        assert_eq!(config.database, Database::Sqlite(folder.path().join("payrun.db")));
+        assert!(matches!(&config.database, Database::Sqlite(file) if *file == folder.path().join("payrun.db")));
         let hk = &config.gateways["hk"];
         assert_eq!(
             (hk.rate.calls, hk.concurrency, hk.timeout.as_secs(), hk.query_interval.as_secs()),
@@ -261,7 +281,7 @@ gateways:
         payrun.yaml:2:1: the field "database" is missing
           | databse: …
           | ^
-            help: Where the ledger is: sqlite://payrun.db or a path; relative to this file.
+            help: Where the ledger is: a SQLite file (sqlite://payrun.db or a path, relative to this file), or a PostgreSQL database (postgres://user@host/name; with a password, the whole address by env or file).
         payrun.yaml:3:11: "Asia/Hongkong" is no time zone
           | timezone: Asia/Hongkong
           |           ^
@@ -402,12 +422,20 @@ gateways:
     }
 
     #[test]
-    fn only_a_sqlite_file_is_taken_as_database() {
+    fn a_file_or_a_server_is_taken_as_database_and_a_password_only_by_reference() {
         let folder = folder();
         let with = |database: &str| mistakes(folder.path(), &GOOD.replace("sqlite://payrun.db", database));
         assert_eq!(with("data/payrun.db"), "");
-        assert!(with("postgres://u:hunter2@h/db").contains("not supported yet"));
-        assert!(!with("postgres://u:hunter2@h/db").contains("hunter2"));
+        assert_eq!(with("postgres://u@h:5433/db?sslmode=verify-full"), "");
+        for address in ["postgres://u:hunter2@h/db", "postgres://u@h/db?password=hunter2"] {
+            assert!(with(address).contains("a password does not belong"), "{address}");
+            assert!(!with(address).contains("hunter2"), "{address}");
+        }
+        fs::write(folder.path().join("address"), "postgres://u:hunter2@h/db\n").unwrap();
+        assert_eq!(with("{ file: address }"), "");
+        fs::write(folder.path().join("address"), "mysql://u:hunter2@h/db\n").unwrap();
+        assert!(with("{ file: address }").contains("no address of a PostgreSQL database"));
+        assert!(with("mysql://h/db").contains("no database payrun knows"));
         assert!(with("\"sqlite://:memory:\"").contains("must be a file"));
     }
 

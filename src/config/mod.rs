@@ -44,10 +44,12 @@ pub struct Config {
 }
 
 /// Where the ledger is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Database {
     /// A SQLite file.
     Sqlite(PathBuf),
+    /// A PostgreSQL database: its address, which may hold a password.
+    Postgres(SecretString),
 }
 
 /// One gateway account and its lane.

@@ -335,22 +335,20 @@ fn tell(account: &Account, claimed: &Claimed, judged: &Judged) {
 /// Writes a settlement down, again and again while the ledger cannot be written: an answer is worth some patience.
 ///
 /// # Errors
-/// The database's last word after 20 seconds. The item is then left claimed, and asked about when its lease has run out.
+/// The database's last word: after a minute where it may pass by itself, else after 20 seconds. The item is then left claimed, and asked about when its lease has run out.
 pub async fn settle(engine: &Engine, settlement: Settlement) -> Result<(), LedgerError> {
     const PATIENCE: Duration = Duration::from_secs(20);
-    let deadline = tokio::time::sleep(PATIENCE);
-    tokio::pin!(deadline);
+    const PATIENCE_WITH_SERVERS: Duration = Duration::from_secs(60);
+    let began = tokio::time::Instant::now();
     loop {
         let error = match engine.ledger.settle(settlement.clone()).await {
             Ok(_) => return Ok(()),
             Err(error) => error,
         };
-        if matches!(error, LedgerError::Stopped) || deadline.is_elapsed() {
+        let patience = if error.is_transient() { PATIENCE_WITH_SERVERS } else { PATIENCE };
+        if matches!(error, LedgerError::Stopped) || began.elapsed() >= patience {
             return Err(error);
         }
-        tokio::select! {
-            () = &mut deadline => {}
-            () = tokio::time::sleep(Duration::from_millis(200)) => {}
-        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }

@@ -57,7 +57,10 @@ impl Engine {
     }
 
     /// Ends what has ended and plans the jobs that waited for it; says how many were planned.
-    async fn go_on(&self, now: Timestamp) -> Result<usize, LedgerError> {
+    ///
+    /// # Errors
+    /// Whatever the ledger says.
+    pub async fn go_on(&self, now: Timestamp) -> Result<usize, LedgerError> {
         let mut planned = 0;
         loop {
             self.ledger.advance(now).await?;

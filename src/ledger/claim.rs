@@ -7,12 +7,14 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::{Row, SqliteConnection};
+use sqlx::{AssertSqlSafe, Row};
 
 use super::error::LedgerError;
+use super::home::Engine;
 use super::node::NodeId;
 use super::rows::{Stored, Writes, Written, list};
 use super::settle::Attempt;
+use super::turn::Turn;
 use crate::domain::answer::{Answer, Cause};
 use crate::domain::ids::{KeyHash, OrderNumber};
 use crate::domain::item::{Event, Item, Move, State, apply};
@@ -137,61 +139,62 @@ pub(super) const DUE: &str = "\
       custom_no, key_hash, amount, currency, input, serial, result, \
       (select b.state from items as b where b.serial = items.serial \
          and b.state in ('sending', 'pending', 'unknown', 'parked')) as in_flight \
-    from items where job_id = ?1 and due_at <= ?2 and (not ?4 or state <> 'planned') order by due_at limit ?3";
+    from items where job_id = $1 and due_at <= $2 and ($4 = 0 or state <> 'planned') order by due_at limit $3";
+
+/// Where rows have locks, one that somebody else holds (a person at a console, say) keeps no claim waiting.
+const NOT_LOCKED: &str = " for update of items skip locked";
 
 pub(super) const BUMP: &str = "\
-    update items set due_at = b.value ->> 1, reason = b.value ->> 2 from json_each(?1) as b where items.id = b.value ->> 0";
+    update items set due_at = cast(b.value ->> 1 as bigint), reason = b.value ->> 2 from json_each($1) as b \
+    where items.id = cast(b.value ->> 0 as bigint)";
 
 /// How long an item waits that finds its contract busy, or waiting for a person.
 const CONTRACT_BUSY: Duration = Duration::from_secs(1);
 const CONTRACT_PARKED: Duration = Duration::from_secs(3600);
 
-pub(super) async fn claim(connection: &mut SqliteConnection, request: &ClaimRequest) -> Result<Claims, LedgerError> {
-    let Some(mut lane_tokens) = Tokens::of_lane(connection, request).await? else {
+pub(super) async fn claim(turn: &mut Turn, request: &ClaimRequest) -> Result<Claims, LedgerError> {
+    let Some(mut lane_tokens) = Tokens::of_lane(turn, request).await? else {
         return Ok(Claims::default());
     };
     let mut claims = Claims::default();
     let mut waiting = None;
-    let held = held_kinds(connection, request).await?;
+    let held = held_kinds(turn, request).await?;
     for want in &request.wants {
         let asks_only = held.contains(&want.kind);
-        let mut job_tokens = Tokens::of_job(connection, want, request.now).await?;
+        let mut job_tokens = Tokens::of_job(turn, want, request.now).await?;
         let allowed = job_tokens.as_ref().map_or(usize::MAX, Tokens::whole).min(lane_tokens.whole());
         let left = request.slots.saturating_sub(claims.claimed.len());
         let slots = want.slots.min(allowed).min(left);
-        let taken = if slots == 0 {
-            0
-        } else {
-            claim_from(connection, request, want, slots, asks_only, &mut claims.claimed).await?
-        };
+        let taken =
+            if slots == 0 { 0 } else { claim_from(turn, request, want, slots, asks_only, &mut claims.claimed).await? };
         lane_tokens.take(taken);
         if let Some(tokens) = job_tokens.as_mut().filter(|_| taken > 0) {
             tokens.take(taken);
-            tokens.write(connection, request.now).await?;
+            tokens.write(turn, request.now).await?;
         }
         if claims.claimed.is_empty() && want.slots > 0 && !asks_only {
-            let due = next_due(connection, want.job_id).await?.map(|due| due.max(request.now));
+            let due = next_due(turn, want.job_id).await?.map(|due| due.max(request.now));
             let filled = job_tokens.as_ref().map_or(request.now, |tokens| tokens.next_whole(request.now));
             waiting = earlier(waiting, due.map(|due| due.max(filled).max(lane_tokens.next_whole(request.now))));
         }
     }
     if !claims.claimed.is_empty() {
-        lane_tokens.write(connection, request.now).await?;
+        lane_tokens.write(turn, request.now).await?;
     }
     claims.next = waiting;
     Ok(claims)
 }
 
 /// The kinds of job of which nothing is sent on this lane at present; what is open of them is still asked about.
-async fn held_kinds(connection: &mut SqliteConnection, request: &ClaimRequest) -> Result<Vec<String>, LedgerError> {
-    let query = "select substr(name, length(?1) + 2) from lanes where name > ?1 || '/' and name < ?1 || '0' \
-                 and state <> 'open' and (until is null or until > ?2) limit 100";
-    let held = sqlx::query_scalar(query).bind(&request.lane).bind(request.now.millis()).fetch_all(connection);
+async fn held_kinds(turn: &mut Turn, request: &ClaimRequest) -> Result<Vec<String>, LedgerError> {
+    let query = "select substr(name, length($1) + 2) from lanes where name > $1 || '/' and name < $1 || '0' \
+                 and state <> 'open' and (until is null or until > $2) limit 100";
+    let held = sqlx::query_scalar(query).bind(&request.lane).bind(request.now.millis()).fetch_all(turn.connection());
     held.await.map_err(|source| LedgerError::of("reading the lane", source))
 }
 
 async fn claim_from(
-    connection: &mut SqliteConnection,
+    turn: &mut Turn,
     request: &ClaimRequest,
     want: &Want,
     slots: usize,
@@ -199,12 +202,16 @@ async fn claim_from(
     claimed: &mut Vec<Claimed>,
 ) -> Result<usize, LedgerError> {
     let failed = |source| LedgerError::of("claiming what is due", source);
-    let rows = sqlx::query(DUE)
+    let due = match turn.engine() {
+        Engine::Sqlite => DUE.to_owned(),
+        Engine::Postgres => format!("{DUE}{NOT_LOCKED}"),
+    };
+    let rows = sqlx::query(AssertSqlSafe(due))
         .bind(want.job_id)
         .bind(request.now.millis())
         .bind(i64::try_from(slots).unwrap_or(i64::MAX))
-        .bind(asks_only)
-        .fetch_all(&mut *connection)
+        .bind(i64::from(asks_only))
+        .fetch_all(turn.connection())
         .await
         .map_err(failed)?;
     let lease_until = request.now.plus(want.lease.unwrap_or(request.lease));
@@ -232,7 +239,7 @@ async fn claim_from(
             | State::Skipped => sorted.claim(stored, want, request.now, lease_until)?,
         }
     }
-    sorted.write(connection, request).await?;
+    sorted.write(turn, request).await?;
     let taken = sorted.claims.len();
     claimed.extend(sorted.claims.into_iter().map(|(stored, moved, doing)| Claimed {
         item: moved.item,
@@ -266,7 +273,7 @@ impl Sorted {
         Ok(())
     }
 
-    async fn write(&self, connection: &mut SqliteConnection, request: &ClaimRequest) -> Result<(), LedgerError> {
+    async fn write(&self, turn: &mut Turn, request: &ClaimRequest) -> Result<(), LedgerError> {
         let claims = self.claims.iter().map(|(stored, moved, _)| (stored, moved, "claim", Some(request.node.0)));
         let abandoned = self.abandoned.iter().map(|(stored, moved)| (stored, moved, "abandoned", None));
         let moves: Vec<Written<'_>> = claims
@@ -277,15 +284,15 @@ impl Sorted {
             self.abandoned.iter().map(|(stored, _)| (stored, Attempt::abandoned(stored, request.now))).collect();
         let attempts: Vec<_> =
             ends.iter().map(|(s, attempt)| attempt.line(s.id, s.version, &s.order_no, false)).collect();
-        if !moves.is_empty() && !Writes::of(&moves, &attempts)?.execute(connection).await? {
+        if !moves.is_empty() && !Writes::of(&moves, &attempts)?.execute(turn).await? {
             return Err(LedgerError::Corrupt {
                 what: "an item changed within the transaction that claims it".to_owned(),
             });
         }
-        self.bump(connection, request.now).await
+        self.bump(turn, request.now).await
     }
 
-    async fn bump(&self, connection: &mut SqliteConnection, now: Timestamp) -> Result<(), LedgerError> {
+    async fn bump(&self, turn: &mut Turn, now: Timestamp) -> Result<(), LedgerError> {
         if self.blocked.is_empty() {
             return Ok(());
         }
@@ -303,7 +310,7 @@ impl Sorted {
             .collect();
         sqlx::query(BUMP)
             .bind(list(&rows))
-            .execute(connection)
+            .execute(turn.connection())
             .await
             .map_err(|source| LedgerError::of("putting off what waits for its contract", source))?;
         Ok(())
@@ -316,10 +323,10 @@ pub(super) fn decide(stored: &Stored, event: &Event, policy: &Policy, now: Times
         .map_err(|illegal| LedgerError::Corrupt { what: format!("item {}: {illegal}", stored.id) })
 }
 
-async fn next_due(connection: &mut SqliteConnection, job_id: i64) -> Result<Option<Timestamp>, LedgerError> {
-    let row = sqlx::query("select min(due_at) from items where job_id = ?1 and due_at is not null")
+async fn next_due(turn: &mut Turn, job_id: i64) -> Result<Option<Timestamp>, LedgerError> {
+    let row = sqlx::query("select min(due_at) from items where job_id = $1 and due_at is not null")
         .bind(job_id)
-        .fetch_one(connection)
+        .fetch_one(turn.connection())
         .await
         .map_err(|source| LedgerError::of("looking for the next due item", source))?;
     Ok(row.try_get::<Option<i64>, _>(0).ok().flatten().map(Timestamp::from_millis))
@@ -343,15 +350,15 @@ struct Tokens {
 
 impl Tokens {
     /// The lane's bucket; none if the lane is stopped or held.
-    async fn of_lane(connection: &mut SqliteConnection, request: &ClaimRequest) -> Result<Option<Self>, LedgerError> {
+    async fn of_lane(turn: &mut Turn, request: &ClaimRequest) -> Result<Option<Self>, LedgerError> {
         let name = format!("lane:{}", request.lane);
         let row = sqlx::query(
-            "select l.state, l.until, b.tokens, b.filled_at from (select 1) \
-             left join lanes as l on l.name = ?1 left join buckets as b on b.name = ?2",
+            "select l.state, l.until, b.tokens, b.filled_at from (select 1 as one) as always \
+             left join lanes as l on l.name = $1 left join buckets as b on b.name = $2",
         )
         .bind(&request.lane)
         .bind(&name)
-        .fetch_one(connection)
+        .fetch_one(turn.connection())
         .await
         .map_err(|source| LedgerError::of("reading the lane", source))?;
         let state: Option<&str> = row.try_get(0).ok().flatten();
@@ -364,16 +371,12 @@ impl Tokens {
         Ok(open.then(|| Self::filled(name, request.rate, kept, request.now)))
     }
 
-    async fn of_job(
-        connection: &mut SqliteConnection,
-        want: &Want,
-        now: Timestamp,
-    ) -> Result<Option<Self>, LedgerError> {
+    async fn of_job(turn: &mut Turn, want: &Want, now: Timestamp) -> Result<Option<Self>, LedgerError> {
         let Some(rate) = want.rate else { return Ok(None) };
         let name = format!("job:{}", want.job_id);
-        let row = sqlx::query("select tokens, filled_at from buckets where name = ?1")
+        let row = sqlx::query("select tokens, filled_at from buckets where name = $1")
             .bind(&name)
-            .fetch_optional(connection)
+            .fetch_optional(turn.connection())
             .await
             .map_err(|source| LedgerError::of("reading the job's rate", source))?;
         let kept = row.map_or((None, None), |row| (row.try_get(0).ok(), row.try_get(1).ok()));
@@ -418,15 +421,15 @@ impl Tokens {
         if missing == 0 { now } else { now.plus(Duration::from_millis(wait + 1)) }
     }
 
-    async fn write(&self, connection: &mut SqliteConnection, now: Timestamp) -> Result<(), LedgerError> {
+    async fn write(&self, turn: &mut Turn, now: Timestamp) -> Result<(), LedgerError> {
         sqlx::query(
-            "insert into buckets (name, tokens, filled_at) values (?1, ?2, ?3) \
+            "insert into buckets (name, tokens, filled_at) values ($1, $2, $3) \
              on conflict (name) do update set tokens = excluded.tokens, filled_at = excluded.filled_at",
         )
         .bind(&self.name)
         .bind(self.milli)
         .bind(now.millis())
-        .execute(connection)
+        .execute(turn.connection())
         .await
         .map_err(|source| LedgerError::of("keeping the rate", source))?;
         Ok(())

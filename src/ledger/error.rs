@@ -2,37 +2,44 @@
 
 use std::path::PathBuf;
 
+use sqlx::postgres::PgDatabaseError;
 use thiserror::Error;
 
 /// A failure of the ledger.
 #[derive(Debug, Error)]
 pub enum LedgerError {
-    /// The file cannot be opened or made.
-    #[error("the ledger {path} cannot be opened")]
+    /// This is no place for a ledger.
+    #[error("the ledger {place} cannot be opened: this is no address of a database")]
+    Address {
+        /// The place, without what is secret in it.
+        place: String,
+    },
+    /// The file cannot be opened or made, or the server lets nobody in.
+    #[error("the ledger {place} cannot be opened")]
     Open {
-        /// The database file.
-        path: PathBuf,
+        /// The database file, or the server.
+        place: String,
         /// Why.
         #[source]
         source: sqlx::Error,
     },
     /// The file's schema is newer than this program.
     #[error(
-        "the ledger {path} was written by a newer payrun (schema {found}, this one knows {known}): use that version"
+        "the ledger {place} was written by a newer payrun (schema {found}, this one knows {known}): use that version"
     )]
     Newer {
-        /// The database file.
-        path: PathBuf,
+        /// The database file, or the server.
+        place: String,
         /// The newest migration in the file.
         found: i64,
         /// The newest migration known here.
         known: i64,
     },
     /// The migrations failed.
-    #[error("the ledger {path} cannot be brought to this version's schema")]
+    #[error("the ledger {place} cannot be brought to this version's schema")]
     Migrate {
-        /// The database file.
-        path: PathBuf,
+        /// The database file, or the server.
+        place: String,
         /// Why.
         #[source]
         source: sqlx::migrate::MigrateError,
@@ -50,6 +57,15 @@ pub enum LedgerError {
     Busy {
         /// What was being done.
         doing: &'static str,
+    },
+    /// The server does not answer, is going down, or takes no writes at present.
+    #[error("the ledger's server cannot be reached: {doing}; nothing more is sent until it can")]
+    Unreachable {
+        /// What was being done.
+        doing: &'static str,
+        /// Why.
+        #[source]
+        source: sqlx::Error,
     },
     /// No room to write.
     #[error("the disk of the ledger is full: {doing}; nothing more is sent until there is room")]
@@ -97,20 +113,39 @@ pub enum LedgerError {
 impl LedgerError {
     /// Whether the same deed may well succeed a moment later.
     pub const fn is_transient(&self) -> bool {
-        matches!(self, Self::Busy { .. })
+        matches!(self, Self::Busy { .. } | Self::Unreachable { .. })
     }
 
     /// Sorts a database error into what can be done about it.
     pub(super) fn of(doing: &'static str, source: sqlx::Error) -> Self {
-        // SQLite's primary result codes: 5 busy, 6 locked, 13 full.
-        let code = source
-            .as_database_error()
-            .and_then(|error| error.code().and_then(|code| code.parse::<i64>().ok()))
-            .map(|code| code & 0xff);
+        if matches!(source, sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed) {
+            return Self::Unreachable { doing, source };
+        }
+        let error = source.as_database_error();
+        let is_server = error.is_some_and(|error| error.try_downcast_ref::<PgDatabaseError>().is_some());
+        let code = error.and_then(|error| error.code()).map(|code| code.into_owned()).unwrap_or_default();
+        if is_server { Self::of_server(doing, &code, source) } else { Self::of_file(doing, &code, source) }
+    }
+
+    /// SQLite's primary result codes: 5 busy, 6 locked, 13 full.
+    fn of_file(doing: &'static str, code: &str, source: sqlx::Error) -> Self {
+        match code.parse::<i64>().map(|code| code & 0xff) {
+            Ok(5 | 6) => Self::Busy { doing },
+            Ok(13) => Self::Full { doing },
+            Ok(_) | Err(_) => Self::Database { doing, source },
+        }
+    }
+
+    /// PostgreSQL's SQLSTATE codes (its manual, appendix A).
+    fn of_server(doing: &'static str, code: &str, source: sqlx::Error) -> Self {
         match code {
-            Some(5 | 6) => Self::Busy { doing },
-            Some(13) => Self::Full { doing },
-            Some(_) | None => Self::Database { doing, source },
+            // Serialization failure, deadlock, a lock that was not to be had in time, a statement cancelled.
+            "40001" | "40P01" | "55P03" | "57014" => Self::Busy { doing },
+            "53100" => Self::Full { doing },
+            // Going down, crashed, starting, too many connections, a standby, a transaction that was idle for too long.
+            "57P01" | "57P02" | "57P03" | "53300" | "25006" | "25P03" => Self::Unreachable { doing, source },
+            code if code.starts_with("08") => Self::Unreachable { doing, source },
+            _ => Self::Database { doing, source },
         }
     }
 }

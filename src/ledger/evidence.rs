@@ -3,13 +3,14 @@
 //! Move, event, attempt and totals go down in one commit. Nothing is believed of an item that is being sent at this moment:
 //! its own call will tell.
 
-use sqlx::{Row, SqliteConnection};
+use sqlx::Row;
 
 use super::Ledger;
 use super::claim::decide;
 use super::error::LedgerError;
 use super::rows::{Stored, Writes, Written};
 use super::settle::Attempt;
+use super::turn::Turn;
 use crate::domain::answer::{Answer, Receipt};
 use crate::domain::ids::OrderNumber;
 use crate::domain::item::{Event, Move, State};
@@ -51,28 +52,29 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says; then nothing has changed.
     pub async fn believe_line(&self, item_id: i64, shown: &StatementEvidence) -> Result<Believed, LedgerError> {
-        let mut connection = self.write.lock().await;
-        let failed = |source| LedgerError::of("believing a statement", source);
-        sqlx::query("begin immediate").execute(&mut *connection).await.map_err(failed)?;
-        let believed = believe(&mut connection, item_id, shown).await;
-        let end = if matches!(believed, Ok(Believed::Closed | Believed::Contradicted)) { "commit" } else { "rollback" };
-        sqlx::query(end).execute(&mut *connection).await.map_err(failed)?;
-        self.woken.notify_waiters();
-        believed
+        let mut turn = self.turn("believing a statement").await?;
+        let believed = believe(&mut turn, item_id, shown).await;
+        match believed? {
+            Believed::Unchanged(state) => {
+                turn.rollback().await?;
+                Ok(Believed::Unchanged(state))
+            }
+            believed @ (Believed::Closed | Believed::Contradicted) => {
+                turn.commit_and_tell().await?;
+                self.woken.notify_waiters();
+                Ok(believed)
+            }
+        }
     }
 }
 
-async fn believe(
-    connection: &mut SqliteConnection,
-    item_id: i64,
-    shown: &StatementEvidence,
-) -> Result<Believed, LedgerError> {
+async fn believe(turn: &mut Turn, item_id: i64, shown: &StatementEvidence) -> Result<Believed, LedgerError> {
     let failed = |source| LedgerError::of("believing a statement", source);
-    let query = "select i.*, j.policy, exists (select 1 from attempts as a where a.item_id = i.id \
-                   and a.operation = 'statement') as told from items as i join jobs as j on j.id = i.job_id where i.id = ?1";
-    let row = sqlx::query(query).bind(item_id).fetch_one(&mut *connection).await.map_err(failed)?;
+    let query = "select i.*, j.policy, (select count(*) from attempts as a where a.item_id = i.id \
+                   and a.operation = 'statement') as told from items as i join jobs as j on j.id = i.job_id where i.id = $1";
+    let row = sqlx::query(query).bind(item_id).fetch_one(turn.connection()).await.map_err(failed)?;
     let stored = Stored::read(&row)?;
-    let told: bool = row.try_get("told").map_err(failed)?;
+    let told = row.try_get::<i64, _>("told").map_err(failed)? > 0;
     if stored.amount != Some(shown.amount) || !counts(&stored, shown, told) {
         return Ok(Believed::Unchanged(stored.item.state));
     }
@@ -82,7 +84,7 @@ async fn believe(
     let moved = decide(&stored, &done, &policy, shown.now)?;
     let contradicts = moved.alarm.is_some();
     let moved = if contradicts { Move { reason: Some(reason(shown)), ..moved } } else { moved };
-    write(connection, &stored, &moved, shown).await?;
+    write(turn, &stored, &moved, shown).await?;
     Ok(if contradicts { Believed::Contradicted } else { Believed::Closed })
 }
 
@@ -98,12 +100,7 @@ fn counts(stored: &Stored, shown: &StatementEvidence, told: bool) -> bool {
     }
 }
 
-async fn write(
-    connection: &mut SqliteConnection,
-    stored: &Stored,
-    moved: &Move,
-    shown: &StatementEvidence,
-) -> Result<(), LedgerError> {
+async fn write(turn: &mut Turn, stored: &Stored, moved: &Move, shown: &StatementEvidence) -> Result<(), LedgerError> {
     let attempt = Attempt {
         operation: "statement".to_owned(),
         started_at: shown.now,
@@ -115,14 +112,14 @@ async fn write(
     };
     let written = Written { stored, event: "statement", moved, node: None, result: None, at: shown.now };
     let attempts = [attempt.line(stored.id, stored.version, &shown.order_no, false)];
-    if !Writes::of(&[written], &attempts)?.execute(&mut *connection).await? {
+    if !Writes::of(&[written], &attempts)?.execute(turn).await? {
         let what = format!("item {} changed within the transaction that read it", stored.id);
         return Err(LedgerError::Corrupt { what });
     }
     if stored.item.state == State::Parked && stored.serial.is_some() {
         // What waits for its contract looks again.
-        let wake = "update items set due_at = ?2 where serial = ?1 and state = 'planned' and due_at > ?2";
-        let woken = sqlx::query(wake).bind(&stored.serial).bind(shown.now.millis()).execute(connection).await;
+        let wake = "update items set due_at = $2 where serial = $1 and state = 'planned' and due_at > $2";
+        let woken = sqlx::query(wake).bind(&stored.serial).bind(shown.now.millis()).execute(turn.connection()).await;
         woken.map_err(|source| LedgerError::of("believing a statement", source))?;
     }
     Ok(())

@@ -5,11 +5,15 @@
 //! through one writer that commits in groups (`writer.rs`). A state changes only as [`crate::domain::item::apply`] says, by
 //! compare-and-set on the item's version, with its event in the same commit. No transaction is open during a call.
 //!
+//! Two engines, SQLite and PostgreSQL, run the same statements (`home.rs`, `turn.rs`): a list is JSON, read by `json_each`, which
+//! PostgreSQL's migrations define as far as it is needed here; `value ->> n` is its n-th field, cast where it is a number.
+//!
 //! The ledger knows the domain and nothing else: no gateway, no workflow, no HTTP.
 
 mod claim;
 mod error;
 mod evidence;
+mod home;
 mod node;
 mod open;
 mod payment;
@@ -24,18 +28,21 @@ mod settlements;
 mod statements;
 #[cfg(test)]
 mod tests;
+mod turn;
 mod vault;
+mod wake;
 mod writer;
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
-use sqlx::SqlitePool;
+use sqlx::AnyPool;
 use tokio::sync::{Mutex, Notify, mpsc};
 
 pub use claim::{ClaimRequest, Claimed, Doing, Want};
 pub use error::LedgerError;
 pub use evidence::{Believed, StatementEvidence};
+use home::Home;
 pub use node::{Node, NodeId};
 pub use payment::{Payment, Room, Taking};
 pub use person::{Granted, Wish};
@@ -51,17 +58,25 @@ pub use statements::{LineKind, NewStatement, StatementKept, StatementLine, State
 /// A ledger that is open.
 #[derive(Debug, Clone)]
 pub struct Ledger {
-    path: PathBuf,
-    read: SqlitePool,
-    write: Arc<Mutex<sqlx::SqliteConnection>>,
+    home: Home,
+    read: AnyPool,
+    write: Arc<Mutex<turn::Writing>>,
     deeds: mpsc::Sender<writer::Deed>,
     woken: Arc<Notify>,
+    /// Whether this process holds its lock on the server.
+    held: Arc<AtomicBool>,
+    _listening: Option<Arc<wake::Listening>>,
 }
 
 impl Ledger {
-    /// The database file.
-    pub fn path(&self) -> &Path {
-        &self.path
+    /// Where it is, for people: the file, or the server without user and password.
+    pub fn name(&self) -> &str {
+        self.home.name()
+    }
+
+    /// A transaction that nobody writes beside.
+    async fn turn(&self, doing: &'static str) -> Result<turn::Turn, LedgerError> {
+        turn::Turn::take(&self.write, doing).await
     }
 
     /// Is notified after every commit that may have made work due.

@@ -1,15 +1,27 @@
-//! Who claims: a process with a random id and a lock file beside the ledger that the operating system holds for it.
+//! Who claims: a process with a random id, and a lock that is gone when it is.
 //!
-//! When the process dies, however it dies, the lock is gone, and whoever finds that expires the dead node's leases: what it
-//! had in flight is asked about at once instead of when the lease has run out. A lock that cannot be read proves nothing;
-//! the lease decides then.
+//! Beside a file it is a lock file that the operating system holds; on a server, an advisory lock that a connection of its own
+//! holds. When the process dies, however it dies, the lock is gone, and whoever finds that expires the dead node's leases: what
+//! it had in flight is asked about at once instead of when the lease has run out. A lock that cannot be looked at proves
+//! nothing; the lease decides then.
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use sqlx::AnyConnection;
+use tokio::task::AbortHandle;
 
 use super::Ledger;
 use super::error::LedgerError;
+use super::home::{Engine, Home};
+use super::turn::Turn;
 use crate::domain::time::Timestamp;
+
+/// How often a node makes sure that it still holds its lock on the server.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// The identity of a process for the ledger; fresh at each start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,9 +31,25 @@ pub struct NodeId(pub(super) i64);
 #[derive(Debug)]
 pub struct Node {
     id: NodeId,
+    _lock: Lock,
+}
+
+#[derive(Debug)]
+enum Lock {
     /// Let go by the operating system when the process ends, however it ends. The file stays: whoever finds it unlocked looks
     /// after what was left, and removes it.
-    _lock: File,
+    File { _file: File },
+    /// Let go by the server when the connection ends.
+    Server(AbortHandle),
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        match self {
+            Self::File { .. } => {}
+            Self::Server(holding) => holding.abort(),
+        }
+    }
 }
 
 impl Node {
@@ -35,18 +63,18 @@ impl Ledger {
     /// Joins as a node with this random number.
     ///
     /// # Errors
-    /// If the lock file cannot be made or locked.
-    pub fn join(&self, random: u64) -> Result<Node, LedgerError> {
+    /// If the lock cannot be had.
+    pub async fn join(&self, random: u64, now: Timestamp) -> Result<Node, LedgerError> {
         let id = i64::try_from(random >> 1).unwrap_or(0);
-        let folder = self.locks();
-        let path = folder.join(format!("{id:016x}"));
-        let failed = |source| LedgerError::Lock { path: path.clone(), source };
-        std::fs::create_dir_all(&folder).map_err(failed)?;
-        // Locked before it has its name: nobody ever finds it unlocked while this process lives.
-        let unnamed = folder.join(format!("{id:016x}.new"));
-        let lock = File::create(&unnamed).map_err(failed)?;
-        lock.try_lock().map_err(|error| failed(error.into()))?;
-        std::fs::rename(&unnamed, &path).map_err(failed)?;
+        let lock = match &self.home.file {
+            Some(file) => Lock::File { _file: lock_file(&locks(file), id)? },
+            None => {
+                let connection = hold(&self.home, id, now).await?;
+                let held = Arc::clone(&self.held);
+                held.store(true, Ordering::Release);
+                Lock::Server(tokio::spawn(keep(self.home.clone(), connection, id, now, held)).abort_handle())
+            }
+        };
         Ok(Node { id: NodeId(id), _lock: lock })
     }
 
@@ -55,32 +83,84 @@ impl Ledger {
     /// # Errors
     /// Whatever keeps the ledger from being written.
     pub async fn bury_dead_nodes(&self, now: Timestamp) -> Result<u64, LedgerError> {
-        let mut freed = 0;
-        for (id, path) in dead_nodes(&self.locks()) {
-            let mut connection = self.write.lock().await;
-            let expired = sqlx::query(
-                "update items set due_at = min(due_at, ?2) \
-                 where state in ('sending', 'pending', 'unknown', 'parked') and node = ?1",
-            )
-            .bind(id)
-            .bind(now.millis())
-            .execute(&mut *connection)
-            .await
-            .map_err(|source| LedgerError::of("expiring the leases of a dead process", source))?;
-            freed += expired.rows_affected();
-            std::fs::remove_file(path).ok();
-        }
+        let freed = match &self.home.file {
+            Some(file) => self.bury_by_files(&locks(file), now).await?,
+            None => self.bury_by_locks(now).await?,
+        };
         if freed > 0 {
             self.woken.notify_waiters();
         }
         Ok(freed)
     }
 
-    fn locks(&self) -> PathBuf {
-        let mut name = self.path.file_name().unwrap_or_default().to_owned();
-        name.push("-nodes");
-        self.path.with_file_name(name)
+    async fn bury_by_files(&self, folder: &Path, now: Timestamp) -> Result<u64, LedgerError> {
+        let mut freed = 0;
+        for (id, path) in dead_nodes(folder) {
+            let mut turn = self.turn(BURYING).await?;
+            freed += expire(&mut turn, id, now).await?;
+            turn.commit().await?;
+            std::fs::remove_file(path).ok();
+        }
+        Ok(freed)
     }
+
+    /// Taking the lock of a node is the proof; it is let go again with the transaction.
+    async fn bury_by_locks(&self, now: Timestamp) -> Result<u64, LedgerError> {
+        let failed = |source| LedgerError::of(BURYING, source);
+        // Nobody dies often: looking takes no turn.
+        let known: Vec<i64> = sqlx::query_scalar(
+            "select n.id from nodes as n where not exists (select 1 from pg_locks as l where l.locktype = 'advisory' \
+               and l.objsubid = 1 and l.database = (select oid from pg_database where datname = current_database()) \
+               and (cast(l.classid as bigint) << 32) | cast(l.objid as bigint) = hashtextextended(current_schema(), n.id)) limit 100",
+        )
+        .fetch_all(&self.read)
+        .await
+        .map_err(failed)?;
+        if known.is_empty() {
+            return Ok(0);
+        }
+        let mut turn = self.turn(BURYING).await?;
+        let mut freed = 0;
+        for id in known {
+            let locked =
+                "select case when pg_try_advisory_xact_lock(hashtextextended(current_schema(), $1)) then 1 else 0 end";
+            let locked: i32 = sqlx::query_scalar(locked).bind(id).fetch_one(turn.connection()).await.map_err(failed)?;
+            if locked == 1 {
+                freed += expire(&mut turn, id, now).await?;
+                let gone = sqlx::query("delete from nodes where id = $1").bind(id);
+                gone.execute(turn.connection()).await.map_err(failed)?;
+            }
+        }
+        turn.commit_and_tell().await?;
+        Ok(freed)
+    }
+}
+
+const BURYING: &str = "expiring the leases of a dead process";
+
+async fn expire(turn: &mut Turn, id: i64, now: Timestamp) -> Result<u64, LedgerError> {
+    let expire = "update items set due_at = $2 where state in ('sending', 'pending', 'unknown', 'parked') and node = $1 \
+                  and due_at > $2";
+    let expired = sqlx::query(expire).bind(id).bind(now.millis()).execute(turn.connection()).await;
+    expired.map(|done| done.rows_affected()).map_err(|source| LedgerError::of(BURYING, source))
+}
+
+fn locks(file: &Path) -> PathBuf {
+    let mut name = file.file_name().unwrap_or_default().to_owned();
+    name.push("-nodes");
+    file.with_file_name(name)
+}
+
+fn lock_file(folder: &Path, id: i64) -> Result<File, LedgerError> {
+    let path = folder.join(format!("{id:016x}"));
+    let failed = |source| LedgerError::Lock { path: path.clone(), source };
+    std::fs::create_dir_all(folder).map_err(failed)?;
+    // Locked before it has its name: nobody ever finds it unlocked while this process lives.
+    let unnamed = folder.join(format!("{id:016x}.new"));
+    let lock = File::create(&unnamed).map_err(failed)?;
+    lock.try_lock().map_err(|error| failed(error.into()))?;
+    std::fs::rename(&unnamed, &path).map_err(failed)?;
+    Ok(lock)
 }
 
 /// Nodes whose lock file nobody holds. Taking the lock is the proof; it is let go again with the file.
@@ -97,4 +177,44 @@ fn dead_nodes(folder: &Path) -> Vec<(i64, PathBuf)> {
         }
     }
     dead
+}
+
+/// Takes the lock on a connection that does nothing else, and is known from then on.
+async fn hold(home: &Home, id: i64, now: Timestamp) -> Result<AnyConnection, LedgerError> {
+    let failed = |source| LedgerError::of("joining", source);
+    let mut connection = home.connect().await?;
+    let lock = "select pg_advisory_lock(hashtextextended(current_schema(), $1))";
+    sqlx::query(lock).bind(id).execute(&mut connection).await.map_err(failed)?;
+    let known = sqlx::query("insert into nodes (id, joined_at) values ($1, $2) on conflict do nothing");
+    known.bind(id).bind(now.millis()).execute(&mut connection).await.map_err(failed)?;
+    Ok(connection)
+}
+
+/// Holds the lock for as long as it is let, and takes it again where it was lost. `held`: nothing is claimed without it.
+async fn keep(home: Home, connection: AnyConnection, id: i64, now: Timestamp, held: Arc<AtomicBool>) {
+    let mut connection = Some(connection);
+    loop {
+        tokio::time::sleep(LOOK).await;
+        if let Some(mut kept) = connection.take() {
+            // Another may have taken the node for dead meanwhile and struck it off.
+            let known = "insert into nodes (id, joined_at) values ($1, $2) on conflict do nothing";
+            if sqlx::query(known).bind(id).bind(now.millis()).execute(&mut kept).await.is_ok() {
+                connection = Some(kept);
+                continue;
+            }
+            held.store(false, Ordering::Release);
+            tracing::warn!("the connection that holds this node's lock was lost; nothing is claimed until it is back");
+        }
+        if let Ok(again) = hold(&home, id, now).await {
+            connection = Some(again);
+            held.store(true, Ordering::Release);
+        }
+    }
+}
+
+impl Ledger {
+    /// Whether this process may claim: others do not take it for dead.
+    pub(super) fn may_claim(&self) -> bool {
+        self.home.engine == Engine::Sqlite || self.held.load(Ordering::Acquire)
+    }
 }

@@ -5,13 +5,14 @@
 
 use std::time::Duration;
 
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
+use sqlx::Row;
+use sqlx::any::AnyRow;
 
 use super::Ledger;
 use super::claim::Claimed;
 use super::error::LedgerError;
 use super::rows::amount_of;
+use super::turn::Turn;
 use crate::domain::ids::KeyHash;
 use crate::domain::money::Amount;
 use crate::domain::time::Timestamp;
@@ -67,8 +68,8 @@ impl Ledger {
         transaction_id: Option<&str>,
     ) -> Result<Option<Payment>, LedgerError> {
         let failed = |source| LedgerError::of("looking for a payment", source);
-        let query = "select id, order_no, transaction_id, amount, currency from payments where account = ?1 \
-                     and (transaction_id = ?2 or (?2 is null and order_no = ?3)) limit 1";
+        let query = "select id, order_no, transaction_id, amount, currency from payments where account = $1 \
+                     and (transaction_id = $2 or ($2 is null and order_no = $3)) limit 1";
         let found = sqlx::query(query)
             .bind(account.as_bytes().to_vec())
             .bind(transaction_id)
@@ -84,9 +85,9 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn record_payment(&self, account: KeyHash, payment: &Payment, now: Timestamp) -> Result<(), LedgerError> {
-        let mut connection = self.write.lock().await;
-        let insert = "insert or ignore into payments (account, order_no, transaction_id, amount, currency, seen_at) \
-                      values (?1, ?2, ?3, ?4, ?5, ?6)";
+        let mut turn = self.turn("remembering a payment").await?;
+        let insert = "insert into payments (account, order_no, transaction_id, amount, currency, seen_at) \
+                      values ($1, $2, $3, $4, $5, $6) on conflict do nothing";
         sqlx::query(insert)
             .bind(account.as_bytes().to_vec())
             .bind(&payment.order_no)
@@ -94,10 +95,10 @@ impl Ledger {
             .bind(payment.amount.minor())
             .bind(payment.amount.currency().code())
             .bind(now.millis())
-            .execute(&mut *connection)
+            .execute(turn.connection())
             .await
             .map_err(|source| LedgerError::of("remembering a payment", source))?;
-        Ok(())
+        turn.commit().await
     }
 
     /// Notes that an item takes from a payment, if there is room.
@@ -105,31 +106,28 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says; then nothing may be sent.
     pub async fn take_from(&self, claimed: &Claimed, taking: Taking<'_>) -> Result<Room, LedgerError> {
-        let mut connection = self.write.lock().await;
-        let failed = |source| LedgerError::of("taking from a payment", source);
-        sqlx::query("begin immediate").execute(&mut *connection).await.map_err(failed)?;
-        let room = room(&mut connection, claimed, taking).await;
-        let end = if matches!(room, Ok(Room::Taken)) { "commit" } else { "rollback" };
-        sqlx::query(end).execute(&mut *connection).await.map_err(failed)?;
-        room
+        let mut turn = self.turn("taking from a payment").await?;
+        let room = room(&mut turn, claimed, taking).await?;
+        if room == Room::Taken { turn.commit().await } else { turn.rollback().await }.map(|()| room)
     }
 }
 
 /// Items of the same payment: how much they are, whether one is under way, and when the last was sent.
 const OTHERS: &str = "\
-    select coalesce(sum(amount), 0) as sum, coalesce(sum(state = 'sending'), 0) as busy, \
-      coalesce(sum(state = 'unknown'), 0) as unknown, \
+    select cast(coalesce(sum(amount), 0) as bigint) as sum, \
+      coalesce(sum(case when state = 'sending' then 1 else 0 end), 0) as busy, \
+      coalesce(sum(case when state = 'unknown' then 1 else 0 end), 0) as unknown, \
       max(case when state = 'unknown' and node is null then due_at end) as asked_at, max(sent_at) as last \
-    from items where taken_from = ?1 and id <> ?2 and (state in ('sending', 'pending', 'unknown', 'parked', 'succeeded') \
+    from items where taken_from = $1 and id <> $2 and (state in ('sending', 'pending', 'unknown', 'parked', 'succeeded') \
       or exists (select 1 from events as e where e.item_id = items.id and e.alarm = 'money_moved'))";
 
-async fn room(connection: &mut SqliteConnection, claimed: &Claimed, taking: Taking<'_>) -> Result<Room, LedgerError> {
+async fn room(turn: &mut Turn, claimed: &Claimed, taking: Taking<'_>) -> Result<Room, LedgerError> {
     let failed = |source| LedgerError::of("taking from a payment", source);
     let fingerprint = fingerprint(taking.account, &taking.payment.transaction_id);
     let row = sqlx::query(OTHERS)
         .bind(fingerprint.as_bytes().to_vec())
         .bind(claimed.id())
-        .fetch_one(&mut *connection)
+        .fetch_one(turn.connection())
         .await
         .map_err(failed)?;
     let (sum, busy): (i64, i64) = (row.try_get("sum").map_err(failed)?, row.try_get("busy").map_err(failed)?);
@@ -147,11 +145,11 @@ async fn room(connection: &mut SqliteConnection, claimed: &Claimed, taking: Taki
     if sum.saturating_add(ours) > taking.payment.amount.minor() {
         return Ok(Room::Exceeded);
     }
-    let noted = sqlx::query("update items set taken_from = ?1 where id = ?2 and version = ?3 and state = 'sending'")
+    let noted = sqlx::query("update items set taken_from = $1 where id = $2 and version = $3 and state = 'sending'")
         .bind(fingerprint.as_bytes().to_vec())
         .bind(claimed.id())
         .bind(claimed.version())
-        .execute(connection)
+        .execute(turn.connection())
         .await
         .map_err(failed)?;
     // The claim is no longer ours: the lease has run out.
@@ -164,7 +162,7 @@ pub(super) fn fingerprint(account: KeyHash, transaction_id: &str) -> KeyHash {
     KeyHash::of(&account, "payment", transaction_id)
 }
 
-fn payment_row(row: &SqliteRow) -> Result<Payment, LedgerError> {
+fn payment_row(row: &AnyRow) -> Result<Payment, LedgerError> {
     let failed = |source| LedgerError::of("reading a payment", source);
     let id: i64 = row.try_get("id").map_err(failed)?;
     let corrupt = || LedgerError::Corrupt { what: format!("payment {id} has no amount") };

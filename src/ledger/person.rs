@@ -1,10 +1,11 @@
 //! What persons do to items: withdraw them, or have them tried again. The state machine decides whether that may be.
 
-use sqlx::{Row, SqliteConnection};
+use sqlx::Row;
 
 use super::Ledger;
 use super::error::LedgerError;
 use super::rows::{Stored, Writes, Written};
+use super::turn::Turn;
 use crate::domain::item::{Event, Illegal, State, apply};
 use crate::domain::policy::Policy;
 use crate::domain::time::Timestamp;
@@ -46,26 +47,27 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says; then nothing has changed.
     pub async fn wish(&self, item_id: i64, wish: Wish, now: Timestamp) -> Result<Granted, LedgerError> {
-        let mut connection = self.write.lock().await;
-        let failed = |source| LedgerError::of("changing an item", source);
-        sqlx::query("begin immediate").execute(&mut *connection).await.map_err(failed)?;
-        let outcome = grant(&mut connection, item_id, wish, now).await;
-        let end = if matches!(outcome, Ok(Granted::Moved(_))) { "commit" } else { "rollback" };
-        sqlx::query(end).execute(&mut *connection).await.map_err(failed)?;
-        self.woken.notify_waiters();
-        outcome
+        let mut turn = self.turn("changing an item").await?;
+        let granted = grant(&mut turn, item_id, wish, now).await?;
+        if let Granted::Moved(_) = granted {
+            turn.commit_and_tell().await?;
+            self.woken.notify_waiters();
+        } else {
+            turn.rollback().await?;
+        }
+        Ok(granted)
     }
 }
 
-async fn grant(connection: &mut SqliteConnection, id: i64, wish: Wish, now: Timestamp) -> Result<Granted, LedgerError> {
+async fn grant(turn: &mut Turn, id: i64, wish: Wish, now: Timestamp) -> Result<Granted, LedgerError> {
     let failed = |source| LedgerError::of("changing an item", source);
     let row = sqlx::query(
         "select i.*, j.policy, j.run_id, (select min(b.id) from items as b where b.serial = i.serial and b.id <> i.id \
            and b.state in ('sending', 'pending', 'unknown', 'parked')) as busy_with \
-         from items as i join jobs as j on j.id = i.job_id where i.id = ?1",
+         from items as i join jobs as j on j.id = i.job_id where i.id = $1",
     )
     .bind(id)
-    .fetch_optional(&mut *connection)
+    .fetch_optional(turn.connection())
     .await
     .map_err(failed)?;
     let Some(row) = row else { return Ok(Granted::NoSuchItem) };
@@ -86,25 +88,25 @@ async fn grant(connection: &mut SqliteConnection, id: i64, wish: Wish, now: Time
     }
     let written =
         Written { stored: &stored, event: wish.event().word(), moved: &moved, node: None, result: None, at: now };
-    if !Writes::of(&[written], &[])?.execute(connection).await? {
+    if !Writes::of(&[written], &[])?.execute(turn).await? {
         return Err(LedgerError::Corrupt { what: format!("item {id} changed within the transaction that read it") });
     }
     if stored.item.state == State::Parked && stored.serial.is_some() {
         // What waits for its contract looks again.
-        let wake = "update items set due_at = ?2 where serial = ?1 and state = 'planned' and due_at > ?2";
-        sqlx::query(wake).bind(&stored.serial).bind(now.millis()).execute(&mut *connection).await.map_err(failed)?;
+        let wake = "update items set due_at = $2 where serial = $1 and state = 'planned' and due_at > $2";
+        sqlx::query(wake).bind(&stored.serial).bind(now.millis()).execute(turn.connection()).await.map_err(failed)?;
     }
     if moved.item.state.is_open() {
-        reopen(connection, stored.job_id).await?;
+        reopen(turn, stored.job_id).await?;
     }
     Ok(Granted::Moved(moved.item.state))
 }
 
-async fn reopen(connection: &mut SqliteConnection, job_id: i64) -> Result<(), LedgerError> {
+async fn reopen(turn: &mut Turn, job_id: i64) -> Result<(), LedgerError> {
     let failed = |source| LedgerError::of("opening a job again", source);
-    let job = "update jobs set finished_at = null where id = ?1";
-    sqlx::query(job).bind(job_id).execute(&mut *connection).await.map_err(failed)?;
-    let run = "update runs set finished_at = null where id = (select run_id from jobs where id = ?1)";
-    sqlx::query(run).bind(job_id).execute(connection).await.map_err(failed)?;
+    let job = "update jobs set finished_at = null where id = $1";
+    sqlx::query(job).bind(job_id).execute(turn.connection()).await.map_err(failed)?;
+    let run = "update runs set finished_at = null where id = (select run_id from jobs where id = $1)";
+    sqlx::query(run).bind(job_id).execute(turn.connection()).await.map_err(failed)?;
     Ok(())
 }

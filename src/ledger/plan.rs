@@ -6,14 +6,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
-use tokio::runtime::Handle;
-use tokio::sync::{Notify, OwnedMutexGuard};
+use sqlx::Row;
+use sqlx::any::AnyRow;
+use tokio::sync::Notify;
 
 use super::Ledger;
 use super::error::LedgerError;
 use super::rows::{Shifts, list};
+use super::turn::Turn;
 use crate::domain::ids::{KeyHash, OrderNumber};
 use crate::domain::item::State;
 use crate::domain::money::Amount;
@@ -126,13 +126,11 @@ pub struct Refusal {
 /// A plan under way: nothing of it is seen by anybody until it is committed.
 #[derive(Debug)]
 pub struct Planning {
-    /// There until the plan has ended.
-    connection: Option<OwnedMutexGuard<SqliteConnection>>,
+    turn: Turn,
     woken: Arc<Notify>,
     run_id: i64,
     now: Timestamp,
     shifts: Shifts,
-    ended: bool,
 }
 
 impl Ledger {
@@ -141,15 +139,11 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::RunExists`] if this occurrence has been planned.
     pub async fn plan(&self, run: NewRun) -> Result<Planning, LedgerError> {
-        let mut connection = Arc::clone(&self.write).lock_owned().await;
         let failed = |source| LedgerError::of("beginning a plan", source);
-        sqlx::query("begin immediate").execute(&mut *connection).await.map_err(failed)?;
-        let (connection, woken) = (Some(connection), Arc::clone(&self.woken));
-        let mut planning =
-            Planning { connection, woken, run_id: 0, now: run.now, shifts: Shifts::default(), ended: false };
-        let inserted = sqlx::query(
-            "insert or ignore into runs (workflow, occurrence, source, params, started_at, at, timezone) \
-             values (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        let mut turn = Turn::take_long(&self.write, "planning a run").await?;
+        let inserted: Option<i64> = sqlx::query_scalar(
+            "insert into runs (workflow, occurrence, source, params, started_at, at, timezone) \
+             values ($1, $2, $3, $4, $5, $6, $7) on conflict do nothing returning id",
         )
         .bind(&run.workflow)
         .bind(&run.occurrence)
@@ -158,15 +152,14 @@ impl Ledger {
         .bind(run.now.millis())
         .bind(run.at.millis())
         .bind(&run.timezone)
-        .execute(planning.connection())
+        .fetch_optional(turn.connection())
         .await
         .map_err(failed)?;
-        planning.run_id = inserted.last_insert_rowid();
-        if inserted.rows_affected() == 0 {
-            planning.abandon().await?;
+        let Some(run_id) = inserted else {
+            turn.rollback().await?;
             return Err(LedgerError::RunExists { workflow: run.workflow, occurrence: run.occurrence });
-        }
-        Ok(planning)
+        };
+        Ok(Planning { turn, woken: Arc::clone(&self.woken), run_id, now: run.now, shifts: Shifts::default() })
     }
 
     /// Jobs that have started and are not planned: those they take their items from have ended.
@@ -179,7 +172,7 @@ impl Ledger {
                      coalesce(r.timezone, 'UTC') as timezone from jobs as j join runs as r on r.id = j.run_id \
                      where j.planned = 0 and j.started = 1 and j.finished_at is null order by j.run_id limit 100";
         let rows = sqlx::query(query).fetch_all(&self.read).await.map_err(failed)?;
-        let late = |row: &SqliteRow| {
+        let late = |row: &AnyRow| {
             Ok(LateJob {
                 id: row.try_get("id")?,
                 name: row.try_get("name")?,
@@ -199,18 +192,16 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn plan_late(&self, job: &LateJob, now: Timestamp) -> Result<Option<Planning>, LedgerError> {
-        let mut connection = Arc::clone(&self.write).lock_owned().await;
         let failed = |source| LedgerError::of("beginning to plan a job", source);
-        sqlx::query("begin immediate").execute(&mut *connection).await.map_err(failed)?;
-        let (connection, woken) = (Some(connection), Arc::clone(&self.woken));
-        let mut planning =
-            Planning { connection, woken, run_id: job.run_id, now, shifts: Shifts::default(), ended: false };
-        let planned = sqlx::query_scalar::<_, bool>("select planned from jobs where id = ?1").bind(job.id);
-        if planned.fetch_one(planning.connection()).await.map_err(failed)? {
-            planning.abandon().await?;
+        let mut turn = Turn::take_long(&self.write, "planning a job").await?;
+        // Whoever else is at it holds the row until its plan has ended.
+        let mine = sqlx::query("update jobs set planned = 0 where id = $1 and planned = 0").bind(job.id);
+        if mine.execute(turn.connection()).await.map_err(failed)?.rows_affected() == 0 {
+            turn.rollback().await?;
             return Ok(None);
         }
-        Ok(Some(planning))
+        let woken = Arc::clone(&self.woken);
+        Ok(Some(Planning { turn, woken, run_id: job.run_id, now, shifts: Shifts::default() }))
     }
 }
 
@@ -220,20 +211,16 @@ impl Planning {
         self.run_id
     }
 
-    fn connection(&mut self) -> &mut SqliteConnection {
-        self.connection.as_deref_mut().expect("a plan that has not ended holds its connection")
-    }
-
     /// Adds a job; returns its id.
     ///
     /// # Errors
     /// Whatever the database says.
     pub async fn job(&mut self, job: NewJob) -> Result<i64, LedgerError> {
         let (needs, policy) = (list(&job.needs), serde_json::to_string(&job.policy).unwrap_or_default());
-        let inserted = sqlx::query(
+        sqlx::query_scalar(
             "insert into jobs (run_id, name, kind, lane, needs, policy, rate_calls, rate_per, concurrency, started, planned, \
                account) \
-             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) returning id",
         )
         .bind(self.run_id)
         .bind(&job.name)
@@ -243,14 +230,13 @@ impl Planning {
         .bind(policy)
         .bind(job.rate.map(|rate| i64::from(rate.calls)))
         .bind(job.rate.map(|rate| i64::try_from(rate.per.as_millis()).unwrap_or(i64::MAX)))
-        .bind(job.concurrency)
-        .bind(job.needs.is_empty())
-        .bind(job.at_once)
+        .bind(job.concurrency.map(i64::from))
+        .bind(i64::from(job.needs.is_empty()))
+        .bind(i64::from(job.at_once))
         .bind(&job.account)
-        .execute(self.connection())
+        .fetch_one(self.turn.connection())
         .await
-        .map_err(|source| LedgerError::of("planning a job", source))?;
-        Ok(inserted.last_insert_rowid())
+        .map_err(|source| LedgerError::of("planning a job", source))
     }
 
     /// Ends the planning of a job whose items are those behind `before`.
@@ -259,12 +245,12 @@ impl Planning {
     /// Whatever the database says.
     pub async fn job_planned(&mut self, job_id: i64, before: i64, failure: Option<&str>) -> Result<(), LedgerError> {
         let last = self.newest_item().await?;
-        sqlx::query("update jobs set planned = 1, first_item = ?2, last_item = ?3, failure = ?4 where id = ?1")
+        sqlx::query("update jobs set planned = 1, first_item = $2, last_item = $3, failure = $4 where id = $1")
             .bind(job_id)
             .bind(before + 1)
             .bind(last)
             .bind(failure)
-            .execute(self.connection())
+            .execute(self.turn.connection())
             .await
             .map_err(|source| LedgerError::of("planning a job", source))?;
         Ok(())
@@ -293,7 +279,10 @@ impl Planning {
         let holders = if all_new { HashMap::new() } else { self.holders(&fresh).await? };
         for item in fresh {
             match holders.get(&item.key_hash) {
-                Some(holder) if holder.id <= before => refused.push(holder.refuse(item, self.run_id)),
+                // Somebody else may plan at the same time: only what is of this job and new was made just now.
+                Some(holder) if holder.id <= before || holder.job_id != job_id => {
+                    refused.push(holder.refuse(item, self.run_id))
+                }
                 None if !all_new => refused.push(number_taken(item)),
                 Some(_) | None => self.shifts.add(job_id, item.amount, State::Planned, 1),
             }
@@ -328,11 +317,11 @@ impl Planning {
             .collect();
         sqlx::query(
             "insert into items (job_id, line, key, state, reason, duplicate_of, amount, currency, input) \
-             select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, \
-               '{}' from json_each(?1)",
+             select cast(value ->> 0 as bigint), cast(value ->> 1 as bigint), value ->> 2, value ->> 3, value ->> 4, \
+               cast(value ->> 5 as bigint), cast(value ->> 6 as bigint), value ->> 7, '{}' from json_each($1)",
         )
         .bind(list(&rows))
-        .execute(self.connection())
+        .execute(self.turn.connection())
         .await
         .map_err(|source| LedgerError::of("keeping refused rows", source))?;
         Ok(())
@@ -345,9 +334,9 @@ impl Planning {
     pub async fn commit(mut self) -> Result<i64, LedgerError> {
         let failed = |source| LedgerError::of("committing a plan", source);
         let totals = list(&std::mem::take(&mut self.shifts).lines());
-        sqlx::query(SHIFT_TOTALS).bind(totals).execute(self.connection()).await.map_err(failed)?;
-        sqlx::query("commit").execute(self.connection()).await.map_err(failed)?;
-        self.ended = true;
+        self.turn.line_up().await?;
+        sqlx::query(SHIFT_TOTALS).bind(totals).execute(self.turn.connection()).await.map_err(failed)?;
+        self.turn.commit_and_tell().await?;
         self.woken.notify_waiters();
         Ok(self.run_id)
     }
@@ -356,13 +345,8 @@ impl Planning {
     ///
     /// # Errors
     /// Whatever the database says; nothing was planned all the same.
-    pub async fn abandon(mut self) -> Result<(), LedgerError> {
-        self.ended = true;
-        sqlx::query("rollback")
-            .execute(self.connection())
-            .await
-            .map_err(|source| LedgerError::of("abandoning a plan", source))?;
-        Ok(())
+    pub async fn abandon(self) -> Result<(), LedgerError> {
+        self.turn.rollback().await
     }
 
     /// The newest item of all; zero if there is none.
@@ -371,7 +355,7 @@ impl Planning {
     /// Whatever the database says.
     pub async fn newest_item(&mut self) -> Result<i64, LedgerError> {
         let row = sqlx::query("select coalesce(max(id), 0) from items")
-            .fetch_one(self.connection())
+            .fetch_one(self.turn.connection())
             .await
             .map_err(|source| LedgerError::of("planning items", source))?;
         Ok(row.try_get(0).unwrap_or(0))
@@ -397,15 +381,16 @@ impl Planning {
             })
             .collect();
         let inserted = sqlx::query(
-            "insert or ignore into items (job_id, line, key, key_hash, identity, serial, order_no, custom_no, amount, \
+            "insert into items (job_id, line, key, key_hash, identity, serial, order_no, custom_no, amount, \
                currency, input, state, due_at) \
-             select ?2, value ->> 0, value ->> 1, unhex(value ->> 2), unhex(value ->> 3), unhex(value ->> 4), value ->> 5, \
-               value ->> 6, value ->> 7, value ->> 8, value ->> 9, 'planned', ?3 from json_each(?1)",
+             select $2, cast(value ->> 0 as bigint), value ->> 1, unhex(value ->> 2), unhex(value ->> 3), \
+               unhex(value ->> 4), value ->> 5, value ->> 6, cast(value ->> 7 as bigint), value ->> 8, value ->> 9, \
+               'planned', $3 from json_each($1) where true on conflict do nothing",
         )
         .bind(list(&rows))
         .bind(job_id)
         .bind(due)
-        .execute(self.connection())
+        .execute(self.turn.connection())
         .await
         .map_err(|source| LedgerError::of("planning items", source))?;
         Ok(inserted.rows_affected())
@@ -416,11 +401,11 @@ impl Planning {
         let failed = |source| LedgerError::of("looking for keys that were planned before", source);
         let keys: Vec<String> = items.iter().map(|item| hex(item.key_hash)).collect();
         let rows = sqlx::query(
-            "select i.id, i.key_hash, i.identity, i.line, i.state, j.run_id from json_each(?1) as k \
-             cross join items as i on i.key_hash = unhex(k.value) join jobs as j on j.id = i.job_id",
+            "select i.id, i.job_id, i.key_hash, i.identity, i.line, i.state, j.run_id from json_each($1) as k \
+             cross join items as i join jobs as j on j.id = i.job_id where i.key_hash = unhex(k.atom)",
         )
         .bind(list(&keys))
-        .fetch_all(self.connection())
+        .fetch_all(self.turn.connection())
         .await
         .map_err(failed)?;
         let mut holders = HashMap::with_capacity(rows.len());
@@ -429,6 +414,7 @@ impl Planning {
             let identity: &[u8] = row.try_get("identity").map_err(failed)?;
             let holder = Holder {
                 id: row.try_get("id").map_err(failed)?,
+                job_id: row.try_get("job_id").map_err(failed)?,
                 run_id: row.try_get("run_id").map_err(failed)?,
                 line: row.try_get("line").map_err(failed)?,
                 state: row.try_get("state").map_err(failed)?,
@@ -442,29 +428,16 @@ impl Planning {
     }
 }
 
-impl Drop for Planning {
-    fn drop(&mut self) {
-        if !self.ended {
-            tracing::warn!("a plan was dropped without an end; it is rolled back");
-        }
-        // The connection is let go of when that is done, so that nobody writes into the plan's transaction.
-        if !self.ended
-            && let Some(mut connection) = self.connection.take()
-            && let Ok(runtime) = Handle::try_current()
-        {
-            runtime.spawn(async move { sqlx::query("rollback").execute(&mut *connection).await.ok() });
-        }
-    }
-}
-
 const SHIFT_TOTALS: &str = "\
     insert into totals (job_id, state, currency, items, minor) \
-    select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 from json_each(?1)";
+    select cast(value ->> 0 as bigint), value ->> 1, value ->> 2, cast(value ->> 3 as bigint), cast(value ->> 4 as bigint) \
+    from json_each($1)";
 
 /// The item that has a key.
 #[derive(Debug)]
 struct Holder {
     id: i64,
+    job_id: i64,
     run_id: i64,
     line: i64,
     state: String,

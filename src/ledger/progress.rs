@@ -8,18 +8,28 @@ use super::read::{LaneRow, LaneState};
 use crate::domain::time::Timestamp;
 
 const FINISH_JOBS: &str = "\
-    update jobs set finished_at = ?1 where finished_at is null and started = 1 and planned = 1 and not exists \
+    update jobs set finished_at = $1 where finished_at is null and started = 1 and planned = 1 and not exists \
       (select 1 from totals as t where t.job_id = jobs.id and t.items > 0 \
          and t.state in ('planned', 'sending', 'pending', 'unknown'))";
 
 const START_JOBS: &str = "\
     update jobs set started = 1 where finished_at is null and started = 0 and not exists \
-      (select 1 from json_each(jobs.needs) as n join jobs as d on d.run_id = jobs.run_id and d.name = n.value \
+      (select 1 from json_each(jobs.needs) as n join jobs as d on d.run_id = jobs.run_id and d.name = n.atom \
          where d.finished_at is null)";
 
 const FINISH_RUNS: &str = "\
-    update runs set finished_at = ?1 where finished_at is null and not exists \
+    update runs set finished_at = $1 where finished_at is null and not exists \
       (select 1 from jobs as j where j.run_id = runs.id and j.finished_at is null)";
+
+/// Whether there is anything to end or to start.
+const ADVANCEABLE: &str = "\
+    select 1 as one from jobs where finished_at is null and ((started = 1 and planned = 1 and not exists \
+      (select 1 from totals as t where t.job_id = jobs.id and t.items > 0 \
+         and t.state in ('planned', 'sending', 'pending', 'unknown'))) \
+      or (started = 0 and not exists (select 1 from json_each(jobs.needs) as n \
+         join jobs as d on d.run_id = jobs.run_id and d.name = n.atom where d.finished_at is null))) \
+    union all select 1 from runs where finished_at is null and not exists \
+      (select 1 from jobs as j where j.run_id = runs.id and j.finished_at is null) limit 1";
 
 impl Ledger {
     /// Ends jobs without open items, starts the jobs that needed them, and ends runs without open jobs.
@@ -27,20 +37,31 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn advance(&self, now: Timestamp) -> Result<(), LedgerError> {
-        let mut connection = self.write.lock().await;
         let failed = |source| LedgerError::of("ending jobs", source);
+        // Asked many times for each time that there is something: looking takes no turn.
+        if sqlx::query(ADVANCEABLE).fetch_optional(&self.read).await.map_err(failed)?.is_none() {
+            return Ok(());
+        }
+        let mut turn = self.turn("ending jobs").await?;
+        let (mut changed, mut woken) = (0, 0);
         loop {
-            // Three commits: whoever died between two of them left work for the later ones, so all are always tried.
-            let ended = sqlx::query(FINISH_JOBS).bind(now.millis()).execute(&mut *connection).await.map_err(failed)?;
-            let started = sqlx::query(START_JOBS).execute(&mut *connection).await.map_err(failed)?;
-            sqlx::query(FINISH_RUNS).bind(now.millis()).execute(&mut *connection).await.map_err(failed)?;
-            if started.rows_affected() > 0 {
-                self.woken.notify_waiters();
-            }
+            let ended = sqlx::query(FINISH_JOBS).bind(now.millis()).execute(turn.connection()).await.map_err(failed)?;
+            let started = sqlx::query(START_JOBS).execute(turn.connection()).await.map_err(failed)?;
+            let runs = sqlx::query(FINISH_RUNS).bind(now.millis()).execute(turn.connection()).await.map_err(failed)?;
+            changed += ended.rows_affected() + started.rows_affected() + runs.rows_affected();
+            woken += started.rows_affected();
             if ended.rows_affected() + started.rows_affected() == 0 {
-                return Ok(());
+                break;
             }
         }
+        if changed == 0 {
+            return turn.rollback().await;
+        }
+        turn.commit_and_tell().await?;
+        if woken > 0 {
+            self.woken.notify_waiters();
+        }
+        Ok(())
     }
 
     /// Whether a call of this run is under way whose lease ends between two instants: a question keeps the state of what it
@@ -49,10 +70,11 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn is_under_way(&self, run_id: i64, after: Timestamp, until: Timestamp) -> Result<bool, LedgerError> {
-        let query = "select exists (select 1 from jobs as j join items as i on i.job_id = j.id \
-                     where j.run_id = ?1 and j.finished_at is null and i.due_at > ?2 and i.due_at <= ?3 and i.node is not null)";
-        let found = sqlx::query_scalar(query).bind(run_id).bind(after.millis()).bind(until.millis());
-        found.fetch_one(&self.read).await.map_err(|source| LedgerError::of("looking for calls under way", source))
+        let query = "select i.id from jobs as j join items as i on i.job_id = j.id where j.run_id = $1 \
+                     and j.finished_at is null and i.due_at > $2 and i.due_at <= $3 and i.node is not null limit 1";
+        let found = sqlx::query(query).bind(run_id).bind(after.millis()).bind(until.millis());
+        let found = found.fetch_optional(&self.read).await;
+        found.map(|row| row.is_some()).map_err(|source| LedgerError::of("looking for calls under way", source))
     }
 
     /// Closes a lane: nothing is claimed from it until `until`, or until it is released. Says whether that is news.
@@ -66,9 +88,9 @@ impl Ledger {
         reason: &str,
         until: Option<Timestamp>,
     ) -> Result<bool, LedgerError> {
-        let mut connection = self.write.lock().await;
+        let mut turn = self.turn("closing a lane").await?;
         let closed = sqlx::query(
-            "insert into lanes (name, state, reason, until) values (?1, ?2, ?3, ?4) on conflict (name) do update set \
+            "insert into lanes (name, state, reason, until) values ($1, $2, $3, $4) on conflict (name) do update set \
              state = excluded.state, reason = excluded.reason, until = excluded.until \
              where lanes.state <> excluded.state or coalesce(lanes.until, 0) < coalesce(excluded.until, 0) - 60000",
         )
@@ -76,9 +98,10 @@ impl Ledger {
         .bind(state.word())
         .bind(reason)
         .bind(until.map(Timestamp::millis))
-        .execute(&mut *connection)
+        .execute(turn.connection())
         .await
         .map_err(|source| LedgerError::of("closing a lane", source))?;
+        turn.commit().await?;
         Ok(closed.rows_affected() > 0)
     }
 
@@ -87,12 +110,13 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn release_lane(&self, name: &str) -> Result<bool, LedgerError> {
-        let mut connection = self.write.lock().await;
-        let released = sqlx::query("delete from lanes where name = ?1")
+        let mut turn = self.turn("releasing a lane").await?;
+        let released = sqlx::query("delete from lanes where name = $1")
             .bind(name)
-            .execute(&mut *connection)
+            .execute(turn.connection())
             .await
             .map_err(|source| LedgerError::of("releasing a lane", source))?;
+        turn.commit_and_tell().await?;
         self.woken.notify_waiters();
         Ok(released.rows_affected() > 0)
     }
@@ -104,7 +128,7 @@ impl Ledger {
     pub async fn closed_lanes(&self, now: Timestamp) -> Result<Vec<LaneRow>, LedgerError> {
         let failed = |source| LedgerError::of("listing lanes", source);
         let rows = sqlx::query(
-            "select name, state, reason, until from lanes where state <> 'open' and (until is null or until > ?1) limit 1000",
+            "select name, state, reason, until from lanes where state <> 'open' and (until is null or until > $1) limit 1000",
         )
         .bind(now.millis())
         .fetch_all(&self.read)

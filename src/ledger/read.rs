@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::sqlite::SqliteRow;
+use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 
 use super::Ledger;
 use super::error::LedgerError;
+use super::home::Engine;
 use super::rows::amount_of;
 use crate::domain::ids::{KeyHash, OrderNumber};
 use crate::domain::item::State;
@@ -229,7 +230,7 @@ impl Ledger {
                 "listing open jobs",
                 sqlx::query(
                     "select id, kind, lane, account, policy, rate_calls, rate_per, concurrency from jobs \
-                 where lane = ?1 and finished_at is null and started = 1 order by id limit 1000",
+                 where lane = $1 and finished_at is null and started = 1 order by id limit 1000",
                 )
                 .bind(lane.to_owned()),
             )
@@ -242,7 +243,7 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn job_to_run(&self, id: i64) -> Result<Option<OpenJob>, LedgerError> {
-        let query = "select id, kind, lane, account, policy, rate_calls, rate_per, concurrency from jobs where id = ?1";
+        let query = "select id, kind, lane, account, policy, rate_calls, rate_per, concurrency from jobs where id = $1";
         self.rows("reading a job", sqlx::query(query).bind(id)).await?.first().map(open_job).transpose()
     }
 
@@ -251,8 +252,8 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn runs(&self, before: Option<i64>, limit: u32) -> Result<Vec<RunRow>, LedgerError> {
-        let query = "select id, workflow, occurrence, started_at, finished_at from runs where id < ?1 order by id desc limit ?2";
-        let query = sqlx::query(query).bind(before.unwrap_or(i64::MAX)).bind(limit);
+        let query = "select id, workflow, occurrence, started_at, finished_at from runs where id < $1 order by id desc limit $2";
+        let query = sqlx::query(query).bind(before.unwrap_or(i64::MAX)).bind(i64::from(limit));
         self.rows("listing runs", query).await?.iter().map(run_row).collect()
     }
 
@@ -271,7 +272,7 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn run(&self, id: i64) -> Result<Option<RunRow>, LedgerError> {
-        let query = "select id, workflow, occurrence, started_at, finished_at from runs where id = ?1";
+        let query = "select id, workflow, occurrence, started_at, finished_at from runs where id = $1";
         self.rows("reading a run", sqlx::query(query).bind(id)).await?.first().map(run_row).transpose()
     }
 
@@ -280,7 +281,7 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn jobs(&self, run_id: i64) -> Result<Vec<JobRow>, LedgerError> {
-        let query = "select id, run_id, name, kind, lane, finished_at, failure from jobs where run_id = ?1 order by id limit 1000";
+        let query = "select id, run_id, name, kind, lane, finished_at, failure from jobs where run_id = $1 order by id limit 1000";
         self.rows("listing jobs", sqlx::query(query).bind(run_id)).await?.iter().map(job_row).collect()
     }
 
@@ -290,7 +291,7 @@ impl Ledger {
     /// Whatever the database says.
     pub async fn totals(&self, run_id: i64) -> Result<Vec<Total>, LedgerError> {
         let query = "select t.job_id, t.state, t.currency, t.items, t.minor from jobs as j \
-                     cross join totals as t on t.job_id = j.id where j.run_id = ?1 and t.items <> 0 limit 100000";
+                     cross join totals as t where t.job_id = j.id and j.run_id = $1 and t.items <> 0 limit 100000";
         self.rows("reading totals", sqlx::query(query).bind(run_id)).await?.iter().map(total_row).collect()
     }
 
@@ -306,13 +307,14 @@ impl Ledger {
         held: &BTreeSet<String>,
     ) -> Result<Work, LedgerError> {
         let doing = "looking for work";
-        let query = "select coalesce(sum(t.items), 0), coalesce(sum(case when t.state = 'sending' and j.lane in (select value from json_each(?2)) then t.items end), 0), \
+        let query = "select cast(coalesce(sum(t.items), 0) as bigint), cast(coalesce(sum(case when t.state = 'sending' \
+                         and j.lane in (select atom from json_each($2)) then t.items end), 0) as bigint), \
                        (select min((select min(i.due_at) from items as i where i.job_id = j.id and i.due_at is not null)) \
-                          from jobs as j where j.run_id = ?1 and j.finished_at is null and j.started = 1 \
-                             and j.lane in (select value from json_each(?2)) \
-                             and j.lane || '/' || j.kind not in (select value from json_each(?3))) \
-                     from jobs as j cross join totals as t on t.job_id = j.id \
-                     where j.run_id = ?1 and t.state in ('planned', 'sending', 'pending', 'unknown')";
+                          from jobs as j where j.run_id = $1 and j.finished_at is null and j.started = 1 \
+                             and j.lane in (select atom from json_each($2)) \
+                             and j.lane || '/' || j.kind not in (select atom from json_each($3))) \
+                     from jobs as j cross join totals as t \
+                     where t.job_id = j.id and j.run_id = $1 and t.state in ('planned', 'sending', 'pending', 'unknown')";
         let rows = self
             .rows(
                 doing,
@@ -340,17 +342,18 @@ impl Ledger {
     pub async fn items(&self, filter: &ItemFilter, after: i64, limit: u32) -> Result<Vec<ItemRow>, LedgerError> {
         let states: Vec<&str> = filter.states.iter().map(|state| state.word()).collect();
         let query = sqlx::query(
-            "select i.*, j.run_id, j.name as job from items as i join jobs as j on j.id = i.job_id where i.id > ?1 \
-               and (?2 is null or i.job_id in (select id from jobs where run_id = ?2)) \
-               and (json_array_length(?3) = 0 or i.state in (select value from json_each(?3))) \
-               and (?4 is null or i.key = ?4) and (?6 is null or j.name = ?6) order by i.id limit ?5",
+            "select i.*, j.run_id, j.name as job from items as i join jobs as j on j.id = i.job_id where i.id > $1 \
+               and ($2 is null or i.job_id in (select id from jobs where run_id = $2)) \
+               and ($7 = 0 or i.state in (select atom from json_each($3))) \
+               and ($4 is null or i.key = $4) and ($6 is null or j.name = $6) order by i.id limit $5",
         )
         .bind(after)
         .bind(filter.run_id)
         .bind(super::rows::list(&states))
         .bind(filter.key.clone())
-        .bind(limit)
-        .bind(filter.job.clone());
+        .bind(i64::from(limit))
+        .bind(filter.job.clone())
+        .bind(i64::try_from(states.len()).unwrap_or(0));
         self.rows("listing items", query).await?.iter().map(item_row).collect()
     }
 
@@ -362,11 +365,11 @@ impl Ledger {
         let doing = "looking for a job";
         let query = match whose {
             WhoseJob::Run(run) => {
-                sqlx::query("select id from jobs where name = ?1 and run_id = ?2").bind(name.to_owned()).bind(run)
+                sqlx::query("select id from jobs where name = $1 and run_id = $2").bind(name.to_owned()).bind(run)
             }
             WhoseJob::RunsOf(workflow, since) => sqlx::query(
                 "select j.id from runs as r join jobs as j on j.run_id = r.id \
-                 where j.name = ?1 and r.workflow = ?2 and r.started_at >= ?3 order by j.id",
+                 where j.name = $1 and r.workflow = $2 and r.started_at >= $3 order by j.id",
             )
             .bind(name.to_owned())
             .bind(workflow.to_owned())
@@ -390,11 +393,11 @@ impl Ledger {
         let states: Vec<&str> = states.iter().map(|state| state.word()).collect();
         let query = sqlx::query(
             "select i.*, j.run_id, j.name as job from jobs as j cross join items as i \
-               on i.id between max(coalesce(j.first_item, 0), ?3 + 1) and coalesce(j.last_item, 9223372036854775807) \
-               and i.job_id = j.id and i.state in (select value from json_each(?2)) \
-             where j.id = ?1 order by i.id limit ?4",
+             where j.id = $1 and i.id >= coalesce(j.first_item, 0) and i.id > $3 \
+               and i.id <= coalesce(j.last_item, 9223372036854775807) and i.job_id = j.id \
+               and i.state in (select atom from json_each($2)) order by i.id limit $4",
         );
-        let query = query.bind(job_id).bind(super::rows::list(&states)).bind(after).bind(limit);
+        let query = query.bind(job_id).bind(super::rows::list(&states)).bind(after).bind(i64::from(limit));
         self.rows("listing the items of a job", query).await?.iter().map(item_row).collect()
     }
 
@@ -404,7 +407,7 @@ impl Ledger {
     /// Whatever the database says.
     pub async fn item(&self, id: i64) -> Result<Option<ItemRow>, LedgerError> {
         let query =
-            "select i.*, j.run_id, j.name as job from items as i join jobs as j on j.id = i.job_id where i.id = ?1";
+            "select i.*, j.run_id, j.name as job from items as i join jobs as j on j.id = i.job_id where i.id = $1";
         self.rows("reading an item", sqlx::query(query).bind(id)).await?.first().map(item_row).transpose()
     }
 
@@ -416,14 +419,14 @@ impl Ledger {
         let columns = "select i.*, j.run_id, j.name as job from items as i join jobs as j on j.id = i.job_id";
         let by_key_hash = OrderNumber::parse(name).ok().and_then(|number| number.key_hash());
         if let Some(hash) = by_key_hash {
-            let query = sqlx::query(AssertSqlSafe(format!("{columns} where i.key_hash = ?1")));
+            let query = sqlx::query(AssertSqlSafe(format!("{columns} where i.key_hash = $1")));
             let rows = self.rows("finding an item", query.bind(hash.as_bytes().to_vec())).await?;
             if let Some(row) = rows.first() {
                 return item_row(row).map(Some);
             }
         }
         let query = sqlx::query(AssertSqlSafe(format!(
-            "{columns} where i.id = ?1 or i.custom_no = ?2 or i.key = ?2 order by i.id = ?1 desc, i.id limit 1"
+            "{columns} where i.id = $1 or i.custom_no = $2 or i.key = $2 order by i.id = $1 desc, i.id limit 1"
         )));
         let query = query.bind(name.parse::<i64>().unwrap_or(-1)).bind(name.to_owned());
         self.rows("finding an item", query).await?.first().map(item_row).transpose()
@@ -434,7 +437,7 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn attempts(&self, item_id: i64) -> Result<Vec<AttemptRow>, LedgerError> {
-        let query = "select * from attempts where item_id = ?1 order by version, late limit 10000";
+        let query = "select * from attempts where item_id = $1 order by version, late limit 10000";
         self.rows("reading attempts", sqlx::query(query).bind(item_id)).await?.iter().map(attempt_row).collect()
     }
 
@@ -443,7 +446,7 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn events(&self, item_id: i64) -> Result<Vec<EventRow>, LedgerError> {
-        let query = "select * from events where item_id = ?1 order by version limit 10000";
+        let query = "select * from events where item_id = $1 order by version limit 10000";
         self.rows("reading events", sqlx::query(query).bind(item_id)).await?.iter().map(event_row).collect()
     }
 
@@ -455,15 +458,20 @@ impl Ledger {
         let doing = "checking the ledger";
         let failed = |source| LedgerError::of(doing, source);
         let mut mistakes = Vec::new();
-        for row in self.rows(doing, sqlx::query("pragma quick_check(10)")).await? {
+        let damage = match self.home.engine {
+            Engine::Sqlite => self.rows(doing, sqlx::query("pragma quick_check(10)")).await?,
+            // A server looks after its own files (data checksums, amcheck).
+            Engine::Postgres => Vec::new(),
+        };
+        for row in damage {
             let found: String = row.try_get(0).map_err(failed)?;
             if found != "ok" {
                 mistakes.push(found);
             }
         }
-        let query = "select job_id, state, sum(items) as items, sum(minor) as minor from \
+        let query = "select job_id, state from \
                        (select job_id, state, 1 as items, coalesce(amount, 0) as minor from items \
-                        union all select job_id, state, -items, -minor from totals) \
+                        union all select job_id, state, -items, -minor from totals) as counted \
                      group by job_id, state having sum(items) <> 0 or sum(minor) <> 0 limit 10";
         for row in self.rows(doing, sqlx::query(query)).await? {
             let (job, word): (i64, String) = (row.try_get(0).map_err(failed)?, row.try_get(1).map_err(failed)?);
@@ -478,8 +486,8 @@ impl Ledger {
     /// Whatever the database says.
     pub async fn answers(&self, run_id: i64) -> Result<Vec<(String, String, u64)>, LedgerError> {
         let doing = "counting answers";
-        let query = "select a.answer, a.code, count(*) from jobs as j cross join items as i on i.job_id = j.id \
-                     cross join attempts as a on a.item_id = i.id where j.run_id = ?1 group by 1, 2 order by 3 desc limit 1000";
+        let query = "select a.answer, a.code, count(*) from jobs as j cross join items as i \
+                     cross join attempts as a where i.job_id = j.id and a.item_id = i.id and j.run_id = $1 group by 1, 2 order by 3 desc limit 1000";
         let rows = self.rows(doing, sqlx::query(query).bind(run_id)).await?;
         let failed = |source| LedgerError::of(doing, source);
         rows.iter()
@@ -493,10 +501,10 @@ impl Ledger {
     /// Whatever the database says.
     pub async fn moves(&self, run_id: i64) -> Result<Vec<(String, State, State, u64)>, LedgerError> {
         let doing = "counting moves";
-        let query = "select e.event, e.from_state, e.to_state, count(*) from jobs as j cross join items as i on i.job_id = j.id \
-                     cross join events as e on e.item_id = i.id where j.run_id = ?1 group by 1, 2, 3 limit 1000";
+        let query = "select e.event, e.from_state, e.to_state, count(*) from jobs as j cross join items as i \
+                     cross join events as e where i.job_id = j.id and e.item_id = i.id and j.run_id = $1 group by 1, 2, 3 limit 1000";
         let rows = self.rows(doing, sqlx::query(query).bind(run_id)).await?;
-        let event = |row: &SqliteRow| row.try_get(0).map_err(|source| LedgerError::of(doing, source));
+        let event = |row: &AnyRow| row.try_get(0).map_err(|source| LedgerError::of(doing, source));
         rows.iter()
             .map(|row| Ok((event(row)?, state(row, 1, doing)?, state(row, 2, doing)?, unsigned(row, 3, doing)?)))
             .collect()
@@ -505,13 +513,13 @@ impl Ledger {
     async fn rows(
         &self,
         doing: &'static str,
-        query: sqlx::query::Query<'_, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>,
-    ) -> Result<Vec<SqliteRow>, LedgerError> {
+        query: sqlx::query::Query<'_, sqlx::Any, sqlx::any::AnyArguments>,
+    ) -> Result<Vec<AnyRow>, LedgerError> {
         query.fetch_all(&self.read).await.map_err(|source| LedgerError::of(doing, source))
     }
 }
 
-fn open_job(row: &SqliteRow) -> Result<OpenJob, LedgerError> {
+fn open_job(row: &AnyRow) -> Result<OpenJob, LedgerError> {
     let failed = |source| LedgerError::of("reading a job", source);
     let id: i64 = row.try_get("id").map_err(failed)?;
     let corrupt = |what: &str| LedgerError::Corrupt { what: format!("the {what} of job {id}") };
@@ -531,11 +539,16 @@ fn open_job(row: &SqliteRow) -> Result<OpenJob, LedgerError> {
             .map(Arc::new)
             .map_err(|_| corrupt("policy"))?,
         rate,
-        concurrency: row.try_get("concurrency").map_err(failed)?,
+        concurrency: row
+            .try_get::<Option<i64>, _>("concurrency")
+            .map_err(failed)?
+            .map(u32::try_from)
+            .transpose()
+            .map_err(|_| corrupt("concurrency"))?,
     })
 }
 
-fn run_row(row: &SqliteRow) -> Result<RunRow, LedgerError> {
+fn run_row(row: &AnyRow) -> Result<RunRow, LedgerError> {
     let failed = |source| LedgerError::of("reading a run", source);
     Ok(RunRow {
         id: row.try_get("id").map_err(failed)?,
@@ -546,7 +559,7 @@ fn run_row(row: &SqliteRow) -> Result<RunRow, LedgerError> {
     })
 }
 
-fn job_row(row: &SqliteRow) -> Result<JobRow, LedgerError> {
+fn job_row(row: &AnyRow) -> Result<JobRow, LedgerError> {
     let failed = |source| LedgerError::of("reading a job", source);
     Ok(JobRow {
         id: row.try_get("id").map_err(failed)?,
@@ -559,7 +572,7 @@ fn job_row(row: &SqliteRow) -> Result<JobRow, LedgerError> {
     })
 }
 
-fn total_row(row: &SqliteRow) -> Result<Total, LedgerError> {
+fn total_row(row: &AnyRow) -> Result<Total, LedgerError> {
     let doing = "reading totals";
     let failed = |source| LedgerError::of(doing, source);
     let code: &str = row.try_get("currency").map_err(failed)?;
@@ -572,7 +585,7 @@ fn total_row(row: &SqliteRow) -> Result<Total, LedgerError> {
     })
 }
 
-fn item_row(row: &SqliteRow) -> Result<ItemRow, LedgerError> {
+fn item_row(row: &AnyRow) -> Result<ItemRow, LedgerError> {
     let doing = "reading an item";
     let failed = |source| LedgerError::of(doing, source);
     let id = row.try_get("id").map_err(failed)?;
@@ -597,7 +610,7 @@ fn item_row(row: &SqliteRow) -> Result<ItemRow, LedgerError> {
     })
 }
 
-fn attempt_row(row: &SqliteRow) -> Result<AttemptRow, LedgerError> {
+fn attempt_row(row: &AnyRow) -> Result<AttemptRow, LedgerError> {
     let failed = |source| LedgerError::of("reading an attempt", source);
     Ok(AttemptRow {
         operation: row.try_get("operation").map_err(failed)?,
@@ -606,13 +619,13 @@ fn attempt_row(row: &SqliteRow) -> Result<AttemptRow, LedgerError> {
         ended_at: row.try_get("ended_at").map(Timestamp::from_millis).map_err(failed)?,
         answer: row.try_get("answer").map_err(failed)?,
         code: row.try_get("code").map_err(failed)?,
-        http: row.try_get("http").map_err(failed)?,
-        late: row.try_get("late").map_err(failed)?,
+        http: row.try_get::<Option<i64>, _>("http").map_err(failed)?.and_then(|http| u16::try_from(http).ok()),
+        late: row.try_get::<i64, _>("late").map_err(failed)? != 0,
         evidence: row.try_get("evidence").map_err(failed)?,
     })
 }
 
-fn event_row(row: &SqliteRow) -> Result<EventRow, LedgerError> {
+fn event_row(row: &AnyRow) -> Result<EventRow, LedgerError> {
     let failed = |source| LedgerError::of("reading an event", source);
     Ok(EventRow {
         at: row.try_get("at").map(Timestamp::from_millis).map_err(failed)?,
@@ -624,12 +637,12 @@ fn event_row(row: &SqliteRow) -> Result<EventRow, LedgerError> {
     })
 }
 
-fn state(row: &SqliteRow, column: usize, doing: &'static str) -> Result<State, LedgerError> {
+fn state(row: &AnyRow, column: usize, doing: &'static str) -> Result<State, LedgerError> {
     let word: &str = row.try_get(column).map_err(|source| LedgerError::of(doing, source))?;
     State::parse(word).ok_or_else(|| LedgerError::Corrupt { what: format!("the state \"{word}\"") })
 }
 
-fn unsigned(row: &SqliteRow, column: usize, doing: &'static str) -> Result<u64, LedgerError> {
+fn unsigned(row: &AnyRow, column: usize, doing: &'static str) -> Result<u64, LedgerError> {
     let number: i64 = row.try_get(column).map_err(|source| LedgerError::of(doing, source))?;
     u64::try_from(number).map_err(|_| LedgerError::Corrupt { what: format!("a negative count, {doing}") })
 }

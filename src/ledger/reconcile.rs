@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use sqlx::sqlite::SqliteRow;
+use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 
 use super::Ledger;
@@ -132,42 +132,45 @@ const COLUMNS: &str =
 
 /// Items of the derived numbers, and of the users' own.
 fn named_query() -> String {
-    let of_lane =
-        "cross join jobs as j on j.id = i.job_id and j.lane = ?3 and j.kind in (select value from json_each(?4))";
+    let of_lane = "and j.id = i.job_id and j.lane = $3 and j.kind in (select atom from json_each($4))";
     format!(
-        "select {COLUMNS} from json_each(?1) as n cross join items as i on i.key_hash = unhex(n.value) {of_lane} union all \
-         select {COLUMNS} from json_each(?2) as n cross join items as i on i.custom_no = n.value {of_lane}"
+        "select {COLUMNS} from json_each($1) as n cross join items as i cross join jobs as j \
+           where i.key_hash = unhex(n.atom) {of_lane} union all \
+         select {COLUMNS} from json_each($2) as n cross join items as i cross join jobs as j \
+           where i.custom_no = n.atom {of_lane}"
     )
 }
 
 /// Refunds of a payment with the gateway's number of the refund.
 fn refunds_query() -> String {
     format!(
-        "select {COLUMNS} from json_each(?1) as n cross join items as i on i.taken_from = unhex(n.value ->> 0) \
-           and i.receipt = n.value ->> 1 \
-         cross join jobs as j on j.id = i.job_id and j.lane = ?2 and j.kind in (select value from json_each(?3))"
+        "select {COLUMNS} from json_each($1) as n cross join items as i cross join jobs as j \
+         where i.taken_from = unhex(n.value ->> 0) and i.receipt = n.value ->> 1 and j.id = i.job_id and j.lane = $2 and j.kind in (select atom from json_each($3))"
     )
 }
+
+/// Added to a line's number, so that all are written with as many digits and the smallest comes first.
+const NO_LINE: u64 = 1_000_000_000_000;
 
 fn listed_query(by: ListedBy) -> String {
     let column = by.column();
     format!(
-        "select n.value, min(s.day || printf('%020d', l.line)), max(s.day between ?3 and ?4) from json_each(?1) as n \
-         cross join statement_lines as l on l.{column} = n.value and l.{column} <> '' \
-           and l.kind in (select value from json_each(?5)) \
-         cross join statements as s on s.id = l.statement_id and s.lane = ?2 group by n.value"
+        "select n.atom, min(s.day || cast({NO_LINE} + l.line as text)), \
+           max(case when s.day between $3 and $4 then 1 else 0 end) from json_each($1) as n \
+         cross join statement_lines as l cross join statements as s where l.{column} = n.atom and l.{column} <> '' \
+           and l.kind in (select atom from json_each($5)) and s.id = l.statement_id and s.lane = $2 group by n.atom"
     )
 }
 
 const JOBS: &str = "\
     select j.id, j.kind, coalesce(j.first_item, 0), coalesce(j.last_item, 9223372036854775807) from jobs as j \
-    cross join runs as r on r.id = j.run_id where j.id > ?1 and j.lane = ?2 and j.kind in (select value from json_each(?3)) \
-      and j.planned = 1 and (j.finished_at is null or j.finished_at >= ?4) and r.started_at < ?5 order by j.id limit ?6";
+    cross join runs as r where r.id = j.run_id and j.id > $1 and j.lane = $2 and j.kind in (select atom from json_each($3)) \
+      and j.planned = 1 and (j.finished_at is null or j.finished_at >= $4) and r.started_at < $5 order by j.id limit $6";
 
 fn sent_query() -> String {
     format!(
-        "select {COLUMNS} from jobs as j cross join items as i on i.id between max(?2, ?3 + 1) and ?4 and i.job_id = j.id \
-           and i.state = 'succeeded' and i.sent_at >= ?5 and i.sent_at < ?6 where j.id = ?1 order by i.id limit ?7"
+        "select {COLUMNS} from jobs as j cross join items as i where i.id >= $2 and i.id > $3 and i.id <= $4 and i.job_id = j.id \
+           and i.state = 'succeeded' and i.sent_at >= $5 and i.sent_at < $6 and j.id = $1 order by i.id limit $7"
     )
 }
 
@@ -255,12 +258,18 @@ impl Ledger {
         let query = sqlx::query(AssertSqlSafe(listed_query(by))).bind(list(numbers)).bind(lane.to_owned());
         let query = query.bind(days.0.to_owned()).bind(days.1.to_owned()).bind(list(&words));
         let rows = query.fetch_all(&self.read).await.map_err(failed)?;
-        let read = |row: &SqliteRow| {
+        let read = |row: &AnyRow| {
             let place: String = row.try_get(1).map_err(failed)?;
             let corrupt = || LedgerError::Corrupt { what: format!("a statement has the day and line {place}") };
             let (day, line) = place.split_at_checked(10).ok_or_else(corrupt)?;
-            let first = LineRef { day: day.to_owned(), line: line.parse().map_err(|_| corrupt())? };
-            Ok((row.try_get(0).map_err(failed)?, Listed { first, inside: row.try_get(2).map_err(failed)? }))
+            let first = LineRef {
+                day: day.to_owned(),
+                line: line.parse::<u64>().ok().and_then(|line| line.checked_sub(NO_LINE)).ok_or_else(corrupt)?,
+            };
+            Ok((
+                row.try_get(0).map_err(failed)?,
+                Listed { first, inside: row.try_get::<i64, _>(2).map_err(failed)? != 0 },
+            ))
         };
         rows.iter().map(read).collect()
     }
@@ -279,9 +288,9 @@ impl Ledger {
     ) -> Result<Vec<JobSpan>, LedgerError> {
         let failed = |source| LedgerError::of("looking for jobs", source);
         let query = sqlx::query(JOBS).bind(after).bind(lane.to_owned()).bind(list(kinds));
-        let query = query.bind(sent.from.millis()).bind(sent.until.millis()).bind(limit);
+        let query = query.bind(sent.from.millis()).bind(sent.until.millis()).bind(i64::from(limit));
         let rows = query.fetch_all(&self.read).await.map_err(failed)?;
-        let span = |row: &SqliteRow| {
+        let span = |row: &AnyRow| {
             let (id, kind) = (row.try_get(0)?, row.try_get(1)?);
             Ok(JobSpan { id, kind, first: row.try_get(2)?, last: row.try_get(3)? })
         };
@@ -300,7 +309,7 @@ impl Ledger {
         limit: u32,
     ) -> Result<Vec<BookedItem>, LedgerError> {
         let query = sqlx::query(AssertSqlSafe(sent_query())).bind(job.id).bind(job.first).bind(after).bind(job.last);
-        let query = query.bind(sent.from.millis()).bind(sent.until.millis()).bind(limit);
+        let query = query.bind(sent.from.millis()).bind(sent.until.millis()).bind(i64::from(limit));
         let rows = query.fetch_all(&self.read).await.map_err(|source| LedgerError::of(READING, source))?;
         rows.iter().map(booked).collect()
     }
@@ -308,7 +317,7 @@ impl Ledger {
 
 const READING: &str = "looking for items of statement lines";
 
-fn booked(row: &SqliteRow) -> Result<BookedItem, LedgerError> {
+fn booked(row: &AnyRow) -> Result<BookedItem, LedgerError> {
     let failed = |source| LedgerError::of(READING, source);
     let id: i64 = row.try_get("id").map_err(failed)?;
     let corrupt = |what: &str| LedgerError::Corrupt { what: format!("item {id}: {what}") };

@@ -1,11 +1,13 @@
 //! Between rows and the domain: reading an item's row, and writing moves back in bulk.
 
 use serde::Serialize;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
+use sqlx::Row;
+use sqlx::any::AnyRow;
 
 use super::error::LedgerError;
+use super::home::Engine;
 use super::settle::AttemptLine;
+use super::turn::Turn;
 use crate::domain::answer::Receipt;
 use crate::domain::ids::{KeyHash, OrderNumber, OrderNumberError};
 use crate::domain::item::{Alarm, Asking, Item, Move, State};
@@ -30,7 +32,7 @@ pub(super) struct Stored {
 
 impl Stored {
     /// Reads a row of `items`.
-    pub fn read(row: &SqliteRow) -> Result<Self, LedgerError> {
+    pub fn read(row: &AnyRow) -> Result<Self, LedgerError> {
         let get = |source| LedgerError::of("reading an item", source);
         let id: i64 = row.try_get("id").map_err(get)?;
         let corrupt = |what: &str| LedgerError::Corrupt { what: format!("item {id}: {what}") };
@@ -94,7 +96,7 @@ pub(super) fn number_of(
 }
 
 /// The amount of a row with the columns `amount` and `currency`.
-pub(super) fn amount_of(row: &SqliteRow, id: i64) -> Result<Option<Amount>, LedgerError> {
+pub(super) fn amount_of(row: &AnyRow, id: i64) -> Result<Option<Amount>, LedgerError> {
     let get = |source| LedgerError::of("reading an amount", source);
     let minor: Option<i64> = row.try_get("amount").map_err(get)?;
     let code: Option<&str> = row.try_get("currency").map_err(get)?;
@@ -153,16 +155,17 @@ impl Writes {
 
     /// Writes, if every item still has the version it was read with. Returns whether all had; if not, some of it has been
     /// written all the same and the caller must roll back.
-    pub async fn execute(self, connection: &mut SqliteConnection) -> Result<bool, LedgerError> {
-        let written = sqlx::query(WRITE)
-            .bind(self.items)
-            .bind(self.events)
-            .bind(self.attempts)
-            .bind(self.totals)
-            .execute(connection)
-            .await
-            .map_err(|source| LedgerError::of("writing what became of items", source))?;
-        Ok(written.rows_affected() == self.rows)
+    pub async fn execute(self, turn: &mut Turn) -> Result<bool, LedgerError> {
+        let failed = |source| LedgerError::of("writing what became of items", source);
+        let query = |text| sqlx::query(text).bind(self.items).bind(self.events).bind(self.attempts).bind(self.totals);
+        let changed = match turn.engine() {
+            Engine::Sqlite => query(WRITE).execute(turn.connection()).await.map_err(failed)?.rows_affected(),
+            Engine::Postgres => {
+                let row = query(WRITE_AT_ONCE).fetch_one(turn.connection()).await.map_err(failed)?;
+                u64::try_from(row.try_get::<i64, _>(0).map_err(failed)?).unwrap_or(0)
+            }
+        };
+        Ok(changed == self.rows)
     }
 }
 
@@ -207,6 +210,9 @@ fn event_line<'a>(written: &'a Written<'a>) -> impl Serialize + use<'a> {
 
 /// Writes [`Writes`]. Only statements that change rows: the sum of the changed rows tells whether all went well.
 pub(super) const WRITE: &str = include_str!("write.sql");
+
+/// The same for a server, which takes no more than one statement with parameters: it answers how many rows changed.
+const WRITE_AT_ONCE: &str = include_str!("write_at_once.sql");
 
 /// What a commit does to the totals.
 #[derive(Debug, Default)]

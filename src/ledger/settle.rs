@@ -3,11 +3,12 @@
 //! A settle that comes after the item has moved on (its lease had run out) is *late*: the attempt is recorded with its
 //! evidence and changes nothing, and the item is asked about at once.
 
-use sqlx::{Row, SqliteConnection};
+use sqlx::Row;
 
 use super::claim::{Claimed, decide};
 use super::error::LedgerError;
 use super::rows::{Stored, Writes, Written};
+use super::turn::Turn;
 use crate::domain::answer::{Answer, Cause};
 use crate::domain::ids::OrderNumber;
 use crate::domain::item::{Event, Move, State};
@@ -64,7 +65,7 @@ pub struct Attempt {
 
 /// One row of `attempts`, as [`WRITE`] wants it.
 pub(super) type AttemptLine<'a> =
-    (i64, i64, &'a str, &'a OrderNumber, i64, i64, &'a str, &'a str, Option<u16>, bool, &'a str);
+    (i64, i64, &'a str, &'a OrderNumber, i64, i64, &'a str, &'a str, Option<u16>, u8, &'a str);
 
 impl Attempt {
     /// The attempt of a process that did not live to tell.
@@ -98,7 +99,7 @@ impl Attempt {
             self.answer,
             &self.code,
             self.http,
-            late,
+            u8::from(late),
             &self.evidence,
         )
     }
@@ -114,26 +115,23 @@ pub enum Settled {
 }
 
 /// Settles all together, or one by one where some are late.
-pub(super) async fn settle(
-    connection: &mut SqliteConnection,
-    batch: &[&Settlement],
-) -> Result<Vec<Settled>, LedgerError> {
-    run(connection, "savepoint everyone").await?;
-    if writes(batch)?.execute(connection).await? {
+pub(super) async fn settle(turn: &mut Turn, batch: &[&Settlement]) -> Result<Vec<Settled>, LedgerError> {
+    run(turn, "savepoint everyone").await?;
+    if writes(batch)?.execute(turn).await? {
         return Ok(vec![Settled::Applied; batch.len()]);
     }
-    run(connection, "rollback to everyone").await?;
+    run(turn, "rollback to everyone").await?;
     let mut settled = Vec::with_capacity(batch.len());
     for one in batch {
-        run(connection, "savepoint one").await?;
-        if writes(std::slice::from_ref(one))?.execute(connection).await? {
+        run(turn, "savepoint one").await?;
+        if writes(std::slice::from_ref(one))?.execute(turn).await? {
             settled.push(Settled::Applied);
         } else {
-            run(connection, "rollback to one").await?;
-            record_late(connection, one).await?;
+            run(turn, "rollback to one").await?;
+            record_late(turn, one).await?;
             settled.push(Settled::Late);
         }
-        run(connection, "release one").await?;
+        run(turn, "release one").await?;
     }
     Ok(settled)
 }
@@ -154,9 +152,9 @@ fn writes(batch: &[&Settlement]) -> Result<Writes, LedgerError> {
     Writes::of(&moves, &attempts)
 }
 
-async fn record_late(connection: &mut SqliteConnection, one: &Settlement) -> Result<(), LedgerError> {
+async fn record_late(turn: &mut Turn, one: &Settlement) -> Result<(), LedgerError> {
     let told_before =
-        "select count(*) from attempts where item_id = ?1 and version = ?2 and ended_at = ?3 and answer = ?4";
+        "select count(*) from attempts where item_id = $1 and version = $2 and ended_at = $3 and answer = $4";
     if let Some(attempt) = &one.attempt {
         // The same settlement given again is no second answer.
         let known: i64 = sqlx::query_scalar(told_before)
@@ -164,32 +162,32 @@ async fn record_late(connection: &mut SqliteConnection, one: &Settlement) -> Res
             .bind(one.stored.version)
             .bind(attempt.ended_at.millis())
             .bind(attempt.answer)
-            .fetch_one(&mut *connection)
+            .fetch_one(turn.connection())
             .await
             .map_err(|source| LedgerError::of("looking for a late answer", source))?;
         if known == 0 {
             let attempts: Vec<_> = attempt_line(one, true).into_iter().collect();
-            Writes::of(&[], &attempts)?.execute(connection).await?;
+            Writes::of(&[], &attempts)?.execute(turn).await?;
             if one.moved.item.state == State::Succeeded {
-                believe_late(connection, one).await?;
+                believe_late(turn, one).await?;
             }
         }
     }
     // What came late may be the truth: ask at once. Not a move, so no event.
-    sqlx::query("update items set due_at = ?2 where id = ?1 and state in ('pending', 'unknown') and node is null")
+    sqlx::query("update items set due_at = $2 where id = $1 and state in ('pending', 'unknown') and node is null")
         .bind(one.stored.id)
         .bind(one.at.millis())
-        .execute(connection)
+        .execute(turn.connection())
         .await
         .map_err(|source| LedgerError::of("asking about a late answer", source))?;
     Ok(())
 }
 
 /// Money moved, and we hear of it after the item has come to rest or is about to be sent again: the state machine decides.
-async fn believe_late(connection: &mut SqliteConnection, one: &Settlement) -> Result<(), LedgerError> {
+async fn believe_late(turn: &mut Turn, one: &Settlement) -> Result<(), LedgerError> {
     let failed = |source| LedgerError::of("believing a late answer", source);
-    let query = "select i.*, j.policy from items as i join jobs as j on j.id = i.job_id where i.id = ?1";
-    let row = sqlx::query(query).bind(one.stored.id).fetch_one(&mut *connection).await.map_err(failed)?;
+    let query = "select i.*, j.policy from items as i join jobs as j on j.id = i.job_id where i.id = $1";
+    let row = sqlx::query(query).bind(one.stored.id).fetch_one(turn.connection()).await.map_err(failed)?;
     let stored = Stored::read(&row)?;
     let at_rest = matches!(stored.item.state, State::Planned | State::Failed | State::Cancelled | State::Parked);
     let Some(receipt) = one.moved.item.receipt.clone().filter(|_| at_rest) else { return Ok(()) };
@@ -204,14 +202,14 @@ async fn believe_late(connection: &mut SqliteConnection, one: &Settlement) -> Re
         );
     }
     let written = Written { stored: &stored, event: "late done", moved: &moved, node: None, result: None, at: one.at };
-    Writes::of(&[written], &[])?.execute(connection).await.map(|_| ())
+    Writes::of(&[written], &[])?.execute(turn).await.map(|_| ())
 }
 
 fn attempt_line(one: &Settlement, late: bool) -> Option<AttemptLine<'_>> {
     one.attempt.as_ref().map(|attempt| attempt.line(one.stored.id, one.stored.version, &one.stored.order_no, late))
 }
 
-async fn run(connection: &mut SqliteConnection, statement: &'static str) -> Result<(), LedgerError> {
-    let done = sqlx::query(statement).execute(connection).await;
+async fn run(turn: &mut Turn, statement: &'static str) -> Result<(), LedgerError> {
+    let done = sqlx::raw_sql(statement).execute(turn.connection()).await;
     done.map(|_| ()).map_err(|source| LedgerError::of("settling", source))
 }

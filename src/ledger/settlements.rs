@@ -32,20 +32,24 @@ impl Ledger {
         batches: &[Map<String, Value>],
         now: Timestamp,
     ) -> Result<(), LedgerError> {
-        let mut connection = self.write.lock().await;
+        let text = |batch: &Map<String, Value>, name| batch.get(name).and_then(Value::as_str).map(str::to_owned);
+        let row =
+            |batch| (text(batch, "batch_id"), text(batch, "settle_state"), Value::Object(batch.clone()).to_string());
+        let rows: Vec<_> = batches.iter().map(row).collect();
+        let mut turn = self.turn("keeping settlements").await?;
         sqlx::query(
             "insert into settlements (lane, batch_id, state, facts, first_seen, last_seen) \
-             select ?1, value ->> 'batch_id', value ->> 'settle_state', json(value), ?3, ?3 from json_each(?2) where true \
+             select $1, value ->> 0, value ->> 1, value ->> 2, cast($3 as bigint), cast($3 as bigint) from json_each($2) where true \
              on conflict (lane, batch_id) do update set state = excluded.state, facts = excluded.facts, \
                last_seen = excluded.last_seen where settlements.state <> 'SETTLED' or excluded.state = 'SETTLED'",
         )
         .bind(lane)
-        .bind(list(batches))
+        .bind(list(&rows))
         .bind(now.millis())
-        .execute(&mut *connection)
+        .execute(turn.connection())
         .await
         .map_err(|source| LedgerError::of("keeping settlements", source))?;
-        Ok(())
+        turn.commit().await
     }
 
     /// The batches of a lane, by their ids, from behind one on.
@@ -54,9 +58,15 @@ impl Ledger {
     /// Whatever the database says.
     pub async fn settlements(&self, lane: &str, after: &str, limit: u32) -> Result<Vec<SettlementRow>, LedgerError> {
         let failed = |source| LedgerError::of("reading settlements", source);
-        let query = "select batch_id, state, facts, last_seen from settlements where lane = ?1 and batch_id > ?2 \
-                     order by batch_id limit ?3";
-        let rows = sqlx::query(query).bind(lane).bind(after).bind(limit).fetch_all(&self.read).await.map_err(failed)?;
+        let query = "select batch_id, state, facts, last_seen from settlements where lane = $1 and batch_id > $2 \
+                     order by batch_id limit $3";
+        let rows = sqlx::query(query)
+            .bind(lane)
+            .bind(after)
+            .bind(i64::from(limit))
+            .fetch_all(&self.read)
+            .await
+            .map_err(failed)?;
         rows.iter()
             .map(|row| {
                 Ok(SettlementRow {

@@ -3,12 +3,13 @@
 //! A day is kept once, with all its lines or not at all. What the lines mean for our items is not known here; `reconcile.rs`
 //! holds them against each other.
 
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
+use sqlx::Row;
+use sqlx::any::AnyRow;
 
 use super::Ledger;
 use super::error::LedgerError;
 use super::rows::list;
+use super::turn::Turn;
 use crate::domain::money::{Amount, Currency};
 use crate::domain::time::Timestamp;
 
@@ -119,13 +120,9 @@ impl Ledger {
         statement: &NewStatement,
         lines: impl IntoIterator<Item = StatementLine, IntoIter: Send> + Send,
     ) -> Result<StatementKept, LedgerError> {
-        let mut connection = self.write.lock().await;
-        let failed = |source| LedgerError::of("keeping a statement", source);
-        sqlx::query("begin immediate").execute(&mut *connection).await.map_err(failed)?;
-        let kept = keep(&mut connection, statement, lines.into_iter()).await;
-        let end = if matches!(kept, Ok(StatementKept::New)) { "commit" } else { "rollback" };
-        sqlx::query(end).execute(&mut *connection).await.map_err(failed)?;
-        kept
+        let mut turn = self.turn("keeping a statement").await?;
+        let kept = keep(&mut turn, statement, lines.into_iter()).await?;
+        if kept == StatementKept::New { turn.commit().await } else { turn.rollback().await }.map(|()| kept)
     }
 
     /// The statements of a lane from one day to another, in the order of their days; at most a thousand.
@@ -134,9 +131,9 @@ impl Ledger {
     /// Whatever the database says.
     pub async fn statements(&self, lane: &str, from: &str, to: &str) -> Result<Vec<StatementRow>, LedgerError> {
         let failed = |source| LedgerError::of("looking for statements", source);
-        let query = "select id, day from statements where lane = ?1 and day between ?2 and ?3 order by day limit 1000";
+        let query = "select id, day from statements where lane = $1 and day between $2 and $3 order by day limit 1000";
         let rows = sqlx::query(query).bind(lane).bind(from).bind(to).fetch_all(&self.read).await.map_err(failed)?;
-        let row = |row: &SqliteRow| Ok(StatementRow { id: row.try_get("id")?, day: row.try_get("day")? });
+        let row = |row: &AnyRow| Ok(StatementRow { id: row.try_get("id")?, day: row.try_get("day")? });
         rows.iter().map(row).collect::<Result<_, _>>().map_err(failed)
     }
 
@@ -150,8 +147,9 @@ impl Ledger {
         after: u64,
         limit: u32,
     ) -> Result<Vec<StatementLine>, LedgerError> {
-        let query = "select * from statement_lines where statement_id = ?1 and line > ?2 order by line limit ?3";
-        let query = sqlx::query(query).bind(statement_id).bind(i64::try_from(after).unwrap_or(i64::MAX)).bind(limit);
+        let query = "select * from statement_lines where statement_id = $1 and line > $2 order by line limit $3";
+        let query =
+            sqlx::query(query).bind(statement_id).bind(i64::try_from(after).unwrap_or(i64::MAX)).bind(i64::from(limit));
         let rows = query.fetch_all(&self.read).await;
         let rows = rows.map_err(|source| LedgerError::of("reading a statement", source))?;
         rows.iter().map(|row| line_row(row, statement_id)).collect()
@@ -159,86 +157,90 @@ impl Ledger {
 }
 
 async fn keep(
-    connection: &mut SqliteConnection,
+    turn: &mut Turn,
     statement: &NewStatement,
     lines: impl Iterator<Item = StatementLine> + Send,
 ) -> Result<StatementKept, LedgerError> {
     let failed = |source| LedgerError::of("keeping a statement", source);
-    let known: Option<String> = sqlx::query_scalar("select sha256 from statements where lane = ?1 and day = ?2")
+    let known: Option<String> = sqlx::query_scalar("select sha256 from statements where lane = $1 and day = $2")
         .bind(&statement.lane)
         .bind(&statement.day)
-        .fetch_optional(&mut *connection)
+        .fetch_optional(turn.connection())
         .await
         .map_err(failed)?;
     if known.as_deref().is_some_and(|sha256| sha256 == NO_FILE && sha256 != statement.sha256) {
         // It was a day without trades as far as anybody knew.
-        let delete = sqlx::query("delete from statements where lane = ?1 and day = ?2");
+        let delete = sqlx::query("delete from statements where lane = $1 and day = $2");
         let delete = delete.bind(&statement.lane).bind(&statement.day);
-        delete.execute(&mut *connection).await.map_err(failed)?;
+        delete.execute(turn.connection()).await.map_err(failed)?;
     } else if let Some(sha256) = known {
         return Ok(if sha256 == statement.sha256 { StatementKept::Known } else { StatementKept::Other });
     }
-    let insert =
-        "insert into statements (lane, day, sha256, location, lines, fetched_at) values (?1, ?2, ?3, ?4, 0, ?5)";
-    let inserted = sqlx::query(insert)
+    let insert = "insert into statements (lane, day, sha256, location, lines, fetched_at) values ($1, $2, $3, $4, 0, $5) returning id";
+    let id: i64 = sqlx::query_scalar(insert)
         .bind(&statement.lane)
         .bind(&statement.day)
         .bind(&statement.sha256)
         .bind(&statement.location)
         .bind(statement.fetched_at.millis())
-        .execute(&mut *connection)
+        .fetch_one(turn.connection())
         .await
         .map_err(failed)?;
-    let id = inserted.last_insert_rowid();
     let (mut count, mut chunk) = (0_i64, Vec::with_capacity(CHUNK));
     for line in lines {
         count += 1;
         chunk.push(line);
         if chunk.len() == CHUNK {
-            insert_lines(connection, id, &chunk).await?;
+            insert_lines(turn, id, &chunk).await?;
             chunk.clear();
         }
     }
-    insert_lines(connection, id, &chunk).await?;
-    let counted = sqlx::query("update statements set lines = ?2 where id = ?1").bind(id).bind(count);
-    counted.execute(&mut *connection).await.map_err(failed)?;
+    insert_lines(turn, id, &chunk).await?;
+    let counted = sqlx::query("update statements set lines = $2 where id = $1").bind(id).bind(count);
+    counted.execute(turn.connection()).await.map_err(failed)?;
     Ok(StatementKept::New)
 }
 
-async fn insert_lines(
-    connection: &mut SqliteConnection,
-    statement_id: i64,
-    lines: &[StatementLine],
-) -> Result<(), LedgerError> {
+async fn insert_lines(turn: &mut Turn, statement_id: i64, lines: &[StatementLine]) -> Result<(), LedgerError> {
     let minor_of = |sum: Option<(i64, Currency)>| sum.map(|(minor, _)| minor);
     let code_of = |sum: Option<(i64, Currency)>| sum.map(|(_, currency)| currency.code());
     let rows: Vec<_> = lines
         .iter()
         .map(|line| {
             (
-                (line.line, line.kind.word(), &line.time, &line.order_no, &line.transaction_id),
-                (&line.refund_no, &line.refund_id, &line.state),
-                (line.amount.map(Amount::minor), line.amount.map(|amount| amount.currency().code())),
-                (minor_of(line.fee), code_of(line.fee), minor_of(line.settled), code_of(line.settled)),
+                line.line,
+                line.kind.word(),
+                &line.time,
+                &line.order_no,
+                &line.transaction_id,
+                &line.refund_no,
+                &line.refund_id,
+                &line.state,
+                line.amount.map(Amount::minor),
+                line.amount.map(|amount| amount.currency().code()),
+                minor_of(line.fee),
+                code_of(line.fee),
+                minor_of(line.settled),
+                code_of(line.settled),
             )
         })
         .collect();
     sqlx::query(
         "insert into statement_lines (statement_id, line, kind, time, order_no, transaction_id, refund_no, refund_id, state, \
            amount, currency, fee, fee_currency, settled, settled_currency) \
-         select ?2, value ->> '$[0][0]', value ->> '$[0][1]', value ->> '$[0][2]', value ->> '$[0][3]', value ->> '$[0][4]', \
-           value ->> '$[1][0]', value ->> '$[1][1]', value ->> '$[1][2]', value ->> '$[2][0]', value ->> '$[2][1]', \
-           value ->> '$[3][0]', value ->> '$[3][1]', value ->> '$[3][2]', value ->> '$[3][3]' from json_each(?1)",
+         select $2, cast(value ->> 0 as bigint), value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, \
+           value ->> 7, cast(value ->> 8 as bigint), value ->> 9, cast(value ->> 10 as bigint), value ->> 11, \
+           cast(value ->> 12 as bigint), value ->> 13 from json_each($1)",
     )
     .bind(list(&rows))
     .bind(statement_id)
-    .execute(connection)
+    .execute(turn.connection())
     .await
     .map_err(|source| LedgerError::of("keeping the lines of a statement", source))?;
     Ok(())
 }
 
-fn line_row(row: &SqliteRow, statement_id: i64) -> Result<StatementLine, LedgerError> {
+fn line_row(row: &AnyRow, statement_id: i64) -> Result<StatementLine, LedgerError> {
     let failed = |source| LedgerError::of("reading a line of a statement", source);
     let line: i64 = row.try_get("line").map_err(failed)?;
     let corrupt = |what: &str| LedgerError::Corrupt { what: format!("statement {statement_id}, line {line}: {what}") };

@@ -10,10 +10,12 @@ impl Ledger {
     /// Whatever the database says.
     pub async fn vault_proof(&self, proof: &str) -> Result<String, LedgerError> {
         let failed = |source| LedgerError::of("looking for the proof of the key", source);
-        let mut connection = self.write.lock().await;
-        let keep = sqlx::query("insert or ignore into vault (id, proof) values (1, ?1)").bind(proof);
-        keep.execute(&mut *connection).await.map_err(failed)?;
+        let mut turn = self.turn("looking for the proof of the key").await?;
+        let keep = sqlx::query("insert into vault (id, proof) values (1, $1) on conflict do nothing").bind(proof);
+        keep.execute(turn.connection()).await.map_err(failed)?;
         let kept = sqlx::query_scalar("select proof from vault where id = 1");
-        kept.fetch_one(&mut *connection).await.map_err(failed)
+        let kept = kept.fetch_one(turn.connection()).await.map_err(failed)?;
+        turn.commit().await?;
+        Ok(kept)
     }
 }

@@ -6,12 +6,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::SqliteConnection;
 use tokio::sync::{Mutex, Notify, mpsc, oneshot};
 
 use super::claim::{ClaimRequest, Claims, claim};
 use super::error::LedgerError;
 use super::settle::{Settled, Settlement, settle};
+use super::turn::{Turn, Writing};
 use super::{Claimed, Ledger};
 use crate::domain::time::Timestamp;
 
@@ -45,6 +45,9 @@ impl Ledger {
     /// # Errors
     /// Whatever keeps the commit from happening; then nothing was claimed.
     pub async fn claim_due(&self, request: ClaimRequest) -> Result<(Vec<Claimed>, Option<Timestamp>), LedgerError> {
+        if !self.may_claim() {
+            return Ok((Vec::new(), None));
+        }
         let (answer, answered) = oneshot::channel();
         self.deeds.send(Deed::Claim(request, answer)).await.map_err(|_| LedgerError::Stopped)?;
         let claims = answered.await.map_err(|_| LedgerError::Stopped)??;
@@ -64,7 +67,7 @@ impl Ledger {
 }
 
 /// Runs until the last [`Ledger`] is gone.
-pub(super) async fn run(connection: Arc<Mutex<SqliteConnection>>, mut inbox: mpsc::Receiver<Deed>, woken: Arc<Notify>) {
+pub(super) async fn run(writing: Arc<Mutex<Writing>>, mut inbox: mpsc::Receiver<Deed>, woken: Arc<Notify>) {
     let (mut busy, mut well) = (false, true);
     while let Some(first) = inbox.recv().await {
         if busy && matches!(first, Deed::Settle(..)) {
@@ -78,7 +81,7 @@ pub(super) async fn run(connection: Arc<Mutex<SqliteConnection>>, mut inbox: mps
             group.add(deed);
         }
         busy = group.len() >= BUSY;
-        group.commit(&connection, &woken, &mut well).await;
+        group.commit(&writing, &woken, &mut well).await;
     }
 }
 
@@ -104,10 +107,9 @@ impl Group {
     }
 
     /// `well`: whether the last commit went well. What fails is given again soon, and is told of once.
-    async fn commit(self, connection: &Mutex<SqliteConnection>, woken: &Notify, well: &mut bool) {
+    async fn commit(self, writing: &Arc<Mutex<Writing>>, woken: &Notify, well: &mut bool) {
         if self.len() > 0 {
-            let mut connection = connection.lock().await;
-            match self.write(&mut connection).await {
+            match self.write(writing).await {
                 Ok((settled, claimed)) => {
                     *well = true;
                     crate::failpoint::hit("after_commit");
@@ -126,7 +128,6 @@ impl Group {
                     if std::mem::take(well) {
                         tracing::warn!(error = %chain(&error), "a commit of the ledger failed");
                     }
-                    sqlx::query("rollback").execute(&mut *connection).await.ok();
                     for (_, answer) in self.settles {
                         answer.send(Err(again(&error))).ok();
                     }
@@ -141,23 +142,18 @@ impl Group {
         }
     }
 
-    async fn write(&self, connection: &mut SqliteConnection) -> Result<(Vec<Settled>, Vec<Claims>), LedgerError> {
+    async fn write(&self, writing: &Arc<Mutex<Writing>>) -> Result<(Vec<Settled>, Vec<Claims>), LedgerError> {
         let settlements: Vec<&Settlement> = self.settles.iter().map(|(settlement, _)| settlement).collect();
-        run_one(connection, "begin immediate").await?;
-        let settled = if settlements.is_empty() { Vec::new() } else { settle(connection, &settlements).await? };
+        let mut turn = Turn::take(writing, "writing to it").await?;
+        let settled = if settlements.is_empty() { Vec::new() } else { settle(&mut turn, &settlements).await? };
         let mut claimed = Vec::with_capacity(self.claims.len());
         for (request, _) in &self.claims {
-            claimed.push(claim(connection, request).await?);
+            claimed.push(claim(&mut turn, request).await?);
         }
         crate::failpoint::hit("before_commit");
-        run_one(connection, "commit").await?;
+        turn.commit().await?;
         Ok((settled, claimed))
     }
-}
-
-async fn run_one(connection: &mut SqliteConnection, statement: &'static str) -> Result<(), LedgerError> {
-    let done = sqlx::query(statement).execute(connection).await;
-    done.map(|_| ()).map_err(|source| LedgerError::of("writing to it", source))
 }
 
 /// The same failure, for everybody whose deed was in the commit.
@@ -166,7 +162,11 @@ fn again(error: &LedgerError) -> LedgerError {
         LedgerError::Busy { doing } => LedgerError::Busy { doing },
         LedgerError::Full { doing } => LedgerError::Full { doing },
         LedgerError::Corrupt { what } => LedgerError::Corrupt { what: what.clone() },
-        LedgerError::Open { .. }
+        LedgerError::Unreachable { doing, .. } => {
+            LedgerError::Unreachable { doing, source: sqlx::Error::Protocol(chain(error)) }
+        }
+        LedgerError::Address { .. }
+        | LedgerError::Open { .. }
         | LedgerError::Newer { .. }
         | LedgerError::Migrate { .. }
         | LedgerError::Unsafe { .. }

@@ -31,8 +31,10 @@ const IDLE: Duration = Duration::from_millis(500);
 /// How long a list of open jobs is good for.
 const JOBS_FRESH: Duration = Duration::from_millis(500);
 
-/// How often a failing claim is tried before the lane gives up, and the wait between.
+/// How often a failing claim is tried before the lane gives up, and the wait between; what may pass by itself, such as a server
+/// that hands over to its standby, is waited for this long.
 const CLAIM_TRIES: u32 = 5;
+const CLAIM_PATIENCE: Duration = Duration::from_secs(60);
 const CLAIM_WAIT: Duration = Duration::from_millis(300);
 
 type Doing = Pin<Box<dyn Future<Output = Fetched> + Send>>;
@@ -154,6 +156,7 @@ impl BackendConfig for LaneBackend {
 
 /// Claims up to `missing` items from the lane's open jobs.
 async fn fetch(lane: Arc<Lane>, jobs: Jobs, missing: usize) -> Fetched {
+    let began = tokio::time::Instant::now();
     let mut failures = 0;
     let mut jobs = jobs;
     loop {
@@ -161,7 +164,9 @@ async fn fetch(lane: Arc<Lane>, jobs: Jobs, missing: usize) -> Fetched {
             Ok((claimed, idle)) => return Fetched { jobs, claimed, idle },
             Err(error) => {
                 failures += 1;
-                if matches!(error, LedgerError::Full { .. } | LedgerError::Stopped) || failures >= CLAIM_TRIES {
+                let passes = error.is_transient() && began.elapsed() < CLAIM_PATIENCE;
+                let gives_up = failures >= CLAIM_TRIES && !passes;
+                if matches!(error, LedgerError::Full { .. } | LedgerError::Stopped) || gives_up {
                     lane.fail(error);
                     return Fetched { jobs, claimed: Vec::new(), idle: Some(IDLE) };
                 }

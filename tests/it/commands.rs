@@ -55,6 +55,7 @@ fn help_lists_every_command_and_the_exit_codes() {
       check        Report every mistake in the configuration, the job kinds and the workflows
       plan         Plan a run without sending anything: what would be charged, rejected and skipped
       run          Plan a run and carry it out, after finishing what earlier runs left open
+      work         Work on whatever is open, beside other processes, until stopped
       runs         List runs, newest first
       show         Show a run, or one item with its whole history
       items        List items

@@ -14,6 +14,7 @@ mod gateways;
 mod kill;
 mod layers;
 mod ledger;
+mod nodes;
 mod payments;
 mod personal;
 mod refunds;

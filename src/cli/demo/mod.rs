@@ -62,7 +62,7 @@ pub(super) async fn run(context: &Context, args: DemoArgs) -> Result<Exit, Failu
     let began = tokio::time::Instant::now();
     let request = request(&project, &folder)?;
     let planned = engine.plan(&request, &Arc::new(AtomicU64::new(0))).await.map_err(failed)?;
-    let node = engine.ledger.join(rand::random())?;
+    let node = engine.ledger.join(rand::random(), engine.clock.now()).await?;
     let runs = Runs { all: &[planned.run_id], own: None };
     let ended = carry_out(&engine, &node, runs, Duration::from_secs(120), stopped, !args.json).await?;
     let seconds = began.elapsed();

@@ -93,7 +93,7 @@ impl Desk {
         let id = planning.job(job("charge")).await.unwrap();
         assert_eq!(planning.items(id, items).await.unwrap(), Vec::new());
         planning.commit().await.unwrap();
-        let node = ledger.join(1 << 20).unwrap();
+        let node = ledger.join(1 << 20, at(0)).await.unwrap();
         Self { ledger, node, job: id }
     }
 
@@ -106,7 +106,7 @@ impl Desk {
     /// Another process at the same ledger.
     pub async fn beside(&self, place: &Place, random: u64) -> Self {
         let ledger = place.open().await;
-        let node = ledger.join(random << 20).unwrap();
+        let node = ledger.join(random << 20, at(0)).await.unwrap();
         Self { ledger, node, job: self.job }
     }
 

@@ -1,7 +1,6 @@
 //! Our books held against the gateway's, and the promises that no answer may break.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
 
 use payrun::domain::item::State;
 use payrun::ledger::{ItemFilter, ItemRow, Ledger};
@@ -10,8 +9,8 @@ use payrun::sandbox::{Line, Sandbox};
 const PAGE: u32 = 1000;
 
 /// What must be true when everything has ended.
-pub async fn assert_match(database: &Path, sandbox: &Sandbox, refusals: bool) {
-    let books = Books::read(database, sandbox).await;
+pub async fn assert_match(ledger: &Ledger, sandbox: &Sandbox, refusals: bool) {
+    let books = Books::read(ledger, sandbox).await;
     books.assert_nothing_wrong_yet();
     for item in books.items.iter().filter(|item| item.kind == "deduct") {
         let charged = books.charged(item).is_some();
@@ -29,8 +28,8 @@ pub async fn assert_match(database: &Path, sandbox: &Sandbox, refusals: bool) {
 }
 
 /// What must be true at every moment.
-pub async fn assert_nothing_wrong_yet(database: &Path, sandbox: &Sandbox) {
-    Books::read(database, sandbox).await.assert_nothing_wrong_yet();
+pub async fn assert_nothing_wrong_yet(ledger: &Ledger, sandbox: &Sandbox) {
+    Books::read(ledger, sandbox).await.assert_nothing_wrong_yet();
 }
 
 /// Both sides' books.
@@ -48,16 +47,13 @@ struct Item {
 }
 
 impl Books {
-    async fn read(database: &Path, sandbox: &Sandbox) -> Self {
-        let ledger = Ledger::open(database).await.unwrap();
-        let books = Self {
-            items: items(&ledger).await,
+    async fn read(ledger: &Ledger, sandbox: &Sandbox) -> Self {
+        Self {
+            items: items(ledger).await,
             orders: orders(sandbox).await,
             violations: sandbox.totals().await.unwrap().violations,
             mistakes: ledger.check().await.unwrap(),
-        };
-        ledger.close().await;
-        books
+        }
     }
 
     fn assert_nothing_wrong_yet(&self) {

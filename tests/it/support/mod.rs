@@ -2,6 +2,7 @@
 
 pub mod books;
 pub mod four;
+pub mod postgres;
 pub mod process;
 pub mod wire;
 
@@ -18,6 +19,7 @@ use payrun::sandbox::{Identity, Sandbox, Settings, server};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use postgres::Schema;
 pub use process::{Ended, Running};
 use wire::Wire;
 
@@ -50,6 +52,8 @@ pub struct Setup {
     pub refusals: bool,
     /// Whether to note what goes over the wire.
     pub wire: bool,
+    /// Whether the ledger is on a server.
+    pub server: bool,
 }
 
 impl Default for Setup {
@@ -64,6 +68,8 @@ impl Default for Setup {
             job: "",
             refusals: false,
             wire: false,
+            // By hand, every test can be run on a server.
+            server: std::env::var_os("PAYRUN_TEST_ENGINE").is_some_and(|engine| engine == "postgres"),
         }
     }
 }
@@ -75,6 +81,8 @@ pub struct App {
     sandbox: Arc<Sandbox>,
     wire: Option<Arc<Wire>>,
     refusals: bool,
+    /// Where the ledger is, if it is on a server.
+    schema: Option<Schema>,
 }
 
 impl App {
@@ -105,9 +113,11 @@ impl App {
             (sandbox, address, wire)
         });
         let folder = tempfile::tempdir().unwrap();
-        let app = Self { folder, runtime, sandbox, wire, refusals: setup.refusals };
+        let schema = setup.server.then(|| runtime.block_on(Schema::fresh()));
+        let database = schema.as_ref().map_or_else(|| "payrun.db".to_owned(), Schema::address);
+        let app = Self { folder, runtime, sandbox, wire, refusals: setup.refusals, schema };
         identity().save(&app.path("keys")).unwrap();
-        app.write("payrun.yaml", payrun_yaml(address, &setup));
+        app.write("payrun.yaml", payrun_yaml(&database, address, &setup));
         app.write(WORKFLOW, workflow("contracts.csv", setup.job));
         app.write("data/contracts.csv", &setup.contracts);
         app
@@ -195,10 +205,23 @@ impl App {
         self.path("payrun.db")
     }
 
+    /// Where the ledger is on the server.
+    pub fn schema(&self) -> &Schema {
+        self.schema.as_ref().expect("a project with its ledger on a server")
+    }
+
+    /// The ledger, as one more process opens it.
+    pub async fn ledger(&self) -> Ledger {
+        match &self.schema {
+            None => Ledger::open(&self.database()).await.unwrap(),
+            Some(schema) => Ledger::connect(&schema.address()).await.unwrap(),
+        }
+    }
+
     /// Every item with its moves, oldest first.
     pub fn histories(&self) -> Vec<(ItemRow, Vec<EventRow>)> {
         self.wait_for(async {
-            let ledger = Ledger::open(&self.database()).await.unwrap();
+            let ledger = self.ledger().await;
             let mut histories = Vec::new();
             for item in ledger.items(&ItemFilter::default(), 0, 100_000).await.unwrap() {
                 let events = ledger.events(item.id).await.unwrap();
@@ -216,12 +239,20 @@ impl App {
 
     /// What must be true at every moment, also right after the process was killed.
     pub fn assert_nothing_wrong_yet(&self) {
-        self.wait_for(books::assert_nothing_wrong_yet(&self.database(), &self.sandbox));
+        self.wait_for(async {
+            let ledger = self.ledger().await;
+            books::assert_nothing_wrong_yet(&ledger, &self.sandbox).await;
+            ledger.close().await;
+        });
     }
 
     /// What must be true when everything has ended.
     pub fn assert_books_match(&self) {
-        self.wait_for(books::assert_match(&self.database(), &self.sandbox, self.refusals));
+        self.wait_for(async {
+            let ledger = self.ledger().await;
+            books::assert_match(&ledger, &self.sandbox, self.refusals).await;
+            ledger.close().await;
+        });
     }
 }
 
@@ -230,7 +261,7 @@ impl Drop for App {
         if std::thread::panicking() {
             return;
         }
-        if self.database().exists() {
+        if self.schema.is_some() || self.database().exists() {
             self.assert_books_match();
         } else {
             assert_eq!(self.charges(), 0, "money moved, and there is no ledger");
@@ -251,12 +282,12 @@ pub fn contracts(prefix: &str, how_many: u32) -> String {
 }
 
 /// The configuration of a project whose gateway listens here.
-fn payrun_yaml(address: SocketAddr, setup: &Setup) -> String {
+fn payrun_yaml(database: &str, address: SocketAddr, setup: &Setup) -> String {
     let Setup { rate, concurrency, timeout, .. } = setup;
     let serial = identity().wechat_config("http://127.0.0.1").merchant_serial;
     format!(
         "\
-database: payrun.db
+database: {database}
 timezone: Asia/Hong_Kong
 gateways:
   hk:

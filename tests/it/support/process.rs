@@ -61,8 +61,13 @@ impl Running {
 
     /// Ctrl-C.
     pub fn interrupt(&self) {
+        self.signal("INT");
+    }
+
+    /// A signal by its name.
+    pub fn signal(&self, name: &str) {
         let pid = self.child.id();
-        let sent = Command::new("sh").args(["-c", &format!("kill -INT {pid}")]).status().unwrap();
+        let sent = Command::new("sh").args(["-c", &format!("kill -{name} {pid}")]).status().unwrap();
         assert!(sent.success());
     }
 

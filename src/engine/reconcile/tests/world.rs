@@ -110,7 +110,7 @@ impl World {
     pub async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let ledger = Ledger::open(&folder.path().join("ledger.db")).await.unwrap();
-        let node = ledger.join(1).unwrap();
+        let node = ledger.join(1, Timestamp::from_millis(0)).await.unwrap();
         let account = Arc::new(Account {
             name: "hk".to_owned(),
             identity: "hk".to_owned(),

@@ -1,0 +1,165 @@
+//! A turn to write: one transaction that no other write of any process comes between.
+//!
+//! SQLite has one writer at a time anyway (`begin immediate`). On PostgreSQL a lock that ends with the transaction does the
+//! same, so that what was thought through once holds on both: what a turn reads stays true until it commits. Turns are short;
+//! only a plan is long, and it takes its turn no earlier than with its commit, on a connection of its own.
+//!
+//! A connection that failed is never trusted again: the next turn makes a new one.
+
+use std::sync::Arc;
+
+use sqlx::{AnyConnection, Connection};
+use tokio::runtime::Handle;
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+use super::error::LedgerError;
+use super::home::{Engine, Home};
+
+/// Waits until no other transaction of this ledger (a schema of a database) has its turn.
+const LINE_UP: &str = "select pg_advisory_xact_lock(1885434485, hashtext(current_schema()))";
+
+/// Tells the other nodes that there is work.
+const TELL: &str = "select pg_notify('payrun', '')";
+
+/// The connection that writes, if there is one.
+#[derive(Debug)]
+pub(super) struct Writing {
+    home: Home,
+    connection: Option<AnyConnection>,
+}
+
+impl Writing {
+    /// Nothing is connected before the first turn.
+    pub fn new(home: Home, connection: Option<AnyConnection>) -> Arc<Mutex<Self>> {
+        Arc::new(Mutex::new(Self { home, connection }))
+    }
+
+    async fn begin(&mut self, statement: &'static str, doing: &'static str) -> Result<(), LedgerError> {
+        if let Some(mut kept) = self.connection.take() {
+            match run(&mut kept, statement, doing).await {
+                Ok(()) => {
+                    self.connection = Some(kept);
+                    return Ok(());
+                }
+                Err(busy @ (LedgerError::Busy { .. } | LedgerError::Full { .. })) => {
+                    // SQLite has not begun anything then; a server may have, and the connection is let go of.
+                    self.connection = Some(kept).filter(|_| self.home.engine == Engine::Sqlite);
+                    return Err(busy);
+                }
+                // It may have been lost while nobody looked; nothing was done on it yet.
+                Err(_) => drop(kept),
+            }
+        }
+        let mut fresh = self.home.connect().await?;
+        run(&mut fresh, statement, doing).await?;
+        self.connection = Some(fresh);
+        Ok(())
+    }
+}
+
+/// A transaction under way. Dropped without an end, it is rolled back.
+#[derive(Debug)]
+pub(super) struct Turn {
+    /// There until the turn has ended.
+    writing: Option<OwnedMutexGuard<Writing>>,
+    doing: &'static str,
+}
+
+impl Turn {
+    /// Waits for the turn and begins.
+    pub async fn take(writing: &Arc<Mutex<Writing>>, doing: &'static str) -> Result<Self, LedgerError> {
+        let mut writing = Arc::clone(writing).lock_owned().await;
+        let statement = match writing.home.engine {
+            Engine::Sqlite => "begin immediate",
+            Engine::Postgres => "begin; select pg_advisory_xact_lock(1885434485, hashtext(current_schema()))",
+        };
+        writing.begin(statement, doing).await?;
+        Ok(Self { writing: Some(writing), doing })
+    }
+
+    /// Begins what may take long: on a server it holds nobody up until [`Turn::line_up`].
+    pub async fn take_long(writing: &Arc<Mutex<Writing>>, doing: &'static str) -> Result<Self, LedgerError> {
+        let home = writing.lock().await.home.clone();
+        match home.engine {
+            Engine::Sqlite => Self::take(writing, doing).await,
+            Engine::Postgres => {
+                let mut own = Writing::new(home, None).lock_owned().await;
+                own.begin("begin", doing).await?;
+                Ok(Self { writing: Some(own), doing })
+            }
+        }
+    }
+
+    /// Makes a long transaction the one that has its turn.
+    pub async fn line_up(&mut self) -> Result<(), LedgerError> {
+        match self.engine() {
+            Engine::Sqlite => Ok(()),
+            Engine::Postgres => {
+                let doing = self.doing;
+                run(self.connection(), LINE_UP, doing).await
+            }
+        }
+    }
+
+    /// Which SQL is spoken.
+    pub fn engine(&self) -> Engine {
+        self.writing.as_ref().expect("a turn that has not ended").home.engine
+    }
+
+    /// The connection, within the transaction.
+    pub fn connection(&mut self) -> &mut AnyConnection {
+        let writing = self.writing.as_mut().expect("a turn that has not ended holds its connection");
+        writing.connection.as_mut().expect("a turn begins with a connection")
+    }
+
+    /// Makes it real. On an error it is not known whether it is: the connection is given up.
+    pub async fn commit(self) -> Result<(), LedgerError> {
+        self.end("commit").await
+    }
+
+    /// As [`Turn::commit`], and tells the nodes on other machines that there is work.
+    pub async fn commit_and_tell(mut self) -> Result<(), LedgerError> {
+        if self.engine() == Engine::Postgres {
+            let doing = self.doing;
+            run(self.connection(), TELL, doing).await?;
+        }
+        self.end("commit").await
+    }
+
+    /// Leaves everything as it was.
+    pub async fn rollback(self) -> Result<(), LedgerError> {
+        self.end("rollback").await
+    }
+
+    async fn end(mut self, statement: &'static str) -> Result<(), LedgerError> {
+        let doing = self.doing;
+        let mut writing = self.writing.take().expect("a turn ends once");
+        let mut connection = writing.connection.take().expect("a turn begins with a connection");
+        run(&mut connection, statement, doing).await?;
+        writing.connection = Some(connection);
+        Ok(())
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let Some(mut writing) = self.writing.take() else { return };
+        let Some(mut connection) = writing.connection.take() else { return };
+        // The next turn waits until that is done, so that nobody writes into this transaction.
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(async move {
+                match run(&mut connection, "rollback", "rolling back").await {
+                    Ok(()) => writing.connection = Some(connection),
+                    Err(_) => {
+                        connection.close_hard().await.ok();
+                    }
+                }
+            });
+        }
+    }
+}
+
+async fn run(connection: &mut AnyConnection, statement: &'static str, doing: &'static str) -> Result<(), LedgerError> {
+    let done = sqlx::raw_sql(statement).execute(connection).await;
+    done.map(|_| ()).map_err(|source| LedgerError::of(doing, source))
+}

@@ -1,0 +1,32 @@
+-- As write.sql, in one statement. All parts see the rows as they were before it, which none of them minds.
+with
+moved as (
+  update items set
+    version = items.version + 1, state = m.value ->> 2, generation = cast(m.value ->> 3 as bigint), order_no = m.value ->> 4,
+    due_at = cast(m.value ->> 5 as bigint), node = cast(m.value ->> 6 as bigint), sends = cast(m.value ->> 7 as bigint),
+    asks = cast(m.value ->> 8 as bigint), declines = cast(m.value ->> 9 as bigint), sent_at = cast(m.value ->> 10 as bigint),
+    asking_since = cast(m.value ->> 11 as bigint), asking = m.value ->> 12, receipt = m.value ->> 13, result = m.value ->> 14,
+    reason = m.value ->> 15
+  from json_each($1) as m where items.id = cast(m.value ->> 0 as bigint) and items.version = cast(m.value ->> 1 as bigint)
+  returning 1),
+told as (
+  insert into events (item_id, version, at, event, from_state, to_state, detail, alarm)
+  select cast(value ->> 0 as bigint), cast(value ->> 1 as bigint), cast(value ->> 2 as bigint), value ->> 3, value ->> 4,
+    value ->> 5, value ->> 6, value ->> 7
+  from json_each($2) on conflict do nothing
+  returning 1),
+attempted as (
+  insert into attempts (item_id, version, operation, order_no, started_at, ended_at, answer, code, http, late, evidence)
+  select cast(value ->> 0 as bigint), cast(value ->> 1 as bigint), value ->> 2, value ->> 3, cast(value ->> 4 as bigint),
+    cast(value ->> 5 as bigint), value ->> 6, value ->> 7, cast(value ->> 8 as bigint), cast(value ->> 9 as bigint), value ->> 10
+  from json_each($3) on conflict do nothing
+  returning 1),
+counted as (
+  insert into totals (job_id, state, currency, items, minor)
+  select cast(value ->> 0 as bigint), value ->> 1, value ->> 2, cast(value ->> 3 as bigint), cast(value ->> 4 as bigint)
+  from json_each($4)
+  on conflict (job_id, state, currency) do update
+    set items = totals.items + excluded.items, minor = totals.minor + excluded.minor
+  returning 1)
+select (select count(*) from moved) + (select count(*) from told) + (select count(*) from attempted)
+  + (select count(*) from counted)
