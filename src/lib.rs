@@ -22,6 +22,8 @@
 //! | [`worker`] | the engine, apalis | the gateways' protocols, SQL |
 //! | [`cli`] | all of them | SQL |
 //! | [`sandbox`] | the gateways' other side, with books of its own | the ledger, the engine |
+//! | [`simulation`] | the engine, the sandbox, the clients | sockets, apalis, SQL |
+//! | [`checker`] | the promises, JSON | everything else |
 //!
 //! A test reads the sources and holds them to this.
 //!
@@ -34,6 +36,7 @@
 //! - Every list, loop, body, buffer and retry has a bound.
 
 pub mod catalog;
+pub mod checker;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -44,6 +47,7 @@ pub mod files;
 pub mod gateway;
 pub mod ledger;
 pub mod sandbox;
+pub mod simulation;
 pub mod statement;
 pub mod worker;
 pub mod workflow;

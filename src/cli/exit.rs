@@ -57,7 +57,10 @@ impl Failure {
 impl From<LedgerError> for Failure {
     fn from(error: LedgerError) -> Self {
         let exit = match error {
-            LedgerError::Address { .. } | LedgerError::Newer { .. } | LedgerError::RunExists { .. } => Exit::Invalid,
+            LedgerError::Address { .. }
+            | LedgerError::Newer { .. }
+            | LedgerError::Moved { .. }
+            | LedgerError::RunExists { .. } => Exit::Invalid,
             LedgerError::Open { .. }
             | LedgerError::Migrate { .. }
             | LedgerError::Unsafe { .. }

@@ -12,10 +12,12 @@ mod doctor;
 pub mod exit;
 mod init;
 mod items;
+mod journal;
 mod output;
 mod plan;
 mod progress;
 mod project;
+mod promote;
 mod report;
 mod retry;
 mod run;
@@ -25,6 +27,7 @@ mod scaffold;
 mod schema;
 mod show;
 mod signals;
+mod simulate;
 mod work;
 
 use std::path::PathBuf;
@@ -83,12 +86,18 @@ enum Command {
     Show(show::ShowArgs),
     /// List items
     Items(items::ItemsArgs),
+    /// Print every item with all that was done and answered, a JSON object a line, for whoever wants to check it
+    Journal(journal::JournalArgs),
     /// Have failed, parked or cancelled items tried again, once it is certain that this is safe
     Retry(retry::RetryArgs),
     /// Withdraw items that have not been sent
     Cancel(cancel::CancelArgs),
+    /// Move the ledger from a SQLite file to PostgreSQL, compared row by row; the file can no longer be used then
+    Promote(promote::PromoteArgs),
     /// Serve a gateway's other side on loopback, strict and with faults, to develop against without credentials
     Sandbox(sandbox::SandboxArgs),
+    /// Play a workflow through thousands of bad days: gateways that fail, processes that die, clocks that jump. Nothing is sent
+    Simulate(simulate::SimulateArgs),
     /// Play a whole day against the sandbox's four gateways and compare the books
     Demo(demo::DemoArgs),
     /// Print the JSON Schema of workflow files or of payrun.yaml, for editors
@@ -108,7 +117,9 @@ struct Context {
 
 /// Runs a command.
 pub fn main(args: Args) -> ExitCode {
-    start_log(&args.log);
+    // What goes wrong in a play is meant to: it is told of in the end.
+    let quiet = matches!(args.command, Command::Simulate(_)) && args.log == "warn";
+    start_log(if quiet { "off" } else { &args.log });
     let context = Context { config: args.config, colour: output::colour(args.color) };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -139,9 +150,12 @@ async fn dispatch(context: &Context, command: Command) -> Result<Exit, exit::Fai
         Command::Runs(args) => runs::run(context, &args).await,
         Command::Show(args) => show::run(context, &args).await,
         Command::Items(args) => items::run(context, &args).await,
+        Command::Journal(args) => journal::run(context, args).await,
+        Command::Promote(args) => promote::run(context, args).await,
         Command::Retry(args) => retry::run(context, &args).await,
         Command::Cancel(args) => cancel::run(context, &args).await,
         Command::Sandbox(args) => sandbox::run(context, args).await,
+        Command::Simulate(args) => simulate::run(context, args).await,
         Command::Demo(args) => demo::run(context, args).await,
         Command::Schema(args) => schema::run(&args),
         Command::Doctor(args) => doctor::run(context, &args).await,

@@ -57,6 +57,11 @@ fn pair(text: &str) -> Result<(String, String), String> {
 }
 
 impl Occasion {
+    /// Whether a day was named.
+    pub const fn has_date(&self) -> bool {
+        self.date.is_some()
+    }
+
     /// The request to plan this.
     pub fn request(&self, project: &Project, commit: bool) -> Result<PlanRequest, Failure> {
         let Some(path) = &self.workflow else {

@@ -6,6 +6,7 @@ pub mod attempt;
 pub mod explain;
 pub mod follow;
 mod here;
+pub mod journal;
 mod keep;
 mod late;
 mod payment;

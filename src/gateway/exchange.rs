@@ -41,6 +41,7 @@ pub(super) async fn before<T>(deadline: Pin<&mut Sleep>, future: impl Future<Out
 pub(super) fn of_failure(failure: Failure) -> Observation {
     match failure {
         Failure::NotSent(why) => Observation::of(Reached::NotSent(why)),
+        Failure::Silent => Observation::of(Reached::TimedOut),
         Failure::Lost(why) => Observation::of(Reached::Lost(why)),
         Failure::Broken { status, why } => {
             Observation { http: Some(status), ..Observation::of(Reached::Unreadable(why)) }

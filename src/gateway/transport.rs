@@ -76,6 +76,9 @@ pub enum Failure {
     /// No byte of the request was written: not resolved, refused, no TLS, a connection that did not open in time.
     #[error("{0}")]
     NotSent(String),
+    /// The request may have been read, and nobody waits for a reply any longer.
+    #[error("no reply")]
+    Silent,
     /// The request may have been read, and the connection broke before a reply began.
     #[error("{0}")]
     Lost(String),
@@ -128,6 +131,7 @@ async fn in_process(sandbox: &dyn Twin, request: Request, max: usize) -> Result<
         Reaction::Reply(response) => Ok(response),
         Reaction::Refuse => Err(Failure::NotSent("connection refused".into())),
         Reaction::Reset => Err(Failure::Lost("connection reset".into())),
+        Reaction::Silence => Err(Failure::Silent),
         Reaction::Hold => {
             tokio::time::sleep(HOLD_MAX).await;
             Err(Failure::Lost("connection closed without a reply".into()))

@@ -35,6 +35,14 @@ pub enum LedgerError {
         /// The newest migration known here.
         known: i64,
     },
+    /// It was moved to another database.
+    #[error("the ledger {place} was moved to {to}: use that one")]
+    Moved {
+        /// The database file.
+        place: String,
+        /// Where it is now.
+        to: String,
+    },
     /// The migrations failed.
     #[error("the ledger {place} cannot be brought to this version's schema")]
     Migrate {

@@ -20,6 +20,7 @@ mod payment;
 mod person;
 mod plan;
 mod progress;
+mod promote;
 mod read;
 mod reconcile;
 mod rows;
@@ -47,6 +48,7 @@ pub use node::{Node, NodeId};
 pub use payment::{Payment, Room, Taking};
 pub use person::{Granted, Wish};
 pub use plan::{LateJob, NewItem, NewJob, NewRun, Planning, Refusal};
+pub use promote::{PromoteError, Promoted};
 pub use read::{
     AttemptRow, EventRow, ItemFilter, ItemRow, JobRow, LaneRow, LaneState, OpenJob, RunRow, Total, WhoseJob, Work,
 };

@@ -93,6 +93,13 @@ impl Ledger {
         Ok(freed)
     }
 
+    /// Whether a process holds a lock beside the file.
+    pub(super) fn has_living_nodes(&self) -> bool {
+        let Some(folder) = self.home.file.as_deref().map(locks) else { return false };
+        let Ok(entries) = std::fs::read_dir(folder) else { return false };
+        entries.flatten().any(|entry| matches!(File::open(entry.path()).map(|file| file.try_lock()), Ok(Err(_))))
+    }
+
     async fn bury_by_files(&self, folder: &Path, now: Timestamp) -> Result<u64, LedgerError> {
         let mut freed = 0;
         for (id, path) in dead_nodes(folder) {

@@ -36,7 +36,15 @@ impl Ledger {
     /// # Errors
     /// As [`Ledger::open`].
     pub async fn open_waiting(path: &Path, busy: Duration) -> Result<Self, LedgerError> {
-        Self::at(Home::file(path, busy)?).await
+        Self::at(Home::file(path, busy)?, false).await
+    }
+
+    /// As [`Ledger::open`], also where the ledger was moved to another database.
+    ///
+    /// # Errors
+    /// As [`Ledger::open`].
+    pub async fn open_fenced(path: &Path) -> Result<Self, LedgerError> {
+        Self::at(Home::file(path, BUSY)?, true).await
     }
 
     /// Opens the ledger in a PostgreSQL database (`postgres://…`) and brings its schema up to date.
@@ -44,12 +52,18 @@ impl Ledger {
     /// # Errors
     /// As [`Ledger::open`].
     pub async fn connect(address: &str) -> Result<Self, LedgerError> {
-        Self::at(Home::server(address, BUSY)?).await
+        Self::at(Home::server(address, BUSY)?, false).await
     }
 
-    async fn at(home: Home) -> Result<Self, LedgerError> {
+    async fn at(home: Home, fenced: bool) -> Result<Self, LedgerError> {
         let mut connection = home.connect().await?;
         migrate(&home, &mut connection).await?;
+        if home.engine == Engine::Sqlite
+            && !fenced
+            && let Some(to) = Self::moved_to(&mut connection).await?
+        {
+            return Err(LedgerError::Moved { place: home.name().to_owned(), to });
+        }
         let read = home.readers().await?;
         let write = Writing::new(home.clone(), Some(connection));
         let woken = Arc::new(Notify::new());

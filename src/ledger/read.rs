@@ -136,6 +136,8 @@ pub struct ItemRow {
 /// One call and its answer.
 #[derive(Debug, Clone)]
 pub struct AttemptRow {
+    /// The item's version when it was claimed for this.
+    pub version: i64,
     /// The gateway's operation.
     pub operation: String,
     /// The number it was about.
@@ -159,6 +161,8 @@ pub struct AttemptRow {
 /// One move.
 #[derive(Debug, Clone)]
 pub struct EventRow {
+    /// The item's version from then on.
+    pub version: i64,
     /// When.
     pub at: Timestamp,
     /// What happened.
@@ -613,6 +617,7 @@ fn item_row(row: &AnyRow) -> Result<ItemRow, LedgerError> {
 fn attempt_row(row: &AnyRow) -> Result<AttemptRow, LedgerError> {
     let failed = |source| LedgerError::of("reading an attempt", source);
     Ok(AttemptRow {
+        version: row.try_get("version").map_err(failed)?,
         operation: row.try_get("operation").map_err(failed)?,
         order_no: row.try_get("order_no").map_err(failed)?,
         started_at: row.try_get("started_at").map(Timestamp::from_millis).map_err(failed)?,
@@ -628,6 +633,7 @@ fn attempt_row(row: &AnyRow) -> Result<AttemptRow, LedgerError> {
 fn event_row(row: &AnyRow) -> Result<EventRow, LedgerError> {
     let failed = |source| LedgerError::of("reading an event", source);
     Ok(EventRow {
+        version: row.try_get("version").map_err(failed)?,
         at: row.try_get("at").map(Timestamp::from_millis).map_err(failed)?,
         event: row.try_get("event").map_err(failed)?,
         from: row.try_get("from_state").map_err(failed)?,

@@ -168,6 +168,7 @@ fn again(error: &LedgerError) -> LedgerError {
         LedgerError::Address { .. }
         | LedgerError::Open { .. }
         | LedgerError::Newer { .. }
+        | LedgerError::Moved { .. }
         | LedgerError::Migrate { .. }
         | LedgerError::Unsafe { .. }
         | LedgerError::Database { .. }

@@ -1,14 +1,23 @@
 //! Every gateway's other side, side by side: which of them a request is for.
 
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use http::{Method, StatusCode};
 use serde_json::Value;
 
 use super::cbtis::Cbtis;
+use super::counter::Counter;
 use super::egms::Egms;
 use super::hipopay::Hipopay;
-use super::{Sandbox, Twin};
+use super::{BookLine, Sandbox, StoreError, Twin};
+use crate::domain::money::Amount;
+
+/// The kinds of gateway.
+const GATEWAYS: [&str; 4] = ["wechat", "hipopay", "egms", "cbtis"];
+
+/// How often each of some things happened.
+pub type Counts = BTreeMap<String, u64>;
 
 /// The gateways that are served together; those that are not there answer 404.
 #[derive(Debug, Clone, Default)]
@@ -44,17 +53,71 @@ impl Gateways {
         }
     }
 
-    /// What a twin says of itself; none if the path is of none of them. Of WeChat Pay these are all payments but deductions,
-    /// which have books of their own.
-    pub(super) fn about(&self, method: &Method, path: &str, body: &[u8]) -> Option<Result<Value, StatusCode>> {
-        let (gateway, page) = path.strip_prefix("/sandbox/")?.split_once('/')?;
-        let counter = match gateway {
+    /// Puts a paid payment into a gateway's books, as if its payer had just paid.
+    pub fn seed(&self, gateway: &str, number: &str, amount: Amount) {
+        if let Some(counter) = self.counter(gateway) {
+            counter.seed(number, amount);
+        }
+    }
+
+    /// Everything under which money moved at any of them: the true books.
+    ///
+    /// # Errors
+    /// If the books of WeChat Pay cannot be read.
+    pub async fn lines(&self) -> Result<Vec<BookLine>, StoreError> {
+        let mut lines = match &self.wechat {
+            Some(wechat) => wechat.deductions().await?,
+            None => Vec::new(),
+        };
+        let deducted: HashSet<String> = lines.iter().map(|line| line.number.clone()).collect();
+        for (gateway, counter) in GATEWAYS.iter().filter_map(|name| self.counter(name).map(|counter| (*name, counter)))
+        {
+            // A deduction that is given back is taken over into the other books.
+            let of = counter.till().lines(gateway).into_iter();
+            lines.extend(of.filter(|line| line.sort != "payment" || !deducted.contains(&line.number)));
+        }
+        Ok(lines)
+    }
+
+    /// How often each fault was met, and each promise of ours to a gateway broken.
+    ///
+    /// # Errors
+    /// If the books of WeChat Pay cannot be read.
+    pub async fn met(&self) -> Result<(Counts, Counts), StoreError> {
+        let (mut faults, mut violations) = (Counts::new(), Counts::new());
+        let mut add = |some: Counts, others: Counts| {
+            for (sum, counts) in [(&mut faults, some), (&mut violations, others)] {
+                counts.into_iter().for_each(|(word, times)| *sum.entry(word).or_default() += times);
+            }
+        };
+        if let Some(wechat) = &self.wechat {
+            let totals = wechat.totals().await?;
+            add(totals.faults, totals.violations);
+        }
+        for counter in GATEWAYS.iter().filter(|name| **name != "wechat").filter_map(|name| self.counter(name)) {
+            let totals = counter.totals();
+            add(totals.faults, totals.violations);
+        }
+        Ok((faults, violations))
+    }
+
+    fn counter(&self, gateway: &str) -> Option<&Counter> {
+        match gateway {
             "wechat" => self.wechat.as_ref().map(|twin| &twin.desk.counter),
             "hipopay" => self.hipopay.as_ref().map(|twin| &twin.counter),
             "egms" => self.egms.as_ref().map(|twin| &twin.counter),
             "cbtis" => self.cbtis.as_ref().map(|twin| &twin.counter),
-            _ => return None,
-        };
-        Some(counter.ok_or(StatusCode::NOT_FOUND).and_then(|counter| counter.about(method, page, body)))
+            _ => None,
+        }
+    }
+
+    /// What a twin says of itself; none if the path is of none of them. Of WeChat Pay these are all payments but deductions,
+    /// which have books of their own.
+    pub(super) fn about(&self, method: &Method, path: &str, body: &[u8]) -> Option<Result<Value, StatusCode>> {
+        let (gateway, page) = path.strip_prefix("/sandbox/")?.split_once('/')?;
+        if !GATEWAYS.contains(&gateway) {
+            return None;
+        }
+        Some(self.counter(gateway).ok_or(StatusCode::NOT_FOUND).and_then(|counter| counter.about(method, page, body)))
     }
 }

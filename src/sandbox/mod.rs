@@ -68,11 +68,11 @@ use crate::gateway::wechat::transport::{Request, Response};
 pub use books::{Charged, Line, OrderState, Page, Totals};
 pub use customs::CustomsTotals;
 use faults::{Fault, FaultPlan};
-pub use gateways::Gateways;
+pub use gateways::{Counts, Gateways};
 pub use identity::{Identity, IdentityError};
 pub use statements::Ready;
 pub use store::StoreError;
-pub use till::{Entry, Standing, TillTotals};
+pub use till::{BookLine, Entry, Standing, TillTotals};
 
 /// How long a connection is held that gets no reply, at most.
 pub const HOLD_MAX: Duration = Duration::from_secs(60);
@@ -148,6 +148,8 @@ pub enum Reaction {
     Reset,
     /// Nothing comes, for [`HOLD_MAX`] or until the client goes.
     Hold,
+    /// In-process: nothing came until the client's patience ended, which is now.
+    Silence,
     /// The head of this reply, and half of its body.
     Truncate(Response),
 }
@@ -258,6 +260,27 @@ impl Sandbox {
     /// If the books cannot be read.
     pub async fn page(&self, after: &str, limit: u32) -> Result<Page, StoreError> {
         self.books.lock().await.page(after, limit).await
+    }
+
+    /// Every deduction that was charged.
+    async fn deductions(&self) -> Result<Vec<BookLine>, StoreError> {
+        let (mut lines, mut after) = (Vec::new(), String::new());
+        loop {
+            let page = self.page(&after, 1000).await?;
+            lines.extend(page.orders.into_iter().filter(|order| order.charged > 0).map(|order| BookLine {
+                gateway: "wechat",
+                sort: "payment",
+                number: order.number,
+                of: String::new(),
+                currency: order.currency,
+                minor: order.minor,
+                moved: order.charged,
+            }));
+            match page.next {
+                Some(next) => after = next,
+                None => return Ok(lines),
+            }
+        }
     }
 
     /// One order, as it stands in the books.

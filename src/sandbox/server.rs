@@ -149,7 +149,7 @@ async fn answer(
             reset.store(true, Ordering::Relaxed);
             Err(io::Error::other("reset"))
         }
-        Reaction::Hold => {
+        Reaction::Hold | Reaction::Silence => {
             // hyper drops this when the client goes.
             tokio::time::sleep(HOLD_MAX).await;
             Err(io::Error::other("held"))

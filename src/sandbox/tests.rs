@@ -579,7 +579,9 @@ async fn refusal(sandbox: &Sandbox, request: Request) -> (u16, String) {
             let body: Value = serde_json::from_slice(response.body()).unwrap();
             (response.status().as_u16(), body["message"].as_str().unwrap_or("accepted").to_owned())
         }
-        other @ (Reaction::Refuse | Reaction::Reset | Reaction::Hold | Reaction::Truncate(_)) => panic!("{other:?}"),
+        other @ (Reaction::Refuse | Reaction::Reset | Reaction::Hold | Reaction::Silence | Reaction::Truncate(_)) => {
+            panic!("{other:?}")
+        }
     }
 }
 

@@ -75,6 +75,35 @@ pub struct Entry {
     lies: bool,
 }
 
+/// An entry under which money moved, as the true books have it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BookLine {
+    /// Whose books these are: the kind of gateway.
+    pub gateway: &'static str,
+    /// `payment`, `refund` or `cancel`.
+    pub sort: &'static str,
+    /// The merchant's number.
+    pub number: String,
+    /// For refunds and cancellations: the merchant's number of the payment.
+    pub of: String,
+    /// ISO 4217.
+    pub currency: String,
+    /// In minor units.
+    pub minor: i64,
+    /// How often money moved under it.
+    pub moved: u32,
+}
+
+impl Sort {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Payment => "payment",
+            Self::Refund => "refund",
+            Self::Cancel => "cancel",
+        }
+    }
+}
+
 /// What is asked to be done.
 #[derive(Debug)]
 pub(super) struct Asked {
@@ -427,6 +456,21 @@ impl Till {
     /// Notes a fault that was met.
     pub(super) fn meet(&mut self, fault: Fault) {
         *self.faults.entry(fault.word().to_owned()).or_default() += 1;
+    }
+
+    /// Everything under which money moved, or a payment was withdrawn.
+    pub(super) fn lines(&self, gateway: &'static str) -> Vec<BookLine> {
+        let moved = self.entries.iter().filter(|(_, entry)| entry.moved > 0);
+        let line = |((sort, _), entry): (&(Sort, String), &Entry)| BookLine {
+            gateway,
+            sort: sort.word(),
+            number: entry.number.clone(),
+            of: entry.of.clone(),
+            currency: entry.currency.clone(),
+            minor: entry.minor,
+            moved: entry.moved,
+        };
+        moved.map(line).collect()
     }
 
     /// The books in sum.

@@ -59,11 +59,17 @@ fn help_lists_every_command_and_the_exit_codes() {
       runs         List runs, newest first
       show         Show a run, or one item with its whole history
       items        List items
+      journal      Print every item with all that was done and answered, a JSON object a line, for
+                   whoever wants to check it
       retry        Have failed, parked or cancelled items tried again, once it is certain that this is
                    safe
       cancel       Withdraw items that have not been sent
+      promote      Move the ledger from a SQLite file to PostgreSQL, compared row by row; the file can
+                   no longer be used then
       sandbox      Serve a gateway's other side on loopback, strict and with faults, to develop against
                    without credentials
+      simulate     Play a workflow through thousands of bad days: gateways that fail, processes that
+                   die, clocks that jump. Nothing is sent
       demo         Play a whole day against the sandbox's four gateways and compare the books
       schema       Print the JSON Schema of workflow files or of payrun.yaml, for editors
       doctor       Look at the machine, the ledger and the gateways, and say what is wrong

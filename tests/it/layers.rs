@@ -55,6 +55,8 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("statement", &["crate::workflow", "crate::catalog", "crate::config", "crate::yaml", "crate::clock"]),
     ("worker", &["sqlx", "reqwest", "axum", "crate::cli", "crate::sandbox", "crate::gateway::wechat"]),
     ("cli", &["sqlx", "reqwest", "apalis"]),
+    ("simulation", &["sqlx", "reqwest", "apalis", "hyper", "axum", "crate::worker", "crate::cli"]),
+    ("checker", &["crate::", "tokio", "sqlx", "super::"]),
     (
         "sandbox",
         &[

@@ -380,7 +380,9 @@ async fn refusal(rig: &Rig, method: &str, target: &str, body: &str, serial: Opti
             let said: Value = serde_json::from_slice(reply.body()).unwrap();
             (reply.status().as_u16(), said["message"].as_str().unwrap_or("accepted").to_owned())
         }
-        other @ (Reaction::Refuse | Reaction::Reset | Reaction::Hold | Reaction::Truncate(_)) => panic!("{other:?}"),
+        other @ (Reaction::Refuse | Reaction::Reset | Reaction::Hold | Reaction::Silence | Reaction::Truncate(_)) => {
+            panic!("{other:?}")
+        }
     }
 }
 

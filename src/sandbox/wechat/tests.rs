@@ -671,7 +671,11 @@ async fn requests_that_are_not_as_documented_are_refused() {
                 let body: Value = serde_json::from_slice(reply.body()).unwrap_or_default();
                 body["message"].as_str().unwrap_or_default().to_owned()
             }
-            other @ (Reaction::Refuse | Reaction::Reset | Reaction::Hold | Reaction::Truncate(_)) => {
+            other @ (Reaction::Refuse
+            | Reaction::Reset
+            | Reaction::Hold
+            | Reaction::Silence
+            | Reaction::Truncate(_)) => {
                 panic!("{other:?}")
             }
         }

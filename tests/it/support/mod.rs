@@ -175,6 +175,17 @@ impl App {
         serde_json::from_str(&ended.stdout).unwrap_or_else(|error| panic!("{error}: {ended:?}"))
     }
 
+    /// A JSON value a line.
+    pub fn json_lines(&self, args: &[&str]) -> Vec<Value> {
+        let ended = self.payrun(args).exits(0);
+        ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// From now on the ledger is there.
+    pub fn moved_to(&mut self, schema: Schema) {
+        self.schema = Some(schema);
+    }
+
     /// How many items of the newest run are in each state.
     pub fn by_state(&self) -> Value {
         self.json(&["show", "--json"])["by_state"].clone()

@@ -1,0 +1,287 @@
+//! An independent judge of the promises: it reads a gateway's true books and our exported journal, both as plain JSON, and
+//! knows nothing of how payrun works. What it says, it says of the records alone.
+//!
+//! The journal: one object an item (`payrun journal`): `item`, `run`, `job`, `kind`, `gateway`, `key`, `order_no`, `state`, `currency`,
+//! `minor`, `events` (`version`, `at`, `event`, `from`, `to`) and `attempts` (`version`, `operation`, `order_no`, `answer`,
+//! `late`). The books: one object a number under which money moved: `gateway`, `sort`, `number`, `currency`, `minor`, `moved`.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde_json::Value;
+
+/// The kinds of job that move money, and the books in which it shows.
+const EFFECTS: [(&str, &str); 3] = [("deduct", "payment"), ("pay", "payment"), ("refund", "refund")];
+
+/// States in which money may have moved, or be moving, without anybody being wrong.
+const MAY_HAVE_MOVED: [&str; 5] = ["sending", "pending", "unknown", "parked", "succeeded"];
+
+/// What may lead out of not knowing: an answer that says what happened, or a person. Never time, never a death.
+const EVIDENCE: [&str; 8] =
+    ["done", "accepted", "declined", "absent", "not_processed", "statement", "late done", "retry"];
+
+/// A promise that was broken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Broken {
+    /// Which: 1 at most once, 2 nothing vanishes, 3 unknown is never guessed, 4 the money adds up.
+    pub promise: u8,
+    /// What, and of which item or number.
+    pub what: String,
+}
+
+/// Checks promises 1 to 4. `rows`: how many rows each job (`RUN/JOB`) was given, where that is known; `totals`: the sums the ledger keeps,
+/// one object each: `run`, `job`, `state`, `currency`, `items`, `minor`.
+pub fn check(journal: &[Value], books: &[Value], totals: &[Value], rows: &BTreeMap<String, u64>) -> Vec<Broken> {
+    let mut broken = Vec::new();
+    at_most_once(journal, books, &mut broken);
+    nothing_vanishes(journal, totals, rows, &mut broken);
+    for item in journal {
+        never_guessed(item, &mut broken);
+    }
+    adds_up(journal, books, &mut broken);
+    broken
+}
+
+fn text<'a>(row: &'a Value, name: &str) -> &'a str {
+    row[name].as_str().unwrap_or_default()
+}
+
+fn number(row: &Value, name: &str) -> i64 {
+    row[name].as_i64().unwrap_or(0)
+}
+
+fn list<'a>(row: &'a Value, name: &str) -> &'a [Value] {
+    row[name].as_array().map_or(&[], Vec::as_slice)
+}
+
+/// `RUN/JOB`.
+fn job_of(row: &Value) -> String {
+    format!("{}/{}", number(row, "run"), text(row, "job"))
+}
+
+/// The sort of book an item shows in; none if it moves no money.
+fn sort_of(item: &Value) -> Option<&'static str> {
+    EFFECTS.iter().find(|(kind, _)| *kind == text(item, "kind")).map(|(_, sort)| *sort)
+}
+
+/// Every number an item was ever sent under, and the one in use.
+fn numbers(item: &Value) -> Vec<&str> {
+    let mut numbers: Vec<&str> = list(item, "attempts").iter().map(|attempt| text(attempt, "order_no")).collect();
+    numbers.push(text(item, "order_no"));
+    numbers.sort_unstable();
+    numbers.dedup();
+    numbers
+}
+
+/// The books by gateway, sort and number.
+type Books<'a> = HashMap<(&'a str, &'a str, &'a str), &'a Value>;
+
+fn by_number(books: &[Value]) -> Books<'_> {
+    books.iter().map(|line| ((text(line, "gateway"), text(line, "sort"), text(line, "number")), line)).collect()
+}
+
+/// How often money moved for an item, under all its numbers.
+fn moved<'a>(item: &'a Value, books: &Books<'a>) -> Vec<&'a Value> {
+    let Some(sort) = sort_of(item) else { return Vec::new() };
+    let gateway = text(item, "gateway");
+    numbers(item).into_iter().filter_map(|number| books.get(&(gateway, sort, number)).copied()).collect()
+}
+
+/// Promise 1: at most one successful effect per key; and no effect that nobody of ours knows.
+fn at_most_once(journal: &[Value], books: &[Value], broken: &mut Vec<Broken>) {
+    let by_number = by_number(books);
+    let mut of_key: BTreeMap<(&str, &str, &str), i64> = BTreeMap::new();
+    let mut known: Vec<(&str, &str, &str)> = Vec::new();
+    for item in journal {
+        let Some(sort) = sort_of(item) else { continue };
+        let times: i64 = moved(item, &by_number).iter().map(|line| number(line, "moved")).sum();
+        *of_key.entry((text(item, "gateway"), text(item, "kind"), text(item, "key"))).or_default() += times;
+        known.extend(numbers(item).into_iter().map(|number| (text(item, "gateway"), sort, number)));
+    }
+    for ((gateway, kind, key), times) in of_key {
+        if times > 1 {
+            let what = format!("{kind} {key} on {gateway} happened {times} times");
+            broken.push(Broken { promise: 1, what });
+        }
+    }
+    known.sort_unstable();
+    for line in books {
+        let id = (text(line, "gateway"), text(line, "sort"), text(line, "number"));
+        if known.binary_search(&id).is_err() {
+            broken.push(Broken { promise: 1, what: format!("money moved under {}, which nobody of ours sent", id.2) });
+        }
+    }
+}
+
+/// Promise 2: every row has a state, and the sums that are kept are the sums that are.
+fn nothing_vanishes(journal: &[Value], totals: &[Value], rows: &BTreeMap<String, u64>, broken: &mut Vec<Broken>) {
+    let mut of_job: BTreeMap<String, u64> = BTreeMap::new();
+    let mut counted: BTreeMap<(String, &str, &str), (i64, i64)> = BTreeMap::new();
+    for item in journal {
+        *of_job.entry(job_of(item)).or_default() += 1;
+        let sum = counted.entry((job_of(item), text(item, "state"), text(item, "currency"))).or_default();
+        *sum = (sum.0 + 1, sum.1 + number(item, "minor"));
+    }
+    for (job, given) in rows {
+        let kept = of_job.get(job).copied().unwrap_or(0);
+        if kept != *given {
+            broken.push(Broken { promise: 2, what: format!("job {job} was given {given} rows and has {kept}") });
+        }
+    }
+    let kept: BTreeMap<(String, &str, &str), (i64, i64)> = totals
+        .iter()
+        .map(|total| {
+            let id = (job_of(total), text(total, "state"), text(total, "currency"));
+            (id, (number(total, "items"), number(total, "minor")))
+        })
+        .filter(|(_, sums)| *sums != (0, 0))
+        .collect();
+    if kept != counted {
+        broken
+            .push(Broken { promise: 2, what: format!("the sums kept are {kept:?}, the items add up to {counted:?}") });
+    }
+}
+
+/// Promise 3: nothing leaves `unknown`, or `sending` for anything else, without evidence; and nothing is sent again on the
+/// strength of a death or of time.
+fn never_guessed(item: &Value, broken: &mut Vec<Broken>) {
+    let mut guess = |what: String| {
+        broken.push(Broken { promise: 3, what: format!("item {} ({}): {what}", item["item"], text(item, "key")) });
+    };
+    let attempts = list(item, "attempts");
+    let mut state = "planned";
+    for event in list(item, "events") {
+        let (from, to, word) = (text(event, "from"), text(event, "to"), text(event, "event"));
+        if from != state {
+            guess(format!("it was {state} and moves from {from}"));
+        }
+        state = to;
+        let asked = matches!(from, "unknown" | "pending" | "parked") && !matches!(to, "unknown" | "pending" | "parked");
+        // A claim of what is open only asks; one of what is planned sends.
+        let left = from == "sending" && to != "unknown" && word != "unsent" && word != "looked up";
+        if !(asked || left) {
+            continue;
+        }
+        if !EVIDENCE.contains(&word) {
+            guess(format!("{word} leads from {from} to {to}"));
+            continue;
+        }
+        let version = number(event, "version") - 1;
+        let answered = |attempt: &&Value| number(attempt, "version") == version && text(attempt, "answer") == word;
+        let by_person_or_late = matches!(word, "retry" | "late done" | "statement");
+        if !by_person_or_late && !attempts.iter().any(|attempt| answered(&attempt)) {
+            guess(format!("{word} leads from {from} to {to}, and no call was answered so"));
+        }
+    }
+    // What was refused or skipped when it was planned has no history.
+    if !list(item, "events").is_empty() && state != text(item, "state") {
+        guess(format!("its history ends in {state}, and it is {}", text(item, "state")));
+    }
+}
+
+/// Promise 4: what we say moved is what moved, to the minor unit; and what we say did not, did not.
+fn adds_up(journal: &[Value], books: &[Value], broken: &mut Vec<Broken>) {
+    let by_number = by_number(books);
+    for item in journal.iter().filter(|item| sort_of(item).is_some()) {
+        let lines = moved(item, &by_number);
+        let state = text(item, "state");
+        let mut wrong = |what: String| {
+            broken.push(Broken { promise: 4, what: format!("item {} ({}): {what}", item["item"], text(item, "key")) });
+        };
+        let ours = (number(item, "minor"), text(item, "currency"));
+        match lines.first() {
+            None if state == "succeeded" => wrong("we say it happened, and nothing moved".to_owned()),
+            None => {}
+            Some(_) if !MAY_HAVE_MOVED.contains(&state) => wrong(format!("money moved, and we say {state}")),
+            Some(line) if (number(line, "minor"), text(line, "currency")) != ours => {
+                wrong(format!("{} {} moved, and we say {} {}", line["minor"], text(line, "currency"), ours.0, ours.1));
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// An item that timed out, was asked about and had succeeded.
+    fn item() -> Value {
+        json!({
+            "item": 1, "run": 1, "job": "deduct", "kind": "deduct", "gateway": "hk", "key": "A/1", "order_no": "n-1",
+            "state": "succeeded", "currency": "HKD", "minor": 3800,
+            "events": [
+                { "version": 1, "event": "claim", "from": "planned", "to": "sending" },
+                { "version": 2, "event": "unknown", "from": "sending", "to": "unknown" },
+                { "version": 3, "event": "claim", "from": "unknown", "to": "unknown" },
+                { "version": 4, "event": "done", "from": "unknown", "to": "succeeded" },
+            ],
+            "attempts": [
+                { "version": 1, "operation": "submit", "order_no": "n-1", "answer": "unknown" },
+                { "version": 3, "operation": "query", "order_no": "n-1", "answer": "done" },
+            ],
+        })
+    }
+
+    fn line(number: &str, minor: i64) -> Value {
+        json!({ "gateway": "hk", "sort": "payment", "number": number, "currency": "HKD", "minor": minor, "moved": 1 })
+    }
+
+    fn totals() -> Vec<Value> {
+        vec![json!({ "run": 1, "job": "deduct", "state": "succeeded", "currency": "HKD", "items": 1, "minor": 3800 })]
+    }
+
+    fn promises(journal: &[Value], books: &[Value], totals: &[Value]) -> Vec<u8> {
+        let rows = BTreeMap::from([("1/deduct".to_owned(), 1)]);
+        check(journal, books, totals, &rows).iter().map(|broken| broken.promise).collect()
+    }
+
+    #[test]
+    fn records_that_agree_break_nothing() {
+        assert_eq!(promises(&[item()], &[line("n-1", 3800)], &totals()), Vec::<u8>::new());
+    }
+
+    #[test]
+    fn a_second_number_that_moved_is_a_second_effect() {
+        let mut item = item();
+        item["attempts"][0]["order_no"] = json!("n-0");
+        assert_eq!(promises(&[item], &[line("n-0", 3800), line("n-1", 3800)], &totals()), [1]);
+    }
+
+    #[test]
+    fn money_that_nobody_sent_is_told_of() {
+        assert_eq!(promises(&[item()], &[line("n-1", 3800), line("n-9", 1)], &totals()), [1]);
+    }
+
+    #[test]
+    fn a_row_or_a_sum_that_is_missing_is_told_of() {
+        assert_eq!(promises(&[], &[], &[]), [2]);
+        assert_eq!(promises(&[item()], &[line("n-1", 3800)], &[]), [2]);
+    }
+
+    #[test]
+    fn an_end_without_an_answer_is_a_guess() {
+        let mut timed = item();
+        timed["events"][3]["event"] = json!("horizon");
+        assert_eq!(promises(&[timed], &[line("n-1", 3800)], &totals()), [3]);
+        let mut unasked = item();
+        unasked["attempts"].as_array_mut().unwrap().pop();
+        assert_eq!(promises(&[unasked], &[line("n-1", 3800)], &totals()), [3]);
+        let mut died = item();
+        died["events"][1] = json!({ "version": 2, "event": "abandoned", "from": "sending", "to": "planned" });
+        assert!(promises(&[died], &[line("n-1", 3800)], &totals()).contains(&3));
+    }
+
+    #[test]
+    fn an_amount_or_an_end_that_differs_does_not_add_up() {
+        assert_eq!(promises(&[item()], &[line("n-1", 3801)], &totals()), [4]);
+        assert_eq!(promises(&[item()], &[], &totals()), [4]);
+        let mut failed = item();
+        failed["state"] = json!("failed");
+        failed["events"][3] = json!({ "version": 4, "event": "declined", "from": "unknown", "to": "failed" });
+        failed["attempts"][1]["answer"] = json!("declined");
+        let totals =
+            [json!({ "run": 1, "job": "deduct", "state": "failed", "currency": "HKD", "items": 1, "minor": 3800 })];
+        assert_eq!(promises(&[failed], &[line("n-1", 3800)], &totals), [4]);
+    }
+}

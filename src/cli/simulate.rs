@@ -1,0 +1,256 @@
+//! `payrun simulate`
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
+
+use super::Context;
+use super::exit::{Exit, Failure};
+use super::output::{count, counted, say, say_json, table};
+use super::plan::Occasion;
+use super::project::Project;
+use super::sandbox::Faults;
+use super::signals::stop_switch;
+use crate::engine::vault::Vault;
+use crate::simulation::{BEGIN, Outcome, Play, Twins, play};
+
+/// The most mistakes that are shown.
+const SHOWN: usize = 10;
+
+/// Arguments of `payrun simulate`.
+#[derive(Debug, Args)]
+pub(super) struct SimulateArgs {
+    #[command(flatten)]
+    occasion: Occasion,
+    /// How many seeds to play
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    seeds: u64,
+    /// The first seed: with --seeds 1 a seed that failed replays alone
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How much goes wrong at the gateways
+    #[arg(long, value_enum, default_value_t = Faults::Heavy)]
+    faults: Faults,
+    /// Only the gateways fail: one process, which lives, and a network and a database that work
+    #[arg(long)]
+    calm: bool,
+    /// How many seeds are played at once; as many as there are processors if not given
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
+    threads: Option<u16>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What all seeds together came to.
+#[derive(Debug, Default)]
+struct Sum {
+    played: u64,
+    calls: u64,
+    states: BTreeMap<String, u64>,
+    troubles: BTreeMap<String, u64>,
+    unknown: (u64, u64),
+    longest_unknown: u64,
+    /// Items that were charged twice, and items that vanished.
+    doubled: u64,
+    lost: u64,
+    failed: Vec<Outcome>,
+    error: Option<String>,
+}
+
+pub(super) async fn run(context: &Context, args: SimulateArgs) -> Result<Exit, Failure> {
+    let stopped = stop_switch();
+    let project = Project::load(context)?;
+    let mut request = args.occasion.request(&project, true)?;
+    if !args.occasion.has_date() {
+        // The same on every day.
+        request.at = BEGIN;
+    }
+    let vault = project.config.encryption_key.as_ref().map(Vault::new).transpose();
+    let scratch = Scratch::make().map_err(|error| Failure::internal(&error))?;
+    let what = Play {
+        config: Arc::clone(&project.config),
+        catalog: Arc::clone(&project.catalog),
+        vault: vault.map_err(|error| Failure::invalid(error.to_string()))?.map(Arc::new),
+        request,
+        faults: args.faults.into(),
+        chaos: !args.calm,
+        folder: scratch.0.clone(),
+    };
+    let twins = Arc::new(Twins::generate().map_err(|error| Failure::internal(&error))?);
+    let began = tokio::time::Instant::now();
+    let bar = bar(&args);
+    let stop = Arc::new(AtomicBool::new(false));
+    {
+        let (stop, mut stopped) = (Arc::clone(&stop), stopped);
+        tokio::spawn(async move {
+            stopped.wait_for(|stopped| *stopped).await.ok();
+            stop.store(true, Ordering::Relaxed);
+        });
+    }
+    let seeds = (args.seed, args.seeds);
+    let threads = args.threads.map_or_else(processors, usize::from);
+    let played = tokio::task::spawn_blocking(move || play_all(&what, &twins, seeds, threads, &stop, &bar)).await;
+    let sum = played.map_err(|error| Failure::internal(&error))?;
+    if let Some(error) = &sum.error {
+        return Err(Failure::invalid(error.clone()));
+    }
+    tell(&args, &sum, began.elapsed().as_secs());
+    Ok(if sum.failed.is_empty() { Exit::Success } else { Exit::Incomplete })
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// A folder for the ledgers, in memory where the machine has such a place: what is played is not the disk.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn make() -> std::io::Result<Self> {
+        let memory = PathBuf::from("/dev/shm");
+        let base = if memory.is_dir() { memory } else { std::env::temp_dir() };
+        let path = base.join(format!("payrun-simulate-{}", std::process::id()));
+        std::fs::create_dir_all(&path)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).ok();
+    }
+}
+
+fn bar(args: &SimulateArgs) -> ProgressBar {
+    let bar = if args.json { ProgressBar::hidden() } else { ProgressBar::new(args.seeds) };
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} seeds, {msg}, {eta_precise} left");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.set_message("none failed");
+    bar
+}
+
+/// Plays all seeds on some threads, each with a runtime of its own: a seed is one thread's.
+fn play_all(
+    what: &Play,
+    twins: &Twins,
+    (first, seeds): (u64, u64),
+    threads: usize,
+    stop: &AtomicBool,
+    bar: &ProgressBar,
+) -> Sum {
+    let (next, sum) = (AtomicU64::new(0), Mutex::new(Sum::default()));
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
+                loop {
+                    let place = next.fetch_add(1, Ordering::Relaxed);
+                    if place >= seeds || stop.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    let played = runtime.block_on(play(what, twins, first + place));
+                    let mut sum = sum.lock().unwrap_or_else(PoisonError::into_inner);
+                    match played {
+                        Ok(outcome) => sum.add(outcome),
+                        Err(error) => {
+                            sum.error.get_or_insert(super::exit::chain(&error));
+                            stop.store(true, Ordering::Relaxed);
+                        }
+                    }
+                    bar.set_position(sum.played);
+                    if !sum.failed.is_empty() {
+                        bar.set_message(format!("{} failed", count(sum.failed.len() as u64)));
+                    }
+                }
+            });
+        }
+    });
+    bar.finish_and_clear();
+    sum.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Sum {
+    fn add(&mut self, outcome: Outcome) {
+        self.played += 1;
+        self.calls += outcome.calls;
+        for (sum, counts) in [(&mut self.states, &outcome.states), (&mut self.troubles, &outcome.troubles)] {
+            counts.iter().for_each(|(word, times)| *sum.entry(word.clone()).or_default() += times);
+        }
+        self.unknown = (self.unknown.0 + outcome.unknown.0, self.unknown.1 + outcome.unknown.1);
+        self.longest_unknown = self.longest_unknown.max(outcome.longest_unknown);
+        self.doubled += outcome.broken_promises(1);
+        self.lost += outcome.broken_promises(2);
+        if !outcome.broken.is_empty() {
+            self.failed.push(outcome);
+        }
+    }
+
+    fn json(&self, seconds: u64) -> Value {
+        let failed = |outcome: &Outcome| {
+            let broken = outcome.broken.iter().map(|broken| json!({ "promise": broken.promise, "what": broken.what }));
+            json!({ "seed": outcome.seed, "broken": broken.collect::<Vec<_>>() })
+        };
+        json!({
+            "seeds": self.played,
+            "failed_seeds": self.failed.len(),
+            "double_effects": self.doubled,
+            "lost": self.lost,
+            "calls": self.calls,
+            "items": self.states,
+            "troubles": self.troubles,
+            "unknown_items": self.unknown.0,
+            "unknown_ms": self.unknown.1,
+            "longest_unknown_ms": self.longest_unknown,
+            "seconds": seconds,
+            "failed": self.failed.iter().take(100).map(failed).collect::<Vec<_>>(),
+        })
+    }
+}
+
+fn tell(args: &SimulateArgs, sum: &Sum, seconds: u64) {
+    if args.json {
+        return say_json(&sum.json(seconds));
+    }
+    let items: u64 = sum.states.values().sum();
+    say(format!(
+        "{} played in {seconds} s: {} of {}",
+        counted(sum.played, "seed"),
+        counted(sum.calls, "call"),
+        counted(items, "item")
+    ));
+    let states: Vec<String> = sum.states.iter().map(|(state, items)| format!("{state} {}", count(*items))).collect();
+    say(format!("what became of them: {}", states.join(", ")));
+    if sum.unknown.0 > 0 {
+        say(format!(
+            "not known at some time: {} items, {} s each in the mean, {} s at most",
+            count(sum.unknown.0),
+            count(sum.unknown.1 / sum.unknown.0 / 1000),
+            count(sum.longest_unknown / 1000)
+        ));
+    }
+    let mut troubles = table(&["what went wrong", "times"]);
+    for (word, times) in &sum.troubles {
+        troubles.add_row([word.clone(), count(*times)]);
+    }
+    super::output::print_table(&troubles);
+    say(format!("double effects: {}; lost: {}", count(sum.doubled), count(sum.lost)));
+    if sum.failed.is_empty() {
+        return say("every promise was kept");
+    }
+    let mut failed: Vec<&Outcome> = sum.failed.iter().collect();
+    failed.sort_by_key(|outcome| outcome.seed);
+    say(format!("{} failed:", counted(failed.len() as u64, "seed")));
+    for outcome in failed.iter().take(SHOWN) {
+        for broken in outcome.broken.iter().take(3) {
+            say(format!("  seed {}: promise {}: {}", outcome.seed, broken.promise, broken.what));
+        }
+    }
+    let first = failed.first().map_or(0, |outcome| outcome.seed);
+    say(format!("replay: the same command with --seed {first} --seeds 1"));
+}

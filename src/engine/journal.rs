@@ -1,0 +1,115 @@
+//! The journal: every item with all that was done and answered, as plain JSON for whoever wants to check it.
+//!
+//! What is entered of an item (which may name persons) and what was received are left out.
+
+use std::collections::HashMap;
+
+use serde_json::{Value, json};
+
+use crate::domain::money::Amount;
+use crate::ledger::{AttemptRow, EventRow, ItemFilter, ItemRow, JobRow, Ledger, LedgerError};
+
+/// How many items are read at a time.
+const PAGE: u32 = 500;
+
+/// Reads the journal page by page, so that memory stays flat.
+#[derive(Debug)]
+pub struct Journal<'a> {
+    ledger: &'a Ledger,
+    filter: ItemFilter,
+    after: i64,
+    jobs: HashMap<i64, JobRow>,
+}
+
+impl<'a> Journal<'a> {
+    /// The journal of these items.
+    pub fn of(ledger: &'a Ledger, filter: ItemFilter) -> Self {
+        Self { ledger, filter, after: 0, jobs: HashMap::new() }
+    }
+
+    /// The next items; none at the end.
+    ///
+    /// # Errors
+    /// Whatever the ledger says.
+    pub async fn page(&mut self) -> Result<Vec<Value>, LedgerError> {
+        let items = self.ledger.items(&self.filter, self.after, PAGE).await?;
+        let mut rows = Vec::with_capacity(items.len());
+        for item in &items {
+            self.after = item.id;
+            if !self.jobs.contains_key(&item.job_id) {
+                let jobs = self.ledger.jobs(item.run_id).await?;
+                self.jobs.extend(jobs.into_iter().map(|job| (job.id, job)));
+            }
+            let (events, attempts) = (self.ledger.events(item.id).await?, self.ledger.attempts(item.id).await?);
+            rows.push(row(item, self.jobs.get(&item.job_id), &events, &attempts));
+        }
+        Ok(rows)
+    }
+}
+
+/// The sums that the ledger keeps of a run, as plain JSON.
+///
+/// # Errors
+/// Whatever the ledger says.
+pub async fn totals(ledger: &Ledger, run_id: i64) -> Result<Vec<Value>, LedgerError> {
+    let names: HashMap<i64, String> = ledger.jobs(run_id).await?.into_iter().map(|job| (job.id, job.name)).collect();
+    let totals = ledger.totals(run_id).await?;
+    let row = |total: &crate::ledger::Total| {
+        json!({
+            "run": run_id,
+            "job": names.get(&total.job_id),
+            "state": total.state.word(),
+            "currency": total.currency.map_or("", |currency| currency.code()),
+            "items": total.items,
+            "minor": total.minor,
+        })
+    };
+    Ok(totals.iter().map(row).collect())
+}
+
+fn row(item: &ItemRow, job: Option<&JobRow>, events: &[EventRow], attempts: &[AttemptRow]) -> Value {
+    json!({
+        "item": item.id,
+        "run": item.run_id,
+        "job": item.job,
+        "kind": job.map(|job| &job.kind),
+        "gateway": job.map(|job| &job.lane),
+        "line": item.line,
+        "key": item.key,
+        "order_no": item.order_no,
+        "state": item.state.word(),
+        "currency": item.amount.map_or("", |amount| amount.currency().code()),
+        "minor": item.amount.map(Amount::minor),
+        "receipt": item.receipt,
+        "reason": item.reason,
+        "duplicate_of": item.duplicate_of,
+        "events": events.iter().map(event).collect::<Vec<_>>(),
+        "attempts": attempts.iter().map(attempt).collect::<Vec<_>>(),
+    })
+}
+
+fn event(event: &EventRow) -> Value {
+    json!({
+        "version": event.version,
+        "at": event.at.millis(),
+        "event": event.event,
+        "from": event.from,
+        "to": event.to,
+        "detail": event.detail,
+        "alarm": event.alarm,
+    })
+}
+
+fn attempt(attempt: &AttemptRow) -> Value {
+    json!({
+        "version": attempt.version,
+        "operation": attempt.operation,
+        "order_no": attempt.order_no,
+        "started_at": attempt.started_at.millis(),
+        "ended_at": attempt.ended_at.millis(),
+        "answer": attempt.answer,
+        "code": attempt.code,
+        "http": attempt.http,
+        "late": attempt.late,
+    })
+}

@@ -1,0 +1,449 @@
+//! Moving a ledger from a SQLite file to a PostgreSQL server: fenced first, then copied in one transaction, then compared row
+//! by row.
+//!
+//! From the fence on nobody can write to the file, whatever has it open, so that the same items can never be sent from two
+//! ledgers. The fence is taken away again only where it is certain that nothing has come to be on the server; where a commit's
+//! outcome is not known, doing the same once more goes on.
+
+use serde_json::Value;
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, AssertSqlSafe, Row};
+
+use super::Ledger;
+use super::error::LedgerError;
+use super::home::Engine;
+use super::rows::list;
+use super::turn::Turn;
+use crate::domain::time::Timestamp;
+
+/// How many rows are copied and compared at a time.
+const PAGE: usize = 500;
+
+/// A column by its name, and what is in it.
+type Column = (&'static str, Holds);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Holds {
+    Number,
+    Text,
+    Bytes,
+}
+
+/// A table, the columns of its key first.
+struct Table {
+    name: &'static str,
+    key: usize,
+    columns: &'static [Column],
+    /// Whether the server numbers its rows.
+    numbered: bool,
+}
+
+use Holds::{Bytes as B, Number as N, Text as T};
+
+const TABLES: [Table; 13] = [
+    Table {
+        name: "runs",
+        key: 1,
+        columns: &[
+            ("id", N),
+            ("workflow", T),
+            ("occurrence", T),
+            ("source", T),
+            ("params", T),
+            ("started_at", N),
+            ("finished_at", N),
+            ("at", N),
+            ("timezone", T),
+        ],
+        numbered: true,
+    },
+    Table {
+        name: "jobs",
+        key: 1,
+        columns: &[
+            ("id", N),
+            ("run_id", N),
+            ("name", T),
+            ("kind", T),
+            ("lane", T),
+            ("needs", T),
+            ("policy", T),
+            ("rate_calls", N),
+            ("rate_per", N),
+            ("concurrency", N),
+            ("started", N),
+            ("finished_at", N),
+            ("planned", N),
+            ("failure", T),
+            ("first_item", N),
+            ("last_item", N),
+            ("account", T),
+        ],
+        numbered: true,
+    },
+    Table {
+        name: "totals",
+        key: 3,
+        columns: &[("job_id", N), ("state", T), ("currency", T), ("items", N), ("minor", N)],
+        numbered: false,
+    },
+    Table {
+        name: "items",
+        key: 1,
+        columns: &[
+            ("id", N),
+            ("job_id", N),
+            ("line", N),
+            ("key", T),
+            ("key_hash", B),
+            ("identity", B),
+            ("serial", B),
+            ("order_no", T),
+            ("custom_no", T),
+            ("generation", N),
+            ("state", T),
+            ("version", N),
+            ("due_at", N),
+            ("node", N),
+            ("sends", N),
+            ("asks", N),
+            ("declines", N),
+            ("sent_at", N),
+            ("asking_since", N),
+            ("asking", T),
+            ("amount", N),
+            ("currency", T),
+            ("input", T),
+            ("receipt", T),
+            ("result", T),
+            ("reason", T),
+            ("duplicate_of", N),
+            ("taken_from", B),
+        ],
+        numbered: true,
+    },
+    Table {
+        name: "attempts",
+        key: 3,
+        columns: &[
+            ("item_id", N),
+            ("version", N),
+            ("late", N),
+            ("operation", T),
+            ("order_no", T),
+            ("started_at", N),
+            ("ended_at", N),
+            ("answer", T),
+            ("code", T),
+            ("http", N),
+            ("evidence", T),
+        ],
+        numbered: false,
+    },
+    Table {
+        name: "events",
+        key: 2,
+        columns: &[
+            ("item_id", N),
+            ("version", N),
+            ("at", N),
+            ("event", T),
+            ("from_state", T),
+            ("to_state", T),
+            ("detail", T),
+            ("alarm", T),
+        ],
+        numbered: false,
+    },
+    Table { name: "buckets", key: 1, columns: &[("name", T), ("tokens", N), ("filled_at", N)], numbered: false },
+    Table {
+        name: "lanes",
+        key: 1,
+        columns: &[("name", T), ("state", T), ("reason", T), ("until", N)],
+        numbered: false,
+    },
+    Table {
+        name: "payments",
+        key: 1,
+        columns: &[
+            ("id", N),
+            ("account", B),
+            ("order_no", T),
+            ("transaction_id", T),
+            ("amount", N),
+            ("currency", T),
+            ("seen_at", N),
+        ],
+        numbered: true,
+    },
+    Table {
+        name: "statements",
+        key: 1,
+        columns: &[("id", N), ("lane", T), ("day", T), ("sha256", T), ("location", T), ("lines", N), ("fetched_at", N)],
+        numbered: true,
+    },
+    Table {
+        name: "statement_lines",
+        key: 2,
+        columns: &[
+            ("statement_id", N),
+            ("line", N),
+            ("kind", T),
+            ("time", T),
+            ("order_no", T),
+            ("transaction_id", T),
+            ("refund_no", T),
+            ("refund_id", T),
+            ("state", T),
+            ("amount", N),
+            ("currency", T),
+            ("fee", N),
+            ("fee_currency", T),
+            ("settled", N),
+            ("settled_currency", T),
+        ],
+        numbered: false,
+    },
+    Table {
+        name: "settlements",
+        key: 2,
+        columns: &[("lane", T), ("batch_id", T), ("state", T), ("facts", T), ("first_seen", N), ("last_seen", N)],
+        numbered: false,
+    },
+    Table { name: "vault", key: 1, columns: &[("id", N), ("proof", T)], numbered: false },
+];
+
+/// No process writes to the file from here on, not even one that has it open.
+const FENCED: [&str; 4] = ["items", "runs", "jobs", "lanes"];
+const DEEDS: [&str; 3] = ["insert", "update", "delete"];
+
+/// What was moved.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Promoted {
+    /// How many rows of each table are the same on both sides.
+    pub rows: Vec<(&'static str, u64)>,
+    /// Whether the server had them already: an earlier try had come so far.
+    pub there_already: bool,
+}
+
+/// Why a ledger was not moved. It stays fenced only where that is said.
+#[derive(Debug, thiserror::Error)]
+pub enum PromoteError {
+    /// Whatever a database says.
+    #[error("the ledger was not moved")]
+    Ledger(#[from] LedgerError),
+    /// Not from a file to a server.
+    #[error("a ledger is moved from a SQLite file to a PostgreSQL server")]
+    WrongWay,
+    /// Somebody works on it.
+    #[error("a process is at work on this ledger: stop it first")]
+    AtWork,
+    /// The target has other rows.
+    #[error(
+        "{table} on the server is not what it is here (row {row}); the file stays fenced: empty the server's tables, then go on"
+    )]
+    Differs {
+        /// Which table.
+        table: &'static str,
+        /// Which row of it, from 1.
+        row: u64,
+    },
+}
+
+impl Ledger {
+    /// Moves this ledger to a server; `told` hears of each table as it is done. Once more after a failure goes on.
+    ///
+    /// # Errors
+    /// Why it was not moved.
+    pub async fn promote_to(
+        &self,
+        server: &Self,
+        now: Timestamp,
+        told: impl FnMut(&'static str, u64),
+    ) -> Result<Promoted, PromoteError> {
+        if self.home.engine != Engine::Sqlite || server.home.engine != Engine::Postgres {
+            return Err(PromoteError::WrongWay);
+        }
+        self.bury_dead_nodes(now).await?;
+        if self.has_living_nodes() {
+            return Err(PromoteError::AtWork);
+        }
+        let failed = |source| LedgerError::of("copying the ledger", source);
+        // Whoever was at it before has ended by now, one way or the other.
+        let mut turn = server.turn("copying the ledger").await?;
+        let runs: i64 =
+            sqlx::query_scalar("select count(*) from runs").fetch_one(turn.connection()).await.map_err(failed)?;
+        let there_already = runs > 0;
+        self.fence(server.name(), now).await?;
+        match self.copy_to(&mut turn, there_already, told).await {
+            Ok(promoted) => {
+                if there_already {
+                    turn.rollback().await?
+                } else {
+                    turn.commit_and_tell().await?
+                }
+                Ok(promoted)
+            }
+            Err(error) => {
+                drop(turn);
+                // Nothing has come to be on the server, and nothing will.
+                if !there_already {
+                    self.unfence().await?;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn copy_to(
+        &self,
+        turn: &mut Turn,
+        there_already: bool,
+        mut told: impl FnMut(&'static str, u64),
+    ) -> Result<Promoted, PromoteError> {
+        let mut from = self.home.connect().await?;
+        let mut promoted = Promoted { there_already, ..Promoted::default() };
+        for table in &TABLES {
+            if !there_already {
+                table.copy(&mut from, turn.connection()).await?;
+            }
+            let rows = table.compare(&mut from, turn.connection()).await?;
+            told(table.name, rows);
+            promoted.rows.push((table.name, rows));
+        }
+        Ok(promoted)
+    }
+
+    /// Makes it impossible to write to the file; the same again changes nothing.
+    async fn fence(&self, moved_to: &str, now: Timestamp) -> Result<(), LedgerError> {
+        let failed = |source| LedgerError::of("fencing the ledger", source);
+        let mut turn = self.turn("fencing the ledger").await?;
+        let fence = sqlx::query("insert into fence (id, moved_to, at) values (1, $1, $2) on conflict do nothing");
+        fence.bind(moved_to).bind(now.millis()).execute(turn.connection()).await.map_err(failed)?;
+        for (table, deed) in FENCED.iter().flat_map(|table| DEEDS.map(|deed| (table, deed))) {
+            make_trigger(&mut turn, table, deed).await.map_err(failed)?;
+        }
+        turn.commit().await
+    }
+
+    async fn unfence(&self) -> Result<(), LedgerError> {
+        let failed = |source| LedgerError::of("taking the fence away", source);
+        let mut turn = self.turn("taking the fence away").await?;
+        for (table, deed) in FENCED.iter().flat_map(|table| DEEDS.map(|deed| (table, deed))) {
+            let drop = AssertSqlSafe(format!("drop trigger if exists fence_{table}_{deed}"));
+            sqlx::raw_sql(drop).execute(turn.connection()).await.map_err(failed)?;
+        }
+        sqlx::query("delete from fence").execute(turn.connection()).await.map_err(failed)?;
+        turn.commit().await
+    }
+
+    /// Where the ledger has been moved to, if it has.
+    pub(super) async fn moved_to(connection: &mut AnyConnection) -> Result<Option<String>, LedgerError> {
+        let moved = sqlx::query_scalar("select moved_to from fence").fetch_optional(connection).await;
+        moved.map_err(|source| LedgerError::of("looking for a fence", source))
+    }
+}
+
+async fn make_trigger(turn: &mut Turn, table: &str, deed: &str) -> Result<(), sqlx::Error> {
+    let trigger = format!(
+        "create trigger if not exists fence_{table}_{deed} before {deed} on {table} \
+         begin select raise(abort, 'this ledger was moved to another database'); end"
+    );
+    sqlx::raw_sql(AssertSqlSafe(trigger)).execute(turn.connection()).await.map(|_| ())
+}
+
+impl Table {
+    fn names(&self) -> String {
+        self.columns.iter().map(|(name, _)| format!("\"{name}\"")).collect::<Vec<_>>().join(", ")
+    }
+
+    fn keys(&self) -> String {
+        self.columns[..self.key].iter().map(|(name, _)| format!("\"{name}\"")).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The rows behind one, as JSON lists: numbers, texts, and bytes in hexadecimal digits.
+    async fn page(
+        &self,
+        connection: &mut AnyConnection,
+        after: Option<&[Value]>,
+    ) -> Result<Vec<Vec<Value>>, LedgerError> {
+        let failed = |source| LedgerError::of("copying the ledger", source);
+        let (names, keys) = (self.names(), self.keys());
+        let places: Vec<String> = (1..=self.key).map(|place| format!("${place}")).collect();
+        let behind = if after.is_some() { format!("where ({keys}) > ({})", places.join(", ")) } else { String::new() };
+        let statement = format!("select {names} from {} {behind} order by {keys} limit {PAGE}", self.name);
+        let mut query = sqlx::query(AssertSqlSafe(statement));
+        for value in after.into_iter().flatten() {
+            query = match value.as_i64() {
+                Some(number) => query.bind(number),
+                None => query.bind(value.as_str().map(str::to_owned)),
+            };
+        }
+        let rows = query.fetch_all(connection).await.map_err(failed)?;
+        rows.iter().map(|row| self.values(row).map_err(failed)).collect()
+    }
+
+    fn values(&self, row: &AnyRow) -> Result<Vec<Value>, sqlx::Error> {
+        let value = |(place, (_, holds)): (usize, &Column)| {
+            Ok(match holds {
+                Holds::Number => row.try_get::<Option<i64>, _>(place)?.map(Value::from),
+                Holds::Text => row.try_get::<Option<String>, _>(place)?.map(Value::from),
+                Holds::Bytes => row.try_get::<Option<Vec<u8>>, _>(place)?.map(|bytes| Value::from(digits(&bytes))),
+            }
+            .unwrap_or_default())
+        };
+        self.columns.iter().enumerate().map(value).collect()
+    }
+
+    async fn copy(&self, from: &mut AnyConnection, to: &mut AnyConnection) -> Result<(), LedgerError> {
+        let failed = |source| LedgerError::of("copying the ledger", source);
+        let field = |(place, (_, holds)): (usize, &Column)| match holds {
+            Holds::Number => format!("cast(value ->> {place} as bigint)"),
+            Holds::Text => format!("value ->> {place}"),
+            Holds::Bytes => format!("unhex(value ->> {place})"),
+        };
+        let fields: Vec<String> = self.columns.iter().enumerate().map(field).collect();
+        let insert =
+            format!("insert into {} ({}) select {} from json_each($1)", self.name, self.names(), fields.join(", "));
+        let mut last: Option<Vec<Value>> = None;
+        loop {
+            let page = self.page(from, last.as_deref().map(|row| &row[..self.key])).await?;
+            if page.is_empty() {
+                break;
+            }
+            let rows = sqlx::query(AssertSqlSafe(insert.clone())).bind(list(&page));
+            rows.execute(&mut *to).await.map_err(failed)?;
+            last = page.into_iter().last();
+        }
+        if self.numbered {
+            let next = format!(
+                "select setval(pg_get_serial_sequence('{0}', 'id'), coalesce((select max(id) from {0}), 0) + 1, false)",
+                self.name
+            );
+            sqlx::raw_sql(AssertSqlSafe(next)).execute(to).await.map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// How many rows there are, all of them the same on both sides.
+    async fn compare(&self, from: &mut AnyConnection, to: &mut AnyConnection) -> Result<u64, PromoteError> {
+        let (mut last, mut rows): (Option<Vec<Value>>, u64) = (None, 0);
+        loop {
+            let after = last.as_deref().map(|row| &row[..self.key]);
+            let (ours, theirs) = (self.page(from, after).await?, self.page(to, after).await?);
+            let same = ours.iter().zip(&theirs).take_while(|(one, other)| one == other).count();
+            if same != ours.len() || same != theirs.len() {
+                return Err(PromoteError::Differs { table: self.name, row: rows + same as u64 + 1 });
+            }
+            rows += same as u64;
+            match ours.into_iter().last() {
+                Some(row) => last = Some(row),
+                None => return Ok(rows),
+            }
+        }
+    }
+}
+
+fn digits(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
