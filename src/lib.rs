@@ -46,6 +46,7 @@ pub mod failpoint;
 pub mod files;
 pub mod gateway;
 pub mod ledger;
+pub mod planted;
 pub mod sandbox;
 pub mod simulation;
 pub mod statement;

@@ -9,6 +9,7 @@ use crate::domain::answer::{Answer, Cause, Decline, DeclineClass, LaneEffect, Nu
 use crate::domain::ids::OrderNumber;
 use crate::domain::money::Amount;
 use crate::gateway::{Observation, Reached};
+use crate::planted::{Bug, is};
 
 use super::{HttpMatch, Meaning, Outcome};
 
@@ -68,7 +69,12 @@ pub fn judge(outcomes: &[Outcome], is_query: bool, effect: bool, seen: &Observat
     let judged = match &seen.reached {
         Reached::NotSent(_) | Reached::Unsendable(_) if is_query && effect => unknown(Cause::NotAsked),
         Reached::Unsendable(_) => Judged::plain(unsendable()),
-        Reached::NotSent(_) => Judged::plain(Answer::NotProcessed { code: "not_sent".to_owned(), after: None }),
+        Reached::NotSent(_) => Judged::plain(not_sent()),
+        Reached::TimedOut if is(Bug::SilentIsNotSent) => Judged::plain(not_sent()),
+        Reached::Lost(_) if is(Bug::LostIsNotSent) => Judged::plain(not_sent()),
+        Reached::Replied if is(Bug::ServerErrorIsDeclined) && seen.http.is_some_and(|http| http >= 500) => {
+            Judged::plain(unsendable())
+        }
         Reached::TimedOut => unknown(Cause::TimedOut),
         Reached::Lost(_) => unknown(Cause::ConnectionLost),
         Reached::Unreadable(_) => unknown(Cause::Unreadable),
@@ -82,6 +88,10 @@ impl Judged {
     const fn plain(answer: Answer) -> Self {
         Self { answer, lane: LaneEffect::None, explain: false, listed: true }
     }
+}
+
+fn not_sent() -> Answer {
+    Answer::NotProcessed { code: "not_sent".to_owned(), after: None }
 }
 
 /// It was not sent and cannot be. An earlier attempt may have been, with another configuration.

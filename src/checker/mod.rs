@@ -28,14 +28,25 @@ pub struct Broken {
     pub what: String,
 }
 
-/// Checks promises 1 to 4. `rows`: how many rows each job (`RUN/JOB`) was given, where that is known; `totals`: the sums the ledger keeps,
-/// one object each: `run`, `job`, `state`, `currency`, `items`, `minor`.
-pub fn check(journal: &[Value], books: &[Value], totals: &[Value], rows: &BTreeMap<String, u64>) -> Vec<Broken> {
+/// What is known beside the records.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    /// How many rows each job (`RUN/JOB`) was given.
+    pub rows: BTreeMap<String, u64>,
+    /// How long "no such order" must wait before it counts, in milliseconds; none where the processes' clocks did not agree.
+    pub grace: Option<i64>,
+}
+
+/// Checks promises 1 to 4. `totals`: the sums the ledger keeps, one object each: `run`, `job`, `state`, `currency`, `items`,
+/// `minor`.
+pub fn check(journal: &[Value], books: &[Value], totals: &[Value], known: &Known) -> Vec<Broken> {
     let mut broken = Vec::new();
     at_most_once(journal, books, &mut broken);
-    nothing_vanishes(journal, totals, rows, &mut broken);
+    nothing_vanishes(journal, totals, &known.rows, &mut broken);
     for item in journal {
         never_guessed(item, &mut broken);
+        intent_first(item, known.grace.is_some(), &mut broken);
+        known.grace.inspect(|grace| absent_in_time(item, *grace, &mut broken));
     }
     adds_up(journal, books, &mut broken);
     broken
@@ -178,6 +189,43 @@ fn never_guessed(item: &Value, broken: &mut Vec<Broken>) {
     }
 }
 
+/// Promise 1: every call was claimed before it was made, and began while its claim held.
+fn intent_first(item: &Value, clocks_agree: bool, broken: &mut Vec<Broken>) {
+    let events = list(item, "events");
+    let of = |version: i64| events.iter().find(|event| number(event, "version") == version);
+    for attempt in list(item, "attempts").iter().filter(|attempt| text(attempt, "operation") != "statement") {
+        let version = number(attempt, "version");
+        let mut wrong = |what: &str| {
+            let what = format!("item {} ({}): a call {what}, version {version}", item["item"], text(item, "key"));
+            broken.push(Broken { promise: 1, what });
+        };
+        if of(version).is_none_or(|event| text(event, "event") != "claim") {
+            wrong("was made that had not been claimed");
+        }
+        let over = of(version + 1).map(|event| number(event, "at"));
+        let is_late = attempt["late"] == true;
+        if clocks_agree && is_late && over.is_some_and(|over| number(attempt, "started_at") > over) {
+            wrong("began when its claim was over");
+        }
+    }
+}
+
+/// Promise 3: "no such order" counts only after a while, since an order may show up late.
+fn absent_in_time(item: &Value, grace: i64, broken: &mut Vec<Broken>) {
+    let mut sent_at = None;
+    for event in list(item, "events") {
+        let (from, to, at) = (text(event, "from"), text(event, "to"), number(event, "at"));
+        if to == "sending" {
+            sent_at = Some(at);
+        }
+        let believed = text(event, "event") == "absent" && from == "unknown" && to == "planned";
+        if believed && sent_at.is_some_and(|sent| at - sent < grace) {
+            let what = format!("item {} ({}): \"no such order\" was believed at once", item["item"], text(item, "key"));
+            broken.push(Broken { promise: 3, what });
+        }
+    }
+}
+
 /// Promise 4: what we say moved is what moved, to the minor unit; and what we say did not, did not.
 fn adds_up(journal: &[Value], books: &[Value], broken: &mut Vec<Broken>) {
     let by_number = by_number(books);
@@ -232,8 +280,8 @@ mod tests {
     }
 
     fn promises(journal: &[Value], books: &[Value], totals: &[Value]) -> Vec<u8> {
-        let rows = BTreeMap::from([("1/deduct".to_owned(), 1)]);
-        check(journal, books, totals, &rows).iter().map(|broken| broken.promise).collect()
+        let known = Known { rows: BTreeMap::from([("1/deduct".to_owned(), 1)]), grace: Some(60_000) };
+        check(journal, books, totals, &known).iter().map(|broken| broken.promise).collect()
     }
 
     #[test]
@@ -270,6 +318,36 @@ mod tests {
         let mut died = item();
         died["events"][1] = json!({ "version": 2, "event": "abandoned", "from": "sending", "to": "planned" });
         assert!(promises(&[died], &[line("n-1", 3800)], &totals()).contains(&3));
+    }
+
+    #[test]
+    fn a_call_without_a_claim_or_after_it_is_told_of() {
+        let mut unclaimed = item();
+        unclaimed["attempts"][1]["version"] = json!(4);
+        assert!(promises(&[unclaimed], &[line("n-1", 3800)], &totals()).contains(&1));
+        let mut late = item();
+        late["events"][1]["at"] = json!(100_000);
+        late["attempts"][0]["late"] = json!(true);
+        late["attempts"][0]["started_at"] = json!(100_001);
+        assert_eq!(promises(&[late], &[line("n-1", 3800)], &totals()), [1]);
+    }
+
+    #[test]
+    fn no_such_order_counts_only_after_the_grace_period() {
+        let sent_again = |at: i64| {
+            let mut again = item();
+            again["state"] = json!("planned");
+            again["events"][0]["at"] = json!(1_000);
+            again["events"][3] =
+                json!({ "version": 4, "at": at, "event": "absent", "from": "unknown", "to": "planned" });
+            again["attempts"][1]["answer"] = json!("absent");
+            let totals = [
+                json!({ "run": 1, "job": "deduct", "state": "planned", "currency": "HKD", "items": 1, "minor": 3800 }),
+            ];
+            promises(&[again], &[], &totals)
+        };
+        assert_eq!(sent_again(60_999), [3]);
+        assert_eq!(sent_again(61_000), Vec::<u8>::new());
     }
 
     #[test]

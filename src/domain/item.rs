@@ -264,6 +264,13 @@ pub struct Illegal {
 /// assert_eq!(apply(&sending, &timed_out, &policy, now).unwrap().item.state, State::Unknown);
 /// ```
 pub fn apply(item: &Item, event: &Event, policy: &Policy, now: Timestamp) -> Result<Move, Illegal> {
+    let moved = applied(item, event, policy, now);
+    #[cfg(feature = "planted")]
+    let moved = moved.map(|moved| crate::planted::bend(item, event, moved, now));
+    moved
+}
+
+fn applied(item: &Item, event: &Event, policy: &Policy, now: Timestamp) -> Result<Move, Illegal> {
     let illegal = || Err(Illegal { state: item.state, event: event.word() });
     match event {
         Event::Claim => claim(item, now).map_or_else(illegal, Ok),

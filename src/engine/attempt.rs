@@ -16,11 +16,13 @@ use crate::catalog::{JobKind, Operations, Outcome};
 use crate::domain::answer::{Answer, Cause, LaneEffect};
 use crate::domain::ids::OrderNumber;
 use crate::domain::item::{Asking, Event, Illegal, Move, State, apply};
+use crate::domain::money::Amount;
 use crate::domain::policy::Policy;
 use crate::domain::time::Timestamp;
 use crate::failpoint;
 use crate::gateway::{Call, Observation, Reached};
 use crate::ledger::{Attempt, Claimed, Doing, LaneState, LedgerError, Settlement};
+use crate::planted;
 
 /// What an attempt needs to know of its job.
 #[derive(Debug, Clone)]
@@ -112,7 +114,7 @@ pub async fn perform(
 
 /// Whether a call that begins now could outlive the claim.
 fn is_too_late(engine: &Engine, account: &Account, claimed: &Claimed) -> bool {
-    engine.clock.now().plus(account.timeout) >= claimed.lease_until
+    engine.clock.now().plus(account.timeout) >= claimed.lease_until && !planted::is(planted::Bug::LeaseNotChecked)
 }
 
 /// What was known of the result, and what is known now: an action to be taken stays when a later reply no longer names it.
@@ -136,11 +138,19 @@ pub(super) struct Scene<'a> {
 }
 
 fn call(engine: &Engine, account: &Account, claimed: &Claimed, operation: &str) -> Result<Call, String> {
+    let mut order_no = claimed.order_no().clone();
+    if planted::is(planted::Bug::NumberOfItsOwn) {
+        order_no = OrderNumber::derive(claimed.key(), 90);
+    }
+    let mut amount = claimed.amount();
+    if planted::is(planted::Bug::AmountPlusOne) {
+        amount = amount.and_then(|amount| Amount::from_minor(amount.minor() + 1, amount.currency()).ok());
+    }
     Ok(Call {
         operation: operation.to_owned(),
-        order_no: claimed.order_no().clone(),
+        order_no,
         input: input(engine, claimed)?,
-        amount: claimed.amount(),
+        amount,
         timeout: account.timeout,
     })
 }

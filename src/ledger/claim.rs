@@ -21,6 +21,7 @@ use crate::domain::item::{Event, Item, Move, State, apply};
 use crate::domain::money::Amount;
 use crate::domain::policy::{Policy, Rate};
 use crate::domain::time::Timestamp;
+use crate::planted::{Bug, is};
 
 /// What a worker wants to have.
 #[derive(Debug, Clone)]
@@ -221,6 +222,7 @@ async fn claim_from(
         let stored = Stored::read(row)?;
         let in_flight: Option<&str> = row.try_get("in_flight").map_err(failed)?;
         match stored.item.state {
+            State::Planned if is(Bug::ContractNotChecked) => sorted.claim(stored, want, request.now, lease_until)?,
             State::Planned if in_flight.is_some() => {
                 sorted.blocked.push((stored.id, in_flight == Some(State::Parked.word())))
             }
@@ -239,7 +241,9 @@ async fn claim_from(
             | State::Skipped => sorted.claim(stored, want, request.now, lease_until)?,
         }
     }
-    sorted.write(turn, request).await?;
+    if !is(Bug::ClaimNotWritten) {
+        sorted.write(turn, request).await?;
+    }
     let taken = sorted.claims.len();
     claimed.extend(sorted.claims.into_iter().map(|(stored, moved, doing)| Claimed {
         item: moved.item,
@@ -411,7 +415,9 @@ impl Tokens {
     }
 
     fn take(&mut self, calls: usize) {
-        self.milli -= i64::try_from(calls).unwrap_or(0) * 1000;
+        if !is(Bug::RateNotKept) {
+            self.milli -= i64::try_from(calls).unwrap_or(0) * 1000;
+        }
     }
 
     fn next_whole(&self, now: Timestamp) -> Timestamp {

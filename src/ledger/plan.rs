@@ -19,6 +19,7 @@ use crate::domain::item::State;
 use crate::domain::money::Amount;
 use crate::domain::policy::{Policy, Rate};
 use crate::domain::time::Timestamp;
+use crate::planted::{Bug, is};
 
 /// A run to be planned.
 #[derive(Debug, Clone)]
@@ -265,7 +266,7 @@ impl Planning {
         let mut first_with: HashMap<KeyHash, u64> = HashMap::with_capacity(items.len());
         let mut fresh = Vec::with_capacity(items.len());
         for item in items {
-            match first_with.get(&item.key_hash) {
+            match first_with.get(&item.key_hash).filter(|_| !is(Bug::KeyWithLine)) {
                 Some(line) => refused.push(twice(item, *line)),
                 None => {
                     first_with.insert(item.key_hash, item.line);
@@ -296,7 +297,7 @@ impl Planning {
     /// # Errors
     /// Whatever the database says.
     pub async fn refuse(&mut self, job_id: i64, refusals: &[Refusal]) -> Result<(), LedgerError> {
-        if refusals.is_empty() {
+        if refusals.is_empty() || is(Bug::RefusedRowsDropped) {
             return Ok(());
         }
         let rows: Vec<_> = refusals
@@ -363,16 +364,20 @@ impl Planning {
 
     async fn insert(&mut self, job_id: i64, items: &[&NewItem]) -> Result<u64, LedgerError> {
         let due = self.now.millis();
+        let hash = |item: &NewItem| {
+            let with_line = is(Bug::KeyWithLine).then(|| KeyHash::of("", &item.line.to_string(), &item.key));
+            with_line.unwrap_or(item.key_hash)
+        };
         let rows: Vec<_> = items
             .iter()
             .map(|item| {
                 (
                     item.line,
                     &item.key,
-                    hex(item.key_hash),
+                    hex(hash(item)),
                     hex(item.identity),
                     item.serial.map(hex),
-                    item.custom_no.clone().unwrap_or_else(|| OrderNumber::derive(item.key_hash, 1)),
+                    item.custom_no.clone().unwrap_or_else(|| OrderNumber::derive(hash(item), 1)),
                     item.custom_no.as_ref(),
                     item.amount.map(Amount::minor),
                     item.amount.map(|amount| amount.currency().code()),

@@ -1,8 +1,8 @@
 //! Between rows and the domain: reading an item's row, and writing moves back in bulk.
 
 use serde::Serialize;
-use sqlx::Row;
 use sqlx::any::AnyRow;
+use sqlx::{AssertSqlSafe, Row};
 
 use super::error::LedgerError;
 use super::home::Engine;
@@ -13,6 +13,7 @@ use crate::domain::ids::{KeyHash, OrderNumber, OrderNumberError};
 use crate::domain::item::{Alarm, Asking, Item, Move, State};
 use crate::domain::money::{Amount, Currency};
 use crate::domain::time::Timestamp;
+use crate::planted::{Bug, is};
 
 /// An item as its row holds it.
 #[derive(Debug, Clone)]
@@ -138,12 +139,21 @@ impl Writes {
         let mut shifts = Shifts::default();
         for written in moves {
             items.push(item_line(written)?);
-            events.push(event_line(written));
+            if !is(Bug::EventsNotKept) {
+                events.push(event_line(written));
+            }
             let (stored, to) = (written.stored, written.moved.item.state);
             shifts.shift(stored.job_id, stored.amount, stored.item.state, to);
         }
-        let totals = shifts.lines();
-        let rows = moves.len() * 2 + attempts.len() + totals.len();
+        let mut totals = shifts.lines();
+        if is(Bug::TotalsNotKept) {
+            totals.clear();
+        }
+        if is(Bug::MoneyNotCounted) {
+            totals.iter_mut().for_each(|total| total.4 = 0);
+        }
+        let attempts = if is(Bug::AttemptsNotKept) { &[] } else { attempts };
+        let rows = items.len() + events.len() + attempts.len() + totals.len();
         Ok(Self {
             items: list(&items),
             events: list(&events),
@@ -157,7 +167,18 @@ impl Writes {
     /// written all the same and the caller must roll back.
     pub async fn execute(self, turn: &mut Turn) -> Result<bool, LedgerError> {
         let failed = |source| LedgerError::of("writing what became of items", source);
-        let query = |text| sqlx::query(text).bind(self.items).bind(self.events).bind(self.attempts).bind(self.totals);
+        let query = |text: &str| {
+            sqlx::query(AssertSqlSafe(text.to_owned()))
+                .bind(self.items)
+                .bind(self.events)
+                .bind(self.attempts)
+                .bind(self.totals)
+        };
+        if is(Bug::VersionNotChecked) {
+            let unchecked = WRITE.replace("and items.version = m.value ->> 1", "").replace("or ignore", "or replace");
+            query(&unchecked).execute(turn.connection()).await.map_err(failed)?;
+            return Ok(true);
+        }
         let changed = match turn.engine() {
             Engine::Sqlite => query(WRITE).execute(turn.connection()).await.map_err(failed)?.rows_affected(),
             Engine::Postgres => {

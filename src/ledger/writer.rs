@@ -14,6 +14,7 @@ use super::settle::{Settled, Settlement, settle};
 use super::turn::{Turn, Writing};
 use super::{Claimed, Ledger};
 use crate::domain::time::Timestamp;
+use crate::planted::{Bug, is};
 
 /// How many deeds may wait.
 pub(super) const BACKLOG: usize = 4096;
@@ -151,6 +152,10 @@ impl Group {
             claimed.push(claim(&mut turn, request).await?);
         }
         crate::failpoint::hit("before_commit");
+        if is(Bug::SettleNotSynced) && !settlements.is_empty() {
+            turn.rollback().await?;
+            return Ok((settled, claimed));
+        }
         turn.commit().await?;
         Ok((settled, claimed))
     }

@@ -20,7 +20,7 @@ use serde_json::Value;
 use thiserror::Error;
 
 use crate::catalog::Catalog;
-use crate::checker::{self, Broken};
+use crate::checker::{self, Broken, Known};
 use crate::config::Config;
 use crate::domain::time::Timestamp;
 use crate::engine::plan::{PlanError, PlanRequest};
@@ -100,7 +100,8 @@ pub async fn play(what: &Play, twins: &Twins, seed: u64) -> Result<Outcome, Simu
     let rows = play.plan().await?;
     play.act().await?;
     let told = play.tell().await?;
-    let mut broken = checker::check(&told.journal, &told.books, &told.totals, &rows);
+    let known = Known { rows, grace: play.grace() };
+    let mut broken = checker::check(&told.journal, &told.books, &told.totals, &known);
     broken.extend(play.left_open(&told));
     Ok(Outcome {
         seed,

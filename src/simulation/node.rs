@@ -27,6 +27,8 @@ pub(super) struct Process {
     pub skew: i64,
     /// Nothing of it moves before this instant.
     pub still_until: Timestamp,
+    /// What is claimed, and not begun.
+    pub in_hand: VecDeque<(Arc<Account>, Work, Claimed)>,
     pub calls: BTreeMap<CallId, Call>,
     /// What is known and not written down.
     pub settlements: VecDeque<Settlement>,

@@ -32,6 +32,9 @@ const STEPS_AN_ITEM: u64 = 12;
 /// How many rounds of calm there are at most: what is open then never comes to rest.
 const CALM: u64 = 5_000;
 
+/// After how many rounds in which nothing is due the calm ends before that.
+const IN_VAIN: u64 = 20;
+
 /// How far a clock jumps at most.
 const JUMP: Duration = Duration::from_secs(4 * 60);
 
@@ -53,6 +56,10 @@ pub(super) struct Stage {
     illegal: Vec<String>,
     given: Vec<(String, String)>,
     chaos: bool,
+    /// Whether no clock jumps in this play: then more can be judged.
+    clocks_agree: bool,
+    /// When calls were claimed, by account.
+    claimed: BTreeMap<String, Vec<Timestamp>>,
 }
 
 /// A folder that is gone when it is no longer needed.
@@ -75,6 +82,7 @@ impl Stage {
         let places = places(&what.config, twins, FaultPlan::new(seed, what.faults), &clock).await?;
         let ledger = Ledger::open(&folder.0.join("ledger.db")).await?;
         let processes = if what.chaos { 2 + chance.below(4) } else { 1 };
+        let clocks_agree = !what.chaos || chance.per_mille(500);
         let mut stage = Self {
             chance,
             clock,
@@ -91,6 +99,8 @@ impl Stage {
             illegal: Vec::new(),
             given: Vec::new(),
             chaos: what.chaos,
+            clocks_agree,
+            claimed: BTreeMap::new(),
         };
         for _ in 0..processes {
             let process = stage.process().await?;
@@ -123,6 +133,7 @@ impl Stage {
             clock,
             skew: 0,
             still_until: BEGIN,
+            in_hand: Default::default(),
             calls: BTreeMap::new(),
             settlements: Default::default(),
         })
@@ -236,6 +247,10 @@ impl Stage {
                 self.jump(place);
                 Ok(())
             }
+            97 => {
+                self.begin_what_is_in_hand(place).await;
+                Ok(())
+            }
             92..=96 => self.look(place).await,
             _ => {
                 let time = Duration::from_secs(1 + self.chance.below(90));
@@ -265,6 +280,7 @@ impl Stage {
         if claimed.is_empty() {
             return Ok(());
         }
+        self.claimed.entry(account.name.clone()).or_default().extend(vec![now; claimed.len()]);
         if self.chaos && self.chance.per_mille(40) {
             self.trouble("claim_committed_and_not_told");
             return Ok(());
@@ -273,14 +289,28 @@ impl Stage {
             self.trouble("died_after_a_claim");
             return self.replace(place).await;
         }
-        for (one, work) in claimed {
+        let in_hand = claimed.into_iter().map(|(one, work)| (Arc::clone(&account), work, one));
+        self.processes[place].in_hand.extend(in_hand);
+        // It may take a while until there is a free place for what is claimed.
+        if !(self.chaos && self.chance.per_mille(200)) {
+            self.begin_what_is_in_hand(place).await;
+        }
+        Ok(())
+    }
+
+    /// A process begins to call for what it has claimed.
+    async fn begin_what_is_in_hand(&mut self, place: usize) {
+        if self.is_still(place) {
+            return;
+        }
+        while let Some((account, work, one)) = self.processes[place].in_hand.pop_front() {
             let id = self.next_call;
             self.next_call += 1;
             self.calls_made += 1;
+            let now = self.now();
             self.processes[place].begin(id, &account, work, one, now);
             self.go_on(place, id).await;
         }
-        Ok(())
     }
 
     /// Goes on with a call as far as it comes.
@@ -452,6 +482,9 @@ impl Stage {
 
     /// A process's clock jumps, or is set right.
     fn jump(&mut self, place: usize) {
+        if self.clocks_agree {
+            return;
+        }
         self.trouble("clock_jumped");
         let most = i64::try_from(JUMP.as_millis()).unwrap_or(0);
         let drawn = i64::try_from(self.chance.below(JUMP.as_millis() as u64 * 2)).unwrap_or(0);
@@ -478,6 +511,7 @@ impl Stage {
             process.skew = 0;
             process.still_until = BEGIN;
         }
+        let mut in_vain = 0;
         for _ in 0..CALM {
             self.finish_calls().await?;
             self.look(0).await?;
@@ -493,8 +527,13 @@ impl Stage {
             for _ in 0..accounts.len() * 2 {
                 self.claim(0).await?;
             }
-            if self.calls_made == before {
-                self.leap().await?;
+            if self.calls_made > before {
+                in_vain = 0;
+            } else {
+                in_vain = if self.leap().await? { 0 } else { in_vain + 1 };
+                if in_vain > IN_VAIN {
+                    break;
+                }
             }
         }
         Ok(())
@@ -502,6 +541,7 @@ impl Stage {
 
     async fn finish_calls(&mut self) -> Result<(), SimulationError> {
         for place in 0..self.processes.len() {
+            self.begin_what_is_in_hand(place).await;
             while let Some(id) = self.processes[place].calls.keys().next().copied() {
                 self.pass(Duration::from_millis(20));
                 self.arrive_of(place, id).await;
@@ -514,8 +554,8 @@ impl Stage {
         Ok(())
     }
 
-    /// On to when something is due.
-    async fn leap(&mut self) -> Result<(), SimulationError> {
+    /// On to when something is due; says whether anything ever is.
+    async fn leap(&mut self) -> Result<bool, SimulationError> {
         let now = self.now();
         let lanes = self.places.keys().cloned().collect();
         let mut next: Option<Timestamp> = None;
@@ -528,7 +568,7 @@ impl Stage {
         }
         let wait = next.map_or(Duration::from_secs(60), |next| next.since(now)).max(Duration::from_millis(250));
         self.pass(wait);
-        Ok(())
+        Ok(next.is_some())
     }
 
     /// Both sides' records.
@@ -544,12 +584,43 @@ impl Stage {
         for (state, items) in told.states.iter().filter(|(state, _)| open.contains(&state.as_str())) {
             broken.push(Broken { promise: 2, what: format!("{items} items never came to rest: {state}") });
         }
+        broken.extend(self.above_the_rate());
         broken.extend(self.illegal.iter().map(|illegal| Broken { promise: 3, what: illegal.clone() }));
         broken.extend(
             told.violations
                 .iter()
                 .map(|(word, times)| Broken { promise: 1, what: format!("a gateway says: {word}, {times} times") }),
         );
+        broken
+    }
+
+    /// How long "no such order" must wait, at least, before it counts; none where clocks jumped.
+    pub fn grace(&self) -> Option<i64> {
+        let graces = self.what.request.workflow.jobs.iter().map(|job| job.policy.resolve.grace.as_millis());
+        graces.min().and_then(|grace| i64::try_from(grace).ok()).filter(|_| self.clocks_agree)
+    }
+
+    /// Accounts that were called more often than they allow, by all processes together.
+    fn above_the_rate(&self) -> Vec<Broken> {
+        const WINDOW: Duration = Duration::from_secs(5);
+        let mut broken = Vec::new();
+        for (name, times) in self.claimed.iter().filter(|_| self.clocks_agree) {
+            let Some(account) = self.processes.first().and_then(|process| process.engine.accounts.get(name)) else {
+                continue;
+            };
+            let in_time = |time: Duration| {
+                u128::from(account.rate.calls) * time.as_millis() / account.rate.per.as_millis().max(1)
+            };
+            // What the window gives, what the bucket may hold, and one for the edge.
+            let allowed = in_time(WINDOW) + in_time(Duration::from_millis(100)).max(1) + 1;
+            let most = (0..times.len()).map(|first| {
+                times[first..].iter().take_while(|time| time.since(times[first]) <= WINDOW).count() as u128
+            });
+            if let Some(most) = most.max().filter(|most| *most > allowed) {
+                broken
+                    .push(Broken { promise: 1, what: format!("{most} calls of {name} in 5 s, {allowed} are allowed") });
+            }
+        }
         broken
     }
 
