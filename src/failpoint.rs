@@ -1,4 +1,4 @@
-//! Places where a test can make the process die as by `kill -9`. In release builds there are none.
+//! Places where a test can make the process die as by `kill -9`. Release builds have them only with the feature `failpoints`.
 //!
 //! `PAYRUN_FAILPOINT=NAME:N` aborts the process when the place `NAME` is reached for the `N`th time.
 
@@ -6,7 +6,7 @@
 pub const NAMES: [&str; 4] = ["before_commit", "after_commit", "before_send", "after_send"];
 
 /// This place is reached.
-#[cfg(debug_assertions)]
+#[cfg(any(debug_assertions, feature = "failpoints"))]
 pub fn hit(name: &str) {
     use std::sync::LazyLock;
     use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,5 +25,5 @@ pub fn hit(name: &str) {
 }
 
 /// This place is reached; release builds know nothing of it.
-#[cfg(not(debug_assertions))]
+#[cfg(not(any(debug_assertions, feature = "failpoints")))]
 pub const fn hit(_name: &str) {}

@@ -202,6 +202,11 @@ impl App {
     }
 
     /// The gateway.
+    pub fn sandbox_shared(&self) -> Arc<Sandbox> {
+        Arc::clone(&self.sandbox)
+    }
+
+    /// The gateway's other side.
     pub fn sandbox(&self) -> &Sandbox {
         &self.sandbox
     }

@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 
 /// The binary, to be run in a folder with nothing of the tester's environment that could change it.
 pub fn payrun(folder: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_payrun"));
+    // The rig tries the release binary.
+    let binary = std::env::var_os("PAYRUN_TEST_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_payrun").into());
+    let mut command = Command::new(binary);
     command.current_dir(folder).args(args).stdin(Stdio::null());
     for name in ["PAYRUN_CONFIG", "PAYRUN_LOG", "PAYRUN_FAILPOINT", "http_proxy", "HTTP_PROXY", "COLUMNS"] {
         command.env_remove(name);

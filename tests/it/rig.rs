@@ -1,0 +1,165 @@
+//! Real processes, killed at random moments and at each named place, stopped beyond their leases and let go on; then judged by
+//! what the records say. How many: `PAYRUN_RIG_KILLS` of each; which binary: `PAYRUN_TEST_BINARY`.
+//!
+//! `tests/rig.sh` runs it with the release binary.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use payrun::checker::{self, Known};
+use payrun::failpoint;
+use payrun::sandbox::Gateways;
+use payrun::sandbox::faults::{FaultPlan, Level};
+use serde_json::Value;
+
+use crate::support::process::Running;
+use crate::support::{App, DATE, PATIENCE, Setup, WORKFLOW, contracts, until};
+
+/// How many items each start plans.
+const ITEMS: u32 = 12;
+
+fn kills() -> u32 {
+    std::env::var("PAYRUN_RIG_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(40)
+}
+
+/// The same numbers on every machine.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % bound
+    }
+}
+
+/// What was done to processes.
+#[derive(Debug, Default)]
+struct Done {
+    starts: u32,
+    killed: BTreeMap<&'static str, u32>,
+    stood_still: u32,
+}
+
+impl Done {
+    fn kills(&self) -> u32 {
+        self.killed.values().sum()
+    }
+}
+
+fn project(server: bool, seed: u64) -> App {
+    let faults = FaultPlan::new(seed, Level::Some);
+    App::of(Setup { faults, server, latency: Duration::from_millis(15), concurrency: 16, ..Setup::default() })
+}
+
+/// The arguments of a start that has something of its own to charge.
+fn arguments(app: &App, start: u32) -> Vec<String> {
+    let file = format!("data/rig-{start}.csv");
+    app.write(&file, contracts(&format!("G{start}"), ITEMS));
+    ["run", WORKFLOW, "--date", DATE, "--input", &file].map(str::to_owned).to_vec()
+}
+
+/// Starts a run that dies: at a named place, or at a random moment.
+fn start_to_die(app: &App, chance: &mut Chance, done: &mut Done) {
+    let arguments = arguments(app, done.starts);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let place = failpoint::NAMES[usize::try_from(chance.below(4)).unwrap()];
+    let at_a_place = chance.below(3) == 0;
+    let ended = if at_a_place {
+        let nth = 1 + u32::try_from(chance.below(10)).unwrap();
+        app.start_to_die_at(&arguments, place, nth).wait(PATIENCE)
+    } else {
+        let life = Duration::from_millis(5 + chance.below(300));
+        app.start(&arguments).kill_after(life)
+    };
+    done.starts += 1;
+    if ended.was_killed() {
+        *done.killed.entry(if at_a_place { place } else { "at random" }).or_default() += 1;
+    }
+}
+
+/// Whatever is open is finished, and the records are judged by one who knows nothing of how they came to be.
+fn finish_and_judge(app: &App, done: &Done) {
+    let began = Instant::now();
+    loop {
+        let ended = app.payrun(&["run", "--resume"]);
+        match ended.code() {
+            Some(0 | 3) => break,
+            Some(4) if began.elapsed() < PATIENCE => {}
+            _ => panic!("{ended:?}"),
+        }
+    }
+    for run in app.json(&["runs", "--json", "-n", "100000"]).as_array().unwrap() {
+        assert_eq!((&run["state"], &run["open"]), (&Value::from("finished"), &Value::from(0)), "{run}");
+    }
+    let (journal, totals) = (app.json_lines(&["journal"]), app.json_lines(&["journal", "--totals"]));
+    let books = app.wait_for(async { Gateways::from(app.sandbox_shared()).lines().await.unwrap() });
+    let books: Vec<Value> = books
+        .iter()
+        .map(|line| {
+            let mut line = serde_json::to_value(line).unwrap();
+            line["gateway"] = Value::from("hk");
+            line
+        })
+        .collect();
+    let broken = checker::check(&journal, &books, &totals, &Known::default());
+    assert_eq!(broken, Vec::new(), "{done:?}");
+    println!("{done:?}; {} items, {} charges, every promise kept", journal.len(), books.len());
+}
+
+#[test]
+fn one_node_on_sqlite_is_killed_again_and_again() {
+    let app = project(false, 21);
+    let (mut chance, mut done) = (Chance(3), Done::default());
+    while done.kills() < kills() && done.starts < kills() * 3 {
+        start_to_die(&app, &mut chance, &mut done);
+        if done.starts.is_multiple_of(25) {
+            app.assert_nothing_wrong_yet();
+        }
+    }
+    assert!(done.kills() >= kills(), "{done:?}");
+    finish_and_judge(&app, &done);
+}
+
+#[test]
+fn three_nodes_on_postgres_are_killed_again_and_again() {
+    let app = project(true, 22);
+    let (mut chance, mut done) = (Chance(4), Done::default());
+    let node = || app.start(&["work", "--quiet"]);
+    let mut nodes: Vec<Running> = (0..3).map(|_| node()).collect();
+    while done.kills() < kills() && done.starts < kills() * 3 {
+        start_to_die(&app, &mut chance, &mut done);
+        let place = usize::try_from(chance.below(3)).unwrap();
+        let ended = std::mem::replace(&mut nodes[place], node()).kill_after(Duration::ZERO);
+        if ended.was_killed() {
+            *done.killed.entry("node").or_default() += 1;
+        }
+        if done.starts.is_multiple_of(25) {
+            app.assert_nothing_wrong_yet();
+        }
+    }
+    drop(nodes);
+    assert!(done.kills() >= kills(), "{done:?}");
+    finish_and_judge(&app, &done);
+}
+
+/// Stopped beyond its lease, and let go on when another has taken over: on either engine.
+#[test]
+fn a_process_that_stands_still_beyond_its_leases_doubles_nothing_when_it_goes_on() {
+    for server in [false, true] {
+        let app = project(server, 23);
+        let mut done = Done::default();
+        let arguments = arguments(&app, 0);
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let still = app.start(&arguments);
+        until("something was charged", || app.charges() > 2);
+        still.signal("STOP");
+        done.stood_still += 1;
+        // Its lock is held, so its leases decide: twice the time-out and 30 s.
+        let other = app.payrun(&["run", "--resume"]);
+        assert!(matches!(other.code(), Some(0 | 3)), "{other:?}");
+        still.signal("CONT");
+        let ended = still.wait(PATIENCE);
+        assert!(matches!(ended.code(), Some(0 | 3 | 4)), "{ended:?}");
+        finish_and_judge(&app, &done);
+    }
+}

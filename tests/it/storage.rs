@@ -1,0 +1,174 @@
+//! Disks that fail and servers that are cut off: nothing that was acknowledged is forgotten, nothing is sent without its intent
+//! on disk.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::support::{App, DATE, PATIENCE, Running, Setup, WORKFLOW, contracts, root};
+
+/// The failing disk, compiled once a process.
+fn shim() -> &'static PathBuf {
+    static SHIM: OnceLock<PathBuf> = OnceLock::new();
+    SHIM.get_or_init(|| {
+        let library = std::env::temp_dir().join(format!("payrun-disk-{}.so", std::process::id()));
+        let source = root().join("tests/shim/disk.c");
+        let made =
+            Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(source).arg("-ldl").status();
+        assert!(made.expect("a C compiler").success());
+        library
+    })
+}
+
+fn project(contracts: String) -> App {
+    App::of(Setup { contracts, server: false, latency: Duration::from_millis(3), ..Setup::default() })
+}
+
+/// A run on a disk that fails in this way.
+fn on_a_bad_disk(app: &App, arguments: &[&str], settings: &[(&str, String)]) -> crate::support::Ended {
+    let mut command = app.command(arguments);
+    command.env("LD_PRELOAD", shim()).env("SHIM_FILE", "payrun.db");
+    settings.iter().for_each(|(name, value)| {
+        command.env(name, value);
+    });
+    Running::start(command).wait(PATIENCE)
+}
+
+#[test]
+fn after_a_power_cut_at_any_write_or_sync_nothing_is_doubled_or_lost() {
+    let app = project(contracts("C", 1));
+    let mut cuts = 0;
+    for start in 0..60_u32 {
+        let file = format!("data/cut-{start}.csv");
+        app.write(&file, contracts(&format!("P{start}"), 15));
+        // From the making of the schema to the last settle; every few starts somewhere else.
+        let at = if start < 8 { 1 + start * 9 } else { 3 + (start * 37) % 160 };
+        let arguments = ["run", WORKFLOW, "--date", DATE, "--input", &file];
+        let ended = on_a_bad_disk(&app, &arguments, &[("SHIM_CUT", at.to_string())]);
+        cuts += u32::from(ended.code() == Some(137));
+        app.assert_nothing_wrong_yet();
+    }
+    println!("the power was cut {cuts} times");
+    assert!(cuts >= 45, "only {cuts} of 60 starts lost power");
+    app.payrun(&["run", "--resume"]).exits(0);
+}
+
+#[test]
+fn errors_of_writing_stop_the_sending_and_a_good_disk_goes_on() {
+    for error in ["eio", "enospc"] {
+        let app = project(contracts("C", 150));
+        let mut from = 60;
+        for (times, round) in [(1, 0), (3, 1), (40, 2), (4_000, 3)] {
+            from += round * 25;
+            let settings =
+                [("SHIM_ERROR", error.to_owned()), ("SHIM_FROM", from.to_string()), ("SHIM_TIMES", format!("{times}"))];
+            let arguments: &[&str] = if round == 0 { &["run", WORKFLOW, "--date", DATE] } else { &["run", "--resume"] };
+            let ended = on_a_bad_disk(&app, arguments, &settings);
+            assert!(matches!(ended.code(), Some(0 | 1 | 4)), "{error} {times}: {ended:?}");
+            app.assert_nothing_wrong_yet();
+        }
+        // What was planned on the bad disk may not have come to be.
+        app.payrun(&["run", WORKFLOW, "--date", DATE]).exits(0);
+        assert_eq!(app.charges(), 150, "{error}");
+    }
+}
+
+/// What a proxy does with a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cut {
+    /// It does not arrive.
+    Before,
+    /// It arrives, and nobody hears of it.
+    After,
+}
+
+/// A proxy before the server that cuts connections in the middle of commits.
+struct Proxy {
+    port: u16,
+    cuts: Arc<AtomicU64>,
+}
+
+impl Proxy {
+    /// Every `every`th commit is cut, before and after in turn.
+    async fn before(server: String, every: u64) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (commits, cuts) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+        let told = Arc::clone(&cuts);
+        tokio::spawn(async move {
+            loop {
+                let Ok((client, _)) = listener.accept().await else { return };
+                let (server, commits, cuts) = (server.clone(), Arc::clone(&commits), Arc::clone(&cuts));
+                tokio::spawn(async move { pass(client, &server, every, &commits, &cuts).await });
+            }
+        });
+        Self { port, cuts: told }
+    }
+}
+
+/// Passes bytes on in both directions until a commit is to be cut.
+async fn pass(mut client: TcpStream, server: &str, every: u64, commits: &AtomicU64, cuts: &AtomicU64) {
+    let Ok(mut server) = TcpStream::connect(server).await else { return };
+    let (mut from_client, mut from_server) = (vec![0; 65_536], vec![0; 65_536]);
+    loop {
+        tokio::select! {
+            read = client.read(&mut from_client) => {
+                let Ok(size @ 1..) = read else { return };
+                let commit = from_client[..size].windows(7).any(|bytes| bytes == b"commit\0");
+                let nth = if commit { commits.fetch_add(1, Ordering::SeqCst) + 1 } else { 0 };
+                let cut = (commit && nth.is_multiple_of(every))
+                    .then(|| if (nth / every).is_multiple_of(2) { Cut::Before } else { Cut::After });
+                if cut != Some(Cut::Before) && server.write_all(&from_client[..size]).await.is_err() {
+                    return;
+                }
+                if cut == Some(Cut::After) {
+                    // The server has it, and has answered.
+                    server.read(&mut from_server).await.ok();
+                }
+                if cut.is_some() {
+                    cuts.fetch_add(1, Ordering::SeqCst);
+                    return;
+                }
+            }
+            read = server.read(&mut from_server) => {
+                let Ok(size @ 1..) = read else { return };
+                if client.write_all(&from_server[..size]).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn connections_cut_in_the_middle_of_commits_double_and_lose_nothing() {
+    let setup =
+        Setup { contracts: contracts("C", 80), server: true, latency: Duration::from_millis(20), ..Setup::default() };
+    let app = App::of(Setup { concurrency: 8, ..setup });
+    let address = app.schema().address();
+    let (_, rest) = address.split_once('@').unwrap();
+    let (server, _) = rest.split_once('/').unwrap();
+    let proxy = app.wait_for(Proxy::before(server.to_owned(), 7));
+    app.edit("payrun.yaml", server, &format!("127.0.0.1:{}", proxy.port));
+    // A plan's own commit may be the one that is cut: then nothing was planned, or it was and is resumed.
+    let first = app.payrun(&["run", WORKFLOW, "--date", DATE]);
+    assert!(matches!(first.code(), Some(0 | 1 | 4)), "{first:?}");
+    for _ in 0..6 {
+        if app.payrun(&["run", "--resume"]).code() == Some(0) {
+            break;
+        }
+    }
+    app.edit("payrun.yaml", &format!("127.0.0.1:{}", proxy.port), server);
+    app.payrun(&["run", "--resume"]).exits(0);
+    app.payrun(&["run", WORKFLOW, "--date", DATE]).exits(0);
+    assert_eq!(app.charges(), 80);
+    let cuts = proxy.cuts.load(Ordering::SeqCst);
+    println!("{cuts} commits were cut");
+    assert!(cuts >= 4, "only {cuts} commits were cut");
+}
