@@ -78,9 +78,10 @@ fi
 
 say "unit and integration tests"
 if have_nextest; then
-    cargo nextest run --locked --lib --bins --tests --no-fail-fast ${1:+-E "test($1)"}
+    # The rig's turn comes below, with the release binary.
+    cargo nextest run --locked --lib --bins --tests --no-fail-fast -E "${1:+test($1) and }not test(/^rig::/)"
 else
-    cargo test --locked --lib --bins --tests --no-fail-fast -- ${1:+"$1"}
+    cargo test --locked --lib --bins --tests --no-fail-fast -- ${1:+"$1"} --skip rig::
 fi
 [ $# -eq 0 ] || exit 0
 
@@ -95,6 +96,21 @@ binary=${CARGO_TARGET_DIR:-$PWD/target}/debug/payrun
 grep -q '"books_match": *true' "$folder/told.json"
 grep -q '"double_charges": *0' "$folder/told.json"
 grep -q '"lost": *0' "$folder/told.json"
+
+say "faults planted one by one: the rig must notice each"
+cargo test --locked --features planted --test planted -- --nocapture | grep -v "^running\|^$"
+
+say "the release binary: 1,000 seeds of bad days, then at least 500 kills"
+cargo build --locked --release --features failpoints --quiet
+release=${CARGO_TARGET_DIR:-$PWD/target}/release/payrun
+(cd "$folder" && mkdir bad-days && cd bad-days && "$release" init p >/dev/null && cd p && head -13 data/contracts.csv >few.csv \
+    && timeout 300 "$release" simulate workflows/monthly-deductions.yaml --input few.csv --date 2026-03-31 --seeds 1000)
+if cargo nextest --version >/dev/null 2>&1; then
+    PAYRUN_TEST_BINARY=$release PAYRUN_RIG_KILLS=250 \
+        cargo nextest run --locked --test it --success-output final --no-fail-fast -E 'test(/^rig::/)'
+else
+    PAYRUN_TEST_BINARY=$release PAYRUN_RIG_KILLS=250 cargo test --locked --test it -- rig:: --nocapture
+fi
 
 say "other people's clients against the sandbox, and our signatures before their verifiers"
 timeout 600 tests/interop/run.sh "$binary" "$(dirname "$(dirname "$binary")")/interop"

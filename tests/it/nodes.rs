@@ -1,24 +1,12 @@
-//! Several processes at one ledger on PostgreSQL: they share the work, the rate and each other's leavings.
+//! Several processes at one ledger on PostgreSQL: they share the work, the rate and each other's leavings. That they may die and
+//! stand still is tried in `rig.rs`.
 
 use std::time::{Duration, Instant};
-
-use payrun::sandbox::faults::{FaultPlan, Level};
-use serde_json::Value;
 
 use crate::support::{App, DATE, PATIENCE, Setup, WORKFLOW, contracts, until};
 
 fn project(setup: Setup) -> App {
     App::of(Setup { server: true, concurrency: 16, ..setup })
-}
-
-fn plan_of(file: &str) -> [&str; 6] {
-    ["run", WORKFLOW, "--date", DATE, "--input", file]
-}
-
-fn assert_all_ended(app: &App) {
-    for run in app.json(&["runs", "--json", "-n", "1000"]).as_array().unwrap() {
-        assert_eq!((&run["state"], &run["open"]), (&Value::from("finished"), &Value::from(0)), "{run}");
-    }
 }
 
 #[test]
@@ -63,48 +51,6 @@ fn all_nodes_together_keep_the_rate_of_the_account() {
         node.interrupt();
         node.wait(PATIENCE);
     }
-}
-
-#[test]
-fn nodes_that_are_killed_at_random_at_a_gateway_with_faults_double_and_lose_nothing() {
-    let faults = FaultPlan::new(11, Level::Some);
-    let app = project(Setup { faults, latency: Duration::from_millis(15), wire: true, ..Setup::default() });
-    let mut chance: u64 = 5;
-    let mut nodes: Vec<_> = [(); 3].map(|()| app.start(&["work", "--quiet"])).into();
-    let mut killed = 0;
-    for start in 0..40_u32 {
-        let file = format!("data/start-{start}.csv");
-        app.write(&file, contracts(&format!("S{start}"), 12));
-        let planned = app.start(&plan_of(&file)).kill_after(Duration::from_millis(400));
-        killed += u32::from(planned.was_killed());
-        chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let dying = nodes.remove((chance >> 33) as usize % nodes.len());
-        killed += u32::from(dying.kill_after(Duration::ZERO).was_killed());
-        nodes.push(app.start(&["work", "--quiet"]));
-        app.assert_nothing_wrong_yet();
-    }
-    eprintln!("{killed} processes were killed");
-    assert!(killed >= 60, "only {killed} were alive to be killed");
-    drop(nodes);
-    let ended = app.payrun(&["run", "--resume"]);
-    assert!(matches!(ended.code(), Some(0 | 3)), "{ended:?}");
-    assert_all_ended(&app);
-}
-
-#[test]
-fn a_node_that_stood_still_beyond_its_lease_sends_nothing_that_another_has_sent() {
-    let app = project(Setup { contracts: contracts("C", 60), latency: Duration::from_millis(40), ..Setup::default() });
-    let still = app.start(&["run", WORKFLOW, "--date", DATE]);
-    until("something was charged", || app.charges() > 5);
-    still.signal("STOP");
-    // Its lock is held and its connections are open, so its leases decide: twice the time-out and 30 s.
-    let finished = app.payrun(&["run", "--resume"]);
-    assert_eq!(finished.code(), Some(0), "{finished:?}");
-    assert_eq!(app.charges(), 60);
-    still.signal("CONT");
-    let ended = still.wait(PATIENCE);
-    assert!(matches!(ended.code(), Some(0 | 3 | 4)), "{ended:?}");
-    assert_eq!(app.charges(), 60);
 }
 
 #[test]

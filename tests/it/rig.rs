@@ -88,10 +88,11 @@ fn finish_and_judge(app: &App, done: &Done) {
             _ => panic!("{ended:?}"),
         }
     }
-    for run in app.json(&["runs", "--json", "-n", "100000"]).as_array().unwrap() {
-        assert_eq!((&run["state"], &run["open"]), (&Value::from("finished"), &Value::from(0)), "{run}");
-    }
     let (journal, totals) = (app.json_lines(&["journal"]), app.json_lines(&["journal", "--totals"]));
+    let open = ["planned", "sending", "pending", "unknown"];
+    for item in &journal {
+        assert!(!open.contains(&item["state"].as_str().unwrap()), "{item:#}");
+    }
     let books = app.wait_for(async { Gateways::from(app.sandbox_shared()).lines().await.unwrap() });
     let books: Vec<Value> = books
         .iter()
