@@ -7,7 +7,10 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use payrun::ledger::Ledger;
 use payrun::sandbox::Identity;
+
+pub mod queue;
 
 /// The binary under test, of the same profile as the bench.
 pub const PAYRUN: &str = env!("CARGO_BIN_EXE_payrun");
@@ -100,4 +103,17 @@ pub fn argument(place: usize, default: u64) -> u64 {
 /// Whether the runner only wants to know which tests there are: these are benches, and there are none.
 pub fn only_listed() -> bool {
     std::env::args().any(|arg| arg == "--list")
+}
+
+/// The address of a PostgreSQL server among the arguments, if there is one.
+pub fn server() -> Option<String> {
+    std::env::args().find(|arg| arg.starts_with("postgres://"))
+}
+
+/// The ledger on the server that is named; else a file in this folder.
+pub async fn ledger(folder: &Path) -> Ledger {
+    match server() {
+        Some(address) => Ledger::connect(&address).await.expect("a ledger"),
+        None => Ledger::open(&folder.join("bench.db")).await.expect("a ledger"),
+    }
 }

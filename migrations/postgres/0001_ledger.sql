@@ -90,7 +90,9 @@ create table items (
 create unique index items_key on items (key_hash) where key_hash is not null;
 create unique index items_custom_no on items (custom_no) where custom_no is not null;
 create index items_due on items (job_id, due_at) where due_at is not null;
-create index items_by_job on items (job_id, id) where state in ('failed', 'parked', 'rejected', 'skipped', 'cancelled');
+create index items_troubled on items (id) where state in ('failed', 'parked', 'rejected', 'skipped', 'cancelled');
+create index items_asked on items (id) where state in ('pending', 'unknown');
+create index items_named on items (key);
 create unique index items_in_flight on items (serial) where state in ('sending', 'pending', 'unknown', 'parked');
 create index items_taken_from on items (taken_from) where taken_from is not null;
 create index items_claimed on items (node) where node is not null;

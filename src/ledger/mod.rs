@@ -14,6 +14,7 @@ mod claim;
 mod error;
 mod evidence;
 mod home;
+mod lists;
 mod node;
 mod open;
 mod payment;

@@ -339,28 +339,6 @@ impl Ledger {
         })
     }
 
-    /// Items from behind `after` on, in the order of their ids.
-    ///
-    /// # Errors
-    /// Whatever the database says.
-    pub async fn items(&self, filter: &ItemFilter, after: i64, limit: u32) -> Result<Vec<ItemRow>, LedgerError> {
-        let states: Vec<&str> = filter.states.iter().map(|state| state.word()).collect();
-        let query = sqlx::query(
-            "select i.*, j.run_id, j.name as job from items as i join jobs as j on j.id = i.job_id where i.id > $1 \
-               and ($2 is null or i.job_id in (select id from jobs where run_id = $2)) \
-               and ($7 = 0 or i.state in (select atom from json_each($3))) \
-               and ($4 is null or i.key = $4) and ($6 is null or j.name = $6) order by i.id limit $5",
-        )
-        .bind(after)
-        .bind(filter.run_id)
-        .bind(super::rows::list(&states))
-        .bind(filter.key.clone())
-        .bind(i64::from(limit))
-        .bind(filter.job.clone())
-        .bind(i64::try_from(states.len()).unwrap_or(0));
-        self.rows("listing items", query).await?.iter().map(item_row).collect()
-    }
-
     /// Jobs of this name: of a run, or of the runs of a workflow.
     ///
     /// # Errors
@@ -429,9 +407,9 @@ impl Ledger {
                 return item_row(row).map(Some);
             }
         }
-        let query = sqlx::query(AssertSqlSafe(format!(
-            "{columns} where i.id = $1 or i.custom_no = $2 or i.key = $2 order by i.id = $1 desc, i.id limit 1"
-        )));
+        let ways = "i.id in (select id from items where id = $1 union select id from items where custom_no = $2 \
+                      union select id from items where key = $2)";
+        let query = sqlx::query(AssertSqlSafe(format!("{columns} where {ways} order by i.id = $1 desc, i.id limit 1")));
         let query = query.bind(name.parse::<i64>().unwrap_or(-1)).bind(name.to_owned());
         self.rows("finding an item", query).await?.first().map(item_row).transpose()
     }
@@ -589,7 +567,7 @@ fn total_row(row: &AnyRow) -> Result<Total, LedgerError> {
     })
 }
 
-fn item_row(row: &AnyRow) -> Result<ItemRow, LedgerError> {
+pub(super) fn item_row(row: &AnyRow) -> Result<ItemRow, LedgerError> {
     let doing = "reading an item";
     let failed = |source| LedgerError::of(doing, source);
     let id = row.try_get("id").map_err(failed)?;

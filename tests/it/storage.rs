@@ -129,7 +129,7 @@ async fn pass(mut client: TcpStream, server: &str, every: u64, commits: &AtomicU
                 }
                 if cut == Some(Cut::After) {
                     // The server has it, and has answered.
-                    server.read(&mut from_server).await.ok();
+                    server.readable().await.ok();
                 }
                 if cut.is_some() {
                     cuts.fetch_add(1, Ordering::SeqCst);
