@@ -171,7 +171,7 @@ pub(super) async fn claim(turn: &mut Turn, request: &ClaimRequest) -> Result<Cla
         lane_tokens.take(taken);
         if let Some(tokens) = job_tokens.as_mut().filter(|_| taken > 0) {
             tokens.take(taken);
-            tokens.write(turn, request.now).await?;
+            tokens.write(turn).await?;
         }
         if claims.claimed.is_empty() && want.slots > 0 && !asks_only {
             let due = next_due(turn, want.job_id).await?.map(|due| due.max(request.now));
@@ -180,7 +180,7 @@ pub(super) async fn claim(turn: &mut Turn, request: &ClaimRequest) -> Result<Cla
         }
     }
     if !claims.claimed.is_empty() {
-        lane_tokens.write(turn, request.now).await?;
+        lane_tokens.write(turn).await?;
     }
     claims.next = waiting;
     Ok(claims)
@@ -345,12 +345,18 @@ fn earlier(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp
 
 /// A token bucket as it stands in a transaction. Holds a tenth of a second's calls at most, and at least one, so that an idle
 /// lane does not start with a burst.
+///
+/// Where the clocks of the nodes differ, the bucket fills by the one that is ahead; the others take from it and do not fill it.
 #[derive(Debug)]
 struct Tokens {
     name: String,
     rate: Rate,
     milli: i64,
+    filled_at: Timestamp,
 }
+
+/// A bucket that was filled further in the future than this was filled before a clock was set back.
+const CLOCKS_APART: Duration = Duration::from_secs(60);
 
 impl Tokens {
     /// The lane's bucket; none if the lane is stopped or held.
@@ -389,16 +395,19 @@ impl Tokens {
 
     fn filled(name: String, rate: Rate, kept: (Option<i64>, Option<i64>), now: Timestamp) -> Self {
         let capacity = Self::capacity(rate);
-        let milli = match kept {
-            // A bucket filled in the future: the clock was set back.
-            (Some(_), Some(filled_at)) if filled_at > now.millis() + 1000 => capacity,
+        let (milli, filled_at) = match kept {
             (Some(tokens), Some(filled_at)) => {
-                let elapsed = now.since(Timestamp::from_millis(filled_at)).min(Duration::from_secs(3600));
-                tokens.saturating_add(Self::milli_in(rate, elapsed)).min(capacity)
+                let filled_at = Timestamp::from_millis(filled_at);
+                if filled_at > now.plus(CLOCKS_APART) {
+                    (capacity, now)
+                } else {
+                    let elapsed = now.since(filled_at).min(Duration::from_secs(3600));
+                    (tokens.saturating_add(Self::milli_in(rate, elapsed)).min(capacity), now.max(filled_at))
+                }
             }
-            (_, _) => capacity,
+            (_, _) => (capacity, now),
         };
-        Self { name, rate, milli }
+        Self { name, rate, milli, filled_at }
     }
 
     fn capacity(rate: Rate) -> i64 {
@@ -427,14 +436,14 @@ impl Tokens {
         if missing == 0 { now } else { now.plus(Duration::from_millis(wait + 1)) }
     }
 
-    async fn write(&self, turn: &mut Turn, now: Timestamp) -> Result<(), LedgerError> {
+    async fn write(&self, turn: &mut Turn) -> Result<(), LedgerError> {
         sqlx::query(
             "insert into buckets (name, tokens, filled_at) values ($1, $2, $3) \
              on conflict (name) do update set tokens = excluded.tokens, filled_at = excluded.filled_at",
         )
         .bind(&self.name)
         .bind(self.milli)
-        .bind(now.millis())
+        .bind(self.filled_at.millis())
         .execute(turn.connection())
         .await
         .map_err(|source| LedgerError::of("keeping the rate", source))?;
