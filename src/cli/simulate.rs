@@ -17,7 +17,10 @@ use super::project::Project;
 use super::sandbox::Faults;
 use super::signals::stop_switch;
 use crate::engine::vault::Vault;
-use crate::simulation::{BEGIN, Outcome, Play, Twins, play};
+use crate::simulation::{BEGIN, Outcome, Play, Story, Twins, play};
+
+/// The most items that are told of one by one.
+const MOST_EACH: usize = 100;
 
 /// The most mistakes that are shown.
 const SHOWN: usize = 10;
@@ -50,6 +53,8 @@ pub(super) struct SimulateArgs {
 /// What all seeds together came to.
 #[derive(Debug, Default)]
 struct Sum {
+    /// Whether one seed is played alone.
+    alone: bool,
     played: u64,
     calls: u64,
     states: BTreeMap<String, u64>,
@@ -60,6 +65,8 @@ struct Sum {
     doubled: u64,
     lost: u64,
     failed: Vec<Outcome>,
+    /// What became of each item, where one seed is played.
+    items: Vec<Story>,
     error: Option<String>,
 }
 
@@ -144,7 +151,7 @@ fn play_all(
     stop: &AtomicBool,
     bar: &ProgressBar,
 ) -> Sum {
-    let (next, sum) = (AtomicU64::new(0), Mutex::new(Sum::default()));
+    let (next, sum) = (AtomicU64::new(0), Mutex::new(Sum { alone: seeds == 1, ..Sum::default() }));
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
@@ -186,8 +193,11 @@ impl Sum {
         self.longest_unknown = self.longest_unknown.max(outcome.longest_unknown);
         self.doubled += outcome.broken_promises(1);
         self.lost += outcome.broken_promises(2);
+        if self.alone {
+            self.items.clone_from(&outcome.items);
+        }
         if !outcome.broken.is_empty() {
-            self.failed.push(outcome);
+            self.failed.push(Outcome { items: Vec::new(), ..outcome });
         }
     }
 
@@ -208,8 +218,33 @@ impl Sum {
             "unknown_ms": self.unknown.1,
             "longest_unknown_ms": self.longest_unknown,
             "seconds": seconds,
+            "each": self.items.iter().map(story_json).collect::<Vec<_>>(),
             "failed": self.failed.iter().take(100).map(failed).collect::<Vec<_>>(),
         })
+    }
+}
+
+fn story_json(story: &Story) -> Value {
+    json!({
+        "line": story.line,
+        "key": story.key,
+        "state": story.state,
+        "unknown_ms": story.unknown,
+        "calls": story.calls,
+        "way": story.way,
+    })
+}
+
+fn tell_of_each(items: &[Story]) {
+    let mut each = table(&[">line", "key", "state", ">calls", ">unknown", "way"]);
+    for story in items.iter().take(MOST_EACH) {
+        let unknown = if story.unknown == 0 { String::new() } else { format!("{} s", count(story.unknown / 1000)) };
+        let (line, calls) = (story.line.to_string(), story.calls.to_string());
+        each.add_row([line, story.key.clone(), story.state.clone(), calls, unknown, story.way.clone()]);
+    }
+    super::output::print_table(&each);
+    if items.len() > MOST_EACH {
+        say(format!("and {} more: --json has all", count((items.len() - MOST_EACH) as u64)));
     }
 }
 
@@ -233,6 +268,9 @@ fn tell(args: &SimulateArgs, sum: &Sum, seconds: u64) {
             count(sum.unknown.1 / sum.unknown.0 / 1000),
             count(sum.longest_unknown / 1000)
         ));
+    }
+    if sum.alone {
+        tell_of_each(&sum.items);
     }
     let mut troubles = table(&["what went wrong", "times"]);
     for (word, times) in &sum.troubles {

@@ -124,6 +124,11 @@ impl LedgerError {
         matches!(self, Self::Busy { .. } | Self::Unreachable { .. })
     }
 
+    /// Whether it may be the fault of what was to be written, and not of the database's condition.
+    pub(super) const fn may_be_of_one(&self) -> bool {
+        matches!(self, Self::Database { .. } | Self::Corrupt { .. })
+    }
+
     /// Sorts a database error into what can be done about it.
     pub(super) fn of(doing: &'static str, source: sqlx::Error) -> Self {
         if matches!(source, sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed) {

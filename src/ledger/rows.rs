@@ -265,5 +265,41 @@ impl Shifts {
 /// A list for `json_each`.
 pub(super) fn list<T: Serialize>(rows: &[T]) -> String {
     // Tuples of strings and integers always print.
-    serde_json::to_string(rows).unwrap_or_default()
+    without_nul(serde_json::to_string(rows).unwrap_or_default())
+}
+
+/// No database takes the character NUL as text, and a gateway may send it: it becomes the replacement character.
+fn without_nul(json: String) -> String {
+    const NUL: &str = "u0000";
+    if !json.contains("\\u0000") {
+        return json;
+    }
+    let mut clean = String::with_capacity(json.len());
+    let mut rest = json.as_str();
+    while let Some(at) = rest.find('\\') {
+        // What follows a backslash belongs to it: an escaped backslash begins nothing.
+        let escape = &rest[at + 1..];
+        let is_nul = escape.starts_with(NUL);
+        let size = if is_nul { NUL.len() } else { escape.chars().next().map_or(0, char::len_utf8) };
+        clean.push_str(&rest[..at]);
+        clean.push_str(if is_nul { "\\ufffd" } else { &rest[at..at + 1 + size] });
+        rest = &escape[size..];
+    }
+    clean.push_str(rest);
+    clean
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_nul_is_replaced_and_what_only_looks_like_one_is_not() {
+        let read = |text: &str| -> Vec<String> { serde_json::from_str(&list(&[text])).unwrap() };
+        assert_eq!(read("a\0b\0"), ["a\u{fffd}b\u{fffd}"]);
+        for text in ["\\u0000", "\\\\u0000 \\", "plain", "\"\\\"\n\t\\0"] {
+            assert_eq!(read(text), [text]);
+        }
+        assert_eq!(read("\\u0000\0\\"), ["\\u0000\u{fffd}\\"]);
+    }
 }

@@ -71,7 +71,10 @@ impl Turn {
         let mut writing = Arc::clone(writing).lock_owned().await;
         let statement = match writing.home.engine {
             Engine::Sqlite => "begin immediate",
-            Engine::Postgres => "begin; select pg_advisory_xact_lock(1885434485, hashtext(current_schema()))",
+            // A standby refuses to begin this, so that it is never taken for the ledger.
+            Engine::Postgres => {
+                "begin read write; select pg_advisory_xact_lock(1885434485, hashtext(current_schema()))"
+            }
         };
         writing.begin(statement, doing).await?;
         Ok(Self { writing: Some(writing), doing })
@@ -84,7 +87,7 @@ impl Turn {
             Engine::Sqlite => Self::take(writing, doing).await,
             Engine::Postgres => {
                 let mut own = Writing::new(home, None).lock_owned().await;
-                own.begin("begin", doing).await?;
+                own.begin("begin read write", doing).await?;
                 Ok(Self { writing: Some(own), doing })
             }
         }

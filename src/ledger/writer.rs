@@ -1,7 +1,8 @@
 //! The one writer of a process: it takes all deeds that wait and commits them together.
 //!
 //! A deed is answered after the commit has been synced, never before. A failed commit fails every deed in it; nothing of it
-//! has happened. Settles come before claims, so that a contract that has just become free can be taken at once.
+//! has happened, or it is not known whether it has: a settle is given again and counts once, and claims that nobody was told of are
+//! given back with the next commit, since nothing can have been sent for them. Settles come before claims, so that a contract that has just become free can be taken at once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use super::error::LedgerError;
 use super::settle::{Settled, Settlement, settle};
 use super::turn::{Turn, Writing};
 use super::{Claimed, Ledger};
+use crate::domain::item::{Event, apply};
 use crate::domain::time::Timestamp;
 use crate::planted::{Bug, is};
 
@@ -69,7 +71,7 @@ impl Ledger {
 
 /// Runs until the last [`Ledger`] is gone.
 pub(super) async fn run(writing: Arc<Mutex<Writing>>, mut inbox: mpsc::Receiver<Deed>, woken: Arc<Notify>) {
-    let (mut busy, mut well) = (false, true);
+    let (mut busy, mut well, mut doubtful) = (false, true, Vec::new());
     while let Some(first) = inbox.recv().await {
         if busy && matches!(first, Deed::Settle(..)) {
             tokio::time::sleep(LINGER).await;
@@ -82,7 +84,8 @@ pub(super) async fn run(writing: Arc<Mutex<Writing>>, mut inbox: mpsc::Receiver<
             group.add(deed);
         }
         busy = group.len() >= BUSY;
-        group.commit(&writing, &woken, &mut well).await;
+        group.untold = std::mem::take(&mut doubtful);
+        group.commit(&writing, &woken, &mut well, &mut doubtful).await;
     }
 }
 
@@ -92,6 +95,21 @@ struct Group {
     settles: Vec<(Settlement, Answered<Settled>)>,
     claims: Vec<(ClaimRequest, Answered<Claims>)>,
     flushes: Vec<oneshot::Sender<()>>,
+    /// Gives back what a commit may have claimed of which nobody was told.
+    untold: Vec<Settlement>,
+}
+
+/// Why a group was not written, and what it may have claimed all the same.
+#[derive(Debug)]
+struct NotWritten {
+    error: LedgerError,
+    untold: Vec<Settlement>,
+}
+
+impl From<LedgerError> for NotWritten {
+    fn from(error: LedgerError) -> Self {
+        Self { error, untold: Vec::new() }
+    }
 }
 
 impl Group {
@@ -103,12 +121,28 @@ impl Group {
         }
     }
 
-    const fn len(&self) -> usize {
-        self.settles.len() + self.claims.len()
+    /// Every deed in a group of its own; what is told when all is done comes last.
+    fn apart(self) -> Vec<Self> {
+        let settles = self.settles.into_iter().map(|one| Self { settles: vec![one], ..Self::default() });
+        let claims = self.claims.into_iter().map(|one| Self { claims: vec![one], ..Self::default() });
+        let untold = self.untold.into_iter().map(|one| Self { untold: vec![one], ..Self::default() });
+        let flushes = std::iter::once(Self { flushes: self.flushes, ..Self::default() });
+        settles.chain(claims).chain(untold).chain(flushes).collect()
     }
 
-    /// `well`: whether the last commit went well. What fails is given again soon, and is told of once.
-    async fn commit(self, writing: &Arc<Mutex<Writing>>, woken: &Notify, well: &mut bool) {
+    const fn len(&self) -> usize {
+        self.settles.len() + self.claims.len() + self.untold.len()
+    }
+
+    /// `well`: whether the last commit went well. What fails is given again soon, and is told of once. `doubtful`: what is to be
+    /// given back with the next commit.
+    async fn commit(
+        mut self,
+        writing: &Arc<Mutex<Writing>>,
+        woken: &Notify,
+        well: &mut bool,
+        doubtful: &mut Vec<Settlement>,
+    ) {
         if self.len() > 0 {
             match self.write(writing).await {
                 Ok((settled, claimed)) => {
@@ -125,7 +159,19 @@ impl Group {
                         woken.notify_waiters();
                     }
                 }
-                Err(error) => {
+                // One deed that the database will not take must not hold up the others.
+                Err(NotWritten { error, .. }) if self.len() > 1 && error.may_be_of_one() => {
+                    for one in self.apart() {
+                        Box::pin(one.commit(writing, woken, well, doubtful)).await;
+                    }
+                    return;
+                }
+                Err(NotWritten { error, untold }) => {
+                    // What the database will not take by itself is left to its lease.
+                    if !error.may_be_of_one() {
+                        doubtful.append(&mut self.untold);
+                    }
+                    doubtful.extend(untold);
                     if std::mem::take(well) {
                         tracing::warn!(error = %chain(&error), "a commit of the ledger failed");
                     }
@@ -143,8 +189,9 @@ impl Group {
         }
     }
 
-    async fn write(&self, writing: &Arc<Mutex<Writing>>) -> Result<(Vec<Settled>, Vec<Claims>), LedgerError> {
-        let settlements: Vec<&Settlement> = self.settles.iter().map(|(settlement, _)| settlement).collect();
+    async fn write(&self, writing: &Arc<Mutex<Writing>>) -> Result<(Vec<Settled>, Vec<Claims>), NotWritten> {
+        let settlements: Vec<&Settlement> =
+            self.settles.iter().map(|(settlement, _)| settlement).chain(&self.untold).collect();
         let mut turn = Turn::take(writing, "writing to it").await?;
         let settled = if settlements.is_empty() { Vec::new() } else { settle(&mut turn, &settlements).await? };
         let mut claimed = Vec::with_capacity(self.claims.len());
@@ -156,8 +203,23 @@ impl Group {
             turn.rollback().await?;
             return Ok((settled, claimed));
         }
-        turn.commit().await?;
-        Ok((settled, claimed))
+        match turn.commit().await {
+            Ok(()) => Ok((settled, claimed)),
+            Err(error) => Err(NotWritten { error, untold: self.give_back(&claimed) }),
+        }
+    }
+
+    /// What gives claims back that may have been made.
+    fn give_back(&self, claimed: &[Claims]) -> Vec<Settlement> {
+        let requests = self.claims.iter().map(|(request, _)| request);
+        let back = requests.zip(claimed).flat_map(|(request, claims)| {
+            claims.claimed.iter().filter_map(|one| {
+                let want = request.wants.iter().find(|want| want.job_id == one.job_id())?;
+                let moved = apply(&one.item, &Event::Unsent, &want.policy, request.now).ok()?;
+                Some(Settlement::unsent(one, moved, request.now))
+            })
+        });
+        back.collect()
     }
 }
 

@@ -65,6 +65,25 @@ pub struct Outcome {
     pub longest_unknown: u64,
     /// How many calls were made.
     pub calls: u64,
+    /// What became of each item.
+    pub items: Vec<Story>,
+}
+
+/// What became of an item.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Story {
+    /// Its line in the file.
+    pub line: u64,
+    /// Its key.
+    pub key: String,
+    /// Where it ended.
+    pub state: String,
+    /// For how long it was unknown, in milliseconds.
+    pub unknown: u64,
+    /// How many calls were answered or taken as unanswered.
+    pub calls: u64,
+    /// The way it went, state by state.
+    pub way: String,
 }
 
 impl Outcome {
@@ -111,6 +130,7 @@ pub async fn play(what: &Play, twins: &Twins, seed: u64) -> Result<Outcome, Simu
         unknown: told.unknown,
         longest_unknown: told.longest_unknown,
         calls: play.calls_made(),
+        items: told.journal.iter().map(told::story).collect(),
     })
 }
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::Rows;
 use super::world::Place;
+use super::{Rows, Story};
 use crate::engine::journal::{Journal, totals};
 use crate::ledger::{ItemFilter, Ledger};
 use crate::sandbox::Counts;
@@ -76,6 +76,27 @@ async fn books(places: &BTreeMap<String, Place>, given: &[(String, String)]) -> 
         }
     }
     Ok(rows)
+}
+
+/// What became of an item.
+pub(super) fn story(item: &Value) -> Story {
+    let text = |name: &str| item[name].as_str().unwrap_or_default().to_owned();
+    let mut way = vec!["planned"];
+    for event in item["events"].as_array().into_iter().flatten() {
+        let to = event["to"].as_str().unwrap_or_default();
+        if way.last() != Some(&to) {
+            way.push(to);
+        }
+    }
+    let moved = item["events"].as_array().is_some_and(|events| !events.is_empty());
+    Story {
+        line: item["line"].as_u64().unwrap_or(0),
+        key: text("key"),
+        state: text("state"),
+        unknown: unknown_for(item),
+        calls: item["attempts"].as_array().map_or(0, |attempts| attempts.len() as u64),
+        way: if moved { way.join(", ") } else { text("reason") },
+    }
 }
 
 /// How long an item was unknown, in milliseconds.

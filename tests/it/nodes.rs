@@ -39,6 +39,17 @@ fn a_node_that_waits_hears_of_a_run_that_another_process_plans() {
 }
 
 #[test]
+fn a_node_that_drains_finishes_what_was_left_and_ends() {
+    let app = project(Setup { contracts: contracts("C", 60), latency: Duration::from_millis(30), ..Setup::default() });
+    let running = app.start(&["run", WORKFLOW, "--date", DATE]);
+    until("something was charged", || app.charges() > 3);
+    assert!(running.kill_after(Duration::ZERO).was_killed());
+    app.payrun(&["work", "--drain"]).exits(0).says("open: ");
+    assert_eq!(app.charges(), 60);
+    app.payrun(&["work", "--drain", "--quiet"]).exits(0);
+}
+
+#[test]
 fn all_nodes_together_keep_the_rate_of_the_account() {
     let contracts = contracts("C", 120);
     let app = project(Setup { contracts, rate: "40/s", latency: Duration::from_millis(5), ..Setup::default() });
@@ -59,6 +70,8 @@ fn a_server_that_ends_all_connections_again_and_again_doubles_and_loses_nothing(
     let app = project(Setup { contracts, rate: "60/s", latency: Duration::from_millis(30), ..Setup::default() });
     let node = app.start(&["work", "--quiet"]);
     let mut running = app.start(&["run", WORKFLOW, "--date", DATE]);
+    // A plan that is cut off has not happened, and says so.
+    until("something was charged", || app.charges() > 0);
     let mut ended = 0;
     while !running.has_ended() && ended < 200 {
         ended += app.schema().end_connections(&app);

@@ -7,7 +7,7 @@ use payrun::domain::answer::{Answer, Cause};
 use payrun::domain::item::State;
 use payrun::ledger::{Claimed, Doing, Granted, LaneState, Settled, Wish};
 
-use super::desk::{Desk, answered, at, done, item, item_of, unsent};
+use super::desk::{Desk, answered, answered_with, at, done, item, item_of, unsent};
 use super::on_every_engine;
 
 fn timed_out() -> Answer {
@@ -228,6 +228,33 @@ fn the_leases_of_a_dead_process_end_at_once_and_those_of_a_living_one_do_not() {
         desk.claim(at(2), 5).await;
         assert_eq!(desk.states().await, [State::Sending, State::Unknown]);
         assert_eq!(desk.claim(at(2), 5).await[0].doing, Doing::Query);
+    });
+}
+
+#[test]
+fn what_the_database_will_not_take_of_one_settle_does_not_hold_up_the_others() {
+    on_every_engine(|place| async move {
+        let desk = Desk::with_items(&place, 3).await;
+        let claimed = desk.claim(at(1), 3).await;
+        place.spoil_item_2().await;
+        let settles = claimed.iter().map(|one| desk.ledger.settle(answered(one, done(), at(2))));
+        let settled = futures_util::future::join_all(settles).await;
+        let well: Vec<bool> = settled.iter().map(|settled| matches!(settled, Ok(Settled::Applied))).collect();
+        assert_eq!(well, [true, false, true], "{settled:?}");
+        assert_eq!(desk.states().await, [State::Succeeded, State::Sending, State::Succeeded]);
+    });
+}
+
+/// No database keeps it in a text, and a reply may have it.
+#[test]
+fn a_reply_with_a_nul_is_kept() {
+    on_every_engine(|place| async move {
+        let desk = Desk::with_items(&place, 1).await;
+        let claimed = desk.claim(at(1), 1).await.remove(0);
+        let settlement = answered_with(&claimed, timed_out(), at(2), "half\0a reply \\u0000");
+        assert_eq!(desk.ledger.settle(settlement).await.unwrap(), Settled::Applied);
+        assert_eq!(desk.ledger.attempts(1).await.unwrap()[0].evidence, "half\u{fffd}a reply \\u0000");
+        desk.assert_sound().await;
     });
 }
 

@@ -159,6 +159,12 @@ pub fn done() -> Answer {
 
 /// What follows from an answer to a claim.
 pub fn answered(claimed: &Claimed, answer: Answer, now: Timestamp) -> Settlement {
+    let evidence = format!("evidence of {}", answer.word());
+    answered_with(claimed, answer, now, &evidence)
+}
+
+/// A call that was answered, with what was received.
+pub fn answered_with(claimed: &Claimed, answer: Answer, now: Timestamp, evidence: &str) -> Settlement {
     let word = answer.word();
     let code = answer.code().to_owned();
     let moved = apply(&claimed.item, &Event::Answered(answer), &policy(), now).unwrap();
@@ -169,7 +175,7 @@ pub fn answered(claimed: &Claimed, answer: Answer, now: Timestamp) -> Settlement
         answer: word,
         code,
         http: Some(200),
-        evidence: format!("evidence of {word}"),
+        evidence: evidence.to_owned(),
     };
     Settlement::answered(claimed, moved, attempt, None, now)
 }

@@ -31,6 +31,20 @@ impl Place {
         }
     }
 
+    /// From now on the database takes no change of the item 2.
+    async fn spoil_item_2(&self) {
+        self.run(match self {
+            Self::Sqlite(_) => {
+                "create trigger spoilt before update on items when new.id = 2 begin select raise(abort, 'spoilt'); end"
+            }
+            Self::Postgres(_) => {
+                "create function spoil() returns trigger language plpgsql as $$ begin raise 'spoilt'; end $$; \
+                 create trigger spoilt before update on items for each row when (new.id = 2) execute function spoil()"
+            }
+        })
+        .await;
+    }
+
     /// Does something behind the ledger's back.
     async fn run(&self, statement: &'static str) {
         match self {
