@@ -86,7 +86,8 @@ impl Home {
                 let home = home.clone();
                 Box::pin(async move {
                     let set_up = home.set_up(connection).await;
-                    set_up.map_err(|error| sqlx::Error::Configuration(Box::new(error)))
+                    set_up.map_err(|error| sqlx::Error::Configuration(Box::new(error)))?;
+                    home.set_up_reader(connection).await
                 })
             })
             .connect_with(self.options.clone())
@@ -113,6 +114,14 @@ impl Home {
             if !safe.contains(&found.as_str()) {
                 return Err(LedgerError::Unsafe { setting, found });
             }
+        }
+        Ok(())
+    }
+
+    /// Readers keep less in memory than the writer.
+    async fn set_up_reader(&self, connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
+        if self.engine == Engine::Sqlite {
+            sqlx::raw_sql("pragma cache_size = -2048").execute(connection).await?;
         }
         Ok(())
     }
