@@ -1,7 +1,7 @@
 //! `payrun simulate`
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -45,6 +45,9 @@ pub(super) struct SimulateArgs {
     /// How many seeds are played at once; as many as there are processors if not given
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
+    /// Of a seed that is played alone, write what was judged into this folder: journal.jsonl and books.jsonl
+    #[arg(long, value_name = "FOLDER")]
+    records: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -67,6 +70,7 @@ struct Sum {
     failed: Vec<Outcome>,
     /// What became of each item, where one seed is played.
     items: Vec<Story>,
+    records: (Vec<Value>, Vec<Value>),
     error: Option<String>,
 }
 
@@ -107,8 +111,20 @@ pub(super) async fn run(context: &Context, args: SimulateArgs) -> Result<Exit, F
     if let Some(error) = &sum.error {
         return Err(Failure::invalid(error.clone()));
     }
+    if let Some(folder) = &args.records {
+        keep(folder, &sum.records).map_err(|error| Failure::internal(&error))?;
+    }
     tell(&args, &sum, began.elapsed().as_secs());
     Ok(if sum.failed.is_empty() { Exit::Success } else { Exit::Incomplete })
+}
+
+fn keep(folder: &Path, (journal, books): &(Vec<Value>, Vec<Value>)) -> std::io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    for (name, rows) in [("journal.jsonl", journal), ("books.jsonl", books)] {
+        let lines: String = rows.iter().map(|row| format!("{row}\n")).collect();
+        std::fs::write(folder.join(name), lines)?;
+    }
+    Ok(())
 }
 
 fn processors() -> usize {
@@ -195,9 +211,10 @@ impl Sum {
         self.lost += outcome.broken_promises(2);
         if self.alone {
             self.items.clone_from(&outcome.items);
+            self.records.clone_from(&outcome.records);
         }
         if !outcome.broken.is_empty() {
-            self.failed.push(Outcome { items: Vec::new(), ..outcome });
+            self.failed.push(Outcome { items: Vec::new(), records: Default::default(), ..outcome });
         }
     }
 

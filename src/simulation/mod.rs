@@ -67,6 +67,8 @@ pub struct Outcome {
     pub calls: u64,
     /// What became of each item.
     pub items: Vec<Story>,
+    /// What was judged: our journal, and the gateways' true books.
+    pub records: (Vec<Value>, Vec<Value>),
 }
 
 /// What became of an item.
@@ -131,6 +133,7 @@ pub async fn play(what: &Play, twins: &Twins, seed: u64) -> Result<Outcome, Simu
         longest_unknown: told.longest_unknown,
         calls: play.calls_made(),
         items: told.journal.iter().map(told::story).collect(),
+        records: (told.journal, told.books),
     })
 }
 

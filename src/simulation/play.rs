@@ -342,6 +342,10 @@ impl Stage {
     }
 
     async fn arrive_of(&mut self, place: usize, id: CallId) {
+        // A request arrives once.
+        if self.processes[place].calls.get(&id).is_none_or(|call| call.reply.is_some()) {
+            return;
+        }
         let Some(waiting) = self.network.take(id) else { return };
         let reaction = waiting.parcel.arrive().await;
         self.network.put_back(id, waiting);
