@@ -78,7 +78,7 @@ fi
 
 say "unit and integration tests"
 if have_nextest; then
-    # Many tests wait more than they work. The rig's turn comes below, with the release binary.
+    # Many tests wait more than they work. The rig's turn comes below.
     threads=$(($(nproc) * 3 / 2))
     cargo nextest run --locked --lib --bins --tests --no-fail-fast --test-threads "$threads" -E "${1:+test($1) and }not test(/^rig::/)"
 else
@@ -101,18 +101,13 @@ grep -q '"lost": *0' "$folder/told.json"
 say "faults planted one by one: the rig must notice each"
 cargo test --locked --features planted --test planted -- --nocapture | grep -v "^running\|^$"
 
-say "the release binary: 1,000 seeds of bad days, then at least 500 kills"
-# Optimised a little less than what is shipped, so that it is made in half the time.
-CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_DEBUG=false \
-    cargo build --locked --release --features failpoints --quiet
-release=${CARGO_TARGET_DIR:-$PWD/target}/release/payrun
-(cd "$folder" && mkdir bad-days && cd bad-days && "$release" init p >/dev/null && cd p && head -13 data/contracts.csv >few.csv \
-    && timeout 300 "$release" simulate workflows/monthly-deductions.yaml --input few.csv --date 2026-03-31 --seeds 1000)
+say "1,000 seeds of bad days, then at least 500 kills; tests/reliability.py does more of it, with the release binary"
+(cd "$folder" && mkdir bad-days && cd bad-days && "$binary" init p >/dev/null && cd p && head -13 data/contracts.csv >few.csv \
+    && timeout 600 "$binary" simulate workflows/monthly-deductions.yaml --input few.csv --date 2026-03-31 --seeds 1000)
 if cargo nextest --version >/dev/null 2>&1; then
-    PAYRUN_TEST_BINARY=$release PAYRUN_RIG_KILLS=250 \
-        cargo nextest run --locked --test it --success-output final --no-fail-fast -E 'test(/^rig::/)'
+    PAYRUN_RIG_KILLS=250 cargo nextest run --locked --test it --success-output final --no-fail-fast --test-threads 4 -E 'test(/^rig::/)'
 else
-    PAYRUN_TEST_BINARY=$release PAYRUN_RIG_KILLS=250 cargo test --locked --test it -- rig:: --nocapture
+    PAYRUN_RIG_KILLS=250 cargo test --locked --test it -- rig:: --nocapture
 fi
 
 say "other people's clients against the sandbox, and our signatures before their verifiers"

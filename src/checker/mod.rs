@@ -46,6 +46,7 @@ pub fn check(journal: &[Value], books: &[Value], totals: &[Value], known: &Known
     for item in journal {
         never_guessed(item, &mut broken);
         intent_first(item, known.grace.is_some(), &mut broken);
+        number_kept(item, &mut broken);
         known.grace.inspect(|grace| absent_in_time(item, *grace, &mut broken));
     }
     adds_up(journal, books, &mut broken);
@@ -210,6 +211,26 @@ fn intent_first(item: &Value, clocks_agree: bool, broken: &mut Vec<Broken>) {
     }
 }
 
+/// Promise 1: another number is used only when the one before was declined.
+fn number_kept(item: &Value, broken: &mut Vec<Broken>) {
+    let attempts = list(item, "attempts");
+    let (mut before, mut declined) = (None, false);
+    for event in list(item, "events") {
+        declined |= text(event, "event") == "declined";
+        if text(event, "to") != "sending" {
+            continue;
+        }
+        let of_this = attempts.iter().find(|attempt| number(attempt, "version") == number(event, "version"));
+        let Some(order_no) = of_this.map(|attempt| text(attempt, "order_no")) else { continue };
+        if before.is_some_and(|before| before != order_no) && !declined {
+            let what =
+                format!("item {} ({}): {order_no} is used, and nothing was declined", item["item"], text(item, "key"));
+            broken.push(Broken { promise: 1, what });
+        }
+        (before, declined) = (Some(order_no), false);
+    }
+}
+
 /// Promise 3: "no such order" counts only after a while, since an order may show up late.
 fn absent_in_time(item: &Value, grace: i64, broken: &mut Vec<Broken>) {
     let mut sent_at = None;
@@ -330,6 +351,19 @@ mod tests {
         late["attempts"][0]["late"] = json!(true);
         late["attempts"][0]["started_at"] = json!(100_001);
         assert_eq!(promises(&[late], &[line("n-1", 3800)], &totals()), [1]);
+    }
+
+    #[test]
+    fn another_number_without_a_decline_is_told_of() {
+        let mut again = item();
+        again["events"][1] = json!({ "version": 2, "event": "not_processed", "from": "sending", "to": "planned" });
+        again["events"][2] = json!({ "version": 3, "event": "claim", "from": "planned", "to": "sending" });
+        again["events"][3]["from"] = json!("sending");
+        again["attempts"][0]["answer"] = json!("not_processed");
+        assert_eq!(promises(&[again.clone()], &[line("n-1", 3800)], &totals()), Vec::<u8>::new());
+        again["attempts"][1]["order_no"] = json!("n-2");
+        again["order_no"] = json!("n-2");
+        assert_eq!(promises(&[again], &[line("n-2", 3800)], &totals()), [1]);
     }
 
     #[test]

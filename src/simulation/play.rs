@@ -30,7 +30,10 @@ const STEPS: u64 = 150;
 const STEPS_AN_ITEM: u64 = 12;
 
 /// How many rounds of calm there are at most: what is open then never comes to rest.
-const CALM: u64 = 5_000;
+const CALM: u64 = 2_000;
+
+/// How often a leap that came to nothing is doubled: from a quarter of a second to a minute.
+const LEAPS: u32 = 8;
 
 /// After how many rounds in which nothing is due the calm ends before that.
 const IN_VAIN: u64 = 20;
@@ -515,7 +518,7 @@ impl Stage {
             process.skew = 0;
             process.still_until = BEGIN;
         }
-        let mut in_vain = 0;
+        let (mut in_vain, mut idle) = (0, 0);
         for _ in 0..CALM {
             self.finish_calls().await?;
             self.look(0).await?;
@@ -532,9 +535,10 @@ impl Stage {
                 self.claim(0).await?;
             }
             if self.calls_made > before {
-                in_vain = 0;
+                (in_vain, idle) = (0, 0);
             } else {
-                in_vain = if self.leap().await? { 0 } else { in_vain + 1 };
+                in_vain = if self.leap(idle).await? { 0 } else { in_vain + 1 };
+                idle = (idle + 1).min(LEAPS);
                 if in_vain > IN_VAIN {
                     break;
                 }
@@ -558,8 +562,8 @@ impl Stage {
         Ok(())
     }
 
-    /// On to when something is due; says whether anything ever is.
-    async fn leap(&mut self) -> Result<bool, SimulationError> {
+    /// On to when something is due, and further the longer nothing came of it; says whether anything ever is due.
+    async fn leap(&mut self, idle: u32) -> Result<bool, SimulationError> {
         let now = self.now();
         let lanes = self.places.keys().cloned().collect();
         let mut next: Option<Timestamp> = None;
@@ -570,7 +574,8 @@ impl Stage {
                 (one, other) => one.or(other),
             };
         }
-        let wait = next.map_or(Duration::from_secs(60), |next| next.since(now)).max(Duration::from_millis(250));
+        let least = Duration::from_millis(250 << idle);
+        let wait = next.map_or(Duration::from_secs(60), |next| next.since(now)).max(least);
         self.pass(wait);
         Ok(next.is_some())
     }
