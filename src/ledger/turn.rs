@@ -18,6 +18,12 @@ use super::home::{Engine, Home};
 /// Waits until no other transaction of this ledger (a schema of a database) has its turn.
 const LINE_UP: &str = "select pg_advisory_xact_lock(1885434485, hashtext(current_schema()))";
 
+/// A standby refuses to begin this, so that it is never taken for the ledger.
+const BEGIN: &str = "begin read write";
+
+/// [`BEGIN`] and [`LINE_UP`], in one round trip.
+const BEGIN_IN_TURN: &str = "begin read write; select pg_advisory_xact_lock(1885434485, hashtext(current_schema()))";
+
 /// Tells the other nodes that there is work.
 const TELL: &str = "select pg_notify('payrun', '')";
 
@@ -71,10 +77,7 @@ impl Turn {
         let mut writing = Arc::clone(writing).lock_owned().await;
         let statement = match writing.home.engine {
             Engine::Sqlite => "begin immediate",
-            // A standby refuses to begin this, so that it is never taken for the ledger.
-            Engine::Postgres => {
-                "begin read write; select pg_advisory_xact_lock(1885434485, hashtext(current_schema()))"
-            }
+            Engine::Postgres => BEGIN_IN_TURN,
         };
         writing.begin(statement, doing).await?;
         Ok(Self { writing: Some(writing), doing })
@@ -87,7 +90,7 @@ impl Turn {
             Engine::Sqlite => Self::take(writing, doing).await,
             Engine::Postgres => {
                 let mut own = Writing::new(home, None).lock_owned().await;
-                own.begin("begin read write", doing).await?;
+                own.begin(BEGIN, doing).await?;
                 Ok(Self { writing: Some(own), doing })
             }
         }
@@ -165,4 +168,14 @@ impl Drop for Turn {
 async fn run(connection: &mut AnyConnection, statement: &'static str, doing: &'static str) -> Result<(), LedgerError> {
     let done = sqlx::raw_sql(statement).execute(connection).await;
     done.map(|_| ()).map_err(|source| LedgerError::of(doing, source))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_turn_and_a_long_one_wait_for_the_same_lock() {
+        assert_eq!(BEGIN_IN_TURN, format!("{BEGIN}; {LINE_UP}"));
+    }
 }

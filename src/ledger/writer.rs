@@ -1,8 +1,9 @@
 //! The one writer of a process: it takes all deeds that wait and commits them together.
 //!
 //! A deed is answered after the commit has been synced, never before. A failed commit fails every deed in it; nothing of it
-//! has happened, or it is not known whether it has: a settle is given again and counts once, and claims that nobody was told of are
-//! given back with the next commit, since nothing can have been sent for them. Settles come before claims, so that a contract that has just become free can be taken at once.
+//! has happened, or it is not known whether it has: a settle is given again and counts once, and claims that nobody was told of
+//! are given back with the next commit, since nothing can have been sent for them. Settles come before claims, so that a contract
+//! that has just become free can be taken at once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -160,7 +161,8 @@ impl Group {
                     }
                 }
                 // One deed that the database will not take must not hold up the others.
-                Err(NotWritten { error, .. }) if self.len() > 1 && error.may_be_of_one() => {
+                Err(NotWritten { error, untold }) if self.len() > 1 && error.may_be_of_one() => {
+                    doubtful.extend(untold);
                     for one in self.apart() {
                         Box::pin(one.commit(writing, woken, well, doubtful)).await;
                     }
