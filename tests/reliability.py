@@ -4,6 +4,7 @@
   tests/reliability.py [--seeds N] [--kills N]    N seeds of each workflow; N kills of each kind of rig
 
 Needs what tests/run.sh needs; PAYRUN_TEST_POSTGRES names the server. Nothing is claimed on the page that was not run by this.
+What has been done is kept beside the build, so that a run of hours that was stopped goes on where it was.
 """
 
 import argparse
@@ -20,6 +21,9 @@ ROOT = Path(__file__).resolve().parent.parent
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 PAGE = ROOT / "docs" / "reliability.md"
 FOUND = ROOT / "docs" / "found-by-the-rig.md"
+
+# Seeds of one call of `payrun simulate`.
+AT_ONCE = 500
 
 REFUNDS = """workflow: refunds-at-{gateway}
 jobs:
@@ -49,14 +53,14 @@ jobs:
 {more}"""
 
 
-def run(command, **settings):
-    """Output of a command; its failure is the end."""
+def run(command, told=True, **settings):
+    """Output of a command; its failure is the end. `told`: whether what it says beside its output is wanted too."""
     print("$", " ".join(map(str, command)), flush=True)
     began = time.monotonic()
     done = subprocess.run(command, capture_output=True, text=True, cwd=settings.pop("cwd", ROOT), **settings)
     if done.returncode != 0:
         sys.exit(f"{done.stdout}\n{done.stderr}\nended with {done.returncode}")
-    return done.stdout + done.stderr, time.monotonic() - began
+    return done.stdout + (done.stderr if told else ""), time.monotonic() - began
 
 
 def project(payrun, folder):
@@ -82,15 +86,54 @@ def project(payrun, folder):
     return plays
 
 
-def simulate(payrun, seeds):
+class Kept:
+    """What parts of this run have printed, of this commit."""
+
+    def __init__(self, head):
+        self.path = TARGET / "reliability" / f"{head}.json"
+        self.parts = json.loads(self.path.read_text()) if self.path.exists() else {}
+
+    def part(self, name, make):
+        if name not in self.parts:
+            self.parts[name] = make()
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            beside = self.path.with_suffix(".new")
+            beside.write_text(json.dumps(self.parts))
+            beside.replace(self.path)
+        return self.parts[name]
+
+
+def added(parts):
+    """Several simulations of one workflow as one."""
+    whole = {"troubles": {}, "items": {}, "longest_unknown_ms": 0}
+    for told in parts:
+        for counts in ("troubles", "items"):
+            for word, times in told[counts].items():
+                whole[counts][word] = whole[counts].get(word, 0) + times
+        for number in ("seeds", "failed_seeds", "double_effects", "lost", "calls", "unknown_items", "seconds"):
+            whole[number] = whole.get(number, 0) + told[number]
+        whole["longest_unknown_ms"] = max(whole["longest_unknown_ms"], told["longest_unknown_ms"])
+    return whole
+
+
+def played(output):
+    """What a simulation said, without the story of each item."""
+    return {word: said for word, said in json.loads(output).items() if word != "each"}
+
+
+def simulate(payrun, seeds, kept):
     """Every workflow, seeds 1 to N; what each said."""
     told = []
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "project"
         for name, workflow, more in project(payrun, folder):
-            command = [payrun, "simulate", workflow, "--date", "2026-03-31", "--seeds", str(seeds), "--json", *more]
-            output, _ = run(command, cwd=folder)
-            told.append((name, json.loads(output)))
+            parts = []
+            for first in range(1, seeds + 1, AT_ONCE):
+                some = [f"--seed={first}", f"--seeds={min(AT_ONCE, seeds + 1 - first)}"]
+                command = [payrun, "simulate", workflow, "--date", "2026-03-31", *some, "--json", *more]
+                part = f"{name}: {' '.join(some)}"
+                parts.append(kept.part(part, lambda: played(run(command, cwd=folder, told=False)[0])))
+            told.append((name, added(parts)))
     return told
 
 
@@ -121,24 +164,27 @@ def main():
     command = f"tests/reliability.py --seeds {chosen.seeds} --kills {chosen.kills}"
     run(["cargo", "build", "--locked", "--release", "--features", "failpoints"])
     payrun = TARGET / "release" / "payrun"
+    head = run(["git", "rev-parse", "--short", "HEAD"])[0].strip()
+    kept = Kept(head)
 
-    plays = simulate(payrun, chosen.seeds)
+    plays = simulate(payrun, chosen.seeds, kept)
     troubles = {}
     for _, told in plays:
         for word, times in told["troubles"].items():
             troubles[word] = troubles.get(word, 0) + times
-    planted, _ = run(["cargo", "test", "--locked", "--features", "planted", "--test", "planted", "--", "--nocapture"])
+    planting = ["cargo", "test", "--locked", "--features", "planted", "--test", "planted", "--", "--nocapture"]
+    planted, _ = kept.part("planted", lambda: run(planting))
     planted = [line for line in planted.splitlines() if line.startswith("|")]
-    rig, rig_seconds = nextest("test(/^rig::/)", payrun, PAYRUN_RIG_KILLS=str(chosen.kills))
+    kills = {"PAYRUN_RIG_KILLS": str(chosen.kills)}
+    rig, rig_seconds = kept.part(f"rig: {kills}", lambda: nextest("test(/^rig::/)", payrun, **kills))
     rig_lines = [line.strip() for line in rig.splitlines() if line.strip().startswith("Done {")]
-    storage, _ = nextest("test(/^storage::/)")
+    storage, _ = kept.part("storage", lambda: nextest("test(/^storage::/)"))
     storage_lines = [line.strip() for line in storage.splitlines() if re.search(r"\b(was|were) cut", line)]
 
     seeds = sum(told["seeds"] for _, told in plays)
     failed = sum(told["failed_seeds"] for _, told in plays)
     doubled = sum(told["double_effects"] for _, told in plays)
     lost = sum(told["lost"] for _, told in plays)
-    head = run(["git", "rev-parse", "--short", "HEAD"])[0].strip()
     parts = [
         "# What was tried, and what came of it",
         f"Written by `{command}` at {head}; every figure is of that run. Not tried is what stands in the last section.",
