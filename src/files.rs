@@ -67,10 +67,26 @@ impl Files {
         put.map(|_| self.location(name)).map_err(|source| self.failed(name, source))
     }
 
+    /// What is kept under a name; none if nothing is.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub async fn read(&self, name: &str) -> Result<Option<Bytes>, FilesError> {
+        let there = match self.store.get(&self.at(name)).await {
+            Ok(there) => there,
+            Err(object_store::Error::NotFound { .. }) => return Ok(None),
+            Err(source) => return Err(self.failed(name, source)),
+        };
+        there.bytes().await.map(Some).map_err(|source| self.failed(name, source))
+    }
+
     async fn same(&self, name: &str, content: &Bytes) -> Result<String, FilesError> {
-        let there = self.store.get(&self.at(name)).await.map_err(|source| self.failed(name, source))?;
-        let there = there.bytes().await.map_err(|source| self.failed(name, source))?;
-        if there == content { Ok(self.location(name)) } else { Err(FilesError::Other { name: self.location(name) }) }
+        let there = self.read(name).await?;
+        if there.as_ref() == Some(content) {
+            Ok(self.location(name))
+        } else {
+            Err(FilesError::Other { name: self.location(name) })
+        }
     }
 
     fn at(&self, name: &str) -> Path {

@@ -20,6 +20,8 @@
 //! | [`engine`] | domain, workflow, ledger, the gateway port | sockets, apalis, SQL |
 //! | [`files`] | a folder or a bucket | what is in the files |
 //! | [`worker`] | the engine, apalis | the gateways' protocols, SQL |
+//! | [`service`] | the engine, the workers, workflow files | HTTP, SQL |
+//! | [`server`] | the service, HTTP | SQL, apalis |
 //! | [`cli`] | all of them | SQL |
 //! | [`sandbox`] | the gateways' other side, with books of its own | the ledger, the engine |
 //! | [`simulation`] | the engine, the sandbox, the clients | sockets, apalis, SQL |
@@ -42,14 +44,18 @@ pub mod clock;
 pub mod config;
 pub mod domain;
 pub mod engine;
+pub mod errors;
 pub mod failpoint;
 pub mod files;
 pub mod gateway;
 pub mod ledger;
 pub mod planted;
 pub mod sandbox;
+pub mod server;
+pub mod service;
 pub mod simulation;
 pub mod statement;
+pub mod view;
 pub mod worker;
 pub mod workflow;
 pub mod yaml;

@@ -1,7 +1,7 @@
 //! `payrun check`
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -17,8 +17,8 @@ use crate::clock::Clock;
 use crate::engine::explain::explain;
 use crate::engine::plan::{PlanRequest, first_number};
 use crate::gateway::Probe;
-use crate::workflow::Workflow;
 use crate::workflow::params::bind_params;
+use crate::workflow::{self, Workflow};
 
 /// What is found of a contract is worth a note; it makes nothing of the project's wrong.
 const CONTRACT: &str = "contract";
@@ -50,7 +50,8 @@ pub(super) async fn run(context: &Context, args: CheckArgs) -> Result<Exit, Fail
         }
         Err(failure) => return Err(failure),
     };
-    let files = if args.workflows.is_empty() { workflow_files(&project.config.folder) } else { args.workflows };
+    let files =
+        if args.workflows.is_empty() { workflow::load::files(&project.config.workflows) } else { args.workflows };
     let mut mistakes = Vec::new();
     let mut workflows = Vec::new();
     let mut good = vec![context.config.display().to_string()];
@@ -84,21 +85,13 @@ pub(super) async fn run(context: &Context, args: CheckArgs) -> Result<Exit, Fail
         good.iter().for_each(|file| say(format!("{}  {file}", paint("good ", Colour::Green, context.colour))));
         print_probes(&probes, context.colour);
         if files.is_empty() {
-            say("no workflows found in workflows/; name one to check it");
+            say("no workflows found; name one to check it");
         }
     }
     if !mistakes.is_empty() && !args.json {
         return Err(Failure::invalid(mistakes.join("\n")));
     }
     Ok(if mistakes.is_empty() && !unwell { Exit::Success } else { Exit::Invalid })
-}
-
-fn workflow_files(folder: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(folder.join("workflows")) else { return Vec::new() };
-    let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-    files.retain(|path| path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml"));
-    files.sort();
-    files
 }
 
 /// Looks at every gateway.

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+pub use crate::errors::chain;
 use crate::ledger::LedgerError;
 
 /// The exit codes.
@@ -74,10 +75,4 @@ impl From<LedgerError> for Failure {
         };
         Self { exit, message: chain(&error), help: None }
     }
-}
-
-/// An error with its causes, in one line.
-pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

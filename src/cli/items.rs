@@ -1,7 +1,7 @@
 //! `payrun items`
 
 use clap::{Args, ValueEnum};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::Context;
 use super::exit::{Exit, Failure};
@@ -10,6 +10,7 @@ use super::project::Project;
 use super::report::painted;
 use crate::domain::item::State;
 use crate::ledger::{ItemFilter, ItemRow};
+use crate::view::ItemView;
 
 /// How many rows are read at a time.
 const PAGE: u32 = 500;
@@ -171,20 +172,5 @@ impl Printer {
 
 /// An item for programs.
 pub(super) fn as_json(item: &ItemRow) -> Value {
-    json!({
-        "item": item.id,
-        "run": item.run_id,
-        "job": item.job,
-        "line": item.line,
-        "key": item.key,
-        "order_no": item.order_no,
-        "state": item.state.word(),
-        "amount": item.amount.map(crate::domain::money::Amount::decimal),
-        "currency": item.amount.map(|amount| amount.currency().code()),
-        "receipt": item.receipt,
-        "due_at": item.due_at.map(|at| at.to_string()),
-        "reason": item.reason,
-        "result": item.result.as_deref().and_then(|text| serde_json::from_str::<Value>(text).ok()),
-        "duplicate_of": item.duplicate_of,
-    })
+    serde_json::to_value(ItemView::from(item)).unwrap_or_default()
 }

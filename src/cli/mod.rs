@@ -14,6 +14,7 @@ mod init;
 mod items;
 mod journal;
 mod output;
+mod person;
 mod plan;
 mod progress;
 mod project;
@@ -25,9 +26,11 @@ mod runs;
 mod sandbox;
 mod scaffold;
 mod schema;
+mod serve;
 mod show;
 mod signals;
 mod simulate;
+mod tokens;
 mod work;
 
 use std::path::PathBuf;
@@ -53,8 +56,20 @@ pub struct Args {
     /// What to log to standard error: error, warn, info, debug, or a filter such as payrun=debug
     #[arg(long, global = true, default_value = "warn", value_name = "FILTER", env = "PAYRUN_LOG")]
     log: String,
+    /// How to write the log
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT", env = "PAYRUN_LOG_FORMAT")]
+    log_format: LogFormat,
     #[command(subcommand)]
     command: Command,
+}
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    /// For people
+    Text,
+    /// One JSON object a line
+    Json,
 }
 
 /// When to use colour.
@@ -78,6 +93,8 @@ enum Command {
     Plan(plan::PlanArgs),
     /// Plan a run and carry it out, after finishing what earlier runs left open
     Run(run::RunArgs),
+    /// Run as a service: schedules, workers and the API, day after day
+    Serve(serve::ServeArgs),
     /// Work on whatever is open, beside other processes, until stopped
     Work(work::WorkArgs),
     /// List runs, newest first
@@ -94,6 +111,8 @@ enum Command {
     Cancel(cancel::CancelArgs),
     /// Move the ledger from a SQLite file to PostgreSQL, compared row by row; the file can no longer be used then
     Promote(promote::PromoteArgs),
+    /// Make, list and revoke the tokens by which the API knows who is calling
+    Tokens(tokens::TokensArgs),
     /// Serve a gateway's other side on loopback, strict and with faults, to develop against without credentials
     Sandbox(sandbox::SandboxArgs),
     /// Play a workflow through thousands of bad days: gateways that fail, processes that die, clocks that jump. Nothing is sent
@@ -119,7 +138,7 @@ struct Context {
 pub fn main(args: Args) -> ExitCode {
     // What goes wrong in a play is meant to: it is told of in the end.
     let quiet = matches!(args.command, Command::Simulate(_)) && args.log == "warn";
-    start_log(if quiet { "off" } else { &args.log });
+    start_log(if quiet { "off" } else { &args.log }, args.log_format);
     let context = Context { config: args.config, colour: output::colour(args.color) };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -146,6 +165,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<Exit, exit::Fai
         Command::Check(args) => check::run(context, args).await,
         Command::Plan(args) => plan::run(context, args).await,
         Command::Run(args) => run::run(context, args).await,
+        Command::Serve(args) => serve::run(context, args).await,
         Command::Work(args) => work::run(context, args).await,
         Command::Runs(args) => runs::run(context, &args).await,
         Command::Show(args) => show::run(context, &args).await,
@@ -154,6 +174,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<Exit, exit::Fai
         Command::Promote(args) => promote::run(context, args).await,
         Command::Retry(args) => retry::run(context, &args).await,
         Command::Cancel(args) => cancel::run(context, &args).await,
+        Command::Tokens(args) => tokens::run(context, args).await,
         Command::Sandbox(args) => sandbox::run(context, args).await,
         Command::Simulate(args) => simulate::run(context, args).await,
         Command::Demo(args) => demo::run(context, args).await,
@@ -163,13 +184,12 @@ async fn dispatch(context: &Context, command: Command) -> Result<Exit, exit::Fai
     }
 }
 
-fn start_log(filter: &str) {
+fn start_log(filter: &str, format: LogFormat) {
     let filter =
         tracing_subscriber::EnvFilter::try_new(filter).unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .with_target(false)
-        .init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    match format {
+        LogFormat::Text => log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use chrono::{NaiveDate, NaiveTime, TimeZone};
+use chrono::NaiveDate;
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -14,8 +14,9 @@ use super::exit::{Exit, Failure, chain};
 use super::output::{count, counted, cut, print_table, say, say_json, table};
 use super::project::Project;
 use crate::clock::Clock;
-use crate::domain::time::Timestamp;
-use crate::engine::plan::{PlanError, PlanRequest, Planned, PlannedJob, amount_columns, first_number, money_text};
+use crate::engine::plan::{
+    PlanError, PlanRequest, Planned, PlannedJob, amount_columns, first_number, money_text, noon,
+};
 use crate::workflow::Workflow;
 use crate::workflow::params::bind_params;
 
@@ -102,12 +103,6 @@ impl Occasion {
 pub(super) fn occurrence_now() -> String {
     let now = chrono::DateTime::from_timestamp_millis(Clock::System.now().millis()).unwrap_or_default();
     format!("manual {}", now.format("%Y-%m-%dT%H:%M:%S%.3fZ"))
-}
-
-fn noon(date: NaiveDate, zone: chrono_tz::Tz) -> Option<Timestamp> {
-    let noon = date.and_time(NaiveTime::from_hms_opt(12, 0, 0)?);
-    let instant = zone.from_local_datetime(&noon).earliest()?;
-    Some(Timestamp::from_millis(instant.timestamp_millis()))
 }
 
 /// A plan that could not be made, as a command's failure.

@@ -72,6 +72,7 @@ impl Project {
             config: Arc::clone(&self.config),
             vault,
             files: Files::open(&self.config.files, &self.config.folder).map_err(|error| Failure::internal(&error))?,
+            meter: Arc::default(),
             clock,
         })
     }

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::exit::Exit;
 use super::output::{Colour, count, paint, print_table, say, table};
 use crate::domain::item::State;
 use crate::domain::money::{Currency, decimal_text};
 use crate::ledger::{JobRow, Ledger, LedgerError, RunRow, Total};
+use crate::view::RunView;
 
 /// A run and its totals, as every commit keeps them.
 #[derive(Debug)]
@@ -76,39 +77,7 @@ impl Report {
 
     /// For programs.
     pub fn json(&self) -> Value {
-        let by_state: BTreeMap<&str, u64> = State::ALL
-            .into_iter()
-            .map(|state| (state.word(), self.in_state(state)))
-            .filter(|(_, items)| *items > 0)
-            .collect();
-        let mut amounts: BTreeMap<&str, BTreeMap<&str, String>> = BTreeMap::new();
-        for ((state, code), (minor, currency)) in self.money() {
-            amounts.entry(state.word()).or_default().insert(code, decimal_text(i128::from(minor), currency));
-        }
-        json!({
-            "run": self.run.id,
-            "workflow": self.run.workflow,
-            "occurrence": self.run.occurrence,
-            "state": self.state(),
-            "planned_at": self.run.started_at.to_string(),
-            "finished_at": self.run.finished_at.map(|at| at.to_string()),
-            "items": self.items(),
-            "open": self.open(),
-            "by_state": by_state,
-            "amounts": amounts,
-            "jobs": self.jobs.iter().map(|job| json!({
-                "name": job.name,
-                "kind": job.kind,
-                "gateway": job.lane,
-                "finished_at": job.finished_at.map(|at| at.to_string()),
-                "failure": job.failure,
-                "by_state": self.totals.iter().filter(|total| total.job_id == job.id)
-                    .fold(BTreeMap::<&str, u64>::new(), |mut sums, total| {
-                        *sums.entry(total.state.word()).or_default() += total.items;
-                        sums
-                    }),
-            })).collect::<Vec<_>>(),
-        })
+        serde_json::to_value(RunView::of(&self.run, &self.jobs, &self.totals)).unwrap_or_default()
     }
 
     /// For people: items and money by state.

@@ -11,6 +11,7 @@ use super::project::Project;
 use super::report::{Report, painted};
 use crate::domain::item::State;
 use crate::ledger::{AttemptRow, EventRow, ItemFilter, ItemRow, Ledger};
+use crate::view::{AttemptView, EventView};
 
 /// How many troubled items are shown with a run.
 const TROUBLED: u32 = 10;
@@ -104,8 +105,8 @@ async fn show_item(ledger: &Ledger, name: &str, json: bool, colour: bool) -> Res
     let events = ledger.events(item.id).await?;
     if json {
         let mut value = as_json(&item);
-        value["attempts"] = attempts.iter().map(attempt_json).collect();
-        value["events"] = events.iter().map(event_json).collect();
+        value["attempts"] = json!(attempts.iter().map(AttemptView::from).collect::<Vec<_>>());
+        value["events"] = json!(events.iter().map(EventView::from).collect::<Vec<_>>());
         say_json(&value);
         return Ok(Exit::Success);
     }
@@ -184,29 +185,4 @@ fn print_attempts(attempts: &[AttemptRow], colour: bool) {
             say(paint(&format!("    {}", attempt.evidence), Colour::Dim, colour));
         }
     }
-}
-
-fn attempt_json(attempt: &AttemptRow) -> Value {
-    json!({
-        "operation": attempt.operation,
-        "order_no": attempt.order_no,
-        "started_at": attempt.started_at.to_string(),
-        "ended_at": attempt.ended_at.to_string(),
-        "answer": attempt.answer,
-        "code": attempt.code,
-        "http": attempt.http,
-        "late": attempt.late,
-        "evidence": attempt.evidence,
-    })
-}
-
-fn event_json(event: &EventRow) -> Value {
-    json!({
-        "at": event.at.to_string(),
-        "event": event.event,
-        "from": event.from,
-        "to": event.to,
-        "why": event.detail,
-        "alarm": event.alarm,
-    })
 }

@@ -8,26 +8,21 @@ use clap::Args;
 use tokio::sync::watch;
 
 use super::Context;
-use super::exit::{Exit, Failure, chain};
+use super::exit::{Exit, Failure};
 use super::output::{count, counted};
 use super::project::Project;
 use super::signals::stop_switch;
 use crate::clock::Clock;
 use crate::engine::Engine;
-use crate::ledger::{LedgerError, Node};
-use crate::worker::{self, RunError};
+use crate::ledger::LedgerError;
+use crate::service::Service;
+use crate::service::workflows::Workflows;
 
-/// How often what has ended is looked for.
+/// How often is looked whether anything is open.
 const TICK: Duration = Duration::from_millis(250);
-
-/// How often leases of dead processes are looked for.
-const TAKE_OVER_TICKS: u32 = 8;
 
 /// How often is told how things stand, at most.
 const TELL_TICKS: u32 = 40;
-
-/// The wait before the workers are started again after the ledger could not be reached.
-const AGAIN: Duration = Duration::from_secs(1);
 
 /// Arguments of `payrun work`.
 #[derive(Debug, Args)]
@@ -52,57 +47,39 @@ pub(super) async fn run(context: &Context, args: WorkArgs) -> Result<Exit, Failu
         let lanes: Vec<&str> = engine.accounts.keys().map(String::as_str).collect();
         eprintln!("working on {} for {}; Ctrl-C stops", engine.ledger.name(), lanes.join(", "));
     }
-    loop {
-        match work(&engine, &node, &args, stopped.clone()).await {
-            Ok(()) => break,
-            Err(error) if error.is_transient() && !*stopped.borrow() => {
-                eprintln!("{}; trying again", chain(&error));
-                tokio::time::sleep(AGAIN).await;
-            }
-            Err(error) => return Err(Failure::from(error)),
-        }
-    }
+    let workflows = Arc::new(Workflows::none(&project.config, &project.catalog));
+    let service = Service { engine: Arc::clone(&engine), node: node.id(), workflows, health: Arc::default() };
+    let (stop, told) = watch::channel(false);
+    let working = tokio::spawn(async move { service.work(told).await });
+    let looked = look(&engine, &args, stopped).await;
+    stop.send_replace(true);
+    working.await.map_err(|error| Failure::internal(&error))?;
+    looked?;
     let left = open_items(&engine).await?;
     engine.ledger.clone().close().await;
     Ok(if left == 0 { Exit::Success } else { Exit::Open })
 }
 
-/// Works until told to stop, or, to be drained, until nothing is open.
-async fn work(
-    engine: &Arc<Engine>,
-    node: &Node,
-    args: &WorkArgs,
-    mut stopped: watch::Receiver<bool>,
-) -> Result<(), LedgerError> {
-    let (stop, told) = watch::channel(false);
-    let mut workers = tokio::spawn(worker::run(Arc::clone(engine), node.id(), told));
+/// Until told to stop, or, to be drained, until nothing is open; tells meanwhile how things stand.
+async fn look(engine: &Engine, args: &WorkArgs, mut stopped: watch::Receiver<bool>) -> Result<(), LedgerError> {
     let mut teller = Teller { quiet: args.quiet, last: None };
-    let mut ticks: u32 = 0;
-    let ended = loop {
+    for ticks in 0_u32.. {
         tokio::select! {
-            ended = &mut workers => return failure_of(ended),
-            _ = stopped.wait_for(|stopped| *stopped) => break Ok(()),
+            _ = stopped.wait_for(|stopped| *stopped) => break,
             () = tokio::time::sleep(TICK) => {}
         }
-        match look(engine, ticks, &mut teller).await {
-            Ok(0) if args.drain => break Ok(()),
+        match open(engine, ticks, &mut teller).await {
+            Ok(0) if args.drain => break,
             Ok(_) => {}
             Err(error) if error.is_transient() => tracing::debug!(%error, "looked in vain"),
-            Err(error) => break Err(error),
+            Err(error) => return Err(error),
         }
-        ticks = ticks.wrapping_add(1);
-    };
-    stop.send_replace(true);
-    failure_of(workers.await).and(ended)
+    }
+    Ok(())
 }
 
-/// Ends what has ended, and takes over what dead processes left; says how many runs are open.
-async fn look(engine: &Engine, ticks: u32, teller: &mut Teller) -> Result<usize, LedgerError> {
-    let now = engine.clock.now();
-    if ticks.is_multiple_of(TAKE_OVER_TICKS) {
-        engine.take_over(now).await?;
-    }
-    engine.go_on(now).await?;
+/// How many runs are open.
+async fn open(engine: &Engine, ticks: u32, teller: &mut Teller) -> Result<usize, LedgerError> {
     let open = engine.ledger.unfinished_runs().await?.len();
     if ticks.is_multiple_of(TELL_TICKS) && !teller.quiet {
         teller.tell(open, open_items(engine).await?);
@@ -132,15 +109,5 @@ impl Teller {
             let runs = counted(u64::try_from(runs).unwrap_or(u64::MAX), "run");
             eprintln!("open: {} items of {runs}", count(items));
         }
-    }
-}
-
-fn failure_of(ended: Result<Result<(), RunError>, tokio::task::JoinError>) -> Result<(), LedgerError> {
-    match ended {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(RunError::Ledger(error))) => Err(error),
-        // A worker that broke is a defect of payrun; what was under way is asked about.
-        Ok(Err(RunError::Worker(what))) => Err(LedgerError::Corrupt { what: format!("a worker ended: {what}") }),
-        Err(error) => Err(LedgerError::Corrupt { what: format!("a worker ended: {error}") }),
     }
 }

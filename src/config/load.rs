@@ -11,10 +11,10 @@ use crate::yaml::diagnostics::{Diagnostics, Source, suggestion};
 use crate::yaml::fields::{FieldSpec, Shape, check, text_of};
 use crate::yaml::node::{Entry, Node, Position, parse as parse_yaml};
 
-use super::{Config, Database, GatewayConfig, GatewayKind, cbtis, egms, hipopay, wechat};
+use super::{Config, Database, GatewayConfig, GatewayKind, cbtis, egms, hipopay, server, wechat};
 
 /// The fields of `payrun.yaml`.
-pub static CONFIG: [FieldSpec; 6] = [
+pub static CONFIG: [FieldSpec; 8] = [
     FieldSpec::required(
         "database",
         Shape::Either(&[Shape::Text, Shape::Secret]),
@@ -33,6 +33,12 @@ pub static CONFIG: [FieldSpec; 6] = [
         Shape::Text,
         "Where statements and reports go: a folder beside this file (files), or s3://bucket/prefix.",
     ),
+    FieldSpec::optional(
+        "workflows",
+        Shape::Text,
+        "The folder of the workflows that the service runs by their schedules; workflows if not given.",
+    ),
+    FieldSpec::optional("server", Shape::Fields(&server::FIELDS), "Where the service listens."),
     FieldSpec::required("gateways", Shape::Named(&Shape::Kinds(&KINDS)), "Gateway accounts by name."),
 ];
 
@@ -70,6 +76,8 @@ fn read_config(source: &Arc<Source>, path: &Path) -> Result<Config, Diagnostics>
     }
     let encryption_key = root.get("encryption_key").and_then(|node| reading.secret(node));
     let files = text_of(&root, "files").unwrap_or("files").to_owned();
+    let server = root.get("server").map(|node| reading.server(node)).unwrap_or_default();
+    let workflows = reading.folder.join(text_of(&root, "workflows").unwrap_or("workflows"));
     let jobs = text_of(&root, "jobs").map(|folder| reading.folder.join(folder));
     let config = database.zip(timezone);
     let folder = reading.folder.clone();
@@ -80,6 +88,8 @@ fn read_config(source: &Arc<Source>, path: &Path) -> Result<Config, Diagnostics>
         jobs,
         encryption_key,
         files,
+        workflows,
+        server,
         gateways,
     }))
 }

@@ -17,12 +17,14 @@ mod hipopay;
 mod lane;
 pub mod load;
 mod secrets;
+mod server;
 mod urls;
 mod wechat;
 
 pub use cbtis::{AccessToken, CbtisConfig, TokenRequest};
 pub use egms::EgmsConfig;
 pub use hipopay::HipopayConfig;
+pub use server::{ServerConfig, TlsConfig};
 
 /// A whole configuration.
 #[derive(Debug)]
@@ -39,6 +41,10 @@ pub struct Config {
     pub encryption_key: Option<SecretString>,
     /// Where statements and reports go: a folder, or a bucket's address.
     pub files: String,
+    /// The folder of the workflows that the service runs.
+    pub workflows: PathBuf,
+    /// Where the service listens.
+    pub server: ServerConfig,
     /// Gateway accounts by name.
     pub gateways: BTreeMap<String, GatewayConfig>,
 }

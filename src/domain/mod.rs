@@ -8,5 +8,6 @@ pub mod ids;
 pub mod item;
 pub mod money;
 pub mod policy;
+pub mod role;
 pub mod schedule;
 pub mod time;

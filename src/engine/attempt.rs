@@ -93,6 +93,8 @@ pub async fn perform(
     let ended_at = engine.clock.now();
     let judged = judge(outcomes, is_query && work.kind.effect, work.kind.effect, &observed, &expected(&scene, &call));
     let judged = keep::kept(&scene, &call, &mut observed, judged).await;
+    let (word, code) = (judged.answer.word(), judged.answer.code());
+    engine.meter.answered(&account.name, &call.operation, word, code, ended_at.since(started_at));
     tell(account, claimed, &judged);
     close_lane(&scene, judged.lane, judged.answer.code(), ended_at).await;
     let answer = answer_to(claimed, &judged.answer);

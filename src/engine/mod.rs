@@ -9,6 +9,7 @@ mod here;
 pub mod journal;
 mod keep;
 mod late;
+pub mod meter;
 mod payment;
 pub mod plan;
 mod reconcile;
@@ -27,6 +28,7 @@ use crate::domain::policy::Rate;
 use crate::files::Files;
 use crate::gateway::Gateway;
 use crate::ledger::Ledger;
+use meter::Meter;
 use vault::Vault;
 
 /// Everything the use cases work with.
@@ -44,6 +46,8 @@ pub struct Engine {
     pub vault: Option<Arc<Vault>>,
     /// Where statements and reports are kept.
     pub files: Files,
+    /// What is counted.
+    pub meter: Arc<Meter>,
     /// What time it is.
     pub clock: Clock,
 }

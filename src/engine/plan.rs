@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use chrono::{NaiveDate, NaiveTime, TimeZone};
 use thiserror::Error;
 use tokio::sync::mpsc;
 
@@ -420,6 +421,13 @@ fn rejected(line: u64, reason: String) -> Refusal {
         alarming: false,
         amount: None,
     }
+}
+
+/// The instant for which a run of a day is planned by hand: noon on a wall clock.
+pub fn noon(date: NaiveDate, zone: chrono_tz::Tz) -> Option<Timestamp> {
+    let noon = date.and_time(NaiveTime::from_hms_opt(12, 0, 0)?);
+    let instant = zone.from_local_datetime(&noon).earliest()?;
+    Some(Timestamp::from_millis(instant.timestamp_millis()))
 }
 
 /// The order number an item will have.

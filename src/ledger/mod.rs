@@ -22,6 +22,7 @@ mod person;
 mod plan;
 mod progress;
 mod promote;
+mod pulse;
 mod read;
 mod reconcile;
 mod rows;
@@ -30,6 +31,7 @@ mod settlements;
 mod statements;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod turn;
 mod vault;
 mod wake;
@@ -50,6 +52,7 @@ pub use payment::{Payment, Room, Taking};
 pub use person::{Granted, Wish};
 pub use plan::{LateJob, NewItem, NewJob, NewRun, Planning, Refusal};
 pub use promote::{PromoteError, Promoted};
+pub use pulse::{LanePulse, UnknownAges};
 pub use read::{
     AttemptRow, EventRow, ItemFilter, ItemRow, JobRow, LaneRow, LaneState, OpenJob, RunRow, Total, WhoseJob, Work,
 };
@@ -57,6 +60,7 @@ pub use reconcile::{BookedItem, JobSpan, LineRef, Listed, ListedBy, Sent};
 pub use settle::{Attempt, Settled, Settlement};
 pub use settlements::SettlementRow;
 pub use statements::{LineKind, NewStatement, StatementKept, StatementLine, StatementRow};
+pub use tokens::{Asked, TokenRow};
 
 /// A ledger that is open.
 #[derive(Debug, Clone)]

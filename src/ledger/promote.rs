@@ -40,7 +40,7 @@ struct Table {
 
 use Holds::{Bytes as B, Number as N, Text as T};
 
-const TABLES: [Table; 13] = [
+const TABLES: [Table; 15] = [
     Table {
         name: "runs",
         key: 1,
@@ -211,6 +211,27 @@ const TABLES: [Table; 13] = [
         numbered: false,
     },
     Table { name: "vault", key: 1, columns: &[("id", N), ("proof", T)], numbered: false },
+    Table {
+        name: "tokens",
+        key: 1,
+        columns: &[
+            ("id", N),
+            ("name", T),
+            ("role", T),
+            ("hash", B),
+            ("created_at", N),
+            ("created_by", T),
+            ("expires_at", N),
+            ("revoked_at", N),
+        ],
+        numbered: true,
+    },
+    Table {
+        name: "requests",
+        key: 2,
+        columns: &[("caller", T), ("key", T), ("fingerprint", B), ("created_at", N)],
+        numbered: false,
+    },
 ];
 
 /// No process writes to the file from here on, not even one that has it open.

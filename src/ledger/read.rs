@@ -280,6 +280,16 @@ impl Ledger {
         self.rows("reading a run", sqlx::query(query).bind(id)).await?.first().map(run_row).transpose()
     }
 
+    /// The run of an occurrence.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn run_of(&self, workflow: &str, occurrence: &str) -> Result<Option<RunRow>, LedgerError> {
+        let query = "select id, workflow, occurrence, started_at, finished_at from runs where workflow = $1 and occurrence = $2";
+        let query = sqlx::query(query).bind(workflow.to_owned()).bind(occurrence.to_owned());
+        self.rows("looking for a run", query).await?.first().map(run_row).transpose()
+    }
+
     /// The jobs of a run, in the order of the workflow.
     ///
     /// # Errors

@@ -121,6 +121,7 @@ impl Stage {
         }
         let files = Files::open("files", &self.folder.0).map_err(|error| SimulationError::Twin(error.to_string()))?;
         let engine = Engine {
+            meter: Arc::default(),
             ledger: self.ledger.clone(),
             catalog: Arc::clone(&self.what.catalog),
             accounts,

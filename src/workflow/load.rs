@@ -1,6 +1,6 @@
 //! Reads a workflow file: the shape first, then what its fields mean beside each other, the job kinds and the gateways.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Workflow;
@@ -18,6 +18,15 @@ use crate::yaml::fields::{Shape, check};
 /// Everything that is wrong with it.
 pub fn load(path: &Path, catalog: &Catalog, config: &Config) -> Result<Workflow, Diagnostics> {
     read_workflow(&yaml::read(path, false)?, path, catalog, config)
+}
+
+/// The workflow files of a folder, by name; none if there is no such folder.
+pub fn files(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml"));
+    files.sort();
+    files
 }
 
 /// Checks the text of a workflow that is to be understood as the file `path`.
@@ -102,6 +111,8 @@ alerts:
             jobs: None,
             encryption_key: Some("none".into()),
             files: "files".to_owned(),
+            workflows: PathBuf::from("workflows"),
+            server: Default::default(),
             gateways: BTreeMap::from([("hk".to_owned(), hk)]),
         }
     }

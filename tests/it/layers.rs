@@ -56,6 +56,11 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("worker", &["sqlx", "reqwest", "axum", "crate::cli", "crate::sandbox", "crate::gateway::wechat"]),
     ("cli", &["sqlx", "reqwest", "apalis"]),
     ("simulation", &["sqlx", "reqwest", "apalis", "hyper", "axum", "crate::worker", "crate::cli"]),
+    ("service", &["sqlx", "reqwest", "axum", "hyper", "apalis", "crate::cli", "crate::server", "crate::sandbox"]),
+    (
+        "server",
+        &["sqlx", "reqwest", "apalis", "crate::cli", "crate::sandbox", "crate::worker", "crate::gateway::wechat"],
+    ),
     ("checker", &["crate::", "tokio", "sqlx", "super::"]),
     (
         "sandbox",

@@ -20,6 +20,7 @@ mod personal;
 mod promote;
 mod refunds;
 mod rig;
+mod serve;
 mod shipped;
 mod simulate;
 mod statements;

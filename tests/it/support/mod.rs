@@ -4,6 +4,7 @@ pub mod books;
 pub mod four;
 pub mod postgres;
 pub mod process;
+pub mod service;
 pub mod wire;
 
 use std::net::SocketAddr;

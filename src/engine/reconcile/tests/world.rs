@@ -130,6 +130,8 @@ impl World {
             jobs: None,
             encryption_key: None,
             files: "files".to_owned(),
+            workflows: "workflows".into(),
+            server: Default::default(),
             gateways: BTreeMap::new(),
         };
         let engine = Engine {
@@ -138,6 +140,7 @@ impl World {
             accounts: BTreeMap::from([("hk".to_owned(), Arc::clone(&account))]),
             config: Arc::new(config),
             vault: None,
+            meter: Arc::default(),
             files: Files::open("files", folder.path()).unwrap(),
             clock: Clock::driven(at("2026-11-25 12:00")),
         };

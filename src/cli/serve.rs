@@ -1,0 +1,91 @@
+//! `payrun serve`
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::Context;
+use super::exit::{Exit, Failure};
+use super::project::Project;
+use super::signals::stop_switch;
+use crate::clock::Clock;
+use crate::ledger::Ledger;
+use crate::server::{App, Listener};
+use crate::service::Service;
+use crate::service::workflows::Workflows;
+
+/// Arguments of `payrun serve`.
+#[derive(Debug, Args)]
+pub(super) struct ServeArgs {
+    /// Another address and port than payrun.yaml's; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// Tell nothing but what is wrong
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+pub(super) async fn run(context: &Context, args: ServeArgs) -> Result<Exit, Failure> {
+    let stopped = stop_switch();
+    let project = Project::load(context)?;
+    let server = &project.config.server;
+    let address = args.listen.unwrap_or(server.listen);
+    let engine = Arc::new(project.engine(project.ledger().await?, Clock::System).await?);
+    may_listen(&project, &engine.ledger, address).await?;
+    let listener = Listener::bind(address, server.tls.as_ref()).await;
+    let listener = listener.map_err(|error| Failure::invalid(super::exit::chain(&error)))?;
+    let node = engine.ledger.join(rand::random(), engine.clock.now()).await?;
+    let workflows = Arc::new(Workflows::new(&project.config, &project.catalog));
+    if !args.quiet {
+        tell(&project, &workflows, &listener, &engine.ledger).await?;
+    }
+    let service = Service { engine: Arc::clone(&engine), node: node.id(), workflows, health: Arc::default() };
+    let served = tokio::spawn(listener.serve(App::new(service.clone(), stopped.clone())));
+    service.run(stopped).await;
+    let served = served.await.map_err(|error| Failure::internal(&error))?;
+    engine.ledger.clone().close().await;
+    served.map_err(|error| Failure::internal(&error))?;
+    Ok(Exit::Success)
+}
+
+/// Beyond this machine it listens with TLS, or behind a proxy that has it, and only where there are tokens.
+async fn may_listen(project: &Project, ledger: &Ledger, address: SocketAddr) -> Result<(), Failure> {
+    if address.ip().is_loopback() {
+        return Ok(());
+    }
+    let server = &project.config.server;
+    if server.tls.is_none() && !server.behind_proxy {
+        let help =
+            "give payrun.yaml server: { tls: { certificate, key } }, or behind_proxy: true where a proxy speaks TLS";
+        return Err(Failure::invalid(format!(
+            "{address} is beyond this machine, where the service listens with TLS only"
+        ))
+        .help(help));
+    }
+    let now = Clock::System.now();
+    if !ledger.tokens().await?.iter().any(|token| token.is_good(now)) {
+        let help = "payrun tokens create NAME --role admin";
+        return Err(Failure::invalid("beyond this machine the service listens only when there is a token").help(help));
+    }
+    Ok(())
+}
+
+async fn tell(project: &Project, workflows: &Workflows, listener: &Listener, ledger: &Ledger) -> Result<(), Failure> {
+    let names: Vec<String> = workflows.all().iter().map(|workflow| workflow.name.clone()).collect();
+    eprintln!("payrun {} on {}", env!("CARGO_PKG_VERSION"), ledger.name());
+    eprintln!(
+        "  workflows  {} ({})",
+        project.config.workflows.display(),
+        if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+    );
+    for (file, mistakes) in workflows.refused() {
+        eprintln!("  refused    {}: {mistakes}", file.display());
+    }
+    eprintln!("  API        {}/api/v1 (document: /api/openapi.json; health: /readyz)", listener.url());
+    if ledger.tokens().await?.is_empty() {
+        eprintln!("  tokens     none: `payrun tokens create NAME --role operator` makes one");
+    }
+    eprintln!("Ctrl-C stops: nothing new is sent then, and what is under way is settled");
+    Ok(())
+}

@@ -1,0 +1,141 @@
+//! `payrun tokens`
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::Context;
+use super::exit::{Exit, Failure};
+use super::output::{print_table, say, say_json, table};
+use super::project::Project;
+use crate::clock::Clock;
+use crate::domain::role::Role;
+use crate::ledger::TokenRow;
+use crate::server::token::{Token, is_name};
+use crate::yaml::scalars::duration;
+
+/// Arguments of `payrun tokens`.
+#[derive(Debug, Args)]
+pub(super) struct TokensArgs {
+    #[command(subcommand)]
+    command: TokensCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum TokensCommand {
+    /// Make a token and print it, once: only its fingerprint is kept
+    Create(CreateArgs),
+    /// List tokens, without what makes them tokens
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// End a token at once
+    Revoke {
+        /// Whose
+        name: String,
+    },
+}
+
+/// Arguments of `payrun tokens create`.
+#[derive(Debug, Args)]
+struct CreateArgs {
+    /// Whose it is: a person or a program; what it does is written down under this name
+    name: String,
+    /// viewer reads; operator also begins, pauses, retries and cancels; approver reads and approves; admin does all of it
+    #[arg(long, value_parser = parse_role, default_value = "viewer")]
+    role: Role,
+    /// How long it is good (90d, 12h); until it is revoked if not given
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    expires: Option<std::time::Duration>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+fn parse_role(word: &str) -> Result<Role, String> {
+    Role::parse(word).ok_or_else(|| format!("the roles are {}", Role::ALL.map(Role::word).join(", ")))
+}
+
+fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
+    duration(text).ok_or_else(|| "write a time like 12h or 90d".to_owned())
+}
+
+pub(super) async fn run(context: &Context, args: TokensArgs) -> Result<Exit, Failure> {
+    let ledger = Project::load(context)?.ledger().await?;
+    match args.command {
+        TokensCommand::Create(args) => create(&ledger, &args).await,
+        TokensCommand::List { json } => list(&ledger, json).await,
+        TokensCommand::Revoke { name } => {
+            if !ledger.revoke_token(&name, Clock::System.now()).await? {
+                return Err(Failure::invalid(format!("there is no good token of {name}"))
+                    .help("`payrun tokens list` lists them"));
+            }
+            say(format!("the token of {name} is no longer good"));
+            Ok(Exit::Success)
+        }
+    }
+}
+
+async fn create(ledger: &crate::ledger::Ledger, args: &CreateArgs) -> Result<Exit, Failure> {
+    if !is_name(&args.name) {
+        return Err(Failure::invalid("a token's name has 1 to 64 letters, digits, and . - _ @ +"));
+    }
+    let (token, now) = (Token::fresh(), Clock::System.now());
+    let row = TokenRow {
+        name: args.name.clone(),
+        role: args.role,
+        created_at: now,
+        created_by: super::person::name(),
+        expires_at: args.expires.map(|time| now.plus(time)),
+        revoked_at: None,
+    };
+    if !ledger.create_token(&row, token.hash()).await? {
+        let help = "revoked names stay taken too, so that what was done under a name is one person's";
+        return Err(Failure::invalid(format!("there is a token of {} already", args.name)).help(help));
+    }
+    if args.json {
+        say_json(&json!({ "name": row.name, "role": row.role.word(), "token": token.text(),
+                          "expires_at": row.expires_at.map(|at| at.to_string()) }));
+        return Ok(Exit::Success);
+    }
+    eprintln!("token of {} ({}); it is shown this once and kept nowhere:", row.name, row.role);
+    say(token.text());
+    Ok(Exit::Success)
+}
+
+async fn list(ledger: &crate::ledger::Ledger, as_json: bool) -> Result<Exit, Failure> {
+    let (tokens, now) = (ledger.tokens().await?, Clock::System.now());
+    if as_json {
+        say_json(
+            &tokens
+                .iter()
+                .map(|token| {
+                    json!({
+                        "name": token.name, "role": token.role.word(), "good": token.is_good(now),
+                        "created_at": token.created_at.to_string(), "created_by": token.created_by,
+                        "expires_at": token.expires_at.map(|at| at.to_string()),
+                        "revoked_at": token.revoked_at.map(|at| at.to_string()),
+                    })
+                })
+                .collect(),
+        );
+        return Ok(Exit::Success);
+    }
+    if tokens.is_empty() {
+        say("no tokens; `payrun tokens create NAME --role operator` makes one");
+        return Ok(Exit::Success);
+    }
+    let mut rows = table(&["name", "role", "good", "made", "by"]);
+    for token in tokens {
+        let good = match (token.revoked_at, token.expires_at) {
+            (Some(at), _) => format!("revoked {at}"),
+            (None, Some(until)) if now >= until => format!("expired {until}"),
+            (None, Some(until)) => format!("until {until}"),
+            (None, None) => "until revoked".to_owned(),
+        };
+        rows.add_row([token.name, token.role.to_string(), good, token.created_at.to_string(), token.created_by]);
+    }
+    print_table(&rows);
+    Ok(Exit::Success)
+}

@@ -1,0 +1,94 @@
+//! What this process counts: calls and how long they took, by account, operation and answer. For metrics only; nothing is decided by it.
+
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+/// Gateways name their codes; of more than this many no more are told apart.
+const CODES: usize = 300;
+
+/// What a call is counted under.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AnswerLabels {
+    gateway: String,
+    operation: String,
+    answer: &'static str,
+    code: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CallLabels {
+    gateway: String,
+    operation: String,
+}
+
+/// The counters of a process.
+#[derive(Debug)]
+pub struct Meter {
+    answers: Family<AnswerLabels, Counter>,
+    latency: Family<CallLabels, Histogram, fn() -> Histogram>,
+    codes: Mutex<HashSet<String>>,
+}
+
+impl Default for Meter {
+    fn default() -> Self {
+        Self {
+            answers: Family::default(),
+            // In seconds.
+            latency: Family::new_with_constructor(|| {
+                Histogram::new([0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 60.0])
+            }),
+            codes: Mutex::default(),
+        }
+    }
+}
+
+impl Meter {
+    /// A call was answered.
+    pub fn answered(&self, gateway: &str, operation: &str, answer: &'static str, code: &str, took: Duration) {
+        let (gateway, operation) = (gateway.to_owned(), operation.to_owned());
+        let labels = CallLabels { gateway: gateway.clone(), operation: operation.clone() };
+        self.latency.get_or_create(&labels).observe(took.as_secs_f64());
+        let code = self.known(code);
+        self.answers.get_or_create(&AnswerLabels { gateway, operation, answer, code }).inc();
+    }
+
+    /// Shows what is counted.
+    pub fn register(&self, registry: &mut Registry) {
+        registry.register("answers", "Answers of gateways, by operation and code", self.answers.clone());
+        let help = "How long calls to gateways took";
+        registry.register_with_unit("call_duration", help, Unit::Seconds, self.latency.clone());
+    }
+
+    /// The code, or `other` where there are too many to tell apart.
+    fn known(&self, code: &str) -> String {
+        let mut codes = self.codes.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = codes.contains(code) || codes.len() < CODES && codes.insert(code.to_owned());
+        if known { code.to_owned() } else { "other".to_owned() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_without_end_are_counted_together() {
+        let meter = Meter::default();
+        for number in 0..CODES + 50 {
+            meter.answered("hk", "deduct", "unknown", &format!("CODE_{number}"), Duration::from_millis(20));
+        }
+        let mut registry = Registry::default();
+        meter.register(&mut registry);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        assert!(text.contains("code=\"other\"} 50"), "{text}");
+        assert!(text.contains("call_duration_seconds_count{gateway=\"hk\",operation=\"deduct\"} 350"), "{text}");
+    }
+}

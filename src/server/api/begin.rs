@@ -1,0 +1,178 @@
+//! Beginning a run, once: the caller's key makes the same request the same run, however often it is sent.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::{Extension, Json};
+use chrono::NaiveDate;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use tempfile::NamedTempFile;
+use utoipa::ToSchema;
+
+use super::files;
+use crate::engine::plan::{PlanError, PlanRequest, noon};
+use crate::errors::chain;
+use crate::ledger::{Asked, LedgerError};
+use crate::server::App;
+use crate::server::auth::Caller;
+use crate::server::error::{ApiError, ErrorBody};
+use crate::server::extract::Body;
+use crate::view::RunView;
+use crate::workflow::Workflow;
+use crate::workflow::params::bind_params;
+
+/// How long a plan is waited for before the caller is told to come back.
+const PATIENCE: Duration = Duration::from_secs(45);
+
+/// A run that is wanted.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewRun {
+    /// The workflow's name.
+    workflow: String,
+    /// Its parameters.
+    #[serde(default)]
+    params: BTreeMap<String, String>,
+    /// The day it is for; today if not given.
+    #[schema(value_type = Option<String>, format = Date)]
+    date: Option<NaiveDate>,
+    /// Uploaded files in place of the workflow's, by job.
+    #[serde(default)]
+    inputs: BTreeMap<String, String>,
+}
+
+/// A run that was begun.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Begun {
+    /// The run, as it is now; none while it is still being planned.
+    run: Option<RunView>,
+    /// Whether this very request was made before.
+    repeated: bool,
+}
+
+/// Begins a run of a workflow
+///
+/// The header `Idempotency-Key` (1 to 64 letters, digits, - and _) makes it safe to send the request again: the same key and body
+/// lead to the same run, the same key with another body is refused.
+#[utoipa::path(post, path = "/runs", tag = "runs", request_body = NewRun,
+    params(("Idempotency-Key" = String, Header, description = "Chosen by the caller, once for each run that is wanted")),
+    responses((status = 201, body = Begun, description = "Planned"), (status = 200, body = Begun, description = "Planned before"),
+              (status = 202, body = Begun, description = "Still being planned: send it again later, with the same key"),
+              (status = 400, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody),
+              (status = 409, body = ErrorBody), (status = 422, body = ErrorBody)))]
+pub(super) async fn create(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    Body(wanted): Body<NewRun>,
+) -> Result<(StatusCode, Json<Begun>), ApiError> {
+    let key = key_of(&headers)?;
+    let ledger = &app.engine().ledger;
+    let fingerprint: [u8; 32] = Sha256::digest(serde_json::to_vec(&wanted).unwrap_or_default()).into();
+    let asked = ledger.ask_once(&caller.name, &key, fingerprint, app.engine().clock.now()).await?;
+    if asked == Asked::Otherwise {
+        return Err(ApiError::refused("idempotency_key_reused", "this Idempotency-Key was used for another request"));
+    }
+    let occurrence = format!("api {}/{key}", caller.name);
+    if let Some(run) = begun(&app, &wanted.workflow, &occurrence).await? {
+        return Ok((StatusCode::OK, Json(Begun { run: Some(run), repeated: true })));
+    }
+    let planning = Planning::enter(&app, &occurrence)?;
+    let (request, held) = request(&app, &wanted, &occurrence).await?;
+    let engine = Arc::clone(app.engine());
+    // It goes on when the caller has gone: to send the request again is how to hear of it then.
+    let plan = tokio::spawn(async move {
+        let planned = engine.plan(&request, &Arc::default()).await;
+        drop((held, planning));
+        planned
+    });
+    match tokio::time::timeout(PATIENCE, plan).await {
+        Err(_) => return Ok((StatusCode::ACCEPTED, Json(Begun { run: None, repeated: asked == Asked::Again }))),
+        Ok(Err(_)) => return Err(ApiError::unavailable("planning broke off; nothing was planned")),
+        Ok(Ok(Err(PlanError::Ledger(LedgerError::RunExists { .. })) | Ok(_))) => {}
+        Ok(Ok(Err(PlanError::Ledger(error)))) => return Err(error.into()),
+        Ok(Ok(Err(error))) => return Err(ApiError::refused("cannot_plan", chain(&error))),
+    }
+    let run = begun(&app, &wanted.workflow, &occurrence).await?;
+    Ok((StatusCode::CREATED, Json(Begun { run, repeated: asked == Asked::Again })))
+}
+
+fn key_of(headers: &HeaderMap) -> Result<String, ApiError> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    let key = headers.get("idempotency-key").and_then(|key| key.to_str().ok()).unwrap_or_default();
+    if (1..=64).contains(&key.len()) && key.bytes().all(plain) {
+        return Ok(key.to_owned());
+    }
+    let message = "the header Idempotency-Key is needed: 1 to 64 letters, digits, - and _";
+    Err(ApiError::invalid(message)
+        .help("choose one for each run that is wanted, and send it again with the same request"))
+}
+
+async fn begun(app: &App, workflow: &str, occurrence: &str) -> Result<Option<RunView>, ApiError> {
+    let ledger = &app.engine().ledger;
+    match ledger.run_of(workflow, occurrence).await? {
+        None => Ok(None),
+        Some(run) => Ok(Some(RunView::read(ledger, &run).await?)),
+    }
+}
+
+/// What is to be planned, and the files that are kept as long as they are read.
+async fn request(app: &App, wanted: &NewRun, occurrence: &str) -> Result<(PlanRequest, Vec<NamedTempFile>), ApiError> {
+    let engine = app.engine();
+    let missing = || ApiError::not_found(format!("there is no workflow {}", wanted.workflow));
+    let workflow = app.service.workflows.named(&wanted.workflow).ok_or_else(missing)?;
+    let given: Vec<(String, String)> = wanted.params.clone().into_iter().collect();
+    let params =
+        bind_params(&workflow, &given).map_err(|wrong| ApiError::refused("invalid_params", wrong.join("; ")))?;
+    let (inputs, held) = inputs(app, &workflow, &wanted.inputs).await?;
+    let timezone = engine.config.timezone;
+    let at = wanted.date.and_then(|date| noon(date, timezone)).unwrap_or_else(|| engine.clock.now());
+    let occurrence = occurrence.to_owned();
+    Ok((PlanRequest { workflow, params, occurrence, at, timezone, inputs, commit: true }, held))
+}
+
+async fn inputs(
+    app: &App,
+    workflow: &Workflow,
+    wanted: &BTreeMap<String, String>,
+) -> Result<(BTreeMap<String, PathBuf>, Vec<NamedTempFile>), ApiError> {
+    let (mut inputs, mut held) = (BTreeMap::new(), Vec::new());
+    for (job, file) in wanted {
+        if !workflow.jobs.iter().any(|known| known.name == *job) {
+            return Err(ApiError::refused("invalid_inputs", format!("the workflow has no job {job}")));
+        }
+        let fetched = files::fetch(app, file).await?;
+        inputs.insert(job.clone(), fetched.path().to_owned());
+        held.push(fetched);
+    }
+    Ok((inputs, held))
+}
+
+/// A plan under way in this process.
+struct Planning {
+    app: App,
+    occurrence: String,
+}
+
+impl Planning {
+    fn enter(app: &App, occurrence: &str) -> Result<Self, ApiError> {
+        if !app.planning().insert(occurrence.to_owned()) {
+            return Err(ApiError::conflict(
+                "still_planning",
+                "this run is being planned; send the request again later",
+            ));
+        }
+        Ok(Self { app: app.clone(), occurrence: occurrence.to_owned() })
+    }
+}
+
+impl Drop for Planning {
+    fn drop(&mut self) {
+        self.app.planning().remove(&self.occurrence);
+    }
+}

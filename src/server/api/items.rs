@@ -1,0 +1,87 @@
+//! Items: listed, and shown with all that happened to them.
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::runs::page_size;
+use crate::domain::item::State as ItemState;
+use crate::ledger::ItemFilter;
+use crate::server::App;
+use crate::server::error::{ApiError, ErrorBody};
+use crate::server::extract::{Path, Query};
+use crate::view::{AttemptView, EventView, ItemView};
+
+/// Which items.
+#[derive(Debug, Deserialize, IntoParams)]
+pub(super) struct ItemsQuery {
+    /// Only of this run.
+    run: Option<i64>,
+    /// Only of jobs of this name.
+    job: Option<String>,
+    /// Only in these states, separated by commas.
+    state: Option<String>,
+    /// Only with this key.
+    key: Option<String>,
+    /// Only behind this one: the last of the page before.
+    after: Option<i64>,
+    /// How many at most.
+    #[param(minimum = 1, maximum = 500)]
+    limit: Option<u32>,
+}
+
+/// A page of items, in the order of their ids.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ItemsPage {
+    items: Vec<ItemView>,
+    /// Give it as `after` for the next page; none if this is the last.
+    next_after: Option<i64>,
+}
+
+/// An item with its history.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ItemHistory {
+    #[serde(flatten)]
+    item: ItemView,
+    /// The calls made for it, oldest first.
+    attempts: Vec<AttemptView>,
+    /// Its moves, oldest first.
+    events: Vec<EventView>,
+}
+
+/// Items, oldest first
+#[utoipa::path(get, path = "/items", tag = "items", params(ItemsQuery),
+    responses((status = 200, body = ItemsPage), (status = 400, body = ErrorBody)))]
+pub(super) async fn list(State(app): State<App>, Query(query): Query<ItemsQuery>) -> Result<Json<ItemsPage>, ApiError> {
+    let size = page_size(query.limit)?;
+    let states = states(query.state.as_deref())?;
+    let filter = ItemFilter { run_id: query.run, job: query.job, states, key: query.key };
+    let items = app.engine().ledger.items(&filter, query.after.unwrap_or(0), size).await?;
+    let full = items.len() == size as usize;
+    let next_after = items.last().map(|item| item.id).filter(|_| full);
+    Ok(Json(ItemsPage { items: items.iter().map(ItemView::from).collect(), next_after }))
+}
+
+fn states(given: Option<&str>) -> Result<Vec<ItemState>, ApiError> {
+    let words = given.into_iter().flat_map(|words| words.split(','));
+    words
+        .map(|word| {
+            let known: Vec<&str> = ItemState::ALL.into_iter().map(ItemState::word).collect();
+            ItemState::parse(word).ok_or_else(|| ApiError::invalid(format!("state is one of {}", known.join(", "))))
+        })
+        .collect()
+}
+
+/// One item, with every call and move
+#[utoipa::path(get, path = "/items/{item}", tag = "items", params(("item" = i64, Path, description = "Its id")),
+    responses((status = 200, body = ItemHistory), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody)))]
+pub(super) async fn show(State(app): State<App>, Path(id): Path<i64>) -> Result<Json<ItemHistory>, ApiError> {
+    let ledger = &app.engine().ledger;
+    let item = ledger.item(id).await?.ok_or_else(|| ApiError::not_found(format!("there is no item {id}")))?;
+    Ok(Json(ItemHistory {
+        item: ItemView::from(&item),
+        attempts: ledger.attempts(id).await?.iter().map(AttemptView::from).collect(),
+        events: ledger.events(id).await?.iter().map(EventView::from).collect(),
+    }))
+}

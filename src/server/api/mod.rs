@@ -1,0 +1,79 @@
+//! `/api/v1`: what people and programs may ask of the service. Every path is in the OpenAPI document, which is made of the same
+//! declarations. Each group of paths is for one role.
+
+mod begin;
+mod files;
+mod items;
+mod project;
+mod runs;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use utoipa::openapi::OpenApi;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::{Modify, OpenApi as _};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::{App, auth};
+
+/// How many streams of events may be open at once.
+pub(super) const STREAMS: usize = 100;
+
+/// The most rows of a page, and how many if nothing is said.
+const PAGE_MAX: u32 = 500;
+const PAGE: u32 = 50;
+
+/// The frame of the document.
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "payrun",
+        description = "Recurring and batch payments: never twice, never lost, never guessed. Amounts are decimal text in the \
+                       currency's own unit; instants are RFC 3339 in UTC. Lists go on from the last id of the page before."
+    ),
+    modifiers(&Bearer),
+    security(("token" = []))
+)]
+struct Frame;
+
+/// Every path wants a token.
+struct Bearer;
+
+impl Modify for Bearer {
+    fn modify(&self, document: &mut OpenApi) {
+        let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+        document.components.get_or_insert_default().add_security_scheme("token", scheme);
+    }
+}
+
+/// What is for everybody who has a token.
+fn reads() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(runs::list))
+        .routes(routes!(runs::show))
+        .routes(routes!(runs::events))
+        .routes(routes!(items::list))
+        .routes(routes!(items::show))
+        .routes(routes!(project::workflows))
+        .routes(routes!(project::lanes))
+}
+
+/// What is for operators.
+fn operates() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(begin::create))
+        .merge(OpenApiRouter::new().routes(routes!(files::upload)).layer(files::limit()))
+}
+
+/// The paths, and the document that describes them.
+pub(super) fn router(app: &App) -> (Router<App>, OpenApi) {
+    let reads = reads().layer(from_fn_with_state(app.clone(), auth::viewer));
+    let operates = operates().layer(from_fn_with_state(app.clone(), auth::operator));
+    OpenApiRouter::with_openapi(Frame::openapi()).nest("/api/v1", reads.merge(operates)).split_for_parts()
+}
+
+/// The document that describes the API.
+pub fn document() -> OpenApi {
+    OpenApiRouter::with_openapi(Frame::openapi()).nest("/api/v1", reads().merge(operates())).into_openapi()
+}

@@ -1,0 +1,119 @@
+//! Runs: listed, shown, followed.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use futures_util::stream::{self, Stream};
+use serde::{Deserialize, Serialize};
+use tokio::sync::OwnedSemaphorePermit;
+use utoipa::{IntoParams, ToSchema};
+
+use super::{PAGE, PAGE_MAX};
+use crate::server::App;
+use crate::server::error::{ApiError, ErrorBody};
+use crate::server::extract::{Path, Query};
+use crate::view::RunView;
+
+/// How often a run is looked at that somebody follows.
+const TICK: Duration = Duration::from_millis(500);
+
+/// Which runs.
+#[derive(Debug, Deserialize, IntoParams)]
+pub(super) struct RunsQuery {
+    /// Only runs before this one: the last of the page before.
+    before: Option<i64>,
+    /// How many at most.
+    #[param(minimum = 1, maximum = 500)]
+    limit: Option<u32>,
+}
+
+/// A page of runs, newest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct RunsPage {
+    runs: Vec<RunView>,
+    /// Give it as `before` for the next page; none if this is the last.
+    next_before: Option<i64>,
+}
+
+/// How many rows of a page are meant.
+pub(super) fn page_size(limit: Option<u32>) -> Result<u32, ApiError> {
+    let size = limit.unwrap_or(PAGE);
+    if (1..=PAGE_MAX).contains(&size) { Ok(size) } else { Err(ApiError::invalid(format!("limit is 1 to {PAGE_MAX}"))) }
+}
+
+/// Runs, newest first
+#[utoipa::path(get, path = "/runs", tag = "runs", params(RunsQuery),
+    responses((status = 200, body = RunsPage), (status = 400, body = ErrorBody)))]
+pub(super) async fn list(State(app): State<App>, Query(query): Query<RunsQuery>) -> Result<Json<RunsPage>, ApiError> {
+    let ledger = &app.engine().ledger;
+    let size = page_size(query.limit)?;
+    let found = ledger.runs(query.before, size).await?;
+    let full = found.len() == size as usize;
+    let next_before = found.last().map(|run| run.id).filter(|_| full);
+    let mut runs = Vec::with_capacity(found.len());
+    for run in &found {
+        runs.push(RunView::read(ledger, run).await?);
+    }
+    Ok(Json(RunsPage { runs, next_before }))
+}
+
+/// One run
+#[utoipa::path(get, path = "/runs/{run}", tag = "runs", params(("run" = i64, Path, description = "Its id")),
+    responses((status = 200, body = RunView), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody)))]
+pub(super) async fn show(State(app): State<App>, Path(run): Path<i64>) -> Result<Json<RunView>, ApiError> {
+    read(&app, run).await.map(Json)
+}
+
+async fn read(app: &App, id: i64) -> Result<RunView, ApiError> {
+    let ledger = &app.engine().ledger;
+    let run = ledger.run(id).await?.ok_or_else(|| ApiError::not_found(format!("there is no run {id}")))?;
+    Ok(RunView::read(ledger, &run).await?)
+}
+
+/// A run's progress as server-sent events: `run` whenever something has changed, and the last when it has finished
+#[utoipa::path(get, path = "/runs/{run}/events", tag = "runs", params(("run" = i64, Path, description = "Its id")),
+    responses((status = 200, content_type = "text/event-stream", body = String), (status = 400, body = ErrorBody),
+              (status = 404, body = ErrorBody), (status = 503, body = ErrorBody)))]
+pub(super) async fn events(
+    State(app): State<App>,
+    Path(run): Path<i64>,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
+    read(&app, run).await?;
+    let place = std::sync::Arc::clone(&app.streams).try_acquire_owned();
+    let place = place.map_err(|_| ApiError::unavailable("too many streams of events are open"))?;
+    let following = Following { app, run, last: None, ended: false, _place: place };
+    Ok(Sse::new(stream::unfold(following, next)).keep_alive(KeepAlive::default()))
+}
+
+/// Somebody who follows a run.
+struct Following {
+    app: App,
+    run: i64,
+    last: Option<RunView>,
+    ended: bool,
+    _place: OwnedSemaphorePermit,
+}
+
+async fn next(mut following: Following) -> Option<(Result<Event, Infallible>, Following)> {
+    if following.ended {
+        return None;
+    }
+    let mut stop = following.app.stop.clone();
+    loop {
+        let seen = read(&following.app, following.run).await.ok()?;
+        if following.last.as_ref() != Some(&seen) {
+            let event = Event::default().event("run").json_data(&seen).ok()?;
+            following.ended = seen.finished_at.is_some();
+            following.last = Some(seen);
+            return Some((Ok(event), following));
+        }
+        tokio::select! {
+            () = tokio::time::sleep(TICK) => {}
+            // The service ends, and whoever follows comes back.
+            _ = stop.wait_for(|stop| *stop) => return None,
+        }
+    }
+}

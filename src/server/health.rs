@@ -1,0 +1,40 @@
+//! Whether the process is there, and whether it does its work.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use super::App;
+
+/// The process answers. That is all it says.
+pub(super) async fn alive() -> &'static str {
+    "ok\n"
+}
+
+/// Ready is who does the work: the ledger answers, every duty was done lately, and nothing due is left lying. Who may not read
+/// the rest learns which duty is unwell, and no more.
+pub(super) async fn ready(State(app): State<App>) -> Response {
+    let engine = app.engine();
+    let mut wrong: Vec<String> = app
+        .service
+        .health
+        .unwell()
+        .iter()
+        .map(|duty| format!("{} not done for {} s", duty.duty, duty.since.as_secs()))
+        .collect();
+    let now = engine.clock.now();
+    match engine.ledger.idle_lane(now, now.minus(TOO_LONG)).await {
+        Ok(Some(lane)) => {
+            wrong.push(format!("lane {lane} has items due, and none was claimed for {} s", TOO_LONG.as_secs()))
+        }
+        Ok(None) => {}
+        Err(_) => wrong.push("the ledger does not answer".to_owned()),
+    }
+    let status = if wrong.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(json!({ "ready": wrong.is_empty(), "wrong": wrong }))).into_response()
+}
+
+/// How long something may be due on an open lane of which nothing is claimed.
+const TOO_LONG: std::time::Duration = std::time::Duration::from_secs(300);

@@ -1,0 +1,90 @@
+//! `/metrics`, for Prometheus: the ledger's sums as gauges, and what this process counted.
+
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use super::App;
+use super::error::ApiError;
+use crate::engine::Engine;
+use crate::ledger::LedgerError;
+
+type Labels = Vec<(&'static str, String)>;
+type Numbers = Family<Labels, Gauge>;
+
+/// Everything that is measured.
+pub(super) async fn metrics(State(app): State<App>) -> Result<Response, ApiError> {
+    let mut registry = Registry::with_prefix("payrun");
+    app.engine().meter.register(&mut registry);
+    let gauges = Gauges::new(&mut registry);
+    gauges.fill(app.engine()).await?;
+    for duty in app.service.health.unwell() {
+        gauges.unwell.get_or_create(&vec![("duty", duty.duty.to_owned())]).set(1);
+    }
+    let mut text = String::new();
+    encode(&mut text, &registry).map_err(|_| ApiError::unavailable("the metrics cannot be written"))?;
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
+}
+
+/// What is read from the ledger.
+struct Gauges {
+    items: Numbers,
+    minor: Numbers,
+    unknown: Numbers,
+    tokens: Numbers,
+    delay: Numbers,
+    unwell: Numbers,
+}
+
+impl Gauges {
+    fn new(registry: &mut Registry) -> Self {
+        let mut gauge = |name: &str, help: &str| {
+            let numbers = Numbers::default();
+            registry.register(name, help, numbers.clone());
+            numbers
+        };
+        Self {
+            items: gauge("items", "Items by state"),
+            minor: gauge("money_minor", "Money in minor units, by state and currency"),
+            unknown: gauge("unknown_items", "Items that are unknown, for longer than so many seconds"),
+            tokens: gauge(
+                "lane_tokens_milli",
+                "Calls that an account allowed at once when last looked at, in thousandths",
+            ),
+            delay: gauge("queue_delay_milliseconds", "Since when the oldest unclaimed item of an account is due"),
+            unwell: gauge("duty_unwell", "1 for each duty of this process that is not done"),
+        }
+    }
+
+    async fn fill(&self, engine: &Engine) -> Result<(), LedgerError> {
+        let now = engine.clock.now();
+        for total in engine.ledger.grand_totals().await? {
+            let state = ("state", total.state.word().to_owned());
+            let items = i64::try_from(total.items).unwrap_or(i64::MAX);
+            self.items.get_or_create(&vec![state.clone()]).inc_by(items);
+            if let Some(currency) = total.currency {
+                let labels = vec![state, ("currency", currency.code().to_owned())];
+                self.minor.get_or_create(&labels).set(total.minor);
+            }
+        }
+        let ages = engine.ledger.unknown_ages(now).await?;
+        for (seconds, items) in [(0, ages.all), (600, ages.ten_minutes), (3600, ages.hour), (86_400, ages.day)] {
+            let labels = vec![("longer_than", seconds.to_string())];
+            self.unknown.get_or_create(&labels).set(i64::try_from(items).unwrap_or(i64::MAX));
+        }
+        for lane in engine.ledger.lane_pulses().await? {
+            let labels = vec![("gateway", lane.name)];
+            if let Some(tokens) = lane.tokens {
+                self.tokens.get_or_create(&labels).set(tokens);
+            }
+            let late = lane.due_since.map_or(0, |due| i64::try_from(now.since(due).as_millis()).unwrap_or(i64::MAX));
+            self.delay.get_or_create(&labels).set(late);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,191 @@
+//! The service's listener: the API, health and metrics. It binds to this machine's own address unless told otherwise.
+//!
+//! What is asked here is done by the engine; nothing of HTTP goes further than this folder, and no SQL comes here.
+
+pub mod api;
+mod auth;
+mod error;
+mod extract;
+mod health;
+mod metrics;
+mod request_id;
+pub mod token;
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::get;
+use axum_server::Handle;
+use axum_server::tls_rustls::RustlsConfig;
+use secrecy::ExposeSecret;
+use thiserror::Error;
+use tokio::sync::watch;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::set_header::SetResponseHeaderLayer;
+use tower_http::timeout::TimeoutLayer;
+
+use crate::config::TlsConfig;
+use crate::engine::Engine;
+use crate::service::Service;
+use error::ApiError;
+
+/// The longest body of a request that is no file.
+const BODY_MAX: usize = 1024 * 1024;
+
+/// How long a request may take that is no stream.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long requests under way are waited for at the end.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// What the handlers share.
+#[derive(Clone)]
+pub struct App {
+    service: Service,
+    wrong: Arc<auth::Wrong>,
+    streams: Arc<tokio::sync::Semaphore>,
+    /// Runs that are being planned, by their occurrences.
+    planning: Arc<Mutex<HashSet<String>>>,
+    /// Turns true when the service ends.
+    stop: watch::Receiver<bool>,
+}
+
+impl App {
+    /// Of a service.
+    pub fn new(service: Service, stop: watch::Receiver<bool>) -> Self {
+        let streams = Arc::new(tokio::sync::Semaphore::new(api::STREAMS));
+        Self { service, wrong: Arc::default(), streams, planning: Arc::default(), stop }
+    }
+
+    fn engine(&self) -> &Arc<Engine> {
+        &self.service.engine
+    }
+
+    fn planning(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.planning.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Everything that is served.
+pub fn router(app: App) -> Router {
+    let (api, document) = api::router(&app);
+    let metrics = get(metrics::metrics).layer(from_fn_with_state(app.clone(), auth::viewer));
+    Router::new()
+        .merge(api)
+        .route("/api/openapi.json", get(|| async move { axum::Json(document) }))
+        .route("/metrics", metrics)
+        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, TIMEOUT))
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .fallback(|| async {
+            ApiError::not_found("there is nothing at this path; /api/openapi.json lists what there is")
+        })
+        .method_not_allowed_fallback(|| async { ApiError::method() })
+        .layer(DefaultBodyLimit::max(BODY_MAX))
+        .layer(CatchPanicLayer::new())
+        .layer(from_fn(request_id::tag))
+        .layer(SetResponseHeaderLayer::if_not_present(header::CACHE_CONTROL, HeaderValue::from_static("no-store")))
+        .layer(SetResponseHeaderLayer::if_not_present(
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        ))
+        .with_state(app)
+}
+
+/// A listener that is bound.
+#[derive(Debug)]
+pub struct Listener {
+    listener: std::net::TcpListener,
+    tls: Option<RustlsConfig>,
+}
+
+impl Listener {
+    /// Binds to an address.
+    ///
+    /// # Errors
+    /// [`ServerError`] if the address cannot be had or the certificate is none.
+    pub async fn bind(address: SocketAddr, tls: Option<&TlsConfig>) -> Result<Self, ServerError> {
+        let cannot = |source| ServerError::Bind { address, source };
+        let listener = std::net::TcpListener::bind(address).map_err(cannot)?;
+        listener.set_nonblocking(true).map_err(cannot)?;
+        let tls = match tls {
+            None => None,
+            Some(tls) => Some(certificate(tls).await?),
+        };
+        Ok(Self { listener, tls })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.listener.local_addr().ok()
+    }
+
+    /// Where it listens, for a browser.
+    pub fn url(&self) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        self.address().map(|address| format!("{scheme}://{address}")).unwrap_or_default()
+    }
+
+    /// Serves until told to stop; requests under way are finished.
+    ///
+    /// # Errors
+    /// [`ServerError`] if the listener breaks.
+    pub async fn serve(self, app: App) -> Result<(), ServerError> {
+        let handle = Handle::new();
+        let mut stop = app.stop.clone();
+        let ending = handle.clone();
+        tokio::spawn(async move {
+            if stop.wait_for(|stop| *stop).await.is_ok() {
+                ending.graceful_shutdown(Some(GRACE));
+            }
+        });
+        let service = router(app).into_make_service_with_connect_info::<SocketAddr>();
+        let served = match self.tls {
+            Some(tls) => axum_server::from_tcp_rustls(self.listener, tls)?.handle(handle).serve(service).await,
+            None => axum_server::from_tcp(self.listener)?.handle(handle).serve(service).await,
+        };
+        served.map_err(ServerError::Serve)
+    }
+}
+
+async fn certificate(tls: &TlsConfig) -> Result<RustlsConfig, ServerError> {
+    let file = tls.certificate.display().to_string();
+    let unusable = |source| ServerError::Certificate { file: file.clone(), source };
+    let chain = tokio::fs::read(&tls.certificate).await.map_err(unusable)?;
+    // Another part of the program may have chosen it before: it is the same one.
+    rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
+    let key = tls.key.expose_secret().as_bytes().to_vec();
+    RustlsConfig::from_pem(chain, key).await.map_err(unusable)
+}
+
+/// Why nothing is served.
+#[derive(Debug, Error)]
+pub enum ServerError {
+    /// The address cannot be had.
+    #[error("the service cannot listen on {address}")]
+    Bind {
+        /// Which one.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The certificate and its key are none.
+    #[error("the certificate {file} and its key cannot be used")]
+    Certificate {
+        /// The file.
+        file: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The listener broke.
+    #[error("the listener broke")]
+    Serve(#[from] std::io::Error),
+}

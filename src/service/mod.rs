@@ -1,0 +1,60 @@
+//! The service: what runs by itself, day after day, in one process or in several beside each other.
+//!
+//! Each duty is a loop of its own ([`duty`]) that looks at the ledger, does what is due and sleeps. None leads: what may happen once
+//! is a row with a unique key, so that any process may try. A duty that fails is tried again, and [`health`] tells of it; nothing
+//! here ends because a database or a disk is away for a while.
+
+mod duty;
+pub mod health;
+mod runs;
+mod workers;
+pub mod workflows;
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::engine::Engine;
+use crate::ledger::NodeId;
+use health::Health;
+use workflows::Workflows;
+
+/// What the duties share.
+#[derive(Clone)]
+pub struct Service {
+    /// The use cases.
+    pub engine: Arc<Engine>,
+    /// This process, as the ledger knows it.
+    pub node: NodeId,
+    /// The workflows that are in force.
+    pub workflows: Arc<Workflows>,
+    /// How the duties fare.
+    pub health: Arc<Health>,
+}
+
+impl Service {
+    /// Does everything until told to stop: then nothing new is sent, and what is under way is settled.
+    pub async fn run(&self, stop: watch::Receiver<bool>) {
+        let mut duties = JoinSet::new();
+        duties.spawn(workflows::keep(self.clone(), stop.clone()));
+        self.keep(duties, stop).await;
+    }
+
+    /// Works on whatever is open until told to stop, and begins nothing by itself.
+    pub async fn work(&self, stop: watch::Receiver<bool>) {
+        self.keep(JoinSet::new(), stop).await;
+    }
+
+    async fn keep(&self, mut duties: JoinSet<()>, stop: watch::Receiver<bool>) {
+        duties.spawn(workers::keep(self.clone(), stop.clone()));
+        duties.spawn(runs::keep(self.clone(), stop));
+        while let Some(ended) = duties.join_next().await {
+            if let Err(error) = ended {
+                // A duty never ends by itself: this is a defect, and the process must not go on without it.
+                tracing::error!(error = %error, "a duty of the service broke");
+                std::process::abort();
+            }
+        }
+    }
+}

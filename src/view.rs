@@ -1,0 +1,236 @@
+//! Runs and items as programs see them: what `--json` prints and the API answers, one shape for both.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::domain::item::State;
+use crate::domain::money::{Amount, decimal_text};
+use crate::ledger::{AttemptRow, EventRow, ItemRow, JobRow, Ledger, LedgerError, RunRow, Total};
+
+/// A run and what became of its items.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct RunView {
+    /// Its id.
+    pub run: i64,
+    /// The workflow's name.
+    pub workflow: String,
+    /// Which firing of it.
+    pub occurrence: String,
+    /// `open` or `finished`.
+    pub state: &'static str,
+    /// When it was planned.
+    pub planned_at: String,
+    /// When its last item came to rest.
+    pub finished_at: Option<String>,
+    /// All items.
+    pub items: u64,
+    /// Those that have not come to rest.
+    pub open: u64,
+    /// Items by state.
+    pub by_state: BTreeMap<String, u64>,
+    /// Decimal amounts by state and currency.
+    pub amounts: BTreeMap<String, BTreeMap<String, String>>,
+    /// Its jobs, in the order of the workflow.
+    pub jobs: Vec<JobView>,
+}
+
+/// A job of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct JobView {
+    /// Its name.
+    pub name: String,
+    /// Its kind.
+    pub kind: String,
+    /// The gateway account.
+    pub gateway: String,
+    /// When its last item came to rest.
+    pub finished_at: Option<String>,
+    /// Why it could not be planned.
+    pub failure: Option<String>,
+    /// Items by state.
+    pub by_state: BTreeMap<String, u64>,
+}
+
+/// An item.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct ItemView {
+    /// Its id.
+    pub item: i64,
+    /// Its run.
+    pub run: i64,
+    /// Its job.
+    pub job: String,
+    /// Its line in the file.
+    pub line: i64,
+    /// What may happen at most once.
+    pub key: String,
+    /// What the gateway sees.
+    pub order_no: Option<String>,
+    /// Its state.
+    pub state: &'static str,
+    /// Its amount, as decimal text.
+    pub amount: Option<String>,
+    /// The amount's currency.
+    pub currency: Option<&'static str>,
+    /// The gateway's number for what it did.
+    pub receipt: Option<String>,
+    /// When somebody has to look at it next.
+    pub due_at: Option<String>,
+    /// Why, where the state alone does not say.
+    pub reason: Option<String>,
+    /// Facts from the gateway.
+    pub result: Option<Value>,
+    /// The item that has the key, of one that was skipped.
+    pub duplicate_of: Option<i64>,
+}
+
+/// A call and its answer.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct AttemptView {
+    /// The gateway's operation.
+    pub operation: String,
+    /// The number it was about.
+    pub order_no: String,
+    /// When it began.
+    pub started_at: String,
+    /// When it ended.
+    pub ended_at: String,
+    /// The word for the answer.
+    pub answer: String,
+    /// The gateway's code, or the cause.
+    pub code: String,
+    /// The HTTP status.
+    pub http: Option<u16>,
+    /// Whether it came after its lease, and changed nothing.
+    pub late: bool,
+    /// What was received, sensitive fields masked.
+    pub evidence: String,
+}
+
+/// A move of an item.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct EventView {
+    /// When.
+    pub at: String,
+    /// What happened.
+    pub event: String,
+    /// From which state.
+    pub from: String,
+    /// To which.
+    pub to: String,
+    /// Why.
+    pub why: Option<String>,
+    /// What a person should hear of.
+    pub alarm: Option<String>,
+}
+
+impl RunView {
+    /// Of a run, with its jobs and totals as the commits keep them.
+    ///
+    /// # Errors
+    /// Whatever the ledger says.
+    pub async fn read(ledger: &Ledger, run: &RunRow) -> Result<Self, LedgerError> {
+        Ok(Self::of(run, &ledger.jobs(run.id).await?, &ledger.totals(run.id).await?))
+    }
+
+    /// Of what was read.
+    pub fn of(run: &RunRow, jobs: &[JobRow], totals: &[Total]) -> Self {
+        let mut amounts: BTreeMap<String, BTreeMap<String, (i64, crate::domain::money::Currency)>> = BTreeMap::new();
+        for total in totals {
+            if let Some(currency) = total.currency {
+                let sums = amounts.entry(total.state.word().to_owned()).or_default();
+                sums.entry(currency.code().to_owned()).or_insert((0, currency)).0 += total.minor;
+            }
+        }
+        let text = |(minor, currency): &(i64, _)| decimal_text(i128::from(*minor), *currency);
+        let in_text = |sums: BTreeMap<String, _>| sums.iter().map(|(code, sum)| (code.clone(), text(sum))).collect();
+        Self {
+            run: run.id,
+            workflow: run.workflow.clone(),
+            occurrence: run.occurrence.clone(),
+            state: if run.finished_at.is_some() { "finished" } else { "open" },
+            planned_at: run.started_at.to_string(),
+            finished_at: run.finished_at.map(|at| at.to_string()),
+            items: totals.iter().map(|total| total.items).sum(),
+            open: totals.iter().filter(|total| total.state.is_open()).map(|total| total.items).sum(),
+            by_state: by_state(totals),
+            amounts: amounts.into_iter().map(|(state, sums)| (state, in_text(sums))).collect(),
+            jobs: jobs.iter().map(|job| JobView::of(job, totals)).collect(),
+        }
+    }
+}
+
+impl JobView {
+    fn of(job: &JobRow, totals: &[Total]) -> Self {
+        let own: Vec<Total> = totals.iter().filter(|total| total.job_id == job.id).cloned().collect();
+        Self {
+            name: job.name.clone(),
+            kind: job.kind.clone(),
+            gateway: job.lane.clone(),
+            finished_at: job.finished_at.map(|at| at.to_string()),
+            failure: job.failure.clone(),
+            by_state: by_state(&own),
+        }
+    }
+}
+
+fn by_state(totals: &[Total]) -> BTreeMap<String, u64> {
+    let mut sums = BTreeMap::new();
+    for total in totals.iter().filter(|total| total.items > 0) {
+        *sums.entry(total.state.word().to_owned()).or_default() += total.items;
+    }
+    sums
+}
+
+impl From<&ItemRow> for ItemView {
+    fn from(item: &ItemRow) -> Self {
+        Self {
+            item: item.id,
+            run: item.run_id,
+            job: item.job.clone(),
+            line: item.line,
+            key: item.key.clone(),
+            order_no: item.order_no.clone(),
+            state: State::word(item.state),
+            amount: item.amount.map(Amount::decimal),
+            currency: item.amount.map(|amount| amount.currency().code()),
+            receipt: item.receipt.clone(),
+            due_at: item.due_at.map(|at| at.to_string()),
+            reason: item.reason.clone(),
+            result: item.result.as_deref().and_then(|text| serde_json::from_str(text).ok()),
+            duplicate_of: item.duplicate_of,
+        }
+    }
+}
+
+impl From<&AttemptRow> for AttemptView {
+    fn from(attempt: &AttemptRow) -> Self {
+        Self {
+            operation: attempt.operation.clone(),
+            order_no: attempt.order_no.clone(),
+            started_at: attempt.started_at.to_string(),
+            ended_at: attempt.ended_at.to_string(),
+            answer: attempt.answer.clone(),
+            code: attempt.code.clone(),
+            http: attempt.http,
+            late: attempt.late,
+            evidence: attempt.evidence.clone(),
+        }
+    }
+}
+
+impl From<&EventRow> for EventView {
+    fn from(event: &EventRow) -> Self {
+        Self {
+            at: event.at.to_string(),
+            event: event.event.clone(),
+            from: event.from.clone(),
+            to: event.to.clone(),
+            why: event.detail.clone(),
+            alarm: event.alarm.clone(),
+        }
+    }
+}

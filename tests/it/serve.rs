@@ -1,0 +1,251 @@
+//! `payrun serve`: who may speak to it, what it answers, what it takes up, and how it ends.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::support::service::{Reply, Service};
+use crate::support::{App, Setup, contracts, until};
+
+fn begin(service: &Service<'_>, token: &str, key: &str, body: &Value) -> Reply {
+    let request = service.request(Method::POST, "/api/v1/runs").bearer_auth(token).header("Idempotency-Key", key);
+    service.send(request.header("content-type", "application/json").body(body.to_string()))
+}
+
+fn march() -> Value {
+    json!({ "workflow": "deductions", "date": "2026-03-31" })
+}
+
+#[test]
+fn a_run_that_is_begun_by_the_api_is_carried_out_and_followed() {
+    let app = App::with_contracts(&contracts("C", 30));
+    let service = Service::of(&app);
+    let token = service.token("ann", "operator");
+    let begun = begin(&service, &token, "k-1", &march());
+    assert_eq!((begun.status, &begun.body["run"]["items"]), (201, &json!(30)), "{begun:?}");
+    let events = service.get(&token, "/api/v1/runs/1/events");
+    let text = events.body.as_str().unwrap();
+    let last = text.lines().rev().find_map(|line| line.strip_prefix("data: ")).unwrap();
+    let last: Value = serde_json::from_str(last).unwrap();
+    assert_eq!((&last["state"], &last["by_state"]), (&json!("finished"), &json!({ "succeeded": 30 })));
+    let page = service.get(&token, "/api/v1/items?run=1&limit=20").body;
+    assert_eq!((page["items"].as_array().unwrap().len(), &page["next_after"]), (20, &json!(20)));
+    let item = service.get(&token, "/api/v1/items/1").body;
+    assert_eq!((&item["state"], item["attempts"].as_array().unwrap().len()), (&json!("succeeded"), 1));
+    assert_eq!(service.stop().code(), Some(0));
+}
+
+#[test]
+fn the_same_request_sent_again_is_the_same_run() {
+    let app = App::with_contracts(&contracts("C", 5));
+    let service = Service::of(&app);
+    let token = service.token("ann", "operator");
+    let first = begin(&service, &token, "k-1", &march());
+    let again = begin(&service, &token, "k-1", &march());
+    assert_eq!((first.status, again.status, &again.body["repeated"]), (201, 200, &json!(true)));
+    assert_eq!(first.body["run"]["run"], again.body["run"]["run"]);
+    let other = begin(&service, &token, "k-1", &json!({ "workflow": "deductions", "date": "2026-04-30" }));
+    assert_eq!((other.status, &other.body["error"]["code"]), (422, &json!("idempotency_key_reused")));
+    // Another caller's key of the same name is another key; the rows are the same, so nobody is charged again.
+    let bob = service.token("bob", "operator");
+    let his = begin(&service, &bob, "k-1", &march());
+    assert_eq!((his.status, &his.body["run"]["by_state"]), (201, &json!({ "skipped": 5 })));
+    until("all are charged", || app.charges() == 5);
+    assert_eq!(service.stop().code(), Some(0));
+}
+
+#[test]
+fn a_request_whose_service_died_is_answered_by_the_next_one() {
+    let app = App::of(Setup { contracts: contracts("C", 40), latency: Duration::from_millis(20), ..Setup::default() });
+    let service = Service::of(&app);
+    let token = service.token("ann", "operator");
+    begin(&service, &token, "k-1", &march());
+    until("something was charged", || app.charges() > 2);
+    assert!(service.kill().was_killed());
+    let service = Service::of(&app);
+    let again = begin(&service, &token, "k-1", &march());
+    assert_eq!((again.status, &again.body["run"]["run"]), (200, &json!(1)));
+    until("all are charged", || app.charges() == 40);
+    until("the run has ended", || service.get(&token, "/api/v1/runs/1").body["state"] == "finished");
+    assert_eq!(service.stop().code(), Some(0));
+}
+
+#[test]
+fn nobody_does_what_the_role_does_not_allow() {
+    let app = App::with_contracts(&contracts("C", 1));
+    let service = Service::of(&app);
+    let viewer = service.token("vic", "viewer");
+    assert_eq!(service.get("payrun_x", "/api/v1/runs").status, 401);
+    assert_eq!(service.send(service.request(Method::GET, "/api/v1/runs")).status, 401);
+    assert_eq!(service.get(&viewer, "/api/v1/runs").status, 200);
+    let refused = begin(&service, &viewer, "k-1", &march());
+    assert_eq!((refused.status, &refused.body["error"]["code"]), (403, &json!("forbidden")));
+    app.payrun(&["tokens", "revoke", "vic"]).exits(0);
+    assert_eq!(service.get(&viewer, "/api/v1/runs").status, 401, "at once");
+    let short = app.payrun(&["tokens", "create", "sam", "--expires", "1ms"]).exits(0).stdout.trim().to_owned();
+    assert_eq!(service.get(&short, "/api/v1/runs").status, 401, "it has expired");
+    assert_eq!(app.charges(), 0);
+    let told = service.told();
+    assert!(!told.contains(&viewer) && told.contains("a token that is not good was given"), "{told}");
+    assert_eq!(service.stop().code(), Some(0));
+}
+
+#[test]
+fn an_address_that_guesses_tokens_has_to_wait() {
+    let app = App::with_contracts(&contracts("C", 1));
+    let service = Service::of(&app);
+    let good = service.token("ann", "viewer");
+    for _ in 0..10 {
+        assert_eq!(service.get("payrun_guess", "/api/v1/runs").status, 401);
+    }
+    let refused = service.get(&good, "/api/v1/runs");
+    assert_eq!(refused.status, 429);
+    assert!(refused.headers.contains_key("retry-after"));
+    assert_eq!(service.stop().code(), Some(0));
+}
+
+#[test]
+fn an_uploaded_file_is_what_a_run_is_of() {
+    let app = App::with_contracts(&contracts("C", 1));
+    let service = Service::of(&app);
+    let token = service.token("ann", "operator");
+    let upload = |format: &str, body: String| {
+        let request = service.request(Method::POST, &format!("/api/v1/files?format={format}")).bearer_auth(&token);
+        service.send(request.body(body))
+    };
+    let kept = upload("csv", contracts("U", 7));
+    assert_eq!(kept.status, 200, "{kept:?}");
+    assert_eq!(upload("csv", contracts("U", 7)).body["file"], kept.body["file"], "kept by its content");
+    assert_eq!(upload("exe", "x".to_owned()).status, 400);
+    let mut wanted = march();
+    wanted["inputs"] = json!({ "deduct": kept.body["file"] });
+    let begun = begin(&service, &token, "k-1", &wanted);
+    assert_eq!((begun.status, &begun.body["run"]["items"]), (201, &json!(7)), "{begun:?}");
+    for name in ["../keys/merchant_key.pem", "x.csv", ""] {
+        wanted["inputs"] = json!({ "deduct": name });
+        let refused = begin(&service, &token, "k-2", &wanted);
+        assert_eq!(refused.status, 422, "{name}: {refused:?}");
+    }
+    until("all are charged", || app.charges() == 7);
+    assert_eq!(service.stop().code(), Some(0));
+}
+
+#[test]
+fn a_workflow_is_taken_up_when_it_changes_and_only_if_it_is_valid() {
+    let app = App::with_contracts(&contracts("C", 3));
+    let service = Service::of(&app);
+    let token = service.token("ann", "viewer");
+    let known = || service.get(&token, "/api/v1/workflows").body;
+    let good = std::fs::read_to_string(app.path("workflows/deductions.yaml")).unwrap();
+    app.write(
+        "workflows/deductions.yaml",
+        good.replace("workflow: deductions", "workflow: deductions\ndescription: changed"),
+    );
+    until("the change is taken up", || known()["workflows"][0]["description"] == "changed");
+    app.write("workflows/deductions.yaml", good.replace("uses: deduct", "uses: deduce"));
+    until("the mistake is told", || known()["refused"].as_array().is_some_and(|refused| refused.len() == 1));
+    let now = known();
+    assert_eq!(now["workflows"][0]["description"], "changed", "the last valid version stays in force");
+    assert!(now["refused"][0]["mistakes"].as_str().unwrap().contains("deduce"), "{now}");
+    app.write("workflows/second.yaml", &good);
+    app.write("workflows/deductions.yaml", &good);
+    until("two files claim one name", || known()["refused"].to_string().contains("another file has the workflow"));
+    assert_eq!(service.stop().code(), Some(0));
+}
+
+#[test]
+fn what_cannot_be_understood_is_told_in_one_shape() {
+    let app = App::with_contracts(&contracts("C", 1));
+    let service = Service::of(&app);
+    let token = service.token("ann", "operator");
+    let code = |reply: &Reply| reply.body["error"]["code"].as_str().unwrap_or_default().to_owned();
+    for (path, status, expected) in [
+        ("/api/v1/runs/99", 404, "not_found"),
+        ("/api/v1/runs/x", 400, "invalid_request"),
+        ("/api/v1/runs?limit=0", 400, "invalid_request"),
+        ("/api/v1/items?state=lost", 400, "invalid_request"),
+        ("/nothing", 404, "not_found"),
+    ] {
+        let reply = service.get(&token, path);
+        assert_eq!((reply.status, code(&reply).as_str()), (status, expected), "{path}: {reply:?}");
+        assert!(reply.headers.contains_key("x-request-id"));
+    }
+    let missing = begin(&service, &token, "k-1", &json!({ "workflow": "none" }));
+    assert_eq!((missing.status, code(&missing)), (404, "not_found".to_owned()));
+    let wrong = begin(&service, &token, "not a key", &march());
+    assert_eq!((wrong.status, code(&wrong)), (400, "invalid_request".to_owned()));
+    let unknown = begin(&service, &token, "k-2", &json!({ "workflow": "deductions", "dat": "2026-03-31" }));
+    assert_eq!((unknown.status, code(&unknown)), (422, "invalid_request".to_owned()), "{unknown:?}");
+    app.write("data/contracts.csv", "no,such,columns\n1,2,3\n");
+    let unplannable = begin(&service, &token, "k-3", &march());
+    assert_eq!((unplannable.status, code(&unplannable)), (422, "cannot_plan".to_owned()), "{unplannable:?}");
+    assert_eq!(service.stop().code(), Some(0));
+}
+
+#[test]
+fn it_listens_beyond_this_machine_only_with_tls_and_a_token() {
+    let app = App::with_contracts(&contracts("C", 1));
+    app.payrun(&["serve", "--listen", "0.0.0.0:0"]).exits(2).says("with TLS only");
+    app.edit("payrun.yaml", "gateways:", "server: { listen: \"0.0.0.0:8420\" }\ngateways:");
+    app.payrun(&["check"]).exits(2).says("beyond this machine the service listens with TLS only");
+    app.edit("payrun.yaml", "\"0.0.0.0:8420\" }", "\"0.0.0.0:0\", behind_proxy: true }");
+    app.payrun(&["serve"]).exits(2).says("only when there is a token");
+}
+
+#[test]
+fn readiness_and_metrics_tell_of_the_work() {
+    let app = App::with_contracts(&contracts("C", 10));
+    let service = Service::of(&app);
+    let token = service.token("ann", "operator");
+    begin(&service, &token, "k-1", &march());
+    until("the run has ended", || service.get(&token, "/api/v1/runs/1").body["state"] == "finished");
+    assert_eq!(service.send(service.request(Method::GET, "/healthz")).status, 200);
+    let ready = service.send(service.request(Method::GET, "/readyz"));
+    assert_eq!((ready.status, &ready.body["ready"]), (200, &json!(true)), "{ready:?}");
+    assert_eq!(service.send(service.request(Method::GET, "/metrics")).status, 401);
+    let metrics = service.get(&token, "/metrics").body;
+    let metrics = metrics.as_str().unwrap();
+    for line in [
+        "payrun_items{state=\"succeeded\"} 10",
+        "payrun_answers_total{gateway=\"hk\",operation=\"deduct\",answer=\"done\",code=\"\"} 10",
+    ] {
+        assert!(metrics.contains(line), "{line} is not in {metrics}");
+    }
+    assert_eq!(service.stop().code(), Some(0));
+}
+
+#[test]
+fn a_program_that_is_told_to_stop_settles_what_is_under_way() {
+    let app = App::of(Setup {
+        contracts: contracts("C", 60),
+        latency: Duration::from_millis(100),
+        concurrency: 4,
+        ..Setup::default()
+    });
+    let service = Service::of(&app);
+    let token = service.token("ann", "operator");
+    begin(&service, &token, "k-1", &march());
+    until("something was charged", || app.charges() > 2);
+    assert_eq!(service.stop().code(), Some(0));
+    let left = app.by_state();
+    assert!(left["sending"].is_null() && left["unknown"].is_null(), "{left}");
+    app.payrun(&["work", "--drain"]).exits(0);
+    assert_eq!(app.charges(), 60);
+}
+
+#[test]
+fn the_document_of_the_api_is_the_one_that_is_checked_in() {
+    let document = payrun::server::api::document().to_pretty_json().unwrap() + "\n";
+    let path = crate::support::root().join("docs/openapi.json");
+    if std::env::var_os("PAYRUN_WRITE_OPENAPI").is_some() {
+        std::fs::write(&path, &document).unwrap();
+    }
+    let kept = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(kept == document, "docs/openapi.json is another one: PAYRUN_WRITE_OPENAPI=1 writes it");
+    let app = App::with_contracts(&contracts("C", 1));
+    let service = Service::of(&app);
+    let served = service.send(service.request(Method::GET, "/api/openapi.json")).body;
+    assert_eq!(served, serde_json::from_str::<Value>(&document).unwrap());
+    assert_eq!(service.stop().code(), Some(0));
+}
