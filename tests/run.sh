@@ -110,6 +110,9 @@ fi
 say "other people's clients against the sandbox, and our signatures before their verifiers"
 timeout 600 tests/interop/run.sh "$binary" "$(dirname "$(dirname "$binary")")/interop"
 
+say "requests made from the API's own document, good and bad"
+tests/api.sh "$binary" "$(dirname "$(dirname "$binary")")/api"
+
 say "faults planted one by one, in a build of their own: the rig must notice each"
 cargo test --locked --features planted --test planted -- --nocapture | grep -v "^running\|^$"
 

@@ -64,7 +64,8 @@ pub(super) struct Begun {
     responses((status = 201, body = Begun, description = "Planned"), (status = 200, body = Begun, description = "Planned before"),
               (status = 202, body = Begun, description = "Still being planned: send it again later, with the same key"),
               (status = 400, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody),
-              (status = 409, body = ErrorBody), (status = 422, body = ErrorBody)))]
+              (status = 409, body = ErrorBody), (status = 413, body = ErrorBody), (status = 415, body = ErrorBody),
+              (status = 422, body = ErrorBody)))]
 pub(super) async fn create(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,

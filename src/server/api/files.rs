@@ -23,6 +23,7 @@ const ENDINGS: [&str; 4] = ["csv", "jsonl", "ndjson", "xlsx"];
 
 /// What kind of file.
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct UploadQuery {
     /// csv, jsonl, ndjson or xlsx
     format: String,

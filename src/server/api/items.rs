@@ -15,6 +15,7 @@ use crate::view::{AttemptView, EventView, ItemView};
 
 /// Which items.
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct ItemsQuery {
     /// Only of this run.
     run: Option<i64>,

@@ -9,8 +9,8 @@ mod runs;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use utoipa::openapi::OpenApi;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::{Content, OpenApi, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi as _};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -44,7 +44,30 @@ impl Modify for Bearer {
     fn modify(&self, document: &mut OpenApi) {
         let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
         document.components.get_or_insert_default().add_security_scheme("token", scheme);
+        document.info.license = None;
     }
+}
+
+/// What any path may answer besides its own.
+const EVERYWHERE: [(&str, &str); 5] = [
+    ("401", "No good token was given"),
+    ("403", "The role of the token does not allow it"),
+    ("408", "It took too long"),
+    ("429", "Too many wrong tokens came from this address: after `Retry-After` seconds again"),
+    ("503", "The ledger cannot be used at present"),
+];
+
+fn with_answers_of_all(mut document: OpenApi) -> OpenApi {
+    let operations =
+        document.paths.paths.values_mut().flat_map(|path| [&mut path.get, &mut path.post, &mut path.delete]);
+    for operation in operations.flatten() {
+        for (status, description) in EVERYWHERE {
+            let body = Content::new(Some(Ref::from_schema_name("ErrorBody")));
+            let answer = ResponseBuilder::new().description(description).content("application/json", body).build();
+            operation.responses.responses.insert(status.to_owned(), RefOr::T(answer));
+        }
+    }
+    document
 }
 
 /// What is for everybody who has a token.
@@ -70,10 +93,13 @@ fn operates() -> OpenApiRouter<App> {
 pub(super) fn router(app: &App) -> (Router<App>, OpenApi) {
     let reads = reads().layer(from_fn_with_state(app.clone(), auth::viewer));
     let operates = operates().layer(from_fn_with_state(app.clone(), auth::operator));
-    OpenApiRouter::with_openapi(Frame::openapi()).nest("/api/v1", reads.merge(operates)).split_for_parts()
+    let whole = OpenApiRouter::with_openapi(Frame::openapi()).nest("/api/v1", reads.merge(operates));
+    let (router, document) = whole.split_for_parts();
+    (router, with_answers_of_all(document))
 }
 
 /// The document that describes the API.
 pub fn document() -> OpenApi {
-    OpenApiRouter::with_openapi(Frame::openapi()).nest("/api/v1", reads().merge(operates())).into_openapi()
+    let whole = OpenApiRouter::with_openapi(Frame::openapi()).nest("/api/v1", reads().merge(operates()));
+    with_answers_of_all(whole.into_openapi())
 }

@@ -22,6 +22,7 @@ const TICK: Duration = Duration::from_millis(500);
 
 /// Which runs.
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct RunsQuery {
     /// Only runs before this one: the last of the page before.
     before: Option<i64>,
@@ -75,7 +76,8 @@ async fn read(app: &App, id: i64) -> Result<RunView, ApiError> {
 
 /// A run's progress as server-sent events: `run` whenever something has changed, and the last when it has finished
 #[utoipa::path(get, path = "/runs/{run}/events", tag = "runs", params(("run" = i64, Path, description = "Its id")),
-    responses((status = 200, content_type = "text/event-stream", body = String), (status = 400, body = ErrorBody),
+    responses((status = 200, content_type = "text/event-stream", body = Object,
+                         description = "The data of each event is a run as JSON text"), (status = 400, body = ErrorBody),
               (status = 404, body = ErrorBody), (status = 503, body = ErrorBody)))]
 pub(super) async fn events(
     State(app): State<App>,
