@@ -2,6 +2,7 @@
 //!
 //! Errors say what was wrong, where, and what to do. Exit codes are [`exit::Exit`].
 
+mod backup;
 pub mod bench;
 mod books;
 mod cancel;
@@ -109,6 +110,8 @@ enum Command {
     Retry(retry::RetryArgs),
     /// Withdraw items that have not been sent
     Cancel(cancel::CancelArgs),
+    /// Copy the ledger into a file while work goes on; the copy is checked
+    Backup(backup::BackupArgs),
     /// Move the ledger from a SQLite file to PostgreSQL, compared row by row; the file can no longer be used then
     Promote(promote::PromoteArgs),
     /// Make, list and revoke the tokens by which the API knows who is calling
@@ -171,6 +174,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<Exit, exit::Fai
         Command::Show(args) => show::run(context, &args).await,
         Command::Items(args) => items::run(context, &args).await,
         Command::Journal(args) => journal::run(context, args).await,
+        Command::Backup(args) => backup::run(context, args).await,
         Command::Promote(args) => promote::run(context, args).await,
         Command::Retry(args) => retry::run(context, &args).await,
         Command::Cancel(args) => cancel::run(context, &args).await,

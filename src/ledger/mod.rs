@@ -10,9 +10,11 @@
 //!
 //! The ledger knows the domain and nothing else: no gateway, no workflow, no HTTP.
 
+mod backup;
 mod claim;
 mod error;
 mod evidence;
+mod fence;
 mod home;
 mod lists;
 mod node;
@@ -43,6 +45,7 @@ use std::sync::atomic::AtomicBool;
 use sqlx::AnyPool;
 use tokio::sync::{Mutex, Notify, mpsc};
 
+pub use backup::BackupError;
 pub use claim::{ClaimRequest, Claimed, Doing, Want};
 pub use error::LedgerError;
 pub use evidence::{Believed, StatementEvidence};

@@ -10,7 +10,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use super::error::LedgerError;
 use super::home::{Engine, Home};
 use super::turn::Writing;
-use super::{Ledger, wake, writer};
+use super::{Ledger, backup, wake, writer};
 
 static SQLITE: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");
 static POSTGRES: sqlx::migrate::Migrator = sqlx::migrate!("migrations/postgres");
@@ -96,6 +96,9 @@ async fn migrate(home: &Home, connection: &mut AnyConnection) -> Result<(), Ledg
     }
     if found == known {
         return Ok(());
+    }
+    if found > 0 {
+        backup::before_migration(home, connection, found).await?;
     }
     let mut tries = 0;
     loop {

@@ -1,0 +1,132 @@
+//! A copy of a ledger in a file, made while it is at work: whole, checked, and fenced, so that nobody works on it by mistake.
+
+use std::path::{Path, PathBuf};
+
+use sqlx::{AnyConnection, AssertSqlSafe};
+
+use super::Ledger;
+use super::error::LedgerError;
+use super::home::{Engine, Home};
+use crate::domain::time::Timestamp;
+
+/// Why there is no copy.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// Whatever the database says.
+    #[error("no backup was made")]
+    Ledger(#[from] LedgerError),
+    /// A server has tools of its own.
+    #[error("the ledger is on a PostgreSQL server: pg_dump and the server's archive back it up")]
+    Server,
+    /// Nothing is written over.
+    #[error("{} is there already", path.display())]
+    There {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The copy is not sound.
+    #[error("the copy is damaged, and was removed: {found}")]
+    Damaged {
+        /// What was found.
+        found: String,
+    },
+    /// The file system.
+    #[error("{} cannot be written", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl Ledger {
+    /// Copies the ledger as it is at this moment into a new file. Work goes on meanwhile.
+    ///
+    /// # Errors
+    /// [`BackupError`]; then there is no file of that name.
+    pub async fn back_up(&self, path: &Path, now: Timestamp) -> Result<u64, BackupError> {
+        if self.home.engine != Engine::Sqlite {
+            return Err(BackupError::Server);
+        }
+        if path.exists() {
+            return Err(BackupError::There { path: path.to_owned() });
+        }
+        let failed = |source| BackupError::File { path: path.to_owned(), source };
+        let half = beside(path, "half");
+        remove(&half).map_err(failed)?;
+        copy(&mut self.home.connect().await?, &half).await?;
+        if let Err(error) = checked(&half, self.name(), now).await {
+            remove(&half).ok();
+            return Err(error);
+        }
+        sync(&half).map_err(failed)?;
+        std::fs::rename(&half, path).map_err(failed)?;
+        if let Some(folder) = path.parent() {
+            sync(if folder.as_os_str().is_empty() { Path::new(".") } else { folder }).map_err(failed)?;
+        }
+        Ok(std::fs::metadata(path).map_err(failed)?.len())
+    }
+}
+
+/// Copies what a connection sees into a file that is not there.
+pub(super) async fn copy(connection: &mut AnyConnection, to: &Path) -> Result<(), LedgerError> {
+    let text = to.display().to_string().replace('\'', "''");
+    let copied = sqlx::raw_sql(AssertSqlSafe(format!("vacuum into '{text}'"))).execute(connection).await;
+    copied.map(|_| ()).map_err(|source| LedgerError::of("copying the ledger", source))
+}
+
+/// Looks whether a copy is sound, and fences it.
+async fn checked(path: &Path, of: &str, now: Timestamp) -> Result<(), BackupError> {
+    let copy = Ledger::open_fenced(path).await?;
+    let found = copy.check().await?;
+    if !found.is_empty() {
+        return Err(BackupError::Damaged { found: found.join("; ") });
+    }
+    copy.fence(&format!("{of}, of which this is a backup"), now).await?;
+    let mut connection = copy.home.connect().await?;
+    copy.close().await;
+    // One file, without what has not been taken into it yet.
+    let whole =
+        sqlx::raw_sql("pragma wal_checkpoint(truncate); pragma journal_mode = delete").execute(&mut connection).await;
+    whole.map_err(|source| LedgerError::of("closing the copy", source))?;
+    Ok(())
+}
+
+/// Keeps the file as it was before its schema is changed, beside it.
+pub(super) async fn before_migration(
+    home: &Home,
+    connection: &mut AnyConnection,
+    version: i64,
+) -> Result<(), LedgerError> {
+    let Some(file) = &home.file else { return Ok(()) };
+    let kept = beside(file, &format!("schema-{version}"));
+    // One that is there is older than the ledger, which has this schema still.
+    remove(&kept).ok();
+    copy(connection, &kept).await?;
+    tracing::info!(file = %kept.display(), "the ledger was copied before its schema is changed");
+    Ok(())
+}
+
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{ending}"));
+    PathBuf::from(name)
+}
+
+fn remove(path: &Path) -> std::io::Result<()> {
+    for ending in ["", "-wal", "-shm"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(ending);
+        match std::fs::remove_file(&name) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
+fn sync(path: &Path) -> std::io::Result<()> {
+    std::fs::File::open(path)?.sync_all()
+}
