@@ -1,5 +1,6 @@
 //! The only place that reads the clock. Tests drive their own.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -12,9 +13,20 @@ pub enum Clock {
     System,
     /// A clock that stands until it is set, shared by all its clones.
     Driven(Arc<AtomicI64>),
+    /// The machine's clock and what a file says in milliseconds: a test moves the clock of all processes that read the file.
+    Moved(Arc<PathBuf>),
 }
 
 impl Clock {
+    /// The machine's clock; where payrun is built with fail points, moved as the file says that `PAYRUN_CLOCK` names.
+    pub fn of_machine() -> Self {
+        #[cfg(any(debug_assertions, feature = "failpoints"))]
+        if let Some(file) = std::env::var_os("PAYRUN_CLOCK") {
+            return Self::Moved(Arc::new(PathBuf::from(file)));
+        }
+        Self::System
+    }
+
     /// A clock that stands at this instant.
     pub fn driven(at: Timestamp) -> Self {
         Self::Driven(Arc::new(AtomicI64::new(at.millis())))
@@ -22,9 +34,11 @@ impl Clock {
 
     /// The instant it is.
     pub fn now(&self) -> Timestamp {
+        let machine = || chrono::Utc::now().timestamp_millis();
         match self {
-            Self::System => Timestamp::from_millis(chrono::Utc::now().timestamp_millis()),
+            Self::System => Timestamp::from_millis(machine()),
             Self::Driven(at) => Timestamp::from_millis(at.load(Ordering::SeqCst)),
+            Self::Moved(file) => Timestamp::from_millis(machine() + moved_by(file)),
         }
     }
 
@@ -34,4 +48,9 @@ impl Clock {
             instant.store(at.millis(), Ordering::SeqCst);
         }
     }
+}
+
+/// What the file says; nothing where it cannot be read.
+fn moved_by(file: &PathBuf) -> i64 {
+    std::fs::read_to_string(file).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
 }

@@ -22,7 +22,7 @@ pub(super) struct BackupArgs {
 pub(super) async fn run(context: &Context, args: BackupArgs) -> Result<Exit, Failure> {
     let project = Project::load(context)?;
     let ledger = project.ledger().await?;
-    let now = Clock::System.now();
+    let now = Clock::of_machine().now();
     let path = if args.to.is_dir() {
         args.to.join(format!("payrun-{}.db", now.to_string().replace(':', "")))
     } else {

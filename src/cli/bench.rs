@@ -24,7 +24,7 @@ fn project(config: &Path) -> Result<Project, Failure> {
 /// As the commands have them.
 pub async fn engine_of(config: &Path) -> Result<Engine, Failure> {
     let project = project(config)?;
-    project.engine(project.ledger().await?, Clock::System).await
+    project.engine(project.ledger().await?, Clock::of_machine()).await
 }
 
 /// The engine of a project over another ledger.
@@ -32,7 +32,7 @@ pub async fn engine_of(config: &Path) -> Result<Engine, Failure> {
 /// # Errors
 /// As the commands have them.
 pub async fn engine_over(config: &Path, ledger: Ledger) -> Result<Engine, Failure> {
-    project(config)?.engine(ledger, Clock::System).await
+    project(config)?.engine(ledger, Clock::of_machine()).await
 }
 
 /// Plans a workflow once; the run's id.

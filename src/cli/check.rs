@@ -96,7 +96,7 @@ pub(super) async fn run(context: &Context, args: CheckArgs) -> Result<Exit, Fail
 
 /// Looks at every gateway.
 pub(super) async fn probe(project: &Project) -> Result<Vec<(String, Probe)>, Failure> {
-    let accounts = project.accounts(&Clock::System)?;
+    let accounts = project.accounts(&Clock::of_machine())?;
     let mut probes = Vec::new();
     for account in accounts.values() {
         for probe in account.gateway.probe().await {
@@ -112,13 +112,13 @@ async fn ask_about_items(
     workflow: Arc<Workflow>,
     most: usize,
 ) -> Result<Vec<(String, Probe)>, Failure> {
-    let engine = project.engine(project.ledger().await?, Clock::System).await?;
+    let engine = project.engine(project.ledger().await?, Clock::of_machine()).await?;
     let Ok(params) = bind_params(&workflow, &[]) else { return Ok(Vec::new()) };
     let request = PlanRequest {
         workflow: Arc::clone(&workflow),
         params,
         occurrence: occurrence_now(),
-        at: Clock::System.now(),
+        at: Clock::of_machine().now(),
         timezone: project.config.timezone,
         inputs: BTreeMap::new(),
         commit: false,

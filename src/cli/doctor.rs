@@ -57,7 +57,7 @@ async fn ledger(project: &Project) -> Finding {
 
 async fn lanes(project: &Project) -> Vec<Finding> {
     let Ok(ledger) = project.ledger().await else { return Vec::new() };
-    let closed = ledger.closed_lanes(Clock::System.now()).await.unwrap_or_default();
+    let closed = ledger.closed_lanes(Clock::of_machine().now()).await.unwrap_or_default();
     let finding = |lane: &crate::ledger::LaneRow| Finding {
         what: "lane",
         found: Err(format!("{} is {}: {}", lane.name, lane.state.word(), lane.reason.as_deref().unwrap_or_default())),

@@ -72,7 +72,7 @@ impl Occasion {
         let workflow = project.workflow(path)?;
         let params = bind_params(&workflow, &self.vars).map_err(|wrong| Failure::invalid(wrong.join("\n")))?;
         let inputs = self.inputs(&workflow)?;
-        let now = Clock::System.now();
+        let now = Clock::of_machine().now();
         let zone = project.config.timezone;
         let at = self.date.map_or(now, |date| noon(date, zone).unwrap_or(now));
         Ok(PlanRequest { workflow, params, occurrence: occurrence_now(), at, timezone: zone, inputs, commit })
@@ -101,7 +101,7 @@ impl Occasion {
 
 /// What a run by hand is called: by its instant.
 pub(super) fn occurrence_now() -> String {
-    let now = chrono::DateTime::from_timestamp_millis(Clock::System.now().millis()).unwrap_or_default();
+    let now = chrono::DateTime::from_timestamp_millis(Clock::of_machine().now().millis()).unwrap_or_default();
     format!("manual {}", now.format("%Y-%m-%dT%H:%M:%S%.3fZ"))
 }
 
@@ -122,7 +122,7 @@ pub(super) fn failed(error: PlanError) -> Failure {
 pub(super) async fn run(context: &Context, args: PlanArgs) -> Result<Exit, Failure> {
     let project = Project::load(context)?;
     let request = args.occasion.request(&project, false)?;
-    let engine = project.engine(project.ledger().await?, Clock::System).await?;
+    let engine = project.engine(project.ledger().await?, Clock::of_machine()).await?;
     let planned = engine.plan(&request, &Arc::new(AtomicU64::new(0))).await.map_err(failed)?;
     if args.json {
         say_json(&json!({

@@ -34,7 +34,7 @@ pub(super) async fn run(context: &Context, args: PromoteArgs) -> Result<Exit, Fa
     let server = Ledger::connect(address.expose_secret()).await?;
     let ours = Ledger::open_fenced(path).await?;
     let told = |table: &'static str, rows: u64| say(format!("{table}: {} rows, the same on both sides", count(rows)));
-    let promoted = ours.promote_to(&server, Clock::System.now(), told).await.map_err(|error| {
+    let promoted = ours.promote_to(&server, Clock::of_machine().now(), told).await.map_err(|error| {
         let help = "mend this and give the same command again; the old ledger sends nothing meanwhile";
         match error {
             PromoteError::WrongWay | PromoteError::AtWork | PromoteError::Differs { .. } => {

@@ -81,7 +81,7 @@ struct Outcome {
 
 impl Outcome {
     async fn grant(&mut self, ledger: &Ledger, id: i64, name: &str, wish: Wish) -> Result<(), LedgerError> {
-        match ledger.wish(id, wish, Clock::System.now()).await? {
+        match ledger.wish(id, wish, Clock::of_machine().now()).await? {
             Granted::Moved(state) => *self.moved.entry(state.word()).or_default() += 1,
             Granted::Refused(illegal) => self.refuse(name, &illegal.to_string()),
             Granted::ContractBusy => {

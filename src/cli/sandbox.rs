@@ -100,7 +100,7 @@ pub(super) async fn run(context: &Context, args: SandboxArgs) -> Result<Exit, Fa
         ..Settings::default()
     };
     let others = others(&keys, &settings)?;
-    let sandbox = Sandbox::open(identity, settings, Clock::System).await.map_err(|error| Failure::internal(&error))?;
+    let sandbox = Sandbox::open(identity, settings, Clock::of_machine()).await.map_err(|error| Failure::internal(&error))?;
     let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), args.port);
     let listener = TcpListener::bind(address).await.map_err(|error| {
         Failure::invalid(format!("cannot listen on {address}: {error}")).help("name another --port")
@@ -134,16 +134,16 @@ pub(super) fn others(keys: &std::path::Path, settings: &Settings) -> Result<Gate
     let invalid = |error: IdentityError| Failure::invalid(super::exit::chain(&error));
     if let Some(folder) = at("hipopay") {
         let identity = hipopay::Identity::load(&folder).map_err(invalid)?;
-        let twin = hipopay::Hipopay::open(&identity, settings.clone(), Clock::System).map_err(invalid)?;
+        let twin = hipopay::Hipopay::open(&identity, settings.clone(), Clock::of_machine()).map_err(invalid)?;
         gateways.hipopay = Some(twin);
     }
     if let Some(folder) = at("egms") {
         let identity = egms::Identity::load(&folder).map_err(invalid)?;
-        gateways.egms = Some(egms::Egms::open(&identity, settings.clone(), Clock::System));
+        gateways.egms = Some(egms::Egms::open(&identity, settings.clone(), Clock::of_machine()));
     }
     if let Some(folder) = at("cbtis") {
         let identity = cbtis::Identity::load(&folder).map_err(invalid)?;
-        gateways.cbtis = Some(cbtis::Cbtis::open(&identity, settings.clone(), TOKEN_LIFETIME, Clock::System));
+        gateways.cbtis = Some(cbtis::Cbtis::open(&identity, settings.clone(), TOKEN_LIFETIME, Clock::of_machine()));
     }
     Ok(gateways)
 }

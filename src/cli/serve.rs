@@ -31,7 +31,7 @@ pub(super) async fn run(context: &Context, args: ServeArgs) -> Result<Exit, Fail
     let project = Project::load(context)?;
     let server = &project.config.server;
     let address = args.listen.unwrap_or(server.listen);
-    let engine = Arc::new(project.engine(project.ledger().await?, Clock::System).await?);
+    let engine = Arc::new(project.engine(project.ledger().await?, Clock::of_machine()).await?);
     may_listen(&project, &engine.ledger, address).await?;
     let listener = Listener::bind(address, server.tls.as_ref()).await;
     let listener = listener.map_err(|error| Failure::invalid(super::exit::chain(&error)))?;
@@ -63,7 +63,7 @@ async fn may_listen(project: &Project, ledger: &Ledger, address: SocketAddr) -> 
         ))
         .help(help));
     }
-    let now = Clock::System.now();
+    let now = Clock::of_machine().now();
     if !ledger.tokens().await?.iter().any(|token| token.is_good(now)) {
         let help = "payrun tokens create NAME --role admin";
         return Err(Failure::invalid("beyond this machine the service listens only when there is a token").help(help));

@@ -67,7 +67,7 @@ pub(super) async fn run(context: &Context, args: TokensArgs) -> Result<Exit, Fai
         TokensCommand::Create(args) => create(&ledger, &args).await,
         TokensCommand::List { json } => list(&ledger, json).await,
         TokensCommand::Revoke { name } => {
-            if !ledger.revoke_token(&name, Clock::System.now()).await? {
+            if !ledger.revoke_token(&name, Clock::of_machine().now()).await? {
                 return Err(Failure::invalid(format!("there is no good token of {name}"))
                     .help("`payrun tokens list` lists them"));
             }
@@ -81,7 +81,7 @@ async fn create(ledger: &crate::ledger::Ledger, args: &CreateArgs) -> Result<Exi
     if !is_name(&args.name) {
         return Err(Failure::invalid("a token's name has 1 to 64 letters, digits, and . - _ @ +"));
     }
-    let (token, now) = (Token::fresh(), Clock::System.now());
+    let (token, now) = (Token::fresh(), Clock::of_machine().now());
     let row = TokenRow {
         name: args.name.clone(),
         role: args.role,
@@ -105,7 +105,7 @@ async fn create(ledger: &crate::ledger::Ledger, args: &CreateArgs) -> Result<Exi
 }
 
 async fn list(ledger: &crate::ledger::Ledger, as_json: bool) -> Result<Exit, Failure> {
-    let (tokens, now) = (ledger.tokens().await?, Clock::System.now());
+    let (tokens, now) = (ledger.tokens().await?, Clock::of_machine().now());
     if as_json {
         say_json(
             &tokens

@@ -58,7 +58,7 @@ pub(super) async fn run(context: &Context, args: DemoArgs) -> Result<Exit, Failu
         ));
     }
     let project = Project::load(&Context { config: folder.join("payrun.yaml"), ..context.clone() })?;
-    let engine = Arc::new(project.engine(project.ledger().await?, Clock::System).await?);
+    let engine = Arc::new(project.engine(project.ledger().await?, Clock::of_machine()).await?);
     let began = tokio::time::Instant::now();
     let request = request(&project, &folder)?;
     let planned = engine.plan(&request, &Arc::new(AtomicU64::new(0))).await.map_err(failed)?;
@@ -98,7 +98,7 @@ fn request(project: &Project, folder: &Path) -> Result<PlanRequest, Failure> {
         workflow,
         params,
         occurrence: "demo".to_owned(),
-        at: Clock::System.now(),
+        at: Clock::of_machine().now(),
         timezone: project.config.timezone,
         inputs: BTreeMap::new(),
         commit: true,
