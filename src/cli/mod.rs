@@ -14,6 +14,7 @@ pub mod exit;
 mod init;
 mod items;
 mod journal;
+mod log;
 mod output;
 mod person;
 mod plan;
@@ -40,6 +41,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use exit::Exit;
+use log::LogFormat;
 
 /// Recurring and batch payments from YAML workflows: never twice, never lost, never guessed.
 #[derive(Debug, Parser)]
@@ -60,17 +62,11 @@ pub struct Args {
     /// How to write the log
     #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT", env = "PAYRUN_LOG_FORMAT")]
     log_format: LogFormat,
+    /// A collector to send spans to, by OTLP over HTTP, such as http://127.0.0.1:4318
+    #[arg(long, global = true, value_name = "URL", env = "PAYRUN_OTLP")]
+    otlp: Option<String>,
     #[command(subcommand)]
     command: Command,
-}
-
-/// How the log is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum LogFormat {
-    /// For people
-    Text,
-    /// One JSON object a line
-    Json,
 }
 
 /// When to use colour.
@@ -141,7 +137,14 @@ struct Context {
 pub fn main(args: Args) -> ExitCode {
     // What goes wrong in a play is meant to: it is told of in the end.
     let quiet = matches!(args.command, Command::Simulate(_)) && args.log == "warn";
-    start_log(if quiet { "off" } else { &args.log }, args.log_format);
+    let filter = if quiet { "off" } else { &args.log };
+    let _spans = match log::start(filter, args.log_format, args.otlp.as_deref()) {
+        Ok(spans) => spans,
+        Err(wrong) => {
+            eprintln!("error: {wrong}");
+            return Exit::Invalid.into();
+        }
+    };
     let context = Context { config: args.config, colour: output::colour(args.color) };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -185,15 +188,5 @@ async fn dispatch(context: &Context, command: Command) -> Result<Exit, exit::Fai
         Command::Schema(args) => schema::run(&args),
         Command::Doctor(args) => doctor::run(context, &args).await,
         Command::Completions(args) => completions::run(&args),
-    }
-}
-
-fn start_log(filter: &str, format: LogFormat) {
-    let filter =
-        tracing_subscriber::EnvFilter::try_new(filter).unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
-    match format {
-        LogFormat::Text => log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
-        LogFormat::Json => log.json().flatten_event(true).init(),
     }
 }

@@ -100,7 +100,8 @@ pub(super) async fn run(context: &Context, args: SandboxArgs) -> Result<Exit, Fa
         ..Settings::default()
     };
     let others = others(&keys, &settings)?;
-    let sandbox = Sandbox::open(identity, settings, Clock::of_machine()).await.map_err(|error| Failure::internal(&error))?;
+    let sandbox =
+        Sandbox::open(identity, settings, Clock::of_machine()).await.map_err(|error| Failure::internal(&error))?;
     let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), args.port);
     let listener = TcpListener::bind(address).await.map_err(|error| {
         Failure::invalid(format!("cannot listen on {address}: {error}")).help("name another --port")

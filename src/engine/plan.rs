@@ -154,6 +154,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`PlanError`]; then nothing at all was planned.
+    #[tracing::instrument(name = "plan", skip_all, fields(workflow.name = request.workflow.name, run.occurrence = request.occurrence))]
     pub async fn plan(&self, request: &PlanRequest, rows: &Arc<AtomicU64>) -> Result<Planned, PlanError> {
         let run = NewRun {
             workflow: request.workflow.name.clone(),

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use apalis::prelude::Data;
+use tracing::Instrument as _;
 
 use super::lane::Lane;
 use crate::engine::attempt::{perform, settle};
@@ -13,7 +14,9 @@ use crate::ledger::Claimed;
 pub(super) async fn handle(claimed: Claimed, lane: Data<Arc<Lane>>) -> Result<(), Infallible> {
     let lane = Arc::clone(&lane);
     let id = claimed.id();
-    if let Err(panic) = tokio::spawn(attempt(lane, claimed)).await {
+    let (order, account) = (claimed.order_no().as_str(), lane.account.name.as_str());
+    let span = tracing::info_span!("attempt", item.id = id, order.no = order, lane.name = account);
+    if let Err(panic) = tokio::spawn(attempt(lane, claimed).instrument(span)).await {
         // Its lease will run out; then it is asked about.
         tracing::error!(item.id = id, error = %panic, "an attempt panicked; the item will be asked about");
     }

@@ -249,3 +249,37 @@ fn the_document_of_the_api_is_the_one_that_is_checked_in() {
     assert_eq!(served, serde_json::from_str::<Value>(&document).unwrap());
     assert_eq!(service.stop().code(), Some(0));
 }
+
+#[test]
+fn a_collector_is_sent_the_spans_of_attempts_and_nothing_of_persons() {
+    let app = App::with_contracts(&contracts("C", 3));
+    let collector = app.wait_for(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+    let address = format!("http://{}", collector.local_addr().unwrap());
+    let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let listening = async move {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        loop {
+            let (mut stream, _) = collector.accept().await.unwrap();
+            let mut bytes = Vec::new();
+            // One request a connection: answered when nothing more comes.
+            while let Ok(Ok(read @ 1..)) =
+                tokio::time::timeout(Duration::from_millis(300), stream.read_buf(&mut bytes)).await
+            {
+                assert!(read < 1_000_000);
+            }
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await.ok();
+            told.send(String::from_utf8_lossy(&bytes).into_owned()).ok();
+        }
+    };
+    let process = app.start(&["--otlp", &address, "run", crate::support::WORKFLOW, "--date", crate::support::DATE]);
+    let sent = app.wait_for(async {
+        let listening = tokio::spawn(listening);
+        let first = tokio::time::timeout(Duration::from_secs(60), heard.recv()).await.unwrap().unwrap();
+        listening.abort();
+        first
+    });
+    process.wait(crate::support::PATIENCE).exits(0);
+    assert!(sent.starts_with("POST /v1/traces "), "{sent}");
+    assert!(sent.contains("attempt") && sent.contains("order.no") && sent.contains("plan"), "{sent}");
+    assert!(!sent.contains("contract_id"), "{sent}");
+}

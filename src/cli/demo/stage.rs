@@ -76,7 +76,8 @@ pub(super) async fn set_up(folder: &Path, args: &DemoArgs) -> Result<Stage, Fail
         ..Settings::default()
     };
     let others = others(&folder.join(KEYS), &settings)?;
-    let sandbox = Sandbox::open(identity, settings, Clock::of_machine()).await.map_err(|error| Failure::internal(&error))?;
+    let sandbox =
+        Sandbox::open(identity, settings, Clock::of_machine()).await.map_err(|error| Failure::internal(&error))?;
     let gateways = Gateways { wechat: Some(Arc::clone(&sandbox)), ..others };
     tokio::spawn(server::serve(gateways.clone(), listener, std::future::pending()));
     tokio::spawn(rotate(Arc::clone(&sandbox)));

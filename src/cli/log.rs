@@ -1,0 +1,63 @@
+//! The log on standard error, and spans for a collector where one is named.
+
+use clap::ValueEnum;
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, fmt};
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum LogFormat {
+    /// For people
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+/// What sends spans; what it still holds is sent when it is dropped.
+pub(super) struct Spans(Option<SdkTracerProvider>);
+
+impl Drop for Spans {
+    fn drop(&mut self) {
+        if let Some(provider) = self.0.take()
+            && let Err(error) = provider.shutdown()
+        {
+            eprintln!("the last spans were not sent: {error}");
+        }
+    }
+}
+
+/// Begins to log, and to send spans to a collector that speaks OTLP over HTTP.
+///
+/// # Errors
+/// If the collector's address is none.
+pub(super) fn start(filter: &str, format: LogFormat, collector: Option<&str>) -> Result<Spans, String> {
+    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("warn"));
+    let log = fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let log = match format {
+        LogFormat::Text => log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).boxed(),
+        LogFormat::Json => log.json().flatten_event(true).boxed(),
+    };
+    let provider = collector.map(provider).transpose()?;
+    // Only our own spans: a library's may hold what must not leave.
+    let ours = || tracing_subscriber::filter::Targets::new().with_target("payrun", LevelFilter::INFO);
+    let spans = provider
+        .as_ref()
+        .map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer("payrun")).with_filter(ours()));
+    tracing_subscriber::registry().with(log.with_filter(filter)).with(spans).init();
+    Ok(Spans(provider))
+}
+
+fn provider(collector: &str) -> Result<SdkTracerProvider, String> {
+    let endpoint = format!("{}/v1/traces", collector.trim_end_matches('/'));
+    let exporter =
+        SpanExporter::builder().with_http().with_protocol(Protocol::HttpBinary).with_endpoint(endpoint).build();
+    let exporter = exporter.map_err(|error| format!("--otlp {collector}: {error}"))?;
+    let resource = Resource::builder().with_service_name("payrun").build();
+    Ok(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build())
+}
