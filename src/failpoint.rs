@@ -2,8 +2,8 @@
 //!
 //! `PAYRUN_FAILPOINT=NAME:N` aborts the process when the place `NAME` is reached for the `N`th time.
 
-/// The places, in the order an item passes them.
-pub const NAMES: [&str; 4] = ["before_commit", "after_commit", "before_send", "after_send"];
+/// The places: in the order an item passes them, and after the plan of a run that a schedule fires.
+pub const NAMES: [&str; 5] = ["before_commit", "after_commit", "before_send", "after_send", "after_plan"];
 
 /// This place is reached.
 #[cfg(any(debug_assertions, feature = "failpoints"))]

@@ -27,6 +27,7 @@ mod run;
 mod runs;
 mod sandbox;
 mod scaffold;
+mod schedule;
 mod schema;
 mod serve;
 mod show;
@@ -100,6 +101,8 @@ enum Command {
     Show(show::ShowArgs),
     /// List items
     Items(items::ItemsArgs),
+    /// List what fires next by itself; or what became of it, or fire it by hand
+    Schedule(schedule::ScheduleArgs),
     /// Print every item with all that was done and answered, a JSON object a line, for whoever wants to check it
     Journal(journal::JournalArgs),
     /// Have failed, parked or cancelled items tried again, once it is certain that this is safe
@@ -176,6 +179,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<Exit, exit::Fai
         Command::Runs(args) => runs::run(context, &args).await,
         Command::Show(args) => show::run(context, &args).await,
         Command::Items(args) => items::run(context, &args).await,
+        Command::Schedule(args) => schedule::run(context, args).await,
         Command::Journal(args) => journal::run(context, args).await,
         Command::Backup(args) => backup::run(context, args).await,
         Command::Promote(args) => promote::run(context, args).await,

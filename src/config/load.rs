@@ -11,10 +11,11 @@ use crate::yaml::diagnostics::{Diagnostics, Source, suggestion};
 use crate::yaml::fields::{FieldSpec, Shape, check, text_of};
 use crate::yaml::node::{Entry, Node, Position, parse as parse_yaml};
 
+use super::calendars::{self, Calendars};
 use super::{Config, Database, GatewayConfig, GatewayKind, cbtis, egms, hipopay, server, wechat};
 
 /// The fields of `payrun.yaml`.
-pub static CONFIG: [FieldSpec; 8] = [
+pub static CONFIG: [FieldSpec; 9] = [
     FieldSpec::required(
         "database",
         Shape::Either(&[Shape::Text, Shape::Secret]),
@@ -39,6 +40,11 @@ pub static CONFIG: [FieldSpec; 8] = [
         "The folder of the workflows that the service runs by their schedules; workflows if not given.",
     ),
     FieldSpec::optional("server", Shape::Fields(&server::FIELDS), "Where the service listens."),
+    FieldSpec::optional(
+        "calendars",
+        Shape::Text,
+        "A folder of business-day calendars, YAML or ICS; calendars beside this file if not given.",
+    ),
     FieldSpec::required("gateways", Shape::Named(&Shape::Kinds(&KINDS)), "Gateway accounts by name."),
 ];
 
@@ -79,6 +85,7 @@ fn read_config(source: &Arc<Source>, path: &Path) -> Result<Config, Diagnostics>
     let server = root.get("server").map(|node| reading.server(node)).unwrap_or_default();
     let workflows = reading.folder.join(text_of(&root, "workflows").unwrap_or("workflows"));
     let jobs = text_of(&root, "jobs").map(|folder| reading.folder.join(folder));
+    let calendars = reading.calendars(root.get("calendars"));
     let config = database.zip(timezone);
     let folder = reading.folder.clone();
     reading.found.or_value(config.map(|(database, timezone)| Config {
@@ -90,6 +97,7 @@ fn read_config(source: &Arc<Source>, path: &Path) -> Result<Config, Diagnostics>
         files,
         workflows,
         server,
+        calendars,
         gateways,
     }))
 }
@@ -159,6 +167,23 @@ impl Reading<'_> {
                 None
             }
         }
+    }
+
+    /// The calendars of the folder that is named, or of the usual one if it is there.
+    fn calendars(&mut self, node: Option<&Node>) -> Calendars {
+        let named = node.and_then(Node::text);
+        let folder = self.folder.join(named.unwrap_or(calendars::FOLDER));
+        if named.is_none() && !folder.is_dir() {
+            return Calendars::new();
+        }
+        if let Some(node) = node.filter(|_| !folder.is_dir()) {
+            self.refuse(node.at, "there is no such folder of calendars", "it is relative to the folder of this file");
+            return Calendars::new();
+        }
+        calendars::load(&folder).unwrap_or_else(|mistakes| {
+            self.found.extend(mistakes);
+            Calendars::new()
+        })
     }
 
     fn gateway(&mut self, entry: &Entry) -> Option<GatewayConfig> {

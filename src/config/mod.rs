@@ -11,6 +11,7 @@ use secrecy::SecretString;
 
 pub use crate::domain::policy::Rate;
 
+pub mod calendars;
 mod cbtis;
 mod egms;
 mod hipopay;
@@ -45,6 +46,8 @@ pub struct Config {
     pub workflows: PathBuf,
     /// Where the service listens.
     pub server: ServerConfig,
+    /// Business-day calendars by name.
+    pub calendars: calendars::Calendars,
     /// Gateway accounts by name.
     pub gateways: BTreeMap<String, GatewayConfig>,
 }

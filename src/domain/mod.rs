@@ -4,10 +4,13 @@
 //! state follows which.
 
 pub mod answer;
+pub mod calendar;
 pub mod ids;
 pub mod item;
 pub mod money;
+pub mod occurrence;
 pub mod policy;
 pub mod role;
 pub mod schedule;
 pub mod time;
+pub mod timetable;

@@ -43,7 +43,7 @@ enum DayRule {
 const LAST_DAY: u64 = 1 << 32;
 
 /// How far ahead an occurrence is looked for: the gap of leap days around 2100 is eight years.
-const DAYS_AHEAD: u64 = 366 * 9;
+pub(super) const DAYS_AHEAD: usize = 366 * 9;
 
 /// How often an `every` form fires.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -141,20 +141,31 @@ impl Schedule {
 
     /// The first instant strictly after this one at which it fires.
     pub fn next_after(&self, after: Timestamp) -> Option<Timestamp> {
-        let after = DateTime::<Utc>::from_timestamp_millis(after.millis())?;
-        let local = after.with_timezone(&self.zone).naive_local();
-        let mut date = local.date();
-        for _ in 0..DAYS_AHEAD {
-            if self.rule.fits(date) {
-                let next =
-                    self.times(date).filter(|wall| *wall >= local).find_map(|wall| self.instant_after(wall, after));
-                if let Some(next) = next {
-                    return Some(Timestamp::from_millis(next.timestamp_millis()));
-                }
-            }
-            date = date.checked_add_days(Days::new(1))?;
-        }
-        None
+        let local = self.wall(after)?;
+        let dates = std::iter::successors(Some(local.date()), |date| date.checked_add_days(Days::new(1)));
+        let fitting = dates.take(DAYS_AHEAD).filter(|date| self.fits(*date));
+        let mut walls = fitting.flat_map(|date| self.times(date)).filter(|wall| *wall >= local);
+        walls.find_map(|wall| instant(wall, self.zone).filter(|instant| *instant > after))
+    }
+
+    /// Whether it fires on a date.
+    pub(super) fn fits(&self, date: NaiveDate) -> bool {
+        self.rule.fits(date)
+    }
+
+    /// The wall-clock times of a date on which it fires, in order.
+    pub(super) fn times(&self, date: NaiveDate) -> impl Iterator<Item = NaiveDateTime> + use<> {
+        let (minutes, hours) = (self.rule.minutes, self.rule.hours);
+        let hours = (0..24).filter(move |hour| hours & (1 << hour) != 0);
+        hours.flat_map(move |hour| {
+            let in_hour = (0..60).filter(move |minute| minutes & (1 << minute) != 0);
+            in_hour.filter_map(move |minute| date.and_hms_opt(hour, minute, 0))
+        })
+    }
+
+    /// What the wall clock shows at an instant.
+    pub fn wall(&self, at: Timestamp) -> Option<NaiveDateTime> {
+        Some(DateTime::<Utc>::from_timestamp_millis(at.millis())?.with_timezone(&self.zone).naive_local())
     }
 
     /// The rule in words or as its crontab line.
@@ -173,31 +184,6 @@ impl Schedule {
             None => Err(ScheduleError::Never { text: self.text }),
         }
     }
-
-    fn times(&self, date: NaiveDate) -> impl Iterator<Item = NaiveDateTime> {
-        let minutes = self.rule.minutes;
-        let hours = (0..24).filter(|hour| self.rule.hours & (1 << hour) != 0);
-        hours.flat_map(move |hour| {
-            let in_hour = (0..60).filter(move |minute| minutes & (1 << minute) != 0);
-            in_hour.filter_map(move |minute| date.and_hms_opt(hour, minute, 0))
-        })
-    }
-
-    fn instant_after(&self, wall: NaiveDateTime, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        Some(self.instant(wall)?.with_timezone(&Utc)).filter(|instant| *instant > after)
-    }
-
-    /// The instant of a wall-clock time: the first of two, or the first valid one after a gap.
-    fn instant(&self, wall: NaiveDateTime) -> Option<DateTime<Tz>> {
-        // The longest gap known is a whole day (Samoa, 2011).
-        (0..=2 * 24 * 60).find_map(|minutes| {
-            let moved = wall.checked_add_signed(TimeDelta::minutes(minutes))?;
-            match self.zone.from_local_datetime(&moved) {
-                LocalResult::Single(instant) | LocalResult::Ambiguous(instant, _) => Some(instant),
-                LocalResult::None => None,
-            }
-        })
-    }
 }
 
 impl Rule {
@@ -214,6 +200,20 @@ impl Rule {
         };
         day_fits && self.months & (1 << date.month()) != 0
     }
+}
+
+/// The instant of a wall-clock time: the first of two, or the first valid one after a gap.
+pub fn instant(wall: NaiveDateTime, zone: Tz) -> Option<Timestamp> {
+    // The longest gap known is a whole day (Samoa, 2011).
+    (0..=2 * 24 * 60).find_map(|minutes| {
+        let moved = wall.checked_add_signed(TimeDelta::minutes(minutes))?;
+        match zone.from_local_datetime(&moved) {
+            LocalResult::Single(instant) | LocalResult::Ambiguous(instant, _) => {
+                Some(Timestamp::from_millis(instant.timestamp_millis()))
+            }
+            LocalResult::None => None,
+        }
+    })
 }
 
 /// Crontabs disagree on `*/n` beside the other day field (AND or OR), so that is refused.

@@ -14,6 +14,7 @@ mod payment;
 pub mod plan;
 mod reconcile;
 mod rows;
+pub mod schedule;
 mod scope;
 pub mod vault;
 

@@ -40,7 +40,7 @@ struct Table {
 
 use Holds::{Bytes as B, Number as N, Text as T};
 
-const TABLES: [Table; 15] = [
+const TABLES: [Table; 17] = [
     Table {
         name: "runs",
         key: 1,
@@ -230,6 +230,27 @@ const TABLES: [Table; 15] = [
         name: "requests",
         key: 2,
         columns: &[("caller", T), ("key", T), ("fingerprint", B), ("created_at", N)],
+        numbered: false,
+    },
+    Table {
+        name: "schedules",
+        key: 1,
+        columns: &[("workflow", T), ("rule", T), ("moves", T), ("since", N), ("noted_until", N)],
+        numbered: false,
+    },
+    Table {
+        name: "occurrences",
+        key: 2,
+        columns: &[
+            ("workflow", T),
+            ("nominal", T),
+            ("at", N),
+            ("timezone", T),
+            ("state", T),
+            ("run_id", N),
+            ("reason", T),
+            ("changed_at", N),
+        ],
         numbered: false,
     },
 ];

@@ -56,6 +56,7 @@ fn read_workflow(
 pub(super) mod tests {
     use super::*;
     use crate::config::{Config, Database, GatewayConfig, GatewayKind, Platform, Rate, WechatConfig, WechatMode};
+    use crate::domain::occurrence::{Missed, Overlap};
     use std::collections::BTreeMap;
     use std::time::Duration;
 
@@ -113,6 +114,7 @@ alerts:
             files: "files".to_owned(),
             workflows: PathBuf::from("workflows"),
             server: Default::default(),
+            calendars: BTreeMap::from([("hk".to_owned(), std::sync::Arc::new(crate::domain::calendar::Calendar::new("hk")))]),
             gateways: BTreeMap::from([("hk".to_owned(), hk)]),
         }
     }
@@ -132,7 +134,7 @@ alerts:
         assert_eq!(job.policy.dunning.len(), 3);
         assert_eq!(job.policy.retry.attempts, 40);
         assert_eq!(job.limits.total["HKD"], 500_000_000);
-        assert_eq!(workflow.schedule.as_ref().map(|schedule| schedule.text()), Some("every month on 31 at 09:30"));
+        assert_eq!(workflow.schedule.as_ref().map(|schedule| schedule.timetable.schedule().text()), Some("every month on 31 at 09:30"));
         assert_eq!(job.with["amount"].item_columns().into_iter().collect::<Vec<_>>(), ["amount"]);
         assert_eq!(workflow.alerts[1].after, Some(Duration::from_secs(86_400)));
     }
@@ -301,5 +303,33 @@ jobs:
             with("{ every: day, at: 09:00, timezone: Asia/Hongkong }").contains("did you mean \"Asia/Hong_Kong\"?")
         );
         assert!(with("{ cron: '0 0 * * *', every: day }").contains("cron stands alone"));
+    }
+
+    #[test]
+    fn a_schedule_says_what_is_done_on_days_off_and_about_times_that_were_missed() {
+        let with = |more: &str| MONTHLY.replace("timezone: Asia/Hong_Kong", &format!("timezone: Asia/Hong_Kong{more}"));
+        let plain = read(MONTHLY).unwrap().schedule.unwrap();
+        assert_eq!((plain.missed, plain.overlap, plain.paused), (Missed::Latest, Overlap::Allow, false));
+        let all = ", calendars: [hk], roll: skip, missed: each, overlap: queue, paused: true";
+        let all = read(&with(all)).unwrap().schedule.unwrap();
+        assert_eq!((all.missed, all.overlap, all.paused), (Missed::Each, Overlap::Queue, true));
+        assert_eq!(all.timetable.calendars()[0].name, "hk");
+        assert_ne!(all.timetable.moves(), plain.timetable.moves());
+        for (more, expected) in [
+            (", calendars: [hk, cn]", "there is no calendar \"cn\""),
+            (", calendars: []", "names no calendar"),
+            (", roll: back", "roll belongs to calendars"),
+            (", missed: all", "expected none or latest or each"),
+            (", overlap: wait", "expected allow or skip or queue"),
+            (", paused: 1", "expected true or false"),
+        ] {
+            assert!(mistakes(&with(more)).contains(expected), "{more}: {}", mistakes(&with(more)));
+        }
+    }
+
+    #[test]
+    fn a_workflow_that_fires_by_itself_has_a_default_for_every_parameter() {
+        let text = MONTHLY.replace("jobs:", "params:\n  day: { type: date }\njobs:");
+        assert!(mistakes(&text).contains("a workflow with a schedule needs a default for \"day\""), "{}", mistakes(&text));
     }
 }

@@ -1,4 +1,4 @@
-//! From a checked tree to a [`Workflow`]: names, schedule, parameters, alerts, and the order of jobs.
+//! From a checked tree to a [`Workflow`]: names, parameters, alerts, and the order of jobs.
 //!
 //! Everything that can be read is read, so that one wrong field does not hide the mistakes of the others.
 
@@ -10,8 +10,7 @@ use super::params::check_value;
 use super::{Alert, ItemSource, Job, Param, ParamKind, Template, Workflow};
 use crate::catalog::Catalog;
 use crate::config::Config;
-use crate::config::load::{folder_of, zone};
-use crate::domain::schedule::{Every, Schedule, ScheduleError};
+use crate::config::load::folder_of;
 use crate::yaml::diagnostics::{Diagnostic, Diagnostics, Source, suggestion};
 use crate::yaml::fields::{duration_of, text_of};
 use crate::yaml::node::{Entry, Node, Position, shown};
@@ -31,9 +30,12 @@ impl Lowering<'_> {
             self.refuse(node.at, "a workflow's name has 1 to 64 of a-z, 0-9, - and _, beginning with a letter");
         }
         let text = |name| text_of(root, name).unwrap_or_default().to_owned();
-        let schedule = root.get("schedule").and_then(|node| self.schedule(node));
+        let schedule = root.get("schedule").and_then(|node| self.scheduling(node));
         let params = root.get("params").map_or(&[][..], Node::entries);
         self.params = params.iter().map(|entry| self.param(entry)).collect();
+        if schedule.is_some() {
+            self.check_defaults(params);
+        }
         let entries = root.get("jobs").map_or(&[][..], Node::entries);
         if let Some(jobs) = root.get("jobs").filter(|_| entries.is_empty()) {
             self.refuse(jobs.at, "a workflow needs at least one job");
@@ -93,58 +95,6 @@ impl Lowering<'_> {
                 self.push(diagnostic);
             }
         }
-    }
-
-    fn schedule(&mut self, node: &Node) -> Option<Schedule> {
-        let timezone = match node.get("timezone").and_then(|zone| Some((zone.at, zone.text()?))) {
-            None => self.config.timezone,
-            Some((at, text)) => match zone(text) {
-                Ok(zone) => zone,
-                Err((message, help)) => {
-                    self.push(self.source.diagnostic(at, message).help(help));
-                    return None;
-                }
-            },
-        };
-        let has = |name| node.get(name).is_some();
-        if let Some(cron) = node.text().map(|text| (node.at, text)).or_else(|| at_text(node, "cron")) {
-            if has("every") || has("on") || has("at") {
-                self.refuse(node.at, "cron stands alone: every, on and at belong to the other form");
-            }
-            return self.scheduled(cron.0, Schedule::crontab(cron.1, timezone));
-        }
-        let (Some(every), Some(time)) = (text_of(node, "every"), at_text(node, "at")) else {
-            self.refuse(
-                node.at,
-                "a schedule is a crontab line, or every (day, week, month) with at, such as \"02:30\"",
-            );
-            return None;
-        };
-        let on = at_text(node, "on");
-        let every = match (every, on) {
-            ("day", None) => Every::Day,
-            ("week", Some((_, day))) => Every::Week(day),
-            ("month", Some((_, day))) => Every::Month(day.parse().unwrap_or(0)),
-            ("day", Some((at, _))) => {
-                self.refuse(at, "every: day takes no on");
-                return None;
-            }
-            _ => {
-                self.refuse(node.at, "every: week needs on with a weekday, every: month with a day of the month");
-                return None;
-            }
-        };
-        let schedule = Schedule::every(&every, time.1, timezone);
-        let place = if matches!(schedule, Err(ScheduleError::TimeOfDay { .. })) {
-            time.0
-        } else {
-            on.map_or(node.at, |on| on.0)
-        };
-        self.scheduled(place, schedule)
-    }
-
-    fn scheduled(&mut self, at: Position, schedule: Result<Schedule, ScheduleError>) -> Option<Schedule> {
-        schedule.map_err(|error| self.refuse(at, error.to_string())).ok()
     }
 
     fn param(&mut self, entry: &Entry) -> Param {
@@ -226,7 +176,7 @@ pub(super) fn is_name(name: &str) -> bool {
     (1..=64).contains(&name.len()) && name.as_bytes()[0].is_ascii_lowercase() && name.bytes().all(allowed)
 }
 
-fn at_text<'a>(node: &'a Node, name: &str) -> Option<(Position, &'a str)> {
+pub(super) fn at_text<'a>(node: &'a Node, name: &str) -> Option<(Position, &'a str)> {
     node.get(name).and_then(|node| Some((node.at, node.text()?)))
 }
 

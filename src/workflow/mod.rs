@@ -11,7 +11,8 @@ use crate::catalog::JobKind;
 use crate::config::Rate;
 use crate::domain::item::State;
 use crate::domain::policy::Policy;
-use crate::domain::schedule::Schedule;
+use crate::domain::timetable::Timetable;
+use crate::domain::occurrence::{Missed, Overlap};
 
 mod comparison;
 pub mod expression;
@@ -20,6 +21,7 @@ pub mod load;
 mod lower;
 pub mod params;
 pub mod render;
+mod schedule;
 pub mod schema;
 pub mod source;
 mod spec;
@@ -35,7 +37,7 @@ pub struct Workflow {
     /// One line for people.
     pub description: String,
     /// When it fires by itself.
-    pub schedule: Option<Schedule>,
+    pub schedule: Option<Scheduling>,
     /// What a run may be given.
     pub params: Vec<Param>,
     /// Its jobs, each after those it needs.
@@ -46,6 +48,19 @@ pub struct Workflow {
     pub source: String,
     /// The folder of the file: relative item files start here.
     pub folder: PathBuf,
+}
+
+/// When a workflow fires by itself, and what is done when it cannot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scheduling {
+    /// The times.
+    pub timetable: Timetable,
+    /// What is done about times at which nobody looked.
+    pub missed: Missed,
+    /// What is done while an earlier run has not ended.
+    pub overlap: Overlap,
+    /// Whether it is switched off in the file: nothing fires, and nothing is missed.
+    pub paused: bool,
 }
 
 /// A parameter of a workflow.

@@ -6,7 +6,7 @@ use crate::yaml::fields::{FieldSpec, Shape};
 /// What an alert may be on.
 pub const ALERTS: [&str; 7] = ["failed", "rejected", "parked", "unknown", "alarm", "lane_stopped", "limit"];
 
-static SCHEDULE: [FieldSpec; 5] = [
+static SCHEDULE: [FieldSpec; 10] = [
     FieldSpec::optional("cron", Shape::Text, "A crontab line: minute, hour, day of month, month, day of week."),
     FieldSpec::optional("every", Shape::Word(&["day", "week", "month"]), "How often, instead of cron."),
     FieldSpec::optional(
@@ -16,6 +16,27 @@ static SCHEDULE: [FieldSpec; 5] = [
     ),
     FieldSpec::optional("at", Shape::Text, "The time of day of every: \"02:30\"."),
     FieldSpec::optional("timezone", Shape::Text, "The time zone; payrun.yaml's if not given."),
+    FieldSpec::optional(
+        "calendars",
+        Shape::List(&Shape::Text),
+        "Business-day calendars of the calendars folder; a day counts if it counts in all of them.",
+    ),
+    FieldSpec::optional(
+        "roll",
+        Shape::Word(&["forward", "back", "modified-forward", "skip"]),
+        "Where a day goes that is no business day; forward if not given. The run stays the one of its own date.",
+    ),
+    FieldSpec::optional(
+        "missed",
+        Shape::Word(&["none", "latest", "each"]),
+        "Which of the times fire that came while no process was up or the workflow was paused; latest if not given.",
+    ),
+    FieldSpec::optional(
+        "overlap",
+        Shape::Word(&["allow", "skip", "queue"]),
+        "What is done while an earlier run of the workflow has not ended; allow if not given, since each key happens once.",
+    ),
+    FieldSpec::optional("paused", Shape::Boolean, "Whether it is switched off; from then on it begins anew."),
 ];
 
 static PARAM: [FieldSpec; 3] = [

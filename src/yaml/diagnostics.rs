@@ -52,7 +52,8 @@ impl Source {
 }
 
 /// Fields of which the value may be shown.
-const HARMLESS: [&str; 23] = [
+const HARMLESS: [&str; 24] = [
+    "calendars",
     "database",
     "timezone",
     "jobs",

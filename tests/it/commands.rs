@@ -59,6 +59,7 @@ fn help_lists_every_command_and_the_exit_codes() {
       runs         List runs, newest first
       show         Show a run, or one item with its whole history
       items        List items
+      schedule     List what fires next by itself; or what became of it, or fire it by hand
       journal      Print every item with all that was done and answered, a JSON object a line, for
                    whoever wants to check it
       retry        Have failed, parked or cancelled items tried again, once it is certain that this is
@@ -94,6 +95,7 @@ fn every_command_explains_itself() {
         "runs",
         "show",
         "items",
+        "schedule",
         "retry",
         "cancel",
         "sandbox",

@@ -132,6 +132,7 @@ impl World {
             files: "files".to_owned(),
             workflows: "workflows".into(),
             server: Default::default(),
+            calendars: BTreeMap::new(),
             gateways: BTreeMap::new(),
         };
         let engine = Engine {

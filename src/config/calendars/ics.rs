@@ -1,0 +1,161 @@
+//! A calendar in ICS (RFC 5545), as governments publish them: its all-day events are holidays.
+//!
+//! Events with a time of day and cancelled ones are none. A rule of repetition is followed up to 2100; one that cannot be followed is
+//! refused, and so is a file of which the parser leaves anything out.
+
+use std::sync::Arc;
+
+use chrono::{Days, NaiveDate, NaiveTime};
+use icalendar::parser::{Component, Property, read_components, unfold};
+use icalendar::rrule::{RRuleSet, Tz};
+
+use super::in_line;
+use super::yml::DAYS_MAX;
+use crate::domain::calendar::Calendar;
+use crate::yaml::diagnostics::{Diagnostics, Source};
+
+const NO_CALENDAR: &str =
+    "this is no ICS calendar, or not to its end: it begins with BEGIN:VCALENDAR and ends with END:VCALENDAR";
+
+/// How often one event may repeat.
+const TIMES_MAX: u16 = 1000;
+
+/// How deep components nest in a calendar: calendar, event, alarm.
+const DEPTH_MAX: usize = 8;
+
+/// Reads a calendar file.
+pub(super) fn read(source: &Arc<Source>, name: &str) -> Result<Calendar, Diagnostics> {
+    let lines = event_lines(source)?;
+    let text = unfold(&source.text);
+    let roots = read_components(&text).unwrap_or_default();
+    let events: Vec<&Component<'_>> = roots
+        .iter()
+        .filter(|root| root.name == "VCALENDAR")
+        .flat_map(|root| &root.components)
+        .filter(|one| one.name == "VEVENT")
+        .collect();
+    // The parser stops without a word at what it does not understand.
+    if events.len() != lines.len() || roots.is_empty() {
+        let after = lines.get(events.len()).copied().unwrap_or(1);
+        return Err(in_line(source, after, NO_CALENDAR).into());
+    }
+    let (mut calendar, mut found) = (Calendar::new(name), Diagnostics::default());
+    for (event, line) in events.into_iter().zip(lines) {
+        match holidays(event) {
+            Ok(days) => calendar.holidays.extend(days.into_iter().map(|day| (day, summary(event)))),
+            Err(message) => found.push(in_line(source, line, message)),
+        }
+    }
+    found.or_value(Some(calendar))
+}
+
+/// The lines in which events begin, from 1.
+fn event_lines(source: &Source) -> Result<Vec<u32>, Diagnostics> {
+    let (mut depth, mut lines) = (0_usize, Vec::new());
+    for (line, number) in source.text.lines().zip(1..) {
+        let word = line.trim_end().to_ascii_uppercase();
+        depth = if word.starts_with("BEGIN:") { depth + 1 } else { depth };
+        depth = if word.starts_with("END:") { depth.saturating_sub(1) } else { depth };
+        if depth > DEPTH_MAX {
+            return Err(in_line(source, number, format!("it nests deeper than {DEPTH_MAX} levels")).into());
+        }
+        if word == "BEGIN:VEVENT" {
+            lines.push(number);
+        }
+    }
+    Ok(lines)
+}
+
+/// The days of an event that are holidays; what is wrong with it otherwise.
+fn holidays(event: &Component<'_>) -> Result<Vec<NaiveDate>, String> {
+    let start = event.find_prop("DTSTART").ok_or("the event has no DTSTART")?;
+    let cancelled = value(event, "STATUS").is_some_and(|state| state.eq_ignore_ascii_case("CANCELLED"));
+    if cancelled || !is_all_day(start) {
+        return Ok(Vec::new());
+    }
+    let first = date("DTSTART", start.val.as_str())?;
+    let length = length(event, first)?;
+    let mut starts = repeated(event, first)?;
+    starts.push(first);
+    for dates in all(event, "RDATE") {
+        starts.extend(dates.split(',').map(|text| date("RDATE", text)).collect::<Result<Vec<_>, _>>()?);
+    }
+    for dates in all(event, "EXDATE") {
+        let except = dates.split(',').map(|text| date("EXDATE", text)).collect::<Result<Vec<_>, _>>()?;
+        starts.retain(|start| !except.contains(start));
+    }
+    Ok(starts.into_iter().flat_map(|start| start.iter_days().take(length)).collect())
+}
+
+/// How many days the event has; its end is the day after the last.
+fn length(event: &Component<'_>, first: NaiveDate) -> Result<usize, String> {
+    let end = match value(event, "DTEND") {
+        Some(text) => date("DTEND", text)?,
+        None if value(event, "DURATION").is_some() => return Err("DURATION is not read; give DTEND".to_owned()),
+        None => first + Days::new(1),
+    };
+    let days = (end - first).num_days();
+    match usize::try_from(days) {
+        Err(_) => Err("it ends before it begins".to_owned()),
+        Ok(_) if days > DAYS_MAX => Err(format!("it is longer than {DAYS_MAX} days")),
+        // Some write the same day for both.
+        Ok(days) => Ok(days.max(1)),
+    }
+}
+
+/// When it happens again.
+fn repeated(event: &Component<'_>, first: NaiveDate) -> Result<Vec<NaiveDate>, String> {
+    if value(event, "EXRULE").is_some() {
+        return Err("EXRULE is not followed; list the days as EXDATE".to_owned());
+    }
+    let Some(rule) = value(event, "RRULE") else { return Ok(Vec::new()) };
+    let unread = |error: &dyn std::fmt::Display| format!("this rule cannot be followed: {}", first_line(&error.to_string()));
+    let text = format!("DTSTART:{}T000000Z\nRRULE:{}", first.format("%Y%m%d"), with_until_in_utc(rule));
+    let rules: RRuleSet = text.parse().map_err(|error: icalendar::rrule::RRuleError| unread(&error))?;
+    let horizon = NaiveDate::from_ymd_opt(2100, 1, 1).map(|day| day.and_time(NaiveTime::MIN)).unwrap_or_default();
+    let found = rules.before(horizon.and_utc().with_timezone(&Tz::UTC)).all(TIMES_MAX);
+    if found.limited {
+        return Err(format!("it happens more than {TIMES_MAX} times; a holiday repeats from year to year"));
+    }
+    Ok(found.dates.into_iter().map(|at| at.date_naive()).collect())
+}
+
+/// An end of a rule that is a date is its whole day.
+fn with_until_in_utc(rule: &str) -> String {
+    let part = |part: &str| match part.split_once('=') {
+        Some((name, date)) if name.eq_ignore_ascii_case("UNTIL") && date.len() == 8 => format!("UNTIL={date}T000000Z"),
+        Some(_) | None => part.to_owned(),
+    };
+    rule.split(';').map(part).collect::<Vec<_>>().join(";")
+}
+
+fn is_all_day(start: &Property<'_>) -> bool {
+    let says_date = start.params.iter().any(|param| {
+        param.key == "VALUE" && param.val.as_ref().is_some_and(|value| value.as_str().eq_ignore_ascii_case("DATE"))
+    });
+    says_date || !start.val.as_str().contains('T')
+}
+
+fn date(field: &str, text: &str) -> Result<NaiveDate, String> {
+    let date = (text.len() == 8).then(|| NaiveDate::parse_from_str(text, "%Y%m%d").ok()).flatten();
+    date.ok_or_else(|| format!("{field} \"{}\" is no date", crate::yaml::node::shown(text)))
+}
+
+fn value<'a>(event: &'a Component<'_>, name: &str) -> Option<&'a str> {
+    event.find_prop(name).map(|property| property.val.as_str().trim())
+}
+
+fn all<'a>(event: &'a Component<'_>, name: &'a str) -> impl Iterator<Item = &'a str> {
+    let named = event.properties.iter().filter(move |property| property.name == name);
+    named.map(|property| property.val.as_str().trim())
+}
+
+/// What the holiday is called.
+fn summary(event: &Component<'_>) -> String {
+    let text = value(event, "SUMMARY").unwrap_or("holiday").replace("\\,", ",").replace("\\;", ";");
+    crate::yaml::node::shown(&text)
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
+}
