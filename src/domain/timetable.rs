@@ -119,7 +119,8 @@ impl Timetable {
     /// What fires on a date: nominal time, wall-clock time, and how it came there.
     fn on(&self, date: NaiveDate) -> impl Iterator<Item = (Nominal, NaiveDateTime, Placed)> + use<> {
         let sources = self.sources(date);
-        self.schedule.times(date).flat_map(move |wall| {
+        let times = (!sources.is_empty()).then(|| self.schedule.times(date)).into_iter().flatten();
+        times.flat_map(move |wall| {
             let of = move |(source, placed): (NaiveDate, Placed)| (Nominal(source.and_time(wall.time())), wall, placed);
             sources.clone().into_iter().map(of)
         })

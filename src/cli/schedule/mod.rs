@@ -6,10 +6,9 @@ use std::sync::Arc;
 use clap::{Args, Subcommand};
 
 use super::Context;
-use super::check::workflow_files;
 use super::exit::{Exit, Failure};
 use super::project::Project;
-use crate::workflow::Workflow;
+use crate::workflow::{Workflow, load};
 use crate::yaml::diagnostics::suggestion;
 
 mod calendar;
@@ -47,7 +46,7 @@ pub(super) async fn run(context: &Context, args: ScheduleArgs) -> Result<Exit, F
 /// The workflows of a project that can be read, and what is wrong with the others.
 fn workflows(project: &Project) -> Result<(Vec<Arc<Workflow>>, Vec<String>), Failure> {
     let (mut workflows, mut mistakes, mut names) = (Vec::new(), Vec::new(), BTreeSet::new());
-    for file in workflow_files(&project.config.folder) {
+    for file in load::files(&project.config.workflows) {
         match project.workflow(&file) {
             Ok(workflow) if !names.insert(workflow.name.clone()) => {
                 let message = format!("{}: there is another workflow \"{}\"", file.display(), workflow.name);

@@ -8,6 +8,7 @@ use crate::domain::occurrence::{EACH_MAX, Missed, OccurrenceState, Overlap};
 use crate::domain::time::Timestamp;
 use crate::domain::timetable::Nominal;
 use crate::engine::plan::{PlanError, PlanRequest};
+use crate::errors::chain;
 use crate::failpoint;
 use crate::ledger::{LedgerError, OccurrenceRow};
 use crate::workflow::params::bind_params;
@@ -126,7 +127,7 @@ impl Engine {
                 | PlanError::Late { .. }
                 | PlanError::Limit { .. }
                 | PlanError::Broken { .. }),
-            ) => self.failed(row, &causes(&error), now).await,
+            ) => self.failed(row, &chain(&error), now).await,
         }
     }
 
@@ -196,11 +197,4 @@ fn request(workflow: &Arc<Workflow>, row: &OccurrenceRow) -> Result<PlanRequest,
         inputs: BTreeMap::new(),
         commit: true,
     })
-}
-
-/// An error with its causes, in one line.
-fn causes(error: &PlanError) -> String {
-    let first: &(dyn std::error::Error + 'static) = error;
-    let causes = std::iter::successors(Some(first), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

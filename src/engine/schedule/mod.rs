@@ -61,8 +61,8 @@ impl Engine {
         paused: &BTreeSet<String>,
         now: Timestamp,
     ) -> Result<Kept, LedgerError> {
-        let active: Vec<&Arc<Workflow>> =
-            workflows.iter().filter(|workflow| !paused.contains(&workflow.name)).collect();
+        let active: Vec<Arc<Workflow>> =
+            workflows.iter().filter(|workflow| !paused.contains(&workflow.name)).cloned().collect();
         let known = self.known_schedules().await?;
         let mut all_noted = true;
         for workflow in &active {
@@ -78,10 +78,11 @@ impl Engine {
     }
 
     /// Fires what these workflows have due, several at a time. A failure of one does not keep the others from theirs.
-    async fn fire_all(&self, active: &[&Arc<Workflow>], now: Timestamp) -> Result<Vec<OccurrenceRow>, LedgerError> {
+    async fn fire_all(&self, active: &[Arc<Workflow>], now: Timestamp) -> Result<Vec<OccurrenceRow>, LedgerError> {
         let due: BTreeSet<String> = self.ledger.workflows_due(now).await?.into_iter().collect();
-        let firing = active.iter().filter(|workflow| due.contains(&workflow.name));
-        let firing = stream::iter(firing).map(|workflow| self.fire_due(workflow, now));
+        let firing: Vec<Arc<Workflow>> =
+            active.iter().filter(|workflow| due.contains(&workflow.name)).cloned().collect();
+        let firing = stream::iter(firing).map(|workflow| async move { self.fire_due(&workflow, now).await });
         let outcomes: Vec<_> = firing.buffered(AT_ONCE).collect().await;
         let decided: Vec<Vec<OccurrenceRow>> = outcomes.into_iter().collect::<Result<_, _>>()?;
         Ok(decided.into_iter().flatten().collect())

@@ -73,8 +73,8 @@ pub(super) async fn workflows(State(app): State<App>) -> Json<WorkflowsView> {
     let view = |workflow: &std::sync::Arc<crate::workflow::Workflow>| WorkflowView {
         name: workflow.name.clone(),
         description: workflow.description.clone(),
-        schedule: workflow.schedule.as_ref().map(|schedule| schedule.text().to_owned()),
-        timezone: workflow.schedule.as_ref().map(|schedule| schedule.zone().name().to_owned()),
+        schedule: workflow.schedule.as_ref().map(|schedule| schedule.timetable.schedule().text().to_owned()),
+        timezone: workflow.schedule.as_ref().map(|schedule| schedule.timetable.schedule().zone().name().to_owned()),
         jobs: workflow.jobs.iter().map(|job| job.name.clone()).collect(),
         params: workflow
             .params

@@ -17,14 +17,14 @@ use crate::support::postgres::Schema;
 
 /// Where a fresh ledger is.
 #[derive(Clone)]
-enum Place {
+pub enum Place {
     Sqlite(Arc<TempDir>),
     Postgres(Arc<Schema>),
 }
 
 impl Place {
     /// Opens the ledger as one more process would.
-    async fn open(&self) -> Ledger {
+    pub async fn open(&self) -> Ledger {
         match self {
             Self::Sqlite(folder) => Ledger::open(&folder.path().join("ledger.db")).await.unwrap(),
             Self::Postgres(schema) => Ledger::connect(&schema.address()).await.unwrap(),
@@ -60,7 +60,7 @@ impl Place {
 }
 
 /// Runs a scenario on a fresh ledger of every engine.
-fn on_every_engine<F: Future<Output = ()>>(scenario: impl Fn(Place) -> F) {
+pub fn on_every_engine<F: Future<Output = ()>>(scenario: impl Fn(Place) -> F) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         eprintln!("engine: sqlite");

@@ -1,0 +1,73 @@
+//! `payrun schedule`: what a person and a script see of it, and a process that dies in the middle of firing.
+
+use serde_json::json;
+
+use crate::support::{App, PATIENCE, Setup};
+
+const WEEKENDS: &str = "holidays:\n  - { date: 2026-10-01, to: 2026-10-07, name: National Day }\nworking: [2026-10-10]\n";
+
+fn project(schedule: &str) -> App {
+    let app = App::of(Setup::default());
+    app.edit(crate::support::WORKFLOW, "workflow: deductions\n", &format!("workflow: deductions\nschedule: {schedule}\n"));
+    app.write("calendars/cn.yaml", WEEKENDS);
+    app
+}
+
+const WEEKLY: &str = "{ cron: '30 9 * * 4', timezone: Asia/Shanghai, calendars: [cn] }";
+
+#[test]
+fn the_list_shows_local_time_instant_and_what_a_calendar_moved() {
+    let app = project(WEEKLY);
+    app.write("workflows/night.yaml", std::fs::read_to_string(app.path(crate::support::WORKFLOW)).unwrap());
+    app.edit("workflows/night.yaml", "workflow: deductions\n", "workflow: night\n");
+    app.edit("workflows/night.yaml", WEEKLY, "{ cron: '30 2 28-29 3 *', timezone: Europe/Berlin }");
+    let autumn = app.payrun(&["schedule", "--from", "2026-09-30", "--until", "2026-10-15"]).exits(0);
+    insta::assert_snapshot!(autumn.stdout, @r#"
+    "#);
+    let spring = app.payrun(&["schedule", "--from", "2027-03-25", "--until", "2027-03-31", "--workflow", "night"]).exits(0);
+    insta::assert_snapshot!(spring.stdout, @r#"
+    "#);
+    let listed = app.json(&["schedule", "--from", "2026-09-30", "--until", "2026-10-15", "-n", "1", "--json"]);
+    insta::assert_snapshot!(format!("{listed:#}"), @r#"
+    "#);
+}
+
+#[test]
+fn the_list_can_be_exported_as_a_calendar() {
+    let app = project(WEEKLY);
+    let ics = app.payrun(&["schedule", "--from", "2026-09-30", "--until", "2026-10-15", "--ics"]).exits(0).stdout;
+    let shown: Vec<&str> = ics.lines().filter(|line| !line.starts_with("DTSTAMP")).collect();
+    insta::assert_snapshot!(shown.join("\n"), @r#"
+    "#);
+}
+
+#[test]
+fn what_is_wrong_is_said_and_the_rest_is_listed() {
+    let app = project(WEEKLY);
+    app.write("workflows/broken.yaml", "workflow: broken\n");
+    let ended = app.payrun(&["schedule", "--from", "2026-10-14", "--until", "2026-10-15"]).exits(2);
+    ended.says("2026-10-15").says("the field \"jobs\" is missing");
+    app.payrun(&["schedule", "--workflow", "deduction"]).exits(2);
+    std::fs::remove_file(app.path("workflows/broken.yaml")).unwrap();
+    app.payrun(&["schedule", "--workflow", "deduction"]).exits(2).says("did you mean \"deductions\"?");
+    app.payrun(&["schedule", "--from", "2026-10-02", "--until", "2026-10-01"]).exits(2).says("must end after it begins");
+    app.write("calendars/cn.yaml", "holidays: [2026-13-01]\n");
+    app.payrun(&["schedule"]).exits(2).says("calendars/cn.yaml:1:12: \"2026-13-01\" is no date");
+}
+
+#[test]
+fn a_process_that_dies_between_a_plan_and_its_note_has_fired_once() {
+    let app = project("{ every: day, at: '09:30', timezone: Asia/Hong_Kong }");
+    let fire = ["schedule", "fire", "deductions", "2026-03-31T09:30"];
+    assert!(app.start_to_die_at(&fire, "after_plan", 1).wait(PATIENCE).was_killed());
+    let history = app.json(&["schedule", "history", "--json"]);
+    assert_eq!((&history[0]["state"], &history[0]["run"]), (&json!("due"), &json!(1)), "{history}");
+    app.payrun(&fire).exits(0).says("run 1 was there already");
+    app.payrun(&["run", "--resume"]).exits(0);
+    let history = app.json(&["schedule", "history", "--json", "--state", "fired"]);
+    assert_eq!((&history[0]["occurrence"], &history[0]["run"]), (&json!("2026-03-31T09:30"), &json!(1)));
+    assert_eq!(app.json(&["runs", "--json"]).as_array().unwrap().len(), 1);
+    assert_eq!(app.charges(), 20);
+    app.payrun(&["schedule", "fire", "deductions", "2026-03-31T09:31"]).exits(2).says("names no time");
+    app.payrun(&["schedule", "fire", "deductions", "tomorrow"]).exits(2).says("write a time like");
+}

@@ -1,0 +1,444 @@
+//! Schedules that fire, as processes see them that share a ledger: time is whatever the test says, processes die wherever they like.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::DateTime;
+use payrun::catalog::Catalog;
+use payrun::clock::Clock;
+use payrun::config::{Config, Database, GatewayConfig, GatewayKind, Rate};
+use payrun::domain::calendar::Calendar;
+use payrun::domain::occurrence::OccurrenceState;
+use payrun::domain::time::Timestamp;
+use payrun::domain::timetable::Nominal;
+use payrun::engine::Engine;
+use payrun::engine::plan::PlanRequest;
+use payrun::engine::schedule::{ByHand, Kept};
+use payrun::files::Files;
+use payrun::ledger::{ItemFilter, OccurrenceFilter, Wish};
+use payrun::workflow::Workflow;
+use payrun::workflow::load::parse;
+use tempfile::TempDir;
+
+use crate::ledger::{Place, on_every_engine};
+use crate::support::identity;
+
+const DAILY: &str = "{ every: day, at: \"09:30\", timezone: Asia/Hong_Kong }";
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3_600);
+const DAY: Duration = Duration::from_secs(24 * 3_600);
+
+/// An instant, on the wall clock of Hong Kong.
+fn at(text: &str) -> Timestamp {
+    let with_offset = format!("{text}:00+08:00");
+    Timestamp::from_millis(DateTime::parse_from_rfc3339(&with_offset).unwrap().timestamp_millis())
+}
+
+/// A process that keeps schedules.
+#[derive(Clone)]
+struct Keeper {
+    engine: Engine,
+    folder: Arc<TempDir>,
+}
+
+impl Keeper {
+    async fn at(place: &Place) -> Self {
+        Self::with_calendars(place, []).await
+    }
+
+    async fn with_calendars<const N: usize>(place: &Place, calendars: [Calendar; N]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let hk = GatewayConfig {
+            name: "hk".to_owned(),
+            rate: Rate { calls: 100, per: Duration::from_secs(1) },
+            concurrency: 1,
+            timeout: Duration::from_secs(1),
+            query_interval: Duration::from_secs(1),
+            refund_interval: Duration::from_secs(1),
+            funds_interval: Duration::from_secs(1),
+            kind: GatewayKind::Wechat(identity().wechat_config("http://127.0.0.1")),
+        };
+        let config = Config {
+            folder: folder.path().to_owned(),
+            database: Database::Sqlite("unused".into()),
+            timezone: chrono_tz::Asia::Hong_Kong,
+            jobs: None,
+            encryption_key: None,
+            files: "files".to_owned(),
+            calendars: calendars.into_iter().map(|one| (one.name.clone(), Arc::new(one))).collect(),
+            gateways: BTreeMap::from([("hk".to_owned(), hk)]),
+        };
+        let engine = Engine {
+            ledger: place.open().await,
+            catalog: Arc::new(Catalog::built_in()),
+            accounts: BTreeMap::new(),
+            config: Arc::new(config),
+            vault: None,
+            files: Files::open("files", folder.path()).unwrap(),
+            clock: Clock::driven(at("2026-11-01T00:00")),
+        };
+        Self { engine, folder: Arc::new(folder) }
+    }
+
+    fn workflow(&self, schedule: &str) -> Arc<Workflow> {
+        self.with_items(schedule, "{ days: 1 }", "{{ item.date }}")
+    }
+
+    fn with_items(&self, schedule: &str, items: &str, date: &str) -> Arc<Workflow> {
+        let text = format!(
+            "workflow: w\nschedule: {schedule}\njobs:\n  fetch:\n    uses: statement\n    gateway: hk\n    items: {items}\n    \
+             with: {{ date: \"{date}\" }}\n"
+        );
+        let path = self.folder.path().join("w.yaml");
+        Arc::new(parse(&text, Path::new(&path), &self.engine.catalog, &self.engine.config).unwrap())
+    }
+
+    async fn keep(&self, workflow: &Arc<Workflow>, now: Timestamp) -> Kept {
+        self.engine.keep_schedules(std::slice::from_ref(workflow), &BTreeSet::new(), now).await.unwrap()
+    }
+
+    /// What became of the occurrences, oldest first: nominal time and state.
+    async fn history(&self) -> Vec<(String, OccurrenceState)> {
+        let rows = self.engine.ledger.occurrences(&OccurrenceFilter::default(), None, 100_000).await.unwrap();
+        rows.into_iter().rev().map(|row| (row.nominal, row.state)).collect()
+    }
+
+    /// How often each time has a run, by the runs themselves.
+    async fn runs(&self) -> Vec<String> {
+        let mut runs: Vec<String> =
+            self.engine.ledger.runs(None, 100_000).await.unwrap().into_iter().map(|run| run.occurrence).collect();
+        runs.sort();
+        runs
+    }
+
+    /// Withdraws everything that is open, so that all runs end.
+    async fn end_runs(&self, now: Timestamp) {
+        for item in self.engine.ledger.items(&ItemFilter::default(), 0, 1000).await.unwrap() {
+            self.engine.ledger.wish(item.id, Wish::Cancel, now).await.unwrap();
+        }
+        self.engine.ledger.advance(now).await.unwrap();
+        assert!(self.engine.ledger.unfinished_runs().await.unwrap().is_empty());
+    }
+}
+
+fn states(history: &[(String, OccurrenceState)]) -> Vec<(&str, OccurrenceState)> {
+    history.iter().map(|(nominal, state)| (nominal.as_str(), *state)).collect()
+}
+
+use OccurrenceState::{Failed, Fired, Missed, Queued, Skipped};
+
+#[test]
+fn a_time_fires_at_its_instant_and_its_run_is_of_its_date() {
+    on_every_engine(|place| async move {
+        let keeper = Keeper::at(&place).await;
+        let daily = keeper.workflow(DAILY);
+        let first = keeper.keep(&daily, at("2026-11-01T12:00")).await;
+        assert_eq!(first.next, Some(at("2026-11-02T09:30")));
+        assert!(first.decided.is_empty(), "what was before is none of its");
+        let before = keeper.keep(&daily, at("2026-11-02T09:29")).await;
+        assert!(before.decided.is_empty());
+        let due = keeper.keep(&daily, at("2026-11-02T09:30")).await;
+        assert_eq!((due.that(Fired).count(), due.next), (1, Some(at("2026-11-03T09:30"))));
+        assert_eq!(keeper.runs().await, ["2026-11-02T09:30"]);
+        let items = keeper.engine.ledger.items(&ItemFilter::default(), 0, 10).await.unwrap();
+        assert_eq!((items.len(), items[0].input.contains("2026-11-01")), (1, true), "the day before the run's: {items:?}");
+        assert!(keeper.keep(&daily, at("2026-11-02T09:31")).await.decided.is_empty());
+    });
+}
+
+async fn after_three_days_asleep(place: Place, missed: &str) -> Vec<(String, OccurrenceState)> {
+    let keeper = Keeper::at(&place).await;
+    let daily = keeper.workflow(&DAILY.replace(" }", &format!(", missed: {missed} }}")));
+    keeper.keep(&daily, at("2026-11-01T12:00")).await;
+    keeper.keep(&daily, at("2026-11-02T09:30")).await;
+    let woken = keeper.keep(&daily, at("2026-11-05T22:00")).await;
+    assert_eq!(woken.next, Some(at("2026-11-06T09:30")));
+    keeper.keep(&daily, at("2026-11-05T22:01")).await;
+    let history = keeper.history().await;
+    let fired: Vec<&String> = history.iter().filter(|(_, state)| *state == Fired).map(|(nominal, _)| nominal).collect();
+    assert_eq!(keeper.runs().await.iter().collect::<Vec<_>>(), fired);
+    history
+}
+
+#[test]
+fn a_laptop_that_slept_three_days_fires_none_or_the_latest_or_each() {
+    let days = ["2026-11-02T09:30", "2026-11-03T09:30", "2026-11-04T09:30", "2026-11-05T09:30"];
+    for (missed, became) in [
+        ("none", [Fired, Missed, Missed, Missed]),
+        ("latest", [Fired, Missed, Missed, Fired]),
+        ("each", [Fired, Fired, Fired, Fired]),
+    ] {
+        on_every_engine(|place| async move {
+            let expected: Vec<_> = days.into_iter().zip(became).collect();
+            assert_eq!(states(&after_three_days_asleep(place, missed).await), expected, "{missed}");
+        });
+    }
+}
+
+#[test]
+fn a_year_of_minutes_asleep_is_told_within_bounds() {
+    on_every_engine(|place| async move {
+        let keeper = Keeper::at(&place).await;
+        let minutely = keeper.workflow("{ cron: \"* * * * *\", timezone: Asia/Hong_Kong, missed: each }");
+        keeper.keep(&minutely, at("2026-11-01T12:00")).await;
+        let kept = keeper.keep(&minutely, at("2027-11-01T12:00")).await;
+        assert_eq!(kept.that(Fired).count(), 100);
+        let history = keeper.history().await;
+        assert_eq!(history.len(), 1001);
+        assert!(history.iter().all(|(_, state)| matches!(state, Fired | Missed)));
+        let shared = keeper.engine.ledger.occurrence("w", &history[0].0).await.unwrap().unwrap();
+        assert_eq!(shared.reason.unwrap(), "missed, with 524599 before it: too many to be noted one by one");
+    });
+}
+
+#[test]
+fn many_processes_at_once_fire_each_time_once() {
+    on_every_engine(|place| async move {
+        let begin = at("2026-11-01T12:00");
+        let mut keepers = Vec::new();
+        for _ in 0..4 {
+            keepers.push(Keeper::at(&place).await);
+        }
+        let work = |keeper: Keeper| async move {
+            let minutely = keeper.workflow("{ cron: \"* * * * *\", timezone: Asia/Hong_Kong }");
+            for minute in 0..20 {
+                keeper.keep(&minutely, begin.plus(MINUTE * minute)).await;
+            }
+        };
+        // The first look begins the schedule.
+        keepers[0].keep(&keepers[0].workflow("{ cron: \"* * * * *\", timezone: Asia/Hong_Kong }"), begin).await;
+        let tasks: Vec<_> = keepers.iter().cloned().map(|keeper| tokio::spawn(work(keeper))).collect();
+        for task in tasks {
+            task.await.unwrap();
+        }
+        let history = keepers[0].history().await;
+        assert_eq!(history.len(), 19);
+        assert!(history.iter().all(|(_, state)| *state == Fired), "{history:?}");
+        let runs = keepers[0].runs().await;
+        assert_eq!(runs.len(), 19);
+        assert_eq!(runs.iter().collect::<BTreeSet<_>>().len(), 19);
+    });
+}
+
+#[test]
+fn processes_that_die_anywhere_lose_nothing_and_double_nothing() {
+    on_every_engine(|place| async move {
+        let keeper = Keeper::at(&place).await;
+        let minutely = keeper.workflow("{ cron: \"* * * * *\", timezone: Asia/Hong_Kong, missed: each }");
+        let begin = at("2026-11-01T12:00");
+        keeper.keep(&minutely, begin).await;
+        let mut died = 0;
+        for step in 1..=60 {
+            let now = begin.plus(MINUTE * step);
+            let dying = tokio::time::timeout(Duration::from_micros(150 * u64::from(step)), keeper.keep(&minutely, now));
+            died += u32::from(dying.await.is_err());
+        }
+        assert!(died > 10, "only {died} died");
+        keeper.keep(&minutely, begin.plus(MINUTE * 60)).await;
+        let history = keeper.history().await;
+        assert_eq!(history.len(), 60);
+        assert!(history.iter().all(|(_, state)| *state == Fired), "{history:?}");
+        let runs = keeper.runs().await;
+        assert_eq!((runs.len(), runs.iter().collect::<BTreeSet<_>>().len()), (60, 60));
+    });
+}
+
+#[test]
+fn a_run_that_was_planned_by_one_who_died_is_found_also_where_late_ones_do_not_fire() {
+    on_every_engine(|place| async move {
+        let keeper = Keeper::at(&place).await;
+        let daily = keeper.workflow(&DAILY.replace(" }", ", missed: none }"));
+        keeper.keep(&daily, at("2026-11-01T12:00")).await;
+        let request = PlanRequest {
+            workflow: Arc::clone(&daily),
+            params: BTreeMap::new(),
+            occurrence: "2026-11-02T09:30".to_owned(),
+            at: at("2026-11-02T09:30"),
+            timezone: chrono_tz::Asia::Hong_Kong,
+            inputs: BTreeMap::new(),
+            commit: true,
+        };
+        let planned = keeper.engine.plan(&request, &Arc::default()).await.unwrap();
+        let kept = keeper.keep(&daily, at("2026-11-04T09:29")).await;
+        assert_eq!(kept.that(Fired).map(|row| row.run_id).collect::<Vec<_>>(), [Some(planned.run_id)]);
+        assert_eq!(states(&keeper.history().await), [("2026-11-02T09:30", Fired), ("2026-11-03T09:30", Missed)]);
+        assert_eq!(keeper.runs().await.len(), 1);
+    });
+}
+
+#[test]
+fn a_clock_that_jumps_forward_and_back_fires_nothing_twice_and_loses_nothing() {
+    on_every_engine(|place| async move {
+        let keeper = Keeper::at(&place).await;
+        let daily = keeper.workflow(DAILY);
+        let begin = at("2026-11-01T12:00");
+        keeper.keep(&daily, begin).await;
+        keeper.keep(&daily, begin.plus(DAY * 10)).await;
+        assert_eq!(keeper.runs().await, ["2026-11-11T09:30"], "the jump forward looks like a long sleep");
+        let back = keeper.keep(&daily, begin.plus(HOUR)).await;
+        assert_eq!(back.next, Some(at("2026-11-02T09:30")));
+        for hour in 2..24 * 14 {
+            keeper.keep(&daily, begin.plus(HOUR * hour)).await;
+        }
+        let runs = keeper.runs().await;
+        let days: Vec<String> = (2..=15).map(|day| format!("2026-11-{day:02}T09:30")).collect();
+        assert_eq!(runs, days, "each day once");
+        // Back to before it began, and on again: nothing is new.
+        keeper.keep(&daily, begin.minus(DAY * 365)).await;
+        keeper.keep(&daily, begin.minus(DAY * 300)).await;
+        keeper.keep(&daily, begin.plus(HOUR * (24 * 14 - 1))).await;
+        assert_eq!(keeper.runs().await, days);
+        assert!(keeper.history().await.iter().all(|(_, state)| *state == Fired));
+    });
+}
+
+#[test]
+fn what_comes_while_a_workflow_is_paused_is_missed_and_a_file_that_pauses_it_begins_anew() {
+    on_every_engine(|place| async move {
+        let keeper = Keeper::at(&place).await;
+        let daily = keeper.workflow(DAILY);
+        keeper.keep(&daily, at("2026-11-01T12:00")).await;
+        let paused = BTreeSet::from(["w".to_owned()]);
+        for day in 2..=4 {
+            let now = at(&format!("2026-11-0{day}T09:30"));
+            let kept = keeper.engine.keep_schedules(std::slice::from_ref(&daily), &paused, now).await.unwrap();
+            assert_eq!((kept.decided.len(), kept.next), (0, None));
+        }
+        keeper.keep(&daily, at("2026-11-04T12:00")).await;
+        let expected = [("2026-11-02T09:30", Missed), ("2026-11-03T09:30", Missed), ("2026-11-04T09:30", Fired)];
+        assert_eq!(states(&keeper.history().await), expected);
+        let off = keeper.workflow(&DAILY.replace(" }", ", paused: true }"));
+        let kept = keeper.keep(&off, at("2026-11-04T13:00")).await;
+        assert_eq!(kept.next, None);
+        keeper.keep(&off, at("2026-11-06T13:00")).await;
+        keeper.keep(&daily, at("2026-11-06T14:00")).await;
+        keeper.keep(&daily, at("2026-11-06T15:00")).await;
+        assert_eq!(keeper.history().await.len(), 3, "nothing of the pause counts");
+        assert_eq!(keeper.keep(&daily, at("2026-11-07T09:30")).await.that(Fired).count(), 1);
+    });
+}
+
+#[test]
+fn a_changed_rule_begins_now_and_a_changed_calendar_loses_nothing() {
+    on_every_engine(|place| async move {
+        let mut hk = Calendar::new("hk");
+        hk.holidays.insert("2026-11-04".parse().unwrap(), "a holiday".to_owned());
+        let keeper = Keeper::with_calendars(&place, [hk]).await;
+        let with = |time: &str| DAILY.replace("09:30", time).replace(" }", ", calendars: [hk] }");
+        let early = keeper.workflow(&with("09:30"));
+        keeper.keep(&early, at("2026-11-03T08:00")).await;
+        let late = keeper.workflow(&with("07:30"));
+        keeper.keep(&late, at("2026-11-03T09:45")).await;
+        assert_eq!(keeper.keep(&late, at("2026-11-03T10:00")).await.next, Some(at("2026-11-05T07:30")));
+        assert!(keeper.history().await.is_empty(), "neither rule's time of today counts");
+        // On the 4th the holiday turns out to be none: its time, which had moved to the 5th, is over.
+        let corrected = Keeper::with_calendars(&place, [Calendar::new("hk")]).await;
+        let workflow = corrected.workflow(&with("07:30"));
+        corrected.keep(&workflow, at("2026-11-04T12:00")).await;
+        assert_eq!(states(&corrected.history().await), [("2026-11-04T07:30", Fired)]);
+        corrected.keep(&workflow, at("2026-11-05T07:30")).await;
+        assert_eq!(corrected.runs().await, ["2026-11-04T07:30", "2026-11-05T07:30"]);
+    });
+}
+
+#[test]
+fn a_calendar_moves_a_month_end_and_its_run_stays_of_its_month() {
+    on_every_engine(|place| async move {
+        let keeper = Keeper::with_calendars(&place, [Calendar::new("hk")]).await;
+        let schedule = "{ every: month, on: 31, at: \"09:30\", timezone: Asia/Hong_Kong, calendars: [hk] }";
+        let monthly = keeper.workflow(schedule);
+        assert_eq!(keeper.keep(&monthly, at("2026-10-30T12:00")).await.next, Some(at("2026-11-02T09:30")));
+        let kept = keeper.keep(&monthly, at("2026-11-02T09:30")).await;
+        let fired: Vec<_> = kept.that(Fired).map(|row| (row.nominal.as_str(), row.reason.as_deref())).collect();
+        assert_eq!(fired, [("2026-10-31T09:30", Some("moved from 2026-10-31 (hk: Saturday)"))]);
+        let items = keeper.engine.ledger.items(&ItemFilter::default(), 0, 10).await.unwrap();
+        assert!(items[0].input.contains("2026-10-30"), "the day before the 31st: {items:?}");
+        let skipping = keeper.workflow(&schedule.replace("[hk]", "[hk], roll: skip").replace("on: 31", "on: 7"));
+        keeper.keep(&skipping, at("2026-11-06T00:00")).await;
+        let kept = keeper.keep(&skipping, at("2026-11-07T09:30")).await;
+        assert_eq!((kept.decided.len(), kept.next), (0, Some(at("2026-12-07T09:30"))));
+        let row = keeper.engine.ledger.occurrence("w", "2026-11-07T09:30").await.unwrap().unwrap();
+        assert_eq!((row.state, row.reason.as_deref()), (Skipped, Some("2026-11-07 is no business day (hk: Saturday)")));
+    });
+}
+
+async fn beside_an_earlier_run(place: &Place, overlap: &str) -> (Keeper, Arc<Workflow>) {
+    let keeper = Keeper::at(place).await;
+    let daily = keeper.workflow(&DAILY.replace(" }", &format!(", overlap: {overlap} }}")));
+    keeper.keep(&daily, at("2026-11-01T12:00")).await;
+    for day in 2..=4 {
+        keeper.keep(&daily, at(&format!("2026-11-0{day}T09:30"))).await;
+    }
+    (keeper, daily)
+}
+
+#[test]
+fn beside_a_run_that_has_not_ended_a_time_fires_is_skipped_or_waits() {
+    on_every_engine(|place| async move {
+        let (keeper, _) = beside_an_earlier_run(&place, "allow").await;
+        assert_eq!(keeper.runs().await.len(), 3);
+    });
+    on_every_engine(|place| async move {
+        let (keeper, daily) = beside_an_earlier_run(&place, "skip").await;
+        let expected = [("2026-11-02T09:30", Fired), ("2026-11-03T09:30", Skipped), ("2026-11-04T09:30", Skipped)];
+        assert_eq!(states(&keeper.history().await), expected);
+        keeper.end_runs(at("2026-11-04T10:00")).await;
+        assert_eq!(keeper.keep(&daily, at("2026-11-05T09:30")).await.that(Fired).count(), 1);
+    });
+    on_every_engine(|place| async move {
+        let (keeper, daily) = beside_an_earlier_run(&place, "queue").await;
+        let expected = [("2026-11-02T09:30", Fired), ("2026-11-03T09:30", Queued), ("2026-11-04T09:30", Queued)];
+        assert_eq!(states(&keeper.history().await), expected);
+        let now = at("2026-11-04T10:00");
+        let waiting = keeper.keep(&daily, now).await;
+        assert_eq!(waiting.next, Some(now.plus(Duration::from_secs(1))), "it looks again soon");
+        keeper.end_runs(now).await;
+        keeper.keep(&daily, now).await;
+        let expected = [("2026-11-02T09:30", Fired), ("2026-11-03T09:30", Fired), ("2026-11-04T09:30", Queued)];
+        assert_eq!(states(&keeper.history().await), expected, "one after the other");
+        keeper.end_runs(now).await;
+        keeper.keep(&daily, now).await;
+        assert_eq!(keeper.runs().await.len(), 3);
+    });
+}
+
+#[test]
+fn what_cannot_be_planned_has_failed_with_its_reason_and_can_be_fired_by_hand() {
+    on_every_engine(|place| async move {
+        let keeper = Keeper::at(&place).await;
+        let daily = keeper.with_items(DAILY, "{ file: days.csv }", "{{ item.day }}");
+        keeper.keep(&daily, at("2026-11-01T12:00")).await;
+        let now = at("2026-11-02T09:30");
+        let kept = keeper.keep(&daily, now).await;
+        let failed: Vec<_> = kept.that(Failed).collect();
+        assert!(failed[0].reason.as_ref().unwrap().contains("days.csv"), "{failed:?}");
+        assert!(keeper.keep(&daily, now.plus(HOUR)).await.decided.is_empty(), "it is not tried again and again");
+        std::fs::write(keeper.folder.path().join("days.csv"), "day\n2026-11-01\n").unwrap();
+        let nominal = Nominal::parse("2026-11-02T09:30").unwrap();
+        let fired = keeper.engine.fire_by_hand(&daily, nominal, now.plus(HOUR)).await.unwrap();
+        assert!(matches!(fired, ByHand::Fired(_)), "{fired:?}");
+        let again = keeper.engine.fire_by_hand(&daily, nominal, now.plus(HOUR)).await.unwrap();
+        assert!(matches!(again, ByHand::HasRun(_)), "{again:?}");
+        assert_eq!(keeper.runs().await, ["2026-11-02T09:30"]);
+        for (time, expected) in [("2026-11-02T09:31", "names no time"), ("2026-11-03T09:30", "is not due before")] {
+            let refused = keeper.engine.fire_by_hand(&daily, Nominal::parse(time).unwrap(), now.plus(HOUR)).await;
+            assert!(refused.unwrap_err().to_string().contains(expected));
+        }
+    });
+}
+
+#[test]
+fn a_time_before_the_schedule_was_seen_fires_only_by_hand_and_then_never_by_itself() {
+    on_every_engine(|place| async move {
+        let keeper = Keeper::at(&place).await;
+        let daily = keeper.workflow(DAILY);
+        let now = at("2026-11-02T08:00");
+        let nominal = Nominal::parse("2026-11-01T09:30").unwrap();
+        keeper.engine.fire_by_hand(&daily, nominal, now).await.unwrap();
+        keeper.keep(&daily, now).await;
+        keeper.keep(&daily, at("2026-11-02T09:30")).await;
+        assert_eq!(keeper.runs().await, ["2026-11-01T09:30", "2026-11-02T09:30"]);
+    });
+}
