@@ -172,7 +172,11 @@ mod tests {
         let both = both();
         assert_eq!(place(&both, Roll::Forward, day("2026-09-30")), Placed::Kept);
         assert_eq!(place(&both, Roll::Forward, day("2026-10-02")), Placed::Moved(day("2026-10-08")));
-        assert_eq!(place(&both, Roll::Forward, day("2026-10-10")), Placed::Moved(day("2026-10-12")), "hk does not work");
+        assert_eq!(
+            place(&both, Roll::Forward, day("2026-10-10")),
+            Placed::Moved(day("2026-10-12")),
+            "hk does not work"
+        );
         assert_eq!(place(&both[1..], Roll::Forward, day("2026-10-10")), Placed::Kept);
         assert_eq!(closed_in(&both, day("2026-10-01")), "hk: National Day, cn: National Day");
         assert_eq!(closed_in(&both, day("2026-10-04")), "hk: Sunday, cn: National Day");
@@ -195,15 +199,8 @@ mod tests {
     #[test]
     fn a_calendar_without_business_days_moves_nothing_for_ever() {
         let mut never = Calendar::new("never");
-        never.weekend = vec![
-            Weekday::Mon,
-            Weekday::Tue,
-            Weekday::Wed,
-            Weekday::Thu,
-            Weekday::Fri,
-            Weekday::Sat,
-            Weekday::Sun,
-        ];
+        never.weekend =
+            vec![Weekday::Mon, Weekday::Tue, Weekday::Wed, Weekday::Thu, Weekday::Fri, Weekday::Sat, Weekday::Sun];
         for (_, roll) in Roll::ALL {
             assert_eq!(place(&[Arc::new(never.clone())], roll, day("2026-10-31")), Placed::LeftOut);
         }

@@ -118,11 +118,9 @@ async fn mark(turn: &mut Turn, noting: &Noting) -> Result<bool, LedgerError> {
         .bind(after.noted_until.millis());
     let query = match &noting.before {
         None => query,
-        Some(before) => query
-            .bind(&before.rule)
-            .bind(&before.moves)
-            .bind(before.since.millis())
-            .bind(before.noted_until.millis()),
+        Some(before) => {
+            query.bind(&before.rule).bind(&before.moves).bind(before.since.millis()).bind(before.noted_until.millis())
+        }
     };
     let done = query.execute(turn.connection()).await.map_err(|source| LedgerError::of(DOING, source))?;
     Ok(done.rows_affected() == 1)

@@ -114,7 +114,10 @@ alerts:
             files: "files".to_owned(),
             workflows: PathBuf::from("workflows"),
             server: Default::default(),
-            calendars: BTreeMap::from([("hk".to_owned(), std::sync::Arc::new(crate::domain::calendar::Calendar::new("hk")))]),
+            calendars: BTreeMap::from([(
+                "hk".to_owned(),
+                std::sync::Arc::new(crate::domain::calendar::Calendar::new("hk")),
+            )]),
             gateways: BTreeMap::from([("hk".to_owned(), hk)]),
         }
     }
@@ -134,7 +137,10 @@ alerts:
         assert_eq!(job.policy.dunning.len(), 3);
         assert_eq!(job.policy.retry.attempts, 40);
         assert_eq!(job.limits.total["HKD"], 500_000_000);
-        assert_eq!(workflow.schedule.as_ref().map(|schedule| schedule.timetable.schedule().text()), Some("every month on 31 at 09:30"));
+        assert_eq!(
+            workflow.schedule.as_ref().map(|schedule| schedule.timetable.schedule().text()),
+            Some("every month on 31 at 09:30")
+        );
         assert_eq!(job.with["amount"].item_columns().into_iter().collect::<Vec<_>>(), ["amount"]);
         assert_eq!(workflow.alerts[1].after, Some(Duration::from_secs(86_400)));
     }
@@ -330,6 +336,10 @@ jobs:
     #[test]
     fn a_workflow_that_fires_by_itself_has_a_default_for_every_parameter() {
         let text = MONTHLY.replace("jobs:", "params:\n  day: { type: date }\njobs:");
-        assert!(mistakes(&text).contains("a workflow with a schedule needs a default for \"day\""), "{}", mistakes(&text));
+        assert!(
+            mistakes(&text).contains("a workflow with a schedule needs a default for \"day\""),
+            "{}",
+            mistakes(&text)
+        );
     }
 }

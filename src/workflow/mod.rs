@@ -10,9 +10,9 @@ use std::time::Duration;
 use crate::catalog::JobKind;
 use crate::config::Rate;
 use crate::domain::item::State;
+use crate::domain::occurrence::{Missed, Overlap};
 use crate::domain::policy::Policy;
 use crate::domain::timetable::Timetable;
-use crate::domain::occurrence::{Missed, Overlap};
 
 mod comparison;
 pub mod expression;

@@ -51,7 +51,8 @@ impl Lowering<'_> {
                     let mut diagnostic = self.source.diagnostic(at, message);
                     diagnostic = diagnostic.nearest(name, known.keys().map(String::as_str));
                     if known.is_empty() {
-                        diagnostic = diagnostic.help("put it as YAML or ICS into the folder calendars beside payrun.yaml");
+                        diagnostic =
+                            diagnostic.help("put it as YAML or ICS into the folder calendars beside payrun.yaml");
                     }
                     self.push(diagnostic);
                 }

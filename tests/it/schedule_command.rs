@@ -4,11 +4,16 @@ use serde_json::json;
 
 use crate::support::{App, PATIENCE, Setup};
 
-const WEEKENDS: &str = "holidays:\n  - { date: 2026-10-01, to: 2026-10-07, name: National Day }\nworking: [2026-10-10]\n";
+const WEEKENDS: &str =
+    "holidays:\n  - { date: 2026-10-01, to: 2026-10-07, name: National Day }\nworking: [2026-10-10]\n";
 
 fn project(schedule: &str) -> App {
     let app = App::of(Setup::default());
-    app.edit(crate::support::WORKFLOW, "workflow: deductions\n", &format!("workflow: deductions\nschedule: {schedule}\n"));
+    app.edit(
+        crate::support::WORKFLOW,
+        "workflow: deductions\n",
+        &format!("workflow: deductions\nschedule: {schedule}\n"),
+    );
     app.write("calendars/cn.yaml", WEEKENDS);
     app
 }
@@ -23,12 +28,35 @@ fn the_list_shows_local_time_instant_and_what_a_calendar_moved() {
     app.edit("workflows/night.yaml", WEEKLY, "{ cron: '30 2 28-29 3 *', timezone: Europe/Berlin }");
     let autumn = app.payrun(&["schedule", "--from", "2026-09-30", "--until", "2026-10-15"]).exits(0);
     insta::assert_snapshot!(autumn.stdout, @r#"
+    WORKFLOW    LOCAL TIME                   INSTANT               NOTE
+    deductions  Thu 2026-10-08 09:30 +08:00  2026-10-08T01:30:00Z  moved from Thu 2026-10-01 (cn: National Day)
+    deductions  Thu 2026-10-08 09:30 +08:00  2026-10-08T01:30:00Z
+    deductions  Thu 2026-10-15 09:30 +08:00  2026-10-15T01:30:00Z
     "#);
-    let spring = app.payrun(&["schedule", "--from", "2027-03-25", "--until", "2027-03-31", "--workflow", "night"]).exits(0);
+    let spring =
+        app.payrun(&["schedule", "--from", "2027-03-25", "--until", "2027-03-31", "--workflow", "night"]).exits(0);
     insta::assert_snapshot!(spring.stdout, @r#"
+    WORKFLOW  LOCAL TIME                   INSTANT               NOTE
+    night     Sun 2027-03-28 03:00 +02:00  2027-03-28T01:00:00Z  02:30 does not exist on this day
+    night     Mon 2027-03-29 02:30 +02:00  2027-03-29T00:30:00Z
     "#);
     let listed = app.json(&["schedule", "--from", "2026-09-30", "--until", "2026-10-15", "-n", "1", "--json"]);
     insta::assert_snapshot!(format!("{listed:#}"), @r#"
+    {
+      "more": true,
+      "times": [
+        {
+          "at": "2026-10-08T01:30:00Z",
+          "left_out": false,
+          "local": "2026-10-08T09:30:00+08:00",
+          "moved": true,
+          "note": "moved from Thu 2026-10-01 (cn: National Day)",
+          "occurrence": "2026-10-01T09:30",
+          "timezone": "Asia/Shanghai",
+          "workflow": "deductions"
+        }
+      ]
+    }
     "#);
 }
 
@@ -38,6 +66,29 @@ fn the_list_can_be_exported_as_a_calendar() {
     let ics = app.payrun(&["schedule", "--from", "2026-09-30", "--until", "2026-10-15", "--ics"]).exits(0).stdout;
     let shown: Vec<&str> = ics.lines().filter(|line| !line.starts_with("DTSTAMP")).collect();
     insta::assert_snapshot!(shown.join("\n"), @r#"
+    BEGIN:VCALENDAR
+    VERSION:2.0
+    PRODID:ICALENDAR-RS
+    CALSCALE:GREGORIAN
+    NAME:payrun
+    X-WR-CALNAME:payrun
+    BEGIN:VEVENT
+    DESCRIPTION:moved from Thu 2026-10-01 (cn: National Day)
+    DTSTART:20261008T013000Z
+    SUMMARY:payrun: deductions
+    UID:deductions-2026-10-01T09:30@payrun
+    END:VEVENT
+    BEGIN:VEVENT
+    DTSTART:20261008T013000Z
+    SUMMARY:payrun: deductions
+    UID:deductions-2026-10-08T09:30@payrun
+    END:VEVENT
+    BEGIN:VEVENT
+    DTSTART:20261015T013000Z
+    SUMMARY:payrun: deductions
+    UID:deductions-2026-10-15T09:30@payrun
+    END:VEVENT
+    END:VCALENDAR
     "#);
 }
 
@@ -50,7 +101,9 @@ fn what_is_wrong_is_said_and_the_rest_is_listed() {
     app.payrun(&["schedule", "--workflow", "deduction"]).exits(2);
     std::fs::remove_file(app.path("workflows/broken.yaml")).unwrap();
     app.payrun(&["schedule", "--workflow", "deduction"]).exits(2).says("did you mean \"deductions\"?");
-    app.payrun(&["schedule", "--from", "2026-10-02", "--until", "2026-10-01"]).exits(2).says("must end after it begins");
+    app.payrun(&["schedule", "--from", "2026-10-02", "--until", "2026-10-01"])
+        .exits(2)
+        .says("must end after it begins");
     app.write("calendars/cn.yaml", "holidays: [2026-13-01]\n");
     app.payrun(&["schedule"]).exits(2).says("calendars/cn.yaml:1:12: \"2026-13-01\" is no date");
 }

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, Offset, TimeDelta, TimeZone, Utc};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, Offset, TimeZone};
 use chrono_tz::{TZ_VARIANTS, Tz};
 use payrun::domain::calendar::Roll;
 use payrun::domain::schedule::{Every, Schedule};
@@ -26,12 +26,12 @@ fn ahead(zone: Tz, at: i64) -> i64 {
     i64::from(zone.offset_from_utc_datetime(&utc).fix().local_minus_utc())
 }
 
-/// The segments of a zone, found by looking at every half day and then to the second.
+/// The segments of a zone, found by looking at every third day and then to the second.
 fn segments(zone: Tz, from: i64, until: i64) -> Vec<Segment> {
     let mut segments = vec![(from, ahead(zone, from))];
     let mut at = from;
     while at < until {
-        let next = at + DAY / 2;
+        let next = at + 3 * DAY;
         let known = segments.last().unwrap().1;
         if ahead(zone, next) != known {
             let (mut same, mut other) = (at, next);
@@ -49,9 +49,12 @@ fn segments(zone: Tz, from: i64, until: i64) -> Vec<Segment> {
 /// The first instant at which the clock shows this time or a later one, on a whole minute of the clock.
 fn first_shown(segments: &[Segment], wall: NaiveDateTime) -> i64 {
     let seconds = wall.and_utc().timestamp();
-    for (place, (from, ahead)) in segments.iter().enumerate() {
+    // No clock is further ahead or behind than a day.
+    let first = segments.partition_point(|(from, _)| *from < seconds - 2 * DAY).saturating_sub(1);
+    for (place, (from, ahead)) in segments.iter().enumerate().skip(first) {
         let end = segments.get(place + 1).map_or(i64::MAX, |next| next.0);
-        let shown = if seconds - ahead >= *from { seconds - ahead } else { (from + ahead + 59).div_euclid(60) * 60 - ahead };
+        let shown =
+            if seconds - ahead >= *from { seconds - ahead } else { (from + ahead + 59).div_euclid(60) * 60 - ahead };
         if shown < end {
             return shown;
         }
@@ -59,22 +62,38 @@ fn first_shown(segments: &[Segment], wall: NaiveDateTime) -> i64 {
     panic!("the last segment has no end")
 }
 
-/// What fires from one instant up to another, as the wall-clock time and its instant.
+/// What fires from one instant up to another, as the wall-clock time and its instant. It looks again and again, as the service does.
 fn fires(timetable: &Timetable, from: i64, until: i64) -> Vec<(NaiveDateTime, i64)> {
-    let after = Timestamp::from_millis(from * 1000 - 1);
-    let firings = timetable.firings(after).map(|firing| (firing.nominal.wall(), firing.at.seconds()));
-    firings.take_while(|(_, at)| *at < until).collect()
+    let (mut found, mut from) = (Vec::new(), from);
+    while from < until {
+        let end = until.min(from + 1000 * DAY);
+        let firings = timetable.firings(Timestamp::from_millis(from * 1000 - 1));
+        let firings = firings.map(|firing| (firing.nominal.wall(), firing.at.seconds()));
+        found.extend(firings.take_while(|(_, at)| *at < end));
+        from = end;
+    }
+    found
 }
 
 /// The wall-clock times `every` so many minutes whose instants by the oracle are in a span.
-fn expected(segments: &[Segment], from: i64, until: i64, times: impl Iterator<Item = NaiveDateTime>) -> Vec<(NaiveDateTime, i64)> {
+fn expected(
+    segments: &[Segment],
+    from: i64,
+    until: i64,
+    times: impl Iterator<Item = NaiveDateTime>,
+) -> Vec<(NaiveDateTime, i64)> {
     let all = times.map(|wall| (wall, first_shown(segments, wall)));
     all.filter(|(_, at)| (from..until).contains(at)).collect()
 }
 
-fn around(at: i64, days: i64) -> NaiveDateTime {
-    let date = DateTime::<Utc>::from_timestamp(at, 0).unwrap().date_naive() + TimeDelta::days(days);
-    date.and_hms_opt(0, 0, 0).unwrap()
+/// The times of `7,37 * * * *` between two of a clock.
+fn half_hours_between(from: i64, until: i64) -> impl Iterator<Item = NaiveDateTime> {
+    const HALF: i64 = 30 * 60;
+    let first = (from - 7 * 60).div_euclid(HALF) * HALF + 7 * 60;
+    (0..)
+        .map(move |half| first + half * HALF)
+        .take_while(move |at| *at <= until)
+        .map(|at| DateTime::from_timestamp(at, 0).unwrap().naive_utc())
 }
 
 #[test]
@@ -89,13 +108,15 @@ fn every_wall_clock_time_of_every_zone_fires_once_over_fifty_years() {
             continue;
         }
         let half_hours = Timetable::new(Schedule::crontab("7,37 * * * *", zone).unwrap(), Vec::new(), Roll::Forward);
-        for (change, _) in segments.iter().skip(1).filter(|(at, _)| (begin..end).contains(at)) {
+        for two in segments.windows(2).filter(|two| (begin..end).contains(&two[1].0)) {
             changes += 1;
+            let ((_, before), (change, ahead)) = (two[0], two[1]);
             let (from, until) = (change - DAY / 8, change + DAY / 8);
-            let minutes = (0..5 * 48).map(|half| around(*change, -2) + TimeDelta::minutes(7 + 30 * half));
+            let minutes = half_hours_between(from + before.min(ahead), until + before.max(ahead));
             assert_eq!(fires(&half_hours, from, until), expected(&segments, from, until, minutes), "{zone} {change}");
         }
-        let monthly = Timetable::new(Schedule::every(&Every::Month(31), "02:30", zone).unwrap(), Vec::new(), Roll::Forward);
+        let monthly =
+            Timetable::new(Schedule::every(&Every::Month(31), "02:30", zone).unwrap(), Vec::new(), Roll::Forward);
         let ends = (1990..2040).flat_map(|year| (1..=12).map(move |month| (year, month))).map(|(year, month)| {
             let next = if month == 12 { (year + 1, 1) } else { (year, month + 1) };
             let last = NaiveDate::from_ymd_opt(next.0, next.1, 1).unwrap().pred_opt().unwrap();

@@ -18,11 +18,14 @@ use crate::domain::time::Timestamp;
 use crate::domain::timetable::{Firing, Nominal, Timetable};
 use crate::workflow::Workflow;
 
+/// How far the list may reach.
+const SPAN_MAX: Duration = Duration::from_secs(3001 * 24 * 3_600);
+
 /// How the list is cut and printed.
 #[derive(Debug, Args)]
 pub(super) struct ListArgs {
     /// How many days ahead
-    #[arg(long, value_name = "N", default_value_t = 31, conflicts_with_all = ["from", "until"], value_parser = clap::value_parser!(u32).range(1..=3660))]
+    #[arg(long, value_name = "N", default_value_t = 31, conflicts_with_all = ["from", "until"], value_parser = clap::value_parser!(u32).range(1..=3000))]
     days: u32,
     /// From the beginning of this day, on the project's wall clock; now if not given
     #[arg(long, value_name = "YYYY-MM-DD")]
@@ -92,15 +95,22 @@ fn span(args: &ListArgs, zone: chrono_tz::Tz, now: Timestamp) -> Result<(Timesta
         Some(date) => date.checked_add_days(Days::new(1)).and_then(begins).ok_or_else(wrong)?.minus(MILLISECOND),
         None => after.plus(Duration::from_secs(u64::from(args.days) * 24 * 3_600)),
     };
-    if after < until { Ok((after, until)) } else { Err(wrong()) }
+    if after >= until {
+        return Err(wrong());
+    }
+    if until.since(after) > SPAN_MAX {
+        return Err(Failure::invalid("the span is longer than 3000 days"));
+    }
+    Ok((after, until))
 }
 
 fn entries(workflow: &Arc<Workflow>, after: Timestamp, until: Timestamp, most: usize) -> Vec<Entry> {
-    let Some(scheduling) = workflow.schedule.as_ref().filter(|scheduling| !scheduling.paused) else { return Vec::new() };
+    let Some(scheduling) = workflow.schedule.as_ref().filter(|scheduling| !scheduling.paused) else {
+        return Vec::new();
+    };
     let timetable = &scheduling.timetable;
     let firings = timetable.firings(after).take_while(|firing| firing.at <= until).take(most);
-    let entry =
-        |firing| Entry { workflow: Arc::clone(workflow), firing, note: note(timetable, &firing) };
+    let entry = |firing| Entry { workflow: Arc::clone(workflow), firing, note: note(timetable, &firing) };
     firings.map(entry).collect()
 }
 
@@ -141,7 +151,10 @@ fn print(entries: &[Entry], workflows: &[Arc<Workflow>], more: bool) {
         print_table(&rows);
     }
     if more {
-        say(format!("and more than these {}; name a shorter span, or a larger number by -n", count(entries.len() as u64)));
+        say(format!(
+            "and more than these {}; name a shorter span, or a larger number by -n",
+            count(entries.len() as u64)
+        ));
     }
     let paused = workflows.iter().filter(|workflow| workflow.schedule.as_ref().is_some_and(|one| one.paused));
     paused.for_each(|workflow| say(format!("{} is paused in its file", workflow.name)));

@@ -109,7 +109,8 @@ fn repeated(event: &Component<'_>, first: NaiveDate) -> Result<Vec<NaiveDate>, S
         return Err("EXRULE is not followed; list the days as EXDATE".to_owned());
     }
     let Some(rule) = value(event, "RRULE") else { return Ok(Vec::new()) };
-    let unread = |error: &dyn std::fmt::Display| format!("this rule cannot be followed: {}", first_line(&error.to_string()));
+    let unread =
+        |error: &dyn std::fmt::Display| format!("this rule cannot be followed: {}", first_line(&error.to_string()));
     let text = format!("DTSTART:{}T000000Z\nRRULE:{}", first.format("%Y%m%d"), with_until_in_utc(rule));
     let rules: RRuleSet = text.parse().map_err(|error: icalendar::rrule::RRuleError| unread(&error))?;
     let horizon = NaiveDate::from_ymd_opt(2100, 1, 1).map(|day| day.and_time(NaiveTime::MIN)).unwrap_or_default();

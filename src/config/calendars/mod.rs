@@ -191,7 +191,11 @@ END:VCALENDAR\r
             ("EXDATE;VALUE=DATE:20271225", "RDATE;VALUE=PERIOD:20271225/P1D", "hk.ics:29:1: RDATE \"20271225/P1D\""),
             ("DTEND;VALUE=DATE:20261002", "DTEND;VALUE=DATE:20260930", "hk.ics:4:1: it ends before it begins"),
             ("DTEND;VALUE=DATE:20261002", "DTEND;VALUE=DATE:20360930", "hk.ics:4:1: it is longer than 60 days"),
-            ("DTSTART;VALUE=DATE:20261001", "DTSTART;VALUE=DATE:20261301", "hk.ics:4:1: DTSTART \"20261301\" is no date"),
+            (
+                "DTSTART;VALUE=DATE:20261001",
+                "DTSTART;VALUE=DATE:20261301",
+                "hk.ics:4:1: DTSTART \"20261301\" is no date",
+            ),
             ("DTSTART;VALUE=DATE:20261001\r\n", "", "hk.ics:4:1: the event has no DTSTART"),
             ("END:VCALENDAR", "BEGIN:VEVENT", "hk.ics:"),
             ("BEGIN:VCALENDAR", "BEGIN:VTODO", "hk.ics:"),

@@ -12,8 +12,7 @@ use crate::yaml::node::{Node, Position, parse, shown};
 /// How long one holiday may be.
 pub(super) const DAYS_MAX: i64 = 60;
 
-const WEEKDAY: Shape =
-    Shape::Word(&["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]);
+const WEEKDAY: Shape = Shape::Word(&["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]);
 
 static HOLIDAY: [FieldSpec; 3] = [
     FieldSpec::required("date", Shape::Text, "The day, such as 2026-10-01, or 12-25 for every year."),

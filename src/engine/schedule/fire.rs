@@ -174,8 +174,7 @@ fn decided(row: OccurrenceRow, state: OccurrenceState, reason: &str, now: Timest
 
 /// Those that are given up, and the others. What waits in the queue is not late.
 fn late(missed: Missed, open: Vec<OccurrenceRow>, now: Timestamp) -> (Vec<OccurrenceRow>, Vec<OccurrenceRow>) {
-    let due: Vec<Timestamp> =
-        open.iter().filter(|row| row.state == OccurrenceState::Due).map(|row| row.at).collect();
+    let due: Vec<Timestamp> = open.iter().filter(|row| row.state == OccurrenceState::Due).map(|row| row.at).collect();
     let mut given_up = missed.given_up(&due, now);
     open.into_iter().partition(|row| {
         let late = given_up > 0 && row.state == OccurrenceState::Due;
@@ -186,7 +185,8 @@ fn late(missed: Missed, open: Vec<OccurrenceRow>, now: Timestamp) -> (Vec<Occurr
 
 /// What an occurrence's run is: of the nominal date, wherever a calendar moved it.
 fn request(workflow: &Arc<Workflow>, row: &OccurrenceRow) -> Result<PlanRequest, String> {
-    let timezone: chrono_tz::Tz = row.timezone.parse().map_err(|_| format!("there is no time zone {}", row.timezone))?;
+    let timezone: chrono_tz::Tz =
+        row.timezone.parse().map_err(|_| format!("there is no time zone {}", row.timezone))?;
     let nominal = Nominal::parse(&row.nominal).and_then(|nominal| nominal.instant(timezone));
     Ok(PlanRequest {
         workflow: Arc::clone(workflow),
