@@ -8,7 +8,7 @@ use super::exit::{Exit, Failure};
 use super::output::say_json;
 use super::scaffold::write_new;
 use crate::catalog::Catalog;
-use crate::workflow::schema::{config_schema, json_schema};
+use crate::workflow::schema::{calendar_schema, config_schema, json_schema};
 
 /// Arguments of `payrun schema`.
 #[derive(Debug, Args)]
@@ -25,12 +25,15 @@ enum Of {
     Workflow,
     /// payrun.yaml
     Config,
+    /// Business-day calendars
+    Calendar,
 }
 
 pub(super) fn run(args: &SchemaArgs) -> Result<Exit, Failure> {
     match args.of {
         Of::Workflow => say_json(&json_schema(&Catalog::built_in())),
         Of::Config => say_json(&config_schema()),
+        Of::Calendar => say_json(&calendar_schema()),
     }
     Ok(Exit::Success)
 }

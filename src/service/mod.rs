@@ -7,6 +7,7 @@
 mod duty;
 pub mod health;
 mod runs;
+mod schedules;
 mod workers;
 pub mod workflows;
 
@@ -38,6 +39,7 @@ impl Service {
     pub async fn run(&self, stop: watch::Receiver<bool>) {
         let mut duties = JoinSet::new();
         duties.spawn(workflows::keep(self.clone(), stop.clone()));
+        duties.spawn(schedules::keep(self.clone(), stop.clone()));
         self.keep(duties, stop).await;
     }
 

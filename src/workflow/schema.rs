@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::spec::WORKFLOW;
 use crate::catalog::spec::JOB_KIND;
 use crate::catalog::{Catalog, FieldKind, JobKind};
+use crate::config::calendars::CALENDAR;
 use crate::config::load::CONFIG;
 use crate::yaml::schema::document;
 
@@ -21,6 +22,11 @@ pub fn json_schema(catalog: &Catalog) -> Value {
 /// The schema of `payrun.yaml`.
 pub fn config_schema() -> Value {
     document("payrun configuration", &CONFIG)
+}
+
+/// The schema of calendar files.
+pub fn calendar_schema() -> Value {
+    document("payrun calendar", &CALENDAR)
 }
 
 /// The schema of job kinds.
@@ -89,7 +95,7 @@ mod tests {
     #[test]
     fn every_declared_field_is_described() {
         let mut count = 0;
-        for fields in [&WORKFLOW[..], &CONFIG, &JOB_KIND] {
+        for fields in [&WORKFLOW[..], &CONFIG, &JOB_KIND, &CALENDAR] {
             each_field(fields, &mut |field| {
                 count += 1;
                 assert!(field.doc.ends_with(['.', ']', '"']) && field.doc.len() > 7, "{}: {}", field.name, field.doc);

@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use crate::support::{App, PATIENCE, Setup};
+use crate::support::postgres::Schema;
+use crate::support::service::Service;
+use crate::support::{App, PATIENCE, Setup, until};
 
 const WEEKENDS: &str =
     "holidays:\n  - { date: 2026-10-01, to: 2026-10-07, name: National Day }\nworking: [2026-10-10]\n";
@@ -123,4 +125,40 @@ fn a_process_that_dies_between_a_plan_and_its_note_has_fired_once() {
     assert_eq!(app.charges(), 20);
     app.payrun(&["schedule", "fire", "deductions", "2026-03-31T09:31"]).exits(2).says("names no time");
     app.payrun(&["schedule", "fire", "deductions", "tomorrow"]).exits(2).says("write a time like");
+}
+
+#[test]
+fn occurrences_move_with_the_ledger_to_a_server() {
+    let mut app = App::of(Setup { server: false, ..Setup::default() });
+    let schedule = "workflow: deductions\nschedule: { every: day, at: '09:30', timezone: Asia/Hong_Kong }\n";
+    app.edit(crate::support::WORKFLOW, "workflow: deductions\n", schedule);
+    let fire = ["schedule", "fire", "deductions", "2026-03-31T09:30"];
+    app.payrun(&fire).exits(0);
+    app.payrun(&["run", "--resume"]).exits(0);
+    let schema = app.wait_for(Schema::fresh());
+    let ours = std::fs::read_to_string(app.path("payrun.yaml")).unwrap();
+    app.write("server.yaml", ours.replace("database: payrun.db", &format!("database: {}", schema.address())));
+    app.payrun(&["promote", "--to", "server.yaml"]).exits(0);
+    app.moved_to(schema);
+    let again = [&fire[..], &["--config", "server.yaml"]].concat();
+    app.payrun(&again).exits(0).says("run 1 was there already");
+    assert_eq!(app.charges(), 20);
+}
+
+#[test]
+fn the_service_fires_what_is_due_within_a_second_and_takes_up_a_changed_schedule() {
+    let app = App::of(Setup::default());
+    let service = Service::of(&app);
+    app.edit(
+        crate::support::WORKFLOW,
+        "workflow: deductions\n",
+        "workflow: deductions\nschedule: { cron: '* * * * *', timezone: Asia/Hong_Kong }\n",
+    );
+    until("the next minute has a run", || app.json(&["runs", "--json"])[0]["open"] == json!(0));
+    let history = app.json(&["schedule", "history", "--json"]);
+    let first = history.as_array().unwrap().last().unwrap();
+    assert_eq!(first["state"], json!("fired"));
+    assert_eq!(first["at"], first["since"], "to the second: {first}");
+    assert_eq!(app.charges(), 20);
+    service.stop().exits(0);
 }

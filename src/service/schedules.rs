@@ -1,0 +1,25 @@
+//! Schedules: what is due is fired, by whichever process looks first.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::Service;
+use crate::ledger::LedgerError;
+
+/// How often it is looked at the latest: a workflow that changed may be due sooner than the others.
+const TICK: Duration = Duration::from_secs(1);
+
+pub(super) async fn keep(service: Service, stop: watch::Receiver<bool>) {
+    let health = Arc::clone(&service.health);
+    super::duty::keep(&health, "schedules", stop, || look(&service)).await;
+}
+
+/// Fires what is due; says how long to sleep until more is.
+async fn look(service: &Service) -> Result<Duration, LedgerError> {
+    let clock = &service.engine.clock;
+    let kept = service.engine.keep_schedules(&service.workflows.all(), &BTreeSet::new(), clock.now()).await?;
+    Ok(kept.next.map_or(TICK, |next| next.since(clock.now()).min(TICK)))
+}
