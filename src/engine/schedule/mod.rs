@@ -34,7 +34,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// What was done about schedules.
 #[derive(Debug, Clone, Default)]
 pub struct Kept {
-    /// What was decided about occurrences, by workflow in their order.
+    /// What was decided about occurrences, by workflow in their order; and what waits in a queue, each time anew.
     pub decided: Vec<OccurrenceRow>,
     /// When something is due next; none if nothing ever is. Earlier if a workflow changes or its pause ends.
     pub next: Option<Timestamp>,
