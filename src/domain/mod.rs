@@ -12,5 +12,6 @@ pub mod occurrence;
 pub mod policy;
 pub mod role;
 pub mod schedule;
+pub mod subscription;
 pub mod time;
 pub mod timetable;

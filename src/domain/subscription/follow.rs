@@ -1,0 +1,62 @@
+//! What becomes of a contract when one of its periods could not be charged.
+
+/// What a gateway's refusal says of the contract, as outcome tables have it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Word {
+    /// It has ended: nothing can ever be charged under it.
+    Ended,
+    /// It should not be charged until a person has looked.
+    Paused,
+}
+
+impl Word {
+    /// The word for it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Ended => "ended",
+            Self::Paused => "paused",
+        }
+    }
+
+    /// The one of this word.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Ended, Self::Paused].into_iter().find(|one| one.word() == word)
+    }
+}
+
+/// An item of a period that has failed, as far as it matters to its contract.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failed {
+    /// What the gateway's last refusal says of the contract.
+    pub word: Option<Word>,
+    /// How often it was declined.
+    pub declines: u16,
+    /// How many steps the dunning ladder has.
+    pub steps: usize,
+    /// Why it failed.
+    pub reason: String,
+}
+
+/// What follows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Follow {
+    /// Nothing: the failure is the item's own.
+    Nothing,
+    /// The contract is paused, and why.
+    Pause(String),
+    /// The contract ends, and why.
+    End(String),
+}
+
+/// Decides it.
+pub fn follow(failed: &Failed) -> Follow {
+    let reason = &failed.reason;
+    match failed.word {
+        Some(Word::Ended) => Follow::End(format!("the gateway says so; {reason}")),
+        Some(Word::Paused) => Follow::Pause(format!("refused; {reason}")),
+        None if usize::from(failed.declines) > failed.steps => {
+            Follow::Pause(format!("declined to the end of the dunning ladder; {reason}"))
+        }
+        None => Follow::Nothing,
+    }
+}
