@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::domain::answer::{Answer, Cause, Decline, DeclineClass, LaneEffect, NumberRule, Receipt};
 use crate::domain::ids::OrderNumber;
 use crate::domain::money::Amount;
+use crate::domain::subscription::Word;
 use crate::gateway::{Observation, Reached};
 use crate::planted::{Bug, is};
 
@@ -28,6 +29,8 @@ pub struct Judged {
     pub lane: LaneEffect,
     /// Whether the kind's `explain` operation is worth calling.
     pub explain: bool,
+    /// What a decline says of the contract.
+    pub contract: Option<Word>,
     /// Whether a row was found; if not, someone should hear of the code.
     pub listed: bool,
 }
@@ -86,7 +89,7 @@ pub fn judge(outcomes: &[Outcome], is_query: bool, effect: bool, seen: &Observat
 
 impl Judged {
     const fn plain(answer: Answer) -> Self {
-        Self { answer, lane: LaneEffect::None, explain: false, listed: true }
+        Self { answer, lane: LaneEffect::None, explain: false, contract: None, listed: true }
     }
 }
 
@@ -118,8 +121,9 @@ fn replied(outcomes: &[Outcome], seen: &Observation, ours: &Expected, effect: bo
         Meaning::Unknown(cause) => Answer::Unknown { cause, code },
     };
     let answer = if effect { doubted(answer, seen) } else { answer };
-    let explain = row.explain && matches!(answer, Answer::Declined(_));
-    Judged { answer, lane: row.lane, explain, listed: true }
+    let declined = matches!(answer, Answer::Declined(_));
+    let contract = row.contract.filter(|_| declined);
+    Judged { answer, lane: row.lane, explain: row.explain && declined, contract, listed: true }
 }
 
 /// A refusal that nobody has signed where refusals are signed is asked about before it is believed. What is wrong on our side is

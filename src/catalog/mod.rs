@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::domain::answer::{Cause, DeclineClass, LaneEffect, NumberRule};
 use crate::domain::policy::Policy;
+use crate::domain::subscription::Word;
 
 #[cfg(test)]
 mod documented;
@@ -206,6 +207,8 @@ pub struct Outcome {
     pub lane: LaneEffect,
     /// Whether the kind's `explain` operation is worth calling.
     pub explain: bool,
+    /// What a decline says of the contract, where it says more than of the order.
+    pub contract: Option<Word>,
     /// Where this row comes from: a page of the gateway's, or a section of gateways.md with its mark.
     pub source: String,
 }

@@ -1,6 +1,7 @@
 //! Outcome tables: from YAML rows to [`Outcome`]s, with what may not stand in which table.
 
 use crate::domain::answer::{Cause, DeclineClass, LaneEffect, NumberRule};
+use crate::domain::subscription::Word;
 use crate::yaml::diagnostics::{Diagnostics, Source};
 use crate::yaml::fields::{duration_of, is_true, text_of};
 use crate::yaml::node::Node;
@@ -57,6 +58,10 @@ fn row(node: &Node, table: Table, source: &Source, found: &mut Diagnostics) -> V
     {
         refuse("answer", "a row needs at least one of http, code, state and fact; what no row takes is unknown");
     }
+    let contract = text_of(node, "contract").and_then(Word::parse);
+    if contract.is_some() && !matches!(meaning, Meaning::Declined(..)) {
+        refuse("contract", "contract belongs to declined: only a refusal says anything of the contract");
+    }
     let lane = match text_of(node, "lane") {
         Some("stop") => LaneEffect::Stop,
         Some("hold") => LaneEffect::Hold,
@@ -75,6 +80,7 @@ fn row(node: &Node, table: Table, source: &Source, found: &mut Diagnostics) -> V
                 meaning,
                 lane,
                 explain: is_true(node, "explain"),
+                contract,
                 source: text_of(node, "source").unwrap_or_default().to_owned(),
             });
         }

@@ -26,7 +26,7 @@ static FIELD: [FieldSpec; 10] = [
     FieldSpec::required("doc", Shape::Text, "One line for people."),
 ];
 
-static OUTCOME: [FieldSpec; 13] = [
+static OUTCOME: [FieldSpec; 14] = [
     FieldSpec::optional("http", Shape::Text, "The HTTP status (404) or its class (5xx)."),
     FieldSpec::optional("code", NAMES, "The gateway's error code, or several; none: there is no code."),
     FieldSpec::optional("state", NAMES, "The order's state in the gateway's words, or several."),
@@ -55,6 +55,11 @@ static OUTCOME: [FieldSpec; 13] = [
     ),
     FieldSpec::optional("lane", Shape::Word(&["stop", "hold"]), "What it does to the lane."),
     FieldSpec::optional("explain", Shape::Boolean, "Whether the explain operation is worth calling."),
+    FieldSpec::optional(
+        "contract",
+        Shape::Word(&["ended", "paused"]),
+        "What a decline does to a contract that is kept in payrun: it ends, or waits for a person.",
+    ),
     FieldSpec::required("source", Shape::Text, "Where this row comes from."),
 ];
 

@@ -8,6 +8,7 @@ mod books;
 mod cancel;
 mod check;
 mod completions;
+mod contracts;
 mod demo;
 mod doctor;
 pub mod exit;
@@ -103,6 +104,8 @@ enum Command {
     Items(items::ItemsArgs),
     /// List what fires next by itself; or what became of it, or fire it by hand
     Schedule(schedule::ScheduleArgs),
+    /// Keep contracts in payrun, so that a workflow charges what is due of them
+    Contracts(contracts::ContractsArgs),
     /// Print every item with all that was done and answered, a JSON object a line, for whoever wants to check it
     Journal(journal::JournalArgs),
     /// Have failed, parked or cancelled items tried again, once it is certain that this is safe
@@ -180,6 +183,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<Exit, exit::Fai
         Command::Show(args) => show::run(context, &args).await,
         Command::Items(args) => items::run(context, &args).await,
         Command::Schedule(args) => schedule::run(context, args).await,
+        Command::Contracts(args) => contracts::run(context, args).await,
         Command::Journal(args) => journal::run(context, args).await,
         Command::Backup(args) => backup::run(context, args).await,
         Command::Promote(args) => promote::run(context, args).await,

@@ -12,7 +12,7 @@ use crate::sandbox::{Identity, cbtis, egms, hipopay};
 pub(super) const WORKFLOW: &str = include_str!("../../workflows/monthly-deductions.yaml");
 
 /// The other ready workflows, for a project to take from.
-const READY: [(&str, &str); 13] = [
+const READY: [(&str, &str); 14] = [
     ("cancel-orders", include_str!("../../workflows/cancel-orders.yaml")),
     ("check-buyers", include_str!("../../workflows/check-buyers.yaml")),
     ("customs-filing", include_str!("../../workflows/customs-filing.yaml")),
@@ -25,6 +25,7 @@ const READY: [(&str, &str); 13] = [
     ("month-end", include_str!("../../workflows/month-end.yaml")),
     ("refund-batch", include_str!("../../workflows/refund-batch.yaml")),
     ("settlements", include_str!("../../workflows/settlements.yaml")),
+    ("subscriptions", include_str!("../../workflows/subscriptions.yaml")),
     ("take-payments", include_str!("../../workflows/take-payments.yaml")),
 ];
 

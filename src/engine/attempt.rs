@@ -9,6 +9,7 @@ use std::time::Duration;
 use chrono::{NaiveDate, NaiveTime};
 use serde_json::{Map, Value};
 
+use super::contracts::CONTRACT_IS;
 use super::explain::explained;
 use super::{Account, Engine, here, keep, payment, vault};
 use crate::catalog::judge::{Expected, Judged, judge};
@@ -18,6 +19,7 @@ use crate::domain::ids::OrderNumber;
 use crate::domain::item::{Asking, Event, Illegal, Move, State, apply};
 use crate::domain::money::Amount;
 use crate::domain::policy::Policy;
+use crate::domain::subscription::Word;
 use crate::domain::time::Timestamp;
 use crate::failpoint;
 use crate::gateway::{Call, Observation, Reached};
@@ -99,7 +101,9 @@ pub async fn perform(
     close_lane(&scene, judged.lane, judged.answer.code(), ended_at).await;
     let answer = answer_to(claimed, &judged.answer);
     let moved = apply(&claimed.item, &Event::Answered(answer), &work.policy, ended_at)?;
-    let moved = explained(account, operations, &judged, &call, spaced(account, is_query, moved, ended_at)).await;
+    let moved = spaced(account, is_query, moved, ended_at);
+    let (moved, word) = explained(account, operations, &judged, &call, moved).await;
+    note_word(&mut observed.result, claimed, word);
     let moved = match &observed.reached {
         Reached::Unsendable(why) => Move { reason: Some(format!("cannot be sent: {why}")), ..moved },
         Reached::NotSent(_)
@@ -112,6 +116,16 @@ pub async fn perform(
     let result = merged(claimed.result(), std::mem::take(&mut observed.result));
     let attempt = attempt_of(&call.operation, started_at, ended_at, &judged.answer, observed);
     Ok(Settlement::answered(claimed, moved, attempt, result, ended_at))
+}
+
+/// Keeps what a refusal says of the contract; what an earlier one said does not outlive the next submission.
+fn note_word(result: &mut Map<String, Value>, claimed: &Claimed, word: Option<Word>) {
+    let said_before = || claimed.result().is_some_and(|known| known.contains(CONTRACT_IS));
+    if let Some(word) = word {
+        result.insert(CONTRACT_IS.to_owned(), word.word().into());
+    } else if claimed.doing == Doing::Submit && said_before() {
+        result.insert(CONTRACT_IS.to_owned(), Value::Null);
+    }
 }
 
 /// Whether a call that begins now could outlive the claim.

@@ -8,24 +8,33 @@ use crate::catalog::judge::Judged;
 use crate::catalog::{JobKind, Operations};
 use crate::domain::ids::OrderNumber;
 use crate::domain::item::Move;
+use crate::domain::subscription::Word;
 use crate::gateway::{Call, Observation};
 
-/// A refusal in words, where the gateway can say more than its code.
+/// How the gateway calls a contract that can be charged (gateways.md 4.2: nothing else is chargeable).
+const SIGNED: &str = "SIGNED";
+
+/// A refusal in words, where the gateway can say more than its code; and what it says of the contract.
 pub(super) async fn explained(
     account: &Account,
     operations: &Operations,
     judged: &Judged,
     call: &Call,
     moved: Move,
-) -> Move {
-    let Some(operation) = operations.explain.as_ref().filter(|_| judged.explain) else { return moved };
+) -> (Move, Option<Word>) {
+    let Some(operation) = operations.explain.as_ref().filter(|_| judged.explain) else {
+        return (moved, judged.contract);
+    };
     let question = Call { operation: operation.clone(), amount: None, ..call.clone() };
     let told = within(account, &question).await;
     if told.result.is_empty() {
-        return moved;
+        return (moved, judged.contract);
     }
+    // A contract that is refused as ended and shown as signed is for a person.
+    let signed = told.result.get("state").and_then(Value::as_str) == Some(SIGNED);
+    let word = judged.contract.map(|word| if signed { Word::Paused } else { word });
     let reason = format!("{} ({operation}: {})", moved.reason.as_deref().unwrap_or("declined"), facts(&told));
-    Move { reason: Some(reason), ..moved }
+    (Move { reason: Some(reason), ..moved }, word)
 }
 
 /// Asks the gateway what it knows of an item beside its order: the state of its contract. None if it knows nothing of the kind;
@@ -44,8 +53,7 @@ pub async fn explain(
     let told = within(account, &call).await;
     let facts = facts(&told);
     Some(match told.http {
-        // Anything but SIGNED is not chargeable (gateways.md 4.2).
-        Some(200) if told.result.get("state").and_then(Value::as_str) == Some("SIGNED") => {
+        Some(200) if told.result.get("state").and_then(Value::as_str) == Some(SIGNED) => {
             Ok(format!("{subject}: {facts}"))
         }
         Some(200) => Err(format!("{subject}: {facts}; it cannot be charged")),

@@ -56,12 +56,14 @@ impl Engine {
         Ok(if again == all { Standing::Waiting(all) } else { Standing::Working(again) })
     }
 
-    /// Ends what has ended and plans the jobs that waited for it; says how many were planned.
+    /// Ends what has ended and plans the jobs that waited for it, and tells contracts what became of their items; says how many
+    /// jobs were planned.
     ///
     /// # Errors
     /// Whatever the ledger says.
     pub async fn go_on(&self, now: Timestamp) -> Result<usize, LedgerError> {
         let mut planned = 0;
+        self.keep_contracts(now).await?;
         loop {
             self.ledger.advance(now).await?;
             match self.plan_late_jobs(now).await? {

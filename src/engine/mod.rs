@@ -3,6 +3,7 @@
 //! Between the ledger and the gateways, by the rules of the domain. It knows no HTTP, no SQL text and no apalis.
 
 pub mod attempt;
+pub mod contracts;
 pub mod explain;
 pub mod follow;
 mod here;

@@ -14,13 +14,14 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 
 use super::Engine;
+use super::contracts::{self, ContractRows};
 use super::rows::{Columns, Items, Rows, Unread};
 use super::scope::Scope;
 use crate::domain::ids::OrderNumber;
 use crate::domain::item::State;
 use crate::domain::money::{Amount, Currency, decimal_text};
 use crate::domain::time::Timestamp;
-use crate::ledger::{LedgerError, NewItem, NewJob, NewRun, Planning, Refusal, WhoseJob};
+use crate::ledger::{LedgerError, NewItem, NewJob, NewRun, Planning, Refusal, TakenContract, WhoseJob};
 use crate::workflow::params::RunValues;
 use crate::workflow::render::{Rendered, Renderer, render_constant};
 use crate::workflow::source::{self, Row, RowError, SourceError};
@@ -235,7 +236,7 @@ impl Engine {
         let mut planned = PlannedJob::of(job);
         let mut written = Ok(());
         while let Some(chunk) = inbox.recv().await {
-            written = write(planning, job_id, &chunk, &mut planned).await;
+            written = write(planning, job_id, chunk, &mut planned).await;
             if written.is_ok() {
                 written = within_limits(&job.limits, &planned);
             }
@@ -264,11 +265,20 @@ struct Chunk {
     items: Vec<NewItem>,
     refusals: Vec<Refusal>,
     left_out: u64,
+    /// The contracts that the rows are of, where they are of contracts.
+    contracts: Vec<TakenContract>,
 }
 
-async fn write(planning: &mut Planning, job_id: i64, chunk: &Chunk, planned: &mut PlannedJob) -> Result<(), PlanError> {
+async fn write(
+    planning: &mut Planning,
+    job_id: i64,
+    mut chunk: Chunk,
+    planned: &mut PlannedJob,
+) -> Result<(), PlanError> {
+    contracts::take(planning, &mut chunk.contracts, &mut chunk.items, &mut chunk.refusals).await?;
     let refused = planning.items(job_id, &chunk.items).await?;
     planning.refuse(job_id, &chunk.refusals).await?;
+    contracts::note(planning, &chunk.contracts, &chunk.items, &refused).await?;
     planned.left_out += chunk.left_out;
     planned.items += (chunk.items.len() - refused.len()) as u64;
     let refused_lines: std::collections::HashSet<u64> = refused.iter().map(|refusal| refusal.line).collect();
@@ -338,7 +348,7 @@ impl Reader<'_> {
         let id = self.run_id.to_string();
         let run = RunValues::new(&request.workflow.name, &request.occurrence, &id, request.at, request.timezone);
         let mut rows = self.open(job, &run)?;
-        let renderer = Renderer::new(job, rows.columns(), &run, &request.params).map_err(PlanError::Workflow)?;
+        let renderer = Renderer::new(job, &rows.columns(), &run, &request.params).map_err(PlanError::Workflow)?;
         let mut row = Row::default();
         let mut chunk = Chunk::default();
         let mut in_chunk = 0;
@@ -348,17 +358,20 @@ impl Reader<'_> {
                 Err(Unread::Row(error)) if error.fatal => return Err(PlanError::Rows { job: job.name.clone(), error }),
                 Err(Unread::Row(error)) => chunk.refusals.push(rejected(error.line, error.reason)),
                 Err(Unread::Ledger(error)) => return Err(error.into()),
+                Err(Unread::Refused(refusal)) => chunk.refusals.push(refusal),
             }
             in_chunk += 1;
-            if in_chunk == CHUNK {
-                count.fetch_add(CHUNK as u64, Ordering::Relaxed);
+            if in_chunk >= CHUNK && rows.is_between() {
+                count.fetch_add(in_chunk as u64, Ordering::Relaxed);
                 in_chunk = 0;
+                chunk.contracts = rows.taken();
                 if chunks.blocking_send(std::mem::take(&mut chunk)).is_err() {
                     return Ok(());
                 }
             }
         }
         count.fetch_add(in_chunk as u64, Ordering::Relaxed);
+        chunk.contracts = rows.taken();
         chunks.blocking_send(chunk).ok();
         Ok(())
     }
@@ -380,6 +393,12 @@ impl Reader<'_> {
             }
             ItemSource::Days(span) => Ok(Rows::days(*span, &run.date)),
             ItemSource::Window(span) => Ok(Rows::window(*span, &run.date)),
+            ItemSource::Contracts => {
+                let account = self.engine.accounts.get(&job.gateway).map(|account| account.identity.clone());
+                let (ledger, runtime) = (self.engine.ledger.clone(), self.runtime.clone());
+                let on = run.date.parse().unwrap_or_default();
+                Ok(Rows::Contracts(Box::new(ContractRows::new(ledger, runtime, account.unwrap_or_default(), on))))
+            }
             ItemSource::Job { workflow, job: name, states } => {
                 let since = self.engine.clock.now().minus(PAST);
                 let whose = match workflow {

@@ -1,4 +1,4 @@
-//! The rows of a job, wherever they come from: a file, the calendar, or the items of another job.
+//! The rows of a job, wherever they come from: a file, the calendar, contracts, or the items of another job.
 //!
 //! The items of a job are read in pages, so that memory stays flat. Their columns are the input fields, `key`, `order_no`,
 //! `receipt`, `state`, `amount`, `currency`, and `result_NAME` for each fact of the gateway's reply.
@@ -10,11 +10,12 @@ use chrono::{Days, NaiveDate};
 use serde_json::{Map, Value};
 use tokio::runtime::Handle;
 
+use super::contracts::ContractRows;
 use super::vault::{Vault, sealed};
 use crate::domain::item::State;
-use crate::ledger::{ItemRow, Ledger, LedgerError};
+use crate::ledger::{ItemRow, Ledger, LedgerError, Refusal, TakenContract};
 use crate::workflow::source::{self, Row, RowError};
-use crate::workflow::{Job, Span, Template};
+use crate::workflow::{CONTRACT_COLUMNS, Job, Span, Template};
 
 /// How many items are read at a time.
 const PAGE: u32 = 500;
@@ -27,6 +28,8 @@ pub(super) enum Rows {
     Made { columns: Vec<String>, rows: VecDeque<Vec<String>>, line: u64 },
     /// The items of other jobs.
     Items(Box<ItemRows>),
+    /// What contracts owe.
+    Contracts(Box<ContractRows>),
 }
 
 /// Why a row could not be read.
@@ -35,6 +38,8 @@ pub(super) enum Unread {
     Row(RowError),
     /// The ledger.
     Ledger(LedgerError),
+    /// It can be read, and makes no item.
+    Refused(Refusal),
 }
 
 /// The items of other jobs, a page at a time. Later jobs have later items.
@@ -87,11 +92,28 @@ impl Rows {
         }))
     }
 
-    pub(super) fn columns(&self) -> &[String] {
+    pub(super) fn columns(&self) -> Vec<String> {
         match self {
-            Self::File(rows) => rows.columns(),
-            Self::Made { columns, .. } => columns,
-            Self::Items(rows) => &rows.columns,
+            Self::File(rows) => rows.columns().to_vec(),
+            Self::Made { columns, .. } => columns.clone(),
+            Self::Items(rows) => rows.columns.clone(),
+            Self::Contracts(_) => CONTRACT_COLUMNS.map(str::to_owned).to_vec(),
+        }
+    }
+
+    /// Whether what has been read so far may be written: of contracts, only whole ones.
+    pub(super) fn is_between(&self) -> bool {
+        match self {
+            Self::Contracts(rows) => rows.is_between(),
+            Self::File(_) | Self::Made { .. } | Self::Items(_) => true,
+        }
+    }
+
+    /// The contracts that have been read since this was asked last.
+    pub(super) fn taken(&mut self) -> Vec<TakenContract> {
+        match self {
+            Self::Contracts(rows) => rows.taken(),
+            Self::File(_) | Self::Made { .. } | Self::Items(_) => Vec::new(),
         }
     }
 
@@ -106,6 +128,7 @@ impl Rows {
                 Some(Ok(()))
             }
             Self::Items(rows) => rows.next().map(|read| read.map(|next| *row = next)),
+            Self::Contracts(rows) => rows.read(row),
         }
     }
 }

@@ -8,7 +8,8 @@ use super::turn::Turn;
 use crate::domain::time::Timestamp;
 
 /// No process writes to the file from here on, not even one that has it open.
-const FENCED: [&str; 6] = ["items", "runs", "jobs", "lanes", "schedules", "occurrences"];
+const FENCED: &[&str] =
+    &["items", "runs", "jobs", "lanes", "schedules", "occurrences", "contracts"];
 const DEEDS: [&str; 3] = ["insert", "update", "delete"];
 
 impl Ledger {

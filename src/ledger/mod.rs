@@ -12,6 +12,7 @@
 
 mod backup;
 mod claim;
+mod contracts;
 mod error;
 mod evidence;
 mod fence;
@@ -49,6 +50,10 @@ use tokio::sync::{Mutex, Notify, mpsc};
 
 pub use backup::BackupError;
 pub use claim::{ClaimRequest, Claimed, Doing, Want};
+pub use contracts::{
+    Change, ChangeRow, Changed, ContractFilter, ContractRow, Import, Kept, NewContract, News, NotedPeriod, Outcome,
+    PeriodRow, TakenContract, TakenPeriod, What,
+};
 pub use error::LedgerError;
 pub use evidence::{Believed, StatementEvidence};
 use home::Home;

@@ -59,7 +59,7 @@ impl Ledger {
     }
 }
 
-async fn grant(turn: &mut Turn, id: i64, wish: Wish, now: Timestamp) -> Result<Granted, LedgerError> {
+pub(super) async fn grant(turn: &mut Turn, id: i64, wish: Wish, now: Timestamp) -> Result<Granted, LedgerError> {
     let failed = |source| LedgerError::of("changing an item", source);
     let row = sqlx::query(
         "select i.*, j.policy, j.run_id, (select min(b.id) from items as b where b.serial = i.serial and b.id <> i.id \

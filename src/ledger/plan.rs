@@ -6,8 +6,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use sqlx::Row;
 use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row};
 use tokio::sync::Notify;
 
 use super::Ledger;
@@ -132,6 +132,8 @@ pub struct Planning {
     run_id: i64,
     now: Timestamp,
     shifts: Shifts,
+    /// The newest item of before, once a period of a contract has been noted.
+    before_periods: Option<i64>,
 }
 
 impl Ledger {
@@ -160,7 +162,14 @@ impl Ledger {
             turn.rollback().await?;
             return Err(LedgerError::RunExists { workflow: run.workflow, occurrence: run.occurrence });
         };
-        Ok(Planning { turn, woken: Arc::clone(&self.woken), run_id, now: run.now, shifts: Shifts::default() })
+        Ok(Planning {
+            turn,
+            woken: Arc::clone(&self.woken),
+            run_id,
+            now: run.now,
+            shifts: Shifts::default(),
+            before_periods: None,
+        })
     }
 
     /// Jobs that have started and are not planned: those they take their items from have ended.
@@ -202,7 +211,7 @@ impl Ledger {
             return Ok(None);
         }
         let woken = Arc::clone(&self.woken);
-        Ok(Some(Planning { turn, woken, run_id: job.run_id, now, shifts: Shifts::default() }))
+        Ok(Some(Planning { turn, woken, run_id: job.run_id, now, shifts: Shifts::default(), before_periods: None }))
     }
 }
 
@@ -336,10 +345,31 @@ impl Planning {
         let failed = |source| LedgerError::of("committing a plan", source);
         let totals = list(&std::mem::take(&mut self.shifts).lines());
         self.turn.line_up().await?;
+        if let Some(before) = self.before_periods {
+            self.look_at_holders(before).await?;
+        }
         sqlx::query(SHIFT_TOTALS).bind(totals).execute(self.turn.connection()).await.map_err(failed)?;
         self.turn.commit_and_tell().await?;
         self.woken.notify_waiters();
         Ok(self.run_id)
+    }
+
+    /// The connection, within the plan's transaction.
+    pub(super) fn connection(&mut self) -> &mut AnyConnection {
+        self.turn.connection()
+    }
+
+    /// When this is planned.
+    pub(super) const fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// Periods of contracts are noted from here on: which item is the newest of before is remembered.
+    pub(super) async fn periods_begin(&mut self) -> Result<(), LedgerError> {
+        if self.before_periods.is_none() {
+            self.before_periods = Some(self.newest_item().await?);
+        }
+        Ok(())
     }
 
     /// Leaves everything as it was before.

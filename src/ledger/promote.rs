@@ -40,7 +40,7 @@ struct Table {
 
 use Holds::{Bytes as B, Number as N, Text as T};
 
-const TABLES: [Table; 17] = [
+const TABLES: &[Table] = &[
     Table {
         name: "runs",
         key: 1,
@@ -210,6 +210,61 @@ const TABLES: [Table; 17] = [
         columns: &[("lane", T), ("batch_id", T), ("state", T), ("facts", T), ("first_seen", N), ("last_seen", N)],
         numbered: false,
     },
+    Table {
+        name: "contracts",
+        key: 1,
+        columns: &[
+            ("id", N),
+            ("contract", T),
+            ("account", T),
+            ("version", N),
+            ("state", T),
+            ("since", T),
+            ("reason", T),
+            ("currency", T),
+            ("prices", T),
+            ("every", T),
+            ("anchor", N),
+            ("start_on", T),
+            ("end_on", T),
+            ("pay_within", N),
+            ("description", T),
+            ("next_due", T),
+            ("created_at", N),
+        ],
+        numbered: true,
+    },
+    Table {
+        name: "contract_periods",
+        key: 2,
+        columns: &[
+            ("contract_id", N),
+            ("period", T),
+            ("due", T),
+            ("state", T),
+            ("item_id", N),
+            ("amount", N),
+            ("reason", T),
+            ("noted_at", N),
+            ("news", N),
+        ],
+        numbered: false,
+    },
+    Table {
+        name: "contract_changes",
+        key: 1,
+        columns: &[
+            ("id", N),
+            ("contract_id", N),
+            ("at", N),
+            ("who", T),
+            ("what", T),
+            ("why", T),
+            ("before", T),
+            ("after", T),
+        ],
+        numbered: true,
+    },
     Table { name: "vault", key: 1, columns: &[("id", N), ("proof", T)], numbered: false },
     Table {
         name: "tokens",
@@ -341,7 +396,7 @@ impl Ledger {
     ) -> Result<Promoted, PromoteError> {
         let mut from = self.home.connect().await?;
         let mut promoted = Promoted { there_already, ..Promoted::default() };
-        for table in &TABLES {
+        for table in TABLES {
             if !there_already {
                 table.copy(&mut from, turn.connection()).await?;
             }

@@ -128,6 +128,8 @@ pub(super) struct Writes {
     events: String,
     attempts: String,
     totals: String,
+    /// What became of periods whose items came to rest, or are open again; none if none did.
+    periods: Option<String>,
     rows: u64,
 }
 
@@ -159,6 +161,7 @@ impl Writes {
             events: list(&events),
             attempts: list(attempts),
             totals: list(&totals),
+            periods: super::contracts::periods_of(moves),
             rows: rows as u64,
         })
     }
@@ -167,6 +170,7 @@ impl Writes {
     /// written all the same and the caller must roll back.
     pub async fn execute(self, turn: &mut Turn) -> Result<bool, LedgerError> {
         let failed = |source| LedgerError::of("writing what became of items", source);
+        let periods = self.periods.clone();
         let query = |text: &str| {
             sqlx::query(AssertSqlSafe(text.to_owned()))
                 .bind(self.items)
@@ -186,7 +190,11 @@ impl Writes {
                 u64::try_from(row.try_get::<i64, _>(0).map_err(failed)?).unwrap_or(0)
             }
         };
-        Ok(changed == self.rows)
+        let written = changed == self.rows;
+        if let Some(periods) = periods.filter(|_| written) {
+            super::contracts::note_moved(turn, periods).await?;
+        }
+        Ok(written)
     }
 }
 

@@ -19,7 +19,7 @@ use crate::yaml::node::{Entry, Node, shown};
 use crate::yaml::scalars;
 
 /// The fields of `items` that say where rows come from.
-const SOURCES: [&str; 4] = ["file", "from", "days", "window"];
+const SOURCES: [&str; 5] = ["file", "from", "days", "window", "contracts"];
 
 impl<'a> Lowering<'a> {
     pub(super) fn job(&mut self, entry: &Entry) -> Option<Job> {
@@ -40,7 +40,14 @@ impl<'a> Lowering<'a> {
         let rate = self.rate(node, gateway);
         let concurrency = self.concurrency(node, gateway);
         let order_number = node.get("order_number").and_then(|node| self.order_number(node));
-        let key = self.key(node, kind.as_deref(), &with);
+        let of_contracts = items.as_ref().filter(|items| matches!(items.source, ItemSource::Contracts));
+        let key = match of_contracts {
+            Some(items) => {
+                self.check_contracts(node, kind.as_deref(), items, &with);
+                self.contract_key(node)
+            }
+            None => self.key(node, kind.as_deref(), &with),
+        };
         let kind = kind?;
         self.check_private(&kind, &with, key.as_ref(), order_number.as_ref());
         Some(Job {
@@ -92,7 +99,13 @@ impl<'a> Lowering<'a> {
         let node = node.get("items")?;
         let condition = node.get("where").and_then(|node| self.condition(node));
         let given: Vec<&str> = SOURCES.into_iter().filter(|name| node.get(name).is_some()).collect();
-        for (name, of) in [("format", "file"), ("sheet", "file"), ("state", "from"), ("until", "days or window")] {
+        for (name, of) in [
+            ("format", "file"),
+            ("sheet", "file"),
+            ("state", "from"),
+            ("until", "days or window"),
+            ("due", "contracts"),
+        ] {
             if let Some(odd) = node.get(name).filter(|_| !given.iter().any(|given| of.contains(given))) {
                 self.refuse(odd.at, format!("{name} belongs to {of}"));
             }
@@ -104,6 +117,7 @@ impl<'a> Lowering<'a> {
         let source = match *source {
             "file" => self.file(node)?,
             "from" => self.from(node)?,
+            "contracts" => ItemSource::Contracts,
             "days" => ItemSource::Days(span(node, "days")?),
             _ => ItemSource::Window(span(node, "window")?),
         };

@@ -15,6 +15,7 @@ use crate::domain::policy::Policy;
 use crate::domain::timetable::Timetable;
 
 mod comparison;
+mod contracts;
 pub mod expression;
 mod jobs;
 pub mod load;
@@ -150,7 +151,13 @@ pub enum ItemSource {
     Days(Span),
     /// One row for all days together, with the columns `from` and `to`.
     Window(Span),
+    /// One row for each period that is due on the run's day, of the active contracts that are kept in payrun.
+    Contracts,
 }
+
+/// The columns of [`ItemSource::Contracts`].
+pub const CONTRACT_COLUMNS: [&str; 8] =
+    ["contract_id", "amount", "currency", "period", "due_date", "pay_by", "every", "description"];
 
 /// Some days up to the run's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

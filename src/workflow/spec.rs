@@ -48,7 +48,7 @@ static PARAM: [FieldSpec; 3] = [
 /// The states whose items another job may take.
 const STATES: Shape = Shape::Word(&["succeeded", "failed", "parked", "cancelled"]);
 
-static ITEMS: [FieldSpec; 9] = [
+static ITEMS: [FieldSpec; 11] = [
     FieldSpec::optional(
         "file",
         Shape::Template,
@@ -80,6 +80,12 @@ static ITEMS: [FieldSpec; 9] = [
         Shape::Integer(1, 400),
         "Instead of a file: one row with from and to for the last days.",
     ),
+    FieldSpec::optional(
+        "contracts",
+        Shape::Word(&["active"]),
+        "Instead of a file: a row for each period that is due, of the contracts imported by payrun contracts.",
+    ),
+    FieldSpec::optional("due", Shape::Word(&["run"]), "On which day the periods are due: the run's."),
     FieldSpec::optional("until", Shape::Word(&["yesterday", "today"]), "The last of the days; yesterday if not given."),
     FieldSpec::optional("where", Shape::Condition, "Which rows are meant, such as item.active == \"yes\"."),
 ];

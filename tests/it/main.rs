@@ -29,6 +29,7 @@ mod simulate;
 mod statements;
 mod stop;
 mod storage;
+mod subscriptions;
 mod support;
 mod twice;
 mod xlsx;

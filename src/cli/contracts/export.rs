@@ -1,0 +1,83 @@
+//! `payrun contracts export`
+
+use clap::Args;
+
+use super::super::Context;
+use super::super::exit::{Exit, Failure};
+use super::super::project::Project;
+use super::{account_of, gateway_name, parse_state};
+use crate::ledger::{ContractFilter, ContractRow};
+
+/// How many rows are read at a time.
+const PAGE: u32 = 500;
+
+/// Those that an import takes, and what else people want to see.
+const COLUMNS: [&str; 14] = [
+    "contract_id",
+    "amount",
+    "currency",
+    "start",
+    "every",
+    "anchor_day",
+    "end",
+    "pay_within",
+    "amount_from",
+    "description",
+    "gateway",
+    "state",
+    "reason",
+    "next_due",
+];
+
+/// Arguments of `payrun contracts export`.
+#[derive(Debug, Args)]
+pub(super) struct ExportArgs {
+    /// Only those of this gateway account
+    #[arg(long)]
+    gateway: Option<String>,
+    /// Only those in this state
+    #[arg(long, value_parser = parse_state)]
+    state: Option<&'static str>,
+}
+
+pub(super) async fn run(context: &Context, args: &ExportArgs) -> Result<Exit, Failure> {
+    let project = Project::load(context)?;
+    let ledger = project.ledger().await?;
+    let account = args.gateway.as_deref().map(|gateway| account_of(&project, gateway)).transpose()?;
+    let filter = ContractFilter { state: args.state, account, due_before: None };
+    let mut out = csv::Writer::from_writer(std::io::stdout().lock());
+    let written = |error: csv::Error| Failure::internal(&error);
+    out.write_record(COLUMNS).map_err(written)?;
+    let mut after = 0;
+    loop {
+        let page = ledger.contracts(&filter, after, PAGE).await?;
+        let Some(last) = page.last() else { break };
+        after = last.id;
+        page.iter().try_for_each(|row| out.write_record(record(&project, row))).map_err(written)?;
+    }
+    out.flush().map_err(|error| Failure::internal(&error))?;
+    Ok(Exit::Success)
+}
+
+/// The price that holds in the end, with the day from which it does.
+fn record(project: &Project, row: &ContractRow) -> [String; 14] {
+    let (ours, terms) = (&row.subscription, &row.subscription.terms);
+    let last = ours.prices.steps().last();
+    let since = last.filter(|_| ours.prices.steps().count() > 1).map(|(day, _)| day.to_string());
+    [
+        row.contract.clone(),
+        last.map(|(_, amount)| amount.decimal()).unwrap_or_default(),
+        ours.prices.currency().code().to_owned(),
+        terms.start().to_string(),
+        terms.every().word().to_owned(),
+        terms.anchor().text(terms.every()),
+        terms.end().map(|end| end.to_string()).unwrap_or_default(),
+        terms.pay_within().to_string(),
+        since.unwrap_or_default(),
+        ours.description.clone(),
+        gateway_name(project, &row.account),
+        ours.standing.word().to_owned(),
+        ours.standing.reason().unwrap_or_default().to_owned(),
+        row.next_due.map(|day| day.to_string()).unwrap_or_default(),
+    ]
+}

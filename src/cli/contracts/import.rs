@@ -1,0 +1,104 @@
+//! `payrun contracts import`
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use super::super::Context;
+use super::super::exit::{Exit, Failure, chain};
+use super::super::output::{count, counted, say};
+use super::super::project::Project;
+use super::{Author, account_meant};
+use crate::clock::Clock;
+use crate::engine::contracts::{ImportError, ImportOptions, Imported, NotTaken};
+
+/// Arguments of `payrun contracts import`.
+#[derive(Debug, Args)]
+pub(super) struct ImportArgs {
+    /// The file, with the columns contract_id, amount, currency and start; it may have every, anchor_day, end, pay_within,
+    /// amount_from and description
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// The gateway account they are signed with; may be left out if only one can charge contracts
+    #[arg(long)]
+    gateway: Option<String>,
+    /// Keep nothing; only tell what would be done
+    #[arg(long)]
+    dry_run: bool,
+    /// Why; the name of the file if not given
+    #[arg(long, value_name = "WHY")]
+    reason: Option<String>,
+    #[command(flatten)]
+    author: Author,
+    /// Print a JSON object for each row that is not taken, and one in the end
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(context: &Context, args: ImportArgs) -> Result<Exit, Failure> {
+    let project = Project::load(context)?;
+    let account = account_meant(&project, args.gateway.as_deref())?;
+    let engine = project.engine(project.ledger().await?, Clock::System).await?;
+    let named = || format!("imported from {}", args.file.file_name().unwrap_or_default().to_string_lossy());
+    let options = ImportOptions {
+        account,
+        who: args.author.by,
+        why: args.reason.clone().unwrap_or_else(named),
+        commit: !args.dry_run,
+        path: args.file,
+    };
+    let json = args.json;
+    let told = |row: NotTaken| match json {
+        true => say(json!({"line": row.line, "reason": row.reason}).to_string()),
+        false => say(format!("line {}: {}", row.line, row.reason)),
+    };
+    let imported = engine.import_contracts(&options, told).await.map_err(failed)?;
+    if json {
+        tell_json(&imported, args.dry_run)
+    } else {
+        tell(&imported, args.dry_run)
+    }
+    Ok(if imported.rejected > 0 { Exit::Incomplete } else { Exit::Success })
+}
+
+fn failed(error: ImportError) -> Failure {
+    match error {
+        ImportError::Ledger(error) => Failure { help: Some("the same file again goes on".to_owned()), ..error.into() },
+        error @ ImportError::Broken => Failure::internal(&error),
+        error @ (ImportError::Source(_) | ImportError::Column { .. } | ImportError::Row(_)) => {
+            Failure::invalid(chain(&error))
+        }
+    }
+}
+
+fn tell(imported: &Imported, dry: bool) {
+    let Imported { new, changed, same, rejected, due_before_today, other_columns } = imported;
+    let kept = if dry { "; nothing was kept" } else { "" };
+    say(format!(
+        "{} new, {} changed, {} as they were, {} not taken{kept}",
+        count(*new),
+        count(*changed),
+        count(*same),
+        count(*rejected)
+    ));
+    if *due_before_today > 0 {
+        say(format!(
+            "{} began before today: the next run charges what may still be charged of that, and tells what has lapsed. If \
+             somebody else has charged it, import a later start first",
+            counted(*due_before_today, "new contract")
+        ));
+    }
+    if !other_columns.is_empty() {
+        say(format!("not taken: the columns {}", other_columns.join(", ")));
+    }
+}
+
+fn tell_json(imported: &Imported, dry: bool) {
+    let Imported { new, changed, same, rejected, due_before_today, other_columns } = imported;
+    let told = json!({
+        "new": new, "changed": changed, "same": same, "rejected": rejected, "due_before_today": due_before_today,
+        "other_columns": other_columns, "kept": !dry,
+    });
+    say(told.to_string());
+}

@@ -1,0 +1,188 @@
+//! `payrun contracts show`
+
+use chrono::NaiveDate;
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::super::Context;
+use super::super::exit::{Exit, Failure};
+use super::super::output::{cut, print_table, say, say_json, table};
+use super::super::project::Project;
+use super::list::as_json;
+use super::{account_of, find, gateway_name};
+use crate::clock::Clock;
+use crate::domain::item::State;
+use crate::domain::money::{Currency, decimal_text};
+use crate::domain::subscription::Standing;
+use crate::engine::contracts::day_of;
+use crate::ledger::{ChangeRow, ContractRow, Ledger, LedgerError, PeriodRow};
+
+/// How many rows are read at a time, and how many of each list are shown at most.
+const PAGE: u32 = 500;
+const MOST: usize = 10_000;
+
+/// How many coming due dates are shown.
+const COMING: usize = 3;
+
+/// Arguments of `payrun contracts show`.
+#[derive(Debug, Args)]
+pub(super) struct ShowArgs {
+    /// The contract, as the gateway names it
+    #[arg(value_name = "ID")]
+    id: String,
+    /// Its gateway account, where several have a contract of this id
+    #[arg(long)]
+    gateway: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(context: &Context, args: &ShowArgs) -> Result<Exit, Failure> {
+    let project = Project::load(context)?;
+    let ledger = project.ledger().await?;
+    let account = args.gateway.as_deref().map(|gateway| account_of(&project, gateway)).transpose()?;
+    let contract = find(&ledger, &args.id, account.as_deref()).await?;
+    let today = day_of(Clock::System.now(), project.config.timezone);
+    let (periods, changes) = (periods(&ledger, contract.id).await?, changes(&ledger, contract.id).await?);
+    if args.json {
+        let mut told = as_json(&project, &contract);
+        let currency = contract.subscription.prices.currency();
+        told["periods"] = periods.iter().map(|period| period_json(period, currency)).collect();
+        told["open"] = open(&contract, today).iter().map(|(period, _)| json!(period)).collect();
+        told["changes"] = changes.iter().map(change_json).collect();
+        say_json(&told);
+    } else {
+        print_terms(&project, &contract, today);
+        print_periods(&contract, &periods, today);
+        print_changes(&changes);
+    }
+    Ok(Exit::Success)
+}
+
+async fn periods(ledger: &Ledger, id: i64) -> Result<Vec<PeriodRow>, LedgerError> {
+    let mut all: Vec<PeriodRow> = Vec::new();
+    while all.len() < MOST {
+        let after = all.last().map_or("", |period| period.period.as_str()).to_owned();
+        let page = ledger.contract_periods(id, &after, PAGE).await?;
+        if page.is_empty() {
+            break;
+        }
+        all.extend(page);
+    }
+    Ok(all)
+}
+
+async fn changes(ledger: &Ledger, id: i64) -> Result<Vec<ChangeRow>, LedgerError> {
+    let mut all: Vec<ChangeRow> = Vec::new();
+    while all.len() < MOST {
+        let page = ledger.contract_changes(Some(id), all.last().map_or(0, |change| change.id), PAGE).await?;
+        if page.is_empty() {
+            break;
+        }
+        all.extend(page);
+    }
+    Ok(all)
+}
+
+/// Periods that are due and not accounted for, and what becomes of them.
+fn open(contract: &ContractRow, today: NaiveDate) -> Vec<(String, &'static str)> {
+    let paused = matches!(contract.subscription.standing, Standing::Paused { .. });
+    let running = crate::domain::subscription::Subscription {
+        standing: if paused { Standing::Active } else { contract.subscription.standing.clone() },
+        ..contract.subscription.clone()
+    };
+    let becomes = |lapsed| match (paused, lapsed) {
+        (true, _) => "not charged while the contract is paused",
+        (false, true) => "to be charged no more: it lapses with the next run",
+        (false, false) => "to be charged by the next run",
+    };
+    let due = running.due(contract.open(), today, &contract.accounted);
+    due.into_iter().map(|due| (due.period.name, becomes(due.lapsed))).collect()
+}
+
+fn print_terms(project: &Project, contract: &ContractRow, today: NaiveDate) {
+    let ours = &contract.subscription;
+    let terms = &ours.terms;
+    let reason = ours.standing.reason().map(|reason| format!(": {reason}")).unwrap_or_default();
+    say(format!(
+        "contract {} at {}: {}{reason}",
+        contract.contract,
+        gateway_name(project, &contract.account),
+        ours.standing.word()
+    ));
+    let end = terms.end().map(|end| format!(" to {end}")).unwrap_or_default();
+    let (every, on) = (terms.every().word(), terms.anchor().text(terms.every()));
+    say(format!("  {} every {every} on {on}, from {}{end}", ours.prices.on(today), terms.start()));
+    say(format!("  a period may be charged for {} days after it falls due", terms.pay_within()));
+    for (day, amount) in ours.prices.steps().skip(1) {
+        say(format!("  {amount} from {day}"));
+    }
+    let coming: Vec<String> = terms.dues(today.max(contract.open())).take(COMING).map(|due| due.to_string()).collect();
+    if ours.standing == Standing::Active && !coming.is_empty() {
+        say(format!("  falls due next on {}", coming.join(", ")));
+    }
+}
+
+fn print_periods(contract: &ContractRow, periods: &[PeriodRow], today: NaiveDate) {
+    let currency = contract.subscription.prices.currency();
+    let mut rows = table(&["period", "due", "state", ">amount", ">item", "reason"]);
+    for period in periods {
+        rows.add_row([
+            period.period.clone(),
+            period.due.to_string(),
+            state(period),
+            decimal_text(i128::from(period.minor), currency),
+            period.item.map(|item| item.to_string()).unwrap_or_default(),
+            cut(period.reason.as_deref().unwrap_or_default(), 80),
+        ]);
+    }
+    for (name, becomes) in open(contract, today) {
+        rows.add_row([name, String::new(), "due".to_owned(), String::new(), String::new(), becomes.to_owned()]);
+    }
+    if !rows.is_empty() {
+        say("");
+        print_table(&rows);
+    }
+}
+
+/// What became of a period; while its item is under way, where that is.
+fn state(period: &PeriodRow) -> String {
+    match period.item_state.filter(|_| period.state == "planned") {
+        Some(State::Planned) | None => period.state.clone(),
+        Some(state) => format!("{}, {state}", period.state),
+    }
+}
+
+fn print_changes(changes: &[ChangeRow]) {
+    let mut rows = table(&["at", "by", "what", "why"]);
+    for change in changes {
+        rows.add_row([change.at.to_string(), cut(&change.who, 20), change.what.clone(), cut(&change.why, 90)]);
+    }
+    say("");
+    print_table(&rows);
+}
+
+fn period_json(period: &PeriodRow, currency: Currency) -> Value {
+    json!({
+        "period": period.period,
+        "due": period.due.to_string(),
+        "state": period.state,
+        "item": period.item,
+        "item_state": period.item_state.map(State::word),
+        "amount": decimal_text(i128::from(period.minor), currency),
+        "reason": period.reason,
+    })
+}
+
+fn change_json(change: &ChangeRow) -> Value {
+    let object = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();
+    json!({
+        "at": change.at.to_string(),
+        "by": change.who,
+        "what": change.what,
+        "why": change.why,
+        "before": change.before.as_deref().map(object),
+        "after": object(&change.after),
+    })
+}

@@ -1,0 +1,236 @@
+//! Pausing, resuming and ending contracts, by persons and by what became of their items.
+//!
+//! What is planned of a contract that is no longer charged and was not sent is withdrawn in the same commit, by the state machine.
+//! What may be under way at the gateway stays as it is.
+
+use chrono::NaiveDate;
+use sqlx::Row;
+use sqlx::any::AnyRow;
+
+use super::{ContractRow, History, locked, note_changes, note_waived, shown, update};
+use crate::domain::policy::Policy;
+use crate::domain::subscription::{Standing, Subscription, Waived};
+use crate::domain::time::Timestamp;
+use crate::ledger::person::grant;
+use crate::ledger::rows::list;
+use crate::ledger::turn::Turn;
+use crate::ledger::{Granted, Ledger, LedgerError, Wish};
+
+/// What is to become of a contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum What {
+    /// Not charged until it is resumed.
+    Pause,
+    /// Charged again.
+    Resume,
+    /// Never charged again.
+    End,
+    /// Charged for the last time on this day or before.
+    EndOn(NaiveDate),
+}
+
+/// A change and who wants it.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// What.
+    pub what: What,
+    /// Who.
+    pub who: String,
+    /// Why.
+    pub why: String,
+    /// The day it is, on the wall clock of due dates.
+    pub today: NaiveDate,
+    /// The instant it is.
+    pub now: Timestamp,
+}
+
+/// What became of a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Changed {
+    /// It is done.
+    Done {
+        /// How many items were withdrawn that had not been sent.
+        cancelled: u64,
+        /// How many periods will never be charged because of it.
+        waived: u64,
+    },
+    /// It cannot be, and why.
+    Refused(&'static str),
+    /// There is no such contract.
+    NoSuchContract,
+}
+
+/// An item of a contract's period that has failed, of which the contract has not heard.
+#[derive(Debug, Clone)]
+pub struct News {
+    /// The contract's number.
+    pub contract_id: i64,
+    /// The contract, as the gateway names it.
+    pub contract: String,
+    /// The item.
+    pub item_id: i64,
+    /// How often it was declined.
+    pub declines: u16,
+    /// How many steps its dunning ladder has.
+    pub steps: usize,
+    /// Why it failed.
+    pub reason: String,
+    /// Facts of the gateway's replies, a JSON object.
+    pub result: Option<String>,
+}
+
+/// A contract as it is after a change, and what goes with it.
+struct After {
+    what: &'static str,
+    subscription: Subscription,
+    waived: Vec<Waived>,
+}
+
+impl Ledger {
+    /// Changes one contract.
+    ///
+    /// # Errors
+    /// Whatever the database says; then nothing has changed.
+    pub async fn change_contract(&self, id: i64, change: &Change) -> Result<Changed, LedgerError> {
+        let mut turn = Turn::take_long(&self.write, "changing a contract").await?;
+        let contracts = locked(&mut turn, &[id]).await?;
+        turn.line_up().await?;
+        let changed = match contracts.first() {
+            Some(contract) => apply(&mut turn, contract, change).await?,
+            None => Changed::NoSuchContract,
+        };
+        turn.commit_and_tell().await?;
+        Ok(changed)
+    }
+
+    /// Failed items of which contracts have not heard, oldest first.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn contract_news(&self, limit: u32) -> Result<Vec<News>, LedgerError> {
+        let failed = |source| LedgerError::of("looking for what contracts have not heard of", source);
+        let query = "select p.contract_id, c.contract, p.item_id, i.declines, i.reason, i.result, j.policy \
+                     from contract_periods as p cross join items as i cross join jobs as j cross join contracts as c \
+                     where p.news = 1 and i.id = p.item_id and j.id = i.job_id and c.id = p.contract_id \
+                     order by p.item_id limit $1";
+        let rows = sqlx::query(query).bind(i64::from(limit)).fetch_all(&self.read).await.map_err(failed)?;
+        rows.iter().map(news).collect::<Result<_, _>>().map_err(failed)
+    }
+
+    /// Tells a contract what follows from an item that has failed. Says whether it was news, and not told by somebody else or
+    /// undone meanwhile.
+    ///
+    /// # Errors
+    /// Whatever the database says; then nothing has changed.
+    pub async fn tell_contract(&self, news: &News, change: &Change) -> Result<bool, LedgerError> {
+        let mut turn = Turn::take_long(&self.write, "telling a contract").await?;
+        let contracts = locked(&mut turn, &[news.contract_id]).await?;
+        turn.line_up().await?;
+        let heard = sqlx::query("update contract_periods set news = 0 where item_id = $1 and news = 1");
+        let heard = heard.bind(news.item_id).execute(turn.connection()).await;
+        let heard = heard.map_err(|source| LedgerError::of("telling a contract", source))?.rows_affected() > 0;
+        if let (true, Some(contract)) = (heard, contracts.first()) {
+            apply(&mut turn, contract, change).await?;
+        }
+        turn.commit_and_tell().await?;
+        Ok(heard)
+    }
+
+    /// Notes that nothing follows for the contracts of these items.
+    ///
+    /// # Errors
+    /// Whatever the database says; then nothing is noted.
+    pub async fn leave_contracts(&self, items: &[i64]) -> Result<(), LedgerError> {
+        if items.is_empty() {
+            return Ok(());
+        }
+        let mut turn = self.turn("telling contracts").await?;
+        let heard = "update contract_periods set news = 0 where news = 1 \
+                     and item_id in (select cast(atom as bigint) from json_each($1))";
+        let heard = sqlx::query(heard).bind(list(items)).execute(turn.connection()).await;
+        heard.map_err(|source| LedgerError::of("telling contracts", source))?;
+        turn.commit().await
+    }
+
+    /// Contracts whose last day is over and of which nothing is open: by number, with that day.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn contracts_over(&self, today: NaiveDate, limit: u32) -> Result<Vec<(i64, NaiveDate)>, LedgerError> {
+        let failed = |source| LedgerError::of("looking for contracts that are over", source);
+        let query = "select id, end_on from contracts where state <> 'ended' and end_on is not null and end_on < $1 \
+                     and (state = 'paused' or next_due is null) order by end_on limit $2";
+        let rows = sqlx::query(query).bind(today.to_string()).bind(i64::from(limit));
+        let rows = rows.fetch_all(&self.read).await.map_err(failed)?;
+        let over = |row: &AnyRow| Ok((row.try_get(0)?, row.try_get::<String, _>(1)?.parse().unwrap_or(today)));
+        rows.iter().map(over).collect::<Result<_, _>>().map_err(failed)
+    }
+}
+
+fn news(row: &AnyRow) -> Result<News, sqlx::Error> {
+    let policy: Option<Policy> = serde_json::from_str(row.try_get("policy")?).ok();
+    Ok(News {
+        contract_id: row.try_get("contract_id")?,
+        contract: row.try_get("contract")?,
+        item_id: row.try_get("item_id")?,
+        declines: u16::try_from(row.try_get::<i64, _>("declines")?).unwrap_or(u16::MAX),
+        steps: policy.map_or(usize::MAX, |policy| policy.dunning.len()),
+        reason: row.try_get::<Option<String>, _>("reason")?.unwrap_or_default(),
+        result: row.try_get("result")?,
+    })
+}
+
+async fn apply(turn: &mut Turn, contract: &ContractRow, change: &Change) -> Result<Changed, LedgerError> {
+    let after = match after(contract, change) {
+        Ok(after) => after,
+        Err(why) => return Ok(Changed::Refused(why)),
+    };
+    let mut accounted = contract.accounted.clone();
+    accounted.extend(after.waived.iter().map(|waived| waived.period.name.clone()));
+    let next_due = after.subscription.next_due(contract.open(), &accounted);
+    note_waived(turn, contract.id, &after.waived, change.now).await?;
+    update(turn, &[(contract.id, &after.subscription, next_due)]).await?;
+    let (before, now) = (Some(contract.json()), shown(&after.subscription));
+    let history = History { contract_id: contract.id, what: after.what, before, after: now };
+    note_changes(turn, &[history], &change.who, &change.why, change.now).await?;
+    let charged = after.subscription.standing == Standing::Active;
+    let cancelled = if charged { 0 } else { withdraw(turn, contract.id, change.now).await? };
+    Ok(Changed::Done { cancelled, waived: after.waived.len() as u64 })
+}
+
+/// What follows from a change, or why it cannot be.
+fn after(contract: &ContractRow, change: &Change) -> Result<After, &'static str> {
+    let (ours, open, today) = (&contract.subscription, contract.open(), change.today);
+    let plain = |what, subscription| After { what, subscription, waived: Vec::new() };
+    match change.what {
+        What::Pause => ours.paused(today, &change.why).map(|paused| plain("paused", paused)).ok_or("it is not active"),
+        What::Resume => {
+            let (subscription, waived) = ours.resumed(open, today, &contract.accounted).ok_or("it is not paused")?;
+            Ok(After { what: "resumed", subscription, waived })
+        }
+        What::End => {
+            let on = ours.terms.end().map_or(today, |end| end.min(today));
+            let (subscription, waived) =
+                ours.ended(open, on, &change.why, &contract.accounted).ok_or("it has ended already")?;
+            Ok(After { what: "ended", subscription, waived })
+        }
+        What::EndOn(_) if matches!(ours.standing, Standing::Ended { .. }) => Err("it has ended already"),
+        What::EndOn(day) if day < today => Err("that day is over; leave --on out to end it now"),
+        What::EndOn(day) if ours.terms.end().is_some_and(|end| end <= day) => Err("it ends on that day or before"),
+        What::EndOn(day) => Ok(plain("changed", Subscription { terms: ours.terms.until(Some(day)), ..ours.clone() })),
+    }
+}
+
+/// Withdraws what was planned of a contract and not sent; says how many items that were.
+async fn withdraw(turn: &mut Turn, contract: i64, now: Timestamp) -> Result<u64, LedgerError> {
+    let query = "select p.item_id from contract_periods as p cross join items as i where p.contract_id = $1 \
+                 and p.state = 'planned' and i.id = p.item_id and i.state = 'planned' order by p.item_id limit 10000";
+    let items = sqlx::query_scalar(query).bind(contract).fetch_all(turn.connection()).await;
+    let items: Vec<i64> =
+        items.map_err(|source| LedgerError::of("withdrawing what is planned of a contract", source))?;
+    let mut cancelled = 0;
+    for item in items {
+        cancelled += u64::from(matches!(grant(turn, item, Wish::Cancel, now).await?, Granted::Moved(_)));
+    }
+    Ok(cancelled)
+}

@@ -1,0 +1,189 @@
+//! Which contracts are due, and planning their periods in one transaction with the items.
+//!
+//! A plan takes a contract by its version before it adds items of it: what somebody has changed or planned meanwhile is left
+//! alone. Then each period that it accounts for gets its row, with the item that has its key.
+
+use std::collections::BTreeSet;
+
+use chrono::NaiveDate;
+use sqlx::{AssertSqlSafe, Row};
+
+use super::{COLUMNS, ContractRow, key_text, read_contract};
+use crate::domain::ids::KeyHash;
+use crate::domain::money::Amount;
+use crate::domain::subscription::Period;
+use crate::ledger::rows::list;
+use crate::ledger::{Ledger, LedgerError, Planning};
+
+/// A contract of which a plan makes items.
+#[derive(Debug, Clone)]
+pub struct TakenContract {
+    /// Its number.
+    pub id: i64,
+    /// The gateway's id.
+    pub contract: String,
+    /// Its version when it was read.
+    pub version: i64,
+    /// Its periods that are due.
+    pub periods: Vec<TakenPeriod>,
+    /// When the first period after those falls due.
+    pub next_due: Option<NaiveDate>,
+}
+
+/// A period of which a plan makes an item.
+#[derive(Debug, Clone)]
+pub struct TakenPeriod {
+    /// The row it stands in.
+    pub line: u64,
+    /// Which.
+    pub period: Period,
+    /// How much it is.
+    pub amount: Amount,
+    /// Whether it may no longer be charged.
+    pub lapsed: bool,
+}
+
+/// What a plan makes of a period.
+#[derive(Debug, Clone)]
+pub enum Outcome {
+    /// There is an item with this key.
+    Planned(KeyHash),
+    /// It may no longer be charged, and why.
+    Lapsed(String),
+}
+
+/// A period that a plan has accounted for.
+#[derive(Debug, Clone)]
+pub struct NotedPeriod<'a> {
+    /// The contract's number.
+    pub contract_id: i64,
+    /// Which period.
+    pub taken: &'a TakenPeriod,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+/// Active contracts of an account in the order of their next due date.
+pub(super) const DUE: &str = "from contracts as c where c.account = $1 and c.state = 'active' and c.next_due <= $2 \
+     and (c.next_due, c.id) > ($3, $4) order by c.next_due, c.id limit $5";
+
+/// What the items that have the keys say of the periods.
+const AS_ITEM: &str = "case i.state when 'succeeded' then 'paid' when 'failed' then 'failed' when 'cancelled' then 'cancelled' \
+     else 'planned' end";
+
+impl Ledger {
+    /// Active contracts of an account that have a period due on a day or before, from behind one of them on.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn due_contracts(
+        &self,
+        account: &str,
+        on: NaiveDate,
+        after: Option<&ContractRow>,
+        limit: u32,
+    ) -> Result<Vec<ContractRow>, LedgerError> {
+        let failed = |source| LedgerError::of("looking for due contracts", source);
+        let behind = after.and_then(|row| row.next_due).map(|day| day.to_string()).unwrap_or_default();
+        let rows = sqlx::query(AssertSqlSafe(format!("select {COLUMNS} {DUE}")))
+            .bind(account)
+            .bind(on.to_string())
+            .bind(behind)
+            .bind(after.map_or(0, |row| row.id))
+            .bind(i64::from(limit))
+            .fetch_all(&self.read)
+            .await
+            .map_err(failed)?;
+        self.with_accounted(rows.iter().map(read_contract).collect::<Result<_, _>>()?).await
+    }
+
+    /// How many active contracts of an account have a period that fell due before a day and is not accounted for.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn overdue_contracts(&self, account: &str, day: NaiveDate) -> Result<u64, LedgerError> {
+        let query = "select count(*) from contracts where account = $1 and state = 'active' and next_due < $2";
+        let count: Result<i64, _> =
+            sqlx::query_scalar(query).bind(account).bind(day.to_string()).fetch_one(&self.read).await;
+        let count = count.map_err(|source| LedgerError::of("counting overdue contracts", source))?;
+        Ok(u64::try_from(count).unwrap_or(0))
+    }
+}
+
+impl Planning {
+    /// Takes contracts for this plan; returns the numbers of those that somebody else has changed or planned meanwhile, of
+    /// which nothing may be planned.
+    ///
+    /// # Errors
+    /// Whatever the database says; then the plan must be abandoned.
+    pub async fn take_contracts(&mut self, contracts: &[TakenContract]) -> Result<BTreeSet<i64>, LedgerError> {
+        let failed = |source| LedgerError::of("taking contracts", source);
+        self.periods_begin().await?;
+        let rows: Vec<_> = contracts.iter().map(|contract| (contract.id, contract.version)).collect();
+        let take = "update contracts set version = contracts.version + 1 from json_each($1) as v \
+                    where contracts.id = cast(v.value ->> 0 as bigint) and contracts.state = 'active' \
+                      and contracts.version = cast(v.value ->> 1 as bigint) returning contracts.id";
+        let taken = sqlx::query(take).bind(list(&rows)).fetch_all(self.connection()).await.map_err(failed)?;
+        let mut left: BTreeSet<i64> = contracts.iter().map(|contract| contract.id).collect();
+        for row in &taken {
+            left.remove(&row.try_get::<i64, _>(0).map_err(failed)?);
+        }
+        Ok(left)
+    }
+
+    /// Notes what became of periods, and when the first one falls due that is open after that, by contract.
+    ///
+    /// # Errors
+    /// Whatever the database says; then the plan must be abandoned.
+    pub async fn note_periods(
+        &mut self,
+        periods: &[NotedPeriod<'_>],
+        next_due: &[(i64, Option<NaiveDate>)],
+    ) -> Result<(), LedgerError> {
+        let failed = |source| LedgerError::of("keeping contracts' periods", source);
+        let row = |noted: &NotedPeriod<'_>| {
+            let (key, lapsed) = match &noted.outcome {
+                Outcome::Planned(key) => (Some(*key), None),
+                Outcome::Lapsed(reason) => (None, Some(reason.clone())),
+            };
+            let taken = noted.taken;
+            (
+                noted.contract_id,
+                taken.period.name.clone(),
+                taken.period.due,
+                taken.amount.minor(),
+                key_text(key),
+                lapsed,
+            )
+        };
+        let rows: Vec<_> = periods.iter().map(row).collect();
+        let insert = format!(
+            "insert into contract_periods (contract_id, period, due, state, item_id, amount, reason, noted_at) \
+             select cast(v.value ->> 0 as bigint), v.value ->> 1, v.value ->> 2, \
+               case when v.value ->> 5 is null then {AS_ITEM} else 'lapsed' end, i.id, cast(v.value ->> 3 as bigint), \
+               v.value ->> 5, cast($2 as bigint) \
+             from json_each($1) as v left join items as i on i.key_hash = unhex(v.value ->> 4)"
+        );
+        let now = self.now().millis();
+        let insert = sqlx::query(AssertSqlSafe(insert)).bind(list(&rows)).bind(now);
+        insert.execute(self.connection()).await.map_err(failed)?;
+        let next = "update contracts set next_due = v.value ->> 1 from json_each($1) as v \
+                    where contracts.id = cast(v.value ->> 0 as bigint)";
+        sqlx::query(next).bind(list(next_due)).execute(self.connection()).await.map_err(failed)?;
+        Ok(())
+    }
+
+    /// Items that had a period's key before this plan may have come to rest while it was made: their periods say so. To be
+    /// done in the plan's turn.
+    pub(in crate::ledger) async fn look_at_holders(&mut self, before: i64) -> Result<(), LedgerError> {
+        let holders = format!(
+            "update contract_periods set state = {AS_ITEM} from items as i where i.id = contract_periods.item_id \
+               and contract_periods.state = 'planned' and contract_periods.item_id in \
+                 (select d.duplicate_of from items as d cross join jobs as j where j.id = d.job_id and j.run_id = $1 \
+                    and d.state in ('failed', 'parked', 'rejected', 'skipped', 'cancelled') and d.id > $2)"
+        );
+        let run = self.run_id();
+        let looked = sqlx::query(AssertSqlSafe(holders)).bind(run).bind(before).execute(self.connection()).await;
+        looked.map(|_| ()).map_err(|source| LedgerError::of("keeping contracts' periods", source))
+    }
+}

@@ -1,0 +1,265 @@
+//! Contracts that live in payrun: taken in from files, charged when they fall due, and told what became of it.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::postgres::Schema;
+use crate::support::{App, Setup, until};
+
+const CHARGE: &str = "workflows/subscriptions.yaml";
+
+/// The shipped workflow, impatient as a test is.
+fn workflow(more: &str) -> String {
+    let text = std::fs::read_to_string(crate::support::root().join("workflows/subscriptions.yaml")).unwrap();
+    let hasty = "    retry: { attempts: 40, first: 50ms, max: 500ms }\n    \
+                 resolve: { schedule: [50ms, 100ms, 200ms, 400ms], grace: 1200ms, horizon: 5m }\n    \
+                 dunning: [200ms, 400ms]\n";
+    text.replace("    dunning: [1d, 3d, 7d]\n", &format!("{hasty}{more}"))
+}
+
+/// A project with these contracts taken in.
+fn project(rows: &str) -> App {
+    project_of(rows, Setup::default())
+}
+
+fn project_of(rows: &str, setup: Setup) -> App {
+    let app = App::of(setup);
+    app.write(CHARGE, workflow(""));
+    app.write("data/subscriptions.csv", format!("contract_id,amount,currency,start,anchor_day,description\n{rows}"));
+    app.payrun(&["contracts", "import", "data/subscriptions.csv", "--by", "ann"]).exits(0);
+    app
+}
+
+fn charge(app: &App, date: &str) -> crate::support::Ended {
+    app.payrun(&["run", CHARGE, "--date", date])
+}
+
+fn show(app: &App, id: &str) -> Value {
+    app.json(&["contracts", "show", id, "--json"])
+}
+
+/// The periods of a contract and what became of them.
+fn periods(app: &App, id: &str) -> Vec<String> {
+    let told = show(app, id);
+    let text = |period: &Value| format!("{} {}", period["period"].as_str().unwrap(), period["state"].as_str().unwrap());
+    told["periods"].as_array().unwrap().iter().map(text).collect()
+}
+
+#[test]
+fn a_file_is_taken_in_row_by_row_and_the_same_again_changes_nothing() {
+    let app = App::of(Setup::default());
+    app.write(
+        "c.csv",
+        "contract_id,amount,currency,start,every,anchor_day,end,pay_within,description,phone\n\
+         A-1,38.00,HKD,2026-01-31,month,31,,,Basic,1\n\
+         A-2,38.005,HKD,2026-01-31,month,31,,,Basic,1\n\
+         A-3,5.00,HKD,2026-01-31,week,fri,2026-12-31,3,,1\n\
+         A-3,5.00,HKD,2026-01-31,week,fri,2026-12-31,3,,1\n\
+         A-4,5.00,HKD,31.01.2026,month,,,,,1\n\
+         A 5,5.00,HKD,2026-01-31,month,,,,,1\n\
+         A-6,5.00,HKD,2026-01-31,fortnight,,,,,1\n\
+         A-7,5.00,HKD,2026-01-31,year,0,,,,1\n\
+         A-8,5.00,HKD,2026-01-31,year,29,2026-01-30,,,1\n",
+    );
+    let dry =
+        app.payrun(&["contracts", "import", "c.csv", "--dry-run"]).exits(3).says("2 new").says("nothing was kept");
+    for (line, reason) in [
+        (3, "more decimals"),
+        (5, "A-3 stands in the file already"),
+        (6, "start is not a day"),
+        (7, "contract_id is not"),
+        (8, "every is not one of week, 2 weeks, month"),
+        (9, "anchor_day \"0\""),
+        (10, "before it starts"),
+    ] {
+        let line = format!("line {line}: ");
+        assert!(
+            dry.stdout.lines().any(|told| told.starts_with(&line) && told.contains(reason)),
+            "{line}{reason} {dry:?}"
+        );
+    }
+    app.payrun(&["contracts", "list"]).exits(0).says("no such contracts");
+    app.payrun(&["contracts", "import", "c.csv"]).exits(3).says("2 new").says("began before today").says("phone");
+    app.payrun(&["contracts", "import", "c.csv"]).exits(3).says("0 new, 0 changed, 2 as they were, 7 not taken");
+    let listed = app.json_lines(&["contracts", "list", "--json"]);
+    assert_eq!(listed.len(), 2);
+    assert_eq!((&listed[1]["contract_id"], &listed[1]["next_due"]), (&json!("A-3"), &json!("2026-02-06")));
+    app.write("none.csv", "contract_id,amount\nA-1,38.00\n");
+    app.payrun(&["contracts", "import", "none.csv"]).exits(2).says("the file has no column currency");
+}
+
+#[test]
+fn what_is_exported_can_be_taken_in_again() {
+    let app = project("E-1,38.00,HKD,2026-01-31,31,Basic\nE-2,12.00,HKD,2026-01-05,5,\"a, b\"\n");
+    app.write(
+        "rise.jsonl",
+        "{\"contract_id\":\"E-1\",\"amount\":\"42.00\",\"currency\":\"HKD\",\"start\":\"2026-01-31\",\
+               \"anchor_day\":\"31\",\"amount_from\":\"2099-01-01\",\"description\":\"Basic\"}\n",
+    );
+    app.payrun(&["contracts", "import", "rise.jsonl"]).exits(0).says("1 changed");
+    let exported = app.payrun(&["contracts", "export"]).exits(0).stdout;
+    assert!(
+        exported.contains("E-1,42.00,HKD,2026-01-31,month,31,,14,2099-01-01,Basic,hk,active,,2026-01-31"),
+        "{exported}"
+    );
+    app.write("out.csv", &exported);
+    app.payrun(&["contracts", "import", "out.csv"]).exits(0).says("0 new, 0 changed, 2 as they were");
+    let changes = show(&app, "E-1")["changes"].clone();
+    assert_eq!((&changes[0]["by"], &changes[1]["what"]), (&json!("ann"), &json!("changed")));
+    assert_eq!(changes[1]["before"]["prices"], json!([["2026-01-31", "38.00"]]));
+}
+
+#[test]
+fn each_period_is_charged_once_and_a_run_that_was_missed_is_made_up_for() {
+    let app = project("P-1,38.00,HKD,2026-01-31,31,Basic\nP-2,12.00,HKD,2026-02-20,20,Plus\n");
+    charge(&app, "2026-01-30").exits(0);
+    assert_eq!(app.charges(), 0, "nothing is due yet");
+    charge(&app, "2026-02-03").exits(0);
+    charge(&app, "2026-02-03").exits(0);
+    assert_eq!(app.charges(), 1);
+    // Nothing ran until the end of March: February's of P-1 could be charged until 14 March.
+    let told = charge(&app, "2026-03-31").exits(3);
+    assert!(told.stdout.contains("rejected"), "{told:?}");
+    assert_eq!(periods(&app, "P-1"), ["2026-01 paid", "2026-02 lapsed", "2026-03 paid"]);
+    assert_eq!(periods(&app, "P-2"), ["2026-02 lapsed", "2026-03 paid"]);
+    let lapsed = app.json_lines(&["items", "--state", "rejected", "--json"]);
+    assert_eq!(lapsed[0]["key"], "P-2/2026-02");
+    assert!(lapsed[0]["reason"].as_str().unwrap().contains("could be charged until 2026-03-06: it has lapsed"));
+    charge(&app, "2026-03-31").exits(0);
+    assert_eq!(app.charges(), 3);
+}
+
+#[test]
+fn a_ladders_end_pauses_and_the_gateways_word_ends_a_contract() {
+    let app = project(
+        "Q-1,38.00,HKD,2026-01-31,31,Basic\nQ-2-poor,38.00,HKD,2026-01-31,31,Basic\n\
+         Q-3-terminated,38.00,HKD,2026-01-31,31,Basic\nQ-4-blocked,38.00,HKD,2026-01-31,31,Basic\n",
+    );
+    charge(&app, "2026-01-31").exits(3);
+    let standing = |id: &str| {
+        let told = show(&app, id);
+        (told["state"].as_str().unwrap().to_owned(), told["reason"].as_str().unwrap_or_default().to_owned())
+    };
+    assert_eq!(standing("Q-1").0, "active");
+    let (state, reason) = standing("Q-2-poor");
+    assert!(
+        state == "paused" && reason.contains("end of the dunning ladder; declined: NOT_ENOUGH"),
+        "{state} {reason}"
+    );
+    let (state, reason) = standing("Q-3-terminated");
+    assert!(state == "ended" && reason.contains("CONTRACT_NOT_EXIST") && reason.contains("TERMINATED"), "{reason}");
+    let (state, reason) = standing("Q-4-blocked");
+    assert!(state == "paused" && reason.contains("USER_ACCOUNT_ABNORMAL"), "{state} {reason}");
+    assert_eq!(periods(&app, "Q-2-poor"), ["2026-01 failed"]);
+    assert_eq!(show(&app, "Q-2-poor")["changes"][1]["by"], "payrun");
+    // The next month charges those that are active, and nobody else.
+    charge(&app, "2026-02-28").exits(0);
+    assert_eq!(app.charges(), 2);
+    app.payrun(&["contracts", "resume", "Q-3-terminated", "--reason", "try"]).exits(3).says("it is not paused");
+    app.payrun(&["contracts", "resume", "Q-2-poor", "--reason", "called us"]).exits(0).says("resumed");
+    assert_eq!(standing("Q-2-poor").0, "active");
+}
+
+#[test]
+fn a_month_that_was_charged_from_a_file_is_not_charged_again() {
+    let app = project("F-1,38.00,HKD,2026-03-31,31,Basic\nF-2,39.00,HKD,2026-03-31,31,Basic\n");
+    app.write(
+        "data/contracts.csv",
+        "contract_id,plan,amount,currency,active\nF-1,basic,38.00,HKD,yes\nF-2,basic,38.00,HKD,yes\n",
+    );
+    app.run().exits(0);
+    assert_eq!(app.charges(), 2);
+    let told = charge(&app, "2026-03-31").exits(3);
+    assert!(told.stdout.contains("other content"), "another amount under the same key is told: {told:?}");
+    assert_eq!(app.charges(), 2);
+    assert_eq!(periods(&app, "F-1"), ["2026-03 paid"]);
+    assert_eq!(periods(&app, "F-2"), ["2026-03 paid"]);
+    charge(&app, "2026-04-30").exits(0);
+    assert_eq!(app.charges(), 4);
+}
+
+#[test]
+fn a_row_that_cannot_be_planned_stays_due_until_it_can() {
+    let app = project("L-1,38.00,CNY,2026-01-31,31,Basic\nL-2,38.00,HKD,2026-01-31,31,Basic\n");
+    charge(&app, "2026-01-31").exits(3).says("limits.total names no CNY");
+    assert_eq!((app.charges(), periods(&app, "L-1").len()), (1, 0));
+    assert_eq!(app.json_lines(&["items", "--state", "rejected", "--json"])[0]["key"], "L-1/2026-01");
+    app.edit(CHARGE, "total: { HKD:", "total: { CNY: \"100.00\", HKD:");
+    charge(&app, "2026-02-01").exits(0);
+    assert_eq!((app.charges(), periods(&app, "L-1")), (2, vec!["2026-01 paid".to_owned()]));
+}
+
+#[test]
+fn ending_a_contract_by_hand_leaves_nothing_to_be_charged() {
+    let app = project("Z-1,38.00,HKD,2026-01-31,31,Basic\n");
+    app.payrun(&["contracts", "end", "Z-1", "--reason", " "]).exits(2).says("--reason is empty");
+    app.payrun(&["contracts", "end", "Z-1", "Z-9", "--reason", "moved out"]).exits(3).says("there is no contract Z-9");
+    charge(&app, "2026-02-28").exits(0);
+    assert_eq!(app.charges(), 0);
+    let told = show(&app, "Z-1");
+    assert_eq!((&told["state"], &told["reason"]), (&json!("ended"), &json!("moved out")));
+    assert!(told["periods"].as_array().unwrap().iter().all(|one| one["state"] == "waived"), "{told}");
+    app.payrun(&["contracts", "import", "data/subscriptions.csv"]).exits(0).says("1 as they were");
+    app.edit("data/subscriptions.csv", "38.00", "40.00");
+    app.payrun(&["contracts", "import", "data/subscriptions.csv"]).exits(3).says("what has ended does not begin again");
+}
+
+/// So many contracts that fall due on one day.
+fn many(how_many: u32) -> String {
+    (1..=how_many).map(|n| format!("K-{n:05},38.00,HKD,2026-01-31,31,Basic\n")).collect()
+}
+
+#[test]
+fn killed_while_it_plans_or_charges_every_period_is_charged_once() {
+    let setup = Setup { wire: true, concurrency: 16, ..Setup::default() };
+    let app = project_of(&many(1_500), setup);
+    app.edit(CHARGE, "items: 50000", "items: 2000");
+    let (mut died, mut half) = (0, 0);
+    for life in (0..12).map(|n| Duration::from_millis(60 + n * 60)) {
+        let ended = app.start(&["run", CHARGE, "--date", "2026-01-31"]).kill_after(life);
+        died += u32::from(ended.was_killed());
+        let planned = app.json_lines(&["contracts", "list", "-n", "0", "--json"]);
+        let next: std::collections::BTreeSet<&str> =
+            planned.iter().map(|one| one["next_due"].as_str().unwrap()).collect();
+        assert_eq!(next.len(), 1, "all are planned, or none is");
+        half += u32::from(next.contains("2026-01-31"));
+        app.assert_nothing_wrong_yet();
+    }
+    assert!(died > 6 && half > 0, "{died} died, {half} before the plan was made");
+    app.payrun(&["run", CHARGE, "--date", "2026-01-31"]).exits(0);
+    assert_eq!(app.charges(), 1_500);
+    app.wire().assert_asked_before_sent_again();
+}
+
+#[test]
+fn contracts_move_to_a_server_with_the_ledger() {
+    let mut app = project_of(
+        "M-1,38.00,HKD,2026-01-31,31,Basic\nM-2-poor,38.00,HKD,2026-01-31,31,B\n",
+        Setup { server: false, ..Setup::default() },
+    );
+    charge(&app, "2026-01-31").exits(3);
+    let before = show(&app, "M-2-poor");
+    let schema = app.wait_for(Schema::fresh());
+    let ours = std::fs::read_to_string(app.path("payrun.yaml")).unwrap();
+    app.write("server.yaml", ours.replace("database: payrun.db", &format!("database: {}", schema.address())));
+    app.payrun(&["promote", "--to", "server.yaml"]).exits(0);
+    assert_eq!(app.json(&["contracts", "show", "M-2-poor", "--json", "--config", "server.yaml"]), before);
+    app.payrun(&["contracts", "import", "data/subscriptions.csv"]).exits(2).says("was moved to");
+    app.payrun(&["run", CHARGE, "--date", "2026-02-28", "--config", "server.yaml"]).exits(0);
+    assert_eq!(app.charges(), 2);
+    app.payrun(&["contracts", "import", "data/subscriptions.csv", "--config", "server.yaml"]).exits(0);
+    app.moved_to(schema);
+}
+
+#[test]
+fn two_processes_that_plan_at_once_charge_each_period_once() {
+    let app = project(&many(400));
+    let runs: Vec<_> = (0..3).map(|_| app.start(&["run", CHARGE, "--date", "2026-01-31"])).collect();
+    for run in runs {
+        let ended = run.wait(crate::support::PATIENCE);
+        assert!(matches!(ended.code(), Some(0 | 3 | 4)), "{ended:?}");
+    }
+    until("all is charged", || app.payrun(&["run", "--resume"]).code() == Some(0));
+    assert_eq!(app.charges(), 400);
+}
