@@ -52,7 +52,7 @@ pub(super) async fn resume(context: &Context, args: &ChangeArgs) -> Result<Exit,
 
 pub(super) async fn end(context: &Context, args: &EndArgs) -> Result<Exit, Failure> {
     match args.on {
-        Some(day) => change(context, &args.change, What::EndOn(day), "to end").await,
+        Some(day) => change(context, &args.change, What::EndOn(day), &format!("ends on {day}")).await,
         None => change(context, &args.change, What::End, "ended").await,
     }
 }

@@ -86,6 +86,14 @@ struct After {
     waived: Vec<Waived>,
 }
 
+/// Whose last day is over, and of which nothing is due and no item is under way or waits to be sent: ending a contract would
+/// withdraw its last period.
+pub(super) const OVER: &str = "\
+    select c.id, c.end_on from contracts as c where c.state <> 'ended' and c.end_on is not null and c.end_on < $1 \
+      and (c.state = 'paused' or c.next_due is null) and not exists \
+        (select 1 from contract_periods as p where p.contract_id = c.id and p.state = 'planned') \
+    order by c.end_on limit $2";
+
 impl Ledger {
     /// Changes one contract.
     ///
@@ -158,9 +166,7 @@ impl Ledger {
     /// Whatever the database says.
     pub async fn contracts_over(&self, today: NaiveDate, limit: u32) -> Result<Vec<(i64, NaiveDate)>, LedgerError> {
         let failed = |source| LedgerError::of("looking for contracts that are over", source);
-        let query = "select id, end_on from contracts where state <> 'ended' and end_on is not null and end_on < $1 \
-                     and (state = 'paused' or next_due is null) order by end_on limit $2";
-        let rows = sqlx::query(query).bind(today.to_string()).bind(i64::from(limit));
+        let rows = sqlx::query(OVER).bind(today.to_string()).bind(i64::from(limit));
         let rows = rows.fetch_all(&self.read).await.map_err(failed)?;
         let over = |row: &AnyRow| Ok((row.try_get(0)?, row.try_get::<String, _>(1)?.parse().unwrap_or(today)));
         rows.iter().map(over).collect::<Result<_, _>>().map_err(failed)

@@ -8,6 +8,8 @@ mod due;
 mod keep;
 mod moved;
 mod read;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 

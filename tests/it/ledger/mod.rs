@@ -3,6 +3,7 @@
 //! A scenario is given a place where a fresh ledger can be opened, as often as there are processes in it. It runs on every engine.
 
 mod claims;
+mod contracts;
 mod desk;
 mod planning;
 mod rates;

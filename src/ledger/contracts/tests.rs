@@ -1,0 +1,36 @@
+//! How the statements about contracts find their rows among a million.
+
+use super::change::OVER;
+use super::due::DUE;
+use super::moved::MOVED;
+use super::{ACCOUNTED, COLUMNS, UPDATE};
+use crate::ledger::tests::{place, steps};
+
+#[tokio::test]
+async fn due_contracts_are_found_by_their_index_in_order() {
+    let steps = steps(&format!("select {COLUMNS} {DUE}")).await;
+    place(&steps, "SEARCH c USING INDEX contracts_due (account=? AND ");
+    assert!(steps.iter().all(|step| !step.contains("TEMP B-TREE") && !step.starts_with("SCAN")), "{steps:#?}");
+}
+
+#[tokio::test]
+async fn what_became_of_items_reads_the_list_first() {
+    for (statement, search) in [
+        (MOVED, "INDEX contract_periods_item (item_id=?)"),
+        (UPDATE, "SEARCH contracts USING INTEGER PRIMARY KEY"),
+        (ACCOUNTED, "SEARCH p USING PRIMARY KEY (contract_id=?)"),
+    ] {
+        let steps = steps(statement).await;
+        let list = place(&steps, "VIRTUAL TABLE");
+        assert!(list < place(&steps, search), "{steps:#?}");
+    }
+}
+
+#[tokio::test]
+async fn news_are_found_without_reading_every_period() {
+    let news = steps("select item_id from contract_periods as p where p.news = 1 order by p.item_id limit 5").await;
+    place(&news, "contract_periods_news");
+    let over = steps(OVER).await;
+    assert!(over[0].starts_with("SEARCH c USING INDEX contracts_ending"), "{over:#?}");
+    place(&over, "SEARCH p USING PRIMARY KEY (contract_id=?)");
+}
