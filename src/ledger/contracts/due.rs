@@ -71,6 +71,27 @@ pub(super) const DUE: &str = "from contracts as c where c.account = $1 and c.sta
 const AS_ITEM: &str = "case i.state when 'succeeded' then 'paid' when 'failed' then 'failed' when 'cancelled' then 'cancelled' \
      else 'planned' end";
 
+/// The version alone says that a contract is as it was read, and so active: with its state in the condition SQLite would go through
+/// all that are.
+pub(super) const TAKE: &str = "\
+    update contracts set version = contracts.version + 1 from json_each($1) as v \
+    where contracts.id = cast(v.value ->> 0 as bigint) and contracts.version = cast(v.value ->> 1 as bigint) \
+    returning contracts.id";
+
+pub(super) const NEXT: &str = "\
+    update contracts set next_due = v.value ->> 1 from json_each($1) as v \
+    where contracts.id = cast(v.value ->> 0 as bigint)";
+
+pub(super) fn note() -> String {
+    format!(
+        "insert into contract_periods (contract_id, period, due, state, item_id, amount, reason, noted_at) \
+         select cast(v.value ->> 0 as bigint), v.value ->> 1, v.value ->> 2, \
+           case when v.value ->> 5 is null then {AS_ITEM} else 'lapsed' end, i.id, cast(v.value ->> 3 as bigint), \
+           v.value ->> 5, cast($2 as bigint) \
+         from json_each($1) as v left join items as i on i.key_hash = unhex(v.value ->> 4)"
+    )
+}
+
 impl Ledger {
     /// Active contracts of an account that have a period due on a day or before, from behind one of them on.
     ///
@@ -120,10 +141,7 @@ impl Planning {
         let failed = |source| LedgerError::of("taking contracts", source);
         self.periods_begin().await?;
         let rows: Vec<_> = contracts.iter().map(|contract| (contract.id, contract.version)).collect();
-        let take = "update contracts set version = contracts.version + 1 from json_each($1) as v \
-                    where contracts.id = cast(v.value ->> 0 as bigint) and contracts.state = 'active' \
-                      and contracts.version = cast(v.value ->> 1 as bigint) returning contracts.id";
-        let taken = sqlx::query(take).bind(list(&rows)).fetch_all(self.connection()).await.map_err(failed)?;
+        let taken = sqlx::query(TAKE).bind(list(&rows)).fetch_all(self.connection()).await.map_err(failed)?;
         let mut left: BTreeSet<i64> = contracts.iter().map(|contract| contract.id).collect();
         for row in &taken {
             left.remove(&row.try_get::<i64, _>(0).map_err(failed)?);
@@ -157,19 +175,10 @@ impl Planning {
             )
         };
         let rows: Vec<_> = periods.iter().map(row).collect();
-        let insert = format!(
-            "insert into contract_periods (contract_id, period, due, state, item_id, amount, reason, noted_at) \
-             select cast(v.value ->> 0 as bigint), v.value ->> 1, v.value ->> 2, \
-               case when v.value ->> 5 is null then {AS_ITEM} else 'lapsed' end, i.id, cast(v.value ->> 3 as bigint), \
-               v.value ->> 5, cast($2 as bigint) \
-             from json_each($1) as v left join items as i on i.key_hash = unhex(v.value ->> 4)"
-        );
         let now = self.now().millis();
-        let insert = sqlx::query(AssertSqlSafe(insert)).bind(list(&rows)).bind(now);
+        let insert = sqlx::query(AssertSqlSafe(note())).bind(list(&rows)).bind(now);
         insert.execute(self.connection()).await.map_err(failed)?;
-        let next = "update contracts set next_due = v.value ->> 1 from json_each($1) as v \
-                    where contracts.id = cast(v.value ->> 0 as bigint)";
-        sqlx::query(next).bind(list(next_due)).execute(self.connection()).await.map_err(failed)?;
+        sqlx::query(NEXT).bind(list(next_due)).execute(self.connection()).await.map_err(failed)?;
         Ok(())
     }
 

@@ -90,6 +90,9 @@ impl Ledger {
     }
 }
 
+pub(super) const KNOWN: &str = "\
+    select c.id from json_each($1) as k cross join contracts as c where c.contract = k.atom and c.account = $2 order by c.id";
+
 /// Those that are there, kept from changing meanwhile.
 async fn known(
     turn: &mut Turn,
@@ -97,9 +100,7 @@ async fn known(
     account: &str,
 ) -> Result<BTreeMap<String, ContractRow>, LedgerError> {
     let names: Vec<&str> = rows.iter().map(|row| row.contract.as_str()).collect();
-    let query = "select c.id from json_each($1) as k cross join contracts as c \
-                 where c.contract = k.atom and c.account = $2 order by c.id";
-    let ids = sqlx::query_scalar(query).bind(list(&names)).bind(account).fetch_all(turn.connection()).await;
+    let ids = sqlx::query_scalar(KNOWN).bind(list(&names)).bind(account).fetch_all(turn.connection()).await;
     let ids: Vec<i64> = ids.map_err(|source| LedgerError::of("looking for contracts", source))?;
     Ok(locked(turn, &ids).await?.into_iter().map(|row| (row.contract.clone(), row)).collect())
 }

@@ -1,7 +1,8 @@
 //! How the statements about contracts find their rows among a million.
 
 use super::change::OVER;
-use super::due::DUE;
+use super::due::{DUE, NEXT, TAKE, note};
+use super::keep::KNOWN;
 use super::moved::MOVED;
 use super::{ACCOUNTED, COLUMNS, UPDATE};
 use crate::ledger::tests::{place, steps};
@@ -14,13 +15,18 @@ async fn due_contracts_are_found_by_their_index_in_order() {
 }
 
 #[tokio::test]
-async fn what_became_of_items_reads_the_list_first() {
+async fn lists_are_read_first_and_rows_found_by_index() {
+    let plain = str::to_owned;
     for (statement, search) in [
-        (MOVED, "INDEX contract_periods_item (item_id=?)"),
-        (UPDATE, "SEARCH contracts USING INTEGER PRIMARY KEY"),
-        (ACCOUNTED, "SEARCH p USING PRIMARY KEY (contract_id=?)"),
+        (plain(MOVED), "INDEX contract_periods_item (item_id=?)"),
+        (plain(UPDATE), "SEARCH contracts USING INTEGER PRIMARY KEY"),
+        (plain(TAKE), "SEARCH contracts USING INTEGER PRIMARY KEY"),
+        (plain(NEXT), "SEARCH contracts USING INTEGER PRIMARY KEY"),
+        (plain(ACCOUNTED), "SEARCH p USING PRIMARY KEY (contract_id=?)"),
+        (plain(KNOWN), "SEARCH c USING COVERING INDEX sqlite_autoindex_contracts_1 (contract=? AND account=?)"),
+        (note(), "SEARCH i USING INDEX items_key (key_hash=?)"),
     ] {
-        let steps = steps(statement).await;
+        let steps = steps(&statement).await;
         let list = place(&steps, "VIRTUAL TABLE");
         assert!(list < place(&steps, search), "{steps:#?}");
     }
