@@ -19,6 +19,7 @@
 //! | [`statement`] | the domain, what a gateway's statement file looks like | who fetched it, files, anything else |
 //! | [`engine`] | domain, workflow, ledger, the gateway port | sockets, apalis, SQL |
 //! | [`files`] | a folder or a bucket | what is in the files |
+//! | [`notice`] | the domain, the ledger, workflows, SMTP | gateways, HTTP, SQL |
 //! | [`worker`] | the engine, apalis | the gateways' protocols, SQL |
 //! | [`service`] | the engine, the workers, workflow files | HTTP, SQL |
 //! | [`server`] | the service, HTTP | SQL, apalis |
@@ -49,6 +50,7 @@ pub mod failpoint;
 pub mod files;
 pub mod gateway;
 pub mod ledger;
+pub mod notice;
 pub mod planted;
 pub mod sandbox;
 pub mod server;

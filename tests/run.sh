@@ -54,7 +54,22 @@ have_nextest() {
     cargo install --locked --quiet cargo-nextest || return 1
 }
 
+# A real mail server for the tests of alerts, beside the build and not in the repository.
+install_mail_server() {
+    local folder=${CARGO_TARGET_DIR:-$PWD/target}/smtp pins
+    pins=$(sha256sum <tests/smtp/requirements.txt)
+    PAYRUN_TEST_SMTP=$folder/bin/python
+    export PAYRUN_TEST_SMTP
+    [ "$(cat "$folder/installed" 2>/dev/null)" = "$pins" ] && return
+    say "installing a mail server for the tests"
+    rm -rf "$folder"
+    python3 -m venv "$folder"
+    "$folder/bin/pip" install --quiet --disable-pip-version-check --only-binary :all: --requirement tests/smtp/requirements.txt
+    printf '%s\n' "$pins" >"$folder/installed"
+}
+
 install_packages
+[ -n "${PAYRUN_TEST_SMTP:-}" ] || install_mail_server
 [ -n "${PAYRUN_TEST_POSTGRES:-}" ] || tests/postgres.sh install
 install_rust
 [ "${1:-}" = --install ] && exit 0

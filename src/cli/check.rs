@@ -14,9 +14,11 @@ use super::output::{Colour, paint, say, say_json};
 use super::plan::occurrence_now;
 use super::project::Project;
 use crate::clock::Clock;
+use crate::domain::alert::{Rule, Timing};
 use crate::engine::explain::explain;
 use crate::engine::plan::{PlanRequest, first_number};
 use crate::gateway::Probe;
+use crate::notice::preview;
 use crate::workflow::params::bind_params;
 use crate::workflow::{self, Workflow};
 
@@ -50,8 +52,8 @@ pub(super) async fn run(context: &Context, args: CheckArgs) -> Result<Exit, Fail
         }
         Err(failure) => return Err(failure),
     };
-    let files =
-        if args.workflows.is_empty() { workflow::load::files(&project.config.workflows) } else { args.workflows };
+    let all = args.workflows.is_empty();
+    let files = if all { workflow::load::files(&project.config.workflows) } else { args.workflows };
     let mut mistakes = Vec::new();
     let mut workflows = Vec::new();
     let mut good = vec![context.config.display().to_string()];
@@ -63,6 +65,10 @@ pub(super) async fn run(context: &Context, args: CheckArgs) -> Result<Exit, Fail
             }
             Err(failure) => mistakes.push(failure.message),
         }
+    }
+    mistakes.extend(template_mistakes(&project));
+    if all {
+        mistakes.extend(rules_in_vain(&project, &workflows));
     }
     let mut probes = if args.online { probe(&project).await? } else { Vec::new() };
     if args.online && probes.iter().all(|(_, probe)| probe.found.is_ok()) {
@@ -92,6 +98,25 @@ pub(super) async fn run(context: &Context, args: CheckArgs) -> Result<Exit, Fail
         return Err(Failure::invalid(mistakes.join("\n")));
     }
     Ok(if mistakes.is_empty() && !unwell { Exit::Success } else { Exit::Invalid })
+}
+
+fn template_mistakes(project: &Project) -> Option<String> {
+    preview::previews(&project.config.folder.join("templates")).err().map(|error| chain(&error))
+}
+
+/// Rules of payrun.yaml that nobody would ever hear of.
+fn rules_in_vain(project: &Project, workflows: &[Arc<Workflow>]) -> Vec<String> {
+    let mistake = |rule: &Rule| {
+        let name = rule.workflow.as_deref()?;
+        match workflows.iter().find(|workflow| workflow.name == name) {
+            None => Some(format!("payrun.yaml: an alert is about the workflow \"{name}\", which workflows/ has not")),
+            Some(workflow) if rule.on.timing() == Timing::Needed && workflow.schedule.is_none() => {
+                Some(format!("payrun.yaml: {} of \"{name}\" needs a schedule, which it has not", rule.on.word()))
+            }
+            Some(_) => None,
+        }
+    };
+    project.config.alerts.rules.iter().filter_map(mistake).collect()
 }
 
 /// Looks at every gateway.

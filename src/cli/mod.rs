@@ -2,6 +2,7 @@
 //!
 //! Errors say what was wrong, where, and what to do. Exit codes are [`exit::Exit`].
 
+mod alerts;
 mod backup;
 pub mod bench;
 mod books;
@@ -126,6 +127,8 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Print the JSON Schema of workflow files or of payrun.yaml, for editors
     Schema(schema::SchemaArgs),
+    /// Show who hears of what and what is open; try the mail server; send what is due
+    Alerts(alerts::AlertsArgs),
     /// Look at the machine, the ledger and the gateways, and say what is wrong
     Doctor(doctor::DoctorArgs),
     /// Print a completion script for a shell
@@ -194,6 +197,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<Exit, exit::Fai
         Command::Simulate(args) => simulate::run(context, args).await,
         Command::Demo(args) => demo::run(context, args).await,
         Command::Schema(args) => schema::run(&args),
+        Command::Alerts(args) => alerts::run(context, args).await,
         Command::Doctor(args) => doctor::run(context, &args).await,
         Command::Completions(args) => completions::run(&args),
     }

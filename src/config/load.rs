@@ -11,11 +11,12 @@ use crate::yaml::diagnostics::{Diagnostics, Source, suggestion};
 use crate::yaml::fields::{FieldSpec, Shape, check, text_of};
 use crate::yaml::node::{Entry, Node, Position, parse as parse_yaml};
 
+use super::alerts::{ALERTS_FIELD, DAILY_FIELD, MAIL_FIELD, QUIET_FIELD};
 use super::calendars::{self, Calendars};
 use super::{Config, Database, GatewayConfig, GatewayKind, cbtis, egms, hipopay, server, wechat};
 
 /// The fields of `payrun.yaml`.
-pub static CONFIG: [FieldSpec; 9] = [
+pub static CONFIG: [FieldSpec; 13] = [
     FieldSpec::required(
         "database",
         Shape::Either(&[Shape::Text, Shape::Secret]),
@@ -45,6 +46,10 @@ pub static CONFIG: [FieldSpec; 9] = [
         Shape::Text,
         "A folder of business-day calendars, YAML or ICS; calendars beside this file if not given.",
     ),
+    MAIL_FIELD,
+    ALERTS_FIELD,
+    QUIET_FIELD,
+    DAILY_FIELD,
     FieldSpec::required("gateways", Shape::Named(&Shape::Kinds(&KINDS)), "Gateway accounts by name."),
 ];
 
@@ -81,6 +86,7 @@ fn read_config(source: &Arc<Source>, path: &Path) -> Result<Config, Diagnostics>
         }
     }
     let encryption_key = root.get("encryption_key").and_then(|node| reading.secret(node));
+    let alerts = reading.alerts(&root, timezone.unwrap_or(chrono_tz::UTC));
     let files = text_of(&root, "files").unwrap_or("files").to_owned();
     let server = root.get("server").map(|node| reading.server(node)).unwrap_or_default();
     let workflows = reading.folder.join(text_of(&root, "workflows").unwrap_or("workflows"));
@@ -98,6 +104,7 @@ fn read_config(source: &Arc<Source>, path: &Path) -> Result<Config, Diagnostics>
         workflows,
         server,
         calendars,
+        alerts,
         gateways,
     }))
 }

@@ -10,7 +10,9 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 pub use crate::domain::policy::Rate;
+use crate::domain::time::Timestamp;
 
+mod alerts;
 pub mod calendars;
 mod cbtis;
 mod egms;
@@ -22,6 +24,8 @@ mod server;
 mod urls;
 mod wechat;
 
+pub use alerts::{AlertsConfig, Daily, MailConfig, MailSecurity};
+pub(crate) use alerts::{WORKFLOW_RULE, rule};
 pub use cbtis::{AccessToken, CbtisConfig, TokenRequest};
 pub use egms::EgmsConfig;
 pub use hipopay::HipopayConfig;
@@ -48,6 +52,8 @@ pub struct Config {
     pub server: ServerConfig,
     /// Business-day calendars by name.
     pub calendars: calendars::Calendars,
+    /// Who hears of what, and how.
+    pub alerts: AlertsConfig,
     /// Gateway accounts by name.
     pub gateways: BTreeMap<String, GatewayConfig>,
 }
@@ -135,6 +141,8 @@ pub struct WechatConfig {
     pub merchant_key: SecretString,
     /// The serial of the certificate that belongs to it.
     pub merchant_serial: String,
+    /// Until when that certificate is good, if it was given.
+    pub merchant_until: Option<Timestamp>,
     /// The 32-byte key that certificates and notifications are encrypted with.
     pub api_v3_key: SecretString,
     /// How replies are verified.

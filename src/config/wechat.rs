@@ -2,8 +2,13 @@
 
 use secrecy::{ExposeSecret, SecretString};
 
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+
+use crate::domain::time::Timestamp;
+use crate::gateway::wechat::platform::serial_hex;
 use crate::gateway::wechat::sign::SigningKey;
-use crate::yaml::fields::{FieldSpec, Shape, text_of};
+use crate::yaml::fields::{FieldSpec, SECRET, Shape, text_of};
 use crate::yaml::node::Node;
 
 use super::lane::{CONCURRENCY, FUNDS_INTERVAL, QUERY_INTERVAL, RATE, REFUND_INTERVAL, TIMEOUT};
@@ -19,7 +24,7 @@ static PLATFORM: [FieldSpec; 2] = [
 ];
 
 /// The fields of an account.
-pub static FIELDS: [FieldSpec; 20] = [
+pub static FIELDS: [FieldSpec; 21] = [
     FieldSpec::required("kind", Shape::Word(&["wechat"]), "The kind of gateway: wechat is WeChat Pay Global, APIv3."),
     FieldSpec::optional("base_url", Shape::Text, "Scheme and host; https://apihk.mch.weixin.qq.com if not given."),
     FieldSpec::required("mode", Shape::Word(&["common", "institutional"]), "Whose ids go into the requests."),
@@ -31,6 +36,11 @@ pub static FIELDS: [FieldSpec; 20] = [
     FieldSpec::optional("sub_appid", Shape::Text, "The sub-merchant's app id (mode institutional, may be left out)."),
     FieldSpec::required("merchant_key", Shape::Secret, "The private key that signs our requests, as PEM."),
     FieldSpec::required("merchant_serial", Shape::Text, "The serial of the certificate that belongs to merchant_key."),
+    FieldSpec::optional(
+        "merchant_certificate",
+        Shape::Fields(&SECRET),
+        "That certificate as PEM, apiclient_cert.pem; then people hear of it before it expires.",
+    ),
     FieldSpec::required("api_v3_key", Shape::Secret, "The 32-byte key of certificates and notifications."),
     FieldSpec::required(
         "platform",
@@ -57,6 +67,8 @@ impl Reading<'_> {
         let api_v3_key = self.api_v3_key(node);
         let platform = self.platform(node);
         let merchant_serial = self.bounded(node, "merchant_serial", 64);
+        let certificate = node.get("merchant_certificate").and_then(|node| self.certificate(node));
+        self.is_the_one(node, certificate.as_ref(), merchant_serial.as_deref());
         let notify_url = self.notify_url(node);
         let base_url = self.base_url(node, Some(BASE_URL));
         Some(WechatConfig {
@@ -64,6 +76,7 @@ impl Reading<'_> {
             mode: mode?,
             merchant_key: merchant_key?,
             merchant_serial: merchant_serial?,
+            merchant_until: certificate.map(|(_, until)| until),
             api_v3_key: api_v3_key?,
             platform: platform?,
             notify_url: notify_url?,
@@ -104,6 +117,37 @@ impl Reading<'_> {
             return None;
         }
         Some(key)
+    }
+
+    /// The serial of a certificate, and until when it is good.
+    fn certificate(&mut self, node: &Node) -> Option<(String, Timestamp)> {
+        let pem = self.secret(node)?.expose_secret().to_owned();
+        let read = |pem: &str| {
+            let der = CertificateDer::from_pem_slice(pem.as_bytes()).ok()?;
+            let (_, certificate) = x509_parser::parse_x509_certificate(&der).ok()?;
+            let seconds = certificate.validity().not_after.timestamp();
+            let until = Timestamp::from_millis(seconds.saturating_mul(1000));
+            Some((serial_hex(certificate.tbs_certificate.raw_serial()), until))
+        };
+        let found = read(&pem);
+        if found.is_none() {
+            let source = secrets::origin(node);
+            self.refuse(
+                node.at,
+                format!("merchant_certificate ({source}): this is no certificate"),
+                "it is the file apiclient_cert.pem",
+            );
+        }
+        found
+    }
+
+    /// Refuses a certificate of another serial.
+    fn is_the_one(&mut self, node: &Node, certificate: Option<&(String, Timestamp)>, serial: Option<&str>) {
+        let (Some((found, _)), Some(serial)) = (certificate, serial) else { return };
+        if !found.eq_ignore_ascii_case(serial) {
+            let at = node.get("merchant_certificate").map_or(node.at, |node| node.at);
+            self.refuse(at, "merchant_certificate has another serial than merchant_serial says", "give the one in use");
+        }
     }
 
     fn api_v3_key(&mut self, node: &Node) -> Option<SecretString> {

@@ -3,6 +3,7 @@
 //! Everything here is a value or a pure function over values. The heart is [`item`]: the one place that decides which
 //! state follows which.
 
+pub mod alert;
 pub mod answer;
 pub mod calendar;
 pub mod ids;

@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{Days, NaiveDate, NaiveDateTime};
 
@@ -101,6 +102,16 @@ impl Timetable {
         let dates = std::iter::successors(first, |date| date.checked_add_days(Days::new(1))).take(DAYS_AHEAD);
         let due = dates.flat_map(|date| self.on(date)).filter(move |(_, wall, _)| Some(*wall) >= local);
         due.filter_map(|(nominal, wall, placed)| self.firing(nominal, wall, placed)).filter(move |one| one.at > after)
+    }
+
+    /// The last instant up to this one, within about a year, at which it fired.
+    pub fn last_until(&self, until: Timestamp) -> Option<Timestamp> {
+        let fired = |days: u64| {
+            let from = until.minus(Duration::from_secs(days * 86_400));
+            let firings = self.firings(from).take_while(|one| one.at <= until);
+            firings.filter(|one| one.placed != Placed::LeftOut).last().map(|one| one.at)
+        };
+        [1, 8, 40, 400].into_iter().find_map(fired)
     }
 
     /// What becomes of a nominal time; none if the rule does not name it.

@@ -1,7 +1,7 @@
 //! One attempt: a claimed item, one call, the judgement of what came back, and the settlement that follows.
 //!
-//! Nothing here writes, except that a lane is closed whose account refuses us. A call is made only while its lease holds for
-//! longer than the call may take; otherwise the item is given back unsent.
+//! Nothing here writes, except that a lane is closed whose account refuses us, and that a code is noted which nobody has
+//! listed. A call is made only while its lease holds for longer than the call may take; otherwise the item is given back unsent.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -98,6 +98,7 @@ pub async fn perform(
     let (word, code) = (judged.answer.word(), judged.answer.code());
     engine.meter.answered(&account.name, &call.operation, word, code, ended_at.since(started_at));
     tell(account, claimed, &judged);
+    note_unlisted(&scene, &judged, ended_at).await;
     close_lane(&scene, judged.lane, judged.answer.code(), ended_at).await;
     let answer = answer_to(claimed, &judged.answer);
     let moved = apply(&claimed.item, &Event::Answered(answer), &work.policy, ended_at)?;
@@ -327,6 +328,18 @@ pub(super) async fn close_lane(scene: &Scene<'_>, effect: LaneEffect, code: &str
         }
         Ok(false) => {}
         Err(error) => tracing::error!(lane.name = name, error = %error, "the lane could not be closed"),
+    }
+}
+
+/// Keeps the code of an answer that nobody has listed, for people to hear of.
+async fn note_unlisted(scene: &Scene<'_>, judged: &Judged, now: Timestamp) {
+    if judged.listed {
+        return;
+    }
+    let (lane, kind, id) = (&scene.account.name, &scene.work.kind.name, scene.claimed.id());
+    let noted = scene.engine.ledger.note_unlisted(lane, kind, judged.answer.code(), id, now).await;
+    if let Err(error) = noted {
+        tracing::warn!(lane.name = lane, %error, "an unlisted answer could not be noted");
     }
 }
 

@@ -26,6 +26,7 @@ use std::time::Duration;
 use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::domain::alert::Certificate;
 use crate::domain::policy::Rate;
 use crate::files::Files;
 use crate::gateway::Gateway;
@@ -76,6 +77,20 @@ pub struct Account {
     pub refund_interval: Duration,
     /// How long nothing of a kind of job is sent when our balance is too small for it.
     pub funds_interval: Duration,
+}
+
+impl Engine {
+    /// What expires of the gateways' keys and ours, as far as it is known.
+    pub fn certificates(&self) -> Vec<Certificate> {
+        let of = |account: &Account| {
+            let certificates = account.gateway.certificates().into_iter();
+            let gateway = account.name.clone();
+            certificates
+                .map(|(what, until)| Certificate { gateway: gateway.clone(), what: what.to_owned(), until })
+                .collect::<Vec<_>>()
+        };
+        self.accounts.values().flat_map(|account| of(account)).collect()
+    }
 }
 
 impl Account {

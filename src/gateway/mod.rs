@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 
 use crate::domain::ids::OrderNumber;
 use crate::domain::money::Amount;
+use crate::domain::time::Timestamp;
 
 pub mod cbtis;
 mod customs;
@@ -156,6 +157,11 @@ pub type Calling<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub trait Gateway: Send + Sync {
     /// Makes one call and reports what was observed. Never fails: every failure is an observation.
     fn call<'a>(&'a self, call: &'a Call) -> Calling<'a, Observation>;
+
+    /// What expires of the keys by which we and the gateway know each other, as far as it is known, and when.
+    fn certificates(&self) -> Vec<(&'static str, Timestamp)> {
+        Vec::new()
+    }
 
     /// Tries keys, clock and reachability without touching an order.
     fn probe(&self) -> Calling<'_, Vec<Probe>>;

@@ -13,6 +13,7 @@
 mod backup;
 mod claim;
 mod contracts;
+mod episodes;
 mod error;
 mod evidence;
 mod fence;
@@ -21,6 +22,7 @@ mod lists;
 mod node;
 mod occurrences;
 mod open;
+mod outbox;
 mod payment;
 mod person;
 mod plan;
@@ -37,6 +39,7 @@ mod statements;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod troubles;
 mod turn;
 mod vault;
 mod wake;
@@ -51,14 +54,16 @@ use tokio::sync::{Mutex, Notify, mpsc};
 pub use backup::BackupError;
 pub use claim::{ClaimRequest, Claimed, Doing, Want};
 pub use contracts::{
-    Change, ChangeRow, Changed, ContractFilter, ContractRow, Import, Kept, NewContract, News, NotedPeriod, Outcome,
-    PeriodRow, TakenContract, TakenPeriod, What,
+    ChangeRow, Changed, ContractChange, ContractFilter, ContractNews, ContractRow, Import, Kept, NewContract,
+    NotedPeriod, PeriodOutcome, PeriodRow, TakenContract, TakenPeriod, What,
 };
+pub use episodes::{Change, EpisodeRow, Hearing, NewEpisode};
 pub use error::LedgerError;
 pub use evidence::{Believed, StatementEvidence};
 use home::Home;
 pub use node::{Node, NodeId};
 pub use occurrences::{OccurrenceFilter, OccurrenceRow};
+pub use outbox::{MailRow, MailState, NewMail, News, NoticeRow, Outcome, Waiting};
 pub use payment::{Payment, Room, Taking};
 pub use person::{Granted, Wish};
 pub use plan::{LateJob, NewItem, NewJob, NewRun, Planning, Refusal};
@@ -73,6 +78,7 @@ pub use settle::{Attempt, Settled, Settlement};
 pub use settlements::SettlementRow;
 pub use statements::{LineKind, NewStatement, StatementKept, StatementLine, StatementRow};
 pub use tokens::{Asked, TokenRow};
+pub use troubles::{Alarmed, Different, Ended, OfRun, Sum, Summed, Troubled, Unlisted};
 
 /// A ledger that is open.
 #[derive(Debug, Clone)]

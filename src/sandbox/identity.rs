@@ -97,6 +97,7 @@ impl Identity {
             mode: self.mode.clone(),
             merchant_key: self.merchant.key.clone(),
             merchant_serial: self.merchant.serial.clone(),
+            merchant_until: None,
             api_v3_key: self.api_v3_key.clone(),
             platform: Platform::Auto,
             notify_url: "https://example.com/payrun/notifications".into(),

@@ -55,7 +55,9 @@ fn read_workflow(
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::config::{Config, Database, GatewayConfig, GatewayKind, Platform, Rate, WechatConfig, WechatMode};
+    use crate::config::{
+        AlertsConfig, Config, Database, GatewayConfig, GatewayKind, Platform, Rate, WechatConfig, WechatMode,
+    };
     use crate::domain::occurrence::{Missed, Overlap};
     use std::collections::BTreeMap;
     use std::time::Duration;
@@ -91,6 +93,7 @@ alerts:
             mode: WechatMode::Common { mchid: "1".to_owned(), appid: "wx1".to_owned() },
             merchant_key: "none".into(),
             merchant_serial: "1".to_owned(),
+            merchant_until: None,
             api_v3_key: "none".into(),
             platform: Platform::Auto,
             notify_url: "https://example.com/".to_owned(),
@@ -118,6 +121,7 @@ alerts:
                 "hk".to_owned(),
                 std::sync::Arc::new(crate::domain::calendar::Calendar::new("hk")),
             )]),
+            alerts: AlertsConfig::default(),
             gateways: BTreeMap::from([("hk".to_owned(), hk)]),
         }
     }
@@ -142,7 +146,7 @@ alerts:
             Some("every month on 31 at 09:30")
         );
         assert_eq!(job.with["amount"].item_columns().into_iter().collect::<Vec<_>>(), ["amount"]);
-        assert_eq!(workflow.alerts[1].after, Some(Duration::from_secs(86_400)));
+        assert_eq!(workflow.alerts[1].after, Duration::from_secs(86_400));
     }
 
     #[test]

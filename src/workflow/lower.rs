@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use super::expression::{Name, RUN_FIELDS};
 use super::params::check_value;
-use super::{Alert, ItemSource, Job, Param, ParamKind, Template, Workflow};
+use super::{ItemSource, Job, Param, ParamKind, Template, Workflow};
 use crate::catalog::Catalog;
-use crate::config::Config;
 use crate::config::load::folder_of;
+use crate::config::{Config, rule};
+use crate::domain::alert::{Rule, Timing};
 use crate::yaml::diagnostics::{Diagnostic, Diagnostics, Source, suggestion};
-use crate::yaml::fields::{duration_of, text_of};
+use crate::yaml::fields::text_of;
 use crate::yaml::node::{Entry, Node, Position, shown};
 
 /// What is known while a workflow is read.
@@ -43,17 +44,33 @@ impl Lowering<'_> {
         let jobs: Vec<Job> = entries.iter().filter_map(|entry| self.job(entry)).collect();
         self.check_columns(&jobs);
         let jobs = if self.check_needs(entries) { in_order(jobs) } else { jobs };
-        let alerts = root.get("alerts").map_or(&[][..], Node::list);
+        let alerts = self.alerts(root);
         Workflow {
             name: text("workflow"),
             description: text("description"),
             schedule,
             params: std::mem::take(&mut self.params),
             jobs,
-            alerts: alerts.iter().map(alert).collect(),
+            alerts,
             source: self.source.text.clone(),
             folder: folder_of(path),
         }
+    }
+
+    /// The rules of this file are about this workflow only.
+    fn alerts(&mut self, root: &Node) -> Vec<Rule> {
+        let mut refuse = |at, message: String, help: &str| {
+            let diagnostic = self.source.diagnostic(at, message);
+            self.found.push(if help.is_empty() { diagnostic } else { diagnostic.help(help) });
+        };
+        let nodes = root.get("alerts").map_or(&[][..], Node::list);
+        let name = text_of(root, "workflow");
+        let rules: Vec<Rule> = nodes.iter().filter_map(|node| rule(node, name, &mut refuse)).collect();
+        let absence = rules.iter().find(|rule| rule.on.timing() == Timing::Needed);
+        if let (Some(rule), Some(alerts), None) = (absence, root.get("alerts"), root.get("schedule")) {
+            refuse(alerts.at, format!("{} needs a schedule: without one nothing is ever late", rule.on.word()), "");
+        }
+        rules
     }
 
     pub(super) fn refuse(&mut self, at: Position, message: impl Into<String>) {
@@ -178,15 +195,6 @@ pub(super) fn is_name(name: &str) -> bool {
 
 pub(super) fn at_text<'a>(node: &'a Node, name: &str) -> Option<(Position, &'a str)> {
     node.get(name).and_then(|node| Some((node.at, node.text()?)))
-}
-
-fn alert(node: &Node) -> Alert {
-    let to = node.get("to").map_or(&[][..], Node::list);
-    Alert {
-        on: text_of(node, "on").unwrap_or_default().to_owned(),
-        after: duration_of(node, "after"),
-        to: to.iter().filter_map(|node| node.text().map(str::to_owned)).collect(),
-    }
 }
 
 /// What names a job that an entry needs: its `needs`, and `from` where that is a job of this file.

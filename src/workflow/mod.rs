@@ -5,10 +5,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::catalog::JobKind;
 use crate::config::Rate;
+use crate::domain::alert::Rule;
 use crate::domain::item::State;
 use crate::domain::occurrence::{Missed, Overlap};
 use crate::domain::policy::Policy;
@@ -43,8 +43,8 @@ pub struct Workflow {
     pub params: Vec<Param>,
     /// Its jobs, each after those it needs.
     pub jobs: Vec<Job>,
-    /// Who hears of what; kept for the service.
-    pub alerts: Vec<Alert>,
+    /// Who hears of what.
+    pub alerts: Vec<Rule>,
     /// The file as it was read.
     pub source: String,
     /// The folder of the file: relative item files start here.
@@ -189,15 +189,4 @@ pub struct Limits {
     pub items: Option<u64>,
     /// Most minor units by currency code.
     pub total: BTreeMap<String, i64>,
-}
-
-/// An alert rule; read and checked now, acted on by the service.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Alert {
-    /// On what.
-    pub on: String,
-    /// How long it must have lasted.
-    pub after: Option<Duration>,
-    /// To whom.
-    pub to: Vec<String>,
 }

@@ -1,10 +1,8 @@
 //! The fields of a workflow file, declared.
 
 use crate::catalog::spec::{RESOLVE, RETRY};
+use crate::config::WORKFLOW_RULE;
 use crate::yaml::fields::{FieldSpec, Shape};
-
-/// What an alert may be on.
-pub const ALERTS: [&str; 7] = ["failed", "rejected", "parked", "unknown", "alarm", "lane_stopped", "limit"];
 
 static SCHEDULE: [FieldSpec; 10] = [
     FieldSpec::optional("cron", Shape::Text, "A crontab line: minute, hour, day of month, month, day of week."),
@@ -128,12 +126,6 @@ pub static JOB: [FieldSpec; 13] = [
     ),
 ];
 
-static ALERT: [FieldSpec; 3] = [
-    FieldSpec::required("on", Shape::Word(&ALERTS), "On what."),
-    FieldSpec::optional("after", Shape::Duration, "How long it must have lasted."),
-    FieldSpec::required("to", Shape::List(&Shape::Text), "To whom: e-mail addresses."),
-];
-
 /// The fields of a workflow file.
 pub static WORKFLOW: [FieldSpec; 6] = [
     FieldSpec::required("workflow", Shape::Text, "Its name: a-z, 0-9, - and _."),
@@ -145,5 +137,5 @@ pub static WORKFLOW: [FieldSpec; 6] = [
     ),
     FieldSpec::optional("params", Shape::Named(&Shape::Fields(&PARAM)), "What a run may be given, by name."),
     FieldSpec::required("jobs", Shape::Named(&Shape::Fields(&JOB)), "What is done, by name."),
-    FieldSpec::optional("alerts", Shape::List(&Shape::Fields(&ALERT)), "Who hears of what."),
+    FieldSpec::optional("alerts", Shape::List(&Shape::Fields(&WORKFLOW_RULE)), "Who hears of what."),
 ];

@@ -52,7 +52,7 @@ impl Source {
 }
 
 /// Fields of which the value may be shown.
-const HARMLESS: [&str; 24] = [
+const HARMLESS: &[&str] = &[
     "calendars",
     "database",
     "timezone",
@@ -75,6 +75,13 @@ const HARMLESS: [&str; 24] = [
     "refund_interval",
     "funds_interval",
     "files",
+    "host",
+    "port",
+    "security",
+    "on",
+    "after",
+    "by",
+    "workflow",
     "env",
     "file",
 ];

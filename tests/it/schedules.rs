@@ -61,6 +61,7 @@ impl Keeper {
             kind: GatewayKind::Wechat(identity().wechat_config("http://127.0.0.1")),
         };
         let config = Config {
+            alerts: payrun::config::AlertsConfig::default(),
             folder: folder.path().to_owned(),
             database: Database::Sqlite("unused".into()),
             timezone: chrono_tz::Asia::Hong_Kong,

@@ -11,7 +11,7 @@ use super::super::project::Project;
 use super::{Author, account_of, find};
 use crate::clock::Clock;
 use crate::engine::contracts::day_of;
-use crate::ledger::{Change, Changed, Ledger, What};
+use crate::ledger::{Changed, ContractChange, Ledger, What};
 
 /// Which contracts are changed, and why.
 #[derive(Debug, Args)]
@@ -65,7 +65,7 @@ async fn change(context: &Context, args: &ChangeArgs, what: What, done: &str) ->
     let ledger = project.ledger().await?;
     let account = args.gateway.as_deref().map(|gateway| account_of(&project, gateway)).transpose()?;
     let now = Clock::System.now();
-    let change = Change {
+    let change = ContractChange {
         what,
         who: args.author.by.clone(),
         why: args.reason.trim().to_owned(),
@@ -96,7 +96,7 @@ async fn one(
     ledger: &Ledger,
     id: &str,
     account: Option<&str>,
-    change: &Change,
+    change: &ContractChange,
 ) -> Result<Result<(u64, u64), String>, Failure> {
     let contract = match find(ledger, id, account).await {
         Ok(contract) => contract,

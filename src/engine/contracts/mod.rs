@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::Engine;
 use crate::domain::subscription::{Failed, Follow, Word, follow};
 use crate::domain::time::Timestamp;
-use crate::ledger::{Change, LedgerError, News, What};
+use crate::ledger::{ContractChange, ContractNews, LedgerError, What};
 
 pub use import::{ImportError, ImportOptions, Imported, NotTaken};
 pub(super) use planning::{note, take};
@@ -65,7 +65,12 @@ impl Engine {
         day_of(at, self.config.timezone)
     }
 
-    async fn tell_contracts(&self, page: &[News], now: Timestamp, followed: &mut Followed) -> Result<(), LedgerError> {
+    async fn tell_contracts(
+        &self,
+        page: &[ContractNews],
+        now: Timestamp,
+        followed: &mut Followed,
+    ) -> Result<(), LedgerError> {
         let mut unmoved = Vec::new();
         for news in page {
             let (what, why) = match follow(&failed(news)) {
@@ -76,7 +81,7 @@ impl Engine {
                 Follow::Pause(why) => (What::Pause, why),
                 Follow::End(why) => (What::End, why),
             };
-            let change = Change { what, who: PAYRUN.to_owned(), why, today: self.day(now), now };
+            let change = ContractChange { what, who: PAYRUN.to_owned(), why, today: self.day(now), now };
             if self.ledger.tell_contract(news, &change).await? {
                 tracing::warn!(
                     contract = news.contract,
@@ -98,14 +103,14 @@ impl Engine {
         let over = self.ledger.contracts_over(today, PAGE).await?;
         for (id, end) in &over {
             let why = format!("its last day, {end}, is over");
-            let change = Change { what: What::End, who: PAYRUN.to_owned(), why, today, now };
+            let change = ContractChange { what: What::End, who: PAYRUN.to_owned(), why, today, now };
             self.ledger.change_contract(*id, &change).await?;
         }
         Ok(over.len() as u64)
     }
 }
 
-fn failed(news: &News) -> Failed {
+fn failed(news: &ContractNews) -> Failed {
     let result: Option<Value> = news.result.as_deref().and_then(|text| serde_json::from_str(text).ok());
     let word = result.as_ref().and_then(|result| result.get(CONTRACT_IS)).and_then(Value::as_str).and_then(Word::parse);
     Failed { word, declines: news.declines, steps: news.steps, reason: news.reason.clone() }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::rows::{lapse, refusal};
 use crate::domain::ids::KeyHash;
 use crate::domain::item::State;
-use crate::ledger::{LedgerError, NewItem, NotedPeriod, Outcome, Planning, Refusal, TakenContract, TakenPeriod};
+use crate::ledger::{LedgerError, NewItem, NotedPeriod, PeriodOutcome, Planning, Refusal, TakenContract, TakenPeriod};
 
 /// Takes contracts for a plan. What is left alone makes no item, and says so.
 pub(in crate::engine) async fn take(
@@ -52,8 +52,8 @@ pub(in crate::engine) async fn note(
     let keys = items.iter().filter(|item| !without_item.contains(&item.line));
     let keys: BTreeMap<u64, KeyHash> = keys.map(|item| (item.line, item.key_hash)).collect();
     let outcome = |taken: &TakenPeriod| match keys.get(&taken.line) {
-        _ if taken.lapsed => Some(Outcome::Lapsed(lapse(&taken.period))),
-        Some(key) => Some(Outcome::Planned(*key)),
+        _ if taken.lapsed => Some(PeriodOutcome::Lapsed(lapse(&taken.period))),
+        Some(key) => Some(PeriodOutcome::Planned(*key)),
         None => None,
     };
     let noted: Vec<NotedPeriod<'_>> = each(contracts)

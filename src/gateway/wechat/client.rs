@@ -20,6 +20,7 @@ use super::wire::{self, Contract, Transaction};
 use super::{refund_list, refunds, settlements, statement};
 use crate::clock::Clock;
 use crate::config::{Platform, WechatConfig, WechatMode};
+use crate::domain::time::Timestamp;
 use crate::gateway::exchange::{before, of_failure, probe_in_time, read_base, retry_after, unreadable};
 use crate::gateway::{Call, Calling, FILE_MAX, Gateway, Observation, Probe, REPLY_MAX, Reached, file, personal};
 
@@ -30,6 +31,8 @@ pub struct Client {
     notify_url: String,
     pub(super) channel: Channel,
     pub(super) keyring: Keyring,
+    /// Until when the certificate is good that our signatures are checked by.
+    merchant_until: Option<Timestamp>,
     /// What notifications are encrypted under, however replies are verified.
     pub(super) api_key: ApiKey,
 }
@@ -62,6 +65,7 @@ impl Client {
             notify_url: config.notify_url.clone(),
             channel: Channel { base, merchant, platform_id, transport, clock },
             keyring,
+            merchant_until: config.merchant_until,
             api_key,
         })
     }
@@ -237,6 +241,11 @@ impl Gateway for Client {
             };
             personal::taken_out(call, seen)
         })
+    }
+
+    fn certificates(&self) -> Vec<(&'static str, Timestamp)> {
+        let platform = self.keyring.until().map(|until| ("platform certificate", until));
+        platform.into_iter().chain(self.merchant_until.map(|until| ("merchant certificate", until))).collect()
     }
 
     fn probe(&self) -> Calling<'_, Vec<Probe>> {

@@ -95,6 +95,11 @@ impl Keyring {
         self.held().keys.iter().filter(|key| key.is_valid(now)).map(|key| key.serial.clone()).collect()
     }
 
+    /// Until when the last of the keys is good; none where none is known, or the key has no end.
+    pub(super) fn until(&self) -> Option<Timestamp> {
+        self.held().keys.iter().filter_map(|key| key.valid.map(|(_, until)| until)).max()
+    }
+
     /// The newest key that is valid now, to encrypt fields with, and its serial.
     pub(super) fn newest(&self, now: Timestamp) -> Option<(String, Arc<FieldSeal>)> {
         let held = self.held();

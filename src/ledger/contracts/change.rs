@@ -31,7 +31,7 @@ pub enum What {
 
 /// A change and who wants it.
 #[derive(Debug, Clone)]
-pub struct Change {
+pub struct ContractChange {
     /// What.
     pub what: What,
     /// Who.
@@ -62,7 +62,7 @@ pub enum Changed {
 
 /// An item of a contract's period that has failed, of which the contract has not heard.
 #[derive(Debug, Clone)]
-pub struct News {
+pub struct ContractNews {
     /// The contract's number.
     pub contract_id: i64,
     /// The contract, as the gateway names it.
@@ -99,7 +99,7 @@ impl Ledger {
     ///
     /// # Errors
     /// Whatever the database says; then nothing has changed.
-    pub async fn change_contract(&self, id: i64, change: &Change) -> Result<Changed, LedgerError> {
+    pub async fn change_contract(&self, id: i64, change: &ContractChange) -> Result<Changed, LedgerError> {
         let mut turn = Turn::take_long(&self.write, "changing a contract").await?;
         let contracts = locked(&mut turn, &[id]).await?;
         turn.line_up().await?;
@@ -115,7 +115,7 @@ impl Ledger {
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn contract_news(&self, limit: u32) -> Result<Vec<News>, LedgerError> {
+    pub async fn contract_news(&self, limit: u32) -> Result<Vec<ContractNews>, LedgerError> {
         let failed = |source| LedgerError::of("looking for what contracts have not heard of", source);
         let query = "select p.contract_id, c.contract, p.item_id, i.declines, i.reason, i.result, j.policy \
                      from contract_periods as p cross join items as i cross join jobs as j cross join contracts as c \
@@ -130,7 +130,7 @@ impl Ledger {
     ///
     /// # Errors
     /// Whatever the database says; then nothing has changed.
-    pub async fn tell_contract(&self, news: &News, change: &Change) -> Result<bool, LedgerError> {
+    pub async fn tell_contract(&self, news: &ContractNews, change: &ContractChange) -> Result<bool, LedgerError> {
         let mut turn = Turn::take_long(&self.write, "telling a contract").await?;
         let contracts = locked(&mut turn, &[news.contract_id]).await?;
         turn.line_up().await?;
@@ -173,9 +173,9 @@ impl Ledger {
     }
 }
 
-fn news(row: &AnyRow) -> Result<News, sqlx::Error> {
+fn news(row: &AnyRow) -> Result<ContractNews, sqlx::Error> {
     let policy: Option<Policy> = serde_json::from_str(row.try_get("policy")?).ok();
-    Ok(News {
+    Ok(ContractNews {
         contract_id: row.try_get("contract_id")?,
         contract: row.try_get("contract")?,
         item_id: row.try_get("item_id")?,
@@ -186,7 +186,7 @@ fn news(row: &AnyRow) -> Result<News, sqlx::Error> {
     })
 }
 
-async fn apply(turn: &mut Turn, contract: &ContractRow, change: &Change) -> Result<Changed, LedgerError> {
+async fn apply(turn: &mut Turn, contract: &ContractRow, change: &ContractChange) -> Result<Changed, LedgerError> {
     let after = match after(contract, change) {
         Ok(after) => after,
         Err(why) => return Ok(Changed::Refused(why)),
@@ -205,7 +205,7 @@ async fn apply(turn: &mut Turn, contract: &ContractRow, change: &Change) -> Resu
 }
 
 /// What follows from a change, or why it cannot be.
-fn after(contract: &ContractRow, change: &Change) -> Result<After, &'static str> {
+fn after(contract: &ContractRow, change: &ContractChange) -> Result<After, &'static str> {
     let (ours, open, today) = (&contract.subscription, contract.open(), change.today);
     let plain = |what, subscription| After { what, subscription, waived: Vec::new() };
     match change.what {

@@ -45,7 +45,7 @@ pub struct TakenPeriod {
 
 /// What a plan makes of a period.
 #[derive(Debug, Clone)]
-pub enum Outcome {
+pub enum PeriodOutcome {
     /// There is an item with this key.
     Planned(KeyHash),
     /// It may no longer be charged, and why.
@@ -60,7 +60,7 @@ pub struct NotedPeriod<'a> {
     /// Which period.
     pub taken: &'a TakenPeriod,
     /// What became of it.
-    pub outcome: Outcome,
+    pub outcome: PeriodOutcome,
 }
 
 /// Active contracts of an account in the order of their next due date.
@@ -161,8 +161,8 @@ impl Planning {
         let failed = |source| LedgerError::of("keeping contracts' periods", source);
         let row = |noted: &NotedPeriod<'_>| {
             let (key, lapsed) = match &noted.outcome {
-                Outcome::Planned(key) => (Some(*key), None),
-                Outcome::Lapsed(reason) => (None, Some(reason.clone())),
+                PeriodOutcome::Planned(key) => (Some(*key), None),
+                PeriodOutcome::Lapsed(reason) => (None, Some(reason.clone())),
             };
             let taken = noted.taken;
             (

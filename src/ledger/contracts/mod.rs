@@ -28,8 +28,8 @@ use crate::domain::money::{Amount, Currency};
 use crate::domain::subscription::{Anchor, Every, Prices, Standing, Subscription, Terms, Waived};
 use crate::domain::time::Timestamp;
 
-pub use change::{Change, Changed, News, What};
-pub use due::{NotedPeriod, Outcome, TakenContract, TakenPeriod};
+pub use change::{Changed, ContractChange, ContractNews, What};
+pub use due::{NotedPeriod, PeriodOutcome, TakenContract, TakenPeriod};
 pub use keep::{Import, Kept, NewContract};
 pub(super) use moved::{note_moved, periods_of};
 pub use read::{ChangeRow, ContractFilter, PeriodRow};

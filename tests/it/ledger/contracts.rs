@@ -21,8 +21,8 @@ use payrun::domain::time::Timestamp;
 use payrun::engine::Engine;
 use payrun::engine::plan::{PlanRequest, Planned};
 use payrun::ledger::{
-    Attempt, Change, Changed, ClaimRequest, ContractFilter, ContractRow, Import, ItemFilter, Kept, NewContract, Node,
-    PeriodRow, Settlement, TakenContract, Want, What, Wish,
+    Attempt, Changed, ClaimRequest, ContractChange, ContractFilter, ContractRow, Import, ItemFilter, Kept, NewContract,
+    Node, PeriodRow, Settlement, TakenContract, Want, What, Wish,
 };
 use payrun::workflow::Workflow;
 
@@ -126,7 +126,7 @@ impl World {
 
     async fn change(&self, name: &str, what: What) -> Changed {
         let now = self.engine.clock.now();
-        let change = Change { what, who: "ann".to_owned(), why: "asked".to_owned(), today: self.today, now };
+        let change = ContractChange { what, who: "ann".to_owned(), why: "asked".to_owned(), today: self.today, now };
         let id = self.contract(name).await.id;
         self.engine.ledger.change_contract(id, &change).await.unwrap()
     }

@@ -4,7 +4,7 @@
 
 mod claims;
 mod contracts;
-mod desk;
+pub mod desk;
 mod planning;
 mod rates;
 

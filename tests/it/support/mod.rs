@@ -5,6 +5,7 @@ pub mod four;
 pub mod postgres;
 pub mod process;
 pub mod service;
+pub mod smtp;
 pub mod wire;
 
 use std::net::SocketAddr;

@@ -133,6 +133,7 @@ impl World {
             workflows: "workflows".into(),
             server: Default::default(),
             calendars: BTreeMap::new(),
+            alerts: crate::config::AlertsConfig::default(),
             gateways: BTreeMap::new(),
         };
         let engine = Engine {

@@ -1,0 +1,79 @@
+-- What people are told of: episodes of trouble, who is to hear of each, and the mails. All of it is in the ledger, so that
+-- several processes never tell the same twice and a mail server that is away loses nothing.
+
+-- A trouble from its beginning to its end, or a piece of news.
+create table episodes (
+  id           integer primary key,
+  key          text    not null,           -- what it is about; the same trouble again is another episode
+  kind         text    not null,
+  lasting      integer not null,           -- 0: news, told once
+  since        integer not null,
+  opened_at    integer,                    -- none until it has lasted for as long as a rule says
+  gone_since   integer,                    -- not seen since; over when that has lasted
+  closed_at    integer,
+  told         text    not null            -- JSON: what a mail says of it
+);
+create unique index episodes_key on episodes (key) where closed_at is null or lasting = 0;
+create index episodes_open on episodes (id) where closed_at is null;
+create index episodes_closed on episodes (closed_at) where closed_at is not null;
+
+-- Who is to hear that an episode was opened, or is over.
+create table notices (
+  episode_id   integer not null,
+  recipient    text    not null,
+  news         text    not null,           -- opened, closed
+  due_at       integer not null,
+  urgent       integer not null,
+  mail_id      integer,                    -- the mail that has it
+  primary key (episode_id, recipient, news)
+) without rowid;
+create index notices_waiting on notices (recipient, due_at) where mail_id is null;
+
+-- The outbox: one row a mail and recipient. It is at least once: a mail whose outcome is not known is sent again.
+create table mails (
+  id           integer primary key,
+  name         text    not null unique,    -- what it must not be made twice for
+  recipient    text    not null,
+  message_id   text    not null,           -- stays the same, so that a second copy can be told
+  subject      text    not null,
+  plain        text    not null,
+  html         text    not null,
+  created_at   integer not null,
+  state        text    not null,           -- waiting, sent, refused, expired
+  tries        integer not null default 0,
+  due_at       integer not null,
+  lease        integer,                    -- the claim of the process that sends it
+  lease_until  integer,
+  ended_at     integer,
+  answer       text                        -- what the server said last
+);
+create index mails_waiting on mails (due_at) where state = 'waiting';
+create index mails_lost on mails (id) where state in ('refused', 'expired');
+create index mails_of on mails (recipient, created_at);
+create index mails_ended on mails (ended_at) where ended_at is not null;
+
+-- Up to when news have been looked for.
+create table looks (
+  name         text    primary key,
+  at           integer not null
+) without rowid;
+
+-- Answers of gateways that no outcome table lists.
+create table unlisted (
+  lane         text    not null,
+  kind         text    not null,
+  code         text    not null,
+  first_at     integer not null,
+  last_at      integer not null,
+  item_id      integer not null,           -- the first that had it
+  primary key (lane, kind, code)
+) without rowid;
+create index unlisted_first on unlisted (first_at);
+
+-- Looking must cost the same however long the history is.
+create index runs_finished on runs (finished_at) where finished_at is not null;
+create index runs_of_workflow on runs (workflow, started_at);
+create index jobs_reconciled on jobs (finished_at) where kind = 'reconcile' and finished_at is not null;
+create index totals_parked on totals (job_id) where state = 'parked';
+create index items_parked on items (job_id) where state = 'parked';
+create index items_unknown on items (asking_since) where state = 'unknown';

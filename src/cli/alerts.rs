@@ -1,0 +1,277 @@
+//! `payrun alerts`: who hears of what, what is open, and whether mails go out.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::Context;
+use super::exit::{Exit, Failure};
+use super::output::{count, counted, cut, print_table, say, say_json, table};
+use super::project::Project;
+use crate::clock::Clock;
+use crate::domain::alert::Rule;
+use crate::ledger::{EpisodeRow, Ledger, MailRow, MailState};
+use crate::notice::{Notices, Tried, Watched, preview};
+use crate::workflow::{Workflow, load};
+
+/// How far back `resend` goes.
+const RESEND: Duration = Duration::from_secs(30 * 86_400);
+
+/// Arguments of `payrun alerts`.
+#[derive(Debug, Args)]
+pub(super) struct AlertsArgs {
+    #[command(subcommand)]
+    deed: Deed,
+}
+
+#[derive(Debug, Subcommand)]
+enum Deed {
+    /// Send a test mail now, and say what the mail server said
+    Test(TestArgs),
+    /// Show what is open, and the mails that wait or were given up
+    List(ListArgs),
+    /// Show who hears of what
+    Rules(RulesArgs),
+    /// Look for troubles once and send what is due, as the service does all the time; for cron where no service runs
+    Look,
+    /// Have the mails of the last 30 days sent again that were refused or given up
+    Resend,
+    /// Write one mail of each kind, made up, into a folder, by the templates of templates/ where there are any
+    Preview(PreviewArgs),
+}
+
+#[derive(Debug, Args)]
+struct TestArgs {
+    /// To whom; everybody of the rules if not given
+    #[arg(long, value_name = "ADDRESS")]
+    to: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+struct ListArgs {
+    /// Only mails before this one
+    #[arg(long, value_name = "MAIL")]
+    before: Option<i64>,
+    /// How many mails at most
+    #[arg(long, short = 'n', default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    limit: u32,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct RulesArgs {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct PreviewArgs {
+    /// The folder
+    #[arg(value_name = "FOLDER", default_value = "mail-preview")]
+    folder: PathBuf,
+}
+
+pub(super) async fn run(context: &Context, args: AlertsArgs) -> Result<Exit, Failure> {
+    let project = Project::load(context)?;
+    match args.deed {
+        Deed::Test(args) => test(&project, args).await,
+        Deed::List(args) => list(&project, &args).await,
+        Deed::Rules(args) => rules(&project, &args),
+        Deed::Look => look(&project).await,
+        Deed::Resend => resend(&project).await,
+        Deed::Preview(args) => write_previews(&project, &args.folder),
+    }
+}
+
+async fn notices(project: &Project) -> Result<Notices, Failure> {
+    let ledger = project.ledger().await?;
+    Notices::new(&project.config, ledger, Clock::of_machine())
+        .map_err(|error| Failure::invalid(super::exit::chain(&error)))
+}
+
+/// The workflows of the project.
+fn workflows(project: &Project) -> Result<Vec<Arc<Workflow>>, Failure> {
+    load::files(&project.config.workflows).iter().map(|file| project.workflow(file)).collect()
+}
+
+async fn test(project: &Project, args: TestArgs) -> Result<Exit, Failure> {
+    let to = if args.to.is_empty() { everybody(project)? } else { args.to };
+    if to.is_empty() {
+        return Err(Failure::invalid("nobody to send a mail to").help("name somebody: --to you@example.com"));
+    }
+    let Some(tried) = notices(project).await?.test(&to).await else {
+        return Err(Failure::invalid("payrun.yaml has no mail server")
+            .help("mail: { host: smtp.example.com, security: tls, user: …, password: { env: … }, from: … }"));
+    };
+    let mut taken = true;
+    for (to, tried) in tried {
+        taken &= matches!(tried, Tried::Taken(_));
+        say(match tried {
+            Tried::Taken(said) => format!("{to}: taken; the server said: {said}"),
+            Tried::Refused(said) => format!("{to}: refused for good; {said}"),
+            Tried::NotNow(said) | Tried::NoServer(said) => format!("{to}: not taken now; {said}"),
+        });
+    }
+    Ok(if taken { Exit::Success } else { Exit::Incomplete })
+}
+
+fn everybody(project: &Project) -> Result<Vec<String>, Failure> {
+    let workflows = workflows(project)?;
+    let alerts = &project.config.alerts;
+    let rules = alerts.rules.iter().chain(workflows.iter().flat_map(|workflow| &workflow.alerts));
+    let daily = alerts.daily.iter().flat_map(|daily| &daily.to);
+    let all: BTreeSet<&String> = rules.flat_map(|rule| &rule.to).chain(daily).collect();
+    Ok(all.into_iter().cloned().collect())
+}
+
+async fn list(project: &Project, args: &ListArgs) -> Result<Exit, Failure> {
+    let ledger = project.ledger().await?;
+    let open: Vec<EpisodeRow> =
+        ledger.open_episodes().await?.into_iter().filter(|episode| episode.opened_at.is_some()).collect();
+    let mails = ledger.undelivered_mails(args.before, args.limit).await?;
+    if args.json {
+        say_json(&json!({
+            "open": open.iter().map(episode_json).collect::<Vec<_>>(),
+            "mails": mails.iter().map(mail_json).collect::<Vec<_>>(),
+        }));
+    } else {
+        print_episodes(&open);
+        print_mails(&mails);
+    }
+    let lost = mails.iter().any(|mail| matches!(mail.state, MailState::Refused | MailState::Expired));
+    Ok(if lost { Exit::Incomplete } else { Exit::Success })
+}
+
+fn title(episode: &EpisodeRow) -> String {
+    let told: Value = serde_json::from_str(&episode.told).unwrap_or_default();
+    told["title"].as_str().unwrap_or_default().to_owned()
+}
+
+fn episode_json(episode: &EpisodeRow) -> Value {
+    json!({
+        "episode": episode.id,
+        "kind": episode.kind.word(),
+        "since": episode.since.to_string(),
+        "title": title(episode),
+    })
+}
+
+fn mail_json(row: &MailRow) -> Value {
+    json!({
+        "mail": row.id,
+        "to": row.mail.recipient,
+        "subject": row.mail.subject,
+        "state": row.state.word(),
+        "made_at": row.created_at.to_string(),
+        "tries": row.tries,
+        "next_try": (row.state == MailState::Waiting).then(|| row.due_at.to_string()),
+        "said": row.answer,
+    })
+}
+
+fn print_episodes(open: &[EpisodeRow]) {
+    if open.is_empty() {
+        return say("nothing is open");
+    }
+    let mut rows = table(&["since", "kind", "what"]);
+    for episode in open {
+        rows.add_row([episode.since.to_string(), episode.kind.word().to_owned(), cut(&title(episode), 100)]);
+    }
+    print_table(&rows);
+}
+
+fn print_mails(mails: &[MailRow]) {
+    if mails.is_empty() {
+        return say("every mail was taken");
+    }
+    let mut rows = table(&[">mail", "state", "to", "subject", ">tries", "said"]);
+    for row in mails {
+        rows.add_row([
+            row.id.to_string(),
+            row.state.word().to_owned(),
+            row.mail.recipient.clone(),
+            cut(&row.mail.subject, 60),
+            count(u64::from(row.tries)),
+            cut(row.answer.as_deref().unwrap_or_default(), 80),
+        ]);
+    }
+    print_table(&rows);
+}
+
+fn rules(project: &Project, args: &RulesArgs) -> Result<Exit, Failure> {
+    let workflows = workflows(project)?;
+    let alerts = &project.config.alerts;
+    let all: Vec<&Rule> = alerts.rules.iter().chain(workflows.iter().flat_map(|workflow| &workflow.alerts)).collect();
+    if args.json {
+        say_json(&json!(all.iter().map(|rule| rule_json(rule)).collect::<Vec<_>>()));
+        return Ok(Exit::Success);
+    }
+    if all.is_empty() {
+        say("no rules; write alerts: in payrun.yaml or in a workflow");
+        return Ok(Exit::Success);
+    }
+    let mut rows = table(&["on", "when", "workflow", "urgent", "to"]);
+    for rule in all {
+        rows.add_row([
+            rule.on.word().to_owned(),
+            rule.spec(),
+            rule.workflow.clone().unwrap_or_else(|| "all".to_owned()),
+            if rule.on.is_urgent() { "yes" } else { "" }.to_owned(),
+            rule.to.join(", "),
+        ]);
+    }
+    print_table(&rows);
+    if alerts.mail.is_none() {
+        say("payrun.yaml has no mail: nobody is told");
+    }
+    Ok(Exit::Success)
+}
+
+fn rule_json(rule: &Rule) -> Value {
+    json!({
+        "on": rule.on.word(),
+        "when": rule.spec(),
+        "workflow": rule.workflow,
+        "urgent": rule.on.is_urgent(),
+        "to": rule.to,
+    })
+}
+
+async fn look(project: &Project) -> Result<Exit, Failure> {
+    let (workflows, notices) = (workflows(project)?, notices(project).await?);
+    let certificates = project.engine(project.ledger().await?, Clock::of_machine()).await?.certificates();
+    notices.look(&Watched { workflows: &workflows, certificates: &certificates, refused: &[] }).await?;
+    let delivered = notices.deliver().await?;
+    let words = [("sent", delivered.sent), ("waiting", delivered.waiting), ("given up", delivered.lost)];
+    let told: Vec<String> = words.iter().map(|(word, number)| format!("{number} {word}")).collect();
+    say(format!("mails: {}", told.join(", ")));
+    Ok(if delivered.lost > 0 { Exit::Incomplete } else { Exit::Success })
+}
+
+async fn resend(project: &Project) -> Result<Exit, Failure> {
+    let ledger: Ledger = project.ledger().await?;
+    let now = Clock::of_machine().now();
+    let mails = ledger.resend_mails(now.minus(RESEND), now).await?;
+    say(format!("{} will be sent again", counted(mails, "mail")));
+    Ok(Exit::Success)
+}
+
+fn write_previews(project: &Project, folder: &Path) -> Result<Exit, Failure> {
+    let previews = preview::previews(&project.config.folder.join("templates"));
+    let previews = previews.map_err(|error| Failure::invalid(super::exit::chain(&error)))?;
+    let cannot = |error: std::io::Error| Failure::invalid(format!("{} cannot be written: {error}", folder.display()));
+    std::fs::create_dir_all(folder).map_err(cannot)?;
+    for (name, text, html) in previews {
+        std::fs::write(folder.join(format!("{name}.txt")), text).map_err(cannot)?;
+        std::fs::write(folder.join(format!("{name}.html")), html).map_err(cannot)?;
+    }
+    say(format!("mails are in {}", folder.display()));
+    Ok(Exit::Success)
+}

@@ -1,0 +1,101 @@
+//! Facts about gateway accounts: lanes that are closed, certificates that expire, answers that nobody has listed.
+
+use std::time::Duration;
+
+use super::super::mask::masked;
+use super::{Fact, More, NEWS_MAX, Told, Window};
+use crate::domain::alert::{Certificate, Kind};
+use crate::domain::time::Timestamp;
+use crate::ledger::{LaneRow, LaneState, Ledger, LedgerError, Unlisted};
+
+/// How long before it expires people hear of a certificate.
+const BEFORE: Duration = Duration::from_secs(30 * 86_400);
+
+/// Lanes that are held, or stopped.
+pub(super) async fn lanes(ledger: &Ledger, kind: Kind, now: Timestamp) -> Result<Vec<Fact>, LedgerError> {
+    let wanted = if kind == Kind::LaneStopped { LaneState::Stopped } else { LaneState::Held };
+    let lanes = ledger.closed_lanes(now).await?;
+    Ok(lanes.iter().filter(|lane| lane.state == wanted).map(|lane| closed(lane, kind)).collect())
+}
+
+fn closed(lane: &LaneRow, kind: Kind) -> Fact {
+    // `hk/refund` is one kind of job of the account `hk`.
+    let (gateway, of_kind) = lane.name.split_once('/').map_or((lane.name.as_str(), None), |(g, k)| (g, Some(k)));
+    let what = of_kind.map_or_else(|| "nothing".to_owned(), |kind| format!("no {kind}"));
+    let (title, advice) = if kind == Kind::LaneStopped {
+        let advice = "mend what the reason says (key, certificate, permission), then release the lane";
+        (format!("{gateway} is stopped: {what} is sent until a person has mended it"), advice)
+    } else {
+        let advice = "look at the account's balance; it goes on by itself, or when the lane is released";
+        (format!("{gateway} is held: {what} is sent for now"), advice)
+    };
+    let mut facts = vec![("gateway".to_owned(), gateway.to_owned())];
+    facts.extend(lane.reason.as_deref().map(|reason| ("reason".to_owned(), masked(reason))));
+    Fact {
+        kind,
+        subject: lane.name.clone(),
+        workflow: None,
+        gateway: Some(gateway.to_owned()),
+        spec: None,
+        since: None,
+        told: Told { title, facts, lines: Vec::new(), advice: advice.to_owned() },
+        more: More::Nothing,
+    }
+}
+
+/// Certificates that expire soon, or have.
+pub(super) fn certificates(all: &[Certificate], now: Timestamp) -> Vec<Fact> {
+    all.iter().filter(|certificate| certificate.until <= now.plus(BEFORE)).map(expiring).collect()
+}
+
+fn expiring(certificate: &Certificate) -> Fact {
+    let Certificate { gateway, what, until } = certificate;
+    Fact {
+        kind: Kind::Certificate,
+        subject: format!("{gateway} {what} {}", until.millis()),
+        workflow: None,
+        gateway: Some(gateway.clone()),
+        spec: None,
+        since: Some(until.minus(BEFORE)),
+        told: Told {
+            title: format!("{gateway}: the {what} expires at {until}"),
+            facts: vec![("gateway".to_owned(), gateway.clone()), ("good until".to_owned(), until.to_string())],
+            lines: Vec::new(),
+            advice: "replace it before then; the gateway refuses every call afterwards".to_owned(),
+        },
+        more: More::Nothing,
+    }
+}
+
+/// Answers that no outcome table lists, seen for the first time.
+pub(super) async fn unlisted(ledger: &Ledger, window: Window) -> Result<Vec<Fact>, LedgerError> {
+    let answers = ledger.unlisted(window.after, NEWS_MAX).await?;
+    Ok(answers.iter().map(new_answer).collect())
+}
+
+fn new_answer(answer: &Unlisted) -> Fact {
+    let Unlisted { lane, kind, code, first_at, item_id } = answer;
+    let shown = masked(code);
+    Fact {
+        kind: Kind::Unlisted,
+        subject: format!("{lane} {kind} {code}"),
+        workflow: None,
+        gateway: Some(lane.clone()),
+        spec: None,
+        since: Some(*first_at),
+        told: Told {
+            title: format!("{lane} answers {shown} to {kind}, which no outcome table lists"),
+            facts: vec![
+                ("gateway".to_owned(), lane.clone()),
+                ("job kind".to_owned(), kind.clone()),
+                ("code".to_owned(), shown),
+            ],
+            lines: Vec::new(),
+            advice: format!(
+                "it is taken for unknown and asked about; `payrun show --item {item_id}` has the answer. \
+                 Ask the gateway what it means, and list it in the job kind"
+            ),
+        },
+        more: More::Nothing,
+    }
+}

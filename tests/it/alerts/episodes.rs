@@ -1,0 +1,200 @@
+//! One mail an episode: opened, gathered, over; quiet hours; and several processes.
+
+use std::collections::BTreeMap;
+
+use payrun::domain::time::Timestamp;
+use payrun::ledger::LaneState;
+use serde_json::json;
+
+use super::{Office, text};
+use crate::ledger::desk::at;
+use crate::ledger::{Place, on_every_engine};
+use crate::support::smtp::MailServer;
+
+const RULES: &str = "alerts:
+  - { on: lane_stopped, to: [ops@example.com] }
+  - { on: lane_held, to: [ops@example.com] }
+  - { on: lane_held, after: 30m, to: [boss@example.com] }
+";
+
+async fn stop(office: &Office, lane: &str) {
+    office.ledger.close_lane(lane, LaneState::Stopped, "the gateway answers SIGN_ERROR", None).await.unwrap();
+}
+
+async fn hold(office: &Office, lane: &str, seconds: u64) {
+    let until = Timestamp::from_millis(office.clock.now().millis() + i64::try_from(seconds * 1000).unwrap());
+    office.ledger.close_lane(lane, LaneState::Held, "the gateway answers NOT_ENOUGH", Some(until)).await.unwrap();
+}
+
+fn subjects_to(server: &MailServer, whom: &str) -> Vec<String> {
+    server.subjects().into_iter().filter(|(to, _)| to == whom).map(|(_, subject)| subject).collect()
+}
+
+#[test]
+fn a_trouble_is_told_when_it_begins_and_when_it_is_over_and_not_between() {
+    on_every_engine(async |place| {
+        let server = MailServer::plain(json!({}));
+        let office = Office::open(&place, &server, RULES, at(0)).await;
+        assert_eq!(office.after(1).await.posted, 0);
+        stop(&office, "hk").await;
+        assert_eq!(office.after(5).await.sent, 1);
+        for _ in 0..20 {
+            assert_eq!(office.after(600).await.sent, 0, "one mail an episode");
+        }
+        office.ledger.release_lane("hk").await.unwrap();
+        assert_eq!(office.after(5).await.sent, 0, "it may come again at once");
+        assert_eq!(office.after(61).await.sent, 1);
+        let mails = server.mails();
+        assert_eq!(
+            server.subjects().into_iter().map(|(_, subject)| subject).collect::<Vec<_>>(),
+            [
+                "[payrun] URGENT: hk is stopped: nothing is sent until a person has mended it",
+                "[payrun] over: hk is stopped: nothing is sent until a person has mended it",
+            ]
+        );
+        assert!(text(&mails[0]).contains("the gateway answers SIGN_ERROR"), "{}", text(&mails[0]));
+        assert!(text(&mails[0]).contains("What to do: mend what the reason says"));
+        assert!(!text(&mails[1]).contains("What to do"), "{}", text(&mails[1]));
+        // The same again is another episode.
+        stop(&office, "hk").await;
+        assert_eq!(office.after(700).await.sent, 1);
+    });
+}
+
+#[test]
+fn what_comes_and_goes_and_comes_is_one_trouble() {
+    on_every_engine(async |place| {
+        let server = MailServer::plain(json!({}));
+        let office = Office::open(&place, &server, RULES, at(0)).await;
+        for _ in 0..6 {
+            hold(&office, "hk/refund", 1_800).await;
+            office.after(60).await;
+            office.after(1_740).await;
+            office.after(120).await;
+        }
+        assert_eq!(subjects_to(&server, "ops@example.com"), ["[payrun] hk is held: no refund is sent for now"]);
+        office.after(1_800).await;
+        office.after(700).await;
+        assert_eq!(subjects_to(&server, "ops@example.com").len(), 2, "over, once");
+    });
+}
+
+#[test]
+fn a_rule_with_after_is_told_only_what_lasts_that_long() {
+    on_every_engine(async |place| {
+        let server = MailServer::plain(json!({}));
+        let office = Office::open(&place, &server, RULES, at(0)).await;
+        hold(&office, "hk", 1_200).await;
+        for _ in 0..60 {
+            office.after(60).await;
+        }
+        assert_eq!(subjects_to(&server, "ops@example.com").len(), 2);
+        assert_eq!(subjects_to(&server, "boss@example.com").len(), 0);
+        hold(&office, "hk", 10_000).await;
+        office.after(60).await;
+        assert_eq!(office.after(1_700).await.sent, 0);
+        assert_eq!(office.after(100).await.sent, 1);
+        assert_eq!(subjects_to(&server, "boss@example.com").len(), 1);
+    });
+}
+
+#[test]
+fn what_comes_soon_after_a_mail_is_gathered_into_one_and_what_is_urgent_waits_a_minute_at_most() {
+    on_every_engine(async |place| {
+        let server = MailServer::plain(json!({}));
+        let office = Office::open(&place, &server, RULES, at(0)).await;
+        hold(&office, "a", 100_000).await;
+        assert_eq!(office.after(1).await.sent, 1);
+        hold(&office, "b", 100_000).await;
+        hold(&office, "c", 100_000).await;
+        assert_eq!(office.after(300).await.sent, 0);
+        assert_eq!(office.after(301).await.sent, 1, "ten minutes after the first");
+        assert_eq!(server.subjects()[1].1, "[payrun] b is held: nothing is sent for now (and 1 more)");
+        stop(&office, "d").await;
+        assert_eq!(office.after(20).await.sent, 0);
+        assert_eq!(office.after(41).await.sent, 1);
+        assert!(server.subjects()[2].1.starts_with("[payrun] URGENT: d is stopped"));
+    });
+}
+
+#[test]
+fn quiet_hours_hold_back_what_can_wait_and_nothing_else() {
+    on_every_engine(async |place| {
+        let server = MailServer::plain(json!({}));
+        let rules = format!("quiet_hours: {{ from: \"22:00\", to: \"07:00\" }}\n{RULES}");
+        // 14 November 2023, 22:13:20.
+        let office = Office::open(&place, &server, &rules, at(0)).await;
+        hold(&office, "hk", 3_600).await;
+        assert_eq!(office.after(60).await.sent, 0);
+        stop(&office, "tw").await;
+        assert_eq!(office.after(60).await.sent, 1, "people are woken for a stopped lane");
+        assert!(!text(&server.mails()[0]).contains("hk"));
+        office.ledger.release_lane("tw").await.unwrap();
+        for _ in 0..8 {
+            assert_eq!(office.after(3_600).await.sent, 0);
+        }
+        assert_eq!(office.after(2_520).await.sent, 0, "06:57 is still quiet");
+        assert_eq!(office.after(200).await.sent, 1);
+        let morning = &server.mails()[1];
+        assert!(text(morning).contains("OVER AGAIN: hk is held"), "{}", text(morning));
+        assert!(text(morning).contains("OVER: tw is stopped"), "{}", text(morning));
+    });
+}
+
+#[test]
+fn rules_that_are_gone_end_their_episodes_without_a_word() {
+    on_every_engine(async |place| {
+        let server = MailServer::plain(json!({}));
+        let office = Office::open(&place, &server, RULES, at(0)).await;
+        hold(&office, "hk", 100_000).await;
+        assert_eq!(office.after(1).await.sent, 1);
+        let other = Office::open(&place, &server, "alerts:\n  - { on: alarm, to: [x@example.com] }\n", at(60)).await;
+        other.after(60).await;
+        other.after(600).await;
+        assert_eq!(server.mails().len(), 1);
+        assert_eq!(other.ledger.open_episodes().await.unwrap(), []);
+    });
+}
+
+#[test]
+fn several_processes_tell_everything_once() {
+    on_every_engine(async |place| {
+        let server = MailServer::plain(json!({}));
+        let offices = offices(&place, &server).await;
+        for lane in ["a", "b", "c"] {
+            stop(&offices[0], lane).await;
+        }
+        for _ in 0..3 {
+            let all = offices.iter().map(|office| async {
+                for _ in 0..5 {
+                    office.after(30).await;
+                }
+            });
+            futures_util::future::join_all(all).await;
+        }
+        for lane in ["a", "b", "c"] {
+            offices[0].ledger.release_lane(lane).await.unwrap();
+        }
+        for _ in 0..4 {
+            futures_util::future::join_all(offices.iter().map(|office| office.after(400))).await;
+        }
+        let mut told: BTreeMap<String, usize> = BTreeMap::new();
+        for mail in server.mails() {
+            for line in text(&mail).lines().filter(|line| line.contains("is stopped")) {
+                *told.entry(format!("{} {line}", mail["to"][0].as_str().unwrap())).or_default() += 1;
+            }
+        }
+        assert_eq!(told.len(), 12, "three lanes, two people, begun and over: {told:#?}");
+        assert!(told.values().all(|times| *times == 1), "{told:#?}");
+    });
+}
+
+/// Four processes that mail two people.
+async fn offices(place: &Place, server: &MailServer) -> Vec<Office> {
+    let rules = "alerts:\n  - { on: lane_stopped, to: [ann@example.com, bob@example.com] }\n";
+    let mut offices = Vec::new();
+    for _ in 0..4 {
+        offices.push(Office::open(place, server, rules, at(0)).await);
+    }
+    offices
+}

@@ -1,0 +1,305 @@
+//! What people hear of, and what never stands in a mail.
+
+use std::time::Duration;
+
+use payrun::domain::alert::Certificate;
+use payrun::domain::answer::{Answer, Cause, Decline, DeclineClass, NumberRule};
+use payrun::domain::time::Timestamp;
+use payrun::notice::{Direct, Refused, Trouble, Watched};
+use serde_json::json;
+
+use super::{Office, config, text, yaml};
+use crate::ledger::desk::{Desk, answered, at, done, item};
+use crate::ledger::{Place, on_every_engine};
+use crate::support::smtp::MailServer;
+
+const TO: &str = "to: [ops@example.com]";
+
+fn rules(kinds: &[&str]) -> String {
+    let rules: String = kinds.iter().map(|kind| format!("  - {{ on: {kind}, {TO} }}\n")).collect();
+    format!("alerts:\n{rules}")
+}
+
+fn declined(class: DeclineClass) -> Answer {
+    Answer::Declined(Decline { code: "NO_SUCH_CARD 6222021234567890".into(), class, number: NumberRule::Same })
+}
+
+/// Answers all items of a desk.
+async fn answer_all(desk: &Desk, now: Timestamp, answers: &[Answer]) {
+    for (claimed, answer) in desk.claim(now, answers.len()).await.iter().zip(answers) {
+        desk.ledger.settle(answered(claimed, answer.clone(), now)).await.unwrap();
+    }
+    desk.ledger.advance(now).await.unwrap();
+}
+
+/// An office over a desk with items that ended like this.
+async fn office_after(place: &Place, server: &MailServer, rules: &str, answers: &[Answer]) -> (Office, Desk) {
+    let items: Vec<_> = (1..=answers.len() as u64)
+        .map(|line| payrun::ledger::NewItem {
+            input: json!({ "description": "Ann's own plan" }).to_string(),
+            ..item(line, &format!("CONTRACT-{line}/2026-11"))
+        })
+        .collect();
+    let desk = Desk::with(place, &items).await;
+    answer_all(&desk, at(1), answers).await;
+    let office = Office::open(place, server, rules, at(2)).await;
+    (office, desk)
+}
+
+#[test]
+fn a_run_that_ended_with_failures_is_told_with_counts_and_masked_reasons() {
+    on_every_engine(async |place| {
+        let server = MailServer::plain(json!({}));
+        let answers = [done(), declined(DeclineClass::Hard), declined(DeclineClass::Hard)];
+        let (office, _desk) = office_after(&place, &server, &rules(&["failed"]), &answers).await;
+        assert_eq!(office.after(1).await.sent, 1);
+        let mail = &server.mails()[0];
+        assert_eq!(mail["headers"]["subject"], "[payrun] w: a run ended, and 2 items failed");
+        assert!(text(mail).contains("2: declined: NO_SUCH_CARD …"), "{}", text(mail));
+        for body in ["text", "html"] {
+            let body = mail[body].as_str().unwrap();
+            assert!(!body.contains("6222021234567890") && !body.contains("Ann"), "{body}");
+        }
+        assert_eq!(office.after(86_400).await.sent, 0, "news are told once");
+    });
+}
+
+#[test]
+fn failures_that_were_retried_in_time_are_not_told() {
+    on_every_engine(async |place| {
+        let server = MailServer::plain(json!({}));
+        let rules = format!("alerts:\n  - {{ on: failed, after: 1d, {TO} }}\n");
+        let (office, desk) =
+            office_after(&place, &server, &rules, &[declined(DeclineClass::Hard), declined(DeclineClass::Hard)]).await;
+        assert_eq!(office.after(80_000).await.sent, 0);
+        for id in [1, 2] {
+            desk.ledger.wish(id, payrun::ledger::Wish::Retry, office.clock.now()).await.unwrap();
+        }
+        answer_all(&desk, office.clock.now(), &[done(), declined(DeclineClass::Hard)]).await;
+        assert_eq!(office.after(10_000).await.sent, 0, "a day after the first end it had begun again");
+        // The retry asks first; whatever became of it, only what is failed a day after the last end is told.
+        office.after(90_000).await;
+        assert!(server.mails().len() <= 1);
+    });
+}
+
+#[test]
+fn items_that_need_a_person_are_named_by_key_until_somebody_has_looked() {
+    on_every_engine(async |place| {
+        let server = MailServer::plain(json!({}));
+        let answers = [declined(DeclineClass::Person), declined(DeclineClass::Person), done()];
+        let (office, desk) = office_after(&place, &server, &rules(&["parked"]), &answers).await;
+        assert_eq!(office.after(1).await.sent, 1);
+        let mail = &server.mails()[0];
+        assert_eq!(mail["headers"]["subject"], "[payrun] w: 2 items need a person");
+        assert!(text(mail).contains("CONTRACT-1/2026-11: a person has to decide"), "{}", text(mail));
+        assert!(!text(mail).contains("Ann") && !text(mail).contains("6222"), "{}", text(mail));
+        for id in [1, 2] {
+            desk.ledger.wish(id, payrun::ledger::Wish::Retry, office.clock.now()).await.unwrap();
+        }
+        office.after(60).await;
+        assert_eq!(office.after(700).await.sent, 1);
+        assert_eq!(server.subjects()[1].1, "[payrun] over: w: 2 items need a person");
+    });
+}
+
+#[test]
+fn what_is_not_known_for_long_is_told_and_what_is_known_soon_is_not() {
+    on_every_engine(async |place| {
+        let server = MailServer::plain(json!({}));
+        let unknown = || Answer::Unknown { cause: Cause::TimedOut, code: String::new() };
+        let (office, _desk) =
+            office_after(&place, &server, &rules(&["unknown, after: 10m"]), &[unknown(), unknown()]).await;
+        assert_eq!(office.after(500).await.sent, 0);
+        assert_eq!(office.after(120).await.sent, 1);
+        let subject = &server.subjects()[0].1;
+        assert_eq!(subject, "[payrun] w: not known for more than 10m what became of 2 items");
+    });
+}
+
+#[test]
+fn money_that_moved_for_an_ended_item_wakes_people_once() {
+    on_every_engine(async |place| {
+        let server = MailServer::plain(json!({}));
+        let quiet = format!("quiet_hours: {{ from: \"00:00\", to: \"23:59\" }}\n{}", rules(&["alarm", "failed"]));
+        let (office, desk) = office_after(&place, &server, &quiet, &[declined(DeclineClass::Hard)]).await;
+        assert_eq!(office.after(1).await.sent, 0, "failures wait");
+        let evidence = payrun::ledger::StatementEvidence {
+            day: "2023-11-14".to_owned(),
+            line: 3,
+            order_no: payrun::domain::ids::OrderNumber::parse(desk.items().await[0].order_no.as_deref().unwrap())
+                .unwrap(),
+            receipt: payrun::domain::answer::Receipt("R9".into()),
+            amount: desk.items().await[0].amount.unwrap(),
+            now: office.clock.now(),
+        };
+        let believed = desk.ledger.believe_line(1, &evidence).await.unwrap();
+        assert_eq!(believed, payrun::ledger::Believed::Contradicted);
+        assert_eq!(office.after(1).await.sent, 1);
+        let subject = &server.subjects()[0].1;
+        assert_eq!(subject, "[payrun] URGENT: w: money moved for an item that had ended without");
+        assert!(text(&server.mails()[0]).contains("CONTRACT-1/2026-11"));
+        assert_eq!(office.after(600).await.sent, 0);
+    });
+}
+
+#[test]
+fn an_answer_that_nobody_has_listed_is_told_the_first_time() {
+    on_every_engine(async |place| {
+        let server = MailServer::plain(json!({}));
+        let office = Office::open(&place, &server, &rules(&["unlisted"]), at(0)).await;
+        for seconds in [0, 1, 4_000] {
+            office.ledger.note_unlisted("hk", "deduct", "BRAND_NEW", 7, at(seconds)).await.unwrap();
+        }
+        assert_eq!(office.after(5_000).await.sent, 1);
+        office.ledger.note_unlisted("hk", "deduct", "BRAND_NEW", 8, at(9_000)).await.unwrap();
+        assert_eq!(office.after(5_000).await.sent, 0);
+        let (_, subject) = &server.subjects()[0];
+        assert_eq!(subject, "[payrun] hk answers BRAND_NEW to deduct, which no outcome table lists");
+    });
+}
+
+#[test]
+fn a_run_that_does_not_begin_in_time_is_told_and_that_it_began_later() {
+    on_every_engine(async |place| {
+        let server = MailServer::plain(json!({}));
+        let yaml = yaml(&server, "").replace("gateways: {}", GATEWAY);
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("key"), "0123456789abcdef0123456789abcdef").unwrap();
+        let path = folder.path().join("payrun.yaml");
+        let with_gateway = payrun::config::load::parse(&yaml, &path).unwrap_or_else(|found| panic!("{found}"));
+        let workflow = payrun::workflow::load::parse(
+            SCHEDULED,
+            &folder.path().join("w.yaml"),
+            &payrun::catalog::Catalog::built_in(),
+            &with_gateway,
+        );
+        // 14 November 2023, 22:13:20; the schedule fires at 22:30.
+        let mut office = Office::open(&place, &server, "", at(0)).await;
+        office.workflows = vec![std::sync::Arc::new(workflow.unwrap_or_else(|found| panic!("{found}")))];
+        assert_eq!(office.after(60).await.sent, 0, "what was due the day before, nobody watched");
+        assert_eq!(office.after(2_700).await.sent, 0, "22:59");
+        assert_eq!(office.after(120).await.sent, 1);
+        assert_eq!(server.subjects()[0].1, "[payrun] w has not begun in time");
+        let late = payrun::ledger::NewRun { now: office.clock.now(), ..crate::ledger::desk::run("late") };
+        let mut planning = office.ledger.plan(late).await.unwrap();
+        planning.job(crate::ledger::desk::job("charge")).await.unwrap();
+        planning.commit().await.unwrap();
+        office.after(60).await;
+        assert_eq!(office.after(600).await.sent, 1);
+        assert_eq!(server.subjects()[1].1, "[payrun] over: w has not begun in time");
+        // The next night nobody begins it either.
+        assert_eq!(office.after(86_400).await.sent, 1);
+    });
+}
+
+const GATEWAY: &str = "gateways:
+  tw:
+    kind: egms
+    base_url: https://egms.example.com
+    sid: S1
+    sign_key: { file: key }
+    notify_url: https://pay.example.com/notify";
+
+const SCHEDULED: &str = "workflow: w
+schedule: { every: day, at: \"22:30\", timezone: UTC }
+jobs:
+  look:
+    uses: query
+    gateway: tw
+    items: { file: a.csv }
+    with: { out_trade_no: \"{{ item.no }}\" }
+alerts:
+  - { on: not_started, after: 30m, to: [ops@example.com] }
+";
+
+#[test]
+fn what_the_process_itself_found_is_told_too() {
+    on_every_engine(async |place| {
+        let server = MailServer::plain(json!({}));
+        let office = Office::open(&place, &server, &rules(&["certificate", "refused", "limit"]), at(0)).await;
+        let certificate = |days: u64| Certificate {
+            gateway: "hk".to_owned(),
+            what: "merchant certificate".to_owned(),
+            until: at(days * 86_400),
+        };
+        let refused = |limit, occurrence: &str| Refused {
+            workflow: "monthly".to_owned(),
+            occurrence: occurrence.to_owned(),
+            at: at(0),
+            limit,
+            reason: "column amount: 6222021234567890 is no amount".to_owned(),
+        };
+        let watched = Watched { certificates: &[certificate(40)], ..Watched::default() };
+        assert_eq!(office.work(&watched).await.sent, 0);
+        let watched = Watched {
+            certificates: &[certificate(20)],
+            refused: &[refused(false, "1"), refused(true, "2")],
+            ..Watched::default()
+        };
+        assert_eq!(office.work(&watched).await.sent, 1);
+        let mail = &server.mails()[0];
+        for told in ["the merchant certificate expires at", "it could not be taken up", "exceeded a limit"] {
+            assert!(text(mail).contains(told), "{told}: {}", text(mail));
+        }
+        assert!(!text(mail).contains("6222"), "{}", text(mail));
+        assert_eq!(office.work(&watched).await.sent, 0);
+    });
+}
+
+#[test]
+fn the_daily_mail_has_the_sums_of_the_ledger_and_comes_once_a_day() {
+    on_every_engine(async |place| {
+        let server = MailServer::plain(json!({}));
+        let rules = "daily: { at: \"08:00\", to: [finance@example.com] }\n";
+        let answers = [done(), done(), declined(DeclineClass::Hard)];
+        let (office, _desk) = office_after(&place, &server, rules, &answers).await;
+        assert_eq!(office.after(1).await.sent, 0, "22:13, and the last one is long past");
+        assert_eq!(office.after(36_000).await.sent, 1);
+        assert_eq!(office.after(60).await.sent, 0);
+        let mail = &server.mails()[0];
+        assert_eq!(mail["headers"]["subject"], "[payrun] the sums of the day; 1 item did not go well");
+        assert!(text(mail).contains("w: 2 succeeded, 20.00 HKD"), "{}", text(mail));
+        assert!(text(mail).contains("w: 1 failed, 10.00 HKD"), "{}", text(mail));
+        assert_eq!(office.after(86_400).await.sent, 1);
+        let next = &server.mails()[1];
+        assert_eq!(next["headers"]["subject"], "[payrun] all quiet, and the sums of the day");
+    });
+}
+
+#[tokio::test]
+async fn a_ledger_that_cannot_be_written_is_told_of_without_it_and_not_too_often() {
+    let server = MailServer::plain(json!({}));
+    let clock = payrun::clock::Clock::driven(at(0));
+    let config = config(&yaml(&server, &rules(&["database", "disk"])));
+    let direct = Direct::new(&config, "pay-1", clock.clone()).unwrap();
+    let pass = |seconds| clock.set(clock.now().plus(Duration::from_secs(seconds)));
+    assert_eq!(direct.tell(&[]).await, 0);
+    let down = [Trouble::Database("the disk of the ledger is full: settling".to_owned())];
+    assert_eq!(direct.tell(&down).await, 1);
+    for _ in 0..100 {
+        pass(5);
+        assert_eq!(direct.tell(&down).await, 0);
+    }
+    pass(3_600);
+    assert_eq!(direct.tell(&down).await, 1, "once an hour while it lasts");
+    assert_eq!(direct.tell(&[]).await, 1);
+    assert_eq!(direct.tell(&[]).await, 0);
+    let subjects: Vec<String> = server.subjects().into_iter().map(|(_, subject)| subject).collect();
+    assert_eq!(subjects[0], "[payrun] URGENT: the ledger is in trouble");
+    assert_eq!(subjects[2], "[payrun] over: the ledger is in trouble");
+    assert!(text(&server.mails()[0]).contains("pay-1"));
+}
+
+#[tokio::test]
+async fn a_trouble_that_nobody_could_be_told_of_is_told_when_the_mail_server_is_back() {
+    let server = MailServer::plain(json!({ "greylist": 1 }));
+    let clock = payrun::clock::Clock::driven(at(0));
+    let direct = Direct::new(&config(&yaml(&server, &rules(&["disk"]))), "pay-1", clock.clone()).unwrap();
+    let full = [Trouble::Disk("97 % of the disk is used".to_owned())];
+    assert_eq!(direct.tell(&full).await, 0);
+    clock.set(at(30));
+    assert_eq!(direct.tell(&full).await, 0, "it is left alone for a minute");
+    clock.set(at(61));
+    assert_eq!(direct.tell(&full).await, 1);
+}
