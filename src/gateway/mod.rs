@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 use crate::domain::ids::OrderNumber;
 use crate::domain::money::Amount;
 use crate::domain::time::Timestamp;
+use notice::{Manners, Notice, Subject};
 
 pub mod cbtis;
 mod customs;
@@ -22,6 +23,7 @@ mod exchange;
 mod file;
 pub mod hipopay;
 pub mod keys;
+pub mod notice;
 mod personal;
 pub mod transport;
 pub mod wechat;
@@ -77,6 +79,8 @@ pub struct Observation {
     pub amount: Option<Result<Amount, String>>,
     /// How long the gateway asked us to wait before coming back.
     pub retry_after: Option<Duration>,
+    /// What a notification is about; of a reply none, since what was asked says so.
+    pub about: Option<Subject>,
     /// Facts of the reply worth keeping as the item's result; nothing sensitive.
     pub result: Map<String, Value>,
     /// The file that was fetched, where the operation fetches one: a statement, as it is to be kept.
@@ -133,6 +137,7 @@ impl Observation {
             receipt: None,
             amount: None,
             retry_after: None,
+            about: None,
             result: Map::new(),
             file: None,
             records: Vec::new(),
@@ -162,6 +167,11 @@ pub trait Gateway: Send + Sync {
     fn certificates(&self) -> Vec<(&'static str, Timestamp)> {
         Vec::new()
     }
+    /// Verifies a notification and reads it. Never fails either: one that is not the gateway's is an observation too.
+    fn notified<'a>(&'a self, notice: &'a Notice) -> Calling<'a, Observation>;
+
+    /// How this gateway talks, and wants to be answered.
+    fn manners(&self) -> Manners;
 
     /// Tries keys, clock and reachability without touching an order.
     fn probe(&self) -> Calling<'_, Vec<Probe>>;

@@ -16,6 +16,7 @@ use crate::clock::Clock;
 use crate::config::CbtisConfig;
 use crate::domain::money::Amount;
 use crate::gateway::exchange::{self, before, evidence, header, of_failure, probes, read_base, with_reply};
+use crate::gateway::notice::{Manners, Notice, Reply};
 use crate::gateway::transport::{Failure, Request, Response, Transport};
 use crate::gateway::{Call, Calling, Gateway, Observation, Probe, Reached, personal};
 
@@ -47,7 +48,7 @@ impl Client {
     /// Whose order a notification is about, by its headers and raw body; [`Reached::Unverified`] if it is not CBTIS's.
     ///
     /// It never says what became of the order, since CBTIS's own does not: the order is to be asked about.
-    pub fn notified(&self, headers: &HeaderMap, body: &[u8]) -> Observation {
+    pub fn read_notification(&self, headers: &HeaderMap, body: &[u8]) -> Observation {
         let mut seen = Observation { evidence: evidence(body, &MASKED), ..Observation::of(Reached::Replied) };
         let name = self.config.signature_header.as_str();
         match header(headers, name) {
@@ -137,6 +138,20 @@ impl Client {
 impl Gateway for Client {
     fn call<'a>(&'a self, call: &'a Call) -> Calling<'a, Observation> {
         Box::pin(async move { personal::taken_out(call, self.observe(call).await) })
+    }
+
+    fn notified<'a>(&'a self, notice: &'a Notice) -> Calling<'a, Observation> {
+        Box::pin(async move { self.read_notification(&notice.headers, &notice.body) })
+    }
+
+    fn manners(&self) -> Manners {
+        // Only the status counts (gateways.md 2.1).
+        Manners {
+            media: &["application/json"],
+            signed_by: vec![self.config.signature_header.to_ascii_lowercase()],
+            taken: Reply::text("success"),
+            refused: Reply::text("fail"),
+        }
     }
 
     fn probe(&self) -> Calling<'_, Vec<Probe>> {

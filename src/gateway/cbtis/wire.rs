@@ -9,6 +9,7 @@ use super::request::About;
 use crate::domain::money::Amount;
 use crate::gateway::Observation;
 use crate::gateway::exchange::{bounded, decimal_amount, unreadable};
+use crate::gateway::notice::Subject;
 
 /// What is never kept of a reply.
 pub(super) const MASKED: [&str; 3] = ["openid", "access_token", "paySign"];
@@ -87,6 +88,8 @@ pub(super) fn read_notification(body: &[u8], seen: &mut Observation) -> Result<(
         data: Data,
     }
     let event: Event = serde_json::from_slice(body).map_err(|error| unreadable(&error))?;
+    let subject = if event.data.merchant_refund_id.is_some() { Subject::Refund } else { Subject::Payment };
+    seen.is_about(subject);
     (seen.order_no, seen.receipt) = match event.data.merchant_refund_id {
         Some(number) => (Some(number), event.data.refund_id),
         None => (event.data.merchant_order_id, event.data.order_id),

@@ -17,6 +17,7 @@ use crate::config::EgmsConfig;
 use crate::domain::time::Timestamp;
 use crate::gateway::exchange::{self, before, evidence, header, of_failure, probes, read_base, with_reply};
 use crate::gateway::keys::nonce;
+use crate::gateway::notice::{Manners, Notice, Reply};
 use crate::gateway::transport::{Failure, Request, Response, Transport};
 use crate::gateway::{Call, Calling, Gateway, Observation, Probe, Reached, personal};
 
@@ -51,7 +52,7 @@ impl Client {
     /// What a notification says, by its headers and raw body; [`Reached::Unverified`] if it is not EGMS's.
     ///
     /// What is verified is the path EGMS was given (`notify_url`, or `notify_path` behind a proxy that rewrites it).
-    pub fn notified(&self, headers: &HeaderMap, body: &[u8]) -> Observation {
+    pub fn read_notification(&self, headers: &HeaderMap, body: &[u8]) -> Observation {
         let mut seen = Observation { evidence: evidence(body, &MASKED), ..Observation::of(Reached::Replied) };
         if let Err(why) = self.verify("POST", &self.config.notify_path, headers, body) {
             seen.reached = Reached::Unverified(why.into());
@@ -138,6 +139,20 @@ impl Client {
 impl Gateway for Client {
     fn call<'a>(&'a self, call: &'a Call) -> Calling<'a, Observation> {
         Box::pin(async move { personal::taken_out(call, self.observe(call).await) })
+    }
+
+    fn notified<'a>(&'a self, notice: &'a Notice) -> Calling<'a, Observation> {
+        Box::pin(async move { self.read_notification(&notice.headers, &notice.body) })
+    }
+
+    fn manners(&self) -> Manners {
+        // The words are those of a working demo server (gateways.md 1.3 [B]).
+        Manners {
+            media: &["application/json"],
+            signed_by: ["authorization", "datetime", "msgid"].map(str::to_owned).to_vec(),
+            taken: Reply::text("SUCCESS"),
+            refused: Reply::text("FAIL"),
+        }
     }
 
     fn probe(&self) -> Calling<'_, Vec<Probe>> {

@@ -10,6 +10,7 @@ use super::request::About;
 use crate::domain::money::Amount;
 use crate::gateway::Observation;
 use crate::gateway::exchange::{bounded, decimal_amount, unreadable};
+use crate::gateway::notice::Subject;
 
 /// What is never kept of a reply.
 pub(super) const MASKED: [&str; 4] = ["subOpenID", "openid", "paySign", "paymentString"];
@@ -100,13 +101,14 @@ pub(super) fn read_notification(body: &[u8], seen: &mut Observation) -> Result<(
     }
     let event: Event = serde_json::from_slice(body).map_err(|error| unreadable(&error))?;
     let reply: Reply = serde_json::from_slice(body).map_err(|error| unreadable(&error))?;
-    let part = match event.code.as_str() {
-        "Payment" => reply.payment,
-        "Cancel" => reply.cancel,
-        "Refund" => reply.refund,
+    let (subject, part) = match event.code.as_str() {
+        "Payment" => (Subject::Payment, reply.payment),
+        "Cancel" => (Subject::Cancellation, reply.cancel),
+        "Refund" => (Subject::Refund, reply.refund),
         _ => return Err("the notification is about something payrun does not do".into()),
     };
     read_part(part.ok_or("the notification has an event and nothing about it")?, seen);
+    seen.is_about(subject);
     seen.result.insert("event".into(), event.code.into());
     Ok(())
 }

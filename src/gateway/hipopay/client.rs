@@ -16,6 +16,7 @@ use crate::gateway::exchange::{
     self, before, evidence, header, of_failure, percent_encode, probes, read_base, with_reply,
 };
 use crate::gateway::keys::{KeyError, SigningKey, VerifyingKey};
+use crate::gateway::notice::{Manners, Notice, Reply};
 use crate::gateway::transport::{Failure, ReplyMax, Request, Response, Transport};
 use crate::gateway::{Call, Calling, FILE_MAX, Gateway, Observation, Probe, Reached, file, personal};
 
@@ -52,7 +53,7 @@ impl Client {
     /// What a notification says, by its headers and raw body; [`Reached::Unverified`] if it is not HipoPay's.
     ///
     /// The age of `Timestamp` is not judged: no window is documented, and a repeated notification changes nothing.
-    pub fn notified(&self, headers: &HeaderMap, body: &[u8]) -> Observation {
+    pub fn read_notification(&self, headers: &HeaderMap, body: &[u8]) -> Observation {
         let mut seen = Observation { evidence: evidence(body, &MASKED), ..Observation::of(Reached::Replied) };
         let signed = header(headers, "timestamp").zip(header(headers, "signature"));
         let params = signed
@@ -140,6 +141,20 @@ impl Client {
 impl Gateway for Client {
     fn call<'a>(&'a self, call: &'a Call) -> Calling<'a, Observation> {
         Box::pin(async move { personal::taken_out(call, self.observe(call).await) })
+    }
+
+    fn notified<'a>(&'a self, notice: &'a Notice) -> Calling<'a, Observation> {
+        Box::pin(async move { self.read_notification(&notice.headers, &notice.body) })
+    }
+
+    fn manners(&self) -> Manners {
+        // Some have come without a content type, and are forms all the same (gateways.md 5.1).
+        Manners {
+            media: &[],
+            signed_by: vec!["timestamp".to_owned(), "signature".to_owned()],
+            taken: Reply::text("success"),
+            refused: Reply::text("fail"),
+        }
     }
 
     fn probe(&self) -> Calling<'_, Vec<Probe>> {

@@ -11,6 +11,7 @@ use super::request::ReplyKind;
 use crate::domain::money::Amount;
 use crate::gateway::Observation;
 use crate::gateway::exchange::{bounded, decimal_amount, unreadable};
+use crate::gateway::notice::Subject;
 
 /// What is never kept of a reply: what names the payer, and what lets someone pay in their place. `raw_response` is what
 /// the customs said, in which anything may stand.
@@ -161,6 +162,7 @@ pub(super) fn read_notification(params: &[(String, String)], seen: &mut Observat
     seen.order_no = Some(must("out_trade_id")?);
     seen.receipt = Some(must("payment_no")?);
     seen.state = Some(bounded(must("status")?, 64));
+    seen.is_about(Subject::Payment);
     let names = ["exchange_rate", "settle_currency", "pay_currency", "pay_amount", "trade_time", "finish_time"];
     seen.result = facts(names.map(|name| (name, find(name))));
     Ok(())

@@ -17,11 +17,12 @@ use super::seal::{ApiKey, SealError};
 use super::sign::{KeyError, Merchant, SigningKey};
 use super::transport::{Failure, Response, Transport};
 use super::wire::{self, Contract, Transaction};
-use super::{refund_list, refunds, settlements, statement};
+use super::{notice, refund_list, refunds, settlements, statement};
 use crate::clock::Clock;
 use crate::config::{Platform, WechatConfig, WechatMode};
 use crate::domain::time::Timestamp;
 use crate::gateway::exchange::{before, of_failure, probe_in_time, read_base, retry_after, unreadable};
+use crate::gateway::notice::{Manners, Notice};
 use crate::gateway::{Call, Calling, FILE_MAX, Gateway, Observation, Probe, REPLY_MAX, Reached, file, personal};
 
 /// An account at WeChat Pay Global.
@@ -246,6 +247,12 @@ impl Gateway for Client {
     fn certificates(&self) -> Vec<(&'static str, Timestamp)> {
         let platform = self.keyring.until().map(|until| ("platform certificate", until));
         platform.into_iter().chain(self.merchant_until.map(|until| ("merchant certificate", until))).collect()
+    fn notified<'a>(&'a self, notice: &'a Notice) -> Calling<'a, Observation> {
+        Box::pin(self.read_notification(&notice.headers, &notice.body, notice.received_at))
+    }
+
+    fn manners(&self) -> Manners {
+        notice::manners()
     }
 
     fn probe(&self) -> Calling<'_, Vec<Probe>> {

@@ -6,26 +6,29 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::HeaderMap;
 use serde::Deserialize;
 
 use super::client::Client;
 use super::refunds::read_refund;
-use super::transport::Response;
 use super::wire::{self, Sealed};
 use crate::config::WechatMode;
+use crate::domain::time::Timestamp;
 use crate::gateway::exchange::{bounded, unreadable};
+use crate::gateway::notice::{Manners, Reply, Subject};
 use crate::gateway::{Observation, Reached};
+
+/// The headers by which a notification is verified.
+const SIGNED_BY: [&str; 4] = ["wechatpay-timestamp", "wechatpay-nonce", "wechatpay-serial", "wechatpay-signature"];
 
 /// How long a notification may wait for platform keys: it must be answered within 5 seconds.
 const KEYS_WITHIN: Duration = Duration::from_secs(4);
 
 impl Client {
     /// Reads a notification; what is not from the gateway, too old or too new, or not for this account, is not believed.
-    pub async fn notified(&self, headers: &HeaderMap, body: &[u8]) -> Observation {
+    pub async fn read_notification(&self, headers: &HeaderMap, body: &[u8], received_at: Timestamp) -> Observation {
         let mut seen = Observation { evidence: wire::evidence(body), ..Observation::of(Reached::Replied) };
-        if let Err(why) = self.verify_notice(headers, body).await {
+        if let Err(why) = self.verify_notice(headers, body, received_at).await {
             seen.reached = Reached::Unverified(why);
             return seen;
         }
@@ -45,10 +48,9 @@ impl Client {
         seen
     }
 
-    async fn verify_notice(&self, headers: &HeaderMap, body: &[u8]) -> Result<(), String> {
-        let mut signed = Response::new(Bytes::copy_from_slice(body));
-        *signed.headers_mut() = headers.clone();
-        match tokio::time::timeout(KEYS_WITHIN, self.keyring.verify(&self.channel, &signed)).await {
+    async fn verify_notice(&self, headers: &HeaderMap, body: &[u8], received_at: Timestamp) -> Result<(), String> {
+        let verifying = self.keyring.verify_as_of(&self.channel, headers, body, received_at);
+        match tokio::time::timeout(KEYS_WITHIN, verifying).await {
             Ok(verdict) => verdict.map_err(|error| error.to_string()),
             Err(_) => Err("the platform certificates did not come in time".into()),
         }
@@ -70,14 +72,30 @@ impl Client {
         let kind = notice.event_type.split('.').next().unwrap_or_default();
         let original = notice.resource.original_type.as_deref();
         match (kind, original) {
-            ("TRANSACTION", Some("transaction") | None) => self.read_transaction(text, seen),
-            ("REFUND", Some("refund") | None) => read_refund(text, seen),
+            ("TRANSACTION", Some("transaction") | None) => {
+                seen.is_about(Subject::Payment);
+                self.read_transaction(text, seen)
+            }
+            ("REFUND", Some("refund") | None) => {
+                seen.is_about(Subject::Refund);
+                read_refund(text, seen)
+            }
             _ => Err(format!(
                 "a notification of {:?} about {:?} is not read here",
                 bounded(notice.event_type.clone(), 64),
                 bounded(original.unwrap_or_default().to_owned(), 64)
             )),
         }
+    }
+}
+
+/// How WeChat Pay wants to be answered (gateways.md 3.4): any 2xx; what is in the body is for people.
+pub(super) fn manners() -> Manners {
+    Manners {
+        media: &["application/json"],
+        signed_by: SIGNED_BY.map(str::to_owned).to_vec(),
+        taken: Reply::json(r#"{"code":"SUCCESS","message":"OK"}"#),
+        refused: Reply::json(r#"{"code":"FAIL","message":"not accepted"}"#),
     }
 }
 

@@ -147,11 +147,22 @@ impl Keyring {
         headers: &HeaderMap,
         covered: &[u8],
     ) -> Result<(), KeyringError> {
+        self.verify_as_of(channel, headers, covered, channel.clock.now()).await
+    }
+
+    /// The same for what came in at another time than now.
+    pub(super) async fn verify_as_of(
+        &self,
+        channel: &Channel,
+        headers: &HeaderMap,
+        covered: &[u8],
+        at: Timestamp,
+    ) -> Result<(), KeyringError> {
         let signed = Signed::read(headers)?;
-        signed.check_time(channel.clock.now())?;
-        let Some(key) = self.find(signed.serial, channel.clock.now()) else {
+        signed.check_time(at)?;
+        let Some(key) = self.find(signed.serial, at) else {
             self.look_for(signed.serial, channel).await;
-            let found = self.find(signed.serial, channel.clock.now());
+            let found = self.find(signed.serial, at);
             let key = found.ok_or_else(|| KeyringError::UnknownSerial { serial: signed.serial.to_owned() })?;
             return signed.check(&key.key, covered);
         };

@@ -150,11 +150,11 @@ async fn a_notification_names_an_order_and_never_says_what_became_of_it() {
     let rig = Rig::new(FaultPlan::NONE);
     rig.twin.seed("P-1", hkd("10.00"));
     let (headers, body) = rig.twin.notification("P-1").unwrap();
-    let seen = rig.client.notified(&headers, &body);
+    let seen = rig.client.read_notification(&headers, &body);
     assert_eq!((said(&seen), seen.order_no.as_deref()), ((None, None), Some("P-1")));
     assert_eq!(seen.amount, None);
     assert_eq!(seen.result["notify_type"], "payment_success");
     let other = String::from_utf8(body.to_vec()).unwrap().replace("P-1", "P-2");
-    assert!(matches!(rig.client.notified(&headers, other.as_bytes()).reached, Reached::Unverified(_)));
-    assert!(matches!(rig.client.notified(&HeaderMap::new(), &body).reached, Reached::Unverified(_)));
+    assert!(matches!(rig.client.read_notification(&headers, other.as_bytes()).reached, Reached::Unverified(_)));
+    assert!(matches!(rig.client.read_notification(&HeaderMap::new(), &body).reached, Reached::Unverified(_)));
 }

@@ -184,12 +184,12 @@ async fn notifications_are_verified_with_our_public_path() {
     let rig = Rig::new(FaultPlan::NONE);
     rig.twin.seed("P-1", usd("10.00"));
     let (headers, body) = rig.twin.notification("P-1", "/payrun/notify/egms").unwrap();
-    let seen = rig.client.notified(&headers, &body);
+    let seen = rig.client.read_notification(&headers, &body);
     assert_eq!((said(&seen), seen.order_no.as_deref()), ((Some("Captured"), None), Some("P-1")));
     assert_eq!(seen.amount, Some(Ok(usd("10.00"))));
     let (headers, body) = rig.twin.notification("P-1", "/behind/a/proxy").unwrap();
-    assert!(matches!(rig.client.notified(&headers, &body).reached, Reached::Unverified(_)));
-    assert!(matches!(rig.client.notified(&HeaderMap::new(), &body).reached, Reached::Unverified(_)));
+    assert!(matches!(rig.client.read_notification(&headers, &body).reached, Reached::Unverified(_)));
+    assert!(matches!(rig.client.read_notification(&HeaderMap::new(), &body).reached, Reached::Unverified(_)));
 }
 
 #[tokio::test]

@@ -172,12 +172,12 @@ async fn notifications_are_verified_before_they_are_read() {
     let rig = Rig::new(FaultPlan::NONE);
     rig.twin.seed("P-1", hkd("10.00"));
     let (headers, body) = rig.twin.notification("P-1").unwrap();
-    let seen = rig.client.notified(&headers, &body);
+    let seen = rig.client.read_notification(&headers, &body);
     assert_eq!((said(&seen), seen.order_no.as_deref()), ((Some("PAID"), None), Some("P-1")));
     assert_eq!(seen.amount, Some(Ok(hkd("10.00"))));
     let other = String::from_utf8(body.to_vec()).unwrap().replace("10.00", "99.00");
-    assert!(matches!(rig.client.notified(&headers, other.as_bytes()).reached, Reached::Unverified(_)));
-    assert!(matches!(rig.client.notified(&HeaderMap::new(), &body).reached, Reached::Unverified(_)));
+    assert!(matches!(rig.client.read_notification(&headers, other.as_bytes()).reached, Reached::Unverified(_)));
+    assert!(matches!(rig.client.read_notification(&HeaderMap::new(), &body).reached, Reached::Unverified(_)));
 }
 
 #[tokio::test]

@@ -574,7 +574,7 @@ async fn notifications_read_like_queries_of_the_same_thing() {
     for identity in [identity(), institution()] {
         let rig = Rig::with(identity, FaultPlan::NONE, at_once(), Clock::System).await;
         let same = |notified: Observation, asked: Observation| {
-            let bare = |seen: Observation| Observation { http: None, evidence: String::new(), ..seen };
+            let bare = |seen: Observation| Observation { http: None, about: None, evidence: String::new(), ..seen };
             assert_eq!(notified.reached, Reached::Replied);
             assert!(!notified.evidence.contains("oUpF8") && !notified.evidence.contains("0403"), "{notified:?}");
             assert_eq!(bare(notified), bare(asked));
@@ -583,14 +583,14 @@ async fn notifications_read_like_queries_of_the_same_thing() {
         rig.deduct("D-1", "C").await;
         for number in ["Q-1", "D-1"] {
             let (headers, body) = rig.twin.notification(number).await.unwrap().unwrap();
-            same(rig.client.notified(&headers, &body).await, rig.order(number).await);
+            same(rig.client.read_notification(&headers, &body, rig.clock.now()).await, rig.order(number).await);
         }
         let id = rig.order("Q-1").await.receipt.unwrap();
         rig.refund("R-1", &id, "4.00").await;
         assert!(rig.twin.refund_notification("R-1").is_none());
         let asked = rig.call("refund_query", "R-1", None, json!({})).await;
         let (headers, body) = rig.twin.refund_notification("R-1").unwrap();
-        let notified = rig.client.notified(&headers, &body).await;
+        let notified = rig.client.read_notification(&headers, &body, rig.clock.now()).await;
         // A notification does not say by which way the money goes back.
         let asked_result = asked.result.clone().into_iter().filter(|(name, _)| name != "channel").collect();
         same(notified, Observation { result: asked_result, ..asked });
@@ -605,7 +605,7 @@ async fn a_notification_that_is_forged_stale_or_not_ours_is_not_believed() {
     rig.pay("Q-1", PAYS).await;
     let (headers, body) = rig.twin.notification("Q-1").await.unwrap().unwrap();
     let unverified = async |headers: &HeaderMap, body: &[u8]| {
-        let seen = rig.client.notified(headers, body).await;
+        let seen = rig.client.read_notification(headers, body, clock.now()).await;
         assert!(matches!(seen.reached, Reached::Unverified(_)), "{seen:?}");
         assert_eq!((seen.state, seen.amount, seen.order_no), (None, None, None));
     };
@@ -620,15 +620,15 @@ async fn a_notification_that_is_forged_stale_or_not_ours_is_not_believed() {
     unverified(&stranger, &body).await;
     let stranger = institution().wechat_config("https://sandbox.invalid");
     let stranger = Client::new(&stranger, Transport::InProcess(rig.twin.clone()), clock.clone()).unwrap();
-    let seen = stranger.notified(&headers, &body).await;
+    let seen = stranger.read_notification(&headers, &body, clock.now()).await;
     assert!(matches!(&seen.reached, Reached::Unverified(_) | Reached::Unreadable(_)), "{seen:?}");
     let (own, text) =
         rig.twin.notice("PAYSCORE.USER_OPEN_SERVICE", "payscore", &json!({ "mchid": "1900000001" })).unwrap();
-    assert!(matches!(rig.client.notified(&own, &text).await.reached, Reached::Unreadable(_)));
+    assert!(matches!(rig.client.read_notification(&own, &text, clock.now()).await.reached, Reached::Unreadable(_)));
     let (other, text) = rig.twin.notice("REFUND.SUCCESS", "refund", &json!({ "mchid": "1900000003" })).unwrap();
-    let seen = rig.client.notified(&other, &text).await;
+    let seen = rig.client.read_notification(&other, &text, clock.now()).await;
     assert_eq!(seen.reached, Reached::Unreadable("the notification is for another merchant".into()));
-    assert_eq!(rig.client.notified(&headers, &body).await.reached, Reached::Replied);
+    assert_eq!(rig.client.read_notification(&headers, &body, rig.clock.now()).await.reached, Reached::Replied);
     clock.set(clock.now().plus(Duration::from_secs(300)));
     unverified(&headers, &body).await;
     let (ahead, body) = rig.twin.notification("Q-1").await.unwrap().unwrap();
@@ -637,7 +637,7 @@ async fn a_notification_that_is_forged_stale_or_not_ours_is_not_believed() {
         Transport::InProcess(rig.twin.clone()),
         Clock::driven(NOW),
     );
-    assert!(matches!(late.unwrap().notified(&ahead, &body).await.reached, Reached::Unverified(_)));
+    assert!(matches!(late.unwrap().read_notification(&ahead, &body, NOW).await.reached, Reached::Unverified(_)));
     assert!(rig.clock.now() > NOW);
 }
 
@@ -649,7 +649,10 @@ async fn in_public_key_mode_notifications_are_verified_and_opened_too() {
     let config = identity().wechat_config_with_public_key("https://sandbox.invalid");
     let client = Client::new(&config, Transport::InProcess(twin.clone()), Clock::System).unwrap();
     let (headers, body) = twin.notification("P-1").await.unwrap().unwrap();
-    assert_eq!(said(&client.notified(&headers, &body).await), (None, Some("SUCCESS"), None));
+    assert_eq!(
+        said(&client.read_notification(&headers, &body, Clock::System.now()).await),
+        (None, Some("SUCCESS"), None)
+    );
 }
 
 #[tokio::test]

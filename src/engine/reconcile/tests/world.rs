@@ -21,6 +21,7 @@ use crate::domain::time::Timestamp;
 use crate::engine::attempt::{Work, perform};
 use crate::engine::{Account, Engine};
 use crate::files::Files;
+use crate::gateway::notice::{Manners, Notice, Reply};
 use crate::gateway::{Call, Calling, Gateway, Observation, Probe, Reached};
 use crate::ledger::{
     Attempt, ClaimRequest, Claimed, ItemFilter, ItemRow, Ledger, LineKind, NewItem, NewJob, NewRun, NewStatement, Node,
@@ -46,6 +47,15 @@ struct Nobody;
 impl Gateway for Nobody {
     fn call<'a>(&'a self, _call: &'a Call) -> Calling<'a, Observation> {
         Box::pin(async { Observation::of(Reached::NotSent("nobody is there".to_owned())) })
+    }
+
+    fn notified<'a>(&'a self, _notice: &'a Notice) -> Calling<'a, Observation> {
+        Box::pin(async { Observation::of(Reached::Unverified("nobody is there".to_owned())) })
+    }
+
+    fn manners(&self) -> Manners {
+        let nothing = Reply { media: "text/plain", body: "" };
+        Manners { media: &[], signed_by: Vec::new(), taken: nothing, refused: nothing }
     }
 
     fn probe(&self) -> Calling<'_, Vec<Probe>> {
