@@ -45,10 +45,12 @@ pub enum Bug {
     ClaimNotWritten,
     EndsWithUnknown,
     SettleNotSynced,
+    NotificationLowersState,
+    NotifiedAmountNotCompared,
 }
 
 /// Every fault, and what it is.
-pub const ALL: [(Bug, &str); 33] = [
+pub const ALL: [(Bug, &str); 35] = [
     (Bug::NewNumberOnRetry, "a new order number when something is sent again"),
     (Bug::AbandonedIsPlanned, "what a dead process was sending is sent again without asking"),
     (Bug::AbandonedIsFailed, "what a dead process was sending is taken for failed"),
@@ -82,6 +84,8 @@ pub const ALL: [(Bug, &str); 33] = [
     (Bug::ClaimNotWritten, "a call is made without its intent on disk"),
     (Bug::EndsWithUnknown, "a job ends with unknown items"),
     (Bug::SettleNotSynced, "a settle is acknowledged and never written"),
+    (Bug::NotificationLowersState, "a notification lowers a state"),
+    (Bug::NotifiedAmountNotCompared, "a notification's amount is not compared"),
 ];
 
 /// Whether this fault is planted.

@@ -17,6 +17,7 @@ mod init;
 mod items;
 mod journal;
 mod log;
+mod notifications;
 mod output;
 mod person;
 mod plan;
@@ -115,6 +116,8 @@ enum Command {
     Cancel(cancel::CancelArgs),
     /// Copy the ledger into a file while work goes on; the copy is checked
     Backup(backup::BackupArgs),
+    /// List, show and replay what gateways told of their own accord
+    Notifications(notifications::NotificationsArgs),
     /// Move the ledger from a SQLite file to PostgreSQL, compared row by row; the file can no longer be used then
     Promote(promote::PromoteArgs),
     /// Make, list and revoke the tokens by which the API knows who is calling
@@ -193,6 +196,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<Exit, exit::Fai
         Command::Retry(args) => retry::run(context, &args).await,
         Command::Cancel(args) => cancel::run(context, &args).await,
         Command::Tokens(args) => tokens::run(context, args).await,
+        Command::Notifications(args) => notifications::run(context, &args).await,
         Command::Sandbox(args) => sandbox::run(context, args).await,
         Command::Simulate(args) => simulate::run(context, args).await,
         Command::Demo(args) => demo::run(context, args).await,

@@ -215,6 +215,8 @@ pub enum Alarm {
     SuccessDenied,
     /// The gateway no longer knows an order it had accepted.
     OrderVanished,
+    /// The gateway tells of another amount or currency than ours.
+    AmountDiffers,
 }
 
 impl Alarm {
@@ -226,6 +228,7 @@ impl Alarm {
             Self::SecondReceipt => "second_receipt",
             Self::SuccessDenied => "success_denied",
             Self::OrderVanished => "order_vanished",
+            Self::AmountDiffers => "amount_differs",
         }
     }
 }

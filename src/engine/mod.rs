@@ -13,6 +13,7 @@ mod late;
 pub mod meter;
 mod payment;
 pub mod plan;
+pub mod receive;
 mod reconcile;
 mod rows;
 pub mod schedule;

@@ -81,6 +81,22 @@ impl Vault {
         input.into_iter().map(open).collect()
     }
 
+    /// A text of a notification, bound to the notification's digest.
+    ///
+    /// # Errors
+    /// [`VaultError::Seal`] if the crypto library refuses.
+    pub fn seal_notification(&self, text: &str, digest: &str) -> Result<String, VaultError> {
+        self.seal(text, format!("notification {digest}").as_bytes())
+    }
+
+    /// The same, opened.
+    ///
+    /// # Errors
+    /// [`VaultError::Open`] with another key, or if it belongs to another notification.
+    pub fn open_notification(&self, sealed: &str, digest: &str) -> Result<String, VaultError> {
+        self.open(sealed, format!("notification {digest}").as_bytes())
+    }
+
     fn seal(&self, text: &str, aad: &[u8]) -> Result<String, VaultError> {
         let mut nonce = [0_u8; NONCE_LEN];
         aws_lc_rs::rand::fill(&mut nonce).map_err(|_| VaultError::Seal)?;

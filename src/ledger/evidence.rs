@@ -116,11 +116,15 @@ async fn write(turn: &mut Turn, stored: &Stored, moved: &Move, shown: &Statement
         let what = format!("item {} changed within the transaction that read it", stored.id);
         return Err(LedgerError::Corrupt { what });
     }
+    wake_contract(turn, stored, shown.now).await
+}
+
+/// What waits for the contract of an item that was parked looks again.
+pub(super) async fn wake_contract(turn: &mut Turn, stored: &Stored, now: Timestamp) -> Result<(), LedgerError> {
     if stored.item.state == State::Parked && stored.serial.is_some() {
-        // What waits for its contract looks again.
         let wake = "update items set due_at = $2 where serial = $1 and state = 'planned' and due_at > $2";
-        let woken = sqlx::query(wake).bind(&stored.serial).bind(shown.now.millis()).execute(turn.connection()).await;
-        woken.map_err(|source| LedgerError::of("believing a statement", source))?;
+        let woken = sqlx::query(wake).bind(&stored.serial).bind(now.millis()).execute(turn.connection()).await;
+        woken.map_err(|source| LedgerError::of("waking what waits for a contract", source))?;
     }
     Ok(())
 }

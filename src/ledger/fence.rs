@@ -9,7 +9,7 @@ use crate::domain::time::Timestamp;
 
 /// No process writes to the file from here on, not even one that has it open.
 const FENCED: &[&str] =
-    &["items", "runs", "jobs", "lanes", "schedules", "occurrences", "contracts", "mails", "episodes"];
+    &["items", "runs", "jobs", "lanes", "schedules", "occurrences", "contracts", "mails", "episodes", "notifications"];
 const DEEDS: [&str; 3] = ["insert", "update", "delete"];
 
 impl Ledger {

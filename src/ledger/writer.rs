@@ -12,6 +12,7 @@ use tokio::sync::{Mutex, Notify, mpsc, oneshot};
 
 use super::claim::{ClaimRequest, Claims, claim};
 use super::error::LedgerError;
+use super::notifications::{NewNotification, keep};
 use super::settle::{Settled, Settlement, settle};
 use super::turn::{Turn, Writing};
 use super::{Claimed, Ledger};
@@ -39,6 +40,7 @@ type Answered<T> = oneshot::Sender<Result<T, LedgerError>>;
 pub(super) enum Deed {
     Settle(Box<Settlement>, Answered<Settled>),
     Claim(ClaimRequest, Answered<Claims>),
+    Keep(Box<NewNotification>, Answered<()>),
     /// Answered when all before it is on disk.
     Flush(oneshot::Sender<()>),
 }
@@ -74,7 +76,7 @@ impl Ledger {
 pub(super) async fn run(writing: Arc<Mutex<Writing>>, mut inbox: mpsc::Receiver<Deed>, woken: Arc<Notify>) {
     let (mut busy, mut well, mut doubtful) = (false, true, Vec::new());
     while let Some(first) = inbox.recv().await {
-        if busy && matches!(first, Deed::Settle(..)) {
+        if busy && matches!(first, Deed::Settle(..) | Deed::Keep(..)) {
             tokio::time::sleep(LINGER).await;
         }
         let mut group = Group::default();
@@ -95,6 +97,7 @@ pub(super) async fn run(writing: Arc<Mutex<Writing>>, mut inbox: mpsc::Receiver<
 struct Group {
     settles: Vec<(Settlement, Answered<Settled>)>,
     claims: Vec<(ClaimRequest, Answered<Claims>)>,
+    notifications: Vec<(NewNotification, Answered<()>)>,
     flushes: Vec<oneshot::Sender<()>>,
     /// Gives back what a commit may have claimed of which nobody was told.
     untold: Vec<Settlement>,
@@ -118,6 +121,7 @@ impl Group {
         match deed {
             Deed::Settle(settlement, answer) => self.settles.push((*settlement, answer)),
             Deed::Claim(request, answer) => self.claims.push((request, answer)),
+            Deed::Keep(new, answer) => self.notifications.push((*new, answer)),
             Deed::Flush(answer) => self.flushes.push(answer),
         }
     }
@@ -126,13 +130,15 @@ impl Group {
     fn apart(self) -> Vec<Self> {
         let settles = self.settles.into_iter().map(|one| Self { settles: vec![one], ..Self::default() });
         let claims = self.claims.into_iter().map(|one| Self { claims: vec![one], ..Self::default() });
+        let notifications =
+            self.notifications.into_iter().map(|one| Self { notifications: vec![one], ..Self::default() });
         let untold = self.untold.into_iter().map(|one| Self { untold: vec![one], ..Self::default() });
         let flushes = std::iter::once(Self { flushes: self.flushes, ..Self::default() });
-        settles.chain(claims).chain(untold).chain(flushes).collect()
+        settles.chain(claims).chain(notifications).chain(untold).chain(flushes).collect()
     }
 
     const fn len(&self) -> usize {
-        self.settles.len() + self.claims.len() + self.untold.len()
+        self.settles.len() + self.claims.len() + self.notifications.len() + self.untold.len()
     }
 
     /// `well`: whether the last commit went well. What fails is given again soon, and is told of once. `doubtful`: what is to be
@@ -155,6 +161,9 @@ impl Group {
                     }
                     for ((_, answer), claims) in self.claims.into_iter().zip(claimed) {
                         answer.send(Ok(claims)).ok();
+                    }
+                    for (_, answer) in self.notifications {
+                        answer.send(Ok(())).ok();
                     }
                     if freed {
                         woken.notify_waiters();
@@ -183,6 +192,9 @@ impl Group {
                     for (_, answer) in self.claims {
                         answer.send(Err(again(&error))).ok();
                     }
+                    for (_, answer) in self.notifications {
+                        answer.send(Err(again(&error))).ok();
+                    }
                 }
             }
         }
@@ -196,6 +208,10 @@ impl Group {
             self.settles.iter().map(|(settlement, _)| settlement).chain(&self.untold).collect();
         let mut turn = Turn::take(writing, "writing to it").await?;
         let settled = if settlements.is_empty() { Vec::new() } else { settle(&mut turn, &settlements).await? };
+        let notifications: Vec<&NewNotification> = self.notifications.iter().map(|(new, _)| new).collect();
+        if !notifications.is_empty() {
+            keep(&mut turn, &notifications).await?;
+        }
         let mut claimed = Vec::with_capacity(self.claims.len());
         for (request, _) in &self.claims {
             claimed.push(claim(&mut turn, request).await?);

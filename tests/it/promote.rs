@@ -1,5 +1,7 @@
 //! `payrun promote`: from one file to a server, with items in every state, and no way back to sending from the file.
 
+use payrun::clock::Clock;
+use payrun::ledger::NewNotification;
 use serde_json::{Value, json};
 
 use crate::support::postgres::Schema;
@@ -24,11 +26,29 @@ fn half_done() -> (App, Schema) {
     (app, schema)
 }
 
+async fn keep_a_notification(app: &App) {
+    let ledger = app.ledger().await;
+    let new = NewNotification {
+        lane: "hk".into(),
+        digest: "abc".into(),
+        received_at: Clock::System.now(),
+        headers: "{}".into(),
+        body: "e30=".into(),
+        sealed: false,
+        order_no: Some("ORDER-1".into()),
+    };
+    ledger.keep_notification(new).await.unwrap();
+    ledger.close().await;
+}
+
 #[test]
 fn what_was_moved_goes_on_there_and_the_file_sends_nothing_any_more() {
     let (mut app, schema) = half_done();
+    app.wait_for(keep_a_notification(&app));
     let before = app.json_lines(&["journal"]);
+    let told = app.json_lines(&["notifications", "list", "--json"]);
     app.payrun(&["promote", "--to", "server.yaml"]).exits(0).says("can no longer be used");
+    assert_eq!(app.json_lines(&["notifications", "list", "--json", "--config", "server.yaml"]), told);
     app.payrun(&["run", "--resume"]).exits(2).says("was moved to");
     let after = app.json_lines(&["journal", "--config", "server.yaml"]);
     assert_eq!(before, after, "every item with its history");

@@ -5,6 +5,8 @@
 mod claims;
 mod contracts;
 pub mod desk;
+mod desk;
+mod notifications;
 mod planning;
 mod rates;
 
@@ -29,6 +31,14 @@ impl Place {
         match self {
             Self::Sqlite(folder) => Ledger::open(&folder.path().join("ledger.db")).await.unwrap(),
             Self::Postgres(schema) => Ledger::connect(&schema.address()).await.unwrap(),
+        }
+    }
+
+    /// Another place on the same engine.
+    async fn fresh(&self) -> Self {
+        match self {
+            Self::Sqlite(_) => Self::Sqlite(Arc::new(tempfile::tempdir().unwrap())),
+            Self::Postgres(_) => Self::Postgres(Arc::new(Schema::fresh().await)),
         }
     }
 
