@@ -1,5 +1,6 @@
 //! `payrun sandbox`
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,10 +11,13 @@ use tokio::net::TcpListener;
 use super::Context;
 use super::exit::{Exit, Failure};
 use super::output::{count, say};
+use super::project::Project;
 use super::scaffold::{KEYS, SANDBOX_PORT};
 use super::signals::stop_switch;
 use crate::clock::Clock;
+use crate::config::GatewayKind;
 use crate::sandbox::faults::{Fault, FaultPlan, Level};
+use crate::sandbox::herald::{Address, Herald};
 use crate::sandbox::{Gateways, Identity, IdentityError, Ready, Sandbox, Settings, cbtis, egms, hipopay, server};
 
 /// Arguments of `payrun sandbox`.
@@ -40,6 +44,12 @@ pub(super) struct SandboxArgs {
     /// Be as slow as the real gateways: a minute between refunds of a payment, 5 minutes before a close
     #[arg(long)]
     real_waits: bool,
+    /// Send notifications to this address and the name of the gateway behind it: http://127.0.0.1:8420/notify
+    #[arg(long, value_name = "URL", value_parser = parse_local)]
+    notify: Option<String>,
+    /// By how much notifications are repeated sooner than the real gateways do
+    #[arg(long, default_value_t = 100, value_name = "TIMES", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    notify_faster: u32,
     /// The folder of the keys; made by `payrun init`
     #[arg(long, value_name = "FOLDER")]
     keys: Option<PathBuf>,
@@ -97,8 +107,10 @@ pub(super) async fn run(context: &Context, args: SandboxArgs) -> Result<Exit, Fa
         close_after: if args.real_waits { Duration::from_secs(300) } else { Duration::ZERO },
         statements: if goes_well { Ready::Always } else { Ready::AfterRequests(LATE_REQUESTS) },
         unsettled: if goes_well { 0 } else { LATE_REQUESTS },
+        notes_ends: args.notify.is_some(),
         ..Settings::default()
     };
+    let notifies = args.notify.as_deref().map(|url| address(context, url, args.notify_faster)).transpose()?;
     let others = others(&keys, &settings)?;
     let sandbox =
         Sandbox::open(identity, settings, Clock::of_machine()).await.map_err(|error| Failure::internal(&error))?;
@@ -114,7 +126,12 @@ pub(super) async fn run(context: &Context, args: SandboxArgs) -> Result<Exit, Fa
         stopped.wait_for(|stop| *stop).await.ok();
     };
     let gateways = Gateways { wechat: Some(std::sync::Arc::clone(&sandbox)), ..others };
-    server::serve(gateways, listener, shutdown).await.map_err(|error| Failure::internal(&error))?;
+    let herald = notifies.map(|address| tokio::spawn(Herald::new(gateways.clone(), address, plan).run()));
+    let served = server::serve(gateways, listener, shutdown).await;
+    if let Some(herald) = herald {
+        herald.abort();
+    }
+    served.map_err(|error| Failure::internal(&error))?;
     let totals = sandbox.totals().await.map_err(|error| Failure::internal(&error))?;
     for (currency, charged) in &totals.charged {
         say(format!("charged {} orders in {currency}", count(charged.count)));
@@ -123,6 +140,34 @@ pub(super) async fn run(context: &Context, args: SandboxArgs) -> Result<Exit, Fa
         say(format!("gave back {} payments in {currency}, in part or whole", count(refunded.count)));
     }
     Ok(Exit::Success)
+}
+
+/// Where each gateway's notifications go: to the account of that kind in payrun.yaml, the first if there are several; where there
+/// is no payrun.yaml, to the name of the kind.
+fn address(context: &Context, url: &str, compressed: u32) -> Result<Address, Failure> {
+    let mut address = Address { urls: BTreeMap::new(), signed_path: None, compressed };
+    if !context.config.exists() {
+        let names = ["wechat", "hipopay", "egms", "cbtis"];
+        address.urls = names.into_iter().map(|name| (name, format!("{url}/{name}"))).collect();
+        return Ok(address);
+    }
+    for (name, gateway) in &Project::load(context)?.config.gateways {
+        address.urls.entry(gateway.kind.word()).or_insert_with(|| format!("{url}/{name}"));
+        if let GatewayKind::Egms(egms) = &gateway.kind {
+            address.signed_path.get_or_insert_with(|| egms.notify_path.clone());
+        }
+    }
+    Ok(address)
+}
+
+/// The sandbox is no gateway: what it sends goes to this machine only.
+fn parse_local(text: &str) -> Result<String, String> {
+    let url = url::Url::parse(text).map_err(|error| error.to_string())?;
+    let local = url.host_str().is_some_and(|host| matches!(host, "localhost" | "[::1]") || host.starts_with("127."));
+    if url.scheme() != "http" || !local || url.query().is_some() {
+        return Err("an http:// address of this machine is expected, without a query".to_owned());
+    }
+    Ok(text.trim_end_matches('/').to_owned())
 }
 
 /// How long the access tokens of CBTIS's other side live.

@@ -14,7 +14,7 @@ use super::{BookLine, Sandbox, StoreError, Twin};
 use crate::domain::money::Amount;
 
 /// The kinds of gateway.
-const GATEWAYS: [&str; 4] = ["wechat", "hipopay", "egms", "cbtis"];
+pub(super) const GATEWAYS: [&str; 4] = ["wechat", "hipopay", "egms", "cbtis"];
 
 /// How often each of some things happened.
 pub type Counts = BTreeMap<String, u64>;
@@ -101,7 +101,7 @@ impl Gateways {
         Ok((faults, violations))
     }
 
-    fn counter(&self, gateway: &str) -> Option<&Counter> {
+    pub(super) fn counter(&self, gateway: &str) -> Option<&Counter> {
         match gateway {
             "wechat" => self.wechat.as_ref().map(|twin| &twin.desk.counter),
             "hipopay" => self.hipopay.as_ref().map(|twin| &twin.counter),

@@ -33,9 +33,11 @@ pub mod egms;
 pub mod faults;
 mod gate;
 mod gateways;
+pub mod herald;
 pub mod hipopay;
 pub mod identity;
 mod inflight;
+pub mod news;
 mod nonces;
 mod orders;
 mod pair;
@@ -62,6 +64,7 @@ use tokio::sync::Mutex;
 
 use crate::clock::Clock;
 use crate::config::WechatMode;
+use crate::domain::time::Timestamp;
 use crate::gateway::wechat::seal::{ApiKey, SealError};
 use crate::gateway::wechat::sign::{SCHEME, SigningKey, nonce, reply_message};
 use crate::gateway::wechat::transport::{Request, Response};
@@ -72,7 +75,7 @@ pub use gateways::{Counts, Gateways};
 pub use identity::{Identity, IdentityError};
 pub use statements::Ready;
 pub use store::StoreError;
-pub use till::{BookLine, Entry, Standing, TillTotals};
+pub use till::{BookLine, Entry, Sort, Standing, TillTotals};
 
 /// How long a connection is held that gets no reply, at most.
 pub const HOLD_MAX: Duration = Duration::from_secs(60);
@@ -106,6 +109,8 @@ pub struct Settings {
     pub statements: Ready,
     /// How many queries for settlement batches see all of them unsettled.
     pub unsettled: u32,
+    /// Whether it is noted which orders have reached an end, so that their notifications can be sent.
+    pub notes_ends: bool,
 }
 
 impl Default for Settings {
@@ -124,6 +129,7 @@ impl Default for Settings {
             signs_with: SignsWith::Certificate,
             statements: Ready::Always,
             unsettled: 0,
+            notes_ends: false,
         }
     }
 }
@@ -476,7 +482,10 @@ impl Sandbox {
 
     /// A reply whose signature covers this.
     fn signed(&self, http: u16, body: Bytes, covered: &[u8]) -> Option<Response> {
-        let now = self.clock.now();
+        self.signed_at(http, body, covered, self.clock.now())
+    }
+
+    fn signed_at(&self, http: u16, body: Bytes, covered: &[u8], now: Timestamp) -> Option<Response> {
         let platform = self.platform.read().unwrap_or_else(PoisonError::into_inner).last()?.clone();
         let (timestamp, nonce) = (now.seconds().to_string(), nonce().ok()?);
         let signature = platform.key.sign(&reply_message(&timestamp, &nonce, covered)).ok()?;

@@ -8,6 +8,7 @@ use super::body::Body;
 use super::books::{Books, Counter, Order, OrderState, short_hash};
 use super::faults::{CallKind, Fault};
 use super::store::StoreError;
+use super::till::Sort;
 use super::{Sandbox, contracts};
 use crate::config::WechatMode;
 use crate::domain::time::Timestamp;
@@ -219,6 +220,9 @@ impl Sandbox {
         order.charged += 1;
         order.effect_at = now;
         books.charge(order);
+        if self.settings.notes_ends {
+            self.desk.counter.till().note_end(Sort::Payment, &order.number);
+        }
     }
 
     /// An order as replies show it.

@@ -5,7 +5,7 @@
 //! refunded never exceeds what was paid. How a thing is asked for and shown is each twin's own business.
 //! The books are in memory and bounded; they are gone when the twin is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -73,6 +73,24 @@ pub struct Entry {
     queries_left: u32,
     hidden_until: Timestamp,
     lies: bool,
+}
+
+impl Entry {
+    /// Something open that stands in other books.
+    pub(super) fn shadow(asked: &Asked) -> Self {
+        Self { standing: Standing::Open, ..seen(asked, short_hash(&asked.body), Timestamp::default()) }
+    }
+
+    /// The same, as if it stood elsewhere and were about another amount.
+    pub(super) fn pretended(self, standing: Standing, minor: i64) -> Self {
+        let theirs = if self.theirs.is_empty() { format!("9{}", self.number) } else { self.theirs.clone() };
+        Self { standing, minor, theirs, ..self }
+    }
+
+    /// Whether it stands in other books.
+    pub(super) fn is_shadow(&self) -> bool {
+        self.at == Timestamp::default()
+    }
 }
 
 /// An entry under which money moved, as the true books have it.
@@ -181,9 +199,32 @@ pub(super) struct Till {
     faults: BTreeMap<String, u64>,
     refused: BTreeMap<String, u64>,
     violations: BTreeMap<String, u64>,
+    /// What is not decided, and what has been since somebody asked; kept only where [`Settings::notes_ends`].
+    open: BTreeSet<(Sort, String)>,
+    ended: Vec<(Sort, String)>,
 }
 
 impl Till {
+    /// Notes that something has reached an end.
+    pub(super) fn note_end(&mut self, sort: Sort, number: &str) {
+        if self.ended.len() < MOST {
+            self.ended.push((sort, number.to_owned()));
+        }
+    }
+
+    /// What has reached an end since this was asked last; what is ripe is decided first.
+    pub(super) fn take_ended(&mut self, settings: &Settings, now: Timestamp) -> Vec<(Sort, String)> {
+        for (sort, number) in std::mem::take(&mut self.open) {
+            let Some(mut entry) = self.entries.get(&(sort, number.clone())).cloned() else { continue };
+            self.decide(&mut entry, sort, settings, now);
+            if matches!(entry.standing, Standing::Seen | Standing::Open) {
+                self.open.insert((sort, number.clone()));
+            }
+            self.entries.insert((sort, number), entry);
+        }
+        std::mem::take(&mut self.ended)
+    }
+
     /// Notes a request that was refused for what it is.
     pub(super) fn refuse(&mut self, reason: &str) {
         *self.refused.entry(reason.to_owned()).or_default() += 1;
@@ -286,8 +327,11 @@ impl Till {
             entry.queries_left = 1 + u32::from(coin);
             // Under the fault, what was accepted may still fail.
             entry.lies = fault == Some(Fault::Pending);
+            if settings.notes_ends {
+                self.open.insert((asked.sort, asked.number.clone()));
+            }
         } else {
-            self.finish(entry, asked.sort, true);
+            self.finish(entry, asked.sort, true, settings);
         }
         if fault == Some(Fault::LateVisible) {
             entry.hidden_until = now.plus(settings.late);
@@ -384,7 +428,8 @@ impl Till {
         };
         let mut entry = seen(&asked, short_hash(&[]), now);
         entry.theirs = format!("20{:x}", u128::from_be_bytes(short_hash(number.as_bytes())) >> 40);
-        self.finish(&mut entry, Sort::Payment, true);
+        entry.standing = Standing::Done;
+        entry.moved = 1;
         let theirs = entry.theirs.clone();
         self.put_payment(entry);
         theirs
@@ -427,11 +472,14 @@ impl Till {
             return;
         }
         let fails = entry.lies && settings.plan.draw(&entry.number, "outcome", 0).is_multiple_of(4);
-        self.finish(entry, sort, !fails);
+        self.finish(entry, sort, !fails, settings);
     }
 
     /// The effect: money moves, or what was set aside is free again.
-    fn finish(&mut self, entry: &mut Entry, sort: Sort, succeeds: bool) {
+    fn finish(&mut self, entry: &mut Entry, sort: Sort, succeeds: bool, settings: &Settings) {
+        if settings.notes_ends {
+            self.note_end(sort, &entry.number);
+        }
         // What was paid in the meantime cannot be withdrawn any more.
         let payment = self.entries.get(&(Sort::Payment, entry.of.clone()));
         let too_late = sort == Sort::Cancel && payment.is_none_or(|payment| payment.standing != Standing::Open);

@@ -100,8 +100,20 @@ impl Cbtis {
     /// The notification of a payment: its headers and body.
     pub fn notification(&self, merchant_order_id: &str) -> Option<(HeaderMap, Bytes)> {
         let paid = self.counter.till().entry(Sort::Payment, merchant_order_id).cloned()?;
-        let data = json!({ "order_id": paid.theirs, "merchant_order_id": paid.number });
-        let body = Bytes::from(json!({ "notify_type": "payment_success", "data": data }).to_string());
+        self.tell(Sort::Payment, &paid)
+    }
+
+    /// The notification of a payment or refund (gateways.md 2.1): whose it is, and nothing of how it stands but its type.
+    pub(super) fn tell(&self, sort: Sort, entry: &Entry) -> Option<(HeaderMap, Bytes)> {
+        let (ours, theirs) = names(sort);
+        let kind = match sort {
+            Sort::Payment => "payment_success",
+            Sort::Refund => "refund_success",
+            Sort::Cancel => return None,
+        };
+        let amount = shown_amount(entry.minor, &entry.currency, None);
+        let data = json!({ theirs: entry.theirs, ours: entry.number, "order_amount": amount });
+        let body = Bytes::from(json!({ "notify_type": kind, "data": data }).to_string());
         let signature = signature(&body, &self.identity.api_key());
         let mut headers = HeaderMap::new();
         headers.insert("signature", HeaderValue::from_str(&signature).ok()?);

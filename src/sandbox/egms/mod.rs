@@ -71,7 +71,17 @@ impl Egms {
     /// The notification of a payment as it stands, signed for the webhook at `path`: its headers and body.
     pub fn notification(&self, merchant_trans_id: &str, path: &str) -> Option<(HeaderMap, Bytes)> {
         let payment = self.counter.till().entry(Sort::Payment, merchant_trans_id).cloned()?;
-        let body = json!({ "eventCode": "Payment", "payment": show(&payment, Sort::Payment, None) });
+        self.tell(Sort::Payment, &payment, path)
+    }
+
+    /// The notification of anything as it stands, signed for the webhook at `path`. The real EGMS tells of ends only.
+    pub(super) fn tell(&self, sort: Sort, entry: &Entry, path: &str) -> Option<(HeaderMap, Bytes)> {
+        let event = match sort {
+            Sort::Payment => "Payment",
+            Sort::Refund => "Refund",
+            Sort::Cancel => "Cancel",
+        };
+        let body = json!({ "eventCode": event, word(sort): show(entry, sort, None) });
         let body = Bytes::from(body.to_string());
         let mut headers = HeaderMap::new();
         self.sign("POST", path, &body, &mut headers)?;

@@ -78,10 +78,16 @@ impl Hipopay {
 
     /// The notification of a payment that is paid: its headers and body.
     pub fn notification(&self, out_trade_id: &str) -> Option<(HeaderMap, Bytes)> {
-        let paid = self.counter.till().entry(Sort::Payment, out_trade_id).cloned()?;
+        let payment = self.counter.till().entry(Sort::Payment, out_trade_id).cloned()?;
+        let minor = payment.minor;
+        self.tell(&payment.pretended(Standing::Done, minor))
+    }
+
+    /// The notification of a payment as it stands. The real HipoPay tells of paid ones only.
+    pub(super) fn tell(&self, paid: &Entry) -> Option<(HeaderMap, Bytes)> {
         let amount = shown_amount(paid.minor, &paid.currency, None);
         let fields = [
-            ("status", "PAID"),
+            ("status", status(paid.standing)),
             ("trade_type", "MINIPROGRAM"),
             ("exchange_rate", "1.0000000000"),
             ("payment_no", &paid.theirs),
@@ -305,13 +311,17 @@ fn currency(code: &str) -> Result<Currency, Refused> {
     known.ok_or(Refused::new("FOREX_MERCHANT_NOT_SUPPORT_THIS_CURRENCY", "unknown_currency"))
 }
 
-fn show_payment(entry: &Entry, fault: Option<Fault>) -> Value {
-    let status = match entry.standing {
+const fn status(standing: Standing) -> &'static str {
+    match standing {
         Standing::Seen | Standing::Open => "INIT",
         Standing::Done => "PAID",
         Standing::Failed => "FAIL",
         Standing::Cancelled => "EXPIRED",
-    };
+    }
+}
+
+fn show_payment(entry: &Entry, fault: Option<Fault>) -> Value {
+    let status = status(entry.standing);
     json!({
         "is_success": true,
         "response": {

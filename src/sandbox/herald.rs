@@ -1,0 +1,257 @@
+//! Sends the gateways' notifications over sockets, as often and as late as the gateways do, with time compressed; and with what
+//! goes wrong on the way, by the seed.
+//!
+//! It knows whether it was understood by each gateway's own sign (gateways.md 6). What is not taken is sent again until the
+//! gateway's schedule ends; then it is given up, as the gateways do.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::faults::{FaultPlan, Level};
+use super::news::{Ended, Twist};
+use super::{Gateways, StoreError};
+
+/// How often it is looked for orders that have ended.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// How many notifications may be on their way at once, and how many may wait to be sent again.
+const AT_ONCE: usize = 32;
+const WAITING_MAX: usize = 100_000;
+
+/// How long a gateway waits for an answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The waits before a notification is sent again, in seconds (gateways.md 6). EVO documents none: a few are made up.
+const WECHAT: [u64; 15] = [15, 15, 30, 180, 600, 1200, 1800, 1800, 1800, 3600, 10800, 10800, 10800, 21600, 21600];
+const HIPOPAY: [u64; 10] = [1, 2, 4, 8, 60, 60, 60, 600, 600, 1800];
+const CBTIS: [u64; 9] = [15, 30, 60, 300, 600, 1800, 3600, 7200, 14400];
+const EGMS: [u64; 3] = [15, 60, 300];
+
+/// Where notifications go, and how.
+#[derive(Debug, Clone)]
+pub struct Address {
+    /// By kind of gateway: the whole address.
+    pub urls: BTreeMap<&'static str, String>,
+    /// The path that EGMS signs, where that is not the path of its address.
+    pub signed_path: Option<String>,
+    /// By how much every wait is shorter than the real one.
+    pub compressed: u32,
+}
+
+/// What was sent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// Requests that were made.
+    pub requests: u64,
+    /// Of those, taken in the gateway's own way.
+    pub taken: u64,
+    /// Notifications that were given up.
+    pub given_up: u64,
+}
+
+/// What goes wrong with the notification of one order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trouble {
+    /// It is never sent.
+    Missing,
+    /// It is sent late.
+    Delayed,
+    /// It is sent again though it was taken.
+    Repeated,
+    /// Before it another one comes that is wrong in this way.
+    After(Twist),
+    /// After it one comes that tells of an earlier state.
+    OutOfOrder,
+}
+
+const TROUBLES: [Trouble; 7] = [
+    Trouble::Missing,
+    Trouble::Delayed,
+    Trouble::Repeated,
+    Trouble::After(Twist::Forged),
+    Trouble::After(Twist::Stale),
+    Trouble::After(Twist::OtherAmount),
+    Trouble::OutOfOrder,
+];
+
+/// A notification to be sent.
+#[derive(Debug, Clone)]
+struct Delivery {
+    due: Instant,
+    of: Ended,
+    twist: Option<Twist>,
+    tries: usize,
+    /// How often more it is sent though it is taken.
+    repeats: u32,
+}
+
+/// Sends until it is dropped.
+#[derive(Debug)]
+pub struct Herald {
+    gateways: Gateways,
+    address: Address,
+    plan: FaultPlan,
+    client: reqwest::Client,
+    waiting: Vec<Delivery>,
+    sent: Sent,
+}
+
+impl Herald {
+    /// For these gateways, whose settings must note ends.
+    pub fn new(gateways: Gateways, address: Address, plan: FaultPlan) -> Self {
+        let sent = Sent::default();
+        Self { gateways, address, plan, client: reqwest::Client::new(), waiting: Vec::new(), sent }
+    }
+
+    /// Sends what comes, for ever.
+    pub async fn run(mut self) {
+        loop {
+            if let Err(error) = self.step().await {
+                tracing::error!(%error, "the sandbox's books failed; notifications wait");
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Looks for orders that have ended, and sends what is due; what was sent so far.
+    ///
+    /// # Errors
+    /// If the books cannot be read.
+    pub async fn step(&mut self) -> Result<Sent, StoreError> {
+        for ended in self.gateways.ended().await? {
+            self.take_up(ended);
+        }
+        let now = tokio::time::Instant::now();
+        let (due, later): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.waiting).into_iter().partition(|one| one.due <= now);
+        self.waiting = later;
+        self.send(due).await?;
+        Ok(self.sent)
+    }
+
+    /// Whether nothing waits.
+    pub fn is_idle(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    fn take_up(&mut self, of: Ended) {
+        let now = tokio::time::Instant::now();
+        let delivery = |due, twist, repeats| Delivery { due, of: of.clone(), twist, tries: 0, repeats };
+        let later = now + self.wait(of.gateway, 0) * 2;
+        match self.trouble(&of.number) {
+            None => self.put(delivery(now, None, 0)),
+            Some(Trouble::Missing) => {}
+            Some(Trouble::Delayed) => self.put(delivery(later, None, 0)),
+            Some(Trouble::Repeated) => self.put(delivery(now, None, 2)),
+            Some(Trouble::After(twist)) => {
+                self.put(delivery(now, Some(twist), 0));
+                self.put(delivery(later, None, 0));
+            }
+            Some(Trouble::OutOfOrder) => {
+                self.put(delivery(now, None, 0));
+                self.put(delivery(later, Some(Twist::Early), 0));
+            }
+        }
+    }
+
+    fn put(&mut self, delivery: Delivery) {
+        if self.waiting.len() < WAITING_MAX {
+            self.waiting.push(delivery);
+        } else {
+            self.sent.given_up += 1;
+        }
+    }
+
+    /// What goes wrong with an order's notification: a function of the seed and the order number.
+    fn trouble(&self, number: &str) -> Option<Trouble> {
+        let share = match self.plan.level {
+            Level::None => 0,
+            Level::Some => 15,
+            Level::Heavy => 60,
+        };
+        let troubled = self.plan.draw(number, "notification", 0) % 100 < share;
+        let which = usize::try_from(self.plan.draw(number, "notification", 1) % TROUBLES.len() as u64).unwrap_or(0);
+        TROUBLES.get(which).copied().filter(|_| troubled)
+    }
+
+    async fn send(&mut self, due: Vec<Delivery>) -> Result<(), StoreError> {
+        let (places, mut calls) = (Arc::new(Semaphore::new(AT_ONCE)), JoinSet::new());
+        for delivery in due {
+            let Some(request) = self.request(&delivery).await? else { continue };
+            let (places, gateway) = (Arc::clone(&places), delivery.of.gateway);
+            calls.spawn(async move {
+                let _place = places.acquire_owned().await;
+                (delivery, taken(gateway, request).await)
+            });
+        }
+        while let Some(done) = calls.join_next().await {
+            let Ok((delivery, taken)) = done else { continue };
+            self.sent.requests += 1;
+            self.sent.taken += u64::from(taken);
+            self.go_on(delivery, taken);
+        }
+        Ok(())
+    }
+
+    fn go_on(&mut self, delivery: Delivery, taken: bool) {
+        let tries = delivery.tries + 1;
+        // What is forged or stale is not sent again: it was never meant to be taken.
+        let again = !taken && !matches!(delivery.twist, Some(Twist::Forged | Twist::Stale));
+        if taken && delivery.repeats > 0 {
+            let due = tokio::time::Instant::now() + self.wait(delivery.of.gateway, 0);
+            self.put(Delivery { due, tries, repeats: delivery.repeats - 1, ..delivery });
+        } else if again && delivery.tries < schedule(delivery.of.gateway).len() {
+            let due = tokio::time::Instant::now() + self.wait(delivery.of.gateway, delivery.tries);
+            self.put(Delivery { due, tries, ..delivery });
+        } else if again {
+            self.sent.given_up += 1;
+        }
+    }
+
+    async fn request(&self, delivery: &Delivery) -> Result<Option<reqwest::RequestBuilder>, StoreError> {
+        let gateway = delivery.of.gateway;
+        let Some(url) = self.address.urls.get(gateway) else { return Ok(None) };
+        let own_path = reqwest::Url::parse(url).map(|url| url.path().to_owned()).unwrap_or_default();
+        let path = self.address.signed_path.as_deref().unwrap_or(&own_path);
+        let Some((mut headers, body)) = self.gateways.news(&delivery.of, delivery.twist, path).await? else {
+            return Ok(None);
+        };
+        let media = if gateway == "hipopay" { "application/x-www-form-urlencoded" } else { "application/json" };
+        headers.insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static(media));
+        Ok(Some(self.client.post(url).headers(headers).body(body).timeout(PATIENCE)))
+    }
+
+    /// The wait before a notification is sent for the `nth` time again.
+    fn wait(&self, gateway: &str, nth: usize) -> Duration {
+        let seconds = schedule(gateway).get(nth).copied().unwrap_or(0);
+        Duration::from_secs(seconds) / self.address.compressed.max(1)
+    }
+}
+
+fn schedule(gateway: &str) -> &'static [u64] {
+    match gateway {
+        "wechat" => &WECHAT,
+        "hipopay" => &HIPOPAY,
+        "cbtis" => &CBTIS,
+        _ => &EGMS,
+    }
+}
+
+/// Sends, and tells whether it was taken, by the gateway's own sign.
+async fn taken(gateway: &str, request: reqwest::RequestBuilder) -> bool {
+    let Ok(mut response) = request.send().await else { return false };
+    let status = response.status();
+    // What is wanted comes in one piece.
+    let body = response.chunk().await.ok().flatten().unwrap_or_default();
+    match gateway {
+        "hipopay" => &body[..] == b"success",
+        "egms" => status == http::StatusCode::OK && &body[..] == b"SUCCESS",
+        "cbtis" => status == http::StatusCode::OK,
+        _ => status.is_success(),
+    }
+}
