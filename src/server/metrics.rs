@@ -8,8 +8,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-use super::App;
 use super::error::ApiError;
+use super::{App, notify};
 use crate::engine::Engine;
 use crate::ledger::LedgerError;
 
@@ -22,6 +22,13 @@ pub(super) async fn metrics(State(app): State<App>) -> Result<Response, ApiError
     app.engine().meter.register(&mut registry);
     let gauges = Gauges::new(&mut registry);
     gauges.fill(app.engine()).await?;
+    for (gateway, answered) in app.door.answered() {
+        let notify::Answered { taken, refused, unfit, failed } = answered;
+        for (answer, times) in [("taken", taken), ("refused", refused), ("unfit", unfit), ("failed", failed)] {
+            let labels = vec![("gateway", gateway.clone()), ("answer", answer.to_owned())];
+            gauges.notifications.get_or_create(&labels).set(i64::try_from(times).unwrap_or(i64::MAX));
+        }
+    }
     for duty in app.service.health.unwell() {
         gauges.unwell.get_or_create(&vec![("duty", duty.duty.to_owned())]).set(1);
     }
@@ -38,6 +45,7 @@ struct Gauges {
     unknown: Numbers,
     tokens: Numbers,
     delay: Numbers,
+    notifications: Numbers,
     unwell: Numbers,
 }
 
@@ -57,6 +65,7 @@ impl Gauges {
                 "Calls that an account allowed at once when last looked at, in thousandths",
             ),
             delay: gauge("queue_delay_milliseconds", "Since when the oldest unclaimed item of an account is due"),
+            notifications: gauge("notifications", "Notifications that this process was sent, by its answer"),
             unwell: gauge("duty_unwell", "1 for each duty of this process that is not done"),
         }
     }

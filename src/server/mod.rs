@@ -1,4 +1,4 @@
-//! The service's listener: the API, health and metrics. It binds to this machine's own address unless told otherwise.
+//! The service's listener: the API, the gateways' notifications, health and metrics. It binds to this machine's own address unless told otherwise.
 //!
 //! What is asked here is done by the engine; nothing of HTTP goes further than this folder, and no SQL comes here.
 
@@ -8,6 +8,7 @@ mod error;
 mod extract;
 mod health;
 mod metrics;
+pub mod notify;
 mod request_id;
 pub mod token;
 
@@ -50,6 +51,7 @@ pub struct App {
     service: Service,
     wrong: Arc<auth::Wrong>,
     streams: Arc<tokio::sync::Semaphore>,
+    door: Arc<notify::Door>,
     /// Runs that are being planned, by their occurrences.
     planning: Arc<Mutex<HashSet<String>>>,
     /// Turns true when the service ends.
@@ -60,7 +62,7 @@ impl App {
     /// Of a service.
     pub fn new(service: Service, stop: watch::Receiver<bool>) -> Self {
         let streams = Arc::new(tokio::sync::Semaphore::new(api::STREAMS));
-        Self { service, wrong: Arc::default(), streams, planning: Arc::default(), stop }
+        Self { service, wrong: Arc::default(), streams, door: Arc::default(), planning: Arc::default(), stop }
     }
 
     fn engine(&self) -> &Arc<Engine> {
@@ -75,12 +77,15 @@ impl App {
 /// Everything that is served.
 pub fn router(app: App) -> Router {
     let (api, document) = api::router(&app);
+    let notifications = notify::router(Arc::clone(app.engine()), Arc::clone(&app.door));
     let metrics = get(metrics::metrics).layer(from_fn_with_state(app.clone(), auth::viewer));
     Router::new()
         .merge(api)
         .route("/api/openapi.json", get(|| async move { axum::Json(document) }))
         .route("/metrics", metrics)
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, TIMEOUT))
+        // Gateways know no token: what they say is signed.
+        .merge(notifications)
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .fallback(|| async {

@@ -6,6 +6,7 @@
 
 mod duty;
 pub mod health;
+mod notifications;
 mod runs;
 mod schedules;
 mod workers;
@@ -50,6 +51,7 @@ impl Service {
 
     async fn keep(&self, mut duties: JoinSet<()>, stop: watch::Receiver<bool>) {
         duties.spawn(workers::keep(self.clone(), stop.clone()));
+        duties.spawn(notifications::keep(self.clone(), stop.clone()));
         duties.spawn(runs::keep(self.clone(), stop));
         while let Some(ended) = duties.join_next().await {
             if let Err(error) = ended {

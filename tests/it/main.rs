@@ -17,6 +17,7 @@ mod kill;
 mod layers;
 mod ledger;
 mod nodes;
+mod notifications;
 mod payments;
 mod personal;
 mod promote;

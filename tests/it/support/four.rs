@@ -93,6 +93,11 @@ impl Rig {
         totals.charged.into_iter().map(sum).collect()
     }
 
+    /// Runs something that waits.
+    pub fn wait_for<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.block_on(future)
+    }
+
     /// Where the gateways are.
     pub fn base_url(&self) -> String {
         let yaml = std::fs::read_to_string(self.folder.path().join("payrun.yaml")).unwrap();

@@ -1,0 +1,165 @@
+//! `POST /notify/{gateway}`: where gateways tell what became of orders. Each is answered in its own way.
+//!
+//! A notification is acknowledged when it is on disk and not before; applying it is the service's duty. What is
+//! not the gateway's is answered 401, leaves nothing behind, and is counted. Whatever fails on our side is answered 503:
+//! the gateway sends it again.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::{Path, Request, State};
+use axum::http::header::{CONTENT_TYPE, HeaderMap};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use tokio::sync::Semaphore;
+
+use crate::domain::time::Timestamp;
+use crate::engine::Engine;
+use crate::engine::receive::Received;
+use crate::gateway::notice::{NOTICE_MAX, Reply};
+
+/// Gateways wait 5 seconds for an answer (gateways.md 6).
+const ANSWER_WITHIN: Duration = Duration::from_millis(4_500);
+
+/// How many notifications are taken in at once; the others wait, and are sent away if it takes too long.
+const AT_ONCE: usize = 512;
+
+/// How often, at most, the log tells of what was refused for one account.
+const TELL_EVERY: Duration = Duration::from_secs(60);
+
+/// How many notifications were answered how, for one account.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Answered {
+    /// Kept and acknowledged.
+    pub taken: u64,
+    /// Not the gateway's: 401.
+    pub refused: u64,
+    /// Too long, or of another content type.
+    pub unfit: u64,
+    /// Not kept, since something of ours failed or took too long.
+    pub failed: u64,
+}
+
+/// What stands between the gateways and the engine.
+#[derive(Debug)]
+pub struct Door {
+    places: Semaphore,
+    counts: Mutex<BTreeMap<String, Counts>>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    answered: Answered,
+    told_at: Option<Timestamp>,
+    untold: u64,
+}
+
+impl Default for Door {
+    fn default() -> Self {
+        Self { places: Semaphore::new(AT_ONCE), counts: Mutex::default() }
+    }
+}
+
+impl Door {
+    /// How many were answered how, by account.
+    pub fn answered(&self) -> BTreeMap<String, Answered> {
+        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.iter().map(|(account, counts)| (account.clone(), counts.answered)).collect()
+    }
+
+    /// Counts an answer. Of what was refused the log tells now and then: anybody can send such things.
+    fn count(&self, account: &str, now: Timestamp, outcome: &Outcome) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = counts.entry(account.to_owned()).or_default();
+        let why = match outcome {
+            Outcome::Taken => {
+                counts.answered.taken += 1;
+                return;
+            }
+            Outcome::Unfit(_, why) => {
+                counts.answered.unfit += 1;
+                why
+            }
+            Outcome::Refused(why) => {
+                counts.answered.refused += 1;
+                why
+            }
+            Outcome::Failed(why) => {
+                counts.answered.failed += 1;
+                why
+            }
+        };
+        counts.untold += 1;
+        if counts.told_at.is_none_or(|told| now.since(told) >= TELL_EVERY) {
+            tracing::warn!(lane.name = account, count = counts.untold, why, "notifications were not taken");
+            (counts.told_at, counts.untold) = (Some(now), 0);
+        }
+    }
+}
+
+/// What came of one.
+#[derive(Debug)]
+enum Outcome {
+    Taken,
+    Unfit(StatusCode, String),
+    Refused(String),
+    Failed(String),
+}
+
+type Shared = (Arc<Engine>, Arc<Door>);
+
+/// The route. What is kept here is applied by [`Engine::hear_notifications`].
+pub fn router<Outer: Clone + Send + Sync + 'static>(engine: Arc<Engine>, door: Arc<Door>) -> Router<Outer> {
+    Router::new().route("/notify/{gateway}", post(answer)).with_state((engine, door))
+}
+
+async fn answer(State((engine, door)): State<Shared>, Path(account): Path<String>, request: Request) -> Response {
+    let Some(known) = engine.accounts.get(&account) else { return StatusCode::NOT_FOUND.into_response() };
+    let manners = known.gateway.manners();
+    let taking = take(&engine, &door, &account, manners.takes(content_type(request.headers())), request);
+    let outcome = match tokio::time::timeout(ANSWER_WITHIN, taking).await {
+        Ok(outcome) => outcome,
+        Err(_) => Outcome::Failed("it took too long".to_owned()),
+    };
+    door.count(&account, engine.clock.now(), &outcome);
+    match outcome {
+        Outcome::Taken => reply(StatusCode::OK, manners.taken),
+        Outcome::Unfit(status, _) => reply(status, manners.refused),
+        Outcome::Refused(_) => reply(StatusCode::UNAUTHORIZED, manners.refused),
+        Outcome::Failed(_) => reply(StatusCode::SERVICE_UNAVAILABLE, manners.refused),
+    }
+}
+
+async fn take(engine: &Engine, door: &Door, account: &str, fits: bool, request: Request<Body>) -> Outcome {
+    if !fits {
+        let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+        return Outcome::Unfit(status, "it has a content type that the gateway does not use".to_owned());
+    }
+    let Ok(_place) = door.places.acquire().await else { return Outcome::Failed("the door is closed".to_owned()) };
+    let (parts, body) = request.into_parts();
+    let Ok(body) = to_bytes(body, NOTICE_MAX).await else {
+        let why = format!("it has more than {NOTICE_MAX} bytes, or broke off");
+        return Outcome::Unfit(StatusCode::PAYLOAD_TOO_LARGE, why);
+    };
+    match engine.receive(account, &parts.headers, body).await {
+        Ok(Received::Kept) => Outcome::Taken,
+        Ok(Received::Refused(why)) => Outcome::Refused(why),
+        Ok(Received::NoSuchGateway) => Outcome::Failed("there is no such gateway any more".to_owned()),
+        Err(error) => {
+            let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
+            Outcome::Failed(causes.map(ToString::to_string).collect::<Vec<_>>().join(": "))
+        }
+    }
+}
+
+fn content_type(headers: &HeaderMap) -> Option<&str> {
+    headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok())
+}
+
+fn reply(status: StatusCode, with: Reply) -> Response {
+    (status, [(CONTENT_TYPE, HeaderValue::from_static(with.media))], with.body).into_response()
+}

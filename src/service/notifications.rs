@@ -1,0 +1,21 @@
+//! Notifications that were kept: applied to the items they are about, by whichever process looks first.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::Service;
+
+/// How often it is looked for notifications that are due.
+const TICK: Duration = Duration::from_millis(250);
+
+pub(super) async fn keep(service: Service, stop: watch::Receiver<bool>) {
+    let health = Arc::clone(&service.health);
+    super::duty::keep(&health, "notifications", stop, || async {
+        let looked_at = service.engine.hear_notifications().await?;
+        // There may be more.
+        Ok(if looked_at == 0 { TICK } else { Duration::ZERO })
+    })
+    .await;
+}

@@ -1,0 +1,113 @@
+//! Where notifications come in, within this process: an engine over a project, and its door on loopback.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderMap;
+use payrun::catalog::Catalog;
+use payrun::clock::Clock;
+use payrun::config::{Config, Database, GatewayConfig, GatewayKind};
+use payrun::engine::vault::Vault;
+use payrun::engine::{Account, Engine};
+use payrun::files::Files;
+use payrun::gateway::transport::Transport;
+use payrun::gateway::{Gateway, cbtis, egms, hipopay, wechat};
+use payrun::ledger::{Ledger, NotificationFilter, NotificationRow};
+use payrun::server::notify::{Door, router};
+
+use super::four::Rig;
+
+/// How long a gateway waits for an answer.
+pub const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A project's engine, and its door.
+pub struct Doorway {
+    pub engine: Arc<Engine>,
+    pub door: Arc<Door>,
+    /// `http://…/notify`.
+    pub url: String,
+    client: reqwest::Client,
+}
+
+impl Doorway {
+    /// Opens the ledger of a rig's project, as one more process does, and listens.
+    pub async fn of(rig: &Rig, clock: Clock) -> Self {
+        let config = Arc::new(payrun::config::load::load(&rig.folder.path().join("payrun.yaml")).unwrap());
+        let Database::Sqlite(path) = &config.database else { panic!("a rig has a file") };
+        let engine = Arc::new(Engine {
+            ledger: Ledger::open(path).await.unwrap(),
+            catalog: Arc::new(Catalog::built_in()),
+            accounts: accounts(rig, &config, &clock),
+            vault: config.encryption_key.as_ref().map(|key| Arc::new(Vault::new(key).unwrap())),
+            files: Files::open("files", rig.folder.path()).unwrap(),
+            config,
+            meter: Arc::default(),
+            clock,
+        });
+        let door = Arc::new(Door::default());
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/notify", listener.local_addr().unwrap());
+        let routes: axum::Router = router(Arc::clone(&engine), Arc::clone(&door));
+        tokio::spawn(async move { axum::serve(listener, routes).await });
+        Self { engine, door, url, client: reqwest::Client::new() }
+    }
+
+    /// Sends a notification; status and body of the answer.
+    pub async fn post(&self, gateway: &str, media: &str, mut headers: HeaderMap, body: bytes::Bytes) -> (u16, String) {
+        headers.remove("content-type");
+        let request = self.client.post(format!("{}/{gateway}", self.url)).headers(headers).body(body);
+        let request = if media.is_empty() { request } else { request.header("content-type", media) };
+        let response = request.timeout(PATIENCE).send().await.unwrap();
+        (response.status().as_u16(), response.text().await.unwrap())
+    }
+
+    /// Applies what is due, as the supervising loop does.
+    pub async fn hear(&self) {
+        while self.engine.hear_notifications().await.unwrap() > 0 {}
+    }
+
+    /// Everything that was kept, the newest first.
+    pub async fn kept(&self) -> Vec<NotificationRow> {
+        self.engine.ledger.notifications(&NotificationFilter::default(), None, 10_000).await.unwrap()
+    }
+}
+
+fn accounts(rig: &Rig, config: &Config, clock: &Clock) -> BTreeMap<String, Arc<Account>> {
+    let account = |(name, config): (&String, &GatewayConfig)| (name.clone(), Arc::new(account(rig, config, clock)));
+    config.gateways.iter().map(account).collect()
+}
+
+fn account(rig: &Rig, config: &GatewayConfig, clock: &Clock) -> Account {
+    let (gateways, clock) = (rig.gateways.clone(), clock.clone());
+    let gateway: Box<dyn Gateway> = match &config.kind {
+        GatewayKind::Wechat(account) => {
+            let twin = Transport::InProcess(gateways.wechat.unwrap());
+            Box::new(wechat::Client::new(account, twin, clock).unwrap())
+        }
+        GatewayKind::Hipopay(account) => {
+            let twin = Transport::InProcess(gateways.hipopay.unwrap());
+            Box::new(hipopay::Client::new(account, twin, clock).unwrap())
+        }
+        GatewayKind::Egms(account) => {
+            let twin = Transport::InProcess(gateways.egms.unwrap());
+            Box::new(egms::Client::new(account, twin, clock).unwrap())
+        }
+        GatewayKind::Cbtis(account) => {
+            let twin = Transport::InProcess(gateways.cbtis.unwrap());
+            Box::new(cbtis::Client::new(account, twin, clock).unwrap())
+        }
+    };
+    Account {
+        name: config.name.clone(),
+        identity: config.identity(),
+        kind: config.kind.word(),
+        gateway,
+        rate: config.rate,
+        concurrency: config.concurrency,
+        timeout: config.timeout,
+        query_interval: config.query_interval,
+        refund_interval: config.refund_interval,
+        funds_interval: config.funds_interval,
+    }
+}
