@@ -16,8 +16,11 @@ const EFFECTS: [(&str, &str); 3] = [("deduct", "payment"), ("pay", "payment"), (
 const MAY_HAVE_MOVED: [&str; 5] = ["sending", "pending", "unknown", "parked", "succeeded"];
 
 /// What may lead out of not knowing: an answer that says what happened, or a person. Never time, never a death.
-const EVIDENCE: [&str; 8] =
-    ["done", "accepted", "declined", "absent", "not_processed", "statement", "late done", "retry"];
+const EVIDENCE: [&str; 9] =
+    ["done", "accepted", "declined", "absent", "not_processed", "statement", "notification", "late done", "retry"];
+
+/// What is told and not asked for: no call, and none was claimed.
+const TOLD: [&str; 2] = ["statement", "notification"];
 
 /// A promise that was broken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -168,6 +171,9 @@ fn never_guessed(item: &Value, broken: &mut Vec<Broken>) {
         }
         state = to;
         let asked = matches!(from, "unknown" | "pending" | "parked") && !matches!(to, "unknown" | "pending" | "parked");
+        if word == "notification" && from != to && to != "succeeded" {
+            guess(format!("a notification leads from {from} to {to}"));
+        }
         // A claim of what is open only asks; one of what is planned sends.
         let left = from == "sending" && to != "unknown" && word != "unsent" && word != "looked up";
         if !(asked || left) {
@@ -178,7 +184,10 @@ fn never_guessed(item: &Value, broken: &mut Vec<Broken>) {
             continue;
         }
         let version = number(event, "version") - 1;
-        let answered = |attempt: &&Value| number(attempt, "version") == version && text(attempt, "answer") == word;
+        let answered = |attempt: &&Value| {
+            let says = if word == "notification" { text(attempt, "operation") } else { text(attempt, "answer") };
+            number(attempt, "version") == version && says == word
+        };
         let by_person_or_late = matches!(word, "retry" | "late done" | "statement");
         if !by_person_or_late && !attempts.iter().any(|attempt| answered(&attempt)) {
             guess(format!("{word} leads from {from} to {to}, and no call was answered so"));
@@ -194,7 +203,7 @@ fn never_guessed(item: &Value, broken: &mut Vec<Broken>) {
 fn intent_first(item: &Value, clocks_agree: bool, broken: &mut Vec<Broken>) {
     let events = list(item, "events");
     let of = |version: i64| events.iter().find(|event| number(event, "version") == version);
-    for attempt in list(item, "attempts").iter().filter(|attempt| text(attempt, "operation") != "statement") {
+    for attempt in list(item, "attempts").iter().filter(|attempt| !TOLD.contains(&text(attempt, "operation"))) {
         let version = number(attempt, "version");
         let mut wrong = |what: &str| {
             let what = format!("item {} ({}): a call {what}, version {version}", item["item"], text(item, "key"));

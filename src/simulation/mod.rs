@@ -7,6 +7,7 @@
 
 mod chance;
 mod network;
+mod news;
 mod node;
 mod play;
 mod told;

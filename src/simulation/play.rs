@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::chance::Chance;
 use super::network::{CallId, Network, Parcel};
+use super::news::{Letter, News};
 use super::node::{Came, Process};
 use super::told::{Told, met, tell};
 use super::world::{Place, Twins, places};
@@ -19,6 +20,7 @@ use crate::clock::Clock;
 use crate::domain::money::Amount;
 use crate::domain::time::Timestamp;
 use crate::engine::plan::PlanRequest;
+use crate::engine::receive::Received;
 use crate::engine::{Account, Engine};
 use crate::files::Files;
 use crate::ledger::{ItemFilter, Ledger, LedgerError};
@@ -55,6 +57,7 @@ pub(super) struct Stage {
     calls_made: u64,
     /// Requests whose callers have gone, and which may arrive all the same.
     orphans: Vec<Parcel>,
+    news: News,
     troubles: BTreeMap<&'static str, u64>,
     illegal: Vec<String>,
     given: Vec<(String, String)>,
@@ -98,6 +101,7 @@ impl Stage {
             next_call: 1,
             calls_made: 0,
             orphans: Vec::new(),
+            news: News::default(),
             troubles: BTreeMap::new(),
             illegal: Vec::new(),
             given: Vec::new(),
@@ -223,6 +227,9 @@ impl Stage {
         self.pass(time);
         self.give_up_what_takes_too_long().await;
         let place = usize::try_from(self.chance.below(self.processes.len() as u64)).unwrap_or(0);
+        if self.chance.per_mille(80) {
+            return self.notify(place).await;
+        }
         match self.chance.below(100) {
             0..=22 => self.claim(place).await,
             23..=47 => {
@@ -499,6 +506,34 @@ impl Stage {
         self.processes[place].skew = if self.chance.per_mille(300) { 0 } else { drawn - most };
     }
 
+    /// A gateway tells a process of an order, or of one that never was as it says.
+    async fn notify(&mut self, place: usize) -> Result<(), SimulationError> {
+        let Some(letter) = self.news.next(&mut self.chance, &self.places, &self.ledger).await? else { return Ok(()) };
+        if self.is_still(place) || self.chance.per_mille(100) {
+            self.trouble("notification_lost");
+            return Ok(());
+        }
+        let Letter { account, headers, body, trouble, is_false } = letter;
+        trouble.into_iter().for_each(|what| self.trouble(what));
+        let process = &self.processes[place];
+        process.look_at_the_clock(self.now());
+        match process.engine.receive(&account, &headers, body).await {
+            Ok(Received::Kept) if is_false => {
+                self.illegal.push("a notification was believed that is not the gateway's".into())
+            }
+            Ok(Received::Kept | Received::Refused(_) | Received::NoSuchGateway) => {}
+            Err(error) => return Err(SimulationError::Twin(error.to_string())),
+        }
+        if self.chance.per_mille(50) {
+            self.trouble("died_after_a_notification");
+            return self.replace(place).await;
+        }
+        if self.chance.per_mille(500) {
+            self.processes[place].engine.hear_notifications().await?;
+        }
+        Ok(())
+    }
+
     /// A process looks after what dead ones left, and after jobs that have ended.
     async fn look(&mut self, place: usize) -> Result<(), SimulationError> {
         if self.is_still(place) {
@@ -508,6 +543,7 @@ impl Stage {
         process.look_at_the_clock(self.now());
         let now = process.engine.clock.now();
         process.engine.take_over(now).await?;
+        process.engine.hear_notifications().await?;
         process.engine.go_on(now).await?;
         Ok(())
     }

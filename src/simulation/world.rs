@@ -98,6 +98,7 @@ async fn place(
         late: Duration::from_secs(20),
         signs_with: SignsWith::PublicKey,
         unsettled: if plan.level == Level::None { 0 } else { 2 },
+        notes_ends: true,
         ..Settings::default()
     };
     let failed = |error: &dyn std::fmt::Display| SimulationError::Twin(error.to_string());
@@ -143,6 +144,14 @@ impl Place {
     /// The kind of gateway.
     pub const fn word(&self) -> &'static str {
         self.config.word
+    }
+
+    /// The path by which the gateway knows where its notifications go, where it signs that.
+    pub fn signed_path(&self) -> &str {
+        match &self.kind {
+            Kind::Egms(config) => &config.notify_path,
+            Kind::Wechat(_) | Kind::Hipopay(_) | Kind::Cbtis(_) => "",
+        }
     }
 
     /// The account as a node has it, by its own clock.
