@@ -10,9 +10,12 @@ use super::exit::{Exit, Failure};
 use super::project::Project;
 use super::signals::stop_switch;
 use crate::clock::Clock;
+use crate::engine::Engine;
 use crate::ledger::Ledger;
+use crate::notice::{Direct, NoticeError, Notices};
 use crate::server::{App, Listener};
 use crate::service::Service;
+use crate::service::alerts::Tellers;
 use crate::service::workflows::Workflows;
 
 /// Arguments of `payrun serve`.
@@ -33,6 +36,7 @@ pub(super) async fn run(context: &Context, args: ServeArgs) -> Result<Exit, Fail
     let address = args.listen.unwrap_or(server.listen);
     let engine = Arc::new(project.engine(project.ledger().await?, Clock::of_machine()).await?);
     may_listen(&project, &engine.ledger, address).await?;
+    let tellers = tellers(&project, &engine)?;
     let listener = Listener::bind(address, server.tls.as_ref()).await;
     let listener = listener.map_err(|error| Failure::invalid(super::exit::chain(&error)))?;
     let node = engine.ledger.join(rand::random(), engine.clock.now()).await?;
@@ -42,11 +46,22 @@ pub(super) async fn run(context: &Context, args: ServeArgs) -> Result<Exit, Fail
     }
     let service = Service { engine: Arc::clone(&engine), node: node.id(), workflows, health: Arc::default() };
     let served = tokio::spawn(listener.serve(App::new(service.clone(), stopped.clone())));
-    service.run(stopped).await;
+    service.run(tellers, stopped).await;
     let served = served.await.map_err(|error| Failure::internal(&error))?;
     engine.ledger.clone().close().await;
     served.map_err(|error| Failure::internal(&error))?;
     Ok(Exit::Success)
+}
+
+/// Those who write mails.
+fn tellers(project: &Project, engine: &Engine) -> Result<Tellers, Failure> {
+    let (config, clock) = (&project.config, &engine.clock);
+    let invalid = |error: NoticeError| Failure::invalid(super::exit::chain(&error));
+    let place = config.folder.canonicalize().unwrap_or_else(|_| config.folder.clone());
+    Ok(Tellers {
+        notices: Arc::new(Notices::new(config, engine.ledger.clone(), clock.clone()).map_err(invalid)?),
+        direct: Arc::new(Direct::new(config, &place.display().to_string(), clock.clone()).map_err(invalid)?),
+    })
 }
 
 /// Beyond this machine it listens with TLS, or behind a proxy that has it, and only where there are tokens.

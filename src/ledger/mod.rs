@@ -103,6 +103,12 @@ impl Ledger {
         self.home.name()
     }
 
+    /// The folder of the file; none on a server.
+    pub fn folder(&self) -> Option<std::path::PathBuf> {
+        let folder = self.home.file.as_ref()?.parent()?;
+        Some(if folder.as_os_str().is_empty() { ".".into() } else { folder.to_owned() })
+    }
+
     /// A transaction that nobody writes beside.
     async fn turn(&self, doing: &'static str) -> Result<turn::Turn, LedgerError> {
         turn::Turn::take(&self.write, doing).await

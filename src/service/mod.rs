@@ -4,6 +4,7 @@
 //! is a row with a unique key, so that any process may try. A duty that fails is tried again, and [`health`] tells of it; nothing
 //! here ends because a database or a disk is away for a while.
 
+pub mod alerts;
 mod duty;
 pub mod health;
 mod notifications;
@@ -19,6 +20,7 @@ use tokio::task::JoinSet;
 
 use crate::engine::Engine;
 use crate::ledger::NodeId;
+use alerts::Tellers;
 use health::Health;
 use workflows::Workflows;
 
@@ -37,8 +39,9 @@ pub struct Service {
 
 impl Service {
     /// Does everything until told to stop: then nothing new is sent, and what is under way is settled.
-    pub async fn run(&self, stop: watch::Receiver<bool>) {
+    pub async fn run(&self, tellers: Tellers, stop: watch::Receiver<bool>) {
         let mut duties = JoinSet::new();
+        duties.spawn(alerts::keep(self.clone(), tellers, stop.clone()));
         duties.spawn(workflows::keep(self.clone(), stop.clone()));
         duties.spawn(schedules::keep(self.clone(), stop.clone()));
         self.keep(duties, stop).await;

@@ -247,6 +247,8 @@ impl Gateway for Client {
     fn certificates(&self) -> Vec<(&'static str, Timestamp)> {
         let platform = self.keyring.until().map(|until| ("platform certificate", until));
         platform.into_iter().chain(self.merchant_until.map(|until| ("merchant certificate", until))).collect()
+    }
+
     fn notified<'a>(&'a self, notice: &'a Notice) -> Calling<'a, Observation> {
         Box::pin(self.read_notification(&notice.headers, &notice.body, notice.received_at))
     }

@@ -5,7 +5,6 @@
 mod claims;
 mod contracts;
 pub mod desk;
-mod desk;
 mod notifications;
 mod planning;
 mod rates;

@@ -1,0 +1,102 @@
+//! Alerts: troubles are looked for, mails are delivered, and what breaks the ledger itself is told without it. Three duties, since a mail
+//! server that hangs must not keep anybody from looking.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::Service;
+use crate::domain::occurrence::OccurrenceState;
+use crate::domain::time::Timestamp;
+use crate::ledger::{LedgerError, OccurrenceFilter};
+use crate::notice::{Direct, Notices, Refused, Trouble, Watched};
+
+/// How often is looked.
+const TICK: Duration = Duration::from_secs(5);
+
+/// How far back occurrences that could not be planned are told of, and how many at a time.
+const RECENT: Duration = Duration::from_secs(86_400);
+const OCCURRENCES: u32 = 200;
+
+/// How little room a disk may have.
+const ROOM: u64 = 512 * 1024 * 1024;
+
+/// How long the ledger may fail before it is told: a restart of a server is none.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Those who tell.
+#[derive(Debug, Clone)]
+pub struct Tellers {
+    /// Of what is in the ledger.
+    pub notices: Arc<Notices>,
+    /// Of what is wrong with the ledger.
+    pub direct: Arc<Direct>,
+}
+
+pub(super) async fn keep(service: Service, tellers: Tellers, stop: watch::Receiver<bool>) {
+    let health = Arc::clone(&service.health);
+    let looking = super::duty::keep(&health, "alerts", stop.clone(), || look(&service, &tellers.notices));
+    let delivering = super::duty::keep(&health, "mails", stop.clone(), || async {
+        tellers.notices.deliver().await?;
+        Ok(TICK)
+    });
+    let telling = super::duty::keep(&health, "disk and database", stop, || async {
+        tellers.direct.tell(&troubles(&service).await).await;
+        Ok(TICK)
+    });
+    tokio::join!(looking, delivering, telling);
+}
+
+async fn look(service: &Service, notices: &Notices) -> Result<Duration, LedgerError> {
+    let engine = &service.engine;
+    let (workflows, certificates) = (service.workflows.all(), engine.certificates());
+    let refused = refused(service, engine.clock.now()).await?;
+    let watched = Watched { workflows: &workflows, certificates: &certificates, refused: &refused };
+    notices.look(&watched).await?;
+    Ok(TICK)
+}
+
+/// What could not be taken up: workflow files with mistakes, and occurrences that could not be planned.
+async fn refused(service: &Service, now: Timestamp) -> Result<Vec<Refused>, LedgerError> {
+    let filter = OccurrenceFilter { states: vec![OccurrenceState::Failed], ..OccurrenceFilter::default() };
+    let failed = service.engine.ledger.occurrences(&filter, None, OCCURRENCES).await?;
+    let failed = failed.into_iter().filter(|row| now.since(row.changed_at) <= RECENT).map(|row| {
+        let reason = row.reason.unwrap_or_default();
+        // As planning words it.
+        let limit = reason.contains(" is over its limit");
+        Refused { workflow: row.workflow, occurrence: row.nominal, at: row.changed_at, limit, reason }
+    });
+    let files = service.workflows.refused().into_iter().map(|(file, mistakes)| {
+        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Refused { workflow: name, occurrence: short(&mistakes), at: now, limit: false, reason: mistakes }
+    });
+    Ok(failed.chain(files).collect())
+}
+
+/// What tells one refusal of a file from the next: its mistakes.
+fn short(mistakes: &str) -> String {
+    use sha2::{Digest, Sha256};
+    let digest = Sha256::digest(mistakes.as_bytes());
+    format!("file {:02x}{:02x}{:02x}{:02x}", digest[0], digest[1], digest[2], digest[3])
+}
+
+/// What is wrong at this moment with what everything else needs.
+async fn troubles(service: &Service) -> Vec<Trouble> {
+    let engine = &service.engine;
+    let mut troubles = Vec::new();
+    if let Some(left) = engine.ledger.folder().and_then(|folder| room(&folder)).filter(|left| *left < ROOM) {
+        troubles.push(Trouble::Disk(format!("the disk of the ledger has {} MiB left", left / 1_048_576)));
+    }
+    let failing = service.health.unwell().into_iter().find(|duty| duty.failure.is_some() && duty.since > PATIENCE);
+    if let Some(duty) = failing {
+        troubles.push(Trouble::Database(format!("{}: {}", duty.duty, duty.failure.unwrap_or_default())));
+    }
+    troubles
+}
+
+/// How many bytes a disk has left for us.
+fn room(folder: &std::path::Path) -> Option<u64> {
+    let disk = rustix::fs::statvfs(folder).ok()?;
+    disk.f_bavail.checked_mul(disk.f_frsize)
+}
