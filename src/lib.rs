@@ -6,7 +6,8 @@
 //! [`workflow`] reads the file and renders the rows; [`engine::plan`] makes them items of the [`ledger`] in one transaction. A
 //! [`worker`] claims what is due: from then on the intent is on disk. [`engine::attempt`] calls the [`gateway`], has the reply
 //! judged by the outcome tables of the [`catalog`], asks the state machine [`domain::item`] what follows, and settles it in the
-//! ledger. What stays unknown comes due again and is asked about. [`cli`] shows it to people.
+//! ledger. What stays unknown comes due again and is asked about. [`cli`] shows it to people, who pause, slow and resolve by
+//! [`engine::operate`], and approve by [`engine::approve`].
 //!
 //! # The layers, and what each does not know
 //!
@@ -36,6 +37,7 @@
 //! - Only [`domain::item::apply`] changes a state. Time alone closes nothing.
 //! - No transaction is open during a call, and no call outlives its lease.
 //! - One contract is in flight once, by a unique index.
+//! - What a person changes has a name and a reason, in the audit log, in the same commit; nobody approves their own batch.
 //! - Every list, loop, body, buffer and retry has a bound.
 
 pub mod catalog;

@@ -47,10 +47,11 @@ pub enum Bug {
     SettleNotSynced,
     NotificationLowersState,
     NotifiedAmountNotCompared,
+    AuthorApproves,
 }
 
 /// Every fault, and what it is.
-pub const ALL: [(Bug, &str); 35] = [
+pub const ALL: [(Bug, &str); 36] = [
     (Bug::NewNumberOnRetry, "a new order number when something is sent again"),
     (Bug::AbandonedIsPlanned, "what a dead process was sending is sent again without asking"),
     (Bug::AbandonedIsFailed, "what a dead process was sending is taken for failed"),
@@ -86,6 +87,7 @@ pub const ALL: [(Bug, &str); 35] = [
     (Bug::SettleNotSynced, "a settle is acknowledged and never written"),
     (Bug::NotificationLowersState, "a notification lowers a state"),
     (Bug::NotifiedAmountNotCompared, "a notification's amount is not compared"),
+    (Bug::AuthorApproves, "who started a batch may approve it"),
 ];
 
 /// Whether this fault is planted.

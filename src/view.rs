@@ -19,6 +19,8 @@ pub struct RunView {
     pub workflow: String,
     /// Which firing of it.
     pub occurrence: String,
+    /// Who started it, and can never approve it.
+    pub author: Option<String>,
     /// `open` or `finished`.
     pub state: &'static str,
     /// When it was planned.
@@ -151,6 +153,7 @@ impl RunView {
             run: run.id,
             workflow: run.workflow.clone(),
             occurrence: run.occurrence.clone(),
+            author: run.author.clone(),
             state: if run.finished_at.is_some() { "finished" } else { "open" },
             planned_at: run.started_at.to_string(),
             finished_at: run.finished_at.map(|at| at.to_string()),

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 
 use payrun::catalog::Catalog;
 use payrun::config::Config;
+use payrun::domain::actor::Actor;
 use payrun::engine::plan::PlanRequest;
 use payrun::planted::{ALL, Bug, sow};
 use payrun::sandbox::Identity;
@@ -84,6 +85,7 @@ fn plays(folder: &Path) -> Vec<Play> {
             occurrence: "planted".to_owned(),
             at: BEGIN,
             timezone: config.timezone,
+            author: Actor::person("ann", "a test").unwrap(),
             inputs: BTreeMap::new(),
             commit: true,
         };

@@ -25,6 +25,7 @@ fn policy() -> Policy {
 /// Plans a run of so many items; its job.
 pub async fn plan(ledger: &Ledger, occurrence: &str, items: u64, clock: &Clock) -> i64 {
     let run = NewRun {
+        author: "bench".into(),
         at: payrun::domain::time::Timestamp::from_millis(0),
         timezone: "UTC".to_owned(),
         workflow: "bench".into(),

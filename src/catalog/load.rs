@@ -130,6 +130,7 @@ pub fn read_kind(source: &Source) -> Result<JobKind, Diagnostics> {
         amount_is_sum_of: root.get("amount_is_sum_of").map_or_else(Vec::new, texts),
         expand: root.get("expand").map(read_expand),
         here: is_true(&root, "here"),
+        approval: is_true(&root, "approval"),
         in_statement: match text_of(&root, "in_statement") {
             Some("payment") => Some(InStatement::Payment),
             Some("refund") => Some(InStatement::Refund),

@@ -50,6 +50,8 @@ pub struct JobKind {
     pub expand: Option<Expand>,
     /// Whether payrun does it by itself: no gateway is called.
     pub here: bool,
+    /// Whether its batches wait for somebody's approval unless the workflow says otherwise.
+    pub approval: bool,
     /// As what its items stand in the gateway's statements; none if they do not.
     pub in_statement: Option<InStatement>,
     /// The fields the key is made of where the workflow gives none; empty: the workflow must give one.

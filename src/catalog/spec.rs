@@ -130,7 +130,7 @@ static EXPAND: [FieldSpec; 2] = [
 ];
 
 /// The fields of a job kind's file.
-pub static JOB_KIND: [FieldSpec; 15] = [
+pub static JOB_KIND: [FieldSpec; 16] = [
     FieldSpec::required("name", Shape::Text, "Its name, as uses: spells it."),
     FieldSpec::required("description", Shape::Text, "One line for people."),
     FieldSpec::required("effect", Shape::Boolean, "Whether it changes anything at the gateway."),
@@ -149,6 +149,11 @@ pub static JOB_KIND: [FieldSpec; 15] = [
     FieldSpec::optional("amount_is_sum_of", Shape::List(&Shape::Text), "Fields that must add up to the amount."),
     FieldSpec::optional("expand", Shape::Fields(&EXPAND), "A field of which some values stand for several items."),
     FieldSpec::optional("here", Shape::Boolean, "Whether payrun does it by itself, without calling a gateway."),
+    FieldSpec::optional(
+        "approval",
+        Shape::Boolean,
+        "Whether its batches wait for somebody's approval unless the workflow says otherwise.",
+    ),
     FieldSpec::optional("key", Shape::List(&Shape::Text), "The fields the key is made of if the workflow gives none."),
     FieldSpec::optional("order_number", Shape::Text, "The field that is the order number of a look-up."),
     FieldSpec::optional(

@@ -3,7 +3,9 @@
 //!
 //! The journal: one object an item (`payrun journal`): `item`, `run`, `job`, `kind`, `gateway`, `key`, `order_no`, `state`, `currency`,
 //! `minor`, `events` (`version`, `at`, `event`, `from`, `to`) and `attempts` (`version`, `operation`, `order_no`, `answer`,
-//! `late`). The books: one object a number under which money moved: `gateway`, `sort`, `number`, `currency`, `minor`, `moved`.
+//! `late`). An item of a batch that had to be approved also has `print` and `approval` (`approved.rs`). The books: one object a number under which money moved: `gateway`, `sort`, `number`, `currency`, `minor`, `moved`.
+
+mod approved;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -16,16 +18,26 @@ const EFFECTS: [(&str, &str); 3] = [("deduct", "payment"), ("pay", "payment"), (
 const MAY_HAVE_MOVED: [&str; 5] = ["sending", "pending", "unknown", "parked", "succeeded"];
 
 /// What may lead out of not knowing: an answer that says what happened, or a person. Never time, never a death.
-const EVIDENCE: [&str; 9] =
-    ["done", "accepted", "declined", "absent", "not_processed", "statement", "notification", "late done", "retry"];
+const EVIDENCE: [&str; 10] = [
+    "done",
+    "accepted",
+    "declined",
+    "absent",
+    "not_processed",
+    "statement",
+    "notification",
+    "late done",
+    "retry",
+    "resolve",
+];
 
-/// What is told and not asked for: no call, and none was claimed.
-const TOLD: [&str; 2] = ["statement", "notification"];
+/// Attempts that were no calls: what a statement, a notification or a person said.
+const NO_CALLS: [&str; 3] = ["statement", "notification", "person"];
 
 /// A promise that was broken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Broken {
-    /// Which: 1 at most once, 2 nothing vanishes, 3 unknown is never guessed, 4 the money adds up.
+    /// Which: 1 at most once, 2 nothing vanishes, 3 unknown is never guessed, 4 the money adds up, 5 what was approved is what ran.
     pub promise: u8,
     /// What, and of which item or number.
     pub what: String,
@@ -40,7 +52,7 @@ pub struct Known {
     pub grace: Option<i64>,
 }
 
-/// Checks promises 1 to 4. `totals`: the sums the ledger keeps, one object each: `run`, `job`, `state`, `currency`, `items`,
+/// Checks promises 1 to 5. `totals`: the sums the ledger keeps, one object each: `run`, `job`, `state`, `currency`, `items`,
 /// `minor`.
 pub fn check(journal: &[Value], books: &[Value], totals: &[Value], known: &Known) -> Vec<Broken> {
     let mut broken = Vec::new();
@@ -53,6 +65,7 @@ pub fn check(journal: &[Value], books: &[Value], totals: &[Value], known: &Known
         known.grace.inspect(|grace| absent_in_time(item, *grace, &mut broken));
     }
     adds_up(journal, books, &mut broken);
+    approved::what_ran(journal, &mut broken);
     broken
 }
 
@@ -163,7 +176,8 @@ fn never_guessed(item: &Value, broken: &mut Vec<Broken>) {
         broken.push(Broken { promise: 3, what: format!("item {} ({}): {what}", item["item"], text(item, "key")) });
     };
     let attempts = list(item, "attempts");
-    let mut state = "planned";
+    let begins_held = list(item, "events").first().is_some_and(|event| text(event, "from") == "held");
+    let mut state = if begins_held { "held" } else { "planned" };
     for event in list(item, "events") {
         let (from, to, word) = (text(event, "from"), text(event, "to"), text(event, "event"));
         if from != state {
@@ -188,7 +202,7 @@ fn never_guessed(item: &Value, broken: &mut Vec<Broken>) {
             let says = if word == "notification" { text(attempt, "operation") } else { text(attempt, "answer") };
             number(attempt, "version") == version && says == word
         };
-        let by_person_or_late = matches!(word, "retry" | "late done" | "statement");
+        let by_person_or_late = matches!(word, "retry" | "late done" | "statement" | "resolve");
         if !by_person_or_late && !attempts.iter().any(|attempt| answered(&attempt)) {
             guess(format!("{word} leads from {from} to {to}, and no call was answered so"));
         }
@@ -203,7 +217,7 @@ fn never_guessed(item: &Value, broken: &mut Vec<Broken>) {
 fn intent_first(item: &Value, clocks_agree: bool, broken: &mut Vec<Broken>) {
     let events = list(item, "events");
     let of = |version: i64| events.iter().find(|event| number(event, "version") == version);
-    for attempt in list(item, "attempts").iter().filter(|attempt| !TOLD.contains(&text(attempt, "operation"))) {
+    for attempt in list(item, "attempts").iter().filter(|attempt| !NO_CALLS.contains(&text(attempt, "operation"))) {
         let version = number(attempt, "version");
         let mut wrong = |what: &str| {
             let what = format!("item {} ({}): a call {what}, version {version}", item["item"], text(item, "key"));

@@ -10,6 +10,7 @@ use super::exit::Failure;
 use super::plan::failed;
 use super::project::Project;
 use crate::clock::Clock;
+use crate::domain::actor::Actor;
 use crate::engine::Engine;
 use crate::engine::plan::PlanRequest;
 use crate::ledger::Ledger;
@@ -47,6 +48,7 @@ pub async fn plan_of(config: &Path, workflow: &Path, engine: &Engine) -> Result<
         occurrence: "bench".to_owned(),
         at: engine.clock.now(),
         timezone: project.config.timezone,
+        author: Actor::payrun(),
         inputs: BTreeMap::new(),
         commit: true,
     };

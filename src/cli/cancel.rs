@@ -15,5 +15,5 @@ pub(super) struct CancelArgs {
 }
 
 pub(super) async fn run(context: &Context, args: &CancelArgs) -> Result<Exit, Failure> {
-    wish(context, &args.which, Wish::Cancel).await
+    wish(context, &args.which, &Wish::Cancel).await.map(|(exit, _)| exit)
 }

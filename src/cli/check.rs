@@ -14,6 +14,7 @@ use super::output::{Colour, paint, say, say_json};
 use super::plan::occurrence_now;
 use super::project::Project;
 use crate::clock::Clock;
+use crate::domain::actor::Actor;
 use crate::domain::alert::{Rule, Timing};
 use crate::engine::explain::explain;
 use crate::engine::plan::{PlanRequest, first_number};
@@ -145,6 +146,7 @@ async fn ask_about_items(
         occurrence: occurrence_now(),
         at: Clock::of_machine().now(),
         timezone: project.config.timezone,
+        author: Actor::payrun(),
         inputs: BTreeMap::new(),
         commit: false,
     };

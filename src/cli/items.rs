@@ -66,8 +66,13 @@ pub(super) fn parse_state(word: &str) -> Result<State, String> {
 pub(super) async fn run(context: &Context, args: &ItemsArgs) -> Result<Exit, Failure> {
     let project = Project::load(context)?;
     let ledger = project.ledger().await?;
-    let filter =
-        ItemFilter { run_id: args.run, job: args.job.clone(), states: args.state.clone(), key: args.key.clone() };
+    let filter = ItemFilter {
+        run_id: args.run,
+        job: args.job.clone(),
+        states: args.state.clone(),
+        key: args.key.clone(),
+        ..ItemFilter::default()
+    };
     let form = if args.json { Form::Json } else { args.format };
     let mut printer = Printer::new(form, context.colour);
     let mut after = args.after;

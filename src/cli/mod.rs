@@ -3,9 +3,12 @@
 //! Errors say what was wrong, where, and what to do. Exit codes are [`exit::Exit`].
 
 mod alerts;
+mod approvals;
+mod audit;
 mod backup;
 pub mod bench;
 mod books;
+mod by;
 mod cancel;
 mod check;
 mod completions;
@@ -16,15 +19,17 @@ pub mod exit;
 mod init;
 mod items;
 mod journal;
+mod lane;
 mod log;
 mod notifications;
 mod output;
-mod person;
+mod pause;
 mod plan;
 mod progress;
 mod project;
 mod promote;
 mod report;
+mod resolve;
 mod retry;
 mod run;
 mod runs;
@@ -114,6 +119,18 @@ enum Command {
     Retry(retry::RetryArgs),
     /// Withdraw items that have not been sent
     Cancel(cancel::CancelArgs),
+    /// Say what became of an item that nobody could find out by asking; kept as evidence with name and reason
+    Resolve(resolve::ResolveArgs),
+    /// Send nothing new of a gateway, a workflow, a contract, or anything; what is open is still asked about
+    Pause(pause::PauseArgs),
+    /// Send again what was paused
+    Resume(pause::PauseArgs),
+    /// Hold, release or slow a gateway account's lane
+    Lane(lane::LaneArgs),
+    /// Look at batches that wait for approval, and approve or reject them
+    Approvals(approvals::ApprovalsArgs),
+    /// Who did what and why: list, verify, export
+    Audit(audit::AuditArgs),
     /// Copy the ledger into a file while work goes on; the copy is checked
     Backup(backup::BackupArgs),
     /// List, show and replay what gateways told of their own accord
@@ -197,6 +214,12 @@ async fn dispatch(context: &Context, command: Command) -> Result<Exit, exit::Fai
         Command::Cancel(args) => cancel::run(context, &args).await,
         Command::Tokens(args) => tokens::run(context, args).await,
         Command::Notifications(args) => notifications::run(context, &args).await,
+        Command::Resolve(args) => resolve::run(context, &args).await,
+        Command::Pause(args) => pause::pause(context, &args).await,
+        Command::Resume(args) => pause::resume(context, &args).await,
+        Command::Lane(args) => lane::run(context, &args).await,
+        Command::Approvals(args) => approvals::run(context, &args).await,
+        Command::Audit(args) => audit::run(context, &args).await,
         Command::Sandbox(args) => sandbox::run(context, args).await,
         Command::Simulate(args) => simulate::run(context, args).await,
         Command::Demo(args) => demo::run(context, args).await,

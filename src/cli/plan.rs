@@ -10,6 +10,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::Context;
+use super::by::Author;
 use super::exit::{Exit, Failure, chain};
 use super::output::{count, counted, cut, print_table, say, say_json, table};
 use super::project::Project;
@@ -32,6 +33,8 @@ pub(super) struct Occasion {
     /// Another item file than the workflow's; JOB= may be left out if there is one job
     #[arg(long = "input", value_name = "[JOB=]FILE")]
     inputs: Vec<String>,
+    #[command(flatten)]
+    author: Author,
     /// The day the run is for (run.date, run.month); today if not given
     #[arg(long, value_name = "YYYY-MM-DD")]
     date: Option<NaiveDate>,
@@ -75,7 +78,8 @@ impl Occasion {
         let now = Clock::of_machine().now();
         let zone = project.config.timezone;
         let at = self.date.map_or(now, |date| noon(date, zone).unwrap_or(now));
-        Ok(PlanRequest { workflow, params, occurrence: occurrence_now(), at, timezone: zone, inputs, commit })
+        let (occurrence, author) = (occurrence_now(), self.author.actor()?);
+        Ok(PlanRequest { workflow, params, occurrence, at, timezone: zone, author, inputs, commit })
     }
 
     fn inputs(&self, workflow: &Workflow) -> Result<BTreeMap<String, PathBuf>, Failure> {
@@ -188,7 +192,8 @@ pub(super) fn summary(job: &PlannedJob) -> String {
             parts.push(format!("{} {word}", count(number)));
         }
     }
-    format!("job {} ({} on {}): {}", job.name, job.kind, job.gateway, parts.join(", "))
+    let waits = if job.approval.is_some() { "; held until somebody else has approved" } else { "" };
+    format!("job {} ({} on {}): {}{waits}", job.name, job.kind, job.gateway, parts.join(", "))
 }
 
 /// A planned job for programs.
@@ -208,6 +213,7 @@ pub(super) fn job_json(job: &PlannedJob) -> Value {
         "left_out": job.left_out,
         "skipped": job.skipped,
         "rejected": job.rejected,
+        "needs_approval": job.approval.is_some(),
         "first": job.first.iter().map(|item| {
             let (amount, currency) = amount_columns(item.amount);
             json!({"line": item.line, "key": item.key, "order_no": first_number(item), "amount": amount, "currency": currency})

@@ -9,6 +9,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::sync::watch;
 
+use super::approvals::waits;
 use super::exit::{Exit, Failure, chain};
 use super::output::count;
 use super::report::Report;
@@ -16,7 +17,7 @@ use crate::domain::item::State;
 use crate::domain::time::Timestamp;
 use crate::engine::Engine;
 use crate::engine::follow::Standing;
-use crate::ledger::{LaneRow, LedgerError, Node};
+use crate::ledger::{LaneRow, LedgerError, Node, PauseRow};
 use crate::worker::{self, RunError};
 
 /// How often the runs are looked at.
@@ -38,7 +39,7 @@ pub(super) enum Ended {
     AtRest,
     /// What is open is not due soon; the next at this instant.
     Waiting(Option<Timestamp>),
-    /// What is open cannot go out: these lanes are closed, or not in the configuration.
+    /// What is open cannot go out, and why: lanes are closed or not in the configuration, it is paused, or waits for approval.
     Blocked(Vec<String>),
     /// A person stopped it.
     Interrupted,
@@ -135,8 +136,23 @@ async fn look(
         Standing::AtRest => Some(Ended::AtRest),
         Standing::Waiting(_) if opens.is_some_and(|opens| opens <= now.plus(patience)) => None,
         Standing::Waiting(work) if work.next_due.is_some() => Some(Ended::Waiting(work.next_due)),
-        Standing::Waiting(_) => Some(Ended::Blocked(closed.iter().map(closed_text).collect())),
+        Standing::Waiting(_) => Some(Ended::Blocked(reasons(engine, runs.all, &closed).await?)),
     })
+}
+
+/// Why nothing of these runs goes out, for people.
+async fn reasons(engine: &Engine, runs: &[i64], closed: &[LaneRow]) -> Result<Vec<String>, LedgerError> {
+    let mut reasons: Vec<String> = closed.iter().map(closed_text).collect();
+    let paused = |row: &PauseRow| {
+        let what = format!("{} {}", row.scope, row.name);
+        format!("paused by {}: {}, {}", row.actor, what.trim_end(), row.reason)
+    };
+    reasons.extend(engine.ledger.pauses().await?.iter().map(paused));
+    for run in runs {
+        let approvals = engine.ledger.approvals_of_run(*run).await?;
+        reasons.extend(approvals.iter().filter(|approval| approval.state.is_open()).map(waits));
+    }
+    Ok(reasons)
 }
 
 fn closed_text(lane: &LaneRow) -> String {

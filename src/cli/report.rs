@@ -108,7 +108,7 @@ pub(super) fn painted(state: State, colour: bool) -> String {
     let meaning = match state {
         State::Succeeded => Colour::Green,
         State::Failed | State::Parked | State::Rejected => Colour::Red,
-        State::Unknown | State::Pending | State::Sending | State::Planned => Colour::Yellow,
+        State::Unknown | State::Pending | State::Sending | State::Planned | State::Held => Colour::Yellow,
         State::Cancelled | State::Skipped => Colour::Dim,
     };
     paint(state.word(), meaning, colour)

@@ -1,19 +1,28 @@
-//! `payrun retry`, and what it shares with `payrun cancel`.
+//! `payrun retry`, and what it shares with `payrun cancel`: items that are named, or chosen by what they have in common.
+//!
+//! What is chosen is counted first, with its money; only `--yes` carries it out, on exactly the items that were counted.
+
+use std::collections::BTreeMap;
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Context;
+use super::by::By;
 use super::exit::{Exit, Failure};
 use super::items::parse_state;
-use super::output::{count, say, say_json};
+use super::output::{count, counted, say, say_json};
 use super::project::Project;
 use crate::clock::Clock;
+use crate::domain::actor::Signed;
 use crate::domain::item::State;
+use crate::domain::money::decimal_text;
+use crate::engine::plan::money_text;
+use crate::engine::{BulkError, CarriedOut, Chosen, Engine};
 use crate::ledger::{Granted, ItemFilter, Ledger, LedgerError, Wish};
 
-/// How many items are read at a time.
-const PAGE: u32 = 500;
+/// How many refusals are shown.
+const SHOWN: usize = 20;
 
 /// Arguments of `payrun retry`.
 #[derive(Debug, Args)]
@@ -26,68 +35,164 @@ pub(super) struct RetryArgs {
 #[derive(Debug, Args)]
 pub(super) struct Which {
     /// The items, by id, key or order number
-    #[arg(value_name = "ITEM", required_unless_present = "run")]
+    #[arg(value_name = "ITEM", required_unless_present = "state")]
     items: Vec<String>,
-    /// All items of this run that are in the states of --state
-    #[arg(long, value_name = "RUN", conflicts_with = "items", requires = "state")]
-    run: Option<i64>,
-    /// The states, separated by commas
-    #[arg(long, value_delimiter = ',', value_parser = parse_state, value_name = "STATE", requires = "run")]
+    /// Instead of items: all in these states, separated by commas; they are counted, and --yes carries it out
+    #[arg(long, value_delimiter = ',', value_parser = parse_state, value_name = "STATE", conflicts_with = "items")]
     state: Vec<State>,
+    /// Only those of this run
+    #[arg(long, value_name = "RUN", requires = "state")]
+    run: Option<i64>,
+    /// Only those of jobs of this name
+    #[arg(long, requires = "state")]
+    job: Option<String>,
+    /// Only those on this gateway account
+    #[arg(long, requires = "state")]
+    gateway: Option<String>,
+    /// Only those whose reason has this text in it, such as a gateway's code
+    #[arg(long, value_name = "TEXT", requires = "state")]
+    with_reason: Option<String>,
+    /// Carry out what was counted
+    #[arg(long, requires = "state")]
+    yes: bool,
+    /// With --yes: the set that was counted before; nothing is done if it is another one by now
+    #[arg(long, value_name = "SET", requires = "yes")]
+    expect: Option<String>,
+    #[command(flatten)]
+    by: By,
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
 pub(super) async fn run(context: &Context, args: &RetryArgs) -> Result<Exit, Failure> {
-    let exit = wish(context, &args.which, Wish::Retry).await?;
-    if !args.which.json && exit == Exit::Success {
+    let (exit, done) = wish(context, &args.which, &Wish::Retry).await?;
+    if done && !args.which.json && exit == Exit::Success {
         say("`payrun run --resume` carries them out; what was sent before is asked about first");
     }
     Ok(exit)
 }
 
-/// Has a wish granted for all the items that are meant; what cannot be granted is said and spoils nothing.
-pub(super) async fn wish(context: &Context, which: &Which, wish: Wish) -> Result<Exit, Failure> {
+/// Has a wish granted for the items that are meant, and says whether anything was to be done; what cannot be granted is said and
+/// spoils nothing.
+pub(super) async fn wish(context: &Context, which: &Which, wish: &Wish) -> Result<(Exit, bool), Failure> {
+    let by = which.by.signed()?;
     let project = Project::load(context)?;
     let ledger = project.ledger().await?;
+    if which.items.is_empty() {
+        return bulk(&project.engine(ledger, Clock::of_machine()).await?, which, wish, &by).await;
+    }
     let mut outcome = Outcome::default();
     for name in &which.items {
         match ledger.find_item(name).await? {
-            Some(item) => outcome.grant(&ledger, item.id, name, wish).await?,
+            Some(item) => outcome.grant(&ledger, item.id, name, wish, &by).await?,
             None => outcome.refuse(name, "there is no such item"),
         }
     }
-    if which.run.is_some() {
-        let filter = ItemFilter { run_id: which.run, states: which.state.clone(), ..ItemFilter::default() };
-        let mut after = 0;
-        loop {
-            let items = ledger.items(&filter, after, PAGE).await?;
-            let Some(last) = items.last() else { break };
-            after = last.id;
-            for item in &items {
-                outcome.grant(&ledger, item.id, &item.id.to_string(), wish).await?;
-            }
-        }
+    Ok((outcome.tell(which.json), true))
+}
+
+/// Counts, and carries out if that was said.
+async fn bulk(engine: &Engine, which: &Which, wish: &Wish, by: &Signed) -> Result<(Exit, bool), Failure> {
+    let filter = ItemFilter {
+        run_id: which.run,
+        job: which.job.clone(),
+        states: which.state.clone(),
+        key: None,
+        lane: which.gateway.clone(),
+        reason: which.with_reason.clone(),
+    };
+    let chosen = engine.choose(&filter).await.map_err(failed)?;
+    if !which.yes {
+        tell_chosen(&chosen, which.json);
+        return Ok((Exit::Success, false));
     }
-    Ok(outcome.tell(which.json))
+    if let Some(expected) = which.expect.as_ref().filter(|expected| **expected != chosen.set) {
+        let message = format!("these are not the items that were counted as {expected}; nothing was done");
+        return Err(Failure::invalid(message).help("count them again, without --yes"));
+    }
+    let done = engine.carry_out(&chosen, wish, &words(which), by).await.map_err(failed)?;
+    Ok((Outcome::of(done).tell(which.json), true))
+}
+
+/// How the items were chosen, for the audit log.
+fn words(which: &Which) -> String {
+    let states: Vec<&str> = which.state.iter().map(|state| state.word()).collect();
+    let parts = [
+        which.run.map(|run| format!("run {run}")),
+        which.job.as_ref().map(|job| format!("job {job}")),
+        which.gateway.as_ref().map(|gateway| format!("gateway {gateway}")),
+        Some(format!("state {}", states.join(", "))),
+        which.with_reason.as_ref().map(|text| format!("reason with \"{text}\"")),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+fn tell_chosen(chosen: &Chosen, as_json: bool) {
+    let states: BTreeMap<&str, u64> = chosen.states.iter().map(|(state, items)| (state.word(), *items)).collect();
+    if as_json {
+        let sums: BTreeMap<&str, String> = chosen
+            .sums
+            .iter()
+            .map(|(code, (minor, currency))| (*code, decimal_text(i128::from(*minor), *currency)))
+            .collect();
+        say_json(&json!({ "items": chosen.items, "states": states, "sums": sums, "set": chosen.set }));
+        return;
+    }
+    let by_state: Vec<String> = states.iter().map(|(state, items)| format!("{} {state}", count(*items))).collect();
+    say(format!("{}: {}; {}", counted(chosen.items, "item"), by_state.join(", "), money_text(&chosen.sums)));
+    if chosen.items > 0 {
+        say(format!("nothing was done; the same with --yes --expect {} does it to exactly these", chosen.set));
+    }
+}
+
+fn failed(error: BulkError) -> Failure {
+    match error {
+        BulkError::Ledger(error) => error.into(),
+        error @ (BulkError::TooMany | BulkError::NoStates) => Failure::invalid(error.to_string()),
+    }
+}
+
+/// Why an item was left as it is.
+pub(super) fn refusal(refused: &Granted) -> String {
+    match refused {
+        Granted::Moved(state) => format!("it is {state} now"),
+        Granted::Refused(illegal) => illegal.to_string(),
+        Granted::ContractBusy => "another item of its contract is in flight; wait until that has ended".to_owned(),
+        Granted::NeverApproved => "it was withdrawn before it was approved; plan it anew, its key is free".to_owned(),
+        Granted::Changed => "it has moved since it was counted".to_owned(),
+        Granted::NoSuchItem => "there is no such item".to_owned(),
+    }
 }
 
 #[derive(Debug, Default)]
 struct Outcome {
-    moved: std::collections::BTreeMap<&'static str, u64>,
+    moved: BTreeMap<&'static str, u64>,
     refused: Vec<(String, String)>,
 }
 
 impl Outcome {
-    async fn grant(&mut self, ledger: &Ledger, id: i64, name: &str, wish: Wish) -> Result<(), LedgerError> {
-        match ledger.wish(id, wish, Clock::of_machine().now()).await? {
+    fn of(done: CarriedOut) -> Self {
+        let moved = done.moved.into_iter().map(|(state, items)| (state.word(), items)).collect();
+        let refused = done.refused.iter().map(|(id, refused)| (id.to_string(), refusal(refused))).collect();
+        Self { moved, refused }
+    }
+
+    async fn grant(
+        &mut self,
+        ledger: &Ledger,
+        id: i64,
+        name: &str,
+        wish: &Wish,
+        by: &Signed,
+    ) -> Result<(), LedgerError> {
+        match ledger.wish(id, wish, by, Clock::of_machine().now()).await? {
             Granted::Moved(state) => *self.moved.entry(state.word()).or_default() += 1,
-            Granted::Refused(illegal) => self.refuse(name, &illegal.to_string()),
-            Granted::ContractBusy => {
-                self.refuse(name, "another item of its contract is in flight; wait until that has ended")
-            }
-            Granted::NoSuchItem => self.refuse(name, "there is no such item"),
+            refused @ (Granted::Refused(_)
+            | Granted::ContractBusy
+            | Granted::NeverApproved
+            | Granted::Changed
+            | Granted::NoSuchItem) => self.refuse(name, &refusal(&refused)),
         }
         Ok(())
     }
@@ -96,19 +201,20 @@ impl Outcome {
         self.refused.push((name.to_owned(), why.to_owned()));
     }
 
-    fn tell(&self, json: bool) -> Exit {
-        if json {
-            let refused: Vec<_> = self.refused.iter().map(|(item, why)| json!({"item": item, "why": why})).collect();
+    fn tell(&self, as_json: bool) -> Exit {
+        if as_json {
+            let refused: Vec<Value> =
+                self.refused.iter().map(|(item, why)| json!({"item": item, "why": why})).collect();
             say_json(&json!({"moved": self.moved, "refused": refused}));
         } else {
             for (state, items) in &self.moved {
                 say(format!("{} now {state}", count(*items)));
             }
-            for (name, why) in self.refused.iter().take(20) {
+            for (name, why) in self.refused.iter().take(SHOWN) {
                 say(format!("{name}: {why}"));
             }
-            if self.refused.len() > 20 {
-                say(format!("and {} more that were refused", self.refused.len() - 20));
+            if self.refused.len() > SHOWN {
+                say(format!("and {} more that were refused", self.refused.len() - SHOWN));
             }
         }
         if self.refused.is_empty() { Exit::Success } else { Exit::Incomplete }

@@ -86,9 +86,11 @@ pub(super) async fn run(context: &Context, args: RunArgs) -> Result<Exit, Failur
     tell(context, &args, &engine, &runs, planned.as_ref(), &ended).await
 }
 
-/// Lanes that were stopped because our side was wrong are tried again: a person has looked, or would not be here.
+/// Lanes that were stopped because our side was wrong are tried again: a person has looked, or would not be here. What a person
+/// holds stays held.
 async fn release_lanes(engine: &Engine) -> Result<(), Failure> {
-    for lane in engine.ledger.closed_lanes(engine.clock.now()).await? {
+    let closed = engine.ledger.closed_lanes(engine.clock.now()).await?;
+    for lane in closed.iter().filter(|lane| lane.author.is_none()) {
         engine.ledger.release_lane(&lane.name).await?;
         eprintln!("lane {} was {}; it is opened again", lane.name, lane.state.word());
     }
@@ -210,10 +212,10 @@ fn ended_text(ended: &Ended) -> Option<String> {
             let next = next.map_or_else(String::new, |next| format!("; the next is due at {next}"));
             Some(format!("what is open is not due yet{next}. {resume}"))
         }
-        Ended::Blocked(lanes) if lanes.is_empty() => {
+        Ended::Blocked(reasons) if reasons.is_empty() => {
             Some(format!("what is open belongs to gateways that are not in the configuration. {resume}"))
         }
-        Ended::Blocked(lanes) => Some(format!("{}. Mend this, then {resume}", lanes.join("\n"))),
+        Ended::Blocked(reasons) => Some(format!("{}\nwhen this is settled, {resume}", reasons.join("\n"))),
         Ended::Interrupted => Some(format!("interrupted; what is open stays open. {resume}")),
     }
 }

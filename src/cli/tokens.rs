@@ -86,7 +86,7 @@ async fn create(ledger: &crate::ledger::Ledger, args: &CreateArgs) -> Result<Exi
         name: args.name.clone(),
         role: args.role,
         created_at: now,
-        created_by: super::person::name(),
+        created_by: super::by::name(),
         expires_at: args.expires.map(|time| now.plus(time)),
         revoked_at: None,
     };

@@ -5,6 +5,7 @@
 //!
 //! | state \ event | claim | done | accepted | declined | not processed | unknown | absent (query) | cancel | retry |
 //! |---|---|---|---|---|---|---|---|---|---|
+//! | held | – | succeeded, alarm | – | – | – | – | – | cancelled | – |
 //! | planned | sending | succeeded, alarm | – | – | – | – | – | cancelled | – |
 //! | sending | – | succeeded | pending | soft: planned at the dunning date, or pending to ask about the number; config, funds: planned, same number; else failed (if the number was sent before: pending, to ask once more) | planned, same number, later; after the last try failed | unknown | – | – | – |
 //! | pending | (ask) | succeeded | pending, ask later | as sending; if a decline is being asked about, that one is concluded | – | pending, ask later; past the horizon parked | unknown, alarm; if a decline is being asked about, concluded with the same number | – | – |
@@ -13,6 +14,10 @@
 //! | failed, cancelled | – | alarm: money moved | alarm | nothing | – | nothing | nothing | – | sent before: unknown, asked first; else planned |
 //! | parked | – | succeeded | nothing | as sending | – | nothing | nothing | – | unknown |
 //! | rejected, skipped | – | – | – | – | – | – | – | – | – |
+//!
+//! Persons have four more. Of a batch that waits for approval (held): *approve* makes it planned, *reject* and *expire* make it
+//! cancelled. Of what nobody could find out (unknown, parked): *resolve*, with a receipt, makes it succeeded, or, because it did
+//! not happen, failed. No other state takes them.
 //!
 //! `–` is a move that must not happen: [`Illegal`]. Two rows say more than the table of the design: an answer that money
 //! moved always wins over a state that has not sent yet (a late notification), and a person's retry asks before it sends.
@@ -30,6 +35,8 @@ use super::time::Timestamp;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
+    /// It waits for somebody's approval; nothing of it is sent before.
+    Held,
     /// To be sent when it is due.
     Planned,
     /// Claimed for sending; the call may be under way.
@@ -54,7 +61,7 @@ pub enum State {
 
 impl State {
     /// Every state, in the order tables show them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Succeeded,
         Self::Failed,
         Self::Parked,
@@ -62,6 +69,7 @@ impl State {
         Self::Pending,
         Self::Sending,
         Self::Planned,
+        Self::Held,
         Self::Cancelled,
         Self::Rejected,
         Self::Skipped,
@@ -70,6 +78,7 @@ impl State {
     /// The word for this state, as tables and the ledger spell it.
     pub const fn word(self) -> &'static str {
         match self {
+            Self::Held => "held",
             Self::Planned => "planned",
             Self::Sending => "sending",
             Self::Pending => "pending",
@@ -88,9 +97,9 @@ impl State {
         Self::ALL.into_iter().find(|state| state.word() == word)
     }
 
-    /// Whether something is still to happen without a person.
+    /// Whether something is still to happen: by itself, or, for what is held, when it is approved.
     pub const fn is_open(self) -> bool {
-        matches!(self, Self::Planned | Self::Sending | Self::Pending | Self::Unknown)
+        matches!(self, Self::Held | Self::Planned | Self::Sending | Self::Pending | Self::Unknown)
     }
 
     /// Whether the gateway may be acting on it: nothing else may be sent for the same contract meanwhile.
@@ -173,6 +182,23 @@ pub enum Event {
     Cancel,
     /// A person wants it tried again.
     Retry,
+    /// Enough persons have approved the batch it belongs to.
+    Approve,
+    /// A person will not have the batch.
+    Reject,
+    /// Nobody approved the batch in time.
+    Expire,
+    /// A person has found out what became of it.
+    Resolve(Finding),
+}
+
+/// What a person has found out, where asking has not told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Finding {
+    /// It happened; the gateway's number for it.
+    Happened(Receipt),
+    /// It did not and will not happen under the number in use.
+    DidNot,
 }
 
 impl Event {
@@ -184,6 +210,10 @@ impl Event {
             Self::Answered(answer) => answer.word(),
             Self::Cancel => "cancel",
             Self::Retry => "retry",
+            Self::Approve => "approve",
+            Self::Reject => "reject",
+            Self::Expire => "expire",
+            Self::Resolve(_) => "resolve",
         }
     }
 }
@@ -279,12 +309,30 @@ fn applied(item: &Item, event: &Event, policy: &Policy, now: Timestamp) -> Resul
         Event::Claim => claim(item, now).map_or_else(illegal, Ok),
         Event::Unsent if item.state == State::Sending => Ok(give_back(item, now)),
         Event::Unsent if item.state.is_in_flight() => Ok(rest_unless_open(item.clone(), now)),
-        Event::Cancel if item.state == State::Planned => {
-            Ok(at_rest(item, State::Cancelled, Some("cancelled by a person".to_owned())))
+        Event::Cancel if matches!(item.state, State::Planned | State::Held) => {
+            Ok(withdrawn(item, "cancelled by a person"))
         }
         Event::Retry => retry(item, now).map_or_else(illegal, Ok),
         Event::Answered(answer) => answered(item, answer, policy, now).map_or_else(illegal, Ok),
-        Event::Unsent | Event::Cancel => illegal(),
+        Event::Approve if item.state == State::Held => {
+            Ok(plain(Item { state: State::Planned, ..item.clone() }, Some(now)))
+        }
+        Event::Reject if item.state == State::Held => Ok(withdrawn(item, "the batch was rejected")),
+        Event::Expire if item.state == State::Held => Ok(withdrawn(item, "nobody approved the batch in time")),
+        Event::Resolve(finding) if matches!(item.state, State::Unknown | State::Parked) => Ok(resolved(item, finding)),
+        Event::Unsent | Event::Cancel | Event::Approve | Event::Reject | Event::Expire | Event::Resolve(_) => illegal(),
+    }
+}
+
+fn withdrawn(item: &Item, why: &str) -> Move {
+    at_rest(item, State::Cancelled, Some(why.to_owned()))
+}
+
+fn resolved(item: &Item, finding: &Finding) -> Move {
+    let by_hand = || Some("resolved by a person".to_owned());
+    match finding {
+        Finding::Happened(receipt) => Move { reason: by_hand(), ..succeeded(item, receipt) },
+        Finding::DidNot => at_rest(item, State::Failed, by_hand()),
     }
 }
 
@@ -300,7 +348,8 @@ fn claim(item: &Item, now: Timestamp) -> Option<Move> {
             next.asking = Asking::Outcome;
         }
         State::Pending | State::Unknown => next.asks += 1,
-        State::Sending
+        State::Held
+        | State::Sending
         | State::Succeeded
         | State::Failed
         | State::Cancelled
@@ -327,7 +376,8 @@ fn retry(item: &Item, now: Timestamp) -> Option<Move> {
     let asking = match item.state {
         State::Failed | State::Cancelled => Asking::Resend,
         State::Parked => Asking::Outcome,
-        State::Planned
+        State::Held
+        | State::Planned
         | State::Sending
         | State::Pending
         | State::Unknown
@@ -350,7 +400,7 @@ fn retry(item: &Item, now: Timestamp) -> Option<Move> {
 
 fn answered(item: &Item, answer: &Answer, policy: &Policy, now: Timestamp) -> Option<Move> {
     match item.state {
-        State::Planned => match answer {
+        State::Planned | State::Held => match answer {
             Answer::Done(receipt) => Some(alarmed(succeeded(item, receipt), Alarm::MovedBeforeSent)),
             Answer::Accepted
             | Answer::Declined(_)
@@ -605,7 +655,7 @@ mod tests {
         let (state, traits) = text.split_once(':').unwrap_or((text, ""));
         let state = State::parse(state).unwrap_or_else(|| panic!("no state {state}"));
         let mut item = Item { state, ..Item::planned(0) };
-        if state != State::Planned && state != State::Rejected && state != State::Skipped {
+        if !matches!(state, State::Held | State::Planned | State::Rejected | State::Skipped) {
             (item.sends, item.sent_at, item.asking_since) = (1, Some(at(60)), Some(at(60)));
         }
         if state == State::Succeeded {
@@ -642,6 +692,11 @@ mod tests {
             ["unsent"] => return Event::Unsent,
             ["cancel"] => return Event::Cancel,
             ["retry"] => return Event::Retry,
+            ["approve"] => return Event::Approve,
+            ["reject"] => return Event::Reject,
+            ["expire"] => return Event::Expire,
+            ["resolve", "done"] => return Event::Resolve(Finding::Happened(Receipt("R1".into()))),
+            ["resolve", "failed"] => return Event::Resolve(Finding::DidNot),
             ["done"] => Answer::Done(Receipt("R1".into())),
             ["done", receipt] => Answer::Done(Receipt((*receipt).into())),
             ["accepted"] => Answer::Accepted,
@@ -706,6 +761,11 @@ mod tests {
             "absent",
             "cancel",
             "retry",
+            "approve",
+            "reject",
+            "expire",
+            "resolve done",
+            "resolve failed",
         ];
         for state in State::ALL {
             for event in events {
@@ -749,6 +809,10 @@ mod tests {
             6 => any_answer().prop_map(Event::Answered),
             1 => Just(Event::Cancel),
             1 => Just(Event::Retry),
+            1 => Just(Event::Approve),
+            1 => prop::sample::select(vec![Event::Reject, Event::Expire]),
+            1 => prop_oneof!["R[0-9]".prop_map(|receipt| Finding::Happened(Receipt(receipt))), Just(Finding::DidNot)]
+                .prop_map(Event::Resolve),
         ]
     }
 
@@ -758,8 +822,11 @@ mod tests {
         /// Over any history: a success is never lost, an open item is always due, one at rest never, and the order number
         /// changes only when a decline said that the old one is spent.
         #[test]
-        fn no_history_loses_a_success_or_forgets_an_item(events in prop::collection::vec((any_event(), 0_u64..7_200), 1..60)) {
-            let mut item = Item::planned(7);
+        fn no_history_loses_a_success_or_forgets_an_item(
+            held in any::<bool>(), events in prop::collection::vec((any_event(), 0_u64..7_200), 1..60)
+        ) {
+            let state = if held { State::Held } else { State::Planned };
+            let mut item = Item { state, ..Item::planned(7) };
             let mut now = Timestamp::from_millis(NOW);
             for (event, seconds) in events {
                 now = now.plus(Duration::from_secs(seconds));
@@ -770,7 +837,11 @@ mod tests {
                     prop_assert_eq!(&next.receipt, &item.receipt);
                 }
                 let claimed = event == Event::Claim;
+                prop_assert_ne!(next.state, State::Held, "held after {:?}", event);
                 prop_assert_eq!(moved.due.is_some(), next.state.is_open() && !claimed);
+                if item.state == State::Held && next.state.is_open() {
+                    prop_assert_eq!(&event, &Event::Approve);
+                }
                 if next.generation != item.generation {
                     prop_assert_eq!(next.generation, item.generation + 1);
                     let told_next = matches!(&event, Event::Answered(Answer::Declined(d)) if d.number == NumberRule::Next);
@@ -778,7 +849,7 @@ mod tests {
                     prop_assert_eq!(next.state, State::Planned);
                 }
                 if next.state == State::Failed && item.state.is_in_flight() {
-                    let certain = matches!(event, Event::Answered(
+                    let certain = matches!(event, Event::Resolve(Finding::DidNot) | Event::Answered(
                         Answer::Declined(_) | Answer::NotProcessed { .. } | Answer::Absent));
                     prop_assert!(certain, "failed after {:?}", event);
                 }

@@ -3,8 +3,11 @@
 //! Everything here is a value or a pure function over values. The heart is [`item`]: the one place that decides which
 //! state follows which.
 
+pub mod actor;
 pub mod alert;
 pub mod answer;
+pub mod approval;
+pub mod audit;
 pub mod calendar;
 pub mod ids;
 pub mod item;

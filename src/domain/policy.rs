@@ -1,5 +1,6 @@
 //! How long to wait, how often to try, and when to stop asking. Values only; the workflow or the job kind gives them.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,31 @@ pub struct Rate {
     pub calls: u32,
     /// In which time.
     pub per: Duration,
+}
+
+impl Rate {
+    /// Whether this is more calls in the same time than another.
+    pub fn is_faster_than(self, other: Self) -> bool {
+        u128::from(self.calls) * other.per.as_millis() > u128::from(other.calls) * self.per.as_millis()
+    }
+
+    /// The slower of two.
+    #[must_use]
+    pub fn slower(self, other: Self) -> Self {
+        if self.is_faster_than(other) { other } else { self }
+    }
+}
+
+impl fmt::Display for Rate {
+    /// As the file writes it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.per.as_millis() {
+            1_000 => write!(f, "{}/s", self.calls),
+            60_000 => write!(f, "{}/min", self.calls),
+            3_600_000 => write!(f, "{}/h", self.calls),
+            millis => write!(f, "{} in {millis} ms", self.calls),
+        }
+    }
 }
 
 /// Sending the same number again after `NotProcessed`.
@@ -78,6 +104,14 @@ mod tests {
         assert_eq!(retry.wait(3, 0), Duration::from_secs(4));
         assert_eq!(retry.wait(40, 0), Duration::from_secs(10));
         assert!(retry.wait(40, 255) <= Duration::from_millis(12_500));
+    }
+
+    #[test]
+    fn the_slower_rate_is_the_one_with_fewer_calls_in_the_same_time() {
+        let per = |calls, seconds| Rate { calls, per: Duration::from_secs(seconds) };
+        assert_eq!(per(100, 60).slower(per(2, 1)), per(100, 60));
+        assert_eq!(per(2, 1).slower(per(7200, 3600)), per(2, 1), "the same speed");
+        assert_eq!([per(2, 1), per(90, 60), per(5, 3600)].map(|rate| rate.to_string()), ["2/s", "90/min", "5/h"]);
     }
 
     #[test]

@@ -56,13 +56,14 @@ impl Engine {
         Ok(if again == all { Standing::Waiting(all) } else { Standing::Working(again) })
     }
 
-    /// Ends what has ended and plans the jobs that waited for it, and tells contracts what became of their items; says how many
-    /// jobs were planned.
+    /// Withdraws what nobody approved in time, ends what has ended and plans the jobs that waited for it, and tells contracts what
+    /// became of their items; says how many jobs were planned.
     ///
     /// # Errors
     /// Whatever the ledger says.
     pub async fn go_on(&self, now: Timestamp) -> Result<usize, LedgerError> {
         let mut planned = 0;
+        self.expire_approvals(now).await?;
         self.keep_contracts(now).await?;
         loop {
             self.ledger.advance(now).await?;

@@ -1,11 +1,13 @@
 //! The journal: every item with all that was done and answered, as plain JSON for whoever wants to check it.
 //!
-//! What is entered of an item (which may name persons) and what was received are left out.
+//! What is entered of an item (which may name persons) and what was received are left out; of a batch that was to be approved,
+//! each row has its hash, so that the approval's can be made again.
 
 use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
+use crate::domain::approval::{Origin, Print, Row as Content};
 use crate::domain::money::Amount;
 use crate::ledger::{AttemptRow, EventRow, ItemFilter, ItemRow, JobRow, Ledger, LedgerError};
 
@@ -19,12 +21,13 @@ pub struct Journal<'a> {
     filter: ItemFilter,
     after: i64,
     jobs: HashMap<i64, JobRow>,
+    approvals: HashMap<i64, Value>,
 }
 
 impl<'a> Journal<'a> {
     /// The journal of these items.
     pub fn of(ledger: &'a Ledger, filter: ItemFilter) -> Self {
-        Self { ledger, filter, after: 0, jobs: HashMap::new() }
+        Self { ledger, filter, after: 0, jobs: HashMap::new(), approvals: HashMap::new() }
     }
 
     /// The next items; none at the end.
@@ -39,12 +42,60 @@ impl<'a> Journal<'a> {
             if !self.jobs.contains_key(&item.job_id) {
                 let jobs = self.ledger.jobs(item.run_id).await?;
                 self.jobs.extend(jobs.into_iter().map(|job| (job.id, job)));
+                self.read_approvals(item.run_id).await?;
             }
             let (events, attempts) = (self.ledger.events(item.id).await?, self.ledger.attempts(item.id).await?);
-            rows.push(row(item, self.jobs.get(&item.job_id), &events, &attempts));
+            let mut row = row(item, self.jobs.get(&item.job_id), &events, &attempts);
+            if let Some(approval) = self.approvals.get(&item.job_id) {
+                row["approval"] = approval.clone();
+                row["print"] = json!(print(item).map(|print| print.to_string()));
+            }
+            rows.push(row);
         }
         Ok(rows)
     }
+
+    async fn read_approvals(&mut self, run_id: i64) -> Result<(), LedgerError> {
+        let Some(origin) = self.ledger.origin_of(run_id).await? else { return Ok(()) };
+        for approval in self.ledger.approvals_of_run(run_id).await? {
+            let Some(job) = self.jobs.get(&approval.job_id) else { continue };
+            let account = [job.lane.as_str(), job.account.as_deref().unwrap_or_default()];
+            let origin = Origin {
+                workflow: &approval.workflow,
+                occurrence: &origin.occurrence,
+                source: &origin.source,
+                params: &origin.params,
+                job: &job.name,
+                kind: &job.kind,
+                account,
+            };
+            let by: Vec<&str> = approval.votes.iter().map(|vote| vote.actor.as_str()).collect();
+            let known = json!({
+                "state": approval.state.word(),
+                "author": approval.author,
+                "needed": approval.needed,
+                "by": by,
+                "origin": origin.print().to_string(),
+                "print": approval.print,
+                "items": approval.items,
+            });
+            self.approvals.insert(approval.job_id, known);
+        }
+        Ok(())
+    }
+}
+
+/// The content of an item as an approval is bound to it; none of what gave its key back.
+fn print(item: &ItemRow) -> Option<Print> {
+    let row = Content {
+        line: item.line,
+        key: &item.key,
+        key_hash: item.key_hash?,
+        custom_no: item.custom_no.as_deref(),
+        amount: item.amount,
+        input: &item.input,
+    };
+    Some(row.print())
 }
 
 /// The sums that the ledger keeps of a run, as plain JSON.

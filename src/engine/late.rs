@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::Engine;
 use super::plan::{PlanError, PlanRequest};
+use crate::domain::actor::Actor;
 use crate::domain::time::Timestamp;
 use crate::ledger::{LateJob, LedgerError};
 use crate::workflow::load;
@@ -81,6 +82,8 @@ impl Engine {
             occurrence: job.occurrence.clone(),
             at: job.at,
             timezone,
+            // Already in the ledger.
+            author: Actor::payrun(),
             inputs: BTreeMap::new(),
             commit: true,
         })

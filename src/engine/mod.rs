@@ -2,7 +2,10 @@
 //!
 //! Between the ledger and the gateways, by the rules of the domain. It knows no HTTP, no SQL text and no apalis.
 
+pub mod approve;
 pub mod attempt;
+pub mod audit;
+mod bulk;
 pub mod contracts;
 pub mod explain;
 pub mod follow;
@@ -11,6 +14,7 @@ pub mod journal;
 mod keep;
 mod late;
 pub mod meter;
+pub mod operate;
 mod payment;
 pub mod plan;
 pub mod receive;
@@ -32,6 +36,7 @@ use crate::domain::policy::Rate;
 use crate::files::Files;
 use crate::gateway::Gateway;
 use crate::ledger::Ledger;
+pub use bulk::{BulkError, CarriedOut, Chosen};
 use meter::Meter;
 use vault::Vault;
 

@@ -17,11 +17,12 @@ use super::Engine;
 use super::contracts::{self, ContractRows};
 use super::rows::{Columns, Items, Rows, Unread};
 use super::scope::Scope;
+use crate::domain::actor::Actor;
 use crate::domain::ids::OrderNumber;
 use crate::domain::item::State;
 use crate::domain::money::{Amount, Currency, decimal_text};
 use crate::domain::time::Timestamp;
-use crate::ledger::{LedgerError, NewItem, NewJob, NewRun, Planning, Refusal, TakenContract, WhoseJob};
+use crate::ledger::{LedgerError, NewApproval, NewItem, NewJob, NewRun, Planning, Refusal, TakenContract, WhoseJob};
 use crate::workflow::params::RunValues;
 use crate::workflow::render::{Rendered, Renderer, render_constant};
 use crate::workflow::source::{self, Row, RowError, SourceError};
@@ -33,6 +34,9 @@ const CHUNK: usize = 2000;
 
 /// How many items and refused rows of a job are kept to be shown.
 const SHOWN: usize = 20;
+
+/// The most items of a batch that waits for approval: they are released in one transaction.
+const APPROVED_AT_ONCE: u64 = 200_000;
 
 /// How far back the runs of another workflow begin whose items are taken.
 const PAST: Duration = Duration::from_secs(30 * 24 * 3_600);
@@ -50,6 +54,8 @@ pub struct PlanRequest {
     pub at: Timestamp,
     /// The wall clock of `at`.
     pub timezone: chrono_tz::Tz,
+    /// Who starts it, and can never approve it.
+    pub author: Actor,
     /// Other item files than the workflow's, by job.
     pub inputs: BTreeMap<String, PathBuf>,
     /// Whether to keep the plan.
@@ -86,6 +92,8 @@ pub struct PlannedJob {
     pub rejected: u64,
     /// Whether its items are planned later, when the job they come from has ended.
     pub late: bool,
+    /// What its items wait for, if they need approval.
+    pub approval: Option<NewApproval>,
     /// The first items.
     pub first: Vec<NewItem>,
     /// The first rows that were skipped or refused.
@@ -164,6 +172,7 @@ impl Engine {
             params: serde_json::to_string(&request.params).unwrap_or_default(),
             at: request.at,
             timezone: request.timezone.name().to_owned(),
+            author: request.author.name().to_owned(),
             now: self.clock.now(),
         };
         let mut planning = self.ledger.plan(run).await?;
@@ -249,7 +258,25 @@ impl Engine {
         written?;
         read?;
         planning.job_planned(job_id, before, None).await?;
+        planned.approval = self.approval_of(job, &planned);
+        if planned.approval.is_some() && planned.items > APPROVED_AT_ONCE {
+            let what =
+                format!("more than {APPROVED_AT_ONCE} items that wait for one approval; cut the file into several");
+            return Err(PlanError::Limit { job: job.name.clone(), what });
+        }
+        if let Some(approval) = &planned.approval {
+            planning.hold(job_id, approval).await?;
+        }
         Ok(planned)
+    }
+}
+
+impl Engine {
+    /// What the items of a job wait for, if they have to be approved.
+    fn approval_of(&self, job: &Job, planned: &PlannedJob) -> Option<NewApproval> {
+        let sums = planned.totals.iter().map(|(code, (minor, _))| (*code, *minor));
+        let approval = job.approval.as_ref().filter(|approval| planned.items > 0 && approval.is_needed(sums))?;
+        Some(NewApproval { needed: approval.by, expires_at: self.clock.now().plus(approval.expires) })
     }
 }
 
@@ -298,6 +325,7 @@ async fn write(
         match refusal.state {
             State::Skipped => planned.skipped += 1,
             State::Rejected
+            | State::Held
             | State::Planned
             | State::Sending
             | State::Pending

@@ -19,6 +19,7 @@ pub(super) struct Scope {
     kind: String,
     /// Set for kinds without effect: they may be done again in every run.
     run: Option<String>,
+    /// The field of which one value is in flight once.
     serial: String,
     /// Seals personal data.
     vault: Option<Arc<Vault>>,
@@ -31,7 +32,7 @@ impl Scope {
             vault: engine.vault.clone(),
             kind: job.kind.name.clone(),
             run: (!job.kind.effect).then(|| format!("{run_id}/{}", job.name)),
-            serial: format!("one at a time/{}", job.kind.one_at_a_time.as_deref().unwrap_or_default()),
+            serial: job.kind.one_at_a_time.clone().unwrap_or_default(),
         }
     }
 
@@ -52,7 +53,7 @@ impl Scope {
             line,
             key_hash,
             identity: KeyHash::of(&self.account, &self.kind, &rendered.identity),
-            serial: rendered.serial.map(|value| KeyHash::of(&self.account, &self.serial, &value)),
+            serial: rendered.serial.map(|value| serial(&self.account, &self.serial, &value)),
             // A look-up's number belongs to an order of somebody else's; it is no claim to that number.
             custom_no: rendered.order_number.filter(|_| self.run.is_none()),
             amount: rendered.amount,
@@ -60,6 +61,11 @@ impl Scope {
             key,
         })
     }
+}
+
+/// The fingerprint of what may be in flight once at a time on an account: a value of this field.
+pub(super) fn serial(account: &str, field: &str, value: &str) -> KeyHash {
+    KeyHash::of(account, &format!("one at a time/{field}"), value)
 }
 
 impl Scope {

@@ -1,17 +1,20 @@
 //! Claim is intent: due items become `sending` (or their query is taken), with lease and order number, in one commit.
 //!
-//! The lane's pause switch and token bucket are read and written in the same transaction, so that all nodes together keep
-//! the rate. What is claimed and whose lease has run out is `unknown` from then on: it is asked about, never sent again unasked.
+//! The lane's switch, what persons have paused and slowed, and the token bucket are read and written in the same transaction, so
+//! that all nodes together keep to them. Of what is paused only questions are claimed. What is claimed and whose lease has run out is `unknown` from then on: it is asked about, never sent again unasked.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::any::AnyRow;
+use sqlx::{AssertSqlSafe, Row, ValueRef};
 
 use super::error::LedgerError;
 use super::home::Engine;
+use super::lanes::rate_of;
 use super::node::NodeId;
+use super::pauses::CONTRACT_WAITS;
 use super::rows::{Stored, Writes, Written, list};
 use super::settle::Attempt;
 use super::turn::Turn;
@@ -135,12 +138,22 @@ pub(super) struct Claims {
     pub next: Option<Timestamp>,
 }
 
+/// What is due of a job: to be sent, or to be asked about.
 pub(super) const DUE: &str = "\
     select id, job_id, version, state, generation, sends, asks, declines, sent_at, asking_since, asking, receipt, order_no, \
       custom_no, key_hash, amount, currency, input, serial, result, \
       (select b.state from items as b where b.serial = items.serial \
-         and b.state in ('sending', 'pending', 'unknown', 'parked')) as in_flight \
-    from items where job_id = $1 and due_at <= $2 and ($4 = 0 or state <> 'planned') order by due_at limit $3";
+         and b.state in ('sending', 'pending', 'unknown', 'parked')) as in_flight, \
+      (select 1 from paused_contracts as p where p.serial = items.serial) as paused \
+    from items where job_id = $1 and due_at <= $2 order by due_at limit $3";
+
+/// What is to be asked about of a job that may send nothing: found among what is open, however much waits to be sent.
+pub(super) const ASKED: &str = "\
+    select id, job_id, version, state, generation, sends, asks, declines, sent_at, asking_since, asking, receipt, order_no, \
+      custom_no, key_hash, amount, currency, input, serial, result, null as in_flight, null as paused \
+    from items where id in (select id from items where state in ('pending', 'unknown') and +job_id = $1 and +due_at <= $2 \
+      union all select id from items where node is not null and state = 'sending' and +job_id = $1 and +due_at <= $2) \
+    order by due_at limit $3";
 
 /// Where rows have locks, one that somebody else holds (a person at a console, say) keeps no claim waiting.
 const NOT_LOCKED: &str = " for update of items skip locked";
@@ -149,19 +162,44 @@ pub(super) const BUMP: &str = "\
     update items set due_at = cast(b.value ->> 1 as bigint), reason = b.value ->> 2 from json_each($1) as b \
     where items.id = cast(b.value ->> 0 as bigint)";
 
-/// How long an item waits that finds its contract busy, or waiting for a person.
-const CONTRACT_BUSY: Duration = Duration::from_secs(1);
-const CONTRACT_PARKED: Duration = Duration::from_secs(3600);
+/// What keeps an item from being sent, and for how long it is put off: a person's deed ends the longer waits at once.
+#[derive(Debug, Clone, Copy)]
+enum Waits {
+    /// Another item of its contract is in flight.
+    Busy,
+    /// Another item of its contract is parked.
+    Parked,
+    /// A person has paused its contract.
+    Paused,
+}
+
+impl Waits {
+    const fn time(self) -> Duration {
+        match self {
+            Self::Busy => Duration::from_secs(1),
+            Self::Parked | Self::Paused => Duration::from_secs(3600),
+        }
+    }
+
+    const fn reason(self) -> &'static str {
+        match self {
+            Self::Busy => "waits: an earlier item of the same contract has not ended",
+            Self::Parked => "waits: an earlier item of the same contract is parked",
+            Self::Paused => CONTRACT_WAITS,
+        }
+    }
+}
 
 pub(super) async fn claim(turn: &mut Turn, request: &ClaimRequest) -> Result<Claims, LedgerError> {
-    let Some(mut lane_tokens) = Tokens::of_lane(turn, request).await? else {
+    let Some(Lane { tokens: mut lane_tokens, paused, some_jobs }) = Lane::read(turn, request).await? else {
         return Ok(Claims::default());
     };
     let mut claims = Claims::default();
     let mut waiting = None;
     let held = held_kinds(turn, request).await?;
+    let paused_jobs = if some_jobs { paused_jobs(turn, request).await? } else { Vec::new() };
     for want in &request.wants {
-        let asks_only = held.contains(&want.kind);
+        let asks_only = paused || held.contains(&want.kind) || paused_jobs.contains(&want.job_id);
         let mut job_tokens = Tokens::of_job(turn, want, request.now).await?;
         let allowed = job_tokens.as_ref().map_or(usize::MAX, Tokens::whole).min(lane_tokens.whole());
         let left = request.slots.saturating_sub(claims.claimed.len());
@@ -194,6 +232,14 @@ async fn held_kinds(turn: &mut Turn, request: &ClaimRequest) -> Result<Vec<Strin
     held.await.map_err(|source| LedgerError::of("reading the lane", source))
 }
 
+/// The jobs of this lane whose workflows are paused.
+async fn paused_jobs(turn: &mut Turn, request: &ClaimRequest) -> Result<Vec<i64>, LedgerError> {
+    let query = "select j.id from pauses as p join runs as r on r.workflow = p.name join jobs as j on j.run_id = r.id \
+                 where p.scope = 'workflow' and j.lane = $1 and j.finished_at is null and r.finished_at is null limit 10000";
+    let paused = sqlx::query_scalar(query).bind(&request.lane).fetch_all(turn.connection());
+    paused.await.map_err(|source| LedgerError::of("reading what is paused", source))
+}
+
 async fn claim_from(
     turn: &mut Turn,
     request: &ClaimRequest,
@@ -203,15 +249,15 @@ async fn claim_from(
     claimed: &mut Vec<Claimed>,
 ) -> Result<usize, LedgerError> {
     let failed = |source| LedgerError::of("claiming what is due", source);
+    let due = if asks_only { ASKED } else { DUE };
     let due = match turn.engine() {
-        Engine::Sqlite => DUE.to_owned(),
-        Engine::Postgres => format!("{DUE}{NOT_LOCKED}"),
+        Engine::Sqlite => due.to_owned(),
+        Engine::Postgres => format!("{due}{NOT_LOCKED}"),
     };
     let rows = sqlx::query(AssertSqlSafe(due))
         .bind(want.job_id)
         .bind(request.now.millis())
         .bind(i64::try_from(slots).unwrap_or(i64::MAX))
-        .bind(i64::from(asks_only))
         .fetch_all(turn.connection())
         .await
         .map_err(failed)?;
@@ -221,16 +267,20 @@ async fn claim_from(
     for row in &rows {
         let stored = Stored::read(row)?;
         let in_flight: Option<&str> = row.try_get("in_flight").map_err(failed)?;
+        let is_paused = is_there(row, "paused").map_err(failed)?;
         match stored.item.state {
+            State::Planned if is_paused => sorted.blocked.push((stored.id, Waits::Paused)),
             State::Planned if is(Bug::ContractNotChecked) => sorted.claim(stored, want, request.now, lease_until)?,
             State::Planned if in_flight.is_some() => {
-                sorted.blocked.push((stored.id, in_flight == Some(State::Parked.word())))
+                let is_parked = in_flight == Some(State::Parked.word());
+                sorted.blocked.push((stored.id, if is_parked { Waits::Parked } else { Waits::Busy }));
             }
             State::Planned if !stored.serial.as_ref().is_none_or(|serial| serials.insert(serial.clone())) => {
-                sorted.blocked.push((stored.id, false));
+                sorted.blocked.push((stored.id, Waits::Busy));
             }
             State::Sending => sorted.abandon(stored, want, request.now)?,
-            State::Planned
+            State::Held
+            | State::Planned
             | State::Pending
             | State::Unknown
             | State::Succeeded
@@ -259,8 +309,8 @@ async fn claim_from(
 struct Sorted {
     claims: Vec<(Stored, Move, Doing)>,
     abandoned: Vec<(Stored, Move)>,
-    /// Items whose contract is busy, and whether it waits for a person.
-    blocked: Vec<(i64, bool)>,
+    /// Items that must wait.
+    blocked: Vec<(i64, Waits)>,
 }
 
 impl Sorted {
@@ -300,18 +350,8 @@ impl Sorted {
         if self.blocked.is_empty() {
             return Ok(());
         }
-        let rows: Vec<_> = self
-            .blocked
-            .iter()
-            .map(|(id, parked)| {
-                let (wait, why) = if *parked {
-                    (CONTRACT_PARKED, "waits: an earlier item of the same contract is parked")
-                } else {
-                    (CONTRACT_BUSY, "waits: an earlier item of the same contract has not ended")
-                };
-                (id, now.plus(wait).millis(), why)
-            })
-            .collect();
+        let rows: Vec<_> =
+            self.blocked.iter().map(|(id, waits)| (id, now.plus(waits.time()).millis(), waits.reason())).collect();
         sqlx::query(BUMP)
             .bind(list(&rows))
             .execute(turn.connection())
@@ -336,10 +376,54 @@ async fn next_due(turn: &mut Turn, job_id: i64) -> Result<Option<Timestamp>, Led
     Ok(row.try_get::<Option<i64>, _>(0).ok().flatten().map(Timestamp::from_millis))
 }
 
+/// Whether a column has a value, whatever its type.
+fn is_there(row: &AnyRow, column: &str) -> Result<bool, sqlx::Error> {
+    row.try_get_raw(column).map(|value| !value.is_null())
+}
+
 fn earlier(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
     match (one, other) {
         (Some(one), Some(other)) => Some(one.min(other)),
         (one, other) => one.or(other),
+    }
+}
+
+/// A lane as it stands in a transaction.
+#[derive(Debug)]
+struct Lane {
+    tokens: Tokens,
+    /// Whether nothing new may be sent on it.
+    paused: bool,
+    /// Whether some workflows are paused.
+    some_jobs: bool,
+}
+
+impl Lane {
+    /// None if the lane is stopped or held.
+    async fn read(turn: &mut Turn, request: &ClaimRequest) -> Result<Option<Self>, LedgerError> {
+        let failed = |source| LedgerError::of("reading the lane", source);
+        let name = format!("lane:{}", request.lane);
+        let row = sqlx::query(
+            "select l.state, l.until, b.tokens, b.filled_at, m.rate_calls, m.rate_per, \
+               (select count(*) from pauses where scope = 'all' or (scope = 'gateway' and name = $1)) as paused, \
+               (select count(*) from pauses where scope = 'workflow') as workflows \
+             from (select 1 as one) as always left join lanes as l on l.name = $1 left join buckets as b on b.name = $2 \
+               left join lane_limits as m on m.name = $1",
+        )
+        .bind(&request.lane)
+        .bind(&name)
+        .fetch_one(turn.connection())
+        .await
+        .map_err(failed)?;
+        let state: Option<&str> = row.try_get(0).map_err(failed)?;
+        let until: Option<i64> = row.try_get(1).map_err(failed)?;
+        let is_open = matches!(state, None | Some("open")) || until.is_some_and(|until| until <= request.now.millis());
+        let kept = (row.try_get(2).map_err(failed)?, row.try_get(3).map_err(failed)?);
+        let slowed = rate_of(row.try_get(4).map_err(failed)?, row.try_get(5).map_err(failed)?);
+        let rate = slowed.map_or(request.rate, |slowed| slowed.slower(request.rate));
+        let is_some = |column| row.try_get::<i64, _>(column).map(|count| count > 0).map_err(failed);
+        let (paused, some_jobs) = (is_some("paused")?, is_some("workflows")?);
+        Ok(is_open.then(|| Self { tokens: Tokens::filled(name, rate, kept, request.now), paused, some_jobs }))
     }
 }
 
@@ -359,28 +443,6 @@ struct Tokens {
 const CLOCKS_APART: Duration = Duration::from_secs(60);
 
 impl Tokens {
-    /// The lane's bucket; none if the lane is stopped or held.
-    async fn of_lane(turn: &mut Turn, request: &ClaimRequest) -> Result<Option<Self>, LedgerError> {
-        let name = format!("lane:{}", request.lane);
-        let row = sqlx::query(
-            "select l.state, l.until, b.tokens, b.filled_at from (select 1 as one) as always \
-             left join lanes as l on l.name = $1 left join buckets as b on b.name = $2",
-        )
-        .bind(&request.lane)
-        .bind(&name)
-        .fetch_one(turn.connection())
-        .await
-        .map_err(|source| LedgerError::of("reading the lane", source))?;
-        let state: Option<&str> = row.try_get(0).ok().flatten();
-        let until: Option<i64> = row.try_get(1).ok().flatten();
-        let open = match state {
-            None | Some("open") => true,
-            Some(_) => until.is_some_and(|until| until <= request.now.millis()),
-        };
-        let kept = (row.try_get(2).ok().flatten(), row.try_get(3).ok().flatten());
-        Ok(open.then(|| Self::filled(name, request.rate, kept, request.now)))
-    }
-
     async fn of_job(turn: &mut Turn, want: &Want, now: Timestamp) -> Result<Option<Self>, LedgerError> {
         let Some(rate) = want.rate else { return Ok(None) };
         let name = format!("job:{}", want.job_id);

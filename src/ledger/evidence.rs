@@ -8,6 +8,7 @@ use sqlx::Row;
 use super::Ledger;
 use super::claim::decide;
 use super::error::LedgerError;
+use super::pauses::wake_contract;
 use super::rows::{Stored, Writes, Written};
 use super::settle::Attempt;
 use super::turn::Turn;
@@ -93,7 +94,7 @@ fn counts(stored: &Stored, shown: &StatementEvidence, told: bool) -> bool {
     match stored.item.state {
         State::Unknown | State::Pending | State::Parked => stored.order_no == shown.order_no,
         // It would be sent, and charge twice.
-        State::Planned => true,
+        State::Planned | State::Held => true,
         // Once is enough: a statement may be reconciled any number of times.
         State::Failed | State::Cancelled => !told,
         State::Sending | State::Succeeded | State::Rejected | State::Skipped => false,
@@ -116,17 +117,15 @@ async fn write(turn: &mut Turn, stored: &Stored, moved: &Move, shown: &Statement
         let what = format!("item {} changed within the transaction that read it", stored.id);
         return Err(LedgerError::Corrupt { what });
     }
-    wake_contract(turn, stored, shown.now).await
+    wake_waiting(turn, stored, shown.now).await
 }
 
 /// What waits for the contract of an item that was parked looks again.
-pub(super) async fn wake_contract(turn: &mut Turn, stored: &Stored, now: Timestamp) -> Result<(), LedgerError> {
-    if stored.item.state == State::Parked && stored.serial.is_some() {
-        let wake = "update items set due_at = $2 where serial = $1 and state = 'planned' and due_at > $2";
-        let woken = sqlx::query(wake).bind(&stored.serial).bind(now.millis()).execute(turn.connection()).await;
-        woken.map_err(|source| LedgerError::of("waking what waits for a contract", source))?;
+pub(super) async fn wake_waiting(turn: &mut Turn, stored: &Stored, now: Timestamp) -> Result<(), LedgerError> {
+    match stored.serial.as_ref().filter(|_| stored.item.state == State::Parked) {
+        Some(serial) => wake_contract(turn, serial, now).await,
+        None => Ok(()),
     }
-    Ok(())
 }
 
 fn reason(shown: &StatementEvidence) -> String {

@@ -8,8 +8,19 @@ use super::turn::Turn;
 use crate::domain::time::Timestamp;
 
 /// No process writes to the file from here on, not even one that has it open.
-const FENCED: &[&str] =
-    &["items", "runs", "jobs", "lanes", "schedules", "occurrences", "contracts", "mails", "episodes", "notifications"];
+const FENCED: &[&str] = &[
+    "items",
+    "runs",
+    "jobs",
+    "lanes",
+    "schedules",
+    "occurrences",
+    "contracts",
+    "mails",
+    "episodes",
+    "notifications",
+    "audit",
+];
 const DEEDS: [&str; 3] = ["insert", "update", "delete"];
 
 impl Ledger {

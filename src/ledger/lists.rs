@@ -1,4 +1,4 @@
-//! Pages of items: of a run, of a job, in some states, with a key. Each finds its rows without reading what is not asked for,
+//! Pages of items: of a run, of a job, on a lane, in some states, with a key or a reason. Each finds its rows without reading what is not asked for,
 //! however many items there are.
 //!
 //! The items of a job have ids from one to another, so a run is a span of ids. What went wrong and what is being asked about are
@@ -38,7 +38,9 @@ impl Ledger {
             .bind(filter.key.clone())
             .bind(filter.run_id)
             .bind(filter.job.clone())
-            .bind(i64::from(limit));
+            .bind(i64::from(limit))
+            .bind(filter.lane.clone())
+            .bind(filter.reason.clone());
         query.fetch_all(&self.read).await.map_err(failed)?.iter().map(item_row).collect()
     }
 
@@ -72,7 +74,8 @@ fn statement(engine: Engine, filter: &ItemFilter) -> String {
     format!(
         "select i.*, j.run_id, j.name as job from items as i {index} cross join jobs as j where j.id = i.job_id \
            and i.id > $1 and i.id <= $2 {written_out} and ($4 = 0 or i.state in (select atom from json_each($3))) \
-           and {of_key} and ($6 is null or j.run_id = $6) and ($7 is null or j.name = $7) order by i.id limit $8"
+           and {of_key} and ($6 is null or j.run_id = $6) and ($7 is null or j.name = $7) and ($9 is null or j.lane = $9) \
+           and ($10 is null or replace(i.reason, $10, '') <> i.reason) order by i.id limit $8"
     )
 }
 

@@ -10,7 +10,10 @@
 //!
 //! The ledger knows the domain and nothing else: no gateway, no workflow, no HTTP.
 
+mod approvals;
+mod audit;
 mod backup;
+mod batch;
 mod claim;
 mod contracts;
 mod episodes;
@@ -18,6 +21,7 @@ mod error;
 mod evidence;
 mod fence;
 mod home;
+mod lanes;
 mod lists;
 mod node;
 mod notifications;
@@ -25,6 +29,7 @@ mod notified;
 mod occurrences;
 mod open;
 mod outbox;
+mod pauses;
 mod payment;
 mod person;
 mod plan;
@@ -53,7 +58,10 @@ use std::sync::atomic::AtomicBool;
 use sqlx::AnyPool;
 use tokio::sync::{Mutex, Notify, mpsc};
 
+pub use approvals::{ApprovalRow, ApprovalState, Decided, RunOrigin, Vote};
+pub use audit::AuditRow;
 pub use backup::BackupError;
+pub use batch::NewApproval;
 pub use claim::{ClaimRequest, Claimed, Doing, Want};
 pub use contracts::{
     ChangeRow, Changed, ContractChange, ContractFilter, ContractNews, ContractRow, Import, Kept, NewContract,
@@ -63,19 +71,19 @@ pub use episodes::{Change, EpisodeRow, Hearing, NewEpisode};
 pub use error::LedgerError;
 pub use evidence::{Believed, StatementEvidence};
 use home::Home;
+pub use lanes::{LaneLimits, LaneRow, LaneState, LimitRow};
 pub use node::{Node, NodeId};
 pub use notifications::{Heard, NewNotification, NotificationFilter, NotificationRow};
 pub use notified::Said;
 pub use occurrences::{OccurrenceFilter, OccurrenceRow};
 pub use outbox::{MailRow, MailState, NewMail, News, NoticeRow, Outcome, Waiting};
+pub use pauses::{PauseRow, Scope};
 pub use payment::{Payment, Room, Taking};
 pub use person::{Granted, Wish};
 pub use plan::{LateJob, NewItem, NewJob, NewRun, Planning, Refusal};
 pub use promote::{PromoteError, Promoted};
 pub use pulse::{LanePulse, UnknownAges};
-pub use read::{
-    AttemptRow, EventRow, ItemFilter, ItemRow, JobRow, LaneRow, LaneState, OpenJob, RunRow, Total, WhoseJob, Work,
-};
+pub use read::{AttemptRow, EventRow, ItemFilter, ItemRow, JobRow, OpenJob, RunRow, Total, WhoseJob, Work};
 pub use reconcile::{BookedItem, JobSpan, LineRef, Listed, ListedBy, Sent};
 pub use schedules::{NewOccurrence, Noting, ScheduleRow};
 pub use settle::{Attempt, Settled, Settlement};

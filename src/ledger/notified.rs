@@ -12,9 +12,10 @@ use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use super::Ledger;
+use super::approvals::void_of_job;
 use super::claim::decide;
 use super::error::LedgerError;
-use super::evidence::wake_contract;
+use super::evidence::wake_waiting;
 use super::notifications::{Ending, Heard, end};
 use super::rows::{Stored, Writes, Written};
 use super::settle::Attempt;
@@ -162,7 +163,9 @@ fn follows(found: &Found, said: &Said) -> Follows {
             Follows::Alarm(Alarm::AmountDiffers, format!("a notification of {}: {}", said.order_no, said.differs))
         }
         (Answer::Done(receipt), State::Succeeded) if stored.item.receipt.as_ref() == Some(receipt) => Follows::Nothing,
-        (Answer::Done(_), State::Planned | State::Succeeded | State::Failed | State::Cancelled) => Follows::Believe,
+        (Answer::Done(_), State::Held | State::Planned | State::Succeeded | State::Failed | State::Cancelled) => {
+            Follows::Believe
+        }
         (Answer::Done(_), State::Pending | State::Unknown | State::Parked) if in_use => Follows::Believe,
         (Answer::Done(_), State::Pending | State::Unknown | State::Parked) => {
             Follows::Alarm(Alarm::MoneyMoved, format!("{}, an earlier order number of the item", reason(said)))
@@ -176,7 +179,8 @@ fn follows(found: &Found, said: &Said) -> Follows {
             | Answer::NotProcessed { .. }
             | Answer::Absent
             | Answer::Unknown { .. },
-            State::Planned
+            State::Held
+            | State::Planned
             | State::Pending
             | State::Unknown
             | State::Succeeded
@@ -213,7 +217,8 @@ fn asked_at(found: &Found, said: &Said) -> Timestamp {
 fn due_after_alarm(found: &Found, said: &Said) -> Option<Timestamp> {
     match found.stored.item.state {
         State::Pending | State::Unknown => Some(asked_at(found, said)),
-        State::Planned
+        State::Held
+        | State::Planned
         | State::Sending
         | State::Succeeded
         | State::Failed
@@ -266,7 +271,10 @@ async fn write(turn: &mut Turn, stored: &Stored, moved: &Move, said: &Said) -> R
         let what = format!("item {} changed within the transaction that read it", stored.id);
         return Err(LedgerError::Corrupt { what });
     }
-    wake_contract(turn, stored, said.now).await
+    if stored.item.state == State::Held {
+        void_of_job(turn, stored.job_id).await?;
+    }
+    wake_waiting(turn, stored, said.now).await
 }
 
 /// What was known of the result, and what the notification adds.

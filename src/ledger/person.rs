@@ -1,30 +1,78 @@
-//! What persons do to items: withdraw them, or have them tried again. The state machine decides whether that may be.
+//! What persons do to items: withdraw them, have them tried again, or say what became of them. The state machine decides
+//! whether that may be; the audit log has it in the same commit.
 
+use std::collections::BTreeMap;
+
+use serde_json::json;
 use sqlx::Row;
 
 use super::Ledger;
+use super::approvals::void_of_job;
+use super::audit::Note;
+use super::batch::let_go;
 use super::error::LedgerError;
+use super::pauses::wake_contract;
 use super::rows::{Stored, Writes, Written};
+use super::settle::Attempt;
 use super::turn::Turn;
-use crate::domain::item::{Event, Illegal, State, apply};
+use crate::domain::actor::Signed;
+use crate::domain::item::{Event, Finding, Illegal, Move, State, apply};
+use crate::domain::money::Amount;
 use crate::domain::policy::Policy;
 use crate::domain::time::Timestamp;
 
 /// What a person wants of an item.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wish {
     /// Never to be sent.
     Cancel,
     /// To be tried again, once it is certain that this is safe.
     Retry,
+    /// To be taken for what a person has found out about it.
+    Resolve(Finding),
 }
 
 impl Wish {
-    const fn event(self) -> Event {
+    fn event(&self) -> Event {
         match self {
             Self::Cancel => Event::Cancel,
             Self::Retry => Event::Retry,
+            Self::Resolve(finding) => Event::Resolve(finding.clone()),
         }
+    }
+
+    const fn verb(&self) -> &'static str {
+        match self {
+            Self::Cancel => "item.cancel",
+            Self::Retry => "item.retry",
+            Self::Resolve(_) => "item.resolve",
+        }
+    }
+
+    const fn done(&self) -> &'static str {
+        match self {
+            Self::Cancel => "cancelled",
+            Self::Retry => "to be tried again",
+            Self::Resolve(_) => "resolved",
+        }
+    }
+
+    /// What is kept as evidence, where there is any.
+    fn attempt(&self, by: Said<'_>, now: Timestamp) -> Option<Attempt> {
+        let Self::Resolve(finding) = self else { return None };
+        let (answer, found) = match finding {
+            Finding::Happened(receipt) => ("done", format!("it happened, {}", receipt.0)),
+            Finding::DidNot => ("declined", "it did not happen".to_owned()),
+        };
+        Some(Attempt {
+            operation: "person".to_owned(),
+            started_at: now,
+            ended_at: now,
+            answer,
+            code: String::new(),
+            http: None,
+            evidence: format!("{}: {}, {}; {found}", by.who, by.why, by.via),
+        })
     }
 }
 
@@ -37,8 +85,44 @@ pub enum Granted {
     Refused(Illegal),
     /// Another item of its contract is in flight.
     ContractBusy,
+    /// It was withdrawn before it was approved, and gave its key back: it can be planned anew.
+    NeverApproved,
+    /// It is not what it was when it was chosen.
+    Changed,
     /// There is no such item.
     NoSuchItem,
+}
+
+/// Who wants it, which way it came, and why.
+#[derive(Debug, Clone, Copy)]
+struct Said<'a> {
+    who: &'a str,
+    via: &'a str,
+    why: &'a str,
+}
+
+impl<'a> Said<'a> {
+    fn of(by: &'a Signed) -> Self {
+        Self { who: by.actor.name(), via: by.actor.via(), why: by.reason.as_str() }
+    }
+}
+
+/// Withdraws an item with the contract it belongs to, whose history says who and why; false if it cannot be withdrawn.
+pub(super) async fn cancel_with_contract(
+    turn: &mut Turn,
+    item_id: i64,
+    (who, why): (&str, &str),
+    now: Timestamp,
+) -> Result<bool, LedgerError> {
+    let by = Said { who, via: "contract", why };
+    grant(turn, (item_id, None), &Wish::Cancel, by, now).await.map(|granted| granted.is_ok())
+}
+
+/// An item that was moved.
+struct Moved {
+    to: State,
+    amount: Option<Amount>,
+    change: (State, i64),
 }
 
 impl Ledger {
@@ -46,20 +130,83 @@ impl Ledger {
     ///
     /// # Errors
     /// Whatever the database says; then nothing has changed.
-    pub async fn wish(&self, item_id: i64, wish: Wish, now: Timestamp) -> Result<Granted, LedgerError> {
+    pub async fn wish(&self, item_id: i64, wish: &Wish, by: &Signed, now: Timestamp) -> Result<Granted, LedgerError> {
         let mut turn = self.turn("changing an item").await?;
-        let granted = grant(&mut turn, item_id, wish, now).await?;
-        if let Granted::Moved(_) = granted {
-            turn.commit_and_tell().await?;
-            self.woken.notify_waiters();
-        } else {
-            turn.rollback().await?;
+        let moved = match grant(&mut turn, (item_id, None), wish, Said::of(by), now).await? {
+            Ok(moved) => moved,
+            Err(refused) => {
+                turn.rollback().await?;
+                return Ok(refused);
+            }
+        };
+        let (before, target) = (json!({ "state": moved.change.0.word() }), format!("item {item_id}"));
+        let mut after = json!({ "state": moved.to.word(), "version": moved.change.1 });
+        if let Wish::Resolve(Finding::Happened(receipt)) = wish {
+            after["receipt"] = json!(receipt.0);
         }
-        Ok(granted)
+        turn.note(Note { by, verb: wish.verb(), target, before, after, at: now }).await?;
+        turn.commit_and_tell().await?;
+        self.woken.notify_waiters();
+        Ok(Granted::Moved(moved.to))
+    }
+
+    /// Does what a person wants of some items that were chosen together, each as it was then (`(item, version)`), in one commit
+    /// with one entry of the audit log. `chosen`: in words, how they were.
+    ///
+    /// # Errors
+    /// Whatever the database says; then nothing of these has changed.
+    pub async fn wish_all(
+        &self,
+        items: &[(i64, i64)],
+        wish: &Wish,
+        (by, chosen): (&Signed, &str),
+        now: Timestamp,
+    ) -> Result<Vec<(i64, Granted)>, LedgerError> {
+        let mut turn = self.turn("changing items").await?;
+        let mut outcome = Vec::with_capacity(items.len());
+        let mut moved = Vec::new();
+        for (id, version) in items {
+            match grant(&mut turn, (*id, Some(*version)), wish, Said::of(by), now).await? {
+                Ok(one) => {
+                    outcome.push((*id, Granted::Moved(one.to)));
+                    moved.push((*id, one));
+                }
+                Err(refused) => outcome.push((*id, refused)),
+            }
+        }
+        if moved.is_empty() {
+            turn.rollback().await?;
+            return Ok(outcome);
+        }
+        let after = summed(&moved);
+        let before = json!({ "chosen": chosen, "items": items.len() });
+        turn.note(Note { by, verb: wish.verb(), target: "items".to_owned(), before, after, at: now }).await?;
+        turn.commit_and_tell().await?;
+        self.woken.notify_waiters();
+        Ok(outcome)
     }
 }
 
-pub(super) async fn grant(turn: &mut Turn, id: i64, wish: Wish, now: Timestamp) -> Result<Granted, LedgerError> {
+fn summed(moved: &[(i64, Moved)]) -> serde_json::Value {
+    let (mut states, mut sums) = (BTreeMap::<&str, u64>::new(), BTreeMap::<&str, i64>::new());
+    for (_, one) in moved {
+        *states.entry(one.to.word()).or_default() += 1;
+        if let Some(amount) = one.amount {
+            *sums.entry(amount.currency().code()).or_default() += amount.minor();
+        }
+    }
+    let ids: Vec<i64> = moved.iter().map(|(id, _)| *id).collect();
+    json!({ "states": states, "minor": sums, "ids": ids })
+}
+
+/// Moves an item, if that may be and it has this version.
+async fn grant(
+    turn: &mut Turn,
+    (id, version): (i64, Option<i64>),
+    wish: &Wish,
+    by: Said<'_>,
+    now: Timestamp,
+) -> Result<Result<Moved, Granted>, LedgerError> {
     let failed = |source| LedgerError::of("changing an item", source);
     let row = sqlx::query(
         "select i.*, j.policy, j.run_id, (select min(b.id) from items as b where b.serial = i.serial and b.id <> i.id \
@@ -70,36 +217,60 @@ pub(super) async fn grant(turn: &mut Turn, id: i64, wish: Wish, now: Timestamp) 
     .fetch_optional(turn.connection())
     .await
     .map_err(failed)?;
-    let Some(row) = row else { return Ok(Granted::NoSuchItem) };
+    let Some(row) = row else { return Ok(Err(Granted::NoSuchItem)) };
     let state: &str = row.try_get("state").map_err(failed)?;
     if let Some(state @ (State::Rejected | State::Skipped)) = State::parse(state) {
-        return Ok(Granted::Refused(Illegal { state, event: wish.event().word() }));
+        return Ok(Err(Granted::Refused(Illegal { state, event: wish.event().word() })));
+    }
+    if row.try_get::<Option<&[u8]>, _>("key_hash").map_err(failed)?.is_none() {
+        return Ok(Err(Granted::NeverApproved));
     }
     let stored = Stored::read(&row)?;
+    if version.is_some_and(|version| version != stored.version) {
+        return Ok(Err(Granted::Changed));
+    }
     let policy: Policy = serde_json::from_str(row.try_get("policy").map_err(failed)?)
         .map_err(|_| LedgerError::Corrupt { what: format!("the policy of item {id}") })?;
     let moved = match apply(&stored.item, &wish.event(), &policy, now) {
-        Ok(moved) => moved,
-        Err(illegal) => return Ok(Granted::Refused(illegal)),
+        Ok(moved) => Move { reason: Some(format!("{} by {}: {}", wish.done(), by.who, by.why)), ..moved },
+        Err(illegal) => return Ok(Err(Granted::Refused(illegal))),
     };
     let busy: Option<i64> = row.try_get("busy_with").map_err(failed)?;
     if moved.item.state.is_in_flight() && busy.is_some() {
-        return Ok(Granted::ContractBusy);
+        return Ok(Err(Granted::ContractBusy));
     }
-    let written =
-        Written { stored: &stored, event: wish.event().word(), moved: &moved, node: None, result: None, at: now };
-    if !Writes::of(&[written], &[])?.execute(turn).await? {
-        return Err(LedgerError::Corrupt { what: format!("item {id} changed within the transaction that read it") });
+    write(turn, &stored, &moved, wish, by, now).await?;
+    let change = (stored.item.state, stored.version + 1);
+    Ok(Ok(Moved { to: moved.item.state, amount: stored.amount, change }))
+}
+
+async fn write(
+    turn: &mut Turn,
+    stored: &Stored,
+    moved: &Move,
+    wish: &Wish,
+    by: Said<'_>,
+    now: Timestamp,
+) -> Result<(), LedgerError> {
+    let written = Written { stored, event: wish.event().word(), moved, node: None, result: None, at: now };
+    let attempt = wish.attempt(by, now);
+    let attempts: Vec<_> =
+        attempt.iter().map(|attempt| attempt.line(stored.id, stored.version, &stored.order_no, false)).collect();
+    if !Writes::of(&[written], &attempts)?.execute(turn).await? {
+        let what = format!("item {} changed within the transaction that read it", stored.id);
+        return Err(LedgerError::Corrupt { what });
     }
-    if stored.item.state == State::Parked && stored.serial.is_some() {
-        // What waits for its contract looks again.
-        let wake = "update items set due_at = $2 where serial = $1 and state = 'planned' and due_at > $2";
-        sqlx::query(wake).bind(&stored.serial).bind(now.millis()).execute(turn.connection()).await.map_err(failed)?;
+    if let Some(serial) = stored.serial.as_ref().filter(|_| stored.item.state == State::Parked) {
+        wake_contract(turn, serial, now).await?;
+    }
+    if stored.item.state == State::Held {
+        let_go(turn, &[stored.id]).await?;
+        void_of_job(turn, stored.job_id).await?;
     }
     if moved.item.state.is_open() {
         reopen(turn, stored.job_id).await?;
     }
-    Ok(Granted::Moved(moved.item.state))
+    Ok(())
 }
 
 async fn reopen(turn: &mut Turn, job_id: i64) -> Result<(), LedgerError> {

@@ -11,6 +11,7 @@ use sqlx::{AnyConnection, Row};
 use tokio::sync::Notify;
 
 use super::Ledger;
+use super::batch::{NewApproval, ask};
 use super::error::LedgerError;
 use super::rows::{Shifts, list};
 use super::turn::Turn;
@@ -36,6 +37,8 @@ pub struct NewRun {
     pub at: Timestamp,
     /// The wall clock of `at`.
     pub timezone: String,
+    /// Who starts it, and can never approve it.
+    pub author: String,
     /// When.
     pub now: Timestamp,
 }
@@ -145,8 +148,8 @@ impl Ledger {
         let failed = |source| LedgerError::of("beginning a plan", source);
         let mut turn = Turn::take_long(&self.write, "planning a run").await?;
         let inserted: Option<i64> = sqlx::query_scalar(
-            "insert into runs (workflow, occurrence, source, params, started_at, at, timezone) \
-             values ($1, $2, $3, $4, $5, $6, $7) on conflict do nothing returning id",
+            "insert into runs (workflow, occurrence, source, params, started_at, at, timezone, author) \
+             values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict do nothing returning id",
         )
         .bind(&run.workflow)
         .bind(&run.occurrence)
@@ -155,6 +158,7 @@ impl Ledger {
         .bind(run.now.millis())
         .bind(run.at.millis())
         .bind(&run.timezone)
+        .bind(&run.author)
         .fetch_optional(turn.connection())
         .await
         .map_err(failed)?;
@@ -263,6 +267,16 @@ impl Planning {
             .execute(self.turn.connection())
             .await
             .map_err(|source| LedgerError::of("planning a job", source))?;
+        Ok(())
+    }
+
+    /// Holds all items of a job, which has been planned by now, until they are approved as they are.
+    ///
+    /// # Errors
+    /// Whatever the database says; then the plan must be abandoned.
+    pub async fn hold(&mut self, job_id: i64, approval: &NewApproval) -> Result<(), LedgerError> {
+        ask(&mut self.turn, job_id, approval, self.now).await?;
+        self.shifts.hold(job_id);
         Ok(())
     }
 

@@ -35,15 +35,17 @@ pub struct UnknownAges {
 }
 
 impl Ledger {
-    /// A lane that is open, has had something due since before an instant, and from which nothing was claimed since.
+    /// A lane that is open and not paused, has had something due since before an instant, and from which nothing was claimed since.
     ///
     /// # Errors
     /// Whatever the database says.
     pub async fn idle_lane(&self, now: Timestamp, before: Timestamp) -> Result<Option<String>, LedgerError> {
-        let query = "select j.lane from jobs as j where j.finished_at is null and j.started = 1 \
+        let query = "select j.lane from jobs as j join runs as r on r.id = j.run_id where j.finished_at is null and j.started = 1 \
                        and exists (select 1 from items as i where i.job_id = j.id and i.due_at < $2 and i.node is null) \
                        and not exists (select 1 from lanes as l where l.name in (j.lane, j.lane || '/' || j.kind) \
                                          and l.state <> 'open' and (l.until is null or l.until > $1)) \
+                       and not exists (select 1 from pauses as p where p.scope = 'all' \
+                         or (p.scope = 'gateway' and p.name = j.lane) or (p.scope = 'workflow' and p.name = r.workflow)) \
                        and coalesce((select b.filled_at from buckets as b where b.name = 'lane:' || j.lane), 0) < $2 limit 1";
         let row = sqlx::query(query).bind(now.millis()).bind(before.millis()).fetch_optional(&self.read).await;
         let failed = |source| LedgerError::of("looking for work that nobody does", source);

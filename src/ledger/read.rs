@@ -49,6 +49,8 @@ pub struct RunRow {
     pub started_at: Timestamp,
     /// When its last item came to rest; none while it is open.
     pub finished_at: Option<Timestamp>,
+    /// Who started it; none if that was not kept.
+    pub author: Option<String>,
 }
 
 /// A job of a run.
@@ -64,6 +66,8 @@ pub struct JobRow {
     pub kind: String,
     /// The gateway account.
     pub lane: String,
+    /// The account it was planned for, as the gateway tells accounts apart; none if that was not kept.
+    pub account: Option<String>,
     /// When its last item came to rest.
     pub finished_at: Option<Timestamp>,
     /// Why it could not be planned.
@@ -115,6 +119,10 @@ pub struct ItemRow {
     pub key_hash: Option<KeyHash>,
     /// What the gateway sees.
     pub order_no: Option<String>,
+    /// The order number that the user gave.
+    pub custom_no: Option<String>,
+    /// Its version: grows with each move.
+    pub version: i64,
     /// Its state.
     pub state: State,
     /// Its amount.
@@ -197,30 +205,10 @@ pub struct ItemFilter {
     pub states: Vec<State>,
     /// With this key.
     pub key: Option<String>,
-}
-
-/// The pause switch of a gateway account.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LaneState {
-    /// Calls go out.
-    Open,
-    /// Nothing goes out for a while.
-    Held,
-    /// Nothing goes out until a person has mended something.
-    Stopped,
-}
-
-/// A gateway account as the ledger knows it.
-#[derive(Debug, Clone)]
-pub struct LaneRow {
-    /// Its name.
-    pub name: String,
-    /// Whether calls go out.
-    pub state: LaneState,
-    /// Why not.
+    /// On this gateway account.
+    pub lane: Option<String>,
+    /// Whose reason has this text in it, such as a gateway's code.
     pub reason: Option<String>,
-    /// Until when.
-    pub until: Option<Timestamp>,
 }
 
 impl Ledger {
@@ -256,7 +244,7 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn runs(&self, before: Option<i64>, limit: u32) -> Result<Vec<RunRow>, LedgerError> {
-        let query = "select id, workflow, occurrence, started_at, finished_at from runs where id < $1 order by id desc limit $2";
+        let query = "select id, workflow, occurrence, started_at, finished_at, author from runs where id < $1 order by id desc limit $2";
         let query = sqlx::query(query).bind(before.unwrap_or(i64::MAX)).bind(i64::from(limit));
         self.rows("listing runs", query).await?.iter().map(run_row).collect()
     }
@@ -266,7 +254,7 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn unfinished_runs(&self) -> Result<Vec<RunRow>, LedgerError> {
-        let query = "select id, workflow, occurrence, started_at, finished_at from runs \
+        let query = "select id, workflow, occurrence, started_at, finished_at, author from runs \
                      where finished_at is null order by id limit 1000";
         self.rows("listing open runs", sqlx::query(query)).await?.iter().map(run_row).collect()
     }
@@ -276,7 +264,7 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn run(&self, id: i64) -> Result<Option<RunRow>, LedgerError> {
-        let query = "select id, workflow, occurrence, started_at, finished_at from runs where id = $1";
+        let query = "select id, workflow, occurrence, started_at, finished_at, author from runs where id = $1";
         self.rows("reading a run", sqlx::query(query).bind(id)).await?.first().map(run_row).transpose()
     }
 
@@ -285,7 +273,7 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn run_of(&self, workflow: &str, occurrence: &str) -> Result<Option<RunRow>, LedgerError> {
-        let query = "select id, workflow, occurrence, started_at, finished_at from runs where workflow = $1 and occurrence = $2";
+        let query = "select id, workflow, occurrence, started_at, finished_at, author from runs where workflow = $1 and occurrence = $2";
         let query = sqlx::query(query).bind(workflow.to_owned()).bind(occurrence.to_owned());
         self.rows("looking for a run", query).await?.first().map(run_row).transpose()
     }
@@ -295,7 +283,7 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn jobs(&self, run_id: i64) -> Result<Vec<JobRow>, LedgerError> {
-        let query = "select id, run_id, name, kind, lane, finished_at, failure from jobs where run_id = $1 order by id limit 1000";
+        let query = "select id, run_id, name, kind, lane, account, finished_at, failure from jobs where run_id = $1 order by id limit 1000";
         self.rows("listing jobs", sqlx::query(query).bind(run_id)).await?.iter().map(job_row).collect()
     }
 
@@ -310,7 +298,7 @@ impl Ledger {
     }
 
     /// What there is to do for a run; the next due item is looked for in these lanes only, and not among what is held
-    /// (`LANE/KIND`).
+    /// (`LANE/KIND`). Of what is paused only what is asked about is due.
     ///
     /// # Errors
     /// Whatever the database says.
@@ -323,12 +311,15 @@ impl Ledger {
         let doing = "looking for work";
         let query = "select cast(coalesce(sum(t.items), 0) as bigint), cast(coalesce(sum(case when t.state = 'sending' \
                          and j.lane in (select atom from json_each($2)) then t.items end), 0) as bigint), \
-                       (select min((select min(i.due_at) from items as i where i.job_id = j.id and i.due_at is not null)) \
-                          from jobs as j where j.run_id = $1 and j.finished_at is null and j.started = 1 \
+                       (select min(case when exists (select 1 from pauses as p where p.scope = 'all' \
+                              or (p.scope = 'gateway' and p.name = j.lane) or (p.scope = 'workflow' and p.name = r.workflow)) \
+                            then (select min(i.due_at) from items as i where i.job_id = j.id and i.state in ('pending', 'unknown')) \
+                            else (select min(i.due_at) from items as i where i.job_id = j.id and i.due_at is not null) end) \
+                          from jobs as j join runs as r on r.id = j.run_id where j.run_id = $1 and j.finished_at is null and j.started = 1 \
                              and j.lane in (select atom from json_each($2)) \
                              and j.lane || '/' || j.kind not in (select atom from json_each($3))) \
                      from jobs as j cross join totals as t \
-                     where t.job_id = j.id and j.run_id = $1 and t.state in ('planned', 'sending', 'pending', 'unknown')";
+                     where t.job_id = j.id and j.run_id = $1 and t.state in ('held', 'planned', 'sending', 'pending', 'unknown')";
         let rows = self
             .rows(
                 doing,
@@ -403,7 +394,8 @@ impl Ledger {
         self.rows("reading an item", sqlx::query(query).bind(id)).await?.first().map(item_row).transpose()
     }
 
-    /// The item a person means by this text: its id, its order number (of any generation), or its key.
+    /// The item a person means by this text: its id, its order number (of any generation), or its key. Of several rows with a key
+    /// the one that holds it is meant.
     ///
     /// # Errors
     /// Whatever the database says.
@@ -419,7 +411,9 @@ impl Ledger {
         }
         let ways = "i.id in (select id from items where id = $1 union select id from items where custom_no = $2 \
                       union select id from items where key = $2)";
-        let query = sqlx::query(AssertSqlSafe(format!("{columns} where {ways} order by i.id = $1 desc, i.id limit 1")));
+        let query = sqlx::query(AssertSqlSafe(format!(
+            "{columns} where {ways} order by i.id = $1 desc, i.key_hash is null, i.id limit 1"
+        )));
         let query = query.bind(name.parse::<i64>().unwrap_or(-1)).bind(name.to_owned());
         self.rows("finding an item", query).await?.first().map(item_row).transpose()
     }
@@ -548,6 +542,7 @@ fn run_row(row: &AnyRow) -> Result<RunRow, LedgerError> {
         occurrence: row.try_get("occurrence").map_err(failed)?,
         started_at: row.try_get("started_at").map(Timestamp::from_millis).map_err(failed)?,
         finished_at: row.try_get::<Option<i64>, _>("finished_at").map_err(failed)?.map(Timestamp::from_millis),
+        author: row.try_get("author").map_err(failed)?,
     })
 }
 
@@ -559,6 +554,7 @@ fn job_row(row: &AnyRow) -> Result<JobRow, LedgerError> {
         name: row.try_get("name").map_err(failed)?,
         kind: row.try_get("kind").map_err(failed)?,
         lane: row.try_get("lane").map_err(failed)?,
+        account: row.try_get("account").map_err(failed)?,
         finished_at: row.try_get::<Option<i64>, _>("finished_at").map_err(failed)?.map(Timestamp::from_millis),
         failure: row.try_get("failure").map_err(failed)?,
     })
@@ -591,6 +587,8 @@ pub(super) fn item_row(row: &AnyRow) -> Result<ItemRow, LedgerError> {
         key: row.try_get("key").map_err(failed)?,
         key_hash: row.try_get::<Option<&[u8]>, _>("key_hash").map_err(failed)?.and_then(KeyHash::from_bytes),
         order_no: row.try_get("order_no").map_err(failed)?,
+        custom_no: row.try_get("custom_no").map_err(failed)?,
+        version: row.try_get("version").map_err(failed)?,
         state: State::parse(word).ok_or_else(|| LedgerError::Corrupt { what: format!("the state of item {id}") })?,
         amount: amount_of(row, id)?,
         due_at: row.try_get::<Option<i64>, _>("due_at").map_err(failed)?.map(Timestamp::from_millis),

@@ -263,6 +263,13 @@ impl Shifts {
         *minor += sign * amount.map_or(0, Amount::minor);
     }
 
+    /// What was counted as planned of a job is held.
+    pub fn hold(&mut self, job_id: i64) {
+        let planned = self.0.extract_if(|(job, state, _), _| *job == job_id && *state == State::Planned);
+        let held: Vec<_> = planned.map(|((job, _, currency), sums)| ((job, State::Held, currency), sums)).collect();
+        self.0.extend(held);
+    }
+
     /// As [`WRITE`] wants them.
     pub fn lines(self) -> Vec<(i64, &'static str, &'static str, i64, i64)> {
         let shifted = self.0.into_iter();

@@ -189,7 +189,8 @@ async fn believe_late(turn: &mut Turn, one: &Settlement) -> Result<(), LedgerErr
     let query = "select i.*, j.policy from items as i join jobs as j on j.id = i.job_id where i.id = $1";
     let row = sqlx::query(query).bind(one.stored.id).fetch_one(turn.connection()).await.map_err(failed)?;
     let stored = Stored::read(&row)?;
-    let at_rest = matches!(stored.item.state, State::Planned | State::Failed | State::Cancelled | State::Parked);
+    let at_rest =
+        matches!(stored.item.state, State::Held | State::Planned | State::Failed | State::Cancelled | State::Parked);
     let Some(receipt) = one.moved.item.receipt.clone().filter(|_| at_rest) else { return Ok(()) };
     let policy: Policy = serde_json::from_str(row.try_get("policy").map_err(failed)?)
         .map_err(|_| LedgerError::Corrupt { what: format!("the policy of item {}", stored.id) })?;

@@ -4,7 +4,7 @@
 use sqlx::{AssertSqlSafe, Row};
 
 use super::Ledger;
-use super::claim::{BUMP, DUE};
+use super::claim::{ASKED, BUMP, DUE};
 use super::rows::WRITE;
 
 /// The steps of a statement, as `explain query plan` tells them.
@@ -39,4 +39,12 @@ async fn what_is_due_is_found_by_its_index_in_order() {
     assert!(steps[0].starts_with("SEARCH items USING INDEX items_due"), "{steps:#?}");
     place(&steps, "USING INDEX items_in_flight");
     assert!(steps.iter().all(|step| !step.contains("TEMP B-TREE") && !step.starts_with("SCAN")), "{steps:#?}");
+}
+
+#[tokio::test]
+async fn what_is_asked_about_is_found_however_much_waits_to_be_sent() {
+    let steps = steps(ASKED).await;
+    place(&steps, "SCAN items USING INDEX items_asked");
+    place(&steps, "items_claimed");
+    assert!(steps.iter().all(|step| !step.contains("items_due")), "{steps:#?}");
 }

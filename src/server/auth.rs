@@ -14,6 +14,7 @@ use axum::response::Response;
 use super::App;
 use super::error::ApiError;
 use super::token::Token;
+use crate::domain::actor::Actor;
 use crate::domain::role::Role;
 
 /// How many wrong tokens an address may give in a while.
@@ -30,6 +31,17 @@ pub struct Caller {
     pub name: String,
     /// What it may do.
     pub role: Role,
+}
+
+impl Caller {
+    /// As who it does what it does.
+    ///
+    /// # Errors
+    /// If the token has a name that payrun itself goes by.
+    pub fn actor(&self) -> Result<Actor, ApiError> {
+        let actor = Actor::person(&self.name, &format!("api ({})", self.role));
+        actor.map_err(|error| ApiError::refused("no_person", format!("the token {}: {error}", self.name)))
+    }
 }
 
 /// Addresses that gave wrong tokens.

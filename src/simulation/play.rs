@@ -17,6 +17,7 @@ use super::world::{Place, Twins, places};
 use super::{BEGIN, Play, SimulationError};
 use crate::checker::Broken;
 use crate::clock::Clock;
+use crate::domain::actor::{Actor, Reason, Signed};
 use crate::domain::money::Amount;
 use crate::domain::time::Timestamp;
 use crate::engine::plan::PlanRequest;
@@ -66,6 +67,14 @@ pub(super) struct Stage {
     clocks_agree: bool,
     /// When calls were claimed, by account.
     claimed: BTreeMap<String, Vec<Timestamp>>,
+}
+
+fn somebody(name: &str) -> Result<Actor, SimulationError> {
+    Actor::person(name, "simulation").map_err(|error| SimulationError::Twin(error.to_string()))
+}
+
+fn reason(text: &str) -> Result<Reason, SimulationError> {
+    Reason::parse(text).map_err(|error| SimulationError::Twin(error.to_string()))
 }
 
 /// A folder that is gone when it is no longer needed.
@@ -545,6 +554,22 @@ impl Stage {
         process.engine.take_over(now).await?;
         process.engine.hear_notifications().await?;
         process.engine.go_on(now).await?;
+        self.approve(place).await
+    }
+
+    /// Somebody approves what waits for it. In chaos now and then the author tries, who cannot.
+    async fn approve(&mut self, place: usize) -> Result<(), SimulationError> {
+        let author = self.what.request.author.clone();
+        for approval in self.ledger.approvals(false, i64::MAX, 100).await? {
+            let tries = self.chaos && self.chance.per_mille(500);
+            let colleague = format!("colleague {}", approval.votes.len() + 1);
+            let actor = if tries { author.clone() } else { somebody(&colleague)? };
+            if tries {
+                self.trouble("author_tried_to_approve");
+            }
+            let by = Signed { actor, reason: reason("a play")? };
+            self.processes[place].engine.approve_run(approval.run_id, Some(&approval.job), None, &by).await?;
+        }
         Ok(())
     }
 
@@ -625,7 +650,7 @@ impl Stage {
     /// What the records alone do not show: items that never came to rest, moves that the state machine does not know, and what
     /// the gateways hold against us.
     pub fn left_open(&self, told: &Told) -> Vec<Broken> {
-        let open = ["planned", "sending", "pending", "unknown"];
+        let open = ["held", "planned", "sending", "pending", "unknown"];
         let mut broken = Vec::new();
         for (state, items) in told.states.iter().filter(|(state, _)| open.contains(&state.as_str())) {
             broken.push(Broken { promise: 2, what: format!("{items} items never came to rest: {state}") });

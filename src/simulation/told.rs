@@ -81,7 +81,8 @@ async fn books(places: &BTreeMap<String, Place>, given: &[(String, String)]) -> 
 /// What became of an item.
 pub(super) fn story(item: &Value) -> Story {
     let text = |name: &str| item[name].as_str().unwrap_or_default().to_owned();
-    let mut way = vec!["planned"];
+    let begins = item["events"][0]["from"].as_str();
+    let mut way = vec![begins.unwrap_or("planned")];
     for event in item["events"].as_array().into_iter().flatten() {
         let to = event["to"].as_str().unwrap_or_default();
         if way.last() != Some(&to) {

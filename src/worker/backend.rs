@@ -28,7 +28,7 @@ use crate::ledger::{ClaimRequest, Claimed, LedgerError, OpenJob, Want};
 /// How long an idle worker sleeps at most. Other processes' work has no other way to be noticed.
 const IDLE: Duration = Duration::from_millis(500);
 
-/// How long a list of open jobs is good for.
+/// How long a list of open jobs, and what persons say of the lane's concurrency, is good for.
 const JOBS_FRESH: Duration = Duration::from_millis(500);
 
 /// How often a failing claim is tried before the lane gives up, and the wait between; what may pass by itself, such as a server
@@ -186,6 +186,7 @@ async fn try_fetch(
     if jobs.open.is_empty() || now.since(jobs.read_at) >= JOBS_FRESH {
         let open = lane.engine.ledger.open_jobs(&lane.account.name).await?;
         jobs.open = open.into_iter().filter(|job| lane.seat(job)).collect();
+        lane.limit(lane.engine.ledger.lane_limits(&lane.account.name).await?.concurrency);
         jobs.read_at = now;
     }
     let wants: Vec<Want> = jobs.open.iter().map(|job| want(lane, job, missing)).filter(|want| want.slots > 0).collect();

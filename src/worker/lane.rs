@@ -19,6 +19,8 @@ pub struct Lane {
     /// Woken when a call has ended.
     pub(super) freed: AtomicWaker,
     calls: AtomicUsize,
+    /// How many calls at once, by a person's word or the account's.
+    allowed: AtomicUsize,
     jobs: Mutex<HashMap<i64, Seat>>,
     /// Jobs of another account, which were told of.
     strangers: Mutex<HashSet<i64>>,
@@ -35,10 +37,12 @@ struct Seat {
 
 impl Lane {
     pub(super) fn new(engine: Arc<Engine>, account: Arc<Account>, node: NodeId) -> Self {
+        let allowed = AtomicUsize::new(usize::try_from(account.concurrency).unwrap_or(1));
         Self {
             engine,
             account,
             node,
+            allowed,
             freed: AtomicWaker::new(),
             calls: AtomicUsize::new(0),
             jobs: Mutex::new(HashMap::new()),
@@ -48,7 +52,13 @@ impl Lane {
     }
 
     pub(super) fn concurrency(&self) -> usize {
-        usize::try_from(self.account.concurrency).unwrap_or(1).max(1)
+        self.allowed.load(Ordering::SeqCst).max(1)
+    }
+
+    /// Takes up what a person says of the concurrency; never more than the account allows.
+    pub(super) fn limit(&self, concurrency: Option<u32>) {
+        let allowed = concurrency.map_or(self.account.concurrency, |limit| limit.min(self.account.concurrency));
+        self.allowed.store(usize::try_from(allowed).unwrap_or(1), Ordering::SeqCst);
     }
 
     /// How many more calls may begin.

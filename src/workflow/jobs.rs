@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::expression::Name;
 use super::lower::{Lowering, is_name};
 use super::template::Part;
-use super::{Condition, Format, ItemSource, Items, Job, Limits, Span, Template};
+use super::{Approval, Condition, Format, ItemSource, Items, Job, Limits, Span, Template};
 use crate::catalog::load::read_policy;
 use crate::catalog::{Field, FieldKind, JobKind};
 use crate::config::{GatewayConfig, Rate};
@@ -14,7 +14,7 @@ use crate::domain::ids::OrderNumber;
 use crate::domain::item::State;
 use crate::domain::money::{Amount, Currency, parse_minor};
 use crate::yaml::diagnostics::suggestion;
-use crate::yaml::fields::{integer_of, text_of};
+use crate::yaml::fields::{duration_of, integer_of, text_of};
 use crate::yaml::node::{Entry, Node, shown};
 use crate::yaml::scalars;
 
@@ -37,6 +37,17 @@ impl<'a> Lowering<'a> {
         let needs = self.needs(node, items.as_ref());
         let with = self.with(node, kind.as_deref());
         let limits = node.get("limits").map_or_else(Limits::default, |node| self.limits(node));
+        let approval = node.get("approval").map(|node| self.approval(node));
+        let of_contracts = matches!(items.as_ref().map(|items| &items.source), Some(ItemSource::Contracts));
+        if let Some(given) =
+            node.get("approval").filter(|_| of_contracts && approval.as_ref().is_some_and(Option::is_some))
+        {
+            // A period has its item; one that was withdrawn before it was approved can never be tried again.
+            self.refuse(
+                given.at,
+                "the periods of contracts cannot wait for approval: what is rejected could never be charged",
+            );
+        }
         let rate = self.rate(node, gateway);
         let concurrency = self.concurrency(node, gateway);
         let order_number = node.get("order_number").and_then(|node| self.order_number(node));
@@ -53,6 +64,7 @@ impl<'a> Lowering<'a> {
         Some(Job {
             name: entry.key.clone(),
             policy: read_policy(node, &kind.policy),
+            approval: approval.unwrap_or_else(|| kind.approval.then(Approval::default)),
             kind,
             gateway: gateway.map(|gateway| gateway.name.clone()).unwrap_or_default(),
             needs,
@@ -332,8 +344,31 @@ impl<'a> Lowering<'a> {
     }
 
     fn limits(&mut self, node: &Node) -> Limits {
-        let mut total = BTreeMap::new();
-        for entry in node.get("total").map_or(&[][..], Node::entries) {
+        let total = node.get("total").map(|node| self.sums(node)).unwrap_or_default();
+        Limits { items: integer_of(node, "items").and_then(|items| u64::try_from(items).ok()), total }
+    }
+
+    /// None where it is switched off.
+    fn approval(&mut self, node: &Node) -> Option<Approval> {
+        if node.text().is_some() {
+            return None;
+        }
+        let usual = Approval::default();
+        if let Some(expires) = node.get("expires").filter(|_| duration_of(node, "expires").is_some_and(|d| d.is_zero()))
+        {
+            self.refuse(expires.at, "an approval takes some time: 7d, say");
+        }
+        Some(Approval {
+            above: node.get("above").map(|node| self.sums(node)).unwrap_or_default(),
+            by: integer_of(node, "by").and_then(|number| u32::try_from(number).ok()).unwrap_or(usual.by),
+            expires: duration_of(node, "expires").unwrap_or(usual.expires),
+        })
+    }
+
+    /// Money by currency, in minor units.
+    fn sums(&mut self, node: &Node) -> BTreeMap<String, i64> {
+        let mut sums = BTreeMap::new();
+        for entry in node.entries() {
             let Ok(currency) = Currency::parse(&entry.key) else {
                 let message = format!("\"{}\" is not a currency code of ISO 4217", shown(&entry.key));
                 self.push(self.source.diagnostic(entry.key_at, message).nearest(&entry.key, Currency::codes()));
@@ -341,22 +376,19 @@ impl<'a> Lowering<'a> {
             };
             match entry.value.text().map(|text| Amount::parse(text, currency)) {
                 Some(Ok(amount)) => {
-                    total.insert(entry.key.clone(), amount.minor());
+                    sums.insert(entry.key.clone(), amount.minor());
                 }
                 Some(Err(error)) => self.refuse(entry.value.at, error.to_string()),
                 None => {}
             }
         }
-        Limits { items: integer_of(node, "items").and_then(|items| u64::try_from(items).ok()), total }
+        sums
     }
 
     fn rate(&mut self, job: &Node, gateway: Option<&GatewayConfig>) -> Option<Rate> {
         let node = job.get("rate")?;
         let rate = scalars::rate(node.text()?)?;
-        let faster = |account: &Rate| {
-            u128::from(rate.calls) * account.per.as_millis() > u128::from(account.calls) * rate.per.as_millis()
-        };
-        if gateway.is_some_and(|gateway| faster(&gateway.rate)) {
+        if gateway.is_some_and(|gateway| rate.is_faster_than(gateway.rate)) {
             self.refuse(node.at, "a job cannot be faster than its gateway account's rate in payrun.yaml");
         }
         Some(rate)

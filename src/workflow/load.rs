@@ -59,6 +59,7 @@ pub(super) mod tests {
         AlertsConfig, Config, Database, GatewayConfig, GatewayKind, Platform, Rate, WechatConfig, WechatMode,
     };
     use crate::domain::occurrence::{Missed, Overlap};
+    use crate::workflow::Approval;
     use std::collections::BTreeMap;
     use std::time::Duration;
 
@@ -252,6 +253,40 @@ jobs:
           |     dunning: [1d, soon]
           |                   ^
         "##);
+    }
+
+    const REFUND: &str = r#"
+workflow: refunds
+jobs:
+  refund:
+    uses: refund
+    gateway: hk
+    items: { file: refunds.csv }
+    key: "{{ item.refund }}"
+    with: { out_trade_no: "{{ item.order }}", amount: "{{ item.amount }}", currency: HKD }
+"#;
+
+    #[test]
+    fn refunds_wait_for_approval_unless_that_is_switched_off_and_others_if_they_say_so() {
+        let deduct =
+            |approval: &str| MONTHLY.replace("    dunning:", &format!("    approval: {approval}\n    dunning:"));
+        let approval = |text: &str| read(text).unwrap().jobs[0].approval.clone();
+        assert_eq!(approval(REFUND), Some(Approval::default()));
+        assert_eq!(approval(&format!("{REFUND}    approval: off\n")), None);
+        assert_eq!(approval(MONTHLY), None);
+        let given = approval(&deduct("{ above: { HKD: \"10000\" }, by: 2, expires: 2d }")).unwrap();
+        assert_eq!((given.by, given.above["HKD"], given.expires), (2, 1_000_000, Duration::from_secs(2 * 86_400)));
+        assert!(!given.is_needed([("HKD", 1_000_000)]) && given.is_needed([("HKD", 1_000_001)]));
+        assert!(given.is_needed([("USD", 1)]), "a currency without a threshold");
+        assert!(Approval::default().is_needed([]));
+        for (wrong, why) in [
+            ("maybe", "expected off"),
+            ("{ by: 0 }", "expected a whole number from 1 to 5"),
+            ("{ above: { HKX: \"1\" } }", "is not a currency code"),
+            ("{ expires: 0s }", "an approval takes some time"),
+        ] {
+            assert!(mistakes(&deduct(wrong)).contains(why), "{}", mistakes(&deduct(wrong)));
+        }
     }
 
     fn with_jobs(needs: &[(&str, &str)]) -> String {

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::catalog::JobKind;
 use crate::config::Rate;
@@ -111,6 +112,8 @@ pub struct Job {
     pub with: BTreeMap<String, Template>,
     /// What a run of this job must not exceed.
     pub limits: Limits,
+    /// When its items wait for somebody's approval; none: never.
+    pub approval: Option<Approval>,
     /// A slower rate than the gateway account's.
     pub rate: Option<Rate>,
     /// A smaller concurrency than the gateway account's.
@@ -189,4 +192,30 @@ pub struct Limits {
     pub items: Option<u64>,
     /// Most minor units by currency code.
     pub total: BTreeMap<String, i64>,
+}
+
+/// When a job's items wait for approval, whose, and for how long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Approval {
+    /// Minor units by currency code that need none; empty: every batch needs one, as does money in another currency.
+    pub above: BTreeMap<String, i64>,
+    /// How many persons must approve, none of them who started the run.
+    pub by: u32,
+    /// How long it waits until it is withdrawn.
+    pub expires: Duration,
+}
+
+impl Default for Approval {
+    /// Every batch, by one person, within a week.
+    fn default() -> Self {
+        Self { above: BTreeMap::new(), by: 1, expires: Duration::from_secs(7 * 86_400) }
+    }
+}
+
+impl Approval {
+    /// Whether a batch of these sums (minor units by currency code) has to wait.
+    pub fn is_needed<'a>(&self, sums: impl IntoIterator<Item = (&'a str, i64)>) -> bool {
+        self.above.is_empty()
+            || sums.into_iter().any(|(code, minor)| self.above.get(code).is_none_or(|most| minor > *most))
+    }
 }

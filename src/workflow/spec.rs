@@ -93,8 +93,22 @@ static LIMITS: [FieldSpec; 2] = [
     FieldSpec::optional("total", Shape::Named(&Shape::Text), "Most money by currency, such as HKD: \"1000.00\"."),
 ];
 
+static APPROVAL: [FieldSpec; 3] = [
+    FieldSpec::optional(
+        "above",
+        Shape::Named(&Shape::Text),
+        "Money by currency that needs no approval, such as HKD: \"10000.00\"; every batch needs one if not given.",
+    ),
+    FieldSpec::optional(
+        "by",
+        Shape::Integer(1, 5),
+        "How many persons, none of them who started the run; 1 if not given.",
+    ),
+    FieldSpec::optional("expires", Shape::Duration, "How long it waits until it is withdrawn; 7d if not given."),
+];
+
 /// The fields of a job.
-pub static JOB: [FieldSpec; 13] = [
+pub static JOB: [FieldSpec; 14] = [
     FieldSpec::required("uses", Shape::Text, "The job kind: what is done."),
     FieldSpec::required("gateway", Shape::Text, "The gateway account of payrun.yaml it is done on."),
     FieldSpec::optional("needs", Shape::List(&Shape::Text), "Jobs that must have ended before."),
@@ -114,6 +128,11 @@ pub static JOB: [FieldSpec; 13] = [
         "limits",
         Shape::Fields(&LIMITS),
         "What a run must not exceed; over it nothing at all is sent.",
+    ),
+    FieldSpec::optional(
+        "approval",
+        Shape::Either(&[Shape::Word(&["off"]), Shape::Fields(&APPROVAL)]),
+        "Its items wait until somebody else has approved them; off, or above, by, expires. Refunds wait if not given.",
     ),
     FieldSpec::optional("rate", Shape::Rate, "A slower rate than the gateway account's."),
     FieldSpec::optional("concurrency", Shape::Integer(1, 1024), "A smaller concurrency than the gateway account's."),

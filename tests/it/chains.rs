@@ -24,7 +24,7 @@ fn chain(limits: &str) -> String {
          sub_order_no: \"S-{{{{ item.attach }}}}\"\n      customs: SHENZHEN\n      mch_customs_no: SZ0001\n      \
          amount: \"{{{{ item.amount }}}}\"\n      currency: \"{{{{ item.currency }}}}\"\n      \
          product_fee: \"{{{{ item.amount }}}}\"\n      transport_fee: \"0\"\n{POLICY}  \
-         refund:\n    uses: refund\n    gateway: wechat\n    needs: [declare]\n    \
+         refund:\n    uses: refund\n    approval: off\n    gateway: wechat\n    needs: [declare]\n    \
          items: {{ from: deduct, where: 'item.amount|decimal >= \"22\"|decimal' }}\n    \
          key: \"{{{{ item.key }}}}/back\"\n    with:\n      out_trade_no: \"{{{{ item.order_no }}}}\"\n      \
          amount: \"{{{{ item.amount }}}}\"\n      currency: \"{{{{ item.currency }}}}\"\n      \

@@ -55,6 +55,7 @@ fn help_lists_every_command_and_the_exit_codes() {
       check        Report every mistake in the configuration, the job kinds and the workflows
       plan         Plan a run without sending anything: what would be charged, rejected and skipped
       run          Plan a run and carry it out, after finishing what earlier runs left open
+      serve        Run as a service: schedules, workers and the API, day after day
       work         Work on whatever is open, beside other processes, until stopped
       runs         List runs, newest first
       show         Show a run, or one item with its whole history
@@ -65,8 +66,18 @@ fn help_lists_every_command_and_the_exit_codes() {
       retry        Have failed, parked or cancelled items tried again, once it is certain that this is
                    safe
       cancel       Withdraw items that have not been sent
+      resolve      Say what became of an item that nobody could find out by asking; kept as evidence
+                   with name and reason
+      pause        Send nothing new of a gateway, a workflow, a contract, or anything; what is open is
+                   still asked about
+      resume       Send again what was paused
+      lane         Hold, release or slow a gateway account's lane
+      approvals    Look at batches that wait for approval, and approve or reject them
+      audit        Who did what and why: list, verify, export
+      backup       Copy the ledger into a file while work goes on; the copy is checked
       promote      Move the ledger from a SQLite file to PostgreSQL, compared row by row; the file can
                    no longer be used then
+      tokens       Make, list and revoke the tokens by which the API knows who is calling
       sandbox      Serve a gateway's other side on loopback, strict and with faults, to develop against
                    without credentials
       simulate     Play a workflow through thousands of bad days: gateways that fail, processes that
@@ -98,6 +109,12 @@ fn every_command_explains_itself() {
         "schedule",
         "retry",
         "cancel",
+        "resolve",
+        "pause",
+        "resume",
+        "lane",
+        "approvals",
+        "audit",
         "sandbox",
         "demo",
         "schema",
@@ -174,6 +191,7 @@ fn plan_as_json_names_items_totals_and_refusals() {
           "later": false,
           "left_out": 1,
           "name": "deduct",
+          "needs_approval": false,
           "refusals": [
             {
               "duplicate_of": null,
@@ -288,6 +306,7 @@ fn runs_as_json_tell_states_and_money() {
             "HKD": "106.00"
           }
         },
+        "author": "ann",
         "by_state": {
           "failed": 2,
           "rejected": 1,
@@ -438,7 +457,10 @@ fn completions_are_for_the_shell_that_is_asked_for() {
 fn a_failed_item_that_was_sent_is_asked_about_first_when_it_is_retried() {
     let app = mixed();
     app.run().exits(3);
-    app.payrun(&["retry", "C-0005-terminated/2026-03"]).exits(0).says("1 now unknown").says("asked about first");
+    app.payrun(&["retry", "C-0005-terminated/2026-03", "--reason", "a test"])
+        .exits(0)
+        .says("1 now unknown")
+        .says("asked about first");
     app.payrun(&["run", "--resume"]).exits(3);
     let (_, events) = app.histories().into_iter().find(|(item, _)| item.key.starts_with("C-0005")).unwrap();
     let after: Vec<_> = events
@@ -447,9 +469,12 @@ fn a_failed_item_that_was_sent_is_asked_about_first_when_it_is_retried() {
         .map(|event| (event.event.as_str(), event.from.as_str()))
         .collect();
     assert_eq!(after[..3], [("retry", "failed"), ("claim", "unknown"), ("absent", "unknown")], "{events:#?}");
-    app.payrun(&["retry", "C-0001/2026-03"]).exits(3).says("an item that is succeeded cannot take the event retry");
-    app.payrun(&["retry", "nobody"]).exits(3).says("there is no such item");
+    app.payrun(&["retry", "C-0001/2026-03", "--reason", "a test"])
+        .exits(3)
+        .says("an item that is succeeded cannot take the event retry");
+    app.payrun(&["retry", "nobody", "--reason", "a test"]).exits(3).says("there is no such item");
     app.payrun(&["retry"]).exits(2);
+    app.payrun(&["retry", "C-0005-terminated/2026-03"]).exits(2).says("give a reason");
     assert_eq!(app.charges(), 2);
 }
 
@@ -461,10 +486,12 @@ fn what_was_never_sent_can_be_cancelled_and_retried() {
     until("the first is charged", || app.charges() > 0);
     running.interrupt();
     running.wait(PATIENCE).exits(4);
-    app.payrun(&["cancel", "C-0040/2026-03"]).exits(0).says("1 now cancelled");
-    app.payrun(&["cancel", "C-0040/2026-03"]).exits(3).says("an item that is cancelled cannot take the event cancel");
-    app.payrun(&["retry", "C-0040/2026-03"]).exits(0).says("1 now planned");
-    let cancelled = app.json(&["cancel", "--run", "1", "--state", "planned", "--json"]);
+    app.payrun(&["cancel", "C-0040/2026-03", "--reason", "a test"]).exits(0).says("1 now cancelled");
+    app.payrun(&["cancel", "C-0040/2026-03", "--reason", "a test"])
+        .exits(3)
+        .says("an item that is cancelled cannot take the event cancel");
+    app.payrun(&["retry", "C-0040/2026-03", "--reason", "a test"]).exits(0).says("1 now planned");
+    let cancelled = app.json(&["cancel", "--run", "1", "--state", "planned", "--yes", "--reason", "a test", "--json"]);
     assert!(cancelled["moved"]["cancelled"].as_u64().unwrap() > 30, "{cancelled}");
     app.payrun(&["run", "--resume"]).exits(0);
     assert!(app.charges() < 10);
@@ -478,7 +505,7 @@ fn a_run_that_may_not_wait_leaves_what_is_due_later_open() {
         .exits(4)
         .says("what is open is not due yet; the next is due at");
     assert_eq!(app.by_state(), json!({ "succeeded": 2, "failed": 1, "planned": 1, "rejected": 1 }));
-    app.payrun(&["cancel", "--run", "1", "--state", "planned"]).exits(0);
+    app.payrun(&["cancel", "--run", "1", "--state", "planned", "--yes", "--reason", "a test"]).exits(0);
 }
 
 #[test]

@@ -18,6 +18,7 @@ mod layers;
 mod ledger;
 mod nodes;
 mod notifications;
+mod operators;
 mod payments;
 mod personal;
 mod promote;

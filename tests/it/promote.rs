@@ -45,13 +45,18 @@ async fn keep_a_notification(app: &App) {
 fn what_was_moved_goes_on_there_and_the_file_sends_nothing_any_more() {
     let (mut app, schema) = half_done();
     app.wait_for(keep_a_notification(&app));
-    let before = app.json_lines(&["journal"]);
     let told = app.json_lines(&["notifications", "list", "--json"]);
+    app.payrun(&["pause", "workflow", "other", "--reason", "a test"]).exits(0);
+    app.payrun(&["lane", "limit", "hk", "--rate", "4000/s", "--reason", "a test"]).exits(0);
+    let before = app.json_lines(&["journal"]);
+    let audit = app.payrun(&["audit", "verify"]).exits(0).says("sound: 2 entries").stdout;
     app.payrun(&["promote", "--to", "server.yaml"]).exits(0).says("can no longer be used");
     assert_eq!(app.json_lines(&["notifications", "list", "--json", "--config", "server.yaml"]), told);
     app.payrun(&["run", "--resume"]).exits(2).says("was moved to");
     let after = app.json_lines(&["journal", "--config", "server.yaml"]);
     assert_eq!(before, after, "every item with its history");
+    assert_eq!(app.payrun(&["audit", "verify", "--config", "server.yaml"]).exits(0).stdout, audit);
+    app.payrun(&["pause", "workflow", "third", "--reason", "a test"]).exits(2).says("was moved to");
     app.payrun(&["run", "--resume", "--config", "server.yaml"]).exits(0);
     assert_eq!(app.charges(), 60, "everybody once");
     let runs = app.json(&["runs", "--json", "--config", "server.yaml"]);

@@ -31,7 +31,7 @@ fn write_batch(rig: &Rig, gateways: &[&str]) {
     let mut yaml = "workflow: refunds\njobs:\n".to_owned();
     for gateway in gateways {
         yaml.push_str(&format!(
-            "  {gateway}:\n    uses: refund\n    gateway: {gateway}\n    items: {{ file: refunds.csv }}\n    \
+            "  {gateway}:\n    uses: refund\n    approval: off\n    gateway: {gateway}\n    items: {{ file: refunds.csv }}\n    \
              key: \"{{{{ item.refund }}}}\"\n    with:\n      out_trade_no: \"{{{{ item.order }}}}\"\n      \
              transaction_id: \"{{{{ item.transaction }}}}\"\n      amount: \"{{{{ item.amount }}}}\"\n      \
              currency: \"{{{{ item.currency }}}}\"\n      reason: \"{{{{ item.reason }}}}\"\n    \

@@ -120,7 +120,7 @@ impl Keeper {
     /// Withdraws everything that is open, so that all runs end.
     async fn end_runs(&self, now: Timestamp) {
         for item in self.engine.ledger.items(&ItemFilter::default(), 0, 1000).await.unwrap() {
-            self.engine.ledger.wish(item.id, Wish::Cancel, now).await.unwrap();
+            self.engine.ledger.wish(item.id, &Wish::Cancel, &crate::support::by("ann"), now).await.unwrap();
         }
         self.engine.ledger.advance(now).await.unwrap();
         assert!(self.engine.ledger.unfinished_runs().await.unwrap().is_empty());
@@ -260,6 +260,7 @@ fn a_run_that_was_planned_by_one_who_died_is_found_also_where_late_ones_do_not_f
         let daily = keeper.workflow(&DAILY.replace(" }", ", missed: none }"));
         keeper.keep(&daily, at("2026-11-01T12:00")).await;
         let request = PlanRequest {
+            author: crate::support::by("ann").actor,
             workflow: Arc::clone(&daily),
             params: BTreeMap::new(),
             occurrence: "2026-11-02T09:30".to_owned(),
@@ -425,13 +426,24 @@ fn what_cannot_be_planned_has_failed_with_its_reason_and_can_be_fired_by_hand() 
         assert!(keeper.keep(&daily, now.plus(HOUR)).await.decided.is_empty(), "it is not tried again and again");
         std::fs::write(keeper.folder.path().join("days.csv"), "day\n2026-11-01\n").unwrap();
         let nominal = Nominal::parse("2026-11-02T09:30").unwrap();
-        let fired = keeper.engine.fire_by_hand(&daily, nominal, now.plus(HOUR)).await.unwrap();
+        let fired = keeper
+            .engine
+            .fire_by_hand(&daily, nominal, &crate::support::by("ann").actor, now.plus(HOUR))
+            .await
+            .unwrap();
         assert!(matches!(fired, ByHand::Fired(_)), "{fired:?}");
-        let again = keeper.engine.fire_by_hand(&daily, nominal, now.plus(HOUR)).await.unwrap();
+        let again = keeper
+            .engine
+            .fire_by_hand(&daily, nominal, &crate::support::by("ann").actor, now.plus(HOUR))
+            .await
+            .unwrap();
         assert!(matches!(again, ByHand::HasRun(_)), "{again:?}");
         assert_eq!(keeper.runs().await, ["2026-11-02T09:30"]);
         for (time, expected) in [("2026-11-02T09:31", "names no time"), ("2026-11-03T09:30", "is not due before")] {
-            let refused = keeper.engine.fire_by_hand(&daily, Nominal::parse(time).unwrap(), now.plus(HOUR)).await;
+            let refused = keeper
+                .engine
+                .fire_by_hand(&daily, Nominal::parse(time).unwrap(), &crate::support::by("ann").actor, now.plus(HOUR))
+                .await;
             assert!(refused.unwrap_err().to_string().contains(expected));
         }
     });
@@ -444,7 +456,7 @@ fn a_time_before_the_schedule_was_seen_fires_only_by_hand_and_then_never_by_itse
         let daily = keeper.workflow(DAILY);
         let now = at("2026-11-02T08:00");
         let nominal = Nominal::parse("2026-11-01T09:30").unwrap();
-        keeper.engine.fire_by_hand(&daily, nominal, now).await.unwrap();
+        keeper.engine.fire_by_hand(&daily, nominal, &crate::support::by("ann").actor, now).await.unwrap();
         keeper.keep(&daily, now).await;
         keeper.keep(&daily, at("2026-11-02T09:30")).await;
         assert_eq!(keeper.runs().await, ["2026-11-01T09:30", "2026-11-02T09:30"]);

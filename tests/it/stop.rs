@@ -54,7 +54,7 @@ fn ctrl_c_while_the_gateway_is_silent_leaves_unknown_items_that_are_asked_about_
     assert!(states.iter().all(|state| *state != State::Sending), "{states:?}");
     assert!(states.contains(&State::Unknown), "{states:?}");
     // The rest would time out one by one: withdrawn, it need not be waited for.
-    app.payrun(&["cancel", "--run", "1", "--state", "planned"]).exits(0);
+    app.payrun(&["cancel", "--run", "1", "--state", "planned", "--yes", "--reason", "a test"]).exits(0);
     app.payrun(&["run", "--resume"]).exits(0);
     app.wire().assert_asked_before_sent_again();
 }
@@ -70,7 +70,7 @@ fn a_second_ctrl_c_ends_at_once_and_the_next_start_asks_before_it_sends() {
     let ended = running.wait(PATIENCE).exits(4).says("stopped at once");
     drop(ended);
     assert!(states(&app).contains(&State::Sending), "{:?}", states(&app));
-    app.payrun(&["cancel", "--run", "1", "--state", "planned"]).exits(0);
+    app.payrun(&["cancel", "--run", "1", "--state", "planned", "--yes", "--reason", "a test"]).exits(0);
     app.payrun(&["run", "--resume"]).exits(0).says("calls under way; they are asked about before anything is sent");
     app.wire().assert_asked_before_sent_again();
 }

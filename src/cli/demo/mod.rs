@@ -22,6 +22,7 @@ use super::report::Report;
 use super::sandbox::Faults;
 use super::signals::stop_switch;
 use crate::clock::Clock;
+use crate::domain::actor::Actor;
 use crate::engine::plan::PlanRequest;
 use crate::workflow::params::bind_params;
 use figures::figures;
@@ -100,6 +101,7 @@ fn request(project: &Project, folder: &Path) -> Result<PlanRequest, Failure> {
         occurrence: "demo".to_owned(),
         at: Clock::of_machine().now(),
         timezone: project.config.timezone,
+        author: Actor::payrun(),
         inputs: BTreeMap::new(),
         commit: true,
     })

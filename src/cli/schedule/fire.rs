@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::super::by::Author;
 use super::super::exit::{Exit, Failure};
 use super::super::output::{say, say_json};
 use super::super::project::Project;
@@ -21,6 +22,8 @@ pub(super) struct FireArgs {
     /// The time as the schedule names it, before a calendar moved it
     #[arg(value_name = "YYYY-MM-DDTHH:MM", value_parser = parse_time)]
     time: Nominal,
+    #[command(flatten)]
+    author: Author,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -34,7 +37,8 @@ pub(super) async fn run(project: &Project, args: &FireArgs) -> Result<Exit, Fail
     let (all, mistakes) = workflows(project)?;
     let workflow = named(&all, &mistakes, &args.workflow)?;
     let engine = project.engine(project.ledger().await?, Clock::System).await?;
-    let outcome = engine.fire_by_hand(&workflow, args.time, engine.clock.now()).await.map_err(failed)?;
+    let author = args.author.actor()?;
+    let outcome = engine.fire_by_hand(&workflow, args.time, &author, engine.clock.now()).await.map_err(failed)?;
     let (row, text) = match &outcome {
         ByHand::Fired(row) => (row, "is planned; the service, `payrun work` or `payrun run --resume` carries it out"),
         ByHand::HasRun(row) => (row, "was there already"),

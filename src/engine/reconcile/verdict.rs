@@ -68,7 +68,7 @@ pub(super) fn verdict(line: &StatementLine, item: Option<&BookedItem>, taken_bac
     match shown(line) {
         Shown::Happened => happened(line, item),
         Shown::DidNot => match item.state {
-            State::Failed | State::Cancelled | State::Planned => Verdict::Agrees,
+            State::Failed | State::Cancelled | State::Held | State::Planned => Verdict::Agrees,
             State::Succeeded if taken_back && line.kind == LineKind::Reversal => Verdict::Agrees,
             State::Succeeded => {
                 Verdict::Differs(Reason::State, "the gateway says that it did not happen or was taken back")
@@ -87,10 +87,10 @@ fn happened(line: &StatementLine, item: &BookedItem) -> Verdict {
         || line.kind == LineKind::Refund && (line.refund_no.is_empty() || item.is_in_use(&line.refund_no));
     let earlier = "money moved under an earlier order number of the item: it may have been charged twice";
     match (item.state, compared) {
-        (State::Failed | State::Cancelled | State::Planned, Some(_)) => {
+        (State::Failed | State::Cancelled | State::Held | State::Planned, Some(_)) => {
             Verdict::Alarm("money moved, with another amount, for an item that says it did not")
         }
-        (State::Failed | State::Cancelled | State::Planned, None) => evidence(line),
+        (State::Failed | State::Cancelled | State::Held | State::Planned, None) => evidence(line),
         (_, Some(reason)) => Verdict::Differs(reason, ""),
         // It is on its way, and may not reach the payer: no proof, and no contradiction (gateways.md 4.3 and 4.5).
         (State::Unknown | State::Pending | State::Parked, None) if in_use && is_on_its_way(line) => Verdict::Agrees,

@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use super::Engine;
 use super::note::occurrence;
+use crate::domain::actor::Actor;
 use crate::domain::occurrence::OccurrenceState;
 use crate::domain::time::Timestamp;
 use crate::domain::timetable::Nominal;
@@ -57,7 +58,7 @@ pub enum ByHandError {
 }
 
 impl Engine {
-    /// Fires an occurrence, whatever became of it before. What has a run keeps that one.
+    /// Fires an occurrence, whatever became of it before. What has a run keeps that one; of a new one `author` is who began it.
     ///
     /// # Errors
     /// [`ByHandError`]; then nothing was planned.
@@ -65,6 +66,7 @@ impl Engine {
         &self,
         workflow: &Arc<Workflow>,
         nominal: Nominal,
+        author: &Actor,
         now: Timestamp,
     ) -> Result<ByHand, ByHandError> {
         let known = self.ledger.occurrence(&workflow.name, &nominal.to_string()).await?;
@@ -91,7 +93,7 @@ impl Engine {
             changed_at: now,
         };
         let had_run = known.is_some_and(|row| row.run_id.is_some());
-        let row = self.fire(workflow, row, now).await?;
+        let row = self.fire(workflow, row, author, now).await?;
         Ok(match row.state {
             OccurrenceState::Fired if had_run => ByHand::HasRun(row),
             OccurrenceState::Fired => ByHand::Fired(row),

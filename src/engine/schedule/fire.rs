@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Engine;
+use crate::domain::actor::Actor;
 use crate::domain::occurrence::{EACH_MAX, Missed, OccurrenceState, Overlap};
 use crate::domain::time::Timestamp;
 use crate::domain::timetable::Nominal;
@@ -82,7 +83,7 @@ impl Engine {
             Overlap::Skip | Overlap::Queue => self.ledger.unfinished_run_of(&workflow.name).await?,
         };
         match (scheduling.overlap, earlier) {
-            (_, None) | (Overlap::Allow, _) => self.fire(workflow, row, now).await,
+            (_, None) | (Overlap::Allow, _) => self.fire(workflow, row, &Actor::schedule(), now).await,
             (Overlap::Queue, Some(run)) if place < QUEUE_MAX => {
                 if row.state == OccurrenceState::Queued {
                     return Ok(row);
@@ -106,9 +107,10 @@ impl Engine {
         &self,
         workflow: &Arc<Workflow>,
         row: OccurrenceRow,
+        author: &Actor,
         now: Timestamp,
     ) -> Result<OccurrenceRow, LedgerError> {
-        let request = match request(workflow, &row) {
+        let request = match request(workflow, &row, author) {
             Ok(request) => request,
             Err(reason) => return self.failed(row, &reason, now).await,
         };
@@ -184,7 +186,7 @@ fn late(missed: Missed, open: Vec<OccurrenceRow>, now: Timestamp) -> (Vec<Occurr
 }
 
 /// What an occurrence's run is: of the nominal date, wherever a calendar moved it.
-fn request(workflow: &Arc<Workflow>, row: &OccurrenceRow) -> Result<PlanRequest, String> {
+fn request(workflow: &Arc<Workflow>, row: &OccurrenceRow, author: &Actor) -> Result<PlanRequest, String> {
     let timezone: chrono_tz::Tz =
         row.timezone.parse().map_err(|_| format!("there is no time zone {}", row.timezone))?;
     let nominal = Nominal::parse(&row.nominal).and_then(|nominal| nominal.instant(timezone));
@@ -194,6 +196,7 @@ fn request(workflow: &Arc<Workflow>, row: &OccurrenceRow) -> Result<PlanRequest,
         occurrence: row.nominal.clone(),
         at: nominal.ok_or_else(|| format!("{} is no time", row.nominal))?,
         timezone,
+        author: author.clone(),
         inputs: BTreeMap::new(),
         commit: true,
     })

@@ -11,10 +11,10 @@ use super::{ContractRow, History, locked, note_changes, note_waived, shown, upda
 use crate::domain::policy::Policy;
 use crate::domain::subscription::{Standing, Subscription, Waived};
 use crate::domain::time::Timestamp;
-use crate::ledger::person::grant;
+use crate::ledger::person::cancel_with_contract;
 use crate::ledger::rows::list;
 use crate::ledger::turn::Turn;
-use crate::ledger::{Granted, Ledger, LedgerError, Wish};
+use crate::ledger::{Ledger, LedgerError};
 
 /// What is to become of a contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -200,7 +200,7 @@ async fn apply(turn: &mut Turn, contract: &ContractRow, change: &ContractChange)
     let history = History { contract_id: contract.id, what: after.what, before, after: now };
     note_changes(turn, &[history], &change.who, &change.why, change.now).await?;
     let charged = after.subscription.standing == Standing::Active;
-    let cancelled = if charged { 0 } else { withdraw(turn, contract.id, change.now).await? };
+    let cancelled = if charged { 0 } else { withdraw(turn, contract.id, change).await? };
     Ok(Changed::Done { cancelled, waived: after.waived.len() as u64 })
 }
 
@@ -228,15 +228,16 @@ fn after(contract: &ContractRow, change: &ContractChange) -> Result<After, &'sta
 }
 
 /// Withdraws what was planned of a contract and not sent; says how many items that were.
-async fn withdraw(turn: &mut Turn, contract: i64, now: Timestamp) -> Result<u64, LedgerError> {
+async fn withdraw(turn: &mut Turn, contract: i64, change: &ContractChange) -> Result<u64, LedgerError> {
     let query = "select p.item_id from contract_periods as p cross join items as i where p.contract_id = $1 \
-                 and p.state = 'planned' and i.id = p.item_id and i.state = 'planned' order by p.item_id limit 10000";
+                 and p.state = 'planned' and i.id = p.item_id and i.state in ('planned', 'held') order by p.item_id limit 10000";
     let items = sqlx::query_scalar(query).bind(contract).fetch_all(turn.connection()).await;
     let items: Vec<i64> =
         items.map_err(|source| LedgerError::of("withdrawing what is planned of a contract", source))?;
     let mut cancelled = 0;
     for item in items {
-        cancelled += u64::from(matches!(grant(turn, item, Wish::Cancel, now).await?, Granted::Moved(_)));
+        let by = (change.who.as_str(), change.why.as_str());
+        cancelled += u64::from(cancel_with_contract(turn, item, by, change.now).await?);
     }
     Ok(cancelled)
 }

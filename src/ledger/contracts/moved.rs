@@ -33,7 +33,8 @@ fn moved(written: &Written<'_>) -> Option<Moved> {
         State::Failed => ("failed", 1),
         State::Cancelled => ("cancelled", 0),
         State::Planned | State::Sending | State::Pending | State::Unknown | State::Parked if again => ("planned", 0),
-        State::Planned
+        State::Held
+        | State::Planned
         | State::Sending
         | State::Pending
         | State::Unknown

@@ -15,6 +15,7 @@ use tempfile::NamedTempFile;
 use utoipa::ToSchema;
 
 use super::files;
+use crate::domain::actor::Actor;
 use crate::engine::plan::{PlanError, PlanRequest, noon};
 use crate::errors::chain;
 use crate::ledger::{Asked, LedgerError};
@@ -84,7 +85,7 @@ pub(super) async fn create(
         return Ok((StatusCode::OK, Json(Begun { run: Some(run), repeated: true })));
     }
     let planning = Planning::enter(&app, &occurrence)?;
-    let (request, held) = request(&app, &wanted, &occurrence).await?;
+    let (request, held) = request(&app, &wanted, &occurrence, caller.actor()?).await?;
     let engine = Arc::clone(app.engine());
     // It goes on when the caller has gone: to send the request again is how to hear of it then.
     let plan = tokio::spawn(async move {
@@ -123,7 +124,12 @@ async fn begun(app: &App, workflow: &str, occurrence: &str) -> Result<Option<Run
 }
 
 /// What is to be planned, and the files that are kept as long as they are read.
-async fn request(app: &App, wanted: &NewRun, occurrence: &str) -> Result<(PlanRequest, Vec<NamedTempFile>), ApiError> {
+async fn request(
+    app: &App,
+    wanted: &NewRun,
+    occurrence: &str,
+    author: Actor,
+) -> Result<(PlanRequest, Vec<NamedTempFile>), ApiError> {
     let engine = app.engine();
     let missing = || ApiError::not_found(format!("there is no workflow {}", wanted.workflow));
     let workflow = app.service.workflows.named(&wanted.workflow).ok_or_else(missing)?;
@@ -134,7 +140,7 @@ async fn request(app: &App, wanted: &NewRun, occurrence: &str) -> Result<(PlanRe
     let timezone = engine.config.timezone;
     let at = wanted.date.and_then(|date| noon(date, timezone)).unwrap_or_else(|| engine.clock.now());
     let occurrence = occurrence.to_owned();
-    Ok((PlanRequest { workflow, params, occurrence, at, timezone, inputs, commit: true }, held))
+    Ok((PlanRequest { workflow, params, occurrence, at, timezone, author, inputs, commit: true }, held))
 }
 
 async fn inputs(

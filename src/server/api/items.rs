@@ -57,7 +57,7 @@ pub(super) struct ItemHistory {
 pub(super) async fn list(State(app): State<App>, Query(query): Query<ItemsQuery>) -> Result<Json<ItemsPage>, ApiError> {
     let size = page_size(query.limit)?;
     let states = states(query.state.as_deref())?;
-    let filter = ItemFilter { run_id: query.run, job: query.job, states, key: query.key };
+    let filter = ItemFilter { run_id: query.run, job: query.job, states, key: query.key, ..ItemFilter::default() };
     let items = app.engine().ledger.items(&filter, query.after.unwrap_or(0), size).await?;
     let full = items.len() == size as usize;
     let next_after = items.last().map(|item| item.id).filter(|_| full);

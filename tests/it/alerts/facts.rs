@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use payrun::domain::actor::{Actor, Reason, Signed};
 use payrun::domain::alert::Certificate;
 use payrun::domain::answer::{Answer, Cause, Decline, DeclineClass, NumberRule};
 use payrun::domain::time::Timestamp;
@@ -46,6 +47,10 @@ async fn office_after(place: &Place, server: &MailServer, rules: &str, answers: 
     (office, desk)
 }
 
+fn by_ann() -> Signed {
+    Signed { actor: Actor::person("ann", "test").unwrap(), reason: Reason::parse("try again").unwrap() }
+}
+
 #[test]
 fn a_run_that_ended_with_failures_is_told_with_counts_and_masked_reasons() {
     on_every_engine(async |place| {
@@ -73,7 +78,7 @@ fn failures_that_were_retried_in_time_are_not_told() {
             office_after(&place, &server, &rules, &[declined(DeclineClass::Hard), declined(DeclineClass::Hard)]).await;
         assert_eq!(office.after(80_000).await.sent, 0);
         for id in [1, 2] {
-            desk.ledger.wish(id, payrun::ledger::Wish::Retry, office.clock.now()).await.unwrap();
+            desk.ledger.wish(id, &payrun::ledger::Wish::Retry, &by_ann(), office.clock.now()).await.unwrap();
         }
         answer_all(&desk, office.clock.now(), &[done(), declined(DeclineClass::Hard)]).await;
         assert_eq!(office.after(10_000).await.sent, 0, "a day after the first end it had begun again");
@@ -95,7 +100,7 @@ fn items_that_need_a_person_are_named_by_key_until_somebody_has_looked() {
         assert!(text(mail).contains("CONTRACT-1/2026-11: a person has to decide"), "{}", text(mail));
         assert!(!text(mail).contains("Ann") && !text(mail).contains("6222"), "{}", text(mail));
         for id in [1, 2] {
-            desk.ledger.wish(id, payrun::ledger::Wish::Retry, office.clock.now()).await.unwrap();
+            desk.ledger.wish(id, &payrun::ledger::Wish::Retry, &by_ann(), office.clock.now()).await.unwrap();
         }
         office.after(60).await;
         assert_eq!(office.after(700).await.sent, 1);

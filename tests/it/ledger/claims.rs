@@ -7,7 +7,7 @@ use payrun::domain::answer::{Answer, Cause};
 use payrun::domain::item::State;
 use payrun::ledger::{Claimed, Doing, Granted, LaneState, Settled, Wish};
 
-use super::desk::{Desk, answered, answered_with, at, done, item, item_of, unsent};
+use super::desk::{Desk, answered, answered_with, at, by, done, item, item_of, unsent};
 use super::on_every_engine;
 
 fn timed_out() -> Answer {
@@ -143,7 +143,7 @@ fn a_late_success_reaches_what_is_to_be_sent_again_and_alarms_about_what_was_can
             desk.ledger.settle(answered(&query, Answer::Absent, at(20_000))).await.unwrap();
         }
         assert_eq!(desk.states().await, [State::Planned, State::Planned], "the grace period is over");
-        desk.ledger.wish(claimed[1].id(), Wish::Cancel, at(20_001)).await.unwrap();
+        desk.ledger.wish(claimed[1].id(), &Wish::Cancel, &by("ann"), at(20_001)).await.unwrap();
         for one in &claimed {
             assert_eq!(desk.ledger.settle(answered(one, done(), at(20_002))).await.unwrap(), Settled::Late);
         }
@@ -279,10 +279,13 @@ fn a_person_cancels_what_was_not_sent_and_nothing_else() {
     on_every_engine(|place| async move {
         let desk = Desk::with_items(&place, 2).await;
         let claimed = desk.claim(at(1), 1).await.remove(0);
-        let refused = desk.ledger.wish(claimed.id(), Wish::Cancel, at(2)).await.unwrap();
+        let refused = desk.ledger.wish(claimed.id(), &Wish::Cancel, &by("ann"), at(2)).await.unwrap();
         assert!(matches!(refused, Granted::Refused(_)), "{refused:?}");
-        assert_eq!(desk.ledger.wish(2, Wish::Cancel, at(2)).await.unwrap(), Granted::Moved(State::Cancelled));
-        assert_eq!(desk.ledger.wish(99, Wish::Cancel, at(2)).await.unwrap(), Granted::NoSuchItem);
+        assert_eq!(
+            desk.ledger.wish(2, &Wish::Cancel, &by("ann"), at(2)).await.unwrap(),
+            Granted::Moved(State::Cancelled)
+        );
+        assert_eq!(desk.ledger.wish(99, &Wish::Cancel, &by("ann"), at(2)).await.unwrap(), Granted::NoSuchItem);
         assert!(desk.claim(at(30), 5).await.is_empty(), "what is cancelled is not claimed");
         assert_eq!(desk.ledger.settle(answered(&claimed, done(), at(31))).await.unwrap(), Settled::Applied);
         desk.assert_sound().await;

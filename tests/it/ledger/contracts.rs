@@ -92,6 +92,7 @@ impl World {
     fn request(&mut self) -> PlanRequest {
         self.runs += 1;
         PlanRequest {
+            author: crate::support::by("ann").actor,
             workflow: Arc::clone(&self.workflow),
             params: BTreeMap::new(),
             occurrence: self.runs.to_string(),
@@ -251,7 +252,7 @@ fn a_contract_hears_once_of_an_item_that_failed_and_not_of_one_that_is_tried_aga
             world.answer(|_| true).await;
             let items = world.engine.ledger.items(&ItemFilter::default(), 0, 10).await.unwrap();
             let now = world.engine.clock.now();
-            world.engine.ledger.wish(items[1].id, Wish::Retry, now).await.unwrap();
+            world.engine.ledger.wish(items[1].id, &Wish::Retry, &crate::support::by("ann"), now).await.unwrap();
             assert_eq!(world.engine.keep_contracts(now).await.unwrap().paused, 1);
             assert_eq!(world.engine.keep_contracts(now).await.unwrap().paused, 0);
             let state = |row: ContractRow| row.subscription.standing.word();

@@ -15,6 +15,7 @@ use payrun::ledger::{
 };
 
 use super::Place;
+pub use crate::support::by;
 
 /// How long a claim holds here.
 pub const LEASE: Duration = Duration::from_secs(60);
@@ -35,6 +36,7 @@ pub fn policy() -> Policy {
 
 pub fn run(occurrence: &str) -> NewRun {
     NewRun {
+        author: "ann".into(),
         at: at(0),
         timezone: "UTC".to_owned(),
         workflow: "w".into(),

@@ -6,6 +6,7 @@ mod claims;
 mod contracts;
 pub mod desk;
 mod notifications;
+mod operators;
 mod planning;
 mod rates;
 
@@ -57,14 +58,21 @@ impl Place {
 
     /// Does something behind the ledger's back.
     async fn run(&self, statement: &'static str) {
+        self.execute(statement).await.unwrap();
+    }
+
+    /// Whether the database refuses to do something.
+    async fn refuses(&self, statement: &'static str) -> bool {
+        self.execute(statement).await.is_err()
+    }
+
+    async fn execute(&self, statement: &'static str) -> Result<(), sqlx::Error> {
         match self {
             Self::Sqlite(folder) => {
                 let file = SqliteConnectOptions::new().filename(folder.path().join("ledger.db"));
-                file.connect().await.unwrap().execute(statement).await.unwrap();
+                file.connect().await?.execute(statement).await.map(|_| ())
             }
-            Self::Postgres(schema) => {
-                schema.connect().await.execute(statement).await.unwrap();
-            }
+            Self::Postgres(schema) => schema.connect().await.execute(statement).await.map(|_| ()),
         }
     }
 }

@@ -161,7 +161,8 @@ pub fn moved(items: &[Value], job: &str, currency: &str) -> (u64, i64) {
 /// Asserts that nothing is under way or about to be.
 #[track_caller]
 pub fn assert_at_rest(items: &[Value]) {
-    let is_open = |item: &&Value| ["sending", "unknown", "pending", "planned"].contains(&text_of(item, "state"));
+    let is_open =
+        |item: &&Value| ["sending", "unknown", "pending", "planned", "held"].contains(&text_of(item, "state"));
     assert_eq!(items.iter().find(is_open), None, "nothing is open");
 }
 

@@ -16,6 +16,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use payrun::clock::Clock;
+use payrun::domain::actor::{Actor, Reason, Signed};
 use payrun::ledger::{EventRow, ItemFilter, ItemRow, Ledger};
 use payrun::sandbox::faults::FaultPlan;
 use payrun::sandbox::{Identity, Sandbox, Settings, server};
@@ -286,6 +287,11 @@ impl Drop for App {
             assert_eq!(self.charges(), 0, "money moved, and there is no ledger");
         }
     }
+}
+
+/// Somebody with a reason.
+pub fn by(name: &str) -> Signed {
+    Signed { actor: Actor::person(name, "a test").unwrap(), reason: Reason::parse("a test").unwrap() }
 }
 
 /// Keys take a while to make, so all projects of a process share them.

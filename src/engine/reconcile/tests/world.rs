@@ -167,6 +167,7 @@ impl World {
     async fn plan(&self, kind: &str, items: &[NewItem], now: Timestamp) -> i64 {
         let occurrence = self.runs.fetch_add(1, Ordering::SeqCst).to_string();
         let run = NewRun {
+            author: "ann".to_owned(),
             workflow: "w".to_owned(),
             occurrence,
             source: String::new(),

@@ -1,0 +1,85 @@
+-- What persons do: who did what and why (audit), what is paused, how slow a lane goes, what waits for approval.
+
+-- One row for each deed, each tied to all before it by its hash. Never changed, never deleted, numbered without gaps.
+create table audit (
+  seq          integer primary key,
+  at           integer not null,
+  actor        text    not null,
+  via          text    not null,
+  verb         text    not null,
+  target       text    not null,
+  reason       text    not null,
+  before       text    not null,           -- JSON object
+  after        text    not null,           -- JSON object
+  hash         text    not null            -- SHA-256 over the hash before and this row
+);
+create trigger audit_update before update on audit
+  begin select raise(abort, 'the audit log is never changed'); end;
+create trigger audit_delete before delete on audit
+  begin select raise(abort, 'the audit log is never changed'); end;
+-- `insert or replace` would delete without a trigger.
+create trigger audit_insert before insert on audit when exists (select 1 from audit where seq >= new.seq)
+  begin select raise(abort, 'the audit log is never changed'); end;
+
+-- What sends nothing new; what is open of it is still asked about.
+create table pauses (
+  scope        text    not null,           -- all, gateway, workflow
+  name         text    not null,           -- empty for all
+  at           integer not null,
+  actor        text    not null,
+  reason       text    not null,
+  audit        integer not null,           -- the entry that says so
+  primary key (scope, name)
+) without rowid;
+
+-- The same for contracts, which may be many: found by the fingerprint that items have of theirs.
+create table paused_contracts (
+  serial       blob    primary key,
+  gateway      text    not null,
+  contract     text    not null,
+  at           integer not null,
+  actor        text    not null,
+  reason       text    not null,
+  audit        integer not null
+) without rowid;
+
+-- Slower than the account's own bounds, by a person, until taken away.
+create table lane_limits (
+  name         text    primary key,
+  rate_calls   integer,
+  rate_per     integer,                    -- in milliseconds
+  concurrency  integer,
+  at           integer not null,
+  actor        text    not null,
+  reason       text    not null,
+  audit        integer not null
+) without rowid;
+
+alter table lanes add column author text;  -- the person who holds it; none where payrun closed it
+alter table runs add column author text;   -- who started it; none for runs that were planned before
+
+-- A job's items that wait until enough persons, none of them the author, have approved this very content.
+create table approvals (
+  id           integer primary key,
+  job_id       integer not null unique,
+  state        text    not null,           -- waiting, approved, rejected, expired, void
+  author       text    not null,
+  needed       integer not null,
+  print        text    not null,           -- SHA-256 of rows, sums and workflow
+  items        integer not null,
+  sums         text    not null,           -- JSON object: minor units by currency
+  asked_at     integer not null,
+  expires_at   integer not null,
+  decided_at   integer
+);
+create index approvals_open on approvals (expires_at) where state in ('waiting', 'void');
+
+create table votes (
+  approval_id  integer not null references approvals (id),
+  person       text    not null,           -- the name in lower case
+  actor        text    not null,
+  at           integer not null,
+  reason       text    not null,
+  audit        integer not null,
+  primary key (approval_id, person)
+) without rowid;

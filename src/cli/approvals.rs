@@ -1,0 +1,274 @@
+//! `payrun approvals`
+
+use std::collections::BTreeMap;
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::Context;
+use super::by::By;
+use super::exit::{Exit, Failure};
+use super::output::{count, counted, cut, print_table, say, say_json, table};
+use super::project::Project;
+use crate::clock::Clock;
+use crate::domain::item::State;
+use crate::domain::money::{Currency, decimal_text};
+use crate::engine::Engine;
+use crate::engine::approve::BatchDecided;
+use crate::ledger::{ApprovalRow, ApprovalState, Decided, ItemFilter, Ledger};
+
+/// How many items are shown.
+const SHOWN: u32 = 20;
+
+/// Arguments of `payrun approvals`.
+#[derive(Debug, Args)]
+pub(super) struct ApprovalsArgs {
+    #[command(subcommand)]
+    command: ApprovalsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum ApprovalsCommand {
+    /// List what waits for approval, newest first
+    List {
+        /// Also what was decided
+        #[arg(long)]
+        all: bool,
+        /// How many at most
+        #[arg(long, short = 'n', default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show a run's batches: sums, first rows, who has approved, and the hash that is approved
+    Show {
+        /// The run
+        run: i64,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Approve a run's batches as they are; whoever started the run cannot
+    Approve {
+        /// The run
+        run: i64,
+        /// Only this job's
+        #[arg(long)]
+        job: Option<String>,
+        /// The hash that `show` printed: nothing else is approved
+        #[arg(long, value_name = "HASH")]
+        hash: Option<String>,
+        #[command(flatten)]
+        by: By,
+    },
+    /// Withdraw a run's batches; nothing of them was sent, and their keys are free again
+    Reject {
+        /// The run
+        run: i64,
+        /// Only this job's
+        #[arg(long)]
+        job: Option<String>,
+        #[command(flatten)]
+        by: By,
+    },
+}
+
+pub(super) async fn run(context: &Context, args: &ApprovalsArgs) -> Result<Exit, Failure> {
+    let project = Project::load(context)?;
+    let ledger = project.ledger().await?;
+    match &args.command {
+        ApprovalsCommand::List { all, limit, json } => list(&ledger, *all, *limit, *json).await,
+        ApprovalsCommand::Show { run, json } => show(&ledger, *run, *json).await,
+        ApprovalsCommand::Approve { run, job, hash, by } => {
+            let (by, engine) = (by.signed()?, project.engine(ledger, Clock::of_machine()).await?);
+            let decided = engine.approve_run(*run, job.as_deref(), hash.as_deref(), &by).await?;
+            tell(&engine, *run, &decided).await
+        }
+        ApprovalsCommand::Reject { run, job, by } => {
+            let (by, engine) = (by.signed()?, project.engine(ledger, Clock::of_machine()).await?);
+            let decided = engine.reject_run(*run, job.as_deref(), &by).await?;
+            tell(&engine, *run, &decided).await
+        }
+    }
+}
+
+/// What waits, in one line: for people who started it, and for those who approve.
+pub(super) fn waits(approval: &ApprovalRow) -> String {
+    let (run, job) = (approval.run_id, &approval.job);
+    let sums = sums(approval).map(|sums| format!(", {sums}")).unwrap_or_default();
+    let batch = format!("run {run}, job {job}: {}{sums}", counted(approval.items, "item"));
+    if approval.state == ApprovalState::Void {
+        return format!(
+            "{batch}: a row was changed, so they can only be rejected: `payrun approvals reject {run} --reason \"…\"`"
+        );
+    }
+    let persons = if approval.needed == 1 { "somebody" } else { "persons" };
+    let (author, given, needed) = (&approval.author, approval.votes.len(), approval.needed);
+    format!(
+        "{batch}, wait for approval by {persons} other than {author} ({given} of {needed}, until {}): \
+         `payrun approvals approve {run} --reason \"…\"`",
+        approval.expires_at,
+    )
+}
+
+fn sums(approval: &ApprovalRow) -> Option<String> {
+    let sums: Vec<String> = decimals(approval).iter().map(|(code, sum)| format!("{sum} {code}")).collect();
+    (!sums.is_empty()).then(|| sums.join(", "))
+}
+
+fn decimals(approval: &ApprovalRow) -> BTreeMap<&str, String> {
+    let decimal = |(code, minor): (&String, &i64)| {
+        Currency::parse(code).map_or_else(|_| minor.to_string(), |currency| decimal_text(i128::from(*minor), currency))
+    };
+    approval.sums.iter().map(|(code, minor)| (code.as_str(), decimal((code, minor)))).collect()
+}
+
+fn value(approval: &ApprovalRow) -> Value {
+    json!({
+        "run": approval.run_id,
+        "workflow": approval.workflow,
+        "job": approval.job,
+        "state": approval.state.word(),
+        "author": approval.author,
+        "needed": approval.needed,
+        "items": approval.items,
+        "sums": decimals(approval),
+        "hash": approval.print,
+        "asked_at": approval.asked_at.to_string(),
+        "expires_at": approval.expires_at.to_string(),
+        "decided_at": approval.decided_at.map(|at| at.to_string()),
+        "approved_by": approval.votes.iter().map(|vote| json!({
+            "name": vote.actor, "at": vote.at.to_string(), "reason": vote.reason,
+        })).collect::<Vec<_>>(),
+    })
+}
+
+async fn list(ledger: &Ledger, all: bool, limit: u32, as_json: bool) -> Result<Exit, Failure> {
+    let approvals = ledger.approvals(all, i64::MAX, limit).await?;
+    if as_json {
+        say_json(&approvals.iter().map(value).collect());
+        return Ok(Exit::Success);
+    }
+    if approvals.is_empty() {
+        say("nothing waits for approval");
+        return Ok(Exit::Success);
+    }
+    let mut rows = table(&[">run", "workflow", "job", "state", ">items", "sums", "started by", ">approved", "until"]);
+    for approval in &approvals {
+        rows.add_row([
+            approval.run_id.to_string(),
+            approval.workflow.clone(),
+            approval.job.clone(),
+            approval.state.word().to_owned(),
+            count(approval.items),
+            sums(approval).unwrap_or_default(),
+            approval.author.clone(),
+            format!("{} of {}", approval.votes.len(), approval.needed),
+            approval.expires_at.to_string(),
+        ]);
+    }
+    print_table(&rows);
+    Ok(Exit::Success)
+}
+
+async fn show(ledger: &Ledger, run: i64, as_json: bool) -> Result<Exit, Failure> {
+    let approvals = ledger.approvals_of_run(run).await?;
+    if as_json {
+        say_json(&approvals.iter().map(value).collect());
+        return Ok(Exit::Success);
+    }
+    if approvals.is_empty() {
+        say("nothing of this run has to be approved");
+        return Ok(Exit::Success);
+    }
+    for approval in &approvals {
+        say(format!(
+            "job {} of {}, {}: {}, {}",
+            approval.job,
+            approval.workflow,
+            approval.state.word(),
+            counted(approval.items, "item"),
+            sums(approval).unwrap_or_else(|| "no money".to_owned())
+        ));
+        say(format!("started by {}; hash {}", approval.author, approval.print));
+        for vote in &approval.votes {
+            say(format!("approved by {} at {}: {}", vote.actor, vote.at, vote.reason));
+        }
+        print_rows(ledger, approval).await?;
+        if approval.state.is_open() {
+            say(waits(approval));
+        }
+        say("");
+    }
+    Ok(Exit::Success)
+}
+
+async fn print_rows(ledger: &Ledger, approval: &ApprovalRow) -> Result<(), Failure> {
+    let filter = ItemFilter {
+        run_id: Some(approval.run_id),
+        job: Some(approval.job.clone()),
+        states: vec![State::Held],
+        ..ItemFilter::default()
+    };
+    let items = ledger.items(&filter, 0, SHOWN).await?;
+    if items.is_empty() {
+        return Ok(());
+    }
+    let mut rows = table(&[">item", ">line", "key", "order number", ">amount"]);
+    for item in &items {
+        rows.add_row([
+            item.id.to_string(),
+            item.line.to_string(),
+            cut(&item.key, 50),
+            item.order_no.clone().unwrap_or_default(),
+            item.amount.map(|amount| amount.to_string()).unwrap_or_default(),
+        ]);
+    }
+    print_table(&rows);
+    if approval.items > u64::from(SHOWN) {
+        say(format!("all of them: payrun items --run {} --job {} -n 0", approval.run_id, approval.job));
+    }
+    Ok(())
+}
+
+async fn tell(engine: &Engine, run: i64, decided: &[BatchDecided]) -> Result<Exit, Failure> {
+    if decided.is_empty() {
+        return Err(Failure::invalid(format!("nothing of run {run} waits for approval"))
+            .help("`payrun approvals list` lists what does"));
+    }
+    let mut exit = Exit::Success;
+    for BatchDecided { approval, decided } in decided {
+        let (text, good) = outcome(approval, decided);
+        say(format!("job {}: {text}", approval.job));
+        if !good {
+            exit = Exit::Incomplete;
+        }
+    }
+    // Withdrawn batches may be the end of their run.
+    engine.go_on(engine.clock.now()).await?;
+    Ok(exit)
+}
+
+fn outcome(approval: &ApprovalRow, decided: &Decided) -> (String, bool) {
+    match decided {
+        Decided::Released(items) => {
+            (format!("{} released; `payrun run --resume` or `payrun work` sends them", counted(*items, "item")), true)
+        }
+        Decided::Counted { given, needed } => (format!("{given} of {needed} have approved"), true),
+        Decided::Withdrawn(items) => {
+            (format!("{} withdrawn; their keys are free for a corrected batch", counted(*items, "item")), true)
+        }
+        Decided::OwnBatch => {
+            (format!("{} started this run, and cannot approve it: somebody else has to", approval.author), false)
+        }
+        Decided::VotedBefore => ("you have approved it before; another person has to".to_owned(), false),
+        Decided::Changed => {
+            let text = "its rows are not what was to be approved: it is void, and can only be rejected";
+            (text.to_owned(), false)
+        }
+        Decided::NotAsShown => ("it is not what you were shown; look at it again".to_owned(), false),
+        Decided::NotWaiting(state) => (format!("it is {}", state.word()), false),
+        Decided::NoSuchApproval => ("it is gone".to_owned(), false),
+    }
+}

@@ -1,0 +1,117 @@
+//! `payrun pause` and `payrun resume`
+
+use clap::{Args, ValueEnum};
+use serde_json::json;
+
+use super::Context;
+use super::by::By;
+use super::exit::{Exit, Failure};
+use super::output::{print_table, say, say_json, table};
+use super::project::Project;
+use crate::clock::Clock;
+use crate::engine::operate::{OperateError, Paused};
+use crate::ledger::Ledger;
+
+/// Arguments of `payrun pause` and `payrun resume`.
+#[derive(Debug, Args)]
+pub(super) struct PauseArgs {
+    /// What is meant; without it, what is paused is listed
+    #[arg(value_enum, value_name = "WHAT")]
+    what: Option<What>,
+    /// Which gateway, workflow or contract
+    #[arg(value_name = "NAME")]
+    name: Option<String>,
+    /// The gateway account of the contract, if there are several
+    #[arg(long, value_name = "GATEWAY")]
+    gateway: Option<String>,
+    #[command(flatten)]
+    by: By,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What can be paused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum What {
+    /// Everything
+    All,
+    /// A gateway account of payrun.yaml
+    Gateway,
+    /// A workflow
+    Workflow,
+    /// A contract
+    Contract,
+}
+
+pub(super) async fn pause(context: &Context, args: &PauseArgs) -> Result<Exit, Failure> {
+    change(context, args, true).await
+}
+
+pub(super) async fn resume(context: &Context, args: &PauseArgs) -> Result<Exit, Failure> {
+    change(context, args, false).await
+}
+
+async fn change(context: &Context, args: &PauseArgs, pause: bool) -> Result<Exit, Failure> {
+    let project = Project::load(context)?;
+    let Some(what) = args.what else { return list(&project.ledger().await?, args.json).await };
+    let meant = meant(args, what)?;
+    let by = args.by.signed()?;
+    let engine = project.engine(project.ledger().await?, Clock::of_machine()).await?;
+    let changed =
+        if pause { engine.pause(&meant, &by).await } else { engine.resume(&meant, &by).await }.map_err(failed)?;
+    say(match (pause, changed) {
+        (true, true) => "paused: nothing new of it is sent; what is open is still asked about",
+        (true, false) => "it is paused already",
+        (false, true) => "resumed",
+        (false, false) => "it was not paused",
+    });
+    Ok(Exit::Success)
+}
+
+fn meant(args: &PauseArgs, what: What) -> Result<Paused, Failure> {
+    let name = |thing: &str| {
+        let name = args.name.clone().filter(|name| !name.is_empty());
+        name.ok_or_else(|| Failure::invalid(format!("which {thing}? payrun pause {thing} NAME")))
+    };
+    if args.gateway.is_some() && what != What::Contract {
+        return Err(Failure::invalid("--gateway belongs to a contract"));
+    }
+    Ok(match what {
+        What::All if args.name.is_some() => return Err(Failure::invalid("all has no name")),
+        What::All => Paused::All,
+        What::Gateway => Paused::Gateway(name("gateway")?),
+        What::Workflow => Paused::Workflow(name("workflow")?),
+        What::Contract => Paused::Contract { gateway: args.gateway.clone(), contract: name("contract")? },
+    })
+}
+
+async fn list(ledger: &Ledger, as_json: bool) -> Result<Exit, Failure> {
+    let pauses = ledger.pauses().await?;
+    if as_json {
+        let row = |row: &crate::ledger::PauseRow| json!({ "scope": row.scope, "name": row.name, "since": row.at.to_string(), "by": row.actor, "reason": row.reason });
+        say_json(&pauses.iter().map(row).collect());
+        return Ok(Exit::Success);
+    }
+    if pauses.is_empty() {
+        say("nothing is paused");
+        return Ok(Exit::Success);
+    }
+    let mut rows = table(&["paused", "name", "since", "by", "reason"]);
+    for row in pauses {
+        rows.add_row([row.scope, row.name, row.at.to_string(), row.actor, row.reason]);
+    }
+    print_table(&rows);
+    Ok(Exit::Success)
+}
+
+/// A control that could not be carried out, as a command's failure.
+pub(super) fn failed(error: OperateError) -> Failure {
+    match error {
+        OperateError::Ledger(error) => error.into(),
+        error @ (OperateError::NoSuchGateway { .. }
+        | OperateError::NoSuchKind { .. }
+        | OperateError::WhichGateway { .. }
+        | OperateError::AboveAccount { .. }) => Failure::invalid(error.to_string()),
+    }
+}

@@ -1,0 +1,65 @@
+//! `payrun resolve`
+
+use clap::Args;
+
+use super::Context;
+use super::by::By;
+use super::exit::{Exit, Failure};
+use super::output::say;
+use super::project::Project;
+use super::retry::refusal;
+use crate::clock::Clock;
+use crate::domain::answer::Receipt;
+use crate::domain::item::Finding;
+use crate::ledger::{Granted, Wish};
+
+/// The longest receipt, in characters.
+const RECEIPT_MAX: usize = 128;
+
+/// Arguments of `payrun resolve`.
+#[derive(Debug, Args)]
+pub(super) struct ResolveArgs {
+    /// The item, by id, key or order number; it must be unknown or parked
+    #[arg(value_name = "ITEM")]
+    item: String,
+    /// It happened; the gateway's number for it
+    #[arg(long, value_name = "RECEIPT", value_parser = receipt, required_unless_present = "failed", conflicts_with = "failed")]
+    succeeded: Option<Receipt>,
+    /// It did not happen
+    #[arg(long)]
+    failed: bool,
+    #[command(flatten)]
+    by: By,
+}
+
+fn receipt(text: &str) -> Result<Receipt, String> {
+    let text = text.trim();
+    if text.is_empty() || text.chars().count() > RECEIPT_MAX || text.chars().any(char::is_control) {
+        return Err(format!("a receipt has 1 to {RECEIPT_MAX} characters"));
+    }
+    Ok(Receipt(text.to_owned()))
+}
+
+pub(super) async fn run(context: &Context, args: &ResolveArgs) -> Result<Exit, Failure> {
+    let by = args.by.signed()?;
+    let ledger = Project::load(context)?.ledger().await?;
+    let Some(item) = ledger.find_item(&args.item).await? else {
+        return Err(Failure::invalid(format!("there is no item \"{}\"", args.item))
+            .help("name it by its id, its key or its order number; `payrun items` lists them"));
+    };
+    let found = args.succeeded.clone().map_or(Finding::DidNot, Finding::Happened);
+    match ledger.wish(item.id, &Wish::Resolve(found), &by, Clock::of_machine().now()).await? {
+        Granted::Moved(state) => {
+            say(format!("item {} is {state} now", item.id));
+            Ok(Exit::Success)
+        }
+        refused @ (Granted::Refused(_)
+        | Granted::ContractBusy
+        | Granted::NeverApproved
+        | Granted::Changed
+        | Granted::NoSuchItem) => {
+            say(format!("item {}: {}", item.id, refusal(&refused)));
+            Ok(Exit::Incomplete)
+        }
+    }
+}

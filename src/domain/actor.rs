@@ -1,0 +1,151 @@
+//! Who does something, which way it came, and why. Nothing that a person changes is changed without.
+
+use thiserror::Error;
+
+/// The longest name of a person, in characters.
+const NAME_MAX: usize = 64;
+
+/// The longest reason, in characters.
+const REASON_MAX: usize = 500;
+
+/// Who starts the runs that a schedule fires. No person can have this name.
+const SCHEDULE: &str = "schedule";
+
+/// Who lets approvals expire. No person can have this name.
+const PAYRUN: &str = "payrun";
+
+/// A person by name, or payrun itself, and the way it came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Actor {
+    name: String,
+    via: String,
+}
+
+impl Actor {
+    /// A person. `via`: the way, as the audit log shows it, such as `cli (ann)` or `api (operator)`.
+    ///
+    /// # Errors
+    /// If the name is empty, too long, kept for payrun itself, or has other characters than letters, digits and ` .@_+-`.
+    ///
+    /// ```
+    /// use payrun::domain::actor::Actor;
+    /// let ann = Actor::person("ann@example.com", "cli (ann)").unwrap();
+    /// assert!(ann.is("Ann@Example.com"));
+    /// assert!(Actor::person("schedule", "cli (ann)").is_err());
+    /// ```
+    pub fn person(name: &str, via: &str) -> Result<Self, ActorError> {
+        let name = name.trim();
+        let allowed = |c: char| c.is_alphanumeric() || matches!(c, ' ' | '.' | '@' | '_' | '+' | '-');
+        if name.is_empty() || name.chars().count() > NAME_MAX || !name.chars().all(allowed) {
+            return Err(ActorError::Name);
+        }
+        let person = Self { name: name.to_owned(), via: via.to_owned() };
+        if [SCHEDULE, PAYRUN].iter().any(|kept| person.is(kept)) { Err(ActorError::Kept) } else { Ok(person) }
+    }
+
+    /// The schedule of a workflow.
+    pub fn schedule() -> Self {
+        Self { name: SCHEDULE.to_owned(), via: PAYRUN.to_owned() }
+    }
+
+    /// payrun by itself.
+    pub fn payrun() -> Self {
+        Self { name: PAYRUN.to_owned(), via: PAYRUN.to_owned() }
+    }
+
+    /// The name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The way it came.
+    pub fn via(&self) -> &str {
+        &self.via
+    }
+
+    /// Whether this is a person.
+    pub fn is_person(&self) -> bool {
+        ![SCHEDULE, PAYRUN].iter().any(|kept| self.is(kept))
+    }
+
+    /// Whether a name is this one's: upper and lower case make nobody another.
+    pub fn is(&self, name: &str) -> bool {
+        self.name.to_lowercase() == name.trim().to_lowercase()
+    }
+}
+
+/// Why something is done, in a person's words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reason(String);
+
+impl Reason {
+    /// A reason that says something.
+    ///
+    /// # Errors
+    /// If it is empty, too long, or has control characters.
+    pub fn parse(text: &str) -> Result<Self, ActorError> {
+        let text = text.trim();
+        if text.is_empty() || text.chars().count() > REASON_MAX || text.chars().any(char::is_control) {
+            return Err(ActorError::Reason);
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The words.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Who does something, and why: what every control wants to have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signed {
+    /// Who.
+    pub actor: Actor,
+    /// Why.
+    pub reason: Reason,
+}
+
+impl Signed {
+    /// As an item's history shows it: `ann: a reason`.
+    pub fn words(&self) -> String {
+        format!("{}: {}", self.actor.name(), self.reason.as_str())
+    }
+}
+
+/// What can be wrong with a name or a reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum ActorError {
+    /// No name of a person.
+    #[error("a name has 1 to {NAME_MAX} letters, digits, blanks and .@_+-")]
+    Name,
+    /// A name that payrun itself goes by.
+    #[error("\"{SCHEDULE}\" and \"{PAYRUN}\" are no person's names")]
+    Kept,
+    /// Nothing that says why.
+    #[error("a reason has 1 to {REASON_MAX} characters in one line")]
+    Reason,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_a_persons_and_a_reason_says_something() {
+        for bad in ["", "  ", "a\nb", "Payrun", "schedule ", &"a".repeat(65), "<b>"] {
+            assert!(Actor::person(bad, "cli").is_err(), "{bad:?}");
+        }
+        assert_eq!(Reason::parse("  wrong file ").unwrap().as_str(), "wrong file");
+        for bad in ["", " ", "a\nb", &"a".repeat(501)] {
+            assert_eq!(Reason::parse(bad), Err(ActorError::Reason), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn upper_and_lower_case_make_nobody_another() {
+        let ann = Actor::person("Ann Lee", "cli").unwrap();
+        assert!(ann.is("ann lee") && ann.is(" ANN LEE ") && !ann.is("annlee"));
+        assert!(!Actor::schedule().is_person() && ann.is_person());
+    }
+}

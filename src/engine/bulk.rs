@@ -1,0 +1,123 @@
+//! Many items at once, by what they have in common: counted first, then done to exactly those that were counted.
+//!
+//! What was counted is told by the versions of the items: an item that has moved since is left alone and told of.
+
+use std::collections::BTreeMap;
+
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+
+use super::Engine;
+use crate::domain::actor::Signed;
+use crate::domain::item::State;
+use crate::domain::money::Currency;
+use crate::ledger::{Granted, ItemFilter, LedgerError, Wish};
+
+/// The most items of one deed.
+const MOST: usize = 100_000;
+
+/// How many items are read, and changed in one commit, at a time.
+const PAGE: u32 = 500;
+const CHUNK: usize = 200;
+
+/// Items that were chosen, and how they stood.
+#[derive(Debug, Clone)]
+pub struct Chosen {
+    /// How many.
+    pub items: u64,
+    /// How many of each state.
+    pub states: BTreeMap<State, u64>,
+    /// Their money: minor units by currency code.
+    pub sums: BTreeMap<&'static str, (i64, Currency)>,
+    /// Stands for exactly these items in exactly these versions.
+    pub set: String,
+    /// Each with its version.
+    each: Vec<(i64, i64)>,
+}
+
+/// What was done.
+#[derive(Debug, Clone, Default)]
+pub struct CarriedOut {
+    /// How many items are in each state now.
+    pub moved: BTreeMap<State, u64>,
+    /// Items that were left as they were, and why.
+    pub refused: Vec<(i64, Granted)>,
+}
+
+/// Why nothing was done.
+#[derive(Debug, Error)]
+pub enum BulkError {
+    /// Too many at once.
+    #[error("these are more than {MOST} items: choose fewer, by run, job or state")]
+    TooMany,
+    /// Neither states nor a run were named.
+    #[error("name the states of the items that are meant")]
+    NoStates,
+    /// The ledger.
+    #[error("the items could not be changed")]
+    Ledger(#[from] LedgerError),
+}
+
+impl Engine {
+    /// Counts items and their money; changes nothing.
+    ///
+    /// # Errors
+    /// If the filter names no states or too many items are meant, and whatever the ledger says.
+    pub async fn choose(&self, filter: &ItemFilter) -> Result<Chosen, BulkError> {
+        if filter.states.is_empty() {
+            return Err(BulkError::NoStates);
+        }
+        let (mut each, mut states, mut sums) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
+        let mut set = Sha256::new();
+        loop {
+            let after = each.last().map_or(0, |(id, _)| *id);
+            let page = self.ledger.items(filter, after, PAGE).await?;
+            if page.is_empty() {
+                break;
+            }
+            for item in page {
+                set.update(item.id.to_be_bytes());
+                set.update(item.version.to_be_bytes());
+                each.push((item.id, item.version));
+                *states.entry(item.state).or_default() += 1;
+                if let Some(amount) = item.amount {
+                    let sum = sums.entry(amount.currency().code()).or_insert((0_i64, amount.currency()));
+                    sum.0 = sum.0.saturating_add(amount.minor());
+                }
+            }
+            if each.len() > MOST {
+                return Err(BulkError::TooMany);
+            }
+        }
+        let set = set.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(Chosen { items: each.len() as u64, states, sums, set, each })
+    }
+
+    /// Does what a person wants of the items that were chosen, in commits of some; an item that has moved since is left alone.
+    /// `words`: how they were chosen, for the audit log.
+    ///
+    /// # Errors
+    /// Whatever the ledger says; what was committed before stays done, and giving it again goes on with the rest.
+    pub async fn carry_out(
+        &self,
+        chosen: &Chosen,
+        wish: &Wish,
+        words: &str,
+        by: &Signed,
+    ) -> Result<CarriedOut, BulkError> {
+        let mut done = CarriedOut::default();
+        for chunk in chosen.each.chunks(CHUNK) {
+            for (id, granted) in self.ledger.wish_all(chunk, wish, (by, words), self.clock.now()).await? {
+                match granted {
+                    Granted::Moved(state) => *done.moved.entry(state).or_default() += 1,
+                    refused @ (Granted::Refused(_)
+                    | Granted::ContractBusy
+                    | Granted::NeverApproved
+                    | Granted::Changed
+                    | Granted::NoSuchItem) => done.refused.push((id, refused)),
+                }
+            }
+        }
+        Ok(done)
+    }
+}

@@ -1,0 +1,232 @@
+//! Operators' controls: what persons pause, hold, slow, and say of items. Each wants to know who and why, and is in the audit log
+//! with the deed itself.
+
+use std::collections::BTreeSet;
+
+use thiserror::Error;
+
+use super::{Account, Engine};
+use crate::domain::actor::Signed;
+use crate::domain::ids::KeyHash;
+use crate::domain::item::Finding;
+use crate::domain::policy::Rate;
+use crate::domain::time::Timestamp;
+use crate::ledger::{Granted, LaneLimits, LedgerError, Scope, Wish};
+
+/// What is to be paused or resumed, as a person names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Paused {
+    /// Everything.
+    All,
+    /// A gateway account of `payrun.yaml`.
+    Gateway(String),
+    /// A workflow.
+    Workflow(String),
+    /// A contract; the account may be left out if only one has contracts.
+    Contract {
+        /// The account.
+        gateway: Option<String>,
+        /// The contract's id at the gateway.
+        contract: String,
+    },
+}
+
+/// Why nothing was done.
+#[derive(Debug, Error)]
+pub enum OperateError {
+    /// There is no such account.
+    #[error("payrun.yaml has no gateway \"{name}\"; there are {known}")]
+    NoSuchGateway {
+        /// The name that was given.
+        name: String,
+        /// Those there are.
+        known: String,
+    },
+    /// There is no such kind of job.
+    #[error("there is no job kind \"{name}\"")]
+    NoSuchKind {
+        /// The name that was given.
+        name: String,
+    },
+    /// It must be said which account is meant.
+    #[error("which gateway has the contract {contract}? name one of {known}")]
+    WhichGateway {
+        /// The contract.
+        contract: String,
+        /// The accounts that have contracts.
+        known: String,
+    },
+    /// Faster than `payrun.yaml` says.
+    #[error("{what} is more than payrun.yaml allows the gateway {name} ({most}); change it there")]
+    AboveAccount {
+        /// The account.
+        name: String,
+        /// What was wanted.
+        what: String,
+        /// What is allowed.
+        most: String,
+    },
+    /// The ledger.
+    #[error("nothing was changed")]
+    Ledger(#[from] LedgerError),
+}
+
+impl Engine {
+    /// Pauses: nothing new of it is sent from the next claim on, and what is open is still asked about. False if it was paused.
+    ///
+    /// # Errors
+    /// If there is no such thing, and whatever the ledger says.
+    pub async fn pause(&self, what: &Paused, by: &Signed) -> Result<bool, OperateError> {
+        let scope = self.scope(what)?;
+        Ok(self.ledger.pause(&scope, by, self.clock.now()).await?)
+    }
+
+    /// Resumes what was paused. False if it was not.
+    ///
+    /// # Errors
+    /// As [`Engine::pause`].
+    pub async fn resume(&self, what: &Paused, by: &Signed) -> Result<bool, OperateError> {
+        let scope = match what {
+            // It may have been taken out of payrun.yaml meanwhile.
+            Paused::Gateway(name) => Scope::Gateway(name.clone()),
+            Paused::All | Paused::Workflow(_) | Paused::Contract { .. } => self.scope(what)?,
+        };
+        Ok(self.ledger.resume(&scope, by, self.clock.now()).await?)
+    }
+
+    /// Holds a lane (`GATEWAY`, or `GATEWAY/KIND` for one kind of job): nothing of it is called for, not even to ask.
+    ///
+    /// # Errors
+    /// If there is no such lane, and whatever the ledger says.
+    pub async fn hold_lane(&self, name: &str, until: Option<Timestamp>, by: &Signed) -> Result<(), OperateError> {
+        self.check_lane(name)?;
+        Ok(self.ledger.hold_lane(name, until, by, self.clock.now()).await?)
+    }
+
+    /// Opens a lane, whoever closed it. False if it was open.
+    ///
+    /// # Errors
+    /// Whatever the ledger says.
+    pub async fn open_lane(&self, name: &str, by: &Signed) -> Result<bool, OperateError> {
+        Ok(self.ledger.open_lane(name, by, self.clock.now()).await?)
+    }
+
+    /// Changes how fast a lane goes, in all processes at once; what is not given stays. Never above `payrun.yaml`, which says what
+    /// the account allows. Returns what holds now.
+    ///
+    /// # Errors
+    /// If there is no such account, if it does not allow so much, and whatever the ledger says.
+    pub async fn limit_lane(
+        &self,
+        name: &str,
+        rate: Option<Rate>,
+        concurrency: Option<u32>,
+        by: &Signed,
+    ) -> Result<LaneLimits, OperateError> {
+        let account = self.account(name)?;
+        let above = |what: String, most: String| OperateError::AboveAccount { name: name.to_owned(), what, most };
+        if let Some(rate) = rate.filter(|rate| rate.is_faster_than(account.rate)) {
+            return Err(above(rate.to_string(), account.rate.to_string()));
+        }
+        if let Some(calls) = concurrency.filter(|calls| *calls > account.concurrency) {
+            return Err(above(format!("{calls} at once"), account.concurrency.to_string()));
+        }
+        let before = self.ledger.lane_limits(name).await?;
+        let limits = LaneLimits { rate: rate.or(before.rate), concurrency: concurrency.or(before.concurrency) };
+        self.ledger.limit_lane(name, limits, by, self.clock.now()).await?;
+        Ok(limits)
+    }
+
+    /// Lets a lane go as fast as `payrun.yaml` says.
+    ///
+    /// # Errors
+    /// Whatever the ledger says.
+    pub async fn unlimit_lane(&self, name: &str, by: &Signed) -> Result<(), OperateError> {
+        Ok(self.ledger.limit_lane(name, LaneLimits::default(), by, self.clock.now()).await?)
+    }
+
+    /// Withdraws an item that has not been sent.
+    ///
+    /// # Errors
+    /// Whatever the ledger says.
+    pub async fn cancel_item(&self, item_id: i64, by: &Signed) -> Result<Granted, LedgerError> {
+        self.ledger.wish(item_id, &Wish::Cancel, by, self.clock.now()).await
+    }
+
+    /// Has an item tried again; what was sent before is asked about first.
+    ///
+    /// # Errors
+    /// Whatever the ledger says.
+    pub async fn retry_item(&self, item_id: i64, by: &Signed) -> Result<Granted, LedgerError> {
+        self.ledger.wish(item_id, &Wish::Retry, by, self.clock.now()).await
+    }
+
+    /// Closes an item that is unknown or parked by what a person has found out; kept as evidence with name and reason.
+    ///
+    /// # Errors
+    /// Whatever the ledger says.
+    pub async fn resolve_item(&self, item_id: i64, found: Finding, by: &Signed) -> Result<Granted, LedgerError> {
+        self.ledger.wish(item_id, &Wish::Resolve(found), by, self.clock.now()).await
+    }
+
+    fn scope(&self, what: &Paused) -> Result<Scope, OperateError> {
+        Ok(match what {
+            Paused::All => Scope::All,
+            Paused::Gateway(name) => Scope::Gateway(self.account(name)?.name.clone()),
+            Paused::Workflow(name) => Scope::Workflow(name.clone()),
+            Paused::Contract { gateway, contract } => {
+                let account = match gateway {
+                    Some(name) => self.account(name)?,
+                    None => self.only_account_with_contracts(contract)?,
+                };
+                let serial = contract_serial(account, contract);
+                Scope::Contract { gateway: account.name.clone(), contract: contract.clone(), serial }
+            }
+        })
+    }
+
+    fn account(&self, name: &str) -> Result<&Account, OperateError> {
+        let known = || self.accounts.keys().cloned().collect::<Vec<_>>().join(", ");
+        let account = self.accounts.get(name);
+        account.map(AsRef::as_ref).ok_or_else(|| OperateError::NoSuchGateway { name: name.to_owned(), known: known() })
+    }
+
+    fn only_account_with_contracts(&self, contract: &str) -> Result<&Account, OperateError> {
+        let kinds: BTreeSet<&str> = self
+            .catalog
+            .kinds
+            .values()
+            .filter(|kind| kind.one_at_a_time.as_deref() == Some(CONTRACT))
+            .flat_map(|kind| kind.gateways.keys().map(String::as_str))
+            .collect();
+        let mut having = self.accounts.values().filter(|account| kinds.contains(account.kind));
+        match (having.next(), having.next()) {
+            (Some(only), None) => Ok(only),
+            (_, _) => {
+                let known = self.accounts.values().filter(|account| kinds.contains(account.kind));
+                let known: Vec<&str> = known.map(|account| account.name.as_str()).collect();
+                Err(OperateError::WhichGateway { contract: contract.to_owned(), known: known.join(", ") })
+            }
+        }
+    }
+
+    fn check_lane(&self, name: &str) -> Result<(), OperateError> {
+        let (account, kind) = match name.split_once('/') {
+            Some((account, kind)) => (account, Some(kind)),
+            None => (name, None),
+        };
+        self.account(account)?;
+        match kind.filter(|kind| !self.catalog.kinds.contains_key(*kind)) {
+            Some(kind) => Err(OperateError::NoSuchKind { name: kind.to_owned() }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The field by which job kinds name a contract.
+const CONTRACT: &str = "contract_id";
+
+/// The fingerprint that items of a contract have, whatever their job: of one only one is in flight.
+pub fn contract_serial(account: &Account, contract: &str) -> KeyHash {
+    super::scope::serial(&account.identity, CONTRACT, contract)
+}

@@ -1,0 +1,194 @@
+//! What is paused by persons: everything, a gateway, a workflow, a contract. Nothing new of it is sent; what is open is still
+//! asked about. The claim looks at it (`claim.rs`).
+
+use std::fmt;
+
+use serde_json::json;
+use sqlx::Row;
+use sqlx::any::AnyRow;
+
+use super::Ledger;
+use super::audit::Note;
+use super::error::LedgerError;
+use super::turn::Turn;
+use crate::domain::actor::Signed;
+use crate::domain::ids::KeyHash;
+use crate::domain::time::Timestamp;
+
+/// What is paused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scope {
+    /// Everything.
+    All,
+    /// A gateway account, by its name in `payrun.yaml`.
+    Gateway(String),
+    /// A workflow, by its name.
+    Workflow(String),
+    /// A contract of an account.
+    Contract {
+        /// The account's name.
+        gateway: String,
+        /// The contract's id at the gateway.
+        contract: String,
+        /// The fingerprint that its items have.
+        serial: KeyHash,
+    },
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("all"),
+            Self::Gateway(name) => write!(f, "gateway {name}"),
+            Self::Workflow(name) => write!(f, "workflow {name}"),
+            Self::Contract { gateway, contract, .. } => write!(f, "contract {gateway}/{contract}"),
+        }
+    }
+}
+
+/// A pause, and whose word it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PauseRow {
+    /// `all`, `gateway`, `workflow` or `contract`.
+    pub scope: String,
+    /// Its name: empty for all, `GATEWAY/CONTRACT` for a contract.
+    pub name: String,
+    /// Since when.
+    pub at: Timestamp,
+    /// Who paused it.
+    pub actor: String,
+    /// Why.
+    pub reason: String,
+}
+
+const DOING: &str = "pausing";
+
+/// Why an item waits whose contract is paused.
+pub(super) const CONTRACT_WAITS: &str = "waits: its contract is paused";
+
+impl Ledger {
+    /// Pauses: from the next claim on nothing new is sent. False if it is paused already.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn pause(&self, scope: &Scope, by: &Signed, now: Timestamp) -> Result<bool, LedgerError> {
+        let mut turn = self.turn(DOING).await?;
+        if is_paused(&mut turn, scope).await? {
+            turn.rollback().await?;
+            return Ok(false);
+        }
+        let (before, after) = (json!({ "paused": false }), json!({ "paused": true }));
+        let audit = turn.note(Note { by, verb: "pause", target: scope.to_string(), before, after, at: now }).await?;
+        let insert = match scope {
+            Scope::Contract { gateway, contract, serial } => {
+                let insert = "insert into paused_contracts (serial, gateway, contract, at, actor, reason, audit) \
+                              values ($1, $2, $3, $4, $5, $6, $7)";
+                sqlx::query(insert).bind(serial.as_bytes().to_vec()).bind(gateway).bind(contract)
+            }
+            Scope::All | Scope::Gateway(_) | Scope::Workflow(_) => {
+                let insert =
+                    "insert into pauses (scope, name, at, actor, reason, audit) values ($1, $2, $3, $4, $5, $6)";
+                let (scope, name) = named(scope);
+                sqlx::query(insert).bind(scope).bind(name)
+            }
+        };
+        let insert = insert.bind(now.millis()).bind(by.actor.name()).bind(by.reason.as_str()).bind(audit);
+        insert.execute(turn.connection()).await.map_err(|source| LedgerError::of(DOING, source))?;
+        turn.commit().await?;
+        Ok(true)
+    }
+
+    /// Resumes what was paused. False if it was not.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn resume(&self, scope: &Scope, by: &Signed, now: Timestamp) -> Result<bool, LedgerError> {
+        let mut turn = self.turn("resuming").await?;
+        let delete = match scope {
+            Scope::Contract { serial, .. } => {
+                sqlx::query("delete from paused_contracts where serial = $1").bind(serial.as_bytes().to_vec())
+            }
+            Scope::All | Scope::Gateway(_) | Scope::Workflow(_) => {
+                let (scope, name) = named(scope);
+                sqlx::query("delete from pauses where scope = $1 and name = $2").bind(scope).bind(name)
+            }
+        };
+        let deleted = delete.execute(turn.connection()).await;
+        if deleted.map_err(|source| LedgerError::of("resuming", source))?.rows_affected() == 0 {
+            turn.rollback().await?;
+            return Ok(false);
+        }
+        if let Scope::Contract { serial, .. } = scope {
+            wake_contract(&mut turn, serial.as_bytes(), now).await?;
+        }
+        let (before, after) = (json!({ "paused": true }), json!({ "paused": false }));
+        turn.note(Note { by, verb: "resume", target: scope.to_string(), before, after, at: now }).await?;
+        turn.commit_and_tell().await?;
+        self.woken.notify_waiters();
+        Ok(true)
+    }
+
+    /// What is paused, contracts last, a thousand at most.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn pauses(&self) -> Result<Vec<PauseRow>, LedgerError> {
+        let failed = |source| LedgerError::of("listing what is paused", source);
+        let query = "select scope, name, at, actor, reason, 0 as last from pauses union all \
+                     select 'contract', gateway || '/' || contract, at, actor, reason, 1 from paused_contracts \
+                     order by last, scope, name limit 1000";
+        sqlx::query(query).fetch_all(&self.read).await.map_err(failed)?.iter().map(pause_row).collect()
+    }
+
+    /// The workflows that are paused by name: a scheduler fires none of them.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn paused_workflows(&self) -> Result<Vec<String>, LedgerError> {
+        let query = "select name from pauses where scope = 'workflow' order by name limit 10000";
+        let names = sqlx::query_scalar(query).fetch_all(&self.read).await;
+        names.map_err(|source| LedgerError::of("listing what is paused", source))
+    }
+}
+
+/// What waits for a contract looks again. What has an appointment of its own, such as a dunning date, keeps it.
+pub(super) async fn wake_contract(turn: &mut Turn, serial: &[u8], now: Timestamp) -> Result<(), LedgerError> {
+    let wake = "update items set due_at = $2 where job_id in (select id from jobs where finished_at is null) \
+                and due_at > $2 and serial = $1 and state = 'planned' and reason like 'waits: %'";
+    let woken = sqlx::query(wake).bind(serial.to_vec()).bind(now.millis()).execute(turn.connection()).await;
+    woken.map(|_| ()).map_err(|source| LedgerError::of("waking what waits for a contract", source))
+}
+
+async fn is_paused(turn: &mut Turn, scope: &Scope) -> Result<bool, LedgerError> {
+    let query = match scope {
+        Scope::Contract { serial, .. } => {
+            sqlx::query("select 1 as one from paused_contracts where serial = $1").bind(serial.as_bytes().to_vec())
+        }
+        Scope::All | Scope::Gateway(_) | Scope::Workflow(_) => {
+            let (scope, name) = named(scope);
+            sqlx::query("select 1 as one from pauses where scope = $1 and name = $2").bind(scope).bind(name)
+        }
+    };
+    let found = query.fetch_optional(turn.connection()).await;
+    found.map(|row| row.is_some()).map_err(|source| LedgerError::of(DOING, source))
+}
+
+fn named(scope: &Scope) -> (&'static str, &str) {
+    match scope {
+        Scope::All => ("all", ""),
+        Scope::Gateway(name) => ("gateway", name),
+        Scope::Workflow(name) => ("workflow", name),
+        Scope::Contract { contract, .. } => ("contract", contract),
+    }
+}
+
+fn pause_row(row: &AnyRow) -> Result<PauseRow, LedgerError> {
+    let failed = |source| LedgerError::of("listing what is paused", source);
+    Ok(PauseRow {
+        scope: row.try_get("scope").map_err(failed)?,
+        name: row.try_get("name").map_err(failed)?,
+        at: row.try_get("at").map(Timestamp::from_millis).map_err(failed)?,
+        actor: row.try_get("actor").map_err(failed)?,
+        reason: row.try_get("reason").map_err(failed)?,
+    })
+}

@@ -1,0 +1,158 @@
+//! Operators' controls, approvals and the audit log, by the command.
+
+use serde_json::json;
+
+use crate::support::{App, DATE, Setup, WORKFLOW, contracts};
+
+/// Who gives a command, and why.
+fn by<'a>(name: &'a str, command: &[&'a str]) -> Vec<&'a str> {
+    [command, &["--author", name, "--reason", "a test"]].concat()
+}
+
+/// A project of 20 contracts whose batch must be approved above 100.00 HKD.
+fn with_approval() -> App {
+    App::of(Setup { job: "    approval: { above: { HKD: \"100.00\" }, expires: 1d }\n", ..Setup::default() })
+}
+
+fn run_as(app: &App, name: &str) -> crate::support::Ended {
+    app.payrun(&["run", WORKFLOW, "--date", DATE, "--author", name])
+}
+
+#[test]
+fn a_batch_above_its_threshold_waits_for_somebody_else_and_then_runs() {
+    let app = with_approval();
+    run_as(&app, "ann").exits(4).says("20 items").says("wait for approval by somebody other than ann");
+    assert_eq!((app.charges(), app.by_state()), (0, json!({ "held": 20 })));
+    app.payrun(&by("ann", &["approvals", "approve", "1"])).exits(3).says("ann started this run, and cannot approve it");
+    app.payrun(&["approvals", "approve", "1", "--author", "bob"]).exits(2).says("give a reason");
+    let shown = &app.json(&["approvals", "show", "1", "--json"])[0];
+    assert_eq!((&shown["items"], &shown["author"], &shown["state"]), (&json!(20), &json!("ann"), &json!("waiting")));
+    let hash = shown["hash"].as_str().unwrap();
+    let other = "0".repeat(64);
+    app.payrun(&by("bob", &["approvals", "approve", "1", "--hash", &other])).exits(3).says("not what you were shown");
+    app.payrun(&by("bob", &["approvals", "approve", "1", "--hash", hash])).exits(0).says("20 items released");
+    app.payrun(&["run", "--resume"]).exits(0);
+    assert_eq!(app.charges(), 20);
+    app.payrun(&["approvals", "list"]).exits(0).says("nothing waits for approval");
+    app.payrun(&["audit", "verify"]).exits(0).says("sound: 1 entry");
+    let journal = app.json_lines(&["journal"]);
+    let books = Vec::new();
+    let broken = payrun::checker::check(&journal, &books, &[], &Default::default());
+    assert_eq!(broken.iter().find(|broken| broken.promise == 5), None);
+}
+
+#[test]
+fn a_batch_below_its_threshold_runs_and_one_that_was_rejected_can_be_planned_anew() {
+    let app = with_approval();
+    app.write("data/contracts.csv", contracts("B", 2));
+    run_as(&app, "ann").exits(0);
+    assert_eq!(app.charges(), 2);
+    app.write("data/contracts.csv", contracts("C", 5));
+    run_as(&app, "ann").exits(4);
+    app.payrun(&by("bob", &["approvals", "reject", "2"])).exits(0).says("5 items withdrawn");
+    app.payrun(&["retry", "--run", "2", "--state", "cancelled", "--yes", "--reason", "around it"])
+        .exits(3)
+        .says("withdrawn before it was approved");
+    app.write("data/contracts.csv", contracts("C", 4));
+    run_as(&app, "ann").exits(4).says("4 items");
+    app.payrun(&by("bob", &["approvals", "approve", "3"])).exits(0);
+    app.payrun(&["run", "--resume"]).exits(0);
+    assert_eq!(app.charges(), 6);
+}
+
+#[test]
+fn what_is_paused_or_held_by_a_person_stays_so_when_somebody_runs() {
+    let app = App::with_contracts(&contracts("C", 5));
+    app.payrun(&by("ann", &["pause", "gateway", "eu"]))
+        .exits(2)
+        .says("payrun.yaml has no gateway \"eu\"; there are hk");
+    app.payrun(&by("ann", &["pause", "gateway", "hk"])).exits(0).says("still asked about");
+    app.run().exits(4).says("paused by ann: gateway hk, a test");
+    app.payrun(&["pause"]).exits(0).says("gateway").says("ann");
+    app.payrun(&by("bob", &["resume", "gateway", "hk"])).exits(0).says("resumed");
+    app.payrun(&by("ann", &["lane", "hold", "hk"])).exits(0);
+    app.payrun(&["run", "--resume"]).exits(4).says("lane hk is held: a test");
+    assert_eq!(app.charges(), 0);
+    app.payrun(&by("bob", &["lane", "release", "hk"])).exits(0);
+    app.payrun(&by("ann", &["pause", "contract", "C-0002"])).exits(0);
+    app.payrun(&["run", "--resume", "--wait", "3s"]).exits(4);
+    assert_eq!(app.charges(), 4);
+    app.payrun(&by("ann", &["resume", "contract", "C-0002"])).exits(0);
+    app.payrun(&["run", "--resume"]).exits(0);
+    assert_eq!(app.charges(), 5);
+    app.payrun(&["audit", "verify"]).exits(0).says("sound: 6 entries");
+}
+
+#[test]
+fn a_lane_is_slowed_and_never_made_faster_than_the_configuration() {
+    let app = App::of(Setup { rate: "50/s", concurrency: 4, contracts: contracts("C", 3), ..Setup::default() });
+    app.payrun(&by("ann", &["lane", "limit", "hk", "--rate", "51/s"])).exits(2).says("more than payrun.yaml allows");
+    app.payrun(&by("ann", &["lane", "limit", "hk", "--concurrency", "5"])).exits(2).says("payrun.yaml allows");
+    app.payrun(&by("ann", &["lane", "limit", "hk"])).exits(2).says("how slow?");
+    app.payrun(&by("ann", &["lane", "limit", "hk", "--rate", "60/min"])).exits(0).says("at most 60/min");
+    app.payrun(&by("ann", &["lane", "limit", "hk", "--concurrency", "1"])).exits(0).says("60/min, 1 at once");
+    let lanes = app.json(&["lane", "list", "--json"]);
+    assert_eq!(lanes[0]["limited"], json!({ "rate": "60/min", "concurrency": 1 }));
+    let began = std::time::Instant::now();
+    app.run().exits(0);
+    assert!(began.elapsed() > std::time::Duration::from_secs(2), "three calls at one a second");
+    app.payrun(&by("ann", &["lane", "limit", "hk", "--reset"])).exits(0);
+    assert_eq!(app.json(&["lane", "list", "--json"])[0]["limited"]["rate"], json!(null));
+}
+
+#[test]
+fn what_is_chosen_is_counted_first_and_only_that_is_done() {
+    let app = App::with_contracts(
+        "contract_id,plan,amount,currency,active\nA-terminated,x,10.00,HKD,yes\nB-terminated,x,20.50,HKD,yes\nC,x,5.00,HKD,yes\n",
+    );
+    app.run().exits(3);
+    let command = ["retry", "--run", "1", "--state", "failed", "--gateway", "hk", "--reason", "a test"];
+    app.payrun(&command).exits(0).says("2 items: 2 failed; 30.50 HKD").says("nothing was done");
+    let counted = app.json(&[&command[..], &["--json"]].concat());
+    let set = counted["set"].as_str().unwrap();
+    app.payrun(&[&command[..], &["--with-reason", "no such code"]].concat()).exits(0).says("0 items");
+    app.payrun(&[&command[..], &["--yes", "--expect", "0011"]].concat()).exits(2).says("nothing was done");
+    app.payrun(&[&command[..], &["--yes", "--expect", set]].concat()).exits(0).says("2 now unknown");
+    app.payrun(&["resolve", "A-terminated/2026-03", "--failed", "--author", "ann", "--reason", "asked the bank"])
+        .exits(0)
+        .says("is failed now");
+    app.payrun(&by("ann", &["resolve", "C/2026-03", "--succeeded", "R-1"]))
+        .exits(3)
+        .says("cannot take the event resolve");
+    app.payrun(&["run", "--resume"]).exits(3);
+    let log = app.payrun(&["audit", "list"]).exits(0).says("asked the bank").stdout;
+    assert!(log.contains("run 1, gateway hk, state failed") || log.contains("item.retry"), "{log}");
+    let exported = app.json_lines(&["audit", "export"]);
+    assert_eq!(exported.len(), 2);
+    assert!(exported[0]["before"].as_str().unwrap().contains("run 1, gateway hk, state failed"));
+}
+
+#[test]
+fn an_audit_log_that_was_changed_or_cut_off_is_noticed() {
+    use sqlx::{ConnectOptions, Executor};
+    let app = App::of(Setup { server: false, contracts: contracts("C", 1), ..Setup::default() });
+    app.payrun(&by("ann", &["pause", "workflow", "other"])).exits(0);
+    app.payrun(&by("ann", &["lane", "hold", "hk"])).exits(0);
+    app.payrun(&by("bob", &["lane", "release", "hk"])).exits(0);
+    let sound = app.payrun(&["audit", "verify"]).exits(0).says("sound: 3 entries").stdout;
+    let head = sound.lines().last().unwrap().to_owned();
+    let tamper = |statement: &'static str| {
+        app.wait_for(async {
+            let file = sqlx::sqlite::SqliteConnectOptions::new().filename(app.database());
+            let mut file = file.connect().await.unwrap();
+            file.execute("drop trigger if exists audit_update; drop trigger if exists audit_delete").await.unwrap();
+            file.execute(statement).await.unwrap();
+        });
+    };
+    tamper("update audit set actor = 'cleo' where seq = 2");
+    app.payrun(&["audit", "verify"]).exits(3).says("broken: entry 2 or one before it was changed");
+    tamper("update audit set actor = 'ann' where seq = 2");
+    app.payrun(&["audit", "verify", "--expect", &head]).exits(0);
+    tamper("delete from audit where seq = 3");
+    app.payrun(&["audit", "verify"]).exits(0).says("sound: 2 entries");
+    app.payrun(&["audit", "verify", "--expect", &head]).exits(3).says("the end of the log was cut off");
+    tamper("delete from audit where seq = 1");
+    app.payrun(&["audit", "verify"]).exits(3).says("broken: entry 1 is missing");
+    tamper("delete from audit");
+    app.payrun(&["audit", "verify"]).exits(3).says("other tables speak of it");
+}
