@@ -61,6 +61,7 @@ fn help_lists_every_command_and_the_exit_codes() {
       show         Show a run, or one item with its whole history
       items        List items
       schedule     List what fires next by itself; or what became of it, or fire it by hand
+      contracts    Keep contracts in payrun, so that a workflow charges what is due of them
       journal      Print every item with all that was done and answered, a JSON object a line, for
                    whoever wants to check it
       retry        Have failed, parked or cancelled items tried again, once it is certain that this is
