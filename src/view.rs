@@ -7,8 +7,8 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::domain::item::State;
-use crate::domain::money::{Amount, decimal_text};
-use crate::ledger::{AttemptRow, EventRow, ItemRow, JobRow, Ledger, LedgerError, RunRow, Total};
+use crate::domain::money::{Amount, Currency, decimal_text};
+use crate::ledger::{ApprovalRow, AttemptRow, EventRow, ItemRow, JobRow, Ledger, LedgerError, RunRow, Total};
 
 /// A run and what became of its items.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -129,6 +129,79 @@ pub struct EventView {
     pub alarm: Option<String>,
 }
 
+/// A batch that waits for approval, or waited.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct ApprovalView {
+    /// Its id.
+    pub id: i64,
+    /// The run.
+    pub run: i64,
+    /// The workflow's name.
+    pub workflow: String,
+    /// The job.
+    pub job: String,
+    /// `waiting`, or how it ended.
+    pub state: &'static str,
+    /// Who began the run, and can never approve it.
+    pub author: String,
+    /// How many persons must approve.
+    pub needed: u32,
+    /// How many items.
+    pub items: u64,
+    /// Their money, as decimal text by currency.
+    pub sums: BTreeMap<String, String>,
+    /// What an approval is bound to.
+    pub hash: String,
+    /// Since when it waits.
+    pub asked_at: String,
+    /// Until when.
+    pub expires_at: String,
+    /// When it was decided.
+    pub decided_at: Option<String>,
+    /// Who has approved.
+    pub approved_by: Vec<VoteView>,
+}
+
+/// A person's approval.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct VoteView {
+    /// Who.
+    pub name: String,
+    /// When.
+    pub at: String,
+    /// Why.
+    pub reason: String,
+}
+
+impl From<&ApprovalRow> for ApprovalView {
+    fn from(approval: &ApprovalRow) -> Self {
+        let votes = approval.votes.iter();
+        Self {
+            id: approval.id,
+            run: approval.run_id,
+            workflow: approval.workflow.clone(),
+            job: approval.job.clone(),
+            state: approval.state.word(),
+            author: approval.author.clone(),
+            needed: approval.needed,
+            items: approval.items,
+            sums: approval.sums.iter().map(|(code, minor)| (code.clone(), sum_text(code, *minor))).collect(),
+            hash: approval.print.clone(),
+            asked_at: approval.asked_at.to_string(),
+            expires_at: approval.expires_at.to_string(),
+            decided_at: approval.decided_at.map(|at| at.to_string()),
+            approved_by: votes
+                .map(|vote| VoteView { name: vote.actor.clone(), at: vote.at.to_string(), reason: vote.reason.clone() })
+                .collect(),
+        }
+    }
+}
+
+/// Minor units of a currency as decimal text.
+fn sum_text(code: &str, minor: i64) -> String {
+    Currency::parse(code).map_or_else(|_| minor.to_string(), |currency| decimal_text(i128::from(minor), currency))
+}
+
 impl RunView {
     /// Of a run, with its jobs and totals as the commits keep them.
     ///
@@ -140,7 +213,7 @@ impl RunView {
 
     /// Of what was read.
     pub fn of(run: &RunRow, jobs: &[JobRow], totals: &[Total]) -> Self {
-        let mut amounts: BTreeMap<String, BTreeMap<String, (i64, crate::domain::money::Currency)>> = BTreeMap::new();
+        let mut amounts: BTreeMap<String, BTreeMap<String, (i64, Currency)>> = BTreeMap::new();
         for total in totals {
             if let Some(currency) = total.currency {
                 let sums = amounts.entry(total.state.word().to_owned()).or_default();

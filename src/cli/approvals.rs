@@ -1,7 +1,5 @@
 //! `payrun approvals`
 
-use std::collections::BTreeMap;
-
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
@@ -12,10 +10,10 @@ use super::output::{count, counted, cut, print_table, say, say_json, table};
 use super::project::Project;
 use crate::clock::Clock;
 use crate::domain::item::State;
-use crate::domain::money::{Currency, decimal_text};
 use crate::engine::Engine;
 use crate::engine::approve::BatchDecided;
 use crate::ledger::{ApprovalRow, ApprovalState, Decided, ItemFilter, Ledger};
+use crate::view::ApprovalView;
 
 /// How many items are shown.
 const SHOWN: u32 = 20;
@@ -113,35 +111,13 @@ pub(super) fn waits(approval: &ApprovalRow) -> String {
 }
 
 fn sums(approval: &ApprovalRow) -> Option<String> {
-    let sums: Vec<String> = decimals(approval).iter().map(|(code, sum)| format!("{sum} {code}")).collect();
+    let sums: Vec<String> =
+        ApprovalView::from(approval).sums.iter().map(|(code, sum)| format!("{sum} {code}")).collect();
     (!sums.is_empty()).then(|| sums.join(", "))
 }
 
-fn decimals(approval: &ApprovalRow) -> BTreeMap<&str, String> {
-    let decimal = |(code, minor): (&String, &i64)| {
-        Currency::parse(code).map_or_else(|_| minor.to_string(), |currency| decimal_text(i128::from(*minor), currency))
-    };
-    approval.sums.iter().map(|(code, minor)| (code.as_str(), decimal((code, minor)))).collect()
-}
-
 fn value(approval: &ApprovalRow) -> Value {
-    json!({
-        "run": approval.run_id,
-        "workflow": approval.workflow,
-        "job": approval.job,
-        "state": approval.state.word(),
-        "author": approval.author,
-        "needed": approval.needed,
-        "items": approval.items,
-        "sums": decimals(approval),
-        "hash": approval.print,
-        "asked_at": approval.asked_at.to_string(),
-        "expires_at": approval.expires_at.to_string(),
-        "decided_at": approval.decided_at.map(|at| at.to_string()),
-        "approved_by": approval.votes.iter().map(|vote| json!({
-            "name": vote.actor, "at": vote.at.to_string(), "reason": vote.reason,
-        })).collect::<Vec<_>>(),
-    })
+    json!(ApprovalView::from(approval))
 }
 
 async fn list(ledger: &Ledger, all: bool, limit: u32, as_json: bool) -> Result<Exit, Failure> {

@@ -89,6 +89,11 @@ pub(super) async fn operator(app: State<App>, request: Request, next: Next) -> R
     pass(&app, Role::Operator, request, next).await
 }
 
+/// Lets a request pass whose caller may do what is for approvers.
+pub(super) async fn approver(app: State<App>, request: Request, next: Next) -> Result<Response, ApiError> {
+    pass(&app, Role::Approver, request, next).await
+}
+
 async fn pass(app: &App, needed: Role, mut request: Request, next: Next) -> Result<Response, ApiError> {
     let (address, token) = (address(app, &request), bearer(request.headers()).map(str::to_owned));
     let caller = caller(app, address, token.as_deref()).await?;

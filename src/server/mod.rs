@@ -10,6 +10,7 @@ mod health;
 mod metrics;
 pub mod notify;
 mod request_id;
+mod signed;
 pub mod token;
 
 use std::collections::HashSet;

@@ -50,7 +50,10 @@ pub(super) async fn keep(service: Service, tellers: Tellers, stop: watch::Receiv
 
 async fn look(service: &Service, notices: &Notices) -> Result<Duration, LedgerError> {
     let engine = &service.engine;
-    let (workflows, certificates) = (service.workflows.all(), engine.certificates());
+    let (mut workflows, certificates) = (service.workflows.all(), engine.certificates());
+    // What a person paused is not missed.
+    let paused = engine.ledger.paused_workflows().await?;
+    workflows.retain(|workflow| !paused.contains(&workflow.name));
     let refused = refused(service, engine.clock.now()).await?;
     let watched = Watched { workflows: &workflows, certificates: &certificates, refused: &refused };
     notices.look(&watched).await?;

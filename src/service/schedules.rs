@@ -20,6 +20,7 @@ pub(super) async fn keep(service: Service, stop: watch::Receiver<bool>) {
 /// Fires what is due; says how long to sleep until more is.
 async fn look(service: &Service) -> Result<Duration, LedgerError> {
     let clock = &service.engine.clock;
-    let kept = service.engine.keep_schedules(&service.workflows.all(), &BTreeSet::new(), clock.now()).await?;
+    let paused: BTreeSet<String> = service.engine.ledger.paused_workflows().await?.into_iter().collect();
+    let kept = service.engine.keep_schedules(&service.workflows.all(), &paused, clock.now()).await?;
     Ok(kept.next.map_or(TICK, |next| next.since(clock.now()).min(TICK)))
 }

@@ -27,6 +27,7 @@ mod rig;
 mod schedule_command;
 mod schedules;
 mod serve;
+mod serve_controls;
 mod shipped;
 mod simulate;
 mod statements;

@@ -1,9 +1,13 @@
 //! `/api/v1`: what people and programs may ask of the service. Every path is in the OpenAPI document, which is made of the same
 //! declarations. Each group of paths is for one role.
 
+mod approvals;
 mod begin;
+mod bulk;
+mod controls;
 mod files;
 mod items;
+mod lists;
 mod project;
 mod runs;
 
@@ -80,12 +84,35 @@ fn reads() -> OpenApiRouter<App> {
         .routes(routes!(items::show))
         .routes(routes!(project::workflows))
         .routes(routes!(project::lanes))
+        .routes(routes!(approvals::list))
+        .routes(routes!(approvals::of_run))
+        .routes(routes!(lists::schedule))
+        .routes(routes!(lists::occurrences))
+        .routes(routes!(lists::contracts))
+        .routes(routes!(lists::notifications))
+        .routes(routes!(lists::alerts))
+        .routes(routes!(lists::pauses))
+        .routes(routes!(lists::audit))
+}
+
+/// What is for approvers.
+fn approves() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(approvals::approve)).routes(routes!(approvals::reject))
 }
 
 /// What is for operators.
 fn operates() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(begin::create))
+        .routes(routes!(controls::pause))
+        .routes(routes!(controls::resume))
+        .routes(routes!(controls::hold))
+        .routes(routes!(controls::release))
+        .routes(routes!(controls::limit))
+        .routes(routes!(controls::cancel))
+        .routes(routes!(controls::retry))
+        .routes(routes!(controls::resolve))
+        .routes(routes!(bulk::bulk))
         .merge(OpenApiRouter::new().routes(routes!(files::upload)).layer(files::limit()))
 }
 
@@ -93,13 +120,15 @@ fn operates() -> OpenApiRouter<App> {
 pub(super) fn router(app: &App) -> (Router<App>, OpenApi) {
     let reads = reads().layer(from_fn_with_state(app.clone(), auth::viewer));
     let operates = operates().layer(from_fn_with_state(app.clone(), auth::operator));
-    let whole = OpenApiRouter::with_openapi(Frame::openapi()).nest("/api/v1", reads.merge(operates));
+    let approves = approves().layer(from_fn_with_state(app.clone(), auth::approver));
+    let whole = OpenApiRouter::with_openapi(Frame::openapi()).nest("/api/v1", reads.merge(operates).merge(approves));
     let (router, document) = whole.split_for_parts();
     (router, with_answers_of_all(document))
 }
 
 /// The document that describes the API.
 pub fn document() -> OpenApi {
-    let whole = OpenApiRouter::with_openapi(Frame::openapi()).nest("/api/v1", reads().merge(operates()));
+    let whole =
+        OpenApiRouter::with_openapi(Frame::openapi()).nest("/api/v1", reads().merge(operates()).merge(approves()));
     with_answers_of_all(whole.into_openapi())
 }

@@ -1,0 +1,160 @@
+//! Batches that wait for approval: shown, approved, rejected. Nobody approves a run that they began, whatever their role; the ledger
+//! sees to it in the commit that counts.
+
+use axum::extract::State;
+use axum::{Extension, Json};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::runs::page_size;
+use crate::engine::approve::BatchDecided;
+use crate::ledger::Decided;
+use crate::server::App;
+use crate::server::auth::Caller;
+use crate::server::error::{ApiError, ErrorBody};
+use crate::server::extract::{Body, Path, Query};
+use crate::view::ApprovalView;
+
+/// Which approvals.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ApprovalsQuery {
+    /// Also those that were decided.
+    #[serde(default)]
+    all: bool,
+    /// Only before this one: the last of the page before.
+    before: Option<i64>,
+    /// How many at most.
+    #[param(minimum = 1, maximum = 500)]
+    limit: Option<u32>,
+}
+
+/// A page of approvals, newest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ApprovalsPage {
+    approvals: Vec<ApprovalView>,
+    /// Give it as `before` for the next page; none if this is the last.
+    next_before: Option<i64>,
+}
+
+/// What is approved.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Approve {
+    /// The `hash` of the batch as it was shown: nothing else is approved.
+    #[schema(min_length = 64, max_length = 64)]
+    hash: String,
+    /// Only this job's batch; of all if not given.
+    job: Option<String>,
+    /// Kept in the audit log.
+    #[schema(min_length = 1, max_length = 500)]
+    reason: String,
+}
+
+/// What is rejected.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Reject {
+    /// Only this job's batch; all if not given.
+    job: Option<String>,
+    /// Kept in the audit log.
+    #[schema(min_length = 1, max_length = 500)]
+    reason: String,
+}
+
+/// What became of a batch.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct DecidedView {
+    job: String,
+    /// `released`, `counted` or `withdrawn`.
+    outcome: &'static str,
+    /// How many items it is about.
+    items: u64,
+    /// How many persons have approved, where more are needed.
+    given: Option<u32>,
+}
+
+/// What waits for approval, newest first
+#[utoipa::path(get, path = "/approvals", tag = "approvals", params(ApprovalsQuery),
+    responses((status = 200, body = ApprovalsPage), (status = 400, body = ErrorBody)))]
+pub(super) async fn list(
+    State(app): State<App>,
+    Query(query): Query<ApprovalsQuery>,
+) -> Result<Json<ApprovalsPage>, ApiError> {
+    let size = page_size(query.limit)?;
+    let found = app.engine().ledger.approvals(query.all, query.before.unwrap_or(i64::MAX), size).await?;
+    let next_before = found.last().map(|approval| approval.id).filter(|_| found.len() == size as usize);
+    Ok(Json(ApprovalsPage { approvals: found.iter().map(ApprovalView::from).collect(), next_before }))
+}
+
+/// The batches of a run
+#[utoipa::path(get, path = "/runs/{run}/approvals", tag = "approvals", params(("run" = i64, Path, description = "Its id")),
+    responses((status = 200, body = Vec<ApprovalView>), (status = 400, body = ErrorBody)))]
+pub(super) async fn of_run(State(app): State<App>, Path(run): Path<i64>) -> Result<Json<Vec<ApprovalView>>, ApiError> {
+    let found = app.engine().ledger.approvals_of_run(run).await?;
+    Ok(Json(found.iter().map(ApprovalView::from).collect()))
+}
+
+/// Approves a run's batches as they were shown; whoever began the run cannot
+#[utoipa::path(post, path = "/runs/{run}/approve", tag = "approvals", request_body = Approve,
+    params(("run" = i64, Path, description = "Its id")),
+    responses((status = 200, body = Vec<DecidedView>), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody),
+              (status = 409, body = ErrorBody), (status = 413, body = ErrorBody), (status = 415, body = ErrorBody),
+              (status = 422, body = ErrorBody)))]
+pub(super) async fn approve(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Path(run): Path<i64>,
+    Body(wanted): Body<Approve>,
+) -> Result<Json<Vec<DecidedView>>, ApiError> {
+    let by = caller.signed(&wanted.reason)?;
+    let decided = app.engine().approve_run(run, wanted.job.as_deref(), Some(&wanted.hash), &by).await?;
+    views(run, decided)
+}
+
+/// Withdraws a run's batches: nothing of them was sent, and their keys are free again
+#[utoipa::path(post, path = "/runs/{run}/reject", tag = "approvals", request_body = Reject,
+    params(("run" = i64, Path, description = "Its id")),
+    responses((status = 200, body = Vec<DecidedView>), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody),
+              (status = 409, body = ErrorBody), (status = 413, body = ErrorBody), (status = 415, body = ErrorBody),
+              (status = 422, body = ErrorBody)))]
+pub(super) async fn reject(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Path(run): Path<i64>,
+    Body(wanted): Body<Reject>,
+) -> Result<Json<Vec<DecidedView>>, ApiError> {
+    let by = caller.signed(&wanted.reason)?;
+    views(run, app.engine().reject_run(run, wanted.job.as_deref(), &by).await?)
+}
+
+/// What was decided; the first batch of which it could not be says why, unless another was.
+fn views(run: i64, decided: Vec<BatchDecided>) -> Result<Json<Vec<DecidedView>>, ApiError> {
+    let (mut done, mut refused) = (Vec::new(), None);
+    for batch in decided {
+        match view(&batch) {
+            Ok(view) => done.push(view),
+            Err(error) => refused = refused.or(Some(error)),
+        }
+    }
+    match (done.is_empty(), refused) {
+        (false, _) => Ok(Json(done)),
+        (true, Some(error)) => Err(error),
+        (true, None) => Err(ApiError::not_found(format!("nothing of run {run} waits for approval"))),
+    }
+}
+
+fn view(batch: &BatchDecided) -> Result<DecidedView, ApiError> {
+    let told = |outcome, items, given| Ok(DecidedView { job: batch.approval.job.clone(), outcome, items, given });
+    match &batch.decided {
+        Decided::Released(items) => told("released", *items, None),
+        Decided::Counted { given, needed: _ } => told("counted", batch.approval.items, Some(*given)),
+        Decided::Withdrawn(items) => told("withdrawn", *items, None),
+        Decided::OwnBatch => Err(ApiError::conflict("own_batch", "whoever began a run cannot approve it")),
+        Decided::VotedBefore => Err(ApiError::conflict("voted_before", "you have approved it before")),
+        Decided::Changed => Err(ApiError::conflict("void", "a row was changed since: it can only be rejected")),
+        Decided::NotAsShown => Err(ApiError::conflict("not_as_shown", "the batch has another hash: look at it again")),
+        Decided::NotWaiting(state) => Err(ApiError::conflict("not_waiting", format!("the batch is {}", state.word()))),
+        Decided::NoSuchApproval => Err(ApiError::not_found("there is no such batch")),
+    }
+}

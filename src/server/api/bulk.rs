@@ -1,0 +1,136 @@
+//! Many items at once: counted first, with their money, then done to exactly those that were counted.
+
+use std::collections::BTreeMap;
+
+use axum::extract::State;
+use axum::{Extension, Json};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::domain::item::State as ItemState;
+use crate::domain::money::decimal_text;
+use crate::engine::{BulkError, Chosen};
+use crate::errors::chain;
+use crate::ledger::{ItemFilter, Wish};
+use crate::server::App;
+use crate::server::auth::Caller;
+use crate::server::error::{ApiError, ErrorBody};
+use crate::server::extract::Body;
+
+/// What is to be done, to which items.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Bulk {
+    action: BulkAction,
+    /// In these states.
+    #[schema(min_items = 1)]
+    states: Vec<String>,
+    /// Of this run.
+    run: Option<i64>,
+    /// Of jobs of this name.
+    job: Option<String>,
+    /// On this gateway account.
+    gateway: Option<String>,
+    /// With this text in their reason, such as a gateway's code.
+    reason_has: Option<String>,
+    /// What counting said stands for the items; none: only count.
+    set: Option<String>,
+    /// Kept in the audit log.
+    #[schema(min_length = 1, max_length = 500)]
+    reason: String,
+}
+
+/// What is done.
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum BulkAction {
+    Retry,
+    Cancel,
+}
+
+/// What was counted, and done if it was.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct BulkOutcome {
+    /// How many items are meant.
+    items: u64,
+    /// By state.
+    states: BTreeMap<String, u64>,
+    /// Their money, as decimal text by currency.
+    sums: BTreeMap<String, String>,
+    /// Stands for exactly these items as they are; give it to have it done.
+    set: String,
+    /// Whether it was done.
+    done: bool,
+    /// Items by the state they are in now.
+    moved: BTreeMap<String, u64>,
+    /// How many were left as they were, since they have moved or cannot.
+    refused: u64,
+}
+
+impl From<BulkError> for ApiError {
+    fn from(error: BulkError) -> Self {
+        match error {
+            BulkError::Ledger(error) => error.into(),
+            error @ (BulkError::TooMany | BulkError::NoStates) => Self::refused("invalid_filter", chain(&error)),
+        }
+    }
+}
+
+/// Retries or cancels many items: once without `set` to count them, and again with what that said to have it done
+#[utoipa::path(post, path = "/items/bulk", tag = "controls", request_body = Bulk,
+    responses((status = 200, body = BulkOutcome), (status = 400, body = ErrorBody), (status = 409, body = ErrorBody),
+              (status = 413, body = ErrorBody), (status = 415, body = ErrorBody), (status = 422, body = ErrorBody)))]
+pub(super) async fn bulk(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Body(wanted): Body<Bulk>,
+) -> Result<Json<BulkOutcome>, ApiError> {
+    let by = caller.signed(&wanted.reason)?;
+    let filter = filter(&wanted)?;
+    let chosen = app.engine().choose(&filter).await?;
+    let mut outcome = counted(&chosen);
+    let Some(set) = &wanted.set else { return Ok(Json(outcome)) };
+    if *set != chosen.set {
+        return Err(ApiError::conflict("changed", "these are not the items that were counted: count again"));
+    }
+    let wish = match wanted.action {
+        BulkAction::Retry => Wish::Retry,
+        BulkAction::Cancel => Wish::Cancel,
+    };
+    let words = format!("{} items, set {}", chosen.items, chosen.set);
+    let done = app.engine().carry_out(&chosen, &wish, &words, &by).await?;
+    outcome.done = true;
+    outcome.moved = done.moved.into_iter().map(|(state, items)| (state.word().to_owned(), items)).collect();
+    outcome.refused = done.refused.len() as u64;
+    Ok(Json(outcome))
+}
+
+fn filter(wanted: &Bulk) -> Result<ItemFilter, ApiError> {
+    let known = || ItemState::ALL.into_iter().map(ItemState::word).collect::<Vec<_>>().join(", ");
+    let no_state = || ApiError::refused("invalid_filter", format!("states are {}", known()));
+    let states: Result<Vec<ItemState>, ApiError> =
+        wanted.states.iter().map(|word| ItemState::parse(word).ok_or_else(no_state)).collect();
+    Ok(ItemFilter {
+        run_id: wanted.run,
+        job: wanted.job.clone(),
+        states: states?,
+        lane: wanted.gateway.clone(),
+        reason: wanted.reason_has.clone(),
+        ..ItemFilter::default()
+    })
+}
+
+fn counted(chosen: &Chosen) -> BulkOutcome {
+    let sum = |(code, (minor, currency)): (&&str, &(i64, _))| {
+        ((*code).to_owned(), decimal_text(i128::from(*minor), *currency))
+    };
+    BulkOutcome {
+        items: chosen.items,
+        states: chosen.states.iter().map(|(state, items)| (state.word().to_owned(), *items)).collect(),
+        sums: chosen.sums.iter().map(sum).collect(),
+        set: chosen.set.clone(),
+        done: false,
+        moved: BTreeMap::new(),
+        refused: 0,
+    }
+}

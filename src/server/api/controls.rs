@@ -1,0 +1,285 @@
+//! Operators' controls: pauses, lanes, and single items. Each wants a reason, and is in the audit log with the deed itself.
+
+use axum::extract::State;
+use axum::{Extension, Json};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::domain::answer::Receipt;
+use crate::domain::item::Finding;
+use crate::domain::time::Timestamp;
+use crate::engine::operate::{OperateError, Paused};
+use crate::ledger::Granted;
+use crate::server::App;
+use crate::server::auth::Caller;
+use crate::server::error::{ApiError, ErrorBody};
+use crate::server::extract::{Body, Path};
+use crate::yaml::scalars;
+
+/// Why.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Because {
+    /// Kept in the audit log.
+    #[schema(min_length = 1, max_length = 500)]
+    reason: String,
+}
+
+/// What is to be paused or resumed.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Pause {
+    scope: PauseScope,
+    /// The gateway, workflow or contract; none for everything.
+    name: Option<String>,
+    /// The gateway of a contract, where several have contracts.
+    gateway: Option<String>,
+    /// Kept in the audit log.
+    #[schema(min_length = 1, max_length = 500)]
+    reason: String,
+}
+
+/// How much.
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum PauseScope {
+    All,
+    Gateway,
+    Workflow,
+    Contract,
+}
+
+/// A lane that is to be held.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Hold {
+    /// `GATEWAY`, or `GATEWAY/KIND` for one kind of job.
+    lane: String,
+    /// Until when; until it is released if not given.
+    until: Option<DateTime<Utc>>,
+    /// Kept in the audit log.
+    #[schema(min_length = 1, max_length = 500)]
+    reason: String,
+}
+
+/// A lane that is to be released.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Release {
+    /// As it was held.
+    lane: String,
+    /// Kept in the audit log.
+    #[schema(min_length = 1, max_length = 500)]
+    reason: String,
+}
+
+/// How fast a lane may go; neither rate nor concurrency: as payrun.yaml says.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Limit {
+    /// The gateway account.
+    lane: String,
+    /// Such as `5/s`.
+    rate: Option<String>,
+    /// How many calls at once in each process.
+    #[schema(minimum = 1, maximum = 1024)]
+    concurrency: Option<u32>,
+    /// Kept in the audit log.
+    #[schema(min_length = 1, max_length = 500)]
+    reason: String,
+}
+
+/// What a person has found out about an item.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Resolve {
+    /// The gateway's number of what happened; none: it did not happen, and never will under this number.
+    receipt: Option<String>,
+    /// Kept in the audit log, and with the item as evidence.
+    #[schema(min_length = 1, max_length = 500)]
+    reason: String,
+}
+
+/// Whether anything is another way than before.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Changed {
+    changed: bool,
+}
+
+/// The state of an item after a deed.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Moved {
+    item: i64,
+    state: &'static str,
+}
+
+impl From<OperateError> for ApiError {
+    fn from(error: OperateError) -> Self {
+        match error {
+            OperateError::Ledger(error) => error.into(),
+            error @ (OperateError::NoSuchGateway { .. } | OperateError::NoSuchKind { .. }) => {
+                Self::refused("no_such_lane", error.to_string())
+            }
+            error @ OperateError::WhichGateway { .. } => Self::refused("which_gateway", error.to_string()),
+            error @ OperateError::AboveAccount { .. } => Self::refused("above_account", error.to_string()),
+        }
+    }
+}
+
+impl Pause {
+    fn what(self) -> Result<(Paused, String), ApiError> {
+        let what = match (self.scope, self.name) {
+            (PauseScope::All, None) => Paused::All,
+            (PauseScope::Gateway, Some(name)) => Paused::Gateway(name),
+            (PauseScope::Workflow, Some(name)) => Paused::Workflow(name),
+            (PauseScope::Contract, Some(contract)) => Paused::Contract { gateway: self.gateway, contract },
+            (PauseScope::All, Some(_)) => return Err(ApiError::refused("invalid_scope", "all has no name")),
+            (PauseScope::Gateway | PauseScope::Workflow | PauseScope::Contract, None) => {
+                return Err(ApiError::refused("invalid_scope", "name says which one is meant"));
+            }
+        };
+        Ok((what, self.reason))
+    }
+}
+
+/// Pauses: nothing new is sent, and what is open is still asked about
+#[utoipa::path(post, path = "/pauses", tag = "controls", request_body = Pause,
+    responses((status = 200, body = Changed), (status = 400, body = ErrorBody), (status = 413, body = ErrorBody),
+              (status = 415, body = ErrorBody), (status = 422, body = ErrorBody)))]
+pub(super) async fn pause(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Body(wanted): Body<Pause>,
+) -> Result<Json<Changed>, ApiError> {
+    let (what, reason) = wanted.what()?;
+    Ok(Json(Changed { changed: app.engine().pause(&what, &caller.signed(&reason)?).await? }))
+}
+
+/// Resumes what was paused
+#[utoipa::path(post, path = "/pauses/resume", tag = "controls", request_body = Pause,
+    responses((status = 200, body = Changed), (status = 400, body = ErrorBody), (status = 413, body = ErrorBody),
+              (status = 415, body = ErrorBody), (status = 422, body = ErrorBody)))]
+pub(super) async fn resume(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Body(wanted): Body<Pause>,
+) -> Result<Json<Changed>, ApiError> {
+    let (what, reason) = wanted.what()?;
+    Ok(Json(Changed { changed: app.engine().resume(&what, &caller.signed(&reason)?).await? }))
+}
+
+/// Holds a lane: nothing is called for, not even to ask
+#[utoipa::path(post, path = "/lanes/hold", tag = "controls", request_body = Hold,
+    responses((status = 200, body = Changed), (status = 400, body = ErrorBody), (status = 413, body = ErrorBody),
+              (status = 415, body = ErrorBody), (status = 422, body = ErrorBody)))]
+pub(super) async fn hold(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Body(wanted): Body<Hold>,
+) -> Result<Json<Changed>, ApiError> {
+    let until = wanted.until.map(|until| Timestamp::from_millis(until.timestamp_millis()));
+    app.engine().hold_lane(&wanted.lane, until, &caller.signed(&wanted.reason)?).await?;
+    Ok(Json(Changed { changed: true }))
+}
+
+/// Opens a lane, whoever closed it
+#[utoipa::path(post, path = "/lanes/release", tag = "controls", request_body = Release,
+    responses((status = 200, body = Changed), (status = 400, body = ErrorBody), (status = 413, body = ErrorBody),
+              (status = 415, body = ErrorBody), (status = 422, body = ErrorBody)))]
+pub(super) async fn release(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Body(wanted): Body<Release>,
+) -> Result<Json<Changed>, ApiError> {
+    let changed = app.engine().open_lane(&wanted.lane, &caller.signed(&wanted.reason)?).await?;
+    Ok(Json(Changed { changed }))
+}
+
+/// Slows a lane, in all processes at once; never above what payrun.yaml allows
+#[utoipa::path(post, path = "/lanes/limit", tag = "controls", request_body = Limit,
+    responses((status = 200, body = Changed), (status = 400, body = ErrorBody), (status = 413, body = ErrorBody),
+              (status = 415, body = ErrorBody), (status = 422, body = ErrorBody)))]
+pub(super) async fn limit(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Body(wanted): Body<Limit>,
+) -> Result<Json<Changed>, ApiError> {
+    let by = caller.signed(&wanted.reason)?;
+    if wanted.concurrency == Some(0) {
+        return Err(ApiError::refused("invalid_limit", "concurrency is at least 1; `lanes/hold` stops a lane"));
+    }
+    let no_rate = || ApiError::refused("invalid_limit", "rate is written like 20/s or 600/min");
+    let rate = wanted.rate.as_deref().map(|text| scalars::rate(text).ok_or_else(no_rate)).transpose()?;
+    match (rate, wanted.concurrency) {
+        (None, None) => app.engine().unlimit_lane(&wanted.lane, &by).await?,
+        (rate, concurrency) => app.engine().limit_lane(&wanted.lane, rate, concurrency, &by).await.map(|_| ())?,
+    }
+    Ok(Json(Changed { changed: true }))
+}
+
+/// Withdraws an item that has not been sent
+#[utoipa::path(post, path = "/items/{item}/cancel", tag = "controls", request_body = Because,
+    params(("item" = i64, Path, description = "Its id")),
+    responses((status = 200, body = Moved), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody),
+              (status = 409, body = ErrorBody), (status = 413, body = ErrorBody), (status = 415, body = ErrorBody),
+              (status = 422, body = ErrorBody)))]
+pub(super) async fn cancel(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Path(item): Path<i64>,
+    Body(because): Body<Because>,
+) -> Result<Json<Moved>, ApiError> {
+    granted(item, app.engine().cancel_item(item, &caller.signed(&because.reason)?).await?)
+}
+
+/// Has an item tried again; what was sent before is asked about first
+#[utoipa::path(post, path = "/items/{item}/retry", tag = "controls", request_body = Because,
+    params(("item" = i64, Path, description = "Its id")),
+    responses((status = 200, body = Moved), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody),
+              (status = 409, body = ErrorBody), (status = 413, body = ErrorBody), (status = 415, body = ErrorBody),
+              (status = 422, body = ErrorBody)))]
+pub(super) async fn retry(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Path(item): Path<i64>,
+    Body(because): Body<Because>,
+) -> Result<Json<Moved>, ApiError> {
+    granted(item, app.engine().retry_item(item, &caller.signed(&because.reason)?).await?)
+}
+
+/// Closes an item that is unknown or parked by what a person has found out
+#[utoipa::path(post, path = "/items/{item}/resolve", tag = "controls", request_body = Resolve,
+    params(("item" = i64, Path, description = "Its id")),
+    responses((status = 200, body = Moved), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody),
+              (status = 409, body = ErrorBody), (status = 413, body = ErrorBody), (status = 415, body = ErrorBody),
+              (status = 422, body = ErrorBody)))]
+pub(super) async fn resolve(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Path(item): Path<i64>,
+    Body(found): Body<Resolve>,
+) -> Result<Json<Moved>, ApiError> {
+    let by = caller.signed(&found.reason)?;
+    let finding = match found.receipt.as_deref().map(str::trim) {
+        None => Finding::DidNot,
+        Some(receipt) if (1..=64).contains(&receipt.len()) => Finding::Happened(Receipt(receipt.to_owned())),
+        Some(_) => return Err(ApiError::refused("invalid_receipt", "a receipt has 1 to 64 characters")),
+    };
+    granted(item, app.engine().resolve_item(item, finding, &by).await?)
+}
+
+fn granted(item: i64, granted: Granted) -> Result<Json<Moved>, ApiError> {
+    match granted {
+        Granted::Moved(state) => Ok(Json(Moved { item, state: state.word() })),
+        Granted::NoSuchItem => Err(ApiError::not_found(format!("there is no item {item}"))),
+        Granted::Refused(illegal) => Err(ApiError::conflict("not_allowed", illegal.to_string())),
+        Granted::ContractBusy => {
+            Err(ApiError::conflict("contract_busy", "another item of its contract is in flight; try again later"))
+        }
+        Granted::NeverApproved => {
+            Err(ApiError::conflict("never_approved", "it was withdrawn before it was approved; plan it anew"))
+        }
+        Granted::Changed => Err(ApiError::conflict("changed", "it is not what it was; look at it again")),
+    }
+}

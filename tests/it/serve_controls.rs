@@ -1,0 +1,137 @@
+//! Operators' controls and approvals by the API: the same deeds as by command, each with a name and a reason.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::support::service::{Reply, Service};
+use crate::support::{App, Setup, contracts, until};
+
+fn post(service: &Service<'_>, token: &str, path: &str, body: &Value) -> Reply {
+    let request = service.request(Method::POST, &format!("/api/v1{path}")).bearer_auth(token);
+    let request = request.header("Idempotency-Key", "k-1").header("content-type", "application/json");
+    service.send(request.body(body.to_string()))
+}
+
+fn march() -> Value {
+    json!({ "workflow": "deductions", "date": "2026-03-31" })
+}
+
+fn code(reply: &Reply) -> &str {
+    reply.body["error"]["code"].as_str().unwrap_or_default()
+}
+
+#[test]
+fn what_is_paused_is_not_sent_until_it_is_resumed_and_the_log_says_who_and_why() {
+    let app = App::with_contracts(&contracts("C", 8));
+    let service = Service::of(&app);
+    let token = service.token("ann", "operator");
+    let pause = json!({ "scope": "gateway", "name": "hk", "reason": "the bank is away" });
+    assert_eq!(post(&service, &token, "/pauses", &pause).body, json!({ "changed": true }));
+    assert_eq!(post(&service, &token, "/pauses", &pause).body, json!({ "changed": false }));
+    assert_eq!(post(&service, &token, "/runs", &march()).status, 201);
+    assert_eq!(service.get(&token, "/api/v1/pauses").body[0]["reason"], "the bank is away");
+    // A worker looks at least every half second.
+    std::thread::sleep(std::time::Duration::from_millis(1_200));
+    assert_eq!(app.charges(), 0);
+    assert_eq!(post(&service, &token, "/pauses/resume", &pause).status, 200);
+    until("all are charged", || app.charges() == 8);
+    let log = service.get(&token, "/api/v1/audit").body;
+    let entries = log["entries"].as_array().unwrap();
+    let told: Vec<(&str, &str)> =
+        entries.iter().map(|entry| (entry["actor"].as_str().unwrap(), entry["via"].as_str().unwrap())).collect();
+    assert_eq!(told, [("ann", "api (operator)"); 2]);
+    app.payrun(&["audit", "verify"]).exits(0).says("sound: 2 entries");
+    assert_eq!(service.stop().code(), Some(0));
+}
+
+#[test]
+fn nothing_is_changed_without_a_reason_or_beyond_what_payrun_yaml_allows() {
+    let app = App::with_contracts(&contracts("C", 1));
+    let service = Service::of(&app);
+    let (token, viewer) = (service.token("ann", "operator"), service.token("vic", "viewer"));
+    let limit = |rate: &str, reason: &str| json!({ "lane": "hk", "rate": rate, "reason": reason });
+    assert_eq!(code(&post(&service, &token, "/lanes/limit", &limit("5/s", " "))), "invalid_reason");
+    assert_eq!(code(&post(&service, &token, "/lanes/limit", &limit("6000/s", "faster"))), "above_account");
+    assert_eq!(code(&post(&service, &token, "/lanes/limit", &limit("fast", "faster"))), "invalid_limit");
+    assert_eq!(post(&service, &token, "/lanes/limit", &limit("5/s", "slower")).status, 200);
+    assert_eq!(post(&service, &viewer, "/lanes/limit", &limit("4/s", "slower")).status, 403);
+    let hold = json!({ "lane": "nowhere", "reason": "look" });
+    assert_eq!(code(&post(&service, &token, "/lanes/hold", &hold)), "no_such_lane");
+    let hold = json!({ "lane": "hk", "reason": "look" });
+    assert_eq!(post(&service, &token, "/lanes/hold", &hold).status, 200);
+    assert_eq!(service.get(&token, "/api/v1/lanes").body[0]["state"], "held");
+    assert_eq!(post(&service, &token, "/lanes/release", &hold).body, json!({ "changed": true }));
+    let because = json!({ "reason": "look" });
+    assert_eq!(post(&service, &token, "/items/7/retry", &because).status, 404);
+    assert_eq!(service.stop().code(), Some(0));
+}
+
+#[test]
+fn a_batch_runs_when_somebody_else_has_approved_what_was_shown() {
+    let job = "    approval: { by: 1 }\n";
+    let app = App::of(Setup { contracts: contracts("C", 6), job, ..Setup::default() });
+    let service = Service::of(&app);
+    let (author, approver) = (service.token("root", "admin"), service.token("eve", "approver"));
+    let begun = post(&service, &author, "/runs", &march());
+    assert_eq!((begun.status, &begun.body["run"]["by_state"]), (201, &json!({ "held": 6 })), "{begun:?}");
+    let waiting = service.get(&approver, "/api/v1/approvals").body;
+    let batch = &waiting["approvals"][0];
+    assert_eq!((&batch["author"], &batch["items"], &batch["state"]), (&json!("root"), &json!(6), &json!("waiting")));
+    let hash = batch["hash"].as_str().unwrap();
+    let approve = |hash: &str| json!({ "hash": hash, "reason": "looked at it" });
+    assert_eq!(code(&post(&service, &author, "/runs/1/approve", &approve(hash))), "own_batch", "admins included");
+    assert_eq!(code(&post(&service, &approver, "/runs/1/approve", &approve(&"0".repeat(64)))), "not_as_shown");
+    assert_eq!(app.charges(), 0);
+    let approved = post(&service, &approver, "/runs/1/approve", &approve(hash));
+    assert_eq!(approved.body[0]["outcome"], "released", "{approved:?}");
+    until("all are charged", || app.charges() == 6);
+    assert_eq!(post(&service, &approver, "/runs/1/approve", &approve(hash)).status, 404);
+    assert_eq!(post(&service, &approver, "/runs", &march()).status, 403, "an approver begins nothing");
+    assert_eq!(service.stop().code(), Some(0));
+}
+
+#[test]
+fn many_items_are_counted_first_and_then_exactly_those_are_withdrawn() {
+    let app = App::with_contracts(&contracts("C", 12));
+    let service = Service::of(&app);
+    let token = service.token("ann", "operator");
+    let pause = json!({ "scope": "all", "reason": "a wrong file" });
+    assert_eq!(post(&service, &token, "/pauses", &pause).status, 200);
+    assert_eq!(post(&service, &token, "/runs", &march()).status, 201);
+    let mut bulk = json!({ "action": "cancel", "states": ["planned"], "run": 1, "reason": "a wrong file" });
+    let counted = post(&service, &token, "/items/bulk", &bulk).body;
+    assert_eq!((&counted["items"], &counted["done"]), (&json!(12), &json!(false)), "{counted}");
+    assert!(counted["sums"]["HKD"].as_str().unwrap().len() > 3);
+    let one = json!({ "reason": "first" });
+    assert_eq!(post(&service, &token, "/items/1/cancel", &one).body["state"], "cancelled");
+    bulk["set"] = counted["set"].clone();
+    assert_eq!(code(&post(&service, &token, "/items/bulk", &bulk)), "changed", "one has moved since");
+    bulk["set"] = Value::Null;
+    bulk["set"] = post(&service, &token, "/items/bulk", &bulk).body["set"].clone();
+    let done = post(&service, &token, "/items/bulk", &bulk).body;
+    assert_eq!((&done["moved"], &done["refused"]), (&json!({ "cancelled": 11 }), &json!(0)), "{done}");
+    assert_eq!(post(&service, &token, "/pauses/resume", &pause).status, 200);
+    until("the run has ended", || service.get(&token, "/api/v1/runs/1").body["state"] == "finished");
+    assert_eq!(app.charges(), 0);
+    assert_eq!(service.stop().code(), Some(0));
+}
+
+#[test]
+fn what_fires_next_and_what_there_is_can_be_read() {
+    let app = App::with_contracts(&contracts("C", 1));
+    app.edit(
+        "workflows/deductions.yaml",
+        "jobs:",
+        "schedule: { cron: \"30 9 * * *\", timezone: Asia/Hong_Kong }\njobs:",
+    );
+    let service = Service::of(&app);
+    let token = service.token("vic", "viewer");
+    let next = service.get(&token, "/api/v1/schedule?days=3").body;
+    assert_eq!(next.as_array().unwrap().len(), 3, "{next}");
+    assert!(next[0]["wall"].as_str().unwrap().ends_with("T09:30"), "{next}");
+    for path in ["occurrences", "contracts", "notifications", "alerts", "audit", "approvals", "runs/1/approvals"] {
+        let reply = service.get(&token, &format!("/api/v1/{path}"));
+        assert_eq!(reply.status, 200, "{path}: {reply:?}");
+    }
+    assert_eq!(service.stop().code(), Some(0));
+}
