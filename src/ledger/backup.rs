@@ -1,8 +1,9 @@
 //! A copy of a ledger in a file, made while it is at work: whole, checked, and fenced, so that nobody works on it by mistake.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use sqlx::{AnyConnection, AssertSqlSafe};
+use sqlx::{AnyConnection, AssertSqlSafe, Connection};
 
 use super::Ledger;
 use super::error::LedgerError;
@@ -94,19 +95,40 @@ async fn checked(path: &Path, of: &str, now: Timestamp) -> Result<(), BackupErro
     Ok(())
 }
 
-/// Keeps the file as it was before its schema is changed, beside it.
+/// Keeps the file as it was before its schema is changed, beside it; nothing where no run was ever planned.
 pub(super) async fn before_migration(
     home: &Home,
     connection: &mut AnyConnection,
     version: i64,
 ) -> Result<(), LedgerError> {
     let Some(file) = &home.file else { return Ok(()) };
+    let failed = |source| LedgerError::of("copying the ledger", source);
+    if sqlx::query("select 1 from runs limit 1").fetch_optional(&mut *connection).await.map_err(failed)?.is_none() {
+        return Ok(());
+    }
+    // Of several processes each makes its own, and one of them stays.
+    let half = beside(file, &format!("{:016x}", rand::random::<u64>()));
+    copy(connection, &half).await?;
     let kept = beside(file, &format!("schema-{version}"));
-    // One that is there is older than the ledger, which has this schema still.
-    remove(&kept).ok();
-    copy(connection, &kept).await?;
+    match schema_of(&half).await {
+        // Another process has begun to migrate meanwhile: it has made its copy before.
+        Ok(copied) if copied != version => remove(&half).ok(),
+        Ok(_) => std::fs::rename(&half, &kept).ok(),
+        Err(error) => {
+            remove(&half).ok();
+            return Err(error);
+        }
+    };
     tracing::info!(file = %kept.display(), "the ledger was copied before its schema is changed");
     Ok(())
+}
+
+/// The newest migration in a file.
+async fn schema_of(file: &Path) -> Result<i64, LedgerError> {
+    let mut connection = Home::file(file, Duration::ZERO)?.connect().await?;
+    let found = super::open::newest_migration(&mut connection).await;
+    connection.close().await.map_err(|source| LedgerError::of("closing the copy", source))?;
+    Ok(found)
 }
 
 fn beside(path: &Path, ending: &str) -> PathBuf {

@@ -114,7 +114,7 @@ async fn migrate(home: &Home, connection: &mut AnyConnection) -> Result<(), Ledg
 }
 
 /// Zero where there is none yet.
-async fn newest_migration(connection: &mut AnyConnection) -> i64 {
+pub(super) async fn newest_migration(connection: &mut AnyConnection) -> i64 {
     let applied = sqlx::query("select max(version) from _sqlx_migrations where success").fetch_one(connection).await;
     applied.ok().and_then(|row| row.try_get::<Option<i64>, _>(0).ok().flatten()).unwrap_or(0)
 }

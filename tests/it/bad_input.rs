@@ -339,10 +339,10 @@ fn a_ledger_that_is_locked_as_a_whole_cannot_be_opened_and_says_so() {
     app.run().exits(0);
 }
 
-/// Runs a script in a mount namespace of its own with a disk of 1 MiB at `full/`; none where that is not possible.
-fn with_a_small_disk(app: &App, script: &str) -> Option<Ended> {
+/// Runs a script in a mount namespace of its own with a disk of so many MiB at `full/`; none where that is not possible.
+fn with_a_small_disk(app: &App, size: u32, script: &str) -> Option<Ended> {
     std::fs::create_dir_all(app.path("full")).unwrap();
-    let mount = "mount -t tmpfs -o size=1m tmpfs full";
+    let mount = &format!("mount -t tmpfs -o size={size}m tmpfs full");
     let unshare = |script: &str| {
         let mut command = Command::new("unshare");
         command.args(["--user", "--map-root-user", "--mount", "sh", "-c", script]).current_dir(app.path(""));
@@ -367,7 +367,7 @@ fn a_disk_that_is_full_stops_the_sending_and_a_resume_with_room_ends_with_matchi
          mount -o remount,size=64m full; $PAYRUN run --resume >resumed.txt 2>&1; echo \"second: $?\"; \
          cp -r full/payrun.db* . && echo saved"
     );
-    let Some(ended) = with_a_small_disk(&app, &script) else { return };
+    let Some(ended) = with_a_small_disk(&app, 3, &script) else { return };
     let ended = ended.says("first: 1").says("the disk of the ledger is full").says("second: 0").says("saved");
     let complaints = ended.stderr.matches("is full").count();
     assert!(complaints < 20, "it says so {complaints} times:\n{}", ended.stderr);
@@ -382,7 +382,7 @@ fn a_plan_that_does_not_fit_on_the_disk_plans_nothing_and_says_so() {
     let app = App::with_contracts(&contracts("C", 20_000));
     app.edit("payrun.yaml", "database: payrun.db", "database: full/payrun.db");
     let script = format!("set +e; $PAYRUN run {WORKFLOW} --date {DATE}; echo \"first: $?\"; $PAYRUN runs --json");
-    let Some(ended) = with_a_small_disk(&app, &script) else { return };
+    let Some(ended) = with_a_small_disk(&app, 1, &script) else { return };
     ended.says("first: 1").says("the disk of the ledger is full");
     assert_eq!(app.charges(), 0);
 }
