@@ -9,7 +9,6 @@ use sqlx::any::AnyRow;
 use super::Ledger;
 use super::error::LedgerError;
 use super::rows::list;
-use super::schedules::NewOccurrence;
 use crate::domain::occurrence::OccurrenceState;
 use crate::domain::time::Timestamp;
 
@@ -194,35 +193,6 @@ impl Ledger {
         .bind(&occurrence.nominal)
         .bind(state.word())
         .bind(reason)
-        .bind(now.millis())
-        .execute(turn.connection())
-        .await
-        .map_err(|source| LedgerError::of(DOING, source))?;
-        turn.commit().await
-    }
-
-    /// Makes an occurrence due at a person's wish, unless it has fired.
-    ///
-    /// # Errors
-    /// Whatever the database says.
-    pub async fn wish_occurrence(
-        &self,
-        workflow: &str,
-        occurrence: &NewOccurrence,
-        now: Timestamp,
-    ) -> Result<(), LedgerError> {
-        let mut turn = self.turn(DOING).await?;
-        sqlx::query(
-            "insert into occurrences (workflow, nominal, at, timezone, state, reason, changed_at) \
-             values ($1, $2, $3, $4, 'due', $5, $6) \
-             on conflict (workflow, nominal) do update set state = 'due', reason = excluded.reason, \
-               changed_at = excluded.changed_at where occurrences.state <> 'fired'",
-        )
-        .bind(workflow)
-        .bind(&occurrence.nominal)
-        .bind(occurrence.at.millis())
-        .bind(&occurrence.timezone)
-        .bind(occurrence.reason.clone())
         .bind(now.millis())
         .execute(turn.connection())
         .await

@@ -115,8 +115,8 @@ fn a_process_that_dies_between_a_plan_and_its_note_has_fired_once() {
     let app = project("{ every: day, at: '09:30', timezone: Asia/Hong_Kong }");
     let fire = ["schedule", "fire", "deductions", "2026-03-31T09:30"];
     assert!(app.start_to_die_at(&fire, "after_plan", 1).wait(PATIENCE).was_killed());
-    let history = app.json(&["schedule", "history", "--json"]);
-    assert_eq!((&history[0]["state"], &history[0]["run"]), (&json!("due"), &json!(1)), "{history}");
+    // Nobody but the person has begun it: nothing is left for the schedule to fire in another's name.
+    assert_eq!(app.json(&["schedule", "history", "--json"]), json!([]));
     app.payrun(&fire).exits(0).says("run 1 was there already");
     app.payrun(&["run", "--resume"]).exits(0);
     let history = app.json(&["schedule", "history", "--json", "--state", "fired"]);

@@ -81,7 +81,7 @@ impl Engine {
         if wished.at > now {
             return Err(ByHandError::NotYet { workflow: workflow.name.clone(), nominal, at: wished.at });
         }
-        self.ledger.wish_occurrence(&workflow.name, &wished, now).await?;
+        // Nothing is noted before the run is planned: what is due would be fired by the schedule, as if nobody had begun it.
         let row = OccurrenceRow {
             workflow: workflow.name.clone(),
             nominal: wished.nominal,
@@ -92,7 +92,7 @@ impl Engine {
             reason: wished.reason,
             changed_at: now,
         };
-        let had_run = known.is_some_and(|row| row.run_id.is_some());
+        let had_run = self.ledger.run_named(&row.workflow, &row.nominal).await?.is_some();
         let row = self.fire(workflow, row, author, now).await?;
         Ok(match row.state {
             OccurrenceState::Fired if had_run => ByHand::HasRun(row),
