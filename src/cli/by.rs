@@ -52,11 +52,6 @@ fn invalid(error: ActorError) -> Failure {
     Failure::invalid(error.to_string())
 }
 
-/// The name of who gives a command that takes no other: `PAYRUN_AUTHOR`, or the user's.
-pub(super) fn name() -> String {
-    std::env::var("PAYRUN_AUTHOR").ok().filter(|name| !name.trim().is_empty()).unwrap_or_else(user)
-}
-
 /// The user that this process runs as. A container's may have no name.
 fn user() -> String {
     let plain = |c: char| if c.is_alphanumeric() || matches!(c, '.' | '@' | '_' | '-') { c } else { '-' };

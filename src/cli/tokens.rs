@@ -4,10 +4,12 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::Context;
+use super::by::Author;
 use super::exit::{Exit, Failure};
 use super::output::{print_table, say, say_json, table};
 use super::project::Project;
 use crate::clock::Clock;
+use crate::domain::actor::{Actor, Reason, Signed};
 use crate::domain::role::Role;
 use crate::ledger::TokenRow;
 use crate::server::token::{Token, is_name};
@@ -34,6 +36,8 @@ enum TokensCommand {
     Revoke {
         /// Whose
         name: String,
+        #[command(flatten)]
+        author: Author,
     },
 }
 
@@ -51,6 +55,8 @@ struct CreateArgs {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    author: Author,
 }
 
 fn parse_role(word: &str) -> Result<Role, String> {
@@ -66,8 +72,9 @@ pub(super) async fn run(context: &Context, args: TokensArgs) -> Result<Exit, Fai
     match args.command {
         TokensCommand::Create(args) => create(&ledger, &args).await,
         TokensCommand::List { json } => list(&ledger, json).await,
-        TokensCommand::Revoke { name } => {
-            if !ledger.revoke_token(&name, Clock::of_machine().now()).await? {
+        TokensCommand::Revoke { name, author } => {
+            let by = signed(&author, "the token is to end")?;
+            if !ledger.revoke_token(&name, &by, Clock::of_machine().now()).await? {
                 return Err(Failure::invalid(format!("there is no good token of {name}"))
                     .help("`payrun tokens list` lists them"));
             }
@@ -77,20 +84,26 @@ pub(super) async fn run(context: &Context, args: TokensArgs) -> Result<Exit, Fai
     }
 }
 
+fn signed(author: &Author, why: &str) -> Result<Signed, Failure> {
+    let reason = Reason::parse(why).map_err(|error| Failure::internal(&error))?;
+    Ok(Signed { actor: author.actor()?, reason })
+}
+
 async fn create(ledger: &crate::ledger::Ledger, args: &CreateArgs) -> Result<Exit, Failure> {
-    if !is_name(&args.name) {
+    if Actor::person(&args.name, "token").is_err() || !is_name(&args.name) {
         return Err(Failure::invalid("a token's name has 1 to 64 letters, digits, and . - _ @ +"));
     }
     let (token, now) = (Token::fresh(), Clock::of_machine().now());
+    let by = signed(&args.author, "somebody is to use the API")?;
     let row = TokenRow {
         name: args.name.clone(),
         role: args.role,
         created_at: now,
-        created_by: super::by::name(),
+        created_by: by.actor.name().to_owned(),
         expires_at: args.expires.map(|time| now.plus(time)),
         revoked_at: None,
     };
-    if !ledger.create_token(&row, token.hash()).await? {
+    if !ledger.create_token(&row, token.hash(), &by).await? {
         let help = "revoked names stay taken too, so that what was done under a name is one person's";
         return Err(Failure::invalid(format!("there is a token of {} already", args.name)).help(help));
     }

@@ -1,10 +1,13 @@
 //! Tokens of the API, by their fingerprints, and what was asked under an idempotency key.
 
+use serde_json::{Value, json};
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use super::Ledger;
+use super::audit::Note;
 use super::error::LedgerError;
+use crate::domain::actor::Signed;
 use crate::domain::role::Role;
 use crate::domain::time::Timestamp;
 
@@ -44,15 +47,15 @@ pub enum Asked {
 }
 
 impl Ledger {
-    /// Keeps a new token; false if the name is taken.
+    /// Keeps a new token, with an entry of the audit log; false if the name is taken, in whatever case.
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn create_token(&self, token: &TokenRow, hash: [u8; 32]) -> Result<bool, LedgerError> {
+    pub async fn create_token(&self, token: &TokenRow, hash: [u8; 32], by: &Signed) -> Result<bool, LedgerError> {
         let mut turn = self.turn("making a token").await?;
         let inserted = sqlx::query(
-            "insert into tokens (name, role, hash, created_at, created_by, expires_at) values ($1, $2, $3, $4, $5, $6) \
-             on conflict do nothing",
+            "insert into tokens (name, role, hash, created_at, created_by, expires_at) select $1, $2, $3, $4, $5, $6 \
+             where not exists (select 1 from tokens where lower(name) = lower($1)) on conflict do nothing",
         )
         .bind(&token.name)
         .bind(token.role.word())
@@ -63,21 +66,34 @@ impl Ledger {
         .execute(turn.connection())
         .await
         .map_err(|source| LedgerError::of("making a token", source))?;
+        if inserted.rows_affected() == 0 {
+            turn.rollback().await?;
+            return Ok(false);
+        }
+        let after = json!({ "role": token.role.word(), "expires_at": token.expires_at.map(|at| at.to_string()) });
+        let (verb, target) = ("token.create", format!("token {}", token.name));
+        turn.note(Note { by, verb, target, before: Value::Null, after, at: token.created_at }).await?;
         turn.commit().await?;
-        Ok(inserted.rows_affected() > 0)
+        Ok(true)
     }
 
     /// Ends a token; false if there is none of this name that is good.
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn revoke_token(&self, name: &str, now: Timestamp) -> Result<bool, LedgerError> {
+    pub async fn revoke_token(&self, name: &str, by: &Signed, now: Timestamp) -> Result<bool, LedgerError> {
         let mut turn = self.turn("revoking a token").await?;
         let revoke = sqlx::query("update tokens set revoked_at = $2 where name = $1 and revoked_at is null");
         let revoked = revoke.bind(name).bind(now.millis()).execute(turn.connection()).await;
         let revoked = revoked.map_err(|source| LedgerError::of("revoking a token", source))?;
+        if revoked.rows_affected() == 0 {
+            turn.rollback().await?;
+            return Ok(false);
+        }
+        let (verb, target) = ("token.revoke", format!("token {name}"));
+        turn.note(Note { by, verb, target, before: Value::Null, after: Value::Null, at: now }).await?;
         turn.commit().await?;
-        Ok(revoked.rows_affected() > 0)
+        Ok(true)
     }
 
     /// All tokens by name, also those that are no longer good.
