@@ -30,6 +30,7 @@ mod project;
 mod promote;
 mod report;
 mod resolve;
+mod restore;
 mod retry;
 mod run;
 mod runs;
@@ -133,6 +134,8 @@ enum Command {
     Audit(audit::AuditArgs),
     /// Copy the ledger into a file while work goes on; the copy is checked
     Backup(backup::BackupArgs),
+    /// Put a backup in the place of a ledger that was lost; what may have been sent since is asked about before it is sent
+    Restore(restore::RestoreArgs),
     /// List, show and replay what gateways told of their own accord
     Notifications(notifications::NotificationsArgs),
     /// Move the ledger from a SQLite file to PostgreSQL, compared row by row; the file can no longer be used then
@@ -209,6 +212,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<Exit, exit::Fai
         Command::Contracts(args) => contracts::run(context, args).await,
         Command::Journal(args) => journal::run(context, args).await,
         Command::Backup(args) => backup::run(context, args).await,
+        Command::Restore(args) => restore::run(context, &args).await,
         Command::Promote(args) => promote::run(context, args).await,
         Command::Retry(args) => retry::run(context, &args).await,
         Command::Cancel(args) => cancel::run(context, &args).await,

@@ -19,6 +19,9 @@
 //! cancelled. Of what nobody could find out (unknown, parked): *resolve*, with a receipt, makes it succeeded, or, because it did
 //! not happen, failed. No other state takes them.
 //!
+//! *Recall* makes what is planned unknown: the ledger was restored from a backup, and it may have been sent since. The number stays.
+//! No other state takes it, since everything else that may be under way is asked about anyway.
+//!
 //! `–` is a move that must not happen: [`Illegal`]. Two rows say more than the table of the design: an answer that money
 //! moved always wins over a state that has not sent yet (a late notification), and a person's retry asks before it sends.
 
@@ -190,6 +193,8 @@ pub enum Event {
     Expire,
     /// A person has found out what became of it.
     Resolve(Finding),
+    /// The ledger was restored from a backup: whether it was sent since must be asked before it is sent.
+    Recall,
 }
 
 /// What a person has found out, where asking has not told.
@@ -214,6 +219,7 @@ impl Event {
             Self::Reject => "reject",
             Self::Expire => "expire",
             Self::Resolve(_) => "resolve",
+            Self::Recall => "recall",
         }
     }
 }
@@ -320,7 +326,8 @@ fn applied(item: &Item, event: &Event, policy: &Policy, now: Timestamp) -> Resul
         Event::Reject if item.state == State::Held => Ok(withdrawn(item, "the batch was rejected")),
         Event::Expire if item.state == State::Held => Ok(withdrawn(item, "nobody approved the batch in time")),
         Event::Resolve(finding) if matches!(item.state, State::Unknown | State::Parked) => Ok(resolved(item, finding)),
-        Event::Unsent | Event::Cancel | Event::Approve | Event::Reject | Event::Expire | Event::Resolve(_) => illegal(),
+        Event::Recall if item.state == State::Planned => Ok(recall(item, now)),
+        Event::Unsent | Event::Cancel | Event::Recall | Event::Approve | Event::Reject | Event::Expire | Event::Resolve(_) => illegal(),
     }
 }
 
@@ -396,6 +403,16 @@ fn retry(item: &Item, now: Timestamp) -> Option<Move> {
         next.asking = Asking::Outcome;
     }
     Some(plain(next, Some(now)))
+}
+
+/// As if it had been sent just now: an order that was sent right before the ledger was lost may show up late.
+fn recall(item: &Item, now: Timestamp) -> Move {
+    let mut next = item.clone();
+    next.state = State::Unknown;
+    next.asks = 0;
+    (next.sent_at, next.asking_since) = (Some(now), Some(now));
+    next.asking = Asking::Outcome;
+    because(plain(next, Some(now)), "the ledger was restored; it may have been sent since the backup".to_owned())
 }
 
 fn answered(item: &Item, answer: &Answer, policy: &Policy, now: Timestamp) -> Option<Move> {
@@ -697,6 +714,7 @@ mod tests {
             ["expire"] => return Event::Expire,
             ["resolve", "done"] => return Event::Resolve(Finding::Happened(Receipt("R1".into()))),
             ["resolve", "failed"] => return Event::Resolve(Finding::DidNot),
+            ["recall"] => return Event::Recall,
             ["done"] => Answer::Done(Receipt("R1".into())),
             ["done", receipt] => Answer::Done(Receipt((*receipt).into())),
             ["accepted"] => Answer::Accepted,
@@ -766,6 +784,7 @@ mod tests {
             "expire",
             "resolve done",
             "resolve failed",
+            "recall",
         ];
         for state in State::ALL {
             for event in events {
@@ -813,6 +832,7 @@ mod tests {
             1 => prop::sample::select(vec![Event::Reject, Event::Expire]),
             1 => prop_oneof!["R[0-9]".prop_map(|receipt| Finding::Happened(Receipt(receipt))), Just(Finding::DidNot)]
                 .prop_map(Event::Resolve),
+            1 => Just(Event::Recall),
         ]
     }
 

@@ -39,6 +39,11 @@ pub struct Work {
 pub(super) const LONG_LEASE: Duration = Duration::from_secs(1_800);
 
 impl Work {
+    /// Whether this account can be asked what became of an effect.
+    pub fn can_ask(&self, account: &Account) -> bool {
+        self.kind.effect && self.kind.gateways.get(account.kind).is_some_and(|operations| operations.query.is_some())
+    }
+
     /// A longer lease than the account's, where one is needed.
     pub fn lease(&self, account: &Account) -> Option<Duration> {
         let keeps = self.kind.gateways.get(account.kind).is_some_and(|operations| operations.keeps.is_some());

@@ -10,6 +10,9 @@ use super::error::LedgerError;
 use super::home::{Engine, Home};
 use crate::domain::time::Timestamp;
 
+/// How the fence of a backup ends, behind the name of its ledger.
+pub(super) const IS_BACKUP: &str = ", of which this is a backup";
+
 /// Why there is no copy.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
@@ -64,9 +67,7 @@ impl Ledger {
         }
         sync(&half).map_err(failed)?;
         std::fs::rename(&half, path).map_err(failed)?;
-        if let Some(folder) = path.parent() {
-            sync(if folder.as_os_str().is_empty() { Path::new(".") } else { folder }).map_err(failed)?;
-        }
+        sync(folder_of(path)).map_err(failed)?;
         Ok(std::fs::metadata(path).map_err(failed)?.len())
     }
 }
@@ -85,14 +86,18 @@ async fn checked(path: &Path, of: &str, now: Timestamp) -> Result<(), BackupErro
     if !found.is_empty() {
         return Err(BackupError::Damaged { found: found.join("; ") });
     }
-    copy.fence(&format!("{of}, of which this is a backup"), now).await?;
+    copy.fence(&format!("{of}{IS_BACKUP}"), now).await?;
+    into_one_file(copy).await?;
+    Ok(())
+}
+
+/// Closes a ledger that nobody else has open, and takes into its file what has not been taken into it yet.
+pub(super) async fn into_one_file(copy: Ledger) -> Result<(), LedgerError> {
     let mut connection = copy.home.connect().await?;
     copy.close().await;
-    // One file, without what has not been taken into it yet.
     let whole =
         sqlx::raw_sql("pragma wal_checkpoint(truncate); pragma journal_mode = delete").execute(&mut connection).await;
-    whole.map_err(|source| LedgerError::of("closing the copy", source))?;
-    Ok(())
+    whole.map(|_| ()).map_err(|source| LedgerError::of("closing the copy", source))
 }
 
 /// Keeps the file as it was before its schema is changed, beside it; nothing where no run was ever planned.
@@ -149,6 +154,11 @@ fn remove(path: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-fn sync(path: &Path) -> std::io::Result<()> {
+/// The folder of a file; `.` for a bare name.
+pub(super) fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+pub(super) fn sync(path: &Path) -> std::io::Result<()> {
     std::fs::File::open(path)?.sync_all()
 }

@@ -60,6 +60,8 @@ pub struct Want {
     pub lease: Option<Duration>,
     /// How its items are treated whose lease has run out.
     pub policy: Arc<Policy>,
+    /// Whether a gateway can be asked what became of its items: in a ledger that was restored it is, before they are sent.
+    pub can_ask: bool,
 }
 
 /// An item that this node, and nobody else, may call the gateway for until the lease ends.
@@ -144,7 +146,10 @@ pub(super) const DUE: &str = "\
       custom_no, key_hash, amount, currency, input, serial, result, \
       (select b.state from items as b where b.serial = items.serial \
          and b.state in ('sending', 'pending', 'unknown', 'parked')) as in_flight, \
-      (select 1 from paused_contracts as p where p.serial = items.serial) as paused \
+      (select 1 from paused_contracts as p where p.serial = items.serial) as paused, \
+      coalesce(recalled, 0) as recalled, \
+      (select count(*) from restores as r cross join jobs as j cross join runs as u where r.id = 1 and j.id = $1 \
+         and u.id = j.run_id and (u.started_at < r.asks_until or u.at < r.at)) as restored \
     from items where job_id = $1 and due_at <= $2 order by due_at limit $3";
 
 /// What is to be asked about of a job that may send nothing: found among what is open, however much waits to be sent.
@@ -157,6 +162,10 @@ pub(super) const ASKED: &str = "\
 
 /// Where rows have locks, one that somebody else holds (a person at a console, say) keeps no claim waiting.
 const NOT_LOCKED: &str = " for update of items skip locked";
+
+/// The number of this generation has been asked about before it was sent.
+pub(super) const RECALLED: &str = "\
+    update items set recalled = generation from json_each($1) as r where items.id = cast(r.atom as bigint)";
 
 pub(super) const BUMP: &str = "\
     update items set due_at = cast(b.value ->> 1 as bigint), reason = b.value ->> 2 from json_each($1) as b \
@@ -278,6 +287,9 @@ async fn claim_from(
             State::Planned if !stored.serial.as_ref().is_none_or(|serial| serials.insert(serial.clone())) => {
                 sorted.blocked.push((stored.id, Waits::Busy));
             }
+            State::Planned if want.can_ask && may_be_forgotten(row, &stored).map_err(failed)? => {
+                sorted.recall(stored, want, request.now)?;
+            }
             State::Sending => sorted.abandon(stored, want, request.now)?,
             State::Held
             | State::Planned
@@ -309,6 +321,8 @@ async fn claim_from(
 struct Sorted {
     claims: Vec<(Stored, Move, Doing)>,
     abandoned: Vec<(Stored, Move)>,
+    /// Items that may have been sent by a ledger of which this is a backup.
+    recalled: Vec<(Stored, Move)>,
     /// Items that must wait.
     blocked: Vec<(i64, Waits)>,
 }
@@ -327,11 +341,19 @@ impl Sorted {
         Ok(())
     }
 
+    fn recall(&mut self, stored: Stored, want: &Want, now: Timestamp) -> Result<(), LedgerError> {
+        let moved = decide(&stored, &Event::Recall, &want.policy, now)?;
+        self.recalled.push((stored, moved));
+        Ok(())
+    }
+
     async fn write(&self, turn: &mut Turn, request: &ClaimRequest) -> Result<(), LedgerError> {
         let claims = self.claims.iter().map(|(stored, moved, _)| (stored, moved, "claim", Some(request.node.0)));
         let abandoned = self.abandoned.iter().map(|(stored, moved)| (stored, moved, "abandoned", None));
+        let recalled = self.recalled.iter().map(|(stored, moved)| (stored, moved, Event::Recall.word(), None));
         let moves: Vec<Written<'_>> = claims
             .chain(abandoned)
+            .chain(recalled)
             .map(|(stored, moved, event, node)| Written { stored, event, moved, node, result: None, at: request.now })
             .collect();
         let ends: Vec<_> =
@@ -343,7 +365,17 @@ impl Sorted {
                 what: "an item changed within the transaction that claims it".to_owned(),
             });
         }
+        self.note_recalled(turn).await?;
         self.bump(turn, request.now).await
+    }
+
+    async fn note_recalled(&self, turn: &mut Turn) -> Result<(), LedgerError> {
+        if self.recalled.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<i64> = self.recalled.iter().map(|(stored, _)| stored.id).collect();
+        let noted = sqlx::query(RECALLED).bind(list(&ids)).execute(turn.connection()).await;
+        noted.map(|_| ()).map_err(|source| LedgerError::of("asking about what may have been sent", source))
     }
 
     async fn bump(&self, turn: &mut Turn, now: Timestamp) -> Result<(), LedgerError> {
@@ -359,6 +391,12 @@ impl Sorted {
             .map_err(|source| LedgerError::of("putting off what waits for its contract", source))?;
         Ok(())
     }
+}
+
+/// Whether the item's number may have been used by the ledger of which this one was a backup, and was not asked about since.
+fn may_be_forgotten(row: &AnyRow, stored: &Stored) -> Result<bool, sqlx::Error> {
+    let restored = row.try_get::<i64, _>("restored")? > 0;
+    Ok(restored && row.try_get::<i64, _>("recalled")? != i64::from(stored.item.generation))
 }
 
 /// What the state machine says; an illegal move here is a defect of payrun.

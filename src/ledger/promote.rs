@@ -55,6 +55,8 @@ const TABLES: &[Table] = &[
             ("at", N),
             ("timezone", T),
             ("author", T),
+            ("forgotten_to", N),
+            ("forgotten_at", N),
         ],
         numbered: true,
     },
@@ -120,6 +122,7 @@ const TABLES: &[Table] = &[
             ("reason", T),
             ("duplicate_of", N),
             ("taken_from", B),
+            ("recalled", N),
         ],
         numbered: true,
     },
@@ -180,7 +183,16 @@ const TABLES: &[Table] = &[
     Table {
         name: "statements",
         key: 1,
-        columns: &[("id", N), ("lane", T), ("day", T), ("sha256", T), ("location", T), ("lines", N), ("fetched_at", N)],
+        columns: &[
+            ("id", N),
+            ("lane", T),
+            ("day", T),
+            ("sha256", T),
+            ("location", T),
+            ("lines", N),
+            ("fetched_at", N),
+            ("forgotten_at", N),
+        ],
         numbered: true,
     },
     Table {
@@ -286,6 +298,12 @@ const TABLES: &[Table] = &[
             ("due_at", N),
         ],
         numbered: true,
+    },
+    Table {
+        name: "restores",
+        key: 1,
+        columns: &[("id", N), ("backup_at", N), ("at", N), ("asks_until", N)],
+        numbered: false,
     },
     Table { name: "vault", key: 1, columns: &[("id", N), ("proof", T)], numbered: false },
     Table {

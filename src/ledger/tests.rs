@@ -4,7 +4,7 @@
 use sqlx::{AssertSqlSafe, Row};
 
 use super::Ledger;
-use super::claim::{ASKED, BUMP, DUE};
+use super::claim::{ASKED, BUMP, DUE, RECALLED};
 use super::rows::WRITE;
 
 /// The steps of a statement, as `explain query plan` tells them.
@@ -25,7 +25,7 @@ pub(super) fn place(steps: &[String], step: &str) -> usize {
 #[tokio::test]
 async fn moves_read_the_list_first_and_find_items_by_id() {
     let moves = WRITE.split(';').next().expect("the first statement");
-    for statement in [moves, BUMP] {
+    for statement in [moves, BUMP, RECALLED] {
         let steps = steps(statement).await;
         let list = place(&steps, "SCAN");
         assert!(steps[list].contains("VIRTUAL TABLE"), "{steps:#?}");

@@ -71,6 +71,7 @@ impl Process {
             rate: job.rate,
             lease: work.lease(account),
             policy: Arc::clone(&job.policy),
+            can_ask: work.can_ask(account),
         };
         let request = ClaimRequest {
             lane: account.name.clone(),

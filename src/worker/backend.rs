@@ -213,13 +213,15 @@ fn want(lane: &Lane, job: &OpenJob, missing: usize) -> Want {
     let own = job
         .concurrency
         .map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX).saturating_sub(lane.taken_of(job.id)));
+    let work = lane.work_of(job.id);
     Want {
         job_id: job.id,
         kind: job.kind.clone(),
         slots: missing.min(own),
         rate: job.rate,
-        lease: lane.work_of(job.id).and_then(|work| work.lease(&lane.account)),
+        lease: work.as_ref().and_then(|work| work.lease(&lane.account)),
         policy: Arc::clone(&job.policy),
+        can_ask: work.is_some_and(|work| work.can_ask(&lane.account)),
     }
 }
 

@@ -153,6 +153,7 @@ impl World {
                 rate: None,
                 lease: None,
                 policy: Arc::clone(&policy),
+                can_ask: true,
             };
             let request = ClaimRequest {
                 lane: "hk".into(),

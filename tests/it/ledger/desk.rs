@@ -127,6 +127,7 @@ impl Desk {
                 rate: None,
                 lease: None,
                 policy: Arc::new(policy()),
+                can_ask: true,
             }],
         }
     }

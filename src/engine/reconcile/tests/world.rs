@@ -205,6 +205,7 @@ impl World {
             rate: None,
             lease: None,
             policy: Arc::new(self.policy()),
+            can_ask: false,
         };
         let request = ClaimRequest {
             lane: "hk".to_owned(),

@@ -1,0 +1,156 @@
+//! A backup in the place of a ledger that was lost. It has forgotten every call that was made since, and knows that it has: what
+//! it is about to send it asks about first (`claim.rs`), under the number that the lost ledger would have used.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sqlx::Row;
+
+use super::Ledger;
+use super::backup::{IS_BACKUP, folder_of, into_one_file, sync};
+use super::error::LedgerError;
+use crate::domain::item::State;
+use crate::domain::time::Timestamp;
+
+/// For how long the runs that are planned are asked about first, whatever they are for: longer than a month, so that whoever
+/// plans once more what the lost ledger had planned is on the safe side.
+const ASKS_FOR: Duration = Duration::from_secs(35 * 86_400);
+
+/// What was restored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restored {
+    /// When the backup was made.
+    pub backup_at: Timestamp,
+    /// Until when the runs that are planned are asked about before anything of them is sent.
+    pub asks_until: Timestamp,
+    /// How many items are in each state.
+    pub items: BTreeMap<State, u64>,
+}
+
+/// Why nothing was restored.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// Whatever the database says.
+    #[error("nothing was restored")]
+    Ledger(#[from] LedgerError),
+    /// Nothing is written over.
+    #[error("{} is there already; move it away first", path.display())]
+    There {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Not what `payrun backup` makes.
+    #[error("{} is no backup that payrun has made", path.display())]
+    NoBackup {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The backup is not sound.
+    #[error("the backup is damaged: {found}")]
+    Damaged {
+        /// What was found.
+        found: String,
+    },
+    /// The file system.
+    #[error("{} cannot be read or written", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl Ledger {
+    /// Makes a ledger of a backup, at a place where there is none. The backup stays as it is.
+    ///
+    /// # Errors
+    /// [`RestoreError`]; then there is no ledger there.
+    pub async fn restore(backup: &Path, to: &Path, now: Timestamp) -> Result<Restored, RestoreError> {
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |source| RestoreError::File { path, source }
+        };
+        // What is left of another ledger would be taken for a part of this one.
+        let parts = ["-wal", "-shm"].map(|ending| append(to, ending));
+        if let Some(path) = parts.iter().map(PathBuf::as_path).chain([to]).find(|path| path.exists()) {
+            return Err(RestoreError::There { path: path.to_owned() });
+        }
+        let workshop = tempfile::tempdir_in(folder_of(to)).map_err(failed(to))?;
+        let half = workshop.path().join("ledger.db");
+        std::fs::copy(backup, &half).map_err(failed(backup))?;
+        let restored = revive(&half, backup, now).await?;
+        sync(&half).map_err(failed(&half))?;
+        // Unlike a renaming this never takes the place of a file that has come to be meanwhile.
+        std::fs::hard_link(&half, to).map_err(failed(to))?;
+        sync(folder_of(to)).map_err(failed(to))?;
+        Ok(restored)
+    }
+}
+
+fn append(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    PathBuf::from(name)
+}
+
+/// Makes a copy of a backup a ledger that may be worked on.
+async fn revive(copy: &Path, backup: &Path, now: Timestamp) -> Result<Restored, RestoreError> {
+    let ledger = Ledger::open_fenced(copy).await?;
+    let Some(backup_at) = made_at(&ledger).await? else {
+        return Err(RestoreError::NoBackup { path: backup.to_owned() });
+    };
+    let found = ledger.check().await?;
+    if !found.is_empty() {
+        return Err(RestoreError::Damaged { found: found.join("; ") });
+    }
+    let restored = Restored { backup_at, asks_until: now.plus(ASKS_FOR), items: states(&ledger).await? };
+    ledger.unfence().await?;
+    mark(&ledger, &restored, now).await?;
+    into_one_file(ledger).await?;
+    Ok(restored)
+}
+
+/// When a backup was made; none if it is no backup.
+async fn made_at(ledger: &Ledger) -> Result<Option<Timestamp>, LedgerError> {
+    let failed = |source| LedgerError::of("reading the backup", source);
+    let fence = sqlx::query("select moved_to, at from fence").fetch_optional(&ledger.read).await.map_err(failed)?;
+    let Some(fence) = fence else { return Ok(None) };
+    let of: &str = fence.try_get(0).map_err(failed)?;
+    let at: i64 = fence.try_get(1).map_err(failed)?;
+    Ok(of.ends_with(IS_BACKUP).then(|| Timestamp::from_millis(at)))
+}
+
+async fn states(ledger: &Ledger) -> Result<BTreeMap<State, u64>, LedgerError> {
+    let failed = |source| LedgerError::of("reading the backup", source);
+    let query = "select state, cast(sum(items) as bigint) from totals group by state having sum(items) > 0";
+    let rows = sqlx::query(query).fetch_all(&ledger.read).await.map_err(failed)?;
+    let state = |row: &sqlx::any::AnyRow| {
+        let word: &str = row.try_get(0).map_err(failed)?;
+        let state = State::parse(word).ok_or_else(|| LedgerError::Corrupt { what: format!("the state \"{word}\"") })?;
+        let items: i64 = row.try_get(1).map_err(failed)?;
+        Ok((state, u64::try_from(items).unwrap_or(0)))
+    };
+    rows.iter().map(state).collect()
+}
+
+/// From here on everything is asked about before it is sent, also what was after an earlier backup was restored.
+async fn mark(ledger: &Ledger, restored: &Restored, now: Timestamp) -> Result<(), LedgerError> {
+    let failed = |source| LedgerError::of("marking the ledger as restored", source);
+    let mut turn = ledger.turn("marking the ledger as restored").await?;
+    sqlx::query(
+        "insert into restores (id, backup_at, at, asks_until) values (1, $1, $2, $3) on conflict (id) do update \
+         set backup_at = excluded.backup_at, at = excluded.at, asks_until = excluded.asks_until",
+    )
+    .bind(restored.backup_at.millis())
+    .bind(now.millis())
+    .bind(restored.asks_until.millis())
+    .execute(turn.connection())
+    .await
+    .map_err(failed)?;
+    let forget = sqlx::query("update items set recalled = null where recalled is not null");
+    forget.execute(turn.connection()).await.map_err(failed)?;
+    turn.commit().await
+}
