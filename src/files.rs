@@ -1,17 +1,20 @@
 //! The files that payrun keeps, statements and reports, in a folder or a bucket.
 //!
 //! A file is there as a whole or not at all. What is kept under a name is never overwritten by other content; only reports,
-//! which can be made again, may be replaced.
+//! which can be made again, may be replaced, and only what was uploaded is deleted when it is old.
 
 use std::path::Path as FilePath;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload};
 use thiserror::Error;
+
+use crate::domain::time::Timestamp;
 
 /// A place for files.
 #[derive(Debug, Clone)]
@@ -78,6 +81,30 @@ impl Files {
             Err(source) => return Err(self.failed(name, source)),
         };
         there.bytes().await.map(Some).map_err(|source| self.failed(name, source))
+    }
+
+    /// The names of files in a folder of the store that were last written before an instant, at most so many.
+    ///
+    /// # Errors
+    /// If they cannot be listed.
+    pub async fn older(&self, folder: &str, before: Timestamp, limit: usize) -> Result<Vec<String>, FilesError> {
+        let place = self.at(folder);
+        let old = self.store.list(Some(&place)).try_filter(|file| {
+            std::future::ready(Timestamp::from_millis(file.last_modified.timestamp_millis()) < before)
+        });
+        let names = old.map_ok(|file| format!("{folder}/{}", file.location.filename().unwrap_or_default()));
+        names.take(limit).try_collect().await.map_err(|source| self.failed(folder, source))
+    }
+
+    /// Deletes a file; one that is gone already is no mistake.
+    ///
+    /// # Errors
+    /// If it cannot be deleted.
+    pub async fn delete(&self, name: &str) -> Result<(), FilesError> {
+        match self.store.delete(&self.at(name)).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(source) => Err(self.failed(name, source)),
+        }
     }
 
     async fn same(&self, name: &str, content: &Bytes) -> Result<String, FilesError> {

@@ -92,6 +92,7 @@ pub async fn claim_and_settle(ledger: &Ledger, job_id: i64, items: usize, clock:
                 rate: None,
                 lease: None,
                 policy: Arc::clone(&policy),
+                can_ask: false,
             }],
         };
         let (claimed, _) = ledger.claim_due(request).await.expect("claims");

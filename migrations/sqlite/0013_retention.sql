@@ -1,10 +1,10 @@
 -- What is old is forgotten, and a ledger that was restored from a backup knows that it has forgotten.
 
 -- Of a finished run that is old the evidence goes, in steps.
-alter table runs add column forgotten_to integer;       -- items up to this id have none any more
+alter table jobs add column forgotten_to integer;       -- its items up to this id have none any more
 alter table runs add column forgotten_at integer;       -- since when nothing of it has
-create index runs_with_evidence on runs (finished_at) where finished_at is not null and forgotten_at is null;
 alter table statements add column forgotten_at integer; -- its lines are going
+create index runs_with_evidence on runs (finished_at) where finished_at is not null and forgotten_at is null;
 create index statements_by_time on statements (fetched_at);
 create index requests_by_time on requests (created_at);
 

@@ -16,6 +16,7 @@ mod contracts;
 mod demo;
 mod doctor;
 pub mod exit;
+mod forget;
 mod init;
 mod items;
 mod journal;
@@ -134,6 +135,8 @@ enum Command {
     Audit(audit::AuditArgs),
     /// Copy the ledger into a file while work goes on; the copy is checked
     Backup(backup::BackupArgs),
+    /// Forget what is older than `retention` says; the service does it by itself
+    Forget(forget::ForgetArgs),
     /// Put a backup in the place of a ledger that was lost; what may have been sent since is asked about before it is sent
     Restore(restore::RestoreArgs),
     /// List, show and replay what gateways told of their own accord
@@ -212,6 +215,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<Exit, exit::Fai
         Command::Contracts(args) => contracts::run(context, args).await,
         Command::Journal(args) => journal::run(context, args).await,
         Command::Backup(args) => backup::run(context, args).await,
+        Command::Forget(args) => forget::run(context, &args).await,
         Command::Restore(args) => restore::run(context, &args).await,
         Command::Promote(args) => promote::run(context, args).await,
         Command::Retry(args) => retry::run(context, &args).await,

@@ -57,6 +57,7 @@ pub(super) async fn run(context: &Context, args: &ResolveArgs) -> Result<Exit, F
         | Granted::ContractBusy
         | Granted::NeverApproved
         | Granted::Changed
+        | Granted::EvidenceGone
         | Granted::NoSuchItem) => {
             say(format!("item {}: {}", item.id, refusal(&refused)));
             Ok(Exit::Incomplete)

@@ -161,6 +161,9 @@ pub(super) fn refusal(refused: &Granted) -> String {
         Granted::ContractBusy => "another item of its contract is in flight; wait until that has ended".to_owned(),
         Granted::NeverApproved => "it was withdrawn before it was approved; plan it anew, its key is free".to_owned(),
         Granted::Changed => "it has moved since it was counted".to_owned(),
+        Granted::EvidenceGone => {
+            "its run is so old that its evidence and input are gone (retention.evidence in payrun.yaml)".to_owned()
+        }
         Granted::NoSuchItem => "there is no such item".to_owned(),
     }
 }
@@ -192,6 +195,7 @@ impl Outcome {
             | Granted::ContractBusy
             | Granted::NeverApproved
             | Granted::Changed
+            | Granted::EvidenceGone
             | Granted::NoSuchItem) => self.refuse(name, &refusal(&refused)),
         }
         Ok(())

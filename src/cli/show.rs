@@ -47,6 +47,7 @@ async fn show_run(ledger: &Ledger, args: &ShowArgs, colour: bool) -> Result<Exit
     let Some(run) = found else {
         return Err(Failure::invalid("there is no such run").help("`payrun runs` lists them"));
     };
+    let forgotten_at = run.forgotten_at;
     let report = Report::of_run(ledger, run).await?;
     let answers = ledger.answers(report.run.id).await?;
     if args.json {
@@ -55,10 +56,14 @@ async fn show_run(ledger: &Ledger, args: &ShowArgs, colour: bool) -> Result<Exit
             .iter()
             .map(|(answer, code, times)| json!({"answer": answer, "code": code, "times": times}))
             .collect();
+        value["forgotten_at"] = json!(forgotten_at.map(|at| at.to_string()));
         say_json(&value);
         return Ok(Exit::Success);
     }
     report.print(colour);
+    if let Some(at) = forgotten_at {
+        say(format!("its evidence was kept until {at}: what was asked and answered, and the items' input, are gone"));
+    }
     if !answers.is_empty() {
         say("");
         let mut rows = table(&["answer", "code", ">times"]);

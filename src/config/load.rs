@@ -13,10 +13,10 @@ use crate::yaml::node::{Entry, Node, Position, parse as parse_yaml};
 
 use super::alerts::{ALERTS_FIELD, DAILY_FIELD, MAIL_FIELD, QUIET_FIELD};
 use super::calendars::{self, Calendars};
-use super::{Config, Database, GatewayConfig, GatewayKind, cbtis, egms, hipopay, server, wechat};
+use super::{Config, Database, GatewayConfig, GatewayKind, cbtis, egms, hipopay, retention, server, wechat};
 
 /// The fields of `payrun.yaml`.
-pub static CONFIG: [FieldSpec; 13] = [
+pub static CONFIG: [FieldSpec; 14] = [
     FieldSpec::required(
         "database",
         Shape::Either(&[Shape::Text, Shape::Secret]),
@@ -41,6 +41,7 @@ pub static CONFIG: [FieldSpec; 13] = [
         "The folder of the workflows that the service runs by their schedules; workflows if not given.",
     ),
     FieldSpec::optional("server", Shape::Fields(&server::FIELDS), "Where the service listens."),
+    FieldSpec::optional("retention", Shape::Fields(&retention::FIELDS), "How long what is kept."),
     FieldSpec::optional(
         "calendars",
         Shape::Text,
@@ -89,6 +90,7 @@ fn read_config(source: &Arc<Source>, path: &Path) -> Result<Config, Diagnostics>
     let alerts = reading.alerts(&root, timezone.unwrap_or(chrono_tz::UTC));
     let files = text_of(&root, "files").unwrap_or("files").to_owned();
     let server = root.get("server").map(|node| reading.server(node)).unwrap_or_default();
+    let retention = root.get("retention").map(|node| reading.retention(node)).unwrap_or_default();
     let workflows = reading.folder.join(text_of(&root, "workflows").unwrap_or("workflows"));
     let jobs = text_of(&root, "jobs").map(|folder| reading.folder.join(folder));
     let calendars = reading.calendars(root.get("calendars"));
@@ -103,6 +105,7 @@ fn read_config(source: &Arc<Source>, path: &Path) -> Result<Config, Diagnostics>
         files,
         workflows,
         server,
+        retention,
         calendars,
         alerts,
         gateways,

@@ -19,6 +19,7 @@ mod egms;
 mod hipopay;
 mod lane;
 pub mod load;
+mod retention;
 mod secrets;
 mod server;
 mod urls;
@@ -29,6 +30,7 @@ pub(crate) use alerts::{WORKFLOW_RULE, rule};
 pub use cbtis::{AccessToken, CbtisConfig, TokenRequest};
 pub use egms::EgmsConfig;
 pub use hipopay::HipopayConfig;
+pub use retention::RetentionConfig;
 pub use server::{ServerConfig, TlsConfig};
 
 /// A whole configuration.
@@ -50,6 +52,8 @@ pub struct Config {
     pub workflows: PathBuf,
     /// Where the service listens.
     pub server: ServerConfig,
+    /// How long what is kept.
+    pub retention: RetentionConfig,
     /// Business-day calendars by name.
     pub calendars: calendars::Calendars,
     /// Who hears of what, and how.

@@ -327,7 +327,13 @@ fn applied(item: &Item, event: &Event, policy: &Policy, now: Timestamp) -> Resul
         Event::Expire if item.state == State::Held => Ok(withdrawn(item, "nobody approved the batch in time")),
         Event::Resolve(finding) if matches!(item.state, State::Unknown | State::Parked) => Ok(resolved(item, finding)),
         Event::Recall if item.state == State::Planned => Ok(recall(item, now)),
-        Event::Unsent | Event::Cancel | Event::Recall | Event::Approve | Event::Reject | Event::Expire | Event::Resolve(_) => illegal(),
+        Event::Unsent
+        | Event::Cancel
+        | Event::Recall
+        | Event::Approve
+        | Event::Reject
+        | Event::Expire
+        | Event::Resolve(_) => illegal(),
     }
 }
 

@@ -114,6 +114,7 @@ impl Engine {
                     | Granted::ContractBusy
                     | Granted::NeverApproved
                     | Granted::Changed
+                    | Granted::EvidenceGone
                     | Granted::NoSuchItem) => done.refused.push((id, refused)),
                 }
             }

@@ -10,6 +10,7 @@ pub mod contracts;
 pub mod explain;
 pub mod follow;
 mod here;
+pub mod housekeeping;
 pub mod journal;
 mod keep;
 mod late;

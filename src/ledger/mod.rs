@@ -20,6 +20,8 @@ mod episodes;
 mod error;
 mod evidence;
 mod fence;
+mod forget;
+mod forget_evidence;
 mod home;
 mod lanes;
 mod lists;
@@ -71,6 +73,7 @@ pub use contracts::{
 pub use episodes::{Change, EpisodeRow, Hearing, NewEpisode};
 pub use error::LedgerError;
 pub use evidence::{Believed, StatementEvidence};
+pub use forget::Forgettable;
 use home::Home;
 pub use lanes::{LaneLimits, LaneRow, LaneState, LimitRow};
 pub use node::{Node, NodeId};

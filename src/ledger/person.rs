@@ -89,6 +89,8 @@ pub enum Granted {
     NeverApproved,
     /// It is not what it was when it was chosen.
     Changed,
+    /// What it was answered is no longer kept, and without that nothing can be tried again.
+    EvidenceGone,
     /// There is no such item.
     NoSuchItem,
 }
@@ -209,7 +211,7 @@ async fn grant(
 ) -> Result<Result<Moved, Granted>, LedgerError> {
     let failed = |source| LedgerError::of("changing an item", source);
     let row = sqlx::query(
-        "select i.*, j.policy, j.run_id, (select min(b.id) from items as b where b.serial = i.serial and b.id <> i.id \
+        "select i.*, j.policy, j.run_id, j.forgotten_to, (select min(b.id) from items as b where b.serial = i.serial and b.id <> i.id \
            and b.state in ('sending', 'pending', 'unknown', 'parked')) as busy_with \
          from items as i join jobs as j on j.id = i.job_id where i.id = $1",
     )
@@ -224,6 +226,9 @@ async fn grant(
     }
     if row.try_get::<Option<&[u8]>, _>("key_hash").map_err(failed)?.is_none() {
         return Ok(Err(Granted::NeverApproved));
+    }
+    if row.try_get::<Option<i64>, _>("forgotten_to").map_err(failed)?.is_some() {
+        return Ok(Err(Granted::EvidenceGone));
     }
     let stored = Stored::read(&row)?;
     if version.is_some_and(|version| version != stored.version) {

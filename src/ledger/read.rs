@@ -51,6 +51,8 @@ pub struct RunRow {
     pub finished_at: Option<Timestamp>,
     /// Who started it; none if that was not kept.
     pub author: Option<String>,
+    /// Since when nothing is kept any more of what its items were answered.
+    pub forgotten_at: Option<Timestamp>,
 }
 
 /// A job of a run.
@@ -244,7 +246,7 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn runs(&self, before: Option<i64>, limit: u32) -> Result<Vec<RunRow>, LedgerError> {
-        let query = "select id, workflow, occurrence, started_at, finished_at, author from runs where id < $1 order by id desc limit $2";
+        let query = "select id, workflow, occurrence, started_at, finished_at, author, forgotten_at from runs where id < $1 order by id desc limit $2";
         let query = sqlx::query(query).bind(before.unwrap_or(i64::MAX)).bind(i64::from(limit));
         self.rows("listing runs", query).await?.iter().map(run_row).collect()
     }
@@ -254,7 +256,7 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn unfinished_runs(&self) -> Result<Vec<RunRow>, LedgerError> {
-        let query = "select id, workflow, occurrence, started_at, finished_at, author from runs \
+        let query = "select id, workflow, occurrence, started_at, finished_at, author, forgotten_at from runs \
                      where finished_at is null order by id limit 1000";
         self.rows("listing open runs", sqlx::query(query)).await?.iter().map(run_row).collect()
     }
@@ -264,7 +266,8 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn run(&self, id: i64) -> Result<Option<RunRow>, LedgerError> {
-        let query = "select id, workflow, occurrence, started_at, finished_at, author from runs where id = $1";
+        let query =
+            "select id, workflow, occurrence, started_at, finished_at, author, forgotten_at from runs where id = $1";
         self.rows("reading a run", sqlx::query(query).bind(id)).await?.first().map(run_row).transpose()
     }
 
@@ -273,7 +276,7 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn run_of(&self, workflow: &str, occurrence: &str) -> Result<Option<RunRow>, LedgerError> {
-        let query = "select id, workflow, occurrence, started_at, finished_at, author from runs where workflow = $1 and occurrence = $2";
+        let query = "select id, workflow, occurrence, started_at, finished_at, author, forgotten_at from runs where workflow = $1 and occurrence = $2";
         let query = sqlx::query(query).bind(workflow.to_owned()).bind(occurrence.to_owned());
         self.rows("looking for a run", query).await?.first().map(run_row).transpose()
     }
@@ -543,6 +546,7 @@ fn run_row(row: &AnyRow) -> Result<RunRow, LedgerError> {
         started_at: row.try_get("started_at").map(Timestamp::from_millis).map_err(failed)?,
         finished_at: row.try_get::<Option<i64>, _>("finished_at").map_err(failed)?.map(Timestamp::from_millis),
         author: row.try_get("author").map_err(failed)?,
+        forgotten_at: row.try_get::<Option<i64>, _>("forgotten_at").map_err(failed)?.map(Timestamp::from_millis),
     })
 }
 

@@ -158,7 +158,8 @@ fn listed_query(by: ListedBy) -> String {
         "select n.atom, min(s.day || cast({NO_LINE} + l.line as text)), \
            max(case when s.day between $3 and $4 then 1 else 0 end) from json_each($1) as n \
          cross join statement_lines as l cross join statements as s where l.{column} = n.atom and l.{column} <> '' \
-           and l.kind in (select atom from json_each($5)) and s.id = l.statement_id and s.lane = $2 group by n.atom"
+           and l.kind in (select atom from json_each($5)) and s.id = l.statement_id and s.lane = $2 \
+           and s.forgotten_at is null group by n.atom"
     )
 }
 

@@ -75,7 +75,7 @@ impl Ledger {
         };
         // What is left of another ledger would be taken for a part of this one.
         let parts = ["-wal", "-shm"].map(|ending| append(to, ending));
-        if let Some(path) = parts.iter().map(PathBuf::as_path).chain([to]).find(|path| path.exists()) {
+        if let Some(path) = [to].into_iter().chain(parts.iter().map(PathBuf::as_path)).find(|path| path.exists()) {
             return Err(RestoreError::There { path: path.to_owned() });
         }
         let workshop = tempfile::tempdir_in(folder_of(to)).map_err(failed(to))?;

@@ -131,7 +131,8 @@ impl Ledger {
     /// Whatever the database says.
     pub async fn statements(&self, lane: &str, from: &str, to: &str) -> Result<Vec<StatementRow>, LedgerError> {
         let failed = |source| LedgerError::of("looking for statements", source);
-        let query = "select id, day from statements where lane = $1 and day between $2 and $3 order by day limit 1000";
+        let query = "select id, day from statements where lane = $1 and day between $2 and $3 and forgotten_at is null \
+                     order by day limit 1000";
         let rows = sqlx::query(query).bind(lane).bind(from).bind(to).fetch_all(&self.read).await.map_err(failed)?;
         let row = |row: &AnyRow| Ok(StatementRow { id: row.try_get("id")?, day: row.try_get("day")? });
         rows.iter().map(row).collect::<Result<_, _>>().map_err(failed)

@@ -7,6 +7,7 @@
 pub mod alerts;
 mod duty;
 pub mod health;
+mod housekeeping;
 mod notifications;
 mod runs;
 mod schedules;
@@ -44,6 +45,7 @@ impl Service {
         duties.spawn(alerts::keep(self.clone(), tellers, stop.clone()));
         duties.spawn(workflows::keep(self.clone(), stop.clone()));
         duties.spawn(schedules::keep(self.clone(), stop.clone()));
+        duties.spawn(housekeeping::keep(self.clone(), stop.clone()));
         self.keep(duties, stop).await;
     }
 

@@ -118,6 +118,7 @@ alerts:
             files: "files".to_owned(),
             workflows: PathBuf::from("workflows"),
             server: Default::default(),
+            retention: crate::config::RetentionConfig::default(),
             calendars: BTreeMap::from([(
                 "hk".to_owned(),
                 std::sync::Arc::new(crate::domain::calendar::Calendar::new("hk")),

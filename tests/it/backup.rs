@@ -2,10 +2,23 @@
 
 use std::time::Duration;
 
+use payrun::domain::answer::{Answer, Decline, DeclineClass, NumberRule};
+use payrun::domain::item::{Event, Move, State, apply};
+use payrun::domain::policy::Policy;
+use payrun::domain::time::Timestamp;
+use payrun::ledger::{Attempt, Claimed, Doing, Ledger, Settlement};
+
+use crate::ledger::desk::{Desk, answered, at, item, planning, policy};
 use crate::support::{App, DATE, Setup, WORKFLOW, contracts, until};
 
 fn project() -> App {
+    project_of(32)
+}
+
+/// With so many calls at once.
+fn project_of(concurrency: u32) -> App {
     App::of(Setup {
+        concurrency,
         contracts: contracts("C", 60),
         latency: Duration::from_millis(20),
         server: false,
@@ -42,7 +55,7 @@ fn a_ledger_is_copied_before_its_schema_is_changed() {
         assert!(newest >= 12, "the last migration makes the tables tokens and requests");
         let undone = "\
             drop table tokens; drop table requests; drop table restores; drop index runs_with_evidence; \
-            drop index statements_by_time; alter table runs drop column forgotten_to; \
+            drop index statements_by_time; alter table jobs drop column forgotten_to; \
             alter table runs drop column forgotten_at; alter table statements drop column forgotten_at; \
             alter table items drop column recalled; delete from _sqlx_migrations where version >= 12";
         sqlx::raw_sql(undone).execute(&mut old).await.unwrap();
@@ -67,7 +80,7 @@ fn lose_the_ledger(app: &App) {
 
 #[test]
 fn after_a_backup_is_restored_nobody_is_charged_twice() {
-    let app = project();
+    let app = project_of(4);
     let running = app.start(&["run", WORKFLOW, "--date", DATE]);
     until("something was charged", || app.charges() > 3);
     app.payrun(&["backup", "kept.db"]).exits(0);
@@ -108,12 +121,65 @@ fn a_backup_takes_no_ledgers_place_and_only_a_backup_is_restored() {
     app.run().exits(0);
     app.payrun(&["backup", "kept.db"]).exits(0);
     app.payrun(&["restore", "kept.db"]).exits(2).says("payrun.db is there already");
-    std::fs::copy(app.path("payrun.db"), app.path("copied.db")).unwrap();
+    app.write("empty.db", "");
     lose_the_ledger(&app);
-    app.payrun(&["restore", "copied.db"]).exits(2).says("is no backup that payrun has made");
+    app.payrun(&["restore", "empty.db"]).exits(2).says("is no backup that payrun has made");
     app.write("text.db", "this is no database at all, however long it may be");
     app.payrun(&["restore", "text.db"]).exits(1);
     assert!(!app.database().exists());
     app.payrun(&["restore", "kept.db"]).exits(0);
     app.payrun(&["restore", "kept.db"]).exits(2);
+}
+
+#[tokio::test]
+async fn in_a_restored_ledger_each_number_is_asked_about_once_before_it_is_sent() {
+    let folder = tempfile::tempdir().unwrap();
+    let (lost, kept, back) = (folder.path().join("lost.db"), folder.path().join("kept.db"), folder.path().join("b.db"));
+    let ledger = Ledger::open(&lost).await.unwrap();
+    let (mut planning, job) = planning(&ledger, "1").await;
+    planning.items(job, &[item(1, "K-1"), item(2, "K-2")]).await.unwrap();
+    planning.commit().await.unwrap();
+    ledger.back_up(&kept, at(10)).await.unwrap();
+    let restored = Ledger::restore(&kept, &back, at(100)).await.unwrap();
+    assert_eq!((restored.backup_at, restored.items[&State::Planned]), (at(10), 2));
+
+    let ledger = Ledger::open(&back).await.unwrap();
+    let node = ledger.join(1 << 20, at(100)).await.unwrap();
+    let desk = Desk { ledger, node, job };
+    assert!(desk.claim(at(101), 10).await.is_empty(), "they are asked about before they are sent");
+    let asked = desk.claim(at(102), 10).await;
+    assert!(asked.len() == 2 && asked.iter().all(|claimed| claimed.doing == Doing::Query));
+    let (one, two) = (asked.iter().find(|one| one.id() == 1).unwrap(), asked.iter().find(|two| two.id() == 2).unwrap());
+    let next = Decline { code: "POOR".into(), class: DeclineClass::Soft, number: NumberRule::Next };
+    let moved = apply(&one.item, &Event::Answered(Answer::Declined(next)), &dunning(), at(102)).unwrap();
+    assert_eq!((moved.item.state, moved.item.generation), (State::Planned, 2));
+    desk.ledger.settle(settled(one, moved, at(102))).await.unwrap();
+    desk.ledger.settle(answered(two, Answer::Absent, at(102))).await.unwrap();
+    assert!(desk.claim(at(103), 1).await.is_empty(), "the next number may have been used too");
+    assert_eq!(desk.states().await, [State::Unknown, State::Unknown], "it may show up late");
+    for claimed in &desk.claim(at(120), 10).await {
+        desk.ledger.settle(answered(claimed, Answer::Absent, at(120))).await.unwrap();
+    }
+    let sent = desk.claim(at(121), 10).await;
+    assert!(sent.len() == 2 && sent.iter().all(|claimed| claimed.doing == Doing::Submit), "each number once");
+    let moves = desk.moves(1).await;
+    let recalls = moves.iter().filter(|one| *one == "recall planned>unknown").count();
+    assert_eq!(recalls, 2, "once for each of its numbers: {moves:?}");
+}
+
+fn dunning() -> Policy {
+    Policy { dunning: vec![Duration::ZERO], ..policy() }
+}
+
+fn settled(claimed: &Claimed, moved: Move, now: Timestamp) -> Settlement {
+    let attempt = Attempt {
+        operation: "query".into(),
+        started_at: now,
+        ended_at: now,
+        answer: "declined",
+        code: "POOR".into(),
+        http: Some(200),
+        evidence: String::new(),
+    };
+    Settlement::answered(claimed, moved, attempt, None, now)
 }

@@ -51,43 +51,48 @@ fn help_lists_every_command_and_the_exit_codes() {
     Usage: payrun [OPTIONS] <COMMAND>
 
     Commands:
-      init         Make a project folder: configuration, a workflow, sample contracts, sandbox keys
-      check        Report every mistake in the configuration, the job kinds and the workflows
-      plan         Plan a run without sending anything: what would be charged, rejected and skipped
-      run          Plan a run and carry it out, after finishing what earlier runs left open
-      serve        Run as a service: schedules, workers and the API, day after day
-      work         Work on whatever is open, beside other processes, until stopped
-      runs         List runs, newest first
-      show         Show a run, or one item with its whole history
-      items        List items
-      schedule     List what fires next by itself; or what became of it, or fire it by hand
-      contracts    Keep contracts in payrun, so that a workflow charges what is due of them
-      journal      Print every item with all that was done and answered, a JSON object a line, for
-                   whoever wants to check it
-      retry        Have failed, parked or cancelled items tried again, once it is certain that this is
-                   safe
-      cancel       Withdraw items that have not been sent
-      resolve      Say what became of an item that nobody could find out by asking; kept as evidence
-                   with name and reason
-      pause        Send nothing new of a gateway, a workflow, a contract, or anything; what is open is
-                   still asked about
-      resume       Send again what was paused
-      lane         Hold, release or slow a gateway account's lane
-      approvals    Look at batches that wait for approval, and approve or reject them
-      audit        Who did what and why: list, verify, export
-      backup       Copy the ledger into a file while work goes on; the copy is checked
-      promote      Move the ledger from a SQLite file to PostgreSQL, compared row by row; the file can
-                   no longer be used then
-      tokens       Make, list and revoke the tokens by which the API knows who is calling
-      sandbox      Serve a gateway's other side on loopback, strict and with faults, to develop against
-                   without credentials
-      simulate     Play a workflow through thousands of bad days: gateways that fail, processes that
-                   die, clocks that jump. Nothing is sent
-      demo         Play a whole day against the sandbox's four gateways and compare the books
-      schema       Print the JSON Schema of workflow files or of payrun.yaml, for editors
-      doctor       Look at the machine, the ledger and the gateways, and say what is wrong
-      completions  Print a completion script for a shell
-      help         Print this message or the help of the given subcommand(s)
+      init           Make a project folder: configuration, a workflow, sample contracts, sandbox keys
+      check          Report every mistake in the configuration, the job kinds and the workflows
+      plan           Plan a run without sending anything: what would be charged, rejected and skipped
+      run            Plan a run and carry it out, after finishing what earlier runs left open
+      serve          Run as a service: schedules, workers and the API, day after day
+      work           Work on whatever is open, beside other processes, until stopped
+      runs           List runs, newest first
+      show           Show a run, or one item with its whole history
+      items          List items
+      schedule       List what fires next by itself; or what became of it, or fire it by hand
+      contracts      Keep contracts in payrun, so that a workflow charges what is due of them
+      journal        Print every item with all that was done and answered, a JSON object a line, for
+                     whoever wants to check it
+      retry          Have failed, parked or cancelled items tried again, once it is certain that this is
+                     safe
+      cancel         Withdraw items that have not been sent
+      resolve        Say what became of an item that nobody could find out by asking; kept as evidence
+                     with name and reason
+      pause          Send nothing new of a gateway, a workflow, a contract, or anything; what is open is
+                     still asked about
+      resume         Send again what was paused
+      lane           Hold, release or slow a gateway account's lane
+      approvals      Look at batches that wait for approval, and approve or reject them
+      audit          Who did what and why: list, verify, export
+      backup         Copy the ledger into a file while work goes on; the copy is checked
+      forget         Forget what is older than `retention` says; the service does it by itself
+      restore        Put a backup in the place of a ledger that was lost; what may have been sent since
+                     is asked about before it is sent
+      notifications  List, show and replay what gateways told of their own accord
+      promote        Move the ledger from a SQLite file to PostgreSQL, compared row by row; the file can
+                     no longer be used then
+      tokens         Make, list and revoke the tokens by which the API knows who is calling
+      sandbox        Serve a gateway's other side on loopback, strict and with faults, to develop
+                     against without credentials
+      simulate       Play a workflow through thousands of bad days: gateways that fail, processes that
+                     die, clocks that jump. Nothing is sent
+      demo           Play a whole day against the sandbox's four gateways and compare the books
+      schema         Print the JSON Schema of workflow files or of payrun.yaml, for editors
+      alerts         Show who hears of what and what is open; try the mail server; send what is due
+      doctor         Look at the machine, the ledger and the gateways, and say what is wrong
+      completions    Print a completion script for a shell
+      help           Print this message or the help of the given subcommand(s)
     "#);
     let (_, exit_codes) = options.split_once("Exit codes:").unwrap();
     insta::assert_snapshot!(exit_codes, @r#"

@@ -23,6 +23,7 @@ mod payments;
 mod personal;
 mod promote;
 mod refunds;
+mod retention;
 mod rig;
 mod schedule_command;
 mod schedules;

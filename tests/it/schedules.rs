@@ -70,6 +70,7 @@ impl Keeper {
             files: "files".to_owned(),
             workflows: folder.path().join("workflows"),
             server: ServerConfig::default(),
+            retention: payrun::config::RetentionConfig::default(),
             calendars: calendars.into_iter().map(|one| (one.name.clone(), Arc::new(one))).collect(),
             gateways: BTreeMap::from([("hk".to_owned(), hk)]),
         };

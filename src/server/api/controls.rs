@@ -280,6 +280,9 @@ fn granted(item: i64, granted: Granted) -> Result<Json<Moved>, ApiError> {
         Granted::NeverApproved => {
             Err(ApiError::conflict("never_approved", "it was withdrawn before it was approved; plan it anew"))
         }
+        Granted::EvidenceGone => {
+            Err(ApiError::conflict("evidence_gone", "its run is so old that its evidence and input are gone"))
+        }
         Granted::Changed => Err(ApiError::conflict("changed", "it is not what it was; look at it again")),
     }
 }

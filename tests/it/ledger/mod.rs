@@ -9,6 +9,7 @@ mod notifications;
 mod operators;
 mod planning;
 mod rates;
+mod retention;
 
 use std::sync::Arc;
 

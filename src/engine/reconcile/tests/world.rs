@@ -142,6 +142,7 @@ impl World {
             files: "files".to_owned(),
             workflows: "workflows".into(),
             server: Default::default(),
+            retention: crate::config::RetentionConfig::default(),
             calendars: BTreeMap::new(),
             alerts: crate::config::AlertsConfig::default(),
             gateways: BTreeMap::new(),

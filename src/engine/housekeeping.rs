@@ -1,0 +1,116 @@
+//! Forgetting what is older than `retention:` says, a little at a time.
+
+use std::time::Duration;
+
+use super::Engine;
+use crate::domain::time::Timestamp;
+use crate::files::FilesError;
+use crate::ledger::{Forgettable, LedgerError};
+
+/// About how many rows a commit changes, how many commits a round has, and what is left to others between two of them.
+const ROWS: u32 = 500;
+const COMMITS: u32 = 50;
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// What must stay known for at least so long: news that could be found again, times that a new calendar could move.
+const KNOWN_FOR: Duration = Duration::from_secs(60 * 86_400);
+
+/// The folder of what was sent to the service to be planned.
+const UPLOADS: &str = "uploads";
+
+/// The most files of a round, and the most that are counted.
+const FILES: usize = 500;
+const FILES_COUNTED: usize = 100_000;
+
+/// What a round has forgotten, by its words.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Forgotten {
+    /// How much of each.
+    pub rows: Vec<(&'static str, u64)>,
+    /// Whether there may be more.
+    pub more: bool,
+}
+
+impl Engine {
+    /// Forgets some of what is old in the ledger; say it again while there is more.
+    ///
+    /// # Errors
+    /// Whatever the ledger says; what was forgotten before stays forgotten.
+    pub async fn forget(&self) -> Result<Forgotten, LedgerError> {
+        let now = self.clock.now();
+        // What failed items say of their contracts is heard before it goes.
+        self.keep_contracts(now).await?;
+        let mut forgotten = Forgotten::default();
+        for what in Forgettable::ALL {
+            let Some(before) = self.kept_since(what, now) else { continue };
+            let (gone, more) = self.forget_some(what, before, now).await?;
+            forgotten.rows.push((what.words(), gone));
+            forgotten.more |= more;
+        }
+        Ok(forgotten)
+    }
+
+    /// How much of what is in the ledger is old.
+    ///
+    /// # Errors
+    /// Whatever the ledger says.
+    pub async fn forgettable(&self) -> Result<Vec<(&'static str, u64)>, LedgerError> {
+        let now = self.clock.now();
+        let mut counts = Vec::new();
+        for what in Forgettable::ALL {
+            if let Some(before) = self.kept_since(what, now) {
+                counts.push((what.words(), self.ledger.forgettable(what, before).await?));
+            }
+        }
+        Ok(counts)
+    }
+
+    /// Deletes some of the item files that were uploaded long ago; they were read when their runs were planned.
+    ///
+    /// # Errors
+    /// Whatever the store says.
+    pub async fn forget_uploads(&self) -> Result<u64, FilesError> {
+        let old = self.files.older(UPLOADS, self.clock.now().minus(self.config.retention.operational), FILES).await?;
+        for name in &old {
+            self.files.delete(name).await?;
+        }
+        Ok(old.len() as u64)
+    }
+
+    /// How many uploaded files are old.
+    ///
+    /// # Errors
+    /// Whatever the store says.
+    pub async fn old_uploads(&self) -> Result<u64, FilesError> {
+        let before = self.clock.now().minus(self.config.retention.operational);
+        Ok(self.files.older(UPLOADS, before, FILES_COUNTED).await?.len() as u64)
+    }
+
+    async fn forget_some(
+        &self,
+        what: Forgettable,
+        before: Timestamp,
+        now: Timestamp,
+    ) -> Result<(u64, bool), LedgerError> {
+        let mut gone = 0;
+        for _ in 0..COMMITS {
+            match self.ledger.forget(what, before, ROWS, now).await? {
+                0 => return Ok((gone, false)),
+                some => gone += some,
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        Ok((gone, true))
+    }
+
+    /// From when on it is kept; none if it is kept for ever.
+    fn kept_since(&self, what: Forgettable, now: Timestamp) -> Option<Timestamp> {
+        let operational = self.config.retention.operational;
+        let kept = match what {
+            Forgettable::Alerts | Forgettable::Occurrences => operational.max(KNOWN_FOR),
+            Forgettable::Notifications | Forgettable::Requests | Forgettable::Buckets => operational,
+            Forgettable::Evidence | Forgettable::StatementLines => self.config.retention.evidence?,
+        };
+        Some(now.minus(kept))
+    }
+}

@@ -1,0 +1,31 @@
+//! Housekeeping: what is older than `retention:` says is forgotten, by whichever process looks.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::Service;
+use crate::ledger::LedgerError;
+
+/// How often is looked, and the wait where there is more.
+const TICK: Duration = Duration::from_secs(3_600);
+const MORE: Duration = Duration::from_secs(1);
+
+pub(super) async fn keep(service: Service, stop: watch::Receiver<bool>) {
+    let health = Arc::clone(&service.health);
+    super::duty::keep(&health, "housekeeping", stop, || forget(&service)).await;
+}
+
+async fn forget(service: &Service) -> Result<Duration, LedgerError> {
+    let forgotten = service.engine.forget().await?;
+    let files = service.engine.forget_uploads().await.unwrap_or_else(|error| {
+        tracing::warn!(error = crate::errors::chain(&error), "old uploads cannot be deleted");
+        0
+    });
+    let rows: u64 = forgotten.rows.iter().map(|(_, gone)| gone).sum();
+    if rows + files > 0 {
+        tracing::info!(rows, files, "forgot what is older than retention says");
+    }
+    Ok(if forgotten.more || files > 0 { MORE } else { TICK })
+}

@@ -1,0 +1,187 @@
+//! What is forgotten when its time is over, and what never is.
+
+use payrun::domain::item::State;
+use payrun::domain::occurrence::OccurrenceState;
+use payrun::domain::time::Timestamp;
+use payrun::ledger::{
+    Asked, Forgettable, Granted, ItemFilter, Ledger, NewOccurrence, NewStatement, Noting, OccurrenceFilter, ScheduleRow,
+};
+
+use super::desk::{Desk, answered, at, by, done, item, job, run};
+use super::{Place, on_every_engine};
+
+/// Says it until nothing is left; how much went.
+async fn forget(ledger: &Ledger, what: Forgettable, before: Timestamp) -> u64 {
+    let mut gone = 0;
+    for _ in 0..1000 {
+        match ledger.forget(what, before, 10, at(1_000_000)).await.unwrap() {
+            0 => return gone,
+            some => gone += some,
+        }
+    }
+    panic!("there is no end of {what:?}");
+}
+
+/// A run of seven items of which some are answered at second 5, and ended.
+async fn with_a_run(place: &Place, answers: usize) -> Desk {
+    let ledger = place.open().await;
+    let mut planning = ledger.plan(run("1")).await.unwrap();
+    let id = planning.job(job("charge")).await.unwrap();
+    let before = planning.newest_item().await.unwrap();
+    let items: Vec<_> = (1..=7)
+        .map(|line| payrun::ledger::NewItem { input: r#"{"name":"Chan"}"#.into(), ..item(line, &format!("K-{line}")) })
+        .collect();
+    assert_eq!(planning.items(id, &items).await.unwrap(), Vec::new());
+    planning.job_planned(id, before, None).await.unwrap();
+    planning.commit().await.unwrap();
+    let node = ledger.join(1 << 20, at(0)).await.unwrap();
+    let desk = Desk { ledger, node, job: id };
+    for claimed in desk.claim(at(5), answers).await {
+        desk.ledger.settle(answered(&claimed, done(), at(5))).await.unwrap();
+    }
+    desk.ledger.advance(at(6)).await.unwrap();
+    desk
+}
+
+#[test]
+fn evidence_of_a_finished_run_goes_and_its_keys_stay() {
+    on_every_engine(|place| async move {
+        let desk = with_a_run(&place, 7).await;
+        assert_eq!(
+            desk.ledger.forgettable(Forgettable::Evidence, at(6)).await.unwrap(),
+            0,
+            "it ended then, not before"
+        );
+        assert_eq!(forget(&desk.ledger, Forgettable::Evidence, at(6)).await, 0);
+        assert_eq!(desk.ledger.forgettable(Forgettable::Evidence, at(7)).await.unwrap(), 7);
+        assert!(forget(&desk.ledger, Forgettable::Evidence, at(7)).await >= 7);
+        assert_eq!(desk.ledger.forgettable(Forgettable::Evidence, at(7)).await.unwrap(), 0);
+        for item in desk.items().await {
+            assert_eq!((item.state, item.input.as_str(), item.result), (State::Succeeded, "{}", None));
+            assert!(item.receipt.is_some() && item.amount.is_some() && item.order_no.is_some());
+            assert!(desk.ledger.attempts(item.id).await.unwrap().is_empty());
+            assert!(desk.ledger.events(item.id).await.unwrap().is_empty());
+        }
+        assert_eq!(desk.ledger.runs(None, 1).await.unwrap()[0].forgotten_at, Some(at(1_000_000)));
+        // The key is known for ever.
+        let mut again = desk.ledger.plan(run("2")).await.unwrap();
+        let id = again.job(job("charge")).await.unwrap();
+        let refused = again.items(id, &[item(1, "K-1")]).await.unwrap();
+        assert_eq!(refused.iter().map(|refusal| refusal.state).collect::<Vec<_>>(), [State::Skipped]);
+        again.abandon().await.unwrap();
+        let first = desk.items().await[0].id;
+        assert_eq!(wish(&desk, first).await, Granted::EvidenceGone);
+        desk.assert_sound().await;
+    });
+}
+
+async fn wish(desk: &Desk, item: i64) -> Granted {
+    desk.ledger.wish(item, &payrun::ledger::Wish::Retry, &by("ann"), at(9)).await.unwrap()
+}
+
+#[test]
+fn a_run_of_which_something_is_open_or_parked_is_left_as_a_whole() {
+    on_every_engine(|place| async move {
+        let desk = with_a_run(&place, 6).await;
+        assert_eq!(forget(&desk.ledger, Forgettable::Evidence, at(1_000_000)).await, 0, "one is planned");
+        let claimed = desk.claim(at(10), 1).await.remove(0);
+        let parked = payrun::domain::answer::Decline {
+            code: "ASK".into(),
+            class: payrun::domain::answer::DeclineClass::Person,
+            number: payrun::domain::answer::NumberRule::Ask,
+        };
+        let answer = payrun::domain::answer::Answer::Declined(parked);
+        desk.ledger.settle(answered(&claimed, answer, at(10))).await.unwrap();
+        desk.ledger.advance(at(11)).await.unwrap();
+        assert!(desk.ledger.runs(None, 1).await.unwrap()[0].finished_at.is_some());
+        assert_eq!(desk.ledger.forgettable(Forgettable::Evidence, at(1_000_000)).await.unwrap(), 0);
+        assert_eq!(forget(&desk.ledger, Forgettable::Evidence, at(1_000_000)).await, 0, "one is parked");
+        let items = desk.ledger.items(&ItemFilter::default(), 0, 10).await.unwrap();
+        assert!(items.iter().all(|item| item.input.contains("Chan")));
+    });
+}
+
+#[test]
+fn a_forgotten_time_does_not_come_again_when_the_clock_goes_back() {
+    on_every_engine(|place| async move {
+        let ledger = place.open().await;
+        let schedule = |since: u64, until: u64| ScheduleRow {
+            workflow: "w".into(),
+            rule: "daily".into(),
+            moves: String::new(),
+            since: at(since),
+            noted_until: at(until),
+        };
+        let time = |seconds: u64, state| NewOccurrence {
+            nominal: format!("2023-11-{seconds:02}T00:00"),
+            at: at(seconds),
+            timezone: "UTC".into(),
+            state,
+            reason: None,
+        };
+        let begun = Noting { before: None, after: schedule(0, 0), occurrences: Vec::new(), now: at(0) };
+        assert!(ledger.note(&begun).await.unwrap());
+        let missed = (10..25).map(|seconds| time(seconds, OccurrenceState::Missed));
+        let noting = Noting {
+            before: Some(schedule(0, 0)),
+            after: schedule(0, 50),
+            occurrences: missed.chain([time(5, OccurrenceState::Due), time(40, OccurrenceState::Skipped)]).collect(),
+            now: at(50),
+        };
+        assert!(ledger.note(&noting).await.unwrap());
+        assert_eq!(ledger.forgettable(Forgettable::Occurrences, at(30)).await.unwrap(), 15);
+        assert_eq!(forget(&ledger, Forgettable::Occurrences, at(30)).await, 15);
+        let left = ledger.occurrences(&OccurrenceFilter::default(), None, 100).await.unwrap();
+        let mut left: Vec<_> = left.iter().map(|row| (row.at, row.state)).collect();
+        left.sort_by_key(|(at, _)| *at);
+        assert_eq!(left, [(at(5), OccurrenceState::Due), (at(40), OccurrenceState::Skipped)]);
+        assert_eq!(ledger.schedule("w").await.unwrap().unwrap().since, at(24));
+        assert!(!ledger.note(&noting).await.unwrap(), "who knows the schedule of before reads it again");
+    });
+}
+
+#[test]
+fn keys_of_requests_and_lines_of_statements_go_when_they_are_old() {
+    on_every_engine(|place| async move {
+        let ledger = place.open().await;
+        for seconds in 0..25 {
+            assert_eq!(ledger.ask_once("a", &format!("k{seconds}"), [7; 32], at(seconds)).await.unwrap(), Asked::First);
+        }
+        assert_eq!(ledger.forgettable(Forgettable::Requests, at(15)).await.unwrap(), 15);
+        assert_eq!(forget(&ledger, Forgettable::Requests, at(15)).await, 15);
+        assert_eq!(ledger.ask_once("a", "k15", [7; 32], at(30)).await.unwrap(), Asked::Again);
+        assert_eq!(ledger.ask_once("a", "k14", [7; 32], at(30)).await.unwrap(), Asked::First);
+
+        let statement = NewStatement {
+            lane: "hk".into(),
+            day: "2023-11-14".into(),
+            sha256: "a".into(),
+            location: "statements/a".into(),
+            fetched_at: at(10),
+        };
+        let lines = || (1..=25).map(line);
+        ledger.keep_statement(&statement, lines().collect::<Vec<_>>()).await.unwrap();
+        assert_eq!(ledger.forgettable(Forgettable::StatementLines, at(11)).await.unwrap(), 25);
+        assert_eq!(ledger.forget(Forgettable::StatementLines, at(11), 10, at(20)).await.unwrap(), 10);
+        assert!(ledger.statements("hk", "2023-11-01", "2023-11-30").await.unwrap().is_empty(), "half of it is none");
+        assert_eq!(forget(&ledger, Forgettable::StatementLines, at(11)).await, 15);
+        let kept = ledger.keep_statement(&statement, lines().collect::<Vec<_>>()).await.unwrap();
+        assert_eq!(kept, payrun::ledger::StatementKept::New, "its day can be fetched again");
+    });
+}
+
+fn line(line: u64) -> payrun::ledger::StatementLine {
+    payrun::ledger::StatementLine {
+        line,
+        kind: payrun::ledger::LineKind::Payment,
+        time: "2023-11-14 10:00:00".into(),
+        order_no: format!("P-{line}"),
+        transaction_id: "42".into(),
+        refund_no: String::new(),
+        refund_id: String::new(),
+        state: "SUCCESS".into(),
+        amount: None,
+        fee: None,
+        settled: None,
+    }
+}
