@@ -105,46 +105,48 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Work on whatever is open, beside other processes, until stopped
     Work(work::WorkArgs),
+    /// List what fires next by itself; or what became of it, or fire it by hand
+    Schedule(schedule::ScheduleArgs),
+    /// Keep contracts in payrun, so that a workflow charges what is due of them
+    Contracts(contracts::ContractsArgs),
     /// List runs, newest first
     Runs(runs::RunsArgs),
     /// Show a run, or one item with its whole history
     Show(show::ShowArgs),
     /// List items
     Items(items::ItemsArgs),
-    /// List what fires next by itself; or what became of it, or fire it by hand
-    Schedule(schedule::ScheduleArgs),
-    /// Keep contracts in payrun, so that a workflow charges what is due of them
-    Contracts(contracts::ContractsArgs),
     /// Print every item with all that was done and answered, a JSON object a line, for whoever wants to check it
     Journal(journal::JournalArgs),
-    /// Have failed, parked or cancelled items tried again, once it is certain that this is safe
-    Retry(retry::RetryArgs),
-    /// Withdraw items that have not been sent
-    Cancel(cancel::CancelArgs),
-    /// Say what became of an item that nobody could find out by asking; kept as evidence with name and reason
-    Resolve(resolve::ResolveArgs),
+    /// List, show and replay what gateways told of their own accord
+    Notifications(notifications::NotificationsArgs),
+    /// Look at batches that wait for approval, and approve or reject them
+    Approvals(approvals::ApprovalsArgs),
     /// Send nothing new of a gateway, a workflow, a contract, or anything; what is open is still asked about
     Pause(pause::PauseArgs),
     /// Send again what was paused
     Resume(pause::PauseArgs),
     /// Hold, release or slow a gateway account's lane
     Lane(lane::LaneArgs),
-    /// Look at batches that wait for approval, and approve or reject them
-    Approvals(approvals::ApprovalsArgs),
+    /// Have failed, parked or cancelled items tried again, once it is certain that this is safe
+    Retry(retry::RetryArgs),
+    /// Withdraw items that have not been sent
+    Cancel(cancel::CancelArgs),
+    /// Say what became of an item that nobody could find out by asking; kept as evidence with name and reason
+    Resolve(resolve::ResolveArgs),
     /// Who did what and why: list, verify, export
     Audit(audit::AuditArgs),
-    /// Copy the ledger into a file while work goes on; the copy is checked
-    Backup(backup::BackupArgs),
-    /// Forget what is older than `retention` says; the service does it by itself
-    Forget(forget::ForgetArgs),
-    /// Put a backup in the place of a ledger that was lost; what may have been sent since is asked about before it is sent
-    Restore(restore::RestoreArgs),
-    /// List, show and replay what gateways told of their own accord
-    Notifications(notifications::NotificationsArgs),
-    /// Move the ledger from a SQLite file to PostgreSQL, compared row by row; the file can no longer be used then
-    Promote(promote::PromoteArgs),
+    /// Show who hears of what and what is open; try the mail server; send what is due
+    Alerts(alerts::AlertsArgs),
     /// Make, list and revoke the tokens by which the API knows who is calling
     Tokens(tokens::TokensArgs),
+    /// Copy the ledger into a file while work goes on; the copy is checked
+    Backup(backup::BackupArgs),
+    /// Put a backup in the place of a ledger that was lost; what may have been sent since is asked about before it is sent
+    Restore(restore::RestoreArgs),
+    /// Forget what is older than `retention` says; the service does it by itself
+    Forget(forget::ForgetArgs),
+    /// Move the ledger from a SQLite file to PostgreSQL, compared row by row; the file can no longer be used then
+    Promote(promote::PromoteArgs),
     /// Serve a gateway's other side on loopback, strict and with faults, to develop against without credentials
     Sandbox(sandbox::SandboxArgs),
     /// Play a workflow through thousands of bad days: gateways that fail, processes that die, clocks that jump. Nothing is sent
@@ -153,8 +155,6 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Print the JSON Schema of workflow files or of payrun.yaml, for editors
     Schema(schema::SchemaArgs),
-    /// Show who hears of what and what is open; try the mail server; send what is due
-    Alerts(alerts::AlertsArgs),
     /// Look at the machine, the ledger and the gateways, and say what is wrong
     Doctor(doctor::DoctorArgs),
     /// Print a completion script for a shell

@@ -57,39 +57,39 @@ fn help_lists_every_command_and_the_exit_codes() {
       run            Plan a run and carry it out, after finishing what earlier runs left open
       serve          Run as a service: schedules, workers and the API, day after day
       work           Work on whatever is open, beside other processes, until stopped
+      schedule       List what fires next by itself; or what became of it, or fire it by hand
+      contracts      Keep contracts in payrun, so that a workflow charges what is due of them
       runs           List runs, newest first
       show           Show a run, or one item with its whole history
       items          List items
-      schedule       List what fires next by itself; or what became of it, or fire it by hand
-      contracts      Keep contracts in payrun, so that a workflow charges what is due of them
       journal        Print every item with all that was done and answered, a JSON object a line, for
                      whoever wants to check it
+      notifications  List, show and replay what gateways told of their own accord
+      approvals      Look at batches that wait for approval, and approve or reject them
+      pause          Send nothing new of a gateway, a workflow, a contract, or anything; what is open is
+                     still asked about
+      resume         Send again what was paused
+      lane           Hold, release or slow a gateway account's lane
       retry          Have failed, parked or cancelled items tried again, once it is certain that this is
                      safe
       cancel         Withdraw items that have not been sent
       resolve        Say what became of an item that nobody could find out by asking; kept as evidence
                      with name and reason
-      pause          Send nothing new of a gateway, a workflow, a contract, or anything; what is open is
-                     still asked about
-      resume         Send again what was paused
-      lane           Hold, release or slow a gateway account's lane
-      approvals      Look at batches that wait for approval, and approve or reject them
       audit          Who did what and why: list, verify, export
+      alerts         Show who hears of what and what is open; try the mail server; send what is due
+      tokens         Make, list and revoke the tokens by which the API knows who is calling
       backup         Copy the ledger into a file while work goes on; the copy is checked
-      forget         Forget what is older than `retention` says; the service does it by itself
       restore        Put a backup in the place of a ledger that was lost; what may have been sent since
                      is asked about before it is sent
-      notifications  List, show and replay what gateways told of their own accord
+      forget         Forget what is older than `retention` says; the service does it by itself
       promote        Move the ledger from a SQLite file to PostgreSQL, compared row by row; the file can
                      no longer be used then
-      tokens         Make, list and revoke the tokens by which the API knows who is calling
       sandbox        Serve a gateway's other side on loopback, strict and with faults, to develop
                      against without credentials
       simulate       Play a workflow through thousands of bad days: gateways that fail, processes that
                      die, clocks that jump. Nothing is sent
       demo           Play a whole day against the sandbox's four gateways and compare the books
       schema         Print the JSON Schema of workflow files or of payrun.yaml, for editors
-      alerts         Show who hears of what and what is open; try the mail server; send what is due
       doctor         Look at the machine, the ledger and the gateways, and say what is wrong
       completions    Print a completion script for a shell
       help           Print this message or the help of the given subcommand(s)
