@@ -7,9 +7,10 @@ use crate::domain::time::Timestamp;
 use crate::files::FilesError;
 use crate::ledger::{Forgettable, LedgerError};
 
-/// About how many rows a commit changes, how many commits a round has, and what is left to others between two of them.
+/// About how many rows a commit changes, how many commits of each a round has (a service that stops waits for a round), and what is
+/// left to others between two of them.
 const ROWS: u32 = 500;
-const COMMITS: u32 = 50;
+const COMMITS: u32 = 10;
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// What must stay known for at least so long: news that could be found again, times that a new calendar could move.
