@@ -27,7 +27,7 @@ pub(super) async fn keep<Doing, Done>(
         let wait = match deed().await {
             Ok(wait) => {
                 failures = 0;
-                health.done(name);
+                health.done(name, wait);
                 wait
             }
             Err(error) => {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::errors::chain;
 use crate::ledger::LedgerError;
 
-/// A duty that was not done for this long is told of by readiness.
+/// A duty that was not done for this long after its time is told of by readiness.
 const LATE: Duration = Duration::from_secs(60);
 
 /// What is known of the duties. It is of this process, not of the ledger.
@@ -20,6 +20,8 @@ pub struct Health {
 struct Duty {
     done: Option<tokio::time::Instant>,
     begun: tokio::time::Instant,
+    /// How long it meant to sleep then.
+    sleeps: Duration,
     failure: Option<String>,
 }
 
@@ -37,15 +39,15 @@ pub struct Unwell {
 impl Health {
     /// A duty begins.
     pub fn begun(&self, name: &'static str) {
-        let fresh = Duty { done: None, begun: tokio::time::Instant::now(), failure: None };
+        let fresh = Duty { done: None, begun: tokio::time::Instant::now(), sleeps: Duration::ZERO, failure: None };
         self.duties().entry(name).or_insert(fresh);
     }
 
-    /// It was done.
-    pub fn done(&self, name: &'static str) {
+    /// It was done, and is done again after so long.
+    pub fn done(&self, name: &'static str, sleeps: Duration) {
         self.begun(name);
         if let Some(duty) = self.duties().get_mut(name) {
-            duty.done = Some(tokio::time::Instant::now());
+            (duty.done, duty.sleeps) = (Some(tokio::time::Instant::now()), sleeps);
             if duty.failure.take().is_some() {
                 tracing::info!(duty = name, "goes on");
             }
@@ -66,17 +68,42 @@ impl Health {
 
     /// Duties that have not been done for a while, or whose last word was a failure.
     pub fn unwell(&self) -> Vec<Unwell> {
-        let now = tokio::time::Instant::now();
+        self.unwell_at(tokio::time::Instant::now())
+    }
+
+    fn unwell_at(&self, now: tokio::time::Instant) -> Vec<Unwell> {
         let duties = self.duties();
-        let told = duties.iter().map(|(name, duty)| Unwell {
+        let since = |duty: &Duty| now.saturating_duration_since(duty.done.unwrap_or(duty.begun));
+        let unwell = duties.iter().filter(|(_, duty)| duty.failure.is_some() || since(duty) > duty.sleeps + LATE);
+        let told = |(name, duty): (&&'static str, &Duty)| Unwell {
             duty: name,
             failure: duty.failure.clone(),
-            since: now.saturating_duration_since(duty.done.unwrap_or(duty.begun)),
-        });
-        told.filter(|duty| duty.failure.is_some() || duty.since > LATE).collect()
+            since: since(duty),
+        };
+        unwell.map(told).collect()
     }
 
     fn duties(&self) -> std::sync::MutexGuard<'_, BTreeMap<&'static str, Duty>> {
         self.duties.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duty_that_sleeps_for_an_hour_is_late_only_after_that() {
+        let health = Health::default();
+        health.done("housekeeping", Duration::from_secs(3_600));
+        health.done("runs", Duration::ZERO);
+        let now = tokio::time::Instant::now();
+        let unwell = |seconds| {
+            let unwell = health.unwell_at(now + Duration::from_secs(seconds));
+            unwell.iter().map(|duty| duty.duty).collect::<Vec<_>>()
+        };
+        assert_eq!(unwell(50), Vec::<&str>::new());
+        assert_eq!(unwell(70), ["runs"]);
+        assert_eq!(unwell(3_670), ["housekeeping", "runs"]);
     }
 }

@@ -29,7 +29,7 @@ async fn work(service: &Service, stop: watch::Receiver<bool>) -> Result<Duration
         tokio::select! {
             ended = &mut workers => return ended_as(ended, *stop.borrow()),
             // They are well as long as they have not ended.
-            () = tokio::time::sleep(AGAIN) => service.health.done("workers"),
+            () = tokio::time::sleep(AGAIN) => service.health.done("workers", AGAIN),
         }
     }
 }
