@@ -7,21 +7,12 @@ use payrun::failpoint;
 use payrun::sandbox::faults::{FaultPlan, Level};
 use serde_json::Value;
 
+use crate::support::chance::Chance;
 use crate::support::{App, DATE, Setup, WORKFLOW, contracts};
 
 /// How many deaths by chance, and how many at each of the four named places: over 150 in all; `rig.rs` has more.
 const BY_CHANCE: u32 = 100;
 const AT_EACH_PLACE: u32 = 18;
-
-/// The same numbers on every machine.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % bound
-    }
-}
 
 /// A project in which every start has something of its own to charge.
 fn project(faults: FaultPlan) -> App {

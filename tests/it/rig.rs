@@ -12,6 +12,7 @@ use payrun::sandbox::Gateways;
 use payrun::sandbox::faults::{FaultPlan, Level};
 use serde_json::Value;
 
+use crate::support::chance::Chance;
 use crate::support::process::Running;
 use crate::support::{App, DATE, PATIENCE, Setup, WORKFLOW, contracts, until};
 
@@ -20,16 +21,6 @@ const ITEMS: u32 = 12;
 
 fn kills() -> u32 {
     std::env::var("PAYRUN_RIG_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(40)
-}
-
-/// The same numbers on every machine.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % bound
-    }
 }
 
 /// What was done to processes.

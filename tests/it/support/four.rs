@@ -46,9 +46,14 @@ impl Rig {
     }
 
     pub fn of(settings: Settings) -> Self {
+        Self::with_clock(settings, Clock::System)
+    }
+
+    /// A project whose gateways live by this clock.
+    pub fn with_clock(settings: Settings, clock: Clock) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let runtime = tokio::runtime::Runtime::new().unwrap();
-        let gateways = runtime.block_on(serve(folder.path(), settings));
+        let gateways = runtime.block_on(serve(folder.path(), settings, clock));
         Self { folder, gateways, runtime }
     }
 
@@ -189,7 +194,7 @@ fn identities() -> &'static Identities {
     })
 }
 
-async fn serve(folder: &Path, settings: Settings) -> Gateways {
+async fn serve(folder: &Path, settings: Settings, clock: Clock) -> Gateways {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let Identities { wechat, hipopay, egms, cbtis } = identities();
@@ -214,14 +219,14 @@ async fn serve(folder: &Path, settings: Settings) -> Gateways {
     );
     std::fs::write(folder.join("payrun.yaml"), yaml).unwrap();
     std::fs::write(folder.join("keys/personal.key"), personal_key(7)).unwrap();
-    let sandbox = Sandbox::open(wechat.clone(), settings.clone(), Clock::System).await.unwrap();
+    let sandbox = Sandbox::open(wechat.clone(), settings.clone(), clock.clone()).await.unwrap();
     let gateways = Gateways {
         wechat: Some(Arc::clone(&sandbox)),
-        hipopay: Some(hipopay::Hipopay::open(&hipopay, settings.clone(), Clock::System).unwrap()),
-        egms: Some(egms::Egms::open(&egms, settings.clone(), Clock::System)),
-        cbtis: Some(cbtis::Cbtis::open(&cbtis, settings, Duration::from_secs(3_600), Clock::System)),
+        hipopay: Some(hipopay::Hipopay::open(&hipopay, settings.clone(), clock.clone()).unwrap()),
+        egms: Some(egms::Egms::open(&egms, settings.clone(), clock.clone())),
+        cbtis: Some(cbtis::Cbtis::open(&cbtis, settings, Duration::from_secs(3_600), clock.clone())),
     };
-    let charger = Client::new(&account, Transport::InProcess(sandbox), Clock::System).unwrap();
+    let charger = Client::new(&account, Transport::InProcess(sandbox), clock).unwrap();
     for n in 0..ORDERS {
         charge(&charger, n).await;
         gateways.hipopay.as_ref().unwrap().seed(&number(n), hkd());

@@ -1,6 +1,7 @@
 //! The project under test: a folder with payrun.yaml, keys, a workflow and contracts, and the sandbox that listens for it.
 
 pub mod books;
+pub mod chance;
 pub mod doorway;
 pub mod four;
 pub mod postgres;

@@ -38,14 +38,15 @@ impl Running {
         Self { child, stdout, stderr, began: Instant::now() }
     }
 
-    /// Waits for its end.
+    /// Waits for its end, this long from now.
     pub fn wait(mut self, patience: Duration) -> Ended {
+        let waits = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 let (stdout, stderr) = (text(&self.stdout), text(&self.stderr));
                 return Ended { status, stdout, stderr, took: self.began.elapsed() };
             }
-            if self.began.elapsed() > patience {
+            if waits.elapsed() > patience {
                 self.child.kill().ok();
                 self.child.wait().ok();
                 panic!("payrun took longer than {patience:?}:\n{}\n{}", text(&self.stdout), text(&self.stderr));
@@ -73,6 +74,11 @@ impl Running {
         let pid = self.child.id();
         let sent = Command::new("sh").args(["-c", &format!("kill -{name} {pid}")]).status().unwrap();
         assert!(sent.success());
+    }
+
+    /// Its number at the operating system.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// What it has written to standard output so far.
