@@ -31,6 +31,7 @@ mod serve;
 mod serve_controls;
 mod shipped;
 mod simulate;
+mod soak;
 mod statements;
 mod stop;
 mod storage;
