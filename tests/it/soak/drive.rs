@@ -178,7 +178,7 @@ impl<'a> Drive<'a> {
         let service = self.service.take().unwrap();
         service.interrupt();
         service.wait(PATIENCE).exits(0);
-        let worker = Running::start(self.world.command(&["work", "--quiet"]));
+        let worker = start(self.world, &["work"]);
         let begun = self.now();
         loop {
             self.rest();
@@ -237,9 +237,9 @@ impl<'a> Drive<'a> {
 
     fn wait_for_work(&mut self) {
         let began = Instant::now();
-        while self.is_busy() {
+        while let Some(busy) = self.busy() {
             if began.elapsed() > TRIED {
-                println!("{}: {:?} goes on, {} times waited for", self.now(), self.open(), self.expected.len());
+                println!("{}: gone on without {busy}", self.now());
                 self.lived.gone_on += 1;
                 assert!(self.lived.gone_on < 50, "things that are due are not done: {:?}", self.open());
                 self.world.hands.set(self.now().plus(MINUTE));
@@ -249,8 +249,12 @@ impl<'a> Drive<'a> {
         }
     }
 
-    fn is_busy(&mut self) -> bool {
-        self.is_undecided() || self.world.rig.wait_for(self.works())
+    /// What is due or under way.
+    fn busy(&mut self) -> Option<String> {
+        if self.is_undecided() {
+            return Some(format!("{:?}", self.expected.front()));
+        }
+        self.world.rig.wait_for(self.work())
     }
 
     /// Whether a time of a schedule has come that nobody has decided on.
@@ -266,21 +270,21 @@ impl<'a> Drive<'a> {
         false
     }
 
-    async fn works(&self) -> bool {
+    async fn work(&self) -> Option<String> {
         // What is due in a moment may be on its way when the clock is moved.
         let now = self.now().plus(MOMENT);
         let (open, held) = self.lanes(now).await;
-        if !self.ledger.notifications_due(now, 1).await.unwrap().is_empty() {
-            return true;
+        if let Some(told) = self.ledger.notifications_due(now, 1).await.unwrap().first() {
+            return Some(format!("notification {}", told.id));
         }
         for run in self.ledger.unfinished_runs().await.unwrap() {
             let work = self.ledger.work(run.id, &open, &held).await.unwrap();
             let asked = self.ledger.is_under_way(run.id, now, now.plus(HOUR)).await.unwrap();
             if work.open == 0 || work.claimed > 0 || asked || work.next_due.is_some_and(|due| due <= now) {
-                return true;
+                return Some(format!("{} of {} ({work:?}, asked: {asked})", run.workflow, run.occurrence));
             }
         }
-        false
+        None
     }
 
     /// When somebody has to do something next.
@@ -319,7 +323,7 @@ impl<'a> Drive<'a> {
 
 fn start(world: &World, args: &[&str]) -> Running {
     let process = Running::start(world.command(args));
-    until("the service listens", || process.stderr_so_far().contains("Ctrl-C stops"));
+    until("the process is up", || process.stderr_so_far().contains("Ctrl-C stops"));
     process
 }
 
