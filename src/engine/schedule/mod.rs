@@ -1,7 +1,7 @@
 //! Schedules: which times have come, and their runs.
 //!
-//! A time is noted as a row before anybody acts on it ([`note`]), and its run is planned under the time's own name, which is
-//! unique ([`fire`]). So any process may do either at any time, and die at any point: nothing fires twice and nothing is lost.
+//! A time is noted as a row before anybody acts on it (`note.rs`), and its run is planned under the time's own name, which is
+//! unique (`fire.rs`). So any process may do either at any time, and die at any point: nothing fires twice and nothing is lost.
 
 mod by_hand;
 mod fire;
