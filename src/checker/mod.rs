@@ -31,6 +31,9 @@ const EVIDENCE: [&str; 10] = [
     "resolve",
 ];
 
+/// What is told from elsewhere may come while a question is on its way, which it does not make wrong; never while something is sent.
+const TOLD: [&str; 3] = ["statement", "notification", "resolve"];
+
 /// Attempts that were no calls: what a statement, a notification or a person said.
 const NO_CALLS: [&str; 3] = ["statement", "notification", "person"];
 
@@ -213,6 +216,11 @@ fn never_guessed(item: &Value, broken: &mut Vec<Broken>) {
     }
 }
 
+/// Whether a claim is for sending, and not for asking.
+fn sends(claim: Option<&Value>) -> bool {
+    claim.is_some_and(|claim| text(claim, "to") == "sending")
+}
+
 /// Promise 1: every call was claimed before it was made, and began while its claim held.
 fn intent_first(item: &Value, clocks_agree: bool, broken: &mut Vec<Broken>) {
     let events = list(item, "events");
@@ -226,7 +234,8 @@ fn intent_first(item: &Value, clocks_agree: bool, broken: &mut Vec<Broken>) {
         if of(version).is_none_or(|event| text(event, "event") != "claim") {
             wrong("was made that had not been claimed");
         }
-        let over = of(version + 1).map(|event| number(event, "at"));
+        let over = of(version + 1).filter(|end| sends(of(version)) || !TOLD.contains(&text(end, "event")));
+        let over = over.map(|event| number(event, "at"));
         let is_late = attempt["late"] == true;
         if clocks_agree && is_late && over.is_some_and(|over| number(attempt, "started_at") > over) {
             wrong("began when its claim was over");
