@@ -283,3 +283,55 @@ fn a_collector_is_sent_the_spans_of_attempts_and_nothing_of_persons() {
     assert!(sent.contains("attempt") && sent.contains("order.no") && sent.contains("plan"), "{sent}");
     assert!(!sent.contains("contract_id"), "{sent}");
 }
+
+#[test]
+fn with_a_certificate_it_speaks_tls_and_nothing_else() {
+    let app = App::with_contracts(&contracts("C", 1));
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    app.write("cert.pem", made.cert.pem());
+    app.write("key.pem", made.signing_key.serialize_pem());
+    app.edit(
+        "payrun.yaml",
+        "gateways:",
+        "server: { tls: { certificate: cert.pem, key: { file: key.pem } } }\ngateways:",
+    );
+    let process = app.start(&["serve", "--listen", "127.0.0.1:0"]);
+    until("the service listens", || process.stderr_so_far().contains("Ctrl-C stops"));
+    let told = process.stderr_so_far();
+    let port = told.split("https://127.0.0.1:").nth(1).and_then(|rest| rest.split('/').next()).unwrap().to_owned();
+    let client = reqwest::Client::builder()
+        .tls_certs_only([reqwest::Certificate::from_pem(made.cert.pem().as_bytes()).unwrap()])
+        .no_proxy()
+        .build()
+        .unwrap();
+    app.wait_for(async {
+        let ready = client.get(format!("https://localhost:{port}/readyz")).send().await.unwrap();
+        assert_eq!(ready.status().as_u16(), 200);
+        assert!(client.get(format!("http://localhost:{port}/readyz")).send().await.is_err());
+    });
+    process.interrupt();
+    assert_eq!(process.wait(crate::support::PATIENCE).code(), Some(0));
+    app.write("key.pem", "no key");
+    app.payrun(&["serve", "--listen", "127.0.0.1:0"]).exits(2).says("cert.pem and its key cannot be used");
+}
+
+#[test]
+fn people_hear_by_mail_of_a_file_that_is_refused_and_of_a_run_that_failed() {
+    let app = App::of(Setup {
+        contracts: "contract_id,plan,amount,currency,active\nC-1-terminated,basic,38.00,HKD,yes\n".to_owned(),
+        ..Setup::default()
+    });
+    let server = crate::support::smtp::MailServer::plain(json!({}));
+    // Two people, since one is told at most every ten minutes.
+    let rules = "alerts:\n  - { on: refused, to: [dev@example.com] }\n  - { on: failed, to: [ops@example.com] }\n";
+    app.edit("payrun.yaml", "gateways:", &format!("{}{rules}gateways:", server.yaml()));
+    let service = Service::of(&app);
+    let token = service.token("ann", "operator");
+    assert_eq!(begin(&service, &token, "k-1", &march()).status, 201);
+    let mailed = |word: &str| server.mails().iter().any(|mail| mail.to_string().contains(word));
+    until("the failed run is told", || mailed("deductions"));
+    app.write("workflows/broken.yaml", "workflow: broken\n");
+    until("the refused file is told", || mailed("broken.yaml"));
+    assert!(!mailed("C-1-terminated,basic"), "rows of files stay here");
+    assert_eq!(service.stop().code(), Some(0));
+}
