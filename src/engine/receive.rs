@@ -285,14 +285,17 @@ fn said(
 
 /// What it means, by the table of the query of the same thing: a notification says what the query would.
 fn answer(account: &Account, kind: &JobKind, item: &BookedItem, number: &OrderNumber, seen: &Observation) -> Answer {
-    let Some(operations) = kind.gateways.get(account.kind).filter(|_| seen.state.is_some()) else {
+    // Money is believed to have moved only in our amount: one that names none is a reason to ask.
+    let says_how_much = item.amount.is_none() || seen.amount.is_some();
+    let says_enough = seen.state.is_some() && says_how_much;
+    let Some(operations) = kind.gateways.get(account.kind).filter(|_| says_enough) else {
         // It only says whose order it is about.
         return Answer::Unknown { cause: Cause::Ambiguous, code: String::new() };
     };
     let expected = Expected {
         order_no: Some(number.clone()),
         amount: item.amount.filter(|_| !is(Bug::NotifiedAmountNotCompared)),
-        amount_may_lack: operations.names_no_amount,
+        amount_may_lack: false,
         accepted: item.state == State::Pending,
         day_over: None,
         named: operations.named_by.is_some(),
