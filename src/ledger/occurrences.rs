@@ -200,16 +200,6 @@ impl Ledger {
         turn.commit().await
     }
 
-    /// The run of an occurrence.
-    ///
-    /// # Errors
-    /// Whatever the database says.
-    pub async fn run_named(&self, workflow: &str, occurrence: &str) -> Result<Option<i64>, LedgerError> {
-        let query = sqlx::query_scalar("select id from runs where workflow = $1 and occurrence = $2");
-        let id = query.bind(workflow).bind(occurrence).fetch_optional(&self.read).await;
-        id.map_err(|source| LedgerError::of("looking for a run", source))
-    }
-
     /// The oldest run of a workflow that has not ended.
     ///
     /// # Errors

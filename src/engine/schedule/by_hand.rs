@@ -92,7 +92,7 @@ impl Engine {
             reason: wished.reason,
             changed_at: now,
         };
-        let had_run = self.ledger.run_named(&row.workflow, &row.nominal).await?.is_some();
+        let had_run = self.ledger.run_of(&row.workflow, &row.nominal).await?.is_some();
         let row = self.fire(workflow, row, author, now).await?;
         Ok(match row.state {
             OccurrenceState::Fired if had_run => ByHand::HasRun(row),

@@ -142,7 +142,7 @@ impl Engine {
     ) -> Result<OccurrenceRow, LedgerError> {
         let known = match run_id.or(row.run_id) {
             Some(run_id) => Some(run_id),
-            None => self.ledger.run_named(&row.workflow, &row.nominal).await?,
+            None => self.ledger.run_of(&row.workflow, &row.nominal).await?.map(|run| run.id),
         };
         let Some(run_id) = known else { return Ok(row) };
         let reason = row.reason.clone().filter(|_| row.state == OccurrenceState::Due);
