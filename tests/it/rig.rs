@@ -1,7 +1,7 @@
 //! Real processes, killed at random moments and at each named place, stopped beyond their leases and let go on; then judged by
 //! what the records say. How many: `PAYRUN_RIG_KILLS` of each; which binary: `PAYRUN_TEST_BINARY`.
 //!
-//! `tests/rig.sh` runs it with the release binary.
+//! `tests/reliability.py` runs it with the release binary.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

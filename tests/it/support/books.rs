@@ -32,8 +32,10 @@ pub async fn assert_nothing_wrong_yet(ledger: &Ledger, sandbox: &Sandbox) {
     Books::read(ledger, sandbox).await.assert_nothing_wrong_yet();
 }
 
-/// Both sides' books.
+/// Both sides' books. Nodes may be at work meanwhile, so the gateway's are read before ours and after: what it had done
+/// before must be known to us, and what we know it to have done must stand in its later ones.
 struct Books {
+    before: HashMap<String, Line>,
     items: Vec<Item>,
     orders: HashMap<String, Line>,
     violations: BTreeMap<String, u64>,
@@ -49,6 +51,7 @@ struct Item {
 impl Books {
     async fn read(ledger: &Ledger, sandbox: &Sandbox) -> Self {
         Self {
+            before: orders(sandbox).await,
             items: items(ledger).await,
             orders: orders(sandbox).await,
             violations: sandbox.totals().await.unwrap().violations,
@@ -62,7 +65,7 @@ impl Books {
         assert_eq!(self.violations, BTreeMap::new(), "promises to the gateway were broken");
         let ours: HashMap<&str, &Item> =
             self.items.iter().filter_map(|item| Some((item.row.order_no.as_deref()?, item))).collect();
-        for order in self.orders.values().filter(|order| order.charged > 0) {
+        for order in self.before.values().filter(|order| order.charged > 0) {
             assert_eq!(order.charged, 1, "charged twice: {order:?}");
             let item = ours.get(order.number.as_str()).unwrap_or_else(|| panic!("nobody of ours knows {order:?}"));
             let known = item.row.state.is_in_flight() || item.row.state == State::Succeeded;
