@@ -3,6 +3,9 @@
 #
 #   tests/postgres.sh start FOLDER   makes one in FOLDER, which must not be there, and prints its address
 #   tests/postgres.sh stop FOLDER    stops it and removes FOLDER
+#   tests/postgres.sh pair FOLDER    makes one with a synchronous standby; prints the addresses of both
+#   tests/postgres.sh hand-over FOLDER  kills the first of a pair, and has the standby take over
+#   tests/postgres.sh stop-pair FOLDER  stops what there is of a pair and removes FOLDER
 #   tests/postgres.sh install        installs Debian's package, as root, if there is no server
 set -euo pipefail
 
@@ -18,27 +21,76 @@ as_owner() {
     if [ "$(id -u)" -eq 0 ]; then runuser -u postgres -- "$@"; else "$@"; fi
 }
 
+free_port() {
+    python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
+address() { echo "postgres://payrun@127.0.0.1:$1/postgres"; }
+
+control() {
+    local folder=$1
+    shift
+    (cd / && as_owner "$(programs)/pg_ctl" --pgdata "$folder/data" --wait --timeout 60 --silent "$@") >&2
+}
+
+make_folder() {
+    mkdir -p "$1"
+    chmod 755 "$1"
+    [ "$(id -u)" -ne 0 ] || chown postgres "$1"
+}
+
+# Runs the server whose data is in FOLDER at PORT.
+serve() {
+    local folder=$1 port=$2
+    control "$folder" --log "$folder/log" start \
+        --options "-c listen_addresses=127.0.0.1 -c port=$port -c unix_socket_directories='$folder' -c max_connections=300"
+}
+
 start() {
-    local folder=$1 bin port
-    bin=$(programs)
-    mkdir -p "$folder"
-    chmod 755 "$folder"
-    [ "$(id -u)" -eq 0 ] && chown postgres "$folder"
-    port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+    local folder=$1 port
+    make_folder "$folder"
+    port=$(free_port)
     (
         cd /
-        as_owner "$bin/initdb" --pgdata "$folder/data" --username payrun --auth trust --encoding UTF8 --locale C >"$folder/initdb.log"
-        as_owner "$bin/pg_ctl" --pgdata "$folder/data" --log "$folder/log" --wait --timeout 60 --silent start \
-            --options "-c listen_addresses=127.0.0.1 -c port=$port -c unix_socket_directories='$folder' -c max_connections=300"
+        as_owner "$(programs)/initdb" --pgdata "$folder/data" --username payrun --auth trust --encoding UTF8 --locale C >"$folder/initdb.log"
     ) >&2
-    echo "postgres://payrun@127.0.0.1:$port/postgres"
+    serve "$folder" "$port"
+    address "$port"
+}
+
+pair() {
+    local folder=$1 first port
+    make_folder "$folder"
+    first=$(start "$folder/first")
+    make_folder "$folder/second"
+    port=$(free_port)
+    (
+        cd /
+        as_owner "$(programs)/pg_basebackup" --dbname "$first" --pgdata "$folder/second/data" --write-recovery-conf --checkpoint fast
+        serve "$folder/second" "$port"
+        # From now on a commit is told of when the standby has it too.
+        as_owner "$(programs)/psql" --no-psqlrc --quiet --dbname "$first" \
+            --command "alter system set synchronous_standby_names = '*'" --command 'select pg_reload_conf()'
+    ) >&2
+    printf '%s\n' "$first"
+    address "$port"
+}
+
+hand_over() {
+    control "$1/first" --mode immediate stop
+    control "$1/second" promote
 }
 
 stop() {
-    local folder=$1 bin
-    bin=$(programs)
-    (cd / && as_owner "$bin/pg_ctl" --pgdata "$folder/data" --mode immediate --silent stop) >&2 || true
-    rm -rf "$folder"
+    control "$1" --mode immediate stop || true
+    rm -rf "$1"
+}
+
+stop_pair() {
+    for server in first second; do
+        [ ! -e "$1/$server/data/postmaster.pid" ] || control "$1/$server" --mode immediate stop || true
+    done
+    rm -rf "$1"
 }
 
 install() {
@@ -57,6 +109,9 @@ install() {
 case "${1:-}" in
     start) start "$2" ;;
     stop) stop "$2" ;;
+    pair) pair "$2" ;;
+    hand-over) hand_over "$2" ;;
+    stop-pair) stop_pair "$2" ;;
     install) install ;;
-    *) sed -n '2,7p' "$0" >&2; exit 2 ;;
+    *) sed -n '2,10p' "$0" >&2; exit 2 ;;
 esac

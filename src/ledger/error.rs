@@ -131,7 +131,11 @@ impl LedgerError {
 
     /// Sorts a database error into what can be done about it.
     pub(super) fn of(doing: &'static str, source: sqlx::Error) -> Self {
-        if matches!(source, sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed) {
+        // A proxy that has no server at the moment answers with what is no reply of a server.
+        if matches!(
+            source,
+            sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed
+        ) {
             return Self::Unreachable { doing, source };
         }
         let error = source.as_database_error();

@@ -1,17 +1,17 @@
 //! Disks that fail and servers that are cut off: nothing that was acknowledged is forgotten, nothing is sent without its intent
 //! on disk.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::support::{App, DATE, PATIENCE, Running, Setup, WORKFLOW, contracts, root};
+use crate::support::postgres::Schema;
+use crate::support::{App, DATE, PATIENCE, Running, Setup, WORKFLOW, contracts, root, until};
 
 /// The failing disk, compiled once a process.
 fn shim() -> &'static PathBuf {
@@ -79,6 +79,12 @@ fn errors_of_writing_stop_the_sending_and_a_good_disk_goes_on() {
     }
 }
 
+/// The host and port in an address.
+fn server_of(address: &str) -> &str {
+    let (_, rest) = address.split_once('@').unwrap();
+    rest.split_once('/').unwrap().0
+}
+
 /// What a proxy does with a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cut {
@@ -88,15 +94,18 @@ enum Cut {
     After,
 }
 
-/// A proxy before the server that cuts connections in the middle of commits.
+/// A proxy before a server that cuts connections in the middle of commits, and can be led to another.
 struct Proxy {
     port: u16,
+    server: Arc<Mutex<String>>,
     cuts: Arc<AtomicU64>,
 }
 
 impl Proxy {
     /// Every `every`th commit is cut, before and after in turn.
-    async fn before(server: String, every: u64) -> Self {
+    async fn before(server: &str, every: u64) -> Self {
+        let server = Arc::new(Mutex::new(server.to_owned()));
+        let now = Arc::clone(&server);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let (commits, cuts) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
@@ -104,11 +113,17 @@ impl Proxy {
         tokio::spawn(async move {
             loop {
                 let Ok((client, _)) = listener.accept().await else { return };
-                let (server, commits, cuts) = (server.clone(), Arc::clone(&commits), Arc::clone(&cuts));
+                let (commits, cuts) = (Arc::clone(&commits), Arc::clone(&cuts));
+                let server = now.lock().unwrap().clone();
                 tokio::spawn(async move { pass(client, &server, every, &commits, &cuts).await });
             }
         });
-        Self { port, cuts: told }
+        Self { port, server, cuts: told }
+    }
+
+    /// Who connects from now on comes to another server.
+    fn lead_to(&self, server: &str) {
+        server.clone_into(&mut self.server.lock().unwrap());
     }
 }
 
@@ -152,9 +167,8 @@ fn connections_cut_in_the_middle_of_commits_double_and_lose_nothing() {
         Setup { contracts: contracts("C", 80), server: true, latency: Duration::from_millis(20), ..Setup::default() };
     let app = App::of(Setup { concurrency: 8, ..setup });
     let address = app.schema().address();
-    let (_, rest) = address.split_once('@').unwrap();
-    let (server, _) = rest.split_once('/').unwrap();
-    let proxy = app.wait_for(Proxy::before(server.to_owned(), 7));
+    let server = server_of(&address);
+    let proxy = app.wait_for(Proxy::before(server, 7));
     app.edit("payrun.yaml", server, &format!("127.0.0.1:{}", proxy.port));
     // A plan's own commit may be the one that is cut: then nothing was planned, or it was and is resumed.
     let first = app.payrun(&["run", WORKFLOW, "--date", DATE]);
@@ -171,4 +185,68 @@ fn connections_cut_in_the_middle_of_commits_double_and_lose_nothing() {
     let cuts = proxy.cuts.load(Ordering::SeqCst);
     println!("{cuts} commits were cut");
     assert!(cuts >= 4, "only {cuts} commits were cut");
+}
+
+/// A server of its own whose every commit its standby has too. Both are gone when it is dropped.
+struct Pair {
+    folder: PathBuf,
+    first: String,
+    second: String,
+}
+
+impl Pair {
+    fn start() -> Self {
+        let folder = std::env::temp_dir().join(format!("payrun-pair-{}", std::process::id()));
+        let told = Self::script("pair", &folder);
+        let (first, second) = told.trim_end().split_once('\n').unwrap_or_else(|| panic!("{told:?}"));
+        Self { first: first.to_owned(), second: second.to_owned(), folder }
+    }
+
+    /// The first server dies, the standby takes over.
+    fn hand_over(&self) {
+        Self::script("hand-over", &self.folder);
+    }
+
+    fn script(what: &str, folder: &Path) -> String {
+        let done = Command::new(root().join("tests/postgres.sh")).arg(what).arg(folder).output().unwrap();
+        assert!(done.status.success(), "{done:?}");
+        String::from_utf8(done.stdout).unwrap()
+    }
+}
+
+impl Drop for Pair {
+    fn drop(&mut self) {
+        Self::script("stop-pair", &self.folder);
+    }
+}
+
+#[test]
+fn a_standby_that_takes_over_in_the_middle_of_a_run_doubles_and_loses_nothing() {
+    const ITEMS: u32 = 400;
+    let pair = Pair::start();
+    let setup = Setup { contracts: contracts("C", ITEMS), server: true, concurrency: 4, ..Setup::default() };
+    let mut app = App::of(Setup { latency: Duration::from_millis(30), ..setup });
+    let proxy = app.wait_for(Proxy::before(server_of(&pair.first), u64::MAX));
+    let here = pair.first.replace(server_of(&pair.first), &format!("127.0.0.1:{}", proxy.port));
+    let schema = app.wait_for(Schema::fresh_at(here));
+    app.edit("payrun.yaml", &app.schema().address(), &schema.address());
+    app.moved_to(schema);
+
+    let nodes = [app.start(&["work", "--quiet"]), app.start(&["work", "--quiet"])];
+    let run = app.start(&["run", WORKFLOW, "--date", DATE]);
+    until("much was charged, and much was not", || app.charges() > 60);
+    pair.hand_over();
+    proxy.lead_to(server_of(&pair.second));
+    let before = app.charges();
+    let ended = run.wait(PATIENCE);
+    assert!(matches!(ended.code(), Some(0 | 4)), "{ended:?}");
+    until("the nodes went on by themselves", || app.charges() == u64::from(ITEMS));
+    println!("{before} of {ITEMS} were charged when the standby took over; the run ended with {:?}", ended.code());
+    assert!(before < u64::from(ITEMS) - 60, "{before} were charged before");
+    for node in nodes {
+        node.interrupt();
+        node.wait(PATIENCE).exits(0);
+    }
+    app.payrun(&["run", "--resume"]).exits(0);
+    app.assert_books_match();
 }

@@ -16,6 +16,11 @@ impl Schema {
         let server = std::env::var(SERVER).unwrap_or_else(|_| {
             panic!("{SERVER} is not set: run tests/run.sh, or `tests/postgres.sh start FOLDER` and name what it prints")
         });
+        Self::fresh_at(server).await
+    }
+
+    /// The same on this server.
+    pub async fn fresh_at(server: String) -> Self {
         let name = format!("payrun_{:016x}", rand::random::<u64>());
         let schema = Self { server, name };
         schema.run(format!("create schema {}", schema.name)).await;
