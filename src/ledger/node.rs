@@ -5,13 +5,13 @@
 //! it had in flight is asked about at once instead of when the lease has run out. A lock that cannot be looked at proves
 //! nothing; the lease decides then.
 
-use std::fs::{File, TryLockError};
+use std::fs::{DirEntry, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use sqlx::AnyConnection;
+use sqlx::{AnyConnection, AssertSqlSafe};
 use tokio::task::AbortHandle;
 
 use super::Ledger;
@@ -93,11 +93,17 @@ impl Ledger {
         Ok(freed)
     }
 
-    /// Whether a process holds a lock beside the file.
-    pub(super) fn has_living_nodes(&self) -> bool {
-        let Some(folder) = self.home.file.as_deref().map(locks) else { return false };
-        let Ok(entries) = std::fs::read_dir(folder) else { return false };
-        entries.flatten().any(|entry| matches!(File::open(entry.path()).map(|file| file.try_lock()), Ok(Err(_))))
+    /// Whether a process is at work; the leases of those that have died are expired on the way.
+    pub(super) async fn is_at_work(&self, now: Timestamp) -> Result<bool, LedgerError> {
+        self.bury_dead_nodes(now).await?;
+        let Some(file) = &self.home.file else {
+            let living = format!("select count(*) from nodes as n where exists ({LOCK_OF_NODE})");
+            let living = sqlx::query_scalar(AssertSqlSafe(living)).fetch_one(&self.read).await;
+            return living.map(|living: i64| living > 0).map_err(|source| LedgerError::of(BURYING, source));
+        };
+        let Ok(entries) = std::fs::read_dir(locks(file)) else { return Ok(false) };
+        let held = |entry: DirEntry| matches!(File::open(entry.path()).map(|file| file.try_lock()), Ok(Err(_)));
+        Ok(entries.flatten().any(held))
     }
 
     async fn bury_by_files(&self, folder: &Path, now: Timestamp) -> Result<u64, LedgerError> {
@@ -115,14 +121,8 @@ impl Ledger {
     async fn bury_by_locks(&self, now: Timestamp) -> Result<u64, LedgerError> {
         let failed = |source| LedgerError::of(BURYING, source);
         // Nobody dies often: looking takes no turn.
-        let known: Vec<i64> = sqlx::query_scalar(
-            "select n.id from nodes as n where not exists (select 1 from pg_locks as l where l.locktype = 'advisory' \
-               and l.objsubid = 1 and l.database = (select oid from pg_database where datname = current_database()) \
-               and (cast(l.classid as bigint) << 32) | cast(l.objid as bigint) = hashtextextended(current_schema(), n.id)) limit 100",
-        )
-        .fetch_all(&self.read)
-        .await
-        .map_err(failed)?;
+        let dead = format!("select n.id from nodes as n where not exists ({LOCK_OF_NODE}) limit 100");
+        let known: Vec<i64> = sqlx::query_scalar(AssertSqlSafe(dead)).fetch_all(&self.read).await.map_err(failed)?;
         if known.is_empty() {
             return Ok(0);
         }
@@ -144,6 +144,12 @@ impl Ledger {
 }
 
 const BURYING: &str = "expiring the leases of a dead process";
+
+/// The lock that the node `n` holds while it lives.
+const LOCK_OF_NODE: &str = "\
+    select 1 from pg_locks as l where l.locktype = 'advisory' and l.objsubid = 1 \
+      and l.database = (select oid from pg_database where datname = current_database()) \
+      and (cast(l.classid as bigint) << 32) | cast(l.objid as bigint) = hashtextextended(current_schema(), n.id)";
 
 async fn expire(turn: &mut Turn, id: i64, now: Timestamp) -> Result<u64, LedgerError> {
     let expire = "update items set due_at = $2 where state in ('sending', 'pending', 'unknown', 'parked') and node = $1 \

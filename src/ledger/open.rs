@@ -80,6 +80,7 @@ impl Ledger {
             finished.await.ok();
         }
         self.read.close().await;
+        self.write.lock().await.close().await;
     }
 }
 

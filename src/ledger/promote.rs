@@ -525,8 +525,7 @@ impl Ledger {
         if self.home.engine != Engine::Sqlite || server.home.engine != Engine::Postgres {
             return Err(PromoteError::WrongWay);
         }
-        self.bury_dead_nodes(now).await?;
-        if self.has_living_nodes() {
+        if self.is_at_work(now).await? {
             return Err(PromoteError::AtWork);
         }
         let failed = |source| LedgerError::of("copying the ledger", source);

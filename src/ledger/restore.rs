@@ -1,15 +1,18 @@
-//! A backup in the place of a ledger that was lost. It has forgotten every call that was made since, and knows that it has: what
+//! A backup in the place of a ledger that was lost, made by payrun or by other means. It has forgotten every call that was made since, and knows that it has: what
 //! it is about to send it asks about first (`claim.rs`), under the number that the lost ledger would have used.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde_json::json;
 use sqlx::Row;
 
 use super::Ledger;
+use super::audit::Note;
 use super::backup::{IS_BACKUP, folder_of, into_one_file, sync};
 use super::error::LedgerError;
+use crate::domain::actor::Signed;
 use crate::domain::item::State;
 use crate::domain::time::Timestamp;
 
@@ -20,7 +23,7 @@ const ASKS_FOR: Duration = Duration::from_secs(35 * 86_400);
 /// What was restored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Restored {
-    /// When the backup was made.
+    /// When the backup was made: what was done since is not in it.
     pub backup_at: Timestamp,
     /// Until when the runs that are planned are asked about before anything of them is sent.
     pub asks_until: Timestamp,
@@ -52,6 +55,9 @@ pub enum RestoreError {
         /// What was found.
         found: String,
     },
+    /// Who works on it would not ask about what it has in hand.
+    #[error("a payrun process is at work on the ledger; stop it first")]
+    AtWork,
     /// The file system.
     #[error("{} cannot be read or written", path.display())]
     File {
@@ -68,7 +74,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`RestoreError`]; then there is no ledger there.
-    pub async fn restore(backup: &Path, to: &Path, now: Timestamp) -> Result<Restored, RestoreError> {
+    pub async fn restore(backup: &Path, to: &Path, by: &Signed, now: Timestamp) -> Result<Restored, RestoreError> {
         let failed = |path: &Path| {
             let path = path.to_owned();
             move |source| RestoreError::File { path, source }
@@ -81,12 +87,29 @@ impl Ledger {
         let workshop = tempfile::tempdir_in(folder_of(to)).map_err(failed(to))?;
         let half = workshop.path().join("ledger.db");
         std::fs::copy(backup, &half).map_err(failed(backup))?;
-        let restored = revive(&half, backup, now).await?;
+        let restored = revive(&half, backup, by, now).await?;
         sync(&half).map_err(failed(&half))?;
         // Unlike a renaming this never takes the place of a file that has come to be meanwhile.
         std::fs::hard_link(&half, to).map_err(failed(to))?;
         sync(folder_of(to)).map_err(failed(to))?;
         Ok(restored)
+    }
+
+    /// Tells a ledger that other means have brought back (a server's own tools, a standby that took over, a snapshot of a disk)
+    /// that it lacks what was done since `lost_since`.
+    ///
+    /// # Errors
+    /// [`RestoreError::AtWork`], and whatever the database says.
+    pub async fn was_restored(
+        &self,
+        lost_since: Timestamp,
+        by: &Signed,
+        now: Timestamp,
+    ) -> Result<Restored, RestoreError> {
+        if self.is_at_work(now).await? {
+            return Err(RestoreError::AtWork);
+        }
+        Ok(mark(self, lost_since, by, now).await?)
     }
 }
 
@@ -97,7 +120,7 @@ fn append(path: &Path, ending: &str) -> PathBuf {
 }
 
 /// Makes a copy of a backup a ledger that may be worked on.
-async fn revive(copy: &Path, backup: &Path, now: Timestamp) -> Result<Restored, RestoreError> {
+async fn revive(copy: &Path, backup: &Path, by: &Signed, now: Timestamp) -> Result<Restored, RestoreError> {
     let ledger = Ledger::open_fenced(copy).await?;
     let Some(backup_at) = made_at(&ledger).await? else {
         return Err(RestoreError::NoBackup { path: backup.to_owned() });
@@ -106,9 +129,8 @@ async fn revive(copy: &Path, backup: &Path, now: Timestamp) -> Result<Restored, 
     if !found.is_empty() {
         return Err(RestoreError::Damaged { found: found.join("; ") });
     }
-    let restored = Restored { backup_at, asks_until: now.plus(ASKS_FOR), items: states(&ledger).await? };
     ledger.unfence().await?;
-    mark(&ledger, &restored, now).await?;
+    let restored = mark(&ledger, backup_at, by, now).await?;
     into_one_file(ledger).await?;
     Ok(restored)
 }
@@ -137,8 +159,9 @@ async fn states(ledger: &Ledger) -> Result<BTreeMap<State, u64>, LedgerError> {
 }
 
 /// From here on everything is asked about before it is sent, also what was after an earlier backup was restored.
-async fn mark(ledger: &Ledger, restored: &Restored, now: Timestamp) -> Result<(), LedgerError> {
+async fn mark(ledger: &Ledger, backup_at: Timestamp, by: &Signed, now: Timestamp) -> Result<Restored, LedgerError> {
     let failed = |source| LedgerError::of("marking the ledger as restored", source);
+    let restored = Restored { backup_at, asks_until: now.plus(ASKS_FOR), items: states(ledger).await? };
     let mut turn = ledger.turn("marking the ledger as restored").await?;
     sqlx::query(
         "insert into restores (id, backup_at, at, asks_until) values (1, $1, $2, $3) on conflict (id) do update \
@@ -152,5 +175,9 @@ async fn mark(ledger: &Ledger, restored: &Restored, now: Timestamp) -> Result<()
     .map_err(failed)?;
     let forget = sqlx::query("update items set recalled = null where recalled is not null");
     forget.execute(turn.connection()).await.map_err(failed)?;
-    turn.commit().await
+    let after = json!({ "lost_since": backup_at.to_string(), "asks_until": restored.asks_until.to_string() });
+    let note = Note { by, verb: "ledger.restore", target: "ledger".to_owned(), before: json!({}), after, at: now };
+    turn.note(note).await?;
+    turn.commit().await?;
+    Ok(restored)
 }

@@ -40,6 +40,13 @@ impl Writing {
         Arc::new(Mutex::new(Self { home, connection }))
     }
 
+    /// Lets the connection go, and waits until it is gone; a later turn would make another.
+    pub async fn close(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            connection.close().await.ok();
+        }
+    }
+
     async fn begin(&mut self, statement: &'static str, doing: &'static str) -> Result<(), LedgerError> {
         if let Some(mut kept) = self.connection.take() {
             match run(&mut kept, statement, doing).await {

@@ -9,7 +9,7 @@ use payrun::domain::time::Timestamp;
 use payrun::ledger::{Attempt, Claimed, Doing, Ledger, Settlement};
 
 use crate::ledger::desk::{Desk, answered, at, item, planning, policy};
-use crate::support::{App, DATE, Setup, WORKFLOW, contracts, until};
+use crate::support::{App, DATE, Setup, WORKFLOW, by, contracts, until};
 
 fn project() -> App {
     project_of(32)
@@ -115,6 +115,52 @@ fn a_run_that_the_restored_ledger_has_forgotten_is_asked_about_when_it_is_planne
     assert_eq!(app.charges(), 120);
 }
 
+/// What a standby that lacks commits, or a snapshot of a disk, does to a ledger: it knows the items, and not that they were sent.
+async fn forget_what_was_sent(app: &App) {
+    sqlx::any::install_default_drivers();
+    let address =
+        if app.database().exists() { format!("sqlite://{}", app.database().display()) } else { app.schema().address() };
+    let mut connection = <sqlx::AnyConnection as sqlx::Connection>::connect(&address).await.unwrap();
+    let forget = "update items set state = 'planned', version = 0, sends = 0, sent_at = null, receipt = null, due_at = 1; \
+                  delete from totals; insert into totals (job_id, state, currency, items, minor) \
+                    select job_id, 'planned', currency, count(*), sum(amount) from items group by job_id, currency; \
+                  update jobs set finished_at = null; update runs set finished_at = null; \
+                  delete from events; delete from attempts";
+    sqlx::raw_sql(forget).execute(&mut connection).await.unwrap();
+}
+
+#[test]
+fn a_ledger_that_came_back_by_other_means_asks_first_when_it_is_told() {
+    for server in [false, true] {
+        let app = App::of(Setup { contracts: contracts("C", 12), server, ..Setup::default() });
+        app.run().exits(0);
+        app.wait_for(forget_what_was_sent(&app));
+        app.payrun(&["restore", "--lost-since", "2099-01-01T00:00:00Z"]).exits(2).says("a time to come");
+        app.payrun(&["restore", "--lost-since", "2026-03-01T00:00:00Z"]).exits(0).says("12 planned");
+        app.payrun(&["run", "--resume"]).exits(0);
+        assert_eq!((app.charges(), app.by_state()["succeeded"].as_u64()), (12, Some(12)));
+        for (item, events) in app.histories() {
+            let words: Vec<&str> = events.iter().map(|event| event.event.as_str()).collect();
+            assert_eq!(words, ["recall", "claim", "done"], "item {}: it was asked about and never sent", item.id);
+        }
+        let audit = app.json_lines(&["audit", "export"]);
+        assert!(audit.iter().any(|entry| entry["verb"] == "ledger.restore"), "{audit:#?}");
+    }
+}
+
+#[test]
+fn a_ledger_that_is_at_work_is_not_told_that_it_was_restored() {
+    for server in [false, true] {
+        let app = App::of(Setup { contracts: contracts("C", 1), server, ..Setup::default() });
+        let node = app.start(&["work"]);
+        until("the node is at work", || node.stderr_so_far().contains("working on"));
+        let told = app.payrun(&["restore", "--lost-since", "2026-03-01T00:00:00Z"]).exits(2);
+        told.says("a payrun process is at work on the ledger; stop it first");
+        node.interrupt();
+        node.wait(crate::support::PATIENCE).exits(0);
+    }
+}
+
 #[test]
 fn a_backup_takes_no_ledgers_place_and_only_a_backup_is_restored() {
     let app = project();
@@ -140,7 +186,7 @@ async fn in_a_restored_ledger_each_number_is_asked_about_once_before_it_is_sent(
     planning.items(job, &[item(1, "K-1"), item(2, "K-2")]).await.unwrap();
     planning.commit().await.unwrap();
     ledger.back_up(&kept, at(10)).await.unwrap();
-    let restored = Ledger::restore(&kept, &back, at(100)).await.unwrap();
+    let restored = Ledger::restore(&kept, &back, &by("ann"), at(100)).await.unwrap();
     assert_eq!((restored.backup_at, restored.items[&State::Planned]), (at(10), 2));
 
     let ledger = Ledger::open(&back).await.unwrap();
