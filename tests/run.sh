@@ -75,7 +75,7 @@ install_rust
 [ "${1:-}" = --install ] && exit 0
 export INSTA_UPDATE=no
 # Stale settings of the tester must not change what is tested.
-unset PAYRUN_CONFIG PAYRUN_LOG PAYRUN_FAILPOINT
+unset PAYRUN_CONFIG PAYRUN_LOG PAYRUN_FAILPOINT PAYRUN_TOKEN
 
 scratch=$(mktemp -d)
 clean_up() {

@@ -10,6 +10,7 @@ use super::output::{count, counted, cut, print_table, say, say_json, table};
 use super::project::Project;
 use crate::clock::Clock;
 use crate::domain::item::State;
+use crate::domain::role::Role;
 use crate::engine::Engine;
 use crate::engine::approve::BatchDecided;
 use crate::ledger::{ApprovalRow, ApprovalState, Decided, ItemFilter, Ledger};
@@ -48,6 +49,9 @@ enum ApprovalsCommand {
         json: bool,
     },
     /// Approve a run's batches as they are; whoever started the run cannot
+    ///
+    /// Who that is, a token proves (PAYRUN_TOKEN), or else the user of this machine, whatever name is given: a batch that was
+    /// started with a token is approved with another's, one that was started by a user by another user.
     Approve {
         /// The run
         run: i64,
@@ -79,7 +83,8 @@ pub(super) async fn run(context: &Context, args: &ApprovalsArgs) -> Result<Exit,
         ApprovalsCommand::List { all, limit, json } => list(&ledger, *all, *limit, *json).await,
         ApprovalsCommand::Show { run, json } => show(&ledger, *run, *json).await,
         ApprovalsCommand::Approve { run, job, hash, by } => {
-            let (by, engine) = (by.signed()?, project.engine(ledger, Clock::of_machine()).await?);
+            let by = by.proven(&ledger, Role::Approver).await?;
+            let engine = project.engine(ledger, Clock::of_machine()).await?;
             let decided = engine.approve_run(*run, job.as_deref(), hash.as_deref(), &by).await?;
             tell(&engine, *run, &decided).await
         }
@@ -236,7 +241,20 @@ fn outcome(approval: &ApprovalRow, decided: &Decided) -> (String, bool) {
             (format!("{} withdrawn; their keys are free for a corrected batch", counted(*items, "item")), true)
         }
         Decided::OwnBatch => {
-            (format!("{} started this run, and cannot approve it: somebody else has to", approval.author), false)
+            let author = match &approval.author_user {
+                Some(user) if *user != approval.author => format!("{} (the user {user})", approval.author),
+                Some(_) | None => approval.author.clone(),
+            };
+            (format!("{author} started this run, and cannot approve it: somebody else has to"), false)
+        }
+        Decided::Incomparable if approval.author_user.is_some() => {
+            let text = "it was started at the console, where anybody can give any name: another user of this machine has to approve \
+                        it; what is started with a token (PAYRUN_TOKEN) can be approved with one";
+            (text.to_owned(), false)
+        }
+        Decided::Incomparable => {
+            let text = "it was started with a token, so it is approved with one: set PAYRUN_TOKEN to yours";
+            (text.to_owned(), false)
         }
         Decided::VotedBefore => ("you have approved it before; another person has to".to_owned(), false),
         Decided::Changed => {

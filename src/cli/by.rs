@@ -1,15 +1,22 @@
 //! Who gives a command, and why: the user of this machine, or who says so.
 //!
-//! On the command line a name is what the machine's users say; the audit log keeps the user's own beside it. Where that is not
-//! enough, people get tokens for the service.
+//! On the command line a name is what the machine's users say; the audit log keeps the user's own beside it. Where it matters who
+//! somebody is, a token in `PAYRUN_TOKEN` proves it, and without one the user of the machine counts and not the name.
 
 use clap::Args;
 
 use super::exit::Failure;
+use crate::clock::Clock;
 use crate::domain::actor::{Actor, ActorError, Reason, Signed};
+use crate::domain::role::Role;
+use crate::ledger::Ledger;
+use crate::server::token::Token;
 
 /// Who goes by no name that can be found out.
 const NOBODY: &str = "unnamed";
+
+/// A token of who gives the command.
+const TOKEN: &str = "PAYRUN_TOKEN";
 
 /// Who gives a command, and why.
 #[derive(Debug, Args)]
@@ -37,6 +44,11 @@ impl By {
         })?;
         Ok(Signed { actor: self.author.actor()?, reason: Reason::parse(reason).map_err(invalid)? })
     }
+
+    /// Both, where it matters who it is.
+    pub async fn proven(&self, ledger: &Ledger, role: Role) -> Result<Signed, Failure> {
+        Ok(Signed { actor: self.author.proven(ledger, role).await?, ..self.signed()? })
+    }
 }
 
 impl Author {
@@ -44,7 +56,25 @@ impl Author {
     pub fn actor(&self) -> Result<Actor, Failure> {
         let user = user();
         let name = self.author.as_deref().unwrap_or(&user);
-        Actor::person(name, &format!("cli ({user})")).map_err(invalid)
+        Actor::at_console(name, &user).map_err(invalid)
+    }
+
+    /// The person whose token this process was given, if it was given one, who must have this role; else the user of the machine.
+    pub async fn proven(&self, ledger: &Ledger, role: Role) -> Result<Actor, Failure> {
+        let Some(text) = std::env::var_os(TOKEN) else { return self.actor() };
+        let token = match text.to_str().map(str::trim).and_then(Token::parse) {
+            Some(token) => ledger.token_of(token.hash(), Clock::of_machine().now()).await?,
+            None => None,
+        };
+        let Some(token) = token else {
+            return Err(Failure::invalid(format!("{TOKEN} is no good token")).help(
+                "`payrun tokens create NAME --role ROLE` makes one; without the variable the machine's user counts",
+            ));
+        };
+        if !token.role.may_do_as(role) {
+            return Err(Failure::invalid(format!("this is for the role {role}; {} is {}", token.name, token.role)));
+        }
+        Actor::person(&token.name, &format!("cli (token, {})", token.role)).map_err(invalid)
     }
 }
 

@@ -15,9 +15,12 @@ use super::exit::{Exit, Failure, chain};
 use super::output::{count, counted, cut, print_table, say, say_json, table};
 use super::project::Project;
 use crate::clock::Clock;
+use crate::domain::actor::Actor;
+use crate::domain::role::Role;
 use crate::engine::plan::{
     PlanError, PlanRequest, Planned, PlannedJob, amount_columns, first_number, money_text, noon,
 };
+use crate::ledger::Ledger;
 use crate::workflow::Workflow;
 use crate::workflow::params::bind_params;
 
@@ -64,6 +67,11 @@ impl Occasion {
     /// Whether a day was named.
     pub const fn has_date(&self) -> bool {
         self.date.is_some()
+    }
+
+    /// As who it is begun where it matters who that is: [`Author::proven`].
+    pub async fn author(&self, ledger: &Ledger) -> Result<Actor, Failure> {
+        self.author.proven(ledger, Role::Operator).await
     }
 
     /// The request to plan this.

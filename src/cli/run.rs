@@ -48,7 +48,12 @@ pub(super) async fn run(context: &Context, args: RunArgs) -> Result<Exit, Failur
     let stopped = stop_switch();
     let project = Project::load(context)?;
     let request = if args.resume { None } else { Some(args.occasion.request(&project, true)?) };
-    let engine = Arc::new(project.engine(project.ledger().await?, Clock::of_machine()).await?);
+    let ledger = project.ledger().await?;
+    let request = match request {
+        Some(request) => Some(PlanRequest { author: args.occasion.author(&ledger).await?, ..request }),
+        None => None,
+    };
+    let engine = Arc::new(project.engine(ledger, Clock::of_machine()).await?);
     let node = engine.ledger.join(rand::random(), engine.clock.now()).await?;
     let asked = engine.take_over(engine.clock.now()).await?;
     if asked > 0 && !args.json {

@@ -19,19 +19,21 @@ const PAYRUN: &str = "payrun";
 pub struct Actor {
     name: String,
     via: String,
+    /// The user of the machine, where the name is only what that user says.
+    user: Option<String>,
 }
 
 impl Actor {
-    /// A person. `via`: the way, as the audit log shows it, such as `cli (ann)` or `api (operator)`.
+    /// A person who has proved the name. `via`: the way, as the audit log shows it, such as `api (operator)`.
     ///
     /// # Errors
     /// If the name is empty, too long, kept for payrun itself, or has other characters than letters, digits and ` .@_+-`.
     ///
     /// ```
     /// use payrun::domain::actor::Actor;
-    /// let ann = Actor::person("ann@example.com", "cli (ann)").unwrap();
+    /// let ann = Actor::person("ann@example.com", "api (operator)").unwrap();
     /// assert!(ann.is("Ann@Example.com"));
-    /// assert!(Actor::person("schedule", "cli (ann)").is_err());
+    /// assert!(Actor::person("schedule", "api (operator)").is_err());
     /// ```
     pub fn person(name: &str, via: &str) -> Result<Self, ActorError> {
         let name = name.trim();
@@ -39,18 +41,26 @@ impl Actor {
         if name.is_empty() || name.chars().count() > NAME_MAX || !name.chars().all(allowed) {
             return Err(ActorError::Name);
         }
-        let person = Self { name: name.to_owned(), via: via.to_owned() };
+        let person = Self { name: name.to_owned(), via: via.to_owned(), user: None };
         if [SCHEDULE, PAYRUN].iter().any(|kept| person.is(kept)) { Err(ActorError::Kept) } else { Ok(person) }
+    }
+
+    /// A user of this machine, who may go by any name.
+    ///
+    /// # Errors
+    /// As [`Actor::person`].
+    pub fn at_console(name: &str, user: &str) -> Result<Self, ActorError> {
+        Ok(Self { user: Some(user.to_owned()), ..Self::person(name, &format!("cli ({user})"))? })
     }
 
     /// The schedule of a workflow.
     pub fn schedule() -> Self {
-        Self { name: SCHEDULE.to_owned(), via: PAYRUN.to_owned() }
+        Self { name: SCHEDULE.to_owned(), via: PAYRUN.to_owned(), user: None }
     }
 
     /// payrun by itself.
     pub fn payrun() -> Self {
-        Self { name: PAYRUN.to_owned(), via: PAYRUN.to_owned() }
+        Self { name: PAYRUN.to_owned(), via: PAYRUN.to_owned(), user: None }
     }
 
     /// The name.
@@ -63,15 +73,30 @@ impl Actor {
         &self.via
     }
 
+    /// The user of the machine, where the name is only what that user says.
+    pub fn user(&self) -> Option<&str> {
+        self.user.as_deref()
+    }
+
+    /// Who this is, whatever name is given: what two deeds of one person have in common.
+    pub fn identity(&self) -> String {
+        self.user.as_deref().unwrap_or(&self.name).to_lowercase()
+    }
+
     /// Whether this is a person.
     pub fn is_person(&self) -> bool {
-        ![SCHEDULE, PAYRUN].iter().any(|kept| self.is(kept))
+        is_person(&self.name)
     }
 
     /// Whether a name is this one's: upper and lower case make nobody another.
     pub fn is(&self, name: &str) -> bool {
         self.name.to_lowercase() == name.trim().to_lowercase()
     }
+}
+
+/// Whether a name is a person's.
+pub fn is_person(name: &str) -> bool {
+    ![SCHEDULE, PAYRUN].iter().any(|kept| kept.eq_ignore_ascii_case(name.trim()))
 }
 
 /// Why something is done, in a person's words.

@@ -8,8 +8,46 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
+use super::actor::{Actor, is_person};
 use super::ids::KeyHash;
 use super::money::Amount;
+
+/// Whether somebody may approve what another has started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Right {
+    /// They are two persons.
+    Approves,
+    /// They are one, or may be: payrun itself approves nothing either.
+    Own,
+    /// One is a user of the machine and the other the owner of a token: who they are cannot be compared.
+    Incomparable,
+}
+
+/// Compares who approves with who has started it: never the same person, by whatever name or path.
+///
+/// At the console anybody can give any name, so there the users of the machine are compared too. `author_user`: that of the author,
+/// if they were at the console.
+///
+/// ```
+/// use payrun::domain::{actor::Actor, approval::{Right, right}};
+/// let ann_as_bob = Actor::at_console("bob", "ann").unwrap();
+/// assert_eq!(right(&ann_as_bob, "ann", Some("ann")), Right::Own);
+/// ```
+pub fn right(approver: &Actor, author: &str, author_user: Option<&str>) -> Right {
+    let same = |one: &str, two: &str| one.trim().to_lowercase() == two.trim().to_lowercase();
+    if !approver.is_person() || approver.is(author) {
+        return Right::Own;
+    }
+    if !is_person(author) {
+        return Right::Approves;
+    }
+    match (approver.user(), author_user) {
+        (None, None) => Right::Approves,
+        (Some(user), Some(theirs)) if same(user, theirs) || same(user, author) || approver.is(theirs) => Right::Own,
+        (Some(_), Some(_)) => Right::Approves,
+        (None, Some(_)) | (Some(_), None) => Right::Incomparable,
+    }
+}
 
 /// Where a batch comes from and where it goes.
 #[derive(Debug, Clone, Copy)]

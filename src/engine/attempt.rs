@@ -322,7 +322,7 @@ pub(super) async fn close_lane(scene: &Scene<'_>, effect: LaneEffect, code: &str
         }
     };
     let reason = format!("the gateway answers {code}");
-    match scene.engine.ledger.close_lane(&name, state, &reason, until).await {
+    match scene.engine.ledger.close_lane(&name, state, &reason, until, now).await {
         Ok(true) => {
             tracing::error!(
                 lane.name = name,

@@ -69,10 +69,10 @@ impl<'a> Journal<'a> {
                 kind: &job.kind,
                 account,
             };
-            let by: Vec<&str> = approval.votes.iter().map(|vote| vote.actor.as_str()).collect();
+            let by: Vec<&str> = approval.votes.iter().map(|vote| vote.person.as_str()).collect();
             let known = json!({
                 "state": approval.state.word(),
-                "author": approval.author,
+                "author": approval.author_user.as_deref().unwrap_or(&approval.author),
                 "needed": approval.needed,
                 "by": by,
                 "origin": origin.print().to_string(),

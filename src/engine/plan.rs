@@ -172,7 +172,7 @@ impl Engine {
             params: serde_json::to_string(&request.params).unwrap_or_default(),
             at: request.at,
             timezone: request.timezone.name().to_owned(),
-            author: request.author.name().to_owned(),
+            author: request.author.clone(),
             now: self.clock.now(),
         };
         let mut planning = self.ledger.plan(run).await?;

@@ -15,7 +15,8 @@ use super::audit::Note;
 use super::batch::{contents, move_held};
 use super::error::LedgerError;
 use super::turn::Turn;
-use crate::domain::actor::{Actor, Signed};
+use crate::domain::actor::Signed;
+use crate::domain::approval::{Right, right};
 use crate::domain::item::Event;
 use crate::domain::time::Timestamp;
 use crate::planted::{Bug, is};
@@ -76,6 +77,8 @@ pub struct ApprovalRow {
     pub state: ApprovalState,
     /// Who started the run, and can never approve it.
     pub author: String,
+    /// The user of the machine who did, where the author is only who they say they are.
+    pub author_user: Option<String>,
     /// How many persons must approve.
     pub needed: u32,
     /// The hash that it is bound to: 64 digits.
@@ -99,6 +102,8 @@ pub struct ApprovalRow {
 pub struct Vote {
     /// Who.
     pub actor: String,
+    /// Who that is, whatever name was given.
+    pub person: String,
     /// When.
     pub at: Timestamp,
     /// Why.
@@ -132,6 +137,8 @@ pub enum Decided {
     Withdrawn(u64),
     /// The author of a batch cannot approve it, nor can payrun.
     OwnBatch,
+    /// The author is known by a token and this person by the machine's user, or the other way round: they may be one.
+    Incomparable,
     /// This person has approved it before.
     VotedBefore,
     /// The rows are not what was to be approved: it is void.
@@ -144,7 +151,7 @@ pub enum Decided {
     NoSuchApproval,
 }
 
-const COLUMNS: &str = "select a.*, j.run_id, j.name as job, r.workflow from approvals as a \
+const COLUMNS: &str = "select a.*, j.run_id, j.name as job, r.workflow, r.author_user from approvals as a \
     join jobs as j on j.id = a.job_id join runs as r on r.id = j.run_id";
 
 const DOING: &str = "deciding about a batch";
@@ -190,7 +197,8 @@ impl Ledger {
         let mut approvals = Vec::with_capacity(rows.len());
         for row in &rows {
             let mut approval = approval_row(row)?;
-            let votes = "select actor, at, reason from votes where approval_id = $1 order by at, person limit 100";
+            let votes =
+                "select actor, person, at, reason from votes where approval_id = $1 order by at, person limit 100";
             let votes = sqlx::query(votes).bind(approval.id).fetch_all(&self.read).await.map_err(failed)?;
             approval.votes = votes.iter().map(vote).collect::<Result<_, _>>().map_err(failed)?;
             approvals.push(approval);
@@ -258,6 +266,7 @@ impl Ledger {
             }
             Decided::Counted { .. } | Decided::Changed => turn.commit().await,
             Decided::OwnBatch
+            | Decided::Incomparable
             | Decided::VotedBefore
             | Decided::NotAsShown
             | Decided::NotWaiting(_)
@@ -281,8 +290,10 @@ async fn approve(
     if approval.expires_at <= now {
         return Ok(Decided::NotWaiting(ApprovalState::Expired));
     }
-    if !may_approve(&by.actor, &approval.author) {
-        return Ok(Decided::OwnBatch);
+    match right(&by.actor, &approval.author, approval.author_user.as_deref()) {
+        Right::Own if !is(Bug::AuthorApproves) => return Ok(Decided::OwnBatch),
+        Right::Incomparable => return Ok(Decided::Incomparable),
+        Right::Own | Right::Approves => {}
     }
     if shown.is_some_and(|shown| shown != approval.print) {
         return Ok(Decided::NotAsShown);
@@ -304,7 +315,7 @@ async fn approve(
                   on conflict do nothing";
     let voted = sqlx::query(insert)
         .bind(id)
-        .bind(by.actor.name().to_lowercase())
+        .bind(by.actor.identity())
         .bind(by.actor.name())
         .bind(now.millis())
         .bind(by.reason.as_str())
@@ -321,11 +332,6 @@ async fn approve(
     let items = move_held(turn, approval.job_id, &Event::Approve, &format!("approved by {}", by.words()), now).await?;
     decide_as(turn, id, ApprovalState::Approved, now).await?;
     Ok(Decided::Released(items))
-}
-
-/// Never the author, on any path; and never payrun itself.
-fn may_approve(actor: &Actor, author: &str) -> bool {
-    is(Bug::AuthorApproves) || actor.is_person() && !actor.is(author)
 }
 
 async fn votes(turn: &mut Turn, id: i64) -> Result<u32, LedgerError> {
@@ -405,6 +411,7 @@ fn approval_row(row: &AnyRow) -> Result<ApprovalRow, LedgerError> {
         job: row.try_get("job").map_err(failed)?,
         state: ApprovalState::ALL.into_iter().find(|state| state.word() == word).ok_or_else(|| corrupt("state"))?,
         author: row.try_get("author").map_err(failed)?,
+        author_user: row.try_get("author_user").map_err(failed)?,
         needed: u32::try_from(needed).map_err(|_| corrupt("number of persons"))?,
         print: row.try_get("print").map_err(failed)?,
         items: u64::try_from(items).map_err(|_| corrupt("number of items"))?,
@@ -418,5 +425,5 @@ fn approval_row(row: &AnyRow) -> Result<ApprovalRow, LedgerError> {
 
 fn vote(row: &AnyRow) -> Result<Vote, sqlx::Error> {
     let at = row.try_get("at").map(Timestamp::from_millis)?;
-    Ok(Vote { actor: row.try_get("actor")?, at, reason: row.try_get("reason")? })
+    Ok(Vote { actor: row.try_get("actor")?, person: row.try_get("person")?, at, reason: row.try_get("reason")? })
 }

@@ -79,7 +79,7 @@ pub struct LimitRow {
 
 impl Ledger {
     /// Closes a lane: nothing is claimed from it until `until`, or until it is released. Says whether that is news. What a person
-    /// holds stays as it is.
+    /// holds stays as it is for as long as they hold it.
     ///
     /// # Errors
     /// Whatever the database says.
@@ -89,17 +89,20 @@ impl Ledger {
         state: LaneState,
         reason: &str,
         until: Option<Timestamp>,
+        now: Timestamp,
     ) -> Result<bool, LedgerError> {
         let mut turn = self.turn("closing a lane").await?;
         let closed = sqlx::query(
             "insert into lanes (name, state, reason, until) values ($1, $2, $3, $4) on conflict (name) do update set \
-             state = excluded.state, reason = excluded.reason, until = excluded.until where lanes.author is null \
-             and (lanes.state <> excluded.state or coalesce(lanes.until, 0) < coalesce(excluded.until, 0) - 60000)",
+               state = excluded.state, reason = excluded.reason, until = excluded.until, author = null \
+             where lanes.until <= $5 or (lanes.author is null and (lanes.state <> excluded.state \
+               or coalesce(lanes.until, 0) < coalesce(excluded.until, 0) - 60000))",
         )
         .bind(name)
         .bind(state.word())
         .bind(reason)
         .bind(until.map(Timestamp::millis))
+        .bind(now.millis())
         .execute(turn.connection())
         .await
         .map_err(|source| LedgerError::of("closing a lane", source))?;

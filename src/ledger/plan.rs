@@ -15,6 +15,7 @@ use super::batch::{NewApproval, ask};
 use super::error::LedgerError;
 use super::rows::{Shifts, list};
 use super::turn::Turn;
+use crate::domain::actor::Actor;
 use crate::domain::ids::{KeyHash, OrderNumber};
 use crate::domain::item::State;
 use crate::domain::money::Amount;
@@ -38,7 +39,7 @@ pub struct NewRun {
     /// The wall clock of `at`.
     pub timezone: String,
     /// Who starts it, and can never approve it.
-    pub author: String,
+    pub author: Actor,
     /// When.
     pub now: Timestamp,
 }
@@ -148,8 +149,8 @@ impl Ledger {
         let failed = |source| LedgerError::of("beginning a plan", source);
         let mut turn = Turn::take_long(&self.write, "planning a run").await?;
         let inserted: Option<i64> = sqlx::query_scalar(
-            "insert into runs (workflow, occurrence, source, params, started_at, at, timezone, author) \
-             values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict do nothing returning id",
+            "insert into runs (workflow, occurrence, source, params, started_at, at, timezone, author, author_user) \
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9) on conflict do nothing returning id",
         )
         .bind(&run.workflow)
         .bind(&run.occurrence)
@@ -158,7 +159,8 @@ impl Ledger {
         .bind(run.now.millis())
         .bind(run.at.millis())
         .bind(&run.timezone)
-        .bind(&run.author)
+        .bind(run.author.name())
+        .bind(run.author.user())
         .fetch_optional(turn.connection())
         .await
         .map_err(failed)?;

@@ -55,6 +55,7 @@ const TABLES: &[Table] = &[
             ("at", N),
             ("timezone", T),
             ("author", T),
+            ("author_user", T),
             ("forgotten_at", N),
         ],
         numbered: true,

@@ -137,6 +137,8 @@ fn address(app: &App, request: &Request) -> Option<IpAddr> {
     if !app.engine().config.server.behind_proxy {
         return peer;
     }
-    let forwarded = request.headers().get_all("x-forwarded-for").iter().next_back()?.to_str().ok()?;
-    forwarded.rsplit(',').next()?.trim().parse().ok().or(peer)
+    let forwarded = request.headers().get_all("x-forwarded-for").iter().next_back();
+    let last = forwarded.and_then(|value| value.to_str().ok()?.rsplit(',').next()?.trim().parse().ok());
+    // What names nobody there is known by itself.
+    last.or(peer)
 }

@@ -69,8 +69,13 @@ pub(super) struct Stage {
     claimed: BTreeMap<String, Vec<Timestamp>>,
 }
 
-fn somebody(name: &str) -> Result<Actor, SimulationError> {
-    Actor::person(name, "simulation").map_err(|error| SimulationError::Twin(error.to_string()))
+/// Who goes by this name, known in the way in which another is.
+fn known_like(other: &Actor, name: &str, user: &str) -> Result<Actor, SimulationError> {
+    let actor = match other.user() {
+        None => Actor::person(name, "simulation"),
+        Some(_) => Actor::at_console(name, user),
+    };
+    actor.map_err(|error| SimulationError::Twin(error.to_string()))
 }
 
 fn reason(text: &str) -> Result<Reason, SimulationError> {
@@ -557,13 +562,17 @@ impl Stage {
         self.approve(place).await
     }
 
-    /// Somebody approves what waits for it. In chaos now and then the author tries, who cannot.
+    /// Somebody approves what waits for it. In chaos now and then the author tries, who cannot, whatever name they give.
     async fn approve(&mut self, place: usize) -> Result<(), SimulationError> {
         let author = self.what.request.author.clone();
         for approval in self.ledger.approvals(false, i64::MAX, 100).await? {
             let tries = self.chaos && self.chance.per_mille(500);
             let colleague = format!("colleague {}", approval.votes.len() + 1);
-            let actor = if tries { author.clone() } else { somebody(&colleague)? };
+            let actor = match author.user() {
+                Some(user) if tries => known_like(&author, &colleague, user)?,
+                None if tries => author.clone(),
+                Some(_) | None => known_like(&author, &colleague, &colleague)?,
+            };
             if tries {
                 self.trouble("author_tried_to_approve");
             }

@@ -57,7 +57,7 @@ fn a_ledger_is_copied_before_its_schema_is_changed() {
             drop table tokens; drop table requests; drop table restores; drop index runs_with_evidence; \
             drop index statements_by_time; alter table jobs drop column forgotten_to; \
             alter table runs drop column forgotten_at; alter table statements drop column forgotten_at; \
-            alter table items drop column recalled; delete from _sqlx_migrations where version >= 12";
+            alter table items drop column recalled; alter table runs drop column author_user; delete from _sqlx_migrations where version >= 12";
         sqlx::raw_sql(undone).execute(&mut old).await.unwrap();
         old.close().await.unwrap();
     });

@@ -21,24 +21,42 @@ fn run_as(app: &App, name: &str) -> crate::support::Ended {
 #[test]
 fn a_batch_above_its_threshold_waits_for_somebody_else_and_then_runs() {
     let app = with_approval();
-    run_as(&app, "ann").exits(4).says("20 items").says("wait for approval by somebody other than ann");
+    let (ann, bob) = (app.token("ann", "admin"), app.token("bob", "approver"));
+    let run = ["run", WORKFLOW, "--date", DATE];
+    app.payrun_as(&bob, &run).exits(2).says("this is for the role operator; bob is approver");
+    app.payrun_as(&ann, &run).exits(4).says("20 items").says("wait for approval by somebody other than ann");
     assert_eq!((app.charges(), app.by_state()), (0, json!({ "held": 20 })));
-    app.payrun(&by("ann", &["approvals", "approve", "1"])).exits(3).says("ann started this run, and cannot approve it");
-    app.payrun(&["approvals", "approve", "1", "--author", "bob"]).exits(2).says("give a reason");
+    let approve = ["approvals", "approve", "1", "--reason", "a test"];
+    app.payrun_as(&ann, &approve).exits(3).says("ann started this run, and cannot approve it");
+    app.payrun(&by("bob", &["approvals", "approve", "1"])).exits(3).says("set PAYRUN_TOKEN to yours");
+    app.payrun_as("payrun_forged", &approve).exits(2).says("PAYRUN_TOKEN is no good token");
+    app.payrun_as(&bob, &["approvals", "approve", "1"]).exits(2).says("give a reason");
     let shown = &app.json(&["approvals", "show", "1", "--json"])[0];
     assert_eq!((&shown["items"], &shown["author"], &shown["state"]), (&json!(20), &json!("ann"), &json!("waiting")));
     let hash = shown["hash"].as_str().unwrap();
     let other = "0".repeat(64);
-    app.payrun(&by("bob", &["approvals", "approve", "1", "--hash", &other])).exits(3).says("not what you were shown");
-    app.payrun(&by("bob", &["approvals", "approve", "1", "--hash", hash])).exits(0).says("20 items released");
+    app.payrun_as(&bob, &[&approve[..], &["--hash", &other]].concat()).exits(3).says("not what you were shown");
+    app.payrun_as(&bob, &[&approve[..], &["--hash", hash]].concat()).exits(0).says("20 items released");
     app.payrun(&["run", "--resume"]).exits(0);
     assert_eq!(app.charges(), 20);
     app.payrun(&["approvals", "list"]).exits(0).says("nothing waits for approval");
-    app.payrun(&["audit", "verify"]).exits(0).says("sound: 1 entry");
+    app.payrun(&["audit", "verify"]).exits(0).says("sound: 3 entries");
     let journal = app.json_lines(&["journal"]);
     let books = Vec::new();
     let broken = payrun::checker::check(&journal, &books, &[], &Default::default());
     assert_eq!(broken.iter().find(|broken| broken.promise == 5), None);
+}
+
+#[test]
+fn another_name_at_the_console_makes_the_author_nobody_else() {
+    let app = with_approval();
+    run_as(&app, "ann").exits(4);
+    app.payrun(&by("bob", &["approvals", "approve", "1"])).exits(3).says("ann (the user ").says("cannot approve it");
+    let ann = app.token("ann-of-the-api", "admin");
+    app.payrun_as(&ann, &["approvals", "approve", "1", "--reason", "me"])
+        .exits(3)
+        .says("another user of this machine has to approve it");
+    assert_eq!((app.charges(), app.by_state()), (0, json!({ "held": 20 })));
 }
 
 #[test]
@@ -54,8 +72,9 @@ fn a_batch_below_its_threshold_runs_and_one_that_was_rejected_can_be_planned_ane
         .exits(3)
         .says("withdrawn before it was approved");
     app.write("data/contracts.csv", contracts("C", 4));
-    run_as(&app, "ann").exits(4).says("4 items");
-    app.payrun(&by("bob", &["approvals", "approve", "3"])).exits(0);
+    let (ann, bob) = (app.token("ann", "operator"), app.token("bob", "admin"));
+    app.payrun_as(&ann, &["run", WORKFLOW, "--date", DATE]).exits(4).says("4 items");
+    app.payrun_as(&bob, &["approvals", "approve", "3", "--reason", "a test"]).exits(0);
     app.payrun(&["run", "--resume"]).exits(0);
     assert_eq!(app.charges(), 6);
 }

@@ -35,8 +35,14 @@ fn refunds_look_ups_and_cancellations_take_the_columns_they_name() {
     let (first, second) = (number(0), number(1));
     rig.write("refunds.csv", format!("refund,order,amount,currency,reason\nR-1,{first},2.50,HKD,late\n"));
     let workflow = ship(&rig, "refund-batch");
-    assert_eq!(rig.payrun(&["run", &workflow, "--author", "ann", "--wait", "20s"]).0, Some(4));
-    assert_eq!(rig.payrun(&["approvals", "approve", "1", "--author", "bob", "--reason", "checked"]).0, Some(0));
+    let token = |name, role| rig.payrun(&["tokens", "create", name, "--role", role, "--json"]).1;
+    let [ann, bob] = [token("ann", "operator"), token("bob", "approver")]
+        .map(|told| serde_json::from_str::<Value>(&told).unwrap()["token"].as_str().unwrap().to_owned());
+    let begun = rig.command(&["run", &workflow, "--wait", "20s"]).env("PAYRUN_TOKEN", ann).output().unwrap();
+    assert_eq!(begun.status.code(), Some(4), "{begun:?}");
+    let approve = ["approvals", "approve", "1", "--reason", "checked"];
+    let approved = rig.command(&approve).env("PAYRUN_TOKEN", bob).output().unwrap();
+    assert_eq!(approved.status.code(), Some(0), "{approved:?}");
     assert_eq!(rig.payrun(&["run", "--resume", "--wait", "20s"]).0, Some(0));
     assert_eq!(rig.totals("wechat").refunded["HKD"], (1, 250));
     rig.write("orders.csv", format!("order,amount,currency\n{first},12.50,HKD\n{second},12.49,HKD\nGONE,1.00,HKD\n"));

@@ -9,6 +9,7 @@ use super::super::project::Project;
 use super::history::row_json;
 use super::{named, workflows};
 use crate::clock::Clock;
+use crate::domain::role::Role;
 use crate::domain::timetable::Nominal;
 use crate::engine::schedule::{ByHand, ByHandError};
 use crate::ledger::OccurrenceRow;
@@ -36,8 +37,9 @@ fn parse_time(text: &str) -> Result<Nominal, String> {
 pub(super) async fn run(project: &Project, args: &FireArgs) -> Result<Exit, Failure> {
     let (all, mistakes) = workflows(project)?;
     let workflow = named(&all, &mistakes, &args.workflow)?;
-    let engine = project.engine(project.ledger().await?, Clock::System).await?;
-    let author = args.author.actor()?;
+    let ledger = project.ledger().await?;
+    let author = args.author.proven(&ledger, Role::Operator).await?;
+    let engine = project.engine(ledger, Clock::System).await?;
     let outcome = engine.fire_by_hand(&workflow, args.time, &author, engine.clock.now()).await.map_err(failed)?;
     let (row, text) = match &outcome {
         ByHand::Fired(row) => (row, "is planned; the service, `payrun work` or `payrun run --resume` carries it out"),

@@ -128,6 +128,10 @@ pub(super) async fn reject(
     views(run, app.engine().reject_run(run, wanted.job.as_deref(), &by).await?)
 }
 
+/// The caller has a token, and the author had none.
+const INCOMPARABLE: &str = "the run was started at the console, where anybody can give any name: another user of that machine has to \
+    approve it; a run that is started with a token (PAYRUN_TOKEN) can be approved with one";
+
 /// What was decided; the first batch of which it could not be says why, unless another was.
 fn views(run: i64, decided: Vec<BatchDecided>) -> Result<Json<Vec<DecidedView>>, ApiError> {
     let (mut done, mut refused) = (Vec::new(), None);
@@ -150,6 +154,7 @@ fn view(batch: &BatchDecided) -> Result<DecidedView, ApiError> {
         Decided::Released(items) => told("released", *items, None),
         Decided::Counted { given, needed: _ } => told("counted", batch.approval.items, Some(*given)),
         Decided::Withdrawn(items) => told("withdrawn", *items, None),
+        Decided::Incomparable => Err(ApiError::conflict("incomparable", INCOMPARABLE)),
         Decided::OwnBatch => Err(ApiError::conflict("own_batch", "whoever began a run cannot approve it")),
         Decided::VotedBefore => Err(ApiError::conflict("voted_before", "you have approved it before")),
         Decided::Changed => Err(ApiError::conflict("void", "a row was changed since: it can only be rejected")),

@@ -18,12 +18,14 @@ const RULES: &str = "alerts:
 ";
 
 async fn stop(office: &Office, lane: &str) {
-    office.ledger.close_lane(lane, LaneState::Stopped, "the gateway answers SIGN_ERROR", None).await.unwrap();
+    let (stopped, why) = (LaneState::Stopped, "the gateway answers SIGN_ERROR");
+    office.ledger.close_lane(lane, stopped, why, None, office.clock.now()).await.unwrap();
 }
 
 async fn hold(office: &Office, lane: &str, seconds: u64) {
     let until = Timestamp::from_millis(office.clock.now().millis() + i64::try_from(seconds * 1000).unwrap());
-    office.ledger.close_lane(lane, LaneState::Held, "the gateway answers NOT_ENOUGH", Some(until)).await.unwrap();
+    let (held, why) = (LaneState::Held, "the gateway answers NOT_ENOUGH");
+    office.ledger.close_lane(lane, held, why, Some(until), office.clock.now()).await.unwrap();
 }
 
 fn subjects_to(server: &MailServer, whom: &str) -> Vec<String> {

@@ -87,7 +87,8 @@ fn without_a_mail_server_it_is_said_what_to_write() {
 async fn stopped(place: &Place, server: &MailServer, to: &str) -> Office {
     let rules = format!("alerts:\n  - {{ on: lane_stopped, to: [{to}] }}\n");
     let office = Office::open(place, server, &rules, at(0)).await;
-    office.ledger.close_lane("hk", LaneState::Stopped, "the gateway answers SIGN_ERROR", None).await.unwrap();
+    let (stopped, why) = (LaneState::Stopped, "the gateway answers SIGN_ERROR");
+    office.ledger.close_lane("hk", stopped, why, None, at(0)).await.unwrap();
     office
 }
 
@@ -188,7 +189,8 @@ fn a_server_that_is_dead_for_days_loses_nothing_and_after_a_week_it_is_said() {
         assert_eq!(office.after(3_600).await.sent, 1, "three days later it is there again");
         assert!(server.subjects()[0].1.contains("hk is stopped"));
 
-        away.ledger.close_lane("tw", LaneState::Stopped, "the gateway answers SIGN_ERROR", None).await.unwrap();
+        let (stopped, why) = (LaneState::Stopped, "the gateway answers SIGN_ERROR");
+        away.ledger.close_lane("tw", stopped, why, None, away.clock.now()).await.unwrap();
         away.clock.set(office.clock.now());
         assert_eq!(away.after(3_600).await.waiting, 1);
         assert_eq!(away.after(8 * 86_400).await.lost, 1);

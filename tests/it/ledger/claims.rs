@@ -262,10 +262,10 @@ fn a_reply_with_a_nul_is_kept() {
 fn a_closed_lane_gives_nothing_until_it_is_released_or_its_time_has_come() {
     on_every_engine(|place| async move {
         let desk = Desk::with_items(&place, 2).await;
-        desk.ledger.close_lane("hk", LaneState::Held, "no money", Some(at(100))).await.unwrap();
+        desk.ledger.close_lane("hk", LaneState::Held, "no money", Some(at(100)), at(0)).await.unwrap();
         assert!(desk.claim(at(1), 1).await.is_empty());
         assert_eq!(desk.claim(at(100), 1).await.len(), 1);
-        desk.ledger.close_lane("hk", LaneState::Stopped, "wrong key", None).await.unwrap();
+        desk.ledger.close_lane("hk", LaneState::Stopped, "wrong key", None, at(100)).await.unwrap();
         assert!(desk.claim(at(100_000), 1).await.iter().all(|one| one.doing != Doing::Submit));
         assert_eq!(desk.ledger.closed_lanes(at(100_000)).await.unwrap().len(), 1);
         assert!(desk.ledger.release_lane("hk").await.unwrap());

@@ -36,7 +36,7 @@ pub fn policy() -> Policy {
 
 pub fn run(occurrence: &str) -> NewRun {
     NewRun {
-        author: "ann".into(),
+        author: by("ann").actor,
         at: at(0),
         timezone: "UTC".to_owned(),
         workflow: "w".into(),
@@ -190,7 +190,11 @@ pub fn unsent(claimed: &Claimed, now: Timestamp) -> Settlement {
 
 /// A plan under way with one job.
 pub async fn planning(ledger: &Ledger, occurrence: &str) -> (Planning, i64) {
-    let mut planning = ledger.plan(run(occurrence)).await.unwrap();
+    planning_of(ledger, run(occurrence)).await
+}
+
+pub async fn planning_of(ledger: &Ledger, run: NewRun) -> (Planning, i64) {
+    let mut planning = ledger.plan(run).await.unwrap();
     let id = planning.job(job("charge")).await.unwrap();
     (planning, id)
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use payrun::domain::actor::{Actor, Signed};
 use payrun::domain::answer::{Answer, Cause, Receipt};
 use payrun::domain::audit::Link;
 use payrun::domain::ids::KeyHash;
@@ -9,11 +10,11 @@ use payrun::domain::item::{Finding, State};
 use payrun::domain::policy::Rate;
 use payrun::domain::time::Timestamp;
 use payrun::ledger::{
-    ApprovalRow, ApprovalState, Decided, Doing, Granted, LaneLimits, LaneState, Ledger, NewApproval, NewItem, Scope,
-    Settled, Wish,
+    ApprovalRow, ApprovalState, Decided, Doing, Granted, LaneLimits, LaneState, Ledger, NewApproval, NewItem, NewRun,
+    Scope, Settled, Wish,
 };
 
-use super::desk::{Desk, answered, at, by, item, item_of, planning};
+use super::desk::{Desk, answered, at, by, item, item_of, planning_of, run};
 use super::{Place, on_every_engine};
 
 fn timed_out() -> Answer {
@@ -130,13 +131,28 @@ fn what_a_person_holds_only_a_person_releases() {
         let desk = Desk::with_items(&place, 1).await;
         desk.ledger.hold_lane("hk", None, &by("ann"), at(1)).await.unwrap();
         assert!(desk.claim(at(2), 1).await.is_empty());
-        assert!(!desk.ledger.close_lane("hk", LaneState::Stopped, "wrong key", None).await.unwrap(), "no news");
+        assert!(!desk.ledger.close_lane("hk", LaneState::Stopped, "wrong key", None, at(2)).await.unwrap(), "no news");
         assert!(!desk.ledger.release_lane("hk").await.unwrap(), "payrun lets it be");
         let closed = desk.ledger.closed_lanes(at(3)).await.unwrap();
         assert_eq!((closed[0].state, closed[0].author.as_deref()), (LaneState::Held, Some("ann")));
         assert!(desk.ledger.open_lane("hk", &by("bob"), at(4)).await.unwrap());
         assert_eq!(desk.claim(at(5), 1).await.len(), 1);
         assert_eq!(verbs(&desk.ledger).await, ["lane.hold", "lane.release"]);
+    });
+}
+
+#[test]
+fn what_a_person_held_for_a_time_payrun_closes_again_when_the_time_is_over() {
+    on_every_engine(|place| async move {
+        let desk = Desk::with_items(&place, 1).await;
+        desk.ledger.hold_lane("hk", Some(at(10)), &by("ann"), at(1)).await.unwrap();
+        let stop = |now| desk.ledger.close_lane("hk", LaneState::Stopped, "wrong key", None, now);
+        assert!(!stop(at(9)).await.unwrap(), "ann still holds it");
+        assert!(stop(at(10)).await.unwrap(), "nobody does");
+        let closed = desk.ledger.closed_lanes(at(11)).await.unwrap();
+        assert_eq!((closed[0].state, closed[0].author.as_deref()), (LaneState::Stopped, None));
+        assert!(desk.claim(at(11), 1).await.is_empty());
+        assert!(desk.ledger.release_lane("hk").await.unwrap(), "payrun's own");
     });
 }
 
@@ -208,12 +224,12 @@ fn of_items_that_were_counted_together_those_that_moved_since_are_left_alone() {
 /// A batch of three that waits until so many have approved it; ann started it.
 async fn batch(place: &Place, needed: u32) -> Desk {
     let desk = Desk::with_items(place, 0).await;
-    let job = plan_batch(&desk.ledger, "2", needed).await;
+    let job = plan_batch(&desk.ledger, run("2"), needed).await;
     Desk { job, ..desk }
 }
 
-async fn plan_batch(ledger: &Ledger, occurrence: &str, needed: u32) -> i64 {
-    let (mut planning, job) = planning(ledger, occurrence).await;
+async fn plan_batch(ledger: &Ledger, run: NewRun, needed: u32) -> i64 {
+    let (mut planning, job) = planning_of(ledger, run).await;
     let before = planning.newest_item().await.unwrap();
     let items: Vec<NewItem> = (1..=3).map(|line| item(line, &format!("R-{line}"))).collect();
     assert_eq!(planning.items(job, &items).await.unwrap(), Vec::new(), "the keys are free");
@@ -255,6 +271,25 @@ fn a_held_batch_is_sent_when_somebody_else_than_its_author_has_approved_it() {
         assert_eq!(newest(&desk.ledger).await.votes[0].actor, "bob");
         desk.assert_sound().await;
         assert_eq!(verbs(&desk.ledger).await, ["approval.approve"]);
+    });
+}
+
+#[test]
+fn two_names_of_one_user_are_one_person_who_approves() {
+    on_every_engine(|place| async move {
+        let desk = Desk::with_items(&place, 0).await;
+        let user = |name, user| Signed { actor: Actor::at_console(name, user).unwrap(), ..by("nobody") };
+        plan_batch(&desk.ledger, NewRun { author: user("ann", "u-ann").actor, ..run("2") }, 2).await;
+        let id = newest(&desk.ledger).await.id;
+        let ledger = &desk.ledger;
+        let approve = |who| async move { ledger.approve(id, None, &who, at(2)).await.unwrap() };
+        for own in [user("bob", "u-ann"), user("bob", "ANN"), user("ann", "u-bob"), user("u-ann", "u-bob")] {
+            assert_eq!(approve(own).await, Decided::OwnBatch);
+        }
+        assert_eq!(approve(by("bob")).await, Decided::Incomparable);
+        assert_eq!(approve(user("bob", "u-bob")).await, Decided::Counted { given: 1, needed: 2 });
+        assert_eq!(approve(user("cleo", "u-bob")).await, Decided::VotedBefore);
+        assert_eq!(approve(user("cleo", "u-cleo")).await, Decided::Released(3));
     });
 }
 
@@ -305,7 +340,7 @@ fn what_was_rejected_is_never_sent_and_can_be_planned_anew() {
         assert_eq!(desk.ledger.wish(1, &Wish::Retry, &by("ann"), at(2)).await.unwrap(), Granted::NeverApproved);
         desk.ledger.advance(at(3)).await.unwrap();
         assert!(desk.ledger.run(2).await.unwrap().unwrap().finished_at.is_some());
-        plan_batch(&desk.ledger, "3", 1).await;
+        plan_batch(&desk.ledger, run("3"), 1).await;
         assert_eq!(desk.ledger.find_item("R-1").await.unwrap().unwrap().id, 4, "who holds the key is meant");
         assert_eq!(approve(&desk, "bob", at(4)).await, Decided::Released(3));
         desk.assert_sound().await;

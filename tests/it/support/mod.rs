@@ -169,6 +169,18 @@ impl App {
         Running::start(command)
     }
 
+    /// A fresh token of somebody.
+    pub fn token(&self, name: &str, role: &str) -> String {
+        self.payrun(&["tokens", "create", name, "--role", role]).exits(0).stdout.trim().to_owned()
+    }
+
+    /// Runs the binary to its end, as the owner of a token.
+    pub fn payrun_as(&self, token: &str, args: &[&str]) -> Ended {
+        let mut command = self.command(args);
+        command.env("PAYRUN_TOKEN", token);
+        Running::start(command).wait(PATIENCE)
+    }
+
     /// `payrun run` of the workflow.
     pub fn run(&self) -> Ended {
         self.payrun(&["run", WORKFLOW, "--date", DATE])

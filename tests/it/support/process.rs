@@ -13,7 +13,9 @@ pub fn payrun(folder: &Path, args: &[&str]) -> Command {
     let binary = std::env::var_os("PAYRUN_TEST_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_payrun").into());
     let mut command = Command::new(binary);
     command.current_dir(folder).args(args).stdin(Stdio::null());
-    for name in ["PAYRUN_CONFIG", "PAYRUN_LOG", "PAYRUN_FAILPOINT", "http_proxy", "HTTP_PROXY", "COLUMNS"] {
+    for name in
+        ["PAYRUN_CONFIG", "PAYRUN_LOG", "PAYRUN_FAILPOINT", "PAYRUN_TOKEN", "http_proxy", "HTTP_PROXY", "COLUMNS"]
+    {
         command.env_remove(name);
     }
     // The same on every machine.

@@ -36,7 +36,7 @@ impl<'a> Service<'a> {
 
     /// A fresh token of a role.
     pub fn token(&self, name: &str, role: &str) -> String {
-        self.app.payrun(&["tokens", "create", name, "--role", role]).exits(0).stdout.trim().to_owned()
+        self.app.token(name, role)
     }
 
     /// A request that is not sent yet.

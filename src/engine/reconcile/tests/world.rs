@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::config::{Config, Database};
+use crate::domain::actor::Actor;
 use crate::domain::answer::{Answer, Cause, Decline, DeclineClass, NumberRule, Receipt};
 use crate::domain::ids::{KeyHash, OrderNumber};
 use crate::domain::item::{Event, State, apply};
@@ -168,7 +169,7 @@ impl World {
     async fn plan(&self, kind: &str, items: &[NewItem], now: Timestamp) -> i64 {
         let occurrence = self.runs.fetch_add(1, Ordering::SeqCst).to_string();
         let run = NewRun {
-            author: "ann".to_owned(),
+            author: Actor::person("ann", "a test").unwrap(),
             workflow: "w".to_owned(),
             occurrence,
             source: String::new(),
