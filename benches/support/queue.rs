@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use payrun::clock::Clock;
+use payrun::domain::actor::Actor;
 use payrun::domain::answer::{Answer, Receipt};
 use payrun::domain::ids::KeyHash;
 use payrun::domain::item::{Event, apply};
@@ -25,7 +26,7 @@ fn policy() -> Policy {
 /// Plans a run of so many items; its job.
 pub async fn plan(ledger: &Ledger, occurrence: &str, items: u64, clock: &Clock) -> i64 {
     let run = NewRun {
-        author: "bench".into(),
+        author: Actor::payrun(),
         at: payrun::domain::time::Timestamp::from_millis(0),
         timezone: "UTC".to_owned(),
         workflow: "bench".into(),
