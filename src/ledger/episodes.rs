@@ -164,14 +164,14 @@ impl Ledger {
         Ok(since)
     }
 
-    /// Notes up to when news were looked for; never goes back.
+    /// Notes up to when news were looked for.
     ///
     /// # Errors
     /// Whatever the database says.
     pub async fn note_look(&self, until: Timestamp) -> Result<(), LedgerError> {
         let mut turn = self.turn("noting when news were looked for").await?;
         let note = "insert into looks (name, at) values ('news', $1) \
-                    on conflict (name) do update set at = excluded.at where looks.at < excluded.at";
+                    on conflict (name) do update set at = excluded.at";
         let noted = sqlx::query(note).bind(until.millis()).execute(turn.connection()).await;
         noted.map_err(|source| LedgerError::of("noting when news were looked for", source))?;
         turn.commit().await

@@ -113,12 +113,14 @@ impl Notices {
         let mut made = 0;
         if !rules.is_empty() {
             let noted = self.ledger.looked_until().await?;
-            let window = Window { after: noted.unwrap_or(now.minus(FIRST_LOOK)).minus(OVERLAP), until: now };
+            // A mark in the future was made by a clock that was ahead: what comes before it is news all the same.
+            let after = noted.map_or(now.minus(FIRST_LOOK), |noted| noted.min(now)).minus(OVERLAP);
+            let window = Window { after, until: now };
             let facts = facts::gather(&self.ledger, &rules, watched, window).await?;
             let wanted = wanted(&rules, &facts, now);
             let planned = plan(&wanted, &self.ledger.open_episodes().await?, &rules, now);
             made = self.carry_out(planned, now).await?;
-            if noted.is_none_or(|noted| now.since(noted) >= NOTE) {
+            if noted.is_none_or(|noted| now.since(noted) >= NOTE || noted > now) {
                 self.ledger.note_look(now).await?;
             }
         }

@@ -70,6 +70,24 @@ fn a_run_that_ended_with_failures_is_told_with_counts_and_masked_reasons() {
 }
 
 #[test]
+fn what_happens_after_a_clock_that_was_ahead_was_set_right_is_told_all_the_same() {
+    on_every_engine(async |place| {
+        let server = MailServer::plain(json!({}));
+        let desk = Desk::with(&place, &[item(1, "CONTRACT-1/2026-11")]).await;
+        let office = Office::open(&place, &server, &rules(&["failed", "lane_stopped"]), at(86_400)).await;
+        let (stopped, why) = (payrun::ledger::LaneState::Stopped, "the gateway answers SIGN_ERROR");
+        desk.ledger.close_lane("tw", stopped, why, None, at(86_400)).await.unwrap();
+        assert_eq!(office.after(1).await.sent, 1, "a day ahead a mail goes out");
+        office.clock.set(at(10));
+        office.after(10).await;
+        answer_all(&desk, at(3_000), &[declined(DeclineClass::Hard)]).await;
+        office.after(4_000).await;
+        let subjects: Vec<String> = server.subjects().into_iter().map(|(_, subject)| subject).collect();
+        assert!(subjects.iter().any(|subject| subject.contains("1 item failed")), "{subjects:?}");
+    });
+}
+
+#[test]
 fn failures_that_were_retried_in_time_are_not_told() {
     on_every_engine(async |place| {
         let server = MailServer::plain(json!({}));
