@@ -4,6 +4,7 @@
 
 pub mod api;
 mod auth;
+mod connections;
 mod error;
 mod extract;
 mod health;
@@ -24,7 +25,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::get;
 use axum_server::Handle;
-use axum_server::tls_rustls::RustlsConfig;
+use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use secrecy::ExposeSecret;
 use thiserror::Error;
 use tokio::sync::watch;
@@ -35,6 +36,7 @@ use tower_http::timeout::TimeoutLayer;
 use crate::config::TlsConfig;
 use crate::engine::Engine;
 use crate::service::Service;
+use connections::{Doorkeeper, bound};
 use error::ApiError;
 
 /// The longest body of a request that is no file.
@@ -152,9 +154,12 @@ impl Listener {
             }
         });
         let service = router(app).into_make_service_with_connect_info::<SocketAddr>();
+        let server = axum_server::from_tcp(self.listener)?.handle(handle).http1_only();
+        let mut server = server.acceptor(Doorkeeper::default());
+        bound(server.http_builder());
         let served = match self.tls {
-            Some(tls) => axum_server::from_tcp_rustls(self.listener, tls)?.handle(handle).serve(service).await,
-            None => axum_server::from_tcp(self.listener)?.handle(handle).serve(service).await,
+            Some(tls) => server.map(|door| RustlsAcceptor::new(tls).acceptor(door)).serve(service).await,
+            None => server.serve(service).await,
         };
         served.map_err(ServerError::Serve)
     }
@@ -167,7 +172,10 @@ async fn certificate(tls: &TlsConfig) -> Result<RustlsConfig, ServerError> {
     // Another part of the program may have chosen it before: it is the same one.
     rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
     let key = tls.key.expose_secret().as_bytes().to_vec();
-    RustlsConfig::from_pem(chain, key).await.map_err(unusable)
+    let config = RustlsConfig::from_pem(chain, key).await.map_err(unusable)?;
+    let mut http1 = rustls::ServerConfig::clone(&config.get_inner());
+    http1.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(RustlsConfig::from_config(Arc::new(http1)))
 }
 
 /// Why nothing is served.

@@ -139,12 +139,13 @@ async fn take(engine: &Engine, door: &Door, account: &str, fits: bool, request: 
         let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
         return Outcome::Unfit(status, "it has a content type that the gateway does not use".to_owned());
     }
-    let Ok(_place) = door.places.acquire().await else { return Outcome::Failed("the door is closed".to_owned()) };
     let (parts, body) = request.into_parts();
     let Ok(body) = to_bytes(body, NOTICE_MAX).await else {
         let why = format!("it has more than {NOTICE_MAX} bytes, or broke off");
         return Outcome::Unfit(StatusCode::PAYLOAD_TOO_LARGE, why);
     };
+    // Whoever sends slowly keeps nobody from a place.
+    let Ok(_place) = door.places.acquire().await else { return Outcome::Failed("the door is closed".to_owned()) };
     match engine.receive(account, &parts.headers, body).await {
         Ok(Received::Kept) => Outcome::Taken,
         Ok(Received::Refused(why)) => Outcome::Refused(why),

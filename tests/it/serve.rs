@@ -151,6 +151,42 @@ fn a_workflow_is_taken_up_when_it_changes_and_only_if_it_is_valid() {
     app.write("workflows/second.yaml", &good);
     app.write("workflows/deductions.yaml", &good);
     until("two files claim one name", || known()["refused"].to_string().contains("another file has the workflow"));
+    std::fs::rename(app.path("workflows"), app.path("away")).unwrap();
+    until("the folder is missed", || known()["refused"].to_string().contains("cannot be read"));
+    assert_eq!(known()["workflows"][0]["name"], "deductions", "what was in force stays in force");
+    std::fs::rename(app.path("away"), app.path("workflows")).unwrap();
+    until("the folder is back", || !known()["refused"].to_string().contains("cannot be read"));
+    std::fs::remove_file(app.path("workflows/second.yaml")).unwrap();
+    until("a file that is gone is told of", || {
+        known()["refused"].to_string().contains("second.yaml: the file is gone")
+    });
+    assert_eq!(service.stop().code(), Some(0));
+}
+
+#[test]
+fn connections_that_say_nothing_are_ended_and_there_are_never_too_many() {
+    use std::io::{Read, Write};
+    let app = App::with_contracts(&contracts("C", 1));
+    let service = Service::of(&app);
+    let address = service.address.trim_start_matches("http://").to_owned();
+    let connect = || std::net::TcpStream::connect(&address).unwrap();
+    let half = |said: &[u8]| {
+        let mut one = connect();
+        one.write_all(said).unwrap();
+        one
+    };
+    let mut silent: Vec<std::net::TcpStream> = (0..490).map(|_| half(b"")).collect();
+    silent.extend((0..30).map(|_| half(b"GET /healthz HTTP/1.1\r\nhost: x\r\n")));
+    let answers = || {
+        let mut one = connect();
+        one.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+        let mut told = [0; 12];
+        let asked = one.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        asked.is_ok() && one.read_exact(&mut told).is_ok() && told == *b"HTTP/1.1 200"
+    };
+    until("no more are let in", || !answers());
+    until("the silent ones are ended", answers);
+    drop(silent);
     assert_eq!(service.stop().code(), Some(0));
 }
 
