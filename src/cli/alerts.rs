@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::domain::alert::Rule;
 use crate::ledger::{EpisodeRow, Ledger, MailRow, MailState};
 use crate::notice::{Notices, Tried, Watched, preview};
-use crate::workflow::{Workflow, load};
+use crate::workflow::Workflow;
 
 /// How far back `resend` goes.
 const RESEND: Duration = Duration::from_secs(30 * 86_400);
@@ -98,7 +98,7 @@ async fn notices(project: &Project) -> Result<Notices, Failure> {
 
 /// The workflows of the project.
 fn workflows(project: &Project) -> Result<Vec<Arc<Workflow>>, Failure> {
-    load::files(&project.config.workflows).iter().map(|file| project.workflow(file)).collect()
+    project.workflow_files()?.iter().map(|file| project.workflow(file)).collect()
 }
 
 async fn test(project: &Project, args: TestArgs) -> Result<Exit, Failure> {

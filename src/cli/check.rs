@@ -20,8 +20,8 @@ use crate::engine::explain::explain;
 use crate::engine::plan::{PlanRequest, first_number};
 use crate::gateway::Probe;
 use crate::notice::preview;
+use crate::workflow::Workflow;
 use crate::workflow::params::bind_params;
-use crate::workflow::{self, Workflow};
 
 /// What is found of a contract is worth a note; it makes nothing of the project's wrong.
 const CONTRACT: &str = "contract";
@@ -54,7 +54,7 @@ pub(super) async fn run(context: &Context, args: CheckArgs) -> Result<Exit, Fail
         Err(failure) => return Err(failure),
     };
     let all = args.workflows.is_empty();
-    let files = if all { workflow::load::files(&project.config.workflows) } else { args.workflows };
+    let files = if all { project.workflow_files()? } else { args.workflows };
     let mut mistakes = Vec::new();
     let mut workflows = Vec::new();
     let mut good = vec![context.config.display().to_string()];

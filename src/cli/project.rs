@@ -1,7 +1,7 @@
 //! A project folder, opened: its configuration, job kinds, ledger and gateway accounts.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use secrecy::ExposeSecret;
@@ -45,6 +45,17 @@ impl Project {
             }
         };
         Ok(Self { config: Arc::new(config), catalog: Arc::new(catalog) })
+    }
+
+    /// The files of the folder for workflows; none if there is no such folder.
+    pub fn workflow_files(&self) -> Result<Vec<PathBuf>, Failure> {
+        match crate::workflow::load::files(&self.config.workflows) {
+            Ok(files) => Ok(files),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => {
+                Err(Failure::invalid(format!("the folder {} cannot be read: {error}", self.config.workflows.display())))
+            }
+        }
     }
 
     /// Reads a workflow file.

@@ -48,7 +48,13 @@ pub(super) async fn run(context: &Context, args: WorkArgs) -> Result<Exit, Failu
         eprintln!("working on {} for {}; Ctrl-C stops", engine.ledger.name(), lanes.join(", "));
     }
     let workflows = Arc::new(Workflows::none(&project.config, &project.catalog));
-    let service = Service { engine: Arc::clone(&engine), node: node.id(), workflows, health: Arc::default() };
+    let service = Service {
+        engine: Arc::clone(&engine),
+        node: node.id(),
+        workflows,
+        seen: Arc::default(),
+        health: Arc::default(),
+    };
     let (stop, told) = watch::channel(false);
     let working = tokio::spawn(async move { service.work(told).await });
     let looked = look(&engine, &args, stopped).await;

@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::engine::Engine;
+use crate::engine::schedule::Seen;
 use crate::ledger::NodeId;
 use alerts::Tellers;
 use health::Health;
@@ -34,6 +35,8 @@ pub struct Service {
     pub node: NodeId,
     /// The workflows that are in force.
     pub workflows: Arc<Workflows>,
+    /// The schedules that this process has seen in force.
+    pub seen: Arc<Seen>,
     /// How the duties fare.
     pub health: Arc<Health>,
 }

@@ -1,5 +1,7 @@
 //! The workflows in force: the valid files of a folder, taken up when they change. A file that became invalid leaves its last valid
-//! version in force, and is told of with its diagnostics. A run keeps the version that it was planned with.
+//! version in force, and is told of with its diagnostics; a folder that cannot be read leaves all of it in force. A file that is gone
+//! takes its workflow with it, and that is told too: it may have been meant, and it may be a disk that is away. A run keeps the
+//! version that it was planned with.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -32,6 +34,12 @@ struct Known {
     valid: BTreeMap<String, Arc<Workflow>>,
     /// What is wrong, by file.
     refused: BTreeMap<PathBuf, String>,
+    /// Why the folder could not be read when it was last looked at.
+    unread: Option<String>,
+    /// Files that were there before.
+    gone: BTreeMap<PathBuf, String>,
+    /// Workflows of which another process has another schedule.
+    elsewhere: Vec<String>,
 }
 
 /// A file as it was when it was last read.
@@ -67,9 +75,39 @@ impl Workflows {
         self.known().valid.get(name).cloned()
     }
 
-    /// Files that are not taken up, and why.
+    /// What is not taken up, by file or folder, and why.
     pub fn refused(&self) -> BTreeMap<PathBuf, String> {
-        self.known().refused.clone()
+        let known = self.known();
+        let mut refused = known.refused.clone();
+        refused.extend(known.gone.clone());
+        refused.extend(known.unread.clone().map(|why| (self.config.workflows.clone(), why)));
+        for name in &known.elsewhere {
+            let has_it = |(_, file): &(&PathBuf, &File)| file.workflow.as_ref().is_some_and(|one| one.name == *name);
+            let Some((path, _)) = known.files.iter().find(has_it) else { continue };
+            let why = format!(
+                "{}: another process has another schedule of the workflow {name}, taken up later, which counts; give all \
+                 processes the same file",
+                path.display()
+            );
+            refused.insert(path.clone(), why);
+        }
+        refused
+    }
+
+    /// Takes note of the workflows of which another process has another schedule.
+    pub fn is_elsewhere(&self, names: Vec<String>) {
+        let mut known = self.known();
+        if known.elsewhere != names {
+            for name in &names {
+                tracing::error!(
+                    workflow.name = name,
+                    "another process has another schedule of this workflow, which counts"
+                );
+            }
+            known.elsewhere = names;
+            drop(known);
+            self.changes.send_modify(|count| *count += 1);
+        }
     }
 
     /// Counts every time that something was taken up or refused.
@@ -79,12 +117,33 @@ impl Workflows {
 
     /// Looks at the folder, reads what has changed, and takes it up if it is valid.
     pub fn look(&self) {
-        let paths = load::files(&self.config.workflows);
+        let read = load::files(&self.config.workflows);
         let mut known = self.known();
-        let mut changed = known.files.len() != paths.len();
-        known.files.retain(|path, _| paths.contains(path));
+        let paths = match read {
+            Ok(paths) => paths,
+            Err(error) => {
+                let why = format!("the folder {} cannot be read: {error}", self.config.workflows.display());
+                if known.unread.as_ref() != Some(&why) {
+                    tracing::error!(why, "what was in force stays in force");
+                    known.unread = Some(why);
+                    drop(known);
+                    self.changes.send_modify(|count| *count += 1);
+                }
+                return;
+            }
+        };
+        let mut changed = known.unread.take().is_some();
+        let gone: Vec<PathBuf> = known.files.keys().filter(|path| !paths.contains(path)).cloned().collect();
+        for path in gone {
+            let why = format!("{}: the file is gone, and nothing of it runs any more", path.display());
+            tracing::warn!(why);
+            known.files.remove(&path);
+            known.gone.insert(path, why);
+            changed = true;
+        }
         for path in paths {
             let seen = stamp(&path);
+            known.gone.remove(&path);
             if known.files.get(&path).is_some_and(|file| file.seen == seen) {
                 continue;
             }

@@ -20,13 +20,16 @@ pub fn load(path: &Path, catalog: &Catalog, config: &Config) -> Result<Workflow,
     read_workflow(&yaml::read(path, false)?, path, catalog, config)
 }
 
-/// The workflow files of a folder, by name; none if there is no such folder.
-pub fn files(folder: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
-    let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+/// The workflow files of a folder, by name.
+///
+/// # Errors
+/// If there is no such folder, or it cannot be read: that is not the same as an empty one.
+pub fn files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path()));
+    let mut files: Vec<PathBuf> = entries.collect::<Result<_, _>>()?;
     files.retain(|path| path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml"));
     files.sort();
-    files
+    Ok(files)
 }
 
 /// Checks the text of a workflow that is to be understood as the file `path`.

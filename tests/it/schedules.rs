@@ -15,7 +15,7 @@ use payrun::domain::time::Timestamp;
 use payrun::domain::timetable::Nominal;
 use payrun::engine::Engine;
 use payrun::engine::plan::PlanRequest;
-use payrun::engine::schedule::{ByHand, Kept};
+use payrun::engine::schedule::{ByHand, Kept, Seen};
 use payrun::files::Files;
 use payrun::ledger::{ItemFilter, OccurrenceFilter, Wish};
 use payrun::workflow::Workflow;
@@ -41,6 +41,7 @@ fn at(text: &str) -> Timestamp {
 struct Keeper {
     engine: Engine,
     folder: Arc<TempDir>,
+    seen: Arc<Seen>,
 }
 
 impl Keeper {
@@ -84,7 +85,7 @@ impl Keeper {
             clock: Clock::driven(at("2026-11-01T00:00")),
             meter: Arc::default(),
         };
-        Self { engine, folder: Arc::new(folder) }
+        Self { engine, folder: Arc::new(folder), seen: Arc::default() }
     }
 
     fn workflow(&self, schedule: &str) -> Arc<Workflow> {
@@ -101,7 +102,7 @@ impl Keeper {
     }
 
     async fn keep(&self, workflow: &Arc<Workflow>, now: Timestamp) -> Kept {
-        self.engine.keep_schedules(std::slice::from_ref(workflow), &BTreeSet::new(), now).await.unwrap()
+        self.engine.keep_schedules(std::slice::from_ref(workflow), &BTreeSet::new(), &self.seen, now).await.unwrap()
     }
 
     /// What became of the occurrences, oldest first: nominal time and state.
@@ -313,7 +314,8 @@ fn what_comes_while_a_workflow_is_paused_is_missed_and_a_file_that_pauses_it_beg
         let paused = BTreeSet::from(["w".to_owned()]);
         for day in 2..=4 {
             let now = at(&format!("2026-11-0{day}T09:30"));
-            let kept = keeper.engine.keep_schedules(std::slice::from_ref(&daily), &paused, now).await.unwrap();
+            let kept =
+                keeper.engine.keep_schedules(std::slice::from_ref(&daily), &paused, &keeper.seen, now).await.unwrap();
             assert_eq!((kept.decided.len(), kept.next), (0, None));
         }
         keeper.keep(&daily, at("2026-11-04T12:00")).await;
@@ -327,6 +329,31 @@ fn what_comes_while_a_workflow_is_paused_is_missed_and_a_file_that_pauses_it_beg
         keeper.keep(&daily, at("2026-11-06T15:00")).await;
         assert_eq!(keeper.history().await.len(), 3, "nothing of the pause counts");
         assert_eq!(keeper.keep(&daily, at("2026-11-07T09:30")).await.that(Fired).count(), 1);
+    });
+}
+
+#[test]
+fn of_two_processes_with_different_rules_the_later_file_counts_and_no_time_of_it_is_lost() {
+    on_every_engine(|place| async move {
+        let old = Keeper::at(&place).await;
+        let new = Keeper { seen: Arc::default(), ..old.clone() };
+        let daily = old.workflow(DAILY);
+        assert!(old.keep(&daily, at("2026-11-01T09:00")).await.elsewhere.is_empty());
+        // Taken up in the moment in which both name a time, and before the other has looked.
+        let moved = old.workflow("{ cron: \"30 9,10 * * *\", timezone: Asia/Hong_Kong }");
+        let moment = at("2026-11-01T09:30").plus(Duration::from_secs(1));
+        assert_eq!(new.keep(&moved, moment).await.decided.len(), 1);
+        for minute in 0..120 {
+            let now = at("2026-11-01T09:31").plus(MINUTE * minute);
+            assert_eq!(old.keep(&daily, now).await.elsewhere, ["w"]);
+            assert!(new.keep(&moved, now).await.elsewhere.is_empty());
+        }
+        assert_eq!(new.runs().await, ["2026-11-01T09:30", "2026-11-01T10:30"]);
+        // What is taken up anew counts, here and there.
+        assert!(old.keep(&old.workflow(DAILY), at("2026-11-02T09:00")).await.elsewhere.is_empty());
+        assert_eq!(new.keep(&moved, at("2026-11-02T09:00")).await.elsewhere, ["w"]);
+        assert!(new.keep(&new.workflow(DAILY), at("2026-11-02T09:30")).await.elsewhere.is_empty());
+        assert_eq!(new.runs().await.len(), 3);
     });
 }
 

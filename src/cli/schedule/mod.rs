@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use super::Context;
 use super::exit::{Exit, Failure};
 use super::project::Project;
-use crate::workflow::{Workflow, load};
+use crate::workflow::Workflow;
 use crate::yaml::diagnostics::suggestion;
 
 mod calendar;
@@ -46,7 +46,7 @@ pub(super) async fn run(context: &Context, args: ScheduleArgs) -> Result<Exit, F
 /// The workflows of a project that can be read, and what is wrong with the others.
 fn workflows(project: &Project) -> Result<(Vec<Arc<Workflow>>, Vec<String>), Failure> {
     let (mut workflows, mut mistakes, mut names) = (Vec::new(), Vec::new(), BTreeSet::new());
-    for file in load::files(&project.config.workflows) {
+    for file in project.workflow_files()? {
         match project.workflow(&file) {
             Ok(workflow) if !names.insert(workflow.name.clone()) => {
                 let message = format!("{}: there is another workflow \"{}\"", file.display(), workflow.name);

@@ -8,7 +8,7 @@ mod fire;
 mod note;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -21,6 +21,7 @@ use crate::ledger::{LedgerError, OccurrenceRow, ScheduleRow};
 use crate::workflow::Workflow;
 
 pub use by_hand::{ByHand, ByHandError};
+use note::Noted;
 
 /// How many workflows plan their runs at once, so that a large one delays no other.
 const AT_ONCE: usize = 8;
@@ -38,6 +39,27 @@ pub struct Kept {
     pub decided: Vec<OccurrenceRow>,
     /// When something is due next; none if nothing ever is. Earlier if a workflow changes or its pause ends.
     pub next: Option<Timestamp>,
+    /// Workflows of which another process has another schedule, which is in force; nothing of them is noted here.
+    pub elsewhere: Vec<String>,
+}
+
+/// The versions of workflows whose schedules a process has seen in force.
+#[derive(Debug, Default)]
+pub struct Seen(Mutex<BTreeMap<String, Arc<Workflow>>>);
+
+impl Seen {
+    /// Whether this very version's was in force before.
+    fn in_force(&self, workflow: &Arc<Workflow>) -> bool {
+        self.versions().get(&workflow.name).is_some_and(|seen| Arc::ptr_eq(seen, workflow))
+    }
+
+    fn note(&self, workflow: &Arc<Workflow>) {
+        self.versions().insert(workflow.name.clone(), Arc::clone(workflow));
+    }
+
+    fn versions(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Arc<Workflow>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Kept {
@@ -51,7 +73,7 @@ impl Engine {
     /// Fires what is due, tells what was missed, and says when to do so again.
     ///
     /// `workflows`: all that are loaded, each name once. `paused`: those that a person has paused; what comes due meanwhile is
-    /// missed when they go on. Several processes may do this at once.
+    /// missed when they go on. Several processes may do this at once, each with what it has `seen`.
     ///
     /// # Errors
     /// Whatever the ledger says; what was not done then is done the next time.
@@ -59,17 +81,25 @@ impl Engine {
         &self,
         workflows: &[Arc<Workflow>],
         paused: &BTreeSet<String>,
+        seen: &Seen,
         now: Timestamp,
     ) -> Result<Kept, LedgerError> {
         let active: Vec<Arc<Workflow>> =
             workflows.iter().filter(|workflow| !paused.contains(&workflow.name)).cloned().collect();
         let known = self.known_schedules().await?;
-        let mut all_noted = true;
+        let (mut all_noted, mut elsewhere) = (true, Vec::new());
         for workflow in &active {
-            all_noted &= note::note(&self.ledger, workflow, known.get(&workflow.name), now).await?;
+            match note::note(&self.ledger, workflow, known.get(&workflow.name), seen, now).await? {
+                Noted::All => {}
+                Noted::Perhaps => all_noted = false,
+                Noted::Elsewhere => elsewhere.push(workflow.name.clone()),
+            }
         }
-        let decided = self.fire_all(&active, now).await?;
-        let mut kept = Kept { decided, next: active.iter().filter_map(|workflow| next(workflow, &known, now)).min() };
+        let ours: Vec<Arc<Workflow>> =
+            active.into_iter().filter(|workflow| !elsewhere.contains(&workflow.name)).collect();
+        let decided = self.fire_all(&ours, now).await?;
+        let next = ours.iter().filter_map(|workflow| next(workflow, &known, now)).min();
+        let mut kept = Kept { decided, next, elsewhere };
         if !all_noted || kept.that(OccurrenceState::Queued).next().is_some() {
             let again = now.plus(AGAIN);
             kept.next = Some(kept.next.map_or(again, |next| next.min(again)));

@@ -2,9 +2,15 @@
 //!
 //! A schedule begins when it is first seen, and anew when its rule changes or it was off: nothing before counts. A changed calendar
 //! begins nothing: a time that it moved behind the mark is noted all the same.
+//!
+//! Of several processes that have different rules of one workflow, the one counts whose file was taken up last; the others note
+//! nothing until theirs is read anew. Taking turns, each would begin anew, and the times of both would be lost.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
+
+use super::Seen;
 
 use crate::domain::calendar::{Placed, REACH};
 use crate::domain::occurrence::{LATE, OccurrenceState};
@@ -18,28 +24,51 @@ pub const ROWS_MAX: usize = 1000;
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 
+/// How long it takes at most until a changed file is read: so far back its times count.
+const READ_WITHIN: Duration = Duration::from_secs(5);
+
 /// How far back times are looked for.
 const WINDOW: Duration = Duration::from_secs(400 * 24 * 3_600);
 
 /// How often noting is tried while other processes note too.
 const TRIES: u32 = 5;
 
-/// Notes what has come; false if other processes were quicker each time, and something may be left to note.
+/// What became of noting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Noted {
+    /// All that has come has its row.
+    All,
+    /// Other processes were quicker each time, and something may be left to note.
+    Perhaps,
+    /// Another process has another rule, which it took up later.
+    Elsewhere,
+}
+
+/// Notes what has come.
 pub(super) async fn note(
     ledger: &Ledger,
-    workflow: &Workflow,
+    workflow: &Arc<Workflow>,
     known: Option<&ScheduleRow>,
+    seen: &Seen,
     now: Timestamp,
-) -> Result<bool, LedgerError> {
+) -> Result<Noted, LedgerError> {
     let mut known = known.cloned();
     for _ in 0..TRIES {
-        let Some(noting) = step(workflow, known.as_ref(), now) else { return Ok(true) };
+        let is_in_force = known.as_ref().is_some_and(|known| known.rule == rule(workflow));
+        if known.is_some() && !is_in_force && seen.in_force(workflow) {
+            return Ok(Noted::Elsewhere);
+        }
+        let Some(noting) = step(workflow, known.as_ref(), now) else {
+            seen.note(workflow);
+            return Ok(Noted::All);
+        };
         if ledger.note(&noting).await? {
-            return Ok(true);
+            seen.note(workflow);
+            return Ok(Noted::All);
         }
         known = ledger.schedule(&workflow.name).await?;
     }
-    Ok(false)
+    Ok(Noted::Perhaps)
 }
 
 /// What is to be noted of a workflow; none if there is nothing new.
@@ -58,7 +87,10 @@ fn step(workflow: &Workflow, known: Option<&ScheduleRow>, now: Timestamp) -> Opt
     let noting = |after, occurrences| Some(Noting { before: Some(known.clone()), after, occurrences, now });
     if known.rule != fresh.rule {
         tracing::info!(workflow = workflow.name, rule = fresh.rule, "the schedule has changed and begins anew");
-        return noting(fresh, Vec::new());
+        let since =
+            if OFF.contains(&known.rule.as_str()) { now } else { known.noted_until.max(now.minus(READ_WITHIN)) };
+        let occurrences = timetable.map(|timetable| come(timetable, since.min(now), now)).unwrap_or_default();
+        return noting(ScheduleRow { since, noted_until: since.max(now), ..fresh }, occurrences);
     }
     let timetable = timetable?;
     if known.noted_until.since(now) > LATE {
@@ -71,11 +103,14 @@ fn step(workflow: &Workflow, known: Option<&ScheduleRow>, now: Timestamp) -> Opt
     if same { None } else { noting(ScheduleRow { since: known.since, noted_until, ..fresh }, occurrences) }
 }
 
+/// The rules of what has no times: no schedule, and one that is paused in the file.
+const OFF: [&str; 2] = ["none", "paused"];
+
 /// The rule of a workflow as it is compared.
 fn rule(workflow: &Workflow) -> String {
     match &workflow.schedule {
-        None => "none".to_owned(),
-        Some(schedule) if schedule.paused => "paused".to_owned(),
+        None => OFF[0].to_owned(),
+        Some(schedule) if schedule.paused => OFF[1].to_owned(),
         Some(schedule) => schedule.timetable.rule(),
     }
 }
