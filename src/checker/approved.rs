@@ -76,7 +76,7 @@ fn print(approval: &Value, items: &[&Value]) -> String {
         hash.update(currency.as_bytes());
         hash.update(minor.to_be_bytes());
     }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(hash.finalize())
 }
 
 /// The bytes of hexadecimal digits; of anything else none.

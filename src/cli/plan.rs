@@ -125,6 +125,7 @@ pub(super) fn failed(error: PlanError) -> Failure {
         error @ (PlanError::Source { .. }
         | PlanError::Rows { .. }
         | PlanError::Workflow(_)
+        | PlanError::NoFile { .. }
         | PlanError::NoSuchJob { .. }
         | PlanError::Late { .. }
         | PlanError::Limit { .. }) => Failure::invalid(chain(&error)),

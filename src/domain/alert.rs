@@ -41,6 +41,10 @@ pub enum Kind {
     Alarm,
     /// Our books and a gateway's statement differ.
     Difference,
+    /// Contracts were paused after the last decline, or ended by the gateway's word.
+    ContractStopped,
+    /// Contracts have a period that fell due and that nothing has charged.
+    ContractOverdue,
     /// The disk is full, or nearly.
     Disk,
     /// The ledger cannot be read or written.
@@ -49,7 +53,7 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Failed,
         Self::Rejected,
         Self::Refused,
@@ -64,13 +68,15 @@ impl Kind {
         Self::Unlisted,
         Self::Alarm,
         Self::Difference,
+        Self::ContractStopped,
+        Self::ContractOverdue,
         Self::Disk,
         Self::Database,
     ];
 
     /// The words of all kinds, as `on:` spells them.
-    pub const WORDS: [&str; 16] = {
-        let mut words = [""; 16];
+    pub const WORDS: [&str; 18] = {
+        let mut words = [""; 18];
         let mut place = 0;
         while place < words.len() {
             words[place] = Self::ALL[place].word();
@@ -96,6 +102,8 @@ impl Kind {
             Self::Unlisted => "unlisted",
             Self::Alarm => "alarm",
             Self::Difference => "difference",
+            Self::ContractStopped => "contract_stopped",
+            Self::ContractOverdue => "contract_overdue",
             Self::Disk => "disk",
             Self::Database => "database",
         }
@@ -121,7 +129,9 @@ impl Kind {
             | Self::LaneHeld
             | Self::Certificate
             | Self::Unlisted
-            | Self::Difference => false,
+            | Self::Difference
+            | Self::ContractStopped
+            | Self::ContractOverdue => false,
         }
     }
 
@@ -135,6 +145,7 @@ impl Kind {
             | Self::LaneHeld
             | Self::LaneStopped
             | Self::Certificate
+            | Self::ContractOverdue
             | Self::Disk
             | Self::Database => true,
             Self::Failed
@@ -143,7 +154,8 @@ impl Kind {
             | Self::Limit
             | Self::Unlisted
             | Self::Alarm
-            | Self::Difference => false,
+            | Self::Difference
+            | Self::ContractStopped => false,
         }
     }
 
@@ -151,7 +163,12 @@ impl Kind {
     pub const fn timing(self) -> Timing {
         match self {
             Self::NotStarted | Self::NotFinished => Timing::Needed,
-            Self::Failed | Self::Unknown | Self::Parked | Self::LaneHeld | Self::LaneStopped => Timing::After,
+            Self::Failed
+            | Self::Unknown
+            | Self::Parked
+            | Self::LaneHeld
+            | Self::LaneStopped
+            | Self::ContractOverdue => Timing::After,
             Self::Rejected
             | Self::Refused
             | Self::Limit
@@ -159,6 +176,7 @@ impl Kind {
             | Self::Unlisted
             | Self::Alarm
             | Self::Difference
+            | Self::ContractStopped
             | Self::Disk
             | Self::Database => Timing::AtOnce,
         }

@@ -130,7 +130,7 @@ pub fn closed_in(calendars: &[Arc<Calendar>], date: NaiveDate) -> String {
 /// A fingerprint of everything that decides where dates go; it changes when any of it does.
 pub fn fingerprint(calendars: &[Arc<Calendar>], roll: Roll) -> String {
     let digest = Sha256::digest(format!("{roll:?} {calendars:?}"));
-    digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(&digest[..16])
 }
 
 const fn weekday_name(day: Weekday) -> &'static str {

@@ -89,7 +89,7 @@ impl Engine {
                 return Err(BulkError::TooMany);
             }
         }
-        let set = set.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+        let set = hex::encode(&set.finalize()[..8]);
         Ok(Chosen { items: each.len() as u64, states, sums, set, each })
     }
 

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use super::Engine;
 use crate::domain::time::Timestamp;
-use crate::files::FilesError;
 use crate::ledger::{Forgettable, LedgerError};
 
 /// About how many rows a commit changes, how many commits of each a round has (a service that stops waits for a round), and what is
@@ -15,13 +14,6 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// What must stay known for at least so long: news that could be found again, times that a new calendar could move.
 const KNOWN_FOR: Duration = Duration::from_secs(60 * 86_400);
-
-/// The folder of what was sent to the service to be planned.
-const UPLOADS: &str = "uploads";
-
-/// The most files of a round, and the most that are counted.
-const FILES: usize = 500;
-const FILES_COUNTED: usize = 100_000;
 
 /// What a round has forgotten, by its words.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -64,27 +56,6 @@ impl Engine {
             }
         }
         Ok(counts)
-    }
-
-    /// Deletes some of the item files that were uploaded long ago; they were read when their runs were planned.
-    ///
-    /// # Errors
-    /// Whatever the store says.
-    pub async fn forget_uploads(&self) -> Result<u64, FilesError> {
-        let old = self.files.older(UPLOADS, self.clock.now().minus(self.config.retention.operational), FILES).await?;
-        for name in &old {
-            self.files.delete(name).await?;
-        }
-        Ok(old.len() as u64)
-    }
-
-    /// How many uploaded files are old.
-    ///
-    /// # Errors
-    /// Whatever the store says.
-    pub async fn old_uploads(&self) -> Result<u64, FilesError> {
-        let before = self.clock.now().minus(self.config.retention.operational);
-        Ok(self.files.older(UPLOADS, before, FILES_COUNTED).await?.len() as u64)
     }
 
     async fn forget_some(

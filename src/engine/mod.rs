@@ -23,6 +23,7 @@ mod reconcile;
 mod rows;
 pub mod schedule;
 mod scope;
+pub mod uploads;
 pub mod vault;
 
 use std::collections::BTreeMap;

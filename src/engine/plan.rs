@@ -123,6 +123,12 @@ pub enum PlanError {
     /// The workflow does not fit the item file.
     #[error("{0}")]
     Workflow(Diagnostics),
+    /// A file was given to a job that reads none.
+    #[error("job {job} does not take its items from a file, so none can be given to it")]
+    NoFile {
+        /// Which job.
+        job: String,
+    },
     /// A job takes its items from one that does not exist.
     #[error("job {job}: there is no job {from} to take items from; it has never run")]
     NoSuchJob {
@@ -165,6 +171,11 @@ impl Engine {
     /// [`PlanError`]; then nothing at all was planned.
     #[tracing::instrument(name = "plan", skip_all, fields(workflow.name = request.workflow.name, run.occurrence = request.occurrence))]
     pub async fn plan(&self, request: &PlanRequest, rows: &Arc<AtomicU64>) -> Result<Planned, PlanError> {
+        for job in &request.workflow.jobs {
+            if request.inputs.contains_key(&job.name) && !matches!(job.items.source, ItemSource::File { .. }) {
+                return Err(PlanError::NoFile { job: job.name.clone() });
+            }
+        }
         let run = NewRun {
             workflow: request.workflow.name.clone(),
             occurrence: request.occurrence.clone(),

@@ -72,7 +72,7 @@ impl Engine {
         if let Reached::Unverified(why) = seen.reached {
             return Ok(Received::Refused(why));
         }
-        let digest: String = Sha256::digest(&notice.body).iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = hex::encode(Sha256::digest(&notice.body));
         let text = STANDARD.encode(&notice.body);
         let new = NewNotification {
             lane: account.name.clone(),

@@ -97,21 +97,45 @@ impl Vault {
         self.open(sealed, format!("notification {digest}").as_bytes())
     }
 
+    /// A file as a whole, bound to its name.
+    ///
+    /// # Errors
+    /// [`VaultError::Seal`] if the crypto library refuses.
+    pub fn seal_file(&self, content: &[u8], name: &str) -> Result<Vec<u8>, VaultError> {
+        self.seal_bytes(content, format!("file {name}").as_bytes())
+    }
+
+    /// The same, opened.
+    ///
+    /// # Errors
+    /// [`VaultError::Open`] with another key, or if it is another file.
+    pub fn open_file(&self, sealed: &[u8], name: &str) -> Result<Vec<u8>, VaultError> {
+        self.open_bytes(sealed.to_vec(), format!("file {name}").as_bytes())
+    }
+
     fn seal(&self, text: &str, aad: &[u8]) -> Result<String, VaultError> {
-        let mut nonce = [0_u8; NONCE_LEN];
-        aws_lc_rs::rand::fill(&mut nonce).map_err(|_| VaultError::Seal)?;
-        let mut bytes = text.as_bytes().to_vec();
-        let sealing = self.0.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(aad), &mut bytes);
-        sealing.map_err(|_| VaultError::Seal)?;
-        Ok(STANDARD.encode([&nonce[..], &bytes].concat()))
+        Ok(STANDARD.encode(self.seal_bytes(text.as_bytes(), aad)?))
     }
 
     fn open(&self, text: &str, aad: &[u8]) -> Result<String, VaultError> {
-        let mut bytes = STANDARD.decode(text).map_err(|_| VaultError::Open)?;
+        let bytes = STANDARD.decode(text).map_err(|_| VaultError::Open)?;
+        String::from_utf8(self.open_bytes(bytes, aad)?).map_err(|_| VaultError::Open)
+    }
+
+    fn seal_bytes(&self, content: &[u8], aad: &[u8]) -> Result<Vec<u8>, VaultError> {
+        let mut nonce = [0_u8; NONCE_LEN];
+        aws_lc_rs::rand::fill(&mut nonce).map_err(|_| VaultError::Seal)?;
+        let mut bytes = content.to_vec();
+        let sealing = self.0.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(aad), &mut bytes);
+        sealing.map_err(|_| VaultError::Seal)?;
+        Ok([&nonce[..], &bytes].concat())
+    }
+
+    fn open_bytes(&self, mut bytes: Vec<u8>, aad: &[u8]) -> Result<Vec<u8>, VaultError> {
         let (nonce, body) = bytes.split_at_mut_checked(NONCE_LEN).ok_or(VaultError::Open)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| VaultError::Open)?;
         let opened = self.0.open_in_place(nonce, Aad::from(aad), body).map_err(|_| VaultError::Open)?;
-        std::str::from_utf8(opened).map(str::to_owned).map_err(|_| VaultError::Open)
+        Ok(opened.to_vec())
     }
 }
 

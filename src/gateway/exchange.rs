@@ -181,11 +181,6 @@ pub(super) fn with_reply(reached: Reached, response: &Response, masked: &[&str])
     }
 }
 
-/// Bytes in lower-case hex.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// A text header of a reply or a notification.
 pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())

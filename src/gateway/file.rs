@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use chrono::NaiveDate;
 
-use super::exchange::{hex, required};
+use super::exchange::required;
 use super::{Call, Observation};
 
 /// A day of the input, written `YYYY-MM-DD`.
@@ -39,5 +39,5 @@ pub(super) fn without_text(seen: Observation) -> Observation {
 
 /// SHA-256 in lower-case hex.
 pub(super) fn sha256(bytes: &[u8]) -> String {
-    hex(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes).as_ref())
+    hex::encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes).as_ref())
 }

@@ -67,8 +67,8 @@ pub use backup::BackupError;
 pub use batch::NewApproval;
 pub use claim::{ClaimRequest, Claimed, Doing, Want};
 pub use contracts::{
-    ChangeRow, Changed, ContractChange, ContractFilter, ContractNews, ContractRow, Import, Kept, NewContract,
-    NotedPeriod, PeriodOutcome, PeriodRow, TakenContract, TakenPeriod, What,
+    ChangeRow, Changed, ContractChange, ContractFilter, ContractNews, ContractRow, ContractStop, Import, Kept,
+    LAST_DAY, NewContract, NotedPeriod, PeriodOutcome, PeriodRow, Stop, TakenContract, TakenPeriod, What,
 };
 pub use episodes::{Change, EpisodeRow, Hearing, NewEpisode};
 pub use error::LedgerError;
@@ -79,7 +79,7 @@ pub use lanes::{LaneLimits, LaneRow, LaneState, LimitRow};
 pub use node::{Node, NodeId};
 pub use notifications::{Heard, NewNotification, NotificationFilter, NotificationRow};
 pub use notified::Said;
-pub use occurrences::{OccurrenceFilter, OccurrenceRow};
+pub use occurrences::{OccurrenceFilter, OccurrencePlace, OccurrenceRow};
 pub use outbox::{MailRow, MailState, NewMail, News, NoticeRow, Outcome, Waiting};
 pub use pauses::{PauseRow, Scope};
 pub use payment::{Payment, Room, Taking};

@@ -279,10 +279,12 @@ pub(super) async fn keep(turn: &mut Turn, all: &[&NewNotification]) -> Result<()
     Ok(())
 }
 
-/// Writes down how a notification ended, or until when it waits.
+/// Writes down how a notification ended, or until when it waits. What it once did stays written: applied again, by another process
+/// or by a person, it does nothing.
 pub(super) async fn end(turn: &mut Turn, id: i64, ending: &Ending<'_>) -> Result<(), LedgerError> {
     let update = "update notifications set outcome = $2, detail = $3, item_id = coalesce($4, item_id), due_at = $5, \
-                    tries = tries + 1 where id = $1";
+                    tries = tries + 1 where id = $1 and (outcome not in ('applied', 'asked', 'contradicts', 'mismatch') \
+                      or $2 not in ('open', 'nothing_new', 'unknown_order', 'unread'))";
     let update = sqlx::query(update).bind(id).bind(ending.outcome.word()).bind(ending.detail.map(str::to_owned));
     let update = update.bind(ending.item_id).bind(ending.due.map(Timestamp::millis));
     update.execute(turn.connection()).await.map_err(failed)?;

@@ -33,6 +33,35 @@ pub struct OccurrenceRow {
     pub changed_at: Timestamp,
 }
 
+/// The place of an occurrence in a list, as text for whoever reads on later.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OccurrencePlace {
+    at: Timestamp,
+    workflow: String,
+    nominal: String,
+}
+
+impl OccurrencePlace {
+    /// Where a row is.
+    pub fn of(row: &OccurrenceRow) -> Self {
+        Self { at: row.at, workflow: row.workflow.clone(), nominal: row.nominal.clone() }
+    }
+
+    /// From the text it prints as.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (at, rest) = text.split_once(' ')?;
+        let (nominal, workflow) = rest.split_once(' ')?;
+        let at = Timestamp::from_millis(at.parse().ok()?);
+        Some(Self { at, workflow: workflow.to_owned(), nominal: nominal.to_owned() })
+    }
+}
+
+impl std::fmt::Display for OccurrencePlace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {} {}", self.at.millis(), self.nominal, self.workflow)
+    }
+}
+
 /// Which occurrences are meant.
 #[derive(Debug, Clone, Default)]
 pub struct OccurrenceFilter {
@@ -96,7 +125,7 @@ impl Ledger {
     pub async fn occurrences(
         &self,
         filter: &OccurrenceFilter,
-        before: Option<&OccurrenceRow>,
+        before: Option<&OccurrencePlace>,
         limit: u32,
     ) -> Result<Vec<OccurrenceRow>, LedgerError> {
         let states: Vec<&str> = filter.states.iter().map(|state| state.word()).collect();
@@ -106,13 +135,25 @@ impl Ledger {
              order by o.at desc, o.workflow desc, o.nominal desc limit $7"
         );
         let query = sqlx::query(sqlx::AssertSqlSafe(query))
-            .bind(before.map_or(i64::MAX, |row| row.at.millis()))
-            .bind(before.map_or("", |row| row.workflow.as_str()))
-            .bind(before.map_or("", |row| row.nominal.as_str()))
+            .bind(before.map_or(i64::MAX, |place| place.at.millis()))
+            .bind(before.map_or("", |place| place.workflow.as_str()))
+            .bind(before.map_or("", |place| place.nominal.as_str()))
             .bind(filter.workflow.clone())
             .bind(i64::try_from(states.len()).unwrap_or(0))
             .bind(list(&states))
             .bind(i64::from(limit));
+        occurrence_rows(query.fetch_all(&self.read).await)
+    }
+
+    /// Occurrences that could not be planned, since an instant, the latest first.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn failed_occurrences(&self, since: Timestamp, limit: u32) -> Result<Vec<OccurrenceRow>, LedgerError> {
+        let query = format!(
+            "select {COLUMNS} where o.state = 'failed' and o.changed_at >= $1 order by o.changed_at desc limit $2"
+        );
+        let query = sqlx::query(sqlx::AssertSqlSafe(query)).bind(since.millis()).bind(i64::from(limit));
         occurrence_rows(query.fetch_all(&self.read).await)
     }
 

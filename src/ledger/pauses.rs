@@ -154,7 +154,7 @@ impl Ledger {
 /// What waits for a contract looks again. What has an appointment of its own, such as a dunning date, keeps it.
 pub(super) async fn wake_contract(turn: &mut Turn, serial: &[u8], now: Timestamp) -> Result<(), LedgerError> {
     let wake = "update items set due_at = $2 where job_id in (select id from jobs where finished_at is null) \
-                and due_at > $2 and serial = $1 and state = 'planned' and reason like 'waits: %'";
+                and due_at > $2 and serial = $1 and state = 'planned' and reason is not null and reason like 'waits: %'";
     let woken = sqlx::query(wake).bind(serial.to_vec()).bind(now.millis()).execute(turn.connection()).await;
     woken.map(|_| ()).map_err(|source| LedgerError::of("waking what waits for a contract", source))
 }

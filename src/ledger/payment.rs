@@ -162,7 +162,7 @@ async fn room(turn: &mut Turn, claimed: &Claimed, taking: Taking<'_>) -> Result<
 
 /// Of a payment: what the items that take from it have in common.
 pub(super) fn fingerprint(account: KeyHash, transaction_id: &str) -> KeyHash {
-    let account: String = account.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    let account = hex::encode(account.as_bytes());
     KeyHash::of(&account, "payment", transaction_id)
 }
 

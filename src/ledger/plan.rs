@@ -535,10 +535,7 @@ fn number_taken(item: &NewItem) -> Refusal {
     Refusal { reason: format!("the order number {number} belongs to another item"), ..refusal_of(item) }
 }
 
-/// Two digits a byte, for `unhex`.
+/// As text, for `unhex`.
 pub(super) fn hex(hash: KeyHash) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let bytes = hash.as_bytes();
-    let digits = bytes.iter().flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
-    digits.map(char::from).collect()
+    hex::encode(hash.as_bytes())
 }

@@ -42,6 +42,8 @@ const fn settled_after(kind: Kind) -> Duration {
         | Kind::Unlisted
         | Kind::Alarm
         | Kind::Difference
+        | Kind::ContractStopped
+        | Kind::ContractOverdue
         | Kind::Disk
         | Kind::Database => Duration::from_secs(60),
     }

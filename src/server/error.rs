@@ -65,6 +65,11 @@ impl ApiError {
         Self::new(StatusCode::CONFLICT, code, message)
     }
 
+    /// The body is longer than it may be.
+    pub fn too_large(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
+    }
+
     /// Nobody knows the caller.
     pub fn unauthorized() -> Self {
         let message = "a token is needed: Authorization: Bearer payrun_…";

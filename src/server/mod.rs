@@ -54,6 +54,7 @@ pub struct App {
     service: Service,
     wrong: Arc<auth::Wrong>,
     streams: Arc<tokio::sync::Semaphore>,
+    uploads: Arc<tokio::sync::Semaphore>,
     door: Arc<notify::Door>,
     /// Runs that are being planned, by their occurrences.
     planning: Arc<Mutex<HashSet<String>>>,
@@ -65,7 +66,8 @@ impl App {
     /// Of a service.
     pub fn new(service: Service, stop: watch::Receiver<bool>) -> Self {
         let streams = Arc::new(tokio::sync::Semaphore::new(api::STREAMS));
-        Self { service, wrong: Arc::default(), streams, door: Arc::default(), planning: Arc::default(), stop }
+        let uploads = Arc::new(tokio::sync::Semaphore::new(api::UPLOADS));
+        Self { service, wrong: Arc::default(), streams, uploads, door: Arc::default(), planning: Arc::default(), stop }
     }
 
     fn engine(&self) -> &Arc<Engine> {

@@ -7,9 +7,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::Service;
-use crate::domain::occurrence::OccurrenceState;
 use crate::domain::time::Timestamp;
-use crate::ledger::{LedgerError, OccurrenceFilter};
+use crate::ledger::LedgerError;
 use crate::notice::{Direct, Notices, Refused, Trouble, Watched};
 
 /// How often is looked.
@@ -62,9 +61,8 @@ async fn look(service: &Service, notices: &Notices) -> Result<Duration, LedgerEr
 
 /// What could not be taken up: workflow files with mistakes, and occurrences that could not be planned.
 async fn refused(service: &Service, now: Timestamp) -> Result<Vec<Refused>, LedgerError> {
-    let filter = OccurrenceFilter { states: vec![OccurrenceState::Failed], ..OccurrenceFilter::default() };
-    let failed = service.engine.ledger.occurrences(&filter, None, OCCURRENCES).await?;
-    let failed = failed.into_iter().filter(|row| now.since(row.changed_at) <= RECENT).map(|row| {
+    let failed = service.engine.ledger.failed_occurrences(now.minus(RECENT), OCCURRENCES).await?;
+    let failed = failed.into_iter().map(|row| {
         let reason = row.reason.unwrap_or_default();
         // As planning words it.
         let limit = reason.contains(" is over its limit");
@@ -81,7 +79,7 @@ async fn refused(service: &Service, now: Timestamp) -> Result<Vec<Refused>, Ledg
 fn short(mistakes: &str) -> String {
     use sha2::{Digest, Sha256};
     let digest = Sha256::digest(mistakes.as_bytes());
-    format!("file {:02x}{:02x}{:02x}{:02x}", digest[0], digest[1], digest[2], digest[3])
+    format!("file {}", hex::encode(&digest[..4]))
 }
 
 /// What is wrong at this moment with what everything else needs.

@@ -185,6 +185,7 @@ async fn try_fetch(
     let now = lane.engine.clock.now();
     if jobs.open.is_empty() || now.since(jobs.read_at) >= JOBS_FRESH {
         let open = lane.engine.ledger.open_jobs(&lane.account.name).await?;
+        lane.keep_seats(&open);
         jobs.open = open.into_iter().filter(|job| lane.seat(job)).collect();
         lane.limit(lane.engine.ledger.lane_limits(&lane.account.name).await?.concurrency);
         jobs.read_at = now;

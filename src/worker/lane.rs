@@ -84,6 +84,12 @@ impl Lane {
         true
     }
 
+    /// Forgets the jobs that are no longer open and have nothing under way.
+    pub(super) fn keep_seats(&self, open: &[OpenJob]) {
+        let open: HashSet<i64> = open.iter().map(|job| job.id).collect();
+        self.seats().retain(|id, seat| seat.taken > 0 || open.contains(id));
+    }
+
     fn tell_of_another_account(&self, job: &OpenJob) {
         if self.strangers().insert(job.id) {
             tracing::error!(

@@ -259,7 +259,7 @@ fn by_command_notifications_are_listed_shown_without_persons_and_replayed_withou
     assert_eq!(rig.payrun(&["journal"]).1, before);
     let (code, text) = rig.payrun(&["notifications", "list", "--gateway", "wechat", "--json"]);
     let rows: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!((code, rows.len(), text_of(&rows[0], "outcome")), (Some(0), 2, "nothing_new"));
+    assert_eq!((code, rows.len(), text_of(&rows[0], "outcome")), (Some(0), 2, "applied"));
     let id = rows[0]["notification"].to_string();
     let (code, text) = rig.payrun(&["notifications", "show", &id]);
     assert!(code == Some(0) && text.contains("\"trade_state\":\"SUCCESS\"") && !text.contains("oUpF8"), "{text}");

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -107,8 +109,15 @@ fn an_address_that_guesses_tokens_has_to_wait() {
 
 #[test]
 fn an_uploaded_file_is_what_a_run_is_of() {
+    upload_and_run(&App::with_contracts(&contracts("C", 1)), false);
     let app = App::with_contracts(&contracts("C", 1));
-    let service = Service::of(&app);
+    app.write("keys/personal.key", STANDARD.encode(rand::random::<[u8; 32]>()));
+    app.edit("payrun.yaml", "gateways:", "encryption_key: { file: keys/personal.key }\ngateways:");
+    upload_and_run(&app, true);
+}
+
+fn upload_and_run(app: &App, sealed: bool) {
+    let service = Service::of(app);
     let token = service.token("ann", "operator");
     let upload = |format: &str, body: String| {
         let request = service.request(Method::POST, &format!("/api/v1/files?format={format}")).bearer_auth(&token);
@@ -117,6 +126,12 @@ fn an_uploaded_file_is_what_a_run_is_of() {
     let kept = upload("csv", contracts("U", 7));
     assert_eq!(kept.status, 200, "{kept:?}");
     assert_eq!(upload("csv", contracts("U", 7)).body["file"], kept.body["file"], "kept by its content");
+    let files: Vec<Vec<u8>> = std::fs::read_dir(app.path("files/uploads"))
+        .unwrap()
+        .map(|entry| std::fs::read(entry.unwrap().path()).unwrap())
+        .collect();
+    let readable = files.iter().any(|file| file.windows(6).any(|bytes| bytes == b"U-0001"));
+    assert_eq!((files.len(), readable), (1, !sealed));
     assert_eq!(upload("exe", "x".to_owned()).status, 400);
     let mut wanted = march();
     wanted["inputs"] = json!({ "deduct": kept.body["file"] });

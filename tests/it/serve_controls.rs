@@ -127,8 +127,11 @@ fn what_fires_next_and_what_there_is_can_be_read() {
     let service = Service::of(&app);
     let token = service.token("vic", "viewer");
     let next = service.get(&token, "/api/v1/schedule?days=3").body;
-    assert_eq!(next.as_array().unwrap().len(), 3, "{next}");
-    assert!(next[0]["wall"].as_str().unwrap().ends_with("T09:30"), "{next}");
+    assert_eq!((next["firings"].as_array().unwrap().len(), &next["complete"]), (3, &json!(true)), "{next}");
+    let first = &next["firings"][0];
+    assert!(first["wall"].as_str().unwrap().ends_with("T09:30") && first["fires"] == true, "{next}");
+    let wrong = service.get(&token, "/api/v1/occurrences?before=nothing");
+    assert_eq!(wrong.status, 400, "{wrong:?}");
     for path in ["occurrences", "contracts", "notifications", "alerts", "audit", "approvals", "runs/1/approvals"] {
         let reply = service.get(&token, &format!("/api/v1/{path}"));
         assert_eq!(reply.status, 200, "{path}: {reply:?}");

@@ -7,7 +7,7 @@ use super::super::exit::{Exit, Failure};
 use super::super::output::{cut, print_table, say, say_json, table};
 use super::super::project::Project;
 use crate::domain::occurrence::OccurrenceState;
-use crate::ledger::{OccurrenceFilter, OccurrenceRow};
+use crate::ledger::{OccurrenceFilter, OccurrencePlace, OccurrenceRow};
 
 /// Arguments of `payrun schedule history`.
 #[derive(Debug, Args)]
@@ -18,6 +18,9 @@ pub(super) struct HistoryArgs {
     /// Only these states, separated by commas: due, queued, fired, skipped, missed, failed
     #[arg(long, value_delimiter = ',', value_parser = parse_state, value_name = "STATE")]
     state: Vec<OccurrenceState>,
+    /// Only earlier ones than this: what the end of a list says
+    #[arg(long, value_name = "PLACE", value_parser = parse_place)]
+    before: Option<OccurrencePlace>,
     /// How many at most
     #[arg(long, short = 'n', default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     limit: u32,
@@ -31,15 +34,19 @@ fn parse_state(text: &str) -> Result<OccurrenceState, String> {
     OccurrenceState::parse(text).ok_or_else(|| format!("the states are {words}"))
 }
 
+fn parse_place(text: &str) -> Result<OccurrencePlace, String> {
+    OccurrencePlace::parse(text).ok_or_else(|| "give what the end of a list says".to_owned())
+}
+
 pub(super) async fn run(project: &Project, args: &HistoryArgs) -> Result<Exit, Failure> {
     let filter = OccurrenceFilter { workflow: args.workflow.clone(), states: args.state.clone() };
-    let rows = project.ledger().await?.occurrences(&filter, None, args.limit).await?;
+    let rows = project.ledger().await?.occurrences(&filter, args.before.as_ref(), args.limit).await?;
     if args.json {
         say_json(&json!(rows.iter().map(row_json).collect::<Vec<_>>()));
         return Ok(Exit::Success);
     }
     if rows.is_empty() {
-        say("no time of a schedule has come yet");
+        say(if args.before.is_some() { "there are no earlier ones" } else { "no time of a schedule has come yet" });
         return Ok(Exit::Success);
     }
     let mut shown = table(&["workflow", "time", "time zone", "state", ">run", "reason"]);
@@ -54,6 +61,9 @@ pub(super) async fn run(project: &Project, args: &HistoryArgs) -> Result<Exit, F
         ]);
     }
     print_table(&shown);
+    if let Some(last) = rows.last().filter(|_| rows.len() == args.limit as usize) {
+        say(format!("earlier ones: payrun schedule history --before \"{}\"", OccurrencePlace::of(last)));
+    }
     Ok(Exit::Success)
 }
 

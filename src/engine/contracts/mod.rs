@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::Engine;
 use crate::domain::subscription::{Failed, Follow, Word, follow};
 use crate::domain::time::Timestamp;
-use crate::ledger::{ContractChange, ContractNews, LedgerError, What};
+use crate::ledger::{ContractChange, ContractNews, LAST_DAY, LedgerError, What};
 
 pub use import::{ImportError, ImportOptions, Imported, NotTaken};
 pub(super) use planning::{note, take};
@@ -102,7 +102,7 @@ impl Engine {
         let today = self.day(now);
         let over = self.ledger.contracts_over(today, PAGE).await?;
         for (id, end) in &over {
-            let why = format!("its last day, {end}, is over");
+            let why = format!("{LAST_DAY}{end}, is over");
             let change = ContractChange { what: What::End, who: PAYRUN.to_owned(), why, today, now };
             self.ledger.change_contract(*id, &change).await?;
         }

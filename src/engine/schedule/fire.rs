@@ -125,6 +125,7 @@ impl Engine {
                 error @ (PlanError::Source { .. }
                 | PlanError::Rows { .. }
                 | PlanError::Workflow(_)
+                | PlanError::NoFile { .. }
                 | PlanError::NoSuchJob { .. }
                 | PlanError::Late { .. }
                 | PlanError::Limit { .. }

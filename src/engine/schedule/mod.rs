@@ -22,6 +22,7 @@ use crate::workflow::Workflow;
 
 pub use by_hand::{ByHand, ByHandError};
 use note::Noted;
+pub use note::occurrence;
 
 /// How many workflows plan their runs at once, so that a large one delays no other.
 const AT_ONCE: usize = 8;

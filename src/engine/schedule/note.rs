@@ -143,7 +143,7 @@ fn come(timetable: &Timetable, from: Timestamp, now: Timestamp) -> Vec<NewOccurr
 }
 
 /// The row of a time.
-pub(super) fn occurrence(timetable: &Timetable, firing: &Firing) -> NewOccurrence {
+pub fn occurrence(timetable: &Timetable, firing: &Firing) -> NewOccurrence {
     let date = firing.nominal.wall().date();
     let closed = || timetable.closed(date);
     let (state, reason) = match firing.placed {

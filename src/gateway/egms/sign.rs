@@ -12,8 +12,6 @@ use aws_lc_rs::{digest, hmac};
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
-use crate::gateway::exchange::hex;
-
 /// Which digest an account uses, as the `SignType` header spells it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SignType {
@@ -93,10 +91,10 @@ impl SignKey {
             text.push(b'\n');
             text.extend_from_slice(body);
         }
-        let mac = |algorithm| hex(hmac::sign(&hmac::Key::new(algorithm, key.as_bytes()), &text).as_ref());
+        let mac = |algorithm| hex::encode(hmac::sign(&hmac::Key::new(algorithm, key.as_bytes()), &text).as_ref());
         match self.sign_type {
-            SignType::Sha256 => hex(digest::digest(&digest::SHA256, &text).as_ref()),
-            SignType::Sha512 => hex(digest::digest(&digest::SHA512, &text).as_ref()),
+            SignType::Sha256 => hex::encode(digest::digest(&digest::SHA256, &text).as_ref()),
+            SignType::Sha512 => hex::encode(digest::digest(&digest::SHA512, &text).as_ref()),
             SignType::HmacSha256 => mac(hmac::HMAC_SHA256),
             SignType::HmacSha512 => mac(hmac::HMAC_SHA512),
         }

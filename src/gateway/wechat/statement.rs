@@ -10,7 +10,7 @@ use super::request::{Prepared, ReplyKind};
 use super::transport::Response;
 use super::wire::whose;
 use crate::config::WechatMode;
-use crate::gateway::exchange::{header, hex};
+use crate::gateway::exchange::header;
 use crate::gateway::{Call, Observation, file};
 
 /// The header with the file's SHA-1 in hex.
@@ -39,7 +39,7 @@ pub(super) fn covered(response: &Response) -> Result<String, String> {
     if said.len() != 40 || !said.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Err("the file comes without its SHA-1".into());
     }
-    let is = hex(digest(&SHA1_FOR_LEGACY_USE_ONLY, response.body()).as_ref());
+    let is = hex::encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, response.body()).as_ref());
     if !said.eq_ignore_ascii_case(&is) {
         return Err("the file has another SHA-1 than was signed".into());
     }

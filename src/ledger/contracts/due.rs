@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use chrono::NaiveDate;
+use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 
 use super::{COLUMNS, ContractRow, key_text, read_contract};
@@ -118,16 +119,16 @@ impl Ledger {
         self.with_accounted(rows.iter().map(read_contract).collect::<Result<_, _>>()?).await
     }
 
-    /// How many active contracts of an account have a period that fell due before a day and is not accounted for.
+    /// How many active contracts of each account have a period that fell due before a day and is not accounted for.
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn overdue_contracts(&self, account: &str, day: NaiveDate) -> Result<u64, LedgerError> {
-        let query = "select count(*) from contracts where account = $1 and state = 'active' and next_due < $2";
-        let count: Result<i64, _> =
-            sqlx::query_scalar(query).bind(account).bind(day.to_string()).fetch_one(&self.read).await;
-        let count = count.map_err(|source| LedgerError::of("counting overdue contracts", source))?;
-        Ok(u64::try_from(count).unwrap_or(0))
+    pub async fn overdue_contracts(&self, day: NaiveDate) -> Result<Vec<(String, u64)>, LedgerError> {
+        let failed = |source| LedgerError::of("counting overdue contracts", source);
+        let query = "select account, count(*) from contracts where state = 'active' and next_due < $1 group by account";
+        let rows = sqlx::query(query).bind(day.to_string()).fetch_all(&self.read).await.map_err(failed)?;
+        let count = |row: &AnyRow| Ok((row.try_get(0)?, u64::try_from(row.try_get::<i64, _>(1)?).unwrap_or(0)));
+        rows.iter().map(count).collect::<Result<_, _>>().map_err(failed)
     }
 }
 

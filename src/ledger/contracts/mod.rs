@@ -32,7 +32,7 @@ pub use change::{Changed, ContractChange, ContractNews, What};
 pub use due::{NotedPeriod, PeriodOutcome, TakenContract, TakenPeriod};
 pub use keep::{Import, Kept, NewContract};
 pub(super) use moved::{note_moved, periods_of};
-pub use read::{ChangeRow, ContractFilter, PeriodRow};
+pub use read::{ChangeRow, ContractFilter, ContractStop, LAST_DAY, PeriodRow, Stop};
 
 /// A contract as the ledger holds it.
 #[derive(Debug, Clone)]

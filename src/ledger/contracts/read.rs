@@ -40,6 +40,31 @@ pub struct PeriodRow {
     pub reason: Option<String>,
 }
 
+/// How the reason begins of a contract that has ended as was agreed.
+pub const LAST_DAY: &str = "its last day, ";
+
+/// How payrun stopped charging a contract by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stop {
+    /// After the last decline: it can go on.
+    Paused,
+    /// By the gateway's word.
+    Ended,
+}
+
+/// A contract that payrun no longer charges.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContractStop {
+    /// The contract, as the gateway names it.
+    pub contract: String,
+    /// When.
+    pub at: Timestamp,
+    /// How.
+    pub what: Stop,
+    /// Why.
+    pub why: String,
+}
+
 /// One change of a contract.
 #[derive(Debug, Clone)]
 pub struct ChangeRow {
@@ -62,6 +87,32 @@ pub struct ChangeRow {
 }
 
 impl Ledger {
+    /// Contracts that payrun paused or ended by itself after an instant and up to another, unless their last day was over.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn contract_stops(
+        &self,
+        after: Timestamp,
+        until: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<ContractStop>, LedgerError> {
+        let failed = |source| LedgerError::of("looking for contracts that were stopped", source);
+        let query = "select c.contract, h.at, h.what, h.why from contract_changes as h join contracts as c on c.id = h.contract_id \
+                     where h.who = 'payrun' and h.what in ('paused', 'ended') and h.at > $1 and h.at <= $2 \
+                       and h.why not like $3 || '%' order by h.at, h.id limit $4";
+        let query = sqlx::query(query).bind(after.millis()).bind(until.millis()).bind(LAST_DAY).bind(i64::from(limit));
+        let stop = |row: &AnyRow| {
+            Ok(ContractStop {
+                contract: row.try_get(0)?,
+                at: Timestamp::from_millis(row.try_get(1)?),
+                what: if row.try_get::<&str, _>(2)? == "paused" { Stop::Paused } else { Stop::Ended },
+                why: row.try_get(3)?,
+            })
+        };
+        query.fetch_all(&self.read).await.map_err(failed)?.iter().map(stop).collect::<Result<_, _>>().map_err(failed)
+    }
+
     /// Contracts from behind `after` on, in the order of their numbers.
     ///
     /// # Errors

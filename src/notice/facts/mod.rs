@@ -1,6 +1,7 @@
 //! What could be told: facts of the ledger, and of the process that looks.
 
 mod absence;
+mod contracts;
 mod gateways;
 mod money;
 mod runs;
@@ -90,6 +91,8 @@ pub(super) async fn gather(
             Kind::Unlisted => gateways::unlisted(ledger, window).await?,
             Kind::Alarm => money::alarms(ledger, window).await?,
             Kind::Difference => money::differences(ledger, window).await?,
+            Kind::ContractStopped => contracts::stopped(ledger, window).await?,
+            Kind::ContractOverdue => contracts::overdue(ledger, window.until).await?,
             // What breaks the ledger is told without it.
             Kind::Disk | Kind::Database => Vec::new(),
         });

@@ -140,7 +140,7 @@ impl Sandbox {
     fn file_reply(&self, file: Bytes, forged: Option<bool>) -> Option<Response> {
         let sha1 = |bytes: &[u8]| -> String {
             let digest = digest(&SHA1_FOR_LEGACY_USE_ONLY, bytes);
-            digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+            hex::encode(digest)
         };
         let own = sha1(&file);
         let (said, signed) = match forged {

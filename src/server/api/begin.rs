@@ -28,7 +28,7 @@ use crate::workflow::Workflow;
 use crate::workflow::params::bind_params;
 
 /// How long a plan is waited for before the caller is told to come back.
-const PATIENCE: Duration = Duration::from_secs(45);
+pub(super) const PATIENCE: Duration = Duration::from_secs(45);
 
 /// A run that is wanted.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::begin::PATIENCE;
 use crate::domain::item::State as ItemState;
 use crate::domain::money::decimal_text;
 use crate::engine::{BulkError, Chosen};
@@ -78,18 +80,20 @@ impl From<BulkError> for ApiError {
 
 /// Retries or cancels many items: once without `set` to count them, and again with what that said to have it done
 #[utoipa::path(post, path = "/items/bulk", tag = "controls", request_body = Bulk,
-    responses((status = 200, body = BulkOutcome), (status = 400, body = ErrorBody), (status = 409, body = ErrorBody),
+    responses((status = 200, body = BulkOutcome),
+              (status = 202, body = BulkOutcome, description = "It goes on; the audit log has it when it is done"),
+              (status = 400, body = ErrorBody), (status = 409, body = ErrorBody),
               (status = 413, body = ErrorBody), (status = 415, body = ErrorBody), (status = 422, body = ErrorBody)))]
 pub(super) async fn bulk(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     Body(wanted): Body<Bulk>,
-) -> Result<Json<BulkOutcome>, ApiError> {
+) -> Result<(StatusCode, Json<BulkOutcome>), ApiError> {
     let by = caller.signed(&wanted.reason)?;
     let filter = filter(&wanted)?;
     let chosen = app.engine().choose(&filter).await?;
     let mut outcome = counted(&chosen);
-    let Some(set) = &wanted.set else { return Ok(Json(outcome)) };
+    let Some(set) = &wanted.set else { return Ok((StatusCode::OK, Json(outcome))) };
     if *set != chosen.set {
         return Err(ApiError::conflict("changed", "these are not the items that were counted: count again"));
     }
@@ -98,11 +102,18 @@ pub(super) async fn bulk(
         BulkAction::Cancel => Wish::Cancel,
     };
     let words = format!("{} items, set {}", chosen.items, chosen.set);
-    let done = app.engine().carry_out(&chosen, &wish, &words, &by).await?;
+    let engine = std::sync::Arc::clone(app.engine());
+    // It goes on when the caller has gone, or has waited long enough.
+    let deed = tokio::spawn(async move { engine.carry_out(&chosen, &wish, &words, &by).await });
+    let done = match tokio::time::timeout(PATIENCE, deed).await {
+        Err(_) => return Ok((StatusCode::ACCEPTED, Json(outcome))),
+        Ok(Err(_)) => return Err(ApiError::unavailable("it broke off; the audit log says what was done")),
+        Ok(Ok(done)) => done?,
+    };
     outcome.done = true;
     outcome.moved = done.moved.into_iter().map(|(state, items)| (state.word().to_owned(), items)).collect();
     outcome.refused = done.refused.len() as u64;
-    Ok(Json(outcome))
+    Ok((StatusCode::OK, Json(outcome)))
 }
 
 fn filter(wanted: &Bulk) -> Result<ItemFilter, ApiError> {

@@ -1,25 +1,21 @@
-//! Item files that are sent to the service: kept by their content, so that the same file sent twice is one.
+//! Item files that are sent to the service.
 
-use std::fmt::Write as _;
 use std::io::Write as _;
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 use utoipa::{IntoParams, ToSchema};
 
+use crate::engine::uploads::FORMATS;
 use crate::server::App;
 use crate::server::error::{ApiError, ErrorBody};
 use crate::server::extract::Query;
 
 /// The longest file that is taken.
-pub(super) const FILE_MAX: usize = 64 * 1024 * 1024;
-
-/// The formats of item files, as their names end.
-const ENDINGS: [&str; 4] = ["csv", "jsonl", "ndjson", "xlsx"];
+const FILE_MAX: usize = 64 * 1024 * 1024;
 
 /// What kind of file.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -45,50 +41,39 @@ pub(super) struct Uploaded {
 pub(super) async fn upload(
     State(app): State<App>,
     Query(query): Query<UploadQuery>,
-    body: Bytes,
+    request: Request<Body>,
 ) -> Result<Json<Uploaded>, ApiError> {
-    if !ENDINGS.contains(&query.format.as_str()) {
-        return Err(ApiError::invalid(format!("format is one of {}", ENDINGS.join(", "))));
+    if !FORMATS.contains(&query.format.as_str()) {
+        return Err(ApiError::invalid(format!("format is one of {}", FORMATS.join(", "))));
     }
+    let place = app.uploads.acquire().await;
+    let _place = place.map_err(|_| ApiError::unavailable("the service is about to end"))?;
+    let body = to_bytes(request.into_body(), FILE_MAX).await;
+    let body =
+        body.map_err(|_| ApiError::too_large(format!("the file has more than {FILE_MAX} bytes, or broke off")))?;
     if body.is_empty() {
         return Err(ApiError::invalid("the file is empty"));
     }
     let bytes = body.len() as u64;
-    let file = format!("{}.{}", hex(&Sha256::digest(&body)), query.format);
-    let kept = app.engine().files.keep(&format!("uploads/{file}"), body).await;
-    kept.map_err(|error| failed(&error))?;
+    let file = app.engine().keep_upload(body, &query.format).await.map_err(|error| failed(&error))?;
     Ok(Json(Uploaded { file, bytes }))
-}
-
-/// A larger bound for what is a file.
-pub(super) fn limit() -> DefaultBodyLimit {
-    DefaultBodyLimit::max(FILE_MAX)
 }
 
 /// A file that was uploaded, where it can be read.
 pub(super) async fn fetch(app: &App, name: &str) -> Result<NamedTempFile, ApiError> {
     let missing = || ApiError::refused("invalid_inputs", format!("there is no uploaded file {name}"));
-    let (digest, ending) = name.split_once('.').ok_or_else(missing)?;
-    if digest.len() != 64 || !digest.bytes().all(|b| b.is_ascii_hexdigit()) || !ENDINGS.contains(&ending) {
-        return Err(missing());
-    }
-    let content = app.engine().files.read(&format!("uploads/{name}")).await.map_err(|error| failed(&error))?;
-    let content = content.ok_or_else(missing)?;
-    let written = tempfile::Builder::new().suffix(&format!(".{ending}")).tempfile().and_then(|mut file| {
+    let content = app.engine().upload(name).await.map_err(|error| failed(&error))?.ok_or_else(missing)?;
+    let ending = name.rsplit_once('.').map(|(_, format)| format!(".{format}")).unwrap_or_default();
+    let write = move || {
+        let mut file = tempfile::Builder::new().suffix(&ending).tempfile()?;
         file.write_all(&content)?;
-        Ok(file)
-    });
+        Ok::<_, std::io::Error>(file)
+    };
+    let written = tokio::task::spawn_blocking(write).await.map_err(|error| failed(&error))?;
     written.map_err(|error| failed(&error))
 }
 
 fn failed(error: &(dyn std::error::Error + 'static)) -> ApiError {
     tracing::error!(error = crate::errors::chain(error), "a file cannot be kept or read");
     ApiError::unavailable("the file cannot be kept or read at present; the log says why")
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        write!(text, "{byte:02x}").ok();
-        text
-    })
 }

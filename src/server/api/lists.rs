@@ -7,8 +7,10 @@ use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
 use super::runs::page_size;
+use crate::domain::occurrence::OccurrenceState;
 use crate::domain::time::Timestamp;
-use crate::ledger::{ContractFilter, NotificationFilter, OccurrenceFilter};
+use crate::engine::schedule::occurrence;
+use crate::ledger::{ContractFilter, NotificationFilter, OccurrenceFilter, OccurrencePlace as Place};
 use crate::server::App;
 use crate::server::error::{ApiError, ErrorBody};
 use crate::server::extract::Query;
@@ -47,13 +49,23 @@ pub(super) struct Ahead {
     days: Option<u32>,
 }
 
-/// How many.
+/// Which part of the occurrences.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Some {
+pub(super) struct Earlier {
+    /// Only earlier ones than this: `next_before` of the page before.
+    before: Option<String>,
     /// How many at most.
     #[param(minimum = 1, maximum = 500)]
     limit: Option<u32>,
+}
+
+/// What fires next.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct SchedulePage {
+    firings: Vec<FiringView>,
+    /// Whether these are all; of each workflow there are 200 at most.
+    complete: bool,
 }
 
 /// A time at which a workflow fires.
@@ -67,6 +79,18 @@ pub(super) struct FiringView {
     timezone: String,
     /// The instant.
     at: String,
+    /// Whether it fires; a calendar may leave a time out.
+    fires: bool,
+    /// What a calendar did to it, and why.
+    moved: Option<String>,
+}
+
+/// Occurrences, newest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct OccurrencesPage {
+    occurrences: Vec<OccurrenceView>,
+    /// Give it as `before` for the next page; none if this is the last.
+    next_before: Option<String>,
 }
 
 /// What became of an occurrence.
@@ -176,45 +200,53 @@ pub(super) struct AuditView {
 
 /// What fires next by itself
 #[utoipa::path(get, path = "/schedule", tag = "schedules", params(Ahead),
-    responses((status = 200, body = Vec<FiringView>), (status = 400, body = ErrorBody)))]
+    responses((status = 200, body = SchedulePage), (status = 400, body = ErrorBody)))]
 pub(super) async fn schedule(
     State(app): State<App>,
     Query(query): Query<Ahead>,
-) -> Result<Json<Vec<FiringView>>, ApiError> {
+) -> Result<Json<SchedulePage>, ApiError> {
     let days = query.days.unwrap_or(7);
     if !(1..=366).contains(&days) {
         return Err(ApiError::invalid("days is 1 to 366"));
     }
     let now = app.engine().clock.now();
     let until = now.plus(std::time::Duration::from_secs(u64::from(days) * 86_400));
-    let mut firings: Vec<(Timestamp, FiringView)> = Vec::new();
+    let (mut firings, mut complete) = (Vec::<(Timestamp, FiringView)>::new(), true);
     for workflow in app.service.workflows.all() {
         let Some(schedule) = workflow.schedule.as_ref().filter(|schedule| !schedule.paused) else { continue };
+        let before = firings.len();
         let next = schedule.timetable.firings(now).take_while(|one| one.at <= until).take(FIRINGS);
         firings.extend(next.map(|one| {
+            let planned = occurrence(&schedule.timetable, &one);
             let view = FiringView {
                 workflow: workflow.name.clone(),
                 nominal: one.nominal.to_string(),
                 wall: one.wall.format("%Y-%m-%dT%H:%M").to_string(),
                 timezone: schedule.timetable.schedule().zone().name().to_owned(),
                 at: one.at.to_string(),
+                fires: planned.state == OccurrenceState::Due,
+                moved: planned.reason,
             };
             (one.at, view)
         }));
+        complete &= firings.len() - before < FIRINGS;
     }
     firings.sort_by_key(|(at, _)| *at);
-    Ok(Json(firings.into_iter().map(|(_, view)| view).collect()))
+    Ok(Json(SchedulePage { firings: firings.into_iter().map(|(_, view)| view).collect(), complete }))
 }
 
 /// What became of what was due, newest first
-#[utoipa::path(get, path = "/occurrences", tag = "schedules", params(Some),
-    responses((status = 200, body = Vec<OccurrenceView>), (status = 400, body = ErrorBody)))]
+#[utoipa::path(get, path = "/occurrences", tag = "schedules", params(Earlier),
+    responses((status = 200, body = OccurrencesPage), (status = 400, body = ErrorBody)))]
 pub(super) async fn occurrences(
     State(app): State<App>,
-    Query(query): Query<Some>,
-) -> Result<Json<Vec<OccurrenceView>>, ApiError> {
+    Query(query): Query<Earlier>,
+) -> Result<Json<OccurrencesPage>, ApiError> {
     let size = page_size(query.limit)?;
-    let found = app.engine().ledger.occurrences(&OccurrenceFilter::default(), None, size).await?;
+    let wrong = || ApiError::invalid("before is next_before of another page");
+    let before = query.before.as_deref().map(|text| Place::parse(text).ok_or_else(wrong)).transpose()?;
+    let found = app.engine().ledger.occurrences(&OccurrenceFilter::default(), before.as_ref(), size).await?;
+    let next_before = found.last().filter(|_| found.len() == size as usize).map(|row| Place::of(row).to_string());
     let views = found.into_iter().map(|row| OccurrenceView {
         workflow: row.workflow,
         nominal: row.nominal,
@@ -224,7 +256,7 @@ pub(super) async fn occurrences(
         run: row.run_id,
         reason: row.reason,
     });
-    Ok(Json(views.collect()))
+    Ok(Json(OccurrencesPage { occurrences: views.collect(), next_before }))
 }
 
 /// Contracts that live here, oldest first

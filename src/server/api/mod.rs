@@ -21,6 +21,9 @@ use utoipa_axum::routes;
 
 use super::{App, auth};
 
+/// How many files are taken at once: each is in memory as a whole.
+pub(super) const UPLOADS: usize = 4;
+
 /// How many streams of events may be open at once.
 pub(super) const STREAMS: usize = 100;
 
@@ -113,7 +116,7 @@ fn operates() -> OpenApiRouter<App> {
         .routes(routes!(controls::retry))
         .routes(routes!(controls::resolve))
         .routes(routes!(bulk::bulk))
-        .merge(OpenApiRouter::new().routes(routes!(files::upload)).layer(files::limit()))
+        .routes(routes!(files::upload))
 }
 
 /// The paths, and the document that describes them.

@@ -326,3 +326,49 @@ async fn a_trouble_that_nobody_could_be_told_of_is_told_when_the_mail_server_is_
     clock.set(at(61));
     assert_eq!(direct.tell(&full).await, 1);
 }
+
+#[test]
+fn contracts_that_payrun_stopped_and_those_that_nobody_charges_are_told_of() {
+    let app = crate::support::App::with_contracts("contract_id,plan,amount,currency,active\n");
+    let rows: String = (1..=12).map(|n| format!("K-{n:02},38.00,HKD,2026-11-20,20,Basic\n")).collect();
+    app.write("contracts.csv", format!("contract_id,amount,currency,start,anchor_day,description\n{rows}"));
+    app.payrun(&["contracts", "import", "contracts.csv", "--by", "ann"]).exits(0);
+    let server = MailServer::plain(json!({}));
+    app.wait_for(async {
+        let ledger = app.ledger().await;
+        let instant =
+            |text: &str| Timestamp::from_millis(chrono::DateTime::parse_from_rfc3339(text).unwrap().timestamp_millis());
+        let clock = payrun::clock::Clock::driven(instant("2026-11-21T23:00:00Z"));
+        let config = super::config(&super::yaml(&server, &rules(&["contract_stopped", "contract_overdue"])));
+        let notices = payrun::notice::Notices::new(&config, ledger.clone(), clock.clone()).unwrap();
+        let office = Office { notices, clock, ledger, workflows: Vec::new() };
+        assert_eq!(office.after(0).await.sent, 0, "it may be the 20th somewhere, and a day is no hurry");
+        let stop = |contract: i64, what, who: &str, why: &str| payrun::ledger::ContractChange {
+            what,
+            who: who.to_owned(),
+            why: why.to_owned(),
+            today: chrono::NaiveDate::from_ymd_opt(2026, 11, 22 + u32::try_from(contract / 100).unwrap()).unwrap(),
+            now: office.clock.now(),
+        };
+        office.clock.set(instant("2026-11-22T01:00:00Z"));
+        for contract in 1..=11 {
+            let change = stop(contract, payrun::ledger::What::Pause, "payrun", "the card 6222021234567890 has expired");
+            office.ledger.change_contract(contract, &change).await.unwrap();
+        }
+        let change = stop(12, payrun::ledger::What::Pause, "ann", "the customer has called");
+        office.ledger.change_contract(12, &change).await.unwrap();
+        assert_eq!(office.after(60).await.sent, 0, "more may stop within minutes");
+        assert_eq!(office.after(300).await.sent, 1);
+        let mail = &server.mails()[0];
+        assert_eq!(mail["headers"]["subject"], "[payrun] 11 contracts paused, and no longer charged");
+        assert!(text(mail).contains("K-01") && text(mail).contains("and 1 more"), "{}", text(mail));
+        assert!(!text(mail).contains("6222021234567890") && !text(mail).contains("K-12"), "{}", text(mail));
+        assert_eq!(office.after(900).await.sent, 0, "once");
+        let change = stop(12, payrun::ledger::What::Resume, "ann", "the customer has paid");
+        office.ledger.change_contract(12, &change).await.unwrap();
+        office.clock.set(instant("2026-12-22T01:00:00Z"));
+        assert_eq!(office.after(0).await.sent, 1);
+        assert_eq!(server.subjects()[1].1, "[payrun] 1 contract due and not charged");
+        office.ledger.close().await;
+    });
+}

@@ -47,7 +47,9 @@ fn said(row: &NotificationRow, claimed: &Claimed, answer: Answer, now: Timestamp
 async fn tell(desk: &Desk, claimed: &Claimed, digest: &str, answer: Answer, now: Timestamp) -> Heard {
     let row = kept(&desk.ledger, digest, claimed.order_no()).await;
     let outcome = desk.ledger.believe_notifications(&[said(&row, claimed, answer, now)]).await.unwrap()[0];
-    assert_eq!(desk.ledger.notification(row.id).await.unwrap().unwrap().outcome, outcome);
+    let written = desk.ledger.notification(row.id).await.unwrap().unwrap().outcome;
+    // What it once did stays written.
+    assert_eq!(written, if row.outcome == Heard::Open { outcome } else { row.outcome });
     outcome
 }
 

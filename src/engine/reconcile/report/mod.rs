@@ -40,7 +40,7 @@ pub(super) struct Written {
 pub(super) async fn write(files: &Files, about: &About<'_>, found: &Findings) -> Result<Written, FilesError> {
     let name = |extension| format!("reports/{}/reconcile-{}-{}.{extension}", about.lane, about.from, about.to);
     let json = json::report(about, found);
-    let digest: String = Sha256::digest(json.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = hex::encode(Sha256::digest(json.as_bytes()));
     let csv = files.replace(&name("csv"), Bytes::from(table::report(found))).await?;
     let page = html::report(about, found, &csv);
     let json = files.replace(&name("json"), Bytes::from(json)).await?;
