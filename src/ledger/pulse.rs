@@ -52,14 +52,17 @@ impl Ledger {
         row.map_err(failed)?.map(|row| row.try_get(0).map_err(failed)).transpose()
     }
 
-    /// The lanes that have open jobs.
+    /// The lanes that have open jobs, or ever had a call.
     ///
     /// # Errors
     /// Whatever the database says.
     pub async fn lane_pulses(&self) -> Result<Vec<LanePulse>, LedgerError> {
-        let query = "select j.lane, (select b.tokens from buckets as b where b.name = 'lane:' || j.lane) as tokens, \
-                       min((select min(i.due_at) from items as i where i.job_id = j.id and i.due_at is not null and i.node is null)) \
-                       as due from jobs as j where j.finished_at is null and j.started = 1 group by j.lane order by 1 limit 1000";
+        let query = "select l.lane, (select b.tokens from buckets as b where b.name = 'lane:' || l.lane) as tokens, \
+                       (select min((select min(i.due_at) from items as i \
+                                     where i.job_id = j.id and i.due_at is not null and i.node is null)) \
+                          from jobs as j where j.lane = l.lane and j.finished_at is null and j.started = 1) as due \
+                     from (select lane from jobs where finished_at is null and started = 1 \
+                             union select substr(name, 6) from buckets where name like 'lane:%') as l order by 1 limit 1000";
         let failed = |source| LedgerError::of("looking at the lanes", source);
         let rows = sqlx::query(query).fetch_all(&self.read).await.map_err(failed)?;
         let pulse = |row: &AnyRow| {

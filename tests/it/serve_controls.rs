@@ -1,5 +1,6 @@
 //! Operators' controls and approvals by the API: the same deeds as by command, each with a name and a reason.
 
+use payrun::sandbox::faults::{Fault, FaultPlan};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -63,6 +64,66 @@ fn nothing_is_changed_without_a_reason_or_beyond_what_payrun_yaml_allows() {
     assert_eq!(post(&service, &token, "/lanes/release", &hold).body, json!({ "changed": true }));
     let because = json!({ "reason": "look" });
     assert_eq!(post(&service, &token, "/items/7/retry", &because).status, 404);
+    assert_eq!(service.stop().code(), Some(0));
+}
+
+#[test]
+fn what_nobody_could_find_out_is_resolved_with_what_was_found_and_can_be_retried() {
+    // No order arrives, and nothing is answered.
+    let faults = FaultPlan::only(Fault::SilentBefore);
+    let app = App::of(Setup { contracts: contracts("C", 2), faults, timeout: "300ms", ..Setup::default() });
+    let service = Service::of(&app);
+    let token = service.token("ann", "operator");
+    assert_eq!(post(&service, &token, "/runs", &march()).status, 201);
+    let state = |item: &str| service.get(&token, &format!("/api/v1/items/{item}")).body["state"].clone();
+    until("nobody knows", || state("1") == "unknown" && state("2") == "unknown");
+    let found = json!({ "reason": "the gateway's support has no such order" });
+    let resolve = || post(&service, &token, "/items/1/resolve", &found);
+    // Not while it is being asked about at this moment.
+    until("it is resolved", || resolve().status == 200);
+    assert_eq!(state("1"), "failed");
+    assert_eq!(resolve().status, 409, "it is closed");
+    let retried = post(&service, &token, "/items/1/retry", &json!({ "reason": "once more" }));
+    assert_eq!((retried.status, &retried.body["state"]), (200, &json!("unknown")), "it is asked about first");
+    let verbs = service.get(&token, "/api/v1/audit").body["entries"].to_string();
+    assert!(verbs.contains("item.resolve") && verbs.contains("item.retry"), "{verbs}");
+    assert_eq!((service.stop().code(), app.charges()), (Some(0), 0));
+}
+
+#[test]
+fn what_is_paused_of_a_workflow_or_a_contract_is_that_alone() {
+    let app = App::with_contracts(&contracts("C", 3));
+    let service = Service::of(&app);
+    let token = service.token("ann", "operator");
+    let contract = json!({ "scope": "contract", "gateway": "hk", "name": "C-0002", "reason": "a complaint" });
+    assert_eq!(post(&service, &token, "/pauses", &contract).body, json!({ "changed": true }));
+    let workflow = json!({ "scope": "workflow", "name": "deductions", "reason": "not today" });
+    assert_eq!(post(&service, &token, "/pauses", &workflow).body, json!({ "changed": true }));
+    assert_eq!(post(&service, &token, "/runs", &march()).status, 201);
+    std::thread::sleep(std::time::Duration::from_millis(1_200));
+    assert_eq!(app.charges(), 0);
+    assert_eq!(post(&service, &token, "/pauses/resume", &workflow).body, json!({ "changed": true }));
+    until("all but one are charged", || app.charges() == 2);
+    assert_eq!(post(&service, &token, "/pauses/resume", &contract).body, json!({ "changed": true }));
+    until("all are charged", || app.charges() == 3);
+    assert_eq!(service.stop().code(), Some(0));
+}
+
+#[test]
+fn a_batch_that_was_rejected_is_withdrawn_and_its_keys_are_free() {
+    let job = "    approval: { by: 1 }\n";
+    let app = App::of(Setup { contracts: contracts("C", 4), job, ..Setup::default() });
+    let service = Service::of(&app);
+    let (author, approver) = (service.token("ann", "operator"), service.token("eve", "approver"));
+    assert_eq!(post(&service, &author, "/runs", &march()).status, 201);
+    let because = json!({ "reason": "a wrong file" });
+    let rejected = post(&service, &approver, "/runs/1/reject", &because);
+    assert_eq!((&rejected.body[0]["outcome"], &rejected.body[0]["items"]), (&json!("withdrawn"), &json!(4)));
+    until("the run has ended", || service.get(&author, "/api/v1/runs/1").body["state"] == "finished");
+    let request = service.request(Method::POST, "/api/v1/runs").bearer_auth(&author).header("Idempotency-Key", "k-2");
+    let again = service.send(request.header("content-type", "application/json").body(march().to_string()));
+    assert_eq!((again.status, &again.body["run"]["by_state"]), (201, &json!({ "held": 4 })), "{again:?}");
+    assert_eq!(app.charges(), 0);
     assert_eq!(service.stop().code(), Some(0));
 }
 

@@ -26,7 +26,7 @@ fn day(days: &str) -> String {
 }
 
 /// Runs the day to its end: the payments of the project's beginning are not in the ledger, which is a difference.
-fn reconciled(plan: FaultPlan, days: &str) -> Rig {
+pub fn reconciled(plan: FaultPlan, days: &str) -> Rig {
     let rig = Rig::new(plan);
     rig.write("day.yaml", day(days));
     assert_eq!(rig.to_the_end("day.yaml"), Some(3));

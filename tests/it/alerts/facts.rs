@@ -186,20 +186,7 @@ fn an_answer_that_nobody_has_listed_is_told_the_first_time() {
 fn a_run_that_does_not_begin_in_time_is_told_and_that_it_began_later() {
     on_every_engine(async |place| {
         let server = MailServer::plain(json!({}));
-        let yaml = yaml(&server, "").replace("gateways: {}", GATEWAY);
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("key"), "0123456789abcdef0123456789abcdef").unwrap();
-        let path = folder.path().join("payrun.yaml");
-        let with_gateway = payrun::config::load::parse(&yaml, &path).unwrap_or_else(|found| panic!("{found}"));
-        let workflow = payrun::workflow::load::parse(
-            SCHEDULED,
-            &folder.path().join("w.yaml"),
-            &payrun::catalog::Catalog::built_in(),
-            &with_gateway,
-        );
-        // 14 November 2023, 22:13:20; the schedule fires at 22:30.
-        let mut office = Office::open(&place, &server, "", at(0)).await;
-        office.workflows = vec![std::sync::Arc::new(workflow.unwrap_or_else(|found| panic!("{found}")))];
+        let office = watching(&place, &server, "not_started, after: 30m").await;
         assert_eq!(office.after(60).await.sent, 0, "what was due the day before, nobody watched");
         assert_eq!(office.after(2_700).await.sent, 0, "22:59");
         assert_eq!(office.after(120).await.sent, 1);
@@ -214,6 +201,69 @@ fn a_run_that_does_not_begin_in_time_is_told_and_that_it_began_later() {
         // The next night nobody begins it either.
         assert_eq!(office.after(86_400).await.sent, 1);
     });
+}
+
+#[test]
+fn a_run_that_does_not_end_in_time_is_told_and_that_it_ended_later() {
+    on_every_engine(async |place| {
+        let server = MailServer::plain(json!({}));
+        let office = watching(&place, &server, "not_finished, by: \"23:30\"").await;
+        assert_eq!(office.after(60).await.sent, 0);
+        // 22:30
+        office.clock.set(at(1_000));
+        let begun = payrun::ledger::NewRun { now: office.clock.now(), ..crate::ledger::desk::run("2023-11-14T22:30") };
+        let mut planning = office.ledger.plan(begun).await.unwrap();
+        planning.job(crate::ledger::desk::job("charge")).await.unwrap();
+        planning.commit().await.unwrap();
+        assert_eq!(office.after(3_000).await.sent, 0, "23:20");
+        assert_eq!(office.after(900).await.sent, 1);
+        assert_eq!(server.subjects()[0].1, "[payrun] w has not ended in time");
+        office.ledger.advance(office.clock.now()).await.unwrap();
+        office.after(60).await;
+        assert_eq!(office.after(600).await.sent, 1);
+        assert_eq!(server.subjects()[1].1, "[payrun] over: w has not ended in time");
+    });
+}
+
+#[test]
+fn rows_that_were_refused_and_books_that_differ_are_told_by_the_command_that_looks() {
+    let server = MailServer::plain(json!({}));
+    let more = |kind: &str| format!("\n{}{}", server.yaml(), rules(&[kind]));
+    let app = crate::support::App::with_contracts(
+        "contract_id,plan,amount,currency,active\nC-1,basic,38.00,HKD,yes\nC-2,basic,of 6222021234567890,HKD,yes\n",
+    );
+    let yaml = std::fs::read_to_string(app.path("payrun.yaml")).unwrap();
+    app.write("payrun.yaml", yaml + &more("rejected"));
+    app.run().exits(3);
+    app.payrun(&["alerts", "look"]).exits(0);
+    assert_eq!(server.subjects()[0].1, "[payrun] deductions: 1 row was refused; the others go on");
+    assert!(!text(&server.mails()[0]).contains("6222021234567890"), "{}", text(&server.mails()[0]));
+    app.payrun(&["alerts", "look"]).exits(0);
+    assert_eq!(server.subjects().len(), 1, "once");
+
+    let rig = crate::statements::reconciled(payrun::sandbox::faults::FaultPlan::NONE, "days: 1");
+    let yaml = std::fs::read_to_string(rig.folder.path().join("payrun.yaml")).unwrap();
+    rig.write("payrun.yaml", yaml + &more("difference"));
+    let (code, told) = rig.payrun(&["alerts", "look"]);
+    assert_eq!(code, Some(0), "{told}");
+    let mail = &server.mails()[1];
+    assert!(text(mail).contains("wechat:") && text(mail).contains("differences from the statement"), "{}", text(mail));
+    assert!(text(mail).contains("hipopay:") && text(mail).contains(".html"), "{}", text(mail));
+}
+
+/// An office that watches a workflow with this rule. It is 14 November 2023, 22:13:20; the schedule fires at 22:30.
+async fn watching(place: &Place, server: &MailServer, rule: &str) -> Office {
+    let yaml = yaml(server, "").replace("gateways: {}", GATEWAY);
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("key"), "0123456789abcdef0123456789abcdef").unwrap();
+    let path = folder.path().join("payrun.yaml");
+    let config = payrun::config::load::parse(&yaml, &path).unwrap_or_else(|found| panic!("{found}"));
+    let text = SCHEDULED.replace("RULE", rule);
+    let (place_of_it, catalog) = (folder.path().join("w.yaml"), payrun::catalog::Catalog::built_in());
+    let workflow = payrun::workflow::load::parse(&text, &place_of_it, &catalog, &config);
+    let mut office = Office::open(place, server, "", at(0)).await;
+    office.workflows = vec![std::sync::Arc::new(workflow.unwrap_or_else(|found| panic!("{found}")))];
+    office
 }
 
 const GATEWAY: &str = "gateways:
@@ -233,7 +283,7 @@ jobs:
     items: { file: a.csv }
     with: { out_trade_no: \"{{ item.no }}\" }
 alerts:
-  - { on: not_started, after: 30m, to: [ops@example.com] }
+  - { on: RULE, to: [ops@example.com] }
 ";
 
 #[test]
