@@ -37,7 +37,7 @@ pub(super) async fn run(context: &Context, args: ServeArgs) -> Result<Exit, Fail
     let engine = Arc::new(project.engine(project.ledger().await?, Clock::of_machine()).await?);
     may_listen(&project, &engine.ledger, address).await?;
     let tellers = tellers(&project, &engine)?;
-    let listener = Listener::bind(address, server.tls.as_ref()).await;
+    let listener = Listener::bind(address, server.tls.as_ref(), &context.config).await;
     let listener = listener.map_err(|error| Failure::invalid(super::exit::chain(&error)))?;
     let node = engine.ledger.join(rand::random(), engine.clock.now()).await?;
     let workflows = Arc::new(Workflows::new(&project.config, &project.catalog));

@@ -4,6 +4,7 @@
 
 pub mod api;
 mod auth;
+mod certificate;
 mod connections;
 mod error;
 mod extract;
@@ -16,6 +17,7 @@ pub mod token;
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -25,8 +27,6 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::get;
 use axum_server::Handle;
-use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
-use secrecy::ExposeSecret;
 use thiserror::Error;
 use tokio::sync::watch;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -36,6 +36,7 @@ use tower_http::timeout::TimeoutLayer;
 use crate::config::TlsConfig;
 use crate::engine::Engine;
 use crate::service::Service;
+use certificate::Certificate;
 use connections::{Doorkeeper, bound};
 use error::ApiError;
 
@@ -112,21 +113,21 @@ pub fn router(app: App) -> Router {
 #[derive(Debug)]
 pub struct Listener {
     listener: std::net::TcpListener,
-    tls: Option<RustlsConfig>,
+    tls: Option<Certificate>,
 }
 
 impl Listener {
-    /// Binds to an address.
+    /// Binds to an address. `config`: the file that names the certificate, which is read again when that is renewed.
     ///
     /// # Errors
     /// [`ServerError`] if the address cannot be had or the certificate is none.
-    pub async fn bind(address: SocketAddr, tls: Option<&TlsConfig>) -> Result<Self, ServerError> {
+    pub async fn bind(address: SocketAddr, tls: Option<&TlsConfig>, config: &Path) -> Result<Self, ServerError> {
         let cannot = |source| ServerError::Bind { address, source };
         let listener = std::net::TcpListener::bind(address).map_err(cannot)?;
         listener.set_nonblocking(true).map_err(cannot)?;
         let tls = match tls {
             None => None,
-            Some(tls) => Some(certificate(tls).await?),
+            Some(tls) => Some(Certificate::read(tls, config).await?),
         };
         Ok(Self { listener, tls })
     }
@@ -160,24 +161,17 @@ impl Listener {
         let mut server = server.acceptor(Doorkeeper::default());
         bound(server.http_builder());
         let served = match self.tls {
-            Some(tls) => server.map(|door| RustlsAcceptor::new(tls).acceptor(door)).serve(service).await,
+            Some(tls) => {
+                let acceptor = tls.acceptor();
+                tokio::select! {
+                    served = server.map(|door| acceptor.acceptor(door)).serve(service) => served,
+                    never = tls.keep() => match never {},
+                }
+            }
             None => server.serve(service).await,
         };
         served.map_err(ServerError::Serve)
     }
-}
-
-async fn certificate(tls: &TlsConfig) -> Result<RustlsConfig, ServerError> {
-    let file = tls.certificate.display().to_string();
-    let unusable = |source| ServerError::Certificate { file: file.clone(), source };
-    let chain = tokio::fs::read(&tls.certificate).await.map_err(unusable)?;
-    // Another part of the program may have chosen it before: it is the same one.
-    rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
-    let key = tls.key.expose_secret().as_bytes().to_vec();
-    let config = RustlsConfig::from_pem(chain, key).await.map_err(unusable)?;
-    let mut http1 = rustls::ServerConfig::clone(&config.get_inner());
-    http1.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(RustlsConfig::from_config(Arc::new(http1)))
 }
 
 /// Why nothing is served.

@@ -36,7 +36,7 @@ struct Known {
     refused: BTreeMap<PathBuf, String>,
     /// Why the folder could not be read when it was last looked at.
     unread: Option<String>,
-    /// Files that were there before.
+    /// Files that were there before, and their workflows.
     gone: BTreeMap<PathBuf, String>,
     /// Workflows of which another process has another schedule.
     elsewhere: Vec<String>,
@@ -79,7 +79,11 @@ impl Workflows {
     pub fn refused(&self) -> BTreeMap<PathBuf, String> {
         let known = self.known();
         let mut refused = known.refused.clone();
-        refused.extend(known.gone.clone());
+        // One that has another name now is not gone.
+        let gone = known.gone.iter().filter(|(_, name)| !known.valid.contains_key(*name));
+        refused.extend(gone.map(|(path, name)| {
+            (path.clone(), format!("{}: the file is gone, and the workflow {name} runs no more", path.display()))
+        }));
         refused.extend(known.unread.clone().map(|why| (self.config.workflows.clone(), why)));
         for name in &known.elsewhere {
             let has_it = |(_, file): &(&PathBuf, &File)| file.workflow.as_ref().is_some_and(|one| one.name == *name);
@@ -135,10 +139,9 @@ impl Workflows {
         let mut changed = known.unread.take().is_some();
         let gone: Vec<PathBuf> = known.files.keys().filter(|path| !paths.contains(path)).cloned().collect();
         for path in gone {
-            let why = format!("{}: the file is gone, and nothing of it runs any more", path.display());
-            tracing::warn!(why);
-            known.files.remove(&path);
-            known.gone.insert(path, why);
+            tracing::warn!(file = %path.display(), "a workflow file is gone");
+            let workflow = known.files.remove(&path).and_then(|file| file.workflow);
+            known.gone.extend(workflow.map(|workflow| (path, workflow.name.clone())));
             changed = true;
         }
         for path in paths {

@@ -216,6 +216,8 @@ fn a_workflow_is_taken_up_when_it_changes_and_only_if_it_is_valid() {
     assert_eq!(known()["workflows"][0]["name"], "deductions", "what was in force stays in force");
     std::fs::rename(app.path("away"), app.path("workflows")).unwrap();
     until("the folder is back", || !known()["refused"].to_string().contains("cannot be read"));
+    std::fs::remove_file(app.path("workflows/deductions.yaml")).unwrap();
+    until("the other file has the workflow now", || known()["refused"] == json!([]));
     std::fs::remove_file(app.path("workflows/second.yaml")).unwrap();
     until("a file that is gone is told of", || {
         known()["refused"].to_string().contains("second.yaml: the file is gone")
@@ -404,15 +406,24 @@ fn with_a_certificate_it_speaks_tls_and_nothing_else() {
     until("the service listens", || process.stderr_so_far().contains("Ctrl-C stops"));
     let told = process.stderr_so_far();
     let port = told.split("https://127.0.0.1:").nth(1).and_then(|rest| rest.split('/').next()).unwrap().to_owned();
-    let client = reqwest::Client::builder()
-        .tls_certs_only([reqwest::Certificate::from_pem(made.cert.pem().as_bytes()).unwrap()])
-        .no_proxy()
-        .build()
-        .unwrap();
+    let trusting = |pem: &str| {
+        let trusted = reqwest::Certificate::from_pem(pem.as_bytes()).unwrap();
+        reqwest::Client::builder().tls_certs_only([trusted]).no_proxy().build().unwrap()
+    };
     app.wait_for(async {
+        let client = trusting(&made.cert.pem());
         let ready = client.get(format!("https://localhost:{port}/readyz")).send().await.unwrap();
         assert_eq!(ready.status().as_u16(), 200);
         assert!(client.get(format!("http://localhost:{port}/readyz")).send().await.is_err());
+    });
+    let renewed = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    app.write("cert.pem", renewed.cert.pem());
+    // For a while the key is still the old one.
+    std::thread::sleep(Duration::from_secs(6));
+    app.write("key.pem", renewed.signing_key.serialize_pem());
+    until("the renewed certificate is shown", || {
+        let asked = trusting(&renewed.cert.pem()).get(format!("https://localhost:{port}/readyz")).send();
+        app.wait_for(asked).is_ok()
     });
     process.interrupt();
     assert_eq!(process.wait(crate::support::PATIENCE).code(), Some(0));

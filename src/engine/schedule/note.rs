@@ -87,10 +87,13 @@ fn step(workflow: &Workflow, known: Option<&ScheduleRow>, now: Timestamp) -> Opt
     let noting = |after, occurrences| Some(Noting { before: Some(known.clone()), after, occurrences, now });
     if known.rule != fresh.rule {
         tracing::info!(workflow = workflow.name, rule = fresh.rule, "the schedule has changed and begins anew");
-        let since =
-            if OFF.contains(&known.rule.as_str()) { now } else { known.noted_until.max(now.minus(READ_WITHIN)) };
-        let occurrences = timetable.map(|timetable| come(timetable, since.min(now), now)).unwrap_or_default();
-        return noting(ScheduleRow { since, noted_until: since.max(now), ..fresh }, occurrences);
+        let since = if OFF.contains(&known.rule.as_str()) {
+            now
+        } else {
+            known.noted_until.min(now).max(now.minus(READ_WITHIN))
+        };
+        let occurrences = timetable.map(|timetable| come(timetable, since, now)).unwrap_or_default();
+        return noting(ScheduleRow { since, ..fresh }, occurrences);
     }
     let timetable = timetable?;
     if known.noted_until.since(now) > LATE {
