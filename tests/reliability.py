@@ -179,7 +179,7 @@ def main():
     rig, rig_seconds = kept.part(f"rig: {kills}", lambda: nextest("test(/^rig::/)", payrun, **kills))
     rig_lines = [line.strip() for line in rig.splitlines() if line.strip().startswith("Done {")]
     storage, _ = kept.part("storage", lambda: nextest("test(/^storage::/)"))
-    storage_lines = [line.strip() for line in storage.splitlines() if re.search(r"\b(was|were) cut", line)]
+    storage_lines = [line.strip() for line in storage.splitlines() if re.search(r"\b(was|were) cut|took over", line)]
 
     seeds = sum(told["seeds"] for _, told in plays)
     failed = sum(told["failed_seeds"] for _, told in plays)
@@ -205,7 +205,8 @@ def main():
         "\n".join(f"- `{line}`" for line in rig_lines),
         "## Storage",
         "SQLite on a disk that loses what was not synced and tears the last page at a chosen write or sync, and that answers EIO and "
-        "ENOSPC for a while; PostgreSQL behind a proxy that cuts connections in the middle of commits, before they arrive and after.",
+        "ENOSPC for a while; PostgreSQL behind a proxy that cuts connections in the middle of commits, before they arrive and after, "
+        "and a server that dies in the middle of a run, whose synchronous standby takes over.",
         "\n".join(f"- {line}" for line in storage_lines),
         "## Would it be noticed?",
         f"{len(planted) - 2} faults were planted one by one in a test build, and seeds were played until one was seen:",
@@ -216,4 +217,5 @@ def main():
     print(f"{PAGE.relative_to(ROOT)} is written")
 
 
-main()
+if __name__ == "__main__":
+    main()

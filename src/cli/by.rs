@@ -31,7 +31,8 @@ pub(super) struct By {
 /// Who gives a command.
 #[derive(Debug, Args)]
 pub(super) struct Author {
-    /// Who gives the command; the user of this machine if not given
+    /// Who gives the command; the user of this machine if not given. Where it matters who that is (run, schedule fire,
+    /// approve), a token in PAYRUN_TOKEN proves it
     #[arg(long, value_name = "NAME", env = "PAYRUN_AUTHOR")]
     author: Option<String>,
 }
