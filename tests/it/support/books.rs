@@ -86,8 +86,14 @@ impl Books {
 
 async fn items(ledger: &Ledger) -> Vec<Item> {
     let mut kinds = HashMap::new();
-    for run in ledger.runs(None, PAGE).await.unwrap() {
-        kinds.extend(ledger.jobs(run.id).await.unwrap().into_iter().map(|job| (job.id, job.kind)));
+    let mut before = None;
+    loop {
+        let page = ledger.runs(before, PAGE).await.unwrap();
+        let Some(last) = page.last() else { break };
+        before = Some(last.id);
+        for run in page {
+            kinds.extend(ledger.jobs(run.id).await.unwrap().into_iter().map(|job| (job.id, job.kind)));
+        }
     }
     let mut items: Vec<Item> = Vec::new();
     loop {
