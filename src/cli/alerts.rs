@@ -136,13 +136,20 @@ async fn list(project: &Project, args: &ListArgs) -> Result<Exit, Failure> {
     let open: Vec<EpisodeRow> =
         ledger.open_episodes().await?.into_iter().filter(|episode| episode.opened_at.is_some()).collect();
     let mails = ledger.undelivered_mails(args.before, args.limit).await?;
+    let waiting = ledger.waiting_notices().await?;
     if args.json {
+        let notices =
+            waiting.iter().map(|(to, number, due)| json!({ "to": to, "notices": number, "due_at": due.to_string() }));
         say_json(&json!({
             "open": open.iter().map(episode_json).collect::<Vec<_>>(),
+            "waiting": notices.collect::<Vec<_>>(),
             "mails": mails.iter().map(mail_json).collect::<Vec<_>>(),
         }));
     } else {
         print_episodes(&open);
+        for (to, number, due) in &waiting {
+            say(format!("{} for {to} in the next mail, not before {due}", counted(*number, "notice")));
+        }
         print_mails(&mails);
     }
     let lost = mails.iter().any(|mail| matches!(mail.state, MailState::Refused | MailState::Expired));

@@ -33,7 +33,7 @@ pub(super) struct By {
 pub(super) struct Author {
     /// Who gives the command; the user of this machine if not given. Where it matters who that is (run, schedule fire,
     /// approve), a token in PAYRUN_TOKEN proves it
-    #[arg(long, value_name = "NAME", env = "PAYRUN_AUTHOR")]
+    #[arg(long, alias = "by", value_name = "NAME", env = "PAYRUN_AUTHOR")]
     author: Option<String>,
 }
 

@@ -1,5 +1,7 @@
 //! `payrun completions`
 
+use std::io::Write as _;
+
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
@@ -13,6 +15,9 @@ pub(super) struct CompletionsArgs {
 }
 
 pub(super) fn run(args: &CompletionsArgs) -> Result<Exit, Failure> {
-    clap_complete::generate(args.shell, &mut super::Args::command(), "payrun", &mut std::io::stdout());
+    // Whoever reads only the beginning is no mistake.
+    let mut text = Vec::new();
+    clap_complete::generate(args.shell, &mut super::Args::command(), "payrun", &mut text);
+    std::io::stdout().write_all(&text).ok();
     Ok(Exit::Success)
 }

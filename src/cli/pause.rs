@@ -61,6 +61,10 @@ async fn change(context: &Context, args: &PauseArgs, pause: bool) -> Result<Exit
     let changed =
         if pause { engine.pause(&meant, &by).await } else { engine.resume(&meant, &by).await }.map_err(failed)?;
     say(match (pause, changed) {
+        (true, true) if matches!(meant, Paused::Contract { .. }) => {
+            "paused: nothing new of it is sent, here or in runs to come; what is open is still asked about. Whether there is such a \
+             contract only the gateway knows"
+        }
         (true, true) => "paused: nothing new of it is sent; what is open is still asked about",
         (true, false) => "it is paused already",
         (false, true) => "resumed",
@@ -110,6 +114,7 @@ pub(super) fn failed(error: OperateError) -> Failure {
     match error {
         OperateError::Ledger(error) => error.into(),
         error @ (OperateError::NoSuchGateway { .. }
+        | OperateError::NoSuchWorkflow { .. }
         | OperateError::NoSuchKind { .. }
         | OperateError::WhichGateway { .. }
         | OperateError::AboveAccount { .. }) => Failure::invalid(error.to_string()),

@@ -213,10 +213,10 @@ fn ended_text(ended: &Ended) -> Option<String> {
     let resume = "`payrun run --resume` goes on";
     match ended {
         Ended::AtRest => None,
-        Ended::Waiting(next) => {
-            let next = next.map_or_else(String::new, |next| format!("; the next is due at {next}"));
-            Some(format!("what is open is not due yet{next}. {resume}"))
-        }
+        Ended::Waiting(next) => Some(match next {
+            Some(next) => format!("what is open is not due yet; the next is due at {next}. {resume}"),
+            None => format!("what is open waits for somebody: see `payrun approvals list`. Then {resume}"),
+        }),
         Ended::Blocked(reasons) if reasons.is_empty() => {
             Some(format!("what is open belongs to gateways that are not in the configuration. {resume}"))
         }

@@ -2,6 +2,7 @@
 //! with the deed itself.
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
@@ -42,6 +43,14 @@ pub enum OperateError {
         /// Those there are.
         known: String,
     },
+    /// There is no such workflow.
+    #[error("there is no workflow \"{name}\": no file in {} has it, and it has never run", folder.display())]
+    NoSuchWorkflow {
+        /// The name that was given.
+        name: String,
+        /// Where workflows are.
+        folder: PathBuf,
+    },
     /// There is no such kind of job.
     #[error("there is no job kind \"{name}\"")]
     NoSuchKind {
@@ -77,6 +86,12 @@ impl Engine {
     /// # Errors
     /// If there is no such thing, and whatever the ledger says.
     pub async fn pause(&self, what: &Paused, by: &Signed) -> Result<bool, OperateError> {
+        if let Paused::Workflow(name) = what
+            && !has_workflow(&self.config.workflows, name)
+            && !self.ledger.has_run(name).await?
+        {
+            return Err(OperateError::NoSuchWorkflow { name: name.clone(), folder: self.config.workflows.clone() });
+        }
         let scope = self.scope(what)?;
         Ok(self.ledger.pause(&scope, by, self.clock.now()).await?)
     }
@@ -229,4 +244,12 @@ const CONTRACT: &str = "contract_id";
 /// The fingerprint that items of a contract have, whatever their job: of one only one is in flight.
 pub fn contract_serial(account: &Account, contract: &str) -> KeyHash {
     super::scope::serial(&account.identity, CONTRACT, contract)
+}
+
+/// Whether a file has this workflow, be it right or wrong otherwise.
+fn has_workflow(folder: &Path, name: &str) -> bool {
+    let named =
+        |line: &str| line.strip_prefix("workflow:").is_some_and(|rest| rest.trim().trim_matches(['"', '\'']) == name);
+    let files = crate::workflow::load::files(folder).unwrap_or_default();
+    files.iter().any(|file| std::fs::read_to_string(file).is_ok_and(|text| text.lines().any(named)))
 }

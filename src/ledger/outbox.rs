@@ -162,6 +162,22 @@ impl Ledger {
             .collect()
     }
 
+    /// For whom notices wait for their time: how many, and until when.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn waiting_notices(&self) -> Result<Vec<(String, u64, Timestamp)>, LedgerError> {
+        let failed = |source| LedgerError::of("looking for notices", source);
+        let query = "select recipient, count(*), min(due_at) from notices where mail_id is null \
+                     group by recipient order by recipient limit 200";
+        let rows = sqlx::query(query).fetch_all(&self.read).await.map_err(failed)?;
+        let waiting = |row: &AnyRow| {
+            let number = u64::try_from(row.try_get::<i64, _>(1)?).unwrap_or(0);
+            Ok((row.try_get(0)?, number, Timestamp::from_millis(row.try_get(2)?)))
+        };
+        rows.iter().map(waiting).collect::<Result<_, _>>().map_err(failed)
+    }
+
     /// Somebody's notices that are due, the urgent first.
     ///
     /// # Errors

@@ -281,6 +281,15 @@ impl Ledger {
         self.rows("looking for a run", query).await?.first().map(run_row).transpose()
     }
 
+    /// Whether a workflow has ever had a run.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn has_run(&self, workflow: &str) -> Result<bool, LedgerError> {
+        let query = sqlx::query("select id from runs where workflow = $1 limit 1").bind(workflow.to_owned());
+        Ok(!self.rows("looking for a run", query).await?.is_empty())
+    }
+
     /// The jobs of a run, in the order of the workflow.
     ///
     /// # Errors

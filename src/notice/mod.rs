@@ -149,8 +149,9 @@ impl Notices {
         for (id, wanted) in planned.tell {
             changes.push(Change::Tell(id, facts::told(&self.ledger, wanted.fact).await?));
         }
-        for id in planned.close {
-            changes.push(Change::Close(id, self.waking(now)));
+        for (id, kind) in planned.close {
+            // Whoever was woken for it hears that it is over.
+            changes.push(Change::Close(id, if kind.is_urgent() { now } else { self.waking(now) }));
         }
         let mut made = 0;
         for some in changes.chunks(CHANGES_MAX) {

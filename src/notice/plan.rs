@@ -19,7 +19,7 @@ pub(super) struct Planned<'a, 'b> {
     /// Episodes of which something else is to be said by now.
     pub tell: Vec<(i64, &'a Wanted<'b>)>,
     /// Episodes that are over.
-    pub close: Vec<i64>,
+    pub close: Vec<(i64, Kind)>,
     /// What needs nothing more.
     pub changes: Vec<Change>,
 }
@@ -91,7 +91,7 @@ impl<'a, 'b> Planned<'a, 'b> {
         match row.gone_since {
             _ if !ruled || row.opened_at.is_none() => self.changes.push(Change::Drop(row.id)),
             None => self.changes.push(Change::Miss(row.id)),
-            Some(gone) if now.since(gone) >= settled_after(row.kind) => self.close.push(row.id),
+            Some(gone) if now.since(gone) >= settled_after(row.kind) => self.close.push((row.id, row.kind)),
             Some(_) => {}
         }
     }

@@ -120,7 +120,7 @@ async fn caller(app: &App, address: Option<IpAddr>, token: Option<&str>) -> Resu
                 app.wrong.note(address);
                 tracing::warn!(%address, "a token that is not good was given");
             }
-            Err(ApiError::unauthorized())
+            Err(ApiError::bad_token())
         }
     }
 }

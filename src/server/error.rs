@@ -76,6 +76,12 @@ impl ApiError {
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", message).help("payrun tokens create NAME --role ROLE")
     }
 
+    /// Somebody gave a token that is not good.
+    pub fn bad_token() -> Self {
+        let message = "this token is not good: it was revoked, has expired, or is another ledger's";
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", message).help("payrun tokens list")
+    }
+
     /// The caller may not.
     pub fn forbidden(message: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, "forbidden", message)

@@ -168,7 +168,8 @@ impl Workflows {
                 File { seen, workflow: Some(Arc::new(workflow)), mistakes: None }
             }
             Err(mistakes) => {
-                tracing::error!(file = %path.display(), %mistakes, "a workflow is refused; its last valid version stays in force");
+                let now = if before.is_some() { "its last valid version stays in force" } else { "nothing of it runs" };
+                tracing::error!(file = %path.display(), %mistakes, now, "a workflow is refused");
                 File { seen, workflow: before, mistakes: Some(mistakes.to_string()) }
             }
         }

@@ -85,6 +85,9 @@ fn what_is_paused_or_held_by_a_person_stays_so_when_somebody_runs() {
     app.payrun(&by("ann", &["pause", "gateway", "eu"]))
         .exits(2)
         .says("payrun.yaml has no gateway \"eu\"; there are hk");
+    app.payrun(&by("ann", &["pause", "workflow", "deductoins"])).exits(2).says("there is no workflow \"deductoins\"");
+    app.payrun(&by("ann", &["pause", "workflow", "deductions"])).exits(0);
+    app.payrun(&by("ann", &["resume", "workflow", "deductions"])).exits(0);
     app.payrun(&by("ann", &["pause", "gateway", "hk"])).exits(0).says("still asked about");
     app.run().exits(4).says("paused by ann: gateway hk, a test");
     app.payrun(&["pause"]).exits(0).says("gateway").says("ann");
@@ -99,7 +102,7 @@ fn what_is_paused_or_held_by_a_person_stays_so_when_somebody_runs() {
     app.payrun(&by("ann", &["resume", "contract", "C-0002"])).exits(0);
     app.payrun(&["run", "--resume"]).exits(0);
     assert_eq!(app.charges(), 5);
-    app.payrun(&["audit", "verify"]).exits(0).says("sound: 6 entries");
+    app.payrun(&["audit", "verify"]).exits(0).says("sound: 8 entries");
 }
 
 #[test]
@@ -150,7 +153,7 @@ fn what_is_chosen_is_counted_first_and_only_that_is_done() {
 fn an_audit_log_that_was_changed_or_cut_off_is_noticed() {
     use sqlx::{ConnectOptions, Executor};
     let app = App::of(Setup { server: false, contracts: contracts("C", 1), ..Setup::default() });
-    app.payrun(&by("ann", &["pause", "workflow", "other"])).exits(0);
+    app.payrun(&by("ann", &["pause", "workflow", "deductions"])).exits(0);
     app.payrun(&by("ann", &["lane", "hold", "hk"])).exits(0);
     app.payrun(&by("bob", &["lane", "release", "hk"])).exits(0);
     let sound = app.payrun(&["audit", "verify"]).exits(0).says("sound: 3 entries").stdout;

@@ -105,6 +105,18 @@ fn what_is_exported_can_be_taken_in_again() {
     );
     app.write("out.csv", &exported);
     app.payrun(&["contracts", "import", "out.csv"]).exits(0).says("0 new, 0 changed, 2 as they were");
+    // What is no longer charged is taken in nowhere as if it were.
+    app.payrun(&["contracts", "pause", "E-2", "--reason", "a complaint", "--author", "bob"]).exits(0);
+    app.write("out.csv", app.payrun(&["contracts", "export"]).exits(0).stdout);
+    let other = App::of(Setup::default());
+    other.write("out.csv", std::fs::read_to_string(app.path("out.csv")).unwrap());
+    other.payrun(&["contracts", "import", "out.csv"]).exits(3).says("1 new").says("the contract E-2 is paused");
+    let audit: Vec<String> = app
+        .json_lines(&["audit", "export"])
+        .iter()
+        .map(|entry| format!("{} {}", entry["verb"].as_str().unwrap(), entry["actor"].as_str().unwrap()))
+        .collect();
+    assert_eq!(audit, ["contract.import ann", "contract.import ann", "contract.pause bob"]);
     let changes = show(&app, "E-1")["changes"].clone();
     assert_eq!((&changes[0]["by"], &changes[1]["what"]), (&json!("ann"), &json!("changed")));
     assert_eq!(changes[1]["before"]["prices"], json!([["2026-01-31", "38.00"]]));
@@ -193,7 +205,7 @@ fn a_row_that_cannot_be_planned_stays_due_until_it_can() {
 #[test]
 fn ending_a_contract_by_hand_leaves_nothing_to_be_charged() {
     let app = project("Z-1,38.00,HKD,2026-01-31,31,Basic\n");
-    app.payrun(&["contracts", "end", "Z-1", "--reason", " "]).exits(2).says("--reason is empty");
+    app.payrun(&["contracts", "end", "Z-1", "--reason", " "]).exits(2).says("a reason has 1 to 500 characters");
     app.payrun(&["contracts", "end", "Z-1", "Z-9", "--reason", "moved out"]).exits(3).says("there is no contract Z-9");
     charge(&app, "2026-02-28").exits(0);
     assert_eq!(app.charges(), 0);

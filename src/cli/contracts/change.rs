@@ -10,6 +10,7 @@ use super::super::output::{counted, say, say_json};
 use super::super::project::Project;
 use super::{Author, account_of, find};
 use crate::clock::Clock;
+use crate::domain::actor::Reason;
 use crate::engine::contracts::day_of;
 use crate::ledger::{Changed, ContractChange, Ledger, What};
 
@@ -58,17 +59,15 @@ pub(super) async fn end(context: &Context, args: &EndArgs) -> Result<Exit, Failu
 }
 
 async fn change(context: &Context, args: &ChangeArgs, what: What, done: &str) -> Result<Exit, Failure> {
-    if args.reason.trim().is_empty() {
-        return Err(Failure::invalid("--reason is empty").help("say why: somebody will want to know"));
-    }
+    let why = Reason::parse(&args.reason).map_err(|error| Failure::invalid(error.to_string()))?;
     let project = Project::load(context)?;
     let ledger = project.ledger().await?;
     let account = args.gateway.as_deref().map(|gateway| account_of(&project, gateway)).transpose()?;
     let now = Clock::System.now();
     let change = ContractChange {
         what,
-        who: args.author.by.clone(),
-        why: args.reason.trim().to_owned(),
+        who: args.author.actor()?,
+        why: why.as_str().to_owned(),
         today: day_of(now, project.config.timezone),
         now,
     };

@@ -11,6 +11,7 @@ use super::super::output::{count, counted, say};
 use super::super::project::Project;
 use super::{Author, account_meant};
 use crate::clock::Clock;
+use crate::domain::actor::Reason;
 use crate::engine::contracts::{ImportError, ImportOptions, Imported, NotTaken};
 
 /// Arguments of `payrun contracts import`.
@@ -41,10 +42,12 @@ pub(super) async fn run(context: &Context, args: ImportArgs) -> Result<Exit, Fai
     let account = account_meant(&project, args.gateway.as_deref())?;
     let engine = project.engine(project.ledger().await?, Clock::System).await?;
     let named = || format!("imported from {}", args.file.file_name().unwrap_or_default().to_string_lossy());
+    let why = Reason::parse(&args.reason.clone().unwrap_or_else(named));
+    let why = why.map_err(|error| Failure::invalid(error.to_string()))?;
     let options = ImportOptions {
         account,
-        who: args.author.by,
-        why: args.reason.clone().unwrap_or_else(named),
+        who: args.author.actor()?,
+        why: why.as_str().to_owned(),
         commit: !args.dry_run,
         path: args.file,
     };

@@ -9,6 +9,7 @@ mod show;
 use clap::{Args, Subcommand};
 
 use super::Context;
+use super::by::Author;
 use super::exit::{Exit, Failure};
 use super::project::Project;
 use crate::domain::subscription::Standing;
@@ -37,14 +38,6 @@ enum Command {
     End(change::EndArgs),
     /// Print contracts as a file that can be imported
     Export(export::ExportArgs),
-}
-
-/// Who does it, and on which account.
-#[derive(Debug, Args)]
-struct Author {
-    /// Who does this; goes into the contract's history
-    #[arg(long, value_name = "NAME", env = "USER", default_value = "unknown")]
-    by: String,
 }
 
 pub(super) async fn run(context: &Context, args: ContractsArgs) -> Result<Exit, Failure> {

@@ -8,6 +8,7 @@ use chrono::NaiveDate;
 use thiserror::Error;
 use tokio::sync::mpsc;
 
+use crate::domain::actor::Actor;
 use crate::domain::ids::KeyHash;
 use crate::domain::money::{Amount, Currency};
 use crate::domain::subscription::{Anchor, Every, Offer, Terms};
@@ -26,7 +27,7 @@ const ID_MAX: usize = 64;
 const DESCRIPTION_MAX: usize = 100;
 
 /// The columns that are taken, the required ones first.
-const COLUMNS: [&str; 10] = [
+const COLUMNS: [&str; 11] = [
     "contract_id",
     "amount",
     "currency",
@@ -37,6 +38,7 @@ const COLUMNS: [&str; 10] = [
     "pay_within",
     "amount_from",
     "description",
+    "state",
 ];
 
 /// How many of them are required.
@@ -50,7 +52,7 @@ pub struct ImportOptions {
     /// The account, as the gateway tells accounts apart.
     pub account: String,
     /// Who imports.
-    pub who: String,
+    pub who: Actor,
     /// Why.
     pub why: String,
     /// Whether to keep it; else it is only looked at.
@@ -228,6 +230,11 @@ impl Reader {
         let good = (1..=ID_MAX).contains(&contract.len()) && contract.bytes().all(|byte| byte.is_ascii_graphic());
         if !good {
             return Err(format!("contract_id is not 1 to {ID_MAX} printable ASCII characters without spaces"));
+        }
+        if let Some(state) = self.cell(row, "state").filter(|state| *state != "active") {
+            return Err(format!(
+                "the contract {contract} is {state}: only active ones are taken, so that none is charged again"
+            ));
         }
         let offer = self.offer(row)?;
         if !self.seen.insert(fingerprint(&self.account, &contract)) {

@@ -12,6 +12,7 @@ use chrono_tz::Tz;
 use serde_json::Value;
 
 use super::Engine;
+use crate::domain::actor::Actor;
 use crate::domain::subscription::{Failed, Follow, Word, follow};
 use crate::domain::time::Timestamp;
 use crate::ledger::{ContractChange, ContractNews, LAST_DAY, LedgerError, What};
@@ -22,9 +23,6 @@ pub(super) use rows::ContractRows;
 
 /// The fact of an item's result that keeps what the gateway's last refusal says of the contract.
 pub(super) const CONTRACT_IS: &str = "contract_is";
-
-/// Who changes contracts because of what became of their items.
-pub const PAYRUN: &str = "payrun";
 
 /// How many failed items are looked at together, and how many times at once.
 const PAGE: u32 = 200;
@@ -81,7 +79,7 @@ impl Engine {
                 Follow::Pause(why) => (What::Pause, why),
                 Follow::End(why) => (What::End, why),
             };
-            let change = ContractChange { what, who: PAYRUN.to_owned(), why, today: self.day(now), now };
+            let change = ContractChange { what, who: Actor::payrun(), why, today: self.day(now), now };
             if self.ledger.tell_contract(news, &change).await? {
                 tracing::warn!(
                     contract = news.contract,
@@ -103,7 +101,7 @@ impl Engine {
         let over = self.ledger.contracts_over(today, PAGE).await?;
         for (id, end) in &over {
             let why = format!("{LAST_DAY}{end}, is over");
-            let change = ContractChange { what: What::End, who: PAYRUN.to_owned(), why, today, now };
+            let change = ContractChange { what: What::End, who: Actor::payrun(), why, today, now };
             self.ledger.change_contract(*id, &change).await?;
         }
         Ok(over.len() as u64)

@@ -4,13 +4,16 @@
 //! What may be under way at the gateway stays as it is.
 
 use chrono::NaiveDate;
+use serde_json::json;
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
-use super::{ContractRow, History, locked, note_changes, note_waived, shown, update};
+use super::{ContractRow, History, locked, note_changes, note_waived, shown, signed, update};
+use crate::domain::actor::Actor;
 use crate::domain::policy::Policy;
 use crate::domain::subscription::{Standing, Subscription, Waived};
 use crate::domain::time::Timestamp;
+use crate::ledger::audit::Note;
 use crate::ledger::person::cancel_with_contract;
 use crate::ledger::rows::list;
 use crate::ledger::turn::Turn;
@@ -34,8 +37,8 @@ pub enum What {
 pub struct ContractChange {
     /// What.
     pub what: What,
-    /// Who.
-    pub who: String,
+    /// Who: a person's change is in the audit log too.
+    pub who: Actor,
     /// Why.
     pub why: String,
     /// The day it is, on the wall clock of due dates.
@@ -198,7 +201,19 @@ async fn apply(turn: &mut Turn, contract: &ContractRow, change: &ContractChange)
     update(turn, &[(contract.id, &after.subscription, next_due)]).await?;
     let (before, now) = (Some(contract.json()), shown(&after.subscription));
     let history = History { contract_id: contract.id, what: after.what, before, after: now };
-    note_changes(turn, &[history], &change.who, &change.why, change.now).await?;
+    note_changes(turn, &[history], change.who.name(), &change.why, change.now).await?;
+    if change.who.is_person() {
+        let by = signed(&change.who, &change.why)?;
+        let verb = match change.what {
+            What::Pause => "contract.pause",
+            What::Resume => "contract.resume",
+            What::End | What::EndOn(_) => "contract.end",
+        };
+        let state = |standing: &Standing| json!({ "state": standing.word() });
+        let (before, after) = (state(&contract.subscription.standing), state(&after.subscription.standing));
+        let target = format!("contract {}", contract.contract);
+        turn.note(Note { by: &by, verb, target, before, after, at: change.now }).await?;
+    }
     let charged = after.subscription.standing == Standing::Active;
     let cancelled = if charged { 0 } else { withdraw(turn, contract.id, change).await? };
     Ok(Changed::Done { cancelled, waived: after.waived.len() as u64 })
@@ -236,7 +251,7 @@ async fn withdraw(turn: &mut Turn, contract: i64, change: &ContractChange) -> Re
         items.map_err(|source| LedgerError::of("withdrawing what is planned of a contract", source))?;
     let mut cancelled = 0;
     for item in items {
-        let by = (change.who.as_str(), change.why.as_str());
+        let by = (change.who.name(), change.why.as_str());
         cancelled += u64::from(cancel_with_contract(turn, item, by, change.now).await?);
     }
     Ok(cancelled)

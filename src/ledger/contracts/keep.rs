@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
+use serde_json::json;
 use sqlx::Row;
 
-use super::{ContractRow, History, line, locked, note_changes, shown, update};
+use super::{ContractRow, History, line, locked, note_changes, shown, signed, update};
+use crate::domain::actor::Actor;
 use crate::domain::subscription::{Offer, Subscription};
 use crate::domain::time::Timestamp;
+use crate::ledger::audit::Note;
 use crate::ledger::rows::list;
 use crate::ledger::turn::Turn;
 use crate::ledger::{Ledger, LedgerError};
@@ -40,7 +43,7 @@ pub struct Import {
     /// The account, as the gateway tells accounts apart.
     pub account: String,
     /// Who.
-    pub who: String,
+    pub who: Actor,
     /// From which file, or why.
     pub why: String,
     /// The day prices without one hold from.
@@ -81,6 +84,12 @@ impl Ledger {
         }
         insert(&mut turn, &fresh, import).await?;
         change(&mut turn, &changed, import).await?;
+        if import.who.is_person() && fresh.len() + changed.len() > 0 {
+            let by = signed(&import.who, &import.why)?;
+            let after = json!({ "new": fresh.len(), "changed": changed.len() });
+            let (verb, target) = ("contract.import", "contracts".to_owned());
+            turn.note(Note { by: &by, verb, target, before: json!({}), after, at: import.now }).await?;
+        }
         if import.commit {
             turn.commit().await?
         } else {
@@ -132,7 +141,7 @@ async fn insert(turn: &mut Turn, fresh: &[&NewContract], import: &Import) -> Res
         Some(History { contract_id, what: "imported", before: None, after: shown(one) })
     };
     let history: Vec<History> = fresh.iter().zip(&subscriptions).filter_map(history).collect();
-    note_changes(turn, &history, &import.who, &import.why, import.now).await
+    note_changes(turn, &history, import.who.name(), &import.why, import.now).await
 }
 
 async fn change(turn: &mut Turn, changed: &[(&ContractRow, Subscription)], import: &Import) -> Result<(), LedgerError> {
@@ -153,5 +162,5 @@ async fn change(turn: &mut Turn, changed: &[(&ContractRow, Subscription)], impor
         after: shown(one),
     };
     let history: Vec<History> = changed.iter().map(history).collect();
-    note_changes(turn, &history, &import.who, &import.why, import.now).await
+    note_changes(turn, &history, import.who.name(), &import.why, import.now).await
 }

@@ -23,6 +23,7 @@ use super::error::LedgerError;
 use super::home::Engine;
 use super::rows::list;
 use super::turn::Turn;
+use crate::domain::actor::{Actor, Reason, Signed};
 use crate::domain::ids::KeyHash;
 use crate::domain::money::{Amount, Currency};
 use crate::domain::subscription::{Anchor, Every, Prices, Standing, Subscription, Terms, Waived};
@@ -33,6 +34,12 @@ pub use due::{NotedPeriod, PeriodOutcome, TakenContract, TakenPeriod};
 pub use keep::{Import, Kept, NewContract};
 pub(super) use moved::{note_moved, periods_of};
 pub use read::{ChangeRow, ContractFilter, ContractStop, LAST_DAY, PeriodRow, Stop};
+
+/// Who changes contracts and why, for the audit log.
+fn signed(who: &Actor, why: &str) -> Result<Signed, LedgerError> {
+    let reason = Reason::parse(why).map_err(|error| LedgerError::Corrupt { what: format!("a reason: {error}") })?;
+    Ok(Signed { actor: who.clone(), reason })
+}
 
 /// A contract as the ledger holds it.
 #[derive(Debug, Clone)]

@@ -132,14 +132,18 @@ fn quiet_hours_hold_back_what_can_wait_and_nothing_else() {
         assert_eq!(office.after(60).await.sent, 1, "people are woken for a stopped lane");
         assert!(!text(&server.mails()[0]).contains("hk"));
         office.ledger.release_lane("tw").await.unwrap();
-        for _ in 0..8 {
+        office.after(3_500).await;
+        assert_eq!(office.after(100).await.sent, 1, "and hear when they can sleep again");
+        assert!(text(&server.mails()[1]).contains("OVER: tw is stopped"), "{}", text(&server.mails()[1]));
+        for _ in 0..7 {
             assert_eq!(office.after(3_600).await.sent, 0);
         }
+        let waiting = office.ledger.waiting_notices().await.unwrap();
+        assert!(waiting.iter().any(|(to, number, _)| to == "ops@example.com" && *number == 2), "{waiting:?}");
         assert_eq!(office.after(2_520).await.sent, 0, "06:57 is still quiet");
         assert_eq!(office.after(200).await.sent, 1);
-        let morning = &server.mails()[1];
+        let morning = &server.mails()[2];
         assert!(text(morning).contains("OVER AGAIN: hk is held"), "{}", text(morning));
-        assert!(text(morning).contains("OVER: tw is stopped"), "{}", text(morning));
     });
 }
 

@@ -395,7 +395,7 @@ fn contracts_that_payrun_stopped_and_those_that_nobody_charges_are_told_of() {
         assert_eq!(office.after(0).await.sent, 0, "it may be the 20th somewhere, and a day is no hurry");
         let stop = |contract: i64, what, who: &str, why: &str| payrun::ledger::ContractChange {
             what,
-            who: who.to_owned(),
+            who: if who == "ann" { by_ann().actor } else { Actor::payrun() },
             why: why.to_owned(),
             today: chrono::NaiveDate::from_ymd_opt(2026, 11, 22 + u32::try_from(contract / 100).unwrap()).unwrap(),
             now: office.clock.now(),

@@ -27,7 +27,7 @@ use payrun::ledger::{
 use payrun::workflow::Workflow;
 
 use super::{Place, on_every_engine};
-use crate::support::{App, Setup};
+use crate::support::{App, Setup, by};
 
 const WORKFLOW: &str = "workflows/charge.yaml";
 
@@ -111,7 +111,7 @@ impl World {
     async fn import(&self, contract: &str, offer: Offer) -> Kept {
         let import = Import {
             account: self.account(),
-            who: "ann".to_owned(),
+            who: by("ann").actor,
             why: "test".to_owned(),
             today: self.today,
             now: self.engine.clock.now(),
@@ -127,7 +127,7 @@ impl World {
 
     async fn change(&self, name: &str, what: What) -> Changed {
         let now = self.engine.clock.now();
-        let change = ContractChange { what, who: "ann".to_owned(), why: "asked".to_owned(), today: self.today, now };
+        let change = ContractChange { what, who: by("ann").actor, why: "asked".to_owned(), today: self.today, now };
         let id = self.contract(name).await.id;
         self.engine.ledger.change_contract(id, &change).await.unwrap()
     }
