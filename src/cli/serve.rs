@@ -10,6 +10,7 @@ use super::exit::{Exit, Failure};
 use super::project::Project;
 use super::signals::stop_switch;
 use crate::clock::Clock;
+use crate::config::Database;
 use crate::engine::Engine;
 use crate::ledger::Ledger;
 use crate::notice::{Direct, NoticeError, Notices};
@@ -34,7 +35,12 @@ pub(super) async fn run(context: &Context, args: ServeArgs) -> Result<Exit, Fail
     let project = Project::load(context)?;
     let server = &project.config.server;
     let address = args.listen.unwrap_or(server.listen);
+    let is_new = matches!(&project.config.database, Database::Sqlite(path) if !path.exists());
     let engine = Arc::new(project.engine(project.ledger().await?, Clock::of_machine()).await?);
+    if is_new {
+        // Where one was lost, this is the moment to stop and restore it.
+        tracing::warn!(ledger = engine.ledger.name(), "there was no ledger here, and a new one is made");
+    }
     may_listen(&project, &engine.ledger, address).await?;
     let tellers = tellers(&project, &engine)?;
     let listener = Listener::bind(address, server.tls.as_ref(), &context.config).await;

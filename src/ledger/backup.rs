@@ -7,7 +7,7 @@ use sqlx::{AnyConnection, AssertSqlSafe, Connection};
 
 use super::Ledger;
 use super::error::LedgerError;
-use super::home::{Engine, Home};
+use super::home::{Engine, Home, make_private};
 use crate::domain::time::Timestamp;
 
 /// How the fence of a backup ends, behind the name of its ledger.
@@ -74,6 +74,7 @@ impl Ledger {
 
 /// Copies what a connection sees into a file that is not there.
 pub(super) async fn copy(connection: &mut AnyConnection, to: &Path) -> Result<(), LedgerError> {
+    make_private(to);
     let text = to.display().to_string().replace('\'', "''");
     let copied = sqlx::raw_sql(AssertSqlSafe(format!("vacuum into '{text}'"))).execute(connection).await;
     copied.map(|_| ()).map_err(|source| LedgerError::of("copying the ledger", source))

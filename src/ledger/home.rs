@@ -71,6 +71,9 @@ impl Home {
 
     /// One more connection, set up and found safe.
     pub async fn connect(&self) -> Result<AnyConnection, LedgerError> {
+        if let Some(file) = &self.file {
+            make_private(file);
+        }
         let mut connection = AnyConnection::connect_with(&self.options).await.map_err(|error| self.failed(error))?;
         self.set_up(&mut connection).await?;
         Ok(connection)
@@ -155,6 +158,12 @@ impl Home {
         }
         sorted
     }
+}
+
+/// Makes a file that only its owner may read, if there is none; whatever is wrong with the place SQLite tells.
+pub(super) fn make_private(file: &Path) {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file).ok();
 }
 
 /// Without user and password.

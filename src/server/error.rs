@@ -118,6 +118,9 @@ impl From<LedgerError> for ApiError {
 
 impl From<JsonRejection> for ApiError {
     fn from(rejection: JsonRejection) -> Self {
+        if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            return Self::too_large("the body has more than 1 MiB; an item file goes to POST /api/v1/files");
+        }
         Self { status: rejection.status(), ..Self::invalid(rejection.body_text()) }
     }
 }

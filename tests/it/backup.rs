@@ -34,6 +34,11 @@ fn a_backup_made_while_work_goes_on_is_whole_and_fenced() {
     app.payrun(&["backup", "kept.db"]).exits(0).says("checked");
     running.wait(crate::support::PATIENCE).exits(0);
     app.payrun(&["backup", "kept.db"]).exits(2).says("kept.db is there already");
+    for file in ["kept.db", "payrun.db"] {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = std::fs::metadata(app.path(file)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "only its owner reads {file}");
+    }
     app.payrun(&["backup", "keys"]).exits(0).says("keys/payrun-");
     assert!(!app.path("kept.db-wal").exists() && !app.path("kept.db.half").exists());
     app.write("other.yaml", std::fs::read_to_string(app.path("payrun.yaml")).unwrap().replace("payrun.db", "kept.db"));

@@ -46,7 +46,7 @@ fn what_was_moved_goes_on_there_and_the_file_sends_nothing_any_more() {
     let (mut app, schema) = half_done();
     app.wait_for(keep_a_notification(&app));
     let told = app.json_lines(&["notifications", "list", "--json"]);
-    app.payrun(&["pause", "workflow", "other", "--reason", "a test"]).exits(0);
+    app.payrun(&["pause", "contract", "X-9", "--reason", "a test"]).exits(0);
     app.payrun(&["lane", "limit", "hk", "--rate", "4000/s", "--reason", "a test"]).exits(0);
     let before = app.json_lines(&["journal"]);
     let audit = app.payrun(&["audit", "verify"]).exits(0).says("sound: 2 entries").stdout;
