@@ -40,6 +40,9 @@ pub(super) struct RunArgs {
     json: bool,
 }
 
+/// How many earlier runs are named.
+const NAMED: usize = 20;
+
 fn parse_wait(text: &str) -> Result<Duration, String> {
     duration(text).ok_or_else(|| "write a time like 15s, 10m or 1h".to_owned())
 }
@@ -76,7 +79,8 @@ pub(super) async fn run(context: &Context, args: RunArgs) -> Result<Exit, Failur
     let mut runs: Vec<i64> = left_open.iter().map(|run| run.id).collect();
     runs.extend(planned.as_ref().map(|planned| planned.run_id));
     if !left_open.is_empty() && !args.json {
-        let names: Vec<String> = left_open.iter().map(|run| run.id.to_string()).collect();
+        let mut names: Vec<String> = left_open.iter().take(NAMED).map(|run| run.id.to_string()).collect();
+        names.extend(left_open.len().checked_sub(NAMED + 1).map(|more| format!("and {} more", count(more as u64 + 1))));
         eprintln!(
             "earlier runs have open items, which are finished too where they are due soon: run {}",
             names.join(", ")

@@ -214,7 +214,8 @@ pub struct ItemFilter {
 }
 
 impl Ledger {
-    /// The jobs that a lane's worker may claim from, oldest first.
+    /// The jobs that a lane's worker may claim from: those with what is due first come first, since there may be more in dunning
+    /// than are read.
     ///
     /// # Errors
     /// Whatever the database says.
@@ -223,8 +224,10 @@ impl Ledger {
             .rows(
                 "listing open jobs",
                 sqlx::query(
-                    "select id, kind, lane, account, policy, rate_calls, rate_per, concurrency from jobs \
-                 where lane = $1 and finished_at is null and started = 1 order by id limit 1000",
+                    "select id, kind, lane, account, policy, rate_calls, rate_per, concurrency from \
+                       (select j.*, (select min(i.due_at) from items as i where i.job_id = j.id and i.due_at is not null) as due \
+                          from jobs as j where j.lane = $1 and j.finished_at is null and j.started = 1) as open \
+                     order by coalesce(due, 9223372036854775807), id limit 1000",
                 )
                 .bind(lane.to_owned()),
             )
@@ -257,7 +260,7 @@ impl Ledger {
     /// Whatever the database says.
     pub async fn unfinished_runs(&self) -> Result<Vec<RunRow>, LedgerError> {
         let query = "select id, workflow, occurrence, started_at, finished_at, author, forgotten_at from runs \
-                     where finished_at is null order by id limit 1000";
+                     where finished_at is null order by id limit 100000";
         self.rows("listing open runs", sqlx::query(query)).await?.iter().map(run_row).collect()
     }
 

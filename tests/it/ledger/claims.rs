@@ -7,7 +7,7 @@ use payrun::domain::answer::{Answer, Cause};
 use payrun::domain::item::State;
 use payrun::ledger::{Claimed, Doing, Granted, LaneState, Settled, Wish};
 
-use super::desk::{Desk, answered, answered_with, at, by, done, item, item_of, unsent};
+use super::desk::{Desk, answered, answered_with, at, by, done, item, item_of, planning, unsent};
 use super::on_every_engine;
 
 fn timed_out() -> Answer {
@@ -330,5 +330,27 @@ fn what_was_settled_is_there_after_opening_again() {
         tokio::time::timeout(Duration::from_secs(10), ledger.close()).await.unwrap();
         let again = place.open().await;
         assert_eq!(again.item(1).await.unwrap().unwrap().state, State::Succeeded);
+    });
+}
+
+#[test]
+fn a_job_with_something_due_is_worked_on_however_many_wait_for_a_later_day() {
+    on_every_engine(|place| async move {
+        let desk = Desk::with_items(&place, 1).await;
+        let (mut many, job) = planning(&desk.ledger, "many").await;
+        many.items(job, &[item(1, "LATER")]).await.unwrap();
+        many.commit().await.unwrap();
+        // As if they were in dunning.
+        place.run("update items set due_at = 9000000000000").await;
+        for n in 0..1_000 {
+            let (early, _) = planning(&desk.ledger, &format!("early {n}")).await;
+            early.commit().await.unwrap();
+        }
+        let (mut now, last) = planning(&desk.ledger, "last").await;
+        now.items(last, &[item(1, "NOW")]).await.unwrap();
+        now.commit().await.unwrap();
+        let open = desk.ledger.open_jobs("hk").await.unwrap();
+        assert_eq!((open.len(), open[0].id), (1_000, last));
+        assert_eq!(desk.ledger.unfinished_runs().await.unwrap().len(), 1_003);
     });
 }
