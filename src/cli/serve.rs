@@ -50,13 +50,7 @@ pub(super) async fn run(context: &Context, args: ServeArgs) -> Result<Exit, Fail
     if !args.quiet {
         tell(&project, &workflows, &listener, &engine.ledger).await?;
     }
-    let service = Service {
-        engine: Arc::clone(&engine),
-        node: node.id(),
-        workflows,
-        seen: Arc::default(),
-        health: Arc::default(),
-    };
+    let service = Service::new(Arc::clone(&engine), node.id(), workflows);
     let served = tokio::spawn(listener.serve(App::new(service.clone(), stopped.clone())));
     service.run(tellers, stopped).await;
     let served = served.await.map_err(|error| Failure::internal(&error))?;

@@ -48,13 +48,7 @@ pub(super) async fn run(context: &Context, args: WorkArgs) -> Result<Exit, Failu
         eprintln!("working on {} for {}; Ctrl-C stops", engine.ledger.name(), lanes.join(", "));
     }
     let workflows = Arc::new(Workflows::none(&project.config, &project.catalog));
-    let service = Service {
-        engine: Arc::clone(&engine),
-        node: node.id(),
-        workflows,
-        seen: Arc::default(),
-        health: Arc::default(),
-    };
+    let service = Service::new(Arc::clone(&engine), node.id(), workflows);
     let (stop, told) = watch::channel(false);
     let working = tokio::spawn(async move { service.work(told).await });
     let looked = look(&engine, &args, stopped).await;

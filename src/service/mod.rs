@@ -42,6 +42,11 @@ pub struct Service {
 }
 
 impl Service {
+    /// One that has not begun.
+    pub fn new(engine: Arc<Engine>, node: NodeId, workflows: Arc<Workflows>) -> Self {
+        Self { engine, node, workflows, seen: Arc::default(), health: Arc::default() }
+    }
+
     /// Does everything until told to stop: then nothing new is sent, and what is under way is settled.
     pub async fn run(&self, tellers: Tellers, stop: watch::Receiver<bool>) {
         let mut duties = JoinSet::new();
