@@ -14,8 +14,12 @@ import re
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from queue import SimpleQueue
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
@@ -92,15 +96,20 @@ class Kept:
     def __init__(self, head):
         self.path = TARGET / "reliability" / f"{head}.json"
         self.parts = json.loads(self.path.read_text()) if self.path.exists() else {}
+        self.writing = threading.Lock()
 
     def part(self, name, make):
         if name not in self.parts:
-            self.parts[name] = make()
+            self.keep(name, make())
+        return self.parts[name]
+
+    def keep(self, name, made):
+        with self.writing:
+            self.parts[name] = made
             self.path.parent.mkdir(parents=True, exist_ok=True)
             beside = self.path.with_suffix(".new")
             beside.write_text(json.dumps(self.parts))
             beside.replace(self.path)
-        return self.parts[name]
 
 
 def added(parts):
@@ -122,19 +131,33 @@ def played(output):
 
 
 def simulate(payrun, seeds, kept):
-    """Every workflow, seeds 1 to N; what each said."""
-    told = []
-    with tempfile.TemporaryDirectory() as scratch:
+    """Every workflow, seeds 1 to N, some at a time on each core; what each said."""
+    cores = SimpleQueue()
+    for core in os.sched_getaffinity(0):
+        cores.put(core)
+
+    def play(workflow, more, some):
+        core = cores.get()
+        command = [payrun, "simulate", workflow, "--date", "2026-03-31", *some, "--json", "--threads=1", *more]
+        try:
+            return played(run(["taskset", "-c", str(core), *command], cwd=folder, told=False)[0])
+        finally:
+            cores.put(core)
+
+    with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(cores.qsize()) as pool:
         folder = Path(scratch) / "project"
-        for name, workflow, more in project(payrun, folder):
-            parts = []
-            for first in range(1, seeds + 1, AT_ONCE):
-                some = [f"--seed={first}", f"--seeds={min(AT_ONCE, seeds + 1 - first)}"]
-                command = [payrun, "simulate", workflow, "--date", "2026-03-31", *some, "--json", *more]
-                part = f"{name}: {' '.join(some)}"
-                parts.append(kept.part(part, lambda: played(run(command, cwd=folder, told=False)[0])))
-            told.append((name, added(parts)))
-    return told
+        plays = project(payrun, folder)
+        parts = {name: [] for name, _, _ in plays}
+        for first in range(1, seeds + 1, AT_ONCE):
+            some = [f"--seed={first}", f"--seeds={min(AT_ONCE, seeds + 1 - first)}"]
+            for name, workflow, more in plays:
+                playing = (kept.part, f"{name}: {' '.join(some)}", partial(play, workflow, more, some))
+                parts[name].append(pool.submit(*playing))
+        try:
+            return [(name, added([part.result() for part in waited])) for name, waited in parts.items()]
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 def nextest(filter, binary=None, **settings):
@@ -192,7 +215,7 @@ def main():
         f"{thousands(seeds)} seeds, {failed} of them broke a promise; double effects: {doubled}; lost items: {lost}. Each seed plays "
         "a workflow with two to five processes on one thread under a driven clock, with the real engine, ledger, clients and "
         "gateways' other sides. `payrun simulate WORKFLOW --seed N --seeds 1` replays one.",
-        table(["Workflow", "Seeds", "Broken", "Items", "Calls", "Unknown at some time", "Longest unknown", "Seconds"],
+        table(["Workflow", "Seeds", "Broken", "Items", "Calls", "Unknown at some time", "Longest unknown", "Seconds of a core"],
               [(name, thousands(told["seeds"]), told["failed_seeds"], thousands(sum(told["items"].values())),
                 thousands(told["calls"]), thousands(told["unknown_items"]), f"{told['longest_unknown_ms'] // 1000} s",
                 told["seconds"]) for name, told in plays]),

@@ -171,7 +171,7 @@ fn play_all(
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
+                let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_time().build() else { return };
                 loop {
                     let place = next.fetch_add(1, Ordering::Relaxed);
                     if place >= seeds || stop.load(Ordering::Relaxed) {

@@ -13,6 +13,7 @@ use crate::gateway::transport::Transport;
 use crate::gateway::{Gateway, cbtis, egms, hipopay, wechat};
 use crate::sandbox::faults::{FaultPlan, Level};
 use crate::sandbox::{Gateways, Identity, Sandbox, Settings, SignsWith, Twin};
+use crate::workflow::Workflow;
 
 /// How long an access token lives.
 const TOKEN: Duration = Duration::from_secs(86_400 * 3650);
@@ -70,16 +71,19 @@ enum Kind {
     Cbtis(crate::config::CbtisConfig),
 }
 
-/// The other sides of all accounts, by their names.
+/// The other sides of the accounts that a workflow names, by their names: what nothing is sent to has no part in a play.
 pub(super) async fn places(
     config: &Config,
+    workflow: &Workflow,
     twins: &Twins,
     plan: FaultPlan,
     clock: &Clock,
 ) -> Result<BTreeMap<String, Place>, SimulationError> {
     let mut places = BTreeMap::new();
     for (name, account) in &config.gateways {
-        places.insert(name.clone(), place(account, twins, plan, clock).await?);
+        if workflow.jobs.iter().any(|job| job.gateway == *name) {
+            places.insert(name.clone(), place(account, twins, plan, clock).await?);
+        }
     }
     Ok(places)
 }

@@ -11,8 +11,17 @@ impl Stage {
             process.still_until = BEGIN;
         }
         let (mut in_vain, mut idle) = (0, 0);
+        let accounts: Vec<Arc<Account>> = self.processes[0].engine.accounts.values().cloned().collect();
         for _ in 0..CALM {
             self.finish_calls().await?;
+            let before = self.calls_made;
+            for account in &accounts {
+                self.claim_on(0, account).await?;
+            }
+            if self.calls_made > before {
+                (in_vain, idle) = (0, 0);
+                continue;
+            }
             self.look(0).await?;
             for lane in self.ledger.closed_lanes(self.now()).await? {
                 self.trouble("lane_closed");
@@ -21,19 +30,10 @@ impl Stage {
             if self.at_rest().await? {
                 return Ok(());
             }
-            let before = self.calls_made;
-            let accounts: Vec<Arc<Account>> = self.processes[0].engine.accounts.values().cloned().collect();
-            for _ in 0..accounts.len() * 2 {
-                self.claim(0).await?;
-            }
-            if self.calls_made > before {
-                (in_vain, idle) = (0, 0);
-            } else {
-                in_vain = if self.leap(idle).await? { 0 } else { in_vain + 1 };
-                idle = (idle + 1).min(LEAPS);
-                if in_vain > IN_VAIN {
-                    break;
-                }
+            in_vain = if self.leap(idle).await? { 0 } else { in_vain + 1 };
+            idle = (idle + 1).min(LEAPS);
+            if in_vain > IN_VAIN {
+                break;
             }
         }
         Ok(())

@@ -62,14 +62,17 @@ impl Stage {
         if self.is_still(place) {
             return Ok(());
         }
+        let accounts: Vec<Arc<Account>> = self.processes[place].engine.accounts.values().cloned().collect();
+        let Some(account) = self.chance.one_of(&accounts) else { return Ok(()) };
+        self.claim_on(place, account).await
+    }
+
+    pub(super) async fn claim_on(&mut self, place: usize, account: &Arc<Account>) -> Result<(), SimulationError> {
         let now = self.now();
         let process = &self.processes[place];
         process.look_at_the_clock(now);
-        let names: Vec<String> = process.engine.accounts.keys().cloned().collect();
-        let Some(name) = self.chance.one_of(&names) else { return Ok(()) };
-        let account = Arc::clone(&process.engine.accounts[name]);
         let slots = 1 + usize::try_from(self.chance.below(4)).unwrap_or(0);
-        let claimed = process.claim(&account, slots).await?;
+        let claimed = process.claim(account, slots).await?;
         if claimed.is_empty() {
             return Ok(());
         }
@@ -82,7 +85,7 @@ impl Stage {
             self.trouble("died_after_a_claim");
             return self.replace(place).await;
         }
-        let in_hand = claimed.into_iter().map(|(one, work)| (Arc::clone(&account), work, one));
+        let in_hand = claimed.into_iter().map(|(one, work)| (Arc::clone(account), work, one));
         self.processes[place].in_hand.extend(in_hand);
         // It may take a while until there is a free place for what is claimed.
         if !(self.chaos && self.chance.per_mille(200)) {

@@ -102,7 +102,8 @@ impl Stage {
         let folder = Folder(path);
         let mut chance = Chance::new(seed);
         let clock = Clock::driven(BEGIN);
-        let places = places(&what.config, twins, FaultPlan::new(seed, what.faults), &clock).await?;
+        let plan = FaultPlan::new(seed, what.faults);
+        let places = places(&what.config, &what.request.workflow, twins, plan, &clock).await?;
         let ledger = Ledger::open(&folder.0.join("ledger.db")).await?;
         let processes = if what.chaos { 2 + chance.below(4) } else { 1 };
         let clocks_agree = !what.chaos || chance.per_mille(500);
