@@ -59,6 +59,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use sqlx::AnyPool;
+use tokio::sync::futures::OwnedNotified;
 use tokio::sync::{Mutex, Notify, mpsc};
 
 pub use approvals::{ApprovalRow, ApprovalState, Decided, RunOrigin, Vote};
@@ -127,8 +128,8 @@ impl Ledger {
         turn::Turn::take(&self.write, doing).await
     }
 
-    /// Is notified after every commit that may have made work due.
-    pub fn woken(&self) -> Arc<Notify> {
-        Arc::clone(&self.woken)
+    /// Ends with the next commit from now on that may have made work due.
+    pub fn woken(&self) -> OwnedNotified {
+        Arc::clone(&self.woken).notified_owned()
     }
 }

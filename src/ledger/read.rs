@@ -34,7 +34,20 @@ pub struct OpenJob {
     pub rate: Option<Rate>,
     /// A smaller concurrency than the lane's.
     pub concurrency: Option<u32>,
+    /// When something of it is due next, as it was when this was read.
+    pub due: Option<Timestamp>,
 }
+
+impl OpenJob {
+    /// Whether there may be something to claim.
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        self.due.is_some_and(|due| due <= now)
+    }
+}
+
+const OPEN_JOB: &str = "\
+    select id, kind, lane, account, policy, rate_calls, rate_per, concurrency, \
+      (select min(i.due_at) from items as i where i.job_id = jobs.id and i.due_at is not null) as due from jobs";
 
 /// A run.
 #[derive(Debug, Clone)]
@@ -220,18 +233,11 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn open_jobs(&self, lane: &str) -> Result<Vec<OpenJob>, LedgerError> {
-        let rows = self
-            .rows(
-                "listing open jobs",
-                sqlx::query(
-                    "select id, kind, lane, account, policy, rate_calls, rate_per, concurrency from \
-                       (select j.*, (select min(i.due_at) from items as i where i.job_id = j.id and i.due_at is not null) as due \
-                          from jobs as j where j.lane = $1 and j.finished_at is null and j.started = 1) as open \
-                     order by coalesce(due, 9223372036854775807), id limit 1000",
-                )
-                .bind(lane.to_owned()),
-            )
-            .await?;
+        let query = format!(
+            "{OPEN_JOB} where lane = $1 and finished_at is null and started = 1 order by due nulls last, id limit 1000"
+        );
+        let query = sqlx::query(AssertSqlSafe(query)).bind(lane.to_owned());
+        let rows = self.rows("listing open jobs", query).await?;
         rows.iter().map(open_job).collect()
     }
 
@@ -240,8 +246,8 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn job_to_run(&self, id: i64) -> Result<Option<OpenJob>, LedgerError> {
-        let query = "select id, kind, lane, account, policy, rate_calls, rate_per, concurrency from jobs where id = $1";
-        self.rows("reading a job", sqlx::query(query).bind(id)).await?.first().map(open_job).transpose()
+        let query = sqlx::query(AssertSqlSafe(format!("{OPEN_JOB} where id = $1"))).bind(id);
+        self.rows("reading a job", query).await?.first().map(open_job).transpose()
     }
 
     /// Runs, newest first, from before `before` on.
@@ -546,6 +552,7 @@ fn open_job(row: &AnyRow) -> Result<OpenJob, LedgerError> {
             .map(u32::try_from)
             .transpose()
             .map_err(|_| corrupt("concurrency"))?,
+        due: row.try_get::<Option<i64>, _>("due").map_err(failed)?.map(Timestamp::from_millis),
     })
 }
 

@@ -18,6 +18,7 @@ use apalis_core::task::Task;
 use apalis_core::task::builder::TaskBuilder;
 use apalis_core::task::task_id::TaskId;
 use apalis_core::worker::context::WorkerContext;
+use tokio::sync::futures::OwnedNotified;
 use tower_layer::Identity;
 
 use super::lane::Lane;
@@ -43,8 +44,8 @@ type Doing = Pin<Box<dyn Future<Output = Fetched> + Send>>;
 struct Fetched {
     jobs: Jobs,
     claimed: Vec<Claimed>,
-    /// How long there is nothing to do.
-    idle: Option<Duration>,
+    /// For how long there is nothing to do, unless a commit since the look wakes us.
+    idle: Option<(Duration, OwnedNotified)>,
 }
 
 /// The jobs to claim from, as they were a moment ago.
@@ -105,9 +106,8 @@ impl Backend for LaneBackend {
                 self.fetching = None;
                 self.jobs = fetched.jobs;
                 self.ready.extend(fetched.claimed);
-                if let Some(idle) = fetched.idle {
-                    let (lane, jobs) = (Arc::clone(&self.lane), std::mem::take(&mut self.jobs));
-                    self.fetching = Some(Box::pin(rest(lane, jobs, idle)));
+                if let Some((time, woken)) = fetched.idle {
+                    self.fetching = Some(Box::pin(rest(std::mem::take(&mut self.jobs), time, woken)));
                 }
             }
             if self.lane.free() > 0
@@ -160,15 +160,16 @@ async fn fetch(lane: Arc<Lane>, jobs: Jobs, missing: usize) -> Fetched {
     let mut failures = 0;
     let mut jobs = jobs;
     loop {
+        let woken = lane.engine.ledger.woken();
         match try_fetch(&lane, &mut jobs, missing).await {
-            Ok((claimed, idle)) => return Fetched { jobs, claimed, idle },
+            Ok((claimed, idle)) => return Fetched { jobs, claimed, idle: idle.map(|time| (time, woken)) },
             Err(error) => {
                 failures += 1;
                 let passes = error.is_transient() && began.elapsed() < CLAIM_PATIENCE;
                 let gives_up = failures >= CLAIM_TRIES && !passes;
                 if matches!(error, LedgerError::Full { .. } | LedgerError::Stopped) || gives_up {
                     lane.fail(error);
-                    return Fetched { jobs, claimed: Vec::new(), idle: Some(IDLE) };
+                    return Fetched { jobs, claimed: Vec::new(), idle: Some((IDLE, woken)) };
                 }
                 tracing::warn!(lane.name = lane.account.name, error = %error, "a claim failed; it is tried again");
                 tokio::time::sleep(CLAIM_WAIT).await;
@@ -183,16 +184,23 @@ async fn try_fetch(
     missing: usize,
 ) -> Result<(Vec<Claimed>, Option<Duration>), LedgerError> {
     let now = lane.engine.clock.now();
-    if jobs.open.is_empty() || now.since(jobs.read_at) >= JOBS_FRESH {
+    if now.since(jobs.read_at) >= JOBS_FRESH || !jobs.open.iter().any(|job| job.is_due(now)) {
         let open = lane.engine.ledger.open_jobs(&lane.account.name).await?;
         lane.keep_seats(&open);
         jobs.open = open.into_iter().filter(|job| lane.seat(job)).collect();
         lane.limit(lane.engine.ledger.lane_limits(&lane.account.name).await?.concurrency);
         jobs.read_at = now;
     }
-    let wants: Vec<Want> = jobs.open.iter().map(|job| want(lane, job, missing)).filter(|want| want.slots > 0).collect();
+    // A job in dunning is open for weeks: of what is not due nothing is claimed, which would keep everybody's writes waiting.
+    let (due, later): (Vec<&OpenJob>, Vec<&OpenJob>) = jobs.open.iter().partition(|job| job.is_due(now));
+    let later = later.iter().filter_map(|job| job.due).min();
+    let idle_until = |next: Option<Timestamp>| {
+        let next = next.into_iter().chain(later).min();
+        next.map_or(IDLE, |next| next.since(now).clamp(Duration::from_millis(1), IDLE))
+    };
+    let wants: Vec<Want> = due.into_iter().map(|job| want(lane, job, missing)).filter(|want| want.slots > 0).collect();
     if wants.is_empty() {
-        return Ok((Vec::new(), Some(IDLE)));
+        return Ok((Vec::new(), Some(idle_until(None))));
     }
     let request = ClaimRequest {
         lane: lane.account.name.clone(),
@@ -205,8 +213,7 @@ async fn try_fetch(
     };
     let (claimed, next) = lane.engine.ledger.claim_due(request).await?;
     claimed.iter().for_each(|one| lane.take(one.job_id()));
-    let idle =
-        claimed.is_empty().then(|| next.map_or(IDLE, |next| next.since(now).clamp(Duration::from_millis(1), IDLE)));
+    let idle = claimed.is_empty().then(|| idle_until(next));
     Ok((claimed, idle))
 }
 
@@ -227,9 +234,8 @@ fn want(lane: &Lane, job: &OpenJob, missing: usize) -> Want {
 }
 
 /// Nothing to do for a while, unless a commit wakes us.
-async fn rest(lane: Arc<Lane>, jobs: Jobs, idle: Duration) -> Fetched {
-    let woken = lane.engine.ledger.woken();
-    tokio::time::timeout(idle, woken.notified()).await.ok();
+async fn rest(jobs: Jobs, time: Duration, woken: OwnedNotified) -> Fetched {
+    tokio::time::timeout(time, woken).await.ok();
     Fetched { jobs, claimed: Vec::new(), idle: None }
 }
 
