@@ -122,7 +122,7 @@ pub async fn play(what: &Play, twins: &Twins, seed: u64) -> Result<Outcome, Simu
     let rows = play.plan().await?;
     play.act().await?;
     let told = play.tell().await?;
-    let known = Known { rows, grace: play.grace() };
+    let known = Known { rows, grace: play.grace(), too_late: play.too_late().clone() };
     let mut broken = checker::check(&told.journal, &told.books, &told.totals, &known);
     broken.extend(play.left_open(&told));
     Ok(Outcome {

@@ -37,10 +37,19 @@ pub(super) struct Process {
 /// A call under way.
 pub(super) struct Call {
     performing: Performing,
+    /// The number it is for, and when it began.
+    pub sent: Sent,
     /// What has come back, and not been heard of yet.
     pub reply: Option<Reaction>,
     /// When its caller gives up.
     pub deadline: Timestamp,
+}
+
+/// Which number was sent, and when.
+#[derive(Debug, Clone)]
+pub(super) struct Sent {
+    pub number: String,
+    pub at: Timestamp,
 }
 
 /// How far a call came.
@@ -61,9 +70,11 @@ impl Process {
 
     /// Claims what is due on an account, at most `slots`.
     pub async fn claim(&self, account: &Account, slots: usize) -> Result<Vec<(Claimed, Work)>, LedgerError> {
+        let now = self.engine.clock.now();
         let open = self.engine.ledger.open_jobs(&account.name).await?;
+        let due = open.into_iter().filter(|job| job.is_due(now));
         let known: Vec<(OpenJob, Work)> =
-            open.into_iter().filter_map(|job| Some((job.clone(), self.work(&job, account)?))).collect();
+            due.filter_map(|job| Some((job.clone(), self.work(&job, account)?))).collect();
         let want = |(job, work): &(OpenJob, Work)| Want {
             job_id: job.id,
             kind: job.kind.clone(),
@@ -76,7 +87,7 @@ impl Process {
         let request = ClaimRequest {
             lane: account.name.clone(),
             node: self.node.id(),
-            now: self.engine.clock.now(),
+            now,
             lease: account.lease(),
             rate: account.rate,
             slots,
@@ -103,8 +114,9 @@ impl Process {
         let (engine, account) = (Arc::clone(&self.engine), Arc::clone(account));
         // As the worker gives it up, with the time to connect.
         let deadline = now.plus(account.timeout + Duration::from_millis(250));
+        let sent = Sent { number: claimed.order_no().to_string(), at: now };
         let performing = Box::pin(async move { perform(&engine, &account, &work, &claimed, || {}).await });
-        self.calls.insert(id, Call { performing, reply: None, deadline });
+        self.calls.insert(id, Call { performing, sent, reply: None, deadline });
     }
 
     /// Goes on with a call until it waits for the network or has ended.

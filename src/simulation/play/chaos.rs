@@ -27,10 +27,7 @@ impl Stage {
                 self.lose(place).await;
                 Ok(())
             }
-            87..=88 => {
-                self.arrive_late().await;
-                Ok(())
-            }
+            87..=88 => self.arrive_late().await,
             89 => self.die(place).await,
             90 => {
                 self.stand_still(place);
@@ -194,9 +191,11 @@ impl Stage {
     /// The caller hears no more of it; what has not arrived may still do so.
     pub(super) async fn break_off(&mut self, place: usize, id: CallId, with: Reaction) {
         let Some(waiting) = self.network.take(id) else { return };
-        let arrived = self.processes[place].calls.get_mut(&id).is_some_and(|call| call.reply.take().is_some());
-        if !arrived && self.chance.per_mille(500) {
-            self.orphans.push(waiting.parcel.clone());
+        if let Some(call) = self.processes[place].calls.get_mut(&id)
+            && call.reply.take().is_none()
+            && self.chance.per_mille(500)
+        {
+            self.orphans.push((call.sent.clone(), waiting.parcel.clone()));
         }
         waiting.answer.send(with).ok();
         self.go_on(place, id).await;
@@ -218,15 +217,33 @@ impl Stage {
         }
     }
 
-    /// A request arrives whose caller has gone.
-    pub(super) async fn arrive_late(&mut self) {
+    /// A request arrives whose caller has gone. One that comes when "no such order" counts can only be told of by its gateway.
+    pub(super) async fn arrive_late(&mut self) -> Result<(), SimulationError> {
         if self.orphans.is_empty() {
-            return;
+            return Ok(());
         }
         let place = usize::try_from(self.chance.below(self.orphans.len() as u64)).unwrap_or(0);
-        let parcel = self.orphans.swap_remove(place);
+        let (sent, parcel) = self.orphans.swap_remove(place);
+        let grace = self.grace().unwrap_or(0);
+        let waited_for = self.now().millis() - sent.at.millis() <= grace || self.is_known(&sent.number).await?;
         self.trouble("arrived_after_its_caller_had_gone");
         drop(parcel.arrive().await);
+        if !waited_for && self.is_known(&sent.number).await? {
+            self.trouble("arrived_after_the_grace_period");
+            self.too_late.insert(sent.number);
+        }
+        Ok(())
+    }
+
+    /// Whether a gateway has an order, or a refund, of this number.
+    async fn is_known(&self, number: &str) -> Result<bool, SimulationError> {
+        for place in self.places.values() {
+            let lines = place.gateways.lines().await.map_err(|error| SimulationError::Twin(error.to_string()))?;
+            if lines.iter().any(|line| line.number == number) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// A process writes down what it knows.
@@ -259,14 +276,12 @@ impl Stage {
     }
 
     pub(super) async fn replace(&mut self, place: usize) -> Result<(), SimulationError> {
-        let calls: Vec<(CallId, bool)> =
-            self.processes[place].calls.iter().map(|(id, call)| (*id, call.reply.is_some())).collect();
-        for (id, arrived) in calls {
+        for (id, call) in std::mem::take(&mut self.processes[place].calls) {
             if let Some(waiting) = self.network.take(id)
-                && !arrived
+                && call.reply.is_none()
                 && self.chance.per_mille(500)
             {
-                self.orphans.push(waiting.parcel);
+                self.orphans.push((call.sent, waiting.parcel));
             }
         }
         self.processes[place] = self.process().await?;

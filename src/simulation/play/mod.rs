@@ -3,7 +3,7 @@
 mod calm;
 mod chaos;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::chance::Chance;
 use super::network::{CallId, Network, Parcel};
 use super::news::{Letter, News};
-use super::node::{Came, Process};
+use super::node::{Came, Process, Sent};
 use super::told::{Told, met, tell};
 use super::world::{Place, Twins, places};
 use super::{BEGIN, Play, SimulationError};
@@ -60,7 +60,9 @@ pub(super) struct Stage {
     next_call: CallId,
     calls_made: u64,
     /// Requests whose callers have gone, and which may arrive all the same.
-    orphans: Vec<Parcel>,
+    orphans: Vec<(Sent, Parcel)>,
+    /// Numbers that a gateway first had of such a request when "no such order" counted.
+    too_late: BTreeSet<String>,
     news: News,
     troubles: BTreeMap<&'static str, u64>,
     illegal: Vec<String>,
@@ -119,6 +121,7 @@ impl Stage {
             next_call: 1,
             calls_made: 0,
             orphans: Vec::new(),
+            too_late: BTreeSet::new(),
             news: News::default(),
             troubles: BTreeMap::new(),
             illegal: Vec::new(),
@@ -266,6 +269,11 @@ impl Stage {
     pub fn grace(&self) -> Option<i64> {
         let graces = self.what.request.workflow.jobs.iter().map(|job| job.policy.resolve.grace.as_millis());
         graces.min().and_then(|grace| i64::try_from(grace).ok()).filter(|_| self.clocks_agree)
+    }
+
+    /// Numbers whose requests arrived when nobody waited for them any more.
+    pub const fn too_late(&self) -> &BTreeSet<String> {
+        &self.too_late
     }
 
     /// Accounts that were called more often than they allow, by all processes together.
