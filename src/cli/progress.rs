@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::io::IsTerminal;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -23,7 +23,7 @@ use crate::worker::{self, RunError};
 /// How often the runs are looked at.
 const TICK: Duration = Duration::from_millis(150);
 
-/// How often a line is printed where there is no terminal: every ten seconds.
+/// How often a line may be printed where there is no terminal: every ten seconds.
 const TELL_TICKS: u32 = 66;
 
 /// How often leases of dead processes are looked for.
@@ -166,7 +166,8 @@ pub(super) struct Bar {
     bar: ProgressBar,
     show: bool,
     terminal: bool,
-    told: AtomicU32,
+    drawn: AtomicU32,
+    told: Mutex<String>,
 }
 
 impl Bar {
@@ -175,7 +176,7 @@ impl Bar {
         let bar = ProgressBar::with_draw_target(None, target);
         let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg} {per_sec} {eta_precise} left");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        Self { bar, show, terminal: std::io::stderr().is_terminal(), told: AtomicU32::new(1) }
+        Self { bar, show, terminal: std::io::stderr().is_terminal(), drawn: AtomicU32::new(1), told: Mutex::default() }
     }
 
     async fn draw(&self, engine: &Engine, runs: &[i64]) -> Result<(), LedgerError> {
@@ -195,13 +196,22 @@ impl Bar {
         }
         let counted = State::ALL.into_iter().zip(by_state).filter(|(_, items)| *items > 0);
         let words: Vec<String> = counted.map(|(state, items)| format!("{} {}", state.word(), count(items))).collect();
-        if !self.terminal && self.told.fetch_add(1, Ordering::Relaxed).is_multiple_of(TELL_TICKS) {
-            eprintln!("{} of {} ended: {}", count(items - open), count(items), words.join(", "));
+        if !self.terminal && self.drawn.fetch_add(1, Ordering::Relaxed).is_multiple_of(TELL_TICKS) {
+            self.tell(format!("{} of {} ended: {}", count(items - open), count(items), words.join(", ")));
         }
         self.bar.set_length(items);
         self.bar.set_position(items - open);
         self.bar.set_message(words.join(", "));
         Ok(())
+    }
+
+    /// What has not changed is not said again.
+    fn tell(&self, line: String) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if *told != line {
+            eprintln!("{line}");
+            *told = line;
+        }
     }
 
     fn end(&self) {

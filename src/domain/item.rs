@@ -271,12 +271,24 @@ impl Alarm {
 
 /// A move that is not in the table: a defect of payrun, or a person asking for the impossible.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("an item that is {state} cannot take the event {event}")]
+#[error("it is {state}{}", self.what_can())]
 pub struct Illegal {
     /// Where the item was.
     pub state: State,
     /// What was to happen to it.
     pub event: &'static str,
+}
+
+impl Illegal {
+    /// Of what a person may ask for: of which items it can be asked.
+    fn what_can(&self) -> String {
+        match self.event {
+            "cancel" => "; only what is planned or held can be cancelled".to_owned(),
+            "retry" => "; only what has failed, was cancelled or is parked can be retried".to_owned(),
+            "resolve" => "; only what is unknown or parked can be resolved by hand".to_owned(),
+            event => format!(", and cannot take the event {event}"),
+        }
+    }
 }
 
 /// Decides what follows.

@@ -477,7 +477,7 @@ fn a_failed_item_that_was_sent_is_asked_about_first_when_it_is_retried() {
     assert_eq!(after[..3], [("retry", "failed"), ("claim", "unknown"), ("absent", "unknown")], "{events:#?}");
     app.payrun(&["retry", "C-0001/2026-03", "--reason", "a test"])
         .exits(3)
-        .says("an item that is succeeded cannot take the event retry");
+        .says("it is succeeded; only what has failed, was cancelled or is parked can be retried");
     app.payrun(&["retry", "nobody", "--reason", "a test"]).exits(3).says("there is no such item");
     app.payrun(&["retry"]).exits(2);
     app.payrun(&["retry", "C-0005-terminated/2026-03"]).exits(2).says("give a reason");
@@ -495,7 +495,7 @@ fn what_was_never_sent_can_be_cancelled_and_retried() {
     app.payrun(&["cancel", "C-0040/2026-03", "--reason", "a test"]).exits(0).says("1 now cancelled");
     app.payrun(&["cancel", "C-0040/2026-03", "--reason", "a test"])
         .exits(3)
-        .says("an item that is cancelled cannot take the event cancel");
+        .says("it is cancelled; only what is planned or held can be cancelled");
     app.payrun(&["retry", "C-0040/2026-03", "--reason", "a test"]).exits(0).says("1 now planned");
     let cancelled = app.json(&["cancel", "--run", "1", "--state", "planned", "--yes", "--reason", "a test", "--json"]);
     assert!(cancelled["moved"]["cancelled"].as_u64().unwrap() > 30, "{cancelled}");

@@ -140,7 +140,7 @@ fn what_is_chosen_is_counted_first_and_only_that_is_done() {
         .says("is failed now");
     app.payrun(&by("ann", &["resolve", "C/2026-03", "--succeeded", "R-1"]))
         .exits(3)
-        .says("cannot take the event resolve");
+        .says("only what is unknown or parked can be resolved by hand");
     app.payrun(&["run", "--resume"]).exits(3);
     let log = app.payrun(&["audit", "list"]).exits(0).says("asked the bank").stdout;
     assert!(log.contains("run 1, gateway hk, state failed") || log.contains("item.retry"), "{log}");

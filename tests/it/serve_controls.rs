@@ -191,6 +191,9 @@ fn what_fires_next_and_what_there_is_can_be_read() {
     assert_eq!((next["firings"].as_array().unwrap().len(), &next["complete"]), (3, &json!(true)), "{next}");
     let first = &next["firings"][0];
     assert!(first["wall"].as_str().unwrap().ends_with("T09:30") && first["fires"] == true, "{next}");
+    let one = service.get(&token, &format!("/api/v1/schedule?days=3&workflow={}", first["workflow"].as_str().unwrap()));
+    assert_eq!(one.body, next);
+    assert_eq!(service.get(&token, "/api/v1/schedule?workflow=nobody").status, 404);
     let wrong = service.get(&token, "/api/v1/occurrences?before=nothing");
     assert_eq!(wrong.status, 400, "{wrong:?}");
     for path in ["occurrences", "contracts", "notifications", "alerts", "audit", "approvals", "runs/1/approvals"] {

@@ -13,7 +13,7 @@ use super::{account_of, find, gateway_name};
 use crate::clock::Clock;
 use crate::domain::item::State;
 use crate::domain::money::{Currency, decimal_text};
-use crate::domain::subscription::Standing;
+use crate::domain::subscription::{Due, Standing, Subscription};
 use crate::engine::contracts::day_of;
 use crate::ledger::{ChangeRow, ContractRow, Ledger, LedgerError, PeriodRow};
 
@@ -49,7 +49,7 @@ pub(super) async fn run(context: &Context, args: &ShowArgs) -> Result<Exit, Fail
         let mut told = as_json(&project, &contract);
         let currency = contract.subscription.prices.currency();
         told["periods"] = periods.iter().map(|period| period_json(period, currency)).collect();
-        told["open"] = open(&contract, today).iter().map(|(period, _)| json!(period)).collect();
+        told["open"] = open(&contract, today).iter().map(|(_, due)| json!(due.period.name)).collect();
         told["changes"] = changes.iter().map(change_json).collect();
         say_json(&told);
     } else {
@@ -86,9 +86,9 @@ async fn changes(ledger: &Ledger, id: i64) -> Result<Vec<ChangeRow>, LedgerError
 }
 
 /// Periods that are due and not accounted for, and what becomes of them.
-fn open(contract: &ContractRow, today: NaiveDate) -> Vec<(String, &'static str)> {
+fn open(contract: &ContractRow, today: NaiveDate) -> Vec<(&'static str, Due)> {
     let paused = matches!(contract.subscription.standing, Standing::Paused { .. });
-    let running = crate::domain::subscription::Subscription {
+    let running = Subscription {
         standing: if paused { Standing::Active } else { contract.subscription.standing.clone() },
         ..contract.subscription.clone()
     };
@@ -98,7 +98,7 @@ fn open(contract: &ContractRow, today: NaiveDate) -> Vec<(String, &'static str)>
         (false, false) => "to be charged by the next run",
     };
     let due = running.due(contract.open(), today, &contract.accounted);
-    due.into_iter().map(|due| (due.period.name, becomes(due.lapsed))).collect()
+    due.into_iter().map(|due| (becomes(due.lapsed), due)).collect()
 }
 
 fn print_terms(project: &Project, contract: &ContractRow, today: NaiveDate) {
@@ -137,8 +137,16 @@ fn print_periods(contract: &ContractRow, periods: &[PeriodRow], today: NaiveDate
             cut(period.reason.as_deref().unwrap_or_default(), 80),
         ]);
     }
-    for (name, becomes) in open(contract, today) {
-        rows.add_row([name, String::new(), "due".to_owned(), String::new(), String::new(), becomes.to_owned()]);
+    for (becomes, Due { period, amount, .. }) in open(contract, today) {
+        let amount = amount.decimal();
+        rows.add_row([
+            period.name,
+            period.due.to_string(),
+            "due".to_owned(),
+            amount,
+            String::new(),
+            becomes.to_owned(),
+        ]);
     }
     if !rows.is_empty() {
         say("");

@@ -47,6 +47,8 @@ pub(super) struct Ahead {
     /// How many days; 7 if not given.
     #[param(minimum = 1, maximum = 366)]
     days: Option<u32>,
+    /// Only of the workflow of this name.
+    workflow: Option<String>,
 }
 
 /// Which part of the occurrences.
@@ -200,7 +202,7 @@ pub(super) struct AuditView {
 
 /// What fires next by itself
 #[utoipa::path(get, path = "/schedule", tag = "schedules", params(Ahead),
-    responses((status = 200, body = SchedulePage), (status = 400, body = ErrorBody)))]
+    responses((status = 200, body = SchedulePage), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody)))]
 pub(super) async fn schedule(
     State(app): State<App>,
     Query(query): Query<Ahead>,
@@ -212,7 +214,12 @@ pub(super) async fn schedule(
     let now = app.engine().clock.now();
     let until = now.plus(std::time::Duration::from_secs(u64::from(days) * 86_400));
     let (mut firings, mut complete) = (Vec::<(Timestamp, FiringView)>::new(), true);
-    for workflow in app.service.workflows.all() {
+    let missing = |name: &str| ApiError::not_found(format!("there is no workflow {name}"));
+    let workflows = match query.workflow.as_deref() {
+        None => app.service.workflows.all(),
+        Some(name) => vec![app.service.workflows.named(name).ok_or_else(|| missing(name))?],
+    };
+    for workflow in workflows {
         let Some(schedule) = workflow.schedule.as_ref().filter(|schedule| !schedule.paused) else { continue };
         let before = firings.len();
         let next = schedule.timetable.firings(now).take_while(|one| one.at <= until).take(FIRINGS);
