@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Runs the whole rig and writes docs/reliability.md from what it printed.
 
-  tests/reliability.py [--seeds N] [--kills N]    N seeds of each workflow; N kills of each kind of rig
+  tests/reliability.py [--seeds N] [--kills N] [--cuts N]
+
+N seeds of each workflow; N kills of each kind of rig; N cuts at least of power, and of commits.
 
 Needs what tests/run.sh needs; PAYRUN_TEST_POSTGRES names the server. Nothing is claimed on the page that was not run by this.
 What has been done is kept beside the build, so that a run of hours that was stopped goes on where it was.
@@ -183,8 +185,9 @@ def main():
     reading = argparse.ArgumentParser()
     reading.add_argument("--seeds", type=int, default=1000)
     reading.add_argument("--kills", type=int, default=250)
+    reading.add_argument("--cuts", type=int, default=50)
     chosen = reading.parse_args()
-    command = f"tests/reliability.py --seeds {chosen.seeds} --kills {chosen.kills}"
+    command = f"tests/reliability.py --seeds {chosen.seeds} --kills {chosen.kills} --cuts {chosen.cuts}"
     run(["cargo", "build", "--locked", "--release", "--features", "failpoints"])
     payrun = TARGET / "release" / "payrun"
     head = run(["git", "rev-parse", "--short", "HEAD"])[0].strip()
@@ -201,7 +204,8 @@ def main():
     kills = {"PAYRUN_RIG_KILLS": str(chosen.kills)}
     rig, rig_seconds = kept.part(f"rig: {kills}", lambda: nextest("test(/^rig::/)", payrun, **kills))
     rig_lines = [line.strip() for line in rig.splitlines() if line.strip().startswith("Done {")]
-    storage, _ = kept.part("storage", lambda: nextest("test(/^storage::/)"))
+    cuts = {"PAYRUN_RIG_CUTS": str(chosen.cuts)}
+    storage, _ = kept.part(f"storage: {cuts}", lambda: nextest("test(/^storage::/)", **cuts))
     storage_lines = [line.strip() for line in storage.splitlines() if re.search(r"\b(was|were) cut|took over", line)]
 
     seeds = sum(told["seeds"] for _, told in plays)
