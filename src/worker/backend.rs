@@ -19,6 +19,7 @@ use apalis_core::task::builder::TaskBuilder;
 use apalis_core::task::task_id::TaskId;
 use apalis_core::worker::context::WorkerContext;
 use tokio::sync::futures::OwnedNotified;
+use tokio::time::Instant;
 use tower_layer::Identity;
 
 use super::lane::Lane;
@@ -52,7 +53,15 @@ struct Fetched {
 #[derive(Default)]
 struct Jobs {
     open: Vec<OpenJob>,
-    read_at: Timestamp,
+    /// None if they are to be read again, whatever they say.
+    read_at: Option<Instant>,
+}
+
+impl Jobs {
+    /// Whether they may still be claimed from. What says that nothing is due may have been so a moment ago only.
+    fn are_fresh(&self, now: Timestamp) -> bool {
+        self.read_at.is_some_and(|at| at.elapsed() < JOBS_FRESH) && self.open.iter().any(|job| job.is_due(now))
+    }
 }
 
 /// The backend of one lane's worker.
@@ -156,7 +165,7 @@ impl BackendConfig for LaneBackend {
 
 /// Claims up to `missing` items from the lane's open jobs.
 async fn fetch(lane: Arc<Lane>, jobs: Jobs, missing: usize) -> Fetched {
-    let began = tokio::time::Instant::now();
+    let began = Instant::now();
     let mut failures = 0;
     let mut jobs = jobs;
     loop {
@@ -184,12 +193,12 @@ async fn try_fetch(
     missing: usize,
 ) -> Result<(Vec<Claimed>, Option<Duration>), LedgerError> {
     let now = lane.engine.clock.now();
-    if now.since(jobs.read_at) >= JOBS_FRESH || !jobs.open.iter().any(|job| job.is_due(now)) {
+    if !jobs.are_fresh(now) {
         let open = lane.engine.ledger.open_jobs(&lane.account.name).await?;
         lane.keep_seats(&open);
         jobs.open = open.into_iter().filter(|job| lane.seat(job)).collect();
         lane.limit(lane.engine.ledger.lane_limits(&lane.account.name).await?.concurrency);
-        jobs.read_at = now;
+        jobs.read_at = Some(Instant::now());
     }
     // A job in dunning is open for weeks: of what is not due nothing is claimed, which would keep everybody's writes waiting.
     let (due, later): (Vec<&OpenJob>, Vec<&OpenJob>) = jobs.open.iter().partition(|job| job.is_due(now));
@@ -214,6 +223,9 @@ async fn try_fetch(
     let (claimed, next) = lane.engine.ledger.claim_due(request).await?;
     claimed.iter().for_each(|one| lane.take(one.job_id()));
     let idle = claimed.is_empty().then(|| idle_until(next));
+    if idle.is_some() {
+        jobs.read_at = None;
+    }
     Ok((claimed, idle))
 }
 
@@ -250,5 +262,44 @@ async fn return_unsent(lane: &Lane, unsent: Vec<Claimed>) {
         if let Err(error) = outcome {
             lane.fail(error);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::policy::{Policy, Resolve, Retry};
+
+    fn job(due: Option<i64>) -> OpenJob {
+        let policy = Policy {
+            retry: Retry { attempts: 1, first: IDLE, max: IDLE },
+            resolve: Resolve { schedule: Vec::new(), grace: IDLE, horizon: IDLE },
+            dunning: Vec::new(),
+        };
+        OpenJob {
+            id: 1,
+            kind: "deduct".to_owned(),
+            lane: "hk".to_owned(),
+            account: None,
+            policy: Arc::new(policy),
+            rate: None,
+            concurrency: None,
+            due: due.map(Timestamp::from_millis),
+        }
+    }
+
+    #[test]
+    fn a_list_of_jobs_is_good_for_a_moment_and_only_if_something_is_due() {
+        let now = Timestamp::from_millis(1_000);
+        let read = |dues: &[Option<i64>]| Jobs {
+            open: dues.iter().map(|due| job(*due)).collect(),
+            read_at: Some(Instant::now()),
+        };
+        assert!(read(&[Some(5_000), Some(1_000)]).are_fresh(now));
+        assert!(!read(&[Some(5_000), None]).are_fresh(now), "what was due a moment later may be due now");
+        assert!(!read(&[]).are_fresh(now));
+        assert!(!Jobs { read_at: None, ..read(&[Some(1_000)]) }.are_fresh(now));
+        let long_ago = Instant::now().checked_sub(JOBS_FRESH).unwrap();
+        assert!(!Jobs { read_at: Some(long_ago), ..read(&[Some(1_000)]) }.are_fresh(now));
     }
 }
