@@ -134,8 +134,8 @@ pub(super) struct Books {
     old: HashMap<String, Order>,
     charges: Vec<Charge>,
     filter: Filter,
-    /// The order that is being decided, by contract.
-    pub processing: HashMap<String, String>,
+    /// The order that is being decided, by contract: in an order of their own, so that a play goes the same way again.
+    pub processing: BTreeMap<String, String>,
     counters: BTreeMap<(&'static str, String), u64>,
 }
 

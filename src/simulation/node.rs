@@ -13,7 +13,7 @@ use crate::domain::item::Illegal;
 use crate::domain::time::Timestamp;
 use crate::engine::attempt::{Work, perform};
 use crate::engine::{Account, Engine};
-use crate::ledger::{ClaimRequest, Claimed, LedgerError, Node, OpenJob, Settlement, Want};
+use crate::ledger::{ClaimRequest, Claimed, Doing, LedgerError, Node, OpenJob, Settlement, Want};
 use crate::sandbox::Reaction;
 
 type Performing = Pin<Box<dyn Future<Output = Result<Settlement, Illegal>>>>;
@@ -37,19 +37,26 @@ pub(super) struct Process {
 /// A call under way.
 pub(super) struct Call {
     performing: Performing,
-    /// The number it is for, and when it began.
-    pub sent: Sent,
+    /// What it sends; nothing if it asks.
+    pub sends: Option<Sending>,
     /// What has come back, and not been heard of yet.
     pub reply: Option<Reaction>,
     /// When its caller gives up.
     pub deadline: Timestamp,
 }
 
-/// Which number was sent, and when.
+/// Which number is sent, and from when on "no such order" counts for it.
 #[derive(Debug, Clone)]
-pub(super) struct Sent {
+pub(super) struct Sending {
     pub number: String,
-    pub at: Timestamp,
+    pub grace_ends: Timestamp,
+}
+
+impl Sending {
+    fn of(claimed: &Claimed, work: &Work) -> Option<Self> {
+        let at = claimed.item.sent_at.filter(|_| claimed.doing == Doing::Submit)?;
+        Some(Self { number: claimed.order_no().to_string(), grace_ends: at.plus(work.policy.resolve.grace) })
+    }
 }
 
 /// How far a call came.
@@ -114,9 +121,9 @@ impl Process {
         let (engine, account) = (Arc::clone(&self.engine), Arc::clone(account));
         // As the worker gives it up, with the time to connect.
         let deadline = now.plus(account.timeout + Duration::from_millis(250));
-        let sent = Sent { number: claimed.order_no().to_string(), at: now };
+        let sends = Sending::of(&claimed, &work);
         let performing = Box::pin(async move { perform(&engine, &account, &work, &claimed, || {}).await });
-        self.calls.insert(id, Call { performing, sent, reply: None, deadline });
+        self.calls.insert(id, Call { performing, sends, reply: None, deadline });
     }
 
     /// Goes on with a call until it waits for the network or has ended.

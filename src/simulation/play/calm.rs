@@ -4,7 +4,7 @@ use super::*;
 
 impl Stage {
     /// Nothing goes wrong any more but at the gateways; ends when everything is at rest.
-    pub(super) async fn calm(&mut self) -> Result<(), SimulationError> {
+    pub(super) async fn calm(&mut self, rounds: u64) -> Result<(), SimulationError> {
         self.chaos = false;
         for process in &mut self.processes {
             process.skew = 0;
@@ -12,7 +12,7 @@ impl Stage {
         }
         let (mut in_vain, mut idle) = (0, 0);
         let accounts: Vec<Arc<Account>> = self.processes[0].engine.accounts.values().cloned().collect();
-        for _ in 0..CALM {
+        for _ in 0..rounds {
             self.finish_calls().await?;
             let before = self.calls_made;
             for account in &accounts {

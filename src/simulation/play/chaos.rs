@@ -114,7 +114,7 @@ impl Stage {
         match process.go_on(id, &self.network).await {
             None | Some(Came::Waits) => {}
             Some(Came::Ended(settlement)) => process.settlements.push_back(*settlement),
-            Some(Came::Illegal(illegal)) => self.illegal.push(illegal.to_string()),
+            Some(Came::Illegal(illegal)) => self.illegal.push(format!("call {id}: {illegal}")),
         }
     }
 
@@ -195,7 +195,7 @@ impl Stage {
             && call.reply.take().is_none()
             && self.chance.per_mille(500)
         {
-            self.orphans.push((call.sent.clone(), waiting.parcel.clone()));
+            self.orphans.push((call.sends.clone(), waiting.parcel.clone()));
         }
         waiting.answer.send(with).ok();
         self.go_on(place, id).await;
@@ -217,26 +217,31 @@ impl Stage {
         }
     }
 
-    /// A request arrives whose caller has gone. One that comes when "no such order" counts can only be told of by its gateway.
+    /// A request arrives whose caller has gone.
     pub(super) async fn arrive_late(&mut self) -> Result<(), SimulationError> {
         if self.orphans.is_empty() {
             return Ok(());
         }
         let place = usize::try_from(self.chance.below(self.orphans.len() as u64)).unwrap_or(0);
-        let (sent, parcel) = self.orphans.swap_remove(place);
-        let grace = self.grace().unwrap_or(0);
-        let waited_for = self.now().millis() - sent.at.millis() <= grace || self.is_known(&sent.number).await?;
+        let (sends, parcel) = self.orphans.swap_remove(place);
         self.trouble("arrived_after_its_caller_had_gone");
-        drop(parcel.arrive().await);
-        if !waited_for && self.is_known(&sent.number).await? {
-            self.trouble("arrived_after_the_grace_period");
-            self.too_late.insert(sent.number);
+        if let Some(sending) = sends.filter(|sending| self.counts_as_absent(sending))
+            && !self.has_moved(&sending.number).await?
+        {
+            self.trouble("arrived_after_its_grace_period");
+            self.too_late.insert(sending.number);
         }
+        drop(parcel.arrive().await);
         Ok(())
     }
 
-    /// Whether a gateway has an order, or a refund, of this number.
-    async fn is_known(&self, number: &str) -> Result<bool, SimulationError> {
+    /// Whether some process may have believed by now that there is no such order.
+    fn counts_as_absent(&self, sending: &Sending) -> bool {
+        let apart = if self.clocks_agree { Duration::ZERO } else { JUMP * 2 };
+        self.now().plus(apart) >= sending.grace_ends
+    }
+
+    async fn has_moved(&self, number: &str) -> Result<bool, SimulationError> {
         for place in self.places.values() {
             let lines = place.gateways.lines().await.map_err(|error| SimulationError::Twin(error.to_string()))?;
             if lines.iter().any(|line| line.number == number) {
@@ -281,7 +286,7 @@ impl Stage {
                 && call.reply.is_none()
                 && self.chance.per_mille(500)
             {
-                self.orphans.push((call.sent, waiting.parcel));
+                self.orphans.push((call.sends, waiting.parcel));
             }
         }
         self.processes[place] = self.process().await?;

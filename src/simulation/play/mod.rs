@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::chance::Chance;
 use super::network::{CallId, Network, Parcel};
 use super::news::{Letter, News};
-use super::node::{Came, Process, Sent};
+use super::node::{Came, Process, Sending};
 use super::told::{Told, met, tell};
 use super::world::{Place, Twins, places};
 use super::{BEGIN, Play, SimulationError};
@@ -35,8 +35,9 @@ use crate::sandbox::faults::FaultPlan;
 const STEPS: u64 = 150;
 const STEPS_AN_ITEM: u64 = 12;
 
-/// How many rounds of calm there are at most: what is open then never comes to rest.
+/// How many rounds of calm there are at most, and how many more for each item: what is open then never comes to rest.
 const CALM: u64 = 2_000;
+const CALM_AN_ITEM: u64 = 10;
 
 /// How often a leap that came to nothing is doubled: from a quarter of a second to a minute.
 const LEAPS: u32 = 8;
@@ -60,8 +61,8 @@ pub(super) struct Stage {
     next_call: CallId,
     calls_made: u64,
     /// Requests whose callers have gone, and which may arrive all the same.
-    orphans: Vec<(Sent, Parcel)>,
-    /// Numbers that a gateway first had of such a request when "no such order" counted.
+    orphans: Vec<(Option<Sending>, Parcel)>,
+    /// Numbers that were sent by such a request when "no such order" counted.
     too_late: BTreeSet<String>,
     news: News,
     troubles: BTreeMap<&'static str, u64>,
@@ -214,8 +215,8 @@ impl Stage {
 
     /// Plays.
     pub async fn act(&mut self) -> Result<(), SimulationError> {
+        let items = self.ledger.items(&ItemFilter::default(), 0, 10_000).await?.len() as u64;
         if self.chaos {
-            let items = self.ledger.items(&ItemFilter::default(), 0, 10_000).await?.len() as u64;
             for step in 0..STEPS + STEPS_AN_ITEM * items {
                 self.step().await?;
                 if step % 32 == 0 && self.at_rest().await? {
@@ -223,7 +224,7 @@ impl Stage {
                 }
             }
         }
-        self.calm().await
+        self.calm(CALM + CALM_AN_ITEM * items).await
     }
 
     async fn at_rest(&self) -> Result<bool, LedgerError> {
