@@ -18,7 +18,7 @@ import sys
 import tempfile
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
@@ -138,28 +138,32 @@ def simulate(payrun, seeds, kept):
     for core in os.sched_getaffinity(0):
         cores.put(core)
 
-    def play(workflow, more, some):
+    def play(workflow, more, first, some):
         core = cores.get()
-        command = [payrun, "simulate", workflow, "--date", "2026-03-31", *some, "--json", "--threads=1", *more]
+        chosen = [f"--seed={first}", f"--seeds={some}", "--threads=1"]
+        command = [payrun, "simulate", workflow, "--date", "2026-03-31", *chosen, "--json", *more]
         try:
-            return played(run(["taskset", "-c", str(core), *command], cwd=folder, told=False)[0])
+            told = played(run(["taskset", "-c", str(core), *command], cwd=folder, told=False)[0])
         finally:
             cores.put(core)
+        return told if told["seeds"] == some else sys.exit(f"stopped after {told['seeds']} of {some} seeds")
 
     with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(cores.qsize()) as pool:
         folder = Path(scratch) / "project"
         plays = project(payrun, folder)
         parts = {name: [] for name, _, _ in plays}
         for first in range(1, seeds + 1, AT_ONCE):
-            some = [f"--seed={first}", f"--seeds={min(AT_ONCE, seeds + 1 - first)}"]
+            some = min(AT_ONCE, seeds + 1 - first)
             for name, workflow, more in plays:
-                playing = (kept.part, f"{name}: {' '.join(some)}", partial(play, workflow, more, some))
-                parts[name].append(pool.submit(*playing))
+                playing = partial(play, workflow, more, first, some)
+                parts[name].append(pool.submit(kept.part, f"{name}: {some} seeds from {first}", playing))
         try:
-            return [(name, added([part.result() for part in waited])) for name, waited in parts.items()]
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+            ended, _ = wait([part for waited in parts.values() for part in waited], return_when=FIRST_EXCEPTION)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+        for part in ended:
+            part.result()
+        return [(name, added([part.result() for part in waited])) for name, waited in parts.items()]
 
 
 def nextest(filter, binary=None, **settings):
