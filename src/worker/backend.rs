@@ -19,7 +19,6 @@ use apalis_core::task::builder::TaskBuilder;
 use apalis_core::task::task_id::TaskId;
 use apalis_core::worker::context::WorkerContext;
 use tokio::sync::futures::OwnedNotified;
-use tokio::time::Instant;
 use tower_layer::Identity;
 
 use super::lane::Lane;
@@ -54,7 +53,7 @@ struct Fetched {
 struct Jobs {
     open: Vec<OpenJob>,
     /// None if they are to be read again, whatever they say.
-    read_at: Option<Instant>,
+    read_at: Option<tokio::time::Instant>,
 }
 
 impl Jobs {
@@ -165,7 +164,7 @@ impl BackendConfig for LaneBackend {
 
 /// Claims up to `missing` items from the lane's open jobs.
 async fn fetch(lane: Arc<Lane>, jobs: Jobs, missing: usize) -> Fetched {
-    let began = Instant::now();
+    let began = tokio::time::Instant::now();
     let mut failures = 0;
     let mut jobs = jobs;
     loop {
@@ -198,7 +197,7 @@ async fn try_fetch(
         lane.keep_seats(&open);
         jobs.open = open.into_iter().filter(|job| lane.seat(job)).collect();
         lane.limit(lane.engine.ledger.lane_limits(&lane.account.name).await?.concurrency);
-        jobs.read_at = Some(Instant::now());
+        jobs.read_at = Some(tokio::time::Instant::now());
     }
     // A job in dunning is open for weeks: of what is not due nothing is claimed, which would keep everybody's writes waiting.
     let (due, later): (Vec<&OpenJob>, Vec<&OpenJob>) = jobs.open.iter().partition(|job| job.is_due(now));
@@ -293,13 +292,13 @@ mod tests {
         let now = Timestamp::from_millis(1_000);
         let read = |dues: &[Option<i64>]| Jobs {
             open: dues.iter().map(|due| job(*due)).collect(),
-            read_at: Some(Instant::now()),
+            read_at: Some(tokio::time::Instant::now()),
         };
         assert!(read(&[Some(5_000), Some(1_000)]).are_fresh(now));
         assert!(!read(&[Some(5_000), None]).are_fresh(now), "what was due a moment later may be due now");
         assert!(!read(&[]).are_fresh(now));
         assert!(!Jobs { read_at: None, ..read(&[Some(1_000)]) }.are_fresh(now));
-        let long_ago = Instant::now().checked_sub(JOBS_FRESH).unwrap();
+        let long_ago = tokio::time::Instant::now().checked_sub(JOBS_FRESH).unwrap();
         assert!(!Jobs { read_at: Some(long_ago), ..read(&[Some(1_000)]) }.are_fresh(now));
     }
 }
