@@ -102,16 +102,14 @@ class Kept:
 
     def part(self, name, make):
         if name not in self.parts:
-            self.keep(name, make())
+            made = make()
+            with self.writing:
+                self.parts[name] = made
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                beside = self.path.with_suffix(".new")
+                beside.write_text(json.dumps(self.parts))
+                beside.replace(self.path)
         return self.parts[name]
-
-    def keep(self, name, made):
-        with self.writing:
-            self.parts[name] = made
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            beside = self.path.with_suffix(".new")
-            beside.write_text(json.dumps(self.parts))
-            beside.replace(self.path)
 
 
 def added(parts):
