@@ -45,10 +45,6 @@ impl OpenJob {
     }
 }
 
-const OPEN_JOB: &str = "\
-    select id, kind, lane, account, policy, rate_calls, rate_per, concurrency, \
-      (select min(i.due_at) from items as i where i.job_id = jobs.id and i.due_at is not null) as due from jobs";
-
 /// A run.
 #[derive(Debug, Clone)]
 pub struct RunRow {
@@ -233,21 +229,12 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn open_jobs(&self, lane: &str) -> Result<Vec<OpenJob>, LedgerError> {
-        let query = format!(
-            "{OPEN_JOB} where lane = $1 and finished_at is null and started = 1 order by due nulls last, id limit 1000"
-        );
-        let query = sqlx::query(AssertSqlSafe(query)).bind(lane.to_owned());
+        let query = "select id, kind, lane, account, policy, rate_calls, rate_per, concurrency, \
+                       (select min(i.due_at) from items as i where i.job_id = jobs.id and i.due_at is not null) as due \
+                     from jobs where lane = $1 and finished_at is null and started = 1 order by due nulls last, id limit 1000";
+        let query = sqlx::query(query).bind(lane.to_owned());
         let rows = self.rows("listing open jobs", query).await?;
         rows.iter().map(open_job).collect()
-    }
-
-    /// One job, open or not.
-    ///
-    /// # Errors
-    /// Whatever the database says.
-    pub async fn job_to_run(&self, id: i64) -> Result<Option<OpenJob>, LedgerError> {
-        let query = sqlx::query(AssertSqlSafe(format!("{OPEN_JOB} where id = $1"))).bind(id);
-        self.rows("reading a job", query).await?.first().map(open_job).transpose()
     }
 
     /// Runs, newest first, from before `before` on.
