@@ -11,6 +11,8 @@ use payrun::failpoint;
 use payrun::sandbox::Gateways;
 use payrun::sandbox::faults::{FaultPlan, Level};
 use serde_json::Value;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Executor};
 
 use crate::support::chance::Chance;
 use crate::support::process::Running;
@@ -141,16 +143,43 @@ fn three_nodes_on_postgres_are_killed_again_and_again() {
     finish_and_judge(&app, &done);
 }
 
+/// Whether the ledger can be written now: a file has one writer, and none while that one stands still in the middle of a write.
+fn can_be_written(app: &App) -> bool {
+    if !app.database().exists() {
+        return true;
+    }
+    let file = SqliteConnectOptions::new().filename(app.database()).busy_timeout(Duration::from_secs(1));
+    app.wait_for(async {
+        let mut file = file.connect().await.unwrap();
+        file.execute("begin immediate; rollback").await.is_ok()
+    })
+}
+
+/// A run that was stopped while it had items under way, and does not keep the others from the ledger.
+fn start_to_stand_still(app: &App, done: &mut Done) -> Running {
+    while done.starts < 100 {
+        let charged = app.charges();
+        let arguments = arguments(app, done.starts);
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let still = app.start(&arguments);
+        done.starts += 1;
+        until("something was charged", || app.charges() > charged + 2);
+        still.signal("STOP");
+        if can_be_written(app) && app.by_state()["sending"].as_u64() > Some(0) {
+            done.stood_still += 1;
+            return still;
+        }
+        still.signal("CONT");
+        still.wait(PATIENCE);
+    }
+    panic!("it never stood still with items under way: {done:?}");
+}
+
 /// Stopped beyond its leases, and let go on when another has taken over.
 fn stand_still(server: bool) {
     let app = project(server, 23);
     let mut done = Done::default();
-    let arguments = arguments(&app, 0);
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let still = app.start(&arguments);
-    until("something was charged", || app.charges() > 2);
-    still.signal("STOP");
-    done.stood_still += 1;
+    let still = start_to_stand_still(&app, &mut done);
     // Its lock is held, so its leases decide: twice the time-out and 30 s.
     let other = app.payrun(&["run", "--resume"]);
     assert!(matches!(other.code(), Some(0 | 3)), "{other:?}");
