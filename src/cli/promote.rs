@@ -9,7 +9,7 @@ use super::output::{count, say};
 use super::project::Project;
 use crate::clock::Clock;
 use crate::config::{Config, Database};
-use crate::ledger::{Ledger, PromoteError};
+use crate::ledger::{Ledger, LedgerError, PromoteError};
 
 /// Arguments of `payrun promote`.
 #[derive(Debug, Args)]
@@ -34,14 +34,14 @@ pub(super) async fn run(context: &Context, args: PromoteArgs) -> Result<Exit, Fa
     let server = Ledger::connect(address.expose_secret()).await?;
     let ours = Ledger::open_fenced(path).await?;
     let told = |table: &'static str, rows: u64| say(format!("{table}: {} rows, the same on both sides", count(rows)));
-    let promoted = ours.promote_to(&server, Clock::of_machine().now(), told).await.map_err(|error| {
-        let help = "mend this and give the same command again; the old ledger sends nothing meanwhile";
-        match error {
-            PromoteError::WrongWay | PromoteError::AtWork | PromoteError::Differs { .. } => {
-                Failure::invalid(chain(&error))
-            }
-            PromoteError::Ledger(error) => Failure::from(error).help(help),
-        }
+    let promoted = ours.promote_to(&server, Clock::of_machine().now(), told).await.map_err(|error| match error {
+        PromoteError::Ledger(moved @ LedgerError::Moved { .. }) => Failure::from(moved),
+        PromoteError::Ledger(error) => Failure::from(error).help("mend this and give the same command again"),
+        refused @ (PromoteError::WrongWay
+        | PromoteError::AtWork
+        | PromoteError::NotEmpty { .. }
+        | PromoteError::NotTheSame { .. }
+        | PromoteError::Differs { .. }) => Failure::invalid(chain(&refused)),
     })?;
     let before = if promoted.there_already { " It had been copied before." } else { "" };
     say(format!("the ledger is at {} now, and {} can no longer be used.{before}", server.name(), path.display()));

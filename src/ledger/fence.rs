@@ -36,6 +36,15 @@ impl Ledger {
         turn.commit().await
     }
 
+    /// Has the fence name another place.
+    pub(super) async fn fence_for(&self, moved_to: &str) -> Result<(), LedgerError> {
+        let failed = |source| LedgerError::of("fencing the ledger", source);
+        let mut turn = self.turn("fencing the ledger").await?;
+        let named = sqlx::query("update fence set moved_to = $1").bind(moved_to);
+        named.execute(turn.connection()).await.map_err(failed)?;
+        turn.commit().await
+    }
+
     pub(super) async fn unfence(&self) -> Result<(), LedgerError> {
         let failed = |source| LedgerError::of("taking the fence away", source);
         let mut turn = self.turn("taking the fence away").await?;

@@ -2,8 +2,9 @@
 //! by row.
 //!
 //! From the fence on nobody can write to the file, whatever has it open, so that the same items can never be sent from two
-//! ledgers. The fence is taken away again only where it is certain that nothing has come to be on the server; where a commit's
-//! outcome is not known, doing the same once more goes on.
+//! ledgers. The fence names the server, which must be empty: a second move to somewhere else is refused, and so is that of a
+//! backup. It is taken away again only where it is certain that nothing has come to be on the server; where a commit's outcome is
+//! not known, doing the same once more goes on.
 
 use serde_json::Value;
 use sqlx::any::AnyRow;
@@ -18,6 +19,11 @@ use crate::domain::time::Timestamp;
 
 /// How many rows are copied and compared at a time.
 const PAGE: usize = 500;
+
+const COPYING: &str = "copying the ledger";
+
+/// Behind the server's name in a fence until the move has ended.
+const UNFINISHED: &str = ", unless the move was broken off (`payrun promote` once more tells)";
 
 /// A column by its name, and what is in it.
 type Column = (&'static str, Holds);
@@ -500,9 +506,26 @@ pub enum PromoteError {
     /// Somebody works on it.
     #[error("a process is at work on this ledger: stop it first")]
     AtWork,
-    /// The target has other rows.
+    /// It could not be told from what is there whether this ledger is.
+    #[error("{to} holds a ledger already: {table} has rows; name an empty database")]
+    NotEmpty {
+        /// Where it was to go.
+        to: String,
+        /// Which table.
+        table: &'static str,
+    },
+    /// What was written is not what was read.
+    #[error("{table} would not be on the server what it is here (row {row}); nothing was moved")]
+    NotTheSame {
+        /// Which table.
+        table: &'static str,
+        /// Which row of it, from 1.
+        row: u64,
+    },
+    /// An earlier move got to its end, and the server has moved on, or the database is somebody else's.
     #[error(
-        "{table} on the server is not what it is here (row {row}); the file stays fenced: empty the server's tables, then go on"
+        "{table} on the server is not what it is here (row {row}). If payrun has worked there since an earlier `promote`, that \
+         one got to its end: use the server's ledger and leave this file, which sends nothing any more"
     )]
     Differs {
         /// Which table.
@@ -529,20 +552,27 @@ impl Ledger {
         if self.is_at_work(now).await? {
             return Err(PromoteError::AtWork);
         }
-        let failed = |source| LedgerError::of("copying the ledger", source);
+        let mut file = self.home.connect().await?;
         // Whoever was at it before has ended by now, one way or the other.
-        let mut turn = server.turn("copying the ledger").await?;
-        let runs: i64 =
-            sqlx::query_scalar("select count(*) from runs").fetch_one(turn.connection()).await.map_err(failed)?;
-        let there_already = runs > 0;
-        self.fence(server.name(), now).await?;
-        match self.copy_to(&mut turn, there_already, told).await {
+        let mut turn = server.turn(COPYING).await?;
+        let to = place(server.name(), &mut turn).await?;
+        let begun = format!("{to}{UNFINISHED}");
+        let holds = first_with_rows(&mut turn).await?;
+        match (Self::moved_to(&mut file).await?, holds) {
+            (Some(fence), _) if fence == begun => {}
+            (Some(to), _) => return Err(LedgerError::Moved { place: self.name().to_owned(), to }.into()),
+            (None, Some(table)) => return Err(PromoteError::NotEmpty { to, table }),
+            (None, None) => self.fence(&begun, now).await?,
+        }
+        let there_already = holds.is_some();
+        match self.copy_to(&mut file, &mut turn, there_already, told).await {
             Ok(promoted) => {
                 if there_already {
                     turn.rollback().await?
                 } else {
                     turn.commit_and_tell().await?
                 }
+                self.fence_for(&to).await?;
                 Ok(promoted)
             }
             Err(error) => {
@@ -558,17 +588,24 @@ impl Ledger {
 
     async fn copy_to(
         &self,
+        from: &mut AnyConnection,
         turn: &mut Turn,
         there_already: bool,
         mut told: impl FnMut(&'static str, u64),
     ) -> Result<Promoted, PromoteError> {
-        let mut from = self.home.connect().await?;
         let mut promoted = Promoted { there_already, ..Promoted::default() };
         for table in TABLES {
             if !there_already {
-                table.copy(&mut from, turn.connection()).await?;
+                table.copy(from, turn.connection()).await?;
             }
-            let rows = table.compare(&mut from, turn.connection()).await?;
+            let rows = table.compare(from, turn.connection()).await?.map_err(|row| {
+                let table = table.name;
+                if there_already {
+                    PromoteError::Differs { table, row }
+                } else {
+                    PromoteError::NotTheSame { table, row }
+                }
+            })?;
             told(table.name, rows);
             promoted.rows.push((table.name, rows));
         }
@@ -591,7 +628,7 @@ impl Table {
         connection: &mut AnyConnection,
         after: Option<&[Value]>,
     ) -> Result<Vec<Vec<Value>>, LedgerError> {
-        let failed = |source| LedgerError::of("copying the ledger", source);
+        let failed = |source| LedgerError::of(COPYING, source);
         let (names, keys) = (self.names(), self.keys());
         let places: Vec<String> = (1..=self.key).map(|place| format!("${place}")).collect();
         let behind = if after.is_some() { format!("where ({keys}) > ({})", places.join(", ")) } else { String::new() };
@@ -620,7 +657,7 @@ impl Table {
     }
 
     async fn copy(&self, from: &mut AnyConnection, to: &mut AnyConnection) -> Result<(), LedgerError> {
-        let failed = |source| LedgerError::of("copying the ledger", source);
+        let failed = |source| LedgerError::of(COPYING, source);
         let field = |(place, (_, holds)): (usize, &Column)| match holds {
             Holds::Number => format!("cast(value ->> {place} as bigint)"),
             Holds::Text => format!("value ->> {place}"),
@@ -649,23 +686,42 @@ impl Table {
         Ok(())
     }
 
-    /// How many rows there are, all of them the same on both sides.
-    async fn compare(&self, from: &mut AnyConnection, to: &mut AnyConnection) -> Result<u64, PromoteError> {
+    /// How many rows there are, all of them the same on both sides; or the first that is not.
+    async fn compare(&self, from: &mut AnyConnection, to: &mut AnyConnection) -> Result<Result<u64, u64>, LedgerError> {
         let (mut last, mut rows): (Option<Vec<Value>>, u64) = (None, 0);
         loop {
             let after = last.as_deref().map(|row| &row[..self.key]);
             let (ours, theirs) = (self.page(from, after).await?, self.page(to, after).await?);
             let same = ours.iter().zip(&theirs).take_while(|(one, other)| one == other).count();
             if same != ours.len() || same != theirs.len() {
-                return Err(PromoteError::Differs { table: self.name, row: rows + same as u64 + 1 });
+                return Ok(Err(rows + same as u64 + 1));
             }
             rows += same as u64;
             match ours.into_iter().last() {
                 Some(row) => last = Some(row),
-                None => return Ok(rows),
+                None => return Ok(Ok(rows)),
             }
         }
     }
+}
+
+/// A server's ledger by its name, with the schema where that is not the usual one.
+async fn place(name: &str, turn: &mut Turn) -> Result<String, LedgerError> {
+    let schema = sqlx::query_scalar("select cast(current_schema() as text)").fetch_one(turn.connection()).await;
+    let schema: String = schema.map_err(|source| LedgerError::of(COPYING, source))?;
+    Ok(if schema == "public" { name.to_owned() } else { format!("{name} (schema {schema})") })
+}
+
+/// A table that is not empty, if one is.
+async fn first_with_rows(turn: &mut Turn) -> Result<Option<&'static str>, LedgerError> {
+    for table in TABLES {
+        let any = AssertSqlSafe(format!("select cast(1 as bigint) from {} limit 1", table.name));
+        let any = sqlx::query(any).fetch_optional(turn.connection()).await;
+        if any.map_err(|source| LedgerError::of(COPYING, source))?.is_some() {
+            return Ok(Some(table.name));
+        }
+    }
+    Ok(None)
 }
 
 fn digits(bytes: &[u8]) -> String {

@@ -3,6 +3,8 @@
 use payrun::clock::Clock;
 use payrun::ledger::NewNotification;
 use serde_json::{Value, json};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Executor};
 
 use crate::support::postgres::Schema;
 use crate::support::{App, DATE, Setup, WORKFLOW, contracts, until};
@@ -64,15 +66,51 @@ fn what_was_moved_goes_on_there_and_the_file_sends_nothing_any_more() {
     // A new run finds the keys, and is numbered on.
     app.payrun(&["run", WORKFLOW, "--date", DATE, "--config", "server.yaml"]).exits(0);
     assert_eq!(app.charges(), 60);
-    app.payrun(&["promote", "--to", "server.yaml"]).exits(2).says("is not what it is here");
+    app.payrun(&["promote", "--to", "server.yaml"]).exits(2).says("was moved to").never_says("broken off");
+    app.moved_to(schema);
+}
+
+/// As if the process had died between the server's commit and its end.
+fn forget_the_end(app: &App) {
+    app.wait_for(async {
+        let mut file = SqliteConnectOptions::new().filename(app.database()).connect().await.unwrap();
+        let begun = "update fence set moved_to = moved_to || ', unless the move was broken off (`payrun promote` once more tells)'";
+        file.execute(begun).await.unwrap();
+    });
+}
+
+#[test]
+fn a_move_whose_end_nobody_heard_of_goes_on_and_changes_nothing() {
+    let (mut app, schema) = half_done();
+    app.payrun(&["promote", "--to", "server.yaml"]).exits(0);
+    forget_the_end(&app);
+    app.payrun(&["run", "--resume"]).exits(2).says("unless the move was broken off");
+    app.payrun(&["promote", "--to", "server.yaml"]).exits(0).says("copied before");
+    app.payrun(&["run", "--resume"]).exits(2).says("was moved to").never_says("broken off");
+    app.payrun(&["run", "--resume", "--config", "server.yaml"]).exits(0);
+    assert_eq!(app.charges(), 60);
+    forget_the_end(&app);
+    let ended = app.payrun(&["promote", "--to", "server.yaml"]).exits(2);
+    ended.says("is not what it is here").says("use the server's ledger");
     app.moved_to(schema);
 }
 
 #[test]
-fn moving_the_same_again_compares_and_changes_nothing() {
+fn a_ledger_is_moved_to_one_place() {
     let (mut app, schema) = half_done();
+    let second = app.wait_for(Schema::fresh());
+    let ours = std::fs::read_to_string(app.path("server.yaml")).unwrap();
+    app.write("second.yaml", ours.replace(&schema.address(), &second.address()));
+    app.payrun(&["backup", "copy.db"]).exits(0);
+    app.write("backup.yaml", std::fs::read_to_string(app.path("payrun.yaml")).unwrap().replace("payrun.db", "copy.db"));
+    let of_backup = app.payrun(&["promote", "--to", "second.yaml", "--config", "backup.yaml"]);
+    of_backup.exits(2).says("of which this is a backup");
     app.payrun(&["promote", "--to", "server.yaml"]).exits(0);
-    app.payrun(&["promote", "--to", "server.yaml"]).exits(0).says("copied before");
+    app.payrun(&["promote", "--to", "second.yaml"]).exits(2).says("was moved to");
+    forget_the_end(&app);
+    app.payrun(&["promote", "--to", "second.yaml"]).exits(2).says("was moved to");
+    app.payrun(&["run", "--resume"]).exits(2).says("was moved to");
+    assert_eq!(app.json_lines(&["journal", "--config", "second.yaml"]), Vec::<Value>::new());
     app.payrun(&["run", "--resume", "--config", "server.yaml"]).exits(0);
     assert_eq!(app.charges(), 60);
     app.moved_to(schema);
@@ -93,13 +131,18 @@ fn a_ledger_that_a_process_works_on_is_not_moved() {
 #[test]
 fn a_move_that_fails_before_its_end_leaves_the_file_as_it_was() {
     let (app, schema) = half_done();
-    // Something that the copy runs into.
     app.payrun(&["journal", "--config", "server.yaml"]).exits(0);
-    app.wait_for(async {
-        use sqlx::Executor;
-        schema.connect().await.execute("insert into vault (id, proof) values (1, 'x')").await.unwrap();
-    });
-    app.payrun(&["promote", "--to", "server.yaml"]).exits(2).says("vault on the server is not what it is here");
+    let on_the_server = |statement: &'static str| {
+        app.wait_for(async { schema.connect().await.execute(statement).await.unwrap() });
+    };
+    on_the_server("insert into vault (id, proof) values (1, 'x')");
+    app.payrun(&["promote", "--to", "server.yaml"]).exits(2).says("holds a ledger already: vault has rows");
+    // Something that the copy runs into.
+    on_the_server(
+        "delete from vault; create function spoil() returns trigger language plpgsql as $$ begin new.detail = 'spoilt'; \
+         return new; end $$; create trigger spoilt before insert on events for each row execute function spoil()",
+    );
+    app.payrun(&["promote", "--to", "server.yaml"]).exits(2).says("events would not be on the server what it is here");
     app.payrun(&["run", "--resume"]).exits(0);
     assert_eq!(app.charges(), 60);
 }
