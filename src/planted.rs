@@ -48,10 +48,11 @@ pub enum Bug {
     NotificationLowersState,
     NotifiedAmountNotCompared,
     AuthorApproves,
+    ClaimOfOthersGivenBack,
 }
 
 /// Every fault, and what it is.
-pub const ALL: [(Bug, &str); 36] = [
+pub const ALL: [(Bug, &str); 37] = [
     (Bug::NewNumberOnRetry, "a new order number when something is sent again"),
     (Bug::AbandonedIsPlanned, "what a dead process was sending is sent again without asking"),
     (Bug::AbandonedIsFailed, "what a dead process was sending is taken for failed"),
@@ -88,6 +89,7 @@ pub const ALL: [(Bug, &str); 36] = [
     (Bug::NotificationLowersState, "a notification lowers a state"),
     (Bug::NotifiedAmountNotCompared, "a notification's amount is not compared"),
     (Bug::AuthorApproves, "who started a batch may approve it"),
+    (Bug::ClaimOfOthersGivenBack, "a claim in doubt is given back although another node has claimed the item"),
 ];
 
 /// Whether this fault is planted.

@@ -237,6 +237,9 @@ fn intent_first(item: &Value, clocks_agree: bool, broken: &mut Vec<Broken>) {
         if of(version).is_none_or(|event| text(event, "event") != "claim") {
             wrong("was made that had not been claimed");
         }
+        if of(version + 1).is_some_and(|end| text(end, "event") == "unsent") {
+            wrong("was made for a claim that was given back as unsent");
+        }
         let over = of(version + 1).filter(|end| sends(of(version)) || !TOLD.contains(&text(end, "event")));
         let over = over.map(|event| number(event, "at"));
         let is_late = attempt["late"] == true;
@@ -399,6 +402,11 @@ mod tests {
         late["attempts"][0]["late"] = json!(true);
         late["attempts"][0]["started_at"] = json!(100_001);
         assert_eq!(promises(&[late], &[line("n-1", 3800)], &totals()), [1]);
+        let mut taken_away = item();
+        taken_away["events"][1] = json!({ "version": 2, "event": "unsent", "from": "sending", "to": "planned" });
+        taken_away["events"][2] = json!({ "version": 3, "event": "claim", "from": "planned", "to": "sending" });
+        taken_away["events"][3]["from"] = json!("sending");
+        assert_eq!(promises(&[taken_away], &[line("n-1", 3800)], &totals()), [1]);
     }
 
     #[test]
@@ -448,7 +456,8 @@ mod tests {
             attempt["order_no"] = json!("n-late");
         }
         assert_eq!(promises(&[failed.clone()], &[line("n-late", 3800)], &totals), [4], "it was sent once only");
-        failed["events"][1] = json!({ "version": 2, "event": "unsent", "from": "sending", "to": "planned" });
+        failed["events"][1] = json!({ "version": 2, "event": "not_processed", "from": "sending", "to": "planned" });
+        failed["attempts"][0]["answer"] = json!("not_processed");
         failed["events"][2] = json!({ "version": 3, "event": "claim", "from": "planned", "to": "sending" });
         failed["events"][3]["from"] = json!("sending");
         assert_eq!(promises(&[failed.clone()], &[line("n-late", 3800)], &totals), Vec::<u8>::new());

@@ -159,8 +159,9 @@ impl LedgerError {
             // Serialization failure, deadlock, a lock that was not to be had in time, a statement cancelled.
             "40001" | "40P01" | "55P03" | "57014" => Self::Busy { doing },
             "53100" => Self::Full { doing },
-            // Going down, crashed, starting, too many connections, a standby, a transaction that was idle for too long.
-            "57P01" | "57P02" | "57P03" | "53300" | "25006" | "25P03" => Self::Unreachable { doing, source },
+            // Going down, crashed, starting, too many connections, a standby that is to write or to begin writing, a transaction
+            // that was idle for too long.
+            "57P01" | "57P02" | "57P03" | "53300" | "25006" | "0A000" | "25P03" => Self::Unreachable { doing, source },
             code if code.starts_with("08") => Self::Unreachable { doing, source },
             _ => Self::Database { doing, source },
         }

@@ -97,6 +97,7 @@ pub use settlements::SettlementRow;
 pub use statements::{LineKind, NewStatement, StatementKept, StatementLine, StatementRow};
 pub use tokens::{Asked, TokenRow};
 pub use troubles::{Alarmed, Different, Ended, OfRun, Sum, Summed, Troubled, Unlisted};
+pub use turn::CommitFault;
 
 /// A ledger that is open.
 #[derive(Debug, Clone)]

@@ -17,7 +17,7 @@ use tokio::task::AbortHandle;
 use super::Ledger;
 use super::error::LedgerError;
 use super::home::{Engine, Home};
-use super::turn::Turn;
+use super::turn::{SILENT, Turn, unless_silent};
 use crate::domain::time::Timestamp;
 
 /// How often a node makes sure that it still holds its lock on the server.
@@ -211,14 +211,18 @@ async fn keep(home: Home, connection: AnyConnection, id: i64, now: Timestamp, he
         if let Some(mut kept) = connection.take() {
             // Another may have taken the node for dead meanwhile and struck it off.
             let known = "insert into nodes (id, joined_at) values ($1, $2) on conflict do nothing";
-            if sqlx::query(known).bind(id).bind(now.millis()).execute(&mut kept).await.is_ok() {
+            let known = async {
+                let known = sqlx::query(known).bind(id).bind(now.millis()).execute(&mut kept).await;
+                known.map_err(|source| LedgerError::of("joining", source))
+            };
+            if unless_silent(home.engine, SILENT, "joining", known).await.is_ok() {
                 connection = Some(kept);
                 continue;
             }
             held.store(false, Ordering::Release);
             tracing::warn!("the connection that holds this node's lock was lost; nothing is claimed until it is back");
         }
-        if let Ok(again) = hold(&home, id, now).await {
+        if let Ok(again) = unless_silent(home.engine, SILENT, "joining", hold(&home, id, now)).await {
             connection = Some(again);
             held.store(true, Ordering::Release);
         }

@@ -3,17 +3,22 @@
 //! A settle that comes after the item has moved on (its lease had run out) is *late*: the attempt is recorded with its
 //! evidence and changes nothing, and the item is asked about at once.
 
+use std::collections::HashSet;
+
 use sqlx::Row;
+use sqlx::any::AnyRow;
 
 use super::claim::{Claimed, decide};
 use super::error::LedgerError;
-use super::rows::{Stored, Writes, Written};
+use super::rows::{Stored, Writes, Written, list};
 use super::turn::Turn;
+use super::writer::Untold;
 use crate::domain::answer::{Answer, Cause};
 use crate::domain::ids::OrderNumber;
 use crate::domain::item::{Event, Move, State};
 use crate::domain::policy::Policy;
 use crate::domain::time::Timestamp;
+use crate::planted::{Bug, is};
 
 /// What became of a claim.
 #[derive(Debug, Clone)]
@@ -112,6 +117,28 @@ pub enum Settled {
     Applied,
     /// The item had moved on before: the attempt is recorded and changed nothing.
     Late,
+}
+
+/// Of claims in doubt, those that were made and not taken over: where the commit did not happen another node may have claimed the
+/// item, which then has the same version.
+pub(super) async fn still_theirs<'a>(
+    turn: &mut Turn,
+    untold: &'a [Untold],
+) -> Result<Vec<&'a Settlement>, LedgerError> {
+    if untold.is_empty() || is(Bug::ClaimOfOthersGivenBack) {
+        return Ok(untold.iter().map(|one| &one.settlement).collect());
+    }
+    let claims: Vec<_> =
+        untold.iter().map(|one| (one.settlement.stored.id, one.settlement.stored.version, one.node.0)).collect();
+    let query = "select i.id, i.version, i.node from json_each($1) as c join items as i \
+                   on i.id = cast(c.value ->> 0 as bigint) and i.version = cast(c.value ->> 1 as bigint) \
+                   and i.node = cast(c.value ->> 2 as bigint)";
+    let failed = |source| LedgerError::of("looking for claims in doubt", source);
+    let rows = sqlx::query(query).bind(list(&claims)).fetch_all(turn.connection()).await.map_err(failed)?;
+    let get = |row: &AnyRow| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?));
+    let made: HashSet<(i64, i64, i64)> = rows.iter().map(get).collect::<Result<_, _>>().map_err(failed)?;
+    let theirs = untold.iter().zip(claims).filter(|(_, claim)| made.contains(claim));
+    Ok(theirs.map(|(one, _)| &one.settlement).collect())
 }
 
 /// Settles all together, or one by one where some are late.

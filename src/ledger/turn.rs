@@ -4,9 +4,11 @@
 //! same, so that what was thought through once holds on both: what a turn reads stays true until it commits. Turns are short;
 //! only a plan is long, and it takes its turn no earlier than with its commit, on a connection of its own.
 //!
-//! A connection that failed is never trusted again: the next turn makes a new one.
+//! A connection that failed is never trusted again: the next turn makes a new one. Neither is one that is silent: a server that
+//! vanished without a word would otherwise be waited for as long as the operating system does, or for ever.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::{AnyConnection, Connection};
 use tokio::runtime::Handle;
@@ -18,11 +20,16 @@ use super::home::{Engine, Home};
 /// Waits until no other transaction of this ledger (a schema of a database) has its turn.
 const LINE_UP: &str = "select pg_advisory_xact_lock(1885434485, hashtext(current_schema()))";
 
-/// A standby refuses to begin this, so that it is never taken for the ledger.
-const BEGIN: &str = "begin read write";
+/// A standby refuses to begin this, so that it is never taken for the ledger. Each statement sees what was committed before it,
+/// whatever the server is set to: what was waited for is seen.
+const BEGIN: &str = "begin isolation level read committed read write";
 
 /// [`BEGIN`] and [`LINE_UP`], in one round trip.
-const BEGIN_IN_TURN: &str = "begin read write; select pg_advisory_xact_lock(1885434485, hashtext(current_schema()))";
+const BEGIN_IN_TURN: &str = "begin isolation level read committed read write; \
+                             select pg_advisory_xact_lock(1885434485, hashtext(current_schema()))";
+
+/// A server that has not answered for so long has gone: longer than it lets anybody wait for a lock.
+pub(super) const SILENT: Duration = Duration::from_secs(30);
 
 /// Tells the other nodes that there is work.
 const TELL: &str = "select pg_notify('payrun', '')";
@@ -32,12 +39,29 @@ const TELL: &str = "select pg_notify('payrun', '')";
 pub(super) struct Writing {
     home: Home,
     connection: Option<AnyConnection>,
+    fault: Option<CommitFault>,
+}
+
+/// What a play does with a commit. Whoever made it hears in each case that it failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommitFault {
+    /// The connection broke before it arrived.
+    Lost,
+    /// It arrived, and the connection broke before the answer.
+    Untold,
+    /// The database would not take it.
+    Refused,
 }
 
 impl Writing {
     /// Nothing is connected before the first turn.
     pub fn new(home: Home, connection: Option<AnyConnection>) -> Arc<Mutex<Self>> {
-        Arc::new(Mutex::new(Self { home, connection }))
+        Arc::new(Mutex::new(Self { home, connection, fault: None }))
+    }
+
+    /// What is to become of the next commit.
+    pub const fn plan_fault(&mut self, fault: Option<CommitFault>) {
+        self.fault = fault;
     }
 
     /// Lets the connection go, and waits until it is gone; a later turn would make another.
@@ -48,8 +72,9 @@ impl Writing {
     }
 
     async fn begin(&mut self, statement: &'static str, doing: &'static str) -> Result<(), LedgerError> {
+        let engine = self.home.engine;
         if let Some(mut kept) = self.connection.take() {
-            match run(&mut kept, statement, doing).await {
+            match run(engine, &mut kept, statement, doing).await {
                 Ok(()) => {
                     self.connection = Some(kept);
                     return Ok(());
@@ -63,8 +88,8 @@ impl Writing {
                 Err(_) => drop(kept),
             }
         }
-        let mut fresh = self.home.connect().await?;
-        run(&mut fresh, statement, doing).await?;
+        let mut fresh = unless_silent(engine, SILENT, doing, self.home.connect()).await?;
+        run(engine, &mut fresh, statement, doing).await?;
         self.connection = Some(fresh);
         Ok(())
     }
@@ -109,7 +134,7 @@ impl Turn {
             Engine::Sqlite => Ok(()),
             Engine::Postgres => {
                 let doing = self.doing;
-                run(self.connection(), LINE_UP, doing).await
+                run(Engine::Postgres, self.connection(), LINE_UP, doing).await
             }
         }
     }
@@ -134,7 +159,7 @@ impl Turn {
     pub async fn commit_and_tell(mut self) -> Result<(), LedgerError> {
         if self.engine() == Engine::Postgres {
             let doing = self.doing;
-            run(self.connection(), TELL, doing).await?;
+            run(Engine::Postgres, self.connection(), TELL, doing).await?;
         }
         self.end("commit").await
     }
@@ -148,9 +173,17 @@ impl Turn {
         let doing = self.doing;
         let mut writing = self.writing.take().expect("a turn ends once");
         let mut connection = writing.connection.take().expect("a turn begins with a connection");
-        run(&mut connection, statement, doing).await?;
+        let engine = writing.home.engine;
+        let fault = if statement == "commit" { writing.fault.take() } else { None };
+        let happens = matches!(fault, None | Some(CommitFault::Untold));
+        run(engine, &mut connection, if happens { statement } else { "rollback" }, doing).await?;
         writing.connection = Some(connection);
-        Ok(())
+        let broken = || sqlx::Error::Protocol("the connection broke in the middle of a commit".to_owned());
+        match fault {
+            None => Ok(()),
+            Some(CommitFault::Lost | CommitFault::Untold) => Err(LedgerError::Unreachable { doing, source: broken() }),
+            Some(CommitFault::Refused) => Err(LedgerError::Database { doing, source: broken() }),
+        }
     }
 }
 
@@ -160,8 +193,9 @@ impl Drop for Turn {
         let Some(mut connection) = writing.connection.take() else { return };
         // The next turn waits until that is done, so that nobody writes into this transaction.
         if let Ok(runtime) = Handle::try_current() {
+            let engine = writing.home.engine;
             runtime.spawn(async move {
-                match run(&mut connection, "rollback", "rolling back").await {
+                match run(engine, &mut connection, "rollback", "rolling back").await {
                     Ok(()) => writing.connection = Some(connection),
                     Err(_) => {
                         connection.close_hard().await.ok();
@@ -172,9 +206,33 @@ impl Drop for Turn {
     }
 }
 
-async fn run(connection: &mut AnyConnection, statement: &'static str, doing: &'static str) -> Result<(), LedgerError> {
-    let done = sqlx::raw_sql(statement).execute(connection).await;
-    done.map(|_| ()).map_err(|source| LedgerError::of(doing, source))
+async fn run(
+    engine: Engine,
+    connection: &mut AnyConnection,
+    statement: &'static str,
+    doing: &'static str,
+) -> Result<(), LedgerError> {
+    let done = async {
+        let done = sqlx::raw_sql(statement).execute(connection).await;
+        done.map(|_| ()).map_err(|source| LedgerError::of(doing, source))
+    };
+    unless_silent(engine, SILENT, doing, done).await
+}
+
+/// Waits so long for a server; a file answers always.
+pub(super) async fn unless_silent<T>(
+    engine: Engine,
+    time: Duration,
+    doing: &'static str,
+    answer: impl Future<Output = Result<T, LedgerError>>,
+) -> Result<T, LedgerError> {
+    match engine {
+        Engine::Sqlite => answer.await,
+        Engine::Postgres => tokio::time::timeout(time, answer).await.unwrap_or_else(|_| {
+            let source = sqlx::Error::Protocol(format!("the server has not answered for {} s", time.as_secs()));
+            Err(LedgerError::Unreachable { doing, source })
+        }),
+    }
 }
 
 #[cfg(test)]

@@ -2,8 +2,9 @@
 //!
 //! A deed is answered after the commit has been synced, never before. A failed commit fails every deed in it; nothing of it
 //! has happened, or it is not known whether it has: a settle is given again and counts once, and claims that nobody was told of
-//! are given back with the next commit, since nothing can have been sent for them. Settles come before claims, so that a contract
-//! that has just become free can be taken at once.
+//! are given back with the next commit, since nothing can have been sent for them. Until then nothing is claimed here, and what
+//! another node holds by then is its own: so nothing is taken from anybody who was told of it. Settles come before claims, so
+//! that a contract that has just become free can be taken at once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,9 +13,10 @@ use tokio::sync::{Mutex, Notify, mpsc, oneshot};
 
 use super::claim::{ClaimRequest, Claims, claim};
 use super::error::LedgerError;
+use super::node::NodeId;
 use super::notifications::{NewNotification, keep};
-use super::settle::{Settled, Settlement, settle};
-use super::turn::{Turn, Writing};
+use super::settle::{Settled, Settlement, settle, still_theirs};
+use super::turn::{CommitFault, Turn, Writing, unless_silent};
 use super::{Claimed, Ledger};
 use crate::domain::item::{Event, apply};
 use crate::domain::time::Timestamp;
@@ -32,6 +34,11 @@ const LINGER: Duration = Duration::from_millis(8);
 
 /// How many deeds a commit had if there is much to do.
 const BUSY: usize = 4;
+
+/// A server has taken a group by then, also where hundreds of settles are late and go one by one over a slow line.
+const FILLED: Duration = Duration::from_secs(120);
+
+const DOING: &str = "writing to it";
 
 type Answered<T> = oneshot::Sender<Result<T, LedgerError>>;
 
@@ -58,6 +65,11 @@ impl Ledger {
         self.deeds.send(Deed::Claim(request, answer)).await.map_err(|_| LedgerError::Stopped)?;
         let claims = answered.await.map_err(|_| LedgerError::Stopped)??;
         Ok((claims.claimed, claims.next))
+    }
+
+    /// Has a commit of this process fail, once: the next one, if one is named.
+    pub async fn plan_commit_fault(&self, fault: Option<CommitFault>) {
+        self.write.lock().await.plan_fault(fault);
     }
 
     /// Writes down what became of a claim; returns when it is durable.
@@ -87,7 +99,6 @@ pub(super) async fn run(writing: Arc<Mutex<Writing>>, mut inbox: mpsc::Receiver<
             group.add(deed);
         }
         busy = group.len() >= BUSY;
-        group.untold = std::mem::take(&mut doubtful);
         group.commit(&writing, &woken, &mut well, &mut doubtful).await;
     }
 }
@@ -99,15 +110,21 @@ struct Group {
     claims: Vec<(ClaimRequest, Answered<Claims>)>,
     notifications: Vec<(NewNotification, Answered<()>)>,
     flushes: Vec<oneshot::Sender<()>>,
-    /// Gives back what a commit may have claimed of which nobody was told.
-    untold: Vec<Settlement>,
+    untold: Vec<Untold>,
+}
+
+/// Gives back what a commit may have claimed of which nobody was told.
+#[derive(Debug)]
+pub(super) struct Untold {
+    pub node: NodeId,
+    pub settlement: Settlement,
 }
 
 /// Why a group was not written, and what it may have claimed all the same.
 #[derive(Debug)]
 struct NotWritten {
     error: LedgerError,
-    untold: Vec<Settlement>,
+    untold: Vec<Untold>,
 }
 
 impl From<LedgerError> for NotWritten {
@@ -126,7 +143,7 @@ impl Group {
         }
     }
 
-    /// Every deed in a group of its own; what is told when all is done comes last.
+    /// Every deed in a group of its own, what gives back first; what is told when all is done comes last.
     fn apart(self) -> Vec<Self> {
         let settles = self.settles.into_iter().map(|one| Self { settles: vec![one], ..Self::default() });
         let claims = self.claims.into_iter().map(|one| Self { claims: vec![one], ..Self::default() });
@@ -134,7 +151,7 @@ impl Group {
             self.notifications.into_iter().map(|one| Self { notifications: vec![one], ..Self::default() });
         let untold = self.untold.into_iter().map(|one| Self { untold: vec![one], ..Self::default() });
         let flushes = std::iter::once(Self { flushes: self.flushes, ..Self::default() });
-        settles.chain(claims).chain(notifications).chain(untold).chain(flushes).collect()
+        untold.chain(settles).chain(claims).chain(notifications).chain(flushes).collect()
     }
 
     const fn len(&self) -> usize {
@@ -148,8 +165,9 @@ impl Group {
         writing: &Arc<Mutex<Writing>>,
         woken: &Notify,
         well: &mut bool,
-        doubtful: &mut Vec<Settlement>,
+        doubtful: &mut Vec<Untold>,
     ) {
+        self.untold.append(doubtful);
         if self.len() > 0 {
             match self.write(writing).await {
                 Ok((settled, claimed)) => {
@@ -204,20 +222,10 @@ impl Group {
     }
 
     async fn write(&self, writing: &Arc<Mutex<Writing>>) -> Result<(Vec<Settled>, Vec<Claims>), NotWritten> {
-        let settlements: Vec<&Settlement> =
-            self.settles.iter().map(|(settlement, _)| settlement).chain(&self.untold).collect();
-        let mut turn = Turn::take(writing, "writing to it").await?;
-        let settled = if settlements.is_empty() { Vec::new() } else { settle(&mut turn, &settlements).await? };
-        let notifications: Vec<&NewNotification> = self.notifications.iter().map(|(new, _)| new).collect();
-        if !notifications.is_empty() {
-            keep(&mut turn, &notifications).await?;
-        }
-        let mut claimed = Vec::with_capacity(self.claims.len());
-        for (request, _) in &self.claims {
-            claimed.push(claim(&mut turn, request).await?);
-        }
+        let mut turn = Turn::take(writing, DOING).await?;
+        let (settled, claimed) = unless_silent(turn.engine(), FILLED, DOING, self.fill(&mut turn)).await?;
         crate::failpoint::hit("before_commit");
-        if is(Bug::SettleNotSynced) && !settlements.is_empty() {
+        if is(Bug::SettleNotSynced) && !settled.is_empty() {
             turn.rollback().await?;
             return Ok((settled, claimed));
         }
@@ -227,14 +235,29 @@ impl Group {
         }
     }
 
+    async fn fill(&self, turn: &mut Turn) -> Result<(Vec<Settled>, Vec<Claims>), LedgerError> {
+        let back = still_theirs(turn, &self.untold).await?;
+        let settlements: Vec<&Settlement> = self.settles.iter().map(|(settlement, _)| settlement).chain(back).collect();
+        let settled = if settlements.is_empty() { Vec::new() } else { settle(turn, &settlements).await? };
+        let notifications: Vec<&NewNotification> = self.notifications.iter().map(|(new, _)| new).collect();
+        if !notifications.is_empty() {
+            keep(turn, &notifications).await?;
+        }
+        let mut claimed = Vec::with_capacity(self.claims.len());
+        for (request, _) in &self.claims {
+            claimed.push(claim(turn, request).await?);
+        }
+        Ok((settled, claimed))
+    }
+
     /// What gives claims back that may have been made.
-    fn give_back(&self, claimed: &[Claims]) -> Vec<Settlement> {
+    fn give_back(&self, claimed: &[Claims]) -> Vec<Untold> {
         let requests = self.claims.iter().map(|(request, _)| request);
         let back = requests.zip(claimed).flat_map(|(request, claims)| {
             claims.claimed.iter().filter_map(|one| {
                 let want = request.wants.iter().find(|want| want.job_id == one.job_id())?;
                 let moved = apply(&one.item, &Event::Unsent, &want.policy, request.now).ok()?;
-                Some(Settlement::unsent(one, moved, request.now))
+                Some(Untold { node: request.node, settlement: Settlement::unsent(one, moved, request.now) })
             })
         });
         back.collect()

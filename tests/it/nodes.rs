@@ -1,12 +1,13 @@
 //! Several processes at one ledger on PostgreSQL: they share the work, the rate and each other's leavings. That they may die and
 //! stand still is tried in `rig.rs`.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use crate::support::{App, DATE, PATIENCE, Setup, WORKFLOW, contracts, until};
 
 fn project(setup: Setup) -> App {
-    App::of(Setup { server: true, concurrency: 16, ..setup })
+    App::of(Setup { server: true, ..setup })
 }
 
 #[test]
@@ -14,14 +15,19 @@ fn three_nodes_share_a_run_and_charge_everybody_once() {
     let contracts = contracts("C", 600);
     let app = project(Setup { contracts, latency: Duration::from_millis(10), ..Setup::default() });
     let nodes = [(); 2].map(|()| app.start(&["work", "--quiet"]));
-    app.payrun(&["run", WORKFLOW, "--date", DATE]).exits(0);
+    let mut running = app.start(&["run", WORKFLOW, "--date", DATE]);
+    let mut claimed = HashSet::new();
+    while !running.has_ended() {
+        claimed.extend(app.wait_for(async {
+            let mut connection = app.schema().connect().await;
+            let claimed = "select distinct node from items where node is not null";
+            // There are no tables before the first process has made them.
+            sqlx::query_scalar::<_, i64>(claimed).fetch_all(&mut connection).await.unwrap_or_default()
+        }));
+    }
+    running.wait(PATIENCE).exits(0);
     assert_eq!(app.charges(), 600);
-    let nodes_that_worked = app.wait_for(async {
-        let schema = app.schema().connect();
-        let mut connection = schema.await;
-        sqlx::query_scalar::<_, i64>("select count(*) from nodes").fetch_one(&mut connection).await.unwrap()
-    });
-    assert!(nodes_that_worked >= 2, "both nodes are known");
+    assert_eq!(claimed.len(), 3, "each of them had a share");
     for node in nodes {
         node.interrupt();
         assert_eq!(node.wait(PATIENCE).code(), Some(0));
@@ -29,13 +35,37 @@ fn three_nodes_share_a_run_and_charge_everybody_once() {
 }
 
 #[test]
-fn a_node_that_waits_hears_of_a_run_that_another_process_plans() {
-    let app = project(Setup { contracts: contracts("C", 20), ..Setup::default() });
+fn a_node_finishes_what_another_process_planned_and_left() {
+    let contracts = contracts("C", 60);
+    let app = project(Setup { contracts, latency: Duration::from_millis(30), concurrency: 1, ..Setup::default() });
     let node = app.start(&["work"]);
     until("the node is at work", || node.stderr_so_far().contains("working on"));
-    app.payrun(&["run", WORKFLOW, "--date", DATE]).exits(0);
+    let running = app.start(&["run", WORKFLOW, "--date", DATE]);
+    until("something was charged", || app.charges() > 0);
+    assert!(running.kill_after(Duration::ZERO).was_killed());
+    assert!(app.charges() < 60);
+    until("the node charged the rest", || app.charges() == 60);
     node.interrupt();
     assert_eq!(node.wait(PATIENCE).code(), Some(0));
+    app.payrun(&["run", "--resume"]).exits(0);
+}
+
+#[test]
+fn a_process_hears_of_what_another_has_planned() {
+    let app = project(Setup { contracts: contracts("C", 2), ..Setup::default() });
+    // It only listens, so that nothing else could wake it.
+    let ledger = app.wait_for(app.ledger());
+    let woken = ledger.woken();
+    until("it listens", || {
+        app.wait_for(async {
+            let listening = "select count(*) from pg_stat_activity \
+                             where application_name = current_setting('application_name') and query ilike 'listen %'";
+            let mut connection = app.schema().connect().await;
+            sqlx::query_scalar::<_, i64>(listening).fetch_one(&mut connection).await.unwrap() == 1
+        })
+    });
+    app.payrun(&["run", WORKFLOW, "--date", DATE]).exits(0);
+    app.wait_for(async { tokio::time::timeout(Duration::from_secs(1), woken).await }).expect("it heard of it");
 }
 
 #[test]

@@ -69,15 +69,11 @@ impl Stage {
         let process = &self.processes[place];
         process.look_at_the_clock(now);
         let slots = 1 + usize::try_from(self.chance.below(4)).unwrap_or(0);
-        let claimed = process.claim(account, slots).await?;
+        let claimed = self.claim_in_doubt(place, account, slots).await?;
         if claimed.is_empty() {
             return Ok(());
         }
         self.claimed.entry(account.name.clone()).or_default().extend(vec![now; claimed.len()]);
-        if self.chaos && self.chance.per_mille(40) {
-            self.trouble("claim_committed_and_not_told");
-            return Ok(());
-        }
         if self.chaos && self.chance.per_mille(25) {
             self.trouble("died_after_a_claim");
             return self.replace(place).await;
@@ -89,6 +85,39 @@ impl Stage {
             self.begin_what_is_in_hand(place).await;
         }
         Ok(())
+    }
+
+    /// Now and then the commit fails, and it is not known whether it has happened.
+    async fn claim_in_doubt(
+        &mut self,
+        place: usize,
+        account: &Account,
+        slots: usize,
+    ) -> Result<Vec<(Claimed, Work)>, SimulationError> {
+        let fault = self.draws_commit_fault(60);
+        let process = &self.processes[place];
+        process.engine.ledger.plan_commit_fault(fault).await;
+        let claimed = process.claim(account, slots).await;
+        process.engine.ledger.plan_commit_fault(None).await;
+        match (claimed, fault) {
+            (Ok(claimed), _) => Ok(claimed),
+            (Err(_), Some(fault)) => {
+                self.trouble(match fault {
+                    CommitFault::Lost => "claim_lost_on_its_way",
+                    CommitFault::Untold => "claim_committed_and_not_told",
+                    CommitFault::Refused => "claim_refused_by_the_database",
+                });
+                Ok(Vec::new())
+            }
+            (Err(error), None) => Err(error.into()),
+        }
+    }
+
+    fn draws_commit_fault(&mut self, per_mille: u64) -> Option<CommitFault> {
+        if !(self.chaos && self.chance.per_mille(per_mille)) {
+            return None;
+        }
+        self.chance.one_of(&[CommitFault::Lost, CommitFault::Untold, CommitFault::Refused]).copied()
     }
 
     /// A process begins to call for what it has claimed.
@@ -261,16 +290,18 @@ impl Stage {
             self.trouble("died_before_a_settle");
             return self.replace(place).await;
         }
-        if self.chaos && self.chance.per_mille(30) {
-            self.trouble("settle_failed");
-            self.processes[place].settlements.push_back(settlement);
-            return Ok(());
-        }
-        self.ledger.settle(settlement.clone()).await?;
-        if self.chaos && self.chance.per_mille(30) {
-            self.trouble("settle_committed_and_not_told");
-            self.processes[place].settlements.push_back(settlement);
-        }
+        let fault = self.draws_commit_fault(60);
+        let ledger = &self.processes[place].engine.ledger;
+        ledger.plan_commit_fault(fault).await;
+        let settled = ledger.settle(settlement.clone()).await;
+        ledger.plan_commit_fault(None).await;
+        let Some(fault) = fault else { return settled.map(|_| ()).map_err(SimulationError::from) };
+        self.trouble(match fault {
+            CommitFault::Lost => "settle_lost_on_its_way",
+            CommitFault::Untold => "settle_committed_and_not_told",
+            CommitFault::Refused => "settle_refused_by_the_database",
+        });
+        self.processes[place].settlements.push_back(settlement);
         Ok(())
     }
 

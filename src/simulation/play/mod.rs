@@ -23,11 +23,12 @@ use crate::clock::Clock;
 use crate::domain::actor::{Actor, Reason, Signed};
 use crate::domain::money::Amount;
 use crate::domain::time::Timestamp;
+use crate::engine::attempt::Work;
 use crate::engine::plan::PlanRequest;
 use crate::engine::receive::Received;
 use crate::engine::{Account, Engine};
 use crate::files::Files;
-use crate::ledger::{ItemFilter, Ledger, LedgerError};
+use crate::ledger::{Claimed, CommitFault, ItemFilter, Ledger, LedgerError};
 use crate::sandbox::Reaction;
 use crate::sandbox::faults::FaultPlan;
 
@@ -47,6 +48,9 @@ const IN_VAIN: u64 = 20;
 
 /// How far a clock jumps at most.
 const JUMP: Duration = Duration::from_secs(4 * 60);
+
+/// The file of a play's ledger.
+const LEDGER: &str = "ledger.db";
 
 /// Everything of a play.
 pub(super) struct Stage {
@@ -107,7 +111,7 @@ impl Stage {
         let clock = Clock::driven(BEGIN);
         let plan = FaultPlan::new(seed, what.faults);
         let places = places(&what.config, &what.request.workflow, twins, plan, &clock).await?;
-        let ledger = Ledger::open(&folder.0.join("ledger.db")).await?;
+        let ledger = Ledger::open(&folder.0.join(LEDGER)).await?;
         let processes = if what.chaos { 2 + chance.below(4) } else { 1 };
         let clocks_agree = !what.chaos || chance.per_mille(500);
         let mut stage = Self {
@@ -146,9 +150,12 @@ impl Stage {
             accounts.insert(name.clone(), Arc::new(place.account(&self.network, &clock)?));
         }
         let files = Files::open("files", &self.folder.0).map_err(|error| SimulationError::Twin(error.to_string()))?;
+        // A connection, a writer and commits in doubt of its own.
+        let ledger = Ledger::open(&self.folder.0.join(LEDGER)).await?;
+        let node = ledger.join(self.chance.next(), self.clock.now()).await?;
         let engine = Engine {
             meter: Arc::default(),
-            ledger: self.ledger.clone(),
+            ledger,
             catalog: Arc::clone(&self.what.catalog),
             accounts,
             config: Arc::clone(&self.what.config),
@@ -156,7 +163,6 @@ impl Stage {
             files,
             clock: clock.clone(),
         };
-        let node = self.ledger.join(self.chance.next(), self.clock.now()).await?;
         Ok(Process {
             engine: Arc::new(engine),
             node,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use payrun::domain::answer::{Answer, Cause};
 use payrun::domain::item::State;
-use payrun::ledger::{Claimed, Doing, Granted, LaneState, Settled, Wish};
+use payrun::ledger::{Claimed, CommitFault, Doing, Granted, LaneState, Settled, Wish};
 
 use super::desk::{Desk, answered, answered_with, at, by, done, item, item_of, planning, unsent};
 use super::on_every_engine;
@@ -242,6 +242,64 @@ fn what_the_database_will_not_take_of_one_settle_does_not_hold_up_the_others() {
         let well: Vec<bool> = settled.iter().map(|settled| matches!(settled, Ok(Settled::Applied))).collect();
         assert_eq!(well, [true, false, true], "{settled:?}");
         assert_eq!(desk.states().await, [State::Succeeded, State::Sending, State::Succeeded]);
+    });
+}
+
+#[test]
+fn a_claim_in_doubt_is_given_back_if_it_was_made() {
+    on_every_engine(|place| async move {
+        let desk = Desk::with_items(&place, 1).await;
+        let other = desk.beside(&place, 2).await;
+        desk.fails_to_claim(at(1), CommitFault::Untold).await;
+        assert!(other.claim(at(1), 1).await.is_empty(), "it was made");
+        let again = desk.claim(at(2), 1).await.remove(0);
+        assert_eq!((again.doing, again.item.sends), (Doing::Submit, 1), "nothing was sent for the first");
+        assert_eq!(desk.moves(1).await, ["claim planned>sending", "unsent sending>planned", "claim planned>sending"]);
+        assert_eq!(desk.ledger.settle(answered(&again, done(), at(3))).await.unwrap(), Settled::Applied);
+        desk.assert_sound().await;
+    });
+}
+
+#[test]
+fn a_claim_in_doubt_takes_nothing_from_another_who_has_claimed_it() {
+    on_every_engine(|place| async move {
+        for fault in [CommitFault::Lost, CommitFault::Refused] {
+            let place = place.fresh().await;
+            let desk = Desk::with_items(&place, 2).await;
+            let other = desk.beside(&place, 2).await;
+            desk.fails_to_claim(at(1), fault).await;
+            let theirs = other.claim(at(1), 1).await.remove(0);
+            assert_eq!(desk.claim(at(2), 5).await.iter().map(Claimed::id).collect::<Vec<_>>(), [2]);
+            assert_eq!(desk.moves(theirs.id()).await, ["claim planned>sending"], "{fault:?}: it is being sent");
+            assert_eq!(other.ledger.settle(answered(&theirs, done(), at(3))).await.unwrap(), Settled::Applied);
+            desk.assert_sound().await;
+        }
+    });
+}
+
+#[test]
+fn what_was_claimed_after_a_commit_had_failed_for_another_deed_is_not_given_back() {
+    on_every_engine(|place| async move {
+        let desk = Desk::with_items(&place, 200).await;
+        let mut told = desk.claim(at(1), 1).await;
+        let mut both = 0;
+        // Whether the two share a commit is not ours to say.
+        for second in 2..40 {
+            let before = told.last().unwrap().clone();
+            desk.ledger.plan_commit_fault(Some(CommitFault::Refused)).await;
+            let settle = desk.ledger.settle(answered(&before, done(), at(second)));
+            let (settled, claimed) = tokio::join!(settle, desk.ledger.claim_due(desk.request(at(second), 1)));
+            desk.ledger.plan_commit_fault(None).await;
+            both += u32::from(settled.is_ok() && claimed.is_ok());
+            told.extend(claimed.map(|(claimed, _)| claimed).unwrap_or_default());
+            told.extend(desk.claim(at(second), 1).await);
+        }
+        assert!(both > 0, "they never shared a commit that failed");
+        for one in told {
+            let moves = desk.moves(one.id()).await;
+            assert!(!moves.last().unwrap().starts_with("unsent"), "{moves:?}: it was told of and taken away");
+        }
+        desk.assert_sound().await;
     });
 }
 

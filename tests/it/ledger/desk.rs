@@ -10,8 +10,8 @@ use payrun::domain::money::{Amount, Currency};
 use payrun::domain::policy::{Policy, Rate, Resolve, Retry};
 use payrun::domain::time::Timestamp;
 use payrun::ledger::{
-    Attempt, ClaimRequest, Claimed, ItemFilter, ItemRow, Ledger, NewItem, NewJob, NewRun, Node, Planning, Settlement,
-    Want,
+    Attempt, ClaimRequest, Claimed, CommitFault, ItemFilter, ItemRow, Ledger, NewItem, NewJob, NewRun, Node, Planning,
+    Settlement, Want,
 };
 
 use super::Place;
@@ -134,6 +134,12 @@ impl Desk {
 
     pub async fn claim(&self, now: Timestamp, slots: usize) -> Vec<Claimed> {
         self.ledger.claim_due(self.request(now, slots)).await.unwrap().0
+    }
+
+    /// Claims one in a commit that fails: who asked hears of nothing.
+    pub async fn fails_to_claim(&self, now: Timestamp, fault: CommitFault) {
+        self.ledger.plan_commit_fault(Some(fault)).await;
+        self.ledger.claim_due(self.request(now, 1)).await.unwrap_err();
     }
 
     pub async fn states(&self) -> Vec<State> {
