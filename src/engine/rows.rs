@@ -42,7 +42,7 @@ pub(super) enum Unread {
     Refused(Refusal),
 }
 
-/// The items of other jobs, a page at a time. Later jobs have later items.
+/// The items of other jobs, a page at a time, job by job: a later job may have earlier items, where its run was planned first.
 pub(super) struct ItemRows {
     items: Items,
     states: Vec<State>,
@@ -51,7 +51,10 @@ pub(super) struct ItemRows {
     secret: BTreeSet<String>,
     vault: Option<Arc<Vault>>,
     page: VecDeque<ItemRow>,
+    /// The last item of the job that is read.
     after: i64,
+    /// Whether the job has no more items than are in the page.
+    is_last_page: bool,
 }
 
 /// Whose items, and how they are read.
@@ -80,7 +83,7 @@ impl Rows {
 
     /// The items of jobs in these states, with these columns.
     pub(super) fn items(items: Items, states: Vec<State>, columns: Columns, vault: Option<Arc<Vault>>) -> Self {
-        let (page, after) = (VecDeque::new(), 0);
+        let (page, after, is_last_page) = (VecDeque::new(), 0, false);
         Self::Items(Box::new(ItemRows {
             items,
             states,
@@ -89,6 +92,7 @@ impl Rows {
             vault,
             page,
             after,
+            is_last_page,
         }))
     }
 
@@ -138,15 +142,18 @@ impl ItemRows {
         while self.page.is_empty()
             && let Some(job) = self.items.jobs.front().copied()
         {
+            if std::mem::take(&mut self.is_last_page) {
+                self.items.jobs.pop_front();
+                self.after = 0;
+                continue;
+            }
             let items = &self.items;
             let reading = items.ledger.items_of_job(job, &self.states, self.after, PAGE);
             match items.runtime.block_on(reading) {
                 Ok(page) => self.page = page.into(),
                 Err(error) => return Some(Err(Unread::Ledger(error))),
             }
-            if self.page.len() < usize::try_from(PAGE).unwrap_or(usize::MAX) {
-                self.items.jobs.pop_front();
-            }
+            self.is_last_page = self.page.len() < usize::try_from(PAGE).unwrap_or(usize::MAX);
         }
         let item = self.page.pop_front()?;
         self.after = item.id;
@@ -230,7 +237,14 @@ fn days_of(span: Span, run_date: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::domain::actor::Actor;
+    use crate::domain::ids::KeyHash;
+    use crate::domain::policy::{Policy, Resolve, Retry};
+    use crate::domain::time::Timestamp;
+    use crate::ledger::{NewItem, NewJob, NewRun};
 
     #[test]
     fn days_end_yesterday_unless_today_is_asked_for() {
@@ -249,5 +263,79 @@ mod tests {
         assert!(window.read(&mut row).is_none());
         let mut days = Rows::days(Span { days: 3, today: false }, "2026-11-22");
         assert_eq!(std::iter::from_fn(|| days.read(&mut row)).count(), 3);
+    }
+
+    /// A run with a job of so many items that are to be sent.
+    async fn planned(ledger: &Ledger, occurrence: &str, items: u64) -> i64 {
+        let (at, second) = (Timestamp::from_millis(0), Duration::from_secs(1));
+        let run = NewRun {
+            workflow: "w".to_owned(),
+            occurrence: occurrence.to_owned(),
+            at,
+            timezone: "UTC".to_owned(),
+            source: String::new(),
+            params: "{}".to_owned(),
+            author: Actor::payrun(),
+            now: at,
+        };
+        let policy = Policy {
+            retry: Retry { attempts: 1, first: second, max: second },
+            resolve: Resolve { schedule: vec![second], grace: second, horizon: second },
+            dunning: Vec::new(),
+        };
+        let job = NewJob {
+            at_once: true,
+            name: "j".to_owned(),
+            kind: "refund".to_owned(),
+            lane: "hk".to_owned(),
+            account: "a".to_owned(),
+            needs: Vec::new(),
+            policy,
+            rate: None,
+            concurrency: None,
+        };
+        let item = |line: u64| {
+            let key = format!("{occurrence}-{line}");
+            NewItem {
+                line,
+                key_hash: KeyHash::of("hk", "refund", &key),
+                identity: KeyHash::of("hk", "refund", &key),
+                key,
+                serial: None,
+                custom_no: None,
+                amount: None,
+                input: "{}".to_owned(),
+            }
+        };
+        let mut planning = ledger.plan(run).await.unwrap();
+        let id = planning.job(job).await.unwrap();
+        assert_eq!(planning.items(id, &(1..=items).map(item).collect::<Vec<_>>()).await.unwrap(), Vec::new());
+        planning.commit().await.unwrap();
+        id
+    }
+
+    #[test]
+    fn each_job_is_read_from_its_first_item_on_whatever_items_the_one_before_had() {
+        let folder = tempfile::tempdir().unwrap();
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let (ledger, jobs) = runtime.block_on(async {
+            let ledger = Ledger::open(&folder.path().join("ledger.db")).await.unwrap();
+            let (early, full) = (planned(&ledger, "early", 3).await, planned(&ledger, "full", u64::from(PAGE)).await);
+            let jobs = VecDeque::from([planned(&ledger, "late", 2).await, full, early]);
+            (ledger, jobs)
+        });
+        let items = Items { ledger, runtime: runtime.handle().clone(), jobs };
+        let columns = Columns { used: vec!["key".to_owned()], secret: BTreeSet::new() };
+        let mut rows = Rows::items(items, vec![State::Planned], columns, None);
+        let (mut row, mut keys) = (Row::default(), Vec::new());
+        while let Some(read) = rows.read(&mut row) {
+            assert!(read.is_ok());
+            keys.push(row.get(0).unwrap().to_owned());
+        }
+        assert_eq!(keys.len(), 5 + usize::try_from(PAGE).unwrap());
+        assert_eq!(
+            (keys[0].as_str(), keys[2].as_str(), keys.last().unwrap().as_str()),
+            ("late-1", "full-1", "early-3")
+        );
     }
 }
