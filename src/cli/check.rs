@@ -145,7 +145,7 @@ async fn ask_about_items(
         params,
         occurrence: occurrence_now(),
         at: Clock::of_machine().now(),
-        timezone: project.config.timezone,
+        timezone: workflow.timezone(project.config.timezone),
         author: Actor::payrun(),
         inputs: BTreeMap::new(),
         commit: false,

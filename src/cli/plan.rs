@@ -84,7 +84,7 @@ impl Occasion {
         let params = bind_params(&workflow, &self.vars).map_err(|wrong| Failure::invalid(wrong.join("\n")))?;
         let inputs = self.inputs(&workflow)?;
         let now = Clock::of_machine().now();
-        let zone = project.config.timezone;
+        let zone = workflow.timezone(project.config.timezone);
         let at = self.date.map_or(now, |date| noon(date, zone).unwrap_or(now));
         let (occurrence, author) = (occurrence_now(), self.author.actor()?);
         Ok(PlanRequest { workflow, params, occurrence, at, timezone: zone, author, inputs, commit })

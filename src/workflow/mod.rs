@@ -52,6 +52,14 @@ pub struct Workflow {
     pub folder: PathBuf,
 }
 
+impl Workflow {
+    /// Whose clock says what day and month a run is of: the same whether a schedule or a person begins it, or one period would have
+    /// two keys.
+    pub fn timezone(&self, project: chrono_tz::Tz) -> chrono_tz::Tz {
+        self.schedule.as_ref().map_or(project, |schedule| schedule.timetable.schedule().zone())
+    }
+}
+
 /// When a workflow fires by itself, and what is done when it cannot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scheduling {

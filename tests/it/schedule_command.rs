@@ -162,3 +162,17 @@ fn the_service_fires_what_is_due_within_a_second_and_takes_up_a_changed_schedule
     assert_eq!(app.charges(), 20);
     service.stop().exits(0);
 }
+
+/// Two places whose days are never the same: one period would have two keys, and everybody would be charged twice.
+#[test]
+fn a_run_by_hand_is_of_the_day_that_the_schedule_would_say() {
+    let app = project("{ every: month, on: 31, at: \"18:00\", timezone: Pacific/Pago_Pago }");
+    app.edit("payrun.yaml", "Asia/Hong_Kong", "Pacific/Kiritimati");
+    app.edit(crate::support::WORKFLOW, "contract_id }}/{{ run.month }}", "contract_id }}/{{ run.date }}");
+    let there = || chrono::Utc::now().with_timezone(&chrono_tz::Pacific::Pago_Pago).format("%Y-%m-%d").to_string();
+    let before = there();
+    app.payrun(&["run", crate::support::WORKFLOW]).exits(0);
+    let keys = app.json_lines(&["journal"]);
+    let key = keys[0]["key"].as_str().unwrap();
+    assert!([before, there()].iter().any(|day| key.ends_with(day)), "{key}");
+}

@@ -137,7 +137,7 @@ async fn request(
     let params =
         bind_params(&workflow, &given).map_err(|wrong| ApiError::refused("invalid_params", wrong.join("; ")))?;
     let (inputs, held) = inputs(app, &workflow, &wanted.inputs).await?;
-    let timezone = engine.config.timezone;
+    let timezone = workflow.timezone(engine.config.timezone);
     let at = wanted.date.and_then(|date| noon(date, timezone)).unwrap_or_else(|| engine.clock.now());
     let occurrence = occurrence.to_owned();
     Ok((PlanRequest { workflow, params, occurrence, at, timezone, author, inputs, commit: true }, held))
