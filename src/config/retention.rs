@@ -27,7 +27,7 @@ pub(super) static FIELDS: [FieldSpec; 2] = [
     FieldSpec::optional(
         "operational",
         Shape::Text,
-        "How long mails, notifications, decided occurrences, idempotency keys and uploaded files are kept: 90d if not given.",
+        "How long mails, notifications, decided occurrences and uploaded files are kept: 90d if not given.",
     ),
     FieldSpec::optional(
         "evidence",

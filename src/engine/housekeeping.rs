@@ -80,7 +80,7 @@ impl Engine {
         let operational = self.config.retention.operational;
         let kept = match what {
             Forgettable::Alerts | Forgettable::Occurrences => operational.max(KNOWN_FOR),
-            Forgettable::Notifications | Forgettable::Requests | Forgettable::Buckets => operational,
+            Forgettable::Notifications | Forgettable::Buckets => operational,
             Forgettable::Evidence | Forgettable::StatementLines => self.config.retention.evidence?,
         };
         Some(now.minus(kept))

@@ -12,7 +12,8 @@ use super::error::LedgerError;
 use super::rows::list;
 use crate::domain::time::Timestamp;
 
-/// What can be forgotten.
+/// What can be forgotten. The API's idempotency keys cannot: a run keeps its key's name, and a key that is used again for another
+/// run has to be refused as long as it would be taken for that one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Forgettable {
     /// Mails that have ended, and troubles that are over.
@@ -21,8 +22,6 @@ pub enum Forgettable {
     Notifications,
     /// Times of schedules that were decided.
     Occurrences,
-    /// Idempotency keys of the API.
-    Requests,
     /// Rates of jobs that have ended.
     Buckets,
     /// What was sent and answered of finished runs, and their items' input.
@@ -33,15 +32,8 @@ pub enum Forgettable {
 
 impl Forgettable {
     /// All of it, in the order in which it is told.
-    pub const ALL: [Self; 7] = [
-        Self::Alerts,
-        Self::Notifications,
-        Self::Occurrences,
-        Self::Requests,
-        Self::Buckets,
-        Self::Evidence,
-        Self::StatementLines,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Alerts, Self::Notifications, Self::Occurrences, Self::Buckets, Self::Evidence, Self::StatementLines];
 
     /// The words for it.
     pub const fn words(self) -> &'static str {
@@ -49,7 +41,6 @@ impl Forgettable {
             Self::Alerts => "mails and troubles",
             Self::Notifications => "notifications",
             Self::Occurrences => "occurrences",
-            Self::Requests => "idempotency keys",
             Self::Buckets => "rates of ended jobs",
             Self::Evidence => "items' evidence",
             Self::StatementLines => "statement lines",
@@ -61,9 +52,6 @@ const DOING: &str = "forgetting what is old";
 
 /// The most that is counted.
 const COUNTED: i64 = 1_000_000;
-
-const REQUESTS: &str = "delete from requests where (caller, key) in \
-    (select caller, key from requests where created_at < $1 order by created_at limit $2)";
 
 const BUCKETS: &str = "delete from buckets where name in (select b.name from buckets as b cross join jobs as j \
     where b.name > 'job:' and b.name < 'job;' and j.id = cast(substr(b.name, 5) as bigint) and j.finished_at < $1 limit $2)";
@@ -88,7 +76,6 @@ impl Ledger {
             Forgettable::Alerts => self.forget_alerts(before).await,
             Forgettable::Notifications => self.forget_notifications(before, limit).await,
             Forgettable::Occurrences => self.forget_occurrences(before, limit).await,
-            Forgettable::Requests => self.forget_by(REQUESTS, before, limit).await,
             Forgettable::Buckets => self.forget_by(BUCKETS, before, limit).await,
             Forgettable::Evidence => self.forget_evidence(before, limit, now).await,
             Forgettable::StatementLines => self.forget_statement_lines(before, limit, now).await,
@@ -151,7 +138,6 @@ fn count_of(what: Forgettable) -> &'static str {
         Forgettable::Occurrences => {
             "select count(*) from (select 1 from occurrences where at < $1 and state not in ('due', 'queued') limit $2) as o"
         }
-        Forgettable::Requests => "select count(*) from (select 1 from requests where created_at < $1 limit $2) as r",
         Forgettable::Buckets => {
             "select count(*) from (select 1 from buckets as b cross join jobs as j where b.name > 'job:' and b.name < 'job;' \
                and j.id = cast(substr(b.name, 5) as bigint) and j.finished_at < $1 limit $2) as f"
@@ -171,11 +157,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_old_is_found_by_an_index() {
-        for (statement, index) in [
-            (REQUESTS, "requests_by_time (created_at<?)"),
-            (BUCKETS, "(name>? AND name<?)"),
-            (OCCURRENCES, "occurrences_by_time (at<?)"),
-        ] {
+        for (statement, index) in [(BUCKETS, "(name>? AND name<?)"), (OCCURRENCES, "occurrences_by_time (at<?)")] {
             let steps = steps(statement).await;
             place(&steps, index);
             assert!(steps.iter().all(|step| !step.starts_with("SCAN") && !step.contains("TEMP B-TREE")), "{steps:#?}");

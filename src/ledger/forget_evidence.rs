@@ -28,6 +28,10 @@ const JOB: &str = "select id, coalesce(forgotten_to, first_item - 1) as behind, 
 
 const ITEMS: &str = "select id from items where id > $1 and id <= $2 and job_id = $3 order by id limit $4";
 
+/// Those of which money moved although they failed: refunds count them, and a person may have to.
+const MOVED: &str = "select distinct item_id from events \
+    where item_id in (select cast(atom as bigint) from json_each($1)) and alarm = 'money_moved'";
+
 const EVENTS: &str = "delete from events where item_id in (select cast(atom as bigint) from json_each($1))";
 const ATTEMPTS: &str = "delete from attempts where item_id in (select cast(atom as bigint) from json_each($1))";
 const INPUT: &str = "update items set input = '{}', result = null from json_each($1) as k where items.id = cast(k.atom as bigint) \
@@ -104,8 +108,11 @@ async fn step(turn: &mut Turn, run: i64, limit: u32, now: Timestamp) -> Result<u
     let (id, behind, last) = (number("id")?, number("behind")?, number("last_item")?);
     let items = sqlx::query_scalar(ITEMS).bind(behind).bind(last).bind(id).bind(limit);
     let items: Vec<i64> = items.fetch_all(turn.connection()).await.map_err(failed)?;
+    let moved = sqlx::query_scalar(MOVED).bind(list(&items)).fetch_all(turn.connection()).await;
+    let moved: Vec<i64> = moved.map_err(failed)?;
+    let forgotten: Vec<i64> = items.iter().copied().filter(|item| !moved.contains(item)).collect();
     for statement in [EVENTS, ATTEMPTS, INPUT] {
-        sql(statement).bind(list(&items)).execute(turn.connection()).await.map_err(failed)?;
+        sql(statement).bind(list(&forgotten)).execute(turn.connection()).await.map_err(failed)?;
     }
     // A page that is not full was the last.
     let full = i64::try_from(items.len()).is_ok_and(|found| found == limit);
@@ -125,6 +132,7 @@ mod tests {
         for (statement, index) in [
             (RUN, "runs_with_evidence (finished_at"),
             (ITEMS, "INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
+            (MOVED, "SEARCH events USING PRIMARY KEY (item_id=?)"),
             (EVENTS, "SEARCH events USING PRIMARY KEY (item_id=?)"),
             (ATTEMPTS, "(item_id=?)"),
             (INPUT, "SEARCH items USING INTEGER PRIMARY KEY (rowid=?)"),

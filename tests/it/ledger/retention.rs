@@ -4,7 +4,7 @@ use payrun::domain::item::State;
 use payrun::domain::occurrence::OccurrenceState;
 use payrun::domain::time::Timestamp;
 use payrun::ledger::{
-    Asked, Forgettable, Granted, ItemFilter, Ledger, NewOccurrence, NewStatement, Noting, OccurrenceFilter, ScheduleRow,
+    Forgettable, Granted, ItemFilter, Ledger, NewOccurrence, NewStatement, Noting, OccurrenceFilter, ScheduleRow,
 };
 
 use super::desk::{Desk, answered, at, by, done, item, job, run};
@@ -75,6 +75,21 @@ fn evidence_of_a_finished_run_goes_and_its_keys_stay() {
     });
 }
 
+/// A refund that was sent again, declined, and made all the same counts against its payment for ever.
+#[test]
+fn what_moved_although_it_failed_keeps_its_evidence() {
+    on_every_engine(|place| async move {
+        let desk = with_a_run(&place, 7).await;
+        place.run("update events set alarm = 'money_moved' where item_id = 1 and version = 2").await;
+        assert!(forget(&desk.ledger, Forgettable::Evidence, at(7)).await >= 7);
+        let kept = desk.ledger.events(1).await.unwrap();
+        assert!(kept.iter().any(|event| event.alarm.as_deref() == Some("money_moved")));
+        assert!(desk.ledger.events(2).await.unwrap().is_empty());
+        assert!(desk.ledger.runs(None, 1).await.unwrap()[0].forgotten_at.is_some(), "the rest has gone");
+        desk.assert_sound().await;
+    });
+}
+
 async fn wish(desk: &Desk, item: i64) -> Granted {
     desk.ledger.wish(item, &payrun::ledger::Wish::Retry, &by("ann"), at(9)).await.unwrap()
 }
@@ -141,17 +156,9 @@ fn a_forgotten_time_does_not_come_again_when_the_clock_goes_back() {
 }
 
 #[test]
-fn keys_of_requests_and_lines_of_statements_go_when_they_are_old() {
+fn lines_of_statements_go_when_they_are_old() {
     on_every_engine(|place| async move {
         let ledger = place.open().await;
-        for seconds in 0..25 {
-            assert_eq!(ledger.ask_once("a", &format!("k{seconds}"), [7; 32], at(seconds)).await.unwrap(), Asked::First);
-        }
-        assert_eq!(ledger.forgettable(Forgettable::Requests, at(15)).await.unwrap(), 15);
-        assert_eq!(forget(&ledger, Forgettable::Requests, at(15)).await, 15);
-        assert_eq!(ledger.ask_once("a", "k15", [7; 32], at(30)).await.unwrap(), Asked::Again);
-        assert_eq!(ledger.ask_once("a", "k14", [7; 32], at(30)).await.unwrap(), Asked::First);
-
         let statement = NewStatement {
             lane: "hk".into(),
             day: "2023-11-14".into(),
