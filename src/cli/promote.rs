@@ -40,8 +40,7 @@ pub(super) async fn run(context: &Context, args: PromoteArgs) -> Result<Exit, Fa
         refused @ (PromoteError::WrongWay
         | PromoteError::AtWork
         | PromoteError::NotEmpty { .. }
-        | PromoteError::NotTheSame { .. }
-        | PromoteError::Differs { .. }) => Failure::invalid(chain(&refused)),
+        | PromoteError::NotTheSame { .. }) => Failure::invalid(chain(&refused)),
     })?;
     let before = if promoted.there_already { " It had been copied before." } else { "" };
     say(format!("the ledger is at {} now, and {} can no longer be used.{before}", server.name(), path.display()));

@@ -3,8 +3,8 @@
 //!
 //! From the fence on nobody can write to the file, whatever has it open, so that the same items can never be sent from two
 //! ledgers. The fence names the server, which must be empty: a second move to somewhere else is refused, and so is that of a
-//! backup. It is taken away again only where it is certain that nothing has come to be on the server; where a commit's outcome is
-//! not known, doing the same once more goes on.
+//! backup. It names the move too, and a move that has ended is named on the server, in the commit that copied it: so what
+//! became of one that was broken off is known for certain, and the fence is taken away only where nothing has come to be.
 
 use serde_json::Value;
 use sqlx::any::AnyRow;
@@ -12,6 +12,7 @@ use sqlx::{AnyConnection, AssertSqlSafe, Row};
 
 use super::Ledger;
 use super::error::LedgerError;
+use super::fence::put_fence;
 use super::home::Engine;
 use super::rows::list;
 use super::turn::Turn;
@@ -22,8 +23,8 @@ const PAGE: usize = 500;
 
 const COPYING: &str = "copying the ledger";
 
-/// Behind the server's name in a fence until the move has ended.
-const UNFINISHED: &str = ", unless the move was broken off (`payrun promote` once more tells)";
+/// Behind the server's name in a fence until the move has ended; then come which server that is, and which move.
+const UNFINISHED: &str = ", unless the move was broken off (`payrun promote` once more tells; ";
 
 /// A column by its name, and what is in it.
 type Column = (&'static str, Holds);
@@ -522,17 +523,6 @@ pub enum PromoteError {
         /// Which row of it, from 1.
         row: u64,
     },
-    /// An earlier move got to its end, and the server has moved on, or the database is somebody else's.
-    #[error(
-        "{table} on the server is not what it is here (row {row}). If payrun has worked there since an earlier `promote`, that \
-         one got to its end: use the server's ledger and leave this file, which sends nothing any more"
-    )]
-    Differs {
-        /// Which table.
-        table: &'static str,
-        /// Which row of it, from 1.
-        row: u64,
-    },
 }
 
 impl Ledger {
@@ -552,35 +542,46 @@ impl Ledger {
         if self.is_at_work(now).await? {
             return Err(PromoteError::AtWork);
         }
-        let mut file = self.home.connect().await?;
         // Whoever was at it before has ended by now, one way or the other.
         let mut turn = server.turn(COPYING).await?;
         let to = place(server.name(), &mut turn).await?;
-        let begun = format!("{to}{UNFINISHED}");
-        let holds = first_with_rows(&mut turn).await?;
-        match (Self::moved_to(&mut file).await?, holds) {
-            (Some(fence), _) if fence == begun => {}
-            (Some(to), _) => return Err(LedgerError::Moved { place: self.name().to_owned(), to }.into()),
-            (None, Some(table)) => return Err(PromoteError::NotEmpty { to, table }),
-            (None, None) => self.fence(&begun, now).await?,
+        let moving = format!("{to}{UNFINISHED}{}", identity(&mut turn).await?);
+        let ours = format!("{moving} {:016x})", rand::random::<u64>());
+        let mut file = self.turn(COPYING).await?;
+        let before = Self::moved_to(file.connection()).await?;
+        match &before {
+            Some(fence) if !fence.starts_with(&moving) => {
+                return Err(LedgerError::Moved { place: self.name().to_owned(), to: fence.clone() }.into());
+            }
+            Some(fence) if has_ended(&mut turn, fence).await? => {
+                put_fence(&mut file, &to, now).await?;
+                file.commit().await?;
+                return Ok(Promoted { there_already: true, ..Promoted::default() });
+            }
+            Some(_) | None => {}
         }
-        let there_already = holds.is_some();
-        match self.copy_to(&mut file, &mut turn, there_already, told).await {
+        if let Some(table) = first_with_rows(&mut turn).await? {
+            file.rollback().await?;
+            // The move before this one has not ended, and cannot any more.
+            if let Some(fence) = before {
+                self.unfence(&fence).await?;
+            }
+            return Err(PromoteError::NotEmpty { to, table });
+        }
+        put_fence(&mut file, &ours, now).await?;
+        file.commit().await?;
+        match self.copy_to(&mut turn, &ours, told).await {
             Ok(promoted) => {
-                if there_already {
-                    turn.rollback().await?
-                } else {
-                    turn.commit_and_tell().await?
-                }
-                self.fence_for(&to).await?;
+                turn.commit_and_tell().await?;
+                let mut file = self.turn(COPYING).await?;
+                put_fence(&mut file, &to, now).await?;
+                file.commit().await?;
                 Ok(promoted)
             }
             Err(error) => {
                 drop(turn);
-                // Nothing has come to be on the server, and nothing will.
-                if !there_already {
-                    self.unfence().await?;
-                }
+                // Nothing has come to be on the server, and nothing will; unless another has taken the move over.
+                self.unfence(&ours).await?;
                 Err(error)
             }
         }
@@ -588,27 +589,20 @@ impl Ledger {
 
     async fn copy_to(
         &self,
-        from: &mut AnyConnection,
         turn: &mut Turn,
-        there_already: bool,
+        ours: &str,
         mut told: impl FnMut(&'static str, u64),
     ) -> Result<Promoted, PromoteError> {
-        let mut promoted = Promoted { there_already, ..Promoted::default() };
+        let mut from = self.home.connect().await?;
+        let mut promoted = Promoted::default();
         for table in TABLES {
-            if !there_already {
-                table.copy(from, turn.connection()).await?;
-            }
-            let rows = table.compare(from, turn.connection()).await?.map_err(|row| {
-                let table = table.name;
-                if there_already {
-                    PromoteError::Differs { table, row }
-                } else {
-                    PromoteError::NotTheSame { table, row }
-                }
-            })?;
+            table.copy(&mut from, turn.connection()).await?;
+            let rows = table.compare(&mut from, turn.connection()).await?;
             told(table.name, rows);
             promoted.rows.push((table.name, rows));
         }
+        let mark = sqlx::query("insert into moved_here (move) values ($1)").bind(ours);
+        mark.execute(turn.connection()).await.map_err(|source| LedgerError::of(COPYING, source))?;
         Ok(promoted)
     }
 }
@@ -686,20 +680,20 @@ impl Table {
         Ok(())
     }
 
-    /// How many rows there are, all of them the same on both sides; or the first that is not.
-    async fn compare(&self, from: &mut AnyConnection, to: &mut AnyConnection) -> Result<Result<u64, u64>, LedgerError> {
+    /// How many rows there are, all of them the same on both sides.
+    async fn compare(&self, from: &mut AnyConnection, to: &mut AnyConnection) -> Result<u64, PromoteError> {
         let (mut last, mut rows): (Option<Vec<Value>>, u64) = (None, 0);
         loop {
             let after = last.as_deref().map(|row| &row[..self.key]);
             let (ours, theirs) = (self.page(from, after).await?, self.page(to, after).await?);
             let same = ours.iter().zip(&theirs).take_while(|(one, other)| one == other).count();
             if same != ours.len() || same != theirs.len() {
-                return Ok(Err(rows + same as u64 + 1));
+                return Err(PromoteError::NotTheSame { table: self.name, row: rows + same as u64 + 1 });
             }
             rows += same as u64;
             match ours.into_iter().last() {
                 Some(row) => last = Some(row),
-                None => return Ok(Ok(rows)),
+                None => return Ok(rows),
             }
         }
     }
@@ -710,6 +704,28 @@ async fn place(name: &str, turn: &mut Turn) -> Result<String, LedgerError> {
     let schema = sqlx::query_scalar("select cast(current_schema() as text)").fetch_one(turn.connection()).await;
     let schema: String = schema.map_err(|source| LedgerError::of(COPYING, source))?;
     Ok(if schema == "public" { name.to_owned() } else { format!("{name} (schema {schema})") })
+}
+
+/// Which database a server's is, whatever it is called by.
+async fn identity(turn: &mut Turn) -> Result<String, LedgerError> {
+    let failed = |source| LedgerError::of(COPYING, source);
+    let oid = sqlx::query_scalar("select cast(oid as text) from pg_database where datname = current_database()");
+    let oid: String = oid.fetch_one(turn.connection()).await.map_err(failed)?;
+    let may = "select case when has_function_privilege('pg_control_system()', 'execute') then 1 else 0 end";
+    let may: i32 = sqlx::query_scalar(may).fetch_one(turn.connection()).await.map_err(failed)?;
+    if may == 0 {
+        return Ok(oid);
+    }
+    let system = sqlx::query_scalar("select cast(system_identifier as text) from pg_control_system()");
+    let system: String = system.fetch_one(turn.connection()).await.map_err(failed)?;
+    Ok(format!("{system}.{oid}"))
+}
+
+/// Whether the move with this fence got to its end on the server.
+async fn has_ended(turn: &mut Turn, fence: &str) -> Result<bool, LedgerError> {
+    let mark = sqlx::query("select move from moved_here where move = $1").bind(fence.to_owned());
+    let mark = mark.fetch_optional(turn.connection()).await.map_err(|source| LedgerError::of(COPYING, source))?;
+    Ok(mark.is_some())
 }
 
 /// A table that is not empty, if one is.

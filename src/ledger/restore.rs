@@ -122,27 +122,27 @@ fn append(path: &Path, ending: &str) -> PathBuf {
 /// Makes a copy of a backup a ledger that may be worked on.
 async fn revive(copy: &Path, backup: &Path, by: &Signed, now: Timestamp) -> Result<Restored, RestoreError> {
     let ledger = Ledger::open_fenced(copy).await?;
-    let Some(backup_at) = made_at(&ledger).await? else {
+    let Some((fence, backup_at)) = made_at(&ledger).await? else {
         return Err(RestoreError::NoBackup { path: backup.to_owned() });
     };
     let found = ledger.check().await?;
     if !found.is_empty() {
         return Err(RestoreError::Damaged { found: found.join("; ") });
     }
-    ledger.unfence().await?;
+    ledger.unfence(&fence).await?;
     let restored = mark(&ledger, backup_at, by, now).await?;
     into_one_file(ledger).await?;
     Ok(restored)
 }
 
-/// When a backup was made; none if it is no backup.
-async fn made_at(ledger: &Ledger) -> Result<Option<Timestamp>, LedgerError> {
+/// What fences a backup, and when it was made; none if it is no backup.
+async fn made_at(ledger: &Ledger) -> Result<Option<(String, Timestamp)>, LedgerError> {
     let failed = |source| LedgerError::of("reading the backup", source);
     let fence = sqlx::query("select moved_to, at from fence").fetch_optional(&ledger.read).await.map_err(failed)?;
     let Some(fence) = fence else { return Ok(None) };
-    let of: &str = fence.try_get(0).map_err(failed)?;
+    let of: String = fence.try_get(0).map_err(failed)?;
     let at: i64 = fence.try_get(1).map_err(failed)?;
-    Ok(of.ends_with(IS_BACKUP).then(|| Timestamp::from_millis(at)))
+    Ok(of.ends_with(IS_BACKUP).then(|| (of, Timestamp::from_millis(at))))
 }
 
 async fn states(ledger: &Ledger) -> Result<BTreeMap<State, u64>, LedgerError> {

@@ -70,29 +70,65 @@ fn what_was_moved_goes_on_there_and_the_file_sends_nothing_any_more() {
     app.moved_to(schema);
 }
 
-/// As if the process had died between the server's commit and its end.
-fn forget_the_end(app: &App) {
+/// As if the process had died before it heard of the server's commit.
+fn forget_the_end(app: &App, schema: &Schema) {
     app.wait_for(async {
+        let mut server = schema.connect().await;
+        let begun: String = sqlx::query_scalar("select move from moved_here").fetch_one(&mut server).await.unwrap();
         let mut file = SqliteConnectOptions::new().filename(app.database()).connect().await.unwrap();
-        let begun = "update fence set moved_to = moved_to || ', unless the move was broken off (`payrun promote` once more tells)'";
-        file.execute(begun).await.unwrap();
+        sqlx::query("update fence set moved_to = $1").bind(begun).execute(&mut file).await.unwrap();
     });
 }
 
+/// Does something on the server behind payrun's back.
+fn on_the_server(app: &App, schema: &Schema, statement: &'static str) {
+    app.wait_for(async { schema.connect().await.execute(statement).await.unwrap() });
+}
+
+const EMPTY: &str = "do $$ begin execute 'drop schema ' || current_schema() || ' cascade; create schema ' || current_schema(); \
+                     end $$";
+
 #[test]
-fn a_move_whose_end_nobody_heard_of_goes_on_and_changes_nothing() {
+fn a_move_whose_end_nobody_heard_of_is_found_to_have_ended() {
     let (mut app, schema) = half_done();
     app.payrun(&["promote", "--to", "server.yaml"]).exits(0);
-    forget_the_end(&app);
+    forget_the_end(&app, &schema);
     app.payrun(&["run", "--resume"]).exits(2).says("unless the move was broken off");
     app.payrun(&["promote", "--to", "server.yaml"]).exits(0).says("copied before");
     app.payrun(&["run", "--resume"]).exits(2).says("was moved to").never_says("broken off");
     app.payrun(&["run", "--resume", "--config", "server.yaml"]).exits(0);
     assert_eq!(app.charges(), 60);
-    forget_the_end(&app);
-    let ended = app.payrun(&["promote", "--to", "server.yaml"]).exits(2);
-    ended.says("is not what it is here").says("use the server's ledger");
+    // The same when the server has moved on.
+    forget_the_end(&app, &schema);
+    app.payrun(&["promote", "--to", "server.yaml"]).exits(0).says("copied before");
+    app.payrun(&["run", "--resume"]).exits(2).says("was moved to").never_says("broken off");
     app.moved_to(schema);
+}
+
+#[test]
+fn a_move_that_was_broken_off_before_the_servers_commit_is_made_again() {
+    let (mut app, schema) = half_done();
+    app.payrun(&["promote", "--to", "server.yaml"]).exits(0);
+    forget_the_end(&app, &schema);
+    on_the_server(&app, &schema, EMPTY);
+    let again = app.payrun(&["promote", "--to", "server.yaml"]).exits(0);
+    again.never_says("copied before");
+    app.payrun(&["run", "--resume"]).exits(2).says("was moved to").never_says("broken off");
+    app.payrun(&["run", "--resume", "--config", "server.yaml"]).exits(0);
+    assert_eq!(app.charges(), 60);
+    app.moved_to(schema);
+}
+
+#[test]
+fn a_move_that_was_broken_off_does_not_take_what_others_wrote_there_for_its_own() {
+    let (app, schema) = half_done();
+    app.payrun(&["promote", "--to", "server.yaml"]).exits(0);
+    forget_the_end(&app, &schema);
+    on_the_server(&app, &schema, EMPTY);
+    app.payrun(&["pause", "workflow", "deductions", "--reason", "a test", "--config", "server.yaml"]).exits(0);
+    app.payrun(&["promote", "--to", "server.yaml"]).exits(2).says("holds a ledger already");
+    app.payrun(&["run", "--resume"]).exits(0);
+    assert_eq!(app.charges(), 60, "the file is the ledger");
 }
 
 #[test]
@@ -107,7 +143,7 @@ fn a_ledger_is_moved_to_one_place() {
     of_backup.exits(2).says("of which this is a backup");
     app.payrun(&["promote", "--to", "server.yaml"]).exits(0);
     app.payrun(&["promote", "--to", "second.yaml"]).exits(2).says("was moved to");
-    forget_the_end(&app);
+    forget_the_end(&app, &schema);
     app.payrun(&["promote", "--to", "second.yaml"]).exits(2).says("was moved to");
     app.payrun(&["run", "--resume"]).exits(2).says("was moved to");
     assert_eq!(app.json_lines(&["journal", "--config", "second.yaml"]), Vec::<Value>::new());
@@ -132,13 +168,12 @@ fn a_ledger_that_a_process_works_on_is_not_moved() {
 fn a_move_that_fails_before_its_end_leaves_the_file_as_it_was() {
     let (app, schema) = half_done();
     app.payrun(&["journal", "--config", "server.yaml"]).exits(0);
-    let on_the_server = |statement: &'static str| {
-        app.wait_for(async { schema.connect().await.execute(statement).await.unwrap() });
-    };
-    on_the_server("insert into vault (id, proof) values (1, 'x')");
+    on_the_server(&app, &schema, "insert into vault (id, proof) values (1, 'x')");
     app.payrun(&["promote", "--to", "server.yaml"]).exits(2).says("holds a ledger already: vault has rows");
     // Something that the copy runs into.
     on_the_server(
+        &app,
+        &schema,
         "delete from vault; create function spoil() returns trigger language plpgsql as $$ begin new.detail = 'spoilt'; \
          return new; end $$; create trigger spoilt before insert on events for each row execute function spoil()",
     );
