@@ -379,16 +379,18 @@ fn tell(account: &Account, claimed: &Claimed, judged: &Judged) {
 /// Writes a settlement down, again and again while the ledger cannot be written: an answer is worth some patience.
 ///
 /// # Errors
-/// The database's last word: after a minute where it may pass by itself, else after 20 seconds. The item is then left claimed, and asked about when its lease has run out.
+/// The database's last word: a minute after its first where it may pass by itself, else after 20 seconds. The item is then left claimed, and asked about when its lease has run out.
 pub async fn settle(engine: &Engine, settlement: Settlement) -> Result<(), LedgerError> {
     const PATIENCE: Duration = Duration::from_secs(20);
     const PATIENCE_WITH_SERVERS: Duration = Duration::from_secs(60);
-    let began = tokio::time::Instant::now();
+    let mut failing_since = None;
     loop {
         let error = match engine.ledger.settle(settlement.clone()).await {
             Ok(_) => return Ok(()),
             Err(error) => error,
         };
+        // What took long to fail may go well at once on a new connection.
+        let began = failing_since.get_or_insert_with(tokio::time::Instant::now);
         let patience = if error.is_transient() { PATIENCE_WITH_SERVERS } else { PATIENCE };
         if matches!(error, LedgerError::Stopped) || began.elapsed() >= patience {
             return Err(error);

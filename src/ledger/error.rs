@@ -144,6 +144,15 @@ impl LedgerError {
         if is_server { Self::of_server(doing, &code, source) } else { Self::of_file(doing, &code, source) }
     }
 
+    /// What a standby says to who begins to write: feature not supported. It may take over in a moment.
+    pub(super) fn of_standby(self) -> Self {
+        let Self::Database { doing, source } = self else { return self };
+        if source.as_database_error().is_some_and(|error| error.code().as_deref() == Some("0A000")) {
+            return Self::Unreachable { doing, source };
+        }
+        Self::Database { doing, source }
+    }
+
     /// SQLite's primary result codes: 5 busy, 6 locked, 13 full.
     fn of_file(doing: &'static str, code: &str, source: sqlx::Error) -> Self {
         match code.parse::<i64>().map(|code| code & 0xff) {
@@ -159,9 +168,8 @@ impl LedgerError {
             // Serialization failure, deadlock, a lock that was not to be had in time, a statement cancelled.
             "40001" | "40P01" | "55P03" | "57014" => Self::Busy { doing },
             "53100" => Self::Full { doing },
-            // Going down, crashed, starting, too many connections, a standby that is to write or to begin writing, a transaction
-            // that was idle for too long.
-            "57P01" | "57P02" | "57P03" | "53300" | "25006" | "0A000" | "25P03" => Self::Unreachable { doing, source },
+            // Going down, crashed, starting, too many connections, a standby, a transaction that was idle for too long.
+            "57P01" | "57P02" | "57P03" | "53300" | "25006" | "25P03" => Self::Unreachable { doing, source },
             code if code.starts_with("08") => Self::Unreachable { doing, source },
             _ => Self::Database { doing, source },
         }

@@ -89,7 +89,7 @@ impl Writing {
             }
         }
         let mut fresh = unless_silent(engine, SILENT, doing, self.home.connect()).await?;
-        run(engine, &mut fresh, statement, doing).await?;
+        run(engine, &mut fresh, statement, doing).await.map_err(LedgerError::of_standby)?;
         self.connection = Some(fresh);
         Ok(())
     }
@@ -195,11 +195,9 @@ impl Drop for Turn {
         if let Ok(runtime) = Handle::try_current() {
             let engine = writing.home.engine;
             runtime.spawn(async move {
-                match run(engine, &mut connection, "rollback", "rolling back").await {
-                    Ok(()) => writing.connection = Some(connection),
-                    Err(_) => {
-                        connection.close_hard().await.ok();
-                    }
+                // One that failed is dropped, not closed: that would wait for the server once more.
+                if run(engine, &mut connection, "rollback", "rolling back").await.is_ok() {
+                    writing.connection = Some(connection);
                 }
             });
         }
