@@ -489,13 +489,13 @@ const TABLES: &[Table] = &[
 /// What was moved.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Promoted {
-    /// How many rows of each table are the same on both sides.
+    /// How many rows of each table were copied, and are the same on both sides.
     pub rows: Vec<(&'static str, u64)>,
     /// Whether the server had them already: an earlier try had come so far.
     pub there_already: bool,
 }
 
-/// Why a ledger was not moved. It stays fenced only where that is said.
+/// Why a ledger was not moved. Whether the file may be used is what opening it says.
 #[derive(Debug, thiserror::Error)]
 pub enum PromoteError {
     /// Whatever a database says.
