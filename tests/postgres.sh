@@ -21,8 +21,19 @@ as_owner() {
     if [ "$(id -u)" -eq 0 ]; then runuser -u postgres -- "$@"; else "$@"; fi
 }
 
+# Below the ports that are given out to whoever asks for any: a server that stops and starts finds its own free.
 free_port() {
-    python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+    python3 -c '
+import random, socket
+while True:
+    port = random.randrange(20000, 32000)
+    with socket.socket() as held:
+        try:
+            held.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+    break
+print(port)'
 }
 
 address() { echo "postgres://payrun@127.0.0.1:$1/postgres"; }

@@ -175,10 +175,9 @@ fn a_server_that_is_dead_for_days_loses_nothing_and_after_a_week_it_is_said() {
     on_every_engine(async |place| {
         let server = MailServer::plain(json!({}));
         let office = stopped(&place, &server, "ann@example.com").await;
-        let dead = MailServer::plain(json!({}));
+        let dead = MailServer::dead();
         let rules = "alerts:\n  - { on: lane_stopped, to: [ann@example.com] }\n";
         let away = Office::open(&place, &dead, rules, at(0)).await;
-        drop(dead);
         assert_eq!(away.after(1).await.waiting, 1);
         let mut tries = 1;
         for _ in 0..72 {

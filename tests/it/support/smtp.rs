@@ -1,11 +1,13 @@
 //! A real SMTP server on loopback (`tests/smtp/server.py`), with a certificate of its own.
 
 use std::io::{BufRead, BufReader};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::net::TcpSocket;
 
 /// Names the Python that has aiosmtpd. Not being given one is a failure, so that nobody takes half of the tests for all.
 const PYTHON: &str = "PAYRUN_TEST_SMTP";
@@ -16,13 +18,27 @@ pub const PASSWORD: &str = "hunter2";
 
 /// A server that listens until it is dropped.
 pub struct MailServer {
-    child: Child,
+    listens: Listens,
     folder: TempDir,
     port: u16,
     security: &'static str,
 }
 
+enum Listens {
+    Process(Child),
+    /// Nobody does, and as long as this is held nobody else can.
+    Nobody(#[expect(dead_code, reason = "held for its port")] TcpSocket),
+}
+
 impl MailServer {
+    /// One that is dead: whoever connects is refused.
+    pub fn dead() -> Self {
+        let held = TcpSocket::new_v4().unwrap();
+        held.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let port = held.local_addr().unwrap().port();
+        Self { listens: Listens::Nobody(held), folder: tempfile::tempdir().unwrap(), port, security: "none" }
+    }
+
     /// Without TLS and login, in this mood.
     pub fn plain(mood: Value) -> Self {
         Self::start("none", mood)
@@ -55,7 +71,7 @@ impl MailServer {
         let mut port = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut port).unwrap();
         let port = port.trim().parse().expect("the mail server listens");
-        Self { child, folder, port, security }
+        Self { listens: Listens::Process(child), folder, port, security }
     }
 
     /// `mail:` of payrun.yaml for it.
@@ -99,8 +115,10 @@ impl MailServer {
 
 impl Drop for MailServer {
     fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
+        if let Listens::Process(child) = &mut self.listens {
+            child.kill().ok();
+            child.wait().ok();
+        }
     }
 }
 
