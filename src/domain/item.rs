@@ -8,10 +8,10 @@
 //! | held | – | succeeded, alarm | – | – | – | – | – | cancelled | – |
 //! | planned | sending | succeeded, alarm | – | – | – | – | – | cancelled | – |
 //! | sending | – | succeeded | pending | soft: planned at the dunning date, or pending to ask about the number; config, funds: planned, same number; else failed (if the number was sent before: pending, to ask once more) | planned, same number, later; after the last try failed | unknown | – | – | – |
-//! | pending | (ask) | succeeded | pending, ask later | as sending; if a decline is being asked about, that one is concluded | – | pending, ask later; past the horizon parked | unknown, alarm; if a decline is being asked about, concluded with the same number | – | – |
+//! | pending | (ask) | succeeded | pending, ask later | as sending; if a decline is being asked about, that one is concluded | – | pending, ask later; past the horizon parked | unknown, alarm, asked again after the grace period; if a decline is being asked about, concluded with the same number | – | – |
 //! | unknown | (ask) | succeeded | pending | as pending | planned, same number | unknown, ask later; past the horizon parked | after the grace period planned, **same number** | – | – |
 //! | succeeded | – | same receipt: nothing; other: alarm | nothing | alarm | – | nothing | alarm | – | – |
-//! | failed, cancelled | – | alarm: money moved | alarm | nothing | – | nothing | nothing | – | sent before: unknown, asked first; else planned |
+//! | failed, cancelled | – | alarm: money moved | alarm | nothing | – | alarm | nothing | – | sent before: unknown, asked first; else planned |
 //! | parked | – | succeeded | nothing | as sending | – | nothing | nothing | – | unknown |
 //! | rejected, skipped | – | – | – | – | – | – | – | – | – |
 //!
@@ -22,8 +22,12 @@
 //! *Recall* makes what is planned unknown: the ledger was restored from a backup, and it may have been sent since. The number stays.
 //! No other state takes it, since everything else that may be under way is asked about anyway.
 //!
-//! `–` is a move that must not happen: [`Illegal`]. Two rows say more than the table of the design: an answer that money
-//! moved always wins over a state that has not sent yet (a late notification), and a person's retry asks before it sends.
+//! *Park* makes what is planned parked: money moved under an earlier order number of the item, so that sending it again would
+//! move it twice. No other state takes it, since nothing else is about to be sent.
+//!
+//! `–` is a move that must not happen: [`Illegal`]. Three rows say more than the table of the design: an answer that money
+//! moved always wins over a state that has not sent yet (a late notification), a person's retry asks before it sends, and of what
+//! has ended nobody asks any more, so that an unknown answer can only be that of a call that came to be made after the end.
 
 use std::fmt;
 
@@ -195,6 +199,8 @@ pub enum Event {
     Resolve(Finding),
     /// The ledger was restored from a backup: whether it was sent since must be asked before it is sent.
     Recall,
+    /// Money moved under an earlier order number: a person has to look before anything more is sent.
+    Park,
 }
 
 /// What a person has found out, where asking has not told.
@@ -220,6 +226,7 @@ impl Event {
             Self::Expire => "expire",
             Self::Resolve(_) => "resolve",
             Self::Recall => "recall",
+            Self::Park => "park",
         }
     }
 }
@@ -241,7 +248,7 @@ pub struct Move {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Alarm {
-    /// Money moved for an item that had ended without.
+    /// Money moved, or may have, for an item that had ended without, or under an earlier number of one that has not ended.
     MoneyMoved,
     /// Money moved for an item that was waiting to be sent.
     MovedBeforeSent,
@@ -339,9 +346,14 @@ fn applied(item: &Item, event: &Event, policy: &Policy, now: Timestamp) -> Resul
         Event::Expire if item.state == State::Held => Ok(withdrawn(item, "nobody approved the batch in time")),
         Event::Resolve(finding) if matches!(item.state, State::Unknown | State::Parked) => Ok(resolved(item, finding)),
         Event::Recall if item.state == State::Planned => Ok(recall(item, now)),
+        Event::Park if item.state == State::Planned => {
+            let why = "money moved under an earlier order number of it: look before anything more is sent";
+            Ok(at_rest(item, State::Parked, Some(why.to_owned())))
+        }
         Event::Unsent
         | Event::Cancel
         | Event::Recall
+        | Event::Park
         | Event::Approve
         | Event::Reject
         | Event::Expire
@@ -487,12 +499,14 @@ fn while_open(item: &Item, answer: &Answer, policy: &Policy, now: Timestamp) -> 
         (Answer::Declined(told), Asking::Resend) => Some(resend(item, told.number, now)),
         (Answer::Declined(decline), Asking::Outcome) => Some(declined(item, decline, policy, now)),
         (Answer::Absent, Asking::Number(first)) => Some(conclude(item, first, NumberRule::Same, policy, now)),
-        (Answer::Absent, Asking::Resend) if grace_is_over(item, policy, now) => {
-            Some(resend(item, NumberRule::Same, now))
-        }
+        // The gateway had it: that it has not is believed no sooner than of an order that was sent just now.
         (Answer::Absent, asking) if item.state == State::Pending => {
             let moved = ask_later(item, State::Unknown, asking.clone(), policy, now);
-            Some(alarmed(moved, Alarm::OrderVanished))
+            let due = moved.due.max(Some(now.plus(policy.resolve.grace)));
+            Some(alarmed(Move { due, ..moved }, Alarm::OrderVanished))
+        }
+        (Answer::Absent, Asking::Resend) if grace_is_over(item, policy, now) => {
+            Some(resend(item, NumberRule::Same, now))
         }
         (Answer::Absent, Asking::Outcome) if grace_is_over(item, policy, now) => Some(send_again(item, policy, now)),
         (Answer::Absent, asking) => Some(ask_later(item, State::Unknown, asking.clone(), policy, now)),
@@ -524,8 +538,8 @@ fn after_success(item: &Item, answer: &Answer) -> Option<Move> {
 fn after_failure(item: &Item, answer: &Answer) -> Option<Move> {
     let same = plain(item.clone(), None);
     match answer {
-        Answer::Done(_) | Answer::Accepted => Some(alarmed(same, Alarm::MoneyMoved)),
-        Answer::Declined(_) | Answer::Absent | Answer::Unknown { .. } => Some(same),
+        Answer::Done(_) | Answer::Accepted | Answer::Unknown { .. } => Some(alarmed(same, Alarm::MoneyMoved)),
+        Answer::Declined(_) | Answer::Absent => Some(same),
         Answer::NotProcessed { .. } => None,
     }
 }
@@ -733,6 +747,7 @@ mod tests {
             ["resolve", "done"] => return Event::Resolve(Finding::Happened(Receipt("R1".into()))),
             ["resolve", "failed"] => return Event::Resolve(Finding::DidNot),
             ["recall"] => return Event::Recall,
+            ["park"] => return Event::Park,
             ["done"] => Answer::Done(Receipt("R1".into())),
             ["done", receipt] => Answer::Done(Receipt((*receipt).into())),
             ["accepted"] => Answer::Accepted,
@@ -803,6 +818,7 @@ mod tests {
             "resolve done",
             "resolve failed",
             "recall",
+            "park",
         ];
         for state in State::ALL {
             for event in events {
@@ -850,7 +866,7 @@ mod tests {
             1 => prop::sample::select(vec![Event::Reject, Event::Expire]),
             1 => prop_oneof!["R[0-9]".prop_map(|receipt| Finding::Happened(Receipt(receipt))), Just(Finding::DidNot)]
                 .prop_map(Event::Resolve),
-            1 => Just(Event::Recall),
+            1 => prop::sample::select(vec![Event::Recall, Event::Park]),
         ]
     }
 

@@ -147,6 +147,8 @@ pub(super) const DUE: &str = "\
       (select b.state from items as b where b.serial = items.serial \
          and b.state in ('sending', 'pending', 'unknown', 'parked')) as in_flight, \
       (select 1 from paused_contracts as p where p.serial = items.serial) as paused, \
+      case when generation > 1 then (select 1 from events as e where e.item_id = items.id and e.alarm = 'money_moved' limit 1) \
+        end as moved, \
       coalesce(recalled, 0) as recalled, \
       (select count(*) from restores as r cross join jobs as j cross join runs as u where r.id = 1 and j.id = $1 \
          and u.id = j.run_id and (u.started_at < r.asks_until or u.at < r.at)) as restored \
@@ -287,6 +289,8 @@ async fn claim_from(
             State::Planned if !stored.serial.as_ref().is_none_or(|serial| serials.insert(serial.clone())) => {
                 sorted.blocked.push((stored.id, Waits::Busy));
             }
+            // Whatever the gateway says of the number in use, money moved under another one.
+            State::Planned if is_there(row, "moved").map_err(failed)? => sorted.park(stored, want, request.now)?,
             State::Planned if want.can_ask && may_be_forgotten(row, &stored).map_err(failed)? => {
                 sorted.recall(stored, want, request.now)?;
             }
@@ -323,6 +327,8 @@ struct Sorted {
     abandoned: Vec<(Stored, Move)>,
     /// Items that may have been sent by a ledger of which this is a backup.
     recalled: Vec<(Stored, Move)>,
+    /// Items of which money moved under an earlier number.
+    parked: Vec<(Stored, Move)>,
     /// Items that must wait.
     blocked: Vec<(i64, Waits)>,
 }
@@ -347,13 +353,21 @@ impl Sorted {
         Ok(())
     }
 
+    fn park(&mut self, stored: Stored, want: &Want, now: Timestamp) -> Result<(), LedgerError> {
+        let moved = decide(&stored, &Event::Park, &want.policy, now)?;
+        self.parked.push((stored, moved));
+        Ok(())
+    }
+
     async fn write(&self, turn: &mut Turn, request: &ClaimRequest) -> Result<(), LedgerError> {
         let claims = self.claims.iter().map(|(stored, moved, _)| (stored, moved, "claim", Some(request.node.0)));
         let abandoned = self.abandoned.iter().map(|(stored, moved)| (stored, moved, "abandoned", None));
         let recalled = self.recalled.iter().map(|(stored, moved)| (stored, moved, Event::Recall.word(), None));
+        let parked = self.parked.iter().map(|(stored, moved)| (stored, moved, Event::Park.word(), None));
         let moves: Vec<Written<'_>> = claims
             .chain(abandoned)
             .chain(recalled)
+            .chain(parked)
             .map(|(stored, moved, event, node)| Written { stored, event, moved, node, result: None, at: request.now })
             .collect();
         let ends: Vec<_> =

@@ -14,7 +14,7 @@ use super::settle::Attempt;
 use super::turn::Turn;
 use crate::domain::answer::{Answer, Receipt};
 use crate::domain::ids::OrderNumber;
-use crate::domain::item::{Event, Move, State};
+use crate::domain::item::{Alarm, Event, Move, State};
 use crate::domain::money::Amount;
 use crate::domain::policy::Policy;
 use crate::domain::time::Timestamp;
@@ -79,6 +79,12 @@ async fn believe(turn: &mut Turn, item_id: i64, shown: &StatementEvidence) -> Re
     if stored.amount != Some(shown.amount) || !counts(&stored, shown, told) {
         return Ok(Believed::Unchanged(stored.item.state));
     }
+    if stored.item.state.is_in_flight() && stored.order_no != shown.order_no {
+        let due = row.try_get::<Option<i64>, _>("due_at").map_err(failed)?.map(Timestamp::from_millis);
+        let (item, alarm) = (stored.item.clone(), Some(Alarm::MoneyMoved));
+        write(turn, &stored, &Move { item, due, reason: Some(reason(shown)), alarm }, shown).await?;
+        return Ok(Believed::Contradicted);
+    }
     let policy: Policy = serde_json::from_str(row.try_get("policy").map_err(failed)?)
         .map_err(|_| LedgerError::Corrupt { what: format!("the policy of item {}", stored.id) })?;
     let done = Event::Answered(Answer::Done(shown.receipt.clone()));
@@ -89,10 +95,11 @@ async fn believe(turn: &mut Turn, item_id: i64, shown: &StatementEvidence) -> Re
     Ok(if contradicts { Believed::Contradicted } else { Believed::Closed })
 }
 
-/// Whether there is anything to believe: an open question about this very number, or money that moved against what is known.
+/// Whether there is anything to believe: an open question about this very number, or money that moved against what is known or
+/// under another number.
 fn counts(stored: &Stored, shown: &StatementEvidence, told: bool) -> bool {
     match stored.item.state {
-        State::Unknown | State::Pending | State::Parked => stored.order_no == shown.order_no,
+        State::Unknown | State::Pending | State::Parked => stored.order_no == shown.order_no || !told,
         // It would be sent, and charge twice.
         State::Planned | State::Held => true,
         // Once is enough: a statement may be reconciled any number of times.

@@ -101,9 +101,7 @@ impl Ledger {
             let living = sqlx::query_scalar(AssertSqlSafe(living)).fetch_one(&self.read).await;
             return living.map(|living: i64| living > 0).map_err(|source| LedgerError::of(BURYING, source));
         };
-        let Ok(entries) = std::fs::read_dir(locks(file)) else { return Ok(false) };
-        let held = |entry: DirEntry| matches!(File::open(entry.path()).map(|file| file.try_lock()), Ok(Err(_)));
-        Ok(entries.flatten().any(held))
+        Ok(has_nodes(file))
     }
 
     async fn bury_by_files(&self, folder: &Path, now: Timestamp) -> Result<u64, LedgerError> {
@@ -174,6 +172,13 @@ fn lock_file(folder: &Path, id: i64) -> Result<File, LedgerError> {
     lock.try_lock().map_err(|error| failed(error.into()))?;
     std::fs::rename(&unnamed, &path).map_err(failed)?;
     Ok(lock)
+}
+
+/// Whether a living process has joined the ledger in this file, or one that was there before.
+pub(super) fn has_nodes(file: &Path) -> bool {
+    let Ok(entries) = std::fs::read_dir(locks(file)) else { return false };
+    let held = |entry: DirEntry| matches!(File::open(entry.path()).map(|file| file.try_lock()), Ok(Err(_)));
+    entries.flatten().any(held)
 }
 
 /// Nodes whose lock file nobody holds. Taking the lock is the proof; it is let go again with the file.

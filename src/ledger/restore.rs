@@ -12,6 +12,7 @@ use super::Ledger;
 use super::audit::Note;
 use super::backup::{IS_BACKUP, folder_of, into_one_file, sync};
 use super::error::LedgerError;
+use super::node::has_nodes;
 use crate::domain::actor::Signed;
 use crate::domain::item::State;
 use crate::domain::time::Timestamp;
@@ -84,6 +85,10 @@ impl Ledger {
         if let Some(path) = [to].into_iter().chain(parts.iter().map(PathBuf::as_path)).find(|path| path.exists()) {
             return Err(RestoreError::There { path: path.to_owned() });
         }
+        // It may have the file open that was moved away, and work on.
+        if has_nodes(to) {
+            return Err(RestoreError::AtWork);
+        }
         let workshop = tempfile::tempdir_in(folder_of(to)).map_err(failed(to))?;
         let half = workshop.path().join("ledger.db");
         std::fs::copy(backup, &half).map_err(failed(backup))?;
@@ -109,7 +114,12 @@ impl Ledger {
         if self.is_at_work(now).await? {
             return Err(RestoreError::AtWork);
         }
-        Ok(mark(self, lost_since, by, now).await?)
+        let restored = mark(self, lost_since, by, now).await?;
+        // Who came in between may have claimed something before it was marked.
+        if self.is_at_work(now).await? {
+            return Err(RestoreError::AtWork);
+        }
+        Ok(restored)
     }
 }
 

@@ -1,21 +1,23 @@
 //! Settle is outcome: the answer, the attempt, the new state, the totals and the event, in one commit.
 //!
 //! A settle that comes after the item has moved on (its lease had run out) is *late*: the attempt is recorded with its
-//! evidence and changes nothing, and the item is asked about at once.
+//! evidence. What is open is asked about at once; what is at rest, or would be sent again, is put to the state machine.
 
 use std::collections::HashSet;
 
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
+use super::approvals::void_of_job;
 use super::claim::{Claimed, decide};
 use super::error::LedgerError;
+use super::evidence::wake_waiting;
 use super::rows::{Stored, Writes, Written, list};
 use super::turn::Turn;
 use super::writer::Untold;
 use crate::domain::answer::{Answer, Cause};
 use crate::domain::ids::OrderNumber;
-use crate::domain::item::{Event, Move, State};
+use crate::domain::item::{Alarm, Event, Move, State};
 use crate::domain::policy::Policy;
 use crate::domain::time::Timestamp;
 use crate::planted::{Bug, is};
@@ -195,9 +197,7 @@ async fn record_late(turn: &mut Turn, one: &Settlement) -> Result<(), LedgerErro
         if known == 0 {
             let attempts: Vec<_> = attempt_line(one, true).into_iter().collect();
             Writes::of(&[], &attempts)?.execute(turn).await?;
-            if one.moved.item.state == State::Succeeded {
-                believe_late(turn, one).await?;
-            }
+            believe_late(turn, one, attempt).await?;
         }
     }
     // What came late may be the truth: ask at once. Not a move, so no event.
@@ -210,18 +210,33 @@ async fn record_late(turn: &mut Turn, one: &Settlement) -> Result<(), LedgerErro
     Ok(())
 }
 
-/// Money moved, and we hear of it after the item has come to rest or is about to be sent again: the state machine decides.
-async fn believe_late(turn: &mut Turn, one: &Settlement) -> Result<(), LedgerError> {
+/// What comes late of an item that is open is asked about instead. Of one at rest, or about to be sent again, nobody would ask:
+/// there the state machine decides.
+async fn believe_late(turn: &mut Turn, one: &Settlement, attempt: &Attempt) -> Result<(), LedgerError> {
     let failed = |source| LedgerError::of("believing a late answer", source);
-    let query = "select i.*, j.policy from items as i join jobs as j on j.id = i.job_id where i.id = $1";
-    let row = sqlx::query(query).bind(one.stored.id).fetch_one(turn.connection()).await.map_err(failed)?;
+    let query = "select i.*, j.policy, (select count(*) from attempts as a where a.item_id = i.id and a.order_no = $2 \
+                   and a.answer = 'declined' and a.operation <> 'person') as declined \
+                 from items as i join jobs as j on j.id = i.job_id where i.id = $1";
+    let row = sqlx::query(query).bind(one.stored.id).bind(one.stored.order_no.as_str());
+    let row = row.fetch_one(turn.connection()).await.map_err(failed)?;
     let stored = Stored::read(&row)?;
-    let at_rest =
-        matches!(stored.item.state, State::Held | State::Planned | State::Failed | State::Cancelled | State::Parked);
-    let Some(receipt) = one.moved.item.receipt.clone().filter(|_| at_rest) else { return Ok(()) };
     let policy: Policy = serde_json::from_str(row.try_get("policy").map_err(failed)?)
         .map_err(|_| LedgerError::Corrupt { what: format!("the policy of item {}", stored.id) })?;
-    let moved = decide(&stored, &Event::Answered(Answer::Done(receipt)), &policy, one.at)?;
+    let was_declined = row.try_get::<i64, _>("declined").map_err(failed)? > 0;
+    let moved = match late(&stored, one, attempt, was_declined) {
+        Late::Nothing => return Ok(()),
+        Late::Believe(answer) => decide(&stored, &Event::Answered(answer), &policy, one.at)?,
+        Late::EarlierNumber => Move {
+            item: stored.item.clone(),
+            due: stored.item.state.is_open().then_some(one.at),
+            reason: Some(format!("money moved under {}, an earlier order number of the item", one.stored.order_no)),
+            alarm: Some(Alarm::MoneyMoved),
+        },
+    };
+    let ends = moved.item.state != stored.item.state;
+    if !ends && moved.alarm.is_none() {
+        return Ok(());
+    }
     if let Some(alarm) = moved.alarm {
         tracing::error!(
             item.id = stored.id,
@@ -229,8 +244,57 @@ async fn believe_late(turn: &mut Turn, one: &Settlement) -> Result<(), LedgerErr
             "an answer came late and contradicts what was known"
         );
     }
-    let written = Written { stored: &stored, event: "late done", moved: &moved, node: None, result: None, at: one.at };
-    Writes::of(&[written], &[])?.execute(turn).await.map(|_| ())
+    let event = if one.moved.item.state == State::Succeeded { "late done" } else { "late answer" };
+    let written = Written { stored: &stored, event, moved: &moved, node: None, result: None, at: one.at };
+    if !Writes::of(&[written], &[])?.execute(turn).await? {
+        let what = format!("item {} changed within the transaction that read it", stored.id);
+        return Err(LedgerError::Corrupt { what });
+    }
+    if ends && stored.item.state == State::Held {
+        void_of_job(turn, stored.job_id).await?;
+    }
+    if ends { wake_waiting(turn, &stored, one.at).await } else { Ok(()) }
+}
+
+/// What follows from an answer that came late.
+enum Late {
+    Nothing,
+    /// The state machine decides.
+    Believe(Answer),
+    /// Money moved under an order number that is no longer in use.
+    EarlierNumber,
+}
+
+fn late(stored: &Stored, one: &Settlement, attempt: &Attempt, was_declined: bool) -> Late {
+    let in_use = stored.order_no == one.stored.order_no;
+    let is_done = one.moved.item.state == State::Succeeded;
+    match (one.moved.item.receipt.clone().filter(|_| is_done), stored.item.state) {
+        (Some(receipt), State::Held | State::Planned | State::Succeeded | State::Failed | State::Cancelled) => {
+            Late::Believe(Answer::Done(receipt))
+        }
+        (Some(receipt), State::Parked) if in_use => Late::Believe(Answer::Done(receipt)),
+        (Some(_), State::Pending | State::Unknown | State::Parked) if !in_use => Late::EarlierNumber,
+        // It came to be sent after it had ended, unless the gateway has said what became of this number.
+        (None, State::Failed | State::Cancelled) if one.stored.item.state == State::Sending && !was_declined => {
+            let told = [Answer::Accepted, Answer::from(Cause::TimedOut)];
+            let told = told.into_iter().find(|answer| answer.word() == attempt.answer);
+            told.map_or(Late::Nothing, Late::Believe)
+        }
+        (
+            Some(_) | None,
+            State::Held
+            | State::Planned
+            | State::Sending
+            | State::Pending
+            | State::Unknown
+            | State::Succeeded
+            | State::Failed
+            | State::Cancelled
+            | State::Parked
+            | State::Rejected
+            | State::Skipped,
+        ) => Late::Nothing,
+    }
 }
 
 fn attempt_line(one: &Settlement, late: bool) -> Option<AttemptLine<'_>> {

@@ -17,13 +17,11 @@ fn project() -> App {
 
 /// With so many calls at once.
 fn project_of(concurrency: u32) -> App {
-    App::of(Setup {
-        concurrency,
-        contracts: contracts("C", 60),
-        latency: Duration::from_millis(20),
-        server: false,
-        ..Setup::default()
-    })
+    project_with(Setup { concurrency, ..Setup::default() })
+}
+
+fn project_with(setup: Setup) -> App {
+    App::of(Setup { contracts: contracts("C", 60), latency: Duration::from_millis(20), server: false, ..setup })
 }
 
 #[test]
@@ -87,7 +85,8 @@ fn lose_the_ledger(app: &App) {
 
 #[test]
 fn after_a_backup_is_restored_nobody_is_charged_twice() {
-    let app = project_of(4);
+    // It is at work for seconds, however long a backup takes to begin.
+    let app = project_with(Setup { rate: "15/s", ..Setup::default() });
     let running = app.start(&["run", WORKFLOW, "--date", DATE]);
     until("something was charged", || app.charges() > 3);
     app.payrun(&["backup", "kept.db"]).exits(0);
@@ -163,6 +162,19 @@ fn a_ledger_that_is_at_work_is_not_told_that_it_was_restored() {
         until("the node is at work", || node.stderr_so_far().contains("working on"));
         let told = app.payrun(&["restore", "--lost-since", "2026-03-01T00:00:00Z"]).exits(2);
         told.says("a payrun process is at work on the ledger; stop it first");
+        if !server {
+            // Nor is another put in its place while it works on the file that was moved away.
+            app.payrun(&["backup", "kept.db"]).exits(0);
+            let move_all = |from: &str, to: &str| {
+                for ending in ["", "-wal", "-shm"] {
+                    let name = |stem: &str| app.path(&format!("{stem}{ending}"));
+                    std::fs::rename(name(from), name(to)).ok();
+                }
+            };
+            move_all("payrun.db", "away.db");
+            app.payrun(&["restore", "kept.db"]).exits(2).says("a payrun process is at work on the ledger");
+            move_all("away.db", "payrun.db");
+        }
         node.interrupt();
         node.wait(crate::support::PATIENCE).exits(0);
     }

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::findings::{Closed, Counts, Difference, Findings, Reason, Totals};
-use super::verdict::{Shown, Verdict, other_fee, receipt, shown, verdict};
+use super::verdict::{EARLIER, Shown, Verdict, other_fee, receipt, shown, verdict};
 use super::{Desk, Stopped};
 use crate::domain::answer::Receipt;
 use crate::domain::ids::{KeyHash, OrderNumber};
@@ -220,7 +220,9 @@ async fn believe(
             Ok(false)
         }
         Believed::Contradicted | Believed::Unchanged(_) => {
-            alarm(desk, day, line, Some(item), "money moved for an item that says it did not", found);
+            let says_not = matches!(item.state, State::Failed | State::Cancelled | State::Held);
+            let note = if says_not { "money moved for an item that says it did not" } else { EARLIER };
+            alarm(desk, day, line, Some(item), note, found);
             Ok(false)
         }
     }

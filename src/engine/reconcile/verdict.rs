@@ -81,11 +81,14 @@ pub(super) fn verdict(line: &StatementLine, item: Option<&BookedItem>, taken_bac
     }
 }
 
+/// What a line of another number than the one in use shows.
+pub(super) const EARLIER: &str =
+    "money moved under an earlier order number of the item: it may have been charged twice";
+
 fn happened(line: &StatementLine, item: &BookedItem) -> Verdict {
     let compared = compared(line.amount, item.amount);
     let in_use = line.kind != LineKind::Refund && item.is_in_use(&line.order_no)
         || line.kind == LineKind::Refund && (line.refund_no.is_empty() || item.is_in_use(&line.refund_no));
-    let earlier = "money moved under an earlier order number of the item: it may have been charged twice";
     match (item.state, compared) {
         (State::Failed | State::Cancelled | State::Held | State::Planned, Some(_)) => {
             Verdict::Alarm("money moved, with another amount, for an item that says it did not")
@@ -93,11 +96,17 @@ fn happened(line: &StatementLine, item: &BookedItem) -> Verdict {
         (State::Failed | State::Cancelled | State::Held | State::Planned, None) => evidence(line),
         (_, Some(reason)) => Verdict::Differs(reason, ""),
         // It is on its way, and may not reach the payer: no proof, and no contradiction (gateways.md 4.3 and 4.5).
-        (State::Unknown | State::Pending | State::Parked, None) if in_use && is_on_its_way(line) => Verdict::Agrees,
-        (State::Unknown | State::Pending | State::Parked, None) if in_use => evidence(line),
+        (State::Unknown | State::Pending | State::Parked, None) if is_on_its_way(line) => {
+            if in_use {
+                Verdict::Agrees
+            } else {
+                Verdict::Alarm(EARLIER)
+            }
+        }
+        (State::Unknown | State::Pending | State::Parked, None) => evidence(line),
         (State::Succeeded, None) if in_use || item.receipt.as_deref() == Some(receipt(line)) => Verdict::Agrees,
         (State::Sending, None) => Verdict::Differs(Reason::State, "it is being sent at this moment; reconcile again"),
-        (State::Succeeded | State::Unknown | State::Pending | State::Parked, None) => Verdict::Alarm(earlier),
+        (State::Succeeded, None) => Verdict::Alarm(EARLIER),
         (State::Rejected | State::Skipped, None) => Verdict::Alarm("money moved for a row that was refused"),
     }
 }

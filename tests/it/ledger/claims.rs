@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use payrun::domain::answer::{Answer, Cause};
+use payrun::domain::answer::{Answer, Cause, Decline, DeclineClass, NumberRule};
 use payrun::domain::item::State;
 use payrun::ledger::{Claimed, CommitFault, Doing, Granted, LaneState, Settled, Wish};
 
@@ -155,6 +155,98 @@ fn a_late_success_reaches_what_is_to_be_sent_again_and_alarms_about_what_was_can
         assert!(desk.claim(at(20_003), 2).await.is_empty(), "nothing is sent again");
         desk.assert_sound().await;
     });
+}
+
+/// A call that was made after its item had ended: nobody asks any more, so somebody must be told.
+#[test]
+fn a_call_that_came_to_be_made_after_the_end_is_an_alarm_whatever_it_was_answered() {
+    on_every_engine(|place| async move {
+        let desk = Desk::with_items(&place, 5).await;
+        let mut claimed = desk.claim(at(1), 5).await;
+        desk.claim(at(61), 5).await;
+        let mut questions = desk.claim(at(20_000), 5).await;
+        claimed.sort_by_key(Claimed::id);
+        questions.sort_by_key(Claimed::id);
+        for question in &questions[..4] {
+            desk.ledger.settle(answered(question, Answer::Absent, at(20_000))).await.unwrap();
+        }
+        desk.ledger.settle(answered(&questions[4], hard(NumberRule::Same), at(20_000))).await.unwrap();
+        for one in &claimed[..3] {
+            desk.ledger.wish(one.id(), &Wish::Cancel, &by("ann"), at(20_001)).await.unwrap();
+        }
+        let answers = [Answer::Accepted, timed_out(), hard(NumberRule::Same), Answer::Accepted, Answer::Accepted];
+        for (one, answer) in claimed.iter().zip(answers) {
+            for _ in 0..2 {
+                let late = answered(one, answer.clone(), at(20_002));
+                assert_eq!(desk.ledger.settle(late).await.unwrap(), Settled::Late);
+            }
+        }
+        let alarms = async |one: &Claimed| -> Vec<Option<String>> {
+            let events = desk.ledger.events(one.id()).await.unwrap();
+            events.into_iter().filter(|event| event.event == "late answer").map(|event| event.alarm).collect()
+        };
+        let moved = || vec![Some("money_moved".to_owned())];
+        assert_eq!(alarms(&claimed[0]).await, moved(), "it was taken");
+        assert_eq!(alarms(&claimed[1]).await, moved(), "it is not known what became of it");
+        assert_eq!(alarms(&claimed[2]).await, [], "it was refused");
+        assert_eq!(alarms(&claimed[3]).await, [], "it is to be sent, under the same number");
+        assert_eq!(alarms(&claimed[4]).await, [], "the gateway had said what became of it");
+        let cancelled = [State::Cancelled; 3];
+        assert_eq!(desk.states().await[..3], cancelled);
+        assert_eq!(desk.states().await[3..], [State::Planned, State::Failed]);
+        desk.assert_sound().await;
+    });
+}
+
+#[test]
+fn nothing_more_is_sent_of_an_item_of_which_money_moved_under_an_earlier_number() {
+    on_every_engine(|place| async move {
+        for state in [State::Unknown, State::Parked] {
+            let place = place.fresh().await;
+            let desk = Desk::with_items(&place, 1).await;
+            let (first, second) = twice_sent(&desk, state).await;
+            assert_ne!(first.order_no(), second.order_no());
+            let late = answered_with(&first, done(), at(400), "paid after all");
+            assert_eq!(desk.ledger.settle(late).await.unwrap(), Settled::Late);
+            assert_eq!(desk.states().await, [state], "what became of the number in use is still to be found out");
+            let last = desk.ledger.events(1).await.unwrap().pop().unwrap();
+            assert_eq!((last.event.as_str(), last.alarm.as_deref()), ("late done", Some("money_moved")));
+            if state == State::Parked {
+                desk.ledger.wish(1, &Wish::Retry, &by("ann"), at(401)).await.unwrap();
+            }
+            let question = desk.claim(at(20_000), 1).await.remove(0);
+            assert_eq!(question.doing, Doing::Query);
+            desk.ledger.settle(answered(&question, Answer::Absent, at(20_000))).await.unwrap();
+            assert_eq!(desk.states().await, [State::Planned]);
+            assert!(desk.claim(at(30_000), 1).await.is_empty());
+            let item = desk.items().await.remove(0);
+            assert_eq!(item.state, State::Parked);
+            assert!(item.reason.unwrap().contains("under an earlier order number"));
+            desk.assert_sound().await;
+        }
+    });
+}
+
+/// The claims of an item whose first number was declined, and whose second is in this state.
+async fn twice_sent(desk: &Desk, state: State) -> (Claimed, Claimed) {
+    let first = desk.claim(at(1), 1).await.remove(0);
+    desk.ledger.settle(answered(&first, hard(NumberRule::Next), at(2))).await.unwrap();
+    desk.ledger.wish(1, &Wish::Retry, &by("ann"), at(3)).await.unwrap();
+    let question = desk.claim(at(4), 1).await.remove(0);
+    desk.ledger.settle(answered(&question, hard(NumberRule::Next), at(5))).await.unwrap();
+    let second = desk.claim(at(300), 1).await.remove(0);
+    let for_a_person = Answer::Declined(Decline { class: DeclineClass::Person, ..decline(NumberRule::Same) });
+    let answer = if state == State::Parked { for_a_person } else { timed_out() };
+    desk.ledger.settle(answered(&second, answer, at(301))).await.unwrap();
+    (first, second)
+}
+
+fn decline(number: NumberRule) -> Decline {
+    Decline { code: "REFUSED".into(), class: DeclineClass::Hard, number }
+}
+
+fn hard(number: NumberRule) -> Answer {
+    Answer::Declined(decline(number))
 }
 
 #[test]

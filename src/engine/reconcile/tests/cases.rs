@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::world::{Fate, World, at, facts, money, number, paid, reasons, refunded};
+use crate::domain::answer::{Answer, Cause, Receipt};
 use crate::domain::item::State;
 use crate::ledger::{LineKind, StatementLine};
 
@@ -280,13 +281,30 @@ async fn a_payment_and_its_refund_are_no_duplicates_and_neither_are_two_refunds_
 }
 
 #[tokio::test]
-async fn a_charge_under_an_earlier_number_of_an_item_that_succeeded_is_an_alarm() {
-    let world = with(&[("A", "1 HKD", Fate::NextNumber)], vec![paid(1, "A", "1 HKD")]).await;
-    // The second number is sent and succeeds before the statement is looked at.
-    world.send_again("A", "2026-12-21 12:00").await;
-    assert_eq!(world.state("A").await, State::Succeeded);
-    let difference = only(&world, "state").await;
-    assert!(difference["note"].as_str().unwrap().contains("charged twice"));
+async fn a_charge_under_an_earlier_number_is_an_alarm_once_and_a_difference_each_time() {
+    let again = Answer::Done(Receipt("T-again".to_owned()));
+    let ends = [
+        (again, State::Succeeded, 0),
+        (Answer::from(Cause::TimedOut), State::Unknown, 1),
+        (Answer::Accepted, State::Pending, 1),
+    ];
+    for (end, state, alarms) in ends {
+        let world = with(&[("A", "1 HKD", Fate::NextNumber)], vec![paid(1, "A", "1 HKD")]).await;
+        // The second number is sent before the statement is looked at.
+        world.send_again("A", "2026-12-21 12:00", &end).await;
+        for _ in 0..2 {
+            let difference = only(&world, "state").await;
+            assert!(difference["note"].as_str().unwrap().contains("charged twice"), "{difference}");
+        }
+        let item = world.item("A").await;
+        assert_eq!(
+            (item.state, item.due_at.is_some()),
+            (state, state.is_open()),
+            "its own end is still to be found out"
+        );
+        let events = world.engine.ledger.events(item.id).await.unwrap();
+        assert_eq!(events.iter().filter(|event| event.alarm.as_deref() == Some("money_moved")).count(), alarms);
+    }
 }
 
 #[tokio::test]

@@ -256,12 +256,12 @@ impl World {
         self.answer(&claimed, &answer(key, fate), now).await;
     }
 
-    /// Sends a planned item again; it succeeds.
-    pub async fn send_again(&self, key: &str, local: &str) {
+    /// Sends a planned item again, to this end.
+    pub async fn send_again(&self, key: &str, local: &str, end: &Answer) {
         let job = self.item(key).await.job_id;
         let claimed = self.claim(job, "deduct", at(local)).await;
         assert_eq!(claimed.len(), 1);
-        self.answer(&claimed[0], &Answer::Done(Receipt("T-again".to_owned())), at(local)).await;
+        self.answer(&claimed[0], end, at(local)).await;
     }
 
     async fn answer(&self, claimed: &Claimed, answer: &Answer, now: Timestamp) {
