@@ -193,6 +193,9 @@ def main():
     run(["cargo", "build", "--locked", "--release", "--features", "failpoints"])
     payrun = TARGET / "release" / "payrun"
     head = run(["git", "rev-parse", "--short", "HEAD"])[0].strip()
+    changed = run(["git", "status", "--porcelain", "--", "src", "migrations", "jobs", "workflows", "Cargo.toml", "Cargo.lock"])[0]
+    if changed:
+        sys.exit(f"what is tried must be of a commit, and this is not:\n{changed}")
     kept = Kept(head)
 
     plays = simulate(payrun, chosen.seeds, kept)
@@ -216,7 +219,8 @@ def main():
     lost = sum(told["lost"] for _, told in plays)
     parts = [
         "# What was tried, and what came of it",
-        f"Written by `{command}` at {head}; every figure is of that run. Not tried is what stands in the last section.",
+        f"Written by `{command}` at {head}; every figure is of that run, or of one of the same commit that was stopped before its "
+        "end and whose finished parts were kept. Not tried is what stands in the last section.",
         "## Simulation",
         f"{thousands(seeds)} seeds, {failed} of them broke a promise; double effects: {doubled}; lost items: {lost}. Each seed plays "
         "a workflow with two to five processes on one thread under a driven clock, with the real engine, ledger, clients and "
@@ -235,7 +239,7 @@ def main():
         "## Storage",
         "SQLite on a disk that loses what was not synced and tears the last page at a chosen write or sync, and that answers EIO and "
         "ENOSPC for a while; PostgreSQL behind a proxy that cuts connections in the middle of commits, before they arrive and after, "
-        "and a server that dies in the middle of a run, whose synchronous standby takes over.",
+        "and a server that dies in the middle of a run, whose synchronous standby takes over. With a debug build.",
         "\n".join(f"- {line}" for line in storage_lines),
         "## Would it be noticed?",
         f"{len(planted) - 2} faults were planted one by one in a test build, and seeds were played until one was seen:",

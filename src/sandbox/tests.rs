@@ -4,12 +4,11 @@ use std::sync::OnceLock;
 
 use secrecy::SecretString;
 use serde_json::Map;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::oneshot;
 
 use super::faults::CallKind;
 use super::*;
-use crate::config::WechatConfig;
 use crate::domain::ids::OrderNumber;
 use crate::domain::money::{Amount, Currency};
 use crate::domain::time::Timestamp;
@@ -389,21 +388,21 @@ async fn a_probe_names_what_is_wrong() {
     let client = Client::new(&wrong_serial, Transport::InProcess(sandbox), Clock::System).unwrap();
     assert!(found(&client.probe().await, "signature").unwrap_err().contains("SIGN_ERROR"));
 
-    let (client, _) = client_of_a_closed_port().await;
+    let (client, _held) = client_of_a_closed_port();
     assert!(found(&client.probe().await, "reach").is_err());
 }
 
-/// A client in public-key mode whose gateway's port is closed.
-async fn client_of_a_closed_port() -> (Client, WechatConfig) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let config = identity().wechat_config_with_public_key(&format!("http://{}", listener.local_addr().unwrap()));
-    drop(listener);
-    (Client::new(&config, Transport::http(1, TIMEOUT).unwrap(), Clock::System).unwrap(), config)
+/// A client in public-key mode whose gateway's port is closed, and stays so as long as the socket is held.
+fn client_of_a_closed_port() -> (Client, TcpSocket) {
+    let held = TcpSocket::new_v4().unwrap();
+    held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let config = identity().wechat_config_with_public_key(&format!("http://{}", held.local_addr().unwrap()));
+    (Client::new(&config, Transport::http(1, TIMEOUT).unwrap(), Clock::System).unwrap(), held)
 }
 
 #[tokio::test]
 async fn a_refused_connection_is_not_sent() {
-    let (client, _) = client_of_a_closed_port().await;
+    let (client, _held) = client_of_a_closed_port();
     let seen = client.call(&call("deduct", "c-1", "C")).await;
     assert!(matches!(seen.reached, Reached::NotSent(_)), "{seen:?}");
 }

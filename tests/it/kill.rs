@@ -8,7 +8,7 @@ use payrun::sandbox::faults::{FaultPlan, Level};
 use serde_json::Value;
 
 use crate::support::chance::Chance;
-use crate::support::{App, DATE, Setup, WORKFLOW, contracts};
+use crate::support::{App, DATE, Setup, WORKFLOW, contracts, until};
 
 /// How many deaths by chance, and how many at each of the four named places: over 150 in all; `rig.rs` has more.
 const BY_CHANCE: u32 = 100;
@@ -43,9 +43,15 @@ fn kill_by_chance(app: &App, kills: u32, seed: u64) {
         let arguments = arguments(app, start, 12);
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         let before = app.wire().sent();
-        // Short enough to hit the opening, the planning and the asking too.
+        // Short enough to hit the opening, the planning and the asking too; or, however long those take, while it sends.
         let life = Duration::from_millis(20 + chance.below(350));
-        let ended = app.start(&arguments).kill_after(life);
+        let mut running = app.start(&arguments);
+        let ended = if chance.once_in(2) {
+            until("it sends", || app.wire().sent() > before || running.has_ended());
+            running.kill_after(life / 8)
+        } else {
+            running.kill_after(life)
+        };
         died += u32::from(ended.was_killed());
         with_calls_under_way += u32::from(ended.was_killed() && app.wire().sent() > before);
         app.assert_nothing_wrong_yet();
@@ -88,7 +94,8 @@ fn killed_at(place: &str) {
         app.assert_nothing_wrong_yet();
     }
     eprintln!("{died} of {AT_EACH_PLACE} starts died at {place}");
-    assert!(died >= AT_EACH_PLACE - 4, "only {died} of {AT_EACH_PLACE} starts died at {place}");
+    // Where commits are grouped there may be fewer than eight.
+    assert!(died >= AT_EACH_PLACE * 2 / 3, "only {died} of {AT_EACH_PLACE} starts died at {place}");
     finish(&app);
     app.wire().assert_asked_before_sent_again();
     assert_histories_ask_after_a_death(&app);

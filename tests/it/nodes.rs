@@ -13,8 +13,10 @@ fn project(setup: Setup) -> App {
 #[test]
 fn three_nodes_share_a_run_and_charge_everybody_once() {
     let contracts = contracts("C", 600);
-    let app = project(Setup { contracts, latency: Duration::from_millis(10), ..Setup::default() });
-    let nodes = [(); 2].map(|()| app.start(&["work", "--quiet"]));
+    // Long enough for each to be seen at work.
+    let app = project(Setup { contracts, rate: "200/s", latency: Duration::from_millis(30), ..Setup::default() });
+    let nodes = [(); 2].map(|()| app.start(&["work"]));
+    until("the nodes are at work", || nodes.iter().all(|node| node.stderr_so_far().contains("working on")));
     let mut running = app.start(&["run", WORKFLOW, "--date", DATE]);
     let mut claimed = HashSet::new();
     while !running.has_ended() {
@@ -65,12 +67,12 @@ fn a_process_hears_of_what_another_has_planned() {
         })
     });
     app.payrun(&["run", WORKFLOW, "--date", DATE]).exits(0);
-    app.wait_for(async { tokio::time::timeout(Duration::from_secs(1), woken).await }).expect("it heard of it");
+    app.wait_for(async { tokio::time::timeout(PATIENCE, woken).await }).expect("it heard of it");
 }
 
 #[test]
 fn a_node_that_drains_finishes_what_was_left_and_ends() {
-    let app = project(Setup { contracts: contracts("C", 60), latency: Duration::from_millis(30), ..Setup::default() });
+    let app = project(Setup { contracts: contracts("C", 60), rate: "20/s", ..Setup::default() });
     let running = app.start(&["run", WORKFLOW, "--date", DATE]);
     until("something was charged", || app.charges() > 3);
     assert!(running.kill_after(Duration::ZERO).was_killed());

@@ -13,6 +13,7 @@ use crate::support::{App, DATE, Setup, WORKFLOW, contracts, until};
 fn half_done() -> (App, Schema) {
     let setup = Setup {
         contracts: contracts("C", 60),
+        rate: "20/s",
         latency: std::time::Duration::from_millis(40),
         concurrency: 4,
         server: false,
@@ -49,7 +50,7 @@ fn what_was_moved_goes_on_there_and_the_file_sends_nothing_any_more() {
     app.wait_for(keep_a_notification(&app));
     let told = app.json_lines(&["notifications", "list", "--json"]);
     app.payrun(&["pause", "contract", "X-9", "--reason", "a test"]).exits(0);
-    app.payrun(&["lane", "limit", "hk", "--rate", "4000/s", "--reason", "a test"]).exits(0);
+    app.payrun(&["lane", "limit", "hk", "--rate", "19/s", "--reason", "a test"]).exits(0);
     let before = app.json_lines(&["journal"]);
     let audit = app.payrun(&["audit", "verify"]).exits(0).says("sound: 2 entries").stdout;
     app.payrun(&["promote", "--to", "server.yaml"]).exits(0).says("can no longer be used");

@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use payrun::checker::{self, Known};
-use payrun::failpoint;
 use payrun::sandbox::Gateways;
 use payrun::sandbox::faults::{FaultPlan, Level};
 use serde_json::Value;
@@ -20,6 +19,9 @@ use crate::support::{App, DATE, PATIENCE, Setup, WORKFLOW, contracts, until};
 
 /// How many items each start plans.
 const ITEMS: u32 = 12;
+
+/// Where starts die that do not die at random (`failpoint::NAMES`); a plan that is cut off is tried by itself.
+const PLACES: [&str; 4] = ["before_commit", "after_commit", "before_send", "after_send"];
 
 /// How long "no such order" waits before it counts, in milliseconds: as the workflow says.
 const GRACE: i64 = 1200;
@@ -40,6 +42,13 @@ impl Done {
     fn kills(&self) -> u32 {
         self.killed.values().sum()
     }
+
+    /// As many as were asked for, and, of many, some at every place: without its fail points a binary dies at random only.
+    fn assert_enough(&self) {
+        assert!(self.kills() >= kills(), "{self:?}");
+        let everywhere = PLACES.iter().all(|place| self.killed.contains_key(place));
+        assert!(everywhere || kills() < 100, "{self:?}");
+    }
 }
 
 fn project(server: bool, seed: u64) -> App {
@@ -58,7 +67,7 @@ fn arguments(app: &App, start: u32) -> Vec<String> {
 fn start_to_die(app: &App, chance: &mut Chance, done: &mut Done) {
     let arguments = arguments(app, done.starts);
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let place = failpoint::NAMES[usize::try_from(chance.below(4)).unwrap()];
+    let place = PLACES[usize::try_from(chance.below(4)).unwrap()];
     let at_a_place = chance.below(3) == 0;
     let ended = if at_a_place {
         let nth = 1 + u32::try_from(chance.below(10)).unwrap();
@@ -127,7 +136,7 @@ fn one_node_on_sqlite_is_killed_again_and_again() {
             app.assert_nothing_wrong_yet();
         }
     }
-    assert!(done.kills() >= kills(), "{done:?}");
+    done.assert_enough();
     finish_and_judge(&app, &done);
 }
 
@@ -149,7 +158,7 @@ fn three_nodes_on_postgres_are_killed_again_and_again() {
         }
     }
     drop(nodes);
-    assert!(done.kills() >= kills(), "{done:?}");
+    done.assert_enough();
     finish_and_judge(&app, &done);
 }
 

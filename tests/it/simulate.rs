@@ -44,7 +44,18 @@ fn a_seed_goes_the_same_way_again_alone_or_among_others() {
     };
     let first = alone(&[]);
     assert_eq!(first, alone(&["--threads", "1"]));
-    assert_ne!(first["troubles"], simulated(&app, WORKFLOW, &["--seed", "8", "--seeds", "1"])["troubles"]);
+    let other = simulated(&app, WORKFLOW, &["--seed", "8", "--seeds", "1"]);
+    assert_ne!(first["troubles"], other["troubles"]);
+    let both = simulated(&app, WORKFLOW, &["--seed", "7", "--seeds", "2", "--threads", "2"]);
+    let number = |told: &Value| told.as_u64().unwrap_or(0);
+    assert_eq!(number(&both["calls"]), number(&first["calls"]) + number(&other["calls"]));
+    for (trouble, times) in both["troubles"].as_object().unwrap() {
+        assert_eq!(
+            number(times),
+            number(&first["troubles"][trouble]) + number(&other["troubles"][trouble]),
+            "{trouble}"
+        );
+    }
 }
 
 #[test]

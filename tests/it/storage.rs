@@ -67,21 +67,36 @@ fn after_a_power_cut_at_any_write_or_sync_nothing_is_doubled_or_lost() {
 
 #[test]
 fn errors_of_writing_stop_the_sending_and_a_good_disk_goes_on() {
+    let rounds = [(10, 1), (20, 1), (30, 3), (40, 3), (15, 40), (35, 40), (25, 4_000), (45, 4_000)];
     for error in ["eio", "enospc"] {
-        let app = project(contracts("C", 150));
-        let mut from = 60;
-        for (times, round) in [(1, 0), (3, 1), (40, 2), (4_000, 3)] {
-            from += round * 25;
-            let settings =
-                [("SHIM_ERROR", error.to_owned()), ("SHIM_FROM", from.to_string()), ("SHIM_TIMES", format!("{times}"))];
-            let arguments: &[&str] = if round == 0 { &["run", WORKFLOW, "--date", DATE] } else { &["run", "--resume"] };
-            let ended = on_a_bad_disk(&app, arguments, &settings);
+        let app = project(contracts("C", 1));
+        app.run().exits(0);
+        let file = |round: usize| format!("data/bad-{round}.csv");
+        let run_of =
+            |round| ["run", WORKFLOW, "--date", DATE, "--input"].map(str::to_owned).into_iter().chain([file(round)]);
+        for (round, (from, times)) in rounds.into_iter().enumerate() {
+            app.write(&file(round), contracts(&format!("B{round}"), 20));
+            let told = app.path(&format!("told-{round}"));
+            let settings = [
+                ("SHIM_ERROR", error.to_owned()),
+                ("SHIM_FROM", from.to_string()),
+                ("SHIM_TIMES", times.to_string()),
+                ("SHIM_TOLD", told.display().to_string()),
+            ];
+            let arguments: Vec<String> = run_of(round).collect();
+            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            let ended = on_a_bad_disk(&app, &arguments, &settings);
             assert!(matches!(ended.code(), Some(0 | 1 | 4)), "{error} {times}: {ended:?}");
+            assert!(told.exists(), "no write from the {from}th on failed: {ended:?}");
             app.assert_nothing_wrong_yet();
         }
+        app.payrun(&["run", "--resume"]).exits(0);
         // What was planned on the bad disk may not have come to be.
-        app.payrun(&["run", WORKFLOW, "--date", DATE]).exits(0);
-        assert_eq!(app.charges(), 150, "{error}");
+        for round in 0..rounds.len() {
+            let arguments: Vec<String> = run_of(round).collect();
+            app.payrun(&arguments.iter().map(String::as_str).collect::<Vec<_>>()).exits(0);
+        }
+        assert_eq!(app.charges(), 1 + 20 * rounds.len() as u64, "{error}");
     }
 }
 
@@ -196,7 +211,7 @@ fn connections_cut_in_the_middle_of_commits_double_and_lose_nothing() {
         let charged = 80 * (round + 1);
         assert_eq!(app.charges(), charged);
         let cuts = proxy.cuts.load(Ordering::SeqCst);
-        assert!(cuts >= 4 * (round + 1), "only {cuts} commits were cut");
+        assert!(cuts > 0 && round < 10 * wanted, "only {cuts} commits were cut in {} rounds", round + 1);
         if cuts >= wanted {
             println!("{cuts} commits were cut while {charged} items were charged");
             break;
@@ -254,8 +269,8 @@ fn a_standby_that_takes_over_in_the_middle_of_a_run_doubles_and_loses_nothing() 
     until("much was charged, and much was not", || app.charges() > 60);
     // Whoever loses the first server comes to a standby that may not take writes yet.
     proxy.lead_to(server_of(&pair.second));
-    pair.hand_over();
     let before = app.charges();
+    pair.hand_over();
     let ended = run.wait(PATIENCE);
     assert!(matches!(ended.code(), Some(0 | 4)), "{ended:?}");
     until("the nodes went on by themselves", || app.charges() == u64::from(ITEMS));

@@ -7,10 +7,12 @@
  *   SHIM_FILE   the files are those whose name contains this
  *   SHIM_CUT    the call (write or sync of such a file, from 1) at which the power is cut
  *   SHIM_ERROR  eio or enospc: the calls from SHIM_FROM on, SHIM_TIMES of them, fail so
+ *   SHIM_TOLD   this file comes to be when one has
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,6 +73,8 @@ static int counted(void) {
     if (setting("SHIM_CUT") == call) cut();
     const char *error = getenv("SHIM_ERROR");
     if (error && call >= from && call < from + setting("SHIM_TIMES")) {
+        const char *told = getenv("SHIM_TOLD");
+        if (told) close(open(told, O_CREAT | O_WRONLY, 0600));
         errno = strcmp(error, "eio") == 0 ? EIO : ENOSPC;
         return 1;
     }
