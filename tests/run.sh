@@ -115,7 +115,7 @@ grep -q '"lost": *0' "$folder/told.json"
 
 say "1,000 seeds of bad days, then at least 500 kills; tests/reliability.py does more of it, with the release binary"
 (cd "$folder" && mkdir bad-days && cd bad-days && "$binary" init p >/dev/null && cd p && head -13 data/contracts.csv >few.csv \
-    && timeout 600 "$binary" simulate workflows/monthly-deductions.yaml --input few.csv --date 2026-03-31 --seeds 1000)
+    && timeout 300 "$binary" simulate workflows/monthly-deductions.yaml --input few.csv --date 2026-03-31 --seeds 1000)
 if cargo nextest --version >/dev/null 2>&1; then
     PAYRUN_RIG_KILLS=250 cargo nextest run --locked --test it --success-output final --no-fail-fast --test-threads 4 -E 'test(/^rig::/)'
 else

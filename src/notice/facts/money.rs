@@ -38,9 +38,7 @@ fn alarm(alarmed: &Alarmed) -> Fact {
 
 fn meaning(alarm: &str) -> &'static str {
     match alarm {
-        "money_moved" => {
-            "money moved, or may have, for an item that had ended without, or under an earlier order number"
-        }
+        "money_moved" => "money moved, or may have, against what is known of an item",
         "moved_before_sent" => "money moved for an item that was waiting to be sent; it is not sent again",
         "second_receipt" => "a second receipt for an item that had succeeded: it may be charged twice",
         "success_denied" => "the gateway takes back a success",

@@ -160,7 +160,7 @@ fn money_that_moved_for_an_ended_item_wakes_people_once() {
         assert_eq!(believed, payrun::ledger::Believed::Contradicted);
         assert_eq!(office.after(1).await.sent, 1);
         let subject = &server.subjects()[0].1;
-        assert_eq!(subject, "[payrun] URGENT: w: money moved for an item that had ended without");
+        assert_eq!(subject, "[payrun] URGENT: w: money moved, or may have, against what is known of an item");
         assert!(text(&server.mails()[0]).contains("CONTRACT-1/2026-11"));
         assert_eq!(office.after(600).await.sent, 0);
     });
