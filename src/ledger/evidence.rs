@@ -9,14 +9,13 @@ use super::Ledger;
 use super::claim::decide;
 use super::error::LedgerError;
 use super::pauses::wake_contract;
-use super::rows::{Stored, Writes, Written};
-use super::settle::Attempt;
+use super::rows::{Stored, Written, policy_of, write_one};
+use super::settle::{Attempt, AttemptLine};
 use super::turn::Turn;
 use crate::domain::answer::{Answer, Receipt};
 use crate::domain::ids::OrderNumber;
 use crate::domain::item::{Alarm, Event, Move, State};
 use crate::domain::money::Amount;
-use crate::domain::policy::Policy;
 use crate::domain::time::Timestamp;
 
 /// A line that shows that something happened.
@@ -85,10 +84,8 @@ async fn believe(turn: &mut Turn, item_id: i64, shown: &StatementEvidence) -> Re
         write(turn, &stored, &Move { item, due, reason: Some(reason(shown)), alarm }, shown).await?;
         return Ok(Believed::Contradicted);
     }
-    let policy: Policy = serde_json::from_str(row.try_get("policy").map_err(failed)?)
-        .map_err(|_| LedgerError::Corrupt { what: format!("the policy of item {}", stored.id) })?;
     let done = Event::Answered(Answer::Done(shown.receipt.clone()));
-    let moved = decide(&stored, &done, &policy, shown.now)?;
+    let moved = decide(&stored, &done, &policy_of(&row, stored.id)?, shown.now)?;
     let contradicts = moved.alarm.is_some();
     let moved = if contradicts { Move { reason: Some(reason(shown)), ..moved } } else { moved };
     write(turn, &stored, &moved, shown).await?;
@@ -120,15 +117,17 @@ async fn write(turn: &mut Turn, stored: &Stored, moved: &Move, shown: &Statement
     };
     let written = Written { stored, event: "statement", moved, node: None, result: None, at: shown.now };
     let attempts = [attempt.line(stored.id, stored.version, &shown.order_no, false)];
-    if !Writes::of(&[written], &attempts)?.execute(turn).await? {
-        let what = format!("item {} changed within the transaction that read it", stored.id);
-        return Err(LedgerError::Corrupt { what });
-    }
-    wake_waiting(turn, stored, shown.now).await
+    write_told(turn, written, &attempts).await
 }
 
-/// What waits for the contract of an item that was parked looks again.
-pub(super) async fn wake_waiting(turn: &mut Turn, stored: &Stored, now: Timestamp) -> Result<(), LedgerError> {
+/// Writes what was told of an item that nobody had asked about; what waits for the contract of one that was parked looks again.
+pub(super) async fn write_told(
+    turn: &mut Turn,
+    written: Written<'_>,
+    attempts: &[AttemptLine<'_>],
+) -> Result<(), LedgerError> {
+    let (stored, now) = (written.stored, written.at);
+    write_one(turn, written, attempts).await?;
     match stored.serial.as_ref().filter(|_| stored.item.state == State::Parked) {
         Some(serial) => wake_contract(turn, serial, now).await,
         None => Ok(()),

@@ -15,9 +15,9 @@ use super::Ledger;
 use super::approvals::void_of_job;
 use super::claim::decide;
 use super::error::LedgerError;
-use super::evidence::wake_waiting;
+use super::evidence::write_told;
 use super::notifications::{Ending, Heard, end};
-use super::rows::{Stored, Writes, Written};
+use super::rows::{Stored, Written, policy_of};
 use super::settle::Attempt;
 use super::turn::Turn;
 use crate::domain::answer::{Answer, Cause, Receipt};
@@ -200,8 +200,7 @@ async fn find(turn: &mut Turn, item_id: i64) -> Result<Found, LedgerError> {
     };
     Ok(Found {
         stored: Stored::read(&row)?,
-        policy: serde_json::from_str(row.try_get("policy").map_err(failed)?)
-            .map_err(|_| LedgerError::Corrupt { what: format!("the policy of item {item_id}") })?,
+        policy: policy_of(&row, item_id)?,
         due: instant(&row, "due_at")?,
         claimed: row.try_get::<Option<i64>, _>("node").map_err(failed)?.is_some(),
         last_call: instant(&row, "last_call")?,
@@ -267,14 +266,11 @@ async fn write(turn: &mut Turn, stored: &Stored, moved: &Move, said: &Said) -> R
     let result = succeeds.then(|| merged(stored.result.as_deref(), &said.facts)).flatten();
     let written = Written { stored, event: "notification", moved, node: None, result: result.as_deref(), at: said.now };
     let attempts = [attempt.line(stored.id, stored.version, &said.order_no, false)];
-    if !Writes::of(&[written], &attempts)?.execute(turn).await? {
-        let what = format!("item {} changed within the transaction that read it", stored.id);
-        return Err(LedgerError::Corrupt { what });
-    }
+    write_told(turn, written, &attempts).await?;
     if stored.item.state == State::Held {
         void_of_job(turn, stored.job_id).await?;
     }
-    wake_waiting(turn, stored, said.now).await
+    Ok(())
 }
 
 /// What was known of the result, and what the notification adds.

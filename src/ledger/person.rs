@@ -12,13 +12,12 @@ use super::audit::Note;
 use super::batch::let_go;
 use super::error::LedgerError;
 use super::pauses::wake_contract;
-use super::rows::{Stored, Writes, Written};
+use super::rows::{Stored, Written, policy_of, write_one};
 use super::settle::Attempt;
 use super::turn::Turn;
 use crate::domain::actor::Signed;
 use crate::domain::item::{Event, Finding, Illegal, Move, State, apply};
 use crate::domain::money::Amount;
-use crate::domain::policy::Policy;
 use crate::domain::time::Timestamp;
 
 /// What a person wants of an item.
@@ -234,9 +233,7 @@ async fn grant(
     if version.is_some_and(|version| version != stored.version) {
         return Ok(Err(Granted::Changed));
     }
-    let policy: Policy = serde_json::from_str(row.try_get("policy").map_err(failed)?)
-        .map_err(|_| LedgerError::Corrupt { what: format!("the policy of item {id}") })?;
-    let moved = match apply(&stored.item, &wish.event(), &policy, now) {
+    let moved = match apply(&stored.item, &wish.event(), &policy_of(&row, id)?, now) {
         Ok(moved) => Move { reason: Some(format!("{} by {}: {}", wish.done(), by.who, by.why)), ..moved },
         Err(illegal) => return Ok(Err(Granted::Refused(illegal))),
     };
@@ -261,10 +258,7 @@ async fn write(
     let attempt = wish.attempt(by, now);
     let attempts: Vec<_> =
         attempt.iter().map(|attempt| attempt.line(stored.id, stored.version, &stored.order_no, false)).collect();
-    if !Writes::of(&[written], &attempts)?.execute(turn).await? {
-        let what = format!("item {} changed within the transaction that read it", stored.id);
-        return Err(LedgerError::Corrupt { what });
-    }
+    write_one(turn, written, &attempts).await?;
     if let Some(serial) = stored.serial.as_ref().filter(|_| stored.item.state == State::Parked) {
         wake_contract(turn, serial, now).await?;
     }

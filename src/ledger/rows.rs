@@ -12,6 +12,7 @@ use crate::domain::answer::Receipt;
 use crate::domain::ids::{KeyHash, OrderNumber, OrderNumberError};
 use crate::domain::item::{Alarm, Asking, Item, Move, State};
 use crate::domain::money::{Amount, Currency};
+use crate::domain::policy::Policy;
 use crate::domain::time::Timestamp;
 use crate::planted::{Bug, is};
 
@@ -96,6 +97,12 @@ pub(super) fn number_of(
     }
 }
 
+/// The policy of an item's job, which its row was joined with.
+pub(super) fn policy_of(row: &AnyRow, item_id: i64) -> Result<Policy, LedgerError> {
+    let text: &str = row.try_get("policy").map_err(|source| LedgerError::of("reading an item", source))?;
+    serde_json::from_str(text).map_err(|_| LedgerError::Corrupt { what: format!("the policy of item {item_id}") })
+}
+
 /// The amount of a row with the columns `amount` and `currency`.
 pub(super) fn amount_of(row: &AnyRow, id: i64) -> Result<Option<Amount>, LedgerError> {
     let get = |source| LedgerError::of("reading an amount", source);
@@ -119,6 +126,19 @@ pub(super) struct Written<'a> {
     pub node: Option<i64>,
     pub result: Option<&'a str>,
     pub at: Timestamp,
+}
+
+/// Writes the move of one item in the transaction that read it.
+pub(super) async fn write_one(
+    turn: &mut Turn,
+    written: Written<'_>,
+    attempts: &[AttemptLine<'_>],
+) -> Result<(), LedgerError> {
+    let id = written.stored.id;
+    if Writes::of(&[written], attempts)?.execute(turn).await? {
+        return Ok(());
+    }
+    Err(LedgerError::Corrupt { what: format!("item {id} changed within the transaction that read it") })
 }
 
 /// Moves, their events, the attempts that led to them and what they do to the totals: one round trip to the database.

@@ -11,14 +11,13 @@ use sqlx::any::AnyRow;
 use super::approvals::void_of_job;
 use super::claim::{Claimed, decide};
 use super::error::LedgerError;
-use super::evidence::wake_waiting;
-use super::rows::{Stored, Writes, Written, list};
+use super::evidence::write_told;
+use super::rows::{Stored, Writes, Written, list, policy_of};
 use super::turn::Turn;
 use super::writer::Untold;
 use crate::domain::answer::{Answer, Cause};
 use crate::domain::ids::OrderNumber;
 use crate::domain::item::{Alarm, Event, Move, State};
-use crate::domain::policy::Policy;
 use crate::domain::time::Timestamp;
 use crate::planted::{Bug, is};
 
@@ -220,12 +219,10 @@ async fn believe_late(turn: &mut Turn, one: &Settlement, attempt: &Attempt) -> R
     let row = sqlx::query(query).bind(one.stored.id).bind(one.stored.order_no.as_str());
     let row = row.fetch_one(turn.connection()).await.map_err(failed)?;
     let stored = Stored::read(&row)?;
-    let policy: Policy = serde_json::from_str(row.try_get("policy").map_err(failed)?)
-        .map_err(|_| LedgerError::Corrupt { what: format!("the policy of item {}", stored.id) })?;
     let was_declined = row.try_get::<i64, _>("declined").map_err(failed)? > 0;
     let moved = match late(&stored, one, attempt, was_declined) {
         Late::Nothing => return Ok(()),
-        Late::Believe(answer) => decide(&stored, &Event::Answered(answer), &policy, one.at)?,
+        Late::Believe(answer) => decide(&stored, &Event::Answered(answer), &policy_of(&row, stored.id)?, one.at)?,
         Late::EarlierNumber => Move {
             item: stored.item.clone(),
             due: stored.item.state.is_open().then_some(one.at),
@@ -233,8 +230,7 @@ async fn believe_late(turn: &mut Turn, one: &Settlement, attempt: &Attempt) -> R
             alarm: Some(Alarm::MoneyMoved),
         },
     };
-    let ends = moved.item.state != stored.item.state;
-    if !ends && moved.alarm.is_none() {
+    if moved.item.state == stored.item.state && moved.alarm.is_none() {
         return Ok(());
     }
     if let Some(alarm) = moved.alarm {
@@ -246,14 +242,11 @@ async fn believe_late(turn: &mut Turn, one: &Settlement, attempt: &Attempt) -> R
     }
     let event = if one.moved.item.state == State::Succeeded { "late done" } else { "late answer" };
     let written = Written { stored: &stored, event, moved: &moved, node: None, result: None, at: one.at };
-    if !Writes::of(&[written], &[])?.execute(turn).await? {
-        let what = format!("item {} changed within the transaction that read it", stored.id);
-        return Err(LedgerError::Corrupt { what });
-    }
-    if ends && stored.item.state == State::Held {
+    write_told(turn, written, &[]).await?;
+    if stored.item.state == State::Held {
         void_of_job(turn, stored.job_id).await?;
     }
-    if ends { wake_waiting(turn, &stored, one.at).await } else { Ok(()) }
+    Ok(())
 }
 
 /// What follows from an answer that came late.

@@ -220,8 +220,8 @@ async fn believe(
             Ok(false)
         }
         Believed::Contradicted | Believed::Unchanged(_) => {
-            let says_not = matches!(item.state, State::Failed | State::Cancelled | State::Held);
-            let note = if says_not { "money moved for an item that says it did not" } else { EARLIER };
+            let is_earlier = item.state.is_in_flight() && !item.is_in_use(shown.order_no.as_str());
+            let note = if is_earlier { EARLIER } else { "money moved for an item that says it did not" };
             alarm(desk, day, line, Some(item), note, found);
             Ok(false)
         }
