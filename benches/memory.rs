@@ -42,6 +42,7 @@ async fn main() {
         query_interval: account.query_interval,
         refund_interval: account.refund_interval,
         funds_interval: account.funds_interval,
+        is_remote: false,
     };
     engine.accounts = BTreeMap::from([("hk".to_owned(), Arc::new(account))]);
     let engine = Arc::new(engine);

@@ -1,6 +1,7 @@
 //! What one value of an input field may be, in plain sentences. Messages never hold a value, which may be sensitive.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use chrono::NaiveDate;
 
@@ -30,13 +31,17 @@ impl Field {
     /// # Errors
     /// A sentence that names the field, and not the value.
     pub fn check(&self, value: &str) -> Result<(), String> {
-        let (min, max, alphabet) = match &self.kind {
-            FieldKind::Text { min, max, alphabet } => (min, max, alphabet),
+        if let Some(why) = &self.refused {
+            return Err(format!("{} may not be given: {why}", self.name));
+        }
+        let (min, max, alphabet, three_bytes) = match &self.kind {
+            FieldKind::Text { min, max, alphabet, three_bytes } => (min, max, alphabet, *three_bytes),
             FieldKind::Choice(words) => return self.one_of(words, value),
             FieldKind::Date if value.len() == 10 && NaiveDate::parse_from_str(value, "%Y-%m-%d").is_ok() => {
                 return Ok(());
             }
             FieldKind::Date => return Err(format!("{} takes a date such as 2026-11-30", self.name)),
+            FieldKind::Currency if !self.currencies.is_empty() => return self.one_of(&self.currencies, value),
             FieldKind::Decimal | FieldKind::Amount | FieldKind::Currency => return Ok(()),
         };
         let mut count = 0;
@@ -44,6 +49,13 @@ impl Field {
             count += 1;
             if c.is_control() {
                 return Err(format!("{} contains a control character (U+{:04X})", self.name, u32::from(c)));
+            }
+            if three_bytes && c.len_utf8() > 3 {
+                let mut reason = format!("{} takes no emoji and no rare hanzi (characters of four bytes)", self.name);
+                if !self.sensitive {
+                    let _ = write!(reason, "; it contains {c:?} (U+{:04X})", u32::from(c));
+                }
+                return Err(reason);
             }
             if let Some(alphabet) = alphabet.filter(|alphabet| !alphabet.has(c)) {
                 let mut reason = format!("{} takes {} only", self.name, alphabet.words());
@@ -80,20 +92,59 @@ impl JobKind {
         std::iter::once(first.to_owned()).chain(words).collect()
     }
 
-    /// The kind as it is on a kind of gateway, which may know fewer words of a choice than all gateways together, and need more
-    /// fields.
+    /// The kind as it is on a kind of gateway, which may know fewer words of a choice than all gateways together, take shorter
+    /// texts, and need more fields.
     #[must_use]
     pub fn on(&self, gateway: &str) -> Self {
         let mut kind = self.clone();
         let Some(operations) = self.gateways.get(gateway) else { return kind };
-        let known = &operations.values;
         for field in &mut kind.fields {
             field.required |= operations.requires.contains(&field.name);
-            if let (FieldKind::Choice(words), Some(known)) = (&mut field.kind, known.get(&field.name)) {
-                words.clone_from(known);
+            match &mut field.kind {
+                FieldKind::Choice(words) => {
+                    if let Some(known) = operations.values.get(&field.name) {
+                        words.clone_from(known);
+                    }
+                }
+                FieldKind::Text { max, three_bytes, .. } => {
+                    *three_bytes = operations.three_byte_text;
+                    if let Some(most) = operations.max.get(&field.name) {
+                        *max = *most;
+                    }
+                }
+                FieldKind::Date | FieldKind::Decimal | FieldKind::Amount | FieldKind::Currency => {}
             }
         }
         kind
+    }
+
+    /// The kind with more words for a choice: those that an account knows beside the gateway's list.
+    #[must_use]
+    pub fn knowing(mut self, name: &str, more: &[String]) -> Self {
+        for field in self.fields.iter_mut().filter(|field| field.name == name) {
+            if let FieldKind::Choice(words) = &mut field.kind {
+                words.extend(more.iter().filter(|word| !words.contains(word)).cloned().collect::<Vec<_>>());
+            }
+        }
+        self
+    }
+
+    /// The kind on an account that does not take this field.
+    #[must_use]
+    pub fn refusing(mut self, name: &str, why: &str) -> Self {
+        if let Some(field) = self.fields.iter_mut().find(|field| field.name == name) {
+            field.refused = Some(why.to_owned());
+        }
+        self
+    }
+
+    /// The kind with another bound on the age of what it is about.
+    #[must_use]
+    pub fn within(mut self, age: Duration) -> Self {
+        if let Some(bound) = &mut self.not_older_than {
+            bound.age = age;
+        }
+        self
     }
 
     /// The field of this name.
@@ -117,7 +168,7 @@ mod tests {
     use super::*;
 
     fn field(sensitive: bool) -> Field {
-        let kind = FieldKind::Text { min: 1, max: 4, alphabet: Some(Alphabet::Ascii) };
+        let kind = FieldKind::Text { min: 1, max: 4, alphabet: Some(Alphabet::Ascii), three_bytes: false };
         Field {
             name: "name".to_owned(),
             kind,
@@ -125,6 +176,8 @@ mod tests {
             sensitive,
             identity: false,
             default: None,
+            currencies: Vec::new(),
+            refused: None,
             doc: String::new(),
         }
     }
@@ -135,6 +188,19 @@ mod tests {
         assert!(field(false).check("abcde").unwrap_err().contains("5 characters; it takes 1 to 4"));
         assert!(field(false).check("é").unwrap_err().contains("'é'"));
         assert!(field(false).check("a\u{7}").unwrap_err().contains("U+0007"));
+    }
+
+    #[test]
+    fn characters_of_four_bytes_are_refused_by_name_where_the_gateway_takes_none() {
+        let kind = FieldKind::Text { min: 1, max: 9, alphabet: None, three_bytes: true };
+        let open = Field { kind, ..field(false) };
+        assert_eq!(open.check("香港 é €"), Ok(()));
+        for (text, code) in [("a😀", "U+1F600"), ("𠮷野", "U+20BB7")] {
+            let reason = open.check(text).unwrap_err();
+            assert!(reason.starts_with("name takes no emoji and no rare hanzi") && reason.contains(code), "{reason}");
+        }
+        let hidden = Field { sensitive: true, ..open }.check("𠮷野").unwrap_err();
+        assert!(!hidden.contains('𠮷') && !hidden.contains("U+"), "{hidden}");
     }
 
     #[test]

@@ -31,8 +31,14 @@ pub struct Judged {
     pub explain: bool,
     /// What a decline says of the contract.
     pub contract: Option<Word>,
+    /// What a person may do about a decline.
+    pub advice: Option<String>,
+    /// The gateway's code, its state, or the HTTP status; empty where nothing was replied.
+    pub code: String,
     /// Whether a row was found; if not, someone should hear of the code.
     pub listed: bool,
+    /// Where the row's meaning is only assumed: what it rests on.
+    pub assumed: Option<String>,
 }
 
 /// What a reply is held against.
@@ -89,7 +95,16 @@ pub fn judge(outcomes: &[Outcome], is_query: bool, effect: bool, seen: &Observat
 
 impl Judged {
     const fn plain(answer: Answer) -> Self {
-        Self { answer, lane: LaneEffect::None, explain: false, contract: None, listed: true }
+        Self {
+            answer,
+            lane: LaneEffect::None,
+            explain: false,
+            contract: None,
+            advice: None,
+            code: String::new(),
+            listed: true,
+            assumed: None,
+        }
     }
 }
 
@@ -105,10 +120,11 @@ fn unsendable() -> Answer {
 fn replied(outcomes: &[Outcome], seen: &Observation, ours: &Expected, effect: bool) -> Judged {
     let Some(row) = outcomes.iter().find(|row| fits(row, seen) && counts(row, ours)) else {
         let answer = Answer::Unknown { cause: Cause::Unlisted, code: code_of(seen) };
-        return Judged { listed: false, ..Judged::plain(answer) };
+        return Judged { listed: false, code: code_of(seen), ..Judged::plain(answer) };
     };
     // The fact that decided says more than the state it came with.
     let code = row.fact.as_ref().map_or_else(|| code_of(seen), |(name, value)| format!("{name} {value}"));
+    let said = code.clone();
     let answer = match row.meaning {
         Meaning::Done => done(seen, ours, effect),
         Meaning::Nothing => Answer::Done(Receipt(NOTHING.to_owned())),
@@ -123,7 +139,16 @@ fn replied(outcomes: &[Outcome], seen: &Observation, ours: &Expected, effect: bo
     let answer = if effect { doubted(answer, seen) } else { answer };
     let declined = matches!(answer, Answer::Declined(_));
     let contract = row.contract.filter(|_| declined);
-    Judged { answer, lane: row.lane, explain: row.explain && declined, contract, listed: true }
+    Judged {
+        answer,
+        lane: row.lane,
+        explain: row.explain && declined,
+        contract,
+        advice: row.advice.clone().filter(|_| declined),
+        code: said,
+        listed: true,
+        assumed: row.is_assumed().then(|| row.source.clone()),
+    }
 }
 
 /// A refusal that nobody has signed where refusals are signed is asked about before it is believed. What is wrong on our side is

@@ -14,7 +14,8 @@ use crate::yaml::scalars;
 
 use super::outcomes::{Table, read as read_outcomes};
 use super::{
-    Alphabet, Catalog, Expand, Field, FieldKind, InStatement, JobKind, Keeps, Operations, PaymentLookup, spec,
+    Alphabet, Catalog, Expand, Field, FieldKind, InStatement, JobKind, Keeps, NotOlderThan, Operations, PayerCheck,
+    PaymentLookup, spec,
 };
 
 /// The job kinds that are compiled in: file name and text.
@@ -129,6 +130,7 @@ pub fn read_kind(source: &Source) -> Result<JobKind, Diagnostics> {
         one_at_a_time: text("one_at_a_time"),
         amount_is_sum_of: root.get("amount_is_sum_of").map_or_else(Vec::new, texts),
         expand: root.get("expand").map(read_expand),
+        not_older_than: root.get("not_older_than").map(read_not_older_than),
         here: is_true(&root, "here"),
         approval: is_true(&root, "approval"),
         in_statement: match text_of(&root, "in_statement") {
@@ -166,6 +168,13 @@ fn read_expand(node: &Node) -> Expand {
     }
 }
 
+fn read_not_older_than(node: &Node) -> NotOlderThan {
+    NotOlderThan {
+        field: text_of(node, "field").unwrap_or_default().to_owned(),
+        age: duration_of(node, "age").unwrap_or_default(),
+    }
+}
+
 fn read_field(entry: &Entry, source: &Source, found: &mut Diagnostics) -> Field {
     let node = &entry.value;
     let size = |name| integer_of(node, name).and_then(|size| usize::try_from(size).ok());
@@ -180,7 +189,12 @@ fn read_field(entry: &Entry, source: &Source, found: &mut Diagnostics) -> Field 
             if max.is_none_or(|max| max < min) {
                 found.push(source.diagnostic(node.at, "a text field needs max, and max must not be below min"));
             }
-            FieldKind::Text { min, max: max.unwrap_or(min), alphabet: text_of(node, "alphabet").map(alphabet) }
+            FieldKind::Text {
+                min,
+                max: max.unwrap_or(min),
+                alphabet: text_of(node, "alphabet").map(alphabet),
+                three_bytes: false,
+            }
         }
     };
     Field {
@@ -190,6 +204,11 @@ fn read_field(entry: &Entry, source: &Source, found: &mut Diagnostics) -> Field 
         sensitive: is_true(node, "sensitive"),
         identity: is_true(node, "identity"),
         default: text_of(node, "default").map(str::to_owned),
+        currencies: node
+            .get("values")
+            .filter(|_| text_of(node, "type") == Some("currency"))
+            .map_or_else(Vec::new, texts),
+        refused: None,
         doc: text_of(node, "doc").unwrap_or_default().to_owned(),
     }
 }
@@ -222,19 +241,40 @@ fn check_names(root: &Node, fields: &[Field], source: &Source, found: &mut Diagn
     let parts = root.get("amount_is_sum_of").into_iter().flat_map(Node::list);
     let expanded = root.get("expand").and_then(|node| node.get("field"));
     let gateways = || entries(root, "gateways").iter().map(|entry| &entry.value);
-    let named_by = gateways().filter_map(|gateway| gateway.get("named_by"));
+    let named_by = gateways().filter_map(|gateway| gateway.get("named_by")).flat_map(one_or_more);
     let given = gateways().filter_map(|gateway| gateway.get("payment")?.get("given"));
+    let checked = gateways().filter_map(|gateway| gateway.get("payer_check")?.get("given"));
+    let dated = root.get("not_older_than").and_then(|node| node.get("field"));
     let required = gateways().filter_map(|gateway| gateway.get("requires")).flat_map(Node::list);
-    for node in
-        single.chain(keys).chain(groups).chain(parts).chain(expanded).chain(named_by).chain(given).chain(required)
+    let mut refuse = |node: &Node, name: &str| {
+        let names = fields.iter().map(|field| field.name.as_str());
+        found.push(source.diagnostic(node.at, format!("there is no such field \"{name}\"")).nearest(name, names));
+    };
+    for node in single.chain(keys).chain(parts).chain(expanded).chain(named_by).chain(given).chain(checked).chain(dated)
     {
         let name = node.text().unwrap_or_default();
         let is_money = |field: &Field| matches!(field.kind, FieldKind::Amount | FieldKind::Currency);
         if !fields.iter().any(|field| field.name == name && !is_money(field)) {
-            let names = fields.iter().map(|field| field.name.as_str());
-            found.push(source.diagnostic(node.at, format!("there is no such field \"{name}\"")).nearest(name, names));
+            refuse(node, name);
         }
     }
+    for node in groups.chain(required) {
+        let name = node.text().unwrap_or_default();
+        if !fields.iter().any(|field| field.name == name) {
+            refuse(node, name);
+        }
+    }
+    for entry in gateways().filter_map(|gateway| gateway.get("max")).flat_map(Node::entries) {
+        let is_text = |field: &Field| matches!(field.kind, FieldKind::Text { .. });
+        if !fields.iter().any(|field| field.name == entry.key && is_text(field)) {
+            refuse(&entry.value, &entry.key);
+        }
+    }
+}
+
+/// The items of a list, or the one thing itself.
+fn one_or_more(node: &Node) -> &[Node] {
+    if node.list().is_empty() { std::slice::from_ref(node) } else { node.list() }
 }
 
 fn read_operations(entry: &Entry, effect: bool, source: &Source, found: &mut Diagnostics) -> Operations {
@@ -251,10 +291,21 @@ fn read_operations(entry: &Entry, effect: bool, source: &Source, found: &mut Dia
         query: text("query"),
         explain: text("explain"),
         payment: node.get("payment").map(|node| read_payment(node, source, found)),
-        named_by: text("named_by"),
+        payer_check: node.get("payer_check").map(|node| PayerCheck {
+            operation: text_of(node, "operation").unwrap_or_default().to_owned(),
+            given: text_of(node, "given").unwrap_or_default().to_owned(),
+        }),
+        named_by: node.get("named_by").map_or_else(Vec::new, |node| {
+            one_or_more(node).iter().filter_map(|node| node.text().map(str::to_owned)).collect()
+        }),
         names_no_amount: is_true(node, "names_no_amount"),
         requires: node.get("requires").map_or_else(Vec::new, texts),
         values: entries(node, "values").iter().map(|entry| (entry.key.clone(), texts(&entry.value))).collect(),
+        max: entries(node, "max")
+            .iter()
+            .filter_map(|entry| Some((entry.key.clone(), entry.value.text()?.parse().ok()?)))
+            .collect(),
+        three_byte_text: is_true(node, "three_byte_text"),
         keeps: match text_of(node, "keeps") {
             Some("statement") => Some(Keeps::Statement),
             Some("settlements") => Some(Keeps::Settlements),

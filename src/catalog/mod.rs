@@ -58,6 +58,8 @@ pub struct JobKind {
     pub key: Vec<String>,
     /// The field that is the order number, where an order is only looked up.
     pub order_number: Option<String>,
+    /// A date field, and how long before the run it may be: the gateway takes nothing older.
+    pub not_older_than: Option<NotOlderThan>,
     /// By gateway kind (`wechat`): how it is done there.
     pub gateways: BTreeMap<String, Operations>,
     /// Policies where the workflow gives none.
@@ -73,6 +75,15 @@ pub enum InStatement {
     Refund,
     /// By the order number of what it took back.
     Reversal,
+}
+
+/// How old the thing may be that an item is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotOlderThan {
+    /// The date field.
+    pub field: String,
+    /// How long before the run's date it may be.
+    pub age: Duration,
 }
 
 /// A field of which some values stand for several.
@@ -99,6 +110,10 @@ pub struct Field {
     pub identity: bool,
     /// What it holds if the workflow gives nothing; a template over `run`.
     pub default: Option<String>,
+    /// Of a currency: the codes that are taken; none: every code.
+    pub currencies: Vec<String>,
+    /// Why it may not be given on this account, where it may not.
+    pub refused: Option<String>,
     /// One line for people.
     pub doc: String,
 }
@@ -114,6 +129,8 @@ pub enum FieldKind {
         max: usize,
         /// Which characters; none: any but control characters.
         alphabet: Option<Alphabet>,
+        /// Whether it takes only what UTF-8 writes in at most three bytes: no emoji, no rare hanzi.
+        three_bytes: bool,
     },
     /// One of these words.
     Choice(Vec<String>),
@@ -150,14 +167,21 @@ pub struct Operations {
     /// The look-up of the payment that the operation acts on, which comes before it: it must be there, and it says how much
     /// may be given back.
     pub payment: Option<PaymentLookup>,
-    /// The field by which the gateway names what the operation is about, where that is not our order number.
-    pub named_by: Option<String>,
+    /// A question about the payer, asked once the order shows at the gateway. Its answer is kept and decides nothing.
+    pub payer_check: Option<PayerCheck>,
+    /// The fields by which the gateway names what the operation is about, where that is not our order number: the first that
+    /// is given.
+    pub named_by: Vec<String>,
     /// Whether the replies name no amount, so that none can be compared.
     pub names_no_amount: bool,
     /// Fields that must be given on this gateway, beside those that must be everywhere.
     pub requires: Vec<String>,
     /// By field of a choice: the words that this gateway knows, where it does not know all.
     pub values: BTreeMap<String, Vec<String>>,
+    /// By text field: the most characters that this gateway takes, where they are fewer.
+    pub max: BTreeMap<String, usize>,
+    /// Whether this gateway takes only texts that UTF-8 writes in at most three bytes a character.
+    pub three_byte_text: bool,
     /// What is kept of the replies beside the item's own result.
     pub keeps: Option<Keeps>,
     /// What the submit's observations mean.
@@ -177,6 +201,15 @@ pub struct PaymentLookup {
     pub outcomes: Vec<Outcome>,
     /// Whether the item's amount is taken from the payment: it must be in its currency, and all of them together not above it.
     pub takes: bool,
+}
+
+/// A question about the payer of an order that is filed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PayerCheck {
+    /// The gateway's operation.
+    pub operation: String,
+    /// The field without which nothing is asked.
+    pub given: String,
 }
 
 /// What is kept of replies beside the item's own result.
@@ -211,8 +244,17 @@ pub struct Outcome {
     pub explain: bool,
     /// What a decline says of the contract, where it says more than of the order.
     pub contract: Option<Word>,
-    /// Where this row comes from: a page of the gateway's, or a section of gateways.md with its mark.
+    /// What a person may do about it, in a few words.
+    pub advice: Option<String>,
+    /// Where this row comes from: the page of the gateway's that says so, or `[C]` and what it rests on.
     pub source: String,
+}
+
+impl Outcome {
+    /// Whether no page of the gateway's attests what this row means (the mark `[C]`).
+    pub fn is_assumed(&self) -> bool {
+        self.source.contains("[C]")
+    }
 }
 
 /// An HTTP status or a class of them.

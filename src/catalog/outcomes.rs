@@ -62,6 +62,9 @@ fn row(node: &Node, table: Table, source: &Source, found: &mut Diagnostics) -> V
     if contract.is_some() && !matches!(meaning, Meaning::Declined(..)) {
         refuse("contract", "contract belongs to declined: only a refusal says anything of the contract");
     }
+    if node.get("advice").is_some() && !matches!(meaning, Meaning::Declined(..)) {
+        refuse("advice", "advice belongs to declined: of what is not refused there is nothing to mend");
+    }
     let lane = match text_of(node, "lane") {
         Some("stop") => LaneEffect::Stop,
         Some("hold") => LaneEffect::Hold,
@@ -81,6 +84,7 @@ fn row(node: &Node, table: Table, source: &Source, found: &mut Diagnostics) -> V
                 lane,
                 explain: is_true(node, "explain"),
                 contract,
+                advice: text_of(node, "advice").map(str::to_owned),
                 source: text_of(node, "source").unwrap_or_default().to_owned(),
             });
         }

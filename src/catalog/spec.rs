@@ -11,7 +11,11 @@ static FIELD: [FieldSpec; 10] = [
         Shape::Word(&["text", "choice", "date", "decimal", "amount", "currency"]),
         "What it holds.",
     ),
-    FieldSpec::optional("values", Shape::List(&Shape::Text), "The words of a choice."),
+    FieldSpec::optional(
+        "values",
+        Shape::List(&Shape::Text),
+        "The words of a choice; the codes that a currency may be.",
+    ),
     FieldSpec::optional("min", Shape::Integer(0, 100_000), "Fewest characters of a text; 1 if not given."),
     FieldSpec::optional("max", Shape::Integer(1, 100_000), "Most characters of a text."),
     FieldSpec::optional(
@@ -26,7 +30,7 @@ static FIELD: [FieldSpec; 10] = [
     FieldSpec::required("doc", Shape::Text, "One line for people."),
 ];
 
-static OUTCOME: [FieldSpec; 14] = [
+static OUTCOME: [FieldSpec; 15] = [
     FieldSpec::optional("http", Shape::Text, "The HTTP status (404) or its class (5xx)."),
     FieldSpec::optional("code", NAMES, "The gateway's error code, or several; none: there is no code."),
     FieldSpec::optional("state", NAMES, "The order's state in the gateway's words, or several."),
@@ -60,7 +64,12 @@ static OUTCOME: [FieldSpec; 14] = [
         Shape::Word(&["ended", "paused"]),
         "What a decline does to a contract that is kept in payrun: it ends, or waits for a person.",
     ),
-    FieldSpec::required("source", Shape::Text, "Where this row comes from."),
+    FieldSpec::optional("advice", Shape::Text, "What a person may do about a decline."),
+    FieldSpec::required(
+        "source",
+        Shape::Text,
+        "The page that says so (title, address, date), or [C] and what it rests on.",
+    ),
 ];
 
 static OUTCOMES: [FieldSpec; 2] = [
@@ -79,15 +88,25 @@ static PAYMENT: [FieldSpec; 4] = [
     ),
 ];
 
-static OPERATIONS: [FieldSpec; 10] = [
+static PAYER_CHECK: [FieldSpec; 2] = [
+    FieldSpec::required("operation", Shape::Text, "The operation that asks."),
+    FieldSpec::required("given", Shape::Text, "The field without which nothing is asked."),
+];
+
+static OPERATIONS: [FieldSpec; 13] = [
     FieldSpec::required("submit", Shape::Text, "The operation that has the effect."),
     FieldSpec::optional("query", Shape::Text, "The operation that asks what became of it."),
     FieldSpec::optional("explain", Shape::Text, "The operation that explains a decline."),
     FieldSpec::optional("payment", Shape::Fields(&PAYMENT), "The payment that is acted on, looked up before."),
     FieldSpec::optional(
+        "payer_check",
+        Shape::Fields(&PAYER_CHECK),
+        "A question about the payer, once the order shows; its answer is kept and decides nothing.",
+    ),
+    FieldSpec::optional(
         "named_by",
-        Shape::Text,
-        "The field by which the gateway names what it is about, if not our number.",
+        NAMES,
+        "The fields by which the gateway names what it is about, if not our number; the first that is given.",
     ),
     FieldSpec::optional("names_no_amount", Shape::Boolean, "Whether the replies name no amount."),
     FieldSpec::optional("requires", Shape::List(&Shape::Text), "Fields that must be given on this gateway."),
@@ -95,6 +114,16 @@ static OPERATIONS: [FieldSpec; 10] = [
         "values",
         Shape::Named(&Shape::List(&Shape::Text)),
         "The words of a choice that this gateway knows.",
+    ),
+    FieldSpec::optional(
+        "max",
+        Shape::Named(&Shape::Integer(1, 100_000)),
+        "By text field: the most characters that this gateway takes.",
+    ),
+    FieldSpec::optional(
+        "three_byte_text",
+        Shape::Boolean,
+        "Whether texts may have only characters of at most three bytes of UTF-8.",
     ),
     FieldSpec::optional("keeps", Shape::Word(&["statement", "settlements"]), "What is kept of the replies."),
     FieldSpec::required(
@@ -129,8 +158,13 @@ static EXPAND: [FieldSpec; 2] = [
     FieldSpec::required("values", Shape::Named(&Shape::List(&Shape::Text)), "By value: those it stands for."),
 ];
 
+static NOT_OLDER_THAN: [FieldSpec; 2] = [
+    FieldSpec::required("field", Shape::Text, "The date field."),
+    FieldSpec::required("age", Shape::Duration, "How long before the run it may be."),
+];
+
 /// The fields of a job kind's file.
-pub static JOB_KIND: [FieldSpec; 16] = [
+pub static JOB_KIND: [FieldSpec; 17] = [
     FieldSpec::required("name", Shape::Text, "Its name, as uses: spells it."),
     FieldSpec::required("description", Shape::Text, "One line for people."),
     FieldSpec::required("effect", Shape::Boolean, "Whether it changes anything at the gateway."),
@@ -148,6 +182,7 @@ pub static JOB_KIND: [FieldSpec; 16] = [
     ),
     FieldSpec::optional("amount_is_sum_of", Shape::List(&Shape::Text), "Fields that must add up to the amount."),
     FieldSpec::optional("expand", Shape::Fields(&EXPAND), "A field of which some values stand for several items."),
+    FieldSpec::optional("not_older_than", Shape::Fields(&NOT_OLDER_THAN), "How old a date field may be."),
     FieldSpec::optional("here", Shape::Boolean, "Whether payrun does it by itself, without calling a gateway."),
     FieldSpec::optional(
         "approval",

@@ -1,6 +1,6 @@
 //! `payrun check`
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -18,6 +18,7 @@ use crate::domain::actor::Actor;
 use crate::domain::alert::{Rule, Timing};
 use crate::engine::explain::explain;
 use crate::engine::plan::{PlanRequest, first_number};
+use crate::engine::trial::{self, Tried};
 use crate::gateway::Probe;
 use crate::notice::preview;
 use crate::workflow::Workflow;
@@ -32,8 +33,8 @@ pub(super) struct CheckArgs {
     /// The workflow files; all of workflows/ if none is named
     #[arg(value_name = "WORKFLOW")]
     workflows: Vec<PathBuf>,
-    /// Also try keys, clock and reachability of every gateway, and ask about the first contracts of the workflows; no order
-    /// is touched
+    /// Also try keys, clock and reachability of every gateway, each kind of look-up that the workflows make (of orders that do
+    /// not exist), and ask about the first contracts of the workflows; nothing that has an effect is sent
     #[arg(long)]
     online: bool,
     /// How many contracts of each job --online asks about
@@ -73,6 +74,7 @@ pub(super) async fn run(context: &Context, args: CheckArgs) -> Result<Exit, Fail
     }
     let mut probes = if args.online { probe(&project).await? } else { Vec::new() };
     if args.online && probes.iter().all(|(_, probe)| probe.found.is_ok()) {
+        probes.extend(try_lookups(&project, &workflows).await?);
         for workflow in workflows {
             probes.extend(ask_about_items(&project, workflow, usize::from(args.contracts)).await?);
         }
@@ -127,6 +129,26 @@ pub(super) async fn probe(project: &Project) -> Result<Vec<(String, Probe)>, Fai
     for account in accounts.values() {
         for probe in account.gateway.probe().await {
             probes.push((account.name.clone(), probe));
+        }
+    }
+    Ok(probes)
+}
+
+/// Tries every kind of look-up that the workflows will make, once an account.
+async fn try_lookups(project: &Project, workflows: &[Arc<Workflow>]) -> Result<Vec<(String, Probe)>, Failure> {
+    let clock = Clock::of_machine();
+    let accounts = project.accounts(&clock)?;
+    let today = clock.now().to_string().chars().take(10).collect::<String>();
+    let (mut tried, mut probes) = (BTreeSet::new(), Vec::new());
+    for job in workflows.iter().flat_map(|workflow| &workflow.jobs) {
+        let Some(account) = accounts.get(&job.gateway) else { continue };
+        for operation in trial::lookups(&job.kind, account.kind) {
+            if tried.insert((account.name.clone(), operation.clone())) {
+                let Tried { operation, found } = trial::attempt(account, &job.kind, &operation, &today).await;
+                let named = |text: String| format!("{operation}: {text}");
+                let found = found.map(named).map_err(named);
+                probes.push((account.name.clone(), Probe { step: "look-up", found }));
+            }
         }
     }
     Ok(probes)

@@ -2,11 +2,11 @@
 
 use clap::Args;
 
-use super::Context;
 use super::check::{print_probes, probe};
 use super::exit::{Exit, Failure, chain};
 use super::output::{Colour, paint, say};
 use super::project::Project;
+use super::{Context, facts};
 use crate::clock::Clock;
 
 /// Arguments of `payrun doctor`.
@@ -15,6 +15,13 @@ pub(super) struct DoctorArgs {
     /// Do not call the gateways
     #[arg(long)]
     offline: bool,
+    /// List what payrun only assumes of the configured gateways, since no page of theirs says so, and what that rests on; look
+    /// at nothing else
+    #[arg(long)]
+    facts: bool,
+    /// With --facts: print JSON
+    #[arg(long, requires = "facts")]
+    json: bool,
 }
 
 /// One thing that was looked at.
@@ -25,6 +32,9 @@ struct Finding {
 
 pub(super) async fn run(context: &Context, args: &DoctorArgs) -> Result<Exit, Failure> {
     let project = Project::load(context)?;
+    if args.facts {
+        return Ok(facts::print(&project, args.json));
+    }
     let mut findings = vec![Finding { what: "configuration", found: Ok(context.config.display().to_string()) }];
     findings.push(ledger(&project).await);
     findings.extend(lanes(&project).await);

@@ -16,6 +16,7 @@ mod contracts;
 mod demo;
 mod doctor;
 pub mod exit;
+mod facts;
 mod forget;
 mod init;
 mod items;

@@ -120,6 +120,7 @@ fn account(config: &GatewayConfig, clock: &Clock) -> Result<Account, Failure> {
         query_interval: config.query_interval,
         refund_interval: config.refund_interval,
         funds_interval: config.funds_interval,
+        is_remote: config.is_remote(),
     })
 }
 

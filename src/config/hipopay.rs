@@ -7,7 +7,7 @@ use crate::gateway::keys::{SigningKey, VerifyingKey};
 use crate::yaml::fields::{FieldSpec, Shape, text_of};
 use crate::yaml::node::Node;
 
-use super::lane::{CONCURRENCY, FUNDS_INTERVAL, QUERY_INTERVAL, RATE, REFUND_INTERVAL, TIMEOUT};
+use super::lane::{CONCURRENCY, CUSTOMS, FUNDS_INTERVAL, QUERY_INTERVAL, RATE, REFUND_INTERVAL, TIMEOUT};
 use super::load::Reading;
 use super::secrets;
 
@@ -31,7 +31,7 @@ pub struct HipopayConfig {
 }
 
 /// The fields of an account.
-pub static FIELDS: [FieldSpec; 14] = [
+pub static FIELDS: [FieldSpec; 15] = [
     FieldSpec::required("kind", Shape::Word(&["hipopay"]), "The kind of gateway: hipopay is HipoPay."),
     FieldSpec::required(
         "base_url",
@@ -48,6 +48,7 @@ pub static FIELDS: [FieldSpec; 14] = [
         Shape::Word(&Encoding::WORDS),
         "What the string to sign leaves of ~ * ! ' ( ): rfc3986 (only ~) if not given. HipoPay's own SDKs disagree.",
     ),
+    CUSTOMS,
     RATE,
     CONCURRENCY,
     TIMEOUT,

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use crate::yaml::fields::{FieldSpec, Shape, duration_of, integer_of, text_of};
+use crate::yaml::fields::{FieldSpec, Shape, duration_of, integer_of, is_true, text_of};
 use crate::yaml::node::Node;
 use crate::yaml::scalars;
 
 use super::load::Reading;
-use super::{GatewayConfig, GatewayKind, Rate};
+use super::{CustomsConfig, GatewayConfig, GatewayKind, Rate};
 
 pub(super) const RATE: FieldSpec =
     FieldSpec::optional("rate", Shape::Rate, "How many calls the account allows; 20/s if not given.");
@@ -36,7 +36,46 @@ pub(super) const FUNDS_INTERVAL: FieldSpec = FieldSpec::optional(
     "How long nothing of a kind of job is sent when our balance is too small for it; 30m if not given.",
 );
 
+static CUSTOMS_FIELDS: [FieldSpec; 3] = [
+    FieldSpec::optional(
+        "ports",
+        Shape::List(&Shape::Text),
+        "Codes of customs beside the gateway's known list, such as HAIKOU_ZS.",
+    ),
+    FieldSpec::optional(
+        "sub_orders",
+        Shape::Boolean,
+        "Whether orders may be declared by their sub-orders; true if not given. The gateway's Chinese pages give that to \
+         institutions only, its English pages to everybody.",
+    ),
+    FieldSpec::optional(
+        "declare_within",
+        Shape::Duration,
+        "How long after paid_on a payment may be declared; 365d if not given.",
+    ),
+];
+
+pub(super) const CUSTOMS: FieldSpec =
+    FieldSpec::optional("customs", Shape::Fields(&CUSTOMS_FIELDS), "What is particular to customs declarations here.");
+
 impl Reading<'_> {
+    fn customs(&mut self, node: &Node) -> CustomsConfig {
+        let Some(node) = node.get("customs") else { return CustomsConfig::default() };
+        let mut ports = Vec::new();
+        for port in node.get("ports").map_or(&[][..], Node::list) {
+            let text = port.text().unwrap_or_default();
+            let fits = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+            if (1..=32).contains(&text.len()) && text.bytes().all(fits) {
+                ports.push(text.to_owned());
+            } else {
+                let help = "1 to 32 of A-Z, 0-9 and _, such as HAIKOU_ZS";
+                self.refuse(port.at, "this is no code of a customs office", help);
+            }
+        }
+        let sub_orders = node.get("sub_orders").is_none() || is_true(node, "sub_orders");
+        CustomsConfig { ports, sub_orders, declare_within: duration_of(node, "declare_within") }
+    }
+
     /// An account of a kind, with its lane.
     pub(super) fn account(&mut self, name: &str, node: &Node, kind: GatewayKind) -> GatewayConfig {
         let concurrency = integer_of(node, "concurrency").and_then(|number| u32::try_from(number).ok());
@@ -55,6 +94,7 @@ impl Reading<'_> {
             query_interval: duration_of(node, "query_interval").unwrap_or(Duration::from_secs(10)),
             refund_interval: duration_of(node, "refund_interval").unwrap_or(Duration::from_secs(60)),
             funds_interval: duration_of(node, "funds_interval").unwrap_or(Duration::from_secs(1_800)),
+            customs: self.customs(node),
             kind,
         }
     }

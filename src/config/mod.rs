@@ -88,8 +88,27 @@ pub struct GatewayConfig {
     pub refund_interval: Duration,
     /// How long nothing of a kind of job is sent when our balance is too small for it.
     pub funds_interval: Duration,
+    /// What is particular to customs declarations on this account.
+    pub customs: CustomsConfig,
     /// What is particular to the kind of gateway.
     pub kind: GatewayKind,
+}
+
+/// What is particular to customs declarations on an account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CustomsConfig {
+    /// Codes of customs beside those that the job kinds list.
+    pub ports: Vec<String>,
+    /// Whether orders may be declared by their sub-orders.
+    pub sub_orders: bool,
+    /// How long after the payment it may be declared, if not as the job kind says.
+    pub declare_within: Option<Duration>,
+}
+
+impl Default for CustomsConfig {
+    fn default() -> Self {
+        Self { ports: Vec::new(), sub_orders: true, declare_within: None }
+    }
 }
 
 /// What is particular to a kind of gateway.
@@ -106,6 +125,18 @@ pub enum GatewayKind {
 }
 
 impl GatewayConfig {
+    /// Whether the gateway is another machine: not a sandbox here.
+    pub fn is_remote(&self) -> bool {
+        let base_url = match &self.kind {
+            GatewayKind::Wechat(account) => &account.base_url,
+            GatewayKind::Hipopay(account) => &account.base_url,
+            GatewayKind::Egms(account) => &account.base_url,
+            GatewayKind::Cbtis(account) => &account.base_url,
+        };
+        // Plain HTTP is for this machine only: what is read of payrun.yaml has been checked.
+        base_url.starts_with("https://")
+    }
+
     /// The account as the gateway tells accounts apart, whatever its name here: what may happen once may happen once on it.
     /// CBTIS's documents name no id of a merchant; there the name in the file has to do.
     pub fn identity(&self) -> String {
@@ -153,6 +184,8 @@ pub struct WechatConfig {
     pub platform: Platform,
     /// Where the gateway sends its notifications: https, no query.
     pub notify_url: String,
+    /// Whether settlements are asked for by the sub-merchant: ordinary service providers must, institutions and banks must not.
+    pub settlements_by_sub_merchant: bool,
 }
 
 /// The two addressing modes of WeChat Pay Global.

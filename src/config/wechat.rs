@@ -8,10 +8,10 @@ use rustls_pki_types::pem::PemObject;
 use crate::domain::time::Timestamp;
 use crate::gateway::wechat::platform::serial_hex;
 use crate::gateway::wechat::sign::SigningKey;
-use crate::yaml::fields::{FieldSpec, SECRET, Shape, text_of};
+use crate::yaml::fields::{FieldSpec, SECRET, Shape, is_true, text_of};
 use crate::yaml::node::Node;
 
-use super::lane::{CONCURRENCY, FUNDS_INTERVAL, QUERY_INTERVAL, RATE, REFUND_INTERVAL, TIMEOUT};
+use super::lane::{CONCURRENCY, CUSTOMS, FUNDS_INTERVAL, QUERY_INTERVAL, RATE, REFUND_INTERVAL, TIMEOUT};
 use super::load::Reading;
 use super::{Platform, WechatConfig, WechatMode, secrets};
 
@@ -24,7 +24,7 @@ static PLATFORM: [FieldSpec; 2] = [
 ];
 
 /// The fields of an account.
-pub static FIELDS: [FieldSpec; 21] = [
+pub static FIELDS: [FieldSpec; 23] = [
     FieldSpec::required("kind", Shape::Word(&["wechat"]), "The kind of gateway: wechat is WeChat Pay Global, APIv3."),
     FieldSpec::optional("base_url", Shape::Text, "Scheme and host; https://apihk.mch.weixin.qq.com if not given."),
     FieldSpec::required("mode", Shape::Word(&["common", "institutional"]), "Whose ids go into the requests."),
@@ -48,6 +48,13 @@ pub static FIELDS: [FieldSpec; 21] = [
         "How replies are verified: auto downloads and refreshes certificates; or a fixed public key and its id.",
     ),
     FieldSpec::required("notify_url", Shape::Text, "Where the gateway sends notifications: https, without a query."),
+    FieldSpec::optional(
+        "settlements_by_sub_merchant",
+        Shape::Boolean,
+        "Whether settlements are asked for by sub_mchid, as ordinary service providers must; false if not given, as \
+         merchants, institutions and banks must.",
+    ),
+    CUSTOMS,
     RATE,
     CONCURRENCY,
     TIMEOUT,
@@ -80,6 +87,7 @@ impl Reading<'_> {
             api_v3_key: api_v3_key?,
             platform: platform?,
             notify_url: notify_url?,
+            settlements_by_sub_merchant: is_true(node, "settlements_by_sub_merchant"),
         })
     }
 

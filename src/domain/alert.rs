@@ -35,8 +35,10 @@ pub enum Kind {
     LaneStopped,
     /// A certificate or key expires soon.
     Certificate,
-    /// A gateway answered what no outcome table lists.
+    /// A gateway answered what no outcome table lists, or what no page of it attests.
     Unlisted,
+    /// The buyer that was declared to customs is not the payer.
+    PayerDiffers,
     /// Answers contradict each other: money may have moved twice, or not at all.
     Alarm,
     /// Our books and a gateway's statement differ.
@@ -53,7 +55,7 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Failed,
         Self::Rejected,
         Self::Refused,
@@ -66,6 +68,7 @@ impl Kind {
         Self::LaneStopped,
         Self::Certificate,
         Self::Unlisted,
+        Self::PayerDiffers,
         Self::Alarm,
         Self::Difference,
         Self::ContractStopped,
@@ -75,8 +78,8 @@ impl Kind {
     ];
 
     /// The words of all kinds, as `on:` spells them.
-    pub const WORDS: [&str; 18] = {
-        let mut words = [""; 18];
+    pub const WORDS: [&str; 19] = {
+        let mut words = [""; 19];
         let mut place = 0;
         while place < words.len() {
             words[place] = Self::ALL[place].word();
@@ -100,6 +103,7 @@ impl Kind {
             Self::LaneStopped => "lane_stopped",
             Self::Certificate => "certificate",
             Self::Unlisted => "unlisted",
+            Self::PayerDiffers => "payer_differs",
             Self::Alarm => "alarm",
             Self::Difference => "difference",
             Self::ContractStopped => "contract_stopped",
@@ -129,6 +133,7 @@ impl Kind {
             | Self::LaneHeld
             | Self::Certificate
             | Self::Unlisted
+            | Self::PayerDiffers
             | Self::Difference
             | Self::ContractStopped
             | Self::ContractOverdue => false,
@@ -153,6 +158,7 @@ impl Kind {
             | Self::Refused
             | Self::Limit
             | Self::Unlisted
+            | Self::PayerDiffers
             | Self::Alarm
             | Self::Difference
             | Self::ContractStopped => false,
@@ -174,6 +180,7 @@ impl Kind {
             | Self::Limit
             | Self::Certificate
             | Self::Unlisted
+            | Self::PayerDiffers
             | Self::Alarm
             | Self::Difference
             | Self::ContractStopped

@@ -260,6 +260,8 @@ pub enum Alarm {
     OrderVanished,
     /// The gateway tells of another amount or currency than ours.
     AmountDiffers,
+    /// The buyer that was declared to customs is not the payer: no contradiction about money, and a person has to look.
+    PayerDiffers,
 }
 
 impl Alarm {
@@ -272,6 +274,7 @@ impl Alarm {
             Self::SuccessDenied => "success_denied",
             Self::OrderVanished => "order_vanished",
             Self::AmountDiffers => "amount_differs",
+            Self::PayerDiffers => "payer_differs",
         }
     }
 }

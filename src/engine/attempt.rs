@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::contracts::CONTRACT_IS;
 use super::explain::explained;
-use super::{Account, Engine, here, keep, payment, vault};
+use super::{Account, Engine, declared, here, keep, payer_check, payment, vault};
 use crate::catalog::judge::{Expected, Judged, judge};
 use crate::catalog::{JobKind, Operations, Outcome};
 use crate::domain::answer::{Answer, Cause, LaneEffect};
@@ -65,7 +65,7 @@ pub async fn perform(
     called: impl FnOnce() + Send,
 ) -> Result<Settlement, Illegal> {
     let started_at = engine.clock.now();
-    let too_late = is_too_late(engine, account, claimed);
+    let too_late = outlives(engine, account, claimed);
     let Some(operations) = work.kind.gateways.get(account.kind).filter(|_| !too_late) else {
         called();
         return give_back(claimed, work, started_at);
@@ -82,7 +82,7 @@ pub async fn perform(
     let scene = Scene { engine, account, work, claimed, operations };
     if let Some(lookup) = operations.payment.as_ref().filter(|_| !is_query) {
         match payment::prepare(&scene, lookup, &mut call).await? {
-            payment::Ready::Send if is_too_late(engine, account, claimed) => {
+            payment::Ready::Send if is_too_late(&scene) => {
                 called();
                 return give_back(claimed, work, engine.clock.now());
             }
@@ -100,15 +100,20 @@ pub async fn perform(
     let ended_at = engine.clock.now();
     let judged = judge(outcomes, is_query && work.kind.effect, work.kind.effect, &observed, &expected(&scene, &call));
     let judged = keep::kept(&scene, &call, &mut observed, judged).await;
+    let judged = payer_check::checked(&scene, &call, &mut observed, judged).await;
+    declared::offer_to_modify(&scene, &call, &mut observed, &judged).await;
     let (word, code) = (judged.answer.word(), judged.answer.code());
     engine.meter.answered(&account.name, &call.operation, word, code, ended_at.since(started_at));
     tell(account, claimed, &judged);
-    note_unlisted(&scene, &judged, ended_at).await;
+    note_unattested(&scene, &judged, ended_at).await;
     close_lane(&scene, judged.lane, judged.answer.code(), ended_at).await;
     let answer = answer_to(claimed, &judged.answer);
     let moved = apply(&claimed.item, &Event::Answered(answer), &work.policy, ended_at)?;
     let moved = spaced(account, is_query, moved, ended_at);
     let (moved, word) = explained(account, operations, &judged, &call, moved).await;
+    let moved = advised(moved, judged.advice.as_deref());
+    let alarm = moved.alarm.or_else(|| payer_check::warning(claimed.result(), &observed.result));
+    let moved = Move { alarm, ..moved };
     note_word(&mut observed.result, claimed, word);
     let moved = match &observed.reached {
         Reached::Unsendable(why) => Move { reason: Some(format!("cannot be sent: {why}")), ..moved },
@@ -135,16 +140,33 @@ fn note_word(result: &mut Map<String, Value>, claimed: &Claimed, word: Option<Wo
 }
 
 /// Whether a call that begins now could outlive the claim.
-fn is_too_late(engine: &Engine, account: &Account, claimed: &Claimed) -> bool {
+pub(super) fn is_too_late(scene: &Scene<'_>) -> bool {
+    outlives(scene.engine, scene.account, scene.claimed)
+}
+
+fn outlives(engine: &Engine, account: &Account, claimed: &Claimed) -> bool {
     engine.clock.now().plus(account.timeout) >= claimed.lease_until && !planted::is(planted::Bug::LeaseNotChecked)
 }
 
-/// What was known of the result, and what is known now: an action to be taken stays when a later reply no longer names it.
+/// A reason with what a person may do about it.
+fn advised(moved: Move, advice: Option<&str>) -> Move {
+    match (moved.reason, advice) {
+        (Some(reason), Some(advice)) => Move { reason: Some(format!("{reason}; {advice}")), ..moved },
+        (reason, _) => Move { reason, ..moved },
+    }
+}
+
+/// The fact that is true of one reply only.
+const SUB_CODE: &str = "sub_code";
+
+/// What was known of the result, and what is known now: an action to be taken stays when a later reply no longer names it. The
+/// code of an earlier refusal does not.
 fn merged(known: Option<&str>, seen: Map<String, Value>) -> Option<String> {
-    if seen.is_empty() {
+    let mut result: Map<String, Value> = known.and_then(|known| serde_json::from_str(known).ok()).unwrap_or_default();
+    let stale = result.remove(SUB_CODE).is_some();
+    if seen.is_empty() && !stale {
         return None;
     }
-    let mut result: Map<String, Value> = known.and_then(|known| serde_json::from_str(known).ok()).unwrap_or_default();
     result.extend(seen);
     Some(Value::Object(result).to_string())
 }
@@ -221,7 +243,7 @@ fn expected(scene: &Scene<'_>, call: &Call) -> Expected {
         amount_may_lack: scene.operations.names_no_amount,
         // An item is pending too while a refusal is asked about: that the gateway had accepted.
         accepted: scene.claimed.item.state == State::Pending && scene.claimed.item.asking == Asking::Outcome,
-        named: scene.operations.named_by.is_some(),
+        named: !scene.operations.named_by.is_empty(),
         day_over: day_over(call, scene.engine.clock.now()),
     }
 }
@@ -239,13 +261,12 @@ fn expected_number(scene: &Scene<'_>, call: &Call) -> Option<OrderNumber> {
     if !scene.work.kind.effect {
         return None;
     }
-    match &scene.operations.named_by {
-        None => Some(call.order_no.clone()),
-        Some(field) => {
-            let name = call.input.get(field).and_then(Value::as_str).unwrap_or_default();
-            OrderNumber::parse(name).ok()
-        }
+    let names = &scene.operations.named_by;
+    if names.is_empty() {
+        return Some(call.order_no.clone());
     }
+    let given = |field: &String| call.input.get(field).and_then(Value::as_str).filter(|name| !name.is_empty());
+    OrderNumber::parse(names.iter().find_map(given)?).ok()
 }
 
 /// What was pending stays so when a question about it did not get through.
@@ -336,15 +357,18 @@ pub(super) async fn close_lane(scene: &Scene<'_>, effect: LaneEffect, code: &str
     }
 }
 
-/// Keeps the code of an answer that nobody has listed, for people to hear of.
-async fn note_unlisted(scene: &Scene<'_>, judged: &Judged, now: Timestamp) {
-    if judged.listed {
+/// Keeps the code of an answer that nobody has listed, or whose meaning payrun only assumes, for people to hear of. What a
+/// sandbox on this machine answers says nothing about the gateway.
+async fn note_unattested(scene: &Scene<'_>, judged: &Judged, now: Timestamp) {
+    let assumed = judged.assumed.as_deref().filter(|_| scene.account.is_remote);
+    let code = if judged.code.is_empty() { judged.answer.code() } else { &judged.code };
+    if (judged.listed && assumed.is_none()) || code.is_empty() {
         return;
     }
     let (lane, kind, id) = (&scene.account.name, &scene.work.kind.name, scene.claimed.id());
-    let noted = scene.engine.ledger.note_unlisted(lane, kind, judged.answer.code(), id, now).await;
+    let noted = scene.engine.ledger.note_unattested(lane, kind, code, assumed, id, now).await;
     if let Err(error) = noted {
-        tracing::warn!(lane.name = lane, %error, "an unlisted answer could not be noted");
+        tracing::warn!(lane.name = lane, %error, "an answer that no page attests could not be noted");
     }
 }
 

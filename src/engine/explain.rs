@@ -27,7 +27,7 @@ pub(super) async fn explained(
     };
     let question = Call { operation: operation.clone(), amount: None, ..call.clone() };
     let told = within(account, &question).await;
-    if told.result.is_empty() {
+    if told.state.is_none() {
         return (moved, judged.contract);
     }
     // A contract that is refused as ended and shown as signed is for a person.

@@ -7,6 +7,7 @@ pub mod attempt;
 pub mod audit;
 mod bulk;
 pub mod contracts;
+mod declared;
 pub mod explain;
 pub mod follow;
 mod here;
@@ -16,6 +17,7 @@ mod keep;
 mod late;
 pub mod meter;
 pub mod operate;
+mod payer_check;
 mod payment;
 pub mod plan;
 pub mod receive;
@@ -23,6 +25,7 @@ mod reconcile;
 mod rows;
 pub mod schedule;
 mod scope;
+pub mod trial;
 pub mod uploads;
 pub mod vault;
 
@@ -85,6 +88,8 @@ pub struct Account {
     pub refund_interval: Duration,
     /// How long nothing of a kind of job is sent when our balance is too small for it.
     pub funds_interval: Duration,
+    /// Whether the gateway is another machine: not a sandbox here.
+    pub is_remote: bool,
 }
 
 impl Engine {

@@ -35,9 +35,8 @@ pub(super) async fn prepare(scene: &Scene<'_>, lookup: &PaymentLookup, call: &mu
         return may_act(scene, lookup, call).await;
     }
     let now = scene.engine.clock.now();
-    let account = KeyHash::of(&scene.account.identity, "payment", "");
-    let (order_no, transaction_id) = (text(call, "out_trade_no"), text(call, "transaction_id"));
-    let known = match scene.engine.ledger.payment(account, order_no, transaction_id).await {
+    let account = account(scene);
+    let known = match known(scene, call).await {
         Ok(known) => known,
         Err(error) => return not_now(scene, &error, now),
     };
@@ -70,6 +69,17 @@ pub(super) async fn prepare(scene: &Scene<'_>, lookup: &PaymentLookup, call: &mu
     }
     call.input.insert("paid".to_owned(), Value::String(payment.amount.decimal()));
     Ok(Ready::Send)
+}
+
+/// The payment as it was looked up before, if it was.
+pub(super) async fn known(scene: &Scene<'_>, call: &Call) -> Result<Option<Payment>, LedgerError> {
+    let (order_no, transaction_id) = (text(call, "out_trade_no"), text(call, "transaction_id"));
+    scene.engine.ledger.payment(account(scene), order_no, transaction_id).await
+}
+
+/// Whose payments are meant: the account's, as the gateway tells accounts apart.
+fn account(scene: &Scene<'_>) -> KeyHash {
+    KeyHash::of(&scene.account.identity, "payment", "")
 }
 
 /// Whether a payment may be acted on as it is now: asked right before, since that changes, and nothing of it is remembered.

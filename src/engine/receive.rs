@@ -298,7 +298,7 @@ fn answer(account: &Account, kind: &JobKind, item: &BookedItem, number: &OrderNu
         amount_may_lack: false,
         accepted: item.state == State::Pending,
         day_over: None,
-        named: operations.named_by.is_some(),
+        named: !operations.named_by.is_empty(),
     };
     let as_asked = Observation { http: Some(200), ..seen.clone() };
     let judged = judge(&operations.query_outcomes, true, kind.effect, &as_asked, &expected);

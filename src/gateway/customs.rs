@@ -98,6 +98,11 @@ impl Fees {
     }
 }
 
+/// The number of an identity card as gateways want it: its check character is a capital X.
+pub(super) fn card_number(text: &str) -> String {
+    text.to_ascii_uppercase()
+}
+
 /// The duty in 0.01 CNY, from the decimal text `duty` in CNY, where there is one.
 pub(super) fn duty(call: &Call) -> Result<Option<i64>, String> {
     let Some(text) = text(call, "duty") else { return Ok(None) };

@@ -102,6 +102,21 @@ impl Ledger {
         turn.commit().await
     }
 
+    /// The items that declared a payment of an account to customs, oldest first: those whose key begins with the payment's
+    /// number, as the job kind makes it.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn declarations_of(&self, lane: &str, order_no: &str, limit: u32) -> Result<Vec<i64>, LedgerError> {
+        let failed = |source| LedgerError::of("looking for declarations of a payment", source);
+        // `0` follows `/` in every collation by bytes.
+        let query = "select i.id from items as i join jobs as j on j.id = i.job_id \
+                     where i.key >= $1 and i.key < $2 and i.state = 'succeeded' and j.kind = 'declare' and j.lane = $3 \
+                     order by i.id limit $4";
+        let found = sqlx::query_scalar(query).bind(format!("{order_no}/")).bind(format!("{order_no}0"));
+        found.bind(lane).bind(i64::from(limit)).fetch_all(&self.read).await.map_err(failed)
+    }
+
     /// Notes that an item takes from a payment, if there is room.
     ///
     /// # Errors

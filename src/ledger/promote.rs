@@ -404,7 +404,15 @@ const TABLES: &[Table] = &[
     Table {
         name: "unlisted",
         key: 3,
-        columns: &[("lane", T), ("kind", T), ("code", T), ("first_at", N), ("last_at", N), ("item_id", N)],
+        columns: &[
+            ("lane", T),
+            ("kind", T),
+            ("code", T),
+            ("first_at", N),
+            ("last_at", N),
+            ("item_id", N),
+            ("assumed", T),
+        ],
         numbered: false,
     },
     Table {

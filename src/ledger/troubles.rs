@@ -39,7 +39,13 @@ const REJECTED: &str = "select r.id, r.workflow, r.occurrence, cast(sum(t.items)
 
 const ALARMS: &str = "select r.id, r.workflow, r.occurrence, e.item_id, e.version, i.key, e.at, e.alarm \
                      from events as e cross join items as i cross join jobs as j cross join runs as r \
-                     where e.alarm is not null and e.at > $1 and i.id = e.item_id and j.id = i.job_id and r.id = j.run_id \
+                     where e.alarm is not null and e.alarm <> 'payer_differs' and e.at > $1 and i.id = e.item_id and j.id = i.job_id and r.id = j.run_id \
+                     order by e.at limit $2";
+
+const OTHER_PAYERS: &str = "select r.id, r.workflow, r.occurrence, e.item_id, e.version, i.key, e.at, e.alarm \
+                     from events as e cross join items as i cross join jobs as j cross join runs as r \
+                     where e.alarm is not null and e.alarm = 'payer_differs' and e.at > $1 and i.id = e.item_id \
+                       and j.id = i.job_id and r.id = j.run_id \
                      order by e.at limit $2";
 
 const DIFFERENCES: &str = "select r.id, r.workflow, r.occurrence, i.id, j.lane, j.finished_at, coalesce(i.result, '{}') \
@@ -119,6 +125,8 @@ pub struct Unlisted {
     pub first_at: Timestamp,
     /// The item that had it first.
     pub item_id: i64,
+    /// Where its meaning is assumed: what that rests on. None where no outcome table lists it.
+    pub assumed: Option<String>,
 }
 
 /// A reconciliation that found differences, or could not be made.
@@ -226,7 +234,19 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn alarms(&self, after: Timestamp, limit: u32) -> Result<Vec<Alarmed>, LedgerError> {
-        let query = sqlx::query(ALARMS).bind(after.millis()).bind(i64::from(limit));
+        self.alarmed(ALARMS, after, limit).await
+    }
+
+    /// Declarations whose buyer turned out not to be the payer, after an instant.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn other_payers(&self, after: Timestamp, limit: u32) -> Result<Vec<Alarmed>, LedgerError> {
+        self.alarmed(OTHER_PAYERS, after, limit).await
+    }
+
+    async fn alarmed(&self, query: &'static str, after: Timestamp, limit: u32) -> Result<Vec<Alarmed>, LedgerError> {
+        let query = sqlx::query(query).bind(after.millis()).bind(i64::from(limit));
         let rows = self.facts("looking for alarms", query).await?;
         let alarmed = |row: &AnyRow| {
             Ok(Alarmed {
@@ -265,20 +285,22 @@ impl Ledger {
         rows.iter().map(different).collect()
     }
 
-    /// Notes an answer that no outcome table lists; it is news only the first time.
+    /// Notes an answer that no outcome table lists or, with what it rests on, one whose meaning is only assumed; it is news only
+    /// the first time.
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn note_unlisted(
+    pub async fn note_unattested(
         &self,
         lane: &str,
         kind: &str,
         code: &str,
+        assumed: Option<&str>,
         item_id: i64,
         now: Timestamp,
     ) -> Result<(), LedgerError> {
         const OFTEN: i64 = 3_600_000;
-        let doing = "noting an unlisted answer";
+        let doing = "noting an answer that no page attests";
         let fresh = "select 1 as one from unlisted where lane = $1 and kind = $2 and code = $3 and last_at > $4";
         let query = sqlx::query(fresh).bind(lane).bind(kind).bind(code).bind(now.millis().saturating_sub(OFTEN));
         // A gateway that says it thousands of times a second makes one write an hour.
@@ -286,20 +308,20 @@ impl Ledger {
             return Ok(());
         }
         let mut turn = self.turn(doing).await?;
-        let note = "insert into unlisted (lane, kind, code, first_at, last_at, item_id) values ($1, $2, $3, $4, $4, $5) \
+        let note = "insert into unlisted (lane, kind, code, first_at, last_at, item_id, assumed) \
+                    values ($1, $2, $3, $4, $4, $5, $6) \
                     on conflict (lane, kind, code) do update set last_at = excluded.last_at";
-        let noted = sqlx::query(note).bind(lane).bind(kind).bind(code).bind(now.millis()).bind(item_id);
+        let noted = sqlx::query(note).bind(lane).bind(kind).bind(code).bind(now.millis()).bind(item_id).bind(assumed);
         noted.execute(turn.connection()).await.map_err(|source| LedgerError::of(doing, source))?;
         turn.commit().await
     }
 
-    /// Answers that no outcome table lists, first seen after an instant.
+    /// Answers that no outcome table lists, or whose meaning is only assumed, first seen after an instant.
     ///
     /// # Errors
     /// Whatever the database says.
     pub async fn unlisted(&self, after: Timestamp, limit: u32) -> Result<Vec<Unlisted>, LedgerError> {
-        let query =
-            "select lane, kind, code, first_at, item_id from unlisted where first_at > $1 order by first_at limit $2";
+        let query = "select lane, kind, code, first_at, item_id, assumed from unlisted where first_at > $1 order by first_at limit $2";
         let query = sqlx::query(query).bind(after.millis()).bind(i64::from(limit));
         let rows = self.facts("looking for unlisted answers", query).await?;
         let unlisted = |row: &AnyRow| {
@@ -309,6 +331,7 @@ impl Ledger {
                 code: text(row, 2)?,
                 first_at: instant(row, 3)?,
                 item_id: row.try_get(4).map_err(failed)?,
+                assumed: row.try_get(5).map_err(failed)?,
             })
         };
         rows.iter().map(unlisted).collect()

@@ -40,6 +40,7 @@ const fn settled_after(kind: Kind) -> Duration {
         | Kind::LaneStopped
         | Kind::Certificate
         | Kind::Unlisted
+        | Kind::PayerDiffers
         | Kind::Alarm
         | Kind::Difference
         | Kind::ContractStopped

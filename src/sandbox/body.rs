@@ -1,21 +1,17 @@
-//! The body of a deduction as the gateway reads it, checked against the documented table (the auto-debit page, "Request").
+//! The body of a deduction as the gateway reads it: types, lengths and characters. Which fields there may be, `request_table`
+//! knows.
 //!
-//! Written apart from the client's own types on purpose: a name that is wrong there must be refused here.
+//! Written apart from the client's own types on purpose: what is wrong there must be refused here.
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::Refusal;
-use crate::config::WechatMode;
 use crate::domain::money::Currency;
 
 /// A deduction.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct Body {
-    appid: Option<String>,
-    sub_mchid: Option<String>,
-    sp_appid: Option<String>,
     sub_appid: Option<String>,
     description: String,
     pub attach: Option<String>,
@@ -30,14 +26,12 @@ pub(super) struct Body {
 
 /// Its amount.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct BodyAmount {
     pub total: i64,
     pub currency: String,
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Scene {
     device_ip: Option<String>,
     device_id: Option<String>,
@@ -45,26 +39,11 @@ struct Scene {
 
 impl Body {
     /// Reads a body and checks every field.
-    pub(super) fn read(bytes: &[u8], mode: &WechatMode) -> Result<Self, Refusal> {
+    pub(super) fn read(bytes: &[u8]) -> Result<Self, Refusal> {
         let body: Self = parse(bytes)?;
-        body.check_ids(mode)?;
         body.check_lengths()?;
         body.check_texts()?;
         Ok(body)
-    }
-
-    fn check_ids(&self, mode: &WechatMode) -> Result<(), Refusal> {
-        let fits = match mode {
-            WechatMode::Common { mchid: _, appid } => {
-                self.appid.as_ref() == Some(appid) && self.sp_appid.is_none() && self.sub_mchid.is_none()
-            }
-            WechatMode::Institutional { sp_mchid: _, sp_appid, sub_mchid, sub_appid: _ } => {
-                self.sp_appid.as_ref() == Some(sp_appid)
-                    && self.sub_mchid.as_ref() == Some(sub_mchid)
-                    && self.appid.is_none()
-            }
-        };
-        if fits { Ok(()) } else { Err(param("wrong_ids")) }
     }
 
     fn check_lengths(&self) -> Result<(), Refusal> {
@@ -95,23 +74,20 @@ impl Body {
 pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
     serde_json::from_slice(bytes).map_err(|error| {
         let text = error.to_string();
-        let reason = if text.starts_with("unknown field") {
-            "unknown_field"
-        } else if text.starts_with("missing field") {
-            "missing_field"
-        } else {
-            "wrong_type"
-        };
-        param(reason)
+        param(if text.starts_with("missing field") { "missing_parameter" } else { "wrong_type" })
     })
 }
 
-/// No text that is there is empty or has more characters than it may.
+/// No text that is there is empty, has more characters than it may, or one that UTF-8 writes in four bytes.
 pub(super) fn check_lengths(fields: &[(Option<&String>, usize)]) -> Result<(), Refusal> {
     let fits = |(text, most): &(Option<&String>, usize)| {
         text.is_none_or(|text| !text.is_empty() && text.chars().count() <= *most)
     };
-    if fields.iter().all(fits) { Ok(()) } else { Err(param("wrong_length")) }
+    if !fields.iter().all(fits) {
+        return Err(param("wrong_length"));
+    }
+    let mut texts = fields.iter().filter_map(|(text, _)| *text);
+    if texts.any(|text| text.chars().any(|c| c.len_utf8() > 3)) { Err(param("wrong_character")) } else { Ok(()) }
 }
 
 pub(super) fn check_number(number: &str) -> Result<(), Refusal> {

@@ -15,8 +15,8 @@ use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 
 use crate::config::{Platform, WechatConfig, WechatMode};
-use crate::gateway::wechat::oaep::FieldKey;
 use crate::gateway::wechat::platform::serial_hex;
+use crate::gateway::wechat::sensitive_fields::FieldKey;
 use crate::gateway::wechat::sign::{KeyError, SigningKey, VerifyingKey, nonce};
 
 /// The id under which the sandbox's platform key is its fixed public key.
@@ -101,6 +101,7 @@ impl Identity {
             api_v3_key: self.api_v3_key.clone(),
             platform: Platform::Auto,
             notify_url: "https://example.com/payrun/notifications".into(),
+            settlements_by_sub_merchant: false,
         }
     }
 

@@ -41,6 +41,7 @@ pub mod news;
 mod nonces;
 mod orders;
 mod pair;
+pub mod request_table;
 pub mod server;
 mod statements;
 mod store;
@@ -73,6 +74,7 @@ pub use customs::CustomsTotals;
 use faults::{Fault, FaultPlan};
 pub use gateways::{Counts, Gateways};
 pub use identity::{Identity, IdentityError};
+use request_table::{RequestTable, Undocumented};
 pub use statements::Ready;
 pub use store::StoreError;
 pub use till::{BookLine, Entry, Sort, Standing, TillTotals};
@@ -109,6 +111,8 @@ pub struct Settings {
     pub statements: Ready,
     /// How many queries for settlement batches see all of them unsettled.
     pub unsettled: u32,
+    /// Whether settlements are asked for by the sub-merchant, as of an ordinary service provider.
+    pub settlements_by_sub_merchant: bool,
     /// Whether it is noted which orders have reached an end, so that their notifications can be sent.
     pub notes_ends: bool,
 }
@@ -129,6 +133,7 @@ impl Default for Settings {
             signs_with: SignsWith::Certificate,
             statements: Ready::Always,
             unsettled: 0,
+            settlements_by_sub_merchant: false,
             notes_ends: false,
         }
     }
@@ -320,6 +325,12 @@ impl Sandbox {
         if let Err(refusal) = self.gate.admit(&request, now) {
             return self.refuse(refusal).await;
         }
+        match self.documented(&request) {
+            Ok(()) => {}
+            Err(NotDocumented::Call) => return self.refuse(NO_SUCH_PATH).await,
+            Err(NotDocumented::Ids) => return self.refuse(body::param("wrong_ids")).await,
+            Err(NotDocumented::Parameter(wrong)) => return self.refuse_parameter(&wrong).await,
+        }
         let path = request.uri().path().to_owned();
         let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
         match self.serve(&request, &segments, now).await {
@@ -339,24 +350,20 @@ impl Sandbox {
             }
             (&Method::POST, ["v3", "global", "papay", "transactions"]) => return self.take_deduction(&request).await,
             (_, ["v3", "global", "customs", rest @ ..]) => return self.take_customs(rest, &request).await,
-            (&Method::GET, ["v3", "global", "papay", rest @ ..]) => {
-                if let Err(refusal) = self.check_query(request.uri().query().unwrap_or_default()) {
-                    return self.refuse(refusal).await;
-                }
-                match rest {
-                    ["transactions", "out-trade-no", number] => self.query(&decode(number), now).await,
-                    ["transactions", id] => self.query_transaction(&decode(id), now).await,
-                    ["contracts", id] => Ok(self.contract(&decode(id))),
-                    _ => return self.refuse(NO_SUCH_PATH).await,
-                }
+            (&Method::GET, ["v3", "global", "papay", "transactions", "out-trade-no", number]) => {
+                self.query(&decode(number), now).await
             }
+            (&Method::GET, ["v3", "global", "papay", "transactions", id]) => {
+                self.query_transaction(&decode(id), now).await
+            }
+            (&Method::GET, ["v3", "global", "papay", "contracts", id]) => Ok(self.contract(&decode(id))),
             _ => return self.refuse(NO_SUCH_PATH).await,
         };
         self.react(said, &path).await
     }
 
     async fn take_deduction(&self, request: &Request) -> Reaction {
-        let body = match body::Body::read(request.body(), &self.identity.mode) {
+        let body = match body::Body::read(request.body()) {
             Ok(body) => body,
             Err(refusal) => return self.refuse(refusal).await,
         };
@@ -430,18 +437,36 @@ impl Sandbox {
         }
     }
 
-    /// Whether a query names its merchant (gateways.md section 4: `sub_mchid`, where an institution asks).
-    fn check_query(&self, query: &str) -> Result<(), Refusal> {
-        let wanted = match &self.identity.mode {
-            WechatMode::Common { mchid, appid: _ } => format!("mchid={mchid}"),
-            WechatMode::Institutional { sp_mchid: _, sp_appid: _, sub_mchid, sub_appid: _ } => {
-                format!("sub_mchid={sub_mchid}")
+    /// A parameter that the page of the call does not list, or that it requires.
+    async fn refuse_parameter(&self, wrong: &Undocumented) -> Reaction {
+        let word = wrong.issue.word();
+        self.books.lock().await.count(books::Counter::Refused, word);
+        let detail = json!({ "field": wrong.name, "location": wrong.location, "issue": word });
+        let body = json!({ "code": "PARAM_ERROR", "message": word, "detail": detail });
+        self.reply(400, &body, None).map_or(Reaction::Reset, Reaction::Reply)
+    }
+
+    /// Whether a request is one that a page documents, with its parameters and no others, and names our ids.
+    fn documented(&self, request: &Request) -> Result<(), NotDocumented> {
+        let mode = &self.identity.mode;
+        let (word, ids) = match mode {
+            WechatMode::Common { mchid, appid } => ("common", vec![("mchid", mchid), ("appid", appid)]),
+            WechatMode::Institutional { sp_mchid, sp_appid, sub_mchid, sub_appid } => {
+                let ids = [("sp_mchid", sp_mchid), ("sp_appid", sp_appid), ("sub_mchid", sub_mchid)];
+                // Customs know an institution by its own ids.
+                let as_merchant = [("mchid", sp_mchid), ("appid", sp_appid)];
+                let sub_appid = sub_appid.iter().map(|id| ("sub_appid", id));
+                ("institutional", ids.into_iter().chain(as_merchant).chain(sub_appid).collect())
             }
         };
-        if query.split('&').any(|pair| pair == wanted) {
-            return Ok(());
-        }
-        Err(Refusal { http: 400, code: "PARAM_ERROR", reason: "wrong_query" })
+        let (table, uri) = (RequestTable::wechat(), request.uri());
+        table.check_headers(request.headers(), &[]).map_err(NotDocumented::Parameter)?;
+        let row = table.find(word, request.method(), uri.path()).ok_or(NotDocumented::Call)?;
+        let values = row.check_json(uri.query().unwrap_or_default(), request.body());
+        let values = values.map_err(NotDocumented::Parameter)?;
+        let named = values.iter().filter(|((_, name), _)| IDS.contains(&name.as_str()));
+        let ours = |name: &str, value: &str| ids.iter().any(|(own, id)| *own == name && id.as_str() == value);
+        if named.into_iter().all(|((_, name), value)| ours(name, value)) { Ok(()) } else { Err(NotDocumented::Ids) }
     }
 
     async fn refuse(&self, refusal: Refusal) -> Reaction {
@@ -475,9 +500,15 @@ impl Sandbox {
 
     /// A signed reply; `signed_instead` is signed in the body's place. A 204 has no body. None if it cannot be signed.
     fn reply(&self, http: u16, body: &Value, signed_instead: Option<Bytes>) -> Option<Response> {
+        let sub_code = body.get("message").and_then(Value::as_str).and_then(sub_code);
         let body = if http == 204 { Bytes::new() } else { serde_json::to_vec(body).ok()?.into() };
         let covered = signed_instead.unwrap_or_else(|| body.clone());
-        self.signed(http, body, &covered)
+        let mut reply = self.signed(http, body, &covered)?;
+        if let Some(code) = sub_code {
+            let id = format!("{}-{code}", nonce().ok()?);
+            reply.headers_mut().insert("request-id", HeaderValue::from_str(&id).ok()?);
+        }
+        Some(reply)
     }
 
     /// A reply whose signature covers this.
@@ -512,6 +543,27 @@ impl Sandbox {
         *response.status_mut() = StatusCode::from_u16(http).ok()?;
         *response.headers_mut() = headers;
         Some(response)
+    }
+}
+
+/// The ids by which merchants and their apps are named.
+const IDS: [&str; 6] = ["mchid", "appid", "sp_mchid", "sp_appid", "sub_mchid", "sub_appid"];
+
+/// Why a request is none that a page documents.
+enum NotDocumented {
+    Call,
+    Ids,
+    Parameter(Undocumented),
+}
+
+/// The fine-grained code that goes with an error, at the end of its `Request-ID`.
+fn sub_code(message: &str) -> Option<u32> {
+    match message {
+        customs::NOT_DECLARED => Some(35_312_011),
+        customs::NO_RECORD => Some(132_021_037),
+        "there is no such order" => Some(268_512_771),
+        "unknown_parameter" | "missing_parameter" => Some(268_435_461),
+        _ => None,
     }
 }
 

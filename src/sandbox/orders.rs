@@ -164,7 +164,7 @@ impl Sandbox {
     }
 
     async fn look(&self, order: Option<Order>, now: Timestamp, books: &mut Books) -> Result<Said, StoreError> {
-        let absent = || Said::error(404, "ORDER_NOT_EXIST", "there is no such order");
+        let absent = super::wechat::no_such_deduction;
         // A number that was never submitted is not remembered: a probe must not fill the books.
         let Some(mut order) = order else { return Ok(absent()) };
         let fault = self.settings.plan.meets(&order.number, order.calls, order.met, CallKind::Query);

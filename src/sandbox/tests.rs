@@ -124,7 +124,7 @@ async fn meet(rig: &Rig, fault: Fault) {
     assert!(fits, "{fault}: charged {charged}, observed {seen:?}");
     assert_eq!(rig.sandbox.totals().await.unwrap().faults[fault.word()], 1);
     if fault == Fault::LateVisible {
-        assert_eq!(rig.query(number).await.code.as_deref(), Some("ORDER_NOT_EXIST"));
+        assert_eq!(rig.query(number).await.code.as_deref(), Some("NOT_FOUND"));
     }
     let again = rig.deduct(number).await;
     assert_eq!(again.reached, Reached::Replied, "{fault}");
@@ -235,7 +235,7 @@ async fn contracts_are_worth_what_the_end_of_their_id_says() {
     }
     assert_eq!(rig.client.call(&call("contract", "c-1", "C-terminated")).await.result["termination_mode"], "USER");
     assert_eq!(rig.query("n-poor").await.state.as_deref(), Some("NOTPAY"));
-    assert_eq!(rig.query("n-blocked").await.code.as_deref(), Some("ORDER_NOT_EXIST"));
+    assert_eq!(rig.query("n-blocked").await.code.as_deref(), Some("NOT_FOUND"));
 }
 
 #[tokio::test]
@@ -621,9 +621,9 @@ async fn a_body_that_is_not_as_documented_is_refused() {
         ("amount.total", json!(9_223_372_036_854_775_808_u64), "wrong_type"),
         ("amount.total", json!("100"), "wrong_type"),
         ("amount.currency", json!("HKX"), "unknown_currency"),
-        ("amount.extra", json!(1), "unknown_field"),
-        ("surprise", json!(1), "unknown_field"),
-        ("mchid", json!("1900000001"), "unknown_field"),
+        ("amount.extra", json!(1), "unknown_parameter"),
+        ("surprise", json!(1), "unknown_parameter"),
+        ("mchid", json!("1900000001"), "unknown_parameter"),
         ("appid", json!("wx1"), "wrong_ids"),
         ("description", json!("x".repeat(129)), "wrong_length"),
         ("description", json!(""), "wrong_length"),
@@ -641,7 +641,7 @@ async fn a_body_that_is_not_as_documented_is_refused() {
     }
     let mut short = Raw::new("short");
     short.body.as_object_mut().unwrap().remove("contract_id");
-    assert_eq!(refusal(&sandbox, short.request()).await, (400, "missing_field".into()));
+    assert_eq!(refusal(&sandbox, short.request()).await, (400, "missing_parameter".into()));
     let fits = Raw::with("fits", "attach", json!("签".repeat(127))).request();
     assert_eq!(refusal(&sandbox, fits).await, (200, "accepted".into()));
     assert_eq!(sandbox.totals().await.unwrap().charged["HKD"].count, 1);

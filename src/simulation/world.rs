@@ -182,6 +182,7 @@ impl Place {
             query_interval,
             refund_interval,
             funds_interval,
+            is_remote: false,
         })
     }
 }

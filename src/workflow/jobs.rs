@@ -21,6 +21,19 @@ use crate::yaml::scalars;
 /// The fields of `items` that say where rows come from.
 const SOURCES: [&str; 5] = ["file", "from", "days", "window", "contracts"];
 
+/// A job kind as it is on an account.
+fn on_account(kind: &JobKind, account: &GatewayConfig) -> JobKind {
+    let mut kind = kind.on(account.kind.word()).knowing("customs", &account.customs.ports);
+    if !account.customs.sub_orders {
+        kind = kind
+            .refusing("sub_order_no", "this account declares whole orders only (customs.sub_orders in payrun.yaml)");
+    }
+    match account.customs.declare_within {
+        Some(age) => kind.within(age),
+        None => kind,
+    }
+}
+
 impl<'a> Lowering<'a> {
     pub(super) fn job(&mut self, entry: &Entry) -> Option<Job> {
         let node = &entry.value;
@@ -30,7 +43,7 @@ impl<'a> Lowering<'a> {
         let kind = self.kind(node);
         let gateway = self.gateway(node, kind.as_deref());
         let kind = match (kind, gateway) {
-            (Some(kind), Some(gateway)) => Some(Arc::new(kind.on(gateway.kind.word()))),
+            (Some(kind), Some(gateway)) => Some(Arc::new(on_account(&kind, gateway))),
             (kind, _) => kind,
         };
         let items = self.items(node);

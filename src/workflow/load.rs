@@ -101,6 +101,7 @@ alerts:
             api_v3_key: "none".into(),
             platform: Platform::Auto,
             notify_url: "https://example.com/".to_owned(),
+            settlements_by_sub_merchant: false,
         };
         let hk = GatewayConfig {
             name: "hk".to_owned(),
@@ -110,6 +111,7 @@ alerts:
             query_interval: Duration::from_secs(10),
             refund_interval: Duration::from_secs(60),
             funds_interval: Duration::from_secs(1_800),
+            customs: crate::config::CustomsConfig::default(),
             kind: GatewayKind::Wechat(wechat),
         };
         Config {

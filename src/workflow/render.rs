@@ -8,6 +8,7 @@ use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use chrono::NaiveDate;
 use minijinja::value::{Object, Value};
 
 use super::Job;
@@ -72,6 +73,8 @@ pub struct Renderer<'a> {
     columns: Arc<[String]>,
     params: Value,
     run: Value,
+    /// The run's.
+    date: String,
     /// None where the job kind makes the key of its fields.
     key: Option<Plan<'a>>,
     order_number: Option<Plan<'a>>,
@@ -132,6 +135,7 @@ impl<'a> Renderer<'a> {
             columns: columns.into(),
             params: params_value(params),
             run: run_value(run),
+            date: run.date.clone(),
             key,
             order_number,
             fields,
@@ -168,6 +172,11 @@ impl<'a> Renderer<'a> {
         self.check_groups(&values, &mut reasons);
         self.check_together(&values, &mut reasons);
         let amount = amount_of(&values, &mut reasons);
+        if amount.is_none() {
+            // A constant of the workflow that says nothing of a row without an amount.
+            values.retain(|(field, _)| field.kind != FieldKind::Currency);
+        }
+        self.check_age(&values, &mut reasons);
         check_decimals(&mut values, &self.job.kind.amount_is_sum_of, amount, &mut reasons);
         self.check_limits(amount, &mut reasons);
         let key = self.key(&variables, &values).map_err(|reason| reasons.push(reason)).unwrap_or_default();
@@ -243,6 +252,19 @@ impl<'a> Renderer<'a> {
             if let (Some(given), Some(missing)) = (given.first(), missing.first()) {
                 reasons.push(format!("{missing} is empty, and {given} needs it"));
             }
+        }
+    }
+
+    /// What the item is about may be too old for the gateway.
+    fn check_age(&self, values: &[(&Field, Cow<'_, str>)], reasons: &mut Vec<String>) {
+        let Some(bound) = &self.job.kind.not_older_than else { return };
+        let day = |text: &str| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok();
+        let Some((from, run)) = find(values, &bound.field).and_then(day).zip(day(&self.date)) else { return };
+        let most = i64::try_from(bound.age.as_secs() / 86_400).unwrap_or(i64::MAX);
+        let age = run.signed_duration_since(from).num_days();
+        if age > most {
+            let field = &bound.field;
+            reasons.push(format!("{field} is {age} days before the run, and the gateway takes at most {most} days"));
         }
     }
 
@@ -456,7 +478,8 @@ fn amount_of(values: &[(&Field, Cow<'_, str>)], reasons: &mut Vec<String>) -> Op
     let ((field, text), (currency_field, code)) = match (amount, currency) {
         (Some(amount), Some(currency)) => (amount, currency),
         (None, None) => return None,
-        (Some((alone, _)), None) | (None, Some((alone, _))) => {
+        (None, Some(_)) => return None,
+        (Some((alone, _)), None) => {
             // A missing one that is required has been noted already.
             if !alone.required {
                 reasons.push(format!("{} stands alone: an amount and its currency belong together", alone.name));

@@ -5,7 +5,7 @@
 // After the first step the package's own client makes the calls: it signs them, and refuses replies that do not verify.
 
 import { execFile } from 'node:child_process';
-import { createHash, X509Certificate } from 'node:crypto';
+import { constants, createHash, X509Certificate } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
@@ -80,7 +80,7 @@ const refused = changed.status === 401 && JSON.parse(changed.text).code === 'SIG
 check('a deduction that was changed after signing is refused with 401 SIGN_ERROR', refused);
 const { data: paid } = await wxpay.chain('v3/global/papay/transactions').post(deduction);
 check('a deduction is accepted and its reply verifies', paid.trade_state === 'SUCCESS');
-const { data: asked } = await wxpay.chain(`v3/global/papay/transactions/out-trade-no/${number}`).get({ params });
+const { data: asked } = await wxpay.chain(`v3/global/papay/transactions/out-trade-no/${number}`).get();
 check('a query of the deduction is answered and its reply verifies', asked.amount.total === 3850);
 const refund = {
   mchid,
@@ -109,22 +109,38 @@ check('its rows are read: the deduction and the refund', ours.length === 2
   && ours.some((row) => row['交易状态'] === 'REFUND' && row['申请退款金额'] === '8.50'));
 check('its summary is read, and counts the rows', summary['总交易单数'] === `${rows.length}.0`);
 
-// A person's data, encrypted for the platform by OAEP.
-const person = (card) => ({
+// A declaration, and then its buyer, encrypted for the platform by RSAES-PKCS1-v1_5.
+const declared = {
   mchid,
   appid,
   out_trade_no: number,
   transaction_id: paid.transaction_id ?? paid.id,
   customs: 'SHENZHEN',
   merchant_customs_no: '4403169D3W',
+};
+const customs = wxpay.chain('v3/global/customs/orders');
+const { data: filed } = await customs.post(declared);
+check('an order that is not split is declared', filed.state === 'UNDECLARED');
+const ofNumber = { appid, mchid, order_type: 'out_trade_no', order_no: number, customs: 'SHENZHEN' };
+let state = '';
+for (let n = 0; n < 50 && state !== 'SUCCESS'; n += 1) {
+  const { data: rows } = await customs.get({ params: ofNumber }).catch(() => ({ data: { data: [{ state: '' }] } }));
+  state = rows.data[0].state;
+  await new Promise((later) => { setTimeout(later, 100); });
+}
+check('the declaration is followed to its end', state === 'SUCCESS');
+const person = (card, padding = constants.RSA_PKCS1_PADDING) => ({
+  ...declared,
   certificate_type: 'IDCARD',
-  certificate_id: Rsa.encrypt(card, platformKey),
-  certificate_name: Rsa.encrypt('張三', platformKey),
+  certificate_id: Rsa.encrypt(card, platformKey, padding),
+  certificate_name: Rsa.encrypt('張三', platformKey, padding),
 });
 const sealedFor = { headers: { 'Wechatpay-Serial': platformSerial } };
 const identity = wxpay.chain('v3/global/customs/verify-certificate');
 const { data: same } = await identity.post(person('11010119900307002X'), sealedFor);
-check('a certificate number that was encrypted by OAEP is decrypted', same.certificate_check_result === 'SAME');
+check('a certificate number that was encrypted by PKCS#1 v1.5 is decrypted', same.certificate_check_result === 'SAME');
+const oaep = await identity.post(person('11010119900307002X', constants.RSA_PKCS1_OAEP_PADDING), sealedFor).catch(({ response }) => response);
+check('one that was encrypted by OAEP is refused', oaep.status === 400);
 const wrong = await identity.post(person('no number'), sealedFor).catch(({ response }) => response);
 check('one that is no certificate number is refused', wrong.status === 400);
 
@@ -155,10 +171,10 @@ const address = `http://127.0.0.1:${between.address().port}`;
 
 alter = (body) => body.replace('3850', '3851');
 const order = client(address).chain(`v3/global/papay/transactions/out-trade-no/${number}`);
-const altered = await order.get({ params }).catch((error) => error);
+const altered = await order.get().catch((error) => error);
 check('a reply that was changed on its way is refused by the package', altered.code === 'EV3_RES_HEADER_SIGNATURE_DIGEST');
 alter = (body) => body;
-check('the same reply unchanged is not', (await order.get({ params })).data.amount.total === 3850);
+check('the same reply unchanged is not', (await order.get()).data.amount.total === 3850);
 
 seen.length = 0;
 const own = yaml.split('\n  # The sandbox has the other kinds')[0];

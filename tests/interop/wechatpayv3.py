@@ -13,15 +13,18 @@ from wechatpayv3 import utils  # noqa: E402
 
 sys.path.insert(0, here)
 
+import base64  # noqa: E402
 import hashlib  # noqa: E402
 import json  # noqa: E402
 import re  # noqa: E402
 import subprocess  # noqa: E402
 import threading  # noqa: E402
+import time  # noqa: E402
 from datetime import datetime, timedelta, timezone  # noqa: E402
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer  # noqa: E402
 
 import requests  # noqa: E402
+from cryptography.hazmat.primitives.asymmetric import padding  # noqa: E402
 from project import Project, check  # noqa: E402
 
 folder, base_url, payrun = sys.argv[1:]
@@ -96,7 +99,11 @@ check("the reply to the deduction verifies", verifies(reply, platform))
 altered = reply.content.decode().replace("3850", "3851")
 check("the same reply with another amount does not", not verifies(reply, platform, altered))
 theirs = reply.json().get("transaction_id") or reply.json()["id"]
-reply = call("GET", f"/v3/global/papay/transactions/out-trade-no/{number}?mchid={mchid}")
+query = f"/v3/global/papay/transactions/out-trade-no/{number}"
+reply = call("GET", f"{query}?mchid={mchid}")
+refused = (reply.status_code, reply.json()["code"], reply.json()["detail"]["field"]) == (400, "PARAM_ERROR", "mchid")
+check("a query of the deduction with an id that its page does not list is refused by name", refused)
+reply = call("GET", query)
 check("a query of the deduction is answered", reply.status_code == 200 and reply.json()["amount"]["total"] == 3850)
 check("the reply to the query verifies", verifies(reply, platform))
 refund = {
@@ -121,24 +128,50 @@ check("the statement's SHA-1 is what its header says", reply.headers["Wechatpay-
 check("its signature is of the SHA-1", verifies(reply, platform, f'{{"sha1":"{sha1}"}}'))
 check("it lists the deduction and the refund", reply.content.decode().count(f",`{number},") == 2)
 
-# A person's data, encrypted for the platform by OAEP.
-person = {
+# A declaration, and then its buyer, encrypted for the platform by RSAES-PKCS1-v1_5: by `cryptography`, on which the package
+# stands, since its own `rsa_encrypt` knows OAEP only, which this call refuses.
+
+
+def sealed_for_platform(text):
+    return base64.b64encode(platform.encrypt(text.encode(), padding.PKCS1v15())).decode()
+
+
+def identity_check(person):
+    return call("POST", "/v3/global/customs/verify-certificate", person, **{"Wechatpay-Serial": platform_serial})
+
+
+order = {
     "mchid": mchid,
     "appid": appid,
     "out_trade_no": number,
     "transaction_id": theirs,
     "customs": "SHENZHEN",
     "merchant_customs_no": "4403169D3W",
-    "certificate_type": "IDCARD",
-    "certificate_id": utils.rsa_encrypt("11010119900307002X", platform),
-    "certificate_name": utils.rsa_encrypt("張三", platform),
 }
-reply = call("POST", "/v3/global/customs/verify-certificate", person, **{"Wechatpay-Serial": platform_serial})
+person = order | {
+    "certificate_type": "IDCARD",
+    "certificate_id": sealed_for_platform("11010119900307002X"),
+    "certificate_name": sealed_for_platform("張三"),
+}
+reply = identity_check(person)
+early = reply.status_code >= 400 and reply.headers["Request-ID"].endswith("-35312011")
+check("a buyer of what is not declared is refused, with the sub-code for it", early)
+reply = call("POST", "/v3/global/customs/orders", order)
+check("an order that is not split is declared", reply.status_code == 200 and reply.json()["state"] == "UNDECLARED")
+asked = f"appid={appid}&mchid={mchid}&order_type=out_trade_no&order_no={number}&customs=SHENZHEN"
+for _ in range(50):
+    reply = call("GET", f"/v3/global/customs/orders?{asked}")
+    if reply.status_code == 200 and reply.json()["data"][0]["state"] == "SUCCESS":
+        break
+    time.sleep(0.1)
+check("the declaration is followed to its end", reply.json()["data"][0]["state"] == "SUCCESS")
+reply = identity_check(person)
 same = reply.status_code == 200 and reply.json()["certificate_check_result"] == "SAME"
-check("a certificate number that was encrypted by OAEP is decrypted", same)
+check("a certificate number that was encrypted by PKCS#1 v1.5 is decrypted", same)
 check("the reply to the identity check verifies", verifies(reply, platform))
-person["certificate_id"] = utils.rsa_encrypt("no number", platform)
-reply = call("POST", "/v3/global/customs/verify-certificate", person, **{"Wechatpay-Serial": platform_serial})
+reply = identity_check(person | {"certificate_id": utils.rsa_encrypt("11010119900307002X", platform)})
+check("one that was encrypted by OAEP is refused", reply.status_code == 400)
+reply = identity_check(person | {"certificate_id": sealed_for_platform("no number")})
 check("one that is no certificate number is refused", reply.status_code == 400)
 
 # What payrun itself signs, on its way to the sandbox.

@@ -11,6 +11,7 @@ mod bad_input;
 mod chains;
 mod commands;
 mod customs;
+mod documented_requests;
 mod faults;
 mod gateways;
 mod kill;

@@ -57,7 +57,11 @@ fn payments_match(rig: &Rig) {
             expected = (expected.0 + ORDERS as u64, expected.1 + 1_250 * ORDERS as i64);
         }
         let paid = theirs.paid.get("HKD").copied().unwrap_or_default();
-        assert_eq!(expected, paid, "{gateway}: {:#?}", rig.items_of(gateway));
+        // What was given to a person may have been paid or not.
+        let mine = rig.items_of(gateway);
+        let parked = mine.iter().filter(|item| item["state"] == "parked").count() as u64;
+        assert!((expected.0..=expected.0 + parked).contains(&paid.0), "{gateway}: {expected:?} {paid:?} {mine:#?}");
+        assert!(paid.1 == expected.1 || parked > 0, "{gateway}: {expected:?} {paid:?} {mine:#?}");
         assert!(theirs.violations.is_empty(), "{gateway}: {:?}", theirs.violations);
         assert!(theirs.refused.is_empty(), "{gateway}: {:?}", theirs.refused);
     }
@@ -144,8 +148,8 @@ fn what_is_paid_is_not_closed_and_a_reversal_gives_it_back_once() {
         ("reverse", "QUICK-1", "succeeded"),
         ("reverse", "QUICK-2", "succeeded"),
         ("reverse", "GONE-2", "failed"),
-        ("deduction", "ORDER-000", "succeeded"),
-        ("deduction", "ORDER-001", "succeeded"),
+        ("deduction", "ORDER-000", "failed"),
+        ("deduction", "ORDER-001", "failed"),
         ("deduction", "GONE-3", "failed"),
         ("egms", "ORDER-002", "failed"),
         ("egms", "GONE-4", "failed"),
@@ -154,11 +158,14 @@ fn what_is_paid_is_not_closed_and_a_reversal_gives_it_back_once() {
         assert_eq!(state_of(&items, job, key), end, "{job} {key}: {items:#?}");
     }
     let theirs = rig.totals("wechat");
-    assert_eq!(theirs.refunded["HKD"], (4, 2 * 1_000 + 2 * 1_250));
+    // A deduction that was paid is refunded, not reversed, and the item says so.
+    let deduction = items.iter().find(|item| item["job"] == "deduction").unwrap();
+    assert!(text_of(deduction, "reason").contains("it is paid: refund it"), "{deduction}");
+    assert_eq!(theirs.refunded["HKD"], (2, 2 * 1_000));
     assert!(theirs.violations.is_empty(), "{theirs:?}");
     // Withdrawing what is withdrawn is known by its key.
     rig.to_the_end("cancel.yaml");
-    assert_eq!(rig.totals("wechat").refunded["HKD"], (4, 2 * 1_000 + 2 * 1_250));
+    assert_eq!(rig.totals("wechat").refunded["HKD"], (2, 2 * 1_000));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::request::{Prepared, ReplyKind, pair};
 use super::wire::facts;
 use crate::domain::money::{Amount, Currency, decimal_text};
-use crate::gateway::customs::{Fees, Named, Way, Which, duty};
+use crate::gateway::customs::{Fees, Named, Way, Which, card_number, duty};
 use crate::gateway::exchange::{bounded, required, text, unreadable};
 use crate::gateway::{Call, Observation};
 
@@ -56,7 +56,7 @@ fn declare(call: &Call, action_type: &str) -> Result<Prepared, String> {
 /// The two fields of the identity check, which go together or not at all.
 fn person(call: &Call) -> Result<Vec<(String, String)>, String> {
     match (text(call, "cert_id"), text(call, "name")) {
-        (Some(cert_id), Some(name)) => Ok(vec![pair("cert_id", cert_id), pair("name", name)]),
+        (Some(cert_id), Some(name)) => Ok(vec![pair("cert_id", &card_number(cert_id)), pair("name", name)]),
         (None, None) => Ok(Vec::new()),
         (Some(_), None) => Err("the call has a cert_id and no name".into()),
         (None, Some(_)) => Err("the call has a name and no cert_id".into()),

@@ -6,22 +6,26 @@
 use std::time::Duration;
 
 use http::header::DATE;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, Method, StatusCode};
 use thiserror::Error;
 
 use super::channel::Channel;
 use super::customs;
+use super::ids::Ids;
+use super::orders::families;
 use super::platform::{Keyring, KeyringError, has_signature};
 use super::request::{Prepared, ReplyKind, prepare};
 use super::seal::{ApiKey, SealError};
 use super::sign::{KeyError, Merchant, SigningKey};
 use super::transport::{Failure, Response, Transport};
 use super::wire::{self, Contract, Transaction};
-use super::{notice, refund_list, refunds, settlements, statement};
+use super::{notice, orders, refund_list, refunds, settlements, statement};
 use crate::clock::Clock;
 use crate::config::{Platform, WechatConfig, WechatMode};
 use crate::domain::time::Timestamp;
-use crate::gateway::exchange::{before, of_failure, probe_in_time, read_base, retry_after, unreadable};
+use crate::gateway::exchange::{
+    EVIDENCE_MAX, before, bounded, header, of_failure, probe_in_time, read_base, retry_after, unreadable,
+};
 use crate::gateway::notice::{Manners, Notice};
 use crate::gateway::{Call, Calling, FILE_MAX, Gateway, Observation, Probe, REPLY_MAX, Reached, file, personal};
 
@@ -29,6 +33,8 @@ use crate::gateway::{Call, Calling, FILE_MAX, Gateway, Observation, Probe, REPLY
 #[derive(Debug)]
 pub struct Client {
     pub(super) mode: WechatMode,
+    /// Whether settlements are asked for by the sub-merchant.
+    pub(super) settlements_by_sub_merchant: bool,
     notify_url: String,
     pub(super) channel: Channel,
     pub(super) keyring: Keyring,
@@ -63,6 +69,7 @@ impl Client {
         let merchant = Merchant { mchid: mchid.clone(), serial: config.merchant_serial.clone(), key };
         Ok(Self {
             mode: config.mode.clone(),
+            settlements_by_sub_merchant: config.settlements_by_sub_merchant,
             notify_url: config.notify_url.clone(),
             channel: Channel { base, merchant, platform_id, transport, clock },
             keyring,
@@ -76,6 +83,28 @@ impl Client {
             Ok(request) => self.exchange(request, call.timeout).await,
             Err(why) => Observation::of(Reached::Unsendable(why)),
         }
+    }
+
+    /// An order by whichever call knows it, within the time of one: it is missing only where every one of them says so.
+    async fn any_order(&self, call: &Call) -> Observation {
+        let until = tokio::time::Instant::now() + call.timeout;
+        let mut missing: Option<Observation> = None;
+        for family in families(call) {
+            let request = match orders::query(call, &self.mode, *family) {
+                Ok(request) => request,
+                Err(why) => return Observation::of(Reached::Unsendable(why)),
+            };
+            let left = until.saturating_duration_since(tokio::time::Instant::now());
+            let mut seen = self.exchange(request, left).await;
+            if let Some(before) = missing {
+                seen.evidence = bounded(format!("{}\n{}", before.evidence, seen.evidence), EVIDENCE_MAX);
+            }
+            if seen.reached != Reached::Replied || seen.http != Some(StatusCode::NOT_FOUND.as_u16()) {
+                return seen;
+            }
+            missing = Some(seen);
+        }
+        missing.unwrap_or_else(|| Observation::of(Reached::Unsendable("no call knows such an order".into())))
     }
 
     /// One request, and what came of it.
@@ -187,7 +216,7 @@ impl Client {
             Ok(()) => Ok(self.keyring.serials(self.channel.clock.now()).join(", ")),
         };
         // An order number nobody uses: what is wanted is a verified "there is no such order".
-        let target = format!("/v3/global/papay/transactions/out-trade-no/payrun-probe?{}", wire::whose(&self.mode));
+        let target = Ids::of_deduction(&self.mode).on("/v3/global/papay/transactions/out-trade-no/payrun-probe", &[]);
         let response = match self.channel.send(Method::GET, &target, bytes::Bytes::new(), REPLY_MAX).await {
             Ok(response) => response,
             Err(failure) => {
@@ -225,8 +254,14 @@ impl Client {
         }
         self.keyring.verify(&self.channel, response).await.map_err(|error| error.to_string())?;
         match (http, code.as_str()) {
-            (404, "ORDER_NOT_EXIST" | "ORDERNOTEXIST") => Ok("accepted, and the reply verified".into()),
-            _ => Err(format!("a query for no order should give 404 ORDER_NOT_EXIST; it gave HTTP {http} {code}")),
+            (404, "NOT_FOUND" | "ORDER_NOT_EXIST" | "ORDERNOTEXIST" | "RESOURCE_NOT_EXISTS") => {
+                Ok("accepted, and the reply verified".into())
+            }
+            (400, "PARAM_ERROR") => Err(format!(
+                "the gateway takes our signature and refuses our request (HTTP 400 PARAM_ERROR{}): report it as a defect of payrun",
+                wire::refused_parameter(response.body()).map(|what| format!(", {what}")).unwrap_or_default()
+            )),
+            _ => Err(format!("a query for no order should give 404 NOT_FOUND; it gave HTTP {http} {code}")),
         }
     }
 }
@@ -237,6 +272,8 @@ impl Gateway for Client {
             let seen = match call.operation.as_str() {
                 "refunds" => self.all_refunds(call).await,
                 "look_up" if refund_list::is_asked_for(call) => self.all_refunds(call).await,
+                "look_up" | "any_order" => self.any_order(call).await,
+                "declare_query" => self.declaration(call).await,
                 "settlements" => self.settlements(call).await,
                 _ => self.observe(call).await,
             };
@@ -262,12 +299,17 @@ impl Gateway for Client {
     }
 }
 
+/// The fact under which the gateway's fine-grained error code is kept.
+const SUB_CODE: &str = "sub_code";
+
 /// What every reply shows, whatever it is worth.
 fn with_reply(reached: Reached, response: &Response) -> Observation {
-    let code = if response.status().is_success() { None } else { wire::error_code(response.body()) };
+    let failed = !response.status().is_success();
+    let sub_code = wire::sub_code(header(response.headers(), "request-id").unwrap_or_default()).filter(|_| failed);
     Observation {
         http: Some(response.status().as_u16()),
-        code,
+        code: if failed { wire::error_code(response.body()) } else { None },
+        result: sub_code.into_iter().map(|code| (SUB_CODE.to_owned(), code.into())).collect(),
         retry_after: retry_after(response.headers()),
         evidence: wire::evidence(response.body()),
         ..Observation::of(reached)

@@ -13,17 +13,22 @@ use http::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::oaep::FieldSeal;
+use super::client::Client;
 use super::request::{Prepared, ReplyKind};
+use super::sensitive_fields::FieldSeal;
 use super::wire::facts;
 use crate::config::WechatMode;
 use crate::domain::money::{Amount, Currency};
-use crate::gateway::customs::{Fees, Named, Way, Which, duty};
+use crate::gateway::customs::{Fees, Named, Way, Which, card_number, duty};
 use crate::gateway::exchange::{bounded, percent_encode, required, unreadable};
-use crate::gateway::{Call, Observation};
+use crate::gateway::{Call, Observation, Reached};
 
-/// How many rows a query asks for: the gateway's default. A query by sub-order finds one.
+/// How many rows a query asks for at once: the gateway's default.
 const ROWS: usize = 20;
+/// How many pages of rows are looked through: a payment has at most 50 sub-orders, at a few customs each.
+const PAGES_MAX: usize = 20;
+/// The fact of a page that has no row of ours and is not the last: where the next one begins.
+const NEXT: &str = "next_offset";
 
 /// What a reply is to be about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +42,8 @@ pub(super) struct Wanted {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Form {
     Declaration,
-    List,
+    /// A page of rows, and how many rows come before it.
+    List(usize),
     Identity(Person),
 }
 
@@ -46,7 +52,7 @@ impl Wanted {
     pub(super) fn person(&self) -> Option<&Person> {
         match &self.form {
             Form::Identity(person) => Some(person),
-            Form::Declaration | Form::List => None,
+            Form::Declaration | Form::List(_) => None,
         }
     }
 }
@@ -68,7 +74,7 @@ impl fmt::Debug for Person {
 pub(super) fn prepare(call: &Call, mode: &WechatMode) -> Option<Result<Prepared, String>> {
     match call.operation.as_str() {
         "declare" => Some(declare(call, mode)),
-        "declare_query" => Some(query(call, mode)),
+        "declare_query" => Some(query(call, mode, 0)),
         "redeclare" => Some(redeclare(call, mode)),
         "identity_check" => Some(identity_check(call, mode)),
         _ => None,
@@ -165,8 +171,31 @@ fn redeclare(call: &Call, mode: &WechatMode) -> Result<Prepared, String> {
     Ok(prepared(method, path.into(), body, mode, which, Form::Declaration))
 }
 
+impl Client {
+    /// A declaration, on whatever page of the payment's its row is, within the time of one call.
+    pub(super) async fn declaration(&self, call: &Call) -> Observation {
+        let until = tokio::time::Instant::now() + call.timeout;
+        let mut offset = 0;
+        for _ in 0..PAGES_MAX {
+            let request = match query(call, &self.mode, offset) {
+                Ok(request) => request,
+                Err(why) => return Observation::of(Reached::Unsendable(why)),
+            };
+            let left = until.saturating_duration_since(tokio::time::Instant::now());
+            let mut seen = self.exchange(request, left).await;
+            let next = seen.result.remove(NEXT).and_then(|next| usize::try_from(next.as_u64()?).ok());
+            match next {
+                Some(next) => offset = next,
+                None => return seen,
+            }
+        }
+        let why = format!("the declaration is on none of the first {PAGES_MAX} pages");
+        Observation::of(Reached::Unreadable(why))
+    }
+}
+
 /// `GET /v3/global/customs/orders`, by the sub-order, else by the gateway's number of the payment, else by ours.
-fn query(call: &Call, mode: &WechatMode) -> Result<Prepared, String> {
+fn query(call: &Call, mode: &WechatMode, offset: usize) -> Result<Prepared, String> {
     let which = Which::of(call)?;
     let (mchid, appid) = ids(mode);
     let (order_type, order_no) = match (&which.sub_order_no, &which.transaction_id) {
@@ -175,20 +204,21 @@ fn query(call: &Call, mode: &WechatMode) -> Result<Prepared, String> {
         (None, None) => ("out_trade_no", which.payment()?),
     };
     let target = format!(
-        "/v3/global/customs/orders?appid={}&mchid={}&order_type={order_type}&order_no={}&customs={}&offset=0&limit={ROWS}",
+        "/v3/global/customs/orders?appid={}&mchid={}&order_type={order_type}&order_no={}&customs={}&offset={offset}&limit={ROWS}",
         percent_encode(appid),
         percent_encode(mchid),
         percent_encode(order_no),
         percent_encode(&which.customs),
     );
-    Ok(prepared(Method::GET, target, Bytes::new(), mode, which, Form::List))
+    Ok(prepared(Method::GET, target, Bytes::new(), mode, which, Form::List(offset)))
 }
 
 /// `POST /v3/global/customs/verify-certificate`. [`with_person`] adds the person when the platform's key is known.
 fn identity_check(call: &Call, mode: &WechatMode) -> Result<Prepared, String> {
     let which = Which::of(call)?;
     let body = to_bytes(&Order::of_payment(call, mode, &which)?)?;
-    let person = Person { cert_id: required(call, "cert_id")?.to_owned(), name: required(call, "name")?.to_owned() };
+    let cert_id = card_number(required(call, "cert_id")?);
+    let person = Person { cert_id, name: required(call, "name")?.to_owned() };
     let path = "/v3/global/customs/verify-certificate".to_owned();
     Ok(prepared(Method::POST, path, body, mode, which, Form::Identity(person)))
 }
@@ -273,7 +303,7 @@ pub(super) fn read(body: &[u8], wanted: &Wanted, seen: &mut Observation) -> Resu
     match &wanted.form {
         Form::Declaration => read_declaration(reply, &wanted.which, seen),
         Form::Identity(_) => read_identity(reply, &wanted.which, seen),
-        Form::List => read_list(reply, &wanted.which, seen),
+        Form::List(offset) => read_list(reply, &wanted.which, *offset, seen),
     }
 }
 
@@ -306,11 +336,17 @@ fn read_identity(reply: Reply, which: &Which, seen: &mut Observation) -> Result<
     Ok(())
 }
 
-/// Takes the row of our customs and sub-order. What stands above the rows (payment, department) is said of each.
-fn read_list(list: Reply, which: &Which, seen: &mut Observation) -> Result<(), String> {
+/// Takes the row of our customs and sub-order, or says where the next page begins. What stands above the rows (payment,
+/// department) is said of each. A payment may have rows of others: declared by its sub-orders, or as a whole.
+fn read_list(list: Reply, which: &Which, offset: usize, seen: &mut Observation) -> Result<(), String> {
     let rows = list.data.ok_or("the reply has no data")?;
     which.check(&Named { transaction_id: list.transaction_id.as_deref(), ..Named::default() })?;
-    let found = rows.len();
+    let (found, end) = (rows.len(), offset.saturating_add(rows.len()));
+    let other = |row: &Reply| {
+        row.customs.as_ref().is_some_and(|customs| *customs != which.customs)
+            || (which.sub_order_no.is_some() && row.named().sub_order_no != which.sub_order_no.as_deref())
+    };
+    let strange = rows.iter().any(other);
     let ours = |row: &Reply| {
         row.customs.as_ref() == Some(&which.customs) && row.named().sub_order_no == which.sub_order_no.as_deref()
     };
@@ -323,12 +359,23 @@ fn read_list(list: Reply, which: &Which, seen: &mut Observation) -> Result<(), S
         };
         return read_declaration(row, which, seen);
     }
-    let all = list.total_count.is_none_or(|total| u64::try_from(found).is_ok_and(|found| total <= found));
-    if found == 0 && all {
-        seen.code = Some("NO_DECLARATION".into());
-        return Ok(());
+    let total = list.total_count.map(|total| usize::try_from(total).unwrap_or(usize::MAX));
+    match (found, total) {
+        (0, Some(total)) if total > end => Err("the list breaks off before its end".into()),
+        (_, Some(total)) if total > end => {
+            seen.result.insert(NEXT.into(), end.into());
+            Ok(())
+        }
+        (ROWS.., None) => {
+            seen.result.insert(NEXT.into(), end.into());
+            Ok(())
+        }
+        (_, _) if strange => Err("the reply speaks of another customs or sub-order".into()),
+        (_, _) => {
+            seen.code = Some("NO_DECLARATION".into());
+            Ok(())
+        }
     }
-    Err("the reply speaks of another customs or sub-order".into())
 }
 
 #[cfg(test)]

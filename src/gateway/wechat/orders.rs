@@ -7,27 +7,55 @@ use serde::Serialize;
 
 use super::ids::Ids;
 use super::request::{Prepared, ReplyKind, segment};
-use super::wire::{Total, Who, whose};
+use super::wire::Total;
 use crate::config::WechatMode;
 use crate::gateway::Call;
 use crate::gateway::exchange::{required, text};
 
-/// `GET /v3/global/transactions/…`: an order of any kind, by the gateway's number where the input has one, else by ours.
-pub(super) fn order(call: &Call, mode: &WechatMode) -> Result<Prepared, String> {
-    let path = match named(call)? {
-        Some(path) => path,
-        None => format!("out-trade-no/{}", segment("out_trade_no", call.order_no.as_str())?),
+/// Which calls know an order. Whether those of orders also find deductions is not documented \[C\], so that an order is
+/// missing only if both say so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Family {
+    /// `/v3/global/transactions/…`: orders that a payer makes.
+    Order,
+    /// `/v3/global/papay/transactions/…`: deductions.
+    Deduction,
+}
+
+/// Where an order that somebody names may be, the likelier place first: one of a kind that the input says or, lacking that,
+/// as payrun's own are.
+pub(super) fn families(call: &Call) -> &'static [Family] {
+    match (call.operation.as_str(), text(call, "way")) {
+        ("look_up", Some("order")) => &[Family::Order],
+        ("look_up", Some(_)) => &[Family::Deduction],
+        ("look_up", None) | (_, Some("deduction")) => &[Family::Deduction, Family::Order],
+        (_, Some(_) | None) => &[Family::Order, Family::Deduction],
+    }
+}
+
+/// `GET` of an order, by the gateway's number where the input has one, else by ours.
+pub(super) fn query(call: &Call, mode: &WechatMode, family: Family) -> Result<Prepared, String> {
+    let number = || segment("out_trade_no", text(call, "out_trade_no").unwrap_or(call.order_no.as_str()));
+    let id = text(call, "transaction_id").map(|id| segment("transaction_id", id)).transpose()?;
+    let target = match (family, id) {
+        (Family::Order, Some(id)) => Ids::of_merchants(mode).on(&format!("{ORDERS}/id/{id}"), &[]),
+        (Family::Order, None) => Ids::of_merchants(mode).on(&format!("{ORDERS}/out-trade-no/{}", number()?), &[]),
+        (Family::Deduction, Some(id)) => Ids::of_deduction(mode).on(&format!("{DEDUCTIONS}/{id}"), &[]),
+        (Family::Deduction, None) => {
+            Ids::of_deduction(mode).on(&format!("{DEDUCTIONS}/out-trade-no/{}", number()?), &[])
+        }
     };
-    let target = format!("/v3/global/transactions/{path}?{}", whose(mode));
     Ok(Prepared::get(target, ReplyKind::Transaction))
 }
 
-/// `POST /v3/global/micropay/transactions/pay`: the payer shows a code. Of the store only its id is sent, though one table of
-/// fields asks for name and address beside it (gateways.md 4.1) [C].
+const ORDERS: &str = "/v3/global/transactions";
+const DEDUCTIONS: &str = "/v3/global/papay/transactions";
+
+/// `POST /v3/global/micropay/transactions/pay`: the payer shows a code.
 pub(super) fn micropay(call: &Call, mode: &WechatMode) -> Result<Prepared, String> {
     let amount = call.amount.ok_or("a payment has an amount")?;
     let body = Micropay {
-        ids: Ids::with_apps(mode),
+        ids: Ids::of_merchants_and_apps(mode),
         out_trade_no: call.order_no.as_str(),
         merchant_category_code: required(call, "merchant_category_code")?,
         payer: Payer { auth_code: required(call, "auth_code")? },
@@ -36,26 +64,33 @@ pub(super) fn micropay(call: &Call, mode: &WechatMode) -> Result<Prepared, Strin
         attach: text(call, "attach"),
         description: required(call, "description")?,
         goods_tag: text(call, "goods_tag"),
-        scene_info: Scene::of(call),
+        scene_info: Scene::of(call)?,
     };
     Prepared::post("/v3/global/micropay/transactions/pay".into(), &body, ReplyKind::Transaction)
 }
 
 /// Withdraws an order. Which way it goes is the input's `way`: `close` what was not paid, `reverse` a quick payment, or
-/// reverse a `deduction`. A deduction's ids are in the query and it has no body (gateways.md 4.2).
+/// reverse a `deduction`, which closes one that was not paid.
 pub(super) fn cancel(call: &Call, mode: &WechatMode) -> Result<Prepared, String> {
     let order = named(call)?;
     let order = order.as_deref().ok_or("the call has neither transaction_id nor out_trade_no")?;
     let ids = Ids::of_merchants(mode);
     match text(call, "way").unwrap_or("close") {
-        "close" => Prepared::post(format!("/v3/global/transactions/{order}/close"), &ids, ReplyKind::Nothing),
+        "close" => Prepared::post(format!("{ORDERS}/{order}/close"), &ids, ReplyKind::Nothing),
         "reverse" => {
             Prepared::post(format!("/v3/global/micropay/transactions/{order}/reverse"), &ids, ReplyKind::Nothing)
         }
         "deduction" => {
             let number = segment("out_trade_no", required(call, "out_trade_no")?)?;
-            let target = format!("/v3/global/papay/transactions/out-trade-no/{number}/reverse?{}", whose(mode));
-            Ok(Prepared { method: http::Method::POST, ..Prepared::get(target, ReplyKind::Nothing) })
+            let target = format!("{DEDUCTIONS}/out-trade-no/{number}/reverse");
+            match mode {
+                WechatMode::Common { mchid: _, appid: _ } => {
+                    Ok(Prepared { method: http::Method::POST, ..Prepared::get(target, ReplyKind::Nothing) })
+                }
+                WechatMode::Institutional { .. } => {
+                    Prepared::post(target, &Ids::of_deduction(mode), ReplyKind::Nothing)
+                }
+            }
         }
         other => Err(format!("way is {other:?}; it is one of close, reverse and deduction")),
     }
@@ -64,7 +99,7 @@ pub(super) fn cancel(call: &Call, mode: &WechatMode) -> Result<Prepared, String>
 /// `POST /v3/global/papay/contracts/{contract_id}/terminate`.
 pub(super) fn terminate(call: &Call, mode: &WechatMode) -> Result<Prepared, String> {
     let id = segment("contract_id", required(call, "contract_id")?)?;
-    let body = Termination { who: Who::of(mode), termination_note: required(call, "reason")? };
+    let body = Termination { ids: Ids::of_contract(mode), termination_note: required(call, "reason")? };
     Prepared::post(format!("/v3/global/papay/contracts/{id}/terminate"), &body, ReplyKind::Nothing)
 }
 
@@ -117,23 +152,30 @@ struct Scene<'a> {
 #[derive(Serialize)]
 struct Store<'a> {
     id: &'a str,
+    name: &'a str,
+    address: &'a str,
 }
 
 impl<'a> Scene<'a> {
-    /// What the input says of the scene, if anything.
-    fn of(call: &'a Call) -> Option<Self> {
-        let fields = ["payer_client_ip", "device_ip", "device_id", "operator_id", "store_id"];
-        let [payer_client_ip, device_ip, device_id, operator_id, store_id] = fields.map(|field| text(call, field));
-        let any = payer_client_ip.or(device_ip).or(device_id).or(operator_id).or(store_id).is_some();
-        let store_info = store_id.map(|id| Store { id });
-        any.then_some(Self { payer_client_ip, device_ip, device_id, operator_id, store_info })
+    /// What the input says of the scene, if anything. Of a store all three are sent, or none.
+    fn of(call: &'a Call) -> Result<Option<Self>, String> {
+        let fields = ["payer_client_ip", "device_ip", "device_id", "operator_id"];
+        let [payer_client_ip, device_ip, device_id, operator_id] = fields.map(|field| text(call, field));
+        let store_info = match text(call, "store_id") {
+            Some(id) => {
+                Some(Store { id, name: required(call, "store_name")?, address: required(call, "store_address")? })
+            }
+            None => None,
+        };
+        let any = payer_client_ip.or(device_ip).or(device_id).or(operator_id).is_some() || store_info.is_some();
+        Ok(any.then_some(Self { payer_client_ip, device_ip, device_id, operator_id, store_info }))
     }
 }
 
 #[derive(Serialize)]
 struct Termination<'a> {
     #[serde(flatten)]
-    who: Who<'a>,
+    ids: Ids<'a>,
     termination_note: &'a str,
 }
 
@@ -157,6 +199,8 @@ mod tests {
             "device_id": "013467007045764",
             "operator_id": "P001",
             "store_id": "SZTX001",
+            "store_name": "Image Store",
+            "store_address": "1 Sea Road, Shenzhen",
         })
     }
 
@@ -184,7 +228,7 @@ mod tests {
                 "device_ip": "59.37.125.32",
                 "device_id": "013467007045764",
                 "operator_id": "P001",
-                "store_info": { "id": "SZTX001" },
+                "store_info": { "id": "SZTX001", "name": "Image Store", "address": "1 Sea Road, Shenzhen" },
             },
         });
         assert_eq!(body(&prepared), sample);
@@ -207,6 +251,18 @@ mod tests {
     }
 
     #[test]
+    fn an_order_is_missing_only_where_every_call_that_may_know_it_says_so() {
+        let asked = |operation, input| families(&call(operation, input)).to_vec();
+        let (order, deduction) = (Family::Order, Family::Deduction);
+        assert_eq!(asked("any_order", json!({})), [order, deduction]);
+        assert_eq!(asked("any_order", json!({ "way": "reverse" })), [order, deduction]);
+        assert_eq!(asked("any_order", json!({ "way": "deduction" })), [deduction, order]);
+        assert_eq!(asked("look_up", json!({})), [deduction, order]);
+        assert_eq!(asked("look_up", json!({ "way": "order" })), [order]);
+        assert_eq!(asked("look_up", json!({ "way": "deduction" })), [deduction]);
+    }
+
+    #[test]
     fn the_documented_revocation_comes_out_as_documented() {
         let input = json!({ "way": "reverse", "out_trade_no": "YX001" });
         let prepared = prepare(&call("cancel", input), &institutional()).unwrap();
@@ -225,7 +281,11 @@ mod tests {
         assert_eq!(body(&closed), json!({ "mchid": "1900000001" }));
         let deduction = made(json!({ "way": "deduction", "out_trade_no": "D-1" }));
         assert_eq!((deduction.method, deduction.body.len()), (Method::POST, 0));
-        assert_eq!(deduction.target, "/v3/global/papay/transactions/out-trade-no/D-1/reverse?mchid=1900000001");
+        assert_eq!(deduction.target, "/v3/global/papay/transactions/out-trade-no/D-1/reverse");
+        let input = json!({ "way": "deduction", "out_trade_no": "D-1" });
+        let institution = prepare(&call("cancel", input), &institutional()).unwrap();
+        assert_eq!(institution.target, "/v3/global/papay/transactions/out-trade-no/D-1/reverse");
+        assert_eq!(body(&institution), json!({ "sub_mchid": "10000097" }));
     }
 
     #[test]

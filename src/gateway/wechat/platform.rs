@@ -16,8 +16,8 @@ use thiserror::Error;
 use tokio::sync::Mutex;
 
 use super::channel::Channel;
-use super::oaep::FieldSeal;
 use super::seal::{ApiKey, SealError};
+use super::sensitive_fields::FieldSeal;
 use super::sign::{KeyError, VerifyingKey, reply_message};
 use super::transport::{Failure, Response};
 use super::wire::{Certificate, CertificateList};

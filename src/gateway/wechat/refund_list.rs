@@ -6,9 +6,10 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::client::Client;
+use super::ids::Ids;
 use super::refunds::{Payment, Refund, of};
 use super::request::{Prepared, ReplyKind};
-use super::wire::{read_amount, whose};
+use super::wire::read_amount;
 use crate::config::WechatMode;
 use crate::gateway::exchange::{EVIDENCE_MAX, before, bounded, percent_encode, unreadable};
 use crate::gateway::{Call, Observation, Reached};
@@ -25,7 +26,8 @@ pub(super) fn page(call: &Call, mode: &WechatMode, offset: usize) -> Result<Prep
         Payment::Theirs(id) => format!("transaction_id={}", percent_encode(id)),
         Payment::Ours(number) => format!("out_trade_no={}", percent_encode(number)),
     };
-    let target = format!("/v3/global/refunds?{name}&offset={offset}&count={PAGE}&{}", whose(mode));
+    let pairs = [name, format!("offset={offset}"), format!("count={PAGE}")];
+    let target = Ids::of_merchants(mode).on("/v3/global/refunds", &pairs);
     Ok(Prepared::get(target, ReplyKind::RefundList(of)))
 }
 

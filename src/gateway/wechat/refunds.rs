@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::ids::Ids;
 use super::request::{Prepared, ReplyKind, segment};
-use super::wire::{facts, read_amount, whose};
+use super::wire::{facts, read_amount};
 use crate::config::WechatMode;
 use crate::domain::money::Amount;
 use crate::gateway::exchange::{required, text, unreadable};
@@ -23,7 +23,7 @@ pub(super) fn refund(call: &Call, mode: &WechatMode, notify_url: &str) -> Result
         Payment::Ours(number) => (None, Some(number)),
     };
     let body = Body {
-        ids: Ids::with_apps(mode),
+        ids: Ids::of_merchants_and_apps(mode),
         transaction_id,
         out_trade_no,
         out_refund_no: call.order_no.as_str(),
@@ -37,7 +37,7 @@ pub(super) fn refund(call: &Call, mode: &WechatMode, notify_url: &str) -> Result
 /// `GET /v3/global/refunds/out-refund-no/{out_refund_no}`.
 pub(super) fn refund_query(call: &Call, mode: &WechatMode) -> Result<Prepared, String> {
     let number = segment("out_refund_no", call.order_no.as_str())?;
-    let target = format!("/v3/global/refunds/out-refund-no/{number}?{}", whose(mode));
+    let target = Ids::of_merchants(mode).on(&format!("/v3/global/refunds/out-refund-no/{number}"), &[]);
     Ok(Prepared::get(target, ReplyKind::Refund))
 }
 

@@ -6,9 +6,11 @@ use http::Method;
 use serde::Serialize;
 
 use super::customs;
+use super::ids::Ids;
+use super::orders::Family;
 use super::settlements::Page;
 use super::statement;
-use super::wire::{Deduction, Scene, Total, Who, whose};
+use super::wire::{Deduction, Scene, Total};
 use super::{orders, refund_list, refunds};
 use crate::config::WechatMode;
 use crate::gateway::Call;
@@ -64,11 +66,9 @@ impl Prepared {
 pub(super) fn prepare(call: &Call, mode: &WechatMode, notify_url: &str) -> Result<Prepared, String> {
     match call.operation.as_str() {
         "deduct" => deduct(call, mode, notify_url),
-        "transaction" => transaction(call, mode),
+        "transaction" => orders::query(call, mode, Family::Deduction),
         "contract" => contract(call, mode),
-        "order" => orders::order(call, mode),
-        "look_up" if text(call, "way") == Some("order") => orders::order(call, mode),
-        "look_up" => transaction(call, mode),
+        "order" => orders::query(call, mode, Family::Order),
         "micropay" => orders::micropay(call, mode),
         "cancel" => orders::cancel(call, mode),
         "terminate" => orders::terminate(call, mode),
@@ -78,8 +78,8 @@ pub(super) fn prepare(call: &Call, mode: &WechatMode, notify_url: &str) -> Resul
         "statement" => statement::prepare(call, mode),
         other => customs::prepare(call, mode).unwrap_or_else(|| {
             Err(format!(
-                "wechat has no operation {other:?}; it has deduct, transaction, contract, terminate, order, look_up, micropay, cancel, \
-                 refund, refund_query, refunds, statement, settlements, declare, declare_query, redeclare and identity_check"
+                "wechat has no operation {other:?}; it has deduct, transaction, contract, terminate, order, any_order, look_up, micropay, \
+                 cancel, refund, refund_query, refunds, statement, settlements, declare, declare_query, redeclare and identity_check"
             ))
         }),
     }
@@ -90,7 +90,7 @@ fn deduct(call: &Call, mode: &WechatMode, notify_url: &str) -> Result<Prepared, 
     let amount = call.amount.ok_or("a deduction has an amount")?;
     let (device_ip, device_id) = (text(call, "device_ip"), text(call, "device_id"));
     let deduction = Deduction {
-        who: Who::of(mode),
+        ids: Ids::of_contract(mode),
         description: required(call, "description")?,
         attach: text(call, "attach"),
         notify_url,
@@ -110,32 +110,11 @@ fn deduct(call: &Call, mode: &WechatMode, notify_url: &str) -> Result<Prepared, 
     })
 }
 
-/// `GET /v3/global/papay/transactions/…`, by the gateway's number where the input has one, else by ours.
-fn transaction(call: &Call, mode: &WechatMode) -> Result<Prepared, String> {
-    let path = match text(call, "transaction_id") {
-        Some(id) => segment("transaction_id", id)?,
-        None => {
-            let number = text(call, "out_trade_no").unwrap_or(call.order_no.as_str());
-            format!("out-trade-no/{}", segment("out_trade_no", number)?)
-        }
-    };
-    Ok(Prepared {
-        method: Method::GET,
-        target: format!("/v3/global/papay/transactions/{path}?{}", whose(mode)),
-        body: Bytes::new(),
-        reply: ReplyKind::Transaction,
-    })
-}
-
 /// `GET /v3/global/papay/contracts/{contract_id}`.
 fn contract(call: &Call, mode: &WechatMode) -> Result<Prepared, String> {
     let id = required(call, "contract_id")?;
-    Ok(Prepared {
-        method: Method::GET,
-        target: format!("/v3/global/papay/contracts/{}?{}", segment("contract_id", id)?, whose(mode)),
-        body: Bytes::new(),
-        reply: ReplyKind::Contract(id.to_owned()),
-    })
+    let path = format!("/v3/global/papay/contracts/{}", segment("contract_id", id)?);
+    Ok(Prepared::get(Ids::of_contract(mode).on(&path, &[]), ReplyKind::Contract(id.to_owned())))
 }
 
 /// One segment of a path. `.` and `..` mean something else there in every spelling, and are nobody's id.
@@ -236,17 +215,20 @@ mod tests {
         let body: Value = serde_json::from_slice(&prepared.body).unwrap();
         assert_eq!((&body["sp_appid"], &body["sub_mchid"]), (&json!("wxsp"), &json!("10000097")));
         assert_eq!((body.get("appid"), body.get("sub_appid")), (None, None));
-        let query = prepare(&call("transaction", json!({})), &institutional(), "https://n").unwrap();
-        assert!(query.target.ends_with("?sp_mchid=1900000002&sub_mchid=10000097"));
+        let target = |operation, input| prepare(&call(operation, input), &institutional(), "https://n").unwrap().target;
+        assert!(target("transaction", json!({})).ends_with("/1217752501201407033233368018?sub_mchid=10000097"));
+        assert!(target("contract", json!({ "contract_id": "C-1" })).ends_with("/C-1?sp_appid=wxsp&sub_mchid=10000097"));
     }
 
     #[test]
     fn a_query_goes_by_the_order_another_order_or_the_gateways_number() {
         let target = |input| prepare(&call("transaction", input), &common(), "").unwrap().target;
         let base = "/v3/global/papay/transactions";
-        assert_eq!(target(json!({})), format!("{base}/out-trade-no/1217752501201407033233368018?mchid=1900000001"));
-        assert_eq!(target(json!({ "out_trade_no": "A/1" })), format!("{base}/out-trade-no/A%2F1?mchid=1900000001"));
-        assert_eq!(target(json!({ "transaction_id": "42" })), format!("{base}/42?mchid=1900000001"));
+        assert_eq!(target(json!({})), format!("{base}/out-trade-no/1217752501201407033233368018"));
+        assert_eq!(target(json!({ "out_trade_no": "A/1" })), format!("{base}/out-trade-no/A%2F1"));
+        assert_eq!(target(json!({ "transaction_id": "42" })), format!("{base}/42"));
+        let contract = prepare(&call("contract", json!({ "contract_id": "C-1" })), &common(), "").unwrap();
+        assert_eq!(contract.target, "/v3/global/papay/contracts/C-1?appid=wxcbda96de0b165486");
     }
 
     #[test]

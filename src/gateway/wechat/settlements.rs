@@ -1,7 +1,8 @@
 //! Settlement batches of a window (gateways.md 4.6): all pages of what is settled and of what is not, as one observation.
 //!
 //! What is not settled is asked for first, so that a batch that is settled in between is seen twice and not missed; it counts
-//! as settled then. Nothing is reported of a list that could not be read to its end.
+//! as settled then. Nothing is reported of a list that could not be read to its end. How many batches there are is said on
+//! the first page only.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,8 +22,10 @@ use crate::gateway::{Call, Observation, Reached, file};
 const LIMIT: usize = 10;
 /// How many pages are read of each state.
 const PAGES_MAX: usize = 100;
-/// The fact of a page's reply that says how many batches there are.
+/// The fact of the first page that says how many batches there are on all.
 const TOTAL: &str = "total_count";
+/// The fact of every page that says how many it has.
+const COUNT: &str = "count";
 
 /// A page that is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,7 +83,7 @@ impl Client {
             if page.offset == 0 && says_nothing_is_there(&seen) {
                 return Observation { result: total(0), ..seen };
             }
-            if !is_list(&seen) {
+            if seen.reached != Reached::Replied || !seen.result.contains_key(COUNT) {
                 return seen;
             }
             let last = seen.records.len() < LIMIT;
@@ -99,10 +102,10 @@ impl Client {
 
     fn page(&self, page: Page, window: &str) -> Prepared {
         let sub_mchid = match &self.mode {
-            WechatMode::Common { mchid: _, appid: _ } => String::new(),
-            WechatMode::Institutional { sp_mchid: _, sp_appid: _, sub_mchid, sub_appid: _ } => {
+            WechatMode::Institutional { sub_mchid, .. } if self.settlements_by_sub_merchant => {
                 format!("sub_mchid={}&", percent_encode(sub_mchid))
             }
+            WechatMode::Institutional { .. } | WechatMode::Common { .. } => String::new(),
         };
         let window = match page.state {
             State::Settled => window,
@@ -142,8 +145,6 @@ fn window(call: &Call) -> Result<String, String> {
     if to < from {
         return Err("`to` is before `from`".into());
     }
-    // The gateway asks for an end that is later than the start.
-    let to = if to == from { to.succ_opt().unwrap_or(to) } else { to };
     Ok(format!("&settle_start_date={}&settle_end_date={}", file::compact(from), file::compact(to)))
 }
 
@@ -162,8 +163,8 @@ fn touches(batch: &Map<String, Value>, (from, to): &(String, String)) -> bool {
 /// A page as the gateway writes it.
 #[derive(Debug, Deserialize)]
 struct Reply {
-    total_count: usize,
-    offset: usize,
+    total_count: Option<usize>,
+    offset: Option<usize>,
     #[serde(default)]
     data: Vec<Batch>,
 }
@@ -221,10 +222,17 @@ impl Batch {
 /// In words: it is not of the documented shape, or another page.
 pub(super) fn read_page(body: &[u8], page: &Page, seen: &mut Observation) -> Result<(), String> {
     let reply: Reply = serde_json::from_slice(body).map_err(|error| unreadable(&error))?;
-    if reply.offset != page.offset || reply.data.len() > LIMIT {
+    if reply.offset.is_some_and(|offset| offset != page.offset) || reply.data.len() > LIMIT {
         return Err("the reply is another page".into());
     }
-    seen.result = total(reply.total_count);
+    let count = reply.data.len();
+    let said = reply.total_count.or((page.offset == 0 && count == 0).then_some(0));
+    match said.filter(|_| page.offset == 0) {
+        Some(all) => seen.result = total(all),
+        None if page.offset == 0 => return Err("the first page does not say how many batches there are".into()),
+        None => {}
+    }
+    seen.result.insert(COUNT.to_owned(), count.into());
     seen.records = reply.data.into_iter().map(|batch| batch.record(page.state)).collect();
     Ok(())
 }
@@ -237,12 +245,14 @@ fn id(record: &Map<String, Value>) -> String {
     record.get("batch_id").and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
-/// Two replies as one, with the facts of the second.
+/// Two replies as one, with the total that the first of them has.
 fn joined(before: Observation, after: Observation) -> Observation {
     let evidence = bounded(before.evidence + &after.evidence, EVIDENCE_MAX);
+    let said = before.result.get(TOTAL).or_else(|| after.result.get(TOTAL)).cloned();
+    let result = said.into_iter().map(|all| (TOTAL.to_owned(), all)).collect();
     let mut records = before.records;
     records.extend(after.records);
-    Observation { evidence, records, ..after }
+    Observation { evidence, records, result, ..after }
 }
 
 /// One observation of both lists. A batch that is in both was settled in between.
@@ -319,6 +329,30 @@ mod tests {
         };
         assert_eq!(receipt(&["a", "b"]), receipt(&["b", "a"]));
         assert_ne!(receipt(&["a", "b"]), receipt(&["a"]));
+    }
+
+    #[test]
+    fn how_many_batches_there_are_is_taken_from_the_first_page() {
+        let read = |offset, body: &str| {
+            let mut seen = Observation::of(Reached::Replied);
+            read_page(body.as_bytes(), &Page { state: State::Settled, offset }, &mut seen).map(|()| seen.result)
+        };
+        assert_eq!(read(0, r#"{"total_count":12,"offset":0,"limit":10,"data":[]}"#).unwrap()[TOTAL], 12);
+        assert_eq!(read(0, r#"{"data":[]}"#).unwrap()[TOTAL], 0);
+        assert_eq!(read(10, r#"{"offset":10,"limit":10,"data":[]}"#).unwrap().get(TOTAL), None);
+        assert_eq!(read(10, r#"{"total_count":2,"offset":10,"data":[]}"#).unwrap().get(TOTAL), None);
+        let unsaid = r#"{"offset":0,"data":[{"batch_id":"a","settlement_date":"d","trade_start_date":"d","trade_end_date":"d",
+            "amount":{"settled":1,"unsettle":0,"currency":"HKD","pay":1,"refund":0,"net":1,"fee":0}}]}"#;
+        assert!(read(0, unsaid).unwrap_err().contains("how many"));
+    }
+
+    #[test]
+    fn the_window_may_be_one_day() {
+        let day = crate::gateway::wechat::request::samples::call(
+            "settlements",
+            json!({ "from": "2026-11-20", "to": "2026-11-20" }),
+        );
+        assert_eq!(super::window(&day).unwrap(), "&settle_start_date=20261120&settle_end_date=20261120");
     }
 
     #[test]

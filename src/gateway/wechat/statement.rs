@@ -6,9 +6,9 @@ use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use bytes::Bytes;
 use http::Method;
 
+use super::ids::Ids;
 use super::request::{Prepared, ReplyKind};
 use super::transport::Response;
-use super::wire::whose;
 use crate::config::WechatMode;
 use crate::gateway::exchange::header;
 use crate::gateway::{Call, Observation, file};
@@ -24,7 +24,7 @@ pub(super) fn prepare(call: &Call, mode: &WechatMode) -> Result<Prepared, String
     let date = file::compact(file::day(call, "date")?);
     Ok(Prepared {
         method: Method::GET,
-        target: format!("/v3/global/statements?date={date}&{}", whose(mode)),
+        target: Ids::of_merchants(mode).on("/v3/global/statements", &[format!("date={date}")]),
         body: Bytes::new(),
         reply: ReplyKind::Statement,
     })

@@ -6,15 +6,16 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::ids::Ids;
 use crate::config::WechatMode;
 use crate::domain::money::{Amount, Currency};
-use crate::gateway::exchange::{self, bounded, percent_encode};
+use crate::gateway::exchange::{self, bounded};
 
 /// The body of a deduction. Field order is fixed, so that one call always gives the same bytes.
 #[derive(Debug, Serialize)]
 pub(super) struct Deduction<'a> {
     #[serde(flatten)]
-    pub who: Who<'a>,
+    pub ids: Ids<'a>,
     pub description: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attach: Option<&'a str>,
@@ -27,32 +28,6 @@ pub(super) struct Deduction<'a> {
     pub amount: Total,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scene_info: Option<Scene<'a>>,
-}
-
-/// Whose ids a request body carries: `appid`, or those of institution and sub-merchant.
-#[derive(Debug, Serialize)]
-#[serde(untagged)]
-pub(super) enum Who<'a> {
-    Common {
-        appid: &'a str,
-    },
-    Institutional {
-        sub_mchid: &'a str,
-        sp_appid: &'a str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        sub_appid: Option<&'a str>,
-    },
-}
-
-impl<'a> Who<'a> {
-    pub(super) fn of(mode: &'a WechatMode) -> Self {
-        match mode {
-            WechatMode::Common { mchid: _, appid } => Self::Common { appid },
-            WechatMode::Institutional { sp_mchid: _, sp_appid, sub_mchid, sub_appid } => {
-                Self::Institutional { sub_mchid, sp_appid, sub_appid: sub_appid.as_deref() }
-            }
-        }
-    }
 }
 
 /// An amount to be deducted, in minor units.
@@ -171,6 +146,33 @@ pub(super) struct Sealed {
     pub ciphertext: String,
 }
 
+/// The fine-grained code at the end of a `Request-ID`, after the last dash; none where it says nothing (docs/gateways/wechat.md,
+/// "Sub-codes" \[A\]).
+pub(super) fn sub_code(request_id: &str) -> Option<String> {
+    let (_, tail) = request_id.trim().rsplit_once('-')?;
+    let is_code = (2..=12).contains(&tail.len()) && tail.bytes().all(|byte| byte.is_ascii_digit());
+    is_code.then(|| tail.to_owned())
+}
+
+/// Which parameter an error body complains of, and how, if it says.
+pub(super) fn refused_parameter(body: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct ErrorBody {
+        message: Option<String>,
+        detail: Option<Detail>,
+    }
+    #[derive(Deserialize)]
+    struct Detail {
+        field: Option<String>,
+        issue: Option<String>,
+    }
+    let read: ErrorBody = serde_json::from_slice(body).ok()?;
+    let (field, issue) = read.detail.map_or((None, None), |detail| (detail.field, detail.issue));
+    let said = [field, issue, read.message].into_iter().flatten().filter(|text| !text.is_empty());
+    let said: Vec<String> = said.map(|text| bounded(text, 200)).collect();
+    (!said.is_empty()).then(|| said.join(": "))
+}
+
 /// The `code` of an error body, if it has one (gateways.md 3.7).
 pub(super) fn error_code(body: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
@@ -179,17 +181,6 @@ pub(super) fn error_code(body: &[u8]) -> Option<String> {
     }
     let read: ErrorBody = serde_json::from_slice(body).ok()?;
     Some(bounded(read.code, 64)).filter(|code| !code.is_empty())
-}
-
-/// The query string that says whose order is meant. The auto-debit page lists `sub_mchid` only; the rules of the
-/// institutional mode ask for `sp_mchid` too (gateways.md section 4).
-pub(super) fn whose(mode: &WechatMode) -> String {
-    match mode {
-        WechatMode::Common { mchid, appid: _ } => format!("mchid={}", percent_encode(mchid)),
-        WechatMode::Institutional { sp_mchid, sp_appid: _, sub_mchid, sub_appid: _ } => {
-            format!("sp_mchid={}&sub_mchid={}", percent_encode(sp_mchid), percent_encode(sub_mchid))
-        }
-    }
 }
 
 /// A reply as it is kept, with what names a person masked.
@@ -201,7 +192,7 @@ pub(super) fn evidence(body: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gateway::exchange::EVIDENCE_MAX;
+    use crate::gateway::exchange::{EVIDENCE_MAX, percent_encode};
 
     fn transaction(json: &str) -> Transaction {
         serde_json::from_str(json).unwrap()
@@ -248,6 +239,22 @@ mod tests {
     fn evidence_is_bounded_and_survives_bytes_that_are_no_text() {
         assert!(evidence(&vec![0xFF; 100_000]).len() <= EVIDENCE_MAX);
         assert!(evidence("签".repeat(20_000).as_bytes()).len() <= EVIDENCE_MAX);
+    }
+
+    #[test]
+    fn a_sub_code_is_the_number_after_the_last_dash_of_a_request_id() {
+        assert_eq!(sub_code("08F8A5B20610F70218E1B2A6BA0120-35312011").as_deref(), Some("35312011"));
+        for none in ["", "-", "08F8-0", "08F8", "08F8-x12", "08F8-1234567890123"] {
+            assert_eq!(sub_code(none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn a_refused_parameter_is_named_where_the_gateway_names_it() {
+        let body = r#"{"code":"PARAM_ERROR","message":"a parameter that is not defined","detail":{"field":"mchid","issue":"not defined"}}"#;
+        let told = refused_parameter(body.as_bytes());
+        assert_eq!(told.as_deref(), Some("mchid: not defined: a parameter that is not defined"));
+        assert_eq!(refused_parameter(br#"{"code":"PARAM_ERROR"}"#), None);
     }
 
     #[test]

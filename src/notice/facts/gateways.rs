@@ -74,8 +74,24 @@ pub(super) async fn unlisted(ledger: &Ledger, window: Window) -> Result<Vec<Fact
 }
 
 fn new_answer(answer: &Unlisted) -> Fact {
-    let Unlisted { lane, kind, code, first_at, item_id } = answer;
+    let Unlisted { lane, kind, code, first_at, item_id, assumed } = answer;
     let shown = masked(code);
+    let (title, advice) = match assumed {
+        None => (
+            format!("{lane} answers {shown} to {kind}, which no outcome table lists"),
+            format!(
+                "it is taken for unknown and asked about; `payrun show --item {item_id}` has the answer. \
+                 Ask the gateway what it means, and list it in the job kind"
+            ),
+        ),
+        Some(rests_on) => (
+            format!("{lane} answers {shown} to {kind}, whose meaning payrun only assumes"),
+            format!(
+                "what it is taken for rests on: {rests_on}. `payrun show --item {item_id}` has the answer; ask the gateway \
+                 whether that is right, and report it as docs/gateways/README.md says"
+            ),
+        ),
+    };
     Fact {
         kind: Kind::Unlisted,
         subject: format!("{lane} {kind} {code}"),
@@ -84,17 +100,14 @@ fn new_answer(answer: &Unlisted) -> Fact {
         spec: None,
         since: Some(*first_at),
         told: Told {
-            title: format!("{lane} answers {shown} to {kind}, which no outcome table lists"),
+            title,
             facts: vec![
                 ("gateway".to_owned(), lane.clone()),
                 ("job kind".to_owned(), kind.clone()),
                 ("code".to_owned(), shown),
             ],
             lines: Vec::new(),
-            advice: format!(
-                "it is taken for unknown and asked about; `payrun show --item {item_id}` has the answer. \
-                 Ask the gateway what it means, and list it in the job kind"
-            ),
+            advice,
         },
         more: More::Nothing,
     }

@@ -89,6 +89,7 @@ pub(super) async fn gather(
             Kind::LaneHeld | Kind::LaneStopped => gateways::lanes(ledger, kind, window.until).await?,
             Kind::Certificate => gateways::certificates(watched.certificates, window.until),
             Kind::Unlisted => gateways::unlisted(ledger, window).await?,
+            Kind::PayerDiffers => money::other_payers(ledger, window).await?,
             Kind::Alarm => money::alarms(ledger, window).await?,
             Kind::Difference => money::differences(ledger, window).await?,
             Kind::ContractStopped => contracts::stopped(ledger, window).await?,

@@ -15,6 +15,21 @@ pub(super) async fn alarms(ledger: &Ledger, window: Window) -> Result<Vec<Fact>,
     Ok(alarms.iter().map(alarm).collect())
 }
 
+/// Declarations whose buyer is not the payer.
+pub(super) async fn other_payers(ledger: &Ledger, window: Window) -> Result<Vec<Fact>, LedgerError> {
+    let found = ledger.other_payers(window.after, NEWS_MAX).await?;
+    let other_payer = |found: &Alarmed| {
+        let fact = alarm(found);
+        let advice = format!(
+            "the filing goes on, and customs may refuse it: mend the buyer of your own order, or let the buyer pay. \
+             `payrun show --item {}` has the answer; at HipoPay, declare again with way: modify and the right person",
+            found.item_id
+        );
+        Fact { kind: Kind::PayerDiffers, told: Told { lines: Vec::new(), advice, ..fact.told }, ..fact }
+    };
+    Ok(found.iter().map(other_payer).collect())
+}
+
 fn alarm(alarmed: &Alarmed) -> Fact {
     let Alarmed { run, item_id, version, key, at, alarm } = alarmed;
     let mut facts = of_run(run);
@@ -42,6 +57,7 @@ fn meaning(alarm: &str) -> &'static str {
         "moved_before_sent" => "money moved for an item that was waiting to be sent; it is not sent again",
         "second_receipt" => "a second receipt for an item that had succeeded: it may be charged twice",
         "success_denied" => "the gateway takes back a success",
+        "payer_differs" => "the buyer of a declared order is not its payer",
         "order_vanished" => "the gateway no longer knows an order it had accepted",
         _ => "the gateway contradicts what was known of an item",
     }

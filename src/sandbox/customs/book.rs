@@ -279,7 +279,7 @@ impl Book {
         !key.sub_order.is_empty() && self.of_sub_order(&key.sub_order, &key.customs).is_some_and(|other| other != *key)
     }
 
-    /// Why these terms cannot be declared of the payment. Sums are compared where the currencies are the same.
+    /// Why these terms cannot be declared of the payment. Amounts are compared where the currencies are the same.
     fn forbidden(&mut self, key: &Key, terms: &Terms, paid: Option<&Paid>) -> Option<What> {
         let Some(paid) = paid else { return Some(What::NoPayment) };
         let others: Vec<&Declaration> = self
@@ -293,11 +293,9 @@ impl Book {
         if sub_orders.len() >= SUB_ORDERS_MAX && !sub_orders.contains(key.sub_order.as_str()) {
             return Some(What::TooMany);
         }
+        // There is no rule on the sum of the sub-orders; each is at most the order.
         let fees = terms.fees.as_ref().filter(|fees| fees.currency == paid.currency)?;
-        let here = others.iter().filter(|entry| entry.key.customs == key.customs);
-        let declared: i128 =
-            here.filter_map(|entry| entry.terms.fees.as_ref()).map(|fees| i128::from(fees.order)).sum();
-        if declared + i128::from(fees.order) > i128::from(paid.minor) {
+        if fees.order > paid.minor {
             *self.violations.entry("declared_above_payment".into()).or_default() += 1;
             return Some(What::TooMuch);
         }

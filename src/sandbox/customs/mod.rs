@@ -29,6 +29,10 @@ use crate::domain::time::Timestamp;
 pub(super) use body::is_card;
 pub(super) use book::{Book, Outcome, What};
 
+/// Why a declaration cannot be found, in the words to which a fine-grained code belongs.
+pub(super) const NOT_DECLARED: &str = "the order is not declared";
+pub(super) const NO_RECORD: &str = "there is no customs record";
+
 /// Which declaration: of one payment, one sub-order and one customs there is one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Key {

@@ -6,7 +6,8 @@
 use chrono::{Days, NaiveDate};
 use serde_json::{Value, json};
 
-use super::wechat::{Whose, param};
+use crate::sandbox::body::param;
+use crate::sandbox::wechat::query::Query;
 use std::collections::BTreeMap;
 
 use super::{BEIJING, DAY, TradeSort, compact, of_till, parse_day};
@@ -63,21 +64,23 @@ impl Sandbox {
     }
 
     fn asked_page(&self, query: &str) -> Result<Asked, Refusal> {
-        let known = ["settle_state", "settle_start_date", "settle_end_date", "offset", "limit"];
-        let pairs = self.own_query(query, &known, Whose::SubMerchant)?;
-        let get = |name| pairs.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
-        let number = |name| get(name).and_then(|text| text.parse().ok()).ok_or(param("wrong_page"));
-        let settled = match get("settle_state") {
+        let query = Query::read(query);
+        // Whose settlements they are follows from who asks; ordinary service providers name the sub-merchant.
+        if query.get("sub_mchid").is_some() != self.settings.settlements_by_sub_merchant {
+            return Err(param("wrong_ids"));
+        }
+        let settled = match query.get("settle_state") {
             Some("SETTLED") => true,
             Some("UNSETTLE") => false,
             Some(_) | None => return Err(param("wrong_settle_state")),
         };
-        let window = get("settle_start_date").and_then(parse_day).zip(get("settle_end_date").and_then(parse_day));
-        if settled && window.is_none_or(|(from, to)| to <= from) {
+        let day = |name| query.get(name).and_then(parse_day);
+        let window = day("settle_start_date").zip(day("settle_end_date"));
+        if settled && window.is_none_or(|(from, to)| to < from) {
             return Err(param("wrong_window"));
         }
-        let asked =
-            Asked { settled, window: window.filter(|_| settled), offset: number("offset")?, limit: number("limit")? };
+        let (offset, limit) = (query.number("offset")?, query.number("limit")?);
+        let asked = Asked { settled, window: window.filter(|_| settled), offset, limit };
         if (1..=LIMIT_MAX).contains(&asked.limit) { Ok(asked) } else { Err(param("wrong_page")) }
     }
 
@@ -95,7 +98,11 @@ impl Sandbox {
             }
         }
         let data: Vec<&Value> = batches.iter().skip(asked.offset).take(asked.limit).collect();
-        let body = json!({ "total_count": batches.len(), "offset": asked.offset, "limit": data.len(), "data": data });
+        let mut body = json!({ "offset": asked.offset, "limit": data.len(), "data": data });
+        // How many there are is promised of the first page only.
+        if asked.offset == 0 || data.is_empty() {
+            body["total_count"] = json!(batches.len());
+        }
         Ok(Said { http: 200, body, fault })
     }
 }

@@ -15,10 +15,12 @@ use crate::config::WechatMode;
 use crate::domain::money::Currency;
 use crate::gateway::FILE_MAX;
 use crate::gateway::transport::Response;
+use crate::sandbox::body::param;
 use crate::sandbox::books::Counter;
 use crate::sandbox::faults::Fault;
 use crate::sandbox::orders::Said;
 use crate::sandbox::store::StoreError;
+use crate::sandbox::wechat::query::Query;
 use crate::sandbox::{Reaction, Refusal, Sandbox};
 
 /// How far back statements go (gateways.md 4.5).
@@ -56,40 +58,11 @@ impl Sandbox {
 
     /// Which day is asked for; refused unless the query is as documented.
     fn asked_day(&self, query: &str) -> Result<NaiveDate, Refusal> {
-        let query = self.own_query(query, &["date"], Whose::AnySubMerchant)?;
-        let day = query.iter().find(|(name, _)| *name == "date").and_then(|(_, text)| parse_day(text));
+        let day = Query::read(query).get("date").and_then(parse_day);
         let day = day.ok_or(param("wrong_date"))?;
         let today = day_of(self.clock.now());
         let oldest = today.checked_sub_days(Days::new(DAYS)).unwrap_or(NaiveDate::MIN);
         if (oldest..=today).contains(&day) { Ok(day) } else { Err(param("date_out_of_range")) }
-    }
-
-    /// The pairs of a query that names its merchant as documented and beside that only what is known.
-    pub(super) fn own_query<'a>(
-        &self,
-        query: &'a str,
-        known: &[&str],
-        whose: Whose,
-    ) -> Result<Vec<(&'a str, &'a str)>, Refusal> {
-        let pairs: Option<Vec<_>> = query.split('&').take(20).map(|pair| pair.split_once('=')).collect();
-        let pairs = pairs.ok_or(param("wrong_query"))?;
-        let ids: Vec<(&str, &str, bool)> = match (&self.identity.mode, whose) {
-            (WechatMode::Common { mchid, appid: _ }, Whose::AnySubMerchant) => vec![("mchid", mchid, true)],
-            (WechatMode::Common { .. }, Whose::SubMerchant) => Vec::new(),
-            (WechatMode::Institutional { sp_mchid, sub_mchid, .. }, Whose::AnySubMerchant) => {
-                vec![("sp_mchid", sp_mchid, true), ("sub_mchid", sub_mchid, false)]
-            }
-            (WechatMode::Institutional { sub_mchid, .. }, Whose::SubMerchant) => vec![("sub_mchid", sub_mchid, true)],
-        };
-        for (at, (name, value)) in pairs.iter().enumerate() {
-            let is_id = ids.iter().any(|(id, own, _)| id == name && own == value);
-            let repeats = pairs[..at].iter().any(|(other, _)| other == name);
-            if repeats || !(is_id || known.contains(name)) {
-                return Err(param("wrong_query"));
-            }
-        }
-        let complete = ids.iter().all(|(id, _, needed)| !needed || pairs.iter().any(|(name, _)| name == id));
-        if complete { Ok(pairs) } else { Err(param("wrong_query")) }
     }
 
     /// The file of a day; none if nothing was traded.
@@ -155,19 +128,6 @@ impl Sandbox {
         headers.insert("wechatpay-statement-sha1", HeaderValue::from_str(&said).ok()?);
         Some(reply)
     }
-}
-
-/// How a query names whose data it wants.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Whose {
-    /// By the merchant or institution, which may narrow it down to a sub-merchant.
-    AnySubMerchant,
-    /// By the sub-merchant alone, where there is one.
-    SubMerchant,
-}
-
-pub(super) const fn param(reason: &'static str) -> Refusal {
-    Refusal { http: 400, code: "PARAM_ERROR", reason }
 }
 
 /// A file that is being written.

@@ -1,66 +1,22 @@
-//! Bodies as the gateway reads them: every field documented, of its type and within its length (the quick pay page;
-//! gateways.md 4.1 to 4.3). Written apart from the client's own types on purpose.
+//! Bodies as the gateway reads them: types, lengths and words. Which fields there may be, `request_table` knows. Written apart
+//! from the client's own types on purpose.
 
 use serde::Deserialize;
-use serde_json::Value;
 
 use super::super::Refusal;
 use super::super::body::{BodyAmount, check_amount, check_lengths, check_notify_url, check_number, param, parse};
 use super::Name;
-use crate::config::WechatMode;
-
-/// The ids a body names: `mchid`, `appid`, `sp_mchid`, `sp_appid`, `sub_mchid`.
-type Ids<'a> = [&'a Option<String>; 5];
-
-/// The ids must be the account's, and no others; with or without apps, as `wanted` has it.
-fn check_ids(given: Ids<'_>, mode: &WechatMode, wanted: [bool; 5]) -> Result<(), Refusal> {
-    let ours: [Option<&String>; 5] = match mode {
-        WechatMode::Common { mchid, appid } => [Some(mchid), Some(appid), None, None, None],
-        WechatMode::Institutional { sp_mchid, sp_appid, sub_mchid, sub_appid: _ } => {
-            [None, None, Some(sp_mchid), Some(sp_appid), Some(sub_mchid)]
-        }
-    };
-    let fits = given
-        .into_iter()
-        .zip(ours)
-        .zip(wanted)
-        .all(|((given, ours), wanted)| given.as_ref() == ours.filter(|_| wanted));
-    if fits { Ok(()) } else { Err(param("wrong_ids")) }
-}
-
-const ALL: [bool; 5] = [true; 5];
-
-/// A body that names merchants and nothing else: closing and reversing.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Merchants {
-    mchid: Option<String>,
-    sp_mchid: Option<String>,
-    sub_mchid: Option<String>,
-}
-
-pub(super) fn check_merchants(bytes: &[u8], mode: &WechatMode) -> Result<(), Refusal> {
-    let body: Merchants = parse(bytes)?;
-    let ids = [&body.mchid, &None, &body.sp_mchid, &None, &body.sub_mchid];
-    check_ids(ids, mode, [true, false, true, false, true])
-}
 
 /// The end of a contract.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct Termination {
-    appid: Option<String>,
-    sp_appid: Option<String>,
-    sub_mchid: Option<String>,
     sub_appid: Option<String>,
     pub termination_note: String,
 }
 
 impl Termination {
-    pub(super) fn read(bytes: &[u8], mode: &WechatMode) -> Result<Self, Refusal> {
+    pub(super) fn read(bytes: &[u8]) -> Result<Self, Refusal> {
         let body: Self = parse(bytes)?;
-        let ids = [&None, &body.appid, &None, &body.sp_appid, &body.sub_mchid];
-        check_ids(ids, mode, [false, true, false, true, true])?;
         check_lengths(&[(Some(&body.termination_note), 256), (body.sub_appid.as_ref(), 32)])?;
         Ok(body)
     }
@@ -68,13 +24,7 @@ impl Termination {
 
 /// A payment by code.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct Micropay {
-    mchid: Option<String>,
-    appid: Option<String>,
-    sp_mchid: Option<String>,
-    sp_appid: Option<String>,
-    sub_mchid: Option<String>,
     sub_appid: Option<String>,
     description: String,
     attach: Option<String>,
@@ -86,21 +36,14 @@ pub(super) struct Micropay {
     pub payer: Payer,
     pub amount: BodyAmount,
     scene_info: Option<Scene>,
-    /// Documented, of no interest here.
-    #[serde(rename = "detail")]
-    _detail: Option<Value>,
-    #[serde(rename = "promotion_detail")]
-    _promotion_detail: Option<Value>,
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct Payer {
     pub auth_code: String,
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Scene {
     payer_client_ip: Option<String>,
     device_ip: Option<String>,
@@ -109,19 +52,17 @@ struct Scene {
     store_info: Option<Store>,
 }
 
-/// One table of fields asks for all three; here the id is enough.
+/// Name and address are required where a store is sent.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Store {
-    id: String,
-    name: Option<String>,
-    address: Option<String>,
+    id: Option<String>,
+    name: String,
+    address: String,
 }
 
 impl Micropay {
-    pub(super) fn read(bytes: &[u8], mode: &WechatMode) -> Result<Self, Refusal> {
+    pub(super) fn read(bytes: &[u8]) -> Result<Self, Refusal> {
         let body: Self = parse(bytes)?;
-        check_ids([&body.mchid, &body.appid, &body.sp_mchid, &body.sp_appid, &body.sub_mchid], mode, ALL)?;
         body.check_texts()?;
         check_amount(body.amount.total, &body.amount.currency)?;
         Ok(body)
@@ -131,7 +72,7 @@ impl Micropay {
         let scene = self.scene_info.as_ref();
         let store = scene.and_then(|scene| scene.store_info.as_ref());
         check_lengths(&[
-            (Some(&self.description), 128),
+            (Some(&self.description), 127),
             (self.attach.as_ref(), 127),
             (Some(&self.out_trade_no), 32),
             (self.goods_tag.as_ref(), 32),
@@ -141,9 +82,9 @@ impl Micropay {
             (scene.and_then(|scene| scene.device_ip.as_ref()), 45),
             (scene.and_then(|scene| scene.device_id.as_ref()), 32),
             (scene.and_then(|scene| scene.operator_id.as_ref()), 32),
-            (store.map(|store| &store.id), 32),
-            (store.and_then(|store| store.name.as_ref()), 256),
-            (store.and_then(|store| store.address.as_ref()), 512),
+            (store.and_then(|store| store.id.as_ref()), 32),
+            (store.map(|store| &store.name), 256),
+            (store.map(|store| &store.address), 512),
         ])?;
         check_number(&self.out_trade_no)?;
         if self.trade_type != "MICROPAY" || self.limit_pay.as_ref().is_some_and(|limit| limit != "no_credit") {
@@ -157,13 +98,7 @@ impl Micropay {
 
 /// A refund.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct Refund {
-    mchid: Option<String>,
-    appid: Option<String>,
-    sp_mchid: Option<String>,
-    sp_appid: Option<String>,
-    sub_mchid: Option<String>,
     sub_appid: Option<String>,
     transaction_id: Option<String>,
     out_trade_no: Option<String>,
@@ -175,7 +110,6 @@ pub(super) struct Refund {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct RefundAmount {
     pub refund: i64,
     pub total: i64,
@@ -183,9 +117,8 @@ pub(super) struct RefundAmount {
 }
 
 impl Refund {
-    pub(super) fn read(bytes: &[u8], mode: &WechatMode) -> Result<Self, Refusal> {
+    pub(super) fn read(bytes: &[u8]) -> Result<Self, Refusal> {
         let body: Self = parse(bytes)?;
-        check_ids([&body.mchid, &body.appid, &body.sp_mchid, &body.sp_appid, &body.sub_mchid], mode, ALL)?;
         check_lengths(&[
             (body.transaction_id.as_ref(), 32),
             (body.out_trade_no.as_ref(), 32),
@@ -210,7 +143,7 @@ impl Refund {
         match (&self.transaction_id, &self.out_trade_no) {
             (Some(id), None) => Ok(Name::Theirs(id.clone())),
             (None, Some(number)) => Ok(Name::Ours(number.clone())),
-            (Some(_), Some(_)) | (None, None) => Err(param("one_payment")),
+            (Some(_), Some(_)) | (None, None) => Err(param("missing_parameter")),
         }
     }
 }

@@ -1,6 +1,7 @@
-//! Withdrawing an order (gateways.md 4.1 and 4.2): closing what was not paid, and reversing, which gives back what was.
+//! Withdrawing an order: closing what was not paid, and reversing a quick payment, which gives it back. The reversal of a
+//! deduction closes an unpaid one only; one that was paid is refunded (docs/gateways/wechat.md).
 //!
-//! A payment is reversed at most once and not beside refunds; the money is in the books like a refund's.
+//! A quick payment is reversed at most once and not beside refunds; the money is in the books like a refund's.
 
 use super::super::books::OrderState;
 use super::super::faults::CallKind;
@@ -9,7 +10,7 @@ use super::super::statements::REVERSAL;
 use super::super::store::StoreError;
 use super::super::till::{Asked, Entry, Outcome, Sort, Standing, What};
 use super::super::{Sandbox, books};
-use super::{Answer, Name, broken, no_such_order, unlisted};
+use super::{Answer, Name, broken, either, no_such_deduction, no_such_order, unlisted};
 use crate::domain::time::Timestamp;
 
 /// How an order is withdrawn.
@@ -19,8 +20,6 @@ pub(super) enum Way {
     Close,
     /// A payment by code.
     Reverse,
-    /// A deduction.
-    Deduction,
 }
 
 /// Under what a closing is in the till: a number no merchant can use.
@@ -40,28 +39,16 @@ impl Sandbox {
         match self.find(&name).await {
             Err(error) => (subject.clone(), Err(error)),
             Ok(None) => (subject.clone(), Ok(no_such_order())),
-            Ok(Some((number, deduction))) => {
-                let said = match (way, deduction) {
-                    (Way::Reverse, true) | (Way::Deduction, false) => {
-                        Ok(invalid("this order is withdrawn in another way"))
-                    }
-                    (Way::Close, _) | (Way::Reverse, false) | (Way::Deduction, true) => {
-                        self.withdraw_number(way, &number, now).await
-                    }
-                };
-                (number, said)
+            // Deductions are withdrawn by a call of their own.
+            Ok(Some((number, true))) => (number, Ok(no_such_order())),
+            Ok(Some((number, false))) => {
+                let payment = self.desk.counter.till().entry(Sort::Payment, &number).cloned();
+                let said = payment.map_or_else(no_such_order, |payment| match way {
+                    Way::Close => self.close(&payment, now),
+                    Way::Reverse => self.reverse(&payment, now),
+                });
+                (number, Ok(said))
             }
-        }
-    }
-
-    async fn withdraw_number(&self, way: Way, number: &str, now: Timestamp) -> Result<Said, StoreError> {
-        let payment = self.desk.counter.till().entry(Sort::Payment, number).cloned();
-        match payment {
-            None => self.withdraw_unpaid_deduction(number, now).await,
-            Some(payment) => Ok(match way {
-                Way::Close => self.close(&payment, now),
-                Way::Reverse | Way::Deduction => self.reverse(&payment, now),
-            }),
         }
     }
 
@@ -110,10 +97,12 @@ impl Sandbox {
         said.with(fault)
     }
 
-    /// A deduction no money was taken for: it is closed, unless it is still being decided.
-    async fn withdraw_unpaid_deduction(&self, number: &str, now: Timestamp) -> Result<Said, StoreError> {
+    /// The reversal of a deduction: it is closed, unless it was paid or is still being decided.
+    pub(super) async fn reverse_deduction(&self, number: &str, now: Timestamp) -> Result<Said, StoreError> {
         let mut books = self.books.lock().await;
-        let Some(mut order) = books.get(number).await? else { return Ok(no_such_order()) };
+        let Some(mut order) = books.get(number).await?.filter(|order| order.state != OrderState::Seen) else {
+            return Ok(no_such_deduction());
+        };
         let drawn = self.settings.plan.meets(number, order.calls, order.met, CallKind::Submit);
         // A fault of the outcome means nothing where there is none.
         let fault = drawn.filter(|fault| !fault.is_outcome());
@@ -122,6 +111,7 @@ impl Sandbox {
             order.met = order.met.saturating_add(1);
             books.count(books::Counter::Fault, fault.word());
         }
+        let before = order.state;
         if !fault.is_some_and(super::Fault::is_before) {
             order.queries_left = order.queries_left.saturating_sub(1);
             self.decide(&mut order, now, &mut books);
@@ -130,14 +120,21 @@ impl Sandbox {
             }
         }
         let said = match order.state {
-            OrderState::Closed | OrderState::PayError => Said::nothing(None),
-            // Paid just now: to be asked for once more, it is given back then.
-            OrderState::Processing | OrderState::Success | OrderState::NotPay => broken(),
-            OrderState::Seen => no_such_order(),
+            OrderState::Closed if before == OrderState::Closed => spelled(number, 400, ["ORDERCLOSED", "ORDER_CLOSED"]),
+            OrderState::Closed => Said::nothing(None),
+            OrderState::PayError => spelled(number, 400, ["ORDERCLOSED", "ORDER_CLOSED"]),
+            OrderState::Success => spelled(number, 400, ["ORDERPAID", "ORDER_PAID"]),
+            OrderState::Processing | OrderState::NotPay => spelled(number, 500, ["SYSTEMERROR", "SYSTEM_ERROR"]),
+            OrderState::Seen => no_such_deduction(),
         };
         books.put(order).await?;
         Ok(said.with(fault))
     }
+}
+
+/// A code that the pages spell in two ways: every number gets one of them.
+fn spelled(number: &str, http: u16, code: [&str; 2]) -> Said {
+    Said::error(http, code[usize::from(either(number))], "the deduction's state forbids it")
 }
 
 /// What withdrawing a payment asks for.

@@ -172,10 +172,10 @@ fn an_answer_that_nobody_has_listed_is_told_the_first_time() {
         let server = MailServer::plain(json!({}));
         let office = Office::open(&place, &server, &rules(&["unlisted"]), at(0)).await;
         for seconds in [0, 1, 4_000] {
-            office.ledger.note_unlisted("hk", "deduct", "BRAND_NEW", 7, at(seconds)).await.unwrap();
+            office.ledger.note_unattested("hk", "deduct", "BRAND_NEW", None, 7, at(seconds)).await.unwrap();
         }
         assert_eq!(office.after(5_000).await.sent, 1);
-        office.ledger.note_unlisted("hk", "deduct", "BRAND_NEW", 8, at(9_000)).await.unwrap();
+        office.ledger.note_unattested("hk", "deduct", "BRAND_NEW", None, 8, at(9_000)).await.unwrap();
         assert_eq!(office.after(5_000).await.sent, 0);
         let (_, subject) = &server.subjects()[0];
         assert_eq!(subject, "[payrun] hk answers BRAND_NEW to deduct, which no outcome table lists");

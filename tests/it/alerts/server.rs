@@ -152,7 +152,7 @@ fn a_ledger_that_is_moved_takes_its_outbox_along_and_the_file_mails_no_more() {
         let Place::Sqlite(_) = &place else { return };
         let server = MailServer::plain(json!({ "greylist": 1 }));
         let office = stopped(&place, &server, "ann@example.com").await;
-        office.ledger.note_unlisted("hk", "deduct", "BRAND_NEW", 7, at(0)).await.unwrap();
+        office.ledger.note_unattested("hk", "deduct", "BRAND_NEW", None, 7, at(0)).await.unwrap();
         assert_eq!(office.after(1).await.waiting, 1);
         let schema = std::sync::Arc::new(crate::support::postgres::Schema::fresh().await);
         let there = Place::Postgres(schema);

@@ -109,5 +109,6 @@ fn account(rig: &Rig, config: &GatewayConfig, clock: &Clock) -> Account {
         query_interval: config.query_interval,
         refund_interval: config.refund_interval,
         funds_interval: config.funds_interval,
+        is_remote: config.is_remote(),
     }
 }

@@ -86,8 +86,8 @@ impl Wire {
         let line = text.lines().next().unwrap_or_default();
         let deed = if line.starts_with("POST /v3/global/papay/transactions") { Deed::Sent } else { Deed::Asked };
         let (start, end) = match deed {
-            Deed::Sent => ("\"out_trade_no\":\"", '"'),
-            Deed::Asked => ("/out-trade-no/", '?'),
+            Deed::Sent => ("\"out_trade_no\":\"", &['"'][..]),
+            Deed::Asked => ("/out-trade-no/", &['?', ' ', '/'][..]),
         };
         let order =
             text.split_once(start).and_then(|(_, rest)| rest.split_once(end)).map(|(order, _)| order.to_owned());

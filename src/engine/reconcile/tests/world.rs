@@ -133,6 +133,7 @@ impl World {
             query_interval: Duration::ZERO,
             refund_interval: Duration::ZERO,
             funds_interval: Duration::ZERO,
+            is_remote: false,
         });
         let config = Config {
             folder: folder.path().to_owned(),

@@ -112,11 +112,12 @@ fn of_a_list_the_row_of_our_customs_and_sub_order_is_taken() {
     assert_eq!((found.order_no.as_deref(), found.amount.unwrap().unwrap().minor()), (Some("S-1"), 888));
     assert_eq!(found.result["verify_department"], "UNIONPAY");
     assert_eq!(listed(&list(json!([]), 0)).unwrap().code.as_deref(), Some("NO_DECLARATION"));
-    for wrong in
-        [list(json!([]), 1), list(json!([row("NINGBO", "S-1")]), 1), list(json!([row("SHANGHAI_ZS", "S-2")]), 1)]
-    {
+    for wrong in [list(json!([row("NINGBO", "S-1")]), 1), list(json!([row("SHANGHAI_ZS", "S-2")]), 1)] {
         assert!(listed(&wrong).unwrap_err().contains("another customs"), "{wrong}");
     }
+    assert!(listed(&list(json!([]), 1)).unwrap_err().contains("breaks off"));
+    let more = listed(&list(json!([row("SHANGHAI_ZS", "S-2")]), 2)).unwrap();
+    assert_eq!((more.result[NEXT].as_u64(), more.code), (Some(1), None));
     let mut other = list(json!([row("SHANGHAI_ZS", "S-1")]), 1);
     other["transaction_id"] = json!("43");
     assert!(listed(&other).unwrap_err().contains("another payment"));

@@ -1,12 +1,13 @@
-//! Sensitive fields: RSA-OAEP with SHA-1 and MGF1-SHA-1 under the platform's public key, as base64 (gateways.md 3.5 \[V\]).
+//! Sensitive fields: RSAES-PKCS1-v1_5 under the platform's public key, as base64.
+//!
+//! Most of APIv3 encrypts by OAEP. The one call of ours that encrypts, the identity check of customs, does not: there OAEP is
+//! refused with "平台私钥解密失败" (docs/gateways/wechat.md, "Sensitive fields" \[A\]).
 //!
 //! The same text gives another ciphertext each time. Errors hold neither key nor text.
 
 use std::fmt;
 
-use aws_lc_rs::rsa::{
-    OAEP_SHA1_MGF1SHA1, OaepPrivateDecryptingKey, OaepPublicEncryptingKey, PrivateDecryptingKey, PublicEncryptingKey,
-};
+use aws_lc_rs::rsa::{Pkcs1PrivateDecryptingKey, Pkcs1PublicEncryptingKey, PrivateDecryptingKey, PublicEncryptingKey};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rustls_pki_types::pem::PemObject;
@@ -17,7 +18,7 @@ use thiserror::Error;
 use super::sign::KeyError;
 
 /// Encrypts fields for the platform.
-pub struct FieldSeal(OaepPublicEncryptingKey);
+pub struct FieldSeal(Pkcs1PublicEncryptingKey);
 
 impl FieldSeal {
     /// From a PEM of a public key.
@@ -35,7 +36,7 @@ impl FieldSeal {
     /// [`KeyError::NotPublic`] if it is no RSA key of 2048 to 8192 bits.
     pub fn from_der(der: &[u8]) -> Result<Self, KeyError> {
         let key = PublicEncryptingKey::from_der(der).map_err(|_| KeyError::NotPublic)?;
-        OaepPublicEncryptingKey::new(key).map(Self).map_err(|_| KeyError::NotPublic)
+        Pkcs1PublicEncryptingKey::new(key).map(Self).map_err(|_| KeyError::NotPublic)
     }
 
     /// Encrypts a text to base64.
@@ -43,12 +44,12 @@ impl FieldSeal {
     /// # Errors
     /// [`FieldError::TooLong`], or [`FieldError::Sealed`] if the crypto library refuses.
     pub fn seal(&self, text: &str) -> Result<String, FieldError> {
-        let most = self.0.max_plaintext_size(&OAEP_SHA1_MGF1SHA1);
+        let most = self.0.max_plaintext_size();
         if text.len() > most {
             return Err(FieldError::TooLong { most });
         }
         let mut bytes = vec![0; self.0.ciphertext_size()];
-        let sealed = self.0.encrypt(&OAEP_SHA1_MGF1SHA1, text.as_bytes(), &mut bytes, None);
+        let sealed = self.0.encrypt(text.as_bytes(), &mut bytes);
         Ok(STANDARD.encode(sealed.map_err(|_| FieldError::Sealed)?))
     }
 }
@@ -60,7 +61,7 @@ impl fmt::Debug for FieldSeal {
 }
 
 /// Decrypts what was sealed for its holder.
-pub struct FieldKey(OaepPrivateDecryptingKey);
+pub struct FieldKey(Pkcs1PrivateDecryptingKey);
 
 impl FieldKey {
     /// From a PEM of PKCS#8 (`BEGIN PRIVATE KEY`).
@@ -70,7 +71,7 @@ impl FieldKey {
     pub fn from_pem(pem: &SecretString) -> Result<Self, KeyError> {
         let der = PrivatePkcs8KeyDer::from_pem_slice(pem.expose_secret().as_bytes()).map_err(|_| KeyError::NotPem)?;
         let key = PrivateDecryptingKey::from_pkcs8(der.secret_pkcs8_der()).map_err(|_| KeyError::NotRsa)?;
-        OaepPrivateDecryptingKey::new(key).map(Self).map_err(|_| KeyError::NotRsa)
+        Pkcs1PrivateDecryptingKey::new(key).map(Self).map_err(|_| KeyError::NotRsa)
     }
 
     /// Decrypts a text from base64.
@@ -80,7 +81,7 @@ impl FieldKey {
     pub fn open(&self, sealed: &str) -> Result<String, FieldError> {
         let sealed = STANDARD.decode(sealed).map_err(|_| FieldError::Opened)?;
         let mut bytes = vec![0; self.0.min_output_size()];
-        let opened = self.0.decrypt(&OAEP_SHA1_MGF1SHA1, &sealed, &mut bytes, None).map_err(|_| FieldError::Opened)?;
+        let opened = self.0.decrypt(&sealed, &mut bytes).map_err(|_| FieldError::Opened)?;
         String::from_utf8(opened.to_vec()).map_err(|_| FieldError::Opened)
     }
 }
@@ -124,6 +125,6 @@ mod tests {
         assert_ne!(once, again);
         assert_eq!(key(&ours).open(&once).as_deref(), Ok("张三"));
         assert_eq!(key(&other).open(&once), Err(FieldError::Opened));
-        assert_eq!(seal.seal(&"x".repeat(215)), Err(FieldError::TooLong { most: 214 }));
+        assert_eq!(seal.seal(&"x".repeat(246)), Err(FieldError::TooLong { most: 245 }));
     }
 }
