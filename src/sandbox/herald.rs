@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::faults::{FaultPlan, Level};
 use super::news::{Ended, Twist};
+use super::till::Sort;
 use super::{Gateways, StoreError};
 
 /// How often it is looked for orders that have ended.
@@ -26,7 +27,9 @@ const WAITING_MAX: usize = 100_000;
 /// How long a gateway waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The waits before a notification is sent again, in seconds (gateways.md 6). EVO documents none: a few are made up.
+/// The waits before a notification is sent again, in seconds (docs/gateways). EVO documents none: a few are made up. WeChat Pay
+/// tells of deductions for about three hours, and of refunds for a day.
+const DEDUCTION: [u64; 9] = [15, 15, 30, 180, 1800, 1800, 1800, 1800, 3600];
 const WECHAT: [u64; 15] = [15, 15, 30, 180, 600, 1200, 1800, 1800, 1800, 3600, 10800, 10800, 10800, 21600, 21600];
 const HIPOPAY: [u64; 10] = [1, 2, 4, 8, 60, 60, 60, 600, 600, 1800];
 const CBTIS: [u64; 9] = [15, 30, 60, 300, 600, 1800, 3600, 7200, 14400];
@@ -142,7 +145,7 @@ impl Herald {
     fn take_up(&mut self, of: Ended) {
         let now = tokio::time::Instant::now();
         let delivery = |due, twist, repeats| Delivery { due, of: of.clone(), twist, tries: 0, repeats };
-        let later = now + self.wait(of.gateway, 0) * 2;
+        let later = now + self.wait(&of, 0) * 2;
         match self.trouble(&of.number) {
             None => self.put(delivery(now, None, 0)),
             Some(Trouble::Missing) => {}
@@ -203,10 +206,10 @@ impl Herald {
         // What is forged or stale is not sent again: it was never meant to be taken.
         let again = !taken && !matches!(delivery.twist, Some(Twist::Forged | Twist::Stale));
         if taken && delivery.repeats > 0 {
-            let due = tokio::time::Instant::now() + self.wait(delivery.of.gateway, 0);
+            let due = tokio::time::Instant::now() + self.wait(&delivery.of, 0);
             self.put(Delivery { due, tries, repeats: delivery.repeats - 1, ..delivery });
-        } else if again && delivery.tries < schedule(delivery.of.gateway).len() {
-            let due = tokio::time::Instant::now() + self.wait(delivery.of.gateway, delivery.tries);
+        } else if again && delivery.tries < schedule(&delivery.of).len() {
+            let due = tokio::time::Instant::now() + self.wait(&delivery.of, delivery.tries);
             self.put(Delivery { due, tries, ..delivery });
         } else if again {
             self.sent.given_up += 1;
@@ -227,18 +230,19 @@ impl Herald {
     }
 
     /// The wait before a notification is sent for the `nth` time again.
-    fn wait(&self, gateway: &str, nth: usize) -> Duration {
-        let seconds = schedule(gateway).get(nth).copied().unwrap_or(0);
+    fn wait(&self, of: &Ended, nth: usize) -> Duration {
+        let seconds = schedule(of).get(nth).copied().unwrap_or(0);
         Duration::from_secs(seconds) / self.address.compressed.max(1)
     }
 }
 
-fn schedule(gateway: &str) -> &'static [u64] {
-    match gateway {
-        "wechat" => &WECHAT,
-        "hipopay" => &HIPOPAY,
-        "cbtis" => &CBTIS,
-        _ => &EGMS,
+fn schedule(of: &Ended) -> &'static [u64] {
+    match (of.gateway, of.sort) {
+        ("wechat", Sort::Payment) => &DEDUCTION,
+        ("wechat", _) => &WECHAT,
+        ("hipopay", _) => &HIPOPAY,
+        ("cbtis", _) => &CBTIS,
+        (_, _) => &EGMS,
     }
 }
 

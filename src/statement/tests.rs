@@ -165,3 +165,27 @@ fn no_error_repeats_what_the_file_says() {
     let error = broken(Format::Wechat, "wechat.csv", "`HKD", "`oUpF8uMuAJO");
     assert!(!error.contains("oUpF8"), "{error}");
 }
+
+#[test]
+fn english_names_are_known_whatever_their_case() {
+    let text = String::from_utf8(golden("wechat-by-name.csv")).unwrap();
+    let names = [
+        ("交易时间", "transaction time"),
+        ("微信订单号", "WeChat order No."),
+        ("商户订单号", "vendor order no."),
+        ("交易状态", "transaction status"),
+        ("货币种类", "currency"),
+        ("订单金额", "Order amount"),
+    ];
+    let (header, rest) = text.split_once('\n').unwrap();
+    let columns = header.split(',').map(|column| {
+        let ours = column.trim_start_matches('\u{feff}').trim();
+        names.iter().find(|(name, _)| *name == ours).map_or(column, |(_, english)| *english)
+    });
+    let english = columns.collect::<Vec<_>>().join(",") + "\n" + rest;
+    let orders = |text: &[u8]| {
+        let lines = read(Format::Wechat, text).unwrap().lines;
+        lines.into_iter().map(|line| (line.time, line.order_no, line.state, line.amount)).collect::<Vec<_>>()
+    };
+    assert_eq!(orders(english.as_bytes()), orders(text.as_bytes()));
+}

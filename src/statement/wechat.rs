@@ -1,8 +1,8 @@
 //! WeChat Pay Global's file (gateways.md 4.5): a header without marks, then a back-tick before every value, no quoting.
 //!
 //! Columns go by position if there are the 38 of the global file \[A\]; a header that names a known column elsewhere is
-//! refused then. Otherwise they go by name. Of the English names only those of time and numbers of the payment are known;
-//! the others are guesses \[C\].
+//! refused then. Otherwise they go by name. Of the English names those of time, numbers, type and status of the payment are
+//! the page's (Downloading Reconciliation, api_external/en/apis/chapter3_1_6, 2025-01-07 \[A\]); the others are guesses \[C\].
 //!
 //! What is taken for what, where no document says it \[C\]:
 //!
@@ -182,7 +182,7 @@ fn is_zero(text: &str) -> bool {
 
 fn by_position(raw: &Raw, header: &[Cell<'_>]) -> Result<[Option<usize>; ROLES.len()], FileError> {
     for (_, place, names) in ROLES {
-        if let Some(at) = header.iter().position(|cell| names.contains(&cell.text.trim()))
+        if let Some(at) = header.iter().position(|cell| is_called(*cell, names))
             && at != place
         {
             let what =
@@ -193,8 +193,13 @@ fn by_position(raw: &Raw, header: &[Cell<'_>]) -> Result<[Option<usize>; ROLES.l
     Ok(ROLES.map(|(_, place, _)| Some(place)))
 }
 
+/// Whether a column has one of these names; the gateway's English page writes them in small letters.
+fn is_called(cell: Cell<'_>, names: &[&str]) -> bool {
+    names.iter().any(|name| name.eq_ignore_ascii_case(cell.text.trim()))
+}
+
 fn by_name(raw: &Raw, header: &[Cell<'_>]) -> Result<[Option<usize>; ROLES.len()], FileError> {
-    let places = ROLES.map(|(_, _, names)| header.iter().position(|cell| names.contains(&cell.text.trim())));
+    let places = ROLES.map(|(_, _, names)| header.iter().position(|cell| is_called(*cell, names)));
     for ((role, _, names), place) in ROLES.iter().zip(places) {
         if place.is_none() && NEEDED.contains(role) {
             return Err(raw.error(1, format!("there are {} columns, and none is called {:?}", header.len(), names[0])));

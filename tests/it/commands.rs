@@ -587,3 +587,26 @@ fn the_demo_ends_with_books_that_match() {
         assert!(!told[field].is_null(), "{field}");
     }
 }
+
+#[test]
+fn every_kind_of_look_up_is_tried_and_a_parameter_that_the_gateway_refuses_is_named() {
+    let app = App::of(Setup { refusals: true, ..Setup::default() });
+    let told = app.payrun(&["check", "--online", "--contracts", "0"]);
+    told.exits(0).says("look-up: transaction: taken; answered HTTP 404 NOT_FOUND").says("look-up: contract: taken");
+    // Of a gateway that knows the account in the other mode.
+    app.edit("payrun.yaml", "mode: common", "mode: institutional");
+    app.edit("payrun.yaml", "    mchid:", "    sp_mchid:");
+    app.edit("payrun.yaml", "    appid:", "    sub_mchid: \"10000097\"\n    sp_appid:");
+    let told = app.payrun(&["check", "--online", "--contracts", "0"]);
+    told.exits(2).says("PARAM_ERROR").says("sub_mchid");
+    assert_eq!(app.charges(), 0);
+}
+
+#[test]
+fn what_rests_on_no_page_is_listed_for_the_configured_gateways() {
+    let app = App::of(Setup::default());
+    app.payrun(&["doctor", "--facts"]).exits(0).says("wechat deduct, submit").says("NOT_ENOUGH").says("[C]");
+    let listed = app.json(&["doctor", "--facts", "--json"]);
+    let listed = listed.as_array().unwrap();
+    assert!(listed.len() > 5 && listed.iter().all(|one| one["gateway"] == "wechat"), "{listed:?}");
+}

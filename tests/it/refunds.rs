@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use payrun::sandbox::faults::{FaultPlan, Level};
+use payrun::sandbox::faults::{Fault, FaultPlan, Level};
 use serde_json::Value;
 
 use crate::support::four::{GATEWAYS, ORDERS, Rig, assert_at_rest, moved, number, under_each_fault};
@@ -116,4 +116,50 @@ fn all_faults_together_refund_nothing_twice() {
             scope.spawn(move || books_match(&refunded(FaultPlan::new(seed, Level::Heavy), &GATEWAYS), &GATEWAYS));
         }
     });
+}
+
+/// A batch of one refund, which is asked about at these intervals.
+fn one_refund(rig: &Rig, row: &str, schedule: &str) {
+    rig.write("refunds.csv", format!("refund,order,amount,currency\n{row}\n"));
+    let yaml = "workflow: refunds\njobs:\n  refund:\n    uses: refund\n    approval: off\n    gateway: wechat\n    \
+         items: { file: refunds.csv }\n    key: \"{{ item.refund }}\"\n    with:\n      \
+         out_trade_no: \"{{ item.order }}\"\n      amount: \"{{ item.amount }}\"\n      \
+         currency: \"{{ item.currency }}\"\n    \
+         retry: { attempts: 30, first: 50ms, max: 200ms }\n    \
+         resolve: { schedule: SCHEDULE, grace: 2s, horizon: 1h }\n";
+    rig.write("refunds.yaml", yaml.replace("SCHEDULE", schedule));
+}
+
+#[test]
+fn a_refund_that_is_limited_is_unknown_and_cannot_be_cancelled_as_if_it_had_not_been_sent() {
+    let rig = Rig::new(FaultPlan::only(Fault::Limited));
+    one_refund(&rig, &format!("R-1,{},5.00,HKD", number(0)), "[50ms, 1h]");
+    let (code, text) = rig.payrun(&["run", "refunds.yaml", "--wait", "1s"]);
+    assert_eq!(code, Some(4), "{text}");
+    let item = &rig.items_of("refund")[0];
+    assert_eq!(item["state"], "unknown", "{item}");
+    let id = item["item"].to_string();
+    let (code, text) = rig.payrun(&["cancel", "--item", &id, "--reason", "changed my mind"]);
+    assert_ne!(code, Some(0), "{text}");
+    assert_eq!(rig.items_of("refund")[0]["state"], "unknown");
+    assert!(rig.totals("wechat").refunded.is_empty());
+}
+
+#[test]
+fn a_refund_in_part_of_a_declared_payment_names_the_declaration_to_modify() {
+    let rig = Rig::new(FaultPlan::NONE);
+    let theirs = rig.seed("wechat", "P-1", "20.00", "CNY");
+    rig.write("orders.csv", format!("order,transaction\nP-1,{theirs}\n"));
+    rig.write(
+        "declare.yaml",
+        "workflow: declare\njobs:\n  declare:\n    uses: declare\n    gateway: wechat\n    items: { file: orders.csv }\n    \
+         with: { out_trade_no: \"{{ item.order }}\", transaction_id: \"{{ item.transaction }}\", customs: SHENZHEN, \
+         mch_customs_no: SZ0001 }\n    resolve: { schedule: [50ms, 100ms, 200ms], grace: 2s, horizon: 1h }\n",
+    );
+    assert_eq!(rig.to_the_end("declare.yaml"), Some(0));
+    let declared = rig.items_of("declare")[0]["item"].clone();
+    one_refund(&rig, "R-1,P-1,5.00,CNY", "[50ms, 100ms, 200ms]");
+    assert_eq!(rig.to_the_end("refunds.yaml"), Some(0));
+    let offer = rig.items_of("refund")[0]["result"]["declared"].as_str().unwrap().to_owned();
+    assert!(offer.contains(&format!("(item {declared})")) && offer.contains("way: modify"), "{offer}");
 }

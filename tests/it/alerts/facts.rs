@@ -179,6 +179,14 @@ fn an_answer_that_nobody_has_listed_is_told_the_first_time() {
         assert_eq!(office.after(5_000).await.sent, 0);
         let (_, subject) = &server.subjects()[0];
         assert_eq!(subject, "[payrun] hk answers BRAND_NEW to deduct, which no outcome table lists");
+        let rests_on = "[C] a name from mainland's APIv3";
+        for seconds in [10_000, 14_000] {
+            let assumed = Some(rests_on);
+            office.ledger.note_unattested("hk", "deduct", "NOT_ENOUGH", assumed, 9, at(seconds)).await.unwrap();
+        }
+        assert_eq!(office.after(9_000).await.sent, 1);
+        let (_, subject) = &server.subjects()[1];
+        assert_eq!(subject, "[payrun] hk answers NOT_ENOUGH to deduct, whose meaning payrun only assumes");
     });
 }
 
