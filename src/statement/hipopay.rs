@@ -12,51 +12,100 @@
 //!
 //! There is no column for a state and no summary; the state is the transaction's type.
 
+use std::collections::BTreeMap;
 use std::io::BufRead;
 
-use super::cells::{Cell, split_into};
+use super::cells::{Cell, split, split_into};
 use super::money::{Signed, currency};
 use super::source::{Raw, Source};
 use super::{FileError, Kind, Line};
 
-const HEADER: [&str; 18] = [
-    "Transaction Type",
-    "Transaction Time",
-    "Order No.",
-    "External order No.",
-    "Credit",
-    "Debit",
-    "Balance",
-    "Transaction Amount",
-    "Exchange Rate Adopted for Settlement",
-    "Service Fee",
-    "Refund Amount",
-    "Refund Order",
-    "External Refund Order No.",
-    "Fee for Withdrawal",
-    "Converted Currency",
-    "Exchange Rate Adopted for Conversion",
-    "Amount After Conversion",
-    "Payment Channel",
+/// How the document calls the columns, and how an account's configuration names them.
+const COLUMNS: [(&str, &str); 18] = [
+    ("transaction_type", "Transaction Type"),
+    ("transaction_time", "Transaction Time"),
+    ("order_no", "Order No."),
+    ("external_order_no", "External order No."),
+    ("credit", "Credit"),
+    ("debit", "Debit"),
+    ("balance", "Balance"),
+    ("transaction_amount", "Transaction Amount"),
+    ("settlement_rate", "Exchange Rate Adopted for Settlement"),
+    ("service_fee", "Service Fee"),
+    ("refund_amount", "Refund Amount"),
+    ("refund_order", "Refund Order"),
+    ("external_refund_order_no", "External Refund Order No."),
+    ("withdrawal_fee", "Fee for Withdrawal"),
+    ("converted_currency", "Converted Currency"),
+    ("conversion_rate", "Exchange Rate Adopted for Conversion"),
+    ("amount_after_conversion", "Amount After Conversion"),
+    ("payment_channel", "Payment Channel"),
 ];
 
-/// Reads title and header.
-pub(super) fn open<R: BufRead>(source: &mut Source<R>) -> Result<(), FileError> {
-    source.must("title")?;
-    let raw = source.must("header")?;
-    let cells = split_into(&raw, "", HEADER.len())?;
-    match cells.iter().zip(HEADER).find(|(cell, name)| cell.text.trim() != *name) {
-        None => Ok(()),
-        Some((cell, name)) => Err(raw.error(cell.column, format!("the column {name:?} is expected here"))),
+/// What a bill calls its columns and the types of its lines, where that is not what the document does. It is known in English
+/// only; the language of a real file is not \[C\].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BillNames {
+    /// By the name of [`BillNames::columns_known`]: the column's in the file.
+    pub columns: BTreeMap<String, String>,
+    /// How the type of a payment's line begins; `Collection via ` if not given.
+    pub payment: Option<String>,
+    /// The type of a refund's line; `Refund` if not given.
+    pub refund: Option<String>,
+}
+
+impl BillNames {
+    /// The names by which columns are configured.
+    pub fn columns_known() -> impl Iterator<Item = &'static str> {
+        COLUMNS.into_iter().map(|(name, _)| name)
+    }
+
+    fn header(&self) -> impl Iterator<Item = &str> {
+        COLUMNS.iter().map(|(name, documented)| self.columns.get(*name).map_or(*documented, String::as_str))
+    }
+
+    fn kind(&self, word: &str) -> Kind {
+        if word == self.refund.as_deref().unwrap_or("Refund") {
+            Kind::Refund
+        } else if word.starts_with(self.payment.as_deref().unwrap_or("Collection via ")) {
+            Kind::Payment
+        } else {
+            Kind::Other
+        }
     }
 }
 
+/// Reads title and header. What stands there instead of a column's name is said, since without it nobody could configure it; never
+/// more than a few characters of it, and no digit, should it be no header at all.
+pub(super) fn open<R: BufRead>(source: &mut Source<R>, names: &BillNames) -> Result<(), FileError> {
+    source.must("title")?;
+    let raw = source.must("header")?;
+    let cells = split(&raw, "")?;
+    let differs = cells.iter().zip(names.header()).find(|(cell, name)| cell.text.trim() != *name);
+    if let Some((cell, name)) = differs {
+        let found = shown(cell.text);
+        let what =
+            format!("the column {name:?} is expected here, not {found:?}: name it under bill_columns in payrun.yaml");
+        return Err(raw.error(cell.column, what));
+    }
+    split_into(&raw, "", COLUMNS.len()).map(drop)
+}
+
+/// The beginning of a cell, without what could be a number of somebody's.
+fn shown(cell: &str) -> String {
+    let cell = cell.trim();
+    if cell.starts_with('`') || cell.contains('@') {
+        return "***".to_owned();
+    }
+    cell.chars().take(24).map(|c| if c.is_numeric() || c.is_control() { '#' } else { c }).collect()
+}
+
 /// The next line.
-pub(super) fn next<R: BufRead>(source: &mut Source<R>) -> Result<Option<Line>, FileError> {
+pub(super) fn next<R: BufRead>(source: &mut Source<R>, names: &BillNames) -> Result<Option<Line>, FileError> {
     let Some(raw) = source.next()? else { return Ok(None) };
-    let cells = split_into(&raw, "", HEADER.len())?;
+    let cells = split_into(&raw, "", COLUMNS.len())?;
     let row = Row { raw: &raw, cells };
-    row.line().map(Some)
+    row.line(names).map(Some)
 }
 
 struct Row<'a> {
@@ -65,13 +114,9 @@ struct Row<'a> {
 }
 
 impl Row<'_> {
-    fn line(&self) -> Result<Line, FileError> {
+    fn line(&self, names: &BillNames) -> Result<Line, FileError> {
         let word = self.text(0);
-        let kind = match word.as_str() {
-            "Refund" => Kind::Refund,
-            word if word.starts_with("Collection via ") => Kind::Payment,
-            _ => Kind::Other,
-        };
+        let kind = names.kind(&word);
         let is_refund = kind == Kind::Refund;
         let at = if is_refund { 10 } else { 7 };
         let amount = self.money(at)?.and_then(Signed::amount);

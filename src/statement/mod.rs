@@ -19,6 +19,7 @@ mod wechat;
 
 use source::Source;
 
+pub use hipopay::BillNames;
 pub use money::Signed;
 pub use source::LINE_MAX;
 
@@ -129,7 +130,15 @@ impl std::error::Error for FileError {}
 /// assert_eq!(error.to_string(), "line 3, column 78: more decimals than HKD has (2)");
 /// ```
 pub fn read(format: Format, bytes: &[u8]) -> Result<Statement, FileError> {
-    let mut lines = Lines::open(format, bytes)?;
+    read_named(format, &BillNames::default(), bytes)
+}
+
+/// The same, of a HipoPay file that calls things otherwise.
+///
+/// # Errors
+/// Where it is not as documented and named; nothing of it counts then.
+pub fn read_named(format: Format, names: &BillNames, bytes: &[u8]) -> Result<Statement, FileError> {
+    let mut lines = Lines::open_named(format, names, bytes)?;
     let all = lines.by_ref().collect::<Result<Vec<_>, _>>()?;
     Ok(Statement { lines: all, totals: lines.totals })
 }
@@ -146,7 +155,7 @@ pub struct Lines<R> {
 #[derive(Debug)]
 enum Columns {
     Wechat(Box<wechat::Reader>),
-    Hipopay,
+    Hipopay(BillNames),
 }
 
 impl<R: BufRead> Lines<R> {
@@ -155,12 +164,20 @@ impl<R: BufRead> Lines<R> {
     /// # Errors
     /// If that is not as documented.
     pub fn open(format: Format, file: R) -> Result<Self, FileError> {
+        Self::open_named(format, &BillNames::default(), file)
+    }
+
+    /// The same, of a HipoPay file that calls things otherwise.
+    ///
+    /// # Errors
+    /// If that is not as documented and named.
+    pub fn open_named(format: Format, names: &BillNames, file: R) -> Result<Self, FileError> {
         let mut source = Source::new(file);
         let columns = match format {
             Format::Wechat => Columns::Wechat(Box::new(wechat::Reader::open(&mut source)?)),
             Format::Hipopay => {
-                hipopay::open(&mut source)?;
-                Columns::Hipopay
+                hipopay::open(&mut source, names)?;
+                Columns::Hipopay(names.clone())
             }
         };
         Ok(Self { source, columns, totals: None, ended: false })
@@ -180,7 +197,7 @@ impl<R: BufRead> Lines<R> {
                     Ok(None)
                 }
             },
-            Columns::Hipopay => hipopay::next(&mut self.source),
+            Columns::Hipopay(names) => hipopay::next(&mut self.source, names),
         }
     }
 }

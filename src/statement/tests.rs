@@ -97,7 +97,7 @@ fn what_is_wrong_is_named_by_line_and_column() {
     insta::assert_snapshot!(wechat("wechat-too-many-decimals.csv"), @"line 3, column 161: more decimals than JPY has (0)");
     insta::assert_snapshot!(wechat("wechat-short-line.csv"), @"line 3, column 221: the line has 33 columns, its header 38");
     insta::assert_snapshot!(hipopay("hipopay-no-currency.txt"), @"line 3, column 99: an amount with its currency is expected, such as 0.99 HKD");
-    insta::assert_snapshot!(hipopay("hipopay-other-header.txt"), @r#"line 2, column 167: the column "Refund Order" is expected here"#);
+    insta::assert_snapshot!(hipopay("hipopay-other-header.txt"), @r#"line 2, column 167: the column "Refund Order" is expected here, not "Refund No.": name it under bill_columns in payrun.yaml"#);
     let file = |from, to| broken(Format::Wechat, "wechat.csv", from, to);
     insta::assert_snapshot!(file("`HKD", "`HK$"), @"line 2, column 170: this is no currency code of ISO 4217");
     insta::assert_snapshot!(file("`88.80", "`"), @"line 2, column 175: a payment and a refund have an amount above zero");
@@ -188,4 +188,36 @@ fn english_names_are_known_whatever_their_case() {
         lines.into_iter().map(|line| (line.time, line.order_no, line.state, line.amount)).collect::<Vec<_>>()
     };
     assert_eq!(orders(english.as_bytes()), orders(text.as_bytes()));
+}
+
+#[test]
+fn a_bill_in_another_language_is_read_once_its_words_are_named_and_refused_before_with_what_was_found() {
+    let text = String::from_utf8(golden("hipopay.txt")).unwrap();
+    let text = text.replace("Transaction Type", "交易类型").replace("Collection via ", "收款 ");
+    let text = text.replace("\nRefund,", "\n退款,");
+    let error = read(Format::Hipopay, text.as_bytes()).unwrap_err().to_string();
+    assert!(
+        error.starts_with("line 2, column 1: the column \"Transaction Type\" is expected here, not \"交易类型\""),
+        "{error}"
+    );
+    let names = BillNames {
+        columns: [("transaction_type".to_owned(), "交易类型".to_owned())].into(),
+        payment: Some("收款 ".to_owned()),
+        refund: Some("退款".to_owned()),
+    };
+    let kinds = |bytes: &[u8], names| {
+        read_named(Format::Hipopay, names, bytes).unwrap().lines.iter().map(|line| line.kind).collect::<Vec<_>>()
+    };
+    assert_eq!(kinds(text.as_bytes(), &names), kinds(&golden("hipopay.txt"), &BillNames::default()));
+}
+
+#[test]
+fn what_stands_in_place_of_a_header_tells_nobodys_number() {
+    let text = "title\n13260056057 Li Lei of the longest name that there is in the whole of the province,x\n";
+    let error = read(Format::Hipopay, text.as_bytes()).unwrap_err().to_string();
+    assert!(error.contains("not \"########### Li Lei of th\""), "{error}");
+    for line in ["`2019,x", "someone@example.com,x"] {
+        let error = read(Format::Hipopay, format!("t\n{line}\n").as_bytes()).unwrap_err().to_string();
+        assert!(error.contains("not \"***\""), "{error}");
+    }
 }
