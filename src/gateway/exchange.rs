@@ -88,11 +88,63 @@ pub(super) fn percent_encode(text: &str) -> String {
     encoded
 }
 
-/// A reply as it is kept: at most [`EVIDENCE_MAX`] bytes, with the text values of these fields masked. It works on the text, so
-/// that a body that is cut off or no JSON is masked too. A field is named by how it ends: `openid` masks `sp_openid` as well.
+/// A reply as it is kept: at most [`EVIDENCE_MAX`] bytes, with the text values of these fields masked, in JSON, in a form and in
+/// an address. It works on the text, so that a body that is cut off is masked too. A field is named by how it ends: `openid`
+/// masks `sp_openid` as well.
 pub(super) fn evidence(body: &[u8], masked: &[&str]) -> String {
-    let text = String::from_utf8_lossy(&body[..body.len().min(EVIDENCE_MAX)]).into_owned();
-    bounded(masked.iter().fold(text, |text, field| mask(&text, &format!("{field}\""))), EVIDENCE_MAX)
+    bounded(without_values(&body[..body.len().min(EVIDENCE_MAX)], masked), EVIDENCE_MAX)
+}
+
+/// A text without the values of these fields.
+pub(super) fn without_values(body: &[u8], masked: &[&str]) -> String {
+    let text = String::from_utf8_lossy(body).into_owned();
+    let text = masked.iter().fold(text, |text, field| mask(&text, &format!("{field}\"")));
+    mask_pairs(&text, masked)
+}
+
+/// Replaces the value in every `name=value` whose name, percent-encoded or not, ends so. In a form a value ends with `&`, inside
+/// JSON with the string it stands in.
+fn mask_pairs(text: &str, masked: &[&str]) -> String {
+    let in_json = text.trim_start().starts_with(['{', '[']);
+    let ends_value = |c: char| matches!(c, '&' | '\r' | '\n') || (in_json && matches!(c, '"' | '\\' | ' ' | '#'));
+    let ends_name = |c: char| matches!(c, '&' | '?' | ';' | ',' | '"' | '=' | ' ' | '\r' | '\n');
+    let mut kept = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('=') {
+        let (before, value) = (&rest[..at], &rest[at + 1..]);
+        kept.push_str(before);
+        kept.push('=');
+        let name = before.rsplit(ends_name).next().unwrap_or_default();
+        let name = percent_decoded(name).to_ascii_lowercase();
+        if masked.iter().any(|field| name.ends_with(&field.to_ascii_lowercase())) {
+            kept.push_str("***");
+            rest = &value[value.find(ends_value).unwrap_or(value.len())..];
+        } else {
+            rest = value;
+        }
+    }
+    kept.push_str(rest);
+    kept
+}
+
+/// A text with its `%xx` read; what is none stays as it is.
+fn percent_decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, after @ ..] = rest {
+        let digits = (*first == b'%').then(|| after.get(..2)).flatten().and_then(|two| std::str::from_utf8(two).ok());
+        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &after[2..];
+            }
+            None => {
+                bytes.push(*first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// Replaces the text value after every occurrence of a key's end.
@@ -211,5 +263,38 @@ fn clock_difference(headers: &HeaderMap, now: Timestamp) -> Result<String, Strin
     match apart.unsigned_abs() {
         0..=60 => Ok(format!("{apart} s from the gateway's")),
         _ => Err(format!("{apart} s from the gateway's: set the clock")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_names_a_person_is_masked_in_a_form_however_its_name_is_written() {
+        for name in ["openid", "%6fpenid", "%6F%70enid", "sub_openid", "OpenID", "op%65nid"] {
+            let form = format!("status=PAID&{name}=o-secret%2F1&amount=1.00&{name}=o-secret");
+            let kept = evidence(form.as_bytes(), &["openid"]);
+            assert_eq!(kept, format!("status=PAID&{name}=***&amount=1.00&{name}=***"));
+        }
+        assert_eq!(evidence(b"openid=o-secret", &["openid"]), "openid=***");
+        assert_eq!(evidence(b"a=b==&openid=o-secret with more&c", &["openid"]), "a=b==&openid=***&c");
+        assert_eq!(evidence(b"openid=o-sec%", &["openid"]), "openid=***");
+    }
+
+    #[test]
+    fn an_address_inside_json_is_masked_and_the_json_stays_whole() {
+        let body = br#"{"url":"https://example.com/?openid=o-secret&a=1","openid":"o-secret","n":"a=b"}"#;
+        let kept = evidence(body, &["openid"]);
+        assert_eq!(kept, r#"{"url":"https://example.com/?openid=***&a=1","openid":"***","n":"a=b"}"#);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_masked_value_is_in_no_evidence_wherever_the_body_is_cut(before in "[a-z=&%]{0,40}", cut in 0_usize..80) {
+            let form = format!("{before}&openid=SECRETSECRET&x=1");
+            let kept = evidence(&form.as_bytes()[..cut.min(form.len())], &["openid"]);
+            proptest::prop_assert!(!kept.contains('S'), "{}", kept);
+        }
     }
 }

@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 use crate::domain::ids::OrderNumber;
 use crate::domain::money::Amount;
 use crate::domain::time::Timestamp;
+use crate::statement::BillNames;
 use notice::{Manners, Notice, Subject};
 
 pub mod cbtis;
@@ -24,7 +25,7 @@ mod file;
 pub mod hipopay;
 pub mod keys;
 pub mod notice;
-mod personal;
+pub mod personal;
 pub mod transport;
 pub mod wechat;
 
@@ -169,6 +170,22 @@ pub trait Gateway: Send + Sync {
     }
     /// Verifies a notification and reads it. Never fails either: one that is not the gateway's is an observation too.
     fn notified<'a>(&'a self, notice: &'a Notice) -> Calling<'a, Observation>;
+
+    /// Whether what a notification names may mean another thing by its order's input; see [`Gateway::as_ordered`].
+    fn reads_by_order(&self) -> bool {
+        false
+    }
+
+    /// A notification in the light of its order's input: what it names may mean another thing there. `input` holds no personal data.
+    fn as_ordered(&self, input: &Map<String, Value>, seen: Observation) -> Observation {
+        let _ = input;
+        seen
+    }
+
+    /// What its statements call things, where that is not what its document does.
+    fn bill_names(&self) -> BillNames {
+        BillNames::default()
+    }
 
     /// How this gateway talks, and wants to be answered.
     fn manners(&self) -> Manners;

@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use super::exchange::text;
+use super::exchange::{text, without_values};
 use super::{Call, Observation};
 
 /// The input fields that hold personal data, or what is worth money while it is fresh: the fields that job kinds call
@@ -16,6 +16,14 @@ const FIELDS: [&str; 6] = ["cert_id", "name", "openid", "client_ip", "payer_clie
 
 /// The facts that a gateway gives in its own free words.
 const TOLD: [&str; 3] = ["explanation", "fail_message", "failure_reason"];
+
+/// The fields by which a notification can name a person.
+const TOLD_OF: [&str; 3] = ["openid", "OpenID", "cert_id"];
+
+/// Whether a notification names a person, be it JSON or a form: it is not kept then but sealed.
+pub fn names_person(body: &[u8]) -> bool {
+    without_values(body, &TOLD_OF) != String::from_utf8_lossy(body)
+}
 
 /// From how many bytes on a text is nowhere by chance.
 const LONG: usize = 6;
