@@ -8,9 +8,9 @@ use super::{Catalog, Outcome};
 const HIPOPAY: &str = "INIT PAID FAIL USERPAYING EXPIRED PAYMENT_NOT_FOUND ILLEGAL_SECURITY_PROFILE";
 
 /// What a look-up at EGMS can show: gateways.md 1.5 (merchant dialect) and 1.6.
-const EGMS: &str = "V0000 V0001 V0002 V0003 V0004 V0005 V0006 V0007 V0008 V0009 V0010 \
+const EGMS: &str = "S0003 V0000 V0001 V0002 V0003 V0004 V0005 V0006 V0007 V0008 V0009 V0010 \
     C0000 C0001 C0002 C0003 C0004 C0005 C0006 C0007 C0008 C0009 C0010 C0011 C0012 \
-    B0000 B0001 B0002 B0003 B0004 B0005 B0006 B0007 B0008 B0009 B0011 B0032 B0035 \
+    B0000 B0001 B0002 B0003 B0004 B0005 B0006 B0007 B0008 B0009 B0011 B0012 B0013 B0014 B0032 B0035 \
     Pending Authorised Capturing Captured Cancelling Cancelled Refunding Refunded Failed Verifying";
 
 /// What a look-up at CBTIS can show: the CBTIS document, "Explain of status"; it documents no code, and `NOT_FOUND` is

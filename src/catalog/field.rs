@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::NaiveDate;
 
-use super::{Alphabet, Field, FieldKind, JobKind};
+use super::{Alphabet, Field, FieldKind, JobKind, Rule};
 
 impl Alphabet {
     fn has(self, c: char) -> bool {
@@ -68,7 +68,13 @@ impl Field {
         if count < *min || count > *max {
             return Err(format!("{} has {count} characters; it takes {min} to {max}", self.name));
         }
-        Ok(())
+        match self.max_bytes {
+            Some(most) if value.len() > most => {
+                let bytes = value.len();
+                Err(format!("{} has {bytes} bytes of UTF-8; this gateway takes {most}: shorten it", self.name))
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     fn one_of(&self, words: &[String], value: &str) -> Result<(), String> {
@@ -98,8 +104,10 @@ impl JobKind {
     pub fn on(&self, gateway: &str) -> Self {
         let mut kind = self.clone();
         let Some(operations) = self.gateways.get(gateway) else { return kind };
+        kind.rules.clone_from(&operations.rules);
         for field in &mut kind.fields {
             field.required |= operations.requires.contains(&field.name);
+            field.max_bytes = operations.max_bytes.get(&field.name).copied();
             match &mut field.kind {
                 FieldKind::Choice(words) => {
                     if let Some(known) = operations.values.get(&field.name) {
@@ -147,6 +155,41 @@ impl JobKind {
         self
     }
 
+    /// What is wrong with a row's fields beside each other, by the rules of the gateway. `given` finds the value of a field.
+    pub fn broken_rules<'v>(&self, given: impl Fn(&str) -> Option<&'v str>) -> Vec<String> {
+        self.rules.iter().flat_map(|rule| self.broken(rule, &given)).collect()
+    }
+
+    fn broken<'v>(&self, rule: &Rule, given: impl Fn(&str) -> Option<&'v str>) -> Vec<String> {
+        let Some(value) = given(&rule.field) else { return Vec::new() };
+        if !rule.values.is_empty() && !rule.values.iter().any(|known| known == value) {
+            return Vec::new();
+        }
+        let why = if rule.values.is_empty() { "is given".to_owned() } else { format!("is {value}") };
+        let field = |name: &str| self.field(name);
+        let mut reasons = Vec::new();
+        for name in rule.needs.iter().filter(|name| given(name).is_none()) {
+            reasons.push(format!("{} {why}, and {name} is empty: {}", rule.field, rule.remedy));
+        }
+        for name in rule.without.iter().filter(|name| given(name).is_some()) {
+            reasons.push(format!("{} {why}, so {name} must be empty: {}", rule.field, rule.remedy));
+        }
+        for (name, allowed) in &rule.only {
+            let told = given(name);
+            // That one is missing which must be given is said already.
+            let must = rule.needs.contains(name) || field(name).is_some_and(|field| field.required);
+            let said_already = told.is_none() && must;
+            if said_already || told.is_some_and(|told| allowed.iter().any(|known| known == told)) {
+                continue;
+            }
+            let told = told.filter(|_| field(name).is_some_and(|field| !field.sensitive));
+            let told = told.map(|told| format!(", not {told}")).unwrap_or_default();
+            let allowed = allowed.join(" or ");
+            reasons.push(format!("{} {why}, so {name} must be {allowed}{told}: {}", rule.field, rule.remedy));
+        }
+        reasons
+    }
+
     /// The field of this name.
     pub fn field(&self, name: &str) -> Option<&Field> {
         self.fields.iter().find(|field| field.name == name)
@@ -178,8 +221,51 @@ mod tests {
             default: None,
             currencies: Vec::new(),
             refused: None,
+            max_bytes: None,
             doc: String::new(),
         }
+    }
+
+    #[test]
+    fn a_length_in_bytes_is_the_gateways_own() {
+        let mut reason = field(false);
+        reason.kind = FieldKind::Text { min: 1, max: 80, alphabet: None };
+        reason.max_bytes = Some(64);
+        assert_eq!(reason.check(&"退".repeat(21)), Ok(()));
+        let told = reason.check(&"退".repeat(22)).unwrap_err();
+        assert_eq!(told, "name has 66 bytes of UTF-8; this gateway takes 64: shorten it");
+    }
+
+    fn pay_on(gateway: &str, row: &[(&str, &str)]) -> Vec<String> {
+        let kind = crate::catalog::Catalog::built_in().kinds["pay"].on(gateway);
+        kind.broken_rules(|name| row.iter().find(|(known, _)| *known == name).map(|(_, value)| *value))
+    }
+
+    #[test]
+    fn a_price_in_cny_at_hipopay_needs_an_item_in_cny_and_the_currency_of_settlement() {
+        let row = [("is_rmb", "TRUE"), ("currency", "JPY")];
+        let reasons = pay_on("hipopay", &row);
+        assert_eq!(reasons.len(), 2, "{reasons:#?}");
+        assert!(reasons[0].starts_with("is_rmb is TRUE, and settlement_currency is empty: "), "{reasons:#?}");
+        assert!(reasons[1].starts_with("is_rmb is TRUE, so currency must be CNY, not JPY: "), "{reasons:#?}");
+        let good = [("is_rmb", "TRUE"), ("currency", "CNY"), ("settlement_currency", "HKD")];
+        assert_eq!(pay_on("hipopay", &good), Vec::<String>::new());
+        let unknown = [("is_rmb", "TRUE"), ("currency", "CNY"), ("settlement_currency", "HKX")];
+        assert!(pay_on("hipopay", &unknown)[0].contains("settlement_currency must be"));
+        assert_eq!(pay_on("hipopay", &[("is_rmb", "FALSE"), ("currency", "JPY")]), Vec::<String>::new());
+        let alone = pay_on("hipopay", &[("settlement_currency", "HKD"), ("currency", "CNY")]);
+        assert!(alone[0].starts_with("settlement_currency is given, so is_rmb must be TRUE: "), "{alone:#?}");
+        assert_eq!(pay_on("cbtis", &[("settlement_currency", "HKD"), ("currency", "JPY")]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_platform_of_egms_needs_its_ids() {
+        let reasons = pay_on("egms", &[("platform", "MINI")]);
+        assert!(reasons[0].starts_with("platform is MINI, and openid is empty: "), "{reasons:#?}");
+        assert!(reasons[1].starts_with("platform is MINI, and appid is empty: "), "{reasons:#?}");
+        assert!(pay_on("egms", &[("platform", "APP")])[0].contains("appid is empty"));
+        assert_eq!(pay_on("egms", &[("platform", "APP"), ("appid", "wx1")]), Vec::<String>::new());
+        assert_eq!(pay_on("egms", &[("platform", "WAP")]), Vec::<String>::new());
     }
 
     #[test]

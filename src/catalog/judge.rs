@@ -12,7 +12,7 @@ use crate::domain::subscription::Word;
 use crate::gateway::{Observation, Reached};
 use crate::planted::{Bug, is};
 
-use super::{HttpMatch, Meaning, Outcome};
+use super::{After, HttpMatch, Meaning, Outcome};
 
 /// How a row asks for a reply without a code.
 const NO_CODE: &str = "none";
@@ -35,6 +35,8 @@ pub struct Judged {
     pub advice: Option<String>,
     /// The gateway's code, its state, or the HTTP status; empty where nothing was replied.
     pub code: String,
+    /// Whether it says that the order number exists already.
+    pub exists: bool,
     /// Whether a row was found; if not, someone should hear of the code.
     pub listed: bool,
     /// Where the row's meaning is only assumed: what it rests on.
@@ -52,6 +54,8 @@ pub struct Expected {
     pub amount_may_lack: bool,
     /// Whether the gateway has accepted the order before.
     pub accepted: bool,
+    /// Whether a submission was answered that the number exists already.
+    pub exists: bool,
     /// How long the day has been over that is asked about, where one is.
     pub day_over: Option<Duration>,
     /// Whether the gateway has no number of its own for it: then the one it is named by is the receipt.
@@ -87,7 +91,7 @@ pub fn judge(outcomes: &[Outcome], is_query: bool, effect: bool, seen: &Observat
         Reached::TimedOut => unknown(Cause::TimedOut),
         Reached::Lost(_) => unknown(Cause::ConnectionLost),
         Reached::Unreadable(_) => unknown(Cause::Unreadable),
-        Reached::Unverified(_) => unknown(Cause::Unverified),
+        Reached::Unverified(_) => unverified(outcomes, seen),
         Reached::Replied => replied(outcomes, seen, expected, effect),
     };
     if effect { judged } else { repeatable(judged, seen) }
@@ -101,6 +105,7 @@ impl Judged {
             explain: false,
             contract: None,
             advice: None,
+            exists: false,
             code: String::new(),
             listed: true,
             assumed: None,
@@ -110,6 +115,15 @@ impl Judged {
 
 fn not_sent() -> Answer {
     Answer::NotProcessed { code: "not_sent".to_owned(), after: None }
+}
+
+/// What nobody has signed is believed about nothing, with one exception: that our side is refused, since nothing more is sent
+/// because of it. With a wrong key not even that could ever be verified.
+fn unverified(outcomes: &[Outcome], seen: &Observation) -> Judged {
+    let refuses = |row: &&Outcome| row.lane == LaneEffect::Stop && row.code.is_some() && fits(row, seen);
+    let lane = outcomes.iter().find(refuses).map_or(LaneEffect::None, |row| row.lane);
+    let code = if lane == LaneEffect::None { String::new() } else { code_of(seen) };
+    Judged { lane, ..Judged::plain(Answer::Unknown { cause: Cause::Unverified, code }) }
 }
 
 /// It was not sent and cannot be. An earlier attempt may have been, with another configuration.
@@ -132,7 +146,7 @@ fn replied(outcomes: &[Outcome], seen: &Observation, ours: &Expected, effect: bo
         _ if names_another(seen, ours) => Answer::Unknown { cause: Cause::Mismatch, code },
         Meaning::Accepted => Answer::Accepted,
         Meaning::Declined(class, number) => Answer::Declined(Decline { code, class, number }),
-        Meaning::NotProcessed => Answer::NotProcessed { code, after: after(seen) },
+        Meaning::NotProcessed => Answer::NotProcessed { code, after: after(seen).max(row.wait.map(millis)) },
         Meaning::Absent => Answer::Absent,
         Meaning::Unknown(cause) => Answer::Unknown { cause, code },
     };
@@ -146,6 +160,7 @@ fn replied(outcomes: &[Outcome], seen: &Observation, ours: &Expected, effect: bo
         contract,
         advice: row.advice.clone().filter(|_| declined),
         code: said,
+        exists: row.exists,
         listed: true,
         assumed: row.is_assumed().then(|| row.source.clone()),
     }
@@ -220,7 +235,12 @@ fn repeatable(judged: Judged, seen: &Observation) -> Judged {
 /// Whether a row counts for this order at this time.
 fn counts(row: &Outcome, ours: &Expected) -> bool {
     let day = row.day_over_for.is_none_or(|wanted| ours.day_over.is_some_and(|over| over >= wanted));
-    day && (ours.accepted || !row.after_accepted)
+    let after = match row.after {
+        None => true,
+        Some(After::Accepted) => ours.accepted,
+        Some(After::Exists) => ours.exists,
+    };
+    day && after
 }
 
 fn fits(row: &Outcome, seen: &Observation) -> bool {
@@ -247,7 +267,11 @@ fn code_of(seen: &Observation) -> String {
 }
 
 fn after(seen: &Observation) -> Option<u64> {
-    seen.retry_after.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX))
+    seen.retry_after.map(millis)
+}
+
+fn millis(wait: Duration) -> u64 {
+    u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

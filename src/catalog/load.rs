@@ -15,7 +15,7 @@ use crate::yaml::scalars;
 use super::outcomes::{Table, read as read_outcomes};
 use super::{
     Alphabet, Catalog, Expand, Field, FieldKind, InStatement, JobKind, Keeps, NotOlderThan, Operations, PayerCheck,
-    PaymentLookup, spec,
+    PaymentLookup, Rule, spec,
 };
 
 /// The job kinds that are compiled in: file name and text.
@@ -144,6 +144,7 @@ pub fn read_kind(source: &Source) -> Result<JobKind, Diagnostics> {
         key: root.get("key").map_or_else(Vec::new, texts),
         order_number: text("order_number"),
         gateways,
+        rules: Vec::new(),
         policy,
     };
     found.or_value(Some(kind))
@@ -209,6 +210,7 @@ fn read_field(entry: &Entry, source: &Source, found: &mut Diagnostics) -> Field 
             .filter(|_| text_of(node, "type") == Some("currency"))
             .map_or_else(Vec::new, texts),
         refused: None,
+        max_bytes: None,
         doc: text_of(node, "doc").unwrap_or_default().to_owned(),
     }
 }
@@ -246,6 +248,7 @@ fn check_names(root: &Node, fields: &[Field], source: &Source, found: &mut Diagn
     let checked = gateways().filter_map(|gateway| gateway.get("payer_check")?.get("given"));
     let dated = root.get("not_older_than").and_then(|node| node.get("field"));
     let required = gateways().filter_map(|gateway| gateway.get("requires")).flat_map(Node::list);
+    check_rules(root, fields, source, found);
     let mut refuse = |node: &Node, name: &str| {
         let names = fields.iter().map(|field| field.name.as_str());
         found.push(source.diagnostic(node.at, format!("there is no such field \"{name}\"")).nearest(name, names));
@@ -277,6 +280,27 @@ fn one_or_more(node: &Node) -> &[Node] {
     if node.list().is_empty() { std::slice::from_ref(node) } else { node.list() }
 }
 
+/// The fields that rules and lengths name must exist; these may be the amount's and the currency's too.
+fn check_rules(root: &Node, fields: &[Field], source: &Source, found: &mut Diagnostics) {
+    let mut known = |name: &str, at: Position| {
+        if !fields.iter().any(|field| field.name == name) {
+            let names = fields.iter().map(|field| field.name.as_str());
+            found.push(source.diagnostic(at, format!("there is no such field \"{name}\"")).nearest(name, names));
+        }
+    };
+    for gateway in entries(root, "gateways").iter().map(|entry| &entry.value) {
+        let rules = gateway.get("rules").map_or(&[][..], Node::list);
+        let keyed = rules.iter().flat_map(|rule| [entries(rule, "when"), entries(rule, "only")]).flatten();
+        for entry in keyed.chain(entries(gateway, "max_bytes")) {
+            known(&entry.key, entry.key_at);
+        }
+        let named = rules.iter().flat_map(|rule| [rule.get("needs"), rule.get("without")]).flatten();
+        for node in named.flat_map(Node::list) {
+            known(node.text().unwrap_or_default(), node.at);
+        }
+    }
+}
+
 fn read_operations(entry: &Entry, effect: bool, source: &Source, found: &mut Diagnostics) -> Operations {
     let node = &entry.value;
     let text = |name| text_of(node, name).map(str::to_owned);
@@ -306,6 +330,11 @@ fn read_operations(entry: &Entry, effect: bool, source: &Source, found: &mut Dia
             .filter_map(|entry| Some((entry.key.clone(), entry.value.text()?.parse().ok()?)))
             .collect(),
         three_byte_text: is_true(node, "three_byte_text"),
+        rules: node.get("rules").map_or(&[][..], Node::list).iter().filter_map(read_rule).collect(),
+        max_bytes: entries(node, "max_bytes")
+            .iter()
+            .filter_map(|entry| Some((entry.key.clone(), entry.value.text()?.parse().ok()?)))
+            .collect(),
         keeps: match text_of(node, "keeps") {
             Some("statement") => Some(Keeps::Statement),
             Some("settlements") => Some(Keeps::Settlements),
@@ -314,6 +343,20 @@ fn read_operations(entry: &Entry, effect: bool, source: &Source, found: &mut Dia
         submit_outcomes: read_outcomes(rows("submit"), Table { is_query: false, effect }, source, found),
         query_outcomes: read_outcomes(rows("query"), Table { is_query: true, effect }, source, found),
     }
+}
+
+fn read_rule(node: &Node) -> Option<Rule> {
+    let when = node.get("when")?.entries().first()?;
+    let one = when.value.text().map(|text| vec![text.to_owned()]);
+    let values = one.unwrap_or_else(|| texts(&when.value));
+    Some(Rule {
+        field: when.key.clone(),
+        values: if values == ["given"] { Vec::new() } else { values },
+        needs: node.get("needs").map_or_else(Vec::new, texts),
+        without: node.get("without").map_or_else(Vec::new, texts),
+        only: entries(node, "only").iter().map(|entry| (entry.key.clone(), texts(&entry.value))).collect(),
+        remedy: text_of(node, "remedy").unwrap_or_default().to_owned(),
+    })
 }
 
 fn read_payment(node: &Node, source: &Source, found: &mut Diagnostics) -> PaymentLookup {
@@ -410,6 +453,18 @@ mod tests {
         assert!(wrong.contains("one field of type amount and one of type currency"), "{wrong}");
         let wrong = mistakes(|text| text.replace("    query: transaction\n", ""));
         assert!(wrong.contains("needs a query"), "{wrong}");
+    }
+
+    #[test]
+    fn rules_and_lengths_name_fields_that_exist() {
+        let with = |lines: &str| {
+            mistakes(|text| text.replacen("    submit: deduct\n", &format!("    submit: deduct\n{lines}"), 1))
+        };
+        let wrong = with("    max_bytes: { descriptin: 64 }\n");
+        assert!(wrong.contains("did you mean \"description\"?"), "{wrong}");
+        let wrong = with("    rules: [{ when: { x: given }, needs: [y], only: { currencyy: [CNY] }, remedy: z }]\n");
+        let all = ["no such field \"x\"", "no such field \"y\"", "did you mean \"currency\"?"];
+        assert!(all.iter().all(|one| wrong.contains(one)), "{wrong}");
     }
 
     #[test]

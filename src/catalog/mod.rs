@@ -62,8 +62,28 @@ pub struct JobKind {
     pub not_older_than: Option<NotOlderThan>,
     /// By gateway kind (`wechat`): how it is done there.
     pub gateways: BTreeMap<String, Operations>,
+    /// What fields ask of each other on the gateway it is done on; empty before [`JobKind::on`].
+    pub rules: Vec<Rule>,
     /// Policies where the workflow gives none.
     pub policy: Policy,
+}
+
+/// What a field asks of others on one gateway: the price in CNY, say, where `is_rmb` is `TRUE`. A row that breaks one is refused
+/// when it is planned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// The field that asks.
+    pub field: String,
+    /// With which of its values it asks; empty: with any.
+    pub values: Vec<String>,
+    /// Fields that must be given then.
+    pub needs: Vec<String>,
+    /// Fields that must not be given then.
+    pub without: Vec<String>,
+    /// By field: the values it may have then.
+    pub only: BTreeMap<String, Vec<String>>,
+    /// What to do about it, for people.
+    pub remedy: String,
 }
 
 /// As what an item stands in a statement.
@@ -114,6 +134,8 @@ pub struct Field {
     pub currencies: Vec<String>,
     /// Why it may not be given on this account, where it may not.
     pub refused: Option<String>,
+    /// The most bytes of UTF-8 that the gateway takes, where it counts bytes.
+    pub max_bytes: Option<usize>,
     /// One line for people.
     pub doc: String,
 }
@@ -182,6 +204,10 @@ pub struct Operations {
     pub max: BTreeMap<String, usize>,
     /// Whether this gateway takes only texts that UTF-8 writes in at most three bytes a character.
     pub three_byte_text: bool,
+    /// What fields ask of each other on this gateway.
+    pub rules: Vec<Rule>,
+    /// By field: the most bytes of UTF-8 that this gateway takes.
+    pub max_bytes: BTreeMap<String, usize>,
     /// What is kept of the replies beside the item's own result.
     pub keeps: Option<Keeps>,
     /// What the submit's observations mean.
@@ -232,8 +258,12 @@ pub struct Outcome {
     pub state: Option<String>,
     /// A fact of the reply that must have this value; none matches any.
     pub fact: Option<(String, String)>,
-    /// Whether it counts only once the gateway has accepted the order; before, the same reply may speak of the past.
-    pub after_accepted: bool,
+    /// After what it counts only; before, the same reply may speak of the past.
+    pub after: Option<After>,
+    /// Whether it says that the order number exists already; rows with [`After::Exists`] count from then on.
+    pub exists: bool,
+    /// How long it is left alone at least before it is sent again, where that is what it means.
+    pub wait: Option<Duration>,
     /// How long the day must be over that is asked about; before, the same reply may only mean "not yet".
     pub day_over_for: Option<Duration>,
     /// What it means.
@@ -255,6 +285,15 @@ impl Outcome {
     pub fn is_assumed(&self) -> bool {
         self.source.contains("[C]")
     }
+}
+
+/// What must have been heard before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum After {
+    /// The gateway has accepted the order.
+    Accepted,
+    /// A submission was answered that its number exists already.
+    Exists,
 }
 
 /// An HTTP status or a class of them.

@@ -6,7 +6,7 @@ use crate::yaml::diagnostics::{Diagnostics, Source};
 use crate::yaml::fields::{duration_of, is_true, text_of};
 use crate::yaml::node::Node;
 
-use super::{HttpMatch, Meaning, Outcome};
+use super::{After, HttpMatch, Meaning, Outcome};
 
 /// Which table a row stands in.
 #[derive(Debug, Clone, Copy)]
@@ -58,6 +58,15 @@ fn row(node: &Node, table: Table, source: &Source, found: &mut Diagnostics) -> V
     {
         refuse("answer", "a row needs at least one of http, code, state and fact; what no row takes is unknown");
     }
+    if node.get("wait").is_some() && meaning != Meaning::NotProcessed {
+        refuse("wait", "wait belongs to not_processed: how long to leave it alone before it is sent again");
+    }
+    if is_true(node, "exists") && (table.is_query || !matches!(meaning, Meaning::Unknown(_))) {
+        refuse(
+            "exists",
+            "exists belongs to unknown in the submit table: only the query tells what became of the number",
+        );
+    }
     let contract = text_of(node, "contract").and_then(Word::parse);
     if contract.is_some() && !matches!(meaning, Meaning::Declined(..)) {
         refuse("contract", "contract belongs to declined: only a refusal says anything of the contract");
@@ -78,7 +87,9 @@ fn row(node: &Node, table: Table, source: &Source, found: &mut Diagnostics) -> V
                 code: code.clone(),
                 state,
                 fact: fact(node),
-                after_accepted: text_of(node, "after") == Some("accepted"),
+                after: after(node),
+                exists: is_true(node, "exists"),
+                wait: duration_of(node, "wait"),
                 day_over_for: duration_of(node, "day_over_for"),
                 meaning,
                 lane,
@@ -90,6 +101,14 @@ fn row(node: &Node, table: Table, source: &Source, found: &mut Diagnostics) -> V
         }
     }
     outcomes
+}
+
+fn after(node: &Node) -> Option<After> {
+    match text_of(node, "after") {
+        Some("accepted") => Some(After::Accepted),
+        Some("exists") => Some(After::Exists),
+        Some(_) | None => None,
+    }
 }
 
 fn fact(node: &Node) -> Option<(String, String)> {
@@ -189,6 +208,6 @@ fn covers(earlier: &Outcome, later: &Outcome) -> bool {
     };
     let covered = |earlier: &Option<String>, later: &Option<String>| earlier.is_none() || earlier == later;
     let fact = earlier.fact.is_none() || earlier.fact == later.fact;
-    let after = (!earlier.after_accepted || later.after_accepted) && earlier.day_over_for.is_none();
+    let after = (earlier.after.is_none() || earlier.after == later.after) && earlier.day_over_for.is_none();
     http && fact && after && covered(&earlier.code, &later.code) && covered(&earlier.state, &later.state)
 }

@@ -30,12 +30,18 @@ static FIELD: [FieldSpec; 10] = [
     FieldSpec::required("doc", Shape::Text, "One line for people."),
 ];
 
-static OUTCOME: [FieldSpec; 15] = [
+static OUTCOME: [FieldSpec; 17] = [
     FieldSpec::optional("http", Shape::Text, "The HTTP status (404) or its class (5xx)."),
     FieldSpec::optional("code", NAMES, "The gateway's error code, or several; none: there is no code."),
     FieldSpec::optional("state", NAMES, "The order's state in the gateway's words, or several."),
     FieldSpec::optional("day_over_for", Shape::Duration, "How long the day must be over that is asked about."),
-    FieldSpec::optional("after", Shape::Word(&["accepted"]), "Only once the gateway has accepted the order."),
+    FieldSpec::optional(
+        "after",
+        Shape::Word(&["accepted", "exists"]),
+        "Only once the gateway has accepted the order, or has answered that its number exists.",
+    ),
+    FieldSpec::optional("exists", Shape::Boolean, "Whether it says that the order number exists already."),
+    FieldSpec::optional("wait", Shape::Duration, "How long it is left alone at least before it is sent again."),
     FieldSpec::optional("fact", Shape::Named(&Shape::Text), "One fact of the reply that must have this value."),
     FieldSpec::required(
         "answer",
@@ -93,7 +99,19 @@ static PAYER_CHECK: [FieldSpec; 2] = [
     FieldSpec::required("given", Shape::Text, "The field without which nothing is asked."),
 ];
 
-static OPERATIONS: [FieldSpec; 13] = [
+static RULE: [FieldSpec; 5] = [
+    FieldSpec::required(
+        "when",
+        Shape::Named(&NAMES),
+        "One field, and with which of its values the rule counts; given: with any.",
+    ),
+    FieldSpec::optional("needs", Shape::List(&Shape::Text), "Fields that must be given then."),
+    FieldSpec::optional("without", Shape::List(&Shape::Text), "Fields that must not be given then."),
+    FieldSpec::optional("only", Shape::Named(&Shape::List(&Shape::Text)), "By field: the values it may have then."),
+    FieldSpec::required("remedy", Shape::Text, "What to do about a row that breaks it."),
+];
+
+static OPERATIONS: [FieldSpec; 15] = [
     FieldSpec::required("submit", Shape::Text, "The operation that has the effect."),
     FieldSpec::optional("query", Shape::Text, "The operation that asks what became of it."),
     FieldSpec::optional("explain", Shape::Text, "The operation that explains a decline."),
@@ -124,6 +142,12 @@ static OPERATIONS: [FieldSpec; 13] = [
         "three_byte_text",
         Shape::Boolean,
         "Whether texts may have only characters of at most three bytes of UTF-8.",
+    ),
+    FieldSpec::optional("rules", Shape::List(&Shape::Fields(&RULE)), "What fields ask of each other on this gateway."),
+    FieldSpec::optional(
+        "max_bytes",
+        Shape::Named(&Shape::Integer(1, 100_000)),
+        "By field: the most bytes of UTF-8 that this gateway takes.",
     ),
     FieldSpec::optional("keeps", Shape::Word(&["statement", "settlements"]), "What is kept of the replies."),
     FieldSpec::required(

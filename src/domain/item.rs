@@ -495,6 +495,10 @@ fn while_open(item: &Item, answer: &Answer, policy: &Policy, now: Timestamp) -> 
             Some(ask_or_park(item, State::Pending, asking.clone(), policy, now, "still undecided"))
         }
         // What the query says of the refusal is more than what it says of the number.
+        // The person who wants it sent again has decided already that a spent number is followed by a new one.
+        (Answer::Declined(told), Asking::Resend) if told.number == NumberRule::Next => {
+            Some(resend(item, NumberRule::Next, now))
+        }
         (Answer::Declined(told), Asking::Number(_) | Asking::Resend) if told.class == DeclineClass::Person => {
             Some(declined(item, told, policy, now))
         }

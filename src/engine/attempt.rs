@@ -115,6 +115,7 @@ pub async fn perform(
     let alarm = moved.alarm.or_else(|| payer_check::warning(claimed.result(), &observed.result));
     let moved = Move { alarm, ..moved };
     note_word(&mut observed.result, claimed, word);
+    note_exists(&mut observed.result, claimed, judged.exists);
     let moved = match &observed.reached {
         Reached::Unsendable(why) => Move { reason: Some(format!("cannot be sent: {why}")), ..moved },
         Reached::NotSent(_)
@@ -137,6 +138,24 @@ fn note_word(result: &mut Map<String, Value>, claimed: &Claimed, word: Option<Wo
     } else if claimed.doing == Doing::Submit && said_before() {
         result.insert(CONTRACT_IS.to_owned(), Value::Null);
     }
+}
+
+/// The fact that keeps that a submission was answered so: the number exists already.
+const NUMBER_EXISTS: &str = "number_exists";
+
+/// Keeps that the number in use exists at the gateway; what was said of it does not outlive the next submission.
+fn note_exists(result: &mut Map<String, Value>, claimed: &Claimed, exists: bool) {
+    if exists {
+        result.insert(NUMBER_EXISTS.to_owned(), true.into());
+    } else if claimed.doing == Doing::Submit && number_exists(claimed) {
+        result.insert(NUMBER_EXISTS.to_owned(), false.into());
+    }
+}
+
+fn number_exists(claimed: &Claimed) -> bool {
+    let known = claimed.result().filter(|known| known.contains(NUMBER_EXISTS));
+    let known: Option<Value> = known.and_then(|known| serde_json::from_str(known).ok());
+    known.is_some_and(|known| known[NUMBER_EXISTS] == true)
 }
 
 /// Whether a call that begins now could outlive the claim.
@@ -243,6 +262,7 @@ fn expected(scene: &Scene<'_>, call: &Call) -> Expected {
         amount_may_lack: scene.operations.names_no_amount,
         // An item is pending too while a refusal is asked about: that the gateway had accepted.
         accepted: scene.claimed.item.state == State::Pending && scene.claimed.item.asking == Asking::Outcome,
+        exists: number_exists(scene.claimed),
         named: !scene.operations.named_by.is_empty(),
         day_over: day_over(call, scene.engine.clock.now()),
     }

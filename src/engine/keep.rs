@@ -15,7 +15,7 @@ use crate::domain::answer::{Answer, Decline, DeclineClass, NumberRule};
 use crate::files::FilesError;
 use crate::gateway::{Call, Observation};
 use crate::ledger::{LineKind, NewStatement, StatementKept, StatementLine};
-use crate::statement::{self, Format, Kind, Line, Signed};
+use crate::statement::{self, BillNames, Format, Kind, Line, Signed};
 
 /// Keeps what is to be kept; a failure to do so is the answer then.
 pub(super) async fn kept(scene: &Scene<'_>, call: &Call, seen: &mut Observation, judged: Judged) -> Judged {
@@ -61,7 +61,7 @@ async fn keep_statement(scene: &Scene<'_>, call: &Call, seen: &mut Observation, 
         "hipopay" => (Format::Hipopay, "txt"),
         other => return Err(NotKept::never(format!("payrun cannot read statements of {other}"))),
     };
-    let lines = read(format, file.clone()).await?;
+    let lines = read(format, scene.account.gateway.bill_names(), file.clone()).await?;
     let name = format!("statements/{}/{day}.{ending}", scene.account.name);
     let location = scene.engine.files.keep(&name, file).await.map_err(|error| match error {
         FilesError::Other { .. } => NotKept::never(error),
@@ -108,8 +108,8 @@ async fn keep_lines(
 }
 
 /// The lines of a file, read on a thread of its own: a large one takes a while.
-async fn read(format: Format, file: Bytes) -> Result<Vec<Line>, NotKept> {
-    let reading = tokio::task::spawn_blocking(move || statement::read(format, &file));
+async fn read(format: Format, names: BillNames, file: Bytes) -> Result<Vec<Line>, NotKept> {
+    let reading = tokio::task::spawn_blocking(move || statement::read_named(format, &names, &file));
     let read = reading.await.map_err(NotKept::now)?;
     read.map(|statement| statement.lines).map_err(|error| NotKept::never(format!("malformed file: {error}")))
 }

@@ -23,6 +23,7 @@ use crate::domain::ids::OrderNumber;
 use crate::domain::item::State;
 use crate::domain::time::Timestamp;
 use crate::gateway::notice::{Notice, Subject};
+use crate::gateway::personal::names_person;
 use crate::gateway::{Observation, Reached};
 use crate::ledger::{BookedItem, Heard, LedgerError, NewNotification, NotificationRow, Said};
 use crate::planted::{Bug, is};
@@ -52,6 +53,11 @@ pub enum ReceiveError {
     /// The ledger did not take it.
     #[error("the notification was not kept")]
     Ledger(#[from] LedgerError),
+    /// It names a person, and there is nothing to seal it with.
+    #[error(
+        "it names a person (openid), and payrun.yaml has no encryption_key to keep that under: make one, as the README says"
+    )]
+    NoKey,
     /// It could not be sealed.
     #[error("the notification was not sealed")]
     Seal(#[from] VaultError),
@@ -71,6 +77,9 @@ impl Engine {
         let seen = account.gateway.notified(&notice).await;
         if let Reached::Unverified(why) = seen.reached {
             return Ok(Received::Refused(why));
+        }
+        if self.vault.is_none() && names_person(&notice.body) {
+            return Err(ReceiveError::NoKey);
         }
         let digest = hex::encode(Sha256::digest(&notice.body));
         let text = STANDARD.encode(&notice.body);
@@ -204,7 +213,23 @@ impl Engine {
         else {
             return Ok(wait_or_end(row, now, Heard::UnknownOrder, "nobody here has such an order"));
         };
+        let seen = self.as_ordered(account, item, seen).await?;
         Ok(Understood::Says(Box::new(said(account, kind, item, number, row.id, seen, now))))
+    }
+
+    /// An amount may be another in the light of what was ordered.
+    async fn as_ordered(
+        &self,
+        account: &Account,
+        item: &BookedItem,
+        seen: Observation,
+    ) -> Result<Observation, LedgerError> {
+        if !account.gateway.reads_by_order() {
+            return Ok(seen);
+        }
+        let input = self.ledger.item(item.id).await?.map(|row| row.input).unwrap_or_default();
+        let input = serde_json::from_str(&input).unwrap_or_default();
+        Ok(account.gateway.as_ordered(&input, seen))
     }
 
     /// The kinds of job whose items a notification about this may be of.
@@ -297,6 +322,7 @@ fn answer(account: &Account, kind: &JobKind, item: &BookedItem, number: &OrderNu
         amount: item.amount.filter(|_| !is(Bug::NotifiedAmountNotCompared)),
         amount_may_lack: false,
         accepted: item.state == State::Pending,
+        exists: false,
         day_over: None,
         named: !operations.named_by.is_empty(),
     };

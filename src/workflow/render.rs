@@ -171,6 +171,7 @@ impl<'a> Renderer<'a> {
         }
         self.check_groups(&values, &mut reasons);
         self.check_together(&values, &mut reasons);
+        reasons.extend(self.job.kind.broken_rules(|name| find(&values, name)));
         let amount = amount_of(&values, &mut reasons);
         if amount.is_none() {
             // A constant of the workflow that says nothing of a row without an amount.
