@@ -1,11 +1,14 @@
 //! The fields of a HipoPay account in `payrun.yaml` (gateways.md section 5).
 
+use std::collections::BTreeMap;
+
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::gateway::hipopay::sign::Encoding;
 use crate::gateway::keys::{SigningKey, VerifyingKey};
+use crate::statement::BillNames;
 use crate::yaml::fields::{FieldSpec, Shape, text_of};
-use crate::yaml::node::Node;
+use crate::yaml::node::{Node, shown};
 
 use super::lane::{CONCURRENCY, CUSTOMS, FUNDS_INTERVAL, QUERY_INTERVAL, RATE, REFUND_INTERVAL, TIMEOUT};
 use super::load::Reading;
@@ -14,7 +17,7 @@ use super::secrets;
 /// A HipoPay account. Its replies are not signed: what vouches for them is TLS alone.
 #[derive(Debug, Clone)]
 pub struct HipopayConfig {
-    /// Scheme and host. The sandbox's is published, the production host is not, so there is no default.
+    /// Scheme and host. The sandbox's is published, the production host was only found in an old SDK, so there is no default.
     pub base_url: String,
     /// `MerchantNO`.
     pub merchant_no: String,
@@ -28,15 +31,18 @@ pub struct HipopayConfig {
     pub notify_url: String,
     /// Which characters the string to sign leaves as they are.
     pub encoding: Encoding,
+    /// What the bill calls its columns and lines, where that is not what the document does \[C\].
+    pub bill_names: BillNames,
 }
 
 /// The fields of an account.
-pub static FIELDS: [FieldSpec; 15] = [
+pub static FIELDS: [FieldSpec; 17] = [
     FieldSpec::required("kind", Shape::Word(&["hipopay"]), "The kind of gateway: hipopay is HipoPay."),
     FieldSpec::required(
         "base_url",
         Shape::Text,
-        "Scheme and host; ask HipoPay, since the production host is not public.",
+        "Scheme and host; the sandbox's is https://testapi.hipopay.com. In production https://api.hipopay.com was found in HipoPay's \
+         own SDK (2019), and https://api.wisecashier.com before: confirm it with HipoPay.",
     ),
     FieldSpec::required("merchant_no", Shape::Text, "The merchant number, MerchantNO."),
     FieldSpec::required("merchant_key", Shape::Secret, "The RSA private key that signs our requests, as PEM."),
@@ -49,12 +55,28 @@ pub static FIELDS: [FieldSpec; 15] = [
         "What the string to sign leaves of ~ * ! ' ( ): rfc3986 (only ~) if not given. HipoPay's own SDKs disagree.",
     ),
     CUSTOMS,
+    FieldSpec::optional(
+        "bill_columns",
+        Shape::Named(&Shape::Text),
+        "What the reconciliation report calls its columns, by ours (transaction_type, order_no, …), where that is not the document's \
+         English; the language of a real file is not documented.",
+    ),
+    FieldSpec::optional(
+        "bill_words",
+        Shape::Fields(&BILL_WORDS),
+        "What the reconciliation report calls the types of its lines, where that is not the document's English.",
+    ),
     RATE,
     CONCURRENCY,
     TIMEOUT,
     QUERY_INTERVAL,
     REFUND_INTERVAL,
     FUNDS_INTERVAL,
+];
+
+static BILL_WORDS: [FieldSpec; 2] = [
+    FieldSpec::optional("payment", Shape::Text, "How the type of a payment begins; Collection via, if not given."),
+    FieldSpec::optional("refund", Shape::Text, "The type of a refund; Refund if not given."),
 ];
 
 impl Reading<'_> {
@@ -74,7 +96,22 @@ impl Reading<'_> {
             version: version?,
             notify_url: notify_url?,
             encoding,
+            bill_names: self.bill_names(node),
         })
+    }
+
+    fn bill_names(&mut self, node: &Node) -> BillNames {
+        let mut columns = BTreeMap::new();
+        for entry in node.get("bill_columns").map_or(&[][..], Node::entries) {
+            if !BillNames::columns_known().any(|name| name == entry.key) {
+                let message = format!("the bill has no column \"{}\"", shown(&entry.key));
+                let known: Vec<&str> = BillNames::columns_known().collect();
+                self.refuse(entry.key_at, message, &format!("the columns are {}", known.join(", ")));
+            }
+            columns.extend(entry.value.text().map(|name| (entry.key.clone(), name.to_owned())));
+        }
+        let word = |name| node.get("bill_words").and_then(|words| text_of(words, name)).map(str::to_owned);
+        BillNames { columns, payment: word("payment"), refund: word("refund") }
     }
 
     fn version(&mut self, node: &Node) -> Option<String> {

@@ -359,3 +359,62 @@ fn a_service_takes_notifications_and_applies_them_by_itself() {
     assert!(metrics.contains("payrun_notifications{gateway=\\\"hk\\\",answer=\\\"taken\\\"} 3"), "{metrics}");
     service.stop().exits(0);
 }
+
+#[test]
+fn what_names_a_person_is_masked_where_it_is_shown_and_not_kept_without_a_key_to_seal_it_with() {
+    let rig = waiting(1);
+    let of = payment(&rig, "hipopay");
+    rig.wait_for(async {
+        rig.gateways.ended().await.unwrap();
+        let (headers, body) = news(&rig, &of, None).await;
+        assert!(String::from_utf8_lossy(&body).contains("openid=o-1"), "the sandbox names the payer");
+        let yaml = std::fs::read_to_string(rig.folder.path().join("payrun.yaml")).unwrap();
+        rig.write("payrun.yaml", yaml.replace("encryption_key: { file: keys/personal.key }\n", ""));
+        let open = Doorway::of(&rig, Clock::System).await;
+        let (status, answer) = open.post("hipopay", media("hipopay"), headers.clone(), body.clone()).await;
+        assert_eq!((status, answer.as_str(), open.kept().await.len()), (503, "fail", 0));
+        open.engine.ledger.clone().close().await;
+        rig.write("payrun.yaml", yaml);
+        let sealed = Doorway::of(&rig, Clock::System).await;
+        assert_eq!(sealed.post("hipopay", media("hipopay"), headers, body).await, (200, "success".to_owned()));
+        let kept = sealed.kept().await.remove(0);
+        assert!(kept.sealed);
+        let seen = sealed.engine.read_notification(&kept).await.unwrap();
+        assert!(seen.evidence.contains("openid=***") && !seen.evidence.contains("o-1"), "{}", seen.evidence);
+        sealed.hear().await;
+        sealed.engine.ledger.clone().close().await;
+    });
+    assert_eq!(text_of(&rig.items_of("hipopay")[0], "state"), "succeeded");
+}
+
+#[test]
+fn a_notification_of_a_price_in_cny_closes_its_payment_whichever_currency_it_names_and_another_amount_is_an_alarm() {
+    let rig = waiting(1);
+    let pay = pay("hipopay")
+        .replace("currency: HKD", "currency: CNY\n      is_rmb: \"TRUE\"\n      settlement_currency: HKD");
+    rig.write("cny.yaml", format!("workflow: cny\njobs:\n{}", pay.replace("  hipopay:\n", "  priced:\n")));
+    let rows: String = (0..8).map(|n| format!("c-{n},2{n}.50,x\n")).collect();
+    rig.write("payments.csv", format!("id,amount,code\n{rows}"));
+    let (code, text) = rig.payrun(&["run", "cny.yaml", "--json", "--wait", "0s"]);
+    assert_eq!(code, Some(4), "{text}");
+    let mut named = std::collections::BTreeSet::new();
+    rig.wait_for(async {
+        rig.gateways.ended().await.unwrap();
+        let service = Doorway::of(&rig, Clock::System).await;
+        for item in rig.items_of("priced") {
+            let of = Ended { gateway: "hipopay", sort: Sort::Payment, number: text_of(&item, "order_no").to_owned() };
+            let twist = (item["key"] == "c-7").then_some(Twist::OtherAmount);
+            let (headers, body) = news(&rig, &of, twist).await;
+            named.insert(String::from_utf8_lossy(&body).contains("&currency=HKD"));
+            assert_eq!(service.post("hipopay", media("hipopay"), headers, body).await.0, 200);
+        }
+        service.hear().await;
+        let outcomes = service.kept().await.into_iter().map(|row| row.outcome);
+        let mismatches = outcomes.filter(|outcome| *outcome == Heard::Mismatch).count();
+        assert_eq!(mismatches, 1);
+        service.engine.ledger.clone().close().await;
+    });
+    assert_eq!(named.len(), 2, "both currencies were named");
+    let states: Vec<String> = rig.items_of("priced").iter().map(|item| text_of(item, "state").to_owned()).collect();
+    assert_eq!(states.iter().filter(|state| *state == "succeeded").count(), 7, "{states:?}");
+}

@@ -259,3 +259,43 @@ fn contracts_are_ended_whatever_goes_wrong() {
         assert!(theirs.violations.is_empty() && theirs.refused.is_empty(), "{fault}: {theirs:?}");
     });
 }
+
+#[test]
+fn at_hipopay_a_price_in_cny_is_paid_in_cny_and_any_other_row_is_refused_when_it_is_planned() {
+    let rig = Rig::new(FaultPlan::NONE);
+    rig.write(
+        "cny.yaml",
+        format!(
+            "workflow: cny\njobs:\n  hipopay:\n    uses: pay\n    gateway: hipopay\n    items: {{ file: cny.csv }}\n    \
+             key: \"{{{{ item.id }}}}\"\n    with:\n      amount: \"{{{{ item.amount }}}}\"\n      \
+             currency: \"{{{{ item.currency }}}}\"\n      description: Rent\n      is_rmb: \"{{{{ item.rmb }}}}\"\n      \
+             settlement_currency: \"{{{{ item.settled }}}}\"\n{}{POLICY}",
+            particulars("hipopay")
+        ),
+    );
+    let good = (0..8).map(|n| format!("c-{n},88.50,CNY,TRUE,HKD,o-{n}\n")).collect::<String>();
+    rig.write(
+        "cny.csv",
+        format!(
+            "id,amount,currency,rmb,settled,openid\n{good}yen,500,JPY,TRUE,JPY,o\nnone,5.00,CNY,TRUE,,o\n\
+             alone,5.00,CNY,FALSE,HKD,o\nplain,5.00,CNY,FALSE,,o\n"
+        ),
+    );
+    rig.to_the_end("cny.yaml");
+    let items = rig.items();
+    assert_eq!(items.iter().filter(|item| item["state"] == "succeeded").count(), 9, "{items:#?}");
+    let reasons: Vec<&str> =
+        items.iter().filter(|item| item["state"] == "rejected").map(|item| text_of(item, "reason")).collect();
+    assert_eq!(reasons.len(), 3, "{items:#?}");
+    assert!(
+        reasons.iter().any(|reason| reason.contains("is_rmb is TRUE, so currency must be CNY, not JPY")),
+        "{reasons:?}"
+    );
+    assert!(
+        reasons.iter().any(|reason| reason.contains("is_rmb is TRUE, and settlement_currency is empty")),
+        "{reasons:?}"
+    );
+    assert!(reasons.iter().any(|reason| reason.contains("so is_rmb must be TRUE, not FALSE")), "{reasons:?}");
+    assert_eq!(rig.totals("hipopay").paid["CNY"], (9, 8 * 8_850 + 500));
+    assert!(rig.totals("hipopay").refused.is_empty());
+}

@@ -163,3 +163,40 @@ fn a_refund_in_part_of_a_declared_payment_names_the_declaration_to_modify() {
     let offer = rig.items_of("refund")[0]["result"]["declared"].as_str().unwrap().to_owned();
     assert!(offer.contains(&format!("(item {declared})")) && offer.contains("way: modify"), "{offer}");
 }
+
+/// One refund at HipoPay under a number that it takes no second time.
+fn spent() -> Rig {
+    let rig = Rig::new(FaultPlan::NONE);
+    rig.write(
+        "spent.yaml",
+        "workflow: spent\njobs:\n  hipopay:\n    uses: refund\n    approval: off\n    gateway: hipopay\n    \
+         items: { file: spent.csv }\n    key: \"{{ item.id }}\"\n    order_number: \"{{ item.id }}\"\n    with:\n      \
+         out_trade_no: \"{{ item.order }}\"\n      amount: \"5.00\"\n      currency: HKD\n    \
+         retry: { attempts: 30, first: 50ms, max: 200ms }\n    \
+         resolve: { schedule: [50ms, 100ms, 200ms], grace: 500ms, horizon: 1h }\n",
+    );
+    rig.write("spent.csv", "id,order\nR-spent,ORDER-000\n");
+    rig
+}
+
+#[test]
+fn a_number_that_failed_and_exists_waits_for_a_persons_word_and_then_for_a_new_number() {
+    let rig = spent();
+    assert_eq!(rig.to_the_end("spent.yaml"), Some(3));
+    let item = &rig.items()[0];
+    assert_eq!(item["state"], "parked", "{item}");
+    let reason = item["reason"].as_str().unwrap();
+    assert!(reason.contains("takes its number no second time") && reason.contains("payrun resolve --failed"), "{item}");
+    assert!(rig.totals("hipopay").refunded.is_empty());
+    let asked = |args: &[&str]| assert_eq!(rig.payrun(args).0, Some(0), "{args:?}");
+    // To ask once more changes nothing: only the word of a person that it failed does.
+    asked(&["retry", "R-spent", "--reason", "a test"]);
+    rig.payrun(&["run", "--resume", "--json", "--wait", "20s"]);
+    assert_eq!(rig.items()[0]["state"], "parked");
+    asked(&["resolve", "R-spent", "--failed", "--reason", "a test"]);
+    asked(&["retry", "R-spent", "--reason", "a test"]);
+    rig.payrun(&["run", "--resume", "--json", "--wait", "20s"]);
+    let item = &rig.items()[0];
+    assert_eq!((item["state"].as_str(), item["order_no"].as_str()), (Some("succeeded"), Some("R-spent-2")), "{item}");
+    assert_eq!(rig.totals("hipopay").refunded["HKD"], (1, 500));
+}

@@ -5,9 +5,10 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, Method};
+use serde_json::{Map, Value};
 use thiserror::Error;
 
-use super::request::{Prepared, ReplyKind, prepare};
+use super::request::{Prepared, Pricing, ReplyKind, prepare};
 use super::sign::{request_message, verified};
 use super::wire::{self, MASKED};
 use crate::clock::Clock;
@@ -19,6 +20,7 @@ use crate::gateway::keys::{KeyError, SigningKey, VerifyingKey};
 use crate::gateway::notice::{Manners, Notice, Reply};
 use crate::gateway::transport::{Failure, ReplyMax, Request, Response, Transport};
 use crate::gateway::{Call, Calling, FILE_MAX, Gateway, Observation, Probe, Reached, file, personal};
+use crate::statement::BillNames;
 
 /// The `Version` of `/download_bill`, whatever that of the other calls (the HipoPay document, "Export Reconciliation Report").
 const BILL_VERSION: &str = "3.0";
@@ -119,17 +121,24 @@ impl Client {
 
     async fn look(&self) -> Vec<Probe> {
         let params = vec![("out_trade_id".to_owned(), "payrun-probe".to_owned())];
-        let prepared = Prepared { method: Method::GET, path: "/payment", params, reply: ReplyKind::Payment };
+        let prepared =
+            Prepared { method: Method::GET, path: "/payment", params, reply: ReplyKind::Payment(Pricing::Named) };
         let sent = match self.signed(&prepared) {
             Ok(request) => self.transport.send(&self.base, request).await,
             Err(why) => Err(Failure::NotSent(why)),
         };
         probes(&self.base, sent, self.clock.now(), |response| {
-            let seen = read(response, ReplyKind::Payment);
+            let seen = read(response, ReplyKind::Payment(Pricing::Named));
             match seen.code.as_deref() {
                 Some("PAYMENT_NOT_FOUND") => Ok("accepted; replies are not signed".into()),
+                Some("ILLEGAL_SECURITY_PROFILE") => Err(
+                    "ILLEGAL_SECURITY_PROFILE: HipoPay does not support this encryption method; ask which one merchant_no is set \
+                     up for, and check merchant_no, merchant_key and encoding"
+                        .into(),
+                ),
                 code => Err(format!(
-                    "a query for no order should give PAYMENT_NOT_FOUND; it gave HTTP {} {}: check merchant_no, merchant_key and encoding",
+                    "a query for no order should give PAYMENT_NOT_FOUND; it gave HTTP {} {}: check merchant_no, merchant_key and \
+                     encoding; which code a wrong signature gives is not documented",
                     response.status().as_u16(),
                     code.unwrap_or_default()
                 )),
@@ -145,6 +154,18 @@ impl Gateway for Client {
 
     fn notified<'a>(&'a self, notice: &'a Notice) -> Calling<'a, Observation> {
         Box::pin(async move { self.read_notification(&notice.headers, &notice.body) })
+    }
+
+    fn reads_by_order(&self) -> bool {
+        true
+    }
+
+    fn as_ordered(&self, input: &Map<String, Value>, seen: Observation) -> Observation {
+        wire::as_ordered(Pricing::of(input), seen)
+    }
+
+    fn bill_names(&self) -> BillNames {
+        self.config.bill_names.clone()
     }
 
     fn manners(&self) -> Manners {

@@ -3,10 +3,11 @@
 //! A refund always carries its amount: HipoPay refunds the whole payment if there is none (the HipoPay document, "Refund").
 
 use http::Method;
+use serde_json::{Map, Value};
 
 use super::customs;
 use crate::config::HipopayConfig;
-use crate::domain::money::Amount;
+use crate::domain::money::{Amount, Currency};
 use crate::gateway::Call;
 use crate::gateway::customs::Which;
 use crate::gateway::exchange::{required, text};
@@ -24,7 +25,7 @@ pub(super) struct Prepared {
 /// What the `response` of a reply holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ReplyKind {
-    Payment,
+    Payment(Pricing),
     /// Its amount has no currency of its own: the call's is taken.
     Refund(Option<Amount>),
     Rate,
@@ -54,14 +55,58 @@ pub(super) fn prepare(call: &Call, config: &HipopayConfig) -> Result<Prepared, S
     }
 }
 
+/// What the amount of a payment is in (`is_rmb`, the HipoPay document, "Place an Order").
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pricing {
+    /// In the currency that stands beside it.
+    Named,
+    /// In CNY; beside it stands the currency of the settlement. None: of an order that was made without saying which.
+    Cny(Option<Currency>),
+}
+
+impl Pricing {
+    /// By the input of an order, or of a refund or look-up of one, which names the currency of settlement only.
+    pub(super) fn of(input: &Map<String, Value>) -> Self {
+        let text = |name| input.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+        let settlement = || text("settlement_currency").and_then(|code| Currency::parse(code).ok());
+        match text("is_rmb") {
+            Some("TRUE") => Self::Cny(settlement()),
+            Some(_) => Self::Named,
+            None => settlement().map_or(Self::Named, |settlement| Self::Cny(Some(settlement))),
+        }
+    }
+}
+
+/// What goes out as `amount` and `currency`.
+fn price(call: &Call, pricing: Pricing) -> Result<(String, &'static str), String> {
+    let amount = call.amount.ok_or("a payment has an amount")?;
+    match pricing {
+        Pricing::Named if text(call, "settlement_currency").is_some() => {
+            Err("settlement_currency belongs to is_rmb TRUE".into())
+        }
+        Pricing::Named => Ok((amount.decimal(), amount.currency().code())),
+        Pricing::Cny(_) if text(call, "is_rmb").is_none() => Err("settlement_currency belongs to is_rmb TRUE".into()),
+        Pricing::Cny(None) => {
+            Err("is_rmb is TRUE, and the call has no settlement_currency, or none that is a currency".into())
+        }
+        Pricing::Cny(Some(settlement)) if amount.currency().code() == "CNY" => {
+            Ok((amount.decimal(), settlement.code()))
+        }
+        Pricing::Cny(Some(_)) => {
+            Err(format!("is_rmb is TRUE, which makes the amount one in CNY, and it is in {}", amount.currency()))
+        }
+    }
+}
+
 /// `POST /wechatpay/mini_program/payment`. HipoPay does not ask for a signature here; ours is signed all the same.
 fn mini_program_payment(call: &Call, config: &HipopayConfig) -> Result<Prepared, String> {
-    let amount = call.amount.ok_or("a payment has an amount")?;
+    let pricing = Pricing::of(&call.input);
+    let (amount, currency) = price(call, pricing)?;
     let mut params = vec![
         pair("merchant_no", &config.merchant_no),
         pair("out_trade_id", call.order_no.as_str()),
-        pair("amount", &amount.decimal()),
-        pair("currency", amount.currency().code()),
+        pair("amount", &amount),
+        pair("currency", currency),
         pair("product_info", required(call, "description")?),
         pair("appid", required(call, "appid")?),
         pair("openid", required(call, "openid")?),
@@ -69,7 +114,8 @@ fn mini_program_payment(call: &Call, config: &HipopayConfig) -> Result<Prepared,
         pair("notify_url", &config.notify_url),
     ];
     params.extend(text(call, "is_rmb").map(|is_rmb| pair("is_rmb", is_rmb)));
-    Ok(Prepared { method: Method::POST, path: "/wechatpay/mini_program/payment", params, reply: ReplyKind::Payment })
+    let reply = ReplyKind::Payment(pricing);
+    Ok(Prepared { method: Method::POST, path: "/wechatpay/mini_program/payment", params, reply })
 }
 
 /// `GET /payment`, by HipoPay's number where the input has one, else by ours.
@@ -78,7 +124,8 @@ fn payment_query(call: &Call) -> Prepared {
         Some(id) => pair("payment_no", id),
         None => pair("out_trade_id", text(call, "out_trade_no").unwrap_or(call.order_no.as_str())),
     };
-    Prepared { method: Method::GET, path: "/payment", params: vec![which], reply: ReplyKind::Payment }
+    let reply = ReplyKind::Payment(Pricing::of(&call.input));
+    Prepared { method: Method::GET, path: "/payment", params: vec![which], reply }
 }
 
 /// `POST /payment_refund` of the payment that the input names by HipoPay's number (`transaction_id`).

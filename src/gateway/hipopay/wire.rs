@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::customs;
-use super::request::ReplyKind;
+use super::request::{Pricing, ReplyKind};
 use crate::domain::money::Amount;
 use crate::gateway::Observation;
 use crate::gateway::exchange::{bounded, decimal_amount, unreadable};
@@ -53,6 +53,7 @@ struct Refund {
     finish_time: Option<String>,
 }
 
+/// A reference rate: how much of the currency 1 CNY is.
 #[derive(Debug, Deserialize)]
 struct Rate {
     currency: String,
@@ -96,9 +97,9 @@ fn is_true(value: &Value) -> Result<bool, String> {
 
 fn read_response(response: Value, kind: ReplyKind, seen: &mut Observation) -> Result<(), String> {
     match kind {
-        ReplyKind::Payment => {
+        ReplyKind::Payment(pricing) => {
             let payment: Payment = serde_json::from_value(response).map_err(|error| unreadable(&error))?;
-            seen.amount = Some(decimal_amount(&payment.amount, &payment.currency));
+            seen.amount = Some(price(&payment.amount, &payment.currency, pricing));
             let texts = [
                 ("exchange_rate", payment.exchange_rate),
                 ("trade_time", payment.trade_time),
@@ -140,10 +141,31 @@ fn read_response(response: Value, kind: ReplyKind, seen: &mut Observation) -> Re
     Ok(())
 }
 
-/// Whether a body begins like a statement: any title, then the header. An error or a page from something in between does not.
+/// The amount of a payment. Where its price is in CNY it is one in CNY, and what stands beside it is not documented \[C\]: CNY, or
+/// the currency of the settlement; nothing else is taken.
+fn price(amount: &str, currency: &str, pricing: Pricing) -> Result<Amount, String> {
+    match pricing {
+        Pricing::Cny(None) => decimal_amount(amount, "CNY"),
+        Pricing::Cny(Some(settlement)) if currency == settlement.code() => decimal_amount(amount, "CNY"),
+        Pricing::Named | Pricing::Cny(Some(_)) => decimal_amount(amount, currency),
+    }
+}
+
+/// What a notification says of an order whose price is in CNY: it names the currency as a reply does, and knows nothing of the
+/// order's input.
+pub(super) fn as_ordered(pricing: Pricing, seen: Observation) -> Observation {
+    let told = |name: &str| seen.result.get(name).and_then(Value::as_str);
+    let amount = told("amount").zip(told("currency")).map(|(amount, currency)| price(amount, currency, pricing));
+    Observation { amount: amount.or_else(|| seen.amount.clone()), ..seen }
+}
+
+/// Whether a body looks like a statement: any title, then a line of columns, whatever they are called; a header that is not the
+/// one that is known is refused where the file is read. An error or a page from something in between is none.
 pub(super) fn is_statement(body: &[u8]) -> bool {
+    let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
     let second = body.splitn(3, |byte| *byte == b'\n').nth(1);
-    second.is_some_and(|header| header.starts_with(b"Transaction Type,"))
+    !matches!(first, None | Some(b'{' | b'<' | b'['))
+        && second.is_some_and(|header| header.iter().filter(|byte| **byte == b',').count() >= 5)
 }
 
 /// A refund's reply names no currency; it is the payment's, which is what we asked for.
@@ -163,7 +185,16 @@ pub(super) fn read_notification(params: &[(String, String)], seen: &mut Observat
     seen.receipt = Some(must("payment_no")?);
     seen.state = Some(bounded(must("status")?, 64));
     seen.is_about(Subject::Payment);
-    let names = ["exchange_rate", "settle_currency", "pay_currency", "pay_amount", "trade_time", "finish_time"];
+    let names = [
+        "amount",
+        "currency",
+        "exchange_rate",
+        "settle_currency",
+        "pay_currency",
+        "pay_amount",
+        "trade_time",
+        "finish_time",
+    ];
     seen.result = facts(names.map(|name| (name, find(name))));
     Ok(())
 }
@@ -206,10 +237,13 @@ mod tests {
         for spelling in ["false", "\"False\"", "\"FALSE\""] {
             let body =
                 format!(r#"{{"is_success":{spelling},"error":"PAYMENT_NOT_FOUND","error_message":"Order not found"}}"#);
-            assert_eq!(seen(&body, ReplyKind::Payment).unwrap().code.as_deref(), Some("PAYMENT_NOT_FOUND"));
+            assert_eq!(
+                seen(&body, ReplyKind::Payment(Pricing::Named)).unwrap().code.as_deref(),
+                Some("PAYMENT_NOT_FOUND")
+            );
         }
         for wrong in [r#"{"is_success":1}"#, r#"{"is_success":false}"#, r#"{"is_success":true}"#, "<html>", "[]"] {
-            assert!(seen(wrong, ReplyKind::Payment).is_err(), "{wrong}");
+            assert!(seen(wrong, ReplyKind::Payment(Pricing::Named)).is_err(), "{wrong}");
         }
     }
 
@@ -219,7 +253,7 @@ mod tests {
             let body = format!(
                 r#"{{"is_success":true,"response":{{"amount":"{amount}","currency":"{currency}","out_trade_id":"a","payment_no":"1","status":"PAID"}}}}"#
             );
-            seen(&body, ReplyKind::Payment).unwrap().amount.unwrap().map(Amount::minor)
+            seen(&body, ReplyKind::Payment(Pricing::Named)).unwrap().amount.unwrap().map(Amount::minor)
         };
         assert_eq!(amount("0.1", "HKD"), Ok(10));
         assert_eq!(amount("500", "JPY"), Ok(500));
@@ -229,7 +263,9 @@ mod tests {
     #[test]
     fn a_success_under_the_status_of_an_error_is_not_believed() {
         let body = br#"{"is_success":true,"response":{}}"#;
-        assert!(read(body, false, ReplyKind::Payment, &mut Observation::of(Reached::Replied)).is_err());
-        assert!(read(b"<html>", false, ReplyKind::Payment, &mut Observation::of(Reached::Replied)).is_ok());
+        assert!(read(body, false, ReplyKind::Payment(Pricing::Named), &mut Observation::of(Reached::Replied)).is_err());
+        assert!(
+            read(b"<html>", false, ReplyKind::Payment(Pricing::Named), &mut Observation::of(Reached::Replied)).is_ok()
+        );
     }
 }

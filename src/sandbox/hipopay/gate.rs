@@ -29,7 +29,8 @@ impl Refused {
 #[derive(Debug)]
 pub(super) struct Params(Vec<(String, String)>);
 
-/// Lets a request in or says why not.
+/// Lets a request in or says why not. Which code HipoPay gives to a wrong signature is not documented \[C\]; here it is the one
+/// for an encryption method that is not supported.
 pub(super) fn admit(
     request: &Request,
     merchant_no: &str,

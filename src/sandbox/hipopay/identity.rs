@@ -7,6 +7,7 @@ use crate::gateway::hipopay::sign::Encoding;
 use crate::gateway::keys::{SigningKey, VerifyingKey};
 use crate::sandbox::identity::{IdentityError, make_folder};
 use crate::sandbox::pair::Pair;
+use crate::statement::BillNames;
 
 const MERCHANT: (&str, &str) = ("merchant_key.pem", "merchant_public_key.pem");
 const PLATFORM: (&str, &str) = ("platform_key.pem", "platform_public_key.pem");
@@ -61,6 +62,7 @@ impl Identity {
             version: "1.0".into(),
             notify_url: "https://example.com/payrun/notify/hipopay".into(),
             encoding: Encoding::Rfc3986,
+            bill_names: BillNames::default(),
         }
     }
 

@@ -2,6 +2,9 @@
 //!
 //! Its lies are HipoPay's: `is_success` around a refund that failed, and a refund that is accepted and fails later. Replies
 //! are not signed, so in place of a wrong signature it answers with a page of something in between.
+//! What the document leaves open \[C\] it plays both ways: the reply to a price in CNY (`is_rmb`) names CNY or the currency of the
+//! settlement, by the order's number. A refund whose number ends with `-spent` fails with 0104 and is 0001 when it is sent again.
+//! The notification of a payment that was asked for here carries its `openid`.
 //! A refund without an amount refunds the whole payment, as HipoPay does, and is counted as the violation
 //! `refund_without_amount`.
 
@@ -12,9 +15,10 @@ mod identity;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method};
@@ -44,7 +48,20 @@ pub struct Hipopay {
     merchant: VerifyingKey,
     platform: SigningKey,
     looks: Looks,
+    asked: Mutex<AskedFor>,
 }
+
+/// What was asked for beside what the books hold.
+#[derive(Debug, Default)]
+struct AskedFor {
+    /// By the merchant's number of a payment: the currency of its settlement, where its price is in CNY, and its payer.
+    payments: BTreeMap<String, (Option<&'static str>, String)>,
+    /// By the merchant's number of a refund that failed for good: how that is shown.
+    spent: BTreeMap<String, Value>,
+}
+
+/// How much of it is kept.
+const ASKED_MAX: usize = 1_000_000;
 
 impl Hipopay {
     /// Opens it with empty books.
@@ -58,6 +75,7 @@ impl Hipopay {
             merchant: identity.merchant_key()?,
             platform: identity.platform_key()?,
             looks: Looks::default(),
+            asked: Mutex::default(),
         }))
     }
 
@@ -86,13 +104,15 @@ impl Hipopay {
     /// The notification of a payment as it stands. The real HipoPay tells of paid ones only.
     pub(super) fn tell(&self, paid: &Entry) -> Option<(HeaderMap, Bytes)> {
         let amount = shown_amount(paid.minor, &paid.currency, None);
-        let fields = [
+        let (settled_in, openid) = self.asked().payments.get(&paid.number).cloned().unwrap_or_default();
+        let currency = self.shown_currency(paid);
+        let mut fields = vec![
             ("status", status(paid.standing)),
             ("trade_type", "MINIPROGRAM"),
             ("exchange_rate", "1.0000000000"),
             ("payment_no", &paid.theirs),
-            ("currency", &paid.currency),
-            ("settle_currency", &paid.currency),
+            ("currency", &currency),
+            ("settle_currency", settled_in.unwrap_or(&paid.currency)),
             ("amount", &amount),
             ("trade_time", "2026-11-22 10:00:00"),
             ("finish_time", "2026-11-22 10:00:09"),
@@ -100,6 +120,9 @@ impl Hipopay {
             ("pay_amount", &amount),
             ("out_trade_id", &paid.number),
         ];
+        if !openid.is_empty() {
+            fields.push(("openid", &openid));
+        }
         let params: Vec<(String, String)> =
             fields.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         let timestamp = self.counter.clock.now().seconds().to_string();
@@ -110,6 +133,17 @@ impl Hipopay {
         let pairs: Vec<String> =
             params.iter().map(|(name, value)| format!("{name}={}", value.replace(' ', "+"))).collect();
         Some((headers, pairs.join("&").into()))
+    }
+
+    fn asked(&self) -> MutexGuard<'_, AskedFor> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The currency that is shown beside a payment's amount.
+    fn shown_currency(&self, entry: &Entry) -> String {
+        let settled_in = self.asked().payments.get(&entry.number).and_then(|(settled_in, _)| *settled_in);
+        let says_settlement = self.counter.settings.plan.draw(&entry.number, "currency", 0).is_multiple_of(2);
+        settled_in.filter(|_| says_settlement).map_or_else(|| entry.currency.clone(), str::to_owned)
     }
 
     async fn handle(&self, request: Request) -> Reaction {
@@ -168,8 +202,19 @@ impl Hipopay {
         if params.must("merchant_no")? != self.merchant_no {
             return Err(Refused::new("PARAM_ERROR", "wrong_merchant_no"));
         }
-        let amount = params.amount("amount", currency(params.must("currency")?)?)?;
+        let named = currency(params.must("currency")?)?;
+        // With a price in CNY the currency that is named is that of the settlement.
+        let settled_in = match params.get("is_rmb") {
+            Some("TRUE") => Some(named.code()),
+            None | Some("FALSE") => None,
+            Some(_) => return Err(Refused::new("PARAM_ERROR", "wrong_is_rmb")),
+        };
+        let amount = params.amount("amount", if settled_in.is_some() { currency("CNY")? } else { named })?;
         let number = params.number("out_trade_id")?;
+        let payer = (settled_in, params.must("openid")?.to_owned());
+        if self.asked().payments.len() < ASKED_MAX {
+            self.asked().payments.entry(number.clone()).or_insert(payer);
+        }
         let asked = Asked {
             sort: Sort::Payment,
             number: number.clone(),
@@ -183,7 +228,7 @@ impl Hipopay {
             self.counter.till().submit(asked, &self.counter.settings, self.counter.clock.now());
         let body = match what {
             What::Entry(entry) => {
-                let mut shown = show_payment(&entry, fault);
+                let mut shown = self.show_payment(&entry, fault);
                 shown["response"]["prepay_params"] = json!({
                     "nonceStr": "572666791269", "order_no": entry.theirs, "paySign": "466790B2486C24F2DE0BD4C77C7D22AB",
                     "prepay_id": format!("wx{}", entry.theirs), "timeStamp": "1550548767",
@@ -201,13 +246,30 @@ impl Hipopay {
         Ok((number, body, fault))
     }
 
+    fn show_payment(&self, entry: &Entry, fault: Option<Fault>) -> Value {
+        json!({
+            "is_success": true,
+            "response": {
+                "amount": shown_amount(entry.minor, &entry.currency, fault),
+                "currency": self.shown_currency(entry),
+                "exchange_rate": "0.881890",
+                "out_trade_id": entry.number,
+                "payment_no": entry.theirs,
+                "status": status(entry.standing),
+                "product_info": "sandbox",
+                "trade_time": entry.at.to_string(),
+                "trade_type": "MINIPROGRAM",
+            },
+        })
+    }
+
     fn query_payment(&self, params: &Params) -> Result<Said, Refused> {
         params.only(&["payment_no", "out_trade_id"])?;
         let number = self.which(params, Sort::Payment, "out_trade_id", "payment_no")?;
         let now = self.counter.clock.now();
         let (seen, fault) = self.counter.till().query(Sort::Payment, &number, &self.counter.settings, now);
         let body = match seen {
-            Some(entry) => show_payment(&entry, fault),
+            Some(entry) => self.show_payment(&entry, fault),
             None => error("PAYMENT_NOT_FOUND", "Order not found"),
         };
         Ok((number, body, fault))
@@ -231,6 +293,11 @@ impl Hipopay {
             }
             Some(_) => params.amount("refund_amount", currency(&payment.currency)?)?.minor(),
         };
+        let amount = shown_amount(minor, &payment.currency, None);
+        if number.ends_with("-spent") {
+            drop(till);
+            return Ok((number.clone(), self.spend(&number, &payment_no, &amount), None));
+        }
         let asked = Asked {
             sort: Sort::Refund,
             number: number.clone(),
@@ -241,7 +308,6 @@ impl Hipopay {
             waits: false,
         };
         let Outcome { what, fault } = till.submit(asked, &self.counter.settings, self.counter.clock.now());
-        let amount = shown_amount(minor, &payment.currency, None);
         let failed = |code| refund(&number, "", &payment_no, &amount, "FAIL", code);
         let body = match what {
             What::Entry(entry) => show_refund(&entry, &payment_no, fault),
@@ -257,9 +323,24 @@ impl Hipopay {
         Ok((number, body, fault))
     }
 
+    /// A refund that fails, once and for all; sent again, its number exists already.
+    fn spend(&self, number: &str, payment_no: &str, amount: &str) -> Value {
+        let mut asked = self.asked();
+        let theirs = format!("9{number}");
+        if asked.spent.contains_key(number) {
+            return refund(number, &theirs, payment_no, amount, "FAIL", "0001");
+        }
+        let failed = refund(number, &theirs, payment_no, amount, "FAIL", "0104");
+        asked.spent.insert(number.to_owned(), failed.clone());
+        failed
+    }
+
     fn query_refund(&self, params: &Params) -> Result<Said, Refused> {
         params.only(&["refund_no", "out_refund_id"])?;
         let number = self.which(params, Sort::Refund, "out_refund_id", "refund_no")?;
+        if let Some(failed) = self.asked().spent.get(&number) {
+            return Ok((number, failed.clone(), None));
+        }
         let mut till = self.counter.till();
         let (seen, fault) = till.query(Sort::Refund, &number, &self.counter.settings, self.counter.clock.now());
         let body = match seen {
@@ -318,24 +399,6 @@ const fn status(standing: Standing) -> &'static str {
         Standing::Failed => "FAIL",
         Standing::Cancelled => "EXPIRED",
     }
-}
-
-fn show_payment(entry: &Entry, fault: Option<Fault>) -> Value {
-    let status = status(entry.standing);
-    json!({
-        "is_success": true,
-        "response": {
-            "amount": shown_amount(entry.minor, &entry.currency, fault),
-            "currency": entry.currency,
-            "exchange_rate": "0.881890",
-            "out_trade_id": entry.number,
-            "payment_no": entry.theirs,
-            "status": status,
-            "product_info": "sandbox",
-            "trade_time": entry.at.to_string(),
-            "trade_type": "MINIPROGRAM",
-        },
-    })
 }
 
 fn failed_payment(number: &str, amount: Amount) -> Value {

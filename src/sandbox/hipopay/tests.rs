@@ -194,3 +194,102 @@ async fn a_call_that_cannot_be_made_is_not_sent_and_says_why() {
     }
     assert_eq!(rig.twin.totals(), TillTotals::default());
 }
+
+fn cny(text: &str) -> Amount {
+    Amount::parse(text, Currency::parse("CNY").unwrap()).unwrap()
+}
+
+/// What a payment with a price in CNY is asked with.
+fn priced_in_cny() -> Value {
+    json!({
+        "description": "tea", "appid": "wx1", "openid": "o-1", "client_ip": "10.1.2.3", "is_rmb": "TRUE",
+        "settlement_currency": "JPY"
+    })
+}
+
+#[tokio::test]
+async fn a_price_in_cny_goes_out_with_the_currency_of_settlement_and_comes_back_under_either() {
+    let rig = Rig::new(FaultPlan::NONE);
+    let mut named = std::collections::BTreeSet::new();
+    for n in 0..12 {
+        let number = format!("P-{n}");
+        let made = rig.call("mini_program_payment", &number, Some(cny("88.50")), priced_in_cny()).await;
+        assert_eq!((said(&made).0, made.amount.clone()), (Some("INIT"), Some(Ok(cny("88.50")))), "{}", made.evidence);
+        let paid = rig.call("payment_query", &number, Some(cny("88.50")), priced_in_cny()).await;
+        assert_eq!((said(&paid).0, paid.amount.clone()), (Some("PAID"), Some(Ok(cny("88.50")))));
+        named.insert(paid.evidence.contains(r#""currency":"JPY""#));
+        let (headers, body) = rig.twin.notification(&number).unwrap();
+        let told = rig.client.read_notification(&headers, &body);
+        assert!(!told.evidence.contains("o-1") && told.evidence.contains("openid=***"), "{}", told.evidence);
+        let input: Map<String, Value> = serde_json::from_value(priced_in_cny()).unwrap();
+        assert_eq!(rig.client.as_ordered(&input, told.clone()).amount, Some(Ok(cny("88.50"))));
+        let of_another = serde_json::from_value(json!({ "is_rmb": "TRUE", "settlement_currency": "USD" })).unwrap();
+        let other = rig.client.as_ordered(&of_another, told.clone()).amount;
+        assert_eq!(other == Some(Ok(cny("88.50"))), told.result["currency"] == "CNY", "{other:?}");
+    }
+    assert_eq!(named.len(), 2, "both were played");
+    assert_eq!(rig.twin.totals().paid["CNY"], (12, 12 * 8_850));
+}
+
+#[tokio::test]
+async fn a_price_in_cny_of_an_amount_in_another_currency_is_not_sent() {
+    let rig = Rig::new(FaultPlan::NONE);
+    let pay = |amount, input: Value| rig.call("mini_program_payment", "P-1", Some(amount), input);
+    let seen = pay(hkd("5"), priced_in_cny()).await;
+    assert!(matches!(&seen.reached, Reached::Unsendable(why) if why.contains("in CNY, and it is in HKD")), "{seen:?}");
+    let mut alone = priced_in_cny();
+    alone["settlement_currency"] = json!("");
+    let seen = pay(cny("5"), alone).await;
+    assert!(matches!(&seen.reached, Reached::Unsendable(why) if why.contains("no settlement_currency")), "{seen:?}");
+    // What was sent so before it was refused is in CNY whatever stands beside it, and so is no amount of ours.
+    let old: Map<String, Value> = serde_json::from_value(json!({ "is_rmb": "TRUE" })).unwrap();
+    let mut told = Observation::of(Reached::Replied);
+    told.result = serde_json::from_value(json!({ "amount": "5.00", "currency": "HKD" })).unwrap();
+    assert_eq!(rig.client.as_ordered(&old, told).amount, Some(Ok(cny("5"))));
+    let mut not = priced_in_cny();
+    not["is_rmb"] = json!("FALSE");
+    let seen = pay(cny("5"), not).await;
+    assert!(matches!(&seen.reached, Reached::Unsendable(why) if why.contains("belongs to is_rmb TRUE")), "{seen:?}");
+    assert_eq!(rig.twin.totals(), TillTotals::default());
+}
+
+#[tokio::test]
+async fn a_number_that_is_spent_fails_and_exists_when_it_is_sent_again() {
+    let rig = Rig::new(FaultPlan::NONE);
+    let payment_no = rig.twin.seed("P-1", hkd("10.00"));
+    let send = || rig.refund("R-1-spent", &payment_no, "4.00");
+    assert_eq!(said(&send().await), (Some("FAIL"), Some("0104")));
+    assert_eq!(said(&send().await), (Some("FAIL"), Some("0001")));
+    let asked = rig.call("refund_query", "R-1-spent", Some(hkd("4.00")), json!({})).await;
+    assert_eq!(said(&asked), (Some("FAIL"), Some("0104")));
+    assert!(rig.twin.totals().refunded.is_empty());
+}
+
+#[test]
+fn after_0001_a_refund_that_still_fails_is_for_a_person_and_before_it_may_be_sent_again() {
+    use crate::catalog::judge::{Expected, judge};
+    use crate::domain::answer::{Answer, DeclineClass, NumberRule};
+    let refund = crate::catalog::Catalog::built_in().kinds["refund"].clone();
+    let operations = &refund.gateways["hipopay"];
+    let failed = |code: &str| Observation {
+        http: Some(201),
+        state: Some("FAIL".into()),
+        code: Some(code.into()),
+        ..Observation::of(Reached::Replied)
+    };
+    let asked = |code: &str, exists| {
+        let expected = Expected { exists, ..Expected::default() };
+        judge(&operations.query_outcomes, true, true, &failed(code), &expected)
+    };
+    let sent = judge(&operations.submit_outcomes, false, true, &failed("0001"), &Expected::default());
+    assert!(sent.exists && matches!(sent.answer, Answer::Unknown { .. }));
+    for code in ["0104", "0011", "0005", "0001"] {
+        let judged = asked(code, true);
+        assert!(judged.says.is_some_and(|says| says.contains("payrun resolve --failed")), "{code}");
+        let Answer::Declined(decline) = judged.answer else { panic!("{code}: {:?}", judged.answer) };
+        assert_eq!((decline.class, decline.number), (DeclineClass::Person, NumberRule::Next), "{code}");
+    }
+    assert_eq!(asked("0104", false).answer, Answer::Absent);
+    let limited = judge(&operations.submit_outcomes, false, true, &failed("0107"), &Expected::default());
+    assert_eq!(limited.answer, Answer::NotProcessed { code: "0107".into(), after: Some(60_000) });
+}
