@@ -23,6 +23,9 @@ pub struct EgmsConfig {
     pub sign_type: SignType,
     /// The `KeyID` header, if EGMS issued one.
     pub key_id: Option<String>,
+    /// While a payment stands so it may be withdrawn: `Pending` (the EGMS document, "After Payment"), and where the account says
+    /// so `Authorised`, `Verifying` and `not_found`, which EGMS's general pages allow.
+    pub cancel_when: Vec<String>,
     /// Where EGMS sends notifications.
     pub notify_url: String,
     /// The path its notifications are signed with: that of `notify_url` unless a proxy rewrites it.
@@ -30,13 +33,19 @@ pub struct EgmsConfig {
 }
 
 /// The fields of an account.
-pub static FIELDS: [FieldSpec; 14] = [
+pub static FIELDS: [FieldSpec; 15] = [
     FieldSpec::required("kind", Shape::Word(&["egms"]), "The kind of gateway: egms is EGMS of EVO Cloud (Evonet)."),
     FieldSpec::required("base_url", Shape::Text, "Scheme and host, as EGMS names it."),
     FieldSpec::required("sid", Shape::Text, "The merchant's id, as it stands in the paths."),
     FieldSpec::required("sign_key", Shape::Secret, "The SignKey: 32 characters."),
     FieldSpec::optional("sign_type", Shape::Word(&SignType::WORDS), "The digest of signatures; SHA256 if not given."),
     FieldSpec::optional("key_id", Shape::Text, "The KeyID header, if EGMS issued one."),
+    FieldSpec::optional(
+        "cancel_when",
+        Shape::List(&Shape::Word(&["Pending", "Authorised", "Verifying", "not_found"])),
+        "While a payment stands so it may be cancelled; Pending if not given, as EGMS's page on WeChat Pay has it. Its general \
+         pages allow Authorised and Verifying too, and not_found after a time-out; ask EGMS before.",
+    ),
     FieldSpec::required("notify_url", Shape::Text, "Where the gateway sends notifications: https, without a query."),
     FieldSpec::optional(
         "notify_path",
@@ -57,7 +66,11 @@ impl Reading<'_> {
         let sid = self.bounded(node, "sid", 64);
         let sign_key = node.get("sign_key").and_then(|value| self.secret(value));
         let sign_type = text_of(node, "sign_type").and_then(SignType::parse).unwrap_or_default();
-        let key_id = self.bounded(node, "key_id", 64);
+        let key_id = self.bounded(node, "key_id", 32);
+        let cancel_when = node.get("cancel_when").map_or_else(
+            || vec!["Pending".to_owned()],
+            |node| node.list().iter().filter_map(|node| node.text().map(str::to_owned)).collect(),
+        );
         let notify_url = self.notify_url(node);
         let path = notify_url.as_deref().and_then(|url| url_parts(url).ok()).map_or("/", |(_, path)| path).to_owned();
         let notify_path = self.path(node, "notify_path", if path.is_empty() { "/" } else { &path });
@@ -67,6 +80,7 @@ impl Reading<'_> {
             sign_key: sign_key?,
             sign_type,
             key_id,
+            cancel_when,
             notify_url: notify_url?,
             notify_path: notify_path?,
         })

@@ -21,6 +21,12 @@ use crate::gateway::notice::{Manners, Notice, Reply};
 use crate::gateway::transport::{Failure, Request, Response, Transport};
 use crate::gateway::{Call, Calling, Gateway, Observation, Probe, Reached, personal};
 
+/// The code of a wrong signature.
+const SIGNATURE_ERROR: &str = "V0010";
+
+/// The word of `cancel_when` for a payment that EGMS does not show: after a time-out it may be there all the same.
+const NOT_FOUND: &str = "not_found";
+
 /// An account at EGMS.
 #[derive(Debug)]
 pub struct Client {
@@ -73,7 +79,10 @@ impl Client {
         let deadline = tokio::time::sleep(call.timeout);
         tokio::pin!(deadline);
         match before(deadline, self.transport.send(&self.base, request)).await {
-            Some(Ok(response)) => self.read(&response, &prepared),
+            Some(Ok(response)) => {
+                let seen = self.read(&response, &prepared);
+                if call.operation == "cancel_check" { self.with_cancellable(call, seen) } else { seen }
+            }
             Some(Err(failure)) => of_failure(failure),
             None => Observation::of(Reached::TimedOut),
         }
@@ -81,7 +90,7 @@ impl Client {
 
     fn signed(&self, prepared: &Prepared, date_time: &str) -> Result<Request, String> {
         let msg_id = nonce().map_err(|error| error.to_string())?.to_ascii_lowercase();
-        let Prepared { method, target, body, about: _ } = prepared;
+        let Prepared { method, target, body, about: _, idempotency_key } = prepared;
         let signature = self.key.sign(Message { method: method.as_str(), target, date_time, msg_id: &msg_id, body });
         let mut headers = vec![
             ("content-type", "application/json; charset=utf-8"),
@@ -90,6 +99,7 @@ impl Client {
             ("signtype", self.key.sign_type().word()),
             ("authorization", signature.as_str()),
         ];
+        headers.extend(idempotency_key.as_deref().map(|key| ("idempotency-key", key)));
         headers.extend(self.config.key_id.as_deref().map(|id| ("keyid", id)));
         exchange::request(method.clone(), target, body.clone(), &headers)
     }
@@ -105,7 +115,9 @@ impl Client {
     fn read(&self, response: &Response, asked: &Prepared) -> Observation {
         let verified = self.verify(asked.method.as_str(), &asked.target, response.headers(), response.body());
         if let Err(why) = verified {
-            return with_reply(Reached::Unverified(why.into()), response, &MASKED);
+            // With a wrong key this can never be verified, so it is reported; nothing else of such a reply is.
+            let code = wire::code(response.body()).filter(|code| code == SIGNATURE_ERROR);
+            return Observation { code, ..with_reply(Reached::Unverified(why.into()), response, &MASKED) };
         }
         let mut seen = with_reply(Reached::Replied, response, &MASKED);
         if let Err(why) = wire::read(response.body(), response.status().is_success(), asked.about, &mut seen) {
@@ -114,10 +126,23 @@ impl Client {
         seen
     }
 
+    /// Says whether the payment that was looked up may be withdrawn, by the account's `cancel_when`.
+    fn with_cancellable(&self, call: &Call, mut seen: Observation) -> Observation {
+        let missing = seen.reached == Reached::Replied && matches!(seen.code.as_deref(), Some("C0004" | "B0014"));
+        let standing = if missing { Some(NOT_FOUND) } else { seen.state.as_deref() };
+        if standing.is_some_and(|standing| self.config.cancel_when.iter().any(|word| word == standing)) {
+            seen.result.insert("cancellable".into(), "yes".into());
+            // What is not found names nothing; what was asked for is what may be withdrawn.
+            seen.order_no = seen.order_no.or_else(|| exchange::text(call, "out_trade_no").map(str::to_owned));
+        }
+        seen
+    }
+
     async fn look(&self) -> Vec<Probe> {
         let target =
             format!("/g2/v1/payment/mer/{}/evo.e-commerce.payment?merchantTransID=payrun-probe", self.config.sid);
-        let prepared = Prepared { method: Method::GET, target, body: Bytes::new(), about: About::Payment };
+        let prepared =
+            Prepared { method: Method::GET, target, body: Bytes::new(), about: About::Payment, idempotency_key: None };
         let sent = match self.signed(&prepared, &date_time(self.clock.now())) {
             Ok(request) => self.transport.send(&self.base, request).await,
             Err(why) => Err(Failure::NotSent(why)),
@@ -125,7 +150,7 @@ impl Client {
         probes(&self.base, sent, self.clock.now(), |response| {
             let seen = self.read(response, &prepared);
             match (&seen.reached, seen.code.as_deref()) {
-                (Reached::Replied, Some("C0004")) => Ok("accepted, and the reply verified".into()),
+                (Reached::Replied, Some("C0004" | "B0014")) => Ok("accepted, and the reply verified".into()),
                 (reached, code) => Err(format!(
                     "a query for no order should give C0004; it gave HTTP {} {} ({reached:?}): check sid, sign_key and sign_type",
                     response.status().as_u16(),

@@ -20,7 +20,13 @@ pub(super) struct Prepared {
     pub target: String,
     pub body: Bytes,
     pub about: About,
+    /// The number that a POST has the effect under: our merchantTransID, sent as `Idempotency-Key` too (gateways.md 1.2).
+    pub idempotency_key: Option<String>,
 }
+
+/// How long a text may be, in bytes of UTF-8 (gateways.md 1.2 [A]: EGMS counts bytes).
+const REASON_MAX: usize = 64;
+const URL_MAX: usize = 300;
 
 /// Which part of a reply the call is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,11 +55,11 @@ pub(super) fn prepare(call: &Call, config: &EgmsConfig, date_time: &str) -> Resu
         "payment" => payment(call, config, date_time),
         "cancel" => undo(call, config, date_time, About::Cancel),
         "refund" => undo(call, config, date_time, About::Refund),
-        "payment_query" => Ok(query(call, config, About::Payment)),
+        "payment_query" | "cancel_check" => Ok(query(call, config, About::Payment)),
         "cancel_query" => Ok(query(call, config, About::Cancel)),
         "refund_query" => Ok(query(call, config, About::Refund)),
         other => Err(format!(
-            "egms has no operation {other:?}; it has payment, payment_query, cancel, cancel_query, refund and refund_query"
+            "egms has no operation {other:?}; it has payment, payment_query, cancel_check, cancel, cancel_query, refund and refund_query"
         )),
     }
 }
@@ -65,6 +71,14 @@ fn payment(call: &Call, config: &EgmsConfig, date_time: &str) -> Result<Prepared
     if !["WEB", "WAP", "APP", "MINI", "INWALLET"].contains(&platform) {
         return Err(format!("platform is {platform:?}; it is one of WEB, WAP, APP, MINI and INWALLET"));
     }
+    let needed: &[&str] = match platform {
+        "MINI" => &["openid", "appid"],
+        "APP" => &["appid"],
+        _ => &[],
+    };
+    for field in needed {
+        required(call, field).map_err(|why| format!("{why}, which the platform {platform} needs"))?;
+    }
     let minutes = text(call, "valid_minutes").map(|minutes| minutes.parse::<u32>());
     let valid_time = minutes.transpose().map_err(|_| "valid_minutes is no whole number")?;
     let body = PaymentBody {
@@ -72,7 +86,7 @@ fn payment(call: &Call, config: &EgmsConfig, date_time: &str) -> Result<Prepared
         store_info: text(call, "merchant_category_code").map(|mcc| StoreInfo { mcc }),
         trans_amount: TransAmount::of(amount),
         valid_time,
-        return_url: text(call, "return_url"),
+        return_url: within(call, "return_url", URL_MAX)?,
         payment_method: PaymentMethod {
             kind: "e-wallet",
             e_wallet: EWallet {
@@ -85,10 +99,10 @@ fn payment(call: &Call, config: &EgmsConfig, date_time: &str) -> Result<Prepared
         webhook: &config.notify_url,
     };
     let target = path(config, About::Payment);
-    Ok(Prepared { method: Method::POST, target, body: json(&body)?, about: About::Payment })
+    Ok(post(call, target, json(&body)?, About::Payment))
 }
 
-/// A cancellation (only while `Pending`) or a refund (only when `Captured`) of the payment `out_trade_no`.
+/// A cancellation or a refund (only when `Captured`) of the payment `out_trade_no`.
 fn undo(call: &Call, config: &EgmsConfig, date_time: &str, about: About) -> Result<Prepared, String> {
     let trans_amount = match about {
         About::Refund => Some(TransAmount::of(call.amount.ok_or("a refund has an amount")?)),
@@ -97,12 +111,25 @@ fn undo(call: &Call, config: &EgmsConfig, date_time: &str, about: About) -> Resu
     let body = UndoBody {
         merchant_trans_info: trans_info(call, date_time),
         trans_amount,
-        initiating_reason: text(call, "reason"),
+        initiating_reason: within(call, "reason", REASON_MAX)?,
         webhook: &config.notify_url,
     };
     let payment = percent_encode(required(call, "out_trade_no")?);
     let target = format!("{}?merchantTransID={payment}", path(config, about));
-    Ok(Prepared { method: Method::POST, target, body: json(&body)?, about })
+    Ok(post(call, target, json(&body)?, about))
+}
+
+fn post(call: &Call, target: String, body: Bytes, about: About) -> Prepared {
+    let idempotency_key = Some(call.order_no.as_str().to_owned());
+    Prepared { method: Method::POST, target, body, about, idempotency_key }
+}
+
+/// A text of at most so many bytes, where there is one.
+fn within<'a>(call: &'a Call, field: &str, most: usize) -> Result<Option<&'a str>, String> {
+    match text(call, field) {
+        Some(text) if text.len() > most => Err(format!("{field} has {} bytes, and EGMS takes {most}", text.len())),
+        known => Ok(known),
+    }
 }
 
 /// `GET` of a payment, cancellation or refund by its own `merchantTransID`.
@@ -113,7 +140,7 @@ fn query(call: &Call, config: &EgmsConfig, about: About) -> Prepared {
     };
     let number = percent_encode(given.unwrap_or(call.order_no.as_str()));
     let target = format!("{}?merchantTransID={number}", path(config, about));
-    Prepared { method: Method::GET, target, body: Bytes::new(), about }
+    Prepared { method: Method::GET, target, body: Bytes::new(), about, idempotency_key: None }
 }
 
 fn path(config: &EgmsConfig, about: About) -> String {

@@ -17,6 +17,8 @@ pub(super) const MASKED: [&str; 4] = ["subOpenID", "openid", "paySign", "payment
 
 /// The code that says that a request was accepted.
 const ACCEPTED: &str = "S0000";
+/// The code that says that it was accepted and is in progress (gateways.md 1.5): only a query tells what became of it.
+const IN_PROGRESS: &str = "S0003";
 
 #[derive(Debug, Deserialize)]
 struct Reply {
@@ -71,6 +73,9 @@ pub(super) fn read(body: &[u8], http_ok: bool, about: About, seen: &mut Observat
     let result = reply.result.as_ref().ok_or("the reply has no result")?;
     let psp = [("category", &result.category), ("psp_response_code", &result.psp_response_code)];
     seen.result = facts(psp.map(|(name, value)| (name, value.clone())));
+    if result.code == IN_PROGRESS && !http_ok {
+        return Err("the reply says that it is in progress under the HTTP status of an error".into());
+    }
     if result.code != ACCEPTED {
         seen.code = Some(bounded(result.code.clone(), 64));
         return Ok(());
@@ -87,6 +92,12 @@ pub(super) fn read(body: &[u8], http_ok: bool, about: About, seen: &mut Observat
     };
     read_part(part.ok_or("the reply says success and nothing else")?, seen);
     Ok(())
+}
+
+/// The code of a reply, whatever else it says.
+pub(super) fn code(body: &[u8]) -> Option<String> {
+    let reply: Value = serde_json::from_slice(body).ok()?;
+    reply.pointer("/result/code").and_then(Value::as_str).map(|code| bounded(code.to_owned(), 64))
 }
 
 /// Reads a notification: what it is about is its `eventCode`.
@@ -155,15 +166,23 @@ mod tests {
 
     #[test]
     fn a_failure_inside_an_accepted_reply_shows_its_code() {
-        let body = r#"{"result":{"code":"S0000"},"refund":{"status":"Failed","failureCode":"B0017","failureReason":"x","merchantTransInfo":{"merchantTransID":"R-1"}}}"#;
+        let body = r#"{"result":{"code":"S0000"},"refund":{"status":"Failed","failureCode":"P0002","failureReason":"x","merchantTransInfo":{"merchantTransID":"R-1"}}}"#;
         let seen = seen(body, About::Refund).unwrap();
-        assert_eq!((seen.state.as_deref(), seen.code.as_deref()), (Some("Failed"), Some("B0017")));
+        assert_eq!((seen.state.as_deref(), seen.code.as_deref()), (Some("Failed"), Some("P0002")));
     }
 
     #[test]
     fn a_refused_request_shows_its_code_and_no_state() {
         let seen = seen(r#"{"result":{"code":"C0004","message":"not found"}}"#, About::Payment).unwrap();
         assert_eq!((seen.state, seen.code.as_deref()), (None, Some("C0004")));
+    }
+
+    #[test]
+    fn what_is_in_progress_shows_that_and_no_state() {
+        let body = r#"{"result":{"code":"S0003"},"payment":{"status":"Captured","merchantTransInfo":{"merchantTransID":"P"}}}"#;
+        let seen = seen(body, About::Payment).unwrap();
+        assert_eq!((seen.state, seen.code.as_deref()), (None, Some("S0003")));
+        assert!(read(body.as_bytes(), false, About::Payment, &mut Observation::of(Reached::Replied)).is_err());
     }
 
     #[test]

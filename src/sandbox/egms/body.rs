@@ -17,12 +17,11 @@ struct Payment {
     #[serde(rename = "validTime")]
     _valid_time: Option<u32>,
     #[serde(rename = "returnURL")]
-    _return_url: Option<String>,
+    return_url: Option<String>,
     payment_method: PaymentMethod,
     trans_initiator: TransInitiator,
     webhook: Option<String>,
-    #[serde(rename = "metadata")]
-    _metadata: Option<String>,
+    metadata: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -30,11 +29,9 @@ struct Payment {
 struct Undo {
     merchant_trans_info: TransInfo,
     trans_amount: Option<TransAmount>,
-    #[serde(rename = "initiatingReason")]
-    _initiating_reason: Option<String>,
+    initiating_reason: Option<String>,
     webhook: Option<String>,
-    #[serde(rename = "metadata")]
-    _metadata: Option<String>,
+    metadata: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -96,6 +93,9 @@ pub(super) fn payment(bytes: &[u8]) -> Result<Asked, Refused> {
     if (needs_ids.0 && wallet.sub_app_id.is_none()) || (needs_ids.1 && wallet.sub_open_id.is_none()) {
         return Err(Refused { code: "V0007", reason: "missing_wallet_ids" });
     }
+    short(body.return_url.as_deref(), 300)?;
+    short(body.webhook.as_deref(), 300)?;
+    short(body.metadata.as_deref(), 512)?;
     let amount = amount(&body.trans_amount)?;
     Ok(Asked {
         sort: Sort::Payment,
@@ -111,6 +111,9 @@ pub(super) fn payment(bytes: &[u8]) -> Result<Asked, Refused> {
 /// A refund, with an amount, or a cancellation, without one, of a payment whose currency is known if it exists.
 pub(super) fn undo(bytes: &[u8], sort: Sort, payment: String, currency: Option<String>) -> Result<Asked, Refused> {
     let body: Undo = read(bytes)?;
+    short(body.initiating_reason.as_deref(), 64)?;
+    short(body.webhook.as_deref(), 300)?;
+    short(body.metadata.as_deref(), 512)?;
     let amount = match (&body.trans_amount, sort) {
         (Some(given), Sort::Refund) => Some(amount(given)?),
         (None, Sort::Cancel | Sort::Payment) => None,
@@ -126,6 +129,12 @@ pub(super) fn undo(bytes: &[u8], sort: Sort, payment: String, currency: Option<S
         body: bytes.to_vec(),
         waits: true,
     })
+}
+
+/// Lengths are bytes (gateways.md 1.2).
+fn short(text: Option<&str>, most: usize) -> Result<(), Refused> {
+    let long = text.is_some_and(|text| text.len() > most);
+    if long { Err(Refused { code: "V0002", reason: "too_long" }) } else { Ok(()) }
 }
 
 fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Refused> {

@@ -57,6 +57,7 @@ impl Identity {
             sign_key: self.key.clone(),
             sign_type: self.sign_type,
             key_id: None,
+            cancel_when: vec!["Pending".into()],
             notify_url: "https://example.com/payrun/notify/egms".into(),
             notify_path: "/payrun/notify/egms".into(),
         }

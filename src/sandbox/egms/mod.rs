@@ -1,7 +1,8 @@
 //! The other side of EGMS: strict about signatures, names and states, with books of its own.
 //!
 //! A payment is refunded only when it is captured and cancelled only while it is pending. Refunds and cancellations are
-//! `Received` first. Its lies: `S0000` around a refund that failed, a refund that was received and fails later, and replies
+//! `Received` first; one in two of those that are pending for long is answered S0003, in progress. B and C errors come with HTTP
+//! 400. A payment whose number ends with `-verifying` or `-authorised` stands so until it is paid. Its lies: `S0000` around a refund that failed, a refund that was received and fails later, and replies
 //! signed with another body.
 
 mod body;
@@ -101,7 +102,9 @@ impl Egms {
         };
         let say = |http, body: &Value, forged| self.reply(&method, &target, http, body, forged);
         let (broken, busy) = (result("E0000"), result("E0001"));
-        self.counter.speak(Speech { subject: &subject, http: 200, body, fault, say: &say, broken, busy }).await
+        let http =
+            if body["result"]["code"].as_str().is_some_and(|code| code.starts_with(['B', 'C'])) { 400 } else { 200 };
+        self.counter.speak(Speech { subject: &subject, http, body, fault, say: &say, broken, busy }).await
     }
 
     /// Lets a request in or says why not (gateways.md 1.2).
@@ -145,10 +148,10 @@ impl Egms {
         let number = query.strip_prefix("merchantTransID=").map(decode);
         match (request.method(), sort, number) {
             (&Method::GET, _, Some(number)) => Ok(self.query(sort, number)),
-            (&Method::POST, Sort::Payment, None) => self.submit(body::payment(request.body())?),
+            (&Method::POST, Sort::Payment, None) => self.submit(keyed(request, body::payment(request.body())?)?),
             (&Method::POST, Sort::Cancel | Sort::Refund, Some(payment)) => {
                 let currency = self.counter.till().entry(Sort::Payment, &payment).map(|entry| entry.currency.clone());
-                self.submit(body::undo(request.body(), sort, payment, currency)?)
+                self.submit(keyed(request, body::undo(request.body(), sort, payment, currency)?)?)
             }
             (_, _, None) => Err(Refused { code: "V0001", reason: "no_number" }),
             (_, Sort::Payment | Sort::Cancel | Sort::Refund, Some(_)) => Err(no_path),
@@ -168,14 +171,20 @@ impl Egms {
             body
         };
         let body = match what {
+            What::Entry(entry)
+                if fault == Some(Fault::Pending)
+                    && self.counter.settings.plan.draw(&entry.number, "in progress", 0).is_multiple_of(2) =>
+            {
+                result("S0003")
+            }
             What::Entry(entry) => shown(&entry, sort, till.entry(Sort::Payment, &of), fault),
             What::Soft => failed("P0001"),
             What::Hard => result("B0005"),
             What::Unlisted => result("X9999"),
             What::OtherBody => result("C0009"),
-            What::NoPayment => result("C0004"),
-            What::WrongState => result("B0005"),
-            What::TooMuch => failed("B0017"),
+            What::NoPayment => result("B0014"),
+            What::WrongState => result("B0012"),
+            What::TooMuch => result("B0013"),
             What::Full => result("E0000"),
         };
         Ok((number, body, fault))
@@ -222,6 +231,14 @@ impl Twin for Egms {
     }
 }
 
+/// `Idempotency-Key` may be left out; where it is there it is the number that the effect is under.
+fn keyed(request: &Request, asked: Asked) -> Result<Asked, Refused> {
+    match request.headers().get("idempotency-key").map(|key| key.as_bytes() == asked.number.as_bytes()) {
+        None | Some(true) => Ok(asked),
+        Some(false) => Err(Refused { code: "V0002", reason: "wrong_idempotency_key" }),
+    }
+}
+
 const fn word(sort: Sort) -> &'static str {
     match sort {
         Sort::Payment => "payment",
@@ -246,6 +263,8 @@ fn shown(entry: &Entry, sort: Sort, payment: Option<&Entry>, fault: Option<Fault
 
 fn show(entry: &Entry, sort: Sort, fault: Option<Fault>) -> Value {
     let status = match (sort, entry.standing) {
+        (Sort::Payment, Standing::Seen | Standing::Open) if entry.number.ends_with("-verifying") => "Verifying",
+        (Sort::Payment, Standing::Seen | Standing::Open) if entry.number.ends_with("-authorised") => "Authorised",
         (Sort::Payment, Standing::Seen | Standing::Open) => "Pending",
         (Sort::Payment, Standing::Done) if entry.given_back > 0 && entry.given_back == entry.minor => "Refunded",
         (Sort::Payment, Standing::Done) => "Captured",

@@ -5,6 +5,8 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::*;
+use crate::catalog::judge::{Expected, judge};
+use crate::domain::answer::{Answer, Cause, LaneEffect};
 use crate::domain::ids::OrderNumber;
 use crate::domain::money::Currency;
 use crate::gateway::egms::Client;
@@ -92,7 +94,7 @@ async fn only_a_pending_payment_is_cancelled_and_only_a_captured_one_refunded() 
     let rig = Rig { twin, client };
     let payment = json!({ "platform": "MINI", "openid": "o1", "appid": "wx1" });
     assert_eq!(said(&rig.call("payment", "P-1", Some("10.00"), payment).await).0, Some("Pending"));
-    assert_eq!(said(&rig.refund("R-1", "P-1", "1.00").await).1, Some("B0005"));
+    assert_eq!(said(&rig.refund("R-1", "P-1", "1.00").await).1, Some("B0012"));
     let cancel = rig.call("cancel", "C-1", None, json!({ "out_trade_no": "P-1" })).await;
     assert_eq!(said(&cancel).0, Some("Received"));
     let mut ended = rig.call("cancel_query", "C-1", None, json!({})).await;
@@ -103,8 +105,8 @@ async fn only_a_pending_payment_is_cancelled_and_only_a_captured_one_refunded() 
     assert_eq!(said(&rig.call("payment_query", "P-1", None, json!({})).await).0, Some("Cancelled"));
     rig.twin.seed("P-2", usd("5"));
     let late = rig.call("cancel", "C-2", None, json!({ "out_trade_no": "P-2" })).await;
-    assert_eq!(said(&late).1, Some("B0005"));
-    assert_eq!(said(&rig.refund("R-2", "P-9", "1.00").await).1, Some("C0004"));
+    assert_eq!((said(&late).1, late.http), (Some("B0012"), Some(400)));
+    assert_eq!(said(&rig.refund("R-2", "P-9", "1.00").await).1, Some("B0014"));
 }
 
 #[tokio::test]
@@ -115,7 +117,7 @@ async fn success_around_a_failed_refund_is_seen_through() {
     assert_eq!(said(&rig.refund("R-1", "P-1", "4.00").await).0, Some("Received"));
     let rig = Rig::new(FaultPlan::NONE);
     rig.twin.seed("P-1", usd("10.00"));
-    assert_eq!(said(&rig.refund("R-1", "P-1", "10.01").await), (Some("Failed"), Some("B0017")));
+    assert_eq!(said(&rig.refund("R-1", "P-1", "10.01").await), (None, Some("B0013")));
     assert_eq!(said(&rig.call("refund_query", "R-1", None, json!({})).await).1, Some("C0004"));
 }
 
@@ -126,7 +128,8 @@ async fn a_received_refund_may_still_fail() {
     let mut ends = std::collections::BTreeSet::new();
     for n in 0..20 {
         let number = format!("R-{n}");
-        assert_eq!(said(&rig.refund(&number, "P-1", "0.10").await).0, Some("Received"));
+        let taken = rig.refund(&number, "P-1", "0.10").await;
+        assert!(matches!(said(&taken), (Some("Received"), None) | (None, Some("S0003"))), "{taken:?}");
         ends.insert(rig.call("refund_query", &number, None, json!({})).await.state.unwrap());
     }
     assert_eq!(ends.into_iter().collect::<Vec<_>>(), ["Failed", "Success"]);
@@ -152,7 +155,9 @@ async fn every_fault_of_a_refund_is_observed_for_what_it_is_and_pays_at_most_onc
             Fault::Truncated => matches!(seen.reached, Reached::Unreadable(_)) && exists,
             Fault::OtherAmount => seen.amount == Some(Ok(usd("4.01"))) && exists,
             Fault::UnlistedCode => seen.code.as_deref() == Some("X9999"),
-            Fault::Pending => seen.state.as_deref() == Some("Received") && exists,
+            Fault::Pending => {
+                exists && (seen.state.as_deref() == Some("Received") || seen.code.as_deref() == Some("S0003"))
+            }
             Fault::SoftDecline => seen.code.as_deref() == Some("P0001") && !exists,
             Fault::HardDecline => seen.code.as_deref() == Some("B0005") && !exists,
             Fault::Slow => exists,
@@ -202,4 +207,81 @@ async fn the_same_order_sent_again_is_the_same_order_and_another_time_or_amount_
     assert_eq!(said(&pay("11.00", TIME).await).1, Some("C0009"));
     assert_eq!(said(&pay("10.00", "2026-11-22T10:00:01+08:00").await).1, Some("C0009"));
     assert_eq!(rig.twin.totals().violations["two_bodies"], 2);
+}
+
+#[tokio::test]
+async fn with_a_wrong_key_the_unsigned_word_of_it_is_all_that_is_reported() {
+    let rig = Rig::new(FaultPlan::NONE);
+    rig.twin.seed("P-1", usd("10.00"));
+    let stranger = Identity::generate().unwrap().config("https://sandbox.invalid");
+    let client = Client::new(&stranger, Transport::InProcess(rig.twin.clone()), Clock::System).unwrap();
+    let rig = Rig { client, ..rig };
+    let seen = rig.refund("R-1", "P-1", "1.00").await;
+    assert!(matches!(seen.reached, Reached::Unverified(_)), "{seen:?}");
+    assert_eq!((seen.code.as_deref(), seen.state, seen.order_no), (Some("V0010"), None, None));
+    let refund = crate::catalog::Catalog::built_in().kinds["refund"].clone();
+    let operations = &refund.gateways["egms"];
+    for (table, is_query) in [(&operations.submit_outcomes, false), (&operations.query_outcomes, true)] {
+        let seen = Observation { code: Some("V0010".into()), ..Observation::of(Reached::Unverified("x".into())) };
+        let judged = judge(table, is_query, true, &seen, &Expected::default());
+        assert_eq!(judged.answer, Answer::Unknown { cause: Cause::Unverified, code: "V0010".into() });
+        assert_eq!(judged.lane, LaneEffect::Stop);
+        let other = Observation { code: Some("C0001".into()), ..seen.clone() };
+        let forged = judge(table, is_query, true, &Observation { code: None, ..other }, &Expected::default());
+        assert_eq!((forged.answer, forged.lane), (Cause::Unverified.into(), LaneEffect::None));
+    }
+}
+
+#[tokio::test]
+async fn lengths_are_bytes_and_what_a_platform_needs_is_there_or_nothing_is_sent() {
+    let rig = Rig::new(FaultPlan::NONE);
+    rig.twin.seed("P-1", usd("10.00"));
+    let refund =
+        |reason: String| rig.call("refund", "R-1", Some("1.00"), json!({ "out_trade_no": "P-1", "reason": reason }));
+    assert!(matches!(&refund("退".repeat(22)).await.reached, Reached::Unsendable(why) if why.contains("66 bytes")));
+    assert_eq!(said(&refund("退".repeat(21)).await).0, Some("Received"));
+    let mini = rig.call("payment", "P-2", Some("1.00"), json!({ "platform": "MINI", "appid": "wx1" })).await;
+    assert!(matches!(&mini.reached, Reached::Unsendable(why) if why.contains("openid")), "{mini:?}");
+}
+
+#[tokio::test]
+async fn a_payment_may_be_cancelled_while_the_account_says_so() {
+    let settings = Settings { pending: Duration::from_secs(60), timeout: TIMEOUT, ..Settings::default() };
+    let identity = Identity::generate().unwrap();
+    let twin = Egms::open(&identity, settings, Clock::System);
+    let with = |cancel_when: &[&str]| {
+        let cancel_when = cancel_when.iter().map(|word| (*word).to_owned()).collect();
+        let config = crate::config::EgmsConfig { cancel_when, ..identity.config("https://sandbox.invalid") };
+        let client = Client::new(&config, Transport::InProcess(twin.clone()), Clock::System).unwrap();
+        Rig { twin: twin.clone(), client }
+    };
+    let (usual, wide) = (with(&["Pending"]), with(&["Pending", "Authorised", "Verifying", "not_found"]));
+    let mut allowed = Vec::new();
+    for kind in ["P", "P-verifying", "P-authorised", "P-paid", "P-gone"] {
+        let mut told = [false; 2];
+        for (at, rig) in [&usual, &wide].into_iter().enumerate() {
+            // Some are paid by the time they are asked about.
+            for n in 0..10 {
+                let number = format!("{at}{n}{kind}");
+                match kind {
+                    "P-paid" => drop(twin.seed(&number, usd("1.00"))),
+                    "P-gone" => {}
+                    _ => drop(rig.call("payment", &number, Some("1.00"), json!({})).await),
+                }
+                let seen = rig.call("cancel_check", "C", None, json!({ "out_trade_no": number })).await;
+                told[at] |= seen.result.contains_key("cancellable");
+            }
+        }
+        allowed.push((kind, told[0], told[1]));
+    }
+    assert_eq!(
+        allowed,
+        [
+            ("P", true, true),
+            ("P-verifying", false, true),
+            ("P-authorised", false, true),
+            ("P-paid", false, false),
+            ("P-gone", false, true)
+        ]
+    );
 }
