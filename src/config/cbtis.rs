@@ -1,5 +1,6 @@
 //! The fields of a CBTIS account in `payrun.yaml` (gateways.md section 2).
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -33,6 +34,48 @@ pub struct CbtisConfig {
     pub not_found_code: Option<String>,
     /// Where CBTIS sends notifications.
     pub notify_url: String,
+    /// How customs declarations are made.
+    pub customs: CbtisCustoms,
+}
+
+/// How customs declarations are made. Documented is where one is created, and its four fields; the rest is by analogy \[C\].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CbtisCustoms {
+    /// Where one is created.
+    pub create_path: String,
+    /// Where it is modified \[C\].
+    pub update_path: String,
+    /// Where it is asked about \[C\].
+    pub query_path: String,
+    /// Where it is pushed again \[C\].
+    pub redeclare_path: String,
+    /// By WeChat Pay's name of a field: CBTIS's, where it is another \[C\].
+    pub fields: BTreeMap<String, String>,
+    /// How the amounts of a sub-order are written \[C\]; none: not known, and no sub-order is declared.
+    pub amounts: Option<CustomsAmounts>,
+}
+
+/// How the amounts of a sub-order are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CustomsAmounts {
+    /// As whole numbers of 0.01, as WeChat Pay has it.
+    Cents,
+    /// As decimal text, as CBTIS writes the amounts of payments.
+    Decimal,
+}
+
+impl Default for CbtisCustoms {
+    fn default() -> Self {
+        let path = |name: &str| format!("/mch-api/v1/pa/channel_extra/wechat/{name}");
+        Self {
+            create_path: path("create_customs_declare"),
+            update_path: path("update_customs_declare"),
+            query_path: path("retrieve_customs_declare"),
+            redeclare_path: path("redeclare_customs_declare"),
+            fields: BTreeMap::new(),
+            amounts: None,
+        }
+    }
 }
 
 /// Where an access token comes from.
@@ -44,35 +87,72 @@ pub enum AccessToken {
     Fetched(TokenRequest),
 }
 
-/// How an access token is fetched: a POST of JSON.
+/// How an access token is fetched: a POST, with the credentials in headers, in a body of JSON, or in both.
 #[derive(Debug, Clone)]
 pub struct TokenRequest {
     /// Its path at the account's `base_url`.
     pub path: String,
-    /// Its body, which holds the credentials.
-    pub body: SecretString,
+    /// Its headers by name, in lower case.
+    pub headers: Vec<(String, SecretString)>,
+    /// Its body, where it has one.
+    pub body: Option<SecretString>,
     /// Where in the reply the token is: `data.access_token`.
     pub token_field: String,
-    /// Where in the reply its lifetime is, in seconds: `data.expires_in`.
+    /// Where in the reply its lifetime is, in seconds, or when it ends, in ISO 8601: `data.expires_in`.
     pub expires_field: String,
     /// How long it lives if the reply does not say.
     pub lifetime: Duration,
 }
 
-static TOKEN_REQUEST: [FieldSpec; 5] = [
+static CUSTOMS: [FieldSpec; 6] = [
+    FieldSpec::optional("create_path", Shape::Text, "Where a declaration is created; CBTIS documents it."),
+    FieldSpec::optional(
+        "update_path",
+        Shape::Text,
+        "Where it is modified; a guess, …/update_customs_declare, if not given.",
+    ),
+    FieldSpec::optional(
+        "query_path",
+        Shape::Text,
+        "Where it is asked about; a guess, …/retrieve_customs_declare, if not given.",
+    ),
+    FieldSpec::optional(
+        "redeclare_path",
+        Shape::Text,
+        "Where it is pushed again; a guess, …/redeclare_customs_declare, if not given.",
+    ),
+    FieldSpec::optional(
+        "fields",
+        Shape::Named(&Shape::Text),
+        "CBTIS's names of WeChat Pay's fields sub_order_no, fee_type, order_fee, transport_fee, product_fee and duty, where they \
+         are others; not documented.",
+    ),
+    FieldSpec::optional(
+        "amounts",
+        Shape::Word(&["cents", "decimal"]),
+        "How the amounts of a sub-order are written; not documented, so no sub-order is declared if not given.",
+    ),
+];
+
+static TOKEN_REQUEST: [FieldSpec; 6] = [
     FieldSpec::required("path", Shape::Text, "The path of the request at base_url."),
-    FieldSpec::required("body", Shape::Secret, "The JSON body of the request, with the credentials in it."),
+    FieldSpec::optional(
+        "headers",
+        Shape::Named(&Shape::Secret),
+        "Headers of the request that hold the credentials, such as x-client-id and x-api-key.",
+    ),
+    FieldSpec::optional("body", Shape::Secret, "The JSON body of the request, with the credentials in it."),
     FieldSpec::optional("token_field", Shape::Text, "Where the reply has the token; data.access_token if not given."),
     FieldSpec::optional(
         "expires_field",
         Shape::Text,
-        "Where the reply has its lifetime in seconds; data.expires_in if not given.",
+        "Where the reply has its lifetime in seconds, or its end in ISO 8601; data.expires_in if not given.",
     ),
     FieldSpec::optional("lifetime", Shape::Duration, "How long it lives if the reply does not say; 10m if not given."),
 ];
 
 /// The fields of an account.
-pub static FIELDS: [FieldSpec; 18] = [
+pub static FIELDS: [FieldSpec; 19] = [
     FieldSpec::required("kind", Shape::Word(&["cbtis"]), "The kind of gateway: cbtis is CBTIS (AiscPay)."),
     FieldSpec::required("base_url", Shape::Text, "Scheme and host, as CBTIS names it."),
     FieldSpec::optional("access_token", Shape::Secret, "An access token that stays; or give token_request."),
@@ -104,6 +184,11 @@ pub static FIELDS: [FieldSpec; 18] = [
         Shape::Scalar,
         "The code of a reply that says there is no such order; not documented, so every code is asked about if not given.",
     ),
+    FieldSpec::optional(
+        "customs",
+        Shape::Fields(&CUSTOMS),
+        "How customs declarations are made, where CBTIS's way is not what was guessed.",
+    ),
     FieldSpec::required("notify_url", Shape::Text, "Where the gateway sends notifications: https, without a query."),
     RATE,
     CONCURRENCY,
@@ -112,6 +197,9 @@ pub static FIELDS: [FieldSpec; 18] = [
     REFUND_INTERVAL,
     FUNDS_INTERVAL,
 ];
+
+/// The fields of a declaration that CBTIS may call otherwise.
+const CUSTOMS_FIELDS: [&str; 6] = ["sub_order_no", "fee_type", "order_fee", "transport_fee", "product_fee", "duty"];
 
 impl Reading<'_> {
     pub(super) fn cbtis(&mut self, node: &Node) -> Option<CbtisConfig> {
@@ -128,6 +216,7 @@ impl Reading<'_> {
         let refund_path = self.path(node, "refund_path", "/mch-api/v1/pa/refunds/create");
         let refund_query_path = self.path(node, "refund_query_path", "/mch-api/v1/pa/refunds/query");
         let notify_url = self.notify_url(node);
+        let customs = self.cbtis_customs(node.get("customs"));
         Some(CbtisConfig {
             base_url: base_url?,
             access_token: access_token?,
@@ -139,6 +228,32 @@ impl Reading<'_> {
             refund_query_path: refund_query_path?,
             not_found_code: node.get("not_found_code").and_then(|node| Some(node.scalar()?.text.clone())),
             notify_url: notify_url?,
+            customs: customs?,
+        })
+    }
+
+    fn cbtis_customs(&mut self, node: Option<&Node>) -> Option<CbtisCustoms> {
+        let usual = CbtisCustoms::default();
+        let Some(node) = node else { return Some(usual) };
+        let mut fields = BTreeMap::new();
+        for entry in node.get("fields").map_or(&[][..], Node::entries) {
+            if !CUSTOMS_FIELDS.contains(&entry.key.as_str()) {
+                let message =
+                    format!("there is no field \"{}\" of a declaration", crate::yaml::node::shown(&entry.key));
+                self.refuse(entry.key_at, message, &format!("the fields are {}", CUSTOMS_FIELDS.join(", ")));
+            }
+            fields.extend(entry.value.text().map(|name| (entry.key.clone(), name.to_owned())));
+        }
+        Some(CbtisCustoms {
+            create_path: self.path(node, "create_path", &usual.create_path)?,
+            update_path: self.path(node, "update_path", &usual.update_path)?,
+            query_path: self.path(node, "query_path", &usual.query_path)?,
+            redeclare_path: self.path(node, "redeclare_path", &usual.redeclare_path)?,
+            fields,
+            amounts: text_of(node, "amounts").map(|word| match word {
+                "decimal" => CustomsAmounts::Decimal,
+                _ => CustomsAmounts::Cents,
+            }),
         })
     }
 
@@ -146,11 +261,21 @@ impl Reading<'_> {
         match (node.get("access_token"), node.get("token_request")) {
             (Some(fixed), None) => self.secret(fixed).map(AccessToken::Fixed),
             (None, Some(request)) => {
-                let body = request.get("body").and_then(|value| self.secret(value));
+                let body = request.get("body").map(|value| self.secret(value));
+                let headers = self.token_headers(request);
+                if body.is_none() && request.get("headers").is_none() {
+                    let help = "name the credentials: body: { file: … }, or headers: { x-client-id: { env: … } }";
+                    self.refuse(request.at, "a token request has headers, a body, or both", help);
+                    return None;
+                }
                 let text = |name, default: &str| text_of(request, name).unwrap_or(default).to_owned();
                 Some(AccessToken::Fetched(TokenRequest {
                     path: self.path(request, "path", "/")?,
-                    body: body?,
+                    headers: headers?,
+                    body: match body {
+                        None => None,
+                        Some(body) => Some(body?),
+                    },
                     token_field: text("token_field", "data.access_token"),
                     expires_field: text("expires_field", "data.expires_in"),
                     lifetime: duration_of(request, "lifetime").unwrap_or(Duration::from_secs(600)),
@@ -162,6 +287,19 @@ impl Reading<'_> {
                 None
             }
         }
+    }
+
+    fn token_headers(&mut self, request: &Node) -> Option<Vec<(String, SecretString)>> {
+        let mut headers = Vec::new();
+        for entry in request.get("headers").map_or(&[][..], Node::entries) {
+            let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
+            if entry.key.is_empty() || entry.key.len() > 64 || !entry.key.bytes().all(allowed) {
+                self.refuse(entry.key_at, "a header's name has 1 to 64 letters, digits, _ and -", "");
+                return None;
+            }
+            headers.push((entry.key.to_ascii_lowercase(), self.secret(&entry.value)?));
+        }
+        Some(headers)
     }
 
     fn header_name(&mut self, node: &Node, name: &str, default: &str) -> Option<String> {

@@ -27,7 +27,7 @@ mod wechat;
 
 pub use alerts::{AlertsConfig, Daily, MailConfig, MailSecurity};
 pub(crate) use alerts::{WORKFLOW_RULE, rule};
-pub use cbtis::{AccessToken, CbtisConfig, TokenRequest};
+pub use cbtis::{AccessToken, CbtisConfig, CbtisCustoms, CustomsAmounts, TokenRequest};
 pub use egms::EgmsConfig;
 pub use hipopay::HipopayConfig;
 pub use retention::RetentionConfig;

@@ -397,3 +397,44 @@ fn a_buyer_who_is_not_the_payer_is_given_to_a_person() {
     assert_eq!(count(&items, |item| item["state"] == "succeeded"), SUB_ORDERS.len() as u64 - 1, "{items:#?}");
     assert_eq!(rig.totals("wechat").customs.identity_checks, SUB_ORDERS.len() as u64);
 }
+
+/// Sub-orders of one gateway that knows nothing of buyers.
+fn declared_at_cbtis(plan: FaultPlan) -> Rig {
+    let rig = Rig::new(plan);
+    let rows =
+        SUB_ORDERS.map(|sub_order| row(&rig, "cbtis", sub_order, "SHENZHEN").replace("510921199308772318,李四", ","));
+    rig.write("cbtis.csv", format!("{HEADER}{}", rows.concat()));
+    rig.write("customs.yaml", format!("workflow: customs\njobs:\n{}", declaring("cbtis")));
+    rig.to_the_end("customs.yaml");
+    rig
+}
+
+fn books_match_at_cbtis(rig: &Rig) {
+    let (items, theirs) = (rig.items_of("cbtis"), rig.totals("cbtis"));
+    assert_at_rest(&items);
+    let succeeded = count(&items, |item| item["state"] == "succeeded");
+    let parked = count(&items, |item| item["state"] == "parked");
+    let refused = count(&items, refused_by_customs);
+    let filed = filed(&theirs.customs);
+    assert!((succeeded + refused..=succeeded + refused + parked).contains(&filed), "{theirs:?} {items:#?}");
+    assert_eq!(theirs.customs.filed_twice, 0);
+    assert!(theirs.violations.is_empty() && theirs.refused.is_empty(), "{theirs:?}");
+}
+
+#[test]
+fn cbtis_declares_too_and_a_row_that_names_a_buyer_is_refused() {
+    let rig = declared_at_cbtis(FaultPlan::NONE);
+    books_match_at_cbtis(&rig);
+    let items = rig.items_of("cbtis");
+    assert_eq!(count(&items, |item| item["state"] == "succeeded"), 6, "{items:#?}");
+    rig.write("cbtis.csv", format!("{HEADER}{}", row(&rig, "cbtis", "B-1", "SHENZHEN")));
+    rig.payrun(&["run", "customs.yaml", "--wait", "20s"]);
+    let items = rig.items_of("cbtis");
+    let rejected = items.iter().find(|item| item["state"] == "rejected").unwrap();
+    assert!(text_of(rejected, "reason").contains("so cert_id must be empty: CBTIS documents no field"), "{rejected}");
+}
+
+#[test]
+fn at_cbtis_every_fault_by_itself_files_nothing_twice() {
+    under_each_fault(|fault| books_match_at_cbtis(&declared_at_cbtis(FaultPlan::only(fault))));
+}

@@ -84,7 +84,7 @@ impl Client {
         match before(deadline, self.transport.send(&self.base, request)).await {
             Some(Ok(response)) => {
                 self.note(&response, &token);
-                self.named(read(&response, prepared.about, call.amount))
+                self.named(read(&response, &prepared.about, call.amount))
             }
             Some(Err(failure)) => of_failure(failure),
             None => Observation::of(Reached::TimedOut),
@@ -122,7 +122,7 @@ impl Client {
             Err(why) => Err(Failure::NotSent(why)),
         };
         probes(&self.base, sent, self.clock.now(), |response| {
-            let (http, seen) = (response.status().as_u16(), read(response, About::Payment, None));
+            let (http, seen) = (response.status().as_u16(), read(response, &About::Payment, None));
             let code = seen.code.unwrap_or_default();
             match http {
                 401 | 403 => Err(format!("the gateway refuses the access token (HTTP {http} {code})")),
@@ -159,7 +159,7 @@ impl Gateway for Client {
     }
 }
 
-fn read(response: &Response, about: About, expected: Option<Amount>) -> Observation {
+fn read(response: &Response, about: &About, expected: Option<Amount>) -> Observation {
     let mut seen = with_reply(Reached::Replied, response, &MASKED);
     if let Err(why) = wire::read(response.body(), response.status().is_success(), about, expected, &mut seen) {
         seen.reached = Reached::Unreadable(why);

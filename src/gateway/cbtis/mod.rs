@@ -5,6 +5,7 @@
 //! **Replies are not signed**, and notifications name an order without saying what became of it: they lead to a query.
 
 pub mod client;
+mod customs;
 mod request;
 pub mod sign;
 mod token;

@@ -4,8 +4,10 @@
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
+use super::customs;
 use crate::config::CbtisConfig;
 use crate::gateway::Call;
+use crate::gateway::customs::Which;
 use crate::gateway::exchange::{required, text};
 
 /// A request before the token is put on it.
@@ -17,10 +19,12 @@ pub(super) struct Prepared {
 }
 
 /// What the `data` of a reply holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum About {
     Payment,
     Refund,
+    /// The declaration that was asked for.
+    Customs(Which),
 }
 
 /// Prepares a call.
@@ -33,9 +37,11 @@ pub(super) fn prepare(call: &Call, config: &CbtisConfig) -> Result<Prepared, Str
         "payment_query" => query(call),
         "refund" => refund(call, config),
         "refund_query" => refund_query(call, config),
-        other => Err(format!(
-            "cbtis has no operation {other:?}; it has payment_create, payment_query, refund and refund_query"
-        )),
+        other => customs::prepare(call, &config.customs).unwrap_or_else(|| {
+            Err(format!(
+                "cbtis has no operation {other:?}; it has payment_create, payment_query, refund, refund_query, declare, declare_query and redeclare"
+            ))
+        }),
     }
 }
 
@@ -43,6 +49,9 @@ pub(super) fn prepare(call: &Call, config: &CbtisConfig) -> Result<Prepared, Str
 fn create(call: &Call, config: &CbtisConfig) -> Result<Prepared, String> {
     let amount = call.amount.ok_or("a payment has an amount")?;
     let flow = text(call, "flow").unwrap_or("official_account");
+    if !["official_account", "qrcode", "mobile_web"].contains(&flow) {
+        return Err("flow is none of official_account, qrcode and mobile_web".into());
+    }
     let mut method = Map::from_iter([("flow".to_owned(), Value::from(flow))]);
     for name in ["success_url", "failed_url", "canceled_url"] {
         method.extend(text(call, name).map(|url| (name.to_owned(), url.into())));
@@ -101,7 +110,7 @@ const CREATE: &str = "/mch-api/v1/pa/payment_intents/create";
 /// Where they are asked about.
 pub(super) const QUERY: &str = "/mch-api/v1/pa/payment_intents/query";
 
-fn prepared(path: &str, body: &Value, about: About) -> Result<Prepared, String> {
+pub(super) fn prepared(path: &str, body: &Value, about: About) -> Result<Prepared, String> {
     let body = serde_json::to_vec(body).map_err(|error| error.to_string())?;
     Ok(Prepared { path: path.to_owned(), body: body.into(), about })
 }

@@ -79,8 +79,13 @@ impl Tokens {
 }
 
 async fn fetch(request: &TokenRequest, base: &str, transport: &Transport, now: Timestamp) -> Result<Held, String> {
-    let body = Bytes::from(request.body.expose_secret().to_owned());
-    let headers = [("content-type", "application/json")];
+    let body = request.body.as_ref().map(|body| Bytes::from(body.expose_secret().to_owned()));
+    let mut headers: Vec<(&str, &str)> =
+        request.headers.iter().map(|(name, value)| (name.as_str(), value.expose_secret())).collect();
+    if body.is_some() {
+        headers.push(("content-type", "application/json"));
+    }
+    let body = body.unwrap_or_default();
     let sent = exchange::request(Method::POST, &request.path, body, &headers)?;
     let reply = transport.send(base, sent).await.map_err(|error| format!("no access token: {error}"))?;
     if !reply.status().is_success() {
@@ -89,14 +94,54 @@ async fn fetch(request: &TokenRequest, base: &str, transport: &Transport, now: T
     let reply: Value = serde_json::from_slice(reply.body()).map_err(|_| "no access token: the reply is no JSON")?;
     let token = at(&reply, &request.token_field).and_then(Value::as_str).filter(|token| !token.is_empty());
     let token = token.ok_or_else(|| format!("no access token: the reply has no {}", request.token_field))?;
-    let told = at(&reply, &request.expires_field).and_then(Value::as_u64).map(Duration::from_secs);
+    let told = at(&reply, &request.expires_field).and_then(|told| lifetime(told, now));
     let lifetime = told.unwrap_or(request.lifetime);
     // A token that lives no longer than the margin is used for half of its life.
     let usable = if lifetime > MARGIN * 2 { lifetime - MARGIN } else { lifetime / 2 };
     Ok(Held { token: SecretString::from(token), until: now.plus(usable) })
 }
 
+/// How long a token lives: seconds, or an instant in ISO 8601 at which it ends; none if it is told otherwise.
+fn lifetime(told: &Value, now: Timestamp) -> Option<Duration> {
+    if let Some(seconds) = told.as_u64() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let text = told.as_str()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let read = chrono::DateTime::parse_from_rfc3339(text);
+    // Without a colon in the offset, too.
+    let end = read.or_else(|_| chrono::DateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f%z")).ok()?;
+    let left = end.timestamp_millis().saturating_sub(now.millis()).max(0);
+    Some(Duration::from_millis(u64::try_from(left).ok()?))
+}
+
 /// The value at a path such as `data.access_token`.
 fn at<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
     path.split('.').try_fold(value, |value, name| value.get(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_lifetime_is_seconds_or_an_instant() {
+        let now = Timestamp::from_millis(1_800_000_000_000);
+        let seconds = |told: Value| lifetime(&told, now).map(|lifetime| lifetime.as_secs());
+        assert_eq!((seconds(json!(1800)), seconds(json!("1800"))), (Some(1800), Some(1800)));
+        for end in [
+            "2027-01-15T08:30:00Z",
+            "2027-01-15T16:30:00+08:00",
+            "2027-01-15T08:30:00+0000",
+            "2027-01-15T08:30:00.000+0000",
+        ] {
+            assert_eq!(seconds(json!(end)), Some(1800), "{end}");
+        }
+        assert_eq!(seconds(json!("2027-01-15T07:00:00Z")), Some(0));
+        assert_eq!((seconds(json!("soon")), seconds(json!(null))), (None, None));
+    }
 }

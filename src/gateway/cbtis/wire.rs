@@ -5,6 +5,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::customs;
 use super::request::About;
 use crate::domain::money::Amount;
 use crate::gateway::Observation;
@@ -43,7 +44,7 @@ struct Data {
 pub(super) fn read(
     body: &[u8],
     http_ok: bool,
-    about: About,
+    about: &About,
     expected: Option<Amount>,
     seen: &mut Observation,
 ) -> Result<(), String> {
@@ -62,16 +63,25 @@ pub(super) fn read(
         return Err("the reply says ok under the HTTP status of an error".into());
     }
     let data = envelope.data.ok_or("the reply says ok and nothing else")?;
+    if let About::Customs(which) = about {
+        return customs::read(data, which, seen);
+    }
     let data: Data = serde_json::from_value(data).map_err(|error| unreadable(&error))?;
     let currency = data.currency.as_deref().or(expected.map(|amount| amount.currency().code()));
     seen.amount = data.amount.as_deref().zip(currency).map(|(amount, currency)| decimal_amount(amount, currency));
     (seen.order_no, seen.receipt) = match about {
         About::Payment => (data.merchant_order_id, data.order_id),
         About::Refund => (data.merchant_refund_id, data.refund_id),
+        About::Customs(_) => (None, None),
     };
     seen.state = Some(bounded(data.status.ok_or("the reply has no status")?, 64));
     seen.result.extend(facts([("state", seen.state.clone())]));
     seen.result.extend(facts([("create_time", data.create_time), ("pay_time", data.pay_time)]));
+    // A QR text is what the payer needs, however long what else comes with it.
+    let qr =
+        data.next_action.as_ref().and_then(|action| action.pointer("/data/qrcode_url").or(action.get("qrcode_url")));
+    let qr = qr.and_then(Value::as_str).filter(|text| text.len() <= 4_096).map(str::to_owned);
+    seen.result.extend(qr.map(|text| ("qrcode_url".to_owned(), text.into())));
     let action = data.next_action.filter(|action| action.to_string().len() <= 4_096);
     seen.result.extend(action.map(|action| ("next_action".to_owned(), action)));
     Ok(())
@@ -101,7 +111,7 @@ pub(super) fn read_notification(body: &[u8], seen: &mut Observation) -> Result<(
     Ok(())
 }
 
-fn facts<const N: usize>(fields: [(&str, Option<String>); N]) -> Map<String, Value> {
+pub(super) fn facts<const N: usize>(fields: [(&str, Option<String>); N]) -> Map<String, Value> {
     let present = fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), bounded(value?, 128).into())));
     present.collect()
 }
@@ -113,7 +123,7 @@ mod tests {
 
     fn seen(body: &str, about: About) -> Result<Observation, String> {
         let mut seen = Observation::of(Reached::Replied);
-        read(body.as_bytes(), true, about, None, &mut seen).map(|()| seen)
+        read(body.as_bytes(), true, &about, None, &mut seen).map(|()| seen)
     }
 
     #[test]
@@ -123,6 +133,19 @@ mod tests {
         assert_eq!((seen.state.as_deref(), seen.code.as_deref()), (Some("SUCCEEDED"), None));
         assert_eq!((seen.order_no.as_deref(), seen.receipt.as_deref()), (Some("P9"), Some("C9")));
         assert_eq!(seen.amount.unwrap().unwrap().to_string(), "50.00 TWD");
+    }
+
+    #[test]
+    fn a_qr_text_is_kept_whatever_comes_with_it() {
+        let padding = "x".repeat(5_000);
+        for extra in ["", padding.as_str()] {
+            let body = format!(
+                r#"{{"code":0,"data":{{"order_id":"C9","merchant_order_id":"P9","amount":"50","currency":"TWD","status":"PENDING","next_action":{{"type":"render_qrcode","data":{{"qrcode_url":"weixin://wxpay/bizpayurl?pr=1","x":"{extra}"}}}}}}}}"#
+            );
+            let seen = seen(&body, About::Payment).unwrap();
+            assert_eq!(seen.result["qrcode_url"], "weixin://wxpay/bizpayurl?pr=1");
+            assert_eq!(seen.result.contains_key("next_action"), extra.is_empty());
+        }
     }
 
     #[test]
@@ -139,6 +162,6 @@ mod tests {
             assert!(seen(body, About::Payment).is_err(), "{body}");
         }
         let ok = br#"{"code":0,"data":{"status":"SUCCEEDED"}}"#;
-        assert!(read(ok, false, About::Payment, None, &mut Observation::of(Reached::Replied)).is_err());
+        assert!(read(ok, false, &About::Payment, None, &mut Observation::of(Reached::Replied)).is_err());
     }
 }

@@ -76,10 +76,13 @@ pub(super) enum Which {
     Theirs(String),
 }
 
+/// The flows that were seen (gateways.md 0a, 6).
+const FLOWS: [&str; 3] = ["official_account", "qrcode", "mobile_web"];
+
 /// A payment intent.
 pub(super) fn payment(bytes: &[u8]) -> Result<Asked, Refused> {
     let body: Payment = read(bytes)?;
-    if body.payment_method.kind != "wechat" || body.payment_method.wechat.flow.is_empty() {
+    if body.payment_method.kind != "wechat" || !FLOWS.contains(&body.payment_method.wechat.flow.as_str()) {
         return Err(Refused::param("wrong_method"));
     }
     if body.description.is_empty() || body.notify_url.is_some_and(|url| !url.starts_with("https://")) {
@@ -133,7 +136,7 @@ pub(super) fn which(bytes: &[u8], sort: Sort) -> Result<Which, Refused> {
     }
 }
 
-fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Refused> {
+pub(super) fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Refused> {
     serde_json::from_slice(bytes).map_err(|error| {
         let text = error.to_string();
         if text.starts_with("missing field") {

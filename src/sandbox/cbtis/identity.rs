@@ -7,12 +7,15 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
 use super::same;
-use crate::config::{AccessToken, CbtisConfig, TokenRequest};
+use crate::config::{AccessToken, CbtisConfig, CbtisCustoms, CustomsAmounts, TokenRequest};
 use crate::gateway::keys::nonce;
 use crate::sandbox::identity::{IdentityError, make_folder, read, write};
 
 /// Where the twin issues tokens; CBTIS's own place is not documented.
 pub const TOKEN_PATH: &str = "/mch-api/v1/auth/token";
+
+/// Where it issues them to headers without a body, as the product does of which CBTIS's looks like a copy (gateways.md 2.2 [C]).
+pub const LOGIN_PATH: &str = "/mch-api/v1/authentication/login";
 
 const ACCESS_TOKEN: &str = "access_token.txt";
 const TOKEN_REQUEST: &str = "token_request.json";
@@ -61,7 +64,8 @@ impl Identity {
     pub fn config(&self, base_url: &str) -> CbtisConfig {
         let request = TokenRequest {
             path: TOKEN_PATH.into(),
-            body: self.request.clone(),
+            headers: Vec::new(),
+            body: Some(self.request.clone()),
             token_field: "data.access_token".into(),
             expires_field: "data.expires_in".into(),
             lifetime: Duration::from_secs(600),
@@ -77,7 +81,28 @@ impl Identity {
             refund_query_path: "/mch-api/v1/pa/refunds/query".into(),
             not_found_code: Some("404001".into()),
             notify_url: "https://example.com/payrun/notify/cbtis".into(),
+            customs: CbtisCustoms { amounts: Some(CustomsAmounts::Cents), ..CbtisCustoms::default() },
         }
+    }
+
+    /// The same account with a token that is fetched with headers and no body.
+    pub fn config_with_login(&self, base_url: &str) -> CbtisConfig {
+        let (id, key) = self.credentials();
+        let request = TokenRequest {
+            path: LOGIN_PATH.into(),
+            headers: vec![("x-client-id".into(), id.into()), ("x-api-key".into(), key.into())],
+            body: None,
+            token_field: "token".into(),
+            expires_field: "expires_at".into(),
+            lifetime: Duration::from_secs(600),
+        };
+        CbtisConfig { access_token: AccessToken::Fetched(request), ..self.config(base_url) }
+    }
+
+    fn credentials(&self) -> (String, String) {
+        let request: Value = serde_json::from_str(self.request.expose_secret()).unwrap_or_default();
+        let text = |name: &str| request[name].as_str().unwrap_or_default().to_owned();
+        (text("app_id"), text("app_secret"))
     }
 
     /// The same account with a token that stays.
@@ -89,7 +114,7 @@ impl Identity {
     pub fn yaml(&self, base_url: &str, keys: &str) -> String {
         format!(
             "    kind: cbtis\n    base_url: {base_url}\n    token_request: {{ path: {TOKEN_PATH}, body: {{ file: {keys}/{TOKEN_REQUEST} }} }}\n    \
-             api_key: {{ file: {keys}/{API_KEY} }}\n    not_found_code: 404001\n    notify_url: https://example.com/payrun/notify/cbtis\n"
+             api_key: {{ file: {keys}/{API_KEY} }}\n    not_found_code: 404001\n    customs: {{ amounts: cents }}\n    notify_url: https://example.com/payrun/notify/cbtis\n"
         )
     }
 
@@ -100,6 +125,12 @@ impl Identity {
     pub(super) fn is_token_request(&self, body: &[u8]) -> bool {
         let ours: Option<Value> = serde_json::from_str(self.request.expose_secret()).ok();
         ours.is_some() && serde_json::from_slice(body).ok() == ours
+    }
+
+    /// Whether these are the credentials, as headers carry them.
+    pub(super) fn is_login(&self, id: &str, key: &str) -> bool {
+        let (our_id, our_key) = self.credentials();
+        !our_key.is_empty() && id == our_id && same(&our_key.into(), key.as_bytes())
     }
 
     pub(super) fn api_key(&self) -> SecretString {

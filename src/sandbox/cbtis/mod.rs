@@ -1,11 +1,13 @@
 //! The other side of CBTIS: payment intents, refunds as this twin has them, access tokens, notifications.
 //!
 //! What CBTIS does not document the twin had to make up: every `code` but 0, the refund calls (by analogy with payments), the
-//! states of refunds, and the token request `POST /mch-api/v1/auth/token`. It is strict about what is documented. Replies are
+//! states of refunds, the token request `POST /mch-api/v1/auth/token` with a body (and `…/authentication/login` with headers), and
+//! of customs declarations all but where one is created and its four fields. It is strict about what is documented. Replies are
 //! not signed, so in place of a wrong signature it answers with a page of something in between. Its lies: `code` 0 around a
 //! refund that failed, and a refund that is pending and fails later.
 
 mod body;
+mod customs;
 mod identity;
 #[cfg(test)]
 mod tests;
@@ -31,7 +33,7 @@ use crate::domain::time::Timestamp;
 use crate::gateway::cbtis::sign::signature;
 use crate::gateway::keys::nonce;
 use crate::gateway::transport::{Request, Response};
-pub use identity::{Identity, TOKEN_PATH};
+pub use identity::{Identity, LOGIN_PATH, TOKEN_PATH};
 
 /// How many issued tokens are kept; older ones are forgotten.
 const TOKENS_MAX: usize = 1_000;
@@ -122,7 +124,11 @@ impl Cbtis {
 
     async fn handle(&self, request: Request) -> Reaction {
         let (subject, http, body, fault) = match self.answer(&request) {
-            Ok((subject, body, fault)) => (subject, 200, body, fault),
+            // What is made is answered 201 here, as in the product that CBTIS's looks like a copy of.
+            Ok((subject, body, fault)) => {
+                let made = body["code"] == 0 && body["data"]["status"] == "PENDING" || !body["token"].is_null();
+                (subject, if made { 201 } else { 200 }, body, fault)
+            }
             Err(refused) => {
                 self.counter.till().refuse(refused.reason);
                 (String::new(), refused.http, error(refused.code), None)
@@ -137,12 +143,16 @@ impl Cbtis {
 
     fn answer(&self, request: &Request) -> Result<Said, Refused> {
         let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        if request.method() != Method::POST || !header("content-type").starts_with("application/json") {
+        let is_json = header("content-type").starts_with("application/json") || request.uri().path() == LOGIN_PATH;
+        if request.method() != Method::POST || !is_json {
             return Err(Refused { http: 405, code: 405_001, reason: "not_a_post_of_json" });
         }
         let path = request.uri().path();
         if path == TOKEN_PATH {
             return self.issue(request.body());
+        }
+        if path == LOGIN_PATH {
+            return self.log_in(request, header("x-client-id"), header("x-api-key"));
         }
         let token = header("authorization").strip_prefix("Bearer ").unwrap_or_default();
         if !self.knows(token) {
@@ -153,6 +163,10 @@ impl Cbtis {
             "/mch-api/v1/pa/payment_intents/query" => self.query(request.body(), Sort::Payment),
             "/mch-api/v1/pa/refunds/create" => self.take_refund(request.body()),
             "/mch-api/v1/pa/refunds/query" => self.query(request.body(), Sort::Refund),
+            "/mch-api/v1/pa/channel_extra/wechat/create_customs_declare" => self.declare(request.body()),
+            "/mch-api/v1/pa/channel_extra/wechat/update_customs_declare" => self.modify(request.body()),
+            "/mch-api/v1/pa/channel_extra/wechat/retrieve_customs_declare" => self.query_declaration(request.body()),
+            "/mch-api/v1/pa/channel_extra/wechat/redeclare_customs_declare" => self.redeclare(request.body()),
             _ => Err(Refused { http: 404, code: 404_000, reason: "no_such_path" }),
         }
     }
@@ -163,18 +177,34 @@ impl Cbtis {
     }
 
     fn issue(&self, body: &[u8]) -> Result<Said, Refused> {
+        let known = self.identity.is_token_request(body);
+        let (token, _) = self.new_token(known)?;
+        let data = json!({ "access_token": token, "expires_in": self.lifetime.as_secs() });
+        Ok((String::new(), ok(data), None))
+    }
+
+    /// A token for headers: no body, and when it ends instead of how long it lives.
+    fn log_in(&self, request: &Request, id: &str, key: &str) -> Result<Said, Refused> {
+        let known = self.identity.is_login(id, key) && request.body().is_empty();
+        let (token, until) = self.new_token(known)?;
+        let until = chrono::DateTime::from_timestamp_millis(until.millis()).unwrap_or_default();
+        let until = until.format("%Y-%m-%dT%H:%M:%S%z").to_string();
+        Ok((String::new(), json!({ "token": token, "expires_at": until }), None))
+    }
+
+    fn new_token(&self, known: bool) -> Result<(String, Timestamp), Refused> {
         let refused = Refused { http: 401, code: 401_002, reason: "wrong_credentials" };
         let token = nonce().map_err(|_| refused)?;
-        if !self.identity.is_token_request(body) {
+        if !known {
             return Err(refused);
         }
+        let until = self.counter.clock.now().plus(self.lifetime);
         let mut issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
         while issued.len() >= TOKENS_MAX {
             issued.pop_first();
         }
-        issued.insert(token.clone(), self.counter.clock.now().plus(self.lifetime));
-        let data = json!({ "access_token": token, "expires_in": self.lifetime.as_secs() });
-        Ok((String::new(), ok(data), None))
+        issued.insert(token.clone(), until);
+        Ok((token, until))
     }
 
     fn take_refund(&self, bytes: &[u8]) -> Result<Said, Refused> {

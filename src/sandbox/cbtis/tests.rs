@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::*;
+use crate::config::{CbtisConfig, CbtisCustoms};
 use crate::domain::ids::OrderNumber;
 use crate::domain::money::Currency;
 use crate::gateway::cbtis::Client;
@@ -157,4 +158,82 @@ async fn a_notification_names_an_order_and_never_says_what_became_of_it() {
     let other = String::from_utf8(body.to_vec()).unwrap().replace("P-1", "P-2");
     assert!(matches!(rig.client.read_notification(&headers, other.as_bytes()).reached, Reached::Unverified(_)));
     assert!(matches!(rig.client.read_notification(&HeaderMap::new(), &body).reached, Reached::Unverified(_)));
+}
+
+#[tokio::test]
+async fn a_token_is_had_with_headers_and_no_body_and_lives_until_an_instant() {
+    let identity = Identity::generate().unwrap();
+    let clock = Clock::driven(Timestamp::from_millis(1_800_000_000_000));
+    let twin = Cbtis::open(&identity, Settings { timeout: TIMEOUT, ..Settings::default() }, HOUR, clock.clone());
+    let transport = Transport::InProcess(twin.clone());
+    let client = Client::new(&identity.config_with_login("https://sandbox.invalid"), transport, clock.clone()).unwrap();
+    let rig = Rig { twin, client, clock };
+    rig.twin.seed("P-1", hkd("1"));
+    for (after, issued) in [(0, 1), (3_500, 1), (60, 2)] {
+        rig.clock.set(rig.clock.now().plus(Duration::from_secs(after)));
+        assert_eq!(said(&rig.query("P-1").await).0, Some("SUCCEEDED"));
+        assert_eq!(rig.twin.tokens_issued(), issued, "after {after} s");
+    }
+}
+
+#[tokio::test]
+async fn a_payment_is_declared_modified_and_pushed_again() {
+    let rig = Rig::new(FaultPlan::NONE);
+    let theirs = rig.twin.seed("P-1", hkd("100"));
+    let whole = json!({
+        "out_trade_no": "P-1", "transaction_id": theirs, "customs": "SHANGHAI_ZS", "mch_customs_no": "123456"
+    });
+    let missing = rig.call("declare_query", "D-1", None, whole.clone()).await;
+    assert_eq!(said(&missing), (None, Some("NOT_FOUND")));
+    let filed = rig.call("declare", "D-1", None, whole.clone()).await;
+    assert_eq!((said(&filed).0, filed.order_no.as_deref()), (Some("UNDECLARED"), Some("P-1")));
+    let mut ended = rig.call("declare_query", "D-1", None, whole.clone()).await;
+    for _ in 0..5 {
+        ended = rig.call("declare_query", "D-1", None, whole.clone()).await;
+    }
+    assert_eq!(said(&ended).0, Some("SUCCESS"));
+    assert!(ended.receipt.is_some());
+    assert_eq!(said(&rig.call("redeclare", "E-1", None, whole.clone()).await).0, Some("UNDECLARED"));
+    assert_eq!(rig.twin.totals().customs.redeclared, 1);
+    let mut split = whole.clone();
+    split["sub_order_no"] = json!("S-1");
+    split["product_fee"] = json!("20.00");
+    split["transport_fee"] = json!("3.22");
+    let cny = Amount::parse("23.22", Currency::parse("CNY").unwrap()).unwrap();
+    let call = |operation: &str, input: &Value| Call {
+        operation: operation.into(),
+        order_no: OrderNumber::parse("D-2").unwrap(),
+        input: serde_json::from_value(input.clone()).unwrap(),
+        amount: Some(cny),
+        timeout: TIMEOUT,
+    };
+    let filed = rig.client.call(&call("declare", &split)).await;
+    assert_eq!((said(&filed).0, filed.order_no.as_deref()), (Some("UNDECLARED"), Some("P-1")));
+    assert_eq!(rig.twin.totals().customs.filed_twice, 0);
+    let mut named = whole.clone();
+    named["cert_id"] = json!("510921199308772318");
+    let seen = rig.client.call(&call("declare", &named)).await;
+    assert!(matches!(&seen.reached, Reached::Unsendable(why) if why.contains("no field for the buyer")), "{seen:?}");
+}
+
+#[tokio::test]
+async fn a_sub_order_is_not_declared_before_somebody_says_how_its_amounts_are_written() {
+    let rig = Rig::new(FaultPlan::NONE);
+    let identity = Identity::generate().unwrap();
+    let config = identity.config("https://sandbox.invalid");
+    let config = CbtisConfig { customs: CbtisCustoms::default(), ..config };
+    let client = Client::new(&config, Transport::InProcess(rig.twin.clone()), rig.clock.clone()).unwrap();
+    let input = json!({
+        "out_trade_no": "P-1", "customs": "NINGBO", "mch_customs_no": "1", "sub_order_no": "S-1", "product_fee": "1",
+        "transport_fee": "0"
+    });
+    let call = Call {
+        operation: "declare".into(),
+        order_no: OrderNumber::parse("D-1").unwrap(),
+        input: serde_json::from_value(input).unwrap(),
+        amount: Some(Amount::parse("1", Currency::parse("CNY").unwrap()).unwrap()),
+        timeout: TIMEOUT,
+    };
+    let seen = client.call(&call).await;
+    assert!(matches!(&seen.reached, Reached::Unsendable(why) if why.contains("amounts: cents")), "{seen:?}");
 }
