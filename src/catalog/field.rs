@@ -229,7 +229,7 @@ mod tests {
     #[test]
     fn a_length_in_bytes_is_the_gateways_own() {
         let mut reason = field(false);
-        reason.kind = FieldKind::Text { min: 1, max: 80, alphabet: None };
+        reason.kind = FieldKind::Text { min: 1, max: 80, alphabet: None, three_bytes: false };
         reason.max_bytes = Some(64);
         assert_eq!(reason.check(&"退".repeat(21)), Ok(()));
         let told = reason.check(&"退".repeat(22)).unwrap_err();

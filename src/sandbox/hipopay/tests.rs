@@ -285,7 +285,7 @@ fn after_0001_a_refund_that_still_fails_is_for_a_person_and_before_it_may_be_sen
     assert!(sent.exists && matches!(sent.answer, Answer::Unknown { .. }));
     for code in ["0104", "0011", "0005", "0001"] {
         let judged = asked(code, true);
-        assert!(judged.says.is_some_and(|says| says.contains("payrun resolve --failed")), "{code}");
+        assert!(judged.advice.is_some_and(|advice| advice.contains("payrun resolve --failed")), "{code}");
         let Answer::Declined(decline) = judged.answer else { panic!("{code}: {:?}", judged.answer) };
         assert_eq!((decline.class, decline.number), (DeclineClass::Person, NumberRule::Next), "{code}");
     }
