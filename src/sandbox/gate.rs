@@ -1,4 +1,4 @@
-//! Who is let in: the checks every request passes before anyone looks at what it wants (gateways.md 3.1).
+//! Who is let in: the checks every request passes before anyone looks at what it wants (docs/gateways/wechat.md).
 
 use std::sync::{Mutex, PoisonError};
 

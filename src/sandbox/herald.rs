@@ -1,7 +1,7 @@
 //! Sends the gateways' notifications over sockets, as often and as late as the gateways do, with time compressed; and with what
 //! goes wrong on the way, by the seed.
 //!
-//! It knows whether it was understood by each gateway's own sign (gateways.md 6). What is not taken is sent again until the
+//! It knows whether it was understood by each gateway's own sign (docs/gateways/README.md). What is not taken is sent again until the
 //! gateway's schedule ends; then it is given up, as the gateways do.
 
 use std::collections::BTreeMap;

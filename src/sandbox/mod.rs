@@ -99,11 +99,11 @@ pub struct Settings {
     pub late: Duration,
     /// Where the books are kept; temporary if none.
     pub books: Option<PathBuf>,
-    /// How far two refunds of a payment of WeChat Pay must be apart: a minute at the real one (gateways.md 4.3).
+    /// How far two refunds of a payment of WeChat Pay must be apart: a minute at the real one (docs/gateways/wechat.md).
     pub refund_gap: Duration,
-    /// How old a payment must be to be reversed: 15 seconds at the real WeChat Pay (gateways.md 4.1).
+    /// How old a payment must be to be reversed: 15 seconds at the real WeChat Pay (docs/gateways/wechat.md).
     pub reverse_after: Duration,
-    /// How old an order must be to be closed: 5 minutes at the real WeChat Pay (gateways.md 4.1).
+    /// How old an order must be to be closed: 5 minutes at the real WeChat Pay (docs/gateways/wechat.md).
     pub close_after: Duration,
     /// By what replies are signed.
     pub signs_with: SignsWith,
@@ -139,7 +139,7 @@ impl Default for Settings {
     }
 }
 
-/// By what a platform signs its replies (gateways.md 3.3).
+/// By what a platform signs its replies (docs/gateways/wechat.md).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SignsWith {
     /// The newest platform certificate.
@@ -475,7 +475,7 @@ impl Sandbox {
         self.reply(refusal.http, &body, None).map_or(Reaction::Reset, Reaction::Reply)
     }
 
-    /// The platform certificates in force, each encrypted under the APIv3 key (gateways.md 3.3).
+    /// The platform certificates in force, each encrypted under the APIv3 key (docs/gateways/wechat.md).
     fn certificates(&self) -> Option<Response> {
         self.downloads.fetch_add(1, Ordering::Relaxed);
         let platform = self.platform.read().unwrap_or_else(PoisonError::into_inner).clone();

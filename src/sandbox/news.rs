@@ -102,7 +102,7 @@ impl Gateways {
     }
 }
 
-/// Of which ends the gateways tell (gateways.md 1.3, 2.1, 3.4; the HipoPay document, "Payment Notification"). A deduction that
+/// Of which ends the gateways tell (docs/gateways, "Notifications"). A deduction that
 /// is not in the till has been paid.
 fn tells(gateway: &str, sort: Sort, number: &str, standing: Option<Standing>) -> bool {
     let done = matches!(standing, None | Some(Standing::Done));

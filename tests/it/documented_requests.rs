@@ -15,9 +15,10 @@ use payrun::domain::ids::OrderNumber;
 use payrun::domain::money::{Amount, Currency};
 use payrun::gateway::transport::{Request, Transport};
 use payrun::gateway::wechat::sign::Merchant;
-use payrun::gateway::{Call, Gateway, wechat};
+use payrun::gateway::{Call, Gateway, cbtis, egms, hipopay, wechat};
 use payrun::sandbox::request_table::RequestTable;
 use payrun::sandbox::{Identity, Reaction, Sandbox, Settings, Twin};
+use payrun::sandbox::{cbtis as cbtis_fake, egms as egms_fake, hipopay as hipopay_fake};
 use serde_json::{Map, Value, json};
 
 /// A gateway that hears everything and answers nothing.
@@ -267,4 +268,243 @@ fn remove(body: &mut Value, name: &str) {
             }
         }
     }
+}
+
+/// What the clients of the other gateways are asked, and which row of the gateway's table comes of it.
+fn other_calls(gateway: &str) -> Vec<(Call, &'static str)> {
+    let number = json!({ "out_trade_no": "P-1" });
+    let theirs = json!({ "transaction_id": "2018081316331654230251111" });
+    let order = json!({
+        "out_trade_no": "P-1", "transaction_id": "2018081316331654230251111", "customs": "SHENZHEN",
+        "mch_customs_no": "123456789B", "sub_order_no": "S-1", "transport_fee": "4.00", "product_fee": "6.00",
+    });
+    let with = |base: &Value, more: Value| {
+        let mut base = base.as_object().unwrap().clone();
+        base.extend(more.as_object().unwrap().clone());
+        Value::Object(base)
+    };
+    let modify = with(&order, json!({ "way": "modify" }));
+    let buyer = with(&order, json!({ "cert_id": "11010119900307002X", "name": "張三", "duty": "0.88" }));
+    let whole = json!({ "out_trade_no": "P-1", "customs": "SHENZHEN", "mch_customs_no": "123456789B" });
+    let calls = match gateway {
+        "hipopay" => {
+            let payment = json!({ "description": "Tea", "appid": "wx1", "openid": "o-1", "client_ip": "10.1.1.1" });
+            vec![
+                ("mini_program_payment", "HKD", payment.clone(), "mini_program_payment"),
+                (
+                    "mini_program_payment",
+                    "CNY",
+                    with(&payment, json!({ "is_rmb": "TRUE", "settlement_currency": "USD" })),
+                    "mini_program_payment",
+                ),
+                ("payment_query", "HKD", number.clone(), "payment_query"),
+                ("payment_query", "HKD", theirs.clone(), "payment_query"),
+                ("refund", "HKD", theirs.clone(), "refund"),
+                ("refund_query", "HKD", json!({}), "refund_query"),
+                ("exchange_rate", "HKD", json!({ "of": "USD" }), "exchange_rate"),
+                ("statement", "HKD", json!({ "date": "2026-11-27" }), "statement"),
+                ("declare", "CNY", order.clone(), "declare"),
+                ("declare", "CNY", buyer, "declare"),
+                ("declare_query", "CNY", order.clone(), "declare_query"),
+                ("redeclare", "CNY", order, "redeclare"),
+                ("redeclare", "CNY", modify, "declare"),
+            ]
+        }
+        "egms" => {
+            let undo = with(&number, json!({ "reason": "sold out", "trans_time": "2026-11-28T10:00:00+08:00" }));
+            let payment = json!({
+                "platform": "MINI", "openid": "o-1", "appid": "wx1", "valid_minutes": "5",
+                "return_url": "https://example.com/back", "merchant_category_code": "5411",
+            });
+            vec![
+                ("payment", "HKD", json!({}), "payment"),
+                ("payment", "HKD", payment, "payment"),
+                ("payment_query", "HKD", number.clone(), "payment_query"),
+                ("cancel", "HKD", undo.clone(), "cancel"),
+                ("cancel_query", "HKD", number.clone(), "cancel_query"),
+                ("refund", "HKD", undo, "refund"),
+                ("refund_query", "HKD", number, "refund_query"),
+            ]
+        }
+        _ => {
+            let page = json!({
+                "description": "Tea", "flow": "official_account", "success_url": "https://example.com/a",
+                "failed_url": "https://example.com/b", "canceled_url": "https://example.com/c",
+                "settlement_currency": "HKD",
+            });
+            let mini = json!({ "description": "Tea", "flow": "mini_program", "appid": "wx1", "openid": "o-1" });
+            vec![
+                ("payment_create", "HKD", page, "payment_create"),
+                ("payment_create", "HKD", mini, "payment_create"),
+                ("payment_query", "HKD", number.clone(), "payment_query"),
+                ("payment_query", "HKD", theirs.clone(), "payment_query"),
+                ("refund", "HKD", with(&number, json!({ "reason": "sold out" })), "refund"),
+                ("refund", "HKD", theirs, "refund"),
+                ("refund_query", "HKD", json!({}), "refund_query"),
+                ("declare", "CNY", whole.clone(), "declare"),
+                ("declare", "CNY", order.clone(), "declare"),
+                ("declare_query", "CNY", whole.clone(), "declare_query"),
+                ("redeclare", "CNY", whole, "redeclare"),
+                ("redeclare", "CNY", modify, "modify"),
+            ]
+        }
+    };
+    calls.into_iter().map(|(operation, currency, input, row)| (call(operation, currency, &input), row)).collect()
+}
+
+/// A gateway's client that sends to a recorder, and its fake.
+struct Other {
+    gateway: &'static str,
+    table: &'static RequestTable,
+    client: Box<dyn Gateway>,
+    recorder: Arc<Recorder>,
+    fake: Arc<dyn Twin>,
+    /// Signs a request as the client does, after it was changed.
+    sign: Box<dyn Fn(&mut Request)>,
+}
+
+fn others() -> Vec<Other> {
+    let base = "https://gateway.invalid";
+    let recorder = || Arc::new(Recorder::default());
+    let (to_hipopay, to_egms, to_cbtis) = (recorder(), recorder(), recorder());
+    let into = |recorder: &Arc<Recorder>| Transport::InProcess(recorder.clone());
+    let clock = || Clock::System;
+    let identity = hipopay_fake::Identity::generate().unwrap();
+    let config = identity.config(base);
+    let key = payrun::gateway::keys::SigningKey::from_pem(&config.merchant_key).unwrap();
+    let encoding = config.encoding;
+    let hipopay = Other {
+        gateway: "hipopay",
+        table: RequestTable::hipopay(),
+        client: Box::new(hipopay::Client::new(&config, into(&to_hipopay), clock()).unwrap()),
+        recorder: to_hipopay,
+        fake: hipopay_fake::Hipopay::open(&identity, Settings::default(), clock()).unwrap(),
+        sign: Box::new(move |request| {
+            let timestamp = request.headers()["timestamp"].to_str().unwrap().to_owned();
+            let pairs = hipopay::sign::parse_form(form(request).as_bytes()).unwrap();
+            let message = hipopay::sign::request_message(&pairs, &timestamp, encoding);
+            let signature = key.sign(message.as_bytes()).unwrap();
+            request.headers_mut().insert("signature", signature.parse().unwrap());
+        }),
+    };
+    let identity = egms_fake::Identity::generate().unwrap();
+    let config = identity.config(base);
+    let key = egms::sign::SignKey::new(config.sign_key.clone(), config.sign_type);
+    let egms = Other {
+        gateway: "egms",
+        table: RequestTable::egms(),
+        client: Box::new(egms::Client::new(&config, into(&to_egms), clock()).unwrap()),
+        recorder: to_egms,
+        fake: egms_fake::Egms::open(&identity, Settings::default(), clock()),
+        sign: Box::new(move |request| {
+            let header = |name: &str| request.headers()[name].to_str().unwrap().to_owned();
+            let (date_time, msg_id, target) = (header("datetime"), header("msgid"), request.uri().to_string());
+            let method = request.method().as_str().to_owned();
+            let message = egms::sign::Message {
+                method: &method,
+                target: &target,
+                date_time: &date_time,
+                msg_id: &msg_id,
+                body: request.body(),
+            };
+            let signature = key.sign(message);
+            request.headers_mut().insert("authorization", signature.parse().unwrap());
+        }),
+    };
+    let identity = cbtis_fake::Identity::generate().unwrap();
+    let mut config = identity.config_with_fixed_token(base);
+    config.customs.amounts = Some(payrun::config::CustomsAmounts::Cents);
+    let cbtis = Other {
+        gateway: "cbtis",
+        table: RequestTable::cbtis(),
+        client: Box::new(cbtis::Client::new(&config, into(&to_cbtis), clock()).unwrap()),
+        recorder: to_cbtis,
+        fake: cbtis_fake::Cbtis::open(&identity, Settings::default(), Duration::from_secs(3_600), clock()),
+        sign: Box::new(|_| {}),
+    };
+    vec![hipopay, egms, cbtis]
+}
+
+/// The parameters of a form: of a GET its query, of a POST its body.
+fn form(request: &Request) -> String {
+    match *request.method() {
+        Method::GET => request.uri().query().unwrap_or_default().to_owned(),
+        _ => String::from_utf8(request.body().to_vec()).unwrap(),
+    }
+}
+
+#[tokio::test]
+async fn every_request_of_the_other_clients_is_as_its_page_says_and_the_fakes_refuse_any_other() {
+    for other in others() {
+        let mut made = BTreeSet::new();
+        for (call, operation) in other_calls(other.gateway) {
+            other.client.call(&call).await;
+            let mut requests = std::mem::take(&mut *other.recorder.0.lock().unwrap());
+            assert_eq!(requests.len(), 1, "{} {call:?}", other.gateway);
+            let request = requests.remove(0);
+            let row = other.table.find("any", request.method(), request.uri().path());
+            let row = row.unwrap_or_else(|| panic!("no page has {} {}", request.method(), request.uri()));
+            assert_eq!(row.operation, operation, "{} {}", request.method(), request.uri());
+            let checked = if other.gateway == "hipopay" {
+                row.check_form(&hipopay::sign::parse_form(form(&request).as_bytes()).unwrap())
+            } else {
+                let (query, body) = bytes(&request);
+                row.check_json(query, body)
+            };
+            assert!(checked.is_ok(), "{call:?}: {:?}", checked.unwrap_err());
+            let known = other.table.check_headers(request.headers(), &[]);
+            assert!(known.is_ok(), "{operation}: {:?}", known.unwrap_err());
+            made.insert(row.operation.clone());
+            assert!(!is_refused_for_its_shape(&other, request.clone()).await, "{operation}");
+            for changed in [in_query(&request), in_body(&request, other.gateway), in_headers(&request)] {
+                let Some(mut changed) = changed else { continue };
+                (other.sign)(&mut changed);
+                assert!(is_refused_for_its_shape(&other, changed).await, "{operation}");
+            }
+        }
+        // A declaration that is modified is told from a new one by a parameter, where the path is the same.
+        let rows = other.table.rows().iter().map(|row| row.operation.clone());
+        let missing: Vec<String> = rows.filter(|row| row != "modify" && !made.contains(row)).collect();
+        assert!(missing.is_empty(), "{}: {missing:?}", other.gateway);
+    }
+}
+
+async fn is_refused_for_its_shape(other: &Other, request: Request) -> bool {
+    let Reaction::Reply(reply) = other.fake.take(request).await else { panic!("{} says nothing", other.gateway) };
+    let said: Value = serde_json::from_slice(reply.body()).unwrap_or_default();
+    match other.gateway {
+        "hipopay" => said["error_message"] == "unknown_parameter",
+        "egms" => said["result"]["code"] == "V0009",
+        _ => said["code"] == 400_001,
+    }
+}
+
+fn in_query(request: &Request) -> Option<Request> {
+    let glue = if request.uri().query().is_some() { '&' } else { '?' };
+    let mut changed = request.clone();
+    *changed.uri_mut() = format!("{}{glue}surprise=1", request.uri()).parse().unwrap();
+    // What a form signs is its body; a query beside it is not part of it.
+    let is_form = request.headers().get("content-type").is_some_and(|media| media.to_str().unwrap().contains("form"));
+    (!is_form).then_some(changed)
+}
+
+fn in_body(request: &Request, gateway: &str) -> Option<Request> {
+    if request.method() == Method::GET {
+        return None;
+    }
+    let mut changed = request.clone();
+    *changed.body_mut() = if gateway == "hipopay" {
+        format!("{}&surprise=1", form(request)).into()
+    } else {
+        let mut body: Map<String, Value> = serde_json::from_slice(request.body()).unwrap();
+        body.insert("surprise".to_owned(), json!(1));
+        serde_json::to_vec(&body).unwrap().into()
+    };
+    Some(changed)
+}
+
+fn in_headers(request: &Request) -> Option<Request> {
+    let mut changed = request.clone();
+    changed.headers_mut().insert("x-surprise", "1".parse().unwrap());
+    Some(changed)
 }

@@ -145,7 +145,7 @@ impl Gateway for Client {
     }
 
     fn manners(&self) -> Manners {
-        // Only the status counts (gateways.md 2.1).
+        // Only the status counts (docs/gateways/cbtis.md).
         Manners {
             media: &["application/json"],
             signed_by: vec![self.config.signature_header.to_ascii_lowercase()],

@@ -15,18 +15,33 @@ use crate::gateway::customs::{Fees, Named, Way, Which, duty};
 use crate::gateway::exchange::{bounded, required, text, unreadable};
 use crate::gateway::{Call, Observation};
 
+/// The currency that customs are told amounts in.
+const CURRENCY: &str = "CNY";
+
 /// Prepares a call of this file; none if its operation is another's.
 pub(super) fn prepare(call: &Call, config: &CbtisCustoms) -> Option<Result<Prepared, String>> {
     match call.operation.as_str() {
-        "declare" => Some(declare(call, config, &config.create_path)),
+        "declare" => Some(declare(call, config)),
         "declare_query" => Some(query(call, config)),
         "redeclare" => Some(redeclare(call, config)),
         _ => None,
     }
 }
 
-/// A declaration with all its terms: created, or modified.
-fn declare(call: &Call, config: &CbtisCustoms, path: &str) -> Result<Prepared, String> {
+/// A declaration with all its terms. WeChat Pay takes the currency when it is created, and none when it is modified.
+fn declare(call: &Call, config: &CbtisCustoms) -> Result<Prepared, String> {
+    let mut body = terms(call, config)?;
+    if which(call)?.sub_order_no.is_some() {
+        body.insert(config.name("fee_type"), CURRENCY.into());
+    }
+    prepared(&config.create_path, &Value::Object(body), About::Customs(which(call)?))
+}
+
+fn modify(call: &Call, config: &CbtisCustoms) -> Result<Prepared, String> {
+    prepared(&config.update_path, &Value::Object(terms(call, config)?), About::Customs(which(call)?))
+}
+
+fn terms(call: &Call, config: &CbtisCustoms) -> Result<Map<String, Value>, String> {
     if text(call, "cert_id").is_some() || text(call, "name").is_some() {
         return Err("CBTIS documents no field for the buyer; leave cert_id and name out".into());
     }
@@ -38,14 +53,14 @@ fn declare(call: &Call, config: &CbtisCustoms, path: &str) -> Result<Prepared, S
     } else if text(call, "duty").is_some() {
         return Err("CBTIS documents no field for the duty of a payment that is not split".into());
     }
-    prepared(path, &Value::Object(body), About::Customs(which))
+    Ok(body)
 }
 
 /// The amounts of a sub-order.
 fn sub_order(call: &Call, config: &CbtisCustoms, body: &mut Map<String, Value>) -> Result<(), String> {
     let fees = Fees::of(call)?;
     let currency = fees.order.currency();
-    if currency.code() != "CNY" {
+    if currency.code() != CURRENCY {
         return Err(format!("customs are told amounts in CNY, and the amount is in {currency}"));
     }
     let written = config.amounts.ok_or(
@@ -55,7 +70,6 @@ fn sub_order(call: &Call, config: &CbtisCustoms, body: &mut Map<String, Value>) 
         CustomsAmounts::Cents => Value::from(minor),
         CustomsAmounts::Decimal => Value::from(decimal_text(i128::from(minor), currency)),
     };
-    body.insert(config.name("fee_type"), currency.code().into());
     body.insert(config.name("order_fee"), write(fees.order.minor()));
     body.insert(config.name("transport_fee"), write(fees.transport));
     body.insert(config.name("product_fee"), write(fees.product));
@@ -71,7 +85,7 @@ fn query(call: &Call, config: &CbtisCustoms) -> Result<Prepared, String> {
 
 fn redeclare(call: &Call, config: &CbtisCustoms) -> Result<Prepared, String> {
     match Way::of(call)? {
-        Way::Modify => declare(call, config, &config.update_path),
+        Way::Modify => modify(call, config),
         Way::Redeclare => {
             let which = which(call)?;
             let mut body = named(&which, config)?;

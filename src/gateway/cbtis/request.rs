@@ -49,12 +49,16 @@ pub(super) fn prepare(call: &Call, config: &CbtisConfig) -> Result<Prepared, Str
 fn create(call: &Call, config: &CbtisConfig) -> Result<Prepared, String> {
     let amount = call.amount.ok_or("a payment has an amount")?;
     let flow = text(call, "flow").unwrap_or("official_account");
-    if !["official_account", "qrcode", "mobile_web"].contains(&flow) {
-        return Err("flow is none of official_account, qrcode and mobile_web".into());
+    if !["official_account", "mini_program", "qrcode", "mobile_web"].contains(&flow) {
+        return Err("flow is none of official_account, mini_program, qrcode and mobile_web".into());
     }
     let mut method = Map::from_iter([("flow".to_owned(), Value::from(flow))]);
     for name in ["success_url", "failed_url", "canceled_url"] {
         method.extend(text(call, name).map(|url| (name.to_owned(), url.into())));
+    }
+    if flow == "mini_program" {
+        method.insert("sub_appid".to_owned(), required(call, "appid")?.into());
+        method.insert("sub_openid".to_owned(), required(call, "openid")?.into());
     }
     let mut body = json!({
         "amount": amount.decimal(),
@@ -79,24 +83,23 @@ fn query(call: &Call) -> Result<Prepared, String> {
     prepared(QUERY, &body, About::Payment)
 }
 
-/// A refund under the configured path. Path and names are by analogy with payments \[C\]: CBTIS documents neither.
+/// A refund (docs.globalcbtis.com, "Refunds"): the payment by one of its numbers, our number, the amount, in the payment's
+/// currency, and nothing else.
 fn refund(call: &Call, config: &CbtisConfig) -> Result<Prepared, String> {
     let amount = call.amount.ok_or("a refund has an amount")?;
     let mut body = match text(call, "transaction_id") {
-        Some(id) => json!({ "order_id": id }),
-        None => json!({ "merchant_order_id": required(call, "out_trade_no")? }),
+        Some(id) => json!({ "payment_order_id": id }),
+        None => json!({ "merchant_payment_order_id": required(call, "out_trade_no")? }),
     };
     body["merchant_refund_id"] = call.order_no.as_str().into();
     body["amount"] = amount.decimal().into();
-    body["currency"] = amount.currency().code().into();
-    body["notify_url"] = config.notify_url.as_str().into();
     if let Some(reason) = text(call, "reason") {
         body["reason"] = reason.into();
     }
     prepared(&config.refund_path, &body, About::Refund)
 }
 
-/// What became of a refund, under the configured path \[C\].
+/// What became of a refund.
 fn refund_query(call: &Call, config: &CbtisConfig) -> Result<Prepared, String> {
     let body = match text(call, "refund_id") {
         Some(id) => json!({ "refund_id": id }),

@@ -1,4 +1,4 @@
-//! The signature of CBTIS's notifications (gateways.md 2.1): the SHA-256 of the raw body, a dot and the API key, in hex.
+//! The signature of CBTIS's notifications (docs/gateways/cbtis.md): the SHA-256 of the raw body, a dot and the API key, in hex.
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{Context, SHA256};

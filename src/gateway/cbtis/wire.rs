@@ -1,4 +1,4 @@
-//! What CBTIS replies and notifies (the CBTIS document; gateways.md 2.1).
+//! What CBTIS replies and notifies (the CBTIS document; docs/gateways/cbtis.md).
 //!
 //! A `code` other than 0 is reported as it is: none is documented, so the outcome tables make it unknown, and a query follows.
 
@@ -71,7 +71,11 @@ pub(super) fn read(
     seen.amount = data.amount.as_deref().zip(currency).map(|(amount, currency)| decimal_amount(amount, currency));
     (seen.order_no, seen.receipt) = match about {
         About::Payment => (data.merchant_order_id, data.order_id),
-        About::Refund => (data.merchant_refund_id, data.refund_id),
+        // The reply to a refund names no number of CBTIS's own: ours stands for it then.
+        About::Refund => {
+            let receipt = data.refund_id.or_else(|| data.merchant_refund_id.clone());
+            (data.merchant_refund_id, receipt)
+        }
         About::Customs(_) => (None, None),
     };
     seen.state = Some(bounded(data.status.ok_or("the reply has no status")?, 64));

@@ -7,7 +7,6 @@ use crate::domain::money::{Amount, Currency};
 use crate::sandbox::till::{Asked, Sort};
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Payment {
     amount: String,
     currency: String,
@@ -19,7 +18,6 @@ struct Payment {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Method {
     #[serde(rename = "type")]
     kind: String,
@@ -27,33 +25,21 @@ struct Method {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Wechat {
     flow: String,
-    #[serde(rename = "success_url")]
-    _success_url: Option<String>,
-    #[serde(rename = "failed_url")]
-    _failed_url: Option<String>,
-    #[serde(rename = "canceled_url")]
-    _canceled_url: Option<String>,
+    sub_appid: Option<String>,
+    sub_openid: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct RefundBody {
-    order_id: Option<String>,
-    merchant_order_id: Option<String>,
+    payment_order_id: Option<String>,
+    merchant_payment_order_id: Option<String>,
     merchant_refund_id: String,
     amount: String,
-    currency: String,
-    #[serde(rename = "reason")]
-    _reason: Option<String>,
-    #[serde(rename = "notify_url")]
-    _notify_url: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Query {
     order_id: Option<String>,
     merchant_order_id: Option<String>,
@@ -61,12 +47,28 @@ struct Query {
     merchant_refund_id: Option<String>,
 }
 
-/// A refund, and which payment it is of.
+/// A refund: which payment it is of, and how much of it in main units of the payment's currency.
 #[derive(Debug)]
 pub(super) struct Refund {
-    pub order_id: Option<String>,
-    pub merchant_order_id: Option<String>,
-    pub asked: Asked,
+    pub of: Which,
+    number: String,
+    amount: String,
+    body: Vec<u8>,
+}
+
+impl Refund {
+    /// What is asked for, of a payment in this currency.
+    pub(super) fn asked(self, of: String, currency: &str) -> Result<Asked, Refused> {
+        Ok(Asked {
+            sort: Sort::Refund,
+            minor: amount(&self.amount, currency)?.minor(),
+            number: self.number,
+            of,
+            currency: currency.to_owned(),
+            body: self.body,
+            waits: true,
+        })
+    }
 }
 
 /// By whose number something is asked for.
@@ -76,14 +78,18 @@ pub(super) enum Which {
     Theirs(String),
 }
 
-/// The flows that were seen (gateways.md 0a, 6).
-const FLOWS: [&str; 3] = ["official_account", "qrcode", "mobile_web"];
+/// The flows of the pages.
+const FLOWS: [&str; 4] = ["official_account", "mini_program", "qrcode", "mobile_web"];
 
 /// A payment intent.
 pub(super) fn payment(bytes: &[u8]) -> Result<Asked, Refused> {
     let body: Payment = read(bytes)?;
     if body.payment_method.kind != "wechat" || !FLOWS.contains(&body.payment_method.wechat.flow.as_str()) {
         return Err(Refused::param("wrong_method"));
+    }
+    let method = &body.payment_method.wechat;
+    if method.flow == "mini_program" && (method.sub_appid.is_none() || method.sub_openid.is_none()) {
+        return Err(Refused::param("missing_parameter"));
     }
     if body.description.is_empty() || body.notify_url.is_some_and(|url| !url.starts_with("https://")) {
         return Err(Refused::param("wrong_text"));
@@ -106,17 +112,12 @@ pub(super) fn payment(bytes: &[u8]) -> Result<Asked, Refused> {
 /// A refund.
 pub(super) fn refund(bytes: &[u8]) -> Result<Refund, Refused> {
     let body: RefundBody = read(bytes)?;
-    let amount = amount(&body.amount, &body.currency)?;
-    let asked = Asked {
-        sort: Sort::Refund,
-        number: number(body.merchant_refund_id)?,
-        of: String::new(),
-        currency: body.currency,
-        minor: amount.minor(),
-        body: bytes.to_vec(),
-        waits: true,
+    let of = match (body.merchant_payment_order_id, body.payment_order_id) {
+        (Some(ours), _) => Which::Ours(ours),
+        (None, Some(theirs)) => Which::Theirs(theirs),
+        (None, None) => return Err(Refused::param("no_number")),
     };
-    Ok(Refund { order_id: body.order_id, merchant_order_id: body.merchant_order_id, asked })
+    Ok(Refund { of, number: number(body.merchant_refund_id)?, amount: body.amount, body: bytes.to_vec() })
 }
 
 /// What a query asks for.

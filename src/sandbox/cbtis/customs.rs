@@ -24,7 +24,6 @@ const CUSTOMS: [&str; 9] = [
 ];
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Body {
     order_id: Option<String>,
     merchant_order_id: String,
@@ -57,10 +56,17 @@ impl Body {
     }
 
     fn terms(&self) -> Result<Terms, Refused> {
-        let fees = match (&self.sub_order_no, &self.fee_type, self.order_fee, self.transport_fee, self.product_fee) {
+        let fees = match (
+            &self.sub_order_no,
+            self.fee_type.as_deref(),
+            self.order_fee,
+            self.transport_fee,
+            self.product_fee,
+        ) {
             (None, None, None, None, None) => None,
-            (Some(_), Some(currency), Some(order), Some(transport), Some(product)) if currency == "CNY" => {
-                Some(Fees { currency: currency.clone(), order, transport, product })
+            // The request table of each call says whether it takes a currency.
+            (Some(_), None | Some("CNY"), Some(order), Some(transport), Some(product)) => {
+                Some(Fees { currency: "CNY".into(), order, transport, product })
             }
             _ => return Err(Refused::param("wrong_sub_order")),
         };

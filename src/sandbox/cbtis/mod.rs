@@ -25,6 +25,7 @@ use serde_json::{Value, json};
 
 use super::counter::{Counter, Speech, json_reply, shown_amount, stray_page};
 use super::faults::Fault;
+use super::request_table::RequestTable;
 use super::till::{Asked, Entry, Outcome, Sort, Standing, TillTotals, What};
 use super::{Reaction, Settings, Twin};
 use crate::clock::Clock;
@@ -105,7 +106,7 @@ impl Cbtis {
         self.tell(Sort::Payment, &paid)
     }
 
-    /// The notification of a payment or refund (gateways.md 2.1): whose it is, and nothing of how it stands but its type.
+    /// The notification of a payment or refund (docs/gateways/cbtis.md): whose it is, and nothing of how it stands but its type.
     pub(super) fn tell(&self, sort: Sort, entry: &Entry) -> Option<(HeaderMap, Bytes)> {
         let (ours, theirs) = names(sort);
         let kind = match sort {
@@ -158,6 +159,7 @@ impl Cbtis {
         if !self.knows(token) {
             return Err(Refused { http: 401, code: 401_001, reason: "wrong_token" });
         }
+        self.documented(request)?;
         match path {
             "/mch-api/v1/pa/payment_intents/create" => self.submit(body::payment(request.body())?),
             "/mch-api/v1/pa/payment_intents/query" => self.query(request.body(), Sort::Payment),
@@ -169,6 +171,17 @@ impl Cbtis {
             "/mch-api/v1/pa/channel_extra/wechat/redeclare_customs_declare" => self.redeclare(request.body()),
             _ => Err(Refused { http: 404, code: 404_000, reason: "no_such_path" }),
         }
+    }
+
+    /// Whether a request is one that a page has, or, where none has, as payrun's guesses are: with its parameters and no others.
+    fn documented(&self, request: &Request) -> Result<(), Refused> {
+        let table = RequestTable::cbtis();
+        let unknown = Refused { http: 404, code: 404_000, reason: "no_such_path" };
+        let row = table.find("any", request.method(), request.uri().path()).ok_or(unknown)?;
+        let checked = table
+            .check_headers(request.headers(), &[])
+            .and_then(|()| row.check_json(request.uri().query().unwrap_or_default(), request.body()).map(|_| ()));
+        checked.map_err(|wrong| Refused::param(wrong.issue.word()))
     }
 
     fn knows(&self, token: &str) -> bool {
@@ -209,12 +222,17 @@ impl Cbtis {
 
     fn take_refund(&self, bytes: &[u8]) -> Result<Said, Refused> {
         let refund = body::refund(bytes)?;
-        let payment = match (refund.merchant_order_id, refund.order_id) {
-            (Some(number), _) => number,
-            (None, Some(theirs)) => self.counter.till().number_of(Sort::Payment, &theirs).unwrap_or(theirs),
-            (None, None) => return Err(Refused::param("no_number")),
+        let payment = {
+            let till = self.counter.till();
+            let number = match &refund.of {
+                body::Which::Ours(number) => number.clone(),
+                body::Which::Theirs(theirs) => till.number_of(Sort::Payment, theirs).unwrap_or(theirs.clone()),
+            };
+            let currency = till.entry(Sort::Payment, &number).map(|payment| payment.currency.clone());
+            (number, currency)
         };
-        self.submit(Asked { of: payment, ..refund.asked })
+        let (number, Some(currency)) = payment else { return Ok((String::new(), error(404_001), None)) };
+        self.submit(refund.asked(number, &currency)?)
     }
 
     fn submit(&self, asked: Asked) -> Result<Said, Refused> {
@@ -223,7 +241,16 @@ impl Cbtis {
         let Outcome { what, fault } =
             self.counter.till().submit(asked, &self.counter.settings, self.counter.clock.now());
         let body = match what {
+            // The reply to a refund names no number of CBTIS's own.
+            What::Entry(entry) if sort == Sort::Refund => {
+                let mut shown = show(&entry, sort, fault);
+                shown.as_object_mut().map(|shown| shown.remove("refund_id"));
+                ok(shown)
+            }
             What::Entry(entry) => ok(show(&entry, sort, fault)),
+            What::Soft if sort == Sort::Refund => {
+                ok(json!({ "merchant_refund_id": number, "status": refused_word(sort) }))
+            }
             What::Soft => {
                 let (ours, _) = names(sort);
                 let amount = shown_amount(minor, &currency, None);
@@ -283,11 +310,14 @@ fn show(entry: &Entry, sort: Sort, fault: Option<Fault>) -> Value {
     let mut shown = json!({
         ours: entry.number,
         theirs: entry.theirs,
-        "amount": shown_amount(entry.minor, &entry.currency, fault),
-        "currency": entry.currency,
         "status": status,
         "create_time": entry.at.to_string(),
     });
+    // A refund's replies name no amount.
+    if sort != Sort::Refund {
+        shown["amount"] = json!(shown_amount(entry.minor, &entry.currency, fault));
+        shown["currency"] = json!(entry.currency);
+    }
     if sort == Sort::Payment && entry.standing == Standing::Open {
         let data = json!({ "type": "redirect", "url": "https://wx.tenpay.com/sandbox" });
         shown["next_action"] = json!({ "type": "call_sdk", "data": data });

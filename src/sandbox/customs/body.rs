@@ -1,4 +1,4 @@
-//! Requests about customs declarations as WeChat Pay reads them, checked against the documented tables (gateways.md 4.8).
+//! Requests about customs declarations as WeChat Pay reads them, checked against the documented tables (docs/gateways/wechat.md).
 //!
 //! Written apart from the client's own types on purpose: a name that is wrong there must be refused here.
 

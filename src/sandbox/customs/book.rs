@@ -1,4 +1,4 @@
-//! The book of declarations, and its rules (gateways.md 4.8).
+//! The book of declarations, and its rules (docs/gateways/wechat.md).
 //!
 //! The invariant: one payment, sub-order and customs is filed once by being declared, however often that is asked for;
 //! filing again has its own ways and its own counts. Declarations are in memory and bounded; they are gone when the twin is.

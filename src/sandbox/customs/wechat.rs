@@ -1,4 +1,4 @@
-//! How WeChat Pay's twin is spoken to about customs declarations (gateways.md 4.8).
+//! How WeChat Pay's twin is spoken to about customs declarations (docs/gateways/wechat.md).
 //!
 //! Strict: mistyped fields, and customs that are not in the gateway's list, are refused; which fields there may be is in the
 //! table of requests. Which code goes with which refusal is only partly documented \[C\]. Since replies to declarations name

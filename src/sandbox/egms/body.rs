@@ -8,7 +8,7 @@ use crate::domain::money::{Amount, Currency};
 use crate::sandbox::till::{Asked, Sort};
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
 struct Payment {
     merchant_trans_info: TransInfo,
     #[serde(rename = "storeInfo")]
@@ -25,7 +25,7 @@ struct Payment {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
 struct Undo {
     merchant_trans_info: TransInfo,
     trans_amount: Option<TransAmount>,
@@ -35,7 +35,6 @@ struct Undo {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct TransInfo {
     #[serde(rename = "merchantTransID")]
     id: String,
@@ -46,14 +45,12 @@ struct TransInfo {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct TransAmount {
     currency: String,
     value: String,
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct PaymentMethod {
     #[serde(rename = "type")]
     kind: String,
@@ -62,7 +59,7 @@ struct PaymentMethod {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
 struct EWallet {
     payment_brand: String,
     #[serde(rename = "subOpenID")]
@@ -72,7 +69,6 @@ struct EWallet {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct TransInitiator {
     platform: String,
 }
@@ -131,7 +127,7 @@ pub(super) fn undo(bytes: &[u8], sort: Sort, payment: String, currency: Option<S
     })
 }
 
-/// Lengths are bytes (gateways.md 1.2).
+/// Lengths are bytes (docs/gateways/egms.md).
 fn short(text: Option<&str>, most: usize) -> Result<(), Refused> {
     let long = text.is_some_and(|text| text.len() > most);
     if long { Err(Refused { code: "V0002", reason: "too_long" }) } else { Ok(()) }

@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 
 use super::counter::{Counter, Speech, json_reply, shown_amount};
 use super::faults::Fault;
+use super::request_table::{Issue, RequestTable};
 use super::till::{Asked, Entry, Outcome, Sort, Standing, TillTotals, What};
 use super::{Reaction, Settings, Twin, decode};
 use crate::clock::Clock;
@@ -107,7 +108,7 @@ impl Egms {
         self.counter.speak(Speech { subject: &subject, http, body, fault, say: &say, broken, busy }).await
     }
 
-    /// Lets a request in or says why not (gateways.md 1.2).
+    /// Lets a request in or says why not (docs/gateways/egms.md).
     fn admit(&self, request: &Request, target: &str) -> Result<(), Refused> {
         let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let (date_time, msg_id) = (header("datetime"), header("msgid"));
@@ -144,7 +145,15 @@ impl Egms {
             "evo.e-commerce.refund" => Sort::Refund,
             _ => return Err(no_path),
         };
+        let table = RequestTable::egms();
+        let row = table.find("any", request.method(), request.uri().path()).ok_or(no_path)?;
         let query = request.uri().query().unwrap_or_default();
+        let checked = table.check_headers(request.headers(), &[]);
+        let checked = checked.and_then(|()| row.check_json(query, request.body()).map(|_| ()));
+        checked.map_err(|wrong| Refused {
+            code: if wrong.issue == Issue::Missing { "V0001" } else { "V0009" },
+            reason: wrong.issue.word(),
+        })?;
         let number = query.strip_prefix("merchantTransID=").map(decode);
         match (request.method(), sort, number) {
             (&Method::GET, _, Some(number)) => Ok(self.query(sort, number)),

@@ -56,7 +56,6 @@ impl Hipopay {
     }
 
     fn asked_days(&self, params: &Params) -> Result<RangeInclusive<NaiveDate>, Refused> {
-        params.only(&["merchant_no", "start_date", "end_date"])?;
         if params.must("merchant_no")? != self.merchant_no {
             return Err(Refused::new("PARAM_ERROR", "wrong_merchant_no"));
         }

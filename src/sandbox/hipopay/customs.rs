@@ -67,20 +67,6 @@ impl Hipopay {
     }
 
     fn declare(&self, params: &Params) -> Result<Said, Refused> {
-        params.only(&[
-            "out_order_no",
-            "payment_no",
-            "customs",
-            "mch_customs_no",
-            "duty",
-            "action_type",
-            "sub_order_no",
-            "sub_order_amount",
-            "transport_amount",
-            "product_amount",
-            "cert_id",
-            "name",
-        ])?;
         let key = Key {
             order: params.number("out_order_no")?,
             sub_order: params.number("sub_order_no")?,
@@ -100,7 +86,6 @@ impl Hipopay {
     }
 
     fn redeclare(&self, params: &Params) -> Result<Said, Refused> {
-        params.only(&["payment_no", "out_order_no", "sub_order_no", "customs", "mch_customs_no"])?;
         let number = merchant_customs_no(params)?;
         let mut book = self.counter.declarations();
         let Some(key) = which(&book, params)? else {
@@ -112,7 +97,6 @@ impl Hipopay {
     }
 
     fn query_declaration(&self, params: &Params) -> Result<Said, Refused> {
-        params.only(&["payment_no", "out_order_no", "sub_order_no", "customs"])?;
         let mut book = self.counter.declarations();
         let Some(key) = which(&book, params)? else {
             return Ok(not_found());

@@ -1,4 +1,4 @@
-//! Who is let in, and what they brought: headers and signature over all parameters (gateways.md 5.1).
+//! Who is let in, and what they brought: headers and signature over all parameters (docs/gateways/hipopay.md).
 
 use http::Method;
 
@@ -7,6 +7,7 @@ use crate::domain::time::Timestamp;
 use crate::gateway::hipopay::sign::{Encoding, parse_form, request_message};
 use crate::gateway::keys::VerifyingKey;
 use crate::gateway::transport::Request;
+use crate::sandbox::request_table::RequestTable;
 
 /// How far a request's timestamp may be from the twin's clock, in seconds. HipoPay's own window is not documented.
 const WINDOW: i64 = 300;
@@ -68,12 +69,13 @@ pub(super) fn admit(
 }
 
 impl Params {
-    /// Refuses parameters that the document does not have.
-    pub(super) fn only(&self, known: &[&str]) -> Result<(), Refused> {
-        if self.0.iter().all(|(name, _)| known.contains(&name.as_str())) {
-            return Ok(());
-        }
-        Err(Refused::new("PARAM_ERROR", "unknown_parameter"))
+    /// Whether they are those of a call that the document has, and no others.
+    pub(super) fn documented(&self, request: &Request) -> Result<(), Refused> {
+        let table = RequestTable::hipopay();
+        let unknown = Refused::new("PATH_NOT_FOUND", "no_such_path");
+        let row = table.find("any", request.method(), request.uri().path()).ok_or(unknown)?;
+        let checked = table.check_headers(request.headers(), &[]).and_then(|()| row.check_form(&self.0).map(|_| ()));
+        checked.map_err(|wrong| Refused::new("PARAM_ERROR", wrong.issue.word()))
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&str> {

@@ -1,7 +1,7 @@
 //! What the twins' statements have in common: the days they are of, what is listed in them, and when they are there.
 //!
 //! How a file looks is each twin's own business. Both days and times are Beijing's: of WeChat Pay that is documented
-//! (gateways.md 4.5), of HipoPay it is an assumption \[C\].
+//! (docs/gateways/wechat.md), of HipoPay it is an assumption \[C\].
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;

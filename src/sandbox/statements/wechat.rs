@@ -1,4 +1,4 @@
-//! WeChat Pay's statement of a day: 38 columns, back-ticks, a summary; its signature covers the SHA-1 (gateways.md 4.5).
+//! WeChat Pay's statement of a day: 38 columns, back-ticks, a summary; its signature covers the SHA-1 (docs/gateways/wechat.md).
 //!
 //! The file is written page by page from the books. It carries a payer's id, as the real one does, so that a client that
 //! keeps it where it must not is found out. Fees are nothing here.
@@ -23,7 +23,7 @@ use crate::sandbox::store::StoreError;
 use crate::sandbox::wechat::query::Query;
 use crate::sandbox::{Reaction, Refusal, Sandbox};
 
-/// How far back statements go (gateways.md 4.5).
+/// How far back statements go (docs/gateways/wechat.md).
 const DAYS: u64 = 180;
 /// How many charges one look at the books takes.
 const PAGE: u32 = 1_000;

@@ -1,4 +1,4 @@
-//! Notifications as the gateway sends them (gateways.md 3.4): encrypted under the APIv3 key, signed like a reply.
+//! Notifications as the gateway sends them (docs/gateways/wechat.md): encrypted under the APIv3 key, signed like a reply.
 
 use bytes::Bytes;
 use http::HeaderMap;

@@ -1,4 +1,4 @@
-//! Quick pay, and what an order of any kind looks like (gateways.md 4.1). The end of the payment code says what its payer does:
+//! Quick pay, and what an order of any kind looks like (docs/gateways/wechat.md). The end of the payment code says what its payer does:
 //! `0000` takes a while, `0001` cannot pay, any other has paid at once.
 
 use serde_json::{Value, json};

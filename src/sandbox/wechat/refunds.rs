@@ -1,4 +1,4 @@
-//! Refunds (gateways.md 4.3): accepted first and decided later. Never more than was paid, at most fifty of one payment, as far
+//! Refunds (docs/gateways/wechat.md): accepted first and decided later. Never more than was paid, at most fifty of one payment, as far
 //! apart as the settings say, and one number for one body.
 
 use serde_json::{Value, json};
