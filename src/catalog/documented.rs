@@ -7,7 +7,7 @@ use super::{Catalog, Outcome};
 /// What a look-up at HipoPay can show: the HipoPay document, "Check Payment Order" and "Payment Order Status".
 const HIPOPAY: &str = "INIT PAID FAIL USERPAYING EXPIRED PAYMENT_NOT_FOUND ILLEGAL_SECURITY_PROFILE";
 
-/// What a look-up at EGMS can show: gateways.md 1.5 (merchant dialect) and 1.6.
+/// What a look-up at EGMS can show: docs/gateways/egms.md.
 const EGMS: &str = "S0003 V0000 V0001 V0002 V0003 V0004 V0005 V0006 V0007 V0008 V0009 V0010 \
     C0000 C0001 C0002 C0003 C0004 C0005 C0006 C0007 C0008 C0009 C0010 C0011 C0012 \
     B0000 B0001 B0002 B0003 B0004 B0005 B0006 B0007 B0008 B0009 B0011 B0012 B0013 B0014 B0032 B0035 \
@@ -46,13 +46,41 @@ fn every_documented_code_of_a_look_up_has_a_row_and_no_row_is_made_up() {
     }
 }
 
-#[test]
-fn every_row_of_every_gateway_says_where_it_comes_from() {
+fn sources() -> BTreeSet<String> {
+    let mut sources = BTreeSet::new();
     for kind in Catalog::built_in().kinds.values() {
         for operations in kind.gateways.values() {
             let payment = operations.payment.iter().flat_map(|payment| &payment.outcomes);
             let rows = operations.submit_outcomes.iter().chain(&operations.query_outcomes).chain(payment);
-            rows.for_each(|row| assert!(row.source.len() > 10, "{row:?}"));
+            sources.extend(rows.map(|row| row.source.clone()));
         }
     }
+    sources
+}
+
+/// "Title, address, date [mark]", as far as the first mark.
+fn names_a_page(source: &str) -> bool {
+    let end = ["[A]", "[B]", "[V]"].iter().filter_map(|mark| source.find(mark)).min();
+    let parts: Vec<&str> = source[..end.unwrap_or(0)].trim_end().split(", ").collect();
+    let [title, address @ .., date] = &parts[..] else { return false };
+    let day = date.rsplit(' ').next().unwrap_or_default();
+    !title.is_empty()
+        && address.iter().any(|part| part.contains(['/', '.']))
+        && day.starts_with("20")
+        && day.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-')
+}
+
+#[test]
+fn every_row_names_a_page_with_its_address_and_date_or_says_that_no_page_tells() {
+    let elsewhere = |source: &&String| {
+        !names_a_page(source) && !source.starts_with("[C] ") && !source.starts_with("payrun itself: ")
+    };
+    assert_eq!(sources().iter().filter(elsewhere).collect::<Vec<_>>(), Vec::<&String>::new());
+    assert!(!names_a_page("Refunds, seen 2026-11-28 [A]") && !names_a_page("Refunds, pay.example/refunds [A]"));
+}
+
+#[test]
+fn what_rests_on_no_page_is_marked_so_by_one_form_only() {
+    let odd = |source: &&String| source.contains("C, our") || source.contains("[c]") || source.contains("gateways.md");
+    assert_eq!(sources().iter().filter(odd).collect::<Vec<_>>(), Vec::<&String>::new());
 }

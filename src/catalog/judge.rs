@@ -373,7 +373,7 @@ mod tests {
 
     #[test]
     fn every_documented_code_has_a_row() {
-        // gateways.md 3.7, 4.1 and 4.2; the business codes of 4.2 belong to the deduction itself.
+        // docs/gateways/wechat.md; the business codes of 4.2 belong to the deduction itself.
         let generic = [
             "PARAM_ERROR",
             "INVALID_REQUEST",

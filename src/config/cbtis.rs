@@ -1,4 +1,4 @@
-//! The fields of a CBTIS account in `payrun.yaml` (gateways.md section 2).
+//! The fields of a CBTIS account in `payrun.yaml` (docs/gateways/cbtis.md).
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The fields of an EGMS account in `payrun.yaml` (gateways.md section 1).
+//! The fields of an EGMS account in `payrun.yaml` (docs/gateways/egms.md).
 
 use secrecy::SecretString;
 

@@ -1,4 +1,4 @@
-//! The fields of a HipoPay account in `payrun.yaml` (gateways.md section 5).
+//! The fields of a HipoPay account in `payrun.yaml` (docs/gateways/hipopay.md).
 
 use std::collections::BTreeMap;
 

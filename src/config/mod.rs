@@ -165,7 +165,7 @@ impl GatewayKind {
     }
 }
 
-/// A WeChat Pay Global account (gateways.md sections 3 and 4).
+/// A WeChat Pay Global account (docs/gateways/wechat.md).
 #[derive(Debug, Clone)]
 pub struct WechatConfig {
     /// Scheme and host, without a path: `https://apihk.mch.weixin.qq.com`.

@@ -11,7 +11,7 @@ use crate::domain::item::Move;
 use crate::domain::subscription::Word;
 use crate::gateway::{Call, Observation};
 
-/// How the gateway calls a contract that can be charged (gateways.md 4.2: nothing else is chargeable).
+/// How the gateway calls a contract that can be charged (docs/gateways/wechat.md: nothing else is chargeable).
 const SIGNED: &str = "SIGNED";
 
 /// A refusal in words, where the gateway can say more than its code; and what it says of the contract.

@@ -22,7 +22,7 @@ use crate::engine::Engine;
 use crate::engine::receive::Received;
 use crate::gateway::notice::{NOTICE_MAX, Reply};
 
-/// Gateways wait 5 seconds for an answer (gateways.md 6).
+/// Gateways wait 5 seconds for an answer (docs/gateways/README.md).
 const ANSWER_WITHIN: Duration = Duration::from_millis(4_500);
 
 /// How many notifications are taken in at once; the others wait, and are sent away if it takes too long.

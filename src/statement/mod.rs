@@ -29,7 +29,7 @@ pub const COLUMNS_MAX: usize = 100;
 /// Whose file it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// WeChat Pay Global: 38 columns, a back-tick before every value (gateways.md 4.5).
+    /// WeChat Pay Global: 38 columns, a back-tick before every value (docs/gateways/wechat.md).
     Wechat,
     /// HipoPay: a title, 18 columns, a back-tick before numbers (the HipoPay document, "Export Reconciliation Report").
     Hipopay,

@@ -33,8 +33,9 @@ pub(super) enum Shown {
     Unclear,
 }
 
-/// Reads a line's state. Payments: gateways.md 4.5 (SUCCESS; revoked ones stay listed) and the HipoPay document ("Collection
-/// via …"). Refunds: gateways.md 4.5 (PROCESSING counts as done), 4.3 (the others did not reach the payer), HipoPay ("Refund").
+/// Reads a line's state. Payments: docs/gateways/wechat.md (SUCCESS; revoked ones stay listed) and the HipoPay document ("Collection
+/// via …"). Refunds: docs/gateways/wechat.md (PROCESSING counts as done,
+/// the others did not reach the payer), HipoPay ("Refund").
 pub(super) fn shown(line: &StatementLine) -> Shown {
     match line.kind {
         LineKind::Reversal => Shown::DidNot,
@@ -95,7 +96,7 @@ fn happened(line: &StatementLine, item: &BookedItem) -> Verdict {
         }
         (State::Failed | State::Cancelled | State::Held | State::Planned, None) => evidence(line),
         (_, Some(reason)) => Verdict::Differs(reason, ""),
-        // It is on its way, and may not reach the payer: no proof, and no contradiction (gateways.md 4.3 and 4.5).
+        // It is on its way, and may not reach the payer: no proof, and no contradiction (docs/gateways/wechat.md).
         (State::Unknown | State::Pending | State::Parked, None) if is_on_its_way(line) => {
             if in_use {
                 Verdict::Agrees

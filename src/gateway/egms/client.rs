@@ -171,7 +171,7 @@ impl Gateway for Client {
     }
 
     fn manners(&self) -> Manners {
-        // The words are those of a working demo server (gateways.md 1.3 [B]).
+        // The words are those of a working demo server (docs/gateways/egms.md [B]).
         Manners {
             media: &["application/json"],
             signed_by: ["authorization", "datetime", "msgid"].map(str::to_owned).to_vec(),
@@ -185,7 +185,7 @@ impl Gateway for Client {
     }
 }
 
-/// ISO 8601 with an offset, as the merchant API wants it (gateways.md 1.2): the wall clock of Hong Kong.
+/// ISO 8601 with an offset, as the merchant API wants it (docs/gateways/egms.md): the wall clock of Hong Kong.
 fn date_time(now: Timestamp) -> String {
     let offset = FixedOffset::east_opt(8 * 3600);
     let at = chrono::DateTime::from_timestamp_millis(now.millis());

@@ -20,11 +20,11 @@ pub(super) struct Prepared {
     pub target: String,
     pub body: Bytes,
     pub about: About,
-    /// The number that a POST has the effect under: our merchantTransID, sent as `Idempotency-Key` too (gateways.md 1.2).
+    /// The number that a POST has the effect under: our merchantTransID, sent as `Idempotency-Key` too (docs/gateways/egms.md).
     pub idempotency_key: Option<String>,
 }
 
-/// How long a text may be, in bytes of UTF-8 (gateways.md 1.2 [A]: EGMS counts bytes).
+/// How long a text may be, in bytes of UTF-8 (docs/gateways/egms.md [A]: EGMS counts bytes).
 const REASON_MAX: usize = 64;
 const URL_MAX: usize = 300;
 

@@ -1,4 +1,4 @@
-//! The keyed digest of EGMS (gateways.md 1.2 and 1.3): method, path with query, `DateTime`, key, `MsgID` and raw body, joined by
+//! The keyed digest of EGMS (docs/gateways/egms.md): method, path with query, `DateTime`, key, `MsgID` and raw body, joined by
 //! line feeds, none at the end; a message without a body leaves out the last part and its line feed.
 //!
 //! A reply is signed with the *request's* method and path and its own `DateTime`, `MsgID` and body; a notification with `POST`

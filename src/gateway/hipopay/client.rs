@@ -87,7 +87,7 @@ impl Client {
         }
     }
 
-    /// Signs a request over all its parameters (gateways.md 5.1). The wire is ordinary percent-encoding, whatever the
+    /// Signs a request over all its parameters (docs/gateways/hipopay.md). The wire is ordinary percent-encoding, whatever the
     /// string to sign leaves as it is.
     fn signed(&self, prepared: &Prepared) -> Result<Request, String> {
         let timestamp = self.clock.now().seconds().to_string();
@@ -169,7 +169,7 @@ impl Gateway for Client {
     }
 
     fn manners(&self) -> Manners {
-        // Some have come without a content type, and are forms all the same (gateways.md 5.1).
+        // Some have come without a content type, and are forms all the same (docs/gateways/hipopay.md).
         Manners {
             media: &[],
             signed_by: vec!["timestamp".to_owned(), "signature".to_owned()],

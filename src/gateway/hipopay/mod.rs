@@ -1,4 +1,4 @@
-//! HipoPay (gateways.md section 5).
+//! HipoPay (docs/gateways/hipopay.md).
 //!
 //! `request` says what goes on the wire (`customs` for declarations), `sign` signs it, `wire` reads what comes back, `client` puts them in order.
 //! **Replies are not signed**: nothing but TLS vouches for them. Notifications are.

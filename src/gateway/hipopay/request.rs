@@ -161,7 +161,7 @@ fn exchange_rate(call: &Call) -> Result<Prepared, String> {
     Ok(Prepared { method: Method::GET, path: "/wechatpay/forex_rate", params, reply: ReplyKind::Rate })
 }
 
-/// `GET /download_bill` of one day, from its first to its last second (gateways.md 5.2).
+/// `GET /download_bill` of one day, from its first to its last second (docs/gateways/hipopay.md).
 fn statement(call: &Call, config: &HipopayConfig) -> Result<Prepared, String> {
     let day = file::compact(file::day(call, "date")?);
     let params = vec![pair("merchant_no", &config.merchant_no), pair("start_date", &day), pair("end_date", &day)];

@@ -1,4 +1,4 @@
-//! The strings HipoPay signs, both ways (gateways.md 5.1): parameters sorted by name, a comma, the `Timestamp` header.
+//! The strings HipoPay signs, both ways (docs/gateways/hipopay.md): parameters sorted by name, a comma, the `Timestamp` header.
 //!
 //! In requests the values are percent-encoded, in notifications they are raw. HipoPay's four SDKs disagree on which of
 //! `~ * ! ' ( )` a request's string leaves as they are, and what the server does is not known \[C\]: it is configuration.

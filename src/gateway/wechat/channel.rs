@@ -20,7 +20,7 @@ pub(super) struct Channel {
 }
 
 impl Channel {
-    /// Signs a request and sends it once (gateways.md 3.1). `target` is path and query, percent-encoded; the reply may have
+    /// Signs a request and sends it once (docs/gateways/wechat.md). `target` is path and query, percent-encoded; the reply may have
     /// `max` bytes.
     pub(super) async fn send(
         &self,
@@ -34,7 +34,7 @@ impl Channel {
         self.transport.send(&self.base, request).await
     }
 
-    /// The same, with fields that were encrypted under the platform's key of this serial (gateways.md 3.5).
+    /// The same, with fields that were encrypted under the platform's key of this serial (docs/gateways/wechat.md).
     pub(super) async fn send_sealed(
         &self,
         method: Method,

@@ -1,4 +1,4 @@
-//! Customs declarations of WeChat Pay Global (gateways.md 4.8 \[A\]): what is sent, and what is read of the replies.
+//! Customs declarations of WeChat Pay Global (docs/gateways/wechat.md \[A\]): what is sent, and what is read of the replies.
 //!
 //! Pure, except that the identity check's two fields are encrypted anew each time; it changes nothing at the gateway. The
 //! invariant: what names a person is encrypted before it is anywhere near a request. An institution declares under its own

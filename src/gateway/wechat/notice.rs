@@ -1,4 +1,4 @@
-//! Notifications (gateways.md 3.2 and 3.4): verified, decrypted, and read into the same observation as the query of the same
+//! Notifications (docs/gateways/wechat.md): verified, decrypted, and read into the same observation as the query of the same
 //! thing. A notification is only ever what the gateway says of its own accord; nothing is answered here.
 //!
 //! The platform signs for every merchant it has, so a right signature does not make a notification ours: it must open under
@@ -89,7 +89,7 @@ impl Client {
     }
 }
 
-/// How WeChat Pay wants to be answered (gateways.md 3.4): any 2xx; what is in the body is for people.
+/// How WeChat Pay wants to be answered (docs/gateways/wechat.md): any 2xx; what is in the body is for people.
 pub(super) fn manners() -> Manners {
     Manners {
         media: &["application/json"],

@@ -1,4 +1,4 @@
-//! Orders of every kind: looking one up, quick pay, withdrawing, and ending a contract (gateways.md 4.1 and 4.2). Says what
+//! Orders of every kind: looking one up, quick pay, withdrawing, and ending a contract (docs/gateways/wechat.md). Says what
 //! goes on the wire and nothing else.
 //!
 //! A payment code is worth money for a minute: it is in the body and nowhere else.

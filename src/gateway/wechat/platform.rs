@@ -1,4 +1,4 @@
-//! The gateway's own keys, by which replies are verified (gateways.md sections 3.2 and 3.3).
+//! The gateway's own keys, by which replies are verified (docs/gateways/wechat.md).
 //!
 //! Either platform certificates, downloaded, decrypted under the APIv3 key, refreshed every 12 hours and whenever a serial
 //! is seen that is not known (once a minute at most, one download at a time); or one fixed public key. Several
@@ -24,9 +24,9 @@ use super::wire::{Certificate, CertificateList};
 use crate::domain::time::Timestamp;
 use crate::gateway::REPLY_MAX;
 
-/// How old a reply may be, by its own timestamp, and how far ahead (gateways.md 3.2).
+/// How old a reply may be, by its own timestamp, and how far ahead (docs/gateways/wechat.md).
 pub const WINDOW: Duration = Duration::from_secs(300);
-/// When certificates are downloaded again though nothing asks for it (gateways.md 3.3).
+/// When certificates are downloaded again though nothing asks for it (docs/gateways/wechat.md).
 const REFRESH: Duration = Duration::from_secs(12 * 3600);
 /// How often an unknown serial, or a failed refresh, may lead to a download.
 const UNKNOWN_PAUSE: Duration = Duration::from_secs(60);

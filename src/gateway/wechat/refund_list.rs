@@ -1,4 +1,4 @@
-//! All refunds of a payment (gateways.md 4.3). They come in pages; a list of which a page is missing is not given out.
+//! All refunds of a payment (docs/gateways/wechat.md). They come in pages; a list of which a page is missing is not given out.
 
 use std::collections::HashSet;
 

@@ -85,7 +85,7 @@ pub(super) fn prepare(call: &Call, mode: &WechatMode, notify_url: &str) -> Resul
     }
 }
 
-/// `POST /v3/global/papay/transactions` (gateways.md 4.2).
+/// `POST /v3/global/papay/transactions` (docs/gateways/wechat.md).
 fn deduct(call: &Call, mode: &WechatMode, notify_url: &str) -> Result<Prepared, String> {
     let amount = call.amount.ok_or("a deduction has an amount")?;
     let (device_ip, device_id) = (text(call, "device_ip"), text(call, "device_id"));

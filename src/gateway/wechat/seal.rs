@@ -1,4 +1,4 @@
-//! AES-256-GCM under the APIv3 key, as certificates and notifications are encrypted (gateways.md sections 3.3 and 3.4).
+//! AES-256-GCM under the APIv3 key, as certificates and notifications are encrypted (docs/gateways/wechat.md).
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! Bodies as WeChat Pay Global writes them (gateways.md sections 3.3, 3.7, 4.1 and 4.2), and what is read from them.
+//! Bodies as WeChat Pay Global writes them (docs/gateways/wechat.md), and what is read from them.
 //!
 //! Reading is lenient where pages and samples disagree (`id` or `transaction_id`; promotion details are not read at all)
 //! and strict about what decides: order number, state and amount.
@@ -124,7 +124,7 @@ pub(super) fn facts<const N: usize>(fields: [(&str, &Option<String>); N]) -> Map
     present.map(|(name, value)| (name.to_owned(), Value::String(bounded(value.clone(), 128)))).collect()
 }
 
-/// The certificates in force (gateways.md 3.3).
+/// The certificates in force (docs/gateways/wechat.md).
 #[derive(Debug, Deserialize)]
 pub(super) struct CertificateList {
     pub data: Vec<Certificate>,
@@ -173,7 +173,7 @@ pub(super) fn refused_parameter(body: &[u8]) -> Option<String> {
     (!said.is_empty()).then(|| said.join(": "))
 }
 
-/// The `code` of an error body, if it has one (gateways.md 3.7).
+/// The `code` of an error body, if it has one (docs/gateways/wechat.md).
 pub(super) fn error_code(body: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
     struct ErrorBody {
