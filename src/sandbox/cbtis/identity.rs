@@ -14,7 +14,7 @@ use crate::sandbox::identity::{IdentityError, make_folder, read, write};
 /// Where the twin issues tokens; CBTIS's own place is not documented.
 pub const TOKEN_PATH: &str = "/mch-api/v1/auth/token";
 
-/// Where it issues them to headers without a body, as a like product does (docs/gateways/cbtis.md [C]).
+/// Where it issues them to headers without a body, as a like product does (docs/gateways/cbtis.md \[C\]).
 pub const LOGIN_PATH: &str = "/mch-api/v1/authentication/login";
 
 const ACCESS_TOKEN: &str = "access_token.txt";
