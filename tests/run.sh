@@ -1,9 +1,12 @@
 #!/usr/bin/env bash
 # Runs every test on a machine that may have nothing yet. As root on Debian or Ubuntu it installs what is missing.
 #
-#   tests/run.sh            everything
-#   tests/run.sh --install  only what is missing
-#   tests/run.sh FILTER     the tests whose name contains FILTER, with cargo-nextest
+#   tests/run.sh              every step
+#   tests/run.sh --only STEP  one step: tests, doc-examples, demo, seeds, kills, interop, api, planted
+#   tests/run.sh --install    only what is missing
+#   tests/run.sh FILTER       the tests whose name contains FILTER, with cargo-nextest
+#
+# Each step is bounded by its work. The clock only guards against a step that hangs: PAYRUN_TEST_HANGS_AFTER, an hour by default.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -68,6 +71,70 @@ install_mail_server() {
     printf '%s\n' "$pins" >"$folder/installed"
 }
 
+binary=${CARGO_TARGET_DIR:-$PWD/target}/debug/payrun
+beside=$(dirname "$(dirname "$binary")")
+
+step_tests() {
+    if have_nextest; then
+        # Many tests wait more than they work. The rig's turn is a step of its own.
+        cargo nextest run --locked --lib --bins --tests --no-fail-fast --test-threads "$(($(nproc) * 3 / 2))" \
+            -E "${1:+test($1) and }not test(/^rig::/)"
+    else
+        cargo test --locked --lib --bins --tests --no-fail-fast -- ${1:+"$1"} --skip rig::
+    fi
+}
+
+step_doc_examples() { cargo test --locked --doc; }
+
+# Heavy faults: the books must match. What the faults make payrun log is kept, and shown only where the books do not match.
+step_demo() {
+    cargo build --locked --quiet
+    mkdir "$scratch/demo"
+    if ! (cd "$scratch/demo" && "$binary" demo --items 300 --faults heavy --json) >"$scratch/told.json" 2>"$scratch/log.txt"; then
+        tail -50 "$scratch/log.txt"
+        cat "$scratch/told.json"
+        return 1
+    fi
+    cat "$scratch/told.json"
+    for promise in '"books_match": *true' '"double_charges": *0' '"lost": *0'; do
+        grep -q "$promise" "$scratch/told.json"
+    done
+}
+
+# 1,000 seeds of bad days; tests/reliability.py plays more of them, with the release binary.
+step_seeds() {
+    cargo build --locked --quiet
+    (cd "$scratch" && "$binary" init p >init.txt && cd p && head -13 data/contracts.csv >few.csv &&
+        "$binary" simulate workflows/monthly-deductions.yaml --input few.csv --date 2026-03-31 --seeds 1000)
+}
+
+# At least 500 kills.
+step_kills() {
+    export PAYRUN_RIG_KILLS=250
+    if cargo nextest --version >/dev/null 2>&1; then
+        cargo nextest run --locked --test it --no-fail-fast --test-threads 4 -E 'test(/^rig::/)'
+    else
+        cargo test --locked --test it -- rig::
+    fi
+}
+
+# Other people's clients against the sandbox, and our signatures before their verifiers.
+step_interop() {
+    cargo build --locked --quiet
+    tests/interop/run.sh "$binary" "$beside/interop"
+}
+
+# Requests made from the API's own document, good and bad.
+step_api() {
+    cargo build --locked --quiet
+    tests/api.sh "$binary" "$beside/api"
+}
+
+# Faults planted one by one, in a build of their own: the rig must notice each.
+step_planted() { cargo test --locked --features planted --test planted -- --nocapture | grep -v "^running\|^$"; }
+
+steps=(tests doc-examples demo seeds kills interop api planted)
+
 install_packages
 [ -n "${PAYRUN_TEST_SMTP:-}" ] || install_mail_server
 [ -n "${PAYRUN_TEST_POSTGRES:-}" ] || tests/postgres.sh install
@@ -78,8 +145,10 @@ export INSTA_UPDATE=no
 unset PAYRUN_CONFIG PAYRUN_LOG PAYRUN_FAILPOINT PAYRUN_TOKEN
 
 scratch=$(mktemp -d)
+child=
 clean_up() {
-    [ -e "$scratch/postgres" ] && tests/postgres.sh stop "$scratch/postgres"
+    [ -z "$child" ] || kill "$child" 2>/dev/null || true
+    [ ! -e "$scratch/postgres" ] || tests/postgres.sh stop "$scratch/postgres"
     rm -rf "$scratch"
 }
 trap clean_up EXIT
@@ -91,44 +160,36 @@ if [ -z "${PAYRUN_TEST_POSTGRES:-}" ]; then
     export PAYRUN_TEST_POSTGRES
 fi
 
-say "unit and integration tests"
-if have_nextest; then
-    # Many tests wait more than they work. The rig's turn comes below.
-    threads=$(($(nproc) * 3 / 2))
-    cargo nextest run --locked --lib --bins --tests --no-fail-fast --test-threads "$threads" -E "${1:+test($1) and }not test(/^rig::/)"
-else
-    cargo test --locked --lib --bins --tests --no-fail-fast -- ${1:+"$1"} --skip rig::
-fi
-[ $# -eq 0 ] || exit 0
+case "${1:-}" in
+"") ;;
+--only)
+    [[ " ${steps[*]} " == *" ${2:-} "* ]] || { echo "the steps are: ${steps[*]}" >&2; exit 2; }
+    "step_${2//-/_}"
+    exit
+    ;;
+*)
+    step_tests "$1"
+    exit
+    ;;
+esac
 
-say "examples in the documentation"
-cargo test --locked --doc
+minutes() { printf '%d:%02d' $(($1 / 60)) $(($1 % 60)); }
 
-say "the demo, heavy faults: the books must match"
-folder=$scratch/demo
-mkdir "$folder"
-binary=${CARGO_TARGET_DIR:-$PWD/target}/debug/payrun
-(cd "$folder" && timeout 300 "$binary" demo --items 300 --faults heavy --json) | tee "$folder/told.json"
-grep -q '"books_match": *true' "$folder/told.json"
-grep -q '"double_charges": *0' "$folder/told.json"
-grep -q '"lost": *0' "$folder/told.json"
+passed=()
+for step in "${steps[@]}"; do
+    say "$step"
+    began=$SECONDS
+    status=0
+    timeout "${PAYRUN_TEST_HANGS_AFTER:-3600}" tests/run.sh --only "$step" &
+    child=$!
+    wait "$child" || status=$?
+    child=
+    took=$(minutes $((SECONDS - began)))
+    [ "$status" -ne 124 ] || echo "step $step hangs: it had not ended after $took; how far it came stands above" >&2
+    [ "$status" -eq 0 ] || { echo "step $step failed after $took; alone: tests/run.sh --only $step" >&2; exit "$status"; }
+    passed+=("$(printf '%-13s %6s' "$step" "$took")")
+    echo "$step passed in $took"
+done
 
-say "1,000 seeds of bad days, then at least 500 kills; tests/reliability.py does more of it, with the release binary"
-(cd "$folder" && mkdir bad-days && cd bad-days && "$binary" init p >/dev/null && cd p && head -13 data/contracts.csv >few.csv \
-    && timeout 300 "$binary" simulate workflows/monthly-deductions.yaml --input few.csv --date 2026-03-31 --seeds 1000)
-if cargo nextest --version >/dev/null 2>&1; then
-    PAYRUN_RIG_KILLS=250 cargo nextest run --locked --test it --success-output final --no-fail-fast --test-threads 4 -E 'test(/^rig::/)'
-else
-    PAYRUN_RIG_KILLS=250 cargo test --locked --test it -- rig:: --nocapture
-fi
-
-say "other people's clients against the sandbox, and our signatures before their verifiers"
-timeout 600 tests/interop/run.sh "$binary" "$(dirname "$(dirname "$binary")")/interop"
-
-say "requests made from the API's own document, good and bad"
-tests/api.sh "$binary" "$(dirname "$(dirname "$binary")")/api"
-
-say "faults planted one by one, in a build of their own: the rig must notice each"
-cargo test --locked --features planted --test planted -- --nocapture | grep -v "^running\|^$"
-
-say "all passed"
+say "all passed, in minutes and seconds"
+printf '%s\n' "${passed[@]}"

@@ -1,13 +1,16 @@
 //! `payrun simulate`
 
 use std::collections::BTreeMap;
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::Context;
 use super::exit::{Exit, Failure};
@@ -21,6 +24,9 @@ use crate::simulation::{BEGIN, Outcome, Play, Story, Twins, play};
 
 /// The most items that are told of one by one.
 const MOST_EACH: usize = 100;
+
+/// How often a line tells how far it is where there is no terminal.
+const TELL_EVERY: Duration = Duration::from_secs(10);
 
 /// The most mistakes that are shown.
 const SHOWN: usize = 10;
@@ -94,8 +100,8 @@ pub(super) async fn run(context: &Context, args: SimulateArgs) -> Result<Exit, F
         folder: scratch.0.clone(),
     };
     let twins = Arc::new(Twins::generate().map_err(|error| Failure::internal(&error))?);
-    let began = tokio::time::Instant::now();
-    let bar = bar(&args);
+    let began = Instant::now();
+    let progress = Progress::new(&args);
     let stop = Arc::new(AtomicBool::new(false));
     {
         let (stop, mut stopped) = (Arc::clone(&stop), stopped);
@@ -106,7 +112,7 @@ pub(super) async fn run(context: &Context, args: SimulateArgs) -> Result<Exit, F
     }
     let seeds = (args.seed, args.seeds);
     let threads = args.threads.map_or_else(processors, usize::from);
-    let played = tokio::task::spawn_blocking(move || play_all(&what, &twins, seeds, threads, &stop, &bar)).await;
+    let played = tokio::task::spawn_blocking(move || play_all(&what, &twins, seeds, threads, &stop, &progress)).await;
     let sum = played.map_err(|error| Failure::internal(&error))?;
     if let Some(error) = &sum.error {
         return Err(Failure::invalid(error.clone()));
@@ -150,12 +156,35 @@ impl Drop for Scratch {
     }
 }
 
-fn bar(args: &SimulateArgs) -> ProgressBar {
-    let bar = if args.json { ProgressBar::hidden() } else { ProgressBar::new(args.seeds) };
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} seeds, {msg}, {eta_precise} left");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar.set_message("none failed");
-    bar
+/// A progress bar on a terminal; a line now and then elsewhere.
+struct Progress {
+    bar: ProgressBar,
+    lines: bool,
+    told: Mutex<Instant>,
+}
+
+impl Progress {
+    fn new(args: &SimulateArgs) -> Self {
+        let bar = if args.json { ProgressBar::hidden() } else { ProgressBar::new(args.seeds) };
+        let style = ProgressStyle::with_template("{bar:30} {pos}/{len} seeds, {msg}, {eta_precise} left");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        let lines = !args.json && !std::io::stderr().is_terminal();
+        Self { bar, lines, told: Mutex::new(Instant::now()) }
+    }
+
+    fn show(&self, sum: &Sum) {
+        let failed = match sum.failed.len() {
+            0 => "none failed".to_owned(),
+            failed => format!("{} failed", count(failed as u64)),
+        };
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.lines && told.elapsed() >= TELL_EVERY {
+            *told = Instant::now();
+            eprintln!("{} of {} seeds, {failed}", count(sum.played), count(self.bar.length().unwrap_or(0)));
+        }
+        self.bar.set_position(sum.played);
+        self.bar.set_message(failed);
+    }
 }
 
 /// Plays all seeds on some threads, each with a runtime of its own: a seed is one thread's.
@@ -165,7 +194,7 @@ fn play_all(
     (first, seeds): (u64, u64),
     threads: usize,
     stop: &AtomicBool,
-    bar: &ProgressBar,
+    progress: &Progress,
 ) -> Sum {
     let (next, sum) = (AtomicU64::new(0), Mutex::new(Sum { alone: seeds == 1, ..Sum::default() }));
     std::thread::scope(|scope| {
@@ -186,15 +215,12 @@ fn play_all(
                             stop.store(true, Ordering::Relaxed);
                         }
                     }
-                    bar.set_position(sum.played);
-                    if !sum.failed.is_empty() {
-                        bar.set_message(format!("{} failed", count(sum.failed.len() as u64)));
-                    }
+                    progress.show(&sum);
                 }
             });
         }
     });
-    bar.finish_and_clear();
+    progress.bar.finish_and_clear();
     sum.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 

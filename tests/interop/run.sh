@@ -54,8 +54,8 @@ fi
 
 export PYTHONDONTWRITEBYTECODE=1
 echo "-- PyPI wechatpayv3"
-timeout 60 "$clients/python/bin/python" "$here/wechatpayv3.py" "$work/project" "$address" "$payrun"
+"$clients/python/bin/python" "$here/wechatpayv3.py" "$work/project" "$address" "$payrun"
 echo "-- npm wechatpay-axios-plugin"
-timeout 60 node "$here/axios.mjs" "$clients/node" "$work/project" "$address" "$payrun"
+node "$here/axios.mjs" "$clients/node" "$work/project" "$address" "$payrun"
 echo "-- PyPI evocloud-sdk"
-timeout 60 "$clients/python/bin/python" "$here/evocloud.py" "$work/project" "$address"
+"$clients/python/bin/python" "$here/evocloud.py" "$work/project" "$address"
