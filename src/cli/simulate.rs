@@ -10,7 +10,6 @@ use std::time::Duration;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 use super::Context;
 use super::exit::{Exit, Failure};
@@ -100,7 +99,7 @@ pub(super) async fn run(context: &Context, args: SimulateArgs) -> Result<Exit, F
         folder: scratch.0.clone(),
     };
     let twins = Arc::new(Twins::generate().map_err(|error| Failure::internal(&error))?);
-    let began = Instant::now();
+    let began = tokio::time::Instant::now();
     let progress = Progress::new(&args);
     let stop = Arc::new(AtomicBool::new(false));
     {
@@ -160,7 +159,8 @@ impl Drop for Scratch {
 struct Progress {
     bar: ProgressBar,
     lines: bool,
-    told: Mutex<Instant>,
+    /// How long it had been at work when it last told.
+    told: Mutex<Duration>,
 }
 
 impl Progress {
@@ -169,7 +169,7 @@ impl Progress {
         let style = ProgressStyle::with_template("{bar:30} {pos}/{len} seeds, {msg}, {eta_precise} left");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         let lines = !args.json && !std::io::stderr().is_terminal();
-        Self { bar, lines, told: Mutex::new(Instant::now()) }
+        Self { bar, lines, told: Mutex::default() }
     }
 
     fn show(&self, sum: &Sum) {
@@ -178,8 +178,9 @@ impl Progress {
             failed => format!("{} failed", count(failed as u64)),
         };
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.lines && told.elapsed() >= TELL_EVERY {
-            *told = Instant::now();
+        let elapsed = self.bar.elapsed();
+        if self.lines && elapsed.saturating_sub(*told) >= TELL_EVERY {
+            *told = elapsed;
             eprintln!("{} of {} seeds, {failed}", count(sum.played), count(self.bar.length().unwrap_or(0)));
         }
         self.bar.set_position(sum.played);
