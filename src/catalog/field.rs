@@ -36,7 +36,11 @@ impl Field {
         }
         let (min, max, alphabet, three_bytes) = match &self.kind {
             FieldKind::Text { min, max, alphabet, three_bytes } => (min, max, alphabet, *three_bytes),
-            FieldKind::Choice(words) => return self.one_of(words, value),
+            FieldKind::Choice(words) => {
+                return self
+                    .one_of(words, value)
+                    .map_err(|reason| format!("{reason} ({})", self.doc.trim_end_matches('.')));
+            }
             FieldKind::Date if value.len() == 10 && NaiveDate::parse_from_str(value, "%Y-%m-%d").is_ok() => {
                 return Ok(());
             }

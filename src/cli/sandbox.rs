@@ -15,7 +15,7 @@ use super::project::Project;
 use super::scaffold::{KEYS, SANDBOX_PORT};
 use super::signals::stop_switch;
 use crate::clock::Clock;
-use crate::config::GatewayKind;
+use crate::config::{self, Config, GatewayKind, WechatConfig};
 use crate::sandbox::faults::{Fault, FaultPlan, Level};
 use crate::sandbox::herald::{Address, Herald};
 use crate::sandbox::{Gateways, Identity, IdentityError, Ready, Sandbox, Settings, cbtis, egms, hipopay, server};
@@ -90,10 +90,16 @@ fn parse_fault(word: &str) -> Result<Fault, String> {
 pub(super) async fn run(context: &Context, args: SandboxArgs) -> Result<Exit, Failure> {
     let folder = context.config.parent().map(PathBuf::from).unwrap_or_default();
     let keys = args.keys.unwrap_or_else(|| folder.join(KEYS));
-    let identity = Identity::load(&keys).map_err(|error| {
+    let config = config::load::load(&context.config).ok();
+    let mut identity = Identity::load(&keys).map_err(|error| {
         Failure::invalid(super::exit::chain(&error))
             .help("`payrun init` makes a project with keys; or name the folder with --keys")
     })?;
+    // It plays the gateway of the account that its keys are of, as it stands in payrun.yaml.
+    let account = config.as_ref().and_then(|config| account_of(config, &identity));
+    if let Some(account) = account {
+        identity.mode = account.mode.clone();
+    }
     let plan = args.only.map_or_else(|| FaultPlan::new(args.seed, args.faults.into()), FaultPlan::only);
     let goes_well = args.only.is_none() && args.faults == Faults::None;
     let settings = Settings {
@@ -108,6 +114,12 @@ pub(super) async fn run(context: &Context, args: SandboxArgs) -> Result<Exit, Fa
         statements: if goes_well { Ready::Always } else { Ready::AfterRequests(LATE_REQUESTS) },
         unsettled: if goes_well { 0 } else { LATE_REQUESTS },
         notes_ends: args.notify.is_some(),
+        settlements_by_sub_merchant: account.is_some_and(|account| account.settlements_by_sub_merchant),
+        ports: config
+            .iter()
+            .flat_map(|config| config.gateways.values())
+            .flat_map(|one| one.customs.ports.clone())
+            .collect(),
         ..Settings::default()
     };
     let notifies = args.notify.as_deref().map(|url| address(context, url, args.notify_faster)).transpose()?;
@@ -140,6 +152,14 @@ pub(super) async fn run(context: &Context, args: SandboxArgs) -> Result<Exit, Fa
         say(format!("gave back {} payments in {currency}, in part or whole", count(refunded.count)));
     }
     Ok(Exit::Success)
+}
+
+/// The account of these keys: it says whether it is a merchant's or an institution's, and its ids.
+fn account_of<'a>(config: &'a Config, identity: &Identity) -> Option<&'a WechatConfig> {
+    config.gateways.values().find_map(|gateway| match &gateway.kind {
+        GatewayKind::Wechat(wechat) if identity.is_of(&wechat.merchant_serial) => Some(wechat),
+        GatewayKind::Wechat(_) | GatewayKind::Hipopay(_) | GatewayKind::Egms(_) | GatewayKind::Cbtis(_) => None,
+    })
 }
 
 /// Where each gateway's notifications go: to the account of that kind in payrun.yaml, the first if there are several; where there

@@ -262,6 +262,8 @@ pub enum Alarm {
     AmountDiffers,
     /// The buyer that was declared to customs is not the payer: no contradiction about money, and a person has to look.
     PayerDiffers,
+    /// Nobody could find out whether the buyer that was declared to customs is the payer.
+    PayerUnknown,
 }
 
 impl Alarm {
@@ -275,6 +277,7 @@ impl Alarm {
             Self::OrderVanished => "order_vanished",
             Self::AmountDiffers => "amount_differs",
             Self::PayerDiffers => "payer_differs",
+            Self::PayerUnknown => "payer_unknown",
         }
     }
 }

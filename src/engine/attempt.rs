@@ -105,7 +105,7 @@ pub async fn perform(
     let (word, code) = (judged.answer.word(), judged.answer.code());
     engine.meter.answered(&account.name, &call.operation, word, code, ended_at.since(started_at));
     tell(account, claimed, &judged);
-    note_unattested(&scene, &judged, ended_at).await;
+    note_unattested(&scene, &work.kind, &judged, ended_at).await;
     close_lane(&scene, judged.lane, judged.answer.code(), ended_at).await;
     let answer = answer_to(claimed, &judged.answer);
     let moved = apply(&claimed.item, &Event::Answered(answer), &work.policy, ended_at)?;
@@ -176,11 +176,11 @@ fn advised(moved: Move, advice: Option<&str>) -> Move {
 }
 
 /// The fact that is true of one reply only.
-const SUB_CODE: &str = "sub_code";
+pub(super) const SUB_CODE: &str = "sub_code";
 
 /// What was known of the result, and what is known now: an action to be taken stays when a later reply no longer names it. The
 /// code of an earlier refusal does not.
-fn merged(known: Option<&str>, seen: Map<String, Value>) -> Option<String> {
+pub(super) fn merged(known: Option<&str>, seen: Map<String, Value>) -> Option<String> {
     let mut result: Map<String, Value> = known.and_then(|known| serde_json::from_str(known).ok()).unwrap_or_default();
     let stale = result.remove(SUB_CODE).is_some();
     if seen.is_empty() && !stale {
@@ -379,14 +379,14 @@ pub(super) async fn close_lane(scene: &Scene<'_>, effect: LaneEffect, code: &str
 
 /// Keeps the code of an answer that nobody has listed, or whose meaning payrun only assumes, for people to hear of. What a
 /// sandbox on this machine answers says nothing about the gateway.
-async fn note_unattested(scene: &Scene<'_>, judged: &Judged, now: Timestamp) {
+pub(super) async fn note_unattested(scene: &Scene<'_>, kind: &JobKind, judged: &Judged, now: Timestamp) {
     let assumed = judged.assumed.as_deref().filter(|_| scene.account.is_remote);
     let code = if judged.code.is_empty() { judged.answer.code() } else { &judged.code };
     if (judged.listed && assumed.is_none()) || code.is_empty() {
         return;
     }
-    let (lane, kind, id) = (&scene.account.name, &scene.work.kind.name, scene.claimed.id());
-    let noted = scene.engine.ledger.note_unattested(lane, kind, code, assumed, id, now).await;
+    let (lane, id) = (&scene.account.name, scene.claimed.id());
+    let noted = scene.engine.ledger.note_unattested(lane, &kind.name, code, assumed, id, now).await;
     if let Err(error) = noted {
         tracing::warn!(lane.name = lane, %error, "an answer that no page attests could not be noted");
     }

@@ -9,14 +9,16 @@ use crate::catalog::InStatement;
 use crate::catalog::judge::Judged;
 use crate::domain::answer::Answer;
 use crate::gateway::{Call, Observation};
+use crate::ledger::Declared;
 
 /// The most declarations of a payment that are named.
 const NAMED_MAX: u32 = 50;
 
-/// Adds to a refund in part which declarations of its payment could be modified.
+/// Adds to a refund in part which declarations of its payment could be modified: as soon as it may have happened, since whoever
+/// tells of its end (a notification, a statement, a person) knows nothing of customs.
 pub(super) async fn offer_to_modify(scene: &Scene<'_>, call: &Call, seen: &mut Observation, judged: &Judged) {
     let is_refund = scene.work.kind.in_statement == Some(InStatement::Refund);
-    if !is_refund || !matches!(judged.answer, Answer::Done(_)) {
+    if !is_refund || !matches!(judged.answer, Answer::Done(_) | Answer::Accepted | Answer::Unknown { .. }) {
         return;
     }
     let (ledger, id) = (&scene.engine.ledger, scene.claimed.id());
@@ -28,18 +30,36 @@ pub(super) async fn offer_to_modify(scene: &Scene<'_>, call: &Call, seen: &mut O
         Err(error) => Err(error),
     };
     match found {
-        Ok(items) if items.is_empty() => {}
-        Ok(items) => {
-            let items: Vec<String> = items.iter().map(i64::to_string).collect();
-            let offer = format!(
-                "the payment was declared to customs (item {}): modify the declaration to what is left, by the job kind redeclare \
-                 with way: modify",
-                items.join(", ")
-            );
-            seen.result.insert("declared".to_owned(), Value::String(offer));
+        Ok(declared) if declared.is_empty() => {}
+        Ok(declared) => {
+            seen.result.insert("declared".to_owned(), Value::String(offer(&declared)));
         }
         Err(error) => {
             tracing::warn!(item.id = id, %error, "declarations of a refunded payment could not be looked for")
         }
     }
+}
+
+fn offer(declared: &[Declared]) -> String {
+    let items = |split: bool| {
+        let items: Vec<String> =
+            declared.iter().filter(|one| one.is_split == split).map(|one| one.item_id.to_string()).collect();
+        items.join(", ")
+    };
+    let mut offers = Vec::new();
+    if !items(true).is_empty() {
+        offers.push(format!(
+            "the payment was declared to customs (item {}): once this refund has succeeded, modify the declaration to what is \
+             left, by the job kind redeclare with way: modify",
+            items(true)
+        ));
+    }
+    if !items(false).is_empty() {
+        offers.push(format!(
+            "the payment was declared to customs as a whole (item {}), with no amounts that could be modified: ask the customs \
+             what they want",
+            items(false)
+        ));
+    }
+    offers.join("; ")
 }

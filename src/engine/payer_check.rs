@@ -1,13 +1,15 @@
 //! Whether the buyer that a declaration names is its payer: asked once the gateway shows the declaration, since before that it
 //! knows no such order. The answer is kept as a fact and decides nothing: the filing goes on whatever it is.
 //!
-//! A declaration is not done before the question has been answered, or was asked [`TRIES_MAX`] times in vain.
+//! What is answered instead is read by the outcome table of the job kind that asks the same by itself. A declaration is not done
+//! before the question has been answered, was refused [`REFUSALS_MAX`] times, or the declaration has been asked about for its
+//! whole horizon: then it ends without, and a person hears of that.
 
 use serde_json::{Map, Value};
 
-use super::attempt::{Scene, is_too_late, within};
-use crate::catalog::PayerCheck;
-use crate::catalog::judge::Judged;
+use super::attempt::{Scene, close_lane, is_too_late, note_unattested, within};
+use crate::catalog::judge::{Expected, Judged, judge};
+use crate::catalog::{JobKind, PayerCheck};
 use crate::domain::answer::Answer;
 use crate::domain::item::Alarm;
 use crate::gateway::{Call, Observation, Reached};
@@ -17,11 +19,13 @@ use crate::ledger::Doing;
 const RESULT: &str = "cert_check_result";
 /// The answer that a person has to hear of: the buyer of the merchant's own order is not the payer.
 const DIFFERENT: &str = "DIFFERENT";
-/// The fact that says how often it was asked without an answer, and the one that says what came instead.
-const TRIES: &str = "cert_check_tries";
+/// payrun's own word where no answer could be had.
+const UNANSWERED: &str = "UNANSWERED";
+/// The fact that says how often the question was refused, and the one that says what came instead of an answer.
+const REFUSALS: &str = "cert_check_refusals";
 const ERROR: &str = "cert_check_error";
-/// How often it is asked for want of an answer.
-const TRIES_MAX: u64 = 8;
+/// How often the question is asked again after it was refused for good. "Not declared yet" and the like are no refusals.
+const REFUSALS_MAX: u64 = 8;
 
 /// Asks about the payer, where that is due, and keeps the answer with what was seen.
 pub(super) async fn checked(scene: &Scene<'_>, call: &Call, seen: &mut Observation, judged: Judged) -> Judged {
@@ -42,11 +46,17 @@ pub(super) async fn checked(scene: &Scene<'_>, call: &Call, seen: &mut Observati
                 seen.result.insert(ERROR.to_owned(), Value::Null);
                 return judged;
             }
-            let tries = tries(scene.claimed.result()) + 1;
-            seen.result.insert(TRIES.to_owned(), tries.into());
             seen.result.insert(ERROR.to_owned(), instead(&told).into());
-            let done = matches!(judged.answer, Answer::Done(_));
-            if done && tries < TRIES_MAX { Judged { answer: Answer::Accepted, ..judged } } else { judged }
+            let refusals = refusals(scene.claimed.result()) + u64::from(is_refused(scene, check, &told).await);
+            seen.result.insert(REFUSALS.to_owned(), refusals.into());
+            if !matches!(judged.answer, Answer::Done(_)) {
+                judged
+            } else if refusals < REFUSALS_MAX && !is_past_horizon(scene) {
+                Judged { answer: Answer::Accepted, ..judged }
+            } else {
+                seen.result.insert(RESULT.to_owned(), UNANSWERED.into());
+                judged
+            }
         }
         Answer::Done(_)
         | Answer::Accepted
@@ -57,19 +67,44 @@ pub(super) async fn checked(scene: &Scene<'_>, call: &Call, seen: &mut Observati
     }
 }
 
-/// What a person has to hear of, if this reply is the first that says it: that the buyer is not the payer.
+/// Whether the question was refused, rather than to be asked again later. What the refusal does to the lane, and that no page
+/// attests it, is as with any other call.
+async fn is_refused(scene: &Scene<'_>, check: &PayerCheck, told: &Observation) -> bool {
+    let asks = |kind: &&JobKind| {
+        kind.gateways.get(scene.account.kind).is_some_and(|operations| operations.submit == check.operation)
+    };
+    let Some(kind) = scene.engine.catalog.kinds.values().map(AsRef::as_ref).find(asks) else { return true };
+    let outcomes = &kind.gateways[scene.account.kind].submit_outcomes;
+    let judged = judge(outcomes, false, false, told, &Expected::default());
+    let now = scene.engine.clock.now();
+    note_unattested(scene, kind, &judged, now).await;
+    close_lane(scene, judged.lane, judged.answer.code(), now).await;
+    matches!(judged.answer, Answer::Declined(_))
+}
+
+fn is_past_horizon(scene: &Scene<'_>) -> bool {
+    let horizon = scene.work.policy.resolve.horizon;
+    scene.claimed.item.asking_since.is_some_and(|since| scene.engine.clock.now().since(since) >= horizon)
+}
+
+/// What a person has to hear of, if this reply is the first that says it: that the buyer is not the payer, or that nobody could
+/// find out.
 pub(super) fn warning(known: Option<&str>, seen: &Map<String, Value>) -> Option<Alarm> {
-    let differs = |facts: &Map<String, Value>| facts.get(RESULT).and_then(Value::as_str) == Some(DIFFERENT);
-    (differs(seen) && !differs(&facts(known))).then_some(Alarm::PayerDiffers)
+    let says = |facts: &Map<String, Value>, word| facts.get(RESULT).and_then(Value::as_str) == Some(word);
+    let known = facts(known);
+    [(DIFFERENT, Alarm::PayerDiffers), (UNANSWERED, Alarm::PayerUnknown)]
+        .into_iter()
+        .find(|(word, _)| says(seen, word) && !says(&known, word))
+        .map(|(_, alarm)| alarm)
 }
 
 fn is_due(scene: &Scene<'_>, check: &PayerCheck, call: &Call) -> bool {
     let given = call.input.get(&check.given).and_then(Value::as_str).is_some_and(|text| !text.is_empty());
-    given && !facts(scene.claimed.result()).contains_key(RESULT) && tries(scene.claimed.result()) < TRIES_MAX
+    given && !facts(scene.claimed.result()).contains_key(RESULT)
 }
 
-fn tries(known: Option<&str>) -> u64 {
-    facts(known).get(TRIES).and_then(Value::as_u64).unwrap_or(0)
+fn refusals(known: Option<&str>) -> u64 {
+    facts(known).get(REFUSALS).and_then(Value::as_u64).unwrap_or(0)
 }
 
 fn facts(known: Option<&str>) -> Map<String, Value> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::attempt::{Scene, attempt_of, within};
+use super::attempt::{SUB_CODE, Scene, attempt_of, close_lane, merged, note_unattested, within};
 use crate::catalog::PaymentLookup;
 use crate::catalog::judge::{Expected, Judged, judge};
 use crate::domain::answer::{Answer, Decline, DeclineClass, NumberRule, Receipt};
@@ -92,6 +92,7 @@ async fn may_act(scene: &Scene<'_>, lookup: &PaymentLookup, call: &Call) -> Resu
     let observed = within(scene.account, &question).await;
     let now = scene.engine.clock.now();
     let judged = judge(&lookup.outcomes, false, false, &observed, &Expected::default());
+    note_unattested(scene, &scene.work.kind, &judged, now).await;
     if matches!(judged.answer, Answer::Done(_)) {
         return Ok(Ready::Send);
     }
@@ -117,6 +118,7 @@ async fn look_up(scene: &Scene<'_>, lookup: &PaymentLookup, call: &Call, account
     let observed = within(scene.account, &question).await;
     let now = scene.engine.clock.now();
     let judged = judge(&lookup.outcomes, false, false, &observed, &Expected::default());
+    note_unattested(scene, &scene.work.kind, &judged, now).await;
     let answer = match judged.answer.clone() {
         Answer::Done(receipt) => match found(&observed, &receipt, call) {
             Err(code) => declined(code),
@@ -144,15 +146,18 @@ async fn ended(
     scene: &Scene<'_>,
     question: &Call,
     judged: Judged,
-    observed: Observation,
+    mut observed: Observation,
     started_at: Timestamp,
     now: Timestamp,
 ) -> Result<Ready, Illegal> {
     let answer = judged.answer;
-    super::attempt::close_lane(scene, judged.lane, answer.code(), now).await;
+    close_lane(scene, judged.lane, answer.code(), now).await;
+    // Of what the look-up shows, only the gateway's finer code is about this item.
+    observed.result.retain(|name, _| name == SUB_CODE);
+    let result = merged(scene.claimed.result(), std::mem::take(&mut observed.result));
     let moved = apply(&scene.claimed.item, &Event::Answered(answer.clone()), &scene.work.policy, now)?;
     let attempt = attempt_of(&question.operation, started_at, now, &answer, observed);
-    Ok(Ready::Not(Box::new(Settlement::answered(scene.claimed, moved, attempt, None, now))))
+    Ok(Ready::Not(Box::new(Settlement::answered(scene.claimed, moved, attempt, result, now))))
 }
 
 /// The payment as the reply shows it, if it is the one that was asked for.

@@ -18,6 +18,28 @@ const NOBODYS_DIGITS: &str = "4200000000000000000000000000";
 const WRONG_REQUEST: [&str; 11] =
     ["PARAM_ERROR", "V0000", "V0001", "V0002", "V0003", "V0004", "V0005", "V0006", "V0007", "V0008", "V0009"];
 
+/// The codes by which gateways say that there is no such thing.
+const MISSING: [&str; 18] = [
+    "NOT_FOUND",
+    "ORDER_NOT_EXIST",
+    "ORDERNOTEXIST",
+    "RESOURCE_NOT_EXISTS",
+    "REFUND_NOT_EXISTS",
+    "REFUNDNOTEXIST",
+    "CONTRACT_NOT_EXIST",
+    "NO_STATEMENT_EXIST",
+    "STATEMENT_CREATING",
+    "NO_DECLARATION",
+    "ORDER_NEED_DECLARE",
+    "PAYMENT_NOT_FOUND",
+    "REFUND_NOT_FOUND",
+    "DECLARATION_NOT_FOUND",
+    "BILL_NOT_FOUND",
+    "BILL_NOT_EXIST",
+    "C0004",
+    "B0014",
+];
+
 /// What came of one call.
 #[derive(Debug, Clone)]
 pub struct Tried {
@@ -37,8 +59,8 @@ pub fn lookups(kind: &JobKind, gateway: &str) -> Vec<String> {
     all.into_iter().flatten().cloned().collect()
 }
 
-/// Makes one of them.
-pub async fn attempt(account: &Account, kind: &JobKind, operation: &str, today: &str) -> Tried {
+/// Makes one of them, about a day that is over where a day is asked about.
+pub async fn attempt(account: &Account, kind: &JobKind, operation: &str, day: &str) -> Tried {
     let currency = kind.currency_field().and_then(|field| field.currencies.first()).map_or("HKD", String::as_str);
     let amount = Currency::parse(currency).ok().and_then(|currency| Amount::parse("1", currency).ok());
     let order_no = OrderNumber::parse(NOBODYS);
@@ -48,7 +70,7 @@ pub async fn attempt(account: &Account, kind: &JobKind, operation: &str, today: 
     let call = Call {
         operation: operation.to_owned(),
         order_no,
-        input: input(kind, today),
+        input: input(kind, day),
         amount: amount.filter(|_| kind.amount_field().is_some()),
         timeout: account.timeout,
     };
@@ -57,15 +79,17 @@ pub async fn attempt(account: &Account, kind: &JobKind, operation: &str, today: 
 }
 
 /// A value for every field that names something, of something that does not exist.
-fn input(kind: &JobKind, today: &str) -> Map<String, Value> {
+fn input(kind: &JobKind, day: &str) -> Map<String, Value> {
     let mut input = Map::new();
     for field in &kind.fields {
         let value = match (&field.kind, field.name.as_str()) {
             (FieldKind::Text { .. }, "transaction_id") => NOBODYS_DIGITS,
             (FieldKind::Text { .. }, "cert_id") => "11010119900307002X",
-            (FieldKind::Text { .. }, "out_trade_no" | "contract_id" | "mch_customs_no" | "name") => NOBODYS,
+            (FieldKind::Text { .. }, "mch_customs_no") => "4403169D3W",
+            (FieldKind::Text { .. }, "name") => "张三",
+            (FieldKind::Text { .. }, "out_trade_no" | "contract_id") => NOBODYS,
             (FieldKind::Choice(words), "customs") => words.first().map_or("", String::as_str),
-            (FieldKind::Date, "date" | "from" | "to") => today,
+            (FieldKind::Date, "date" | "from" | "to") => day,
             (FieldKind::Text { .. }, "of") => "HKD",
             (
                 FieldKind::Text { .. }
@@ -82,15 +106,22 @@ fn input(kind: &JobKind, today: &str) -> Map<String, Value> {
     input
 }
 
+/// What one answer says of our request. It was taken where it was answered with a success, or with a code that says that there
+/// is no such thing; who may not ask, asks too often or signs wrongly learns nothing of it.
 fn read(seen: &Observation) -> Result<String, String> {
     let code = seen.code.as_deref().unwrap_or_default();
-    match (&seen.reached, seen.http) {
-        (Reached::Replied, Some(http)) if WRONG_REQUEST.contains(&code) && !is_about_something_missing(seen) => {
-            let said = complaint(&seen.evidence).unwrap_or_default();
-            Err(format!("our request is wrong (HTTP {http} {code}{said}): report it, see docs/gateways/README.md"))
-        }
-        (Reached::Replied, Some(http)) => Ok(format!("taken; answered HTTP {http} {code}").trim_end().to_owned()),
-        (reached, _) => Err(format!("no answer {}", reached.why()).trim_end().to_owned()),
+    let (Reached::Replied, Some(http)) = (&seen.reached, seen.http) else {
+        return Err(format!("no answer {}", seen.reached.why()).trim_end().to_owned());
+    };
+    let answered = format!("answered HTTP {http} {code}");
+    let is_good = (200..300).contains(&http) && matches!(code, "" | "S0000" | "S0003");
+    if is_good || MISSING.contains(&code) || is_about_something_missing(seen) {
+        Ok(format!("taken; {}", answered.trim_end()))
+    } else if WRONG_REQUEST.contains(&code) {
+        let said = complaint(&seen.evidence).unwrap_or_default();
+        Err(format!("our request is wrong (HTTP {http} {code}{said}): report it, see docs/gateways/README.md"))
+    } else {
+        Err(format!("it says nothing of our request: {}", answered.trim_end()))
     }
 }
 
@@ -137,5 +168,12 @@ mod tests {
         assert_eq!(read(&seen).unwrap(), "taken; answered HTTP 400 PARAM_ERROR");
         (seen.http, seen.code) = (Some(404), Some("NOT_FOUND".to_owned()));
         assert_eq!(read(&seen).unwrap(), "taken; answered HTTP 404 NOT_FOUND");
+        for (http, code) in
+            [(401, "SIGN_ERROR"), (403, "INVALID_REQUEST"), (500, "SYSTEM_ERROR"), (404, ""), (200, "40004")]
+        {
+            (seen.http, seen.code) = (Some(http), Some(code.to_owned()));
+            seen.result.clear();
+            assert!(read(&seen).unwrap_err().starts_with("it says nothing of our request"), "{http} {code}");
+        }
     }
 }

@@ -83,7 +83,7 @@ pub use notified::Said;
 pub use occurrences::{OccurrenceFilter, OccurrencePlace, OccurrenceRow};
 pub use outbox::{MailRow, MailState, NewMail, News, NoticeRow, Outcome, Waiting};
 pub use pauses::{PauseRow, Scope};
-pub use payment::{Payment, Room, Taking};
+pub use payment::{Declared, Payment, Room, Taking};
 pub use person::{Granted, Wish};
 pub use plan::{LateJob, NewItem, NewJob, NewRun, Planning, Refusal};
 pub use promote::{PromoteError, Promoted};

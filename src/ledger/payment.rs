@@ -42,6 +42,15 @@ pub struct Taking<'a> {
     pub now: Timestamp,
 }
 
+/// An item that declared a payment to customs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Declared {
+    /// The item.
+    pub item_id: i64,
+    /// Whether it is of a sub-order, with amounts.
+    pub is_split: bool,
+}
+
 /// Whether there is room in a payment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Room {
@@ -102,19 +111,26 @@ impl Ledger {
         turn.commit().await
     }
 
-    /// The items that declared a payment of an account to customs, oldest first: those whose key begins with the payment's
-    /// number, as the job kind makes it.
+    /// The items that declared a payment of an account to customs, or modified or repeated that, oldest first: those whose key
+    /// begins with the payment's number, as the job kinds make it.
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn declarations_of(&self, lane: &str, order_no: &str, limit: u32) -> Result<Vec<i64>, LedgerError> {
+    pub async fn declarations_of(&self, lane: &str, order_no: &str, limit: u32) -> Result<Vec<Declared>, LedgerError> {
         let failed = |source| LedgerError::of("looking for declarations of a payment", source);
         // `0` follows `/` in every collation by bytes.
-        let query = "select i.id from items as i join jobs as j on j.id = i.job_id \
-                     where i.key >= $1 and i.key < $2 and i.state = 'succeeded' and j.kind = 'declare' and j.lane = $3 \
+        let query = "select i.id, i.key from items as i join jobs as j on j.id = i.job_id \
+                     where i.key >= $1 and i.key < $2 and i.state in ('succeeded', 'pending', 'unknown', 'parked') \
+                       and j.kind in ('declare', 'redeclare') and j.lane = $3 \
                      order by i.id limit $4";
-        let found = sqlx::query_scalar(query).bind(format!("{order_no}/")).bind(format!("{order_no}0"));
-        found.bind(lane).bind(i64::from(limit)).fetch_all(&self.read).await.map_err(failed)
+        let prefix = format!("{order_no}/");
+        let found = sqlx::query(query).bind(prefix.clone()).bind(format!("{order_no}0"));
+        let rows = found.bind(lane).bind(i64::from(limit)).fetch_all(&self.read).await.map_err(failed)?;
+        let declared = |row: &AnyRow| {
+            let key: &str = row.try_get(1)?;
+            Ok(Declared { item_id: row.try_get(0)?, is_split: !key[prefix.len()..].starts_with('/') })
+        };
+        rows.iter().map(declared).collect::<Result<_, _>>().map_err(failed)
     }
 
     /// Notes that an item takes from a payment, if there is room.

@@ -39,12 +39,13 @@ const REJECTED: &str = "select r.id, r.workflow, r.occurrence, cast(sum(t.items)
 
 const ALARMS: &str = "select r.id, r.workflow, r.occurrence, e.item_id, e.version, i.key, e.at, e.alarm \
                      from events as e cross join items as i cross join jobs as j cross join runs as r \
-                     where e.alarm is not null and e.alarm <> 'payer_differs' and e.at > $1 and i.id = e.item_id and j.id = i.job_id and r.id = j.run_id \
+                     where e.alarm is not null and e.alarm not in ('payer_differs', 'payer_unknown') and e.at > $1 \
+                       and i.id = e.item_id and j.id = i.job_id and r.id = j.run_id \
                      order by e.at limit $2";
 
 const OTHER_PAYERS: &str = "select r.id, r.workflow, r.occurrence, e.item_id, e.version, i.key, e.at, e.alarm \
                      from events as e cross join items as i cross join jobs as j cross join runs as r \
-                     where e.alarm is not null and e.alarm = 'payer_differs' and e.at > $1 and i.id = e.item_id \
+                     where e.alarm in ('payer_differs', 'payer_unknown') and e.at > $1 and i.id = e.item_id \
                        and j.id = i.job_id and r.id = j.run_id \
                      order by e.at limit $2";
 

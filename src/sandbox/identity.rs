@@ -90,6 +90,11 @@ impl Identity {
         })
     }
 
+    /// Whether this is the serial number of the merchant's certificate.
+    pub fn is_of(&self, merchant_serial: &str) -> bool {
+        self.merchant.serial.eq_ignore_ascii_case(merchant_serial)
+    }
+
     /// The account a client is configured with: certificates are downloaded.
     pub fn wechat_config(&self, base_url: &str) -> WechatConfig {
         WechatConfig {

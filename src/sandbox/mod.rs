@@ -113,6 +113,8 @@ pub struct Settings {
     pub unsettled: u32,
     /// Whether settlements are asked for by the sub-merchant, as of an ordinary service provider.
     pub settlements_by_sub_merchant: bool,
+    /// Codes of customs beside those that the gateways list.
+    pub ports: Vec<String>,
     /// Whether it is noted which orders have reached an end, so that their notifications can be sent.
     pub notes_ends: bool,
 }
@@ -134,8 +136,16 @@ impl Default for Settings {
             statements: Ready::Always,
             unsettled: 0,
             settlements_by_sub_merchant: false,
+            ports: Vec::new(),
             notes_ends: false,
         }
+    }
+}
+
+impl Settings {
+    /// Whether this gateway, which lists these, declares to customs of a code.
+    fn declares_to(&self, listed: &[&str], code: &str) -> bool {
+        listed.contains(&code) || self.ports.iter().any(|port| port == code)
     }
 }
 

@@ -9,7 +9,7 @@ use super::template::Part;
 use super::{Approval, Condition, Format, ItemSource, Items, Job, Limits, Span, Template};
 use crate::catalog::load::read_policy;
 use crate::catalog::{Field, FieldKind, JobKind};
-use crate::config::{GatewayConfig, Rate};
+use crate::config::{GatewayConfig, GatewayKind, Rate};
 use crate::domain::ids::OrderNumber;
 use crate::domain::item::State;
 use crate::domain::money::{Amount, Currency, parse_minor};
@@ -27,6 +27,13 @@ fn on_account(kind: &JobKind, account: &GatewayConfig) -> JobKind {
     if !account.customs.sub_orders {
         kind = kind
             .refusing("sub_order_no", "this account declares whole orders only (customs.sub_orders in payrun.yaml)");
+    }
+    if let GatewayKind::Cbtis(cbtis) = &account.kind
+        && cbtis.customs.amounts.is_none()
+        && matches!(kind.name.as_str(), "declare" | "redeclare")
+    {
+        let why = "how CBTIS writes the amounts of a sub-order is not documented: ask CBTIS, and set customs.amounts in payrun.yaml";
+        kind = kind.refusing("sub_order_no", why);
     }
     match account.customs.declare_within {
         Some(age) => kind.within(age),

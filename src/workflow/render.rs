@@ -162,10 +162,11 @@ impl<'a> Renderer<'a> {
             match self.value(plan, &variables) {
                 Ok(value) if value.is_empty() && field.required => reasons.push(format!("{} is empty", field.name)),
                 Ok(value) if value.is_empty() => {}
-                Ok(value) => match field.check(&value) {
-                    Ok(()) => values.push((field, value)),
-                    Err(reason) => reasons.push(reason),
-                },
+                Ok(value) => {
+                    reasons.extend(field.check(&value).err());
+                    // It is given, right or wrong: what stands beside it needs nothing more.
+                    values.push((field, value));
+                }
                 Err(reason) => reasons.push(format!("{}: {reason}", field.name)),
             }
         }

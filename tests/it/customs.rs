@@ -210,6 +210,42 @@ fn an_order_that_is_not_split_is_declared_as_a_whole() {
 }
 
 #[test]
+fn a_buyer_who_cannot_be_checked_keeps_no_declaration_open_for_ever_and_people_hear_of_it() {
+    let rig = Rig::new(FaultPlan::NONE);
+    let mut rows = String::new();
+    for order in ["P-unknown", "P-unread"] {
+        let theirs = rig.seed("wechat", order, "20.00", "CNY");
+        rows.push_str(&format!("{order},{theirs},,SHENZHEN,,,,51092119930877231x,李四\n"));
+    }
+    rig.write("wechat.csv", format!("{HEADER}{rows}"));
+    let job = declaring("wechat").replace("horizon: 1h", "horizon: 6s");
+    assert!(job.contains("horizon: 6s"), "{job}");
+    rig.write("customs.yaml", format!("workflow: customs\njobs:\n{job}"));
+    assert_eq!(rig.to_the_end("customs.yaml"), Some(0));
+    let items = rig.items_of("wechat");
+    let (later, refused) = (&items[0], &items[1]);
+    for item in [later, refused] {
+        let said = (&item["state"], &item["result"]["cert_check_result"]);
+        assert_eq!(said, (&"succeeded".into(), &"UNANSWERED".into()), "{item}");
+        let (_, shown) = rig.payrun(&["show", "--item", &item["item"].to_string()]);
+        assert_eq!(shown.matches("ALARM payer_unknown").count(), 1, "{shown}");
+    }
+    // "Not declared" is no refusal: it is asked again until the horizon, and a refusal some times.
+    let asked = |item: &Value| {
+        let (_, shown) = rig.payrun(&["show", "--item", &item["item"].to_string(), "--json"]);
+        shown.matches("\"declare_query\"").count()
+    };
+    assert_eq!(
+        (&later["result"]["cert_check_refusals"], &refused["result"]["cert_check_refusals"]),
+        (&0.into(), &8.into())
+    );
+    assert!(text_of(&later["result"], "cert_check_error").contains("35312011"), "{later}");
+    assert!(asked(later) > asked(refused) && asked(refused) >= 8, "{} {}", asked(later), asked(refused));
+    let totals = rig.totals("wechat");
+    assert_eq!((filed(&totals.customs), totals.customs.filed_twice), (2, 0));
+}
+
+#[test]
 fn what_was_paid_more_than_a_year_ago_is_refused_when_it_is_planned_and_more_customs_may_be_named() {
     let rig = Rig::new(FaultPlan::NONE);
     let yaml = std::fs::read_to_string(rig.folder.path().join("payrun.yaml")).unwrap();

@@ -92,18 +92,54 @@ fn ask(address: &str, method: &str, path: &str, body: &str) -> (String, String) 
     (head.lines().next().unwrap().to_owned(), body.to_owned())
 }
 
-#[test]
-fn a_new_project_has_an_account_at_every_gateway_of_its_sandbox() {
-    let folder = tempfile::tempdir().unwrap();
-    let shop = folder.path().join("shop");
-    Running::start(payrun(folder.path(), &["init", "shop"])).wait(PATIENCE).exits(0);
-    let mut sandbox = Running::start(payrun(&shop, &["sandbox", "--port", "0", "--latency", "0"]));
+/// Starts the sandbox of a project, and has the project speak to it.
+fn sandbox_of(shop: &Path) -> (Running, String) {
+    let mut sandbox = Running::start(payrun(shop, &["sandbox", "--port", "0", "--latency", "0"]));
     until("the sandbox listens", || sandbox.stdout_so_far().contains("http://127.0.0.1:") || sandbox.has_ended());
     let said = sandbox.stdout_so_far();
     let rest = said.split("http://").nth(1).unwrap();
     let address = rest.split(|c: char| !(c.is_ascii_digit() || ".:".contains(c))).next().unwrap().to_owned();
     let config = std::fs::read_to_string(shop.join("payrun.yaml")).unwrap();
     std::fs::write(shop.join("payrun.yaml"), config.replace("127.0.0.1:4455", &address)).unwrap();
+    (sandbox, address)
+}
+
+#[test]
+fn every_look_up_of_every_ready_workflow_is_taken_by_the_sandbox_of_a_merchant_and_of_an_institution() {
+    for institution in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let shop = folder.path().join("shop");
+        Running::start(payrun(folder.path(), &["init", "shop"])).wait(PATIENCE).exits(0);
+        if institution {
+            let config = std::fs::read_to_string(shop.join("payrun.yaml")).unwrap();
+            let config = config
+                .replacen("mode: common", "mode: institutional", 1)
+                .replacen("    mchid:", "    sub_mchid: \"1900000109\"\n    sp_mchid:", 1)
+                .replacen("    appid:", "    sp_appid:", 1);
+            std::fs::write(shop.join("payrun.yaml"), config).unwrap();
+        }
+        let (sandbox, _) = sandbox_of(&shop);
+        let mut args = ["check", "--online", "--contracts", "0"].map(str::to_owned).to_vec();
+        for file in std::fs::read_dir(shop.join("ready")).unwrap() {
+            args.push(format!("ready/{}", file.unwrap().file_name().to_str().unwrap()));
+        }
+        assert!(args.len() > 10, "{args:?}");
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        let told = Running::start(payrun(&shop, &args)).wait(PATIENCE).exits(0);
+        for operation in ["transaction", "contract", "identity_check", "declare_query", "refund_query", "settlements"] {
+            assert!(told.stdout.contains(&format!("{operation}: taken")), "{operation}: {}", told.stdout);
+        }
+        sandbox.interrupt();
+        sandbox.wait(Duration::from_secs(20)).exits(0);
+    }
+}
+
+#[test]
+fn a_new_project_has_an_account_at_every_gateway_of_its_sandbox() {
+    let folder = tempfile::tempdir().unwrap();
+    let shop = folder.path().join("shop");
+    Running::start(payrun(folder.path(), &["init", "shop"])).wait(PATIENCE).exits(0);
+    let (sandbox, address) = sandbox_of(&shop);
     let doctor = Running::start(payrun(&shop, &["doctor"])).wait(PATIENCE).exits(0);
     for gateway in ["hk", "hipopay", "egms", "cbtis"] {
         assert!(doctor.stdout.contains(gateway), "{}", doctor.stdout);

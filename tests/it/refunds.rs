@@ -148,20 +148,28 @@ fn a_refund_that_is_limited_is_unknown_and_cannot_be_cancelled_as_if_it_had_not_
 #[test]
 fn a_refund_in_part_of_a_declared_payment_names_the_declaration_to_modify() {
     let rig = Rig::new(FaultPlan::NONE);
-    let theirs = rig.seed("wechat", "P-1", "20.00", "CNY");
-    rig.write("orders.csv", format!("order,transaction\nP-1,{theirs}\n"));
+    let (split, whole) = (rig.seed("wechat", "P-1", "20.00", "CNY"), rig.seed("wechat", "P-2", "20.00", "CNY"));
+    rig.write(
+        "orders.csv",
+        format!("order,transaction,sub,fee,goods,transport\nP-1,{split},S-1,20.00,15.00,5.00\nP-2,{whole},,,,\n"),
+    );
     rig.write(
         "declare.yaml",
         "workflow: declare\njobs:\n  declare:\n    uses: declare\n    gateway: wechat\n    items: { file: orders.csv }\n    \
          with: { out_trade_no: \"{{ item.order }}\", transaction_id: \"{{ item.transaction }}\", customs: SHENZHEN, \
-         mch_customs_no: SZ0001 }\n    resolve: { schedule: [50ms, 100ms, 200ms], grace: 2s, horizon: 1h }\n",
+         mch_customs_no: SZ0001, sub_order_no: \"{{ item.sub }}\", amount: \"{{ item.fee }}\", currency: CNY, product_fee: \"{{ item.goods }}\", \
+         transport_fee: \"{{ item.transport }}\" }\n    resolve: { schedule: [50ms, 100ms, 200ms], grace: 2s, horizon: 1h }\n",
     );
     assert_eq!(rig.to_the_end("declare.yaml"), Some(0));
-    let declared = rig.items_of("declare")[0]["item"].clone();
-    one_refund(&rig, "R-1,P-1,5.00,CNY", "[50ms, 100ms, 200ms]");
-    assert_eq!(rig.to_the_end("refunds.yaml"), Some(0));
-    let offer = rig.items_of("refund")[0]["result"]["declared"].as_str().unwrap().to_owned();
-    assert!(offer.contains(&format!("(item {declared})")) && offer.contains("way: modify"), "{offer}");
+    let declared: Vec<String> = rig.items_of("declare").iter().map(|item| item["item"].to_string()).collect();
+    // Nobody asks what became of the refunds: a notification may tell, which knows nothing of customs.
+    one_refund(&rig, "R-1,P-1,5.00,CNY\nR-2,P-2,5.00,CNY", "[1h]");
+    rig.payrun(&["run", "refunds.yaml", "--json", "--wait", "3s"]);
+    let refunds = rig.items_of("refund");
+    let offer = |at: usize| refunds[at]["result"]["declared"].as_str().unwrap_or_default().to_owned();
+    assert_eq!((&refunds[0]["state"], &refunds[1]["state"]), (&"pending".into(), &"pending".into()), "{refunds:?}");
+    assert!(offer(0).contains(&format!("(item {})", declared[0])) && offer(0).contains("way: modify"), "{refunds:?}");
+    assert!(offer(1).contains(&format!("as a whole (item {})", declared[1])), "{refunds:?}");
 }
 
 /// One refund at HipoPay under a number that it takes no second time.

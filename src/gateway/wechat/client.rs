@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use http::header::DATE;
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, Method};
 use thiserror::Error;
 
 use super::channel::Channel;
@@ -88,7 +88,8 @@ impl Client {
     /// An order by whichever call knows it, within the time of one: it is missing only where every one of them says so.
     async fn any_order(&self, call: &Call) -> Observation {
         let until = tokio::time::Instant::now() + call.timeout;
-        let mut missing: Option<Observation> = None;
+        let (mut missing, mut refused) = (None, None);
+        let mut heard = String::new();
         for family in families(call) {
             let request = match orders::query(call, &self.mode, *family) {
                 Ok(request) => request,
@@ -96,15 +97,21 @@ impl Client {
             };
             let left = until.saturating_duration_since(tokio::time::Instant::now());
             let mut seen = self.exchange(request, left).await;
-            if let Some(before) = missing {
-                seen.evidence = bounded(format!("{}\n{}", before.evidence, seen.evidence), EVIDENCE_MAX);
+            if !heard.is_empty() {
+                seen.evidence = bounded(format!("{heard}\n{}", seen.evidence), EVIDENCE_MAX);
             }
-            if seen.reached != Reached::Replied || seen.http != Some(StatusCode::NOT_FOUND.as_u16()) {
-                return seen;
+            heard.clone_from(&seen.evidence);
+            match seen.http.filter(|_| seen.reached == Reached::Replied) {
+                Some(404) => missing = Some(seen),
+                // What a call of the one family says of an order of the other is not documented.
+                Some(400) => refused = refused.or(Some(seen)),
+                _ => return seen,
             }
-            missing = Some(seen);
         }
-        missing.unwrap_or_else(|| Observation::of(Reached::Unsendable("no call knows such an order".into())))
+        // That there is no such order is believed only if every call says so.
+        let nobody = || Observation::of(Reached::Unsendable("no call knows such an order".into()));
+        let heard_last = |seen: Observation| Observation { evidence: heard, ..seen };
+        refused.or(missing).map_or_else(nobody, heard_last)
     }
 
     /// One request, and what came of it.

@@ -151,22 +151,23 @@ struct Scene<'a> {
 
 #[derive(Serialize)]
 struct Store<'a> {
-    id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a str>,
     name: &'a str,
     address: &'a str,
 }
 
 impl<'a> Scene<'a> {
-    /// What the input says of the scene, if anything. Of a store all three are sent, or none.
+    /// What the input says of the scene, if anything. Of a store, name and address are sent, or nothing.
     fn of(call: &'a Call) -> Result<Option<Self>, String> {
         let fields = ["payer_client_ip", "device_ip", "device_id", "operator_id"];
         let [payer_client_ip, device_ip, device_id, operator_id] = fields.map(|field| text(call, field));
-        let store_info = match text(call, "store_id") {
-            Some(id) => {
-                Some(Store { id, name: required(call, "store_name")?, address: required(call, "store_address")? })
-            }
-            None => None,
+        let given = ["store_id", "store_name", "store_address"].iter().any(|field| text(call, field).is_some());
+        let store = || {
+            let (name, address) = (required(call, "store_name")?, required(call, "store_address")?);
+            Ok::<_, String>(Store { id: text(call, "store_id"), name, address })
         };
+        let store_info = given.then(store).transpose()?;
         let any = payer_client_ip.or(device_ip).or(device_id).or(operator_id).is_some() || store_info.is_some();
         Ok(any.then_some(Self { payer_client_ip, device_ip, device_id, operator_id, store_info }))
     }

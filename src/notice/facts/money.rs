@@ -20,14 +20,25 @@ pub(super) async fn other_payers(ledger: &Ledger, window: Window) -> Result<Vec<
     let found = ledger.other_payers(window.after, NEWS_MAX).await?;
     let other_payer = |found: &Alarmed| {
         let fact = alarm(found);
-        let advice = format!(
-            "the filing goes on, and customs may refuse it: mend the buyer of your own order, or let the buyer pay. \
-             `payrun show --item {}` has the answer; at HipoPay, declare again with way: modify and the right person",
-            found.item_id
-        );
+        let advice = if found.alarm == "payer_unknown" {
+            format!(
+                "the declaration went through; `payrun show --item {}` has what the gateway answered in place of the check, and the \
+                 job kind identity asks again",
+                found.item_id
+            )
+        } else {
+            other(found.item_id)
+        };
         Fact { kind: Kind::PayerDiffers, told: Told { lines: Vec::new(), advice, ..fact.told }, ..fact }
     };
     Ok(found.iter().map(other_payer).collect())
+}
+
+fn other(item_id: i64) -> String {
+    format!(
+        "the filing goes on, and customs may refuse it: mend the buyer of your own order, or let the buyer pay. \
+         `payrun show --item {item_id}` has the answer; at HipoPay, declare again with way: modify and the right person"
+    )
 }
 
 fn alarm(alarmed: &Alarmed) -> Fact {
@@ -58,6 +69,7 @@ fn meaning(alarm: &str) -> &'static str {
         "second_receipt" => "a second receipt for an item that had succeeded: it may be charged twice",
         "success_denied" => "the gateway takes back a success",
         "payer_differs" => "the buyer of a declared order is not its payer",
+        "payer_unknown" => "it could not be found out whether the buyer of a declared order is its payer",
         "order_vanished" => "the gateway no longer knows an order it had accepted",
         _ => "the gateway contradicts what was known of an item",
     }

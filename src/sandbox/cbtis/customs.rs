@@ -6,12 +6,13 @@ use serde_json::{Value, json};
 
 use super::body::read;
 use super::{Cbtis, Refused, Said, error, ok};
+use crate::sandbox::Settings;
 use crate::sandbox::customs::{Declaration, Fees, Key, Outcome, Paid, Terms, What};
 use crate::sandbox::faults::Fault;
 use crate::sandbox::till::{Sort, Standing};
 
 /// The customs of WeChat Pay's page.
-const CUSTOMS: [&str; 9] = [
+const CUSTOMS: [&str; 10] = [
     "GUANGZHOU_ZS",
     "HANGZHOU_ZS",
     "NINGBO",
@@ -21,6 +22,7 @@ const CUSTOMS: [&str; 9] = [
     "SHENZHEN",
     "ZHENGZHOU_ZH_ZS",
     "TIANJIN",
+    "ZONGSHU",
 ];
 
 #[derive(Debug, Deserialize)]
@@ -38,9 +40,9 @@ struct Body {
 }
 
 impl Body {
-    fn of(bytes: &[u8]) -> Result<(Self, Key), Refused> {
+    fn of(bytes: &[u8], settings: &Settings) -> Result<(Self, Key), Refused> {
         let body: Self = read(bytes)?;
-        if !CUSTOMS.contains(&body.customs.as_str()) {
+        if !settings.declares_to(&CUSTOMS, &body.customs) {
             return Err(Refused::param("unknown_customs"));
         }
         let key = Key {
@@ -77,7 +79,7 @@ impl Body {
 
 impl Cbtis {
     pub(super) fn declare(&self, bytes: &[u8]) -> Result<Said, Refused> {
-        let (body, key) = Body::of(bytes)?;
+        let (body, key) = Body::of(bytes, &self.counter.settings)?;
         let paid = self.paid(&key.order, body.order_id.as_deref());
         let (settings, now) = (&self.counter.settings, self.counter.clock.now());
         let outcome = self.counter.declarations().declare(&key, body.terms()?, paid.as_ref(), settings, now);
@@ -85,7 +87,7 @@ impl Cbtis {
     }
 
     pub(super) fn modify(&self, bytes: &[u8]) -> Result<Said, Refused> {
-        let (body, key) = Body::of(bytes)?;
+        let (body, key) = Body::of(bytes, &self.counter.settings)?;
         let paid = self.paid(&key.order, body.order_id.as_deref());
         let (settings, now) = (&self.counter.settings, self.counter.clock.now());
         let outcome = self.counter.declarations().modify(&key, body.terms()?, paid.as_ref(), settings, now);
@@ -93,14 +95,14 @@ impl Cbtis {
     }
 
     pub(super) fn redeclare(&self, bytes: &[u8]) -> Result<Said, Refused> {
-        let (body, key) = Body::of(bytes)?;
+        let (body, key) = Body::of(bytes, &self.counter.settings)?;
         let (settings, now) = (&self.counter.settings, self.counter.clock.now());
         let outcome = self.counter.declarations().redeclare(&key, body.merchant_customs_no()?, settings, now);
         Ok(said(&key, outcome))
     }
 
     pub(super) fn query_declaration(&self, bytes: &[u8]) -> Result<Said, Refused> {
-        let (_, key) = Body::of(bytes)?;
+        let (_, key) = Body::of(bytes, &self.counter.settings)?;
         let (settings, now) = (&self.counter.settings, self.counter.clock.now());
         let (mut seen, fault) = self.counter.declarations().query(std::slice::from_ref(&key), settings, now);
         let body = seen.pop().map_or_else(|| error(404_001), |entry| ok(show(&entry, None)));

@@ -6,9 +6,9 @@ use serde::Deserialize;
 
 use super::{Fees, Key, Terms};
 use crate::config::WechatMode;
-use crate::sandbox::Refusal;
 use crate::sandbox::body::param;
 use crate::sandbox::wechat::query::Query as Parameters;
+use crate::sandbox::{Refusal, Settings};
 
 /// The customs WeChat Pay Global declares to.
 const CUSTOMS: [&str; 10] = [
@@ -57,8 +57,8 @@ pub(super) enum Asked {
 
 impl Body {
     /// Whether it is whole and well-formed for what is asked.
-    pub(super) fn check(self, asked: Asked) -> Result<Self, Refusal> {
-        if !CUSTOMS.contains(&self.customs.as_str()) {
+    pub(super) fn check(self, asked: Asked, settings: &Settings) -> Result<Self, Refusal> {
+        if !settings.declares_to(&CUSTOMS, &self.customs) {
             return Err(param("unknown_customs"));
         }
         let short = (1..=32).contains(&self.merchant_customs_no.len());
@@ -122,12 +122,12 @@ pub(super) struct Query {
 }
 
 impl Query {
-    pub(super) fn read(query: &str) -> Result<Self, Refusal> {
+    pub(super) fn read(query: &str, settings: &Settings) -> Result<Self, Refusal> {
         let query = Parameters::read(query);
         let must = |name: &str| query.get(name).filter(|value| !value.is_empty()).ok_or(param("missing_parameter"));
         let count = |name: &str, or: usize| query.get(name).map_or(Ok(or), |_| query.number(name));
         let customs = must("customs")?;
-        if !CUSTOMS.contains(&customs) {
+        if !settings.declares_to(&CUSTOMS, customs) {
             return Err(param("unknown_customs"));
         }
         let limit = count("limit", ROWS)?;

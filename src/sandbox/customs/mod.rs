@@ -10,6 +10,8 @@
 //! | `-except` | `EXCEPT` |
 //! | `-back` | `SUCCESS`, and `EXCEPT` when it is asked about once more |
 //! | `-different` | `SUCCESS`; the person is `DIFFERENT` |
+//! | `-unknown` | `SUCCESS`; of the person WeChat Pay says for ever that nothing is declared |
+//! | `-unread` | `SUCCESS`; of the person WeChat Pay refuses every question |
 //! | anything else | `SUCCESS`; the person is `SAME`, or `UNCHECKED` if none was named |
 //!
 //! Once it was filed again, it succeeds.

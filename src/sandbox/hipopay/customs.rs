@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 use super::gate::{Params, Refused};
 use super::{Hipopay, error};
 use crate::gateway::keys::nonce;
-use crate::sandbox::Reaction;
 use crate::sandbox::books::short_hash;
 use crate::sandbox::counter::{Speech, json_reply, shown_amount, stray_page};
 use crate::sandbox::customs::{Book, Declaration, Fees, Key, Outcome, Paid, Terms, What};
 use crate::sandbox::faults::Fault;
 use crate::sandbox::till::{Sort, Standing};
+use crate::sandbox::{Reaction, Settings};
 
 /// The document's "WeChat Pay Customs Code".
 const CUSTOMS: [&str; 13] = [
@@ -70,7 +70,7 @@ impl Hipopay {
         let key = Key {
             order: params.number("out_order_no")?,
             sub_order: params.number("sub_order_no")?,
-            customs: customs(params)?,
+            customs: customs(params, &self.counter.settings)?,
         };
         let terms = terms(params)?;
         let paid = self.paid(&key.order, params.must("payment_no")?);
@@ -88,7 +88,7 @@ impl Hipopay {
     fn redeclare(&self, params: &Params) -> Result<Said, Refused> {
         let number = merchant_customs_no(params)?;
         let mut book = self.counter.declarations();
-        let Some(key) = which(&book, params)? else {
+        let Some(key) = which(&book, params, &self.counter.settings)? else {
             return Ok(not_found());
         };
         let outcome = book.redeclare(&key, &number, &self.counter.settings, self.counter.clock.now());
@@ -98,7 +98,7 @@ impl Hipopay {
 
     fn query_declaration(&self, params: &Params) -> Result<Said, Refused> {
         let mut book = self.counter.declarations();
-        let Some(key) = which(&book, params)? else {
+        let Some(key) = which(&book, params, &self.counter.settings)? else {
             return Ok(not_found());
         };
         let (mut seen, fault) =
@@ -122,8 +122,8 @@ impl Hipopay {
 }
 
 /// The declaration that is meant. Every one here is of a sub-order, so the numbers of a payment lead nowhere.
-fn which(book: &Book, params: &Params) -> Result<Option<Key>, Refused> {
-    let customs = customs(params)?;
+fn which(book: &Book, params: &Params, settings: &Settings) -> Result<Option<Key>, Refused> {
+    let customs = customs(params, settings)?;
     match (params.get("sub_order_no"), params.get("payment_no").or(params.get("out_order_no"))) {
         (Some(_), _) => Ok(book.of_sub_order(&params.number("sub_order_no")?, &customs)),
         (None, Some(_)) => Ok(None),
@@ -131,9 +131,13 @@ fn which(book: &Book, params: &Params) -> Result<Option<Key>, Refused> {
     }
 }
 
-fn customs(params: &Params) -> Result<String, Refused> {
+fn customs(params: &Params, settings: &Settings) -> Result<String, Refused> {
     let code = params.must("customs")?;
-    if CUSTOMS.contains(&code) { Ok(code.to_owned()) } else { Err(Refused::new("PARAM_ERROR", "unknown_customs")) }
+    if settings.declares_to(&CUSTOMS, code) {
+        Ok(code.to_owned())
+    } else {
+        Err(Refused::new("PARAM_ERROR", "unknown_customs"))
+    }
 }
 
 fn merchant_customs_no(params: &Params) -> Result<String, Refused> {

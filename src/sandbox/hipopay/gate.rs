@@ -7,7 +7,7 @@ use crate::domain::time::Timestamp;
 use crate::gateway::hipopay::sign::{Encoding, parse_form, request_message};
 use crate::gateway::keys::VerifyingKey;
 use crate::gateway::transport::Request;
-use crate::sandbox::request_table::RequestTable;
+use crate::sandbox::request_table::{Issue, RequestTable};
 
 /// How far a request's timestamp may be from the twin's clock, in seconds. HipoPay's own window is not documented.
 const WINDOW: i64 = 300;
@@ -74,6 +74,10 @@ impl Params {
         let table = RequestTable::hipopay();
         let unknown = Refused::new("PATH_NOT_FOUND", "no_such_path");
         let row = table.find("any", request.method(), request.uri().path()).ok_or(unknown)?;
+        // A query beside a form is signed by nobody, and no page has one.
+        if request.method() != Method::GET && request.uri().query().is_some_and(|query| !query.is_empty()) {
+            return Err(Refused::new("PARAM_ERROR", Issue::NotDefined.word()));
+        }
         let checked = table.check_headers(request.headers(), &[]).and_then(|()| row.check_form(&self.0).map(|_| ()));
         checked.map_err(|wrong| Refused::new("PARAM_ERROR", wrong.issue.word()))
     }
