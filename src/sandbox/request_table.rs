@@ -10,7 +10,7 @@ use http::{HeaderMap, Method};
 use serde_json::Value;
 
 /// The headers that HTTP itself has, and every call may carry.
-const ORDINARY_HEADERS: [&str; 14] = [
+const ORDINARY_HEADERS: [&str; 25] = [
     "accept",
     "accept-charset",
     "accept-encoding",
@@ -22,6 +22,17 @@ const ORDINARY_HEADERS: [&str; 14] = [
     "date",
     "expect",
     "host",
+    "origin",
+    "pragma",
+    "priority",
+    "referer",
+    "sec-fetch-dest",
+    "sec-fetch-mode",
+    "sec-fetch-site",
+    "sec-fetch-user",
+    "te",
+    "traceparent",
+    "tracestate",
     "transfer-encoding",
     "user-agent",
     "via",

@@ -5,7 +5,7 @@
 // After the first step the package's own client makes the calls: it signs them, and refuses replies that do not verify.
 
 import { execFile } from 'node:child_process';
-import { constants, createHash, X509Certificate } from 'node:crypto';
+import { constants, createHash, publicEncrypt, X509Certificate } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
@@ -129,17 +129,20 @@ for (let n = 0; n < 50 && state !== 'SUCCESS'; n += 1) {
   await new Promise((later) => { setTimeout(later, 100); });
 }
 check('the declaration is followed to its end', state === 'SUCCESS');
-const person = (card, padding = constants.RSA_PKCS1_PADDING) => ({
+// The package encrypts by OAEP only: OpenSSL does it by PKCS#1 v1.5, by the same key.
+const byPkcs1 = (text) => publicEncrypt({ key: platformKey, padding: constants.RSA_PKCS1_PADDING }, Buffer.from(text)).toString('base64');
+const byOaep = (text) => Rsa.encrypt(text, platformKey);
+const person = (card, encrypt = byPkcs1) => ({
   ...declared,
   certificate_type: 'IDCARD',
-  certificate_id: Rsa.encrypt(card, platformKey, padding),
-  certificate_name: Rsa.encrypt('張三', platformKey, padding),
+  certificate_id: encrypt(card),
+  certificate_name: encrypt('張三'),
 });
 const sealedFor = { headers: { 'Wechatpay-Serial': platformSerial } };
 const identity = wxpay.chain('v3/global/customs/verify-certificate');
 const { data: same } = await identity.post(person('11010119900307002X'), sealedFor);
 check('a certificate number that was encrypted by PKCS#1 v1.5 is decrypted', same.certificate_check_result === 'SAME');
-const oaep = await identity.post(person('11010119900307002X', constants.RSA_PKCS1_OAEP_PADDING), sealedFor).catch(({ response }) => response);
+const oaep = await identity.post(person('11010119900307002X', byOaep), sealedFor).catch(({ response }) => response);
 check('one that was encrypted by OAEP is refused', oaep.status === 400);
 const wrong = await identity.post(person('no number'), sealedFor).catch(({ response }) => response);
 check('one that is no certificate number is refused', wrong.status === 400);
