@@ -49,10 +49,11 @@ pub enum Bug {
     NotifiedAmountNotCompared,
     AuthorApproves,
     ClaimOfOthersGivenBack,
+    WithdrawalForgotten,
 }
 
 /// Every fault, and what it is.
-pub const ALL: [(Bug, &str); 37] = [
+pub const ALL: [(Bug, &str); 38] = [
     (Bug::NewNumberOnRetry, "a new order number when something is sent again"),
     (Bug::AbandonedIsPlanned, "what a dead process was sending is sent again without asking"),
     (Bug::AbandonedIsFailed, "what a dead process was sending is taken for failed"),
@@ -90,6 +91,7 @@ pub const ALL: [(Bug, &str); 37] = [
     (Bug::NotifiedAmountNotCompared, "a notification's amount is not compared"),
     (Bug::AuthorApproves, "who started a batch may approve it"),
     (Bug::ClaimOfOthersGivenBack, "a claim in doubt is given back although another node has claimed the item"),
+    (Bug::WithdrawalForgotten, "what was withdrawn while it was under way is sent again"),
 ];
 
 /// Whether this fault is planted.

@@ -83,6 +83,8 @@ pub struct ItemView {
     pub due_at: Option<String>,
     /// Why, where the state alone does not say.
     pub reason: Option<String>,
+    /// Who has withdrawn it while it may have been under way, and why: nothing more of it is sent.
+    pub withdrawn: Option<String>,
     /// Facts from the gateway.
     pub result: Option<Value>,
     /// The item that has the key, of one that was skipped.
@@ -276,6 +278,7 @@ impl From<&ItemRow> for ItemView {
             receipt: item.receipt.clone(),
             due_at: item.due_at.map(|at| at.to_string()),
             reason: item.reason.clone(),
+            withdrawn: item.withdrawn.clone(),
             result: item.result.as_deref().and_then(|text| serde_json::from_str(text).ok()),
             duplicate_of: item.duplicate_of,
         }

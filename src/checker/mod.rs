@@ -68,6 +68,9 @@ pub fn check(journal: &[Value], books: &[Value], totals: &[Value], known: &Known
         never_guessed(item, &mut broken);
         intent_first(item, known.grace.is_some(), &mut broken);
         number_kept(item, &mut broken);
+        if known.grace.is_some() {
+            not_after_it_was_withdrawn(item, &mut broken);
+        }
         known.grace.inspect(|grace| absent_in_time(item, *grace, &mut broken));
     }
     adds_up(journal, books, &known.too_late, &mut broken);
@@ -249,6 +252,21 @@ fn intent_first(item: &Value, clocks_agree: bool, broken: &mut Vec<Broken>) {
     }
 }
 
+/// Promise 1: nothing is sent after a person has withdrawn it. Where clocks jump, nobody can tell which was first.
+fn not_after_it_was_withdrawn(item: &Value, broken: &mut Vec<Broken>) {
+    let Some(withdrawn) = item["withdrawn_at"].as_i64() else { return };
+    let sent = list(item, "events").iter().find(|event| sends(Some(event)) && number(event, "at") > withdrawn);
+    if let Some(sent) = sent {
+        let what = format!(
+            "item {} ({}): it was sent after it was withdrawn, version {}",
+            item["item"],
+            text(item, "key"),
+            sent["version"]
+        );
+        broken.push(Broken { promise: 1, what });
+    }
+}
+
 /// Promise 1: another number is used only when the one before was declined.
 fn number_kept(item: &Value, broken: &mut Vec<Broken>) {
     let attempts = list(item, "attempts");
@@ -306,7 +324,9 @@ fn adds_up(journal: &[Value], books: &[Value], too_late: &BTreeSet<String>, brok
         match lines.first() {
             None if state == "succeeded" => wrong("we say it happened, and nothing moved".to_owned()),
             None => {}
-            Some(line) if too_late.contains(text(line, "number")) && was_sent_again_and_refused(item) => {}
+            Some(line)
+                if too_late.contains(text(line, "number"))
+                    && (was_sent_again_and_refused(item) || !item["withdrawn_at"].is_null()) => {}
             Some(_) if !MAY_HAVE_MOVED.contains(&state) => wrong(format!("money moved, and we say {state}")),
             Some(line) if (number(line, "minor"), text(line, "currency")) != ours => {
                 wrong(format!("{} {} moved, and we say {} {}", line["minor"], text(line, "currency"), ours.0, ours.1));

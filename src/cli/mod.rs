@@ -130,7 +130,7 @@ enum Command {
     Lane(lane::LaneArgs),
     /// Have failed, parked or cancelled items tried again, once it is certain that this is safe
     Retry(retry::RetryArgs),
-    /// Withdraw items that have not been sent
+    /// Withdraw items: nothing more of them is sent, and what may be under way is asked about
     Cancel(cancel::CancelArgs),
     /// Say what became of an item that nobody could find out by asking; kept as evidence with name and reason
     Resolve(resolve::ResolveArgs),

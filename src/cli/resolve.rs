@@ -49,7 +49,7 @@ pub(super) async fn run(context: &Context, args: &ResolveArgs) -> Result<Exit, F
     };
     let found = args.succeeded.clone().map_or(Finding::DidNot, Finding::Happened);
     match ledger.wish(item.id, &Wish::Resolve(found), &by, Clock::of_machine().now()).await? {
-        Granted::Moved(state) => {
+        Granted::Moved(state) | Granted::Withdrawn(state) => {
             say(format!("item {} is {state} now", item.id));
             Ok(Exit::Success)
         }

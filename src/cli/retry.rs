@@ -157,6 +157,11 @@ fn failed(error: BulkError) -> Failure {
 pub(super) fn refusal(refused: &Granted) -> String {
     match refused {
         Granted::Moved(state) => format!("it is {state} now"),
+        Granted::Withdrawn(state) => {
+            format!(
+                "it is {state}: nothing more of it is sent, and what is under way is asked about until it has ended"
+            )
+        }
         Granted::Refused(illegal) => illegal.to_string(),
         Granted::ContractBusy => "another item of its contract is in flight; wait until that has ended".to_owned(),
         Granted::NeverApproved => "it was withdrawn before it was approved; plan it anew, its key is free".to_owned(),
@@ -171,14 +176,17 @@ pub(super) fn refusal(refused: &Granted) -> String {
 #[derive(Debug, Default)]
 struct Outcome {
     moved: BTreeMap<&'static str, u64>,
+    /// Those that may be under way, by the state that they stay in until that is known.
+    withdrawn: BTreeMap<&'static str, u64>,
     refused: Vec<(String, String)>,
 }
 
 impl Outcome {
     fn of(done: CarriedOut) -> Self {
-        let moved = done.moved.into_iter().map(|(state, items)| (state.word(), items)).collect();
+        let by_word = |of: BTreeMap<State, u64>| of.into_iter().map(|(state, items)| (state.word(), items)).collect();
+        let (moved, withdrawn) = (by_word(done.moved), by_word(done.withdrawn));
         let refused = done.refused.iter().map(|(id, refused)| (id.to_string(), refusal(refused))).collect();
-        Self { moved, refused }
+        Self { moved, withdrawn, refused }
     }
 
     async fn grant(
@@ -191,6 +199,7 @@ impl Outcome {
     ) -> Result<(), LedgerError> {
         match ledger.wish(id, wish, by, Clock::of_machine().now()).await? {
             Granted::Moved(state) => *self.moved.entry(state.word()).or_default() += 1,
+            Granted::Withdrawn(state) => *self.withdrawn.entry(state.word()).or_default() += 1,
             refused @ (Granted::Refused(_)
             | Granted::ContractBusy
             | Granted::NeverApproved
@@ -209,10 +218,16 @@ impl Outcome {
         if as_json {
             let refused: Vec<Value> =
                 self.refused.iter().map(|(item, why)| json!({"item": item, "why": why})).collect();
-            say_json(&json!({"moved": self.moved, "refused": refused}));
+            say_json(&json!({"moved": self.moved, "withdrawn": self.withdrawn, "refused": refused}));
         } else {
             for (state, items) in &self.moved {
                 say(format!("{} now {state}", count(*items)));
+            }
+            for (state, items) in &self.withdrawn {
+                say(format!(
+                    "{} withdrawn and {state}: nothing more is sent, and what is under way is asked about until it has ended",
+                    count(*items)
+                ));
             }
             for (name, why) in self.refused.iter().take(SHOWN) {
                 say(format!("{name}: {why}"));

@@ -133,6 +133,7 @@ fn print_item(item: &ItemRow, colour: bool) {
         ("receipt", item.receipt.clone().unwrap_or_default()),
         ("next due", item.due_at.map(|at| at.to_string()).unwrap_or_default()),
         ("reason", item.reason.clone().unwrap_or_default()),
+        ("withdrawn by", item.withdrawn.clone().unwrap_or_default()),
         ("same key as", item.duplicate_of.map(|id| format!("item {id}")).unwrap_or_default()),
     ];
     for (name, fact) in facts.iter().filter(|(_, fact)| !fact.is_empty()) {

@@ -22,6 +22,9 @@
 //! *Recall* makes what is planned unknown: the ledger was restored from a backup, and it may have been sent since. The number stays.
 //! No other state takes it, since everything else that may be under way is asked about anyway.
 //!
+//! *Cancel* of what may be under way (sending, pending, unknown, parked) changes no state: it is a wish, and [`heeding`] says what
+//! becomes of a move once it was said. Nothing new is sent; what is under way is asked about; what did not happen is cancelled.
+//!
 //! *Park* makes what is planned parked: money moved under an earlier order number of the item, so that sending it again would
 //! move it twice. No other state takes it, since nothing else is about to be sent.
 //!
@@ -264,6 +267,8 @@ pub enum Alarm {
     PayerDiffers,
     /// Nobody could find out whether the buyer that was declared to customs is the payer.
     PayerUnknown,
+    /// It happened although a person had withdrawn it: the wish came too late.
+    Withdrawn,
 }
 
 impl Alarm {
@@ -278,6 +283,7 @@ impl Alarm {
             Self::AmountDiffers => "amount_differs",
             Self::PayerDiffers => "payer_differs",
             Self::PayerUnknown => "payer_unknown",
+            Self::Withdrawn => "withdrawn_too_late",
         }
     }
 }
@@ -296,7 +302,7 @@ impl Illegal {
     /// Of what a person may ask for: of which items it can be asked.
     fn what_can(&self) -> String {
         match self.event {
-            "cancel" => "; only what is planned or held can be cancelled".to_owned(),
+            "cancel" => "; only what has not ended can be withdrawn".to_owned(),
             "retry" => "; only what has failed, was cancelled or is parked can be retried".to_owned(),
             "resolve" => "; only what is unknown or parked can be resolved by hand".to_owned(),
             event => format!(", and cannot take the event {event}"),
@@ -364,6 +370,37 @@ fn applied(item: &Item, event: &Event, policy: &Policy, now: Timestamp) -> Resul
         | Event::Reject
         | Event::Expire
         | Event::Resolve(_) => illegal(),
+    }
+}
+
+/// What becomes of a move of an item that a person has withdrawn (`wish`: who, and why) while it may have been under way: where
+/// it would be sent again or has failed, nothing happened, and it is cancelled; where it happened, the wish came too late.
+#[must_use]
+pub fn heeding(wish: &str, was: &Item, moved: Move) -> Move {
+    let because = moved.reason.as_deref().unwrap_or("nothing was sent").to_owned();
+    match moved.item.state {
+        // Under the number that was sent last, so that a person's retry asks about that.
+        State::Planned => {
+            at_rest(was, State::Cancelled, Some(format!("withdrawn by {wish}; it did not happen: {because}")))
+        }
+        State::Failed if was.state != State::Failed => {
+            at_rest(&moved.item, State::Cancelled, Some(format!("withdrawn by {wish}; it did not happen: {because}")))
+        }
+        State::Succeeded if was.state != State::Succeeded => Move {
+            reason: Some(format!("withdrawn by {wish}, which was too late: it had happened")),
+            alarm: moved.alarm.or(Some(Alarm::Withdrawn)),
+            ..moved
+        },
+        State::Held
+        | State::Sending
+        | State::Pending
+        | State::Unknown
+        | State::Succeeded
+        | State::Failed
+        | State::Cancelled
+        | State::Parked
+        | State::Rejected
+        | State::Skipped => moved,
     }
 }
 

@@ -40,6 +40,8 @@ pub struct Chosen {
 pub struct CarriedOut {
     /// How many items are in each state now.
     pub moved: BTreeMap<State, u64>,
+    /// How many may be under way and were withdrawn: they stay in these states until that is known.
+    pub withdrawn: BTreeMap<State, u64>,
     /// Items that were left as they were, and why.
     pub refused: Vec<(i64, Granted)>,
 }
@@ -110,6 +112,7 @@ impl Engine {
             for (id, granted) in self.ledger.wish_all(chunk, wish, (by, words), self.clock.now()).await? {
                 match granted {
                     Granted::Moved(state) => *done.moved.entry(state).or_default() += 1,
+                    Granted::Withdrawn(state) => *done.withdrawn.entry(state).or_default() += 1,
                     refused @ (Granted::Refused(_)
                     | Granted::ContractBusy
                     | Granted::NeverApproved

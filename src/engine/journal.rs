@@ -133,6 +133,8 @@ fn row(item: &ItemRow, job: Option<&JobRow>, events: &[EventRow], attempts: &[At
         "minor": item.amount.map(Amount::minor),
         "receipt": item.receipt,
         "reason": item.reason,
+        "withdrawn": item.withdrawn,
+        "withdrawn_at": item.withdrawn_at.map(|at| at.millis()),
         "duplicate_of": item.duplicate_of,
         "events": events.iter().map(event).collect::<Vec<_>>(),
         "attempts": attempts.iter().map(attempt).collect::<Vec<_>>(),

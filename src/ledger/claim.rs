@@ -143,7 +143,7 @@ pub(super) struct Claims {
 /// What is due of a job: to be sent, or to be asked about.
 pub(super) const DUE: &str = "\
     select id, job_id, version, state, generation, sends, asks, declines, sent_at, asking_since, asking, receipt, order_no, \
-      custom_no, key_hash, amount, currency, input, serial, result, \
+      custom_no, key_hash, amount, currency, input, serial, result, withdrawn, \
       (select b.state from items as b where b.serial = items.serial \
          and b.state in ('sending', 'pending', 'unknown', 'parked')) as in_flight, \
       (select 1 from paused_contracts as p where p.serial = items.serial) as paused, \
@@ -157,7 +157,7 @@ pub(super) const DUE: &str = "\
 /// What is to be asked about of a job that may send nothing: found among what is open, however much waits to be sent.
 pub(super) const ASKED: &str = "\
     select id, job_id, version, state, generation, sends, asks, declines, sent_at, asking_since, asking, receipt, order_no, \
-      custom_no, key_hash, amount, currency, input, serial, result, null as in_flight, null as paused \
+      custom_no, key_hash, amount, currency, input, serial, result, withdrawn, null as in_flight, null as paused \
     from items where id in (select id from items where state in ('pending', 'unknown') and +job_id = $1 and +due_at <= $2 \
       union all select id from items where node is not null and state = 'sending' and +job_id = $1 and +due_at <= $2) \
     order by due_at limit $3";
@@ -280,6 +280,9 @@ async fn claim_from(
         let in_flight: Option<&str> = row.try_get("in_flight").map_err(failed)?;
         let is_paused = is_there(row, "paused").map_err(failed)?;
         match stored.item.state {
+            State::Planned if stored.withdrawn.is_some() && !is(Bug::WithdrawalForgotten) => {
+                sorted.cancel(stored, want, request.now)?;
+            }
             State::Planned if is_paused => sorted.blocked.push((stored.id, Waits::Paused)),
             State::Planned if is(Bug::ContractNotChecked) => sorted.claim(stored, want, request.now, lease_until)?,
             State::Planned if in_flight.is_some() => {
@@ -329,6 +332,8 @@ struct Sorted {
     recalled: Vec<(Stored, Move)>,
     /// Items of which money moved under an earlier number.
     parked: Vec<(Stored, Move)>,
+    /// Items that a person withdrew while they were under way.
+    withdrawn: Vec<(Stored, Move)>,
     /// Items that must wait.
     blocked: Vec<(i64, Waits)>,
 }
@@ -353,6 +358,13 @@ impl Sorted {
         Ok(())
     }
 
+    fn cancel(&mut self, stored: Stored, want: &Want, now: Timestamp) -> Result<(), LedgerError> {
+        let moved = decide(&stored, &Event::Cancel, &want.policy, now)?;
+        let reason = stored.withdrawn.as_ref().map(|wish| format!("withdrawn by {wish}; nothing more was sent"));
+        self.withdrawn.push((stored, Move { reason, ..moved }));
+        Ok(())
+    }
+
     fn park(&mut self, stored: Stored, want: &Want, now: Timestamp) -> Result<(), LedgerError> {
         let moved = decide(&stored, &Event::Park, &want.policy, now)?;
         self.parked.push((stored, moved));
@@ -364,10 +376,12 @@ impl Sorted {
         let abandoned = self.abandoned.iter().map(|(stored, moved)| (stored, moved, "abandoned", None));
         let recalled = self.recalled.iter().map(|(stored, moved)| (stored, moved, Event::Recall.word(), None));
         let parked = self.parked.iter().map(|(stored, moved)| (stored, moved, Event::Park.word(), None));
+        let withdrawn = self.withdrawn.iter().map(|(stored, moved)| (stored, moved, Event::Cancel.word(), None));
         let moves: Vec<Written<'_>> = claims
             .chain(abandoned)
             .chain(recalled)
             .chain(parked)
+            .chain(withdrawn)
             .map(|(stored, moved, event, node)| Written { stored, event, moved, node, result: None, at: request.now })
             .collect();
         let ends: Vec<_> =

@@ -16,7 +16,7 @@ use super::rows::{Stored, Written, policy_of, write_one};
 use super::settle::Attempt;
 use super::turn::Turn;
 use crate::domain::actor::Signed;
-use crate::domain::item::{Event, Finding, Illegal, Move, State, apply};
+use crate::domain::item::{Event, Finding, Illegal, Move, State, apply, heeding};
 use crate::domain::money::Amount;
 use crate::domain::time::Timestamp;
 
@@ -80,6 +80,8 @@ impl Wish {
 pub enum Granted {
     /// The item is in this state now.
     Moved(State),
+    /// It may be under way, and stays in this state until that is known; nothing more of it is sent.
+    Withdrawn(State),
     /// The state machine does not allow it.
     Refused(Illegal),
     /// Another item of its contract is in flight.
@@ -124,6 +126,14 @@ struct Moved {
     to: State,
     amount: Option<Amount>,
     change: (State, i64),
+    /// Whether only the wish was noted, since it may be under way.
+    is_wish: bool,
+}
+
+impl Moved {
+    const fn granted(&self) -> Granted {
+        if self.is_wish { Granted::Withdrawn(self.to) } else { Granted::Moved(self.to) }
+    }
 }
 
 impl Ledger {
@@ -142,13 +152,16 @@ impl Ledger {
         };
         let (before, target) = (json!({ "state": moved.change.0.word() }), format!("item {item_id}"));
         let mut after = json!({ "state": moved.to.word(), "version": moved.change.1 });
+        if moved.is_wish {
+            after["withdrawn"] = json!(true);
+        }
         if let Wish::Resolve(Finding::Happened(receipt)) = wish {
             after["receipt"] = json!(receipt.0);
         }
         turn.note(Note { by, verb: wish.verb(), target, before, after, at: now }).await?;
         turn.commit_and_tell().await?;
         self.woken.notify_waiters();
-        Ok(Granted::Moved(moved.to))
+        Ok(moved.granted())
     }
 
     /// Does what a person wants of some items that were chosen together, each as it was then (`(item, version)`), in one commit
@@ -169,7 +182,7 @@ impl Ledger {
         for (id, version) in items {
             match grant(&mut turn, (*id, Some(*version)), wish, Said::of(by), now).await? {
                 Ok(one) => {
-                    outcome.push((*id, Granted::Moved(one.to)));
+                    outcome.push((*id, one.granted()));
                     moved.push((*id, one));
                 }
                 Err(refused) => outcome.push((*id, refused)),
@@ -233,6 +246,15 @@ async fn grant(
     if version.is_some_and(|version| version != stored.version) {
         return Ok(Err(Granted::Changed));
     }
+    let stored = Stored { withdrawn: stored.withdrawn.filter(|_| *wish != Wish::Retry), ..stored };
+    if *wish == Wish::Cancel && stored.item.state.is_in_flight() {
+        if stored.withdrawn.is_some() {
+            return Ok(Err(Granted::Withdrawn(stored.item.state)));
+        }
+        note_wish(turn, id, Some(&by), now).await?;
+        let change = (stored.item.state, stored.version);
+        return Ok(Ok(Moved { to: stored.item.state, amount: stored.amount, change, is_wish: true }));
+    }
     let moved = match apply(&stored.item, &wish.event(), &policy_of(&row, id)?, now) {
         Ok(moved) => Move { reason: Some(format!("{} by {}: {}", wish.done(), by.who, by.why)), ..moved },
         Err(illegal) => return Ok(Err(Granted::Refused(illegal))),
@@ -242,8 +264,25 @@ async fn grant(
         return Ok(Err(Granted::ContractBusy));
     }
     write(turn, &stored, &moved, wish, by, now).await?;
+    if *wish == Wish::Retry {
+        note_wish(turn, id, None, now).await?;
+    }
     let change = (stored.item.state, stored.version + 1);
-    Ok(Ok(Moved { to: moved.item.state, amount: stored.amount, change }))
+    let to = stored
+        .withdrawn
+        .as_ref()
+        .map_or(moved.item.state, |wish| heeding(wish, &stored.item, moved.clone()).item.state);
+    Ok(Ok(Moved { to, amount: stored.amount, change, is_wish: false }))
+}
+
+/// Keeps the wish that nothing more is sent, or takes it away. It is no move: whoever is at the item goes on, and heeds it when
+/// the answer is written.
+async fn note_wish(turn: &mut Turn, id: i64, by: Option<&Said<'_>>, now: Timestamp) -> Result<(), LedgerError> {
+    let words = by.map(|by| format!("{}: {}", by.who, by.why));
+    let note = "update items set withdrawn = $2, withdrawn_at = $3 where id = $1";
+    let noted = sqlx::query(note).bind(id).bind(&words).bind(words.as_ref().map(|_| now.millis()));
+    let noted = noted.execute(turn.connection()).await;
+    noted.map(|_| ()).map_err(|source| LedgerError::of("withdrawing an item", source))
 }
 
 async fn write(

@@ -131,6 +131,8 @@ const TABLES: &[Table] = &[
             ("duplicate_of", N),
             ("taken_from", B),
             ("recalled", N),
+            ("withdrawn", T),
+            ("withdrawn_at", N),
         ],
         numbered: true,
     },

@@ -144,6 +144,10 @@ pub struct ItemRow {
     pub receipt: Option<String>,
     /// Why, where the state alone does not say.
     pub reason: Option<String>,
+    /// Who has withdrawn it while it may have been under way, and why.
+    pub withdrawn: Option<String>,
+    /// When.
+    pub withdrawn_at: Option<Timestamp>,
     /// Facts from the reply, a JSON object.
     pub result: Option<String>,
     /// Its checked fields, a JSON object; may hold personal data.
@@ -604,6 +608,8 @@ pub(super) fn item_row(row: &AnyRow) -> Result<ItemRow, LedgerError> {
         due_at: row.try_get::<Option<i64>, _>("due_at").map_err(failed)?.map(Timestamp::from_millis),
         receipt: row.try_get("receipt").map_err(failed)?,
         reason: row.try_get("reason").map_err(failed)?,
+        withdrawn: row.try_get("withdrawn").map_err(failed)?,
+        withdrawn_at: row.try_get::<Option<i64>, _>("withdrawn_at").map_err(failed)?.map(Timestamp::from_millis),
         result: row.try_get("result").map_err(failed)?,
         input: row.try_get("input").map_err(failed)?,
         duplicate_of: row.try_get("duplicate_of").map_err(failed)?,

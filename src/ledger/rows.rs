@@ -10,7 +10,7 @@ use super::settle::AttemptLine;
 use super::turn::Turn;
 use crate::domain::answer::Receipt;
 use crate::domain::ids::{KeyHash, OrderNumber, OrderNumberError};
-use crate::domain::item::{Alarm, Asking, Item, Move, State};
+use crate::domain::item::{Alarm, Asking, Item, Move, State, heeding};
 use crate::domain::money::{Amount, Currency};
 use crate::domain::policy::Policy;
 use crate::domain::time::Timestamp;
@@ -30,6 +30,8 @@ pub(super) struct Stored {
     pub input: String,
     pub serial: Option<Vec<u8>>,
     pub result: Option<String>,
+    /// Who has withdrawn it while it may have been under way, and why.
+    pub withdrawn: Option<String>,
 }
 
 impl Stored {
@@ -74,6 +76,7 @@ impl Stored {
             input: row.try_get("input").map_err(get)?,
             serial: row.try_get("serial").map_err(get)?,
             result: row.try_get("result").map_err(get)?,
+            withdrawn: row.try_get("withdrawn").map_err(get)?,
         })
     }
 
@@ -118,7 +121,7 @@ pub(super) fn amount_of(row: &AnyRow, id: i64) -> Result<Option<Amount>, LedgerE
 }
 
 /// One item's move, ready to be written.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Written<'a> {
     pub stored: &'a Stored,
     pub event: &'static str,
@@ -126,6 +129,21 @@ pub(super) struct Written<'a> {
     pub node: Option<i64>,
     pub result: Option<&'a str>,
     pub at: Timestamp,
+}
+
+impl<'a> Written<'a> {
+    /// What the move is, where a person has withdrawn the item.
+    fn heeded(&self) -> Option<Move> {
+        let wish = self.stored.withdrawn.as_ref().filter(|_| !is(Bug::WithdrawalForgotten))?;
+        Some(heeding(wish, &self.stored.item, self.moved.clone()))
+    }
+
+    fn with<'b>(&'b self, moved: Option<&'b Move>) -> Written<'b>
+    where
+        'a: 'b,
+    {
+        Written { moved: moved.unwrap_or(self.moved), ..*self }
+    }
 }
 
 /// Writes the move of one item in the transaction that read it.
@@ -156,10 +174,14 @@ pub(super) struct Writes {
 impl Writes {
     /// Puts together what is to be written.
     pub fn of(moves: &[Written<'_>], attempts: &[AttemptLine<'_>]) -> Result<Self, LedgerError> {
+        // A wish that came while the item was under way is heeded wherever its move comes from.
+        let heeded: Vec<Option<Move>> = moves.iter().map(Written::heeded).collect();
+        let heeding = moves.iter().zip(&heeded).map(|(written, heeded)| written.with(heeded.as_ref()));
+        let moves: Vec<Written<'_>> = heeding.collect();
         let mut items = Vec::with_capacity(moves.len());
         let mut events = Vec::with_capacity(moves.len());
         let mut shifts = Shifts::default();
-        for written in moves {
+        for written in &moves {
             items.push(item_line(written)?);
             if !is(Bug::EventsNotKept) {
                 events.push(event_line(written));
@@ -181,7 +203,7 @@ impl Writes {
             events: list(&events),
             attempts: list(attempts),
             totals: list(&totals),
-            periods: super::contracts::periods_of(moves),
+            periods: super::contracts::periods_of(&moves),
             rows: rows as u64,
         })
     }

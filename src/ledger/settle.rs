@@ -3,7 +3,7 @@
 //! A settle that comes after the item has moved on (its lease had run out) is *late*: the attempt is recorded with its
 //! evidence. What is open is asked about at once; what is at rest, or would be sent again, is put to the state machine.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use sqlx::Row;
 use sqlx::any::AnyRow;
@@ -144,6 +144,9 @@ pub(super) async fn still_theirs<'a>(
 
 /// Settles all together, or one by one where some are late.
 pub(super) async fn settle(turn: &mut Turn, batch: &[&Settlement]) -> Result<Vec<Settled>, LedgerError> {
+    let heeding = withdrawn_meanwhile(turn, batch).await?;
+    let batch: Vec<&Settlement> = batch.iter().map(|one| heeding.get(&one.stored.id).unwrap_or(one)).collect();
+    let batch = &batch[..];
     run(turn, "savepoint everyone").await?;
     if writes(batch)?.execute(turn).await? {
         return Ok(vec![Settled::Applied; batch.len()]);
@@ -162,6 +165,25 @@ pub(super) async fn settle(turn: &mut Turn, batch: &[&Settlement]) -> Result<Vec
         run(turn, "release one").await?;
     }
     Ok(settled)
+}
+
+/// Those of which a person said, while they were under way, that nothing more is to be sent.
+async fn withdrawn_meanwhile(turn: &mut Turn, batch: &[&Settlement]) -> Result<HashMap<i64, Settlement>, LedgerError> {
+    let failed = |source| LedgerError::of("looking for what was withdrawn", source);
+    let ids: Vec<i64> = batch.iter().map(|one| one.stored.id).collect();
+    let query = "select i.id, i.withdrawn from json_each($1) as s join items as i on i.id = cast(s.value as bigint) \
+                 where i.withdrawn is not null";
+    let rows = sqlx::query(query).bind(list(&ids)).fetch_all(turn.connection()).await.map_err(failed)?;
+    let mut withdrawn = HashMap::new();
+    for row in rows {
+        let id: i64 = row.try_get(0).map_err(failed)?;
+        let wish: Option<String> = row.try_get(1).map_err(failed)?;
+        for one in batch.iter().filter(|one| one.stored.id == id) {
+            let stored = Stored { withdrawn: wish.clone(), ..one.stored.clone() };
+            withdrawn.insert(id, Settlement { stored, ..(*one).clone() });
+        }
+    }
+    Ok(withdrawn)
 }
 
 fn writes(batch: &[&Settlement]) -> Result<Writes, LedgerError> {

@@ -72,7 +72,8 @@ fn help_lists_every_command_and_the_exit_codes() {
       lane           Hold, release or slow a gateway account's lane
       retry          Have failed, parked or cancelled items tried again, once it is certain that this is
                      safe
-      cancel         Withdraw items that have not been sent
+      cancel         Withdraw items: nothing more of them is sent, and what may be under way is asked
+                     about
       resolve        Say what became of an item that nobody could find out by asking; kept as evidence
                      with name and reason
       audit          Who did what and why: list, verify, export
@@ -289,7 +290,7 @@ fn items_come_as_csv_and_as_json_lines() {
     5,1,deduct,7,,,rejected,,,,,"amount: ""thirty"" is not a number (write it like 12.50)",
     "#);
     let succeeded = app.payrun(&["items", "--format", "json", "--state", "succeeded", "-n", "1"]).exits(0).stdout;
-    insta::assert_snapshot!(timeless(&succeeded), @r#"{"amount":"38.00","currency":"HKD","due_at":null,"duplicate_of":null,"item":1,"job":"deduct","key":"C-0001/2026-03","line":2,"order_no":"4kxhbkhjrt4f4n4sjz2366dnz5-1","reason":null,"receipt":"4200100046878235461450202642","result":{"bank_type":"WPHK","state":"SUCCESS","success_time":"TIME","trade_type":"AUTH"},"run":1,"state":"succeeded"}"#);
+    insta::assert_snapshot!(timeless(&succeeded), @r#"{"amount":"38.00","currency":"HKD","due_at":null,"duplicate_of":null,"item":1,"job":"deduct","key":"C-0001/2026-03","line":2,"order_no":"4kxhbkhjrt4f4n4sjz2366dnz5-1","reason":null,"receipt":"4200100046878235461450202642","result":{"bank_type":"WPHK","state":"SUCCESS","success_time":"TIME","trade_type":"AUTH"},"run":1,"state":"succeeded","withdrawn":null}"#);
     let one = app.payrun(&["items", "--json", "--key", "C-0002/2026-03"]).exits(0).stdout;
     assert_eq!(serde_json::from_str::<Value>(&one).unwrap()["amount"], "68.00");
     app.payrun(&["items", "--state", "done"]).exits(2).says("the states are succeeded, failed");
@@ -495,7 +496,7 @@ fn what_was_never_sent_can_be_cancelled_and_retried() {
     app.payrun(&["cancel", "C-0040/2026-03", "--reason", "a test"]).exits(0).says("1 now cancelled");
     app.payrun(&["cancel", "C-0040/2026-03", "--reason", "a test"])
         .exits(3)
-        .says("it is cancelled; only what is planned or held can be cancelled");
+        .says("it is cancelled; only what has not ended can be withdrawn");
     app.payrun(&["retry", "C-0040/2026-03", "--reason", "a test"]).exits(0).says("1 now planned");
     let cancelled = app.json(&["cancel", "--run", "1", "--state", "planned", "--yes", "--reason", "a test", "--json"]);
     assert!(cancelled["moved"]["cancelled"].as_u64().unwrap() > 30, "{cancelled}");

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use payrun::sandbox::faults::{Fault, FaultPlan};
 use serde_json::{Value, json};
 
 use crate::support::postgres::Schema;
@@ -215,6 +216,35 @@ fn ending_a_contract_by_hand_leaves_nothing_to_be_charged() {
     app.payrun(&["contracts", "import", "data/subscriptions.csv"]).exits(0).says("1 as they were");
     app.edit("data/subscriptions.csv", "38.00", "40.00");
     app.payrun(&["contracts", "import", "data/subscriptions.csv"]).exits(3).says("what has ended does not begin again");
+}
+
+#[test]
+fn what_is_under_way_is_not_sent_again_after_its_contract_was_ended_or_paused_and_what_happened_is_told() {
+    let rows = ["Z-end", "Z-pause", "Z-on"].map(|id| format!("{id},38.00,HKD,2026-01-31,31,Basic\n")).concat();
+    let played =
+        [(Fault::ErrorBefore, false, false), (Fault::SilentBefore, false, true), (Fault::ErrorAfter, true, false)];
+    for (fault, happened, server) in played {
+        let setup = Setup { faults: FaultPlan::only(fault), timeout: "300ms", server, ..Setup::default() };
+        let app = project_of(&rows, setup);
+        let hasty = "schedule: [50ms, 100ms, 200ms, 400ms], grace: 1200ms";
+        app.edit(CHARGE, hasty, "schedule: [2s], grace: 2s");
+        app.payrun(&["run", CHARGE, "--date", "2026-01-31", "--wait", "1s"]);
+        assert_eq!(app.by_state(), json!({ "unknown": 3 }), "{fault}");
+        app.payrun(&["contracts", "end", "Z-end", "--by", "ann", "--reason", "the payer cancelled"])
+            .exits(0)
+            .says("1 item withdrawn");
+        app.payrun(&["contracts", "pause", "Z-pause", "--reason", "the payer asked"]).exits(0).says("asked about");
+        app.payrun(&["run", "--resume", "--wait", "30s"]);
+        let (charges, ended) = if happened { (3, "paid") } else { (1, "cancelled") };
+        assert_eq!(app.charges(), charges, "{fault}");
+        for (id, state) in [("Z-end", ended), ("Z-pause", ended), ("Z-on", "paid")] {
+            assert_eq!(periods(&app, id)[0], format!("2026-01 {state}"), "{fault} {id}");
+        }
+        let items = app.json_lines(&["items", "--json", "--key", "Z-end/2026-01"]);
+        assert_eq!(items[0]["withdrawn"], "ann: the payer cancelled", "{items:?}");
+        let told = app.payrun(&["show", "--item", &items[0]["item"].to_string()]).exits(0).stdout;
+        assert_eq!(told.contains("ALARM withdrawn_too_late"), happened, "{told}");
+    }
 }
 
 /// So many contracts that fall due on one day.

@@ -116,7 +116,10 @@ fn tell(id: &str, outcome: &Result<(u64, u64), String>, done: &str) {
     };
     let mut text = format!("{id}: {done}");
     if cancelled > 0 {
-        text.push_str(&format!("; {} that had not been sent withdrawn", counted(cancelled, "item")));
+        text.push_str(&format!(
+            "; {} withdrawn: nothing more is sent, and what may be under way is asked about",
+            counted(cancelled, "item")
+        ));
     }
     if waived > 0 {
         text.push_str(&format!("; {} never charged because of it", counted(waived, "period")));

@@ -242,10 +242,11 @@ fn after(contract: &ContractRow, change: &ContractChange) -> Result<After, &'sta
     }
 }
 
-/// Withdraws what was planned of a contract and not sent; says how many items that were.
+/// Withdraws what is open of a contract, sent or not; says how many items that were.
 async fn withdraw(turn: &mut Turn, contract: i64, change: &ContractChange) -> Result<u64, LedgerError> {
     let query = "select p.item_id from contract_periods as p cross join items as i where p.contract_id = $1 \
-                 and p.state = 'planned' and i.id = p.item_id and i.state in ('planned', 'held') order by p.item_id limit 10000";
+                 and p.state = 'planned' and i.id = p.item_id and i.state in ('planned', 'held', 'sending', 'pending', 'unknown', 'parked') \
+                 order by p.item_id limit 10000";
     let items = sqlx::query_scalar(query).bind(contract).fetch_all(turn.connection()).await;
     let items: Vec<i64> =
         items.map_err(|source| LedgerError::of("withdrawing what is planned of a contract", source))?;

@@ -56,7 +56,13 @@ fn alarm(alarmed: &Alarmed) -> Fact {
             title: format!("{}: {}", run.workflow, meaning(alarm)),
             facts,
             lines: vec![format!("alarm: {alarm}")],
-            advice: format!("`payrun show --item {item_id}` has every answer; compare with the gateway's own records"),
+            advice: match alarm.as_str() {
+                "withdrawn_too_late" => format!(
+                    "`payrun show --item {item_id}` has its order number: a row with it in the file of \
+                     `payrun run workflows/refund-batch.yaml` gives it back, once somebody has approved that"
+                ),
+                _ => format!("`payrun show --item {item_id}` has every answer; compare with the gateway's own records"),
+            },
         },
         more: More::Nothing,
     }
@@ -70,6 +76,7 @@ fn meaning(alarm: &str) -> &'static str {
         "success_denied" => "the gateway takes back a success",
         "payer_differs" => "the buyer of a declared order is not its payer",
         "payer_unknown" => "it could not be found out whether the buyer of a declared order is its payer",
+        "withdrawn_too_late" => "it happened although a person had withdrawn it; give it back with `refund`",
         "order_vanished" => "the gateway no longer knows an order it had accepted",
         _ => "the gateway contradicts what was known of an item",
     }

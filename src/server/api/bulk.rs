@@ -65,6 +65,8 @@ pub(super) struct BulkOutcome {
     done: bool,
     /// Items by the state they are in now.
     moved: BTreeMap<String, u64>,
+    /// Items that may be under way and were withdrawn, by the state they stay in until that is known.
+    withdrawn: BTreeMap<String, u64>,
     /// How many were left as they were, since they have moved or cannot.
     refused: u64,
 }
@@ -111,7 +113,9 @@ pub(super) async fn bulk(
         Ok(Ok(done)) => done?,
     };
     outcome.done = true;
-    outcome.moved = done.moved.into_iter().map(|(state, items)| (state.word().to_owned(), items)).collect();
+    let by_word =
+        |of: BTreeMap<ItemState, u64>| of.into_iter().map(|(state, items)| (state.word().to_owned(), items)).collect();
+    (outcome.moved, outcome.withdrawn) = (by_word(done.moved), by_word(done.withdrawn));
     outcome.refused = done.refused.len() as u64;
     Ok((StatusCode::OK, Json(outcome)))
 }
@@ -142,6 +146,7 @@ fn counted(chosen: &Chosen) -> BulkOutcome {
         set: chosen.set.clone(),
         done: false,
         moved: BTreeMap::new(),
+        withdrawn: BTreeMap::new(),
         refused: 0,
     }
 }

@@ -272,7 +272,7 @@ pub(super) async fn resolve(
 
 fn granted(item: i64, granted: Granted) -> Result<Json<Moved>, ApiError> {
     match granted {
-        Granted::Moved(state) => Ok(Json(Moved { item, state: state.word() })),
+        Granted::Moved(state) | Granted::Withdrawn(state) => Ok(Json(Moved { item, state: state.word() })),
         Granted::NoSuchItem => Err(ApiError::not_found(format!("there is no item {item}"))),
         Granted::Refused(illegal) => Err(ApiError::conflict("not_allowed", illegal.to_string())),
         Granted::ContractBusy => {

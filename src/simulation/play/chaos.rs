@@ -1,6 +1,8 @@
 //! The steps of chaos: one thing is drawn and done.
 
 use super::*;
+use crate::domain::item::State;
+use crate::ledger::{Granted, Wish};
 
 impl Stage {
     /// One step of chaos.
@@ -11,6 +13,9 @@ impl Stage {
         let place = usize::try_from(self.chance.below(self.processes.len() as u64)).unwrap_or(0);
         if self.chance.per_mille(80) {
             return self.notify(place).await;
+        }
+        if self.chance.per_mille(3) {
+            return self.withdraw(place).await;
         }
         match self.chance.below(100) {
             0..=22 => self.claim(place).await,
@@ -48,6 +53,29 @@ impl Stage {
                 Ok(())
             }
         }
+    }
+
+    /// A person withdraws an item, whatever stands with it.
+    async fn withdraw(&mut self, place: usize) -> Result<(), SimulationError> {
+        let states = [State::Planned, State::Sending, State::Pending, State::Unknown, State::Parked];
+        let filter = ItemFilter { states: states.to_vec(), ..ItemFilter::default() };
+        let items = self.ledger.items(&filter, 0, 10_000).await?;
+        let Some(item) = self.chance.one_of(&items) else { return Ok(()) };
+        let actor =
+            Actor::person("simulated", "simulation").map_err(|error| SimulationError::Twin(error.to_string()))?;
+        let by = Signed { actor, reason: reason("the payer has changed his mind")? };
+        let granted = self.processes[place].engine.ledger.wish(item.id, &Wish::Cancel, &by, self.now()).await?;
+        self.trouble(match granted {
+            Granted::Withdrawn(_) => "withdrawn_while_under_way",
+            Granted::Moved(_)
+            | Granted::Refused(_)
+            | Granted::ContractBusy
+            | Granted::NeverApproved
+            | Granted::Changed
+            | Granted::EvidenceGone
+            | Granted::NoSuchItem => "withdrawn",
+        });
+        Ok(())
     }
 
     pub(super) fn is_still(&self, place: usize) -> bool {

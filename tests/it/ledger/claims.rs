@@ -425,19 +425,89 @@ fn a_closed_lane_gives_nothing_until_it_is_released_or_its_time_has_come() {
 }
 
 #[test]
-fn a_person_cancels_what_was_not_sent_and_nothing_else() {
+fn a_person_cancels_what_was_not_sent_at_once_and_what_was_sent_when_it_is_known_that_it_did_not_happen() {
     on_every_engine(|place| async move {
         let desk = Desk::with_items(&place, 2).await;
         let claimed = desk.claim(at(1), 1).await.remove(0);
-        let refused = desk.ledger.wish(claimed.id(), &Wish::Cancel, &by("ann"), at(2)).await.unwrap();
-        assert!(matches!(refused, Granted::Refused(_)), "{refused:?}");
-        assert_eq!(
-            desk.ledger.wish(2, &Wish::Cancel, &by("ann"), at(2)).await.unwrap(),
-            Granted::Moved(State::Cancelled)
-        );
-        assert_eq!(desk.ledger.wish(99, &Wish::Cancel, &by("ann"), at(2)).await.unwrap(), Granted::NoSuchItem);
+        let cancel = async |id| desk.ledger.wish(id, &Wish::Cancel, &by("ann"), at(2)).await.unwrap();
+        assert_eq!(cancel(claimed.id()).await, Granted::Withdrawn(State::Sending));
+        assert_eq!(cancel(claimed.id()).await, Granted::Withdrawn(State::Sending), "said twice, it is one wish");
+        assert_eq!(cancel(2).await, Granted::Moved(State::Cancelled));
+        assert_eq!(cancel(99).await, Granted::NoSuchItem);
+        assert!(matches!(cancel(2).await, Granted::Refused(_)), "it has ended");
         assert!(desk.claim(at(30), 5).await.is_empty(), "what is cancelled is not claimed");
         assert_eq!(desk.ledger.settle(answered(&claimed, done(), at(31))).await.unwrap(), Settled::Applied);
+        let last = desk.ledger.events(claimed.id()).await.unwrap().pop().unwrap();
+        assert_eq!((last.event.as_str(), last.alarm.as_deref()), ("done", Some("withdrawn_too_late")));
+        desk.assert_sound().await;
+    });
+}
+
+#[test]
+fn whatever_is_heard_of_what_was_withdrawn_nothing_is_sent_again() {
+    let not_processed = || Answer::NotProcessed { code: "SLOW_DOWN".into(), after: None };
+    let declined = |class| Answer::Declined(Decline { code: "NOT_ENOUGH".into(), class, number: NumberRule::Same });
+    let answers = [
+        timed_out(),
+        not_processed(),
+        declined(DeclineClass::Soft),
+        declined(DeclineClass::Hard),
+        declined(DeclineClass::Config),
+        declined(DeclineClass::Funds),
+        Answer::Accepted,
+    ];
+    on_every_engine(|place| {
+        let answers = answers.clone();
+        async move {
+            let desk = Desk::with_items(&place, answers.len() as u64 + 1).await;
+            let mut claimed = desk.claim(at(1), answers.len()).await;
+            claimed.sort_by_key(Claimed::id);
+            for one in &claimed {
+                desk.ledger.wish(one.id(), &Wish::Cancel, &by("ann"), at(2)).await.unwrap();
+            }
+            for (one, answer) in claimed.iter().zip(&answers) {
+                assert_eq!(desk.ledger.settle(answered(one, answer.clone(), at(3))).await.unwrap(), Settled::Applied);
+            }
+            // Given back before anything was sent: the last item's claim.
+            let last = desk.claim(at(3), 1).await.remove(0);
+            desk.ledger.wish(last.id(), &Wish::Cancel, &by("ann"), at(3)).await.unwrap();
+            desk.ledger.settle(unsent(&last, at(4))).await.unwrap();
+            for now in [at(100), at(20_000), at(20_100)] {
+                for one in desk.claim(now, 50).await {
+                    assert_eq!(one.doing, Doing::Query, "nothing is sent again");
+                    desk.ledger.settle(answered(&one, Answer::Absent, now)).await.unwrap();
+                }
+            }
+            let states = desk.states().await;
+            assert!(states.iter().all(|state| *state == State::Cancelled), "{states:?}");
+            let reasons: Vec<String> = desk.items().await.into_iter().filter_map(|item| item.reason).collect();
+            assert!(reasons.iter().all(|reason| reason.starts_with("withdrawn by ann: ")), "{reasons:?}");
+            // A person who wants it again is asked about what was sent before, and then it is sent.
+            let wished = desk.ledger.wish(claimed[0].id(), &Wish::Retry, &by("ann"), at(20_200)).await.unwrap();
+            assert_eq!(wished, Granted::Moved(State::Unknown));
+            let asked = desk.claim(at(20_200), 1).await.remove(0);
+            desk.ledger.settle(answered(&asked, Answer::Absent, at(20_201))).await.unwrap();
+            assert_eq!(desk.claim(at(40_000), 1).await.remove(0).doing, Doing::Submit);
+            desk.assert_sound().await;
+        }
+    });
+}
+
+#[test]
+fn a_process_that_dies_with_what_was_withdrawn_leaves_it_to_be_asked_about() {
+    on_every_engine(|place| async move {
+        let desk = Desk::with_items(&place, 1).await;
+        let claimed = desk.claim(at(1), 1).await.remove(0);
+        desk.ledger.wish(claimed.id(), &Wish::Cancel, &by("ann"), at(2)).await.unwrap();
+        desk.claim(at(61), 1).await;
+        assert_eq!(desk.states().await, [State::Unknown]);
+        let asked = desk.claim(at(20_000), 1).await.remove(0);
+        desk.ledger.settle(answered(&asked, Answer::Absent, at(20_000))).await.unwrap();
+        assert_eq!(desk.states().await, [State::Cancelled]);
+        // What was on its way all the time arrives after all.
+        assert_eq!(desk.ledger.settle(answered(&claimed, done(), at(20_001))).await.unwrap(), Settled::Late);
+        let last = desk.ledger.events(claimed.id()).await.unwrap().pop().unwrap();
+        assert_eq!(last.alarm.as_deref(), Some("money_moved"));
         desk.assert_sound().await;
     });
 }
