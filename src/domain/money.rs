@@ -71,7 +71,8 @@ impl Amount {
         Ok(Self { minor, currency })
     }
 
-    /// From decimal text in main units, as people and most gateways write it.
+    /// From decimal text in main units, as people write it. Zeros beyond the currency's decimals are refused too: `1.000` may be a
+    /// thousand.
     ///
     /// # Errors
     /// What is wrong with the text: not a number, not above zero, more decimals than the currency has, out of range.
@@ -82,13 +83,24 @@ impl Amount {
     /// assert_eq!(Amount::parse("12.5", hkd).unwrap().minor(), 1250);
     /// assert_eq!(Amount::parse("12.5", hkd).unwrap().to_string(), "12.50 HKD");
     /// assert!(Amount::parse("12.505", hkd).is_err());
+    /// assert!(Amount::parse("1.000", hkd).is_err());
+    /// assert_eq!(Amount::of_gateway("1.000", hkd).unwrap().minor(), 100);
     /// assert!(Amount::parse("12.5", Currency::parse("JPY").unwrap()).is_err());
     /// ```
     pub fn parse(text: &str, currency: Currency) -> Result<Self, MoneyError> {
-        match parse_minor(text, currency)? {
-            minor if minor <= 0 => Err(MoneyError::NotPositive { text: shown(text) }),
-            minor => Ok(Self { minor, currency }),
-        }
+        Self::positive(parse_minor(text, currency)?, text, currency)
+    }
+
+    /// From decimal text as a gateway writes it, whose zeros beyond the currency's decimals say nothing.
+    ///
+    /// # Errors
+    /// As [`Amount::parse`].
+    pub fn of_gateway(text: &str, currency: Currency) -> Result<Self, MoneyError> {
+        Self::positive(minor_units(text, currency)?, text, currency)
+    }
+
+    fn positive(minor: i64, text: &str, currency: Currency) -> Result<Self, MoneyError> {
+        if minor <= 0 { Err(MoneyError::NotPositive { text: shown(text) }) } else { Ok(Self { minor, currency }) }
     }
 
     /// The count of minor units; always above zero.
@@ -116,8 +128,19 @@ impl fmt::Display for Amount {
 /// Decimal text in main units as a count of minor units, which may be zero or negative: a fee, a balance.
 ///
 /// # Errors
-/// What is wrong with the text: not a number, more decimals than the currency has, out of range.
+/// What is wrong with the text: not a number, more decimals than the currency has (zeros or not), out of range.
 pub fn parse_minor(text: &str, currency: Currency) -> Result<i64, MoneyError> {
+    let minor = minor_units(text, currency)?;
+    let allowed = currency.exponent();
+    match text.split_once('.') {
+        Some((_, decimals)) if decimals.len() > allowed as usize => {
+            Err(MoneyError::TooManyDecimals { text: shown(text), currency, allowed })
+        }
+        Some(_) | None => Ok(minor),
+    }
+}
+
+fn minor_units(text: &str, currency: Currency) -> Result<i64, MoneyError> {
     if !is_plain_decimal(text) {
         return Err(MoneyError::NotANumber { text: shown(text) });
     }
@@ -132,8 +155,30 @@ pub fn parse_minor(text: &str, currency: Currency) -> Result<i64, MoneyError> {
     minor.ok_or_else(|| MoneyError::OutOfRange { text: shown(text) })
 }
 
+/// The text, cut short, with what nobody sees or takes for something else by its name.
 fn shown(text: &str) -> String {
-    text.chars().take(40).collect()
+    let name = |c: char| match c {
+        ' ' => Some("blank"),
+        '\u{a0}' => Some("no-break space"),
+        '\u{202f}' => Some("narrow no-break space"),
+        '\u{2000}'..='\u{200a}' => Some("typographic space"),
+        '\u{3000}' => Some("full-width space"),
+        '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}' => Some("invisible character"),
+        '\u{ff01}'..='\u{ff5e}' => Some("full-width character"),
+        c if c.is_control() => Some("control character"),
+        _ => None,
+    };
+    let ends = text.chars().count().saturating_sub(1);
+    let mut shown = String::new();
+    for (at, c) in text.chars().enumerate().take(40) {
+        // A blank within is seen; one at the end is not.
+        match name(c).filter(|_| c != ' ' || at == 0 || at == ends) {
+            Some(name) if ('\u{ff01}'..='\u{ff5e}').contains(&c) => shown.push_str(&format!("{c}<{name}>")),
+            Some(name) => shown.push_str(&format!("<{name} U+{:04X}>", u32::from(c))),
+            None => shown.push(c),
+        }
+    }
+    shown
 }
 
 /// Digits, with at most one point among them and at most one minus before them.
@@ -173,7 +218,9 @@ pub enum MoneyError {
         text: String,
     },
     /// More decimals than the currency has.
-    #[error("the amount {text} has more decimals than {currency} has ({allowed})")]
+    #[error(
+        "the amount {text} has more decimals than {currency} has ({allowed}); a point that separates thousands is left out"
+    )]
     TooManyDecimals {
         /// What was given.
         text: String,
@@ -216,6 +263,23 @@ mod tests {
         assert!(matches!(Amount::parse("0.00", hkd), Err(MoneyError::NotPositive { .. })));
         assert!(matches!(Amount::parse("-5", hkd), Err(MoneyError::NotPositive { .. })));
         assert!(matches!(Amount::parse("1.001", hkd), Err(MoneyError::TooManyDecimals { .. })));
+        for (text, code) in [("1.000", "HKD"), ("150.000", "VND"), ("1.000", "JPY"), ("1.0", "JPY"), ("12.500", "CLP")]
+        {
+            assert!(
+                matches!(Amount::parse(text, currency(code)), Err(MoneyError::TooManyDecimals { .. })),
+                "{text} {code}"
+            );
+        }
+        assert_eq!(Amount::parse("1.000", currency("KWD")).unwrap().minor(), 1000);
+        for (text, name) in [
+            ("5.00\u{a0}", "no-break space U+00A0"),
+            ("5．00", "full-width character"),
+            (" 5.00", "blank U+0020"),
+            ("5.00\u{200b}", "invisible character U+200B"),
+        ] {
+            let told = Amount::parse(text, hkd).unwrap_err().to_string();
+            assert!(told.contains(name), "{told}");
+        }
         assert!(matches!(Amount::parse("92233720368547758.08", hkd), Err(MoneyError::OutOfRange { .. })));
         assert!(matches!(Amount::parse(&"9".repeat(60), hkd), Err(MoneyError::OutOfRange { .. })));
     }

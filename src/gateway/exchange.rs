@@ -220,7 +220,7 @@ pub(super) fn required<'a>(call: &'a Call, field: &str) -> Result<&'a str, Strin
 /// An amount as most gateways write it: decimal text in main units, and a currency.
 pub(super) fn decimal_amount(value: &str, currency: &str) -> Result<Amount, String> {
     let currency = Currency::parse(currency).map_err(|error| error.to_string())?;
-    Amount::parse(value, currency).map_err(|error| error.to_string())
+    Amount::of_gateway(value, currency).map_err(|error| error.to_string())
 }
 
 /// What every reply shows, whatever it is worth.

@@ -21,7 +21,7 @@ impl Signed {
         if digits.starts_with('-') {
             return Err("this is no number".into());
         }
-        let minor = match Amount::parse(digits, currency) {
+        let minor = match Amount::of_gateway(digits, currency) {
             Ok(amount) => amount.minor(),
             Err(MoneyError::NotPositive { text: _ }) => 0,
             Err(error) => return Err(in_words(&error)),

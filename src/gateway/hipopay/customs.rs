@@ -158,7 +158,7 @@ fn amount(value: &Value) -> Option<Result<Amount, String>> {
         }
     };
     let cny = Currency::parse("CNY").map_err(|error| error.to_string());
-    Some(cny.and_then(|cny| Amount::parse(&text, cny).map_err(|error| error.to_string())))
+    Some(cny.and_then(|cny| Amount::of_gateway(&text, cny).map_err(|error| error.to_string())))
 }
 
 #[cfg(test)]

@@ -170,7 +170,7 @@ pub(super) fn is_statement(body: &[u8]) -> bool {
 
 /// A refund's reply names no currency; it is the payment's, which is what we asked for.
 fn refund_amount(text: &str, expected: Option<Amount>) -> Option<Result<Amount, String>> {
-    expected.map(|ours| Amount::parse(text, ours.currency()).map_err(|error| error.to_string()))
+    expected.map(|ours| Amount::of_gateway(text, ours.currency()).map_err(|error| error.to_string()))
 }
 
 /// Reads a notification's parameters: paid, always (the HipoPay document, "Payment Notification").
