@@ -318,7 +318,16 @@ async fn write(
     planning.refuse(job_id, &chunk.refusals).await?;
     contracts::note(planning, &chunk.contracts, &chunk.items, &refused).await?;
     planned.left_out += chunk.left_out;
-    planned.items += (chunk.items.len() - refused.len()) as u64;
+    // A row of an earlier chunk may be refused only now, since one of this chunk contradicts it.
+    planned.items = (planned.items + chunk.items.len() as u64).saturating_sub(refused.len() as u64);
+    for was in refused.iter().filter(|refusal| refusal.was_planned) {
+        planned.first.retain(|item| item.line != was.line || item.key != was.key);
+        if let Some(amount) = was.amount
+            && let Some(sum) = planned.totals.get_mut(amount.currency().code())
+        {
+            sum.0 = sum.0.saturating_sub(amount.minor());
+        }
+    }
     let refused_lines: std::collections::HashSet<u64> = refused.iter().map(|refusal| refusal.line).collect();
     for item in chunk.items.iter().filter(|item| !refused_lines.contains(&item.line)) {
         if let Some(amount) = item.amount {
@@ -478,6 +487,7 @@ fn rejected(line: u64, reason: String) -> Refusal {
         reason,
         duplicate_of: None,
         alarming: false,
+        was_planned: false,
         amount: None,
     }
 }

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use super::Ledger;
 use super::batch::{NewApproval, ask};
 use super::error::LedgerError;
-use super::rows::{Shifts, list};
+use super::rows::{Shifts, amount_of, list};
 use super::turn::Turn;
 use crate::domain::actor::Actor;
 use crate::domain::ids::{KeyHash, OrderNumber};
@@ -126,6 +126,8 @@ pub struct Refusal {
     pub alarming: bool,
     /// Its amount, where it is known.
     pub amount: Option<Amount>,
+    /// Whether it had been planned by this plan, before a later row contradicted it.
+    pub was_planned: bool,
 }
 
 /// A plan under way: nothing of it is seen by anybody until it is committed.
@@ -138,6 +140,8 @@ pub struct Planning {
     shifts: Shifts,
     /// The newest item of before, once a period of a contract has been noted.
     before_periods: Option<i64>,
+    /// Keys under which rows of this plan say different things, and the first line that has one.
+    contradicted: HashMap<KeyHash, u64>,
 }
 
 impl Ledger {
@@ -175,6 +179,7 @@ impl Ledger {
             now: run.now,
             shifts: Shifts::default(),
             before_periods: None,
+            contradicted: HashMap::new(),
         })
     }
 
@@ -217,7 +222,15 @@ impl Ledger {
             return Ok(None);
         }
         let woken = Arc::clone(&self.woken);
-        Ok(Some(Planning { turn, woken, run_id: job.run_id, now, shifts: Shifts::default(), before_periods: None }))
+        Ok(Some(Planning {
+            turn,
+            woken,
+            run_id: job.run_id,
+            now,
+            shifts: Shifts::default(),
+            before_periods: None,
+            contradicted: HashMap::new(),
+        }))
     }
 }
 
@@ -288,17 +301,27 @@ impl Planning {
     /// Whatever the database says; then the plan must be abandoned.
     pub async fn items(&mut self, job_id: i64, items: &[NewItem]) -> Result<Vec<Refusal>, LedgerError> {
         let mut refused = Vec::new();
-        let mut first_with: HashMap<KeyHash, u64> = HashMap::with_capacity(items.len());
-        let mut fresh = Vec::with_capacity(items.len());
+        let mut first_with: HashMap<KeyHash, &NewItem> = HashMap::with_capacity(items.len());
         for item in items {
-            match first_with.get(&item.key_hash).filter(|_| !is(Bug::KeyWithLine)) {
-                Some(line) => refused.push(twice(item, *line)),
-                None => {
-                    first_with.insert(item.key_hash, item.line);
-                    fresh.push(item);
+            let first = first_with.get(&item.key_hash).copied().filter(|_| !is(Bug::KeyWithLine));
+            match (self.contradicted.get(&item.key_hash), first) {
+                (Some(line), _) => refused.push(contradicts(item, *line)),
+                (None, Some(first)) if first.identity == item.identity => refused.push(twice(item, first.line)),
+                // Which of them is meant, nobody can tell.
+                (None, Some(first)) => {
+                    self.contradicted.insert(item.key_hash, first.line);
+                    refused.extend([contradicts(first, item.line), contradicts(item, first.line)]);
+                }
+                (None, None) => {
+                    first_with.insert(item.key_hash, item);
                 }
             }
         }
+        let is_first = |item: &&NewItem| {
+            let first = first_with.get(&item.key_hash).is_some_and(|first| std::ptr::eq(*first, *item));
+            (first || is(Bug::KeyWithLine)) && !self.contradicted.contains_key(&item.key_hash)
+        };
+        let fresh: Vec<&NewItem> = items.iter().filter(is_first).collect();
         let before = self.newest_item().await?;
         let inserted = self.insert(job_id, &fresh).await?;
         let all_new = inserted == fresh.len() as u64;
@@ -306,6 +329,10 @@ impl Planning {
         for item in fresh {
             match holders.get(&item.key_hash) {
                 // Somebody else may plan at the same time: only what is of this job and new was made just now.
+                Some(holder) if holder.id <= before && holder.job_id == job_id && holder.contradicts(item) => {
+                    self.contradicted.insert(item.key_hash, holder.first_line());
+                    refused.extend([self.reject_first(holder, item).await?, contradicts(item, holder.first_line())]);
+                }
                 Some(holder) if holder.id <= before || holder.job_id != job_id => {
                     refused.push(holder.refuse(item, self.run_id))
                 }
@@ -313,8 +340,22 @@ impl Planning {
                 Some(_) | None => self.shifts.add(job_id, item.amount, State::Planned, 1),
             }
         }
-        self.refuse(job_id, &refused).await?;
-        Ok(refused)
+        let (kept, new): (Vec<Refusal>, Vec<Refusal>) = refused.into_iter().partition(|refusal| refusal.was_planned);
+        self.refuse(job_id, &new).await?;
+        Ok(new.into_iter().chain(kept).collect())
+    }
+
+    /// The row of this job that has a key which a later row contradicts is not planned after all. Nobody has seen it yet.
+    async fn reject_first(&mut self, holder: &Holder, item: &NewItem) -> Result<Refusal, LedgerError> {
+        let first = NewItem { line: holder.first_line(), amount: holder.amount, ..item.clone() };
+        let refusal = Refusal { was_planned: true, ..contradicts(&first, item.line) };
+        let reject = "update items set state = 'rejected', reason = $2, due_at = null, key_hash = null, identity = null, \
+                        serial = null, order_no = null, custom_no = null, input = '{}' where id = $1";
+        let rejected = sqlx::query(reject).bind(holder.id).bind(&refusal.reason).execute(self.turn.connection()).await;
+        rejected.map_err(|source| LedgerError::of("refusing a row that another contradicts", source))?;
+        self.shifts.add(holder.job_id, holder.amount, State::Planned, -1);
+        self.shifts.add(holder.job_id, holder.amount, State::Rejected, 1);
+        Ok(refusal)
     }
 
     /// Keeps rows that were refused.
@@ -452,7 +493,7 @@ impl Planning {
         let failed = |source| LedgerError::of("looking for keys that were planned before", source);
         let keys: Vec<String> = items.iter().map(|item| hex(item.key_hash)).collect();
         let rows = sqlx::query(
-            "select i.id, i.job_id, i.key_hash, i.identity, i.line, i.state, j.run_id from json_each($1) as k \
+            "select i.id, i.job_id, i.key_hash, i.identity, i.line, i.state, i.amount, i.currency, j.run_id from json_each($1) as k \
              cross join items as i join jobs as j on j.id = i.job_id where i.key_hash = unhex(k.atom)",
         )
         .bind(list(&keys))
@@ -463,8 +504,10 @@ impl Planning {
         for row in rows {
             let key: &[u8] = row.try_get("key_hash").map_err(failed)?;
             let identity: &[u8] = row.try_get("identity").map_err(failed)?;
+            let id = row.try_get("id").map_err(failed)?;
             let holder = Holder {
-                id: row.try_get("id").map_err(failed)?,
+                id,
+                amount: amount_of(&row, id)?,
                 job_id: row.try_get("job_id").map_err(failed)?,
                 run_id: row.try_get("run_id").map_err(failed)?,
                 line: row.try_get("line").map_err(failed)?,
@@ -493,12 +536,22 @@ struct Holder {
     line: i64,
     state: String,
     identity: Option<KeyHash>,
+    amount: Option<Amount>,
 }
 
 impl Holder {
+    /// Whether it says something else under the same key.
+    fn contradicts(&self, item: &NewItem) -> bool {
+        self.identity != Some(item.identity)
+    }
+
+    fn first_line(&self) -> u64 {
+        u64::try_from(self.line).unwrap_or(0)
+    }
+
     fn refuse(&self, item: &NewItem, run_id: i64) -> Refusal {
         if self.run_id == run_id {
-            return twice(item, u64::try_from(self.line).unwrap_or(0));
+            return twice(item, self.first_line());
         }
         let same = self.identity == Some(item.identity);
         let reason = if same {
@@ -523,7 +576,16 @@ fn refusal_of(item: &NewItem) -> Refusal {
         duplicate_of: None,
         alarming: false,
         amount: item.amount,
+        was_planned: false,
     }
+}
+
+fn contradicts(item: &NewItem, line: u64) -> Refusal {
+    let reason = format!(
+        "the key \"{}\" stands in line {line} too, with other content: neither row is sent; leave the right one alone in the file",
+        item.key
+    );
+    Refusal { reason, ..refusal_of(item) }
 }
 
 fn twice(item: &NewItem, line: u64) -> Refusal {

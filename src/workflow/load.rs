@@ -252,7 +252,7 @@ jobs:
           |     limits: { total: { HKX: "1", JPY: "1.5" } }
           |                        ^
             help: did you mean "HKD"?
-        w.yaml:27:39: the amount 1.5 has more decimals than JPY has (0)
+        w.yaml:27:39: the amount 1.5 has more decimals than JPY has (0); a point that separates thousands is left out
           |     limits: { total: { HKX: "1", JPY: "1.5" } }
           |                                       ^
         w.yaml:29:19: expected a duration (250ms, 15s, 10m, 1h, 1d), found "soon"

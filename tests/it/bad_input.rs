@@ -195,8 +195,8 @@ fn a_row_that_is_refused_never_stops_the_others_and_is_listed_with_its_line() {
     insta::assert_snapshot!(lines.join("\n"), @r#"
      3 amount: the amount -1.00 is not above zero
      4 amount: the amount 0 is not above zero
-     5 amount: the amount 1.005 has more decimals than HKD has (2)
-     6 amount: the amount 1.5 has more decimals than JPY has (0)
+     5 amount: the amount 1.005 has more decimals than HKD has (2); a point that separates thousands is left out
+     6 amount: the amount 1.5 has more decimals than JPY has (0); a point that separates thousands is left out
      7 amount: the amount 99999999999999999999 is out of range
      8 amount: "abc" is not a number (write it like 12.50)
      9 currency: "XXQ" is not a currency code of ISO 4217 (three capital letters, such as HKD)

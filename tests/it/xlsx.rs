@@ -121,7 +121,7 @@ fn rows_that_are_not_certain_are_refused_with_their_row_and_never_cost_the_other
     10 the value of column "plan" is a duration; format the column as text
     11 there is a value in column 7, which has no name in the header
     12 amount: the amount -1 is not above zero
-    14 amount: the amount 1.005 has more decimals than HKD has (2)
+    14 amount: the amount 1.005 has more decimals than HKD has (2); a point that separates thousands is left out
     "#);
     app.run().exits(3);
     assert_eq!(app.by_state(), json!({ "succeeded": 5, "rejected": 7 }));

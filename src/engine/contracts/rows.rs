@@ -125,5 +125,5 @@ pub(super) fn refusal(
     reason: String,
 ) -> Refusal {
     let key = format!("{contract}/{}", period.name);
-    Refusal { line, key, state, reason, duplicate_of: None, alarming: false, amount: Some(amount) }
+    Refusal { line, key, state, reason, duplicate_of: None, alarming: false, amount: Some(amount), was_planned: false }
 }

@@ -77,9 +77,9 @@ fn a_key_that_stands_twice_in_a_run_is_rejected_the_second_time() {
     on_every_engine(|place| async move {
         let ledger = place.open().await;
         let (mut plan, id) = planning(&ledger, "1").await;
-        let refused = plan.items(id, &[item(1, "A"), item(2, "B"), item(3, "A")]).await.unwrap();
+        let refused = plan.items(id, &[item(1, "A"), item(2, "B"), NewItem { line: 3, ..item(1, "A") }]).await.unwrap();
         assert_eq!(reasons(&refused), [(3, State::Rejected, None, false, "the key \"A\" stands in line 1 already")]);
-        let refused = plan.items(id, &[item(4, "B")]).await.unwrap();
+        let refused = plan.items(id, &[NewItem { line: 4, ..item(2, "B") }]).await.unwrap();
         assert_eq!(
             reasons(&refused),
             [(4, State::Rejected, None, false, "the key \"B\" stands in line 2 already")],
@@ -90,6 +90,34 @@ fn a_key_that_stands_twice_in_a_run_is_rejected_the_second_time() {
             ledger.items(&ItemFilter::default(), 0, 10).await.unwrap().iter().map(|item| item.state).collect();
         assert_eq!(states, [State::Planned, State::Planned, State::Rejected, State::Rejected]);
         assert_eq!(ledger.check().await.unwrap(), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn rows_that_say_different_things_under_one_key_are_all_refused_wherever_they_stand() {
+    on_every_engine(|place| async move {
+        let ledger = place.open().await;
+        let (mut plan, id) = planning(&ledger, "1").await;
+        let other = |line, key| NewItem { identity: KeyHash::of("hk", "deduct", "something else"), ..item(line, key) };
+        let told = |refused: &[Refusal]| -> Vec<(u64, bool)> {
+            assert!(refused.iter().all(|one| one.reason.contains("neither row is sent")), "{refused:?}");
+            refused.iter().map(|one| (one.line, one.was_planned)).collect()
+        };
+        let refused = plan.items(id, &[item(1, "A"), item(2, "B"), other(3, "A"), item(4, "A")]).await.unwrap();
+        assert_eq!(told(&refused), [(1, false), (3, false), (4, false)], "in one chunk");
+        let refused = plan.items(id, &[item(5, "A"), other(6, "B"), item(7, "C")]).await.unwrap();
+        assert_eq!(told(&refused), [(5, false), (6, false), (2, true)], "in another chunk");
+        assert_eq!(told(&plan.items(id, &[item(8, "B")]).await.unwrap()), [(8, false)], "also for the third");
+        plan.commit().await.unwrap();
+        let items = ledger.items(&ItemFilter::default(), 0, 20).await.unwrap();
+        let planned: Vec<&str> =
+            items.iter().filter(|item| item.state == State::Planned).map(|item| item.key.as_str()).collect();
+        assert_eq!((planned, items.len()), (vec!["C"], 8));
+        assert_eq!(ledger.check().await.unwrap(), Vec::<String>::new());
+        // The right row alone, in another run, is planned.
+        let (mut plan, id) = planning(&ledger, "2").await;
+        assert!(plan.items(id, &[item(1, "A")]).await.unwrap().is_empty());
+        plan.commit().await.unwrap();
     });
 }
 
