@@ -153,10 +153,14 @@ fn failed(error: BulkError) -> Failure {
     }
 }
 
+const PARKED: &str =
+    "it is parked, and nothing more of it is sent; nobody asks what became of it: say so with `payrun resolve`";
+
 /// Why an item was left as it is.
 pub(super) fn refusal(refused: &Granted) -> String {
     match refused {
         Granted::Moved(state) => format!("it is {state} now"),
+        Granted::Withdrawn(State::Parked) => PARKED.to_owned(),
         Granted::Withdrawn(state) => {
             format!(
                 "it is {state}: nothing more of it is sent, and what is under way is asked about until it has ended"
@@ -224,6 +228,10 @@ impl Outcome {
                 say(format!("{} now {state}", count(*items)));
             }
             for (state, items) in &self.withdrawn {
+                if *state == State::Parked.word() {
+                    say(format!("{} withdrawn: {PARKED}", count(*items)));
+                    continue;
+                }
                 say(format!(
                     "{} withdrawn and {state}: nothing more is sent, and what is under way is asked about until it has ended",
                     count(*items)

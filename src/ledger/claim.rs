@@ -157,7 +157,10 @@ pub(super) const DUE: &str = "\
 /// What is to be asked about of a job that may send nothing: found among what is open, however much waits to be sent.
 pub(super) const ASKED: &str = "\
     select id, job_id, version, state, generation, sends, asks, declines, sent_at, asking_since, asking, receipt, order_no, \
-      custom_no, key_hash, amount, currency, input, serial, result, withdrawn, null as in_flight, null as paused \
+      custom_no, key_hash, amount, currency, input, serial, result, withdrawn, null as in_flight, null as paused, \
+      coalesce(recalled, 0) as recalled, \
+      (select count(*) from restores as r cross join jobs as j cross join runs as u where r.id = 1 and j.id = $1 \
+         and u.id = j.run_id and (u.started_at < r.asks_until or u.at < r.at)) as restored \
     from items where id in (select id from items where state in ('pending', 'unknown') and +job_id = $1 and +due_at <= $2 \
       union all select id from items where node is not null and state = 'sending' and +job_id = $1 and +due_at <= $2) \
     order by due_at limit $3";
@@ -281,7 +284,11 @@ async fn claim_from(
         let is_paused = is_there(row, "paused").map_err(failed)?;
         match stored.item.state {
             State::Planned if stored.withdrawn.is_some() && !is(Bug::WithdrawalForgotten) => {
-                sorted.cancel(stored, want, request.now)?;
+                if want.can_ask && stored.may_be_forgotten(stored.item.generation) {
+                    sorted.recall(stored, want, request.now)?;
+                } else {
+                    sorted.cancel(stored, want, request.now)?;
+                }
             }
             State::Planned if is_paused => sorted.blocked.push((stored.id, Waits::Paused)),
             State::Planned if is(Bug::ContractNotChecked) => sorted.claim(stored, want, request.now, lease_until)?,
@@ -294,7 +301,7 @@ async fn claim_from(
             }
             // Whatever the gateway says of the number in use, money moved under another one.
             State::Planned if is_there(row, "moved").map_err(failed)? => sorted.park(stored, want, request.now)?,
-            State::Planned if want.can_ask && may_be_forgotten(row, &stored).map_err(failed)? => {
+            State::Planned if want.can_ask && stored.may_be_forgotten(stored.item.generation) => {
                 sorted.recall(stored, want, request.now)?;
             }
             State::Sending => sorted.abandon(stored, want, request.now)?,
@@ -419,12 +426,6 @@ impl Sorted {
             .map_err(|source| LedgerError::of("putting off what waits for its contract", source))?;
         Ok(())
     }
-}
-
-/// Whether the item's number may have been used by the ledger of which this one was a backup, and was not asked about since.
-fn may_be_forgotten(row: &AnyRow, stored: &Stored) -> Result<bool, sqlx::Error> {
-    let restored = row.try_get::<i64, _>("restored")? > 0;
-    Ok(restored && row.try_get::<i64, _>("recalled")? != i64::from(stored.item.generation))
 }
 
 /// What the state machine says; an illegal move here is a defect of payrun.

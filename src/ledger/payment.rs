@@ -180,14 +180,16 @@ async fn room(turn: &mut Turn, claimed: &Claimed, taking: Taking<'_>) -> Result<
     if sum.saturating_add(ours) > taking.payment.amount.minor() && !is(Bug::RefundSumNotChecked) {
         return Ok(Room::Exceeded);
     }
-    let noted = sqlx::query("update items set taken_from = $1 where id = $2 and version = $3 and state = 'sending'")
-        .bind(fingerprint.as_bytes().to_vec())
-        .bind(claimed.id())
-        .bind(claimed.version())
-        .execute(turn.connection())
-        .await
-        .map_err(failed)?;
-    // The claim is no longer ours: the lease has run out.
+    let noted = sqlx::query(
+        "update items set taken_from = $1 where id = $2 and version = $3 and state = 'sending' and withdrawn is null",
+    )
+    .bind(fingerprint.as_bytes().to_vec())
+    .bind(claimed.id())
+    .bind(claimed.version())
+    .execute(turn.connection())
+    .await
+    .map_err(failed)?;
+    // The claim is no longer ours, since the lease has run out; or a person has just withdrawn the item.
     Ok(if noted.rows_affected() == 1 { Room::Taken } else { Room::Busy })
 }
 

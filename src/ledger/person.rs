@@ -224,7 +224,9 @@ async fn grant(
     let failed = |source| LedgerError::of("changing an item", source);
     let row = sqlx::query(
         "select i.*, j.policy, j.run_id, j.forgotten_to, (select min(b.id) from items as b where b.serial = i.serial and b.id <> i.id \
-           and b.state in ('sending', 'pending', 'unknown', 'parked')) as busy_with \
+           and b.state in ('sending', 'pending', 'unknown', 'parked')) as busy_with, \
+           (select count(*) from restores as x cross join runs as u where x.id = 1 and u.id = j.run_id \
+              and (u.started_at < x.asks_until or u.at < x.at)) as restored \
          from items as i join jobs as j on j.id = i.job_id where i.id = $1",
     )
     .bind(id)
@@ -247,7 +249,10 @@ async fn grant(
         return Ok(Err(Granted::Changed));
     }
     let stored = Stored { withdrawn: stored.withdrawn.filter(|_| *wish != Wish::Retry), ..stored };
-    if *wish == Wish::Cancel && stored.item.state.is_in_flight() {
+    // What is planned may have been sent by the ledger that was lost: the claim has it asked about first.
+    let may_be_under_way = stored.item.state.is_in_flight()
+        || (stored.item.state == State::Planned && stored.may_be_forgotten(stored.item.generation));
+    if *wish == Wish::Cancel && may_be_under_way {
         if stored.withdrawn.is_some() {
             return Ok(Err(Granted::Withdrawn(stored.item.state)));
         }
@@ -279,7 +284,8 @@ async fn grant(
 /// the answer is written.
 async fn note_wish(turn: &mut Turn, id: i64, by: Option<&Said<'_>>, now: Timestamp) -> Result<(), LedgerError> {
     let words = by.map(|by| format!("{}: {}", by.who, by.why));
-    let note = "update items set withdrawn = $2, withdrawn_at = $3 where id = $1";
+    let note = "update items set withdrawn = $2, withdrawn_at = $3, \
+                  due_at = case when state = 'planned' and $3 is not null then $3 else due_at end where id = $1";
     let noted = sqlx::query(note).bind(id).bind(&words).bind(words.as_ref().map(|_| now.millis()));
     let noted = noted.execute(turn.connection()).await;
     noted.map(|_| ()).map_err(|source| LedgerError::of("withdrawing an item", source))

@@ -32,9 +32,16 @@ pub(super) struct Stored {
     pub result: Option<String>,
     /// Who has withdrawn it while it may have been under way, and why.
     pub withdrawn: Option<String>,
+    /// The generation that was asked about since this ledger took the place of a lost one; none where it did not.
+    pub recalled: Option<i64>,
 }
 
 impl Stored {
+    /// Whether this number may have been used by the ledger of which this one was a backup, and was not asked about since.
+    pub fn may_be_forgotten(&self, generation: u16) -> bool {
+        self.recalled.is_some_and(|recalled| recalled != i64::from(generation))
+    }
+
     /// Reads a row of `items`.
     pub fn read(row: &AnyRow) -> Result<Self, LedgerError> {
         let get = |source| LedgerError::of("reading an item", source);
@@ -77,6 +84,11 @@ impl Stored {
             serial: row.try_get("serial").map_err(get)?,
             result: row.try_get("result").map_err(get)?,
             withdrawn: row.try_get("withdrawn").map_err(get)?,
+            // Only who asks whether the ledger was restored reads these.
+            recalled: match row.try_get::<i64, _>("restored") {
+                Ok(restored) if restored > 0 => row.try_get::<Option<i64>, _>("recalled").map_err(get)?.or(Some(0)),
+                Ok(_) | Err(_) => None,
+            },
         })
     }
 
@@ -135,6 +147,10 @@ impl<'a> Written<'a> {
     /// What the move is, where a person has withdrawn the item.
     fn heeded(&self) -> Option<Move> {
         let wish = self.stored.withdrawn.as_ref().filter(|_| !is(Bug::WithdrawalForgotten))?;
+        // The next number may have been sent by the ledger that was lost: the claim has it asked about before it is cancelled.
+        if self.moved.item.state == State::Planned && self.stored.may_be_forgotten(self.moved.item.generation) {
+            return None;
+        }
         Some(heeding(wish, &self.stored.item, self.moved.clone()))
     }
 

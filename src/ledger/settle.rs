@@ -145,7 +145,7 @@ pub(super) async fn still_theirs<'a>(
 /// Settles all together, or one by one where some are late.
 pub(super) async fn settle(turn: &mut Turn, batch: &[&Settlement]) -> Result<Vec<Settled>, LedgerError> {
     let heeding = withdrawn_meanwhile(turn, batch).await?;
-    let batch: Vec<&Settlement> = batch.iter().map(|one| heeding.get(&one.stored.id).unwrap_or(one)).collect();
+    let batch: Vec<&Settlement> = batch.iter().enumerate().map(|(at, one)| heeding.get(&at).unwrap_or(one)).collect();
     let batch = &batch[..];
     run(turn, "savepoint everyone").await?;
     if writes(batch)?.execute(turn).await? {
@@ -167,8 +167,11 @@ pub(super) async fn settle(turn: &mut Turn, batch: &[&Settlement]) -> Result<Vec
     Ok(settled)
 }
 
-/// Those of which a person said, while they were under way, that nothing more is to be sent.
-async fn withdrawn_meanwhile(turn: &mut Turn, batch: &[&Settlement]) -> Result<HashMap<i64, Settlement>, LedgerError> {
+/// Those, by their place, of which a person said, while they were under way, that nothing more is to be sent.
+async fn withdrawn_meanwhile(
+    turn: &mut Turn,
+    batch: &[&Settlement],
+) -> Result<HashMap<usize, Settlement>, LedgerError> {
     let failed = |source| LedgerError::of("looking for what was withdrawn", source);
     let ids: Vec<i64> = batch.iter().map(|one| one.stored.id).collect();
     let query = "select i.id, i.withdrawn from json_each($1) as s join items as i on i.id = cast(s.value as bigint) \
@@ -178,9 +181,9 @@ async fn withdrawn_meanwhile(turn: &mut Turn, batch: &[&Settlement]) -> Result<H
     for row in rows {
         let id: i64 = row.try_get(0).map_err(failed)?;
         let wish: Option<String> = row.try_get(1).map_err(failed)?;
-        for one in batch.iter().filter(|one| one.stored.id == id) {
+        for (at, one) in batch.iter().enumerate().filter(|(_, one)| one.stored.id == id) {
             let stored = Stored { withdrawn: wish.clone(), ..one.stored.clone() };
-            withdrawn.insert(id, Settlement { stored, ..(*one).clone() });
+            withdrawn.insert(at, Settlement { stored, ..(*one).clone() });
         }
     }
     Ok(withdrawn)

@@ -8,6 +8,8 @@ use payrun::domain::policy::Policy;
 use payrun::domain::time::Timestamp;
 use payrun::ledger::{Attempt, Claimed, Doing, Ledger, Settlement};
 
+use serde_json::json;
+
 use crate::ledger::desk::{Desk, answered, at, item, planning, policy};
 use crate::support::{App, DATE, Setup, WORKFLOW, by, contracts, until};
 
@@ -62,7 +64,8 @@ fn a_ledger_is_copied_before_its_schema_is_changed() {
             drop index contracts_overdue; \
             drop index statements_by_time; alter table jobs drop column forgotten_to; \
             alter table runs drop column forgotten_at; alter table statements drop column forgotten_at; \
-            alter table items drop column recalled; alter table runs drop column author_user; \
+            alter table items drop column recalled; alter table items drop column withdrawn; \
+            alter table items drop column withdrawn_at; alter table runs drop column author_user; \
             alter table unlisted drop column assumed; delete from _sqlx_migrations where version >= 12";
         sqlx::raw_sql(undone).execute(&mut old).await.unwrap();
         old.close().await.unwrap();
@@ -100,6 +103,27 @@ fn after_a_backup_is_restored_nobody_is_charged_twice() {
     let asked = app.histories().into_iter().filter(|(_, events)| events.iter().any(|event| event.event == "recall"));
     assert!(asked.count() > 0, "what was planned was asked about");
     assert!(app.path("kept.db").exists());
+}
+
+#[test]
+fn what_is_withdrawn_after_a_restore_is_asked_about_first_and_money_that_moved_is_told() {
+    let app = project_with(Setup { rate: "15/s", ..Setup::default() });
+    let running = app.start(&["run", WORKFLOW, "--date", DATE]);
+    until("something was charged", || app.charges() > 3);
+    app.payrun(&["backup", "kept.db"]).exits(0);
+    running.wait(crate::support::PATIENCE).exits(0);
+    lose_the_ledger(&app);
+    app.payrun(&["restore", "kept.db"]).exits(0);
+    let planned = app.json(&["cancel", "--run", "1", "--state", "planned", "--yes", "--reason", "a test", "--json"]);
+    let withdrawn = planned["withdrawn"]["planned"].as_u64().unwrap();
+    assert!(withdrawn > 0 && planned["moved"] == json!({}), "{planned}");
+    app.payrun(&["run", "--resume"]).exits(0);
+    assert_eq!((app.charges(), app.by_state()), (60, json!({ "succeeded": 60 })), "all had been charged before");
+    let too_late = |events: &[payrun::ledger::EventRow]| {
+        events.iter().any(|event| event.alarm.as_deref() == Some("withdrawn_too_late"))
+    };
+    let told = app.histories().into_iter().filter(|(_, events)| too_late(events)).count();
+    assert_eq!(told as u64, withdrawn);
 }
 
 #[test]

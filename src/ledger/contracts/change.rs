@@ -1,7 +1,7 @@
 //! Pausing, resuming and ending contracts, by persons and by what became of their items.
 //!
-//! What is planned of a contract that is no longer charged and was not sent is withdrawn in the same commit, by the state machine.
-//! What may be under way at the gateway stays as it is.
+//! What is open of a contract that is no longer charged is withdrawn in the same commit, by the state machine: nothing more is sent.
+//! What may be under way at the gateway is asked about.
 
 use chrono::NaiveDate;
 use serde_json::json;
