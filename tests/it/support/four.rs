@@ -41,8 +41,10 @@ pub struct Rig {
 }
 
 impl Rig {
+    /// What is seen late is seen long before the grace periods of these tests are over, however slow the machine is.
     pub fn new(plan: FaultPlan) -> Self {
-        Self::of(Settings { plan, timeout: Duration::from_millis(600), ..Settings::default() })
+        let (timeout, late) = (Duration::from_millis(600), Duration::from_millis(300));
+        Self::of(Settings { plan, timeout, late, ..Settings::default() })
     }
 
     pub fn of(settings: Settings) -> Self {
