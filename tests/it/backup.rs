@@ -87,8 +87,8 @@ fn lose_the_ledger(app: &App) {
     }
 }
 
-#[test]
-fn after_a_backup_is_restored_nobody_is_charged_twice() {
+/// A project whose backup of amid a run stands in for its ledger, which was lost after the run had ended.
+fn restored() -> App {
     // It is at work for seconds, however long a backup takes to begin.
     let app = project_with(Setup { rate: "15/s", ..Setup::default() });
     let running = app.start(&["run", WORKFLOW, "--date", DATE]);
@@ -97,6 +97,12 @@ fn after_a_backup_is_restored_nobody_is_charged_twice() {
     running.wait(crate::support::PATIENCE).exits(0);
     lose_the_ledger(&app);
     app.payrun(&["restore", "kept.db"]).exits(0).says("asked about before anything is sent");
+    app
+}
+
+#[test]
+fn after_a_backup_is_restored_nobody_is_charged_twice() {
+    let app = restored();
     app.payrun(&["run", "--resume"]).exits(0);
     assert_eq!(app.charges(), 60);
     assert_eq!(app.by_state()["succeeded"], 60);
@@ -107,13 +113,7 @@ fn after_a_backup_is_restored_nobody_is_charged_twice() {
 
 #[test]
 fn what_is_withdrawn_after_a_restore_is_asked_about_first_and_money_that_moved_is_told() {
-    let app = project_with(Setup { rate: "15/s", ..Setup::default() });
-    let running = app.start(&["run", WORKFLOW, "--date", DATE]);
-    until("something was charged", || app.charges() > 3);
-    app.payrun(&["backup", "kept.db"]).exits(0);
-    running.wait(crate::support::PATIENCE).exits(0);
-    lose_the_ledger(&app);
-    app.payrun(&["restore", "kept.db"]).exits(0);
+    let app = restored();
     let planned = app.json(&["cancel", "--run", "1", "--state", "planned", "--yes", "--reason", "a test", "--json"]);
     let withdrawn = planned["withdrawn"]["planned"].as_u64().unwrap();
     assert!(withdrawn > 0 && planned["moved"] == json!({}), "{planned}");

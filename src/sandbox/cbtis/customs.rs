@@ -7,23 +7,9 @@ use serde_json::{Value, json};
 use super::body::read;
 use super::{Cbtis, Refused, Said, error, ok};
 use crate::sandbox::Settings;
-use crate::sandbox::customs::{Declaration, Fees, Key, Outcome, Paid, Terms, What};
+use crate::sandbox::customs::{CUSTOMS, Declaration, Fees, Key, Outcome, Paid, Terms, What};
 use crate::sandbox::faults::Fault;
 use crate::sandbox::till::{Sort, Standing};
-
-/// The customs of WeChat Pay's page.
-const CUSTOMS: [&str; 10] = [
-    "GUANGZHOU_ZS",
-    "HANGZHOU_ZS",
-    "NINGBO",
-    "ZHENGZHOU_BS",
-    "CHONGQING",
-    "SHANGHAI_ZS",
-    "SHENZHEN",
-    "ZHENGZHOU_ZH_ZS",
-    "TIANJIN",
-    "ZONGSHU",
-];
 
 #[derive(Debug, Deserialize)]
 struct Body {

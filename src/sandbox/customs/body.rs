@@ -10,8 +10,8 @@ use crate::sandbox::body::param;
 use crate::sandbox::wechat::query::Query as Parameters;
 use crate::sandbox::{Refusal, Settings};
 
-/// The customs WeChat Pay Global declares to.
-const CUSTOMS: [&str; 10] = [
+/// The customs WeChat Pay Global declares to; CBTIS's page refers to it.
+pub(in crate::sandbox) const CUSTOMS: [&str; 10] = [
     "GUANGZHOU_ZS",
     "HANGZHOU_ZS",
     "NINGBO",

@@ -28,7 +28,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::time::Timestamp;
-pub(super) use body::is_card;
+pub(super) use body::{CUSTOMS, is_card};
 pub(super) use book::{Book, Outcome, What};
 
 /// Why a declaration cannot be found, in the words to which a fine-grained code belongs.
