@@ -85,6 +85,7 @@ fn plays(folder: &Path) -> Vec<Play> {
             occurrence: "planted".to_owned(),
             at: BEGIN,
             timezone: config.timezone,
+            allow_future: false,
             author: Actor::person("ann", "a test").unwrap(),
             inputs: BTreeMap::new(),
             commit: true,

@@ -48,6 +48,7 @@ pub async fn plan_of(config: &Path, workflow: &Path, engine: &Engine) -> Result<
         occurrence: "bench".to_owned(),
         at: engine.clock.now(),
         timezone: project.config.timezone,
+        allow_future: false,
         author: Actor::payrun(),
         inputs: BTreeMap::new(),
         commit: true,

@@ -170,6 +170,7 @@ async fn ask_about_items(
         occurrence: occurrence_now(),
         at: Clock::of_machine().now(),
         timezone: workflow.timezone(project.config.timezone),
+        allow_future: false,
         author: Actor::payrun(),
         inputs: BTreeMap::new(),
         commit: false,

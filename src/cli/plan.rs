@@ -41,6 +41,9 @@ pub(super) struct Occasion {
     /// The day the run is for (run.date, run.month); today if not given
     #[arg(long, value_name = "YYYY-MM-DD")]
     date: Option<NaiveDate>,
+    /// Let that day be after today, and charge what falls due until then
+    #[arg(long, requires = "date")]
+    allow_future: bool,
 }
 
 /// Arguments of `payrun plan`.
@@ -87,7 +90,17 @@ impl Occasion {
         let zone = workflow.timezone(project.config.timezone);
         let at = self.date.map_or(now, |date| noon(date, zone).unwrap_or(now));
         let (occurrence, author) = (occurrence_now(), self.author.actor()?);
-        Ok(PlanRequest { workflow, params, occurrence, at, timezone: zone, author, inputs, commit })
+        Ok(PlanRequest {
+            workflow,
+            params,
+            occurrence,
+            at,
+            timezone: zone,
+            allow_future: self.allow_future,
+            author,
+            inputs,
+            commit,
+        })
     }
 
     fn inputs(&self, workflow: &Workflow) -> Result<BTreeMap<String, PathBuf>, Failure> {
@@ -129,6 +142,9 @@ pub(super) fn failed(error: PlanError) -> Failure {
         | PlanError::NoSuchJob { .. }
         | PlanError::Late { .. }
         | PlanError::Limit { .. }) => Failure::invalid(chain(&error)),
+        error @ PlanError::Future { .. } => {
+            Failure::invalid(error.to_string()).help("say --allow-future if that is meant")
+        }
     }
 }
 
@@ -144,6 +160,10 @@ pub(super) async fn run(context: &Context, args: PlanArgs) -> Result<Exit, Failu
         }));
     } else {
         say(format!("plan of {}; nothing is sent", request.workflow.name));
+        let days = request.days(engine.clock.now());
+        if days.on > days.today {
+            say(format!("{} is after today, {}; `payrun run` wants --allow-future", days.on, days.today));
+        }
         planned.jobs.iter().for_each(|job| print_job(job, usize::from(args.rows)));
     }
     Ok(if planned.jobs.iter().any(|job| job.rejected > 0) { Exit::Incomplete } else { Exit::Success })

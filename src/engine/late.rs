@@ -81,6 +81,7 @@ impl Engine {
             params,
             occurrence: job.occurrence.clone(),
             at: job.at,
+            allow_future: true,
             timezone,
             // Already in the ledger.
             author: Actor::payrun(),

@@ -14,13 +14,14 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 
 use super::Engine;
-use super::contracts::{self, ContractRows};
+use super::contracts::{self, ContractRows, day_of};
 use super::rows::{Columns, Items, Rows, Unread};
 use super::scope::Scope;
 use crate::domain::actor::Actor;
 use crate::domain::ids::OrderNumber;
 use crate::domain::item::State;
 use crate::domain::money::{Amount, Currency, decimal_text};
+use crate::domain::subscription::RunDays;
 use crate::domain::time::Timestamp;
 use crate::ledger::{LedgerError, NewApproval, NewItem, NewJob, NewRun, Planning, Refusal, TakenContract, WhoseJob};
 use crate::workflow::params::RunValues;
@@ -54,6 +55,8 @@ pub struct PlanRequest {
     pub at: Timestamp,
     /// The wall clock of `at`.
     pub timezone: chrono_tz::Tz,
+    /// Whether that may be after today.
+    pub allow_future: bool,
     /// Who starts it, and can never approve it.
     pub author: Actor,
     /// Other item files than the workflow's, by job.
@@ -103,6 +106,20 @@ pub struct PlannedJob {
 /// Why nothing was planned.
 #[derive(Debug, Error)]
 pub enum PlanError {
+    /// The run is for a day after today, and nobody has said that this is meant.
+    #[error(
+        "{date} is after today, {today} in {timezone}; a run for that day would send: {would}; nothing was planned and nothing is sent"
+    )]
+    Future {
+        /// The day the run is for.
+        date: NaiveDate,
+        /// The day it is.
+        today: NaiveDate,
+        /// On which wall clock.
+        timezone: chrono_tz::Tz,
+        /// What would be sent.
+        would: String,
+    },
     /// An item file cannot be read.
     #[error("job {job}: nothing was planned")]
     Source {
@@ -198,10 +215,16 @@ impl Engine {
                 }
             }
         }
-        if request.commit {
+        let days = request.days(self.clock.now());
+        let meant = days.on <= days.today || request.allow_future;
+        if request.commit && meant {
             planning.commit().await?;
         } else {
             planning.abandon().await?;
+        }
+        if request.commit && !meant {
+            let RunDays { on: date, today } = days;
+            return Err(PlanError::Future { date, today, timezone: request.timezone, would: would_send(&jobs) });
         }
         Ok(Planned { run_id, jobs })
     }
@@ -280,6 +303,22 @@ impl Engine {
         }
         Ok(planned)
     }
+}
+
+impl PlanRequest {
+    /// The day it is for, and the day it is.
+    pub fn days(&self, now: Timestamp) -> RunDays {
+        RunDays { on: day_of(self.at, self.timezone), today: day_of(now, self.timezone) }
+    }
+}
+
+/// What would be sent, by job.
+fn would_send(jobs: &[PlannedJob]) -> String {
+    let one = |job: &PlannedJob| {
+        let money = if job.totals.is_empty() { String::new() } else { format!(" ({})", money_text(&job.totals)) };
+        format!("job {} {}{money}", job.name, job.items)
+    };
+    jobs.iter().filter(|job| !job.late).map(one).collect::<Vec<_>>().join(", ")
 }
 
 impl Engine {
@@ -444,8 +483,8 @@ impl Reader<'_> {
             ItemSource::Contracts => {
                 let account = self.engine.accounts.get(&job.gateway).map(|account| account.identity.clone());
                 let (ledger, runtime) = (self.engine.ledger.clone(), self.runtime.clone());
-                let on = run.date.parse().unwrap_or_default();
-                Ok(Rows::Contracts(Box::new(ContractRows::new(ledger, runtime, account.unwrap_or_default(), on))))
+                let days = request.days(self.engine.clock.now());
+                Ok(Rows::Contracts(Box::new(ContractRows::new(ledger, runtime, account.unwrap_or_default(), days))))
             }
             ItemSource::Job { workflow, job: name, states } => {
                 let since = self.engine.clock.now().minus(PAST);

@@ -69,7 +69,7 @@ pub use batch::NewApproval;
 pub use claim::{ClaimRequest, Claimed, Doing, Want};
 pub use contracts::{
     ChangeRow, Changed, ContractChange, ContractFilter, ContractNews, ContractRow, ContractStop, Import, Kept,
-    LAST_DAY, NewContract, NotedPeriod, PeriodOutcome, PeriodRow, Stop, TakenContract, TakenPeriod, What,
+    LAST_DAY, NewContract, NotedPeriod, PeriodOutcome, PeriodRow, Reopening, Stop, TakenContract, TakenPeriod, What,
 };
 pub use episodes::{Change, EpisodeRow, Hearing, NewEpisode};
 pub use error::LedgerError;

@@ -270,6 +270,7 @@ const TABLES: &[Table] = &[
             ("reason", T),
             ("noted_at", N),
             ("news", N),
+            ("pay_by", T),
         ],
         numbered: false,
     },

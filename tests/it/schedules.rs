@@ -269,6 +269,7 @@ fn a_run_that_was_planned_by_one_who_died_is_found_also_where_late_ones_do_not_f
             occurrence: "2026-11-02T09:30".to_owned(),
             at: at("2026-11-02T09:30"),
             timezone: chrono_tz::Asia::Hong_Kong,
+            allow_future: false,
             inputs: BTreeMap::new(),
             commit: true,
         };

@@ -47,6 +47,8 @@ fn the_same_request_sent_again_is_the_same_run() {
     let again = begin(&service, &token, "k-1", &march());
     assert_eq!((first.status, again.status, &again.body["repeated"]), (201, 200, &json!(true)));
     assert_eq!(first.body["run"]["run"], again.body["run"]["run"]);
+    let ahead = begin(&service, &token, "k-ahead", &json!({ "workflow": "deductions", "date": "2199-03-31" }));
+    assert_eq!((ahead.status, &ahead.body["error"]["code"]), (422, &json!("future_date")), "{ahead:?}");
     let other = begin(&service, &token, "k-1", &json!({ "workflow": "deductions", "date": "2026-04-30" }));
     assert_eq!((other.status, &other.body["error"]["code"]), (422, &json!("idempotency_key_reused")));
     // Another caller's key of the same name is another key; the rows are the same, so nobody is charged again.

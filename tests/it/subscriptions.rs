@@ -143,6 +143,61 @@ fn each_period_is_charged_once_and_a_run_that_was_missed_is_made_up_for() {
     assert_eq!(app.charges(), 3);
 }
 
+/// A day so many days from now, in the zone of the project.
+fn in_days(days: i64) -> String {
+    let today = chrono::Utc::now().with_timezone(&chrono_tz::Asia::Hong_Kong).date_naive();
+    (today + chrono::Duration::days(days)).to_string()
+}
+
+#[test]
+fn a_run_for_a_day_to_come_is_refused_until_somebody_says_that_it_is_meant_and_makes_nothing_lapse() {
+    let today = in_days(0);
+    let app = project(&format!("Y-1,38.00,HKD,{today},,Basic\n"));
+    let ahead = in_days(400);
+    let told = charge(&app, &ahead).exits(2);
+    assert!(told.stderr.contains("after today") && told.stderr.contains("job charge 1"), "{told:?}");
+    assert!(told.stderr.contains("--allow-future"), "{told:?}");
+    assert_eq!((periods(&app, "Y-1"), app.charges()), (Vec::new(), 0));
+    app.payrun(&["plan", CHARGE, "--date", &ahead]).exits(0).says("`payrun run` wants --allow-future");
+    app.payrun(&["run", CHARGE, "--date", &today, "--allow-future"]).exits(0);
+    assert_eq!(app.charges(), 1);
+    app.payrun(&["run", CHARGE, "--date", &ahead, "--allow-future"]).exits(0);
+    let periods = periods(&app, "Y-1");
+    assert!(periods.len() >= 13 && periods.iter().all(|period| period.ends_with(" paid")), "{periods:?}");
+}
+
+#[test]
+fn a_lapsed_period_is_charged_after_all_when_a_person_reopens_it() {
+    let app = project("Z-1,38.00,HKD,2026-01-31,31,Basic\n");
+    charge(&app, "2026-03-31").exits(3);
+    assert_eq!(periods(&app, "Z-1"), ["2026-01 lapsed", "2026-02 lapsed", "2026-03 paid"]);
+    let reopen = |period: &str, until: &str| {
+        app.payrun(&[
+            "contracts",
+            "reopen",
+            "Z-1",
+            "--period",
+            period,
+            "--until",
+            until,
+            "--reason",
+            "agreed",
+            "--by",
+            "ann",
+        ])
+    };
+    assert!(reopen("2026-03", &in_days(2)).exits(2).stderr.contains("no lapsed period of that name"));
+    assert!(reopen("2026-02", &in_days(-1)).exits(2).stderr.contains("is over"));
+    reopen("2026-02", &in_days(2)).exits(0).says("the next run charges it");
+    assert_eq!(periods(&app, "Z-1")[1], "2026-02 reopened");
+    charge(&app, "2026-03-31").exits(0);
+    charge(&app, "2026-03-31").exits(0);
+    assert_eq!(periods(&app, "Z-1"), ["2026-01 lapsed", "2026-02 paid", "2026-03 paid"]);
+    assert_eq!(app.charges(), 2);
+    let audit = app.payrun(&["audit", "list"]).exits(0);
+    assert!(audit.stdout.contains("contract.reopen"), "{audit:?}");
+}
+
 #[test]
 fn a_ladders_end_pauses_and_the_gateways_word_ends_a_contract() {
     let app = project(

@@ -4,6 +4,7 @@ mod change;
 mod export;
 mod import;
 mod list;
+mod reopen;
 mod show;
 
 use clap::{Args, Subcommand};
@@ -36,6 +37,8 @@ enum Command {
     Resume(change::ChangeArgs),
     /// Never charge contracts again
     End(change::EndArgs),
+    /// Let a period be charged after all that has lapsed, until a day
+    Reopen(reopen::ReopenArgs),
     /// Print contracts as a file that can be imported
     Export(export::ExportArgs),
 }
@@ -48,6 +51,7 @@ pub(super) async fn run(context: &Context, args: ContractsArgs) -> Result<Exit, 
         Command::Pause(args) => change::pause(context, &args).await,
         Command::Resume(args) => change::resume(context, &args).await,
         Command::End(args) => change::end(context, &args).await,
+        Command::Reopen(args) => reopen::run(context, &args).await,
         Command::Export(args) => export::run(context, &args).await,
     }
 }

@@ -13,7 +13,7 @@ use super::{account_of, find, gateway_name};
 use crate::clock::Clock;
 use crate::domain::item::State;
 use crate::domain::money::{Currency, decimal_text};
-use crate::domain::subscription::{Due, Standing, Subscription};
+use crate::domain::subscription::{Due, RunDays, Standing, Subscription};
 use crate::engine::contracts::day_of;
 use crate::ledger::{ChangeRow, ContractRow, Ledger, LedgerError, PeriodRow};
 
@@ -97,7 +97,8 @@ fn open(contract: &ContractRow, today: NaiveDate) -> Vec<(&'static str, Due)> {
         (false, true) => "to be charged no more: it lapses with the next run",
         (false, false) => "to be charged by the next run",
     };
-    let due = running.due(contract.open(), today, &contract.accounted);
+    let days = RunDays { on: today, today };
+    let due = running.due(contract.open(), days, &contract.accounted, &contract.reopened);
     due.into_iter().map(|due| (becomes(due.lapsed), due)).collect()
 }
 
@@ -138,6 +139,10 @@ fn print_periods(contract: &ContractRow, periods: &[PeriodRow], today: NaiveDate
         ]);
     }
     for (becomes, Due { period, amount, .. }) in open(contract, today) {
+        // What was reopened stands among the others.
+        if contract.reopened.contains_key(&period.name) {
+            continue;
+        }
         let amount = amount.decimal();
         rows.add_row([
             period.name,
@@ -156,6 +161,9 @@ fn print_periods(contract: &ContractRow, periods: &[PeriodRow], today: NaiveDate
 
 /// What became of a period; while its item is under way, where that is.
 fn state(period: &PeriodRow) -> String {
+    if let Some(pay_by) = period.pay_by.filter(|_| period.state == "reopened") {
+        return format!("reopened until {pay_by}");
+    }
     match period.item_state.filter(|_| period.state == "planned") {
         Some(State::Planned) | None => period.state.clone(),
         Some(state) => format!("{}, {state}", period.state),
@@ -180,6 +188,7 @@ fn period_json(period: &PeriodRow, currency: Currency) -> Value {
         "item_state": period.item_state.map(State::word),
         "amount": decimal_text(i128::from(period.minor), currency),
         "reason": period.reason,
+        "pay_by": period.pay_by.map(|day| day.to_string()),
     })
 }
 

@@ -101,6 +101,7 @@ fn request(project: &Project, folder: &Path) -> Result<PlanRequest, Failure> {
         occurrence: "demo".to_owned(),
         at: Clock::of_machine().now(),
         timezone: project.config.timezone,
+        allow_future: false,
         author: Actor::payrun(),
         inputs: BTreeMap::new(),
         commit: true,

@@ -3,6 +3,7 @@
 //! A contract falls due in periods. Each has a name that never changes (`2026-03`, or `2026-03-31` for weeks), so that the
 //! item's key `CONTRACT/PERIOD` can be charged at most once for ever. A period that is due ends in one of three ways: it is
 //! planned, it *lapses* when its pay-by date passes before that, or it is *waived* because the contract was paused or had ended.
+//! A period that has lapsed is due again when a person reopens it, until the day that he names.
 //! Which of these it was is for the ledger to keep; here is only what follows from the terms and a date.
 
 mod follow;
@@ -10,7 +11,7 @@ mod prices;
 mod revise;
 mod terms;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::NaiveDate;
 
@@ -80,6 +81,15 @@ impl Standing {
     }
 }
 
+/// The days by which a run says what is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunDays {
+    /// The day the run is for: what falls due until then is due.
+    pub on: NaiveDate,
+    /// The day it is. A run for a later day makes nothing lapse that may still be charged today.
+    pub today: NaiveDate,
+}
+
 /// A period that is due and not accounted for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Due {
@@ -103,13 +113,14 @@ pub struct Waived {
 }
 
 impl Subscription {
-    /// What an active contract owes on a day and has not accounted for; oldest first. Nothing before `open` is looked at.
+    /// What an active contract owes for a run and has not accounted for; oldest first. Nothing before `open` is looked at.
+    /// Of a period that was reopened, `reopened` has the day until which it may be charged.
     ///
     /// ```
-    /// use std::collections::BTreeSet;
+    /// use std::collections::{BTreeMap, BTreeSet};
     /// use chrono::NaiveDate;
     /// use payrun::domain::money::{Amount, Currency};
-    /// use payrun::domain::subscription::{Anchor, Every, Prices, Standing, Subscription, Terms};
+    /// use payrun::domain::subscription::{Anchor, Every, Prices, RunDays, Standing, Subscription, Terms};
     ///
     /// let day = |month, day| NaiveDate::from_ymd_opt(2026, month, day).unwrap();
     /// let amount = Amount::parse("38.00", Currency::parse("HKD").unwrap()).unwrap();
@@ -119,17 +130,25 @@ impl Subscription {
     ///     standing: Standing::Active,
     ///     description: String::new(),
     /// };
-    /// let due = monthly.due(day(1, 1), day(2, 28), &BTreeSet::new());
+    /// let run = RunDays { on: day(2, 28), today: day(2, 28) };
+    /// let due = monthly.due(day(1, 1), run, &BTreeSet::new(), &BTreeMap::new());
     /// let told: Vec<_> = due.iter().map(|due| (due.period.name.as_str(), due.lapsed)).collect();
     /// assert_eq!(told, [("2026-01", true), ("2026-02", false)]);
     /// ```
-    pub fn due(&self, open: NaiveDate, on: NaiveDate, accounted: &BTreeSet<String>) -> Vec<Due> {
+    pub fn due(
+        &self,
+        open: NaiveDate,
+        run: RunDays,
+        accounted: &BTreeSet<String>,
+        reopened: &BTreeMap<String, NaiveDate>,
+    ) -> Vec<Due> {
+        let due = |period: Period| {
+            let pay_by = reopened.get(&period.name).copied().unwrap_or(period.pay_by);
+            let lapsed = run.on.min(run.today) > pay_by;
+            Due { amount: self.prices.on(period.due), lapsed, period: Period { pay_by, ..period } }
+        };
         match self.standing {
-            Standing::Active => self
-                .open_until(open, Some(on), accounted)
-                .take(AT_ONCE)
-                .map(|period| Due { amount: self.prices.on(period.due), lapsed: on > period.pay_by, period })
-                .collect(),
+            Standing::Active => self.open_until(open, Some(run.on), accounted).take(AT_ONCE).map(due).collect(),
             Standing::Paused { .. } | Standing::Ended { .. } => Vec::new(),
         }
     }

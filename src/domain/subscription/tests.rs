@@ -17,6 +17,11 @@ fn terms(every: &str, anchor: &str, start: &str, end: Option<&str>) -> Terms {
     Terms::new(every, Anchor::parse(anchor, every).unwrap(), day(start), end.map(day), 14).unwrap()
 }
 
+/// A run for today.
+fn on(text: &str) -> RunDays {
+    RunDays { on: day(text), today: day(text) }
+}
+
 fn names(terms: &Terms, from: &str, how_many: usize) -> Vec<String> {
     terms.dues(day(from)).take(how_many).map(|due| format!("{} {due}", terms.period(due).name)).collect()
 }
@@ -111,13 +116,16 @@ fn what_falls_into_a_pause_is_waived_and_what_was_owed_before_is_not() {
     let ours = contract(terms("month", "5", "2026-01-01", None));
     let (none, start) = (BTreeSet::new(), day("2026-01-01"));
     let paused = ours.paused(day("2026-02-05"), "asked us to").unwrap();
-    assert!(paused.due(start, day("2026-12-31"), &none).is_empty() && paused.paused(start, "again").is_none());
+    assert!(
+        paused.due(start, on("2026-12-31"), &none, &BTreeMap::new()).is_empty()
+            && paused.paused(start, "again").is_none()
+    );
     let (resumed, waived) = paused.resumed(start, day("2026-04-05"), &none).unwrap();
     let told: Vec<_> = waived.iter().map(|one| (one.period.name.as_str(), one.reason.as_str())).collect();
     assert_eq!(told, [("2026-02", "paused: asked us to"), ("2026-03", "paused: asked us to")]);
     let accounted = waived.iter().map(|one| one.period.name.clone()).collect();
     let due: Vec<_> = resumed
-        .due(start, day("2026-04-05"), &accounted)
+        .due(start, on("2026-04-05"), &accounted, &BTreeMap::new())
         .into_iter()
         .map(|due| (due.period.name, due.lapsed))
         .collect();
@@ -125,6 +133,22 @@ fn what_falls_into_a_pause_is_waived_and_what_was_owed_before_is_not() {
     let (_, waived) = paused.ended(start, day("2026-03-05"), "moved out", &none).unwrap();
     let told: Vec<_> = waived.iter().map(|one| one.reason.as_str()).collect();
     assert_eq!(told, ["ended: moved out", "paused: asked us to", "paused: asked us to"]);
+}
+
+#[test]
+fn a_period_lapses_by_the_day_it_is_and_not_by_the_day_the_run_is_for() {
+    let ours = contract(terms("month", "5", "2026-01-01", None));
+    let lapsed = |run: RunDays, reopened: &[(&str, &str)]| {
+        let reopened = reopened.iter().map(|(name, until)| ((*name).to_owned(), day(until))).collect();
+        let due = ours.due(day("2026-01-01"), run, &BTreeSet::new(), &reopened);
+        due.into_iter().filter(|due| due.lapsed).map(|due| due.period.name).collect::<Vec<_>>()
+    };
+    let a_year_ahead = RunDays { on: day("2027-02-10"), today: day("2026-02-10") };
+    assert_eq!(lapsed(a_year_ahead, &[]), ["2026-01"], "as today's run would");
+    assert_eq!(lapsed(on("2026-03-10"), &[("2026-01", "2026-03-10")]), ["2026-02"]);
+    assert_eq!(lapsed(on("2026-03-11"), &[("2026-01", "2026-03-10")]), ["2026-01", "2026-02"]);
+    let made_late = RunDays { on: day("2026-01-19"), today: day("2026-03-11") };
+    assert!(lapsed(made_late, &[]).is_empty(), "a person has named a day on which it could be charged");
 }
 
 #[test]

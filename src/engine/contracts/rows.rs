@@ -2,12 +2,11 @@
 
 use std::collections::VecDeque;
 
-use chrono::NaiveDate;
 use tokio::runtime::Handle;
 
 use crate::domain::item::State;
 use crate::domain::money::Amount;
-use crate::domain::subscription::{Due, Period};
+use crate::domain::subscription::{Due, Period, RunDays};
 use crate::engine::rows::Unread;
 use crate::ledger::{ContractRow, Ledger, LedgerError, Refusal, TakenContract, TakenPeriod};
 use crate::workflow::source::Row;
@@ -21,7 +20,7 @@ pub(in crate::engine) struct ContractRows {
     /// The reading thread is no task: it waits here for the ledger.
     runtime: Handle,
     account: String,
-    on: NaiveDate,
+    days: RunDays,
     page: VecDeque<ContractRow>,
     last: Option<ContractRow>,
     ended: bool,
@@ -32,10 +31,10 @@ pub(in crate::engine) struct ContractRows {
 }
 
 impl ContractRows {
-    /// What is due on an account on a day.
-    pub(in crate::engine) fn new(ledger: Ledger, runtime: Handle, account: String, on: NaiveDate) -> Self {
+    /// What is due on an account for a run.
+    pub(in crate::engine) fn new(ledger: Ledger, runtime: Handle, account: String, days: RunDays) -> Self {
         let (page, left, taken) = (VecDeque::new(), VecDeque::new(), Vec::new());
-        Self { ledger, runtime, account, on, page, last: None, ended: false, left, line: 0, taken }
+        Self { ledger, runtime, account, days, page, last: None, ended: false, left, line: 0, taken }
     }
 
     /// Reads the next row; none at the end.
@@ -67,7 +66,7 @@ impl ContractRows {
 
     fn next_contract(&mut self) -> Result<Option<ContractRow>, LedgerError> {
         if self.page.is_empty() && !self.ended {
-            let page = self.ledger.due_contracts(&self.account, self.on, self.last.as_ref(), PAGE);
+            let page = self.ledger.due_contracts(&self.account, self.days.on, self.last.as_ref(), PAGE);
             self.page = self.runtime.block_on(page)?.into();
             self.last = self.page.back().cloned();
             self.ended = self.page.is_empty();
@@ -76,7 +75,7 @@ impl ContractRows {
     }
 
     fn take(&mut self, contract: ContractRow) {
-        let due = contract.subscription.due(contract.open(), self.on, &contract.accounted);
+        let due = contract.subscription.due(contract.open(), self.days, &contract.accounted, &contract.reopened);
         let Some(last) = due.last().map(|due| due.period.due) else { return };
         let next_due = last.succ_opt().and_then(|open| contract.subscription.next_due(open, &contract.accounted));
         let mut periods = Vec::with_capacity(due.len());

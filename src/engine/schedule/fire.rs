@@ -125,6 +125,7 @@ impl Engine {
                 error @ (PlanError::Source { .. }
                 | PlanError::Rows { .. }
                 | PlanError::Workflow(_)
+                | PlanError::Future { .. }
                 | PlanError::NoFile { .. }
                 | PlanError::NoSuchJob { .. }
                 | PlanError::Late { .. }
@@ -197,6 +198,8 @@ fn request(workflow: &Arc<Workflow>, row: &OccurrenceRow, author: &Actor) -> Res
         occurrence: row.nominal.clone(),
         at: nominal.ok_or_else(|| format!("{} is no time", row.nominal))?,
         timezone,
+        // A calendar may move it to a day before the one it is for.
+        allow_future: true,
         author: author.clone(),
         inputs: BTreeMap::new(),
         commit: true,

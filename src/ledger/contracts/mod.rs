@@ -8,6 +8,7 @@ mod due;
 mod keep;
 mod moved;
 mod read;
+mod reopen;
 #[cfg(test)]
 mod tests;
 
@@ -34,6 +35,7 @@ pub use due::{NotedPeriod, PeriodOutcome, TakenContract, TakenPeriod};
 pub use keep::{Import, Kept, NewContract};
 pub(super) use moved::{note_moved, periods_of};
 pub use read::{ChangeRow, ContractFilter, ContractStop, LAST_DAY, PeriodRow, Stop};
+pub use reopen::Reopening;
 
 /// Who changes contracts and why, for the audit log.
 fn signed(who: &Actor, why: &str) -> Result<Signed, LedgerError> {
@@ -58,6 +60,8 @@ pub struct ContractRow {
     pub next_due: Option<NaiveDate>,
     /// Periods from there on that are accounted for all the same, by name.
     pub accounted: BTreeSet<String>,
+    /// Periods that had lapsed and were reopened, with the day until which they may be charged.
+    pub reopened: BTreeMap<String, NaiveDate>,
     /// Whether any period is accounted for.
     pub begun: bool,
 }
@@ -109,6 +113,7 @@ fn read_contract(row: &AnyRow) -> Result<ContractRow, LedgerError> {
         subscription: subscription(row).map_err(get)?.ok_or_else(|| corrupt(id))?,
         next_due: day(row, "next_due").map_err(get)?,
         accounted: BTreeSet::new(),
+        reopened: BTreeMap::new(),
         begun: row.try_get::<Option<String>, _>("first_period").map_err(get)?.is_some(),
     })
 }
@@ -238,7 +243,9 @@ async fn note_waived(turn: &mut Turn, contract: i64, waived: &[Waived], now: Tim
         waived.iter().map(|one| (&one.period.name, one.period.due, one.amount.minor(), &one.reason)).collect();
     let insert = "insert into contract_periods (contract_id, period, due, state, amount, reason, noted_at) \
                   select cast($2 as bigint), value ->> 0, value ->> 1, 'waived', cast(value ->> 2 as bigint), value ->> 3, \
-                    cast($3 as bigint) from json_each($1)";
+                    cast($3 as bigint) from json_each($1) where true \
+                  on conflict (contract_id, period) do update set state = excluded.state, reason = excluded.reason, \
+                    noted_at = excluded.noted_at where contract_periods.state = 'reopened'";
     let noted = sqlx::query(insert).bind(list(&rows)).bind(contract).bind(now.millis());
     let noted = noted.execute(turn.connection()).await;
     noted.map(|_| ()).map_err(|source| LedgerError::of("keeping a contract's periods", source))
@@ -259,18 +266,27 @@ async fn locked(turn: &mut Turn, ids: &[i64]) -> Result<Vec<ContractRow>, Ledger
     Ok(contracts)
 }
 
-/// Which periods are accounted for of contracts by their numbers, from the first on that is not.
+/// Which periods are accounted for of contracts by their numbers, from the first on that is not; and those that were reopened.
 const ACCOUNTED: &str = "\
-    select p.contract_id, p.period from json_each($1) as k cross join contracts as c cross join contract_periods as p \
+    select p.contract_id, p.period, case p.state when 'reopened' then p.pay_by end as pay_by from json_each($1) as k cross join contracts as c cross join contract_periods as p \
     where c.id = cast(k.atom as bigint) and p.contract_id = c.id and (c.next_due is null or p.due >= c.next_due)";
 
 fn put_in(contracts: &mut [ContractRow], rows: &[AnyRow]) -> Result<(), sqlx::Error> {
-    let mut accounted: BTreeMap<i64, BTreeSet<String>> = BTreeMap::new();
+    let mut periods: BTreeMap<i64, (BTreeSet<String>, BTreeMap<String, NaiveDate>)> = BTreeMap::new();
     for row in rows {
-        accounted.entry(row.try_get(0)?).or_default().insert(row.try_get(1)?);
+        let (accounted, reopened) = periods.entry(row.try_get("contract_id")?).or_default();
+        let name = row.try_get("period")?;
+        match day(row, "pay_by")? {
+            Some(pay_by) => {
+                reopened.insert(name, pay_by);
+            }
+            None => {
+                accounted.insert(name);
+            }
+        }
     }
     for contract in contracts {
-        contract.accounted = accounted.remove(&contract.id).unwrap_or_default();
+        (contract.accounted, contract.reopened) = periods.remove(&contract.id).unwrap_or_default();
     }
     Ok(())
 }

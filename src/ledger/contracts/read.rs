@@ -21,14 +21,14 @@ pub struct ContractFilter {
     pub due_before: Option<NaiveDate>,
 }
 
-/// A period that is accounted for.
+/// A period that is accounted for, or was reopened.
 #[derive(Debug, Clone)]
 pub struct PeriodRow {
     /// Its name.
     pub period: String,
     /// The day it fell due.
     pub due: NaiveDate,
-    /// `planned`, `paid`, `failed`, `cancelled`, `lapsed` or `waived`.
+    /// `planned`, `paid`, `failed`, `cancelled`, `lapsed`, `waived` or `reopened`.
     pub state: String,
     /// The item that has its key.
     pub item: Option<i64>,
@@ -38,6 +38,8 @@ pub struct PeriodRow {
     pub minor: i64,
     /// Why, where the state alone does not say.
     pub reason: Option<String>,
+    /// Until when it may be charged, where a person has reopened it.
+    pub pay_by: Option<NaiveDate>,
 }
 
 /// How the reason begins of a contract that has ended as was agreed.
@@ -76,7 +78,7 @@ pub struct ChangeRow {
     pub at: Timestamp,
     /// Who.
     pub who: String,
-    /// `imported`, `changed`, `paused`, `resumed` or `ended`.
+    /// `imported`, `changed`, `paused`, `resumed`, `ended` or `reopened`.
     pub what: String,
     /// Why.
     pub why: String,
@@ -179,7 +181,7 @@ impl Ledger {
     pub async fn contract_periods(&self, id: i64, after: &str, limit: u32) -> Result<Vec<PeriodRow>, LedgerError> {
         let failed = |source| LedgerError::of("listing a contract's periods", source);
         let query = "select p.period, p.due, p.state, p.item_id, p.amount, coalesce(p.reason, i.reason) as reason, \
-                       i.state as item_state \
+                       i.state as item_state, p.pay_by \
                      from contract_periods as p left join items as i on i.id = p.item_id \
                      where p.contract_id = $1 and p.period > $2 order by p.period limit $3";
         let rows = sqlx::query(query).bind(id).bind(after).bind(i64::from(limit));
@@ -218,6 +220,7 @@ fn period_row(row: &AnyRow) -> Result<PeriodRow, sqlx::Error> {
         item_state: row.try_get::<Option<String>, _>("item_state")?.and_then(|word| State::parse(&word)),
         minor: row.try_get("amount")?,
         reason: row.try_get("reason")?,
+        pay_by: super::day(row, "pay_by")?,
     })
 }
 

@@ -42,6 +42,9 @@ pub(super) struct NewRun {
     /// The day it is for; today if not given.
     #[schema(value_type = Option<String>, format = Date)]
     date: Option<NaiveDate>,
+    /// Let that day be after today, and charge what falls due until then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    allow_future: bool,
     /// Uploaded files in place of the workflow's, by job.
     #[serde(default)]
     inputs: BTreeMap<String, String>,
@@ -98,6 +101,10 @@ pub(super) async fn create(
         Ok(Err(_)) => return Err(ApiError::unavailable("planning broke off; nothing was planned")),
         Ok(Ok(Err(PlanError::Ledger(LedgerError::RunExists { .. })) | Ok(_))) => {}
         Ok(Ok(Err(PlanError::Ledger(error)))) => return Err(error.into()),
+        Ok(Ok(Err(error @ PlanError::Future { .. }))) => {
+            let refused = ApiError::refused("future_date", error.to_string());
+            return Err(refused.help("say \"allow_future\": true if that is meant, with another Idempotency-Key"));
+        }
         Ok(Ok(Err(error))) => return Err(ApiError::refused("cannot_plan", chain(&error))),
     }
     let run = begun(&app, &wanted.workflow, &occurrence).await?;
@@ -140,7 +147,8 @@ async fn request(
     let timezone = workflow.timezone(engine.config.timezone);
     let at = wanted.date.and_then(|date| noon(date, timezone)).unwrap_or_else(|| engine.clock.now());
     let occurrence = occurrence.to_owned();
-    Ok((PlanRequest { workflow, params, occurrence, at, timezone, author, inputs, commit: true }, held))
+    let allow_future = wanted.allow_future;
+    Ok((PlanRequest { workflow, params, occurrence, at, timezone, allow_future, author, inputs, commit: true }, held))
 }
 
 async fn inputs(

@@ -178,7 +178,12 @@ impl Stage {
     /// Plans the run; says how many rows each job was given, where it was planned at once. What the items refer to is put into
     /// the gateways' books.
     pub async fn plan(&mut self) -> Result<BTreeMap<String, u64>, SimulationError> {
-        let request = PlanRequest { commit: true, occurrence: "simulated".to_owned(), ..self.what.request.clone() };
+        let request = PlanRequest {
+            commit: true,
+            allow_future: true,
+            occurrence: "simulated".to_owned(),
+            ..self.what.request.clone()
+        };
         let planned = self.processes[0].engine.plan(&request, &Arc::new(AtomicU64::new(0))).await?;
         self.put_payments().await?;
         let run = planned.run_id;

@@ -22,7 +22,7 @@ use payrun::engine::Engine;
 use payrun::engine::plan::{PlanRequest, Planned};
 use payrun::ledger::{
     Attempt, Changed, ClaimRequest, ContractChange, ContractFilter, ContractRow, Import, ItemFilter, Kept, NewContract,
-    Node, PeriodRow, Settlement, TakenContract, Want, What, Wish,
+    Node, PeriodRow, Reopening, Settlement, TakenContract, Want, What, Wish,
 };
 use payrun::workflow::Workflow;
 
@@ -98,6 +98,7 @@ impl World {
             occurrence: self.runs.to_string(),
             at: self.engine.clock.now(),
             timezone: self.engine.config.timezone,
+            allow_future: false,
             inputs: BTreeMap::new(),
             commit: true,
         }
@@ -130,6 +131,19 @@ impl World {
         let change = ContractChange { what, who: by("ann").actor, why: "asked".to_owned(), today: self.today, now };
         let id = self.contract(name).await.id;
         self.engine.ledger.change_contract(id, &change).await.unwrap()
+    }
+
+    async fn reopen(&self, name: &str, period: &str, until: &str) -> Changed {
+        let reopening = Reopening {
+            period: period.to_owned(),
+            until: day(until),
+            who: by("ann").actor,
+            why: "asked".to_owned(),
+            today: self.today,
+            now: self.engine.clock.now(),
+        };
+        let id = self.contract(name).await.id;
+        self.engine.ledger.reopen_period(id, &reopening).await.unwrap()
     }
 
     async fn periods(&self, name: &str) -> Vec<PeriodRow> {
@@ -183,6 +197,40 @@ impl World {
             }
         }
     }
+}
+
+#[test]
+fn a_reopened_period_is_charged_lapses_again_or_is_waived_with_its_contract() {
+    let app = project();
+    on_every_engine(|place| {
+        let config = app.path("payrun.yaml");
+        async move {
+            let mut world = World::at(&place, &config, "2026-04-01").await;
+            for name in ["A", "B", "C"] {
+                assert_eq!(world.import(name, monthly("2026-01-31")).await, Kept::New);
+            }
+            world.plan().await;
+            let before = ["2026-01 lapsed", "2026-02 lapsed", "2026-03 planned"];
+            assert_eq!(world.told("A").await, before);
+            let done = Changed::Done { cancelled: 0, waived: 0 };
+            for name in ["A", "B", "C"] {
+                assert_eq!(world.reopen(name, "2026-01", "2026-04-10").await, done);
+            }
+            assert!(matches!(world.reopen("A", "2026-03", "2026-04-10").await, Changed::Refused(_)), "it is planned");
+            assert_eq!(world.change("C", What::End).await, Changed::Done { cancelled: 1, waived: 1 });
+            assert_eq!(world.told("C").await, ["2026-01 waived", "2026-02 lapsed", "2026-03 cancelled"]);
+            assert!(matches!(world.reopen("C", "2026-02", "2026-04-10").await, Changed::Refused(_)), "it has ended");
+            // A's is not reached in time, B's is.
+            world.change("A", What::Pause).await;
+            world.plan().await;
+            world.answer(|_| false).await;
+            assert_eq!(world.told("B").await, ["2026-01 paid", "2026-02 lapsed", "2026-03 paid"]);
+            world.go_to(day("2026-04-11"));
+            world.change("A", What::Resume).await;
+            world.plan().await;
+            assert_eq!(world.told("A").await, ["2026-01 lapsed", "2026-02 lapsed", "2026-03 cancelled"]);
+        }
+    });
 }
 
 #[test]
