@@ -3,11 +3,13 @@
 //! A rule is a 5-field POSIX crontab (names, ranges, lists, steps, `0` and `7` are Sunday, day of month OR day of week when
 //! both are given, `L` for the last day) or an `every` form. Rules are evaluated over dates here, and not by the `cron`
 //! crate: that one has no 5-field form, numbers weekdays from 1, joins the two day fields by AND, has no `L`, skips a time
-//! that falls into a gap and repeats one in an overlap. Here a time in a gap fires at the first valid instant after it, and
-//! one in an overlap the first time, so that each wall-clock time fires once.
+//! that falls into a gap and repeats one in an overlap. Here a fixed time in a gap fires at the first valid instant after it, and
+//! one in an overlap the first time, so that each fixed time fires once. A rule that means an interval ([`Schedule::is_interval`])
+//! goes on at its pace instead: through both passes of an overlap, and with nothing to make up after a gap.
 
 use chrono::{
-    DateTime, Datelike, Days, LocalResult, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone, Timelike, Utc,
+    DateTime, Datelike, Days, LocalResult, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeDelta, TimeZone, Timelike,
+    Utc,
 };
 use chrono_tz::Tz;
 use thiserror::Error;
@@ -41,6 +43,9 @@ enum DayRule {
 
 /// The bit of a day-of-month set that stands for `L`.
 const LAST_DAY: u64 = 1 << 32;
+
+/// In minutes.
+const HALF_HOUR: u32 = 30;
 
 /// How far ahead an occurrence is looked for: the gap of leap days around 2100 is eight years.
 pub(super) const DAYS_AHEAD: usize = 366 * 9;
@@ -139,7 +144,8 @@ impl Schedule {
         Self { text, zone, rule }.if_ever()
     }
 
-    /// The first instant strictly after this one at which it fires.
+    /// The first instant strictly after this one at which it fires, if it names fixed times; what calendars and changes of the
+    /// clock do to the times of other rules, [`super::timetable::Timetable`] says.
     pub fn next_after(&self, after: Timestamp) -> Option<Timestamp> {
         let local = self.wall(after)?;
         let dates = std::iter::successors(Some(local.date()), |date| date.checked_add_days(Days::new(1)));
@@ -161,6 +167,36 @@ impl Schedule {
             let in_hour = (0..60).filter(move |minute| minutes & (1 << minute) != 0);
             in_hour.filter_map(move |minute| date.and_hms_opt(hour, minute, 0))
         })
+    }
+
+    /// Whether the rule means an interval and not fixed times: it names every hour of the day, or a time at least every
+    /// 30 minutes in two or more hours that follow each other. So the spelling does not matter, as it does to Vixie's cron,
+    /// which looks for a `*` in the minute or the hour.
+    ///
+    /// ```
+    /// use payrun::domain::schedule::Schedule;
+    /// let is_interval = |text| Schedule::crontab(text, chrono_tz::Europe::Berlin).unwrap().is_interval();
+    /// assert!(is_interval("*/10 * * * *") && is_interval("30 * * * *") && is_interval("0,20,40 0-23 * * *"));
+    /// assert!(is_interval("*/15 1-4 * * *"));
+    /// assert!(!is_interval("30 2 * * *") && !is_interval("0,30 2 * * *") && !is_interval("0 */2 * * *"));
+    /// ```
+    pub fn is_interval(&self) -> bool {
+        let Rule { minutes, hours, .. } = self.rule;
+        let next_hours = (hours >> 1) | ((hours & 1) << 23);
+        let often = (0..60).all(|from| (from..from + HALF_HOUR).any(|minute| minutes & (1 << (minute % 60)) != 0));
+        hours == HOUR.all() || (often && hours & next_hours != 0)
+    }
+
+    /// The instants at which a wall-clock time of the rule fires, in order. The second pass of an interval through a time has its
+    /// offset from UTC, in seconds.
+    pub(super) fn instants(&self, wall: NaiveDateTime) -> impl Iterator<Item = (Timestamp, Option<i32>)> + use<> {
+        let (first, second) = match (self.is_interval(), self.zone.from_local_datetime(&wall)) {
+            (false, _) => (instant(wall, self.zone), None),
+            (true, LocalResult::None) => (None, None),
+            (true, LocalResult::Single(only)) => (Some(of(&only)), None),
+            (true, LocalResult::Ambiguous(first, second)) => (Some(of(&first)), Some((of(&second), offset(&second)))),
+        };
+        first.map(|at| (at, None)).into_iter().chain(second.map(|(at, offset)| (at, Some(offset))))
     }
 
     /// What the wall clock shows at an instant.
@@ -208,12 +244,26 @@ pub fn instant(wall: NaiveDateTime, zone: Tz) -> Option<Timestamp> {
     (0..=2 * 24 * 60).find_map(|minutes| {
         let moved = wall.checked_add_signed(TimeDelta::minutes(minutes))?;
         match zone.from_local_datetime(&moved) {
-            LocalResult::Single(instant) | LocalResult::Ambiguous(instant, _) => {
-                Some(Timestamp::from_millis(instant.timestamp_millis()))
-            }
+            LocalResult::Single(instant) | LocalResult::Ambiguous(instant, _) => Some(of(&instant)),
             LocalResult::None => None,
         }
     })
+}
+
+/// The second instant of a wall-clock time that comes twice, if it is at this offset from UTC.
+pub(super) fn second_instant(wall: NaiveDateTime, seconds: i32, zone: Tz) -> Option<Timestamp> {
+    match zone.from_local_datetime(&wall) {
+        LocalResult::Ambiguous(_, second) if offset(&second) == seconds => Some(of(&second)),
+        LocalResult::Ambiguous(..) | LocalResult::Single(_) | LocalResult::None => None,
+    }
+}
+
+fn of(at: &DateTime<Tz>) -> Timestamp {
+    Timestamp::from_millis(at.timestamp_millis())
+}
+
+fn offset(at: &DateTime<Tz>) -> i32 {
+    at.offset().fix().local_minus_utc()
 }
 
 /// Crontabs disagree on `*/n` beside the other day field (AND or OR), so that is refused.

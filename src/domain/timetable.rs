@@ -1,22 +1,28 @@
 //! A schedule with its business-day calendars: which wall-clock times there are, and at which instants they fire.
 //!
 //! An occurrence is known by its *nominal* time, the one the rule names, before a calendar moves it. Every nominal time fires
-//! once: one in a gap of the clock at the first valid instant after it, one in an overlap the first time, one on a day off where
-//! the calendars put it. What a calendar leaves out is told as such, so that nothing vanishes.
+//! once: a fixed time in a gap of the clock at the first valid instant after it, one in an overlap the first time, one on a day off
+//! where the calendars put it. What a calendar leaves out is told as such, so that nothing vanishes. A rule that means an interval
+//! has no times in a gap, and in an overlap each twice: the second has its offset from UTC in its name.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{Days, NaiveDate, NaiveDateTime};
+use chrono::{DateTime, Days, NaiveDate, NaiveDateTime, NaiveTime};
 
 use super::calendar::{Calendar, Placed, REACH, Roll, closed_in, fingerprint, place};
 use super::schedule::{self, DAYS_AHEAD, Schedule};
 use super::time::Timestamp;
 
-/// A wall-clock time that a rule names, to the minute. It prints as `2026-11-30T09:30`, which is the occurrence of its run.
+/// A wall-clock time that a rule names, to the minute. It prints as `2026-11-30T09:30`, which is the occurrence of its run; of an
+/// interval's second pass through an hour as `2026-10-25T02:30+01:00`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Nominal(NaiveDateTime);
+pub struct Nominal {
+    wall: NaiveDateTime,
+    /// Of the second pass: seconds ahead of UTC.
+    offset: Option<i32>,
+}
 
 impl Nominal {
     /// From its text; a blank may stand in place of the `T`.
@@ -25,26 +31,48 @@ impl Nominal {
     /// use payrun::domain::timetable::Nominal;
     /// assert_eq!(Nominal::parse("2026-11-30 09:30").unwrap().to_string(), "2026-11-30T09:30");
     /// assert!(Nominal::parse("2026-11-31T09:30").is_none());
+    /// let second = Nominal::parse("2026-10-25T02:30+01:00").unwrap();
+    /// assert_eq!(second.instant(chrono_tz::Europe::Berlin).unwrap().to_string(), "2026-10-25T01:30:00Z");
     /// ```
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.replacen(' ', "T", 1);
-        (text.len() == 16).then(|| NaiveDateTime::parse_from_str(&text, "%Y-%m-%dT%H:%M").ok().map(Self))?
+        match text.len() {
+            16 => Some(Self { wall: NaiveDateTime::parse_from_str(&text, "%Y-%m-%dT%H:%M").ok()?, offset: None }),
+            22 => {
+                let at = DateTime::parse_from_str(&text, "%Y-%m-%dT%H:%M%:z").ok()?;
+                Some(Self { wall: at.naive_local(), offset: Some(at.offset().local_minus_utc()) })
+            }
+            _ => None,
+        }
     }
 
     /// The wall-clock time.
     pub const fn wall(self) -> NaiveDateTime {
-        self.0
+        self.wall
+    }
+
+    /// Whether it is an interval's second pass through this time.
+    pub const fn is_second(self) -> bool {
+        self.offset.is_some()
     }
 
     /// The instant it stands for on the wall clock of a time zone.
     pub fn instant(self, zone: chrono_tz::Tz) -> Option<Timestamp> {
-        schedule::instant(self.0, zone)
+        let second = self.offset.and_then(|offset| schedule::second_instant(self.wall, offset, zone));
+        second.or_else(|| schedule::instant(self.wall, zone))
     }
 }
 
 impl fmt::Display for Nominal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0.format("%Y-%m-%dT%H:%M"))
+        write!(f, "{}", self.wall.format("%Y-%m-%dT%H:%M"))?;
+        match self.offset {
+            None => Ok(()),
+            Some(seconds) => {
+                let (sign, minutes) = (if seconds < 0 { '-' } else { '+' }, seconds.unsigned_abs() / 60);
+                write!(f, "{sign}{:02}:{:02}", minutes / 60, minutes % 60)
+            }
+        }
     }
 }
 
@@ -97,11 +125,22 @@ impl Timetable {
 
     /// What fires strictly after an instant, in the order of instants and then of nominal times; ends after nine years.
     pub fn firings(&self, after: Timestamp) -> impl Iterator<Item = Firing> + '_ {
-        let local = self.schedule.wall(after);
-        let first = local.map(|wall| wall.date());
+        // A clock that is set back over midnight shows times of a date after the next date has begun.
+        let first = self.schedule.wall(after).and_then(|wall| wall.date().checked_sub_days(Days::new(1)));
         let dates = std::iter::successors(first, |date| date.checked_add_days(Days::new(1))).take(DAYS_AHEAD);
-        let due = dates.flat_map(|date| self.on(date)).filter(move |(_, wall, _)| Some(*wall) >= local);
-        due.filter_map(|(nominal, wall, placed)| self.firing(nominal, wall, placed)).filter(move |one| one.at > after)
+        let mut later = Vec::new();
+        dates.flat_map(move |date| {
+            let mut due = std::mem::take(&mut later);
+            due.extend(self.on(date).filter(|one| one.at > after));
+            due.sort_by_key(|one| (one.at, one.nominal));
+            let next = (!due.is_empty()).then(|| date.checked_add_days(Days::new(1))).flatten();
+            if let Some(begins) =
+                next.and_then(|next| schedule::instant(next.and_time(NaiveTime::MIN), self.schedule.zone()))
+            {
+                later = due.split_off(due.partition_point(|one| one.at < begins));
+            }
+            due
+        })
     }
 
     /// The last instant up to this one, within about a year, at which it fired.
@@ -119,7 +158,9 @@ impl Timetable {
         let date = nominal.wall().date();
         let named = self.schedule.fits(date) && self.schedule.times(date).any(|time| time == nominal.wall());
         let placed = named.then(|| place(&self.calendars, self.roll, date))?;
-        self.firing(nominal, landing(placed, date).and_time(nominal.wall().time()), placed)
+        let wall = landing(placed, date).and_time(nominal.wall().time());
+        let (at, _) = self.schedule.instants(wall).find(|(_, offset)| *offset == nominal.offset)?;
+        Some(Firing { nominal, wall, at, placed })
     }
 
     /// Why a date is no business day, by calendar.
@@ -127,12 +168,18 @@ impl Timetable {
         closed_in(&self.calendars, date)
     }
 
-    /// What fires on a date: nominal time, wall-clock time, and how it came there.
-    fn on(&self, date: NaiveDate) -> impl Iterator<Item = (Nominal, NaiveDateTime, Placed)> + use<> {
+    /// What fires on a date.
+    fn on(&self, date: NaiveDate) -> impl Iterator<Item = Firing> {
         let sources = self.sources(date);
-        let times = (!sources.is_empty()).then(|| self.schedule.times(date)).into_iter().flatten();
-        times.flat_map(move |wall| {
-            let of = move |(source, placed): (NaiveDate, Placed)| (Nominal(source.and_time(wall.time())), wall, placed);
+        let walls = (!sources.is_empty()).then(|| self.schedule.times(date)).into_iter().flatten();
+        let instants = walls.flat_map(|wall| self.schedule.instants(wall).map(move |(at, offset)| (wall, at, offset)));
+        instants.flat_map(move |(wall, at, offset)| {
+            let of = move |(source, placed): (NaiveDate, Placed)| Firing {
+                nominal: Nominal { wall: source.and_time(wall.time()), offset },
+                wall,
+                at,
+                placed,
+            };
             sources.clone().into_iter().map(of)
         })
     }
@@ -145,10 +192,6 @@ impl Timetable {
         let fitting = near.take(usize::try_from(2 * reach + 1).unwrap_or(1)).filter(|day| self.schedule.fits(*day));
         let placed = fitting.map(|day| (day, place(&self.calendars, self.roll, day)));
         placed.filter(|(day, placed)| landing(*placed, *day) == date).collect()
-    }
-
-    fn firing(&self, nominal: Nominal, wall: NaiveDateTime, placed: Placed) -> Option<Firing> {
-        Some(Firing { nominal, wall, at: schedule::instant(wall, self.schedule.zone())?, placed })
     }
 }
 
@@ -217,27 +260,81 @@ mod tests {
         assert_eq!(timetable.closed(left_out.wall.date()), "hk: Saturday");
     }
 
+    fn crontab(text: &str, zone: chrono_tz::Tz) -> Timetable {
+        Timetable::new(Schedule::crontab(text, zone).unwrap(), Vec::new(), Roll::Forward)
+    }
+
+    /// The nominal times and instants of a rule up to an instant.
+    fn between(timetable: &Timetable, after: &str, until: &str) -> Vec<String> {
+        let firings = timetable.firings(at(after)).take_while(|one| one.at <= at(until));
+        firings.map(|one| format!("{} at {}", one.nominal, one.at)).collect()
+    }
+
     #[test]
-    fn times_in_a_gap_fire_together_and_times_in_an_overlap_once() {
-        let half_hours = Timetable::new(Schedule::crontab("*/30 * * * *", Berlin).unwrap(), Vec::new(), Roll::Forward);
-        let spring: Vec<String> = half_hours
-            .firings(at("2026-03-29T00:29:00Z"))
-            .take(4)
-            .map(|one| format!("{} at {}", one.nominal, one.at))
-            .collect();
+    fn fixed_times_in_a_gap_fire_together_and_fixed_times_in_an_overlap_once() {
+        let fixed = crontab("0,30 2 * * *", Berlin);
+        let spring = between(&fixed, "2026-03-28T12:00:00Z", "2026-03-29T12:00:00Z");
+        assert_eq!(spring, ["2026-03-29T02:00 at 2026-03-29T01:00:00Z", "2026-03-29T02:30 at 2026-03-29T01:00:00Z"]);
+        let autumn = between(&fixed, "2026-10-24T12:00:00Z", "2026-10-25T12:00:00Z");
+        assert_eq!(autumn, ["2026-10-25T02:00 at 2026-10-25T00:00:00Z", "2026-10-25T02:30 at 2026-10-25T00:30:00Z"]);
+    }
+
+    #[test]
+    fn an_interval_runs_on_through_a_repeated_hour_and_has_nothing_to_make_up_in_a_gap() {
+        for (rule, minutes) in [
+            ("*/10 * * * *", 10),
+            ("0-59/10 * * * *", 10),
+            ("0,10,20,30,40,50 0-23 * * *", 10),
+            ("*/10 1-4 * * *", 10),
+            ("*/30 * * * *", 30),
+            ("45 * * * *", 60),
+            ("45 0-11,12-23 * * *", 60),
+            ("* * * * *", 1),
+        ] {
+            let interval = crontab(rule, Berlin);
+            for (from, until) in
+                [("2026-03-29T00:00:00Z", "2026-03-29T02:00:00Z"), ("2026-10-24T23:10:00Z", "2026-10-25T02:00:00Z")]
+            {
+                let firings: Vec<Firing> = interval.firings(at(from)).take_while(|one| one.at <= at(until)).collect();
+                assert!(firings.len() >= 2, "{rule} {from}");
+                for two in firings.windows(2) {
+                    assert_eq!(two[1].at.since(two[0].at).as_secs(), minutes * 60, "{rule}: {two:?}");
+                    assert_ne!(two[0].nominal, two[1].nominal);
+                }
+                for one in firings {
+                    assert_eq!(interval.at(one.nominal), Some(one), "{rule}");
+                    assert_eq!(Nominal::parse(&one.nominal.to_string()), Some(one.nominal));
+                    assert_eq!(one.nominal.instant(Berlin), Some(one.at));
+                }
+            }
+        }
+        let half_hours = crontab("*/30 * * * *", Berlin);
+        let autumn = between(&half_hours, "2026-10-25T00:00:00Z", "2026-10-25T02:00:00Z");
         let expected = [
-            "2026-03-29T01:30 at 2026-03-29T00:30:00Z",
-            "2026-03-29T02:00 at 2026-03-29T01:00:00Z",
-            "2026-03-29T02:30 at 2026-03-29T01:00:00Z",
-            "2026-03-29T03:00 at 2026-03-29T01:00:00Z",
+            "2026-10-25T02:30 at 2026-10-25T00:30:00Z",
+            "2026-10-25T02:00+01:00 at 2026-10-25T01:00:00Z",
+            "2026-10-25T02:30+01:00 at 2026-10-25T01:30:00Z",
+            "2026-10-25T03:00 at 2026-10-25T02:00:00Z",
         ];
-        assert_eq!(spring, expected);
-        let autumn: Vec<i64> = half_hours
-            .firings(at("2026-10-25T00:00:00Z"))
-            .take(3)
-            .map(|one| one.at.since(at("2026-10-25T00:00:00Z")).as_secs().cast_signed() / 60)
-            .collect();
-        assert_eq!(autumn, [30, 120, 150], "02:30 the first time, then 03:00");
+        assert_eq!(autumn, expected);
+        let gap = Nominal::parse("2026-03-29T02:30").unwrap();
+        assert_eq!(half_hours.at(gap), None, "no clock shows it");
+        let wrong = Nominal::parse("2026-10-25T02:30+02:00").unwrap();
+        assert_eq!(half_hours.at(wrong), None, "that is the first pass, which has no offset in its name");
+    }
+
+    #[test]
+    fn an_interval_that_is_set_back_over_midnight_fires_in_the_order_of_instants() {
+        // Newfoundland set its clock back at 00:01 until 2011, to 23:01 of the day before.
+        let minutely = crontab("* * * * *", chrono_tz::America::St_Johns);
+        let (from, until) = (at("2010-11-07T01:30:00Z"), at("2010-11-07T05:00:00Z"));
+        let firings: Vec<Firing> = minutely.firings(from).take_while(|one| one.at <= until).collect();
+        assert_eq!(firings.len(), 210);
+        assert!(firings.windows(2).all(|two| two[1].at.since(two[0].at).as_secs() == 60));
+        // From each moment the same comes next as from any other.
+        for (place, one) in firings.iter().enumerate().skip(1).step_by(7) {
+            assert_eq!(minutely.firings(firings[place - 1].at).next(), Some(*one));
+        }
     }
 
     #[test]

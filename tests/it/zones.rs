@@ -1,11 +1,12 @@
-//! Every time zone over 50 years: each wall-clock time fires once, at the first instant at which the clock shows it or a later one.
+//! Every time zone over 50 years: each fixed time fires once, at the first instant at which the clock shows it or a later one, and an
+//! interval at each instant at which the clock shows a time of it.
 //!
 //! The oracle looks from the other side: it knows only how far a zone was ahead of UTC at an instant, and from when to when.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, Offset, TimeZone};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, Offset, TimeZone, Timelike};
 use chrono_tz::{TZ_VARIANTS, Tz};
 use payrun::domain::calendar::Roll;
 use payrun::domain::schedule::{Every, Schedule};
@@ -75,7 +76,7 @@ fn fires(timetable: &Timetable, from: i64, until: i64) -> Vec<(NaiveDateTime, i6
     found
 }
 
-/// The wall-clock times `every` so many minutes whose instants by the oracle are in a span.
+/// The wall-clock times whose instants by the oracle are in a span.
 fn expected(
     segments: &[Segment],
     from: i64,
@@ -86,18 +87,24 @@ fn expected(
     all.filter(|(_, at)| (from..until).contains(at)).collect()
 }
 
-/// The times of `7,37 * * * *` between two of a clock.
-fn half_hours_between(from: i64, until: i64) -> impl Iterator<Item = NaiveDateTime> {
-    const HALF: i64 = 30 * 60;
-    let first = (from - 7 * 60).div_euclid(HALF) * HALF + 7 * 60;
-    (0..)
-        .map(move |half| first + half * HALF)
-        .take_while(move |at| *at <= until)
-        .map(|at| DateTime::from_timestamp(at, 0).unwrap().naive_utc())
+/// The times of `7,36 0-22 * * *` between two of a clock.
+fn fixed_times_between(from: i64, until: i64) -> impl Iterator<Item = NaiveDateTime> {
+    let minutes = (from.div_euclid(60)..=until.div_euclid(60)).map(|minute| DateTime::from_timestamp(minute * 60, 0));
+    minutes.map(|at| at.unwrap().naive_utc()).filter(|wall| wall.hour() < 23 && [7, 36].contains(&wall.minute()))
+}
+
+/// Each minute at which the clock shows a time of `7,37 * * * *`, as the clock shows it.
+fn interval_between(segments: &[Segment], from: i64, until: i64) -> Vec<(NaiveDateTime, i64)> {
+    let shown = |at: i64| {
+        let place = segments.partition_point(|(begins, _)| *begins <= at) - 1;
+        (DateTime::from_timestamp(at + segments[place].1, 0).unwrap().naive_utc(), at)
+    };
+    let minutes = ((from + 59).div_euclid(60)..(until + 59).div_euclid(60)).map(|minute| shown(minute * 60));
+    minutes.filter(|(wall, _)| [7, 37].contains(&wall.minute())).collect()
 }
 
 #[test]
-fn every_wall_clock_time_of_every_zone_fires_once_over_fifty_years() {
+fn fixed_times_and_intervals_of_every_zone_fire_rightly_over_fifty_years() {
     let (begin, end) = (day(1990), day(2040));
     let mut seen = BTreeSet::new();
     let mut changes = 0;
@@ -107,13 +114,15 @@ fn every_wall_clock_time_of_every_zone_fires_once_over_fifty_years() {
         if !seen.insert(segments.clone()) {
             continue;
         }
-        let half_hours = Timetable::new(Schedule::crontab("7,37 * * * *", zone).unwrap(), Vec::new(), Roll::Forward);
+        let crontab = |text| Timetable::new(Schedule::crontab(text, zone).unwrap(), Vec::new(), Roll::Forward);
+        let (fixed, interval) = (crontab("7,36 0-22 * * *"), crontab("7,37 * * * *"));
         for two in segments.windows(2).filter(|two| (begin..end).contains(&two[1].0)) {
             changes += 1;
             let ((_, before), (change, ahead)) = (two[0], two[1]);
             let (from, until) = (change - DAY / 8, change + DAY / 8);
-            let minutes = half_hours_between(from + before.min(ahead), until + before.max(ahead));
-            assert_eq!(fires(&half_hours, from, until), expected(&segments, from, until, minutes), "{zone} {change}");
+            let times = fixed_times_between(from + before.min(ahead), until + before.max(ahead));
+            assert_eq!(fires(&fixed, from, until), expected(&segments, from, until, times), "{zone} {change}");
+            assert_eq!(fires(&interval, from, until), interval_between(&segments, from, until), "{zone} {change}");
         }
         let monthly =
             Timetable::new(Schedule::every(&Every::Month(31), "02:30", zone).unwrap(), Vec::new(), Roll::Forward);

@@ -128,6 +128,9 @@ fn note(timetable: &Timetable, firing: &Firing) -> String {
         Placed::Moved(_) => vec![format!("moved from {} ({})", nominal.format("%a %Y-%m-%d"), closed())],
         Placed::LeftOut => vec![format!("left out ({})", closed())],
     };
+    if firing.nominal.is_second() {
+        notes.push(format!("{} comes a second time on this day", firing.wall.format("%H:%M")));
+    }
     if timetable.schedule().wall(firing.at) != Some(firing.wall) {
         notes.push(format!("{} does not exist on this day", firing.wall.format("%H:%M")));
     }
