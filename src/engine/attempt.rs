@@ -80,18 +80,15 @@ pub async fn perform(
         }
     };
     let scene = Scene { engine, account, work, claimed, operations };
-    if let Some(lookup) = operations.payment.as_ref().filter(|_| !is_query) {
-        match payment::prepare(&scene, lookup, &mut call).await? {
-            payment::Ready::Send if is_too_late(&scene) => {
-                called();
-                return give_back(claimed, work, engine.clock.now());
-            }
-            payment::Ready::Send => {}
-            payment::Ready::Not(settlement) => {
-                called();
-                return Ok(*settlement);
-            }
-        }
+    if let Some(lookup) = operations.payment.as_ref().filter(|_| !is_query)
+        && let payment::Ready::Not(settlement) = payment::prepare(&scene, lookup, &mut call).await?
+    {
+        called();
+        return Ok(*settlement);
+    }
+    if !may_still_be_sent(&scene).await {
+        called();
+        return give_back(claimed, work, engine.clock.now());
     }
     failpoint::hit("before_send");
     let mut observed = if work.kind.here { here::work(&scene, &call).await } else { within(account, &call).await };
@@ -156,6 +153,29 @@ fn number_exists(claimed: &Claimed) -> bool {
     let known = claimed.result().filter(|known| known.contains(NUMBER_EXISTS));
     let known: Option<Value> = known.and_then(|known| serde_json::from_str(known).ok());
     known.is_some_and(|known| known[NUMBER_EXISTS] == true)
+}
+
+/// How old a claim may be that is sent without another look at whether a person has withdrawn it.
+const FRESH: Duration = Duration::from_millis(100);
+
+/// Whether what was claimed may be sent now: the claim holds for longer than the call, and nobody has withdrawn the item. That
+/// is read again where something was asked since the claim, or the claim is no longer fresh. A question may always be asked.
+async fn may_still_be_sent(scene: &Scene<'_>) -> bool {
+    if is_too_late(scene) {
+        return false;
+    }
+    let (claimed, now) = (scene.claimed, scene.engine.clock.now());
+    let fresh = claimed.item.sent_at.is_some_and(|claimed_at| now.since(claimed_at) < FRESH);
+    if claimed.doing == Doing::Query || !scene.work.kind.effect || (fresh && scene.operations.payment.is_none()) {
+        return true;
+    }
+    match scene.engine.ledger.is_withdrawn(claimed.id()).await {
+        Ok(withdrawn) => !withdrawn,
+        Err(error) => {
+            tracing::warn!(item.id = claimed.id(), %error, "the ledger could not be asked; nothing is sent");
+            false
+        }
+    }
 }
 
 /// Whether a call that begins now could outlive the claim.

@@ -19,6 +19,7 @@ use crate::domain::actor::Signed;
 use crate::domain::item::{Event, Finding, Illegal, Move, State, apply, heeding};
 use crate::domain::money::Amount;
 use crate::domain::time::Timestamp;
+use crate::planted::{Bug, is};
 
 /// What a person wants of an item.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -162,6 +163,17 @@ impl Ledger {
         turn.commit_and_tell().await?;
         self.woken.notify_waiters();
         Ok(moved.granted())
+    }
+
+    /// Whether a person has withdrawn an item that may be under way: nothing new of it is to be sent.
+    ///
+    /// # Errors
+    /// Whatever the database says; then nothing may be sent.
+    pub async fn is_withdrawn(&self, item_id: i64) -> Result<bool, LedgerError> {
+        let query = "select count(*) from items where id = $1 and withdrawn is not null";
+        let found = sqlx::query_scalar::<_, i64>(query).bind(item_id).fetch_one(&self.read).await;
+        let found = found.map_err(|source| LedgerError::of("looking for a withdrawal", source))?;
+        Ok(found > 0 && !is(Bug::WithdrawalForgotten))
     }
 
     /// Does what a person wants of some items that were chosen together, each as it was then (`(item, version)`), in one commit

@@ -8,6 +8,7 @@ pub mod postgres;
 pub mod process;
 pub mod service;
 pub mod smtp;
+pub mod teller;
 pub mod wire;
 
 use std::net::SocketAddr;

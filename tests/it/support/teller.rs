@@ -1,0 +1,253 @@
+//! An engine over a fresh ledger of any engine, whose one account answers what the test says: what is asked and sent in which order,
+//! and what a person does meanwhile, is up to the test. Time is whatever it says.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use payrun::catalog::Catalog;
+use payrun::clock::Clock;
+use payrun::config::{AlertsConfig, Config, Database, RetentionConfig, ServerConfig};
+use payrun::domain::ids::KeyHash;
+use payrun::domain::money::{Amount, Currency};
+use payrun::domain::policy::{Policy, Rate};
+use payrun::domain::time::Timestamp;
+use payrun::engine::attempt::{Work, perform};
+use payrun::engine::{Account, Engine};
+use payrun::files::Files;
+use payrun::gateway::notice::{Manners, Notice, Reply};
+use payrun::gateway::{Call, Calling, Gateway, Observation, Probe, Reached};
+use payrun::ledger::{ClaimRequest, Claimed, ItemRow, Ledger, NewItem, NewJob, Node, Want};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::ledger::Place;
+use crate::ledger::desk::{at, job, run};
+
+/// What the gateway says to a call.
+pub type Says = Box<dyn FnMut(Call) -> Calling<'static, Observation> + Send>;
+
+#[derive(Clone)]
+struct Scripted {
+    says: Arc<Mutex<Says>>,
+    heard: Arc<Mutex<Vec<Call>>>,
+}
+
+impl Gateway for Scripted {
+    fn call<'a>(&'a self, call: &'a Call) -> Calling<'a, Observation> {
+        self.heard.lock().unwrap().push(call.clone());
+        (self.says.lock().unwrap())(call.clone())
+    }
+
+    fn notified<'a>(&'a self, _notice: &'a Notice) -> Calling<'a, Observation> {
+        Box::pin(async { Observation::of(Reached::Unverified("nobody notifies".to_owned())) })
+    }
+
+    fn manners(&self) -> Manners {
+        let nothing = Reply { media: "text/plain", body: "" };
+        Manners { media: &[], signed_by: Vec::new(), taken: nothing, refused: nothing }
+    }
+
+    fn probe(&self) -> Calling<'_, Vec<Probe>> {
+        Box::pin(async { Vec::new() })
+    }
+}
+
+/// One process at work with an account that the test speaks for.
+pub struct Teller {
+    pub engine: Arc<Engine>,
+    account: Arc<Account>,
+    gateway: Scripted,
+    node: Node,
+    planned: Mutex<u64>,
+    _folder: TempDir,
+}
+
+/// A reply with HTTP 200 that shows a state.
+pub fn shows(state: &str) -> Observation {
+    Observation { http: Some(200), state: Some(state.to_owned()), ..Observation::of(Reached::Replied) }
+}
+
+/// A refusal.
+pub fn refuses(http: u16, code: &str) -> Observation {
+    Observation { http: Some(http), code: Some(code.to_owned()), ..Observation::of(Reached::Replied) }
+}
+
+/// So much, in Hong Kong dollars.
+pub fn hkd(text: &str) -> Amount {
+    Amount::parse(text, Currency::parse("HKD").unwrap()).unwrap()
+}
+
+/// A payment of this number, as a look-up shows it.
+pub fn payment(order_no: &str, paid: &str) -> Observation {
+    Observation {
+        order_no: Some(order_no.to_owned()),
+        receipt: Some(format!("T-{order_no}")),
+        amount: Some(Ok(hkd(paid))),
+        ..shows("SUCCESS")
+    }
+}
+
+impl Teller {
+    /// Of an account at a kind of gateway.
+    pub async fn at(
+        place: &Place,
+        kind: &'static str,
+        says: impl FnMut(Call) -> Calling<'static, Observation> + Send + 'static,
+    ) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = place.open().await;
+        let node = ledger.join(1 << 20, at(0)).await.unwrap();
+        let says: Says = Box::new(says);
+        let gateway = Scripted { says: Arc::new(Mutex::new(says)), heard: Arc::default() };
+        let account = Arc::new(Account {
+            name: "hk".to_owned(),
+            identity: "hk".to_owned(),
+            kind,
+            gateway: Box::new(gateway.clone()),
+            rate: Rate { calls: 1_000_000, per: Duration::from_secs(1) },
+            concurrency: 100,
+            timeout: Duration::from_secs(10),
+            query_interval: Duration::from_secs(1),
+            refund_interval: Duration::from_secs(60),
+            funds_interval: Duration::from_secs(1_800),
+            is_remote: false,
+        });
+        let config = Config {
+            folder: folder.path().to_owned(),
+            database: Database::Sqlite("unused".into()),
+            timezone: chrono_tz::UTC,
+            jobs: None,
+            encryption_key: None,
+            files: "files".to_owned(),
+            workflows: "workflows".into(),
+            server: ServerConfig::default(),
+            retention: RetentionConfig::default(),
+            calendars: BTreeMap::new(),
+            alerts: AlertsConfig::default(),
+            gateways: BTreeMap::new(),
+        };
+        let engine = Engine {
+            ledger,
+            catalog: Arc::new(Catalog::built_in()),
+            accounts: BTreeMap::from([("hk".to_owned(), Arc::clone(&account))]),
+            config: Arc::new(config),
+            vault: None,
+            meter: Arc::default(),
+            files: Files::open("files", folder.path()).unwrap(),
+            clock: Clock::driven(at(0)),
+        };
+        Self { engine: Arc::new(engine), account, gateway, node, planned: Mutex::default(), _folder: folder }
+    }
+
+    pub fn ledger(&self) -> &Ledger {
+        &self.engine.ledger
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.engine.clock.now()
+    }
+
+    /// From now on it is this long after the beginning.
+    pub fn set(&self, seconds: u64) {
+        self.engine.clock.set(at(seconds));
+    }
+
+    /// The operations that were called since this was asked last.
+    pub fn heard(&self) -> Vec<String> {
+        std::mem::take(&mut *self.gateway.heard.lock().unwrap()).into_iter().map(|call| call.operation).collect()
+    }
+
+    fn policy(&self, kind: &str) -> Policy {
+        self.engine.catalog.kinds[kind].policy.clone()
+    }
+
+    /// Plans a job of a kind with these inputs, each with its key and amount; the job.
+    pub async fn plan(&self, kind: &str, items: &[(&str, Option<Amount>, Value)]) -> i64 {
+        let occurrence = {
+            let mut planned = self.planned.lock().unwrap();
+            *planned += 1;
+            planned.to_string()
+        };
+        let mut planning = self.ledger().plan(run(&occurrence)).await.unwrap();
+        let new = NewJob { kind: kind.into(), policy: self.policy(kind), ..job(kind) };
+        let id = planning.job(new).await.unwrap();
+        let before = planning.newest_item().await.unwrap();
+        let item = |(line, (key, amount, input)): (usize, &(&str, Option<Amount>, Value))| NewItem {
+            line: line as u64 + 1,
+            key: (*key).to_owned(),
+            key_hash: KeyHash::of("hk", kind, key),
+            identity: KeyHash::of("hk", kind, &format!("{key} {line}")),
+            serial: None,
+            custom_no: None,
+            amount: *amount,
+            input: input.to_string(),
+        };
+        let items: Vec<NewItem> = items.iter().enumerate().map(item).collect();
+        assert!(planning.items(id, &items).await.unwrap().is_empty());
+        planning.job_planned(id, before, None).await.unwrap();
+        planning.commit().await.unwrap();
+        id
+    }
+
+    /// Plans one refund of a payment; the job.
+    pub async fn plan_refund(&self, key: &str, of: &str, amount: &str, paid: Option<&str>) -> i64 {
+        let mut input = json!({ "out_trade_no": of });
+        if let Some(paid) = paid {
+            input["paid"] = paid.into();
+        }
+        self.plan("refund", &[(key, Some(hkd(amount)), input)]).await
+    }
+
+    pub async fn claim(&self, job_id: i64, kind: &str, slots: usize) -> Vec<Claimed> {
+        let want = Want {
+            job_id,
+            kind: kind.to_owned(),
+            slots,
+            rate: None,
+            lease: None,
+            policy: Arc::new(self.policy(kind)),
+            can_ask: true,
+        };
+        let request = ClaimRequest {
+            lane: "hk".to_owned(),
+            node: self.node.id(),
+            now: self.now(),
+            lease: self.account.lease(),
+            rate: self.account.rate,
+            slots,
+            wants: vec![want],
+        };
+        self.ledger().claim_due(request).await.unwrap().0
+    }
+
+    /// Does what a claim is for, and writes down what became of it.
+    pub async fn perform(&self, claimed: &Claimed, kind: &str) {
+        let kind = Arc::clone(&self.engine.catalog.kinds[kind]);
+        let work = Work { policy: Arc::new(kind.policy.clone()), kind };
+        let settlement = perform(&self.engine, &self.account, &work, claimed, || {}).await.unwrap();
+        self.ledger().settle(settlement).await.unwrap();
+    }
+
+    /// Claims and does all that is due of a job, until nothing of it is due at this instant.
+    pub async fn work(&self, job_id: i64, kind: &str) {
+        for _ in 0..20 {
+            let claimed = self.claim(job_id, kind, 100).await;
+            if claimed.is_empty() {
+                return;
+            }
+            for one in claimed {
+                self.perform(&one, kind).await;
+            }
+        }
+        panic!("there is always something due");
+    }
+
+    pub async fn item(&self, id: i64) -> ItemRow {
+        self.ledger().item(id).await.unwrap().unwrap()
+    }
+
+    pub async fn assert_sound(&self) {
+        assert_eq!(self.ledger().check().await.unwrap(), Vec::<String>::new());
+    }
+}
