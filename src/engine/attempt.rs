@@ -98,6 +98,7 @@ pub async fn perform(
     let judged = judge(outcomes, is_query && work.kind.effect, work.kind.effect, &observed, &expected(&scene, &call));
     let judged = keep::kept(&scene, &call, &mut observed, judged).await;
     let judged = payer_check::checked(&scene, &call, &mut observed, judged).await;
+    let judged = payment::doubted(&scene, &call, judged).await;
     declared::offer_to_modify(&scene, &call, &mut observed, &judged).await;
     let (word, code) = (judged.answer.word(), judged.answer.code());
     engine.meter.answered(&account.name, &call.operation, word, code, ended_at.since(started_at));
@@ -188,7 +189,7 @@ fn outlives(engine: &Engine, account: &Account, claimed: &Claimed) -> bool {
 }
 
 /// A reason with what a person may do about it.
-fn advised(moved: Move, advice: Option<&str>) -> Move {
+pub(super) fn advised(moved: Move, advice: Option<&str>) -> Move {
     match (moved.reason, advice) {
         (Some(reason), Some(advice)) => Move { reason: Some(format!("{reason}; {advice}")), ..moved },
         (reason, _) => Move { reason, ..moved },

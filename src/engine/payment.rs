@@ -1,14 +1,15 @@
 //! The payment that a refund takes from, a cancellation withdraws or a declaration is of: it is looked up before anything is sent.
 //!
 //! A claim makes one call: the first of such an item is the look-up, and it is given back; the next finds the payment in the
-//! ledger. All refunds of a payment together never exceed what was paid, two of them are never under way at once, and there is
+//! ledger. The payment is looked up again before the row is refused for what was said of it, when the gateway refuses the refund,
+//! and after a person had the item tried again. Where the gateway says two things of one payment, its refunds are parked. All refunds of a payment together never exceed what was paid, two of them are never under way at once, and there is
 //! an interval between them, whatever number the payment was named by.
 
 use std::time::Duration;
 
 use serde_json::Value;
 
-use super::attempt::{SUB_CODE, Scene, attempt_of, close_lane, merged, note_unattested, within};
+use super::attempt::{SUB_CODE, Scene, advised, attempt_of, close_lane, is_too_late, merged, note_unattested, within};
 use crate::catalog::PaymentLookup;
 use crate::catalog::judge::{Expected, Judged, judge};
 use crate::domain::answer::{Answer, Decline, DeclineClass, NumberRule, Receipt};
@@ -16,7 +17,7 @@ use crate::domain::ids::KeyHash;
 use crate::domain::item::{Event, Illegal, Move, apply};
 use crate::domain::time::Timestamp;
 use crate::gateway::{Call, Observation, Reached};
-use crate::ledger::{LedgerError, Payment, Room, Settlement, Taking};
+use crate::ledger::{Doing, LedgerError, Payment, Room, Settlement, Taking};
 
 /// How long a refund waits that finds another of its payment under way.
 const BUSY: Duration = Duration::from_secs(1);
@@ -40,14 +41,28 @@ pub(super) async fn prepare(scene: &Scene<'_>, lookup: &PaymentLookup, call: &mu
         Ok(known) => known,
         Err(error) => return not_now(scene, &error, now),
     };
-    let Some(payment) = known else { return look_up(scene, lookup, call, account).await };
-    if let Some(code) = contradiction(&payment, call) {
-        return refuse(scene, code, now);
+    let Some(payment) = known else { return look_up(scene, lookup, call, account, LookUp::First).await };
+    match scene.engine.ledger.is_to_look_up_again(scene.claimed.id()).await {
+        Ok(false) => {}
+        Ok(true) => return look_up(scene, lookup, call, account, LookUp::ForPerson).await,
+        Err(error) => return not_now(scene, &error, now),
+    }
+    if let Some(refusal) = two_answers(&payment) {
+        return refuse(scene, refusal, now);
+    }
+    if let Some(refusal) = contradiction(&payment, call) {
+        return look_up(scene, lookup, call, account, LookUp::Before(refusal)).await;
     }
     let taking = Taking { payment: &payment, account, interval: scene.account.refund_interval, now };
     match scene.engine.ledger.take_from(scene.claimed, taking).await {
         Ok(Room::Taken) => {}
-        Ok(Room::Exceeded) => return refuse(scene, "EXCEEDS_PAYMENT", now),
+        Ok(Room::Exceeded) => {
+            let ours = call.amount.map_or_else(String::new, |amount| format!(" {amount} more"));
+            let words =
+                format!("with{ours} the refunds of the payment would be above the {} that was paid", payment.amount);
+            let refusal = Refusal::of("EXCEEDS_PAYMENT", words);
+            return look_up(scene, lookup, call, account, LookUp::Before(refusal)).await;
+        }
         Ok(Room::Busy) => {
             // Apart from each other, so that those that wait together do not meet again.
             let until = now.plus(BUSY + BUSY / 256 * u32::from(scene.claimed.item.spread));
@@ -87,7 +102,7 @@ async fn may_act(scene: &Scene<'_>, lookup: &PaymentLookup, call: &Call) -> Resu
     if lookup.given.as_ref().is_some_and(|field| text(call, field).is_none()) {
         return Ok(Ready::Send);
     }
-    let question = Call { operation: lookup.operation.clone(), amount: None, ..call.clone() };
+    let question = question(lookup, call);
     let started_at = scene.engine.clock.now();
     let observed = within(scene.account, &question).await;
     let now = scene.engine.clock.now();
@@ -99,46 +114,139 @@ async fn may_act(scene: &Scene<'_>, lookup: &PaymentLookup, call: &Call) -> Resu
     ended(scene, &question, judged, observed, started_at, now).await
 }
 
+/// Why nothing is sent.
+struct Refusal {
+    code: &'static str,
+    class: DeclineClass,
+    /// In words, with what was compared.
+    words: String,
+}
+
+impl Refusal {
+    const fn of(code: &'static str, words: String) -> Self {
+        Self { code, class: DeclineClass::Hard, words }
+    }
+
+    fn answer(&self) -> Answer {
+        Answer::Declined(Decline { code: self.code.to_owned(), class: self.class, number: NumberRule::Ask })
+    }
+}
+
+/// The gateway has said two things of what was paid.
+fn two_answers(payment: &Payment) -> Option<Refusal> {
+    let other = payment.other?;
+    let words = format!(
+        "the gateway said that {} was paid and later that {other} was: find out which is so, then `payrun retry` asks it again",
+        payment.amount
+    );
+    Some(Refusal { code: "TWO_AMOUNTS_PAID", class: DeclineClass::Person, words })
+}
+
 /// What the row says of the payment must be so.
-fn contradiction(payment: &Payment, call: &Call) -> Option<&'static str> {
-    let differs = |name, number: &str| text(call, name).is_some_and(|given| given != number);
-    if differs("out_trade_no", &payment.order_no) || differs("transaction_id", &payment.transaction_id) {
-        return Some("OTHER_PAYMENT");
+fn contradiction(payment: &Payment, call: &Call) -> Option<Refusal> {
+    if let Some(refusal) = other_payment(payment, call) {
+        return Some(refusal);
     }
-    if call.amount.is_some_and(|amount| amount.currency() != payment.amount.currency()) {
-        return Some("OTHER_CURRENCY");
+    if let Some(amount) = call.amount.filter(|amount| amount.currency() != payment.amount.currency()) {
+        let words = format!("the row is about {amount}, the payment was {}", payment.amount);
+        return Some(Refusal::of("OTHER_CURRENCY", words));
     }
-    differs("paid", &payment.amount.decimal()).then_some("OTHER_AMOUNT_PAID")
+    let given = text(call, "paid").filter(|given| *given != payment.amount.decimal())?;
+    let words = format!("the row says that {given} was paid, the gateway says {}", payment.amount);
+    Some(Refusal::of("OTHER_AMOUNT_PAID", words))
+}
+
+/// The row may name a payment by both its numbers.
+fn other_payment(payment: &Payment, call: &Call) -> Option<Refusal> {
+    let numbers = [("out_trade_no", &payment.order_no), ("transaction_id", &payment.transaction_id)];
+    let differs = |(name, number): &(&str, &String)| text(call, name).is_some_and(|given| given != number.as_str());
+    let (name, number) = numbers.into_iter().find(differs)?;
+    let words = format!("the row names the {name} {}, the gateway {number}", text(call, name).unwrap_or_default());
+    Some(Refusal::of("OTHER_PAYMENT", words))
+}
+
+/// Why a payment is looked up.
+enum LookUp {
+    /// Nothing is known of it.
+    First,
+    /// A person has had the item tried again.
+    ForPerson,
+    /// By what is known of it the row would be refused.
+    Before(Refusal),
 }
 
 /// The look-up: one call, after which the item is given back, or ends.
-async fn look_up(scene: &Scene<'_>, lookup: &PaymentLookup, call: &Call, account: KeyHash) -> Result<Ready, Illegal> {
-    let question = Call { operation: lookup.operation.clone(), amount: None, ..call.clone() };
+async fn look_up(
+    scene: &Scene<'_>,
+    lookup: &PaymentLookup,
+    call: &Call,
+    account: KeyHash,
+    why: LookUp,
+) -> Result<Ready, Illegal> {
+    let question = question(lookup, call);
     let started_at = scene.engine.clock.now();
     let observed = within(scene.account, &question).await;
     let now = scene.engine.clock.now();
     let judged = judge(&lookup.outcomes, false, false, &observed, &Expected::default());
     note_unattested(scene, &scene.work.kind, &judged, now).await;
-    let answer = match judged.answer.clone() {
-        Answer::Done(receipt) => match found(&observed, &receipt, call) {
-            Err(code) => declined(code),
-            Ok(payment) => match scene.engine.ledger.record_payment(account, &payment, now).await {
-                Err(error) => return not_now(scene, &error, now),
-                Ok(()) if scene.knows(&payment, account).await => {
-                    let moved = apply(&scene.claimed.item, &Event::Unsent, &scene.work.policy, now)?;
-                    let attempt = attempt_of(&question.operation, started_at, now, &Answer::Done(receipt), observed);
-                    return Ok(Ready::Not(Box::new(Settlement::looked_up(scene.claimed, moved, attempt, now))));
-                }
-                Ok(()) => declined("OTHER_PAYMENT"),
-            },
-        },
-        answer @ (Answer::Accepted
-        | Answer::Declined(_)
-        | Answer::NotProcessed { .. }
-        | Answer::Absent
-        | Answer::Unknown { .. }) => answer,
+    let Answer::Done(receipt) = &judged.answer else {
+        return ended(scene, &question, judged, observed, started_at, now).await;
     };
-    ended(scene, &question, Judged { answer, ..judged }, observed, started_at, now).await
+    let for_person = matches!(why, LookUp::ForPerson);
+    let known = match found(&observed, receipt, call) {
+        Ok(payment) => scene.engine.ledger.record_payment(account, &payment, for_person, now).await.map(|known| {
+            known.ok_or_else(|| {
+                let words =
+                    format!("the ledger has another payment as {} or {}", payment.order_no, payment.transaction_id);
+                Refusal { class: DeclineClass::Person, ..Refusal::of("OTHER_PAYMENT", words) }
+            })
+        }),
+        Err(refusal) => Ok(Err(refusal)),
+    };
+    let refusal = match (known, why) {
+        (Err(error), _) => return not_now(scene, &error, now),
+        (Ok(Err(refusal)), _) => Some(refusal),
+        // What the row says of it is compared by the next claim, which asks once more before it refuses.
+        (Ok(Ok(_)), LookUp::First) => None,
+        (Ok(Ok(payment)), LookUp::ForPerson) => two_answers(&payment).or_else(|| contradiction(&payment, call)),
+        (Ok(Ok(payment)), LookUp::Before(refusal)) => two_answers(&payment).or(Some(refusal)),
+    };
+    if let Some(refusal) = refusal {
+        let judged = Judged { answer: refusal.answer(), advice: Some(refusal.words), ..judged };
+        return ended(scene, &question, judged, observed, started_at, now).await;
+    }
+    let moved = apply(&scene.claimed.item, &Event::Unsent, &scene.work.policy, now)?;
+    let attempt = attempt_of(&question.operation, started_at, now, &judged.answer, observed);
+    Ok(Ready::Not(Box::new(Settlement::looked_up(scene.claimed, moved, attempt, now))))
+}
+
+fn question(lookup: &PaymentLookup, call: &Call) -> Call {
+    Call { operation: lookup.operation.clone(), amount: None, ..call.clone() }
+}
+
+/// A refund that the gateway refused: what it was told of the payment may have been wrong. The payment is looked up once more, and
+/// where the gateway now says another amount, a person has to find out which is so.
+pub(super) async fn doubted(scene: &Scene<'_>, call: &Call, judged: Judged) -> Judged {
+    let lookup =
+        scene.operations.payment.as_ref().filter(|lookup| lookup.takes && scene.claimed.doing == Doing::Submit);
+    let refused = matches!(&judged.answer, Answer::Declined(decline) if decline.class == DeclineClass::Hard);
+    let Some(lookup) = lookup.filter(|_| refused && !is_too_late(scene)) else { return judged };
+    let question = question(lookup, call);
+    let observed = within(scene.account, &question).await;
+    let shown = judge(&lookup.outcomes, false, false, &observed, &Expected::default());
+    let Answer::Done(receipt) = &shown.answer else { return judged };
+    let Ok(payment) = found(&observed, receipt, call) else { return judged };
+    let now = scene.engine.clock.now();
+    match scene.engine.ledger.record_payment(account(scene), &payment, false, now).await {
+        Ok(known) => match known.as_ref().and_then(two_answers) {
+            Some(refusal) => Judged { answer: refusal.answer(), advice: Some(refusal.words), ..judged },
+            None => judged,
+        },
+        Err(error) => {
+            tracing::warn!(item.id = scene.claimed.id(), %error, "what was paid could not be compared");
+            judged
+        }
+    }
 }
 
 /// The look-up says that nothing can be sent, or not now.
@@ -156,38 +264,26 @@ async fn ended(
     observed.result.retain(|name, _| name == SUB_CODE);
     let result = merged(scene.claimed.result(), std::mem::take(&mut observed.result));
     let moved = apply(&scene.claimed.item, &Event::Answered(answer.clone()), &scene.work.policy, now)?;
+    let moved = advised(moved, judged.advice.as_deref());
     let attempt = attempt_of(&question.operation, started_at, now, &answer, observed);
     Ok(Ready::Not(Box::new(Settlement::answered(scene.claimed, moved, attempt, result, now))))
 }
 
 /// The payment as the reply shows it, if it is the one that was asked for.
-fn found(seen: &Observation, receipt: &Receipt, call: &Call) -> Result<Payment, &'static str> {
-    let Some(Ok(amount)) = seen.amount else { return Err("NO_AMOUNT_PAID") };
-    let order_no = seen.order_no.clone().filter(|number| !number.is_empty()).ok_or("NO_ORDER_NUMBER")?;
-    let payment = Payment { order_no, transaction_id: receipt.0.clone(), amount };
-    let differs = |name, number: &str| text(call, name).is_some_and(|given| given != number);
-    if differs("out_trade_no", &payment.order_no) || differs("transaction_id", &payment.transaction_id) {
-        return Err("OTHER_PAYMENT");
-    }
-    Ok(payment)
-}
-
-impl Scene<'_> {
-    /// Whether the payment can be found again as it was looked up: if not, the ledger holds another of the same number.
-    async fn knows(&self, payment: &Payment, account: KeyHash) -> bool {
-        let known = self.engine.ledger.payment(account, None, Some(&payment.transaction_id)).await;
-        known.is_ok_and(|known| known.is_some_and(|known| known.order_no == payment.order_no))
-    }
-}
-
-fn declined(code: &str) -> Answer {
-    Answer::Declined(Decline { code: code.to_owned(), class: DeclineClass::Hard, number: NumberRule::Ask })
+fn found(seen: &Observation, receipt: &Receipt, call: &Call) -> Result<Payment, Refusal> {
+    let lacks = |code, what| Refusal::of(code, format!("the gateway's answer about the payment names no {what}"));
+    let Some(Ok(amount)) = seen.amount else { return Err(lacks("NO_AMOUNT_PAID", "amount")) };
+    let order_no = seen.order_no.clone().filter(|number| !number.is_empty());
+    let order_no = order_no.ok_or_else(|| lacks("NO_ORDER_NUMBER", "order number"))?;
+    let payment = Payment { order_no, transaction_id: receipt.0.clone(), amount, other: None };
+    other_payment(&payment, call).map_or(Ok(payment), Err)
 }
 
 /// It ends without anything being sent.
-fn refuse(scene: &Scene<'_>, code: &str, now: Timestamp) -> Result<Ready, Illegal> {
-    let answer = declined(code);
+fn refuse(scene: &Scene<'_>, refusal: Refusal, now: Timestamp) -> Result<Ready, Illegal> {
+    let answer = refusal.answer();
     let moved = apply(&scene.claimed.item, &Event::Answered(answer.clone()), &scene.work.policy, now)?;
+    let moved = advised(moved, Some(&refusal.words));
     let why = Reached::NotSent("nothing was sent".to_owned());
     let attempt = attempt_of("check", now, now, &answer, Observation::of(why));
     Ok(Ready::Not(Box::new(Settlement::answered(scene.claimed, moved, attempt, None, now))))

@@ -11,7 +11,8 @@ use sqlx::{AssertSqlSafe, Row};
 use super::Ledger;
 use super::claim::Claimed;
 use super::error::LedgerError;
-use super::rows::amount_of;
+use super::rows::{amount_in, amount_of};
+use super::settle::LOOKED_UP;
 use super::turn::Turn;
 use crate::domain::ids::KeyHash;
 use crate::domain::money::Amount;
@@ -27,6 +28,8 @@ pub struct Payment {
     pub transaction_id: String,
     /// What was paid.
     pub amount: Amount,
+    /// What a later look-up said was paid, where that differs: a person has to find out which is so.
+    pub other: Option<Amount>,
 }
 
 /// What is to be taken from a payment.
@@ -62,7 +65,7 @@ pub enum Room {
     Busy,
     /// It is not known what became of another, which is asked about at this instant.
     Unknown(Option<Timestamp>),
-    /// The last one was sent too shortly before; from this instant on it may be.
+    /// The gateway had the last one too shortly before; from this instant on it may be sent.
     TooSoon(Timestamp),
 }
 
@@ -78,8 +81,8 @@ impl Ledger {
         transaction_id: Option<&str>,
     ) -> Result<Option<Payment>, LedgerError> {
         let failed = |source| LedgerError::of("looking for a payment", source);
-        let query = "select id, order_no, transaction_id, amount, currency from payments where account = $1 \
-                     and (transaction_id = $2 or ($2 is null and order_no = $3)) limit 1";
+        let query = "select id, order_no, transaction_id, amount, currency, other_amount, other_currency from payments \
+                     where account = $1 and (transaction_id = $2 or ($2 is null and order_no = $3)) limit 1";
         let found = sqlx::query(query)
             .bind(account.as_bytes().to_vec())
             .bind(transaction_id)
@@ -90,11 +93,33 @@ impl Ledger {
         found.as_ref().map(payment_row).transpose()
     }
 
-    /// Remembers a payment. What is known of it already stays as it is.
+    /// Whether a person has had an item tried again since its payment was looked up for it last.
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn record_payment(&self, account: KeyHash, payment: &Payment, now: Timestamp) -> Result<(), LedgerError> {
+    pub async fn is_to_look_up_again(&self, item_id: i64) -> Result<bool, LedgerError> {
+        let query = "select coalesce(max(case when event = 'retry' then version end), 0) \
+                       - coalesce(max(case when event = $2 then version end), 0) from events where item_id = $1";
+        let since = sqlx::query_scalar::<_, i64>(query).bind(item_id).bind(LOOKED_UP).fetch_one(&self.read).await;
+        since.map(|since| since > 0).map_err(|source| LedgerError::of("looking for a look-up", source))
+    }
+
+    /// Remembers what a look-up says of a payment, and says what is known of it then; none if the ledger has another payment
+    /// under one of its two numbers.
+    ///
+    /// What was said first stays. Another amount is kept beside it, until a person has had the payment looked up again
+    /// (`for_person`) and one of the two was said once more.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn record_payment(
+        &self,
+        account: KeyHash,
+        payment: &Payment,
+        for_person: bool,
+        now: Timestamp,
+    ) -> Result<Option<Payment>, LedgerError> {
+        let failed = |source| LedgerError::of("remembering a payment", source);
         let mut turn = self.turn("remembering a payment").await?;
         let insert = "insert into payments (account, order_no, transaction_id, amount, currency, seen_at) \
                       values ($1, $2, $3, $4, $5, $6) on conflict do nothing";
@@ -107,8 +132,36 @@ impl Ledger {
             .bind(now.millis())
             .execute(turn.connection())
             .await
-            .map_err(|source| LedgerError::of("remembering a payment", source))?;
-        turn.commit().await
+            .map_err(failed)?;
+        let known = "select id, order_no, transaction_id, amount, currency, other_amount, other_currency from payments \
+                     where account = $1 and order_no = $2 and transaction_id = $3";
+        let known = sqlx::query(known)
+            .bind(account.as_bytes().to_vec())
+            .bind(&payment.order_no)
+            .bind(&payment.transaction_id)
+            .fetch_optional(turn.connection())
+            .await
+            .map_err(failed)?;
+        let Some(row) = known else {
+            turn.rollback().await?;
+            return Ok(None);
+        };
+        let known = told(payment_row(&row)?, payment.amount, for_person);
+        sqlx::query(
+            "update payments set amount = $2, currency = $3, other_amount = $4, other_currency = $5, seen_at = $6 \
+             where id = $1",
+        )
+        .bind(row.try_get::<i64, _>("id").map_err(failed)?)
+        .bind(known.amount.minor())
+        .bind(known.amount.currency().code())
+        .bind(known.other.map(Amount::minor))
+        .bind(known.other.map(|other| other.currency().code().to_owned()))
+        .bind(now.millis())
+        .execute(turn.connection())
+        .await
+        .map_err(failed)?;
+        turn.commit().await?;
+        Ok(Some(known))
     }
 
     /// The items that declared a payment of an account to customs, or modified or repeated that, oldest first: those whose key
@@ -144,14 +197,35 @@ impl Ledger {
     }
 }
 
-/// Items of the same payment: how much they are, whether one is under way, and when the last was sent.
+/// What is known of a payment when it is said that so much was paid.
+fn told(known: Payment, amount: Amount, for_person: bool) -> Payment {
+    let other = match known.other {
+        None => Some(amount).filter(|amount| *amount != known.amount),
+        Some(other) if for_person && (amount == other || amount == known.amount) => {
+            return Payment { amount, other: None, ..known };
+        }
+        Some(other) if amount == known.amount => Some(other),
+        Some(_) => Some(amount),
+    };
+    Payment { other, ..known }
+}
+
+/// Items of the same payment: how much they are, whether one is under way, and when it was known of the last that the gateway had
+/// it: by the reply to it, or, where that was lost, by what told of it later.
 const OTHERS: &str = "\
     select cast(coalesce(sum(amount), 0) as bigint) as sum, \
       coalesce(sum(case when state = 'sending' then 1 else 0 end), 0) as busy, \
       coalesce(sum(case when state = 'unknown' then 1 else 0 end), 0) as unknown, \
-      max(case when state = 'unknown' and node is null then due_at end) as asked_at, max(sent_at) as last \
+      max(case when state = 'unknown' and node is null then due_at end) as asked_at, \
+      max(coalesce((select max(e.at) from events as e where e.item_id = items.id \
+        and e.from_state in ('planned', 'sending', 'unknown', 'parked') \
+        and e.to_state in ('pending', 'unknown', 'parked', 'succeeded') and e.from_state <> e.to_state), sent_at)) as last \
     from items where taken_from = $1 and id <> $2 and (state in ('sending', 'pending', 'unknown', 'parked', 'succeeded') \
       or exists (select 1 from events as e where e.item_id = items.id and e.alarm = 'money_moved'))";
+
+/// The interval between two refunds is longer by this part of it, since the clocks of nodes differ, and a gateway may count in whole
+/// seconds.
+const MARGIN: u32 = 20;
 
 async fn room(turn: &mut Turn, claimed: &Claimed, taking: Taking<'_>) -> Result<Room, LedgerError> {
     let failed = |source| LedgerError::of("taking from a payment", source);
@@ -172,7 +246,8 @@ async fn room(turn: &mut Turn, claimed: &Claimed, taking: Taking<'_>) -> Result<
         let asked_at: Option<i64> = row.try_get("asked_at").map_err(failed)?;
         return Ok(if busy > 0 { Room::Busy } else { Room::Unknown(asked_at.map(Timestamp::from_millis)) });
     }
-    let free = last.map(|last| Timestamp::from_millis(last).plus(taking.interval));
+    let apart = taking.interval + taking.interval / MARGIN;
+    let free = last.map(|last| Timestamp::from_millis(last).plus(apart));
     if let Some(until) = free.filter(|until| *until > taking.now) {
         return Ok(Room::TooSoon(until));
     }
@@ -207,5 +282,6 @@ fn payment_row(row: &AnyRow) -> Result<Payment, LedgerError> {
         order_no: row.try_get("order_no").map_err(failed)?,
         transaction_id: row.try_get("transaction_id").map_err(failed)?,
         amount: amount_of(row, id)?.ok_or_else(corrupt)?,
+        other: amount_in(row, id, ("other_amount", "other_currency"))?,
     })
 }

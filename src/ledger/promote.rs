@@ -187,6 +187,8 @@ const TABLES: &[Table] = &[
             ("amount", N),
             ("currency", T),
             ("seen_at", N),
+            ("other_amount", N),
+            ("other_currency", T),
         ],
         numbered: true,
     },

@@ -120,9 +120,18 @@ pub(super) fn policy_of(row: &AnyRow, item_id: i64) -> Result<Policy, LedgerErro
 
 /// The amount of a row with the columns `amount` and `currency`.
 pub(super) fn amount_of(row: &AnyRow, id: i64) -> Result<Option<Amount>, LedgerError> {
+    amount_in(row, id, ("amount", "currency"))
+}
+
+/// The amount of a row in these two columns.
+pub(super) fn amount_in(
+    row: &AnyRow,
+    id: i64,
+    (amount, currency): (&str, &str),
+) -> Result<Option<Amount>, LedgerError> {
     let get = |source| LedgerError::of("reading an amount", source);
-    let minor: Option<i64> = row.try_get("amount").map_err(get)?;
-    let code: Option<&str> = row.try_get("currency").map_err(get)?;
+    let minor: Option<i64> = row.try_get(amount).map_err(get)?;
+    let code: Option<&str> = row.try_get(currency).map_err(get)?;
     match (minor, code) {
         (Some(minor), Some(code)) => Currency::parse(code)
             .and_then(|currency| Amount::from_minor(minor, currency))

@@ -21,6 +21,9 @@ use crate::domain::item::{Alarm, Event, Move, State};
 use crate::domain::time::Timestamp;
 use crate::planted::{Bug, is};
 
+/// The word for a claim that ended in a look-up of the payment.
+pub(super) const LOOKED_UP: &str = "looked up";
+
 /// What became of a claim.
 #[derive(Debug, Clone)]
 pub struct Settlement {
@@ -41,7 +44,7 @@ impl Settlement {
 
     /// What the item acts on was looked up; nothing of its own was sent, and it is given back.
     pub fn looked_up(claimed: &Claimed, moved: Move, attempt: Attempt, at: Timestamp) -> Self {
-        Self { stored: claimed.after(), event: "looked up", moved, attempt: Some(attempt), result: None, at }
+        Self { stored: claimed.after(), event: LOOKED_UP, moved, attempt: Some(attempt), result: None, at }
     }
 
     /// Nothing was sent; the item is given back.

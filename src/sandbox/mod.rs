@@ -101,6 +101,8 @@ pub struct Settings {
     pub books: Option<PathBuf>,
     /// How far two refunds of a payment of WeChat Pay must be apart: a minute at the real one (docs/gateways/wechat.md).
     pub refund_gap: Duration,
+    /// How many looks at a payment that was put into the books show one minor unit more than was paid.
+    pub misread: u32,
     /// How old a payment must be to be reversed: 15 seconds at the real WeChat Pay (docs/gateways/wechat.md).
     pub reverse_after: Duration,
     /// How old an order must be to be closed: 5 minutes at the real WeChat Pay (docs/gateways/wechat.md).
@@ -130,6 +132,7 @@ impl Default for Settings {
             late: Duration::from_secs(1),
             books: None,
             refund_gap: Duration::ZERO,
+            misread: 0,
             reverse_after: Duration::ZERO,
             close_after: Duration::ZERO,
             signs_with: SignsWith::Certificate,

@@ -391,7 +391,9 @@ impl Till {
         }
         self.count(&mut entry, fault);
         let visible = entry.standing != Standing::Seen && entry.hidden_until <= now;
-        let seen = visible.then(|| entry.clone());
+        let misread = sort == Sort::Payment && entry.calls <= settings.misread;
+        let minor = entry.minor + i64::from(misread);
+        let seen = visible.then(|| Entry { minor, ..entry.clone() });
         self.entries.insert(id, entry);
         (seen, fault)
     }

@@ -1,6 +1,8 @@
 //! One attempt at a time: what is asked before something is sent, what is sent then, and what a person does in between.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use payrun::domain::item::State;
 use payrun::gateway::{Call, Calling, Observation};
@@ -10,7 +12,7 @@ use tokio::sync::OnceCell;
 
 use crate::ledger::on_every_engine;
 use crate::support::by;
-use crate::support::teller::{Teller, shows};
+use crate::support::teller::{Teller, payment, refuses, shows};
 
 /// A gateway that says the same to every call of an operation.
 fn says(
@@ -66,5 +68,139 @@ fn what_is_withdrawn_between_a_claim_and_a_late_send_is_not_sent() {
         assert_eq!(teller.heard(), Vec::<String>::new());
         assert_eq!(teller.item(1).await.state, State::Cancelled);
         teller.assert_sound().await;
+    });
+}
+
+/// WeChat Pay, whose look-ups of a payment of 12.50 show these amounts, the last for ever; a refund must name the true total.
+fn misreads(amounts: &'static [&'static str]) -> impl FnMut(Call) -> Calling<'static, Observation> + Send {
+    let looks = AtomicUsize::new(0);
+    let taken: Mutex<HashSet<String>> = Mutex::default();
+    says(move |call| match call.operation.as_str() {
+        "any_order" => payment("P-1", amounts[looks.fetch_add(1, Ordering::SeqCst).min(amounts.len() - 1)]),
+        "refund" if call.input["paid"] == "12.50" => {
+            taken.lock().unwrap().insert(call.order_no.to_string());
+            shows("PROCESSING")
+        }
+        "refund" => refuses(403, "INVALID_REQUEST"),
+        _ if taken.lock().unwrap().contains(call.order_no.as_str()) => {
+            Observation { order_no: Some(call.order_no.to_string()), ..shows("PROCESSING") }
+        }
+        _ => refuses(404, "RESOURCE_NOT_EXISTS"),
+    })
+}
+
+#[track_caller]
+fn names(reason: Option<&str>, words: &[&str]) {
+    let reason = reason.unwrap_or_default();
+    assert!(words.iter().all(|word| reason.contains(word)), "{words:?}: {reason}");
+}
+
+#[test]
+fn a_payment_that_contradicts_its_row_is_looked_up_again_and_two_answers_of_the_gateway_are_a_persons() {
+    on_every_engine(|place| async move {
+        let teller = Teller::at(&place, "wechat", misreads(&["13.50", "12.50"])).await;
+        let first = teller.plan_refund("R-1", "P-1", "5.00", Some("12.50")).await;
+        teller.work(first, "refund").await;
+        assert_eq!(teller.heard(), ["any_order", "any_order"], "it is asked again before it is refused");
+        let item = teller.item(1).await;
+        assert_eq!(item.state, State::Parked);
+        names(item.reason.as_deref(), &["TWO_AMOUNTS_PAID", "13.50 HKD", "12.50 HKD", "payrun retry"]);
+        // Another batch sends nothing of it either, whatever its rows say.
+        let second = teller.plan_refund("R-2", "P-1", "5.00", None).await;
+        teller.work(second, "refund").await;
+        assert_eq!(teller.heard(), Vec::<String>::new());
+        assert_eq!(teller.item(2).await.state, State::Parked);
+        // A person's retry asks anew; what was said twice is so.
+        for id in [1, 2] {
+            teller.ledger().wish(id, &Wish::Retry, &by("ann"), teller.now()).await.unwrap();
+        }
+        for seconds in (0..2_000).step_by(50) {
+            teller.set(seconds);
+            teller.work(first, "refund").await;
+            teller.work(second, "refund").await;
+        }
+        let sent: Vec<Call> = teller.calls().into_iter().filter(|call| call.operation == "refund").collect();
+        assert_eq!(sent.len(), 2);
+        assert!(sent.iter().all(|call| call.input["paid"] == "12.50"), "{sent:?}");
+        teller.assert_sound().await;
+    });
+}
+
+#[test]
+fn a_refund_that_the_gateway_refuses_is_held_against_a_new_look_up_of_its_payment() {
+    on_every_engine(|place| async move {
+        let teller = Teller::at(&place, "wechat", misreads(&["13.50", "12.50"])).await;
+        let job = teller.plan_refund("R-1", "P-1", "5.00", None).await;
+        teller.work(job, "refund").await;
+        assert_eq!(teller.heard(), ["any_order", "refund", "any_order"]);
+        let item = teller.item(1).await;
+        assert_eq!(item.state, State::Parked);
+        names(item.reason.as_deref(), &["TWO_AMOUNTS_PAID", "13.50 HKD", "12.50 HKD"]);
+        teller.assert_sound().await;
+    });
+}
+
+#[test]
+fn a_row_that_is_wrong_fails_once_the_gateway_has_said_so_twice_and_names_both_amounts() {
+    on_every_engine(|place| async move {
+        let teller = Teller::at(&place, "wechat", misreads(&["12.50"])).await;
+        let wrong = teller.plan_refund("R-1", "P-1", "5.00", Some("21.50")).await;
+        teller.work(wrong, "refund").await;
+        assert_eq!(teller.heard(), ["any_order", "any_order"]);
+        let item = teller.item(1).await;
+        assert_eq!(item.state, State::Failed);
+        names(item.reason.as_deref(), &["OTHER_AMOUNT_PAID", "21.50", "12.50 HKD"]);
+        let above = teller.plan_refund("R-2", "P-1", "12.51", None).await;
+        teller.work(above, "refund").await;
+        let item = teller.item(2).await;
+        assert_eq!(item.state, State::Failed);
+        names(item.reason.as_deref(), &["EXCEEDS_PAYMENT", "12.51 HKD", "12.50 HKD"]);
+        teller.assert_sound().await;
+    });
+}
+
+#[test]
+fn the_interval_between_refunds_counts_from_the_reply_or_from_when_it_was_learnt_what_happened() {
+    on_every_engine(|place| async move {
+        for lost in [false, true] {
+            let place = place.fresh().await;
+            let clock: Arc<Mutex<Option<payrun::clock::Clock>>> = Arc::default();
+            let slow = Arc::clone(&clock);
+            let teller = Teller::at(
+                &place,
+                "wechat",
+                says(move |call| match call.operation.as_str() {
+                    "any_order" => payment("P-1", "12.50"),
+                    "refund" => {
+                        // The reply takes nine seconds.
+                        let clock = slow.lock().unwrap().clone().unwrap();
+                        clock.set(clock.now().plus(std::time::Duration::from_secs(9)));
+                        if lost { Observation::of(payrun::gateway::Reached::TimedOut) } else { shows("PROCESSING") }
+                    }
+                    _ => shows("PROCESSING"),
+                }),
+            )
+            .await;
+            *clock.lock().unwrap() = Some(teller.engine.clock.clone());
+            let first = teller.plan_refund("R-1", "P-1", "5.00", None).await;
+            teller.set(1);
+            teller.work(first, "refund").await;
+            assert_eq!(teller.heard(), ["any_order", "refund"]);
+            // The gateway may have had it at 10; where the reply was lost it is learnt at 30.
+            let known = if lost { 30 } else { 10 };
+            teller.set(known);
+            teller.work(first, "refund").await;
+            teller.heard();
+            let second = teller.plan_refund("R-2", "P-1", "5.00", None).await;
+            for seconds in known..known + 63 {
+                teller.set(seconds);
+                teller.work(second, "refund").await;
+                assert_eq!(teller.heard(), Vec::<String>::new(), "a minute and a margin after {known}: {seconds}");
+            }
+            teller.set(known + 63);
+            teller.work(second, "refund").await;
+            assert_eq!(teller.heard(), ["refund"]);
+            teller.assert_sound().await;
+        }
     });
 }

@@ -66,7 +66,8 @@ fn a_ledger_is_copied_before_its_schema_is_changed() {
             alter table runs drop column forgotten_at; alter table statements drop column forgotten_at; \
             alter table items drop column recalled; alter table items drop column withdrawn; \
             alter table contract_periods drop column pay_by; \
-            alter table items drop column withdrawn_at; alter table runs drop column author_user; \
+            alter table items drop column withdrawn_at; alter table payments drop column other_amount; \
+            alter table payments drop column other_currency; alter table runs drop column author_user; \
             alter table unlisted drop column assumed; delete from _sqlx_migrations where version >= 12";
         sqlx::raw_sql(undone).execute(&mut old).await.unwrap();
         old.close().await.unwrap();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use payrun::sandbox::Settings;
 use payrun::sandbox::faults::{Fault, FaultPlan, Level};
 use serde_json::Value;
 
@@ -128,6 +129,27 @@ fn one_refund(rig: &Rig, row: &str, schedule: &str) {
          retry: { attempts: 30, first: 50ms, max: 200ms }\n    \
          resolve: { schedule: SCHEDULE, grace: 2s, horizon: 1h }\n";
     rig.write("refunds.yaml", yaml.replace("SCHEDULE", schedule));
+}
+
+#[test]
+fn a_wrong_amount_in_the_first_look_up_of_a_payment_does_not_block_its_refunds() {
+    let rig = Rig::of(Settings { misread: 1, ..Settings::default() });
+    rig.seed("wechat", "P-1", "12.50", "HKD");
+    // No column says what was paid: WeChat Pay is sent the total as it was looked up, and refuses it.
+    one_refund(&rig, "R-1,P-1,5.00,HKD", "[50ms, 100ms]");
+    assert_eq!(rig.to_the_end("refunds.yaml"), Some(3));
+    let item = &rig.items_of("refund")[0];
+    assert_eq!(item["state"], "parked", "{item}");
+    let reason = item["reason"].as_str().unwrap();
+    assert!(reason.contains("12.51 HKD was paid and later that 12.50 HKD was"), "{reason}");
+    assert!(rig.totals("wechat").refunded.is_empty());
+    // Once a person has found out which is so, it is asked again.
+    let (code, text) = rig.payrun(&["retry", "R-1", "--reason", "it was 12.50"]);
+    assert_eq!(code, Some(0), "{text}");
+    rig.payrun(&["run", "--resume", "--json", "--wait", "20s"]);
+    assert_eq!(rig.items_of("refund")[0]["state"], "succeeded", "{:?}", rig.items());
+    assert_eq!(rig.totals("wechat").refunded["HKD"], (1, 500));
+    assert!(rig.totals("wechat").violations.is_empty(), "{:?}", rig.totals("wechat"));
 }
 
 #[test]

@@ -78,9 +78,11 @@ impl Sandbox {
         let paid = till.entry(Sort::Payment, &asked.of)?.minor;
         let before = notes.refunds.get(&asked.of);
         let too_close = before.is_some_and(|before| now < before.last.plus(self.settings.refund_gap));
-        let said = if total != paid {
-            invalid("total is not what was paid")
-        } else if before.is_some_and(|before| before.numbers.len() >= MOST) {
+        if total != paid {
+            // Nothing was made of it: its number may be sent again with what was paid.
+            return Some(invalid("total is not what was paid"));
+        }
+        let said = if before.is_some_and(|before| before.numbers.len() >= MOST) {
             invalid("there are fifty refunds of it")
         } else if too_close {
             Said::error(429, "FREQUENCY_LIMITED", "two refunds of a payment are a minute apart")

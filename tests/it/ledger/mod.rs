@@ -36,7 +36,7 @@ impl Place {
     }
 
     /// Another place on the same engine.
-    async fn fresh(&self) -> Self {
+    pub async fn fresh(&self) -> Self {
         match self {
             Self::Sqlite(_) => Self::Sqlite(Arc::new(tempfile::tempdir().unwrap())),
             Self::Postgres(_) => Self::Postgres(Arc::new(Schema::fresh().await)),

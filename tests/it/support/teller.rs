@@ -153,9 +153,14 @@ impl Teller {
         self.engine.clock.set(at(seconds));
     }
 
-    /// The operations that were called since this was asked last.
+    /// The calls that were made since this was asked last.
+    pub fn calls(&self) -> Vec<Call> {
+        std::mem::take(&mut *self.gateway.heard.lock().unwrap())
+    }
+
+    /// Their operations.
     pub fn heard(&self) -> Vec<String> {
-        std::mem::take(&mut *self.gateway.heard.lock().unwrap()).into_iter().map(|call| call.operation).collect()
+        self.calls().into_iter().map(|call| call.operation).collect()
     }
 
     fn policy(&self, kind: &str) -> Policy {

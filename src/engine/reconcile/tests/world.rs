@@ -249,8 +249,12 @@ impl World {
         let item = new_item(1, "refund", key, amount);
         let job = self.plan("refund", &[item], now).await;
         let claimed = self.claim(job, "refund", now).await.remove(0);
-        let payment =
-            Payment { order_no: "P".to_owned(), transaction_id: transaction_id.to_owned(), amount: money("1000 HKD") };
+        let payment = Payment {
+            order_no: "P".to_owned(),
+            transaction_id: transaction_id.to_owned(),
+            amount: money("1000 HKD"),
+            other: None,
+        };
         let account = KeyHash::of("hk", "payment", "");
         let taking = Taking { payment: &payment, account, interval: Duration::ZERO, now };
         assert_eq!(self.engine.ledger.take_from(&claimed, taking).await.unwrap(), Room::Taken);
