@@ -56,7 +56,7 @@ jobs:
 fn project(folder: &Path) -> Arc<Config> {
     let identity = Identity::generate().unwrap();
     identity.save(&folder.join("keys")).unwrap();
-    let serial = identity.wechat_config("http://127.0.0.1").merchant_serial;
+    let serial = identity.merchant_serial();
     let yaml = format!(
         "database: payrun.db\ntimezone: Asia/Hong_Kong\ngateways:\n  hk:\n    kind: wechat\n    \
          base_url: http://127.0.0.1:1\n    mode: common\n    mchid: \"1900000001\"\n    appid: wx0000000000000001\n    \

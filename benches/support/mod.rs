@@ -52,7 +52,7 @@ pub fn project(folder: &Path, url: &str, items: u64, concurrency: u32, database:
         Identity::generate().expect("keys").save(&keys).expect("saved keys");
     }
     let identity = Identity::load(&keys).expect("keys");
-    let serial = identity.wechat_config(url).merchant_serial;
+    let serial = identity.merchant_serial();
     let yaml = format!(
         "database: {database}\ntimezone: Asia/Hong_Kong\ngateways:\n  hk:\n    kind: wechat\n    base_url: {url}\n    mode: common\n    \
          mchid: \"1900000001\"\n    appid: wx0000000000000001\n    merchant_key: {{ file: keys/merchant_key.pem }}\n    \

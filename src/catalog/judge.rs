@@ -91,7 +91,7 @@ pub fn judge(outcomes: &[Outcome], is_query: bool, effect: bool, seen: &Observat
         Reached::TimedOut => unknown(Cause::TimedOut),
         Reached::Lost(_) => unknown(Cause::ConnectionLost),
         Reached::Unreadable(_) => unknown(Cause::Unreadable),
-        Reached::Unverified(_) => unverified(outcomes, seen),
+        Reached::Unverified(_) | Reached::NoKeys(_) => unverified(outcomes, seen),
         Reached::Replied => replied(outcomes, seen, expected, effect),
     };
     if effect { judged } else { repeatable(judged, seen) }

@@ -193,7 +193,7 @@ async fn show(engine: &Engine, args: &ShowArgs) -> Result<Exit, Failure> {
         let mut value = as_json(&row);
         value["says"] = match &said {
             Ok(seen) => json!(seen.evidence),
-            Err(why) => json!({ "unreadable": why }),
+            Err(why) => json!({ "unreadable": why.to_string() }),
         };
         say_json(&value);
         return Ok(Exit::Success);

@@ -157,7 +157,9 @@ pub(super) async fn run(context: &Context, args: SandboxArgs) -> Result<Exit, Fa
 /// The account of these keys: it says whether it is a merchant's or an institution's, and its ids.
 fn account_of<'a>(config: &'a Config, identity: &Identity) -> Option<&'a WechatConfig> {
     config.gateways.values().find_map(|gateway| match &gateway.kind {
-        GatewayKind::Wechat(wechat) if identity.is_of(&wechat.merchant_serial) => Some(wechat),
+        GatewayKind::Wechat(wechat) if wechat.merchant_keys.iter().any(|key| identity.is_of(&key.serial)) => {
+            Some(wechat)
+        }
         GatewayKind::Wechat(_) | GatewayKind::Hipopay(_) | GatewayKind::Egms(_) | GatewayKind::Cbtis(_) => None,
     })
 }

@@ -135,7 +135,7 @@ fn write_secret(path: &Path, text: &str) -> Result<(), Failure> {
 
 /// `payrun.yaml` for the sandbox at this address.
 pub(super) fn payrun_yaml(identity: &Identity, base_url: &str, bounds: LaneBounds) -> String {
-    let serial = identity.wechat_config(base_url).merchant_serial;
+    let serial = identity.merchant_serial();
     let ids = match &identity.mode {
         WechatMode::Common { mchid, appid } => {
             format!("    mode: common\n    mchid: \"{mchid}\"\n    appid: {appid}\n")

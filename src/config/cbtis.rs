@@ -22,8 +22,8 @@ pub struct CbtisConfig {
     pub token_header: String,
     /// What stands before it there; `Bearer ` is a guess \[C\].
     pub token_prefix: String,
-    /// The API key that notifications are signed with.
-    pub api_key: SecretString,
+    /// The API keys that notifications may be signed with: any of them verifies.
+    pub api_keys: Vec<SecretString>,
     /// The header that carries a notification's signature; `signature` is a guess \[C\].
     pub signature_header: String,
     /// Where refunds are made; a guess by analogy \[C\].
@@ -163,7 +163,11 @@ pub static FIELDS: [FieldSpec; 19] = [
     ),
     FieldSpec::optional("token_header", Shape::Text, "The header of the token; a guess, Authorization, if not given."),
     FieldSpec::optional("token_prefix", Shape::Text, "What stands before the token; a guess, Bearer, if not given."),
-    FieldSpec::required("api_key", Shape::Secret, "The API key that notifications are signed with."),
+    FieldSpec::required(
+        "api_key",
+        Shape::Secrets,
+        "The API key that notifications are signed with; of a list [new, old] any verifies.",
+    ),
     FieldSpec::optional(
         "signature_header",
         Shape::Text,
@@ -211,7 +215,7 @@ impl Reading<'_> {
             Some("") => String::new(),
             Some(word) => format!("{} ", word.trim()),
         };
-        let api_key = node.get("api_key").and_then(|value| self.secret(value));
+        let api_keys = node.get("api_key").and_then(|value| self.secrets(value));
         let signature_header = self.header_name(node, "signature_header", "signature");
         let refund_path = self.path(node, "refund_path", "/mch-api/v1/pa/refunds/create");
         let refund_query_path = self.path(node, "refund_query_path", "/mch-api/v1/pa/refunds/query");
@@ -222,7 +226,7 @@ impl Reading<'_> {
             access_token: access_token?,
             token_header: token_header?,
             token_prefix,
-            api_key: api_key?,
+            api_keys: api_keys?,
             signature_header: signature_header?,
             refund_path: refund_path?,
             refund_query_path: refund_query_path?,

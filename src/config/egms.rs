@@ -17,8 +17,8 @@ pub struct EgmsConfig {
     pub base_url: String,
     /// The merchant's id in every path.
     pub sid: String,
-    /// The key of every signature.
-    pub sign_key: SecretString,
+    /// The keys of signatures: the first signs, any of them verifies.
+    pub sign_keys: Vec<SecretString>,
     /// The digest of every signature.
     pub sign_type: SignType,
     /// The `KeyID` header, if EGMS issued one.
@@ -37,7 +37,11 @@ pub static FIELDS: [FieldSpec; 15] = [
     FieldSpec::required("kind", Shape::Word(&["egms"]), "The kind of gateway: egms is EGMS of EVO Cloud (Evonet)."),
     FieldSpec::required("base_url", Shape::Text, "Scheme and host, as EGMS names it."),
     FieldSpec::required("sid", Shape::Text, "The merchant's id, as it stands in the paths."),
-    FieldSpec::required("sign_key", Shape::Secret, "The SignKey: 32 characters."),
+    FieldSpec::required(
+        "sign_key",
+        Shape::Secrets,
+        "The SignKey: 32 characters; of a list [new, old] the first signs, and any verifies.",
+    ),
     FieldSpec::optional("sign_type", Shape::Word(&SignType::WORDS), "The digest of signatures; SHA256 if not given."),
     FieldSpec::optional("key_id", Shape::Text, "The KeyID header, if EGMS issued one."),
     FieldSpec::optional(
@@ -64,7 +68,7 @@ impl Reading<'_> {
     pub(super) fn egms(&mut self, node: &Node) -> Option<EgmsConfig> {
         let base_url = self.base_url(node, None);
         let sid = self.bounded(node, "sid", 64);
-        let sign_key = node.get("sign_key").and_then(|value| self.secret(value));
+        let sign_keys = node.get("sign_key").and_then(|value| self.secrets(value));
         let sign_type = text_of(node, "sign_type").and_then(SignType::parse).unwrap_or_default();
         let key_id = self.bounded(node, "key_id", 32);
         let cancel_when = node.get("cancel_when").map_or_else(
@@ -77,7 +81,7 @@ impl Reading<'_> {
         Some(EgmsConfig {
             base_url: base_url?,
             sid: sid?,
-            sign_key: sign_key?,
+            sign_keys: sign_keys?,
             sign_type,
             key_id,
             cancel_when,

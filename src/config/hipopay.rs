@@ -23,8 +23,8 @@ pub struct HipopayConfig {
     pub merchant_no: String,
     /// The RSA key that signs our requests, as PEM.
     pub merchant_key: SecretString,
-    /// HipoPay's public key, as PEM: it verifies notifications.
-    pub platform_public_key: String,
+    /// HipoPay's public keys, as PEM: any of them verifies notifications.
+    pub platform_public_keys: Vec<String>,
     /// The `Version` header.
     pub version: String,
     /// Where HipoPay sends notifications.
@@ -46,7 +46,11 @@ pub static FIELDS: [FieldSpec; 17] = [
     ),
     FieldSpec::required("merchant_no", Shape::Text, "The merchant number, MerchantNO."),
     FieldSpec::required("merchant_key", Shape::Secret, "The RSA private key that signs our requests, as PEM."),
-    FieldSpec::required("platform_public_key", Shape::Secret, "HipoPay's public key for notifications, as PEM."),
+    FieldSpec::required(
+        "platform_public_key",
+        Shape::Secrets,
+        "HipoPay's public key for notifications, as PEM; of a list [new, old] any verifies.",
+    ),
     FieldSpec::optional("version", Shape::Text, "The Version header; 1.0 if not given."),
     FieldSpec::required("notify_url", Shape::Text, "Where the gateway sends notifications: https, without a query."),
     FieldSpec::optional(
@@ -84,7 +88,7 @@ impl Reading<'_> {
         let base_url = self.base_url(node, None);
         let merchant_no = self.bounded(node, "merchant_no", 64);
         let merchant_key = self.rsa_key(node, "merchant_key");
-        let platform_public_key = self.rsa_public_key(node, "platform_public_key");
+        let platform_public_keys = self.rsa_public_keys(node, "platform_public_key");
         let version = self.version(node);
         let notify_url = self.notify_url(node);
         let encoding = text_of(node, "encoding").and_then(Encoding::parse).unwrap_or(Encoding::Rfc3986);
@@ -92,7 +96,7 @@ impl Reading<'_> {
             base_url: base_url?,
             merchant_no: merchant_no?,
             merchant_key: merchant_key?,
-            platform_public_key: platform_public_key?,
+            platform_public_keys: platform_public_keys?,
             version: version?,
             notify_url: notify_url?,
             encoding,
@@ -136,15 +140,16 @@ impl Reading<'_> {
         }
     }
 
-    fn rsa_public_key(&mut self, node: &Node, name: &str) -> Option<String> {
+    fn rsa_public_keys(&mut self, node: &Node, name: &str) -> Option<Vec<String>> {
         let value = node.get(name)?;
-        let pem = self.secret(value)?.expose_secret().to_owned();
-        match VerifyingKey::from_pem(&pem) {
-            Ok(_) => Some(pem),
-            Err(error) => {
-                self.refuse(value.at, format!("{name} ({}): {error}", secrets::origin(value)), "");
-                None
+        let pems: Vec<String> = self.secrets(value)?.iter().map(|pem| pem.expose_secret().to_owned()).collect();
+        let mut fit = true;
+        for (pem, reference) in pems.iter().zip(secrets::references(value)) {
+            if let Err(error) = VerifyingKey::from_pem(pem) {
+                self.refuse(reference.at, format!("{name} ({}): {error}", secrets::origin(reference)), "");
+                fit = false;
             }
         }
+        fit.then_some(pems)
     }
 }

@@ -286,7 +286,7 @@ gateways:
         );
         let GatewayKind::Wechat(wechat) = &hk.kind else { panic!("not what was written") };
         assert_eq!(wechat.base_url, "https://apihk.mch.weixin.qq.com");
-        assert_eq!(wechat.platform, Platform::Auto);
+        assert_eq!(wechat.platform, Platform::certificates());
         assert_eq!(
             wechat.mode,
             WechatMode::Common { mchid: "10000091".to_owned(), appid: "wxcbda96de0b165486".to_owned() }
@@ -463,6 +463,108 @@ gateways:
             "https://",
         ] {
             assert_ne!(mistakes(folder.path(), &with(bad)), "", "{bad}");
+        }
+    }
+
+    /// A public key as a file of the folder, and its entry.
+    fn public_key(folder: &Path, name: &str) -> String {
+        let key = rcgen::KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, rcgen::RsaKeySize::_2048).unwrap();
+        fs::write(folder.join(name), key.public_key_pem()).unwrap();
+        format!("{{ public_key: {{ file: {name} }}, id: PUB_KEY_ID_{name} }}")
+    }
+
+    #[test]
+    fn a_platform_is_one_key_or_a_list_of_which_any_verifies() {
+        let folder = folder();
+        let (new, old) = (public_key(folder.path(), "new"), public_key(folder.path(), "old"));
+        let with = |platform: &str| GOOD.replace("platform: auto", &format!("platform: {platform}"));
+        let read = |platform: &str| {
+            let config = parse(&with(platform), &folder.path().join("payrun.yaml")).unwrap();
+            let GatewayKind::Wechat(wechat) = &config.gateways["hk"].kind else { panic!("not what was written") };
+            let ids: Vec<String> = wechat.platform.public_keys.iter().map(|key| key.id.clone()).collect();
+            (wechat.platform.certificates, ids.join(" "))
+        };
+        assert_eq!(read("auto"), (true, String::new()));
+        assert_eq!(read(&new), (false, "PUB_KEY_ID_new".to_owned()));
+        assert_eq!(read(&format!("[{new}, {old}, auto]")), (true, "PUB_KEY_ID_new PUB_KEY_ID_old".to_owned()));
+        for (platform, expected) in [
+            ("[]".to_owned(), "the list is empty"),
+            (format!("[{new}, {new}]"), "the same key twice"),
+            ("[auto, auto]".to_owned(), "the same key twice"),
+            ("[manual]".to_owned(), "expected auto"),
+            ("[{ public_key: { file: v3.key }, id: PUB_KEY_ID_1 }]".to_owned(), "this is no public key"),
+        ] {
+            let shown = mistakes(folder.path(), &with(&platform));
+            assert!(shown.contains(expected), "{platform}: {shown}");
+        }
+    }
+
+    #[test]
+    fn a_merchant_key_is_one_or_a_list_in_the_order_of_their_times() {
+        let folder = folder();
+        let with = |list: &str| {
+            let single =
+                "merchant_key: { file: key.pem }\n    merchant_serial: 5157F09EFDC096DE15EBE81A47057A7232F1B8E1";
+            GOOD.replace(single, &format!("merchant_key:\n{list}"))
+        };
+        let key =
+            |serial: &str, from: &str| format!("      - {{ serial: {serial}, key: {{ file: key.pem }}{from} }}\n");
+        let (first, second) = (key("A1", ""), key("B2", ", from: 2026-12-01T10:00:00+08:00"));
+        let good = with(&format!("{first}{second}"));
+        let config = parse(&good, &folder.path().join("payrun.yaml")).unwrap_or_else(|found| panic!("{found}"));
+        let GatewayKind::Wechat(wechat) = &config.gateways["hk"].kind else { panic!("not what was written") };
+        let times: Vec<Option<String>> =
+            wechat.merchant_keys.iter().map(|key| key.from.map(|from| from.to_string())).collect();
+        assert_eq!(times, [None, Some("2026-12-01T02:00:00Z".to_owned())]);
+        for (list, expected) in [
+            ("      []\n".to_owned(), "the list is empty"),
+            (second.clone(), "the first key is used until the next one is"),
+            (format!("{first}{}", key("B2", "")), "every key but the first needs from"),
+            (format!("{first}{second}{}", key("C3", ", from: 2026-11-01T00:00:00Z")), "in the order of their times"),
+            (format!("{first}{}", key("a1", ", from: 2026-11-01T00:00:00Z")), "two keys have the same serial"),
+            (format!("{first}{}", key("B2", ", from: tomorrow")), "from is an instant"),
+            (format!("{first}    merchant_serial: A1\n"), "each key has its own"),
+        ] {
+            let shown = mistakes(folder.path(), &with(&list));
+            assert!(shown.contains(expected), "{list}: {shown}");
+        }
+        let shown = mistakes(
+            folder.path(),
+            &GOOD.replace("    merchant_serial: 5157F09EFDC096DE15EBE81A47057A7232F1B8E1\n", ""),
+        );
+        assert!(shown.contains("the field \"merchant_serial\" is missing"), "{shown}");
+    }
+
+    #[test]
+    fn the_secrets_of_notifications_may_be_lists_and_each_is_checked() {
+        let folder = folder();
+        let good = accounts(folder.path());
+        let files = ["platform_public_key.pem", "sign_key.txt", "api_key.txt"];
+        let mut listed = good.clone();
+        for (file, gateway) in files.iter().zip(["hipopay", "egms", "cbtis"]) {
+            let one = format!("{{ file: keys/{gateway}/{file} }}");
+            assert!(good.contains(&one), "{good}");
+            listed = listed.replace(&one, &format!("[{one}, {one}]"));
+        }
+        let listed = format!("{GOOD}{listed}")
+            .replace("api_v3_key: { file: v3.key }", "api_v3_key: [{ file: v3.key }, { file: v3.key }]");
+        assert_eq!(mistakes(folder.path(), &listed), "");
+        let config = parse(&listed, &folder.path().join("payrun.yaml")).unwrap();
+        let GatewayKind::Egms(egms) = &config.gateways["egms"].kind else { panic!("not what was written") };
+        assert_eq!(egms.sign_keys.len(), 2);
+        for (from, to, expected) in [
+            (
+                "[{ file: v3.key }, { file: v3.key }]",
+                "[{ file: v3.key }, hunter2]",
+                "a secret must not stand in the file",
+            ),
+            ("[{ file: v3.key }, { file: v3.key }]", "[]", "a list of secrets has 1 to 8"),
+            ("{ file: keys/egms/sign_key.txt }]", "{ file: gone }]", "gone cannot be read"),
+            ("{ file: keys/hipopay/platform_public_key.pem }]", "{ file: v3.key }]", "this is no RSA public key"),
+        ] {
+            assert!(listed.contains(from), "{from}: {listed}");
+            let shown = mistakes(folder.path(), &listed.replacen(from, to, 1));
+            assert!(shown.contains(expected) && !shown.contains("hunter2"), "{to}: {shown}");
         }
     }
 

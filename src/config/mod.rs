@@ -113,6 +113,7 @@ impl Default for CustomsConfig {
 
 /// What is particular to a kind of gateway.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a handful of accounts, each read once")]
 pub enum GatewayKind {
     /// WeChat Pay Global, APIv3.
     Wechat(WechatConfig),
@@ -172,15 +173,11 @@ pub struct WechatConfig {
     pub base_url: String,
     /// Whose ids go into the requests.
     pub mode: WechatMode,
-    /// The private key that signs our requests, as PEM (PKCS#8 or PKCS#1).
-    pub merchant_key: SecretString,
-    /// The serial of the certificate that belongs to it.
-    pub merchant_serial: String,
-    /// Until when that certificate is good, if it was given.
-    pub merchant_until: Option<Timestamp>,
-    /// The 32-byte key that certificates and notifications are encrypted with.
-    pub api_v3_key: SecretString,
-    /// How replies are verified.
+    /// The keys that sign our requests, in the order in which they are used: the first, and each other from its time on.
+    pub merchant_keys: Vec<MerchantKey>,
+    /// The 32-byte keys that certificates and notifications may be encrypted with.
+    pub api_v3_keys: Vec<SecretString>,
+    /// By what replies and notifications are verified.
     pub platform: Platform,
     /// Where the gateway sends its notifications: https, no query.
     pub notify_url: String,
@@ -211,16 +208,40 @@ pub enum WechatMode {
     },
 }
 
-/// How replies are verified.
+/// A key that signs our requests to WeChat Pay.
+#[derive(Debug, Clone)]
+pub struct MerchantKey {
+    /// The private key, as PEM (PKCS#8 or PKCS#1).
+    pub key: SecretString,
+    /// The serial of the certificate that belongs to it.
+    pub serial: String,
+    /// Until when that certificate is good, if it was given.
+    pub until: Option<Timestamp>,
+    /// From when on it is used; none of the first, which is used until then.
+    pub from: Option<Timestamp>,
+}
+
+/// By what replies and notifications are verified: by any of these.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Platform {
-    /// With platform certificates, downloaded, decrypted and refreshed.
-    Auto,
-    /// With a fixed public key.
-    PublicKey {
-        /// The key as PEM.
-        pem: String,
-        /// Its id, `PUB_KEY_ID_` and digits.
-        id: String,
-    },
+pub struct Platform {
+    /// By platform certificates, downloaded, decrypted and refreshed.
+    pub certificates: bool,
+    /// By fixed public keys. Requests name the first of them.
+    pub public_keys: Vec<PublicKey>,
+}
+
+/// A public key of the platform.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicKey {
+    /// The key as PEM.
+    pub pem: String,
+    /// Its id, `PUB_KEY_ID_` and digits.
+    pub id: String,
+}
+
+impl Platform {
+    /// Certificates alone.
+    pub const fn certificates() -> Self {
+        Self { certificates: true, public_keys: Vec::new() }
+    }
 }

@@ -23,7 +23,19 @@ pub(super) fn origin(node: &Node) -> String {
     }
 }
 
+/// The references of a field that takes one or a list of them.
+pub(super) fn references(node: &Node) -> &[Node] {
+    if node.list().is_empty() { std::slice::from_ref(node) } else { node.list() }
+}
+
 impl Reading<'_> {
+    /// The secrets that a checked reference, or each of a list, names; none, and noted, if one cannot be had.
+    pub(super) fn secrets(&mut self, node: &Node) -> Option<Vec<SecretString>> {
+        // Every one is looked at, so that every mistake is reported.
+        let secrets: Vec<Option<SecretString>> = references(node).iter().map(|node| self.secret(node)).collect();
+        secrets.into_iter().collect()
+    }
+
     /// The secret that a checked reference names; none, and noted, if it cannot be had.
     pub(super) fn secret(&mut self, node: &Node) -> Option<SecretString> {
         let [entry] = node.entries() else { return None };

@@ -121,6 +121,7 @@ pub async fn perform(
         | Reached::Lost(_)
         | Reached::Unreadable(_)
         | Reached::Unverified(_)
+        | Reached::NoKeys(_)
         | Reached::Replied => moved,
     };
     let result = merged(claimed.result(), std::mem::take(&mut observed.result));

@@ -43,6 +43,8 @@ pub enum Received {
     Kept,
     /// It is not the gateway's. Says why.
     Refused(String),
+    /// Whether it is the gateway's cannot be known just now: its keys cannot be had. Says why. It must not be acknowledged.
+    NoKeys(String),
     /// There is no such account.
     NoSuchGateway,
 }
@@ -63,6 +65,17 @@ pub enum ReceiveError {
     Seal(#[from] VaultError),
 }
 
+/// Why a notification that was kept cannot be read again.
+#[derive(Debug, Error)]
+pub enum NotRead {
+    /// The gateway's keys cannot be had just now; it is read as soon as they can.
+    #[error("{0}")]
+    NoKeys(String),
+    /// Something is missing that a person may put back: a key, or the account.
+    #[error("{0}")]
+    Lacking(String),
+}
+
 impl Engine {
     /// Verifies a notification for an account and keeps it. When this has said [`Received::Kept`], it is on disk.
     ///
@@ -75,8 +88,15 @@ impl Engine {
             kept.iter().filter_map(|name| Some((name.as_str(), headers.get(name.as_str())?.to_str().ok()?))).collect();
         let notice = Notice { headers: headers_of(&kept), body, received_at: self.clock.now() };
         let seen = account.gateway.notified(&notice).await;
-        if let Reached::Unverified(why) = seen.reached {
-            return Ok(Received::Refused(why));
+        match seen.reached {
+            Reached::Unverified(why) => return Ok(Received::Refused(why)),
+            Reached::NoKeys(why) => return Ok(Received::NoKeys(why)),
+            Reached::NotSent(_)
+            | Reached::Unsendable(_)
+            | Reached::TimedOut
+            | Reached::Lost(_)
+            | Reached::Unreadable(_)
+            | Reached::Replied => {}
         }
         if self.vault.is_none() && names_person(&notice.body) {
             return Err(ReceiveError::NoKey);
@@ -121,12 +141,14 @@ impl Engine {
     /// What a kept notification says, sensitive fields masked.
     ///
     /// # Errors
-    /// In words: why it cannot be read any more.
-    pub async fn read_notification(&self, row: &NotificationRow) -> Result<Observation, String> {
-        let account = self.accounts.get(&row.lane).ok_or_else(|| format!("there is no gateway {}", row.lane))?;
-        let seen = account.gateway.notified(&self.notice_of(row)?).await;
+    /// Why it cannot be read any more, or not now.
+    pub async fn read_notification(&self, row: &NotificationRow) -> Result<Observation, NotRead> {
+        let no_gateway = || NotRead::Lacking(format!("there is no gateway {}", row.lane));
+        let account = self.accounts.get(&row.lane).ok_or_else(no_gateway)?;
+        let seen = account.gateway.notified(&self.notice_of(row).map_err(NotRead::Lacking)?).await;
         match seen.reached {
-            Reached::Unverified(why) => Err(format!("it is no longer verified: {why}")),
+            Reached::Unverified(why) => Err(NotRead::Lacking(format!("it is no longer verified: {why}"))),
+            Reached::NoKeys(why) => Err(NotRead::NoKeys(why)),
             Reached::NotSent(_)
             | Reached::Unsendable(_)
             | Reached::TimedOut
@@ -193,8 +215,12 @@ impl Engine {
         let now = self.clock.now();
         let (account, seen) = match (self.accounts.get(&row.lane), self.read_notification(row).await) {
             (Some(account), Ok(seen)) => (account, seen),
-            // Keys may be on their way, or an account be back tomorrow.
-            (_, Err(why)) => return Ok(wait_or_end(row, now, Heard::Unread, &why)),
+            // It was verified once: as soon as the keys can be had it is again.
+            (_, Err(NotRead::NoKeys(why))) => {
+                return Ok(Understood::Ends(Heard::Open, why, Some(look_again(row, now))));
+            }
+            // Somebody may put back a key or an account.
+            (_, Err(NotRead::Lacking(why))) => return Ok(wait_or_end(row, now, Heard::Unread, &why)),
             (None, Ok(_)) => return Ok(wait_or_end(row, now, Heard::Unread, "there is no such gateway")),
         };
         if let Reached::Unreadable(why) = &seen.reached {
@@ -272,8 +298,7 @@ enum Understood {
 fn wait_or_end(row: &NotificationRow, now: Timestamp, outcome: Heard, why: &str) -> Understood {
     let waited = now.since(row.received_at);
     if waited < ORDER_KNOWN_WITHIN {
-        let wait = waited.clamp(LOOK_AGAIN.0, LOOK_AGAIN.1);
-        return Understood::Ends(Heard::Open, why.to_owned(), Some(now.plus(wait)));
+        return Understood::Ends(Heard::Open, why.to_owned(), Some(look_again(row, now)));
     }
     let order = row.order_no.as_deref();
     tracing::warn!(
@@ -284,6 +309,11 @@ fn wait_or_end(row: &NotificationRow, now: Timestamp, outcome: Heard, why: &str)
         "a notification leads nowhere"
     );
     Understood::Ends(outcome, why.to_owned(), None)
+}
+
+/// After as long as it has waited.
+fn look_again(row: &NotificationRow, now: Timestamp) -> Timestamp {
+    now.plus(now.since(row.received_at).clamp(LOOK_AGAIN.0, LOOK_AGAIN.1))
 }
 
 fn said(

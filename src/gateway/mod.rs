@@ -107,6 +107,8 @@ pub enum Reached {
     Unreadable(String),
     /// A reply came whose signature is missing, stale or wrong. Says what.
     Unverified(String),
+    /// A notification came that cannot be verified before the gateway's keys can be had. Says why they cannot.
+    NoKeys(String),
     /// A reply came, was verified and read.
     Replied,
 }
@@ -119,7 +121,8 @@ impl Reached {
             | Self::Unsendable(why)
             | Self::Lost(why)
             | Self::Unreadable(why)
-            | Self::Unverified(why) => format!("({why})"),
+            | Self::Unverified(why)
+            | Self::NoKeys(why) => format!("({why})"),
             Self::TimedOut => "(no reply)".to_owned(),
             Self::Replied => String::new(),
         }

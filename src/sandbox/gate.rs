@@ -1,6 +1,6 @@
 //! Who is let in: the checks every request passes before anyone looks at what it wants (docs/gateways/wechat.md).
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, RwLock};
 
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
 
@@ -17,8 +17,8 @@ const WINDOW: i64 = 300;
 #[derive(Debug)]
 pub(super) struct Gate {
     pub mchid: String,
-    pub serial: String,
-    pub key: VerifyingKey,
+    /// Its keys by the serials of their certificates.
+    pub keys: RwLock<Vec<(String, VerifyingKey)>>,
     pub nonces: Mutex<Nonces>,
 }
 
@@ -32,16 +32,15 @@ impl Gate {
         if signed.mchid != self.mchid {
             return Err(refused("wrong_mchid"));
         }
-        if signed.serial_no != self.serial {
-            return Err(refused("wrong_serial"));
-        }
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let (_, key) = keys.iter().find(|(serial, _)| serial == signed.serial_no).ok_or(refused("wrong_serial"))?;
         let seconds: i64 = signed.timestamp.parse().map_err(|_| refused("unreadable_authorization"))?;
         if now.seconds().saturating_sub(seconds).saturating_abs() > WINDOW {
             return Err(refused("stale_timestamp"));
         }
         let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
         let message = request_message(request.method().as_str(), target, seconds, signed.nonce_str, request.body());
-        if !self.key.verifies(&message, signed.signature) {
+        if !key.verifies(&message, signed.signature) {
             return Err(refused("wrong_signature"));
         }
         let mut nonces = self.nonces.lock().unwrap_or_else(PoisonError::into_inner);

@@ -14,7 +14,8 @@ use rustls_pki_types::pem::PemObject;
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 
-use crate::config::{Platform, WechatConfig, WechatMode};
+use crate::config::{MerchantKey, Platform, PublicKey, WechatConfig, WechatMode};
+use crate::domain::time::Timestamp;
 use crate::gateway::wechat::platform::serial_hex;
 use crate::gateway::wechat::sensitive_fields::FieldKey;
 use crate::gateway::wechat::sign::{KeyError, SigningKey, VerifyingKey, nonce};
@@ -90,6 +91,11 @@ impl Identity {
         })
     }
 
+    /// The serial number of the merchant's certificate.
+    pub fn merchant_serial(&self) -> &str {
+        &self.merchant.serial
+    }
+
     /// Whether this is the serial number of the merchant's certificate.
     pub fn is_of(&self, merchant_serial: &str) -> bool {
         self.merchant.serial.eq_ignore_ascii_case(merchant_serial)
@@ -100,11 +106,9 @@ impl Identity {
         WechatConfig {
             base_url: base_url.to_owned(),
             mode: self.mode.clone(),
-            merchant_key: self.merchant.key.clone(),
-            merchant_serial: self.merchant.serial.clone(),
-            merchant_until: None,
-            api_v3_key: self.api_v3_key.clone(),
-            platform: Platform::Auto,
+            merchant_keys: vec![self.merchant.merchant_key(None)],
+            api_v3_keys: vec![self.api_v3_key.clone()],
+            platform: Platform::certificates(),
             notify_url: "https://example.com/payrun/notifications".into(),
             settlements_by_sub_merchant: false,
         }
@@ -112,7 +116,8 @@ impl Identity {
 
     /// The same account in public-key mode.
     pub fn wechat_config_with_public_key(&self, base_url: &str) -> WechatConfig {
-        let platform = Platform::PublicKey { pem: self.platform.public.clone(), id: PUBLIC_KEY_ID.into() };
+        let key = PublicKey { pem: self.platform.public.clone(), id: PUBLIC_KEY_ID.into() };
+        let platform = Platform { certificates: false, public_keys: vec![key] };
         WechatConfig { platform, ..self.wechat_config(base_url) }
     }
 
@@ -147,6 +152,16 @@ impl Certified {
         let (_, parsed) = x509_parser::parse_x509_certificate(&der).map_err(|_| IdentityError::Certificate)?;
         let serial = serial_hex(parsed.tbs_certificate.raw_serial());
         Ok(Self { key, certificate, serial, public })
+    }
+
+    /// This as the account of a client has it, used from an instant on.
+    pub(super) fn merchant_key(&self, from: Option<Timestamp>) -> MerchantKey {
+        MerchantKey { key: self.key.clone(), serial: self.serial.clone(), until: None, from }
+    }
+
+    /// The public half, as PEM.
+    pub(super) fn public(&self) -> &str {
+        &self.public
     }
 
     pub(super) fn signing_key(&self) -> Result<SigningKey, IdentityError> {

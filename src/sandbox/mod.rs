@@ -53,7 +53,7 @@ mod wechat;
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -64,8 +64,9 @@ use thiserror::Error;
 use tokio::sync::Mutex;
 
 use crate::clock::Clock;
-use crate::config::WechatMode;
+use crate::config::{MerchantKey, PublicKey, WechatMode};
 use crate::domain::time::Timestamp;
+use crate::gateway::wechat::platform::PUBLIC_KEY_PREFIX;
 use crate::gateway::wechat::seal::{ApiKey, SealError};
 use crate::gateway::wechat::sign::{SCHEME, SigningKey, nonce, reply_message};
 use crate::gateway::wechat::transport::{Request, Response};
@@ -157,7 +158,7 @@ impl Settings {
 pub enum SignsWith {
     /// The newest platform certificate.
     Certificate,
-    /// The fixed public key's counterpart, under [`identity::PUBLIC_KEY_ID`].
+    /// The newest public key's counterpart, under its id; that of the identity is [`identity::PUBLIC_KEY_ID`].
     PublicKey,
 }
 
@@ -214,6 +215,10 @@ pub struct Sandbox {
     in_flight: inflight::InFlight,
     desk: wechat::Desk,
     downloads: AtomicU64,
+    hides_certificates: AtomicBool,
+    signs_with: RwLock<SignsWith>,
+    /// The platform key that the last request named.
+    named: StdMutex<Option<String>>,
     looks: statements::Looks,
 }
 
@@ -222,6 +227,8 @@ pub struct Sandbox {
 struct Platform {
     certified: identity::Certified,
     key: SigningKey,
+    /// Its id as a public key.
+    public_id: String,
 }
 
 impl Sandbox {
@@ -236,13 +243,16 @@ impl Sandbox {
         };
         let gate = gate::Gate {
             mchid,
-            serial: identity.merchant.serial.clone(),
-            key: identity.merchant.verifying_key()?,
+            keys: RwLock::new(vec![(identity.merchant.serial.clone(), identity.merchant.verifying_key()?)]),
             nonces: StdMutex::default(),
         };
-        let platform = Platform { key: identity.platform.signing_key()?, certified: identity.platform.clone() };
+        let platform = Platform {
+            key: identity.platform.signing_key()?,
+            certified: identity.platform.clone(),
+            public_id: identity::PUBLIC_KEY_ID.to_owned(),
+        };
         Ok(Arc::new(Self {
-            api_key: ApiKey::new(identity.api_v3_key()).map_err(SandboxError::ApiKey)?,
+            api_key: ApiKey::new(std::slice::from_ref(identity.api_v3_key())).map_err(SandboxError::ApiKey)?,
             gate,
             platform: RwLock::new(vec![Arc::new(platform)]),
             books: Mutex::new(books::Books::open(settings.books.as_deref()).await?),
@@ -250,6 +260,9 @@ impl Sandbox {
             desk: wechat::Desk::new(settings.clone(), clock.clone()),
             declarations: StdMutex::default(),
             downloads: AtomicU64::new(0),
+            hides_certificates: AtomicBool::new(false),
+            signs_with: RwLock::new(settings.signs_with),
+            named: StdMutex::default(),
             looks: statements::Looks::default(),
             identity,
             settings,
@@ -257,15 +270,57 @@ impl Sandbox {
         }))
     }
 
-    /// Signs with a new platform certificate from now on; the old ones stay in the list.
+    /// Signs with a new platform key from now on, by a certificate of its own and an id of its own; the old ones stay in the list.
     ///
     /// # Errors
     /// If no key could be generated.
     pub fn rotate_platform(&self) -> Result<(), SandboxError> {
         let certified = identity::Certified::generate("payrun sandbox platform")?;
-        let platform = Platform { key: certified.signing_key()?, certified };
+        let public_id = format!("{PUBLIC_KEY_PREFIX}{}", certified.serial);
+        let platform = Platform { key: certified.signing_key()?, certified, public_id };
         self.platform.write().unwrap_or_else(PoisonError::into_inner).push(Arc::new(platform));
         Ok(())
+    }
+
+    /// The newest platform key as the public key that a merchant downloads.
+    pub fn public_key(&self) -> Option<PublicKey> {
+        let platform = self.newest()?;
+        Some(PublicKey { pem: platform.certified.public().to_owned(), id: platform.public_id.clone() })
+    }
+
+    /// Signs replies and notifications by this from now on.
+    pub fn sign_with(&self, signs_with: SignsWith) {
+        *self.signs_with.write().unwrap_or_else(PoisonError::into_inner) = signs_with;
+    }
+
+    /// Whether the download of platform certificates fails from now on.
+    pub fn hide_certificates(&self, hides: bool) {
+        self.hides_certificates.store(hides, Ordering::Relaxed);
+    }
+
+    /// Takes requests under one more key of the merchant's, as its account is to have it.
+    ///
+    /// # Errors
+    /// If no key could be generated.
+    pub fn add_merchant_key(&self, from: Option<Timestamp>) -> Result<MerchantKey, SandboxError> {
+        let certified = identity::Certified::generate("payrun sandbox merchant")?;
+        let key = (certified.serial.clone(), certified.verifying_key()?);
+        self.gate.keys.write().unwrap_or_else(PoisonError::into_inner).push(key);
+        Ok(certified.merchant_key(from))
+    }
+
+    /// Takes no request under a key of the merchant's any more.
+    pub fn forget_merchant_key(&self, serial: &str) {
+        self.gate.keys.write().unwrap_or_else(PoisonError::into_inner).retain(|(known, _)| known != serial);
+    }
+
+    /// The platform key that the last request named in `Wechatpay-Serial`.
+    pub fn named_key(&self) -> Option<String> {
+        self.named.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn newest(&self) -> Option<Arc<Platform>> {
+        self.platform.read().unwrap_or_else(PoisonError::into_inner).last().cloned()
     }
 
     /// Everything that moved, and everything that went wrong.
@@ -338,6 +393,8 @@ impl Sandbox {
         if let Err(refusal) = self.gate.admit(&request, now) {
             return self.refuse(refusal).await;
         }
+        let named = request.headers().get("wechatpay-serial").and_then(|serial| serial.to_str().ok());
+        *self.named.lock().unwrap_or_else(PoisonError::into_inner) = named.map(str::to_owned);
         match self.documented(&request) {
             Ok(()) => {}
             Err(NotDocumented::Call) => return self.refuse(NO_SUCH_PATH).await,
@@ -491,6 +548,9 @@ impl Sandbox {
     /// The platform certificates in force, each encrypted under the APIv3 key (docs/gateways/wechat.md).
     fn certificates(&self) -> Option<Response> {
         self.downloads.fetch_add(1, Ordering::Relaxed);
+        if self.hides_certificates.load(Ordering::Relaxed) {
+            return Some(unsigned_502());
+        }
         let platform = self.platform.read().unwrap_or_else(PoisonError::into_inner).clone();
         let mut data = Vec::with_capacity(platform.len());
         for one in platform {
@@ -530,12 +590,13 @@ impl Sandbox {
     }
 
     fn signed_at(&self, http: u16, body: Bytes, covered: &[u8], now: Timestamp) -> Option<Response> {
-        let platform = self.platform.read().unwrap_or_else(PoisonError::into_inner).last()?.clone();
+        let platform = self.newest()?;
+        let signs_with = *self.signs_with.read().unwrap_or_else(PoisonError::into_inner);
         let (timestamp, nonce) = (now.seconds().to_string(), nonce().ok()?);
         let signature = platform.key.sign(&reply_message(&timestamp, &nonce, covered)).ok()?;
-        let serial = match self.settings.signs_with {
+        let serial = match signs_with {
             SignsWith::Certificate => platform.certified.serial.as_str(),
-            SignsWith::PublicKey => identity::PUBLIC_KEY_ID,
+            SignsWith::PublicKey => platform.public_id.as_str(),
         };
         let mut headers = HeaderMap::new();
         let date = chrono::DateTime::from_timestamp_millis(now.millis())?;

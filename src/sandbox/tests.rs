@@ -362,7 +362,7 @@ async fn a_reply_whose_timestamp_is_five_minutes_off_is_not_believed_though_mone
 async fn without_platform_keys_nothing_is_sent() {
     let sandbox = open(with_plan(FaultPlan::NONE), Clock::System).await;
     let mut config = identity().wechat_config("https://sandbox.invalid");
-    config.api_v3_key = SecretString::from("0".repeat(32));
+    config.api_v3_keys = vec![SecretString::from("0".repeat(32))];
     let client = Client::new(&config, Transport::InProcess(sandbox.clone()), Clock::System).unwrap();
     let seen = client.call(&call("deduct", "n-1", "C")).await;
     assert!(matches!(&seen.reached, Reached::NotSent(why) if why.contains("APIv3 key")), "{seen:?}");
@@ -382,7 +382,7 @@ async fn a_probe_names_what_is_wrong() {
     assert!(found(&slow.probe().await, "clock").unwrap().starts_with("warning: -90 s"));
 
     let mut wrong_serial = identity().wechat_config_with_public_key("https://sandbox.invalid");
-    wrong_serial.merchant_serial = "AB".into();
+    wrong_serial.merchant_keys[0].serial = "AB".into();
     let settings = Settings { signs_with: SignsWith::PublicKey, ..with_plan(FaultPlan::NONE) };
     let sandbox = open(settings, Clock::System).await;
     let client = Client::new(&wrong_serial, Transport::InProcess(sandbox), Clock::System).unwrap();

@@ -1,8 +1,8 @@
 //! `POST /notify/{gateway}`: where gateways tell what became of orders. Each is answered in its own way.
 //!
 //! A notification is acknowledged when it is on disk and not before; applying it is the service's duty. What is
-//! not the gateway's is answered 401, leaves nothing behind, and is counted. Whatever fails on our side is answered 503:
-//! the gateway sends it again.
+//! not the gateway's is answered 401, leaves nothing behind, and is counted. Whatever fails on our side is answered 503, and so is
+//! what cannot be verified before the gateway's keys can be had: the gateway sends it again.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -149,6 +149,7 @@ async fn take(engine: &Engine, door: &Door, account: &str, fits: bool, request: 
     match engine.receive(account, &parts.headers, body).await {
         Ok(Received::Kept) => Outcome::Taken,
         Ok(Received::Refused(why)) => Outcome::Refused(why),
+        Ok(Received::NoKeys(why)) => Outcome::Failed(why),
         Ok(Received::NoSuchGateway) => Outcome::Failed("there is no such gateway any more".to_owned()),
         Err(error) => {
             let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());

@@ -64,6 +64,7 @@ struct GatewayConfigRef {
 }
 
 /// The client's configuration: keys of the play in place of the account's.
+#[expect(clippy::large_enum_variant, reason = "a handful of accounts, each read once")]
 enum Kind {
     Wechat(crate::config::WechatConfig),
     Hipopay(crate::config::HipopayConfig),

@@ -95,11 +95,9 @@ alerts:
         let wechat = WechatConfig {
             base_url: "https://apihk.mch.weixin.qq.com".to_owned(),
             mode: WechatMode::Common { mchid: "1".to_owned(), appid: "wx1".to_owned() },
-            merchant_key: "none".into(),
-            merchant_serial: "1".to_owned(),
-            merchant_until: None,
-            api_v3_key: "none".into(),
-            platform: Platform::Auto,
+            merchant_keys: Vec::new(),
+            api_v3_keys: Vec::new(),
+            platform: Platform::certificates(),
             notify_url: "https://example.com/".to_owned(),
             settlements_by_sub_merchant: false,
         };

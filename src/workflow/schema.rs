@@ -88,7 +88,8 @@ mod tests {
             | Shape::Scalar
             | Shape::Template
             | Shape::Condition
-            | Shape::Secret => {}
+            | Shape::Secret
+            | Shape::Secrets => {}
         }
     }
 

@@ -56,6 +56,8 @@ pub enum Shape {
     Condition,
     /// `{ env: NAME }` or `{ file: path }`; never the secret itself.
     Secret,
+    /// The same, or a list of them.
+    Secrets,
     /// Several of a shape.
     List(&'static Shape),
     /// Several of a shape by names of the user's.
@@ -74,6 +76,9 @@ pub static SECRET: [FieldSpec; 2] = [
     FieldSpec::optional("file", Shape::Text, "The file that holds the secret; relative to this file's folder."),
 ];
 
+/// How many secrets may do the same work at once: one, and those that it replaces.
+pub(super) const SECRETS_MAX: usize = 8;
+
 const SECRET_HELP: &str = "a secret is a reference: { env: NAME } or { file: path }";
 
 /// Holds a node against a shape and adds what is wrong.
@@ -81,9 +86,21 @@ pub fn check(node: &Node, shape: &Shape, source: &Source, found: &mut Diagnostic
     match shape {
         Shape::Either(shapes) => match shapes.iter().find(|shape| suits(node, shape)) {
             Some(shape) => check(node, shape, source, found),
+            // What may be a secret is told of as one.
+            None if shapes.iter().any(|shape| matches!(shape, Shape::Secret)) => check_secret(node, source, found),
             None => found.push(wrong(node, &expected(shape), source)),
         },
         Shape::Secret => check_secret(node, source, found),
+        Shape::Secrets => match &node.value {
+            Value::List(nodes) if !nodes.is_empty() && nodes.len() <= SECRETS_MAX => {
+                nodes.iter().for_each(|node| check_secret(node, source, found));
+            }
+            Value::List(_) => {
+                let message = format!("a list of secrets has 1 to {SECRETS_MAX}");
+                found.push(Diagnostic::bare(&source.file, node.at, message).help(SECRET_HELP));
+            }
+            Value::Scalar(_) | Value::Map(_) => check_secret(node, source, found),
+        },
         Shape::List(of) => match &node.value {
             Value::List(nodes) => nodes.iter().for_each(|node| check(node, of, source, found)),
             Value::Scalar(_) | Value::Map(_) => found.push(wrong(node, &expected(shape), source)),
@@ -166,9 +183,13 @@ fn check_scalar(node: &Node, shape: &Shape, source: &Source, found: &mut Diagnos
         Shape::Boolean => boolean(node).is_some(),
         Shape::Duration => scalars::duration(text).is_some(),
         Shape::Rate => scalars::rate(text).is_some(),
-        Shape::Secret | Shape::List(_) | Shape::Named(_) | Shape::Fields(_) | Shape::Kinds(_) | Shape::Either(_) => {
-            true
-        }
+        Shape::Secret
+        | Shape::Secrets
+        | Shape::List(_)
+        | Shape::Named(_)
+        | Shape::Fields(_)
+        | Shape::Kinds(_)
+        | Shape::Either(_) => true,
     };
     if fits {
         return;
@@ -205,6 +226,7 @@ fn suits(node: &Node, shape: &Shape) -> bool {
     match shape {
         Shape::List(_) => matches!(node.value, Value::List(_)),
         Shape::Named(_) | Shape::Fields(_) | Shape::Kinds(_) | Shape::Secret => matches!(node.value, Value::Map(_)),
+        Shape::Secrets => matches!(node.value, Value::Map(_) | Value::List(_)),
         Shape::Either(shapes) => shapes.iter().any(|shape| suits(node, shape)),
         Shape::Text
         | Shape::Word(_)
@@ -242,6 +264,7 @@ pub fn expected(shape: &Shape) -> String {
         Shape::Template => "text, which may hold {{ expressions }}".to_owned(),
         Shape::Condition => "an expression, such as item.active == \"yes\"".to_owned(),
         Shape::Secret => "a reference to a secret".to_owned(),
+        Shape::Secrets => "a reference to a secret, or a list of them".to_owned(),
         Shape::List(_) => "a list".to_owned(),
         Shape::Named(_) => "a mapping by name".to_owned(),
         Shape::Fields(fields) => {

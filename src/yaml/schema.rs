@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::fields::{FieldSpec, SECRET, Shape};
+use super::fields::{FieldSpec, SECRET, SECRETS_MAX, Shape};
 
 /// The schema of a shape, as one value of draft 2020-12.
 pub fn schema(shape: &Shape) -> Value {
@@ -21,6 +21,10 @@ pub fn schema(shape: &Shape) -> Value {
             reference["minProperties"] = json!(1);
             reference["maxProperties"] = json!(1);
             reference
+        }
+        Shape::Secrets => {
+            let one = schema(&Shape::Secret);
+            json!({ "anyOf": [one, { "type": "array", "items": one, "minItems": 1, "maxItems": SECRETS_MAX }] })
         }
         Shape::List(of) => json!({ "type": "array", "items": schema(of) }),
         Shape::Named(of) => json!({ "type": "object", "additionalProperties": schema(of) }),

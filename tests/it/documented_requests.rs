@@ -14,7 +14,7 @@ use payrun::config::{WechatConfig, WechatMode};
 use payrun::domain::ids::OrderNumber;
 use payrun::domain::money::{Amount, Currency};
 use payrun::gateway::transport::{Request, Transport};
-use payrun::gateway::wechat::sign::Merchant;
+use payrun::gateway::wechat::sign::{Merchant, MerchantKey};
 use payrun::gateway::{Call, Gateway, cbtis, egms, hipopay, wechat};
 use payrun::sandbox::request_table::RequestTable;
 use payrun::sandbox::{Identity, Reaction, Sandbox, Settings, Twin};
@@ -215,8 +215,9 @@ async fn the_fake_of_wechat_pay_refuses_what_no_page_lists_and_what_is_missing()
             WechatMode::Institutional { sp_mchid, .. } => sp_mchid.clone(),
         };
         let config = identity.wechat_config_with_public_key("https://gateway.invalid");
-        let key = payrun::gateway::keys::SigningKey::from_pem(&config.merchant_key).unwrap();
-        let merchant = Merchant { mchid, serial: config.merchant_serial.clone(), key };
+        let own = &config.merchant_keys[0];
+        let key = payrun::gateway::keys::SigningKey::from_pem(&own.key).unwrap();
+        let merchant = Merchant { mchid, keys: vec![MerchantKey { serial: own.serial.clone(), key, from: None }] };
         let serial = payrun::sandbox::identity::PUBLIC_KEY_ID;
         for (_, operation, request) in sent(&identity, by_sub_merchant).await {
             let (method, target) = (request.method().clone(), request.uri().to_string());
@@ -389,7 +390,7 @@ fn others() -> Vec<Other> {
     };
     let identity = egms_fake::Identity::generate().unwrap();
     let config = identity.config(base);
-    let key = egms::sign::SignKey::new(config.sign_key.clone(), config.sign_type);
+    let key = egms::sign::SignKey::new(config.sign_keys[0].clone(), config.sign_type);
     let egms = Other {
         gateway: "egms",
         table: RequestTable::egms(),

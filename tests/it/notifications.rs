@@ -53,8 +53,13 @@ fn pay(gateway: &str) -> String {
 
 /// A project with pending payments at every gateway, whose payers have paid by now.
 fn waiting(payments: usize) -> Rig {
+    waiting_by(payments, Clock::System)
+}
+
+/// The same with gateways that live by this clock.
+fn waiting_by(payments: usize, clock: Clock) -> Rig {
     let settings = Settings { notes_ends: true, pending: Duration::from_millis(1), ..Settings::default() };
-    let rig = Rig::of(Settings { timeout: Duration::from_millis(600), ..settings });
+    let rig = Rig::with_clock(Settings { timeout: Duration::from_millis(600), ..settings }, clock);
     // Not what the rig begins with.
     rig.wait_for(rig.gateways.ended()).unwrap();
     // Nothing fails here: a busy machine is waited for.
@@ -173,6 +178,73 @@ fn what_is_forged_stale_too_long_or_of_another_type_leaves_nothing_behind() {
         assert_eq!((answered["cbtis"].refused, answered["cbtis"].unfit, answered["cbtis"].taken), (3, 2, 0));
     });
     assert!(all(&rig, "pending"), "{:?}", states(&rig));
+}
+
+#[test]
+fn what_cannot_be_verified_before_certificates_can_be_had_is_to_be_sent_again_and_nobody_else_causes_downloads() {
+    let rig = waiting(1);
+    rig.wait_for(async {
+        let wechat = rig.gateways.wechat.clone().unwrap();
+        let clock = Clock::driven(Clock::System.now());
+        let service = Doorway::of(&rig, clock.clone()).await;
+        let before = wechat.downloads();
+        wechat.hide_certificates(true);
+        rig.gateways.ended().await.unwrap();
+        let (headers, body) = news(&rig, &payment(&rig, "wechat"), None).await;
+        let post = async |headers: &HeaderMap, body: &Bytes| {
+            service.post("wechat", media("wechat"), headers.clone(), body.clone()).await.0
+        };
+        for _ in 0..3 {
+            assert_eq!(post(&headers, &body).await, 503);
+        }
+        assert_eq!(wechat.downloads() - before, 1);
+        // What a stranger makes up is refused all the same, under whatever serial.
+        let mut forged: Value = serde_json::from_slice(&body).unwrap();
+        forged["resource"]["ciphertext"] = json!("Zm9yZ2VkIGJ5IHNvbWVib2R5IHdobyBoYXMgbm8ga2V5IG9mIG91cnM=");
+        let forged = Bytes::from(forged.to_string());
+        for serial in ["7000000000000001", "7000000000000002"] {
+            let mut headers = headers.clone();
+            headers.insert("wechatpay-serial", serial.parse().unwrap());
+            assert_eq!(post(&headers, &forged).await, 401);
+            clock.set(clock.now().plus(Duration::from_secs(61)));
+        }
+        assert_eq!(wechat.downloads() - before, 1);
+        assert!(service.kept().await.is_empty());
+        // The gateway sends it again, and by then the certificates can be had.
+        wechat.hide_certificates(false);
+        assert_eq!(post(&headers, &body).await, 200);
+        let answered = service.door.answered();
+        assert_eq!((answered["wechat"].failed, answered["wechat"].refused, answered["wechat"].taken), (3, 2, 1));
+        service.hear().await;
+        assert_eq!(service.kept().await[0].outcome, Heard::Applied);
+    });
+    assert_eq!(text_of(&rig.items_of("wechat")[0], "state"), "succeeded");
+}
+
+#[test]
+fn one_that_was_kept_waits_until_its_certificates_can_be_had_again() {
+    let clock = Clock::driven(Clock::System.now());
+    let rig = waiting_by(1, clock.clone());
+    clock.set(clock.now().plus(Duration::from_secs(1)));
+    rig.wait_for(async {
+        let wechat = rig.gateways.wechat.clone().unwrap();
+        let service = Doorway::of(&rig, clock.clone()).await;
+        rig.gateways.ended().await.unwrap();
+        let (headers, body) = news(&rig, &payment(&rig, "wechat"), None).await;
+        assert_eq!(service.post("wechat", media("wechat"), headers, body).await.0, 200);
+        // Another process, which knows no certificates yet.
+        let other = Doorway::of(&rig, clock.clone()).await;
+        wechat.hide_certificates(true);
+        for _ in 0..3 {
+            other.hear().await;
+            let kept = other.kept().await.remove(0);
+            assert_eq!(kept.outcome, Heard::Open, "{kept:?}");
+            clock.set(clock.now().plus(Duration::from_secs(3_600)));
+        }
+        wechat.hide_certificates(false);
+        other.hear().await;
+        assert_eq!(other.kept().await[0].outcome, Heard::Applied);
+    });
 }
 
 #[test]

@@ -53,7 +53,7 @@ impl Client {
         let name = self.config.signature_header.as_str();
         match header(headers, name) {
             None => seen.reached = Reached::Unverified(format!("there is no header {name}")),
-            Some(given) if !verifies(body, &self.config.api_key, given) => {
+            Some(given) if !self.config.api_keys.iter().any(|key| verifies(body, key, given)) => {
                 seen.reached = Reached::Unverified("the signature is not CBTIS's".into());
             }
             Some(_) => {

@@ -32,7 +32,10 @@ const NOT_FOUND: &str = "not_found";
 pub struct Client {
     base: String,
     config: EgmsConfig,
+    /// The key that signs.
     key: SignKey,
+    /// Those that verify: that one, and those that it replaces.
+    keys: Vec<SignKey>,
     transport: Transport,
     clock: Clock,
 }
@@ -43,12 +46,15 @@ impl Client {
     /// # Errors
     /// Which part of the account cannot be used.
     pub fn new(config: &EgmsConfig, transport: Transport, clock: Clock) -> Result<Self, ClientError> {
-        if config.sign_key.expose_secret().is_empty() {
+        if config.sign_keys.iter().any(|key| key.expose_secret().is_empty()) {
             return Err(ClientError::SignKey);
         }
+        let keys: Vec<SignKey> =
+            config.sign_keys.iter().map(|key| SignKey::new(key.clone(), config.sign_type)).collect();
         Ok(Self {
             base: read_base(&config.base_url).ok_or(ClientError::BaseUrl)?,
-            key: SignKey::new(config.sign_key.clone(), config.sign_type),
+            key: keys.first().ok_or(ClientError::SignKey)?.clone(),
+            keys,
             config: config.clone(),
             transport,
             clock,
@@ -104,12 +110,13 @@ impl Client {
         exchange::request(method.clone(), target, body.clone(), &headers)
     }
 
-    fn verify(&self, method: &str, target: &str, headers: &HeaderMap, body: &[u8]) -> Result<(), &'static str> {
+    /// Which of our keys has signed this, by its place in `sign_key`.
+    fn verify(&self, method: &str, target: &str, headers: &HeaderMap, body: &[u8]) -> Result<usize, &'static str> {
         let signature = header(headers, "authorization").ok_or("there is no Authorization")?;
         let date_time = header(headers, "datetime").ok_or("there is no DateTime")?;
         let msg_id = header(headers, "msgid").ok_or("there is no MsgID")?;
         let message = Message { method, target, date_time, msg_id, body };
-        if self.key.verifies(message, signature) { Ok(()) } else { Err("the signature is not EGMS's") }
+        self.keys.iter().position(|key| key.verifies(message, signature)).ok_or("the signature is not EGMS's")
     }
 
     fn read(&self, response: &Response, asked: &Prepared) -> Observation {
@@ -138,6 +145,17 @@ impl Client {
         seen
     }
 
+    /// Under which key we signed, and under which the reply verified, for people.
+    fn key_used(&self, response: &Response, asked: &Prepared) -> String {
+        let used = self.verify(asked.method.as_str(), &asked.target, response.headers(), response.body());
+        match (self.keys.len(), used) {
+            (2.., Ok(place)) => {
+                format!("accepted under the first sign_key, and the reply verified under number {}", place + 1)
+            }
+            (_, _) => "accepted, and the reply verified".to_owned(),
+        }
+    }
+
     async fn look(&self) -> Vec<Probe> {
         let target =
             format!("/g2/v1/payment/mer/{}/evo.e-commerce.payment?merchantTransID=payrun-probe", self.config.sid);
@@ -150,7 +168,7 @@ impl Client {
         probes(&self.base, sent, self.clock.now(), |response| {
             let seen = self.read(response, &prepared);
             match (&seen.reached, seen.code.as_deref()) {
-                (Reached::Replied, Some("C0004" | "B0014")) => Ok("accepted, and the reply verified".into()),
+                (Reached::Replied, Some("C0004" | "B0014")) => Ok(self.key_used(response, &prepared)),
                 (reached, code) => Err(format!(
                     "a query for no order should give C0004; it gave HTTP {} {} ({reached:?}): check sid, sign_key and sign_type",
                     response.status().as_u16(),
@@ -201,7 +219,7 @@ pub enum ClientError {
     /// `base_url` is not scheme and host.
     #[error("base_url: https:// and a host are expected, without a path (http:// for this machine only)")]
     BaseUrl,
-    /// There is no key.
+    /// There is no key, or one of them is empty.
     #[error("sign_key is empty")]
     SignKey,
 }

@@ -31,7 +31,8 @@ pub struct Client {
     base: String,
     config: HipopayConfig,
     key: SigningKey,
-    platform: VerifyingKey,
+    /// HipoPay's keys: any of them verifies notifications.
+    platform: Vec<VerifyingKey>,
     transport: Transport,
     clock: Clock,
 }
@@ -42,10 +43,12 @@ impl Client {
     /// # Errors
     /// Which key or address cannot be used.
     pub fn new(config: &HipopayConfig, transport: Transport, clock: Clock) -> Result<Self, ClientError> {
+        let platform =
+            config.platform_public_keys.iter().map(|pem| VerifyingKey::from_pem(pem)).collect::<Result<_, _>>();
         Ok(Self {
             base: read_base(&config.base_url).ok_or(ClientError::BaseUrl)?,
             key: SigningKey::from_pem(&config.merchant_key).map_err(ClientError::MerchantKey)?,
-            platform: VerifyingKey::from_pem(&config.platform_public_key).map_err(ClientError::PlatformKey)?,
+            platform: platform.map_err(ClientError::PlatformKey)?,
             config: config.clone(),
             transport,
             clock,

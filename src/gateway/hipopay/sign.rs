@@ -81,14 +81,14 @@ fn sorted(params: &[(String, String)], timestamp: &str, encode: impl Fn(&str) ->
     format!("{},{timestamp}", pairs.join("&"))
 }
 
-/// The parameters of a notification whose signature is right.
+/// The parameters of a notification whose signature is right by any of HipoPay's keys.
 ///
 /// The body is read as a form whatever its content type says: some notifications have come without one.
 ///
 /// # Errors
 /// In words: it is no form, names a parameter twice, or the signature is not HipoPay's.
 pub fn verified(
-    key: &VerifyingKey,
+    keys: &[VerifyingKey],
     body: &[u8],
     timestamp: &str,
     signature: &str,
@@ -98,7 +98,8 @@ pub fn verified(
     if repeats {
         return Err("the notification names a parameter twice");
     }
-    if key.verifies(notification_message(&params, timestamp).as_bytes(), signature) {
+    let message = notification_message(&params, timestamp);
+    if keys.iter().any(|key| key.verifies(message.as_bytes(), signature)) {
         Ok(params)
     } else {
         Err("the signature is not HipoPay's")
@@ -163,7 +164,7 @@ mod tests {
 
     #[test]
     fn vector_h1_the_python_sdks_callback_verifies_over_raw_values() {
-        let params = verified(&key(H1_KEY), H1.as_bytes(), "1565861695", H1_SIGNATURE).unwrap();
+        let params = verified(&[key(H1_KEY)], H1.as_bytes(), "1565861695", H1_SIGNATURE).unwrap();
         assert!(params.contains(&pair("trade_time", "2019-08-15 17:20:20")));
         let encoded = request_message(&params, "1565861695", Encoding::Rfc3986);
         assert!(!key(H1_KEY).verifies(encoded.as_bytes(), H1_SIGNATURE));
@@ -171,17 +172,17 @@ mod tests {
 
     #[test]
     fn vector_h2_the_java_sdks_callback_verifies_and_one_changed_digit_does_not() {
-        assert!(verified(&key(H2_KEY), H2.as_bytes(), "1562309330", H2_SIGNATURE).is_ok());
+        assert!(verified(&[key(H2_KEY)], H2.as_bytes(), "1562309330", H2_SIGNATURE).is_ok());
         let changed = H2.replace("amount=1.50", "amount=1.51");
-        let refused = verified(&key(H2_KEY), changed.as_bytes(), "1562309330", H2_SIGNATURE);
+        let refused = verified(&[key(H2_KEY)], changed.as_bytes(), "1562309330", H2_SIGNATURE);
         assert_eq!(refused, Err("the signature is not HipoPay's"));
-        assert!(verified(&key(H2_KEY), H2.as_bytes(), "1562309331", H2_SIGNATURE).is_err());
+        assert!(verified(&[key(H2_KEY)], H2.as_bytes(), "1562309331", H2_SIGNATURE).is_err());
     }
 
     #[test]
     fn a_callback_that_names_a_parameter_twice_is_refused_before_its_signature() {
         let twice = format!("{H2}&amount=9.99");
-        let refused = verified(&key(H2_KEY), twice.as_bytes(), "1562309330", H2_SIGNATURE);
+        let refused = verified(&[key(H2_KEY)], twice.as_bytes(), "1562309330", H2_SIGNATURE);
         assert_eq!(refused, Err("the notification names a parameter twice"));
         assert!(parse_form(b"a=%ff").is_none() && parse_form(b"a=%4").is_none() && parse_form(b"a=%zz").is_none());
     }

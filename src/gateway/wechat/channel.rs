@@ -13,7 +13,7 @@ use crate::clock::Clock;
 pub(super) struct Channel {
     pub(super) base: String,
     pub(super) merchant: Merchant,
-    /// The id of our platform public key, sent as `Wechatpay-Serial` where we have one.
+    /// The id of the first of our platform public keys, sent as `Wechatpay-Serial` where we have one.
     pub(super) platform_id: Option<String>,
     pub(super) transport: Transport,
     pub(super) clock: Clock,

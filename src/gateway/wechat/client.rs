@@ -16,12 +16,12 @@ use super::orders::families;
 use super::platform::{Keyring, KeyringError, has_signature};
 use super::request::{Prepared, ReplyKind, prepare};
 use super::seal::{ApiKey, SealError};
-use super::sign::{KeyError, Merchant, SigningKey};
+use super::sign::{KeyError, Merchant, MerchantKey, SigningKey};
 use super::transport::{Failure, Response, Transport};
 use super::wire::{self, Contract, Transaction};
 use super::{notice, orders, refund_list, refunds, settlements, statement};
 use crate::clock::Clock;
-use crate::config::{Platform, WechatConfig, WechatMode};
+use crate::config::{MerchantKey as MerchantKeyConfig, WechatConfig, WechatMode};
 use crate::domain::time::Timestamp;
 use crate::gateway::exchange::{
     EVIDENCE_MAX, before, bounded, header, of_failure, probe_in_time, read_base, retry_after, unreadable,
@@ -38,7 +38,7 @@ pub struct Client {
     notify_url: String,
     pub(super) channel: Channel,
     pub(super) keyring: Keyring,
-    /// Until when the certificate is good that our signatures are checked by.
+    /// When our certificate has expired while its key is in use, as far as it is known.
     merchant_until: Option<Timestamp>,
     /// What notifications are encrypted under, however replies are verified.
     pub(super) api_key: ApiKey,
@@ -52,29 +52,24 @@ impl Client {
     pub fn new(config: &WechatConfig, transport: Transport, clock: Clock) -> Result<Self, ClientError> {
         let refused = || ClientError::BaseUrl { text: config.base_url.chars().take(200).collect() };
         let base = read_base(&config.base_url).ok_or_else(refused)?;
-        let key = SigningKey::from_pem(&config.merchant_key).map_err(ClientError::MerchantKey)?;
-        let api_key = ApiKey::new(&config.api_v3_key).map_err(ClientError::ApiKey)?;
-        let (keyring, platform_id) = match &config.platform {
-            Platform::Auto => {
-                (Keyring::downloaded(ApiKey::new(&config.api_v3_key).map_err(ClientError::ApiKey)?), None)
-            }
-            Platform::PublicKey { pem, id } => {
-                (Keyring::fixed(pem, id).map_err(ClientError::Platform)?, Some(id.clone()))
-            }
-        };
+        let keys = config.merchant_keys.iter().map(merchant_key).collect::<Result<_, _>>()?;
+        let api_key = || ApiKey::new(&config.api_v3_keys).map_err(ClientError::ApiKey);
+        let downloads = if config.platform.certificates { Some(api_key()?) } else { None };
+        let keyring = Keyring::new(&config.platform.public_keys, downloads).map_err(ClientError::Platform)?;
+        let platform_id = config.platform.public_keys.first().map(|key| key.id.clone());
         let mchid = match &config.mode {
             WechatMode::Common { mchid, appid: _ } => mchid,
             WechatMode::Institutional { sp_mchid, sp_appid: _, sub_mchid: _, sub_appid: _ } => sp_mchid,
         };
-        let merchant = Merchant { mchid: mchid.clone(), serial: config.merchant_serial.clone(), key };
+        let merchant = Merchant { mchid: mchid.clone(), keys };
         Ok(Self {
             mode: config.mode.clone(),
             settlements_by_sub_merchant: config.settlements_by_sub_merchant,
             notify_url: config.notify_url.clone(),
             channel: Channel { base, merchant, platform_id, transport, clock },
             keyring,
-            merchant_until: config.merchant_until,
-            api_key,
+            merchant_until: expires(&config.merchant_keys),
+            api_key: api_key()?,
         })
     }
 
@@ -220,7 +215,14 @@ impl Client {
                 return vec![Probe { step: "reach", found: Err(format!("{}: {why}", self.channel.base)) }];
             }
             Err(error) => Err(error.to_string()),
-            Ok(()) => Ok(self.keyring.serials(self.channel.clock.now()).join(", ")),
+            Ok(()) => {
+                let known = self.keyring.serials(self.channel.clock.now()).join(", ");
+                Ok(self
+                    .channel
+                    .platform_id
+                    .as_ref()
+                    .map_or(known.clone(), |named| format!("{known}; requests name {named}")))
+            }
         };
         // An order number nobody uses: what is wanted is a verified "there is no such order".
         let target = Ids::of_deduction(&self.mode).on("/v3/global/papay/transactions/out-trade-no/payrun-probe", &[]);
@@ -251,6 +253,13 @@ impl Client {
         }
     }
 
+    /// Which of our keys follows, and when, for people.
+    fn next_key(&self) -> String {
+        let now = self.channel.clock.now();
+        let next = self.channel.merchant.keys.iter().find_map(|key| Some((key, key.from.filter(|from| *from > now)?)));
+        next.map_or_else(String::new, |(key, from)| format!(" (from {from} on {})", key.serial))
+    }
+
     async fn signature_accepted(&self, response: &Response) -> Result<String, String> {
         let http = response.status().as_u16();
         let code = wire::error_code(response.body()).unwrap_or_default();
@@ -262,7 +271,12 @@ impl Client {
         self.keyring.verify(&self.channel, response).await.map_err(|error| error.to_string())?;
         match (http, code.as_str()) {
             (404, "NOT_FOUND" | "ORDER_NOT_EXIST" | "ORDERNOTEXIST" | "RESOURCE_NOT_EXISTS") => {
-                Ok("accepted, and the reply verified".into())
+                let ours = self.channel.merchant.key_at(self.channel.clock.now()).map_or("", |key| key.serial.as_str());
+                let theirs = header(response.headers(), "wechatpay-serial").unwrap_or_default();
+                Ok(format!(
+                    "accepted under merchant serial {ours}{}, and the reply verified under {theirs}",
+                    self.next_key()
+                ))
             }
             (400, "PARAM_ERROR") => Err(format!(
                 "the gateway takes our signature and refuses our request (HTTP 400 PARAM_ERROR{}): report it as a defect of payrun",
@@ -304,6 +318,21 @@ impl Gateway for Client {
     fn probe(&self) -> Calling<'_, Vec<Probe>> {
         Box::pin(probe_in_time(&self.channel.base, self.look()))
     }
+}
+
+fn merchant_key(config: &MerchantKeyConfig) -> Result<MerchantKey, ClientError> {
+    let key = SigningKey::from_pem(&config.key).map_err(ClientError::MerchantKey)?;
+    Ok(MerchantKey { serial: config.serial.clone(), key, from: config.from })
+}
+
+/// When the first of our certificates expires whose key is then still in use.
+fn expires(keys: &[MerchantKeyConfig]) -> Option<Timestamp> {
+    let replaced_at = keys.iter().skip(1).map(|key| key.from).chain([None]);
+    let in_use = keys
+        .iter()
+        .zip(replaced_at)
+        .filter_map(|(key, replaced)| key.until.filter(|until| replaced.is_none_or(|replaced| *until < replaced)));
+    in_use.min()
 }
 
 /// The fact under which the gateway's fine-grained error code is kept.

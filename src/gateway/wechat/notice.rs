@@ -2,7 +2,8 @@
 //! thing. A notification is only ever what the gateway says of its own accord; nothing is answered here.
 //!
 //! The platform signs for every merchant it has, so a right signature does not make a notification ours: it must open under
-//! our APIv3 key and name our ids. A probe with a wrong signature is refused like any other.
+//! our APIv3 key and name our ids. A probe with a wrong signature is refused like any other. One that is encrypted for us, and
+//! signed under a certificate that cannot be had just now, is neither believed nor refused: it is to be sent again.
 
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use http::HeaderMap;
 use serde::Deserialize;
 
 use super::client::Client;
+use super::platform::KeyringError;
 use super::refunds::read_refund;
 use super::wire::{self, Sealed};
 use crate::config::WechatMode;
@@ -28,11 +30,20 @@ impl Client {
     /// Reads a notification; what is not from the gateway, too old or too new, or not for this account, is not believed.
     pub async fn read_notification(&self, headers: &HeaderMap, body: &[u8], received_at: Timestamp) -> Observation {
         let mut seen = Observation { evidence: wire::evidence(body), ..Observation::of(Reached::Replied) };
-        if let Err(why) = self.verify_notice(headers, body, received_at).await {
-            seen.reached = Reached::Unverified(why);
+        let notice: Result<Notice, _> = serde_json::from_slice(body);
+        if self.keyring.needs_download(headers, received_at) {
+            // Anybody can name a serial that nobody knows; only what is encrypted for us is worth a download.
+            let opened = notice.as_ref().map_err(unreadable).and_then(|notice| self.opened(&notice.resource.sealed));
+            if let Err(why) = opened {
+                seen.reached = Reached::Unverified(why);
+                return seen;
+            }
+        }
+        if let Err(reached) = self.verify_notice(headers, body, received_at).await {
+            seen.reached = reached;
             return seen;
         }
-        let notice: Notice = match serde_json::from_slice(body) {
+        let notice = match notice {
             Ok(notice) => notice,
             Err(error) => return Observation { reached: Reached::Unreadable(unreadable(&error)), ..seen },
         };
@@ -48,11 +59,12 @@ impl Client {
         seen
     }
 
-    async fn verify_notice(&self, headers: &HeaderMap, body: &[u8], received_at: Timestamp) -> Result<(), String> {
+    async fn verify_notice(&self, headers: &HeaderMap, body: &[u8], received_at: Timestamp) -> Result<(), Reached> {
         let verifying = self.keyring.verify_as_of(&self.channel, headers, body, received_at);
-        match tokio::time::timeout(KEYS_WITHIN, verifying).await {
-            Ok(verdict) => verdict.map_err(|error| error.to_string()),
-            Err(_) => Err("the platform certificates did not come in time".into()),
+        match tokio::time::timeout(KEYS_WITHIN, verifying).await.unwrap_or(Err(KeyringError::Slow)) {
+            Ok(()) => Ok(()),
+            Err(error @ (KeyringError::NotNow { .. } | KeyringError::Slow)) => Err(Reached::NoKeys(error.to_string())),
+            Err(error) => Err(Reached::Unverified(error.to_string())),
         }
     }
 

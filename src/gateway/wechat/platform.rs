@@ -1,9 +1,12 @@
-//! The gateway's own keys, by which replies are verified (docs/gateways/wechat.md).
+//! The gateway's own keys, by which replies and notifications are verified (docs/gateways/wechat.md).
 //!
-//! Either platform certificates, downloaded, decrypted under the APIv3 key, refreshed every 12 hours and whenever a serial
-//! is seen that is not known (once a minute at most, one download at a time); or one fixed public key. Several
-//! certificates are valid at once, so a rotation needs no pause. The first download is verified by a certificate that is
-//! contained in it: what vouches for that one is the APIv3 key it was encrypted with.
+//! Platform certificates, downloaded, decrypted under the APIv3 key, refreshed every 12 hours and whenever a serial is seen that is
+//! not known (once a minute at most, one download at a time); fixed public keys; or both, of which any verifies. So no change of
+//! the platform's keys needs a pause. The first download is verified by a certificate that is contained in it: what vouches for
+//! that one is the APIv3 key it was encrypted with.
+//!
+//! Anybody can name a serial that nobody knows. So that strangers cause no downloads, one for the sake of a notification is made
+//! only if the notification opens under the APIv3 key.
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -21,6 +24,7 @@ use super::sensitive_fields::FieldSeal;
 use super::sign::{KeyError, VerifyingKey, reply_message};
 use super::transport::{Failure, Response};
 use super::wire::{Certificate, CertificateList};
+use crate::config::PublicKey;
 use crate::domain::time::Timestamp;
 use crate::gateway::REPLY_MAX;
 
@@ -30,6 +34,8 @@ pub const WINDOW: Duration = Duration::from_secs(300);
 const REFRESH: Duration = Duration::from_secs(12 * 3600);
 /// How often an unknown serial, or a failed refresh, may lead to a download.
 const UNKNOWN_PAUSE: Duration = Duration::from_secs(60);
+/// How long a call waits for certificates while there is a public key to verify its reply by.
+const REFRESH_WITHIN: Duration = Duration::from_secs(5);
 /// The path of the download.
 const CERTIFICATES: &str = "/v3/global/certificates";
 /// What the id of a platform public key begins with.
@@ -51,11 +57,13 @@ impl PlatformKey {
     }
 }
 
-/// The keys by which replies are verified.
+/// The keys by which replies and notifications are verified.
 #[derive(Debug)]
 pub(super) struct Keyring {
-    /// What downloads are decrypted with; none if the one key is fixed.
+    /// What downloads are decrypted with; none if there are only public keys.
     api_key: Option<ApiKey>,
+    /// Public keys, which have no end; the first is the one that requests name.
+    fixed: Vec<Arc<PlatformKey>>,
     held: RwLock<Held>,
     /// Held while a download is under way, so that there is one at a time.
     turn: Mutex<()>,
@@ -65,7 +73,7 @@ pub(super) struct Keyring {
 struct Held {
     keys: Vec<Arc<PlatformKey>>,
     fetched: Option<Timestamp>,
-    /// When a download was last made for the sake of an unknown serial, or a refresh failed.
+    /// When a download was last begun for the sake of an unknown serial, or a refresh failed.
     tried: Option<Timestamp>,
     /// How many downloads have ended, well or not.
     ended: u64,
@@ -73,26 +81,18 @@ struct Held {
 }
 
 impl Keyring {
-    /// Certificates, downloaded when they are first needed.
-    pub(super) fn downloaded(api_key: ApiKey) -> Self {
-        Self { api_key: Some(api_key), held: RwLock::default(), turn: Mutex::default() }
+    /// Public keys under their ids, and certificates where there is a key to decrypt them with; these are downloaded when they are
+    /// first needed.
+    pub(super) fn new(public_keys: &[PublicKey], api_key: Option<ApiKey>) -> Result<Self, KeyringError> {
+        let fixed = public_keys.iter().map(fixed).collect::<Result<_, _>>()?;
+        Ok(Self { api_key, fixed, held: RwLock::default(), turn: Mutex::default() })
     }
 
-    /// A fixed public key under its id. Nothing is ever downloaded, and no other id is accepted.
-    pub(super) fn fixed(pem: &str, id: &str) -> Result<Self, KeyringError> {
-        if !id.starts_with(PUBLIC_KEY_PREFIX) {
-            return Err(KeyringError::PublicKeyId);
-        }
-        let key = VerifyingKey::from_pem(pem).map_err(KeyringError::Key)?;
-        let seal = Arc::new(FieldSeal::from_pem(pem).map_err(KeyringError::Key)?);
-        let key = Arc::new(PlatformKey { serial: id.to_owned(), key, seal, valid: None });
-        let held = Held { keys: vec![key], ..Held::default() };
-        Ok(Self { api_key: None, held: RwLock::new(held), turn: Mutex::default() })
-    }
-
-    /// The serials of the keys that are valid now.
+    /// The serials of the keys that are valid now; public keys first.
     pub(super) fn serials(&self, now: Timestamp) -> Vec<String> {
-        self.held().keys.iter().filter(|key| key.is_valid(now)).map(|key| key.serial.clone()).collect()
+        let held = self.held();
+        let keys = self.fixed.iter().chain(&held.keys);
+        keys.filter(|key| key.is_valid(now)).map(|key| key.serial.clone()).collect()
     }
 
     /// Until when the last of the keys is good; none where none is known, or the key has no end.
@@ -100,11 +100,13 @@ impl Keyring {
         self.held().keys.iter().filter_map(|key| key.valid.map(|(_, until)| until)).max()
     }
 
-    /// The newest key that is valid now, to encrypt fields with, and its serial.
+    /// The key to encrypt fields with, and its serial: the public key that requests name, else the newest certificate that is valid
+    /// now.
     pub(super) fn newest(&self, now: Timestamp) -> Option<(String, Arc<FieldSeal>)> {
         let held = self.held();
-        let newest =
-            held.keys.iter().filter(|key| key.is_valid(now)).max_by_key(|key| key.valid.map(|(from, _)| from))?;
+        let certificate =
+            || held.keys.iter().filter(|key| key.is_valid(now)).max_by_key(|key| key.valid.map(|(from, _)| from));
+        let newest = self.fixed.first().or_else(certificate)?;
         Some((newest.serial.clone(), newest.seal.clone()))
     }
 
@@ -116,6 +118,15 @@ impl Keyring {
         let Some(api_key) = &self.api_key else { return Ok(()) };
         let seen = self.held().ended;
         if !self.is_due(channel.clock.now()) {
+            return Ok(());
+        }
+        if !self.fixed.is_empty() {
+            // A public key will do, so nobody waits for another's download, nor long for their own.
+            if let Ok(_turn) = self.turn.try_lock() {
+                self.try_noted(channel.clock.now());
+                let downloading = tokio::time::timeout(REFRESH_WITHIN, self.download(api_key, channel)).await;
+                self.keep(downloading.unwrap_or(Err(KeyringError::Slow)), channel.clock.now());
+            }
             return Ok(());
         }
         let _turn = self.turn.lock().await;
@@ -161,7 +172,7 @@ impl Keyring {
         let signed = Signed::read(headers)?;
         signed.check_time(at)?;
         let Some(key) = self.find(signed.serial, at) else {
-            self.look_for(signed.serial, channel).await;
+            self.look_for(signed.serial, channel).await?;
             let found = self.find(signed.serial, at);
             let key = found.ok_or_else(|| KeyringError::UnknownSerial { serial: signed.serial.to_owned() })?;
             return signed.check(&key.key, covered);
@@ -169,20 +180,44 @@ impl Keyring {
         signed.check(&key.key, covered)
     }
 
+    /// Whether what these headers sign, at an instant, would need a download first.
+    pub(super) fn needs_download(&self, headers: &HeaderMap, at: Timestamp) -> bool {
+        let may_be_downloaded = |serial: &str| self.api_key.is_some() && !serial.starts_with(PUBLIC_KEY_PREFIX);
+        Signed::read(headers)
+            .is_ok_and(|signed| may_be_downloaded(signed.serial) && self.find(signed.serial, at).is_none())
+    }
+
     /// Downloads once for an unknown serial, unless another caller just did or a minute has not passed.
-    async fn look_for(&self, serial: &str, channel: &Channel) {
-        let Some(api_key) = &self.api_key else { return };
+    ///
+    /// # Errors
+    /// [`KeyringError::NotNow`] if it cannot be known whether there is such a key: the download failed, or none may be made yet.
+    async fn look_for(&self, serial: &str, channel: &Channel) -> Result<(), KeyringError> {
+        let Some(api_key) = &self.api_key else { return Ok(()) };
         if serial.starts_with(PUBLIC_KEY_PREFIX) {
-            return;
+            return Ok(());
         }
+        let seen = self.held().ended;
         let _turn = self.turn.lock().await;
         let now = channel.clock.now();
-        let paused = self.held().tried.is_some_and(|tried| now.since(tried) < UNKNOWN_PAUSE && tried <= now);
-        if self.find(serial, now).is_some() || paused {
-            return;
+        if self.find(serial, now).is_some() {
+            return Ok(());
         }
-        let downloaded = self.download(api_key, channel).await;
-        self.keep(downloaded, now);
+        let paused = self.held().tried.is_some_and(|tried| now.since(tried) < UNKNOWN_PAUSE && tried <= now);
+        if !paused {
+            // Noted first: whoever asked may go before the answer comes.
+            self.try_noted(now);
+            let downloaded = self.download(api_key, channel).await;
+            self.keep(downloaded, now);
+        }
+        let held = self.held();
+        match held.error {
+            // One that ended after we came says what there is.
+            None if held.ended > seen => Ok(()),
+            error => Err(KeyringError::NotNow { serial: serial.to_owned(), why: error.map(Box::new) }),
+        }
+    }
+
+    fn try_noted(&self, now: Timestamp) {
         self.held.write().unwrap_or_else(PoisonError::into_inner).tried = Some(now);
     }
 
@@ -221,7 +256,9 @@ impl Keyring {
             Err(error) => {
                 // A thousand items in a row meet the same trouble; it is told once.
                 if held.error.as_ref() != Some(&error) {
-                    tracing::warn!(error = %error, "the platform certificates could not be had; nothing is sent without them");
+                    let instead =
+                        if self.fixed.is_empty() { "nothing is sent without them" } else { "public keys are used" };
+                    tracing::warn!(error = %error, instead, "the platform certificates could not be had");
                 }
                 held.tried = Some(now);
                 held.error = Some(error);
@@ -229,10 +266,10 @@ impl Keyring {
         }
     }
 
-    /// Whether a download is due: nothing valid is held, or it is old and no refresh failed within the last minute.
+    /// Whether a download is due: there is no valid key at all, or they are old and no refresh failed within the last minute.
     fn is_due(&self, now: Timestamp) -> bool {
         let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
-        let none_valid = !held.keys.iter().any(|key| key.is_valid(now));
+        let none_valid = self.fixed.is_empty() && !held.keys.iter().any(|key| key.is_valid(now));
         let old = held.fetched.is_none_or(|fetched| now.since(fetched) >= REFRESH);
         let paused = held.tried.is_some_and(|tried| now.since(tried) < UNKNOWN_PAUSE);
         none_valid || (old && !paused)
@@ -246,7 +283,7 @@ impl Keyring {
 
     fn find(&self, serial: &str, now: Timestamp) -> Option<Arc<PlatformKey>> {
         let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
-        held.keys.iter().find(|key| key.serial == serial && key.is_valid(now)).cloned()
+        self.fixed.iter().chain(&held.keys).find(|key| key.serial == serial && key.is_valid(now)).cloned()
     }
 
     fn held(&self) -> Held {
@@ -295,6 +332,15 @@ pub(super) fn has_signature(headers: &HeaderMap) -> bool {
     headers.contains_key("wechatpay-signature") || headers.contains_key("wechatpay-serial")
 }
 
+fn fixed(PublicKey { pem, id }: &PublicKey) -> Result<Arc<PlatformKey>, KeyringError> {
+    if !id.starts_with(PUBLIC_KEY_PREFIX) {
+        return Err(KeyringError::PublicKeyId);
+    }
+    let key = VerifyingKey::from_pem(pem).map_err(KeyringError::Key)?;
+    let seal = Arc::new(FieldSeal::from_pem(pem).map_err(KeyringError::Key)?);
+    Ok(Arc::new(PlatformKey { serial: id.to_owned(), key, seal, valid: None }))
+}
+
 fn read_certificate(api_key: &ApiKey, entry: &Certificate) -> Result<Arc<PlatformKey>, KeyringError> {
     let sealed = &entry.encrypt_certificate;
     if sealed.algorithm != "AEAD_AES_256_GCM" {
@@ -331,6 +377,20 @@ pub enum KeyringError {
     /// The certificates could not be downloaded.
     #[error("the platform certificates could not be downloaded: {0}")]
     Download(Failure),
+    /// The certificates did not come in time.
+    #[error("the platform certificates did not come in time")]
+    Slow,
+    /// Whether there is a certificate with this serial cannot be known just now.
+    #[error(
+        "the reply is signed under {serial:?}, which is not known here, and the platform certificates cannot be had just now{}",
+        why.as_ref().map_or_else(String::new, |why| format!(": {why}"))
+    )]
+    NotNow {
+        /// The serial as the reply gives it.
+        serial: String,
+        /// Why the last download failed; none where the next one may not be made yet.
+        why: Option<Box<KeyringError>>,
+    },
     /// The gateway refused the download.
     #[error("the gateway refused the platform certificates: HTTP {http} {code}")]
     Refused {

@@ -9,18 +9,32 @@ pub use crate::gateway::keys::{KeyError, SignError, SigningKey, VerifyingKey, no
 /// The scheme's name, in `Authorization` and in `Wechatpay-Signature-Type`.
 pub const SCHEME: &str = "WECHATPAY2-SHA256-RSA2048";
 
-/// Who signs requests: the merchant's (or institution's) id, its key and the serial of the key's certificate.
+/// Who signs requests: the merchant's (or institution's) id and its keys.
 #[derive(Debug)]
 pub struct Merchant {
     /// `mchid`, or `sp_mchid` in institutional mode.
     pub mchid: String,
+    /// Its keys in the order in which they are used: the first, and each other from its time on.
+    pub keys: Vec<MerchantKey>,
+}
+
+/// A key that signs requests.
+#[derive(Debug)]
+pub struct MerchantKey {
     /// The serial of the certificate that belongs to the key.
     pub serial: String,
     /// The key.
     pub key: SigningKey,
+    /// From when on it is used.
+    pub from: Option<Timestamp>,
 }
 
 impl Merchant {
+    /// The key that is used at an instant: the last one whose time has come.
+    pub fn key_at(&self, now: Timestamp) -> Option<&MerchantKey> {
+        self.keys.iter().rev().find(|key| key.from.is_none_or(|from| from <= now))
+    }
+
     /// The `Authorization` header of a request, under a fresh nonce (docs/gateways/wechat.md).
     ///
     /// # Errors
@@ -28,10 +42,11 @@ impl Merchant {
     pub fn authorize(&self, method: &str, target: &str, body: &[u8], now: Timestamp) -> Result<String, SignError> {
         let nonce = nonce()?;
         let seconds = now.seconds();
-        let signature = self.key.sign(&request_message(method, target, seconds, &nonce, body))?;
+        let used = self.key_at(now).ok_or(SignError::Refused)?;
+        let signature = used.key.sign(&request_message(method, target, seconds, &nonce, body))?;
         Ok(format!(
             "{SCHEME} mchid=\"{}\",nonce_str=\"{nonce}\",timestamp=\"{seconds}\",serial_no=\"{}\",signature=\"{signature}\"",
-            self.mchid, self.serial
+            self.mchid, used.serial
         ))
     }
 }
@@ -74,14 +89,18 @@ mod tests {
         VerifyingKey::from_der(&STANDARD.decode(GO_KEY).unwrap()).unwrap()
     }
 
-    fn some_merchant() -> Merchant {
+    fn some_key() -> SigningKey {
         use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
         let pair = KeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048).unwrap();
         let der: Pkcs8V1Der<'_> = pair.as_der().unwrap();
         let pem =
             format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", STANDARD.encode(der.as_ref()));
-        let key = SigningKey::from_pem(&SecretString::from(pem)).unwrap();
-        Merchant { mchid: "1234567891".into(), serial: "ABCD".into(), key }
+        SigningKey::from_pem(&SecretString::from(pem)).unwrap()
+    }
+
+    fn some_merchant() -> Merchant {
+        let key = MerchantKey { serial: "ABCD".into(), key: some_key(), from: None };
+        Merchant { mchid: "1234567891".into(), keys: vec![key] }
     }
 
     #[test]
@@ -114,7 +133,28 @@ mod tests {
         let rest = rest.strip_prefix(",timestamp=\"1652750623\",serial_no=\"ABCD\",signature=\"").unwrap();
         let signature = rest.strip_suffix('"').unwrap();
         let message = request_message("GET", target, 1_652_750_623, nonce, b"");
-        assert!(merchant.key.verifying_key().unwrap().verifies(&message, signature));
+        assert!(merchant.keys[0].key.verifying_key().unwrap().verifies(&message, signature));
+    }
+
+    #[test]
+    fn a_key_signs_from_its_time_on_under_its_own_serial() {
+        let at = Timestamp::from_millis;
+        let (old, new) = (some_key(), some_key());
+        let publics = [&old, &new].map(|key| key.verifying_key().unwrap());
+        let keys = vec![
+            MerchantKey { serial: "OLD".into(), key: old, from: None },
+            MerchantKey { serial: "NEW".into(), key: new, from: Some(at(2_000_000)) },
+        ];
+        let merchant = Merchant { mchid: "1".into(), keys };
+        for (now, serial, public) in
+            [(0, "OLD", 0), (1_999_999, "OLD", 0), (2_000_000, "NEW", 1), (9_000_000, "NEW", 1)]
+        {
+            let header = merchant.authorize("GET", "/", b"", at(now)).unwrap();
+            let item = |name: &str| header.split(&format!("{name}=\"")).nth(1).unwrap().split('"').next().unwrap();
+            assert_eq!(item("serial_no"), serial, "{now}");
+            let message = request_message("GET", "/", at(now).seconds(), item("nonce_str"), b"");
+            assert!(publics[public].verifies(&message, item("signature")), "{now}");
+        }
     }
 
     #[test]

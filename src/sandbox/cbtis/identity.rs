@@ -75,7 +75,7 @@ impl Identity {
             access_token: AccessToken::Fetched(request),
             token_header: "authorization".into(),
             token_prefix: "Bearer ".into(),
-            api_key: self.api_key.clone(),
+            api_keys: vec![self.api_key.clone()],
             signature_header: "signature".into(),
             refund_path: "/mch-api/v1/pa/refunds/create".into(),
             refund_query_path: "/mch-api/v1/pa/refunds/query".into(),

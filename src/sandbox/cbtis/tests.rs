@@ -166,6 +166,25 @@ async fn a_notification_names_an_order_and_never_says_what_became_of_it() {
 }
 
 #[tokio::test]
+async fn while_the_api_key_is_changed_either_verifies() {
+    let (new, old) = (Identity::generate().unwrap(), Identity::generate().unwrap());
+    let keys = |identity: &Identity| identity.config("https://sandbox.invalid").api_keys;
+    let config = CbtisConfig { api_keys: [keys(&new), keys(&old)].concat(), ..new.config("https://sandbox.invalid") };
+    let twins = [&new, &old]
+        .map(|identity| Cbtis::open(identity, Settings::default(), Duration::from_secs(600), Clock::System));
+    for (at, twin) in twins.iter().enumerate() {
+        twin.seed("P-1", hkd("10.00"));
+        let (headers, body) = twin.notification("P-1").unwrap();
+        let read = |config: &CbtisConfig| {
+            let client = Client::new(config, Transport::InProcess(twin.clone()), Clock::System).unwrap();
+            client.read_notification(&headers, &body).reached
+        };
+        assert_eq!(read(&config), Reached::Replied);
+        assert_eq!(read(&new.config("https://sandbox.invalid")) == Reached::Replied, at == 0);
+    }
+}
+
+#[tokio::test]
 async fn a_token_is_had_with_headers_and_no_body_and_lives_until_an_instant() {
     let identity = Identity::generate().unwrap();
     let clock = Clock::driven(Timestamp::from_millis(1_800_000_000_000));

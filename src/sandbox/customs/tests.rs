@@ -317,9 +317,10 @@ async fn a_person_is_checked_under_both_kinds_of_platform_key_and_found_nowhere(
     for config in [account.wechat_config(base), account.wechat_config_with_public_key(base)] {
         let settings = Settings {
             timeout: TIMEOUT,
-            signs_with: match config.platform {
-                crate::config::Platform::Auto => crate::sandbox::SignsWith::Certificate,
-                crate::config::Platform::PublicKey { .. } => crate::sandbox::SignsWith::PublicKey,
+            signs_with: if config.platform.certificates {
+                crate::sandbox::SignsWith::Certificate
+            } else {
+                crate::sandbox::SignsWith::PublicKey
             },
             ..Settings::default()
         };

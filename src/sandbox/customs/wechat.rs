@@ -17,7 +17,7 @@ use crate::sandbox::books::OrderState;
 use crate::sandbox::faults::Fault;
 use crate::sandbox::orders::Said;
 use crate::sandbox::store::StoreError;
-use crate::sandbox::{Reaction, Refusal, Sandbox, identity};
+use crate::sandbox::{Reaction, Refusal, Sandbox};
 
 /// Whose it is, what is said, and what bends it.
 type Answer = Result<(String, Said), Refusal>;
@@ -145,11 +145,9 @@ impl Sandbox {
 
     /// The private half of the platform's key of this serial.
     fn field_key(&self, serial: &str) -> Option<FieldKey> {
-        if serial == identity::PUBLIC_KEY_ID {
-            return self.identity.platform.field_key().ok();
-        }
         let platform = self.platform.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
-        platform.iter().find(|one| one.certified.serial == serial)?.certified.field_key().ok()
+        let named = platform.iter().find(|one| one.certified.serial == serial || one.public_id == serial);
+        named?.certified.field_key().ok()
     }
 
     fn query_customs(&self, query: &str, now: Timestamp) -> Answer {

@@ -54,7 +54,7 @@ impl Identity {
         EgmsConfig {
             base_url: base_url.to_owned(),
             sid: self.sid.clone(),
-            sign_key: self.key.clone(),
+            sign_keys: vec![self.key.clone()],
             sign_type: self.sign_type,
             key_id: None,
             cancel_when: vec!["Pending".into()],

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::*;
 use crate::catalog::judge::{Expected, judge};
+use crate::config::EgmsConfig;
 use crate::domain::answer::{Answer, Cause, LaneEffect};
 use crate::domain::ids::OrderNumber;
 use crate::domain::money::Currency;
@@ -182,6 +183,25 @@ async fn a_reply_without_authorization_is_unverified_even_if_it_is_an_error() {
         }
     }
     panic!("no unsigned error was met");
+}
+
+#[tokio::test]
+async fn while_the_key_is_changed_the_first_signs_and_either_verifies() {
+    let (new, old) = (Identity::generate().unwrap(), Identity::generate().unwrap());
+    let keys = |identity: &Identity| identity.config("https://sandbox.invalid").sign_keys;
+    let config = EgmsConfig { sign_keys: [keys(&new), keys(&old)].concat(), ..new.config("https://sandbox.invalid") };
+    let (after, before) = (Rig::of(new, FaultPlan::NONE), Rig::of(old, FaultPlan::NONE));
+    let client = Client::new(&config, Transport::InProcess(after.twin.clone()), Clock::System).unwrap();
+    for twin in [&before.twin, &after.twin] {
+        twin.seed("P-1", usd("10.00"));
+        let (headers, body) = twin.notification("P-1", "/payrun/notify/egms").unwrap();
+        assert_eq!(client.read_notification(&headers, &body).reached, Reached::Replied);
+    }
+    let (headers, body) = before.twin.notification("P-1", "/payrun/notify/egms").unwrap();
+    assert!(matches!(after.client.read_notification(&headers, &body).reached, Reached::Unverified(_)));
+    let found = client.probe().await;
+    let found = found.last().unwrap().found.clone().unwrap();
+    assert_eq!(found, "accepted under the first sign_key, and the reply verified under number 1");
 }
 
 #[tokio::test]

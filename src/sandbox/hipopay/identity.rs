@@ -58,7 +58,7 @@ impl Identity {
             base_url: base_url.to_owned(),
             merchant_no: self.merchant_no.clone(),
             merchant_key: self.merchant.key.clone(),
-            platform_public_key: self.platform.public.clone(),
+            platform_public_keys: vec![self.platform.public.clone()],
             version: "1.0".into(),
             notify_url: "https://example.com/payrun/notify/hipopay".into(),
             encoding: Encoding::Rfc3986,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::*;
+use crate::config::HipopayConfig;
 use crate::domain::ids::OrderNumber;
 use crate::gateway::hipopay::Client;
 use crate::gateway::transport::Transport;
@@ -165,6 +166,25 @@ async fn rates_are_text_to_the_last_digit_and_the_probe_finds_wrong_credentials(
     let stranger = Client::new(&config, Transport::InProcess(rig.twin.clone()), Clock::System).unwrap();
     let found = stranger.probe().await;
     assert!(found.last().unwrap().found.as_ref().unwrap_err().contains("ILLEGAL_SECURITY_PROFILE"), "{found:?}");
+}
+
+#[tokio::test]
+async fn while_hipopays_key_is_changed_either_verifies() {
+    let (new, old) = (Identity::generate().unwrap(), Identity::generate().unwrap());
+    let keys = |identity: &Identity| identity.config("https://sandbox.invalid").platform_public_keys;
+    let platform_public_keys = [keys(&new), keys(&old)].concat();
+    let config = HipopayConfig { platform_public_keys, ..new.config("https://sandbox.invalid") };
+    let twins = [&new, &old].map(|identity| Hipopay::open(identity, Settings::default(), Clock::System).unwrap());
+    for (at, twin) in twins.iter().enumerate() {
+        twin.seed("P-1", hkd("10.00"));
+        let (headers, body) = twin.notification("P-1").unwrap();
+        let read = |config: &HipopayConfig| {
+            let client = Client::new(config, Transport::InProcess(twin.clone()), Clock::System).unwrap();
+            client.read_notification(&headers, &body).reached
+        };
+        assert_eq!(read(&config), Reached::Replied);
+        assert_eq!(read(&new.config("https://sandbox.invalid")) == Reached::Replied, at == 0);
+    }
 }
 
 #[tokio::test]

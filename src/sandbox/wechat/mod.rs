@@ -5,6 +5,8 @@
 //! money of them is given back. No payment counts in both.
 
 mod body;
+#[cfg(test)]
+mod key_change_tests;
 mod notice;
 mod pay;
 pub(super) mod query;

@@ -630,7 +630,8 @@ async fn a_notification_that_is_forged_stale_or_not_ours_is_not_believed() {
     let stranger = institution().wechat_config("https://sandbox.invalid");
     let stranger = Client::new(&stranger, Transport::InProcess(rig.twin.clone()), clock.clone()).unwrap();
     let seen = stranger.read_notification(&headers, &body, clock.now()).await;
-    assert!(matches!(&seen.reached, Reached::Unverified(_) | Reached::Unreadable(_)), "{seen:?}");
+    // The gateway refuses it the certificates.
+    assert!(matches!(&seen.reached, Reached::NoKeys(_)), "{seen:?}");
     let (own, text) =
         rig.twin.notice("PAYSCORE.USER_OPEN_SERVICE", "payscore", &json!({ "mchid": "1900000001" })).unwrap();
     assert!(matches!(rig.client.read_notification(&own, &text, clock.now()).await.reached, Reached::Unreadable(_)));
@@ -669,8 +670,11 @@ async fn requests_that_are_not_as_documented_are_refused() {
     let rig = Rig::new(FaultPlan::NONE).await;
     let merchant = crate::gateway::wechat::sign::Merchant {
         mchid: "1900000001".into(),
-        serial: identity().merchant.serial.clone(),
-        key: identity().merchant.signing_key().unwrap(),
+        keys: vec![crate::gateway::wechat::sign::MerchantKey {
+            serial: identity().merchant.serial.clone(),
+            key: identity().merchant.signing_key().unwrap(),
+            from: None,
+        }],
     };
     let send = async |method: Method, target: &str, body: Value| {
         let body = if body.is_null() { Bytes::new() } else { serde_json::to_vec(&body).unwrap().into() };

@@ -385,7 +385,7 @@ impl Stage {
             Ok(Received::Kept) if is_false => {
                 self.illegal.push("a notification was believed that is not the gateway's".into())
             }
-            Ok(Received::Kept | Received::Refused(_) | Received::NoSuchGateway) => {}
+            Ok(Received::Kept | Received::Refused(_) | Received::NoKeys(_) | Received::NoSuchGateway) => {}
             Err(error) => return Err(SimulationError::Twin(error.to_string())),
         }
         if self.chance.per_mille(50) {

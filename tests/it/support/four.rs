@@ -214,7 +214,7 @@ async fn serve(folder: &Path, settings: Settings, clock: Clock) -> Gateways {
          mchid: \"1900000001\"\n    appid: wx0000000000000001\n    merchant_key: {{ file: keys/wechat/merchant_key.pem }}\n    \
          merchant_serial: \"{}\"\n    api_v3_key: {{ file: keys/wechat/api_v3_key.txt }}\n    platform: auto\n    \
          notify_url: https://example.com/notify\n{LANE}  hipopay:\n{}{LANE}  egms:\n{}{LANE}  cbtis:\n{}{LANE}",
-        account.merchant_serial,
+        wechat.merchant_serial(),
         hipopay.yaml(&url, "keys/hipopay"),
         egms.yaml(&url, "keys/egms"),
         cbtis.yaml(&url, "keys/cbtis"),

@@ -323,7 +323,7 @@ pub fn contracts(prefix: &str, how_many: u32) -> String {
 /// The configuration of a project whose gateway listens here.
 fn payrun_yaml(database: &str, address: SocketAddr, setup: &Setup) -> String {
     let Setup { rate, concurrency, timeout, .. } = setup;
-    let serial = identity().wechat_config("http://127.0.0.1").merchant_serial;
+    let serial = identity().merchant_serial().to_owned();
     format!(
         "\
 database: {database}
