@@ -219,7 +219,7 @@ impl Reading<'_> {
         let signature_header = self.header_name(node, "signature_header", "signature");
         let refund_path = self.path(node, "refund_path", "/mch-api/v1/pa/refunds/create");
         let refund_query_path = self.path(node, "refund_query_path", "/mch-api/v1/pa/refunds/query");
-        let notify_url = self.notify_url(node);
+        let notify_url = self.notify_url(node, base_url.as_deref());
         let customs = self.cbtis_customs(node.get("customs"));
         Some(CbtisConfig {
             base_url: base_url?,

@@ -75,7 +75,7 @@ impl Reading<'_> {
             || vec!["Pending".to_owned()],
             |node| node.list().iter().filter_map(|node| node.text().map(str::to_owned)).collect(),
         );
-        let notify_url = self.notify_url(node);
+        let notify_url = self.notify_url(node, base_url.as_deref());
         let path = notify_url.as_deref().and_then(|url| url_parts(url).ok()).map_or("/", |(_, path)| path).to_owned();
         let notify_path = self.path(node, "notify_path", if path.is_empty() { "/" } else { &path });
         Some(EgmsConfig {

@@ -90,7 +90,7 @@ impl Reading<'_> {
         let merchant_key = self.rsa_key(node, "merchant_key");
         let platform_public_keys = self.rsa_public_keys(node, "platform_public_key");
         let version = self.version(node);
-        let notify_url = self.notify_url(node);
+        let notify_url = self.notify_url(node, base_url.as_deref());
         let encoding = text_of(node, "encoding").and_then(Encoding::parse).unwrap_or(Encoding::Rfc3986);
         Some(HipopayConfig {
             base_url: base_url?,

@@ -466,6 +466,38 @@ gateways:
         }
     }
 
+    #[test]
+    fn notifications_go_to_an_https_address_that_the_gateway_can_get_to() {
+        let folder = folder();
+        let with = |url: &str, base: &str| {
+            let text = GOOD.replace("https://pay.example.com/wechat", url);
+            mistakes(
+                folder.path(),
+                &text.replace("    mode: common", &format!("    mode: common\n    base_url: {base}")),
+            )
+        };
+        let (real, sandbox) = ("https://apihk.mch.weixin.qq.com", "http://127.0.0.1:8443");
+        for (url, expected) in [
+            ("http://127.0.0.1:8420/notify/hk", "must be https"),
+            ("https://localhost/notify/hk", "cannot get to"),
+            ("https://192.168.1.7/notify/hk", "cannot get to"),
+            ("https://[fd00::1]/notify/hk", "cannot get to"),
+            ("https://pay.example.com/notify?gateway=hk", "must not have a query"),
+            ("http://pay.example.com/notify/hk", "use https"),
+        ] {
+            assert!(with(url, real).contains(expected), "{url}: {}", with(url, real));
+        }
+        assert_eq!(with("https://8.8.8.8/notify/hk", real), "");
+        assert_eq!(with("http://127.0.0.1:8420/notify/hk", sandbox), "");
+        // Each kind of gateway is on the internet.
+        let good = accounts(folder.path());
+        let shown = mistakes(
+            folder.path(),
+            &format!("{GOOD}{}", good.replace("https://example.com/payrun/notify", "http://127.0.0.1/notify")),
+        );
+        assert_eq!(shown.matches("must be https").count(), 3, "{shown}");
+    }
+
     /// A public key as a file of the folder, and its entry.
     fn public_key(folder: &Path, name: &str) -> String {
         let key = rcgen::KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, rcgen::RsaKeySize::_2048).unwrap();

@@ -1,5 +1,7 @@
 //! Addresses and ids of gateway accounts, checked.
 
+use std::net::IpAddr;
+
 use crate::yaml::node::Node;
 
 use super::load::Reading;
@@ -30,14 +32,22 @@ impl Reading<'_> {
         None
     }
 
-    /// Where the gateway sends notifications: https, without a query.
-    pub(super) fn notify_url(&mut self, node: &Node) -> Option<String> {
+    /// Where the gateway at `base_url` sends notifications: https, without a query, and where it can get to (WeChat Pay says so of
+    /// its own, docs/gateways/wechat.md, "Deductions"). A sandbox on this machine takes plain http to this machine, too.
+    pub(super) fn notify_url(&mut self, node: &Node, base_url: Option<&str>) -> Option<String> {
         let value = node.get("notify_url")?;
         let text = value.text()?;
+        let is_remote = base_url.and_then(|url| url_parts(url).ok()).is_some_and(|(host, _)| !is_loopback(host));
         let problem = match url_parts(text) {
             Err(problem) => problem,
             Ok(_) if text.len() > 256 => "notify_url takes at most 256 characters",
             Ok((_, path)) if path.contains(['?', '#']) => "notify_url must not have a query",
+            Ok(_) if is_remote && !text.starts_with("https://") => {
+                "notify_url must be https: the gateway refuses another"
+            }
+            Ok((host, _)) if is_remote && is_private(host) => {
+                "notify_url is an address that the gateway cannot get to: it must be one of the public internet"
+            }
             Ok(_) => return Some(text.to_owned()),
         };
         self.refuse(value.at, problem, "such as https://pay.example.com/notify");
@@ -78,7 +88,17 @@ pub(super) fn url_parts(text: &str) -> Result<(&str, &str), &'static str> {
     }
 }
 
+/// Whether a host is this machine or an address of a network of one's own.
+fn is_private(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let is_local = |address: IpAddr| match address {
+        IpAddr::V4(v4) => v4.is_private() || v4.is_link_local() || v4.is_unspecified(),
+        IpAddr::V6(v6) => v6.is_unique_local() || v6.is_unicast_link_local() || v6.is_unspecified(),
+    };
+    is_loopback(host) || bare.parse().is_ok_and(is_local)
+}
+
 pub(super) fn is_loopback(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    host == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }

@@ -103,7 +103,7 @@ impl Reading<'_> {
         let api_v3_keys = self.api_v3_keys(node);
         let platform = self.platform(node);
         let base_url = self.base_url(node, Some(BASE_URL));
-        let notify_url = self.notify_url(node);
+        let notify_url = self.notify_url(node, base_url.as_deref());
         Some(WechatConfig {
             base_url: base_url?,
             mode: mode?,
