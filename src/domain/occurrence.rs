@@ -1,6 +1,6 @@
 //! What becomes of an occurrence: its state, and which of those that are late still fire.
 //!
-//! An occurrence is late if nobody looked when it was due: no process was up, or the workflow was paused.
+//! An occurrence is late if nobody looked when it was due: no process was up for a while, or the workflow was paused.
 
 use std::time::Duration;
 
@@ -89,18 +89,21 @@ impl Missed {
         Self::ALL.iter().find(|(known, _)| *known == word).map(|(_, missed)| *missed)
     }
 
-    /// How many of the occurrences that are due, oldest first, are given up.
+    /// How many of the occurrences that are due, oldest first, are given up. `resumed`: when the workflow's last pause ended; what
+    /// came due before is late, however short the pause was.
     ///
     /// ```
     /// use payrun::domain::occurrence::Missed;
     /// use payrun::domain::time::Timestamp;
     /// let day = |n: i64| Timestamp::from_millis(n * 86_400_000);
     /// let slept_three_days = [day(1), day(2), day(3)];
-    /// assert_eq!(Missed::Latest.given_up(&slept_three_days, day(4)), 2);
-    /// assert_eq!(Missed::Latest.given_up(&slept_three_days[2..], day(3)), 0);
+    /// assert_eq!(Missed::Latest.given_up(&slept_three_days, None, day(4)), 2);
+    /// assert_eq!(Missed::Latest.given_up(&slept_three_days[2..], None, day(3)), 0);
+    /// assert_eq!(Missed::None.given_up(&slept_three_days[2..], Some(day(3)), day(3)), 1);
     /// ```
-    pub fn given_up(self, due: &[Timestamp], now: Timestamp) -> usize {
-        let late = due.iter().filter(|at| now.since(**at) > LATE).count();
+    pub fn given_up(self, due: &[Timestamp], resumed: Option<Timestamp>, now: Timestamp) -> usize {
+        let is_late = |at: Timestamp| now.since(at) > LATE || resumed.is_some_and(|resumed| at <= resumed);
+        let late = due.iter().filter(|at| is_late(**at)).count();
         match self {
             Self::None => late,
             Self::Latest if late > 0 => due.len() - 1,
@@ -133,8 +136,8 @@ mod tests {
         let due = minutes(0..5);
         let now = due[4].plus(Duration::from_secs(59));
         for (_, missed) in Missed::ALL {
-            assert_eq!(missed.given_up(&due, now), 0);
-            assert_eq!(missed.given_up(&[], now), 0);
+            assert_eq!(missed.given_up(&due, None, now), 0);
+            assert_eq!(missed.given_up(&[], None, now), 0);
         }
     }
 
@@ -142,10 +145,21 @@ mod tests {
     fn of_many_late_ones_none_or_the_latest_or_a_bounded_number_fires() {
         let due = minutes(0..4320);
         let now = due[4319];
-        assert_eq!(Missed::Latest.given_up(&due, now), 4319);
-        assert_eq!(Missed::Each.given_up(&due, now), 4320 - EACH_MAX);
-        assert_eq!(Missed::None.given_up(&due, now), 4314, "those of the last five minutes are on time");
-        assert_eq!(Missed::Each.given_up(&due[..100], now), 0);
+        assert_eq!(Missed::Latest.given_up(&due, None, now), 4319);
+        assert_eq!(Missed::Each.given_up(&due, None, now), 4320 - EACH_MAX);
+        assert_eq!(Missed::None.given_up(&due, None, now), 4314, "those of the last five minutes are on time");
+        assert_eq!(Missed::Each.given_up(&due[..100], None, now), 0);
+    }
+
+    #[test]
+    fn what_came_in_a_pause_is_late_however_short_it_was() {
+        let due = minutes(0..4);
+        let now = due[3];
+        for (resumed, expected) in [(None, 0), (Some(due[1]), 2), (Some(due[1].plus(Duration::from_secs(30))), 2)] {
+            assert_eq!(Missed::None.given_up(&due, resumed, now), expected);
+        }
+        assert_eq!(Missed::Latest.given_up(&due, Some(due[1]), now), 3);
+        assert_eq!(Missed::Each.given_up(&due, Some(due[1]), now), 0);
     }
 
     #[test]

@@ -118,8 +118,14 @@ impl Ledger {
             turn.rollback().await?;
             return Ok(false);
         }
-        if let Scope::Contract { serial, .. } = scope {
-            wake_contract(&mut turn, serial.as_bytes(), now).await?;
+        match scope {
+            Scope::Contract { serial, .. } => wake_contract(&mut turn, serial.as_bytes(), now).await?,
+            Scope::Workflow(name) => {
+                let query = "update schedules set resumed_at = $2 where workflow = $1";
+                let updated = sqlx::query(query).bind(name).bind(now.millis()).execute(turn.connection()).await;
+                updated.map_err(|source| LedgerError::of("resuming", source))?;
+            }
+            Scope::All | Scope::Gateway(_) => {}
         }
         let (before, after) = (json!({ "paused": true }), json!({ "paused": false }));
         turn.note(Note { by, verb: "resume", target: scope.to_string(), before, after, at: now }).await?;

@@ -343,7 +343,7 @@ const TABLES: &[Table] = &[
     Table {
         name: "schedules",
         key: 1,
-        columns: &[("workflow", T), ("rule", T), ("moves", T), ("since", N), ("noted_until", N)],
+        columns: &[("workflow", T), ("rule", T), ("moves", T), ("since", N), ("noted_until", N), ("resumed_at", N)],
         numbered: false,
     },
     Table {

@@ -80,6 +80,17 @@ impl Ledger {
         row.as_ref().map(schedule_row).transpose().map_err(failed)
     }
 
+    /// When a workflow that has a schedule was last resumed by a person.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn resumed_at(&self, workflow: &str) -> Result<Option<Timestamp>, LedgerError> {
+        let query = sqlx::query_scalar("select resumed_at from schedules where workflow = $1").bind(workflow);
+        let at: Option<Option<i64>> =
+            query.fetch_optional(&self.read).await.map_err(|source| LedgerError::of("reading a schedule", source))?;
+        Ok(at.flatten().map(Timestamp::from_millis))
+    }
+
     /// Notes times; false, and nothing is changed, if the schedule is no longer what was read.
     ///
     /// A time that has its row keeps it. Only where it was given up by a clock that was ahead of this one, it is due again.

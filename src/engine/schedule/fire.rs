@@ -41,7 +41,8 @@ impl Engine {
         for row in planned {
             decided.push(self.fired(row, None, now).await?);
         }
-        let (late, open) = late(scheduling.missed, open, now);
+        let resumed = if open.is_empty() { None } else { self.ledger.resumed_at(&workflow.name).await? };
+        let (late, open) = late(scheduling.missed, open, resumed, now);
         decided.extend(self.give_up_late(workflow, scheduling.missed, late, now).await?);
         for (place, row) in open.into_iter().enumerate() {
             decided.push(self.fire_or_wait(workflow, scheduling, row, place, now).await?);
@@ -177,9 +178,14 @@ fn decided(row: OccurrenceRow, state: OccurrenceState, reason: &str, now: Timest
 }
 
 /// Those that are given up, and the others. What waits in the queue is not late.
-fn late(missed: Missed, open: Vec<OccurrenceRow>, now: Timestamp) -> (Vec<OccurrenceRow>, Vec<OccurrenceRow>) {
+fn late(
+    missed: Missed,
+    open: Vec<OccurrenceRow>,
+    resumed: Option<Timestamp>,
+    now: Timestamp,
+) -> (Vec<OccurrenceRow>, Vec<OccurrenceRow>) {
     let due: Vec<Timestamp> = open.iter().filter(|row| row.state == OccurrenceState::Due).map(|row| row.at).collect();
-    let mut given_up = missed.given_up(&due, now);
+    let mut given_up = missed.given_up(&due, resumed, now);
     open.into_iter().partition(|row| {
         let late = given_up > 0 && row.state == OccurrenceState::Due;
         given_up -= usize::from(late);
