@@ -11,12 +11,13 @@ use serde_json::json;
 
 use super::Context;
 use super::exit::{Exit, Failure, chain};
-use super::output::{Colour, paint, say, say_json};
+use super::output::{Colour, count, paint, say, say_json};
 use super::plan::occurrence_now;
 use super::project::Project;
 use crate::clock::Clock;
 use crate::domain::actor::Actor;
 use crate::domain::alert::{Rule, Timing};
+use crate::domain::calendar::Calendar;
 use crate::engine::explain::explain;
 use crate::engine::plan::{PlanRequest, first_number};
 use crate::engine::trial::{self, Tried};
@@ -27,6 +28,9 @@ use crate::workflow::params::bind_params;
 
 /// What is found of a contract is worth a note; it makes nothing of the project's wrong.
 const CONTRACT: &str = "contract";
+
+/// How many entries of a feed are named that decide nothing.
+const SOME: usize = 10;
 
 /// Arguments of `payrun check`.
 #[derive(Debug, Args)]
@@ -85,6 +89,10 @@ pub(super) async fn run(context: &Context, args: CheckArgs) -> Result<Exit, Fail
         say_json(&json!({
             "ok": mistakes.is_empty() && !unwell,
             "files": good,
+            "calendars": project.config.calendars.values().map(|calendar| json!({
+                "name": calendar.name, "days_off": calendar.holidays.len(), "yearly": calendar.yearly.len(),
+                "working": calendar.working.len(), "ordinary": calendar.ordinary,
+            })).collect::<Vec<_>>(),
             "mistakes": mistakes,
             "gateways": probes.iter().map(|(gateway, probe)| json!({
                 "gateway": gateway, "step": probe.step, "ok": probe.found.is_ok(),
@@ -93,6 +101,7 @@ pub(super) async fn run(context: &Context, args: CheckArgs) -> Result<Exit, Fail
         }));
     } else {
         good.iter().for_each(|file| say(format!("{}  {file}", paint("good ", Colour::Green, context.colour))));
+        project.config.calendars.values().for_each(|calendar| say(held(calendar)));
         print_probes(&probes, context.colour);
         if files.is_empty() {
             say("no workflows found; name one to check it");
@@ -102,6 +111,22 @@ pub(super) async fn run(context: &Context, args: CheckArgs) -> Result<Exit, Fail
         return Err(Failure::invalid(mistakes.join("\n")));
     }
     Ok(if mistakes.is_empty() && !unwell { Exit::Success } else { Exit::Invalid })
+}
+
+/// What a calendar holds, and which entries of its feed decide nothing.
+fn held(calendar: &Calendar) -> String {
+    let (off, working) = (calendar.holidays.len() + calendar.yearly.len(), calendar.working.len());
+    let mut text = format!(
+        "calendar {}: days off: {}; working days that make up for some: {working}",
+        calendar.name,
+        count(off as u64)
+    );
+    if !calendar.ordinary.is_empty() {
+        let some: Vec<&str> = calendar.ordinary.iter().take(SOME).map(String::as_str).collect();
+        let more = if calendar.ordinary.len() > SOME { ", .." } else { "" };
+        text.push_str(&format!("; ordinary days: {}{more}", some.join(", ")));
+    }
+    text
 }
 
 fn template_mistakes(project: &Project) -> Option<String> {

@@ -17,6 +17,7 @@ use super::project::Project;
 use crate::clock::Clock;
 use crate::domain::actor::Actor;
 use crate::domain::role::Role;
+use crate::domain::timetable::Firing;
 use crate::engine::plan::{
     PlanError, PlanRequest, Planned, PlannedJob, amount_columns, first_number, money_text, noon,
 };
@@ -154,12 +155,21 @@ pub(super) async fn run(context: &Context, args: PlanArgs) -> Result<Exit, Failu
     let engine = project.engine(project.ledger().await?, Clock::of_machine()).await?;
     let planned = engine.plan(&request, &Arc::new(AtomicU64::new(0))).await.map_err(failed)?;
     if args.json {
-        say_json(&json!({
+        let mut plan = json!({
             "workflow": request.workflow.name,
             "jobs": planned.jobs.iter().map(job_json).collect::<Vec<_>>(),
-        }));
+        });
+        if let Some((firing, moved)) = next_firing(&request) {
+            let moved = Some(moved).filter(|moved| !moved.is_empty());
+            let (occurrence, at) = (firing.nominal.to_string(), firing.at.to_string());
+            plan["next"] = json!({ "occurrence": occurrence, "at": at, "moved": moved });
+        }
+        say_json(&plan);
     } else {
         say(format!("plan of {}; nothing is sent", request.workflow.name));
+        if let Some((firing, moved)) = next_firing(&request).filter(|(_, moved)| !moved.is_empty()) {
+            say(format!("its schedule fires next on {}: {moved}", firing.wall.format("%a %Y-%m-%d at %H:%M")));
+        }
         let days = request.days(engine.clock.now());
         if days.on > days.today {
             say(format!("{} is after today, {}; `payrun run` wants --allow-future", days.on, days.today));
@@ -167,6 +177,13 @@ pub(super) async fn run(context: &Context, args: PlanArgs) -> Result<Exit, Failu
         planned.jobs.iter().for_each(|job| print_job(job, usize::from(args.rows)));
     }
     Ok(if planned.jobs.iter().any(|job| job.rejected > 0) { Exit::Incomplete } else { Exit::Success })
+}
+
+/// What the workflow's schedule does next by itself, and what calendars made of it.
+fn next_firing(request: &PlanRequest) -> Option<(Firing, String)> {
+    let schedule = request.workflow.schedule.as_ref().filter(|schedule| !schedule.paused)?;
+    let firing = schedule.timetable.firings(Clock::of_machine().now()).next()?;
+    Some((firing, schedule.timetable.moved(&firing)))
 }
 
 fn print_job(job: &PlannedJob, rows: usize) {

@@ -45,7 +45,7 @@ pub static CONFIG: [FieldSpec; 14] = [
     FieldSpec::optional(
         "calendars",
         Shape::Text,
-        "A folder of business-day calendars, YAML or ICS; calendars beside this file if not given.",
+        "A folder of business-day calendars, YAML, ICS or gov.hk's JSON; calendars beside this file if not given.",
     ),
     MAIL_FIELD,
     ALERTS_FIELD,
@@ -93,7 +93,8 @@ fn read_config(source: &Arc<Source>, path: &Path) -> Result<Config, Diagnostics>
     let retention = root.get("retention").map(|node| reading.retention(node)).unwrap_or_default();
     let workflows = reading.folder.join(text_of(&root, "workflows").unwrap_or("workflows"));
     let jobs = text_of(&root, "jobs").map(|folder| reading.folder.join(folder));
-    let calendars = reading.calendars(root.get("calendars"));
+    let calendar_folder = reading.folder.join(root.get("calendars").and_then(Node::text).unwrap_or(calendars::FOLDER));
+    let calendars = reading.calendars(root.get("calendars"), &calendar_folder);
     let config = database.zip(timezone);
     let folder = reading.folder.clone();
     reading.found.or_value(config.map(|(database, timezone)| Config {
@@ -106,6 +107,7 @@ fn read_config(source: &Arc<Source>, path: &Path) -> Result<Config, Diagnostics>
         workflows,
         server,
         retention,
+        calendar_folder,
         calendars,
         alerts,
         gateways,
@@ -180,17 +182,18 @@ impl Reading<'_> {
     }
 
     /// The calendars of the folder that is named, or of the usual one if it is there.
-    fn calendars(&mut self, node: Option<&Node>) -> Calendars {
-        let named = node.and_then(Node::text);
-        let folder = self.folder.join(named.unwrap_or(calendars::FOLDER));
-        if named.is_none() && !folder.is_dir() {
+    fn calendars(&mut self, node: Option<&Node>, folder: &Path) -> Calendars {
+        if !folder.is_dir() {
+            if let Some(node) = node {
+                self.refuse(
+                    node.at,
+                    "there is no such folder of calendars",
+                    "it is relative to the folder of this file",
+                );
+            }
             return Calendars::new();
         }
-        if let Some(node) = node.filter(|_| !folder.is_dir()) {
-            self.refuse(node.at, "there is no such folder of calendars", "it is relative to the folder of this file");
-            return Calendars::new();
-        }
-        calendars::load(&folder).unwrap_or_else(|mistakes| {
+        calendars::load(folder).unwrap_or_else(|mistakes| {
             self.found.extend(mistakes);
             Calendars::new()
         })

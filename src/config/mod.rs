@@ -54,7 +54,9 @@ pub struct Config {
     pub server: ServerConfig,
     /// How long what is kept.
     pub retention: RetentionConfig,
-    /// Business-day calendars by name.
+    /// The folder of the business-day calendars, whether or not it is there.
+    pub calendar_folder: PathBuf,
+    /// Business-day calendars by name, as they were when this was read.
     pub calendars: calendars::Calendars,
     /// Who hears of what, and how.
     pub alerts: AlertsConfig,

@@ -25,6 +25,8 @@ pub struct Calendar {
     pub yearly: BTreeMap<(u32, u32), String>,
     /// Days that count although they are on a weekend.
     pub working: BTreeSet<NaiveDate>,
+    /// What its feed lists beside days off and working days, by name: such days are as any other.
+    pub ordinary: BTreeSet<String>,
 }
 
 /// Where a date goes that is no business day.
@@ -60,6 +62,7 @@ impl Calendar {
             holidays: BTreeMap::new(),
             yearly: BTreeMap::new(),
             working: BTreeSet::new(),
+            ordinary: BTreeSet::new(),
         }
     }
 

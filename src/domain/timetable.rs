@@ -168,6 +168,16 @@ impl Timetable {
         closed_in(&self.calendars, date)
     }
 
+    /// What calendars made of a time, by the entry that did: `moved from Thu 2026-10-01 (cn: National Day)`; empty if nothing.
+    pub fn moved(&self, firing: &Firing) -> String {
+        let date = firing.nominal.wall().date();
+        match firing.placed {
+            Placed::Kept => String::new(),
+            Placed::Moved(_) => format!("moved from {} ({})", date.format("%a %Y-%m-%d"), self.closed(date)),
+            Placed::LeftOut => format!("left out ({})", self.closed(date)),
+        }
+    }
+
     /// What fires on a date.
     fn on(&self, date: NaiveDate) -> impl Iterator<Item = Firing> {
         let sources = self.sources(date);

@@ -2,8 +2,10 @@
 //! version in force, and is told of with its diagnostics; a folder that cannot be read leaves all of it in force. A file that is gone
 //! takes its workflow with it, and that is told too: it may have been meant, and it may be a disk that is away. A run keeps the
 //! version that it was planned with.
+//!
+//! So it is with the calendars that their schedules ask; but one of which the file is gone stays in force, and is told of.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -13,6 +15,7 @@ use tokio::sync::watch;
 use super::Service;
 use crate::catalog::Catalog;
 use crate::config::Config;
+use crate::config::calendars::{self, CalendarFiles, Calendars};
 use crate::workflow::{Workflow, load};
 
 /// How often the folder is looked at.
@@ -31,6 +34,12 @@ pub struct Workflows {
 struct Known {
     files: HashMap<PathBuf, File>,
     /// In force, by name.
+    calendars: Calendars,
+    /// The files of each calendar, as they were when they were last read.
+    calendar_files: BTreeMap<String, (CalendarFiles, Vec<Stamp>)>,
+    /// What is wrong with calendars, by file or folder.
+    refused_calendars: BTreeMap<PathBuf, String>,
+    /// In force, by name.
     valid: BTreeMap<String, Arc<Workflow>>,
     /// What is wrong, by file.
     refused: BTreeMap<PathBuf, String>,
@@ -45,7 +54,7 @@ struct Known {
 /// A file as it was when it was last read.
 #[derive(Debug)]
 struct File {
-    seen: Option<(SystemTime, u64)>,
+    seen: Stamp,
     /// Its last valid version.
     workflow: Option<Arc<Workflow>>,
     mistakes: Option<String>,
@@ -62,7 +71,8 @@ impl Workflows {
     /// None, until somebody looks.
     pub fn none(config: &Arc<Config>, catalog: &Arc<Catalog>) -> Self {
         let (config, catalog) = (Arc::clone(config), Arc::clone(catalog));
-        Self { config, catalog, known: Mutex::default(), changes: watch::Sender::new(0) }
+        let known = Known { calendars: config.calendars.clone(), ..Known::default() };
+        Self { config, catalog, known: Mutex::new(known), changes: watch::Sender::new(0) }
     }
 
     /// Those in force, by name.
@@ -84,6 +94,7 @@ impl Workflows {
         refused.extend(gone.map(|(path, name)| {
             (path.clone(), format!("{}: the file is gone, and the workflow {name} runs no more", path.display()))
         }));
+        refused.extend(known.refused_calendars.clone());
         refused.extend(known.unread.clone().map(|why| (self.config.workflows.clone(), why)));
         for name in &known.elsewhere {
             let has_it = |(_, file): &(&PathBuf, &File)| file.workflow.as_ref().is_some_and(|one| one.name == *name);
@@ -119,10 +130,11 @@ impl Workflows {
         self.changes.subscribe()
     }
 
-    /// Looks at the folder, reads what has changed, and takes it up if it is valid.
+    /// Looks at the folders, reads what has changed, and takes it up if it is valid.
     pub fn look(&self) {
         let read = load::files(&self.config.workflows);
         let mut known = self.known();
+        let mut changed = known.look_at_calendars(&self.config.calendar_folder);
         let paths = match read {
             Ok(paths) => paths,
             Err(error) => {
@@ -136,7 +148,7 @@ impl Workflows {
                 return;
             }
         };
-        let mut changed = known.unread.take().is_some();
+        changed |= known.unread.take().is_some();
         let gone: Vec<PathBuf> = known.files.keys().filter(|path| !paths.contains(path)).cloned().collect();
         for path in gone {
             tracing::warn!(file = %path.display(), "a workflow file is gone");
@@ -151,7 +163,8 @@ impl Workflows {
                 continue;
             }
             let before = known.files.remove(&path).and_then(|file| file.workflow);
-            known.files.insert(path.clone(), self.read(&path, seen, before));
+            let file = self.read(&path, seen, before, &known.calendars);
+            known.files.insert(path.clone(), file);
             changed = true;
         }
         if changed {
@@ -161,8 +174,8 @@ impl Workflows {
         }
     }
 
-    fn read(&self, path: &Path, seen: Option<(SystemTime, u64)>, before: Option<Arc<Workflow>>) -> File {
-        match load::load(path, &self.catalog, &self.config) {
+    fn read(&self, path: &Path, seen: Stamp, before: Option<Arc<Workflow>>, calendars: &Calendars) -> File {
+        match load::load_with(path, &self.catalog, &self.config, calendars) {
             Ok(workflow) => {
                 tracing::info!(workflow.name = workflow.name, file = %path.display(), "a workflow is taken up");
                 File { seen, workflow: Some(Arc::new(workflow)), mistakes: None }
@@ -181,6 +194,75 @@ impl Workflows {
 }
 
 impl Known {
+    /// Reads the calendars of which a file has changed, and has the workflows read anew that ask them. True if anything is new.
+    fn look_at_calendars(&mut self, folder: &Path) -> bool {
+        let (mut refused, mut taken_up) = (BTreeMap::new(), BTreeSet::new());
+        match if folder.is_dir() { calendars::files_of(folder) } else { Ok(Vec::new()) } {
+            Ok(found) => {
+                self.tell_gone(&found, &mut refused);
+                for files in found {
+                    self.look_at_calendar(files, &mut refused, &mut taken_up);
+                }
+            }
+            Err(mistake) => {
+                refused.clone_from(&self.refused_calendars);
+                refused.insert(folder.to_owned(), format!("{mistake}; the calendars stay as they were"));
+            }
+        }
+        for (file, why) in refused.iter().filter(|(file, why)| self.refused_calendars.get(*file) != Some(*why)) {
+            tracing::error!(file = %file.display(), why, "a calendar is not taken up");
+        }
+        for file in self.files.values_mut().filter(|_| !taken_up.is_empty()) {
+            let asked = file.workflow.iter().filter_map(|workflow| workflow.schedule.as_ref());
+            let mut asked = asked.flat_map(|schedule| schedule.timetable.calendars());
+            if file.mistakes.is_some() || asked.any(|calendar| taken_up.contains(&calendar.name)) {
+                file.seen = None;
+            }
+        }
+        let is_new = !taken_up.is_empty() || refused != self.refused_calendars;
+        self.refused_calendars = refused;
+        is_new
+    }
+
+    /// Tells of calendars of which all files are gone; they are read again if they come back.
+    fn tell_gone(&mut self, found: &[CalendarFiles], refused: &mut BTreeMap<PathBuf, String>) {
+        for (name, (files, seen)) in &mut self.calendar_files {
+            if let Some(path) = files.paths.first().filter(|_| found.iter().all(|files| files.name != *name)) {
+                seen.clear();
+                let why = format!("{}: the file is gone, and the calendar stays as it was", path.display());
+                refused.insert(path.clone(), why);
+            }
+        }
+    }
+
+    /// Reads a calendar if a file of it has changed.
+    fn look_at_calendar(
+        &mut self,
+        files: CalendarFiles,
+        refused: &mut BTreeMap<PathBuf, String>,
+        taken_up: &mut BTreeSet<String>,
+    ) {
+        let seen: Vec<Stamp> = files.paths.iter().map(|path| stamp(path)).collect();
+        if self.calendar_files.get(&files.name).is_some_and(|known| (&known.0, &known.1) == (&files, &seen)) {
+            let still = files.paths.iter().filter_map(|path| self.refused_calendars.get_key_value(path));
+            refused.extend(still.map(|(path, why)| (path.clone(), why.clone())));
+            return;
+        }
+        match calendars::read(&files) {
+            Ok(calendar) if self.calendars.get(&files.name).is_some_and(|known| **known == calendar) => {}
+            Ok(calendar) => {
+                tracing::info!(calendar = files.name, "a calendar is taken up");
+                self.calendars.insert(files.name.clone(), Arc::new(calendar));
+                taken_up.insert(files.name.clone());
+            }
+            Err(mistakes) => {
+                let now = if self.calendars.contains_key(&files.name) { "; the calendar stays as it was" } else { "" };
+                refused.extend(files.paths.first().map(|path| (path.clone(), format!("{mistakes}{now}"))));
+            }
+        }
+        self.calendar_files.insert(files.name.clone(), (files, seen));
+    }
+
     /// Puts together what is in force. Of two files with the same workflow only the first counts.
     fn sort(&mut self) {
         let mut files: Vec<(&PathBuf, &File)> = self.files.iter().collect();
@@ -202,8 +284,10 @@ impl Known {
     }
 }
 
-/// By what a change is noticed.
-fn stamp(path: &Path) -> Option<(SystemTime, u64)> {
+/// By what a change is noticed: when it was changed, and its length.
+type Stamp = Option<(SystemTime, u64)>;
+
+fn stamp(path: &Path) -> Stamp {
     let data = std::fs::metadata(path).ok()?;
     Some((data.modified().ok()?, data.len()))
 }

@@ -8,6 +8,7 @@ use super::lower::Lowering;
 use super::spec::WORKFLOW;
 use crate::catalog::Catalog;
 use crate::config::Config;
+use crate::config::calendars::Calendars;
 use crate::yaml;
 use crate::yaml::diagnostics::{Diagnostics, Source};
 use crate::yaml::fields::{Shape, check};
@@ -17,7 +18,20 @@ use crate::yaml::fields::{Shape, check};
 /// # Errors
 /// Everything that is wrong with it.
 pub fn load(path: &Path, catalog: &Catalog, config: &Config) -> Result<Workflow, Diagnostics> {
-    read_workflow(&yaml::read(path, false)?, path, catalog, config)
+    load_with(path, catalog, config, &config.calendars)
+}
+
+/// Reads and checks a workflow file, with other calendars than those of when the configuration was read.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn load_with(
+    path: &Path,
+    catalog: &Catalog,
+    config: &Config,
+    calendars: &Calendars,
+) -> Result<Workflow, Diagnostics> {
+    read_workflow(&yaml::read(path, false)?, path, catalog, config, calendars)
 }
 
 /// The workflow files of a folder, by name.
@@ -38,7 +52,7 @@ pub fn files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
 /// Everything that is wrong with it.
 pub fn parse(text: &str, path: &Path, catalog: &Catalog, config: &Config) -> Result<Workflow, Diagnostics> {
     let source = Source::new(&path.display().to_string(), text.to_owned(), false);
-    read_workflow(&source, path, catalog, config)
+    read_workflow(&source, path, catalog, config, &config.calendars)
 }
 
 fn read_workflow(
@@ -46,11 +60,12 @@ fn read_workflow(
     path: &Path,
     catalog: &Catalog,
     config: &Config,
+    calendars: &Calendars,
 ) -> Result<Workflow, Diagnostics> {
     let root = yaml::node::parse(source)?;
     let mut found = Diagnostics::default();
     check(&root, &Shape::Fields(&WORKFLOW), source, &mut found);
-    let mut lowering = Lowering { source, catalog, config, found, params: Vec::new() };
+    let mut lowering = Lowering { source, catalog, config, calendars, found, params: Vec::new() };
     let workflow = lowering.workflow(&root, path);
     lowering.found.or_value(Some(workflow))
 }
@@ -122,6 +137,7 @@ alerts:
             workflows: PathBuf::from("workflows"),
             server: Default::default(),
             retention: crate::config::RetentionConfig::default(),
+            calendar_folder: PathBuf::from("calendars"),
             calendars: BTreeMap::from([(
                 "hk".to_owned(),
                 std::sync::Arc::new(crate::domain::calendar::Calendar::new("hk")),

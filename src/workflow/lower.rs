@@ -9,6 +9,7 @@ use super::expression::{Name, RUN_FIELDS};
 use super::params::check_value;
 use super::{ItemSource, Job, Param, ParamKind, Template, Workflow};
 use crate::catalog::Catalog;
+use crate::config::calendars::Calendars;
 use crate::config::load::folder_of;
 use crate::config::{Config, rule};
 use crate::domain::alert::{Rule, Timing};
@@ -21,6 +22,7 @@ pub(super) struct Lowering<'a> {
     pub(super) source: &'a Arc<Source>,
     pub(super) catalog: &'a Catalog,
     pub(super) config: &'a Config,
+    pub(super) calendars: &'a Calendars,
     pub(super) found: Diagnostics,
     pub(super) params: Vec<Param>,
 }

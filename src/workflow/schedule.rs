@@ -38,7 +38,7 @@ impl Lowering<'_> {
     }
 
     fn calendars(&mut self, node: &Node) -> Vec<Arc<Calendar>> {
-        let known = &self.config.calendars;
+        let known = self.calendars;
         if node.list().is_empty() {
             self.refuse(node.at, "this names no calendar: name some, or leave calendars out");
         }

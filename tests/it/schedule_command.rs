@@ -94,6 +94,101 @@ fn the_list_can_be_exported_as_a_calendar() {
     "#);
 }
 
+/// As a phone has it: a week off, a Saturday that is worked for it, a solar term and an occasion.
+const PHONE: &str = "\
+BEGIN:VCALENDAR\r
+VERSION:2.0\r
+BEGIN:VEVENT\r
+DTSTART;VALUE=DATE:20261001\r
+DTEND;VALUE=DATE:20261008\r
+SUMMARY:National Day (off)\r
+X-APPLE-SPECIAL-DAY:WORK-HOLIDAY\r
+END:VEVENT\r
+BEGIN:VEVENT\r
+DTSTART;VALUE=DATE:20261010\r
+SUMMARY:National Day (work)\r
+X-APPLE-SPECIAL-DAY:ALTERNATE-WORKDAY\r
+END:VEVENT\r
+BEGIN:VEVENT\r
+DTSTART;VALUE=DATE:20261023\r
+SUMMARY:Frost's Descent\r
+END:VEVENT\r
+END:VCALENDAR\r
+";
+
+#[test]
+fn a_phone_s_calendar_moves_payments_from_days_off_only() {
+    let app = project("{ cron: '30 9 3,10,17,23 * *', timezone: Asia/Shanghai, calendars: [phone] }");
+    app.write("calendars/phone.ics", PHONE);
+    let listed = app.payrun(&["schedule", "--from", "2026-10-01", "--until", "2026-10-31"]).exits(0);
+    insta::assert_snapshot!(listed.stdout, @r#"
+    WORKFLOW    LOCAL TIME                   INSTANT               NOTE
+    deductions  Thu 2026-10-08 09:30 +08:00  2026-10-08T01:30:00Z  moved from Sat 2026-10-03 (phone: National Day (off))
+    deductions  Sat 2026-10-10 09:30 +08:00  2026-10-10T01:30:00Z
+    deductions  Mon 2026-10-19 09:30 +08:00  2026-10-19T01:30:00Z  moved from Sat 2026-10-17 (phone: Saturday)
+    deductions  Fri 2026-10-23 09:30 +08:00  2026-10-23T01:30:00Z
+    "#);
+    app.payrun(&["check"]).exits(0).says("ordinary days: Frost's Descent");
+    // Without the marks nobody knows what the days are.
+    let plain = PHONE.lines().filter(|line| !line.starts_with("X-APPLE") && !line.contains("(work)"));
+    app.write(
+        "calendars/phone.ics",
+        plain.map(|line| format!("{}\r\n", line.replace(" (off)", ""))).collect::<String>(),
+    );
+    let refused = app.payrun(&["check"]).exits(2);
+    refused
+        .says("the entry \"Frost's Descent\" (2026-10-23) does not say whether it is a day off")
+        .says("unmarked: off");
+    app.write("calendars/phone.yaml", "feed: { off: [National Day], unmarked: ordinary }\n");
+    app.payrun(&["check"]).exits(0);
+    let decided = app.payrun(&["schedule", "--from", "2026-10-01", "--until", "2026-10-31"]).exits(0);
+    decided.says("moved from Sat 2026-10-03 (phone: National Day)");
+}
+
+#[test]
+fn a_plan_says_which_entry_of_a_calendar_moves_the_next_time() {
+    let app = project("{ every: day, at: '09:30', timezone: Asia/Shanghai, calendars: [off] }");
+    let days = (0..30).map(|days| (chrono::Utc::now() + chrono::TimeDelta::days(days)).format("%Y-%m-%d").to_string());
+    let days: Vec<String> = days.map(|day| format!("  - {{ date: {day}, name: Great Holiday }}\n")).collect();
+    app.write("calendars/off.yaml", format!("weekend: []\nholidays:\n{}", days.concat()));
+    app.payrun(&["plan", crate::support::WORKFLOW])
+        .exits(0)
+        .says("its schedule fires next on")
+        .says("(off: Great Holiday)");
+    let plan = app.json(&["plan", crate::support::WORKFLOW, "--json"]);
+    assert!(plan["next"]["moved"].as_str().unwrap().contains("(off: Great Holiday)"), "{plan}");
+}
+
+#[test]
+fn the_service_takes_up_a_changed_calendar_and_keeps_the_old_one_of_a_broken_file() {
+    let app = project("{ every: day, at: '09:30', timezone: Asia/Shanghai, calendars: [days] }");
+    let holiday = (chrono::Utc::now() + chrono::TimeDelta::days(3)).format("%Y-%m-%d").to_string();
+    let named = |name: &str| format!("weekend: []\nholidays: [{{ date: {holiday}, name: {name} }}]\n");
+    app.write("calendars/days.yaml", named("First"));
+    let service = Service::of(&app);
+    let token = service.token("ann", "viewer");
+    let moved = || {
+        let firings = service.get(&token, "/api/v1/schedule?days=9").body["firings"].clone();
+        let moved = firings.as_array().unwrap().iter().filter_map(|one| one["moved"].as_str());
+        moved.map(str::to_owned).collect::<Vec<_>>().join("; ")
+    };
+    let refused = || service.get(&token, "/api/v1/workflows").body["refused"].to_string();
+    assert!(moved().contains("(days: First)"), "{}", moved());
+    app.write("calendars/days.yaml", named("Second-one"));
+    until("the changed calendar counts", || moved().contains("(days: Second-one)"));
+    assert_eq!(refused(), "[]");
+    app.write("calendars/days.yaml", "holidays: [2026-13-01]\n");
+    until("the broken calendar is told of", || refused().contains("\\\"2026-13-01\\\" is no date"));
+    assert!(refused().contains("the calendar stays as it was") && moved().contains("(days: Second-one)"));
+    std::fs::remove_file(app.path("calendars/days.yaml")).unwrap();
+    until("the calendar that is gone is told of", || refused().contains("the file is gone"));
+    assert!(moved().contains("(days: Second-one)"));
+    app.write("calendars/days.yaml", named("Third"));
+    until("it is back", || moved().contains("(days: Third)"));
+    assert_eq!(refused(), "[]");
+    service.stop().exits(0);
+}
+
 #[test]
 fn what_is_wrong_is_said_and_the_rest_is_listed() {
     let app = project(WEEKLY);

@@ -17,7 +17,7 @@ use payrun::engine::Engine;
 use payrun::engine::plan::PlanRequest;
 use payrun::engine::schedule::{ByHand, Kept, Seen};
 use payrun::files::Files;
-use payrun::ledger::{ItemFilter, OccurrenceFilter, Wish};
+use payrun::ledger::{ItemFilter, OccurrenceFilter, Scope, Wish};
 use payrun::workflow::Workflow;
 use payrun::workflow::load::parse;
 use tempfile::TempDir;
@@ -73,6 +73,7 @@ impl Keeper {
             workflows: folder.path().join("workflows"),
             server: ServerConfig::default(),
             retention: payrun::config::RetentionConfig::default(),
+            calendar_folder: folder.path().join("calendars"),
             calendars: calendars.into_iter().map(|one| (one.name.clone(), Arc::new(one))).collect(),
             gateways: BTreeMap::from([("hk".to_owned(), hk)]),
         };
@@ -269,7 +270,7 @@ fn a_run_that_was_planned_by_one_who_died_is_found_also_where_late_ones_do_not_f
             occurrence: "2026-11-02T09:30".to_owned(),
             at: at("2026-11-02T09:30"),
             timezone: chrono_tz::Asia::Hong_Kong,
-            allow_future: false,
+            allow_future: true,
             inputs: BTreeMap::new(),
             commit: true,
         };
@@ -331,6 +332,52 @@ fn what_comes_while_a_workflow_is_paused_is_missed_and_a_file_that_pauses_it_beg
         keeper.keep(&daily, at("2026-11-06T15:00")).await;
         assert_eq!(keeper.history().await.len(), 3, "nothing of the pause counts");
         assert_eq!(keeper.keep(&daily, at("2026-11-07T09:30")).await.that(Fired).count(), 1);
+    });
+}
+
+#[test]
+fn with_missed_none_nothing_fires_of_a_pause_however_short_it_was() {
+    on_every_engine(|place| async move {
+        let keeper = Keeper::at(&place).await;
+        let daily = keeper.workflow(&DAILY.replace(" }", ", missed: none }"));
+        keeper.keep(&daily, at("2026-11-01T12:00")).await;
+        let (scope, ann, ledger) = (Scope::Workflow("w".to_owned()), crate::support::by("ann"), &keeper.engine.ledger);
+        assert!(ledger.pause(&scope, &ann, at("2026-11-02T09:29")).await.unwrap());
+        // Whether or not a process looked meanwhile.
+        assert!(ledger.resume(&scope, &ann, at("2026-11-02T09:31")).await.unwrap());
+        keeper.keep(&daily, at("2026-11-02T09:32")).await;
+        assert_eq!(states(&keeper.history().await), [("2026-11-02T09:30", Missed)]);
+        keeper.keep(&daily, at("2026-11-03T09:30")).await;
+        assert_eq!(keeper.runs().await, ["2026-11-03T09:30"]);
+    });
+}
+
+#[test]
+fn an_interval_fires_through_the_hour_that_comes_twice_and_not_in_the_one_that_is_left_out() {
+    on_every_engine(|place| async move {
+        let keeper = Keeper::at(&place).await;
+        let utc = |text: &str| Timestamp::from_millis(DateTime::parse_from_rfc3339(text).unwrap().timestamp_millis());
+        let polling = keeper.workflow("{ cron: \"*/20 * * * *\", timezone: Europe/Berlin }");
+        for (begin, minutes, expected) in [
+            ("2026-03-29T00:30:00Z", 60, &["2026-03-29T01:40", "2026-03-29T03:00", "2026-03-29T03:20"][..]),
+            (
+                "2026-10-25T00:30:00Z",
+                70,
+                &["2026-10-25T02:40", "2026-10-25T02:00+01:00", "2026-10-25T02:20+01:00", "2026-10-25T02:40+01:00"][..],
+            ),
+        ] {
+            let before = keeper.runs().await.len();
+            keeper.keep(&polling, utc(begin)).await;
+            let late = keeper.runs().await.len() - before;
+            for minute in 1..=minutes {
+                let kept = keeper.keep(&polling, utc(begin).plus(MINUTE * minute)).await;
+                assert!(kept.decided.len() <= 1, "{:?}", kept.decided);
+            }
+            let history = keeper.history().await;
+            let fired: Vec<&str> = history.iter().map(|(nominal, _)| nominal.as_str()).collect();
+            assert_eq!(fired[fired.len() - expected.len()..], *expected);
+            assert_eq!(keeper.runs().await.len() - before - late, expected.len());
+        }
     });
 }
 

@@ -122,12 +122,7 @@ fn entries(workflow: &Arc<Workflow>, after: Timestamp, until: Timestamp, most: u
 /// What a calendar or a change of the clock made of a time, and what a calendar does not know.
 fn note(timetable: &Timetable, firing: &Firing) -> String {
     let nominal = firing.nominal.wall();
-    let closed = || timetable.closed(nominal.date());
-    let mut notes = match firing.placed {
-        Placed::Kept => Vec::new(),
-        Placed::Moved(_) => vec![format!("moved from {} ({})", nominal.format("%a %Y-%m-%d"), closed())],
-        Placed::LeftOut => vec![format!("left out ({})", closed())],
-    };
+    let mut notes: Vec<String> = Some(timetable.moved(firing)).into_iter().filter(|moved| !moved.is_empty()).collect();
     if firing.nominal.is_second() {
         notes.push(format!("{} comes a second time on this day", firing.wall.format("%H:%M")));
     }

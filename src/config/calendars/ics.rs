@@ -1,17 +1,15 @@
-//! A calendar in ICS (RFC 5545), as governments publish them: its all-day events are holidays.
+//! The all-day events of a calendar in ICS (RFC 5545); what they mean for business days, `feed.rs` says.
 //!
-//! Events with a time of day and cancelled ones are none. A rule of repetition is followed up to 2100; one that cannot be followed is
-//! refused, and so is a file of which the parser leaves anything out.
-
-use std::sync::Arc;
+//! Events with a time of day and cancelled ones are left out. A rule of repetition is followed up to 2100; one that cannot be followed
+//! is refused, and so is a file of which the parser leaves anything out.
 
 use chrono::{Days, NaiveDate, NaiveTime};
 use icalendar::parser::{Component, Property, read_components, unfold};
 use icalendar::rrule::{RRuleSet, Tz};
 
+use super::feed::{Entry, Habits, Marks, apple_mark, meaning};
 use super::in_line;
 use super::yml::DAYS_MAX;
-use crate::domain::calendar::Calendar;
 use crate::yaml::diagnostics::{Diagnostics, Source};
 
 const NO_CALENDAR: &str =
@@ -23,30 +21,54 @@ const TIMES_MAX: u16 = 1000;
 /// How deep components nest in a calendar: calendar, event, alarm.
 const DEPTH_MAX: usize = 8;
 
-/// Reads a calendar file.
-pub(super) fn read(source: &Arc<Source>, name: &str) -> Result<Calendar, Diagnostics> {
-    let lines = event_lines(source)?;
-    let text = unfold(&source.text);
+/// Whoever lists nothing but days off, by a part of the product that made the file: gov.hk's 1823, and GOV.UK.
+const ONLY_DAYS_OFF: [&str; 2] = ["1823 CALL CENTRE", "UK.GOV/GOVUK CALENDARS"];
+
+/// Reads the entries of a file.
+pub(super) fn read(source: &Source) -> Result<Vec<Entry>, Diagnostics> {
+    entries(source, &source.text, &event_lines(source)?)
+}
+
+/// Reads the entries of a calendar's text, of which the events begin in these lines of the file.
+pub(super) fn entries(source: &Source, text: &str, lines: &[u32]) -> Result<Vec<Entry>, Diagnostics> {
+    let text = unfold(text);
     let roots = read_components(&text).unwrap_or_default();
-    let events: Vec<&Component<'_>> = roots
-        .iter()
-        .filter(|root| root.name == "VCALENDAR")
-        .flat_map(|root| &root.components)
-        .filter(|one| one.name == "VEVENT")
-        .collect();
+    let calendars = || roots.iter().filter(|root| root.name == "VCALENDAR");
+    let events: Vec<&Component<'_>> =
+        calendars().flat_map(|root| &root.components).filter(|one| one.name == "VEVENT").collect();
     // The parser stops without a word at what it does not understand.
     if events.len() != lines.len() || roots.is_empty() {
         let after = lines.get(events.len()).copied().unwrap_or(1);
         return Err(in_line(source, after, NO_CALENDAR).into());
     }
-    let (mut calendar, mut found) = (Calendar::new(name), Diagnostics::default());
+    let product = |root: &Component<'_>| value(root, "PRODID").map(str::to_ascii_uppercase).unwrap_or_default();
+    let habits = Habits {
+        only_days_off: calendars().all(|root| ONLY_DAYS_OFF.iter().any(|known| product(root).contains(known))),
+        apple: events.iter().any(|event| value(event, APPLE).and_then(apple_mark).is_some()),
+    };
+    let (mut entries, mut found) = (Vec::new(), Diagnostics::default());
     for (event, line) in events.into_iter().zip(lines) {
-        match holidays(event) {
-            Ok(days) => calendar.holidays.extend(days.into_iter().map(|day| (day, summary(event)))),
-            Err(message) => found.push(in_line(source, line, message)),
+        match days(event) {
+            Ok(days) if days.is_empty() => {}
+            Ok(days) => {
+                entries.push(Entry { line: *line, name: name(event), days, meaning: meaning(&marks(event), habits) });
+            }
+            Err(message) => found.push(in_line(source, *line, message)),
         }
     }
-    found.or_value(Some(calendar))
+    found.or_value(Some(entries))
+}
+
+const APPLE: &str = "X-APPLE-SPECIAL-DAY";
+
+fn marks<'a>(event: &'a Component<'_>) -> Marks<'a> {
+    let categories = all(event, "CATEGORIES").flat_map(|list| list.split(',')).map(plain);
+    let description = plain(value(event, "DESCRIPTION").unwrap_or_default());
+    Marks {
+        apple: value(event, APPLE),
+        names: std::iter::once(name(event)).chain(categories).collect(),
+        description: first_line(&description).to_owned(),
+    }
 }
 
 /// The lines in which events begin, from 1.
@@ -66,8 +88,8 @@ fn event_lines(source: &Source) -> Result<Vec<u32>, Diagnostics> {
     Ok(lines)
 }
 
-/// The days of an event that are holidays; what is wrong with it otherwise.
-fn holidays(event: &Component<'_>) -> Result<Vec<NaiveDate>, String> {
+/// The days of an event, if it is one of whole days that takes place; what is wrong with it otherwise.
+fn days(event: &Component<'_>) -> Result<Vec<NaiveDate>, String> {
     let start = event.find_prop("DTSTART").ok_or("the event has no DTSTART")?;
     let cancelled = value(event, "STATUS").is_some_and(|state| state.eq_ignore_ascii_case("CANCELLED"));
     if cancelled || !is_all_day(start) {
@@ -151,10 +173,26 @@ fn all<'a>(event: &'a Component<'_>, name: &'a str) -> impl Iterator<Item = &'a 
     named.map(|property| property.val.as_str().trim())
 }
 
-/// What the holiday is called.
-fn summary(event: &Component<'_>) -> String {
-    let text = value(event, "SUMMARY").unwrap_or("holiday").replace("\\,", ",").replace("\\;", ";");
-    crate::yaml::node::shown(&text)
+/// What it is called.
+fn name(event: &Component<'_>) -> String {
+    crate::yaml::node::shown(plain(value(event, "SUMMARY").unwrap_or("holiday")).trim())
+}
+
+/// A text without its escapes.
+fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text.chars();
+    while let Some(c) = rest.next() {
+        match c {
+            '\\' => match rest.next() {
+                Some('n' | 'N') => plain.push('\n'),
+                Some(escaped) => plain.push(escaped),
+                None => {}
+            },
+            c => plain.push(c),
+        }
+    }
+    plain
 }
 
 fn first_line(text: &str) -> &str {

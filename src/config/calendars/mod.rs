@@ -1,4 +1,5 @@
-//! Business-day calendars: the files of a folder, YAML or ICS, each a calendar by the name of its file.
+//! Business-day calendars: the files of a folder, YAML, ICS, or gov.hk's JSON, each a calendar by the name of its file. A YAML file
+//! with `feed` and the feed of its name are one.
 //!
 //! Every mistake of every file is reported at its place. A file that is not wholly understood is refused: a holiday that is
 //! missed charges people on it.
@@ -12,9 +13,12 @@ use crate::yaml;
 use crate::yaml::diagnostics::{Diagnostic, Diagnostics, Source};
 use crate::yaml::node::Position;
 
+mod feed;
+mod gov_hk;
 mod ics;
 mod yml;
 
+use feed::{Decisions, Entry};
 pub use yml::CALENDAR;
 
 /// The folder, where `payrun.yaml` names none.
@@ -26,23 +30,25 @@ const FILES_MAX: usize = 200;
 /// Calendars by name.
 pub type Calendars = BTreeMap<String, Arc<Calendar>>;
 
+/// The files of a calendar.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CalendarFiles {
+    /// By the name of the first.
+    pub name: String,
+    /// All that have this name.
+    pub paths: Vec<PathBuf>,
+}
+
 /// Reads all calendars of a folder.
 ///
 /// # Errors
 /// Everything that is wrong with its files, or that it cannot be read.
 pub fn load(folder: &Path) -> Result<Calendars, Diagnostics> {
-    let files = files(folder).map_err(|error| wrong(folder, &format!("the folder cannot be read: {error}")))?;
-    if files.len() > FILES_MAX {
-        return Err(wrong(folder, "the folder has more than 200 calendars").into());
-    }
     let (mut calendars, mut found) = (Calendars::new(), Diagnostics::default());
-    for file in files {
-        match read(&file) {
-            Ok(calendar) if calendars.contains_key(&calendar.name) => {
-                found.push(wrong(&file, &format!("there are two calendars \"{}\"", calendar.name)));
-            }
+    for files in files_of(folder)? {
+        match read(&files) {
             Ok(calendar) => {
-                calendars.insert(calendar.name.clone(), Arc::new(calendar));
+                calendars.insert(files.name, Arc::new(calendar));
             }
             Err(mistakes) => found.extend(mistakes),
         }
@@ -50,19 +56,86 @@ pub fn load(folder: &Path) -> Result<Calendars, Diagnostics> {
     found.or_value(Some(calendars))
 }
 
-fn read(file: &Path) -> Result<Calendar, Diagnostics> {
-    let source = yaml::read(file, false)?;
-    let name = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-    if !is_name(name) {
-        return Err(wrong(file, "a calendar's file is named by 1 to 64 of a-z, 0-9, - and _").into());
+/// The calendars of a folder, by their files.
+///
+/// # Errors
+/// If it cannot be read, or has too many.
+pub fn files_of(folder: &Path) -> Result<Vec<CalendarFiles>, Diagnostic> {
+    let files = files(folder).map_err(|error| wrong(folder, &format!("the folder cannot be read: {error}")))?;
+    if files.len() > FILES_MAX {
+        return Err(wrong(folder, "the folder has more than 200 calendars"));
     }
-    if extension(file) == "ics" { ics::read(&source, name) } else { yml::read(&source, name) }
+    let mut calendars: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
+    for file in files {
+        let name = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default().to_owned();
+        calendars.entry(name).or_default().push(file);
+    }
+    Ok(calendars.into_iter().map(|(name, paths)| CalendarFiles { name, paths }).collect())
+}
+
+/// Reads a calendar.
+///
+/// # Errors
+/// Everything that is wrong with its files.
+pub fn read(files: &CalendarFiles) -> Result<Calendar, Diagnostics> {
+    let CalendarFiles { name, paths } = files;
+    let first = paths.first().map(PathBuf::as_path).unwrap_or(Path::new(name));
+    if !is_name(name) {
+        return Err(wrong(first, "a calendar's file is named by 1 to 64 of a-z, 0-9, - and _").into());
+    }
+    let (written, feeds): (Vec<&PathBuf>, Vec<&PathBuf>) =
+        paths.iter().partition(|path| matches!(extension(path), "yaml" | "yml"));
+    match (written.as_slice(), feeds.as_slice()) {
+        ([], [feed]) => with_feed(Calendar::new(name), &Decisions::default(), feed),
+        ([path], feeds) => {
+            let source = yaml::read(path, false)?;
+            let written = yml::read(&source, name)?;
+            match (written.feed, feeds) {
+                (None, []) => Ok(written.calendar),
+                (Some(decisions), [feed]) => decided(written.calendar, &decisions, &source, feed),
+                (Some(_), []) => Err(wrong(path, &format!("there is no {name}.ics or {name}.json beside it")).into()),
+                (None, [_, ..]) | (Some(_), [_, _, ..]) => Err(two(first, name)),
+            }
+        }
+        _ => Err(two(first, name)),
+    }
+}
+
+/// A calendar with a feed, as a person has decided what its entries are.
+fn decided(written: Calendar, decisions: &Decisions, source: &Source, feed: &Path) -> Result<Calendar, Diagnostics> {
+    let (entries, feed) = entries(feed)?;
+    let mut found = Diagnostics::default();
+    for (name, (_, at)) in &decisions.named {
+        if !entries.iter().any(|entry| entry.name == *name) {
+            let message = format!("{} has no entry \"{}\"", feed.file, yaml::node::shown(name));
+            let names = entries.iter().map(|entry| entry.name.as_str());
+            found.push(source.diagnostic(*at, message).nearest(name, names));
+        }
+    }
+    found.or_value(Some(()))?;
+    feed::add_to(written, entries, decisions, &feed)
+}
+
+fn with_feed(calendar: Calendar, decisions: &Decisions, feed: &Path) -> Result<Calendar, Diagnostics> {
+    let (entries, feed) = entries(feed)?;
+    feed::add_to(calendar, entries, decisions, &feed)
+}
+
+fn entries(feed: &Path) -> Result<(Vec<Entry>, Arc<Source>), Diagnostics> {
+    let source = yaml::read(feed, false)?;
+    let entries = if extension(feed) == "json" { gov_hk::read(&source)? } else { ics::read(&source)? };
+    Ok((entries, source))
+}
+
+fn two(first: &Path, name: &str) -> Diagnostics {
+    let message = format!("there are two calendars \"{name}\"");
+    wrong(first, &message).help(format!("if {name}.yaml decides about a feed of its name, give it feed: {{}}")).into()
 }
 
 fn files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     let entries = std::fs::read_dir(folder)?.collect::<Result<Vec<_>, _>>()?;
     let mut files: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).collect();
-    files.retain(|path| matches!(extension(path), "yaml" | "yml" | "ics"));
+    files.retain(|path| matches!(extension(path), "yaml" | "yml" | "ics" | "json"));
     files.sort();
     Ok(files)
 }
@@ -153,7 +226,7 @@ END:VCALENDAR\r
 ";
 
     #[test]
-    fn all_day_events_of_an_ics_file_are_holidays_and_nothing_else_is() {
+    fn all_day_events_of_gov_hk_are_holidays_and_nothing_else_is() {
         let calendars = load(folder(&[("hk.ics", HK), ("note.txt", "x")]).path()).unwrap();
         let hk = &calendars["hk"];
         assert_eq!(hk.closed(day("2026-10-01")), Some("National Day, or the dayafter"));
@@ -206,6 +279,171 @@ END:VCALENDAR\r
         }
         let deep = "BEGIN:A\n".repeat(100_000);
         assert!(mistakes(&[("hk.ics", &deep)]).contains("nests deeper"));
+    }
+
+    /// A feed of all-day events: date, name, and further lines.
+    fn feed(product: &str, events: &[(&str, &str, &str)]) -> String {
+        let event = |(date, name, more): &(&str, &str, &str)| {
+            format!("BEGIN:VEVENT\r\nDTSTART;VALUE=DATE:{date}\r\nSUMMARY:{name}\r\n{more}END:VEVENT\r\n")
+        };
+        let events: String = events.iter().map(event).collect();
+        format!("BEGIN:VCALENDAR\r\nPRODID:{product}\r\n{events}END:VCALENDAR\r\n")
+    }
+
+    #[test]
+    fn a_phone_s_calendar_marks_days_off_and_working_saturdays_and_its_other_entries_are_ordinary_days() {
+        const OFF: &str = "DTEND;VALUE=DATE:20261008\r\nTRANSP:TRANSPARENT\r\nX-APPLE-SPECIAL-DAY:WORK-HOLIDAY\r\n";
+        const WORKED: &str = "TRANSP:TRANSPARENT\r\nX-APPLE-SPECIAL-DAY:ALTERNATE-WORKDAY\r\n";
+        let phone = feed(
+            "-//Apple//EN",
+            &[
+                ("20261001", "National Day (off)", OFF),
+                ("20261010", "National Day (work)", WORKED),
+                ("20261023", "Frost's Descent", "TRANSP:TRANSPARENT\r\n"),
+                ("20261111", "Shopping Festival", "TRANSP:TRANSPARENT\r\n"),
+            ],
+        );
+        let calendars = load(folder(&[("phone.ics", &phone)]).path()).unwrap();
+        let phone = &calendars["phone"];
+        for (date, expected) in [
+            ("2026-10-01", Some("National Day (off)")),
+            ("2026-10-07", Some("National Day (off)")),
+            ("2026-10-08", None),
+            ("2026-10-10", None),
+            ("2026-10-11", Some("Sunday")),
+            ("2026-10-17", Some("Saturday")),
+            ("2026-10-23", None),
+            ("2026-11-11", None),
+        ] {
+            assert_eq!(phone.closed(day(date)), expected, "{date}");
+        }
+        assert_eq!(phone.ordinary.iter().collect::<Vec<_>>(), ["Frost's Descent", "Shopping Festival"]);
+        assert!(phone.knows(2026) && !phone.knows(2027), "of a year without days off nothing is known");
+    }
+
+    #[test]
+    fn marks_of_other_publishers_are_read() {
+        let google = feed(
+            "-//Google Inc//Google Calendar 70.9054//EN",
+            &[
+                ("20260126", "Republic Day", "DESCRIPTION:Public holiday\r\n"),
+                (
+                    "20260227",
+                    "Valentine's Day",
+                    "DESCRIPTION:Observance\\nTo hide observances\\, go to Google Calendar Setting\r\n s > Holidays\r\n",
+                ),
+            ],
+        );
+        let china = feed(
+            "-//somebody//CN",
+            &[
+                ("20261001", "国庆节（休）", ""),
+                ("20261002", "国庆节假期 第2天/共8天", ""),
+                ("20261005", "休｜国庆节", ""),
+                ("20261006", "国庆", "CATEGORIES:假期\r\n"),
+                ("20261010", "国庆节补班", ""),
+                ("20261011", "班｜国庆节", ""),
+                ("20261017", "国庆节调休", "CATEGORIES:上班\r\n"),
+                ("20261023", "霜降", ""),
+                ("20261026", "重阳节（不放假）", ""),
+            ],
+        );
+        let uk = feed("-//uk.gov/GOVUK calendars//EN", &[("20260831", "Summer bank holiday", "")]);
+        let files = [("google.ics", google.as_str()), ("cn.ics", &china), ("uk.ics", &uk)];
+        let calendars = load(folder(&files).path()).unwrap();
+        let closed = |name: &str, date: &str| calendars[name].closed(day(date)).map(str::to_owned);
+        assert_eq!(closed("google", "2026-01-26").as_deref(), Some("Republic Day"));
+        assert_eq!(closed("google", "2026-02-27"), None);
+        for date in ["2026-10-01", "2026-10-02", "2026-10-05", "2026-10-06"] {
+            assert!(closed("cn", date).is_some_and(|name| name.contains("国庆")), "{date}");
+        }
+        for date in ["2026-10-10", "2026-10-11", "2026-10-17", "2026-10-23", "2026-10-26"] {
+            assert_eq!(closed("cn", date), None, "{date}");
+        }
+        assert_eq!(closed("uk", "2026-08-31").as_deref(), Some("Summer bank holiday"));
+    }
+
+    #[test]
+    fn gov_hk_s_json_is_read_like_its_ics() {
+        let json = r#"{"vcalendar": [{"prodid": "-//1823 Call Centre, HKSAR Government//Hong Kong Public Holidays//EN",
+            "version": "2.0", "x-wr-timezone": "Asia/Hong_Kong", "vevent": [{"dtstart": ["20261001", {"value": "DATE"}],
+            "dtend": ["20261002", {"value": "DATE"}], "transp": "TRANSPARENT", "uid": "20261001@1823.gov.hk",
+            "summary": "National Day"}]}]}"#;
+        let calendars = load(folder(&[("hk.json", &format!("\u{feff}{json}"))]).path()).unwrap();
+        assert_eq!(calendars["hk"].closed(day("2026-10-01")), Some("National Day"));
+        assert_eq!(calendars["hk"].closed(day("2026-10-02")), None);
+        for (from, to) in [("vevent", "events"), ("\"20261001\"", "\"2026\\n1001\""), ("}]}]}", "}]}")] {
+            let shown = mistakes(&[("hk.json", &json.replacen(from, to, 1))]);
+            assert!(shown.contains("hk.json:1:1: this is no calendar as 1823.gov.hk publishes it"), "{to}: {shown}");
+        }
+        let shown = mistakes(&[("hk.json", &json.replacen("20261001", "20261301", 1))]);
+        assert!(shown.contains("DTSTART \"20261301\" is no date"), "{shown}");
+    }
+
+    #[test]
+    fn a_feed_with_entries_that_may_mean_anything_is_refused_until_a_person_has_decided() {
+        let feed = feed(
+            "-//somebody//EN",
+            &[
+                ("20260217", "Lunar New Year", ""),
+                ("20261010", "国庆调休", ""),
+                ("20261026", "Thaipusam", "DESCRIPTION:Public holiday in Johor\\, Kedah\r\n"),
+                ("20261224", "Christmas Eve (half day)", "DESCRIPTION:Public holiday\r\n"),
+                ("20261225", "Christmas (off)", ""),
+                ("20261225", "Christmas market (work)", ""),
+                ("20261228", "Boxing Day (off)", "DESCRIPTION:Observance\r\n"),
+            ],
+        );
+        insta::assert_snapshot!(mistakes(&[("hk.ics", &feed)]), @r#"
+        hk.ics:1:1: somebody has to decide whether payments are made on the days of these entries
+          | BEGIN:VCALENDAR
+          | ^
+            help: write hk.yaml beside this file, with what each is by its name: feed: { off: ["Lunar New Year"], ordinary: [], worked: [] }; or what all are that do not say it: feed: { unmarked: off }, or feed: { unmarked: ordinary }
+        hk.ics:3:1: the entry "Lunar New Year" (2026-02-17) does not say whether it is a day off
+          | BEGIN:VEVENT
+          | ^
+        hk.ics:7:1: the entry "国庆调休" (2026-10-10) is 调休, which is written for days off and for working days
+          | BEGIN:VEVENT
+          | ^
+        hk.ics:11:1: the entry "Thaipusam" (2026-10-26) is a holiday of some regions only
+          | BEGIN:VEVENT
+          | ^
+        hk.ics:16:1: the entry "Christmas Eve (half day)" (2026-12-24) is off for half a day only
+          | BEGIN:VEVENT
+          | ^
+        hk.ics:25:1: the entry "Christmas market (work)" (2026-12-25) says the contrary of "Christmas (off)" about 2026-12-25
+          | BEGIN:VEVENT
+          | ^
+        hk.ics:29:1: the entry "Boxing Day (off)" (2026-12-28) says two things about its days
+          | BEGIN:VEVENT
+          | ^
+        "#);
+        let with = |text: &str| mistakes(&[("hk.ics", &feed), ("hk.yaml", text)]);
+        let names = "off: [Thaipusam, Boxing Day (off)], ordinary: [Christmas Eve (half day)], worked: [国庆调休, Christmas market (work)]";
+        let all = format!("feed: {{ unmarked: off, {names} }}\n");
+        let shown = with(&all);
+        assert!(shown.contains("says the contrary of \"Christmas (off)\" about 2026-12-25"), "{shown}");
+        assert!(
+            with("feed: { unmarked: off }\n").contains("says the contrary"),
+            "what contradicts itself stays in doubt"
+        );
+        assert!(with("feed: { off: [Lunar] }\n").contains("hk.ics has no entry \"Lunar\""));
+        assert!(with("feed: { off: [Thaipusam], ordinary: [Thaipusam] }\n").contains("is decided twice"));
+        assert!(with("{}\n").contains("there are two calendars \"hk\""));
+        assert!(mistakes(&[("hk.yaml", &all)]).contains("there is no hk.ics or hk.json beside it"));
+        // What a person writes about a day beats the feed.
+        let days = format!("{all}holidays: [2026-12-25]\n");
+        let calendars = load(folder(&[("hk.ics", &feed), ("hk.yaml", &days)]).path()).unwrap();
+        for (date, expected) in [
+            ("2026-02-17", Some("Lunar New Year")),
+            ("2026-10-10", None),
+            ("2026-10-26", Some("Thaipusam")),
+            ("2026-12-24", None),
+            ("2026-12-25", Some("holiday")),
+            ("2026-12-28", Some("Boxing Day (off)")),
+        ] {
+            assert_eq!(calendars["hk"].closed(day(date)), expected, "{date}");
+        }
     }
 
     #[test]

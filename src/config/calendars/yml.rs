@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use chrono::{Days, NaiveDate, Weekday};
 
+use super::feed::{Decisions, Meaning};
 use crate::domain::calendar::Calendar;
 use crate::yaml::diagnostics::{Diagnostics, Source};
 use crate::yaml::fields::{FieldSpec, Shape, check, text_of};
@@ -20,8 +21,28 @@ static HOLIDAY: [FieldSpec; 3] = [
     FieldSpec::optional("name", Shape::Text, "What it is called."),
 ];
 
+static FEED: [FieldSpec; 4] = [
+    FieldSpec::optional(
+        "unmarked",
+        Shape::Word(&["off", "ordinary"]),
+        "What entries are that do not say whether they are days off.",
+    ),
+    FieldSpec::optional("off", Shape::List(&Shape::Text), "Names of entries that are days off, whatever they say."),
+    FieldSpec::optional(
+        "worked",
+        Shape::List(&Shape::Text),
+        "Names of entries that are business days, also on weekends.",
+    ),
+    FieldSpec::optional("ordinary", Shape::List(&Shape::Text), "Names of entries that decide nothing."),
+];
+
 /// The fields of a calendar file.
-pub static CALENDAR: [FieldSpec; 3] = [
+pub static CALENDAR: [FieldSpec; 4] = [
+    FieldSpec::optional(
+        "feed",
+        Shape::Fields(&FEED),
+        "Adds the ICS or JSON file of the same name beside this one, and decides what its entries leave open.",
+    ),
     FieldSpec::optional(
         "weekend",
         Shape::List(&WEEKDAY),
@@ -39,8 +60,16 @@ pub static CALENDAR: [FieldSpec; 3] = [
     ),
 ];
 
+/// A calendar file, read.
+pub(super) struct Written {
+    /// What it says itself.
+    pub calendar: Calendar,
+    /// What it says about a feed that it adds.
+    pub feed: Option<Decisions>,
+}
+
 /// Reads a calendar file.
-pub(super) fn read(source: &Arc<Source>, name: &str) -> Result<Calendar, Diagnostics> {
+pub(super) fn read(source: &Arc<Source>, name: &str) -> Result<Written, Diagnostics> {
     let root = parse(source)?;
     let mut reading = Reading { source, found: Diagnostics::default(), calendar: Calendar::new(name) };
     check(&root, &Shape::Fields(&CALENDAR), source, &mut reading.found);
@@ -49,7 +78,8 @@ pub(super) fn read(source: &Arc<Source>, name: &str) -> Result<Calendar, Diagnos
     }
     root.get("holidays").map_or(&[][..], Node::list).iter().for_each(|node| reading.holiday(node));
     root.get("working").map_or(&[][..], Node::list).iter().for_each(|node| reading.working(node));
-    reading.found.or_value(Some(reading.calendar))
+    let feed = root.get("feed").map(|feed| reading.decisions(feed));
+    reading.found.or_value(Some(Written { calendar: reading.calendar, feed }))
 }
 
 struct Reading<'a> {
@@ -65,6 +95,24 @@ enum Date {
 }
 
 impl Reading<'_> {
+    fn decisions(&mut self, feed: &Node) -> Decisions {
+        let unmarked = match text_of(feed, "unmarked") {
+            Some("off") => Some(Meaning::Off),
+            Some("ordinary") => Some(Meaning::Ordinary),
+            Some(_) | None => None,
+        };
+        let mut decisions = Decisions { unmarked, ..Decisions::default() };
+        for (field, meaning) in [("off", Meaning::Off), ("worked", Meaning::Worked), ("ordinary", Meaning::Ordinary)] {
+            for node in feed.get(field).map_or(&[][..], Node::list) {
+                let Some(name) = node.text() else { continue };
+                if decisions.named.insert(name.to_owned(), (meaning, node.at)).is_some() {
+                    self.refuse(node.at, format!("the entry \"{}\" is decided twice", shown(name)));
+                }
+            }
+        }
+        decisions
+    }
+
     fn holiday(&mut self, node: &Node) {
         let date = node.get("date").unwrap_or(node);
         let name = text_of(node, "name").unwrap_or("holiday").to_owned();

@@ -123,6 +123,7 @@ impl Teller {
             workflows: "workflows".into(),
             server: ServerConfig::default(),
             retention: RetentionConfig::default(),
+            calendar_folder: "calendars".into(),
             calendars: BTreeMap::new(),
             alerts: AlertsConfig::default(),
             gateways: BTreeMap::new(),

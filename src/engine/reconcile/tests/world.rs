@@ -145,6 +145,7 @@ impl World {
             workflows: "workflows".into(),
             server: Default::default(),
             retention: crate::config::RetentionConfig::default(),
+            calendar_folder: "calendars".into(),
             calendars: BTreeMap::new(),
             alerts: crate::config::AlertsConfig::default(),
             gateways: BTreeMap::new(),
