@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use chrono::NaiveDate;
 
+use crate::domain::money::Currency;
+
 use super::{Alphabet, Field, FieldKind, JobKind, Rule};
 
 impl Alphabet {
@@ -12,6 +14,7 @@ impl Alphabet {
         match self {
             Self::Digits => c.is_ascii_digit(),
             Self::OrderNumber => c.is_ascii_alphanumeric() || matches!(c, '_' | '-'),
+            Self::Name => c.is_ascii_graphic() && !matches!(c, '"' | '\'' | '`' | ','),
             Self::Ascii => matches!(c, ' '..='~'),
         }
     }
@@ -20,12 +23,18 @@ impl Alphabet {
         match self {
             Self::Digits => "digits",
             Self::OrderNumber => "letters, digits, _ and -",
+            Self::Name => "printable ASCII characters without blanks, quotation marks, back-ticks and commas",
             Self::Ascii => "printable ASCII characters",
         }
     }
 }
 
 impl Field {
+    /// Whether its values name something: a contract, an order, a payment.
+    pub fn is_name(&self) -> bool {
+        matches!(&self.kind, FieldKind::Text { alphabet: Some(Alphabet::Name | Alphabet::OrderNumber), .. })
+    }
+
     /// Checks a text value. Amounts and currencies are checked where they are parsed.
     ///
     /// # Errors
@@ -45,7 +54,10 @@ impl Field {
                 return Ok(());
             }
             FieldKind::Date => return Err(format!("{} takes a date such as 2026-11-30", self.name)),
-            FieldKind::Currency if !self.currencies.is_empty() => return self.one_of(&self.currencies, value),
+            // What is no code at all is told where it is parsed.
+            FieldKind::Currency if !self.currencies.is_empty() && Currency::parse(value).is_ok() => {
+                return self.one_of(&self.currencies, value);
+            }
             FieldKind::Decimal | FieldKind::Amount | FieldKind::Currency => return Ok(()),
         };
         let mut count = 0;

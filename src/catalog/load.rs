@@ -219,6 +219,7 @@ fn alphabet(word: &str) -> Alphabet {
     match word {
         "digits" => Alphabet::Digits,
         "order_number" => Alphabet::OrderNumber,
+        "name" => Alphabet::Name,
         _ => Alphabet::Ascii,
     }
 }
@@ -431,6 +432,24 @@ mod tests {
         assert_eq!([listed("deduct"), listed("refund")], [Some(InStatement::Payment), Some(InStatement::Refund)]);
         assert_eq!([listed("query"), listed("reconcile")], [None, None]);
         assert!(catalog.kinds.values().flat_map(|kind| &kind.fields).all(|field| !field.doc.is_empty()));
+    }
+
+    #[test]
+    fn what_names_something_has_an_alphabet_without_blanks_and_marks() {
+        let catalog = Catalog::built_in();
+        for (kind, field) in
+            catalog.kinds.iter().flat_map(|(name, kind)| kind.fields.iter().map(move |field| (name, field)))
+        {
+            let names = ["_id", "_no", "appid"].iter().any(|end| field.name.ends_with(end)) && !field.sensitive;
+            let text = matches!(field.kind, FieldKind::Text { .. });
+            // A cashier or a terminal may be called as its owner likes.
+            if names && text && !["operator_id", "device_id"].contains(&field.name.as_str()) {
+                assert!(field.is_name(), "{kind}: {}", field.name);
+                for odd in ["C 1", "`C1", "'C1", "C1\"", "C,1"] {
+                    assert!(field.check(odd).is_err(), "{kind}: {} takes {odd}", field.name);
+                }
+            }
+        }
     }
 
     #[test]

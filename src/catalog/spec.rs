@@ -20,7 +20,7 @@ static FIELD: [FieldSpec; 10] = [
     FieldSpec::optional("max", Shape::Integer(1, 100_000), "Most characters of a text."),
     FieldSpec::optional(
         "alphabet",
-        Shape::Word(&["digits", "order_number", "ascii"]),
+        Shape::Word(&["digits", "order_number", "name", "ascii"]),
         "Which characters a text may have.",
     ),
     FieldSpec::optional("required", Shape::Boolean, "Whether it must be given."),

@@ -23,6 +23,7 @@ use crate::engine::plan::{
 };
 use crate::ledger::Ledger;
 use crate::workflow::Workflow;
+use crate::workflow::left_out::LeftOut;
 use crate::workflow::params::bind_params;
 
 /// Which workflow, for when, with what.
@@ -55,6 +56,9 @@ pub(super) struct PlanArgs {
     /// How many rows to show of each kind
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(0..=20))]
     rows: u8,
+    /// List the rows that the jobs' `where` leaves out
+    #[arg(long)]
+    left_out: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -157,7 +161,7 @@ pub(super) async fn run(context: &Context, args: PlanArgs) -> Result<Exit, Failu
     if args.json {
         let mut plan = json!({
             "workflow": request.workflow.name,
-            "jobs": planned.jobs.iter().map(job_json).collect::<Vec<_>>(),
+            "jobs": planned.jobs.iter().map(|job| plan_of_job_json(job, args.left_out)).collect::<Vec<_>>(),
         });
         if let Some((firing, moved)) = next_firing(&request) {
             let moved = Some(moved).filter(|moved| !moved.is_empty());
@@ -174,7 +178,12 @@ pub(super) async fn run(context: &Context, args: PlanArgs) -> Result<Exit, Failu
         if days.on > days.today {
             say(format!("{} is after today, {}; `payrun run` wants --allow-future", days.on, days.today));
         }
-        planned.jobs.iter().for_each(|job| print_job(job, usize::from(args.rows)));
+        for job in &planned.jobs {
+            print_job(job, usize::from(args.rows));
+            if args.left_out {
+                print_left_out(&job.noted.left_out);
+            }
+        }
     }
     Ok(if planned.jobs.iter().any(|job| job.rejected > 0) { Exit::Incomplete } else { Exit::Success })
 }
@@ -201,6 +210,30 @@ fn print_job(job: &PlannedJob, rows: usize) {
         }
     }
     print_refusals(job, rows);
+}
+
+fn plan_of_job_json(job: &PlannedJob, left_out: bool) -> Value {
+    let mut told = job_json(job);
+    if left_out {
+        let row = |(line, value): &(u64, String)| json!({"line": line, "values": value});
+        told["left_out_rows"] = job.noted.left_out.first.iter().map(row).collect();
+    }
+    told
+}
+
+fn print_left_out(left_out: &LeftOut) {
+    if left_out.rows == 0 {
+        return;
+    }
+    let mut rows = table(&[">line", "left out with"]);
+    for (line, value) in &left_out.first {
+        rows.add_row([line.to_string(), cut(value, 110)]);
+    }
+    print_table(&rows);
+    let hidden = left_out.rows - left_out.first.len() as u64;
+    if hidden > 0 {
+        say(format!("and {} more", count(hidden)));
+    }
 }
 
 /// The first rows that were refused, with line and reason.
@@ -231,15 +264,27 @@ pub(super) fn summary(job: &PlannedJob) -> String {
     if !job.totals.is_empty() {
         parts.push(money_text(&job.totals));
     }
-    for (number, word) in
-        [(job.rejected, "rejected"), (job.skipped, "skipped, planned before"), (job.left_out, "left out by where")]
-    {
+    for (number, word) in [(job.rejected, "rejected"), (job.skipped, "skipped, planned before")] {
         if number > 0 {
             parts.push(format!("{} {word}", count(number)));
         }
     }
+    let left_out = &job.noted.left_out;
+    if left_out.rows > 0 {
+        let one = |(value, rows): (&String, &u64)| match value.as_str() {
+            "" => format!("{} with others", count(*rows)),
+            value => format!("{} with {value}", count(*rows)),
+        };
+        let by_value = left_out.by_value.iter().map(one).collect::<Vec<_>>().join("; ");
+        parts.push(format!("{} left out by where ({by_value})", count(left_out.rows)));
+    }
     let waits = if job.approval.is_some() { "; held until somebody else has approved" } else { "" };
-    format!("job {} ({} on {}): {}{waits}", job.name, job.kind, job.gateway, parts.join(", "))
+    let mut text = format!("job {} ({} on {}): {}{waits}", job.name, job.kind, job.gateway, parts.join(", "));
+    for one in &job.noted.trimmed {
+        let (rows, column, first) = (counted(one.rows, "row"), &one.column, one.first);
+        text.push_str(&format!("\n  blanks around {column} were taken off in {rows}, first in line {first}"));
+    }
+    text
 }
 
 /// A planned job for programs.
@@ -256,7 +301,11 @@ pub(super) fn job_json(job: &PlannedJob) -> Value {
         "items": job.items,
         "later": job.late,
         "totals": totals,
-        "left_out": job.left_out,
+        "left_out": job.noted.left_out.rows,
+        "left_out_by_value": job.noted.left_out.by_value,
+        "trimmed": job.noted.trimmed.iter().map(|one| {
+            json!({"column": one.column, "rows": one.rows, "first_line": one.first})
+        }).collect::<Vec<_>>(),
         "skipped": job.skipped,
         "rejected": job.rejected,
         "needs_approval": job.approval.is_some(),

@@ -24,6 +24,7 @@ mod secrets;
 mod server;
 mod urls;
 mod wechat;
+pub mod zones;
 
 pub use alerts::{AlertsConfig, Daily, MailConfig, MailSecurity};
 pub(crate) use alerts::{WORKFLOW_RULE, rule};

@@ -17,5 +17,6 @@ pub mod policy;
 pub mod role;
 pub mod schedule;
 pub mod subscription;
+pub mod text;
 pub mod time;
 pub mod timetable;

@@ -7,6 +7,62 @@ use std::fmt;
 use rust_decimal::Decimal;
 use thiserror::Error;
 
+use super::text::{folded, shown};
+
+/// The most minor units of one amount that people may write. Sums of what a ledger holds fit beside it.
+const LARGEST: i64 = 1_000_000_000_000_000;
+
+/// What people write instead of a code, and which code that is. A sign that several currencies use names them.
+const OTHER_NAMES: [(&str, &[&str]); 28] = [
+    ("CNY", &["RMB", "CNH", "人民币", "人民幣", "元", "YUAN"]),
+    ("HKD", &["HK$", "HK", "港币", "港幣", "港元"]),
+    ("TWD", &["NT$", "NTD", "NT", "新台币", "新臺幣", "新台幣", "台币", "台幣"]),
+    ("MOP", &["MOP$", "澳门元", "澳門元", "葡币", "葡幣"]),
+    ("JPY", &["YEN", "日元", "日圆", "日圓", "円"]),
+    ("CNY or JPY", &["¥", "￥"]),
+    ("USD", &["US$", "美元", "美金"]),
+    ("USD, HKD, TWD, SGD, AUD or CAD", &["$", "＄", "DOLLAR"]),
+    ("EUR", &["€", "欧元", "歐元", "EURO"]),
+    ("GBP", &["£", "英镑", "英鎊", "UKP"]),
+    ("KRW", &["₩", "韩元", "韓元", "韩圆", "WON"]),
+    ("SGD", &["S$", "新加坡元", "新元", "坡币"]),
+    ("AUD", &["A$", "AU$", "澳元"]),
+    ("CAD", &["C$", "CA$", "加元"]),
+    ("NZD", &["NZ$", "纽元", "紐元"]),
+    ("THB", &["฿", "泰铢", "泰銖", "BAHT"]),
+    ("MYR", &["RM", "马币", "令吉"]),
+    ("VND", &["₫", "越南盾", "DONG"]),
+    ("IDR", &["RP", "印尼盾", "印尼卢比"]),
+    ("PHP", &["₱", "菲律宾比索"]),
+    ("INR", &["₹", "RS", "印度卢比"]),
+    ("RUB", &["₽", "卢布", "盧布", "RUR"]),
+    ("BRL", &["R$"]),
+    ("TRY", &["₺", "TRL"]),
+    ("AED", &["DH", "DHS", "迪拉姆"]),
+    ("CHF", &["SFR", "瑞士法郎"]),
+    ("ILS", &["₪", "NIS"]),
+    ("ZAR", &["兰特"]),
+];
+
+/// What one item may be at most if nothing is said, in thousands of the main unit. All other currencies: [`USUAL_LIMIT`].
+const LIMITS: [(i64, &[&str]); 2] = [
+    (
+        10_000_000,
+        &[
+            "JPY", "KRW", "HUF", "CLP", "ISK", "INR", "PKR", "LKR", "NPR", "CRC", "KZT", "NGN", "AMD", "RSD", "DZD",
+            "KES",
+        ],
+    ),
+    (
+        1_000_000_000,
+        &[
+            "VND", "IDR", "LAK", "KHR", "MMK", "IRR", "IQD", "LBP", "UZS", "GNF", "PYG", "UGX", "TZS", "COP", "MGA",
+            "BIF", "RWF", "SLE", "SYP", "MNT", "CDF", "MWK",
+        ],
+    ),
+];
+const USUAL_LIMIT: i64 = 100_000;
+
 /// An ISO 4217 currency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Currency(iso_currency::Currency);
@@ -26,7 +82,23 @@ impl Currency {
         iso_currency::Currency::from_code(code)
             .filter(|currency| currency.exponent().is_some())
             .map(Self)
-            .ok_or_else(|| MoneyError::UnknownCurrency { code: code.chars().take(12).collect() })
+            .ok_or_else(|| MoneyError::UnknownCurrency { code: shown(code), meant: Self::meant_by(code) })
+    }
+
+    /// The code of what people write instead of it. Never one that is only spelt alike.
+    fn meant_by(text: &str) -> String {
+        let text = folded(text).to_uppercase();
+        let named = OTHER_NAMES.iter().find(|(_, others)| others.contains(&text.as_str())).map(|(code, _)| *code);
+        let capitals = || iso_currency::Currency::from_code(&text).map(|currency| currency.code());
+        let meant = named.or_else(capitals).map(|code| format!("; did you mean {code}?"));
+        meant.unwrap_or_default()
+    }
+
+    /// The most minor units that one item may be if nothing else is said: more than anybody pays at once.
+    pub fn usual_limit(self) -> i64 {
+        let thousands =
+            LIMITS.iter().find(|(_, codes)| codes.contains(&self.code())).map_or(USUAL_LIMIT, |(most, _)| *most);
+        (thousands * 1_000 * 10_i64.pow(self.exponent())).min(LARGEST)
     }
 
     /// The three-letter code.
@@ -136,6 +208,7 @@ pub fn parse_minor(text: &str, currency: Currency) -> Result<i64, MoneyError> {
         Some((_, decimals)) if decimals.len() > allowed as usize => {
             Err(MoneyError::TooManyDecimals { text: shown(text), currency, allowed })
         }
+        Some(_) | None if minor.abs() > LARGEST => Err(MoneyError::OutOfRange { text: shown(text) }),
         Some(_) | None => Ok(minor),
     }
 }
@@ -153,32 +226,6 @@ fn minor_units(text: &str, currency: Currency) -> Result<i64, MoneyError> {
     }
     let minor = decimal.checked_mul(Decimal::from(10_i64.pow(exponent))).and_then(|minor| i64::try_from(minor).ok());
     minor.ok_or_else(|| MoneyError::OutOfRange { text: shown(text) })
-}
-
-/// The text, cut short, with what nobody sees or takes for something else by its name.
-fn shown(text: &str) -> String {
-    let name = |c: char| match c {
-        ' ' => Some("blank"),
-        '\u{a0}' => Some("no-break space"),
-        '\u{202f}' => Some("narrow no-break space"),
-        '\u{2000}'..='\u{200a}' => Some("typographic space"),
-        '\u{3000}' => Some("full-width space"),
-        '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}' => Some("invisible character"),
-        '\u{ff01}'..='\u{ff5e}' => Some("full-width character"),
-        c if c.is_control() => Some("control character"),
-        _ => None,
-    };
-    let ends = text.chars().count().saturating_sub(1);
-    let mut shown = String::new();
-    for (at, c) in text.chars().enumerate().take(40) {
-        // A blank within is seen; one at the end is not.
-        match name(c).filter(|_| c != ' ' || at == 0 || at == ends) {
-            Some(name) if ('\u{ff01}'..='\u{ff5e}').contains(&c) => shown.push_str(&format!("{c}<{name}>")),
-            Some(name) => shown.push_str(&format!("<{name} U+{:04X}>", u32::from(c))),
-            None => shown.push(c),
-        }
-    }
-    shown
 }
 
 /// Digits, with at most one point among them and at most one minus before them.
@@ -236,10 +283,12 @@ pub enum MoneyError {
         text: String,
     },
     /// Not an ISO 4217 code.
-    #[error("\"{code}\" is not a currency code of ISO 4217 (three capital letters, such as HKD)")]
+    #[error("\"{code}\" is not a currency code of ISO 4217 (three capital letters, such as HKD){meant}")]
     UnknownCurrency {
         /// What was given, cut short.
         code: String,
+        /// What may be meant: the end of a sentence, or nothing.
+        meant: String,
     },
 }
 
@@ -285,6 +334,41 @@ mod tests {
     }
 
     #[test]
+    fn what_people_write_instead_of_a_code_is_named_and_nothing_that_is_spelt_alike() {
+        let told = |text: &str| Currency::parse(text).unwrap_err().to_string();
+        for (text, code) in [
+            ("RMB", "CNY"),
+            ("rmb", "CNY"),
+            ("CNH", "CNY"),
+            ("人民币", "CNY"),
+            ("HK$", "HKD"),
+            ("hkd", "HKD"),
+            ("HKD ", "HKD"),
+            ("NT$", "TWD"),
+            ("¥", "CNY or JPY"),
+            ("ＨＫＤ", "HKD"),
+            ("$", "USD, HKD, TWD, SGD, AUD or CAD"),
+        ] {
+            assert!(told(text).ends_with(&format!("did you mean {code}?")), "{text}: {}", told(text));
+        }
+        for text in ["HKX", "USB", "XXQ", ""] {
+            assert!(!told(text).contains("mean"), "{text}: {}", told(text));
+        }
+    }
+
+    #[test]
+    fn amounts_have_a_largest_value_in_every_currency() {
+        for code in Currency::codes() {
+            let limit = currency(code).usual_limit();
+            assert!((10_000_000..=LARGEST).contains(&limit), "{code}: {limit}");
+        }
+        let limit = |code: &str| decimal_text(currency(code).usual_limit().into(), currency(code));
+        assert_eq!((limit("HKD").as_str(), limit("JPY").as_str()), ("100000000.00", "10000000000"));
+        assert!(matches!(Amount::parse("46116860184273880.00", currency("HKD")), Err(MoneyError::OutOfRange { .. })));
+        assert!(Amount::parse("10000000000000.00", currency("HKD")).is_ok());
+    }
+
+    #[test]
     fn exponents_are_iso_4217s() {
         for (code, exponent) in [("HKD", 2), ("CNY", 2), ("JPY", 0), ("KRW", 0), ("KWD", 3), ("VND", 0)] {
             assert_eq!(currency(code).exponent(), exponent, "{code}");
@@ -294,7 +378,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn text_and_minor_units_are_the_same_amount(minor in 1_i64.., code in prop::sample::select(vec!["HKD", "JPY", "KWD"])) {
+        fn text_and_minor_units_are_the_same_amount(minor in 1..=LARGEST, code in prop::sample::select(vec!["HKD", "JPY", "KWD"])) {
             let amount = Amount::from_minor(minor, currency(code)).unwrap();
             prop_assert_eq!(Amount::parse(&amount.decimal(), currency(code)).unwrap(), amount);
         }

@@ -25,7 +25,7 @@ use crate::domain::subscription::RunDays;
 use crate::domain::time::Timestamp;
 use crate::ledger::{LedgerError, NewApproval, NewItem, NewJob, NewRun, Planning, Refusal, TakenContract, WhoseJob};
 use crate::workflow::params::RunValues;
-use crate::workflow::render::{Rendered, Renderer, render_constant};
+use crate::workflow::render::{Noted, Rendered, Renderer, render_constant};
 use crate::workflow::source::{self, Row, RowError, SourceError};
 use crate::workflow::{ItemSource, Job, Limits, Workflow};
 use crate::yaml::diagnostics::Diagnostics;
@@ -38,6 +38,9 @@ const SHOWN: usize = 20;
 
 /// The most items of a batch that waits for approval: they are released in one transaction.
 const APPROVED_AT_ONCE: u64 = 200_000;
+
+/// The most minor units of all rows of a job: a ledger sums a hundred such jobs.
+const SUM_MAX: i128 = i64::MAX as i128 / 100;
 
 /// How far back the runs of another workflow begin whose items are taken.
 const PAST: Duration = Duration::from_secs(30 * 24 * 3_600);
@@ -87,8 +90,10 @@ pub struct PlannedJob {
     pub items: u64,
     /// Their money: minor units by currency.
     pub totals: BTreeMap<&'static str, (i64, Currency)>,
-    /// Rows that the job's condition leaves out.
-    pub left_out: u64,
+    /// The amounts of all rows, whatever becomes of them: minor units by currency.
+    sums: BTreeMap<&'static str, i128>,
+    /// What the job's condition leaves out, and what was taken off around names.
+    pub noted: Noted,
     /// Rows whose key was planned before.
     pub skipped: u64,
     /// Rows that were refused.
@@ -341,7 +346,7 @@ impl PlannedJob {
 struct Chunk {
     items: Vec<NewItem>,
     refusals: Vec<Refusal>,
-    left_out: u64,
+    noted: Noted,
     /// The contracts that the rows are of, where they are of contracts.
     contracts: Vec<TakenContract>,
 }
@@ -356,7 +361,7 @@ async fn write(
     let refused = planning.items(job_id, &chunk.items).await?;
     planning.refuse(job_id, &chunk.refusals).await?;
     contracts::note(planning, &chunk.contracts, &chunk.items, &refused).await?;
-    planned.left_out += chunk.left_out;
+    planned.noted.add(chunk.noted);
     // A row of an earlier chunk may be refused only now, since one of this chunk contradicts it.
     planned.items = (planned.items + chunk.items.len() as u64).saturating_sub(refused.len() as u64);
     for was in refused.iter().filter(|refusal| refusal.was_planned) {
@@ -366,6 +371,10 @@ async fn write(
         {
             sum.0 = sum.0.saturating_sub(amount.minor());
         }
+    }
+    let amounts = chunk.items.iter().map(|item| item.amount).chain(chunk.refusals.iter().map(|refusal| refusal.amount));
+    for amount in amounts.flatten() {
+        *planned.sums.entry(amount.currency().code()).or_default() += i128::from(amount.minor());
     }
     let refused_lines: std::collections::HashSet<u64> = refused.iter().map(|refusal| refusal.line).collect();
     for item in chunk.items.iter().filter(|item| !refused_lines.contains(&item.line)) {
@@ -408,6 +417,9 @@ fn within_limits(limits: &Limits, planned: &PlannedJob) -> Result<(), PlanError>
         && planned.items > most
     {
         return over(format!("more than {most} items"));
+    }
+    if let Some((code, _)) = planned.sums.iter().find(|(_, sum)| **sum > SUM_MAX) {
+        return over(format!("its rows add up to more {code} than a ledger can sum"));
     }
     // Rows in a currency without a limit were refused, if there are limits at all.
     for (code, (minor, currency)) in &planned.totals {
@@ -452,6 +464,7 @@ impl Reader<'_> {
                 count.fetch_add(in_chunk as u64, Ordering::Relaxed);
                 in_chunk = 0;
                 chunk.contracts = rows.taken();
+                chunk.noted = renderer.noted();
                 if chunks.blocking_send(std::mem::take(&mut chunk)).is_err() {
                     return Ok(());
                 }
@@ -459,6 +472,7 @@ impl Reader<'_> {
         }
         count.fetch_add(in_chunk as u64, Ordering::Relaxed);
         chunk.contracts = rows.taken();
+        chunk.noted = renderer.noted();
         chunks.blocking_send(chunk).ok();
         Ok(())
     }
@@ -508,7 +522,6 @@ impl Reader<'_> {
 impl Chunk {
     fn add(&mut self, scope: &Scope, row: &Row, rendered: Result<Vec<Rendered>, Vec<String>>) {
         match rendered {
-            Ok(rendered) if rendered.is_empty() => self.left_out += 1,
             Ok(rendered) => rendered.into_iter().for_each(|one| match scope.item(row.line, one) {
                 Ok(item) => self.items.push(item),
                 Err(reason) => self.refusals.push(rejected(row.line, reason)),

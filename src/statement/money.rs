@@ -54,6 +54,6 @@ fn in_words(error: &MoneyError) -> String {
             format!("more decimals than {currency} has ({allowed})")
         }
         MoneyError::OutOfRange { text: _ } => "this number is out of range".into(),
-        MoneyError::UnknownCurrency { code: _ } => "this is no currency code of ISO 4217".into(),
+        MoneyError::UnknownCurrency { .. } => "this is no currency code of ISO 4217".into(),
     }
 }

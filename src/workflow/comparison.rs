@@ -20,6 +20,82 @@ pub(super) fn text_with_number(expression: &str) -> Option<String> {
     None
 }
 
+/// A text with which a condition compares a column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Known {
+    /// Written out.
+    Text(String),
+    /// A parameter's.
+    Param(String),
+}
+
+/// Which texts a condition compares columns with as they are (`item.active == "yes"`, `item.plan in ["a", "b"]`), without a filter.
+pub(super) fn known_values(expression: &str) -> Vec<(String, Known)> {
+    let mut found = Vec::new();
+    for (place, operator) in operators(expression).into_iter().filter(|(_, operator)| matches!(*operator, "==" | "!="))
+    {
+        let (left, right) = (expression[..place].trim_end(), expression[place + operator.len()..].trim_start());
+        let pairs = [(last_operand(left), known_first(right)), (first_operand(right), known_last(left))];
+        found.extend(pairs.into_iter().filter_map(|(column, known)| Some((column_of(column)?, known?))));
+    }
+    for (place, _) in expression.match_indices(" in [").filter(|(place, _)| !is_quoted(expression, *place)) {
+        let left = expression[..place].trim_end();
+        let left = left.strip_suffix(" not").unwrap_or(left).trim_end();
+        let Some(column) = column_of(last_operand(left)) else { continue };
+        let mut rest = expression[place + " in [".len()..].trim_start();
+        while let Some((text, after)) = quoted(rest) {
+            found.push((column.clone(), Known::Text(text.to_owned())));
+            rest = after.trim_start().strip_prefix(',').unwrap_or(after).trim_start();
+        }
+    }
+    found
+}
+
+fn column_of(operand: &str) -> Option<String> {
+    let column = operand.strip_prefix("item.").filter(|_| is_value(operand))?;
+    Some(column.to_owned())
+}
+
+/// The text in quotes at the beginning, and what stands behind it.
+fn quoted(text: &str) -> Option<(&str, &str)> {
+    let quote = text.chars().next().filter(|c| matches!(c, '"' | '\''))?;
+    text[1..].split_once(quote)
+}
+
+fn known_first(text: &str) -> Option<Known> {
+    match quoted(text) {
+        // A filter behind it makes another text of it.
+        Some((known, after)) => Some(Known::Text(known.to_owned())).filter(|_| !after.trim_start().starts_with('|')),
+        None => known_param(first_operand(text)),
+    }
+}
+
+fn known_last(text: &str) -> Option<Known> {
+    let Some(quote) = text.chars().next_back().filter(|c| matches!(c, '"' | '\'')) else {
+        return known_param(last_operand(text));
+    };
+    let inner = &text[..text.len() - 1];
+    inner.rfind(quote).map(|start| Known::Text(inner[start + 1..].to_owned()))
+}
+
+fn known_param(operand: &str) -> Option<Known> {
+    let name = operand.strip_prefix("params.").filter(|_| is_value(operand))?;
+    Some(Known::Param(name.to_owned()))
+}
+
+fn is_quoted(expression: &str, place: usize) -> bool {
+    let mut quote = None;
+    for c in expression[..place].chars() {
+        match quote {
+            Some(open) if c == open => quote = None,
+            Some(_) => {}
+            None if matches!(c, '"' | '\'') => quote = Some(c),
+            None => {}
+        }
+    }
+    quote.is_some()
+}
+
 /// Comparison operators outside of quotes.
 fn operators(expression: &str) -> Vec<(usize, &'static str)> {
     let mut found = Vec::new();
@@ -92,6 +168,21 @@ mod tests {
         ] {
             assert!(text_with_number(wrong).is_some(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn what_a_column_is_compared_with_is_known() {
+        let known = |expression: &str| {
+            let told = |(column, known)| match known {
+                Known::Text(text) => format!("{column}={text}"),
+                Known::Param(name) => format!("{column}=params.{name}"),
+            };
+            known_values(expression).into_iter().map(told).collect::<Vec<_>>()
+        };
+        assert_eq!(known("item.active == \"yes\" and item.plan != 'Pro plan'"), ["active=yes", "plan=Pro plan"]);
+        assert_eq!(known("'a' == item.x or params.p == item.y"), ["x=a", "y=params.p"]);
+        assert_eq!(known("item.a in ['x', \"y z\"] and item.b not in ['q']"), ["a=x", "a=y z", "b=q"]);
+        assert!(known("item.a|lower == 'x' and item.n|int > 3 and 'item.a == 1' != item.b|trim").is_empty());
     }
 
     #[test]

@@ -12,6 +12,8 @@ use minijinja::value::{DynObject, Object, ObjectRepr, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
 use rust_decimal::Decimal;
 
+use super::comparison::{Known, known_values, text_with_number};
+
 /// The steps one evaluation may take.
 const FUEL: u64 = 20_000;
 
@@ -124,7 +126,7 @@ impl Expression {
                 None => return Err(unknown_name(&name)),
             }
         }
-        if let Some(message) = super::comparison::text_with_number(text) {
+        if let Some(message) = text_with_number(text) {
             let help = "make both sides numbers: item.n|int > 3, or item.amount|decimal >= \"100\"|decimal";
             return Err((message, Some(help.to_owned())));
         }
@@ -148,6 +150,11 @@ impl Expression {
     /// What it refers to.
     pub fn names(&self) -> &[Name] {
         &self.names
+    }
+
+    /// Which texts it compares columns with as they are.
+    pub(super) fn known_values(&self) -> Vec<(String, Known)> {
+        known_values(&self.text)
     }
 
     /// As it was written.

@@ -13,7 +13,6 @@ use crate::config::{GatewayConfig, GatewayKind, Rate};
 use crate::domain::ids::OrderNumber;
 use crate::domain::item::State;
 use crate::domain::money::{Amount, Currency, parse_minor};
-use crate::yaml::diagnostics::suggestion;
 use crate::yaml::fields::{duration_of, integer_of, text_of};
 use crate::yaml::node::{Entry, Node, shown};
 use crate::yaml::scalars;
@@ -365,7 +364,8 @@ impl<'a> Lowering<'a> {
 
     fn limits(&mut self, node: &Node) -> Limits {
         let total = node.get("total").map(|node| self.sums(node)).unwrap_or_default();
-        Limits { items: integer_of(node, "items").and_then(|items| u64::try_from(items).ok()), total }
+        let item = node.get("item").map(|node| self.sums(node)).unwrap_or_default();
+        Limits { items: integer_of(node, "items").and_then(|items| u64::try_from(items).ok()), total, item }
     }
 
     /// None where it is switched off.
@@ -389,10 +389,12 @@ impl<'a> Lowering<'a> {
     fn sums(&mut self, node: &Node) -> BTreeMap<String, i64> {
         let mut sums = BTreeMap::new();
         for entry in node.entries() {
-            let Ok(currency) = Currency::parse(&entry.key) else {
-                let message = format!("\"{}\" is not a currency code of ISO 4217", shown(&entry.key));
-                self.push(self.source.diagnostic(entry.key_at, message).nearest(&entry.key, Currency::codes()));
-                continue;
+            let currency = match Currency::parse(&entry.key) {
+                Ok(currency) => currency,
+                Err(error) => {
+                    self.refuse(entry.key_at, error.to_string());
+                    continue;
+                }
             };
             match entry.value.text().map(|text| Amount::parse(text, currency)) {
                 Some(Ok(amount)) => {
@@ -454,9 +456,7 @@ fn check_constant(field: &Field, text: &str, currency: Option<Currency>) -> Resu
             Some(currency) => parse_minor(text, currency).map(drop).map_err(|error| plain(error.to_string())),
             None => Ok(()),
         },
-        FieldKind::Currency => Currency::parse(text)
-            .map(drop)
-            .map_err(|error| (error.to_string(), suggestion(text, Currency::codes()).filter(|_| text.len() == 3))),
+        FieldKind::Currency => Currency::parse(text).map(drop).map_err(|error| plain(error.to_string())),
         FieldKind::Amount => match currency {
             Some(currency) => Amount::parse(text, currency).map(drop).map_err(|error| plain(error.to_string())),
             None => Ok(()),

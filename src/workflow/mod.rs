@@ -19,6 +19,7 @@ mod comparison;
 mod contracts;
 pub mod expression;
 mod jobs;
+pub mod left_out;
 pub mod load;
 mod lower;
 pub mod params;
@@ -200,6 +201,8 @@ pub struct Limits {
     pub items: Option<u64>,
     /// Most minor units by currency code.
     pub total: BTreeMap<String, i64>,
+    /// Most minor units of one item by currency code; [`crate::domain::money::Currency::usual_limit`] for others.
+    pub item: BTreeMap<String, i64>,
 }
 
 /// When a job's items wait for approval, whose, and for how long.

@@ -4,7 +4,7 @@
 //! no value of a field that is sensitive.
 
 use std::borrow::Cow;
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -13,12 +13,14 @@ use minijinja::value::{Object, Value};
 
 use super::Job;
 use super::expression::{Expression, Name, RUN_FIELDS, scope};
+use super::left_out::{LeftOut, Where};
 use super::params::RunValues;
 use super::source::{Row, no_column};
 use super::template::{Part, Template};
 use crate::catalog::{Field, FieldKind};
 use crate::domain::ids::{KEY_MAX, OrderNumber};
 use crate::domain::money::{Amount, Currency, decimal_text, parse_minor};
+use crate::domain::text;
 use crate::yaml::diagnostics::Diagnostics;
 
 /// A row as an item to plan.
@@ -82,6 +84,43 @@ pub struct Renderer<'a> {
     fields: Vec<(&'a Field, Plan<'a>)>,
     /// Whether reasons may hold what an expression says, which may be a value.
     open: bool,
+    /// The columns that name something: those of the key, the order number and of fields that are names.
+    names: Vec<usize>,
+    condition: Option<Where<'a>>,
+    noted: RefCell<Noted>,
+}
+
+/// What there is to be told of rows that are no items, or not quite as they stand in the file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Noted {
+    /// What the job's condition leaves out.
+    pub left_out: LeftOut,
+    /// What was taken off around names, by column.
+    pub trimmed: Vec<Trimmed>,
+}
+
+impl Noted {
+    /// Adds what was noted after this.
+    pub fn add(&mut self, other: Self) {
+        self.left_out.add(other.left_out);
+        for other in other.trimmed {
+            match self.trimmed.iter_mut().find(|known| known.column == other.column) {
+                Some(known) => known.rows += other.rows,
+                None => self.trimmed.push(other),
+            }
+        }
+    }
+}
+
+/// Rows in which blanks were taken off around a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trimmed {
+    /// The column.
+    pub column: String,
+    /// How many rows.
+    pub rows: u64,
+    /// The line of the first.
+    pub first: u64,
 }
 
 /// The values of a row's fields, sorted by name.
@@ -114,6 +153,13 @@ impl<'a> Renderer<'a> {
         params: &BTreeMap<String, String>,
     ) -> Result<Self, Diagnostics> {
         let mut preparing = Preparing { columns, run, params, found: Diagnostics::default() };
+        let named = job.with.iter().filter(|(name, _)| job.kind.field(name).is_some_and(Field::is_name));
+        let named = named.map(|(_, template)| template).chain(&job.key).chain(&job.order_number);
+        let mut names: Vec<usize> = named.flat_map(|template| columns_of(template, columns)).collect();
+        names.sort_unstable();
+        names.dedup();
+        let sensitive = job.with.iter().filter(|(name, _)| job.kind.field(name).is_some_and(|field| field.sensitive));
+        let private: Vec<usize> = sensitive.flat_map(|(_, template)| columns_of(template, columns)).collect();
         let key = job.key.as_ref().map(|template| preparing.plan(template));
         let order_number = job.order_number.as_ref().map(|template| preparing.plan(template));
         let mut fields: Vec<(&Field, Plan<'_>)> = Vec::new();
@@ -140,7 +186,43 @@ impl<'a> Renderer<'a> {
             order_number,
             fields,
             open: !job.kind.fields.iter().any(|field| field.sensitive),
+            names,
+            condition: job.items.condition.as_ref().map(|condition| Where::new(condition, columns, params, &private)),
+            noted: RefCell::default(),
         }))
+    }
+
+    /// What was noted since this was asked last.
+    pub fn noted(&self) -> Noted {
+        self.noted.take()
+    }
+
+    /// The row with its names as they are meant. A blank that nobody sees would make another name, and another item.
+    fn with_names<'r>(&self, row: &'r Row) -> Result<Cow<'r, Row>, Vec<String>> {
+        let mut changed: Vec<(usize, &str)> = Vec::new();
+        let mut reasons = Vec::new();
+        for index in &self.names {
+            let cell = row.get(*index).unwrap_or_default();
+            let name = text::trimmed(cell);
+            if name.len() != cell.len() {
+                changed.push((*index, name));
+            }
+            if let Some(what) = text::not_in_names(name) {
+                reasons.push(format!("{} {what}: take it out", self.columns[*index]));
+            }
+        }
+        if !reasons.is_empty() {
+            return Err(reasons);
+        }
+        if changed.is_empty() {
+            return Ok(Cow::Borrowed(row));
+        }
+        let trimmed = changed.iter().map(|(index, _)| &self.columns[*index]);
+        let trimmed = trimmed.map(|column| Trimmed { column: column.clone(), rows: 1, first: row.line }).collect();
+        self.noted.borrow_mut().add(Noted { trimmed, ..Noted::default() });
+        let cell = |(index, cell)| changed.iter().find(|(other, _)| *other == index).map_or(cell, |(_, name)| *name);
+        let cells: Vec<&str> = row.iter().enumerate().map(cell).collect();
+        Ok(Cow::Owned(Row::of(row.line, &cells)))
     }
 
     /// Renders a row; nothing if the job's `where` leaves it out, several where a value of it stands for several.
@@ -148,14 +230,11 @@ impl<'a> Renderer<'a> {
     /// # Errors
     /// A sentence for each thing that is wrong with it.
     pub fn row(&self, row: &Row) -> Result<Vec<Rendered>, Vec<String>> {
-        let variables = Variables { row, scope: OnceCell::new() };
-        if let Some(condition) = &self.job.items.condition {
-            let truth = condition.expression().truth(self.scope(&variables));
-            match truth.map_err(|reason| vec![format!("where: {}", self.told(reason))])? {
-                true => {}
-                false => return Ok(Vec::new()),
-            }
+        if !self.is_meant(row)? {
+            return Ok(Vec::new());
         }
+        let row = self.with_names(row)?;
+        let variables = Variables { row: &row, scope: OnceCell::new() };
         let mut reasons = Vec::new();
         let mut values: Values<'_> = Vec::with_capacity(self.fields.len());
         for (field, plan) in &self.fields {
@@ -191,6 +270,22 @@ impl<'a> Renderer<'a> {
             .into_iter()
             .map(|(values, key)| self.rendered(&values, key, &order_number, amount))
             .collect())
+    }
+
+    /// Whether the job's condition takes a row.
+    fn is_meant(&self, row: &Row) -> Result<bool, Vec<String>> {
+        let Some(condition) = &self.condition else { return Ok(true) };
+        let doubts = condition.doubts(row);
+        if !doubts.is_empty() {
+            return Err(doubts);
+        }
+        let variables = Variables { row, scope: OnceCell::new() };
+        let truth = condition.condition().expression().truth(self.scope(&variables));
+        let meant = truth.map_err(|reason| vec![format!("where: {}", self.told(reason))])?;
+        if !meant {
+            self.noted.borrow_mut().left_out.row(row.line, condition.value(row));
+        }
+        Ok(meant)
     }
 
     fn rendered(
@@ -272,6 +367,17 @@ impl<'a> Renderer<'a> {
 
     /// What has limits has one for each currency: money in another is not meant.
     fn check_limits(&self, amount: Option<Amount>, reasons: &mut Vec<String>) {
+        if let Some(amount) = amount {
+            let currency = amount.currency();
+            let most = self.job.limits.item.get(currency.code()).copied().unwrap_or_else(|| currency.usual_limit());
+            if amount.minor() > most {
+                let most = decimal_text(i128::from(most), currency);
+                reasons.push(format!(
+                    "the amount {amount} is more than {most}, the most that one item may be; limits: {{ item: {{ {currency}: … }} }} \
+                     allows more"
+                ));
+            }
+        }
         let limits = &self.job.limits.total;
         let currency = amount.map(|amount| amount.currency().code()).filter(|_| !limits.is_empty());
         if let Some(currency) = currency.filter(|code| !limits.contains_key(*code)) {
@@ -392,6 +498,20 @@ impl Preparing<'_> {
             }
         }
     }
+}
+
+/// Where the columns stand that a template uses.
+fn columns_of(template: &Template, columns: &[String]) -> Vec<usize> {
+    let named = template.item_columns();
+    // A column that is no identifier is written item["…"].
+    let quoted = |column: &str| {
+        template.parts().iter().any(|part| match part {
+            Part::Expression(expression) => expression.text().contains("item[") && expression.text().contains(column),
+            Part::Text(_) | Part::Name(_) => false,
+        })
+    };
+    let used = |column: &str| named.contains(column) || quoted(column);
+    (0..columns.len()).filter(|index| used(&columns[*index])).collect()
 }
 
 /// Renders a template that does not depend on rows, such as the name of the item file.

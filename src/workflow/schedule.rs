@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Scheduling;
 use super::lower::{Lowering, at_text};
-use crate::config::load::zone;
+use crate::config::zones::zone;
 use crate::domain::calendar::{Calendar, Roll};
 use crate::domain::occurrence::{Missed, Overlap};
 use crate::domain::schedule::{Every, Schedule, ScheduleError};

@@ -4,13 +4,15 @@
 //! read any further does.
 
 use std::fs::File;
-use std::io::{self, Chain, Read};
+use std::io::{self, Chain, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use csv::{ByteRecord, Reader, ReaderBuilder, Terminator};
 use thiserror::Error;
 
 use super::Format;
+use crate::domain::text::trimmed;
 use crate::yaml::diagnostics::nearest_name;
 use crate::yaml::node::shown;
 
@@ -148,7 +150,7 @@ pub fn open(path: &Path, format: Option<&Format>) -> Result<Rows, SourceError> {
         |error: RowError| SourceError::Header { path: path.to_owned(), line: error.line, reason: error.reason };
     let (columns, rows, line) = match format {
         Format::Csv => {
-            let mut rows = CsvRows::new(file);
+            let mut rows = CsvRows::new(file, path);
             let (columns, line) = rows.header().map_err(headless)?;
             (columns, Inner::Csv(Box::new(rows)), line)
         }
@@ -163,6 +165,8 @@ pub fn open(path: &Path, format: Option<&Format>) -> Result<Rows, SourceError> {
             (columns, Inner::Xlsx(rows), line)
         }
     };
+    // A blank around the name of a column says nothing.
+    let columns: Vec<String> = columns.iter().map(|column| trimmed(column).to_owned()).collect();
     check_columns(&columns, line).map_err(headless)?;
     Ok(Rows { columns, rows, ended: false })
 }
@@ -216,7 +220,7 @@ fn check_columns(columns: &[String], line: u64) -> Result<(), RowError> {
         return Err(RowError::at(line, format!("the header has more than {COLUMNS_MAX} columns")));
     }
     for (index, column) in columns.iter().enumerate() {
-        if column.trim().is_empty() {
+        if column.is_empty() {
             return Err(RowError::at(line, format!("column {} has no name", index + 1)));
         }
         if column.chars().any(char::is_control) {
@@ -245,7 +249,9 @@ struct Bounded<R> {
 impl<R: Read> Read for Bounded<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.left == 0 {
-            return Err(io::Error::other("a row is longer than 1 MiB; a quote may never have been closed"));
+            return Err(io::Error::other(
+                "the row is longer than 1 MiB; a quote that is opened on this line may never have been closed",
+            ));
         }
         let read = self.inner.read(buffer)?;
         self.left = self.left.saturating_sub(read);
@@ -257,15 +263,28 @@ struct CsvRows {
     /// A newline is added at the end, so that every row has one and its first line can be told from its last.
     reader: Reader<Bounded<Chain<File, &'static [u8]>>>,
     record: ByteRecord,
+    path: PathBuf,
+    /// Where in the file the record begins that was read last, and on which line.
+    began: (u64, u64),
+    /// Lines that were read as part of a value whose quote was opened on an earlier one.
+    swallowed: Range<u64>,
+    opened: u64,
 }
 
 impl CsvRows {
-    fn new(file: File) -> Self {
+    fn new(file: File, path: &Path) -> Self {
         let bounded = Bounded { inner: file.chain(&b"\n"[..]), left: ROW_MAX };
         let mut builder = ReaderBuilder::new();
         // Only LF ends a row, so that lines can be counted; a CR before it is taken off below.
         builder.has_headers(false).flexible(true).terminator(Terminator::Any(b'\n')).buffer_capacity(64 * 1024);
-        Self { reader: builder.from_reader(bounded), record: ByteRecord::new() }
+        Self {
+            reader: builder.from_reader(bounded),
+            record: ByteRecord::new(),
+            path: path.to_owned(),
+            began: (0, 1),
+            swallowed: 0..0,
+            opened: 0,
+        }
     }
 
     fn header(&mut self) -> Result<(Vec<String>, u64), RowError> {
@@ -273,18 +292,28 @@ impl CsvRows {
             return Err(RowError::at(1, "the file is empty; its first line must name the columns"));
         };
         let line = line?;
+        if let Some(error) = self.open_quote(self.record.len()) {
+            return Err(error);
+        }
         let cells = (0..self.record.len()).map(|index| std::str::from_utf8(self.cell(index)).map(str::to_owned));
         let columns: Result<Vec<String>, _> = cells.collect();
         columns.map(|columns| (columns, line)).map_err(|_| RowError::at(line, "the header is not UTF-8 text"))
     }
 
     fn read(&mut self, row: &mut Row, columns: &[String]) -> Option<Result<(), RowError>> {
+        if let Some(line) = self.swallowed.next() {
+            let reason = format!("this line stands within the quote that was opened on line {}", self.opened);
+            return Some(Err(RowError::at(line, reason)));
+        }
         let line = match self.next_record()? {
             Ok(line) => line,
             Err(error) => return Some(Err(error)),
         };
         row.clear();
         row.line = line;
+        if let Some(error) = self.open_quote(columns.len()) {
+            return Some(Err(error));
+        }
         if self.record.len() != columns.len() {
             let (has, header) = (self.record.len(), columns.len());
             let reason = format!("the row has {has} values and the header {header} columns; check quotes and commas");
@@ -306,9 +335,10 @@ impl CsvRows {
     fn next_record(&mut self) -> Option<Result<u64, RowError>> {
         loop {
             self.reader.get_mut().left = ROW_MAX;
+            self.began = (self.reader.position().byte(), self.reader.position().line());
             match self.reader.read_byte_record(&mut self.record) {
                 Err(error) => {
-                    let line = self.reader.position().line();
+                    let line = self.began.1;
                     return Some(Err(RowError { line, reason: csv_reason(error), fatal: true }));
                 }
                 Ok(false) => return None,
@@ -316,6 +346,48 @@ impl CsvRows {
                 Ok(true) => return Some(Ok(self.first_line())),
             }
         }
+    }
+
+    /// Why a row of several lines is no row: a quote was opened that was not meant, or not closed where it was meant to be. Then
+    /// every line of it is refused.
+    fn open_quote(&mut self, columns: usize) -> Option<RowError> {
+        let breaks = |cell: &[u8]| cell.iter().filter(|byte| **byte == b'\n').count() as u64;
+        if breaks(self.record.as_slice()) == 0 {
+            return None;
+        }
+        let raw = self.raw().ok()?;
+        let ends = |byte: &u8| matches!(*byte, b'\n' | b'\r');
+        let begin = raw.iter().position(|byte| !ends(byte))?;
+        let end = raw.iter().rposition(|byte| !ends(byte))?;
+        let first = self.began.1 + breaks(&raw[..begin]);
+        let last = first + breaks(&raw[begin..end]);
+        let commas = |cell: &[u8]| cell.iter().filter(|byte| **byte == b',').count() as u64;
+        // As many as stand between two values of the same column.
+        let like_rows = || {
+            let row = columns.saturating_sub(1) as u64;
+            row > 0 && self.record.iter().any(|cell| breaks(cell) > 0 && commas(cell) == breaks(cell) * row)
+        };
+        let reason = match quoting(&raw) {
+            Quoting::Good if self.record.len() != columns || like_rows() => format!(
+                "a quote that is opened on this line is closed on line {last}, and what stands between looks like rows"
+            ),
+            Quoting::Good => return None,
+            Quoting::Open => "a quote that is opened on this line is never closed".to_owned(),
+            Quoting::Stray => format!("a quote that is opened on this line ends within a value of line {last}"),
+        };
+        self.opened = first;
+        self.swallowed = first + 1..last + 1;
+        Some(RowError::at(first, reason))
+    }
+
+    /// The record as it stands in the file.
+    fn raw(&self) -> io::Result<Vec<u8>> {
+        let mut file = File::open(&self.path)?;
+        file.seek(SeekFrom::Start(self.began.0))?;
+        let length = self.reader.position().byte().saturating_sub(self.began.0);
+        let mut raw = Vec::new();
+        file.take(length).read_to_end(&mut raw)?;
+        Ok(raw)
     }
 
     /// The reader stands behind the newline that ended the record.
@@ -328,6 +400,39 @@ impl CsvRows {
         let cell = self.record.get(index).unwrap_or_default();
         let is_last = index + 1 == self.record.len();
         if is_last { cell.strip_suffix(b"\r").unwrap_or(cell) } else { cell }
+    }
+}
+
+/// How the quotes stand in a record.
+enum Quoting {
+    /// Each value in quotes ends where its quotes are closed.
+    Good,
+    /// The last one is never closed.
+    Open,
+    /// Behind closing quotes stands something else than a comma.
+    Stray,
+}
+
+fn quoting(raw: &[u8]) -> Quoting {
+    let mut bytes = raw.iter().copied().peekable();
+    loop {
+        // At the beginning of a value.
+        if bytes.next_if_eq(&b'"').is_some() {
+            loop {
+                match bytes.next() {
+                    None => return Quoting::Open,
+                    Some(b'"') if bytes.next_if_eq(&b'"').is_some() => {}
+                    Some(b'"') => break,
+                    Some(_) => {}
+                }
+            }
+            if !matches!(bytes.peek(), None | Some(b',' | b'\r' | b'\n')) {
+                return Quoting::Stray;
+            }
+        }
+        if !bytes.any(|byte| matches!(byte, b',' | b'\n')) {
+            return Quoting::Good;
+        }
     }
 }
 
@@ -394,7 +499,37 @@ mod tests {
         text.extend(std::iter::repeat_n(b"2,x\n", 1_000_000).flatten());
         let (_, rows) = rows("a.csv", &text).unwrap();
         assert_eq!(rows.len(), 1);
-        assert!(rows[0].contains("longer than 1 MiB; a quote may never have been closed"), "{}", rows[0]);
+        assert!(
+            rows[0].contains("longer than 1 MiB; a quote that is opened on this line may never have been closed"),
+            "{}",
+            rows[0]
+        );
+    }
+
+    #[test]
+    fn a_quote_that_swallows_lines_is_told_where_it_was_opened_with_every_line() {
+        let text = b"id,name,sum\n1,\"open,5\n2,b,6\n3,\"c\",7\n4,d,8\n";
+        let (_, stray) = rows("a.csv", text).unwrap();
+        assert_eq!(stray.len(), 4, "{stray:?}");
+        assert!(
+            stray[0].starts_with("2: ! a quote that is opened on this line ends within a value of line 4"),
+            "{stray:?}"
+        );
+        assert!(stray[1].starts_with("3: ! ") && stray[2].starts_with("4: ! "), "{stray:?}");
+        assert!(stray[1].ends_with("within the quote that was opened on line 2"), "{stray:?}");
+        assert_eq!(stray[3], "5: 4|d|8");
+        for text in ["id,name,sum\n1,a,5\n2,c,\"open\n3,x,7\n", "id,name,sum\n1,a,5\n2,c,\"open\n3,x,7"] {
+            let (_, open) = rows("a.csv", text.as_bytes()).unwrap();
+            assert_eq!(open[0], "2: 1|a|5");
+            assert!(open[1].starts_with("3: ! a quote that is opened on this line is never closed"), "{open:?}");
+            assert!(open[2].starts_with("4: ! ") && open[1..].iter().all(|row| row.contains('!')), "{open:?}");
+        }
+        // Closed where another row has an opening quote of its own, and as good as any other value by the rules of CSV.
+        let (_, closed) = rows("a.csv", b"id,name,sum\n1,\"a,5\n2,b\",6\n3,c,7\n").unwrap();
+        assert!(closed[0].starts_with("2: ! ") && closed[1].starts_with("3: ! "), "{closed:?}");
+        assert_eq!(closed[2..], ["4: 3|c|7".to_owned()]);
+        let (_, meant) = rows("a.csv", b"id,name,sum\n1,\"two\nlines\",5\n2,b,6\n").unwrap();
+        assert_eq!(meant, ["2: 1|two\nlines|5", "4: 2|b|6"]);
     }
 
     #[test]

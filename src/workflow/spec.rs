@@ -88,9 +88,15 @@ static ITEMS: [FieldSpec; 11] = [
     FieldSpec::optional("where", Shape::Condition, "Which rows are meant, such as item.active == \"yes\"."),
 ];
 
-static LIMITS: [FieldSpec; 2] = [
+static LIMITS: [FieldSpec; 3] = [
     FieldSpec::optional("items", Shape::Integer(1, i64::MAX), "Most items; over it nothing at all is sent."),
     FieldSpec::optional("total", Shape::Named(&Shape::Text), "Most money by currency, such as HKD: \"1000.00\"."),
+    FieldSpec::optional(
+        "item",
+        Shape::Named(&Shape::Text),
+        "Most money of one item by currency; a row above it is refused. If not given, a hundred million of the main unit, more where \
+         that is little (JPY, KRW, VND, IDR and the like).",
+    ),
 ];
 
 static APPROVAL: [FieldSpec; 3] = [

@@ -141,7 +141,7 @@ fn plan_shows_what_would_happen_and_sends_and_keeps_nothing() {
     insta::assert_snapshot!(ended.stdout, @r#"
     plan of deductions; nothing is sent
 
-    job deduct (deduct on hk): 4 items, 272.50 HKD, 1 rejected, 1 left out by where
+    job deduct (deduct on hk): 4 items, 272.50 HKD, 1 rejected, 1 left out by where (1 with active=no)
     LINE  KEY                        ORDER NUMBER                      AMOUNT
        2  C-0001/2026-03             4kxhbkhjrt4f4n4sjz2366dnz5-1   38.00 HKD
        3  C-0002/2026-03             73akvekhd5zdzwhdtn9vbmqeq9-1   68.00 HKD
@@ -197,6 +197,9 @@ fn plan_as_json_names_items_totals_and_refusals() {
           "kind": "deduct",
           "later": false,
           "left_out": 1,
+          "left_out_by_value": {
+            "active=no": 1
+          },
           "name": "deduct",
           "needs_approval": false,
           "refusals": [
@@ -212,7 +215,8 @@ fn plan_as_json_names_items_totals_and_refusals() {
           "skipped": 0,
           "totals": {
             "HKD": "272.50"
-          }
+          },
+          "trimmed": []
         }
       ],
       "workflow": "deductions"
@@ -228,7 +232,7 @@ fn a_plan_after_a_run_says_what_is_skipped() {
     insta::assert_snapshot!(ended.stdout, @r#"
     plan of deductions; nothing is sent
 
-    job deduct (deduct on hk): 0 items, 1 rejected, 4 skipped, planned before, 1 left out by where
+    job deduct (deduct on hk): 0 items, 1 rejected, 4 skipped, planned before, 1 left out by where (1 with active=no)
     LINE  STATE     REASON
        2  skipped   run 1 has this key already (item 1, succeeded)
        3  skipped   run 1 has this key already (item 2, succeeded)
@@ -420,7 +424,7 @@ fn check_reports_all_mistakes_with_their_places() {
     error: payrun.yaml:2:11: "Asia/HongKong" is no time zone
       | timezone: Asia/HongKong
       |           ^
-        help: did you mean "Asia/Hong_Kong"?
+        help: did you mean Asia/Hong_Kong?
     payrun.yaml:15:11: expected a rate (20/s, 600/min), found text
       |     rate: fast
       |           ^

@@ -76,7 +76,7 @@ fn failed(error: ImportError) -> Failure {
 }
 
 fn tell(imported: &Imported, dry: bool) {
-    let Imported { new, changed, same, rejected, due_before_today, other_columns } = imported;
+    let Imported { new, changed, same, rejected, due_before_today, trimmed, other_columns } = imported;
     let kept = if dry { "; nothing was kept" } else { "" };
     say(format!(
         "{} new, {} changed, {} as they were, {} not taken{kept}",
@@ -92,16 +92,19 @@ fn tell(imported: &Imported, dry: bool) {
             counted(*due_before_today, "new contract")
         ));
     }
+    if *trimmed > 0 {
+        say(format!("blanks around contract_id were taken off in {}", counted(*trimmed, "row")));
+    }
     if !other_columns.is_empty() {
         say(format!("not taken: the columns {}", other_columns.join(", ")));
     }
 }
 
 fn tell_json(imported: &Imported, dry: bool) {
-    let Imported { new, changed, same, rejected, due_before_today, other_columns } = imported;
+    let Imported { new, changed, same, rejected, due_before_today, trimmed, other_columns } = imported;
     let told = json!({
         "new": new, "changed": changed, "same": same, "rejected": rejected, "due_before_today": due_before_today,
-        "other_columns": other_columns, "kept": !dry,
+        "trimmed": trimmed, "other_columns": other_columns, "kept": !dry,
     });
     say(told.to_string());
 }

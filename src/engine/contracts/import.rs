@@ -12,6 +12,7 @@ use crate::domain::actor::Actor;
 use crate::domain::ids::KeyHash;
 use crate::domain::money::{Amount, Currency};
 use crate::domain::subscription::{Anchor, Every, Offer, Terms};
+use crate::domain::text;
 use crate::engine::Engine;
 use crate::ledger::{Import, Kept, LedgerError, NewContract};
 use crate::workflow::source::{self, Row, RowError, Rows, SourceError};
@@ -72,6 +73,8 @@ pub struct Imported {
     pub rejected: u64,
     /// New contracts with a period that fell due before today: the next run charges it, or tells that it has lapsed.
     pub due_before_today: u64,
+    /// Rows in which blanks around the id were taken off.
+    pub trimmed: u64,
     /// Columns of the file that mean nothing here.
     pub other_columns: Vec<String>,
 }
@@ -109,7 +112,7 @@ pub enum ImportError {
 }
 
 /// A row with its line.
-type Read = (u64, Result<NewContract, String>);
+type Read = (u64, Result<(NewContract, bool), String>);
 
 impl Engine {
     /// Imports contracts; `told` hears of each row that is not taken.
@@ -153,7 +156,8 @@ impl Engine {
         let (mut lines, mut contracts) = (Vec::new(), Vec::new());
         for (line, read) in batch {
             match read {
-                Ok(contract) => {
+                Ok((contract, trimmed)) => {
+                    imported.trimmed += u64::from(trimmed);
                     lines.push(line);
                     contracts.push(contract);
                 }
@@ -225,12 +229,20 @@ impl Reader {
         Ok(())
     }
 
-    fn contract(&mut self, row: &Row) -> Result<NewContract, String> {
-        let contract = self.cell(row, "contract_id").unwrap_or_default().to_owned();
-        let good = (1..=ID_MAX).contains(&contract.len()) && contract.bytes().all(|byte| byte.is_ascii_graphic());
-        if !good {
-            return Err(format!("contract_id is not 1 to {ID_MAX} printable ASCII characters without spaces"));
+    /// What a row says, and whether blanks around its id were taken off.
+    fn contract(&mut self, row: &Row) -> Result<(NewContract, bool), String> {
+        let cell = self.cell(row, "contract_id").unwrap_or_default();
+        let contract = text::trimmed(cell).to_owned();
+        if let Some(what) = text::not_in_names(&contract) {
+            return Err(format!("contract_id {what}: take it out"));
         }
+        let good = |byte: u8| byte.is_ascii_graphic() && byte != b',';
+        if !(1..=ID_MAX).contains(&contract.len()) || !contract.bytes().all(good) {
+            return Err(format!(
+                "contract_id is not 1 to {ID_MAX} printable ASCII characters without blanks and commas"
+            ));
+        }
+        let trimmed = cell.len() != contract.len();
         if let Some(state) = self.cell(row, "state").filter(|state| *state != "active") {
             return Err(format!(
                 "the contract {contract} is {state}: only active ones are taken, so that none is charged again"
@@ -240,7 +252,7 @@ impl Reader {
         if !self.seen.insert(fingerprint(&self.account, &contract)) {
             return Err(format!("the contract {contract} stands in the file already"));
         }
-        Ok(NewContract { contract, offer })
+        Ok((NewContract { contract, offer }, trimmed))
     }
 
     fn offer(&self, row: &Row) -> Result<Offer, String> {

@@ -9,6 +9,7 @@ use serde::de::{Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::{ROW_MAX, Row, RowError, no_column};
+use crate::domain::text::trimmed;
 use crate::yaml::node::shown;
 
 pub(super) struct JsonLines<R> {
@@ -50,6 +51,7 @@ impl<R: Read> JsonLines<R> {
         cells.iter_mut().for_each(String::clear);
         let mut given = HashSet::with_capacity(columns.len());
         let read = self.entries(|name, value| {
+            let name = trimmed(name);
             let index = columns.iter().position(|column| column == name).ok_or_else(|| no_column(name, columns))?;
             if !given.insert(index) {
                 return Err(format!("\"{}\" is given twice", shown(name)));

@@ -1,0 +1,109 @@
+//! Text as people and spreadsheets write it: with characters that nobody sees.
+
+use std::fmt::Write as _;
+
+/// How much of a text is shown.
+const SHOWN: usize = 40;
+
+/// The name of a character that nobody sees, or takes for another; none for all others.
+fn name(c: char) -> Option<&'static str> {
+    match c {
+        ' ' => Some("blank"),
+        '\t' => Some("tab"),
+        '\n' | '\r' => Some("line break"),
+        '\u{a0}' => Some("no-break space"),
+        '\u{202f}' => Some("narrow no-break space"),
+        '\u{2000}'..='\u{200a}' => Some("typographic space"),
+        '\u{3000}' => Some("full-width space"),
+        '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}' | '\u{feff}' => Some("invisible character"),
+        '\u{ff01}'..='\u{ff5e}' => Some("full-width character"),
+        c if c.is_control() => Some("control character"),
+        _ => None,
+    }
+}
+
+fn is_blank(c: char) -> bool {
+    c.is_whitespace() || name(c) == Some("invisible character")
+}
+
+/// The text, cut short, with what nobody sees or takes for something else by its name.
+///
+/// ```
+/// use payrun::domain::text::shown;
+/// assert_eq!(shown("5.00 "), "5.00<blank U+0020>");
+/// assert_eq!(shown("a b"), "a b");
+/// ```
+pub fn shown(text: &str) -> String {
+    let ends = text.chars().count().saturating_sub(1);
+    let mut shown = String::new();
+    for (at, c) in text.chars().enumerate().take(SHOWN) {
+        // A blank within is seen; one at the end is not.
+        let named = name(c).filter(|_| c != ' ' || at == 0 || at == ends);
+        let _ = match named {
+            Some(name) if ('\u{ff01}'..='\u{ff5e}').contains(&c) => write!(shown, "{c}<{name}>"),
+            Some(name) => write!(shown, "<{name} U+{:04X}>", u32::from(c)),
+            None => write!(shown, "{c}"),
+        };
+    }
+    shown
+}
+
+/// The text without blanks and invisible characters around it.
+pub fn trimmed(text: &str) -> &str {
+    text.trim_matches(is_blank)
+}
+
+/// What makes a trimmed text no name of a contract, an order or anything else: a mark that spreadsheets and statements put
+/// around text, or a character that nobody sees. Two names that differ only by these would be two things.
+pub fn not_in_names(text: &str) -> Option<String> {
+    let mark = |c: char| match c {
+        '`' => Some("a back-tick"),
+        '\'' => Some("an apostrophe"),
+        '"' => Some("a quotation mark"),
+        '\u{2018}' | '\u{2019}' | '\u{201c}' | '\u{201d}' | '\u{b4}' => Some("a typographic quotation mark"),
+        _ => None,
+    };
+    if let Some(what) = text.chars().next().and_then(mark) {
+        return Some(format!("begins with {what}, as spreadsheets and statements mark text"));
+    }
+    if let Some(what) = text.chars().next_back().and_then(mark) {
+        return Some(format!("ends with {what}"));
+    }
+    let unseen = text.chars().find_map(|c| name(c).filter(|_| c != ' ').map(|name| (name, c)));
+    unseen.map(|(name, c)| format!("contains {name} U+{:04X}", u32::from(c)))
+}
+
+/// A text for comparing what people may mean by the same: without blanks around it, in small letters, full-width as plain.
+pub fn folded(text: &str) -> String {
+    let plain = |c: char| match c {
+        '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(c) - 0xfee0).unwrap_or(c),
+        c if is_blank(c) => ' ',
+        c => c,
+    };
+    trimmed(text).chars().map(plain).flat_map(char::to_lowercase).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_sees_around_a_name_is_taken_off_and_what_is_seen_is_told() {
+        for padded in ["C1 ", " C1", "C1\t", "C1\u{a0}", "C1\u{3000}", "\u{feff}C1", "C1\u{200b}", "\u{200e}C1"] {
+            assert_eq!(trimmed(padded), "C1", "{padded:?}");
+        }
+        assert_eq!(not_in_names("C-1 of_May"), None);
+        for odd in ["`C1", "'C1", "C1'", "\"C1\"", "\u{2018}C1", "C\u{200b}1", "C\u{a0}1", "C\u{ff11}", "C\t1"] {
+            assert!(not_in_names(odd).is_some(), "{odd:?}");
+        }
+        assert_eq!(not_in_names("C\u{200b}1").unwrap(), "contains invisible character U+200B");
+    }
+
+    #[test]
+    fn what_differs_by_blanks_case_or_width_is_folded_to_the_same() {
+        for alike in ["Yes", "yes ", " YES", "\u{ff39}es", "yes\u{a0}"] {
+            assert_eq!(folded(alike), "yes", "{alike:?}");
+        }
+        assert_ne!(folded("no"), folded("n o"));
+    }
+}
