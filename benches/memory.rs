@@ -43,6 +43,7 @@ async fn main() {
         refund_interval: account.refund_interval,
         funds_interval: account.funds_interval,
         is_remote: false,
+        watch: Default::default(),
     };
     engine.accounts = BTreeMap::from([("hk".to_owned(), Arc::new(account))]);
     let engine = Arc::new(engine);

@@ -17,6 +17,9 @@ use super::{After, HttpMatch, Meaning, Outcome};
 /// How a row asks for a reply without a code.
 const NO_CODE: &str = "none";
 
+/// The code where there was no connection.
+const UNREACHABLE: &str = "unreachable";
+
 /// The receipt where there is nothing to be had.
 pub const NOTHING: &str = "nothing";
 
@@ -33,6 +36,10 @@ pub struct Judged {
     pub contract: Option<Word>,
     /// What a person may do about a decline.
     pub advice: Option<String>,
+    /// What the gateway says of it in words.
+    pub message: Option<String>,
+    /// Whether the request as such is at fault, so that the job's other items will be refused too.
+    pub request_fault: bool,
     /// The gateway's code, its state, or the HTTP status; empty where nothing was replied.
     pub code: String,
     /// Whether it says that the order number exists already.
@@ -80,9 +87,13 @@ pub struct Expected {
 pub fn judge(outcomes: &[Outcome], is_query: bool, effect: bool, seen: &Observation, expected: &Expected) -> Judged {
     let unknown = |cause| Judged::plain(Answer::Unknown { cause, code: String::new() });
     let judged = match &seen.reached {
-        Reached::NotSent(_) | Reached::Unsendable(_) if is_query && effect => unknown(Cause::NotAsked),
+        Reached::Refused(_) => refused(is_query && effect, seen),
+        Reached::NotSent(_) | Reached::Unreachable(..) | Reached::Unsendable(_) if is_query && effect => {
+            unknown(Cause::NotAsked)
+        }
         Reached::Unsendable(_) => Judged::plain(unsendable()),
         Reached::NotSent(_) => Judged::plain(not_sent()),
+        Reached::Unreachable(..) => Judged::plain(Answer::NotProcessed { code: UNREACHABLE.to_owned(), after: None }),
         Reached::TimedOut if is(Bug::SilentIsNotSent) => Judged::plain(not_sent()),
         Reached::Lost(_) if is(Bug::LostIsNotSent) => Judged::plain(not_sent()),
         Reached::Replied if is(Bug::ServerErrorIsDeclined) && seen.http.is_some_and(|http| http >= 500) => {
@@ -94,6 +105,7 @@ pub fn judge(outcomes: &[Outcome], is_query: bool, effect: bool, seen: &Observat
         Reached::Unverified(_) | Reached::NoKeys(_) => unverified(outcomes, seen),
         Reached::Replied => replied(outcomes, seen, expected, effect),
     };
+    let judged = Judged { message: seen.message.clone(), ..judged };
     if effect { judged } else { repeatable(judged, seen) }
 }
 
@@ -105,12 +117,25 @@ impl Judged {
             explain: false,
             contract: None,
             advice: None,
+            message: None,
+            request_fault: false,
             exists: false,
             code: String::new(),
             listed: true,
             assumed: None,
         }
     }
+}
+
+/// The gateway refuses us as such: nothing of the order happened, and nothing more is sent until a person has mended it.
+fn refused(asks: bool, seen: &Observation) -> Judged {
+    let code = seen.code.clone().unwrap_or_else(|| "credentials_refused".to_owned());
+    let answer = if asks {
+        Answer::Unknown { cause: Cause::NotAsked, code: code.clone() }
+    } else {
+        Answer::Declined(Decline { code: code.clone(), class: DeclineClass::Config, number: NumberRule::Same })
+    };
+    Judged { lane: LaneEffect::Stop, code, ..Judged::plain(answer) }
 }
 
 fn not_sent() -> Answer {
@@ -134,7 +159,8 @@ fn unsendable() -> Answer {
 fn replied(outcomes: &[Outcome], seen: &Observation, ours: &Expected, effect: bool) -> Judged {
     let Some(row) = outcomes.iter().find(|row| fits(row, seen) && counts(row, ours)) else {
         let answer = Answer::Unknown { cause: Cause::Unlisted, code: code_of(seen) };
-        return Judged { listed: false, code: code_of(seen), ..Judged::plain(answer) };
+        let lane = if refuses_us(seen) { LaneEffect::Stop } else { LaneEffect::None };
+        return Judged { lane, listed: false, code: code_of(seen), ..Judged::plain(answer) };
     };
     // The fact that decided says more than the state it came with.
     let code = row.fact.as_ref().map_or_else(|| code_of(seen), |(name, value)| format!("{name} {value}"));
@@ -159,11 +185,19 @@ fn replied(outcomes: &[Outcome], seen: &Observation, ours: &Expected, effect: bo
         explain: row.explain && declined,
         contract,
         advice: row.advice.clone().filter(|_| declined),
+        message: None,
+        request_fault: row.request_fault && declined,
         code: said,
         exists: row.exists,
         listed: true,
         assumed: row.is_assumed().then(|| row.source.clone()),
     }
+}
+
+/// Whether HTTP itself says that we are refused, and not the order (RFC 9110, 15.5.2 and 15.5.4): a 401, or a 403 that gives no
+/// reason of the gateway's own. What became of the order it does not say.
+fn refuses_us(seen: &Observation) -> bool {
+    seen.http == Some(401) || (seen.http == Some(403) && seen.code.is_none())
 }
 
 /// A refusal that nobody has signed where refusals are signed is asked about before it is believed. What is wrong on our side is

@@ -278,6 +278,8 @@ pub struct Outcome {
     pub contract: Option<Word>,
     /// What a person may do about it, in a few words.
     pub advice: Option<String>,
+    /// Whether a decline says that the request as such is at fault: the first items of a job that meet it stop the job.
+    pub request_fault: bool,
     /// Where this row comes from: the page of the gateway's that says so, or `[C]` and what it rests on.
     pub source: String,
 }

@@ -74,6 +74,12 @@ fn row(node: &Node, table: Table, source: &Source, found: &mut Diagnostics) -> V
     if node.get("advice").is_some() && !matches!(meaning, Meaning::Declined(..)) {
         refuse("advice", "advice belongs to declined: of what is not refused there is nothing to mend");
     }
+    if is_true(node, "request_fault") && !matches!(meaning, Meaning::Declined(DeclineClass::Hard, _)) {
+        refuse(
+            "request_fault",
+            "request_fault belongs to declined with class hard: what is not refused for good stops no job",
+        );
+    }
     let lane = match text_of(node, "lane") {
         Some("stop") => LaneEffect::Stop,
         Some("hold") => LaneEffect::Hold,
@@ -95,6 +101,7 @@ fn row(node: &Node, table: Table, source: &Source, found: &mut Diagnostics) -> V
                 lane,
                 explain: is_true(node, "explain"),
                 contract,
+                request_fault: is_true(node, "request_fault"),
                 advice: text_of(node, "advice").map(str::to_owned),
                 source: text_of(node, "source").unwrap_or_default().to_owned(),
             });

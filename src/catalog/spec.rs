@@ -30,7 +30,7 @@ static FIELD: [FieldSpec; 10] = [
     FieldSpec::required("doc", Shape::Text, "One line for people."),
 ];
 
-static OUTCOME: [FieldSpec; 17] = [
+static OUTCOME: [FieldSpec; 18] = [
     FieldSpec::optional("http", Shape::Text, "The HTTP status (404) or its class (5xx)."),
     FieldSpec::optional("code", NAMES, "The gateway's error code, or several; none: there is no code."),
     FieldSpec::optional("state", NAMES, "The order's state in the gateway's words, or several."),
@@ -71,6 +71,11 @@ static OUTCOME: [FieldSpec; 17] = [
         "What a decline does to a contract that is kept in payrun: it ends, or waits for a person.",
     ),
     FieldSpec::optional("advice", Shape::Text, "What a person may do about a decline."),
+    FieldSpec::optional(
+        "request_fault",
+        Shape::Boolean,
+        "Whether a decline says that the request as such is at fault: the first items of a job that meet it stop the job.",
+    ),
     FieldSpec::required(
         "source",
         Shape::Text,

@@ -12,7 +12,7 @@ use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::config::{Config, Database, GatewayConfig, GatewayKind};
 use crate::engine::vault::{Vault, VaultError};
-use crate::engine::{Account, Engine};
+use crate::engine::{Account, Engine, Watch};
 use crate::files::Files;
 use crate::gateway::transport::Transport;
 use crate::gateway::{Gateway, cbtis, egms, hipopay, wechat};
@@ -121,6 +121,7 @@ fn account(config: &GatewayConfig, clock: &Clock) -> Result<Account, Failure> {
         refund_interval: config.refund_interval,
         funds_interval: config.funds_interval,
         is_remote: config.is_remote(),
+        watch: Watch::new(config.stop_after),
     })
 }
 

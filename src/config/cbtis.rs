@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use crate::yaml::fields::{FieldSpec, Shape, duration_of, text_of};
 use crate::yaml::node::Node;
 
-use super::lane::{CONCURRENCY, FUNDS_INTERVAL, QUERY_INTERVAL, RATE, REFUND_INTERVAL, TIMEOUT};
+use super::lane::{CONCURRENCY, FUNDS_INTERVAL, QUERY_INTERVAL, RATE, REFUND_INTERVAL, STOP_AFTER, TIMEOUT};
 use super::load::Reading;
 
 /// A CBTIS account. What CBTIS does not document is here with a guess as default \[C\].
@@ -152,7 +152,7 @@ static TOKEN_REQUEST: [FieldSpec; 6] = [
 ];
 
 /// The fields of an account.
-pub static FIELDS: [FieldSpec; 19] = [
+pub static FIELDS: [FieldSpec; 20] = [
     FieldSpec::required("kind", Shape::Word(&["cbtis"]), "The kind of gateway: cbtis is CBTIS (AiscPay)."),
     FieldSpec::required("base_url", Shape::Text, "Scheme and host, as CBTIS names it."),
     FieldSpec::optional("access_token", Shape::Secret, "An access token that stays; or give token_request."),
@@ -200,6 +200,7 @@ pub static FIELDS: [FieldSpec; 19] = [
     QUERY_INTERVAL,
     REFUND_INTERVAL,
     FUNDS_INTERVAL,
+    STOP_AFTER,
 ];
 
 /// The fields of a declaration that CBTIS may call otherwise.

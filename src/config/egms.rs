@@ -6,7 +6,7 @@ use crate::gateway::egms::sign::SignType;
 use crate::yaml::fields::{FieldSpec, Shape, text_of};
 use crate::yaml::node::Node;
 
-use super::lane::{CONCURRENCY, FUNDS_INTERVAL, QUERY_INTERVAL, RATE, REFUND_INTERVAL, TIMEOUT};
+use super::lane::{CONCURRENCY, FUNDS_INTERVAL, QUERY_INTERVAL, RATE, REFUND_INTERVAL, STOP_AFTER, TIMEOUT};
 use super::load::Reading;
 use super::urls::url_parts;
 
@@ -33,7 +33,7 @@ pub struct EgmsConfig {
 }
 
 /// The fields of an account.
-pub static FIELDS: [FieldSpec; 15] = [
+pub static FIELDS: [FieldSpec; 16] = [
     FieldSpec::required("kind", Shape::Word(&["egms"]), "The kind of gateway: egms is EGMS of EVO Cloud (Evonet)."),
     FieldSpec::required("base_url", Shape::Text, "Scheme and host, as EGMS names it."),
     FieldSpec::required("sid", Shape::Text, "The merchant's id, as it stands in the paths."),
@@ -62,6 +62,7 @@ pub static FIELDS: [FieldSpec; 15] = [
     QUERY_INTERVAL,
     REFUND_INTERVAL,
     FUNDS_INTERVAL,
+    STOP_AFTER,
 ];
 
 impl Reading<'_> {

@@ -10,7 +10,7 @@ use crate::statement::BillNames;
 use crate::yaml::fields::{FieldSpec, Shape, text_of};
 use crate::yaml::node::{Node, shown};
 
-use super::lane::{CONCURRENCY, CUSTOMS, FUNDS_INTERVAL, QUERY_INTERVAL, RATE, REFUND_INTERVAL, TIMEOUT};
+use super::lane::{CONCURRENCY, CUSTOMS, FUNDS_INTERVAL, QUERY_INTERVAL, RATE, REFUND_INTERVAL, STOP_AFTER, TIMEOUT};
 use super::load::Reading;
 use super::secrets;
 
@@ -36,7 +36,7 @@ pub struct HipopayConfig {
 }
 
 /// The fields of an account.
-pub static FIELDS: [FieldSpec; 17] = [
+pub static FIELDS: [FieldSpec; 18] = [
     FieldSpec::required("kind", Shape::Word(&["hipopay"]), "The kind of gateway: hipopay is HipoPay."),
     FieldSpec::required(
         "base_url",
@@ -76,6 +76,7 @@ pub static FIELDS: [FieldSpec; 17] = [
     QUERY_INTERVAL,
     REFUND_INTERVAL,
     FUNDS_INTERVAL,
+    STOP_AFTER,
 ];
 
 static BILL_WORDS: [FieldSpec; 2] = [

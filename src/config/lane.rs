@@ -7,14 +7,14 @@ use crate::yaml::node::Node;
 use crate::yaml::scalars;
 
 use super::load::Reading;
-use super::{CustomsConfig, GatewayConfig, GatewayKind, Rate};
+use super::{CustomsConfig, GatewayConfig, GatewayKind, Rate, StopAfter};
 
 pub(super) const RATE: FieldSpec =
     FieldSpec::optional("rate", Shape::Rate, "How many calls the account allows; 20/s if not given.");
 pub(super) const CONCURRENCY: FieldSpec = FieldSpec::optional(
     "concurrency",
     Shape::Integer(1, 1024),
-    "How many calls may be under way at once; 16 if not given.",
+    "How many calls each process may have under way at once; 16 if not given. All processes together keep the rate.",
 );
 pub(super) const TIMEOUT: FieldSpec =
     FieldSpec::optional("timeout", Shape::Duration, "How long one call may take; 15s if not given.");
@@ -34,6 +34,26 @@ pub(super) const FUNDS_INTERVAL: FieldSpec = FieldSpec::optional(
     "funds_interval",
     Shape::Duration,
     "How long nothing of a kind of job is sent when our balance is too small for it; 30m if not given.",
+);
+
+static STOP_AFTER_FIELDS: [FieldSpec; 2] = [
+    FieldSpec::optional(
+        "unverified",
+        Shape::Integer(1, 1000),
+        "After how many replies in a row that cannot be verified the lane is stopped; 5 if not given.",
+    ),
+    FieldSpec::optional(
+        "refused",
+        Shape::Integer(1, 100_000),
+        "After how many items that are refused for the same fault of the request, before any went well, their job is stopped; 5 \
+         if not given.",
+    ),
+];
+
+pub(super) const STOP_AFTER: FieldSpec = FieldSpec::optional(
+    "stop_after",
+    Shape::Fields(&STOP_AFTER_FIELDS),
+    "After how much trouble in a row nothing more is sent until a person has looked.",
 );
 
 static CUSTOMS_FIELDS: [FieldSpec; 3] = [
@@ -94,8 +114,19 @@ impl Reading<'_> {
             query_interval: duration_of(node, "query_interval").unwrap_or(Duration::from_secs(10)),
             refund_interval: duration_of(node, "refund_interval").unwrap_or(Duration::from_secs(60)),
             funds_interval: duration_of(node, "funds_interval").unwrap_or(Duration::from_secs(1_800)),
+            stop_after: stop_after(node),
             customs: self.customs(node),
             kind,
         }
+    }
+}
+
+fn stop_after(node: &Node) -> StopAfter {
+    let usual = StopAfter::default();
+    let Some(node) = node.get("stop_after") else { return usual };
+    let given = |name| integer_of(node, name).and_then(|number| u32::try_from(number).ok());
+    StopAfter {
+        unverified: given("unverified").unwrap_or(usual.unverified),
+        refused: given("refused").unwrap_or(usual.refused),
     }
 }

@@ -91,10 +91,27 @@ pub struct GatewayConfig {
     pub refund_interval: Duration,
     /// How long nothing of a kind of job is sent when our balance is too small for it.
     pub funds_interval: Duration,
+    /// After how much trouble nothing more is sent.
+    pub stop_after: StopAfter,
     /// What is particular to customs declarations on this account.
     pub customs: CustomsConfig,
     /// What is particular to the kind of gateway.
     pub kind: GatewayKind,
+}
+
+/// After how much trouble in a row nothing more is sent until a person has looked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StopAfter {
+    /// Replies that cannot be verified: the account's lane is stopped.
+    pub unverified: u32,
+    /// Items of a job that are refused for the same fault of the request, before any of it went well: the job is stopped.
+    pub refused: u32,
+}
+
+impl Default for StopAfter {
+    fn default() -> Self {
+        Self { unverified: 5, refused: 5 }
+    }
 }
 
 /// What is particular to customs declarations on an account.

@@ -11,7 +11,7 @@ use crate::gateway::wechat::sign::{SigningKey, VerifyingKey};
 use crate::yaml::fields::{FieldSpec, SECRET, Shape, is_true, text_of};
 use crate::yaml::node::{Node, Value};
 
-use super::lane::{CONCURRENCY, CUSTOMS, FUNDS_INTERVAL, QUERY_INTERVAL, RATE, REFUND_INTERVAL, TIMEOUT};
+use super::lane::{CONCURRENCY, CUSTOMS, FUNDS_INTERVAL, QUERY_INTERVAL, RATE, REFUND_INTERVAL, STOP_AFTER, TIMEOUT};
 use super::load::Reading;
 use super::{MerchantKey, Platform, PublicKey, WechatConfig, WechatMode, secrets};
 
@@ -40,7 +40,7 @@ static MERCHANT_KEY: [FieldSpec; 4] = [
 ];
 
 /// The fields of an account.
-pub static FIELDS: [FieldSpec; 23] = [
+pub static FIELDS: [FieldSpec; 24] = [
     FieldSpec::required("kind", Shape::Word(&["wechat"]), "The kind of gateway: wechat is WeChat Pay Global, APIv3."),
     FieldSpec::optional("base_url", Shape::Text, "Scheme and host; https://apihk.mch.weixin.qq.com if not given."),
     FieldSpec::required("mode", Shape::Word(&["common", "institutional"]), "Whose ids go into the requests."),
@@ -90,6 +90,7 @@ pub static FIELDS: [FieldSpec; 23] = [
     QUERY_INTERVAL,
     REFUND_INTERVAL,
     FUNDS_INTERVAL,
+    STOP_AFTER,
 ];
 
 /// Which ids each mode needs, and which it may have.

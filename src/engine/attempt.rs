@@ -1,7 +1,6 @@
 //! One attempt: a claimed item, one call, the judgement of what came back, and the settlement that follows.
 //!
-//! Nothing here writes, except that a lane is closed whose account refuses us, and that a code is noted which nobody has
-//! listed. A call is made only while its lease holds for longer than the call may take; otherwise the item is given back unsent.
+//! Nothing here writes, except what a call says of its lane (`lane.rs`), and that a code is noted which nobody has listed. A call is made only while its lease holds for longer than the call may take; otherwise the item is given back unsent.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,10 +10,10 @@ use serde_json::{Map, Value};
 
 use super::contracts::CONTRACT_IS;
 use super::explain::explained;
-use super::{Account, Engine, declared, here, keep, payer_check, payment, vault};
+use super::{Account, Engine, declared, here, keep, lane, payer_check, payment, vault};
 use crate::catalog::judge::{Expected, Judged, judge};
 use crate::catalog::{JobKind, Operations, Outcome};
-use crate::domain::answer::{Answer, Cause, LaneEffect};
+use crate::domain::answer::{Answer, Cause};
 use crate::domain::ids::OrderNumber;
 use crate::domain::item::{Asking, Event, Illegal, Move, State, apply};
 use crate::domain::money::Amount;
@@ -22,8 +21,8 @@ use crate::domain::policy::Policy;
 use crate::domain::subscription::Word;
 use crate::domain::time::Timestamp;
 use crate::failpoint;
-use crate::gateway::{Call, Observation, Reached};
-use crate::ledger::{Attempt, Claimed, Doing, LaneState, LedgerError, Settlement};
+use crate::gateway::{Call, NoConnection, Observation, Reached};
+use crate::ledger::{Attempt, Claimed, Doing, LedgerError, Settlement};
 use crate::planted;
 
 /// What an attempt needs to know of its job.
@@ -65,8 +64,8 @@ pub async fn perform(
     called: impl FnOnce() + Send,
 ) -> Result<Settlement, Illegal> {
     let started_at = engine.clock.now();
-    let too_late = outlives(engine, account, claimed);
-    let Some(operations) = work.kind.gateways.get(account.kind).filter(|_| !too_late) else {
+    let goes = !outlives(engine, account, claimed) && !lane::is_closed_since_the_claim(account, &work.kind, claimed);
+    let Some(operations) = work.kind.gateways.get(account.kind).filter(|_| goes) else {
         called();
         return give_back(claimed, work, started_at);
     };
@@ -91,7 +90,8 @@ pub async fn perform(
         return give_back(claimed, work, engine.clock.now());
     }
     failpoint::hit("before_send");
-    let mut observed = if work.kind.here { here::work(&scene, &call).await } else { within(account, &call).await };
+    let mut observed =
+        if work.kind.here { here::work(&scene, &call).await } else { within(engine, account, &call).await };
     failpoint::hit("after_send");
     called();
     let ended_at = engine.clock.now();
@@ -104,11 +104,13 @@ pub async fn perform(
     engine.meter.answered(&account.name, &call.operation, word, code, ended_at.since(started_at));
     tell(account, claimed, &judged);
     note_unattested(&scene, &work.kind, &judged, ended_at).await;
-    close_lane(&scene, judged.lane, judged.answer.code(), ended_at).await;
+    lane::close(&scene, &judged, &observed, ended_at).await;
+    lane::note_refusal(&scene, &judged, ended_at).await;
     let answer = answer_to(claimed, &judged.answer);
     let moved = apply(&claimed.item, &Event::Answered(answer), &work.policy, ended_at)?;
     let moved = spaced(account, is_query, moved, ended_at);
-    let (moved, word) = explained(account, operations, &judged, &call, moved).await;
+    let moved = quoted(moved, &judged);
+    let (moved, word) = explained(&scene, &judged, &call, moved).await;
     let moved = advised(moved, judged.advice.as_deref());
     let alarm = moved.alarm.or_else(|| payer_check::warning(claimed.result(), &observed.result));
     let moved = Move { alarm, ..moved };
@@ -116,7 +118,9 @@ pub async fn perform(
     note_exists(&mut observed.result, claimed, judged.exists);
     let moved = match &observed.reached {
         Reached::Unsendable(why) => Move { reason: Some(format!("cannot be sent: {why}")), ..moved },
+        Reached::Unreachable(how, _) => unreached(*how, moved),
         Reached::NotSent(_)
+        | Reached::Refused(_)
         | Reached::TimedOut
         | Reached::Lost(_)
         | Reached::Unreadable(_)
@@ -187,6 +191,18 @@ pub(super) fn is_too_late(scene: &Scene<'_>) -> bool {
 
 fn outlives(engine: &Engine, account: &Account, claimed: &Claimed) -> bool {
     engine.clock.now().plus(account.timeout) >= claimed.lease_until && !planted::is(planted::Bug::LeaseNotChecked)
+}
+
+/// A reason with the gateway's own words, where it refuses.
+fn quoted(moved: Move, judged: &Judged) -> Move {
+    let refuses = match &judged.answer {
+        Answer::Declined(_) | Answer::NotProcessed { .. } | Answer::Unknown { .. } => true,
+        Answer::Done(_) | Answer::Accepted | Answer::Absent => false,
+    };
+    match (moved.reason, judged.message.as_ref().filter(|_| refuses)) {
+        (Some(reason), Some(message)) => Move { reason: Some(format!("{reason} ({message})")), ..moved },
+        (reason, _) => Move { reason, ..moved },
+    }
 }
 
 /// A reason with what a person may do about it.
@@ -355,12 +371,37 @@ fn input(engine: &Engine, claimed: &Claimed) -> Result<Map<String, Value>, Strin
 }
 
 /// The call, aborted at its deadline whatever the gateway's client does.
-pub(super) async fn within(account: &Account, call: &Call) -> Observation {
+pub(super) async fn in_time(account: &Account, call: &Call) -> Observation {
     let grace = Duration::from_millis(250);
     match tokio::time::timeout(call.timeout + grace, account.gateway.call(call)).await {
         Ok(observed) => observed,
         Err(_) => Observation::of(Reached::TimedOut),
     }
+}
+
+/// The same for an item: what it says of the lane is remembered.
+pub(super) async fn within(engine: &Engine, account: &Account, call: &Call) -> Observation {
+    let observed = in_time(account, call).await;
+    lane::note_reached(engine, account, &observed).await;
+    observed
+}
+
+/// An item of which nothing could be sent or asked, for want of a connection.
+fn unreached(how: NoConnection, moved: Move) -> Move {
+    let attempts = match moved.item.state {
+        State::Failed => format!(", in {} attempts", moved.item.sends),
+        State::Held
+        | State::Planned
+        | State::Sending
+        | State::Pending
+        | State::Unknown
+        | State::Succeeded
+        | State::Cancelled
+        | State::Parked
+        | State::Rejected
+        | State::Skipped => String::new(),
+    };
+    Move { reason: Some(format!("cannot reach the gateway: {}{attempts}", how.words())), ..moved }
 }
 
 /// One order is not asked about more often than the account allows.
@@ -371,32 +412,6 @@ fn spaced(account: &Account, is_query: bool, moved: Move, now: Timestamp) -> Mov
     }
     let due = moved.due.map(|due| due.max(now.plus(account.query_interval)));
     Move { due, ..moved }
-}
-
-/// Closes the lane, if that is what an answer does to it.
-pub(super) async fn close_lane(scene: &Scene<'_>, effect: LaneEffect, code: &str, now: Timestamp) {
-    let (account, kind) = (scene.account, &scene.work.kind.name);
-    let (name, state, until) = match effect {
-        LaneEffect::None => return,
-        LaneEffect::Stop => (account.name.clone(), LaneState::Stopped, None),
-        // Our balance: what takes from it waits, what adds to it goes on.
-        LaneEffect::Hold => {
-            (format!("{}/{kind}", account.name), LaneState::Held, Some(now.plus(account.funds_interval)))
-        }
-    };
-    let reason = format!("the gateway answers {code}");
-    match scene.engine.ledger.close_lane(&name, state, &reason, until, now).await {
-        Ok(true) => {
-            tracing::error!(
-                lane.name = name,
-                lane.state = state.word(),
-                reason,
-                "a lane is closed; a person should look"
-            );
-        }
-        Ok(false) => {}
-        Err(error) => tracing::error!(lane.name = name, error = %error, "the lane could not be closed"),
-    }
 }
 
 /// Keeps the code of an answer that nobody has listed, or whose meaning payrun only assumes, for people to hear of. What a

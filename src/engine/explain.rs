@@ -3,9 +3,9 @@
 use serde_json::{Map, Value};
 
 use super::Account;
-use super::attempt::within;
+use super::attempt::{Scene, in_time, within};
+use crate::catalog::JobKind;
 use crate::catalog::judge::Judged;
-use crate::catalog::{JobKind, Operations};
 use crate::domain::ids::OrderNumber;
 use crate::domain::item::Move;
 use crate::domain::subscription::Word;
@@ -15,18 +15,12 @@ use crate::gateway::{Call, Observation};
 const SIGNED: &str = "SIGNED";
 
 /// A refusal in words, where the gateway can say more than its code; and what it says of the contract.
-pub(super) async fn explained(
-    account: &Account,
-    operations: &Operations,
-    judged: &Judged,
-    call: &Call,
-    moved: Move,
-) -> (Move, Option<Word>) {
-    let Some(operation) = operations.explain.as_ref().filter(|_| judged.explain) else {
+pub(super) async fn explained(scene: &Scene<'_>, judged: &Judged, call: &Call, moved: Move) -> (Move, Option<Word>) {
+    let Some(operation) = scene.operations.explain.as_ref().filter(|_| judged.explain) else {
         return (moved, judged.contract);
     };
     let question = Call { operation: operation.clone(), amount: None, ..call.clone() };
-    let told = within(account, &question).await;
+    let told = within(scene.engine, scene.account, &question).await;
     if told.state.is_none() {
         return (moved, judged.contract);
     }
@@ -50,7 +44,7 @@ pub async fn explain(
     let subject = kind.one_at_a_time.as_ref().and_then(|field| input.get(field)).and_then(Value::as_str);
     let subject = subject.unwrap_or_default().to_owned();
     let call = Call { operation, order_no: order_no.clone(), input, amount: None, timeout: account.timeout };
-    let told = within(account, &call).await;
+    let told = in_time(account, &call).await;
     let facts = facts(&told);
     Some(match told.http {
         Some(200) if told.result.get("state").and_then(Value::as_str) == Some(SIGNED) => {

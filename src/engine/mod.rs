@@ -14,6 +14,7 @@ mod here;
 pub mod housekeeping;
 pub mod journal;
 mod keep;
+mod lane;
 mod late;
 pub mod meter;
 pub mod operate;
@@ -28,6 +29,7 @@ mod scope;
 pub mod trial;
 pub mod uploads;
 pub mod vault;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -44,6 +46,7 @@ use crate::ledger::Ledger;
 pub use bulk::{BulkError, CarriedOut, Chosen};
 use meter::Meter;
 use vault::Vault;
+pub use watch::Watch;
 
 /// Everything the use cases work with.
 #[derive(Clone)]
@@ -90,6 +93,8 @@ pub struct Account {
     pub funds_interval: Duration,
     /// Whether the gateway is another machine: not a sandbox here.
     pub is_remote: bool,
+    /// What this process remembers of its calls.
+    pub watch: Watch,
 }
 
 impl Engine {

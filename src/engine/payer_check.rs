@@ -7,7 +7,8 @@
 
 use serde_json::{Map, Value};
 
-use super::attempt::{Scene, close_lane, is_too_late, note_unattested, within};
+use super::attempt::{Scene, is_too_late, note_unattested, within};
+use super::lane;
 use crate::catalog::judge::{Expected, Judged, judge};
 use crate::catalog::{JobKind, PayerCheck};
 use crate::domain::answer::Answer;
@@ -40,7 +41,7 @@ pub(super) async fn checked(scene: &Scene<'_>, call: &Call, seen: &mut Observati
         Answer::Done(_) if is_too_late(scene) => Judged { answer: Answer::Accepted, ..judged },
         Answer::Done(_) | Answer::Accepted | Answer::Declined(_) if shows && !is_too_late(scene) => {
             let question = Call { operation: check.operation.clone(), amount: None, ..call.clone() };
-            let told = within(scene.account, &question).await;
+            let told = within(scene.engine, scene.account, &question).await;
             if told.result.contains_key(RESULT) {
                 seen.result.extend(told.result.into_iter().filter(|(name, _)| name == RESULT));
                 seen.result.insert(ERROR.to_owned(), Value::Null);
@@ -78,7 +79,7 @@ async fn is_refused(scene: &Scene<'_>, check: &PayerCheck, told: &Observation) -
     let judged = judge(outcomes, false, false, told, &Expected::default());
     let now = scene.engine.clock.now();
     note_unattested(scene, kind, &judged, now).await;
-    close_lane(scene, judged.lane, judged.answer.code(), now).await;
+    lane::close(scene, &judged, told, now).await;
     matches!(judged.answer, Answer::Declined(_))
 }
 

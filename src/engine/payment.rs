@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::attempt::{SUB_CODE, Scene, advised, attempt_of, close_lane, is_too_late, merged, note_unattested, within};
+use super::attempt::{SUB_CODE, Scene, advised, attempt_of, is_too_late, merged, note_unattested, within};
+use super::lane;
 use crate::catalog::PaymentLookup;
 use crate::catalog::judge::{Expected, Judged, judge};
 use crate::domain::answer::{Answer, Decline, DeclineClass, NumberRule, Receipt};
@@ -104,7 +105,7 @@ async fn may_act(scene: &Scene<'_>, lookup: &PaymentLookup, call: &Call) -> Resu
     }
     let question = question(lookup, call);
     let started_at = scene.engine.clock.now();
-    let observed = within(scene.account, &question).await;
+    let observed = within(scene.engine, scene.account, &question).await;
     let now = scene.engine.clock.now();
     let judged = judge(&lookup.outcomes, false, false, &observed, &Expected::default());
     note_unattested(scene, &scene.work.kind, &judged, now).await;
@@ -185,7 +186,7 @@ async fn look_up(
 ) -> Result<Ready, Illegal> {
     let question = question(lookup, call);
     let started_at = scene.engine.clock.now();
-    let observed = within(scene.account, &question).await;
+    let observed = within(scene.engine, scene.account, &question).await;
     let now = scene.engine.clock.now();
     let judged = judge(&lookup.outcomes, false, false, &observed, &Expected::default());
     note_unattested(scene, &scene.work.kind, &judged, now).await;
@@ -232,7 +233,7 @@ pub(super) async fn doubted(scene: &Scene<'_>, call: &Call, judged: Judged) -> J
     let refused = matches!(&judged.answer, Answer::Declined(decline) if decline.class == DeclineClass::Hard);
     let Some(lookup) = lookup.filter(|_| refused && !is_too_late(scene)) else { return judged };
     let question = question(lookup, call);
-    let observed = within(scene.account, &question).await;
+    let observed = within(scene.engine, scene.account, &question).await;
     let shown = judge(&lookup.outcomes, false, false, &observed, &Expected::default());
     let Answer::Done(receipt) = &shown.answer else { return judged };
     let Ok(payment) = found(&observed, receipt, call) else { return judged };
@@ -258,8 +259,8 @@ async fn ended(
     started_at: Timestamp,
     now: Timestamp,
 ) -> Result<Ready, Illegal> {
+    lane::close(scene, &judged, &observed, now).await;
     let answer = judged.answer;
-    close_lane(scene, judged.lane, answer.code(), now).await;
     // Of what the look-up shows, only the gateway's finer code is about this item.
     observed.result.retain(|name, _| name == SUB_CODE);
     let result = merged(scene.claimed.result(), std::mem::take(&mut observed.result));

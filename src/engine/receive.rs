@@ -92,6 +92,8 @@ impl Engine {
             Reached::Unverified(why) => return Ok(Received::Refused(why)),
             Reached::NoKeys(why) => return Ok(Received::NoKeys(why)),
             Reached::NotSent(_)
+            | Reached::Unreachable(..)
+            | Reached::Refused(_)
             | Reached::Unsendable(_)
             | Reached::TimedOut
             | Reached::Lost(_)
@@ -150,6 +152,8 @@ impl Engine {
             Reached::Unverified(why) => Err(NotRead::Lacking(format!("it is no longer verified: {why}"))),
             Reached::NoKeys(why) => Err(NotRead::NoKeys(why)),
             Reached::NotSent(_)
+            | Reached::Unreachable(..)
+            | Reached::Refused(_)
             | Reached::Unsendable(_)
             | Reached::TimedOut
             | Reached::Lost(_)

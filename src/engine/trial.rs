@@ -4,7 +4,7 @@
 use serde_json::{Map, Value};
 
 use super::Account;
-use super::attempt::within;
+use super::attempt::in_time;
 use crate::catalog::{FieldKind, JobKind};
 use crate::domain::ids::OrderNumber;
 use crate::domain::money::{Amount, Currency};
@@ -74,7 +74,7 @@ pub async fn attempt(account: &Account, kind: &JobKind, operation: &str, day: &s
         amount: amount.filter(|_| kind.amount_field().is_some()),
         timeout: account.timeout,
     };
-    let seen = within(account, &call).await;
+    let seen = in_time(account, &call).await;
     Tried { operation: operation.to_owned(), found: read(&seen) }
 }
 

@@ -41,6 +41,7 @@ pub(super) async fn before<T>(deadline: Pin<&mut Sleep>, future: impl Future<Out
 pub(super) fn of_failure(failure: Failure) -> Observation {
     match failure {
         Failure::NotSent(why) => Observation::of(Reached::NotSent(why)),
+        Failure::Unreachable { how, why } => Observation::of(Reached::Unreachable(how, why)),
         Failure::Silent => Observation::of(Reached::TimedOut),
         Failure::Lost(why) => Observation::of(Reached::Lost(why)),
         Failure::Broken { status, why } => {
@@ -231,6 +232,13 @@ pub(super) fn with_reply(reached: Reached, response: &Response, masked: &[&str])
         evidence: evidence(response.body(), masked),
         ..Observation::of(reached)
     }
+}
+
+/// What a gateway says of a refusal: the field it names and its words, each of a bounded length; none where it says nothing.
+pub(super) fn message<const N: usize>(parts: [Option<String>; N]) -> Option<String> {
+    let said = parts.into_iter().flatten().filter(|text| !text.trim().is_empty());
+    let said: Vec<String> = said.map(|text| bounded(text.replace(char::is_control, " "), 200)).collect();
+    (!said.is_empty()).then(|| said.join(": "))
 }
 
 /// A text header of a reply or a notification.

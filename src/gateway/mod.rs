@@ -70,6 +70,8 @@ pub struct Observation {
     pub http: Option<u16>,
     /// The gateway's error code, where the reply has one.
     pub code: Option<String>,
+    /// What the gateway says of it in words, and the field that it names, where the reply refuses.
+    pub message: Option<String>,
     /// The order's state in the gateway's words, where the reply has one.
     pub state: Option<String>,
     /// The order number the reply speaks of.
@@ -95,8 +97,12 @@ pub struct Observation {
 /// How far a call came. The line that matters runs between [`Reached::NotSent`] and everything else.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reached {
-    /// Nothing was sent: refused, not resolved, no TLS. Says why.
+    /// Nothing was sent, though the gateway may be there. Says why.
     NotSent(String),
+    /// Nothing was sent: there was no connection. Says which way it failed, and what the system calls it.
+    Unreachable(NoConnection, String),
+    /// The gateway refuses us as such, or our keys do not fit its own: nothing of the order happened. Says why.
+    Refused(String),
     /// Nothing was sent, nor ever can be with this input. Says why.
     Unsendable(String),
     /// Something was sent, and no whole reply came before the deadline.
@@ -113,11 +119,38 @@ pub enum Reached {
     Replied,
 }
 
+/// Why there was no connection. The line between them is where a person looks: at the gateway, the network, or the name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoConnection {
+    /// The machine is there and takes no connection.
+    Refused,
+    /// Nobody answered in time.
+    TimedOut,
+    /// The host's name is not known (DNS).
+    NameUnknown,
+    /// Anything else: no route, no TLS.
+    Other,
+}
+
+impl NoConnection {
+    /// For people.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Refused => "connection refused",
+            Self::TimedOut => "connecting timed out",
+            Self::NameUnknown => "the host's name is not found (DNS)",
+            Self::Other => "no connection (network or TLS)",
+        }
+    }
+}
+
 impl Reached {
     /// What is known of why it came no further, in brackets; empty where there is nothing to say.
     pub fn why(&self) -> String {
         match self {
             Self::NotSent(why)
+            | Self::Unreachable(_, why)
+            | Self::Refused(why)
             | Self::Unsendable(why)
             | Self::Lost(why)
             | Self::Unreadable(why)
@@ -136,6 +169,7 @@ impl Observation {
             reached,
             http: None,
             code: None,
+            message: None,
             state: None,
             order_no: None,
             receipt: None,
@@ -192,6 +226,9 @@ pub trait Gateway: Send + Sync {
 
     /// How this gateway talks, and wants to be answered.
     fn manners(&self) -> Manners;
+
+    /// The fields of `payrun.yaml` by which the gateway knows us and we know it: what to look at where one refuses the other.
+    fn credentials(&self) -> &'static str;
 
     /// Tries keys, clock and reachability without touching an order.
     fn probe(&self) -> Calling<'_, Vec<Probe>>;

@@ -49,6 +49,7 @@ impl fmt::Debug for Shown<'_> {
 pub(super) fn taken_out(call: &Call, mut seen: Observation) -> Observation {
     for personal in FIELDS.into_iter().filter_map(|field| text(call, field)) {
         seen.evidence = without(&seen.evidence, personal);
+        seen.message = seen.message.map(|message| without(&message, personal));
         for (name, fact) in &mut seen.result {
             // A short text may stand anywhere by chance; where the gateway speaks freely it is taken out all the same.
             if personal.len() >= LONG || TOLD.contains(&name.as_str()) {

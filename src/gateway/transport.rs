@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use thiserror::Error;
 
-use crate::gateway::REPLY_MAX;
+use crate::gateway::{NoConnection, REPLY_MAX};
 use crate::sandbox::{HOLD_MAX, Reaction, Twin};
 
 /// A request, with path and query only: the host is the transport's business.
@@ -73,9 +73,17 @@ impl Transport {
 /// Why there is no whole reply.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Failure {
-    /// No byte of the request was written: not resolved, refused, no TLS, a connection that did not open in time.
+    /// No byte of the request was written, and none was tried.
     #[error("{0}")]
     NotSent(String),
+    /// No byte of the request was written, since there was no connection: which way that failed, and what the system calls it.
+    #[error("{}: {why}", how.words())]
+    Unreachable {
+        /// Which way.
+        how: NoConnection,
+        /// With its causes, on one line.
+        why: String,
+    },
     /// The request may have been read, and nobody waits for a reply any longer.
     #[error("no reply")]
     Silent,
@@ -104,9 +112,13 @@ async fn over_sockets(client: &reqwest::Client, base: &str, request: Request, ma
     }
     let sending = client.request(parts.method, url).headers(parts.headers).body(body).send();
     let mut reply = sending.await.map_err(|error| {
-        let before = error.is_connect() || error.is_builder();
-        let why = chain(error);
-        if before { Failure::NotSent(why) } else { Failure::Lost(why) }
+        let how = error.is_connect().then(|| no_connection(&error));
+        let (is_builder, why) = (error.is_builder(), chain(error));
+        match how {
+            Some(how) => Failure::Unreachable { how, why },
+            None if is_builder => Failure::NotSent(why),
+            None => Failure::Lost(why),
+        }
     })?;
     let status = reply.status().as_u16();
     let broken = |why: String| Failure::Broken { status, why };
@@ -129,7 +141,9 @@ async fn in_process(sandbox: &dyn Twin, request: Request, max: usize) -> Result<
             Err(Failure::Broken { status: response.status().as_u16(), why: too_long(max) })
         }
         Reaction::Reply(response) => Ok(response),
-        Reaction::Refuse => Err(Failure::NotSent("connection refused".into())),
+        Reaction::Refuse => {
+            Err(Failure::Unreachable { how: NoConnection::Refused, why: "by the sandbox in this process".into() })
+        }
         Reaction::Reset => Err(Failure::Lost("connection reset".into())),
         Reaction::Silence => Err(Failure::Silent),
         Reaction::Hold => {
@@ -140,6 +154,26 @@ async fn in_process(sandbox: &dyn Twin, request: Request, max: usize) -> Result<
             Err(Failure::Broken { status: response.status().as_u16(), why: "truncated: half of the body".into() })
         }
     }
+}
+
+/// Which way a connection failed. The resolver's failure has no type of its own; its text is that of the HTTP client.
+fn no_connection(error: &reqwest::Error) -> NoConnection {
+    if error.is_timeout() {
+        return NoConnection::TimedOut;
+    }
+    let mut source = error.source();
+    while let Some(cause) = source {
+        if cause.to_string() == "dns error" {
+            return NoConnection::NameUnknown;
+        }
+        let kind = cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+        match kind {
+            Some(std::io::ErrorKind::ConnectionRefused) => return NoConnection::Refused,
+            Some(std::io::ErrorKind::TimedOut) => return NoConnection::TimedOut,
+            Some(_) | None => source = cause.source(),
+        }
+    }
+    NoConnection::Other
 }
 
 fn too_long(max: usize) -> String {

@@ -12,7 +12,7 @@ use sqlx::{AssertSqlSafe, Row, ValueRef};
 
 use super::error::LedgerError;
 use super::home::Engine;
-use super::lanes::rate_of;
+use super::lanes::{LaneState, rate_of};
 use super::node::NodeId;
 use super::pauses::CONTRACT_WAITS;
 use super::rows::{Stored, Writes, Written, list};
@@ -213,7 +213,8 @@ pub(super) async fn claim(turn: &mut Turn, request: &ClaimRequest) -> Result<Cla
     let held = held_kinds(turn, request).await?;
     let paused_jobs = if some_jobs { paused_jobs(turn, request).await? } else { Vec::new() };
     for want in &request.wants {
-        let asks_only = paused || held.contains(&want.kind) || paused_jobs.contains(&want.job_id);
+        let is_held = |part: &String| *part == want.kind || *part == format!("{}/{}", want.kind, want.job_id);
+        let asks_only = paused || held.iter().any(is_held) || paused_jobs.contains(&want.job_id);
         let mut job_tokens = Tokens::of_job(turn, want, request.now).await?;
         let allowed = job_tokens.as_ref().map_or(usize::MAX, Tokens::whole).min(lane_tokens.whole());
         let left = request.slots.saturating_sub(claims.claimed.len());
@@ -238,7 +239,8 @@ pub(super) async fn claim(turn: &mut Turn, request: &ClaimRequest) -> Result<Cla
     Ok(claims)
 }
 
-/// The kinds of job of which nothing is sent on this lane at present; what is open of them is still asked about.
+/// The kinds of job, and the jobs (`KIND/JOB`), of which nothing is sent on this lane at present; what is open of them is still
+/// asked about.
 async fn held_kinds(turn: &mut Turn, request: &ClaimRequest) -> Result<Vec<String>, LedgerError> {
     let query = "select substr(name, length($1) + 2) from lanes where name > $1 || '/' and name < $1 || '0' \
                  and state <> 'open' and (until is null or until > $2) limit 100";
@@ -466,7 +468,7 @@ struct Lane {
 }
 
 impl Lane {
-    /// None if the lane is stopped or held.
+    /// None if a person holds the lane. What payrun stopped sends nothing; it still asks.
     async fn read(turn: &mut Turn, request: &ClaimRequest) -> Result<Option<Self>, LedgerError> {
         let failed = |source| LedgerError::of("reading the lane", source);
         let name = format!("lane:{}", request.lane);
@@ -484,12 +486,14 @@ impl Lane {
         .map_err(failed)?;
         let state: Option<&str> = row.try_get(0).map_err(failed)?;
         let until: Option<i64> = row.try_get(1).map_err(failed)?;
-        let is_open = matches!(state, None | Some("open")) || until.is_some_and(|until| until <= request.now.millis());
+        let is_over = until.is_some_and(|until| until <= request.now.millis());
+        let is_stopped = state == Some(LaneState::Stopped.word()) && !is_over;
+        let is_open = matches!(state, None | Some("open")) || is_stopped || is_over;
         let kept = (row.try_get(2).map_err(failed)?, row.try_get(3).map_err(failed)?);
         let slowed = rate_of(row.try_get(4).map_err(failed)?, row.try_get(5).map_err(failed)?);
         let rate = slowed.map_or(request.rate, |slowed| slowed.slower(request.rate));
         let is_some = |column| row.try_get::<i64, _>(column).map(|count| count > 0).map_err(failed);
-        let (paused, some_jobs) = (is_some("paused")?, is_some("workflows")?);
+        let (paused, some_jobs) = (is_some("paused")? || is_stopped, is_some("workflows")?);
         Ok(is_open.then(|| Self { tokens: Tokens::filled(name, rate, kept, request.now), paused, some_jobs }))
     }
 }

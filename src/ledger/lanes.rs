@@ -1,6 +1,7 @@
 //! The switches of lanes: closed by payrun when an account refuses us, held by a person, and slowed by a person.
 //!
-//! A closed lane claims nothing at all, not even to ask. What a person holds, only a person releases.
+//! What payrun stopped sends nothing, and still asks about what was sent. What a person holds claims nothing at all, not even to
+//! ask, and only a person releases it.
 
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ pub enum LaneState {
     Open,
     /// Nothing goes out for a while.
     Held,
-    /// Nothing goes out until a person has mended something.
+    /// Nothing is sent until a person has mended something; what was sent is asked about.
     Stopped,
 }
 
@@ -41,7 +42,7 @@ impl LaneState {
 /// A gateway account as the ledger knows it.
 #[derive(Debug, Clone)]
 pub struct LaneRow {
-    /// Its name, or `LANE/KIND` where one kind of job is meant.
+    /// Its name, or `LANE/KIND` where one kind of job is meant, or `LANE/KIND/JOB` where one job is.
     pub name: String,
     /// Whether calls go out.
     pub state: LaneState,
@@ -51,6 +52,15 @@ pub struct LaneRow {
     pub until: Option<Timestamp>,
     /// The person who holds it; none where payrun closed it.
     pub author: Option<String>,
+}
+
+/// Which job is meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OfJob {
+    /// Its run.
+    pub run_id: i64,
+    /// Its name in the workflow.
+    pub name: String,
 }
 
 /// How slow a lane goes by a person's word; never faster than `payrun.yaml` says.
@@ -78,7 +88,7 @@ pub struct LimitRow {
 }
 
 impl Ledger {
-    /// Closes a lane: nothing is claimed from it until `until`, or until it is released. Says whether that is news. What a person
+    /// Closes a lane, a kind of job on it or one job: nothing is sent from it until `until`, or until it is released. Says whether that is news. What a person
     /// holds stays as it is for as long as they hold it.
     ///
     /// # Errors
@@ -108,6 +118,19 @@ impl Ledger {
         .map_err(|source| LedgerError::of("closing a lane", source))?;
         turn.commit().await?;
         Ok(closed.rows_affected() > 0)
+    }
+
+    /// A job of which nothing has succeeded, nor was taken by the gateway: its run and its name. None of any other.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn job_without_success(&self, job_id: i64) -> Result<Option<OfJob>, LedgerError> {
+        let failed = |source| LedgerError::of("looking whether anything of a job went well", source);
+        let query = "select j.run_id, j.name from jobs as j where j.id = $1 and not exists (select 1 from totals as t \
+                       where t.job_id = j.id and t.items > 0 and t.state in ('succeeded', 'pending'))";
+        let row = sqlx::query(query).bind(job_id).fetch_optional(&self.read).await.map_err(failed)?;
+        let of = |row: &AnyRow| Ok(OfJob { run_id: row.try_get(0)?, name: row.try_get(1)? });
+        row.as_ref().map(of).transpose().map_err(failed)
     }
 
     /// Opens a lane again that payrun closed; what a person holds stays held.

@@ -51,6 +51,7 @@ mod tests;
 mod tokens;
 mod troubles;
 mod turn;
+mod unreachable;
 mod vault;
 mod wake;
 mod writer;
@@ -76,7 +77,7 @@ pub use error::LedgerError;
 pub use evidence::{Believed, StatementEvidence};
 pub use forget::Forgettable;
 use home::Home;
-pub use lanes::{LaneLimits, LaneRow, LaneState, LimitRow};
+pub use lanes::{LaneLimits, LaneRow, LaneState, LimitRow, OfJob};
 pub use node::{Node, NodeId};
 pub use notifications::{Heard, NewNotification, NotificationFilter, NotificationRow};
 pub use notified::Said;
@@ -98,6 +99,7 @@ pub use statements::{LineKind, NewStatement, StatementKept, StatementLine, State
 pub use tokens::{Asked, TokenRow};
 pub use troubles::{Alarmed, Different, Ended, OfRun, Sum, Summed, Troubled, Unlisted};
 pub use turn::CommitFault;
+pub use unreachable::UnreachableRow;
 
 /// A ledger that is open.
 #[derive(Debug, Clone)]

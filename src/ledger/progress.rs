@@ -12,6 +12,11 @@ const FINISH_JOBS: &str = "\
       (select 1 from totals as t where t.job_id = jobs.id and t.items > 0 \
          and t.state in ('held', 'planned', 'sending', 'pending', 'unknown'))";
 
+/// What was stopped of a job that has ended is no longer stopped.
+const OPEN_ENDED: &str = "\
+    delete from lanes where name like '%/%/%' and author is null and exists \
+      (select 1 from jobs as j where j.finished_at is not null and j.lane || '/' || j.kind || '/' || j.id = lanes.name)";
+
 const START_JOBS: &str = "\
     update jobs set started = 1 where finished_at is null and started = 0 and not exists \
       (select 1 from json_each(jobs.needs) as n join jobs as d on d.run_id = jobs.run_id and d.name = n.atom \
@@ -53,6 +58,9 @@ impl Ledger {
                 .execute(turn.connection())
                 .await
                 .map_err(failed)?;
+            if ended.rows_affected() > 0 {
+                sqlx::query(OPEN_ENDED).execute(turn.connection()).await.map_err(failed)?;
+            }
             let started = sqlx::query(START_JOBS).execute(turn.connection()).await.map_err(failed)?;
             let runs = sqlx::query(FINISH_RUNS).bind(now.millis()).execute(turn.connection()).await.map_err(failed)?;
             changed += ended.rows_affected() + started.rows_affected() + runs.rows_affected();

@@ -176,6 +176,7 @@ const TABLES: &[Table] = &[
         columns: &[("name", T), ("state", T), ("reason", T), ("until", N), ("author", T)],
         numbered: false,
     },
+    Table { name: "unreachable", key: 1, columns: &[("lane", T), ("since", N), ("how", T)], numbered: false },
     Table {
         name: "payments",
         key: 1,

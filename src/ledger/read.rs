@@ -329,7 +329,8 @@ impl Ledger {
                             else (select min(i.due_at) from items as i where i.job_id = j.id and i.due_at is not null) end) \
                           from jobs as j join runs as r on r.id = j.run_id where j.run_id = $1 and j.finished_at is null and j.started = 1 \
                              and j.lane in (select atom from json_each($2)) \
-                             and j.lane || '/' || j.kind not in (select atom from json_each($3))) \
+                             and j.lane || '/' || j.kind not in (select atom from json_each($3)) \
+                             and j.lane || '/' || j.kind || '/' || j.id not in (select atom from json_each($3))) \
                      from jobs as j cross join totals as t \
                      where t.job_id = j.id and j.run_id = $1 and t.state in ('held', 'planned', 'sending', 'pending', 'unknown')";
         let rows = self

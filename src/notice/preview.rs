@@ -86,9 +86,15 @@ fn told(title: &str, facts: &[(&str, &str)], lines: &[&str], advice: &str) -> To
 fn stopped() -> NoticeRow {
     let told = told(
         "hk is stopped: nothing is sent until a person has mended it",
-        &[("gateway", "hk"), ("reason", "the gateway answers SIGN_ERROR")],
+        &[
+            ("gateway", "hk"),
+            (
+                "reason",
+                "the gateway answers SIGN_ERROR; check merchant_key, merchant_serial, mchid, api_v3_key and platform of hk in payrun.yaml",
+            ),
+        ],
         &[],
-        "mend what the reason says (key, certificate, permission), then release the lane",
+        "mend what the reason says (key, certificate, permission); what was sent is asked about; `payrun lane release hk` lets it go on",
     );
     notice(1, Kind::LaneStopped, &told)
 }

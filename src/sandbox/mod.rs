@@ -12,6 +12,7 @@
 //! | `-unknown` | 404 `RESOURCE_NOT_EXISTS` | 403 `CONTRACT_NOT_EXIST` |
 //! | `-blocked` | `SIGNED` | 403 `USER_ACCOUNT_ABNORMAL` |
 //! | `-poor` | `SIGNED` | 403 `NOT_ENOUGH`, and the order is `NOTPAY` |
+//! | `-invalid` | `SIGNED` | 400 `PARAM_ERROR`, and no order |
 //! | anything else | `SIGNED` | succeeds |
 //!
 //! The end of a payment code says what its payer does: `0000` takes a while, `0001` cannot pay, any other has paid at once.

@@ -86,6 +86,11 @@ impl Sandbox {
         now: Timestamp,
         books: &mut Books,
     ) -> Result<Said, StoreError> {
+        if order.contract.ends_with("-invalid") {
+            let detail = json!({ "field": "contract_id", "location": "body", "issue": "not valid" });
+            let body = json!({ "code": "PARAM_ERROR", "message": "the contract_id is not valid", "detail": detail });
+            return Ok(Said { http: 400, body, fault: None });
+        }
         let ended = self.desk.has_ended(&order.contract).then_some(("CONTRACT_NOT_EXIST", OrderState::Seen));
         if let Some((code, state)) = ended.or_else(|| contracts::refusal(&order.contract)) {
             order.state = state;

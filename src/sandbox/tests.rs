@@ -14,7 +14,7 @@ use crate::domain::money::{Amount, Currency};
 use crate::domain::time::Timestamp;
 use crate::gateway::wechat::sign::request_message;
 use crate::gateway::wechat::{Client, Transport};
-use crate::gateway::{Call, Gateway, Observation, Reached};
+use crate::gateway::{Call, Gateway, NoConnection, Observation, Reached};
 
 const TIMEOUT: Duration = Duration::from_millis(1_000);
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
@@ -97,7 +97,7 @@ async fn meet(rig: &Rig, fault: Fault) {
     let replied = seen.reached == Reached::Replied;
     let code = seen.code.as_deref();
     let fits = match fault {
-        Fault::Refused => (lost || matches!(seen.reached, Reached::NotSent(_))) && charged == 0,
+        Fault::Refused => (lost || matches!(seen.reached, Reached::Unreachable(..))) && charged == 0,
         Fault::ResetBefore => lost && charged == 0,
         Fault::ResetAfter | Fault::LateVisible => lost && charged == 1,
         Fault::SilentBefore => seen.reached == Reached::TimedOut && charged == 0,
@@ -149,7 +149,7 @@ async fn every_fault_over_sockets_is_observed_for_what_it_is() {
 #[tokio::test]
 async fn a_refusal_is_unsent_in_process_and_lost_over_sockets() {
     let plan = with_plan(FaultPlan::only(Fault::Refused));
-    assert!(matches!(in_process(plan.clone()).await.deduct("r-1").await.reached, Reached::NotSent(_)));
+    assert!(matches!(in_process(plan.clone()).await.deduct("r-1").await.reached, Reached::Unreachable(..)));
     assert!(matches!(over_sockets(plan).await.deduct("r-1").await.reached, Reached::Lost(_)));
 }
 
@@ -365,8 +365,16 @@ async fn without_platform_keys_nothing_is_sent() {
     config.api_v3_keys = vec![SecretString::from("0".repeat(32))];
     let client = Client::new(&config, Transport::InProcess(sandbox.clone()), Clock::System).unwrap();
     let seen = client.call(&call("deduct", "n-1", "C")).await;
-    assert!(matches!(&seen.reached, Reached::NotSent(why) if why.contains("APIv3 key")), "{seen:?}");
+    assert!(matches!(&seen.reached, Reached::Refused(why) if why.contains("APIv3 key")), "{seen:?}");
     assert!(sandbox.order("n-1").await.unwrap().is_none());
+    // An account in public-key mode has no certificates.
+    let settings = Settings { signs_with: SignsWith::PublicKey, ..with_plan(FaultPlan::NONE) };
+    let sandbox = open(settings, Clock::System).await;
+    let config = identity().wechat_config("https://sandbox.invalid");
+    let client = Client::new(&config, Transport::InProcess(sandbox.clone()), Clock::System).unwrap();
+    let seen = client.call(&call("deduct", "n-2", "C")).await;
+    assert!(matches!(&seen.reached, Reached::Refused(why) if why.contains("platform")), "{seen:?}");
+    assert!(sandbox.order("n-2").await.unwrap().is_none());
 }
 
 #[tokio::test]
@@ -404,7 +412,7 @@ fn client_of_a_closed_port() -> (Client, TcpSocket) {
 async fn a_refused_connection_is_not_sent() {
     let (client, _held) = client_of_a_closed_port();
     let seen = client.call(&call("deduct", "c-1", "C")).await;
-    assert!(matches!(seen.reached, Reached::NotSent(_)), "{seen:?}");
+    assert!(matches!(seen.reached, Reached::Unreachable(NoConnection::Refused, _)), "{seen:?}");
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use super::SimulationError;
 use super::network::{Line, Network};
 use crate::clock::Clock;
 use crate::config::{Config, GatewayConfig, GatewayKind};
-use crate::engine::Account;
+use crate::engine::{Account, Watch};
 use crate::gateway::transport::Transport;
 use crate::gateway::{Gateway, cbtis, egms, hipopay, wechat};
 use crate::sandbox::faults::{FaultPlan, Level};
@@ -184,6 +184,7 @@ impl Place {
             refund_interval,
             funds_interval,
             is_remote: false,
+            watch: Watch::default(),
         })
     }
 }

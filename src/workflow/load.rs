@@ -124,6 +124,7 @@ alerts:
             query_interval: Duration::from_secs(10),
             refund_interval: Duration::from_secs(60),
             funds_interval: Duration::from_secs(1_800),
+            stop_after: crate::config::StopAfter::default(),
             customs: crate::config::CustomsConfig::default(),
             kind: GatewayKind::Wechat(wechat),
         };

@@ -255,7 +255,7 @@ fn run_ends_with_a_table_of_states_and_show_says_the_same_later() {
 
     ITEM  LINE  KEY                        STATE     REASON
        3     5  C-0004-poor/2026-03        failed    declined: NOT_ENOUGH
-       4     6  C-0005-terminated/2026-03  failed    declined: CONTRACT_NOT_EXIST (contract: state TERMINATED, terminated_time 2026-02-01T00:00:00+08:00…
+       4     6  C-0005-terminated/2026-03  failed    declined: CONTRACT_NOT_EXIST (the contract decides) (contract: state TERMINATED, terminated_time 20…
        5     7                             rejected  amount: "thirty" is not a number (write it like 12.50)
     all of them: payrun items --run 1 --state failed,parked,rejected; one: payrun show --item ITEM
     "#);
@@ -274,7 +274,7 @@ fn run_ends_with_a_table_of_states_and_show_says_the_same_later() {
 
     ITEM  LINE  KEY                        STATE     REASON
        3     5  C-0004-poor/2026-03        failed    declined: NOT_ENOUGH
-       4     6  C-0005-terminated/2026-03  failed    declined: CONTRACT_NOT_EXIST (contract: state TERMINATED, terminated_time 2026-02-01T00:00:00+08:00…
+       4     6  C-0005-terminated/2026-03  failed    declined: CONTRACT_NOT_EXIST (the contract decides) (contract: state TERMINATED, terminated_time 20…
        5     7                             rejected  amount: "thirty" is not a number (write it like 12.50)
     all of them: payrun items --run 1 --state failed,parked,rejected; one: payrun show --item ITEM
     "#);
@@ -290,7 +290,7 @@ fn items_come_as_csv_and_as_json_lines() {
     1,1,deduct,2,C-0001/2026-03,4kxhbkhjrt4f4n4sjz2366dnz5-1,succeeded,38.00,HKD,4200100046878235461450202642,,,"{""bank_type"":""WPHK"",""state"":""SUCCESS"",""success_time"":""TIME"",""trade_type"":""AUTH""}"
     2,1,deduct,3,C-0002/2026-03,73akvekhd5zdzwhdtn9vbmqeq9-1,succeeded,68.00,HKD,4200267670135141208133368592,,,"{""bank_type"":""WPHK"",""state"":""SUCCESS"",""success_time"":""TIME"",""trade_type"":""AUTH""}"
     3,1,deduct,5,C-0004-poor/2026-03,2xpnf3cg6826nk4xhxhxhmxbkb-1,failed,38.00,HKD,,,declined: NOT_ENOUGH,"{""state"":""NOTPAY"",""trade_type"":""AUTH""}"
-    4,1,deduct,6,C-0005-terminated/2026-03,2dtj5x9wt9sgvb25m84g8azx5t-1,failed,128.50,HKD,,,"declined: CONTRACT_NOT_EXIST (contract: state TERMINATED, terminated_time 2026-02-01T00:00:00+08:00, termination_mode USER)","{""contract_is"":""ended""}"
+    4,1,deduct,6,C-0005-terminated/2026-03,2dtj5x9wt9sgvb25m84g8azx5t-1,failed,128.50,HKD,,,"declined: CONTRACT_NOT_EXIST (the contract decides) (contract: state TERMINATED, terminated_time 2026-02-01T00:00:00+08:00, termination_mode USER)","{""contract_is"":""ended""}"
     5,1,deduct,7,,,rejected,,,,,"amount: ""thirty"" is not a number (write it like 12.50)",
     "#);
     let succeeded = app.payrun(&["items", "--format", "json", "--state", "succeeded", "-n", "1"]).exits(0).stdout;
@@ -363,7 +363,7 @@ fn an_item_is_shown_with_its_whole_history() {
         .collect();
     insta::assert_snapshot!(events.join("\n"), @r#"
     "claim" "planned" -> "sending" (null)
-    "declined" "sending" -> "failed" ("declined: CONTRACT_NOT_EXIST (contract: state TERMINATED, terminated_time 2026-02-01T00:00:00+08:00, termination_mode USER)")
+    "declined" "sending" -> "failed" ("declined: CONTRACT_NOT_EXIST (the contract decides) (contract: state TERMINATED, terminated_time 2026-02-01T00:00:00+08:00, termination_mode USER)")
     "#);
     let attempts: Vec<String> = item["attempts"]
         .as_array()

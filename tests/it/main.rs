@@ -39,6 +39,7 @@ mod stop;
 mod storage;
 mod subscriptions;
 mod support;
+mod trouble;
 mod twice;
 mod xlsx;
 mod zones;

@@ -59,6 +59,7 @@ impl Keeper {
             query_interval: Duration::from_secs(1),
             refund_interval: Duration::from_secs(1),
             funds_interval: Duration::from_secs(1),
+            stop_after: payrun::config::StopAfter::default(),
             customs: payrun::config::CustomsConfig::default(),
             kind: GatewayKind::Wechat(identity().wechat_config("http://127.0.0.1")),
         };

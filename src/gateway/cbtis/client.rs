@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use super::request::{About, Prepared, QUERY, prepare};
 use super::sign::verifies;
-use super::token::Tokens;
+use super::token::{NoToken, Tokens};
 use super::wire::{self, MASKED};
 use crate::clock::Clock;
 use crate::config::CbtisConfig;
@@ -74,7 +74,7 @@ impl Client {
         tokio::pin!(deadline);
         let token = match before(deadline.as_mut(), self.tokens.get(&self.base, &self.transport, &self.clock)).await {
             Some(Ok(token)) => token,
-            Some(Err(why)) => return Observation::of(Reached::NotSent(why)),
+            Some(Err(error)) => return without_token(error),
             None => return Observation::of(Reached::NotSent("the access token did not come in time".into())),
         };
         let request = match self.request(&prepared, &token) {
@@ -83,8 +83,12 @@ impl Client {
         };
         match before(deadline, self.transport.send(&self.base, request)).await {
             Some(Ok(response)) => {
-                self.note(&response, &token);
-                self.named(read(&response, &prepared.about, call.amount))
+                let seen = self.named(read(&response, &prepared.about, call.amount));
+                if self.is_refused(&response, &token) {
+                    let why = "the gateway refuses the access token: HTTP 401".to_owned();
+                    return Observation { reached: Reached::Refused(why), ..seen };
+                }
+                seen
             }
             Some(Err(failure)) => of_failure(failure),
             None => Observation::of(Reached::TimedOut),
@@ -103,11 +107,14 @@ impl Client {
         if missing { Observation { code: Some("NOT_FOUND".to_owned()), ..seen } } else { seen }
     }
 
-    /// A token that was refused is not used again.
-    fn note(&self, response: &Response, token: &SecretString) {
+    /// Whether we are refused as such: a token that another cannot take the place of. Else a refused one is not used again, and
+    /// the next call fetches another.
+    fn is_refused(&self, response: &Response, token: &SecretString) -> bool {
         if response.status() == http::StatusCode::UNAUTHORIZED {
-            self.tokens.refused(token);
+            return self.tokens.refused(token);
         }
+        self.tokens.taken(token);
+        false
     }
 
     async fn look(&self) -> Vec<Probe> {
@@ -115,7 +122,7 @@ impl Client {
         let prepared = Prepared { path: QUERY.into(), body, about: About::Payment };
         let token = match self.tokens.get(&self.base, &self.transport, &self.clock).await {
             Ok(token) => token,
-            Err(why) => return vec![Probe { step: "access token", found: Err(why) }],
+            Err(error) => return vec![Probe { step: "access token", found: Err(error.to_string()) }],
         };
         let sent = match self.request(&prepared, &token) {
             Ok(request) => self.transport.send(&self.base, request).await,
@@ -154,6 +161,10 @@ impl Gateway for Client {
         }
     }
 
+    fn credentials(&self) -> &'static str {
+        "access_token or token_request"
+    }
+
     fn probe(&self) -> Calling<'_, Vec<Probe>> {
         Box::pin(exchange::probe_in_time(&self.base, self.look()))
     }
@@ -165,6 +176,19 @@ fn read(response: &Response, about: &About, expected: Option<Amount>) -> Observa
         seen.reached = Reached::Unreadable(why);
     }
     seen
+}
+
+/// Nothing of the order was sent. Failures of the gateway (5xx, 429) pass; a refusal of the request for a token does not.
+fn without_token(error: NoToken) -> Observation {
+    match error {
+        NoToken::NotAsked(failure @ Failure::Unreachable { .. }) => of_failure(failure),
+        NoToken::Refused { http } if http < 500 && http != 429 => {
+            Observation { http: Some(http), ..Observation::of(Reached::Refused(error.to_string())) }
+        }
+        NoToken::NotAsked(_) | NoToken::Refused { .. } | NoToken::Unreadable(_) => {
+            Observation::of(Reached::NotSent(error.to_string()))
+        }
+    }
 }
 
 /// Why an account cannot be used.

@@ -11,13 +11,14 @@ use bytes::Bytes;
 use http::Method;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
+use thiserror::Error;
 use tokio::sync::Mutex;
 
 use crate::clock::Clock;
 use crate::config::{AccessToken, TokenRequest};
 use crate::domain::time::Timestamp;
 use crate::gateway::exchange;
-use crate::gateway::transport::Transport;
+use crate::gateway::transport::{Failure, Transport};
 
 /// How long before a token expires it is no longer used.
 const MARGIN: Duration = Duration::from_secs(60);
@@ -35,6 +36,25 @@ pub(super) struct Tokens {
 struct Held {
     token: SecretString,
     until: Timestamp,
+    /// Whether the gateway has ever taken it.
+    taken: bool,
+}
+
+/// Why there is no token; nothing of an order was sent then.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub(super) enum NoToken {
+    /// The request for one did not get through.
+    #[error("no access token: {0}")]
+    NotAsked(Failure),
+    /// The gateway does not give us one.
+    #[error("no access token: HTTP {http}")]
+    Refused {
+        /// The HTTP status.
+        http: u16,
+    },
+    /// The reply holds none.
+    #[error("no access token: {0}")]
+    Unreadable(String),
 }
 
 impl Tokens {
@@ -45,8 +65,8 @@ impl Tokens {
     /// A token that is valid now.
     ///
     /// # Errors
-    /// In words, if none could be had; nothing of an order was sent then.
-    pub(super) async fn get(&self, base: &str, transport: &Transport, clock: &Clock) -> Result<SecretString, String> {
+    /// If none could be had; nothing of an order was sent then.
+    pub(super) async fn get(&self, base: &str, transport: &Transport, clock: &Clock) -> Result<SecretString, NoToken> {
         let request = match &self.source {
             AccessToken::Fixed(token) => return Ok(token.clone()),
             AccessToken::Fetched(request) => request,
@@ -64,12 +84,23 @@ impl Tokens {
         Ok(token)
     }
 
-    /// Forgets a token that was refused, unless another has taken its place.
-    pub(super) fn refused(&self, token: &SecretString) {
+    /// Notes that the gateway took a token.
+    pub(super) fn taken(&self, token: &SecretString) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if held.as_ref().is_some_and(|held| held.token.expose_secret() == token.expose_secret()) {
-            *held = None;
+        if let Some(held) = held.as_mut().filter(|held| held.token.expose_secret() == token.expose_secret()) {
+            held.taken = true;
         }
+    }
+
+    /// Forgets a token that was refused, unless another has taken its place. Says whether another would be refused too: a
+    /// token that stays, or one that was fetched and never taken.
+    pub(super) fn refused(&self, token: &SecretString) -> bool {
+        if matches!(self.source, AccessToken::Fixed(_)) {
+            return true;
+        }
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let refused = held.take_if(|held| held.token.expose_secret() == token.expose_secret());
+        refused.is_some_and(|refused| !refused.taken)
     }
 
     fn valid(&self, now: Timestamp) -> Option<SecretString> {
@@ -78,7 +109,7 @@ impl Tokens {
     }
 }
 
-async fn fetch(request: &TokenRequest, base: &str, transport: &Transport, now: Timestamp) -> Result<Held, String> {
+async fn fetch(request: &TokenRequest, base: &str, transport: &Transport, now: Timestamp) -> Result<Held, NoToken> {
     let body = request.body.as_ref().map(|body| Bytes::from(body.expose_secret().to_owned()));
     let mut headers: Vec<(&str, &str)> =
         request.headers.iter().map(|(name, value)| (name.as_str(), value.expose_secret())).collect();
@@ -86,19 +117,21 @@ async fn fetch(request: &TokenRequest, base: &str, transport: &Transport, now: T
         headers.push(("content-type", "application/json"));
     }
     let body = body.unwrap_or_default();
-    let sent = exchange::request(Method::POST, &request.path, body, &headers)?;
-    let reply = transport.send(base, sent).await.map_err(|error| format!("no access token: {error}"))?;
+    let sent = exchange::request(Method::POST, &request.path, body, &headers)
+        .map_err(|why| NoToken::NotAsked(Failure::NotSent(why)))?;
+    let reply = transport.send(base, sent).await.map_err(NoToken::NotAsked)?;
     if !reply.status().is_success() {
-        return Err(format!("no access token: HTTP {}", reply.status().as_u16()));
+        return Err(NoToken::Refused { http: reply.status().as_u16() });
     }
-    let reply: Value = serde_json::from_slice(reply.body()).map_err(|_| "no access token: the reply is no JSON")?;
+    let unreadable = |why: &str| NoToken::Unreadable(why.to_owned());
+    let reply: Value = serde_json::from_slice(reply.body()).map_err(|_| unreadable("the reply is no JSON"))?;
     let token = at(&reply, &request.token_field).and_then(Value::as_str).filter(|token| !token.is_empty());
-    let token = token.ok_or_else(|| format!("no access token: the reply has no {}", request.token_field))?;
+    let token = token.ok_or_else(|| unreadable(&format!("the reply has no {}", request.token_field)))?;
     let told = at(&reply, &request.expires_field).and_then(|told| lifetime(told, now));
     let lifetime = told.unwrap_or(request.lifetime);
     // A token that lives no longer than the margin is used for half of its life.
     let usable = if lifetime > MARGIN * 2 { lifetime - MARGIN } else { lifetime / 2 };
-    Ok(Held { token: SecretString::from(token), until: now.plus(usable) })
+    Ok(Held { token: SecretString::from(token), until: now.plus(usable), taken: false })
 }
 
 /// How long a token lives: seconds, or an instant in ISO 8601 at which it ends; none if it is told otherwise.

@@ -9,7 +9,7 @@ use super::customs;
 use super::request::About;
 use crate::domain::money::Amount;
 use crate::gateway::Observation;
-use crate::gateway::exchange::{bounded, decimal_amount, unreadable};
+use crate::gateway::exchange::{bounded, decimal_amount, message, unreadable};
 use crate::gateway::notice::Subject;
 
 /// What is never kept of a reply.
@@ -19,6 +19,7 @@ pub(super) const MASKED: [&str; 3] = ["openid", "access_token", "paySign"];
 struct Envelope {
     code: i64,
     data: Option<Value>,
+    message: Option<Value>,
     rid: Option<String>,
 }
 
@@ -57,6 +58,7 @@ pub(super) fn read(
     seen.result = facts([("rid", envelope.rid)]);
     if envelope.code != 0 {
         seen.code = Some(envelope.code.to_string());
+        seen.message = message([envelope.message.as_ref().and_then(Value::as_str).map(str::to_owned)]);
         return Ok(());
     }
     if !http_ok {

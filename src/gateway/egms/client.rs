@@ -198,6 +198,10 @@ impl Gateway for Client {
         }
     }
 
+    fn credentials(&self) -> &'static str {
+        "sid, sign_key and sign_type"
+    }
+
     fn probe(&self) -> Calling<'_, Vec<Probe>> {
         Box::pin(exchange::probe_in_time(&self.base, self.look()))
     }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::request::About;
 use crate::domain::money::Amount;
 use crate::gateway::Observation;
-use crate::gateway::exchange::{bounded, decimal_amount, unreadable};
+use crate::gateway::exchange::{bounded, decimal_amount, message, unreadable};
 use crate::gateway::notice::Subject;
 
 /// What is never kept of a reply.
@@ -33,6 +33,7 @@ struct Reply {
 #[serde(rename_all = "camelCase")]
 struct ResultPart {
     code: String,
+    message: Option<Value>,
     category: Option<String>,
     psp_response_code: Option<String>,
 }
@@ -78,6 +79,7 @@ pub(super) fn read(body: &[u8], http_ok: bool, about: About, seen: &mut Observat
     }
     if result.code != ACCEPTED {
         seen.code = Some(bounded(result.code.clone(), 64));
+        seen.message = message([result.message.as_ref().and_then(Value::as_str).map(str::to_owned)]);
         return Ok(());
     }
     if !http_ok {

@@ -181,6 +181,10 @@ impl Gateway for Client {
         }
     }
 
+    fn credentials(&self) -> &'static str {
+        "merchant_no, merchant_key and encoding"
+    }
+
     fn probe(&self) -> Calling<'_, Vec<Probe>> {
         Box::pin(exchange::probe_in_time(&self.base, self.look()))
     }

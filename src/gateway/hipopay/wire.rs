@@ -10,7 +10,7 @@ use super::customs;
 use super::request::{Pricing, ReplyKind};
 use crate::domain::money::Amount;
 use crate::gateway::Observation;
-use crate::gateway::exchange::{bounded, decimal_amount, unreadable};
+use crate::gateway::exchange::{bounded, decimal_amount, message, unreadable};
 use crate::gateway::notice::Subject;
 
 /// What is never kept of a reply: what names the payer, and what lets someone pay in their place. `raw_response` is what
@@ -23,6 +23,7 @@ struct Envelope {
     is_success: Value,
     response: Option<Value>,
     error: Option<String>,
+    error_message: Option<Value>,
 }
 
 /// A payment order.
@@ -74,6 +75,7 @@ pub(super) fn read(body: &[u8], http_ok: bool, kind: ReplyKind, seen: &mut Obser
     match (is_true(&envelope.is_success)?, envelope.response, envelope.error) {
         (false, _, Some(error)) if !error.is_empty() => {
             seen.code = Some(bounded(error, 64));
+            seen.message = message([envelope.error_message.as_ref().and_then(Value::as_str).map(str::to_owned)]);
             Ok(())
         }
         (false, _, _) => Err("the reply refuses and says no error".into()),
@@ -117,6 +119,7 @@ fn read_response(response: Value, kind: ReplyKind, seen: &mut Observation) -> Re
         ReplyKind::Refund(expected) => {
             let refund: Refund = serde_json::from_value(response).map_err(|error| unreadable(&error))?;
             seen.amount = refund_amount(&refund.refund_amount, expected);
+            seen.message = message([refund.fail_message.clone()]);
             let texts = [
                 ("refund_amount", Some(refund.refund_amount)),
                 ("payment_no", Some(refund.payment_no)),

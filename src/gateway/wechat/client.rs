@@ -115,7 +115,7 @@ impl Client {
         tokio::pin!(deadline);
         match before(deadline.as_mut(), self.keyring.ensure(&self.channel)).await {
             Some(Ok(())) => {}
-            Some(Err(error)) => return without_keys(&error),
+            Some(Err(error)) => return without_keys(error),
             None => return Observation::of(Reached::NotSent("the platform certificates did not come in time".into())),
         }
         let response = match before(deadline.as_mut(), self.send(&request)).await {
@@ -211,8 +211,8 @@ impl Client {
 
     async fn look(&self) -> Vec<Probe> {
         let keys = match self.keyring.ensure(&self.channel).await {
-            Err(KeyringError::Download(Failure::NotSent(why))) => {
-                return vec![Probe { step: "reach", found: Err(format!("{}: {why}", self.channel.base)) }];
+            Err(KeyringError::Download(failure @ (Failure::NotSent(_) | Failure::Unreachable { .. }))) => {
+                return vec![Probe { step: "reach", found: Err(format!("{}: {failure}", self.channel.base)) }];
             }
             Err(error) => Err(error.to_string()),
             Ok(()) => {
@@ -280,7 +280,7 @@ impl Client {
             }
             (400, "PARAM_ERROR") => Err(format!(
                 "the gateway takes our signature and refuses our request (HTTP 400 PARAM_ERROR{}): report it as a defect of payrun",
-                wire::refused_parameter(response.body()).map(|what| format!(", {what}")).unwrap_or_default()
+                wire::refusal(response.body()).map(|what| format!(", {what}")).unwrap_or_default()
             )),
             _ => Err(format!("a query for no order should give 404 NOT_FOUND; it gave HTTP {http} {code}")),
         }
@@ -315,6 +315,10 @@ impl Gateway for Client {
         notice::manners()
     }
 
+    fn credentials(&self) -> &'static str {
+        "merchant_key, merchant_serial, mchid, api_v3_key and platform"
+    }
+
     fn probe(&self) -> Calling<'_, Vec<Probe>> {
         Box::pin(probe_in_time(&self.channel.base, self.look()))
     }
@@ -345,6 +349,7 @@ fn with_reply(reached: Reached, response: &Response) -> Observation {
     Observation {
         http: Some(response.status().as_u16()),
         code: if failed { wire::error_code(response.body()) } else { None },
+        message: if failed { wire::refusal(response.body()) } else { None },
         result: sub_code.into_iter().map(|code| (SUB_CODE.to_owned(), code.into())).collect(),
         retry_after: retry_after(response.headers()),
         evidence: wire::evidence(response.body()),
@@ -364,18 +369,19 @@ fn read_contract(body: &[u8], id: &str, seen: &mut Observation) -> Result<(), St
     Ok(())
 }
 
-/// Nothing of the order was sent. Where the gateway refuses us as such, it is as if it had refused the order with that: the
-/// outcome tables know what to do with the lane.
-fn without_keys(error: &KeyringError) -> Observation {
-    if let KeyringError::Refused { http: http @ (401 | 403), code } = error {
-        return Observation {
-            http: Some(*http),
-            code: Some(code.clone()),
-            evidence: error.to_string(),
-            ..Observation::of(Reached::Replied)
-        };
+/// Nothing of the order was sent. What a person has to mend is told apart from what passes by itself.
+fn without_keys(error: KeyringError) -> Observation {
+    let mut told = Observation::of(Reached::Refused(error.to_string()));
+    if let KeyringError::Refused { http, code } = &error {
+        (told.http, told.code) = (Some(*http), Some(code.clone()).filter(|code| !code.is_empty()));
     }
-    Observation::of(Reached::NotSent(error.to_string()))
+    if error.is_for_a_person() {
+        return told;
+    }
+    if let KeyringError::Download(failure @ Failure::Unreachable { .. }) = error {
+        return of_failure(failure);
+    }
+    Observation { reached: Reached::NotSent(error.to_string()), ..told }
 }
 
 /// Why an account cannot be used.

@@ -371,6 +371,11 @@ pub(crate) fn serial_hex(raw: &[u8]) -> String {
     raw.iter().map(|byte| format!("{byte:02X}")).collect()
 }
 
+/// What a gateway that has no certificates for us has instead: the account is in public-key mode.
+const fn where_the_key_is(http: u16) -> &'static str {
+    if http == 404 { "; where the account has a platform public key, `platform` must name it" } else { "" }
+}
+
 /// What is wrong with the gateway's keys or with a signature made by them.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum KeyringError {
@@ -392,7 +397,7 @@ pub enum KeyringError {
         why: Option<Box<KeyringError>>,
     },
     /// The gateway refused the download.
-    #[error("the gateway refused the platform certificates: HTTP {http} {code}")]
+    #[error("the gateway refused the platform certificates: HTTP {http} {code}{}", where_the_key_is(*http))]
     Refused {
         /// The HTTP status.
         http: u16,
@@ -437,4 +442,21 @@ pub enum KeyringError {
     /// The signature does not fit.
     #[error("the reply's signature is wrong")]
     Wrong,
+}
+
+impl KeyringError {
+    /// Whether it stays until a person has mended something, in `payrun.yaml` or at the gateway; else it may pass by itself.
+    pub(super) const fn is_for_a_person(&self) -> bool {
+        match self {
+            Self::Refused { http, code: _ } => *http < 500 && *http != 429,
+            Self::Sealed(_)
+            | Self::Key(_)
+            | Self::PublicKeyId
+            | Self::NoneValid
+            | Self::Stale { .. }
+            | Self::UnknownSerial { .. }
+            | Self::Wrong => true,
+            Self::Download(_) | Self::Slow | Self::NotNow { .. } | Self::Unreadable(_) | Self::Missing { .. } => false,
+        }
+    }
 }

@@ -154,8 +154,8 @@ pub(super) fn sub_code(request_id: &str) -> Option<String> {
     is_code.then(|| tail.to_owned())
 }
 
-/// Which parameter an error body complains of, and how, if it says.
-pub(super) fn refused_parameter(body: &[u8]) -> Option<String> {
+/// What an error body says in words: which parameter it complains of, how, and its message.
+pub(super) fn refusal(body: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
     struct ErrorBody {
         message: Option<String>,
@@ -168,9 +168,7 @@ pub(super) fn refused_parameter(body: &[u8]) -> Option<String> {
     }
     let read: ErrorBody = serde_json::from_slice(body).ok()?;
     let (field, issue) = read.detail.map_or((None, None), |detail| (detail.field, detail.issue));
-    let said = [field, issue, read.message].into_iter().flatten().filter(|text| !text.is_empty());
-    let said: Vec<String> = said.map(|text| bounded(text, 200)).collect();
-    (!said.is_empty()).then(|| said.join(": "))
+    exchange::message([field, issue, read.message])
 }
 
 /// The `code` of an error body, if it has one (docs/gateways/wechat.md).
@@ -250,11 +248,11 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_parameter_is_named_where_the_gateway_names_it() {
+    fn a_refusal_is_named_where_the_gateway_names_it() {
         let body = r#"{"code":"PARAM_ERROR","message":"a parameter that is not defined","detail":{"field":"mchid","issue":"not defined"}}"#;
-        let told = refused_parameter(body.as_bytes());
+        let told = refusal(body.as_bytes());
         assert_eq!(told.as_deref(), Some("mchid: not defined: a parameter that is not defined"));
-        assert_eq!(refused_parameter(br#"{"code":"PARAM_ERROR"}"#), None);
+        assert_eq!(refusal(br#"{"code":"PARAM_ERROR"}"#), None);
     }
 
     #[test]

@@ -19,14 +19,24 @@ pub(super) async fn lanes(ledger: &Ledger, kind: Kind, now: Timestamp) -> Result
 }
 
 fn closed(lane: &LaneRow, kind: Kind) -> Fact {
-    // `hk/refund` is one kind of job of the account `hk`.
-    let (gateway, of_kind) = lane.name.split_once('/').map_or((lane.name.as_str(), None), |(g, k)| (g, Some(k)));
-    let what = of_kind.map_or_else(|| "nothing".to_owned(), |kind| format!("no {kind}"));
+    // `hk/refund` is one kind of job of the account `hk`, `hk/refund/7` one job of it.
+    let mut parts = lane.name.split('/');
+    let (gateway, of_kind, of_job) = (parts.next().unwrap_or_default(), parts.next(), parts.next());
+    let what = match (of_kind, of_job) {
+        (None, _) => "nothing".to_owned(),
+        (Some(kind), None) => format!("no {kind}"),
+        (Some(_), Some(_)) => "nothing more of one job".to_owned(),
+    };
     let (title, advice) = if kind == Kind::LaneStopped {
-        let advice = "mend what the reason says (key, certificate, permission), then release the lane";
+        let mend = if of_job.is_some() {
+            "mend what the reason says (workflow, columns), or cancel what is left;"
+        } else {
+            "mend what the reason says (key, certificate, permission); what was sent is asked about;"
+        };
+        let advice = format!("{mend} `payrun lane release {}` lets it go on", lane.name);
         (format!("{gateway} is stopped: {what} is sent until a person has mended it"), advice)
     } else {
-        let advice = "look at the account's balance; it goes on by itself, or when the lane is released";
+        let advice = "look at the account's balance; it goes on by itself, or when the lane is released".to_owned();
         (format!("{gateway} is held: {what} is sent for now"), advice)
     };
     let mut facts = vec![("gateway".to_owned(), gateway.to_owned())];
@@ -38,7 +48,7 @@ fn closed(lane: &LaneRow, kind: Kind) -> Fact {
         gateway: Some(gateway.to_owned()),
         spec: None,
         since: None,
-        told: Told { title, facts, lines: Vec::new(), advice: advice.to_owned() },
+        told: Told { title, facts, lines: Vec::new(), advice },
         more: More::Nothing,
     }
 }

@@ -104,7 +104,7 @@ async fn an_order_whose_token_cannot_be_had_is_not_sent() {
     let stranger = Client::new(&config, Transport::InProcess(rig.twin.clone()), rig.clock.clone()).unwrap();
     let rig = Rig { client: stranger, ..rig };
     let seen = rig.refund("R-1", "P-1", "1.00").await;
-    assert!(matches!(&seen.reached, Reached::NotSent(why) if why == "no access token: HTTP 401"), "{seen:?}");
+    assert!(matches!(&seen.reached, Reached::Refused(why) if why == "no access token: HTTP 401"), "{seen:?}");
     assert_eq!(rig.twin.totals().refused["wrong_credentials"], 1);
     assert!(rig.client.probe().await[0].found.is_err());
 }
@@ -127,7 +127,7 @@ async fn every_fault_of_a_refund_is_observed_for_what_it_is_and_pays_at_most_onc
         let seen = rig.refund("R-1", "P-1", "4.00").await;
         let exists = rig.twin.refund("R-1").is_some_and(|refund| refund.standing != Standing::Seen);
         let fits = match fault {
-            Fault::Refused => matches!(seen.reached, Reached::NotSent(_)) && !exists,
+            Fault::Refused => matches!(seen.reached, Reached::Unreachable(..)) && !exists,
             Fault::ResetBefore => matches!(seen.reached, Reached::Lost(_)) && !exists,
             Fault::ResetAfter | Fault::LateVisible => matches!(seen.reached, Reached::Lost(_)) && exists,
             Fault::SilentBefore => seen.reached == Reached::TimedOut && !exists,

@@ -247,7 +247,7 @@ async fn every_fault_of_a_declaration_files_at_most_once_and_loses_nothing() {
         let seen = rig.declare("S-1").await;
         let (filed, code) = (rig.filed("S-1").await, seen.code.as_deref());
         let fits = match fault {
-            Fault::Refused => matches!(seen.reached, Reached::NotSent(_)) && filed == 0,
+            Fault::Refused => matches!(seen.reached, Reached::Unreachable(..)) && filed == 0,
             Fault::ResetBefore => matches!(seen.reached, Reached::Lost(_)) && filed == 0,
             Fault::ResetAfter | Fault::LateVisible => matches!(seen.reached, Reached::Lost(_)) && filed == 1,
             Fault::SilentBefore => seen.reached == Reached::TimedOut && filed == 0,

@@ -144,7 +144,7 @@ async fn every_fault_of_a_refund_is_observed_for_what_it_is_and_pays_at_most_onc
         let seen = rig.refund("R-1", "P-1", "4.00").await;
         let exists = rig.twin.refund("R-1").is_some_and(|refund| refund.standing != Standing::Seen);
         let fits = match fault {
-            Fault::Refused => matches!(seen.reached, Reached::NotSent(_)) && !exists,
+            Fault::Refused => matches!(seen.reached, Reached::Unreachable(..)) && !exists,
             Fault::ResetBefore => matches!(seen.reached, Reached::Lost(_)) && !exists,
             Fault::ResetAfter | Fault::LateVisible => matches!(seen.reached, Reached::Lost(_)) && exists,
             Fault::SilentBefore => seen.reached == Reached::TimedOut && !exists,

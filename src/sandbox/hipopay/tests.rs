@@ -115,7 +115,7 @@ async fn every_fault_of_a_refund_is_observed_for_what_it_is_and_pays_at_most_onc
         let seen = rig.refund("R-1", &payment_no, "4.00").await;
         let moved = rig.twin.refund("R-1").map_or(0, |refund| refund.moved);
         let fits = match fault {
-            Fault::Refused => matches!(seen.reached, Reached::NotSent(_)) && moved == 0,
+            Fault::Refused => matches!(seen.reached, Reached::Unreachable(..)) && moved == 0,
             Fault::ResetBefore => matches!(seen.reached, Reached::Lost(_)) && moved == 0,
             Fault::ResetAfter | Fault::LateVisible => matches!(seen.reached, Reached::Lost(_)) && moved == 1,
             Fault::SilentBefore => seen.reached == Reached::TimedOut && moved == 0,

@@ -265,7 +265,7 @@ async fn no_fault_ever_yields_a_file_that_is_not_the_statement() {
                 let fits = match fault {
                     Fault::WrongSignature if format == Format::Wechat => matches!(seen.reached, Reached::Unverified(_)),
                     Fault::WrongSignature | Fault::Truncated => matches!(seen.reached, Reached::Unreadable(_)),
-                    Fault::Refused => matches!(seen.reached, Reached::NotSent(_)),
+                    Fault::Refused => matches!(seen.reached, Reached::Unreachable(..)),
                     Fault::ResetBefore => matches!(seen.reached, Reached::Lost(_)),
                     Fault::SilentBefore => seen.reached == Reached::TimedOut,
                     Fault::Limited => seen.http == Some(429),

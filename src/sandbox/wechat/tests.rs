@@ -246,7 +246,7 @@ async fn every_fault_of_a_refund_is_observed_for_what_it_is_and_pays_at_most_onc
         let created = rig.twin.refund("R-1").is_some_and(|refund| refund.standing != Standing::Seen);
         let lost = matches!(seen.reached, Reached::Lost(_));
         let fits = match fault {
-            Fault::Refused => matches!(seen.reached, Reached::NotSent(_)) && !created,
+            Fault::Refused => matches!(seen.reached, Reached::Unreachable(..)) && !created,
             Fault::ResetBefore => lost && !created,
             Fault::ResetAfter | Fault::LateVisible => lost && created,
             Fault::SilentBefore => seen.reached == Reached::TimedOut && !created,

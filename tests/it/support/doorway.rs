@@ -9,7 +9,7 @@ use payrun::catalog::Catalog;
 use payrun::clock::Clock;
 use payrun::config::{Config, Database, GatewayConfig, GatewayKind};
 use payrun::engine::vault::Vault;
-use payrun::engine::{Account, Engine};
+use payrun::engine::{Account, Engine, Watch};
 use payrun::files::Files;
 use payrun::gateway::transport::Transport;
 use payrun::gateway::{Gateway, cbtis, egms, hipopay, wechat};
@@ -110,5 +110,6 @@ fn account(rig: &Rig, config: &GatewayConfig, clock: &Clock) -> Account {
         refund_interval: config.refund_interval,
         funds_interval: config.funds_interval,
         is_remote: config.is_remote(),
+        watch: Watch::new(config.stop_after),
     }
 }

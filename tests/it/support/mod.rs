@@ -344,6 +344,7 @@ gateways:
     concurrency: {concurrency}
     timeout: {timeout}
     query_interval: 50ms
+    stop_after: {{ unverified: 1000 }}
 "
     )
 }

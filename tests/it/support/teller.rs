@@ -43,6 +43,10 @@ impl Gateway for Scripted {
         Box::pin(async { Observation::of(Reached::Unverified("nobody notifies".to_owned())) })
     }
 
+    fn credentials(&self) -> &'static str {
+        "nothing"
+    }
+
     fn manners(&self) -> Manners {
         let nothing = Reply { media: "text/plain", body: "" };
         Manners { media: &[], signed_by: Vec::new(), taken: nothing, refused: nothing }
@@ -112,6 +116,7 @@ impl Teller {
             refund_interval: Duration::from_secs(60),
             funds_interval: Duration::from_secs(1_800),
             is_remote: false,
+            watch: payrun::engine::Watch::default(),
         });
         let config = Config {
             folder: folder.path().to_owned(),

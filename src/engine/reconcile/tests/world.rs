@@ -54,6 +54,10 @@ impl Gateway for Nobody {
         Box::pin(async { Observation::of(Reached::Unverified("nobody is there".to_owned())) })
     }
 
+    fn credentials(&self) -> &'static str {
+        "nothing"
+    }
+
     fn manners(&self) -> Manners {
         let nothing = Reply { media: "text/plain", body: "" };
         Manners { media: &[], signed_by: Vec::new(), taken: nothing, refused: nothing }
@@ -134,6 +138,7 @@ impl World {
             refund_interval: Duration::ZERO,
             funds_interval: Duration::ZERO,
             is_remote: false,
+            watch: crate::engine::Watch::default(),
         });
         let config = Config {
             folder: folder.path().to_owned(),

@@ -1,0 +1,179 @@
+//! A gateway or a key in trouble stops the batch, and somebody is told: by the command, against the sandbox on loopback.
+
+use std::fs;
+
+use payrun::sandbox::faults::FaultPlan;
+use serde_json::Value;
+
+use crate::support::four::{ORDERS, Rig, text_of};
+use crate::support::{App, PATIENCE, Running, Setup, until};
+
+/// How many payments each gateway is asked for: far more than may be under way at once.
+const PAYMENTS: usize = 120;
+
+/// How many may be under way at once.
+const CONCURRENCY: usize = 16;
+
+/// What a gateway wants to know of a payment beside its amount.
+fn particulars(gateway: &str) -> &'static str {
+    match gateway {
+        "wechat" => "      auth_code: \"{{ item.code }}\"\n      merchant_category_code: \"4111\"\n",
+        "hipopay" => "      openid: \"{{ item.openid }}\"\n      appid: wx1\n      client_ip: 203.0.113.9\n",
+        "egms" => "      platform: WEB\n",
+        "cbtis" => "      success_url: https://example.com/paid\n",
+        other => panic!("there is no gateway {other}"),
+    }
+}
+
+/// A project whose workflow asks one gateway for payments.
+fn project(gateway: &str) -> Rig {
+    let rig = Rig::new(FaultPlan::NONE);
+    // Codes that end with 0000 or 0001 mean payers who take a while, or cannot pay.
+    let rows = (10..PAYMENTS + 10).map(|n| format!("p-{n},10.00,1346507208663{n:05},o-{n}\n"));
+    rig.write("payments.csv", format!("id,amount,code,openid\n{}", rows.collect::<String>()));
+    let yaml = format!(
+        "workflow: pay\njobs:\n  pay:\n    uses: pay\n    gateway: {gateway}\n    items: {{ file: payments.csv }}\n    \
+         key: \"{{{{ item.id }}}}\"\n    with:\n      amount: \"{{{{ item.amount }}}}\"\n      currency: HKD\n      \
+         description: Rent\n{}    retry: {{ attempts: 3, first: 50ms, max: 100ms }}\n    \
+         resolve: {{ schedule: [50ms, 100ms, 200ms], grace: 1500ms, horizon: 1h }}\n",
+        particulars(gateway)
+    );
+    rig.write("pay.yaml", yaml);
+    // The usual limit, which the project of these tests has set high.
+    edit(&rig, "payrun.yaml", "    stop_after: { unverified: 1000 }\n", "");
+    rig
+}
+
+fn edit(rig: &Rig, name: &str, from: &str, to: &str) {
+    let path = rig.folder.path().join(name);
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.contains(from), "{from:?} in {name}: {text}");
+    fs::write(path, text.replace(from, to)).unwrap();
+}
+
+fn copy(rig: &Rig, from: &str, to: &str) {
+    fs::copy(rig.folder.path().join(from), rig.folder.path().join(to)).unwrap();
+}
+
+fn run(rig: &Rig, args: &[&str]) -> Value {
+    let (code, text) = rig.payrun(&[&["run"], args, &["--json", "--wait", "3s"]].concat());
+    assert!(matches!(code, Some(0 | 3 | 4)), "{text}");
+    let json = text.find("{\n").or_else(|| text.find('{')).unwrap();
+    serde_json::Deserializer::from_str(&text[json..]).into_iter().next().unwrap().unwrap()
+}
+
+fn in_state(items: &[Value], state: &str) -> usize {
+    items.iter().filter(|item| item["state"] == state).count()
+}
+
+/// The account's row of `payrun lane list`.
+fn lane(rig: &Rig, name: &str) -> Value {
+    let (code, text) = rig.payrun(&["lane", "list", "--json"]);
+    assert_eq!(code, Some(0), "{text}");
+    let lanes: Vec<Value> = serde_json::from_str(&text).unwrap();
+    lanes.into_iter().find(|lane| lane["lane"] == name).unwrap()
+}
+
+#[test]
+fn refused_credentials_stop_the_lane_of_every_gateway_and_the_items_stay_planned() {
+    type Spoil = fn(&Rig);
+    let wrong: [(&str, &str, Spoil); 5] = [
+        ("wechat", "merchant_key", |rig| copy(rig, "keys/hipopay/merchant_key.pem", "keys/wechat/merchant_key.pem")),
+        ("hipopay", "merchant_key", |rig| copy(rig, "keys/wechat/merchant_key.pem", "keys/hipopay/merchant_key.pem")),
+        ("egms", "sign_key", |rig| rig.write("keys/egms/sign_key.txt", "another")),
+        ("cbtis", "token_request", |rig| rig.write("keys/cbtis/token_request.json", "{}")),
+        ("cbtis", "access_token", |rig| {
+            rig.write("keys/cbtis/access_token.txt", "another");
+            let yaml = fs::read_to_string(rig.folder.path().join("payrun.yaml")).unwrap();
+            let line = yaml.lines().find(|line| line.contains("token_request:")).unwrap();
+            edit(rig, "payrun.yaml", line, "    access_token: { file: keys/cbtis/access_token.txt }");
+        }),
+    ];
+    for (gateway, field, spoil) in wrong {
+        let rig = project(gateway);
+        spoil(&rig);
+        assert_eq!(run(&rig, &["pay.yaml"])["ended"], "blocked", "{gateway}");
+        let items = rig.items();
+        // Where nothing that the gateway says can be verified, what was sent is not known.
+        let (planned, unknown) = (in_state(&items, "planned"), in_state(&items, "unknown"));
+        assert_eq!(planned + unknown, PAYMENTS, "{gateway}: {items:#?}");
+        assert!(unknown <= if gateway == "egms" { CONCURRENCY } else { 0 }, "{gateway}: {unknown} unknown");
+        let lane = lane(&rig, gateway);
+        assert_eq!(lane["state"], "stopped", "{gateway}: {lane}");
+        assert!(text_of(&lane["closed"][0], "reason").contains(field), "{gateway}: {lane}");
+    }
+}
+
+#[test]
+fn an_account_in_public_key_mode_stops_the_lane_that_has_no_public_key_and_nothing_fails() {
+    let rig = project("wechat");
+    rig.write("keys/wechat/api_v3_key.txt", "0".repeat(32));
+    assert_eq!(run(&rig, &["pay.yaml"])["ended"], "blocked");
+    assert_eq!(in_state(&rig.items(), "planned"), PAYMENTS);
+    let lane = lane(&rig, "wechat");
+    assert!(text_of(&lane["closed"][0], "reason").contains("platform"), "{lane}");
+}
+
+#[test]
+fn replies_that_cannot_be_verified_stop_the_lane_and_what_was_sent_is_asked_about() {
+    let rig = project("wechat");
+    let right = fs::read_to_string(rig.folder.path().join("payrun.yaml")).unwrap();
+    let wrong = "platform: { public_key: { file: keys/hipopay/merchant_public_key.pem }, id: PUB_KEY_ID_1 }";
+    edit(&rig, "payrun.yaml", "platform: auto", wrong);
+    assert_eq!(run(&rig, &["pay.yaml"])["ended"], "blocked");
+    let items = rig.items();
+    let (planned, unknown) = (in_state(&items, "planned"), in_state(&items, "unknown"));
+    assert_eq!(planned + unknown, PAYMENTS, "{items:#?}");
+    assert!((5..5 + CONCURRENCY).contains(&unknown), "{unknown} unknown");
+    let stopped = lane(&rig, "wechat");
+    assert_eq!(stopped["state"], "stopped", "{stopped}");
+    assert!(text_of(&stopped["closed"][0], "reason").contains("5 replies in a row cannot be verified"), "{stopped}");
+
+    // Whoever works on it meanwhile sends nothing more, and asks once the key is right.
+    rig.write("payrun.yaml", right);
+    let working = Running::start(rig.command(&["work"]));
+    until("what was sent is known", || in_state(&rig.items(), "succeeded") == unknown);
+    assert_eq!(in_state(&rig.items(), "planned"), PAYMENTS - unknown);
+    working.interrupt();
+    working.wait(PATIENCE).exits(4);
+    assert_eq!(rig.payrun(&["run", "--resume", "--wait", "20s"]).0, Some(0));
+    assert_eq!(in_state(&rig.items(), "succeeded"), PAYMENTS);
+    let paid = rig.totals("wechat").paid.get("HKD").copied().unwrap_or_default();
+    assert_eq!(paid.0, (PAYMENTS) as u64, "{ORDERS} of the project are deductions");
+}
+
+/// A file of contracts of which the gateway takes those of the first list and refuses the others for a parameter.
+fn contracts(good: usize, invalid: usize) -> String {
+    let ids = (0..good).map(|n| format!("A-{n:03}")).chain((0..invalid).map(|n| format!("B-{n:03}-invalid")));
+    let rows = ids.map(|id| format!("{id},basic,38.00,HKD,yes\n"));
+    std::iter::once("contract_id,plan,amount,currency,active\n".to_owned()).chain(rows).collect()
+}
+
+#[test]
+fn the_same_fault_of_the_request_on_the_first_items_stops_the_job_and_the_reason_has_the_gateways_words() {
+    for server in [false, true] {
+        let app = App::of(Setup { contracts: contracts(0, 60), concurrency: 2, server, ..Setup::default() });
+        app.run().exits(4).says("lane hk/deduct/1 is stopped: run 1, job deduct: its first ");
+        let states = app.by_state();
+        let failed = states["failed"].as_u64().unwrap();
+        // Beside those five: what was under way when the fifth was answered.
+        assert!((5..=20).contains(&failed), "{states}");
+        assert_eq!(states["planned"], 60 - failed, "{states}");
+        let items = app.json_lines(&["items", "--state", "failed", "--json"]);
+        let words = "declined: PARAM_ERROR (contract_id: not valid: the contract_id is not valid)";
+        assert!(items.iter().all(|item| item["reason"] == words), "{items:#?}");
+        app.payrun(&["items", "--state", "failed", "--format", "csv"]).exits(0).says(words);
+
+        // A person lets it go on: whoever works on it stops again, for the same reason.
+        app.payrun(&["lane", "release", "hk/deduct/1", "--reason", "looked at it"]).exits(0);
+        app.payrun(&["run", "--resume"]).exits(4).says("lane hk/deduct/1 is stopped");
+        assert!(app.by_state()["failed"].as_u64().unwrap() >= failed + 5);
+    }
+}
+
+#[test]
+fn a_job_of_which_something_went_well_goes_on() {
+    let app = App::of(Setup { contracts: contracts(1, 20), concurrency: 1, ..Setup::default() });
+    app.run().exits(3);
+    assert_eq!(app.by_state()["failed"], 20);
+}
