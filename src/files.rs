@@ -107,6 +107,23 @@ impl Files {
         }
     }
 
+    /// The names of files in a folder of the store that are wanted by their names, at most so many.
+    ///
+    /// # Errors
+    /// If they cannot be listed.
+    pub async fn names(
+        &self,
+        folder: &str,
+        wanted: impl Fn(&str) -> bool,
+        limit: usize,
+    ) -> Result<Vec<String>, FilesError> {
+        let place = self.at(folder);
+        let names =
+            self.store.list(Some(&place)).map_ok(|file| file.location.filename().unwrap_or_default().to_owned());
+        let wanted = names.try_filter(|name| std::future::ready(wanted(name)));
+        wanted.take(limit).try_collect().await.map_err(|source| self.failed(folder, source))
+    }
+
     async fn same(&self, name: &str, content: &Bytes) -> Result<String, FilesError> {
         let there = self.read(name).await?;
         if there.as_ref() == Some(content) {

@@ -10,6 +10,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::Context;
+use super::doctor::{ENCRYPTION_KEY, sealing};
 use super::exit::{Exit, Failure, chain};
 use super::output::{Colour, count, paint, say, say_json};
 use super::plan::occurrence_now;
@@ -38,7 +39,7 @@ pub(super) struct CheckArgs {
     /// The workflow files; all of workflows/ if none is named
     #[arg(value_name = "WORKFLOW")]
     workflows: Vec<PathBuf>,
-    /// Also try keys, clock and reachability of every gateway, each kind of look-up that the workflows make (of orders that do
+    /// Also say which keys are used, try keys, clock and reachability of every gateway, each kind of look-up that the workflows make (of orders that do
     /// not exist), and ask about the first contracts of the workflows; nothing that has an effect is sent
     #[arg(long)]
     online: bool,
@@ -84,7 +85,9 @@ pub(super) async fn run(context: &Context, args: CheckArgs) -> Result<Exit, Fail
             probes.extend(ask_about_items(&project, workflow, usize::from(args.contracts)).await?);
         }
     }
-    let unwell = probes.iter().any(|(_, probe)| probe.found.is_err() && probe.step != CONTRACT);
+    let sealing = if args.online { sealing(&project).await? } else { None };
+    let unwell = sealing.as_ref().is_some_and(Result::is_err);
+    let unwell = unwell || probes.iter().any(|(_, probe)| probe.found.is_err() && probe.step != CONTRACT);
     if args.json {
         say_json(&json!({
             "ok": mistakes.is_empty() && !unwell,
@@ -94,6 +97,7 @@ pub(super) async fn run(context: &Context, args: CheckArgs) -> Result<Exit, Fail
                 "working": calendar.working.len(), "ordinary": calendar.ordinary,
             })).collect::<Vec<_>>(),
             "mistakes": mistakes,
+            "encryption_key": sealing.as_ref().map(|found| found.as_ref().unwrap_or_else(|wrong| wrong)),
             "gateways": probes.iter().map(|(gateway, probe)| json!({
                 "gateway": gateway, "step": probe.step, "ok": probe.found.is_ok(),
                 "found": probe.found.as_ref().unwrap_or_else(|wrong| wrong),
@@ -102,6 +106,13 @@ pub(super) async fn run(context: &Context, args: CheckArgs) -> Result<Exit, Fail
     } else {
         good.iter().for_each(|file| say(format!("{}  {file}", paint("good ", Colour::Green, context.colour))));
         project.config.calendars.values().for_each(|calendar| say(held(calendar)));
+        if let Some(found) = &sealing {
+            let (word, meaning, text) = match found {
+                Ok(text) => ("good ", Colour::Green, text),
+                Err(text) => ("wrong", Colour::Red, text),
+            };
+            say(format!("{}  {ENCRYPTION_KEY}: {text}", paint(word, meaning, context.colour)));
+        }
         print_probes(&probes, context.colour);
         if files.is_empty() {
             say("no workflows found; name one to check it");

@@ -4,10 +4,13 @@ use clap::Args;
 
 use super::check::{print_probes, probe};
 use super::exit::{Exit, Failure, chain};
-use super::output::{Colour, paint, say};
+use super::output::{Colour, counted, paint, say};
 use super::project::Project;
 use super::{Context, facts};
 use crate::clock::Clock;
+use crate::engine::reseal::missing_keys;
+use crate::engine::vault::Vault;
+use crate::ledger::Sealed;
 
 /// Arguments of `payrun doctor`.
 #[derive(Debug, Args)]
@@ -24,6 +27,9 @@ pub(super) struct DoctorArgs {
     json: bool,
 }
 
+/// What the key of what is kept of persons is called.
+pub(super) const ENCRYPTION_KEY: &str = "encryption_key";
+
 /// One thing that was looked at.
 struct Finding {
     what: &'static str,
@@ -38,6 +44,9 @@ pub(super) async fn run(context: &Context, args: &DoctorArgs) -> Result<Exit, Fa
     let mut findings = vec![Finding { what: "configuration", found: Ok(context.config.display().to_string()) }];
     findings.push(ledger(&project).await);
     findings.extend(lanes(&project).await);
+    // What keeps the ledger from being read is told above.
+    let sealing = sealing(&project).await.ok().flatten();
+    findings.extend(sealing.map(|found| Finding { what: ENCRYPTION_KEY, found }));
     let mut unwell = false;
     for finding in &findings {
         let (word, meaning, text) = match &finding.found {
@@ -63,6 +72,26 @@ async fn ledger(project: &Project) -> Finding {
         }),
     };
     Finding { what: "ledger", found }
+}
+
+/// Which key seals what is kept of persons, and how much is sealed under others; none where there is no key.
+pub(super) async fn sealing(project: &Project) -> Result<Option<Result<String, String>>, Failure> {
+    let vault = Vault::of(&project.config.encryption_keys).map_err(|error| Failure::invalid(error.to_string()))?;
+    let Some((vault, ledger)) = vault.zip(Some(project.ledger().await?)) else { return Ok(None) };
+    let first = vault.ids().next().unwrap_or_default();
+    let mut others = 0;
+    for key in ledger.sealing_keys().await?.iter().filter(|key| *key != first) {
+        for what in Sealed::ALL {
+            others += ledger.sealed_under(what, key).await?;
+        }
+    }
+    Ok(Some(match (others, missing_keys(&ledger, Some(&vault)).await?.len()) {
+        (0, _) => Ok(format!("seals under {first}")),
+        (_, 0) => {
+            Ok(format!("seals under {first}; `payrun reseal` moves {} from other keys", counted(others, "value")))
+        }
+        (_, _) => Err(format!("seals under {first}, and lacks a key that values in the ledger need; put it back")),
+    }))
 }
 
 async fn lanes(project: &Project) -> Vec<Finding> {

@@ -31,6 +31,7 @@ mod progress;
 mod project;
 mod promote;
 mod report;
+mod reseal;
 mod resolve;
 mod restore;
 mod retry;
@@ -146,6 +147,8 @@ enum Command {
     Restore(restore::RestoreArgs),
     /// Forget what is older than `retention` says; the service does it by itself
     Forget(forget::ForgetArgs),
+    /// Seal what is kept of persons under the first key of `encryption_key`, so that the others can be taken away
+    Reseal(reseal::ResealArgs),
     /// Move the ledger from a SQLite file to PostgreSQL, compared row by row; the file can no longer be used then
     Promote(promote::PromoteArgs),
     /// Serve a gateway's other side on loopback, strict and with faults, to develop against without credentials
@@ -218,6 +221,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<Exit, exit::Fai
         Command::Backup(args) => backup::run(context, args).await,
         Command::Forget(args) => forget::run(context, &args).await,
         Command::Restore(args) => restore::run(context, &args).await,
+        Command::Reseal(args) => reseal::run(context, &args).await,
         Command::Promote(args) => promote::run(context, args).await,
         Command::Retry(args) => retry::run(context, &args).await,
         Command::Cancel(args) => cancel::run(context, &args).await,

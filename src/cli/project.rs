@@ -8,10 +8,12 @@ use secrecy::ExposeSecret;
 
 use super::Context;
 use super::exit::Failure;
+use super::output::counted;
 use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::config::{Config, Database, GatewayConfig, GatewayKind};
-use crate::engine::vault::{Vault, VaultError};
+use crate::engine::reseal::{MissingKey, missing_keys};
+use crate::engine::vault::Vault;
 use crate::engine::{Account, Engine, Watch};
 use crate::files::Files;
 use crate::gateway::transport::Transport;
@@ -35,9 +37,7 @@ impl Project {
         }
         let config =
             crate::config::load::load(&context.config).map_err(|mistakes| Failure::invalid(mistakes.to_string()))?;
-        if let Some(key) = &config.encryption_key {
-            Vault::new(key).map_err(|error| Failure::invalid(error.to_string()))?;
-        }
+        Vault::of(&config.encryption_keys).map_err(|error| Failure::invalid(error.to_string()))?;
         let catalog = match &config.jobs {
             None => Catalog::built_in(),
             Some(folder) => {
@@ -88,17 +88,16 @@ impl Project {
         })
     }
 
-    /// The key for personal data, where the configuration has one; it must be the one that the ledger was begun with.
+    /// The keys for personal data, where the configuration has any; those that the ledger needs must be among them.
     async fn vault(&self, ledger: &Ledger) -> Result<Option<Arc<Vault>>, Failure> {
-        let invalid = |error: VaultError| Failure::invalid(error.to_string());
-        let Some(key) = &self.config.encryption_key else { return Ok(None) };
-        let vault = Vault::new(key).map_err(invalid)?;
-        let kept = ledger.vault_proof(&vault.proof().map_err(invalid)?).await?;
-        if !vault.proves(&kept) {
-            let help = "give the key of before; without it what is kept of persons cannot be read, nor sent";
-            return Err(Failure::invalid("encryption_key is another one than the ledger was begun with").help(help));
+        let vault =
+            Vault::of(&self.config.encryption_keys).map_err(|error| Failure::invalid(error.to_string()))?.map(Arc::new);
+        let missing = missing_keys(ledger, vault.as_deref()).await?;
+        if missing.is_empty() {
+            return Ok(vault);
         }
-        Ok(Some(Arc::new(vault)))
+        let told: Vec<String> = missing.iter().map(told).collect();
+        Err(Failure::invalid(told.join("\n")).help(PUT_BACK))
     }
 
     /// The gateway accounts, ready to be called.
@@ -106,6 +105,22 @@ impl Project {
         let configured = self.config.gateways.iter();
         configured.map(|(name, config)| Ok((name.clone(), Arc::new(account(config, clock)?)))).collect()
     }
+}
+
+/// What to do about a key that is still needed.
+pub(super) const PUT_BACK: &str = "put that key back behind the first one, encryption_key: [{ file: new.key }, { file: old.key }]; then \
+    `payrun reseal` moves the values to the first key, and the old one can be taken away";
+
+fn told(missing: &MissingKey) -> String {
+    let key = missing.id.as_ref().map_or("that the ledger was begun with".to_owned(), |id| id.clone());
+    let values: u64 = missing.sealed.iter().map(|(_, values)| values).sum();
+    let parts = missing.sealed.iter().filter(|(_, values)| *values > 0);
+    let parts: Vec<String> = parts.map(|(what, values)| counted(*values, what.one())).collect();
+    format!(
+        "encryption_key in payrun.yaml lacks the key {key}: {} in the ledger cannot be opened without it ({})",
+        counted(values, "value"),
+        parts.join(", ")
+    )
 }
 
 fn account(config: &GatewayConfig, clock: &Clock) -> Result<Account, Failure> {

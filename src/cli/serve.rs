@@ -7,7 +7,8 @@ use clap::Args;
 
 use super::Context;
 use super::exit::{Exit, Failure};
-use super::project::Project;
+use super::output::counted;
+use super::project::{PUT_BACK, Project};
 use super::signals::stop_switch;
 use crate::clock::Clock;
 use crate::config::Database;
@@ -41,6 +42,7 @@ pub(super) async fn run(context: &Context, args: ServeArgs) -> Result<Exit, Fail
         // Where one was lost, this is the moment to stop and restore it.
         tracing::warn!(ledger = engine.ledger.name(), "there was no ledger here, and a new one is made");
     }
+    uploads_open(&engine).await?;
     may_listen(&project, &engine.ledger, address).await?;
     let tellers = tellers(&project, &engine)?;
     let listener = Listener::bind(address, server.tls.as_ref(), &context.config).await;
@@ -57,6 +59,22 @@ pub(super) async fn run(context: &Context, args: ServeArgs) -> Result<Exit, Fail
     engine.ledger.clone().close().await;
     served.map_err(|error| Failure::internal(&error))?;
     Ok(Exit::Success)
+}
+
+/// Refuses keys that lack one that an uploaded file needs. A store that cannot be had now stops nobody.
+async fn uploads_open(engine: &Engine) -> Result<(), Failure> {
+    match engine.uploads_under_missing_keys().await {
+        Ok(0) => Ok(()),
+        Ok(files) => {
+            let files = counted(files as u64, "uploaded file");
+            let message = format!("encryption_key in payrun.yaml lacks a key: {files} cannot be opened without it");
+            Err(Failure::invalid(message).help(PUT_BACK))
+        }
+        Err(error) => {
+            tracing::warn!(error = %super::exit::chain(&error), "whether uploaded files can be opened is not known");
+            Ok(())
+        }
+    }
 }
 
 /// Those who write mails.

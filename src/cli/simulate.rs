@@ -87,7 +87,7 @@ pub(super) async fn run(context: &Context, args: SimulateArgs) -> Result<Exit, F
         // The same on every day.
         request.at = BEGIN;
     }
-    let vault = project.config.encryption_key.as_ref().map(Vault::new).transpose();
+    let vault = Vault::of(&project.config.encryption_keys);
     let scratch = Scratch::make().map_err(|error| Failure::internal(&error))?;
     let what = Play {
         config: Arc::clone(&project.config),

@@ -28,8 +28,9 @@ pub static CONFIG: [FieldSpec; 14] = [
     FieldSpec::optional("jobs", Shape::Text, "A folder of job kinds that replace built-in ones of the same name."),
     FieldSpec::optional(
         "encryption_key",
-        Shape::Secret,
-        "The key under which personal data is kept: base64 of 32 bytes, by env or file.",
+        Shape::Secrets,
+        "The key under which personal data is kept: base64 of 32 bytes, by env or file; of a list [new, old] the first seals, and any \
+         opens.",
     ),
     FieldSpec::optional(
         "files",
@@ -87,7 +88,7 @@ fn read_config(source: &Arc<Source>, path: &Path) -> Result<Config, Diagnostics>
             gateways.insert(entry.key.clone(), gateway);
         }
     }
-    let encryption_key = root.get("encryption_key").and_then(|node| reading.secret(node));
+    let encryption_keys = root.get("encryption_key").and_then(|node| reading.secrets(node)).unwrap_or_default();
     let alerts = reading.alerts(&root, timezone.unwrap_or(chrono_tz::UTC));
     let files = text_of(&root, "files").unwrap_or("files").to_owned();
     let server = root.get("server").map(|node| reading.server(node)).unwrap_or_default();
@@ -103,7 +104,7 @@ fn read_config(source: &Arc<Source>, path: &Path) -> Result<Config, Diagnostics>
         database,
         timezone,
         jobs,
-        encryption_key,
+        encryption_keys,
         files,
         workflows,
         server,

@@ -45,8 +45,8 @@ pub struct Config {
     pub timezone: chrono_tz::Tz,
     /// A folder of job kinds that override the built-in ones.
     pub jobs: Option<PathBuf>,
-    /// The key under which personal data is kept: base64 of 32 bytes.
-    pub encryption_key: Option<SecretString>,
+    /// The keys under which personal data is kept, base64 of 32 bytes each: the first seals, any opens.
+    pub encryption_keys: Vec<SecretString>,
     /// Where statements and reports go: a folder, or a bucket's address.
     pub files: String,
     /// The folder of the workflows that the service runs.

@@ -1,7 +1,7 @@
 //! What an approval is bound to: every row of a batch, its sums, and the workflow that made it.
 //!
 //! An approval holds the hash of these; what is released must have the same. Nothing of it changes with the life of an item:
-//! a later order number or state is no other content.
+//! a later order number or state is no other content, nor is the same personal data sealed under another key.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use super::actor::{Actor, is_person};
 use super::ids::KeyHash;
 use super::money::Amount;
+use super::sealed::lasting;
 
 /// Whether somebody may approve what another has started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,7 +112,7 @@ impl Row<'_> {
             Some(amount) => (amount.minor().to_string(), amount.currency().code()),
             None => (String::new(), ""),
         };
-        of([&line, self.key, &key_hash, self.custom_no.unwrap_or_default(), &minor, code, self.input])
+        of([&line, self.key, &key_hash, self.custom_no.unwrap_or_default(), &minor, code, &lasting(self.input)])
     }
 }
 
@@ -223,6 +224,11 @@ mod tests {
             print(&Origin { account: ["hk", "1900000002"], ..ORIGIN }, &rows),
         ];
         assert!(others.iter().all(|other| *other != known));
+        // Personal data is the same under whichever key it is sealed, and another where it is another.
+        let sealed = |text: &str| print(&ORIGIN, &[row(1, 100, &format!("{{\"name\":{{\"sealed\":\"{text}\"}}}}"))]);
+        assert_eq!(sealed("00112233445566ff:D:S"), sealed("ff11223344556600:D:T"));
+        assert_ne!(sealed("00112233445566ff:D:S"), sealed("00112233445566ff:E:S"));
+        assert_ne!(sealed("AAAA"), sealed("BBBB"));
         let mut batch = Batch::of(&ORIGIN);
         rows.iter().for_each(|row| batch.add(row));
         assert_eq!((batch.items(), batch.sums().get("HKD")), (2, Some(&300)));

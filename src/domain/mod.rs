@@ -16,6 +16,7 @@ pub mod occurrence;
 pub mod policy;
 pub mod role;
 pub mod schedule;
+pub mod sealed;
 pub mod subscription;
 pub mod text;
 pub mod time;

@@ -23,6 +23,7 @@ mod payment;
 pub mod plan;
 pub mod receive;
 mod reconcile;
+pub mod reseal;
 mod rows;
 pub mod schedule;
 mod scope;
@@ -59,7 +60,7 @@ pub struct Engine {
     pub accounts: BTreeMap<String, Arc<Account>>,
     /// The configuration, by which the later jobs of a run are read.
     pub config: Arc<Config>,
-    /// The key for personal data, where there is one.
+    /// The keys for personal data, where there are any.
     pub vault: Option<Arc<Vault>>,
     /// Where statements and reports are kept.
     pub files: Files,

@@ -1,5 +1,8 @@
 //! Item files that were sent to the service: kept by their content, so that the same file sent twice is one, and until they are old.
-//! With a key for personal data they are sealed as a whole.
+//! With a key for personal data they are sealed as a whole, and the name of the file names the key: `NAME.KEY.sealed`. Those of before
+//! keys had ids are `NAME.sealed`.
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
@@ -7,6 +10,7 @@ use thiserror::Error;
 
 use super::Engine;
 use super::vault::{Vault, VaultError};
+use crate::domain::sealed::KEY_ID;
 use crate::files::FilesError;
 
 /// Their folder in the store.
@@ -47,7 +51,7 @@ impl Engine {
             let name = format!("{}.{format}", hex::encode(Sha256::digest(&content)));
             let Some(vault) = vault else { return Ok((format!("{FOLDER}/{name}"), name, content)) };
             let sealed = vault.seal_file(&content, &name)?;
-            Ok((format!("{FOLDER}/{name}.{SEALED}"), name, Bytes::from(sealed)))
+            Ok((place_of(&name, vault.ids().next()), name, Bytes::from(sealed)))
         };
         let (place, name, content) = tokio::task::spawn_blocking(work).await??;
         // Sealed twice it is not the same text; its name says that it is the same file.
@@ -68,12 +72,11 @@ impl Engine {
         if known.is_none() {
             return Ok(None);
         }
-        if let Some(vault) = &self.vault
-            && let Some(sealed) = self.files.read(&format!("{FOLDER}/{name}.{SEALED}")).await?
-        {
-            let (vault, name) = (vault.clone(), name.to_owned());
-            let open = move || Vault::open_file(&vault, &sealed, &name);
-            return Ok(Some(Bytes::from(tokio::task::spawn_blocking(open).await??)));
+        if let Some(vault) = &self.vault {
+            for key in vault.ids().map(Some).chain([None]) {
+                let Some(sealed) = self.files.read(&place_of(name, key)).await? else { continue };
+                return Ok(Some(opened(Arc::clone(vault), sealed, name, key).await?));
+            }
         }
         Ok(self.files.read(&format!("{FOLDER}/{name}")).await?)
     }
@@ -90,6 +93,48 @@ impl Engine {
         Ok(old.len() as u64)
     }
 
+    /// Those that are sealed under other keys than this one, by their file names.
+    ///
+    /// # Errors
+    /// Whatever the store says.
+    pub(super) async fn uploads_of_other_keys(&self, first: &str) -> Result<Vec<String>, FilesError> {
+        let other = |file: &str| parts(file).is_some_and(|(_, key)| key != Some(first));
+        self.files.names(FOLDER, other, FILES_COUNTED).await
+    }
+
+    /// How many are sealed under keys that are not listed.
+    ///
+    /// # Errors
+    /// Whatever the store says.
+    pub async fn uploads_under_missing_keys(&self) -> Result<usize, FilesError> {
+        let is_missing = |file: &str| {
+            parts(file).is_some_and(|(_, key)| match (&self.vault, key) {
+                (None, _) => true,
+                (Some(vault), Some(key)) => vault.ids().all(|id| id != key),
+                (Some(_), None) => false,
+            })
+        };
+        Ok(self.files.names(FOLDER, is_missing, FILES_COUNTED).await?.len())
+    }
+
+    /// Seals one under the first key; `file`: its file name.
+    ///
+    /// # Errors
+    /// [`UploadError`]; the old one is still there then.
+    pub(super) async fn reseal_upload(&self, file: &str) -> Result<(), UploadError> {
+        let Some((vault, (name, key))) = self.vault.as_ref().zip(parts(file)) else { return Ok(()) };
+        let old = place_of(name, key);
+        let Some(sealed) = self.files.read(&old).await? else { return Ok(()) };
+        let content = opened(Arc::clone(vault), sealed, name, key).await?;
+        let (sealing, of) = (Arc::clone(vault), name.to_owned());
+        let sealed = tokio::task::spawn_blocking(move || sealing.seal_file(&content, &of)).await??;
+        match self.files.keep(&place_of(name, vault.ids().next()), Bytes::from(sealed)).await {
+            Ok(_) | Err(FilesError::Other { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(self.files.delete(&old).await?)
+    }
+
     /// How many are old.
     ///
     /// # Errors
@@ -97,5 +142,42 @@ impl Engine {
     pub async fn old_uploads(&self) -> Result<u64, FilesError> {
         let before = self.clock.now().minus(self.config.retention.operational);
         Ok(self.files.older(FOLDER, before, FILES_COUNTED).await?.len() as u64)
+    }
+}
+
+/// Where a sealed file is kept.
+fn place_of(name: &str, key: Option<&str>) -> String {
+    match key {
+        Some(key) => format!("{FOLDER}/{name}.{key}.{SEALED}"),
+        None => format!("{FOLDER}/{name}.{SEALED}"),
+    }
+}
+
+/// What a sealed file is of, and the id of its key, by its file name; none if it is not sealed.
+fn parts(file: &str) -> Option<(&str, Option<&str>)> {
+    let sealed = file.strip_suffix(SEALED)?.strip_suffix('.')?;
+    let keyed = sealed.rsplit_once('.').filter(|(name, key)| name.contains('.') && key.len() == KEY_ID);
+    Some(keyed.map_or((sealed, None), |(name, key)| (name, Some(key))))
+}
+
+async fn opened(vault: Arc<Vault>, sealed: Bytes, name: &str, key: Option<&str>) -> Result<Bytes, UploadError> {
+    let (name, key) = (name.to_owned(), key.map(str::to_owned));
+    let open = move || vault.open_file(&sealed, &name, key.as_deref());
+    Ok(Bytes::from(tokio::task::spawn_blocking(open).await??))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_sealed_file_names_its_key() {
+        let key = "0123456789abcdef";
+        for (name, key) in [("ab.csv", Some(key)), ("ab.csv", None)] {
+            let place = place_of(name, key);
+            assert_eq!(parts(place.strip_prefix("uploads/").unwrap()), Some((name, key)));
+        }
+        assert_eq!(parts("ab.csv"), None);
+        assert_eq!(parts("absealed"), None);
     }
 }

@@ -1,9 +1,11 @@
-//! Personal data at rest: AES-256-GCM under a key of the user's, each value bound to its field and to its item.
+//! Personal data at rest: AES-256-GCM under keys of the user's, each value bound to its field and to its item.
 //!
-//! A sealed value stands in an item's input as `{"sealed": "…"}`, which no text of a file can look like. Errors never hold a
-//! value. What is opened lives in memory for one call.
+//! The first key seals, and any opens. A sealed value stands in an item's input as `{"sealed": "…"}`, which no text of a file can look
+//! like, and names its key by an id (`domain/sealed.rs`). Values from before keys had ids open under whichever key fits. Errors never
+//! hold a value. What is opened lives in memory for one call.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::{digest, hmac};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret, SecretString};
@@ -12,39 +14,51 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use crate::domain::ids::KeyHash;
+use crate::domain::sealed::{KEY_ID, SealedText};
 use crate::workflow::render::Private;
 
-/// What the proof is made of.
+/// What the proof of the key of a ledger from before keys had ids is made of.
 const PROOF: &str = "payrun personal data";
 
-/// The key for personal data.
-pub struct Vault(LessSafeKey);
+/// What the id of a key is made of.
+const ID: &[u8] = b"payrun encryption key id";
+
+/// How many random bytes are sealed with a text, so that its digest tells nothing of it.
+const RANDOM: usize = 32;
+
+/// The keys for personal data, the one that seals first.
+pub struct Vault(Vec<SealingKey>);
+
+struct SealingKey {
+    id: String,
+    key: LessSafeKey,
+}
 
 impl std::fmt::Debug for Vault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Vault")
+        f.debug_tuple("Vault").field(&self.ids().collect::<Vec<_>>()).finish()
     }
 }
 
 impl Vault {
-    /// From base64 of 32 bytes.
+    /// From base64 of 32 bytes each, the key that seals first; none where there are no keys.
     ///
     /// # Errors
-    /// [`VaultError::Key`] if it is something else.
-    pub fn new(key: &SecretString) -> Result<Self, VaultError> {
-        let bytes = Zeroizing::new(STANDARD.decode(key.expose_secret().trim()).map_err(|_| VaultError::Key)?);
-        UnboundKey::new(&AES_256_GCM, &bytes).map(LessSafeKey::new).map(Self).map_err(|_| VaultError::Key)
+    /// [`VaultError::Key`] if one is something else, [`VaultError::Twice`] if two are the same.
+    pub fn of(keys: &[SecretString]) -> Result<Option<Self>, VaultError> {
+        let keys = keys.iter().map(SealingKey::new).collect::<Result<Vec<_>, _>>()?;
+        if keys.iter().enumerate().any(|(at, key)| keys[..at].iter().any(|other| other.id == key.id)) {
+            return Err(VaultError::Twice);
+        }
+        Ok((!keys.is_empty()).then_some(Self(keys)))
     }
 
-    /// A text that only this key opens; see [`Vault::proves`].
-    ///
-    /// # Errors
-    /// [`VaultError::Seal`] if the crypto library refuses.
-    pub fn proof(&self) -> Result<String, VaultError> {
-        self.seal(PROOF, PROOF.as_bytes())
+    /// The ids of the keys, that of the one that seals first. An id tells nothing of its key.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|key| key.id.as_str())
     }
 
-    /// Whether a proof was made with this key.
+    /// Whether one of the keys is the one that a ledger was begun with before keys had ids.
     pub fn proves(&self, proof: &str) -> bool {
         self.open(proof, PROOF.as_bytes()).is_ok_and(|text| text == PROOF)
     }
@@ -81,12 +95,30 @@ impl Vault {
         input.into_iter().map(open).collect()
     }
 
+    /// An item's input with everything in it sealed under the first key. The other fields stay byte for byte. `named`: only what names
+    /// its key may be sealed again, since something is bound to the very text of what does not.
+    ///
+    /// # Errors
+    /// As [`Vault::opened`]; [`VaultError::Bound`].
+    pub fn reseal_input(&self, input: &str, key: KeyHash, named: bool) -> Result<String, VaultError> {
+        let fields: Map<String, Value> = serde_json::from_str(input).map_err(|_| VaultError::Open)?;
+        let mut resealed = input.to_owned();
+        for (name, text) in fields.iter().filter_map(|(name, value)| Some((name, sealed(value)?))) {
+            if named && SealedText::parse(text).is_none() {
+                return Err(VaultError::Bound);
+            }
+            let new = self.reseal(text, &bound_to(name, key))?;
+            resealed = resealed.replace(text, &new);
+        }
+        Ok(resealed)
+    }
+
     /// A text of a notification, bound to the notification's digest.
     ///
     /// # Errors
     /// [`VaultError::Seal`] if the crypto library refuses.
     pub fn seal_notification(&self, text: &str, digest: &str) -> Result<String, VaultError> {
-        self.seal(text, format!("notification {digest}").as_bytes())
+        self.seal(text, &of_notification(digest))
     }
 
     /// The same, opened.
@@ -94,49 +126,124 @@ impl Vault {
     /// # Errors
     /// [`VaultError::Open`] with another key, or if it belongs to another notification.
     pub fn open_notification(&self, sealed: &str, digest: &str) -> Result<String, VaultError> {
-        self.open(sealed, format!("notification {digest}").as_bytes())
+        self.open(sealed, &of_notification(digest))
     }
 
-    /// A file as a whole, bound to its name.
+    /// The same, sealed under the first key.
+    ///
+    /// # Errors
+    /// As [`Vault::open_notification`].
+    pub fn reseal_notification(&self, sealed: &str, digest: &str) -> Result<String, VaultError> {
+        self.reseal(sealed, &of_notification(digest))
+    }
+
+    /// A file as a whole, bound to its name, under the first key.
     ///
     /// # Errors
     /// [`VaultError::Seal`] if the crypto library refuses.
     pub fn seal_file(&self, content: &[u8], name: &str) -> Result<Vec<u8>, VaultError> {
-        self.seal_bytes(content, format!("file {name}").as_bytes())
+        self.first()?.seal(content, &of_file(name))
     }
 
-    /// The same, opened.
+    /// The same, opened. `key`: the id of its key; where it names none, whichever key fits.
     ///
     /// # Errors
-    /// [`VaultError::Open`] with another key, or if it is another file.
-    pub fn open_file(&self, sealed: &[u8], name: &str) -> Result<Vec<u8>, VaultError> {
-        self.open_bytes(sealed.to_vec(), format!("file {name}").as_bytes())
+    /// [`VaultError::Open`] with another key, or if it is another file; [`VaultError::NoKey`].
+    pub fn open_file(&self, sealed: &[u8], name: &str, key: Option<&str>) -> Result<Vec<u8>, VaultError> {
+        self.open_bytes(sealed, &of_file(name), key)
     }
 
     fn seal(&self, text: &str, aad: &[u8]) -> Result<String, VaultError> {
-        Ok(STANDARD.encode(self.seal_bytes(text.as_bytes(), aad)?))
+        let mut random = [0_u8; RANDOM];
+        aws_lc_rs::rand::fill(&mut random).map_err(|_| VaultError::Seal)?;
+        self.seal_with(&random, text, aad)
+    }
+
+    fn seal_with(&self, random: &[u8], text: &str, aad: &[u8]) -> Result<String, VaultError> {
+        let content = Zeroizing::new([random, text.as_bytes()].concat());
+        let key = self.first()?;
+        Ok(format!("{}:{}:{}", key.id, digest_of(&content), STANDARD.encode(key.seal(&content, aad)?)))
     }
 
     fn open(&self, text: &str, aad: &[u8]) -> Result<String, VaultError> {
-        let bytes = STANDARD.decode(text).map_err(|_| VaultError::Open)?;
-        String::from_utf8(self.open_bytes(bytes, aad)?).map_err(|_| VaultError::Open)
+        let (_, text) = self.open_with(text, aad)?;
+        String::from_utf8(text).map_err(|_| VaultError::Open)
     }
 
-    fn seal_bytes(&self, content: &[u8], aad: &[u8]) -> Result<Vec<u8>, VaultError> {
+    /// The random bytes that were sealed with a text, where there are any, and the text.
+    fn open_with(&self, text: &str, aad: &[u8]) -> Result<(Option<Vec<u8>>, Vec<u8>), VaultError> {
+        let decoded = |text: &str| STANDARD.decode(text).map_err(|_| VaultError::Open);
+        let Some(parts) = SealedText::parse(text) else {
+            return Ok((None, self.open_bytes(&decoded(text)?, aad, None)?));
+        };
+        let content = self.open_bytes(&decoded(parts.sealed)?, aad, Some(parts.key))?;
+        if digest_of(&content) != parts.digest {
+            return Err(VaultError::Open);
+        }
+        let (random, text) = content.split_at_checked(RANDOM).ok_or(VaultError::Open)?;
+        Ok((Some(random.to_vec()), text.to_vec()))
+    }
+
+    /// Under the first key, with the same digest.
+    fn reseal(&self, text: &str, aad: &[u8]) -> Result<String, VaultError> {
+        let (random, opened) = self.open_with(text, aad)?;
+        let opened = Zeroizing::new(String::from_utf8(opened).map_err(|_| VaultError::Open)?);
+        match random {
+            Some(random) => self.seal_with(&random, &opened, aad),
+            None => self.seal(&opened, aad),
+        }
+    }
+
+    fn open_bytes(&self, sealed: &[u8], aad: &[u8], key: Option<&str>) -> Result<Vec<u8>, VaultError> {
+        match key {
+            Some(id) => self.0.iter().find(|key| key.id == id).ok_or(VaultError::NoKey)?.open(sealed, aad),
+            None => self.0.iter().find_map(|key| key.open(sealed, aad).ok()).ok_or(VaultError::Open),
+        }
+    }
+
+    fn first(&self) -> Result<&SealingKey, VaultError> {
+        self.0.first().ok_or(VaultError::Seal)
+    }
+}
+
+impl SealingKey {
+    fn new(key: &SecretString) -> Result<Self, VaultError> {
+        let bytes = Zeroizing::new(STANDARD.decode(key.expose_secret().trim()).map_err(|_| VaultError::Key)?);
+        let id = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &bytes), ID);
+        let key = UnboundKey::new(&AES_256_GCM, &bytes).map(LessSafeKey::new).map_err(|_| VaultError::Key)?;
+        Ok(Self { id: hex::encode(&id.as_ref()[..KEY_ID / 2]), key })
+    }
+
+    fn seal(&self, content: &[u8], aad: &[u8]) -> Result<Vec<u8>, VaultError> {
         let mut nonce = [0_u8; NONCE_LEN];
         aws_lc_rs::rand::fill(&mut nonce).map_err(|_| VaultError::Seal)?;
         let mut bytes = content.to_vec();
-        let sealing = self.0.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(aad), &mut bytes);
+        let sealing =
+            self.key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(aad), &mut bytes);
         sealing.map_err(|_| VaultError::Seal)?;
         Ok([&nonce[..], &bytes].concat())
     }
 
-    fn open_bytes(&self, mut bytes: Vec<u8>, aad: &[u8]) -> Result<Vec<u8>, VaultError> {
+    fn open(&self, sealed: &[u8], aad: &[u8]) -> Result<Vec<u8>, VaultError> {
+        let mut bytes = sealed.to_vec();
         let (nonce, body) = bytes.split_at_mut_checked(NONCE_LEN).ok_or(VaultError::Open)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| VaultError::Open)?;
-        let opened = self.0.open_in_place(nonce, Aad::from(aad), body).map_err(|_| VaultError::Open)?;
+        let opened = self.key.open_in_place(nonce, Aad::from(aad), body).map_err(|_| VaultError::Open)?;
         Ok(opened.to_vec())
     }
+}
+
+fn of_notification(digest: &str) -> Vec<u8> {
+    format!("notification {digest}").into_bytes()
+}
+
+fn of_file(name: &str) -> Vec<u8> {
+    format!("file {name}").into_bytes()
+}
+
+/// In base64.
+fn digest_of(content: &[u8]) -> String {
+    STANDARD.encode(digest::digest(&digest::SHA256, content).as_ref())
 }
 
 /// The text of a sealed value; none if it is not sealed.
@@ -154,42 +261,114 @@ pub enum VaultError {
     /// The key is no base64 of 32 bytes.
     #[error("encryption_key must be base64 of 32 bytes; `openssl rand -base64 32` makes one")]
     Key,
+    /// A key is listed twice.
+    #[error("encryption_key lists the same key twice")]
+    Twice,
     /// The crypto library refused.
     #[error("personal data could not be encrypted")]
     Seal,
     /// It does not open.
-    #[error("personal data does not decrypt: encryption_key is another one than it was kept under")]
+    #[error("personal data does not decrypt: it was changed, or encryption_key lacks the key that it is kept under")]
     Open,
+    /// Its key is not listed.
+    #[error(
+        "personal data is kept under a key that encryption_key does not list here: put that key behind the first one"
+    )]
+    NoKey,
+    /// An approval is bound to the text as it is.
+    #[error("an approval from before keys had ids is bound to it as it is; it goes with the evidence of its run")]
+    Bound,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn vault(byte: u8) -> Vault {
-        Vault::new(&SecretString::from(STANDARD.encode([byte; 32]))).unwrap()
+    fn key(byte: u8) -> SecretString {
+        SecretString::from(STANDARD.encode([byte; 32]))
+    }
+
+    fn vault(bytes: &[u8]) -> Vault {
+        Vault::of(&bytes.iter().copied().map(key).collect::<Vec<_>>()).unwrap().unwrap()
+    }
+
+    fn parsed(input: &str) -> Map<String, Value> {
+        serde_json::from_str(input).unwrap()
+    }
+
+    /// As payrun sealed before keys had ids.
+    fn old_text(byte: u8, text: &str, aad: &[u8]) -> String {
+        STANDARD.encode(SealingKey::new(&key(byte)).unwrap().seal(text.as_bytes(), aad).unwrap())
     }
 
     #[test]
     fn personal_data_opens_for_its_own_item_field_and_key_only() {
         let (key, other) = (KeyHash::of("a", "declare", "1"), KeyHash::of("a", "declare", "2"));
         let private = Private::new(vec![("name".to_owned(), "Li \"Lei\"".to_owned())]);
-        let input = vault(1).seal_into(r#"{"customs":"SHENZHEN"}"#.to_owned(), &private, key).unwrap();
+        let one = vault(&[1]);
+        let input = one.seal_into(r#"{"customs":"SHENZHEN"}"#.to_owned(), &private, key).unwrap();
         assert!(!input.contains("Lei"));
-        let parsed: Map<String, Value> = serde_json::from_str(&input).unwrap();
-        let opened = vault(1).opened(parsed.clone(), key).unwrap();
+        let opened = one.opened(parsed(&input), key).unwrap();
         assert_eq!((opened["name"].as_str(), opened["customs"].as_str()), (Some("Li \"Lei\""), Some("SHENZHEN")));
-        assert_eq!(vault(1).opened(parsed.clone(), other), Err(VaultError::Open));
-        assert_eq!(vault(2).opened(parsed.clone(), key), Err(VaultError::Open));
-        let renamed = Map::from_iter([("cert_id".to_owned(), parsed["name"].clone())]);
-        assert_eq!(vault(1).opened(renamed, key), Err(VaultError::Open));
-        assert_eq!(vault(1).seal_into("{}".to_owned(), &private, key).unwrap().matches("name").count(), 1);
+        assert_eq!(one.opened(parsed(&input), other), Err(VaultError::Open));
+        assert_eq!(vault(&[2]).opened(parsed(&input), key), Err(VaultError::NoKey));
+        let renamed = Map::from_iter([("cert_id".to_owned(), parsed(&input)["name"].clone())]);
+        assert_eq!(one.opened(renamed, key), Err(VaultError::Open));
+        assert_eq!(one.seal_into("{}".to_owned(), &private, key).unwrap().matches("name").count(), 1);
     }
 
     #[test]
-    fn a_proof_tells_keys_apart_and_a_short_key_is_refused() {
-        let proof = vault(1).proof().unwrap();
-        assert!(vault(1).proves(&proof) && !vault(2).proves(&proof));
-        assert_eq!(Vault::new(&SecretString::from("c2hvcnQ=")).err(), Some(VaultError::Key));
+    fn any_key_opens_the_first_seals_and_the_digest_stays() {
+        let item = KeyHash::of("a", "declare", "1");
+        let private = Private::new(vec![("name".to_owned(), "Li Lei".to_owned()), ("card".to_owned(), "1".to_owned())]);
+        let input = vault(&[1]).seal_into(r#"{"z":"1","a":"2"}"#.to_owned(), &private, item).unwrap();
+        let both = vault(&[2, 1]);
+        assert_eq!(both.opened(parsed(&input), item).unwrap()["name"], "Li Lei");
+        let resealed = both.reseal_input(&input, item, true).unwrap();
+        assert_ne!(resealed, input);
+        assert_eq!(vault(&[2]).opened(parsed(&resealed), item).unwrap()["card"], "1");
+        assert_eq!(vault(&[1]).opened(parsed(&resealed), item), Err(VaultError::NoKey));
+        let lasting = crate::domain::sealed::lasting;
+        assert_eq!(lasting(&resealed), lasting(&input));
+        assert!(lasting(&input).starts_with(r#"{"z":"1","a":"2","name":{"sealed":""#), "{}", lasting(&input));
+        // Who has a key can seal another text, and not under the same digest.
+        let text = sealed(&parsed(&input)["name"]).unwrap().to_owned();
+        let forged = vault(&[1]).seal("Han Meimei", &bound_to("name", item)).unwrap();
+        let (ours, theirs) = (SealedText::parse(&text).unwrap(), SealedText::parse(&forged).unwrap());
+        let mixed = format!("{}:{}:{}", ours.key, ours.digest, theirs.sealed);
+        assert_eq!(
+            both.opened(Map::from_iter([("name".to_owned(), json!({ "sealed": mixed }))]), item),
+            Err(VaultError::Open)
+        );
+    }
+
+    #[test]
+    fn what_was_sealed_before_keys_had_ids_opens_under_whichever_key_fits() {
+        let item = KeyHash::of("a", "declare", "1");
+        let old = old_text(1, "Li Lei", &bound_to("name", item));
+        let input = json!({ "name": { "sealed": old } }).to_string();
+        for keys in [&[1][..], &[2, 1]] {
+            assert_eq!(vault(keys).opened(parsed(&input), item).unwrap()["name"], "Li Lei");
+        }
+        assert_eq!(vault(&[2]).opened(parsed(&input), item), Err(VaultError::Open));
+        assert_eq!(vault(&[2, 1]).reseal_input(&input, item, true), Err(VaultError::Bound));
+        let resealed = vault(&[2, 1]).reseal_input(&input, item, false).unwrap();
+        assert_eq!(vault(&[2]).opened(parsed(&resealed), item).unwrap()["name"], "Li Lei");
+        let proof = old_text(1, PROOF, PROOF.as_bytes());
+        assert!(vault(&[2, 1]).proves(&proof) && !vault(&[2]).proves(&proof));
+        let notification = old_text(1, "eyJ9", b"notification abc");
+        assert_eq!(vault(&[2, 1]).open_notification(&notification, "abc").as_deref(), Ok("eyJ9"));
+        let resealed = vault(&[2, 1]).reseal_notification(&notification, "abc").unwrap();
+        assert_eq!(vault(&[2]).open_notification(&resealed, "abc").as_deref(), Ok("eyJ9"));
+        assert_eq!(vault(&[2]).open_notification(&resealed, "abd"), Err(VaultError::Open));
+    }
+
+    #[test]
+    fn a_short_key_and_the_same_key_twice_are_refused_and_ids_are_no_keys() {
+        assert_eq!(Vault::of(&[SecretString::from("c2hvcnQ=")]).err(), Some(VaultError::Key));
+        assert_eq!(Vault::of(&[key(1), key(2), key(1)]).err(), Some(VaultError::Twice));
+        assert!(Vault::of(&[]).unwrap().is_none());
+        let shown = format!("{:?}", vault(&[1, 2]));
+        assert!(!shown.contains(&STANDARD.encode([1; 32])) && !shown.contains(&hex::encode([1; 8])), "{shown}");
     }
 }

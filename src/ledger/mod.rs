@@ -100,6 +100,7 @@ pub use tokens::{Asked, TokenRow};
 pub use troubles::{Alarmed, Different, Ended, OfRun, Sum, Summed, Troubled, Unlisted};
 pub use turn::CommitFault;
 pub use unreachable::UnreachableRow;
+pub use vault::{ResealedPage, Resealing, Sealed, SealedRow, UNNAMED};
 
 /// A ledger that is open.
 #[derive(Debug, Clone)]

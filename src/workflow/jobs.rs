@@ -220,7 +220,7 @@ impl<'a> Lowering<'a> {
     ) {
         let is_private = |name: &str| kind.field(name).is_some_and(|field| field.sensitive);
         let sealed = with.iter().find(|(name, _)| is_private(name));
-        if let Some((name, template)) = sealed.filter(|_| self.config.encryption_key.is_none()) {
+        if let Some((name, template)) = sealed.filter(|_| self.config.encryption_keys.is_empty()) {
             let message =
                 format!("{name} is personal data, which is kept under encryption_key in payrun.yaml; there is none");
             let help = "openssl rand -base64 32 > keys/personal.key, and encryption_key: { file: keys/personal.key }";

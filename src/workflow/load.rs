@@ -133,7 +133,7 @@ alerts:
             database: Database::Sqlite("payrun.db".into()),
             timezone: chrono_tz::Asia::Hong_Kong,
             jobs: None,
-            encryption_key: Some("none".into()),
+            encryption_keys: vec!["none".into()],
             files: "files".to_owned(),
             workflows: PathBuf::from("workflows"),
             server: Default::default(),

@@ -83,6 +83,8 @@ fn help_lists_every_command_and_the_exit_codes() {
       restore        Put a backup in the place of a ledger that was lost; what may have been sent since
                      is asked about before it is sent
       forget         Forget what is older than `retention` says; the service does it by itself
+      reseal         Seal what is kept of persons under the first key of `encryption_key`, so that the
+                     others can be taken away
       promote        Move the ledger from a SQLite file to PostgreSQL, compared row by row; the file can
                      no longer be used then
       sandbox        Serve a gateway's other side on loopback, strict and with faults, to develop

@@ -25,6 +25,7 @@ mod payments;
 mod personal;
 mod promote;
 mod refunds;
+mod reseal;
 mod retention;
 mod rig;
 mod schedule_command;

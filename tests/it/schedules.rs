@@ -69,7 +69,7 @@ impl Keeper {
             database: Database::Sqlite("unused".into()),
             timezone: chrono_tz::Asia::Hong_Kong,
             jobs: None,
-            encryption_key: None,
+            encryption_keys: Vec::new(),
             files: "files".to_owned(),
             workflows: folder.path().join("workflows"),
             server: ServerConfig::default(),

@@ -39,7 +39,7 @@ impl Doorway {
             ledger: Ledger::open(path).await.unwrap(),
             catalog: Arc::new(Catalog::built_in()),
             accounts: accounts(rig, &config, &clock),
-            vault: config.encryption_key.as_ref().map(|key| Arc::new(Vault::new(key).unwrap())),
+            vault: Vault::of(&config.encryption_keys).unwrap().map(Arc::new),
             files: Files::open("files", rig.folder.path()).unwrap(),
             config,
             meter: Arc::default(),

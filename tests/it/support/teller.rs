@@ -123,7 +123,7 @@ impl Teller {
             database: Database::Sqlite("unused".into()),
             timezone: chrono_tz::UTC,
             jobs: None,
-            encryption_key: None,
+            encryption_keys: Vec::new(),
             files: "files".to_owned(),
             workflows: "workflows".into(),
             server: ServerConfig::default(),

@@ -145,7 +145,7 @@ impl World {
             database: Database::Sqlite(folder.path().join("ledger.db")),
             timezone: chrono_tz::UTC,
             jobs: None,
-            encryption_key: None,
+            encryption_keys: Vec::new(),
             files: "files".to_owned(),
             workflows: "workflows".into(),
             server: Default::default(),
