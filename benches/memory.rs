@@ -42,6 +42,7 @@ async fn main() {
         query_interval: account.query_interval,
         refund_interval: account.refund_interval,
         funds_interval: account.funds_interval,
+        withdraw_at_once: true,
         is_remote: false,
         watch: Default::default(),
     };

@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use serde_json::{Map, Value};
+
 use crate::domain::answer::{Answer, Cause, Decline, DeclineClass, LaneEffect, NumberRule, Receipt};
 use crate::domain::ids::OrderNumber;
 use crate::domain::money::Amount;
@@ -59,6 +61,10 @@ pub struct Expected {
     pub amount: Option<Amount>,
     /// Whether it may name none; another it may not name.
     pub amount_may_lack: bool,
+    /// The item's fields, where a row of the table asks for one.
+    pub input: Map<String, Value>,
+    /// Whether payrun knows of a refund of the payment, or cannot tell.
+    pub refunded: bool,
     /// Whether the gateway has accepted the order before.
     pub accepted: bool,
     /// Whether a submission was answered that the number exists already.
@@ -203,7 +209,7 @@ fn refuses_us(seen: &Observation) -> bool {
 /// A refusal that nobody has signed where refusals are signed is asked about before it is believed. What is wrong on our side is
 /// believed: nothing more is sent because of it.
 fn doubted(answer: Answer, seen: &Observation) -> Answer {
-    let unsigned = seen.result.get("unsigned") == Some(&serde_json::Value::Bool(true));
+    let unsigned = seen.result.get("unsigned") == Some(&Value::Bool(true));
     match answer {
         Answer::Declined(decline) if unsigned && !matches!(decline.class, DeclineClass::Config) => {
             Answer::Unknown { cause: Cause::Ambiguous, code: decline.code }
@@ -274,7 +280,9 @@ fn counts(row: &Outcome, ours: &Expected) -> bool {
         Some(After::Accepted) => ours.accepted,
         Some(After::Exists) => ours.exists,
     };
-    day && after
+    let when =
+        row.when.as_ref().is_none_or(|(field, value)| ours.input.get(field).and_then(Value::as_str) == Some(value));
+    day && after && when && !(row.unless_refunded && ours.refunded)
 }
 
 fn fits(row: &Outcome, seen: &Observation) -> bool {
@@ -289,7 +297,7 @@ fn fits(row: &Outcome, seen: &Observation) -> bool {
     let fact = row
         .fact
         .as_ref()
-        .is_none_or(|(name, value)| seen.result.get(name).and_then(serde_json::Value::as_str) == Some(value.as_str()));
+        .is_none_or(|(name, value)| seen.result.get(name).and_then(Value::as_str) == Some(value.as_str()));
     http && fact && code && same(&row.state, &seen.state)
 }
 
@@ -387,7 +395,7 @@ mod tests {
             403 BANK_ERROR -             | unknown ambiguous           | unknown unlisted
             403 ORDERPAID -              | unknown ambiguous           | unknown unlisted
             403 OUT_TRADE_NO_USED -      | unknown ambiguous           | unknown unlisted
-            403 ORDER_CLOSED -           | declined soft ask           | unknown unlisted
+            403 ORDER_CLOSED -           | declined spent ask          | unknown unlisted
             404 ORDER_NOT_EXIST -        | unknown unlisted            | absent
             404 - -                      | unknown unlisted            | unknown unlisted
             429 FREQUENCY_LIMITED -      | not_processed               | unknown not_asked

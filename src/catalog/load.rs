@@ -14,8 +14,8 @@ use crate::yaml::scalars;
 
 use super::outcomes::{Table, read as read_outcomes};
 use super::{
-    Alphabet, Catalog, Expand, Field, FieldKind, InStatement, JobKind, Keeps, NotOlderThan, Operations, PayerCheck,
-    PaymentLookup, Rule, spec,
+    Alphabet, Catalog, Expand, Field, FieldKind, InStatement, JobKind, Keeps, NotBefore, NotOlderThan, Operations,
+    PayerCheck, PaymentLookup, Rule, spec,
 };
 
 /// The job kinds that are compiled in: file name and text.
@@ -336,6 +336,7 @@ fn read_operations(entry: &Entry, effect: bool, source: &Source, found: &mut Dia
             .iter()
             .filter_map(|entry| Some((entry.key.clone(), entry.value.text()?.parse().ok()?)))
             .collect(),
+        not_before: node.get("not_before").map(read_not_before),
         keeps: match text_of(node, "keeps") {
             Some("statement") => Some(Keeps::Statement),
             Some("settlements") => Some(Keeps::Settlements),
@@ -367,6 +368,15 @@ fn read_payment(node: &Node, source: &Source, found: &mut Diagnostics) -> Paymen
         given: text_of(node, "given").map(str::to_owned),
         outcomes: read_outcomes(rows, Table { is_query: false, effect: false }, source, found),
         takes: is_true(node, "takes"),
+    }
+}
+
+fn read_not_before(node: &Node) -> NotBefore {
+    let age = |entry: &Entry| Some((entry.key.clone(), entry.value.text().and_then(scalars::duration)?));
+    NotBefore {
+        field: text_of(node, "field").unwrap_or_default().to_owned(),
+        if_not_given: text_of(node, "if_not_given").unwrap_or_default().to_owned(),
+        ages: entries(node, "ages").iter().filter_map(age).collect(),
     }
 }
 

@@ -210,6 +210,8 @@ pub struct Operations {
     pub rules: Vec<Rule>,
     /// By field: the most bytes of UTF-8 that this gateway takes.
     pub max_bytes: BTreeMap<String, usize>,
+    /// How old the payment must be that it withdraws.
+    pub not_before: Option<NotBefore>,
     /// What is kept of the replies beside the item's own result.
     pub keeps: Option<Keeps>,
     /// What the submit's observations mean.
@@ -229,6 +231,17 @@ pub struct PaymentLookup {
     pub outcomes: Vec<Outcome>,
     /// Whether the item's amount is taken from the payment: it must be in its currency, and all of them together not above it.
     pub takes: bool,
+}
+
+/// How old a payment that payrun made must be before this is sent; earlier the gateway refuses it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotBefore {
+    /// The field whose value decides.
+    pub field: String,
+    /// What it is where it is not given.
+    pub if_not_given: String,
+    /// By its value: the age. What is not named may be sent at once.
+    pub ages: BTreeMap<String, Duration>,
 }
 
 /// A question about the payer of an order that is filed.
@@ -260,6 +273,10 @@ pub struct Outcome {
     pub state: Option<String>,
     /// A fact of the reply that must have this value; none matches any.
     pub fact: Option<(String, String)>,
+    /// A field of the item that must have this value; none matches any.
+    pub when: Option<(String, String)>,
+    /// Whether it counts only where payrun knows of no refund of the payment: else the reply may speak of that.
+    pub unless_refunded: bool,
     /// After what it counts only; before, the same reply may speak of the past.
     pub after: Option<After>,
     /// Whether it says that the order number exists already; rows with [`After::Exists`] count from then on.

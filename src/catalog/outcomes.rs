@@ -92,7 +92,9 @@ fn row(node: &Node, table: Table, source: &Source, found: &mut Diagnostics) -> V
                 http: http.flatten(),
                 code: code.clone(),
                 state,
-                fact: fact(node),
+                fact: named(node, "fact"),
+                when: named(node, "when"),
+                unless_refunded: is_true(node, "unless_refunded"),
                 after: after(node),
                 exists: is_true(node, "exists"),
                 wait: duration_of(node, "wait"),
@@ -118,8 +120,8 @@ fn after(node: &Node) -> Option<After> {
     }
 }
 
-fn fact(node: &Node) -> Option<(String, String)> {
-    let entry = node.get("fact")?.entries().first()?;
+fn named(node: &Node, field: &str) -> Option<(String, String)> {
+    let entry = node.get(field)?.entries().first()?;
     Some((entry.key.clone(), entry.value.text()?.to_owned()))
 }
 
@@ -166,6 +168,7 @@ fn class(node: &Node) -> DeclineClass {
         Some("soft") => DeclineClass::Soft,
         Some("config") => DeclineClass::Config,
         Some("funds") => DeclineClass::Funds,
+        Some("spent") => DeclineClass::Spent,
         Some("person") => DeclineClass::Person,
         Some(_) | None => DeclineClass::Hard,
     }
@@ -216,5 +219,6 @@ fn covers(earlier: &Outcome, later: &Outcome) -> bool {
     let covered = |earlier: &Option<String>, later: &Option<String>| earlier.is_none() || earlier == later;
     let fact = earlier.fact.is_none() || earlier.fact == later.fact;
     let after = (earlier.after.is_none() || earlier.after == later.after) && earlier.day_over_for.is_none();
-    http && fact && after && covered(&earlier.code, &later.code) && covered(&earlier.state, &later.state)
+    let when = (earlier.when.is_none() || earlier.when == later.when) && !earlier.unless_refunded;
+    http && fact && after && when && covered(&earlier.code, &later.code) && covered(&earlier.state, &later.state)
 }

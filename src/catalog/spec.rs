@@ -30,7 +30,7 @@ static FIELD: [FieldSpec; 10] = [
     FieldSpec::required("doc", Shape::Text, "One line for people."),
 ];
 
-static OUTCOME: [FieldSpec; 18] = [
+static OUTCOME: [FieldSpec; 20] = [
     FieldSpec::optional("http", Shape::Text, "The HTTP status (404) or its class (5xx)."),
     FieldSpec::optional("code", NAMES, "The gateway's error code, or several; none: there is no code."),
     FieldSpec::optional("state", NAMES, "The order's state in the gateway's words, or several."),
@@ -39,6 +39,12 @@ static OUTCOME: [FieldSpec; 18] = [
         "after",
         Shape::Word(&["accepted", "exists"]),
         "Only once the gateway has accepted the order, or has answered that its number exists.",
+    ),
+    FieldSpec::optional("when", Shape::Named(&Shape::Text), "One field of the item that must have this value."),
+    FieldSpec::optional(
+        "unless_refunded",
+        Shape::Boolean,
+        "Only where payrun knows of no refund of the payment: else the reply may speak of that.",
     ),
     FieldSpec::optional("exists", Shape::Boolean, "Whether it says that the order number exists already."),
     FieldSpec::optional("wait", Shape::Duration, "How long it is left alone at least before it is sent again."),
@@ -50,7 +56,7 @@ static OUTCOME: [FieldSpec; 18] = [
     ),
     FieldSpec::optional(
         "class",
-        Shape::Word(&["soft", "hard", "person", "config", "funds"]),
+        Shape::Word(&["soft", "hard", "spent", "person", "config", "funds"]),
         "What kind of decline it is.",
     ),
     FieldSpec::optional(
@@ -99,6 +105,17 @@ static PAYMENT: [FieldSpec; 4] = [
     ),
 ];
 
+static NOT_BEFORE: [FieldSpec; 4] = [
+    FieldSpec::required("field", Shape::Text, "The field whose value decides."),
+    FieldSpec::required("if_not_given", Shape::Text, "What its value is where it is not given."),
+    FieldSpec::required("ages", Shape::Named(&Shape::Duration), "By value: how old the payment must be."),
+    FieldSpec::required(
+        "source",
+        Shape::Text,
+        "The page that says so (title, address, date), or [C] and what it rests on.",
+    ),
+];
+
 static PAYER_CHECK: [FieldSpec; 2] = [
     FieldSpec::required("operation", Shape::Text, "The operation that asks."),
     FieldSpec::required("given", Shape::Text, "The field without which nothing is asked."),
@@ -116,7 +133,7 @@ static RULE: [FieldSpec; 5] = [
     FieldSpec::required("remedy", Shape::Text, "What to do about a row that breaks it."),
 ];
 
-static OPERATIONS: [FieldSpec; 15] = [
+static OPERATIONS: [FieldSpec; 16] = [
     FieldSpec::required("submit", Shape::Text, "The operation that has the effect."),
     FieldSpec::optional("query", Shape::Text, "The operation that asks what became of it."),
     FieldSpec::optional("explain", Shape::Text, "The operation that explains a decline."),
@@ -153,6 +170,11 @@ static OPERATIONS: [FieldSpec; 15] = [
         "max_bytes",
         Shape::Named(&Shape::Integer(1, 100_000)),
         "By field: the most bytes of UTF-8 that this gateway takes.",
+    ),
+    FieldSpec::optional(
+        "not_before",
+        Shape::Fields(&NOT_BEFORE),
+        "How old a payment that payrun made must be before this is sent; the account's withdraw_at_once switches it off.",
     ),
     FieldSpec::optional("keeps", Shape::Word(&["statement", "settlements"]), "What is kept of the replies."),
     FieldSpec::required(

@@ -53,7 +53,8 @@ pub(super) struct Runs<'a> {
     pub own: Option<i64>,
 }
 
-/// Works on everything that is due in the ledger until these runs are at rest, or nothing of theirs is due within `patience`.
+/// Works on everything that is due in the ledger until these runs are at rest, or nothing of theirs is due within what is left of
+/// `patience`: all time in which there is nothing to do but to wait counts together.
 pub(super) async fn carry_out(
     engine: &Arc<Engine>,
     node: &Node,
@@ -66,6 +67,7 @@ pub(super) async fn carry_out(
     let mut workers = tokio::spawn(worker::run(Arc::clone(engine), node.id(), told));
     let bar = Bar::new(show);
     let mut ticks: u32 = 0;
+    let (mut left, mut looked_at) = (patience, engine.clock.now());
     let outcome = loop {
         tokio::select! {
             ended = &mut workers => return workers_ended(ended),
@@ -73,12 +75,14 @@ pub(super) async fn carry_out(
             () = tokio::time::sleep(TICK) => {}
         }
         ticks = ticks.wrapping_add(1);
-        match look(engine, runs, patience, ticks, &bar).await {
-            Ok(None) => {}
-            Ok(Some(ended)) => break Ok(ended),
+        match look(engine, runs, left, ticks, &bar).await {
+            Ok(Looked::Busy) => {}
+            Ok(Looked::Idle) => left = left.saturating_sub(engine.clock.now().since(looked_at)),
+            Ok(Looked::Ended(ended)) => break Ok(ended),
             Err(error) if error.is_transient() => {}
             Err(error) => break Err(Failure::from(error)),
         }
+        looked_at = engine.clock.now();
     };
     bar.end();
     stop.send_replace(true);
@@ -106,13 +110,22 @@ fn lanes(engine: &Engine) -> BTreeSet<String> {
     engine.accounts.keys().cloned().collect()
 }
 
+/// What a look at the runs found.
+enum Looked {
+    /// Something is under way or due.
+    Busy,
+    /// Something is due soon, and until then there is nothing to do.
+    Idle,
+    Ended(Ended),
+}
+
 async fn look(
     engine: &Engine,
     runs: Runs<'_>,
     patience: Duration,
     ticks: u32,
     bar: &Bar,
-) -> Result<Option<Ended>, LedgerError> {
+) -> Result<Looked, LedgerError> {
     let now = engine.clock.now();
     if ticks.is_multiple_of(TAKE_OVER_TICKS) {
         engine.take_over(now).await?;
@@ -132,11 +145,12 @@ async fn look(
     let opens = closed.iter().filter_map(|lane| lane.until).min();
     bar.draw(engine, runs.all).await?;
     Ok(match standing {
-        Standing::Working(_) => None,
-        Standing::AtRest => Some(Ended::AtRest),
-        Standing::Waiting(_) if opens.is_some_and(|opens| opens <= now.plus(patience)) => None,
-        Standing::Waiting(work) if work.next_due.is_some() => Some(Ended::Waiting(work.next_due)),
-        Standing::Waiting(_) => Some(Ended::Blocked(reasons(engine, runs.all, &closed).await?)),
+        Standing::Working(work) if work.claimed == 0 && work.next_due.is_some_and(|due| due > now) => Looked::Idle,
+        Standing::Working(_) => Looked::Busy,
+        Standing::AtRest => Looked::Ended(Ended::AtRest),
+        Standing::Waiting(_) if opens.is_some_and(|opens| opens <= now.plus(patience)) => Looked::Idle,
+        Standing::Waiting(work) if work.next_due.is_some() => Looked::Ended(Ended::Waiting(work.next_due)),
+        Standing::Waiting(_) => Looked::Ended(Ended::Blocked(reasons(engine, runs.all, &closed).await?)),
     })
 }
 

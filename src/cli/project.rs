@@ -135,6 +135,7 @@ fn account(config: &GatewayConfig, clock: &Clock) -> Result<Account, Failure> {
         query_interval: config.query_interval,
         refund_interval: config.refund_interval,
         funds_interval: config.funds_interval,
+        withdraw_at_once: config.withdraw_at_once,
         is_remote: config.is_remote(),
         watch: Watch::new(config.stop_after),
     })

@@ -103,7 +103,7 @@ impl LaneBounds {
         let Self { rate, concurrency, timeout, query_interval, refund_interval, funds_interval } = self;
         format!(
             "    rate: {rate}\n    concurrency: {concurrency}\n    timeout: {timeout}\n    query_interval: {query_interval}\n    \
-             refund_interval: {refund_interval}\n    funds_interval: {funds_interval}\n"
+             refund_interval: {refund_interval}\n    funds_interval: {funds_interval}\n    withdraw_at_once: true\n"
         )
     }
 }

@@ -134,10 +134,39 @@ fn print_item(item: &ItemRow, colour: bool) {
         ("next due", item.due_at.map(|at| at.to_string()).unwrap_or_default()),
         ("reason", item.reason.clone().unwrap_or_default()),
         ("withdrawn by", item.withdrawn.clone().unwrap_or_default()),
+        ("what to do", to_do(item)),
         ("same key as", item.duplicate_of.map(|id| format!("item {id}")).unwrap_or_default()),
     ];
     for (name, fact) in facts.iter().filter(|(_, fact)| !fact.is_empty()) {
         say(format!("{name:<13} {fact}"));
+    }
+}
+
+/// What a person has to do about an item, or need not.
+fn to_do(item: &ItemRow) -> String {
+    let id = item.id;
+    match (item.state, item.withdrawn.is_some()) {
+        (State::Parked, withdrawn) => {
+            let retry = if withdrawn { "" } else { "; `payrun retry` asks the gateway once more" };
+            format!(
+                "find out what became of it, then `payrun resolve {id} --succeeded RECEIPT` or `--failed`{retry}. until then nothing \
+                 else is sent of its contract"
+            )
+        }
+        (State::Sending | State::Pending | State::Unknown, true) => {
+            "nothing: it is being asked about, and nothing new of it is sent".to_owned()
+        }
+        (State::Sending | State::Pending | State::Unknown, false)
+        | (
+            State::Held
+            | State::Planned
+            | State::Succeeded
+            | State::Failed
+            | State::Cancelled
+            | State::Rejected
+            | State::Skipped,
+            _,
+        ) => String::new(),
     }
 }
 

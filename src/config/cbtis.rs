@@ -8,7 +8,9 @@ use secrecy::SecretString;
 use crate::yaml::fields::{FieldSpec, Shape, duration_of, text_of};
 use crate::yaml::node::Node;
 
-use super::lane::{CONCURRENCY, FUNDS_INTERVAL, QUERY_INTERVAL, RATE, REFUND_INTERVAL, STOP_AFTER, TIMEOUT};
+use super::lane::{
+    CONCURRENCY, FUNDS_INTERVAL, QUERY_INTERVAL, RATE, REFUND_INTERVAL, STOP_AFTER, TIMEOUT, WITHDRAW_AT_ONCE,
+};
 use super::load::Reading;
 
 /// A CBTIS account. What CBTIS does not document is here with a guess as default \[C\].
@@ -152,7 +154,7 @@ static TOKEN_REQUEST: [FieldSpec; 6] = [
 ];
 
 /// The fields of an account.
-pub static FIELDS: [FieldSpec; 20] = [
+pub static FIELDS: [FieldSpec; 21] = [
     FieldSpec::required("kind", Shape::Word(&["cbtis"]), "The kind of gateway: cbtis is CBTIS (AiscPay)."),
     FieldSpec::required("base_url", Shape::Text, "Scheme and host, as CBTIS names it."),
     FieldSpec::optional("access_token", Shape::Secret, "An access token that stays; or give token_request."),
@@ -201,6 +203,7 @@ pub static FIELDS: [FieldSpec; 20] = [
     REFUND_INTERVAL,
     FUNDS_INTERVAL,
     STOP_AFTER,
+    WITHDRAW_AT_ONCE,
 ];
 
 /// The fields of a declaration that CBTIS may call otherwise.

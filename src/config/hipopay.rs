@@ -10,7 +10,9 @@ use crate::statement::BillNames;
 use crate::yaml::fields::{FieldSpec, Shape, text_of};
 use crate::yaml::node::{Node, shown};
 
-use super::lane::{CONCURRENCY, CUSTOMS, FUNDS_INTERVAL, QUERY_INTERVAL, RATE, REFUND_INTERVAL, STOP_AFTER, TIMEOUT};
+use super::lane::{
+    CONCURRENCY, CUSTOMS, FUNDS_INTERVAL, QUERY_INTERVAL, RATE, REFUND_INTERVAL, STOP_AFTER, TIMEOUT, WITHDRAW_AT_ONCE,
+};
 use super::load::Reading;
 use super::secrets;
 
@@ -36,7 +38,7 @@ pub struct HipopayConfig {
 }
 
 /// The fields of an account.
-pub static FIELDS: [FieldSpec; 18] = [
+pub static FIELDS: [FieldSpec; 19] = [
     FieldSpec::required("kind", Shape::Word(&["hipopay"]), "The kind of gateway: hipopay is HipoPay."),
     FieldSpec::required(
         "base_url",
@@ -77,6 +79,7 @@ pub static FIELDS: [FieldSpec; 18] = [
     REFUND_INTERVAL,
     FUNDS_INTERVAL,
     STOP_AFTER,
+    WITHDRAW_AT_ONCE,
 ];
 
 static BILL_WORDS: [FieldSpec; 2] = [

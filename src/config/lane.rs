@@ -56,6 +56,13 @@ pub(super) const STOP_AFTER: FieldSpec = FieldSpec::optional(
     "After how much trouble in a row nothing more is sent until a person has looked.",
 );
 
+pub(super) const WITHDRAW_AT_ONCE: FieldSpec = FieldSpec::optional(
+    "withdraw_at_once",
+    Shape::Boolean,
+    "Whether this gateway, such as a sandbox, lets an order be closed or reversed right after it was made; false if not given: \
+     payrun waits as long as the job kind's not_before says.",
+);
+
 static CUSTOMS_FIELDS: [FieldSpec; 3] = [
     FieldSpec::optional(
         "ports",
@@ -115,6 +122,7 @@ impl Reading<'_> {
             refund_interval: duration_of(node, "refund_interval").unwrap_or(Duration::from_secs(60)),
             funds_interval: duration_of(node, "funds_interval").unwrap_or(Duration::from_secs(1_800)),
             stop_after: stop_after(node),
+            withdraw_at_once: is_true(node, "withdraw_at_once"),
             customs: self.customs(node),
             kind,
         }

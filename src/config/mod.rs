@@ -93,6 +93,8 @@ pub struct GatewayConfig {
     pub funds_interval: Duration,
     /// After how much trouble nothing more is sent.
     pub stop_after: StopAfter,
+    /// Whether orders may be withdrawn right after they were made.
+    pub withdraw_at_once: bool,
     /// What is particular to customs declarations on this account.
     pub customs: CustomsConfig,
     /// What is particular to the kind of gateway.

@@ -84,6 +84,8 @@ pub enum DeclineClass {
     Soft,
     /// Will not succeed.
     Hard,
+    /// The order number is closed at the gateway: nothing was asked of the payer under it, so no step of the dunning ladder is used up.
+    Spent,
     /// Will not succeed by itself: a person has to decide what to do.
     Person,
     /// Our side is wrong: stop the lane.

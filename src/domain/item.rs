@@ -7,7 +7,7 @@
 //! |---|---|---|---|---|---|---|---|---|---|
 //! | held | – | succeeded, alarm | – | – | – | – | – | cancelled | – |
 //! | planned | sending | succeeded, alarm | – | – | – | – | – | cancelled | – |
-//! | sending | – | succeeded | pending | soft: planned at the dunning date, or pending to ask about the number; config, funds: planned, same number; else failed (if the number was sent before: pending, to ask once more) | planned, same number, later; after the last try failed | unknown | – | – | – |
+//! | sending | – | succeeded | pending | soft: planned at the dunning date, or pending to ask about the number; spent: asked about, then planned at once, next number, same dunning step; config, funds: planned, same number; else failed (if the number was sent before: pending, to ask once more) | planned, same number, later; after the last try failed | unknown | – | – | – |
 //! | pending | (ask) | succeeded | pending, ask later | as sending; if a decline is being asked about, that one is concluded | – | pending, ask later; past the horizon parked | unknown, alarm, asked again after the grace period; if a decline is being asked about, concluded with the same number | – | – |
 //! | unknown | (ask) | succeeded | pending | as pending | planned, same number | unknown, ask later; past the horizon parked | after the grace period planned, **same number** | – | – |
 //! | succeeded | – | same receipt: nothing; other: alarm | nothing | alarm | – | nothing | alarm | – | – |
@@ -612,15 +612,18 @@ fn declined(item: &Item, decline: &Decline, policy: &Policy, now: Timestamp) -> 
             let due = now.plus(policy.retry.wait(item.sends, item.spread));
             because(plain(next, Some(due)), format!("waits for the lane: {}", decline.code))
         }
-        DeclineClass::Soft if decline.number == NumberRule::Ask => {
+        DeclineClass::Soft | DeclineClass::Spent if decline.number == NumberRule::Ask => {
             ask_later(item, State::Pending, Asking::Number(decline.clone()), policy, now)
         }
-        DeclineClass::Soft => conclude(item, decline, decline.number, policy, now),
+        DeclineClass::Soft | DeclineClass::Spent => conclude(item, decline, decline.number, policy, now),
     }
 }
 
 /// A decline whose number rule is known: the next step of the dunning ladder if it is soft, or the end.
 fn conclude(item: &Item, decline: &Decline, number: NumberRule, policy: &Policy, now: Timestamp) -> Move {
+    if decline.class == DeclineClass::Spent {
+        return spent(item, decline, number, policy, now);
+    }
     let step = usize::from(item.declines);
     let mut next = item.clone();
     next.declines += 1;
@@ -630,6 +633,24 @@ fn conclude(item: &Item, decline: &Decline, number: NumberRule, policy: &Policy,
     let mut moved = resend(&next, number, now.plus(*wait));
     moved.reason = Some(format!("declined: {}; dunning step {} of {}", decline.code, step + 1, policy.dunning.len()));
     moved
+}
+
+/// The number was closed at the gateway before anything was asked of the payer: the same step of the ladder, under the next number.
+fn spent(item: &Item, decline: &Decline, number: NumberRule, policy: &Policy, now: Timestamp) -> Move {
+    match number {
+        // Called closed and shown as free: it is tried again like anything that was not processed.
+        NumberRule::Same => not_processed(item, &decline.code, None, policy, now),
+        NumberRule::Next if u32::from(item.generation) > u32::from(item.declines) + policy.retry.attempts => {
+            let reason = format!("{} order numbers of it are closed at the gateway: {}", item.generation, decline.code);
+            at_rest(item, State::Parked, Some(reason))
+        }
+        NumberRule::Next | NumberRule::Ask => {
+            let moved = resend(item, number, now);
+            let because =
+                format!("the gateway had closed the order number: {}; it is sent under the next", decline.code);
+            Move { reason: moved.reason.clone().or(Some(because)), ..moved }
+        }
+    }
 }
 
 fn resend(item: &Item, number: NumberRule, at: Timestamp) -> Move {
@@ -763,6 +784,8 @@ mod tests {
                 "horizon-over" => item.asking_since = Some(at(3600)),
                 "about-hard" => item.asking = Asking::Number(decline("hard", "ask")),
                 "sent-twice" => item.sends = 2,
+                "closed-numbers" => item.generation = 4,
+                "about-spent" => item.asking = Asking::Number(decline("spent", "ask")),
                 "about-number" => item.asking = Asking::Number(decline("soft", "ask")),
                 "about-resend" => item.asking = Asking::Resend,
                 "last-send" => item.sends = 3,
@@ -887,6 +910,7 @@ mod tests {
         let class = prop::sample::select(vec![
             DeclineClass::Soft,
             DeclineClass::Hard,
+            DeclineClass::Spent,
             DeclineClass::Config,
             DeclineClass::Funds,
         ]);

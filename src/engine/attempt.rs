@@ -79,6 +79,10 @@ pub async fn perform(
         }
     };
     let scene = Scene { engine, account, work, claimed, operations };
+    if !is_query && let Some(settlement) = payment::too_young(&scene, &call).await? {
+        called();
+        return Ok(settlement);
+    }
     if let Some(lookup) = operations.payment.as_ref().filter(|_| !is_query)
         && let payment::Ready::Not(settlement) = payment::prepare(&scene, lookup, &mut call).await?
     {
@@ -95,7 +99,11 @@ pub async fn perform(
     failpoint::hit("after_send");
     called();
     let ended_at = engine.clock.now();
-    let judged = judge(outcomes, is_query && work.kind.effect, work.kind.effect, &observed, &expected(&scene, &call));
+    let expected = Expected {
+        refunded: payment::is_refunded(&scene, outcomes, &call, &observed).await,
+        ..expected(&scene, outcomes, &call)
+    };
+    let judged = judge(outcomes, is_query && work.kind.effect, work.kind.effect, &observed, &expected);
     let judged = keep::kept(&scene, &call, &mut observed, judged).await;
     let judged = payer_check::checked(&scene, &call, &mut observed, judged).await;
     let judged = payment::doubted(&scene, &call, judged).await;
@@ -106,12 +114,16 @@ pub async fn perform(
     note_unattested(&scene, &work.kind, &judged, ended_at).await;
     lane::close(&scene, &judged, &observed, ended_at).await;
     lane::note_refusal(&scene, &judged, ended_at).await;
+    if claimed.tries_funds && matches!(judged.answer, Answer::Done(_) | Answer::Accepted) {
+        lane::end_trial(&scene, ended_at).await;
+    }
     let answer = answer_to(claimed, &judged.answer);
     let moved = apply(&claimed.item, &Event::Answered(answer), &work.policy, ended_at)?;
     let moved = spaced(account, is_query, moved, ended_at);
     let moved = quoted(moved, &judged);
     let (moved, word) = explained(&scene, &judged, &call, moved).await;
     let moved = advised(moved, judged.advice.as_deref());
+    let moved = advised(moved, mismatch(&judged.answer, &observed, claimed).as_deref());
     let alarm = moved.alarm.or_else(|| payer_check::warning(claimed.result(), &observed.result));
     let moved = Move { alarm, ..moved };
     note_word(&mut observed.result, claimed, word);
@@ -205,6 +217,16 @@ fn quoted(moved: Move, judged: &Judged) -> Move {
     }
 }
 
+/// What a reply that contradicts the order names, and what is ours.
+fn mismatch(answer: &Answer, seen: &Observation, claimed: &Claimed) -> Option<String> {
+    let is_mismatch = match answer {
+        Answer::Unknown { cause, .. } => *cause == Cause::Mismatch,
+        Answer::Declined(decline) => decline.code == Cause::Mismatch.word(),
+        Answer::Done(_) | Answer::Accepted | Answer::NotProcessed { .. } | Answer::Absent => false,
+    };
+    is_mismatch.then(|| seen.differs(claimed.order_no().as_str(), claimed.amount()))
+}
+
 /// A reason with what a person may do about it.
 pub(super) fn advised(moved: Move, advice: Option<&str>) -> Move {
     match (moved.reason, advice) {
@@ -293,8 +315,11 @@ pub(super) fn attempt_of(
 }
 
 /// What a reply is held against.
-fn expected(scene: &Scene<'_>, call: &Call) -> Expected {
+fn expected(scene: &Scene<'_>, outcomes: &[Outcome], call: &Call) -> Expected {
+    let asks_for_fields = outcomes.iter().any(|row| row.when.is_some());
     Expected {
+        input: if asks_for_fields { call.input.clone() } else { Map::new() },
+        refunded: false,
         order_no: expected_number(scene, call),
         amount: scene.claimed.amount(),
         amount_may_lack: scene.operations.names_no_amount,

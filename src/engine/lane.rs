@@ -137,3 +137,14 @@ pub(super) async fn note_reached(engine: &Engine, account: &Account, observed: &
         tracing::warn!(lane.name = lane, %error, "whether the gateway is reached could not be noted");
     }
 }
+
+/// Our balance was large enough for the one that tried: the others of its kind follow.
+pub(super) async fn end_trial(scene: &Scene<'_>, now: Timestamp) {
+    let name = format!("{}/{}", scene.account.name, scene.work.kind.name);
+    match scene.engine.ledger.end_trial(&name, now).await {
+        Ok(()) => tracing::info!(lane.name = name, "our balance is large enough again; the lane is open"),
+        Err(error) => {
+            tracing::error!(lane.name = name, %error, "the lane could not be opened; the next item tries again");
+        }
+    }
+}

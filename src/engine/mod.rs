@@ -92,6 +92,8 @@ pub struct Account {
     pub refund_interval: Duration,
     /// How long nothing of a kind of job is sent when our balance is too small for it.
     pub funds_interval: Duration,
+    /// Whether orders may be withdrawn right after they were made.
+    pub withdraw_at_once: bool,
     /// Whether the gateway is another machine: not a sandbox here.
     pub is_remote: bool,
     /// What this process remembers of its calls.

@@ -11,8 +11,8 @@ use serde_json::Value;
 
 use super::attempt::{SUB_CODE, Scene, advised, attempt_of, is_too_late, merged, note_unattested, within};
 use super::lane;
-use crate::catalog::PaymentLookup;
 use crate::catalog::judge::{Expected, Judged, judge};
+use crate::catalog::{InStatement, Outcome, PaymentLookup};
 use crate::domain::answer::{Answer, Decline, DeclineClass, NumberRule, Receipt};
 use crate::domain::ids::KeyHash;
 use crate::domain::item::{Event, Illegal, Move, apply};
@@ -290,17 +290,66 @@ fn refuse(scene: &Scene<'_>, refusal: Refusal, now: Timestamp) -> Result<Ready, 
     Ok(Ready::Not(Box::new(Settlement::answered(scene.claimed, moved, attempt, None, now))))
 }
 
+/// A withdrawal of a payment that payrun made, where the gateway would refuse it as too early: it is given back until it may be sent.
+///
+/// When the gateway had the payment is known no better than by the longest call that made it.
+pub(super) async fn too_young(scene: &Scene<'_>, call: &Call) -> Result<Option<Settlement>, Illegal> {
+    let Some(not_before) = scene.operations.not_before.as_ref().filter(|_| !scene.account.withdraw_at_once) else {
+        return Ok(None);
+    };
+    let way = text(call, &not_before.field).unwrap_or(&not_before.if_not_given);
+    let (Some(age), Some(order_no)) = (not_before.ages.get(way), text(call, "out_trade_no")) else { return Ok(None) };
+    let now = scene.engine.clock.now();
+    let kinds: Vec<&str> = scene
+        .engine
+        .catalog
+        .kinds
+        .values()
+        .filter(|kind| kind.in_statement == Some(InStatement::Payment))
+        .map(|kind| kind.name.as_str())
+        .collect();
+    let made = match scene.engine.ledger.items_named(&scene.account.name, &kinds, &[order_no]).await {
+        Ok(items) => items.iter().find(|item| item.has_had(order_no)).and_then(|item| item.sent_at),
+        Err(error) => return not_known(scene, &error, now).map(Some),
+    };
+    let until = made.map(|made| made.plus(scene.account.timeout + *age)).filter(|until| *until > now);
+    let why =
+        || format!("waits: the gateway lets an order be withdrawn this way {} s after it was made", age.as_secs());
+    until.map(|until| given_back(scene, until, &why(), now)).transpose()
+}
+
+/// Whether payrun knows of a refund of the payment that was asked about, or cannot tell; asked only where the answer depends on it.
+pub(super) async fn is_refunded(scene: &Scene<'_>, outcomes: &[Outcome], call: &Call, seen: &Observation) -> bool {
+    let depends = outcomes.iter().any(|row| row.unless_refunded && row.state == seen.state);
+    let Some(order_no) = text(call, "out_trade_no").filter(|_| depends && seen.reached == Reached::Replied) else {
+        return false;
+    };
+    let known = scene.engine.ledger.is_refunded(account(scene), order_no).await;
+    known.unwrap_or_else(|error| {
+        tracing::warn!(item.id = scene.claimed.id(), %error, "refunds of the payment could not be looked for");
+        true
+    })
+}
+
 /// It is given back until an instant.
 fn wait(scene: &Scene<'_>, until: Timestamp, why: &str, now: Timestamp) -> Result<Ready, Illegal> {
+    Ok(Ready::Not(Box::new(given_back(scene, until, why, now)?)))
+}
+
+fn given_back(scene: &Scene<'_>, until: Timestamp, why: &str, now: Timestamp) -> Result<Settlement, Illegal> {
     let moved = apply(&scene.claimed.item, &Event::Unsent, &scene.work.policy, now)?;
     let moved = Move { due: Some(until), reason: Some(why.to_owned()), ..moved };
-    Ok(Ready::Not(Box::new(Settlement::unsent(scene.claimed, moved, now))))
+    Ok(Settlement::unsent(scene.claimed, moved, now))
 }
 
 /// The ledger could not be asked: nothing is sent without it.
 fn not_now(scene: &Scene<'_>, error: &LedgerError, now: Timestamp) -> Result<Ready, Illegal> {
+    Ok(Ready::Not(Box::new(not_known(scene, error, now)?)))
+}
+
+fn not_known(scene: &Scene<'_>, error: &LedgerError, now: Timestamp) -> Result<Settlement, Illegal> {
     tracing::warn!(item.id = scene.claimed.id(), error = %error, "the payment could not be checked; nothing is sent");
-    wait(scene, now.plus(BUSY), "waits: the ledger could not be asked", now)
+    given_back(scene, now.plus(BUSY), "waits: the ledger could not be asked", now)
 }
 
 fn text<'a>(call: &'a Call, field: &str) -> Option<&'a str> {

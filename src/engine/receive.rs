@@ -333,7 +333,7 @@ fn said(
         notification,
         item_id: item.id,
         answer: answer(account, kind, item, &order_no, &seen),
-        differs: differs(item, &seen),
+        differs: seen.differs(order_no.as_str(), item.amount),
         order_no,
         facts: seen.result,
         evidence: seen.evidence,
@@ -356,9 +356,10 @@ fn answer(account: &Account, kind: &JobKind, item: &BookedItem, number: &OrderNu
         amount: item.amount.filter(|_| !is(Bug::NotifiedAmountNotCompared)),
         amount_may_lack: false,
         accepted: item.state == State::Pending,
-        exists: false,
-        day_over: None,
         named: !operations.named_by.is_empty(),
+        // What depends on the item's fields or on refunds, the query is asked about.
+        refunded: true,
+        ..Expected::default()
     };
     let as_asked = Observation { http: Some(200), ..seen.clone() };
     let judged = judge(&operations.query_outcomes, true, kind.effect, &as_asked, &expected);
@@ -367,16 +368,6 @@ fn answer(account: &Account, kind: &JobKind, item: &BookedItem, number: &OrderNu
         tracing::warn!(lane.name = lane, item.id = item.id, code, "no outcome table lists what a notification says");
     }
     judged.answer
-}
-
-/// In which way it differs from ours, for people.
-fn differs(item: &BookedItem, seen: &Observation) -> String {
-    let ours = item.amount.map_or_else(|| "none".to_owned(), |amount| amount.to_string());
-    match &seen.amount {
-        Some(Ok(theirs)) => format!("it names {theirs}, ours is {ours}"),
-        Some(Err(why)) => format!("its amount is none: {why}; ours is {ours}"),
-        None => format!("it names no amount, ours is {ours}"),
-    }
 }
 
 /// What a person should look at.

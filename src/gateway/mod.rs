@@ -163,6 +163,19 @@ impl Reached {
 }
 
 impl Observation {
+    /// What it names of order number and amount, and what is ours, for people.
+    pub fn differs(&self, order_no: &str, amount: Option<Amount>) -> String {
+        let ours = amount.map_or_else(|| "none".to_owned(), |amount| amount.to_string());
+        if let Some(theirs) = self.order_no.as_deref().filter(|theirs| *theirs != order_no) {
+            return format!("it names the order {theirs}, ours is {order_no}");
+        }
+        match &self.amount {
+            Some(Ok(theirs)) => format!("it names {theirs}, ours is {ours}"),
+            Some(Err(why)) => format!("its amount is none: {why}; ours is {ours}"),
+            None => format!("it names no amount, ours is {ours}"),
+        }
+    }
+
     /// Nothing but how far the call came.
     pub fn of(reached: Reached) -> Self {
         Self {

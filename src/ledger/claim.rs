@@ -74,6 +74,8 @@ pub struct Claimed {
     pub doing: Doing,
     /// When the lease ends.
     pub lease_until: Timestamp,
+    /// Whether it is sent to find out whether our balance is large enough again: the others of its kind wait for that.
+    pub tries_funds: bool,
 }
 
 /// What a claim is for.
@@ -211,16 +213,26 @@ pub(super) async fn claim(turn: &mut Turn, request: &ClaimRequest) -> Result<Cla
     let mut claims = Claims::default();
     let mut waiting = None;
     let held = held_kinds(turn, request).await?;
+    let mut tried = tried_kinds(turn, request).await?;
     let paused_jobs = if some_jobs { paused_jobs(turn, request).await? } else { Vec::new() };
     for want in &request.wants {
         let is_held = |part: &String| *part == want.kind || *part == format!("{}/{}", want.kind, want.job_id);
-        let asks_only = paused || held.iter().any(is_held) || paused_jobs.contains(&want.job_id);
+        let trial = tried.iter().position(|(kind, _)| *kind == want.kind);
+        let is_tried = trial.is_some_and(|place| tried[place].1);
+        let asks_only = paused || held.iter().any(is_held) || paused_jobs.contains(&want.job_id) || is_tried;
         let mut job_tokens = Tokens::of_job(turn, want, request.now).await?;
         let allowed = job_tokens.as_ref().map_or(usize::MAX, Tokens::whole).min(lane_tokens.whole());
         let left = request.slots.saturating_sub(claims.claimed.len());
-        let slots = want.slots.min(allowed).min(left);
+        let most = if trial.is_some() && !asks_only { 1 } else { want.slots };
+        let slots = most.min(want.slots).min(allowed).min(left);
         let taken =
             if slots == 0 { 0 } else { claim_from(turn, request, want, slots, asks_only, &mut claims.claimed).await? };
+        if let Some(place) = trial.filter(|_| taken > 0 && !asks_only)
+            && let Some(one) = claims.claimed.last_mut().filter(|one| one.doing == Doing::Submit)
+        {
+            one.tries_funds = true;
+            tried[place].1 = true;
+        }
         lane_tokens.take(taken);
         if let Some(tokens) = job_tokens.as_mut().filter(|_| taken > 0) {
             tokens.take(taken);
@@ -246,6 +258,20 @@ async fn held_kinds(turn: &mut Turn, request: &ClaimRequest) -> Result<Vec<Strin
                  and state <> 'open' and (until is null or until > $2) limit 100";
     let held = sqlx::query_scalar(query).bind(&request.lane).bind(request.now.millis()).fetch_all(turn.connection());
     held.await.map_err(|source| LedgerError::of("reading the lane", source))
+}
+
+/// The kinds of job of this lane for which our balance was too small until a while ago, and whether an item of each is being sent now.
+/// One at a time tries whether it is large enough again.
+async fn tried_kinds(turn: &mut Turn, request: &ClaimRequest) -> Result<Vec<(String, bool)>, LedgerError> {
+    let failed = |source| LedgerError::of("reading the lane", source);
+    let query = "select k.kind, (select count(*) from items as i cross join jobs as j where i.node is not null \
+                   and i.state = 'sending' and j.id = i.job_id and j.lane = $1 and j.kind = k.kind) as sending \
+                 from (select substr(name, length($1) + 2) as kind from lanes where name > $1 || '/' and name < $1 || '0' \
+                   and state = 'held' and author is null and until <= $2 limit 100) as k";
+    let rows = sqlx::query(query).bind(&request.lane).bind(request.now.millis()).fetch_all(turn.connection());
+    let rows = rows.await.map_err(failed)?;
+    let read = |row: &AnyRow| Ok((row.try_get(0)?, row.try_get::<i64, _>(1)? > 0));
+    rows.iter().map(read).collect::<Result<_, _>>().map_err(failed)
 }
 
 /// The jobs of this lane whose workflows are paused.
@@ -328,6 +354,7 @@ async fn claim_from(
         stored,
         doing,
         lease_until,
+        tries_funds: false,
     }));
     Ok(taken)
 }

@@ -149,6 +149,20 @@ impl Ledger {
         Ok(released.rows_affected() > 0)
     }
 
+    /// Opens one kind of job of a lane again for which our balance was too small, since it was large enough for one item.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn end_trial(&self, name: &str, now: Timestamp) -> Result<(), LedgerError> {
+        let mut turn = self.turn("opening a lane").await?;
+        let ended = "delete from lanes where name = $1 and state = 'held' and author is null and until <= $2";
+        let ended = sqlx::query(ended).bind(name).bind(now.millis()).execute(turn.connection()).await;
+        ended.map_err(|source| LedgerError::of("opening a lane", source))?;
+        turn.commit_and_tell().await?;
+        self.woken.notify_waiters();
+        Ok(())
+    }
+
     /// Holds a lane by a person's word, whatever it was before: nothing is claimed from it, not even to ask.
     ///
     /// # Errors

@@ -186,6 +186,20 @@ impl Ledger {
         rows.iter().map(declared).collect::<Result<_, _>>().map_err(failed)
     }
 
+    /// Whether a refund of the payment of this number was made here, or may have been.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn is_refunded(&self, account: KeyHash, order_no: &str) -> Result<bool, LedgerError> {
+        // Every refund looks its payment up first.
+        let Some(payment) = self.payment(account, Some(order_no), None).await? else { return Ok(false) };
+        let query = "select count(*) from items where taken_from = $1 \
+                     and state in ('sending', 'pending', 'unknown', 'parked', 'succeeded')";
+        let taken = fingerprint(account, &payment.transaction_id).as_bytes().to_vec();
+        let taken = sqlx::query_scalar::<_, i64>(query).bind(taken).fetch_one(&self.read).await;
+        taken.map(|taken| taken > 0).map_err(|source| LedgerError::of("looking for refunds of a payment", source))
+    }
+
     /// Notes that an item takes from a payment, if there is room.
     ///
     /// # Errors

@@ -214,15 +214,21 @@ impl Ledger {
 }
 
 fn summed(moved: &[(i64, Moved)]) -> serde_json::Value {
-    let (mut states, mut sums) = (BTreeMap::<&str, u64>::new(), BTreeMap::<&str, i64>::new());
+    let (mut states, mut withdrawn, mut sums) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::<&str, i64>::new());
     for (_, one) in moved {
-        *states.entry(one.to.word()).or_default() += 1;
+        // What may be under way stays in its state until that is known.
+        let counted = if one.is_wish { &mut withdrawn } else { &mut states };
+        *counted.entry(one.to.word()).or_insert(0_u64) += 1;
         if let Some(amount) = one.amount {
             *sums.entry(amount.currency().code()).or_default() += amount.minor();
         }
     }
     let ids: Vec<i64> = moved.iter().map(|(id, _)| *id).collect();
-    json!({ "states": states, "minor": sums, "ids": ids })
+    let mut after = json!({ "states": states, "minor": sums, "ids": ids });
+    if !withdrawn.is_empty() {
+        after["withdrawn"] = json!(withdrawn);
+    }
+    after
 }
 
 /// Moves an item, if that may be and it has this version.

@@ -183,6 +183,7 @@ impl Place {
             query_interval,
             refund_interval,
             funds_interval,
+            withdraw_at_once: true,
             is_remote: false,
             watch: Watch::default(),
         })

@@ -125,6 +125,7 @@ alerts:
             refund_interval: Duration::from_secs(60),
             funds_interval: Duration::from_secs(1_800),
             stop_after: crate::config::StopAfter::default(),
+            withdraw_at_once: false,
             customs: crate::config::CustomsConfig::default(),
             kind: GatewayKind::Wechat(wechat),
         };

@@ -74,6 +74,7 @@ const HARMLESS: &[&str] = &[
     "query_interval",
     "refund_interval",
     "funds_interval",
+    "withdraw_at_once",
     "files",
     "host",
     "port",

@@ -5,14 +5,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use payrun::domain::item::State;
-use payrun::gateway::{Call, Calling, Observation};
+use payrun::gateway::{Call, Calling, Observation, Reached};
 use payrun::ledger::{Ledger, Wish};
 use serde_json::json;
 use tokio::sync::OnceCell;
 
 use crate::ledger::on_every_engine;
 use crate::support::by;
-use crate::support::teller::{Teller, payment, refuses, shows};
+use crate::support::teller::{Teller, hkd, payment, refuses, shows};
 
 /// A gateway that says the same to every call of an operation.
 fn says(
@@ -175,7 +175,7 @@ fn the_interval_between_refunds_counts_from_the_reply_or_from_when_it_was_learnt
                         // The reply takes nine seconds.
                         let clock = slow.lock().unwrap().clone().unwrap();
                         clock.set(clock.now().plus(std::time::Duration::from_secs(9)));
-                        if lost { Observation::of(payrun::gateway::Reached::TimedOut) } else { shows("PROCESSING") }
+                        if lost { Observation::of(Reached::TimedOut) } else { shows("PROCESSING") }
                     }
                     _ => shows("PROCESSING"),
                 }),
@@ -202,5 +202,203 @@ fn the_interval_between_refunds_counts_from_the_reply_or_from_when_it_was_learnt
             assert_eq!(teller.heard(), ["refund"]);
             teller.assert_sound().await;
         }
+    });
+}
+
+/// A quick payment that payrun made may be reversed 15 s and closed 5 minutes after it, as the gateway's pages say.
+#[test]
+fn a_payment_is_not_withdrawn_before_the_gateway_lets_it_be() {
+    on_every_engine(|place| async move {
+        for (way, age) in [(json!("reverse"), 15), (json!("close"), 300), (json!(null), 300), (json!("deduction"), 0)] {
+            let place = place.fresh().await;
+            let teller = Teller::at(
+                &place,
+                "wechat",
+                says(|call| match call.operation.as_str() {
+                    "micropay" => shows("USERPAYING"),
+                    _ => Observation { http: Some(204), ..Observation::of(Reached::Replied) },
+                }),
+            )
+            .await;
+            let pay = teller.plan("pay", &[("P-1", Some(hkd("10.00")), json!({}))]).await;
+            teller.set(100);
+            let order = teller.item(1).await.order_no.unwrap();
+            let claimed = teller.claim(pay, "pay", 1).await.remove(0);
+            teller.perform(&claimed, "pay").await;
+            teller.heard();
+            let input = if way.is_null() {
+                json!({ "out_trade_no": order })
+            } else {
+                json!({ "out_trade_no": order, "way": way })
+            };
+            let cancel = teller.plan("cancel", &[("P-1", None, input)]).await;
+            // The payment was made within the ten seconds that its call may take.
+            let first = if age == 0 { 100 } else { 110 + age };
+            teller.work(cancel, "cancel").await;
+            for seconds in [first - 1, first] {
+                if seconds > 100 {
+                    assert_eq!(teller.heard(), Vec::<String>::new(), "{way} {seconds}");
+                }
+                teller.set(seconds.max(100));
+                teller.work(cancel, "cancel").await;
+            }
+            assert_eq!(teller.heard(), ["cancel"], "{way}");
+            teller.assert_sound().await;
+        }
+    });
+}
+
+/// Of payments that payrun did not make nobody here knows the time: what is refused as too early is sent again.
+#[test]
+fn a_withdrawal_that_is_refused_as_too_early_is_sent_again() {
+    on_every_engine(|place| async move {
+        for http in [400, 403] {
+            let place = place.fresh().await;
+            let teller = Teller::at(&place, "wechat", says(move |_| refuses(http, "INVALID_REQUEST"))).await;
+            let job = teller.plan("cancel", &[("P-1", None, json!({ "out_trade_no": "P-1" }))]).await;
+            for seconds in (0..=300).step_by(10) {
+                teller.set(seconds);
+                teller.work(job, "cancel").await;
+            }
+            assert_eq!(teller.item(1).await.state, State::Planned, "{http}");
+            assert!(teller.heard().len() > 5);
+        }
+    });
+}
+
+/// The answer to a withdrawal was lost, and the query shows that the order is refunded or closed.
+#[test]
+fn a_withdrawal_whose_answer_was_lost_ends_by_what_its_order_shows() {
+    on_every_engine(|place| async move {
+        let cases = [
+            ("reverse", "REFUND", false, State::Succeeded),
+            ("reverse", "REFUND", true, State::Unknown),
+            ("close", "REFUND", false, State::Failed),
+            ("deduction", "REFUND", false, State::Failed),
+            ("reverse", "REVOKED", false, State::Succeeded),
+            ("close", "CLOSED", true, State::Succeeded),
+            ("deduction", "CLOSED", false, State::Succeeded),
+        ];
+        for (way, shown, refunded, end) in cases {
+            let place = place.fresh().await;
+            let teller = Teller::at(
+                &place,
+                "wechat",
+                says(move |call| match call.operation.as_str() {
+                    "any_order" if call.input.contains_key("way") => {
+                        Observation { state: Some(shown.to_owned()), ..payment("P-1", "12.50") }
+                    }
+                    "any_order" => payment("P-1", "12.50"),
+                    "refund" => shows("PROCESSING"),
+                    _ => Observation::of(Reached::TimedOut),
+                }),
+            )
+            .await;
+            if refunded {
+                let refund = teller.plan_refund("R-1", "P-1", "1.00", None).await;
+                teller.work(refund, "refund").await;
+            }
+            let job = teller.plan("cancel", &[("P-1", None, json!({ "out_trade_no": "P-1", "way": way }))]).await;
+            for seconds in [0, 20, 40] {
+                teller.set(seconds);
+                teller.work(job, "cancel").await;
+            }
+            let item = teller.item(if refunded { 2 } else { 1 }).await;
+            assert_eq!(item.state, end, "{way} {shown} {refunded}: {item:?}");
+            teller.assert_sound().await;
+        }
+    });
+}
+
+/// A contract's number that the gateway finds closed before it asks the payer: the step of the ladder is not used up.
+#[test]
+fn a_number_that_is_closed_already_uses_up_no_step_of_the_dunning_ladder() {
+    on_every_engine(|place| async move {
+        let asked: Arc<AtomicUsize> = Arc::default();
+        let counted = Arc::clone(&asked);
+        let closed: Mutex<HashSet<String>> = Mutex::default();
+        let teller = Teller::at(
+            &place,
+            "wechat",
+            says(move |call| match call.operation.as_str() {
+                // The second number is closed when it comes; under any other the payer has not enough.
+                "deduct" if call.order_no.as_str().ends_with("-2") => {
+                    closed.lock().unwrap().insert(call.order_no.to_string());
+                    refuses(400, "ORDER_CLOSED")
+                }
+                "deduct" => {
+                    counted.fetch_add(1, Ordering::SeqCst);
+                    closed.lock().unwrap().insert(call.order_no.to_string());
+                    refuses(403, "NOT_ENOUGH")
+                }
+                "transaction" if closed.lock().unwrap().contains(call.order_no.as_str()) => {
+                    Observation { order_no: Some(call.order_no.to_string()), ..shows("CLOSED") }
+                }
+                _ => refuses(404, "ORDER_NOT_EXIST"),
+            }),
+        )
+        .await;
+        let day = std::time::Duration::from_secs(86_400);
+        let teller = teller.with_dunning(vec![day]);
+        let job = teller.plan("deduct", &[("K-1", Some(hkd("10.00")), json!({ "contract_id": "C-1" }))]).await;
+        for hours in 0..72 {
+            teller.set(hours * 3_600);
+            teller.work(job, "deduct").await;
+        }
+        let item = teller.item(1).await;
+        assert_eq!(item.state, State::Failed, "{item:?}");
+        assert_eq!(asked.load(Ordering::SeqCst), 2, "the payer was asked twice: {item:?}");
+        assert!(item.order_no.unwrap().ends_with("-3"));
+        teller.assert_sound().await;
+    });
+}
+
+/// Our balance was too small: when the hold is over one tries, and the others wait until it went well.
+#[test]
+fn after_a_hold_for_funds_one_item_tries_and_the_others_follow_when_it_went_well() {
+    on_every_engine(|place| async move {
+        let funds: Arc<AtomicUsize> = Arc::default();
+        let have = Arc::clone(&funds);
+        let sent: Arc<AtomicUsize> = Arc::default();
+        let counted = Arc::clone(&sent);
+        let teller = Teller::at(
+            &place,
+            "wechat",
+            says(move |call| match call.operation.as_str() {
+                "any_order" => payment(call.input["out_trade_no"].as_str().unwrap(), "12.50"),
+                "refund" => {
+                    counted.fetch_add(1, Ordering::SeqCst);
+                    if have.load(Ordering::SeqCst) == 0 { refuses(403, "NOT_ENOUGH") } else { shows("PROCESSING") }
+                }
+                _ => shows("PROCESSING"),
+            }),
+        )
+        .await;
+        let mut jobs = Vec::new();
+        for batch in 0..2 {
+            let mut rows = Vec::new();
+            let keys: Vec<(String, String)> =
+                (0..5).map(|n| (format!("R-{batch}-{n}"), format!("P-{batch}-{n}"))).collect();
+            for (key, of) in &keys {
+                rows.push((key.as_str(), Some(hkd("1.00")), json!({ "out_trade_no": of })));
+            }
+            jobs.push(teller.plan("refund", &rows).await);
+        }
+        let work = async |seconds: u64| {
+            teller.set(seconds);
+            for job in &jobs {
+                teller.work(*job, "refund").await;
+            }
+            sent.swap(0, Ordering::SeqCst)
+        };
+        assert!(work(0).await > 1, "those that were claimed together");
+        // Half an hour each; what was put off comes due meanwhile.
+        assert_eq!(work(1_799).await, 0);
+        assert_eq!(work(1_900).await, 1, "one tries");
+        assert_eq!(work(3_000).await, 0);
+        assert_eq!(work(3_800).await, 1, "one tries again");
+        funds.store(1, Ordering::SeqCst);
+        assert_eq!(work(9_000).await, 10, "one tries, and all follow");
+        teller.assert_sound().await;
     });
 }

@@ -153,6 +153,22 @@ fn a_wrong_amount_in_the_first_look_up_of_a_payment_does_not_block_its_refunds()
 }
 
 #[test]
+fn a_run_waits_no_longer_than_it_was_told_whatever_falls_due_again_and_again() {
+    let rig = Rig::new(FaultPlan::NONE);
+    let yaml = std::fs::read_to_string(rig.folder.path().join("payrun.yaml")).unwrap();
+    // Nobody listens there: the refund falls due every second, for a quarter of an hour.
+    rig.write("payrun.yaml", yaml.replace(&rig.base_url(), "http://127.0.0.1:9"));
+    one_refund(&rig, &format!("R-1,{},5.00,HKD", number(0)), "[1h]");
+    let workflow = std::fs::read_to_string(rig.folder.path().join("refunds.yaml")).unwrap();
+    let again = "retry: { attempts: 900, first: 1s, max: 1s }";
+    rig.write("refunds.yaml", workflow.replace("retry: { attempts: 30, first: 50ms, max: 200ms }", again));
+    let began = std::time::Instant::now();
+    let (code, text) = rig.payrun(&["run", "refunds.yaml", "--wait", "3s"]);
+    assert_eq!(code, Some(4), "{text}");
+    assert!(began.elapsed() < std::time::Duration::from_secs(60), "{text}");
+}
+
+#[test]
 fn a_refund_that_is_limited_is_unknown_and_is_asked_about_also_when_it_is_withdrawn() {
     let rig = Rig::new(FaultPlan::only(Fault::Limited));
     one_refund(&rig, &format!("R-1,{},5.00,HKD", number(0)), "[50ms, 1h]");

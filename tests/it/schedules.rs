@@ -60,6 +60,7 @@ impl Keeper {
             refund_interval: Duration::from_secs(1),
             funds_interval: Duration::from_secs(1),
             stop_after: payrun::config::StopAfter::default(),
+            withdraw_at_once: false,
             customs: payrun::config::CustomsConfig::default(),
             kind: GatewayKind::Wechat(identity().wechat_config("http://127.0.0.1")),
         };

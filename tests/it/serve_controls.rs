@@ -1,5 +1,7 @@
 //! Operators' controls and approvals by the API: the same deeds as by command, each with a name and a reason.
 
+use std::time::Duration;
+
 use payrun::sandbox::faults::{Fault, FaultPlan};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -148,6 +150,28 @@ fn a_batch_runs_when_somebody_else_has_approved_what_was_shown() {
     until("all are charged", || app.charges() == 6);
     assert_eq!(post(&service, &approver, "/runs/1/approve", &approve(hash)).status, 404);
     assert_eq!(post(&service, &approver, "/runs", &march()).status, 403, "an approver begins nothing");
+    assert_eq!(service.stop().code(), Some(0));
+}
+
+#[test]
+fn who_withdraws_what_is_under_way_is_told_that_it_is_still_asked_about() {
+    let setup =
+        Setup { contracts: contracts("C", 1), latency: Duration::from_secs(4), timeout: "20s", ..Setup::default() };
+    let app = App::of(setup);
+    let service = Service::of(&app);
+    let token = service.token("ann", "operator");
+    assert_eq!(post(&service, &token, "/runs", &march()).status, 201);
+    until("it is being sent", || service.get(&token, "/api/v1/items/1").body["state"] == "sending");
+    for reason in ["the payer called", "once more"] {
+        let told = post(&service, &token, "/items/1/cancel", &json!({ "reason": reason })).body;
+        assert_eq!(
+            (&told["state"], &told["withdrawn"]["by"]),
+            (&json!("sending"), &json!("ann: the payer called")),
+            "{told}"
+        );
+        assert!(told["withdrawn"]["at"].is_string(), "{told}");
+        assert!(told["withdrawn"]["now"].as_str().unwrap().contains("still being asked about"), "{told}");
+    }
     assert_eq!(service.stop().code(), Some(0));
 }
 

@@ -157,6 +157,14 @@ fn print_periods(contract: &ContractRow, periods: &[PeriodRow], today: NaiveDate
         say("");
         print_table(&rows);
     }
+    for item in
+        periods.iter().filter(|period| period.item_state == Some(State::Parked)).filter_map(|period| period.item)
+    {
+        say(format!(
+            "item {item} is parked, and nothing else is sent of the contract: `payrun show --item {item}` says what is known of it, \
+             `payrun resolve {item}` says what became of it"
+        ));
+    }
 }
 
 /// What became of a period; while its item is under way, where that is.

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use super::{Fact, More, NEWS_MAX, Told, Window, of_run};
 use crate::domain::alert::Kind;
 use crate::ledger::{Alarmed, Different, Ledger, LedgerError};
+use crate::notice::mask::masked;
 
 /// Counts of a reconciliation that people need not hear of.
 const PLAIN: [&str; 4] = ["lines", "matched_lines", "items", "differences"];
@@ -42,9 +43,10 @@ fn other(item_id: i64) -> String {
 }
 
 fn alarm(alarmed: &Alarmed) -> Fact {
-    let Alarmed { run, item_id, version, key, at, alarm } = alarmed;
+    let Alarmed { run, item_id, version, key, at, alarm, detail } = alarmed;
     let mut facts = of_run(run);
     facts.extend([("item".to_owned(), item_id.to_string()), ("key".to_owned(), key.clone())]);
+    let said = Some(masked(detail)).filter(|said| !said.is_empty());
     Fact {
         kind: Kind::Alarm,
         subject: format!("item {item_id} version {version}"),
@@ -55,7 +57,7 @@ fn alarm(alarmed: &Alarmed) -> Fact {
         told: Told {
             title: format!("{}: {}", run.workflow, meaning(alarm)),
             facts,
-            lines: vec![format!("alarm: {alarm}")],
+            lines: [format!("alarm: {alarm}")].into_iter().chain(said).collect(),
             advice: match alarm.as_str() {
                 "withdrawn_too_late" => format!(
                     "`payrun show --item {item_id}` has its order number: a row with it in the file of \

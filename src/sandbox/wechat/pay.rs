@@ -103,12 +103,20 @@ impl Sandbox {
     /// A payment by code as replies show it.
     pub(super) fn show_payment(&self, entry: &Entry, fault: Option<Fault>) -> Value {
         let (trade_state, description) = match entry.standing {
-            Standing::Done if self.is_done(Sort::Refund, &reversal(&entry.number)) => ("REVOKED", "Revoked"),
+            // Which of the two states a reversed payment has is not documented: half of them have each.
+            Standing::Done if self.stands(Sort::Refund, &reversal(&entry.number)) == Some(Standing::Done) => {
+                if either(&entry.number) { ("REVOKED", "Revoked") } else { ("REFUND", "Transfer to refund") }
+            }
+            Standing::Done if self.stands(Sort::Refund, &reversal(&entry.number)) == Some(Standing::Open) => {
+                ("SUCCESS", "Payment success")
+            }
             Standing::Done if entry.given_back > 0 => ("REFUND", "Transfer to refund"),
             Standing::Done => ("SUCCESS", "Payment success"),
             Standing::Seen | Standing::Open => ("USERPAYING", "payment in progress"),
             Standing::Failed => ("PAYERROR", "Payment failed"),
-            Standing::Cancelled if self.is_done(Sort::Cancel, &closing(&entry.number)) => ("CLOSED", "Closed"),
+            Standing::Cancelled if self.stands(Sort::Cancel, &closing(&entry.number)) == Some(Standing::Done) => {
+                ("CLOSED", "Closed")
+            }
             Standing::Cancelled => ("REVOKED", "Revoked"),
         };
         let total = entry.minor + i64::from(fault == Some(Fault::OtherAmount));
@@ -131,8 +139,8 @@ impl Sandbox {
         shown
     }
 
-    fn is_done(&self, sort: Sort, number: &str) -> bool {
-        self.desk.counter.till().entry(sort, number).is_some_and(|entry| entry.standing == Standing::Done)
+    fn stands(&self, sort: Sort, number: &str) -> Option<Standing> {
+        self.desk.counter.till().entry(sort, number).map(|entry| entry.standing)
     }
 }
 

@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::domain::answer::Receipt;
-use crate::domain::item::Finding;
+use crate::domain::item::{Finding, State as Open};
 use crate::domain::time::Timestamp;
 use crate::engine::operate::{OperateError, Paused};
-use crate::ledger::Granted;
+use crate::ledger::{Granted, ItemRow};
 use crate::server::App;
 use crate::server::auth::Caller;
 use crate::server::error::{ApiError, ErrorBody};
@@ -112,6 +112,20 @@ pub(super) struct Changed {
 pub(super) struct Moved {
     item: i64,
     state: &'static str,
+    /// Where it may be under way: it was withdrawn and stays in its state until what became of it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    withdrawn: Option<Withdrawn>,
+}
+
+/// A withdrawal of what may be under way: nothing new of it is sent.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Withdrawn {
+    /// Who withdrew it first, and why.
+    by: String,
+    /// When.
+    at: Option<DateTime<Utc>>,
+    /// What happens now, in words.
+    now: &'static str,
 }
 
 impl From<OperateError> for ApiError {
@@ -219,7 +233,7 @@ pub(super) async fn limit(
     Ok(Json(Changed { changed: true }))
 }
 
-/// Withdraws an item that has not been sent
+/// Withdraws an item: what has not been sent is cancelled, of what may be under way nothing new is sent
 #[utoipa::path(post, path = "/items/{item}/cancel", tag = "controls", request_body = Because,
     params(("item" = i64, Path, description = "Its id")),
     responses((status = 200, body = Moved), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody),
@@ -231,7 +245,23 @@ pub(super) async fn cancel(
     Path(item): Path<i64>,
     Body(because): Body<Because>,
 ) -> Result<Json<Moved>, ApiError> {
-    granted(item, app.engine().cancel_item(item, &caller.signed(&because.reason)?).await?)
+    let engine = app.engine();
+    let Json(moved) = granted(item, engine.cancel_item(item, &caller.signed(&because.reason)?).await?)?;
+    let row = engine.ledger.item(item).await?;
+    Ok(Json(Moved { withdrawn: row.as_ref().and_then(withdrawal), ..moved }))
+}
+
+/// The withdrawal of an item that has not ended.
+fn withdrawal(row: &ItemRow) -> Option<Withdrawn> {
+    let now = match row.state {
+        Open::Parked => "a person has to find out what became of it and say so (resolve); nothing new of it is sent",
+        Open::Held | Open::Planned | Open::Sending | Open::Pending | Open::Unknown => {
+            "what became of it is still being asked about; nothing new of it is sent"
+        }
+        Open::Succeeded | Open::Failed | Open::Cancelled | Open::Rejected | Open::Skipped => return None,
+    };
+    let at = row.withdrawn_at.and_then(|at| DateTime::from_timestamp_millis(at.millis()));
+    Some(Withdrawn { by: row.withdrawn.clone()?, at, now })
 }
 
 /// Has an item tried again; what was sent before is asked about first
@@ -272,7 +302,9 @@ pub(super) async fn resolve(
 
 fn granted(item: i64, granted: Granted) -> Result<Json<Moved>, ApiError> {
     match granted {
-        Granted::Moved(state) | Granted::Withdrawn(state) => Ok(Json(Moved { item, state: state.word() })),
+        Granted::Moved(state) | Granted::Withdrawn(state) => {
+            Ok(Json(Moved { item, state: state.word(), withdrawn: None }))
+        }
         Granted::NoSuchItem => Err(ApiError::not_found(format!("there is no item {item}"))),
         Granted::Refused(illegal) => Err(ApiError::conflict("not_allowed", illegal.to_string())),
         Granted::ContractBusy => {

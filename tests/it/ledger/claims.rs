@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use payrun::domain::answer::{Answer, Cause, Decline, DeclineClass, NumberRule};
-use payrun::domain::item::State;
+use payrun::domain::answer::{Answer, Cause, Decline, DeclineClass, NumberRule, Receipt};
+use payrun::domain::item::{Finding, State};
 use payrun::ledger::{Claimed, CommitFault, Doing, Granted, LaneState, Settled, Wish};
 
 use super::desk::{Desk, answered, answered_with, at, by, done, item, item_of, planning, unsent};
@@ -421,6 +421,27 @@ fn a_closed_lane_gives_nothing_until_it_is_released_or_its_time_has_come() {
         assert!(desk.ledger.release_lane("hk").await.unwrap());
         desk.claim(at(101), 1).await;
         assert_eq!(desk.states().await[1], State::Sending);
+    });
+}
+
+#[test]
+fn what_is_parked_and_withdrawn_holds_its_contract_until_a_person_says_what_became_of_it() {
+    on_every_engine(|place| async move {
+        let happened = Finding::Happened(Receipt("R1".into()));
+        for (finding, end) in [(Finding::DidNot, State::Cancelled), (happened, State::Succeeded)] {
+            let place = place.fresh().await;
+            let desk = Desk::with(&place, &[item_of(1, "A/1", "A"), item_of(2, "A/2", "A")]).await;
+            let first = desk.claim(at(1), 2).await.remove(0);
+            let person = Answer::Declined(Decline { class: DeclineClass::Person, ..decline(NumberRule::Same) });
+            desk.ledger.settle(answered(&first, person, at(2))).await.unwrap();
+            let cancel = desk.ledger.wish(1, &Wish::Cancel, &by("ann"), at(3)).await.unwrap();
+            assert_eq!(cancel, Granted::Withdrawn(State::Parked));
+            assert!(desk.claim(at(10), 2).await.is_empty(), "nobody knows what became of it");
+            let resolved = desk.ledger.wish(1, &Wish::Resolve(finding), &by("ann"), at(11)).await.unwrap();
+            assert_eq!(resolved, Granted::Moved(end));
+            assert_eq!(desk.claim(at(12), 2).await[0].id(), 2, "the contract goes on at once");
+            desk.assert_sound().await;
+        }
     });
 }
 

@@ -221,6 +221,22 @@ fn of_items_that_were_counted_together_those_that_moved_since_are_left_alone() {
     });
 }
 
+#[test]
+fn the_audit_log_tells_withdrawals_of_what_was_under_way_from_items_that_were_cancelled_at_once() {
+    on_every_engine(|place| async move {
+        let desk = Desk::with_items(&place, 3).await;
+        desk.claim(at(1), 1).await;
+        let chosen: Vec<(i64, i64)> = desk.items().await.iter().map(|item| (item.id, item.version)).collect();
+        let done = desk.ledger.wish_all(&chosen, &Wish::Cancel, (&by("ann"), "all"), at(2)).await.unwrap();
+        assert_eq!(done[0], (1, Granted::Withdrawn(State::Sending)));
+        let log = desk.ledger.audit(0, 10).await.unwrap();
+        let after =
+            "{\"ids\":[1,2,3],\"minor\":{\"HKD\":3000},\"states\":{\"cancelled\":2},\"withdrawn\":{\"sending\":1}}";
+        assert_eq!(log[0].entry.after, after);
+        desk.assert_sound().await;
+    });
+}
+
 /// A batch of three that waits until so many have approved it; ann started it.
 async fn batch(place: &Place, needed: u32) -> Desk {
     let desk = Desk::with_items(place, 0).await;

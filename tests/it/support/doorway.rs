@@ -109,6 +109,7 @@ fn account(rig: &Rig, config: &GatewayConfig, clock: &Clock) -> Account {
         query_interval: config.query_interval,
         refund_interval: config.refund_interval,
         funds_interval: config.funds_interval,
+        withdraw_at_once: config.withdraw_at_once,
         is_remote: config.is_remote(),
         watch: Watch::new(config.stop_after),
     }

@@ -64,6 +64,7 @@ pub struct Teller {
     gateway: Scripted,
     node: Node,
     planned: Mutex<u64>,
+    dunning: Vec<Duration>,
     _folder: TempDir,
 }
 
@@ -115,6 +116,7 @@ impl Teller {
             query_interval: Duration::from_secs(1),
             refund_interval: Duration::from_secs(60),
             funds_interval: Duration::from_secs(1_800),
+            withdraw_at_once: false,
             is_remote: false,
             watch: payrun::engine::Watch::default(),
         });
@@ -143,7 +145,15 @@ impl Teller {
             files: Files::open("files", folder.path()).unwrap(),
             clock: Clock::driven(at(0)),
         };
-        Self { engine: Arc::new(engine), account, gateway, node, planned: Mutex::default(), _folder: folder }
+        Self {
+            engine: Arc::new(engine),
+            account,
+            gateway,
+            node,
+            planned: Mutex::default(),
+            dunning: Vec::new(),
+            _folder: folder,
+        }
     }
 
     pub fn ledger(&self) -> &Ledger {
@@ -170,7 +180,12 @@ impl Teller {
     }
 
     fn policy(&self, kind: &str) -> Policy {
-        self.engine.catalog.kinds[kind].policy.clone()
+        Policy { dunning: self.dunning.clone(), ..self.engine.catalog.kinds[kind].policy.clone() }
+    }
+
+    /// With these steps after a soft decline.
+    pub fn with_dunning(self, dunning: Vec<Duration>) -> Self {
+        Self { dunning, ..self }
     }
 
     /// Plans a job of a kind with these inputs, each with its key and amount; the job.
@@ -234,8 +249,8 @@ impl Teller {
 
     /// Does what a claim is for, and writes down what became of it.
     pub async fn perform(&self, claimed: &Claimed, kind: &str) {
-        let kind = Arc::clone(&self.engine.catalog.kinds[kind]);
-        let work = Work { policy: Arc::new(kind.policy.clone()), kind };
+        let policy = Arc::new(self.policy(kind));
+        let work = Work { policy, kind: Arc::clone(&self.engine.catalog.kinds[kind]) };
         let settlement = perform(&self.engine, &self.account, &work, claimed, || {}).await.unwrap();
         self.ledger().settle(settlement).await.unwrap();
     }

@@ -137,6 +137,7 @@ impl World {
             query_interval: Duration::ZERO,
             refund_interval: Duration::ZERO,
             funds_interval: Duration::ZERO,
+            withdraw_at_once: true,
             is_remote: false,
             watch: crate::engine::Watch::default(),
         });
