@@ -8,7 +8,8 @@ use utoipa::ToSchema;
 
 use crate::domain::item::State;
 use crate::domain::money::{Amount, Currency, decimal_text};
-use crate::ledger::{ApprovalRow, AttemptRow, EventRow, ItemRow, JobRow, Ledger, LedgerError, RunRow, Total};
+use crate::engine::review::{Review, ReviewedRow};
+use crate::ledger::{ApprovalRow, AttemptRow, EventRow, ItemRow, JobRow, Ledger, LedgerError, Named, RunRow, Total};
 
 /// A run and what became of its items.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -195,6 +196,135 @@ impl From<&ApprovalRow> for ApprovalView {
             approved_by: votes
                 .map(|vote| VoteView { name: vote.actor.clone(), at: vote.at.to_string(), reason: vote.reason.clone() })
                 .collect(),
+        }
+    }
+}
+
+/// A batch with what whoever approves it has to know.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct BatchView {
+    /// The batch.
+    #[serde(flatten)]
+    pub approval: ApprovalView,
+    /// Its rows, by currency, the largest first.
+    pub rows: Vec<BatchRowView>,
+    /// Give it as `after` for the next rows; none if there are no more.
+    pub next_after: Option<String>,
+    /// How many rows were looked at for what follows; none where `after` was given.
+    pub checked: u64,
+    /// How many rows are certain to fail.
+    pub failing: u64,
+    /// The largest of them, 20 at most.
+    pub first_failing: Vec<BatchRowView>,
+    /// How many rows say the same of the same payment, or the same contract and amount, as an earlier item.
+    pub repeating: u64,
+    /// The largest of them, 20 at most.
+    pub first_repeating: Vec<BatchRowView>,
+    /// What differs from the batch that was planned before it for the same workflow and job.
+    pub differences: Option<DifferencesView>,
+}
+
+/// A row of a batch.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct BatchRowView {
+    /// The item.
+    #[serde(flatten)]
+    pub item: ItemView,
+    /// Every field that is not personal.
+    #[schema(value_type = Object)]
+    pub fields: Value,
+    /// What was paid, where the ledger knows it.
+    pub paid: Option<String>,
+    /// What was given back before, or may have been.
+    pub refunded: Option<String>,
+    /// By how many refunds.
+    pub refunds: Option<u64>,
+    /// Why it is certain to fail.
+    pub will_fail: Option<String>,
+    /// Earlier items that say the same.
+    pub repeats: Option<RepeatsView>,
+}
+
+/// Earlier items that say the same of the same payment or contract.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct RepeatsView {
+    /// How many there are.
+    pub times: u64,
+    /// The latest of them.
+    pub item: i64,
+    /// Its run.
+    pub run: i64,
+    /// Its key.
+    pub key: String,
+    /// Its state.
+    pub state: String,
+}
+
+/// What differs from an earlier batch.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct DifferencesView {
+    /// The earlier batch's run.
+    pub run: i64,
+    /// Keys that it had not.
+    pub added: KeysView,
+    /// Keys that are no more.
+    pub removed: KeysView,
+    /// Keys of which anything else changed.
+    pub changed: KeysView,
+    /// How many rows are as they were.
+    pub same: u64,
+}
+
+/// How many keys, and the first of them.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct KeysView {
+    /// How many.
+    pub count: u64,
+    /// The first 20.
+    pub keys: Vec<String>,
+}
+
+impl BatchView {
+    /// Of a batch that was reviewed.
+    pub fn of(approval: &ApprovalRow, review: &Review) -> Self {
+        let rows = |rows: &[ReviewedRow]| rows.iter().map(BatchRowView::from).collect();
+        let keys = |named: &Named| KeysView { count: named.count, keys: named.keys.clone() };
+        Self {
+            approval: approval.into(),
+            rows: rows(&review.rows),
+            next_after: review.next.as_ref().map(ToString::to_string),
+            checked: review.checked,
+            failing: review.failing,
+            first_failing: rows(&review.first_failing),
+            repeating: review.repeating,
+            first_repeating: rows(&review.first_repeating),
+            differences: review.differences.as_ref().map(|differs| DifferencesView {
+                run: differs.run,
+                added: keys(&differs.added),
+                removed: keys(&differs.removed),
+                changed: keys(&differs.changed),
+                same: differs.same,
+            }),
+        }
+    }
+}
+
+impl From<&ReviewedRow> for BatchRowView {
+    fn from(row: &ReviewedRow) -> Self {
+        Self {
+            item: ItemView::from(&row.item),
+            fields: Value::Object(row.fields.clone()),
+            paid: row.payment.map(|payment| payment.paid.decimal()),
+            refunded: row.payment.map(|payment| payment.refunded_text()),
+            refunds: row.payment.map(|payment| payment.refunds),
+            will_fail: row.will_fail.clone(),
+            repeats: row.repeated.as_ref().map(|repeated| RepeatsView {
+                times: repeated.times,
+                item: repeated.item,
+                run: repeated.run,
+                key: repeated.key.clone(),
+                state: repeated.state.clone(),
+            }),
         }
     }
 }

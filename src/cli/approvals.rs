@@ -6,18 +6,15 @@ use serde_json::{Value, json};
 use super::Context;
 use super::by::By;
 use super::exit::{Exit, Failure};
-use super::output::{count, counted, cut, print_table, say, say_json, table};
+use super::output::{count, counted, print_table, say, say_json, table};
 use super::project::Project;
+use super::review;
 use crate::clock::Clock;
-use crate::domain::item::State;
 use crate::domain::role::Role;
 use crate::engine::Engine;
 use crate::engine::approve::BatchDecided;
-use crate::ledger::{ApprovalRow, ApprovalState, Decided, ItemFilter, Ledger};
+use crate::ledger::{ApprovalRow, ApprovalState, Decided, Ledger};
 use crate::view::ApprovalView;
-
-/// How many items are shown.
-const SHOWN: u32 = 20;
 
 /// Arguments of `payrun approvals`.
 #[derive(Debug, Args)]
@@ -40,14 +37,9 @@ enum ApprovalsCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Show a run's batches: sums, first rows, who has approved, and the hash that is approved
-    Show {
-        /// The run
-        run: i64,
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
-    },
+    /// Show a run's batches: sums, the largest rows with what was paid and given back before, what is certain to fail, what repeats,
+    /// what differs from the batch before, who has approved, and the hash that is approved
+    Show(review::ShowArgs),
     /// Approve a run's batches as they are; whoever started the run cannot
     ///
     /// Who that is, a token proves (PAYRUN_TOKEN), or else the user of this machine, whatever name is given: a batch that was
@@ -81,7 +73,7 @@ pub(super) async fn run(context: &Context, args: &ApprovalsArgs) -> Result<Exit,
     let ledger = project.ledger().await?;
     match &args.command {
         ApprovalsCommand::List { all, limit, json } => list(&ledger, *all, *limit, *json).await,
-        ApprovalsCommand::Show { run, json } => show(&ledger, *run, *json).await,
+        ApprovalsCommand::Show(args) => review::show(&project.engine(ledger, Clock::of_machine()).await?, args).await,
         ApprovalsCommand::Approve { run, job, hash, by } => {
             let by = by.proven(&ledger, Role::Approver).await?;
             let engine = project.engine(ledger, Clock::of_machine()).await?;
@@ -115,7 +107,7 @@ pub(super) fn waits(approval: &ApprovalRow) -> String {
     )
 }
 
-fn sums(approval: &ApprovalRow) -> Option<String> {
+pub(super) fn sums(approval: &ApprovalRow) -> Option<String> {
     let sums: Vec<String> =
         ApprovalView::from(approval).sums.iter().map(|(code, sum)| format!("{sum} {code}")).collect();
     (!sums.is_empty()).then(|| sums.join(", "))
@@ -151,66 +143,6 @@ async fn list(ledger: &Ledger, all: bool, limit: u32, as_json: bool) -> Result<E
     }
     print_table(&rows);
     Ok(Exit::Success)
-}
-
-async fn show(ledger: &Ledger, run: i64, as_json: bool) -> Result<Exit, Failure> {
-    let approvals = ledger.approvals_of_run(run).await?;
-    if as_json {
-        say_json(&approvals.iter().map(value).collect());
-        return Ok(Exit::Success);
-    }
-    if approvals.is_empty() {
-        say("nothing of this run has to be approved");
-        return Ok(Exit::Success);
-    }
-    for approval in &approvals {
-        say(format!(
-            "job {} of {}, {}: {}, {}",
-            approval.job,
-            approval.workflow,
-            approval.state.word(),
-            counted(approval.items, "item"),
-            sums(approval).unwrap_or_else(|| "no money".to_owned())
-        ));
-        say(format!("started by {}; hash {}", approval.author, approval.print));
-        for vote in &approval.votes {
-            say(format!("approved by {} at {}: {}", vote.actor, vote.at, vote.reason));
-        }
-        print_rows(ledger, approval).await?;
-        if approval.state.is_open() {
-            say(waits(approval));
-        }
-        say("");
-    }
-    Ok(Exit::Success)
-}
-
-async fn print_rows(ledger: &Ledger, approval: &ApprovalRow) -> Result<(), Failure> {
-    let filter = ItemFilter {
-        run_id: Some(approval.run_id),
-        job: Some(approval.job.clone()),
-        states: vec![State::Held],
-        ..ItemFilter::default()
-    };
-    let items = ledger.items(&filter, 0, SHOWN).await?;
-    if items.is_empty() {
-        return Ok(());
-    }
-    let mut rows = table(&[">item", ">line", "key", "order number", ">amount"]);
-    for item in &items {
-        rows.add_row([
-            item.id.to_string(),
-            item.line.to_string(),
-            cut(&item.key, 50),
-            item.order_no.clone().unwrap_or_default(),
-            item.amount.map(|amount| amount.to_string()).unwrap_or_default(),
-        ]);
-    }
-    print_table(&rows);
-    if approval.items > u64::from(SHOWN) {
-        say(format!("all of them: payrun items --run {} --job {} -n 0", approval.run_id, approval.job));
-    }
-    Ok(())
 }
 
 async fn tell(engine: &Engine, run: i64, decided: &[BatchDecided]) -> Result<Exit, Failure> {

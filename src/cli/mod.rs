@@ -35,6 +35,7 @@ mod reseal;
 mod resolve;
 mod restore;
 mod retry;
+mod review;
 mod run;
 mod runs;
 mod sandbox;

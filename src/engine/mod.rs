@@ -24,6 +24,7 @@ pub mod plan;
 pub mod receive;
 mod reconcile;
 pub mod reseal;
+pub mod review;
 mod rows;
 pub mod schedule;
 mod scope;

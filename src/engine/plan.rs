@@ -37,7 +37,7 @@ const CHUNK: usize = 2000;
 const SHOWN: usize = 20;
 
 /// The most items of a batch that waits for approval: they are released in one transaction.
-const APPROVED_AT_ONCE: u64 = 200_000;
+pub(super) const APPROVED_AT_ONCE: u64 = 200_000;
 
 /// The most minor units of all rows of a job: a ledger sums a hundred such jobs.
 const SUM_MAX: i128 = i64::MAX as i128 / 100;

@@ -81,9 +81,11 @@ impl Ledger {
         transaction_id: Option<&str>,
     ) -> Result<Option<Payment>, LedgerError> {
         let failed = |source| LedgerError::of("looking for a payment", source);
-        let query = "select id, order_no, transaction_id, amount, currency, other_amount, other_currency from payments \
-                     where account = $1 and (transaction_id = $2 or ($2 is null and order_no = $3)) limit 1";
-        let found = sqlx::query(query)
+        let query = format!(
+            "select {PAYMENT_COLUMNS} from payments as p \
+             where p.account = $1 and (p.transaction_id = $2 or ($2 is null and p.order_no = $3)) limit 1"
+        );
+        let found = sqlx::query(AssertSqlSafe(query))
             .bind(account.as_bytes().to_vec())
             .bind(transaction_id)
             .bind(order_no)
@@ -234,8 +236,15 @@ const OTHERS: &str = "\
       max(coalesce((select max(e.at) from events as e where e.item_id = items.id \
         and e.from_state in ('planned', 'sending', 'unknown', 'parked') \
         and e.to_state in ('pending', 'unknown', 'parked', 'succeeded') and e.from_state <> e.to_state), sent_at)) as last \
-    from items where taken_from = $1 and id <> $2 and (state in ('sending', 'pending', 'unknown', 'parked', 'succeeded') \
-      or exists (select 1 from events as e where e.item_id = items.id and e.alarm = 'money_moved'))";
+    from items where taken_from = $1 and id <> $2";
+
+/// Of what its amount counts against its payment: money may have moved, or be moving.
+pub(super) const COUNTS: &str = "(items.state in ('sending', 'pending', 'unknown', 'parked', 'succeeded') \
+    or exists (select 1 from events as e where e.item_id = items.id and e.alarm = 'money_moved'))";
+
+/// What is known of a payment.
+pub(super) const PAYMENT_COLUMNS: &str =
+    "p.id, p.order_no, p.transaction_id, p.amount, p.currency, p.other_amount, p.other_currency";
 
 /// The interval between two refunds is longer by this part of it, since the clocks of nodes differ, and a gateway may count in whole
 /// seconds.
@@ -245,8 +254,9 @@ async fn room(turn: &mut Turn, claimed: &Claimed, taking: Taking<'_>) -> Result<
     let failed = |source| LedgerError::of("taking from a payment", source);
     let fingerprint = fingerprint(taking.account, &taking.payment.transaction_id);
     let forgets = is(Bug::RefundSumForgetsUnknown);
-    let others =
-        if forgets { OTHERS.replace("'unknown', 'parked', 'succeeded'", "'succeeded'") } else { OTHERS.to_owned() };
+    let counts =
+        if forgets { COUNTS.replace("'unknown', 'parked', 'succeeded'", "'succeeded'") } else { COUNTS.to_owned() };
+    let others = format!("{OTHERS} and {counts}");
     let row = sqlx::query(AssertSqlSafe(others))
         .bind(fingerprint.as_bytes().to_vec())
         .bind(claimed.id())
@@ -288,7 +298,7 @@ pub(super) fn fingerprint(account: KeyHash, transaction_id: &str) -> KeyHash {
     KeyHash::of(&account, "payment", transaction_id)
 }
 
-fn payment_row(row: &AnyRow) -> Result<Payment, LedgerError> {
+pub(super) fn payment_row(row: &AnyRow) -> Result<Payment, LedgerError> {
     let failed = |source| LedgerError::of("reading a payment", source);
     let id: i64 = row.try_get("id").map_err(failed)?;
     let corrupt = || LedgerError::Corrupt { what: format!("payment {id} has no amount") };

@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod alerts;
+mod approvals;
 mod attempts;
 mod backup;
 mod bad_input;

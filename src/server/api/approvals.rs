@@ -8,12 +8,12 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::runs::page_size;
 use crate::engine::approve::BatchDecided;
-use crate::ledger::Decided;
+use crate::ledger::{Decided, RowPlace};
 use crate::server::App;
 use crate::server::auth::Caller;
 use crate::server::error::{ApiError, ErrorBody};
 use crate::server::extract::{Body, Path, Query};
-use crate::view::ApprovalView;
+use crate::view::{ApprovalView, BatchView};
 
 /// Which approvals.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -93,6 +93,36 @@ pub(super) async fn list(
 pub(super) async fn of_run(State(app): State<App>, Path(run): Path<i64>) -> Result<Json<Vec<ApprovalView>>, ApiError> {
     let found = app.engine().ledger.approvals_of_run(run).await?;
     Ok(Json(found.iter().map(ApprovalView::from).collect()))
+}
+
+/// Which rows of a batch.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct BatchQuery {
+    /// Only rows behind this one: `next_after` of the rows before.
+    after: Option<String>,
+    /// How many rows at most.
+    #[param(minimum = 1, maximum = 500)]
+    limit: Option<u32>,
+}
+
+/// A batch with what whoever approves it has to know
+#[utoipa::path(get, path = "/runs/{run}/approvals/{job}", tag = "approvals", params(BatchQuery,
+    ("run" = i64, Path, description = "Its id"), ("job" = String, Path, description = "The job's name in the workflow")),
+    responses((status = 200, body = BatchView), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody)))]
+pub(super) async fn batch(
+    State(app): State<App>,
+    Path((run, job)): Path<(i64, String)>,
+    Query(query): Query<BatchQuery>,
+) -> Result<Json<BatchView>, ApiError> {
+    let size = page_size(query.limit)?;
+    let wrong = || ApiError::invalid("after is next_after of other rows");
+    let after = query.after.as_deref().map(|text| RowPlace::parse(text).ok_or_else(wrong)).transpose()?;
+    let found = app.engine().ledger.approvals_of_run(run).await?;
+    let missing = || ApiError::not_found(format!("nothing of a job {job} of run {run} has to be approved"));
+    let approval = found.iter().find(|approval| approval.job == job).ok_or_else(missing)?;
+    let review = app.engine().reviewing(approval).await?.review(after.as_ref(), size).await?;
+    Ok(Json(BatchView::of(approval, &review)))
 }
 
 /// Approves a run's batches as they were shown; whoever began the run cannot

@@ -89,6 +89,7 @@ fn reads() -> OpenApiRouter<App> {
         .routes(routes!(project::lanes))
         .routes(routes!(approvals::list))
         .routes(routes!(approvals::of_run))
+        .routes(routes!(approvals::batch))
         .routes(routes!(lists::schedule))
         .routes(routes!(lists::occurrences))
         .routes(routes!(lists::contracts))

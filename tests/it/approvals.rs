@@ -1,0 +1,160 @@
+//! Whoever approves a batch sees what is approved: fields, what was paid and given back, what fails, what repeats, what differs.
+
+use serde_json::{Value, json};
+
+use crate::support::service::Service;
+use crate::support::{App, Setup, contracts};
+
+const REFUNDS: &str = "workflows/refunds.yaml";
+
+const WORKFLOW: &str = "\
+workflow: refunds
+jobs:
+  refund:
+    uses: refund
+    gateway: hk
+    items: { file: ../data/refunds.csv }
+    key: \"{{ item.refund }}\"
+    with:
+      out_trade_no: \"{{ item.order }}\"
+      amount: \"{{ item.amount }}\"
+      currency: \"{{ item.currency }}\"
+      reason: \"{{ item.why }}\"
+    retry: { attempts: 30, first: 50ms, max: 200ms }
+    resolve: { schedule: [50ms, 100ms, 200ms], grace: 1500ms, horizon: 1h }
+";
+
+/// A project that has charged four contracts, with the order number and the amount of each.
+struct Desk {
+    app: App,
+    charged: Vec<(String, String)>,
+    ann: String,
+    bob: String,
+}
+
+impl Desk {
+    fn new(server: bool) -> Self {
+        let app = App::of(Setup { server, contracts: contracts("C", 4), ..Setup::default() });
+        app.run().exits(0);
+        let text = |item: &Value, name: &str| item[name].as_str().unwrap().to_owned();
+        let items = app.json_lines(&["items", "--json"]);
+        let charged = items.iter().map(|item| (text(item, "order_no"), text(item, "amount"))).collect();
+        app.write(REFUNDS, WORKFLOW);
+        let (ann, bob) = (app.token("ann", "operator"), app.token("bob", "approver"));
+        Self { app, charged, ann, bob }
+    }
+
+    /// Plans a batch of key, charge, amount, currency and reason.
+    fn plan(&self, rows: &[(&str, usize, &str, &str, &str)]) {
+        let row = |(key, charge, amount, currency, why): &(&str, usize, &str, &str, &str)| {
+            format!("{key},{},{amount},{currency},{why}\n", self.charged[*charge].0)
+        };
+        let rows: String = rows.iter().map(row).collect();
+        self.app.write("data/refunds.csv", format!("refund,order,amount,currency,why\n{rows}"));
+        self.app.payrun_as(&self.ann, &["run", REFUNDS]).exits(4).says("wait for approval");
+    }
+
+    fn shown(&self, run: &str) -> Value {
+        self.app.json(&["approvals", "show", run, "--json"])[0].clone()
+    }
+}
+
+fn keys(rows: &Value) -> Vec<&str> {
+    rows.as_array().unwrap().iter().map(|row| row["key"].as_str().unwrap()).collect()
+}
+
+fn story(server: bool) {
+    let desk = Desk::new(server);
+    let (app, whole) = (&desk.app, desk.charged[2].1.as_str());
+    desk.plan(&[
+        ("R-1", 0, "1.00", "HKD", "came late"),
+        ("R-2", 1, "9999.00", "HKD", "slipped"),
+        ("R-3", 2, whole, "HKD", "broken"),
+        ("R-4", 2, "0.01", "HKD", "once more"),
+    ]);
+    let first = desk.shown("2");
+    assert_eq!(keys(&first["rows"]), ["R-2", "R-3", "R-1", "R-4"], "the largest first");
+    let largest = &first["rows"][0];
+    assert_eq!(
+        (&largest["fields"]["reason"], &largest["fields"]["out_trade_no"]),
+        (&json!("slipped"), &json!(desk.charged[1].0))
+    );
+    assert_eq!((&largest["paid"], &largest["refunded"]), (&json!(desk.charged[1].1), &json!("0.00")));
+    let why = largest["will_fail"].as_str().unwrap();
+    assert!(why.starts_with("EXCEEDS_PAYMENT") && why.contains(&desk.charged[1].1), "{why}");
+    assert_eq!((&first["failing"], keys(&first["first_failing"])), (&json!(3), vec!["R-2", "R-3", "R-4"]), "{first:#}");
+    assert!(first["first_failing"][2]["will_fail"].as_str().unwrap().contains("not all fit"));
+    assert_eq!((&first["repeating"], &first["differences"], &first["checked"]), (&json!(0), &Value::Null, &json!(4)));
+    assert_eq!(first["hash"], app.json(&["approvals", "list", "--json"])[0]["hash"]);
+    app.payrun(&["approvals", "reject", "2", "--author", "cleo", "--reason", "slipped"]).exits(0);
+
+    desk.plan(&[
+        ("R-1", 0, "1.00", "HKD", "came late"),
+        ("R-2", 1, "9.00", "HKD", "slipped"),
+        ("R-3", 2, whole, "HKD", "broken"),
+        ("R-5", 3, "0.50", "HKD", "a gift"),
+    ]);
+    let corrected = desk.shown("3");
+    assert_eq!((&corrected["failing"], &corrected["repeating"]), (&json!(0), &json!(0)), "{corrected:#}");
+    let differences = json!({
+        "run": 2,
+        "added": { "count": 1, "keys": ["R-5"] },
+        "removed": { "count": 1, "keys": ["R-4"] },
+        "changed": { "count": 1, "keys": ["R-2"] },
+        "same": 2,
+    });
+    assert_eq!(corrected["differences"], differences);
+    let hash = corrected["hash"].as_str().unwrap();
+    let approve = ["approvals", "approve", "3", "--reason", "as agreed", "--hash", hash];
+    app.payrun_as(&desk.bob, &approve).exits(0).says("4 items released");
+    app.payrun(&["run", "--resume", "--wait", "20s"]).exits(0);
+
+    desk.plan(&[
+        ("X-1", 0, "1.00", "HKD", "came late"),
+        ("X-2", 2, "0.02", "HKD", "broken"),
+        ("X-3", 1, "3.00", "USD", "slipped"),
+    ]);
+    let again = desk.shown("4");
+    assert_eq!((&again["repeating"], keys(&again["first_repeating"])), (&json!(1), vec!["X-1"]), "{again:#}");
+    let repeated = &again["first_repeating"][0];
+    let repeats = &repeated["repeats"];
+    assert_eq!(
+        (&repeats["times"], &repeats["run"], &repeats["key"], &repeats["state"]),
+        (&json!(1), &json!(3), &json!("R-1"), &json!("succeeded"))
+    );
+    assert_eq!((&repeated["refunded"], &repeated["refunds"]), (&json!("1.00"), &json!(1)));
+    assert_eq!((&again["failing"], keys(&again["first_failing"])), (&json!(2), vec!["X-2", "X-3"]));
+    let given_back = format!("of which {whole} was given back");
+    assert!(again["first_failing"][0]["will_fail"].as_str().unwrap().contains(&given_back), "{again:#}");
+    assert!(again["first_failing"][1]["will_fail"].as_str().unwrap().starts_with("OTHER_CURRENCY"));
+    assert_eq!(again["differences"]["same"], json!(0));
+
+    let shown = app.payrun(&["approvals", "show", "4", "--rows", "1"]).exits(0);
+    let shown = shown.says("2 rows are certain to fail").says("the same as item").says("reason: came late");
+    shown.says("beside the batch of run 3: 3 added").says("--job refund --after HKD:100:");
+    let page = app.json(&["approvals", "show", "4", "--rows", "1", "--json"])[0].clone();
+    let place = page["next_after"].as_str().unwrap();
+    let next = app.json(&["approvals", "show", "4", "--rows", "1", "--job", "refund", "--after", place, "--json"]);
+    assert_eq!((keys(&page["rows"]), keys(&next[0]["rows"])), (vec!["X-1"], vec!["X-2"]));
+    let all = app.json(&["approvals", "show", "4", "--all", "--json"])[0].clone();
+    assert_eq!((keys(&all["rows"]), &all["next_after"]), (vec!["X-1", "X-2", "X-3"], &Value::Null), "by currency");
+
+    let service = Service::of(app);
+    let reply = service.get(&desk.bob, "/api/v1/runs/4/approvals/refund?limit=1");
+    assert_eq!((reply.status, reply.body), (200, page.clone()));
+    let reply = service.get(&desk.bob, &format!("/api/v1/runs/4/approvals/refund?limit=2&after={place}"));
+    assert_eq!((keys(&reply.body["rows"]), &reply.body["next_after"]), (vec!["X-2", "X-3"], &json!("USD:300:15")));
+    assert_eq!(service.get(&desk.bob, "/api/v1/runs/4/approvals/deduct").status, 404);
+    assert_eq!(service.get(&desk.bob, "/api/v1/runs/4/approvals/refund?after=x").status, 400);
+    service.stop().exits(0);
+}
+
+#[test]
+fn whoever_approves_sees_what_fails_repeats_and_differs() {
+    story(false);
+}
+
+#[test]
+fn whoever_approves_on_a_server_sees_the_same() {
+    story(true);
+}
