@@ -109,7 +109,7 @@ pub fn judge(outcomes: &[Outcome], is_query: bool, effect: bool, seen: &Observat
         Reached::Lost(_) => unknown(Cause::ConnectionLost),
         Reached::Unreadable(_) => unknown(Cause::Unreadable),
         Reached::Unverified(_) | Reached::NoKeys(_) => unverified(outcomes, seen),
-        Reached::Replied => replied(outcomes, seen, expected, effect),
+        Reached::Replied => replied(outcomes, seen, expected, effect, is_query),
     };
     let judged = Judged { message: seen.message.clone(), ..judged };
     if effect { judged } else { repeatable(judged, seen) }
@@ -162,8 +162,12 @@ fn unsendable() -> Answer {
     Answer::Declined(Decline { code: "unsendable".to_owned(), class: DeclineClass::Hard, number: NumberRule::Ask })
 }
 
-fn replied(outcomes: &[Outcome], seen: &Observation, ours: &Expected, effect: bool) -> Judged {
+fn replied(outcomes: &[Outcome], seen: &Observation, ours: &Expected, effect: bool, is_query: bool) -> Judged {
     let Some(row) = outcomes.iter().find(|row| fits(row, seen) && counts(row, ours)) else {
+        // Whatever else it says, HTTP's 202 says that the order was taken and is not decided (RFC 9110, 15.3.3).
+        if seen.http == Some(202) && effect && !is_query && !names_another(seen, ours) {
+            return Judged { code: code_of(seen), ..Judged::plain(Answer::Accepted) };
+        }
         let answer = Answer::Unknown { cause: Cause::Unlisted, code: code_of(seen) };
         let lane = if refuses_us(seen) { LaneEffect::Stop } else { LaneEffect::None };
         return Judged { lane, listed: false, code: code_of(seen), ..Judged::plain(answer) };
@@ -384,6 +388,7 @@ mod tests {
             200 - PAYERROR               | declined soft ask           | declined soft next
             200 - NEWSTATE               | unknown unlisted            | unknown unlisted
             202 - -                      | accepted                    | unknown unlisted
+            202 USERPAYING -             | accepted                    | unknown unlisted
             400 PARAM_ERROR -            | declined hard ask           | unknown not_asked
             400 INVALID_REQUEST -        | declined hard ask           | unknown not_asked
             401 SIGN_ERROR -             | declined config same stop   | unknown not_asked stop

@@ -14,7 +14,7 @@ use super::project::Project;
 use crate::clock::Clock;
 use crate::domain::policy::Rate;
 use crate::engine::{Account, Engine};
-use crate::ledger::{LaneLimits, LaneRow};
+use crate::ledger::{LaneLimits, LaneRow, UnreachableRow};
 use crate::yaml::scalars;
 
 /// Arguments of `payrun lane`.
@@ -113,6 +113,7 @@ fn shown(limits: LaneLimits) -> String {
 async fn list(engine: &Engine, as_json: bool) -> Result<(), Failure> {
     let closed = engine.ledger.closed_lanes(engine.clock.now()).await?;
     let limited = engine.ledger.limited_lanes().await?;
+    let unreachable = engine.ledger.unreachable().await?;
     let mut rows = table(&["lane", "state", "until", ">rate", ">at once", "by", "reason"]);
     let mut values = Vec::new();
     for account in engine.accounts.values() {
@@ -122,7 +123,8 @@ async fn list(engine: &Engine, as_json: bool) -> Result<(), Failure> {
             |lane: &&LaneRow| lane.name == account.name || lane.name.starts_with(&format!("{}/", account.name));
         let lanes: Vec<&LaneRow> = closed.iter().filter(of_account).collect();
         let whole = lanes.iter().find(|lane| lane.name == account.name);
-        values.push(value(account, limits, whole.copied(), &lanes));
+        let lost = unreachable.iter().find(|row| row.lane == account.name);
+        values.push(value(account, limits, whole.copied(), &lanes, lost));
         let by = whole.and_then(|lane| lane.author.clone()).or_else(|| own.map(|row| row.actor.clone()));
         let why = whole.and_then(|lane| lane.reason.clone()).or_else(|| own.map(|row| row.reason.clone()));
         rows.add_row([
@@ -149,20 +151,28 @@ async fn list(engine: &Engine, as_json: bool) -> Result<(), Failure> {
         }
     }
     if as_json {
-        say_json(&Value::from(values))
-    } else {
-        print_table(&rows)
+        say_json(&Value::from(values));
+        return Ok(());
     }
+    print_table(&rows);
+    unreachable.iter().for_each(|row| say(row.note(engine.config.timezone)));
     Ok(())
 }
 
-fn value(account: &Account, limits: LaneLimits, whole: Option<&LaneRow>, closed: &[&LaneRow]) -> Value {
+fn value(
+    account: &Account,
+    limits: LaneLimits,
+    whole: Option<&LaneRow>,
+    closed: &[&LaneRow],
+    lost: Option<&UnreachableRow>,
+) -> Value {
     json!({
         "lane": account.name,
         "state": whole.map_or("open", |lane| lane.state.word()),
         "rate": account.rate.to_string(),
         "concurrency": account.concurrency,
         "limited": { "rate": limits.rate.map(|rate| rate.to_string()), "concurrency": limits.concurrency },
+        "unreachable": lost.map(|row| json!({ "since": row.since.to_string(), "how": row.how })),
         "closed": closed.iter().map(|lane| json!({
             "name": lane.name,
             "state": lane.state.word(),

@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::load::Reading;
 use super::urls::is_loopback;
-use crate::domain::alert::{Kind, QuietHours, Rule, Timing, UNKNOWN_FOR, time_of_day};
+use crate::domain::alert::{Kind, QuietHours, Rule, Timing, UNKNOWN_FOR, UNREACHABLE_FOR, time_of_day};
 use crate::domain::schedule::{Every, Schedule};
 use crate::yaml::fields::{FieldSpec, SECRET, Shape, duration_of, integer_of, text_of};
 use crate::yaml::node::{Node, Position};
@@ -295,7 +295,13 @@ pub(crate) fn rule(
         refuse(node.at, format!("{} is about no workflow", on.word()), "write it in payrun.yaml, without workflow");
         return None;
     }
-    let default = if on == Kind::Unknown { UNKNOWN_FOR } else { Duration::ZERO };
+    let default = if on == Kind::Unknown {
+        UNKNOWN_FOR
+    } else if on == Kind::GatewayUnreachable {
+        UNREACHABLE_FOR
+    } else {
+        Duration::ZERO
+    };
     let workflow = workflow.map(str::to_owned);
     Some(Rule { on, after: after.unwrap_or(default), by, workflow, to: to? })
 }

@@ -33,6 +33,8 @@ pub enum Kind {
     LaneHeld,
     /// A gateway refuses us: signature, permission.
     LaneStopped,
+    /// There is no connection to a gateway.
+    GatewayUnreachable,
     /// A certificate or key expires soon.
     Certificate,
     /// A gateway answered what no outcome table lists, or what no page of it attests.
@@ -55,7 +57,7 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Failed,
         Self::Rejected,
         Self::Refused,
@@ -66,6 +68,7 @@ impl Kind {
         Self::Parked,
         Self::LaneHeld,
         Self::LaneStopped,
+        Self::GatewayUnreachable,
         Self::Certificate,
         Self::Unlisted,
         Self::PayerDiffers,
@@ -78,8 +81,8 @@ impl Kind {
     ];
 
     /// The words of all kinds, as `on:` spells them.
-    pub const WORDS: [&str; 19] = {
-        let mut words = [""; 19];
+    pub const WORDS: [&str; 20] = {
+        let mut words = [""; 20];
         let mut place = 0;
         while place < words.len() {
             words[place] = Self::ALL[place].word();
@@ -101,6 +104,7 @@ impl Kind {
             Self::Parked => "parked",
             Self::LaneHeld => "lane_held",
             Self::LaneStopped => "lane_stopped",
+            Self::GatewayUnreachable => "gateway_unreachable",
             Self::Certificate => "certificate",
             Self::Unlisted => "unlisted",
             Self::PayerDiffers => "payer_differs",
@@ -121,7 +125,7 @@ impl Kind {
     /// Whether people are woken for it: money may be moving wrongly, or no money moves at all.
     pub const fn is_urgent(self) -> bool {
         match self {
-            Self::LaneStopped | Self::Alarm | Self::Disk | Self::Database => true,
+            Self::LaneStopped | Self::GatewayUnreachable | Self::Alarm | Self::Disk | Self::Database => true,
             Self::Failed
             | Self::Rejected
             | Self::Refused
@@ -149,6 +153,7 @@ impl Kind {
             | Self::Parked
             | Self::LaneHeld
             | Self::LaneStopped
+            | Self::GatewayUnreachable
             | Self::Certificate
             | Self::ContractOverdue
             | Self::Disk
@@ -174,6 +179,7 @@ impl Kind {
             | Self::Parked
             | Self::LaneHeld
             | Self::LaneStopped
+            | Self::GatewayUnreachable
             | Self::ContractOverdue => Timing::After,
             Self::Rejected
             | Self::Refused
@@ -203,6 +209,9 @@ pub enum Timing {
 
 /// How long it must not have been known what became of an item, if a rule does not say.
 pub const UNKNOWN_FOR: Duration = Duration::from_secs(900);
+
+/// How long there must have been no connection to a gateway, if a rule does not say.
+pub const UNREACHABLE_FOR: Duration = Duration::from_secs(60);
 
 /// Who hears of what.
 #[derive(Debug, Clone, PartialEq, Eq)]

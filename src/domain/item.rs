@@ -9,9 +9,9 @@
 //! | planned | sending | succeeded, alarm | – | – | – | – | – | cancelled | – |
 //! | sending | – | succeeded | pending | soft: planned at the dunning date, or pending to ask about the number; spent: asked about, then planned at once, next number, same dunning step; config, funds: planned, same number; else failed (if the number was sent before: pending, to ask once more) | planned, same number, later; after the last try failed | unknown | – | – | – |
 //! | pending | (ask) | succeeded | pending, ask later | as sending; if a decline is being asked about, that one is concluded | – | pending, ask later; past the horizon parked | unknown, alarm, asked again after the grace period; if a decline is being asked about, concluded with the same number | – | – |
-//! | unknown | (ask) | succeeded | pending | as pending | planned, same number | unknown, ask later; past the horizon parked | after the grace period planned, **same number** | – | – |
+//! | unknown | (ask) | succeeded | pending | as pending | planned, same number | unknown, ask later; past the horizon parked | after the grace period planned, **same number**; parked if it was answered twice with a code that no table lists | – | – |
 //! | succeeded | – | same receipt: nothing; other: alarm | nothing | alarm | – | nothing | alarm | – | – |
-//! | failed, cancelled | – | alarm: money moved | alarm | nothing | – | alarm | nothing | – | sent before: unknown, asked first; else planned |
+//! | failed, cancelled | – | alarm: money moved | alarm | nothing | – | alarm | nothing | – | sent before: unknown, asked first (sent once and declined for good: pending, asked once); else planned |
 //! | parked | – | succeeded | nothing | as sending | – | nothing | nothing | – | unknown |
 //! | rejected, skipped | – | – | – | – | – | – | – | – | – |
 //!
@@ -177,6 +177,10 @@ pub enum Asking {
     Number(Decline),
     /// A person wants it sent again; whether that is safe, and under which number.
     Resend,
+    /// The same of what was sent once and declined for good: that the gateway has no such order is believed at once.
+    ResendDeclined,
+    /// What became of the order, which was answered with this code that no outcome table lists.
+    Unlisted(String),
 }
 
 /// What happens to an item.
@@ -349,14 +353,19 @@ fn applied(item: &Item, event: &Event, policy: &Policy, now: Timestamp) -> Resul
         Event::Cancel if matches!(item.state, State::Planned | State::Held) => {
             Ok(withdrawn(item, "cancelled by a person"))
         }
-        Event::Retry => retry(item, now).map_or_else(illegal, Ok),
+        Event::Retry => retry(item, policy, now).map_or_else(illegal, Ok),
         Event::Answered(answer) => answered(item, answer, policy, now).map_or_else(illegal, Ok),
         Event::Approve if item.state == State::Held => {
             Ok(plain(Item { state: State::Planned, ..item.clone() }, Some(now)))
         }
         Event::Reject if item.state == State::Held => Ok(withdrawn(item, "the batch was rejected")),
         Event::Expire if item.state == State::Held => Ok(withdrawn(item, "nobody approved the batch in time")),
-        Event::Resolve(finding) if matches!(item.state, State::Unknown | State::Parked) => Ok(resolved(item, finding)),
+        Event::Resolve(finding)
+            if matches!(item.state, State::Unknown | State::Parked)
+                || (item.state == State::Pending && item.asking == Asking::ResendDeclined) =>
+        {
+            Ok(resolved(item, finding))
+        }
         Event::Recall if item.state == State::Planned => Ok(recall(item, now)),
         Event::Park if item.state == State::Planned => {
             let why = "money moved under an earlier order number of it: look before anything more is sent";
@@ -452,10 +461,13 @@ fn rest_unless_open(item: Item, now: Timestamp) -> Move {
     plain(item, due)
 }
 
-fn retry(item: &Item, now: Timestamp) -> Option<Move> {
-    let asking = match item.state {
-        State::Failed | State::Cancelled => Asking::Resend,
-        State::Parked => Asking::Outcome,
+fn retry(item: &Item, policy: &Policy, now: Timestamp) -> Option<Move> {
+    // It was sent once, and the gateway refused it for good: nothing of it can show up late.
+    let was_declined = item.sends <= 1 && matches!(item.asking, Asking::Number(_));
+    let (state, asking) = match item.state {
+        State::Failed | State::Cancelled if was_declined => (State::Pending, Asking::ResendDeclined),
+        State::Failed | State::Cancelled => (State::Unknown, Asking::Resend),
+        State::Parked => (State::Unknown, Asking::Outcome),
         State::Held
         | State::Planned
         | State::Sending
@@ -467,15 +479,31 @@ fn retry(item: &Item, now: Timestamp) -> Option<Move> {
     };
     let mut next = item.clone();
     (next.sends, next.asks, next.declines) = (0, 0, 0);
-    next.asking = asking;
     if item.sent_at.is_some() {
-        next.state = State::Unknown;
+        next.state = state;
+        next.asking = asking;
         next.asking_since = Some(now);
     } else {
         next.state = State::Planned;
         next.asking = Asking::Outcome;
     }
-    Some(plain(next, Some(now)))
+    let reason = verifying(&next, policy, now);
+    Some(Move { reason, ..plain(next, Some(now)) })
+}
+
+/// Why what a person wants sent again is asked about first, and until when that may take.
+fn verifying(item: &Item, policy: &Policy, now: Timestamp) -> Option<String> {
+    match item.asking {
+        Asking::ResendDeclined => {
+            Some("verifying: it was declined, and is sent again when the gateway says that it has no such order".into())
+        }
+        Asking::Resend => {
+            let until = item.sent_at.map(|sent| sent.plus(policy.resolve.grace)).filter(|until| *until > now);
+            let late = until.map_or_else(String::new, |until| format!("; until {until} it may show up late"));
+            Some(format!("verifying: it is sent again when the gateway says that it has no such order{late}"))
+        }
+        Asking::Outcome | Asking::Number(_) | Asking::Unlisted(_) => None,
+    }
 }
 
 /// As if it had been sent just now: an order that was sent right before the ledger was lost may show up late.
@@ -518,11 +546,14 @@ fn while_sending(item: &Item, answer: &Answer, policy: &Policy, now: Timestamp) 
         Answer::Accepted => Some(ask_later(item, State::Pending, Asking::Outcome, policy, now)),
         Answer::Declined(decline) => Some(declined(item, decline, policy, now)),
         Answer::NotProcessed { code, after } => Some(not_processed(item, code, *after, policy, now)),
-        Answer::Unknown { cause, .. } => {
-            let moved = ask_later(item, State::Unknown, Asking::Outcome, policy, now);
+        Answer::Unknown { cause, code } => {
+            let unlisted = *cause == Cause::Unlisted && !code.is_empty();
+            let asking = if unlisted { Asking::Unlisted(code.clone()) } else { Asking::Outcome };
+            let moved = ask_later(item, State::Unknown, asking, policy, now);
             // The lease has run out, so the call has ended long ago: there is nothing to wait for.
             let due = if *cause == Cause::Abandoned { Some(now) } else { moved.due };
-            Some(Move { due, reason: Some(cause.word().to_owned()), ..moved })
+            let reason = if unlisted { format!("{}: {code}", cause.word()) } else { cause.word().to_owned() };
+            Some(Move { due, reason: Some(reason), ..moved })
         }
         Answer::Absent => None,
     }
@@ -531,20 +562,29 @@ fn while_sending(item: &Item, answer: &Answer, policy: &Policy, now: Timestamp) 
 fn while_open(item: &Item, answer: &Answer, policy: &Policy, now: Timestamp) -> Option<Move> {
     match (answer, &item.asking) {
         (Answer::Done(receipt), _) => Some(succeeded(item, receipt)),
+        // It is there after all: what was said of it before no longer counts.
+        (Answer::Accepted, Asking::ResendDeclined) => {
+            Some(ask_or_park(item, State::Pending, Asking::Resend, policy, now, "still undecided"))
+        }
         (Answer::Accepted, asking) => {
             Some(ask_or_park(item, State::Pending, asking.clone(), policy, now, "still undecided"))
         }
         // What the query says of the refusal is more than what it says of the number.
         // The person who wants it sent again has decided already that a spent number is followed by a new one.
-        (Answer::Declined(told), Asking::Resend) if told.number == NumberRule::Next => {
+        (Answer::Declined(told), Asking::Resend | Asking::ResendDeclined) if told.number == NumberRule::Next => {
             Some(resend(item, NumberRule::Next, now))
         }
-        (Answer::Declined(told), Asking::Number(_) | Asking::Resend) if told.class == DeclineClass::Person => {
+        (Answer::Declined(told), Asking::Number(_) | Asking::Resend | Asking::ResendDeclined)
+            if told.class == DeclineClass::Person =>
+        {
             Some(declined(item, told, policy, now))
         }
         (Answer::Declined(told), Asking::Number(first)) => Some(conclude(item, first, told.number, policy, now)),
-        (Answer::Declined(told), Asking::Resend) => Some(resend(item, told.number, now)),
-        (Answer::Declined(decline), Asking::Outcome) => Some(declined(item, decline, policy, now)),
+        (Answer::Declined(told), Asking::Resend | Asking::ResendDeclined) => Some(resend(item, told.number, now)),
+        (Answer::Declined(decline), Asking::Outcome | Asking::Unlisted(_)) => {
+            Some(declined(item, decline, policy, now))
+        }
+        (Answer::Absent, Asking::ResendDeclined) => Some(resend(item, NumberRule::Same, now)),
         (Answer::Absent, Asking::Number(first)) => Some(conclude(item, first, NumberRule::Same, policy, now)),
         // The gateway had it: that it has not is believed no sooner than of an order that was sent just now.
         (Answer::Absent, asking) if item.state == State::Pending => {
@@ -555,7 +595,14 @@ fn while_open(item: &Item, answer: &Answer, policy: &Policy, now: Timestamp) -> 
         (Answer::Absent, Asking::Resend) if grace_is_over(item, policy, now) => {
             Some(resend(item, NumberRule::Same, now))
         }
-        (Answer::Absent, Asking::Outcome) if grace_is_over(item, policy, now) => Some(send_again(item, policy, now)),
+        // It was answered so before, and nothing came of it then either: a person has to find out what the code means.
+        (Answer::Absent, Asking::Unlisted(code)) if grace_is_over(item, policy, now) && item.sends > 1 => {
+            let reason = format!("answered {code}, which no outcome table lists, and the gateway has no such order");
+            Some(at_rest(item, State::Parked, Some(reason)))
+        }
+        (Answer::Absent, Asking::Outcome | Asking::Unlisted(_)) if grace_is_over(item, policy, now) => {
+            Some(send_again(item, policy, now))
+        }
         (Answer::Absent, asking) => Some(ask_later(item, State::Unknown, asking.clone(), policy, now)),
         (Answer::NotProcessed { code, after }, _) if item.state == State::Unknown => {
             Some(not_processed(item, code, *after, policy, now))
@@ -604,7 +651,11 @@ fn declined(item: &Item, decline: &Decline, policy: &Policy, now: Timestamp) -> 
         DeclineClass::Hard if decline.number == NumberRule::Ask && (item.sends > 1 || item.declines > 0) => {
             ask_later(item, State::Pending, Asking::Number(decline.clone()), policy, now)
         }
-        DeclineClass::Hard => at_rest(item, State::Failed, Some(format!("declined: {}", decline.code))),
+        DeclineClass::Hard => {
+            let refused = Item { asking: Asking::Number(decline.clone()), ..item.clone() };
+            let next = if item.state == State::Sending { &refused } else { item };
+            at_rest(next, State::Failed, Some(format!("declined: {}", decline.code)))
+        }
         DeclineClass::Person => at_rest(item, State::Parked, Some(format!("a person has to decide: {}", decline.code))),
         DeclineClass::Config | DeclineClass::Funds => {
             let mut next = item.clone();
@@ -701,7 +752,8 @@ fn ask_later(item: &Item, state: State, asking: Asking, policy: &Policy, now: Ti
         next.asking_since = Some(now);
     }
     let due = now.plus(policy.resolve.wait(next.asks, item.spread));
-    plain(next, Some(due))
+    let reason = verifying(&next, policy, now);
+    Move { reason, ..plain(next, Some(due)) }
 }
 
 fn ask_or_park(item: &Item, state: State, asking: Asking, policy: &Policy, now: Timestamp, why: &str) -> Move {
@@ -709,7 +761,11 @@ fn ask_or_park(item: &Item, state: State, asking: Asking, policy: &Policy, now: 
     if asked_for < policy.resolve.horizon {
         return ask_later(item, state, asking, policy, now);
     }
-    let reason = format!("asked {} times without learning what happened: {why}", item.asks);
+    let answered = match &asking {
+        Asking::Unlisted(code) => format!("; it was answered {code}, which no outcome table lists"),
+        Asking::Outcome | Asking::Number(_) | Asking::Resend | Asking::ResendDeclined => String::new(),
+    };
+    let reason = format!("asked {} times without learning what happened: {why}{answered}", item.asks);
     at_rest(item, State::Parked, Some(reason))
 }
 
@@ -788,6 +844,8 @@ mod tests {
                 "about-spent" => item.asking = Asking::Number(decline("spent", "ask")),
                 "about-number" => item.asking = Asking::Number(decline("soft", "ask")),
                 "about-resend" => item.asking = Asking::Resend,
+                "about-declined" => item.asking = Asking::ResendDeclined,
+                "about-unlisted" => item.asking = Asking::Unlisted("40003".into()),
                 "last-send" => item.sends = 3,
                 "never-sent" => (item.sends, item.sent_at) = (0, None),
                 "ladder-end" => item.declines = 2,

@@ -324,7 +324,8 @@ fn expected(scene: &Scene<'_>, outcomes: &[Outcome], call: &Call) -> Expected {
         amount: scene.claimed.amount(),
         amount_may_lack: scene.operations.names_no_amount,
         // An item is pending too while a refusal is asked about: that the gateway had accepted.
-        accepted: scene.claimed.item.state == State::Pending && scene.claimed.item.asking == Asking::Outcome,
+        accepted: scene.claimed.item.state == State::Pending
+            && matches!(scene.claimed.item.asking, Asking::Outcome | Asking::Unlisted(_)),
         exists: number_exists(scene.claimed),
         named: !scene.operations.named_by.is_empty(),
         day_over: day_over(call, scene.engine.clock.now()),

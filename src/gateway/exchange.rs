@@ -241,6 +241,11 @@ pub(super) fn message<const N: usize>(parts: [Option<String>; N]) -> Option<Stri
     (!said.is_empty()).then(|| said.join(": "))
 }
 
+/// A reply that is not of the documented shape: it cannot be read, except that a 202 says by itself that the order was taken.
+pub(super) fn unread(seen: &mut Observation, why: String) {
+    seen.reached = if seen.http == Some(202) { Reached::Replied } else { Reached::Unreadable(why) };
+}
+
 /// A text header of a reply or a notification.
 pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
@@ -295,6 +300,15 @@ mod tests {
         let body = br#"{"url":"https://example.com/?openid=o-secret&a=1","openid":"o-secret","n":"a=b"}"#;
         let kept = evidence(body, &["openid"]);
         assert_eq!(kept, r#"{"url":"https://example.com/?openid=***&a=1","openid":"***","n":"a=b"}"#);
+    }
+
+    #[test]
+    fn a_202_is_no_unreadable_reply_and_any_other_is() {
+        for (http, reached) in [(202, Reached::Replied), (200, Reached::Unreadable("why".into()))] {
+            let mut seen = Observation { http: Some(http), ..Observation::of(Reached::Replied) };
+            unread(&mut seen, "why".into());
+            assert_eq!(seen.reached, reached);
+        }
     }
 
     proptest::proptest! {

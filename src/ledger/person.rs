@@ -279,7 +279,12 @@ async fn grant(
         return Ok(Ok(Moved { to: stored.item.state, amount: stored.amount, change, is_wish: true }));
     }
     let moved = match apply(&stored.item, &wish.event(), &policy_of(&row, id)?, now) {
-        Ok(moved) => Move { reason: Some(format!("{} by {}: {}", wish.done(), by.who, by.why)), ..moved },
+        Ok(moved) => {
+            // What follows of a retry: whether it is asked about first, and until when.
+            let follows = moved.reason.as_ref().filter(|_| matches!(wish, Wish::Retry));
+            let follows = follows.map_or_else(String::new, |follows| format!("; {follows}"));
+            Move { reason: Some(format!("{} by {}: {}{follows}", wish.done(), by.who, by.why)), ..moved }
+        }
         Err(illegal) => return Ok(Err(Granted::Refused(illegal))),
     };
     let busy: Option<i64> = row.try_get("busy_with").map_err(failed)?;

@@ -269,7 +269,9 @@ fn item_line<'a>(written: &'a Written<'a>) -> Result<impl Serialize + use<'a>, L
     let (stored, next) = (written.stored, &written.moved.item);
     let asking = match &next.asking {
         Asking::Outcome => None,
-        asking @ (Asking::Number(_) | Asking::Resend) => serde_json::to_string(asking).ok(),
+        asking @ (Asking::Number(_) | Asking::Resend | Asking::ResendDeclined | Asking::Unlisted(_)) => {
+            serde_json::to_string(asking).ok()
+        }
     };
     Ok((
         stored.id,

@@ -1,5 +1,7 @@
 //! Which gateways cannot be reached, as the last call to them found. It closes nothing: what is due is tried again.
 
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
@@ -16,6 +18,15 @@ pub struct UnreachableRow {
     pub since: Timestamp,
     /// Which way connections fail, in words.
     pub how: String,
+}
+
+impl UnreachableRow {
+    /// In words, by the clock of a zone: `hk: unreachable since 22:13 HKT, connection refused`.
+    pub fn note(&self, zone: Tz) -> String {
+        let since = DateTime::<Utc>::from_timestamp_millis(self.since.millis()).unwrap_or_default();
+        let since = since.with_timezone(&zone).format("%Y-%m-%d %H:%M %Z");
+        format!("{}: unreachable since {since}, {}", self.lane, self.how)
+    }
 }
 
 const DOING: &str = "noting whether a gateway is reached";

@@ -38,6 +38,7 @@ const fn settled_after(kind: Kind) -> Duration {
         | Kind::Unknown
         | Kind::Parked
         | Kind::LaneStopped
+        | Kind::GatewayUnreachable
         | Kind::Certificate
         | Kind::Unlisted
         | Kind::PayerDiffers

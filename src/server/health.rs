@@ -32,8 +32,14 @@ pub(super) async fn ready(State(app): State<App>) -> Response {
         Ok(None) => {}
         Err(_) => wrong.push("the ledger does not answer".to_owned()),
     }
+    // A gateway that is not there makes this process no worse: it is said, and decides nothing.
+    let zone = engine.config.timezone;
+    let unreachable: Vec<String> = match engine.ledger.unreachable().await {
+        Ok(rows) => rows.iter().map(|row| row.note(zone)).collect(),
+        Err(_) => Vec::new(),
+    };
     let status = if wrong.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(json!({ "ready": wrong.is_empty(), "wrong": wrong }))).into_response()
+    (status, Json(json!({ "ready": wrong.is_empty(), "wrong": wrong, "unreachable": unreachable }))).into_response()
 }
 
 /// How long something may be due on an open lane of which nothing is claimed.

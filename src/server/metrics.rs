@@ -46,6 +46,7 @@ struct Gauges {
     tokens: Numbers,
     delay: Numbers,
     notifications: Numbers,
+    unreachable: Numbers,
     unwell: Numbers,
 }
 
@@ -65,6 +66,7 @@ impl Gauges {
                 "Calls that an account allowed at once when last looked at, in thousandths",
             ),
             delay: gauge("queue_delay_milliseconds", "Since when the oldest unclaimed item of an account is due"),
+            unreachable: gauge("gateway_unreachable", "1 for each account to which there is no connection"),
             notifications: gauge("notifications", "Notifications that this process was sent, by its answer"),
             unwell: gauge("duty_unwell", "1 for each duty of this process that is not done"),
         }
@@ -93,6 +95,9 @@ impl Gauges {
             }
             let late = lane.due_since.map_or(0, |due| i64::try_from(now.since(due).as_millis()).unwrap_or(i64::MAX));
             self.delay.get_or_create(&labels).set(late);
+        }
+        for row in engine.ledger.unreachable().await? {
+            self.unreachable.get_or_create(&vec![("gateway", row.lane)]).set(1);
         }
         Ok(())
     }

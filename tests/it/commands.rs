@@ -472,7 +472,7 @@ fn a_failed_item_that_was_sent_is_asked_about_first_when_it_is_retried() {
     app.run().exits(3);
     app.payrun(&["retry", "C-0005-terminated/2026-03", "--reason", "a test"])
         .exits(0)
-        .says("1 now unknown")
+        .says("1 now pending")
         .says("asked about first");
     app.payrun(&["run", "--resume"]).exits(3);
     let (_, events) = app.histories().into_iter().find(|(item, _)| item.key.starts_with("C-0005")).unwrap();
@@ -481,7 +481,7 @@ fn a_failed_item_that_was_sent_is_asked_about_first_when_it_is_retried() {
         .skip_while(|event| event.event != "retry")
         .map(|event| (event.event.as_str(), event.from.as_str()))
         .collect();
-    assert_eq!(after[..3], [("retry", "failed"), ("claim", "unknown"), ("absent", "unknown")], "{events:#?}");
+    assert_eq!(after[..3], [("retry", "failed"), ("claim", "pending"), ("absent", "pending")], "{events:#?}");
     app.payrun(&["retry", "C-0001/2026-03", "--reason", "a test"])
         .exits(3)
         .says("it is succeeded; only what has failed, was cancelled or is parked can be retried");

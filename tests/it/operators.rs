@@ -134,7 +134,7 @@ fn what_is_chosen_is_counted_first_and_only_that_is_done() {
     let set = counted["set"].as_str().unwrap();
     app.payrun(&[&command[..], &["--with-reason", "no such code"]].concat()).exits(0).says("0 items");
     app.payrun(&[&command[..], &["--yes", "--expect", "0011"]].concat()).exits(2).says("nothing was done");
-    app.payrun(&[&command[..], &["--yes", "--expect", set]].concat()).exits(0).says("2 now unknown");
+    app.payrun(&[&command[..], &["--yes", "--expect", set]].concat()).exits(0).says("2 now pending");
     app.payrun(&["resolve", "A-terminated/2026-03", "--failed", "--author", "ann", "--reason", "asked the bank"])
         .exits(0)
         .says("is failed now");

@@ -2,11 +2,12 @@
 
 use std::fs;
 
+use payrun::domain::item::State;
 use payrun::sandbox::faults::FaultPlan;
 use serde_json::Value;
 
 use crate::support::four::{ORDERS, Rig, text_of};
-use crate::support::{App, PATIENCE, Running, Setup, until};
+use crate::support::{App, PATIENCE, Running, Setup, WORKFLOW, until};
 
 /// How many payments each gateway is asked for: far more than may be under way at once.
 const PAYMENTS: usize = 120;
@@ -176,4 +177,52 @@ fn a_job_of_which_something_went_well_goes_on() {
     let app = App::of(Setup { contracts: contracts(1, 20), concurrency: 1, ..Setup::default() });
     app.run().exits(3);
     assert_eq!(app.by_state()["failed"], 20);
+}
+
+#[test]
+fn what_was_clearly_declined_is_retried_without_a_grace_period_and_is_never_unknown() {
+    let app = App::of(Setup { contracts: contracts(0, 4), ..Setup::default() });
+    app.edit(WORKFLOW, "grace: 1200ms", "grace: 1h");
+    app.run().exits(3);
+    assert_eq!(app.by_state()["failed"], 4);
+    for n in 0..4 {
+        let item = format!("B-{n:03}-invalid/2026-03");
+        app.payrun(&["retry", &item, "--reason", "mended"]).exits(0);
+    }
+    let states = app.by_state();
+    assert_eq!(states["pending"], 4, "{states}");
+    let waiting = app.json_lines(&["items", "--state", "pending", "--json"]);
+    assert!(
+        waiting.iter().all(|item| text_of(item, "reason").contains("mended; verifying: it was declined")),
+        "{waiting:#?}"
+    );
+    app.payrun(&["run", "--resume"]).exits(3);
+    for (item, events) in app.histories() {
+        let sent = events.iter().filter(|event| event.to == "sending").count();
+        assert_eq!((sent, item.state), (2, State::Failed), "{events:#?}");
+        assert!(events.iter().all(|event| event.to != "unknown"), "{events:#?}");
+    }
+}
+
+#[test]
+fn a_gateway_that_takes_no_connection_is_noted_until_it_is_reached() {
+    let rig = project("hipopay");
+    let right = fs::read_to_string(rig.folder.path().join("payrun.yaml")).unwrap();
+    rig.write("payments.csv", "id,amount,code,openid\np-1,10.00,13465072086630010,o-1\n");
+    // A port that is closed as long as the socket is held.
+    let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let closed = held.local_addr().unwrap();
+    drop(held);
+    rig.write("payrun.yaml", right.replace(&rig.base_url(), &format!("http://{closed}")));
+    assert_eq!(run(&rig, &["pay.yaml"])["ended"], "at_rest");
+    let items = rig.items();
+    assert_eq!(items[0]["reason"], "cannot reach the gateway: connection refused, in 3 attempts", "{items:#?}");
+    assert_eq!(lane(&rig, "hipopay")["unreachable"]["how"], "connection refused");
+    let (_, text) = rig.payrun(&["lane", "list"]);
+    assert!(text.contains("hipopay: unreachable since") && text.contains("HKT, connection refused"), "{text}");
+
+    rig.write("payrun.yaml", right);
+    assert_eq!(rig.payrun(&["retry", "p-1", "--reason", "it is back"]).0, Some(0));
+    assert_eq!(rig.payrun(&["run", "--resume", "--wait", "20s"]).0, Some(0));
+    assert_eq!(lane(&rig, "hipopay")["unreachable"], Value::Null);
 }

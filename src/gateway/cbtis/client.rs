@@ -173,7 +173,7 @@ impl Gateway for Client {
 fn read(response: &Response, about: &About, expected: Option<Amount>) -> Observation {
     let mut seen = with_reply(Reached::Replied, response, &MASKED);
     if let Err(why) = wire::read(response.body(), response.status().is_success(), about, expected, &mut seen) {
-        seen.reached = Reached::Unreadable(why);
+        exchange::unread(&mut seen, why);
     }
     seen
 }

@@ -128,7 +128,7 @@ impl Client {
         }
         let mut seen = with_reply(Reached::Replied, response, &MASKED);
         if let Err(why) = wire::read(response.body(), response.status().is_success(), asked.about, &mut seen) {
-            seen.reached = Reached::Unreadable(why);
+            exchange::unread(&mut seen, why);
         }
         seen
     }

@@ -200,7 +200,7 @@ fn read(response: &Response, kind: ReplyKind) -> Observation {
         seen = file::without_text(seen);
     }
     if let Err(why) = wire::read(response.body(), response.status().is_success(), kind, &mut seen) {
-        seen.reached = Reached::Unreadable(why);
+        exchange::unread(&mut seen, why);
     }
     seen
 }

@@ -24,7 +24,7 @@ use crate::clock::Clock;
 use crate::config::{MerchantKey as MerchantKeyConfig, WechatConfig, WechatMode};
 use crate::domain::time::Timestamp;
 use crate::gateway::exchange::{
-    EVIDENCE_MAX, before, bounded, header, of_failure, probe_in_time, read_base, retry_after, unreadable,
+    EVIDENCE_MAX, before, bounded, header, of_failure, probe_in_time, read_base, retry_after, unread, unreadable,
 };
 use crate::gateway::notice::{Manners, Notice};
 use crate::gateway::{Call, Calling, FILE_MAX, Gateway, Observation, Probe, REPLY_MAX, Reached, file, personal};
@@ -190,7 +190,7 @@ impl Client {
             ReplyKind::Customs(wanted) => customs::read(response.body(), wanted, &mut seen),
         };
         if let Err(why) = read {
-            seen.reached = Reached::Unreadable(why);
+            unread(&mut seen, why);
         }
         seen
     }

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use super::super::mask::masked;
+use super::super::rules::Scoped;
 use super::{Fact, More, NEWS_MAX, Told, Window};
-use crate::domain::alert::{Certificate, Kind};
+use crate::domain::alert::{Certificate, Kind, UNREACHABLE_FOR};
 use crate::domain::time::Timestamp;
-use crate::ledger::{LaneRow, LaneState, Ledger, LedgerError, Unlisted};
+use crate::ledger::{LaneRow, LaneState, Ledger, LedgerError, Unlisted, UnreachableRow};
 
 /// How long before it expires people hear of a certificate.
 const BEFORE: Duration = Duration::from_secs(30 * 86_400);
@@ -49,6 +50,38 @@ fn closed(lane: &LaneRow, kind: Kind) -> Fact {
         spec: None,
         since: None,
         told: Told { title, facts, lines: Vec::new(), advice },
+        more: More::Nothing,
+    }
+}
+
+/// Gateways to which there is no connection, for as long as the most impatient rule says.
+pub(super) async fn unreachable(
+    ledger: &Ledger,
+    rules: &[&Scoped<'_>],
+    now: Timestamp,
+) -> Result<Vec<Fact>, LedgerError> {
+    let after = rules.iter().map(|scoped| scoped.rule.after).min().unwrap_or(UNREACHABLE_FOR);
+    let rows = ledger.unreachable().await?;
+    Ok(rows.iter().filter(|row| row.since <= now.minus(after)).map(not_reached).collect())
+}
+
+fn not_reached(row: &UnreachableRow) -> Fact {
+    let UnreachableRow { lane, since, how } = row;
+    Fact {
+        kind: Kind::GatewayUnreachable,
+        subject: lane.clone(),
+        workflow: None,
+        gateway: Some(lane.clone()),
+        spec: None,
+        since: Some(*since),
+        told: Told {
+            title: format!("{lane} cannot be reached: {how}"),
+            facts: vec![("gateway".to_owned(), lane.clone())],
+            lines: Vec::new(),
+            advice: "look at base_url, the network and the gateway's own notices; what is due is tried again by itself, and what \
+                     used up its attempts by `payrun retry`"
+                .to_owned(),
+        },
         more: More::Nothing,
     }
 }

@@ -87,6 +87,7 @@ pub(super) async fn gather(
             Kind::Unknown => runs::unknown(ledger, &of_kind, window.until).await?,
             Kind::Parked => runs::parked(ledger).await?,
             Kind::LaneHeld | Kind::LaneStopped => gateways::lanes(ledger, kind, window.until).await?,
+            Kind::GatewayUnreachable => gateways::unreachable(ledger, &of_kind, window.until).await?,
             Kind::Certificate => gateways::certificates(watched.certificates, window.until),
             Kind::Unlisted => gateways::unlisted(ledger, window).await?,
             Kind::PayerDiffers => money::other_payers(ledger, window).await?,

@@ -204,3 +204,28 @@ async fn offices(place: &Place, server: &MailServer) -> Vec<Office> {
     }
     offices
 }
+
+#[test]
+fn a_gateway_that_is_not_reached_for_a_minute_is_told_of_and_that_it_is_reached_again() {
+    on_every_engine(async |place| {
+        let server = MailServer::plain(json!({}));
+        let rules = "alerts:\n  - { on: gateway_unreachable, to: [ops@example.com] }\n";
+        let office = Office::open(&place, &server, rules, at(0)).await;
+        office.ledger.note_unreachable("hk", "connection refused", office.clock.now()).await.unwrap();
+        assert_eq!(office.after(5).await.sent, 0, "a moment is nobody's trouble");
+        // Tried again, and in vain: since when stays.
+        office.ledger.note_unreachable("hk", "connecting timed out", office.clock.now()).await.unwrap();
+        assert_eq!(office.after(60).await.sent + office.after(70).await.sent, 1);
+        office.ledger.note_reached("hk").await.unwrap();
+        office.after(5).await;
+        assert_eq!(office.after(61).await.sent + office.after(601).await.sent, 1);
+        let subjects = subjects_to(&server, "ops@example.com");
+        assert_eq!(
+            subjects,
+            [
+                "[payrun] URGENT: hk cannot be reached: connecting timed out",
+                "[payrun] over: hk cannot be reached: connecting timed out",
+            ]
+        );
+    });
+}
