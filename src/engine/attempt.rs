@@ -334,10 +334,14 @@ fn expected(scene: &Scene<'_>, outcomes: &[Outcome], call: &Call) -> Expected {
 
 /// How long the day has been over that a call asks for; days are Beijing's, as both gateways with statements count them.
 pub(super) fn day_over(call: &Call, now: Timestamp) -> Option<Duration> {
-    let day = call.input.get("date").and_then(Value::as_str)?;
+    Some(now.since(day_end(call.input.get("date").and_then(Value::as_str)?)?))
+}
+
+/// When a day of Beijing's is over.
+pub(super) fn day_end(day: &str) -> Option<Timestamp> {
     let day = NaiveDate::parse_from_str(day, "%Y-%m-%d").ok()?.succ_opt()?;
     let end = day.and_time(NaiveTime::MIN).and_local_timezone(chrono_tz::Asia::Shanghai).earliest()?;
-    Some(now.since(Timestamp::from_millis(end.timestamp_millis())))
+    Some(Timestamp::from_millis(end.timestamp_millis()))
 }
 
 /// The number that a reply must name. A look-up may be of somebody else's; an effect never is.

@@ -1,21 +1,25 @@
 //! What is kept of a reply beside the item's own result: the file of a statement and its lines, the batches of a settlement.
 //!
 //! It is kept before the item is settled: what the ledger says was fetched is there. A file that cannot be read to its end is
-//! not kept at all, and one that is there is never replaced by another.
+//! not kept at all, and one that is there is never replaced by another. Only what was fetched of a day that was not over gives way
+//! to the day's whole file; both files stay.
+//!
+//! A file that nobody has signed, and that has no total, may have been cut on its way: it is fetched twice, and only what came twice
+//! is read.
 
 use std::fmt::Display;
 
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::attempt::{Scene, day_over};
+use super::attempt::{Scene, day_end, day_over, within};
 use crate::catalog::Keeps;
 use crate::catalog::judge::{Judged, NOTHING};
 use crate::domain::answer::{Answer, Decline, DeclineClass, NumberRule};
 use crate::files::FilesError;
 use crate::gateway::{Call, Observation};
 use crate::ledger::{LineKind, NewStatement, StatementKept, StatementLine};
-use crate::statement::{self, BillNames, Format, Kind, Line, Signed};
+use crate::statement::{self, BillNames, Format, Kind, Line, Signed, Statement};
 
 /// Keeps what is to be kept; a failure to do so is the answer then.
 pub(super) async fn kept(scene: &Scene<'_>, call: &Call, seen: &mut Observation, judged: Judged) -> Judged {
@@ -49,11 +53,12 @@ impl NotKept {
 
 async fn keep_statement(scene: &Scene<'_>, call: &Call, seen: &mut Observation, receipt: &str) -> Result<(), NotKept> {
     if receipt == NOTHING {
-        return keep_lines(scene, day(call), NOTHING.to_owned(), Vec::new(), seen, None).await;
+        return keep_lines(scene, (day(call), NOTHING.to_owned(), Vec::new()), Vec::new(), seen, None).await;
     }
     let file = seen.file.take().ok_or_else(|| NotKept::now("the reply holds no file"))?;
     let day = day(call);
-    if day_over(call, scene.engine.clock.now()).is_none_or(|over| over.is_zero()) && !keeps_open_day(call) {
+    let is_open = day_over(call, scene.engine.clock.now()).is_none_or(|over| over.is_zero());
+    if is_open && !keeps_open_day(call) {
         return Err(NotKept::now("the day is not over; its statement may lack trades"));
     }
     let (format, ending) = match scene.account.kind {
@@ -61,13 +66,29 @@ async fn keep_statement(scene: &Scene<'_>, call: &Call, seen: &mut Observation, 
         "hipopay" => (Format::Hipopay, "txt"),
         other => return Err(NotKept::never(format!("payrun cannot read statements of {other}"))),
     };
-    let lines = read(format, scene.account.gateway.bill_names(), file.clone()).await?;
-    let name = format!("statements/{}/{day}.{ending}", scene.account.name);
+    if format == Format::Hipopay {
+        came_twice(scene, call, &file).await?;
+    }
+    let Statement { lines, totals } = read(format, scene.account.gateway.bill_names(), file.clone()).await?;
+    let part = if is_open { format!("-open-{}", receipt.chars().take(12).collect::<String>()) } else { String::new() };
+    let name = format!("statements/{}/{day}{part}.{ending}", scene.account.name);
     let location = scene.engine.files.keep(&name, file).await.map_err(|error| match error {
         FilesError::Other { .. } => NotKept::never(error),
         FilesError::Open { .. } | FilesError::Folder { .. } | FilesError::Store { .. } => NotKept::now(error),
     })?;
-    keep_lines(scene, day, receipt.to_owned(), lines, seen, Some(location)).await
+    let remarks = totals.map(|totals| totals.differs).unwrap_or_default();
+    keep_lines(scene, (day, receipt.to_owned(), remarks), lines, seen, Some(location)).await
+}
+
+/// Fetches the file once more: what was cut on its way is another file then. The title may tell when it was made.
+async fn came_twice(scene: &Scene<'_>, call: &Call, file: &Bytes) -> Result<(), NotKept> {
+    let behind_title = |file: &Bytes| file.iter().position(|byte| *byte == b'\n').map(|end| file.slice(end..));
+    let again = within(scene.engine, scene.account, call).await;
+    match again.file {
+        Some(again) if behind_title(&again) == behind_title(file) => Ok(()),
+        Some(_) => Err(NotKept::now("the file was another one when it was fetched once more; it may have been cut")),
+        None => Err(NotKept::now("the file could not be fetched once more, to compare")),
+    }
 }
 
 /// Whether the statement of a day that is not over is wanted all the same.
@@ -82,18 +103,21 @@ fn day(call: &Call) -> String {
 /// Keeps a day's lines; none, and no file, where there was no trade.
 async fn keep_lines(
     scene: &Scene<'_>,
-    day: String,
-    sha256: String,
+    (day, sha256, remarks): (String, String, Vec<String>),
     lines: Vec<Line>,
     seen: &mut Observation,
     location: Option<String>,
 ) -> Result<(), NotKept> {
+    let now = scene.engine.clock.now();
+    let day_ends = day_end(&day).ok_or_else(|| NotKept::never("the call names no day"))?;
     let statement = NewStatement {
         lane: scene.account.name.clone(),
         day,
         sha256,
         location: location.clone().unwrap_or_default(),
-        fetched_at: scene.engine.clock.now(),
+        fetched_at: now,
+        day_ends,
+        remarks,
     };
     let count = lines.len();
     let kept = scene.engine.ledger.keep_statement(&statement, lines.into_iter().map(line)).await;
@@ -108,10 +132,10 @@ async fn keep_lines(
 }
 
 /// The lines of a file, read on a thread of its own: a large one takes a while.
-async fn read(format: Format, names: BillNames, file: Bytes) -> Result<Vec<Line>, NotKept> {
+async fn read(format: Format, names: BillNames, file: Bytes) -> Result<Statement, NotKept> {
     let reading = tokio::task::spawn_blocking(move || statement::read_named(format, &names, &file));
     let read = reading.await.map_err(NotKept::now)?;
-    read.map(|statement| statement.lines).map_err(|error| NotKept::never(format!("malformed file: {error}")))
+    read.map_err(|error| NotKept::never(format!("malformed file: {error}")))
 }
 
 fn line(line: Line) -> StatementLine {

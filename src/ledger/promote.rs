@@ -205,6 +205,7 @@ const TABLES: &[Table] = &[
             ("lines", N),
             ("fetched_at", N),
             ("forgotten_at", N),
+            ("remarks", T),
         ],
         numbered: true,
     },

@@ -32,6 +32,10 @@ pub struct NewStatement {
     pub location: String,
     /// When it was fetched.
     pub fetched_at: Timestamp,
+    /// When its day is over: what was fetched before may lack lines, and gives way to a later file.
+    pub day_ends: Timestamp,
+    /// What its totals say otherwise than its lines.
+    pub remarks: Vec<String>,
 }
 
 /// What a line is about.
@@ -81,7 +85,7 @@ pub enum StatementKept {
     New,
     /// The same file was kept before.
     Known,
-    /// Another file of that day was kept before; that one stays.
+    /// Another file of that day was kept before, when the day was over; that one stays.
     Other,
 }
 
@@ -92,6 +96,10 @@ pub struct StatementRow {
     pub id: i64,
     /// The day: `YYYY-MM-DD`.
     pub day: String,
+    /// When it was fetched.
+    pub fetched_at: Timestamp,
+    /// What its totals say otherwise than its lines.
+    pub remarks: Vec<String>,
 }
 
 impl LineKind {
@@ -122,7 +130,7 @@ impl Ledger {
     ) -> Result<StatementKept, LedgerError> {
         let mut turn = self.turn("keeping a statement").await?;
         let kept = keep(&mut turn, statement, lines.into_iter()).await?;
-        if kept == StatementKept::New { turn.commit().await } else { turn.rollback().await }.map(|()| kept)
+        if kept == StatementKept::Other { turn.rollback().await } else { turn.commit().await }.map(|()| kept)
     }
 
     /// The statements of a lane from one day to another, in the order of their days; at most a thousand.
@@ -131,10 +139,18 @@ impl Ledger {
     /// Whatever the database says.
     pub async fn statements(&self, lane: &str, from: &str, to: &str) -> Result<Vec<StatementRow>, LedgerError> {
         let failed = |source| LedgerError::of("looking for statements", source);
-        let query = "select id, day from statements where lane = $1 and day between $2 and $3 and forgotten_at is null \
+        let query = "select id, day, fetched_at, remarks from statements where lane = $1 and day between $2 and $3 and forgotten_at is null \
                      order by day limit 1000";
         let rows = sqlx::query(query).bind(lane).bind(from).bind(to).fetch_all(&self.read).await.map_err(failed)?;
-        let row = |row: &AnyRow| Ok(StatementRow { id: row.try_get("id")?, day: row.try_get("day")? });
+        let row = |row: &AnyRow| {
+            let remarks: Option<&str> = row.try_get("remarks")?;
+            Ok(StatementRow {
+                id: row.try_get("id")?,
+                day: row.try_get("day")?,
+                fetched_at: Timestamp::from_millis(row.try_get("fetched_at")?),
+                remarks: remarks.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default(),
+            })
+        };
         rows.iter().map(row).collect::<Result<_, _>>().map_err(failed)
     }
 
@@ -163,27 +179,42 @@ async fn keep(
     lines: impl Iterator<Item = StatementLine> + Send,
 ) -> Result<StatementKept, LedgerError> {
     let failed = |source| LedgerError::of("keeping a statement", source);
-    let known: Option<String> = sqlx::query_scalar("select sha256 from statements where lane = $1 and day = $2")
+    let known = sqlx::query("select id, sha256, fetched_at from statements where lane = $1 and day = $2")
         .bind(&statement.lane)
         .bind(&statement.day)
         .fetch_optional(turn.connection())
         .await
         .map_err(failed)?;
-    if known.as_deref().is_some_and(|sha256| sha256 == NO_FILE && sha256 != statement.sha256) {
-        // It was a day without trades as far as anybody knew.
-        let delete = sqlx::query("delete from statements where lane = $1 and day = $2");
-        let delete = delete.bind(&statement.lane).bind(&statement.day);
-        delete.execute(turn.connection()).await.map_err(failed)?;
-    } else if let Some(sha256) = known {
-        return Ok(if sha256 == statement.sha256 { StatementKept::Known } else { StatementKept::Other });
+    if let Some(known) = known {
+        let (id, sha256): (i64, String) =
+            (known.try_get("id").map_err(failed)?, known.try_get("sha256").map_err(failed)?);
+        let fetched_at: i64 = known.try_get("fetched_at").map_err(failed)?;
+        let was_open = fetched_at < statement.day_ends.millis();
+        if sha256 == statement.sha256 {
+            if was_open {
+                let again = sqlx::query("update statements set fetched_at = $2, location = $3 where id = $1");
+                let again = again.bind(id).bind(statement.fetched_at.millis()).bind(&statement.location);
+                again.execute(turn.connection()).await.map_err(failed)?;
+            }
+            return Ok(StatementKept::Known);
+        }
+        // It was a day without trades as far as anybody knew, or one that was not over.
+        if sha256 != NO_FILE && !was_open {
+            return Ok(StatementKept::Other);
+        }
+        for delete in ["delete from statement_lines where statement_id = $1", "delete from statements where id = $1"] {
+            sqlx::query(delete).bind(id).execute(turn.connection()).await.map_err(failed)?;
+        }
     }
-    let insert = "insert into statements (lane, day, sha256, location, lines, fetched_at) values ($1, $2, $3, $4, 0, $5) returning id";
+    let insert = "insert into statements (lane, day, sha256, location, lines, fetched_at, remarks) \
+                  values ($1, $2, $3, $4, 0, $5, $6) returning id";
     let id: i64 = sqlx::query_scalar(insert)
         .bind(&statement.lane)
         .bind(&statement.day)
         .bind(&statement.sha256)
         .bind(&statement.location)
         .bind(statement.fetched_at.millis())
+        .bind((!statement.remarks.is_empty()).then(|| list(&statement.remarks)))
         .fetch_one(turn.connection())
         .await
         .map_err(failed)?;
@@ -280,6 +311,8 @@ mod tests {
             sha256: sha256.to_owned(),
             location: "statements/hk/2026-11-20.csv".to_owned(),
             fetched_at: Timestamp::from_millis(0),
+            day_ends: Timestamp::from_millis(0),
+            remarks: Vec::new(),
         }
     }
 

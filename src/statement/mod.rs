@@ -80,7 +80,7 @@ pub struct Line {
 pub struct Statement {
     /// Its lines, in their order.
     pub lines: Vec<Line>,
-    /// Its summary, where it has one; it agrees with the lines.
+    /// Its summary, where it has one.
     pub totals: Option<Totals>,
 }
 
@@ -91,6 +91,8 @@ pub struct Totals {
     pub count: u64,
     /// The other captions with their values as written.
     pub values: Vec<(String, String)>,
+    /// What it says otherwise than the lines, a sentence each. The lines are there as a whole all the same.
+    pub differs: Vec<String>,
 }
 
 /// Why a file cannot be read, and where.

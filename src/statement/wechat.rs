@@ -9,10 +9,13 @@
 //! - A line's 交易状态 says what it is: SUCCESS a payment, REFUND a refund, REVOKED a reversal, which settles nothing.
 //! - A refund's state is 退款状态; PROCESSING counts as done for WeChat Pay \[A\], and is handed on as it stands.
 //! - The fee is in the settlement's currency. An empty currency means that of the order.
+//! - Nothing is quoted, so a text of the merchant's with a comma and a back-tick looks like two values. Of the global file what is
+//!   too much then belongs to 商品名称 and 商户数据包, which stand beside each other and are not read.
 //!
 //! Of the summary only the mainland file is known \[dom\]: a caption line, then totals with marks. Its first total is the
 //! number of lines (`45` or `45.0`); a total with a known caption is the sum of its column. It is compared where a column
-//! has one currency only, since nobody says what a sum over several would be.
+//! has one currency only, since nobody says what a sum over several would be. What differs is told beside the lines: the file is
+//! signed, so that they are all there, and how the gateway counts is not documented.
 
 use std::io::BufRead;
 
@@ -64,6 +67,14 @@ const ROLES: [(Role, usize, &[&str]); 15] = [
     (Role::RefundSettled, 35, &["退款应结订单金额", "退款金额", "Refund settlement amount"]),
 ];
 
+/// The place of 商品名称 among the 38; 商户数据包 stands behind it.
+const TEXTS_AT: usize = 19;
+/// The place of 交易状态 among the 38.
+const STATE_AT: usize = 9;
+
+/// What a line is, by its 交易状态.
+const STATES: [(&str, Kind); 3] = [("SUCCESS", Kind::Payment), ("REFUND", Kind::Refund), ("REVOKED", Kind::Reversal)];
+
 /// Without these there is no line; the others may be missing from a file that goes by names.
 const NEEDED: [Role; 6] = [Role::Time, Role::TransactionId, Role::OrderNo, Role::State, Role::Currency, Role::Amount];
 
@@ -107,7 +118,7 @@ impl Reader {
         if !raw.text.starts_with('`') {
             return self.summary(&raw, source).map(|totals| Next::End(Some(totals)));
         }
-        let row = Row { raw: &raw, cells: split_into(&raw, "`", self.width)?, places: &self.places };
+        let row = Row { raw: &raw, cells: self.cells(&raw)?, places: &self.places };
         let line = row.line()?;
         self.count += 1;
         for (sum, (role, _)) in self.sums.iter_mut().zip(SUMS) {
@@ -116,6 +127,18 @@ impl Reader {
             }
         }
         Ok(Next::Line(line))
+    }
+
+    /// The values of a line, each in its place.
+    fn cells<'a>(&self, raw: &'a Raw) -> Result<Vec<Cell<'a>>, FileError> {
+        let mut cells = split(raw, "`")?;
+        let known_state = |cell: &Cell<'_>| STATES.iter().any(|(word, _)| *word == cell.text);
+        let too_many = cells.len().saturating_sub(self.width);
+        if too_many == 0 || self.width != COLUMNS || !cells.get(STATE_AT).is_some_and(known_state) {
+            return split_into(raw, "`", self.width);
+        }
+        cells.drain(TEXTS_AT..TEXTS_AT + too_many);
+        Ok(cells)
     }
 
     fn summary<R: BufRead>(&self, captions: &Raw, source: &mut Source<R>) -> Result<Totals, FileError> {
@@ -128,20 +151,20 @@ impl Reader {
         let mut pairs = captions.iter().zip(&totals);
         let (_, count) = pairs.next().ok_or_else(|| raw.error(1, "there are no totals"))?;
         let whole = count.text.strip_suffix(".0").unwrap_or(count.text);
+        let (mut values, mut differs) = (Vec::new(), Vec::new());
         if whole.parse() != Ok(self.count) {
-            return Err(
-                raw.error(count.column, format!("the file has {} lines, its summary says another number", self.count))
-            );
+            differs.push(format!("the file has {} lines, its summary says another number", self.count));
         }
-        let mut values = Vec::new();
         for (caption, total) in pairs {
             let caption = caption.text.trim();
             if let Some(at) = SUMS.iter().position(|(_, known)| *known == caption) {
-                self.sums[at].check(&raw, *total)?;
+                differs.extend(
+                    self.sums[at].differs(total.text).then(|| format!("{caption} is not what the lines sum up to")),
+                );
             }
             values.push((caption.to_owned(), total.text.to_owned()));
         }
-        Ok(Totals { count: self.count, values })
+        Ok(Totals { count: self.count, values, differs })
     }
 }
 
@@ -163,16 +186,12 @@ impl Sum {
         }
     }
 
-    fn check(self, raw: &Raw, total: Cell<'_>) -> Result<(), FileError> {
-        let agrees = match self {
-            Self::Mixed => true,
-            Self::Nothing => is_zero(total.text),
-            Self::Of(currency, sum) => {
-                let said = Signed::parse(total.text, currency).map_err(|what| raw.error(total.column, what))?;
-                i128::from(said.minor) == sum
-            }
-        };
-        if agrees { Ok(()) } else { Err(raw.error(total.column, "the lines sum up to another total")) }
+    fn differs(self, total: &str) -> bool {
+        match self {
+            Self::Mixed => false,
+            Self::Nothing => !is_zero(total),
+            Self::Of(currency, sum) => Signed::parse(total, currency).map(|said| i128::from(said.minor)) != Ok(sum),
+        }
     }
 }
 
@@ -216,12 +235,8 @@ struct Row<'a> {
 
 impl<'a> Row<'a> {
     fn line(&self) -> Result<Line, FileError> {
-        let kind = match self.text(Role::State) {
-            "SUCCESS" => Kind::Payment,
-            "REFUND" => Kind::Refund,
-            "REVOKED" => Kind::Reversal,
-            _ => Kind::Other,
-        };
+        let state = self.text(Role::State);
+        let kind = STATES.iter().find(|(word, _)| *word == state).map_or(Kind::Other, |(_, kind)| *kind);
         let (paid, back) = (self.money(Role::Amount)?, self.money(Role::Refund)?);
         let amount = if kind == Kind::Refund { back } else { paid }.and_then(Signed::amount);
         let needed = if kind == Kind::Refund { Role::Refund } else { Role::Amount };

@@ -1,5 +1,10 @@
 //! Statements, settlements and reconciliation by the command: kept whole, never replaced, and every difference named.
 
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use payrun::sandbox::faults::{CallKind, FaultPlan};
 
 use crate::support::four::{ORDERS, Rig, under_each_fault};
@@ -91,4 +96,60 @@ fn a_file_that_is_there_with_another_content_stays_as_it_is() {
     let reason = again[1]["reason"].as_str().unwrap();
     assert!(reason.contains("is there with another content"), "{reason}");
     assert_eq!(std::fs::read_to_string(&kept).unwrap(), "a line of mine");
+}
+
+/// Listens before the gateways and hands everything on; of the first statement of HipoPay's it leaves out the last line.
+fn cutting_once(gateway: &str) -> (String, Arc<AtomicU32>) {
+    let upstream = gateway.trim_start_matches("http://").to_owned();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (address, bills) = (format!("http://{}", listener.local_addr().unwrap()), Arc::new(AtomicU32::new(0)));
+    let counted = Arc::clone(&bills);
+    std::thread::spawn(move || {
+        while let Ok((client, _)) = listener.accept() {
+            let (upstream, bills) = (upstream.clone(), Arc::clone(&counted));
+            std::thread::spawn(move || hand_on(client, &upstream, &bills));
+        }
+    });
+    (address, bills)
+}
+
+fn hand_on(mut client: TcpStream, upstream: &str, bills: &AtomicU32) -> Option<()> {
+    let mut request = Vec::new();
+    let mut bytes = [0; 4096];
+    while !request.windows(4).any(|end| end == b"\r\n\r\n") {
+        let read = client.read(&mut bytes).ok().filter(|read| *read > 0)?;
+        request.extend_from_slice(&bytes[..read]);
+    }
+    let is_bill = request.windows(14).any(|path| path == b"/download_bill");
+    let text = String::from_utf8(request).ok()?.replacen("\r\n", "\r\nConnection: close\r\n", 1);
+    let mut server = TcpStream::connect(upstream).ok()?;
+    server.write_all(text.as_bytes()).ok()?;
+    let mut reply = Vec::new();
+    server.read_to_end(&mut reply).ok()?;
+    let reply = String::from_utf8(reply).ok()?;
+    let (head, body) = reply.split_once("\r\n\r\n")?;
+    let cut = is_bill && bills.fetch_add(1, Ordering::SeqCst) == 0;
+    let end = if cut { body.trim_end().rfind('\n')? + 1 } else { body.len() };
+    let head: Vec<&str> =
+        head.lines().filter(|line| !line.to_ascii_lowercase().starts_with("content-length")).collect();
+    let reply = format!("{}\r\nContent-Length: {end}\r\n\r\n{}", head.join("\r\n"), &body[..end]);
+    client.write_all(reply.as_bytes()).ok()
+}
+
+#[test]
+fn a_statement_that_was_cut_on_its_way_is_fetched_again() {
+    let rig = Rig::new(FaultPlan::NONE);
+    let (address, bills) = cutting_once(&rig.base_url());
+    let yaml = std::fs::read_to_string(rig.folder.path().join("payrun.yaml")).unwrap();
+    let (before, hipopay) = yaml.split_once("  hipopay:\n").unwrap();
+    rig.write("payrun.yaml", format!("{before}  hipopay:\n{}", hipopay.replacen(&rig.base_url(), &address, 1)));
+    let yaml = "workflow: day\njobs:\n  statement:\n    uses: statement\n    gateway: hipopay\n    \
+                items: { days: 1, until: today }\n    with: { date: \"{{ item.date }}\", open_day: keep }\n";
+    rig.write("day.yaml", format!("{yaml}{WAITS}"));
+    assert_eq!(rig.to_the_end("day.yaml"), Some(0));
+    let item = &rig.items_of("statement")[0];
+    assert_eq!(item["result"]["lines"], ORDERS, "the whole file: {item}");
+    assert_eq!(bills.load(Ordering::SeqCst), 4, "the cut one and one to compare, then twice the same");
+    let (_, shown) = rig.payrun(&["show", "--item", &item["item"].to_string()]);
+    assert!(shown.contains("the file was another one when it was fetched once more"), "{shown}");
 }

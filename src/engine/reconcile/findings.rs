@@ -32,13 +32,15 @@ pub(super) enum Reason {
     DuplicateLine,
     /// The fee is not what the rate gives.
     Fee,
+    /// A total of the statement is not what its lines come to.
+    Summary,
     /// Our item belongs to the statement of a day beside.
     Timing,
 }
 
 impl Reason {
     /// All, the gravest first.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::State,
         Self::Amount,
         Self::Currency,
@@ -47,6 +49,7 @@ impl Reason {
         Self::MissingThere,
         Self::DuplicateLine,
         Self::Fee,
+        Self::Summary,
         Self::Timing,
     ];
 
@@ -61,6 +64,7 @@ impl Reason {
             Self::MissingThere => "missing_there",
             Self::DuplicateLine => "duplicate_line",
             Self::Fee => "fee",
+            Self::Summary => "summary",
             Self::Timing => "timing",
         }
     }
@@ -78,6 +82,7 @@ impl Reason {
             Self::MissingThere => "Look the order up (job kind query); if the gateway has no payment, ask its support.",
             Self::DuplicateLine => "Ask the gateway whether the money moved twice or the file has the line twice.",
             Self::Fee => "Compare with the contract with the gateway.",
+            Self::Summary => "Ask the gateway how it counts; the lines themselves were all read and compared.",
             Self::Timing => "Nothing, if the next days' reconciliation finds it.",
         }
     }

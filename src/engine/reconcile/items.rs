@@ -96,6 +96,10 @@ fn judge(desk: &Desk<'_>, side: LineKind, item: &BookedItem, listed: Option<&Lis
             let note = format!("it was sent near midnight, and the statement of the day {beside} is not there");
             found.differs(difference(Reason::Timing, note, &day, side, item));
         }
+        None if desk.fetched_before(&day, sent_at) => {
+            let note = "it was sent after the statement of its day was fetched, when the day was not over";
+            found.differs(difference(Reason::Timing, note.to_owned(), &day, side, item));
+        }
         None => found.differs(difference(Reason::MissingThere, String::new(), &day, side, item)),
     }
 }

@@ -19,6 +19,7 @@ const PAGE: u32 = 500;
 /// Reads all lines of the statements.
 pub(super) async fn read(desk: &Desk<'_>, statements: &[StatementRow], found: &mut Findings) -> Result<(), Stopped> {
     for statement in statements {
+        statement.remarks.iter().for_each(|remark| found.differs(of_summary(&statement.day, remark)));
         let mut after = 0;
         loop {
             desk.still_in_time()?;
@@ -33,6 +34,25 @@ pub(super) async fn read(desk: &Desk<'_>, statements: &[StatementRow], found: &m
         }
     }
     Ok(())
+}
+
+/// A total that is not what the lines come to.
+fn of_summary(day: &str, remark: &str) -> Difference {
+    Difference {
+        reason: Reason::Summary,
+        day: day.to_owned(),
+        kind: LineKind::Other,
+        order_no: String::new(),
+        refund_no: String::new(),
+        transaction_id: String::new(),
+        ours: None,
+        theirs: None,
+        our_state: None,
+        their_state: String::new(),
+        item: None,
+        line: None,
+        note: remark.to_owned(),
+    }
 }
 
 /// What the lines of a page are held against.

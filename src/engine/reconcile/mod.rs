@@ -53,6 +53,8 @@ struct Desk<'a> {
     window: Window,
     ends: (String, String),
     /// Whether the statements of the days beside are there.
+    /// The days whose statements were fetched before they were over, and when.
+    open_since: HashMap<String, Timestamp>,
     day_before: bool,
     day_after: bool,
     fee_rate: Option<Decimal>,
@@ -136,6 +138,7 @@ async fn reconcile(scene: &Scene<'_>, order: Order) -> Result<Observation, Stopp
         reversals: catalog.kinds.values().map(|kind| &**kind).filter(is_reversal).collect(),
         account: &scene.account.identity,
         window: order.window,
+        open_since: open_days(&statements),
         day_before: !ledger.statements(lane, &day_before, &day_before).await?.is_empty(),
         day_after: !ledger.statements(lane, &day_after, &day_after).await?.is_empty(),
         ends,
@@ -167,10 +170,22 @@ impl Desk<'_> {
         self.ledger.listed(self.lane, (&self.ends.0, &self.ends.1), by, kinds, numbers).await
     }
 
+    /// Whether the statement of a day was fetched before this instant, and before the day was over.
+    fn fetched_before(&self, day: &str, at: Timestamp) -> bool {
+        self.open_since.get(day).is_some_and(|fetched_at| *fetched_at <= at)
+    }
+
     /// Somebody else may have taken the item over once the claim has ended.
     fn still_in_time(&self) -> Result<(), Stopped> {
         if self.clock.now() < self.until { Ok(()) } else { Err(Stopped::TooLong) }
     }
+}
+
+/// The days whose statements were fetched before they were over, and when.
+fn open_days(statements: &[StatementRow]) -> HashMap<String, Timestamp> {
+    let is_open =
+        |row: &&StatementRow| Window::parse(&row.day, &row.day).is_ok_and(|day| row.fetched_at < day.span().until);
+    statements.iter().filter(is_open).map(|row| (row.day.clone(), row.fetched_at)).collect()
 }
 
 fn missing(window: Window, there: &[StatementRow]) -> Vec<String> {

@@ -5,6 +5,7 @@ use payrun::domain::occurrence::OccurrenceState;
 use payrun::domain::time::Timestamp;
 use payrun::ledger::{
     Forgettable, Granted, ItemFilter, Ledger, NewOccurrence, NewStatement, Noting, OccurrenceFilter, ScheduleRow,
+    StatementKept,
 };
 
 use super::desk::{Desk, answered, at, by, done, item, job, run};
@@ -156,6 +157,36 @@ fn a_forgotten_time_does_not_come_again_when_the_clock_goes_back() {
 }
 
 #[test]
+fn what_was_fetched_of_a_day_that_was_not_over_gives_way_to_its_whole_file() {
+    on_every_engine(|place| async move {
+        let ledger = place.open().await;
+        let fetched = |sha256: &str, second| NewStatement {
+            lane: "hk".into(),
+            day: "2023-11-14".into(),
+            sha256: sha256.into(),
+            location: format!("statements/{sha256}"),
+            fetched_at: at(second),
+            day_ends: at(100),
+            remarks: if sha256 == "whole" { vec!["a total differs".into()] } else { Vec::new() },
+        };
+        let keep = async |sha256: &str, second, lines: u64| {
+            let lines: Vec<_> = (1..=lines).map(line).collect();
+            ledger.keep_statement(&fetched(sha256, second), lines).await.unwrap()
+        };
+        assert_eq!(keep("early", 10, 3).await, StatementKept::New);
+        assert_eq!(keep("early", 20, 3).await, StatementKept::Known);
+        assert_eq!(keep("later", 30, 5).await, StatementKept::New, "of the same day, with more lines");
+        assert_eq!(keep("whole", 110, 7).await, StatementKept::New);
+        assert_eq!(keep("whole", 120, 7).await, StatementKept::Known);
+        assert_eq!(keep("other", 130, 8).await, StatementKept::Other, "a whole file stays");
+        let kept = ledger.statements("hk", "2023-11-14", "2023-11-14").await.unwrap();
+        let [kept] = &kept[..] else { panic!("{kept:?}") };
+        assert_eq!((kept.fetched_at, &kept.remarks[..]), (at(110), &["a total differs".to_owned()][..]));
+        assert_eq!(ledger.statement_lines(kept.id, 0, 100).await.unwrap().len(), 7);
+    });
+}
+
+#[test]
 fn lines_of_statements_go_when_they_are_old() {
     on_every_engine(|place| async move {
         let ledger = place.open().await;
@@ -165,6 +196,8 @@ fn lines_of_statements_go_when_they_are_old() {
             sha256: "a".into(),
             location: "statements/a".into(),
             fetched_at: at(10),
+            day_ends: at(9),
+            remarks: Vec::new(),
         };
         let lines = || (1..=25).map(line);
         ledger.keep_statement(&statement, lines().collect::<Vec<_>>()).await.unwrap();
@@ -173,7 +206,7 @@ fn lines_of_statements_go_when_they_are_old() {
         assert!(ledger.statements("hk", "2023-11-01", "2023-11-30").await.unwrap().is_empty(), "half of it is none");
         assert_eq!(forget(&ledger, Forgettable::StatementLines, at(11)).await, 15);
         let kept = ledger.keep_statement(&statement, lines().collect::<Vec<_>>()).await.unwrap();
-        assert_eq!(kept, payrun::ledger::StatementKept::New, "its day can be fetched again");
+        assert_eq!(kept, StatementKept::New, "its day can be fetched again");
     });
 }
 

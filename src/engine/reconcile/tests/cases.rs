@@ -224,6 +224,30 @@ async fn money_that_moved_in_another_amount_for_an_item_at_rest_is_an_alarm_and_
 }
 
 #[tokio::test]
+async fn what_was_sent_after_an_early_statement_was_fetched_is_not_missing_there() {
+    let world = World::new().await;
+    world.sent("deduct", NOON, &[("A", "12.50 HKD", Fate::Succeeds)]).await;
+    world.sent("deduct", "2026-11-20 15:00", &[("B", "12.50 HKD", Fate::Succeeds)]).await;
+    world.statement_at(DAY, "2026-11-20 14:00", &[], [paid(1, "A", "12.50 HKD")]).await;
+    assert!(only(&world, "timing").await["note"].as_str().unwrap().contains("when the day was not over"));
+    // The whole file of the next day takes its place.
+    world.statement_at(DAY, "2026-11-21 10:15", &[], [paid(1, "A", "12.50 HKD"), paid(2, "B", "12.50 HKD")]).await;
+    world.reconcile(DAY, DAY, "").await;
+    assert_eq!(world.report(DAY, DAY)["verdict"], "matched");
+}
+
+#[tokio::test]
+async fn a_total_that_counts_otherwise_is_a_difference_beside_the_lines() {
+    let world = World::new().await;
+    world.sent("deduct", NOON, &[("A", "12.50 HKD", Fate::Succeeds)]).await;
+    let remarks = ["手续费总金额 is not what the lines sum up to"];
+    world.statement_at(DAY, "2026-11-21 10:15", &remarks, [paid(1, "A", "12.50 HKD")]).await;
+    let difference = only(&world, "summary").await;
+    assert_eq!((&difference["day"], &difference["note"]), (&DAY.into(), &remarks[0].into()));
+    assert_eq!(world.report(DAY, DAY)["counts"]["matched_lines"], 1);
+}
+
+#[tokio::test]
 async fn an_item_that_stands_nowhere_is_missing_there() {
     let world =
         with(&[("A", "1 HKD", Fate::Succeeds), ("B", "1 HKD", Fate::Succeeds)], vec![paid(1, "A", "1 HKD")]).await;

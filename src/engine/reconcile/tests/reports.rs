@@ -75,7 +75,7 @@ async fn the_json_says_all_of_it() {
     differences: {"currency":"JPY","day":"2026-11-20","item":2,"kind":"payment","line":null,"note":"","order_no":"M-1","our_state":"succeeded","ours":"300","reason":"missing_there","refund_no":"","their_state":"","theirs":null,"transaction_id":"T-own:M-1"}
     differences_cut: false
     from: "2026-11-20"
-    reasons: {"amount":0,"currency":0,"duplicate_line":0,"fee":0,"missing_here":2,"missing_there":1,"refund_of_another_system":0,"state":0,"timing":0}
+    reasons: {"amount":0,"currency":0,"duplicate_line":0,"fee":0,"missing_here":2,"missing_there":1,"refund_of_another_system":0,"state":0,"summary":0,"timing":0}
     sums: {"HKD":{"fees":{"count":1,"sum":"0.10"},"net":{"count":0,"sum":"0.00"},"payments":{"ours":{"count":2,"sum":"19.50"},"theirs":{"count":4,"sum":"22.50"}},"refunds":{"ours":{"count":0,"sum":"0.00"},"theirs":{"count":0,"sum":"0.00"}}},"JPY":{"fees":{"count":0,"sum":"0"},"net":{"count":0,"sum":"0"},"payments":{"ours":{"count":1,"sum":"300"},"theirs":{"count":0,"sum":"0"}},"refunds":{"ours":{"count":0,"sum":"0"},"theirs":{"count":0,"sum":"0"}}}}
     to: "2026-11-20"
     verdict: "different"

@@ -19,6 +19,7 @@ use crate::domain::item::{Event, State, apply};
 use crate::domain::money::{Amount, Currency};
 use crate::domain::policy::{Policy, Rate};
 use crate::domain::time::Timestamp;
+use crate::engine::attempt::day_end;
 use crate::engine::attempt::{Work, perform};
 use crate::engine::{Account, Engine};
 use crate::files::Files;
@@ -292,12 +293,25 @@ impl World {
 
     /// Keeps a day's statement.
     pub async fn statement(&self, day: &str, lines: impl IntoIterator<Item = StatementLine>) {
+        self.statement_at(day, "2026-11-25 10:00", &[], lines).await;
+    }
+
+    /// Keeps what was fetched of a day at an instant, with what its totals say otherwise.
+    pub async fn statement_at(
+        &self,
+        day: &str,
+        fetched_at: &str,
+        remarks: &[&str],
+        lines: impl IntoIterator<Item = StatementLine>,
+    ) {
         let statement = NewStatement {
             lane: "hk".to_owned(),
             day: day.to_owned(),
-            sha256: day.to_owned(),
+            sha256: format!("{day} {fetched_at}"),
             location: day.to_owned(),
-            fetched_at: at("2026-11-25 10:00"),
+            fetched_at: at(fetched_at),
+            day_ends: day_end(day).unwrap(),
+            remarks: remarks.iter().map(|remark| (*remark).to_owned()).collect(),
         };
         let lines: Vec<StatementLine> = lines.into_iter().collect();
         self.engine.ledger.keep_statement(&statement, lines).await.unwrap();
