@@ -61,6 +61,8 @@ pub async fn plan(ledger: &Ledger, occurrence: &str, items: u64, clock: &Clock) 
                     serial: Some(KeyHash::of("hk", "contract", &format!("C-{line:08}"))),
                     custom_no: None,
                     amount: Amount::from_minor(1000, hkd).ok(),
+                    shared: false,
+                    again: payrun::ledger::Again::Never,
                     input: format!(r#"{{"contract_id":"C-{line:08}","description":"Membership November","merchant_category_code":"5815"}}"#),
                     key,
                 }

@@ -84,6 +84,13 @@ impl Field {
         if count < *min || count > *max {
             return Err(format!("{} has {count} characters; it takes {min} to {max}", self.name));
         }
+        if self.in_statement && value.contains(",`") {
+            return Err(format!(
+                "{} has a comma with a back-tick behind it, by which the gateway's statement separates values: nobody could read \
+                 the statement of that day; leave one of them out",
+                self.name
+            ));
+        }
         match self.max_bytes {
             Some(most) if value.len() > most => {
                 let bytes = value.len();
@@ -124,6 +131,7 @@ impl JobKind {
         for field in &mut kind.fields {
             field.required |= operations.requires.contains(&field.name);
             field.max_bytes = operations.max_bytes.get(&field.name).copied();
+            field.in_statement = operations.statement_texts.contains(&field.name);
             match &mut field.kind {
                 FieldKind::Choice(words) => {
                     if let Some(known) = operations.values.get(&field.name) {
@@ -216,6 +224,14 @@ impl JobKind {
         self.fields.iter().find(|field| field.kind == FieldKind::Amount)
     }
 
+    /// The currency of all its money, where it takes one only.
+    pub fn only_currency(&self) -> Option<Currency> {
+        match self.currency_field()?.currencies.as_slice() {
+            [code] => Currency::parse(code).ok(),
+            [] | [..] => None,
+        }
+    }
+
     /// The field that holds the currency.
     pub fn currency_field(&self) -> Option<&Field> {
         self.fields.iter().find(|field| field.kind == FieldKind::Currency)
@@ -238,6 +254,7 @@ mod tests {
             currencies: Vec::new(),
             refused: None,
             max_bytes: None,
+            in_statement: false,
             doc: String::new(),
         }
     }
@@ -253,7 +270,11 @@ mod tests {
     }
 
     fn pay_on(gateway: &str, row: &[(&str, &str)]) -> Vec<String> {
-        let kind = crate::catalog::Catalog::built_in().kinds["pay"].on(gateway);
+        broken_on("pay", gateway, row)
+    }
+
+    fn broken_on(kind: &str, gateway: &str, row: &[(&str, &str)]) -> Vec<String> {
+        let kind = crate::catalog::Catalog::built_in().kinds[kind].on(gateway);
         kind.broken_rules(|name| row.iter().find(|(known, _)| *known == name).map(|(_, value)| *value))
     }
 
@@ -276,12 +297,35 @@ mod tests {
 
     #[test]
     fn a_platform_of_egms_needs_its_ids() {
-        let reasons = pay_on("egms", &[("platform", "MINI")]);
-        assert!(reasons[0].starts_with("platform is MINI, and openid is empty: "), "{reasons:#?}");
-        assert!(reasons[1].starts_with("platform is MINI, and appid is empty: "), "{reasons:#?}");
+        for platform in ["MINI", "INWALLET"] {
+            let reasons = pay_on("egms", &[("platform", platform)]);
+            assert!(reasons[0].starts_with(&format!("platform is {platform}, and openid is empty: ")), "{reasons:#?}");
+            assert!(reasons[1].starts_with(&format!("platform is {platform}, and appid is empty: ")), "{reasons:#?}");
+        }
         assert!(pay_on("egms", &[("platform", "APP")])[0].contains("appid is empty"));
         assert_eq!(pay_on("egms", &[("platform", "APP"), ("appid", "wx1")]), Vec::<String>::new());
         assert_eq!(pay_on("egms", &[("platform", "WAP")]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn egms_finds_a_payment_by_the_merchants_number_alone() {
+        for kind in ["refund", "query"] {
+            let reasons = broken_on(kind, "egms", &[("transaction_id", "4200")]);
+            assert!(reasons[0].starts_with("transaction_id is given, and out_trade_no is empty: EGMS"), "{reasons:#?}");
+            assert_eq!(broken_on(kind, "egms", &[("out_trade_no", "P-1")]), Vec::<String>::new());
+            assert_eq!(broken_on(kind, "hipopay", &[("transaction_id", "4200")]), Vec::<String>::new());
+        }
+    }
+
+    #[test]
+    fn a_text_that_would_split_a_line_of_the_statement_is_refused_where_it_stands_in_one() {
+        let on = |gateway: &str, text: &str| {
+            let kind = crate::catalog::Catalog::built_in().kinds["pay"].on(gateway);
+            kind.field("description").unwrap().check(text)
+        };
+        let reason = on("wechat", "Basic,`plan").unwrap_err();
+        assert!(reason.starts_with("description has a comma with a back-tick behind it"), "{reason}");
+        assert_eq!((on("wechat", "`Basic`, plan,"), on("egms", "Basic,`plan")), (Ok(()), Ok(())));
     }
 
     #[test]

@@ -14,8 +14,8 @@ use crate::yaml::scalars;
 
 use super::outcomes::{Table, read as read_outcomes};
 use super::{
-    Alphabet, Catalog, Expand, Field, FieldKind, InStatement, JobKind, Keeps, NotBefore, NotOlderThan, Operations,
-    PayerCheck, PaymentLookup, Rule, spec,
+    Alphabet, Catalog, Expand, Field, FieldKind, IdentityCard, InStatement, JobKind, Keeps, NotAbove, NotBefore,
+    NotOlderThan, Operations, PayerCheck, PaymentLookup, Rule, spec,
 };
 
 /// The job kinds that are compiled in: file name and text.
@@ -129,6 +129,12 @@ pub fn read_kind(source: &Source) -> Result<JobKind, Diagnostics> {
         fields,
         one_at_a_time: text("one_at_a_time"),
         amount_is_sum_of: root.get("amount_is_sum_of").map_or_else(Vec::new, texts),
+        again: text("again"),
+        identity_card: root.get("identity_card").map(|node| IdentityCard {
+            number: text_of(node, "number").unwrap_or_default().to_owned(),
+            document: text_of(node, "document").map(str::to_owned),
+        }),
+        not_above: root.get("not_above").map_or(&[][..], Node::list).iter().map(read_not_above).collect(),
         expand: root.get("expand").map(read_expand),
         not_older_than: root.get("not_older_than").map(read_not_older_than),
         here: is_true(&root, "here"),
@@ -167,6 +173,11 @@ fn read_expand(node: &Node) -> Expand {
         field: text_of(node, "field").unwrap_or_default().to_owned(),
         values: entries(node, "values").iter().map(|entry| (entry.key.clone(), texts(&entry.value))).collect(),
     }
+}
+
+fn read_not_above(node: &Node) -> NotAbove {
+    let text = |name| text_of(node, name).unwrap_or_default().to_owned();
+    NotAbove { field: text("field"), most: text("most"), remedy: text("remedy") }
 }
 
 fn read_not_older_than(node: &Node) -> NotOlderThan {
@@ -211,6 +222,7 @@ fn read_field(entry: &Entry, source: &Source, found: &mut Diagnostics) -> Field 
             .map_or_else(Vec::new, texts),
         refused: None,
         max_bytes: None,
+        in_statement: false,
         doc: text_of(node, "doc").unwrap_or_default().to_owned(),
     }
 }
@@ -249,6 +261,9 @@ fn check_names(root: &Node, fields: &[Field], source: &Source, found: &mut Diagn
     let checked = gateways().filter_map(|gateway| gateway.get("payer_check")?.get("given"));
     let dated = root.get("not_older_than").and_then(|node| node.get("field"));
     let required = gateways().filter_map(|gateway| gateway.get("requires")).flat_map(Node::list);
+    let stating = gateways().filter_map(|gateway| gateway.get("statement_texts")).flat_map(Node::list);
+    let compared = root.get("not_above").map_or(&[][..], Node::list).iter();
+    let compared = compared.flat_map(|node| [node.get("field"), node.get("most")]).flatten();
     check_rules(root, fields, source, found);
     let mut refuse = |node: &Node, name: &str| {
         let names = fields.iter().map(|field| field.name.as_str());
@@ -262,7 +277,9 @@ fn check_names(root: &Node, fields: &[Field], source: &Source, found: &mut Diagn
             refuse(node, name);
         }
     }
-    for node in groups.chain(required) {
+    let card =
+        root.get("identity_card").into_iter().flat_map(|node| [node.get("number"), node.get("document")]).flatten();
+    for node in groups.chain(required).chain(stating).chain(compared).chain(card) {
         let name = node.text().unwrap_or_default();
         if !fields.iter().any(|field| field.name == name) {
             refuse(node, name);
@@ -337,6 +354,7 @@ fn read_operations(entry: &Entry, effect: bool, source: &Source, found: &mut Dia
             .filter_map(|entry| Some((entry.key.clone(), entry.value.text()?.parse().ok()?)))
             .collect(),
         not_before: node.get("not_before").map(read_not_before),
+        statement_texts: node.get("statement_texts").map_or_else(Vec::new, texts),
         keeps: match text_of(node, "keeps") {
             Some("statement") => Some(Keeps::Statement),
             Some("settlements") => Some(Keeps::Settlements),

@@ -46,6 +46,13 @@ pub struct JobKind {
     pub together: Vec<Vec<String>>,
     /// What must add up: the item's amount, and the fields it is the sum of.
     pub amount_is_sum_of: Vec<String>,
+    /// The kind by whose operations an item is done again that the gateway has, where a row with other content under the same key
+    /// does again what has failed.
+    pub again: Option<String>,
+    /// The field that holds the number of an identity card.
+    pub identity_card: Option<IdentityCard>,
+    /// Fields of which one may not be above another: a number in another unit shows by that.
+    pub not_above: Vec<NotAbove>,
     /// A value of a field that stands for several, each an item of its own: a port that needs two filings.
     pub expand: Option<Expand>,
     /// Whether payrun does it by itself: no gateway is called.
@@ -106,6 +113,36 @@ pub struct NotOlderThan {
     pub age: Duration,
 }
 
+/// Where a row names a person by a document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdentityCard {
+    /// The field with the document's number.
+    pub number: String,
+    /// The field that says what document it is, where there is one: an identity card, if it is empty or [`IdentityCard::CARD`].
+    pub document: Option<String>,
+}
+
+impl IdentityCard {
+    /// The word for an identity card.
+    pub const CARD: &'static str = "IDCARD";
+
+    /// Whether the document is an identity card. `given` finds the value of a field.
+    pub fn is_card<'v>(&self, given: impl Fn(&str) -> Option<&'v str>) -> bool {
+        self.document.as_deref().and_then(given).is_none_or(|document| document.is_empty() || document == Self::CARD)
+    }
+}
+
+/// A decimal field that is never above another field of the row, where both are given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotAbove {
+    /// The decimal field.
+    pub field: String,
+    /// The field it is compared with: a decimal one, or the amount.
+    pub most: String,
+    /// What to do about a row that breaks it, for people.
+    pub remedy: String,
+}
+
 /// A field of which some values stand for several.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expand {
@@ -136,6 +173,8 @@ pub struct Field {
     pub refused: Option<String>,
     /// The most bytes of UTF-8 that the gateway takes, where it counts bytes.
     pub max_bytes: Option<usize>,
+    /// Whether it stands in a statement that separates values by a comma and a back-tick, and quotes nothing.
+    pub in_statement: bool,
     /// One line for people.
     pub doc: String,
 }
@@ -212,12 +251,22 @@ pub struct Operations {
     pub max_bytes: BTreeMap<String, usize>,
     /// How old the payment must be that it withdraws.
     pub not_before: Option<NotBefore>,
+    /// The text fields that stand in the gateway's statement, which separates values by a comma and a back-tick.
+    pub statement_texts: Vec<String>,
     /// What is kept of the replies beside the item's own result.
     pub keeps: Option<Keeps>,
     /// What the submit's observations mean.
     pub submit_outcomes: Vec<Outcome>,
     /// What the query's observations mean.
     pub query_outcomes: Vec<Outcome>,
+}
+
+impl Operations {
+    /// Whether some refusal spends the order number, so that the next one would be used.
+    pub fn spends_numbers(&self) -> bool {
+        let spends = |row: &Outcome| matches!(row.meaning, Meaning::Declined(_, NumberRule::Next));
+        self.submit_outcomes.iter().chain(&self.query_outcomes).any(spends)
+    }
 }
 
 /// How the payment is looked up that an operation acts on.

@@ -133,7 +133,7 @@ static RULE: [FieldSpec; 5] = [
     FieldSpec::required("remedy", Shape::Text, "What to do about a row that breaks it."),
 ];
 
-static OPERATIONS: [FieldSpec; 16] = [
+static OPERATIONS: [FieldSpec; 17] = [
     FieldSpec::required("submit", Shape::Text, "The operation that has the effect."),
     FieldSpec::optional("query", Shape::Text, "The operation that asks what became of it."),
     FieldSpec::optional("explain", Shape::Text, "The operation that explains a decline."),
@@ -176,6 +176,11 @@ static OPERATIONS: [FieldSpec; 16] = [
         Shape::Fields(&NOT_BEFORE),
         "How old a payment that payrun made must be before this is sent; the account's withdraw_at_once switches it off.",
     ),
+    FieldSpec::optional(
+        "statement_texts",
+        Shape::List(&Shape::Text),
+        "Text fields that stand in the gateway's statement, which separates values by a comma and a back-tick.",
+    ),
     FieldSpec::optional("keeps", Shape::Word(&["statement", "settlements"]), "What is kept of the replies."),
     FieldSpec::required(
         "outcomes",
@@ -209,13 +214,24 @@ static EXPAND: [FieldSpec; 2] = [
     FieldSpec::required("values", Shape::Named(&Shape::List(&Shape::Text)), "By value: those it stands for."),
 ];
 
+static IDENTITY_CARD: [FieldSpec; 2] = [
+    FieldSpec::required("number", Shape::Text, "The field with its number."),
+    FieldSpec::optional("document", Shape::Text, "The field that says what document it is, if not IDCARD."),
+];
+
+static NOT_ABOVE: [FieldSpec; 3] = [
+    FieldSpec::required("field", Shape::Text, "The decimal field."),
+    FieldSpec::required("most", Shape::Text, "The decimal field, or the amount, that it is not above."),
+    FieldSpec::required("remedy", Shape::Text, "What to do about a row that breaks it."),
+];
+
 static NOT_OLDER_THAN: [FieldSpec; 2] = [
     FieldSpec::required("field", Shape::Text, "The date field."),
     FieldSpec::required("age", Shape::Duration, "How long before the run it may be."),
 ];
 
 /// The fields of a job kind's file.
-pub static JOB_KIND: [FieldSpec; 17] = [
+pub static JOB_KIND: [FieldSpec; 20] = [
     FieldSpec::required("name", Shape::Text, "Its name, as uses: spells it."),
     FieldSpec::required("description", Shape::Text, "One line for people."),
     FieldSpec::required("effect", Shape::Boolean, "Whether it changes anything at the gateway."),
@@ -232,6 +248,21 @@ pub static JOB_KIND: [FieldSpec; 17] = [
         "Groups of fields of which all are given or none.",
     ),
     FieldSpec::optional("amount_is_sum_of", Shape::List(&Shape::Text), "Fields that must add up to the amount."),
+    FieldSpec::optional(
+        "again",
+        Shape::Text,
+        "The kind by which what failed is done again with other content under the same key, where the gateway has it.",
+    ),
+    FieldSpec::optional(
+        "identity_card",
+        Shape::Fields(&IDENTITY_CARD),
+        "A mainland identity card: its places, birthday and check digit are checked.",
+    ),
+    FieldSpec::optional(
+        "not_above",
+        Shape::List(&Shape::Fields(&NOT_ABOVE)),
+        "Decimal fields that are never above another field.",
+    ),
     FieldSpec::optional("expand", Shape::Fields(&EXPAND), "A field of which some values stand for several items."),
     FieldSpec::optional("not_older_than", Shape::Fields(&NOT_OLDER_THAN), "How old a date field may be."),
     FieldSpec::optional("here", Shape::Boolean, "Whether payrun does it by itself, without calling a gateway."),

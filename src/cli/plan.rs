@@ -146,6 +146,7 @@ pub(super) fn failed(error: PlanError) -> Failure {
         | PlanError::NoFile { .. }
         | PlanError::NoSuchJob { .. }
         | PlanError::Late { .. }
+        | PlanError::Sealed { .. }
         | PlanError::Limit { .. }) => Failure::invalid(chain(&error)),
         error @ PlanError::Future { .. } => {
             Failure::invalid(error.to_string()).help("say --allow-future if that is meant")
@@ -264,7 +265,11 @@ pub(super) fn summary(job: &PlannedJob) -> String {
     if !job.totals.is_empty() {
         parts.push(money_text(&job.totals));
     }
-    for (number, word) in [(job.rejected, "rejected"), (job.skipped, "skipped, planned before")] {
+    for (number, word) in [
+        (job.filed_again, "of them filed again with other content"),
+        (job.rejected, "rejected"),
+        (job.skipped, "skipped, planned before"),
+    ] {
         if number > 0 {
             parts.push(format!("{} {word}", count(number)));
         }
@@ -308,6 +313,7 @@ pub(super) fn job_json(job: &PlannedJob) -> Value {
         }).collect::<Vec<_>>(),
         "skipped": job.skipped,
         "rejected": job.rejected,
+        "filed_again": job.filed_again,
         "needs_approval": job.approval.is_some(),
         "first": job.first.iter().map(|item| {
             let (amount, currency) = amount_columns(item.amount);

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::exit::Exit;
-use super::output::{Colour, count, paint, print_table, say, table};
+use super::output::{Colour, count, counted, paint, print_table, say, table};
 use crate::domain::item::State;
 use crate::domain::money::{Currency, decimal_text};
-use crate::ledger::{JobRow, Ledger, LedgerError, RunRow, Total};
+use crate::ledger::{JobRow, Ledger, LedgerError, RunRow, Total, TroubledBefore};
 use crate::view::RunView;
 
 /// A run and its totals, as every commit keeps them.
@@ -17,6 +17,8 @@ pub(super) struct Report {
     pub run: RunRow,
     pub jobs: Vec<JobRow>,
     pub totals: Vec<Total>,
+    /// What did not go well of the items that have the keys of skipped rows.
+    pub before: Vec<TroubledBefore>,
 }
 
 impl Report {
@@ -24,7 +26,11 @@ impl Report {
     pub async fn of_run(ledger: &Ledger, run: RunRow) -> Result<Self, LedgerError> {
         let jobs = ledger.jobs(run.id).await?;
         let totals = ledger.totals(run.id).await?;
-        Ok(Self { run, jobs, totals })
+        let mut report = Self { run, jobs, totals, before: Vec::new() };
+        if report.in_state(State::Skipped) > 0 {
+            report.before = ledger.troubled_before(report.run.id).await?;
+        }
+        Ok(report)
     }
 
     /// All items.
@@ -77,7 +83,10 @@ impl Report {
 
     /// For programs.
     pub fn json(&self) -> Value {
-        serde_json::to_value(RunView::of(&self.run, &self.jobs, &self.totals)).unwrap_or_default()
+        let mut run = serde_json::to_value(RunView::of(&self.run, &self.jobs, &self.totals)).unwrap_or_default();
+        let before = |one: &TroubledBefore| json!({ "run": one.run_id, "state": one.state.word(), "items": one.items });
+        run["skipped_of"] = self.before.iter().map(before).collect();
+        run
     }
 
     /// For people: items and money by state.
@@ -99,6 +108,13 @@ impl Report {
             rows.add_row([painted(state, colour), count(items), sums.join(", ")]);
         }
         print_table(&rows);
+        for one in &self.before {
+            let (run, state) = (one.run_id, one.state.word());
+            let rows = counted(one.items, "skipped row");
+            say(format!(
+                "{rows} of what is {state} in run {run}; `payrun retry --run {run} --state {state}` tries it again as it was"
+            ));
+        }
         self.failures().for_each(|(job, why)| say(format!("job {job} has no items: {why}")));
     }
 }

@@ -58,6 +58,7 @@ pub(super) async fn run(context: &Context, args: &ResolveArgs) -> Result<Exit, F
         | Granted::NeverApproved
         | Granted::Changed
         | Granted::EvidenceGone
+        | Granted::FiledAgain(_)
         | Granted::NoSuchItem) => {
             say(format!("item {}: {}", item.id, refusal(&refused)));
             Ok(Exit::Incomplete)

@@ -173,6 +173,7 @@ pub(super) fn refusal(refused: &Granted) -> String {
         Granted::EvidenceGone => {
             "its run is so old that its evidence and input are gone (retention.evidence in payrun.yaml)".to_owned()
         }
+        Granted::FiledAgain(by) => format!("it is filed again with other content as item {by}; retry that one"),
         Granted::NoSuchItem => "there is no such item".to_owned(),
     }
 }
@@ -209,6 +210,7 @@ impl Outcome {
             | Granted::NeverApproved
             | Granted::Changed
             | Granted::EvidenceGone
+            | Granted::FiledAgain(_)
             | Granted::NoSuchItem) => self.refuse(name, &refusal(&refused)),
         }
         Ok(())

@@ -9,6 +9,7 @@ pub mod answer;
 pub mod approval;
 pub mod audit;
 pub mod calendar;
+pub mod identity_card;
 pub mod ids;
 pub mod item;
 pub mod money;

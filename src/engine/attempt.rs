@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use super::contracts::CONTRACT_IS;
 use super::explain::explained;
+use super::filed_again::{self, Filing};
 use super::{Account, Engine, declared, here, keep, lane, payer_check, payment, vault};
 use crate::catalog::judge::{Expected, Judged, judge};
 use crate::catalog::{JobKind, Operations, Outcome};
@@ -21,6 +22,7 @@ use crate::domain::policy::Policy;
 use crate::domain::subscription::Word;
 use crate::domain::time::Timestamp;
 use crate::failpoint;
+use crate::gateway::personal::TOLD;
 use crate::gateway::{Call, NoConnection, Observation, Reached};
 use crate::ledger::{Attempt, Claimed, Doing, LedgerError, Settlement};
 use crate::planted;
@@ -65,7 +67,8 @@ pub async fn perform(
 ) -> Result<Settlement, Illegal> {
     let started_at = engine.clock.now();
     let goes = !outlives(engine, account, claimed) && !lane::is_closed_since_the_claim(account, &work.kind, claimed);
-    let Some(operations) = work.kind.gateways.get(account.kind).filter(|_| goes) else {
+    let filing = Filing::of(claimed);
+    let Some(operations) = filing.operations(engine, &work.kind, account).filter(|_| goes) else {
         called();
         return give_back(claimed, work, started_at);
     };
@@ -78,7 +81,13 @@ pub async fn perform(
             return unsendable(claimed, work, operation, why, started_at);
         }
     };
+    filing.note_way(&mut call);
     let scene = Scene { engine, account, work, claimed, operations };
+    if filing == Filing::Ask {
+        let asked = filed_again::ask(&scene, &call).await;
+        called();
+        return asked;
+    }
     if !is_query && let Some(settlement) = payment::too_young(&scene, &call).await? {
         called();
         return Ok(settlement);
@@ -120,8 +129,9 @@ pub async fn perform(
     let answer = answer_to(claimed, &judged.answer);
     let moved = apply(&claimed.item, &Event::Answered(answer), &work.policy, ended_at)?;
     let moved = spaced(account, is_query, moved, ended_at);
-    let moved = quoted(moved, &judged);
+    let moved = quoted(moved, &judged, &observed.result);
     let (moved, word) = explained(&scene, &judged, &call, moved).await;
+    let moved = payer_check::told(moved, claimed.result(), &observed.result);
     let moved = advised(moved, judged.advice.as_deref());
     let moved = advised(moved, mismatch(&judged.answer, &observed, claimed).as_deref());
     let alarm = moved.alarm.or_else(|| payer_check::warning(claimed.result(), &observed.result));
@@ -205,15 +215,18 @@ fn outlives(engine: &Engine, account: &Account, claimed: &Claimed) -> bool {
     engine.clock.now().plus(account.timeout) >= claimed.lease_until && !planted::is(planted::Bug::LeaseNotChecked)
 }
 
-/// A reason with the gateway's own words, where it refuses.
-fn quoted(moved: Move, judged: &Judged) -> Move {
-    let refuses = match &judged.answer {
-        Answer::Declined(_) | Answer::NotProcessed { .. } | Answer::Unknown { .. } => true,
-        Answer::Done(_) | Answer::Accepted | Answer::Absent => false,
+/// A reason with the gateway's own words, where it refuses: its message, or what the customs say of a declaration.
+fn quoted(moved: Move, judged: &Judged, seen: &Map<String, Value>) -> Move {
+    let told = || TOLD.into_iter().find_map(|name| seen.get(name)?.as_str()).map(str::trim);
+    let words = match &judged.answer {
+        Answer::Declined(_) => judged.message.as_deref().or_else(told),
+        Answer::NotProcessed { .. } | Answer::Unknown { .. } => judged.message.as_deref(),
+        Answer::Done(_) | Answer::Accepted | Answer::Absent => None,
     };
-    match (moved.reason, judged.message.as_ref().filter(|_| refuses)) {
-        (Some(reason), Some(message)) => Move { reason: Some(format!("{reason} ({message})")), ..moved },
-        (reason, _) => Move { reason, ..moved },
+    let words: String = words.unwrap_or_default().chars().filter(|c| !c.is_control()).collect();
+    match moved.reason {
+        Some(reason) if !words.is_empty() => Move { reason: Some(format!("{reason} ({words})")), ..moved },
+        reason => Move { reason, ..moved },
     }
 }
 
@@ -315,7 +328,7 @@ pub(super) fn attempt_of(
 }
 
 /// What a reply is held against.
-fn expected(scene: &Scene<'_>, outcomes: &[Outcome], call: &Call) -> Expected {
+pub(super) fn expected(scene: &Scene<'_>, outcomes: &[Outcome], call: &Call) -> Expected {
     let asks_for_fields = outcomes.iter().any(|row| row.when.is_some());
     Expected {
         input: if asks_for_fields { call.input.clone() } else { Map::new() },
@@ -435,7 +448,7 @@ fn unreached(how: NoConnection, moved: Move) -> Move {
 }
 
 /// One order is not asked about more often than the account allows.
-fn spaced(account: &Account, is_query: bool, moved: Move, now: Timestamp) -> Move {
+pub(super) fn spaced(account: &Account, is_query: bool, moved: Move, now: Timestamp) -> Move {
     let asks_again = matches!(moved.item.state, State::Pending | State::Unknown);
     if !(is_query && asks_again) {
         return moved;

@@ -118,6 +118,7 @@ impl Engine {
                     | Granted::NeverApproved
                     | Granted::Changed
                     | Granted::EvidenceGone
+                    | Granted::FiledAgain(_)
                     | Granted::NoSuchItem) => done.refused.push((id, refused)),
                 }
             }

@@ -9,6 +9,7 @@ mod bulk;
 pub mod contracts;
 mod declared;
 pub mod explain;
+mod filed_again;
 pub mod follow;
 mod here;
 pub mod housekeeping;

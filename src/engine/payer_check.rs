@@ -12,7 +12,7 @@ use super::lane;
 use crate::catalog::judge::{Expected, Judged, judge};
 use crate::catalog::{JobKind, PayerCheck};
 use crate::domain::answer::Answer;
-use crate::domain::item::Alarm;
+use crate::domain::item::{Alarm, Move};
 use crate::gateway::{Call, Observation, Reached};
 use crate::ledger::Doing;
 
@@ -99,9 +99,24 @@ pub(super) fn warning(known: Option<&str>, seen: &Map<String, Value>) -> Option<
         .map(|(_, alarm)| alarm)
 }
 
+/// A reason that says so where the buyer is not the payer: of what ended, and of what the customs refuse.
+pub(super) fn told(moved: Move, known: Option<&str>, seen: &Map<String, Value>) -> Move {
+    let says_so = |facts: &Map<String, Value>| facts.get(RESULT).and_then(Value::as_str) == Some(DIFFERENT);
+    let differs = if seen.contains_key(RESULT) { says_so(seen) } else { says_so(&facts(known)) };
+    if moved.item.state.is_open() || !differs {
+        return moved;
+    }
+    let what = "the buyer is not the payer: name and cert_id are not those of the person who paid";
+    let reason = moved.reason.map_or_else(|| what.to_owned(), |reason| format!("{reason}; {what}"));
+    Move { reason: Some(reason), ..moved }
+}
+
 fn is_due(scene: &Scene<'_>, check: &PayerCheck, call: &Call) -> bool {
     let given = call.input.get(&check.given).and_then(Value::as_str).is_some_and(|text| !text.is_empty());
-    given && !facts(scene.claimed.result()).contains_key(RESULT)
+    let text = |name: &str| call.input.get(name).and_then(Value::as_str);
+    // The gateway compares identity cards only.
+    let is_card = scene.work.kind.identity_card.as_ref().is_none_or(|card| card.is_card(text));
+    given && is_card && !facts(scene.claimed.result()).contains_key(RESULT)
 }
 
 fn refusals(known: Option<&str>) -> u64 {

@@ -218,7 +218,7 @@ async fn look_up(
     }
     let moved = apply(&scene.claimed.item, &Event::Unsent, &scene.work.policy, now)?;
     let attempt = attempt_of(&question.operation, started_at, now, &judged.answer, observed);
-    Ok(Ready::Not(Box::new(Settlement::looked_up(scene.claimed, moved, attempt, now))))
+    Ok(Ready::Not(Box::new(Settlement::looked_up(scene.claimed, moved, attempt, None, now))))
 }
 
 fn question(lookup: &PaymentLookup, call: &Call) -> Call {

@@ -15,8 +15,10 @@ use tokio::sync::mpsc;
 
 use super::Engine;
 use super::contracts::{self, ContractRows, day_of};
+use super::filed_again;
 use super::rows::{Columns, Items, Rows, Unread};
 use super::scope::Scope;
+use super::vault::VaultError;
 use crate::domain::actor::Actor;
 use crate::domain::ids::OrderNumber;
 use crate::domain::item::State;
@@ -98,6 +100,8 @@ pub struct PlannedJob {
     pub skipped: u64,
     /// Rows that were refused.
     pub rejected: u64,
+    /// Items that file again what has failed, with other content.
+    pub filed_again: u64,
     /// Whether its items are planned later, when the job they come from has ended.
     pub late: bool,
     /// What its items wait for, if they need approval.
@@ -166,6 +170,15 @@ pub enum PlanError {
         job: String,
         /// Why.
         reason: String,
+    },
+    /// What was filed before cannot be compared with the rows.
+    #[error("job {job}: what was filed before cannot be read; nothing was planned")]
+    Sealed {
+        /// Which job.
+        job: String,
+        /// Why.
+        #[source]
+        source: VaultError,
     },
     /// Over a limit of the workflow's.
     #[error("job {job} is over its limit: {what}; nothing was planned and nothing is sent")]
@@ -282,9 +295,10 @@ impl Engine {
             })
         };
         let mut planned = PlannedJob::of(job);
+        let again = self.files_again(job).then(|| Scope::of(job, planning.run_id(), self));
         let mut written = Ok(());
         while let Some(chunk) = inbox.recv().await {
-            written = write(planning, job_id, chunk, &mut planned).await;
+            written = write(planning, job_id, chunk, (&mut planned, again.as_ref())).await;
             if written.is_ok() {
                 written = within_limits(&job.limits, &planned);
             }
@@ -327,6 +341,13 @@ fn would_send(jobs: &[PlannedJob]) -> String {
 }
 
 impl Engine {
+    /// Whether a job's rows do again what has failed under their keys, on its gateway.
+    fn files_again(&self, job: &Job) -> bool {
+        let again = job.kind.again.as_ref().and_then(|kind| self.catalog.kinds.get(kind));
+        let account = self.accounts.get(&job.gateway);
+        again.zip(account).is_some_and(|(kind, account)| kind.gateways.contains_key(account.kind))
+    }
+
     /// What the items of a job wait for, if they have to be approved.
     fn approval_of(&self, job: &Job, planned: &PlannedJob) -> Option<NewApproval> {
         let sums = planned.totals.iter().map(|(code, (minor, _))| (*code, *minor));
@@ -355,8 +376,14 @@ async fn write(
     planning: &mut Planning,
     job_id: i64,
     mut chunk: Chunk,
-    planned: &mut PlannedJob,
+    (planned, again): (&mut PlannedJob, Option<&Scope>),
 ) -> Result<(), PlanError> {
+    if let Some(scope) = again {
+        filed_again::prepare(planning, scope, &mut chunk.items).await.map_err(|error| match error {
+            filed_again::Failure::Ledger(error) => PlanError::Ledger(error),
+            filed_again::Failure::Sealed(source) => PlanError::Sealed { job: planned.name.clone(), source },
+        })?;
+    }
     contracts::take(planning, &mut chunk.contracts, &mut chunk.items, &mut chunk.refusals).await?;
     let refused = planning.items(job_id, &chunk.items).await?;
     planning.refuse(job_id, &chunk.refusals).await?;
@@ -382,6 +409,7 @@ async fn write(
             let sum = planned.totals.entry(amount.currency().code()).or_insert((0, amount.currency()));
             sum.0 = sum.0.saturating_add(amount.minor());
         }
+        planned.filed_again += u64::from(item.again.replaces().is_some());
         if planned.first.len() < SHOWN {
             planned.first.push(item.clone());
         }

@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 use super::contracts::ContractRows;
 use super::vault::{Vault, sealed};
 use crate::domain::item::State;
-use crate::ledger::{ItemRow, Ledger, LedgerError, Refusal, TakenContract};
+use crate::ledger::{ItemRow, Ledger, LedgerError, Refusal, TakenContract, filed_again_as};
 use crate::workflow::source::{self, Row, RowError};
 use crate::workflow::{CONTRACT_COLUMNS, Job, Span, Template};
 
@@ -150,13 +150,17 @@ impl ItemRows {
             let items = &self.items;
             let reading = items.ledger.items_of_job(job, &self.states, self.after, PAGE);
             match items.runtime.block_on(reading) {
-                Ok(page) => self.page = page.into(),
+                Ok(page) => {
+                    self.is_last_page = page.len() < usize::try_from(PAGE).unwrap_or(usize::MAX);
+                    self.after = page.last().map_or(self.after, |item| item.id);
+                    // What is filed again with other content is the other item's by now.
+                    let is_current = |item: &ItemRow| filed_again_as(item.result.as_deref()).is_none();
+                    self.page = page.into_iter().filter(is_current).collect();
+                }
                 Err(error) => return Some(Err(Unread::Ledger(error))),
             }
-            self.is_last_page = self.page.len() < usize::try_from(PAGE).unwrap_or(usize::MAX);
         }
         let item = self.page.pop_front()?;
-        self.after = item.id;
         let cells = self.cells(&item);
         Some(match cells {
             Ok(cells) => {
@@ -304,6 +308,8 @@ mod tests {
                 serial: None,
                 custom_no: None,
                 amount: None,
+                shared: false,
+                again: crate::ledger::Again::Never,
                 input: "{}".to_owned(),
             }
         };

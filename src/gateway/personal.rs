@@ -14,8 +14,8 @@ use super::{Call, Observation};
 /// sensitive.
 const FIELDS: [&str; 6] = ["cert_id", "name", "openid", "client_ip", "payer_client_ip", "auth_code"];
 
-/// The facts that a gateway gives in its own free words.
-const TOLD: [&str; 3] = ["explanation", "fail_message", "failure_reason"];
+/// The facts that a gateway gives in its own free words: why the customs refuse, why a refund failed.
+pub const TOLD: [&str; 3] = ["explanation", "fail_message", "failure_reason"];
 
 /// The fields by which a notification can name a person.
 const TOLD_OF: [&str; 3] = ["openid", "OpenID", "cert_id"];

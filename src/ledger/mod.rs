@@ -87,10 +87,12 @@ pub use outbox::{MailRow, MailState, NewMail, News, NoticeRow, Outcome, Waiting}
 pub use pauses::{PauseRow, Scope};
 pub use payment::{Declared, Payment, Room, Taking};
 pub use person::{Granted, Wish};
-pub use plan::{LateJob, NewItem, NewJob, NewRun, Planning, Refusal};
+pub use plan::{Again, Earlier, LateJob, NewItem, NewJob, NewRun, Planning, Refusal, Replaces, filed_again_as};
 pub use promote::{PromoteError, Promoted};
 pub use pulse::{LanePulse, UnknownAges};
-pub use read::{AttemptRow, EventRow, ItemFilter, ItemRow, JobRow, OpenJob, RunRow, Total, WhoseJob, Work};
+pub use read::{
+    AttemptRow, EventRow, ItemFilter, ItemRow, JobRow, OpenJob, RunRow, Total, TroubledBefore, WhoseJob, Work,
+};
 pub use reconcile::{BookedItem, JobSpan, LineRef, Listed, ListedBy, Sent};
 pub use restore::{RestoreError, Restored};
 pub use review::{BatchDifferences, Charge, Named, Repeated, RowPlace};

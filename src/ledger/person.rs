@@ -12,6 +12,7 @@ use super::audit::Note;
 use super::batch::let_go;
 use super::error::LedgerError;
 use super::pauses::wake_contract;
+use super::plan::filed_again_as;
 use super::rows::{Stored, Written, policy_of, write_one};
 use super::settle::Attempt;
 use super::turn::Turn;
@@ -93,6 +94,8 @@ pub enum Granted {
     Changed,
     /// What it was answered is no longer kept, and without that nothing can be tried again.
     EvidenceGone,
+    /// It is done again with other content, as this item.
+    FiledAgain(i64),
     /// There is no such item.
     NoSuchItem,
 }
@@ -266,6 +269,12 @@ async fn grant(
     if version.is_some_and(|version| version != stored.version) {
         return Ok(Err(Granted::Changed));
     }
+    if *wish == Wish::Retry
+        && let Some(by) = filed_again_as(stored.result.as_deref())
+        && has_key(turn, by).await?
+    {
+        return Ok(Err(Granted::FiledAgain(by)));
+    }
     let stored = Stored { withdrawn: stored.withdrawn.filter(|_| *wish != Wish::Retry), ..stored };
     // What is planned may have been sent by the ledger that was lost: the claim has it asked about first.
     let may_be_under_way = stored.item.state.is_in_flight()
@@ -301,6 +310,13 @@ async fn grant(
         .as_ref()
         .map_or(moved.item.state, |wish| heeding(wish, &stored.item, moved.clone()).item.state);
     Ok(Ok(Moved { to, amount: stored.amount, change, is_wish: false }))
+}
+
+/// Whether an item was not let go before anything came of it.
+async fn has_key(turn: &mut Turn, id: i64) -> Result<bool, LedgerError> {
+    let query = sqlx::query("select id from items where id = $1 and key_hash is not null").bind(id);
+    let found = query.fetch_optional(turn.connection()).await;
+    found.map(|row| row.is_some()).map_err(|source| LedgerError::of("changing an item", source))
 }
 
 /// Keeps the wish that nothing more is sent, or takes it away. It is no move: whoever is at the item goes on, and heeds it when

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use serde_json::json;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 use tokio::sync::Notify;
@@ -13,11 +14,11 @@ use tokio::sync::Notify;
 use super::Ledger;
 use super::batch::{NewApproval, ask};
 use super::error::LedgerError;
-use super::rows::{Shifts, amount_of, list};
+use super::rows::{Shifts, Stored, Writes, Written, amount_of, list};
 use super::turn::Turn;
 use crate::domain::actor::Actor;
 use crate::domain::ids::{KeyHash, OrderNumber};
-use crate::domain::item::State;
+use crate::domain::item::{Move, State};
 use crate::domain::money::Amount;
 use crate::domain::policy::{Policy, Rate};
 use crate::domain::time::Timestamp;
@@ -105,8 +106,98 @@ pub struct NewItem {
     pub custom_no: Option<OrderNumber>,
     /// Its amount.
     pub amount: Option<Amount>,
+    /// Whether other rows stand for it too, so that none of them says it twice.
+    pub shared: bool,
     /// Its checked fields, a JSON object.
     pub input: String,
+    /// Whether it does again what failed, with other content.
+    pub again: Again,
+}
+
+/// Whether an item does again what another one with its key did not bring about.
+#[derive(Debug, Clone)]
+pub enum Again {
+    /// Its kind never does that.
+    Never,
+    /// Its kind does, and it is no such item.
+    Possible,
+    /// It is one.
+    Replaces(Box<Replaces>),
+}
+
+/// What an item does again with other content, under the next generation of its key.
+#[derive(Debug, Clone)]
+pub struct Replaces {
+    /// The item of before.
+    pub earlier: Earlier,
+    /// Whether all that makes it the same thing is as it was.
+    pub same_terms: bool,
+}
+
+impl Replaces {
+    /// The fact of an item's result that names the item it files again.
+    pub const FACT: &str = "files_again";
+    /// The fact that says whether its terms are the same.
+    pub const SAME_TERMS: &str = "same_terms";
+    /// The fact of the item of before that names the one that files it again.
+    pub const BY: &str = "filed_again_as";
+
+    fn result(&self) -> String {
+        json!({ Self::FACT: self.earlier.stored.id, Self::SAME_TERMS: self.same_terms }).to_string()
+    }
+}
+
+/// The item that files this one again with other content, as its result says.
+pub fn filed_again_as(result: Option<&str>) -> Option<i64> {
+    let result = result.filter(|result| result.contains(Replaces::BY))?;
+    serde_json::from_str::<serde_json::Value>(result).ok()?.get(Replaces::BY)?.as_i64()
+}
+
+/// An item that has a key already, with its content.
+#[derive(Debug, Clone)]
+pub struct Earlier {
+    stored: Stored,
+    run_id: i64,
+    identity: Option<KeyHash>,
+    reason: Option<String>,
+    forgotten: bool,
+}
+
+impl Earlier {
+    /// Its run.
+    pub const fn run_id(&self) -> i64 {
+        self.run_id
+    }
+
+    /// Its key.
+    pub const fn key(&self) -> KeyHash {
+        self.stored.key
+    }
+
+    /// Its checked fields, a JSON object.
+    pub fn input(&self) -> &str {
+        &self.stored.input
+    }
+
+    /// Its amount.
+    pub const fn amount(&self) -> Option<Amount> {
+        self.stored.amount
+    }
+
+    /// Fingerprint of what must be equal where the key is.
+    pub const fn identity(&self) -> Option<KeyHash> {
+        self.identity
+    }
+
+    /// Whether its content is no longer kept.
+    pub const fn is_forgotten(&self) -> bool {
+        self.forgotten
+    }
+
+    /// Whether nothing of it is under way, and nobody has withdrawn it: it has failed, or only a person could say more.
+    pub const fn can_be_replaced(&self) -> bool {
+        matches!(self.stored.item.state, State::Failed | State::Parked) && self.stored.withdrawn.is_none()
+    }
 }
 
 /// Why a row makes no item.
@@ -326,6 +417,7 @@ impl Planning {
         let inserted = self.insert(job_id, &fresh).await?;
         let all_new = inserted == fresh.len() as u64;
         let holders = if all_new { HashMap::new() } else { self.holders(&fresh).await? };
+        let mut replacing = Vec::new();
         for item in fresh {
             match holders.get(&item.key_hash) {
                 // Somebody else may plan at the same time: only what is of this job and new was made just now.
@@ -337,12 +429,79 @@ impl Planning {
                     refused.push(holder.refuse(item, self.run_id))
                 }
                 None if !all_new => refused.push(number_taken(item)),
-                Some(_) | None => self.shifts.add(job_id, item.amount, State::Planned, 1),
+                Some(_) | None => {
+                    self.shifts.add(job_id, item.amount, State::Planned, 1);
+                    replacing.extend(item.again.replaces().map(|of| (item.key_hash, of)));
+                }
             }
         }
+        self.note_replaced(&replacing).await?;
         let (kept, new): (Vec<Refusal>, Vec<Refusal>) = refused.into_iter().partition(|refusal| refusal.was_planned);
         self.refuse(job_id, &new).await?;
         Ok(new.into_iter().chain(kept).collect())
+    }
+
+    /// Which items have these keys by now, with their content.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn earlier(&mut self, keys: &[KeyHash]) -> Result<HashMap<KeyHash, Earlier>, LedgerError> {
+        let failed = |source| LedgerError::of("reading what has a key already", source);
+        let keys: Vec<String> = keys.iter().map(|key| hex(*key)).collect();
+        let query = "select i.*, j.run_id, j.forgotten_to from json_each($1) as k cross join items as i \
+                     join jobs as j on j.id = i.job_id where i.key_hash = unhex(k.atom)";
+        let rows = sqlx::query(query).bind(list(&keys)).fetch_all(self.turn.connection()).await.map_err(failed)?;
+        let read = |row: &AnyRow| {
+            let stored = Stored::read(row)?;
+            let identity: Option<&[u8]> = row.try_get("identity").map_err(failed)?;
+            let forgotten: Option<i64> = row.try_get("forgotten_to").map_err(failed)?;
+            let earlier = Earlier {
+                run_id: row.try_get("run_id").map_err(failed)?,
+                identity: identity.and_then(KeyHash::from_bytes),
+                reason: row.try_get("reason").map_err(failed)?,
+                forgotten: forgotten.is_some_and(|to| to >= stored.id),
+                stored,
+            };
+            Ok((earlier.key(), earlier))
+        };
+        rows.iter().map(read).collect()
+    }
+
+    /// Notes with the items of before which items do them again: nobody may have them tried again then.
+    async fn note_replaced(&mut self, replacing: &[(KeyHash, &Replaces)]) -> Result<(), LedgerError> {
+        if replacing.is_empty() {
+            return Ok(());
+        }
+        let keys: Vec<KeyHash> = replacing.iter().map(|(key, _)| *key).collect();
+        let new = self.earlier(&keys).await?;
+        let mut noted = Vec::with_capacity(replacing.len());
+        for (key, of) in replacing {
+            let Some(by) = new.get(key).map(|new| new.stored.id) else { continue };
+            let Earlier { stored, reason, .. } = &of.earlier;
+            let mut result: serde_json::Map<String, serde_json::Value> =
+                stored.result.as_deref().and_then(|known| serde_json::from_str(known).ok()).unwrap_or_default();
+            result.insert(Replaces::BY.to_owned(), by.into());
+            let reason =
+                format!("{}; filed again with other content as item {by}", reason.as_deref().unwrap_or("failed"));
+            let moved = Move { item: stored.item.clone(), due: None, reason: Some(reason), alarm: None };
+            noted.push((stored, moved, serde_json::Value::Object(result).to_string()));
+        }
+        let written: Vec<Written<'_>> = noted
+            .iter()
+            .map(|(stored, moved, result)| Written {
+                stored,
+                event: "filed again",
+                moved,
+                node: None,
+                result: Some(result),
+                at: self.now,
+            })
+            .collect();
+        if Writes::of(&written, &[])?.execute(&mut self.turn).await? {
+            return Ok(());
+        }
+        let what = "an item changed while a file was planned that files it again; plan the file once more";
+        Err(LedgerError::Corrupt { what: what.to_owned() })
     }
 
     /// The row of this job that has a key which a later row contradicts is not planned after all. Nobody has seen it yet.
@@ -469,15 +628,16 @@ impl Planning {
                     item.amount.map(Amount::minor),
                     item.amount.map(|amount| amount.currency().code()),
                     &item.input,
+                    item.again.replaces().map(Replaces::result),
                 )
             })
             .collect();
         let inserted = sqlx::query(
             "insert into items (job_id, line, key, key_hash, identity, serial, order_no, custom_no, amount, \
-               currency, input, state, due_at) \
+               currency, input, result, state, due_at) \
              select $2, cast(value ->> 0 as bigint), value ->> 1, unhex(value ->> 2), unhex(value ->> 3), \
                unhex(value ->> 4), value ->> 5, value ->> 6, cast(value ->> 7 as bigint), value ->> 8, value ->> 9, \
-               'planned', $3 from json_each($1) where true on conflict do nothing",
+               value ->> 10, 'planned', $3 from json_each($1) where true on conflict do nothing",
         )
         .bind(list(&rows))
         .bind(job_id)
@@ -554,7 +714,13 @@ impl Holder {
             return twice(item, self.first_line());
         }
         let same = self.identity == Some(item.identity);
-        let reason = if same {
+        let (run, id, state) = (self.run_id, self.id, &self.state);
+        let reason = if !same && !matches!(item.again, Again::Never) {
+            format!(
+                "run {run} has this key with other content (item {id}, {state}); only what has failed or is parked is filed \
+                 again with other content (what was accepted: job kind redeclare with way: modify)"
+            )
+        } else if same {
             format!("run {} has this key already (item {}, {})", self.run_id, self.id, self.state)
         } else {
             format!(
@@ -564,6 +730,16 @@ impl Holder {
         };
         let state = if same { State::Skipped } else { State::Rejected };
         Refusal { state, reason, duplicate_of: Some(self.id), alarming: !same, ..refusal_of(item) }
+    }
+}
+
+impl Again {
+    /// What it does again, if it does.
+    pub fn replaces(&self) -> Option<&Replaces> {
+        match self {
+            Self::Replaces(of) => Some(of),
+            Self::Never | Self::Possible => None,
+        }
     }
 }
 
@@ -589,7 +765,10 @@ fn contradicts(item: &NewItem, line: u64) -> Refusal {
 }
 
 fn twice(item: &NewItem, line: u64) -> Refusal {
-    Refusal { reason: format!("the key \"{}\" stands in line {line} already", item.key), ..refusal_of(item) }
+    let reason = format!("the key \"{}\" stands in line {line} already", item.key);
+    // What one row writes out and another stands for is the same thing, done once.
+    let state = if item.shared { State::Skipped } else { State::Rejected };
+    Refusal { state, reason, ..refusal_of(item) }
 }
 
 fn number_taken(item: &NewItem) -> Refusal {

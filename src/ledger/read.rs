@@ -85,6 +85,17 @@ pub struct JobRow {
     pub failure: Option<String>,
 }
 
+/// Items that failed or are parked, and have keys that another run met again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TroubledBefore {
+    /// Their run.
+    pub run_id: i64,
+    /// `failed` or `parked`.
+    pub state: State,
+    /// How many.
+    pub items: u64,
+}
+
 /// How many items of a state there are, and how much money they are, in one currency.
 #[derive(Debug, Clone)]
 pub struct Total {
@@ -307,6 +318,30 @@ impl Ledger {
         let query = "select t.job_id, t.state, t.currency, t.items, t.minor from jobs as j \
                      cross join totals as t where t.job_id = j.id and j.run_id = $1 and t.items <> 0 limit 100000";
         self.rows("reading totals", sqlx::query(query).bind(run_id)).await?.iter().map(total_row).collect()
+    }
+
+    /// What did not go well of the items that have the keys of a run's skipped rows: in which run, and how many of them failed or
+    /// are parked. Of many skipped rows only the first 100,000 are looked at.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn troubled_before(&self, run_id: i64) -> Result<Vec<TroubledBefore>, LedgerError> {
+        let failed = |source| LedgerError::of("looking for items that have the keys of skipped rows", source);
+        let query = "select t.run_id, e.state, count(*) as items from (select s.duplicate_of from jobs as j \
+                       cross join items as s where j.run_id = $1 and s.job_id = j.id and s.duplicate_of is not null \
+                         and s.state in ('failed', 'parked', 'rejected', 'skipped', 'cancelled') and s.state = 'skipped' \
+                       limit 100000) as d cross join items as e join jobs as t on t.id = e.job_id \
+                     where e.id = d.duplicate_of and e.state in ('failed', 'parked') \
+                     group by t.run_id, e.state order by t.run_id, e.state limit 100";
+        let rows = self.rows("looking for items that have the keys of skipped rows", sqlx::query(query).bind(run_id));
+        let read = |row: &AnyRow| {
+            let state: &str = row.try_get(1).map_err(failed)?;
+            let state =
+                State::parse(state).ok_or_else(|| LedgerError::Corrupt { what: format!("the state {state:?}") })?;
+            let items = u64::try_from(row.try_get::<i64, _>(2).map_err(failed)?).unwrap_or(0);
+            Ok(TroubledBefore { run_id: row.try_get(0).map_err(failed)?, state, items })
+        };
+        rows.await?.iter().map(read).collect()
     }
 
     /// What there is to do for a run; the next due item is looked for in these lanes only, and not among what is held

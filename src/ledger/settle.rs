@@ -43,8 +43,8 @@ impl Settlement {
     }
 
     /// What the item acts on was looked up; nothing of its own was sent, and it is given back.
-    pub fn looked_up(claimed: &Claimed, moved: Move, attempt: Attempt, at: Timestamp) -> Self {
-        Self { stored: claimed.after(), event: LOOKED_UP, moved, attempt: Some(attempt), result: None, at }
+    pub fn looked_up(claimed: &Claimed, moved: Move, attempt: Attempt, result: Option<String>, at: Timestamp) -> Self {
+        Self { stored: claimed.after(), event: LOOKED_UP, moved, attempt: Some(attempt), result, at }
     }
 
     /// Nothing was sent; the item is given back.

@@ -90,6 +90,7 @@ impl<'a> Lowering<'a> {
             items: items?,
             key,
             order_number,
+            derives_empty_number: text_of(node, "empty_order_number") == Some("derive"),
             with,
             limits,
             rate,

@@ -117,6 +117,8 @@ pub struct Job {
     pub key: Option<Template>,
     /// The order number, where it is not to be derived from the key.
     pub order_number: Option<Template>,
+    /// Whether a row whose order number comes out empty has one derived from its key.
+    pub derives_empty_number: bool,
     /// The input fields.
     pub with: BTreeMap<String, Template>,
     /// What a run of this job must not exceed.

@@ -17,7 +17,8 @@ use super::left_out::{LeftOut, Where};
 use super::params::RunValues;
 use super::source::{Row, no_column};
 use super::template::{Part, Template};
-use crate::catalog::{Field, FieldKind};
+use crate::catalog::{Field, FieldKind, JobKind};
+use crate::domain::identity_card;
 use crate::domain::ids::{KEY_MAX, OrderNumber};
 use crate::domain::money::{Amount, Currency, decimal_text, parse_minor};
 use crate::domain::text;
@@ -40,6 +41,8 @@ pub struct Rendered {
     pub serial: Option<String>,
     /// The amount.
     pub amount: Option<Amount>,
+    /// Whether other rows stand for the same item too: it is one of those that a value of the row stands for.
+    pub shared: bool,
 }
 
 /// Personal data of one item, by field. It prints nothing.
@@ -258,7 +261,8 @@ impl<'a> Renderer<'a> {
             values.retain(|(field, _)| field.kind != FieldKind::Currency);
         }
         self.check_age(&values, &mut reasons);
-        check_decimals(&mut values, &self.job.kind.amount_is_sum_of, amount, &mut reasons);
+        reasons.extend(self.wrong_card(&values));
+        check_decimals(&mut values, &self.job.kind, amount, &mut reasons);
         self.check_limits(amount, &mut reasons);
         let key = self.key(&variables, &values).map_err(|reason| reasons.push(reason)).unwrap_or_default();
         let order_number = self.order_number(&variables, &values, &mut reasons);
@@ -307,6 +311,9 @@ impl<'a> Renderer<'a> {
             identity: object(values, amount, |field| field.identity),
             serial: serial.and_then(|name| find(values, name)).map(str::to_owned),
             amount,
+            shared: self.job.kind.expand.as_ref().is_some_and(|expand| {
+                find(values, &expand.field).is_some_and(|value| expand.values.values().flatten().any(|of| of == value))
+            }),
         }
     }
 
@@ -365,6 +372,16 @@ impl<'a> Renderer<'a> {
         }
     }
 
+    /// What is wrong with the number of an identity card; the reason holds nothing of it.
+    fn wrong_card(&self, values: &[(&Field, Cow<'_, str>)]) -> Option<String> {
+        let card = self.job.kind.identity_card.as_ref().filter(|card| card.is_card(|name| find(values, name)))?;
+        let today = NaiveDate::parse_from_str(&self.date, "%Y-%m-%d").ok()?;
+        let error = identity_card::check(find(values, &card.number)?, today).err()?;
+        let other = card.document.as_ref();
+        let other = other.map(|field| format!(" (another document: say so by {field})")).unwrap_or_default();
+        Some(format!("{} {error}{other}", card.number))
+    }
+
     /// What has limits has one for each currency: money in another is not meant.
     fn check_limits(&self, amount: Option<Amount>, reasons: &mut Vec<String>) {
         if let Some(amount) = amount {
@@ -411,7 +428,14 @@ impl<'a> Renderer<'a> {
         reasons: &mut Vec<String>,
     ) -> Option<OrderNumber> {
         let given = match (&self.order_number, &self.job.kind.order_number) {
-            (Some(plan), _) => self.value(plan, variables),
+            (Some(plan), _) => match self.value(plan, variables) {
+                Ok(text) if text.is_empty() && self.job.derives_empty_number => return None,
+                Ok(text) if text.is_empty() => {
+                    let what = "the order number is empty; give one, or have it derived from the key (empty_order_number: derive)";
+                    Err(what.to_owned())
+                }
+                given => given,
+            },
             (None, Some(name)) => Ok(Cow::Borrowed(find(values, name)?)),
             (None, None) => return None,
         };
@@ -570,15 +594,17 @@ fn find<'v>(values: &'v [(&Field, Cow<'_, str>)], name: &str) -> Option<&'v str>
 }
 
 /// Money beside the amount, written with all its decimals; and what must add up to the amount.
-fn check_decimals(values: &mut Values<'_>, parts: &[String], amount: Option<Amount>, reasons: &mut Vec<String>) {
-    let Some(currency) = amount.map(Amount::currency) else { return };
-    let mut sum = 0_i64;
-    let mut given = 0;
+fn check_decimals(values: &mut Values<'_>, kind: &JobKind, amount: Option<Amount>, reasons: &mut Vec<String>) {
+    let Some(currency) = amount.map(Amount::currency).or_else(|| kind.only_currency()) else { return };
+    let parts = &kind.amount_is_sum_of;
+    let mut read: Vec<(&str, i64)> = Vec::new();
+    let (mut sum, mut given) = (0_i64, 0);
     for (field, value) in values.iter_mut().filter(|(field, _)| field.kind == FieldKind::Decimal) {
         match parse_minor(value, currency) {
             Ok(minor) if minor < 0 => reasons.push(format!("{} is below zero", field.name)),
             Ok(minor) => {
                 *value = Cow::Owned(decimal_text(i128::from(minor), currency));
+                read.push((field.name.as_str(), minor));
                 if parts.contains(&field.name) {
                     sum = sum.saturating_add(minor);
                     given += 1;
@@ -590,6 +616,16 @@ fn check_decimals(values: &mut Values<'_>, parts: &[String], amount: Option<Amou
     if given > 0 && given == parts.len() && Some(sum) != amount.map(Amount::minor) {
         let sum = decimal_text(i128::from(sum), currency);
         reasons.push(format!("{} add up to {sum}, and the amount is another", parts.join(" and ")));
+    }
+    read.extend(kind.amount_field().map(|field| field.name.as_str()).zip(amount.map(Amount::minor)));
+    let find = |name: &str| read.iter().find(|(known, _)| *known == name).map(|(_, minor)| *minor);
+    for bound in &kind.not_above {
+        if let Some((minor, most)) = find(&bound.field).zip(find(&bound.most)).filter(|(minor, most)| minor > most) {
+            let text = |minor: i64| decimal_text(i128::from(minor), currency);
+            let (field, other) = (&bound.field, &bound.most);
+            let what = format!("{field} is {}, and {other} only {}: {}", text(minor), text(most), bound.remedy);
+            reasons.push(what);
+        }
     }
 }
 
@@ -753,6 +789,12 @@ mod tests {
         assert_eq!(with("N_1-a").unwrap().unwrap().order_number, OrderNumber::parse("N_1-a").ok());
         assert!(with("a b").unwrap_err()[0].contains("the order number contains ' '"));
         assert!(with(&"9".repeat(33)).unwrap_err()[0].contains("33 characters"));
+        let empty = text.replace("\"{{ item.plan }}\"\n    with", "\"{{ item.amount|replace('1', '') }}\"\n    with");
+        let refused = render(&read(&empty).unwrap(), &COLUMNS, &["C-1", "1", "Gold", "yes"]).unwrap_err();
+        assert!(refused[0].contains("empty_order_number: derive"), "{refused:?}");
+        let derived = empty.replace("    with:\n", "    empty_order_number: derive\n    with:\n");
+        let rendered = render(&read(&derived).unwrap(), &COLUMNS, &["C-1", "1", "Gold", "yes"]).unwrap().unwrap();
+        assert_eq!(rendered.order_number, None);
     }
 
     #[test]

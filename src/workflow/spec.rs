@@ -114,7 +114,7 @@ static APPROVAL: [FieldSpec; 3] = [
 ];
 
 /// The fields of a job.
-pub static JOB: [FieldSpec; 14] = [
+pub static JOB: [FieldSpec; 15] = [
     FieldSpec::required("uses", Shape::Text, "The job kind: what is done."),
     FieldSpec::required("gateway", Shape::Text, "The gateway account of payrun.yaml it is done on."),
     FieldSpec::optional("needs", Shape::List(&Shape::Text), "Jobs that must have ended before."),
@@ -128,6 +128,11 @@ pub static JOB: [FieldSpec; 14] = [
         "order_number",
         Shape::Template,
         "The order number, where it is not to be derived from the key.",
+    ),
+    FieldSpec::optional(
+        "empty_order_number",
+        Shape::Word(&["refuse", "derive"]),
+        "A row whose order_number comes out empty: refuse it (the default), or derive its number from the key.",
     ),
     FieldSpec::required("with", Shape::Named(&Shape::Template), "The input fields of the job kind."),
     FieldSpec::optional(

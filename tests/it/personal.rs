@@ -10,7 +10,7 @@ use payrun::sandbox::faults::{FaultPlan, Level};
 use crate::support::four::{ORDERS, Rig, personal_key, text_of};
 
 /// Values that are nowhere else.
-const CARD: &str = "510921199308772318";
+const CARD: &str = "510921199308072310";
 const NAME: &str = "张伟奇异鸟";
 const OPENID: &str = "oCanaryOpenid7Zq";
 const CODE: &str = "134650720866987654";

@@ -70,7 +70,7 @@ fn payments_contracts_buyers_and_rates_take_the_columns_they_name() {
     assert_eq!(rig.to_the_end(&ship(&rig, "end-contracts")), Some(0));
     let rows = ["S-1", "S-2-different"].map(|sub_order| {
         let theirs = rig.seed("wechat", sub_order, "20.00", "CNY");
-        format!("{sub_order},{theirs},{sub_order},SHENZHEN,510921199308772318,Li,20.00,18.00,2.00\n")
+        format!("{sub_order},{theirs},{sub_order},SHENZHEN,510921199308072310,Li,20.00,18.00,2.00\n")
     });
     let header = "order,transaction,sub_order,customs,cert_id,name,amount,product_fee,transport_fee\n";
     rig.write("sub-orders.csv", header.to_owned() + &rows.concat());
@@ -91,7 +91,7 @@ fn what_customs_filing_fails_customs_redeclare_declares_again() {
     let rig = Rig::new(FaultPlan::NONE);
     let rows = ["S-1", "S-2-fail"].map(|sub_order| {
         let theirs = rig.seed("wechat", sub_order, "20.00", "CNY");
-        format!("{sub_order},{theirs},{sub_order},SHENZHEN,20.00,18.00,2.00,510921199308772318,Li\n")
+        format!("{sub_order},{theirs},{sub_order},SHENZHEN,20.00,18.00,2.00,510921199308072310,Li\n")
     });
     let header = "order,transaction,sub_order,customs,amount,product_fee,transport_fee,cert_id,name\n";
     rig.write("sub-orders.csv", header.to_owned() + &rows.concat());

@@ -130,6 +130,7 @@ impl Engine {
                 | PlanError::NoFile { .. }
                 | PlanError::NoSuchJob { .. }
                 | PlanError::Late { .. }
+                | PlanError::Sealed { .. }
                 | PlanError::Limit { .. }
                 | PlanError::Broken { .. }),
             ) => self.failed(row, &chain(&error), now).await,

@@ -316,6 +316,9 @@ fn granted(item: i64, granted: Granted) -> Result<Json<Moved>, ApiError> {
         Granted::EvidenceGone => {
             Err(ApiError::conflict("evidence_gone", "its run is so old that its evidence and input are gone"))
         }
+        Granted::FiledAgain(by) => {
+            Err(ApiError::conflict("filed_again", format!("it is filed again with other content as item {by}")))
+        }
         Granted::Changed => Err(ApiError::conflict("changed", "it is not what it was; look at it again")),
     }
 }

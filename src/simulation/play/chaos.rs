@@ -73,6 +73,7 @@ impl Stage {
             | Granted::NeverApproved
             | Granted::Changed
             | Granted::EvidenceGone
+            | Granted::FiledAgain(_)
             | Granted::NoSuchItem => "withdrawn",
         });
         Ok(())

@@ -76,6 +76,8 @@ pub fn item_of(line: u64, key: &str, contract: &str) -> NewItem {
         serial: Some(KeyHash::of("hk", "contract", contract)),
         custom_no: None,
         amount: Amount::from_minor(1000, Currency::parse("HKD").unwrap()).ok(),
+        shared: false,
+        again: payrun::ledger::Again::Never,
         input: "{}".into(),
     }
 }

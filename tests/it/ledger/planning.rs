@@ -2,9 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use payrun::domain::actor::{Actor, Reason, Signed};
+use payrun::domain::answer::{Answer, Decline, DeclineClass, NumberRule};
 use payrun::domain::ids::{KeyHash, OrderNumber};
 use payrun::domain::item::State;
-use payrun::ledger::{ItemFilter, LedgerError, NewItem, NewJob, Refusal};
+use payrun::ledger::{
+    Again, Granted, ItemFilter, LedgerError, NewItem, NewJob, Refusal, Replaces, TroubledBefore, Wish, filed_again_as,
+};
 
 use super::desk::{Desk, answered, at, done, item, job, planning, run};
 use super::on_every_engine;
@@ -90,6 +94,74 @@ fn a_key_that_stands_twice_in_a_run_is_rejected_the_second_time() {
             ledger.items(&ItemFilter::default(), 0, 10).await.unwrap().iter().map(|item| item.state).collect();
         assert_eq!(states, [State::Planned, State::Planned, State::Rejected, State::Rejected]);
         assert_eq!(ledger.check().await.unwrap(), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn a_row_that_another_one_stands_for_too_is_skipped_wherever_it_stands() {
+    on_every_engine(|place| async move {
+        let ledger = place.open().await;
+        let (mut plan, id) = planning(&ledger, "1").await;
+        let shared = |line| NewItem { line, shared: true, ..item(1, "A") };
+        let refused = plan.items(id, &[shared(1), shared(2)]).await.unwrap();
+        let refused = [refused, plan.items(id, &[shared(3)]).await.unwrap()].concat();
+        let state = |line| (line, State::Skipped, None, false, "the key \"A\" stands in line 1 already");
+        assert_eq!(reasons(&refused), [state(2), state(3)]);
+        plan.commit().await.unwrap();
+        assert_eq!(ledger.check().await.unwrap(), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn what_is_filed_again_is_a_new_item_and_the_one_of_before_is_kept_and_not_retried() {
+    on_every_engine(|place| async move {
+        let desk = Desk::with(&place, &[item(1, "A"), item(2, "B")]).await;
+        let decline = Decline { code: "NO".into(), class: DeclineClass::Hard, number: NumberRule::Same };
+        let claimed = desk.claim(at(1), 1).await.remove(0);
+        desk.ledger.settle(answered(&claimed, Answer::Declined(decline), at(2))).await.unwrap();
+        let (mut plan, id) = planning(&desk.ledger, "2").await;
+        let mut earlier = plan.earlier(&[item(1, "A").key_hash, item(2, "B").key_hash]).await.unwrap();
+        assert_eq!(earlier.len(), 2);
+        assert!(!earlier.remove(&item(2, "B").key_hash).unwrap().can_be_replaced(), "it is still to be sent");
+        let earlier = earlier.remove(&item(1, "A").key_hash).unwrap();
+        assert!(earlier.can_be_replaced() && earlier.amount() == item(1, "A").amount && earlier.run_id() == 1);
+        let mended = NewItem {
+            key_hash: KeyHash::of("hk", "deduct/filed again 2", "A"),
+            again: Again::Replaces(Box::new(Replaces { earlier, same_terms: true })),
+            ..item(1, "A")
+        };
+        assert!(plan.items(id, &[mended]).await.unwrap().is_empty());
+        plan.commit().await.unwrap();
+        let items = desk.ledger.items(&ItemFilter::default(), 0, 10).await.unwrap();
+        let [old, _, new] = &items[..] else { panic!("{items:?}") };
+        assert_eq!((old.state, new.state, &old.input), (State::Failed, State::Planned, &item(1, "A").input));
+        assert_ne!(old.order_no, new.order_no);
+        assert_eq!(filed_again_as(old.result.as_deref()), Some(new.id));
+        assert!(old.reason.as_deref().unwrap().ends_with("; filed again with other content as item 3"), "{old:?}");
+        assert!(new.result.as_deref().unwrap().contains("\"files_again\":1"), "{new:?}");
+        assert!(desk.moves(old.id).await.last().unwrap().contains("filed again"), "{:?}", desk.moves(old.id).await);
+        let by = Signed { actor: Actor::person("o", "o").unwrap(), reason: Reason::parse("again").unwrap() };
+        let retried = desk.ledger.wish(old.id, &Wish::Retry, &by, at(3)).await.unwrap();
+        assert_eq!(retried, Granted::FiledAgain(new.id));
+        desk.assert_sound().await;
+    });
+}
+
+#[test]
+fn what_did_not_go_well_of_skipped_rows_is_counted_by_run() {
+    on_every_engine(|place| async move {
+        let desk = Desk::with(&place, &[item(1, "A"), item(2, "B"), item(3, "C")]).await;
+        let decline = Decline { code: "NO".into(), class: DeclineClass::Hard, number: NumberRule::Same };
+        for claimed in desk.claim(at(1), 2).await {
+            desk.ledger.settle(answered(&claimed, Answer::Declined(decline.clone()), at(2))).await.unwrap();
+        }
+        let (mut plan, id) = planning(&desk.ledger, "2").await;
+        let run_id = plan.run_id();
+        plan.items(id, &[item(1, "A"), item(2, "B"), item(3, "C"), item(4, "D")]).await.unwrap();
+        plan.commit().await.unwrap();
+        let expected = [TroubledBefore { run_id: 1, state: State::Failed, items: 2 }];
+        assert_eq!(desk.ledger.troubled_before(run_id).await.unwrap(), expected);
+        assert_eq!(desk.ledger.troubled_before(1).await.unwrap(), []);
     });
 }
 

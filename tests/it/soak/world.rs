@@ -125,7 +125,7 @@ impl World {
         for end in ["a", "b", "c-fail", "d-different"] {
             let sub = format!("S-{day}-{end}");
             let theirs = paid(&sub, "CNY");
-            subs += &format!("{sub},{theirs},{sub},SHENZHEN,20.00,18.00,2.00,510921199308772318,Li\n");
+            subs += &format!("{sub},{theirs},{sub},SHENZHEN,20.00,18.00,2.00,510921199308072310,Li\n");
         }
         let payments: String = (1..=3).map(|n| format!("P-{day}-{n},2{n}.00,HKD,Rent\n")).collect();
         for (name, text) in [

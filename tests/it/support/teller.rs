@@ -207,6 +207,8 @@ impl Teller {
             serial: None,
             custom_no: None,
             amount: *amount,
+            shared: false,
+            again: payrun::ledger::Again::Never,
             input: input.to_string(),
         };
         let items: Vec<NewItem> = items.iter().enumerate().map(item).collect();

@@ -330,6 +330,8 @@ impl World {
             serial: None,
             custom_no: None,
             amount: None,
+            shared: false,
+            again: crate::ledger::Again::Never,
             input: json!({ "from": from, "to": to, "fee_rate": rate }).to_string(),
         };
         let job = self.plan("reconcile", &[item], now).await;
@@ -373,6 +375,8 @@ fn new_item(line: usize, kind: &str, key: &str, amount: &str) -> NewItem {
         serial: None,
         custom_no: key.strip_prefix("own:").map(|own| OrderNumber::parse(own).unwrap()),
         amount: Some(money(amount)),
+        shared: false,
+        again: crate::ledger::Again::Never,
         input: "{}".to_owned(),
     }
 }
