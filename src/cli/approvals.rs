@@ -8,6 +8,7 @@ use super::by::By;
 use super::exit::{Exit, Failure};
 use super::output::{count, counted, print_table, say, say_json, table};
 use super::project::Project;
+use super::retry;
 use super::review;
 use crate::clock::Clock;
 use crate::domain::role::Role;
@@ -56,7 +57,7 @@ enum ApprovalsCommand {
         #[command(flatten)]
         by: By,
     },
-    /// Withdraw a run's batches; nothing of them was sent, and their keys are free again
+    /// Withdraw a run's batches: what was not sent never is, and what may be under way is asked about
     Reject {
         /// The run
         run: i64,
@@ -82,7 +83,7 @@ pub(super) async fn run(context: &Context, args: &ApprovalsArgs) -> Result<Exit,
         }
         ApprovalsCommand::Reject { run, job, by } => {
             let (by, engine) = (by.signed()?, project.engine(ledger, Clock::of_machine()).await?);
-            let decided = engine.reject_run(*run, job.as_deref(), &by).await?;
+            let decided = engine.reject_run(*run, job.as_deref(), &by).await.map_err(retry::failed)?;
             tell(&engine, *run, &decided).await
         }
     }
@@ -171,6 +172,14 @@ fn outcome(approval: &ApprovalRow, decided: &Decided) -> (String, bool) {
         Decided::Counted { given, needed } => (format!("{given} of {needed} have approved"), true),
         Decided::Withdrawn(items) => {
             (format!("{} withdrawn; their keys are free for a corrected batch", counted(*items, "item")), true)
+        }
+        Decided::WithdrawnLate { cancelled, under_way } => {
+            let text = format!(
+                "it had been approved: {} cancelled, {} withdrawn that may be under way and are asked about",
+                counted(*cancelled, "item"),
+                count(*under_way)
+            );
+            (text, true)
         }
         Decided::OwnBatch => {
             let author = match &approval.author_user {

@@ -21,6 +21,9 @@ pub(super) struct ItemsArgs {
     /// Only items of this run
     #[arg(long, value_name = "RUN")]
     run: Option<i64>,
+    /// Only items of runs of this workflow
+    #[arg(long)]
+    workflow: Option<String>,
     /// Only items of jobs of this name
     #[arg(long)]
     job: Option<String>,
@@ -68,6 +71,7 @@ pub(super) async fn run(context: &Context, args: &ItemsArgs) -> Result<Exit, Fai
     let ledger = project.ledger().await?;
     let filter = ItemFilter {
         run_id: args.run,
+        workflow: args.workflow.clone(),
         job: args.job.clone(),
         states: args.state.clone(),
         key: args.key.clone(),

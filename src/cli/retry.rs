@@ -43,6 +43,9 @@ pub(super) struct Which {
     /// Only those of this run
     #[arg(long, value_name = "RUN", requires = "state")]
     run: Option<i64>,
+    /// Only those of runs of this workflow
+    #[arg(long, requires = "state")]
+    workflow: Option<String>,
     /// Only those of jobs of this name
     #[arg(long, requires = "state")]
     job: Option<String>,
@@ -96,6 +99,7 @@ pub(super) async fn wish(context: &Context, which: &Which, wish: &Wish) -> Resul
 async fn bulk(engine: &Engine, which: &Which, wish: &Wish, by: &Signed) -> Result<(Exit, bool), Failure> {
     let filter = ItemFilter {
         run_id: which.run,
+        workflow: which.workflow.clone(),
         job: which.job.clone(),
         states: which.state.clone(),
         key: None,
@@ -120,6 +124,7 @@ fn words(which: &Which) -> String {
     let states: Vec<&str> = which.state.iter().map(|state| state.word()).collect();
     let parts = [
         which.run.map(|run| format!("run {run}")),
+        which.workflow.as_ref().map(|workflow| format!("workflow {workflow}")),
         which.job.as_ref().map(|job| format!("job {job}")),
         which.gateway.as_ref().map(|gateway| format!("gateway {gateway}")),
         Some(format!("state {}", states.join(", "))),
@@ -146,7 +151,7 @@ fn tell_chosen(chosen: &Chosen, as_json: bool) {
     }
 }
 
-fn failed(error: BulkError) -> Failure {
+pub(super) fn failed(error: BulkError) -> Failure {
     match error {
         BulkError::Ledger(error) => error.into(),
         error @ (BulkError::TooMany | BulkError::NoStates) => Failure::invalid(error.to_string()),

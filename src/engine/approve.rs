@@ -2,9 +2,11 @@
 //! counts it, so that no path leads around it.
 
 use super::Engine;
+use super::bulk::BulkError;
 use crate::domain::actor::{Actor, Reason, Signed};
+use crate::domain::item::State;
 use crate::domain::time::Timestamp;
-use crate::ledger::{ApprovalRow, Decided, LedgerError};
+use crate::ledger::{ApprovalRow, ApprovalState, Decided, ItemFilter, LedgerError, Wish};
 
 /// What became of a job's batch.
 #[derive(Debug, Clone)]
@@ -38,7 +40,8 @@ impl Engine {
         Ok(outcome)
     }
 
-    /// Withdraws what waits of a run: all its batches, or one job's. Its author may do so too. Empty if nothing waits.
+    /// Withdraws the batches of a run, or one job's. Its author may do so too. Of one that was released already, what is open is
+    /// withdrawn. Empty if there is none to withdraw.
     ///
     /// # Errors
     /// Whatever the ledger says.
@@ -47,13 +50,36 @@ impl Engine {
         run_id: i64,
         job: Option<&str>,
         by: &Signed,
-    ) -> Result<Vec<BatchDecided>, LedgerError> {
+    ) -> Result<Vec<BatchDecided>, BulkError> {
         let mut outcome = Vec::new();
-        for approval in self.open_approvals(run_id, job).await? {
-            let decided = self.ledger.reject(approval.id, by, self.clock.now()).await?;
+        for approval in self.ledger.approvals_of_run(run_id).await? {
+            let meant = approval.state.is_open() || approval.state == ApprovalState::Approved;
+            if !meant || job.is_some_and(|job| approval.job != job) {
+                continue;
+            }
+            let mut decided = self.ledger.reject(approval.id, by, self.clock.now()).await?;
+            if decided == Decided::NotWaiting(ApprovalState::Approved) {
+                decided = self.reject_late(&approval, by).await?;
+            }
             outcome.push(BatchDecided { approval, decided });
         }
         Ok(outcome)
+    }
+
+    async fn reject_late(&self, approval: &ApprovalRow, by: &Signed) -> Result<Decided, BulkError> {
+        let filter = ItemFilter {
+            run_id: Some(approval.run_id),
+            job: Some(approval.job.clone()),
+            states: State::ALL.into_iter().filter(|state| state.is_open() || *state == State::Parked).collect(),
+            ..ItemFilter::default()
+        };
+        let chosen = self.choose(&filter).await?;
+        if chosen.items == 0 {
+            return Ok(Decided::NotWaiting(ApprovalState::Approved));
+        }
+        let words = format!("run {} job {}, a batch rejected after its release", approval.run_id, approval.job);
+        let done = self.carry_out(&chosen, &Wish::Cancel, &words, by).await?;
+        Ok(Decided::WithdrawnLate { cancelled: done.moved.values().sum(), under_way: done.withdrawn.values().sum() })
     }
 
     async fn open_approvals(&self, run_id: i64, job: Option<&str>) -> Result<Vec<ApprovalRow>, LedgerError> {

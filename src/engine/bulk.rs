@@ -14,7 +14,7 @@ use crate::domain::money::Currency;
 use crate::ledger::{Granted, ItemFilter, LedgerError, Wish};
 
 /// The most items of one deed.
-const MOST: usize = 100_000;
+const MOST: usize = 200_000;
 
 /// How many items are read, and changed in one commit, at a time.
 const PAGE: u32 = 500;

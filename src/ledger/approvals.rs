@@ -135,6 +135,13 @@ pub enum Decided {
     },
     /// So many items are cancelled.
     Withdrawn(u64),
+    /// It had been released: what was not sent is cancelled, and what may be under way is withdrawn.
+    WithdrawnLate {
+        /// So many items are cancelled.
+        cancelled: u64,
+        /// So many may be under way: they are asked about, and nothing more of them is sent.
+        under_way: u64,
+    },
     /// The author of a batch cannot approve it, nor can payrun.
     OwnBatch,
     /// The author is known by a token and this person by the machine's user, or the other way round: they may be one.
@@ -270,6 +277,7 @@ impl Ledger {
             | Decided::VotedBefore
             | Decided::NotAsShown
             | Decided::NotWaiting(_)
+            | Decided::WithdrawnLate { .. }
             | Decided::NoSuchApproval => turn.rollback().await,
         }
     }

@@ -40,7 +40,8 @@ impl Ledger {
             .bind(filter.job.clone())
             .bind(i64::from(limit))
             .bind(filter.lane.clone())
-            .bind(filter.reason.clone());
+            .bind(filter.reason.clone())
+            .bind(filter.workflow.clone());
         query.fetch_all(&self.read).await.map_err(failed)?.iter().map(item_row).collect()
     }
 
@@ -75,7 +76,8 @@ fn statement(engine: Engine, filter: &ItemFilter) -> String {
         "select i.*, j.run_id, j.name as job from items as i {index} cross join jobs as j where j.id = i.job_id \
            and i.id > $1 and i.id <= $2 {written_out} and ($4 = 0 or i.state in (select atom from json_each($3))) \
            and {of_key} and ($6 is null or j.run_id = $6) and ($7 is null or j.name = $7) and ($9 is null or j.lane = $9) \
-           and ($10 is null or replace(i.reason, $10, '') <> i.reason) order by i.id limit $8"
+           and ($10 is null or replace(i.reason, $10, '') <> i.reason) \
+           and ($11 is null or exists (select 1 from runs as r where r.id = j.run_id and r.workflow = $11)) order by i.id limit $8"
     )
 }
 

@@ -225,6 +225,8 @@ pub enum WhoseJob<'a> {
 pub struct ItemFilter {
     /// Of this run.
     pub run_id: Option<i64>,
+    /// Of runs of this workflow.
+    pub workflow: Option<String>,
     /// Of jobs of this name.
     pub job: Option<String>,
     /// In these states; all if empty.

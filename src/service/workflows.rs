@@ -92,7 +92,13 @@ impl Workflows {
         // One that has another name now is not gone.
         let gone = known.gone.iter().filter(|(_, name)| !known.valid.contains_key(*name));
         refused.extend(gone.map(|(path, name)| {
-            (path.clone(), format!("{}: the file is gone, and the workflow {name} runs no more", path.display()))
+            let why = format!(
+                "{}: the file is gone, and the workflow {name} runs no more. What its runs have open is still carried out: `payrun \
+                 pause workflow {name}` holds it, `payrun cancel --workflow {name} --state planned,held,pending,unknown --reason \
+                 WHY` withdraws it",
+                path.display()
+            );
+            (path.clone(), why)
         }));
         refused.extend(known.refused_calendars.clone());
         refused.extend(known.unread.clone().map(|why| (self.config.workflows.clone(), why)));

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{App, DATE, Setup, WORKFLOW, contracts};
+use crate::support::{App, DATE, Setup, WORKFLOW, contracts, until};
 
 /// Who gives a command, and why.
 fn by<'a>(name: &'a str, command: &[&'a str]) -> Vec<&'a str> {
@@ -77,6 +77,46 @@ fn a_batch_below_its_threshold_runs_and_one_that_was_rejected_can_be_planned_ane
     app.payrun_as(&bob, &["approvals", "approve", "3", "--reason", "a test"]).exits(0);
     app.payrun(&["run", "--resume"]).exits(0);
     assert_eq!(app.charges(), 6);
+}
+
+#[test]
+fn a_batch_that_is_rejected_after_its_release_is_sent_no_further() {
+    let job = "    approval: { above: { HKD: \"100.00\" }, expires: 1d }\n";
+    let app = App::of(Setup { job, rate: "4/s", ..Setup::default() });
+    let (ann, bob) = (app.token("ann", "operator"), app.token("bob", "approver"));
+    app.payrun_as(&ann, &["run", WORKFLOW, "--date", DATE]).exits(4);
+    app.payrun_as(&bob, &["approvals", "approve", "1", "--reason", "a test"]).exits(0);
+    let run = app.start(&["run", "--resume"]);
+    until("some are charged", || app.charges() > 1);
+    app.payrun(&by("carl", &["approvals", "reject", "1"])).exits(0).says("it had been approved:").says("cancelled");
+    let charged = app.charges();
+    run.wait(crate::support::PATIENCE);
+    app.payrun(&["run", "--resume"]).exits(0);
+    assert!(
+        app.charges() <= charged + 1 && app.charges() < 20,
+        "one may have been on its way: {charged}, {}",
+        app.charges()
+    );
+    let states = app.by_state();
+    let count = |state: &str| states[state].as_u64().unwrap_or_default();
+    assert_eq!(count("succeeded") + count("cancelled"), 20, "{states}");
+    assert_eq!(count("succeeded"), app.charges());
+    app.payrun(&by("carl", &["approvals", "reject", "1"])).exits(3).says("it is approved");
+    app.payrun(&["audit", "list", "--json"]).exits(0).says("a batch rejected after its release");
+}
+
+#[test]
+fn what_a_workflow_has_open_is_withdrawn_by_its_name() {
+    let app = App::with_contracts(&contracts("C", 5));
+    app.payrun(&by("ann", &["pause", "gateway", "hk"])).exits(0);
+    app.run().exits(4);
+    let cancel =
+        |workflow| app.payrun(&by("ann", &["cancel", "--workflow", workflow, "--state", "planned,unknown", "--yes"]));
+    cancel("another").exits(0);
+    assert_eq!(app.by_state(), json!({ "planned": 5 }));
+    assert_eq!(app.json_lines(&["items", "--workflow", "deductions", "--json"]).len(), 5);
+    cancel("deductions").exits(0);
+    assert_eq!((app.by_state(), app.charges()), (json!({ "cancelled": 5 }), 0));
 }
 
 #[test]

@@ -66,7 +66,7 @@ pub(super) struct Reject {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct DecidedView {
     job: String,
-    /// `released`, `counted` or `withdrawn`.
+    /// `released`, `counted`, `withdrawn`, or `withdrawn_late`: it had been released, so what may be under way is asked about.
     outcome: &'static str,
     /// How many items it is about.
     items: u64,
@@ -142,7 +142,7 @@ pub(super) async fn approve(
     views(run, decided)
 }
 
-/// Withdraws a run's batches: nothing of them was sent, and their keys are free again
+/// Withdraws a run's batches: what was not sent never is, and what may be under way is asked about
 #[utoipa::path(post, path = "/runs/{run}/reject", tag = "approvals", request_body = Reject,
     params(("run" = i64, Path, description = "Its id")),
     responses((status = 200, body = Vec<DecidedView>), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody),
@@ -184,6 +184,7 @@ fn view(batch: &BatchDecided) -> Result<DecidedView, ApiError> {
         Decided::Released(items) => told("released", *items, None),
         Decided::Counted { given, needed: _ } => told("counted", batch.approval.items, Some(*given)),
         Decided::Withdrawn(items) => told("withdrawn", *items, None),
+        Decided::WithdrawnLate { cancelled, under_way } => told("withdrawn_late", cancelled + under_way, None),
         Decided::Incomparable => Err(ApiError::conflict("incomparable", INCOMPARABLE)),
         Decided::OwnBatch => Err(ApiError::conflict("own_batch", "whoever began a run cannot approve it")),
         Decided::VotedBefore => Err(ApiError::conflict("voted_before", "you have approved it before")),

@@ -29,6 +29,8 @@ pub(super) struct Bulk {
     states: Vec<String>,
     /// Of this run.
     run: Option<i64>,
+    /// Of runs of this workflow.
+    workflow: Option<String>,
     /// Of jobs of this name.
     job: Option<String>,
     /// On this gateway account.
@@ -127,6 +129,7 @@ fn filter(wanted: &Bulk) -> Result<ItemFilter, ApiError> {
         wanted.states.iter().map(|word| ItemState::parse(word).ok_or_else(no_state)).collect();
     Ok(ItemFilter {
         run_id: wanted.run,
+        workflow: wanted.workflow.clone(),
         job: wanted.job.clone(),
         states: states?,
         lane: wanted.gateway.clone(),
