@@ -44,6 +44,7 @@ async fn main() {
         funds_interval: account.funds_interval,
         withdraw_at_once: true,
         is_remote: false,
+        pace: None,
         watch: Default::default(),
     };
     engine.accounts = BTreeMap::from([("hk".to_owned(), Arc::new(account))]);

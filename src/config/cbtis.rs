@@ -9,7 +9,7 @@ use crate::yaml::fields::{FieldSpec, Shape, duration_of, text_of};
 use crate::yaml::node::Node;
 
 use super::lane::{
-    CONCURRENCY, FUNDS_INTERVAL, QUERY_INTERVAL, RATE, REFUND_INTERVAL, STOP_AFTER, TIMEOUT, WITHDRAW_AT_ONCE,
+    BURST, CONCURRENCY, FUNDS_INTERVAL, QUERY_INTERVAL, RATE, REFUND_INTERVAL, STOP_AFTER, TIMEOUT, WITHDRAW_AT_ONCE,
 };
 use super::load::Reading;
 
@@ -154,7 +154,7 @@ static TOKEN_REQUEST: [FieldSpec; 6] = [
 ];
 
 /// The fields of an account.
-pub static FIELDS: [FieldSpec; 21] = [
+pub static FIELDS: [FieldSpec; 22] = [
     FieldSpec::required("kind", Shape::Word(&["cbtis"]), "The kind of gateway: cbtis is CBTIS (AiscPay)."),
     FieldSpec::required("base_url", Shape::Text, "Scheme and host, as CBTIS names it."),
     FieldSpec::optional("access_token", Shape::Secret, "An access token that stays; or give token_request."),
@@ -202,6 +202,7 @@ pub static FIELDS: [FieldSpec; 21] = [
     QUERY_INTERVAL,
     REFUND_INTERVAL,
     FUNDS_INTERVAL,
+    BURST,
     STOP_AFTER,
     WITHDRAW_AT_ONCE,
 ];

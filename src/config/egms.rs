@@ -7,7 +7,7 @@ use crate::yaml::fields::{FieldSpec, Shape, text_of};
 use crate::yaml::node::Node;
 
 use super::lane::{
-    CONCURRENCY, FUNDS_INTERVAL, QUERY_INTERVAL, RATE, REFUND_INTERVAL, STOP_AFTER, TIMEOUT, WITHDRAW_AT_ONCE,
+    BURST, CONCURRENCY, FUNDS_INTERVAL, QUERY_INTERVAL, RATE, REFUND_INTERVAL, STOP_AFTER, TIMEOUT, WITHDRAW_AT_ONCE,
 };
 use super::load::Reading;
 use super::urls::url_parts;
@@ -35,7 +35,7 @@ pub struct EgmsConfig {
 }
 
 /// The fields of an account.
-pub static FIELDS: [FieldSpec; 17] = [
+pub static FIELDS: [FieldSpec; 18] = [
     FieldSpec::required("kind", Shape::Word(&["egms"]), "The kind of gateway: egms is EGMS of EVO Cloud (Evonet)."),
     FieldSpec::required("base_url", Shape::Text, "Scheme and host, as EGMS names it."),
     FieldSpec::required("sid", Shape::Text, "The merchant's id, as it stands in the paths."),
@@ -64,6 +64,7 @@ pub static FIELDS: [FieldSpec; 17] = [
     QUERY_INTERVAL,
     REFUND_INTERVAL,
     FUNDS_INTERVAL,
+    BURST,
     STOP_AFTER,
     WITHDRAW_AT_ONCE,
 ];

@@ -11,7 +11,8 @@ use crate::yaml::fields::{FieldSpec, Shape, text_of};
 use crate::yaml::node::{Node, shown};
 
 use super::lane::{
-    CONCURRENCY, CUSTOMS, FUNDS_INTERVAL, QUERY_INTERVAL, RATE, REFUND_INTERVAL, STOP_AFTER, TIMEOUT, WITHDRAW_AT_ONCE,
+    BURST, CONCURRENCY, CUSTOMS, FUNDS_INTERVAL, QUERY_INTERVAL, RATE, REFUND_INTERVAL, STOP_AFTER, TIMEOUT,
+    WITHDRAW_AT_ONCE,
 };
 use super::load::Reading;
 use super::secrets;
@@ -38,7 +39,7 @@ pub struct HipopayConfig {
 }
 
 /// The fields of an account.
-pub static FIELDS: [FieldSpec; 19] = [
+pub static FIELDS: [FieldSpec; 20] = [
     FieldSpec::required("kind", Shape::Word(&["hipopay"]), "The kind of gateway: hipopay is HipoPay."),
     FieldSpec::required(
         "base_url",
@@ -78,6 +79,7 @@ pub static FIELDS: [FieldSpec; 19] = [
     QUERY_INTERVAL,
     REFUND_INTERVAL,
     FUNDS_INTERVAL,
+    BURST,
     STOP_AFTER,
     WITHDRAW_AT_ONCE,
 ];

@@ -11,6 +11,11 @@ use super::{CustomsConfig, GatewayConfig, GatewayKind, Rate, StopAfter};
 
 pub(super) const RATE: FieldSpec =
     FieldSpec::optional("rate", Shape::Rate, "How many calls the account allows; 20/s if not given.");
+pub(super) const BURST: FieldSpec = FieldSpec::optional(
+    "burst",
+    Shape::Integer(0, 100_000),
+    "How many calls of a process beyond the rate may fall into one span of it; 0 if not given.",
+);
 pub(super) const CONCURRENCY: FieldSpec = FieldSpec::optional(
     "concurrency",
     Shape::Integer(1, 1024),
@@ -121,6 +126,7 @@ impl Reading<'_> {
             query_interval: duration_of(node, "query_interval").unwrap_or(Duration::from_secs(10)),
             refund_interval: duration_of(node, "refund_interval").unwrap_or(Duration::from_secs(60)),
             funds_interval: duration_of(node, "funds_interval").unwrap_or(Duration::from_secs(1_800)),
+            burst: integer_of(node, "burst").and_then(|number| u32::try_from(number).ok()).unwrap_or(0),
             stop_after: stop_after(node),
             withdraw_at_once: is_true(node, "withdraw_at_once"),
             customs: self.customs(node),

@@ -91,6 +91,8 @@ pub struct GatewayConfig {
     pub refund_interval: Duration,
     /// How long nothing of a kind of job is sent when our balance is too small for it.
     pub funds_interval: Duration,
+    /// How many calls beyond the rate may fall into one span of it.
+    pub burst: u32,
     /// After how much trouble nothing more is sent.
     pub stop_after: StopAfter,
     /// Whether orders may be withdrawn right after they were made.

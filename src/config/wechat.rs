@@ -12,7 +12,8 @@ use crate::yaml::fields::{FieldSpec, SECRET, Shape, is_true, text_of};
 use crate::yaml::node::{Node, Value};
 
 use super::lane::{
-    CONCURRENCY, CUSTOMS, FUNDS_INTERVAL, QUERY_INTERVAL, RATE, REFUND_INTERVAL, STOP_AFTER, TIMEOUT, WITHDRAW_AT_ONCE,
+    BURST, CONCURRENCY, CUSTOMS, FUNDS_INTERVAL, QUERY_INTERVAL, RATE, REFUND_INTERVAL, STOP_AFTER, TIMEOUT,
+    WITHDRAW_AT_ONCE,
 };
 use super::load::Reading;
 use super::{MerchantKey, Platform, PublicKey, WechatConfig, WechatMode, secrets};
@@ -42,7 +43,7 @@ static MERCHANT_KEY: [FieldSpec; 4] = [
 ];
 
 /// The fields of an account.
-pub static FIELDS: [FieldSpec; 25] = [
+pub static FIELDS: [FieldSpec; 26] = [
     FieldSpec::required("kind", Shape::Word(&["wechat"]), "The kind of gateway: wechat is WeChat Pay Global, APIv3."),
     FieldSpec::optional("base_url", Shape::Text, "Scheme and host; https://apihk.mch.weixin.qq.com if not given."),
     FieldSpec::required("mode", Shape::Word(&["common", "institutional"]), "Whose ids go into the requests."),
@@ -92,6 +93,7 @@ pub static FIELDS: [FieldSpec; 25] = [
     QUERY_INTERVAL,
     REFUND_INTERVAL,
     FUNDS_INTERVAL,
+    BURST,
     STOP_AFTER,
     WITHDRAW_AT_ONCE,
 ];

@@ -98,13 +98,16 @@ pub async fn perform(
         called();
         return Ok(*settlement);
     }
+    if let Some(pace) = account.pace.as_ref().filter(|_| !work.kind.here) {
+        pace.turn().await;
+    }
     if !may_still_be_sent(&scene).await {
         called();
         return give_back(claimed, work, engine.clock.now());
     }
     failpoint::hit("before_send");
     let mut observed =
-        if work.kind.here { here::work(&scene, &call).await } else { within(engine, account, &call).await };
+        if work.kind.here { here::work(&scene, &call).await } else { noted(engine, account, &call).await };
     failpoint::hit("after_send");
     called();
     let ended_at = engine.clock.now();
@@ -422,8 +425,15 @@ pub(super) async fn in_time(account: &Account, call: &Call) -> Observation {
     }
 }
 
-/// The same for an item: what it says of the lane is remembered.
+/// The same when its turn has come by the account's rate; what it says of the lane is remembered.
 pub(super) async fn within(engine: &Engine, account: &Account, call: &Call) -> Observation {
+    if let Some(pace) = &account.pace {
+        pace.turn().await;
+    }
+    noted(engine, account, call).await
+}
+
+async fn noted(engine: &Engine, account: &Account, call: &Call) -> Observation {
     let observed = in_time(account, call).await;
     lane::note_reached(engine, account, &observed).await;
     observed

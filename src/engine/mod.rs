@@ -19,6 +19,7 @@ mod lane;
 mod late;
 pub mod meter;
 pub mod operate;
+mod pace;
 mod payer_check;
 mod payment;
 pub mod plan;
@@ -48,6 +49,7 @@ use crate::gateway::Gateway;
 use crate::ledger::Ledger;
 pub use bulk::{BulkError, CarriedOut, Chosen};
 use meter::Meter;
+pub use pace::Pace;
 use vault::Vault;
 pub use watch::Watch;
 
@@ -98,6 +100,8 @@ pub struct Account {
     pub withdraw_at_once: bool,
     /// Whether the gateway is another machine: not a sandbox here.
     pub is_remote: bool,
+    /// Keeps the rate in every span of it; none where nothing is called over a network.
+    pub pace: Option<Pace>,
     /// What this process remembers of its calls.
     pub watch: Watch,
 }

@@ -185,6 +185,7 @@ impl Place {
             funds_interval,
             withdraw_at_once: true,
             is_remote: false,
+            pace: None,
             watch: Watch::default(),
         })
     }

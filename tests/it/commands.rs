@@ -164,6 +164,7 @@ fn plan_as_json_names_items_totals_and_refusals() {
     {
       "jobs": [
         {
+          "filed_again": 0,
           "first": [
             {
               "amount": "38.00",
@@ -345,6 +346,7 @@ fn runs_as_json_tell_states_and_money() {
         "open": 0,
         "planned_at": "TIME",
         "run": 1,
+        "skipped_of": [],
         "state": "finished",
         "workflow": "deductions"
       }

@@ -59,6 +59,7 @@ impl Keeper {
             query_interval: Duration::from_secs(1),
             refund_interval: Duration::from_secs(1),
             funds_interval: Duration::from_secs(1),
+            burst: 0,
             stop_after: payrun::config::StopAfter::default(),
             withdraw_at_once: false,
             customs: payrun::config::CustomsConfig::default(),

@@ -111,6 +111,7 @@ fn account(rig: &Rig, config: &GatewayConfig, clock: &Clock) -> Account {
         funds_interval: config.funds_interval,
         withdraw_at_once: config.withdraw_at_once,
         is_remote: config.is_remote(),
+        pace: None,
         watch: Watch::new(config.stop_after),
     }
 }

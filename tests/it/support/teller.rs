@@ -118,6 +118,7 @@ impl Teller {
             funds_interval: Duration::from_secs(1_800),
             withdraw_at_once: false,
             is_remote: false,
+            pace: None,
             watch: payrun::engine::Watch::default(),
         });
         let config = Config {

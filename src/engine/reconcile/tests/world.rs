@@ -140,6 +140,7 @@ impl World {
             funds_interval: Duration::ZERO,
             withdraw_at_once: true,
             is_remote: false,
+            pace: None,
             watch: crate::engine::Watch::default(),
         });
         let config = Config {
