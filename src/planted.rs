@@ -50,10 +50,11 @@ pub enum Bug {
     AuthorApproves,
     ClaimOfOthersGivenBack,
     WithdrawalForgotten,
+    WithdrawalNotReadAgain,
 }
 
 /// Every fault, and what it is.
-pub const ALL: [(Bug, &str); 38] = [
+pub const ALL: [(Bug, &str); 39] = [
     (Bug::NewNumberOnRetry, "a new order number when something is sent again"),
     (Bug::AbandonedIsPlanned, "what a dead process was sending is sent again without asking"),
     (Bug::AbandonedIsFailed, "what a dead process was sending is taken for failed"),
@@ -92,6 +93,7 @@ pub const ALL: [(Bug, &str); 38] = [
     (Bug::AuthorApproves, "who started a batch may approve it"),
     (Bug::ClaimOfOthersGivenBack, "a claim in doubt is given back although another node has claimed the item"),
     (Bug::WithdrawalForgotten, "what was withdrawn while it was under way is sent again"),
+    (Bug::WithdrawalNotReadAgain, "what was withdrawn between its claim and its call is sent"),
 ];
 
 /// Whether this fault is planted.

@@ -265,7 +265,25 @@ fn not_after_it_was_withdrawn(item: &Value, broken: &mut Vec<Broken>) {
         );
         broken.push(Broken { promise: 1, what });
     }
+    // A call may begin a moment after its claim without another look.
+    let claims = list(item, "events").iter().filter(|event| sends(Some(event)));
+    let claims: Vec<i64> = claims.map(|event| number(event, "version")).collect();
+    let called = list(item, "attempts").iter().find(|attempt| {
+        claims.contains(&number(attempt, "version")) && number(attempt, "started_at") > withdrawn + A_MOMENT
+    });
+    if let Some(called) = called {
+        let what = format!(
+            "item {} ({}): a call began after it was withdrawn, version {}",
+            item["item"],
+            text(item, "key"),
+            called["version"]
+        );
+        broken.push(Broken { promise: 1, what });
+    }
 }
+
+/// How long after its claim a call may begin without another look at whether it was withdrawn, in milliseconds.
+const A_MOMENT: i64 = 100;
 
 /// Promise 1: another number is used only when the one before was declined.
 fn number_kept(item: &Value, broken: &mut Vec<Broken>) {

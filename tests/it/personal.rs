@@ -241,7 +241,7 @@ fn with_another_key_than_before_nothing_is_sent() {
     write_work(&rig);
     let read = |name: &str| std::fs::read_to_string(rig.folder.path().join(name)).unwrap();
     let (yaml, people) = (read("payrun.yaml"), read("people.yaml"));
-    rig.write("people.yaml", people.replace("attempts: 30", "attempts: 1000"));
+    rig.write("people.yaml", people.replace("attempts: 30", "attempts: 60"));
     // Planned, and not sent: the gateways cannot be reached.
     rig.write("payrun.yaml", yaml.replace(&rig.base_url(), "http://127.0.0.1:9"));
     assert_eq!(said(&rig, &["run", "people.yaml", "--wait", "0s"]), Some(4));

@@ -21,7 +21,7 @@ fn spans_that_are_too_short_or_none_are_refused_at_their_place() {
     ] {
         let yaml = std::fs::read_to_string(app.path("payrun.yaml")).unwrap();
         app.write("other.yaml", format!("{yaml}retention: {retention}\n"));
-        app.payrun(&["--config", "other.yaml", "forget"]).exits(2).says("other.yaml:19:").says(expected);
+        app.payrun(&["--config", "other.yaml", "forget"]).exits(2).says("other.yaml:20:").says(expected);
     }
     app.run().exits(0);
 }
