@@ -188,7 +188,7 @@ fn replied(outcomes: &[Outcome], seen: &Observation, ours: &Expected, effect: bo
     };
     let answer = if effect { doubted(answer, seen) } else { answer };
     let declined = matches!(answer, Answer::Declined(_));
-    let contract = row.contract.filter(|_| declined);
+    let contract = row.contract.filter(|_| declined || matches!(answer, Answer::Done(_)));
     Judged {
         answer,
         lane: row.lane,

@@ -68,8 +68,13 @@ fn row(node: &Node, table: Table, source: &Source, found: &mut Diagnostics) -> V
         );
     }
     let contract = text_of(node, "contract").and_then(Word::parse);
-    if contract.is_some() && !matches!(meaning, Meaning::Declined(..)) {
-        refuse("contract", "contract belongs to declined: only a refusal says anything of the contract");
+    let says_it =
+        matches!(meaning, Meaning::Declined(..)) || (meaning == Meaning::Done && contract == Some(Word::Ended));
+    if contract.is_some() && !says_it {
+        refuse(
+            "contract",
+            "contract belongs to declined, and ended to done too: nothing else says anything of the contract",
+        );
     }
     if node.get("advice").is_some() && !matches!(meaning, Meaning::Declined(..)) {
         refuse("advice", "advice belongs to declined: of what is not refused there is nothing to mend");

@@ -28,6 +28,11 @@ impl KeyHash {
         Self(short)
     }
 
+    /// The fingerprint of what may be in flight once at a time on an account: a value of this field.
+    pub fn one_at_a_time(account: &str, field: &str, value: &str) -> Self {
+        Self::of(account, &format!("one at a time/{field}"), value)
+    }
+
     /// From the bytes the ledger keeps.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Self)

@@ -8,7 +8,7 @@ use std::time::Duration;
 use chrono::{NaiveDate, NaiveTime};
 use serde_json::{Map, Value};
 
-use super::contracts::CONTRACT_IS;
+use super::contracts::{self, CONTRACT_IS};
 use super::explain::explained;
 use super::filed_again::{self, Filing};
 use super::{Account, Engine, declared, here, keep, lane, payer_check, payment, vault};
@@ -128,6 +128,9 @@ pub async fn perform(
     lane::note_refusal(&scene, &judged, ended_at).await;
     if claimed.tries_funds && matches!(judged.answer, Answer::Done(_) | Answer::Accepted) {
         lane::end_trial(&scene, ended_at).await;
+    }
+    if matches!(judged.answer, Answer::Done(_)) && judged.contract == Some(Word::Ended) {
+        contracts::is_ended(&scene, &call, ended_at).await;
     }
     let answer = answer_to(claimed, &judged.answer);
     let moved = apply(&claimed.item, &Event::Answered(answer), &work.policy, ended_at)?;

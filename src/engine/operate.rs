@@ -243,7 +243,7 @@ const CONTRACT: &str = "contract_id";
 
 /// The fingerprint that items of a contract have, whatever their job: of one only one is in flight.
 pub fn contract_serial(account: &Account, contract: &str) -> KeyHash {
-    super::scope::serial(&account.identity, CONTRACT, contract)
+    KeyHash::one_at_a_time(&account.identity, CONTRACT, contract)
 }
 
 /// Whether a file has this workflow, be it right or wrong otherwise.

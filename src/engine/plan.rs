@@ -297,8 +297,14 @@ impl Engine {
         let mut planned = PlannedJob::of(job);
         let again = self.files_again(job).then(|| Scope::of(job, planning.run_id(), self));
         let mut written = Ok(());
-        while let Some(chunk) = inbox.recv().await {
-            written = write(planning, job_id, chunk, (&mut planned, again.as_ref())).await;
+        let stopped = Stopped::of(self, planning, job).await?;
+        while let Some(mut chunk) = inbox.recv().await {
+            if let Some(stopped) = &stopped {
+                written = stopped.refuse(planning, &mut chunk).await;
+            }
+            if written.is_ok() {
+                written = write(planning, job_id, chunk, (&mut planned, again.as_ref())).await;
+            }
             if written.is_ok() {
                 written = within_limits(&job.limits, &planned);
             }
@@ -370,6 +376,49 @@ struct Chunk {
     noted: Noted,
     /// The contracts that the rows are of, where they are of contracts.
     contracts: Vec<TakenContract>,
+}
+
+/// Where a job's file may name contracts that are no longer charged.
+struct Stopped {
+    account: String,
+    field: String,
+}
+
+impl Stopped {
+    /// None where no row can name one.
+    async fn of(engine: &Engine, planning: &mut Planning, job: &Job) -> Result<Option<Self>, PlanError> {
+        // Of contracts that live in payrun, only active ones make rows.
+        let of_file = job.kind.effect && !matches!(job.items.source, ItemSource::Contracts);
+        let Some(field) = job.kind.one_at_a_time.clone().filter(|_| of_file) else { return Ok(None) };
+        let account = engine.accounts.get(&job.gateway).map_or(&job.gateway, |account| &account.identity).clone();
+        Ok(planning.has_stopped_contracts(&account).await?.then_some(Self { account, field }))
+    }
+
+    /// Refuses the rows of contracts that a person or the gateway has stopped.
+    async fn refuse(&self, planning: &mut Planning, chunk: &mut Chunk) -> Result<(), PlanError> {
+        let named = |item: &NewItem| {
+            let input: serde_json::Value = serde_json::from_str(&item.input).ok()?;
+            Some(input.get(&self.field)?.as_str()?.to_owned())
+        };
+        let names: Vec<Option<String>> = chunk.items.iter().map(named).collect();
+        let asked: Vec<&str> = names.iter().flatten().map(String::as_str).collect();
+        let stopped = planning.stopped_contracts(&self.account, &asked).await?;
+        if stopped.is_empty() {
+            return Ok(());
+        }
+        let mut kept = Vec::with_capacity(chunk.items.len());
+        for (item, name) in std::mem::take(&mut chunk.items).into_iter().zip(names) {
+            match name.as_ref().and_then(|name| Some((name, stopped.get(name)?))) {
+                None => kept.push(item),
+                Some((name, why)) => chunk.refusals.push(rejected(
+                    item.line,
+                    format!("the contract {name} {why}; nothing is charged against it until it is active again"),
+                )),
+            }
+        }
+        chunk.items = kept;
+        Ok(())
+    }
 }
 
 async fn write(

@@ -77,7 +77,7 @@ impl Scope {
             line,
             key_hash,
             identity: KeyHash::of(&self.account, &self.kind, &rendered.identity),
-            serial: rendered.serial.map(|value| serial(&self.account, &self.serial, &value)),
+            serial: rendered.serial.map(|value| KeyHash::one_at_a_time(&self.account, &self.serial, &value)),
             // A look-up's number belongs to an order of somebody else's; it is no claim to that number.
             custom_no: rendered.order_number.filter(|_| self.run.is_none()),
             amount: rendered.amount,
@@ -87,11 +87,6 @@ impl Scope {
             key,
         })
     }
-}
-
-/// The fingerprint of what may be in flight once at a time on an account: a value of this field.
-pub(super) fn serial(account: &str, field: &str, value: &str) -> KeyHash {
-    KeyHash::of(account, &format!("one at a time/{field}"), value)
 }
 
 impl Scope {

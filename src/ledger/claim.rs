@@ -149,6 +149,8 @@ pub(super) const DUE: &str = "\
       (select b.state from items as b where b.serial = items.serial \
          and b.state in ('sending', 'pending', 'unknown', 'parked')) as in_flight, \
       (select 1 from paused_contracts as p where p.serial = items.serial) as paused, \
+      (select 1 from items as t cross join jobs as k where t.serial = items.serial and t.state in ('planned', 'held') \
+         and t.id <> items.id and k.id = t.job_id and k.kind = 'terminate' limit 1) as ending, \
       case when generation > 1 then (select 1 from events as e where e.item_id = items.id and e.alarm = 'money_moved' limit 1) \
         end as moved, \
       coalesce(recalled, 0) as recalled, \
@@ -159,7 +161,7 @@ pub(super) const DUE: &str = "\
 /// What is to be asked about of a job that may send nothing: found among what is open, however much waits to be sent.
 pub(super) const ASKED: &str = "\
     select id, job_id, version, state, generation, sends, asks, declines, sent_at, asking_since, asking, receipt, order_no, \
-      custom_no, key_hash, amount, currency, input, serial, result, withdrawn, null as in_flight, null as paused, \
+      custom_no, key_hash, amount, currency, input, serial, result, withdrawn, null as in_flight, null as paused, null as ending, \
       coalesce(recalled, 0) as recalled, \
       (select count(*) from restores as r cross join jobs as j cross join runs as u where r.id = 1 and j.id = $1 \
          and u.id = j.run_id and (u.started_at < r.asks_until or u.at < r.at)) as restored \
@@ -187,12 +189,17 @@ enum Waits {
     Parked,
     /// A person has paused its contract.
     Paused,
+    /// The end of its contract is to be sent.
+    Ending,
 }
+
+/// The kind that ends contracts at the gateway, as [`DUE`] spells it.
+pub(super) const TERMINATION: &str = "terminate";
 
 impl Waits {
     const fn time(self) -> Duration {
         match self {
-            Self::Busy => Duration::from_secs(1),
+            Self::Busy | Self::Ending => Duration::from_secs(1),
             Self::Parked | Self::Paused => Duration::from_secs(3600),
         }
     }
@@ -202,6 +209,7 @@ impl Waits {
             Self::Busy => "waits: an earlier item of the same contract has not ended",
             Self::Parked => "waits: an earlier item of the same contract is parked",
             Self::Paused => CONTRACT_WAITS,
+            Self::Ending => "waits: its contract is to be terminated",
         }
     }
 }
@@ -310,6 +318,7 @@ async fn claim_from(
         let stored = Stored::read(row)?;
         let in_flight: Option<&str> = row.try_get("in_flight").map_err(failed)?;
         let is_paused = is_there(row, "paused").map_err(failed)?;
+        let is_ending = &*want.kind != TERMINATION && is_there(row, "ending").map_err(failed)?;
         match stored.item.state {
             State::Planned if stored.withdrawn.is_some() && !is(Bug::WithdrawalForgotten) => {
                 if want.can_ask && stored.may_be_forgotten(stored.item.generation) {
@@ -319,6 +328,7 @@ async fn claim_from(
                 }
             }
             State::Planned if is_paused => sorted.blocked.push((stored.id, Waits::Paused)),
+            State::Planned if is_ending => sorted.blocked.push((stored.id, Waits::Ending)),
             State::Planned if is(Bug::ContractNotChecked) => sorted.claim(stored, want, request.now, lease_until)?,
             State::Planned if in_flight.is_some() => {
                 let is_parked = in_flight == Some(State::Parked.word());

@@ -6,7 +6,7 @@ moved as (
     due_at = cast(m.value ->> 5 as bigint), node = cast(m.value ->> 6 as bigint), sends = cast(m.value ->> 7 as bigint),
     asks = cast(m.value ->> 8 as bigint), declines = cast(m.value ->> 9 as bigint), sent_at = cast(m.value ->> 10 as bigint),
     asking_since = cast(m.value ->> 11 as bigint), asking = m.value ->> 12, receipt = m.value ->> 13, result = m.value ->> 14,
-    reason = m.value ->> 15
+    reason = coalesce(m.value ->> 15, case when items.state = m.value ->> 2 and items.state in ('pending', 'unknown') then items.reason end)
   from json_each($1) as m where items.id = cast(m.value ->> 0 as bigint) and items.version = cast(m.value ->> 1 as bigint)
   returning 1),
 told as (

@@ -248,6 +248,113 @@ fn a_month_that_was_charged_from_a_file_is_not_charged_again() {
 }
 
 #[test]
+fn a_termination_goes_before_what_is_to_be_charged_and_ends_the_contract_here_too() {
+    let app = project("T-1,38.00,HKD,2026-01-31,31,Basic\nT-2,38.00,HKD,2026-01-31,31,Basic\n");
+    app.write("data/ended.csv", "contract_id\nT-1\n");
+    app.write(
+        "workflows/terminate.yaml",
+        "workflow: terminate\njobs:\n  end:\n    uses: terminate\n    gateway: hk\n    items: { file: ../data/ended.csv }\n    \
+         resolve: { schedule: [100ms, 200ms], grace: 1s, horizon: 1m }\n    \
+         with: { contract_id: \"{{ item.contract_id }}\", reason: payer asked }\n",
+    );
+    let operator = ["--author", "ann", "--reason", "a test"];
+    app.payrun(&[&["pause", "gateway", "hk"], &operator[..]].concat()).exits(0);
+    charge(&app, "2026-01-31").exits(4);
+    app.payrun(&["run", "workflows/terminate.yaml"]).exits(4);
+    app.payrun(&[&["resume", "gateway", "hk"], &operator[..]].concat()).exits(0);
+    app.payrun(&["run", "--resume"]);
+    assert_eq!(app.charges(), 1);
+    assert_eq!(
+        (periods(&app, "T-1")[0].as_str(), periods(&app, "T-2")[0].as_str()),
+        ("2026-01 cancelled", "2026-01 paid")
+    );
+    let told = show(&app, "T-1");
+    assert_eq!(told["state"], "ended");
+    assert!(told["reason"].as_str().unwrap().contains("terminated at the gateway"), "{told}");
+}
+
+#[test]
+fn an_import_with_an_earlier_end_withdraws_what_falls_due_after_it() {
+    let app = project("E-1,38.00,HKD,2026-01-31,31,Basic\nE-2,38.00,HKD,2026-01-31,31,Basic\n");
+    app.payrun(&["pause", "gateway", "hk", "--author", "ann", "--reason", "a test"]).exits(0);
+    charge(&app, "2026-01-31").exits(4);
+    app.write(
+        "c.csv",
+        "contract_id,amount,currency,start,anchor_day,description,end\nE-1,38.00,HKD,2026-01-31,31,Basic,2026-01-31\n",
+    );
+    app.payrun(&["contracts", "import", "c.csv", "--by", "ann"]).exits(0).says("1 changed");
+    assert_eq!(periods(&app, "E-1"), ["2026-01 planned"], "its last day counts");
+    app.write(
+        "c.csv",
+        "contract_id,amount,currency,start,anchor_day,description,end\nE-1,38.00,HKD,2026-01-31,31,Basic,2026-01-31\n\
+        E-2,38.00,HKD,2026-01-31,31,Basic,2026-01-31\n",
+    );
+    app.payrun(&["contracts", "import", "c.csv", "--by", "ann"]).exits(0);
+    charge(&app, "2026-02-28").exits(4);
+    assert_eq!(periods(&app, "E-2"), ["2026-01 planned"]);
+    app.payrun(&["resume", "gateway", "hk", "--author", "ann", "--reason", "a test"]).exits(0);
+    app.payrun(&["run", "--resume"]).exits(0);
+    assert_eq!(app.charges(), 2);
+    // A contract whose second period is under way ends before that.
+    let app = project("F-1,38.00,HKD,2026-01-31,31,Basic\n");
+    charge(&app, "2026-01-31").exits(0);
+    app.payrun(&["pause", "gateway", "hk", "--author", "ann", "--reason", "a test"]).exits(0);
+    charge(&app, "2026-02-28").exits(4);
+    app.write(
+        "c.csv",
+        "contract_id,amount,currency,start,anchor_day,description,end\nF-1,38.00,HKD,2026-01-31,31,Basic,2026-02-15\n",
+    );
+    app.payrun(&["contracts", "import", "c.csv", "--by", "ann"]).exits(0);
+    app.payrun(&["resume", "gateway", "hk", "--author", "ann", "--reason", "a test"]).exits(0);
+    app.payrun(&["run", "--resume"]);
+    assert_eq!(
+        (app.charges(), periods(&app, "F-1")),
+        (1, vec!["2026-01 paid".to_owned(), "2026-02 cancelled".to_owned()])
+    );
+}
+
+#[test]
+fn a_contract_that_was_stopped_is_not_charged_from_a_file_either() {
+    for on_a_server in [false, true] {
+        let mut app = App::of(Setup {
+            contracts: "contract_id,plan,amount,currency,active\nS-1,basic,5.00,HKD,yes\nS-2,basic,5.00,HKD,yes\nS-3,basic,5.00,HKD,yes\n".to_owned(),
+            ..Setup::default()
+        });
+        let schema = on_a_server.then(|| app.wait_for(Schema::fresh()));
+        if let Some(schema) = &schema {
+            app.edit("payrun.yaml", "database: payrun.db", &format!("database: {}", schema.address()));
+        }
+        app.write("c.csv", "contract_id,amount,currency,start\nS-1,38.00,HKD,2199-01-31\nS-2,38.00,HKD,2199-01-31\n");
+        app.payrun(&["contracts", "import", "c.csv", "--by", "ann"]).exits(0);
+        app.payrun(&["pause", "gateway", "hk", "--author", "ann", "--reason", "a test"]).exits(0);
+        app.run().exits(4);
+        // What waits of a file is withdrawn with its contract.
+        app.payrun(&["contracts", "end", "S-1", "--reason", "payer cancelled"]).exits(0).says("1 item withdrawn");
+        app.payrun(&["contracts", "pause", "S-2", "--reason", "payer asked"]).exits(0).says("1 item withdrawn");
+        app.payrun(&["resume", "gateway", "hk", "--author", "ann", "--reason", "a test"]).exits(0);
+        app.payrun(&["run", "--resume"]).exits(0);
+        let states = |app: &App| {
+            let items = app.json_lines(&["items", "--json", "-n", "0"]);
+            items.iter().map(|item| item["state"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(states(&app), ["cancelled", "cancelled", "succeeded"]);
+        // What a later file says is refused.
+        let told = app.payrun(&["run", crate::support::WORKFLOW, "--date", "2026-04-30"]).exits(3);
+        assert!(told.stdout.contains("rejected"), "{told:?}");
+        let reasons = app.payrun(&["items", "--state", "rejected", "--json"]).exits(0).stdout;
+        assert!(
+            reasons.contains("the contract S-1 is ended since") && reasons.contains("payer cancelled"),
+            "{reasons}"
+        );
+        assert!(reasons.contains("the contract S-2 is paused since"), "{reasons}");
+        assert_eq!(app.charges(), 2, "S-3 twice");
+        if let Some(schema) = schema {
+            app.moved_to(schema);
+        }
+    }
+}
+
+#[test]
 fn a_row_that_cannot_be_planned_stays_due_until_it_can() {
     let app = project("L-1,38.00,CNY,2026-01-31,31,Basic\nL-2,38.00,HKD,2026-01-31,31,Basic\n");
     charge(&app, "2026-01-31").exits(3).says("limits.total names no CNY");

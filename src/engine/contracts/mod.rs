@@ -12,9 +12,11 @@ use chrono_tz::Tz;
 use serde_json::Value;
 
 use super::Engine;
+use super::attempt::Scene;
 use crate::domain::actor::Actor;
 use crate::domain::subscription::{Failed, Follow, Word, follow};
 use crate::domain::time::Timestamp;
+use crate::gateway::Call;
 use crate::ledger::{ContractChange, ContractNews, LAST_DAY, LedgerError, What};
 
 pub use import::{ImportError, ImportOptions, Imported, NotTaken};
@@ -105,6 +107,19 @@ impl Engine {
             self.ledger.change_contract(*id, &change).await?;
         }
         Ok(over.len() as u64)
+    }
+}
+
+/// The gateway has ended a contract as it was asked to: payrun charges it no more. Until the item itself has ended it is asked about
+/// again, so nothing is lost where this fails.
+pub(super) async fn is_ended(scene: &Scene<'_>, call: &Call, now: Timestamp) {
+    let field = scene.work.kind.one_at_a_time.as_deref().unwrap_or_default();
+    let Some(contract) = call.input.get(field).and_then(Value::as_str) else { return };
+    let engine = scene.engine;
+    let why = format!("terminated at the gateway (item {})", scene.claimed.id());
+    let change = ContractChange { what: What::End, who: Actor::payrun(), why, today: engine.day(now), now };
+    if let Err(error) = engine.ledger.contract_is_ended(&scene.account.identity, contract, &change).await {
+        tracing::error!(item.id = scene.claimed.id(), contract, %error, "the end of a contract could not be kept");
     }
 }
 

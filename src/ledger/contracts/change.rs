@@ -10,6 +10,7 @@ use sqlx::any::AnyRow;
 
 use super::{ContractRow, History, locked, note_changes, note_waived, shown, signed, update};
 use crate::domain::actor::Actor;
+use crate::domain::ids::KeyHash;
 use crate::domain::policy::Policy;
 use crate::domain::subscription::{Standing, Subscription, Waived};
 use crate::domain::time::Timestamp;
@@ -18,6 +19,9 @@ use crate::ledger::person::cancel_with_contract;
 use crate::ledger::rows::list;
 use crate::ledger::turn::Turn;
 use crate::ledger::{Ledger, LedgerError};
+
+/// The field that names a contract, of which one value is in flight at a time.
+const CONTRACT: &str = "contract_id";
 
 /// What is to become of a contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,6 +116,26 @@ impl Ledger {
         };
         turn.commit_and_tell().await?;
         Ok(changed)
+    }
+
+    /// Ends what payrun knows of a contract that the gateway has ended: the contract itself, if it lives here, and what is open of it
+    /// from files. Doing it again changes nothing.
+    ///
+    /// # Errors
+    /// Whatever the database says; doing it again goes on.
+    pub async fn contract_is_ended(
+        &self,
+        account: &str,
+        contract: &str,
+        change: &ContractChange,
+    ) -> Result<(), LedgerError> {
+        for known in self.contracts_called(contract, Some(account)).await? {
+            self.change_contract(known.id, change).await?;
+        }
+        let mut turn = Turn::take_long(&self.write, "ending a contract").await?;
+        turn.line_up().await?;
+        withdraw(&mut turn, (account, contract), change).await?;
+        turn.commit_and_tell().await
     }
 
     /// Failed items of which contracts have not heard, oldest first.
@@ -215,7 +239,13 @@ async fn apply(turn: &mut Turn, contract: &ContractRow, change: &ContractChange)
         turn.note(Note { by: &by, verb, target, before, after, at: change.now }).await?;
     }
     let charged = after.subscription.standing == Standing::Active;
-    let cancelled = if charged { 0 } else { withdraw(turn, contract.id, change).await? };
+    let cancelled = match change.what {
+        What::EndOn(day) => {
+            withdraw_after(turn, contract.id, day, (change.who.name(), &change.why), change.now).await?
+        }
+        _ if charged => 0,
+        _ => withdraw(turn, (&contract.account, &contract.contract), change).await?,
+    };
     Ok(Changed::Done { cancelled, waived: after.waived.len() as u64 })
 }
 
@@ -242,18 +272,55 @@ fn after(contract: &ContractRow, change: &ContractChange) -> Result<After, &'sta
     }
 }
 
-/// Withdraws what is open of a contract, sent or not; says how many items that were.
-async fn withdraw(turn: &mut Turn, contract: i64, change: &ContractChange) -> Result<u64, LedgerError> {
-    let query = "select p.item_id from contract_periods as p cross join items as i where p.contract_id = $1 \
-                 and p.state = 'planned' and i.id = p.item_id and i.state in ('planned', 'held', 'sending', 'pending', 'unknown', 'parked') \
-                 order by p.item_id limit 10000";
-    let items = sqlx::query_scalar(query).bind(contract).fetch_all(turn.connection()).await;
-    let items: Vec<i64> =
-        items.map_err(|source| LedgerError::of("withdrawing what is planned of a contract", source))?;
-    let mut cancelled = 0;
+/// What is open of a contract, its termination aside, by the states of the two indexes that have it.
+pub(super) const OPEN: &str = "\
+    select i.id from items as i cross join jobs as j where i.serial = $1 and i.state in ('planned', 'held') \
+      and j.id = i.job_id and j.kind <> 'terminate' \
+    union all select i.id from items as i cross join jobs as j where i.serial = $1 \
+      and i.state in ('sending', 'pending', 'unknown', 'parked') and j.id = i.job_id and j.kind <> 'terminate' \
+    order by 1 limit 10000";
+
+/// Withdraws what is open of a contract, sent or not, of its periods and of files; says how many items that were.
+async fn withdraw(
+    turn: &mut Turn,
+    (account, contract): (&str, &str),
+    change: &ContractChange,
+) -> Result<u64, LedgerError> {
+    let serial = KeyHash::one_at_a_time(account, CONTRACT, contract);
+    let items = sqlx::query_scalar(OPEN).bind(serial.as_bytes().to_vec()).fetch_all(turn.connection()).await;
+    let items: Vec<i64> = items.map_err(failed_withdrawal)?;
+    withdraw_items(turn, &items, change.who.name(), &change.why, change.now).await
+}
+
+/// Withdraws what is open of a contract's periods that fall due after its last day; says how many items that were.
+pub(super) async fn withdraw_after(
+    turn: &mut Turn,
+    contract: i64,
+    last: NaiveDate,
+    (who, why): (&str, &str),
+    now: Timestamp,
+) -> Result<u64, LedgerError> {
+    let query = "select p.item_id from contract_periods as p cross join items as i where p.contract_id = $1 and p.due > $2 \
+                 and p.state = 'planned' and i.id = p.item_id \
+                 and i.state in ('planned', 'held', 'sending', 'pending', 'unknown', 'parked') order by p.item_id limit 10000";
+    let items = sqlx::query_scalar(query).bind(contract).bind(last.to_string()).fetch_all(turn.connection()).await;
+    withdraw_items(turn, &items.map_err(failed_withdrawal)?, who, why, now).await
+}
+
+fn failed_withdrawal(source: sqlx::Error) -> LedgerError {
+    LedgerError::of("withdrawing what is open of a contract", source)
+}
+
+async fn withdraw_items(
+    turn: &mut Turn,
+    items: &[i64],
+    who: &str,
+    why: &str,
+    now: Timestamp,
+) -> Result<u64, LedgerError> {
+    let mut withdrawn = 0;
     for item in items {
-        let by = (change.who.name(), change.why.as_str());
-        cancelled += u64::from(cancel_with_contract(turn, item, by, change.now).await?);
+        withdrawn += u64::from(cancel_with_contract(turn, *item, (who, why), now).await?);
     }
-    Ok(cancelled)
+    Ok(withdrawn)
 }

@@ -3,7 +3,7 @@
 //! A plan takes a contract by its version before it adds items of it: what somebody has changed or planned meanwhile is left
 //! alone. Then each period that it accounts for gets its row, with the item that has its key.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::NaiveDate;
 use sqlx::any::AnyRow;
@@ -67,6 +67,10 @@ pub struct NotedPeriod<'a> {
 /// Active contracts of an account in the order of their next due date.
 pub(super) const DUE: &str = "from contracts as c where c.account = $1 and c.state = 'active' and c.next_due <= $2 \
      and (c.next_due, c.id) > ($3, $4) order by c.next_due, c.id limit $5";
+
+pub(super) const STOPPED: &str = "\
+    select c.contract, c.state, c.since, c.reason from json_each($1) as k cross join contracts as c \
+    where c.contract = k.atom and c.account = $2 and c.state in ('paused', 'ended')";
 
 /// What the items that have the keys say of the periods.
 const AS_ITEM: &str = "case i.state when 'succeeded' then 'paid' when 'failed' then 'failed' when 'cancelled' then 'cancelled' \
@@ -151,6 +155,39 @@ impl Planning {
             left.remove(&row.try_get::<i64, _>(0).map_err(failed)?);
         }
         Ok(left)
+    }
+
+    /// Those of an account's contracts that are not charged, of these names: why not. A file may name a contract that a person, or
+    /// the gateway, has stopped.
+    ///
+    /// # Errors
+    /// Whatever the database says; then the plan must be abandoned.
+    pub async fn stopped_contracts(
+        &mut self,
+        account: &str,
+        names: &[&str],
+    ) -> Result<BTreeMap<String, String>, LedgerError> {
+        let failed = |source| LedgerError::of("looking for contracts that are not charged", source);
+        let rows = sqlx::query(STOPPED).bind(list(names)).bind(account).fetch_all(self.connection()).await;
+        let why = |row: &AnyRow| {
+            let (state, since): (String, Option<String>) = (row.try_get("state")?, row.try_get("since")?);
+            let since = since.map(|since| format!(" since {since}")).unwrap_or_default();
+            let reason = row.try_get::<Option<String>, _>("reason")?.unwrap_or_default();
+            Ok((row.try_get("contract")?, format!("is {state}{since}: {reason}")))
+        };
+        rows.map_err(failed)?.iter().map(why).collect::<Result<_, _>>().map_err(failed)
+    }
+
+    /// Whether an account has any contract that is not charged.
+    ///
+    /// # Errors
+    /// Whatever the database says; then the plan must be abandoned.
+    pub async fn has_stopped_contracts(&mut self, account: &str) -> Result<bool, LedgerError> {
+        let query = "select 1 from contracts where account = $1 and state in ('paused', 'ended') limit 1";
+        let found = sqlx::query(query).bind(account).fetch_optional(self.connection()).await;
+        found
+            .map(|row| row.is_some())
+            .map_err(|source| LedgerError::of("looking for contracts that are not charged", source))
     }
 
     /// Notes what became of periods, and when the first one falls due that is open after that, by contract.

@@ -6,6 +6,7 @@ use chrono::NaiveDate;
 use serde_json::json;
 use sqlx::Row;
 
+use super::change::withdraw_after;
 use super::{ContractRow, History, line, locked, note_changes, shown, signed, update};
 use crate::domain::actor::Actor;
 use crate::domain::subscription::{Offer, Subscription};
@@ -162,5 +163,14 @@ async fn change(turn: &mut Turn, changed: &[(&ContractRow, Subscription)], impor
         after: shown(one),
     };
     let history: Vec<History> = changed.iter().map(history).collect();
-    note_changes(turn, &history, import.who.name(), &import.why, import.now).await
+    note_changes(turn, &history, import.who.name(), &import.why, import.now).await?;
+    // An earlier end is a withdrawal of what falls due after it.
+    for (row, one) in changed {
+        let last = one.terms.end().filter(|end| row.subscription.terms.end().is_none_or(|before| *end < before));
+        if let Some(last) = last {
+            let why = format!("the contract ends on {last}: {}", import.why);
+            withdraw_after(turn, row.id, last, (import.who.name(), &why), import.now).await?;
+        }
+    }
+    Ok(())
 }

@@ -1,7 +1,7 @@
 //! How the statements about contracts find their rows among a million.
 
-use super::change::OVER;
-use super::due::{DUE, NEXT, TAKE, note};
+use super::change::{OPEN, OVER};
+use super::due::{DUE, NEXT, STOPPED, TAKE, note};
 use super::keep::KNOWN;
 use super::moved::MOVED;
 use super::{ACCOUNTED, COLUMNS, UPDATE};
@@ -24,6 +24,7 @@ async fn lists_are_read_first_and_rows_found_by_index() {
         (plain(NEXT), "SEARCH contracts USING INTEGER PRIMARY KEY"),
         (plain(ACCOUNTED), "SEARCH p USING PRIMARY KEY (contract_id=?)"),
         (plain(KNOWN), "SEARCH c USING COVERING INDEX sqlite_autoindex_contracts_1 (contract=? AND account=?)"),
+        (plain(STOPPED), "SEARCH c USING INDEX sqlite_autoindex_contracts_1 (contract=? AND account=?)"),
         (note(), "SEARCH i USING INDEX items_key (key_hash=?)"),
     ] {
         let steps = steps(&statement).await;
@@ -36,6 +37,9 @@ async fn lists_are_read_first_and_rows_found_by_index() {
 async fn news_are_found_without_reading_every_period() {
     let news = steps("select item_id from contract_periods as p where p.news = 1 order by p.item_id limit 5").await;
     place(&news, "contract_periods_news");
+    let open = steps(OPEN).await;
+    place(&open, "items_waiting (serial=?)");
+    place(&open, "items_in_flight (serial=?)");
     let over = steps(OVER).await;
     assert!(over[0].starts_with("SEARCH c USING INDEX contracts_ending"), "{over:#?}");
     place(&over, "SEARCH p USING PRIMARY KEY (contract_id=?)");
