@@ -212,7 +212,7 @@ pub struct BatchView {
     pub next_after: Option<String>,
     /// How many rows were looked at for what follows; none where `after` was given.
     pub checked: u64,
-    /// How many rows are certain to fail.
+    /// How many rows are certain to fail, alone or beside the others of the same payment: of those some may be carried out.
     pub failing: u64,
     /// The largest of them, 20 at most.
     pub first_failing: Vec<BatchRowView>,
@@ -239,7 +239,7 @@ pub struct BatchRowView {
     pub refunded: Option<String>,
     /// By how many refunds.
     pub refunds: Option<u64>,
-    /// Why it is certain to fail.
+    /// Why it is certain to fail, or not all of its payment's rows can be carried out.
     pub will_fail: Option<String>,
     /// Earlier items that say the same.
     pub repeats: Option<RepeatsView>,

@@ -104,7 +104,11 @@ async fn print(
     if args.after.is_none() && review.checked < approval.items {
         say(format!("of the first {} rows:", count(review.checked)));
     }
-    print_found(&format!("{} certain to fail", are(review.failing)), review.failing, &review.first_failing);
+    print_found(
+        &format!("{} certain to fail, alone or beside the others of the same payment", are(review.failing)),
+        review.failing,
+        &review.first_failing,
+    );
     print_found(
         &format!("{} the same payment, or contract and amount, as an earlier item", have(review.repeating)),
         review.repeating,

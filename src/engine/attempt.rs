@@ -98,8 +98,8 @@ pub async fn perform(
         called();
         return Ok(*settlement);
     }
-    if let Some(pace) = account.pace.as_ref().filter(|_| !work.kind.here) {
-        pace.turn().await;
+    if !work.kind.here {
+        turn(account).await;
     }
     if !may_still_be_sent(&scene).await {
         called();
@@ -430,10 +430,16 @@ pub(super) async fn in_time(account: &Account, call: &Call) -> Observation {
 
 /// The same when its turn has come by the account's rate; what it says of the lane is remembered.
 pub(super) async fn within(engine: &Engine, account: &Account, call: &Call) -> Observation {
+    turn(account).await;
+    noted(engine, account, call).await
+}
+
+/// Waits until a call may be made by the account's rate. What is needed beforehand is got before, so that calls do not gather there.
+async fn turn(account: &Account) {
     if let Some(pace) = &account.pace {
+        tokio::time::timeout(account.timeout, account.gateway.prepare()).await.ok();
         pace.turn().await;
     }
-    noted(engine, account, call).await
 }
 
 async fn noted(engine: &Engine, account: &Account, call: &Call) -> Observation {

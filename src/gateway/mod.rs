@@ -214,6 +214,12 @@ pub trait Gateway: Send + Sync {
     /// Makes one call and reports what was observed. Never fails: every failure is an observation.
     fn call<'a>(&'a self, call: &'a Call) -> Calling<'a, Observation>;
 
+    /// Gets what a call needs beforehand, such as certificates or a token, so that it leaves as soon as its turn has come. Where that
+    /// fails, the call says why.
+    fn prepare(&self) -> Calling<'_, ()> {
+        Box::pin(async {})
+    }
+
     /// What expires of the keys by which we and the gateway know each other, as far as it is known, and when.
     fn certificates(&self) -> Vec<(&'static str, Timestamp)> {
         Vec::new()

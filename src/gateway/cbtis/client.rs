@@ -143,6 +143,12 @@ impl Client {
 }
 
 impl Gateway for Client {
+    fn prepare(&self) -> Calling<'_, ()> {
+        Box::pin(async {
+            self.tokens.get(&self.base, &self.transport, &self.clock).await.ok();
+        })
+    }
+
     fn call<'a>(&'a self, call: &'a Call) -> Calling<'a, Observation> {
         Box::pin(async move { personal::taken_out(call, self.observe(call).await) })
     }

@@ -302,6 +302,12 @@ impl Gateway for Client {
         })
     }
 
+    fn prepare(&self) -> Calling<'_, ()> {
+        Box::pin(async {
+            self.keyring.ensure(&self.channel).await.ok();
+        })
+    }
+
     fn certificates(&self) -> Vec<(&'static str, Timestamp)> {
         let platform = self.keyring.until().map(|until| ("platform certificate", until));
         platform.into_iter().chain(self.merchant_until.map(|until| ("merchant certificate", until))).collect()

@@ -243,8 +243,10 @@ async fn apply(turn: &mut Turn, contract: &ContractRow, change: &ContractChange)
         What::EndOn(day) => {
             withdraw_after(turn, contract.id, day, (change.who.name(), &change.why), change.now).await?
         }
-        _ if charged => 0,
-        _ => withdraw(turn, (&contract.account, &contract.contract), change).await?,
+        What::Pause | What::Resume | What::End if charged => 0,
+        What::Pause | What::Resume | What::End => {
+            withdraw(turn, (&contract.account, &contract.contract), change).await?
+        }
     };
     Ok(Changed::Done { cancelled, waived: after.waived.len() as u64 })
 }
