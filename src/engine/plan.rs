@@ -20,14 +20,14 @@ use super::rows::{Columns, Items, Rows, Unread};
 use super::scope::Scope;
 use super::vault::VaultError;
 use crate::domain::actor::Actor;
-use crate::domain::ids::OrderNumber;
+use crate::domain::ids::{KeyHash, OrderNumber};
 use crate::domain::item::State;
 use crate::domain::money::{Amount, Currency, decimal_text};
 use crate::domain::subscription::RunDays;
 use crate::domain::time::Timestamp;
 use crate::ledger::{LedgerError, NewApproval, NewItem, NewJob, NewRun, Planning, Refusal, TakenContract, WhoseJob};
 use crate::workflow::params::RunValues;
-use crate::workflow::render::{Noted, Rendered, Renderer, render_constant};
+use crate::workflow::render::{Noted, Renderer, render_constant};
 use crate::workflow::source::{self, Row, RowError, SourceError};
 use crate::workflow::{ItemSource, Job, Limits, Workflow};
 use crate::yaml::diagnostics::Diagnostics;
@@ -373,6 +373,8 @@ impl PlannedJob {
 struct Chunk {
     items: Vec<NewItem>,
     refusals: Vec<Refusal>,
+    /// The keys of rows that were refused, where they can be told, with the lines.
+    refused_keys: Vec<(KeyHash, u64)>,
     noted: Noted,
     /// The contracts that the rows are of, where they are of contracts.
     contracts: Vec<TakenContract>,
@@ -434,7 +436,8 @@ async fn write(
         })?;
     }
     contracts::take(planning, &mut chunk.contracts, &mut chunk.items, &mut chunk.refusals).await?;
-    let refused = planning.items(job_id, &chunk.items).await?;
+    let mut refused = planning.unreadable(job_id, &chunk.refused_keys).await?;
+    refused.extend(planning.items(job_id, &chunk.items).await?);
     planning.refuse(job_id, &chunk.refusals).await?;
     contracts::note(planning, &chunk.contracts, &chunk.items, &refused).await?;
     planned.noted.add(chunk.noted);
@@ -530,7 +533,7 @@ impl Reader<'_> {
         let mut in_chunk = 0;
         while let Some(read) = rows.read(&mut row) {
             match read {
-                Ok(()) => chunk.add(&scope, &row, renderer.row(&row)),
+                Ok(()) => chunk.add(&scope, &row, &renderer),
                 Err(Unread::Row(error)) if error.fatal => return Err(PlanError::Rows { job: job.name.clone(), error }),
                 Err(Unread::Row(error)) => chunk.refusals.push(rejected(error.line, error.reason)),
                 Err(Unread::Ledger(error)) => return Err(error.into()),
@@ -597,13 +600,17 @@ impl Reader<'_> {
 }
 
 impl Chunk {
-    fn add(&mut self, scope: &Scope, row: &Row, rendered: Result<Vec<Rendered>, Vec<String>>) {
-        match rendered {
+    fn add(&mut self, scope: &Scope, row: &Row, renderer: &Renderer<'_>) {
+        match renderer.row(row) {
             Ok(rendered) => rendered.into_iter().for_each(|one| match scope.item(row.line, one) {
                 Ok(item) => self.items.push(item),
                 Err(reason) => self.refusals.push(rejected(row.line, reason)),
             }),
-            Err(reasons) => self.refusals.push(rejected(row.line, reasons.join("; "))),
+            Err(reasons) => {
+                self.refusals.push(rejected(row.line, reasons.join("; ")));
+                let key = renderer.key_of(row).and_then(|key| scope.refused_key(&key));
+                self.refused_keys.extend(key.map(|key| (key, row.line)));
+            }
         }
     }
 }

@@ -55,6 +55,11 @@ impl Scope {
         }
     }
 
+    /// The fingerprint of the key of a row that was refused; none for kinds that may be done again.
+    pub(super) fn refused_key(&self, key: &str) -> Option<KeyHash> {
+        self.run.is_none().then(|| self.key_of(key, 1))
+    }
+
     /// What seals personal data.
     pub(super) fn vault(&self) -> Option<&Vault> {
         self.vault.as_deref()

@@ -504,6 +504,46 @@ impl Planning {
         Err(LedgerError::Corrupt { what: what.to_owned() })
     }
 
+    /// Takes note of rows that cannot be read but for their keys. A row of the job with such a key may not be the one that is meant:
+    /// what was planned of it is refused after all, and so is what is still to come.
+    ///
+    /// # Errors
+    /// Whatever the database says; then the plan must be abandoned.
+    pub async fn unreadable(&mut self, job_id: i64, rows: &[(KeyHash, u64)]) -> Result<Vec<Refusal>, LedgerError> {
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        for (key, line) in rows {
+            self.contradicted.entry(*key).or_insert(*line);
+        }
+        let failed = |source| LedgerError::of("refusing a row that another contradicts", source);
+        let keys: Vec<String> = rows.iter().map(|(key, _)| hex(*key)).collect();
+        let reject = "update items set state = 'rejected', reason = $3, due_at = null, key_hash = null, identity = null, \
+                        serial = null, order_no = null, custom_no = null, input = '{}' \
+                      where job_id = $2 and state = 'planned' and key_hash in (select unhex(atom) from json_each($1)) \
+                      returning id, line, key, amount, currency";
+        let reason = "another row of the file has this key and cannot be read: neither is sent; leave the right one alone in the file";
+        let rejected = sqlx::query(reject).bind(list(&keys)).bind(job_id).bind(reason);
+        let rejected = rejected.fetch_all(self.turn.connection()).await.map_err(failed)?;
+        let mut refusals = Vec::with_capacity(rejected.len());
+        for row in &rejected {
+            let amount = amount_of(row, row.try_get("id").map_err(failed)?)?;
+            self.shifts.add(job_id, amount, State::Planned, -1);
+            self.shifts.add(job_id, amount, State::Rejected, 1);
+            refusals.push(Refusal {
+                line: u64::try_from(row.try_get::<i64, _>("line").map_err(failed)?).unwrap_or(0),
+                key: row.try_get("key").map_err(failed)?,
+                state: State::Rejected,
+                reason: reason.to_owned(),
+                duplicate_of: None,
+                alarming: false,
+                amount,
+                was_planned: true,
+            });
+        }
+        Ok(refusals)
+    }
+
     /// The row of this job that has a key which a later row contradicts is not planned after all. Nobody has seen it yet.
     async fn reject_first(&mut self, holder: &Holder, item: &NewItem) -> Result<Refusal, LedgerError> {
         let first = NewItem { line: holder.first_line(), amount: holder.amount, ..item.clone() };

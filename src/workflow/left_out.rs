@@ -35,7 +35,7 @@ struct Text {
 pub struct LeftOut {
     /// How many.
     pub rows: u64,
-    /// How many with each value of what the condition looks at: `active=no`. What is beyond [`VALUES`] stands under none.
+    /// How many with each value of what the condition looks at: `active=no`. What is beyond twenty different values stands under none.
     pub by_value: BTreeMap<String, u64>,
     /// The first of them: line and value.
     pub first: Vec<(u64, String)>,

@@ -276,6 +276,22 @@ impl<'a> Renderer<'a> {
             .collect())
     }
 
+    /// The key of a row that was refused, where it can be told.
+    pub fn key_of(&self, row: &Row) -> Option<String> {
+        // What there is to be told of the row has been noted.
+        let noted = self.noted.take();
+        let row = self.with_names(row);
+        self.noted.replace(noted);
+        let row = row.ok()?;
+        let variables = Variables { row: &row, scope: OnceCell::new() };
+        let mut values: Values<'_> = Vec::with_capacity(self.fields.len());
+        for (field, plan) in &self.fields {
+            let value = self.value(plan, &variables).ok().filter(|value| !value.is_empty());
+            values.extend(value.map(|value| (*field, value)));
+        }
+        self.key(&variables, &values).ok()
+    }
+
     /// Whether the job's condition takes a row.
     fn is_meant(&self, row: &Row) -> Result<bool, Vec<String>> {
         let Some(condition) = &self.condition else { return Ok(true) };

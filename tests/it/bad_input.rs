@@ -168,6 +168,25 @@ fn an_amount_nobody_means_is_refused_unless_the_workflow_says_so_and_sums_never_
 }
 
 #[test]
+fn of_one_key_with_two_amounts_neither_is_sent_though_one_cannot_be_read() {
+    let (app, planned) = rows(
+        b"contract_id,plan,amount,currency,active\nQ-1,x,100.00,HKD,yes\nQ-1,x,\"1,000.00\",HKD,yes\nQ-2,x,abc,HKD,yes\n\
+          Q-2,x,5.00,HKD,yes\nQ-3,x,5.00,HKD,yes\nQ-4,x,5.00,HKD,yes\nQ-4,x,6.00,HKD,yes\nQ-5,x,7.00,RMB,no\nQ-5,x,7.00,HKD,yes\n",
+    );
+    assert_eq!(
+        (&planned["items"], &planned["rejected"], &planned["totals"]),
+        (&json!(2), &json!(6), &json!({ "HKD": "12.00" }))
+    );
+    app.run().exits(3);
+    assert_eq!((app.charges(), app.by_state()), (2, json!({ "succeeded": 2, "rejected": 6 })));
+    // A contract that stands twice in an import with two amounts is taken with neither.
+    app.write("c.csv", "contract_id,amount,currency,start\nW-1,5.00,HKD,2026-01-31\nW-2,5.00,HKD,2026-01-31\nW-1,6.00,HKD,2026-01-31\n");
+    let told = app.payrun(&["contracts", "import", "c.csv", "--by", "ann", "--gateway", "hk"]).exits(3);
+    assert_eq!(told.stdout.matches("the contract W-1 stands in the file more than once").count(), 2, "{told:?}");
+    assert!(told.stdout.contains("1 new"), "{told:?}");
+}
+
+#[test]
 fn files_that_are_not_there_are_named() {
     let app = App::with_contracts(&contracts("C", 2));
     app.payrun(&["run", "workflows/none.yaml"]).exits(2).says("workflows/none.yaml");

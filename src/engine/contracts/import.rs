@@ -1,7 +1,7 @@
 //! Importing contracts from a file: streamed in batches, each kept whole. A bad row is told with its line and never costs the
 //! good ones; the same file again changes nothing.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
 use chrono::NaiveDate;
@@ -124,8 +124,8 @@ impl Engine {
         options: &ImportOptions,
         mut told: impl FnMut(NotTaken),
     ) -> Result<Imported, ImportError> {
-        let rows = source::open(&options.path, None)?;
-        let reader = Reader::of(rows, options.account.clone())?;
+        let mut reader = Reader::of(source::open(&options.path, None)?, options.account.clone())?;
+        let before = Reader::of(source::open(&options.path, None)?, options.account.clone())?;
         let now = self.clock.now();
         let import = Import {
             account: options.account.clone(),
@@ -137,7 +137,10 @@ impl Engine {
         };
         let mut imported = Imported { other_columns: reader.other_columns.clone(), ..Imported::default() };
         let (batches, mut inbox) = mpsc::channel(2);
-        let reading = tokio::task::spawn_blocking(move || reader.read_all(&batches));
+        let reading = tokio::task::spawn_blocking(move || {
+            reader.contradicted = before.contradictions();
+            reader.read_all(&batches)
+        });
         while let Some(batch) = inbox.recv().await {
             self.import_batch(batch, &import, &mut imported, &mut told).await?;
         }
@@ -197,6 +200,8 @@ struct Reader {
     other_columns: Vec<String>,
     /// Half a fingerprint of each contract that was read: eight bytes each, and no two of a million are alike by chance.
     seen: HashSet<u64>,
+    /// Those that stand in the file more than once, with different terms.
+    contradicted: HashSet<u64>,
 }
 
 impl Reader {
@@ -207,7 +212,31 @@ impl Reader {
         }
         let other_columns =
             rows.columns().iter().filter(|column| !COLUMNS.contains(&column.as_str())).cloned().collect();
-        Ok(Self { rows, account, places, other_columns, seen: HashSet::new() })
+        Ok(Self { rows, account, places, other_columns, seen: HashSet::new(), contradicted: HashSet::new() })
+    }
+
+    /// Which contracts stand in the file more than once with different terms: which of their rows is meant, nobody can tell.
+    fn contradictions(mut self) -> HashSet<u64> {
+        let (mut row, mut said, mut contradicted) = (Row::default(), HashMap::new(), HashSet::new());
+        while let Some(read) = self.rows.read(&mut row) {
+            match read {
+                Ok(()) => {}
+                Err(error) if error.fatal => break,
+                Err(_) => continue,
+            }
+            let contract =
+                fingerprint(&self.account, text::trimmed(self.cell(&row, "contract_id").unwrap_or_default()));
+            let terms: Vec<&str> = COLUMNS
+                .into_iter()
+                .skip(1)
+                .map(|name| text::trimmed(self.cell(&row, name).unwrap_or_default()))
+                .collect();
+            let terms = fingerprint("terms", &terms.join("\n"));
+            if *said.entry(contract).or_insert(terms) != terms {
+                contradicted.insert(contract);
+            }
+        }
+        contradicted
     }
 
     fn read_all(mut self, batches: &mpsc::Sender<Vec<Read>>) -> Result<(), ImportError> {
@@ -246,6 +275,11 @@ impl Reader {
         if let Some(state) = self.cell(row, "state").filter(|state| *state != "active") {
             return Err(format!(
                 "the contract {contract} is {state}: only active ones are taken, so that none is charged again"
+            ));
+        }
+        if self.contradicted.contains(&fingerprint(&self.account, &contract)) {
+            return Err(format!(
+                "the contract {contract} stands in the file more than once with different terms: none of its rows is taken"
             ));
         }
         let offer = self.offer(row)?;
