@@ -86,6 +86,8 @@ pub struct ItemView {
     pub reason: Option<String>,
     /// Who has withdrawn it while it may have been under way, and why: nothing more of it is sent.
     pub withdrawn: Option<String>,
+    /// When.
+    pub withdrawn_at: Option<String>,
     /// Facts from the gateway.
     pub result: Option<Value>,
     /// The item that has the key, of one that was skipped.
@@ -409,6 +411,7 @@ impl From<&ItemRow> for ItemView {
             due_at: item.due_at.map(|at| at.to_string()),
             reason: item.reason.clone(),
             withdrawn: item.withdrawn.clone(),
+            withdrawn_at: item.withdrawn_at.map(|at| at.to_string()),
             result: item.result.as_deref().and_then(|text| serde_json::from_str(text).ok()),
             duplicate_of: item.duplicate_of,
         }

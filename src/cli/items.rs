@@ -58,6 +58,16 @@ enum Form {
     Json,
 }
 
+/// Its reason; of what is withdrawn and may be under way, that first.
+fn why(item: &ItemRow) -> String {
+    let reason = item.reason.clone().unwrap_or_default();
+    match item.withdrawn.as_ref().filter(|_| item.state.is_in_flight()) {
+        Some(withdrawn) if reason.is_empty() => format!("withdrawn by {withdrawn}"),
+        Some(withdrawn) => format!("withdrawn by {withdrawn}; {reason}"),
+        None => reason,
+    }
+}
+
 /// A state's word.
 pub(super) fn parse_state(word: &str) -> Result<State, String> {
     State::parse(word).ok_or_else(|| {
@@ -131,7 +141,7 @@ impl Printer {
                     item.order_no.clone().unwrap_or_default(),
                     painted(item.state, self.colour),
                     item.amount.map(|amount| amount.to_string()).unwrap_or_default(),
-                    cut(item.reason.as_deref().unwrap_or_default(), 70),
+                    cut(&why(item), 70),
                 ]);
             }
         }
@@ -156,7 +166,7 @@ impl Printer {
             item.amount.map(|amount| amount.currency().code().to_owned()).unwrap_or_default(),
             item.receipt.clone().unwrap_or_default(),
             item.due_at.map(|at| at.to_string()).unwrap_or_default(),
-            item.reason.clone().unwrap_or_default(),
+            why(item),
             item.result.clone().unwrap_or_default(),
         ])
     }

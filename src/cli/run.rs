@@ -21,7 +21,7 @@ use super::signals::stop_switch;
 use crate::clock::Clock;
 use crate::engine::Engine;
 use crate::engine::plan::{PlanError, PlanRequest, Planned};
-use crate::ledger::{ItemFilter, JobRow, Ledger, LedgerError};
+use crate::ledger::{ItemFilter, JobRow, LaneState, Ledger, LedgerError};
 use crate::yaml::scalars::duration;
 
 /// Arguments of `payrun run`.
@@ -62,7 +62,7 @@ pub(super) async fn run(context: &Context, args: RunArgs) -> Result<Exit, Failur
     if asked > 0 && !args.json {
         eprintln!("a process died with {} calls under way; they are asked about before anything is sent", count(asked));
     }
-    release_lanes(&engine).await?;
+    release_lanes(&engine, request.as_ref()).await?;
     let left_open = engine.ledger.unfinished_runs().await?;
     let planned = match request {
         None => None,
@@ -95,13 +95,23 @@ pub(super) async fn run(context: &Context, args: RunArgs) -> Result<Exit, Failur
     tell(context, &args, &engine, &runs, planned.as_ref(), &ended).await
 }
 
-/// Lanes that were stopped because our side was wrong are tried again: a person has looked, or would not be here. What a person
-/// holds stays held.
-async fn release_lanes(engine: &Engine) -> Result<(), Failure> {
+/// Lanes of what is to be run that were stopped because our side was wrong are tried again: a person has looked, or would not be
+/// here. What a person holds stays held, other gateways' lanes stay as they are, and a job that was stopped for the rows of its file
+/// waits until a person lets it go on.
+async fn release_lanes(engine: &Engine, request: Option<&PlanRequest>) -> Result<(), Failure> {
     let closed = engine.ledger.closed_lanes(engine.clock.now()).await?;
-    for lane in closed.iter().filter(|lane| lane.author.is_none()) {
-        engine.ledger.release_lane(&lane.name).await?;
-        eprintln!("lane {} was {}; it is opened again", lane.name, lane.state.word());
+    let is_meant = |name: &str| {
+        let gateway = name.split('/').next().unwrap_or(name);
+        request.is_none_or(|request| request.workflow.jobs.iter().any(|job| job.gateway == gateway))
+    };
+    for lane in closed.iter().filter(|lane| lane.author.is_none() && is_meant(&lane.name)) {
+        let (name, state) = (&lane.name, lane.state.word());
+        if lane.state == LaneState::Stopped && name.contains('/') {
+            eprintln!("job {name} is stopped; `payrun lane release {name} --reason WHY` lets it go on");
+        } else {
+            engine.ledger.release_lane(name).await?;
+            eprintln!("lane {name} was {state}; it is opened again");
+        }
     }
     Ok(())
 }

@@ -134,6 +134,7 @@ fn print_item(item: &ItemRow, colour: bool) {
         ("next due", item.due_at.map(|at| at.to_string()).unwrap_or_default()),
         ("reason", item.reason.clone().unwrap_or_default()),
         ("withdrawn by", item.withdrawn.clone().unwrap_or_default()),
+        ("withdrawn at", item.withdrawn_at.map(|at| at.to_string()).unwrap_or_default()),
         ("what to do", to_do(item)),
         ("same key as", item.duplicate_of.map(|id| format!("item {id}")).unwrap_or_default()),
     ];
@@ -153,20 +154,19 @@ fn to_do(item: &ItemRow) -> String {
                  else is sent of its contract"
             )
         }
+        (State::Succeeded, true) => {
+            let number = item.order_no.as_deref().unwrap_or_default();
+            format!(
+                "the withdrawal was too late. Where money moved, a row with out_trade_no {number} gives it back: `payrun run \
+                 workflows/refund-batch.yaml --input FILE` (`payrun init` puts that workflow into ready/)"
+            )
+        }
         (State::Sending | State::Pending | State::Unknown, true) => {
             "nothing: it is being asked about, and nothing new of it is sent".to_owned()
         }
         (State::Sending | State::Pending | State::Unknown, false)
-        | (
-            State::Held
-            | State::Planned
-            | State::Succeeded
-            | State::Failed
-            | State::Cancelled
-            | State::Rejected
-            | State::Skipped,
-            _,
-        ) => String::new(),
+        | (State::Held | State::Planned | State::Failed | State::Cancelled | State::Rejected | State::Skipped, _)
+        | (State::Succeeded, false) => String::new(),
     }
 }
 

@@ -297,7 +297,7 @@ fn items_come_as_csv_and_as_json_lines() {
     5,1,deduct,7,,,rejected,,,,,"amount: ""thirty"" is not a number (write it like 12.50)",
     "#);
     let succeeded = app.payrun(&["items", "--format", "json", "--state", "succeeded", "-n", "1"]).exits(0).stdout;
-    insta::assert_snapshot!(timeless(&succeeded), @r#"{"amount":"38.00","currency":"HKD","due_at":null,"duplicate_of":null,"item":1,"job":"deduct","key":"C-0001/2026-03","line":2,"order_no":"4kxhbkhjrt4f4n4sjz2366dnz5-1","reason":null,"receipt":"4200100046878235461450202642","result":{"bank_type":"WPHK","state":"SUCCESS","success_time":"TIME","trade_type":"AUTH"},"run":1,"state":"succeeded","withdrawn":null}"#);
+    insta::assert_snapshot!(timeless(&succeeded), @r#"{"amount":"38.00","currency":"HKD","due_at":null,"duplicate_of":null,"item":1,"job":"deduct","key":"C-0001/2026-03","line":2,"order_no":"4kxhbkhjrt4f4n4sjz2366dnz5-1","reason":null,"receipt":"4200100046878235461450202642","result":{"bank_type":"WPHK","state":"SUCCESS","success_time":"TIME","trade_type":"AUTH"},"run":1,"state":"succeeded","withdrawn":null,"withdrawn_at":null}"#);
     let one = app.payrun(&["items", "--json", "--key", "C-0002/2026-03"]).exits(0).stdout;
     assert_eq!(serde_json::from_str::<Value>(&one).unwrap()["amount"], "68.00");
     app.payrun(&["items", "--state", "done"]).exits(2).says("the states are succeeded, failed");

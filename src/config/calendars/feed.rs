@@ -118,10 +118,16 @@ fn name_mark(name: &str) -> Result<BTreeSet<Meaning>, String> {
     if has(&["不放假", "照常上班", "not a public holiday", "(observance)"]) {
         return Ok(BTreeSet::from([Meaning::Ordinary]));
     }
-    let stands_alone = |mark: char| name.split(|c: char| !c.is_alphanumeric()).any(|part| part == mark.to_string());
-    let off = stands_alone('休') || has(&["放假", "假期", "休假", "休息", "(off)", "(day off)", "public holiday"]);
-    let worked = stands_alone('班')
-        || has(&["补班", "補班", "上班", "补工", "(work)", "(workday)", "(working day)", "make-up work"]);
+    // What stands at the end of a word names the day; within one it may be about anything. 第2天 counts days.
+    let parts = || name.split(|c: char| !c.is_alphanumeric()).map(|part| part.split('第').next().unwrap_or_default());
+    let ends = |words: &[&str]| parts().any(|part| words.iter().any(|word| part.ends_with(word)));
+    let stands_alone = |mark: &str| parts().any(|part| part == mark);
+    let off = stands_alone("休")
+        || ends(&["放假", "假期", "休假", "休息", "休息日"])
+        || has(&["(off)", "(day off)", "public holiday"]);
+    let worked = stands_alone("班")
+        || ends(&["补班", "補班", "上班", "补工", "补班日", "上班日"])
+        || has(&["(work)", "(workday)", "(working day)", "make-up work"]);
     let said = [off.then_some(Meaning::Off), worked.then_some(Meaning::Worked)];
     let said: BTreeSet<Meaning> = said.into_iter().flatten().collect();
     Ok(said)

@@ -1,9 +1,9 @@
 //! The all-day events of a calendar in ICS (RFC 5545); what they mean for business days, `feed.rs` says.
 //!
-//! Events with a time of day and cancelled ones are left out. A rule of repetition is followed up to 2100; one that cannot be followed
+//! Events with a time of day and cancelled ones are left out; those from one midnight to another count as whole days. A rule of repetition is followed up to 2100; one that cannot be followed
 //! is refused, and so is a file of which the parser leaves anything out.
 
-use chrono::{Days, NaiveDate, NaiveTime};
+use chrono::{Days, NaiveDate, NaiveDateTime, NaiveTime};
 use icalendar::parser::{Component, Property, read_components, unfold};
 use icalendar::rrule::{RRuleSet, Tz};
 
@@ -26,7 +26,13 @@ const ONLY_DAYS_OFF: [&str; 2] = ["1823 CALL CENTRE", "UK.GOV/GOVUK CALENDARS"];
 
 /// Reads the entries of a file.
 pub(super) fn read(source: &Source) -> Result<Vec<Entry>, Diagnostics> {
-    entries(source, &source.text, &event_lines(source)?)
+    let entries = entries(source, &source.text, &event_lines(source)?)?;
+    if entries.is_empty() {
+        let message =
+            "it has no entry of whole days, so it would close none: it may be another feed than the one that is meant";
+        return Err(in_line(source, 1, message.to_owned()).into());
+    }
+    Ok(entries)
 }
 
 /// Reads the entries of a calendar's text, of which the events begin in these lines of the file.
@@ -92,8 +98,11 @@ fn event_lines(source: &Source) -> Result<Vec<u32>, Diagnostics> {
 fn days(event: &Component<'_>) -> Result<Vec<NaiveDate>, String> {
     let start = event.find_prop("DTSTART").ok_or("the event has no DTSTART")?;
     let cancelled = value(event, "STATUS").is_some_and(|state| state.eq_ignore_ascii_case("CANCELLED"));
-    if cancelled || !is_all_day(start) {
+    if cancelled {
         return Ok(Vec::new());
+    }
+    if !is_all_day(start) {
+        return whole_days_in_times(start.val.as_str().trim(), value(event, "DTEND"));
     }
     let first = date("DTSTART", start.val.as_str())?;
     let length = length(event, first)?;
@@ -107,6 +116,22 @@ fn days(event: &Component<'_>) -> Result<Vec<NaiveDate>, String> {
         starts.retain(|start| !except.contains(start));
     }
     Ok(starts.into_iter().flat_map(|start| start.iter_days().take(length)).collect())
+}
+
+/// The days of an event that is written with times: none, unless it goes from a midnight to another on the wall clock. What lasts
+/// whole days otherwise is not read, since nobody can tell which days are meant.
+fn whole_days_in_times(start: &str, end: Option<&str>) -> Result<Vec<NaiveDate>, String> {
+    let time = |text: &str| NaiveDateTime::parse_from_str(text.trim_end_matches('Z'), "%Y%m%dT%H%M%S").ok();
+    let Some((from, until)) = time(start).zip(end.and_then(time)) else { return Ok(Vec::new()) };
+    let lasts = until - from;
+    let days = lasts.num_days();
+    if days < 1 || lasts != chrono::Duration::days(days) || days > DAYS_MAX {
+        return Ok(Vec::new());
+    }
+    if from.time() != NaiveTime::MIN || start.ends_with('Z') {
+        return Err("it lasts whole days, but is written with times; write its days as dates (VALUE=DATE)".to_owned());
+    }
+    Ok(from.date().iter_days().take(usize::try_from(days).unwrap_or(1)).collect())
 }
 
 /// How many days the event has; its end is the day after the last.

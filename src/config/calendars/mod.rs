@@ -322,6 +322,30 @@ END:VCALENDAR\r
     }
 
     #[test]
+    fn whole_days_that_are_written_with_times_and_words_that_only_look_like_marks_are_not_guessed() {
+        let events = |events: &[(&str, &str, &str)]| {
+            let one = |(name, start, end): &(&str, &str, &str)| {
+                format!("BEGIN:VEVENT\r\nSUMMARY:{name}\r\nDTSTART{start}\r\nDTEND{end}\r\nEND:VEVENT\r\n")
+            };
+            let all: String = events.iter().map(one).collect();
+            format!("BEGIN:VCALENDAR\r\nPRODID:-//x//EN\r\n{all}END:VCALENDAR\r\n")
+        };
+        let outlook = events(&[("国庆节（休）", ":20261110T000000", ":20261112T000000")]);
+        let calendars = load(folder(&[("outlook.ics", outlook.as_str())]).path()).unwrap();
+        for (date, is_closed) in [("2026-11-10", true), ("2026-11-11", true), ("2026-11-12", false)] {
+            assert_eq!(calendars["outlook"].closed(day(date)).is_some(), is_closed, "{date}");
+        }
+        let refused = |text: &str| load(folder(&[("x.ics", text)]).path()).unwrap_err().to_string();
+        let utc = events(&[("国庆节（休）", ":20261109T160000Z", ":20261110T160000Z")]);
+        assert!(refused(&utc).contains("written with times"), "{}", refused(&utc));
+        assert!(refused(&events(&[])).contains("no entry of whole days"));
+        for name in ["休假申请截止", "假期结束", "假期旅行出发", "上班族健康日"] {
+            let text = events(&[(name, ";VALUE=DATE:20261110", ";VALUE=DATE:20261111")]);
+            assert!(refused(&text).contains("does not say whether it is a day off"), "{name}: {}", refused(&text));
+        }
+    }
+
+    #[test]
     fn marks_of_other_publishers_are_read() {
         let google = feed(
             "-//Google Inc//Google Calendar 70.9054//EN",
@@ -346,6 +370,7 @@ END:VCALENDAR\r
                 ("20261017", "国庆节调休", "CATEGORIES:上班\r\n"),
                 ("20261023", "霜降", ""),
                 ("20261026", "重阳节（不放假）", ""),
+                ("20261102", "寒假放假第1天", ""),
             ],
         );
         let uk = feed("-//uk.gov/GOVUK calendars//EN", &[("20260831", "Summer bank holiday", "")]);
