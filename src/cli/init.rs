@@ -40,6 +40,7 @@ pub(super) fn run(args: InitArgs) -> Result<Exit, Failure> {
         query_interval: "500ms",
         refund_interval: "1s",
         funds_interval: "10s",
+        more: "",
     };
     let base_url = format!("http://127.0.0.1:{SANDBOX_PORT}");
     let accounts = payrun_yaml(&identity, &base_url, bounds) + &other_accounts(&folder, &base_url, bounds)?;

@@ -96,14 +96,16 @@ pub(super) struct LaneBounds {
     pub query_interval: &'static str,
     pub refund_interval: &'static str,
     pub funds_interval: &'static str,
+    /// More of the lane: what a play with many faults at once wants otherwise.
+    pub more: &'static str,
 }
 
 impl LaneBounds {
     fn yaml(&self) -> String {
-        let Self { rate, concurrency, timeout, query_interval, refund_interval, funds_interval } = self;
+        let Self { rate, concurrency, timeout, query_interval, refund_interval, funds_interval, more } = self;
         format!(
             "    rate: {rate}\n    concurrency: {concurrency}\n    timeout: {timeout}\n    query_interval: {query_interval}\n    \
-             refund_interval: {refund_interval}\n    funds_interval: {funds_interval}\n    withdraw_at_once: true\n"
+             refund_interval: {refund_interval}\n    funds_interval: {funds_interval}\n    withdraw_at_once: true\n{more}"
         )
     }
 }

@@ -92,6 +92,7 @@ const BOUNDS: LaneBounds = LaneBounds {
     query_interval: "100ms",
     refund_interval: "200ms",
     funds_interval: "1s",
+    more: "    # The faults are asked for: nobody has to look.\n    stop_after: { unverified: 1000, refused: 1000 }\n",
 };
 
 fn clear(folder: &Path) -> Result<(), Failure> {
