@@ -19,6 +19,7 @@ use super::filed_again;
 use super::rows::{Columns, Items, Rows, Unread};
 use super::scope::Scope;
 use super::vault::VaultError;
+use crate::catalog::InStatement;
 use crate::domain::actor::Actor;
 use crate::domain::ids::{KeyHash, OrderNumber};
 use crate::domain::item::State;
@@ -389,8 +390,9 @@ struct Stopped {
 impl Stopped {
     /// None where no row can name one.
     async fn of(engine: &Engine, planning: &mut Planning, job: &Job) -> Result<Option<Self>, PlanError> {
-        // Of contracts that live in payrun, only active ones make rows.
-        let of_file = job.kind.effect && !matches!(job.items.source, ItemSource::Contracts);
+        // Of contracts that live in payrun, only active ones make rows; to terminate a stopped one takes no money.
+        let charges = job.kind.in_statement == Some(InStatement::Payment);
+        let of_file = charges && !matches!(job.items.source, ItemSource::Contracts);
         let Some(field) = job.kind.one_at_a_time.clone().filter(|_| of_file) else { return Ok(None) };
         let account = engine.accounts.get(&job.gateway).map_or(&job.gateway, |account| &account.identity).clone();
         Ok(planning.has_stopped_contracts(&account).await?.then_some(Self { account, field }))

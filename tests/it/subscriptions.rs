@@ -348,6 +348,15 @@ fn a_contract_that_was_stopped_is_not_charged_from_a_file_either() {
         );
         assert!(reasons.contains("the contract S-2 is paused since"), "{reasons}");
         assert_eq!(app.charges(), 2, "S-3 twice");
+        // To end it at the gateway too takes no money.
+        app.write("data/ended.csv", "contract_id\nS-1\nS-2\n");
+        app.write(
+            "workflows/terminate.yaml",
+            "workflow: terminate\njobs:\n  end:\n    uses: terminate\n    gateway: hk\n    items: { file: ../data/ended.csv }\n    \
+             with: { contract_id: \"{{ item.contract_id }}\", reason: payer asked }\n",
+        );
+        let planned = app.json(&["plan", "workflows/terminate.yaml", "--json"])["jobs"][0].clone();
+        assert_eq!((&planned["items"], &planned["rejected"]), (&json!(2), &json!(0)), "{planned}");
         if let Some(schema) = schema {
             app.moved_to(schema);
         }
