@@ -41,7 +41,7 @@ fn project(gateway: &str) -> Rig {
     );
     rig.write("pay.yaml", yaml);
     // The usual limit, which the project of these tests has set high.
-    edit(&rig, "payrun.yaml", "    stop_after: { unverified: 1000 }\n", "");
+    edit(&rig, "payrun.yaml", "    stop_after: { unverified: 1000, refused: 1000 }\n", "");
     rig
 }
 

@@ -23,7 +23,7 @@ pub const ORDERS: usize = 10;
 
 pub const GATEWAYS: [&str; 4] = ["wechat", "hipopay", "egms", "cbtis"];
 
-pub const LANE: &str = "    rate: 5000/s\n    concurrency: 16\n    timeout: 600ms\n    query_interval: 100ms\n    refund_interval: 200ms\n    funds_interval: 300ms\n    withdraw_at_once: true\n    stop_after: { unverified: 1000 }\n";
+pub const LANE: &str = "    rate: 5000/s\n    concurrency: 16\n    timeout: 600ms\n    query_interval: 100ms\n    refund_interval: 200ms\n    funds_interval: 300ms\n    withdraw_at_once: true\n    stop_after: { unverified: 1000, refused: 1000 }\n";
 
 pub fn hkd() -> Amount {
     Amount::parse("12.50", Currency::parse("HKD").unwrap()).unwrap()
@@ -137,7 +137,7 @@ impl Rig {
                 _ => panic!("{}", ended.1),
             }
         }
-        panic!("{workflow} does not end: {:?}", self.items())
+        panic!("{workflow} does not end: {}\n{:?}", ended.1, self.items())
     }
 
     pub fn items(&self) -> Vec<Value> {
