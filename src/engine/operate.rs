@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use super::{Account, Engine};
-use crate::domain::actor::Signed;
+use crate::domain::actor::{Actor, Reason, Signed};
 use crate::domain::ids::KeyHash;
 use crate::domain::item::Finding;
 use crate::domain::policy::Rate;
@@ -107,6 +107,33 @@ impl Engine {
             Paused::All | Paused::Workflow(_) | Paused::Contract { .. } => self.scope(what)?,
         };
         Ok(self.ledger.resume(&scope, by, self.clock.now()).await?)
+    }
+
+    /// Pauses a workflow that no file has any more, unless a person has paused it: what it has open waits for a person's word.
+    ///
+    /// # Errors
+    /// Whatever the ledger says.
+    pub async fn pause_removed(&self, workflow: &str, file: &Path) -> Result<(), LedgerError> {
+        let file = file.file_name().unwrap_or_default().to_string_lossy();
+        let Some(by) = by_payrun(&format!("its file {file} was removed")) else { return Ok(()) };
+        if self.ledger.pause(&Scope::Workflow(workflow.to_owned()), &by, self.clock.now()).await? {
+            tracing::warn!(workflow.name = workflow, %file, "no file has this workflow any more; it is paused");
+        }
+        Ok(())
+    }
+
+    /// Ends the pauses of workflows that have a file again, unless a person has decided meanwhile.
+    ///
+    /// # Errors
+    /// Whatever the ledger says.
+    pub async fn resume_returned(&self, workflows: &BTreeSet<String>) -> Result<(), LedgerError> {
+        let Some(by) = by_payrun("its file is there again") else { return Ok(()) };
+        for name in self.ledger.paused_workflows().await?.into_iter().filter(|name| workflows.contains(name)) {
+            if self.ledger.resume(&Scope::Workflow(name.clone()), &by, self.clock.now()).await? {
+                tracing::info!(workflow.name = name, "the workflow has a file again and goes on");
+            }
+        }
+        Ok(())
     }
 
     /// Holds a lane (`GATEWAY`, or `GATEWAY/KIND` for one kind of job): nothing of it is called for, not even to ask.
@@ -238,6 +265,11 @@ impl Engine {
     }
 }
 
+/// payrun itself, with a reason.
+fn by_payrun(reason: &str) -> Option<Signed> {
+    Reason::parse(reason).ok().map(|reason| Signed { actor: Actor::payrun(), reason })
+}
+
 /// The field by which job kinds name a contract.
 const CONTRACT: &str = "contract_id";
 
@@ -247,7 +279,7 @@ pub fn contract_serial(account: &Account, contract: &str) -> KeyHash {
 }
 
 /// Whether a file has this workflow, be it right or wrong otherwise.
-fn has_workflow(folder: &Path, name: &str) -> bool {
+pub fn has_workflow(folder: &Path, name: &str) -> bool {
     let named =
         |line: &str| line.strip_prefix("workflow:").is_some_and(|rest| rest.trim().trim_matches(['"', '\'']) == name);
     let files = crate::workflow::load::files(folder).unwrap_or_default();

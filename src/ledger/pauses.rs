@@ -1,17 +1,19 @@
-//! What is paused by persons: everything, a gateway, a workflow, a contract. Nothing new of it is sent; what is open is still
-//! asked about. The claim looks at it (`claim.rs`).
+//! What is paused by persons: everything, a gateway, a workflow, a contract; and by payrun itself a workflow that no file has any
+//! more. Nothing new of it is sent; what is open is still asked about. The claim looks at it (`claim.rs`).
+//!
+//! A person's word stands above payrun's: it takes the place of a pause by payrun, and payrun ends none but its own.
 
 use std::fmt;
 
 use serde_json::json;
-use sqlx::Row;
 use sqlx::any::AnyRow;
+use sqlx::{AssertSqlSafe, Row};
 
 use super::Ledger;
 use super::audit::Note;
 use super::error::LedgerError;
 use super::turn::Turn;
-use crate::domain::actor::Signed;
+use crate::domain::actor::{Signed, is_person};
 use crate::domain::ids::KeyHash;
 use crate::domain::time::Timestamp;
 
@@ -67,17 +69,22 @@ const DOING: &str = "pausing";
 pub(super) const CONTRACT_WAITS: &str = "waits: its contract is paused";
 
 impl Ledger {
-    /// Pauses: from the next claim on nothing new is sent. False if it is paused already.
+    /// Pauses: from the next claim on nothing new is sent. False if it is paused already. A person's pause takes the place of one by
+    /// payrun.
     ///
     /// # Errors
     /// Whatever the database says.
     pub async fn pause(&self, scope: &Scope, by: &Signed, now: Timestamp) -> Result<bool, LedgerError> {
         let mut turn = self.turn(DOING).await?;
-        if is_paused(&mut turn, scope).await? {
-            turn.rollback().await?;
-            return Ok(false);
+        let paused_by = paused_by(&mut turn, scope).await?;
+        if let Some(before) = &paused_by {
+            if is_person(before) || !by.actor.is_person() {
+                turn.rollback().await?;
+                return Ok(false);
+            }
+            unpause(&mut turn, scope, by).await?;
         }
-        let (before, after) = (json!({ "paused": false }), json!({ "paused": true }));
+        let (before, after) = (json!({ "paused": paused_by.is_some() }), json!({ "paused": true }));
         let audit = turn.note(Note { by, verb: "pause", target: scope.to_string(), before, after, at: now }).await?;
         let insert = match scope {
             Scope::Contract { gateway, contract, serial } => {
@@ -98,23 +105,13 @@ impl Ledger {
         Ok(true)
     }
 
-    /// Resumes what was paused. False if it was not.
+    /// Resumes what was paused; payrun itself ends only its own pauses. False if it was not.
     ///
     /// # Errors
     /// Whatever the database says.
     pub async fn resume(&self, scope: &Scope, by: &Signed, now: Timestamp) -> Result<bool, LedgerError> {
         let mut turn = self.turn("resuming").await?;
-        let delete = match scope {
-            Scope::Contract { serial, .. } => {
-                sqlx::query("delete from paused_contracts where serial = $1").bind(serial.as_bytes().to_vec())
-            }
-            Scope::All | Scope::Gateway(_) | Scope::Workflow(_) => {
-                let (scope, name) = named(scope);
-                sqlx::query("delete from pauses where scope = $1 and name = $2").bind(scope).bind(name)
-            }
-        };
-        let deleted = delete.execute(turn.connection()).await;
-        if deleted.map_err(|source| LedgerError::of("resuming", source))?.rows_affected() == 0 {
+        if !unpause(&mut turn, scope, by).await? {
             turn.rollback().await?;
             return Ok(false);
         }
@@ -165,18 +162,37 @@ pub(super) async fn wake_contract(turn: &mut Turn, serial: &[u8], now: Timestamp
     woken.map(|_| ()).map_err(|source| LedgerError::of("waking what waits for a contract", source))
 }
 
-async fn is_paused(turn: &mut Turn, scope: &Scope) -> Result<bool, LedgerError> {
+/// Who has paused it, if it is paused.
+async fn paused_by(turn: &mut Turn, scope: &Scope) -> Result<Option<String>, LedgerError> {
     let query = match scope {
         Scope::Contract { serial, .. } => {
-            sqlx::query("select 1 as one from paused_contracts where serial = $1").bind(serial.as_bytes().to_vec())
+            sqlx::query_scalar("select actor from paused_contracts where serial = $1").bind(serial.as_bytes().to_vec())
         }
         Scope::All | Scope::Gateway(_) | Scope::Workflow(_) => {
             let (scope, name) = named(scope);
-            sqlx::query("select 1 as one from pauses where scope = $1 and name = $2").bind(scope).bind(name)
+            sqlx::query_scalar("select actor from pauses where scope = $1 and name = $2").bind(scope).bind(name)
         }
     };
     let found = query.fetch_optional(turn.connection()).await;
-    found.map(|row| row.is_some()).map_err(|source| LedgerError::of(DOING, source))
+    found.map_err(|source| LedgerError::of(DOING, source))
+}
+
+/// Takes a pause away; false if there is none, or if it is a person's and payrun would end it.
+async fn unpause(turn: &mut Turn, scope: &Scope, by: &Signed) -> Result<bool, LedgerError> {
+    let whose = if by.actor.is_person() { "" } else { "and actor = 'payrun'" };
+    let (of_contract, of_others) = (
+        format!("delete from paused_contracts where serial = $1 {whose}"),
+        format!("delete from pauses where scope = $1 and name = $2 {whose}"),
+    );
+    let delete = match scope {
+        Scope::Contract { serial, .. } => sqlx::query(AssertSqlSafe(of_contract)).bind(serial.as_bytes().to_vec()),
+        Scope::All | Scope::Gateway(_) | Scope::Workflow(_) => {
+            let (scope, name) = named(scope);
+            sqlx::query(AssertSqlSafe(of_others)).bind(scope).bind(name)
+        }
+    };
+    let deleted = delete.execute(turn.connection()).await;
+    Ok(deleted.map_err(|source| LedgerError::of("resuming", source))?.rows_affected() > 0)
 }
 
 fn named(scope: &Scope) -> (&'static str, &str) {

@@ -51,7 +51,6 @@ impl Service {
     pub async fn run(&self, tellers: Tellers, stop: watch::Receiver<bool>) {
         let mut duties = JoinSet::new();
         duties.spawn(alerts::keep(self.clone(), tellers, stop.clone()));
-        duties.spawn(workflows::keep(self.clone(), stop.clone()));
         duties.spawn(schedules::keep(self.clone(), stop.clone()));
         duties.spawn(housekeeping::keep(self.clone(), stop.clone()));
         self.keep(duties, stop).await;
@@ -63,6 +62,7 @@ impl Service {
     }
 
     async fn keep(&self, mut duties: JoinSet<()>, stop: watch::Receiver<bool>) {
+        duties.spawn(workflows::keep(self.clone(), stop.clone()));
         duties.spawn(workers::keep(self.clone(), stop.clone()));
         duties.spawn(notifications::keep(self.clone(), stop.clone()));
         duties.spawn(runs::keep(self.clone(), stop));

@@ -1,7 +1,9 @@
 //! The workflows in force: the valid files of a folder, taken up when they change. A file that became invalid leaves its last valid
-//! version in force, and is told of with its diagnostics; a folder that cannot be read leaves all of it in force. A file that is gone
-//! takes its workflow with it, and that is told too: it may have been meant, and it may be a disk that is away. A run keeps the
+//! version in force, and is told of with its diagnostics; a folder that cannot be read leaves all of it in force. A run keeps the
 //! version that it was planned with.
+//!
+//! A workflow that no file has any more is paused: it may have been taken out for good, and it may be a disk that is away. Until a
+//! person has decided about what it has open, nothing new of it is sent; if its file comes back before, the pause is over.
 //!
 //! So it is with the calendars that their schedules ask; but one of which the file is gone stays in force, and is told of.
 
@@ -16,10 +18,18 @@ use super::Service;
 use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::config::calendars::{self, CalendarFiles, Calendars};
+use crate::engine::operate::has_workflow;
+use crate::ledger::LedgerError;
 use crate::workflow::{Workflow, load};
 
 /// How often the folder is looked at.
 const TICK: Duration = Duration::from_secs(1);
+
+/// How soon it is looked again for a file that was missed: whoever replaces a file may take it away first.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// How often in a row a file must be missed until it is gone.
+const MISSED: u32 = 2;
 
 /// The workflows of a folder.
 #[derive(Debug)]
@@ -45,8 +55,12 @@ struct Known {
     refused: BTreeMap<PathBuf, String>,
     /// Why the folder could not be read when it was last looked at.
     unread: Option<String>,
-    /// Files that were there before, and their workflows.
-    gone: BTreeMap<PathBuf, String>,
+    /// The files of the workflows that were in force when it was last looked, by name.
+    places: BTreeMap<String, PathBuf>,
+    /// Workflows that no file has any more, by name.
+    removed: BTreeMap<String, Removal>,
+    /// Workflows that were taken up since the ledger was last told.
+    taken_up: BTreeSet<String>,
     /// Workflows of which another process has another schedule.
     elsewhere: Vec<String>,
 }
@@ -58,6 +72,26 @@ struct File {
     /// Its last valid version.
     workflow: Option<Arc<Workflow>>,
     mistakes: Option<String>,
+}
+
+/// A workflow that no file has any more.
+#[derive(Debug)]
+struct Removal {
+    /// The file that had it.
+    path: PathBuf,
+    /// How often in a row it was looked for in vain.
+    missed: u32,
+    /// Whether the ledger knows.
+    noted: bool,
+}
+
+/// What the ledger does not know yet of the files.
+#[derive(Debug, Default)]
+struct News {
+    /// Workflows that no file has any more, each with the file that had it.
+    removed: Vec<(String, PathBuf)>,
+    /// Workflows that were taken up.
+    taken_up: BTreeSet<String>,
 }
 
 impl Workflows {
@@ -89,13 +123,13 @@ impl Workflows {
     pub fn refused(&self) -> BTreeMap<PathBuf, String> {
         let known = self.known();
         let mut refused = known.refused.clone();
-        // One that has another name now is not gone.
-        let gone = known.gone.iter().filter(|(_, name)| !known.valid.contains_key(*name));
-        refused.extend(gone.map(|(path, name)| {
+        refused.extend(known.removed.iter().map(|(name, removal)| {
+            let path = &removal.path;
+            let gone = if path.exists() { "it has another workflow now" } else { "the file is gone" };
             let why = format!(
-                "{}: the file is gone, and the workflow {name} runs no more. What its runs have open is still carried out: `payrun \
-                 pause workflow {name}` holds it, `payrun cancel --workflow {name} --state planned,held,pending,unknown --reason \
-                 WHY` withdraws it",
+                "{}: {gone}, and the workflow {name} is paused: nothing new of it is sent, and what is under way is asked about. \
+                 `payrun cancel --workflow {name} --state planned,held,sending,pending,unknown --reason WHY --yes` withdraws what \
+                 it has open, `payrun resume workflow {name} --reason WHY` carries it out",
                 path.display()
             );
             (path.clone(), why)
@@ -158,13 +192,11 @@ impl Workflows {
         let gone: Vec<PathBuf> = known.files.keys().filter(|path| !paths.contains(path)).cloned().collect();
         for path in gone {
             tracing::warn!(file = %path.display(), "a workflow file is gone");
-            let workflow = known.files.remove(&path).and_then(|file| file.workflow);
-            known.gone.extend(workflow.map(|workflow| (path, workflow.name.clone())));
+            known.files.remove(&path);
             changed = true;
         }
         for path in paths {
             let seen = stamp(&path);
-            known.gone.remove(&path);
             if known.files.get(&path).is_some_and(|file| file.seen == seen) {
                 continue;
             }
@@ -175,9 +207,34 @@ impl Workflows {
         }
         if changed {
             known.sort();
+        }
+        changed |= known.look_for_removed(&self.config.workflows);
+        if changed {
             drop(known);
             self.changes.send_modify(|count| *count += 1);
         }
+    }
+
+    /// What the ledger is to be told.
+    fn news(&self) -> News {
+        let known = self.known();
+        let due = known.removed.iter().filter(|(_, removal)| !removal.noted && removal.missed >= MISSED);
+        let removed = due.map(|(name, removal)| (name.clone(), removal.path.clone())).collect();
+        News { removed, taken_up: known.taken_up.clone() }
+    }
+
+    /// The ledger was told.
+    fn noted(&self, news: &News) {
+        let mut known = self.known();
+        for (name, _) in &news.removed {
+            known.removed.entry(name.clone()).and_modify(|removal| removal.noted = true);
+        }
+        known.taken_up.retain(|name| !news.taken_up.contains(name));
+    }
+
+    /// Whether something is missed that may be on its way back.
+    fn misses(&self) -> bool {
+        self.known().removed.values().any(|removal| removal.missed < MISSED)
     }
 
     fn read(&self, path: &Path, seen: Stamp, before: Option<Arc<Workflow>>, calendars: &Calendars) -> File {
@@ -269,6 +326,31 @@ impl Known {
         self.calendar_files.insert(files.name.clone(), (files, seen));
     }
 
+    /// Looks for workflows that were in force and that no file has any more, be it right or wrong. True if anything is new.
+    fn look_for_removed(&mut self, folder: &Path) -> bool {
+        let has_it = |file: &File, name: &str| file.workflow.as_ref().is_some_and(|workflow| workflow.name == name);
+        let place = |name: &String| {
+            let mut having = self.files.iter().filter(|(_, file)| has_it(file, name)).map(|(path, _)| path);
+            having.next().map(|path| (name.clone(), path.clone()))
+        };
+        let places: BTreeMap<String, PathBuf> = self.valid.keys().filter_map(place).collect();
+        let before = std::mem::replace(&mut self.places, places);
+        let (removed, valid) = (self.removed.len(), &self.valid);
+        self.removed.retain(|name, _| !valid.contains_key(name));
+        self.taken_up.retain(|name| valid.contains_key(name));
+        self.taken_up.extend(valid.keys().filter(|name| !before.contains_key(*name)).cloned());
+        let mut is_new = removed != self.removed.len();
+        for (name, path) in before.into_iter().filter(|(name, _)| !valid.contains_key(name)) {
+            self.removed.entry(name).or_insert(Removal { path, missed: 0, noted: false });
+            is_new = true;
+        }
+        for (name, removal) in self.removed.iter_mut().filter(|(_, removal)| !removal.noted) {
+            // A file with mistakes that has it is being worked on.
+            removal.missed = if has_workflow(folder, name) { 0 } else { removal.missed.saturating_add(1) };
+        }
+        is_new
+    }
+
     /// Puts together what is in force. Of two files with the same workflow only the first counts.
     fn sort(&mut self) {
         let mut files: Vec<(&PathBuf, &File)> = self.files.iter().collect();
@@ -304,7 +386,22 @@ pub(super) async fn keep(service: Service, stop: watch::Receiver<bool>) {
         let workflows = Arc::clone(&service.workflows);
         // Files are read, which a task must not do.
         tokio::task::spawn_blocking(move || workflows.look()).await.ok();
-        Ok(TICK)
+        tell_ledger(&service).await?;
+        Ok(if service.workflows.misses() { AGAIN } else { TICK })
     })
     .await;
+}
+
+/// Pauses what no file has any more, and ends such a pause of what has one again.
+async fn tell_ledger(service: &Service) -> Result<(), LedgerError> {
+    let news = service.workflows.news();
+    if news.removed.is_empty() && news.taken_up.is_empty() {
+        return Ok(());
+    }
+    for (name, file) in &news.removed {
+        service.engine.pause_removed(name, file).await?;
+    }
+    service.engine.resume_returned(&news.taken_up).await?;
+    service.workflows.noted(&news);
+    Ok(())
 }

@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::service::{Reply, Service};
-use crate::support::{App, Setup, contracts, until};
+use crate::support::{App, Setup, WORKFLOW, contracts, until};
 
 fn post(service: &Service<'_>, token: &str, path: &str, body: &Value) -> Reply {
     let request = service.request(Method::POST, &format!("/api/v1{path}")).bearer_auth(token);
@@ -225,4 +225,116 @@ fn what_fires_next_and_what_there_is_can_be_read() {
         assert_eq!(reply.status, 200, "{path}: {reply:?}");
     }
     assert_eq!(service.stop().code(), Some(0));
+}
+
+/// A service that has sent some of 30 items, one after the other, when the file of their workflow is removed.
+fn removed_under_way<'a>(app: &'a App, token: &mut String) -> (Service<'a>, String, u64) {
+    let service = Service::of(app);
+    *token = service.token("ann", "operator");
+    assert_eq!(post(&service, token, "/runs", &march()).status, 201);
+    until("some are charged", || app.charges() > 1);
+    let text = std::fs::read_to_string(app.path(WORKFLOW)).unwrap();
+    std::fs::remove_file(app.path(WORKFLOW)).unwrap();
+    until("it is paused", || service.get(token, "/api/v1/pauses").body.to_string().contains("was removed"));
+    (service, text, app.charges())
+}
+
+fn slow(server: bool) -> App {
+    App::of(Setup { contracts: contracts("C", 30), rate: "5/s", server, ..Setup::default() })
+}
+
+fn a_removed_workflow_waits(server: bool) {
+    let app = slow(server);
+    let mut token = String::new();
+    let (service, text, charged) = removed_under_way(&app, &mut token);
+    let paused = service.get(&token, "/api/v1/pauses").body;
+    assert_eq!((&paused[0]["name"], &paused[0]["actor"]), (&json!("deductions"), &json!("payrun")), "{paused}");
+    assert_eq!(paused[0]["reason"], "its file deductions.yaml was removed");
+    let told = service.get(&token, "/api/v1/workflows").body["refused"].to_string();
+    for command in ["payrun cancel --workflow deductions --state", "payrun resume workflow deductions"] {
+        assert!(told.contains(command), "{told}");
+    }
+    std::thread::sleep(Duration::from_secs(2));
+    assert!(app.charges() <= charged + 1, "one may have been on its way: {charged}, {}", app.charges());
+    app.write(WORKFLOW, text);
+    until("it goes on", || service.get(&token, "/api/v1/pauses").body == json!([]));
+    until("all are charged", || app.charges() == 30);
+    until("the run has ended", || service.get(&token, "/api/v1/runs/1").body["state"] == "finished");
+    assert_eq!(service.stop().code(), Some(0));
+    let log = app.payrun(&["audit", "list"]).exits(0).says("its file deductions.yaml was removed").stdout;
+    assert!(log.contains("its file is there again"), "{log}");
+}
+
+#[test]
+fn of_a_workflow_whose_file_is_removed_nothing_new_is_sent_until_it_is_there_again() {
+    a_removed_workflow_waits(false);
+}
+
+#[test]
+fn on_a_server_nothing_new_is_sent_of_a_workflow_whose_file_is_removed() {
+    a_removed_workflow_waits(true);
+}
+
+#[test]
+fn what_a_removed_workflow_has_open_is_as_a_person_decides() {
+    let app = slow(false);
+    let mut token = String::new();
+    let (service, text, _) = removed_under_way(&app, &mut token);
+    app.payrun(&["pause", "workflow", "deductions", "--author", "bob", "--reason", "not yet"]).exits(0).says("paused:");
+    app.write(WORKFLOW, &text);
+    until("the file is taken up", || service.get(&token, "/api/v1/workflows").body["workflows"] != json!([]));
+    std::thread::sleep(Duration::from_secs(2));
+    let paused = service.get(&token, "/api/v1/pauses").body;
+    assert_eq!((&paused[0]["actor"], &paused[0]["reason"]), (&json!("bob"), &json!("not yet")), "{paused}");
+    app.payrun(&["resume", "workflow", "deductions", "--author", "bob", "--reason", "now"]).exits(0);
+    std::fs::remove_file(app.path(WORKFLOW)).unwrap();
+    until("it is paused again", || service.get(&token, "/api/v1/pauses").body.to_string().contains("was removed"));
+    app.payrun(&["resume", "workflow", "deductions", "--author", "bob", "--reason", "send the rest"]).exits(0);
+    until("all are charged without the file", || app.charges() == 30);
+    assert_eq!(service.get(&token, "/api/v1/pauses").body, json!([]));
+    assert_eq!(service.stop().code(), Some(0));
+}
+
+#[test]
+fn a_file_that_is_replaced_and_a_folder_that_is_away_pause_nothing() {
+    let app = slow(false);
+    let service = Service::of(&app);
+    let token = service.token("ann", "operator");
+    assert_eq!(post(&service, &token, "/runs", &march()).status, 201);
+    let text = std::fs::read_to_string(app.path(WORKFLOW)).unwrap();
+    for n in 0..20 {
+        app.write("new.yaml", format!("{text}# {n}\n"));
+        std::fs::remove_file(app.path(WORKFLOW)).unwrap();
+        std::fs::rename(app.path("new.yaml"), app.path(WORKFLOW)).unwrap();
+        std::thread::sleep(Duration::from_millis(60));
+    }
+    std::fs::rename(app.path("workflows"), app.path("away")).unwrap();
+    std::thread::sleep(Duration::from_secs(2));
+    std::fs::rename(app.path("away"), app.path("workflows")).unwrap();
+    std::fs::rename(app.path(WORKFLOW), app.path("workflows/renamed.yaml")).unwrap();
+    std::thread::sleep(Duration::from_secs(2));
+    app.write("workflows/renamed.yaml", text.replace("uses: deduct", "uses: deduce"));
+    until("the mistake is told", || service.get(&token, "/api/v1/workflows").body.to_string().contains("deduce"));
+    until("all are charged", || app.charges() == 30);
+    assert_eq!(service.stop().code(), Some(0));
+    let log = app.payrun(&["audit", "export"]).exits(0).stdout;
+    assert!(!log.contains("deductions"), "nothing was paused: {log}");
+}
+
+#[test]
+fn a_worker_too_sends_nothing_new_of_a_workflow_whose_file_is_removed() {
+    let app = slow(false);
+    app.payrun(&["pause", "all", "--author", "ann", "--reason", "a test"]).exits(0);
+    app.run().exits(4);
+    let worker = app.start(&["work"]);
+    app.payrun(&["resume", "all", "--author", "ann", "--reason", "a test"]).exits(0);
+    until("some are charged", || app.charges() > 1);
+    std::fs::remove_file(app.path(WORKFLOW)).unwrap();
+    until("it is paused", || app.json(&["pause", "--json"]).to_string().contains("was removed"));
+    let charged = app.charges();
+    std::thread::sleep(Duration::from_secs(2));
+    assert!(app.charges() <= charged + 1, "{charged}, {}", app.charges());
+    worker.interrupt();
+    worker.wait(crate::support::PATIENCE);
+    app.payrun(&["cancel", "--workflow", "deductions", "--state", "planned", "--yes", "--reason", "a test"]).exits(0);
 }
