@@ -103,7 +103,7 @@ impl Engine {
         if self.vault.is_none() && names_person(&notice.body) {
             return Err(ReceiveError::NoKey);
         }
-        let digest = hex::encode(Sha256::digest(&notice.body));
+        let digest = hex::encode(Sha256::digest(account.gateway.signed_part(&notice.body)));
         let text = STANDARD.encode(&notice.body);
         let new = NewNotification {
             lane: account.name.clone(),
@@ -243,23 +243,7 @@ impl Engine {
         else {
             return Ok(wait_or_end(row, now, Heard::UnknownOrder, "nobody here has such an order"));
         };
-        let seen = self.as_ordered(account, item, seen).await?;
         Ok(Understood::Says(Box::new(said(account, kind, item, number, row.id, seen, now))))
-    }
-
-    /// An amount may be another in the light of what was ordered.
-    async fn as_ordered(
-        &self,
-        account: &Account,
-        item: &BookedItem,
-        seen: Observation,
-    ) -> Result<Observation, LedgerError> {
-        if !account.gateway.reads_by_order() {
-            return Ok(seen);
-        }
-        let input = self.ledger.item(item.id).await?.map(|row| row.input).unwrap_or_default();
-        let input = serde_json::from_str(&input).unwrap_or_default();
-        Ok(account.gateway.as_ordered(&input, seen))
     }
 
     /// The kinds of job whose items a notification about this may be of.

@@ -3,6 +3,7 @@
 //! A gateway reports what it *observed*; it does not judge. Which observation means which answer is data, in the
 //! `outcomes:` tables of the job kinds. A gateway never sees the ledger.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -224,18 +225,14 @@ pub trait Gateway: Send + Sync {
     fn certificates(&self) -> Vec<(&'static str, Timestamp)> {
         Vec::new()
     }
+
     /// Verifies a notification and reads it. Never fails either: one that is not the gateway's is an observation too.
     fn notified<'a>(&'a self, notice: &'a Notice) -> Calling<'a, Observation>;
 
-    /// Whether what a notification names may mean another thing by its order's input; see [`Gateway::as_ordered`].
-    fn reads_by_order(&self) -> bool {
-        false
-    }
-
-    /// A notification in the light of its order's input: what it names may mean another thing there. `input` holds no personal data.
-    fn as_ordered(&self, input: &Map<String, Value>, seen: Observation) -> Observation {
-        let _ = input;
-        seen
+    /// What of a notification's body its signature covers: two bodies with the same are one notification. The body itself, where the
+    /// gateway signs that.
+    fn signed_part<'a>(&self, body: &'a [u8]) -> Cow<'a, [u8]> {
+        Cow::Borrowed(body)
     }
 
     /// What its statements call things, where that is not what its document does.

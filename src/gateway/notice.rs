@@ -3,6 +3,8 @@
 //! Nothing is judged here, and nothing is kept. A notification is read into the same observation as the query of the same
 //! thing; one that is not from the gateway is [`super::Reached::Unverified`].
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::HeaderMap;
 
@@ -72,6 +74,17 @@ impl Manners {
         let media = content_type.map(|text| text.split(';').next().unwrap_or_default().trim());
         self.media.is_empty() || media.is_some_and(|media| self.media.iter().any(|own| own.eq_ignore_ascii_case(media)))
     }
+}
+
+/// How far ahead of our clock a notification may have been signed.
+const AHEAD_MAX: Duration = Duration::from_secs(300);
+
+/// Why a notification is not believed that was signed too long ago, or is to be signed yet.
+pub(super) const UNTIMELY: &str = "the notification was signed too long ago, or ahead of our clock";
+
+/// Whether a notification came in soon enough after it was signed, and not before.
+pub(super) fn is_timely(signed_at: Timestamp, received_at: Timestamp, age_max: Duration) -> bool {
+    received_at.since(signed_at) <= age_max && signed_at.since(received_at) <= AHEAD_MAX
 }
 
 impl Observation {

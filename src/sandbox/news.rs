@@ -5,9 +5,10 @@ use http::HeaderMap;
 
 use super::till::{Entry, Sort, Standing};
 use super::{Gateways, StoreError};
+use crate::domain::time::Timestamp;
 
 /// How far back a stale notification says that it was signed: further than anybody takes.
-const STALE: std::time::Duration = std::time::Duration::from_secs(600);
+const STALE: std::time::Duration = std::time::Duration::from_secs(2 * 86_400);
 
 /// An order that has reached an end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +26,7 @@ pub struct Ended {
 pub enum Twist {
     /// Its signature is of another body.
     Forged,
-    /// It was signed ten minutes ago, as far as a signature of this gateway tells.
+    /// It was signed two days ago, as far as a signature of this gateway tells.
     Stale,
     /// It tells of a success with one minor unit more, whatever became of the order.
     OtherAmount,
@@ -88,14 +89,20 @@ impl Gateways {
     }
 
     fn tell(&self, of: &Ended, entry: &Entry, stale: bool, path: &str) -> Option<(HeaderMap, Bytes)> {
+        let signed_at = |now: Timestamp| if stale { now.minus(STALE) } else { now };
         match of.gateway {
             "wechat" => {
                 let twin = self.wechat.as_ref()?;
-                let now = twin.desk.counter.clock.now();
-                twin.tell(of.sort, entry, if stale { now.minus(STALE) } else { now })
+                twin.tell(of.sort, entry, signed_at(twin.desk.counter.clock.now()))
             }
-            "hipopay" => self.hipopay.as_ref()?.tell(entry),
-            "egms" => self.egms.as_ref()?.tell(of.sort, entry, path),
+            "hipopay" => {
+                let twin = self.hipopay.as_ref()?;
+                twin.tell(entry, signed_at(twin.counter.clock.now()))
+            }
+            "egms" => {
+                let twin = self.egms.as_ref()?;
+                twin.tell(of.sort, entry, path, signed_at(twin.counter.clock.now()))
+            }
             "cbtis" => self.cbtis.as_ref()?.tell(of.sort, entry),
             _ => None,
         }

@@ -3,6 +3,8 @@
 //! Until a request may have been written, every failure is [`Reached::NotSent`]; from then on none is. Every reply must be
 //! signed, errors too: one without a right `Authorization` is [`Reached::Unverified`], whatever it says.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use chrono::FixedOffset;
 use http::{HeaderMap, Method};
@@ -17,9 +19,12 @@ use crate::config::EgmsConfig;
 use crate::domain::time::Timestamp;
 use crate::gateway::exchange::{self, before, evidence, header, of_failure, probes, read_base, with_reply};
 use crate::gateway::keys::nonce;
-use crate::gateway::notice::{Manners, Notice, Reply};
+use crate::gateway::notice::{Manners, Notice, Reply, UNTIMELY, is_timely};
 use crate::gateway::transport::{Failure, Request, Response, Transport};
 use crate::gateway::{Call, Calling, Gateway, Observation, Probe, Reached, personal};
+
+/// How old a notification may be. How long EGMS repeats one, and whether a repeat has a `DateTime` of its own, was not found \[C\].
+const NOTICE_AGE_MAX: Duration = Duration::from_secs(25 * 3_600);
 
 /// The code of a wrong signature.
 const SIGNATURE_ERROR: &str = "V0010";
@@ -64,9 +69,12 @@ impl Client {
     /// What a notification says, by its headers and raw body; [`Reached::Unverified`] if it is not EGMS's.
     ///
     /// What is verified is the path EGMS was given (`notify_url`, or `notify_path` behind a proxy that rewrites it).
-    pub fn read_notification(&self, headers: &HeaderMap, body: &[u8]) -> Observation {
+    pub fn read_notification(&self, headers: &HeaderMap, body: &[u8], received_at: Timestamp) -> Observation {
         let mut seen = Observation { evidence: evidence(body, &MASKED), ..Observation::of(Reached::Replied) };
-        if let Err(why) = self.verify("POST", &self.config.notify_path, headers, body) {
+        let verified = self.verify("POST", &self.config.notify_path, headers, body);
+        if let Err(why) =
+            verified.and_then(|_| if is_timely_notice(headers, received_at) { Ok(()) } else { Err(UNTIMELY) })
+        {
             seen.reached = Reached::Unverified(why.into());
         } else if let Err(why) = wire::read_notification(body, &mut seen) {
             seen.reached = Reached::Unreadable(why);
@@ -185,7 +193,7 @@ impl Gateway for Client {
     }
 
     fn notified<'a>(&'a self, notice: &'a Notice) -> Calling<'a, Observation> {
-        Box::pin(async move { self.read_notification(&notice.headers, &notice.body) })
+        Box::pin(async move { self.read_notification(&notice.headers, &notice.body, notice.received_at) })
     }
 
     fn manners(&self) -> Manners {
@@ -205,6 +213,12 @@ impl Gateway for Client {
     fn probe(&self) -> Calling<'_, Vec<Probe>> {
         Box::pin(exchange::probe_in_time(&self.base, self.look()))
     }
+}
+
+/// Whether a notification's `DateTime`, which is signed, is an instant that is not too far from ours.
+fn is_timely_notice(headers: &HeaderMap, received_at: Timestamp) -> bool {
+    let signed_at = header(headers, "datetime").and_then(|text| chrono::DateTime::parse_from_rfc3339(text).ok());
+    signed_at.is_some_and(|at| is_timely(Timestamp::from_millis(at.timestamp_millis()), received_at, NOTICE_AGE_MAX))
 }
 
 /// ISO 8601 with an offset, as the merchant API wants it (docs/gateways/egms.md): the wall clock of Hong Kong.

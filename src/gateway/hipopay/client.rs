@@ -3,27 +3,34 @@
 //! Until a request may have been written, every failure is [`Reached::NotSent`]; from then on none is. Replies carry no
 //! signature, so none is asked for: a reply is worth what TLS makes of it. Notifications are verified.
 
+use std::borrow::Cow;
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{HeaderMap, Method};
-use serde_json::{Map, Value};
 use thiserror::Error;
 
 use super::request::{Prepared, Pricing, ReplyKind, prepare};
-use super::sign::{request_message, verified};
+use super::sign::{request_message, signed_part, verified};
 use super::wire::{self, MASKED};
 use crate::clock::Clock;
 use crate::config::HipopayConfig;
+use crate::domain::time::Timestamp;
 use crate::gateway::exchange::{
     self, before, evidence, header, of_failure, percent_encode, probes, read_base, with_reply,
 };
 use crate::gateway::keys::{KeyError, SigningKey, VerifyingKey};
-use crate::gateway::notice::{Manners, Notice, Reply};
+use crate::gateway::notice::{Manners, Notice, Reply, UNTIMELY, is_timely};
 use crate::gateway::transport::{Failure, ReplyMax, Request, Response, Transport};
 use crate::gateway::{Call, Calling, FILE_MAX, Gateway, Observation, Probe, Reached, file, personal};
 use crate::statement::BillNames;
 
 /// The `Version` of `/download_bill`, whatever that of the other calls (the HipoPay document, "Export Reconciliation Report").
 const BILL_VERSION: &str = "3.0";
+
+/// How old a notification may be. HipoPay repeats one for 53 minutes; whether a repeat has a `Timestamp` of its own is not
+/// documented \[C\].
+const NOTICE_AGE_MAX: Duration = Duration::from_secs(2 * 3_600);
 
 /// An account at HipoPay.
 #[derive(Debug)]
@@ -55,15 +62,18 @@ impl Client {
         })
     }
 
-    /// What a notification says, by its headers and raw body; [`Reached::Unverified`] if it is not HipoPay's.
-    ///
-    /// The age of `Timestamp` is not judged: no window is documented, and a repeated notification changes nothing.
-    pub fn read_notification(&self, headers: &HeaderMap, body: &[u8]) -> Observation {
+    /// What a notification says, by its headers and raw body; [`Reached::Unverified`] if it is not HipoPay's, or too old.
+    pub fn read_notification(&self, headers: &HeaderMap, body: &[u8], received_at: Timestamp) -> Observation {
         let mut seen = Observation { evidence: evidence(body, &MASKED), ..Observation::of(Reached::Replied) };
         let signed = header(headers, "timestamp").zip(header(headers, "signature"));
-        let params = signed
-            .ok_or("the notification has no Timestamp or no Signature")
-            .and_then(|(timestamp, signature)| verified(&self.platform, body, timestamp, signature));
+        let params =
+            signed.ok_or("the notification has no Timestamp or no Signature").and_then(|(timestamp, signature)| {
+                let params = verified(&self.platform, body, timestamp, signature)?;
+                let signed_at =
+                    timestamp.parse().ok().map(|seconds: i64| Timestamp::from_millis(seconds.saturating_mul(1_000)));
+                let signed_at = signed_at.ok_or("the notification's Timestamp is no number of seconds")?;
+                if is_timely(signed_at, received_at, NOTICE_AGE_MAX) { Ok(params) } else { Err(UNTIMELY) }
+            });
         match params {
             Err(why) => seen.reached = Reached::Unverified(why.into()),
             Ok(params) => {
@@ -156,15 +166,11 @@ impl Gateway for Client {
     }
 
     fn notified<'a>(&'a self, notice: &'a Notice) -> Calling<'a, Observation> {
-        Box::pin(async move { self.read_notification(&notice.headers, &notice.body) })
+        Box::pin(async move { self.read_notification(&notice.headers, &notice.body, notice.received_at) })
     }
 
-    fn reads_by_order(&self) -> bool {
-        true
-    }
-
-    fn as_ordered(&self, input: &Map<String, Value>, seen: Observation) -> Observation {
-        wire::as_ordered(Pricing::of(input), seen)
+    fn signed_part<'a>(&self, body: &'a [u8]) -> Cow<'a, [u8]> {
+        signed_part(body)
     }
 
     fn bill_names(&self) -> BillNames {

@@ -3,6 +3,8 @@
 //! In requests the values are percent-encoded, in notifications they are raw. HipoPay's four SDKs disagree on which of
 //! `~ * ! ' ( )` a request's string leaves as they are, and what the server does is not known \[C\]: it is configuration.
 
+use std::borrow::Cow;
+
 use crate::gateway::keys::VerifyingKey;
 
 /// Which characters beside letters, digits, `-`, `.` and `_` the string to sign leaves as they are.
@@ -86,7 +88,7 @@ fn sorted(params: &[(String, String)], timestamp: &str, encode: impl Fn(&str) ->
 /// The body is read as a form whatever its content type says: some notifications have come without one.
 ///
 /// # Errors
-/// In words: it is no form, names a parameter twice, or the signature is not HipoPay's.
+/// In words: it is no form, names a parameter twice, has one that can be read in two ways, or the signature is not HipoPay's.
 pub fn verified(
     keys: &[VerifyingKey],
     body: &[u8],
@@ -98,12 +100,25 @@ pub fn verified(
     if repeats {
         return Err("the notification names a parameter twice");
     }
+    // The values are signed raw: of these nobody can say where one pair ends.
+    let is_ambiguous = |text: &String| text.contains(['&', '=', ',']);
+    if params.iter().any(|(name, value)| is_ambiguous(name) || is_ambiguous(value)) {
+        return Err("the notification has a parameter with & or = or a comma in it");
+    }
     let message = notification_message(&params, timestamp);
     if keys.iter().any(|key| key.verifies(message.as_bytes(), signature)) {
         Ok(params)
     } else {
         Err("the signature is not HipoPay's")
     }
+}
+
+/// What of a notification's body is signed: the pairs, decoded and sorted; the body itself if it is no form.
+pub fn signed_part(body: &[u8]) -> Cow<'_, [u8]> {
+    let Some(mut params) = parse_form(body) else { return Cow::Borrowed(body) };
+    params.sort_unstable();
+    let pairs: Vec<String> = params.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
+    Cow::Owned(pairs.join("&").into_bytes())
 }
 
 /// The pairs of a form or a query string, decoded; none if it is no UTF-8 or has a broken `%`, or more than 100 pairs.

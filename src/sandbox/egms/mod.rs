@@ -25,6 +25,7 @@ use super::till::{Asked, Entry, Outcome, Sort, Standing, TillTotals, What};
 use super::{Reaction, Settings, Twin, decode};
 use crate::clock::Clock;
 use crate::domain::money::Amount;
+use crate::domain::time::Timestamp;
 use crate::gateway::egms::sign::{Message, SignKey};
 use crate::gateway::keys::nonce;
 use crate::gateway::transport::{Request, Response};
@@ -73,11 +74,17 @@ impl Egms {
     /// The notification of a payment as it stands, signed for the webhook at `path`: its headers and body.
     pub fn notification(&self, merchant_trans_id: &str, path: &str) -> Option<(HeaderMap, Bytes)> {
         let payment = self.counter.till().entry(Sort::Payment, merchant_trans_id).cloned()?;
-        self.tell(Sort::Payment, &payment, path)
+        self.tell(Sort::Payment, &payment, path, self.counter.clock.now())
     }
 
     /// The notification of anything as it stands, signed for the webhook at `path`. The real EGMS tells of ends only.
-    pub(super) fn tell(&self, sort: Sort, entry: &Entry, path: &str) -> Option<(HeaderMap, Bytes)> {
+    pub(super) fn tell(
+        &self,
+        sort: Sort,
+        entry: &Entry,
+        path: &str,
+        signed_at: Timestamp,
+    ) -> Option<(HeaderMap, Bytes)> {
         let event = match sort {
             Sort::Payment => "Payment",
             Sort::Refund => "Refund",
@@ -86,7 +93,7 @@ impl Egms {
         let body = json!({ "eventCode": event, word(sort): show(entry, sort, None) });
         let body = Bytes::from(body.to_string());
         let mut headers = HeaderMap::new();
-        self.sign("POST", path, &body, &mut headers)?;
+        self.sign("POST", path, &body, signed_at, &mut headers)?;
         Some((headers, body))
     }
 
@@ -213,12 +220,12 @@ impl Egms {
     fn reply(&self, method: &Method, target: &str, http: u16, body: &Value, forged: bool) -> Option<Response> {
         let mut response = json_reply(http, body, &self.counter.clock)?;
         let signed = if forged { Bytes::from_static(b"{}") } else { response.body().clone() };
-        self.sign(method.as_str(), target, &signed, response.headers_mut())?;
+        self.sign(method.as_str(), target, &signed, self.counter.clock.now(), response.headers_mut())?;
         Some(response)
     }
 
-    fn sign(&self, method: &str, target: &str, body: &[u8], headers: &mut HeaderMap) -> Option<()> {
-        let (date_time, msg_id) = (self.counter.clock.now().to_string(), nonce().ok()?);
+    fn sign(&self, method: &str, target: &str, body: &[u8], at: Timestamp, headers: &mut HeaderMap) -> Option<()> {
+        let (date_time, msg_id) = (at.to_string(), nonce().ok()?);
         let message = Message { method, target, date_time: &date_time, msg_id: &msg_id, body };
         let signature = self.key.sign(message);
         let fields = [

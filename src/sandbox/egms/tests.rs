@@ -195,10 +195,13 @@ async fn while_the_key_is_changed_the_first_signs_and_either_verifies() {
     for twin in [&before.twin, &after.twin] {
         twin.seed("P-1", usd("10.00"));
         let (headers, body) = twin.notification("P-1", "/payrun/notify/egms").unwrap();
-        assert_eq!(client.read_notification(&headers, &body).reached, Reached::Replied);
+        assert_eq!(client.read_notification(&headers, &body, Clock::System.now()).reached, Reached::Replied);
     }
     let (headers, body) = before.twin.notification("P-1", "/payrun/notify/egms").unwrap();
-    assert!(matches!(after.client.read_notification(&headers, &body).reached, Reached::Unverified(_)));
+    assert!(matches!(
+        after.client.read_notification(&headers, &body, Clock::System.now()).reached,
+        Reached::Unverified(_)
+    ));
     let found = client.probe().await;
     let found = found.last().unwrap().found.clone().unwrap();
     assert_eq!(found, "accepted under the first sign_key, and the reply verified under number 1");
@@ -209,12 +212,18 @@ async fn notifications_are_verified_with_our_public_path() {
     let rig = Rig::new(FaultPlan::NONE);
     rig.twin.seed("P-1", usd("10.00"));
     let (headers, body) = rig.twin.notification("P-1", "/payrun/notify/egms").unwrap();
-    let seen = rig.client.read_notification(&headers, &body);
+    let seen = rig.client.read_notification(&headers, &body, Clock::System.now());
     assert_eq!((said(&seen), seen.order_no.as_deref()), ((Some("Captured"), None), Some("P-1")));
     assert_eq!(seen.amount, Some(Ok(usd("10.00"))));
     let (headers, body) = rig.twin.notification("P-1", "/behind/a/proxy").unwrap();
-    assert!(matches!(rig.client.read_notification(&headers, &body).reached, Reached::Unverified(_)));
-    assert!(matches!(rig.client.read_notification(&HeaderMap::new(), &body).reached, Reached::Unverified(_)));
+    assert!(matches!(
+        rig.client.read_notification(&headers, &body, Clock::System.now()).reached,
+        Reached::Unverified(_)
+    ));
+    assert!(matches!(
+        rig.client.read_notification(&HeaderMap::new(), &body, Clock::System.now()).reached,
+        Reached::Unverified(_)
+    ));
 }
 
 #[tokio::test]

@@ -32,6 +32,7 @@ use super::till::{Asked, Entry, Outcome, Sort, Standing, TillTotals, What};
 use super::{Reaction, Settings, Twin};
 use crate::clock::Clock;
 use crate::domain::money::{Amount, Currency};
+use crate::domain::time::Timestamp;
 use crate::gateway::hipopay::sign::notification_message;
 use crate::gateway::keys::{SigningKey, VerifyingKey};
 use crate::gateway::transport::{Request, Response};
@@ -98,11 +99,11 @@ impl Hipopay {
     pub fn notification(&self, out_trade_id: &str) -> Option<(HeaderMap, Bytes)> {
         let payment = self.counter.till().entry(Sort::Payment, out_trade_id).cloned()?;
         let minor = payment.minor;
-        self.tell(&payment.pretended(Standing::Done, minor))
+        self.tell(&payment.pretended(Standing::Done, minor), self.counter.clock.now())
     }
 
     /// The notification of a payment as it stands. The real HipoPay tells of paid ones only.
-    pub(super) fn tell(&self, paid: &Entry) -> Option<(HeaderMap, Bytes)> {
+    pub(super) fn tell(&self, paid: &Entry, signed_at: Timestamp) -> Option<(HeaderMap, Bytes)> {
         let amount = shown_amount(paid.minor, &paid.currency, None);
         let (settled_in, openid) = self.asked().payments.get(&paid.number).cloned().unwrap_or_default();
         let currency = self.shown_currency(paid);
@@ -125,7 +126,7 @@ impl Hipopay {
         }
         let params: Vec<(String, String)> =
             fields.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        let timestamp = self.counter.clock.now().seconds().to_string();
+        let timestamp = signed_at.seconds().to_string();
         let signature = self.platform.sign(notification_message(&params, &timestamp).as_bytes()).ok()?;
         let mut headers = HeaderMap::new();
         headers.insert("timestamp", HeaderValue::from_str(&timestamp).ok()?);
