@@ -22,6 +22,8 @@ mod xlsx;
 use json_lines::JsonLines;
 use xlsx::Xlsx;
 
+pub use xlsx::aside::work_if_asked as read_workbook_if_asked;
+
 /// The longest row, in bytes. A CSV row that is longer has a quote that was never closed.
 const ROW_MAX: usize = 1024 * 1024;
 

@@ -16,6 +16,7 @@ mod customs;
 mod documented_requests;
 mod faults;
 mod gateways;
+mod input_files;
 mod kill;
 mod layers;
 mod ledger;

@@ -1,0 +1,83 @@
+//! The process that reads a workbook: this program once more, which is given the file as its standard input and nothing else,
+//! and writes what it reads to its standard output. It limits its own memory before it looks at the file.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, BufWriter, Write as _};
+use std::os::fd::AsFd as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::{Child, ChildStdout, Command, ExitCode, Stdio};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use super::{Reading, bounds, sheet};
+
+/// Its first argument; no command has this name. The second one is the name of the sheet, if one is wanted.
+const ASKED: &str = "read-a-workbook";
+
+/// What it may take beyond what the program takes by itself, in bytes.
+const ROOM: u64 = 32 * 1024 * 1024;
+
+/// Starts it.
+pub(super) fn start(file: File, sheet: Option<&str>) -> io::Result<(Child, ChildStdout)> {
+    let mut command = Command::new(program()?);
+    command.arg0("payrun").arg(ASKED).args(sheet).env_clear();
+    command.stdin(Stdio::from(file)).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn()?;
+    match child.stdout.take() {
+        Some(said) => Ok((child, said)),
+        None => Err(io::Error::other("its output is not there")),
+    }
+}
+
+/// This program, also where another version has taken its place since it was started.
+fn program() -> io::Result<PathBuf> {
+    let own = PathBuf::from("/proc/self/exe");
+    if own.exists() { Ok(own) } else { std::env::current_exe() }
+}
+
+/// Does the work, if this process was started for it.
+pub fn work_if_asked(mut arguments: impl Iterator<Item = OsString>) -> Option<ExitCode> {
+    if arguments.nth(1)? != ASKED {
+        return None;
+    }
+    let sheet = arguments.next().and_then(|sheet| sheet.into_string().ok());
+    Some(if work(sheet.as_deref()).is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn work(sheet: Option<&str>) -> io::Result<()> {
+    // A dump would hold what is in the file.
+    limit(Resource::Core, 0)?;
+    let own = own_size();
+    limit(Resource::As, own + ROOM)?;
+    let file = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+    let mut out = BufWriter::with_capacity(64 * 1024, io::stdout().lock());
+    match bounds::check(&file) {
+        Err(reason) => say(&mut out, &Reading::Refused(reason.to_owned()))?,
+        Ok(need) => {
+            limit(Resource::As, own + ROOM + need)?;
+            sheet::read(file, sheet, &mut |reading| say(&mut out, reading))?;
+        }
+    }
+    out.flush()
+}
+
+fn say(out: &mut impl io::Write, reading: &Reading) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, reading)?;
+    out.write_all(b"\n")
+}
+
+/// Lowers what this process may take; never above what it was given.
+fn limit(what: Resource, most: u64) -> io::Result<()> {
+    let given = getrlimit(what);
+    let current = given.maximum.map_or(most, |maximum| most.min(maximum));
+    Ok(setrlimit(what, Rlimit { current: Some(current), maximum: given.maximum })?)
+}
+
+/// The address space of this process as it is, in bytes; nothing is known of it where there is no /proc.
+fn own_size() -> u64 {
+    let pages = std::fs::read_to_string("/proc/self/statm").ok();
+    let pages = pages.and_then(|text| text.split(' ').next()?.parse::<u64>().ok());
+    pages.map_or(1 << 30, |pages| pages.saturating_mul(rustix::param::page_size() as u64))
+}

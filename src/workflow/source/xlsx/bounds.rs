@@ -1,0 +1,211 @@
+//! What a workbook may hold, counted before anything is made of it: a small file may unpack to more than any memory has, and
+//! say otherwise. So it is unpacked once, and of the parts that are read as a whole the elements are counted.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek};
+
+use super::NO_WORKBOOK;
+
+/// The most bytes a file may unpack to.
+const UNPACKED_MAX: u64 = 1024 * 1024 * 1024;
+
+/// The most parts of a file.
+const PARTS_MAX: usize = 10_000;
+
+/// A part that is in memory as a whole: the texts of all cells, the formats, the list of sheets.
+struct Whole {
+    /// How its name ends.
+    name: &'static str,
+    /// The most bytes of it.
+    bytes: u64,
+    /// The element that makes it large, and the most of them.
+    element: &'static [u8],
+    most: u64,
+    /// What each of these and each byte of it take in memory.
+    each: u64,
+    each_byte: u64,
+    too_much: &'static str,
+}
+
+const WHOLE: [Whole; 4] = [
+    Whole {
+        name: "sharedstrings.xml",
+        bytes: 64 * 1024 * 1024,
+        element: b"si",
+        most: 2_000_000,
+        each: 80,
+        each_byte: 2,
+        too_much: "the workbook has more than 2,000,000 different texts, or 64 MiB of them; split it, or save it as CSV",
+    },
+    Whole {
+        name: "styles.xml",
+        bytes: 16 * 1024 * 1024,
+        element: b"xf",
+        // Excel has 65,490 for cells, and as many for styles.
+        most: 200_000,
+        each: 1_024,
+        each_byte: 2,
+        too_much: "the workbook has more cell formats than Excel allows; copy its values into a new workbook, or save it as CSV",
+    },
+    Whole {
+        name: "workbook.xml",
+        bytes: 16 * 1024 * 1024,
+        element: b"sheet",
+        most: 1_000,
+        each: 1_024,
+        each_byte: 2,
+        too_much: "the workbook has more than 1,000 sheets, or 16 MiB of names; copy the sheet into a new workbook",
+    },
+    Whole {
+        name: ".rels",
+        bytes: 4 * 1024 * 1024,
+        element: b"Relationship",
+        most: 20_000,
+        each: 1_024,
+        each_byte: 2,
+        too_much: "the workbook has more than 20,000 links between its parts; copy the sheet into a new workbook",
+    },
+];
+
+/// Says how much memory its parts may take when they are read, in bytes.
+pub(super) fn check(file: &File) -> Result<u64, &'static str> {
+    check_up_to(file, UNPACKED_MAX)
+}
+
+fn check_up_to(mut file: &File, max: u64) -> Result<u64, &'static str> {
+    let mut archive = zip::ZipArchive::new(BufReader::new(file)).map_err(|_| NO_WORKBOOK)?;
+    if archive.len() > PARTS_MAX {
+        return Err("the workbook has more than 10,000 parts; copy the sheet into a new workbook");
+    }
+    let (mut left, mut need) = (max, 0);
+    for index in 0..archive.len() {
+        let entry = archive.by_index(index).map_err(|_| NO_WORKBOOK)?;
+        let name = entry.name().map_err(|_| NO_WORKBOOK)?.to_ascii_lowercase();
+        let whole = WHOLE.iter().find(|whole| name.ends_with(whole.name));
+        let mut counted = Counted::of(whole.map(|whole| whole.element).unwrap_or_default());
+        let most = whole.map_or(left, |whole| left.min(whole.bytes + 1));
+        let read = io::copy(&mut entry.take(most), &mut counted).map_err(|_| NO_WORKBOOK)?;
+        left = left.saturating_sub(read);
+        if left == 0 {
+            return Err("the workbook unpacks to more than 1 GiB; split it, or save it as CSV");
+        }
+        let Some(whole) = whole else { continue };
+        let elements = counted.most();
+        if read > whole.bytes || elements > whole.most {
+            return Err(whole.too_much);
+        }
+        need += elements * whole.each + read * whole.each_byte;
+    }
+    file.rewind().map_err(|_| NO_WORKBOOK)?;
+    Ok(need)
+}
+
+/// Counts elements of one name, whatever their prefix, and remembers the largest `uniqueCount`, as which room is reserved.
+struct Counted {
+    element: &'static [u8],
+    elements: u64,
+    declared: u64,
+    /// The end of what was written before, which may be the beginning of a name.
+    before: Vec<u8>,
+}
+
+/// How the number of texts is declared.
+const DECLARED: &[u8] = b"uniqueCount";
+
+/// The longest that has to be seen in one piece: a declaration with blanks in it.
+const SEEN: usize = 64;
+
+impl Counted {
+    const fn of(element: &'static [u8]) -> Self {
+        Self { element, elements: 0, declared: 0, before: Vec::new() }
+    }
+
+    /// When all is written: how many there are, or are said to be.
+    fn most(mut self) -> u64 {
+        let rest = std::mem::take(&mut self.before);
+        self.look(&rest, rest.len());
+        self.elements.max(self.declared)
+    }
+
+    /// Looks at what begins within the first `until` bytes.
+    fn look(&mut self, bytes: &[u8], until: usize) {
+        for (at, byte) in bytes[..until].iter().enumerate() {
+            match byte {
+                b'<' | b':' if begins(&bytes[at + 1..], self.element) => self.elements += 1,
+                b'u' if bytes[at..].starts_with(DECLARED) => {
+                    let digits = bytes[at + DECLARED.len()..].iter().skip_while(|b| !b.is_ascii_digit() && **b != b'>');
+                    let digits = digits.take_while(|b| b.is_ascii_digit());
+                    let number = digits.fold(0_u64, |n, b| n.saturating_mul(10).saturating_add(u64::from(b - b'0')));
+                    self.declared = self.declared.max(number);
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Whether an element of this name begins here.
+fn begins(bytes: &[u8], name: &[u8]) -> bool {
+    let ends =
+        |byte: Option<&u8>| byte.is_none_or(|byte| !byte.is_ascii_alphanumeric() && *byte != b'-' && *byte != b'_');
+    bytes.starts_with(name) && ends(bytes.get(name.len()))
+}
+
+impl io::Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.element.is_empty() {
+            return Ok(bytes.len());
+        }
+        let mut seen = std::mem::take(&mut self.before);
+        seen.extend_from_slice(bytes);
+        let until = seen.len().saturating_sub(SEEN);
+        self.look(&seen, until);
+        seen.drain(..until);
+        self.before = seen;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use zip::write::SimpleFileOptions;
+
+    fn zipped(entries: &[(&str, &[u8])]) -> File {
+        let mut archive = zip::ZipWriter::new(tempfile::tempfile().unwrap());
+        for (name, entry) in entries {
+            archive.start_file(*name, SimpleFileOptions::default()).unwrap();
+            archive.write_all(entry).unwrap();
+        }
+        let mut file = archive.finish().unwrap();
+        file.rewind().unwrap();
+        file
+    }
+
+    #[test]
+    fn what_a_file_unpacks_to_is_counted_over_all_its_parts() {
+        let parts: &[(&str, &[u8])] = &[("0", &[0; 60_000]), ("1", &[0; 40_000])];
+        assert!(zipped(parts).metadata().unwrap().len() < 1_000);
+        assert_eq!(check_up_to(&zipped(parts), 100_001), Ok(0));
+        let too_much = check_up_to(&zipped(parts), 100_000).unwrap_err();
+        assert!(too_much.contains("unpacks to more than 1 GiB"), "{too_much}");
+    }
+
+    #[test]
+    fn elements_are_counted_whatever_their_prefix_and_however_they_are_cut() {
+        let text = b"<x:s uniqueCount = '70'><x:si/><si><t>a</t></si>  <size/><si attribute=\"1\"/>";
+        for piece in [1, 3, text.len()] {
+            let mut counted = Counted::of(b"si");
+            text.chunks(piece).for_each(|bytes| counted.write_all(bytes).unwrap());
+            assert_eq!(counted.most(), 70, "pieces of {piece}");
+            let mut counted = Counted::of(b"si");
+            text[22..].chunks(piece).for_each(|bytes| counted.write_all(bytes).unwrap());
+            assert_eq!(counted.most(), 3, "pieces of {piece}");
+        }
+    }
+}
