@@ -76,13 +76,14 @@ pub(super) async fn run(context: &Context, args: &ApprovalsArgs) -> Result<Exit,
         ApprovalsCommand::List { all, limit, json } => list(&ledger, *all, *limit, *json).await,
         ApprovalsCommand::Show(args) => review::show(&project.engine(ledger, Clock::of_machine()).await?, args).await,
         ApprovalsCommand::Approve { run, job, hash, by } => {
-            let by = by.proven(&ledger, Role::Approver).await?;
+            let by = by.signed(&ledger, Role::Approver).await?;
             let engine = project.engine(ledger, Clock::of_machine()).await?;
             let decided = engine.approve_run(*run, job.as_deref(), hash.as_deref(), &by).await?;
             tell(&engine, *run, &decided).await
         }
         ApprovalsCommand::Reject { run, job, by } => {
-            let (by, engine) = (by.signed()?, project.engine(ledger, Clock::of_machine()).await?);
+            let by = by.signed(&ledger, Role::Approver).await?;
+            let engine = project.engine(ledger, Clock::of_machine()).await?;
             let decided = engine.reject_run(*run, job.as_deref(), &by).await.map_err(retry::failed)?;
             tell(&engine, *run, &decided).await
         }

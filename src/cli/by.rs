@@ -1,7 +1,8 @@
 //! Who gives a command, and why: the user of this machine, or who says so.
 //!
-//! On the command line a name is what the machine's users say; the audit log keeps the user's own beside it. Where it matters who
-//! somebody is, a token in `PAYRUN_TOKEN` proves it, and without one the user of the machine counts and not the name.
+//! On the command line a name is what the machine's users say; the audit log keeps the user's own beside it. A token in
+//! `PAYRUN_TOKEN` proves who somebody is, and then it is whose word it is; without one, where that matters, the user of the machine
+//! counts and not the name.
 
 use clap::Args;
 
@@ -31,24 +32,19 @@ pub(super) struct By {
 /// Who gives a command.
 #[derive(Debug, Args)]
 pub(super) struct Author {
-    /// Who gives the command; the user of this machine if not given. Where it matters who that is (run, schedule fire,
-    /// approve), a token in PAYRUN_TOKEN proves it
+    /// Who gives the command; the user of this machine if not given. A token in PAYRUN_TOKEN proves who it is, and then counts alone
     #[arg(long, alias = "by", value_name = "NAME", env = "PAYRUN_AUTHOR")]
     author: Option<String>,
 }
 
 impl By {
-    /// Both; a change needs a reason.
-    pub fn signed(&self) -> Result<Signed, Failure> {
+    /// Both: a change needs a reason, and whoever gives a token needs its role for it.
+    pub async fn signed(&self, ledger: &Ledger, role: Role) -> Result<Signed, Failure> {
         let reason = self.reason.as_deref().ok_or_else(|| {
             Failure::invalid("why? give a reason with --reason \"…\"").help("it is kept in the audit log")
         })?;
-        Ok(Signed { actor: self.author.actor()?, reason: Reason::parse(reason).map_err(invalid)? })
-    }
-
-    /// Both, where it matters who it is.
-    pub async fn proven(&self, ledger: &Ledger, role: Role) -> Result<Signed, Failure> {
-        Ok(Signed { actor: self.author.proven(ledger, role).await?, ..self.signed()? })
+        let reason = Reason::parse(reason).map_err(invalid)?;
+        Ok(Signed { actor: self.author.proven(ledger, role).await?, reason })
     }
 }
 

@@ -13,6 +13,7 @@ use super::pause::failed;
 use super::project::Project;
 use crate::clock::Clock;
 use crate::domain::policy::Rate;
+use crate::domain::role::Role;
 use crate::engine::{Account, Engine};
 use crate::ledger::{LaneLimits, LaneRow, UnreachableRow};
 use crate::yaml::scalars;
@@ -82,22 +83,26 @@ pub(super) async fn run(context: &Context, args: &LaneArgs) -> Result<Exit, Fail
         LaneCommand::List { json } => list(&engine, *json).await?,
         LaneCommand::Hold { lane, time, by } => {
             let until = time.map(|time| engine.clock.now().plus(time));
-            engine.hold_lane(lane, until, &by.signed()?).await.map_err(failed)?;
+            engine.hold_lane(lane, until, &by.signed(&engine.ledger, Role::Operator).await?).await.map_err(failed)?;
             say("held: nothing is called, not even to ask; `payrun lane release` opens it");
         }
         LaneCommand::Release { lane, by } => {
-            let was_closed = engine.open_lane(lane, &by.signed()?).await.map_err(failed)?;
+            let was_closed =
+                engine.open_lane(lane, &by.signed(&engine.ledger, Role::Operator).await?).await.map_err(failed)?;
             say(if was_closed { "open" } else { "it was open" });
         }
         LaneCommand::Limit { lane, reset: true, by, .. } => {
-            engine.unlimit_lane(lane, &by.signed()?).await.map_err(failed)?;
+            engine.unlimit_lane(lane, &by.signed(&engine.ledger, Role::Operator).await?).await.map_err(failed)?;
             say("as fast as payrun.yaml says");
         }
         LaneCommand::Limit { rate: None, concurrency: None, .. } => {
             return Err(Failure::invalid("how slow? give --rate, --concurrency, or --reset"));
         }
         LaneCommand::Limit { lane, rate, concurrency, by, .. } => {
-            let limits = engine.limit_lane(lane, *rate, *concurrency, &by.signed()?).await.map_err(failed)?;
+            let limits = engine
+                .limit_lane(lane, *rate, *concurrency, &by.signed(&engine.ledger, Role::Operator).await?)
+                .await
+                .map_err(failed)?;
             say(format!("at most {}", shown(limits)));
         }
     }

@@ -9,6 +9,7 @@ use super::exit::{Exit, Failure};
 use super::output::{print_table, say, say_json, table};
 use super::project::Project;
 use crate::clock::Clock;
+use crate::domain::role::Role;
 use crate::engine::operate::{OperateError, Paused};
 use crate::ledger::Ledger;
 
@@ -56,8 +57,9 @@ async fn change(context: &Context, args: &PauseArgs, pause: bool) -> Result<Exit
     let project = Project::load(context)?;
     let Some(what) = args.what else { return list(&project.ledger().await?, args.json).await };
     let meant = meant(args, what)?;
-    let by = args.by.signed()?;
-    let engine = project.engine(project.ledger().await?, Clock::of_machine()).await?;
+    let ledger = project.ledger().await?;
+    let by = args.by.signed(&ledger, Role::Operator).await?;
+    let engine = project.engine(ledger, Clock::of_machine()).await?;
     let changed =
         if pause { engine.pause(&meant, &by).await } else { engine.resume(&meant, &by).await }.map_err(failed)?;
     say(match (pause, changed) {

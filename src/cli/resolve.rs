@@ -11,6 +11,7 @@ use super::retry::refusal;
 use crate::clock::Clock;
 use crate::domain::answer::Receipt;
 use crate::domain::item::Finding;
+use crate::domain::role::Role;
 use crate::ledger::{Granted, Wish};
 
 /// The longest receipt, in characters.
@@ -41,8 +42,8 @@ fn receipt(text: &str) -> Result<Receipt, String> {
 }
 
 pub(super) async fn run(context: &Context, args: &ResolveArgs) -> Result<Exit, Failure> {
-    let by = args.by.signed()?;
     let ledger = Project::load(context)?.ledger().await?;
+    let by = args.by.signed(&ledger, Role::Operator).await?;
     let Some(item) = ledger.find_item(&args.item).await? else {
         return Err(Failure::invalid(format!("there is no item \"{}\"", args.item))
             .help("name it by its id, its key or its order number; `payrun items` lists them"));

@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::domain::actor::Signed;
 use crate::domain::item::State;
 use crate::domain::money::decimal_text;
+use crate::domain::role::Role;
 use crate::engine::plan::money_text;
 use crate::engine::{BulkError, CarriedOut, Chosen, Engine};
 use crate::ledger::{Granted, ItemFilter, Ledger, LedgerError, Wish};
@@ -79,12 +80,12 @@ pub(super) async fn run(context: &Context, args: &RetryArgs) -> Result<Exit, Fai
 /// Has a wish granted for the items that are meant, and says whether anything was to be done; what cannot be granted is said and
 /// spoils nothing.
 pub(super) async fn wish(context: &Context, which: &Which, wish: &Wish) -> Result<(Exit, bool), Failure> {
-    let by = which.by.signed()?;
     let project = Project::load(context)?;
     let ledger = project.ledger().await?;
     if which.items.is_empty() {
-        return bulk(&project.engine(ledger, Clock::of_machine()).await?, which, wish, &by).await;
+        return bulk(&project.engine(ledger, Clock::of_machine()).await?, which, wish).await;
     }
+    let by = which.by.signed(&ledger, Role::Operator).await?;
     let mut outcome = Outcome::default();
     for name in &which.items {
         match ledger.find_item(name).await? {
@@ -96,7 +97,7 @@ pub(super) async fn wish(context: &Context, which: &Which, wish: &Wish) -> Resul
 }
 
 /// Counts, and carries out if that was said.
-async fn bulk(engine: &Engine, which: &Which, wish: &Wish, by: &Signed) -> Result<(Exit, bool), Failure> {
+async fn bulk(engine: &Engine, which: &Which, wish: &Wish) -> Result<(Exit, bool), Failure> {
     let filter = ItemFilter {
         run_id: which.run,
         workflow: which.workflow.clone(),
@@ -106,7 +107,7 @@ async fn bulk(engine: &Engine, which: &Which, wish: &Wish, by: &Signed) -> Resul
         lane: which.gateway.clone(),
         reason: which.with_reason.clone(),
     };
-    let chosen = engine.choose(&filter).await.map_err(failed)?;
+    let chosen = engine.choose(&filter, wish).await.map_err(failed)?;
     if !which.yes {
         tell_chosen(&chosen, which.json);
         return Ok((Exit::Success, false));
@@ -115,7 +116,8 @@ async fn bulk(engine: &Engine, which: &Which, wish: &Wish, by: &Signed) -> Resul
         let message = format!("these are not the items that were counted as {expected}; nothing was done");
         return Err(Failure::invalid(message).help("count them again, without --yes"));
     }
-    let done = engine.carry_out(&chosen, wish, &words(which), by).await.map_err(failed)?;
+    let by = which.by.signed(&engine.ledger, Role::Operator).await?;
+    let done = engine.carry_out(&chosen, wish, &words(which), &by).await.map_err(failed)?;
     Ok((Outcome::of(done).tell(which.json), true))
 }
 

@@ -73,7 +73,7 @@ impl Engine {
             states: State::ALL.into_iter().filter(|state| state.is_open() || *state == State::Parked).collect(),
             ..ItemFilter::default()
         };
-        let chosen = self.choose(&filter).await?;
+        let chosen = self.choose(&filter, &Wish::Cancel).await?;
         if chosen.items == 0 {
             return Ok(Decided::NotWaiting(ApprovalState::Approved));
         }

@@ -61,23 +61,22 @@ pub enum BulkError {
 }
 
 impl Engine {
-    /// Counts items and their money; changes nothing.
+    /// Counts items and their money; changes nothing. What is withdrawn already is not chosen to be withdrawn.
     ///
     /// # Errors
     /// If the filter names no states or too many items are meant, and whatever the ledger says.
-    pub async fn choose(&self, filter: &ItemFilter) -> Result<Chosen, BulkError> {
+    pub async fn choose(&self, filter: &ItemFilter, wish: &Wish) -> Result<Chosen, BulkError> {
         if filter.states.is_empty() {
             return Err(BulkError::NoStates);
         }
         let (mut each, mut states, mut sums) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
         let mut set = Sha256::new();
+        let mut after = 0;
         loop {
-            let after = each.last().map_or(0, |(id, _)| *id);
             let page = self.ledger.items(filter, after, PAGE).await?;
-            if page.is_empty() {
-                break;
-            }
-            for item in page {
+            let Some(end) = page.last() else { break };
+            after = end.id;
+            for item in page.into_iter().filter(|item| *wish != Wish::Cancel || item.withdrawn.is_none()) {
                 set.update(item.id.to_be_bytes());
                 set.update(item.version.to_be_bytes());
                 each.push((item.id, item.version));

@@ -105,6 +105,77 @@ fn a_batch_that_is_rejected_after_its_release_is_sent_no_further() {
     app.payrun(&["audit", "export"]).exits(0).says("a batch rejected after its release");
 }
 
+/// A batch that was approved, of which nothing has been sent yet, with the token of its approver.
+fn released(server: bool) -> (App, String) {
+    let job = "    approval: { above: { HKD: \"100.00\" }, expires: 1d }\n";
+    let app = App::of(Setup { job, server, ..Setup::default() });
+    let (ann, bob) = (app.token("ann", "operator"), app.token("bob", "approver"));
+    app.payrun_as(&ann, &["pause", "gateway", "hk", "--reason", "a test"]).exits(0);
+    app.payrun_as(&ann, &["run", WORKFLOW, "--date", DATE]).exits(4);
+    app.payrun_as(&bob, &["approvals", "approve", "1", "--reason", "a test"]).exits(0);
+    (app, bob)
+}
+
+/// Everything of the batch was withdrawn by the owner of the token.
+fn assert_withdrawn_by_bob(app: &App) {
+    assert_eq!((app.by_state(), app.charges()), (json!({ "cancelled": 20 }), 0));
+    let item = &app.json_lines(&["items", "--json"])[0];
+    assert_eq!(item["reason"], "cancelled by bob: a wrong file", "{item}");
+    let log = app.json_lines(&["audit", "export"]);
+    let late = log.iter().find(|entry| entry["verb"] == "item.cancel").unwrap();
+    assert_eq!(late["actor"], "bob", "{late}");
+}
+
+#[test]
+fn a_token_proves_who_rejects_a_batch_after_its_release() {
+    for server in [false, true] {
+        let (app, bob) = released(server);
+        let reject = ["approvals", "reject", "1", "--reason", "a wrong file", "--author", "carl"];
+        app.payrun_as(&bob, &reject).exits(0).says("it had been approved: 20 items cancelled");
+        assert_withdrawn_by_bob(&app);
+        let cancel = ["cancel", "1", "--reason", "a test"];
+        app.payrun_as(&bob, &cancel).exits(2).says("this is for the role operator; bob is approver");
+        let log = app.json_lines(&["audit", "export"]);
+        assert!(log.iter().any(|entry| entry["verb"] == "pause" && entry["actor"] == "ann"), "{log:?}");
+    }
+}
+
+#[test]
+fn a_token_proves_who_rejects_a_batch_after_its_release_by_the_api() {
+    use crate::support::service::Service;
+    let (app, bob) = released(false);
+    let service = Service::of(&app);
+    let request = service.request(reqwest::Method::POST, "/api/v1/runs/1/reject").bearer_auth(&bob);
+    let request = request.header("content-type", "application/json");
+    let reply = service.send(request.body(json!({ "reason": "a wrong file" }).to_string()));
+    assert_eq!((reply.status, &reply.body[0]["outcome"]), (200, &json!("withdrawn_late")), "{reply:?}");
+    assert_eq!(service.stop().code(), Some(0));
+    assert_withdrawn_by_bob(&app);
+}
+
+#[test]
+fn what_is_withdrawn_is_counted_without_a_reason_and_only_once() {
+    use payrun::sandbox::faults::{Fault, FaultPlan};
+    for server in [false, true] {
+        let setup = Setup {
+            contracts: contracts("C", 3),
+            faults: FaultPlan::only(Fault::ErrorBefore),
+            server,
+            ..Setup::default()
+        };
+        let app = App::of(setup);
+        app.edit(WORKFLOW, "schedule: [", "schedule: [3s, ");
+        app.payrun(&["run", WORKFLOW, "--date", DATE, "--wait", "1s"]).exits(4);
+        let count = ["cancel", "--state", "planned,unknown"];
+        app.payrun(&count).exits(0).says("3 items: 3 unknown").says("nothing was done");
+        app.payrun(&[&count[..], &["--yes"]].concat()).exits(2).says("give a reason");
+        app.payrun(&[&count[..], &["--yes", "--reason", "a test"]].concat()).exits(0).says("3 withdrawn and unknown");
+        app.payrun(&count).exits(0).says("0 items");
+        app.payrun(&["run", "--resume", "--wait", "30s"]);
+        assert_eq!((app.by_state(), app.charges()), (json!({ "cancelled": 3 }), 0));
+    }
+}
+
 #[test]
 fn what_a_workflow_has_open_is_withdrawn_by_its_name() {
     let app = App::with_contracts(&contracts("C", 5));

@@ -266,7 +266,7 @@ fn a_termination_goes_before_what_is_to_be_charged_and_ends_the_contract_here_to
     assert_eq!(app.charges(), 1);
     assert_eq!(
         (periods(&app, "T-1")[0].as_str(), periods(&app, "T-2")[0].as_str()),
-        ("2026-01 cancelled", "2026-01 paid")
+        ("2026-01 waived", "2026-01 paid")
     );
     let told = show(&app, "T-1");
     assert_eq!(told["state"], "ended");
@@ -309,7 +309,7 @@ fn an_import_with_an_earlier_end_withdraws_what_falls_due_after_it() {
     app.payrun(&["run", "--resume"]);
     assert_eq!(
         (app.charges(), periods(&app, "F-1")),
-        (1, vec!["2026-01 paid".to_owned(), "2026-02 cancelled".to_owned()])
+        (1, vec!["2026-01 paid".to_owned(), "2026-02 waived".to_owned()])
     );
 }
 
@@ -405,8 +405,13 @@ fn what_is_under_way_is_not_sent_again_after_its_contract_was_ended_or_paused_an
             .exits(0)
             .says("1 item withdrawn");
         app.payrun(&["contracts", "pause", "Z-pause", "--reason", "the payer asked"]).exits(0).says("asked about");
+        let log = app.json_lines(&["audit", "export"]);
+        let after: Vec<&str> = log.iter().map(|entry| entry["after"].as_str().unwrap()).collect();
+        let id = &app.json_lines(&["items", "--json", "--key", "Z-end/2026-01"])[0]["item"];
+        let named = format!("\"withdrawn\":{{\"ids\":[{id}],\"items\":1}}");
+        assert!(after.iter().any(|after| after.contains("ended") && after.contains(&named)), "{after:?} {named}");
         app.payrun(&["run", "--resume", "--wait", "30s"]);
-        let (charges, ended) = if happened { (3, "paid") } else { (1, "cancelled") };
+        let (charges, ended) = if happened { (3, "paid") } else { (1, "waived") };
         assert_eq!(app.charges(), charges, "{fault}");
         for (id, state) in [("Z-end", ended), ("Z-pause", ended), ("Z-on", "paid")] {
             assert_eq!(periods(&app, id)[0], format!("2026-01 {state}"), "{fault} {id}");

@@ -11,6 +11,7 @@ use super::super::project::Project;
 use super::{Author, account_of, find};
 use crate::clock::Clock;
 use crate::domain::actor::Reason;
+use crate::domain::role::Role;
 use crate::engine::contracts::day_of;
 use crate::ledger::{Changed, ContractChange, Ledger, What};
 
@@ -66,7 +67,7 @@ async fn change(context: &Context, args: &ChangeArgs, what: What, done: &str) ->
     let now = Clock::System.now();
     let change = ContractChange {
         what,
-        who: args.author.actor()?,
+        who: args.author.proven(&ledger, Role::Operator).await?,
         why: why.as_str().to_owned(),
         today: day_of(now, project.config.timezone),
         now,

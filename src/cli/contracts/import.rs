@@ -12,6 +12,7 @@ use super::super::project::Project;
 use super::{Author, account_meant};
 use crate::clock::Clock;
 use crate::domain::actor::Reason;
+use crate::domain::role::Role;
 use crate::engine::contracts::{ImportError, ImportOptions, Imported, NotTaken};
 
 /// Arguments of `payrun contracts import`.
@@ -40,17 +41,13 @@ pub(super) struct ImportArgs {
 pub(super) async fn run(context: &Context, args: ImportArgs) -> Result<Exit, Failure> {
     let project = Project::load(context)?;
     let account = account_meant(&project, args.gateway.as_deref())?;
-    let engine = project.engine(project.ledger().await?, Clock::System).await?;
+    let ledger = project.ledger().await?;
+    let who = args.author.proven(&ledger, Role::Operator).await?;
+    let engine = project.engine(ledger, Clock::System).await?;
     let named = || format!("imported from {}", args.file.file_name().unwrap_or_default().to_string_lossy());
     let why = Reason::parse(&args.reason.clone().unwrap_or_else(named));
     let why = why.map_err(|error| Failure::invalid(error.to_string()))?;
-    let options = ImportOptions {
-        account,
-        who: args.author.actor()?,
-        why: why.as_str().to_owned(),
-        commit: !args.dry_run,
-        path: args.file,
-    };
+    let options = ImportOptions { account, who, why: why.as_str().to_owned(), commit: !args.dry_run, path: args.file };
     let json = args.json;
     let told = |row: NotTaken| match json {
         true => say(json!({"line": row.line, "reason": row.reason}).to_string()),

@@ -11,6 +11,7 @@ use super::super::project::Project;
 use super::{Author, account_of, find};
 use crate::clock::Clock;
 use crate::domain::actor::Reason;
+use crate::domain::role::Role;
 use crate::engine::contracts::day_of;
 use crate::ledger::{Changed, Reopening};
 
@@ -49,7 +50,7 @@ pub(super) async fn run(context: &Context, args: &ReopenArgs) -> Result<Exit, Fa
     let reopening = Reopening {
         period: args.period.clone(),
         until: args.until,
-        who: args.author.actor()?,
+        who: args.author.proven(&ledger, Role::Operator).await?,
         why: why.as_str().to_owned(),
         today: day_of(now, project.config.timezone),
         now,

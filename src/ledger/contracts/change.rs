@@ -23,6 +23,9 @@ use crate::ledger::{Ledger, LedgerError};
 /// The field that names a contract, of which one value is in flight at a time.
 const CONTRACT: &str = "contract_id";
 
+/// How many withdrawn items an entry of the audit log names.
+const NAMED: usize = 200;
+
 /// What is to become of a contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum What {
@@ -226,6 +229,16 @@ async fn apply(turn: &mut Turn, contract: &ContractRow, change: &ContractChange)
     let (before, now) = (Some(contract.json()), shown(&after.subscription));
     let history = History { contract_id: contract.id, what: after.what, before, after: now };
     note_changes(turn, &[history], change.who.name(), &change.why, change.now).await?;
+    let charged = after.subscription.standing == Standing::Active;
+    let withdrawn = match change.what {
+        What::EndOn(day) => {
+            withdraw_after(turn, contract.id, day, (change.who.name(), &change.why), change.now).await?
+        }
+        What::Pause | What::Resume | What::End if charged => Vec::new(),
+        What::Pause | What::Resume | What::End => {
+            withdraw(turn, (&contract.account, &contract.contract), change).await?
+        }
+    };
     if change.who.is_person() {
         let by = signed(&change.who, &change.why)?;
         let verb = match change.what {
@@ -234,21 +247,12 @@ async fn apply(turn: &mut Turn, contract: &ContractRow, change: &ContractChange)
             What::End | What::EndOn(_) => "contract.end",
         };
         let state = |standing: &Standing| json!({ "state": standing.word() });
-        let (before, after) = (state(&contract.subscription.standing), state(&after.subscription.standing));
+        let (before, mut after) = (state(&contract.subscription.standing), state(&after.subscription.standing));
+        after["withdrawn"] = named(&withdrawn);
         let target = format!("contract {}", contract.contract);
         turn.note(Note { by: &by, verb, target, before, after, at: change.now }).await?;
     }
-    let charged = after.subscription.standing == Standing::Active;
-    let cancelled = match change.what {
-        What::EndOn(day) => {
-            withdraw_after(turn, contract.id, day, (change.who.name(), &change.why), change.now).await?
-        }
-        What::Pause | What::Resume | What::End if charged => 0,
-        What::Pause | What::Resume | What::End => {
-            withdraw(turn, (&contract.account, &contract.contract), change).await?
-        }
-    };
-    Ok(Changed::Done { cancelled, waived: after.waived.len() as u64 })
+    Ok(Changed::Done { cancelled: withdrawn.len() as u64, waived: after.waived.len() as u64 })
 }
 
 /// What follows from a change, or why it cannot be.
@@ -282,26 +286,26 @@ pub(super) const OPEN: &str = "\
       and i.state in ('sending', 'pending', 'unknown', 'parked') and j.id = i.job_id and j.kind <> 'terminate' \
     order by 1 limit 10000";
 
-/// Withdraws what is open of a contract, sent or not, of its periods and of files; says how many items that were.
+/// Withdraws what is open of a contract, sent or not, of its periods and of files; says which items that were.
 async fn withdraw(
     turn: &mut Turn,
     (account, contract): (&str, &str),
     change: &ContractChange,
-) -> Result<u64, LedgerError> {
+) -> Result<Vec<i64>, LedgerError> {
     let serial = KeyHash::one_at_a_time(account, CONTRACT, contract);
     let items = sqlx::query_scalar(OPEN).bind(serial.as_bytes().to_vec()).fetch_all(turn.connection()).await;
     let items: Vec<i64> = items.map_err(failed_withdrawal)?;
     withdraw_items(turn, &items, change.who.name(), &change.why, change.now).await
 }
 
-/// Withdraws what is open of a contract's periods that fall due after its last day; says how many items that were.
+/// Withdraws what is open of a contract's periods that fall due after its last day; says which items that were.
 pub(super) async fn withdraw_after(
     turn: &mut Turn,
     contract: i64,
     last: NaiveDate,
     (who, why): (&str, &str),
     now: Timestamp,
-) -> Result<u64, LedgerError> {
+) -> Result<Vec<i64>, LedgerError> {
     let query = "select p.item_id from contract_periods as p cross join items as i where p.contract_id = $1 and p.due > $2 \
                  and p.state = 'planned' and i.id = p.item_id \
                  and i.state in ('planned', 'held', 'sending', 'pending', 'unknown', 'parked') order by p.item_id limit 10000";
@@ -319,10 +323,17 @@ async fn withdraw_items(
     who: &str,
     why: &str,
     now: Timestamp,
-) -> Result<u64, LedgerError> {
-    let mut withdrawn = 0;
+) -> Result<Vec<i64>, LedgerError> {
+    let mut withdrawn = Vec::new();
     for item in items {
-        withdrawn += u64::from(cancel_with_contract(turn, *item, (who, why), now).await?);
+        if cancel_with_contract(turn, *item, (who, why), now).await? {
+            withdrawn.push(*item);
+        }
     }
     Ok(withdrawn)
+}
+
+/// Withdrawn items, as an entry of the audit log names them.
+pub(super) fn named(withdrawn: &[i64]) -> serde_json::Value {
+    json!({ "items": withdrawn.len(), "ids": withdrawn.iter().take(NAMED).collect::<Vec<_>>() })
 }

@@ -6,7 +6,7 @@ use chrono::NaiveDate;
 use serde_json::json;
 use sqlx::Row;
 
-use super::change::withdraw_after;
+use super::change::{named, withdraw_after};
 use super::{ContractRow, History, line, locked, note_changes, shown, signed, update};
 use crate::domain::actor::Actor;
 use crate::domain::subscription::{Offer, Subscription};
@@ -84,10 +84,10 @@ impl Ledger {
             });
         }
         insert(&mut turn, &fresh, import).await?;
-        change(&mut turn, &changed, import).await?;
+        let withdrawn = change(&mut turn, &changed, import).await?;
         if import.who.is_person() && fresh.len() + changed.len() > 0 {
             let by = signed(&import.who, &import.why)?;
-            let after = json!({ "new": fresh.len(), "changed": changed.len() });
+            let after = json!({ "new": fresh.len(), "changed": changed.len(), "withdrawn": named(&withdrawn) });
             let (verb, target) = ("contract.import", "contracts".to_owned());
             turn.note(Note { by: &by, verb, target, before: json!({}), after, at: import.now }).await?;
         }
@@ -145,9 +145,14 @@ async fn insert(turn: &mut Turn, fresh: &[&NewContract], import: &Import) -> Res
     note_changes(turn, &history, import.who.name(), &import.why, import.now).await
 }
 
-async fn change(turn: &mut Turn, changed: &[(&ContractRow, Subscription)], import: &Import) -> Result<(), LedgerError> {
+/// Changes them; says which items were withdrawn because of it.
+async fn change(
+    turn: &mut Turn,
+    changed: &[(&ContractRow, Subscription)],
+    import: &Import,
+) -> Result<Vec<i64>, LedgerError> {
     if changed.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let next = |row: &ContractRow, one: &Subscription| {
         // Before the first period other terms may begin earlier.
@@ -165,12 +170,13 @@ async fn change(turn: &mut Turn, changed: &[(&ContractRow, Subscription)], impor
     let history: Vec<History> = changed.iter().map(history).collect();
     note_changes(turn, &history, import.who.name(), &import.why, import.now).await?;
     // An earlier end is a withdrawal of what falls due after it.
+    let mut withdrawn = Vec::new();
     for (row, one) in changed {
         let last = one.terms.end().filter(|end| row.subscription.terms.end().is_none_or(|before| *end < before));
         if let Some(last) = last {
             let why = format!("the contract ends on {last}: {}", import.why);
-            withdraw_after(turn, row.id, last, (import.who.name(), &why), import.now).await?;
+            withdrawn.extend(withdraw_after(turn, row.id, last, (import.who.name(), &why), import.now).await?);
         }
     }
-    Ok(())
+    Ok(withdrawn)
 }

@@ -28,7 +28,7 @@ pub struct PeriodRow {
     pub period: String,
     /// The day it fell due.
     pub due: NaiveDate,
-    /// `planned`, `paid`, `failed`, `cancelled`, `lapsed`, `waived` or `reopened`.
+    /// `planned`, `paid`, `failed`, `lapsed`, `waived` (also where its item was withdrawn) or `reopened`.
     pub state: String,
     /// The item that has its key.
     pub item: Option<i64>,
@@ -215,13 +215,18 @@ fn period_row(row: &AnyRow) -> Result<PeriodRow, sqlx::Error> {
     Ok(PeriodRow {
         period: row.try_get("period")?,
         due: row.try_get::<String, _>("due")?.parse().unwrap_or_default(),
-        state: row.try_get("state")?,
+        state: spoken(row.try_get("state")?),
         item: row.try_get("item_id")?,
         item_state: row.try_get::<Option<String>, _>("item_state")?.and_then(|word| State::parse(&word)),
         minor: row.try_get("amount")?,
         reason: row.try_get("reason")?,
         pay_by: super::day(row, "pay_by")?,
     })
+}
+
+/// The word for a period's state. Whether nothing came of its item or it never had one: it is charged no more.
+fn spoken(state: &str) -> String {
+    if state == State::Cancelled.word() { "waived" } else { state }.to_owned()
 }
 
 fn change_row(row: &AnyRow) -> Result<ChangeRow, sqlx::Error> {

@@ -39,9 +39,9 @@ pub(super) struct Bulk {
     reason_has: Option<String>,
     /// What counting said stands for the items; none: only count.
     set: Option<String>,
-    /// Kept in the audit log.
+    /// Kept in the audit log; with `set` it must be given.
     #[schema(min_length = 1, max_length = 500)]
-    reason: String,
+    reason: Option<String>,
 }
 
 /// What is done.
@@ -93,18 +93,18 @@ pub(super) async fn bulk(
     Extension(caller): Extension<Caller>,
     Body(wanted): Body<Bulk>,
 ) -> Result<(StatusCode, Json<BulkOutcome>), ApiError> {
-    let by = caller.signed(&wanted.reason)?;
-    let filter = filter(&wanted)?;
-    let chosen = app.engine().choose(&filter).await?;
-    let mut outcome = counted(&chosen);
-    let Some(set) = &wanted.set else { return Ok((StatusCode::OK, Json(outcome))) };
-    if *set != chosen.set {
-        return Err(ApiError::conflict("changed", "these are not the items that were counted: count again"));
-    }
     let wish = match wanted.action {
         BulkAction::Retry => Wish::Retry,
         BulkAction::Cancel => Wish::Cancel,
     };
+    let filter = filter(&wanted)?;
+    let chosen = app.engine().choose(&filter, &wish).await?;
+    let mut outcome = counted(&chosen);
+    let Some(set) = &wanted.set else { return Ok((StatusCode::OK, Json(outcome))) };
+    let by = caller.signed(wanted.reason.as_deref().unwrap_or_default())?;
+    if *set != chosen.set {
+        return Err(ApiError::conflict("changed", "these are not the items that were counted: count again"));
+    }
     let words = format!("{} items, set {}", chosen.items, chosen.set);
     let engine = std::sync::Arc::clone(app.engine());
     // It goes on when the caller has gone, or has waited long enough.
