@@ -32,7 +32,7 @@ pub use cbtis::{AccessToken, CbtisConfig, CbtisCustoms, CustomsAmounts, TokenReq
 pub use egms::EgmsConfig;
 pub use hipopay::HipopayConfig;
 pub use retention::RetentionConfig;
-pub use server::{ServerConfig, TlsConfig};
+pub use server::{ConnectionsConfig, ServerConfig, TlsConfig};
 
 /// A whole configuration.
 #[derive(Debug)]

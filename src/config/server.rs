@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use secrecy::SecretString;
 
-use crate::yaml::fields::{FieldSpec, Shape, boolean, text_of};
+use crate::yaml::fields::{FieldSpec, Shape, boolean, integer_of, text_of};
 use crate::yaml::node::Node;
 
 use super::load::Reading;
@@ -16,13 +16,24 @@ use super::load::Reading;
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8420);
 
 /// The fields of `server:`.
-pub(super) static FIELDS: [FieldSpec; 3] = [
+pub(super) static FIELDS: [FieldSpec; 4] = [
     FieldSpec::optional("listen", Shape::Text, "The address and port of the service; 127.0.0.1:8420 if not given."),
     FieldSpec::optional("tls", Shape::Fields(&TLS), "The certificate of the service, where it speaks TLS itself."),
     FieldSpec::optional(
         "behind_proxy",
         Shape::Boolean,
         "true: only a proxy that speaks TLS reaches the service, and names the caller in the last X-Forwarded-For.",
+    ),
+    FieldSpec::optional("connections", Shape::Fields(&CONNECTIONS), "How many connections are open at once."),
+];
+
+static CONNECTIONS: [FieldSpec; 2] = [
+    FieldSpec::optional("total", Shape::Integer(10, 100_000), "At most so many; 500 if not given."),
+    FieldSpec::optional(
+        "per_address",
+        Shape::Integer(1, 100_000),
+        "Of one address at most so many. If not given 50; as many as in total of this machine's own, and with behind_proxy, where all \
+         come from the proxy's.",
     ),
 ];
 
@@ -40,6 +51,25 @@ pub struct ServerConfig {
     pub tls: Option<TlsConfig>,
     /// Whether only a proxy reaches it.
     pub behind_proxy: bool,
+    /// How many connections it has at once.
+    pub connections: ConnectionsConfig,
+}
+
+/// How many connections are open at once: where there are so many, a new one gets the place of one that says nothing.
+#[derive(Debug, Clone, Copy)]
+pub struct ConnectionsConfig {
+    /// Of all.
+    pub total: usize,
+    /// Of one address.
+    pub per_address: usize,
+    /// Of an address of this machine, where a proxy may be.
+    pub per_own_address: usize,
+}
+
+impl Default for ConnectionsConfig {
+    fn default() -> Self {
+        Self { total: 500, per_address: 50, per_own_address: 500 }
+    }
 }
 
 /// A certificate of the service.
@@ -53,7 +83,7 @@ pub struct TlsConfig {
 
 impl Default for ServerConfig {
     fn default() -> Self {
-        Self { listen: DEFAULT_LISTEN, tls: None, behind_proxy: false }
+        Self { listen: DEFAULT_LISTEN, tls: None, behind_proxy: false, connections: ConnectionsConfig::default() }
     }
 }
 
@@ -73,12 +103,25 @@ impl Reading<'_> {
             let at = listen.map_or(node.at, |(at, _)| at);
             self.refuse(at, "beyond this machine the service listens with TLS only", help);
         }
-        ServerConfig { listen: address, tls, behind_proxy }
+        ServerConfig { listen: address, tls, behind_proxy, connections: connections(node, behind_proxy) }
     }
 
     fn tls(&mut self, node: &Node) -> Option<TlsConfig> {
         let key = node.get("key").and_then(|key| self.secret(key))?;
         let certificate = self.folder.join(text_of(node, "certificate")?);
         Some(TlsConfig { certificate, key })
+    }
+}
+
+fn connections(node: &Node, behind_proxy: bool) -> ConnectionsConfig {
+    let default = ConnectionsConfig::default();
+    let given = |name| node.get("connections").and_then(|node| integer_of(node, name)?.try_into().ok());
+    let total = given("total").unwrap_or(default.total);
+    let per_address: Option<usize> = given("per_address");
+    let usual = if behind_proxy { total } else { default.per_address };
+    ConnectionsConfig {
+        total,
+        per_address: per_address.unwrap_or(usual),
+        per_own_address: per_address.unwrap_or(total),
     }
 }

@@ -22,12 +22,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::get;
-use axum_server::Handle;
+use axum_server::{Handle, Server};
 use thiserror::Error;
+use tokio::net::TcpSocket;
 use tokio::sync::watch;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
@@ -45,6 +47,10 @@ const BODY_MAX: usize = 1024 * 1024;
 
 /// How long a request may take that is no stream.
 const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How many connections the kernel keeps until they are let in, and how many bytes of answers that are not read.
+const BACKLOG: u32 = 1024;
+const UNREAD_MAX: u32 = 128 * 1024;
 
 /// How long requests under way are waited for at the end.
 const GRACE: Duration = Duration::from_secs(10);
@@ -83,11 +89,13 @@ impl App {
 /// Everything that is served.
 pub fn router(app: App) -> Router {
     let (api, document) = api::router(&app);
+    // Anybody may ask for it: it is written once.
+    let document = Bytes::from(document.to_json().unwrap_or_default());
     let notifications = notify::router(Arc::clone(app.engine()), Arc::clone(&app.door));
     let metrics = get(metrics::metrics).layer(from_fn_with_state(app.clone(), auth::viewer));
     Router::new()
         .merge(api)
-        .route("/api/openapi.json", get(|| async move { axum::Json(document) }))
+        .route("/api/openapi.json", get(|| async move { ([(header::CONTENT_TYPE, "application/json")], document) }))
         .route("/metrics", metrics)
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, TIMEOUT))
         // Gateways know no token: what they say is signed.
@@ -101,6 +109,7 @@ pub fn router(app: App) -> Router {
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(CatchPanicLayer::new())
         .layer(from_fn(request_id::tag))
+        .layer(from_fn(connections::watch))
         .layer(SetResponseHeaderLayer::if_not_present(header::CACHE_CONTROL, HeaderValue::from_static("no-store")))
         .layer(SetResponseHeaderLayer::if_not_present(
             header::X_CONTENT_TYPE_OPTIONS,
@@ -123,8 +132,7 @@ impl Listener {
     /// [`ServerError`] if the address cannot be had or the certificate is none.
     pub async fn bind(address: SocketAddr, tls: Option<&TlsConfig>, config: &Path) -> Result<Self, ServerError> {
         let cannot = |source| ServerError::Bind { address, source };
-        let listener = std::net::TcpListener::bind(address).map_err(cannot)?;
-        listener.set_nonblocking(true).map_err(cannot)?;
+        let listener = listen(address).map_err(cannot)?;
         let tls = match tls {
             None => None,
             Some(tls) => Some(Certificate::read(tls, config).await?),
@@ -156,22 +164,37 @@ impl Listener {
                 ending.graceful_shutdown(Some(GRACE));
             }
         });
+        let doorkeeper = Doorkeeper::new(app.engine().config.server.connections);
         let service = router(app).into_make_service_with_connect_info::<SocketAddr>();
-        let server = axum_server::from_tcp(self.listener)?.handle(handle).http1_only();
-        let mut server = server.acceptor(Doorkeeper::default());
-        bound(server.http_builder());
+        let server = axum_server::from_tcp(self.listener)?.handle(handle).acceptor(doorkeeper);
         let served = match self.tls {
             Some(tls) => {
                 let acceptor = tls.acceptor();
                 tokio::select! {
-                    served = server.map(|door| acceptor.acceptor(door)).serve(service) => served,
+                    served = http1(server.map(|door| acceptor.acceptor(door))).serve(service) => served,
                     never = tls.keep() => match never {},
                 }
             }
-            None => server.serve(service).await,
+            None => http1(server).serve(service).await,
         };
         served.map_err(ServerError::Serve)
     }
+}
+
+/// Binds; what the kernel keeps of answers that nobody reads is bounded.
+fn listen(address: SocketAddr) -> std::io::Result<std::net::TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.set_send_buffer_size(UNREAD_MAX)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)?.into_std()
+}
+
+/// HTTP/1 and no other. The last thing that is said of a server: another acceptor undoes it.
+fn http1<A>(server: Server<SocketAddr, A>) -> Server<SocketAddr, A> {
+    let mut server = server.http1_only();
+    bound(server.http_builder());
+    server
 }
 
 /// Why nothing is served.

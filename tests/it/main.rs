@@ -7,6 +7,7 @@
 
 mod alerts;
 mod approvals;
+mod attacks;
 mod attempts;
 mod backup;
 mod bad_input;

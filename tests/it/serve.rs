@@ -228,37 +228,6 @@ fn a_workflow_is_taken_up_when_it_changes_and_only_if_it_is_valid() {
 }
 
 #[test]
-fn connections_that_say_nothing_are_ended_and_there_are_never_too_many() {
-    use std::io::{Read, Write};
-    let app = App::with_contracts(&contracts("C", 1));
-    let service = Service::of(&app);
-    let address = service.address.trim_start_matches("http://").to_owned();
-    let connect = || std::net::TcpStream::connect(&address).unwrap();
-    let half = |place: usize| {
-        let mut one = connect();
-        one.write_all([&b""[..], b"G", b"GET /healthz HTTP/1.1\r\nhost: x\r\n"][place % 3]).ok();
-        one
-    };
-    let mut silent: Vec<std::net::TcpStream> = Vec::new();
-    let answers = || {
-        let mut one = connect();
-        one.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
-        let mut told = [0; 12];
-        let asked = one.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
-        asked.is_ok() && one.read_exact(&mut told).is_ok() && told == *b"HTTP/1.1 200"
-    };
-    // On a busy machine the first are ended before the last are let in.
-    until("no more are let in", || {
-        silent.drain(..silent.len().saturating_sub(600));
-        silent.extend((0..100).map(half));
-        !answers()
-    });
-    until("the silent ones are ended", answers);
-    drop(silent);
-    assert_eq!(service.stop().code(), Some(0));
-}
-
-#[test]
 fn what_cannot_be_understood_is_told_in_one_shape() {
     let app = App::with_contracts(&contracts("C", 1));
     let service = Service::of(&app);

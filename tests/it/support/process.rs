@@ -66,6 +66,13 @@ impl Running {
         self.wait(Duration::from_secs(10))
     }
 
+    /// The most memory that was ever resident, in KiB.
+    pub fn resident_most(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        most.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
     /// Ctrl-C.
     pub fn interrupt(&self) {
         self.signal("INT");

@@ -26,12 +26,35 @@ pub struct Reply {
 impl<'a> Service<'a> {
     /// Starts it on a free port.
     pub fn of(app: &'a App) -> Self {
+        Self::with(app, reqwest::Client::builder())
+    }
+
+    /// The same, asked over a connection of its own each time; with TLS where its certificate is given, which names localhost.
+    pub fn without_pool(app: &'a App, certificate: Option<&str>) -> Self {
+        let trusted = certificate.map(|pem| reqwest::Certificate::from_pem(pem.as_bytes()).unwrap());
+        let client = reqwest::Client::builder().pool_max_idle_per_host(0);
+        Self::with(app, trusted.into_iter().fold(client, |client, one| client.tls_certs_only([one])))
+    }
+
+    fn with(app: &'a App, client: reqwest::ClientBuilder) -> Self {
         let process = app.start(&["serve", "--listen", "127.0.0.1:0"]);
         until("the service listens", || process.stderr_so_far().contains("Ctrl-C stops"));
         let told = process.stderr_so_far();
-        let address = told.split("http://").nth(1).and_then(|rest| rest.split('/').next()).unwrap().to_owned();
-        let client = reqwest::Client::builder().timeout(Duration::from_secs(20)).no_proxy().build().unwrap();
-        Self { app, process, address: format!("http://{address}"), client }
+        let (scheme, rest) = told.split_once("://127.0.0.1:").unwrap();
+        let (tls, port) = (scheme.ends_with("https"), rest.split('/').next().unwrap());
+        let address = if tls { format!("https://localhost:{port}") } else { format!("http://127.0.0.1:{port}") };
+        let client = client.timeout(Duration::from_secs(20)).no_proxy().build().unwrap();
+        Self { app, process, address, client }
+    }
+
+    /// Its host and port.
+    pub fn host(&self) -> String {
+        self.address.split_once("://").unwrap().1.to_owned()
+    }
+
+    /// The most memory that was ever resident, in KiB.
+    pub fn resident_most(&self) -> u64 {
+        self.process.resident_most()
     }
 
     /// A fresh token of a role.

@@ -1,0 +1,274 @@
+//! Strangers at the listener: connections that say nothing, say half, or read nothing. They keep nobody from an answer.
+//!
+//! Each attack is bounded, on loopback, and from the very address that is to be answered.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use payrun::sandbox::faults::{CallKind, Fault, FaultPlan};
+use reqwest::Method;
+use serde_json::json;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use crate::support::four::text_of;
+use crate::support::service::Service;
+use crate::support::{App, DATE, Setup, WORKFLOW, contracts, until};
+
+/// How many connections an attack holds, and for how long.
+const HELD: usize = 550;
+const LASTS: Duration = Duration::from_secs(3);
+
+/// How long an answer may take while other tests run; half of them take less than a third of it.
+const SOON: Duration = Duration::from_secs(3);
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00";
+
+/// What a stranger does with a connection.
+#[derive(Debug, Clone, Copy)]
+enum Attack {
+    /// Sends this, and waits until it is closed.
+    Says(&'static [u8]),
+    /// Asks again and again, and reads no answer.
+    ReadsNothing(&'static str),
+    /// The same with TLS under it.
+    Within(&'static Attack),
+}
+
+const PLAIN: [(&str, Attack); 8] = [
+    ("no byte", Attack::Says(b"")),
+    ("one byte", Attack::Says(b"G")),
+    ("PRI", Attack::Says(b"PRI")),
+    ("preface of HTTP/2", Attack::Says(PREFACE)),
+    ("half a head", Attack::Says(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n")),
+    ("idle", Attack::Says(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n")),
+    ("half a notification", Attack::Says(HALF_A_NOTIFICATION)),
+    ("answers unread", Attack::ReadsNothing("/api/openapi.json")),
+];
+
+const HALF_A_NOTIFICATION: &[u8] =
+    b"POST /notify/hk HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 900\r\n\r\n{";
+
+const TLS: [(&str, Attack); 6] = [
+    ("no hello", Attack::Says(b"")),
+    ("half a hello", Attack::Says(b"\x16\x03\x01\x02\x00\x01")),
+    ("TLS and no byte", Attack::Within(&Attack::Says(b""))),
+    ("TLS and the preface of HTTP/2", Attack::Within(&Attack::Says(PREFACE))),
+    ("TLS and half a head", Attack::Within(&Attack::Says(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n"))),
+    ("TLS and answers unread", Attack::Within(&Attack::ReadsNothing("/api/openapi.json"))),
+];
+
+/// A stranger's connection until the service closes it.
+async fn attack(address: &str, tls: Option<&TlsConnector>, attack: Attack) {
+    let Ok(stream) = TcpStream::connect(address).await else { return };
+    match (attack, tls) {
+        (Attack::Within(within), Some(tls)) => {
+            let name = "localhost".try_into().unwrap();
+            if let Ok(stream) = tls.connect(name, stream).await {
+                hold(stream, *within).await;
+            }
+        }
+        (other, _) => hold(stream, other).await,
+    }
+}
+
+async fn hold(mut stream: impl AsyncRead + AsyncWrite + Unpin, attack: Attack) {
+    match attack {
+        Attack::Says(bytes) => {
+            stream.write_all(bytes).await.ok();
+            let mut heard = [0; 1024];
+            while matches!(stream.read(&mut heard).await, Ok(1..)) {}
+        }
+        Attack::ReadsNothing(path) => {
+            let asked = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+            // 200 MB of answers, then a question now and then.
+            let mut sent = stream.write_all(asked.repeat(2_000).as_bytes()).await;
+            while sent.is_ok() {
+                tokio::time::sleep(Duration::from_millis(500)).await;
+                sent = stream.write_all(asked.as_bytes()).await;
+            }
+        }
+        Attack::Within(_) => {}
+    }
+}
+
+/// 500 strangers, each of whom comes back when closed.
+struct Strangers {
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+    came: Arc<AtomicU64>,
+}
+
+impl Strangers {
+    fn come(app: &App, address: &str, tls: Option<&TlsConnector>, what: Attack) -> Self {
+        let came = Arc::new(AtomicU64::new(0));
+        let stranger = |_| {
+            let (address, tls, came) = (address.to_owned(), tls.cloned(), Arc::clone(&came));
+            async move {
+                loop {
+                    came.fetch_add(1, Ordering::Relaxed);
+                    attack(&address, tls.as_ref(), what).await;
+                    tokio::time::sleep(Duration::from_millis(500)).await;
+                }
+            }
+        };
+        let tasks = app.wait_for(async { (0..HELD).map(stranger).map(tokio::spawn).collect() });
+        Self { tasks, came }
+    }
+
+    fn came(&self) -> u64 {
+        self.came.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Strangers {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(tokio::task::JoinHandle::abort);
+    }
+}
+
+/// A project with a charge that only a notification tells of.
+fn project() -> App {
+    let faults = FaultPlan { on: Some(CallKind::Submit), ..FaultPlan::only(Fault::SilentAfter) };
+    let app = App::of(Setup { faults, contracts: contracts("C", 1), ..Setup::default() });
+    app.edit(WORKFLOW, "schedule: [50ms, 100ms, 200ms, 400ms]", "schedule: [1h]");
+    app.payrun(&["run", WORKFLOW, "--date", DATE, "--wait", "0s"]).exits(4);
+    app
+}
+
+/// Asks for health, tells a notification and asks as an operator throughout an attack; the slowest answer.
+fn under(app: &App, service: &Service<'_>, token: &str, tls: Option<&TlsConnector>, name: &str, what: Attack) {
+    let order = text_of(&app.json_lines(&["items", "--json"])[0], "order_no").to_owned();
+    let (headers, body) = app.wait_for(app.sandbox().notification(&order)).unwrap().expect("it is paid");
+    let strangers = Strangers::come(app, &service.host(), tls, what);
+    let (began, mut took) = (Instant::now(), Vec::new());
+    while began.elapsed() < LASTS || strangers.came() < HELD as u64 {
+        let asked = [
+            service.request(Method::GET, "/healthz"),
+            service.request(Method::POST, "/notify/hk").headers(headers.clone()).body(body.clone()),
+            service.request(Method::GET, "/api/v1/runs").bearer_auth(token),
+        ];
+        for request in asked {
+            let asked = Instant::now();
+            let status =
+                || async { Ok::<_, reqwest::Error>(request.try_clone().unwrap().send().await?.status().as_u16()) };
+            let mut sent = app.wait_for(status());
+            // Where the machine is so busy that the request came late, it is sent again.
+            while sent.is_err() && asked.elapsed() < SOON {
+                sent = app.wait_for(status());
+            }
+            let passed = asked.elapsed();
+            assert!(matches!(sent, Ok(200)) && passed < SOON, "{name}: {sent:?} after {passed:?}, {took:?}");
+            took.push(passed);
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    took.sort();
+    let (median, slowest) = (took[took.len() / 2], took[took.len() - 1]);
+    eprintln!(
+        "{name}: {} connections, {} answers, median {median:?}, slowest {slowest:?}, resident {} KiB at most",
+        strangers.came(),
+        took.len(),
+        service.resident_most()
+    );
+    assert!(median < SOON / 3, "{name}: {took:?}");
+    assert!(service.resident_most() < 200 * 1024, "{name}: {} KiB", service.resident_most());
+}
+
+#[test]
+fn five_hundred_silent_or_unread_connections_keep_nobody_from_an_answer() {
+    let app = project();
+    let service = Service::without_pool(&app, None);
+    let token = service.token("ann", "operator");
+    for (name, what) in PLAIN {
+        under(&app, &service, &token, None, name, what);
+    }
+    assert_eq!(app.by_state(), json!({ "succeeded": 1 }));
+    assert_eq!(service.stop().code(), Some(0));
+}
+
+#[test]
+fn five_hundred_silent_or_unread_tls_connections_keep_nobody_from_an_answer() {
+    let app = project();
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    app.write("cert.pem", made.cert.pem());
+    app.write("key.pem", made.signing_key.serialize_pem());
+    let tls = "server: { tls: { certificate: cert.pem, key: { file: key.pem } } }\ngateways:";
+    app.edit("payrun.yaml", "gateways:", tls);
+    let service = Service::without_pool(&app, Some(&made.cert.pem()));
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(made.cert.der().clone()).unwrap();
+    rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
+    let client = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    let connector = TlsConnector::from(Arc::new(client));
+    let token = service.token("ann", "operator");
+    for (name, what) in TLS {
+        under(&app, &service, &token, Some(&connector), name, what);
+    }
+    assert_eq!(app.by_state(), json!({ "succeeded": 1 }));
+    assert_eq!(service.stop().code(), Some(0));
+}
+
+#[test]
+fn an_address_has_so_many_connections_at_most_and_silent_ones_are_ended() {
+    let app = App::with_contracts(&contracts("C", 1));
+    let bounds = "server: { connections: { total: 30, per_address: 20 } }\ngateways:";
+    app.edit("payrun.yaml", "gateways:", bounds);
+    let service = Service::without_pool(&app, None);
+    let host = service.host();
+    app.wait_for(async {
+        let mut silent = Vec::new();
+        for _ in 0..200 {
+            silent.push(TcpStream::connect(&host).await.unwrap());
+        }
+        let open = |silent: &[TcpStream]| silent.iter().filter(|one| is_open(one)).count();
+        let began = Instant::now();
+        while open(&silent) > 20 {
+            assert!(began.elapsed() < Duration::from_secs(5), "{} are open", open(&silent));
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert!(open(&silent) > 0, "they are ended when others come, or after a while");
+        let answer = service.request(Method::GET, "/healthz").send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), 200);
+        while open(&silent) > 0 {
+            assert!(began.elapsed() < Duration::from_secs(40), "{} are open", open(&silent));
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    });
+    assert_eq!(service.stop().code(), Some(0));
+}
+
+/// Whether the other side has not closed it.
+fn is_open(stream: &TcpStream) -> bool {
+    matches!(stream.try_read(&mut [0; 16]), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
+}
+
+#[test]
+fn where_all_connections_are_answered_there_are_places_for_health_and_notifications() {
+    let app = project();
+    let bounds = "server: { connections: { total: 10 } }\ngateways:";
+    app.edit("payrun.yaml", "gateways:", bounds);
+    let service = Service::without_pool(&app, None);
+    let token = service.token("ann", "operator");
+    let order = text_of(&app.json_lines(&["items", "--json"])[0], "order_no").to_owned();
+    let (headers, body) = app.wait_for(app.sandbox().notification(&order)).unwrap().expect("it is paid");
+    let notification = service.request(Method::POST, "/notify/hk").headers(headers).body(body);
+    app.wait_for(async {
+        let mut streams = Vec::new();
+        for _ in 0..10 {
+            let follows = service.request(Method::GET, "/api/v1/runs/1/events").bearer_auth(&token);
+            streams.push(follows.send().await.unwrap());
+        }
+        // Longer than anybody is left a place who says nothing.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let sent = |request: reqwest::RequestBuilder| async { request.send().await.unwrap().status().as_u16() };
+        assert_eq!(sent(service.request(Method::GET, "/api/v1/runs").bearer_auth(&token)).await, 503);
+        assert_eq!(sent(service.request(Method::GET, "/healthz")).await, 200);
+        assert_eq!(sent(notification).await, 200);
+        drop(streams);
+    });
+    until("its place is free again", || service.get(&token, "/api/v1/runs").status == 200);
+    until("the notification was applied", || app.by_state() == json!({ "succeeded": 1 }));
+    assert_eq!(service.stop().code(), Some(0));
+}
