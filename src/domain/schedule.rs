@@ -187,16 +187,33 @@ impl Schedule {
         hours == HOUR.all() || (often && hours & next_hours != 0)
     }
 
-    /// The instants at which a wall-clock time of the rule fires, in order. The second pass of an interval through a time has its
+    /// The instants at which a wall-clock time of the rule fires, in order: none for a fixed time that an earlier one of its date
+    /// fires for. The second pass of an interval through a time has its
     /// offset from UTC, in seconds.
     pub(super) fn instants(&self, wall: NaiveDateTime) -> impl Iterator<Item = (Timestamp, Option<i32>)> + use<> {
         let (first, second) = match (self.is_interval(), self.zone.from_local_datetime(&wall)) {
-            (false, _) => (instant(wall, self.zone), None),
+            (false, _) => (instant(wall, self.zone).filter(|at| !self.fires_earlier(wall, *at)), None),
             (true, LocalResult::None) => (None, None),
             (true, LocalResult::Single(only)) => (Some(of(&only)), None),
             (true, LocalResult::Ambiguous(first, second)) => (Some(of(&first)), Some((of(&second), offset(&second)))),
         };
         first.map(|at| (at, None)).into_iter().chain(second.map(|(at, offset)| (at, Some(offset))))
+    }
+
+    /// Whether an earlier time of the date fires at this instant of a time already: they are in one gap, or it is the end of it.
+    fn fires_earlier(&self, wall: NaiveDateTime, at: Timestamp) -> bool {
+        let minute_before = wall.checked_sub_signed(TimeDelta::minutes(1));
+        if minute_before.is_none_or(|before| instant(before, self.zone) != Some(at)) {
+            return false;
+        }
+        let earlier = self.times(wall.date()).take_while(|time| *time < wall).last();
+        earlier.is_some_and(|earlier| instant(earlier, self.zone) == Some(at))
+    }
+
+    /// The times of a date that fire at this instant as the first of them: those that no clock shows, or that end a gap.
+    pub(super) fn shares(&self, wall: NaiveDateTime, at: Timestamp) -> Vec<NaiveDateTime> {
+        let later = self.times(wall.date()).filter(|time| *time > wall);
+        later.take_while(|time| !self.is_interval() && instant(*time, self.zone) == Some(at)).collect()
     }
 
     /// What the wall clock shows at an instant.

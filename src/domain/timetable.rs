@@ -2,7 +2,8 @@
 //!
 //! An occurrence is known by its *nominal* time, the one the rule names, before a calendar moves it. Every nominal time fires
 //! once: a fixed time in a gap of the clock at the first valid instant after it, one in an overlap the first time, one on a day off
-//! where the calendars put it. What a calendar leaves out is told as such, so that nothing vanishes. A rule that means an interval
+//! where the calendars put it. Fixed times of one date that a gap puts at one instant are one firing there, known by the first of
+//! them; times of different dates that a calendar puts on one day fire each, as their runs are of different dates. What a calendar leaves out is told as such, so that nothing vanishes. A rule that means an interval
 //! has no times in a gap, and in an overlap each twice: the second has its offset from UTC in its name.
 
 use std::fmt;
@@ -163,6 +164,11 @@ impl Timetable {
         Some(Firing { nominal, wall, at, placed })
     }
 
+    /// The other times of its date that a gap of the clock put at its instant, and that it fires for.
+    pub fn fires_for(&self, firing: &Firing) -> Vec<NaiveDateTime> {
+        self.schedule.shares(firing.wall, firing.at)
+    }
+
     /// Why a date is no business day, by calendar.
     pub fn closed(&self, date: NaiveDate) -> String {
         closed_in(&self.calendars, date)
@@ -281,10 +287,27 @@ mod tests {
     }
 
     #[test]
-    fn fixed_times_in_a_gap_fire_together_and_fixed_times_in_an_overlap_once() {
+    fn fixed_times_of_a_date_in_a_gap_fire_once_and_fixed_times_in_an_overlap_once() {
         let fixed = crontab("0,30 2 * * *", Berlin);
         let spring = between(&fixed, "2026-03-28T12:00:00Z", "2026-03-29T12:00:00Z");
-        assert_eq!(spring, ["2026-03-29T02:00 at 2026-03-29T01:00:00Z", "2026-03-29T02:30 at 2026-03-29T01:00:00Z"]);
+        assert_eq!(spring, ["2026-03-29T02:00 at 2026-03-29T01:00:00Z"]);
+        let london = chrono_tz::Europe::London;
+        let quarters = crontab("*/15 1 * * *", london);
+        let spring = between(&quarters, "2026-03-28T12:00:00Z", "2026-03-30T00:00:00Z");
+        assert_eq!(spring, ["2026-03-29T01:00 at 2026-03-29T01:00:00Z", "2026-03-30T01:00 at 2026-03-30T00:00:00Z"]);
+        let first = quarters.firings(at("2026-03-28T12:00:00Z")).next().unwrap();
+        let others: Vec<String> =
+            quarters.fires_for(&first).iter().map(|wall| wall.format("%H:%M").to_string()).collect();
+        assert_eq!(others, ["01:15", "01:30", "01:45"]);
+        assert_eq!(quarters.at(Nominal::parse("2026-03-29T01:15").unwrap()), None, "01:00 fires for it");
+        // The end of the gap is the same instant.
+        let before_and_at_the_end = crontab("0 1,2,3 * * *", london);
+        let spring = between(&before_and_at_the_end, "2026-03-28T12:00:00Z", "2026-03-29T12:00:00Z");
+        assert_eq!(spring, ["2026-03-29T01:00 at 2026-03-29T01:00:00Z", "2026-03-29T03:00 at 2026-03-29T02:00:00Z"]);
+        // A gap of a whole day: each date has its own run.
+        let samoa = crontab("0 0,12 * * *", chrono_tz::Pacific::Apia);
+        let skipped = between(&samoa, "2011-12-30T09:00:00Z", "2011-12-30T10:00:00Z");
+        assert_eq!(skipped, ["2011-12-30T00:00 at 2011-12-30T10:00:00Z", "2011-12-31T00:00 at 2011-12-30T10:00:00Z"]);
         let autumn = between(&fixed, "2026-10-24T12:00:00Z", "2026-10-25T12:00:00Z");
         assert_eq!(autumn, ["2026-10-25T02:00 at 2026-10-25T00:00:00Z", "2026-10-25T02:30 at 2026-10-25T00:30:00Z"]);
     }

@@ -42,6 +42,17 @@ fn the_list_shows_local_time_instant_and_what_a_calendar_moved() {
     night     Sun 2027-03-28 03:00 +02:00  2027-03-28T01:00:00Z  02:30 does not exist on this day
     night     Mon 2027-03-29 02:30 +02:00  2027-03-29T00:30:00Z
     "#);
+    app.edit(
+        "workflows/night.yaml",
+        "'30 2 28-29 3 *', timezone: Europe/Berlin",
+        "'*/15 1 28 3 *', timezone: Europe/London",
+    );
+    let quarters =
+        app.payrun(&["schedule", "--from", "2027-03-25", "--until", "2027-03-31", "--workflow", "night"]).exits(0);
+    insta::assert_snapshot!(quarters.stdout, @r#"
+    WORKFLOW  LOCAL TIME                   INSTANT               NOTE
+    night     Sun 2027-03-28 02:00 +01:00  2027-03-28T01:00:00Z  01:00 does not exist on this day; fires once for 01:15, 01:30, 01:45 too
+    "#);
     let listed = app.json(&["schedule", "--from", "2026-09-30", "--until", "2026-10-15", "-n", "1", "--json"]);
     insta::assert_snapshot!(format!("{listed:#}"), @r#"
     {

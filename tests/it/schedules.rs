@@ -385,6 +385,25 @@ fn an_interval_fires_through_the_hour_that_comes_twice_and_not_in_the_one_that_i
 }
 
 #[test]
+fn fixed_times_that_fall_into_one_gap_of_the_clock_begin_one_run() {
+    on_every_engine(|place| async move {
+        let keeper = Keeper::at(&place).await;
+        let utc = |text: &str| Timestamp::from_millis(DateTime::parse_from_rfc3339(text).unwrap().timestamp_millis());
+        let quarters = keeper.workflow("{ cron: \"*/15 1 * * *\", timezone: Europe/London, missed: each }");
+        let begin = utc("2026-03-29T00:30:00Z");
+        for minute in 0..=60 {
+            keeper.keep(&quarters, begin.plus(MINUTE * minute)).await;
+        }
+        assert_eq!(keeper.runs().await, ["2026-03-29T01:00"]);
+        // On a day without a gap each is a run of its own.
+        for minute in 0..=60 {
+            keeper.keep(&quarters, utc("2026-03-30T00:00:00Z").plus(MINUTE * minute)).await;
+        }
+        assert_eq!(keeper.runs().await.len(), 5);
+    });
+}
+
+#[test]
 fn of_two_processes_with_different_rules_the_later_file_counts_and_no_time_of_it_is_lost() {
     on_every_engine(|place| async move {
         let old = Keeper::at(&place).await;

@@ -129,6 +129,10 @@ fn note(timetable: &Timetable, firing: &Firing) -> String {
     if timetable.schedule().wall(firing.at) != Some(firing.wall) {
         notes.push(format!("{} does not exist on this day", firing.wall.format("%H:%M")));
     }
+    let others: Vec<String> = timetable.fires_for(firing).iter().map(|wall| wall.format("%H:%M").to_string()).collect();
+    if !others.is_empty() {
+        notes.push(format!("fires once for {} too", others.join(", ")));
+    }
     let year = nominal.year();
     let ignorant = timetable.calendars().iter().filter(|calendar| !calendar.knows(year));
     notes.extend(ignorant.map(|calendar| format!("{} has no holidays of {year}", calendar.name)));
