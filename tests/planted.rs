@@ -89,6 +89,7 @@ fn plays(folder: &Path) -> Vec<Play> {
             author: Actor::person("ann", "a test").unwrap(),
             inputs: BTreeMap::new(),
             commit: true,
+            shown: payrun::engine::plan::SHOWN,
         };
         let (config, catalog) = (Arc::clone(&config), Arc::clone(&catalog));
         Play { config, catalog, vault: None, request, faults: Level::Heavy, chaos: true, folder: folder.to_owned() }

@@ -14,7 +14,7 @@ impl Alphabet {
         match self {
             Self::Digits => c.is_ascii_digit(),
             Self::OrderNumber => c.is_ascii_alphanumeric() || matches!(c, '_' | '-'),
-            Self::Name => c.is_ascii_graphic() && !matches!(c, '"' | '\'' | '`' | ','),
+            Self::Name => c.is_ascii_graphic() && !matches!(c, '"' | '\'' | '`' | ',' | ';'),
             Self::Ascii => matches!(c, ' '..='~'),
         }
     }
@@ -23,7 +23,9 @@ impl Alphabet {
         match self {
             Self::Digits => "digits",
             Self::OrderNumber => "letters, digits, _ and -",
-            Self::Name => "printable ASCII characters without blanks, quotation marks, back-ticks and commas",
+            Self::Name => {
+                "printable ASCII characters without blanks, quotation marks, back-ticks, commas and semicolons"
+            }
             Self::Ascii => "printable ASCII characters",
         }
     }

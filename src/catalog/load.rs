@@ -473,7 +473,7 @@ mod tests {
             // A cashier or a terminal may be called as its owner likes.
             if names && text && !["operator_id", "device_id"].contains(&field.name.as_str()) {
                 assert!(field.is_name(), "{kind}: {}", field.name);
-                for odd in ["C 1", "`C1", "'C1", "C1\"", "C,1"] {
+                for odd in ["C 1", "`C1", "'C1", "C1\"", "C,1", "C;1"] {
                     assert!(field.check(odd).is_err(), "{kind}: {} takes {odd}", field.name);
                 }
             }

@@ -212,7 +212,7 @@ pub enum Alphabet {
     Digits,
     /// `A-Z a-z 0-9 _ -` and what gateways add for order numbers: nothing.
     OrderNumber,
-    /// What gateways name things by: printable ASCII without blanks, quotation marks, back-ticks and commas.
+    /// What gateways name things by: printable ASCII without blanks, quotation marks, back-ticks, commas and semicolons.
     Name,
     /// Printable ASCII.
     Ascii,

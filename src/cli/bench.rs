@@ -12,7 +12,7 @@ use super::project::Project;
 use crate::clock::Clock;
 use crate::domain::actor::Actor;
 use crate::engine::Engine;
-use crate::engine::plan::PlanRequest;
+use crate::engine::plan::{PlanRequest, SHOWN};
 use crate::ledger::Ledger;
 
 fn project(config: &Path) -> Result<Project, Failure> {
@@ -52,6 +52,7 @@ pub async fn plan_of(config: &Path, workflow: &Path, engine: &Engine) -> Result<
         author: Actor::payrun(),
         inputs: BTreeMap::new(),
         commit: true,
+        shown: SHOWN,
     };
     Ok(engine.plan(&request, &Arc::new(AtomicU64::new(0))).await.map_err(failed)?.run_id)
 }

@@ -20,7 +20,7 @@ use crate::domain::actor::Actor;
 use crate::domain::alert::{Rule, Timing};
 use crate::domain::calendar::Calendar;
 use crate::engine::explain::explain;
-use crate::engine::plan::{PlanRequest, first_number};
+use crate::engine::plan::{PlanRequest, SHOWN, first_number};
 use crate::engine::trial::{self, Tried};
 use crate::gateway::Probe;
 use crate::notice::preview;
@@ -210,6 +210,7 @@ async fn ask_about_items(
         author: Actor::payrun(),
         inputs: BTreeMap::new(),
         commit: false,
+        shown: SHOWN,
     };
     let planned = match engine.plan(&request, &Arc::new(AtomicU64::new(0))).await {
         Ok(planned) => planned,

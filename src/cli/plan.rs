@@ -19,12 +19,13 @@ use crate::domain::actor::Actor;
 use crate::domain::role::Role;
 use crate::domain::timetable::Firing;
 use crate::engine::plan::{
-    PlanError, PlanRequest, Planned, PlannedJob, amount_columns, first_number, money_text, noon,
+    PlanError, PlanRequest, Planned, PlannedJob, SHOWN, amount_columns, first_number, money_text, noon,
 };
 use crate::ledger::Ledger;
 use crate::workflow::Workflow;
 use crate::workflow::left_out::LeftOut;
 use crate::workflow::params::bind_params;
+use crate::workflow::render::Trimmed;
 
 /// Which workflow, for when, with what.
 #[derive(Debug, Args)]
@@ -53,15 +54,28 @@ pub(super) struct Occasion {
 pub(super) struct PlanArgs {
     #[command(flatten)]
     occasion: Occasion,
-    /// How many rows to show of each kind
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(0..=20))]
-    rows: u8,
+    /// How many rows to show of each kind, with whole reasons where more than the default; JSON has at least 20
+    #[arg(long, default_value_t = ROWS, value_parser = clap::value_parser!(u32).range(0..=100_000))]
+    rows: u32,
+    /// Show all rows, with whole reasons
+    #[arg(long, conflicts_with = "rows")]
+    all: bool,
     /// List the rows that the jobs' `where` leaves out
     #[arg(long)]
     left_out: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
+}
+
+/// How many rows of each kind are shown where nobody asks for more.
+const ROWS: u32 = 5;
+
+impl PlanArgs {
+    /// How many rows to show of each kind.
+    fn shown(&self) -> usize {
+        if self.all { usize::MAX } else { usize::try_from(self.rows).unwrap_or(usize::MAX) }
+    }
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {
@@ -105,6 +119,7 @@ impl Occasion {
             author,
             inputs,
             commit,
+            shown: SHOWN,
         })
     }
 
@@ -157,6 +172,7 @@ pub(super) fn failed(error: PlanError) -> Failure {
 pub(super) async fn run(context: &Context, args: PlanArgs) -> Result<Exit, Failure> {
     let project = Project::load(context)?;
     let request = args.occasion.request(&project, false)?;
+    let request = PlanRequest { shown: SHOWN.max(args.shown()), ..request };
     let engine = project.engine(project.ledger().await?, Clock::of_machine()).await?;
     let planned = engine.plan(&request, &Arc::new(AtomicU64::new(0))).await.map_err(failed)?;
     if args.json {
@@ -180,7 +196,7 @@ pub(super) async fn run(context: &Context, args: PlanArgs) -> Result<Exit, Failu
             say(format!("{} is after today, {}; `payrun run` wants --allow-future", days.on, days.today));
         }
         for job in &planned.jobs {
-            print_job(job, usize::from(args.rows));
+            print_job(job, args.shown());
             if args.left_out {
                 print_left_out(&job.noted.left_out);
             }
@@ -206,8 +222,9 @@ fn print_job(job: &PlannedJob, rows: usize) {
             first.add_row([item.line.to_string(), cut(&item.key, 50), first_number(item).to_string(), amount]);
         }
         print_table(&first);
-        if job.items > rows as u64 {
-            say(format!("and {} more", count(job.items - rows as u64)));
+        let hidden = job.items.saturating_sub(rows as u64);
+        if hidden > 0 {
+            say(format!("and {} more", count(hidden)));
         }
     }
     print_refusals(job, rows);
@@ -243,13 +260,26 @@ pub(super) fn print_refusals(job: &PlannedJob, rows: usize) {
         return;
     }
     let mut refused = table(&[">line", "state", "reason"]);
-    for refusal in job.refusals.iter().take(rows * 2) {
-        refused.add_row([refusal.line.to_string(), refusal.state.word().to_owned(), cut(&refusal.reason, 110)]);
+    // Who asks for more rows than usual wants to mend them: whole reasons, wherever they go.
+    let width = if rows > ROWS as usize { usize::MAX } else { 110 };
+    let rows = rows.saturating_mul(2);
+    for refusal in job.refusals.iter().take(rows) {
+        refused.add_row([refusal.line.to_string(), refusal.state.word().to_owned(), cut(&refusal.reason, width)]);
     }
     print_table(&refused);
-    let hidden = (job.skipped + job.rejected).saturating_sub(rows as u64 * 2);
+    let hidden = (job.skipped + job.rejected).saturating_sub(job.refusals.len().min(rows) as u64);
     if hidden > 0 {
-        say(format!("and {} more", count(hidden)));
+        say(format!("and {} more: `payrun plan --all` shows all, with whole reasons", count(hidden)));
+    }
+}
+
+/// The first rows that were skipped though they say something else than what was planned before.
+pub(super) fn print_changed(job: &PlannedJob) {
+    for refusal in job.first_changed.iter().take(3) {
+        say(format!("job {}, line {}: {}", job.name, refusal.line, refusal.reason));
+    }
+    if job.changed > 3 {
+        say(format!("and {} more such rows: `payrun items --state skipped`", count(job.changed - 3)));
     }
 }
 
@@ -269,6 +299,7 @@ pub(super) fn summary(job: &PlannedJob) -> String {
         (job.filed_again, "of them filed again with other content"),
         (job.rejected, "rejected"),
         (job.skipped, "skipped, planned before"),
+        (job.changed, "of these with another buyer or other content, which is not filed"),
     ] {
         if number > 0 {
             parts.push(format!("{} {word}", count(number)));
@@ -289,6 +320,10 @@ pub(super) fn summary(job: &PlannedJob) -> String {
         let (rows, column, first) = (counted(one.rows, "row"), &one.column, one.first);
         text.push_str(&format!("\n  blanks around {column} were taken off in {rows}, first in line {first}"));
     }
+    for one in &job.noted.capital_x {
+        let (rows, field, first) = (counted(one.rows, "row"), &one.column, one.first);
+        text.push_str(&format!("\n  {field} ends in a small x, sent as a capital X, in {rows}, first in line {first}"));
+    }
     text
 }
 
@@ -308,10 +343,10 @@ pub(super) fn job_json(job: &PlannedJob) -> Value {
         "totals": totals,
         "left_out": job.noted.left_out.rows,
         "left_out_by_value": job.noted.left_out.by_value,
-        "trimmed": job.noted.trimmed.iter().map(|one| {
-            json!({"column": one.column, "rows": one.rows, "first_line": one.first})
-        }).collect::<Vec<_>>(),
+        "trimmed": written_otherwise(&job.noted.trimmed),
+        "capital_x": written_otherwise(&job.noted.capital_x),
         "skipped": job.skipped,
+        "changed": job.changed,
         "rejected": job.rejected,
         "filed_again": job.filed_again,
         "needs_approval": job.approval.is_some(),
@@ -324,6 +359,10 @@ pub(super) fn job_json(job: &PlannedJob) -> Value {
             "duplicate_of": refusal.duplicate_of,
         })).collect::<Vec<_>>(),
     })
+}
+
+fn written_otherwise(noted: &[Trimmed]) -> Vec<Value> {
+    noted.iter().map(|one| json!({"column": one.column, "rows": one.rows, "first_line": one.first})).collect()
 }
 
 /// A whole plan for programs.

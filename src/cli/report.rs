@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::exit::Exit;
 use super::output::{Colour, count, counted, paint, print_table, say, table};
+use crate::catalog::Catalog;
 use crate::domain::item::State;
 use crate::domain::money::{Currency, decimal_text};
 use crate::ledger::{JobRow, Ledger, LedgerError, RunRow, Total, TroubledBefore};
@@ -84,13 +85,13 @@ impl Report {
     /// For programs.
     pub fn json(&self) -> Value {
         let mut run = serde_json::to_value(RunView::of(&self.run, &self.jobs, &self.totals)).unwrap_or_default();
-        let before = |one: &TroubledBefore| json!({ "run": one.run_id, "state": one.state.word(), "items": one.items });
+        let before = |one: &TroubledBefore| json!({ "run": one.run_id, "kind": one.kind, "state": one.state.word(), "items": one.items });
         run["skipped_of"] = self.before.iter().map(before).collect();
         run
     }
 
-    /// For people: items and money by state.
-    pub fn print(&self, colour: bool) {
+    /// For people: items and money by state. What may be done about skipped rows, the catalog of job kinds says.
+    pub fn print(&self, catalog: &Catalog, colour: bool) {
         let run = &self.run;
         say(format!("run {} of {} ({}), {}", run.id, run.workflow, run.occurrence, self.state()));
         let money = self.money();
@@ -114,6 +115,13 @@ impl Report {
             say(format!(
                 "{rows} of what is {state} in run {run}; `payrun retry --run {run} --state {state}` tries it again as it was"
             ));
+            if catalog.kinds.get(&one.kind).is_some_and(|kind| kind.again.is_some()) {
+                say(format!(
+                    "or mend the rows and give them again: the gateway is asked what it has, and job kind {} files them with the new \
+                     content",
+                    one.kind
+                ));
+            }
         }
         self.failures().for_each(|(job, why)| say(format!("job {job} has no items: {why}")));
     }

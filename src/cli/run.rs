@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::Context;
 use super::exit::{Exit, Failure};
 use super::output::{count, counted, say, say_json};
-use super::plan::{Occasion, failed, occurrence_now, plan_json, print_refusals, summary};
+use super::plan::{Occasion, failed, occurrence_now, plan_json, print_changed, print_refusals, summary};
 use super::progress::{Ended, Runs, carry_out, exit_of};
 use super::project::Project;
 use super::report::Report;
@@ -186,7 +186,7 @@ async fn tell(
         return Ok(exit);
     }
     for report in &reports {
-        report.print(context.colour);
+        report.print(&engine.catalog, context.colour);
         print_troubled(&engine.ledger, report.run.id, context.colour).await?;
         for job in report.jobs.iter().filter(|job| job.kind == "reconcile") {
             print_reports(&engine.ledger, job).await?;
@@ -194,6 +194,7 @@ async fn tell(
         say("");
     }
     if let Some(planned) = planned {
+        planned.jobs.iter().for_each(print_changed);
         planned.jobs.iter().filter(|job| job.skipped > 0 && job.items == 0).for_each(|job| print_refusals(job, 3));
     }
     if let Some(text) = ended_text(ended) {

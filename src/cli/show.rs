@@ -35,11 +35,11 @@ pub(super) async fn run(context: &Context, args: &ShowArgs) -> Result<Exit, Fail
     let ledger = project.ledger().await?;
     match &args.item {
         Some(name) => show_item(&ledger, name, args.json, context.colour).await,
-        None => show_run(&ledger, args, context.colour).await,
+        None => show_run(&project, &ledger, args, context.colour).await,
     }
 }
 
-async fn show_run(ledger: &Ledger, args: &ShowArgs, colour: bool) -> Result<Exit, Failure> {
+async fn show_run(project: &Project, ledger: &Ledger, args: &ShowArgs, colour: bool) -> Result<Exit, Failure> {
     let found = match args.run {
         Some(id) => ledger.run(id).await?,
         None => ledger.runs(None, 1).await?.into_iter().next(),
@@ -60,7 +60,7 @@ async fn show_run(ledger: &Ledger, args: &ShowArgs, colour: bool) -> Result<Exit
         say_json(&value);
         return Ok(Exit::Success);
     }
-    report.print(colour);
+    report.print(&project.catalog, colour);
     if let Some(at) = forgotten_at {
         say(format!("its evidence was kept until {at}: what was asked and answered, and the items' input, are gone"));
     }

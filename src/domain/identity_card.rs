@@ -3,11 +3,13 @@
 //! Residents from Taiwan, Hong Kong and Macau (83, 82, 81) and foreigners with permanent residence (9) have numbers of the same
 //! make. The district is not looked at: cards keep the number of a district that is gone. No error holds a part of the number.
 
-use chrono::NaiveDate;
+use chrono::{Datelike, NaiveDate};
 use thiserror::Error;
 
 /// How many places a number has.
 const PLACES: usize = 18;
+/// The earliest year of a birthday: the oldest who ever lived was born in 1875, and nobody of the century before is alive.
+const EARLIEST: i32 = 1900;
 /// Where the birthday stands, as `YYYYMMDD`.
 const BIRTHDAY: std::ops::Range<usize> = 6..14;
 /// What the first 17 places count in the check digit (ISO 7064 MOD 11-2).
@@ -30,6 +32,9 @@ pub enum CardError {
     /// A small x as its check digit.
     #[error("ends in a small x; write it as a capital X")]
     SmallX,
+    /// A birthday of nobody who is alive.
+    #[error("has a birthday before 1900 (places 7 to 14)")]
+    LongAgo,
     /// A birthday that no calendar has.
     #[error("has no real day as its birthday (places 7 to 14)")]
     NoBirthday,
@@ -39,6 +44,20 @@ pub enum CardError {
     /// A mistyped number.
     #[error("has a check digit (its last place) that does not fit the others: one of them is mistyped")]
     CheckDigit,
+}
+
+/// The number with a capital X in place of a small one at its end, as cards have it; none where there is nothing to change.
+///
+/// ```
+/// use payrun::domain::identity_card::with_capital_x;
+/// assert_eq!(with_capital_x("11010119900307002x").as_deref(), Some("11010119900307002X"));
+/// assert_eq!(with_capital_x("11010119900307002X"), None);
+/// assert_eq!(with_capital_x("1x"), None);
+/// ```
+pub fn with_capital_x(number: &str) -> Option<String> {
+    let digits = number.strip_suffix('x')?;
+    let is_whole = digits.len() == PLACES - 1 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_whole.then(|| format!("{digits}X"))
 }
 
 /// Checks a number, as it is known on a day.
@@ -67,6 +86,9 @@ pub fn check(number: &str, today: NaiveDate) -> Result<(), CardError> {
         _ => return Err(CardError::Characters),
     }
     let birthday = NaiveDate::parse_from_str(&number[BIRTHDAY], "%Y%m%d").map_err(|_| CardError::NoBirthday)?;
+    if birthday.year() < EARLIEST {
+        return Err(CardError::LongAgo);
+    }
     if birthday > today {
         return Err(CardError::FutureBirthday);
     }
@@ -92,6 +114,9 @@ mod tests {
             ("110101199003071015", Err(CardError::CheckDigit)),
             ("110101199002301017", Err(CardError::NoBirthday)),
             ("110101209903071016", Err(CardError::FutureBirthday)),
+            ("110101185003071017", Err(CardError::LongAgo)),
+            ("110101189912311012", Err(CardError::LongAgo)),
+            ("110101190001011017", Ok(())),
             ("110101900307101", Err(CardError::Places { places: 15 })),
             ("110101 199003071014", Err(CardError::Places { places: 19 })),
             ("'10101199003071014", Err(CardError::Characters)),

@@ -465,7 +465,7 @@ fn retry(item: &Item, policy: &Policy, now: Timestamp) -> Option<Move> {
     // It was sent once, and the gateway refused it for good: nothing of it can show up late.
     let was_declined = item.sends <= 1 && matches!(item.asking, Asking::Number(_));
     let (state, asking) = match item.state {
-        State::Failed | State::Cancelled if was_declined => (State::Pending, Asking::ResendDeclined),
+        State::Failed | State::Cancelled | State::Parked if was_declined => (State::Pending, Asking::ResendDeclined),
         State::Failed | State::Cancelled => (State::Unknown, Asking::Resend),
         State::Parked => (State::Unknown, Asking::Outcome),
         State::Held
@@ -495,7 +495,8 @@ fn retry(item: &Item, policy: &Policy, now: Timestamp) -> Option<Move> {
 fn verifying(item: &Item, policy: &Policy, now: Timestamp) -> Option<String> {
     match item.asking {
         Asking::ResendDeclined => {
-            Some("verifying: it was declined, and is sent again when the gateway says that it has no such order".into())
+            let what = "verifying: it was declined, so the gateway is asked at once, and it is sent again when that has no such order";
+            Some(what.to_owned())
         }
         Asking::Resend => {
             let until = item.sent_at.map(|sent| sent.plus(policy.resolve.grace)).filter(|until| *until > now);
@@ -652,11 +653,12 @@ fn declined(item: &Item, decline: &Decline, policy: &Policy, now: Timestamp) -> 
             ask_later(item, State::Pending, Asking::Number(decline.clone()), policy, now)
         }
         DeclineClass::Hard => {
-            let refused = Item { asking: Asking::Number(decline.clone()), ..item.clone() };
-            let next = if item.state == State::Sending { &refused } else { item };
-            at_rest(next, State::Failed, Some(format!("declined: {}", decline.code)))
+            at_rest(&refused(item, decline), State::Failed, Some(format!("declined: {}", decline.code)))
         }
-        DeclineClass::Person => at_rest(item, State::Parked, Some(format!("a person has to decide: {}", decline.code))),
+        DeclineClass::Person => {
+            let reason = format!("a person has to decide: {}", decline.code);
+            at_rest(&refused(item, decline), State::Parked, Some(reason))
+        }
         DeclineClass::Config | DeclineClass::Funds => {
             let mut next = item.clone();
             next.state = State::Planned;
@@ -668,6 +670,12 @@ fn declined(item: &Item, decline: &Decline, policy: &Policy, now: Timestamp) -> 
         }
         DeclineClass::Soft | DeclineClass::Spent => conclude(item, decline, decline.number, policy, now),
     }
+}
+
+/// An item that keeps that what was sent was refused: nothing of it can show up late.
+fn refused(item: &Item, decline: &Decline) -> Item {
+    let is_sent = item.state == State::Sending;
+    Item { asking: if is_sent { Asking::Number(decline.clone()) } else { item.asking.clone() }, ..item.clone() }
 }
 
 /// A decline whose number rule is known: the next step of the dunning ladder if it is soft, or the end.

@@ -14,8 +14,8 @@ const LARGEST: i64 = 1_000_000_000_000_000;
 
 /// What people write instead of a code, and which code that is. A sign that several currencies use names them.
 const OTHER_NAMES: [(&str, &[&str]); 28] = [
-    ("CNY", &["RMB", "CNH", "人民币", "人民幣", "元", "YUAN"]),
-    ("HKD", &["HK$", "HK", "港币", "港幣", "港元"]),
+    ("CNY", &["RMB", "CNH", "RMB¥", "CN¥", "人民币", "人民幣", "元", "YUAN", "RENMINBI"]),
+    ("HKD", &["HK$", "HK", "HKT", "港币", "港幣", "港元"]),
     ("TWD", &["NT$", "NTD", "NT", "新台币", "新臺幣", "新台幣", "台币", "台幣"]),
     ("MOP", &["MOP$", "澳门元", "澳門元", "葡币", "葡幣"]),
     ("JPY", &["YEN", "日元", "日圆", "日圓", "円"]),
@@ -342,6 +342,8 @@ mod tests {
             ("CNH", "CNY"),
             ("人民币", "CNY"),
             ("HK$", "HKD"),
+            ("HKT", "HKD"),
+            ("HK", "HKD"),
             ("hkd", "HKD"),
             ("HKD ", "HKD"),
             ("NT$", "TWD"),

@@ -54,7 +54,8 @@ pub fn trimmed(text: &str) -> &str {
 }
 
 /// What makes a trimmed text no name of a contract, an order or anything else: a mark that spreadsheets and statements put
-/// around text, or a character that nobody sees. Two names that differ only by these would be two things.
+/// around text, what separates values in files, or a character that nobody sees. Two names that differ only by these would be two
+/// things.
 pub fn not_in_names(text: &str) -> Option<String> {
     let mark = |c: char| match c {
         '`' => Some("a back-tick"),
@@ -69,11 +70,23 @@ pub fn not_in_names(text: &str) -> Option<String> {
     if let Some(what) = text.chars().next_back().and_then(mark) {
         return Some(format!("ends with {what}"));
     }
+    let separates = |c: char| match c {
+        ',' => Some("a comma"),
+        ';' => Some("a semicolon"),
+        c => mark(c),
+    };
+    if let Some(what) = text.chars().find_map(separates) {
+        return Some(format!("contains {what}"));
+    }
     // A full-width bracket is seen, and part of many a name.
-    let is_seen = |c: char| c == ' ' || ('\u{ff01}'..='\u{ff5e}').contains(&c);
+    let is_seen = |c: char| ('\u{ff01}'..='\u{ff5e}').contains(&c);
     let unseen = text.chars().find_map(|c| name(c).filter(|_| !is_seen(c)).map(|name| (name, c)));
     unseen.map(|(name, c)| format!("contains {name} U+{:04X}", u32::from(c)))
 }
+
+/// What to do about a name that is refused. What was done under it is not done again while it is left alone.
+pub const NAME_REMEDY: &str =
+    "take it out; but leave the row out if it was done under that name before: another name is another item";
 
 /// A text for comparing what people may mean by the same: without blanks around it, in small letters, full-width as plain.
 pub fn folded(text: &str) -> String {
@@ -94,11 +107,16 @@ mod tests {
         for padded in ["C1 ", " C1", "C1\t", "C1\u{a0}", "C1\u{3000}", "\u{feff}C1", "C1\u{200b}", "\u{200e}C1"] {
             assert_eq!(trimmed(padded), "C1", "{padded:?}");
         }
-        assert_eq!(not_in_names("C-1 of_May"), None);
+        assert_eq!(not_in_names("C-1/of_May"), None);
         assert_eq!(not_in_names("香港（旺角）店"), None);
-        for odd in ["`C1", "'C1", "C1'", "\"C1\"", "\u{2018}C1", "C\u{200b}1", "C\u{a0}1", "C\t1"] {
+        let inner = ["C 1", "C;1", "C,1", "C'1", "C\"1", "C`1", "C\u{3000}1"];
+        for odd in
+            ["`C1", "'C1", "C1'", "\"C1\"", "\u{2018}C1", "C\u{200b}1", "C\u{a0}1", "C\t1"].into_iter().chain(inner)
+        {
             assert!(not_in_names(odd).is_some(), "{odd:?}");
         }
+        assert_eq!(not_in_names("R 4").unwrap(), "contains blank U+0020");
+        assert_eq!(not_in_names("C;2").unwrap(), "contains a semicolon");
         assert_eq!(not_in_names("C\u{200b}1").unwrap(), "contains invisible character U+200B");
     }
 

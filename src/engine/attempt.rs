@@ -136,6 +136,7 @@ pub async fn perform(
     let moved = apply(&claimed.item, &Event::Answered(answer), &work.policy, ended_at)?;
     let moved = spaced(account, is_query, moved, ended_at);
     let moved = quoted(moved, &judged, &observed.result);
+    let moved = unlisted(moved, &judged, claimed, &mut observed.result);
     let (moved, word) = explained(&scene, &judged, &call, moved).await;
     let moved = payer_check::told(moved, claimed.result(), &observed.result);
     let moved = advised(moved, judged.advice.as_deref());
@@ -233,6 +234,29 @@ fn quoted(moved: Move, judged: &Judged, seen: &Map<String, Value>) -> Move {
     match moved.reason {
         Some(reason) if !words.is_empty() => Move { reason: Some(format!("{reason} ({words})")), ..moved },
         reason => Move { reason, ..moved },
+    }
+}
+
+/// The fact that keeps what the gateway said beside a code that no table lists.
+const UNLISTED: &str = "unlisted_message";
+
+/// Keeps the gateway's own words beside a code that no table lists, and says them again where a person gets the item for that code.
+fn unlisted(moved: Move, judged: &Judged, claimed: &Claimed, seen: &mut Map<String, Value>) -> Move {
+    let is_unlisted = matches!(&judged.answer, Answer::Unknown { cause: Cause::Unlisted, .. });
+    let message = judged.message.as_deref().map(|message| message.replace(char::is_control, ""));
+    if let Some(message) = message.filter(|message| is_unlisted && !message.is_empty()) {
+        seen.insert(UNLISTED.to_owned(), message.into());
+        return moved;
+    }
+    let is_parked = moved.item.state == State::Parked && matches!(claimed.item.asking, Asking::Unlisted(_));
+    let known = claimed.result().filter(|known| is_parked && known.contains(UNLISTED));
+    let known: Option<Value> = known.and_then(|known| serde_json::from_str(known).ok());
+    if claimed.doing == Doing::Submit && claimed.result().is_some_and(|known| known.contains(UNLISTED)) {
+        seen.insert(UNLISTED.to_owned(), Value::Null);
+    }
+    match (moved.reason, known.as_ref().and_then(|known| known[UNLISTED].as_str())) {
+        (Some(reason), Some(message)) => Move { reason: Some(format!("{reason}; its words were: {message}")), ..moved },
+        (reason, _) => Move { reason, ..moved },
     }
 }
 

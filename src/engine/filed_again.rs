@@ -257,8 +257,9 @@ fn follow(
     generation: usize,
 ) -> Result<(), VaultError> {
     let of = item.key_hash;
-    let mends = earlier.run_id() != run_id && earlier.can_be_replaced() && differs(scope, &earlier, item)?;
-    if !mends {
+    let is_other = earlier.run_id() != run_id && differs(scope, &earlier, item)?;
+    if !is_other || !earlier.can_be_replaced() {
+        item.again = if is_other { Again::TooLate } else { Again::Possible };
         item.key_hash = scope.key_of(&item.key, generation - 1);
         return Ok(());
     }

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::Engine;
-use super::plan::{PlanError, PlanRequest};
+use super::plan::{PlanError, PlanRequest, SHOWN};
 use crate::domain::actor::Actor;
 use crate::domain::time::Timestamp;
 use crate::ledger::{LateJob, LedgerError};
@@ -87,6 +87,7 @@ impl Engine {
             author: Actor::payrun(),
             inputs: BTreeMap::new(),
             commit: true,
+            shown: SHOWN,
         })
     }
 }

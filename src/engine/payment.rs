@@ -216,7 +216,10 @@ async fn look_up(
         let judged = Judged { answer: refusal.answer(), advice: Some(refusal.words), ..judged };
         return ended(scene, &question, judged, observed, started_at, now).await;
     }
+    let shown = observed.amount.clone().and_then(Result::ok).filter(|_| for_person);
+    let looked_up = shown.map(|amount| format!("its payment was looked up again: {amount} was paid"));
     let moved = apply(&scene.claimed.item, &Event::Unsent, &scene.work.policy, now)?;
+    let moved = Move { reason: looked_up, ..moved };
     let attempt = attempt_of(&question.operation, started_at, now, &judged.answer, observed);
     Ok(Ready::Not(Box::new(Settlement::looked_up(scene.claimed, moved, attempt, None, now))))
 }

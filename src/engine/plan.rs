@@ -36,8 +36,8 @@ use crate::yaml::diagnostics::Diagnostics;
 /// How many rows are written at a time.
 const CHUNK: usize = 2000;
 
-/// How many items and refused rows of a job are kept to be shown.
-const SHOWN: usize = 20;
+/// How many items and refused rows of a job are kept to be shown where nobody asks for more.
+pub const SHOWN: usize = 20;
 
 /// The most items of a batch that waits for approval: they are released in one transaction.
 pub(super) const APPROVED_AT_ONCE: u64 = 200_000;
@@ -69,6 +69,8 @@ pub struct PlanRequest {
     pub inputs: BTreeMap<String, PathBuf>,
     /// Whether to keep the plan.
     pub commit: bool,
+    /// How many items, rejected rows and skipped rows of each job are kept to be shown: [`SHOWN`].
+    pub shown: usize,
 }
 
 /// What was planned.
@@ -99,6 +101,10 @@ pub struct PlannedJob {
     pub noted: Noted,
     /// Rows whose key was planned before.
     pub skipped: u64,
+    /// Of those, rows that say something else than what was planned, such as another buyer, and are not filed.
+    pub changed: u64,
+    /// The first of these.
+    pub first_changed: Vec<Refusal>,
     /// Rows that were refused.
     pub rejected: u64,
     /// Items that file again what has failed, with other content.
@@ -107,6 +113,8 @@ pub struct PlannedJob {
     pub late: bool,
     /// What its items wait for, if they need approval.
     pub approval: Option<NewApproval>,
+    /// How many of each are kept to be shown.
+    shown: usize,
     /// The first items.
     pub first: Vec<NewItem>,
     /// The first rows that were skipped or refused.
@@ -295,7 +303,7 @@ impl Engine {
                 reader.read_rows(place, &rows, &chunks)
             })
         };
-        let mut planned = PlannedJob::of(job);
+        let mut planned = PlannedJob { shown: request.shown, ..PlannedJob::of(job) };
         let again = self.files_again(job).then(|| Scope::of(job, planning.run_id(), self));
         let mut written = Ok(());
         let stopped = Stopped::of(self, planning, job).await?;
@@ -464,7 +472,7 @@ async fn write(
             sum.0 = sum.0.saturating_add(amount.minor());
         }
         planned.filed_again += u64::from(item.again.replaces().is_some());
-        if planned.first.len() < SHOWN {
+        if planned.first.len() < planned.shown {
             planned.first.push(item.clone());
         }
     }
@@ -485,8 +493,15 @@ async fn write(
             | State::Cancelled
             | State::Parked => planned.rejected += 1,
         }
-        let alike = planned.refusals.iter().filter(|shown| shown.state == refusal.state).count();
-        if alike < SHOWN {
+        if refusal.is_changed {
+            planned.changed += 1;
+            if planned.first_changed.len() < planned.shown {
+                planned.first_changed.push(refusal.clone());
+            }
+        }
+        // The one that was just counted is among them.
+        let alike = if refusal.state == State::Skipped { planned.skipped } else { planned.rejected };
+        if alike <= planned.shown as u64 {
             planned.refusals.push(refusal.clone());
         }
     }
@@ -626,6 +641,7 @@ fn rejected(line: u64, reason: String) -> Refusal {
         duplicate_of: None,
         alarming: false,
         was_planned: false,
+        is_changed: false,
         amount: None,
     }
 }

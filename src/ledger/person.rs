@@ -13,7 +13,7 @@ use super::batch::let_go;
 use super::error::LedgerError;
 use super::pauses::wake_contract;
 use super::plan::filed_again_as;
-use super::rows::{Stored, Written, policy_of, write_one};
+use super::rows::{Stored, TOLD_BEFORE, Written, policy_of, write_one};
 use super::settle::Attempt;
 use super::turn::Turn;
 use crate::domain::actor::Signed;
@@ -300,7 +300,11 @@ async fn grant(
     if moved.item.state.is_in_flight() && busy.is_some() {
         return Ok(Err(Granted::ContractBusy));
     }
-    write(turn, &stored, &moved, wish, by, now).await?;
+    let result = match wish {
+        Wish::Retry => keeping_words(&stored, row.try_get::<Option<&str>, _>("reason").map_err(failed)?),
+        Wish::Cancel | Wish::Resolve(_) => None,
+    };
+    write(turn, (&stored, result.as_deref()), &moved, wish, by, now).await?;
     if *wish == Wish::Retry {
         note_wish(turn, id, None, now).await?;
     }
@@ -330,15 +334,30 @@ async fn note_wish(turn: &mut Turn, id: i64, by: Option<&Said<'_>>, now: Timesta
     noted.map(|_| ()).map_err(|source| LedgerError::of("withdrawing an item", source))
 }
 
+/// The result of an item with the words by which it was refused, so that they stand in its reason until a new answer replaces them;
+/// none where nothing changes.
+fn keeping_words(stored: &Stored, reason: Option<&str>) -> Option<String> {
+    let mut result: serde_json::Map<String, serde_json::Value> =
+        stored.result.as_deref().and_then(|known| serde_json::from_str(known).ok()).unwrap_or_default();
+    let reason = reason.unwrap_or_default();
+    let told = reason.split_once("; before: ").map_or(reason, |(_, told)| told);
+    let is_refusal = ["declined: ", "a person has to decide: "].iter().any(|begin| told.starts_with(begin));
+    let stale = result.remove(TOLD_BEFORE).is_some();
+    if is_refusal {
+        result.insert(TOLD_BEFORE.to_owned(), told.into());
+    }
+    (is_refusal || stale).then(|| serde_json::Value::Object(result).to_string())
+}
+
 async fn write(
     turn: &mut Turn,
-    stored: &Stored,
+    (stored, result): (&Stored, Option<&str>),
     moved: &Move,
     wish: &Wish,
     by: Said<'_>,
     now: Timestamp,
 ) -> Result<(), LedgerError> {
-    let written = Written { stored, event: wish.event().word(), moved, node: None, result: None, at: now };
+    let written = Written { stored, event: wish.event().word(), moved, node: None, result, at: now };
     let attempt = wish.attempt(by, now);
     let attempts: Vec<_> =
         attempt.iter().map(|attempt| attempt.line(stored.id, stored.version, &stored.order_no, false)).collect();

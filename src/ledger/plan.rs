@@ -121,6 +121,8 @@ pub enum Again {
     Never,
     /// Its kind does, and it is no such item.
     Possible,
+    /// Its kind does, and the item that has its key says something else (another buyer) and cannot be replaced.
+    TooLate,
     /// It is one.
     Replaces(Box<Replaces>),
 }
@@ -219,6 +221,8 @@ pub struct Refusal {
     pub amount: Option<Amount>,
     /// Whether it had been planned by this plan, before a later row contradicted it.
     pub was_planned: bool,
+    /// Whether it is skipped though it says something else than the item that has its key, such as another buyer.
+    pub is_changed: bool,
 }
 
 /// A plan under way: nothing of it is seen by anybody until it is committed.
@@ -539,6 +543,7 @@ impl Planning {
                 alarming: false,
                 amount,
                 was_planned: true,
+                is_changed: false,
             });
         }
         Ok(refusals)
@@ -760,8 +765,20 @@ impl Holder {
                 "run {run} has this key with other content (item {id}, {state}); only what has failed or is parked is filed \
                  again with other content (what was accepted: job kind redeclare with way: modify)"
             )
+        } else if matches!(item.again, Again::TooLate) {
+            format!(
+                "run {run} has this key with another buyer or other content beside it (item {id}, {state}): what this row says now is \
+                 not filed; only what has failed or is parked is filed again with other content (what was accepted: job kind \
+                 redeclare with way: modify, where its gateway takes a buyer; else it cannot be changed there)"
+            )
         } else if same {
-            format!("run {} has this key already (item {}, {})", self.run_id, self.id, self.state)
+            let mended = match (&item.again, self.state.as_str()) {
+                (Again::Possible, "failed" | "parked") => {
+                    "; mend the row and give it again: the gateway is asked what it has, and it is filed with the new content"
+                }
+                _ => "",
+            };
+            format!("run {run} has this key already (item {id}, {state}){mended}")
         } else {
             format!(
                 "run {} has this key with other content (item {}); give a new key if it is another thing",
@@ -769,7 +786,8 @@ impl Holder {
             )
         };
         let state = if same { State::Skipped } else { State::Rejected };
-        Refusal { state, reason, duplicate_of: Some(self.id), alarming: !same, ..refusal_of(item) }
+        let is_changed = same && matches!(item.again, Again::TooLate);
+        Refusal { state, reason, duplicate_of: Some(self.id), alarming: !same, is_changed, ..refusal_of(item) }
     }
 }
 
@@ -778,7 +796,7 @@ impl Again {
     pub fn replaces(&self) -> Option<&Replaces> {
         match self {
             Self::Replaces(of) => Some(of),
-            Self::Never | Self::Possible => None,
+            Self::Never | Self::Possible | Self::TooLate => None,
         }
     }
 }
@@ -793,6 +811,7 @@ fn refusal_of(item: &NewItem) -> Refusal {
         alarming: false,
         amount: item.amount,
         was_planned: false,
+        is_changed: false,
     }
 }
 

@@ -86,10 +86,12 @@ pub struct JobRow {
 }
 
 /// Items that failed or are parked, and have keys that another run met again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TroubledBefore {
     /// Their run.
     pub run_id: i64,
+    /// Of which kind of job.
+    pub kind: String,
     /// `failed` or `parked`.
     pub state: State,
     /// How many.
@@ -329,19 +331,20 @@ impl Ledger {
     /// Whatever the database says.
     pub async fn troubled_before(&self, run_id: i64) -> Result<Vec<TroubledBefore>, LedgerError> {
         let failed = |source| LedgerError::of("looking for items that have the keys of skipped rows", source);
-        let query = "select t.run_id, e.state, count(*) as items from (select s.duplicate_of from jobs as j \
+        let query = "select t.run_id, e.state, count(*) as items, t.kind from (select s.duplicate_of from jobs as j \
                        cross join items as s where j.run_id = $1 and s.job_id = j.id and s.duplicate_of is not null \
                          and s.state in ('failed', 'parked', 'rejected', 'skipped', 'cancelled') and s.state = 'skipped' \
                        limit 100000) as d cross join items as e join jobs as t on t.id = e.job_id \
                      where e.id = d.duplicate_of and e.state in ('failed', 'parked') \
-                     group by t.run_id, e.state order by t.run_id, e.state limit 100";
+                     group by t.run_id, t.kind, e.state order by t.run_id, t.kind, e.state limit 100";
         let rows = self.rows("looking for items that have the keys of skipped rows", sqlx::query(query).bind(run_id));
         let read = |row: &AnyRow| {
             let state: &str = row.try_get(1).map_err(failed)?;
             let state =
                 State::parse(state).ok_or_else(|| LedgerError::Corrupt { what: format!("the state {state:?}") })?;
             let items = u64::try_from(row.try_get::<i64, _>(2).map_err(failed)?).unwrap_or(0);
-            Ok(TroubledBefore { run_id: row.try_get(0).map_err(failed)?, state, items })
+            let kind = row.try_get(3).map_err(failed)?;
+            Ok(TroubledBefore { run_id: row.try_get(0).map_err(failed)?, kind, state, items })
         };
         rows.await?.iter().map(read).collect()
     }

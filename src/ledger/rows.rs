@@ -1,5 +1,7 @@
 //! Between rows and the domain: reading an item's row, and writing moves back in bulk.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
@@ -265,6 +267,25 @@ impl Writes {
     }
 }
 
+/// The fact that keeps why an item was refused before a person had it tried again, in the gateway's own words.
+pub(super) const TOLD_BEFORE: &str = "told_before";
+
+/// A reason with what was told before a retry, where nothing new was learnt since.
+fn reason_of<'a>(written: &'a Written<'a>) -> Option<Cow<'a, str>> {
+    let reason = written.moved.reason.as_deref();
+    let state = written.moved.item.state;
+    // Parked without an answer: it was asked about in vain.
+    let in_vain = state == State::Parked && reason.is_some_and(|reason| reason.starts_with("asked "));
+    let result = written.result.or(written.stored.result.as_deref());
+    let result = result.filter(|result| (state.is_open() || in_vain) && result.contains(TOLD_BEFORE));
+    let result: Option<serde_json::Value> = result.and_then(|result| serde_json::from_str(result).ok());
+    match (reason, result.as_ref().and_then(|result| result[TOLD_BEFORE].as_str())) {
+        (Some(reason), Some(before)) => Some(Cow::Owned(format!("{reason}; before: {before}"))),
+        (None, Some(before)) => Some(Cow::Owned(format!("before: {before}"))),
+        (reason, None) => reason.map(Cow::Borrowed),
+    }
+}
+
 fn item_line<'a>(written: &'a Written<'a>) -> Result<impl Serialize + use<'a>, LedgerError> {
     let (stored, next) = (written.stored, &written.moved.item);
     let asking = match &next.asking {
@@ -289,7 +310,7 @@ fn item_line<'a>(written: &'a Written<'a>) -> Result<impl Serialize + use<'a>, L
         asking,
         next.receipt.as_ref(),
         written.result.or(stored.result.as_deref()),
-        written.moved.reason.as_deref(),
+        reason_of(written),
     ))
 }
 

@@ -98,6 +98,15 @@ fn a_summary_is_compared_with_the_lines() {
     assert_eq!((lines, told.len()), (2, 1));
     assert!(told[0].ends_with(" is not what the lines sum up to"), "{told:?}");
     assert_eq!(differs("wechat-summary.csv"), (2, Vec::new()));
+    // A wrong sum beside a wrong count is told too.
+    let text = String::from_utf8(golden("wechat-summary.csv")).unwrap();
+    let both = text.replace("`2.0,`88.80,`10.00", "`3.0,`88.80,`11.00");
+    let told = read(Format::Wechat, both.as_bytes()).unwrap().totals.unwrap().differs;
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(
+        told[0].contains("its summary says another number") && told[1].starts_with("退款总金额 is not"),
+        "{told:?}"
+    );
     let cut = broken(Format::Wechat, "wechat-summary.csv", "`2.0,`88.80,`10.00,`0.00,`0.78,`88.80,`10.00\n", "");
     insta::assert_snapshot!(cut, @"line 5, column 1: the file ends before its totals");
     let more = broken(Format::Wechat, "wechat-summary.csv", "`0.78,`88.80,`10.00\n", "`0.78,`88.80,`10.00\n`1\n");

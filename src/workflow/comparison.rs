@@ -29,26 +29,93 @@ pub(super) enum Known {
     Param(String),
 }
 
-/// Which texts a condition compares columns with as they are (`item.active == "yes"`, `item.plan in ["a", "b"]`), without a filter.
-pub(super) fn known_values(expression: &str) -> Vec<(String, Known)> {
+/// A filter that changes only how a text is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Respelt {
+    /// `|lower`
+    Lower,
+    /// `|upper`
+    Upper,
+    /// `|trim`
+    Trim,
+}
+
+impl Respelt {
+    const ALL: [(&'static str, Self); 3] = [("lower", Self::Lower), ("upper", Self::Upper), ("trim", Self::Trim)];
+
+    /// What it makes of a text.
+    pub fn of(self, text: &str) -> String {
+        match self {
+            Self::Lower => text.to_lowercase(),
+            Self::Upper => text.to_uppercase(),
+            Self::Trim => text.trim().to_owned(),
+        }
+    }
+}
+
+/// A column that a condition compares with a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Compared {
+    /// Its name.
+    pub column: String,
+    /// What is done to its values first, in order.
+    pub respelt: Vec<Respelt>,
+    /// The text.
+    pub known: Known,
+}
+
+/// Which texts a condition compares columns with, as they are or but for their spelling (`item.active == "yes"`,
+/// `item.active|lower == "yes"`, `item.plan in ["a", "b"]`).
+pub(super) fn known_values(expression: &str) -> Vec<Compared> {
     let mut found = Vec::new();
     for (place, operator) in operators(expression).into_iter().filter(|(_, operator)| matches!(*operator, "==" | "!="))
     {
         let (left, right) = (expression[..place].trim_end(), expression[place + operator.len()..].trim_start());
-        let pairs = [(last_operand(left), known_first(right)), (first_operand(right), known_last(left))];
-        found.extend(pairs.into_iter().filter_map(|(column, known)| Some((column_of(column)?, known?))));
+        let pairs = [(column_at_end(left), known_first(right)), (column_at_start(right), known_last(left))];
+        found.extend(pairs.into_iter().filter_map(|(column, known)| {
+            let (column, respelt) = column?;
+            Some(Compared { column, respelt, known: known? })
+        }));
     }
     for (place, _) in expression.match_indices(" in [").filter(|(place, _)| !is_quoted(expression, *place)) {
         let left = expression[..place].trim_end();
         let left = left.strip_suffix(" not").unwrap_or(left).trim_end();
-        let Some(column) = column_of(last_operand(left)) else { continue };
+        let Some((column, respelt)) = column_at_end(left) else { continue };
         let mut rest = expression[place + " in [".len()..].trim_start();
         while let Some((text, after)) = quoted(rest) {
-            found.push((column.clone(), Known::Text(text.to_owned())));
+            let known = Known::Text(text.to_owned());
+            found.push(Compared { column: column.clone(), respelt: respelt.clone(), known });
             rest = after.trim_start().strip_prefix(',').unwrap_or(after).trim_start();
         }
     }
     found
+}
+
+/// The column at the end, and the filters behind it that change only its spelling; none if there are others.
+fn column_at_end(text: &str) -> Option<(String, Vec<Respelt>)> {
+    let (mut rest, mut respelt) = (text.trim_end(), Vec::new());
+    while let Some((before, filter)) = Respelt::ALL.into_iter().find_map(|(word, filter)| {
+        let before = rest.strip_suffix(word)?.trim_end().strip_suffix('|')?;
+        Some((before.trim_end(), filter))
+    }) {
+        rest = before;
+        respelt.insert(0, filter);
+    }
+    Some((column_of(last_operand(rest))?, respelt))
+}
+
+/// The column at the beginning, in the same way.
+fn column_at_start(text: &str) -> Option<(String, Vec<Respelt>)> {
+    let is_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.');
+    let (operand, mut rest) = text.split_at(text.find(|c| !is_name(c)).unwrap_or(text.len()));
+    let mut respelt = Vec::new();
+    while let Some(filter) = rest.trim_start().strip_prefix('|') {
+        let filter = filter.trim_start();
+        let (word, after) = filter.split_at(filter.find(|c| !is_name(c)).unwrap_or(filter.len()));
+        respelt.push(Respelt::ALL.into_iter().find(|(known, _)| *known == word)?.1);
+        rest = after;
+    }
+    Some((column_of(operand)?, respelt))
 }
 
 fn column_of(operand: &str) -> Option<String> {
@@ -173,16 +240,23 @@ mod tests {
     #[test]
     fn what_a_column_is_compared_with_is_known() {
         let known = |expression: &str| {
-            let told = |(column, known)| match known {
-                Known::Text(text) => format!("{column}={text}"),
-                Known::Param(name) => format!("{column}=params.{name}"),
+            let told = |Compared { column, respelt, known }| {
+                let respelt: String = respelt.iter().map(|filter| format!("|{filter:?}")).collect();
+                match known {
+                    Known::Text(text) => format!("{column}{respelt}={text}"),
+                    Known::Param(name) => format!("{column}{respelt}=params.{name}"),
+                }
             };
             known_values(expression).into_iter().map(told).collect::<Vec<_>>()
         };
         assert_eq!(known("item.active == \"yes\" and item.plan != 'Pro plan'"), ["active=yes", "plan=Pro plan"]);
         assert_eq!(known("'a' == item.x or params.p == item.y"), ["x=a", "y=params.p"]);
         assert_eq!(known("item.a in ['x', \"y z\"] and item.b not in ['q']"), ["a=x", "a=y z", "b=q"]);
-        assert!(known("item.a|lower == 'x' and item.n|int > 3 and 'item.a == 1' != item.b|trim").is_empty());
+        assert_eq!(known("item.a|lower == 'x' and 'y' != item.b | trim|lower"), ["a|Lower=x", "b|Trim|Lower=y"]);
+        assert_eq!(known("item.a | trim | upper not in ['X', 'Y']"), ["a|Trim|Upper=X", "a|Trim|Upper=Y"]);
+        assert_eq!(known("params.p == item.y|trim"), ["y|Trim=params.p"]);
+        assert!(known("item.n|int > 3 and item.a|replace('x', '') == 'y' and 'z' == item.b|lower|length").is_empty());
+        assert_eq!(known("'item.a == 1' != item.b"), ["b=item.a == 1"]);
     }
 
     #[test]

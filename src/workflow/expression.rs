@@ -12,7 +12,7 @@ use minijinja::value::{DynObject, Object, ObjectRepr, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
 use rust_decimal::Decimal;
 
-use super::comparison::{Known, known_values, text_with_number};
+use super::comparison::{Compared, known_values, text_with_number};
 
 /// The steps one evaluation may take.
 const FUEL: u64 = 20_000;
@@ -152,8 +152,8 @@ impl Expression {
         &self.names
     }
 
-    /// Which texts it compares columns with as they are.
-    pub(super) fn known_values(&self) -> Vec<(String, Known)> {
+    /// Which texts it compares columns with.
+    pub(super) fn known_values(&self) -> Vec<Compared> {
         known_values(&self.text)
     }
 

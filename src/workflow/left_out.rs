@@ -3,9 +3,10 @@
 //! A row with `Yes` or `active ` is neither what the condition names nor meant to be another thing: nobody is charged, or not
 //! charged, by a blank or a capital letter.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use super::comparison::Known;
+use super::comparison::{Compared, Known, Respelt};
 use super::source::Row;
 use super::template::Condition;
 use crate::domain::text::{folded, shown};
@@ -19,7 +20,7 @@ const LISTED: usize = 1_000;
 /// A condition over the rows of one file.
 pub(super) struct Where<'a> {
     condition: &'a Condition,
-    /// By column: where it stands, and the texts it is compared with as it is.
+    /// By column: where it stands, and the texts it is compared with.
     known: Vec<(usize, &'a str, Vec<Text>)>,
     /// The columns whose values may be told.
     told: Vec<(usize, &'a str)>,
@@ -28,6 +29,16 @@ pub(super) struct Where<'a> {
 struct Text {
     text: String,
     folded: String,
+    /// What the condition does to a value before it compares it.
+    respelt: Vec<Respelt>,
+}
+
+impl Text {
+    /// Whether the condition finds a value equal to it.
+    fn equals(&self, value: &str) -> bool {
+        let respelt = self.respelt.iter().fold(Cow::Borrowed(value), |value, filter| Cow::Owned(filter.of(&value)));
+        respelt == self.text
+    }
 }
 
 /// The rows that were left out.
@@ -78,14 +89,14 @@ impl<'a> Where<'a> {
         let at = |column: &str| columns.iter().position(|known| known == column);
         let mut known: Vec<(usize, &str, Vec<Text>)> = Vec::new();
         let names: Vec<&str> = condition.item_columns().into_iter().collect();
-        for (column, value) in condition.expression().known_values() {
+        for Compared { column, respelt, known: value } in condition.expression().known_values() {
             let text = match value {
                 Known::Text(text) => Some(text),
                 Known::Param(name) => params.get(&name).cloned(),
             };
             let name = names.iter().find(|name| **name == column);
             let (Some(index), Some(text), Some(name)) = (at(&column), text, name) else { continue };
-            let text = Text { folded: folded(&text), text };
+            let text = Text { folded: folded(&text), text, respelt };
             match known.iter_mut().find(|(other, _, _)| *other == index) {
                 Some((_, _, texts)) => texts.push(text),
                 None => known.push((index, *name, vec![text])),
@@ -105,7 +116,7 @@ impl<'a> Where<'a> {
     pub fn doubts(&self, row: &Row) -> Vec<String> {
         let doubt = |(index, column, texts): &(usize, &str, Vec<Text>)| {
             let value = row.get(*index).unwrap_or_default();
-            if value.is_empty() || texts.iter().any(|known| known.text == value) {
+            if value.is_empty() || texts.iter().any(|known| known.equals(value)) {
                 return None;
             }
             let meant = folded(value);

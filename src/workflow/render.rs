@@ -11,12 +11,12 @@ use std::sync::Arc;
 use chrono::NaiveDate;
 use minijinja::value::{Object, Value};
 
-use super::Job;
 use super::expression::{Expression, Name, RUN_FIELDS, scope};
 use super::left_out::{LeftOut, Where};
 use super::params::RunValues;
 use super::source::{Row, no_column};
 use super::template::{Part, Template};
+use super::{ItemSource, Job};
 use crate::catalog::{Field, FieldKind, JobKind};
 use crate::domain::identity_card;
 use crate::domain::ids::{KEY_MAX, OrderNumber};
@@ -100,22 +100,26 @@ pub struct Noted {
     pub left_out: LeftOut,
     /// What was taken off around names, by column.
     pub trimmed: Vec<Trimmed>,
+    /// Identity cards with a small x at their end, which is written as a capital one, by field.
+    pub capital_x: Vec<Trimmed>,
 }
 
 impl Noted {
     /// Adds what was noted after this.
     pub fn add(&mut self, other: Self) {
         self.left_out.add(other.left_out);
-        for other in other.trimmed {
-            match self.trimmed.iter_mut().find(|known| known.column == other.column) {
-                Some(known) => known.rows += other.rows,
-                None => self.trimmed.push(other),
+        for (known, others) in [(&mut self.trimmed, other.trimmed), (&mut self.capital_x, other.capital_x)] {
+            for other in others {
+                match known.iter_mut().find(|known| known.column == other.column) {
+                    Some(known) => known.rows += other.rows,
+                    None => known.push(other),
+                }
             }
         }
     }
 }
 
-/// Rows in which blanks were taken off around a name.
+/// Rows in which a value of a column was written another way: without blanks around a name, or with a capital X.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trimmed {
     /// The column.
@@ -158,6 +162,9 @@ impl<'a> Renderer<'a> {
         let mut preparing = Preparing { columns, run, params, found: Diagnostics::default() };
         let named = job.with.iter().filter(|(name, _)| job.kind.field(name).is_some_and(Field::is_name));
         let named = named.map(|(_, template)| template).chain(&job.key).chain(&job.order_number);
+        // What other items have as names was checked when they were planned, and is theirs.
+        let is_of_items = matches!(job.items.source, ItemSource::Job { .. });
+        let named = named.filter(|_| !is_of_items);
         let mut names: Vec<usize> = named.flat_map(|template| columns_of(template, columns)).collect();
         names.sort_unstable();
         names.dedup();
@@ -211,7 +218,7 @@ impl<'a> Renderer<'a> {
                 changed.push((*index, name));
             }
             if let Some(what) = text::not_in_names(name) {
-                reasons.push(format!("{} {what}: take it out", self.columns[*index]));
+                reasons.push(format!("{} {what}: {}", self.columns[*index], text::NAME_REMEDY));
             }
         }
         if !reasons.is_empty() {
@@ -252,6 +259,7 @@ impl<'a> Renderer<'a> {
                 Err(reason) => reasons.push(format!("{}: {reason}", field.name)),
             }
         }
+        self.write_card(&mut values, row.line);
         self.check_groups(&values, &mut reasons);
         self.check_together(&values, &mut reasons);
         reasons.extend(self.job.kind.broken_rules(|name| find(&values, name)));
@@ -385,6 +393,19 @@ impl<'a> Renderer<'a> {
         if age > most {
             let field = &bound.field;
             reasons.push(format!("{field} is {age} days before the run, and the gateway takes at most {most} days"));
+        }
+    }
+
+    /// Writes the x at the end of an identity card as cards have it: a capital one.
+    fn write_card(&self, values: &mut Values<'_>, line: u64) {
+        let card = self.job.kind.identity_card.as_ref().filter(|card| card.is_card(|name| find(values, name)));
+        let Some(card) = card else { return };
+        let number = values.iter_mut().find(|(field, _)| field.name == card.number);
+        let Some((field, number)) = number else { return };
+        if let Some(written) = identity_card::with_capital_x(number) {
+            *number = Cow::Owned(written);
+            let note = Trimmed { column: field.name.clone(), rows: 1, first: line };
+            self.noted.borrow_mut().add(Noted { capital_x: vec![note], ..Noted::default() });
         }
     }
 
@@ -614,6 +635,23 @@ fn check_decimals(values: &mut Values<'_>, kind: &JobKind, amount: Option<Amount
     let Some(currency) = amount.map(Amount::currency).or_else(|| kind.only_currency()) else { return };
     let parts = &kind.amount_is_sum_of;
     let mut read: Vec<(&str, i64)> = Vec::new();
+    // Where nothing stands beside it that says what it may be at most, 88 may be 88.00 or 0.88: it is written out.
+    for bound in kind.not_above.iter().filter(|bound| find(values, &bound.most).is_none()) {
+        let bare = |text: &&str| !text.contains('.') && parse_minor(text, currency).is_ok_and(|minor| minor > 0);
+        if let Some(text) = find(values, &bound.field).filter(|_| currency.exponent() > 0).filter(bare) {
+            let whole = parse_minor(text, currency).unwrap_or_default();
+            let written = |minor: i64| decimal_text(i128::from(minor), currency);
+            let hundredth = whole / 10_i64.pow(currency.exponent());
+            reasons.push(format!(
+                "{} is {text}, which may be {} or {}, and there is no {} to tell: write it with its decimals ({})",
+                bound.field,
+                written(whole),
+                written(hundredth),
+                bound.most,
+                bound.remedy
+            ));
+        }
+    }
     let (mut sum, mut given) = (0_i64, 0);
     for (field, value) in values.iter_mut().filter(|(field, _)| field.kind == FieldKind::Decimal) {
         match parse_minor(value, currency) {
@@ -803,7 +841,7 @@ mod tests {
         let workflow = read(&text).unwrap();
         let with = |plan: &str| render(&workflow, &COLUMNS, &["C-1", "1", plan, "yes"]);
         assert_eq!(with("N_1-a").unwrap().unwrap().order_number, OrderNumber::parse("N_1-a").ok());
-        assert!(with("a b").unwrap_err()[0].contains("the order number contains ' '"));
+        assert!(with("a b").unwrap_err()[0].contains("plan contains blank U+0020"));
         assert!(with(&"9".repeat(33)).unwrap_err()[0].contains("33 characters"));
         let empty = text.replace("\"{{ item.plan }}\"\n    with", "\"{{ item.amount|replace('1', '') }}\"\n    with");
         let refused = render(&read(&empty).unwrap(), &COLUMNS, &["C-1", "1", "Gold", "yes"]).unwrap_err();

@@ -110,19 +110,138 @@ fn a_payment_that_contradicts_its_row_is_looked_up_again_and_two_answers_of_the_
         teller.work(second, "refund").await;
         assert_eq!(teller.heard(), Vec::<String>::new());
         assert_eq!(teller.item(2).await.state, State::Parked);
-        // A person's retry asks anew; what was said twice is so.
+        // A person's retry asks anew, at once; what was said twice is so.
         for id in [1, 2] {
             teller.ledger().wish(id, &Wish::Retry, &by("ann"), teller.now()).await.unwrap();
         }
+        let item = teller.item(1).await;
+        names(
+            item.reason.as_deref(),
+            &["asked at once", "before: a person has to decide: TWO_AMOUNTS_PAID", "13.50 HKD"],
+        );
+        teller.work(first, "refund").await;
+        let mut calls = teller.calls();
+        let heard: Vec<&str> = calls.iter().map(|call| call.operation.as_str()).collect();
+        assert_eq!(heard, ["refund_query", "any_order", "refund"], "no grace period is waited for: nothing was sent");
+        let events = teller.ledger().events(1).await.unwrap();
+        let looked_up = "its payment was looked up again: 12.50 HKD was paid";
+        assert!(events.iter().any(|event| event.detail.as_deref() == Some(looked_up)), "{events:?}");
         for seconds in (0..2_000).step_by(50) {
             teller.set(seconds);
             teller.work(first, "refund").await;
             teller.work(second, "refund").await;
         }
-        let sent: Vec<Call> = teller.calls().into_iter().filter(|call| call.operation == "refund").collect();
+        calls.extend(teller.calls());
+        let sent: Vec<Call> = calls.into_iter().filter(|call| call.operation == "refund").collect();
         assert_eq!(sent.len(), 2);
         assert!(sent.iter().all(|call| call.input["paid"] == "12.50"), "{sent:?}");
         teller.assert_sound().await;
+    });
+}
+
+#[test]
+fn a_code_that_no_table_lists_parks_the_item_with_the_gateways_own_words() {
+    on_every_engine(|place| async move {
+        let teller = Teller::at(
+            &place,
+            "wechat",
+            says(|call| match call.operation.as_str() {
+                "deduct" => {
+                    Observation { message: Some("channel closed for good".into()), ..refuses(400, "BRAND_NEW") }
+                }
+                _ => refuses(404, "ORDER_NOT_EXIST"),
+            }),
+        )
+        .await;
+        let job = teller.plan("deduct", &[("D-1", Some(hkd("5.00")), json!({ "contract_id": "C-1" }))]).await;
+        for minutes in 0..300 {
+            teller.set(minutes * 60);
+            teller.work(job, "deduct").await;
+            if teller.item(1).await.state == State::Parked {
+                break;
+            }
+        }
+        let item = teller.item(1).await;
+        assert_eq!(item.state, State::Parked, "{:?}", item.reason);
+        let words =
+            "which no outcome table lists, and the gateway has no such order; its words were: channel closed for good";
+        names(item.reason.as_deref(), &["answered BRAND_NEW", words]);
+        teller.assert_sound().await;
+    });
+}
+
+/// A statement of WeChat Pay's that has these orders in it, each paid with 10.00.
+fn statement_of(orders: &[String]) -> Observation {
+    let captions = "交易时间,公众账号ID,商户号,特约商户号,设备号,微信订单号,商户订单号,用户标识,交易类型,交易状态,付款银行,货币种类,\
+                    应结订单金额,代金券金额,微信退款单号,商户退款单号,退款金额,充值券退款金额,退款类型,退款状态,商品名称,商户数据包,\
+                    手续费,费率,订单金额,申请退款金额,费率备注\n";
+    let line = |order: &String| {
+        format!(
+            "`2023-11-15 07:00:00,`,`,`,`,`T-{order},`{order},`,`,`SUCCESS,`,`HKD,`10.00,`,`,`,`0.00,`,`,`,`,`,`0.00,`,`10.00,`0.00,`\n"
+        )
+    };
+    let file = format!("{captions}{}", orders.iter().map(line).collect::<String>());
+    Observation { receipt: Some(format!("sha-{}", orders.len())), file: Some(file.into()), ..shows("") }
+}
+
+#[test]
+fn the_next_days_whole_file_takes_the_place_of_an_early_statement_and_both_files_stay() {
+    on_every_engine(|place| async move {
+        let orders: Arc<Mutex<Vec<String>>> = Arc::default();
+        let known = Arc::clone(&orders);
+        let teller = Teller::at(
+            &place,
+            "wechat",
+            says(move |call| {
+                let mut known = known.lock().unwrap();
+                if call.operation == "statement" {
+                    return statement_of(&known);
+                }
+                let order = call.order_no.to_string();
+                known.push(order.clone());
+                payment(&order, "10.00")
+            }),
+        )
+        .await;
+        // It is six in the morning in Beijing, on the 15th.
+        let deduct = |key| (key, Some(hkd("10.00")), json!({ "contract_id": key }));
+        let statement = |key| (key, None, json!({ "date": "2023-11-15", "open_day": "keep" }));
+        let window = json!({ "from": "2023-11-15", "to": "2023-11-15" });
+        let work = async |kind: &'static str, item| {
+            let job = teller.plan(kind, &[item]).await;
+            teller.work(job, kind).await;
+        };
+        teller.set(3_600);
+        work("deduct", deduct("C-1")).await;
+        teller.set(7_200);
+        work("statement", statement("early")).await;
+        teller.set(10_800);
+        work("deduct", deduct("C-2")).await;
+        work("reconcile", ("at once", None, window.clone())).await;
+        let (early, at_once) = (teller.item(2).await, teller.item(4).await);
+        let fact = |item: &payrun::ledger::ItemRow, name: &str| -> serde_json::Value {
+            let result: serde_json::Value = serde_json::from_str(item.result.as_deref().unwrap_or("{}")).unwrap();
+            result[name].clone()
+        };
+        assert_eq!((early.state, fact(&early, "lines")), (State::Succeeded, 1.into()), "{early:?}");
+        assert_eq!((fact(&at_once, "missing_there"), fact(&at_once, "timing")), (0.into(), 1.into()), "{at_once:?}");
+        // A quarter past ten of the next day.
+        teller.set(101_000);
+        work("statement", statement("whole")).await;
+        work("reconcile", ("afterwards", None, window)).await;
+        let (whole, afterwards) = (teller.item(5).await, teller.item(6).await);
+        assert_eq!((whole.state, fact(&whole, "lines")), (State::Succeeded, 2.into()), "{whole:?}");
+        assert_eq!(
+            (afterwards.state, fact(&afterwards, "differences")),
+            (State::Succeeded, 0.into()),
+            "{afterwards:?}"
+        );
+        let files = [fact(&early, "file"), fact(&whole, "file")].map(|file| file.as_str().unwrap().to_owned());
+        assert_ne!(files[0], files[1]);
+        for (file, lines) in files.iter().zip([2, 3]) {
+            let kept = std::fs::read_to_string(teller.path(file)).unwrap();
+            assert_eq!(kept.lines().count(), lines, "{file}");
+        }
     });
 }
 

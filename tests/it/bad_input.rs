@@ -309,6 +309,66 @@ fn an_id_with_blanks_around_it_is_the_same_id_and_one_with_marks_is_refused() {
 }
 
 #[test]
+fn a_name_with_a_blank_a_semicolon_or_a_mark_within_is_refused_in_the_key_and_in_every_field() {
+    let app = App::with_contracts("");
+    let ids = ["C;2", "C 3", "C'4", "C,5"];
+    let csv = ids.map(|id| format!("\"{id}\",x,38.00,HKD,yes\n")).concat();
+    app.write("data/contracts.csv", format!("{HEADER}C-1,x,38.00,HKD,yes\n{csv}"));
+    let planned = app.json(&["plan", WORKFLOW, "--date", DATE, "--json"])["jobs"][0].clone();
+    assert_eq!((&planned["items"], &planned["rejected"]), (&json!(1), &json!(4)));
+    let refusals = planned["refusals"].as_array().unwrap();
+    let words = ["contains a semicolon", "contains blank U+0020", "contains an apostrophe", "contains a comma"];
+    for (refusal, word) in refusals.iter().zip(words) {
+        let reason = refusal["reason"].as_str().unwrap();
+        assert!(reason.contains(&format!("contract_id {word}")), "{reason}");
+        assert!(reason.contains("leave the row out if it was done under that name before"), "{reason}");
+    }
+    // A refund's own number stands in the key alone.
+    app.write("data/refunds.csv", "refund,order,amount\nR 4,P-1,5.00\nR;5,P-1,5.00\nR-6,P 2,5.00\nR-7,P-3,5.00\n");
+    app.write(
+        "workflows/refunds.yaml",
+        "workflow: refunds\njobs:\n  back:\n    uses: refund\n    gateway: hk\n    approval: off\n    \
+         items: { file: ../data/refunds.csv }\n    key: \"{{ item.refund }}\"\n    with:\n      \
+         out_trade_no: \"{{ item.order }}\"\n      amount: \"{{ item.amount }}\"\n      currency: HKD\n",
+    );
+    let planned = app.json(&["plan", "workflows/refunds.yaml", "--json"])["jobs"][0].clone();
+    assert_eq!((&planned["items"], &planned["rejected"]), (&json!(1), &json!(3)), "{planned}");
+    let reasons: Vec<&str> =
+        planned["refusals"].as_array().unwrap().iter().map(|one| one["reason"].as_str().unwrap()).collect();
+    assert!(reasons[0].starts_with("refund contains blank U+0020"), "{reasons:?}");
+    assert!(reasons[1].starts_with("refund contains a semicolon"), "{reasons:?}");
+    assert!(reasons[2].starts_with("order contains blank U+0020"), "{reasons:?}");
+}
+
+#[test]
+fn a_contract_above_the_largest_amount_of_an_item_is_not_imported() {
+    let app = App::with_contracts("");
+    let import = |app: &App| app.payrun(&["contracts", "import", "c.csv", "--by", "ann", "--gateway", "hk"]);
+    app.write(
+        "c.csv",
+        "contract_id,amount,currency,start\nC-1,38.00,HKD,2026-01-31\nC-2,100000000.01,HKD,2026-01-31\nC-3,100000000.00,HKD,2026-01-31\n",
+    );
+    let told = import(&app).exits(3);
+    let words = "the amount 100000000.01 HKD is more than 100000000.00, the most that one item may be";
+    assert!(told.stdout.contains(words) && told.stdout.contains("2 new"), "{told:?}");
+    // What the workflow that charges contracts allows, and no less.
+    app.write(
+        "workflows/subscriptions.yaml",
+        "workflow: subscriptions\njobs:\n  charge:\n    uses: deduct\n    gateway: hk\n    items: { contracts: active, due: run }\n    \
+         limits: { item: { HKD: 50.00 } }\n    with:\n      contract_id: \"{{ item.contract_id }}\"\n      \
+         amount: \"{{ item.amount }}\"\n      currency: \"{{ item.currency }}\"\n      description: x\n      \
+         merchant_category_code: \"4111\"\n",
+    );
+    app.payrun(&["check"]).exits(0);
+    app.write("c.csv", "contract_id,amount,currency,start\nC-4,50.01,HKD,2026-01-31\nC-5,50.00,HKD,2026-01-31\n");
+    let told = import(&app).exits(3);
+    assert!(
+        told.stdout.contains("the amount 50.01 HKD is more than 50.00") && told.stdout.contains("1 new"),
+        "{told:?}"
+    );
+}
+
+#[test]
 fn contracts_are_imported_under_the_id_without_blanks() {
     let app = App::with_contracts("");
     let rows = PADDED.map(|id| format!("{id},38.00,HKD,2026-01-31\n")).concat();
@@ -343,6 +403,48 @@ fn what_where_leaves_out_is_counted_by_value_and_a_value_that_is_nearly_one_it_n
     app.write("data/contracts.csv", format!("{HEADER}C-1,x,38.00,HKD,No\nC-2,x,38.00,HKD,no\n"));
     let planned = app.json(&["plan", WORKFLOW, "--date", DATE, "--json"])["jobs"][0].clone();
     assert_eq!((&planned["items"], &planned["left_out"], &planned["rejected"]), (&json!(0), &json!(1), &json!(1)));
+}
+
+#[test]
+fn where_with_lower_or_trim_refuses_a_value_that_still_differs_by_blanks_or_case() {
+    for (condition, values, charged, refused) in [
+        ("item.active|lower == \"yes\"", ["yes", "Yes", "yes ", "no"], 2, 1),
+        ("item.active|trim == \"yes\"", ["yes", "Yes", "yes ", "no"], 2, 1),
+        ("item.active | trim | lower == \"yes\"", ["yes", "YES ", "\u{ff39}es", "no"], 2, 1),
+        ("item.active|lower != \"no\"", ["yes", "No", "no ", "no"], 1, 1),
+        ("item.active|lower in [\"yes\", \"y\"]", ["yes", "Y", "y ", "no"], 2, 1),
+    ] {
+        let app = App::with_contracts("");
+        app.edit(WORKFLOW, "item.active == \"yes\"", condition);
+        let rows: String = values.iter().enumerate().map(|(n, value)| format!("C-{n},x,38.00,HKD,{value}\n")).collect();
+        app.write("data/contracts.csv", format!("{HEADER}{rows}"));
+        let planned = app.json(&["plan", WORKFLOW, "--date", DATE, "--json"])["jobs"][0].clone();
+        assert_eq!(
+            (&planned["items"], &planned["rejected"]),
+            (&json!(charged), &json!(refused)),
+            "{condition}: {planned}"
+        );
+        let reason = planned["refusals"][0]["reason"].as_str().unwrap();
+        assert!(reason.contains("only by blanks, capitals or width"), "{condition}: {reason}");
+    }
+}
+
+#[test]
+fn a_plan_shows_every_refused_row_with_its_whole_reason_to_who_asks() {
+    let wrong: String = (1..=60).map(|n| format!("C-{n},x,46116860184273880.00,HKD,yes\n")).collect();
+    let (app, planned) = rows(format!("{HEADER}{wrong}C-99,\"x\",150.000,HKD,yes\n").as_bytes());
+    assert_eq!(planned["refusals"].as_array().unwrap().len(), 20, "as many as ever");
+    let few = app.payrun(&["plan", WORKFLOW, "--date", DATE]).exits(3);
+    assert!(few.stdout.contains("and 51 more: `payrun plan --all`"), "{few:?}");
+    let shown = |more: &[&str]| app.payrun(&[&["plan", WORKFLOW, "--date", DATE][..], more].concat()).exits(3).stdout;
+    let whole = "the amount 150.000 has more decimals than HKD has (2); a point that separates thousands is left out";
+    for more in [&["--all"][..], &["--rows", "61"][..]] {
+        let all = shown(more);
+        assert_eq!(all.matches(" rejected ").count(), 61, "{all}");
+        assert!(all.contains(whole) && !all.contains("…") && !all.contains("payrun plan --all"), "{all}");
+    }
+    let json = app.json(&["plan", WORKFLOW, "--date", DATE, "--all", "--json"]);
+    assert_eq!(json["jobs"][0]["refusals"].as_array().unwrap().len(), 61);
 }
 
 #[test]

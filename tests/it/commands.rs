@@ -164,6 +164,8 @@ fn plan_as_json_names_items_totals_and_refusals() {
     {
       "jobs": [
         {
+          "capital_x": [],
+          "changed": 0,
           "filed_again": 0,
           "first": [
             {

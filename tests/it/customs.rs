@@ -326,10 +326,21 @@ fn a_duty_in_the_documents_unit_is_refused_with_what_it_would_be_here() {
     assert!(reason(4).contains("main units") && reason(5).contains("0.01 CNY"), "{}", reason(4));
     assert!(reason(6).starts_with("duty: "), "{}", reason(6));
     // Of a declaration that is not split too, what is no duty is refused before anything is sent.
-    rig.write("wechat.csv", format!("{}P-1,42,,SHENZHEN,,,,,,abc\n", HEADER.replace('\n', ",duty\n")));
+    // And what may be in either unit, since no product's price stands beside it.
+    let theirs = ["P-3", "P-4"].map(|order| rig.seed("wechat", order, "20.00", "CNY"));
+    let rows = format!(
+        "P-1,42,,SHENZHEN,,,,,,abc\nP-2,42,,SHENZHEN,,,,,,88\nP-3,{},,SHENZHEN,,,,,,0.88\nP-4,{},,SHENZHEN,,,,,,0\n",
+        theirs[0], theirs[1]
+    );
+    rig.write("wechat.csv", format!("{}{rows}", HEADER.replace('\n', ",duty\n")));
     rig.write("whole.yaml", format!("workflow: whole\njobs:\n{}", with_duty("wechat")));
     assert_eq!(rig.to_the_end("whole.yaml"), Some(3));
-    assert!(text_of(&rig.items_of("wechat")[0], "reason").starts_with("duty: "), "{:#?}", rig.items_of("wechat"));
+    let items = rig.items_of("wechat");
+    let of = |line: u64| items.iter().find(|item| item["line"] == line).unwrap();
+    assert!(text_of(of(2), "reason").starts_with("duty: "), "{}", of(2));
+    let reason = text_of(of(3), "reason");
+    assert!(reason.starts_with("duty is 88, which may be 88.00 or 0.88, and there is no product_fee"), "{reason}");
+    assert_eq!((&of(4)["state"], &of(5)["state"]), (&"succeeded".into(), &"succeeded".into()), "{items:#?}");
 }
 
 #[test]
@@ -340,7 +351,8 @@ fn a_card_that_fails_a_check_is_refused_when_it_is_planned_and_is_in_no_message(
         ("830000199003070019", "", ""),
         ("911010199003071015", "", ""),
         ("320219197003071013", "", ""),
-        ("11010119900307002x", "", "ends in a small x; write it as a capital X"),
+        ("11010119900307002x", "", ""),
+        ("110101185003071017", "", "has a birthday before 1900"),
         ("110101199003071015", "", "has a check digit (its last place) that does not fit the others"),
         ("110101199002301017", "IDCARD", "has no real day as its birthday"),
         ("110101209903071016", "", "has a birthday in the future"),
@@ -361,6 +373,7 @@ fn a_card_that_fails_a_check_is_refused_when_it_is_planned_and_is_in_no_message(
     let job = job.replace("      cert_id", "      cert_type: \"{{ item.document }}\"\n      cert_id");
     rig.write("customs.yaml", format!("workflow: customs\njobs:\n{job}"));
     let (_, said) = rig.payrun(&["plan", "customs.yaml"]);
+    assert!(said.contains("cert_id ends in a small x, sent as a capital X, in 1 row, first in line 5"), "{said}");
     assert_eq!(rig.to_the_end("customs.yaml"), Some(3));
     let items = rig.items_of("wechat");
     for (n, (card, _, why)) in cards.iter().enumerate() {
@@ -395,8 +408,12 @@ fn the_same_file_once_more_files_nothing_again() {
         told.contains("4 skipped rows of what is failed in run 1; `payrun retry --run 1 --state failed`"),
         "{told}"
     );
+    assert!(told.contains("or mend the rows and give them again: the gateway is asked what it has"), "{told}");
     assert_eq!(GATEWAYS.map(|gateway| rig.totals(gateway).customs), before);
     let all = rig.items();
+    let skipped =
+        all.iter().find(|item| item["state"] == "skipped" && text_of(item, "key").contains("A-fail")).unwrap();
+    assert!(text_of(skipped, "reason").contains("failed); mend the row and give it again"), "{skipped}");
     assert_eq!(all.len(), 2 * items);
     assert_eq!(count(&all, |item| item["state"] == "skipped"), items as u64);
 }
@@ -455,6 +472,12 @@ fn a_mended_row_of_what_failed_is_filed_again_as_the_gateway_demands() {
     GATEWAYS.iter().for_each(|gateway| write_mended(&rig, gateway, "王五", true));
     let (_, planned) = rig.payrun(&["plan", "customs.yaml"]);
     assert!(planned.contains("3 items, 50.00 CNY, 3 of them filed again with other content, 1 skipped"), "{planned}");
+    // The buyer of what was accepted is another one too: that is said, by row.
+    assert!(planned.contains("1 of these with another buyer or other content, which is not filed"), "{planned}");
+    assert!(planned.contains("run 1 has this key with another buyer"), "{planned}");
+    let (_, told) = rig.payrun(&["run", "customs.yaml", "--wait", "20s"]);
+    assert!(told.contains("job wechat, line 2: run 1 has this key with another buyer"), "{told}");
+    assert!(told.contains("way: modify"), "{told}");
     assert_eq!(rig.to_the_end("customs.yaml"), Some(0), "{:#?}", rig.items());
     for (gateway, again) in GATEWAYS.into_iter().zip([(1, 1), (2, 0)]) {
         let (customs, all) = (rig.totals(gateway).customs, rig.items_of(gateway));
@@ -663,6 +686,30 @@ fn cbtis_declares_too_and_a_row_that_names_a_buyer_is_refused() {
     let items = rig.items_of("cbtis");
     let rejected = items.iter().find(|item| item["state"] == "rejected").unwrap();
     assert!(text_of(rejected, "reason").contains("so cert_id must be empty: CBTIS documents no field"), "{rejected}");
+}
+
+#[test]
+fn at_cbtis_a_mended_row_of_what_failed_is_filed_again_once() {
+    let rig = declared_at_cbtis(FaultPlan::NONE);
+    assert_eq!(count(&rig.items_of("cbtis"), refused_by_customs), 2, "{:#?}", rig.items_of("cbtis"));
+    let file = std::fs::read_to_string(rig.folder.path().join("cbtis.csv")).unwrap();
+    let mended = |line: &str| match line {
+        line if line.contains("A-fail") || line.contains("A-except") => line.replace("5.00,15.00", "6.00,14.00"),
+        line => line.to_owned(),
+    };
+    rig.write("cbtis.csv", file.lines().map(|line| format!("{}\n", mended(line))).collect::<String>());
+    assert_eq!(rig.to_the_end("customs.yaml"), Some(0), "{:#?}", rig.items());
+    let (theirs, items) = (rig.totals("cbtis"), rig.items_of("cbtis"));
+    assert!(theirs.violations.is_empty() && theirs.refused.is_empty(), "{theirs:?}");
+    let customs = theirs.customs;
+    assert_eq!((customs.modified, customs.redeclared, filed(&customs)), (2, 0, 8), "{customs:?}");
+    assert_eq!(in_state(&customs, &["SUCCESS"]), 8, "{customs:?}");
+    let new = items.iter().filter(|item| item["run"] == 2 && item["state"] == "succeeded");
+    let ways: Vec<&str> = new.map(|item| text_of(&item["result"], "filed_as")).collect();
+    assert_eq!(ways, ["modify", "modify"]);
+    // Once more is nothing more.
+    assert_eq!(rig.to_the_end("customs.yaml"), Some(0));
+    assert_eq!(rig.totals("cbtis").customs.modified, 2);
 }
 
 #[test]

@@ -147,9 +147,17 @@ fn a_phone_s_calendar_moves_payments_from_days_off_only() {
         plain.map(|line| format!("{}\r\n", line.replace(" (off)", ""))).collect::<String>(),
     );
     let refused = app.payrun(&["check"]).exits(2);
+    let help = format!("{}{}", refused.stdout, refused.stderr);
     refused
         .says("the entry \"Frost's Descent\" (2026-10-23) does not say whether it is a day off")
         .says("unmarked: off");
+    // What the help shows decides nothing as it is.
+    let example = help.split_once("feed: {").and_then(|(_, rest)| rest.split_once('}')).unwrap().0;
+    app.write("calendars/phone.yaml", format!("feed: {{{example}}}\n"));
+    let pasted = app.payrun(&["check"]).exits(2);
+    pasted
+        .says("the entry \"National Day\" is not decided: move it into off")
+        .says("the entry \"Frost's Descent\" is not decided");
     app.write("calendars/phone.yaml", "feed: { off: [National Day], unmarked: ordinary }\n");
     app.payrun(&["check"]).exits(0);
     let decided = app.payrun(&["schedule", "--from", "2026-10-01", "--until", "2026-10-31"]).exits(0);

@@ -276,6 +276,7 @@ fn a_run_that_was_planned_by_one_who_died_is_found_also_where_late_ones_do_not_f
             allow_future: true,
             inputs: BTreeMap::new(),
             commit: true,
+            shown: payrun::engine::plan::SHOWN,
         };
         let planned = keeper.engine.plan(&request, &Arc::default()).await.unwrap();
         let kept = keeper.keep(&daily, at("2026-11-04T09:29")).await;

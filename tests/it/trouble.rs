@@ -196,6 +196,9 @@ fn what_was_clearly_declined_is_retried_without_a_grace_period_and_is_never_unkn
         waiting.iter().all(|item| text_of(item, "reason").contains("mended; verifying: it was declined")),
         "{waiting:#?}"
     );
+    // The gateway's own words stay until it says something new.
+    let words = "; before: declined: PARAM_ERROR (contract_id: not valid: the contract_id is not valid)";
+    assert!(waiting.iter().all(|item| text_of(item, "reason").ends_with(words)), "{waiting:#?}");
     app.payrun(&["run", "--resume"]).exits(3);
     for (item, events) in app.histories() {
         let sent = events.iter().filter(|event| event.to == "sending").count();

@@ -23,7 +23,7 @@ use super::sandbox::Faults;
 use super::signals::stop_switch;
 use crate::clock::Clock;
 use crate::domain::actor::Actor;
-use crate::engine::plan::PlanRequest;
+use crate::engine::plan::{PlanRequest, SHOWN};
 use crate::workflow::params::bind_params;
 use figures::figures;
 use outcome::Outcome;
@@ -105,6 +105,7 @@ fn request(project: &Project, folder: &Path) -> Result<PlanRequest, Failure> {
         author: Actor::payrun(),
         inputs: BTreeMap::new(),
         commit: true,
+        shown: SHOWN,
     })
 }
 

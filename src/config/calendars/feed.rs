@@ -230,10 +230,12 @@ fn refusal(adding: &Adding, feed: &Source) -> Diagnostics {
             format!("and {more} more: somebody has to decide whether payments are made on the days of these entries")
         }
     };
-    let some = doubtful.first().map(|(entry, _)| entry.name.as_str()).unwrap_or_default();
+    let names = doubtful.iter().take(LISTED).map(|(entry, _)| serde_json::to_string(&entry.name).unwrap_or_default());
+    let names = names.collect::<Vec<_>>().join(", ");
     let help = format!(
-        "write {name}.yaml beside this file, with what each is by its name: feed: {{ off: [\"{some}\"], ordinary: [], worked: [] }}; or \
-         what all are that do not say it: feed: {{ unmarked: off }}, or feed: {{ unmarked: ordinary }}"
+        "write {name}.yaml beside this file, and move each name from undecided into the list it belongs to: feed: {{ off: [], ordinary: \
+         [], worked: [], undecided: [{names}] }}; what all are that do not say it may be decided at once there, by unmarked: off or \
+         unmarked: ordinary"
     );
     found.push(in_line(feed, 1, message).help(help));
     found

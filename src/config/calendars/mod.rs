@@ -423,7 +423,7 @@ END:VCALENDAR\r
         hk.ics:1:1: somebody has to decide whether payments are made on the days of these entries
           | BEGIN:VCALENDAR
           | ^
-            help: write hk.yaml beside this file, with what each is by its name: feed: { off: ["Lunar New Year"], ordinary: [], worked: [] }; or what all are that do not say it: feed: { unmarked: off }, or feed: { unmarked: ordinary }
+            help: write hk.yaml beside this file, and move each name from undecided into the list it belongs to: feed: { off: [], ordinary: [], worked: [], undecided: ["Lunar New Year", "国庆调休", "Thaipusam", "Christmas Eve (half day)", "Christmas market (work)", "Boxing Day (off)"] }; what all are that do not say it may be decided at once there, by unmarked: off or unmarked: ordinary
         hk.ics:3:1: the entry "Lunar New Year" (2026-02-17) does not say whether it is a day off
           | BEGIN:VEVENT
           | ^

@@ -21,7 +21,7 @@ static HOLIDAY: [FieldSpec; 3] = [
     FieldSpec::optional("name", Shape::Text, "What it is called."),
 ];
 
-static FEED: [FieldSpec; 4] = [
+static FEED: [FieldSpec; 5] = [
     FieldSpec::optional(
         "unmarked",
         Shape::Word(&["off", "ordinary"]),
@@ -34,6 +34,11 @@ static FEED: [FieldSpec; 4] = [
         "Names of entries that are business days, also on weekends.",
     ),
     FieldSpec::optional("ordinary", Shape::List(&Shape::Text), "Names of entries that decide nothing."),
+    FieldSpec::optional(
+        "undecided",
+        Shape::List(&Shape::Text),
+        "Names of entries that somebody has still to move into off, worked or ordinary; the feed is refused until then.",
+    ),
 ];
 
 /// The fields of a calendar file.
@@ -109,6 +114,14 @@ impl Reading<'_> {
                     self.refuse(node.at, format!("the entry \"{}\" is decided twice", shown(name)));
                 }
             }
+        }
+        for node in feed.get("undecided").map_or(&[][..], Node::list) {
+            let name = shown(node.text().unwrap_or_default());
+            let what = format!(
+                "the entry \"{name}\" is not decided: move it into off (no payments on its days), worked (payments, on weekends too) \
+                 or ordinary"
+            );
+            self.refuse(node.at, what);
         }
         decisions
     }

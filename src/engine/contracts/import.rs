@@ -1,7 +1,7 @@
 //! Importing contracts from a file: streamed in batches, each kept whole. A bad row is told with its line and never costs the
 //! good ones; the same file again changes nothing.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 
 use chrono::NaiveDate;
@@ -10,12 +10,13 @@ use tokio::sync::mpsc;
 
 use crate::domain::actor::Actor;
 use crate::domain::ids::KeyHash;
-use crate::domain::money::{Amount, Currency};
+use crate::domain::money::{Amount, Currency, decimal_text};
 use crate::domain::subscription::{Anchor, Every, Offer, Terms};
 use crate::domain::text;
 use crate::engine::Engine;
 use crate::ledger::{Import, Kept, LedgerError, NewContract};
 use crate::workflow::source::{self, Row, RowError, Rows, SourceError};
+use crate::workflow::{ItemSource, load};
 
 /// How many contracts are kept together.
 const BATCH: usize = 1_000;
@@ -125,6 +126,7 @@ impl Engine {
         mut told: impl FnMut(NotTaken),
     ) -> Result<Imported, ImportError> {
         let mut reader = Reader::of(source::open(&options.path, None)?, options.account.clone())?;
+        reader.limits = self.limits_of_contracts(&options.account);
         let before = Reader::of(source::open(&options.path, None)?, options.account.clone())?;
         let now = self.clock.now();
         let import = Import {
@@ -147,6 +149,18 @@ impl Engine {
         drop(inbox);
         reading.await.map_err(|_| ImportError::Broken)??;
         Ok(imported)
+    }
+
+    /// By currency: the most that a workflow charges of one contract of an account. Where none says anything it is the usual limit.
+    fn limits_of_contracts(&self, account: &str) -> Vec<BTreeMap<String, i64>> {
+        let files = load::files(&self.config.workflows).unwrap_or_default();
+        let workflows = files.iter().filter_map(|file| load::load(file, &self.catalog, &self.config).ok());
+        let jobs = workflows.flat_map(|workflow| workflow.jobs);
+        let charges = jobs.filter(|job| {
+            let known = self.accounts.get(&job.gateway).is_some_and(|known| known.identity == account);
+            known && matches!(job.items.source, ItemSource::Contracts)
+        });
+        charges.map(|job| job.limits.item).collect()
     }
 
     async fn import_batch(
@@ -202,6 +216,8 @@ struct Reader {
     seen: HashSet<u64>,
     /// Those that stand in the file more than once, with different terms.
     contradicted: HashSet<u64>,
+    /// What each workflow that charges the account's contracts says one item may be at most, by currency.
+    limits: Vec<BTreeMap<String, i64>>,
 }
 
 impl Reader {
@@ -212,7 +228,15 @@ impl Reader {
         }
         let other_columns =
             rows.columns().iter().filter(|column| !COLUMNS.contains(&column.as_str())).cloned().collect();
-        Ok(Self { rows, account, places, other_columns, seen: HashSet::new(), contradicted: HashSet::new() })
+        Ok(Self {
+            rows,
+            account,
+            places,
+            other_columns,
+            seen: HashSet::new(),
+            contradicted: HashSet::new(),
+            limits: Vec::new(),
+        })
     }
 
     /// Which contracts stand in the file more than once with different terms: which of their rows is meant, nobody can tell.
@@ -263,7 +287,7 @@ impl Reader {
         let cell = self.cell(row, "contract_id").unwrap_or_default();
         let contract = text::trimmed(cell).to_owned();
         if let Some(what) = text::not_in_names(&contract) {
-            return Err(format!("contract_id {what}: take it out"));
+            return Err(format!("contract_id {what}: {}", text::NAME_REMEDY));
         }
         let good = |byte: u8| byte.is_ascii_graphic() && byte != b',';
         if !(1..=ID_MAX).contains(&contract.len()) || !contract.bytes().all(good) {
@@ -295,11 +319,26 @@ impl Reader {
         let currency = currency.map_err(|error| told("currency", error.to_string()))?;
         let amount = Amount::parse(self.cell(row, "amount").unwrap_or_default(), currency);
         let amount = amount.map_err(|error| told("amount", error.to_string()))?;
+        let most = self.most(currency);
+        if amount.minor() > most {
+            return Err(format!(
+                "the amount {amount} is more than {}, the most that one item may be; limits: {{ item: {{ {currency}: … }} }} in the \
+                 workflow that charges contracts allows more",
+                decimal_text(i128::from(most), currency)
+            ));
+        }
         let description = self.cell(row, "description").unwrap_or_default().to_owned();
         if description.chars().count() > DESCRIPTION_MAX || description.chars().any(char::is_control) {
             return Err(format!("description has more than {DESCRIPTION_MAX} characters, or a control character"));
         }
         Ok(Offer { terms: self.terms(row)?, amount, amount_from: self.day(row, "amount_from")?, description })
+    }
+
+    /// The most that one charge may be.
+    fn most(&self, currency: Currency) -> i64 {
+        let of = |limits: &BTreeMap<String, i64>| limits.get(currency.code()).copied();
+        let said = self.limits.iter().map(|limits| of(limits).unwrap_or_else(|| currency.usual_limit()));
+        said.max().unwrap_or_else(|| currency.usual_limit())
     }
 
     fn terms(&self, row: &Row) -> Result<Terms, String> {

@@ -124,5 +124,15 @@ pub(super) fn refusal(
     reason: String,
 ) -> Refusal {
     let key = format!("{contract}/{}", period.name);
-    Refusal { line, key, state, reason, duplicate_of: None, alarming: false, amount: Some(amount), was_planned: false }
+    Refusal {
+        line,
+        key,
+        state,
+        reason,
+        duplicate_of: None,
+        alarming: false,
+        amount: Some(amount),
+        was_planned: false,
+        is_changed: false,
+    }
 }

@@ -8,7 +8,7 @@ use crate::domain::actor::Actor;
 use crate::domain::occurrence::{EACH_MAX, Missed, OccurrenceState, Overlap};
 use crate::domain::time::Timestamp;
 use crate::domain::timetable::Nominal;
-use crate::engine::plan::{PlanError, PlanRequest};
+use crate::engine::plan::{PlanError, PlanRequest, SHOWN};
 use crate::errors::chain;
 use crate::failpoint;
 use crate::ledger::{LedgerError, OccurrenceRow};
@@ -210,5 +210,6 @@ fn request(workflow: &Arc<Workflow>, row: &OccurrenceRow, author: &Actor) -> Res
         author: author.clone(),
         inputs: BTreeMap::new(),
         commit: true,
+        shown: SHOWN,
     })
 }

@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 
 use super::files;
 use crate::domain::actor::Actor;
-use crate::engine::plan::{PlanError, PlanRequest, noon};
+use crate::engine::plan::{PlanError, PlanRequest, SHOWN, noon};
 use crate::errors::chain;
 use crate::ledger::{Asked, LedgerError};
 use crate::server::App;
@@ -148,7 +148,21 @@ async fn request(
     let at = wanted.date.and_then(|date| noon(date, timezone)).unwrap_or_else(|| engine.clock.now());
     let occurrence = occurrence.to_owned();
     let allow_future = wanted.allow_future;
-    Ok((PlanRequest { workflow, params, occurrence, at, timezone, allow_future, author, inputs, commit: true }, held))
+    Ok((
+        PlanRequest {
+            workflow,
+            params,
+            occurrence,
+            at,
+            timezone,
+            allow_future,
+            author,
+            inputs,
+            commit: true,
+            shown: SHOWN,
+        },
+        held,
+    ))
 }
 
 async fn inputs(

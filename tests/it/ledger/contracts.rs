@@ -101,6 +101,7 @@ impl World {
             allow_future: false,
             inputs: BTreeMap::new(),
             commit: true,
+            shown: payrun::engine::plan::SHOWN,
         }
     }
 

@@ -159,7 +159,7 @@ fn what_did_not_go_well_of_skipped_rows_is_counted_by_run() {
         let run_id = plan.run_id();
         plan.items(id, &[item(1, "A"), item(2, "B"), item(3, "C"), item(4, "D")]).await.unwrap();
         plan.commit().await.unwrap();
-        let expected = [TroubledBefore { run_id: 1, state: State::Failed, items: 2 }];
+        let expected = [TroubledBefore { run_id: 1, kind: "deduct".into(), state: State::Failed, items: 2 }];
         assert_eq!(desk.ledger.troubled_before(run_id).await.unwrap(), expected);
         assert_eq!(desk.ledger.troubled_before(1).await.unwrap(), []);
     });

@@ -65,7 +65,7 @@ pub struct Teller {
     node: Node,
     planned: Mutex<u64>,
     dunning: Vec<Duration>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// A reply with HTTP 200 that shows a state.
@@ -153,8 +153,13 @@ impl Teller {
             node,
             planned: Mutex::default(),
             dunning: Vec::new(),
-            _folder: folder,
+            folder,
         }
+    }
+
+    /// A file of its project.
+    pub fn path(&self, file: &str) -> std::path::PathBuf {
+        self.folder.path().join(file)
     }
 
     pub fn ledger(&self) -> &Ledger {
