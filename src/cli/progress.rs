@@ -17,7 +17,7 @@ use crate::domain::item::State;
 use crate::domain::time::Timestamp;
 use crate::engine::Engine;
 use crate::engine::follow::Standing;
-use crate::ledger::{LaneRow, LedgerError, Node, PauseRow};
+use crate::ledger::{LaneRow, LaneState, LedgerError, Node, PauseRow};
 use crate::worker::{self, RunError};
 
 /// How often the runs are looked at.
@@ -131,17 +131,18 @@ async fn look(
         engine.take_over(now).await?;
     }
     let closed = engine.ledger.closed_lanes(now).await?;
-    let mut open = lanes(engine);
-    open.retain(|name| closed.iter().all(|lane| lane.name != *name));
-    let held = closed.iter().map(|lane| lane.name.clone()).collect();
+    // What a person holds calls nothing; of everything else that is closed what was sent is asked about.
+    let mut able = lanes(engine);
+    able.retain(|name| closed.iter().all(|lane| lane.name != *name || lane.state == LaneState::Stopped));
+    let only_ask = closed.iter().map(|lane| lane.name.clone()).collect();
     let rests = match runs.own {
         Some(own) if runs.all.len() > 1 => {
-            matches!(engine.follow(&[own], &open, &held, patience).await?, Standing::AtRest)
+            matches!(engine.follow(&[own], &able, &only_ask, patience).await?, Standing::AtRest)
         }
         Some(_) | None => false,
     };
     let patience = if rests { patience.min(PATIENCE_WITH_OTHERS) } else { patience };
-    let standing = engine.follow(runs.all, &open, &held, patience).await?;
+    let standing = engine.follow(runs.all, &able, &only_ask, patience).await?;
     let opens = closed.iter().filter_map(|lane| lane.until).min();
     bar.draw(engine, runs.all).await?;
     Ok(match standing {
@@ -149,9 +150,26 @@ async fn look(
         Standing::Working(_) => Looked::Busy,
         Standing::AtRest => Looked::Ended(Ended::AtRest),
         Standing::Waiting(_) if opens.is_some_and(|opens| opens <= now.plus(patience)) => Looked::Idle,
-        Standing::Waiting(work) if work.next_due.is_some() => Looked::Ended(Ended::Waiting(work.next_due)),
-        Standing::Waiting(_) => Looked::Ended(Ended::Blocked(reasons(engine, runs.all, &closed).await?)),
+        Standing::Waiting(work) => {
+            let closed = concerning(engine, runs.all, closed).await?;
+            Looked::Ended(match work.next_due {
+                Some(next) if closed.is_empty() => Ended::Waiting(Some(next)),
+                Some(_) | None => Ended::Blocked(reasons(engine, runs.all, &closed).await?),
+            })
+        }
     })
+}
+
+/// Those of the closed lanes from which these runs have something to send or to ask.
+async fn concerning(engine: &Engine, runs: &[i64], closed: Vec<LaneRow>) -> Result<Vec<LaneRow>, LedgerError> {
+    let mut names = BTreeSet::new();
+    for run in runs.iter().filter(|_| !closed.is_empty()) {
+        for job in engine.ledger.jobs(*run).await?.into_iter().filter(|job| job.finished_at.is_none()) {
+            let of_kind = format!("{}/{}", job.lane, job.kind);
+            names.extend([format!("{of_kind}/{}", job.id), of_kind, job.lane]);
+        }
+    }
+    Ok(closed.into_iter().filter(|lane| names.contains(&lane.name)).collect())
 }
 
 /// Why nothing of these runs goes out, for people.
@@ -172,7 +190,8 @@ async fn reasons(engine: &Engine, runs: &[i64], closed: &[LaneRow]) -> Result<Ve
 fn closed_text(lane: &LaneRow) -> String {
     let until = lane.until.map_or_else(String::new, |until| format!(" until {until}"));
     let reason = lane.reason.as_deref().unwrap_or("no reason given");
-    format!("lane {} is {}{until}: {reason}", lane.name, lane.state.word())
+    let (name, state) = (&lane.name, lane.state.word());
+    format!("lane {name} is {state}{until}: {reason}; `payrun lane release {name} --reason WHY` opens it")
 }
 
 /// A progress bar on a terminal; a line now and then elsewhere.

@@ -22,9 +22,8 @@ pub enum Standing {
 impl Engine {
     /// Ends what has ended, and tells how these runs stand.
     ///
-    /// `lanes`: those that can work; what waits for another is not waited for. `held`:
-    /// `LANE/KIND` of which nothing is sent at present. `patience`: how far ahead something may be due
-    /// to be waited for.
+    /// `lanes`: those that can work; what waits for another is not waited for. `only_ask`: lanes, kinds of job and jobs of which
+    /// nothing is sent at present. `patience`: how far ahead something may be due to be waited for.
     ///
     /// # Errors
     /// Whatever the ledger says.
@@ -32,13 +31,13 @@ impl Engine {
         &self,
         runs: &[i64],
         lanes: &BTreeSet<String>,
-        held: &BTreeSet<String>,
+        only_ask: &BTreeSet<String>,
         patience: Duration,
     ) -> Result<Standing, LedgerError> {
         let now = self.clock.now();
         let all = loop {
             self.go_on(now).await?;
-            let all = self.work(runs, lanes, held).await?;
+            let all = self.work(runs, lanes, only_ask).await?;
             if all.open > 0 {
                 break all;
             }
@@ -52,7 +51,7 @@ impl Engine {
             return Ok(Standing::Working(all));
         }
         // A question that ended between the two looks has left something else to be done.
-        let again = self.work(runs, lanes, held).await?;
+        let again = self.work(runs, lanes, only_ask).await?;
         Ok(if again == all { Standing::Waiting(all) } else { Standing::Working(again) })
     }
 
@@ -75,10 +74,15 @@ impl Engine {
     }
 
     /// What there is to do for these runs together.
-    async fn work(&self, runs: &[i64], lanes: &BTreeSet<String>, held: &BTreeSet<String>) -> Result<Work, LedgerError> {
+    async fn work(
+        &self,
+        runs: &[i64],
+        lanes: &BTreeSet<String>,
+        only_ask: &BTreeSet<String>,
+    ) -> Result<Work, LedgerError> {
         let mut all = Work::default();
         for run in runs {
-            let work = self.ledger.work(*run, lanes, held).await?;
+            let work = self.ledger.work(*run, lanes, only_ask).await?;
             all.open += work.open;
             all.claimed += work.claimed;
             all.next_due = match (all.next_due, work.next_due) {

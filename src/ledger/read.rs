@@ -349,8 +349,8 @@ impl Ledger {
         rows.await?.iter().map(read).collect()
     }
 
-    /// What there is to do for a run; the next due item is looked for in these lanes only, and not among what is held
-    /// (`LANE/KIND`). Of what is paused only what is asked about is due.
+    /// What there is to do for a run; the next due item is looked for in these lanes only. Of what is paused, and of what may only
+    /// ask (`LANE`, `LANE/KIND` or `LANE/KIND/JOB`), only what is asked about is due.
     ///
     /// # Errors
     /// Whatever the database says.
@@ -358,19 +358,19 @@ impl Ledger {
         &self,
         run_id: i64,
         lanes: &BTreeSet<String>,
-        held: &BTreeSet<String>,
+        only_ask: &BTreeSet<String>,
     ) -> Result<Work, LedgerError> {
         let doing = "looking for work";
         let query = "select cast(coalesce(sum(t.items), 0) as bigint), cast(coalesce(sum(case when t.state = 'sending' \
                          and j.lane in (select atom from json_each($2)) then t.items end), 0) as bigint), \
                        (select min(case when exists (select 1 from pauses as p where p.scope = 'all' \
                               or (p.scope = 'gateway' and p.name = j.lane) or (p.scope = 'workflow' and p.name = r.workflow)) \
+                              or exists (select 1 from json_each($3) as a where a.atom in (j.lane, j.lane || '/' || j.kind, \
+                                j.lane || '/' || j.kind || '/' || j.id)) \
                             then (select min(i.due_at) from items as i where i.job_id = j.id and i.state in ('pending', 'unknown')) \
                             else (select min(i.due_at) from items as i where i.job_id = j.id and i.due_at is not null) end) \
                           from jobs as j join runs as r on r.id = j.run_id where j.run_id = $1 and j.finished_at is null and j.started = 1 \
-                             and j.lane in (select atom from json_each($2)) \
-                             and j.lane || '/' || j.kind not in (select atom from json_each($3)) \
-                             and j.lane || '/' || j.kind || '/' || j.id not in (select atom from json_each($3))) \
+                             and j.lane in (select atom from json_each($2))) \
                      from jobs as j cross join totals as t \
                      where t.job_id = j.id and j.run_id = $1 and t.state in ('held', 'planned', 'sending', 'pending', 'unknown')";
         let rows = self
@@ -379,7 +379,7 @@ impl Ledger {
                 sqlx::query(query)
                     .bind(run_id)
                     .bind(super::rows::list(&lanes.iter().collect::<Vec<_>>()))
-                    .bind(super::rows::list(&held.iter().collect::<Vec<_>>())),
+                    .bind(super::rows::list(&only_ask.iter().collect::<Vec<_>>())),
             )
             .await?;
         let Some(row) = rows.first() else { return Ok(Work::default()) };

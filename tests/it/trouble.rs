@@ -143,6 +143,38 @@ fn replies_that_cannot_be_verified_stop_the_lane_and_what_was_sent_is_asked_abou
     assert_eq!(paid.0, (PAYMENTS) as u64, "{ORDERS} of the project are deductions");
 }
 
+#[test]
+fn a_run_that_meets_a_stopped_lane_asks_on_and_names_the_lane_in_the_end() {
+    let rig = project("wechat");
+    let right = fs::read_to_string(rig.folder.path().join("payrun.yaml")).unwrap();
+    let wrong = "platform: { public_key: { file: keys/hipopay/merchant_public_key.pem }, id: PUB_KEY_ID_1 }";
+    edit(&rig, "payrun.yaml", "platform: auto", wrong);
+    run(&rig, &["pay.yaml"]);
+    let unknown = in_state(&rig.items(), "unknown");
+    assert!(unknown >= 5, "{unknown}");
+    // The key is right again, and the job alone is stopped: what was sent is asked about by the same command.
+    rig.write("payrun.yaml", right);
+    let job = "wechat/pay/1";
+    let stop = "insert into lanes (name, state, reason) values ('wechat/pay/1', 'stopped', 'a test')";
+    rig.wait_for(async {
+        use sqlx::Connection as _;
+        let url = format!("sqlite://{}", rig.folder.path().join("payrun.db").display());
+        let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
+        sqlx::raw_sql(stop).execute(&mut connection).await.unwrap();
+    });
+    let (code, text) = rig.payrun(&["run", "--resume", "--wait", "20s"]);
+    assert_eq!(code, Some(4), "{text}");
+    let items = rig.items();
+    assert_eq!(in_state(&items, "succeeded"), unknown, "{text}");
+    assert_eq!(in_state(&items, "planned"), PAYMENTS - unknown);
+    assert!(
+        text.contains(&format!("lane {job} is stopped: a test; `payrun lane release {job} --reason WHY`")),
+        "{text}"
+    );
+    assert_eq!(rig.payrun(&["lane", "release", job, "--reason", "a test"]).0, Some(0));
+    assert_eq!(rig.payrun(&["run", "--resume", "--wait", "20s"]).0, Some(0));
+}
+
 /// A file of contracts of which the gateway takes those of the first list and refuses the others for a parameter.
 fn contracts(good: usize, invalid: usize) -> String {
     let ids = (0..good).map(|n| format!("A-{n:03}")).chain((0..invalid).map(|n| format!("B-{n:03}-invalid")));
