@@ -214,10 +214,16 @@ pub struct BatchView {
     pub next_after: Option<String>,
     /// How many rows were looked at for what follows; none where `after` was given.
     pub checked: u64,
-    /// How many rows are certain to fail, alone or beside the others of the same payment: of those some may be carried out.
+    /// How many rows are certain to fail, each by itself.
     pub failing: u64,
     /// The largest of them, 20 at most.
     pub first_failing: Vec<BatchRowView>,
+    /// How many more take too much of their payment only together with other rows: some of them may be carried out.
+    pub crowded: u64,
+    /// The largest of them, 20 at most.
+    pub first_crowded: Vec<BatchRowView>,
+    /// How many rows are of payments that payrun does not know: what those paid and gave back before cannot be said.
+    pub of_unknown_payments: u64,
     /// How many rows say the same of the same payment, or the same contract and amount, as an earlier item.
     pub repeating: u64,
     /// The largest of them, 20 at most.
@@ -241,8 +247,12 @@ pub struct BatchRowView {
     pub refunded: Option<String>,
     /// By how many refunds.
     pub refunds: Option<u64>,
-    /// Why it is certain to fail, or not all of its payment's rows can be carried out.
+    /// What cannot be said of its payment, where payrun does not know that.
+    pub unknown_payment: Option<&'static str>,
+    /// Why it is certain to fail.
     pub will_fail: Option<String>,
+    /// Why not all rows of its payment can be carried out, though this one might be.
+    pub crowded: Option<String>,
     /// Earlier items that say the same.
     pub repeats: Option<RepeatsView>,
 }
@@ -298,6 +308,9 @@ impl BatchView {
             checked: review.checked,
             failing: review.failing,
             first_failing: rows(&review.first_failing),
+            crowded: review.crowded,
+            first_crowded: rows(&review.first_crowded),
+            of_unknown_payments: review.of_unknown_payments,
             repeating: review.repeating,
             first_repeating: rows(&review.first_repeating),
             differences: review.differences.as_ref().map(|differs| DifferencesView {
@@ -311,6 +324,9 @@ impl BatchView {
     }
 }
 
+/// What is to be said of a payment that is not in the ledger.
+pub const UNKNOWN_PAYMENT: &str = "payrun does not know this payment; what it paid before cannot be said";
+
 impl From<&ReviewedRow> for BatchRowView {
     fn from(row: &ReviewedRow) -> Self {
         Self {
@@ -319,7 +335,9 @@ impl From<&ReviewedRow> for BatchRowView {
             paid: row.payment.map(|payment| payment.paid.decimal()),
             refunded: row.payment.map(|payment| payment.refunded_text()),
             refunds: row.payment.map(|payment| payment.refunds),
+            unknown_payment: row.of_unknown_payment.then_some(UNKNOWN_PAYMENT),
             will_fail: row.will_fail.clone(),
+            crowded: row.crowded.clone(),
             repeats: row.repeated.as_ref().map(|repeated| RepeatsView {
                 times: repeated.times,
                 item: repeated.item,

@@ -45,7 +45,7 @@ enum LaneCommand {
     },
     /// Open a lane, whoever closed it
     Release {
-        /// The gateway account, or GATEWAY/KIND
+        /// The gateway account, GATEWAY/KIND, or GATEWAY/KIND/JOB for one job that was stopped
         lane: String,
         #[command(flatten)]
         by: By,

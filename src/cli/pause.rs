@@ -118,6 +118,7 @@ pub(super) fn failed(error: OperateError) -> Failure {
         error @ (OperateError::NoSuchGateway { .. }
         | OperateError::NoSuchWorkflow { .. }
         | OperateError::NoSuchKind { .. }
+        | OperateError::NoSuchJob { .. }
         | OperateError::WhichGateway { .. }
         | OperateError::AboveAccount { .. }) => Failure::invalid(error.to_string()),
     }

@@ -9,7 +9,7 @@ use super::output::{count, counted, cut, print_table, say, say_json, table};
 use crate::engine::Engine;
 use crate::engine::review::{Review, ReviewedRow, Reviewing};
 use crate::ledger::{ApprovalRow, BatchDifferences, Named, RowPlace};
-use crate::view::{BatchRowView, BatchView};
+use crate::view::{BatchRowView, BatchView, UNKNOWN_PAYMENT};
 
 /// How many rows are read at a time where all are shown.
 const PAGE: u32 = 5000;
@@ -104,11 +104,18 @@ async fn print(
     if args.after.is_none() && review.checked < approval.items {
         say(format!("of the first {} rows:", count(review.checked)));
     }
+    print_found(&format!("{} certain to fail", are(review.failing)), review.failing, &review.first_failing);
     print_found(
-        &format!("{} certain to fail, alone or beside the others of the same payment", are(review.failing)),
-        review.failing,
-        &review.first_failing,
+        &format!("{} too much of the same payment only together with other rows", take(review.crowded)),
+        review.crowded,
+        &review.first_crowded,
     );
+    if review.of_unknown_payments > 0 {
+        say(format!(
+            "{} of payments that payrun does not know; what those paid before cannot be said",
+            are(review.of_unknown_payments)
+        ));
+    }
     print_found(
         &format!("{} the same payment, or contract and amount, as an earlier item", have(review.repeating)),
         review.repeating,
@@ -142,6 +149,10 @@ fn are(rows: u64) -> String {
     format!("{} {}", counted(rows, "row"), if rows == 1 { "is" } else { "are" })
 }
 
+fn take(rows: u64) -> String {
+    format!("{} {}", counted(rows, "row"), if rows == 1 { "takes" } else { "take" })
+}
+
 fn have(rows: u64) -> String {
     format!("{} {}", counted(rows, "row"), if rows == 1 { "has" } else { "have" })
 }
@@ -168,7 +179,9 @@ fn notes(row: &ReviewedRow) -> String {
             if repeated.times > 1 { format!(", and {} before", count(repeated.times - 1)) } else { String::new() };
         format!("the same as item {item} (run {run}, {key}, {state}){more}")
     });
-    let notes: Vec<String> = row.will_fail.clone().into_iter().chain(repeated).collect();
+    let unknown = row.of_unknown_payment.then(|| UNKNOWN_PAYMENT.to_owned());
+    let known = row.will_fail.clone().or_else(|| row.crowded.clone()).or(unknown);
+    let notes: Vec<String> = known.into_iter().chain(repeated).collect();
     notes.join("; ")
 }
 

@@ -52,10 +52,20 @@ pub enum OperateError {
         folder: PathBuf,
     },
     /// There is no such kind of job.
-    #[error("there is no job kind \"{name}\"")]
+    #[error("there is no job kind \"{name}\"; there are {known}")]
     NoSuchKind {
         /// The name that was given.
         name: String,
+        /// Those there are.
+        known: String,
+    },
+    /// There is no such job.
+    #[error("there is no job \"{job}\" of {of}; `payrun lane list` lists the lanes that are not open, with their jobs")]
+    NoSuchJob {
+        /// What was given.
+        job: String,
+        /// The lane of its kind.
+        of: String,
     },
     /// It must be said which account is meant.
     #[error("which gateway has the contract {contract}? name one of {known}")]
@@ -145,12 +155,26 @@ impl Engine {
         Ok(self.ledger.hold_lane(name, until, by, self.clock.now()).await?)
     }
 
-    /// Opens a lane, whoever closed it. False if it was open.
+    /// Opens a lane (`GATEWAY`, `GATEWAY/KIND` or `GATEWAY/KIND/JOB`), whoever closed it. False if it was open.
     ///
     /// # Errors
-    /// Whatever the ledger says.
+    /// If there is no such lane, and whatever the ledger says.
     pub async fn open_lane(&self, name: &str, by: &Signed) -> Result<bool, OperateError> {
-        Ok(self.ledger.open_lane(name, by, self.clock.now()).await?)
+        // A lane of a gateway that was taken out of payrun.yaml may be closed still.
+        if self.ledger.open_lane(name, by, self.clock.now()).await? {
+            return Ok(true);
+        }
+        let (lane, job) = match name.splitn(3, '/').collect::<Vec<_>>()[..] {
+            [account, kind, job] => (format!("{account}/{kind}"), Some(job)),
+            _ => (name.to_owned(), None),
+        };
+        self.check_lane(&lane)?;
+        let Some(job) = job else { return Ok(false) };
+        let there = match job.parse() {
+            Ok(id) => self.ledger.has_job_on(&lane, id).await?,
+            Err(_) => false,
+        };
+        if there { Ok(false) } else { Err(OperateError::NoSuchJob { job: job.to_owned(), of: lane }) }
     }
 
     /// Changes how fast a lane goes, in all processes at once; what is not given stays. Never above `payrun.yaml`, which says what
@@ -259,7 +283,10 @@ impl Engine {
         };
         self.account(account)?;
         match kind.filter(|kind| !self.catalog.kinds.contains_key(*kind)) {
-            Some(kind) => Err(OperateError::NoSuchKind { name: kind.to_owned() }),
+            Some(kind) => {
+                let known = self.catalog.kinds.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+                Err(OperateError::NoSuchKind { name: kind.to_owned(), known })
+            }
             None => Ok(()),
         }
     }

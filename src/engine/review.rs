@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::Engine;
 use super::vault::sealed;
-use crate::catalog::JobKind;
+use crate::catalog::{Field, FieldKind, JobKind};
 use crate::domain::ids::KeyHash;
 use crate::domain::item::State;
 use crate::domain::money::{Amount, decimal_text};
@@ -34,10 +34,16 @@ pub struct Review {
     pub next: Option<RowPlace>,
     /// How many rows were looked at for what follows; none where rows behind a place were asked for.
     pub checked: u64,
-    /// How many are certain to fail.
+    /// How many are certain to fail, each by itself.
     pub failing: u64,
     /// The largest of them.
     pub first_failing: Vec<ReviewedRow>,
+    /// How many more take, only together with others of the batch, too much of their payment.
+    pub crowded: u64,
+    /// The largest of them.
+    pub first_crowded: Vec<ReviewedRow>,
+    /// How many are of payments that the ledger does not know.
+    pub of_unknown_payments: u64,
     /// How many say the same of the same payment or contract as an item of an earlier batch.
     pub repeating: u64,
     /// The largest of them.
@@ -55,8 +61,12 @@ pub struct ReviewedRow {
     pub fields: Map<String, Value>,
     /// The payment that it takes from, where the ledger knows it.
     pub payment: Option<KnownPayment>,
+    /// Whether it takes from a payment of which the ledger knows nothing.
+    pub of_unknown_payment: bool,
     /// Why it is certain to fail.
     pub will_fail: Option<String>,
+    /// Why not all rows of its payment can be carried out, though it might be.
+    pub crowded: Option<String>,
     /// Earlier items that say the same.
     pub repeated: Option<Repeated>,
 }
@@ -79,6 +89,16 @@ impl KnownPayment {
     pub fn refunded_text(&self) -> String {
         decimal_text(i128::from(self.refunded), self.paid.currency())
     }
+
+    /// What can still be given back, in minor units.
+    const fn left(&self) -> i64 {
+        self.paid.minor() - self.refunded
+    }
+
+    /// What was given back, as it follows what was paid.
+    fn rest_text(&self) -> String {
+        if self.refunds == 0 { String::new() } else { format!(", of which {} was given back", self.refunded_text()) }
+    }
 }
 
 impl Engine {
@@ -95,7 +115,12 @@ impl Review {
     fn count(&mut self, row: ReviewedRow) {
         self.checked += 1;
         self.failing += u64::from(row.will_fail.is_some());
+        self.crowded += u64::from(row.crowded.is_some());
+        self.of_unknown_payments += u64::from(row.of_unknown_payment);
         self.repeating += u64::from(row.repeated.is_some());
+        if row.crowded.is_some() {
+            keep_largest(&mut self.first_crowded, row.clone());
+        }
         if row.repeated.is_some() {
             keep_largest(&mut self.first_repeating, row.clone());
         }
@@ -118,11 +143,13 @@ pub struct Reviewing<'a> {
     engine: &'a Engine,
     approval: ApprovalRow,
     kind: Option<&'a JobKind>,
+    /// The kind's name.
+    kind_name: String,
     /// As the gateway tells accounts apart.
     account: String,
     /// Whether its rows take from payments.
     takes: bool,
-    /// Minor units that rows take together from a payment, by the number by which they name it, where several do.
+    /// Minor units that rows take together from a payment, by its number, where several do.
     together: HashMap<String, i64>,
 }
 
@@ -133,8 +160,9 @@ impl<'a> Reviewing<'a> {
         let kind = job.as_ref().and_then(|job| engine.catalog.kinds.get(&job.kind)).map(std::convert::AsRef::as_ref);
         let lookups = kind.into_iter().flat_map(|kind| kind.gateways.values());
         let takes = lookups.filter_map(|gateway| gateway.payment.as_ref()).any(|payment| payment.takes);
-        let account = job.and_then(|job| job.account).unwrap_or_default();
-        let mut reviewing = Self { engine, approval: approval.clone(), kind, account, takes, together: HashMap::new() };
+        let (kind_name, account) = job.map(|job| (job.kind, job.account.unwrap_or_default())).unwrap_or_default();
+        let (approval, together) = (approval.clone(), HashMap::new());
+        let mut reviewing = Self { engine, approval, kind, kind_name, account, takes, together };
         reviewing.add_up().await?;
         Ok(reviewing)
     }
@@ -186,9 +214,10 @@ impl<'a> Reviewing<'a> {
             let page = self.page(last).await?;
             let Some(end) = page.last() else { break };
             (last, rows) = (end.id, rows + page.len() as u64);
-            for item in &page {
-                let fields = fields(&item.input, self.kind);
-                if let Some(number) = number(&fields, ORDER_NO).or_else(|| number(&fields, TRANSACTION)) {
+            let fields: Vec<_> = page.iter().map(|item| fields(&item.input, self.kind)).collect();
+            let known = self.known(&fields).await?;
+            for (item, fields) in page.iter().zip(&fields) {
+                if let Some(number) = known.names(fields).number() {
                     let sum = sums.entry(number.to_owned()).or_default();
                     sum.0 = sum.0.saturating_add(item.amount.map_or(0, Amount::minor));
                     sum.1 += 1;
@@ -217,51 +246,133 @@ impl<'a> Reviewing<'a> {
     /// Items with what is known beside them.
     async fn reviewed(&self, items: Vec<ItemRow>) -> Result<Vec<ReviewedRow>, LedgerError> {
         let ids: Vec<i64> = items.iter().map(|item| item.id).collect();
-        let mut repeated = self.engine.ledger.repeated(self.approval.job_id, &ids).await?;
-        let mut rows: Vec<ReviewedRow> = items
-            .into_iter()
-            .map(|item| ReviewedRow {
-                fields: fields(&item.input, self.kind),
-                repeated: repeated.remove(&item.id),
-                item,
-                payment: None,
-                will_fail: None,
-            })
-            .collect();
-        if self.takes {
-            self.find_payments(&mut rows).await?;
+        let fields: Vec<_> = items.iter().map(|item| fields(&item.input, self.kind)).collect();
+        let known = if self.takes { self.known(&fields).await? } else { KnownPayments::default() };
+        let of_row = |(item, fields)| self.named_otherwise(item, fields, &known);
+        let otherwise: Vec<(i64, KeyHash)> = items.iter().zip(&fields).flat_map(of_row).collect();
+        let mut repeated = self.engine.ledger.repeated(self.approval.job_id, &ids, &otherwise).await?;
+        let row = |(item, fields): (ItemRow, Map<String, Value>)| ReviewedRow {
+            fields,
+            repeated: repeated.remove(&item.id),
+            item,
+            payment: None,
+            of_unknown_payment: false,
+            will_fail: None,
+            crowded: None,
+        };
+        let mut rows: Vec<ReviewedRow> = items.into_iter().zip(fields).map(row).collect();
+        for row in rows.iter_mut().filter(|_| self.takes) {
+            self.say_of_payment(row, &known);
         }
         Ok(rows)
     }
 
-    async fn find_payments(&self, rows: &mut [ReviewedRow]) -> Result<(), LedgerError> {
+    /// What is known of the payments of these rows.
+    async fn known(&self, rows: &[Map<String, Value>]) -> Result<KnownPayments, LedgerError> {
         let ledger = &self.engine.ledger;
         let account = KeyHash::of(&self.account, "payment", "");
-        let given = |field| rows.iter().filter_map(move |row| number(&row.fields, field));
+        let given = |field| rows.iter().filter_map(move |fields| number(fields, field));
         let orders: Vec<&str> = given(ORDER_NO).collect();
         let numbers: Vec<&str> = orders.iter().copied().chain(given(TRANSACTION)).collect();
         let known = ledger.payments_numbered(account, &numbers).await?;
         let transactions: Vec<&str> = known.iter().map(|payment| payment.transaction_id.as_str()).collect();
         let taken = ledger.taken_from(account, &transactions).await?;
         let charges = ledger.charges(&self.account, &orders).await?;
-        let by_number: HashMap<&str, &Payment> = known
-            .iter()
-            .flat_map(|payment| [(payment.order_no.as_str(), payment), (payment.transaction_id.as_str(), payment)])
-            .collect();
-        let found: Vec<_> = rows
-            .iter()
-            .map(|row| {
-                let (order, transaction) = (number(&row.fields, ORDER_NO), number(&row.fields, TRANSACTION));
-                let payment = transaction.or(order).and_then(|number| by_number.get(number).copied());
-                let charge = order.and_then(|number| charges.get(number));
-                let together = order.or(transaction).and_then(|number| self.together.get(number)).copied();
-                (known_of(payment, charge, &taken), certain_failure(row, payment, charge, together, &taken))
-            })
-            .collect();
-        for (row, (payment, will_fail)) in rows.iter_mut().zip(found) {
-            (row.payment, row.will_fail) = (payment, will_fail);
+        let by_number = |payment: &Payment| {
+            [(payment.order_no.clone(), payment.clone()), (payment.transaction_id.clone(), payment.clone())]
+        };
+        let payments = known.iter().flat_map(by_number).collect();
+        Ok(KnownPayments { payments, charges, taken })
+    }
+
+    /// What says the same of a row's payment by its other number, or by both: the row may be in an earlier batch so.
+    fn named_otherwise(
+        &self,
+        item: &ItemRow,
+        fields: &Map<String, Value>,
+        known: &KnownPayments,
+    ) -> Vec<(i64, KeyHash)> {
+        let names = known.names(fields);
+        let (Some(kind), Some(order), Some(transaction)) = (self.kind, names.order, names.transaction) else {
+            return Vec::new();
+        };
+        let given = (number(fields, ORDER_NO).is_some(), number(fields, TRANSACTION).is_some());
+        let ways = [(true, false), (false, true), (true, true)];
+        let said = |(by_order, by_transaction): (bool, bool)| {
+            let value = |field: &Field| match (&field.kind, field.name.as_str()) {
+                (FieldKind::Amount, _) => item.amount.map(Amount::decimal),
+                (FieldKind::Currency, _) => item.amount.map(|amount| amount.currency().code().to_owned()),
+                (_, ORDER_NO) => by_order.then(|| order.to_owned()),
+                (_, TRANSACTION) => by_transaction.then(|| transaction.to_owned()),
+                (_, name) => number(fields, name).map(str::to_owned),
+            };
+            // As planning puts it down: by name.
+            let mut parts: Vec<&Field> = kind.fields.iter().filter(|field| field.identity).collect();
+            parts.sort_by(|one, other| one.name.cmp(&other.name));
+            let parts: Vec<String> = parts
+                .into_iter()
+                .filter_map(|field| {
+                    Some(format!("{}:{}", Value::from(field.name.as_str()), Value::from(value(field)?)))
+                })
+                .collect();
+            (item.id, KeyHash::of(&self.account, &self.kind_name, &format!("{{{}}}", parts.join(","))))
+        };
+        ways.into_iter().filter(|way| *way != given).map(said).collect()
+    }
+
+    /// What the ledger knows of a row's payment, and what follows from that.
+    fn say_of_payment(&self, row: &mut ReviewedRow, known: &KnownPayments) {
+        let (order, transaction) = (number(&row.fields, ORDER_NO), number(&row.fields, TRANSACTION));
+        let payment = transaction.or(order).and_then(|number| known.payments.get(number));
+        let charge = order.and_then(|number| known.charges.get(number));
+        let together = known.names(&row.fields).number().and_then(|number| self.together.get(number)).copied();
+        let ours = row.item.amount.filter(|_| row.item.state == State::Held);
+        let will_fail = ours.and_then(|ours| certain_failure(row, ours, payment, charge, &known.taken));
+        let found = known_of(payment, charge, &known.taken);
+        let crowded = ours.zip(found).filter(|_| will_fail.is_none());
+        row.crowded = crowded.and_then(|(ours, found)| not_all_fit(ours, found, together?));
+        row.of_unknown_payment = found.is_none() && payment.is_none() && charge.is_none();
+        (row.payment, row.will_fail) = (found, will_fail);
+    }
+}
+
+/// What the ledger knows of some payments.
+#[derive(Debug, Default)]
+struct KnownPayments {
+    /// By either number.
+    payments: HashMap<String, Payment>,
+    /// Our items that charged, by order number.
+    charges: HashMap<String, Charge>,
+    /// What was given back and how often, by the gateway's number.
+    taken: HashMap<String, (i64, u64)>,
+}
+
+impl KnownPayments {
+    /// The numbers of a row's payment: those that it gives, and what the ledger knows beside them.
+    fn names<'a>(&'a self, fields: &'a Map<String, Value>) -> Names<'a> {
+        let (order, transaction) = (number(fields, ORDER_NO), number(fields, TRANSACTION));
+        let payment = transaction.or(order).and_then(|number| self.payments.get(number));
+        let charge = order.and_then(|number| self.charges.get(number));
+        Names {
+            order: order.or_else(|| payment.map(|payment| payment.order_no.as_str())),
+            transaction: transaction
+                .or_else(|| payment.map(|payment| payment.transaction_id.as_str()))
+                .or_else(|| charge.and_then(|charge| charge.transaction_id.as_deref())),
         }
-        Ok(())
+    }
+}
+
+/// The two numbers of a payment, where they are known.
+#[derive(Debug, Clone, Copy)]
+struct Names<'a> {
+    order: Option<&'a str>,
+    transaction: Option<&'a str>,
+}
+
+impl<'a> Names<'a> {
+    /// By which it is told from other payments.
+    fn number(self) -> Option<&'a str> {
+        self.transaction.or(self.order)
     }
 }
 
@@ -298,13 +409,11 @@ fn known_of(
 /// Why a refund cannot but fail, by what the ledger knows: the checks that are made before it is sent.
 fn certain_failure(
     row: &ReviewedRow,
+    ours: Amount,
     payment: Option<&Payment>,
     charge: Option<&Charge>,
-    together: Option<i64>,
     taken: &HashMap<String, (i64, u64)>,
 ) -> Option<String> {
-    // What was sent counts among what was given back.
-    let ours = row.item.amount.filter(|_| row.item.state == State::Held)?;
     if let Some(payment) = payment {
         let differs = |name, known: &str| number(&row.fields, name).is_some_and(|given| given != known);
         if differs(ORDER_NO, &payment.order_no) || differs(TRANSACTION, &payment.transaction_id) {
@@ -324,18 +433,19 @@ fn certain_failure(
     if known.paid.currency() != ours.currency() {
         return Some(format!("OTHER_CURRENCY: {} was paid", known.paid));
     }
-    let left = known.paid.minor() - known.refunded;
-    let rest =
-        if known.refunds == 0 { String::new() } else { format!(", of which {} was given back", known.refunded_text()) };
-    if ours.minor() > left {
-        return Some(format!("EXCEEDS_PAYMENT: {} was paid{rest}", known.paid));
-    }
-    let together = together.filter(|sum| *sum > left)?;
+    (ours.minor() > known.left()).then(|| format!("EXCEEDS_PAYMENT: {} was paid{}", known.paid, known.rest_text()))
+}
+
+/// Why the rows of a payment cannot all be carried out, though each could be alone.
+fn not_all_fit(ours: Amount, known: KnownPayment, together: i64) -> Option<String> {
     let sum = decimal_text(i128::from(together), ours.currency());
-    Some(format!(
-        "EXCEEDS_PAYMENT: {} was paid{rest}; the rows of this batch take {sum} of it together, so not all fit",
-        known.paid
-    ))
+    (together > known.left()).then(|| {
+        format!(
+            "EXCEEDS_PAYMENT_TOGETHER: {} was paid{}; the rows of this batch take {sum} of it together, so not all fit",
+            known.paid,
+            known.rest_text()
+        )
+    })
 }
 
 #[cfg(test)]

@@ -133,6 +133,16 @@ impl Ledger {
         row.as_ref().map(of).transpose().map_err(failed)
     }
 
+    /// Whether there is a job of this number on a lane of one kind (`GATEWAY/KIND`).
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn has_job_on(&self, lane: &str, job_id: i64) -> Result<bool, LedgerError> {
+        let query = sqlx::query("select id from jobs where id = $1 and lane || '/' || kind = $2");
+        let found = query.bind(job_id).bind(lane).fetch_optional(&self.read).await;
+        found.map(|row| row.is_some()).map_err(|source| LedgerError::of("looking for a job", source))
+    }
+
     /// Opens a lane again that payrun closed; what a person holds stays held.
     ///
     /// # Errors

@@ -54,6 +54,8 @@ pub struct Charge {
     pub state: State,
     /// Its amount.
     pub amount: Option<Amount>,
+    /// The gateway's number of the charge, once it is known.
+    pub transaction_id: Option<String>,
 }
 
 /// How a batch differs from the one of the same workflow and job before it.
@@ -146,12 +148,20 @@ impl Ledger {
     }
 
     /// Which of these items of a job say the same of the same payment or contract as items of earlier batches that may have been, or
-    /// may yet be carried out.
+    /// may yet be carried out. `otherwise`: items, each with what says the same of it in another way.
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn repeated(&self, job_id: i64, items: &[i64]) -> Result<HashMap<i64, Repeated>, LedgerError> {
-        let query = sqlx::query(REPEATED).bind(list(items)).bind(job_id);
+    pub async fn repeated(
+        &self,
+        job_id: i64,
+        items: &[i64],
+        otherwise: &[(i64, KeyHash)],
+    ) -> Result<HashMap<i64, Repeated>, LedgerError> {
+        let own = items.iter().map(|id| (*id, None));
+        let other = otherwise.iter().map(|(id, identity)| (*id, Some(hex::encode(identity.as_bytes()))));
+        let rows: Vec<(i64, Option<String>)> = own.chain(other).collect();
+        let query = sqlx::query(REPEATED).bind(list(&rows)).bind(job_id);
         let of = |row: &AnyRow| {
             let repeated = Repeated {
                 times: row.try_get::<i64, _>(1)?.unsigned_abs(),
@@ -219,7 +229,8 @@ impl Ledger {
             let state = State::parse(word)
                 .ok_or_else(|| LedgerError::Corrupt { what: format!("item {item} is \"{word}\"") })?;
             let amount = amount_of(row, item)?;
-            charges.insert(row.try_get("number").map_err(failed)?, Charge { item, state, amount });
+            let transaction_id = row.try_get("receipt").map_err(failed)?;
+            charges.insert(row.try_get("number").map_err(failed)?, Charge { item, state, amount, transaction_id });
         }
         Ok(charges)
     }
@@ -300,15 +311,15 @@ const REPEATED: &str = "\
     select g.id, g.times, g.latest, j.run_id, l.key, l.state from ( \
       select i.id as id, count(*) as times, max(o.id) as latest \
       from json_each($1) as k cross join items as i cross join items as o join jobs as j on j.id = $2 \
-      where i.id = cast(k.atom as bigint) and o.identity = i.identity and o.id < coalesce(j.first_item, i.id) \
+      where i.id = cast(k.value ->> 0 as bigint) and o.identity = coalesce(unhex(k.value ->> 1), i.identity) and o.id < coalesce(j.first_item, i.id) \
         and o.state not in ('rejected', 'skipped', 'cancelled') group by i.id) as g \
     join items as l on l.id = g.latest join jobs as j on j.id = l.job_id";
 
 const CHARGES: &str = "\
-    select n.value ->> 0 as number, i.id, i.state, i.amount, i.currency from json_each($1) as n cross join items as i \
+    select n.value ->> 0 as number, i.id, i.state, i.amount, i.currency, i.receipt from json_each($1) as n cross join items as i \
       join jobs as j on j.id = i.job_id where i.key_hash = unhex(n.value ->> 1) and j.account = $2 and j.kind in ('deduct', 'pay') \
     union all \
-    select n.value ->> 0 as number, i.id, i.state, i.amount, i.currency from json_each($1) as n cross join items as i \
+    select n.value ->> 0 as number, i.id, i.state, i.amount, i.currency, i.receipt from json_each($1) as n cross join items as i \
       join jobs as j on j.id = i.job_id where i.custom_no = n.value ->> 0 and j.account = $2 and j.kind in ('deduct', 'pay')";
 
 fn failed(source: sqlx::Error) -> LedgerError {

@@ -234,6 +234,20 @@ fn a_lane_is_slowed_and_never_made_faster_than_the_configuration() {
 }
 
 #[test]
+fn a_lane_that_is_not_there_cannot_be_opened_and_one_that_is_open_was_open() {
+    let app = App::with_contracts(&contracts("C", 1));
+    app.run().exits(0);
+    let release = |lane| app.payrun(&by("ann", &["lane", "release", lane]));
+    release("nonsense").exits(2).says("payrun.yaml has no gateway \"nonsense\"; there are hk");
+    release("hk/nonsense").exits(2).says("there is no job kind \"nonsense\"; there are ").says("deduct");
+    release("hk/deduct/99").exits(2).says("there is no job \"99\" of hk/deduct");
+    release("hk/refund/1").exits(2).says("there is no job \"1\" of hk/refund");
+    for lane in ["hk", "hk/deduct", "hk/deduct/1"] {
+        release(lane).exits(0).says("it was open");
+    }
+}
+
+#[test]
 fn what_is_chosen_is_counted_first_and_only_that_is_done() {
     let app = App::with_contracts(
         "contract_id,plan,amount,currency,active\nA-terminated,x,10.00,HKD,yes\nB-terminated,x,20.50,HKD,yes\nC,x,5.00,HKD,yes\n",

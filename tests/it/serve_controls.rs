@@ -227,6 +227,34 @@ fn what_fires_next_and_what_there_is_can_be_read() {
     assert_eq!(service.stop().code(), Some(0));
 }
 
+#[test]
+fn the_lanes_of_the_api_say_who_holds_them_and_which_gateway_is_not_reached() {
+    let app = App::with_contracts(&contracts("C", 1));
+    let service = Service::of(&app);
+    let token = service.token("ann", "operator");
+    let hold = ["lane", "hold", "hk/refund", "--author", "bob", "--reason", "asked the bank"];
+    app.payrun(&hold).exits(0);
+    app.wait_for(async {
+        let ledger = app.ledger().await;
+        let since = payrun::domain::time::Timestamp::from_millis(1_700_000_000_000);
+        ledger.note_unreachable("hk", "connecting timed out", since).await.unwrap();
+        ledger.close().await;
+    });
+    let none = Value::Null;
+    let lanes = json!([
+        {
+            "name": "hk", "state": "open", "reason": none, "until": none, "by": none,
+            "unreachable_since": "2023-11-14T22:13:20Z", "unreachable_how": "connecting timed out",
+        },
+        {
+            "name": "hk/refund", "state": "held", "reason": "asked the bank", "until": none, "by": "bob",
+            "unreachable_since": none, "unreachable_how": none,
+        },
+    ]);
+    assert_eq!(service.get(&token, "/api/v1/lanes").body, lanes);
+    assert_eq!(service.stop().code(), Some(0));
+}
+
 /// A service that has sent some of 30 items, one after the other, when the file of their workflow is removed.
 fn removed_under_way<'a>(app: &'a App, token: &mut String) -> (Service<'a>, String, u64) {
     let service = Service::of(app);

@@ -132,9 +132,9 @@ impl From<OperateError> for ApiError {
     fn from(error: OperateError) -> Self {
         match error {
             OperateError::Ledger(error) => error.into(),
-            error @ (OperateError::NoSuchGateway { .. } | OperateError::NoSuchKind { .. }) => {
-                Self::refused("no_such_lane", error.to_string())
-            }
+            error @ (OperateError::NoSuchGateway { .. }
+            | OperateError::NoSuchKind { .. }
+            | OperateError::NoSuchJob { .. }) => Self::refused("no_such_lane", error.to_string()),
             error @ OperateError::NoSuchWorkflow { .. } => Self::refused("no_such_workflow", error.to_string()),
             error @ OperateError::WhichGateway { .. } => Self::refused("which_gateway", error.to_string()),
             error @ OperateError::AboveAccount { .. } => Self::refused("above_account", error.to_string()),

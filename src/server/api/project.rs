@@ -5,6 +5,7 @@ use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::ledger::{LaneRow, LaneState};
 use crate::server::App;
 use crate::server::error::ApiError;
 
@@ -56,7 +57,7 @@ pub(super) struct RefusedView {
 /// A lane.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct LaneView {
-    /// The gateway account.
+    /// The gateway account, `GATEWAY/KIND` of one kind of job, or `GATEWAY/KIND/JOB` of one job.
     name: String,
     /// `open`, `held` or `stopped`.
     state: &'static str,
@@ -64,6 +65,12 @@ pub(super) struct LaneView {
     reason: Option<String>,
     /// Until when.
     until: Option<String>,
+    /// The person who holds it; none where payrun closed it.
+    by: Option<String>,
+    /// Since when there has been no connection to the gateway.
+    unreachable_since: Option<String>,
+    /// Which way connections fail.
+    unreachable_how: Option<String>,
 }
 
 /// The workflows in force
@@ -93,23 +100,27 @@ pub(super) async fn workflows(State(app): State<App>) -> Json<WorkflowsView> {
     })
 }
 
-/// The lanes: one a gateway account
+/// The lanes: one a gateway account, and those kinds of job and jobs of which nothing is sent
 #[utoipa::path(get, path = "/lanes", tag = "project", responses((status = 200, body = Vec<LaneView>)))]
 pub(super) async fn lanes(State(app): State<App>) -> Result<Json<Vec<LaneView>>, ApiError> {
     let engine = app.engine();
     let closed = engine.ledger.closed_lanes(engine.clock.now()).await?;
-    let mut lanes: Vec<LaneView> = closed
-        .iter()
-        .map(|lane| LaneView {
-            name: lane.name.clone(),
-            state: lane.state.word(),
-            reason: lane.reason.clone(),
-            until: lane.until.map(|until| until.to_string()),
-        })
-        .collect();
-    for name in engine.accounts.keys().filter(|name| closed.iter().all(|lane| lane.name != **name)) {
-        lanes.push(LaneView { name: name.clone(), state: "open", reason: None, until: None });
-    }
+    let unreachable = engine.ledger.unreachable().await?;
+    let view = |name: &str, lane: Option<&LaneRow>| {
+        let lost = unreachable.iter().find(|row| row.lane == name);
+        LaneView {
+            name: name.to_owned(),
+            state: lane.map_or(LaneState::Open, |lane| lane.state).word(),
+            reason: lane.and_then(|lane| lane.reason.clone()),
+            until: lane.and_then(|lane| lane.until).map(|until| until.to_string()),
+            by: lane.and_then(|lane| lane.author.clone()),
+            unreachable_since: lost.map(|row| row.since.to_string()),
+            unreachable_how: lost.map(|row| row.how.clone()),
+        }
+    };
+    let mut lanes: Vec<LaneView> = closed.iter().map(|lane| view(&lane.name, Some(lane))).collect();
+    let open = engine.accounts.keys().filter(|name| closed.iter().all(|lane| lane.name != **name));
+    lanes.extend(open.map(|name| view(name, None)));
     lanes.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(Json(lanes))
 }
