@@ -69,7 +69,7 @@ fn a_file_is_taken_in_row_by_row_and_the_same_again_changes_nothing() {
         (3, "more decimals"),
         (5, "A-3 stands in the file already"),
         (6, "start is not a day"),
-        (7, "contract_id is not"),
+        (7, "contract_id contains blank"),
         (8, "every is not one of week, 2 weeks, month"),
         (9, "anchor_day \"0\""),
         (10, "before it starts"),
