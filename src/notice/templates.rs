@@ -2,6 +2,7 @@
 //!
 //! HTML is escaped. A template that cannot be rendered does not keep a mail back: the built-in one is used then.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use minijinja::syntax::SyntaxConfig;
@@ -143,7 +144,14 @@ fn add(environment: &mut Environment<'static>, name: &'static str, text: String)
 }
 
 fn file(path: PathBuf) -> Result<String, TemplateError> {
-    let read = std::fs::metadata(&path).and_then(|found| Ok((found.len(), std::fs::read_to_string(&path)?)));
+    let read = crate::regular_file::open(&path).and_then(|mut file| {
+        let length = file.metadata()?.len();
+        let mut text = String::new();
+        if length <= FILE_MAX {
+            file.read_to_string(&mut text)?;
+        }
+        Ok((length, text))
+    });
     match read {
         Err(source) => Err(TemplateError::Read { path, source }),
         Ok((length, _)) if length > FILE_MAX => Err(TemplateError::Long { path }),

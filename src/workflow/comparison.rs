@@ -20,6 +20,25 @@ pub(super) fn text_with_number(expression: &str) -> Option<String> {
     None
 }
 
+/// A sentence about what is multiplied and may be text: a text of a hundred million characters is made of one that way.
+pub(super) fn multiplied_text(expression: &str) -> Option<String> {
+    let places = expression.match_indices('*').filter(|(place, _)| !is_quoted(expression, *place));
+    for (place, _) in places {
+        let (left, right) = (expression[..place].trim_end(), expression[place + 1..].trim_start());
+        // Of a power, the one sign stands beside the other.
+        let (left, right) = (left.trim_end_matches('*').trim_end(), right.trim_start_matches('*').trim_start());
+        if !(is_whole_number(last_operand(left)) && is_whole_number(first_operand(right))) {
+            return Some("only whole numbers are multiplied here".to_owned());
+        }
+    }
+    None
+}
+
+fn is_whole_number(operand: &str) -> bool {
+    let counted = operand.strip_suffix("|int").or_else(|| operand.strip_suffix("|length"));
+    is_number(operand) || counted.is_some_and(|value| ["item.", "params."].iter().any(|root| value.starts_with(root)))
+}
+
 /// A text with which a condition compares a column.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Known {
@@ -234,6 +253,25 @@ mod tests {
             "item.n > -1",
         ] {
             assert!(text_with_number(wrong).is_some(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn only_whole_numbers_are_multiplied() {
+        for right in ["item.n|int * 3", "2*3", "item.n|int*item.m|int", "2 ** 10", "'a * b'", "3 * item.n|int + 1"] {
+            assert_eq!(multiplied_text(right), None, "{right}");
+        }
+        for wrong in [
+            "'a' * 9",
+            "9 * 'a'",
+            "item.n * 9",
+            "(item.n) * 9",
+            "[1] * 9",
+            "9*9*'a'",
+            "'1'|int * 'a'",
+            "item.n|int|string * 9",
+        ] {
+            assert!(multiplied_text(wrong).is_some(), "{wrong}");
         }
     }
 

@@ -1,5 +1,8 @@
-//! Expressions over `item`, `params` and `run`, by minijinja: strict about unknown names, bounded, without decimals in
-//! floating point.
+//! Expressions over `item`, `params` and `run`, by minijinja: strict about unknown names, bounded in steps and in memory,
+//! without decimals in floating point.
+//!
+//! There are only the filters and tests of [`environment`], none of which makes more than [`TEXT_MAX`] bytes, and texts are not
+//! multiplied; so an expression of [`EXPRESSION_MAX`] bytes makes a few megabytes at most, whatever stands in it.
 //!
 //! Values of rows are text. `|int` makes a whole number and `|decimal` an exact decimal of one, so that numbers compare as
 //! numbers: `item.amount|decimal >= "100"|decimal`.
@@ -9,10 +12,10 @@ use std::fmt;
 use std::sync::{Arc, LazyLock};
 
 use minijinja::value::{DynObject, Object, ObjectRepr, Value, ValueKind};
-use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
+use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, filters, tests as predicates};
 use rust_decimal::Decimal;
 
-use super::comparison::{Compared, known_values, text_with_number};
+use super::comparison::{Compared, known_values, multiplied_text, text_with_number};
 
 /// The steps one evaluation may take.
 const FUEL: u64 = 20_000;
@@ -20,21 +23,69 @@ const FUEL: u64 = 20_000;
 /// The longest expression, in bytes.
 const EXPRESSION_MAX: usize = 2_000;
 
+/// The longest text that goes into an expression, or comes out of one or of a filter, in bytes.
+const TEXT_MAX: usize = 10_000;
+
 /// What `run.` may be followed by.
 pub const RUN_FIELDS: [&str; 6] = ["workflow", "occurrence", "date", "month", "time", "id"];
 
 static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(environment);
 
 fn environment() -> Environment<'static> {
-    let mut environment = Environment::new();
+    let mut environment = Environment::empty();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_fuel(Some(FUEL));
-    // Functions make values of nothing; these filters count in floating point.
-    ["range", "dict", "debug", "namespace"].iter().for_each(|name| environment.remove_global(name));
-    ["float", "round", "abs", "sum", "format"].iter().for_each(|name| environment.remove_filter(name));
-    environment.add_filter("int", whole_number);
+    environment.add_filter("default", filters::default);
+    environment.add_filter("first", filters::first);
+    environment.add_filter("last", filters::last);
+    environment.add_filter("length", filters::length);
+    environment.add_filter("lower", filters::lower);
+    environment.add_filter("split", filters::split);
+    environment.add_filter("string", filters::string);
+    environment.add_filter("trim", filters::trim);
+    environment.add_filter("upper", filters::upper);
+    // Our own: exact, or bounded.
     environment.add_filter("decimal", decimal);
+    environment.add_filter("int", whole_number);
+    environment.add_filter("join", join);
+    environment.add_filter("replace", replace);
+    environment.add_test("defined", predicates::is_defined);
+    environment.add_test("undefined", predicates::is_undefined);
+    environment.add_test("none", predicates::is_none);
+    environment.add_test("in", predicates::is_in);
+    environment.add_test("startingwith", predicates::is_startingwith);
+    environment.add_test("endingwith", predicates::is_endingwith);
     environment
+}
+
+fn replace(text: &str, from: &str, to: &str) -> Result<String, Error> {
+    let found = text.matches(from).count();
+    let length =
+        text.len().saturating_sub(found.saturating_mul(from.len())).saturating_add(found.saturating_mul(to.len()));
+    if length > TEXT_MAX { Err(too_long()) } else { Ok(text.replace(from, to)) }
+}
+
+fn join(values: &Value, between: Option<&str>) -> Result<String, Error> {
+    let mut joined = String::new();
+    for (place, value) in values.try_iter()?.enumerate() {
+        if place > 0 {
+            joined.push_str(between.unwrap_or_default());
+        }
+        joined.push_str(&value.to_string());
+        if joined.len() > TEXT_MAX {
+            return Err(too_long());
+        }
+    }
+    Ok(joined)
+}
+
+fn too_long() -> Error {
+    Error::new(ErrorKind::InvalidOperation, format!("a text of more than {TEXT_MAX} bytes"))
+}
+
+/// A text that an expression may use; one that is too long is refused where it is used.
+pub(super) fn text(value: &str) -> Value {
+    if value.len() > TEXT_MAX { Value::from(too_long()) } else { Value::from(value) }
 }
 
 fn whole_number(value: &Value) -> Result<i64, Error> {
@@ -112,6 +163,11 @@ impl Expression {
         if text.trim().is_empty() || text.len() > EXPRESSION_MAX {
             return Err((format!("an expression has 1 to {EXPRESSION_MAX} characters"), None));
         }
+        // Before it is compiled: constants are put together then.
+        if let Some(message) = multiplied_text(text) {
+            let help = "write numbers, or values with |int, on both sides: item.n|int * 3";
+            return Err((message, Some(help.to_owned())));
+        }
         let compiled = ENVIRONMENT
             .compile_expression_owned(text.to_owned())
             .map_err(|error| (format!("this is no expression: {}", problem(&error)), None))?;
@@ -143,7 +199,8 @@ impl Expression {
         if !matches!(error.kind(), UnknownFilter | UnknownTest | UnknownFunction | UnknownMethod) {
             return Ok(());
         }
-        let help = "useful filters: lower, upper, trim, replace, split, first, last, default, int, decimal";
+        let help = "filters: lower, upper, trim, replace, split, join, first, last, length, default, string, int, decimal; tests: \
+                    defined, undefined, none, in, startingwith, endingwith";
         Err((format!("this cannot be evaluated: {}", problem(&error)), Some(help.to_owned())))
     }
 
@@ -167,6 +224,11 @@ impl Expression {
     /// # Errors
     /// A sentence; it may hold values of the row.
     pub fn text_value(&self, scope: &Value) -> Result<String, String> {
+        let text = self.any_text(scope)?;
+        if text.len() > TEXT_MAX { Err(format!("it comes out longer than {TEXT_MAX} bytes")) } else { Ok(text) }
+    }
+
+    fn any_text(&self, scope: &Value) -> Result<String, String> {
         let value = self.compiled.eval(scope.clone()).map_err(|error| problem(&error))?;
         #[expect(clippy::wildcard_enum_match_arm, reason = "minijinja's enum is open; what it adds is no text")]
         match value.kind() {
@@ -293,6 +355,57 @@ mod tests {
         assert!(eval("range(10)").unwrap_err().contains("range"));
         assert!(eval("item.n +").unwrap_err().contains("no expression"));
         assert!(eval("").is_err());
+    }
+
+    #[test]
+    fn nothing_makes_a_text_that_is_longer_than_the_bound() {
+        let refused = [
+            "'a'|indent(99999999999)",
+            "'a'|center(99999999999)",
+            "[1]|batch(99999999999)|list",
+            "[1]|slice(99999999999)|list",
+            "'%099999999d'|format(1)",
+            "'a' * 99999999",
+            "99999999 * 'a'",
+            "[1] * 99999999",
+            "[[1]|first] * 99999999",
+            "('a') * 99999999",
+            "'a'|map('upper')",
+        ];
+        for attack in refused {
+            assert!(Expression::compile(attack).is_err(), "{attack}");
+        }
+        let grown = |filter: &str| format!("'{}'{}", "a".repeat(200), filter.repeat(12));
+        for growing in
+            ["|replace('a','aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa')", "|replace('','aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa')"]
+        {
+            assert!(eval(&grown(growing)).unwrap_err().contains("more than 10000 bytes"), "{growing}");
+        }
+        let joined = (0..6).fold("'aaaaaaaaaa'".to_owned(), |text, _| format!("({text}|split('a')|join({text}))"));
+        assert!(eval(&joined[..joined.len().min(EXPRESSION_MAX)]).is_err());
+        let long = "x".repeat(TEXT_MAX + 1);
+        let item = Value::from_pairs([("long", text(&long)), ("short", text("x"))]);
+        let value = |expression: &str| {
+            Expression::compile(expression).unwrap().text_value(&scope(
+                item.clone(),
+                Value::UNDEFINED,
+                Value::UNDEFINED,
+            ))
+        };
+        assert!(value("item.long|upper").unwrap_err().contains("more than 10000 bytes"));
+        assert_eq!(value("item.short|upper"), Ok("X".to_owned()));
+        let many = vec!["item.short"; 100].join(" ~ ");
+        assert_eq!(value(&many), Ok("x".repeat(100)));
+    }
+
+    #[test]
+    fn filters_of_the_list_do_what_they_say() {
+        assert_eq!(eval("'a,b'|replace(',', ';')"), Ok("a;b".to_owned()));
+        assert_eq!(eval("('a-b-c'|split('-'))[1]"), Ok("b".to_owned()));
+        assert_eq!(eval("'a-b-c'|split('-')|join('+')"), Ok("a+b+c".to_owned()));
+        assert_eq!(eval("item.empty|default('x', true) ~ ('abc'|length|string)"), Ok("x3".to_owned()));
+        assert_eq!(eval("'1' in ['1', '2'] and 'ab' is startingwith 'a'"), Ok("true".to_owned()));
+        assert_eq!(eval("item.n|int * 3"), Ok("36".to_owned()));
     }
 
     #[test]

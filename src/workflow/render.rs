@@ -11,7 +11,7 @@ use std::sync::Arc;
 use chrono::NaiveDate;
 use minijinja::value::{Object, Value};
 
-use super::expression::{Expression, Name, RUN_FIELDS, scope};
+use super::expression::{self, Expression, Name, RUN_FIELDS, scope};
 use super::left_out::{LeftOut, Where};
 use super::params::RunValues;
 use super::source::{Row, no_column};
@@ -504,7 +504,7 @@ impl<'a> Renderer<'a> {
 
     fn scope<'v>(&self, variables: &'v Variables<'_>) -> &'v Value {
         variables.scope.get_or_init(|| {
-            let cells = variables.row.iter().map(Value::from).collect();
+            let cells = variables.row.iter().map(expression::text).collect();
             let item = Value::from_object(ItemValues { columns: Arc::clone(&self.columns), cells });
             scope(item, self.params.clone(), self.run.clone())
         })
@@ -601,7 +601,7 @@ pub fn render_constant(
 }
 
 fn params_value(params: &BTreeMap<String, String>) -> Value {
-    Value::from_pairs(params.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+    Value::from_pairs(params.iter().map(|(name, value)| (name.as_str(), expression::text(value))))
 }
 
 fn run_value(run: &RunValues) -> Value {

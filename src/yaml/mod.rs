@@ -3,7 +3,6 @@
 //! [`node`] reads text into a tree of nodes with positions, within bounds. [`fields`] holds the declarations that both the
 //! checks and the JSON Schema are made of. [`diagnostics`] shows what is wrong. Nothing here knows what a file is about.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
@@ -16,6 +15,8 @@ pub mod schema;
 
 use diagnostics::{Diagnostic, Diagnostics, Source};
 use node::Position;
+
+use crate::regular_file;
 
 /// The longest YAML file that is read, in bytes.
 pub const FILE_MAX: usize = 1024 * 1024;
@@ -33,7 +34,7 @@ pub fn read(path: &Path, confidential: bool) -> Result<Arc<Source>, Diagnostics>
         Err(Diagnostics::from(diagnostic))
     };
     let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(FILE_MAX as u64 + 1).read_to_end(&mut bytes));
+    let read = regular_file::open(path).and_then(|file| file.take(FILE_MAX as u64 + 1).read_to_end(&mut bytes));
     if let Err(error) = read {
         return refuse(format!("the file cannot be read: {error}"), "check the path and its permissions");
     }

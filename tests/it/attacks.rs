@@ -272,3 +272,67 @@ fn where_all_connections_are_answered_there_are_places_for_health_and_notificati
     until("the notification was applied", || app.by_state() == json!({ "succeeded": 1 }));
     assert_eq!(service.stop().code(), Some(0));
 }
+
+#[test]
+fn no_workflow_file_ends_or_stalls_the_service() {
+    let app = App::with_contracts(&contracts("C", 3));
+    let service = Service::of(&app);
+    let token = service.token("ann", "viewer");
+    let good = std::fs::read_to_string(app.path("workflows/deductions.yaml")).unwrap();
+    let keyed = |name: &str, key: &str| {
+        let text = good.replace("workflow: deductions", &format!("workflow: {name}"));
+        let line = text.lines().find(|line| line.trim_start().starts_with("key:")).unwrap().to_owned();
+        text.replace(&line, &format!("    key: \"{{{{ {key} }}}}\""))
+    };
+    let grown = format!("item.contract_id{}", "|replace('C', 'CCCCCCCCCCCCCCCCCCCC')".repeat(12));
+    let expressions = [
+        "'a'|indent(99999999999)",
+        "'a'|center(99999999999)",
+        "[1]|batch(99999999999)|list",
+        "[1]|slice(99999999999)|list",
+        "'a' * 99999999",
+        "('a' * 9999999) * 9999999",
+        grown.as_str(),
+    ];
+    let aliases = (1..40).map(|n| format!("a{n}: &a{n} [{}]\n", vec![format!("*a{}", n - 1); 9].join(", ")));
+    let mut bad: Vec<(String, String)> = expressions
+        .iter()
+        .enumerate()
+        .map(|(n, key)| (format!("bomb-{n}"), keyed(&format!("bomb-{n}"), key)))
+        .collect();
+    bad.extend([
+        ("deep".to_owned(), "[".repeat(200_000)),
+        ("aliases".to_owned(), format!("a0: &a0 x\n{}", aliases.collect::<String>())),
+        ("long".to_owned(), "# x\n".repeat(1_000_000)),
+        (
+            "number".to_owned(),
+            good.replace("workflow: deductions", &format!("workflow: deductions\nversion: {}", "9".repeat(100_000))),
+        ),
+    ]);
+    for (name, text) in &bad {
+        app.write(&format!("workflows/{name}.yaml"), text);
+    }
+    let pipe = app.path("workflows/pipe.yaml");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    std::os::unix::fs::symlink("/dev/zero", app.path("workflows/zero.yaml")).unwrap();
+    let refused = || service.get(&token, "/api/v1/workflows").body["refused"].to_string();
+    let names: Vec<&str> = bad.iter().map(|(name, _)| name.as_str()).chain(["pipe", "zero"]).collect();
+    // What grows only with a row's values is not known before one is read.
+    let told = |name: &&str| *name == "bomb-6" || refused().contains(&format!("{name}.yaml"));
+    until("every file is refused", || names.iter().all(told));
+    for _ in 0..20 {
+        let asked = Instant::now();
+        assert_eq!(service.get(&token, "/healthz").status, 200);
+        assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let peak = service.resident_most();
+    assert!(peak < 150_000, "{peak} kB resident");
+    // They stay refused, with their reasons, and what is right goes on.
+    assert!(names.iter().all(told), "{}", refused());
+    assert!(refused().contains("no regular file"), "{}", refused());
+    let known = service.get(&token, "/api/v1/workflows").body["workflows"].to_string();
+    assert!(known.contains("bomb-6") && known.contains("deductions"), "{known}");
+    assert_eq!(service.stop().code(), Some(0));
+    app.payrun(&["plan", "workflows/bomb-6.yaml"]).exits(3).says("more than 10000 bytes");
+}
