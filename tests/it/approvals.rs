@@ -157,6 +157,44 @@ fn story(server: bool) {
 }
 
 #[test]
+fn a_repeat_is_seen_also_where_the_payment_goes_by_its_other_number_and_an_unknown_payment_is_called_so() {
+    for server in [false, true] {
+        let desk = Desk::new(server);
+        let app = &desk.app;
+        let by_transaction =
+            WORKFLOW.replace("out_trade_no:", "transaction_id:").replace("workflow: refunds", "workflow: others");
+        app.write("workflows/others.yaml", by_transaction.replace("refunds.csv", "others.csv"));
+        let charged = app.json_lines(&["items", "--json", "--job", "deduct"]);
+        let transaction = charged[0]["receipt"].as_str().unwrap();
+        let plan_other = |rows: &str| {
+            app.write("data/others.csv", format!("refund,order,amount,currency,why\n{rows}"));
+            app.payrun_as(&desk.ann, &["run", "workflows/others.yaml"]).exits(4).says("wait for approval");
+        };
+        plan_other(&format!("T-1,{transaction},1.00,HKD,came late\nT-9,4200000000000000000000000001,1.00,HKD,?\n"));
+        let first = desk.shown("2");
+        assert_eq!((&first["repeating"], &first["of_unknown_payments"]), (&json!(0), &json!(2)), "{first:#}");
+        let says = "payrun does not know this payment; what it paid before cannot be said";
+        assert_eq!(first["rows"][1]["unknown_payment"], says);
+        app.payrun(&["approvals", "show", "2"]).exits(0).says("2 rows are of payments that payrun does not know");
+
+        desk.plan(&[("R-1", 0, "1.00", "HKD", "came late"), ("R-2", 1, "1.00", "HKD", "came late")]);
+        let second = desk.shown("3");
+        assert_eq!((&second["repeating"], keys(&second["first_repeating"])), (&json!(1), vec!["R-1"]), "{second:#}");
+        assert_eq!(second["first_repeating"][0]["repeats"]["key"], "T-1");
+        assert_eq!((&second["of_unknown_payments"], &second["rows"][0]["unknown_payment"]), (&json!(0), &Value::Null));
+        app.payrun_as(&desk.bob, &["approvals", "approve", "3", "--reason", "as agreed"]).exits(0);
+        app.payrun(&["run", "--resume", "--wait", "20s"]).exits(4);
+
+        plan_other(&format!("T-2,{transaction},1.00,HKD,came late\nT-3,{transaction},2.00,HKD,came late\n"));
+        let third = desk.shown("4");
+        assert_eq!((&third["repeating"], keys(&third["first_repeating"])), (&json!(1), vec!["T-2"]), "{third:#}");
+        let repeats = &third["first_repeating"][0]["repeats"];
+        assert_eq!((&repeats["times"], &repeats["key"]), (&json!(2), &json!("R-1")), "{repeats}");
+        assert_eq!(third["of_unknown_payments"], 0);
+    }
+}
+
+#[test]
 fn whoever_approves_sees_what_fails_repeats_and_differs() {
     story(false);
 }
