@@ -162,6 +162,17 @@ impl GatewayConfig {
         base_url.starts_with("https://")
     }
 
+    /// The host that the gateway sends notifications to.
+    pub fn notify_host(&self) -> Option<&str> {
+        let url = match &self.kind {
+            GatewayKind::Wechat(account) => &account.notify_url,
+            GatewayKind::Hipopay(account) => &account.notify_url,
+            GatewayKind::Egms(account) => &account.notify_url,
+            GatewayKind::Cbtis(account) => &account.notify_url,
+        };
+        urls::url_parts(url).ok().map(|(host, _)| host)
+    }
+
     /// The account as the gateway tells accounts apart, whatever its name here: what may happen once may happen once on it.
     /// CBTIS's documents name no id of a merchant; there the name in the file has to do.
     pub fn identity(&self) -> String {

@@ -16,13 +16,19 @@ use super::load::Reading;
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8420);
 
 /// The fields of `server:`.
-pub(super) static FIELDS: [FieldSpec; 4] = [
+pub(super) static FIELDS: [FieldSpec; 5] = [
     FieldSpec::optional("listen", Shape::Text, "The address and port of the service; 127.0.0.1:8420 if not given."),
     FieldSpec::optional("tls", Shape::Fields(&TLS), "The certificate of the service, where it speaks TLS itself."),
     FieldSpec::optional(
         "behind_proxy",
         Shape::Boolean,
         "true: only a proxy that speaks TLS reaches the service, and names the caller in the last X-Forwarded-For.",
+    ),
+    FieldSpec::optional(
+        "hosts",
+        Shape::List(&Shape::Text),
+        "The names that people and programs call the service by, beside localhost, the address it listens on and those of notify_url; \
+         what is for another host is refused.",
     ),
     FieldSpec::optional("connections", Shape::Fields(&CONNECTIONS), "How many connections are open at once."),
 ];
@@ -51,6 +57,8 @@ pub struct ServerConfig {
     pub tls: Option<TlsConfig>,
     /// Whether only a proxy reaches it.
     pub behind_proxy: bool,
+    /// The names it goes by beside those that are its own anyway.
+    pub hosts: Vec<String>,
     /// How many connections it has at once.
     pub connections: ConnectionsConfig,
 }
@@ -83,7 +91,13 @@ pub struct TlsConfig {
 
 impl Default for ServerConfig {
     fn default() -> Self {
-        Self { listen: DEFAULT_LISTEN, tls: None, behind_proxy: false, connections: ConnectionsConfig::default() }
+        Self {
+            listen: DEFAULT_LISTEN,
+            tls: None,
+            behind_proxy: false,
+            hosts: Vec::new(),
+            connections: ConnectionsConfig::default(),
+        }
     }
 }
 
@@ -103,7 +117,22 @@ impl Reading<'_> {
             let at = listen.map_or(node.at, |(at, _)| at);
             self.refuse(at, "beyond this machine the service listens with TLS only", help);
         }
-        ServerConfig { listen: address, tls, behind_proxy, connections: connections(node, behind_proxy) }
+        let hosts = node.get("hosts").map_or_else(Vec::new, |hosts| self.hosts(hosts));
+        ServerConfig { listen: address, tls, behind_proxy, hosts, connections: connections(node, behind_proxy) }
+    }
+
+    fn hosts(&mut self, node: &Node) -> Vec<String> {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b'[' | b']' | b':');
+        let mut hosts = Vec::new();
+        for name in node.list() {
+            let Some(text) = name.text() else { continue };
+            let is_port = text.rsplit_once(':').is_some_and(|(host, _)| !host.contains(':'));
+            if text.is_empty() || is_port || !text.bytes().all(plain) {
+                self.refuse(name.at, "this is no name of a host", "a name or an address without scheme and port");
+            }
+            hosts.push(text.to_owned());
+        }
+        hosts
     }
 
     fn tls(&mut self, node: &Node) -> Option<TlsConfig> {

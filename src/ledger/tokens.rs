@@ -118,6 +118,30 @@ impl Ledger {
         Ok(row.as_ref().map(token_row).transpose()?.filter(|token| token.is_good(now)))
     }
 
+    /// What is known of a request under a key; none if it is new.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn asked(&self, caller: &str, key: &str, fingerprint: [u8; 32]) -> Result<Option<Asked>, LedgerError> {
+        let failed = |source| LedgerError::of("looking for a request", source);
+        let query = sqlx::query("select fingerprint from requests where caller = $1 and key = $2");
+        let row = query.bind(caller).bind(key).fetch_optional(&self.read).await.map_err(failed)?;
+        let known: Option<Vec<u8>> = row.map(|row| row.try_get(0)).transpose().map_err(failed)?;
+        Ok(known.map(|known| if known == fingerprint { Asked::Again } else { Asked::Otherwise }))
+    }
+
+    /// Forgets what a caller asked under a key, since nothing was begun.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn forget_asked(&self, caller: &str, key: &str) -> Result<(), LedgerError> {
+        let failed = |source| LedgerError::of("forgetting a request", source);
+        let mut turn = self.turn("forgetting a request").await?;
+        let forget = sqlx::query("delete from requests where caller = $1 and key = $2");
+        forget.bind(caller).bind(key).execute(turn.connection()).await.map_err(failed)?;
+        turn.commit().await
+    }
+
     /// Remembers what a caller asks under a key, or says what was asked before.
     ///
     /// # Errors

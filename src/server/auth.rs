@@ -1,5 +1,6 @@
 //! Who calls, and whether they may: a token in `Authorization`, looked up by its fingerprint with every request, so that a revoked one
-//! is no longer good at once. An address that gives wrong ones too often waits.
+//! is no longer good at once. A good one is never refused for others' wrong ones: an address that gives wrong ones too often is told to wait,
+//! and the log hears of few of them.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -10,15 +11,18 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::Response;
+use tokio::time::Instant;
 
 use super::App;
 use super::error::ApiError;
 use super::token::Token;
 use crate::domain::actor::Actor;
 use crate::domain::role::Role;
+use crate::ledger::LedgerError;
 
-/// How many wrong tokens an address may give in a while.
+/// How many wrong tokens an address may give in a while, and all addresses.
 const WRONG: u32 = 10;
+const WRONG_OF_ALL: u32 = 100;
 const WHILE: Duration = Duration::from_secs(60);
 
 /// How many addresses are remembered.
@@ -31,9 +35,17 @@ pub struct Caller {
     pub name: String,
     /// What it may do.
     pub role: Role,
+    /// By what the ledger knows the token.
+    hash: [u8; 32],
 }
 
 impl Caller {
+    /// Whether the token is still good.
+    pub async fn is_good(&self, app: &App) -> Result<bool, LedgerError> {
+        let now = app.engine().clock.now();
+        Ok(app.engine().ledger.token_of(self.hash, now).await?.is_some())
+    }
+
     /// As who it does what it does.
     ///
     /// # Errors
@@ -44,38 +56,39 @@ impl Caller {
     }
 }
 
-/// Addresses that gave wrong tokens.
+/// Who gave wrong tokens, in a while.
 #[derive(Debug, Default)]
-pub struct Wrong {
-    addresses: Mutex<HashMap<IpAddr, (tokio::time::Instant, u32)>>,
+pub struct Wrong(Mutex<Tally>);
+
+#[derive(Debug)]
+struct Tally {
+    since: Instant,
+    all: u32,
+    of: HashMap<IpAddr, u32>,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self { since: Instant::now(), all: 0, of: HashMap::new() }
+    }
 }
 
 impl Wrong {
-    /// How long an address has to wait.
-    fn wait(&self, address: IpAddr) -> Option<Duration> {
-        let known = self.known();
-        let (since, times) = known.get(&address)?;
-        let left = WHILE.checked_sub(since.elapsed())?;
-        (*times >= WRONG).then_some(left)
-    }
-
-    fn note(&self, address: IpAddr) {
-        let mut known = self.known();
-        if known.len() >= ADDRESSES {
-            known.retain(|_, (since, _)| since.elapsed() < WHILE);
+    /// Counts one; how long its address has to wait if there were too many.
+    fn count(&self, address: Option<IpAddr>) -> Option<Duration> {
+        let mut tally = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if tally.since.elapsed() >= WHILE {
+            *tally = Tally::default();
         }
-        if known.len() >= ADDRESSES && !known.contains_key(&address) {
-            return;
+        tally.all = tally.all.saturating_add(1);
+        let mut own = 0;
+        if let Some(address) = address.filter(|address| tally.of.len() < ADDRESSES || tally.of.contains_key(address)) {
+            let times = tally.of.entry(address).or_default();
+            *times = times.saturating_add(1);
+            own = *times;
         }
-        let entry = known.entry(address).or_insert_with(|| (tokio::time::Instant::now(), 0));
-        if entry.0.elapsed() >= WHILE {
-            *entry = (tokio::time::Instant::now(), 0);
-        }
-        entry.1 += 1;
-    }
-
-    fn known(&self) -> std::sync::MutexGuard<'_, HashMap<IpAddr, (tokio::time::Instant, u32)>> {
-        self.addresses.lock().unwrap_or_else(PoisonError::into_inner)
+        let too_many = own > WRONG || tally.all > WRONG_OF_ALL;
+        too_many.then(|| WHILE.saturating_sub(tally.since.elapsed()))
     }
 }
 
@@ -105,24 +118,20 @@ async fn pass(app: &App, needed: Role, mut request: Request, next: Next) -> Resu
 }
 
 async fn caller(app: &App, address: Option<IpAddr>, token: Option<&str>) -> Result<Caller, ApiError> {
-    if let Some(left) = address.and_then(|address| app.wrong.wait(address)) {
-        return Err(ApiError::too_many("too many wrong tokens from this address", left.as_secs() + 1));
-    }
     let Some(token) = token else { return Err(ApiError::unauthorized()) };
-    let found = match Token::parse(token) {
-        Some(token) => app.engine().ledger.token_of(token.hash(), app.engine().clock.now()).await?,
-        None => None,
-    };
-    match found {
-        Some(token) => Ok(Caller { name: token.name, role: token.role }),
-        None => {
-            if let Some(address) = address {
-                app.wrong.note(address);
-                tracing::warn!(%address, "a token that is not good was given");
-            }
-            Err(ApiError::bad_token())
+    if let Some(token) = Token::parse(token) {
+        let hash = token.hash();
+        let found = app.engine().ledger.token_of(hash, app.engine().clock.now()).await?;
+        if let Some(token) = found {
+            return Ok(Caller { name: token.name, role: token.role, hash });
         }
     }
+    if let Some(left) = app.wrong.count(address) {
+        return Err(ApiError::too_many("too many wrong tokens", left.as_secs() + 1));
+    }
+    let address = address.map_or_else(|| "nowhere".to_owned(), |address| address.to_string());
+    tracing::warn!(address, "a token that is not good was given");
+    Err(ApiError::bad_token())
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {

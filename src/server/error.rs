@@ -2,7 +2,7 @@
 //! database or a gateway said.
 
 use axum::Json;
-use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
+use axum::extract::rejection::{BytesRejection, JsonRejection, PathRejection, QueryRejection};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -55,6 +55,11 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, "invalid_request", message)
     }
 
+    /// It has a character that no text here has.
+    pub fn nul(place: &str) -> Self {
+        Self::invalid(format!("{place} has a NUL character, which no text here has"))
+    }
+
     /// The request is understood and cannot be done as it is.
     pub fn refused(code: &'static str, message: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, message)
@@ -92,6 +97,13 @@ impl ApiError {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path does not take this method")
     }
 
+    /// For another host.
+    pub fn misdirected() -> Self {
+        let message = "this service does not go by the host that the request is for";
+        Self::new(StatusCode::MISDIRECTED_REQUEST, "misdirected", message)
+            .help("name it in payrun.yaml: server: { hosts: [payrun.example.com] }")
+    }
+
     /// Too many requests.
     pub fn too_many(message: impl Into<String>, again: u64) -> Self {
         Self { again: Some(again), ..Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", message) }
@@ -119,11 +131,22 @@ impl From<LedgerError> for ApiError {
 impl From<JsonRejection> for ApiError {
     fn from(rejection: JsonRejection) -> Self {
         if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-            return Self::too_large("the body has more than 1 MiB; an item file goes to POST /api/v1/files");
+            return Self::too_large(BODY_TOO_LARGE);
         }
         Self { status: rejection.status(), ..Self::invalid(rejection.body_text()) }
     }
 }
+
+impl From<BytesRejection> for ApiError {
+    fn from(rejection: BytesRejection) -> Self {
+        if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            return Self::too_large(BODY_TOO_LARGE);
+        }
+        Self::invalid("the body broke off, or its next bytes did not come for 10 s")
+    }
+}
+
+const BODY_TOO_LARGE: &str = "the body has more than 1 MiB; an item file goes to POST /api/v1/files";
 
 impl From<QueryRejection> for ApiError {
     fn from(rejection: QueryRejection) -> Self {

@@ -9,14 +9,15 @@ mod connections;
 mod error;
 mod extract;
 mod health;
+mod hosts;
 mod metrics;
 pub mod notify;
 mod request_id;
 mod signed;
 pub mod token;
 
-use std::collections::HashSet;
-use std::net::SocketAddr;
+use std::collections::{HashMap, HashSet};
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -60,7 +61,8 @@ const GRACE: Duration = Duration::from_secs(10);
 pub struct App {
     service: Service,
     wrong: Arc<auth::Wrong>,
-    streams: Arc<tokio::sync::Semaphore>,
+    /// How many streams of events are open, by token.
+    followers: Arc<Mutex<HashMap<String, usize>>>,
     uploads: Arc<tokio::sync::Semaphore>,
     door: Arc<notify::Door>,
     /// Runs that are being planned, by their occurrences.
@@ -72,13 +74,24 @@ pub struct App {
 impl App {
     /// Of a service.
     pub fn new(service: Service, stop: watch::Receiver<bool>) -> Self {
-        let streams = Arc::new(tokio::sync::Semaphore::new(api::STREAMS));
         let uploads = Arc::new(tokio::sync::Semaphore::new(api::UPLOADS));
-        Self { service, wrong: Arc::default(), streams, uploads, door: Arc::default(), planning: Arc::default(), stop }
+        Self {
+            service,
+            wrong: Arc::default(),
+            followers: Arc::default(),
+            uploads,
+            door: Arc::default(),
+            planning: Arc::default(),
+            stop,
+        }
     }
 
     fn engine(&self) -> &Arc<Engine> {
         &self.service.engine
+    }
+
+    fn followers(&self) -> MutexGuard<'_, HashMap<String, usize>> {
+        self.followers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn planning(&self) -> MutexGuard<'_, HashSet<String>> {
@@ -87,7 +100,8 @@ impl App {
 }
 
 /// Everything that is served.
-pub fn router(app: App) -> Router {
+pub fn router(app: App, listen: IpAddr) -> Router {
+    let hosts = Arc::new(hosts::Hosts::of(&app.engine().config, listen));
     let (api, document) = api::router(&app);
     // Anybody may ask for it: it is written once.
     let document = Bytes::from(document.to_json().unwrap_or_default());
@@ -107,6 +121,7 @@ pub fn router(app: App) -> Router {
         })
         .method_not_allowed_fallback(|| async { ApiError::method() })
         .layer(DefaultBodyLimit::max(BODY_MAX))
+        .layer(from_fn_with_state(hosts, hosts::check))
         .layer(CatchPanicLayer::new())
         .layer(from_fn(request_id::tag))
         .layer(from_fn(connections::watch))
@@ -165,7 +180,8 @@ impl Listener {
             }
         });
         let doorkeeper = Doorkeeper::new(app.engine().config.server.connections);
-        let service = router(app).into_make_service_with_connect_info::<SocketAddr>();
+        let listen = self.listener.local_addr()?.ip();
+        let service = router(app, listen).into_make_service_with_connect_info::<SocketAddr>();
         let server = axum_server::from_tcp(self.listener)?.handle(handle).acceptor(doorkeeper);
         let served = match self.tls {
             Some(tls) => {

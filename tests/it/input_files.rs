@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde_json::json;
 use zip::write::SimpleFileOptions;
 
-use crate::support::service::Service;
+use crate::support::service::{Service, days_ago};
 use crate::support::{App, DATE, Ended, PATIENCE, Running, WORKFLOW, contracts};
 
 /// The most that a refused file may take of any process, in bytes.
@@ -129,7 +129,7 @@ fn the_service_goes_on_after_a_workbook_that_would_have_ended_it() {
     let upload = service.request(Method::POST, "/api/v1/files?format=xlsx").bearer_auth(&token);
     let file = service.send(upload.body(declares_four_billion_texts())).body["file"].clone();
     let run = service.request(Method::POST, "/api/v1/runs").bearer_auth(&token).header("Idempotency-Key", "k-1");
-    let wanted = json!({ "workflow": "deductions", "date": DATE, "inputs": { "deduct": file } });
+    let wanted = json!({ "workflow": "deductions", "date": days_ago(30), "inputs": { "deduct": file } });
     let begun = service.send(run.header("content-type", "application/json").body(wanted.to_string()));
     assert_eq!((begun.status, &begun.body["error"]["code"]), (422, &json!("cannot_plan")), "{begun:?}");
     assert!(begun.body.to_string().contains("more than 2,000,000 different texts"), "{begun:?}");

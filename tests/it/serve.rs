@@ -7,16 +7,16 @@ use base64::engine::general_purpose::STANDARD;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::service::{Reply, Service};
-use crate::support::{App, Setup, contracts, until};
+use crate::support::service::{Reply, Service, days_ago};
+use crate::support::{App, DATE, Setup, WORKFLOW, contracts, until};
 
 fn begin(service: &Service<'_>, token: &str, key: &str, body: &Value) -> Reply {
     let request = service.request(Method::POST, "/api/v1/runs").bearer_auth(token).header("Idempotency-Key", key);
     service.send(request.header("content-type", "application/json").body(body.to_string()))
 }
 
-fn march() -> Value {
-    json!({ "workflow": "deductions", "date": "2026-03-31" })
+fn lately() -> Value {
+    json!({ "workflow": "deductions", "date": days_ago(30) })
 }
 
 #[test]
@@ -24,7 +24,7 @@ fn a_run_that_is_begun_by_the_api_is_carried_out_and_followed() {
     let app = App::with_contracts(&contracts("C", 30));
     let service = Service::of(&app);
     let token = service.token("ann", "operator");
-    let begun = begin(&service, &token, "k-1", &march());
+    let begun = begin(&service, &token, "k-1", &lately());
     assert_eq!((begun.status, &begun.body["run"]["items"]), (201, &json!(30)), "{begun:?}");
     let events = service.get(&token, "/api/v1/runs/1/events");
     let text = events.body.as_str().unwrap();
@@ -43,19 +43,178 @@ fn the_same_request_sent_again_is_the_same_run() {
     let app = App::with_contracts(&contracts("C", 5));
     let service = Service::of(&app);
     let token = service.token("ann", "operator");
-    let first = begin(&service, &token, "k-1", &march());
-    let again = begin(&service, &token, "k-1", &march());
+    let first = begin(&service, &token, "k-1", &lately());
+    let again = begin(&service, &token, "k-1", &lately());
     assert_eq!((first.status, again.status, &again.body["repeated"]), (201, 200, &json!(true)));
     assert_eq!(first.body["run"]["run"], again.body["run"]["run"]);
-    let ahead = begin(&service, &token, "k-ahead", &json!({ "workflow": "deductions", "date": "2199-03-31" }));
-    assert_eq!((ahead.status, &ahead.body["error"]["code"]), (422, &json!("future_date")), "{ahead:?}");
-    let other = begin(&service, &token, "k-1", &json!({ "workflow": "deductions", "date": "2026-04-30" }));
+    let other = begin(&service, &token, "k-1", &json!({ "workflow": "deductions", "date": days_ago(20) }));
     assert_eq!((other.status, &other.body["error"]["code"]), (422, &json!("idempotency_key_reused")));
     // Another caller's key of the same name is another key; the rows are the same, so nobody is charged again.
     let bob = service.token("bob", "operator");
-    let his = begin(&service, &bob, "k-1", &march());
+    let his = begin(&service, &bob, "k-1", &lately());
     assert_eq!((his.status, &his.body["run"]["by_state"]), (201, &json!({ "skipped": 5 })));
     until("all are charged", || app.charges() == 5);
+    assert_eq!(service.stop().code(), Some(0));
+}
+
+#[test]
+fn a_run_over_the_api_is_for_a_day_near_today() {
+    let app = App::with_contracts(&contracts("C", 2));
+    let service = Service::of(&app);
+    let token = service.token("ann", "operator");
+    let far = ["2199-12-31", "9999-12-31", "+262142-12-31", "0001-01-01", "1970-01-31", &days_ago(-9), &days_ago(64)];
+    for (n, date) in far.into_iter().enumerate() {
+        let wanted = json!({ "workflow": "deductions", "date": date, "allow_future": true });
+        let refused = begin(&service, &token, &format!("far-{n}"), &wanted);
+        assert_eq!((refused.status, &refused.body["error"]["code"]), (422, &json!("far_date")), "{date}: {refused:?}");
+    }
+    let ahead = |allowed: bool| json!({ "workflow": "deductions", "date": days_ago(-3), "allow_future": allowed });
+    let refused = begin(&service, &token, "near", &ahead(false));
+    assert_eq!((refused.status, &refused.body["error"]["code"]), (422, &json!("future_date")), "{refused:?}");
+    assert_eq!(app.charges(), 0);
+    // What was refused has not used up the key.
+    assert_eq!(begin(&service, &token, "near", &ahead(true)).status, 201);
+    until("all are charged", || app.charges() == 2);
+    assert_eq!(service.stop().code(), Some(0));
+}
+
+#[test]
+fn a_key_is_used_up_by_what_was_begun_and_not_by_what_was_refused() {
+    key_of_what_was_refused(Setup::default());
+    key_of_what_was_refused(Setup { server: true, ..Setup::default() });
+}
+
+fn key_of_what_was_refused(setup: Setup) {
+    let app = App::of(Setup { contracts: contracts("C", 3), ..setup });
+    let good = std::fs::read_to_string(app.path("data/contracts.csv")).unwrap();
+    let service = Service::of(&app);
+    let token = service.token("ann", "operator");
+    let refused = [
+        (404, json!({ "workflow": "none" })),
+        (422, json!({ "workflow": "deductions", "params": { "no": "such" } })),
+        (422, json!({ "workflow": "deductions", "inputs": { "deduct": "x.csv" } })),
+    ];
+    for (status, wanted) in refused {
+        assert_eq!(begin(&service, &token, "k", &wanted).status, status, "{wanted}");
+    }
+    app.write("data/contracts.csv", "no,such,columns\n1,2,3\n");
+    assert_eq!(begin(&service, &token, "k", &json!({ "workflow": "deductions" })).status, 422);
+    app.write("data/contracts.csv", good);
+    let begun = begin(&service, &token, "k", &lately());
+    assert_eq!((begun.status, &begun.body["repeated"]), (201, &json!(false)), "{begun:?}");
+    let other = begin(&service, &token, "k", &json!({ "workflow": "deductions" }));
+    assert_eq!((other.status, &other.body["error"]["code"]), (422, &json!("idempotency_key_reused")));
+    assert_eq!(begin(&service, &token, "k", &lately()).status, 200);
+    until("all are charged", || app.charges() == 3);
+    let run = format!("/api/v1/runs/{}", begun.body["run"]["run"]);
+    until("the run has ended", || service.get(&token, &run).body["state"] == "finished");
+    assert_eq!(service.stop().code(), Some(0));
+}
+
+#[test]
+fn what_the_address_or_the_body_cannot_have_is_told_on_both_engines() {
+    addresses(Setup { server: false, ..Setup::default() });
+    addresses(Setup { server: true, ..Setup::default() });
+}
+
+fn addresses(setup: Setup) {
+    let app = App::of(Setup { contracts: contracts("C", 1), ..setup });
+    let service = Service::of(&app);
+    let token = service.token("ann", "admin");
+    for (path, help) in [
+        ("/api/v1/items?stat=failed", "did you mean \"state\"?"),
+        ("/api/v1/items?run=1&limit=2&xyzzy=1", "valid here: run, job, state, key, after, limit"),
+        ("/api/v1/runs/1?limit=2", "this path takes none"),
+        ("/api/v1/pauses?limit=2", "this path takes none"),
+    ] {
+        let refused = service.get(&token, path);
+        assert_eq!((refused.status, &refused.body["error"]["help"]), (400, &json!(help)), "{path}: {refused:?}");
+    }
+    for path in
+        ["/api/v1/items?key=%00", "/api/v1/items?job=a%00b", "/api/v1/runs/%00", "/api/v1/runs/1/approvals/a%00"]
+    {
+        let refused = service.get(&token, path);
+        assert_eq!((refused.status, &refused.body["error"]["code"]), (400, &json!("invalid_request")), "{path}");
+    }
+    for (path, body) in [
+        ("/api/v1/pauses", json!({ "scope": "contract", "name": "C\u{0}", "reason": "r" })),
+        ("/api/v1/pauses", json!({ "scope": "gateway", "name": "hk", "reason": "r\u{0}" })),
+        ("/api/v1/lanes/hold", json!({ "lane": "h\u{0}k", "reason": "r" })),
+        ("/api/v1/items/bulk", json!({ "action": "retry", "states": ["failed"], "job": "\u{0}", "reason": "r" })),
+        ("/api/v1/items/1/resolve", json!({ "receipt": "\u{0}", "reason": "r" })),
+    ] {
+        let request =
+            service.request(Method::POST, path).bearer_auth(&token).header("content-type", "application/json");
+        let refused = service.send(request.body(body.to_string()));
+        assert_eq!(
+            (refused.status, &refused.body["error"]["code"]),
+            (400, &json!("invalid_request")),
+            "{path}: {refused:?}"
+        );
+    }
+    assert!(!service.told().contains("ERROR"), "{}", service.told());
+    assert_eq!(service.get(&token, "/api/v1/items?state=failed&limit=3").status, 200);
+    assert_eq!(service.stop().code(), Some(0));
+    app.payrun(&["items"]);
+}
+
+#[test]
+fn what_is_for_another_host_is_refused_and_notifications_come_by_the_public_name() {
+    let app = App::with_contracts(&contracts("C", 1));
+    app.edit("payrun.yaml", "gateways:", "server: { hosts: [payrun.internal] }\ngateways:");
+    let service = Service::of(&app);
+    let token = service.token("ann", "viewer");
+    let of = |method: Method, path: &str, host: &str| {
+        let request = service.request(method, path).bearer_auth(&token).header("host", host);
+        service.send(request.header("content-type", "application/json").body("{}")).status
+    };
+    for host in
+        ["127.0.0.1", "localhost:1", "LOCALHOST", "[::1]:8420", "payrun.internal", "Payrun.Internal:443", "example.com"]
+    {
+        assert_eq!(of(Method::GET, "/api/v1/runs", host), 200, "{host}");
+    }
+    for host in ["evil.example", "localhost.evil.example", "10.1.2.3", "x"] {
+        for path in ["/api/v1/runs", "/readyz", "/metrics", "/api/openapi.json", "/nothing"] {
+            assert_eq!(of(Method::GET, path, host), 421, "{host}{path}");
+        }
+        assert_eq!(of(Method::POST, "/notify/hk", host), 421);
+        assert_eq!(of(Method::GET, "/healthz", host), 200, "it says nothing of anybody");
+    }
+    assert_eq!(of(Method::POST, "/notify/hk", "example.com"), 401, "the host of notify_url");
+    assert_eq!(service.stop().code(), Some(0));
+    app.edit("payrun.yaml", "[payrun.internal]", "[\"https://payrun.internal\"]");
+    app.payrun(&["check"]).exits(2).says("this is no name of a host");
+}
+
+#[test]
+fn event_streams_end_with_their_token_and_one_token_has_ten() {
+    let app = App::of(Setup { contracts: contracts("C", 1), ..Setup::default() });
+    app.edit(WORKFLOW, "    retry:", "    approval: { by: 1 }\n    retry:");
+    app.payrun(&["run", WORKFLOW, "--date", DATE, "--wait", "0s"]);
+    let service = Service::of(&app);
+    let (vic, bob) = (service.token("vic", "viewer"), service.token("bob", "viewer"));
+    let follow = |token: &str| service.request(Method::GET, "/api/v1/runs/1/events").bearer_auth(token);
+    app.wait_for(async {
+        let mut streams = Vec::new();
+        for _ in 0..10 {
+            let stream = follow(&vic).send().await.unwrap();
+            assert_eq!(stream.status().as_u16(), 200);
+            streams.push(stream);
+        }
+        assert_eq!(follow(&vic).send().await.unwrap().status().as_u16(), 503, "of one token");
+        let other = follow(&bob).send().await.unwrap();
+        assert_eq!(other.status().as_u16(), 200);
+        let revoke = app.command(&["tokens", "revoke", "vic"]).output().unwrap();
+        assert!(revoke.status.success());
+        for stream in streams {
+            let text = tokio::time::timeout(Duration::from_secs(10), stream.text()).await;
+            assert!(text.expect("it ends with its token").unwrap().contains("event: run"));
+        }
+        let mut other = other;
+        other.chunk().await.unwrap();
+        let goes_on = tokio::time::timeout(Duration::from_secs(2), other.chunk()).await;
+        assert!(goes_on.is_err(), "bob's is good: {goes_on:?}");
+    });
     assert_eq!(service.stop().code(), Some(0));
 }
 
@@ -64,11 +223,11 @@ fn a_request_whose_service_died_is_answered_by_the_next_one() {
     let app = App::of(Setup { contracts: contracts("C", 40), latency: Duration::from_millis(20), ..Setup::default() });
     let service = Service::of(&app);
     let token = service.token("ann", "operator");
-    begin(&service, &token, "k-1", &march());
+    begin(&service, &token, "k-1", &lately());
     until("something was charged", || app.charges() > 2);
     assert!(service.kill().was_killed());
     let service = Service::of(&app);
-    let again = begin(&service, &token, "k-1", &march());
+    let again = begin(&service, &token, "k-1", &lately());
     assert_eq!((again.status, &again.body["run"]["run"]), (200, &json!(1)));
     until("all are charged", || app.charges() == 40);
     until("the run has ended", || service.get(&token, "/api/v1/runs/1").body["state"] == "finished");
@@ -83,7 +242,7 @@ fn nobody_does_what_the_role_does_not_allow() {
     assert_eq!(service.get("payrun_x", "/api/v1/runs").status, 401);
     assert_eq!(service.send(service.request(Method::GET, "/api/v1/runs")).status, 401);
     assert_eq!(service.get(&viewer, "/api/v1/runs").status, 200);
-    let refused = begin(&service, &viewer, "k-1", &march());
+    let refused = begin(&service, &viewer, "k-1", &lately());
     assert_eq!((refused.status, &refused.body["error"]["code"]), (403, &json!("forbidden")));
     app.payrun(&["tokens", "revoke", "vic"]).exits(0);
     assert_eq!(service.get(&viewer, "/api/v1/runs").status, 401, "at once");
@@ -131,26 +290,33 @@ fn behind_a_proxy_the_address_that_it_names_is_the_one_that_has_to_wait() {
     for _ in 0..10 {
         assert_eq!(from("payrun_guess", "10.0.0.9, 203.0.113.7"), 401);
     }
-    assert_eq!(from(&good, "198.51.100.1, 203.0.113.7"), 429, "the last is whom the proxy saw");
-    assert_eq!(from(&good, "203.0.113.7, 203.0.113.8"), 200);
+    assert_eq!(from("payrun_guess", "198.51.100.1, 203.0.113.7"), 429, "the last is whom the proxy saw");
+    assert_eq!(from("payrun_guess", "203.0.113.7, 203.0.113.8"), 401);
+    assert_eq!(from(&good, "198.51.100.1, 203.0.113.7"), 200, "a good one is good from anywhere");
     for _ in 0..10 {
         assert_eq!(service.get("payrun_guess", "/api/v1/runs").status, 401);
     }
-    assert_eq!(service.get(&good, "/api/v1/runs").status, 429, "who comes without the proxy is counted too");
+    assert_eq!(service.get("payrun_guess", "/api/v1/runs").status, 429, "who comes without the proxy is counted too");
     assert_eq!(service.stop().code(), Some(0));
 }
 
 #[test]
-fn an_address_that_guesses_tokens_has_to_wait() {
+fn an_address_that_guesses_tokens_has_to_wait_and_shuts_nobody_out() {
     let app = App::with_contracts(&contracts("C", 1));
     let service = Service::of(&app);
     let good = service.token("ann", "viewer");
-    for _ in 0..10 {
-        assert_eq!(service.get("payrun_guess", "/api/v1/runs").status, 401);
+    let (guess, shaped) = ("payrun_guess".to_owned(), format!("payrun_{}", "A".repeat(43)));
+    for guess in [&guess, &shaped].into_iter().cycle().take(10) {
+        assert_eq!(service.get(guess, "/api/v1/runs").status, 401);
     }
-    let refused = service.get(&good, "/api/v1/runs");
-    assert_eq!(refused.status, 429);
-    assert!(refused.headers.contains_key("retry-after"));
+    for guess in [&guess, &shaped].into_iter().cycle().take(50) {
+        let refused = service.get(guess, "/api/v1/runs");
+        assert_eq!(refused.status, 429);
+        assert!(refused.headers.contains_key("retry-after"));
+    }
+    assert_eq!(service.get(&good, "/api/v1/runs").status, 200);
+    assert_eq!(service.get(&good, "/metrics").status, 200);
+    assert_eq!(service.told().matches("a token that is not good was given").count(), 10);
     assert_eq!(service.stop().code(), Some(0));
 }
 
@@ -180,7 +346,7 @@ fn upload_and_run(app: &App, sealed: bool) {
     let readable = files.iter().any(|file| file.windows(6).any(|bytes| bytes == b"U-0001"));
     assert_eq!((files.len(), readable), (1, !sealed));
     assert_eq!(upload("exe", "x".to_owned()).status, 400);
-    let mut wanted = march();
+    let mut wanted = lately();
     wanted["inputs"] = json!({ "deduct": kept.body["file"] });
     let begun = begin(&service, &token, "k-1", &wanted);
     assert_eq!((begun.status, &begun.body["run"]["items"]), (201, &json!(7)), "{begun:?}");
@@ -246,12 +412,12 @@ fn what_cannot_be_understood_is_told_in_one_shape() {
     }
     let missing = begin(&service, &token, "k-1", &json!({ "workflow": "none" }));
     assert_eq!((missing.status, code(&missing)), (404, "not_found".to_owned()));
-    let wrong = begin(&service, &token, "not a key", &march());
+    let wrong = begin(&service, &token, "not a key", &lately());
     assert_eq!((wrong.status, code(&wrong)), (400, "invalid_request".to_owned()));
     let unknown = begin(&service, &token, "k-2", &json!({ "workflow": "deductions", "dat": "2026-03-31" }));
     assert_eq!((unknown.status, code(&unknown)), (422, "invalid_request".to_owned()), "{unknown:?}");
     app.write("data/contracts.csv", "no,such,columns\n1,2,3\n");
-    let unplannable = begin(&service, &token, "k-3", &march());
+    let unplannable = begin(&service, &token, "k-3", &lately());
     assert_eq!((unplannable.status, code(&unplannable)), (422, "cannot_plan".to_owned()), "{unplannable:?}");
     assert_eq!(service.stop().code(), Some(0));
 }
@@ -271,7 +437,7 @@ fn readiness_and_metrics_tell_of_the_work() {
     let app = App::with_contracts(&contracts("C", 10));
     let service = Service::of(&app);
     let token = service.token("ann", "operator");
-    begin(&service, &token, "k-1", &march());
+    begin(&service, &token, "k-1", &lately());
     until("the run has ended", || service.get(&token, "/api/v1/runs/1").body["state"] == "finished");
     assert_eq!(service.send(service.request(Method::GET, "/healthz")).status, 200);
     let ready = service.send(service.request(Method::GET, "/readyz"));
@@ -303,7 +469,7 @@ fn a_program_that_is_told_to_stop_settles_what_is_under_way() {
     });
     let service = Service::of(&app);
     let token = service.token("ann", "operator");
-    begin(&service, &token, "k-1", &march());
+    begin(&service, &token, "k-1", &lately());
     until("something was charged", || app.charges() > 2);
     assert_eq!(service.stop().code(), Some(0));
     let left = app.by_state();
@@ -421,7 +587,7 @@ fn people_hear_by_mail_of_a_file_that_is_refused_and_of_a_run_that_failed() {
     app.edit("payrun.yaml", "gateways:", &format!("{}{rules}gateways:", server.yaml()));
     let service = Service::of(&app);
     let token = service.token("ann", "operator");
-    assert_eq!(begin(&service, &token, "k-1", &march()).status, 201);
+    assert_eq!(begin(&service, &token, "k-1", &lately()).status, 201);
     let mailed = |word: &str| server.mails().iter().any(|mail| mail.to_string().contains(word));
     until("the failed run is told", || mailed("deductions"));
     app.write("workflows/broken.yaml", "workflow: broken\n");

@@ -6,7 +6,7 @@ use payrun::sandbox::faults::{Fault, FaultPlan};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::service::{Reply, Service};
+use crate::support::service::{Reply, Service, days_ago};
 use crate::support::{App, Setup, WORKFLOW, contracts, until};
 
 fn post(service: &Service<'_>, token: &str, path: &str, body: &Value) -> Reply {
@@ -15,8 +15,8 @@ fn post(service: &Service<'_>, token: &str, path: &str, body: &Value) -> Reply {
     service.send(request.body(body.to_string()))
 }
 
-fn march() -> Value {
-    json!({ "workflow": "deductions", "date": "2026-03-31" })
+fn lately() -> Value {
+    json!({ "workflow": "deductions", "date": days_ago(30) })
 }
 
 fn code(reply: &Reply) -> &str {
@@ -31,7 +31,7 @@ fn what_is_paused_is_not_sent_until_it_is_resumed_and_the_log_says_who_and_why()
     let pause = json!({ "scope": "gateway", "name": "hk", "reason": "the bank is away" });
     assert_eq!(post(&service, &token, "/pauses", &pause).body, json!({ "changed": true }));
     assert_eq!(post(&service, &token, "/pauses", &pause).body, json!({ "changed": false }));
-    assert_eq!(post(&service, &token, "/runs", &march()).status, 201);
+    assert_eq!(post(&service, &token, "/runs", &lately()).status, 201);
     assert_eq!(service.get(&token, "/api/v1/pauses").body[0]["reason"], "the bank is away");
     // A worker looks at least every half second.
     std::thread::sleep(std::time::Duration::from_millis(1_200));
@@ -76,7 +76,7 @@ fn what_nobody_could_find_out_is_resolved_with_what_was_found_and_can_be_retried
     let app = App::of(Setup { contracts: contracts("C", 2), faults, timeout: "300ms", ..Setup::default() });
     let service = Service::of(&app);
     let token = service.token("ann", "operator");
-    assert_eq!(post(&service, &token, "/runs", &march()).status, 201);
+    assert_eq!(post(&service, &token, "/runs", &lately()).status, 201);
     let state = |item: &str| service.get(&token, &format!("/api/v1/items/{item}")).body["state"].clone();
     until("nobody knows", || state("1") == "unknown" && state("2") == "unknown");
     let found = json!({ "reason": "the gateway's support has no such order" });
@@ -101,7 +101,7 @@ fn what_is_paused_of_a_workflow_or_a_contract_is_that_alone() {
     assert_eq!(post(&service, &token, "/pauses", &contract).body, json!({ "changed": true }));
     let workflow = json!({ "scope": "workflow", "name": "deductions", "reason": "not today" });
     assert_eq!(post(&service, &token, "/pauses", &workflow).body, json!({ "changed": true }));
-    assert_eq!(post(&service, &token, "/runs", &march()).status, 201);
+    assert_eq!(post(&service, &token, "/runs", &lately()).status, 201);
     std::thread::sleep(std::time::Duration::from_millis(1_200));
     assert_eq!(app.charges(), 0);
     assert_eq!(post(&service, &token, "/pauses/resume", &workflow).body, json!({ "changed": true }));
@@ -117,13 +117,13 @@ fn a_batch_that_was_rejected_is_withdrawn_and_its_keys_are_free() {
     let app = App::of(Setup { contracts: contracts("C", 4), job, ..Setup::default() });
     let service = Service::of(&app);
     let (author, approver) = (service.token("ann", "operator"), service.token("eve", "approver"));
-    assert_eq!(post(&service, &author, "/runs", &march()).status, 201);
+    assert_eq!(post(&service, &author, "/runs", &lately()).status, 201);
     let because = json!({ "reason": "a wrong file" });
     let rejected = post(&service, &approver, "/runs/1/reject", &because);
     assert_eq!((&rejected.body[0]["outcome"], &rejected.body[0]["items"]), (&json!("withdrawn"), &json!(4)));
     until("the run has ended", || service.get(&author, "/api/v1/runs/1").body["state"] == "finished");
     let request = service.request(Method::POST, "/api/v1/runs").bearer_auth(&author).header("Idempotency-Key", "k-2");
-    let again = service.send(request.header("content-type", "application/json").body(march().to_string()));
+    let again = service.send(request.header("content-type", "application/json").body(lately().to_string()));
     assert_eq!((again.status, &again.body["run"]["by_state"]), (201, &json!({ "held": 4 })), "{again:?}");
     assert_eq!(app.charges(), 0);
     assert_eq!(service.stop().code(), Some(0));
@@ -135,7 +135,7 @@ fn a_batch_runs_when_somebody_else_has_approved_what_was_shown() {
     let app = App::of(Setup { contracts: contracts("C", 6), job, ..Setup::default() });
     let service = Service::of(&app);
     let (author, approver) = (service.token("root", "admin"), service.token("eve", "approver"));
-    let begun = post(&service, &author, "/runs", &march());
+    let begun = post(&service, &author, "/runs", &lately());
     assert_eq!((begun.status, &begun.body["run"]["by_state"]), (201, &json!({ "held": 6 })), "{begun:?}");
     let waiting = service.get(&approver, "/api/v1/approvals").body;
     let batch = &waiting["approvals"][0];
@@ -149,7 +149,7 @@ fn a_batch_runs_when_somebody_else_has_approved_what_was_shown() {
     assert_eq!(approved.body[0]["outcome"], "released", "{approved:?}");
     until("all are charged", || app.charges() == 6);
     assert_eq!(post(&service, &approver, "/runs/1/approve", &approve(hash)).status, 404);
-    assert_eq!(post(&service, &approver, "/runs", &march()).status, 403, "an approver begins nothing");
+    assert_eq!(post(&service, &approver, "/runs", &lately()).status, 403, "an approver begins nothing");
     assert_eq!(service.stop().code(), Some(0));
 }
 
@@ -160,7 +160,7 @@ fn who_withdraws_what_is_under_way_is_told_that_it_is_still_asked_about() {
     let app = App::of(setup);
     let service = Service::of(&app);
     let token = service.token("ann", "operator");
-    assert_eq!(post(&service, &token, "/runs", &march()).status, 201);
+    assert_eq!(post(&service, &token, "/runs", &lately()).status, 201);
     until("it is being sent", || service.get(&token, "/api/v1/items/1").body["state"] == "sending");
     for reason in ["the payer called", "once more"] {
         let told = post(&service, &token, "/items/1/cancel", &json!({ "reason": reason })).body;
@@ -182,7 +182,7 @@ fn many_items_are_counted_first_and_then_exactly_those_are_withdrawn() {
     let token = service.token("ann", "operator");
     let pause = json!({ "scope": "all", "reason": "a wrong file" });
     assert_eq!(post(&service, &token, "/pauses", &pause).status, 200);
-    assert_eq!(post(&service, &token, "/runs", &march()).status, 201);
+    assert_eq!(post(&service, &token, "/runs", &lately()).status, 201);
     let mut bulk = json!({ "action": "cancel", "states": ["planned"], "run": 1, "reason": "a wrong file" });
     let counted = post(&service, &token, "/items/bulk", &bulk).body;
     assert_eq!((&counted["items"], &counted["done"]), (&json!(12), &json!(false)), "{counted}");
@@ -259,7 +259,7 @@ fn the_lanes_of_the_api_say_who_holds_them_and_which_gateway_is_not_reached() {
 fn removed_under_way<'a>(app: &'a App, token: &mut String) -> (Service<'a>, String, u64) {
     let service = Service::of(app);
     *token = service.token("ann", "operator");
-    assert_eq!(post(&service, token, "/runs", &march()).status, 201);
+    assert_eq!(post(&service, token, "/runs", &lately()).status, 201);
     until("some are charged", || app.charges() > 1);
     let text = std::fs::read_to_string(app.path(WORKFLOW)).unwrap();
     std::fs::remove_file(app.path(WORKFLOW)).unwrap();
@@ -328,7 +328,7 @@ fn a_file_that_is_replaced_and_a_folder_that_is_away_pause_nothing() {
     let app = slow(false);
     let service = Service::of(&app);
     let token = service.token("ann", "operator");
-    assert_eq!(post(&service, &token, "/runs", &march()).status, 201);
+    assert_eq!(post(&service, &token, "/runs", &lately()).status, 201);
     let text = std::fs::read_to_string(app.path(WORKFLOW)).unwrap();
     for n in 0..20 {
         app.write("new.yaml", format!("{text}# {n}\n"));

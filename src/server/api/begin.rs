@@ -16,7 +16,9 @@ use utoipa::ToSchema;
 
 use super::files;
 use crate::domain::actor::Actor;
-use crate::engine::plan::{PlanError, PlanRequest, SHOWN, noon};
+use crate::domain::subscription::RunDays;
+use crate::engine::Engine;
+use crate::engine::plan::{PlanError, PlanRequest, Planned, SHOWN, noon};
 use crate::errors::chain;
 use crate::ledger::{Asked, LedgerError};
 use crate::server::App;
@@ -26,6 +28,10 @@ use crate::server::extract::Body;
 use crate::view::RunView;
 use crate::workflow::Workflow;
 use crate::workflow::params::bind_params;
+
+/// For which days a run may be, seen from today.
+const DAYS_BACK: i64 = 62;
+const DAYS_AHEAD: i64 = 7;
 
 /// How long a plan is waited for before the caller is told to come back.
 pub(super) const PATIENCE: Duration = Duration::from_secs(45);
@@ -39,7 +45,7 @@ pub(super) struct NewRun {
     /// Its parameters.
     #[serde(default)]
     params: BTreeMap<String, String>,
-    /// The day it is for; today if not given.
+    /// The day it is for, from 62 days ago to 7 days ahead; today if not given.
     #[schema(value_type = Option<String>, format = Date)]
     date: Option<NaiveDate>,
     /// Let that day be after today, and charge what falls due until then.
@@ -62,7 +68,7 @@ pub(super) struct Begun {
 /// Begins a run of a workflow
 ///
 /// The header `Idempotency-Key` (1 to 64 letters, digits, - and _) makes it safe to send the request again: the same key and body
-/// lead to the same run, the same key with another body is refused.
+/// lead to the same run, the same key with another body is refused. What was refused has not used up its key.
 #[utoipa::path(post, path = "/runs", tag = "runs", request_body = NewRun,
     params(("Idempotency-Key" = String, Header, description = "Chosen by the caller, once for each run that is wanted")),
     responses((status = 201, body = Begun, description = "Planned"), (status = 200, body = Begun, description = "Planned before"),
@@ -79,9 +85,9 @@ pub(super) async fn create(
     let key = key_of(&headers)?;
     let ledger = &app.engine().ledger;
     let fingerprint: [u8; 32] = Sha256::digest(serde_json::to_vec(&wanted).unwrap_or_default()).into();
-    let asked = ledger.ask_once(&caller.name, &key, fingerprint, app.engine().clock.now()).await?;
-    if asked == Asked::Otherwise {
-        return Err(ApiError::refused("idempotency_key_reused", "this Idempotency-Key was used for another request"));
+    let asked = ledger.asked(&caller.name, &key, fingerprint).await?;
+    if asked == Some(Asked::Otherwise) {
+        return Err(reused());
     }
     let occurrence = format!("api {}/{key}", caller.name);
     if let Some(run) = begun(&app, &wanted.workflow, &occurrence).await? {
@@ -89,11 +95,21 @@ pub(super) async fn create(
     }
     let planning = Planning::enter(&app, &occurrence)?;
     let (request, held) = request(&app, &wanted, &occurrence, caller.actor()?).await?;
+    // The key is used up by what is begun, not by what was refused.
+    let asked = ledger.ask_once(&caller.name, &key, fingerprint, app.engine().clock.now()).await?;
+    if asked == Asked::Otherwise {
+        return Err(reused());
+    }
     let engine = Arc::clone(app.engine());
+    let use_of_key = (caller.name.clone(), key, fingerprint, asked);
     // It goes on when the caller has gone: to send the request again is how to hear of it then.
     let plan = tokio::spawn(async move {
         let planned = engine.plan(&request, &Arc::default()).await;
+        let noted = note_use(&engine, use_of_key, &planned).await;
         drop((held, planning));
+        if let Err(error) = noted {
+            tracing::error!(error = chain(&error), "the use of an Idempotency-Key was not noted");
+        }
         planned
     });
     match tokio::time::timeout(PATIENCE, plan).await {
@@ -103,12 +119,32 @@ pub(super) async fn create(
         Ok(Ok(Err(PlanError::Ledger(error)))) => return Err(error.into()),
         Ok(Ok(Err(error @ PlanError::Future { .. }))) => {
             let refused = ApiError::refused("future_date", error.to_string());
-            return Err(refused.help("say \"allow_future\": true if that is meant, with another Idempotency-Key"));
+            return Err(refused.help("say \"allow_future\": true if that is meant"));
         }
         Ok(Ok(Err(error))) => return Err(ApiError::refused("cannot_plan", chain(&error))),
     }
     let run = begun(&app, &wanted.workflow, &occurrence).await?;
     Ok((StatusCode::CREATED, Json(Begun { run, repeated: asked == Asked::Again })))
+}
+
+fn reused() -> ApiError {
+    ApiError::refused("idempotency_key_reused", "this Idempotency-Key was used for another request")
+}
+
+/// Forgets the key of what was refused, if this request was the first with it; keeps that of what was begun, or may have been.
+async fn note_use(
+    engine: &Engine,
+    (caller, key, fingerprint, asked): (String, String, [u8; 32], Asked),
+    planned: &Result<Planned, PlanError>,
+) -> Result<(), LedgerError> {
+    match planned {
+        // Another request with this key may have been refused meanwhile.
+        Ok(_) => engine.ledger.ask_once(&caller, &key, fingerprint, engine.clock.now()).await.map(|_| ()),
+        // Whether it was committed is not known where the ledger fails.
+        Err(PlanError::Ledger(_)) => Ok(()),
+        Err(_) if asked == Asked::First => engine.ledger.forget_asked(&caller, &key).await,
+        Err(_) => Ok(()),
+    }
 }
 
 fn key_of(headers: &HeaderMap) -> Result<String, ApiError> {
@@ -145,24 +181,41 @@ async fn request(
         bind_params(&workflow, &given).map_err(|wrong| ApiError::refused("invalid_params", wrong.join("; ")))?;
     let (inputs, held) = inputs(app, &workflow, &wanted.inputs).await?;
     let timezone = workflow.timezone(engine.config.timezone);
-    let at = wanted.date.and_then(|date| noon(date, timezone)).unwrap_or_else(|| engine.clock.now());
+    let no_noon = || ApiError::refused("far_date", "there is no such day in the workflow's timezone");
+    let at = match wanted.date {
+        Some(date) => noon(date, timezone).ok_or_else(no_noon)?,
+        None => engine.clock.now(),
+    };
     let occurrence = occurrence.to_owned();
     let allow_future = wanted.allow_future;
-    Ok((
-        PlanRequest {
-            workflow,
-            params,
-            occurrence,
-            at,
-            timezone,
-            allow_future,
-            author,
-            inputs,
-            commit: true,
-            shown: SHOWN,
-        },
-        held,
-    ))
+    let request = PlanRequest {
+        workflow,
+        params,
+        occurrence,
+        at,
+        timezone,
+        allow_future,
+        author,
+        inputs,
+        commit: true,
+        shown: SHOWN,
+    };
+    near(&request.days(engine.clock.now()))?;
+    Ok((request, held))
+}
+
+/// Refuses a day that no schedule would have now: each period is another key, and charges a contract once more.
+fn near(days: &RunDays) -> Result<(), ApiError> {
+    let RunDays { on, today } = days;
+    let ahead = on.signed_duration_since(*today).num_days();
+    if (-DAYS_BACK..=DAYS_AHEAD).contains(&ahead) {
+        return Ok(());
+    }
+    let message = format!(
+        "{on} is not near today, {today}: over the API a run is for a day from {DAYS_BACK} days ago to {DAYS_AHEAD} days ahead"
+    );
+    let help = "`payrun run --date` at the console takes any day";
+    Err(ApiError::refused("far_date", message).help(help))
 }
 
 async fn inputs(

@@ -1,6 +1,7 @@
 //! `/api/v1`: what people and programs may ask of the service. Every path is in the OpenAPI document, which is made of the same
 //! declarations. Each group of paths is for one role.
 
+mod address;
 mod approvals;
 mod begin;
 mod bulk;
@@ -11,6 +12,8 @@ mod lists;
 mod project;
 mod runs;
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
@@ -20,12 +23,14 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{App, auth};
+use address::Parameters;
 
 /// How many files are taken at once: each is in memory as a whole.
 pub(super) const UPLOADS: usize = 4;
 
-/// How many streams of events may be open at once.
-pub(super) const STREAMS: usize = 100;
+/// How many streams of events may be open at once, and of one token.
+const STREAMS: usize = 100;
+const STREAMS_OF_TOKEN: usize = 10;
 
 /// The most rows of a page, and how many if nothing is said.
 const PAGE_MAX: u32 = 500;
@@ -56,11 +61,13 @@ impl Modify for Bearer {
 }
 
 /// What any path may answer besides its own.
-const EVERYWHERE: [(&str, &str); 5] = [
+const EVERYWHERE: [(&str, &str); 7] = [
+    ("400", "What was sent cannot be understood, such as a query parameter that there is not"),
     ("401", "No good token was given"),
     ("403", "The role of the token does not allow it"),
     ("408", "It took too long"),
-    ("429", "Too many wrong tokens came from this address: after `Retry-After` seconds again"),
+    ("421", "The request is for a host that is not in `server.hosts` of payrun.yaml"),
+    ("429", "The token is not good, and too many of those were given: after `Retry-After` seconds again"),
     ("503", "The ledger cannot be used at present"),
 ];
 
@@ -122,9 +129,11 @@ fn operates() -> OpenApiRouter<App> {
 
 /// The paths, and the document that describes them.
 pub(super) fn router(app: &App) -> (Router<App>, OpenApi) {
-    let reads = reads().layer(from_fn_with_state(app.clone(), auth::viewer));
-    let operates = operates().layer(from_fn_with_state(app.clone(), auth::operator));
-    let approves = approves().layer(from_fn_with_state(app.clone(), auth::approver));
+    let known = Arc::new(Parameters::of(&document()));
+    let checked = |routes: OpenApiRouter<App>| routes.layer(from_fn_with_state(Arc::clone(&known), address::check));
+    let reads = checked(reads()).layer(from_fn_with_state(app.clone(), auth::viewer));
+    let operates = checked(operates()).layer(from_fn_with_state(app.clone(), auth::operator));
+    let approves = checked(approves()).layer(from_fn_with_state(app.clone(), auth::approver));
     let whole = OpenApiRouter::with_openapi(Frame::openapi()).nest("/api/v1", reads.merge(operates).merge(approves));
     let (router, document) = whole.split_for_parts();
     (router, with_answers_of_all(document))

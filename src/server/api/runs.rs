@@ -3,16 +3,16 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::{Extension, Json};
 use futures_util::stream::{self, Stream};
 use serde::{Deserialize, Serialize};
-use tokio::sync::OwnedSemaphorePermit;
 use utoipa::{IntoParams, ToSchema};
 
-use super::{PAGE, PAGE_MAX};
+use super::{PAGE, PAGE_MAX, STREAMS, STREAMS_OF_TOKEN};
 use crate::server::App;
+use crate::server::auth::Caller;
 use crate::server::error::{ApiError, ErrorBody};
 use crate::server::extract::{Path, Query};
 use crate::view::RunView;
@@ -75,28 +75,60 @@ async fn read(app: &App, id: i64) -> Result<RunView, ApiError> {
 }
 
 /// A run's progress as server-sent events: `run` whenever something has changed, and the last when it has finished
+///
+/// They end with the token. Of one token ten are open at most, of all a hundred.
 #[utoipa::path(get, path = "/runs/{run}/events", tag = "runs", params(("run" = i64, Path, description = "Its id")),
     responses((status = 200, content_type = "text/event-stream", body = Object,
                          description = "The data of each event is a run as JSON text"), (status = 400, body = ErrorBody),
               (status = 404, body = ErrorBody), (status = 503, body = ErrorBody)))]
 pub(super) async fn events(
     State(app): State<App>,
+    Extension(caller): Extension<Caller>,
     Path(run): Path<i64>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
     read(&app, run).await?;
-    let place = std::sync::Arc::clone(&app.streams).try_acquire_owned();
-    let place = place.map_err(|_| ApiError::unavailable("too many streams of events are open"))?;
-    let following = Following { app, run, last: None, ended: false, _place: place };
+    let place = Follower::enter(&app, &caller.name)?;
+    let following = Following { app, caller, run, last: None, ended: false, _place: place };
     Ok(Sse::new(stream::unfold(following, next)).keep_alive(KeepAlive::default()))
 }
 
 /// Somebody who follows a run.
 struct Following {
     app: App,
+    caller: Caller,
     run: i64,
     last: Option<RunView>,
     ended: bool,
-    _place: OwnedSemaphorePermit,
+    _place: Follower,
+}
+
+/// A place of a stream.
+struct Follower {
+    app: App,
+    name: String,
+}
+
+impl Follower {
+    fn enter(app: &App, name: &str) -> Result<Self, ApiError> {
+        let mut followers = app.followers();
+        let own = followers.get(name).copied().unwrap_or(0);
+        if own >= STREAMS_OF_TOKEN || followers.values().sum::<usize>() >= STREAMS {
+            return Err(ApiError::unavailable("too many streams of events are open"));
+        }
+        followers.insert(name.to_owned(), own + 1);
+        drop(followers);
+        Ok(Self { app: app.clone(), name: name.to_owned() })
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        let mut followers = self.app.followers();
+        match followers.get_mut(&self.name) {
+            Some(own) if *own > 1 => *own -= 1,
+            Some(_) | None => drop(followers.remove(&self.name)),
+        }
+    }
 }
 
 async fn next(mut following: Following) -> Option<(Result<Event, Infallible>, Following)> {
@@ -105,6 +137,9 @@ async fn next(mut following: Following) -> Option<(Result<Event, Infallible>, Fo
     }
     let mut stop = following.app.stop.clone();
     loop {
+        if !following.caller.is_good(&following.app).await.ok()? {
+            return None;
+        }
         let seen = read(&following.app, following.run).await.ok()?;
         if following.last.as_ref() != Some(&seen) {
             let event = Event::default().event("run").json_data(&seen).ok()?;

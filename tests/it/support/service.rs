@@ -7,6 +7,11 @@ use serde_json::Value;
 
 use super::{App, Ended, PATIENCE, Running, until};
 
+/// A day that runs may be begun for over the API: so many days ago, or ahead if negative.
+pub fn days_ago(days: i64) -> String {
+    (chrono::Utc::now().date_naive() - chrono::TimeDelta::days(days)).to_string()
+}
+
 /// A service under way.
 pub struct Service<'a> {
     app: &'a App,
@@ -40,9 +45,11 @@ impl<'a> Service<'a> {
         let process = app.start(&["serve", "--listen", "127.0.0.1:0"]);
         until("the service listens", || process.stderr_so_far().contains("Ctrl-C stops"));
         let told = process.stderr_so_far();
-        let (scheme, rest) = told.split_once("://127.0.0.1:").unwrap();
-        let (tls, port) = (scheme.ends_with("https"), rest.split('/').next().unwrap());
-        let address = if tls { format!("https://localhost:{port}") } else { format!("http://127.0.0.1:{port}") };
+        let after = |scheme: &str| told.split(&format!("{scheme}://127.0.0.1:")).nth(1)?.split('/').next();
+        let address = match after("http") {
+            Some(port) => format!("http://127.0.0.1:{port}"),
+            None => format!("https://localhost:{}", after("https").unwrap()),
+        };
         let client = client.timeout(Duration::from_secs(20)).no_proxy().build().unwrap();
         Self { app, process, address, client }
     }
