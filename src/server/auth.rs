@@ -69,7 +69,7 @@ struct Tally {
 
 impl Default for Tally {
     fn default() -> Self {
-        Self { since: Instant::now(), all: 0, of: HashMap::new() }
+        Self { since: tokio::time::Instant::now(), all: 0, of: HashMap::new() }
     }
 }
 

@@ -97,7 +97,7 @@ struct Quiet {
 
 impl Place {
     fn new(kept: bool) -> Self {
-        let quiet = Mutex::new(Quiet { idle: Some(Instant::now()), body: None, unread: None });
+        let quiet = Mutex::new(Quiet { idle: Some(tokio::time::Instant::now()), body: None, unread: None });
         Self { kept, quiet, lost: AtomicBool::new(false), waker: AtomicWaker::new() }
     }
 
@@ -130,7 +130,7 @@ impl Places {
         let most = if address.is_loopback() { self.most.per_own_address } else { self.most.per_address };
         let mut kept = false;
         if own >= most || all >= self.most.total {
-            let now = Instant::now();
+            let now = tokio::time::Instant::now();
             let from = if own >= most { Some(address) } else { crowd(&taken, now) };
             let found = from.and_then(|from| Some((from, quietest(taken.get(&from)?)?)));
             match found {
@@ -151,7 +151,7 @@ impl Places {
 
     /// The same, waiting for a while.
     async fn wait(&self, address: IpAddr) -> Option<Arc<Place>> {
-        let ends = Instant::now() + PATIENCE;
+        let ends = tokio::time::Instant::now() + PATIENCE;
         let mut _waits = None;
         loop {
             match self.take(address) {
@@ -249,7 +249,7 @@ impl Socket {
         }
         let ends = self.unread.get_or_insert_with(|| Box::pin(sleep(STALLED)));
         let ended = ends.as_mut().poll(cx).is_ready();
-        self.place.quiet().unread.get_or_insert_with(Instant::now);
+        self.place.quiet().unread.get_or_insert_with(tokio::time::Instant::now);
         if ended { Poll::Ready(Err(self.cut(io::ErrorKind::TimedOut))) } else { Poll::Pending }
     }
 }
@@ -332,7 +332,7 @@ impl Answering {
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        self.0.quiet().idle = Some(Instant::now());
+        self.0.quiet().idle = Some(tokio::time::Instant::now());
     }
 }
 
@@ -354,7 +354,7 @@ impl HttpBody for Asked {
             self.place.quiet().body = None;
             return polled;
         }
-        self.place.quiet().body.get_or_insert_with(Instant::now);
+        self.place.quiet().body.get_or_insert_with(tokio::time::Instant::now);
         let ends = self.stalled.get_or_insert_with(|| Box::pin(sleep(STALLED)));
         let stalls = || Some(Err(axum::Error::new(io::Error::from(io::ErrorKind::TimedOut))));
         ends.as_mut().poll(cx).map(|()| stalls())
