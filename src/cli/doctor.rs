@@ -44,6 +44,7 @@ pub(super) async fn run(context: &Context, args: &DoctorArgs) -> Result<Exit, Fa
     let mut findings = vec![Finding { what: "configuration", found: Ok(context.config.display().to_string()) }];
     findings.push(ledger(&project).await);
     findings.extend(lanes(&project).await);
+    findings.extend(tokens(&project).await);
     // What keeps the ledger from being read is told above.
     let sealing = sealing(&project).await.ok().flatten();
     findings.extend(sealing.map(|found| Finding { what: ENCRYPTION_KEY, found }));
@@ -92,6 +93,22 @@ pub(super) async fn sealing(project: &Project) -> Result<Option<Result<String, S
         }
         (_, _) => Err(format!("seals under {first}, and lacks a key that values in the ledger need; put it back")),
     }))
+}
+
+/// Tokens that expire soon.
+async fn tokens(project: &Project) -> Vec<Finding> {
+    let Ok(ledger) = project.ledger().await else { return Vec::new() };
+    let now = Clock::of_machine().now();
+    let tokens = ledger.tokens().await.unwrap_or_default();
+    let ending = tokens.iter().filter(|token| token.is_ending(now)).map(|token| {
+        let until = token.expires_at.map(|at| at.to_string()).unwrap_or_default();
+        let name = &token.name;
+        Finding {
+            what: "token",
+            found: Err(format!("that of {name} expires at {until}; `payrun tokens renew {name}`")),
+        }
+    });
+    ending.collect()
 }
 
 async fn lanes(project: &Project) -> Vec<Finding> {

@@ -11,6 +11,7 @@ use super::project::Project;
 use crate::clock::Clock;
 use crate::domain::actor::{Actor, Reason, Signed};
 use crate::domain::role::Role;
+use crate::domain::time::Timestamp;
 use crate::ledger::TokenRow;
 use crate::server::token::{Token, is_name};
 use crate::yaml::scalars::duration;
@@ -32,6 +33,8 @@ enum TokensCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Make another token in the place of one, under its name and with its role, and print it: the one before ends at once
+    Renew(RenewArgs),
     /// End a token at once
     Revoke {
         /// Whose
@@ -49,9 +52,9 @@ struct CreateArgs {
     /// viewer reads; operator also begins, pauses, retries and cancels; approver reads and approves; admin does all of it
     #[arg(long, value_parser = parse_role, default_value = "viewer")]
     role: Role,
-    /// How long it is good (90d, 12h); until it is revoked if not given
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
-    expires: Option<std::time::Duration>,
+    /// How long it is good (30d, 12h), or never: until it is revoked
+    #[arg(long, value_name = "TIME|never", value_parser = parse_expiry, default_value = "90d")]
+    expires: Expiry,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -59,18 +62,53 @@ struct CreateArgs {
     author: Author,
 }
 
+/// Arguments of `payrun tokens renew`.
+#[derive(Debug, Args)]
+struct RenewArgs {
+    /// Whose
+    name: String,
+    /// How long the new one is good (30d, 12h), or never: until it is revoked
+    #[arg(long, value_name = "TIME|never", value_parser = parse_expiry, default_value = "90d")]
+    expires: Expiry,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    author: Author,
+}
+
+/// How long a token is good.
+#[derive(Debug, Clone, Copy)]
+enum Expiry {
+    After(std::time::Duration),
+    Never,
+}
+
+impl Expiry {
+    fn at(self, now: Timestamp) -> Option<Timestamp> {
+        match self {
+            Self::After(time) => Some(now.plus(time)),
+            Self::Never => None,
+        }
+    }
+}
+
 fn parse_role(word: &str) -> Result<Role, String> {
     Role::parse(word).ok_or_else(|| format!("the roles are {}", Role::ALL.map(Role::word).join(", ")))
 }
 
-fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
-    duration(text).ok_or_else(|| "write a time like 12h or 90d".to_owned())
+fn parse_expiry(text: &str) -> Result<Expiry, String> {
+    if text == "never" {
+        return Ok(Expiry::Never);
+    }
+    duration(text).map(Expiry::After).ok_or_else(|| "write a time like 12h or 90d, or never".to_owned())
 }
 
 pub(super) async fn run(context: &Context, args: TokensArgs) -> Result<Exit, Failure> {
     let ledger = Project::load(context)?.ledger().await?;
     match args.command {
         TokensCommand::Create(args) => create(&ledger, &args).await,
+        TokensCommand::Renew(args) => renew(&ledger, &args).await,
         TokensCommand::List { json } => list(&ledger, json).await,
         TokensCommand::Revoke { name, author } => {
             let by = signed(&author, "the token is to end")?;
@@ -100,21 +138,40 @@ async fn create(ledger: &crate::ledger::Ledger, args: &CreateArgs) -> Result<Exi
         role: args.role,
         created_at: now,
         created_by: by.actor.name().to_owned(),
-        expires_at: args.expires.map(|time| now.plus(time)),
+        expires_at: args.expires.at(now),
         revoked_at: None,
     };
     if !ledger.create_token(&row, token.hash(), &by).await? {
         let help = "revoked names stay taken too, so that what was done under a name is one person's";
         return Err(Failure::invalid(format!("there is a token of {} already", args.name)).help(help));
     }
-    if args.json {
-        say_json(&json!({ "name": row.name, "role": row.role.word(), "token": token.text(),
-                          "expires_at": row.expires_at.map(|at| at.to_string()) }));
-        return Ok(Exit::Success);
-    }
-    eprintln!("token of {} ({}); it is shown this once and kept nowhere:", row.name, row.role);
-    say(token.text());
+    show(&row, &token, args.json);
     Ok(Exit::Success)
+}
+
+async fn renew(ledger: &crate::ledger::Ledger, args: &RenewArgs) -> Result<Exit, Failure> {
+    let (token, now) = (Token::fresh(), Clock::of_machine().now());
+    let by = signed(&args.author, "the token is to be replaced")?;
+    if !ledger.renew_token(&args.name, token.hash(), args.expires.at(now), &by, now).await? {
+        let help = "`payrun tokens list` lists them; one that was revoked stays so";
+        return Err(Failure::invalid(format!("there is no token of {} to renew", args.name)).help(help));
+    }
+    let row = ledger.tokens().await?.into_iter().find(|row| row.name == args.name);
+    let row = row.ok_or_else(|| Failure::invalid(format!("the token of {} is gone", args.name)))?;
+    show(&row, &token, args.json);
+    Ok(Exit::Success)
+}
+
+fn show(row: &TokenRow, token: &Token, as_json: bool) {
+    let until = row.expires_at.map(|at| at.to_string());
+    if as_json {
+        return say_json(
+            &json!({ "name": row.name, "role": row.role.word(), "token": token.text(), "expires_at": until }),
+        );
+    }
+    let until = until.map_or_else(|| "until it is revoked".to_owned(), |until| format!("until {until}"));
+    eprintln!("token of {} ({}), good {until}; it is shown this once and kept nowhere:", row.name, row.role);
+    say(token.text());
 }
 
 async fn list(ledger: &crate::ledger::Ledger, as_json: bool) -> Result<Exit, Failure> {
@@ -125,7 +182,7 @@ async fn list(ledger: &crate::ledger::Ledger, as_json: bool) -> Result<Exit, Fai
                 .iter()
                 .map(|token| {
                     json!({
-                        "name": token.name, "role": token.role.word(), "good": token.is_good(now),
+                        "name": token.name, "role": token.role.word(), "good": token.is_good(now), "ending": token.is_ending(now),
                         "created_at": token.created_at.to_string(), "created_by": token.created_by,
                         "expires_at": token.expires_at.map(|at| at.to_string()),
                         "revoked_at": token.revoked_at.map(|at| at.to_string()),
@@ -144,8 +201,11 @@ async fn list(ledger: &crate::ledger::Ledger, as_json: bool) -> Result<Exit, Fai
         let good = match (token.revoked_at, token.expires_at) {
             (Some(at), _) => format!("revoked {at}"),
             (None, Some(until)) if now >= until => format!("expired {until}"),
+            (None, Some(until)) if token.is_ending(now) => {
+                format!("until {until}, soon: `payrun tokens renew {}`", token.name)
+            }
             (None, Some(until)) => format!("until {until}"),
-            (None, None) => "until revoked".to_owned(),
+            (None, None) => "until revoked; it has no end".to_owned(),
         };
         rows.add_row([token.name, token.role.to_string(), good, token.created_at.to_string(), token.created_by]);
     }

@@ -1,5 +1,7 @@
 //! Tokens of the API, by their fingerprints, and what was asked under an idempotency key.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use sqlx::Row;
 use sqlx::any::AnyRow;
@@ -10,6 +12,9 @@ use super::error::LedgerError;
 use crate::domain::actor::Signed;
 use crate::domain::role::Role;
 use crate::domain::time::Timestamp;
+
+/// How long before it expires people are told of a token.
+const SOON: Duration = Duration::from_secs(14 * 86_400);
 
 /// A token, without what makes it one.
 #[derive(Debug, Clone)]
@@ -32,6 +37,17 @@ impl TokenRow {
     /// Whether it is good at this instant.
     pub fn is_good(&self, now: Timestamp) -> bool {
         self.revoked_at.is_none() && self.expires_at.is_none_or(|until| now < until)
+    }
+
+    /// Whether it is good and soon is not: within two weeks, or the last quarter of its time if that is shorter.
+    pub fn is_ending(&self, now: Timestamp) -> bool {
+        self.is_good(now) && self.ends_soon_from().is_some_and(|from| from <= now)
+    }
+
+    /// From when on people are told that it expires.
+    pub fn ends_soon_from(&self) -> Option<Timestamp> {
+        let until = self.expires_at?;
+        Some(until.minus(SOON.min(until.since(self.created_at) / 4)))
     }
 }
 
@@ -73,6 +89,41 @@ impl Ledger {
         let after = json!({ "role": token.role.word(), "expires_at": token.expires_at.map(|at| at.to_string()) });
         let (verb, target) = ("token.create", format!("token {}", token.name));
         turn.note(Note { by, verb, target, before: Value::Null, after, at: token.created_at }).await?;
+        turn.commit().await?;
+        Ok(true)
+    }
+
+    /// Has another token take the place of one, under its name and with its role; false if there is none that was not revoked.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn renew_token(
+        &self,
+        name: &str,
+        hash: [u8; 32],
+        expires_at: Option<Timestamp>,
+        by: &Signed,
+        now: Timestamp,
+    ) -> Result<bool, LedgerError> {
+        let mut turn = self.turn("renewing a token").await?;
+        let renew = "update tokens set hash = $2, created_at = $3, created_by = $4, expires_at = $5 \
+                     where name = $1 and revoked_at is null";
+        let renewed = sqlx::query(renew)
+            .bind(name)
+            .bind(hash.to_vec())
+            .bind(now.millis())
+            .bind(by.actor.name())
+            .bind(expires_at.map(Timestamp::millis))
+            .execute(turn.connection())
+            .await
+            .map_err(|source| LedgerError::of("renewing a token", source))?;
+        if renewed.rows_affected() == 0 {
+            turn.rollback().await?;
+            return Ok(false);
+        }
+        let after = json!({ "expires_at": expires_at.map(|at| at.to_string()) });
+        let (verb, target) = ("token.renew", format!("token {name}"));
+        turn.note(Note { by, verb, target, before: Value::Null, after, at: now }).await?;
         turn.commit().await?;
         Ok(true)
     }

@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::service::{Reply, Service, days_ago};
-use crate::support::{App, DATE, Setup, WORKFLOW, contracts, until};
+use crate::support::{App, DATE, PATIENCE, Running, Setup, WORKFLOW, contracts, until};
 
 fn begin(service: &Service<'_>, token: &str, key: &str, body: &Value) -> Reply {
     let request = service.request(Method::POST, "/api/v1/runs").bearer_auth(token).header("Idempotency-Key", key);
@@ -252,6 +252,53 @@ fn nobody_does_what_the_role_does_not_allow() {
     let told = service.told();
     assert!(!told.contains(&viewer) && told.contains("a token that is not good was given"), "{told}");
     assert_eq!(service.stop().code(), Some(0));
+}
+
+#[test]
+fn a_token_expires_after_ninety_days_unless_said_is_warned_of_before_and_is_renewed_under_its_name() {
+    let app = App::with_contracts(&contracts("C", 1));
+    let server = crate::support::smtp::MailServer::plain(json!({}));
+    let rules = "alerts: [{ on: certificate, to: [ops@example.com] }]\n";
+    app.edit("payrun.yaml", "gateways:", &format!("{}{rules}gateways:", server.yaml()));
+    let ann = app.token("ann", "operator");
+    app.payrun(&["tokens", "create", "robot", "--expires", "never"]).exits(0);
+    app.payrun(&["tokens", "create", "sam", "--expires", "soon"]).exits(2).says("a time like 12h or 90d, or never");
+    app.write("clock", "0");
+    let days_on = |days: i64| app.write("clock", (days * 86_400_000).to_string());
+    let later = |args: &[&str]| {
+        let mut command = app.command(args);
+        command.env("PAYRUN_CLOCK", app.path("clock"));
+        Running::start(command).wait(PATIENCE)
+    };
+    let listed = || later(&["tokens", "list"]).exits(0).stdout;
+    let (sound, told) = (["doctor", "--offline"], ["alerts", "look"]);
+    days_on(75);
+    assert!(!listed().contains("soon"), "{}", listed());
+    later(&sound).exits(0);
+    later(&told).exits(0).says("0 sent");
+    days_on(77);
+    assert!(listed().contains("`payrun tokens renew ann`"), "{}", listed());
+    later(&sound).exits(3).says("token: that of ann expires at");
+    later(&told).exits(0).says("1 sent");
+    later(&told).exits(0).says("0 sent");
+    assert!(server.subjects()[0].1.contains("the token of ann expires at"), "{:?}", server.subjects());
+    let renewed = later(&["tokens", "renew", "ann"]).exits(0).stdout.trim().to_owned();
+    later(&sound).exits(0);
+    days_on(91);
+    let list: Value = serde_json::from_str(&later(&["tokens", "list", "--json"]).exits(0).stdout).unwrap();
+    assert_eq!(
+        (&list[0]["name"], &list[0]["role"], &list[0]["good"]),
+        (&json!("ann"), &json!("operator"), &json!(true))
+    );
+    assert_eq!((&list[1]["name"], &list[1]["good"]), (&json!("robot"), &json!(true)));
+    days_on(0);
+    let service = Service::of(&app);
+    assert_eq!(service.get(&ann, "/api/v1/runs").status, 401, "another one has its place");
+    assert_eq!(service.get(&renewed, "/api/v1/runs").status, 200);
+    app.payrun(&["tokens", "revoke", "ann"]).exits(0);
+    app.payrun(&["tokens", "renew", "ann"]).exits(2).says("no token of ann to renew");
+    assert_eq!(service.stop().code(), Some(0));
+    app.payrun(&["audit", "list"]).exits(0).says("token.renew");
 }
 
 #[test]

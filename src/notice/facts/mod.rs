@@ -5,6 +5,7 @@ mod contracts;
 mod gateways;
 mod money;
 mod runs;
+mod tokens;
 
 use std::collections::BTreeSet;
 
@@ -88,7 +89,11 @@ pub(super) async fn gather(
             Kind::Parked => runs::parked(ledger).await?,
             Kind::LaneHeld | Kind::LaneStopped => gateways::lanes(ledger, kind, window.until).await?,
             Kind::GatewayUnreachable => gateways::unreachable(ledger, &of_kind, window.until).await?,
-            Kind::Certificate => gateways::certificates(watched.certificates, window.until),
+            Kind::Certificate => {
+                let mut facts = gateways::certificates(watched.certificates, window.until);
+                facts.extend(tokens::ending(ledger, window.until).await?);
+                facts
+            }
             Kind::Unlisted => gateways::unlisted(ledger, window).await?,
             Kind::PayerDiffers => money::other_payers(ledger, window).await?,
             Kind::Alarm => money::alarms(ledger, window).await?,
