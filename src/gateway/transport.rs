@@ -192,3 +192,39 @@ fn chain(error: reqwest::Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use tokio::net::{TcpSocket, TcpStream};
+
+    use super::*;
+
+    async fn way_of(base: &str) -> NoConnection {
+        let transport = Transport::http(1, Duration::from_secs(2)).unwrap();
+        match transport.send(base, http::Request::new(Bytes::new())).await {
+            Err(Failure::Unreachable { how, .. }) => how,
+            other => panic!("{base}: {other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn each_way_in_which_there_is_no_connection_is_told_apart() {
+        // That name is nobody's (RFC 6761).
+        assert_eq!(way_of("http://payrun.invalid").await, NoConnection::NameUnknown);
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let address = socket.local_addr().unwrap();
+        assert_eq!(way_of(&format!("http://{address}")).await, NoConnection::Refused, "nobody listens");
+        // A queue that is full, and nobody takes from it: what comes is not answered.
+        let listener = socket.listen(1).unwrap();
+        let mut queue = Vec::new();
+        while let Ok(connected) = tokio::time::timeout(Duration::from_millis(300), TcpStream::connect(address)).await {
+            queue.push(connected.unwrap());
+            assert!(queue.len() < 64, "the queue has no end");
+        }
+        assert_eq!(way_of(&format!("http://{address}")).await, NoConnection::TimedOut);
+        drop((listener, queue));
+    }
+}
