@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use payrun::catalog::Catalog;
 use payrun::config::Config;
 use payrun::domain::actor::Actor;
-use payrun::engine::plan::PlanRequest;
+use payrun::engine::plan::{NamedBy, PlanRequest};
 use payrun::planted::{ALL, Bug, sow};
 use payrun::sandbox::Identity;
 use payrun::sandbox::faults::Level;
@@ -88,6 +88,7 @@ fn plays(folder: &Path) -> Vec<Play> {
             allow_future: false,
             author: Actor::person("ann", "a test").unwrap(),
             inputs: BTreeMap::new(),
+            named_by: NamedBy::Person,
             commit: true,
             shown: payrun::engine::plan::SHOWN,
         };

@@ -20,7 +20,7 @@ use crate::domain::actor::Actor;
 use crate::domain::alert::{Rule, Timing};
 use crate::domain::calendar::Calendar;
 use crate::engine::explain::explain;
-use crate::engine::plan::{PlanRequest, SHOWN, first_number};
+use crate::engine::plan::{NamedBy, PlanRequest, SHOWN, first_number};
 use crate::engine::trial::{self, Tried};
 use crate::gateway::Probe;
 use crate::notice::preview;
@@ -209,6 +209,7 @@ async fn ask_about_items(
         allow_future: false,
         author: Actor::payrun(),
         inputs: BTreeMap::new(),
+        named_by: NamedBy::Person,
         commit: false,
         shown: SHOWN,
     };

@@ -19,7 +19,7 @@ use crate::domain::actor::Actor;
 use crate::domain::role::Role;
 use crate::domain::timetable::Firing;
 use crate::engine::plan::{
-    PlanError, PlanRequest, Planned, PlannedJob, SHOWN, amount_columns, first_number, money_text, noon,
+    Input, NamedBy, PlanError, PlanRequest, Planned, PlannedJob, SHOWN, amount_columns, first_number, money_text, noon,
 };
 use crate::ledger::Ledger;
 use crate::workflow::Workflow;
@@ -36,7 +36,7 @@ pub(super) struct Occasion {
     /// A parameter of the workflow
     #[arg(long = "var", value_name = "NAME=VALUE", value_parser = pair)]
     vars: Vec<(String, String)>,
-    /// Another item file than the workflow's; JOB= may be left out if there is one job
+    /// Another item file than the workflow's, from anywhere; JOB= may be left out if there is one job
     #[arg(long = "input", value_name = "[JOB=]FILE")]
     inputs: Vec<String>,
     #[command(flatten)]
@@ -118,12 +118,13 @@ impl Occasion {
             allow_future: self.allow_future,
             author,
             inputs,
+            named_by: NamedBy::Person,
             commit,
             shown: SHOWN,
         })
     }
 
-    fn inputs(&self, workflow: &Workflow) -> Result<BTreeMap<String, PathBuf>, Failure> {
+    fn inputs(&self, workflow: &Workflow) -> Result<BTreeMap<String, Input>, Failure> {
         let names: Vec<&str> = workflow.jobs.iter().map(|job| job.name.as_str()).collect();
         let mut inputs = BTreeMap::new();
         for text in &self.inputs {
@@ -138,7 +139,7 @@ impl Occasion {
                     )));
                 }
             };
-            inputs.insert(job.to_owned(), PathBuf::from(file));
+            inputs.insert(job.to_owned(), Input::Path(PathBuf::from(file)));
         }
         Ok(inputs)
     }

@@ -84,6 +84,7 @@ impl Project {
             vault,
             files: Files::open(&self.config.files, &self.config.folder).map_err(|error| Failure::internal(&error))?,
             meter: Arc::default(),
+            places: Arc::default(),
             clock,
         })
     }

@@ -17,7 +17,7 @@ use super::calendars::{self, Calendars};
 use super::{Config, Database, GatewayConfig, GatewayKind, cbtis, egms, hipopay, retention, server, wechat};
 
 /// The fields of `payrun.yaml`.
-pub static CONFIG: [FieldSpec; 14] = [
+pub static CONFIG: [FieldSpec; 15] = [
     FieldSpec::required(
         "database",
         Shape::Either(&[Shape::Text, Shape::Secret]),
@@ -41,6 +41,12 @@ pub static CONFIG: [FieldSpec; 14] = [
         "workflows",
         Shape::Text,
         "The folder of the workflows that the service runs by their schedules; workflows if not given.",
+    ),
+    FieldSpec::optional(
+        "inputs",
+        Shape::List(&Shape::Text),
+        "More folders from which runs by schedule and over the API may take item files, relative to this file's folder; those \
+         of the project may be taken without.",
     ),
     FieldSpec::optional("server", Shape::Fields(&server::FIELDS), "Where the service listens."),
     FieldSpec::optional("retention", Shape::Fields(&retention::FIELDS), "How long what is kept."),
@@ -94,6 +100,8 @@ fn read_config(source: &Arc<Source>, path: &Path) -> Result<Config, Diagnostics>
     let server = root.get("server").map(|node| reading.server(node)).unwrap_or_default();
     let retention = root.get("retention").map(|node| reading.retention(node)).unwrap_or_default();
     let workflows = reading.folder.join(text_of(&root, "workflows").unwrap_or("workflows"));
+    let named = root.get("inputs").map_or(&[][..], Node::list).iter().filter_map(Node::text);
+    let inputs = named.map(|folder| reading.folder.join(folder)).collect();
     let jobs = text_of(&root, "jobs").map(|folder| reading.folder.join(folder));
     let calendar_folder = reading.folder.join(root.get("calendars").and_then(Node::text).unwrap_or(calendars::FOLDER));
     let calendars = reading.calendars(root.get("calendars"), &calendar_folder);
@@ -107,6 +115,7 @@ fn read_config(source: &Arc<Source>, path: &Path) -> Result<Config, Diagnostics>
         encryption_keys,
         files,
         workflows,
+        inputs,
         server,
         retention,
         calendar_folder,

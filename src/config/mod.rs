@@ -51,6 +51,8 @@ pub struct Config {
     pub files: String,
     /// The folder of the workflows that the service runs.
     pub workflows: PathBuf,
+    /// More folders from which runs by schedule and over the API may take item files.
+    pub inputs: Vec<PathBuf>,
     /// Where the service listens.
     pub server: ServerConfig,
     /// How long what is kept.

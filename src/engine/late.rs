@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::Engine;
-use super::plan::{PlanError, PlanRequest, SHOWN};
+use super::plan::{NamedBy, PlanError, PlanRequest, SHOWN};
 use crate::domain::actor::Actor;
 use crate::domain::time::Timestamp;
 use crate::ledger::{LateJob, LedgerError};
@@ -36,7 +36,7 @@ impl Engine {
             .and_then(|request| request.workflow.jobs.iter().position(|known| known.name == job.name));
         let outcome = match (&request, place) {
             (Ok(request), Some(place)) => {
-                self.plan_items(&mut planning, job.id, request, place, &Arc::default()).await.map(|_| ())
+                self.plan_items(&mut planning, job.id, request, (place, None), &Arc::default()).await.map(|_| ())
             }
             (Err(reason), _) => Err(PlanError::Late { job: job.name.clone(), reason: reason.clone() }),
             (Ok(_), None) => {
@@ -86,6 +86,7 @@ impl Engine {
             // Already in the ledger.
             author: Actor::payrun(),
             inputs: BTreeMap::new(),
+            named_by: NamedBy::Schedule,
             commit: true,
             shown: SHOWN,
         })

@@ -22,6 +22,7 @@ pub mod operate;
 mod pace;
 mod payer_check;
 mod payment;
+mod places;
 pub mod plan;
 pub mod receive;
 mod reconcile;
@@ -50,6 +51,7 @@ use crate::ledger::Ledger;
 pub use bulk::{BulkError, CarriedOut, Chosen};
 use meter::Meter;
 pub use pace::Pace;
+pub use places::{Place, Places};
 use vault::Vault;
 pub use watch::Watch;
 
@@ -70,6 +72,8 @@ pub struct Engine {
     pub files: Files,
     /// What is counted.
     pub meter: Arc<Meter>,
+    /// How many plans are made at once.
+    pub places: Arc<Places>,
     /// What time it is.
     pub clock: Clock,
 }

@@ -4,7 +4,7 @@
 //! all. A dry plan goes the same way and is rolled back at the end. Memory stays flat however long the file is.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -20,6 +20,7 @@ use super::rows::{Columns, Items, Rows, Unread};
 use super::scope::Scope;
 use super::vault::VaultError;
 use crate::catalog::InStatement;
+use crate::config::Config;
 use crate::domain::actor::Actor;
 use crate::domain::ids::{KeyHash, OrderNumber};
 use crate::domain::item::State;
@@ -29,8 +30,8 @@ use crate::domain::time::Timestamp;
 use crate::ledger::{LedgerError, NewApproval, NewItem, NewJob, NewRun, Planning, Refusal, TakenContract, WhoseJob};
 use crate::workflow::params::RunValues;
 use crate::workflow::render::{Noted, Renderer, render_constant};
-use crate::workflow::source::{self, Row, RowError, SourceError};
-use crate::workflow::{ItemSource, Job, Limits, Workflow};
+use crate::workflow::source::{Reach, Row, RowError, SourceError, Staged};
+use crate::workflow::{ItemSource, Job, Limits, Template, Workflow};
 use crate::yaml::diagnostics::Diagnostics;
 
 /// How many rows are written at a time.
@@ -66,11 +67,33 @@ pub struct PlanRequest {
     /// Who starts it, and can never approve it.
     pub author: Actor,
     /// Other item files than the workflow's, by job.
-    pub inputs: BTreeMap<String, PathBuf>,
+    pub inputs: BTreeMap<String, Input>,
+    /// Who names the workflow's item files.
+    pub named_by: NamedBy,
     /// Whether to keep the plan.
     pub commit: bool,
     /// How many items, rejected rows and skipped rows of each job are kept to be shown: [`SHOWN`].
     pub shown: usize,
+}
+
+/// An item file in place of the workflow's.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// That a person names.
+    Path(PathBuf),
+    /// That was sent to the service.
+    Sent(Arc<Staged>),
+}
+
+/// Who names the item files of a workflow, by its parameters: that decides where they may lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NamedBy {
+    /// Whoever types the command: anywhere.
+    Person,
+    /// A schedule: in the project.
+    Schedule,
+    /// A caller of the API: in the project, by no path.
+    Caller,
 }
 
 /// What was planned.
@@ -230,11 +253,14 @@ impl Engine {
             author: request.author.clone(),
             now: self.clock.now(),
         };
+        // Whatever a file does, nobody waits for the ledger because of it.
+        let mut staged = self.stage(request).await?;
         let mut planning = self.ledger.plan(run).await?;
         let run_id = planning.run_id();
         let mut jobs = Vec::with_capacity(request.workflow.jobs.len());
         for place in 0..request.workflow.jobs.len() {
-            match self.plan_job(&mut planning, request, place, rows).await {
+            let file = staged.remove(&request.workflow.jobs[place].name);
+            match self.plan_job(&mut planning, request, (place, file), rows).await {
                 Ok(job) => jobs.push(job),
                 Err(error) => {
                     planning.abandon().await?;
@@ -260,7 +286,7 @@ impl Engine {
         &self,
         planning: &mut Planning,
         request: &PlanRequest,
-        place: usize,
+        (place, file): (usize, Option<Arc<Staged>>),
         rows: &Arc<AtomicU64>,
     ) -> Result<PlannedJob, PlanError> {
         let job = &request.workflow.jobs[place];
@@ -280,7 +306,7 @@ impl Engine {
         if late {
             return Ok(PlannedJob { late: true, ..PlannedJob::of(job) });
         }
-        self.plan_items(planning, job_id, request, place, rows).await
+        self.plan_items(planning, job_id, request, (place, file), rows).await
     }
 
     /// Plans the items of a job. Nothing is kept until the plan is committed.
@@ -289,7 +315,7 @@ impl Engine {
         planning: &mut Planning,
         job_id: i64,
         request: &PlanRequest,
-        place: usize,
+        (place, file): (usize, Option<Arc<Staged>>),
         rows: &Arc<AtomicU64>,
     ) -> Result<PlannedJob, PlanError> {
         let job = &request.workflow.jobs[place];
@@ -299,7 +325,7 @@ impl Engine {
             let (request, rows, engine, run_id) = (request.clone(), Arc::clone(rows), self.clone(), planning.run_id());
             let runtime = tokio::runtime::Handle::current();
             tokio::task::spawn_blocking(move || {
-                let reader = Reader { engine: &engine, runtime, request: &request, run_id };
+                let reader = Reader { engine: &engine, runtime, request: &request, run_id, file };
                 reader.read_rows(place, &rows, &chunks)
             })
         };
@@ -339,7 +365,64 @@ impl Engine {
     }
 }
 
+impl Engine {
+    /// Copies the item files of a run, by job.
+    async fn stage(&self, request: &PlanRequest) -> Result<BTreeMap<String, Arc<Staged>>, PlanError> {
+        let mut staged = BTreeMap::new();
+        for job in &request.workflow.jobs {
+            let ItemSource::File { file, .. } = &job.items.source else { continue };
+            let failed = |source| PlanError::Source { job: job.name.clone(), source };
+            let (path, reach) = match request.inputs.get(&job.name) {
+                Some(Input::Sent(sent)) => {
+                    staged.insert(job.name.clone(), Arc::clone(sent));
+                    continue;
+                }
+                Some(Input::Path(path)) => (path.clone(), Reach::Person),
+                None => {
+                    let path = request.path_of(file)?;
+                    (path.clone(), request.reach(&path, &self.config).map_err(failed)?)
+                }
+            };
+            let copying = tokio::task::spawn_blocking(move || Staged::of(&path, &reach));
+            let copied = copying.await.map_err(|_| PlanError::Broken { job: job.name.clone() })?;
+            staged.insert(job.name.clone(), Arc::new(copied.map_err(failed)?));
+        }
+        Ok(staged)
+    }
+}
+
 impl PlanRequest {
+    /// Where the workflow says that an item file lies.
+    fn path_of(&self, file: &Template) -> Result<PathBuf, PlanError> {
+        // A run has no number before it is planned.
+        let run = RunValues::new(&self.workflow.name, &self.occurrence, "", self.at, self.timezone);
+        let name = render_constant(file, &run, &self.params)
+            .map_err(|what| PlanError::Workflow(Diagnostics::from(file.diagnostic(what))))?;
+        Ok(self.workflow.folder.join(name))
+    }
+
+    /// From where a file of the workflow may come.
+    fn reach(&self, path: &Path, config: &Config) -> Result<Reach, SourceError> {
+        let folders = || {
+            let project = [&config.folder, &self.workflow.folder];
+            project.into_iter().chain(&config.inputs).cloned().collect()
+        };
+        match self.named_by {
+            NamedBy::Person => Ok(Reach::Person),
+            NamedBy::Schedule => Ok(Reach::Schedule(folders())),
+            NamedBy::Caller if self.gives_path(path) => Err(SourceError::Outside { path: path.to_owned() }),
+            NamedBy::Caller => Ok(Reach::Caller(folders())),
+        }
+    }
+
+    /// Whether a parameter that was given, and not the workflow's own, makes a path of a file's name.
+    fn gives_path(&self, path: &Path) -> bool {
+        let path = path.to_string_lossy();
+        let default = |name: &str| self.workflow.params.iter().find(|param| param.name == name)?.default.as_deref();
+        let mut given = self.params.iter().filter(|(name, value)| default(name) != Some(value));
+        given.any(|(_, value)| value.contains(['/', '\\']) && path.contains(value.as_str()))
+    }
+
     /// The day it is for, and the day it is.
     pub fn days(&self, now: Timestamp) -> RunDays {
         RunDays { on: day_of(self.at, self.timezone), today: day_of(now, self.timezone) }
@@ -533,6 +616,8 @@ struct Reader<'a> {
     runtime: tokio::runtime::Handle,
     request: &'a PlanRequest,
     run_id: i64,
+    /// The job's item file, if it has one.
+    file: Option<Arc<Staged>>,
 }
 
 impl Reader<'_> {
@@ -577,16 +662,9 @@ impl Reader<'_> {
     fn open(&self, job: &Job, run: &RunValues) -> Result<Rows, PlanError> {
         let request = self.request;
         match &job.items.source {
-            ItemSource::File { file, format } => {
-                let path = match request.inputs.get(&job.name) {
-                    Some(path) => path.clone(),
-                    None => {
-                        let name = render_constant(file, run, &request.params)
-                            .map_err(|what| PlanError::Workflow(Diagnostics::from(file.diagnostic(what))))?;
-                        request.workflow.folder.join(name)
-                    }
-                };
-                let opened = source::open(&path, format.as_ref());
+            ItemSource::File { format, .. } => {
+                let broken = || PlanError::Broken { job: job.name.clone() };
+                let opened = self.file.as_ref().ok_or_else(broken)?.rows(format.as_ref());
                 opened.map(Rows::File).map_err(|source| PlanError::Source { job: job.name.clone(), source })
             }
             ItemSource::Days(span) => Ok(Rows::days(*span, &run.date)),

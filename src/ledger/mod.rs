@@ -136,6 +136,14 @@ impl Ledger {
         turn::Turn::take(&self.write, doing).await
     }
 
+    /// Takes the turn to write and gives it back.
+    ///
+    /// # Errors
+    /// Whatever keeps this process from writing.
+    pub async fn try_turn(&self) -> Result<(), LedgerError> {
+        self.turn("looking whether it can be written to").await?.rollback().await
+    }
+
     /// Ends with the next commit from now on that may have made work due.
     pub fn woken(&self) -> OwnedNotified {
         Arc::clone(&self.woken).notified_owned()

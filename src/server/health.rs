@@ -13,7 +13,7 @@ pub(super) async fn alive() -> &'static str {
     "ok\n"
 }
 
-/// Ready is who does the work: the ledger answers, every duty was done lately, and nothing due is left lying. Who may not read
+/// Ready is who does the work: the ledger answers and takes a write, every duty was done lately, and nothing due is left lying. Who may not read
 /// the rest learns which duty is unwell, and no more.
 pub(super) async fn ready(State(app): State<App>) -> Response {
     let engine = app.engine();
@@ -31,6 +31,9 @@ pub(super) async fn ready(State(app): State<App>) -> Response {
         }
         Ok(None) => {}
         Err(_) => wrong.push("the ledger does not answer".to_owned()),
+    }
+    if !app.service.health.can_write(&engine.ledger).await {
+        wrong.push("the ledger takes no write".to_owned());
     }
     // A gateway that is not there makes this process no worse: it is said, and decides nothing.
     let zone = engine.config.timezone;

@@ -5,15 +5,30 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::errors::chain;
-use crate::ledger::LedgerError;
+use crate::ledger::{Ledger, LedgerError};
 
 /// A duty that was not done for this long after its time is told of by readiness.
 const LATE: Duration = Duration::from_secs(60);
+
+/// How long a write may wait in a process that is ready.
+const WRITTEN: Duration = Duration::from_secs(2);
+
+/// For how long it is taken for granted that it can write, or cannot.
+const FRESH: Duration = Duration::from_secs(1);
 
 /// What is known of the duties. It is of this process, not of the ledger.
 #[derive(Debug, Default)]
 pub struct Health {
     duties: Mutex<BTreeMap<&'static str, Duty>>,
+    write: tokio::sync::Mutex<Write>,
+}
+
+/// How writing to the ledger fares.
+#[derive(Debug, Default)]
+struct Write {
+    /// A try that has not come back.
+    under_way: Option<tokio::task::JoinHandle<bool>>,
+    last: Option<(tokio::time::Instant, bool)>,
 }
 
 #[derive(Debug)]
@@ -64,6 +79,28 @@ impl Health {
             }
             duty.failure = Some(told);
         }
+    }
+
+    /// Whether the ledger lets this process write, within a short time. Who asks often is told what was found a moment ago.
+    pub async fn can_write(&self, ledger: &Ledger) -> bool {
+        let mut write = self.write.lock().await;
+        if let Some((at, well)) = write.last
+            && at.elapsed() < FRESH
+        {
+            return well;
+        }
+        let ledger = ledger.clone();
+        let mut trying =
+            write.under_way.take().unwrap_or_else(|| tokio::spawn(async move { ledger.try_turn().await.is_ok() }));
+        let well = match tokio::time::timeout(WRITTEN, &mut trying).await {
+            Ok(tried) => tried.unwrap_or(false),
+            Err(_) => {
+                write.under_way = Some(trying);
+                false
+            }
+        };
+        write.last = Some((tokio::time::Instant::now(), well));
+        well
     }
 
     /// Duties that have not been done for a while, or whose last word was a failure.

@@ -140,6 +140,7 @@ alerts:
             workflows: PathBuf::from("workflows"),
             server: Default::default(),
             retention: crate::config::RetentionConfig::default(),
+            inputs: Vec::new(),
             calendar_folder: PathBuf::from("calendars"),
             calendars: BTreeMap::from([(
                 "hk".to_owned(),

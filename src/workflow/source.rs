@@ -4,8 +4,9 @@
 //! read any further does.
 
 use std::fs::File;
-use std::io::{self, Chain, Read, Seek, SeekFrom};
+use std::io::{self, Chain, Read, Seek};
 use std::ops::Range;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use csv::{ByteRecord, Reader, ReaderBuilder, Terminator};
@@ -17,11 +18,13 @@ use crate::yaml::diagnostics::nearest_name;
 use crate::yaml::node::shown;
 
 mod json_lines;
+mod staged;
 mod xlsx;
 
 use json_lines::JsonLines;
 use xlsx::Xlsx;
 
+pub use staged::{Reach, Staged};
 pub use xlsx::aside::work_if_asked as read_workbook_if_asked;
 
 /// The longest row, in bytes. A CSV row that is longer has a quote that was never closed.
@@ -100,6 +103,16 @@ pub enum SourceError {
         #[source]
         source: io::Error,
     },
+    /// It lies where it may not be read from; or, for a caller of the API, it is not there, or no file.
+    #[error(
+        "there is no item file {} in the project, or in a folder that inputs: of payrun.yaml names; add its folder there, or send \
+         the file (over the API: POST /api/v1/files, and its name under inputs)",
+        path.display()
+    )]
+    Outside {
+        /// Which file.
+        path: PathBuf,
+    },
     /// Neither given nor to be told from the name.
     #[error("the format of {} is not known; say format: csv, jsonl or xlsx", path.display())]
     Format {
@@ -139,20 +152,26 @@ enum Inner {
     Xlsx(Xlsx),
 }
 
-/// Opens a file of items and reads its header.
+/// Opens a file of items that a person names, and reads its header.
 ///
 /// # Errors
 /// If it cannot be read, its format is not known, or its header has empty or repeated names.
 pub fn open(path: &Path, format: Option<&Format>) -> Result<Rows, SourceError> {
+    let unreadable = |source| SourceError::Read { path: path.to_owned(), source };
+    rows_of(staged::open_regular(path).map_err(unreadable)?, path, format)
+}
+
+/// The rows of an open file, from its beginning.
+fn rows_of(mut file: File, path: &Path, format: Option<&Format>) -> Result<Rows, SourceError> {
     let format =
         format.cloned().or_else(|| format_of(path)).ok_or_else(|| SourceError::Format { path: path.to_owned() })?;
     let unreadable = |source| SourceError::Read { path: path.to_owned(), source };
-    let file = File::open(path).map_err(unreadable)?;
+    file.rewind().map_err(unreadable)?;
     let headless =
         |error: RowError| SourceError::Header { path: path.to_owned(), line: error.line, reason: error.reason };
     let (columns, rows, line) = match format {
         Format::Csv => {
-            let mut rows = CsvRows::new(file, path);
+            let mut rows = CsvRows::new(file).map_err(unreadable)?;
             let (columns, line) = rows.header().map_err(headless)?;
             (columns, Inner::Csv(Box::new(rows)), line)
         }
@@ -265,7 +284,8 @@ struct CsvRows {
     /// A newline is added at the end, so that every row has one and its first line can be told from its last.
     reader: Reader<Bounded<Chain<File, &'static [u8]>>>,
     record: ByteRecord,
-    path: PathBuf,
+    /// The same file, to be read again where it is.
+    again: File,
     /// Where in the file the record begins that was read last, and on which line.
     began: (u64, u64),
     /// Lines that were read as part of a value whose quote was opened on an earlier one.
@@ -274,19 +294,20 @@ struct CsvRows {
 }
 
 impl CsvRows {
-    fn new(file: File, path: &Path) -> Self {
+    fn new(file: File) -> io::Result<Self> {
+        let again = file.try_clone()?;
         let bounded = Bounded { inner: file.chain(&b"\n"[..]), left: ROW_MAX };
         let mut builder = ReaderBuilder::new();
         // Only LF ends a row, so that lines can be counted; a CR before it is taken off below.
         builder.has_headers(false).flexible(true).terminator(Terminator::Any(b'\n')).buffer_capacity(64 * 1024);
-        Self {
+        Ok(Self {
             reader: builder.from_reader(bounded),
             record: ByteRecord::new(),
-            path: path.to_owned(),
+            again,
             began: (0, 1),
             swallowed: 0..0,
             opened: 0,
-        }
+        })
     }
 
     fn header(&mut self) -> Result<(Vec<String>, u64), RowError> {
@@ -384,11 +405,17 @@ impl CsvRows {
 
     /// The record as it stands in the file.
     fn raw(&self) -> io::Result<Vec<u8>> {
-        let mut file = File::open(&self.path)?;
-        file.seek(SeekFrom::Start(self.began.0))?;
         let length = self.reader.position().byte().saturating_sub(self.began.0);
-        let mut raw = Vec::new();
-        file.take(length).read_to_end(&mut raw)?;
+        let mut raw = vec![0; usize::try_from(length).unwrap_or(ROW_MAX).min(2 * ROW_MAX)];
+        let mut read = 0;
+        loop {
+            // By position: where the reader stands is not moved.
+            match self.again.read_at(&mut raw[read..], self.began.0 + read as u64)? {
+                0 => break,
+                more => read += more,
+            }
+        }
+        raw.truncate(read);
         Ok(raw)
     }
 

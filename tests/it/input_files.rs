@@ -5,11 +5,11 @@ use std::io::{Seek as _, Write};
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use zip::write::SimpleFileOptions;
 
-use crate::support::service::{Service, days_ago};
-use crate::support::{App, DATE, Ended, PATIENCE, Running, WORKFLOW, contracts};
+use crate::support::service::{Reply, Service, days_ago};
+use crate::support::{App, DATE, Ended, PATIENCE, Running, Setup, WORKFLOW, contracts, until};
 
 /// The most that a refused file may take of any process, in bytes.
 const MOST: u64 = 64 * 1024 * 1024;
@@ -124,16 +124,209 @@ fn a_workbook_that_declares_more_texts_than_it_has_is_refused() {
 #[test]
 fn the_service_goes_on_after_a_workbook_that_would_have_ended_it() {
     let app = App::with_contracts(&contracts("C", 3));
+    app.edit(WORKFLOW, "contracts.csv", "contracts.xlsx");
+    app.write("data/contracts.xlsx", declares_four_billion_texts());
     let service = Service::of(&app);
     let token = service.token("ann", "operator");
-    let upload = service.request(Method::POST, "/api/v1/files?format=xlsx").bearer_auth(&token);
-    let file = service.send(upload.body(declares_four_billion_texts())).body["file"].clone();
-    let run = service.request(Method::POST, "/api/v1/runs").bearer_auth(&token).header("Idempotency-Key", "k-1");
-    let wanted = json!({ "workflow": "deductions", "date": days_ago(30), "inputs": { "deduct": file } });
-    let begun = service.send(run.header("content-type", "application/json").body(wanted.to_string()));
+    let begun = begin(&service, &token, "k-1", &json!({ "workflow": "deductions", "date": days_ago(30) }));
     assert_eq!((begun.status, &begun.body["error"]["code"]), (422, &json!("cannot_plan")), "{begun:?}");
     assert!(begun.body.to_string().contains("more than 2,000,000 different texts"), "{begun:?}");
     assert_eq!(service.send(service.request(Method::GET, "/healthz")).status, 200);
+    assert_eq!(service.stop().code(), Some(0));
+}
+
+/// Begins a run over the API.
+fn begin(service: &Service<'_>, token: &str, key: &str, wanted: &Value) -> Reply {
+    let run = service.request(Method::POST, "/api/v1/runs").bearer_auth(token).header("Idempotency-Key", key);
+    service.send(run.header("content-type", "application/json").body(wanted.to_string()))
+}
+
+/// A workflow whose item file a parameter names.
+fn with_param(setup: Setup) -> App {
+    let app = App::of(setup);
+    app.edit(WORKFLOW, "file: ../data/contracts.csv", "file: \"{{ params.contracts }}\"");
+    let params = "params:\n  contracts: { type: text, default: ../data/contracts.csv }\njobs:\n";
+    app.edit(WORKFLOW, "jobs:\n", params);
+    app
+}
+
+fn on_both_engines(test: impl Fn(Setup)) {
+    test(Setup { contracts: contracts("C", 3), server: false, ..Setup::default() });
+    test(Setup { contracts: contracts("C", 3), server: true, ..Setup::default() });
+}
+
+#[test]
+fn a_path_over_the_api_opens_nothing_and_holds_nobody_up() {
+    on_both_engines(|setup| {
+        let app = with_param(setup);
+        let elsewhere = tempfile::tempdir().unwrap();
+        let place = |name: &str| elsewhere.path().join(name).display().to_string();
+        std::fs::write(place("other.csv"), contracts("X", 1)).unwrap();
+        std::process::Command::new("mkfifo")
+            .args([place("pipe.csv"), app.path("data/pipe.csv").display().to_string()])
+            .status()
+            .unwrap();
+        std::os::unix::fs::symlink(place("other.csv"), app.path("data/link.csv")).unwrap();
+        std::os::unix::fs::symlink(place("other.csv"), app.path("workflows/link.csv")).unwrap();
+        let service = Service::of(&app);
+        let token = service.token("ann", "operator");
+        let paths = [
+            place("pipe.csv"),
+            place("other.csv"),
+            place("none.csv"),
+            elsewhere.path().display().to_string(),
+            "/dev/zero".to_owned(),
+            "../data/pipe.csv".to_owned(),
+            "../data/link.csv".to_owned(),
+            "../data/none.csv".to_owned(),
+            "link.csv".to_owned(),
+            "none.csv".to_owned(),
+        ];
+        let mut told = std::collections::BTreeSet::new();
+        for (number, path) in paths.iter().enumerate() {
+            let wanted = json!({ "workflow": "deductions", "date": days_ago(30), "params": { "contracts": path } });
+            let began = Instant::now();
+            let refused = begin(&service, &token, &format!("k-{number}"), &wanted);
+            assert_eq!(
+                (refused.status, &refused.body["error"]["code"]),
+                (422, &json!("cannot_plan")),
+                "{path}: {refused:?}"
+            );
+            assert!(began.elapsed() < Duration::from_secs(5), "{path}: {:?}", began.elapsed());
+            told.insert(
+                refused.body["error"]["message"]
+                    .as_str()
+                    .unwrap()
+                    .replace(path.as_str(), "")
+                    .replace("./workflows/", ""),
+            );
+            let began = Instant::now();
+            let pause = service.request(Method::POST, "/api/v1/pauses").bearer_auth(&token);
+            let pause = pause.header("content-type", "application/json");
+            let body = json!({ "scope": "gateway", "name": "hk", "reason": format!("attack {number}") });
+            let paused = service.send(pause.body(body.to_string()));
+            assert_eq!(paused.status, 200, "{paused:?}");
+            assert!(began.elapsed() < Duration::from_secs(5), "{path}: {:?}", began.elapsed());
+        }
+        assert_eq!(told.len(), 1, "what is not there looks as what is not allowed: {told:#?}");
+        assert!(told.first().unwrap().contains("POST /api/v1/files"), "{told:?}");
+        // The workflow's own file is what it was.
+        let own = begin(&service, &token, "k-own", &json!({ "workflow": "deductions", "date": days_ago(30) }));
+        assert_eq!((own.status, &own.body["run"]["items"]), (201, &json!(3)), "{own:?}");
+        assert!(service.stop().took < PATIENCE);
+    });
+}
+
+#[test]
+fn a_person_names_any_file_and_no_pipe() {
+    let app = with_param(Setup { contracts: contracts("C", 3), ..Setup::default() });
+    let elsewhere = tempfile::tempdir().unwrap();
+    let place = |name: &str| elsewhere.path().join(name).display().to_string();
+    std::fs::write(place("other.csv"), contracts("X", 2)).unwrap();
+    std::process::Command::new("mkfifo").arg(place("pipe.csv")).status().unwrap();
+    let plan = |more: &[&str]| {
+        let args: Vec<&str> = ["plan", WORKFLOW, "--date", DATE, "--json"].iter().chain(more).copied().collect();
+        app.payrun(&args)
+    };
+    for given in [["--var", &format!("contracts={}", place("other.csv"))], ["--input", &place("other.csv")]] {
+        let planned: Value = serde_json::from_str(&plan(&given).exits(0).stdout).unwrap();
+        assert_eq!(planned["jobs"][0]["items"], json!(2));
+    }
+    for given in [["--var", &format!("contracts={}", place("pipe.csv"))], ["--input", &place("pipe.csv")]] {
+        plan(&given).exits(2).says("it is a pipe, and an item file is a file");
+    }
+    plan(&["--input", &place("none.csv")]).exits(2).says("No such file");
+    plan(&["--input", "/dev/zero", "--input", "data"]).exits(2);
+}
+
+#[test]
+fn an_upload_that_is_not_what_it_is_called_is_refused_when_it_comes() {
+    let app = App::with_contracts(&contracts("C", 3));
+    let service = Service::of(&app);
+    let token = service.token("ann", "operator");
+    let upload = |format: &str, content_type: &str, body: &[u8]| {
+        let request = service.request(Method::POST, &format!("/api/v1/files?format={format}")).bearer_auth(&token);
+        service.send(request.header("content-type", content_type).body(body.to_vec()))
+    };
+    let form = b"--x\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\nid\r\n--x--\r\n";
+    let octets = "application/octet-stream";
+    let workbook = workbook(&[]);
+    for (format, content_type, body, words) in [
+        ("csv", "multipart/form-data; boundary=x", &form[..], "the body is a form"),
+        ("csv", octets, form, "the body is a form"),
+        ("xlsx", octets, b"{\"contract_id\": 1}", "this is no Excel workbook"),
+        ("xlsx", octets, &declares_four_billion_texts(), "more than 2,000,000 different texts"),
+        ("csv", octets, &workbook, "this is a workbook or an archive"),
+        ("csv", octets, b"[{\"contract_id\": 1}]", "this is JSON"),
+        ("csv", octets, b"\xff\xfei\0d\0\n\0", "this is UTF-16 text"),
+        ("csv", octets, b"id,id\n1,2\n", "two columns are called"),
+        ("jsonl", octets, b"id,plan\n1,2\n", "the line is not a JSON object"),
+        ("jsonl", octets, b"\0\0\0", "this is no text"),
+    ] {
+        let refused = upload(format, content_type, body);
+        assert_eq!(refused.status, 400, "{words}: {refused:?}");
+        assert!(refused.body.to_string().contains(words), "{words}: {refused:?}");
+    }
+    assert!(!app.path("files/uploads").exists(), "nothing of it is kept");
+    assert_eq!(upload("xlsx", octets, &workbook).status, 200);
+    assert_eq!(service.stop().code(), Some(0));
+}
+
+#[test]
+fn forty_plans_at_once_of_a_large_file_take_the_memory_of_two() {
+    let app = App::with_contracts(&contracts("C", 1));
+    let service = Service::of(&app);
+    let token = service.token("ann", "operator");
+    let mut file = "contract_id,plan,amount,currency,active\n".to_owned();
+    let long = "x".repeat(34_000);
+    (0..1_000).for_each(|row| file.push_str(&format!("L-{row},{long},1.00,HKD,yes\n")));
+    let upload = service.request(Method::POST, "/api/v1/files?format=csv").bearer_auth(&token);
+    let kept = service.send(upload.body(file)).body["file"].clone();
+    let wanted = json!({ "workflow": "deductions", "date": days_ago(30), "inputs": { "deduct": kept } });
+    let (mut peaks, mut named) = (Peaks::default(), Vec::new());
+    let statuses: Vec<(u16, bool)> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..40)
+            .map(|number| {
+                let (service, token, wanted) = (&service, &token, &wanted);
+                scope.spawn(move || begin(service, token, &format!("k-{number}"), wanted))
+            })
+            .collect();
+        while threads.iter().any(|thread| !thread.is_finished()) {
+            peaks.look(service.id());
+            let open = std::fs::read_dir(format!("/proc/{}/fd", service.id())).unwrap().flatten();
+            let open = open.filter_map(|entry| std::fs::read_link(entry.path()).ok());
+            named.extend(open.filter(|file| file.extension().is_some_and(|ending| ending == "csv")));
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let replies = threads.into_iter().map(|thread| thread.join().unwrap());
+        replies.map(|reply| (reply.status, reply.headers.contains_key("retry-after"))).collect()
+    });
+    println!("40 plans of 34 MB: {} KiB at most, {statuses:?}", peaks.most() / 1024);
+    assert!(statuses.iter().all(|told| matches!(told, (201, false) | (429, true))), "{statuses:?}");
+    assert!(statuses.iter().filter(|told| told.0 == 201).count() >= 2, "{statuses:?}");
+    assert!(statuses.iter().any(|told| told.0 == 429), "{statuses:?}");
+    assert!(peaks.most() < 200 * 1024 * 1024, "{peaks:?}");
+    assert!(named.is_empty(), "a copy has no name: {named:?}");
+    assert_eq!(service.stop().code(), Some(0));
+}
+
+#[test]
+fn a_process_that_cannot_write_is_not_ready() {
+    let app = App::of(Setup { contracts: contracts("C", 1), server: false, ..Setup::default() });
+    let service = Service::of(&app);
+    let ready = || service.send(service.request(Method::GET, "/readyz"));
+    assert_eq!(ready().status, 200);
+    let mut other = app.wait_for(async {
+        use sqlx::Connection as _;
+        let url = format!("sqlite://{}", app.database().display());
+        let mut other = sqlx::SqliteConnection::connect(&url).await.unwrap();
+        sqlx::raw_sql("begin immediate").execute(&mut other).await.unwrap();
+        other
+    });
+    until("it is unready", || ready().status == 503);
+    assert!(ready().body["wrong"].to_string().contains("the ledger takes no write"), "{:?}", ready());
+    app.wait_for(async { sqlx::raw_sql("rollback").execute(&mut other).await.unwrap() });
+    until("it is ready again", || ready().status == 200);
     assert_eq!(service.stop().code(), Some(0));
 }
 

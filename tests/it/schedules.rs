@@ -14,7 +14,7 @@ use payrun::domain::occurrence::OccurrenceState;
 use payrun::domain::time::Timestamp;
 use payrun::domain::timetable::Nominal;
 use payrun::engine::Engine;
-use payrun::engine::plan::PlanRequest;
+use payrun::engine::plan::{NamedBy, PlanRequest};
 use payrun::engine::schedule::{ByHand, Kept, Seen};
 use payrun::files::Files;
 use payrun::ledger::{ItemFilter, OccurrenceFilter, Scope, Wish};
@@ -76,6 +76,7 @@ impl Keeper {
             workflows: folder.path().join("workflows"),
             server: ServerConfig::default(),
             retention: payrun::config::RetentionConfig::default(),
+            inputs: Vec::new(),
             calendar_folder: folder.path().join("calendars"),
             calendars: calendars.into_iter().map(|one| (one.name.clone(), Arc::new(one))).collect(),
             gateways: BTreeMap::from([("hk".to_owned(), hk)]),
@@ -89,6 +90,7 @@ impl Keeper {
             files: Files::open("files", folder.path()).unwrap(),
             clock: Clock::driven(at("2026-11-01T00:00")),
             meter: Arc::default(),
+            places: Arc::default(),
         };
         Self { engine, folder: Arc::new(folder), seen: Arc::default() }
     }
@@ -275,6 +277,7 @@ fn a_run_that_was_planned_by_one_who_died_is_found_also_where_late_ones_do_not_f
             timezone: chrono_tz::Asia::Hong_Kong,
             allow_future: true,
             inputs: BTreeMap::new(),
+            named_by: NamedBy::Person,
             commit: true,
             shown: payrun::engine::plan::SHOWN,
         };

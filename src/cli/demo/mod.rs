@@ -23,7 +23,7 @@ use super::sandbox::Faults;
 use super::signals::stop_switch;
 use crate::clock::Clock;
 use crate::domain::actor::Actor;
-use crate::engine::plan::{PlanRequest, SHOWN};
+use crate::engine::plan::{NamedBy, PlanRequest, SHOWN};
 use crate::workflow::params::bind_params;
 use figures::figures;
 use outcome::Outcome;
@@ -104,6 +104,7 @@ fn request(project: &Project, folder: &Path) -> Result<PlanRequest, Failure> {
         allow_future: false,
         author: Actor::payrun(),
         inputs: BTreeMap::new(),
+        named_by: NamedBy::Person,
         commit: true,
         shown: SHOWN,
     })

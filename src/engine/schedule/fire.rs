@@ -8,7 +8,7 @@ use crate::domain::actor::Actor;
 use crate::domain::occurrence::{EACH_MAX, Missed, OccurrenceState, Overlap};
 use crate::domain::time::Timestamp;
 use crate::domain::timetable::Nominal;
-use crate::engine::plan::{PlanError, PlanRequest, SHOWN};
+use crate::engine::plan::{NamedBy, PlanError, PlanRequest, SHOWN};
 use crate::errors::chain;
 use crate::failpoint;
 use crate::ledger::{LedgerError, OccurrenceRow};
@@ -115,7 +115,10 @@ impl Engine {
             Ok(request) => request,
             Err(reason) => return self.failed(row, &reason, now).await,
         };
-        match self.plan(&request, &Arc::default()).await {
+        let place = self.places.wait().await;
+        let planned = self.plan(&request, &Arc::default()).await;
+        drop(place);
+        match planned {
             Ok(planned) => {
                 failpoint::hit("after_plan");
                 self.fired(row, Some(planned.run_id), now).await
@@ -209,6 +212,7 @@ fn request(workflow: &Arc<Workflow>, row: &OccurrenceRow, author: &Actor) -> Res
         allow_future: true,
         author: author.clone(),
         inputs: BTreeMap::new(),
+        named_by: NamedBy::Schedule,
         commit: true,
         shown: SHOWN,
     })

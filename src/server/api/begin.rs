@@ -1,7 +1,6 @@
 //! Beginning a run, once: the caller's key makes the same request the same run, however often it is sent.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,14 +10,13 @@ use axum::{Extension, Json};
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use tempfile::NamedTempFile;
 use utoipa::ToSchema;
 
 use super::files;
 use crate::domain::actor::Actor;
 use crate::domain::subscription::RunDays;
 use crate::engine::Engine;
-use crate::engine::plan::{PlanError, PlanRequest, Planned, SHOWN, noon};
+use crate::engine::plan::{Input, NamedBy, PlanError, PlanRequest, Planned, SHOWN, noon};
 use crate::errors::chain;
 use crate::ledger::{Asked, LedgerError};
 use crate::server::App;
@@ -35,6 +33,9 @@ const DAYS_AHEAD: i64 = 7;
 
 /// How long a plan is waited for before the caller is told to come back.
 pub(super) const PATIENCE: Duration = Duration::from_secs(45);
+
+/// After how many seconds to come back where too many plans are under way.
+const AGAIN: u64 = 10;
 
 /// A run that is wanted.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -94,7 +95,10 @@ pub(super) async fn create(
         return Ok((StatusCode::OK, Json(Begun { run: Some(run), repeated: true })));
     }
     let planning = Planning::enter(&app, &occurrence)?;
-    let (request, held) = request(&app, &wanted, &occurrence, caller.actor()?).await?;
+    // Before its file is read: what waits takes no memory.
+    let full = || ApiError::too_many("other runs are being planned, and as many wait as may", AGAIN);
+    let place = app.engine().places.ask().await.ok_or_else(full)?;
+    let request = request(&app, &wanted, &occurrence, caller.actor()?).await?;
     // The key is used up by what is begun, not by what was refused.
     let asked = ledger.ask_once(&caller.name, &key, fingerprint, app.engine().clock.now()).await?;
     if asked == Asked::Otherwise {
@@ -106,7 +110,7 @@ pub(super) async fn create(
     let plan = tokio::spawn(async move {
         let planned = engine.plan(&request, &Arc::default()).await;
         let noted = note_use(&engine, use_of_key, &planned).await;
-        drop((held, planning));
+        drop((place, planning));
         if let Err(error) = noted {
             tracing::error!(error = chain(&error), "the use of an Idempotency-Key was not noted");
         }
@@ -166,20 +170,15 @@ async fn begun(app: &App, workflow: &str, occurrence: &str) -> Result<Option<Run
     }
 }
 
-/// What is to be planned, and the files that are kept as long as they are read.
-async fn request(
-    app: &App,
-    wanted: &NewRun,
-    occurrence: &str,
-    author: Actor,
-) -> Result<(PlanRequest, Vec<NamedTempFile>), ApiError> {
+/// What is to be planned.
+async fn request(app: &App, wanted: &NewRun, occurrence: &str, author: Actor) -> Result<PlanRequest, ApiError> {
     let engine = app.engine();
     let missing = || ApiError::not_found(format!("there is no workflow {}", wanted.workflow));
     let workflow = app.service.workflows.named(&wanted.workflow).ok_or_else(missing)?;
     let given: Vec<(String, String)> = wanted.params.clone().into_iter().collect();
     let params =
         bind_params(&workflow, &given).map_err(|wrong| ApiError::refused("invalid_params", wrong.join("; ")))?;
-    let (inputs, held) = inputs(app, &workflow, &wanted.inputs).await?;
+    let (inputs, named_by) = (inputs(app, &workflow, &wanted.inputs).await?, NamedBy::Caller);
     let timezone = workflow.timezone(engine.config.timezone);
     let no_noon = || ApiError::refused("far_date", "there is no such day in the workflow's timezone");
     let at = match wanted.date {
@@ -197,11 +196,12 @@ async fn request(
         allow_future,
         author,
         inputs,
+        named_by,
         commit: true,
         shown: SHOWN,
     };
     near(&request.days(engine.clock.now()))?;
-    Ok((request, held))
+    Ok(request)
 }
 
 /// Refuses a day that no schedule would have now: each period is another key, and charges a contract once more.
@@ -222,17 +222,16 @@ async fn inputs(
     app: &App,
     workflow: &Workflow,
     wanted: &BTreeMap<String, String>,
-) -> Result<(BTreeMap<String, PathBuf>, Vec<NamedTempFile>), ApiError> {
-    let (mut inputs, mut held) = (BTreeMap::new(), Vec::new());
+) -> Result<BTreeMap<String, Input>, ApiError> {
+    let mut inputs = BTreeMap::new();
     for (job, file) in wanted {
         if !workflow.jobs.iter().any(|known| known.name == *job) {
             return Err(ApiError::refused("invalid_inputs", format!("the workflow has no job {job}")));
         }
-        let fetched = files::fetch(app, file).await?;
-        inputs.insert(job.clone(), fetched.path().to_owned());
-        held.push(fetched);
+        let sent = files::fetch(app, file).await?;
+        inputs.insert(job.clone(), Input::Sent(Arc::new(sent)));
     }
-    Ok((inputs, held))
+    Ok(inputs)
 }
 
 /// A plan under way in this process.

@@ -1,18 +1,18 @@
 //! Item files that are sent to the service.
 
-use std::io::Write as _;
-
 use axum::Json;
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
+use axum::http::header::CONTENT_TYPE;
 use serde::{Deserialize, Serialize};
-use tempfile::NamedTempFile;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::engine::uploads::FORMATS;
 use crate::server::App;
 use crate::server::error::{ApiError, ErrorBody};
 use crate::server::extract::Query;
+use crate::workflow::source::{SourceError, Staged};
+use crate::yaml::node::shown;
 
 /// The longest file that is taken.
 const FILE_MAX: usize = 64 * 1024 * 1024;
@@ -46,6 +46,10 @@ pub(super) async fn upload(
     if !FORMATS.contains(&query.format.as_str()) {
         return Err(ApiError::invalid(format!("format is one of {}", FORMATS.join(", "))));
     }
+    let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if content_type.starts_with("multipart/") {
+        return Err(ApiError::invalid("the body is a form; it has to be the file itself").help(AS_IT_IS));
+    }
     let place = app.uploads.acquire().await;
     let _place = place.map_err(|_| ApiError::unavailable("the service is about to end"))?;
     let body = to_bytes(request.into_body(), FILE_MAX).await;
@@ -54,23 +58,57 @@ pub(super) async fn upload(
     if body.is_empty() {
         return Err(ApiError::invalid("the file is empty"));
     }
+    check(&body, &query.format).await?;
     let bytes = body.len() as u64;
     let file = app.engine().keep_upload(body, &query.format).await.map_err(|error| failed(&error))?;
     Ok(Json(Uploaded { file, bytes }))
 }
 
-/// A file that was uploaded, where it can be read.
-pub(super) async fn fetch(app: &App, name: &str) -> Result<NamedTempFile, ApiError> {
-    let missing = || ApiError::refused("invalid_inputs", format!("there is no uploaded file {name}"));
+/// How a file is sent.
+const AS_IT_IS: &str = "curl --data-binary @FILE -H 'Content-Type: application/octet-stream'";
+
+/// Refuses what is not of this format as soon as it comes.
+async fn check(content: &Bytes, format: &str) -> Result<(), ApiError> {
+    let (content, name) = (content.clone(), format!("the file.{format}"));
+    if let Some(what) = begins_otherwise(&content, format) {
+        return Err(ApiError::invalid(format!("{what}, and format says {format}")).help(AS_IT_IS));
+    }
+    let check = move || Ok::<_, std::io::Error>(Staged::of_content(&name, &content)?.check());
+    let checked = tokio::task::spawn_blocking(check).await.map_err(|error| failed(&error))?;
+    match checked.map_err(|error| failed(&error))? {
+        Ok(()) => Ok(()),
+        Err(SourceError::Read { source, .. }) => Err(failed(&source)),
+        Err(
+            error @ (SourceError::Outside { .. }
+            | SourceError::Format { .. }
+            | SourceError::Header { .. }
+            | SourceError::Workbook { .. }),
+        ) => Err(ApiError::invalid(error.to_string())),
+    }
+}
+
+/// What a file of lines is that begins as no such file does. A CSV file may begin with nearly anything.
+fn begins_otherwise(content: &[u8], format: &str) -> Option<&'static str> {
+    let beginning = &content[..content.len().min(1024)];
+    let has = |word: &[u8]| beginning.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word));
+    match beginning {
+        [b'-', b'-', ..] if has(b"content-disposition:") => Some("the body is a form"),
+        _ if format == "xlsx" => None,
+        [b'P', b'K', 3 | 5, 4 | 6, ..] | [0xd0, 0xcf, 0x11, 0xe0, ..] => Some("this is a workbook or an archive"),
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Some("this is UTF-16 text"),
+        _ if beginning.contains(&0) => Some("this is no text"),
+        [b'{' | b'[', ..] if format == "csv" => Some("this is JSON"),
+        _ => None,
+    }
+}
+
+/// A file that was uploaded, to be read.
+pub(super) async fn fetch(app: &App, name: &str) -> Result<Staged, ApiError> {
+    let missing = || ApiError::refused("invalid_inputs", format!("there is no uploaded file {}", shown(name)));
     let content = app.engine().upload(name).await.map_err(|error| failed(&error))?.ok_or_else(missing)?;
-    let ending = name.rsplit_once('.').map(|(_, format)| format!(".{format}")).unwrap_or_default();
-    let write = move || {
-        let mut file = tempfile::Builder::new().suffix(&ending).tempfile()?;
-        file.write_all(&content)?;
-        Ok::<_, std::io::Error>(file)
-    };
-    let written = tokio::task::spawn_blocking(write).await.map_err(|error| failed(&error))?;
-    written.map_err(|error| failed(&error))
+    let name = name.to_owned();
+    let staged = tokio::task::spawn_blocking(move || Staged::of_content(&name, &content)).await;
+    staged.map_err(|error| failed(&error))?.map_err(|error| failed(&error))
 }
 
 fn failed(error: &(dyn std::error::Error + 'static)) -> ApiError {

@@ -67,7 +67,10 @@ const EVERYWHERE: [(&str, &str); 7] = [
     ("403", "The role of the token does not allow it"),
     ("408", "It took too long"),
     ("421", "The request is for a host that is not in `server.hosts` of payrun.yaml"),
-    ("429", "The token is not good, and too many of those were given: after `Retry-After` seconds again"),
+    (
+        "429",
+        "The token is not good, and too many of those were given, or too many runs are being planned: after `Retry-After` seconds again",
+    ),
     ("503", "The ledger cannot be used at present"),
 ];
 

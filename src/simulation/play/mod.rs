@@ -155,6 +155,7 @@ impl Stage {
         let node = ledger.join(self.chance.next(), self.clock.now()).await?;
         let engine = Engine {
             meter: Arc::default(),
+            places: Arc::default(),
             ledger,
             catalog: Arc::clone(&self.what.catalog),
             accounts,

@@ -19,7 +19,7 @@ use payrun::domain::policy::Rate;
 use payrun::domain::subscription::{Anchor, Every, Offer, Standing, Terms};
 use payrun::domain::time::Timestamp;
 use payrun::engine::Engine;
-use payrun::engine::plan::{PlanRequest, Planned};
+use payrun::engine::plan::{NamedBy, PlanRequest, Planned};
 use payrun::ledger::{
     Attempt, Changed, ClaimRequest, ContractChange, ContractFilter, ContractRow, Import, ItemFilter, Kept, NewContract,
     Node, PeriodRow, Reopening, Settlement, TakenContract, Want, What, Wish,
@@ -100,6 +100,7 @@ impl World {
             timezone: self.engine.config.timezone,
             allow_future: false,
             inputs: BTreeMap::new(),
+            named_by: NamedBy::Person,
             commit: true,
             shown: payrun::engine::plan::SHOWN,
         }

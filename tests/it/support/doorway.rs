@@ -43,6 +43,7 @@ impl Doorway {
             files: Files::open("files", rig.folder.path()).unwrap(),
             config,
             meter: Arc::default(),
+            places: Arc::default(),
             clock,
         });
         let door = Arc::new(Door::default());

@@ -89,6 +89,11 @@ impl<'a> Service<'a> {
         self.send(self.request(Method::GET, path).bearer_auth(token))
     }
 
+    /// Its number at the operating system.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// What it has said so far.
     pub fn told(&self) -> String {
         self.process.stderr_so_far()

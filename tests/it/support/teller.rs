@@ -131,6 +131,7 @@ impl Teller {
             workflows: "workflows".into(),
             server: ServerConfig::default(),
             retention: RetentionConfig::default(),
+            inputs: Vec::new(),
             calendar_folder: "calendars".into(),
             calendars: BTreeMap::new(),
             alerts: AlertsConfig::default(),
@@ -143,6 +144,7 @@ impl Teller {
             config: Arc::new(config),
             vault: None,
             meter: Arc::default(),
+            places: Arc::default(),
             files: Files::open("files", folder.path()).unwrap(),
             clock: Clock::driven(at(0)),
         };

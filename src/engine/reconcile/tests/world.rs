@@ -153,6 +153,7 @@ impl World {
             workflows: "workflows".into(),
             server: Default::default(),
             retention: crate::config::RetentionConfig::default(),
+            inputs: Vec::new(),
             calendar_folder: "calendars".into(),
             calendars: BTreeMap::new(),
             alerts: crate::config::AlertsConfig::default(),
@@ -165,6 +166,7 @@ impl World {
             config: Arc::new(config),
             vault: None,
             meter: Arc::default(),
+            places: Arc::default(),
             files: Files::open("files", folder.path()).unwrap(),
             clock: Clock::driven(at("2026-11-25 12:00")),
         };
