@@ -155,7 +155,7 @@ pub(super) fn occurrence_now() -> String {
 pub(super) fn failed(error: PlanError) -> Failure {
     match error {
         PlanError::Ledger(error) => error.into(),
-        error @ PlanError::Broken { .. } => Failure::internal(&error),
+        error @ (PlanError::Broken { .. } | PlanError::Stopped { .. }) => Failure::internal(&error),
         error @ (PlanError::Source { .. }
         | PlanError::Rows { .. }
         | PlanError::Workflow(_)

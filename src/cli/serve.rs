@@ -54,6 +54,12 @@ pub(super) async fn run(context: &Context, args: ServeArgs) -> Result<Exit, Fail
     }
     let service = Service::new(Arc::clone(&engine), node.id(), workflows);
     let served = tokio::spawn(listener.serve(App::new(service.clone(), stopped.clone())));
+    let plans = Arc::clone(&engine.places);
+    let mut stop = stopped.clone();
+    tokio::spawn(async move {
+        stop.wait_for(|stop| *stop).await.ok();
+        plans.close();
+    });
     service.run(tellers, stopped).await;
     let served = served.await.map_err(|error| Failure::internal(&error))?;
     engine.ledger.clone().close().await;

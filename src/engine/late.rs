@@ -52,6 +52,11 @@ impl Engine {
                 planning.abandon().await?;
                 return Err(error);
             }
+            // The process ends: the job is planned by another one, or the next.
+            Err(PlanError::Stopped { .. }) => {
+                planning.abandon().await?;
+                return Ok(false);
+            }
             Err(error) => {
                 planning.abandon().await?;
                 self.give_up(job, &error, now).await?;

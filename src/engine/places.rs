@@ -41,6 +41,17 @@ impl Places {
         Some(Place { _permits: (place.ok()?.ok()?, Some(waits)) })
     }
 
+    /// Has the plans under way give up, and makes no more: the process is about to end.
+    pub fn close(&self) {
+        self.plans.close();
+        self.all.close();
+    }
+
+    /// Whether the process is about to end.
+    pub(super) fn are_closed(&self) -> bool {
+        self.plans.is_closed()
+    }
+
     /// A place, however long that takes: a schedule's time comes once.
     pub(super) async fn wait(&self) -> Option<Place> {
         let place = Arc::clone(&self.plans).acquire_owned().await;

@@ -223,6 +223,12 @@ pub enum PlanError {
     /// The ledger.
     #[error("nothing was planned")]
     Ledger(#[from] LedgerError),
+    /// The process is about to end.
+    #[error("the process ends before job {job} was planned; nothing was planned")]
+    Stopped {
+        /// Which job.
+        job: String,
+    },
     /// The reading thread died.
     #[error("the reading of job {job} broke off; nothing was planned")]
     Broken {
@@ -334,6 +340,11 @@ impl Engine {
         let mut written = Ok(());
         let stopped = Stopped::of(self, planning, job).await?;
         while let Some(mut chunk) = inbox.recv().await {
+            // What is under way is settled then, and waits for this turn.
+            if self.places.are_closed() {
+                written = Err(PlanError::Stopped { job: job.name.clone() });
+                break;
+            }
             if let Some(stopped) = &stopped {
                 written = stopped.refuse(planning, &mut chunk).await;
             }

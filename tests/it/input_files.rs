@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{Seek as _, Write};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
@@ -138,6 +139,8 @@ fn the_service_goes_on_after_a_workbook_that_would_have_ended_it() {
 /// Begins a run over the API.
 fn begin(service: &Service<'_>, token: &str, key: &str, wanted: &Value) -> Reply {
     let run = service.request(Method::POST, "/api/v1/runs").bearer_auth(token).header("Idempotency-Key", key);
+    // Plans wait for each other.
+    let run = run.timeout(Duration::from_secs(90));
     service.send(run.header("content-type", "application/json").body(wanted.to_string()))
 }
 
@@ -295,7 +298,9 @@ fn forty_plans_at_once_of_a_large_file_take_the_memory_of_two() {
             peaks.look(service.id());
             let open = std::fs::read_dir(format!("/proc/{}/fd", service.id())).unwrap().flatten();
             let open = open.filter_map(|entry| std::fs::read_link(entry.path()).ok());
-            named.extend(open.filter(|file| file.extension().is_some_and(|ending| ending == "csv")));
+            let is_named = |file: &PathBuf| file.extension().is_some_and(|ending| ending == "csv");
+            // What was sent is kept in the project.
+            named.extend(open.filter(|file| is_named(file) && !file.starts_with(app.path("files"))));
             std::thread::sleep(Duration::from_millis(5));
         }
         let replies = threads.into_iter().map(|thread| thread.join().unwrap());
@@ -308,6 +313,29 @@ fn forty_plans_at_once_of_a_large_file_take_the_memory_of_two() {
     assert!(peaks.most() < 200 * 1024 * 1024, "{peaks:?}");
     assert!(named.is_empty(), "a copy has no name: {named:?}");
     assert_eq!(service.stop().code(), Some(0));
+}
+
+#[test]
+fn a_plan_under_way_does_not_keep_the_service_from_ending_and_leaves_nothing() {
+    on_both_engines(|setup| {
+        let app = App::of(Setup { contracts: contracts("C", 40_000), ..setup });
+        let service = Service::of(&app);
+        let token = service.token("ann", "operator");
+        let wanted = json!({ "workflow": "deductions", "date": days_ago(30) });
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let run = client.post(format!("{}/api/v1/runs", service.address)).bearer_auth(&token);
+        let run =
+            run.header("Idempotency-Key", "k-1").header("content-type", "application/json").body(wanted.to_string());
+        // It is begun, and nobody waits for its answer.
+        app.wait_for(async { tokio::time::timeout(Duration::from_secs(1), run.send()).await.ok() });
+        let began = Instant::now();
+        let ended = service.stop();
+        println!("ended {:?} after the signal", began.elapsed());
+        assert_eq!(ended.code(), Some(0), "{ended:?}");
+        assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+        let runs = app.json(&["runs", "--json"]);
+        assert_eq!(runs, json!([]), "it was not planned in a second, and nothing of it is there");
+    });
 }
 
 #[test]

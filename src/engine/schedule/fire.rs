@@ -115,7 +115,8 @@ impl Engine {
             Ok(request) => request,
             Err(reason) => return self.failed(row, &reason, now).await,
         };
-        let place = self.places.wait().await;
+        // A process that ends leaves it due: another one, or the next, fires it.
+        let Some(place) = self.places.wait().await else { return Ok(row) };
         let planned = self.plan(&request, &Arc::default()).await;
         drop(place);
         match planned {
@@ -125,6 +126,7 @@ impl Engine {
             }
             Err(PlanError::Ledger(LedgerError::RunExists { .. })) => self.fired(row, None, now).await,
             Err(PlanError::Ledger(error)) => Err(error),
+            Err(PlanError::Stopped { .. }) => Ok(row),
             Err(
                 error @ (PlanError::Source { .. }
                 | PlanError::Rows { .. }

@@ -121,6 +121,7 @@ pub(super) async fn create(
         Ok(Err(_)) => return Err(ApiError::unavailable("planning broke off; nothing was planned")),
         Ok(Ok(Err(PlanError::Ledger(LedgerError::RunExists { .. })) | Ok(_))) => {}
         Ok(Ok(Err(PlanError::Ledger(error)))) => return Err(error.into()),
+        Ok(Ok(Err(error @ PlanError::Stopped { .. }))) => return Err(ApiError::unavailable(error.to_string())),
         Ok(Ok(Err(error @ PlanError::Future { .. }))) => {
             let refused = ApiError::refused("future_date", error.to_string());
             return Err(refused.help("say \"allow_future\": true if that is meant"));
