@@ -1,8 +1,8 @@
 //! Opens files that somebody else named: only regular ones, and never waiting for whoever is at the other end.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use rustix::fs::OFlags;
@@ -12,15 +12,29 @@ use rustix::fs::OFlags;
 /// # Errors
 /// Whatever the system says, or that it is no regular file.
 pub fn open(path: &Path) -> io::Result<File> {
-    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
+    // To open a device may do something by itself.
+    let known = std::fs::metadata(path)?;
+    regular(&known)?;
+    let flags = i32::try_from((OFlags::NONBLOCK | OFlags::NOCTTY).bits()).unwrap_or_default();
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "it is a pipe, a device or a folder, and no regular file",
-        ));
+    let opened = file.metadata()?;
+    regular(&opened)?;
+    if (known.dev(), known.ino()) != (opened.dev(), opened.ino()) {
+        return Err(io::Error::other("another file took its place while it was opened; try again"));
     }
     Ok(file)
+}
+
+fn regular(file: &Metadata) -> io::Result<()> {
+    let kind = file.file_type();
+    let what = match () {
+        () if kind.is_file() => return Ok(()),
+        () if kind.is_dir() => "folder",
+        () if kind.is_fifo() => "pipe",
+        () if kind.is_socket() => "socket",
+        () => "device",
+    };
+    Err(io::Error::new(io::ErrorKind::InvalidInput, format!("it is a {what}, and no regular file")))
 }
 
 #[cfg(test)]

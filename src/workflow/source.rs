@@ -14,6 +14,7 @@ use thiserror::Error;
 
 use super::Format;
 use crate::domain::text::trimmed;
+use crate::regular_file;
 use crate::yaml::diagnostics::nearest_name;
 use crate::yaml::node::shown;
 
@@ -158,7 +159,7 @@ enum Inner {
 /// If it cannot be read, its format is not known, or its header has empty or repeated names.
 pub fn open(path: &Path, format: Option<&Format>) -> Result<Rows, SourceError> {
     let unreadable = |source| SourceError::Read { path: path.to_owned(), source };
-    rows_of(staged::open_regular(path).map_err(unreadable)?, path, format)
+    rows_of(regular_file::open(path).map_err(unreadable)?, path, format)
 }
 
 /// The rows of an open file, from its beginning.

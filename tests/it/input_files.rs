@@ -236,7 +236,7 @@ fn a_person_names_any_file_and_no_pipe() {
         assert_eq!(planned["jobs"][0]["items"], json!(2));
     }
     for given in [["--var", &format!("contracts={}", place("pipe.csv"))], ["--input", &place("pipe.csv")]] {
-        plan(&given).exits(2).says("it is a pipe, and an item file is a file");
+        plan(&given).exits(2).says("it is a pipe, and no regular file");
     }
     plan(&["--input", &place("none.csv")]).exits(2).says("No such file");
     plan(&["--input", "/dev/zero", "--input", "data"]).exits(2);

@@ -3,15 +3,13 @@
 //! A file may be slow, or never answer: a pipe, a share that hangs, a disk that fails. So it is read to its end into a file without
 //! a name before a plan takes its turn at the ledger. The copy goes with the process, however that ends.
 
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
-
 use super::{Rows, SourceError, format_of, rows_of};
+use crate::regular_file;
 use crate::workflow::Format;
 
 /// The longest item file, in bytes.
@@ -44,7 +42,7 @@ impl Staged {
     pub fn of(path: &Path, reach: &Reach) -> Result<Self, SourceError> {
         let unreadable = |source| SourceError::Read { path: path.to_owned(), source };
         let file = match reach {
-            Reach::Person => open_regular(path).map_err(unreadable)?,
+            Reach::Person => regular_file::open(path).map_err(unreadable)?,
             Reach::Schedule(folders) => within(path, folders)?.map_err(unreadable)?,
             Reach::Caller(folders) => {
                 let outside = || SourceError::Outside { path: path.to_owned() };
@@ -105,39 +103,13 @@ fn within(path: &Path, folders: &[PathBuf]) -> Result<io::Result<File>, SourceEr
     if !folders.any(|folder| real.starts_with(folder)) {
         return Err(outside());
     }
-    let opened = open_regular(&real);
+    let opened = regular_file::open(&real);
     // A folder on the way may have become a link meanwhile.
     let is_other = |file: &File| {
         let at = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()));
         at.is_ok_and(|at| at != real)
     };
     if opened.as_ref().is_ok_and(is_other) { Err(outside()) } else { Ok(opened) }
-}
-
-/// Opens a file, and nothing that would be waited for.
-pub(super) fn open_regular(path: &Path) -> io::Result<File> {
-    let known = std::fs::metadata(path)?;
-    regular(&known)?;
-    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits();
-    let file = OpenOptions::new().read(true).custom_flags(i32::try_from(flags).unwrap_or_default()).open(path)?;
-    let opened = file.metadata()?;
-    regular(&opened)?;
-    if (known.dev(), known.ino()) != (opened.dev(), opened.ino()) {
-        return Err(io::Error::other("another file took its place while it was opened"));
-    }
-    Ok(file)
-}
-
-fn regular(file: &Metadata) -> io::Result<()> {
-    let kind = file.file_type();
-    let what = match () {
-        () if kind.is_file() => return Ok(()),
-        () if kind.is_dir() => "folder",
-        () if kind.is_fifo() => "pipe",
-        () if kind.is_socket() => "socket",
-        () => "device",
-    };
-    Err(io::Error::other(format!("it is a {what}, and an item file is a file; save the rows in one")))
 }
 
 #[cfg(test)]
