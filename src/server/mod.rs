@@ -13,10 +13,11 @@ mod hosts;
 mod metrics;
 pub mod notify;
 mod request_id;
+mod shares;
 mod signed;
 pub mod token;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -42,6 +43,7 @@ use crate::service::Service;
 use certificate::Certificate;
 use connections::{Doorkeeper, bound};
 use error::ApiError;
+use shares::Shares;
 
 /// The longest body of a request that is no file.
 const BODY_MAX: usize = 1024 * 1024;
@@ -61,8 +63,10 @@ const GRACE: Duration = Duration::from_secs(10);
 pub struct App {
     service: Service,
     wrong: Arc<auth::Wrong>,
-    /// How many streams of events are open, by token.
-    followers: Arc<Mutex<HashMap<String, usize>>>,
+    /// Streams of events.
+    streams: Arc<Shares>,
+    /// Files on their way.
+    arriving: Arc<Shares>,
     uploads: Arc<tokio::sync::Semaphore>,
     door: Arc<notify::Door>,
     /// Runs that are being planned, by their occurrences.
@@ -74,11 +78,14 @@ pub struct App {
 impl App {
     /// Of a service.
     pub fn new(service: Service, stop: watch::Receiver<bool>) -> Self {
+        let streams = Shares::new(api::STREAMS_OF_TOKEN, api::STREAMS);
+        let arriving = Shares::new(api::ARRIVING_OF_TOKEN, api::ARRIVING);
         let uploads = Arc::new(tokio::sync::Semaphore::new(api::UPLOADS));
         Self {
             service,
             wrong: Arc::default(),
-            followers: Arc::default(),
+            streams,
+            arriving,
             uploads,
             door: Arc::default(),
             planning: Arc::default(),
@@ -88,10 +95,6 @@ impl App {
 
     fn engine(&self) -> &Arc<Engine> {
         &self.service.engine
-    }
-
-    fn followers(&self) -> MutexGuard<'_, HashMap<String, usize>> {
-        self.followers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn planning(&self) -> MutexGuard<'_, HashSet<String>> {

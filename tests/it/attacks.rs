@@ -336,3 +336,77 @@ fn no_workflow_file_ends_or_stalls_the_service() {
     assert_eq!(service.stop().code(), Some(0));
     app.payrun(&["plan", "workflows/bomb-6.yaml"]).exits(3).says("more than 10000 bytes");
 }
+
+#[test]
+fn uploads_that_stall_hold_nobody_up() {
+    let app = App::with_contracts(&contracts("C", 1));
+    let service = Service::without_pool(&app, None);
+    let (token, other) = (service.token("ann", "operator"), service.token("bob", "operator"));
+    let host = service.host();
+    let head = format!(
+        "POST /api/v1/files?format=csv HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\n\
+         content-length: 60000000\r\n\r\nid,"
+    );
+    app.wait_for(async {
+        let mut stalled = Vec::new();
+        for _ in 0..8 {
+            let mut stream = TcpStream::connect(&host).await.unwrap();
+            stream.write_all(head.as_bytes()).await.unwrap();
+            stalled.push(stream);
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let upload = |token: &str| {
+            let request = service.request(Method::POST, "/api/v1/files?format=csv").bearer_auth(token);
+            async move { request.body(contracts("U", 7)).send().await.unwrap() }
+        };
+        let asked = Instant::now();
+        assert_eq!(upload(&other).await.status().as_u16(), 200);
+        let passed = asked.elapsed();
+        eprintln!("8 stalled uploads: another took {passed:?}, resident {} KiB at most", service.resident_most());
+        assert!(passed < SOON, "{passed:?}");
+        let refused = upload(&token).await;
+        assert_eq!(refused.status().as_u16(), 429, "of one token there are eight");
+        assert!(refused.headers().contains_key("retry-after"));
+        let mut told = String::new();
+        for mut stream in stalled {
+            stream.read_to_string(&mut told).await.unwrap();
+        }
+        assert!(asked.elapsed() < Duration::from_secs(20) && told.matches("HTTP/1.1 4").count() == 8, "{told}");
+        assert_eq!(upload(&token).await.status().as_u16(), 200);
+    });
+    assert_eq!(service.stop().code(), Some(0));
+}
+
+#[test]
+fn while_the_gateway_is_silent_notifications_under_unknown_serials_wait_for_one_download_a_minute() {
+    let app = project();
+    let order = text_of(&app.json_lines(&["items", "--json"])[0], "order_no").to_owned();
+    // As somebody has it who caught it on its way.
+    let (headers, body) = app.wait_for(app.sandbox().notification(&order)).unwrap().expect("it is paid");
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let yaml = std::fs::read_to_string(app.path("payrun.yaml")).unwrap();
+    let before = yaml.lines().find_map(|line| line.trim().strip_prefix("base_url: ")).unwrap();
+    app.edit("payrun.yaml", before, &format!("http://{}", silent.local_addr().unwrap()));
+    let service = Service::without_pool(&app, None);
+    let posted = |n: usize| {
+        let mut headers = headers.clone();
+        headers.insert("wechatpay-serial", format!("60000000000000{n:02}").parse().unwrap());
+        let asked = Instant::now();
+        let status =
+            service.send(service.request(Method::POST, "/notify/hk").headers(headers).body(body.clone())).status;
+        assert_eq!(status, 503, "whether there is such a serial is not known");
+        asked.elapsed()
+    };
+    let first = posted(0);
+    let mut took: Vec<Duration> = (1..50).map(posted).collect();
+    took.sort();
+    eprintln!("silent gateway: the first took {first:?}, of 49 more the slowest {:?}", took[48]);
+    assert!(first < Duration::from_secs(5) && took[48] < Duration::from_secs(1), "{first:?}, {took:?}");
+    assert_eq!(service.stop().code(), Some(0));
+    app.edit("payrun.yaml", &format!("http://{}", silent.local_addr().unwrap()), before);
+    let service = Service::without_pool(&app, None);
+    let told = service.request(Method::POST, "/notify/hk").headers(headers).body(body);
+    assert_eq!(service.send(told).status, 200, "the gateway sends it again, and speaks again");
+    until("it is applied", || app.by_state() == json!({ "succeeded": 1 }));
+    assert_eq!(service.stop().code(), Some(0));
+}

@@ -1,14 +1,20 @@
 //! Item files that are sent to the service.
 
-use axum::Json;
-use axum::body::{Body, Bytes, to_bytes};
+use std::fs::File;
+use std::io::{Read as _, Seek as _};
+
+use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::header::CONTENT_TYPE;
+use axum::{Extension, Json};
+use http_body_util::BodyExt as _;
 use serde::{Deserialize, Serialize};
+use tokio::io::AsyncWriteExt as _;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::engine::uploads::FORMATS;
 use crate::server::App;
+use crate::server::auth::Caller;
 use crate::server::error::{ApiError, ErrorBody};
 use crate::server::extract::Query;
 use crate::workflow::source::{SourceError, Staged};
@@ -16,6 +22,9 @@ use crate::yaml::node::shown;
 
 /// The longest file that is taken.
 const FILE_MAX: usize = 64 * 1024 * 1024;
+
+/// After how many seconds somebody with too many files on their way may come again.
+const AGAIN: u64 = 10;
 
 /// What kind of file.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -40,6 +49,7 @@ pub(super) struct Uploaded {
     responses((status = 200, body = Uploaded), (status = 400, body = ErrorBody), (status = 413, body = ErrorBody)))]
 pub(super) async fn upload(
     State(app): State<App>,
+    Extension(caller): Extension<Caller>,
     Query(query): Query<UploadQuery>,
     request: Request<Body>,
 ) -> Result<Json<Uploaded>, ApiError> {
@@ -50,11 +60,14 @@ pub(super) async fn upload(
     if content_type.starts_with("multipart/") {
         return Err(ApiError::invalid("the body is a form; it has to be the file itself").help(AS_IT_IS));
     }
+    let share = app.arriving.take(&caller.name);
+    let _share = share.ok_or_else(|| ApiError::too_many("too many files are on their way", AGAIN))?;
+    let arrived = arrive(request.into_body()).await?;
+    // Whoever sends slowly keeps nobody from a place.
     let place = app.uploads.acquire().await;
     let _place = place.map_err(|_| ApiError::unavailable("the service is about to end"))?;
-    let body = to_bytes(request.into_body(), FILE_MAX).await;
-    let body =
-        body.map_err(|_| ApiError::too_large(format!("the file has more than {FILE_MAX} bytes, or broke off")))?;
+    let body = tokio::task::spawn_blocking(move || read(arrived)).await.map_err(|error| failed(&error))?;
+    let body = body.map_err(|error| failed(&error))?;
     if body.is_empty() {
         return Err(ApiError::invalid("the file is empty"));
     }
@@ -62,6 +75,31 @@ pub(super) async fn upload(
     let bytes = body.len() as u64;
     let file = app.engine().keep_upload(body, &query.format).await.map_err(|error| failed(&error))?;
     Ok(Json(Uploaded { file, bytes }))
+}
+
+/// Takes a body into a file that nobody can open and that goes with the process.
+async fn arrive(mut body: Body) -> Result<File, ApiError> {
+    let file = tokio::task::spawn_blocking(tempfile::tempfile).await.map_err(|error| failed(&error))?;
+    let mut file = tokio::fs::File::from_std(file.map_err(|error| failed(&error))?);
+    let mut length = 0;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| ApiError::invalid("the file broke off, or nothing more of it came for 10 s"))?;
+        let Ok(bytes) = frame.into_data() else { continue };
+        length += bytes.len();
+        if length > FILE_MAX {
+            return Err(ApiError::too_large(format!("the file has more than {FILE_MAX} bytes")));
+        }
+        file.write_all(&bytes).await.map_err(|error| failed(&error))?;
+    }
+    file.flush().await.map_err(|error| failed(&error))?;
+    Ok(file.into_std().await)
+}
+
+fn read(mut file: File) -> std::io::Result<Bytes> {
+    file.rewind()?;
+    let mut content = Vec::new();
+    file.read_to_end(&mut content)?;
+    Ok(content.into())
 }
 
 /// How a file is sent.

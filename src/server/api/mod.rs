@@ -25,12 +25,16 @@ use utoipa_axum::routes;
 use super::{App, auth};
 use address::Parameters;
 
-/// How many files are taken at once: each is in memory as a whole.
+/// How many files may be on their way at once, and of one token: each is on disk until all of it is there.
+pub(super) const ARRIVING: usize = 32;
+pub(super) const ARRIVING_OF_TOKEN: usize = 8;
+
+/// How many files are kept at once: each is in memory as a whole.
 pub(super) const UPLOADS: usize = 4;
 
 /// How many streams of events may be open at once, and of one token.
-const STREAMS: usize = 100;
-const STREAMS_OF_TOKEN: usize = 10;
+pub(super) const STREAMS: usize = 100;
+pub(super) const STREAMS_OF_TOKEN: usize = 10;
 
 /// The most rows of a page, and how many if nothing is said.
 const PAGE_MAX: u32 = 500;

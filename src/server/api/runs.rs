@@ -10,11 +10,12 @@ use futures_util::stream::{self, Stream};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{PAGE, PAGE_MAX, STREAMS, STREAMS_OF_TOKEN};
+use super::{PAGE, PAGE_MAX};
 use crate::server::App;
 use crate::server::auth::Caller;
 use crate::server::error::{ApiError, ErrorBody};
 use crate::server::extract::{Path, Query};
+use crate::server::shares::Share;
 use crate::view::RunView;
 
 /// How often a run is looked at that somebody follows.
@@ -87,7 +88,8 @@ pub(super) async fn events(
     Path(run): Path<i64>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
     read(&app, run).await?;
-    let place = Follower::enter(&app, &caller.name)?;
+    let place = app.streams.take(&caller.name);
+    let place = place.ok_or_else(|| ApiError::unavailable("too many streams of events are open"))?;
     let following = Following { app, caller, run, last: None, ended: false, _place: place };
     Ok(Sse::new(stream::unfold(following, next)).keep_alive(KeepAlive::default()))
 }
@@ -99,36 +101,7 @@ struct Following {
     run: i64,
     last: Option<RunView>,
     ended: bool,
-    _place: Follower,
-}
-
-/// A place of a stream.
-struct Follower {
-    app: App,
-    name: String,
-}
-
-impl Follower {
-    fn enter(app: &App, name: &str) -> Result<Self, ApiError> {
-        let mut followers = app.followers();
-        let own = followers.get(name).copied().unwrap_or(0);
-        if own >= STREAMS_OF_TOKEN || followers.values().sum::<usize>() >= STREAMS {
-            return Err(ApiError::unavailable("too many streams of events are open"));
-        }
-        followers.insert(name.to_owned(), own + 1);
-        drop(followers);
-        Ok(Self { app: app.clone(), name: name.to_owned() })
-    }
-}
-
-impl Drop for Follower {
-    fn drop(&mut self) {
-        let mut followers = self.app.followers();
-        match followers.get_mut(&self.name) {
-            Some(own) if *own > 1 => *own -= 1,
-            Some(_) | None => drop(followers.remove(&self.name)),
-        }
-    }
+    _place: Share,
 }
 
 async fn next(mut following: Following) -> Option<(Result<Event, Infallible>, Following)> {
