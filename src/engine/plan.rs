@@ -30,7 +30,7 @@ use crate::domain::time::Timestamp;
 use crate::ledger::{LedgerError, NewApproval, NewItem, NewJob, NewRun, Planning, Refusal, TakenContract, WhoseJob};
 use crate::workflow::params::RunValues;
 use crate::workflow::render::{Noted, Renderer, render_constant};
-use crate::workflow::source::{Reach, Row, RowError, SourceError, Staged};
+use crate::workflow::source::{self, Reach, Row, RowError, SourceError, Staged};
 use crate::workflow::{ItemSource, Job, Limits, Template, Workflow};
 use crate::yaml::diagnostics::Diagnostics;
 
@@ -292,7 +292,7 @@ impl Engine {
         &self,
         planning: &mut Planning,
         request: &PlanRequest,
-        (place, file): (usize, Option<Arc<Staged>>),
+        (place, file): (usize, Option<source::Rows>),
         rows: &Arc<AtomicU64>,
     ) -> Result<PlannedJob, PlanError> {
         let job = &request.workflow.jobs[place];
@@ -321,7 +321,7 @@ impl Engine {
         planning: &mut Planning,
         job_id: i64,
         request: &PlanRequest,
-        (place, file): (usize, Option<Arc<Staged>>),
+        (place, file): (usize, Option<source::Rows>),
         rows: &Arc<AtomicU64>,
     ) -> Result<PlannedJob, PlanError> {
         let job = &request.workflow.jobs[place];
@@ -331,8 +331,8 @@ impl Engine {
             let (request, rows, engine, run_id) = (request.clone(), Arc::clone(rows), self.clone(), planning.run_id());
             let runtime = tokio::runtime::Handle::current();
             tokio::task::spawn_blocking(move || {
-                let reader = Reader { engine: &engine, runtime, request: &request, run_id, file };
-                reader.read_rows(place, &rows, &chunks)
+                let reader = Reader { engine: &engine, runtime, request: &request, run_id };
+                reader.read_rows((place, file), &rows, &chunks)
             })
         };
         let mut planned = PlannedJob { shown: request.shown, ..PlannedJob::of(job) };
@@ -377,32 +377,45 @@ impl Engine {
 }
 
 impl Engine {
-    /// Copies the item files of a run, by job.
-    async fn stage(&self, request: &PlanRequest) -> Result<BTreeMap<String, Arc<Staged>>, PlanError> {
+    /// Copies the item files of a run and opens the copies, by job.
+    async fn stage(&self, request: &PlanRequest) -> Result<BTreeMap<String, source::Rows>, PlanError> {
         let mut staged = BTreeMap::new();
         for job in &request.workflow.jobs {
-            let ItemSource::File { file, .. } = &job.items.source else { continue };
+            let ItemSource::File { file, format } = &job.items.source else { continue };
             let failed = |source| PlanError::Source { job: job.name.clone(), source };
-            let (path, reach) = match request.inputs.get(&job.name) {
-                Some(Input::Sent(sent)) => {
-                    staged.insert(job.name.clone(), Arc::clone(sent));
-                    continue;
-                }
-                Some(Input::Path(path)) => (path.clone(), Reach::Person),
-                None => {
-                    let path = request.path_of(file)?;
-                    (path.clone(), request.reach(&path, &self.config).map_err(failed)?)
-                }
-            };
-            let copying = tokio::task::spawn_blocking(move || Staged::of(&path, &reach));
-            let copied = copying.await.map_err(|_| PlanError::Broken { job: job.name.clone() })?;
-            staged.insert(job.name.clone(), Arc::new(copied.map_err(failed)?));
+            let (from, format) = (request.file_of(job, file, &self.config)?, format.clone());
+            let opening = tokio::task::spawn_blocking(move || match from {
+                Origin::Copy(staged) => staged.rows(format.as_ref()),
+                Origin::Path(path, reach) => Staged::of(&path, &reach)?.rows(format.as_ref()),
+            });
+            let opened = opening.await.map_err(|_| PlanError::Broken { job: job.name.clone() })?;
+            staged.insert(job.name.clone(), opened.map_err(failed)?);
         }
         Ok(staged)
     }
 }
 
+/// From where a job's item file comes.
+enum Origin {
+    Copy(Arc<Staged>),
+    Path(PathBuf, Reach),
+}
+
 impl PlanRequest {
+    /// The item file of a job.
+    fn file_of(&self, job: &Job, file: &Template, config: &Config) -> Result<Origin, PlanError> {
+        match self.inputs.get(&job.name) {
+            Some(Input::Sent(sent)) => Ok(Origin::Copy(Arc::clone(sent))),
+            Some(Input::Path(path)) => Ok(Origin::Path(path.clone(), Reach::Person)),
+            None => {
+                let path = self.path_of(file)?;
+                let reach = self.reach(&path, config);
+                let reach = reach.map_err(|source| PlanError::Source { job: job.name.clone(), source })?;
+                Ok(Origin::Path(path, reach))
+            }
+        }
+    }
+
     /// Where the workflow says that an item file lies.
     fn path_of(&self, file: &Template) -> Result<PathBuf, PlanError> {
         // A run has no number before it is planned.
@@ -627,19 +640,22 @@ struct Reader<'a> {
     runtime: tokio::runtime::Handle,
     request: &'a PlanRequest,
     run_id: i64,
-    /// The job's item file, if it has one.
-    file: Option<Arc<Staged>>,
 }
 
 impl Reader<'_> {
     /// Reads and checks all rows of a job. Ends early, without an error, when nobody wants them any more.
-    fn read_rows(&self, place: usize, count: &AtomicU64, chunks: &mpsc::Sender<Chunk>) -> Result<(), PlanError> {
+    fn read_rows(
+        &self,
+        (place, file): (usize, Option<source::Rows>),
+        count: &AtomicU64,
+        chunks: &mpsc::Sender<Chunk>,
+    ) -> Result<(), PlanError> {
         let request = self.request;
         let job = &request.workflow.jobs[place];
         let scope = Scope::of(job, self.run_id, self.engine);
         let id = self.run_id.to_string();
         let run = RunValues::new(&request.workflow.name, &request.occurrence, &id, request.at, request.timezone);
-        let mut rows = self.open(job, &run)?;
+        let mut rows = self.open(job, file, &run)?;
         let renderer = Renderer::new(job, &rows.columns(), &run, &request.params).map_err(PlanError::Workflow)?;
         let mut row = Row::default();
         let mut chunk = Chunk::default();
@@ -670,14 +686,10 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn open(&self, job: &Job, run: &RunValues) -> Result<Rows, PlanError> {
+    fn open(&self, job: &Job, file: Option<source::Rows>, run: &RunValues) -> Result<Rows, PlanError> {
         let request = self.request;
         match &job.items.source {
-            ItemSource::File { format, .. } => {
-                let broken = || PlanError::Broken { job: job.name.clone() };
-                let opened = self.file.as_ref().ok_or_else(broken)?.rows(format.as_ref());
-                opened.map(Rows::File).map_err(|source| PlanError::Source { job: job.name.clone(), source })
-            }
+            ItemSource::File { .. } => file.map(Rows::File).ok_or_else(|| PlanError::Broken { job: job.name.clone() }),
             ItemSource::Days(span) => Ok(Rows::days(*span, &run.date)),
             ItemSource::Window(span) => Ok(Rows::window(*span, &run.date)),
             ItemSource::Contracts => {
