@@ -15,6 +15,10 @@ use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPay
 use thiserror::Error;
 
 use crate::domain::time::Timestamp;
+use crate::private::{take_from_others, tell_if_others_write};
+
+/// The folders that are made in the place for files. The place itself is the user's, and may hold other things.
+const FOLDERS: [&str; 3] = ["statements", "reports", "uploads"];
 
 /// A place for files.
 #[derive(Debug, Clone)]
@@ -43,6 +47,8 @@ impl Files {
         let path = folder.join(place);
         let unusable = |source| FilesError::Folder { place: path.display().to_string(), source };
         std::fs::create_dir_all(&path).map_err(unusable)?;
+        tell_if_others_write(&path);
+        FOLDERS.iter().for_each(|folder| take_from_others(&path.join(folder)));
         let store = LocalFileSystem::new_with_prefix(&path).map_err(cannot)?.with_fsync(true);
         Ok(Self { store: Arc::new(store), prefix: Path::default(), shown: path.display().to_string() })
     }
@@ -138,7 +144,8 @@ impl Files {
         Path::from_iter(parts.chain(name.split('/').map(str::to_owned)))
     }
 
-    fn location(&self, name: &str) -> String {
+    /// Where a file of this name is, for people.
+    pub fn location(&self, name: &str) -> String {
         format!("{}/{name}", self.shown)
     }
 

@@ -54,6 +54,7 @@ pub mod gateway;
 pub mod ledger;
 pub mod notice;
 pub mod planted;
+mod private;
 mod regular_file;
 pub mod sandbox;
 pub mod server;

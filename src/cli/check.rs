@@ -97,6 +97,7 @@ pub(super) async fn run(context: &Context, args: CheckArgs) -> Result<Exit, Fail
                 "working": calendar.working.len(), "ordinary": calendar.ordinary,
             })).collect::<Vec<_>>(),
             "mistakes": mistakes,
+            "open_secrets": project.config.open_secrets,
             "encryption_key": sealing.as_ref().map(|found| found.as_ref().unwrap_or_else(|wrong| wrong)),
             "gateways": probes.iter().map(|(gateway, probe)| json!({
                 "gateway": gateway, "step": probe.step, "ok": probe.found.is_ok(),
@@ -106,6 +107,7 @@ pub(super) async fn run(context: &Context, args: CheckArgs) -> Result<Exit, Fail
     } else {
         good.iter().for_each(|file| say(format!("{}  {file}", paint("good ", Colour::Green, context.colour))));
         project.config.calendars.values().for_each(|calendar| say(held(calendar)));
+        say_open_secrets(&project, context.colour);
         if let Some(found) = &sealing {
             let (word, meaning, text) = match found {
                 Ok(text) => ("good ", Colour::Green, text),
@@ -122,6 +124,15 @@ pub(super) async fn run(context: &Context, args: CheckArgs) -> Result<Exit, Fail
         return Err(Failure::invalid(mistakes.join("\n")));
     }
     Ok(if mistakes.is_empty() && !unwell { Exit::Success } else { Exit::Invalid })
+}
+
+/// Warns of files with secrets that others can read: a mount may leave no other way.
+pub(super) fn say_open_secrets(project: &Project, colour: bool) {
+    project
+        .config
+        .open_secrets
+        .iter()
+        .for_each(|open| say(format!("{}  {open}", paint("open ", Colour::Yellow, colour))));
 }
 
 /// What a calendar holds, and which entries of its feed decide nothing.

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::check::{print_probes, probe};
+use super::check::{print_probes, probe, say_open_secrets};
 use super::exit::{Exit, Failure, chain};
 use super::output::{Colour, counted, paint, say};
 use super::project::Project;
@@ -57,6 +57,7 @@ pub(super) async fn run(context: &Context, args: &DoctorArgs) -> Result<Exit, Fa
         unwell |= finding.found.is_err();
         say(format!("{}  {}: {text}", paint(word, meaning, context.colour), finding.what));
     }
+    say_open_secrets(&project, context.colour);
     if !args.offline {
         let probes = probe(&project).await?;
         unwell |= probes.iter().any(|(_, probe)| probe.found.is_err());

@@ -175,6 +175,7 @@ struct Context {
 
 /// Runs a command.
 pub fn main(args: Args) -> ExitCode {
+    crate::private::make_all_private();
     // What goes wrong in a play is meant to: it is told of in the end.
     let quiet = matches!(args.command, Command::Simulate(_)) && args.log == "warn";
     let filter = if quiet { "off" } else { &args.log };

@@ -11,14 +11,14 @@ use super::exit::Failure;
 use super::output::counted;
 use crate::catalog::Catalog;
 use crate::clock::Clock;
-use crate::config::{Config, Database, GatewayConfig, GatewayKind};
+use crate::config::{Config, Database, DatabaseTls, GatewayConfig, GatewayKind};
 use crate::engine::reseal::{MissingKey, missing_keys};
 use crate::engine::vault::Vault;
 use crate::engine::{Account, Engine, Pace, Watch};
 use crate::files::Files;
 use crate::gateway::transport::Transport;
 use crate::gateway::{Gateway, cbtis, egms, hipopay, wechat};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, unverified_server};
 use crate::workflow::Workflow;
 
 /// A project's configuration and job kinds.
@@ -37,6 +37,7 @@ impl Project {
         }
         let config =
             crate::config::load::load(&context.config).map_err(|mistakes| Failure::invalid(mistakes.to_string()))?;
+        server_is_verified(&config, &context.config)?;
         Vault::of(&config.encryption_keys).map_err(|error| Failure::invalid(error.to_string()))?;
         let catalog = match &config.jobs {
             None => Catalog::built_in(),
@@ -63,6 +64,11 @@ impl Project {
         crate::workflow::load::load(path, &self.catalog, &self.config)
             .map(Arc::new)
             .map_err(|mistakes| Failure::invalid(mistakes.to_string()))
+    }
+
+    /// Tells of files with secrets that others can read.
+    pub fn tell_of_open_secrets(&self) {
+        self.config.open_secrets.iter().for_each(|open| tracing::warn!("{open}"));
     }
 
     /// Opens the ledger.
@@ -106,6 +112,21 @@ impl Project {
         let configured = self.config.gateways.iter();
         configured.map(|(name, config)| Ok((name.clone(), Arc::new(account(config, clock)?)))).collect()
     }
+}
+
+/// Refuses a PostgreSQL server on another machine whose certificate is not verified, where `payrun.yaml` does not say that this is
+/// meant.
+pub(super) fn server_is_verified(config: &Config, path: &Path) -> Result<(), Failure> {
+    let Database::Postgres(address) = &config.database else { return Ok(()) };
+    let host = unverified_server(address.expose_secret()).filter(|_| config.database_tls == DatabaseTls::Verified);
+    let Some(host) = host else { return Ok(()) };
+    let help = "write sslmode=verify-full into the address (and sslrootcert=FILE for an authority of your own); or, where nobody else is \
+                on the way, database_tls: unverified";
+    let message = format!(
+        "{}: database: whoever is on the way to {host} could read and change the ledger, since its certificate is not verified",
+        path.display()
+    );
+    Err(Failure::invalid(message).help(help))
 }
 
 /// What to do about a key that is still needed.

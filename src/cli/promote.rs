@@ -6,7 +6,7 @@ use secrecy::ExposeSecret;
 use super::Context;
 use super::exit::{Exit, Failure, chain};
 use super::output::{count, say};
-use super::project::Project;
+use super::project::{Project, server_is_verified};
 use crate::clock::Clock;
 use crate::config::{Config, Database};
 use crate::ledger::{Ledger, LedgerError, PromoteError};
@@ -51,5 +51,7 @@ pub(super) async fn run(context: &Context, args: PromoteArgs) -> Result<Exit, Fa
 }
 
 fn target(path: &std::path::Path) -> Result<Config, Failure> {
-    crate::config::load::load(path).map_err(|mistakes| Failure::invalid(mistakes.to_string()))
+    let config = crate::config::load::load(path).map_err(|mistakes| Failure::invalid(mistakes.to_string()))?;
+    server_is_verified(&config, path)?;
+    Ok(config)
 }

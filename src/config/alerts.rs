@@ -6,7 +6,7 @@ use std::time::Duration;
 use lettre::Address;
 use lettre::message::Mailbox;
 use lettre::transport::smtp::client::Certificate;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 
 use super::load::Reading;
 use super::urls::is_loopback;
@@ -239,7 +239,7 @@ impl Reading<'_> {
     }
 
     fn authority(&mut self, node: &Node) -> Option<String> {
-        let pem = self.secret(node)?.expose_secret().to_owned();
+        let pem = self.public(node)?;
         if pem.contains("-----BEGIN CERTIFICATE-----") && Certificate::from_pem(pem.as_bytes()).is_ok() {
             return Some(pem);
         }

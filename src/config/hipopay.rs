@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 
 use crate::gateway::hipopay::sign::Encoding;
 use crate::gateway::keys::{SigningKey, VerifyingKey};
@@ -148,7 +148,8 @@ impl Reading<'_> {
 
     fn rsa_public_keys(&mut self, node: &Node, name: &str) -> Option<Vec<String>> {
         let value = node.get(name)?;
-        let pems: Vec<String> = self.secrets(value)?.iter().map(|pem| pem.expose_secret().to_owned()).collect();
+        let pems: Vec<_> = secrets::references(value).iter().map(|pem| self.public(pem)).collect();
+        let pems: Vec<String> = pems.into_iter().collect::<Option<_>>()?;
         let mut fit = true;
         for (pem, reference) in pems.iter().zip(secrets::references(value)) {
             if let Err(error) = VerifyingKey::from_pem(pem) {

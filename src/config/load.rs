@@ -14,15 +14,23 @@ use crate::yaml::node::{Entry, Node, Position, parse as parse_yaml};
 
 use super::alerts::{ALERTS_FIELD, DAILY_FIELD, MAIL_FIELD, QUIET_FIELD};
 use super::calendars::{self, Calendars};
-use super::{Config, Database, GatewayConfig, GatewayKind, cbtis, egms, hipopay, retention, server, wechat};
+use super::{
+    Config, Database, DatabaseTls, GatewayConfig, GatewayKind, cbtis, egms, hipopay, retention, server, wechat,
+};
 
 /// The fields of `payrun.yaml`.
-pub static CONFIG: [FieldSpec; 15] = [
+pub static CONFIG: [FieldSpec; 16] = [
     FieldSpec::required(
         "database",
         Shape::Either(&[Shape::Text, Shape::Secret]),
         "Where the ledger is: a SQLite file (sqlite://payrun.db or a path, relative to this file), or a PostgreSQL database \
          (postgres://user@host/name; with a password, the whole address by env or file).",
+    ),
+    FieldSpec::optional(
+        "database_tls",
+        Shape::Word(&DatabaseTls::WORDS),
+        "How sure it must be who a PostgreSQL server on another machine is: verified (sslmode=verify-full in its address), or unverified, \
+         where whoever is on the way may read and change what is said; verified if not given.",
     ),
     FieldSpec::required("timezone", Shape::Text, "The wall clock of schedules and reports, such as Asia/Hong_Kong."),
     FieldSpec::optional("jobs", Shape::Text, "A folder of job kinds that replace built-in ones of the same name."),
@@ -84,9 +92,11 @@ pub fn parse(text: &str, path: &Path) -> Result<Config, Diagnostics> {
 
 fn read_config(source: &Arc<Source>, path: &Path) -> Result<Config, Diagnostics> {
     let root = parse_yaml(source)?;
-    let mut reading = Reading { source, folder: folder_of(path), found: Diagnostics::default() };
+    let mut reading =
+        Reading { source, folder: folder_of(path), found: Diagnostics::default(), open_secrets: Vec::new() };
     check(&root, &Shape::Fields(&CONFIG), source, &mut reading.found);
     let database = root.get("database").and_then(|node| reading.database(node));
+    let database_tls = text_of(&root, "database_tls").and_then(DatabaseTls::parse).unwrap_or_default();
     let timezone = root.get("timezone").and_then(|node| reading.timezone(node));
     let mut gateways = BTreeMap::new();
     for entry in root.get("gateways").map_or(&[][..], Node::entries) {
@@ -106,13 +116,19 @@ fn read_config(source: &Arc<Source>, path: &Path) -> Result<Config, Diagnostics>
     let calendar_folder = reading.folder.join(root.get("calendars").and_then(Node::text).unwrap_or(calendars::FOLDER));
     let calendars = reading.calendars(root.get("calendars"), &calendar_folder);
     let config = database.zip(timezone);
+    // A file may be named more than once.
+    let mut open_secrets = std::mem::take(&mut reading.open_secrets);
+    open_secrets.sort();
+    open_secrets.dedup();
     let folder = reading.folder.clone();
     reading.found.or_value(config.map(|(database, timezone)| Config {
         folder,
         database,
+        database_tls,
         timezone,
         jobs,
         encryption_keys,
+        open_secrets,
         files,
         workflows,
         inputs,
@@ -138,6 +154,8 @@ pub(super) struct Reading<'a> {
     pub(super) source: &'a Source,
     pub(super) folder: PathBuf,
     pub(super) found: Diagnostics,
+    /// Files of secrets that others can read, and what to do.
+    pub(super) open_secrets: Vec<String>,
 }
 
 impl Reading<'_> {

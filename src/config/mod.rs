@@ -41,12 +41,16 @@ pub struct Config {
     pub folder: PathBuf,
     /// Where the ledger is.
     pub database: Database,
+    /// How sure it must be who the server of the database is.
+    pub database_tls: DatabaseTls,
     /// The wall clock of schedules and of dates in reports.
     pub timezone: chrono_tz::Tz,
     /// A folder of job kinds that override the built-in ones.
     pub jobs: Option<PathBuf>,
     /// The keys under which personal data is kept, base64 of 32 bytes each: the first seals, any opens.
     pub encryption_keys: Vec<SecretString>,
+    /// Files of secrets that other users can read, each with what to do about it.
+    pub open_secrets: Vec<String>,
     /// Where statements and reports go: a folder, or a bucket's address.
     pub files: String,
     /// The folder of the workflows that the service runs.
@@ -74,6 +78,30 @@ pub enum Database {
     Sqlite(PathBuf),
     /// A PostgreSQL database: its address, which may hold a password.
     Postgres(SecretString),
+}
+
+/// How sure it must be who a PostgreSQL server on another machine is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DatabaseTls {
+    /// Its certificate is verified, and is for its host.
+    #[default]
+    Verified,
+    /// Whoever is on the way may read and change what is said.
+    Unverified,
+}
+
+impl DatabaseTls {
+    /// The words for it in `payrun.yaml`.
+    pub const WORDS: [&str; 2] = ["verified", "unverified"];
+
+    /// By its word.
+    pub fn parse(word: &str) -> Option<Self> {
+        match word {
+            "verified" => Some(Self::Verified),
+            "unverified" => Some(Self::Unverified),
+            _ => None,
+        }
+    }
 }
 
 /// One gateway account and its lane.

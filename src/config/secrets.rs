@@ -3,9 +3,10 @@
 use std::fs::File;
 use std::io::Read;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
+use crate::private::open_to_others;
 use crate::yaml::fields::text_of;
 use crate::yaml::node::Node;
 
@@ -47,6 +48,14 @@ impl Reading<'_> {
         }
     }
 
+    /// What a checked reference names that is no secret, such as a certificate: others may read its file.
+    pub(super) fn public(&mut self, node: &Node) -> Option<String> {
+        let noted = self.open_secrets.len();
+        let text = self.secret(node)?.expose_secret().to_owned();
+        self.open_secrets.truncate(noted);
+        Some(text)
+    }
+
     fn read_variable(&mut self, node: &Node, name: &str) -> Option<SecretString> {
         let is_name = name.len() <= 128 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
         if !is_name || name.as_bytes()[0].is_ascii_digit() {
@@ -73,7 +82,10 @@ impl Reading<'_> {
         }
         let path = self.folder.join(name);
         let mut text = Zeroizing::new(String::new());
-        let read = File::open(&path).and_then(|file| file.take(SECRET_MAX + 1).read_to_string(&mut text));
+        let read = File::open(&path).and_then(|file| {
+            self.open_secrets.extend(open_to_others(&path, &file));
+            file.take(SECRET_MAX + 1).read_to_string(&mut text)
+        });
         let problem = match read {
             Err(error) => format!("the file {} cannot be read: {error}", path.display()),
             Ok(_) if text.len() as u64 > SECRET_MAX => format!("the file {} is too long for a secret", path.display()),

@@ -228,7 +228,7 @@ impl Reading<'_> {
 
     /// The serial of a certificate, and until when it is good.
     fn certificate(&mut self, node: &Node) -> Option<(String, Timestamp)> {
-        let pem = self.secret(node)?.expose_secret().to_owned();
+        let pem = self.public(node)?;
         let read = |pem: &str| {
             let der = CertificateDer::from_pem_slice(pem.as_bytes()).ok()?;
             let (_, certificate) = x509_parser::parse_x509_certificate(&der).ok()?;
@@ -285,7 +285,7 @@ impl Reading<'_> {
 
     fn public_key(&mut self, node: &Node) -> Option<PublicKey> {
         let pem = node.get("public_key").and_then(|key| {
-            let text = self.secret(key)?.expose_secret().to_owned();
+            let text = self.public(key)?;
             if VerifyingKey::from_pem(&text).is_ok() {
                 return Some(text);
             }

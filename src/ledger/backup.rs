@@ -7,7 +7,7 @@ use sqlx::{AnyConnection, AssertSqlSafe, Connection};
 
 use super::Ledger;
 use super::error::LedgerError;
-use super::home::{Engine, Home, make_private};
+use super::home::{Engine, Home, beside, make_private};
 use crate::domain::time::Timestamp;
 
 /// How the fence of a backup ends, behind the name of its ledger.
@@ -58,7 +58,7 @@ impl Ledger {
             return Err(BackupError::There { path: path.to_owned() });
         }
         let failed = |source| BackupError::File { path: path.to_owned(), source };
-        let half = beside(path, "half");
+        let half = beside(path, ".half");
         remove(&half).map_err(failed)?;
         copy(&mut self.home.connect().await?, &half).await?;
         if let Err(error) = checked(&half, self.name(), now).await {
@@ -113,9 +113,9 @@ pub(super) async fn before_migration(
         return Ok(());
     }
     // Of several processes each makes its own, and one of them stays.
-    let half = beside(file, &format!("{:016x}", rand::random::<u64>()));
+    let half = beside(file, &format!(".{:016x}", rand::random::<u64>()));
     copy(connection, &half).await?;
-    let kept = beside(file, &format!("schema-{version}"));
+    let kept = beside(file, &format!(".schema-{version}"));
     match schema_of(&half).await {
         // Another process has begun to migrate meanwhile: it has made its copy before.
         Ok(copied) if copied != version => remove(&half).ok(),
@@ -137,17 +137,9 @@ async fn schema_of(file: &Path) -> Result<i64, LedgerError> {
     Ok(found)
 }
 
-fn beside(path: &Path, ending: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{ending}"));
-    PathBuf::from(name)
-}
-
 fn remove(path: &Path) -> std::io::Result<()> {
     for ending in ["", "-wal", "-shm"] {
-        let mut name = path.as_os_str().to_owned();
-        name.push(ending);
-        match std::fs::remove_file(&name) {
+        match std::fs::remove_file(beside(path, ending)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
             Ok(()) | Err(_) => {}
         }

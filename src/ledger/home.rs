@@ -4,10 +4,12 @@
 //! differs is asked for here ([`Engine`]), so that the two can be held beside each other.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, ConnectOptions, Connection, Row};
 use url::Url;
 
@@ -164,6 +166,26 @@ impl Home {
 pub(super) fn make_private(file: &Path) {
     use std::os::unix::fs::OpenOptionsExt as _;
     std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file).ok();
+}
+
+/// What lies beside a file, with a name that goes on so.
+pub(super) fn beside(file: &Path, ending: &str) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(ending);
+    PathBuf::from(name)
+}
+
+/// The host of a PostgreSQL server on another machine whose certificate would not be verified by this address, what the
+/// environment adds to it (`PGSSLMODE`, `PGHOST`) included; none where it would, or where nobody is in between.
+pub fn unverified_server(address: &str) -> Option<String> {
+    let options = address.parse::<PgConnectOptions>().ok()?;
+    let host = options.get_host().trim_start_matches('[').trim_end_matches(']');
+    let is_here = options.get_socket().is_some()
+        || host.starts_with('/')
+        || host.eq_ignore_ascii_case("localhost")
+        || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    let is_verified = matches!(options.get_ssl_mode(), PgSslMode::VerifyFull);
+    (!is_here && !is_verified).then(|| host.to_owned())
 }
 
 /// Without user and password.

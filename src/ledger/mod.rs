@@ -78,6 +78,7 @@ pub use error::LedgerError;
 pub use evidence::{Believed, StatementEvidence};
 pub use forget::Forgettable;
 use home::Home;
+pub use home::unverified_server;
 pub use lanes::{LaneLimits, LaneRow, LaneState, LimitRow, OfJob};
 pub use node::{Node, NodeId};
 pub use notifications::{Heard, NewNotification, NotificationFilter, NotificationRow};

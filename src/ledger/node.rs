@@ -16,7 +16,7 @@ use tokio::task::AbortHandle;
 
 use super::Ledger;
 use super::error::LedgerError;
-use super::home::{Engine, Home};
+use super::home::{Engine, Home, beside};
 use super::turn::{SILENT, Turn, unless_silent};
 use crate::domain::time::Timestamp;
 
@@ -157,9 +157,7 @@ async fn expire(turn: &mut Turn, id: i64, now: Timestamp) -> Result<u64, LedgerE
 }
 
 fn locks(file: &Path) -> PathBuf {
-    let mut name = file.file_name().unwrap_or_default().to_owned();
-    name.push("-nodes");
-    file.with_file_name(name)
+    beside(file, "-nodes")
 }
 
 fn lock_file(folder: &Path, id: i64) -> Result<File, LedgerError> {

@@ -8,9 +8,10 @@ use sqlx::{AnyConnection, Row};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::error::LedgerError;
-use super::home::{Engine, Home};
+use super::home::{Engine, Home, beside};
 use super::turn::Writing;
 use super::{Ledger, backup, wake, writer};
+use crate::private::take_from_others;
 
 static SQLITE: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");
 static POSTGRES: sqlx::migrate::Migrator = sqlx::migrate!("migrations/postgres");
@@ -56,6 +57,10 @@ impl Ledger {
     }
 
     async fn at(home: Home, fenced: bool) -> Result<Self, LedgerError> {
+        if let Some(file) = &home.file {
+            // What SQLite makes beside it has the mode of the file.
+            ["", "-wal", "-shm", "-nodes"].iter().for_each(|ending| take_from_others(&beside(file, ending)));
+        }
         let mut connection = home.connect().await?;
         migrate(&home, &mut connection).await?;
         if home.engine == Engine::Sqlite

@@ -12,6 +12,7 @@ use super::Ledger;
 use super::audit::Note;
 use super::backup::{IS_BACKUP, folder_of, into_one_file, sync};
 use super::error::LedgerError;
+use super::home::{beside, make_private};
 use super::node::has_nodes;
 use crate::domain::actor::Signed;
 use crate::domain::item::State;
@@ -81,7 +82,7 @@ impl Ledger {
             move |source| RestoreError::File { path, source }
         };
         // What is left of another ledger would be taken for a part of this one.
-        let parts = ["-wal", "-shm"].map(|ending| append(to, ending));
+        let parts = ["-wal", "-shm"].map(|ending| beside(to, ending));
         if let Some(path) = [to].into_iter().chain(parts.iter().map(PathBuf::as_path)).find(|path| path.exists()) {
             return Err(RestoreError::There { path: path.to_owned() });
         }
@@ -91,7 +92,7 @@ impl Ledger {
         }
         let workshop = tempfile::tempdir_in(folder_of(to)).map_err(failed(to))?;
         let half = workshop.path().join("ledger.db");
-        std::fs::copy(backup, &half).map_err(failed(backup))?;
+        copy_privately(backup, &half).map_err(failed(backup))?;
         let restored = revive(&half, backup, by, now).await?;
         sync(&half).map_err(failed(&half))?;
         // Unlike a renaming this never takes the place of a file that has come to be meanwhile.
@@ -123,10 +124,11 @@ impl Ledger {
     }
 }
 
-fn append(path: &Path, ending: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(ending);
-    PathBuf::from(name)
+/// Copies a file into a new one; unlike `std::fs::copy` without its mode, by which others may be able to read it.
+fn copy_privately(from: &Path, to: &Path) -> std::io::Result<()> {
+    make_private(to);
+    let mut copy = std::fs::OpenOptions::new().write(true).open(to)?;
+    std::io::copy(&mut std::fs::File::open(from)?, &mut copy).map(|_| ())
 }
 
 /// Makes a copy of a backup a ledger that may be worked on.

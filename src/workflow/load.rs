@@ -133,6 +133,8 @@ alerts:
         Config {
             folder: ".".into(),
             database: Database::Sqlite("payrun.db".into()),
+            database_tls: crate::config::DatabaseTls::default(),
+            open_secrets: Vec::new(),
             timezone: chrono_tz::Asia::Hong_Kong,
             jobs: None,
             encryption_keys: vec!["none".into()],

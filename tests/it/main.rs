@@ -7,6 +7,7 @@
 
 mod alerts;
 mod approvals;
+mod at_rest;
 mod attacks;
 mod attempts;
 mod backup;

@@ -69,6 +69,8 @@ impl Keeper {
             alerts: payrun::config::AlertsConfig::default(),
             folder: folder.path().to_owned(),
             database: Database::Sqlite("unused".into()),
+            database_tls: payrun::config::DatabaseTls::default(),
+            open_secrets: Vec::new(),
             timezone: chrono_tz::Asia::Hong_Kong,
             jobs: None,
             encryption_keys: Vec::new(),

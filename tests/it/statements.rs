@@ -13,7 +13,7 @@ const WAITS: &str = "    retry: { attempts: 30, first: 50ms, max: 200ms }\n    \
      resolve: { schedule: [50ms, 100ms], grace: 1s, horizon: 1h }\n";
 
 /// Fetches the statements of these days on both gateways that have any, follows settlements, and reconciles today.
-fn day(days: &str) -> String {
+pub fn day(days: &str) -> String {
     let mut yaml = "workflow: day\njobs:\n".to_owned();
     for gateway in ["wechat", "hipopay"] {
         yaml.push_str(&format!(

@@ -124,6 +124,8 @@ impl Teller {
         let config = Config {
             folder: folder.path().to_owned(),
             database: Database::Sqlite("unused".into()),
+            database_tls: payrun::config::DatabaseTls::default(),
+            open_secrets: Vec::new(),
             timezone: chrono_tz::UTC,
             jobs: None,
             encryption_keys: Vec::new(),

@@ -146,6 +146,8 @@ impl World {
         let config = Config {
             folder: folder.path().to_owned(),
             database: Database::Sqlite(folder.path().join("ledger.db")),
+            database_tls: crate::config::DatabaseTls::default(),
+            open_secrets: Vec::new(),
             timezone: chrono_tz::UTC,
             jobs: None,
             encryption_keys: Vec::new(),
