@@ -11,7 +11,8 @@ use serde_json::{Map, Value};
 use super::contracts::{self, CONTRACT_IS};
 use super::explain::explained;
 use super::filed_again::{self, Filing};
-use super::{Account, Engine, declared, here, keep, lane, payer_check, payment, vault};
+use super::vault::open_input;
+use super::{Account, Engine, declared, here, keep, lane, payer_check, payment};
 use crate::catalog::judge::{Expected, Judged, judge};
 use crate::catalog::{JobKind, Operations, Outcome};
 use crate::domain::answer::{Answer, Cause};
@@ -74,7 +75,7 @@ pub async fn perform(
     };
     let is_query = claimed.doing == Doing::Query;
     let (operation, outcomes) = operation(operations, claimed.doing);
-    let mut call = match self::call(engine, account, claimed, operation) {
+    let mut call = match self::call(engine, account, work, claimed, operation) {
         Ok(call) => call,
         Err(why) => {
             called();
@@ -303,7 +304,7 @@ pub(super) struct Scene<'a> {
     pub operations: &'a Operations,
 }
 
-fn call(engine: &Engine, account: &Account, claimed: &Claimed, operation: &str) -> Result<Call, String> {
+fn call(engine: &Engine, account: &Account, work: &Work, claimed: &Claimed, operation: &str) -> Result<Call, String> {
     let mut order_no = claimed.order_no().clone();
     if planted::is(planted::Bug::NumberOfItsOwn) {
         order_no = OrderNumber::derive(claimed.key(), 90);
@@ -315,7 +316,7 @@ fn call(engine: &Engine, account: &Account, claimed: &Claimed, operation: &str) 
     Ok(Call {
         operation: operation.to_owned(),
         order_no,
-        input: input(engine, claimed)?,
+        input: input(engine, work, claimed)?,
         amount,
         timeout: account.timeout,
     })
@@ -433,14 +434,11 @@ fn operation(operations: &Operations, doing: Doing) -> (&str, &[Outcome]) {
 }
 
 /// The item's checked fields, personal data opened.
-fn input(engine: &Engine, claimed: &Claimed) -> Result<Map<String, Value>, String> {
+fn input(engine: &Engine, work: &Work, claimed: &Claimed) -> Result<Map<String, Value>, String> {
     // Written by the planner, from checked fields.
     let input: Map<String, Value> = serde_json::from_str(claimed.input()).unwrap_or_default();
-    if !input.values().any(|value| vault::sealed(value).is_some()) {
-        return Ok(input);
-    }
-    let vault = engine.vault.as_ref().ok_or("personal data needs encryption_key in payrun.yaml")?;
-    vault.opened(input, claimed.key()).map_err(|error| error.to_string())
+    let opened = open_input(engine.vault.as_deref(), input, &work.kind.fields, claimed.key());
+    opened.map_err(|error| error.to_string())
 }
 
 /// The call, aborted at its deadline whatever the gateway's client does.

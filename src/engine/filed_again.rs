@@ -14,7 +14,7 @@ use thiserror::Error;
 
 use super::attempt::{Scene, attempt_of, expected, merged, note_unattested, spaced, within};
 use super::scope::Scope;
-use super::vault::{self, Vault, VaultError};
+use super::vault::{self, VaultError};
 use super::{Account, Engine, lane};
 use crate::catalog::judge::{Expected, judge};
 use crate::catalog::{JobKind, Operations};
@@ -264,7 +264,7 @@ fn follow(
         return Ok(());
     }
     item.key_hash = scope.key_of(&item.key, generation);
-    item.input = resealed(scope.vault(), &item.input, of, item.key_hash)?;
+    item.input = resealed(scope, &item.input, of, item.key_hash)?;
     if let Some(own) = &item.custom_no {
         // Where the user's number leaves no room, it is derived: the gateway knows a declaration by its payment and customs.
         item.custom_no = OrderNumber::parse(&format!("{own}-{generation}")).ok();
@@ -282,25 +282,17 @@ fn differs(scope: &Scope, earlier: &Earlier, item: &NewItem) -> Result<bool, Vau
     if earlier.amount() != item.amount {
         return Ok(true);
     }
-    let before = opened(scope.vault(), earlier.input(), earlier.key())?;
-    Ok(before != opened(scope.vault(), &item.input, item.key_hash)?)
-}
-
-fn opened(vault: Option<&Vault>, input: &str, key: KeyHash) -> Result<Map<String, Value>, VaultError> {
-    let input: Map<String, Value> = serde_json::from_str(input).unwrap_or_default();
-    if !input.values().any(|value| vault::sealed(value).is_some()) {
-        return Ok(input);
-    }
-    vault.ok_or(VaultError::Open)?.opened(input, key)
+    let before = scope.opened(earlier.input(), earlier.key())?;
+    Ok(before != scope.opened(&item.input, item.key_hash)?)
 }
 
 /// An input whose personal data is bound to another key.
-fn resealed(vault: Option<&Vault>, input: &str, of: KeyHash, to: KeyHash) -> Result<String, VaultError> {
+fn resealed(scope: &Scope, input: &str, of: KeyHash, to: KeyHash) -> Result<String, VaultError> {
     let sealed: Map<String, Value> = serde_json::from_str(input).unwrap_or_default();
-    let Some(vault) = vault.filter(|_| sealed.values().any(|value| vault::sealed(value).is_some())) else {
+    let Some(vault) = scope.vault().filter(|_| sealed.values().any(|value| vault::sealed(value).is_some())) else {
         return Ok(input.to_owned());
     };
-    let mut open = vault.opened(sealed.clone(), of)?;
+    let mut open = scope.opened(input, of)?;
     let names = sealed.iter().filter(|(_, value)| vault::sealed(value).is_some()).map(|(name, _)| name);
     let take = |name: &String| match open.remove(name) {
         Some(Value::String(value)) => Some((name.clone(), value)),

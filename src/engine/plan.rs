@@ -709,8 +709,9 @@ impl Reader<'_> {
                     let from = workflow.as_ref().map_or_else(|| name.clone(), |workflow| format!("{workflow}/{name}"));
                     return Err(PlanError::NoSuchJob { job: job.name.clone(), from });
                 }
-                let items =
-                    Items { ledger: self.engine.ledger.clone(), runtime: self.runtime.clone(), jobs: jobs.into() };
+                let kind_of = |kind: &str| self.engine.catalog.kinds.get(kind).cloned();
+                let jobs = jobs.into_iter().map(|(id, kind)| (id, kind_of(&kind))).collect();
+                let items = Items { ledger: self.engine.ledger.clone(), runtime: self.runtime.clone(), jobs };
                 Ok(Rows::items(items, states.clone(), Columns::of(job), self.engine.vault.clone()))
             }
         }

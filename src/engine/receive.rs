@@ -103,7 +103,7 @@ impl Engine {
         if self.vault.is_none() && names_person(&notice.body) {
             return Err(ReceiveError::NoKey);
         }
-        let digest = hex::encode(Sha256::digest(account.gateway.signed_part(&notice.body)));
+        let digest = digest_of(account, &notice.body);
         let text = STANDARD.encode(&notice.body);
         let new = NewNotification {
             lane: account.name.clone(),
@@ -147,7 +147,8 @@ impl Engine {
     pub async fn read_notification(&self, row: &NotificationRow) -> Result<Observation, NotRead> {
         let no_gateway = || NotRead::Lacking(format!("there is no gateway {}", row.lane));
         let account = self.accounts.get(&row.lane).ok_or_else(no_gateway)?;
-        let seen = account.gateway.notified(&self.notice_of(row).map_err(NotRead::Lacking)?).await;
+        let notice = self.notice_of(row, account).await.map_err(NotRead::Lacking)?;
+        let seen = account.gateway.notified(&notice).await;
         match seen.reached {
             Reached::Unverified(why) => Err(NotRead::Lacking(format!("it is no longer verified: {why}"))),
             Reached::NoKeys(why) => Err(NotRead::NoKeys(why)),
@@ -257,21 +258,33 @@ impl Engine {
         kinds.filter(|kind| kind.in_statement == Some(side) && kind.gateways.contains_key(account.kind)).collect()
     }
 
-    /// A notification as it came in.
-    fn notice_of(&self, row: &NotificationRow) -> Result<Notice, String> {
+    /// A notification as it came in, and as it was kept.
+    async fn notice_of(&self, row: &NotificationRow, account: &Account) -> Result<Notice, String> {
         let headers: BTreeMap<&str, &str> =
             serde_json::from_str(&row.headers).map_err(|_| "its headers are not as they were kept".to_owned())?;
-        let opened;
-        let text = if row.sealed {
+        let decoded = |text: &str| STANDARD.decode(text).map_err(|_| "its body is not as it was kept".to_owned());
+        let body = if row.sealed {
             let vault = self.vault.as_ref().ok_or("it is sealed, and encryption_key is not in payrun.yaml")?;
-            opened = vault.open_notification(&row.body, &row.digest).map_err(|error| error.to_string())?;
-            &opened
+            // What is sealed is bound to its digest.
+            decoded(&vault.open_notification(&row.body, &row.digest).map_err(|error| error.to_string())?)?
         } else {
-            &row.body
+            let sealed_before = self.ledger.sealed_a_notification_before(row.id).await;
+            if self.vault.is_some() && sealed_before.map_err(|error| error.to_string())? {
+                return Err("it is not sealed, as those before it are: it was changed in the ledger".to_owned());
+            }
+            decoded(&row.body)?
         };
-        let body = STANDARD.decode(text).map_err(|_| "its body is not as it was kept".to_owned())?;
+        // Of what is older the whole body was taken.
+        if !row.sealed && ![digest_of(account, &body), hex::encode(Sha256::digest(&body))].contains(&row.digest) {
+            return Err("its body is not the one whose digest was kept: it was changed in the ledger".to_owned());
+        }
         Ok(Notice { headers: headers_of(&headers), body: body.into(), received_at: row.received_at })
     }
+}
+
+/// The digest of what is signed of a notification, by which the same one is known again.
+fn digest_of(account: &Account, body: &[u8]) -> String {
+    hex::encode(Sha256::digest(account.gateway.signed_part(body)))
 }
 
 /// What a kept notification comes to.

@@ -119,7 +119,7 @@ impl Engine {
         for name in files {
             match self.reseal_upload(&name).await {
                 Ok(()) => {}
-                Err(UploadError::Vault(why)) => progress.leave("uploaded file", &name, &why.to_string()),
+                Err(UploadError::Vault { source: why, .. }) => progress.leave("uploaded file", &name, &why.to_string()),
                 Err(error) => return Err(error.into()),
             }
             progress.done += 1;

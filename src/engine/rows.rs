@@ -11,7 +11,8 @@ use serde_json::{Map, Value};
 use tokio::runtime::Handle;
 
 use super::contracts::ContractRows;
-use super::vault::{Vault, sealed};
+use super::vault::{Vault, open_input, sealed};
+use crate::catalog::JobKind;
 use crate::domain::item::State;
 use crate::ledger::{ItemRow, Ledger, LedgerError, Refusal, TakenContract, filed_again_as};
 use crate::workflow::source::{self, Row, RowError};
@@ -62,8 +63,8 @@ pub(super) struct Items {
     pub(super) ledger: Ledger,
     /// The reading thread is no task: it waits here for the ledger.
     pub(super) runtime: Handle,
-    /// The jobs, in the order of their ids.
-    pub(super) jobs: VecDeque<i64>,
+    /// The jobs, in the order of their ids, and of what kind they are, where that is known.
+    pub(super) jobs: VecDeque<(i64, Option<Arc<JobKind>>)>,
 }
 
 impl Rows {
@@ -140,7 +141,7 @@ impl Rows {
 impl ItemRows {
     fn next(&mut self) -> Option<Result<Row, Unread>> {
         while self.page.is_empty()
-            && let Some(job) = self.items.jobs.front().copied()
+            && let Some((job, _)) = self.items.jobs.front().cloned()
         {
             if std::mem::take(&mut self.is_last_page) {
                 self.items.jobs.pop_front();
@@ -175,14 +176,18 @@ impl ItemRows {
 
     fn cells(&self, item: &ItemRow) -> Result<Vec<String>, String> {
         let mut input: Map<String, Value> = serde_json::from_str(&item.input).unwrap_or_default();
-        let mut wanted = input.iter().filter(|(name, value)| self.columns.contains(name) && sealed(value).is_some());
+        let fields = self.items.jobs.front().and_then(|(_, kind)| kind.as_ref()).map_or(&[][..], |kind| &kind.fields);
+        let is_personal = |name: &str| fields.iter().any(|field| field.sensitive && field.name == name);
+        let is_wanted = |name: &String, value: &Value| {
+            self.columns.contains(name) && (sealed(value).is_some() || is_personal(name))
+        };
+        let mut wanted = input.iter().filter(|(name, value)| is_wanted(name, value));
         if let Some((name, _)) = wanted.clone().find(|(name, _)| !self.secret.contains(*name)) {
             return Err(format!("the column {name} holds personal data; it may go into a field for such data only"));
         }
         if wanted.next().is_some() {
-            let vault = self.vault.as_ref().ok_or("personal data needs encryption_key in payrun.yaml")?;
             let key = item.key_hash.ok_or("the item has no key")?;
-            input = vault.opened(input, key).map_err(|error| error.to_string())?;
+            input = open_input(self.vault.as_deref(), input, fields, key).map_err(|error| error.to_string())?;
         }
         let result: Map<String, Value> =
             item.result.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
@@ -327,7 +332,7 @@ mod tests {
         let (ledger, jobs) = runtime.block_on(async {
             let ledger = Ledger::open(&folder.path().join("ledger.db")).await.unwrap();
             let (early, full) = (planned(&ledger, "early", 3).await, planned(&ledger, "full", u64::from(PAGE)).await);
-            let jobs = VecDeque::from([planned(&ledger, "late", 2).await, full, early]);
+            let jobs = [planned(&ledger, "late", 2).await, full, early].map(|id| (id, None)).into();
             (ledger, jobs)
         });
         let items = Items { ledger, runtime: runtime.handle().clone(), jobs };

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use serde_json::{Map, Value};
+
 use super::Engine;
-use super::vault::Vault;
-use crate::catalog::Operations;
+use super::vault::{Vault, VaultError, open_input};
+use crate::catalog::{JobKind, Operations};
 use crate::domain::ids::{KEY_MAX, KeyHash, OrderNumber};
 use crate::ledger::{Again, NewItem};
 use crate::workflow::Job;
@@ -17,7 +19,7 @@ const OWN_NUMBER_MAX: usize = OrderNumber::MAX - 5;
 pub(super) struct Scope {
     /// As the gateway tells accounts apart: another name for it in the configuration makes it no other account.
     account: String,
-    kind: String,
+    kind: Arc<JobKind>,
     /// Set for kinds without effect: they may be done again in every run.
     run: Option<String>,
     /// The field of which one value is in flight once.
@@ -41,7 +43,7 @@ impl Scope {
             generations,
             account: engine.accounts.get(&job.gateway).map_or(&job.gateway, |account| &account.identity).clone(),
             vault: engine.vault.clone(),
-            kind: job.kind.name.clone(),
+            kind: Arc::clone(&job.kind),
             run: (!job.kind.effect).then(|| format!("{run_id}/{}", job.name)),
             serial: job.kind.one_at_a_time.clone().unwrap_or_default(),
         }
@@ -50,8 +52,8 @@ impl Scope {
     /// The fingerprint of a key of something with an effect, or of the generation of it that does it again.
     pub(super) fn key_of(&self, key: &str, generation: usize) -> KeyHash {
         match generation {
-            1 => KeyHash::of(&self.account, &self.kind, key),
-            _ => KeyHash::of(&self.account, &format!("{}/filed again {generation}", self.kind), key),
+            1 => KeyHash::of(&self.account, &self.kind.name, key),
+            _ => KeyHash::of(&self.account, &format!("{}/filed again {generation}", self.kind.name), key),
         }
     }
 
@@ -65,6 +67,13 @@ impl Scope {
         self.vault.as_deref()
     }
 
+    /// An item's input, personal data opened.
+    pub(super) fn opened(&self, input: &str, key: KeyHash) -> Result<Map<String, Value>, VaultError> {
+        // Written by the planner, from checked fields.
+        let input: Map<String, Value> = serde_json::from_str(input).unwrap_or_default();
+        open_input(self.vault(), input, &self.kind.fields, key)
+    }
+
     /// The item of a rendered row.
     pub(super) fn item(&self, line: u64, rendered: Rendered) -> Result<NewItem, String> {
         let key = rendered.key;
@@ -76,12 +85,12 @@ impl Scope {
         }
         let key_hash = match &self.run {
             None => self.key_of(&key, 1),
-            Some(run) => KeyHash::of(&self.account, &format!("{}/{run}", self.kind), &key),
+            Some(run) => KeyHash::of(&self.account, &format!("{}/{run}", self.kind.name), &key),
         };
         Ok(NewItem {
             line,
             key_hash,
-            identity: KeyHash::of(&self.account, &self.kind, &rendered.identity),
+            identity: KeyHash::of(&self.account, &self.kind.name, &rendered.identity),
             serial: rendered.serial.map(|value| KeyHash::one_at_a_time(&self.account, &self.serial, &value)),
             // A look-up's number belongs to an order of somebody else's; it is no claim to that number.
             custom_no: rendered.order_number.filter(|_| self.run.is_none()),
@@ -100,8 +109,8 @@ impl Scope {
         if private.is_empty() {
             return Ok(input);
         }
-        let vault = self.vault.as_ref().ok_or("personal data needs encryption_key in payrun.yaml")?;
-        vault.seal_into(input, private, key).map_err(|error| error.to_string())
+        let vault = self.vault.as_ref().ok_or(VaultError::NoVault);
+        vault.and_then(|vault| vault.seal_into(input, private, key)).map_err(|error| error.to_string())
     }
 }
 

@@ -29,9 +29,23 @@ const FILES_COUNTED: usize = 100_000;
 /// Why a file was not kept, or not found.
 #[derive(Debug, Error)]
 pub enum UploadError {
-    /// It is kept, and cannot be opened: the key is another one.
-    #[error("the uploaded file cannot be opened")]
-    Vault(#[from] VaultError),
+    /// It cannot be sealed; or it is kept, and cannot be opened: it was changed, or the key is another one.
+    #[error("the uploaded file {file} cannot be sealed or opened")]
+    Vault {
+        /// Which file.
+        file: String,
+        /// Why.
+        #[source]
+        source: VaultError,
+    },
+    /// It is not what its name says.
+    #[error(
+        "{file} was changed after it was uploaded: its content has another digest than its name; delete it and upload the file again"
+    )]
+    Changed {
+        /// Where it is.
+        file: String,
+    },
     /// Whatever the store says.
     #[error("the uploaded file cannot be kept or read")]
     Store(#[from] FilesError),
@@ -47,16 +61,17 @@ impl Engine {
     /// [`UploadError`]
     pub async fn keep_upload(&self, content: Bytes, format: &str) -> Result<String, UploadError> {
         let (vault, format) = (self.vault.clone(), format.to_owned());
-        let work = move || -> Result<_, VaultError> {
+        let work = move || -> Result<_, UploadError> {
             let name = format!("{}.{format}", hex::encode(Sha256::digest(&content)));
             let Some(vault) = vault else { return Ok((format!("{FOLDER}/{name}"), name, content)) };
-            let sealed = vault.seal_file(&content, &name)?;
+            let sealed = vault.seal_file(&content, &name).map_err(of_file(&name))?;
             Ok((place_of(&name, vault.ids().next()), name, Bytes::from(sealed)))
         };
         let (place, name, content) = tokio::task::spawn_blocking(work).await??;
-        // Sealed twice it is not the same text; its name says that it is the same file.
         match self.files.keep(&place, content).await {
-            Ok(_) | Err(FilesError::Other { .. }) => Ok(name),
+            Ok(_) => Ok(name),
+            // Sealed twice it is not the same text; that it is the same file is seen when it is opened.
+            Err(FilesError::Other { .. }) => self.upload(&name).await.map(|_| name),
             Err(error) => Err(error.into()),
         }
     }
@@ -78,7 +93,16 @@ impl Engine {
                 return Ok(Some(opened(Arc::clone(vault), sealed, name, key).await?));
             }
         }
-        Ok(self.files.read(&format!("{FOLDER}/{name}")).await?)
+        // Not sealed: there was no key when it came. The digest in its name tells whether it is what came.
+        let place = format!("{FOLDER}/{name}");
+        let Some(content) = self.files.read(&place).await? else { return Ok(None) };
+        let (whole, name) = (content.clone(), name.to_owned());
+        let is_same =
+            move || hex::encode(Sha256::digest(&whole)) == name.split_once('.').map_or("", |(digest, _)| digest);
+        match tokio::task::spawn_blocking(is_same).await? {
+            true => Ok(Some(content)),
+            false => Err(UploadError::Changed { file: self.files.location(&place) }),
+        }
     }
 
     /// Deletes some of those that were kept long ago; they were read when their runs were planned.
@@ -127,7 +151,8 @@ impl Engine {
         let Some(sealed) = self.files.read(&old).await? else { return Ok(()) };
         let content = opened(Arc::clone(vault), sealed, name, key).await?;
         let (sealing, of) = (Arc::clone(vault), name.to_owned());
-        let sealed = tokio::task::spawn_blocking(move || sealing.seal_file(&content, &of)).await??;
+        let sealed =
+            tokio::task::spawn_blocking(move || sealing.seal_file(&content, &of).map_err(of_file(&of))).await??;
         match self.files.keep(&place_of(name, vault.ids().next()), Bytes::from(sealed)).await {
             Ok(_) | Err(FilesError::Other { .. }) => {}
             Err(error) => return Err(error.into()),
@@ -160,9 +185,13 @@ fn parts(file: &str) -> Option<(&str, Option<&str>)> {
     Some(keyed.map_or((sealed, None), |(name, key)| (name, Some(key))))
 }
 
+fn of_file(file: &str) -> impl FnOnce(VaultError) -> UploadError {
+    |source| UploadError::Vault { file: file.to_owned(), source }
+}
+
 async fn opened(vault: Arc<Vault>, sealed: Bytes, name: &str, key: Option<&str>) -> Result<Bytes, UploadError> {
     let (name, key) = (name.to_owned(), key.map(str::to_owned));
-    let open = move || vault.open_file(&sealed, &name, key.as_deref());
+    let open = move || vault.open_file(&sealed, &name, key.as_deref()).map_err(of_file(&name));
     Ok(Bytes::from(tokio::task::spawn_blocking(open).await??))
 }
 

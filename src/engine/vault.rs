@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use crate::catalog::Field;
 use crate::domain::ids::KeyHash;
 use crate::domain::sealed::{KEY_ID, SealedText};
 use crate::workflow::render::Private;
@@ -81,10 +82,7 @@ impl Vault {
     }
 
     /// An item's input with everything opened that is sealed.
-    ///
-    /// # Errors
-    /// [`VaultError::Open`] with another key, or if it belongs to another item or field.
-    pub fn opened(&self, input: Map<String, Value>, key: KeyHash) -> Result<Map<String, Value>, VaultError> {
+    fn opened(&self, input: Map<String, Value>, key: KeyHash) -> Result<Map<String, Value>, VaultError> {
         let open = |(name, value): (String, Value)| match sealed(&value) {
             None => Ok((name, value)),
             Some(text) => {
@@ -251,12 +249,33 @@ pub fn sealed(value: &Value) -> Option<&str> {
     value.as_object().filter(|object| object.len() == 1)?.get("sealed")?.as_str()
 }
 
+/// An item's input with everything opened that is sealed; `fields`: those of its kind of job.
+///
+/// # Errors
+/// [`VaultError::Unsealed`]: payrun never wrote personal data unsealed, with a key or without. [`VaultError::NoVault`] without keys;
+/// [`VaultError::Open`] with another key, or if it belongs to another item or field.
+pub fn open_input(
+    vault: Option<&Vault>,
+    input: Map<String, Value>,
+    fields: &[Field],
+    key: KeyHash,
+) -> Result<Map<String, Value>, VaultError> {
+    let is_personal = |name: &str| fields.iter().any(|field| field.sensitive && field.name == name);
+    if let Some((field, _)) = input.iter().find(|(name, value)| sealed(value).is_none() && is_personal(name)) {
+        return Err(VaultError::Unsealed { field: field.clone() });
+    }
+    if !input.values().any(|value| sealed(value).is_some()) {
+        return Ok(input);
+    }
+    vault.ok_or(VaultError::NoVault)?.opened(input, key)
+}
+
 fn bound_to(field: &str, key: KeyHash) -> Vec<u8> {
     [field.as_bytes(), &[0], key.as_bytes()].concat()
 }
 
 /// Why personal data could not be sealed or opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum VaultError {
     /// The key is no base64 of 32 bytes.
     #[error("encryption_key must be base64 of 32 bytes; `openssl rand -base64 32` makes one")]
@@ -270,6 +289,18 @@ pub enum VaultError {
     /// It does not open.
     #[error("personal data does not decrypt: it was changed, or encryption_key lacks the key that it is kept under")]
     Open,
+    /// There are no keys.
+    #[error("personal data needs encryption_key in payrun.yaml")]
+    NoVault,
+    /// It is not sealed, and should be.
+    #[error(
+        "{field} is personal data, and stands in the ledger unsealed: it was changed there, or its kind of job did not call it \
+         sensitive when it was planned"
+    )]
+    Unsealed {
+        /// The field.
+        field: String,
+    },
     /// Its key is not listed.
     #[error(
         "personal data is kept under a key that encryption_key does not list here: put that key behind the first one"

@@ -232,6 +232,16 @@ impl Ledger {
         turn.commit().await?;
         Ok(gone)
     }
+
+    /// Whether a notification that came before this one is sealed: then there was a key when this one came.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn sealed_a_notification_before(&self, id: i64) -> Result<bool, LedgerError> {
+        let sealed = "select id from notifications where sealed = 1 and id < $1 order by id limit 1";
+        let sealed = sqlx::query(sealed).bind(id).fetch_optional(&self.read).await.map_err(failed)?;
+        Ok(sealed.is_some())
+    }
 }
 
 const DOING: &str = "keeping notifications";

@@ -393,18 +393,18 @@ impl Ledger {
         })
     }
 
-    /// Jobs of this name: of a run, or of the runs of a workflow.
+    /// Jobs of this name, each with its kind: of a run, or of the runs of a workflow.
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn jobs_named(&self, whose: WhoseJob<'_>, name: &str) -> Result<Vec<i64>, LedgerError> {
+    pub async fn jobs_named(&self, whose: WhoseJob<'_>, name: &str) -> Result<Vec<(i64, String)>, LedgerError> {
         let doing = "looking for a job";
         let query = match whose {
             WhoseJob::Run(run) => {
-                sqlx::query("select id from jobs where name = $1 and run_id = $2").bind(name.to_owned()).bind(run)
+                sqlx::query("select id, kind from jobs where name = $1 and run_id = $2").bind(name.to_owned()).bind(run)
             }
             WhoseJob::RunsOf(workflow, since) => sqlx::query(
-                "select j.id from runs as r join jobs as j on j.run_id = r.id \
+                "select j.id, j.kind from runs as r join jobs as j on j.run_id = r.id \
                  where j.name = $1 and r.workflow = $2 and r.started_at >= $3 order by j.id",
             )
             .bind(name.to_owned())
@@ -412,7 +412,9 @@ impl Ledger {
             .bind(since.millis()),
         };
         let rows = self.rows(doing, query).await?;
-        rows.iter().map(|row| row.try_get(0).map_err(|source| LedgerError::of(doing, source))).collect()
+        let failed = |source| LedgerError::of(doing, source);
+        let job = |row: &AnyRow| Ok((row.try_get(0).map_err(failed)?, row.try_get(1).map_err(failed)?));
+        rows.iter().map(job).collect()
     }
 
     /// Items of a job in some states, from behind `after` on, in the order of their ids.

@@ -6,11 +6,17 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use payrun::sandbox::faults::FaultPlan;
 
+use crate::notifications;
+use crate::reseal::{self, waiting};
 use crate::statements::reconciled;
-use crate::support::four::Rig;
+use crate::support::four::{Rig, personal_key};
+use crate::support::postgres::Schema;
 use crate::support::process::payrun;
+use crate::support::service::{Service, days_ago};
 use crate::support::{App, DATE, Ended, PATIENCE, Running, Setup, WORKFLOW, contracts};
 
 /// Everything in a folder, however deep.
@@ -208,4 +214,122 @@ fn a_server_on_another_machine_is_verified_or_the_configuration_says_that_it_nee
     app.write("server.yaml", plain.replace(line, "database: postgres://u@db.example/p"));
     app.write("payrun.yaml", &plain);
     app.payrun(&["promote", "--to", "server.yaml"]).exits(2).says("server.yaml: database: whoever is on the way");
+}
+
+/// Does something to the ledger behind payrun's back.
+fn change(app: &App, statement: &str) {
+    use sqlx::{Connection as _, Executor as _};
+    let statement = sqlx::AssertSqlSafe(statement.to_owned());
+    app.wait_for(async {
+        if app.database().exists() {
+            let url = format!("sqlite://{}", app.database().display());
+            sqlx::SqliteConnection::connect(&url).await.unwrap().execute(statement).await.unwrap();
+        } else {
+            let schema: &Schema = app.schema();
+            schema.connect().await.execute(statement).await.unwrap();
+        }
+    });
+}
+
+#[test]
+fn an_uploaded_file_that_was_changed_is_not_used_and_named() {
+    for sealed in [false, true] {
+        let app = App::of(Setup { server: false, ..Setup::default() });
+        if sealed {
+            app.write("keys/personal.key", personal_key(7));
+            app.edit("payrun.yaml", "gateways:\n", "encryption_key: { file: keys/personal.key }\ngateways:\n");
+        }
+        let service = Service::of(&app);
+        let token = service.token("ann", "operator");
+        let upload = || {
+            let request = service.request(reqwest::Method::POST, "/api/v1/files?format=csv").bearer_auth(&token);
+            service.send(request.body(contracts("U", 3)))
+        };
+        let file = upload().body["file"].as_str().unwrap().to_owned();
+        let kept = fs::read_dir(app.path("files/uploads")).unwrap().next().unwrap().unwrap().path();
+        // Sealed, what somebody else sealed; not sealed, one contract for another.
+        let other = fs::read(&kept).unwrap();
+        let other = if sealed { [b"x", &other[1..]].concat() } else { contracts("V", 3).into_bytes() };
+        fs::write(&kept, other).unwrap();
+        let run = service.request(reqwest::Method::POST, "/api/v1/runs").bearer_auth(&token);
+        let run = run.header("idempotency-key", "k-1");
+        let body = serde_json::json!({ "workflow": "deductions", "date": days_ago(1), "inputs": { "deduct": file } });
+        let refused = service.send(run.header("content-type", "application/json").body(body.to_string()));
+        assert_eq!(refused.status, 503, "{:?}", refused.body);
+        assert_eq!(upload().status, 503, "what is there is not taken for the same file");
+        let name = kept.file_name().unwrap().to_string_lossy().into_owned();
+        let named = if sealed { &file } else { &name };
+        let told = service.stop().stderr;
+        assert!(told.contains(named.as_str()), "{named} in {told}");
+        assert_eq!(app.charges(), 0);
+    }
+}
+
+#[test]
+fn what_should_be_sealed_and_is_not_is_never_sent() {
+    for server in [false, true] {
+        let app = waiting(server, "");
+        app.payrun(&reseal::RUN).exits(4);
+        let items = app.json_lines(&["items", "--json", "-n", "0"]);
+        let id = items.iter().find(|item| item["key"] == "p-3").unwrap()["item"].as_i64().unwrap();
+        let sealed = app.wait_for(async {
+            let ledger = app.ledger().await;
+            let all = ledger.items(&payrun::ledger::ItemFilter::default(), 0, 1_000).await.unwrap();
+            ledger.close().await;
+            all.into_iter().find(|item| item.id == id).unwrap().input
+        });
+        let mut open: serde_json::Value = serde_json::from_str(&sealed).unwrap();
+        assert!(open["auth_code"]["sealed"].is_string(), "{open}");
+        open["auth_code"] = "134650720860000999".into();
+        change(&app, &format!("update items set input = '{open}' where id = {id}"));
+        reseal::gateway(&app, true);
+        app.payrun(&["run", "--resume", "--wait", "6s"]).exits(4);
+        let told = app.payrun(&["show", "--item", &id.to_string()]).exits(0);
+        told.says("auth_code is personal data, and stands in the ledger unsealed");
+        assert_eq!(app.by_state()["succeeded"], 29);
+        assert_eq!(app.totals().paid["HKD"].count, 29);
+        // As it was, it is paid.
+        change(&app, &format!("update items set input = '{sealed}' where id = {id}"));
+        app.payrun(&["run", "--resume"]).exits(0);
+        assert_eq!(app.totals().paid["HKD"].count, 30);
+    }
+}
+
+#[test]
+fn a_notification_that_is_no_longer_sealed_or_is_another_one_is_not_believed() {
+    let rig = notifications::waiting(2);
+    let told =
+        |id: &str| rig.payrun(&["notifications", "replay", id]).1 + &rig.payrun(&["notifications", "show", id]).1;
+    let mut bodies = Vec::new();
+    rig.wait_for(async {
+        let service = crate::support::doorway::Doorway::of(&rig, payrun::clock::Clock::System).await;
+        let ended = rig.gateways.ended().await.unwrap();
+        for ended in ended.iter().filter(|ended| ended.gateway == "wechat") {
+            let (headers, body) = notifications::news(&rig, ended, None).await;
+            let media = notifications::media("wechat");
+            assert_eq!(service.post("wechat", media, headers, body.clone()).await.0, 200);
+            bodies.push(STANDARD.encode(&body));
+        }
+        service.engine.ledger.clone().close().await;
+    });
+    assert_eq!(bodies.len(), 2);
+    let change = |id: &str, body: &str| {
+        rig.wait_for(async {
+            use sqlx::{Connection as _, Executor as _};
+            let url = format!("sqlite://{}", rig.folder.path().join("payrun.db").display());
+            let statement = format!("update notifications set sealed = 0, body = '{body}' where id = {id}");
+            let mut ledger = sqlx::SqliteConnection::connect(&url).await.unwrap();
+            ledger.execute(sqlx::AssertSqlSafe(statement)).await.unwrap();
+        });
+    };
+    change("2", &bodies[1]);
+    let second = told("2");
+    assert!(second.contains("is not sealed, as those before it are"), "{second}");
+    change("1", &bodies[1]);
+    let first = told("1");
+    assert!(first.contains("not the one whose digest was kept"), "{first}");
+    // From before there was a key: it is what came.
+    change("1", &bodies[0]);
+    let first = told("1");
+    assert!(first.contains("applied"), "{first}");
 }

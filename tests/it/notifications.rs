@@ -30,7 +30,7 @@ const TAKEN: [(&str, &str); 4] = [
     ("cbtis", "success"),
 ];
 
-fn media(gateway: &str) -> &'static str {
+pub fn media(gateway: &str) -> &'static str {
     if gateway == "hipopay" { "application/x-www-form-urlencoded" } else { "application/json" }
 }
 
@@ -52,7 +52,7 @@ fn pay(gateway: &str) -> String {
 }
 
 /// A project with pending payments at every gateway, whose payers have paid by now.
-fn waiting(payments: usize) -> Rig {
+pub fn waiting(payments: usize) -> Rig {
     waiting_by(payments, Clock::System)
 }
 
@@ -91,7 +91,7 @@ fn payment(rig: &Rig, gateway: &'static str) -> Ended {
     Ended { gateway, sort: Sort::Payment, number }
 }
 
-async fn news(rig: &Rig, of: &Ended, twist: Option<Twist>) -> (HeaderMap, Bytes) {
+pub async fn news(rig: &Rig, of: &Ended, twist: Option<Twist>) -> (HeaderMap, Bytes) {
     rig.gateways.news(of, twist, SIGNED_PATH).await.unwrap().unwrap()
 }
 

@@ -18,10 +18,10 @@ use crate::support::four::{Rig, personal_key};
 use crate::support::{App, Setup};
 
 const PAYMENTS: usize = 30;
-const RUN: [&str; 5] = ["run", "workflows/pay.yaml", "--json", "--wait", "0s"];
+pub const RUN: [&str; 5] = ["run", "workflows/pay.yaml", "--json", "--wait", "0s"];
 
 /// A project whose payments, with the payers' codes, wait for a gateway that cannot be reached.
-fn waiting(server: bool, approval: &str) -> App {
+pub fn waiting(server: bool, approval: &str) -> App {
     let app = App::of(Setup { server, ..Setup::default() });
     for (name, byte) in [("old", 1), ("new", 2)] {
         app.write(&format!("keys/{name}.key"), personal_key(byte));
@@ -44,7 +44,7 @@ fn waiting(server: bool, approval: &str) -> App {
 }
 
 /// Whether the gateway can be reached from now on.
-fn gateway(app: &App, there: bool) {
+pub fn gateway(app: &App, there: bool) {
     let yaml = std::fs::read_to_string(app.path("payrun.yaml")).unwrap();
     let far = "base_url: http://127.0.0.1:9 # ";
     let yaml = if there { yaml.replace(far, "base_url: ") } else { yaml.replace("base_url: ", far) };
