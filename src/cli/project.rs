@@ -66,11 +66,6 @@ impl Project {
             .map_err(|mistakes| Failure::invalid(mistakes.to_string()))
     }
 
-    /// Tells of files with secrets that others can read.
-    pub fn tell_of_open_secrets(&self) {
-        self.config.open_secrets.iter().for_each(|open| tracing::warn!("{open}"));
-    }
-
     /// Opens the ledger.
     pub async fn ledger(&self) -> Result<Ledger, Failure> {
         Ok(match &self.config.database {
@@ -79,8 +74,9 @@ impl Project {
         })
     }
 
-    /// Everything the use cases need.
+    /// Everything the use cases need. Files with secrets that others can read are told of.
     pub async fn engine(&self, ledger: Ledger, clock: Clock) -> Result<Engine, Failure> {
+        self.config.open_secrets.iter().for_each(|open| tracing::warn!("{open}"));
         let vault = self.vault(&ledger).await?;
         Ok(Engine {
             ledger,

@@ -34,7 +34,6 @@ pub(super) struct ServeArgs {
 pub(super) async fn run(context: &Context, args: ServeArgs) -> Result<Exit, Failure> {
     let stopped = stop_switch();
     let project = Project::load(context)?;
-    project.tell_of_open_secrets();
     let server = &project.config.server;
     let address = args.listen.unwrap_or(server.listen);
     let is_new = matches!(&project.config.database, Database::Sqlite(path) if !path.exists());

@@ -38,7 +38,6 @@ pub(super) struct WorkArgs {
 pub(super) async fn run(context: &Context, args: WorkArgs) -> Result<Exit, Failure> {
     let stopped = stop_switch();
     let project = Project::load(context)?;
-    project.tell_of_open_secrets();
     let engine = Arc::new(project.engine(project.ledger().await?, Clock::of_machine()).await?);
     if engine.accounts.is_empty() {
         return Err(Failure::invalid("no gateway is configured, so there is nothing to work on"));
