@@ -366,10 +366,22 @@ impl CsvRows {
                     return Some(Err(RowError { line, reason: csv_reason(error), fatal: true }));
                 }
                 Ok(false) => return None,
-                Ok(true) if self.record.len() == 1 && self.record.get(0) == Some(b"\r") => {}
+                Ok(true) if self.is_empty_line() => {}
                 Ok(true) => return Some(Ok(self.first_line())),
             }
         }
+    }
+
+    /// Whether nothing stands before the CR LF of the record. `""` is something: a row of one empty value.
+    fn is_empty_line(&self) -> bool {
+        let (byte, line) = self.began;
+        let position = self.reader.position();
+        // Empty lines before it are passed over in the same step.
+        let breaks = position.line().saturating_sub(line);
+        let others = position.byte().saturating_sub(byte).saturating_sub(breaks);
+        let byte_order_mark = if byte == 0 { 3 } else { 0 };
+        let is_cr = self.record.len() == 1 && self.record.get(0) == Some(b"\r");
+        is_cr && (others == 1 || others == 1 + byte_order_mark)
     }
 
     /// Why a row of several lines is no row: a quote was opened that was not meant, or not closed where it was meant to be. Then
@@ -497,6 +509,19 @@ mod tests {
         let (columns, rows) = rows("a.csv", text.as_bytes()).unwrap();
         assert_eq!(columns, ["id", "name"]);
         assert_eq!(rows, ["2: 1|a, \"b\"", "4: 2|two\r\nlines", "7: 3|香港", "8: 4|last"]);
+    }
+
+    #[test]
+    fn an_empty_value_in_quotes_is_a_row_whatever_ends_the_line() {
+        for (text, expected) in [
+            ("id\r\n\"\"\r\n\r\n2\r\n", ["2: ", "4: 2"]),
+            ("id\n\"\"\n\n2\n", ["2: ", "4: 2"]),
+            ("\u{feff}\r\n\r\nid\r\n\"\"\r\n2", ["4: ", "5: 2"]),
+            ("\u{feff}\n\r\nid\r\n\n\r\n\"\"\r\n2", ["6: ", "7: 2"]),
+        ] {
+            let (columns, rows) = rows("a.csv", text.as_bytes()).unwrap();
+            assert_eq!((columns, rows), (vec!["id".to_owned()], expected.map(str::to_owned).to_vec()), "{text:?}");
+        }
     }
 
     #[test]
