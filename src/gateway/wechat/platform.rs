@@ -27,6 +27,7 @@ use super::wire::{Certificate, CertificateList};
 use crate::config::PublicKey;
 use crate::domain::time::Timestamp;
 use crate::gateway::REPLY_MAX;
+use crate::gateway::exchange::bounded;
 
 /// How old a reply may be, by its own timestamp, and how far ahead (docs/gateways/wechat.md).
 pub const WINDOW: Duration = Duration::from_secs(300);
@@ -174,7 +175,7 @@ impl Keyring {
         let Some(key) = self.find(signed.serial, at) else {
             self.look_for(signed.serial, channel).await?;
             let found = self.find(signed.serial, at);
-            let key = found.ok_or_else(|| KeyringError::UnknownSerial { serial: signed.serial.to_owned() })?;
+            let key = found.ok_or_else(|| KeyringError::UnknownSerial { serial: shown(signed.serial) })?;
             return signed.check(&key.key, covered);
         };
         signed.check(&key.key, covered)
@@ -213,7 +214,7 @@ impl Keyring {
         match held.error {
             // One that ended after we came says what there is.
             None if held.ended > seen => Ok(()),
-            error => Err(KeyringError::NotNow { serial: serial.to_owned(), why: error.map(Box::new) }),
+            error => Err(KeyringError::NotNow { serial: shown(serial), why: error.map(Box::new) }),
         }
     }
 
@@ -239,7 +240,7 @@ impl Keyring {
         let contained = keys.iter().find(|key| key.serial == signed.serial && key.is_valid(now)).cloned();
         let key = contained
             .or_else(|| self.find(signed.serial, now))
-            .ok_or_else(|| KeyringError::UnknownSerial { serial: signed.serial.to_owned() })?;
+            .ok_or_else(|| KeyringError::UnknownSerial { serial: shown(signed.serial) })?;
         signed.check(&key.key, response.body())?;
         Ok(keys)
     }
@@ -376,6 +377,11 @@ const fn where_the_key_is(http: u16) -> &'static str {
     if http == 404 { "; where the account has a platform public key, `platform` must name it" } else { "" }
 }
 
+/// The beginning of a serial that somebody names: anybody can send any.
+fn shown(serial: &str) -> String {
+    bounded(serial.to_owned(), 64)
+}
+
 /// What is wrong with the gateway's keys or with a signature made by them.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum KeyringError {
@@ -391,7 +397,7 @@ pub enum KeyringError {
         why.as_ref().map_or_else(String::new, |why| format!(": {why}"))
     )]
     NotNow {
-        /// The serial as the reply gives it.
+        /// The serial as the reply gives it, as much of it as is shown.
         serial: String,
         /// Why the last download failed; none where the next one may not be made yet.
         why: Option<Box<KeyringError>>,
@@ -436,7 +442,7 @@ pub enum KeyringError {
         "the reply is signed under {serial:?}, which is not known here; where that begins with PUB_KEY_ID_, `platform` must name this public key"
     )]
     UnknownSerial {
-        /// The serial as the reply gives it.
+        /// The serial as the reply gives it, as much of it as is shown.
         serial: String,
     },
     /// The signature does not fit.
