@@ -17,6 +17,7 @@ mod commands;
 mod customs;
 mod documented_requests;
 mod faults;
+mod fuzz;
 mod gateways;
 mod input_files;
 mod kill;
