@@ -95,9 +95,9 @@ pub(super) async fn run(context: &Context, args: RunArgs) -> Result<Exit, Failur
     tell(context, &args, &engine, &runs, planned.as_ref(), &ended).await
 }
 
-/// Lanes of what is to be run that were stopped because our side was wrong are tried again: a person has looked, or would not be
-/// here. What a person holds stays held, other gateways' lanes stay as they are, and a job that was stopped for the rows of its file
-/// waits until a person lets it go on.
+/// What payrun holds for a while (for funds) is tried again: a person has looked, or would not be here. What is stopped waits until
+/// a person lets it go on, by a command with a reason: who only starts the same run again has mended nothing, and each start would send
+/// some more. What a person holds stays held, and other gateways' lanes stay as they are.
 async fn release_lanes(engine: &Engine, request: Option<&PlanRequest>) -> Result<(), Failure> {
     let closed = engine.ledger.closed_lanes(engine.clock.now()).await?;
     let is_meant = |name: &str| {
@@ -105,12 +105,15 @@ async fn release_lanes(engine: &Engine, request: Option<&PlanRequest>) -> Result
         request.is_none_or(|request| request.workflow.jobs.iter().any(|job| job.gateway == gateway))
     };
     for lane in closed.iter().filter(|lane| lane.author.is_none() && is_meant(&lane.name)) {
-        let (name, state) = (&lane.name, lane.state.word());
-        if lane.state == LaneState::Stopped && name.contains('/') {
-            eprintln!("job {name} is stopped; `payrun lane release {name} --reason WHY` lets it go on");
+        let name = &lane.name;
+        if lane.state == LaneState::Stopped {
+            eprintln!(
+                "lane {name} is stopped: {}; once that is mended, `payrun lane release {name} --reason WHY` lets it go on",
+                lane.reason.as_deref().unwrap_or_default()
+            );
         } else {
             engine.ledger.release_lane(name).await?;
-            eprintln!("lane {name} was {state}; it is opened again");
+            eprintln!("lane {name} was held; it is opened again");
         }
     }
     Ok(())
