@@ -15,8 +15,8 @@ use super::output::count;
 use super::report::Report;
 use crate::domain::item::State;
 use crate::domain::time::Timestamp;
-use crate::engine::Engine;
 use crate::engine::follow::Standing;
+use crate::engine::{Engine, Watch};
 use crate::ledger::{LaneRow, LaneState, LedgerError, Node, PauseRow};
 use crate::worker::{self, RunError};
 
@@ -145,6 +145,15 @@ async fn look(
     let standing = engine.follow(runs.all, &able, &only_ask, patience).await?;
     let opens = closed.iter().filter_map(|lane| lane.until).min();
     bar.draw(engine, runs.all).await?;
+    let due = Due { runs: runs.all, able: &able, only_ask: &only_ask, now };
+    if let Standing::Working(work) = standing {
+        if patience.is_zero() && due.is_only_of(engine, Watch::is_out_of_reach).await? {
+            return Ok(Looked::Ended(Ended::Waiting(work.next_due)));
+        }
+        if due.is_only_of(engine, |watch| watch.is_out_of_reach() || watch.is_preparing()).await? {
+            return Ok(Looked::Idle);
+        }
+    }
     Ok(match standing {
         Standing::Working(work) if work.claimed == 0 && work.next_due.is_some_and(|due| due > now) => Looked::Idle,
         Standing::Working(_) => Looked::Busy,
@@ -158,6 +167,32 @@ async fn look(
             })
         }
     })
+}
+
+/// What there is to do of these runs at an instant.
+struct Due<'a> {
+    runs: &'a [i64],
+    able: &'a BTreeSet<String>,
+    only_ask: &'a BTreeSet<String>,
+    now: Timestamp,
+}
+
+impl Due<'_> {
+    /// Whether there are such gateways, and all that there is to do is for them: where none of them is reached, to try again is to wait.
+    async fn is_only_of(&self, engine: &Engine, is_such: impl Fn(&Watch) -> bool) -> Result<bool, LedgerError> {
+        let is_other = |name: &&String| engine.accounts.get(*name).is_some_and(|account| !is_such(&account.watch));
+        let others: BTreeSet<String> = self.able.iter().filter(is_other).cloned().collect();
+        if others.len() == self.able.len() {
+            return Ok(false);
+        }
+        for run in self.runs {
+            let work = engine.ledger.work(*run, &others, self.only_ask).await?;
+            if work.claimed > 0 || work.next_due.is_some_and(|due| due <= self.now) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
 }
 
 /// Those of the closed lanes from which these runs have something to send or to ask.

@@ -32,7 +32,8 @@ pub(super) struct RunArgs {
     /// Plan nothing new; only finish what earlier runs left open
     #[arg(long, conflicts_with = "workflow")]
     resume: bool,
-    /// Wait so long in all for what falls due later (15s, 10m, 1h); what is open then stays open
+    /// Wait so long in all for what falls due later, or for gateways that are out of reach (15s, 10m, 1h); what is open then stays
+    /// open
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = parse_wait)]
     wait: Duration,
     /// Print JSON at the end, and no progress

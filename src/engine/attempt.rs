@@ -67,7 +67,9 @@ pub async fn perform(
     called: impl FnOnce() + Send,
 ) -> Result<Settlement, Illegal> {
     let started_at = engine.clock.now();
-    let goes = !outlives(engine, account, claimed) && !lane::is_closed_since_the_claim(account, &work.kind, claimed);
+    let goes = !outlives(engine, account, claimed)
+        && account.watch.rests().is_none()
+        && !lane::is_closed_since_the_claim(account, &work.kind, claimed);
     let filing = Filing::of(claimed);
     let Some(operations) = filing.operations(engine, &work.kind, account).filter(|_| goes) else {
         called();
@@ -99,16 +101,17 @@ pub async fn perform(
         called();
         return Ok(*settlement);
     }
-    if !work.kind.here {
-        turn(account).await;
-    }
+    let ready = if work.kind.here { Ok(()) } else { turn(engine, account).await };
     if !may_still_be_sent(&scene).await {
         called();
         return give_back(claimed, work, engine.clock.now());
     }
     failpoint::hit("before_send");
-    let mut observed =
-        if work.kind.here { here::work(&scene, &call).await } else { noted(engine, account, &call).await };
+    let mut observed = match ready {
+        Err(unprepared) => unprepared,
+        Ok(()) if work.kind.here => here::work(&scene, &call).await,
+        Ok(()) => noted(engine, account, &call).await,
+    };
     failpoint::hit("after_send");
     called();
     let ended_at = engine.clock.now();
@@ -149,8 +152,11 @@ pub async fn perform(
     let moved = match &observed.reached {
         Reached::Unsendable(why) => Move { reason: Some(format!("cannot be sent: {why}")), ..moved },
         Reached::Unreachable(how, _) => unreached(*how, moved),
-        Reached::NotSent(_)
-        | Reached::Refused(_)
+        Reached::NotSent(why) => {
+            let what = if is_query { "it could not be asked about" } else { "nothing was sent" };
+            Move { reason: Some(format!("{what}: {why}")), ..moved }
+        }
+        Reached::Refused(_)
         | Reached::TimedOut
         | Reached::Lost(_)
         | Reached::Unreadable(_)
@@ -452,16 +458,25 @@ pub(super) async fn in_time(account: &Account, call: &Call) -> Observation {
 
 /// The same when its turn has come by the account's rate; what it says of the lane is remembered.
 pub(super) async fn within(engine: &Engine, account: &Account, call: &Call) -> Observation {
-    turn(account).await;
-    noted(engine, account, call).await
+    match turn(engine, account).await {
+        Ok(()) => noted(engine, account, call).await,
+        Err(unprepared) => unprepared,
+    }
 }
 
-/// Waits until a call may be made by the account's rate. What is needed beforehand is got before, so that calls do not gather there.
-async fn turn(account: &Account) {
-    if let Some(pace) = &account.pace {
-        tokio::time::timeout(account.timeout, account.gateway.prepare()).await.ok();
-        pace.turn().await;
+/// Waits until a call may be made by the account's rate. What is needed beforehand is got before, so that calls do not gather there;
+/// where it cannot be had, this is what came of the call.
+async fn turn(engine: &Engine, account: &Account) -> Result<(), Observation> {
+    let Some(pace) = &account.pace else { return Ok(()) };
+    account.watch.note_preparing();
+    let prepared = account.gateway.prepare(account.timeout).await;
+    account.watch.note_prepared(prepared.is_ok());
+    if let Err(unprepared) = prepared {
+        lane::note_reached(engine, account, &unprepared).await;
+        return Err(unprepared);
     }
+    pace.turn().await;
+    Ok(())
 }
 
 async fn noted(engine: &Engine, account: &Account, call: &Call) -> Observation {

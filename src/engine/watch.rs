@@ -11,6 +11,9 @@ use crate::config::StopAfter;
 use crate::domain::time::Timestamp;
 use crate::gateway::{NoConnection, Observation, Reached};
 
+/// How long nothing is called where what every call needs beforehand could not be had.
+const UNPREPARED_PAUSE: Duration = Duration::from_secs(2);
+
 /// What is remembered of an account.
 #[derive(Debug, Default)]
 pub struct Watch {
@@ -28,6 +31,10 @@ struct Seen {
     closed: HashMap<String, Timestamp>,
     /// Whether the last call found a connection; none before the first.
     reached: Option<bool>,
+    /// When what every call needs beforehand could not be had; none since it was.
+    unprepared: Option<tokio::time::Instant>,
+    /// How many calls wait for it.
+    preparing: u32,
 }
 
 /// What has changed with a call.
@@ -67,6 +74,35 @@ impl Watch {
             Reached::NotSent(_) | Reached::Unsendable(_) | Reached::TimedOut => return None,
         };
         (reached && seen.reached.replace(true) != Some(true)).then_some(News::Reached)
+    }
+
+    /// Notes that a call waits for what every call needs beforehand.
+    pub(super) fn note_preparing(&self) {
+        self.seen().preparing += 1;
+    }
+
+    /// Notes whether it was had.
+    pub(super) fn note_prepared(&self, had: bool) {
+        let mut seen = self.seen();
+        seen.preparing = seen.preparing.saturating_sub(1);
+        seen.unprepared = (!had).then(tokio::time::Instant::now);
+    }
+
+    /// Whether a call waits for what every call needs beforehand.
+    pub fn is_preparing(&self) -> bool {
+        self.seen().preparing > 0
+    }
+
+    /// For how long nothing is called, since what every call needs beforehand could not be had just now.
+    pub fn rests(&self) -> Option<Duration> {
+        let failed = self.seen().unprepared?;
+        Some(UNPREPARED_PAUSE.saturating_sub(failed.elapsed())).filter(|left| !left.is_zero())
+    }
+
+    /// Whether nothing can be called, as the last try found: to wait is all that can be done.
+    pub fn is_out_of_reach(&self) -> bool {
+        let seen = self.seen();
+        seen.reached == Some(false) || seen.unprepared.is_some()
     }
 
     /// How many replies in a row could not be verified, if those are as many as stop the lane.

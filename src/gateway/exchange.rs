@@ -20,7 +20,7 @@ use crate::domain::time::Timestamp;
 pub(super) const EVIDENCE_MAX: usize = 16 * 1024;
 
 /// How long a probe may take in all.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(20);
+pub(super) const PROBE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A look at a gateway, given up when it takes too long.
 pub(super) async fn probe_in_time(base: &str, look: impl Future<Output = Vec<Probe>>) -> Vec<Probe> {
@@ -35,6 +35,11 @@ pub(super) async fn before<T>(deadline: Pin<&mut Sleep>, future: impl Future<Out
         value = future => Some(value),
         () = deadline => None,
     }
+}
+
+/// How long something may take that is had before a call: a little less than the call, so that its failure is heard by all who wait.
+pub(super) fn beforehand(within: Duration) -> Duration {
+    within.saturating_sub(within / 10)
 }
 
 /// What a failure of the transport says of a call.

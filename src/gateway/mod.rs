@@ -215,10 +215,13 @@ pub trait Gateway: Send + Sync {
     /// Makes one call and reports what was observed. Never fails: every failure is an observation.
     fn call<'a>(&'a self, call: &'a Call) -> Calling<'a, Observation>;
 
-    /// Gets what a call needs beforehand, such as certificates or a token, so that it leaves as soon as its turn has come. Where that
-    /// fails, the call says why.
-    fn prepare(&self) -> Calling<'_, ()> {
-        Box::pin(async {})
+    /// Gets what every call needs beforehand, such as certificates or a token, in less than this time. It is got once for all who wait
+    /// for it.
+    ///
+    /// # Errors
+    /// Why it cannot be had: nothing can be sent then.
+    fn prepare(&self, _within: Duration) -> Calling<'_, Result<(), Observation>> {
+        Box::pin(async { Ok(()) })
     }
 
     /// What expires of the keys by which we and the gateway know each other, as far as it is known, and when.

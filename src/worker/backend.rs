@@ -191,6 +191,9 @@ async fn try_fetch(
     jobs: &mut Jobs,
     missing: usize,
 ) -> Result<(Vec<Claimed>, Option<Duration>), LedgerError> {
+    if let Some(time) = lane.account.watch.rests() {
+        return Ok((Vec::new(), Some(time.min(IDLE))));
+    }
     let now = lane.engine.clock.now();
     if !jobs.are_fresh(now) {
         let open = lane.engine.ledger.open_jobs(&lane.account.name).await?;

@@ -1,6 +1,9 @@
 //! A gateway or a key in trouble stops the batch, and somebody is told: by the command, against the sandbox on loopback.
 
 use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use payrun::domain::item::State;
 use payrun::sandbox::faults::FaultPlan;
@@ -267,4 +270,64 @@ fn a_gateway_that_takes_no_connection_is_noted_until_it_is_reached() {
     assert_eq!(rig.payrun(&["retry", "p-1", "--reason", "it is back"]).0, Some(0));
     assert_eq!(rig.payrun(&["run", "--resume", "--wait", "20s"]).0, Some(0));
     assert_eq!(lane(&rig, "hipopay")["unreachable"], Value::Null);
+}
+
+/// A listener that takes connections and never answers; how many it took.
+fn silent() -> (String, Arc<AtomicUsize>) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let taken = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&taken);
+    std::thread::spawn(move || {
+        let mut held = Vec::new();
+        while let Ok((stream, _)) = listener.accept() {
+            count.fetch_add(1, Ordering::Relaxed);
+            held.push(stream);
+        }
+    });
+    (url, taken)
+}
+
+#[test]
+fn the_wait_ends_where_a_gateway_takes_connections_and_never_answers() {
+    for (gateway, what) in [("wechat", "the platform certificates"), ("cbtis", "the access token")] {
+        let rig = project(gateway);
+        let (url, taken) = silent();
+        edit(&rig, "payrun.yaml", &rig.base_url(), &url);
+        edit(&rig, "payrun.yaml", "    timeout: 600ms\n", "    timeout: 3s\n");
+        let began = std::time::Instant::now();
+        let seen = run(&rig, &["pay.yaml"]);
+        let took = began.elapsed();
+        assert!(took < Duration::from_secs(12), "{gateway}: {took:?}");
+        assert_eq!(seen["ended"], "waiting", "{gateway}");
+        let items = rig.items();
+        let tried = items.iter().filter(|item| !item["reason"].is_null()).collect::<Vec<_>>();
+        assert!(!tried.is_empty() && tried.len() <= 3 * CONCURRENCY, "{gateway}: {}", tried.len());
+        for item in tried {
+            assert_eq!(item["reason"], format!("nothing was sent: {what} cannot be had: timed out"), "{item:#}");
+        }
+        // One for all: not one for each item.
+        assert!(taken.load(Ordering::Relaxed) <= 4, "{gateway}: {taken:?} connections");
+    }
+}
+
+#[test]
+fn the_wait_ends_where_a_gateway_refuses_connections() {
+    for gateway in ["wechat", "hipopay", "egms", "cbtis"] {
+        let rig = project(gateway);
+        edit(&rig, "pay.yaml", "attempts: 3, first: 50ms, max: 100ms", "attempts: 1000, first: 300ms, max: 300ms");
+        let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let closed = held.local_addr().unwrap();
+        drop(held);
+        edit(&rig, "payrun.yaml", &rig.base_url(), &format!("http://{closed}"));
+        let began = std::time::Instant::now();
+        let seen = run(&rig, &["pay.yaml"]);
+        let took = began.elapsed();
+        assert!(took < Duration::from_secs(8), "{gateway}: {took:?}");
+        assert_eq!(seen["ended"], "waiting", "{gateway}");
+        let items = rig.items();
+        let told = |item: &&Value| item["reason"] == "cannot reach the gateway: connection refused";
+        assert!(items.iter().any(|item| told(&item)), "{gateway}: {items:#?}");
+        assert_eq!(lane(&rig, gateway)["unreachable"]["how"], "connection refused");
+    }
 }

@@ -3,6 +3,8 @@
 //! Until that request may have been written, every failure is [`Reached::NotSent`]; from then on none is. Replies carry no
 //! signature: a reply is worth what TLS makes of it.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use secrecy::{ExposeSecret, SecretString};
@@ -72,10 +74,10 @@ impl Client {
         };
         let deadline = tokio::time::sleep(call.timeout);
         tokio::pin!(deadline);
-        let token = match before(deadline.as_mut(), self.tokens.get(&self.base, &self.transport, &self.clock)).await {
+        let token = match before(deadline.as_mut(), self.token(call.timeout)).await {
             Some(Ok(token)) => token,
             Some(Err(error)) => return without_token(error),
-            None => return Observation::of(Reached::NotSent("the access token did not come in time".into())),
+            None => return without_token(NoToken::Slow),
         };
         let request = match self.request(&prepared, &token) {
             Ok(request) => request,
@@ -93,6 +95,10 @@ impl Client {
             Some(Err(failure)) => of_failure(failure),
             None => Observation::of(Reached::TimedOut),
         }
+    }
+
+    async fn token(&self, within: Duration) -> Result<SecretString, NoToken> {
+        self.tokens.get(&self.base, &self.transport, &self.clock, within).await
     }
 
     fn request(&self, prepared: &Prepared, token: &SecretString) -> Result<Request, String> {
@@ -120,7 +126,7 @@ impl Client {
     async fn look(&self) -> Vec<Probe> {
         let body = Bytes::from_static(br#"{"merchant_order_id":"payrun-probe"}"#);
         let prepared = Prepared { path: QUERY.into(), body, about: About::Payment };
-        let token = match self.tokens.get(&self.base, &self.transport, &self.clock).await {
+        let token = match self.token(exchange::PROBE_TIMEOUT).await {
             Ok(token) => token,
             Err(error) => return vec![Probe { step: "access token", found: Err(error.to_string()) }],
         };
@@ -143,10 +149,8 @@ impl Client {
 }
 
 impl Gateway for Client {
-    fn prepare(&self) -> Calling<'_, ()> {
-        Box::pin(async {
-            self.tokens.get(&self.base, &self.transport, &self.clock).await.ok();
-        })
+    fn prepare(&self, within: Duration) -> Calling<'_, Result<(), Observation>> {
+        Box::pin(async move { self.token(within).await.map(drop).map_err(without_token) })
     }
 
     fn call<'a>(&'a self, call: &'a Call) -> Calling<'a, Observation> {
@@ -191,7 +195,7 @@ fn without_token(error: NoToken) -> Observation {
         NoToken::Refused { http } if http < 500 && http != 429 => {
             Observation { http: Some(http), ..Observation::of(Reached::Refused(error.to_string())) }
         }
-        NoToken::NotAsked(_) | NoToken::Refused { .. } | NoToken::Unreadable(_) => {
+        NoToken::NotAsked(_) | NoToken::Refused { .. } | NoToken::Unreadable(_) | NoToken::Slow => {
             Observation::of(Reached::NotSent(error.to_string()))
         }
     }

@@ -17,7 +17,7 @@ use tokio::sync::Mutex;
 use crate::clock::Clock;
 use crate::config::{AccessToken, TokenRequest};
 use crate::domain::time::Timestamp;
-use crate::gateway::exchange;
+use crate::gateway::exchange::{self, beforehand};
 use crate::gateway::transport::{Failure, Transport};
 
 /// How long before a token expires it is no longer used.
@@ -28,6 +28,8 @@ const MARGIN: Duration = Duration::from_secs(60);
 pub(super) struct Tokens {
     source: AccessToken,
     held: StdMutex<Option<Held>>,
+    /// How many requests for one failed, and why the last did.
+    failed: StdMutex<(u64, Option<NoToken>)>,
     /// Held while a token is being fetched, so that there is one request at a time.
     turn: Mutex<()>,
 }
@@ -55,18 +57,28 @@ pub(super) enum NoToken {
     /// The reply holds none.
     #[error("no access token: {0}")]
     Unreadable(String),
+    /// The reply did not come in time.
+    #[error("the access token cannot be had: timed out")]
+    Slow,
 }
 
 impl Tokens {
     pub(super) fn new(source: AccessToken) -> Self {
-        Self { source, held: StdMutex::default(), turn: Mutex::default() }
+        Self { source, held: StdMutex::default(), failed: StdMutex::default(), turn: Mutex::default() }
     }
 
     /// A token that is valid now.
     ///
     /// # Errors
-    /// If none could be had; nothing of an order was sent then.
-    pub(super) async fn get(&self, base: &str, transport: &Transport, clock: &Clock) -> Result<SecretString, NoToken> {
+    /// If none could be had; nothing of an order was sent then. A request that is not answered `within` this time has failed, for all
+    /// who wait for it.
+    pub(super) async fn get(
+        &self,
+        base: &str,
+        transport: &Transport,
+        clock: &Clock,
+        within: Duration,
+    ) -> Result<SecretString, NoToken> {
         let request = match &self.source {
             AccessToken::Fixed(token) => return Ok(token.clone()),
             AccessToken::Fetched(request) => request,
@@ -74,11 +86,19 @@ impl Tokens {
         if let Some(token) = self.valid(clock.now()) {
             return Ok(token);
         }
+        let seen = self.failed().0;
         let _turn = self.turn.lock().await;
         if let Some(token) = self.valid(clock.now()) {
             return Ok(token);
         }
-        let held = fetch(request, base, transport, clock.now()).await?;
+        let (failures, why) = self.failed().clone();
+        if let Some(why) = why.filter(|_| failures > seen) {
+            return Err(why);
+        }
+        let fetched = tokio::time::timeout(beforehand(within), fetch(request, base, transport, clock.now())).await;
+        let held = fetched.unwrap_or(Err(NoToken::Slow)).inspect_err(|why| {
+            *self.failed() = (failures + 1, Some(why.clone()));
+        })?;
         let token = held.token.clone();
         *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(held);
         Ok(token)
@@ -101,6 +121,10 @@ impl Tokens {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let refused = held.take_if(|held| held.token.expose_secret() == token.expose_secret());
         refused.is_some_and(|refused| !refused.taken)
+    }
+
+    fn failed(&self) -> std::sync::MutexGuard<'_, (u64, Option<NoToken>)> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn valid(&self, now: Timestamp) -> Option<SecretString> {

@@ -24,7 +24,8 @@ use crate::clock::Clock;
 use crate::config::{MerchantKey as MerchantKeyConfig, WechatConfig, WechatMode};
 use crate::domain::time::Timestamp;
 use crate::gateway::exchange::{
-    EVIDENCE_MAX, before, bounded, header, of_failure, probe_in_time, read_base, retry_after, unread, unreadable,
+    EVIDENCE_MAX, PROBE_TIMEOUT, before, bounded, header, of_failure, probe_in_time, read_base, retry_after, unread,
+    unreadable,
 };
 use crate::gateway::notice::{Manners, Notice};
 use crate::gateway::{Call, Calling, FILE_MAX, Gateway, Observation, Probe, REPLY_MAX, Reached, file, personal};
@@ -113,10 +114,10 @@ impl Client {
     pub(super) async fn exchange(&self, request: Prepared, timeout: Duration) -> Observation {
         let deadline = tokio::time::sleep(timeout);
         tokio::pin!(deadline);
-        match before(deadline.as_mut(), self.keyring.ensure(&self.channel)).await {
+        match before(deadline.as_mut(), self.keyring.ensure(&self.channel, timeout)).await {
             Some(Ok(())) => {}
             Some(Err(error)) => return without_keys(error),
-            None => return Observation::of(Reached::NotSent("the platform certificates did not come in time".into())),
+            None => return without_keys(KeyringError::Slow),
         }
         let response = match before(deadline.as_mut(), self.send(&request)).await {
             Some(Ok(response)) => response,
@@ -210,7 +211,7 @@ impl Client {
     }
 
     async fn look(&self) -> Vec<Probe> {
-        let keys = match self.keyring.ensure(&self.channel).await {
+        let keys = match self.keyring.ensure(&self.channel, PROBE_TIMEOUT).await {
             Err(KeyringError::Download(failure @ (Failure::NotSent(_) | Failure::Unreachable { .. }))) => {
                 return vec![Probe { step: "reach", found: Err(format!("{}: {failure}", self.channel.base)) }];
             }
@@ -302,10 +303,8 @@ impl Gateway for Client {
         })
     }
 
-    fn prepare(&self) -> Calling<'_, ()> {
-        Box::pin(async {
-            self.keyring.ensure(&self.channel).await.ok();
-        })
+    fn prepare(&self, within: Duration) -> Calling<'_, Result<(), Observation>> {
+        Box::pin(async move { self.keyring.ensure(&self.channel, within).await.map_err(without_keys) })
     }
 
     fn certificates(&self) -> Vec<(&'static str, Timestamp)> {

@@ -27,7 +27,7 @@ use super::wire::{Certificate, CertificateList};
 use crate::config::PublicKey;
 use crate::domain::time::Timestamp;
 use crate::gateway::REPLY_MAX;
-use crate::gateway::exchange::bounded;
+use crate::gateway::exchange::{beforehand, bounded};
 
 /// How old a reply may be, by its own timestamp, and how far ahead (docs/gateways/wechat.md).
 pub const WINDOW: Duration = Duration::from_secs(300);
@@ -114,8 +114,9 @@ impl Keyring {
     /// Makes sure that there are keys, before anything is sent that could not be verified otherwise.
     ///
     /// # Errors
-    /// Only if there is no valid key at all; a refresh that fails while keys are valid is tried again a minute later.
-    pub(super) async fn ensure(&self, channel: &Channel) -> Result<(), KeyringError> {
+    /// Only if there is no valid key at all; a refresh that fails while keys are valid is tried again a minute later. A download that
+    /// does not end `within` this time has failed, for all who wait for it.
+    pub(super) async fn ensure(&self, channel: &Channel, within: Duration) -> Result<(), KeyringError> {
         let Some(api_key) = &self.api_key else { return Ok(()) };
         let seen = self.held().ended;
         if !self.is_due(channel.clock.now()) {
@@ -133,8 +134,8 @@ impl Keyring {
         let _turn = self.turn.lock().await;
         let now = channel.clock.now();
         if self.is_due(now) && !self.failed_meanwhile(seen) {
-            let downloaded = self.download(api_key, channel).await;
-            self.keep(downloaded, now);
+            let downloading = tokio::time::timeout(beforehand(within), self.download(api_key, channel)).await;
+            self.keep(downloading.unwrap_or(Err(KeyringError::Slow)), now);
         }
         let held = self.held();
         if held.keys.iter().any(|key| key.is_valid(now)) {
@@ -389,7 +390,7 @@ pub enum KeyringError {
     #[error("the platform certificates could not be downloaded: {0}")]
     Download(Failure),
     /// The certificates did not come in time.
-    #[error("the platform certificates did not come in time")]
+    #[error("the platform certificates cannot be had: timed out")]
     Slow,
     /// Whether there is a certificate with this serial cannot be known just now.
     #[error(
