@@ -95,7 +95,7 @@ fn meant(args: &PauseArgs, what: What) -> Result<Paused, Failure> {
 async fn list(ledger: &Ledger, as_json: bool) -> Result<Exit, Failure> {
     let pauses = ledger.pauses().await?;
     if as_json {
-        let row = |row: &crate::ledger::PauseRow| json!({ "scope": row.scope, "name": row.name, "since": row.at.to_string(), "by": row.actor, "reason": row.reason });
+        let row = |row: &crate::ledger::PauseRow| json!({ "scope": row.scope, "name": row.name, "since": row.at.to_string(), "by": row.actor, "reason": row.reason, "what_to_do": row.what_to_do() });
         say_json(&pauses.iter().map(row).collect());
         return Ok(Exit::Success);
     }
@@ -104,10 +104,12 @@ async fn list(ledger: &Ledger, as_json: bool) -> Result<Exit, Failure> {
         return Ok(Exit::Success);
     }
     let mut rows = table(&["paused", "name", "since", "by", "reason"]);
+    let to_do: Vec<String> = pauses.iter().filter_map(crate::ledger::PauseRow::what_to_do).collect();
     for row in pauses {
         rows.add_row([row.scope, row.name, row.at.to_string(), row.actor, row.reason]);
     }
     print_table(&rows);
+    to_do.into_iter().for_each(say);
     Ok(Exit::Success)
 }
 

@@ -193,7 +193,7 @@ pub(super) async fn run(context: &Context, args: PlanArgs) -> Result<Exit, Failu
             say(format!("its schedule fires next on {}: {moved}", firing.wall.format("%a %Y-%m-%d at %H:%M")));
         }
         let days = request.days(engine.clock.now());
-        if days.on > days.today {
+        if days.on > days.today && !request.allow_future {
             say(format!("{} is after today, {}; `payrun run` wants --allow-future", days.on, days.today));
         }
         for job in &planned.jobs {

@@ -210,11 +210,7 @@ async fn concerning(engine: &Engine, runs: &[i64], closed: Vec<LaneRow>) -> Resu
 /// Why nothing of these runs goes out, for people.
 async fn reasons(engine: &Engine, runs: &[i64], closed: &[LaneRow]) -> Result<Vec<String>, LedgerError> {
     let mut reasons: Vec<String> = closed.iter().map(closed_text).collect();
-    let paused = |row: &PauseRow| {
-        let what = format!("{} {}", row.scope, row.name);
-        format!("paused by {}: {}, {}", row.actor, what.trim_end(), row.reason)
-    };
-    reasons.extend(engine.ledger.pauses().await?.iter().map(paused));
+    reasons.extend(engine.ledger.pauses().await?.iter().map(PauseRow::note));
     for run in runs {
         let approvals = engine.ledger.approvals_of_run(*run).await?;
         reasons.extend(approvals.iter().filter(|approval| approval.state.is_open()).map(waits));

@@ -20,6 +20,7 @@ use super::show::print_troubled;
 use super::signals::stop_switch;
 use crate::clock::Clock;
 use crate::engine::Engine;
+use crate::engine::operate::has_workflow;
 use crate::engine::plan::{PlanError, PlanRequest, Planned};
 use crate::ledger::{ItemFilter, JobRow, LaneState, Ledger, LedgerError};
 use crate::yaml::scalars::duration;
@@ -64,6 +65,7 @@ pub(super) async fn run(context: &Context, args: RunArgs) -> Result<Exit, Failur
         eprintln!("a process died with {} calls under way; they are asked about before anything is sent", count(asked));
     }
     release_lanes(&engine, request.as_ref()).await?;
+    resume_returned(&engine, request.as_ref()).await?;
     let left_open = engine.ledger.unfinished_runs().await?;
     let planned = match request {
         None => None,
@@ -116,6 +118,16 @@ async fn release_lanes(engine: &Engine, request: Option<&PlanRequest>) -> Result
             engine.ledger.release_lane(name).await?;
             eprintln!("lane {name} was held; it is opened again");
         }
+    }
+    Ok(())
+}
+
+/// A workflow that payrun paused since its file was removed goes on when a person runs it, if the folder of workflows has it again.
+async fn resume_returned(engine: &Engine, request: Option<&PlanRequest>) -> Result<(), Failure> {
+    let name = request.map(|request| request.workflow.name.clone());
+    let returned = name.filter(|name| has_workflow(&engine.config.workflows, name));
+    for name in engine.resume_returned(&returned.into_iter().collect()).await? {
+        eprintln!("the workflow {name} was paused since its file was removed; its file is there again, and it goes on");
     }
     Ok(())
 }

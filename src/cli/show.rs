@@ -10,7 +10,7 @@ use super::output::{Colour, count, cut, paint, print_table, say, say_json, table
 use super::project::Project;
 use super::report::{Report, painted};
 use crate::domain::item::State;
-use crate::ledger::{AttemptRow, EventRow, ItemFilter, ItemRow, Ledger};
+use crate::ledger::{AttemptRow, EventRow, ItemFilter, ItemRow, Ledger, PauseRow};
 use crate::view::{AttemptView, EventView};
 
 /// How many troubled items are shown with a run.
@@ -50,17 +50,21 @@ async fn show_run(project: &Project, ledger: &Ledger, args: &ShowArgs, colour: b
     let forgotten_at = run.forgotten_at;
     let report = Report::of_run(ledger, run).await?;
     let answers = ledger.answers(report.run.id).await?;
+    let mut pauses = if report.run.finished_at.is_some() { Vec::new() } else { ledger.pauses().await? };
+    pauses.retain(|row| row.is_of(&report.run.workflow, report.jobs.iter().map(|job| &job.lane)));
     if args.json {
         let mut value = report.json();
         value["answers"] = answers
             .iter()
             .map(|(answer, code, times)| json!({"answer": answer, "code": code, "times": times}))
             .collect();
+        value["paused"] = pauses.iter().map(PauseRow::note).collect();
         value["forgotten_at"] = json!(forgotten_at.map(|at| at.to_string()));
         say_json(&value);
         return Ok(Exit::Success);
     }
     report.print(&project.catalog, colour);
+    pauses.iter().for_each(|row| say(row.note()));
     if let Some(at) = forgotten_at {
         say(format!("its evidence was kept until {at}: what was asked and answered, and the items' input, are gone"));
     }

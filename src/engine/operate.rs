@@ -12,7 +12,7 @@ use crate::domain::ids::KeyHash;
 use crate::domain::item::Finding;
 use crate::domain::policy::Rate;
 use crate::domain::time::Timestamp;
-use crate::ledger::{Granted, LaneLimits, LedgerError, Scope, Wish};
+use crate::ledger::{Granted, LaneLimits, LedgerError, Scope, Wish, decide_about};
 
 /// What is to be paused or resumed, as a person names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,23 +127,26 @@ impl Engine {
         let file = file.file_name().unwrap_or_default().to_string_lossy();
         let Some(by) = by_payrun(&format!("its file {file} was removed")) else { return Ok(()) };
         if self.ledger.pause(&Scope::Workflow(workflow.to_owned()), &by, self.clock.now()).await? {
-            tracing::warn!(workflow.name = workflow, %file, "no file has this workflow any more; it is paused");
+            let what_to_do = decide_about(workflow);
+            tracing::warn!(workflow.name = workflow, %file, what_to_do, "no file has this workflow any more; it is paused");
         }
         Ok(())
     }
 
-    /// Ends the pauses of workflows that have a file again, unless a person has decided meanwhile.
+    /// Ends the pauses of workflows that have a file again, unless a person has decided meanwhile. Says of which.
     ///
     /// # Errors
     /// Whatever the ledger says.
-    pub async fn resume_returned(&self, workflows: &BTreeSet<String>) -> Result<(), LedgerError> {
-        let Some(by) = by_payrun("its file is there again") else { return Ok(()) };
+    pub async fn resume_returned(&self, workflows: &BTreeSet<String>) -> Result<Vec<String>, LedgerError> {
+        let mut resumed = Vec::new();
+        let Some(by) = by_payrun("its file is there again") else { return Ok(resumed) };
         for name in self.ledger.paused_workflows().await?.into_iter().filter(|name| workflows.contains(name)) {
             if self.ledger.resume(&Scope::Workflow(name.clone()), &by, self.clock.now()).await? {
                 tracing::info!(workflow.name = name, "the workflow has a file again and goes on");
+                resumed.push(name);
             }
         }
-        Ok(())
+        Ok(resumed)
     }
 
     /// Holds a lane (`GATEWAY`, or `GATEWAY/KIND` for one kind of job): nothing of it is called for, not even to ask.

@@ -85,7 +85,7 @@ pub use notifications::{Heard, NewNotification, NotificationFilter, Notification
 pub use notified::Said;
 pub use occurrences::{OccurrenceFilter, OccurrencePlace, OccurrenceRow};
 pub use outbox::{MailRow, MailState, NewMail, News, NoticeRow, Outcome, Waiting};
-pub use pauses::{PauseRow, Scope};
+pub use pauses::{PauseRow, Scope, decide_about};
 pub use payment::{Declared, Payment, Room, Taking};
 pub use person::{Granted, Wish};
 pub use plan::{Again, Earlier, LateJob, NewItem, NewJob, NewRun, Planning, Refusal, Replaces, filed_again_as};

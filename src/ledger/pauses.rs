@@ -63,6 +63,38 @@ pub struct PauseRow {
     pub reason: String,
 }
 
+/// What a person may do about a workflow that no file has any more.
+pub fn decide_about(workflow: &str) -> String {
+    format!(
+        "`payrun resume workflow {workflow} --reason WHY` carries out what it has open, `payrun cancel --workflow {workflow} --state \
+         planned,held,sending,pending,unknown --reason WHY --yes` withdraws it; if its file comes back, it goes on"
+    )
+}
+
+impl PauseRow {
+    /// What a person may do about it, where payrun paused it.
+    pub fn what_to_do(&self) -> Option<String> {
+        (self.scope == "workflow" && !is_person(&self.actor)).then(|| decide_about(&self.name))
+    }
+
+    /// In words: `paused by ann: workflow rent, too early`, and what to do where a person might not know.
+    pub fn note(&self) -> String {
+        let what = format!("{} {}", self.scope, self.name);
+        let note = format!("paused by {}: {}, {}", self.actor, what.trim_end(), self.reason);
+        self.what_to_do().map_or_else(|| note.clone(), |what| format!("{note}. {what}"))
+    }
+
+    /// Whether nothing new is sent because of it of a run of this workflow by these lanes.
+    pub fn is_of(&self, workflow: &str, mut lanes: impl Iterator<Item = impl AsRef<str>>) -> bool {
+        match self.scope.as_str() {
+            "all" => true,
+            "workflow" => self.name == workflow,
+            "gateway" => lanes.any(|lane| lane.as_ref() == self.name),
+            _ => false,
+        }
+    }
+}
+
 const DOING: &str = "pausing";
 
 /// Why an item waits whose contract is paused.
@@ -141,6 +173,26 @@ impl Ledger {
                      select 'contract', gateway || '/' || contract, at, actor, reason, 1 from paused_contracts \
                      order by last, scope, name limit 1000";
         sqlx::query(query).fetch_all(&self.read).await.map_err(failed)?.iter().map(pause_row).collect()
+    }
+
+    /// The last pause of a workflow that began before this instant and had not ended then: since when, by whom, and why.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn paused_at(
+        &self,
+        workflow: &str,
+        at: Timestamp,
+    ) -> Result<Option<(Timestamp, String, String)>, LedgerError> {
+        let failed = |source| LedgerError::of("looking for a pause", source);
+        let query = "select at, actor, reason, verb from audit where verb in ('pause', 'resume') and target = $1 and at <= $2 \
+                     order by seq desc limit 1";
+        let last = sqlx::query(query).bind(Scope::Workflow(workflow.to_owned()).to_string()).bind(at.millis());
+        let Some(row) = last.fetch_optional(&self.read).await.map_err(failed)? else { return Ok(None) };
+        let verb: String = row.try_get("verb").map_err(failed)?;
+        let since = row.try_get("at").map(Timestamp::from_millis).map_err(failed)?;
+        let (actor, reason) = (row.try_get("actor").map_err(failed)?, row.try_get("reason").map_err(failed)?);
+        Ok((verb == "pause").then_some((since, actor, reason)))
     }
 
     /// The workflows that are paused by name: a scheduler fires none of them.

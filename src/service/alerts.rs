@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::Service;
 use crate::domain::time::Timestamp;
-use crate::ledger::LedgerError;
+use crate::ledger::{LedgerError, decide_about};
 use crate::notice::{Direct, Notices, Refused, Trouble, Watched};
 
 /// How often is looked.
@@ -66,11 +66,21 @@ async fn refused(service: &Service, now: Timestamp) -> Result<Vec<Refused>, Ledg
         let reason = row.reason.unwrap_or_default();
         // As planning words it.
         let limit = reason.contains(" is over its limit");
-        Refused { workflow: row.workflow, occurrence: row.nominal, at: row.changed_at, limit, reason }
+        Refused { workflow: row.workflow, occurrence: row.nominal, at: row.changed_at, limit, reason, removed: None }
     });
+    let removed = service.workflows.removed();
     let files = service.workflows.refused().into_iter().map(|(file, mistakes)| {
         let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Refused { workflow: name, occurrence: short(&mistakes), at: now, limit: false, reason: mistakes }
+        let occurrence = short(&mistakes);
+        match removed.iter().find(|(_, path)| *path == file) {
+            Some((workflow, _)) => {
+                let reason =
+                    format!("{name} is gone; nothing new of {workflow} is sent, what is under way is asked about");
+                let (workflow, removed) = (workflow.clone(), Some(decide_about(workflow)));
+                Refused { workflow, occurrence, at: now, limit: false, reason, removed }
+            }
+            None => Refused { workflow: name, occurrence, at: now, limit: false, reason: mistakes, removed: None },
+        }
     });
     Ok(failed.chain(files).collect())
 }

@@ -19,7 +19,7 @@ use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::config::calendars::{self, CalendarFiles, Calendars};
 use crate::engine::operate::has_workflow;
-use crate::ledger::LedgerError;
+use crate::ledger::{LedgerError, decide_about};
 use crate::workflow::{Workflow, load};
 
 /// How often the folder is looked at.
@@ -127,10 +127,9 @@ impl Workflows {
             let path = &removal.path;
             let gone = if path.exists() { "it has another workflow now" } else { "the file is gone" };
             let why = format!(
-                "{}: {gone}, and the workflow {name} is paused: nothing new of it is sent, and what is under way is asked about. \
-                 `payrun cancel --workflow {name} --state planned,held,sending,pending,unknown --reason WHY --yes` withdraws what \
-                 it has open, `payrun resume workflow {name} --reason WHY` carries it out",
-                path.display()
+                "{}: {gone}, and the workflow {name} is paused: nothing new of it is sent, and what is under way is asked about. {}",
+                path.display(),
+                decide_about(name)
             );
             (path.clone(), why)
         }));
@@ -147,6 +146,12 @@ impl Workflows {
             refused.insert(path.clone(), why);
         }
         refused
+    }
+
+    /// The workflows that no file has any more, each with the file that had it.
+    pub fn removed(&self) -> Vec<(String, PathBuf)> {
+        let known = self.known();
+        known.removed.iter().map(|(name, removal)| (name.clone(), removal.path.clone())).collect()
     }
 
     /// Takes note of the workflows of which another process has another schedule.

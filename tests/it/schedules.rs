@@ -355,7 +355,10 @@ fn with_missed_none_nothing_fires_of_a_pause_however_short_it_was() {
         // Whether or not a process looked meanwhile.
         assert!(ledger.resume(&scope, &ann, at("2026-11-02T09:31")).await.unwrap());
         keeper.keep(&daily, at("2026-11-02T09:32")).await;
-        assert_eq!(states(&keeper.history().await), [("2026-11-02T09:30", Missed)]);
+        let history = keeper.history().await;
+        assert_eq!(states(&history), [("2026-11-02T09:30", Missed)]);
+        let rows = ledger.occurrences(&OccurrenceFilter::default(), None, 10).await.unwrap();
+        assert_eq!(rows[0].reason.as_deref(), Some("it was paused by ann: a test"));
         keeper.keep(&daily, at("2026-11-03T09:30")).await;
         assert_eq!(keeper.runs().await, ["2026-11-03T09:30"]);
     });

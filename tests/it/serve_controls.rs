@@ -255,6 +255,28 @@ fn the_lanes_of_the_api_say_who_holds_them_and_which_gateway_is_not_reached() {
     assert_eq!(service.stop().code(), Some(0));
 }
 
+#[test]
+fn to_run_a_file_that_is_there_again_ends_payruns_own_pause() {
+    let app = slow(false);
+    let mut token = String::new();
+    let (service, text, _) = removed_under_way(&app, &mut token);
+    assert_eq!(service.stop().code(), Some(0));
+    std::fs::create_dir(app.path("kept")).unwrap();
+    app.write("kept/deductions.yaml", &text);
+    let told = app.payrun(&["run", "kept/deductions.yaml", "--wait", "0s"]);
+    assert!(told.stdout.contains(COMMANDS[0]), "the folder has no such file: {told:?}");
+    app.write(WORKFLOW, text);
+    let told = app.payrun(&["run", WORKFLOW, "--wait", "20s"]).exits(0).stderr;
+    assert!(
+        told.contains("the workflow deductions was paused since its file was removed; its file is there again"),
+        "{told}"
+    );
+    // Another day's keys, in the runs of today.
+    assert_eq!(app.charges(), 60);
+    assert_eq!(app.json(&["show", "1", "--json"])["state"], "finished");
+    app.payrun(&["audit", "list"]).exits(0).says("its file is there again");
+}
+
 /// A service that has sent some of 30 items, one after the other, when the file of their workflow is removed.
 fn removed_under_way<'a>(app: &'a App, token: &mut String) -> (Service<'a>, String, u64) {
     let service = Service::of(app);
@@ -271,6 +293,12 @@ fn slow(server: bool) -> App {
     App::of(Setup { contracts: contracts("C", 30), rate: "5/s", server, ..Setup::default() })
 }
 
+/// What a person is told to do about a removed workflow, whole.
+const COMMANDS: [&str; 2] = [
+    "`payrun resume workflow deductions --reason WHY`",
+    "`payrun cancel --workflow deductions --state planned,held,sending,pending,unknown --reason WHY --yes`",
+];
+
 fn a_removed_workflow_waits(server: bool) {
     let app = slow(server);
     let mut token = String::new();
@@ -279,8 +307,16 @@ fn a_removed_workflow_waits(server: bool) {
     assert_eq!((&paused[0]["name"], &paused[0]["actor"]), (&json!("deductions"), &json!("payrun")), "{paused}");
     assert_eq!(paused[0]["reason"], "its file deductions.yaml was removed");
     let told = service.get(&token, "/api/v1/workflows").body["refused"].to_string();
-    for command in ["payrun cancel --workflow deductions --state", "payrun resume workflow deductions"] {
+    for command in COMMANDS {
         assert!(told.contains(command), "{told}");
+    }
+    for args in [&["pause"][..], &["show", "1"], &["run", "--resume", "--wait", "0s"]] {
+        let told = app.payrun(args);
+        let told = told.stdout.clone() + &told.stderr;
+        for command in COMMANDS {
+            assert!(told.contains(command), "{args:?}: {told}");
+        }
+        assert!(told.contains("was removed"), "{args:?}: {told}");
     }
     std::thread::sleep(Duration::from_secs(2));
     assert!(app.charges() <= charged + 1, "one may have been on its way: {charged}, {}", app.charges());

@@ -159,6 +159,8 @@ fn a_run_for_a_day_to_come_is_refused_until_somebody_says_that_it_is_meant_and_m
     assert!(told.stderr.contains("--allow-future"), "{told:?}");
     assert_eq!((periods(&app, "Y-1"), app.charges()), (Vec::new(), 0));
     app.payrun(&["plan", CHARGE, "--date", &ahead]).exits(0).says("`payrun run` wants --allow-future");
+    let told = app.payrun(&["plan", CHARGE, "--date", &ahead, "--allow-future"]).exits(0).stdout;
+    assert!(!told.contains("--allow-future"), "{told}");
     app.payrun(&["run", CHARGE, "--date", &today, "--allow-future"]).exits(0);
     assert_eq!(app.charges(), 1);
     app.payrun(&["run", CHARGE, "--date", &ahead, "--allow-future"]).exits(0);

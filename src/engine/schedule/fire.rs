@@ -43,7 +43,7 @@ impl Engine {
         }
         let resumed = if open.is_empty() { None } else { self.ledger.resumed_at(&workflow.name).await? };
         let (late, open) = late(scheduling.missed, open, resumed, now);
-        decided.extend(self.give_up_late(workflow, scheduling.missed, late, now).await?);
+        decided.extend(self.give_up_late(workflow, scheduling.missed, late, resumed, now).await?);
         for (place, row) in open.into_iter().enumerate() {
             decided.push(self.fire_or_wait(workflow, scheduling, row, place, now).await?);
         }
@@ -55,20 +55,35 @@ impl Engine {
         workflow: &Workflow,
         missed: Missed,
         late: Vec<OccurrenceRow>,
+        resumed: Option<Timestamp>,
         now: Timestamp,
     ) -> Result<Vec<OccurrenceRow>, LedgerError> {
-        if late.is_empty() {
-            return Ok(late);
-        }
-        let reason = match missed {
-            Missed::None => "nobody looked when it was due".to_owned(),
-            Missed::Latest => "nobody looked when it was due; a later one fires in its place".to_owned(),
-            Missed::Each => format!("nobody looked when it was due; only the latest {EACH_MAX} fire"),
+        let reason = |why: &str| match missed {
+            Missed::None => why.to_owned(),
+            Missed::Latest => format!("{why}; a later one fires in its place"),
+            Missed::Each => format!("{why}; only the latest {EACH_MAX} fire"),
         };
-        let nominals: Vec<&str> = late.iter().map(|row| row.nominal.as_str()).collect();
-        self.ledger.give_up(&workflow.name, &nominals, &reason, now).await?;
-        tracing::warn!(workflow = workflow.name, missed = late.len(), "times of a schedule were missed");
-        Ok(late.into_iter().map(|row| decided(row, OccurrenceState::Missed, &reason, now)).collect())
+        let in_pause = late.iter().rev().find(|row| resumed.is_some_and(|resumed| row.at <= resumed));
+        let pause = match in_pause {
+            Some(row) => self.ledger.paused_at(&workflow.name, row.at).await?,
+            None => None,
+        };
+        let (paused, unseen): (Vec<_>, Vec<_>) = late.into_iter().partition(|row| {
+            let resumed = resumed.filter(|resumed| row.at <= *resumed);
+            pause.as_ref().is_some_and(|(since, ..)| *since <= row.at && resumed.is_some())
+        });
+        let why = pause.map(|(_, actor, why)| format!("it was paused by {actor}: {why}")).unwrap_or_default();
+        let mut told = Vec::new();
+        for (rows, reason) in [(unseen, reason("nobody looked when it was due")), (paused, reason(&why))] {
+            if rows.is_empty() {
+                continue;
+            }
+            let nominals: Vec<&str> = rows.iter().map(|row| row.nominal.as_str()).collect();
+            self.ledger.give_up(&workflow.name, &nominals, &reason, now).await?;
+            tracing::warn!(workflow = workflow.name, missed = rows.len(), reason, "times of a schedule were missed");
+            told.extend(rows.into_iter().map(|row| decided(row, OccurrenceState::Missed, &reason, now)));
+        }
+        Ok(told)
     }
 
     async fn fire_or_wait(

@@ -29,6 +29,8 @@ pub struct Refused {
     pub limit: bool,
     /// Why; it is masked before it is told.
     pub reason: String,
+    /// What to do about a workflow that was in force and whose file was removed.
+    pub removed: Option<String>,
 }
 
 /// Runs that ended with failed items or with jobs without items; after as long as each rule says.
@@ -126,8 +128,13 @@ pub(super) fn refused(all: &[Refused], kind: Kind) -> Vec<Fact> {
 }
 
 fn refusal(refused: &Refused, kind: Kind) -> Fact {
-    let Refused { workflow, occurrence, at, limit, reason } = refused;
+    let Refused { workflow, occurrence, at, limit, reason, removed } = refused;
     let why = if *limit { "it would have exceeded a limit" } else { "it could not be taken up" };
+    let title = match removed {
+        Some(_) => format!("{workflow}: its file was removed, and it is paused"),
+        None => format!("{workflow}: nothing was planned, {why}"),
+    };
+    let mended = || "`payrun check` and `payrun plan` say what is wrong; after mending, run it".to_owned();
     Fact {
         kind,
         subject: format!("{workflow} {occurrence}"),
@@ -136,10 +143,10 @@ fn refusal(refused: &Refused, kind: Kind) -> Fact {
         spec: None,
         since: Some(*at),
         told: Told {
-            title: format!("{workflow}: nothing was planned, {why}"),
+            title,
             facts: vec![("workflow".to_owned(), workflow.clone()), ("occurrence".to_owned(), occurrence.clone())],
             lines: reason.lines().take(5).map(masked).filter(|line| !line.is_empty()).collect(),
-            advice: "`payrun check` and `payrun plan` say what is wrong; after mending, run it".to_owned(),
+            advice: removed.clone().unwrap_or_else(mended),
         },
         more: More::Nothing,
     }

@@ -6,6 +6,7 @@ use payrun::domain::actor::{Actor, Reason, Signed};
 use payrun::domain::alert::Certificate;
 use payrun::domain::answer::{Answer, Cause, Decline, DeclineClass, NumberRule};
 use payrun::domain::time::Timestamp;
+use payrun::ledger::decide_about;
 use payrun::notice::{Direct, Refused, Trouble, Watched};
 use serde_json::json;
 
@@ -310,17 +311,26 @@ fn what_the_process_itself_found_is_told_too() {
             at: at(0),
             limit,
             reason: "column amount: 6222021234567890 is no amount".to_owned(),
+            removed: None,
         };
+        let removed = Refused { removed: Some(decide_about("monthly")), ..refused(false, "3") };
         let watched = Watched { certificates: &[certificate(40)], ..Watched::default() };
         assert_eq!(office.work(&watched).await.sent, 0);
         let watched = Watched {
             certificates: &[certificate(20)],
-            refused: &[refused(false, "1"), refused(true, "2")],
+            refused: &[refused(false, "1"), refused(true, "2"), removed],
             ..Watched::default()
         };
         assert_eq!(office.work(&watched).await.sent, 1);
         let mail = &server.mails()[0];
-        for told in ["the merchant certificate expires at", "it could not be taken up", "exceeded a limit"] {
+        for told in [
+            "the merchant certificate expires at",
+            "it could not be taken up",
+            "exceeded a limit",
+            "monthly: its file was removed, and it is paused",
+            "`payrun resume workflow monthly --reason WHY`",
+            "`payrun cancel --workflow monthly --state planned,held,sending,pending,unknown --reason WHY --yes`",
+        ] {
             assert!(text(mail).contains(told), "{told}: {}", text(mail));
         }
         assert!(!text(mail).contains("6222"), "{}", text(mail));
