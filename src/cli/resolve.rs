@@ -60,6 +60,7 @@ pub(super) async fn run(context: &Context, args: &ResolveArgs) -> Result<Exit, F
         | Granted::Changed
         | Granted::EvidenceGone
         | Granted::FiledAgain(_)
+        | Granted::ContractStopped(_)
         | Granted::NoSuchItem) => {
             say(format!("item {}: {}", item.id, refusal(&refused)));
             Ok(Exit::Incomplete)

@@ -143,11 +143,19 @@ fn tell_chosen(chosen: &Chosen, as_json: bool) {
             .iter()
             .map(|(code, (minor, currency))| (*code, decimal_text(i128::from(*minor), *currency)))
             .collect();
-        say_json(&json!({ "items": chosen.items, "states": states, "sums": sums, "set": chosen.set }));
+        say_json(
+            &json!({ "items": chosen.items, "states": states, "sums": sums, "set": chosen.set, "left_out": chosen.left_out }),
+        );
         return;
     }
     let by_state: Vec<String> = states.iter().map(|(state, items)| format!("{} {state}", count(*items))).collect();
     say(format!("{}: {}; {}", counted(chosen.items, "item"), by_state.join(", "), money_text(&chosen.sums)));
+    if chosen.left_out > 0 {
+        say(format!(
+            "{} left out: the contract is paused or ended, or the period was given up with it; `payrun retry ITEM` says which",
+            counted(chosen.left_out, "more item")
+        ));
+    }
     if chosen.items > 0 {
         say(format!("nothing was done; the same with --yes --expect {} does it to exactly these", chosen.set));
     }
@@ -181,6 +189,7 @@ pub(super) fn refusal(refused: &Granted) -> String {
             "its run is so old that its evidence and input are gone (retention.evidence in payrun.yaml)".to_owned()
         }
         Granted::FiledAgain(by) => format!("it is filed again with other content as item {by}; retry that one"),
+        Granted::ContractStopped(stopped) => stopped.to_string(),
         Granted::NoSuchItem => "there is no such item".to_owned(),
     }
 }
@@ -218,6 +227,7 @@ impl Outcome {
             | Granted::Changed
             | Granted::EvidenceGone
             | Granted::FiledAgain(_)
+            | Granted::ContractStopped(_)
             | Granted::NoSuchItem) => self.refuse(name, &refusal(&refused)),
         }
         Ok(())

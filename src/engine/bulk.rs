@@ -2,7 +2,7 @@
 //!
 //! What was counted is told by the versions of the items: an item that has moved since is left alone and told of.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest, Sha256};
 use thiserror::Error;
@@ -11,7 +11,7 @@ use super::Engine;
 use crate::domain::actor::Signed;
 use crate::domain::item::State;
 use crate::domain::money::Currency;
-use crate::ledger::{Granted, ItemFilter, LedgerError, Wish};
+use crate::ledger::{Granted, ItemFilter, ItemRow, LedgerError, Wish};
 
 /// The most items of one deed.
 const MOST: usize = 200_000;
@@ -29,6 +29,8 @@ pub struct Chosen {
     pub states: BTreeMap<State, u64>,
     /// Their money: minor units by currency code.
     pub sums: BTreeMap<&'static str, (i64, Currency)>,
+    /// How many are left out of a retry, since their contract is not charged or their period was given up with it.
+    pub left_out: u64,
     /// Stands for exactly these items in exactly these versions.
     pub set: String,
     /// Each with its version.
@@ -61,7 +63,8 @@ pub enum BulkError {
 }
 
 impl Engine {
-    /// Counts items and their money; changes nothing. What is withdrawn already is not chosen to be withdrawn.
+    /// Counts items and their money; changes nothing. What is withdrawn already is not chosen to be withdrawn, and of contracts that
+    /// are not charged nothing is chosen to be tried again.
     ///
     /// # Errors
     /// If the filter names no states or too many items are meant, and whatever the ledger says.
@@ -71,12 +74,19 @@ impl Engine {
         }
         let (mut each, mut states, mut sums) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
         let mut set = Sha256::new();
-        let mut after = 0;
+        let (mut after, mut left_out) = (0, 0);
         loop {
             let page = self.ledger.items(filter, after, PAGE).await?;
             let Some(end) = page.last() else { break };
             after = end.id;
-            for item in page.into_iter().filter(|item| *wish != Wish::Cancel || item.withdrawn.is_none()) {
+            let left = match wish {
+                Wish::Retry => self.ledger.not_charged(&page.iter().map(|item| item.id).collect::<Vec<_>>()).await?,
+                Wish::Cancel | Wish::Resolve(_) => BTreeSet::new(),
+            };
+            left_out += left.len() as u64;
+            let is_meant =
+                |item: &ItemRow| (*wish != Wish::Cancel || item.withdrawn.is_none()) && !left.contains(&item.id);
+            for item in page.into_iter().filter(is_meant) {
                 set.update(item.id.to_be_bytes());
                 set.update(item.version.to_be_bytes());
                 each.push((item.id, item.version));
@@ -91,7 +101,7 @@ impl Engine {
             }
         }
         let set = hex::encode(&set.finalize()[..8]);
-        Ok(Chosen { items: each.len() as u64, states, sums, set, each })
+        Ok(Chosen { items: each.len() as u64, states, sums, left_out, set, each })
     }
 
     /// Does what a person wants of the items that were chosen, in commits of some; an item that has moved since is left alone.
@@ -118,6 +128,7 @@ impl Engine {
                     | Granted::Changed
                     | Granted::EvidenceGone
                     | Granted::FiledAgain(_)
+                    | Granted::ContractStopped(_)
                     | Granted::NoSuchItem) => done.refused.push((id, refused)),
                 }
             }

@@ -3,13 +3,14 @@
 //! The lane's switch, what persons have paused and slowed, and the token bucket are read and written in the same transaction, so
 //! that all nodes together keep to them. Of what is paused only questions are claimed. What is claimed and whose lease has run out is `unknown` from then on: it is asked about, never sent again unasked.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row, ValueRef};
 
+use super::contracts::{ContractStopped, stopped_items};
 use super::error::LedgerError;
 use super::home::Engine;
 use super::lanes::{LaneState, rate_of};
@@ -314,17 +315,22 @@ async fn claim_from(
     let lease_until = request.now.plus(want.lease.unwrap_or(request.lease));
     let mut sorted = Sorted::default();
     let mut serials = HashSet::new();
-    for row in &rows {
-        let stored = Stored::read(row)?;
+    let due: Vec<Stored> = rows.iter().map(Stored::read).collect::<Result<_, _>>()?;
+    let stopped = stopped_of(turn, want, &due).await?;
+    for (row, stored) in rows.iter().zip(due) {
         let in_flight: Option<&str> = row.try_get("in_flight").map_err(failed)?;
         let is_paused = is_there(row, "paused").map_err(failed)?;
         let is_ending = &*want.kind != TERMINATION && is_there(row, "ending").map_err(failed)?;
         match stored.item.state {
-            State::Planned if stored.withdrawn.is_some() && !is(Bug::WithdrawalForgotten) => {
+            State::Planned
+                if (stored.withdrawn.is_some() || stopped.contains_key(&stored.id))
+                    && !is(Bug::WithdrawalForgotten) =>
+            {
                 if want.can_ask && stored.may_be_forgotten(stored.item.generation) {
                     sorted.recall(stored, want, request.now)?;
                 } else {
-                    sorted.cancel(stored, want, request.now)?;
+                    let why = stopped.get(&stored.id);
+                    sorted.cancel(stored, why, want, request.now)?;
                 }
             }
             State::Planned if is_paused => sorted.blocked.push((stored.id, Waits::Paused)),
@@ -369,6 +375,20 @@ async fn claim_from(
     Ok(taken)
 }
 
+/// Those of what is due to be sent whose contract is not charged: nothing is sent of them, whatever has planned them.
+async fn stopped_of(
+    turn: &mut Turn,
+    want: &Want,
+    due: &[Stored],
+) -> Result<BTreeMap<i64, ContractStopped>, LedgerError> {
+    if want.kind == TERMINATION {
+        return Ok(BTreeMap::new());
+    }
+    let sent = due.iter().filter(|stored| stored.item.state == State::Planned && stored.serial.is_some());
+    let sent: Vec<i64> = sent.map(|stored| stored.id).collect();
+    if sent.is_empty() { Ok(BTreeMap::new()) } else { stopped_items(turn.connection(), &sent).await }
+}
+
 /// Due rows, by what is to be done with them.
 #[derive(Debug, Default)]
 struct Sorted {
@@ -404,9 +424,16 @@ impl Sorted {
         Ok(())
     }
 
-    fn cancel(&mut self, stored: Stored, want: &Want, now: Timestamp) -> Result<(), LedgerError> {
+    fn cancel(
+        &mut self,
+        stored: Stored,
+        stopped: Option<&ContractStopped>,
+        want: &Want,
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
         let moved = decide(&stored, &Event::Cancel, &want.policy, now)?;
-        let reason = stored.withdrawn.as_ref().map(|wish| format!("withdrawn by {wish}; nothing more was sent"));
+        let by_person = stored.withdrawn.as_ref().map(|wish| format!("withdrawn by {wish}; nothing more was sent"));
+        let reason = by_person.or_else(|| stopped.map(|stopped| format!("withdrawn: {stopped}")));
         self.withdrawn.push((stored, Move { reason, ..moved }));
         Ok(())
     }

@@ -69,6 +69,7 @@ pub use audit::AuditRow;
 pub use backup::BackupError;
 pub use batch::NewApproval;
 pub use claim::{ClaimRequest, Claimed, Doing, Want};
+pub use contracts::ContractStopped;
 pub use contracts::{
     ChangeRow, Changed, ContractChange, ContractFilter, ContractNews, ContractRow, ContractStop, Import, Kept,
     LAST_DAY, NewContract, NotedPeriod, PeriodOutcome, PeriodRow, Reopening, Stop, TakenContract, TakenPeriod, What,

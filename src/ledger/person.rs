@@ -10,6 +10,7 @@ use super::Ledger;
 use super::approvals::void_of_job;
 use super::audit::Note;
 use super::batch::let_go;
+use super::contracts::{ContractStopped, stopped_items};
 use super::error::LedgerError;
 use super::pauses::wake_contract;
 use super::plan::filed_again_as;
@@ -96,6 +97,8 @@ pub enum Granted {
     EvidenceGone,
     /// It is done again with other content, as this item.
     FiledAgain(i64),
+    /// Its contract is not charged.
+    ContractStopped(ContractStopped),
     /// There is no such item.
     NoSuchItem,
 }
@@ -275,7 +278,16 @@ async fn grant(
     {
         return Ok(Err(Granted::FiledAgain(by)));
     }
-    let stored = Stored { withdrawn: stored.withdrawn.filter(|_| *wish != Wish::Retry), ..stored };
+    let stopped = match wish {
+        Wish::Retry => stopped_items(turn.connection(), &[id]).await?.remove(&id),
+        Wish::Cancel | Wish::Resolve(_) => None,
+    };
+    // What is parked may have happened: it is asked about, and stays withdrawn.
+    let asks_only = stopped.is_some() && stored.item.state == State::Parked && stored.withdrawn.is_some();
+    if let Some(stopped) = stopped.filter(|_| !asks_only) {
+        return Ok(Err(Granted::ContractStopped(stopped)));
+    }
+    let stored = Stored { withdrawn: stored.withdrawn.filter(|_| *wish != Wish::Retry || asks_only), ..stored };
     // What is planned may have been sent by the ledger that was lost: the claim has it asked about first.
     let may_be_under_way = stored.item.state.is_in_flight()
         || (stored.item.state == State::Planned && stored.may_be_forgotten(stored.item.generation));
@@ -305,7 +317,7 @@ async fn grant(
         Wish::Cancel | Wish::Resolve(_) => None,
     };
     write(turn, (&stored, result.as_deref()), &moved, wish, by, now).await?;
-    if *wish == Wish::Retry {
+    if *wish == Wish::Retry && !asks_only {
         note_wish(turn, id, None, now).await?;
     }
     let change = (stored.item.state, stored.version + 1);

@@ -425,6 +425,55 @@ fn what_is_under_way_is_not_sent_again_after_its_contract_was_ended_or_paused_an
     }
 }
 
+#[test]
+fn what_was_withdrawn_with_its_contract_is_not_tried_again_until_the_contract_is_active() {
+    for on_a_server in [false, true] {
+        let rows = ["W-end", "W-pause", "W-on"].map(|id| format!("{id},38.00,HKD,2026-01-31,31,Basic\n")).concat();
+        let mut app = App::of(Setup::default());
+        let schema = on_a_server.then(|| app.wait_for(Schema::fresh()));
+        if let Some(schema) = &schema {
+            app.edit("payrun.yaml", "database: payrun.db", &format!("database: {}", schema.address()));
+        }
+        app.write(CHARGE, workflow(""));
+        app.write("c.csv", format!("contract_id,amount,currency,start,anchor_day,description\n{rows}"));
+        app.payrun(&["contracts", "import", "c.csv", "--by", "ann"]).exits(0);
+        let operator = ["--author", "ann", "--reason", "a test"];
+        app.payrun(&[&["pause", "gateway", "hk"], &operator[..]].concat()).exits(0);
+        charge(&app, "2026-01-31").exits(4);
+        app.payrun(&["contracts", "end", "W-end", "--reason", "the payer cancelled"]).exits(0).says("1 item withdrawn");
+        app.payrun(&["contracts", "pause", "W-pause", "--reason", "the payer asked"]).exits(0).says("1 item withdrawn");
+        app.payrun(&["cancel", "W-on/2026-01", "--reason", "looked at"]).exits(0);
+        app.payrun(&[&["resume", "gateway", "hk"], &operator[..]].concat()).exits(0);
+        let retry = |key: &str| app.payrun(&["retry", key, "--reason", "try"]);
+        retry("W-end/2026-01").exits(3).says("its contract W-end is ended since").says("the payer cancelled");
+        retry("W-pause/2026-01").exits(3).says("payrun contracts resume W-pause");
+        // Chosen together, only what a person has withdrawn by itself is meant, also once the contract is active again.
+        let chosen = |more: &[&str]| {
+            let command = ["retry", "--state", "cancelled", "--workflow", "subscriptions", "--reason", "all", "--json"];
+            app.payrun(&[&command[..], more].concat()).exits(0).stdout
+        };
+        let counted = || {
+            let told: Value = serde_json::from_str(&chosen(&[])).unwrap();
+            (told["items"].clone(), told["left_out"].clone())
+        };
+        assert_eq!(counted(), (json!(1), json!(2)));
+        app.payrun(&["contracts", "resume", "W-pause", "--reason", "called us"]).exits(0);
+        assert_eq!(counted(), (json!(1), json!(2)));
+        let told: Value = serde_json::from_str(&chosen(&["--yes"])).unwrap();
+        assert_eq!(told["moved"], json!({ "planned": 1 }), "{told}");
+        app.payrun(&["run", "--resume"]).exits(0);
+        assert_eq!((app.charges(), periods(&app, "W-on")), (1, vec!["2026-01 paid".to_owned()]));
+        // By its name it comes back.
+        retry("W-pause/2026-01").exits(0).says("1 now planned");
+        app.payrun(&["run", "--resume"]).exits(0);
+        assert_eq!((app.charges(), periods(&app, "W-pause")[0].as_str()), (2, "2026-01 paid"));
+        assert_eq!(periods(&app, "W-end")[0], "2026-01 waived");
+        if let Some(schema) = schema {
+            app.moved_to(schema);
+        }
+    }
+}
+
 /// So many contracts that fall due on one day.
 fn many(how_many: u32) -> String {
     (1..=how_many).map(|n| format!("K-{n:05},38.00,HKD,2026-01-31,31,Basic\n")).collect()

@@ -21,7 +21,7 @@ use crate::ledger::turn::Turn;
 use crate::ledger::{Ledger, LedgerError};
 
 /// The field that names a contract, of which one value is in flight at a time.
-const CONTRACT: &str = "contract_id";
+pub(super) const CONTRACT: &str = "contract_id";
 
 /// How many withdrawn items an entry of the audit log names.
 const NAMED: usize = 200;

@@ -9,6 +9,7 @@ mod keep;
 mod moved;
 mod read;
 mod reopen;
+mod stopped;
 #[cfg(test)]
 mod tests;
 
@@ -36,6 +37,8 @@ pub use keep::{Import, Kept, NewContract};
 pub(super) use moved::{note_moved, periods_of};
 pub use read::{ChangeRow, ContractFilter, ContractStop, LAST_DAY, PeriodRow, Stop};
 pub use reopen::Reopening;
+pub use stopped::ContractStopped;
+pub(super) use stopped::stopped_items;
 
 /// Who changes contracts and why, for the audit log.
 fn signed(who: &Actor, why: &str) -> Result<Signed, LedgerError> {

@@ -9,9 +9,12 @@ use crate::ledger::turn::Turn;
 /// The item, the period's state, and whether its contract must hear of it.
 type Moved = (i64, &'static str, u8);
 
-/// `[item, state, news]` each. Few items have a period, so the list comes first.
+/// `[item, state, news]` each. Few items have a period, so the list comes first. What is withdrawn of a contract that is not charged
+/// is waived with it.
 pub(super) const MOVED: &str = "\
-    update contract_periods set state = v.value ->> 1, news = cast(v.value ->> 2 as bigint) \
+    update contract_periods set state = case when v.value ->> 1 = 'cancelled' and exists (select 1 from contracts as c \
+        where c.id = contract_periods.contract_id and (c.state <> 'active' or contract_periods.due > c.end_on)) \
+      then 'waived' else v.value ->> 1 end, news = cast(v.value ->> 2 as bigint) \
     from json_each($1) as v where contract_periods.item_id = cast(v.value ->> 0 as bigint)";
 
 /// The list of what periods are after these moves; none where no period can be among them.

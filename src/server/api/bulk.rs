@@ -61,6 +61,8 @@ pub(super) struct BulkOutcome {
     states: BTreeMap<String, u64>,
     /// Their money, as decimal text by currency.
     sums: BTreeMap<String, String>,
+    /// How many are not meant, since their contract is paused or ended or their period was given up with it.
+    left_out: u64,
     /// Stands for exactly these items as they are; give it to have it done.
     set: String,
     /// Whether it was done.
@@ -146,6 +148,7 @@ fn counted(chosen: &Chosen) -> BulkOutcome {
         items: chosen.items,
         states: chosen.states.iter().map(|(state, items)| (state.word().to_owned(), *items)).collect(),
         sums: chosen.sums.iter().map(sum).collect(),
+        left_out: chosen.left_out,
         set: chosen.set.clone(),
         done: false,
         moved: BTreeMap::new(),

@@ -319,6 +319,7 @@ fn granted(item: i64, granted: Granted) -> Result<Json<Moved>, ApiError> {
         Granted::FiledAgain(by) => {
             Err(ApiError::conflict("filed_again", format!("it is filed again with other content as item {by}")))
         }
+        Granted::ContractStopped(stopped) => Err(ApiError::conflict("contract_stopped", stopped.to_string())),
         Granted::Changed => Err(ApiError::conflict("changed", "it is not what it was; look at it again")),
     }
 }

@@ -74,6 +74,7 @@ impl Stage {
             | Granted::Changed
             | Granted::EvidenceGone
             | Granted::FiledAgain(_)
+            | Granted::ContractStopped(_)
             | Granted::NoSuchItem => "withdrawn",
         });
         Ok(())

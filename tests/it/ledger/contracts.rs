@@ -21,8 +21,8 @@ use payrun::domain::time::Timestamp;
 use payrun::engine::Engine;
 use payrun::engine::plan::{NamedBy, PlanRequest, Planned};
 use payrun::ledger::{
-    Attempt, Changed, ClaimRequest, ContractChange, ContractFilter, ContractRow, Import, ItemFilter, Kept, NewContract,
-    Node, PeriodRow, Reopening, Settlement, TakenContract, Want, What, Wish,
+    Attempt, Changed, ClaimRequest, ContractChange, ContractFilter, ContractRow, Granted, Import, ItemFilter, Kept,
+    NewContract, Node, PeriodRow, Reopening, Settlement, TakenContract, Want, What, Wish,
 };
 use payrun::workflow::Workflow;
 
@@ -255,6 +255,43 @@ fn a_pause_withdraws_what_was_not_sent_and_waives_what_falls_due_in_it() {
             world.answer(|_| false).await;
             assert_eq!(world.told("A").await, ["2026-01 waived", "2026-02 waived", "2026-03 waived", "2026-04 paid"]);
             assert_eq!(world.engine.ledger.check().await.unwrap(), Vec::<String>::new());
+        }
+    });
+}
+
+#[test]
+fn nothing_is_sent_of_a_stopped_contract_whatever_has_planned_it() {
+    let app = project();
+    on_every_engine(|place| {
+        let config = app.path("payrun.yaml");
+        async move {
+            let mut world = World::at(&place, &config, "2026-02-01").await;
+            for name in ["A", "B", "C", "D"] {
+                world.import(name, monthly("2026-01-31")).await;
+            }
+            world.plan().await;
+            place
+                .run(
+                    "update contracts set state = 'ended', since = '2026-02-01', reason = 'asked' where contract = 'A'; \
+                     update contracts set state = 'paused', since = '2026-02-01', reason = 'asked' where contract = 'B'; \
+                     update contracts set end_on = '2026-01-30' where contract = 'C'",
+                )
+                .await;
+            world.answer(|_| false).await;
+            for name in ["A", "B", "C"] {
+                assert_eq!(world.told(name).await, ["2026-01 waived"], "{name}");
+            }
+            assert_eq!(world.told("D").await, ["2026-01 paid"]);
+            let items = world.engine.ledger.items(&ItemFilter::default(), 0, 10).await.unwrap();
+            let reasons: Vec<&str> = items.iter().map(|item| item.reason.as_deref().unwrap_or_default()).collect();
+            assert!(reasons[0].contains("its contract A is ended since 2026-02-01: asked"), "{reasons:?}");
+            assert!(reasons[1].contains("payrun contracts resume B"), "{reasons:?}");
+            assert!(reasons[2].contains("after the last day of its contract C, 2026-01-30"), "{reasons:?}");
+            let now = world.engine.clock.now();
+            for item in &items[..3] {
+                let wish = world.engine.ledger.wish(item.id, &Wish::Retry, &by("ann"), now).await.unwrap();
+                assert!(matches!(wish, Granted::ContractStopped(_)), "{wish:?}");
+            }
         }
     });
 }
