@@ -195,6 +195,18 @@ impl Due<'_> {
     }
 }
 
+/// The gateways that are out of reach, as this process last found, and why: for people.
+pub(super) async fn out_of_reach(engine: &Engine) -> Result<Vec<String>, LedgerError> {
+    let lost = engine.ledger.unreachable().await?;
+    let why = |name: &String| {
+        let unprepared = || format!("{name}: what its calls need beforehand cannot be had; the items' reasons say why");
+        let lost = lost.iter().find(|row| row.lane == *name);
+        lost.map_or_else(unprepared, |row| row.note(engine.config.timezone))
+    };
+    let missed = engine.accounts.iter().filter(|(_, account)| account.watch.is_out_of_reach());
+    Ok(missed.map(|(name, _)| why(name)).collect())
+}
+
 /// Those of the closed lanes from which these runs have something to send or to ask.
 async fn concerning(engine: &Engine, runs: &[i64], closed: Vec<LaneRow>) -> Result<Vec<LaneRow>, LedgerError> {
     let mut names = BTreeSet::new();

@@ -13,7 +13,7 @@ use super::Context;
 use super::exit::{Exit, Failure};
 use super::output::{count, counted, say, say_json};
 use super::plan::{Occasion, failed, occurrence_now, plan_json, print_changed, print_refusals, summary};
-use super::progress::{Ended, Runs, carry_out, exit_of};
+use super::progress::{Ended, Runs, carry_out, exit_of, out_of_reach};
 use super::project::Project;
 use super::report::Report;
 use super::show::print_troubled;
@@ -213,7 +213,7 @@ async fn tell(
         planned.jobs.iter().for_each(print_changed);
         planned.jobs.iter().filter(|job| job.skipped > 0 && job.items == 0).for_each(|job| print_refusals(job, 3));
     }
-    if let Some(text) = ended_text(ended) {
+    if let Some(text) = ended_text(ended, &out_of_reach(engine).await?) {
         say(text);
     }
     Ok(exit)
@@ -240,10 +240,13 @@ const fn ended_word(ended: &Ended) -> &'static str {
     }
 }
 
-fn ended_text(ended: &Ended) -> Option<String> {
+fn ended_text(ended: &Ended, out_of_reach: &[String]) -> Option<String> {
     let resume = "`payrun run --resume` goes on";
     match ended {
         Ended::AtRest => None,
+        Ended::Waiting(Some(next)) if !out_of_reach.is_empty() => {
+            Some(format!("{}\nof what is open the next is due at {next}. {resume}", out_of_reach.join("\n")))
+        }
         Ended::Waiting(next) => Some(match next {
             Some(next) => format!("what is open is not due yet; the next is due at {next}. {resume}"),
             None => format!("what is open waits for somebody: see `payrun approvals list`. Then {resume}"),

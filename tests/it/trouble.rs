@@ -329,5 +329,9 @@ fn the_wait_ends_where_a_gateway_refuses_connections() {
         let told = |item: &&Value| item["reason"] == "cannot reach the gateway: connection refused";
         assert!(items.iter().any(|item| told(&item)), "{gateway}: {items:#?}");
         assert_eq!(lane(&rig, gateway)["unreachable"]["how"], "connection refused");
+        // What is open is due again by then.
+        std::thread::sleep(Duration::from_millis(400));
+        let (_, told) = rig.payrun(&["run", "--resume", "--wait", "0s"]);
+        assert!(told.contains(&format!("{gateway}: unreachable since")), "{told}");
     }
 }
