@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::Context;
 use super::exit::{Exit, Failure};
-use super::output::{count, cut, print_table, say, table};
+use super::output::{count, cut, print_table, say, say_json_line, table};
 use super::project::Project;
 use crate::domain::audit::Link;
 use crate::engine::audit::{AuditState, verify};
@@ -87,7 +87,7 @@ async fn export(ledger: &Ledger, after: i64) -> Result<Exit, Failure> {
         let page = ledger.audit(last, PAGE).await?;
         let Some(end) = page.last() else { return Ok(Exit::Success) };
         last = end.entry.seq;
-        page.iter().for_each(|row| say(line(row).to_string()));
+        page.iter().for_each(|row| say_json_line(&line(row)));
     }
 }
 

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::Context;
 use super::exit::{Exit, Failure};
-use super::output::{cut, print_table, say, table};
+use super::output::{Csv, cut, print_table, say, say_json_line, table};
 use super::project::Project;
 use super::report::painted;
 use crate::domain::item::State;
@@ -42,6 +42,9 @@ pub(super) struct ItemsArgs {
     /// How to print them
     #[arg(long, value_enum, default_value_t = Form::Table)]
     format: Form,
+    /// Write the CSV for a program: fields as they are, also those of which a spreadsheet would make a formula
+    #[arg(long)]
+    raw: bool,
     /// The same as --format json
     #[arg(long)]
     json: bool,
@@ -88,7 +91,10 @@ pub(super) async fn run(context: &Context, args: &ItemsArgs) -> Result<Exit, Fai
         ..ItemFilter::default()
     };
     let form = if args.json { Form::Json } else { args.format };
-    let mut printer = Printer::new(form, context.colour);
+    if args.raw && form != Form::Csv {
+        return Err(Failure::invalid("--raw belongs to --format csv"));
+    }
+    let mut printer = Printer::new(form, args.raw, context.colour);
     let mut after = args.after;
     let mut left = if args.limit == 0 { u64::MAX } else { args.limit };
     while left > 0 {
@@ -115,21 +121,21 @@ const COLUMNS: [&str; 13] = [
 struct Printer {
     form: Form,
     colour: bool,
-    rows: comfy_table::Table,
-    csv: Option<csv::Writer<std::io::Stdout>>,
+    rows: super::output::Table,
+    csv: Option<Csv>,
     any: bool,
 }
 
 impl Printer {
-    fn new(form: Form, colour: bool) -> Self {
+    fn new(form: Form, raw: bool, colour: bool) -> Self {
         let rows = table(&[">item", ">run", "job", ">line", "key", "order number", "state", ">amount", "reason"]);
-        let csv = (form == Form::Csv).then(|| csv::Writer::from_writer(std::io::stdout()));
+        let csv = (form == Form::Csv).then(|| Csv::new(raw));
         Self { form, colour, rows, csv, any: false }
     }
 
     fn item(&mut self, item: &ItemRow) -> Result<(), Failure> {
         match self.form {
-            Form::Json => say(as_json(item).to_string()),
+            Form::Json => say_json_line(&as_json(item)),
             Form::Csv => self.csv_line(item).map_err(|error| Failure::internal(&error))?,
             Form::Table => {
                 self.rows.add_row([
@@ -152,9 +158,9 @@ impl Printer {
     fn csv_line(&mut self, item: &ItemRow) -> Result<(), csv::Error> {
         let Some(csv) = &mut self.csv else { return Ok(()) };
         if !self.any {
-            csv.write_record(COLUMNS)?;
+            csv.record(COLUMNS)?;
         }
-        csv.write_record([
+        csv.record([
             item.id.to_string(),
             item.run_id.to_string(),
             item.job.clone(),

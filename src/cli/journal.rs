@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::Context;
 use super::exit::{Exit, Failure};
-use super::output::say;
+use super::output::say_json_line;
 use super::project::Project;
 use crate::engine::journal::{Journal, totals};
 use crate::ledger::ItemFilter;
@@ -29,7 +29,7 @@ pub(super) async fn run(context: &Context, args: JournalArgs) -> Result<Exit, Fa
             let Some(last) = runs.last() else { return Ok(Exit::Success) };
             before = Some(last.id);
             for run in runs.iter().filter(|run| args.run.is_none_or(|wanted| wanted == run.id)) {
-                totals(&ledger, run.id).await?.iter().for_each(|row| say(row.to_string()));
+                totals(&ledger, run.id).await?.iter().for_each(say_json_line);
             }
         }
     }
@@ -39,6 +39,6 @@ pub(super) async fn run(context: &Context, args: JournalArgs) -> Result<Exit, Fa
         if page.is_empty() {
             return Ok(Exit::Success);
         }
-        page.iter().for_each(|row| say(row.to_string()));
+        page.iter().for_each(say_json_line);
     }
 }

@@ -10,6 +10,9 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
 
+use super::output::note;
+use crate::domain::text::{escaped, visible};
+
 /// How the log is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum LogFormat {
@@ -17,6 +20,26 @@ pub(super) enum LogFormat {
     Text,
     /// One JSON object a line
     Json,
+}
+
+/// Writes an event as one line in which everything can be seen. Each event comes as a whole.
+struct Lines(LogFormat);
+
+impl std::io::Write for Lines {
+    fn write(&mut self, event: &[u8]) -> std::io::Result<usize> {
+        let text = String::from_utf8_lossy(event);
+        let line = text.trim_end_matches('\n');
+        let line = match self.0 {
+            LogFormat::Text => visible(line),
+            LogFormat::Json => escaped(line),
+        };
+        writeln!(std::io::stderr().lock(), "{line}")?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// What sends spans; what it still holds is sent when it is dropped.
@@ -27,7 +50,7 @@ impl Drop for Spans {
         if let Some(provider) = self.0.take()
             && let Err(error) = provider.shutdown()
         {
-            eprintln!("the last spans were not sent: {error}");
+            note(format!("the last spans were not sent: {error}"));
         }
     }
 }
@@ -38,9 +61,9 @@ impl Drop for Spans {
 /// If the collector's address is none.
 pub(super) fn start(filter: &str, format: LogFormat, collector: Option<&str>) -> Result<Spans, String> {
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("warn"));
-    let log = fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let log = fmt::layer().with_writer(move || Lines(format)).with_target(false).with_ansi(false);
     let log = match format {
-        LogFormat::Text => log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).boxed(),
+        LogFormat::Text => log.boxed(),
         LogFormat::Json => log.json().flatten_event(true).boxed(),
     };
     let provider = collector.map(provider).transpose()?;

@@ -49,6 +49,7 @@ mod simulate;
 mod tokens;
 mod work;
 
+use self::output::note;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -182,7 +183,7 @@ pub fn main(args: Args) -> ExitCode {
     let _spans = match log::start(filter, args.log_format, args.otlp.as_deref()) {
         Ok(spans) => spans,
         Err(wrong) => {
-            eprintln!("error: {wrong}");
+            note(format!("error: {wrong}"));
             return Exit::Invalid.into();
         }
     };
@@ -190,7 +191,7 @@ pub fn main(args: Args) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("error: the runtime cannot be started: {error}");
+            note(format!("error: the runtime cannot be started: {error}"));
             return Exit::Internal.into();
         }
     };

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::Context;
 use super::exit::{Exit, Failure};
-use super::output::{count, counted, cut, print_table, say, say_json, table};
+use super::output::{Table, count, counted, cut, print_table, say, say_json, say_json_line, table};
 use super::project::Project;
 use crate::clock::Clock;
 use crate::engine::Engine;
@@ -136,7 +136,7 @@ async fn list(ledger: &Ledger, args: &ListArgs) -> Result<Exit, Failure> {
         left = left.saturating_sub(page.len() as u64);
         for row in &page {
             if args.json {
-                say(as_json(row).to_string());
+                say_json_line(&as_json(row));
             } else {
                 add_row(&mut rows, row);
             }
@@ -159,7 +159,7 @@ async fn list(ledger: &Ledger, args: &ListArgs) -> Result<Exit, Failure> {
     Ok(Exit::Success)
 }
 
-fn add_row(rows: &mut comfy_table::Table, row: &NotificationRow) {
+fn add_row(rows: &mut Table, row: &NotificationRow) {
     rows.add_row([
         row.id.to_string(),
         row.received_at.to_string(),

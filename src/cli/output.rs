@@ -1,12 +1,18 @@
 //! What people see: tables, numbers, colours and errors. Nothing here knows payments.
+//!
+//! All that a command prints is printed here, and no character goes out that steers a terminal, turns text around or cannot be seen,
+//! wherever the text comes from. Colours are our own alone.
 
+use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
+use std::sync::LazyLock;
 
-use comfy_table::{Cell, CellAlignment, ContentArrangement, Table};
+use comfy_table::{Cell, CellAlignment, ContentArrangement};
 use serde_json::Value;
 
 use super::When;
 use super::exit::Failure;
+use crate::domain::text::{escaped, inert, visible, visible_lines};
 
 /// Whether to use colour on standard output.
 pub(super) fn colour(when: When) -> bool {
@@ -20,9 +26,9 @@ pub(super) fn colour(when: When) -> bool {
 /// Prints why a command failed.
 pub(super) fn failure(failure: &Failure, colour: bool) {
     let error = paint("error", Colour::Red, colour && std::io::stderr().is_terminal());
-    eprintln!("{error}: {}", failure.message.trim_end());
+    note_lines(format!("{error}: {}", failure.message.trim_end()));
     if let Some(help) = &failure.help {
-        eprintln!("  help: {help}");
+        note_lines(format!("  help: {help}"));
     }
 }
 
@@ -40,18 +46,57 @@ pub(super) fn paint(text: &str, colour: Colour, enabled: bool) -> String {
     if !enabled {
         return text.to_owned();
     }
-    let code = match colour {
-        Colour::Green => "32",
-        Colour::Red => "31",
-        Colour::Yellow => "33",
-        Colour::Dim => "2",
-    };
-    format!("\u{1b}[{code}m{text}\u{1b}[0m")
+    format!("{}{text}{}", mark(colour as u32), mark(PLAIN))
+}
+
+/// The codes of the colours by their numbers, and of none.
+const CODES: [&str; 5] = ["\u{1b}[32m", "\u{1b}[31m", "\u{1b}[33m", "\u{1b}[2m", "\u{1b}[0m"];
+
+/// The number of no colour.
+const PLAIN: u32 = 4;
+
+/// The first of the characters that stand for colours until a line is printed: for private use, and others in each process, so that
+/// no text from elsewhere has them.
+static MARKS: LazyLock<u32> = LazyLock::new(|| 0xf_0000 + u32::from(rand::random::<u16>() >> 3) * 8);
+
+fn mark(colour: u32) -> char {
+    char::from_u32(*MARKS + colour).unwrap_or_default()
+}
+
+/// The text with the codes of our own colours.
+fn coloured(text: Cow<'_, str>) -> Cow<'_, str> {
+    let code = |c: char| CODES.get(usize::try_from(u32::from(c).checked_sub(*MARKS)?).ok()?);
+    if !text.contains(|c| code(c).is_some()) {
+        return text;
+    }
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match code(c) {
+            Some(code) => out.push_str(code),
+            None => out.push(c),
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// A table; what is in a cell stays in its row.
+pub(super) struct Table(comfy_table::Table);
+
+impl Table {
+    /// One more row.
+    pub fn add_row(&mut self, cells: impl IntoIterator<Item = impl AsRef<str>>) {
+        self.0.add_row(cells.into_iter().map(|cell| Cell::new(visible(cell.as_ref()))));
+    }
+
+    /// Whether it has no row.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
 }
 
 /// A table with these headings; a heading that begins with `>` makes its column right-aligned.
 pub(super) fn table(headings: &[&str]) -> Table {
-    let mut table = Table::new();
+    let mut table = comfy_table::Table::new();
     table.load_style(comfy_table::presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(headings.iter().map(|heading| Cell::new(heading.trim_start_matches('>').to_uppercase())));
     for (place, heading) in headings.iter().enumerate() {
@@ -62,25 +107,80 @@ pub(super) fn table(headings: &[&str]) -> Table {
             }
         }
     }
-    table
+    Table(table)
 }
 
 /// Prints a table without trailing blanks.
 pub(super) fn print_table(table: &Table) {
-    for line in table.lines() {
+    for line in table.0.lines() {
         say(line.trim_end());
     }
 }
 
-/// Prints a line; a reader that has gone away is no error.
+/// Prints one line; a reader that has gone away is no error.
 pub(super) fn say(line: impl AsRef<str>) {
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{}", line.as_ref()).ok();
+    print(&coloured(visible(line.as_ref())));
+}
+
+/// Prints text that is meant to have several lines.
+pub(super) fn say_lines(text: impl AsRef<str>) {
+    print(&coloured(visible_lines(text.as_ref())));
+}
+
+/// Prints a calendar, whose lines end as RFC 5545 wants.
+pub(super) fn say_calendar(text: &str) {
+    text.trim_end().lines().for_each(|line| print(&format!("{}\r", visible(line))));
 }
 
 /// Prints JSON, indented.
 pub(super) fn say_json(value: &Value) {
-    say(serde_json::to_string_pretty(value).unwrap_or_default());
+    print(&escaped(&serde_json::to_string_pretty(value).unwrap_or_default()));
+}
+
+/// Prints JSON in one line.
+pub(super) fn say_json_line(value: &Value) {
+    print(&escaped(&value.to_string()));
+}
+
+fn print(text: &str) {
+    writeln!(std::io::stdout().lock(), "{text}").ok();
+}
+
+/// A CSV on standard output. Unless it is for a program, everything in it can be seen and a spreadsheet makes no formula of it.
+pub(super) struct Csv {
+    out: csv::Writer<std::io::Stdout>,
+    raw: bool,
+}
+
+impl Csv {
+    /// `raw`: for a program, with the fields as they are.
+    pub fn new(raw: bool) -> Self {
+        Self { out: csv::Writer::from_writer(std::io::stdout()), raw }
+    }
+
+    /// One more record.
+    pub fn record(&mut self, fields: impl IntoIterator<Item = impl AsRef<str>>) -> Result<(), csv::Error> {
+        for field in fields {
+            let field = field.as_ref();
+            self.out.write_field(if self.raw { Cow::Borrowed(field) } else { inert(field) }.as_bytes())?;
+        }
+        self.out.write_record(None::<&[u8]>)
+    }
+
+    /// Writes what is left.
+    pub fn flush(&mut self) -> std::io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// Tells one line on standard error.
+pub(super) fn note(line: impl AsRef<str>) {
+    writeln!(std::io::stderr().lock(), "{}", coloured(visible(line.as_ref()))).ok();
+}
+
+/// Tells on standard error what is meant to have several lines.
+pub(super) fn note_lines(text: impl AsRef<str>) {
+    writeln!(std::io::stderr().lock(), "{}", coloured(visible_lines(text.as_ref()))).ok();
 }
 
 /// A count of things that have a plain plural.
@@ -119,6 +219,16 @@ mod tests {
         assert_eq!(count(999), "999");
         assert_eq!(count(20_000), "20,000");
         assert_eq!(count(1_234_567), "1,234,567");
+    }
+
+    #[test]
+    fn a_cell_stays_in_its_row_and_only_our_own_colours_are_printed() {
+        let mut rows = table(&["what"]);
+        rows.add_row([format!("{}{}", paint("good", Colour::Green, true), "\u{1b}[31m\nowned")]);
+        let lines: Vec<String> = rows.0.lines().collect();
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        let line = coloured(visible(lines[1].trim_end())).into_owned();
+        assert_eq!(line, "\u{1b}[32mgood\u{1b}[0m[U+001B][31m[U+000A]owned");
     }
 
     #[test]

@@ -25,6 +25,9 @@ pub(super) struct PauseArgs {
     /// The gateway account of the contract, if there are several
     #[arg(long, value_name = "GATEWAY")]
     gateway: Option<String>,
+    /// Pause a contract that payrun has not met yet: one of a file to come
+    #[arg(long)]
+    ahead: bool,
     #[command(flatten)]
     by: By,
     /// Print JSON
@@ -64,8 +67,7 @@ async fn change(context: &Context, args: &PauseArgs, pause: bool) -> Result<Exit
         if pause { engine.pause(&meant, &by).await } else { engine.resume(&meant, &by).await }.map_err(failed)?;
     say(match (pause, changed) {
         (true, true) if matches!(meant, Paused::Contract { .. }) => {
-            "paused: nothing new of it is sent, here or in runs to come; what is open is still asked about. Whether there is such a \
-             contract only the gateway knows"
+            "paused: nothing new of it is sent, here or in runs to come; what is open is still asked about"
         }
         (true, true) => "paused: nothing new of it is sent; what is open is still asked about",
         (true, false) => "it is paused already",
@@ -80,15 +82,17 @@ fn meant(args: &PauseArgs, what: What) -> Result<Paused, Failure> {
         let name = args.name.clone().filter(|name| !name.is_empty());
         name.ok_or_else(|| Failure::invalid(format!("which {thing}? payrun pause {thing} NAME")))
     };
-    if args.gateway.is_some() && what != What::Contract {
-        return Err(Failure::invalid("--gateway belongs to a contract"));
+    if (args.gateway.is_some() || args.ahead) && what != What::Contract {
+        return Err(Failure::invalid("--gateway and --ahead belong to a contract"));
     }
     Ok(match what {
         What::All if args.name.is_some() => return Err(Failure::invalid("all has no name")),
         What::All => Paused::All,
         What::Gateway => Paused::Gateway(name("gateway")?),
         What::Workflow => Paused::Workflow(name("workflow")?),
-        What::Contract => Paused::Contract { gateway: args.gateway.clone(), contract: name("contract")? },
+        What::Contract => {
+            Paused::Contract { gateway: args.gateway.clone(), contract: name("contract")?, ahead: args.ahead }
+        }
     })
 }
 
@@ -117,7 +121,10 @@ async fn list(ledger: &Ledger, as_json: bool) -> Result<Exit, Failure> {
 pub(super) fn failed(error: OperateError) -> Failure {
     match error {
         OperateError::Ledger(error) => error.into(),
-        error @ (OperateError::NoSuchGateway { .. }
+        error @ OperateError::NoSuchContract { .. } => Failure::invalid(error.to_string())
+            .help("look at the id again; --ahead pauses one that payrun has not met yet"),
+        error @ (OperateError::Name
+        | OperateError::NoSuchGateway { .. }
         | OperateError::NoSuchWorkflow { .. }
         | OperateError::NoSuchKind { .. }
         | OperateError::NoSuchJob { .. }

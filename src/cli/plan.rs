@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::Context;
 use super::by::Author;
 use super::exit::{Exit, Failure, chain};
-use super::output::{count, counted, cut, print_table, say, say_json, table};
+use super::output::{count, counted, cut, print_table, say, say_json, say_lines, table};
 use super::project::Project;
 use crate::clock::Clock;
 use crate::domain::actor::Actor;
@@ -215,7 +215,7 @@ fn next_firing(request: &PlanRequest) -> Option<(Firing, String)> {
 
 fn print_job(job: &PlannedJob, rows: usize) {
     say("");
-    say(summary(job));
+    say_lines(summary(job));
     if !job.first.is_empty() && rows > 0 {
         let mut first = table(&[">line", "key", "order number", ">amount"]);
         for item in job.first.iter().take(rows) {

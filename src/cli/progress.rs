@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::approvals::waits;
 use super::exit::{Exit, Failure, chain};
-use super::output::count;
+use super::output::{count, note};
 use super::report::Report;
 use crate::domain::item::State;
 use crate::domain::time::Timestamp;
@@ -285,7 +285,7 @@ impl Bar {
     fn tell(&self, line: String) {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         if *told != line {
-            eprintln!("{line}");
+            note(&line);
             *told = line;
         }
     }

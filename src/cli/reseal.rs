@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::Context;
 use super::exit::{Exit, Failure};
-use super::output::{count, say, say_json};
+use super::output::{count, note, say, say_json};
 use super::project::Project;
 use crate::clock::Clock;
 use crate::engine::reseal::{Progress, ResealError};
@@ -85,7 +85,7 @@ impl Told {
         self.bar.set_position(progress.done);
         if self.lines && progress.done >= self.last.get() + TELL_EVERY {
             self.last.set(progress.done);
-            eprintln!("{} of {} values", count(progress.done), count(progress.all));
+            note(format!("{} of {} values", count(progress.done), count(progress.all)));
         }
     }
 

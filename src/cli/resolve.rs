@@ -14,9 +14,6 @@ use crate::domain::item::Finding;
 use crate::domain::role::Role;
 use crate::ledger::{Granted, Wish};
 
-/// The longest receipt, in characters.
-const RECEIPT_MAX: usize = 128;
-
 /// Arguments of `payrun resolve`.
 #[derive(Debug, Args)]
 pub(super) struct ResolveArgs {
@@ -24,21 +21,13 @@ pub(super) struct ResolveArgs {
     #[arg(value_name = "ITEM")]
     item: String,
     /// It happened; the gateway's number for it
-    #[arg(long, value_name = "RECEIPT", value_parser = receipt, required_unless_present = "failed", conflicts_with = "failed")]
+    #[arg(long, value_name = "RECEIPT", value_parser = Receipt::found, required_unless_present = "failed", conflicts_with = "failed")]
     succeeded: Option<Receipt>,
     /// It did not happen
     #[arg(long)]
     failed: bool,
     #[command(flatten)]
     by: By,
-}
-
-fn receipt(text: &str) -> Result<Receipt, String> {
-    let text = text.trim();
-    if text.is_empty() || text.chars().count() > RECEIPT_MAX || text.chars().any(char::is_control) {
-        return Err(format!("a receipt has 1 to {RECEIPT_MAX} characters"));
-    }
-    Ok(Receipt(text.to_owned()))
 }
 
 pub(super) async fn run(context: &Context, args: &ResolveArgs) -> Result<Exit, Failure> {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::Context;
 use super::exit::{Exit, Failure};
-use super::output::{count, counted, say, say_json};
+use super::output::{count, counted, note, note_lines, say, say_json, say_lines};
 use super::plan::{Occasion, failed, occurrence_now, plan_json, print_changed, print_refusals, summary};
 use super::progress::{Ended, Runs, carry_out, exit_of, out_of_reach};
 use super::project::Project;
@@ -19,6 +19,7 @@ use super::report::Report;
 use super::show::print_troubled;
 use super::signals::stop_switch;
 use crate::clock::Clock;
+use crate::domain::text::visible;
 use crate::engine::Engine;
 use crate::engine::operate::has_workflow;
 use crate::engine::plan::{PlanError, PlanRequest, Planned};
@@ -62,7 +63,10 @@ pub(super) async fn run(context: &Context, args: RunArgs) -> Result<Exit, Failur
     let node = engine.ledger.join(rand::random(), engine.clock.now()).await?;
     let asked = engine.take_over(engine.clock.now()).await?;
     if asked > 0 && !args.json {
-        eprintln!("a process died with {} calls under way; they are asked about before anything is sent", count(asked));
+        note(format!(
+            "a process died with {} calls under way; they are asked about before anything is sent",
+            count(asked)
+        ));
     }
     release_lanes(&engine, request.as_ref()).await?;
     resume_returned(&engine, request.as_ref()).await?;
@@ -84,10 +88,10 @@ pub(super) async fn run(context: &Context, args: RunArgs) -> Result<Exit, Failur
     if !left_open.is_empty() && !args.json {
         let mut names: Vec<String> = left_open.iter().take(NAMED).map(|run| run.id.to_string()).collect();
         names.extend(left_open.len().checked_sub(NAMED + 1).map(|more| format!("and {} more", count(more as u64 + 1))));
-        eprintln!(
+        note(format!(
             "earlier runs have open items, which are finished too where they are due soon: run {}",
             names.join(", ")
-        );
+        ));
     }
     if runs.is_empty() {
         say(if args.json { "{\"runs\": []}" } else { "nothing is open" });
@@ -110,13 +114,13 @@ async fn release_lanes(engine: &Engine, request: Option<&PlanRequest>) -> Result
     for lane in closed.iter().filter(|lane| lane.author.is_none() && is_meant(&lane.name)) {
         let name = &lane.name;
         if lane.state == LaneState::Stopped {
-            eprintln!(
+            note(format!(
                 "lane {name} is stopped: {}; once that is mended, `payrun lane release {name} --reason WHY` lets it go on",
                 lane.reason.as_deref().unwrap_or_default()
-            );
+            ));
         } else {
             engine.ledger.release_lane(name).await?;
-            eprintln!("lane {name} was held; it is opened again");
+            note(format!("lane {name} was held; it is opened again"));
         }
     }
     Ok(())
@@ -127,7 +131,9 @@ async fn resume_returned(engine: &Engine, request: Option<&PlanRequest>) -> Resu
     let name = request.map(|request| request.workflow.name.clone());
     let returned = name.filter(|name| has_workflow(&engine.config.workflows, name));
     for name in engine.resume_returned(&returned.into_iter().collect()).await? {
-        eprintln!("the workflow {name} was paused since its file was removed; its file is there again, and it goes on");
+        note(format!(
+            "the workflow {name} was paused since its file was removed; its file is there again, and it goes on"
+        ));
     }
     Ok(())
 }
@@ -157,7 +163,7 @@ async fn plan(engine: &Engine, request: &PlanRequest, quiet: bool) -> Result<Pla
     let planned = planned.map_err(failed)?;
     if !quiet {
         for job in &planned.jobs {
-            eprintln!("{}", summary(job));
+            note_lines(summary(job));
         }
     }
     Ok(planned)
@@ -214,7 +220,7 @@ async fn tell(
         planned.jobs.iter().filter(|job| job.skipped > 0 && job.items == 0).for_each(|job| print_refusals(job, 3));
     }
     if let Some(text) = ended_text(ended, &out_of_reach(engine).await?) {
-        say(text);
+        say_lines(text);
     }
     Ok(exit)
 }
@@ -254,7 +260,11 @@ fn ended_text(ended: &Ended, out_of_reach: &[String]) -> Option<String> {
         Ended::Blocked(reasons) if reasons.is_empty() => {
             Some(format!("what is open belongs to gateways that are not in the configuration. {resume}"))
         }
-        Ended::Blocked(reasons) => Some(format!("{}\nwhen this is settled, {resume}", reasons.join("\n"))),
+        Ended::Blocked(reasons) => {
+            // Each stays in its line, whatever is said in it.
+            let lines: Vec<_> = reasons.iter().map(|reason| visible(reason)).collect();
+            Some(format!("{}\nwhen this is settled, {resume}", lines.join("\n")))
+        }
         Ended::Interrupted => Some(format!("interrupted; what is open stays open. {resume}")),
     }
 }

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::Context;
 use super::exit::{Exit, Failure};
-use super::output::counted;
+use super::output::{counted, note, note_lines};
 use super::project::{PUT_BACK, Project};
 use super::signals::stop_switch;
 use crate::clock::Clock;
@@ -118,19 +118,19 @@ async fn may_listen(project: &Project, ledger: &Ledger, address: SocketAddr) -> 
 
 async fn tell(project: &Project, workflows: &Workflows, listener: &Listener, ledger: &Ledger) -> Result<(), Failure> {
     let names: Vec<String> = workflows.all().iter().map(|workflow| workflow.name.clone()).collect();
-    eprintln!("payrun {} on {}", env!("CARGO_PKG_VERSION"), ledger.name());
-    eprintln!(
+    note(format!("payrun {} on {}", env!("CARGO_PKG_VERSION"), ledger.name()));
+    note(format!(
         "  workflows  {} ({})",
         project.config.workflows.display(),
         if names.is_empty() { "none".to_owned() } else { names.join(", ") }
-    );
+    ));
     for (file, mistakes) in workflows.refused() {
-        eprintln!("  refused    {}: {mistakes}", file.display());
+        note_lines(format!("  refused    {}: {mistakes}", file.display()));
     }
-    eprintln!("  API        {}/api/v1 (document: /api/openapi.json; health: /readyz)", listener.url());
+    note(format!("  API        {}/api/v1 (document: /api/openapi.json; health: /readyz)", listener.url()));
     if ledger.tokens().await?.is_empty() {
-        eprintln!("  tokens     none: `payrun tokens create NAME --role operator` makes one");
+        note("  tokens     none: `payrun tokens create NAME --role operator` makes one");
     }
-    eprintln!("Ctrl-C stops: nothing new is sent then, and what is under way is settled");
+    note("Ctrl-C stops: nothing new is sent then, and what is under way is settled");
     Ok(())
 }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::Context;
 use super::exit::{Exit, Failure};
 use super::items::as_json;
-use super::output::{Colour, count, cut, paint, print_table, say, say_json, table};
+use super::output::{Colour, count, cut, paint, print_table, say, say_json, say_lines, table};
 use super::project::Project;
 use super::report::{Report, painted};
 use crate::domain::item::State;
@@ -181,7 +181,7 @@ fn print_result(item: &ItemRow) {
     if result.is_empty() {
         return;
     }
-    say("\nwhat is known of it");
+    say_lines("\nwhat is known of it");
     for (name, fact) in &result {
         say(format!("{name:<13} {}", fact.as_str().map_or_else(|| fact.to_string(), str::to_owned)));
     }
@@ -191,7 +191,7 @@ fn print_events(events: &[EventRow], colour: bool) {
     if events.is_empty() {
         return;
     }
-    say("\nwhat happened to it");
+    say_lines("\nwhat happened to it");
     let mut rows = table(&["at", "event", "from", "to", "why"]);
     for event in events {
         let alarm = event.alarm.as_ref().map(|alarm| paint(&format!("ALARM {alarm} "), Colour::Red, colour));
@@ -210,7 +210,7 @@ fn print_attempts(attempts: &[AttemptRow], colour: bool) {
     if attempts.is_empty() {
         return;
     }
-    say("\nwhat was asked and answered");
+    say_lines("\nwhat was asked and answered");
     for attempt in attempts {
         let took = attempt.ended_at.since(attempt.started_at).as_millis();
         let http = attempt.http.map(|http| format!(", HTTP {http}")).unwrap_or_default();

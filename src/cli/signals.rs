@@ -4,6 +4,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use super::exit::Exit;
+use super::output::note_lines;
 
 /// Turns true at the first Ctrl-C or SIGTERM. The second ends the process at once: what was under way is asked about at the next start.
 pub(super) fn stop_switch() -> watch::Receiver<bool> {
@@ -20,10 +21,10 @@ pub(super) fn stop_switch() -> watch::Receiver<bool> {
                 _ = terminate.recv() => {}
             }
             if second {
-                eprintln!("\nstopped at once; what was under way will be asked about at the next start");
+                note_lines("\nstopped at once; what was under way will be asked about at the next start");
                 std::process::exit(Exit::Open as i32);
             }
-            eprintln!("\nstopping: nothing new is sent, calls under way are settled (Ctrl-C again stops at once)");
+            note_lines("\nstopping: nothing new is sent, calls under way are settled (Ctrl-C again stops at once)");
             stop.send_replace(true);
         }
     });

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::Context;
 use super::exit::{Exit, Failure};
-use super::output::{count, counted, say, say_json, table};
+use super::output::{count, counted, note, say, say_json, table};
 use super::plan::Occasion;
 use super::project::Project;
 use super::sandbox::Faults;
@@ -181,7 +181,7 @@ impl Progress {
         let elapsed = self.bar.elapsed();
         if self.lines && elapsed.saturating_sub(*told) >= TELL_EVERY {
             *told = elapsed;
-            eprintln!("{} of {} seeds, {failed}", count(sum.played), count(self.bar.length().unwrap_or(0)));
+            note(format!("{} of {} seeds, {failed}", count(sum.played), count(self.bar.length().unwrap_or(0))));
         }
         self.bar.set_position(sum.played);
         self.bar.set_message(failed);

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::Context;
 use super::by::Author;
 use super::exit::{Exit, Failure};
-use super::output::{print_table, say, say_json, table};
+use super::output::{note, print_table, say, say_json, table};
 use super::project::Project;
 use crate::clock::Clock;
 use crate::domain::actor::{Actor, Reason, Signed};
@@ -170,7 +170,7 @@ fn show(row: &TokenRow, token: &Token, as_json: bool) {
         );
     }
     let until = until.map_or_else(|| "until it is revoked".to_owned(), |until| format!("until {until}"));
-    eprintln!("token of {} ({}), good {until}; it is shown this once and kept nowhere:", row.name, row.role);
+    note(format!("token of {} ({}), good {until}; it is shown this once and kept nowhere:", row.name, row.role));
     say(token.text());
 }
 

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::Context;
 use super::exit::{Exit, Failure};
-use super::output::{count, counted};
+use super::output::{count, counted, note};
 use super::project::Project;
 use super::signals::stop_switch;
 use crate::clock::Clock;
@@ -45,7 +45,7 @@ pub(super) async fn run(context: &Context, args: WorkArgs) -> Result<Exit, Failu
     let node = engine.ledger.join(rand::random(), engine.clock.now()).await?;
     if !args.quiet {
         let lanes: Vec<&str> = engine.accounts.keys().map(String::as_str).collect();
-        eprintln!("working on {} for {}; Ctrl-C stops", engine.ledger.name(), lanes.join(", "));
+        note(format!("working on {} for {}; Ctrl-C stops", engine.ledger.name(), lanes.join(", ")));
     }
     let workflows = Arc::new(Workflows::none(&project.config, &project.catalog));
     let service = Service::new(Arc::clone(&engine), node.id(), workflows);
@@ -107,7 +107,7 @@ impl Teller {
         if self.last != Some((runs, items)) {
             self.last = Some((runs, items));
             let runs = counted(u64::try_from(runs).unwrap_or(u64::MAX), "run");
-            eprintln!("open: {} items of {runs}", count(items));
+            note(format!("open: {} items of {runs}", count(items)));
         }
     }
 }

@@ -248,7 +248,7 @@ impl Reading<'_> {
         for entry in node.get("fields").map_or(&[][..], Node::entries) {
             if !CUSTOMS_FIELDS.contains(&entry.key.as_str()) {
                 let message =
-                    format!("there is no field \"{}\" of a declaration", crate::yaml::node::shown(&entry.key));
+                    format!("there is no field \"{}\" of a declaration", crate::domain::text::shown(&entry.key));
                 self.refuse(entry.key_at, message, &format!("the fields are {}", CUSTOMS_FIELDS.join(", ")));
             }
             fields.extend(entry.value.text().map(|name| (entry.key.clone(), name.to_owned())));

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use secrecy::SecretString;
 
+use crate::domain::text::shown;
 use crate::gateway::hipopay::sign::Encoding;
 use crate::gateway::keys::{SigningKey, VerifyingKey};
 use crate::statement::BillNames;
 use crate::yaml::fields::{FieldSpec, Shape, text_of};
-use crate::yaml::node::{Node, shown};
+use crate::yaml::node::Node;
 
 use super::lane::{
     BURST, CONCURRENCY, CUSTOMS, FUNDS_INTERVAL, QUERY_INTERVAL, RATE, REFUND_INTERVAL, STOP_AFTER, TIMEOUT,

@@ -69,7 +69,7 @@ impl Reading<'_> {
         let text = node.text()?;
         let days = days(text);
         if days.is_none() {
-            self.refuse(node.at, format!("\"{}\" is no span of days or years", crate::yaml::node::shown(text)), HELP);
+            self.refuse(node.at, format!("\"{}\" is no span of days or years", crate::domain::text::shown(text)), HELP);
         }
         let days = days?;
         if days < least {

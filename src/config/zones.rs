@@ -72,7 +72,7 @@ pub(crate) fn zone(text: &str) -> Result<chrono_tz::Tz, (String, String)> {
             || "use an IANA name, such as Asia/Hong_Kong".to_owned(),
             |name| format!("did you mean {name}?"),
         );
-        (format!("\"{}\" is no time zone", crate::yaml::node::shown(text)), help)
+        (format!("\"{}\" is no time zone", crate::domain::text::shown(text)), help)
     })
 }
 

@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use super::text::is_unseen;
+
 /// The longest name of a person, in characters.
 const NAME_MAX: usize = 64;
 
@@ -37,7 +39,8 @@ impl Actor {
     /// ```
     pub fn person(name: &str, via: &str) -> Result<Self, ActorError> {
         let name = name.trim();
-        let allowed = |c: char| c.is_alphanumeric() || matches!(c, ' ' | '.' | '@' | '_' | '+' | '-');
+        let allowed =
+            |c: char| (c.is_alphanumeric() && !is_unseen(c)) || matches!(c, ' ' | '.' | '@' | '_' | '+' | '-');
         if name.is_empty() || name.chars().count() > NAME_MAX || !name.chars().all(allowed) {
             return Err(ActorError::Name);
         }
@@ -107,13 +110,17 @@ impl Reason {
     /// A reason that says something.
     ///
     /// # Errors
-    /// If it is empty, too long, or has control characters.
+    /// If it is empty, too long, has several lines, or has characters that cannot be seen: those who read it later read what was
+    /// written.
     pub fn parse(text: &str) -> Result<Self, ActorError> {
         let text = text.trim();
-        if text.is_empty() || text.chars().count() > REASON_MAX || text.chars().any(char::is_control) {
+        if text.is_empty() || text.chars().count() > REASON_MAX {
             return Err(ActorError::Reason);
         }
-        Ok(Self(text.to_owned()))
+        match text.chars().enumerate().find(|(_, c)| is_unseen(*c)) {
+            Some((before, c)) => Err(ActorError::Unseen { at: before + 1, code: c.into() }),
+            None => Ok(Self(text.to_owned())),
+        }
     }
 
     /// The words.
@@ -150,6 +157,14 @@ pub enum ActorError {
     /// Nothing that says why.
     #[error("a reason has 1 to {REASON_MAX} characters in one line")]
     Reason,
+    /// A reason with a character that steers, turns text around, or cannot be seen.
+    #[error("character {at} of the reason, U+{code:04X}, cannot be seen or breaks the line; take it out")]
+    Unseen {
+        /// Which one, counted from 1.
+        at: usize,
+        /// Its number.
+        code: u32,
+    },
 }
 
 #[cfg(test)]
@@ -158,13 +173,20 @@ mod tests {
 
     #[test]
     fn a_name_is_a_persons_and_a_reason_says_something() {
-        for bad in ["", "  ", "a\nb", "Payrun", "schedule ", &"a".repeat(65), "<b>"] {
+        for bad in ["", "  ", "a\nb", "a\u{202e}b", "\u{3164}", "Payrun", "schedule ", &"a".repeat(65), "<b>"] {
             assert!(Actor::person(bad, "cli").is_err(), "{bad:?}");
         }
         assert_eq!(Reason::parse("  wrong file ").unwrap().as_str(), "wrong file");
-        for bad in ["", " ", "a\nb", &"a".repeat(501)] {
+        for bad in ["", " ", &"a".repeat(501)] {
             assert_eq!(Reason::parse(bad), Err(ActorError::Reason), "{bad:?}");
         }
+        for (bad, code) in
+            [("a\nb", 0xa), ("a\u{1b}[31m", 0x1b), ("a\u{85}", 0x85), ("a\u{202e}b", 0x202e), ("a\u{feff}", 0xfeff)]
+        {
+            let error = Reason::parse(bad).err();
+            assert!(error == Some(ActorError::Unseen { at: 2, code }) || bad.trim().len() == 1, "{bad:?}: {error:?}");
+        }
+        assert_eq!(Reason::parse("付款人要求停止（投诉）").unwrap().as_str(), "付款人要求停止（投诉）");
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::text::is_unseen;
+
 /// What became of an order, as far as one reply, query or notification can say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
@@ -64,6 +66,23 @@ impl Answer {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Receipt(pub String);
+
+/// The longest receipt that a person gives, in characters.
+const RECEIPT_MAX: usize = 128;
+
+impl Receipt {
+    /// One that a person has found out.
+    ///
+    /// # Errors
+    /// If it is empty, too long, or has characters that cannot be seen.
+    pub fn found(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        if text.is_empty() || text.chars().count() > RECEIPT_MAX || text.chars().any(is_unseen) {
+            return Err(format!("a receipt has 1 to {RECEIPT_MAX} characters, all of which can be seen"));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
 
 /// A refusal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,9 +1,94 @@
 //! Text as people and spreadsheets write it: with characters that nobody sees.
+//!
+//! What a person reads goes through [`visible`] at the edge, wherever it comes from: a terminal, the log, a mail, a page, a file for
+//! spreadsheets. JSON goes through [`escaped`].
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 /// How much of a text is shown.
-const SHOWN: usize = 40;
+const SHOWN: usize = 60;
+
+/// Whether a character steers a terminal, turns text around, or cannot be seen: control characters (C0, DEL, C1), line and
+/// paragraph separators, marks of direction (U+061C, U+200E, U+202A to U+202E, U+2066 to U+2069), what has no width, tags, and what is
+/// no character.
+pub fn is_unseen(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fdd0}'..='\u{fdef}' | '\u{feff}'
+            | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e007f}')
+}
+
+/// The text in one line, with every character that is not seen by its number: what a person reads goes through here last.
+///
+/// ```
+/// use payrun::domain::text::visible;
+/// assert_eq!(visible("a\u{202e}b\u{1b}[31m\n"), "a[U+202E]b[U+001B][31m[U+000A]");
+/// assert_eq!(visible("香港（旺角）店"), "香港（旺角）店");
+/// ```
+pub fn visible(text: &str) -> Cow<'_, str> {
+    without(text, is_unseen, |out, c| write!(out, "[U+{:04X}]", u32::from(c)))
+}
+
+/// The same of a text that is meant to have several lines: its line feeds stay.
+pub fn visible_lines(text: &str) -> Cow<'_, str> {
+    without(text, |c| c != '\n' && is_unseen(c), |out, c| write!(out, "[U+{:04X}]", u32::from(c)))
+}
+
+/// JSON in which characters that are not seen are escaped: a program reads the same, a person sees them.
+///
+/// ```
+/// use payrun::domain::text::escaped;
+/// assert_eq!(escaped("{\n \"a\": \"\u{202e}\u{e0041}\"}"), "{\n \"a\": \"\\u202e\\udb40\\udc41\"}");
+/// ```
+pub fn escaped(json: &str) -> Cow<'_, str> {
+    let unit = |out: &mut String, c: char| {
+        let mut units = [0; 2];
+        c.encode_utf16(&mut units).iter().try_for_each(|unit| write!(out, "\\u{unit:04x}"))
+    };
+    // Within a text JSON has no line feed: it stands between them.
+    without(json, |c| c != '\n' && is_unseen(c), unit)
+}
+
+fn without(
+    text: &str,
+    bad: impl Fn(char) -> bool,
+    write: impl Fn(&mut String, char) -> std::fmt::Result,
+) -> Cow<'_, str> {
+    if !text.contains(&bad) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if bad(c) {
+            // A text takes whatever is written to it.
+            write(&mut out, c).ok();
+        } else {
+            out.push(c);
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// A field of which a spreadsheet makes no formula: an apostrophe before what it would take for the beginning of one, also in
+/// full width. A number with a sign stays a number.
+///
+/// ```
+/// use payrun::domain::text::inert;
+/// assert_eq!(inert("=1+2"), "'=1+2");
+/// assert_eq!(inert("-5.00"), "-5.00");
+/// ```
+pub fn inert(field: &str) -> Cow<'_, str> {
+    let field = visible(field);
+    let begins = |field: &str| field.starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠']);
+    let number = |field: &str| {
+        let digits = field.strip_prefix('-').unwrap_or(field);
+        digits.starts_with(|c: char| c.is_ascii_digit()) && digits.chars().all(|c| c.is_ascii_digit() || c == '.')
+    };
+    if begins(field.trim_start()) && !number(&field) { Cow::Owned(format!("'{field}")) } else { field }
+}
 
 /// The name of a character that nobody sees, or takes for another; none for all others.
 fn name(c: char) -> Option<&'static str> {
@@ -18,15 +103,20 @@ fn name(c: char) -> Option<&'static str> {
         '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}' | '\u{feff}' => Some("invisible character"),
         '\u{ff01}'..='\u{ff5e}' => Some("full-width character"),
         c if c.is_control() => Some("control character"),
+        c if is_unseen(c) => Some("format character"),
         _ => None,
     }
+}
+
+fn is_wide(c: char) -> bool {
+    ('\u{ff01}'..='\u{ff5e}').contains(&c)
 }
 
 fn is_blank(c: char) -> bool {
     c.is_whitespace() || name(c) == Some("invisible character")
 }
 
-/// The text, cut short, with what nobody sees or takes for something else by its name.
+/// A text as a message quotes it: cut short, with what nobody sees or takes for something else by its name.
 ///
 /// ```
 /// use payrun::domain::text::shown;
@@ -40,7 +130,9 @@ pub fn shown(text: &str) -> String {
         // A blank within is seen; one at the end is not.
         let named = name(c).filter(|_| c != ' ' || at == 0 || at == ends);
         let _ = match named {
-            Some(name) if ('\u{ff01}'..='\u{ff5e}').contains(&c) => write!(shown, "{c}<{name}>"),
+            // A full-width bracket is taken for nothing else.
+            Some(_) if is_wide(c) && !c.is_alphanumeric() && c != '．' => write!(shown, "{c}"),
+            Some(name) if is_wide(c) => write!(shown, "{c}<{name}>"),
             Some(name) => write!(shown, "<{name} U+{:04X}>", u32::from(c)),
             None => write!(shown, "{c}"),
         };
@@ -79,8 +171,7 @@ pub fn not_in_names(text: &str) -> Option<String> {
         return Some(format!("contains {what}"));
     }
     // A full-width bracket is seen, and part of many a name.
-    let is_seen = |c: char| ('\u{ff01}'..='\u{ff5e}').contains(&c);
-    let unseen = text.chars().find_map(|c| name(c).filter(|_| !is_seen(c)).map(|name| (name, c)));
+    let unseen = text.chars().find_map(|c| name(c).filter(|_| !is_wide(c)).map(|name| (name, c)));
     unseen.map(|(name, c)| format!("contains {name} U+{:04X}", u32::from(c)))
 }
 

@@ -11,6 +11,7 @@ use crate::domain::actor::{Actor, Reason, Signed};
 use crate::domain::ids::KeyHash;
 use crate::domain::item::Finding;
 use crate::domain::policy::Rate;
+use crate::domain::text::{is_unseen, shown};
 use crate::domain::time::Timestamp;
 use crate::ledger::{Granted, LaneLimits, LedgerError, Scope, Wish, decide_about};
 
@@ -29,14 +30,31 @@ pub enum Paused {
         gateway: Option<String>,
         /// The contract's id at the gateway.
         contract: String,
+        /// Whether it may be one that payrun has not met yet, of a file to come.
+        ahead: bool,
     },
+}
+
+/// The longest name that anything can be paused by, in characters.
+const NAME_MAX: usize = 64;
+
+impl Paused {
+    fn check_name(&self) -> Result<(), OperateError> {
+        let name = match self {
+            Self::All => return Ok(()),
+            Self::Gateway(name) | Self::Workflow(name) | Self::Contract { contract: name, .. } => name,
+        };
+        let (length, has_ends) = (name.chars().count(), name.trim() != name);
+        let is_none = length == 0 || length > NAME_MAX || has_ends || name.chars().any(is_unseen);
+        if is_none { Err(OperateError::Name) } else { Ok(()) }
+    }
 }
 
 /// Why nothing was done.
 #[derive(Debug, Error)]
 pub enum OperateError {
     /// There is no such account.
-    #[error("payrun.yaml has no gateway \"{name}\"; there are {known}")]
+    #[error("payrun.yaml has no gateway \"{}\"; there are {known}", shown(name))]
     NoSuchGateway {
         /// The name that was given.
         name: String,
@@ -44,15 +62,26 @@ pub enum OperateError {
         known: String,
     },
     /// There is no such workflow.
-    #[error("there is no workflow \"{name}\": no file in {} has it, and it has never run", folder.display())]
+    #[error("there is no workflow \"{}\": no file in {} has it, and it has never run", shown(name), folder.display())]
     NoSuchWorkflow {
         /// The name that was given.
         name: String,
         /// Where workflows are.
         folder: PathBuf,
     },
+    /// It cannot be the name of anything.
+    #[error("a name has 1 to {NAME_MAX} characters, all of which can be seen, and no blank at its ends")]
+    Name,
+    /// There is no such contract.
+    #[error("payrun has met no contract \"{contract}\" of {gateway}: neither of its contracts nor its items have it")]
+    NoSuchContract {
+        /// The id that was given.
+        contract: String,
+        /// The account.
+        gateway: String,
+    },
     /// There is no such kind of job.
-    #[error("there is no job kind \"{name}\"; there are {known}")]
+    #[error("there is no job kind \"{}\"; there are {known}", shown(name))]
     NoSuchKind {
         /// The name that was given.
         name: String,
@@ -60,7 +89,10 @@ pub enum OperateError {
         known: String,
     },
     /// There is no such job.
-    #[error("there is no job \"{job}\" of {of}; `payrun lane list` lists the lanes that are not open, with their jobs")]
+    #[error(
+        "there is no job \"{}\" of {of}; `payrun lane list` lists the lanes that are not open, with their jobs",
+        shown(job)
+    )]
     NoSuchJob {
         /// What was given.
         job: String,
@@ -96,6 +128,7 @@ impl Engine {
     /// # Errors
     /// If there is no such thing, and whatever the ledger says.
     pub async fn pause(&self, what: &Paused, by: &Signed) -> Result<bool, OperateError> {
+        what.check_name()?;
         if let Paused::Workflow(name) = what
             && !has_workflow(&self.config.workflows, name)
             && !self.ledger.has_run(name).await?
@@ -103,6 +136,12 @@ impl Engine {
             return Err(OperateError::NoSuchWorkflow { name: name.clone(), folder: self.config.workflows.clone() });
         }
         let scope = self.scope(what)?;
+        if let (Paused::Contract { contract, ahead: false, .. }, Scope::Contract { gateway, serial, .. }) =
+            (what, &scope)
+            && !self.ledger.has_contract(&self.account(gateway)?.identity, contract, serial).await?
+        {
+            return Err(OperateError::NoSuchContract { contract: contract.clone(), gateway: gateway.clone() });
+        }
         Ok(self.ledger.pause(&scope, by, self.clock.now()).await?)
     }
 
@@ -243,7 +282,7 @@ impl Engine {
             Paused::All => Scope::All,
             Paused::Gateway(name) => Scope::Gateway(self.account(name)?.name.clone()),
             Paused::Workflow(name) => Scope::Workflow(name.clone()),
-            Paused::Contract { gateway, contract } => {
+            Paused::Contract { gateway, contract, .. } => {
                 let account = match gateway {
                     Some(name) => self.account(name)?,
                     None => self.only_account_with_contracts(contract)?,

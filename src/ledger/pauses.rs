@@ -195,6 +195,30 @@ impl Ledger {
         Ok((verb == "pause").then_some((since, actor, reason)))
     }
 
+    /// Whether there is a contract of this id, or an item that is about one. Reads all items only where nothing else tells.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn has_contract(&self, account: &str, id: &str, serial: &KeyHash) -> Result<bool, LedgerError> {
+        let failed = |source| LedgerError::of("looking for a contract", source);
+        let kept =
+            sqlx::query("select id from contracts where contract = $1 and account = $2 limit 1").bind(id).bind(account);
+        if kept.fetch_optional(&self.read).await.map_err(failed)?.is_some() {
+            return Ok(true);
+        }
+        // Each by an index; the last looks at what has ended.
+        for among in
+            ["state in ('planned', 'held') and", "state in ('sending', 'pending', 'unknown', 'parked') and", ""]
+        {
+            let query = format!("select id from items where {among} serial = $1 limit 1");
+            let found = sqlx::query(AssertSqlSafe(query)).bind(serial.as_bytes().to_vec()).fetch_optional(&self.read);
+            if found.await.map_err(failed)?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// The workflows that are paused by name: a scheduler fires none of them.
     ///
     /// # Errors

@@ -19,6 +19,7 @@ use lettre::{Address, Message};
 use secrecy::ExposeSecret;
 
 use crate::config::{MailConfig, MailSecurity};
+use crate::domain::text::{visible, visible_lines};
 use crate::domain::time::Timestamp;
 use crate::ledger::NewMail;
 
@@ -141,12 +142,15 @@ impl Mailer {
         let message = Message::builder()
             .from(self.config.from.clone())
             .to(Mailbox::new(None, to.clone()))
-            .subject(&mail.subject)
+            .subject(visible(&mail.subject).into_owned())
             .message_id(Some(mail.message_id.clone()))
             .date(made)
             // No holiday's answering machine answers to this (RFC 3834).
             .raw_header(header("Auto-Submitted", "auto-generated")?)
-            .multipart(MultiPart::alternative_plain_html(mail.plain.clone(), mail.html.clone()))
+            .multipart(MultiPart::alternative_plain_html(
+                visible_lines(&mail.plain).into_owned(),
+                visible_lines(&mail.html).into_owned(),
+            ))
             .map_err(|error| error.to_string())?;
         Ok(((self.config.from.email.clone(), to), message.formatted()))
     }
@@ -196,5 +200,5 @@ fn reason(error: &Error) -> String {
 }
 
 fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect()
+    visible(text).chars().take(300).collect()
 }

@@ -12,6 +12,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 use super::daily::thousands;
+use crate::domain::text::visible;
 
 /// What a rendering may cost, so that a template cannot loop for ever.
 const FUEL: u64 = 2_000_000;
@@ -110,10 +111,11 @@ impl Templates {
     /// The text and the HTML of a mail.
     pub fn render(&self, about: About, context: &impl Serialize) -> (String, String) {
         let (html, text) = about.names();
-        (self.rendered(text, context), self.rendered(html, context))
+        let context = in_lines(serde_json::to_value(context).unwrap_or_default());
+        (self.rendered(text, &context), self.rendered(html, &context))
     }
 
-    fn rendered(&self, name: &str, context: &impl Serialize) -> String {
+    fn rendered(&self, name: &str, context: &serde_json::Value) -> String {
         let render = |environment: &Environment<'_>| {
             environment.get_template(name).and_then(|template| template.render(minijinja::Value::from(Serde(context))))
         };
@@ -121,6 +123,17 @@ impl Templates {
             tracing::error!(template = name, %error, "a mail template failed; the built-in one is used");
             render(&self.built_in).unwrap_or_default()
         })
+    }
+}
+
+/// What a mail is told: each text in one line in which everything can be seen. Only a template breaks lines.
+fn in_lines(told: serde_json::Value) -> serde_json::Value {
+    use serde_json::Value;
+    match told {
+        Value::String(text) => Value::String(visible(&text).into_owned()),
+        Value::Array(list) => list.into_iter().map(in_lines).collect(),
+        Value::Object(map) => map.into_iter().map(|(name, value)| (name, in_lines(value))).collect(),
+        plain @ (Value::Null | Value::Bool(_) | Value::Number(_)) => plain,
     }
 }
 

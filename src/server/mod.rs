@@ -13,6 +13,7 @@ mod hosts;
 mod metrics;
 pub mod notify;
 mod request_id;
+mod seen;
 mod shares;
 mod signed;
 pub mod token;
@@ -125,6 +126,7 @@ pub fn router(app: App, listen: IpAddr) -> Router {
         .method_not_allowed_fallback(|| async { ApiError::method() })
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(from_fn_with_state(hosts, hosts::check))
+        .layer(from_fn(seen::escape))
         .layer(CatchPanicLayer::new())
         .layer(from_fn(request_id::tag))
         .layer(from_fn(connections::watch))

@@ -9,7 +9,8 @@ use super::lower::Lowering;
 use super::template::Part;
 use super::{CONTRACT_COLUMNS, Items, Template};
 use crate::catalog::JobKind;
-use crate::yaml::node::{Node, shown};
+use crate::domain::text::shown;
+use crate::yaml::node::Node;
 
 /// What may happen at most once.
 const KEY: &str = "{{ item.contract_id }}/{{ item.period }}";

@@ -270,12 +270,12 @@ fn unknown_name(name: &str) -> (String, Option<String>) {
         "there are item.<column>, params.<name> and run.<workflow|occurrence|date|month|id>; text needs quotes"
             .to_owned()
     };
-    (format!("unknown name \"{}\"", crate::yaml::node::shown(name)), Some(help))
+    (format!("unknown name \"{}\"", crate::domain::text::shown(name)), Some(help))
 }
 
 fn problem(error: &Error) -> String {
     match error.detail() {
-        Some(detail) => format!("{} ({})", error.kind(), crate::yaml::node::shown(detail)),
+        Some(detail) => format!("{} ({})", error.kind(), crate::domain::text::shown(detail)),
         None => error.kind().to_string(),
     }
 }

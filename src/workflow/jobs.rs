@@ -13,8 +13,9 @@ use crate::config::{GatewayConfig, GatewayKind, Rate};
 use crate::domain::ids::OrderNumber;
 use crate::domain::item::State;
 use crate::domain::money::{Amount, Currency, parse_minor};
+use crate::domain::text::shown;
 use crate::yaml::fields::{duration_of, integer_of, text_of};
-use crate::yaml::node::{Entry, Node, shown};
+use crate::yaml::node::{Entry, Node};
 use crate::yaml::scalars;
 
 /// The fields of `items` that say where rows come from.

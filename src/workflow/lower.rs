@@ -13,9 +13,10 @@ use crate::config::calendars::Calendars;
 use crate::config::load::folder_of;
 use crate::config::{Config, rule};
 use crate::domain::alert::{Rule, Timing};
+use crate::domain::text::shown;
 use crate::yaml::diagnostics::{Diagnostic, Diagnostics, Source, suggestion};
 use crate::yaml::fields::text_of;
-use crate::yaml::node::{Entry, Node, Position, shown};
+use crate::yaml::node::{Entry, Node, Position};
 
 /// What is known while a workflow is read.
 pub(super) struct Lowering<'a> {

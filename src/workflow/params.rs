@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, NaiveDate, Utc};
 
 use super::{Param, ParamKind, Workflow};
+use crate::domain::text::shown;
 use crate::domain::time::Timestamp;
 use crate::yaml::diagnostics::suggestion;
-use crate::yaml::node::shown;
 
 /// What `run.` gives to expressions.
 #[derive(Debug, Clone, PartialEq, Eq)]

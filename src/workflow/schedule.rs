@@ -8,9 +8,10 @@ use crate::config::zones::zone;
 use crate::domain::calendar::{Calendar, Roll};
 use crate::domain::occurrence::{Missed, Overlap};
 use crate::domain::schedule::{Every, Schedule, ScheduleError};
+use crate::domain::text::shown;
 use crate::domain::timetable::Timetable;
 use crate::yaml::fields::{is_true, text_of};
-use crate::yaml::node::{Entry, Node, Position, shown};
+use crate::yaml::node::{Entry, Node, Position};
 
 impl Lowering<'_> {
     /// Reads a schedule; what is not given has its default.

@@ -13,10 +13,10 @@ use csv::{ByteRecord, Reader, ReaderBuilder, Terminator};
 use thiserror::Error;
 
 use super::Format;
+use crate::domain::text::shown;
 use crate::domain::text::trimmed;
 use crate::regular_file;
 use crate::yaml::diagnostics::nearest_name;
-use crate::yaml::node::shown;
 
 mod json_lines;
 mod staged;

@@ -5,8 +5,9 @@
 //! checked where it is read.
 
 use super::diagnostics::{Diagnostic, Diagnostics, Source, suggestion};
-use super::node::{Entry, Node, ScalarKind, Value, shown};
+use super::node::{Entry, Node, ScalarKind, Value};
 use super::scalars;
+use crate::domain::text::shown;
 
 /// One field of a mapping.
 #[derive(Debug)]

@@ -10,6 +10,7 @@ use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 
 use super::FILE_MAX;
 use super::diagnostics::{Diagnostic, Source};
+use crate::domain::text::shown;
 
 /// How deep a file may nest.
 pub const DEPTH_MAX: usize = 32;
@@ -260,11 +261,6 @@ impl Builder<'_> {
             }
         }
     }
-}
-
-/// A name as messages show it.
-pub fn shown(text: &str) -> String {
-    text.chars().take(60).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 fn plain_kind(text: &str) -> ScalarKind {

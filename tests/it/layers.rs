@@ -231,3 +231,15 @@ fn nothing_is_left_to_do_in_the_sources() {
         .collect();
     assert_eq!(left, Vec::<String>::new());
 }
+
+#[test]
+fn only_the_edge_writes_to_a_terminal() {
+    let sources = sources();
+    // A child process that reads a workbook writes to a pipe; a completion script is our own.
+    let edge = ["src/cli/output.rs", "src/cli/log.rs", "src/cli/completions.rs", "src/workflow/source/xlsx/aside.rs"];
+    let lines = sources.iter().filter(|line| !edge.contains(&line.file.as_str()) && !line.code.contains("is_terminal"));
+    let writes = ["print!(", "println!(", "io::stdout()", "io::stderr()"];
+    let wrong = lines.filter(|line| writes.iter().any(|word| line.code.contains(word)));
+    let wrong: Vec<String> = wrong.map(|line| format!("{}:{}", line.file, line.number)).collect();
+    assert_eq!(wrong, Vec::<String>::new(), "these write past src/cli/output.rs, where nothing steers a terminal");
+}

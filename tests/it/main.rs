@@ -28,6 +28,7 @@ mod notifications;
 mod operators;
 mod payments;
 mod personal;
+mod printable;
 mod promote;
 mod refunds;
 mod reseal;

@@ -49,7 +49,7 @@ fn what_was_moved_goes_on_there_and_the_file_sends_nothing_any_more() {
     let (mut app, schema) = half_done();
     app.wait_for(keep_a_notification(&app));
     let told = app.json_lines(&["notifications", "list", "--json"]);
-    app.payrun(&["pause", "contract", "X-9", "--reason", "a test"]).exits(0);
+    app.payrun(&["pause", "contract", "X-9", "--ahead", "--reason", "a test"]).exits(0);
     app.payrun(&["lane", "limit", "hk", "--rate", "19/s", "--reason", "a test"]).exits(0);
     let before = app.json_lines(&["journal"]);
     let audit = app.payrun(&["audit", "verify"]).exits(0).says("sound: 2 entries").stdout;

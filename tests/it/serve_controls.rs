@@ -97,7 +97,8 @@ fn what_is_paused_of_a_workflow_or_a_contract_is_that_alone() {
     let app = App::with_contracts(&contracts("C", 3));
     let service = Service::of(&app);
     let token = service.token("ann", "operator");
-    let contract = json!({ "scope": "contract", "gateway": "hk", "name": "C-0002", "reason": "a complaint" });
+    let contract =
+        json!({ "scope": "contract", "gateway": "hk", "name": "C-0002", "ahead": true, "reason": "a complaint" });
     assert_eq!(post(&service, &token, "/pauses", &contract).body, json!({ "changed": true }));
     let workflow = json!({ "scope": "workflow", "name": "deductions", "reason": "not today" });
     assert_eq!(post(&service, &token, "/pauses", &workflow).body, json!({ "changed": true }));

@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::super::Context;
 use super::super::exit::{Exit, Failure};
+use super::super::output::Csv;
 use super::super::project::Project;
 use super::{account_of, gateway_name, parse_state};
 use crate::ledger::{ContractFilter, ContractRow};
@@ -38,6 +39,9 @@ pub(super) struct ExportArgs {
     /// Only those in this state
     #[arg(long, value_parser = parse_state)]
     state: Option<&'static str>,
+    /// Write fields as they are, also those of which a spreadsheet would make a formula: for an import, or another program
+    #[arg(long)]
+    raw: bool,
 }
 
 pub(super) async fn run(context: &Context, args: &ExportArgs) -> Result<Exit, Failure> {
@@ -45,15 +49,15 @@ pub(super) async fn run(context: &Context, args: &ExportArgs) -> Result<Exit, Fa
     let ledger = project.ledger().await?;
     let account = args.gateway.as_deref().map(|gateway| account_of(&project, gateway)).transpose()?;
     let filter = ContractFilter { state: args.state, account, due_before: None };
-    let mut out = csv::Writer::from_writer(std::io::stdout().lock());
+    let mut out = Csv::new(args.raw);
     let written = |error: csv::Error| Failure::internal(&error);
-    out.write_record(COLUMNS).map_err(written)?;
+    out.record(COLUMNS).map_err(written)?;
     let mut after = 0;
     loop {
         let page = ledger.contracts(&filter, after, PAGE).await?;
         let Some(last) = page.last() else { break };
         after = last.id;
-        page.iter().try_for_each(|row| out.write_record(record(&project, row))).map_err(written)?;
+        page.iter().try_for_each(|row| out.record(record(&project, row))).map_err(written)?;
     }
     out.flush().map_err(|error| Failure::internal(&error))?;
     Ok(Exit::Success)

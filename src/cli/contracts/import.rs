@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::super::Context;
 use super::super::exit::{Exit, Failure, chain};
-use super::super::output::{count, counted, say};
+use super::super::output::{count, counted, say, say_json_line};
 use super::super::project::Project;
 use super::{Author, account_meant};
 use crate::clock::Clock;
@@ -50,7 +50,7 @@ pub(super) async fn run(context: &Context, args: ImportArgs) -> Result<Exit, Fai
     let options = ImportOptions { account, who, why: why.as_str().to_owned(), commit: !args.dry_run, path: args.file };
     let json = args.json;
     let told = |row: NotTaken| match json {
-        true => say(json!({"line": row.line, "reason": row.reason}).to_string()),
+        true => say_json_line(&json!({"line": row.line, "reason": row.reason})),
         false => say(format!("line {}: {}", row.line, row.reason)),
     };
     let imported = engine.import_contracts(&options, told).await.map_err(failed)?;
@@ -103,5 +103,5 @@ fn tell_json(imported: &Imported, dry: bool) {
         "new": new, "changed": changed, "same": same, "rejected": rejected, "due_before_today": due_before_today,
         "trimmed": trimmed, "other_columns": other_columns, "kept": !dry,
     });
-    say(told.to_string());
+    say_json_line(&told);
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::super::Context;
 use super::super::exit::{Exit, Failure};
-use super::super::output::{cut, print_table, say, table};
+use super::super::output::{cut, print_table, say, say_json_line, table};
 use super::super::project::Project;
 use super::{account_of, gateway_name, parse_state};
 use crate::clock::Clock;
@@ -53,7 +53,7 @@ pub(super) async fn run(context: &Context, args: &ListArgs) -> Result<Exit, Fail
         more = page.len() == wanted as usize;
         for contract in &page {
             if args.json {
-                say(as_json(&project, contract).to_string());
+                say_json_line(&as_json(&project, contract));
             } else {
                 rows.add_row(cells(&project, contract, today));
             }

@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::super::exit::{Exit, Failure};
-use super::super::output::{count, print_table, say, say_json, table};
+use super::super::output::{count, print_table, say, say_calendar, say_json, table};
 use super::super::project::Project;
 use super::{calendar, named, workflows};
 use crate::clock::Clock;
@@ -71,7 +71,7 @@ pub(super) fn run(project: &Project, args: &ListArgs) -> Result<Exit, Failure> {
     if args.json {
         say_json(&json!({ "more": more, "times": entries.iter().map(entry_json).collect::<Vec<_>>() }));
     } else if args.ics {
-        say(calendar::text(&entries, Clock::System.now()).trim_end());
+        say_calendar(&calendar::text(&entries, Clock::System.now()));
     } else {
         print(&entries, &all, more);
     }

@@ -186,7 +186,7 @@ fn is_all_day(start: &Property<'_>) -> bool {
 
 fn date(field: &str, text: &str) -> Result<NaiveDate, String> {
     let date = (text.len() == 8).then(|| NaiveDate::parse_from_str(text, "%Y%m%d").ok()).flatten();
-    date.ok_or_else(|| format!("{field} \"{}\" is no date", crate::yaml::node::shown(text)))
+    date.ok_or_else(|| format!("{field} \"{}\" is no date", crate::domain::text::shown(text)))
 }
 
 fn value<'a>(event: &'a Component<'_>, name: &str) -> Option<&'a str> {
@@ -200,7 +200,7 @@ fn all<'a>(event: &'a Component<'_>, name: &'a str) -> impl Iterator<Item = &'a 
 
 /// What it is called.
 fn name(event: &Component<'_>) -> String {
-    crate::yaml::node::shown(plain(value(event, "SUMMARY").unwrap_or("holiday")).trim())
+    crate::domain::text::shown(plain(value(event, "SUMMARY").unwrap_or("holiday")).trim())
 }
 
 /// A text without its escapes.

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::domain::calendar::Calendar;
+use crate::domain::text::shown;
 use crate::yaml;
 use crate::yaml::diagnostics::{Diagnostic, Diagnostics, Source};
 use crate::yaml::node::Position;
@@ -107,7 +108,7 @@ fn decided(written: Calendar, decisions: &Decisions, source: &Source, feed: &Pat
     let mut found = Diagnostics::default();
     for (name, (_, at)) in &decisions.named {
         if !entries.iter().any(|entry| entry.name == *name) {
-            let message = format!("{} has no entry \"{}\"", feed.file, yaml::node::shown(name));
+            let message = format!("{} has no entry \"{}\"", feed.file, shown(name));
             let names = entries.iter().map(|entry| entry.name.as_str());
             found.push(source.diagnostic(*at, message).nearest(name, names));
         }

@@ -6,9 +6,10 @@ use chrono::{Days, NaiveDate, Weekday};
 
 use super::feed::{Decisions, Meaning};
 use crate::domain::calendar::Calendar;
+use crate::domain::text::shown;
 use crate::yaml::diagnostics::{Diagnostics, Source};
 use crate::yaml::fields::{FieldSpec, Shape, check, text_of};
-use crate::yaml::node::{Node, Position, parse, shown};
+use crate::yaml::node::{Node, Position, parse};
 
 /// How long one holiday may be.
 pub(super) const DAYS_MAX: i64 = 60;

@@ -32,9 +32,13 @@ pub(super) struct Because {
 pub(super) struct Pause {
     scope: PauseScope,
     /// The gateway, workflow or contract; none for everything.
+    #[schema(max_length = 64)]
     name: Option<String>,
     /// The gateway of a contract, where several have contracts.
     gateway: Option<String>,
+    /// Whether the contract may be one that payrun has not met yet.
+    #[serde(default)]
+    ahead: bool,
     /// Kept in the audit log.
     #[schema(min_length = 1, max_length = 500)]
     reason: String,
@@ -135,6 +139,9 @@ impl From<OperateError> for ApiError {
             error @ (OperateError::NoSuchGateway { .. }
             | OperateError::NoSuchKind { .. }
             | OperateError::NoSuchJob { .. }) => Self::refused("no_such_lane", error.to_string()),
+            error @ OperateError::Name => Self::refused("invalid_name", error.to_string()),
+            error @ OperateError::NoSuchContract { .. } => Self::refused("no_such_contract", error.to_string())
+                .help("look at the id again; `\"ahead\": true` pauses one that payrun has not met yet"),
             error @ OperateError::NoSuchWorkflow { .. } => Self::refused("no_such_workflow", error.to_string()),
             error @ OperateError::WhichGateway { .. } => Self::refused("which_gateway", error.to_string()),
             error @ OperateError::AboveAccount { .. } => Self::refused("above_account", error.to_string()),
@@ -148,7 +155,9 @@ impl Pause {
             (PauseScope::All, None) => Paused::All,
             (PauseScope::Gateway, Some(name)) => Paused::Gateway(name),
             (PauseScope::Workflow, Some(name)) => Paused::Workflow(name),
-            (PauseScope::Contract, Some(contract)) => Paused::Contract { gateway: self.gateway, contract },
+            (PauseScope::Contract, Some(contract)) => {
+                Paused::Contract { gateway: self.gateway, contract, ahead: self.ahead }
+            }
             (PauseScope::All, Some(_)) => return Err(ApiError::refused("invalid_scope", "all has no name")),
             (PauseScope::Gateway | PauseScope::Workflow | PauseScope::Contract, None) => {
                 return Err(ApiError::refused("invalid_scope", "name says which one is meant"));
@@ -292,10 +301,10 @@ pub(super) async fn resolve(
     Body(found): Body<Resolve>,
 ) -> Result<Json<Moved>, ApiError> {
     let by = caller.signed(&found.reason)?;
-    let finding = match found.receipt.as_deref().map(str::trim) {
+    let invalid = |message| ApiError::refused("invalid_receipt", message);
+    let finding = match found.receipt.as_deref() {
         None => Finding::DidNot,
-        Some(receipt) if (1..=64).contains(&receipt.len()) => Finding::Happened(Receipt(receipt.to_owned())),
-        Some(_) => return Err(ApiError::refused("invalid_receipt", "a receipt has 1 to 64 characters")),
+        Some(receipt) => Finding::Happened(Receipt::found(receipt).map_err(invalid)?),
     };
     granted(item, app.engine().resolve_item(item, finding, &by).await?)
 }

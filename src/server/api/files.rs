@@ -12,13 +12,13 @@ use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt as _;
 use utoipa::{IntoParams, ToSchema};
 
+use crate::domain::text::shown;
 use crate::engine::uploads::FORMATS;
 use crate::server::App;
 use crate::server::auth::Caller;
 use crate::server::error::{ApiError, ErrorBody};
 use crate::server::extract::Query;
 use crate::workflow::source::{SourceError, Staged};
-use crate::yaml::node::shown;
 
 /// The longest file that is taken.
 const FILE_MAX: usize = 64 * 1024 * 1024;

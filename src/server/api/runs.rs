@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{PAGE, PAGE_MAX};
+use crate::domain::text::escaped;
 use crate::server::App;
 use crate::server::auth::Caller;
 use crate::server::error::{ApiError, ErrorBody};
@@ -115,7 +116,7 @@ async fn next(mut following: Following) -> Option<(Result<Event, Infallible>, Fo
         }
         let seen = read(&following.app, following.run).await.ok()?;
         if following.last.as_ref() != Some(&seen) {
-            let event = Event::default().event("run").json_data(&seen).ok()?;
+            let event = Event::default().event("run").data(escaped(&serde_json::to_string(&seen).ok()?));
             following.ended = seen.finished_at.is_some();
             following.last = Some(seen);
             return Some((Ok(event), following));

@@ -9,8 +9,8 @@ use serde::de::{Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::{ROW_MAX, Row, RowError, no_column};
+use crate::domain::text::shown;
 use crate::domain::text::trimmed;
-use crate::yaml::node::shown;
 
 pub(super) struct JsonLines<R> {
     reader: BufReader<R>,

@@ -13,7 +13,7 @@ use std::process::{Child, ChildStdout};
 use serde::{Deserialize, Serialize};
 
 use super::{ROW_MAX, Row, RowError, SourceError};
-use crate::yaml::node::shown;
+use crate::domain::text::shown;
 
 pub(super) mod aside;
 mod bounds;

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 
 use super::chart::{self, Bar, Pair};
 use super::{About, money, table};
+use crate::domain::text::visible;
 use crate::engine::reconcile::findings::{Difference, Findings, Reason, Sum, Totals};
 
 /// The most differences of the page's table.
@@ -300,10 +301,10 @@ fn closed(found: &Findings) -> String {
     )
 }
 
-/// Text as it may stand in a page, also between quotes.
+/// Text as it may stand in a page, also between quotes; what cannot be seen by its number.
 pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
+    for c in visible(text).chars() {
         match c {
             '&' => escaped.push_str("&amp;"),
             '<' => escaped.push_str("&lt;"),

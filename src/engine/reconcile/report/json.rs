@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::{About, counted};
 use crate::domain::item::State;
 use crate::domain::money::Amount;
+use crate::domain::text::escaped;
 use crate::engine::reconcile::findings::{Difference, Findings, Reason, Totals};
 
 /// The most differences, and the most closed items, that stand in it.
@@ -56,7 +57,7 @@ pub(super) fn report(about: &About<'_>, found: &Findings) -> String {
         "closed_by_statement_cut": is_less(closed.len(), found.closed_count),
         "closed_by_statement": closed,
     });
-    serde_json::to_string_pretty(&report).unwrap_or_default()
+    escaped(&serde_json::to_string_pretty(&report).unwrap_or_default()).into_owned()
 }
 
 /// The totals of a currency.

@@ -4,6 +4,7 @@ use csv::{QuoteStyle, WriterBuilder};
 
 use crate::domain::item::State;
 use crate::domain::money::Amount;
+use crate::domain::text::inert;
 use crate::engine::reconcile::findings::{Difference, Findings};
 
 const COLUMNS: [&str; 15] = [
@@ -30,7 +31,7 @@ pub(super) fn report(found: &Findings) -> Vec<u8> {
     // A vector takes whatever is written to it.
     writer.write_record(COLUMNS).ok();
     for difference in &found.differences {
-        writer.write_record(row(difference).map(harmless)).ok();
+        writer.write_record(row(difference).map(|field| inert(&field).into_owned())).ok();
     }
     let listed = u64::try_from(found.differences.len()).unwrap_or(u64::MAX);
     if listed < found.count() {
@@ -60,9 +61,4 @@ pub(super) fn row(difference: &Difference) -> [String; 15] {
         difference.note.clone(),
         difference.reason.advice().to_owned(),
     ]
-}
-
-/// A field of which a spreadsheet makes no formula.
-fn harmless(field: String) -> String {
-    if field.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) { format!("'{field}") } else { field }
 }

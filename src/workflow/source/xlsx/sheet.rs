@@ -6,9 +6,9 @@ use std::io::{self, BufReader, Read, Seek};
 use calamine::{DataRef, Reader as _, SheetType, SheetVisible, Xlsx as Workbook};
 
 use super::{NO_WORKBOOK, Reading, Wrong, cell};
+use crate::domain::text::shown;
 use crate::workflow::source::{COLUMNS_MAX, ROW_MAX, Row};
 use crate::yaml::diagnostics::nearest_name;
-use crate::yaml::node::shown;
 
 /// The most rows; Excel has no more.
 const ROWS_MAX: u32 = 1_048_576;
