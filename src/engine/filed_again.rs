@@ -225,6 +225,9 @@ pub(super) async fn prepare(planning: &mut Planning, scope: &Scope, items: &mut 
         item.again = Again::Possible;
         *rows_of.entry(item.key_hash).or_default() += 1;
     }
+    let several = |at: &usize| rows_of[&items[*at].key_hash] > 1;
+    let several: Vec<usize> = (0..items.len()).filter(several).collect();
+    contradictions(planning, scope, items, &several).await?;
     // Rows that say different things under one key are refused together, whatever was filed before.
     let mut left: Vec<usize> = (0..items.len()).filter(|at| rows_of[&items[*at].key_hash] == 1).collect();
     let mut newest: HashMap<usize, Earlier> = HashMap::new();
@@ -248,6 +251,50 @@ pub(super) async fn prepare(planning: &mut Planning, scope: &Scope, items: &mut 
     Ok(())
 }
 
+/// Finds the rows whose personal data is another than that of an earlier row of the run with the same key: as with amounts, neither is
+/// sent then. `of`: the rows that are compared.
+pub(super) async fn contradictions(
+    planning: &mut Planning,
+    scope: &Scope,
+    items: &mut [NewItem],
+    of: &[usize],
+) -> Result<(), Failure> {
+    let mut first_with: HashMap<KeyHash, usize> = HashMap::with_capacity(of.len());
+    for at in of {
+        let first = *first_with.entry(items[*at].key_hash).or_insert(*at);
+        if first != *at
+            && personal(scope, &items[first].input, items[first].key_hash)? != personal_of(scope, &items[*at])?
+        {
+            items[*at].again = Again::Contradicts;
+        }
+    }
+    let keys: Vec<KeyHash> = first_with.keys().copied().collect();
+    if keys.is_empty() {
+        return Ok(());
+    }
+    for (key, earlier) in planning.earlier(&keys).await? {
+        if earlier.run_id() == planning.run_id()
+            && let Some(at) = first_with.get(&key)
+            && personal(scope, earlier.input(), earlier.key())? != personal_of(scope, &items[*at])?
+        {
+            items[*at].again = Again::Contradicts;
+        }
+    }
+    Ok(())
+}
+
+fn personal_of(scope: &Scope, item: &NewItem) -> Result<Map<String, Value>, VaultError> {
+    personal(scope, &item.input, item.key_hash)
+}
+
+/// The personal data of an input.
+fn personal(scope: &Scope, input: &str, key: KeyHash) -> Result<Map<String, Value>, VaultError> {
+    let sealed: Map<String, Value> = serde_json::from_str(input).unwrap_or_default();
+    let mut open = scope.opened(input, key)?;
+    open.retain(|name, _| sealed.get(name).is_some_and(|value| vault::sealed(value).is_some()));
+    Ok(open)
+}
+
 /// Makes a row an item of this generation if it mends the one of before; else gives it the key of that one.
 fn follow(
     scope: &Scope,
@@ -257,6 +304,11 @@ fn follow(
     generation: usize,
 ) -> Result<(), VaultError> {
     let of = item.key_hash;
+    if earlier.run_id() == run_id && personal(scope, earlier.input(), earlier.key())? != personal_of(scope, item)? {
+        item.again = Again::Contradicts;
+        item.key_hash = earlier.key();
+        return Ok(());
+    }
     let is_other = earlier.run_id() != run_id && differs(scope, &earlier, item)?;
     if !is_other || !earlier.can_be_replaced() {
         item.again = if is_other { Again::TooLate } else { Again::Possible };

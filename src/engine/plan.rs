@@ -336,7 +336,8 @@ impl Engine {
             })
         };
         let mut planned = PlannedJob { shown: request.shown, ..PlannedJob::of(job) };
-        let again = self.files_again(job).then(|| Scope::of(job, planning.run_id(), self));
+        let (again, personal) = (self.files_again(job), job.kind.fields.iter().any(|field| field.sensitive));
+        let compared = (again || personal).then(|| (Scope::of(job, planning.run_id(), self), again));
         let mut written = Ok(());
         let stopped = Stopped::of(self, planning, job).await?;
         while let Some(mut chunk) = inbox.recv().await {
@@ -349,7 +350,7 @@ impl Engine {
                 written = stopped.refuse(planning, &mut chunk).await;
             }
             if written.is_ok() {
-                written = write(planning, job_id, chunk, (&mut planned, again.as_ref())).await;
+                written = write(planning, job_id, chunk, (&mut planned, compared.as_ref())).await;
             }
             if written.is_ok() {
                 written = within_limits(&job.limits, &planned);
@@ -544,10 +545,15 @@ async fn write(
     planning: &mut Planning,
     job_id: i64,
     mut chunk: Chunk,
-    (planned, again): (&mut PlannedJob, Option<&Scope>),
+    (planned, compared): (&mut PlannedJob, Option<&(Scope, bool)>),
 ) -> Result<(), PlanError> {
-    if let Some(scope) = again {
-        filed_again::prepare(planning, scope, &mut chunk.items).await.map_err(|error| match error {
+    if let Some((scope, again)) = compared {
+        let every: Vec<usize> = (0..chunk.items.len()).collect();
+        let prepared = match again {
+            true => filed_again::prepare(planning, scope, &mut chunk.items).await,
+            false => filed_again::contradictions(planning, scope, &mut chunk.items, &every).await,
+        };
+        prepared.map_err(|error| match error {
             filed_again::Failure::Ledger(error) => PlanError::Ledger(error),
             filed_again::Failure::Sealed(source) => PlanError::Sealed { job: planned.name.clone(), source },
         })?;

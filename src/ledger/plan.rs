@@ -123,6 +123,8 @@ pub enum Again {
     Possible,
     /// Its kind does, and the item that has its key says something else (another buyer) and cannot be replaced.
     TooLate,
+    /// An earlier row of the run has its key with other personal data, which its fingerprint does not cover.
+    Contradicts,
     /// It is one.
     Replaces(Box<Replaces>),
 }
@@ -401,7 +403,9 @@ impl Planning {
             let first = first_with.get(&item.key_hash).copied().filter(|_| !is(Bug::KeyWithLine));
             match (self.contradicted.get(&item.key_hash), first) {
                 (Some(line), _) => refused.push(contradicts(item, *line)),
-                (None, Some(first)) if first.identity == item.identity => refused.push(twice(item, first.line)),
+                (None, Some(first)) if first.identity == item.identity && !item.contradicts() => {
+                    refused.push(twice(item, first.line))
+                }
                 // Which of them is meant, nobody can tell.
                 (None, Some(first)) => {
                     self.contradicted.insert(item.key_hash, first.line);
@@ -747,7 +751,7 @@ struct Holder {
 impl Holder {
     /// Whether it says something else under the same key.
     fn contradicts(&self, item: &NewItem) -> bool {
-        self.identity != Some(item.identity)
+        self.identity != Some(item.identity) || item.contradicts()
     }
 
     fn first_line(&self) -> u64 {
@@ -791,12 +795,18 @@ impl Holder {
     }
 }
 
+impl NewItem {
+    const fn contradicts(&self) -> bool {
+        matches!(self.again, Again::Contradicts)
+    }
+}
+
 impl Again {
     /// What it does again, if it does.
     pub fn replaces(&self) -> Option<&Replaces> {
         match self {
             Self::Replaces(of) => Some(of),
-            Self::Never | Self::Possible | Self::TooLate => None,
+            Self::Never | Self::Possible | Self::TooLate | Self::Contradicts => None,
         }
     }
 }

@@ -456,6 +456,38 @@ fn only_above_payment(rig: &Rig, gateway: &str) -> bool {
 }
 
 #[test]
+fn of_two_rows_of_one_key_that_differ_in_the_buyer_neither_is_filed() {
+    for between in [0, 2_100] {
+        let rig = Rig::new(FaultPlan::NONE);
+        let jobs = GATEWAYS.map(declaring).concat();
+        rig.write("customs.yaml", format!("workflow: customs\njobs:\n{jobs}"));
+        for gateway in GATEWAYS {
+            let first = row(&rig, gateway, "A-0", "SHENZHEN");
+            let same = row(&rig, gateway, "A-1", "SHENZHEN");
+            let name = first.replace("李四", "王五");
+            // As many as make another chunk, which are refused by themselves.
+            let wrong = "P-0,,W-2,MARS,20.00,5.00,15.00,,\n".repeat(between);
+            rig.write(&format!("{gateway}.csv"), format!("{HEADER}{first}{same}{wrong}{name}{same}"));
+        }
+        assert_eq!(rig.to_the_end("customs.yaml"), Some(3));
+        for gateway in GATEWAYS {
+            let items = rig.items_of(gateway);
+            let of =
+                |key: &str| -> Vec<&Value> { items.iter().filter(|item| text_of(item, "key").contains(key)).collect() };
+            let both = of("A-0");
+            assert_eq!(both.len(), 2, "{gateway}: {both:#?}");
+            for item in &both {
+                assert_eq!(item["state"], "rejected", "{gateway}: {item:#}");
+                assert!(text_of(item, "reason").contains("with other content: neither row is sent"), "{item:#}");
+            }
+            let states: Vec<&str> = of("A-1").iter().map(|item| item["state"].as_str().unwrap()).collect();
+            assert!(states.contains(&"succeeded") && states.len() == 2, "{gateway}: {states:?}");
+            assert_eq!(filed(&rig.totals(gateway).customs), 1, "{gateway}");
+        }
+    }
+}
+
+#[test]
 fn a_mended_row_of_what_failed_is_filed_again_as_the_gateway_demands() {
     let rig = Rig::new(FaultPlan::NONE);
     let jobs = GATEWAYS.map(declaring).concat();
