@@ -58,7 +58,7 @@ mod tests {
         at.iter().map(|first| within(*first)).max().unwrap_or(0)
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn no_span_has_more_calls_than_the_rate_and_the_burst_that_is_allowed() {
         let span = Duration::from_millis(200);
         let rate = Rate { calls: 20, per: span };
