@@ -97,7 +97,7 @@ impl Vault {
     /// its key may be sealed again, since something is bound to the very text of what does not.
     ///
     /// # Errors
-    /// As [`Vault::opened`]; [`VaultError::Bound`].
+    /// As `opened`; [`VaultError::Bound`].
     pub fn reseal_input(&self, input: &str, key: KeyHash, named: bool) -> Result<String, VaultError> {
         let fields: Map<String, Value> = serde_json::from_str(input).map_err(|_| VaultError::Open)?;
         let mut resealed = input.to_owned();

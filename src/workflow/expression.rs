@@ -1,8 +1,8 @@
 //! Expressions over `item`, `params` and `run`, by minijinja: strict about unknown names, bounded in steps and in memory,
 //! without decimals in floating point.
 //!
-//! There are only the filters and tests of [`environment`], none of which makes more than [`TEXT_MAX`] bytes, and texts are not
-//! multiplied; so an expression of [`EXPRESSION_MAX`] bytes makes a few megabytes at most, whatever stands in it.
+//! There are only the filters and tests of `environment`, none of which makes more than `TEXT_MAX` bytes, and texts are not
+//! multiplied; so an expression of `EXPRESSION_MAX` bytes makes a few megabytes at most, whatever stands in it.
 //!
 //! Values of rows are text. `|int` makes a whole number and `|decimal` an exact decimal of one, so that numbers compare as
 //! numbers: `item.amount|decimal >= "100"|decimal`.
