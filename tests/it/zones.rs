@@ -1,5 +1,5 @@
-//! Every time zone over 50 years: each fixed time fires once, at the first instant at which the clock shows it or a later one, and an
-//! interval at each instant at which the clock shows a time of it.
+//! Every time zone over 50 years: each fixed time fires once, at the first instant at which the clock shows it or a later one (those of
+//! a date that a gap puts at one instant fire together), and an interval at each instant at which the clock shows a time of it.
 //!
 //! The oracle looks from the other side: it knows only how far a zone was ahead of UTC at an instant, and from when to when.
 
@@ -76,15 +76,17 @@ fn fires(timetable: &Timetable, from: i64, until: i64) -> Vec<(NaiveDateTime, i6
     found
 }
 
-/// The wall-clock times whose instants by the oracle are in a span.
+/// The wall-clock times whose instants by the oracle are in a span; of those of one date at one instant, which a gap put there, the first.
 fn expected(
     segments: &[Segment],
     from: i64,
     until: i64,
     times: impl Iterator<Item = NaiveDateTime>,
 ) -> Vec<(NaiveDateTime, i64)> {
-    let all = times.map(|wall| (wall, first_shown(segments, wall)));
-    all.filter(|(_, at)| (from..until).contains(at)).collect()
+    let mut all: Vec<_> = times.map(|wall| (wall, first_shown(segments, wall))).collect();
+    all.dedup_by_key(|(wall, at)| (wall.date(), *at));
+    all.retain(|(_, at)| (from..until).contains(at));
+    all
 }
 
 /// The times of `7,36 0-22 * * *` between two of a clock.
