@@ -32,6 +32,7 @@ pub async fn plan(ledger: &Ledger, occurrence: &str, items: u64, clock: &Clock) 
         workflow: "bench".into(),
         occurrence: occurrence.into(),
         source: String::new(),
+        file: None,
         params: "{}".into(),
         now: clock.now(),
     };

@@ -21,7 +21,6 @@ use super::signals::stop_switch;
 use crate::clock::Clock;
 use crate::domain::text::visible;
 use crate::engine::Engine;
-use crate::engine::operate::has_workflow;
 use crate::engine::plan::{PlanError, PlanRequest, Planned};
 use crate::ledger::{ItemFilter, JobRow, LaneState, Ledger, LedgerError};
 use crate::yaml::scalars::duration;
@@ -69,7 +68,7 @@ pub(super) async fn run(context: &Context, args: RunArgs) -> Result<Exit, Failur
         ));
     }
     release_lanes(&engine, request.as_ref()).await?;
-    resume_returned(&engine, request.as_ref()).await?;
+    look_for_files(&engine).await?;
     let left_open = engine.ledger.unfinished_runs().await?;
     let planned = match request {
         None => None,
@@ -126,11 +125,11 @@ async fn release_lanes(engine: &Engine, request: Option<&PlanRequest>) -> Result
     Ok(())
 }
 
-/// A workflow that payrun paused since its file was removed goes on when a person runs it, if the folder of workflows has it again.
-async fn resume_returned(engine: &Engine, request: Option<&PlanRequest>) -> Result<(), Failure> {
-    let name = request.map(|request| request.workflow.name.clone());
-    let returned = name.filter(|name| has_workflow(&engine.config.workflows, name));
-    for name in engine.resume_returned(&returned.into_iter().collect()).await? {
+/// Looks at the workflows folder as `serve` and `work` do: a workflow whose file is gone is paused, and one that payrun paused goes on
+/// when a file has it again.
+async fn look_for_files(engine: &Engine) -> Result<(), Failure> {
+    engine.pause_missing().await?;
+    for name in engine.resume_returned().await? {
         note(format!(
             "the workflow {name} was paused since its file was removed; its file is there again, and it goes on"
         ));

@@ -49,6 +49,7 @@ pub(super) async fn run(context: &Context, args: ServeArgs) -> Result<Exit, Fail
     let listener = listener.map_err(|error| Failure::invalid(super::exit::chain(&error)))?;
     let node = engine.ledger.join(rand::random(), engine.clock.now()).await?;
     let workflows = Arc::new(Workflows::new(&project.config, &project.catalog));
+    workflows.were_removed(engine.pause_missing().await?);
     if !args.quiet {
         tell(&project, &workflows, &listener, &engine.ledger).await?;
     }

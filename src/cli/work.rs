@@ -48,6 +48,11 @@ pub(super) async fn run(context: &Context, args: WorkArgs) -> Result<Exit, Failu
         note(format!("working on {} for {}; Ctrl-C stops", engine.ledger.name(), lanes.join(", ")));
     }
     let workflows = Arc::new(Workflows::none(&project.config, &project.catalog));
+    let missing = engine.pause_missing().await?;
+    if !args.quiet {
+        missing.values().for_each(|file| note(format!("{} is gone, and its workflow is paused", file.display())));
+    }
+    workflows.were_removed(missing);
     let service = Service::new(Arc::clone(&engine), node.id(), workflows);
     let (stop, told) = watch::channel(false);
     let working = tokio::spawn(async move { service.work(told).await });

@@ -1,12 +1,14 @@
 //! Operators' controls: what persons pause, hold, slow, and say of items. Each wants to know who and why, and is in the audit log
 //! with the deed itself.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use thiserror::Error;
 
 use super::{Account, Engine};
+use crate::config::load::folder_of;
 use crate::domain::actor::{Actor, Reason, Signed};
 use crate::domain::ids::KeyHash;
 use crate::domain::item::Finding;
@@ -14,6 +16,7 @@ use crate::domain::policy::Rate;
 use crate::domain::text::{is_unseen, shown};
 use crate::domain::time::Timestamp;
 use crate::ledger::{Granted, LaneLimits, LedgerError, Scope, Wish, decide_about};
+use crate::workflow::load;
 
 /// What is to be paused or resumed, as a person names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +37,9 @@ pub enum Paused {
         ahead: bool,
     },
 }
+
+/// How long a file that is replaced may be away.
+pub const REPLACED: Duration = Duration::from_millis(500);
 
 /// The longest name that anything can be paused by, in characters.
 const NAME_MAX: usize = 64;
@@ -155,7 +161,39 @@ impl Engine {
             Paused::Gateway(name) => Scope::Gateway(name.clone()),
             Paused::All | Paused::Workflow(_) | Paused::Contract { .. } => self.scope(what)?,
         };
-        Ok(self.ledger.resume(&scope, by, self.clock.now()).await?)
+        let resumed = self.ledger.resume(&scope, by, self.clock.now()).await?;
+        if let (Scope::Workflow(name), true) = (&scope, resumed)
+            && !has_workflow(&self.config.workflows, name)
+        {
+            // Whoever resumes it without its file has decided: no start pauses it once more.
+            self.ledger.forget_files(name).await?;
+        }
+        Ok(resumed)
+    }
+
+    /// Pauses the workflows of open runs whose files were taken out of the workflows folder while nobody looked, and says of which, each
+    /// with the file that had it. A folder that cannot be read says nothing of its files.
+    ///
+    /// # Errors
+    /// Whatever the ledger says.
+    pub async fn pause_missing(&self) -> Result<BTreeMap<String, PathBuf>, LedgerError> {
+        let folder = &self.config.workflows;
+        let is_missing = |name: &String, file: &mut PathBuf| {
+            load::files(folder).is_ok() && !has_workflow(folder, name) && name_in(file).as_ref() != Some(name)
+        };
+        let open = self.ledger.open_files().await?;
+        let mut missing: BTreeMap<String, PathBuf> =
+            open.into_iter().map(|(name, file)| (name, folder.join(file))).collect();
+        missing.retain(is_missing);
+        if !missing.is_empty() {
+            // Whoever replaces a file may take it away first.
+            tokio::time::sleep(REPLACED).await;
+            missing.retain(is_missing);
+        }
+        for (name, file) in &missing {
+            self.pause_removed(name, file).await?;
+        }
+        Ok(missing)
     }
 
     /// Pauses a workflow that no file has any more, unless a person has paused it: what it has open waits for a person's word.
@@ -172,15 +210,17 @@ impl Engine {
         Ok(())
     }
 
-    /// Ends the pauses of workflows that have a file again, unless a person has decided meanwhile. Says of which.
+    /// Ends payrun's pauses of workflows that have a file again, unless a person has decided meanwhile. Says of which.
     ///
     /// # Errors
     /// Whatever the ledger says.
-    pub async fn resume_returned(&self, workflows: &BTreeSet<String>) -> Result<Vec<String>, LedgerError> {
+    pub async fn resume_returned(&self) -> Result<Vec<String>, LedgerError> {
         let mut resumed = Vec::new();
         let Some(by) = by_payrun("its file is there again") else { return Ok(resumed) };
-        for name in self.ledger.paused_workflows().await?.into_iter().filter(|name| workflows.contains(name)) {
-            if self.ledger.resume(&Scope::Workflow(name.clone()), &by, self.clock.now()).await? {
+        for name in self.ledger.workflows_paused_by_payrun().await? {
+            if has_workflow(&self.config.workflows, &name)
+                && self.ledger.resume(&Scope::Workflow(name.clone()), &by, self.clock.now()).await?
+            {
                 tracing::info!(workflow.name = name, "the workflow has a file again and goes on");
                 resumed.push(name);
             }
@@ -349,8 +389,24 @@ pub fn contract_serial(account: &Account, contract: &str) -> KeyHash {
 
 /// Whether a file has this workflow, be it right or wrong otherwise.
 pub fn has_workflow(folder: &Path, name: &str) -> bool {
-    let named =
-        |line: &str| line.strip_prefix("workflow:").is_some_and(|rest| rest.trim().trim_matches(['"', '\'']) == name);
-    let files = crate::workflow::load::files(folder).unwrap_or_default();
-    files.iter().any(|file| std::fs::read_to_string(file).is_ok_and(|text| text.lines().any(named)))
+    let files = load::files(folder).unwrap_or_default();
+    files.iter().any(|file| name_in(file).is_some_and(|found| found == name))
+}
+
+/// The workflow that a file has, be it right or wrong otherwise: as YAML, or, where it is none, by the line that names it.
+fn name_in(file: &Path) -> Option<String> {
+    let source = crate::yaml::read(file, false).ok()?;
+    if let Ok(root) = crate::yaml::node::parse(&source) {
+        return root.get("workflow").and_then(|name| name.text()).map(str::to_owned);
+    }
+    let name = source.text.lines().find_map(|line| line.strip_prefix("workflow:"))?;
+    let name = name.split(" #").next().unwrap_or_default();
+    Some(name.trim().trim_matches(['"', '\'']).to_owned())
+}
+
+/// The path of a file in this folder; none if it is elsewhere. It may be a link that leads elsewhere.
+pub(super) fn path_within(folder: &Path, file: &Path) -> Option<String> {
+    let folder_of_file = folder_of(file).canonicalize().ok()?;
+    let within = folder_of_file.strip_prefix(folder.canonicalize().ok()?).ok()?;
+    within.join(file.file_name()?).to_str().map(str::to_owned)
 }

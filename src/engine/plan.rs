@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use super::Engine;
 use super::contracts::{self, ContractRows, day_of};
 use super::filed_again;
+use super::operate::path_within;
 use super::rows::{Columns, Items, Rows, Unread};
 use super::scope::Scope;
 use super::vault::VaultError;
@@ -253,6 +254,7 @@ impl Engine {
             workflow: request.workflow.name.clone(),
             occurrence: request.occurrence.clone(),
             source: request.workflow.source.clone(),
+            file: path_within(&self.config.workflows, &request.workflow.path),
             params: serde_json::to_string(&request.params).unwrap_or_default(),
             at: request.at,
             timezone: request.timezone.name().to_owned(),

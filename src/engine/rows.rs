@@ -283,6 +283,7 @@ mod tests {
             at,
             timezone: "UTC".to_owned(),
             source: String::new(),
+            file: None,
             params: "{}".to_owned(),
             author: Actor::payrun(),
             now: at,

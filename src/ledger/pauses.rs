@@ -219,6 +219,41 @@ impl Ledger {
         Ok(false)
     }
 
+    /// The workflows that payrun has paused.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn workflows_paused_by_payrun(&self) -> Result<Vec<String>, LedgerError> {
+        let query = "select name from pauses where scope = 'workflow' and actor = 'payrun' order by name limit 10000";
+        let names = sqlx::query_scalar(query).fetch_all(&self.read).await;
+        names.map_err(|source| LedgerError::of("listing what is paused", source))
+    }
+
+    /// The workflows of open runs that were planned with a file of the workflows folder, each with that file's path in it.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn open_files(&self) -> Result<Vec<(String, String)>, LedgerError> {
+        let failed = |source| LedgerError::of("listing the files of open runs", source);
+        let query = "select distinct workflow, file from runs where finished_at is null and file is not null \
+                     order by workflow, file limit 10000";
+        let rows = sqlx::query(query).fetch_all(&self.read).await.map_err(failed)?;
+        let file = |row: &AnyRow| Ok((row.try_get("workflow")?, row.try_get("file")?));
+        rows.iter().map(file).collect::<Result<_, _>>().map_err(failed)
+    }
+
+    /// Forgets from which file a workflow's open runs were planned: they are carried out without it.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn forget_files(&self, workflow: &str) -> Result<(), LedgerError> {
+        let failed = |source| LedgerError::of("resuming", source);
+        let mut turn = self.turn("resuming").await?;
+        let forget = "update runs set file = null where workflow = $1 and finished_at is null and file is not null";
+        sqlx::query(forget).bind(workflow).execute(turn.connection()).await.map_err(failed)?;
+        turn.commit().await
+    }
+
     /// The workflows that are paused by name: a scheduler fires none of them.
     ///
     /// # Errors

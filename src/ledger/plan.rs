@@ -33,6 +33,8 @@ pub struct NewRun {
     pub occurrence: String,
     /// The workflow file.
     pub source: String,
+    /// Its path in the workflows folder; none if it comes from elsewhere.
+    pub file: Option<String>,
     /// Its parameters, a JSON object.
     pub params: String,
     /// The instant it is for.
@@ -250,8 +252,8 @@ impl Ledger {
         let failed = |source| LedgerError::of("beginning a plan", source);
         let mut turn = Turn::take_long(&self.write, "planning a run").await?;
         let inserted: Option<i64> = sqlx::query_scalar(
-            "insert into runs (workflow, occurrence, source, params, started_at, at, timezone, author, author_user) \
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9) on conflict do nothing returning id",
+            "insert into runs (workflow, occurrence, source, params, started_at, at, timezone, author, author_user, \
+             file) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) on conflict do nothing returning id",
         )
         .bind(&run.workflow)
         .bind(&run.occurrence)
@@ -262,6 +264,7 @@ impl Ledger {
         .bind(&run.timezone)
         .bind(run.author.name())
         .bind(run.author.user())
+        .bind(&run.file)
         .fetch_optional(turn.connection())
         .await
         .map_err(failed)?;

@@ -64,6 +64,7 @@ const TABLES: &[Table] = &[
             ("author", T),
             ("author_user", T),
             ("forgotten_at", N),
+            ("file", T),
         ],
         numbered: true,
     },

@@ -18,15 +18,12 @@ use super::Service;
 use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::config::calendars::{self, CalendarFiles, Calendars};
-use crate::engine::operate::has_workflow;
+use crate::engine::operate::{REPLACED, has_workflow};
 use crate::ledger::{LedgerError, decide_about};
 use crate::workflow::{Workflow, load};
 
 /// How often the folder is looked at.
 const TICK: Duration = Duration::from_secs(1);
-
-/// How soon it is looked again for a file that was missed: whoever replaces a file may take it away first.
-const AGAIN: Duration = Duration::from_millis(500);
 
 /// How often in a row a file must be missed until it is gone.
 const MISSED: u32 = 2;
@@ -59,8 +56,6 @@ struct Known {
     places: BTreeMap<String, PathBuf>,
     /// Workflows that no file has any more, by name.
     removed: BTreeMap<String, Removal>,
-    /// Workflows that were taken up since the ledger was last told.
-    taken_up: BTreeSet<String>,
     /// Workflows of which another process has another schedule.
     elsewhere: Vec<String>,
 }
@@ -83,15 +78,6 @@ struct Removal {
     missed: u32,
     /// Whether the ledger knows.
     noted: bool,
-}
-
-/// What the ledger does not know yet of the files.
-#[derive(Debug, Default)]
-struct News {
-    /// Workflows that no file has any more, each with the file that had it.
-    removed: Vec<(String, PathBuf)>,
-    /// Workflows that were taken up.
-    taken_up: BTreeSet<String>,
 }
 
 impl Workflows {
@@ -220,21 +206,37 @@ impl Workflows {
         }
     }
 
-    /// What the ledger is to be told.
-    fn news(&self) -> News {
+    /// Takes note of workflows that payrun paused at its start, since no file has them any more.
+    pub fn were_removed(&self, missing: BTreeMap<String, PathBuf>) {
+        let removals = missing.into_iter().map(|(name, path)| (name, Removal { path, missed: MISSED, noted: true }));
+        self.known().removed.extend(removals);
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    /// The workflows that no file has any more, as the ledger is to be told.
+    fn unnoted(&self) -> Vec<(String, PathBuf)> {
         let known = self.known();
         let due = known.removed.iter().filter(|(_, removal)| !removal.noted && removal.missed >= MISSED);
-        let removed = due.map(|(name, removal)| (name.clone(), removal.path.clone())).collect();
-        News { removed, taken_up: known.taken_up.clone() }
+        due.map(|(name, removal)| (name.clone(), removal.path.clone())).collect()
     }
 
     /// The ledger was told.
-    fn noted(&self, news: &News) {
+    fn noted(&self, removed: &[(String, PathBuf)]) {
         let mut known = self.known();
-        for (name, _) in &news.removed {
+        for (name, _) in removed {
             known.removed.entry(name.clone()).and_modify(|removal| removal.noted = true);
         }
-        known.taken_up.retain(|name| !news.taken_up.contains(name));
+    }
+
+    /// Nothing more is said of those whose pause was ended: by a person, or by a process that has the file.
+    fn keep_paused(&self, paused: &[String]) {
+        let mut known = self.known();
+        let before = known.removed.len();
+        known.removed.retain(|name, removal| !removal.noted || paused.contains(name));
+        if known.removed.len() != before {
+            drop(known);
+            self.changes.send_modify(|count| *count += 1);
+        }
     }
 
     /// Whether something is missed that may be on its way back.
@@ -342,8 +344,6 @@ impl Known {
         let before = std::mem::replace(&mut self.places, places);
         let (removed, valid) = (self.removed.len(), &self.valid);
         self.removed.retain(|name, _| !valid.contains_key(name));
-        self.taken_up.retain(|name| valid.contains_key(name));
-        self.taken_up.extend(valid.keys().filter(|name| !before.contains_key(*name)).cloned());
         let mut is_new = removed != self.removed.len();
         for (name, path) in before.into_iter().filter(|(name, _)| !valid.contains_key(name)) {
             self.removed.entry(name).or_insert(Removal { path, missed: 0, noted: false });
@@ -392,21 +392,22 @@ pub(super) async fn keep(service: Service, stop: watch::Receiver<bool>) {
         // Files are read, which a task must not do.
         tokio::task::spawn_blocking(move || workflows.look()).await.ok();
         tell_ledger(&service).await?;
-        Ok(if service.workflows.misses() { AGAIN } else { TICK })
+        Ok(if service.workflows.misses() { REPLACED } else { TICK })
     })
     .await;
 }
 
-/// Pauses what no file has any more, and ends such a pause of what has one again.
+/// Pauses what no file has any more, and ends such a pause of what has one here, whichever process has paused it.
 async fn tell_ledger(service: &Service) -> Result<(), LedgerError> {
-    let news = service.workflows.news();
-    if news.removed.is_empty() && news.taken_up.is_empty() {
-        return Ok(());
+    let (engine, workflows) = (&service.engine, &service.workflows);
+    let removed = workflows.unnoted();
+    for (name, file) in &removed {
+        engine.pause_removed(name, file).await?;
     }
-    for (name, file) in &news.removed {
-        service.engine.pause_removed(name, file).await?;
+    workflows.noted(&removed);
+    engine.resume_returned().await?;
+    if !workflows.removed().is_empty() {
+        workflows.keep_paused(&engine.ledger.paused_workflows().await?);
     }
-    service.engine.resume_returned(&news.taken_up).await?;
-    service.workflows.noted(&news);
     Ok(())
 }

@@ -56,6 +56,7 @@ impl Lowering<'_> {
             jobs,
             alerts,
             source: self.source.text.clone(),
+            path: path.to_owned(),
             folder: folder_of(path),
         }
     }

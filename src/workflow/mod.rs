@@ -49,7 +49,9 @@ pub struct Workflow {
     pub alerts: Vec<Rule>,
     /// The file as it was read.
     pub source: String,
-    /// The folder of the file: relative item files start here.
+    /// The file.
+    pub path: PathBuf,
+    /// Its folder: relative item files start here.
     pub folder: PathBuf,
 }
 

@@ -121,6 +121,7 @@ mod tests {
             jobs: Vec::new(),
             alerts: Vec::new(),
             source: String::new(),
+            path: "w.yaml".into(),
             folder: ".".into(),
         };
         let given: Vec<(String, String)> = given.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();

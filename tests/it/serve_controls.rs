@@ -403,3 +403,140 @@ fn a_worker_too_sends_nothing_new_of_a_workflow_whose_file_is_removed() {
     worker.wait(crate::support::PATIENCE);
     app.payrun(&["cancel", "--workflow", "deductions", "--state", "planned", "--yes", "--reason", "a test"]).exits(0);
 }
+
+/// A run of 30 items of which none was sent, and whose file is removed while nothing runs; with what the file was.
+fn removed_at_rest(server: bool) -> (App, String) {
+    let app = slow(server);
+    app.payrun(&["pause", "all", "--author", "ann", "--reason", "a test"]).exits(0);
+    app.run().exits(4);
+    app.payrun(&["resume", "all", "--author", "ann", "--reason", "a test"]).exits(0);
+    let text = std::fs::read_to_string(app.path(WORKFLOW)).unwrap();
+    std::fs::remove_file(app.path(WORKFLOW)).unwrap();
+    (app, text)
+}
+
+/// How often a workflow was paused and resumed.
+fn pauses_in_log(app: &App) -> (usize, usize) {
+    let log = app.payrun(&["audit", "export"]).exits(0).stdout;
+    let count = |verb: &str| log.lines().filter(|line| line.contains(verb) && line.contains("workflow ded")).count();
+    (count("\"pause\""), count("\"resume\""))
+}
+
+fn serve_pauses_at_its_start(server: bool) {
+    let (app, text) = removed_at_rest(server);
+    let service = Service::of(&app);
+    let token = service.token("ann", "operator");
+    let paused = service.get(&token, "/api/v1/pauses").body;
+    assert_eq!((&paused[0]["name"], &paused[0]["actor"]), (&json!("deductions"), &json!("payrun")), "{paused}");
+    assert_eq!(paused[0]["reason"], "its file deductions.yaml was removed");
+    let refused = || service.get(&token, "/api/v1/workflows").body["refused"].to_string();
+    for command in COMMANDS {
+        assert!(refused().contains(command), "{}", refused());
+    }
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(app.charges(), 0);
+    assert_eq!(service.stop().code(), Some(0));
+    // Paused already, and told again.
+    let service = Service::of(&app);
+    assert!(service.get(&token, "/api/v1/workflows").body["refused"].to_string().contains(COMMANDS[0]));
+    app.write(WORKFLOW, text);
+    until("all are charged", || app.charges() == 30);
+    until("the run has ended", || service.get(&token, "/api/v1/runs/1").body["state"] == "finished");
+    assert_eq!(service.get(&token, "/api/v1/workflows").body["refused"], json!([]));
+    assert_eq!(service.stop().code(), Some(0));
+    assert_eq!(pauses_in_log(&app), (1, 1));
+}
+
+#[test]
+fn of_a_workflow_whose_file_was_removed_while_nothing_ran_serve_sends_nothing_new() {
+    serve_pauses_at_its_start(false);
+}
+
+#[test]
+fn on_a_server_serve_sends_nothing_new_of_a_workflow_whose_file_was_removed_before() {
+    serve_pauses_at_its_start(true);
+}
+
+#[test]
+fn of_a_workflow_whose_file_was_removed_while_nothing_ran_run_and_work_send_nothing_new() {
+    let (app, text) = removed_at_rest(false);
+    let worker = app.start(&["work"]);
+    until("it is paused", || app.json(&["pause", "--json"]).to_string().contains("was removed"));
+    std::thread::sleep(Duration::from_secs(1));
+    worker.interrupt();
+    assert!(worker.wait(crate::support::PATIENCE).stderr.contains("deductions.yaml is gone"));
+    assert_eq!(app.charges(), 0);
+    for args in [&["run", "--resume", "--wait", "0s"][..], &["show", "1"], &["pause"]] {
+        let told = app.payrun(args);
+        let told = told.stdout.clone() + &told.stderr;
+        for command in COMMANDS {
+            assert!(told.contains(command), "{args:?}: {told}");
+        }
+    }
+    // A run of something else, which carries out what earlier runs left open.
+    let other = text
+        .replace("workflow: deductions", "workflow: other")
+        .replace("item.contract_id }}/", "item.contract_id }}/other/");
+    app.write("workflows/other.yaml", other);
+    app.payrun(&["run", "workflows/other.yaml", "--wait", "20s"]);
+    assert_eq!(app.charges(), 30, "those of the other");
+    app.write(WORKFLOW, text);
+    app.payrun(&["run", "--resume", "--wait", "20s"]).exits(0);
+    assert_eq!((app.charges(), pauses_in_log(&app)), (60, (1, 1)));
+}
+
+#[test]
+fn a_person_who_resumes_a_workflow_without_its_file_is_not_asked_again() {
+    let (app, _) = removed_at_rest(false);
+    let service = Service::of(&app);
+    let token = service.token("ann", "operator");
+    let resume = json!({ "scope": "workflow", "name": "deductions", "reason": "send the rest" });
+    assert_eq!(post(&service, &token, "/pauses/resume", &resume).body, json!({ "changed": true }));
+    until("some are charged", || app.charges() > 1);
+    until("nobody says that it is paused", || service.get(&token, "/api/v1/workflows").body["refused"] == json!([]));
+    assert_eq!(service.stop().code(), Some(0));
+    assert!(app.charges() < 30);
+    app.payrun(&["run", "--resume", "--wait", "20s"]).exits(0);
+    assert_eq!((app.charges(), pauses_in_log(&app)), (30, (1, 1)));
+}
+
+#[test]
+fn a_process_that_has_the_file_ends_the_pause_of_one_that_has_it_not() {
+    for server in [false, true] {
+        let app = slow(server);
+        app.payrun(&["pause", "all", "--author", "ann", "--reason", "a test"]).exits(0);
+        app.run().exits(4);
+        let service = Service::of(&app);
+        std::fs::create_dir(app.path("empty")).unwrap();
+        let config = std::fs::read_to_string(app.path("payrun.yaml")).unwrap();
+        app.write("without.yaml", format!("workflows: empty\n{config}"));
+        let without = app.start(&["work", "--config", "without.yaml"]);
+        until("it is paused and goes on", || pauses_in_log(&app) == (1, 1));
+        app.payrun(&["resume", "all", "--author", "ann", "--reason", "a test"]).exits(0);
+        until("all are charged", || app.charges() == 30);
+        without.interrupt();
+        without.wait(crate::support::PATIENCE).exits(0);
+        assert_eq!(service.stop().code(), Some(0));
+        assert_eq!(pauses_in_log(&app), (1, 1));
+    }
+}
+
+#[test]
+fn a_file_that_was_renamed_and_one_from_elsewhere_pause_nothing_at_a_start() {
+    let (app, text) = removed_at_rest(false);
+    app.write("workflows/renamed.yaml", text.replace("workflow: deductions", "workflow: 'deductions'   # monthly"));
+    app.payrun(&["run", "--resume", "--wait", "20s"]).exits(0);
+    assert_eq!(app.charges(), 30);
+    std::fs::create_dir(app.path("kept")).unwrap();
+    let other = text
+        .replace("workflow: deductions", "workflow: other")
+        .replace("item.contract_id }}/", "item.contract_id }}/other/");
+    app.write("kept/other.yaml", other);
+    app.payrun(&["pause", "all", "--author", "ann", "--reason", "a test"]).exits(0);
+    app.payrun(&["run", "kept/other.yaml", "--wait", "0s"]).exits(4);
+    app.payrun(&["resume", "all", "--author", "ann", "--reason", "a test"]).exits(0);
+    std::fs::remove_file(app.path("kept/other.yaml")).unwrap();
+    std::fs::rename(app.path("workflows"), app.path("away")).unwrap();
+    app.payrun(&["run", "--resume", "--wait", "20s"]).exits(0);
+    assert_eq!((app.charges(), pauses_in_log(&app)), (60, (0, 0)));
+}

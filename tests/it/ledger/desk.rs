@@ -42,6 +42,7 @@ pub fn run(occurrence: &str) -> NewRun {
         workflow: "w".into(),
         occurrence: occurrence.into(),
         source: String::new(),
+        file: None,
         params: "{}".into(),
         now: at(0),
     }

@@ -187,6 +187,7 @@ impl World {
             workflow: "w".to_owned(),
             occurrence,
             source: String::new(),
+            file: None,
             params: "{}".to_owned(),
             at: now,
             timezone: "UTC".to_owned(),
