@@ -128,8 +128,8 @@ pub(super) async fn note_reached(engine: &Engine, account: &Account, observed: &
     let noted = match account.watch.note(observed) {
         None => return,
         Some(News::Lost(how)) => {
-            tracing::warn!(lane.name = lane, how = how.words(), "the gateway cannot be reached");
-            engine.ledger.note_unreachable(lane, how.words(), engine.clock.now()).await
+            tracing::warn!(lane.name = lane, how, "the gateway cannot be reached");
+            engine.ledger.note_unreachable(lane, how, engine.clock.now()).await
         }
         Some(News::Reached) => engine.ledger.note_reached(lane).await,
     };

@@ -9,10 +9,13 @@ use std::time::Duration;
 
 use crate::config::StopAfter;
 use crate::domain::time::Timestamp;
-use crate::gateway::{NoConnection, Observation, Reached};
+use crate::gateway::{Observation, Reached};
 
 /// How long nothing is called where what every call needs beforehand could not be had.
 const UNPREPARED_PAUSE: Duration = Duration::from_secs(2);
+
+/// So many calls in a row that nobody answered in time count like having no connection.
+const UNANSWERED_MAX: u32 = 5;
 
 /// What is remembered of an account.
 #[derive(Debug, Default)]
@@ -31,6 +34,8 @@ struct Seen {
     closed: HashMap<String, Timestamp>,
     /// Whether the last call found a connection; none before the first.
     reached: Option<bool>,
+    /// Calls in a row that nobody answered in time.
+    unanswered: u32,
     /// When what every call needs beforehand could not be had; none since it was.
     unprepared: Option<tokio::time::Instant>,
     /// How many calls wait for it.
@@ -40,10 +45,16 @@ struct Seen {
 /// What has changed with a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum News {
-    /// The gateway is no longer reached.
-    Lost(NoConnection),
+    /// The gateway is no longer reached: how that shows, in words.
+    Lost(&'static str),
     /// The gateway is reached again, or for the first time by this process.
     Reached,
+}
+
+impl Seen {
+    fn lost(&mut self, how: &'static str) -> Option<News> {
+        (self.reached.replace(false) != Some(false)).then_some(News::Lost(how))
+    }
 }
 
 impl Watch {
@@ -67,12 +78,18 @@ impl Watch {
                 true
             }
             Reached::Unreachable(how, _) => {
-                return (seen.reached.replace(false) != Some(false)).then_some(News::Lost(*how));
+                return seen.lost(how.words());
+            }
+            Reached::TimedOut => {
+                seen.unanswered = seen.unanswered.saturating_add(1);
+                let is_silent = seen.unanswered >= UNANSWERED_MAX;
+                return if is_silent { seen.lost("it takes connections and does not answer") } else { None };
             }
             Reached::Refused(_) | Reached::Lost(_) | Reached::Unreadable(_) => true,
-            // These say nothing of the connection: nothing was tried, or nobody answered.
-            Reached::NotSent(_) | Reached::Unsendable(_) | Reached::TimedOut => return None,
+            // These say nothing of the connection: nothing was tried.
+            Reached::NotSent(_) | Reached::Unsendable(_) => return None,
         };
+        seen.unanswered = 0;
         (reached && seen.reached.replace(true) != Some(true)).then_some(News::Reached)
     }
 
@@ -156,6 +173,7 @@ impl Watch {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gateway::NoConnection;
 
     fn unverified() -> Observation {
         Observation::of(Reached::Unverified("the signature is wrong".into()))
@@ -205,10 +223,24 @@ mod tests {
         let watch = Watch::default();
         let lost = Observation::of(Reached::Unreachable(NoConnection::Refused, String::new()));
         let replied = Observation::of(Reached::Replied);
-        assert_eq!(watch.note(&lost), Some(News::Lost(NoConnection::Refused)));
+        assert_eq!(watch.note(&lost), Some(News::Lost("connection refused")));
         assert_eq!(watch.note(&lost), None);
-        assert_eq!(watch.note(&Observation::of(Reached::TimedOut)), None, "it says nothing");
         assert_eq!(watch.note(&replied), Some(News::Reached));
         assert_eq!(watch.note(&replied), None);
+    }
+
+    #[test]
+    fn a_gateway_that_answers_nothing_in_a_row_is_out_of_reach_until_it_answers() {
+        let watch = Watch::default();
+        let (silent, replied) = (Observation::of(Reached::TimedOut), Observation::of(Reached::Replied));
+        for observed in [&silent, &silent, &silent, &silent, &replied, &silent, &silent, &silent, &silent] {
+            watch.note(observed);
+            assert!(!watch.is_out_of_reach());
+        }
+        assert!(matches!(watch.note(&silent), Some(News::Lost(_))));
+        assert_eq!(watch.note(&silent), None);
+        assert!(watch.is_out_of_reach());
+        assert_eq!(watch.note(&replied), Some(News::Reached));
+        assert!(!watch.is_out_of_reach());
     }
 }

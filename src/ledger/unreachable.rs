@@ -9,14 +9,14 @@ use super::Ledger;
 use super::error::LedgerError;
 use crate::domain::time::Timestamp;
 
-/// A gateway account to which there is no connection.
+/// A gateway account to which there is no connection, or from which no answer comes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnreachableRow {
     /// The account's lane.
     pub lane: String,
     /// Since when.
     pub since: Timestamp,
-    /// Which way connections fail, in words.
+    /// How that shows, in words.
     pub how: String,
 }
 

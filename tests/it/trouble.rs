@@ -312,6 +312,24 @@ fn the_wait_ends_where_a_gateway_takes_connections_and_never_answers() {
 }
 
 #[test]
+fn the_wait_ends_where_a_gateway_answers_no_order_and_each_is_unknown() {
+    for gateway in ["hipopay", "egms"] {
+        let rig = project(gateway);
+        let (url, _) = silent();
+        edit(&rig, "payrun.yaml", &rig.base_url(), &url);
+        edit(&rig, "payrun.yaml", "    timeout: 600ms\n", "    timeout: 2s\n");
+        let began = std::time::Instant::now();
+        let seen = run(&rig, &["pay.yaml"]);
+        let took = began.elapsed();
+        assert_eq!(seen["ended"], "waiting", "{gateway}: {seen}");
+        let items = rig.items();
+        let (planned, unknown) = (in_state(&items, "planned"), in_state(&items, "unknown"));
+        assert!(unknown >= 5 && planned > 0 && planned + unknown == PAYMENTS, "{gateway}: {unknown} unknown in {took:?}");
+        assert_eq!(lane(&rig, gateway)["unreachable"]["how"], "it takes connections and does not answer", "{gateway}");
+    }
+}
+
+#[test]
 fn the_wait_ends_where_a_gateway_refuses_connections() {
     for gateway in ["wechat", "hipopay", "egms", "cbtis"] {
         let rig = project(gateway);
