@@ -241,11 +241,9 @@ fn done(seen: &Observation, ours: &Expected, effect: bool) -> Answer {
     if !amount_fits || !order_fits {
         return mismatch();
     }
-    let fallback = if effect && !ours.named { None } else { seen.order_no.clone() };
-    match seen.receipt.clone().or(fallback).filter(|receipt| !receipt.is_empty()) {
-        Some(receipt) => Answer::Done(Receipt(receipt)),
-        None => mismatch(),
-    }
+    let fallback = if effect && !ours.named { None } else { seen.order_no.as_ref() };
+    let receipt = seen.receipt.as_ref().or(fallback);
+    receipt.and_then(|text| Receipt::named(text)).map_or_else(mismatch, Answer::Done)
 }
 
 fn names_another(seen: &Observation, ours: &Expected) -> bool {
@@ -475,9 +473,11 @@ mod tests {
 
     #[test]
     fn a_success_that_does_not_prove_itself_is_a_mismatch() {
-        let spoil: [fn(&mut Observation); 7] = [
+        let spoil: [fn(&mut Observation); 9] = [
             |seen| seen.receipt = None,
             |seen| seen.receipt = Some(String::new()),
+            |seen| seen.receipt = Some("4".repeat(129)),
+            |seen| seen.receipt = Some("4\u{202e}2".to_owned()),
             |seen| seen.order_no = Some("other".to_owned()),
             |seen| seen.order_no = None,
             |seen| seen.amount = Some(Ok(hkd(101))),

@@ -67,20 +67,23 @@ impl Answer {
 #[serde(transparent)]
 pub struct Receipt(pub String);
 
-/// The longest receipt that a person gives, in characters.
+/// The longest receipt, in characters: the gateways' own have up to 64.
 const RECEIPT_MAX: usize = 128;
 
 impl Receipt {
+    /// One that a gateway names; none if it is empty, too long, or has characters that cannot be seen.
+    pub fn named(text: &str) -> Option<Self> {
+        let is_receipt = !text.is_empty() && text.chars().count() <= RECEIPT_MAX && !text.chars().any(is_unseen);
+        is_receipt.then(|| Self(text.to_owned()))
+    }
+
     /// One that a person has found out.
     ///
     /// # Errors
     /// If it is empty, too long, or has characters that cannot be seen.
     pub fn found(text: &str) -> Result<Self, String> {
-        let text = text.trim();
-        if text.is_empty() || text.chars().count() > RECEIPT_MAX || text.chars().any(is_unseen) {
-            return Err(format!("a receipt has 1 to {RECEIPT_MAX} characters, all of which can be seen"));
-        }
-        Ok(Self(text.to_owned()))
+        let fault = || format!("a receipt has 1 to {RECEIPT_MAX} characters, all of which can be seen");
+        Self::named(text.trim()).ok_or_else(fault)
     }
 }
 

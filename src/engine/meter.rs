@@ -13,6 +13,9 @@ use prometheus_client::registry::{Registry, Unit};
 /// Gateways name their codes; of more than this many no more are told apart.
 const CODES: usize = 300;
 
+/// What is longer is no code, in bytes.
+const CODE_MAX: usize = 64;
+
 /// What a call is counted under.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct AnswerLabels {
@@ -66,8 +69,11 @@ impl Meter {
         registry.register_with_unit("call_duration", help, Unit::Seconds, self.latency.clone());
     }
 
-    /// The code, or `other` where there are too many to tell apart.
+    /// The code, or `other` where it does not look like one or there are too many to tell apart.
     fn known(&self, code: &str) -> String {
+        if code.len() > CODE_MAX || !code.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+            return "other".to_owned();
+        }
         let mut codes = self.codes.lock().unwrap_or_else(PoisonError::into_inner);
         let known = codes.contains(code) || codes.len() < CODES && codes.insert(code.to_owned());
         if known { code.to_owned() } else { "other".to_owned() }
@@ -84,11 +90,26 @@ mod tests {
         for number in 0..CODES + 50 {
             meter.answered("hk", "deduct", "unknown", &format!("CODE_{number}"), Duration::from_millis(20));
         }
+        let text = shown(&meter);
+        assert!(text.contains("code=\"other\"} 50"), "{text}");
+        assert!(text.contains("call_duration_seconds_count{gateway=\"hk\",operation=\"deduct\"} 350"), "{text}");
+    }
+
+    #[test]
+    fn what_does_not_look_like_a_code_is_not_shown() {
+        let meter = Meter::default();
+        for code in ["x".repeat(65).as_str(), "\u{202e}EMOS", "A\nB", "余额不足"] {
+            meter.answered("hk", "deduct", "unknown", code, Duration::from_millis(20));
+        }
+        let text = shown(&meter);
+        assert!(text.contains("code=\"other\"} 4"), "{text}");
+    }
+
+    fn shown(meter: &Meter) -> String {
         let mut registry = Registry::default();
         meter.register(&mut registry);
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
-        assert!(text.contains("code=\"other\"} 50"), "{text}");
-        assert!(text.contains("call_duration_seconds_count{gateway=\"hk\",operation=\"deduct\"} 350"), "{text}");
+        text
     }
 }

@@ -23,6 +23,11 @@ const FUEL: u64 = 20_000;
 /// The longest expression, in bytes.
 const EXPRESSION_MAX: usize = 2_000;
 
+/// The most names, operators and brackets of an expression, and the most brackets alone: each may stand in the one before, and what
+/// reads them goes down one step for each. Two megabytes of stack are enough for these.
+const WORDS_MAX: usize = 300;
+const BRACKETS_MAX: usize = 32;
+
 /// The longest text that goes into an expression, or comes out of one or of a filter, in bytes.
 const TEXT_MAX: usize = 10_000;
 
@@ -77,6 +82,19 @@ fn join(values: &Value, between: Option<&str>) -> Result<String, Error> {
         }
     }
     Ok(joined)
+}
+
+/// A sentence about an expression of too many parts. Texts in quotes count like anything else: what is a quote and what is not is
+/// found out only by reading it.
+fn too_deep(text: &str) -> Option<String> {
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let words = text.split(|c| !is_word(c)).filter(|word| word.starts_with(char::is_alphabetic)).count();
+    let signs = text.chars().filter(|c| c.is_ascii_punctuation() && !matches!(c, '"' | '\'' | ',' | '_')).count();
+    let brackets = text.chars().filter(|c| matches!(c, '(' | '[' | '{')).count();
+    let is_too_deep = words + signs > WORDS_MAX || brackets > BRACKETS_MAX;
+    is_too_deep.then(|| {
+        format!("an expression has at most {WORDS_MAX} names and operators, and {BRACKETS_MAX} brackets that open")
+    })
 }
 
 fn too_long() -> Error {
@@ -162,6 +180,9 @@ impl Expression {
     pub fn compile(text: &str) -> Result<Self, (String, Option<String>)> {
         if text.trim().is_empty() || text.len() > EXPRESSION_MAX {
             return Err((format!("an expression has 1 to {EXPRESSION_MAX} characters"), None));
+        }
+        if let Some(message) = too_deep(text) {
+            return Err((message, Some("make it a column of the file".to_owned())));
         }
         // Before it is compiled: constants are put together then.
         if let Some(message) = multiplied_text(text) {
@@ -329,6 +350,54 @@ mod tests {
     }
 
     #[test]
+    fn nothing_that_stands_in_itself_is_read_further_than_the_stack_reaches() {
+        let parts = [
+            "[1",
+            "1[",
+            "(",
+            "{1:",
+            "not ",
+            "-",
+            "+",
+            "1+",
+            "1~",
+            "1 and ",
+            "1==",
+            "1<",
+            "a.b.",
+            "a|trim|",
+            "a[0]",
+            "a()",
+            "a(b,",
+            "1 if 1 else ",
+            "item.a is defined and ",
+            "'a' '",
+            "\"(\"~",
+            "1//",
+            "2**",
+            "1 in [",
+        ];
+        for part in parts {
+            for (before, after) in [("", ""), ("", "1"), ("item.a|default(", ")"), ("[", "]")] {
+                let text = format!("{before}{}{after}", part.repeat((EXPRESSION_MAX - 20) / part.len()));
+                let compiled = std::thread::Builder::new().stack_size(2 << 20).spawn(move || {
+                    let refused = Expression::compile(&text).is_err();
+                    // As much of it as is read.
+                    let most =
+                        (0..text.len()).rev().find(|end| text.get(..*end).is_some_and(|part| too_deep(part).is_none()));
+                    let most = most.and_then(|end| text.get(..end)).unwrap_or_default();
+                    _ = Expression::compile(most);
+                    _ = Expression::compile(&format!("{most}1"));
+                    refused
+                });
+                assert!(compiled.unwrap().join().unwrap(), "{part} in {before}…{after}");
+            }
+        }
+        let list: Vec<String> = (0..150).map(|n| format!("\"plan {n}\"")).collect();
+        assert!(Expression::compile(&format!("item.plan in [{}]", list.join(", "))).is_ok());
+    }
+
+    #[test]
     fn values_are_text_until_they_are_made_numbers() {
         assert_eq!(eval("item.n ~ '/' ~ run.month"), Ok("12/2026-11".to_owned()));
         assert_eq!(eval("item.n|int + 1"), Ok("13".to_owned()));
@@ -394,8 +463,8 @@ mod tests {
         };
         assert!(value("item.long|upper").unwrap_err().contains("more than 10000 bytes"));
         assert_eq!(value("item.short|upper"), Ok("X".to_owned()));
-        let many = vec!["item.short"; 100].join(" ~ ");
-        assert_eq!(value(&many), Ok("x".repeat(100)));
+        let many = vec!["item.short"; 70].join(" ~ ");
+        assert_eq!(value(&many), Ok("x".repeat(70)));
     }
 
     #[test]

@@ -20,6 +20,9 @@ pub struct Source {
 /// The longest part of a line that is quoted, in characters.
 const QUOTE_MAX: usize = 120;
 
+/// The longest message, in characters: what a file says may stand in it, and may be long.
+const MESSAGE_MAX: usize = 600;
+
 impl Source {
     /// Of a text. In a `confidential` one only lines with a plain, harmless field are quoted whole.
     pub fn new(file: &str, text: String, confidential: bool) -> Arc<Self> {
@@ -120,21 +123,29 @@ pub struct Diagnostic {
 impl Diagnostic {
     /// Without a quoted line.
     pub fn bare(file: &str, at: Position, message: String) -> Self {
+        let message = cut(message);
         Self { file: file.to_owned(), line: at.line, column: at.column, message, help: None, quote: None }
     }
 
     /// With what to do.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
+        self.help = Some(cut(help.into()));
         self
     }
 
     /// With the nearest of the valid names as help, or all of them if none is near and they are few.
     #[must_use]
     pub fn nearest<'a>(mut self, given: &str, valid: impl IntoIterator<Item = &'a str>) -> Self {
-        self.help = suggestion(given, valid);
+        self.help = suggestion(given, valid).map(cut);
         self
+    }
+}
+
+fn cut(text: String) -> String {
+    match text.char_indices().nth(MESSAGE_MAX) {
+        None => text,
+        Some((end, _)) => format!("{} …", &text[..end]),
     }
 }
 

@@ -324,7 +324,10 @@ fn the_wait_ends_where_a_gateway_answers_no_order_and_each_is_unknown() {
         assert_eq!(seen["ended"], "waiting", "{gateway}: {seen}");
         let items = rig.items();
         let (planned, unknown) = (in_state(&items, "planned"), in_state(&items, "unknown"));
-        assert!(unknown >= 5 && planned > 0 && planned + unknown == PAYMENTS, "{gateway}: {unknown} unknown in {took:?}");
+        assert!(
+            unknown >= 5 && planned > 0 && planned + unknown == PAYMENTS,
+            "{gateway}: {unknown} unknown in {took:?}"
+        );
         assert_eq!(lane(&rig, gateway)["unreachable"]["how"], "it takes connections and does not answer", "{gateway}");
     }
 }
