@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::exit::{Exit, Failure};
-use super::output::say;
+use super::output::say_lines;
 use super::scaffold::{
     LaneBounds, Prices, SANDBOX_PORT, contracts_csv, keys, other_accounts, payrun_yaml, personal_key, ready_workflows,
     workflow_yaml, write_new,
@@ -52,7 +52,7 @@ pub(super) fn run(args: InitArgs) -> Result<Exit, Failure> {
     std::fs::create_dir_all(folder.join("data")).ok();
     contracts_csv(&folder.join("data").join("contracts.csv"), SAMPLES, 1, Prices::OneCurrency)?;
     let name = folder.display();
-    say(format!(
+    say_lines(format!(
         "made {name}/
   payrun.yaml                         where the ledger is, and the gateway accounts of the sandbox
   workflows/monthly-deductions.yaml   a workflow: one deduction a contract and month

@@ -553,7 +553,7 @@ fn init_brings_every_shipped_workflow_and_all_are_without_mistakes_where_they_be
 fn init_makes_a_project_that_runs_against_the_sandbox_command() {
     let folder = tempfile::tempdir().unwrap();
     let within = |args: &[&str]| Running::start(payrun(&folder.path().join("shop"), args));
-    Running::start(payrun(folder.path(), &["init", "shop"])).wait(PATIENCE).exits(0).says("made shop/");
+    Running::start(payrun(folder.path(), &["init", "shop"])).wait(PATIENCE).exits(0).says("\nnext:\n  cd shop\n");
     Running::start(payrun(folder.path(), &["init", "shop"])).wait(PATIENCE).exits(2).says("shop is a project already");
     within(&["check"]).wait(PATIENCE).exits(0);
     let mut sandbox = within(&["sandbox", "--port", "0", "--faults", "some", "--latency", "1"]);
