@@ -57,7 +57,7 @@ pub enum ReceiveError {
     Ledger(#[from] LedgerError),
     /// It names a person, and there is nothing to seal it with.
     #[error(
-        "it names a person (openid), and payrun.yaml has no encryption_key to keep that under: make one, as the README says"
+        "it names a person (openid), and payrun.yaml has no encryption_key to keep that under: make one, as docs/keys.md says"
     )]
     NoKey,
     /// It could not be sealed.
