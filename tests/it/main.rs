@@ -15,6 +15,7 @@ mod bad_input;
 mod chains;
 mod commands;
 mod customs;
+mod docs;
 mod documented_requests;
 mod faults;
 mod fuzz;
