@@ -272,17 +272,18 @@ impl<'a> Reviewing<'a> {
         let ledger = &self.engine.ledger;
         let account = KeyHash::of(&self.account, "payment", "");
         let given = |field| rows.iter().filter_map(move |fields| number(fields, field));
-        let orders: Vec<&str> = given(ORDER_NO).collect();
-        let numbers: Vec<&str> = orders.iter().copied().chain(given(TRANSACTION)).collect();
+        let (orders, transactions): (Vec<&str>, Vec<&str>) = (given(ORDER_NO).collect(), given(TRANSACTION).collect());
+        let numbers: Vec<&str> = orders.iter().chain(&transactions).copied().collect();
         let known = ledger.payments_numbered(account, &numbers).await?;
-        let transactions: Vec<&str> = known.iter().map(|payment| payment.transaction_id.as_str()).collect();
-        let taken = ledger.taken_from(account, &transactions).await?;
+        let looked_up: Vec<&str> = known.iter().map(|payment| payment.transaction_id.as_str()).collect();
+        let taken = ledger.taken_from(account, &looked_up).await?;
         let charges = ledger.charges(&self.account, &orders).await?;
+        let charges_by_transaction = ledger.charges_by_transaction(&self.account, &transactions).await?;
         let by_number = |payment: &Payment| {
             [(payment.order_no.clone(), payment.clone()), (payment.transaction_id.clone(), payment.clone())]
         };
         let payments = known.iter().flat_map(by_number).collect();
-        Ok(KnownPayments { payments, charges, taken })
+        Ok(KnownPayments { payments, charges, charges_by_transaction, taken })
     }
 
     /// What says the same of a row's payment by its other number, or by both: the row may be in an earlier batch so.
@@ -324,7 +325,7 @@ impl<'a> Reviewing<'a> {
     fn say_of_payment(&self, row: &mut ReviewedRow, known: &KnownPayments) {
         let (order, transaction) = (number(&row.fields, ORDER_NO), number(&row.fields, TRANSACTION));
         let payment = transaction.or(order).and_then(|number| known.payments.get(number));
-        let charge = order.and_then(|number| known.charges.get(number));
+        let charge = known.charge(&row.fields);
         let together = known.names(&row.fields).number().and_then(|number| self.together.get(number)).copied();
         let ours = row.item.amount.filter(|_| row.item.state == State::Held);
         let will_fail = ours.and_then(|ours| certain_failure(row, ours, payment, charge, &known.taken));
@@ -343,18 +344,28 @@ struct KnownPayments {
     payments: HashMap<String, Payment>,
     /// Our items that charged, by order number.
     charges: HashMap<String, Charge>,
+    /// The same by the gateway's number.
+    charges_by_transaction: HashMap<String, Charge>,
     /// What was given back and how often, by the gateway's number.
     taken: HashMap<String, (i64, u64)>,
 }
 
 impl KnownPayments {
+    /// Our item that charged what a row takes from, by either number that the row gives.
+    fn charge(&self, fields: &Map<String, Value>) -> Option<&Charge> {
+        let by_order = number(fields, ORDER_NO).and_then(|number| self.charges.get(number));
+        by_order.or_else(|| number(fields, TRANSACTION).and_then(|number| self.charges_by_transaction.get(number)))
+    }
+
     /// The numbers of a row's payment: those that it gives, and what the ledger knows beside them.
     fn names<'a>(&'a self, fields: &'a Map<String, Value>) -> Names<'a> {
         let (order, transaction) = (number(fields, ORDER_NO), number(fields, TRANSACTION));
         let payment = transaction.or(order).and_then(|number| self.payments.get(number));
-        let charge = order.and_then(|number| self.charges.get(number));
+        let charge = self.charge(fields);
         Names {
-            order: order.or_else(|| payment.map(|payment| payment.order_no.as_str())),
+            order: order
+                .or_else(|| payment.map(|payment| payment.order_no.as_str()))
+                .or_else(|| charge.and_then(|charge| charge.order_no.as_deref())),
             transaction: transaction
                 .or_else(|| payment.map(|payment| payment.transaction_id.as_str()))
                 .or_else(|| charge.and_then(|charge| charge.transaction_id.as_deref())),

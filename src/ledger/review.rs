@@ -54,6 +54,8 @@ pub struct Charge {
     pub state: State,
     /// Its amount.
     pub amount: Option<Amount>,
+    /// Its order number, as the gateway has it.
+    pub order_no: Option<String>,
     /// The gateway's number of the charge, once it is known.
     pub transaction_id: Option<String>,
 }
@@ -222,17 +224,20 @@ impl Ledger {
         let hash = |number: &str| OrderNumber::parse(number).ok()?.key_hash().map(|hash| hex::encode(hash.as_bytes()));
         let rows: Vec<(&str, Option<String>)> = numbers.iter().map(|number| (*number, hash(number))).collect();
         let found = self.reviewed(sqlx::query(CHARGES).bind(list(&rows)).bind(account)).await?;
-        let mut charges = HashMap::new();
-        for row in &found {
-            let item: i64 = row.try_get("id").map_err(failed)?;
-            let word: &str = row.try_get("state").map_err(failed)?;
-            let state = State::parse(word)
-                .ok_or_else(|| LedgerError::Corrupt { what: format!("item {item} is \"{word}\"") })?;
-            let amount = amount_of(row, item)?;
-            let transaction_id = row.try_get("receipt").map_err(failed)?;
-            charges.insert(row.try_get("number").map_err(failed)?, Charge { item, state, amount, transaction_id });
-        }
-        Ok(charges)
+        found.iter().map(charge_row).collect()
+    }
+
+    /// Our items of an account that charged somebody, by the numbers that the gateway gave them.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn charges_by_transaction(
+        &self,
+        account: &str,
+        transactions: &[&str],
+    ) -> Result<HashMap<String, Charge>, LedgerError> {
+        let query = sqlx::query(CHARGES_BY_TRANSACTION).bind(list(transactions)).bind(account);
+        self.reviewed(query).await?.iter().map(charge_row).collect()
     }
 
     /// How a batch differs from the one that was planned before it for the same workflow and job; none if there was none.
@@ -315,12 +320,29 @@ const REPEATED: &str = "\
         and o.state not in ('rejected', 'skipped', 'cancelled') group by i.id) as g \
     join items as l on l.id = g.latest join jobs as j on j.id = l.job_id";
 
+/// An item that charged, with the number by which it was looked for.
+fn charge_row(row: &AnyRow) -> Result<(String, Charge), LedgerError> {
+    let item: i64 = row.try_get("id").map_err(failed)?;
+    let word: &str = row.try_get("state").map_err(failed)?;
+    let state =
+        State::parse(word).ok_or_else(|| LedgerError::Corrupt { what: format!("item {item} is \"{word}\"") })?;
+    let amount = amount_of(row, item)?;
+    let (order_no, transaction_id) =
+        (row.try_get("order_no").map_err(failed)?, row.try_get("receipt").map_err(failed)?);
+    Ok((row.try_get("number").map_err(failed)?, Charge { item, state, amount, order_no, transaction_id }))
+}
+
 const CHARGES: &str = "\
-    select n.value ->> 0 as number, i.id, i.state, i.amount, i.currency, i.receipt from json_each($1) as n cross join items as i \
+    select n.value ->> 0 as number, i.id, i.state, i.amount, i.currency, i.order_no, i.receipt from json_each($1) as n cross join items as i \
       join jobs as j on j.id = i.job_id where i.key_hash = unhex(n.value ->> 1) and j.account = $2 and j.kind in ('deduct', 'pay') \
     union all \
-    select n.value ->> 0 as number, i.id, i.state, i.amount, i.currency, i.receipt from json_each($1) as n cross join items as i \
+    select n.value ->> 0 as number, i.id, i.state, i.amount, i.currency, i.order_no, i.receipt from json_each($1) as n cross join items as i \
       join jobs as j on j.id = i.job_id where i.custom_no = n.value ->> 0 and j.account = $2 and j.kind in ('deduct', 'pay')";
+
+const CHARGES_BY_TRANSACTION: &str = "\
+    select n.atom as number, i.id, i.state, i.amount, i.currency, i.order_no, i.receipt from json_each($1) as n cross join items as i \
+      join jobs as j on j.id = i.job_id \
+      where i.receipt = n.atom and i.state = 'succeeded' and j.account = $2 and j.kind in ('deduct', 'pay')";
 
 fn failed(source: sqlx::Error) -> LedgerError {
     LedgerError::of(DOING, source)
@@ -337,6 +359,7 @@ mod tests {
         let charges = steps(CHARGES).await;
         place(&charges, "SEARCH i USING INDEX items_key (key_hash=?)");
         place(&charges, "SEARCH i USING INDEX items_custom_no (custom_no=?)");
+        place(&steps(CHARGES_BY_TRANSACTION).await, "SEARCH i USING INDEX items_receipt (receipt=?)");
         place(&steps(&pairs()).await, "SEARCH b USING INDEX items_named (key=?)");
     }
 }

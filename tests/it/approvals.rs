@@ -172,10 +172,10 @@ fn a_repeat_is_seen_also_where_the_payment_goes_by_its_other_number_and_an_unkno
         };
         plan_other(&format!("T-1,{transaction},1.00,HKD,came late\nT-9,4200000000000000000000000001,1.00,HKD,?\n"));
         let first = desk.shown("2");
-        assert_eq!((&first["repeating"], &first["of_unknown_payments"]), (&json!(0), &json!(2)), "{first:#}");
+        assert_eq!((&first["repeating"], &first["of_unknown_payments"]), (&json!(0), &json!(1)), "{first:#}");
         let says = "payrun does not know this payment; what it paid before cannot be said";
         assert_eq!(first["rows"][1]["unknown_payment"], says);
-        app.payrun(&["approvals", "show", "2"]).exits(0).says("2 rows are of payments that payrun does not know");
+        app.payrun(&["approvals", "show", "2"]).exits(0).says("1 row is of payments that payrun does not know");
 
         desk.plan(&[("R-1", 0, "1.00", "HKD", "came late"), ("R-2", 1, "1.00", "HKD", "came late")]);
         let second = desk.shown("3");
@@ -192,6 +192,62 @@ fn a_repeat_is_seen_also_where_the_payment_goes_by_its_other_number_and_an_unkno
         assert_eq!((&repeats["times"], &repeats["key"]), (&json!(2), &json!("R-1")), "{repeats}");
         assert_eq!(third["of_unknown_payments"], 0);
     }
+}
+
+fn our_own_payment_by_the_gateways_number(server: bool) {
+    let desk = Desk::new(server);
+    let app = &desk.app;
+    let by_either = WORKFLOW.replace(
+        "      out_trade_no: \"{{ item.order }}\"\n",
+        "      out_trade_no: \"{{ item.order }}\"\n      transaction_id: \"{{ item.transaction }}\"\n",
+    );
+    app.write(REFUNDS, by_either);
+    let plan = |rows: &str| {
+        app.write("data/refunds.csv", format!("refund,order,transaction,amount,currency,why\n{rows}"));
+        app.payrun_as(&desk.ann, &["run", REFUNDS]).exits(4).says("wait for approval");
+    };
+    let charged = app.json_lines(&["items", "--json", "--job", "deduct"]);
+    let receipt = |place: usize| charged[place]["receipt"].as_str().unwrap().to_owned();
+    let (orders, whole) = (|place: usize| desk.charged[place].0.clone(), desk.charged[2].1.as_str());
+    plan(&format!(
+        "R-1,,{},1.00,HKD,late\nR-2,,{},9999.00,HKD,late\nR-3,,{},{whole},HKD,late\nR-4,{},,0.01,HKD,late\nR-5,,{},1.00,USD,late\n",
+        receipt(0),
+        receipt(1),
+        receipt(2),
+        orders(2),
+        receipt(3),
+    ));
+    let shown = desk.shown("2");
+    assert_eq!(shown["of_unknown_payments"], 0, "{shown:#}");
+    let row = |key: &str| shown["rows"].as_array().unwrap().iter().find(|row| row["key"] == key).unwrap().clone();
+    assert_eq!((&row("R-1")["paid"], &row("R-1")["refunded"]), (&json!(desk.charged[0].1), &json!("0.00")));
+    assert_eq!(row("R-1")["unknown_payment"], Value::Null);
+    let why = |key: &str| row(key)["will_fail"].as_str().unwrap_or_default().to_owned();
+    assert!(why("R-2").starts_with("EXCEEDS_PAYMENT") && why("R-2").contains(&desk.charged[1].1), "{}", why("R-2"));
+    assert!(why("R-5").starts_with("OTHER_CURRENCY"), "{}", why("R-5"));
+    assert_eq!((&shown["failing"], &shown["crowded"]), (&json!(2), &json!(2)), "one payment by two numbers: {shown:#}");
+    let service = Service::of(app);
+    let reply = service.get(&desk.bob, "/api/v1/runs/2/approvals/refund");
+    assert_eq!((reply.status, &reply.body["of_unknown_payments"]), (200, &json!(0)), "{:#}", reply.body);
+    service.stop().exits(0);
+    app.payrun(&["approvals", "show", "2"]).exits(0).says("2 rows are certain to fail");
+    app.payrun(&["approvals", "reject", "2", "--author", "cleo", "--reason", "slipped"]).exits(0);
+    // Planned by the other number, refused or not: the same of the same payment.
+    plan(&format!("S-1,{},,1.00,HKD,late\n", orders(0)));
+    plan(&format!("S-2,,{},1.00,HKD,late\n", receipt(0)));
+    let third = desk.shown("4");
+    assert_eq!((&third["repeating"], keys(&third["first_repeating"])), (&json!(1), vec!["S-2"]), "{third:#}");
+    assert_eq!(third["first_repeating"][0]["repeats"]["key"], "S-1");
+}
+
+#[test]
+fn our_own_payment_is_known_also_by_the_gateways_number_before_it_was_looked_up() {
+    our_own_payment_by_the_gateways_number(false);
+}
+
+#[test]
+fn our_own_payment_is_known_on_a_server_too_by_the_gateways_number() {
+    our_own_payment_by_the_gateways_number(true);
 }
 
 #[test]
