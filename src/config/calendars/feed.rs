@@ -51,12 +51,12 @@ pub(super) struct Entry {
 /// The properties of an entry that may say what it means.
 #[derive(Debug, Default)]
 pub(super) struct Marks<'a> {
-    /// `X-APPLE-SPECIAL-DAY`.
-    pub apple: Option<&'a str>,
+    /// `X-APPLE-SPECIAL-DAY`, each time it is there.
+    pub apple: Vec<&'a str>,
     /// `SUMMARY`, and after it `CATEGORIES`.
     pub names: Vec<String>,
-    /// The first line of `DESCRIPTION`.
-    pub description: String,
+    /// The first line of each `DESCRIPTION`.
+    pub descriptions: Vec<String>,
 }
 
 /// What is known of a feed as a whole.
@@ -79,11 +79,13 @@ pub(super) struct Decisions {
 
 /// What an entry says of its days; otherwise why that is not known.
 pub(super) fn meaning(marks: &Marks<'_>, habits: Habits) -> Result<Meaning, String> {
-    let mut said: BTreeSet<Meaning> = marks.apple.and_then(apple_mark).into_iter().collect();
+    let mut said: BTreeSet<Meaning> = marks.apple.iter().filter_map(|word| apple_mark(word)).collect();
     for name in &marks.names {
         said.extend(name_mark(name)?);
     }
-    said.extend(description_mark(&marks.description)?);
+    for description in &marks.descriptions {
+        said.extend(description_mark(description)?);
+    }
     match (said.len(), said.first()) {
         (1, Some(meaning)) => Ok(*meaning),
         (0, _) if marks.names.iter().any(|name| name.contains("调休") || name.contains("調休")) => {

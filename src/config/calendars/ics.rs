@@ -50,7 +50,7 @@ pub(super) fn entries(source: &Source, text: &str, lines: &[u32]) -> Result<Vec<
     let product = |root: &Component<'_>| value(root, "PRODID").map(str::to_ascii_uppercase).unwrap_or_default();
     let habits = Habits {
         only_days_off: calendars().all(|root| ONLY_DAYS_OFF.iter().any(|known| product(root).contains(known))),
-        apple: events.iter().any(|event| value(event, APPLE).and_then(apple_mark).is_some()),
+        apple: events.iter().any(|event| apple(event).any(|word| apple_mark(word).is_some())),
     };
     let (mut entries, mut found) = (Vec::new(), Diagnostics::default());
     for (event, line) in events.into_iter().zip(lines) {
@@ -65,15 +65,19 @@ pub(super) fn entries(source: &Source, text: &str, lines: &[u32]) -> Result<Vec<
     found.or_value(Some(entries))
 }
 
-const APPLE: &str = "X-APPLE-SPECIAL-DAY";
+/// Every word of Apple's mark: an entry may have it twice.
+fn apple<'a>(event: &'a Component<'_>) -> impl Iterator<Item = &'a str> {
+    all(event, "X-APPLE-SPECIAL-DAY").flat_map(|words| words.split(',')).map(str::trim)
+}
 
 fn marks<'a>(event: &'a Component<'_>) -> Marks<'a> {
+    let more_names = all(event, "SUMMARY").skip(1).map(plain);
     let categories = all(event, "CATEGORIES").flat_map(|list| list.split(',')).map(plain);
-    let description = plain(value(event, "DESCRIPTION").unwrap_or_default());
+    let descriptions = all(event, "DESCRIPTION").map(plain);
     Marks {
-        apple: value(event, APPLE),
-        names: std::iter::once(name(event)).chain(categories).collect(),
-        description: first_line(&description).to_owned(),
+        apple: apple(event).collect(),
+        names: std::iter::once(name(event)).chain(more_names).chain(categories).collect(),
+        descriptions: descriptions.map(|text| first_line(&text).to_owned()).collect(),
     }
 }
 

@@ -323,6 +323,24 @@ END:VCALENDAR\r
     }
 
     #[test]
+    fn an_entry_that_says_two_things_of_its_days_is_refused_in_whatever_order_it_says_them() {
+        let (off, worked) = ("X-APPLE-SPECIAL-DAY:WORK-HOLIDAY\r\n", "X-APPLE-SPECIAL-DAY:ALTERNATE-WORKDAY\r\n");
+        let both = "X-APPLE-SPECIAL-DAY:WORK-HOLIDAY,ALTERNATE-WORKDAY\r\n".to_owned();
+        let descriptions = "DESCRIPTION:Observance\r\nDESCRIPTION:Public holiday\r\n".to_owned();
+        let names = format!("SUMMARY:国庆节（班）\r\n{off}");
+        for more in [format!("{off}{worked}"), format!("{worked}{off}"), both, descriptions, names] {
+            let phone = feed("-//Apple//EN", &[("20261001", "Half meant", &more), ("20261002", "Plain", off)]);
+            let told = load(folder(&[("phone.ics", &phone)]).path()).unwrap_err().to_string();
+            assert!(told.contains("Half meant") && told.contains("says two things about its days"), "{more}: {told}");
+            assert!(!told.contains("Plain"), "{told}");
+        }
+        // The same said twice is one thing.
+        let twice = feed("-//Apple//EN", &[("20261001", "Meant", &format!("{off}{off}"))]);
+        let calendars = load(folder(&[("phone.ics", &twice)]).path()).unwrap();
+        assert_eq!(calendars["phone"].closed(day("2026-10-01")), Some("Meant"));
+    }
+
+    #[test]
     fn whole_days_that_are_written_with_times_and_words_that_only_look_like_marks_are_not_guessed() {
         let events = |events: &[(&str, &str, &str)]| {
             let one = |(name, start, end): &(&str, &str, &str)| {
