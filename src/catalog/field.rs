@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::NaiveDate;
 
 use crate::domain::money::Currency;
+use crate::domain::text::unseen;
 
 use super::{Alphabet, Field, FieldKind, JobKind, Rule};
 
@@ -50,12 +51,15 @@ impl Field {
             FieldKind::Choice(words) => {
                 return self
                     .one_of(words, value)
-                    .map_err(|reason| format!("{reason} ({})", self.doc.trim_end_matches('.')));
+                    .map_err(|reason| format!("{reason} ({})", self.doc.trim_end_matches('.')))
+                    .map_err(|reason| self.found(reason, value));
             }
             FieldKind::Date if value.len() == 10 && NaiveDate::parse_from_str(value, "%Y-%m-%d").is_ok() => {
                 return Ok(());
             }
-            FieldKind::Date => return Err(format!("{} takes a date such as 2026-11-30", self.name)),
+            FieldKind::Date => {
+                return Err(self.found(format!("{} takes a date such as 2026-11-30", self.name), value));
+            }
             // What is no code at all is told where it is parsed.
             FieldKind::Currency if !self.currencies.is_empty() && Currency::parse(value).is_ok() => {
                 return self.one_of(&self.currencies, value);
@@ -69,18 +73,13 @@ impl Field {
                 return Err(format!("{} contains a control character (U+{:04X})", self.name, u32::from(c)));
             }
             if three_bytes && c.len_utf8() > 3 {
-                let mut reason = format!("{} takes no emoji and no rare hanzi (characters of four bytes)", self.name);
-                if !self.sensitive {
-                    let _ = write!(reason, "; it contains {c:?} (U+{:04X})", u32::from(c));
-                }
-                return Err(reason);
+                let reason = format!("{} takes no emoji and no rare hanzi (characters of four bytes)", self.name);
+                let reason = self.found(reason, c.encode_utf8(&mut [0; 4]));
+                return Err(if self.sensitive { reason } else { format!("{reason} (U+{:04X})", u32::from(c)) });
             }
             if let Some(alphabet) = alphabet.filter(|alphabet| !alphabet.has(c)) {
-                let mut reason = format!("{} takes {} only", self.name, alphabet.words());
-                if !self.sensitive {
-                    let _ = write!(reason, "; it contains {c:?}");
-                }
-                return Err(reason);
+                let reason = format!("{} takes {} only", self.name, alphabet.words());
+                return Err(self.found(reason, c.encode_utf8(&mut [0; 4])));
             }
         }
         if count < *min || count > *max {
@@ -100,6 +99,22 @@ impl Field {
             }
             Some(_) | None => Ok(()),
         }
+    }
+
+    /// A refusal with what was found in the way: a character that nobody sees by its name, and of a field that is not personal the
+    /// one that is out of place.
+    fn found(&self, mut reason: String, text: &str) -> String {
+        let mut one = text.chars();
+        match (unseen(text), one.next(), one.next()) {
+            (Some(what), _, _) => {
+                let _ = write!(reason, "; it contains {what}");
+            }
+            (None, Some(c), None) if !self.sensitive => {
+                let _ = write!(reason, "; it contains {c:?}");
+            }
+            (None, _, _) => {}
+        }
+        reason
     }
 
     fn one_of(&self, words: &[String], value: &str) -> Result<(), String> {
@@ -259,6 +274,27 @@ mod tests {
             in_statement: false,
             doc: String::new(),
         }
+    }
+
+    #[test]
+    fn what_nobody_sees_is_named_in_every_field_and_nothing_else_of_a_personal_one() {
+        let declare = crate::catalog::Catalog::built_in().kinds["declare"].on("wechat");
+        let told = |name: &str, value: &str| declare.field(name).unwrap().check(value).unwrap_err();
+        let card = told("cert_id", "51092119930\u{200b}8072310");
+        assert_eq!(card, "cert_id takes printable ASCII characters only; it contains invisible character U+200B");
+        assert_eq!(told("cert_id", "51092119930８072310"), "cert_id takes printable ASCII characters only");
+        for (name, value) in [
+            ("customs", "SHENZ\u{2060}HEN"),
+            ("cert_type", "ID\u{2060}CARD"),
+            ("sub_order_no", "S\u{2060}1"),
+            ("mch_customs_no", "M\u{2060}1"),
+            ("paid_on", "2026-\u{2060}01-02"),
+        ] {
+            let told = told(name, value);
+            assert!(told.ends_with("; it contains invisible character U+2060"), "{told}");
+        }
+        assert!(told("sub_order_no", "S/1").ends_with("; it contains '/'"));
+        assert!(told("customs", "SHENZEN").ends_with(')'), "{}", told("customs", "SHENZEN"));
     }
 
     #[test]

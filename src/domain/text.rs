@@ -170,9 +170,20 @@ pub fn not_in_names(text: &str) -> Option<String> {
     if let Some(what) = text.chars().find_map(separates) {
         return Some(format!("contains {what}"));
     }
+    unseen(text).map(|what| format!("contains {what}"))
+}
+
+/// The first character of a text that nobody sees, by its name and number: it tells nothing of what the text says.
+///
+/// ```
+/// use payrun::domain::text::unseen;
+/// assert_eq!(unseen("5109\u{200b}21").as_deref(), Some("invisible character U+200B"));
+/// assert_eq!(unseen("510921"), None);
+/// ```
+pub fn unseen(text: &str) -> Option<String> {
     // A full-width bracket is seen, and part of many a name.
-    let unseen = text.chars().find_map(|c| name(c).filter(|_| !is_wide(c)).map(|name| (name, c)));
-    unseen.map(|(name, c)| format!("contains {name} U+{:04X}", u32::from(c)))
+    let (name, c) = text.chars().find_map(|c| name(c).filter(|_| !is_wide(c)).map(|name| (name, c)))?;
+    Some(format!("{name} U+{:04X}", u32::from(c)))
 }
 
 /// What to do about a name that is refused. What was done under it is not done again while it is left alone.
