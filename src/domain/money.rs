@@ -89,7 +89,9 @@ impl Currency {
     fn meant_by(text: &str) -> String {
         let text = folded(text).to_uppercase();
         let named = OTHER_NAMES.iter().find(|(_, others)| others.contains(&text.as_str())).map(|(code, _)| *code);
-        let capitals = || iso_currency::Currency::from_code(&text).map(|currency| currency.code());
+        // Gold and the code for tests are in ISO 4217, and no amount can be written in them.
+        let is_money = |currency: &iso_currency::Currency| currency.exponent().is_some();
+        let capitals = || iso_currency::Currency::from_code(&text).filter(is_money).map(|currency| currency.code());
         let meant = named.or_else(capitals).map(|code| format!("; did you mean {code}?"));
         meant.unwrap_or_default()
     }
@@ -168,7 +170,7 @@ impl Amount {
     /// # Errors
     /// As [`Amount::parse`].
     pub fn of_gateway(text: &str, currency: Currency) -> Result<Self, MoneyError> {
-        Self::positive(minor_units(text, currency)?, text, currency)
+        Self::positive(minor_units(text, currency, i64::MAX)?, text, currency)
     }
 
     fn positive(minor: i64, text: &str, currency: Currency) -> Result<Self, MoneyError> {
@@ -202,30 +204,32 @@ impl fmt::Display for Amount {
 /// # Errors
 /// What is wrong with the text: not a number, more decimals than the currency has (zeros or not), out of range.
 pub fn parse_minor(text: &str, currency: Currency) -> Result<i64, MoneyError> {
-    let minor = minor_units(text, currency)?;
+    let minor = minor_units(text, currency, LARGEST)?;
     let allowed = currency.exponent();
     match text.split_once('.') {
         Some((_, decimals)) if decimals.len() > allowed as usize => {
             Err(MoneyError::TooManyDecimals { text: shown(text), currency, allowed })
         }
-        Some(_) | None if minor.abs() > LARGEST => Err(MoneyError::OutOfRange { text: shown(text) }),
         Some(_) | None => Ok(minor),
     }
 }
 
-fn minor_units(text: &str, currency: Currency) -> Result<i64, MoneyError> {
+/// Up to so many minor units, whatever the sign.
+fn minor_units(text: &str, currency: Currency, most: i64) -> Result<i64, MoneyError> {
     if !is_plain_decimal(text) {
         return Err(MoneyError::NotANumber { text: shown(text) });
     }
-    let Ok(decimal) = Decimal::from_str_exact(text) else {
-        return Err(MoneyError::OutOfRange { text: shown(text) });
+    let out_of_range = || {
+        let largest = decimal_text(most.into(), currency);
+        MoneyError::OutOfRange { text: shown(text), largest, currency }
     };
+    let Ok(decimal) = Decimal::from_str_exact(text) else { return Err(out_of_range()) };
     let exponent = currency.exponent();
     if decimal.normalize().scale() > exponent {
         return Err(MoneyError::TooManyDecimals { text: shown(text), currency, allowed: exponent });
     }
     let minor = decimal.checked_mul(Decimal::from(10_i64.pow(exponent))).and_then(|minor| i64::try_from(minor).ok());
-    minor.ok_or_else(|| MoneyError::OutOfRange { text: shown(text) })
+    minor.filter(|minor| minor.unsigned_abs() <= most.unsigned_abs()).ok_or_else(out_of_range)
 }
 
 /// Digits, with at most one point among them and at most one minus before them.
@@ -277,10 +281,14 @@ pub enum MoneyError {
         allowed: u32,
     },
     /// Does not fit.
-    #[error("the amount {text} is out of range")]
+    #[error("the amount {text} is out of range; the largest is {largest} {currency}")]
     OutOfRange {
         /// What was given, cut short.
         text: String,
+        /// The largest amount there can be, in main units.
+        largest: String,
+        /// The currency.
+        currency: Currency,
     },
     /// Not an ISO 4217 code.
     #[error("\"{code}\" is not a currency code of ISO 4217 (three capital letters, such as HKD){meant}")]
@@ -353,7 +361,7 @@ mod tests {
         ] {
             assert!(told(text).ends_with(&format!("did you mean {code}?")), "{text}: {}", told(text));
         }
-        for text in ["HKX", "USB", "XXQ", ""] {
+        for text in ["HKX", "USB", "XXQ", "", "XAU", "XXX", "xau", "XTS", "XDR"] {
             assert!(!told(text).contains("mean"), "{text}: {}", told(text));
         }
     }
@@ -366,7 +374,11 @@ mod tests {
         }
         let limit = |code: &str| decimal_text(currency(code).usual_limit().into(), currency(code));
         assert_eq!((limit("HKD").as_str(), limit("JPY").as_str()), ("100000000.00", "10000000000"));
-        assert!(matches!(Amount::parse("46116860184273880.00", currency("HKD")), Err(MoneyError::OutOfRange { .. })));
+        let told = |text: &str, code: &str| Amount::parse(text, currency(code)).unwrap_err().to_string();
+        let expected = "the amount 46116860184273880.00 is out of range; the largest is 10000000000000.00 HKD";
+        assert_eq!(told("46116860184273880.00", "HKD"), expected);
+        assert!(told("10000000000000.01", "HKD").ends_with("the largest is 10000000000000.00 HKD"));
+        assert!(told(&"9".repeat(60), "JPY").ends_with("the largest is 1000000000000000 JPY"));
         assert!(Amount::parse("10000000000000.00", currency("HKD")).is_ok());
     }
 

@@ -53,7 +53,7 @@ fn in_words(error: &MoneyError) -> String {
         MoneyError::TooManyDecimals { text: _, currency, allowed } => {
             format!("more decimals than {currency} has ({allowed})")
         }
-        MoneyError::OutOfRange { text: _ } => "this number is out of range".into(),
+        MoneyError::OutOfRange { .. } => "this number is out of range".into(),
         MoneyError::UnknownCurrency { .. } => "this is no currency code of ISO 4217".into(),
     }
 }
