@@ -757,6 +757,18 @@ impl Holder {
         self.identity != Some(item.identity) || item.contradicts()
     }
 
+    /// Whether its order may still be carried out as it was planned.
+    fn is_open(&self) -> bool {
+        match State::parse(&self.state) {
+            Some(State::Planned | State::Held | State::Sending | State::Pending | State::Unknown | State::Parked) => {
+                true
+            }
+            Some(State::Succeeded | State::Failed | State::Cancelled | State::Rejected | State::Skipped) | None => {
+                false
+            }
+        }
+    }
+
     fn first_line(&self) -> u64 {
         u64::try_from(self.line).unwrap_or(0)
     }
@@ -767,9 +779,11 @@ impl Holder {
         }
         let same = self.identity == Some(item.identity);
         let (run, id, state) = (self.run_id, self.id, &self.state);
+        let amount = self.amount.map(|amount| format!(", {amount}")).unwrap_or_default();
+        let open = if self.is_open() { ", which is still open and is not changed by this row" } else { "" };
         let reason = if !same && !matches!(item.again, Again::Never) {
             format!(
-                "run {run} has this key with other content (item {id}, {state}); only what has failed or is parked is filed \
+                "run {run} has this key with other content (item {id}, {state}{amount}){open}; only what has failed or is parked is filed \
                  again with other content (what was accepted: job kind redeclare with way: modify)"
             )
         } else if matches!(item.again, Again::TooLate) {
@@ -788,8 +802,7 @@ impl Holder {
             format!("run {run} has this key already (item {id}, {state}){mended}")
         } else {
             format!(
-                "run {} has this key with other content (item {}); give a new key if it is another thing",
-                self.run_id, self.id
+                "run {run} has this key with other content (item {id}, {state}{amount}){open}; give a new key if it is another thing"
             )
         };
         let state = if same { State::Skipped } else { State::Rejected };

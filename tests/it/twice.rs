@@ -73,8 +73,26 @@ fn a_key_given_again_with_another_amount_is_rejected_and_not_sent() {
     let app = App::with_contracts(&contracts("C", 3));
     app.run().exits(0);
     app.edit("data/contracts.csv", "C-0002,basic,40.00", "C-0002,basic,41.00");
-    app.run().exits(3).says("run 1 has this key with other content (item 2)");
+    app.run().exits(3).says("run 1 has this key with other content (item 2, succeeded, 40.00 HKD); give a new key");
     assert_eq!(app.by_state(), json!({ "skipped": 2, "rejected": 1 }));
+    assert_eq!(app.charges(), 3);
+}
+
+#[test]
+fn who_gives_a_key_with_another_amount_is_told_that_it_is_open_with_the_old_one() {
+    let app = App::with_contracts(&contracts("C", 3));
+    app.payrun(&["pause", "all", "--author", "ann", "--reason", "a test"]).exits(0);
+    app.run().exits(4);
+    app.edit("data/contracts.csv", "C-0002,basic,40.00", "C-0002,basic,41.00");
+    let reason = "run 1 has this key with other content (item 2, planned, 40.00 HKD), which is still open and is not \
+                  changed by this row; give a new key if it is another thing";
+    let told = app.payrun(&["plan", WORKFLOW, "--date", "2026-03-31", "--json"]).stdout;
+    assert!(told.contains(reason), "{told}");
+    app.run();
+    let rejected = app.json_lines(&["items", "--state", "rejected", "--json"]);
+    assert_eq!(rejected[0]["reason"], reason, "{rejected:#?}");
+    app.payrun(&["resume", "all", "--author", "ann", "--reason", "a test"]).exits(0);
+    app.payrun(&["run", "--resume"]).exits(0);
     assert_eq!(app.charges(), 3);
 }
 

@@ -210,7 +210,8 @@ fn a_key_of_another_run_is_skipped_or_rejected_if_it_says_something_else() {
                     State::Rejected,
                     Some(2),
                     true,
-                    "run 1 has this key with other content (item 2); give a new key if it is another thing"
+                    "run 1 has this key with other content (item 2, planned, 10.00 HKD), which is still open and is not changed by this \
+                     row; give a new key if it is another thing"
                 ),
             ]
         );
