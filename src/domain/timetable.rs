@@ -169,6 +169,16 @@ impl Timetable {
         self.schedule.shares(firing.wall, firing.at)
     }
 
+    /// The time of its date that fires for this one, where a gap of the clock put both at one instant; none if it fires itself, or
+    /// the rule does not name it.
+    pub fn fires_instead_of(&self, nominal: Nominal) -> Option<Nominal> {
+        let wall = nominal.wall();
+        let earlier = self.schedule.times(wall.date()).take_while(|time| *time < wall);
+        let mut earlier = earlier.filter_map(|wall| self.at(Nominal { wall, offset: None }));
+        let fires_for = |firing: &Firing| self.fires_for(firing).contains(&firing.wall.date().and_time(wall.time()));
+        earlier.find(|firing| nominal.offset.is_none() && fires_for(firing)).map(|firing| firing.nominal)
+    }
+
     /// Why a date is no business day, by calendar.
     pub fn closed(&self, date: NaiveDate) -> String {
         closed_in(&self.calendars, date)
@@ -299,7 +309,17 @@ mod tests {
         let others: Vec<String> =
             quarters.fires_for(&first).iter().map(|wall| wall.format("%H:%M").to_string()).collect();
         assert_eq!(others, ["01:15", "01:30", "01:45"]);
-        assert_eq!(quarters.at(Nominal::parse("2026-03-29T01:15").unwrap()), None, "01:00 fires for it");
+        let nominal = |text: &str| Nominal::parse(text).unwrap();
+        assert_eq!(quarters.at(nominal("2026-03-29T01:15")), None, "01:00 fires for it");
+        for (time, instead) in [
+            ("2026-03-29T01:15", Some("2026-03-29T01:00")),
+            ("2026-03-29T01:45", Some("2026-03-29T01:00")),
+            ("2026-03-29T01:00", None),
+            ("2026-03-29T01:20", None),
+            ("2026-03-30T01:15", None),
+        ] {
+            assert_eq!(quarters.fires_instead_of(nominal(time)), instead.map(nominal), "{time}");
+        }
         // The end of the gap is the same instant.
         let before_and_at_the_end = crontab("0 1,2,3 * * *", london);
         let spring = between(&before_and_at_the_end, "2026-03-28T12:00:00Z", "2026-03-29T12:00:00Z");

@@ -53,6 +53,11 @@ fn the_list_shows_local_time_instant_and_what_a_calendar_moved() {
     WORKFLOW  LOCAL TIME                   INSTANT               NOTE
     night     Sun 2027-03-28 02:00 +01:00  2027-03-28T01:00:00Z  01:00 does not exist on this day; fires once for 01:15, 01:30, 01:45 too
     "#);
+    let skipped = app.payrun(&["schedule", "fire", "night", "2027-03-28T01:15"]).exits(2);
+    skipped.says(
+        "2027-03-28T01:15 of night does not fire by itself: the clock skips it, and 2027-03-28T01:00 fires for it",
+    );
+    app.payrun(&["schedule", "fire", "night", "2027-03-28T01:20"]).exits(2).says("names no time 2027-03-28T01:20");
     let listed = app.json(&["schedule", "--from", "2026-09-30", "--until", "2026-10-15", "-n", "1", "--json"]);
     insta::assert_snapshot!(format!("{listed:#}"), @r#"
     {

@@ -62,7 +62,10 @@ fn not_planned(row: &OccurrenceRow) -> Failure {
 fn failed(error: ByHandError) -> Failure {
     match error {
         ByHandError::Ledger(error) => error.into(),
-        error @ (ByHandError::NoSchedule { .. } | ByHandError::NoSuchTime { .. } | ByHandError::NotYet { .. }) => {
+        error @ (ByHandError::NoSchedule { .. }
+        | ByHandError::OtherFires { .. }
+        | ByHandError::NoSuchTime { .. }
+        | ByHandError::NotYet { .. }) => {
             Failure::invalid(error.to_string()).help("`payrun schedule` and `payrun schedule history` list its times")
         }
     }

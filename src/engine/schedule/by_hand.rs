@@ -34,6 +34,16 @@ pub enum ByHandError {
         /// Which workflow.
         workflow: String,
     },
+    /// No clock shows it, and another time of its date fires for it.
+    #[error("{nominal} of {workflow} does not fire by itself: the clock skips it, and {instead} fires for it")]
+    OtherFires {
+        /// Which workflow.
+        workflow: String,
+        /// Which time.
+        nominal: Nominal,
+        /// Which one fires.
+        instead: Nominal,
+    },
     /// It has no such time.
     #[error("the schedule of {workflow} names no time {nominal}")]
     NoSuchTime {
@@ -119,7 +129,10 @@ fn of(workflow: &Workflow, nominal: Nominal, known: Option<&OccurrenceRow>) -> R
     }
     let name = || workflow.name.clone();
     let scheduling = workflow.schedule.as_ref().ok_or_else(|| ByHandError::NoSchedule { workflow: name() })?;
-    let firing = scheduling.timetable.at(nominal);
-    let firing = firing.ok_or_else(|| ByHandError::NoSuchTime { workflow: name(), nominal })?;
+    let timetable = &scheduling.timetable;
+    let firing = timetable.at(nominal).ok_or_else(|| match timetable.fires_instead_of(nominal) {
+        Some(instead) => ByHandError::OtherFires { workflow: name(), nominal, instead },
+        None => ByHandError::NoSuchTime { workflow: name(), nominal },
+    })?;
     Ok(occurrence(&scheduling.timetable, &firing))
 }
