@@ -86,6 +86,17 @@ pub async fn perform(
     };
     filing.note_way(&mut call);
     let scene = Scene { engine, account, work, claimed, operations };
+    // Nothing of the item's own was tried yet: that uses up none of its attempts.
+    if !is_query
+        && !work.kind.here
+        && let Err(unprepared) = prepared(engine, account).await
+        && let Some(why) = not_begun(&unprepared.reached)
+    {
+        called();
+        let (item, now) = (&claimed.item, engine.clock.now());
+        let until = now.plus(work.policy.retry.wait(item.sends, item.spread));
+        return payment::given_back(&scene, until, &why, now);
+    }
     if filing == Filing::Ask {
         let asked = filed_again::ask(&scene, &call).await;
         called();
@@ -467,7 +478,18 @@ pub(super) async fn within(engine: &Engine, account: &Account, call: &Call) -> O
 /// Waits until a call may be made by the account's rate. What is needed beforehand is got before, so that calls do not gather there;
 /// where it cannot be had, this is what came of the call.
 async fn turn(engine: &Engine, account: &Account) -> Result<(), Observation> {
-    let Some(pace) = &account.pace else { return Ok(()) };
+    prepared(engine, account).await?;
+    if let Some(pace) = &account.pace {
+        pace.turn().await;
+    }
+    Ok(())
+}
+
+/// Gets what every call of the account needs beforehand.
+async fn prepared(engine: &Engine, account: &Account) -> Result<(), Observation> {
+    if account.pace.is_none() {
+        return Ok(());
+    }
     account.watch.note_preparing();
     let prepared = account.gateway.prepare(account.timeout).await;
     account.watch.note_prepared(prepared.is_ok());
@@ -475,8 +497,27 @@ async fn turn(engine: &Engine, account: &Account) -> Result<(), Observation> {
         lane::note_reached(engine, account, &unprepared).await;
         return Err(unprepared);
     }
-    pace.turn().await;
     Ok(())
+}
+
+/// Why a call could not be begun, where that may pass by itself.
+fn not_begun(reached: &Reached) -> Option<String> {
+    match reached {
+        Reached::NotSent(why) => Some(format!("nothing was sent: {why}")),
+        Reached::Unreachable(how, _) => Some(cannot_reach(*how)),
+        Reached::Refused(_)
+        | Reached::Unsendable(_)
+        | Reached::TimedOut
+        | Reached::Lost(_)
+        | Reached::Unreadable(_)
+        | Reached::Unverified(_)
+        | Reached::NoKeys(_)
+        | Reached::Replied => None,
+    }
+}
+
+fn cannot_reach(how: NoConnection) -> String {
+    format!("cannot reach the gateway: {}", how.words())
 }
 
 async fn noted(engine: &Engine, account: &Account, call: &Call) -> Observation {
@@ -500,7 +541,7 @@ fn unreached(how: NoConnection, moved: Move) -> Move {
         | State::Rejected
         | State::Skipped => String::new(),
     };
-    Move { reason: Some(format!("cannot reach the gateway: {}{attempts}", how.words())), ..moved }
+    Move { reason: Some(format!("{}{attempts}", cannot_reach(how))), ..moved }
 }
 
 /// One order is not asked about more often than the account allows.

@@ -339,7 +339,12 @@ fn wait(scene: &Scene<'_>, until: Timestamp, why: &str, now: Timestamp) -> Resul
     Ok(Ready::Not(Box::new(given_back(scene, until, why, now)?)))
 }
 
-fn given_back(scene: &Scene<'_>, until: Timestamp, why: &str, now: Timestamp) -> Result<Settlement, Illegal> {
+pub(super) fn given_back(
+    scene: &Scene<'_>,
+    until: Timestamp,
+    why: &str,
+    now: Timestamp,
+) -> Result<Settlement, Illegal> {
     let moved = apply(&scene.claimed.item, &Event::Unsent, &scene.work.policy, now)?;
     let moved = Move { due: Some(until), reason: Some(why.to_owned()), ..moved };
     Ok(Settlement::unsent(scene.claimed, moved, now))

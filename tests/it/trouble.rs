@@ -249,16 +249,15 @@ fn what_was_clearly_declined_is_retried_without_a_grace_period_and_is_never_unkn
     }
 }
 
+/// Where nobody listens. A port that was free a moment ago may be the sandbox of another test, which would be paid.
+const CLOSED: &str = "http://127.0.0.1:1";
+
 #[test]
 fn a_gateway_that_takes_no_connection_is_noted_until_it_is_reached() {
     let rig = project("hipopay");
     let right = fs::read_to_string(rig.folder.path().join("payrun.yaml")).unwrap();
     rig.write("payments.csv", "id,amount,code,openid\np-1,10.00,13465072086630010,o-1\n");
-    // A port that is closed as long as the socket is held.
-    let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let closed = held.local_addr().unwrap();
-    drop(held);
-    rig.write("payrun.yaml", right.replace(&rig.base_url(), &format!("http://{closed}")));
+    rig.write("payrun.yaml", right.replace(&rig.base_url(), CLOSED));
     assert_eq!(run(&rig, &["pay.yaml"])["ended"], "at_rest");
     let items = rig.items();
     assert_eq!(items[0]["reason"], "cannot reach the gateway: connection refused, in 3 attempts", "{items:#?}");
@@ -333,14 +332,32 @@ fn the_wait_ends_where_a_gateway_answers_no_order_and_each_is_unknown() {
 }
 
 #[test]
+fn what_every_call_needs_beforehand_and_cannot_be_had_uses_up_no_attempt() {
+    for gateway in ["wechat", "cbtis"] {
+        let rig = project(gateway);
+        edit(&rig, "pay.yaml", "attempts: 3, first: 50ms, max: 100ms", "attempts: 1, first: 50ms, max: 100ms");
+        let right = fs::read_to_string(rig.folder.path().join("payrun.yaml")).unwrap();
+        let ((silent, _), base) = (silent(), rig.base_url());
+        for (url, file) in [(silent, "pay.yaml"), (CLOSED.to_owned(), "--resume")] {
+            rig.write("payrun.yaml", right.replace(&base, &url));
+            run(&rig, &[file]);
+            let items = rig.items();
+            assert_eq!(in_state(&items, "planned"), items.len(), "{gateway}: {items:#?}");
+            assert!(items.iter().any(|item| !item["reason"].is_null()), "{gateway}: it was tried");
+        }
+        rig.write("payrun.yaml", right);
+        assert_eq!(rig.payrun(&["run", "--resume", "--wait", "20s"]).0, Some(0), "{gateway}: {:#?}", rig.items());
+        let items = rig.items();
+        assert_eq!(in_state(&items, "succeeded"), items.len(), "{gateway}: {items:#?}");
+    }
+}
+
+#[test]
 fn the_wait_ends_where_a_gateway_refuses_connections() {
     for gateway in ["wechat", "hipopay", "egms", "cbtis"] {
         let rig = project(gateway);
         edit(&rig, "pay.yaml", "attempts: 3, first: 50ms, max: 100ms", "attempts: 1000, first: 300ms, max: 300ms");
-        let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let closed = held.local_addr().unwrap();
-        drop(held);
-        edit(&rig, "payrun.yaml", &rig.base_url(), &format!("http://{closed}"));
+        edit(&rig, "payrun.yaml", &rig.base_url(), CLOSED);
         let began = std::time::Instant::now();
         let seen = run(&rig, &["pay.yaml"]);
         let took = began.elapsed();
