@@ -217,10 +217,14 @@ impl Engine {
     pub async fn resume_returned(&self) -> Result<Vec<String>, LedgerError> {
         let mut resumed = Vec::new();
         let Some(by) = by_payrun("its file is there again") else { return Ok(resumed) };
-        for name in self.ledger.workflows_paused_by_payrun().await? {
-            if has_workflow(&self.config.workflows, &name)
-                && self.ledger.resume(&Scope::Workflow(name.clone()), &by, self.clock.now()).await?
-            {
+        let (mut names, folder) = (self.ledger.workflows_paused_by_payrun().await?, self.config.workflows.clone());
+        // Files are read, which a task must not do.
+        let there = tokio::task::spawn_blocking(move || {
+            names.retain(|name| has_workflow(&folder, name));
+            names
+        });
+        for name in there.await.unwrap_or_default() {
+            if self.ledger.resume(&Scope::Workflow(name.clone()), &by, self.clock.now()).await? {
                 tracing::info!(workflow.name = name, "the workflow has a file again and goes on");
                 resumed.push(name);
             }
