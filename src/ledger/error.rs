@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use sqlx::migrate::MigrateError;
 use sqlx::postgres::PgDatabaseError;
 use thiserror::Error;
 
@@ -50,7 +51,7 @@ pub enum LedgerError {
         place: String,
         /// Why.
         #[source]
-        source: sqlx::migrate::MigrateError,
+        source: MigrateError,
     },
     /// A connection is not as safe as it must be.
     #[error("the ledger refuses to work with {setting} = {found}")]
@@ -142,6 +143,20 @@ impl LedgerError {
         let is_server = error.is_some_and(|error| error.try_downcast_ref::<PgDatabaseError>().is_some());
         let code = error.and_then(|error| error.code()).map(|code| code.into_owned()).unwrap_or_default();
         if is_server { Self::of_server(doing, &code, source) } else { Self::of_file(doing, &code, source) }
+    }
+
+    /// What came of migrations that failed.
+    pub(super) fn of_migration(place: String, source: MigrateError) -> Self {
+        let is_full = |cause: &sqlx::Error| {
+            let code = cause.as_database_error().and_then(|cause| cause.code());
+            matches!(code.as_deref(), Some("13" | "53100"))
+        };
+        if let MigrateError::Execute(cause) | MigrateError::ExecuteMigration(cause, _) = &source
+            && is_full(cause)
+        {
+            return Self::Full { doing: "making its tables" };
+        }
+        Self::Migrate { place, source }
     }
 
     /// What a standby says to who begins to write: feature not supported. It may take over in a moment.

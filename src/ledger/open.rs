@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::{AnyConnection, Row};
+use sqlx::{AnyConnection, Connection as _, Row};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::error::LedgerError;
@@ -109,13 +109,19 @@ async fn migrate(home: &Home, connection: &mut AnyConnection) -> Result<(), Ledg
     let mut tries = 0;
     loop {
         tries += 1;
-        match migrations.run(&mut *connection).await {
-            Ok(()) => return Ok(()),
-            // Another process may have done it meanwhile, or be at it: of several migrations it may have done some.
-            Err(_) if newest_migration(connection).await == known => return Ok(()),
-            Err(_) if tries < MIGRATION_TRIES => tokio::time::sleep(MIGRATION_WAIT).await,
-            Err(source) => return Err(LedgerError::Migrate { place: place(), source }),
+        let Err(source) = migrations.run(&mut *connection).await else { return Ok(()) };
+        // It may have left a transaction open, and what is done within that is not there for anybody else.
+        let failed = std::mem::replace(connection, home.connect().await?);
+        failed.close().await.ok();
+        // Another process may have done it meanwhile, or be at it: of several migrations it may have done some.
+        if newest_migration(connection).await == known {
+            return Ok(());
         }
+        let error = LedgerError::of_migration(place(), source);
+        if tries >= MIGRATION_TRIES || !matches!(error, LedgerError::Migrate { .. }) {
+            return Err(error);
+        }
+        tokio::time::sleep(MIGRATION_WAIT).await;
     }
 }
 

@@ -615,9 +615,23 @@ fn a_plan_that_does_not_fit_on_the_disk_plans_nothing_and_says_so() {
     let app = App::with_contracts(&contracts("C", 20_000));
     app.edit("payrun.yaml", "database: payrun.db", "database: full/payrun.db");
     let script = format!("set +e; $PAYRUN run {WORKFLOW} --date {DATE}; echo \"first: $?\"; $PAYRUN runs --json");
-    let Some(ended) = with_a_small_disk(&app, 1, &script) else { return };
-    ended.says("first: 1").says("the disk of the ledger is full");
+    let Some(ended) = with_a_small_disk(&app, 3, &script) else { return };
+    ended.says("first: 1").says("the disk of the ledger is full: planning").says("[]");
     assert_eq!(app.charges(), 0);
+}
+
+#[test]
+fn a_schema_that_does_not_fit_on_the_disk_is_said_and_made_when_there_is_room() {
+    let app = App::with_contracts(&contracts("C", 3));
+    app.edit("payrun.yaml", "database: payrun.db", "database: full/payrun.db");
+    let script = format!(
+        "set +e; $PAYRUN tokens list; echo \"first: $?\"; mount -o remount,size=64m full; \
+         $PAYRUN run {WORKFLOW} --date {DATE}; echo \"second: $?\"; cp -r full/payrun.db* ."
+    );
+    let Some(ended) = with_a_small_disk(&app, 1, &script) else { return };
+    ended.says("first: 1").says("the disk of the ledger is full: making its tables").says("second: 0");
+    app.edit("payrun.yaml", "database: full/payrun.db", "database: payrun.db");
+    assert_eq!(app.charges(), 3);
 }
 
 #[test]
