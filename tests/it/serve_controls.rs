@@ -514,6 +514,7 @@ fn a_process_that_has_the_file_ends_the_pause_of_one_that_has_it_not() {
         until("it is paused and goes on", || pauses_in_log(&app) == (1, 1));
         app.payrun(&["resume", "all", "--author", "ann", "--reason", "a test"]).exits(0);
         until("all are charged", || app.charges() == 30);
+        until("the run has ended", || app.json(&["show", "1", "--json"])["state"] == "finished");
         without.interrupt();
         without.wait(crate::support::PATIENCE).exits(0);
         assert_eq!(service.stop().code(), Some(0));
