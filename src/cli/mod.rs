@@ -23,6 +23,7 @@ mod items;
 mod journal;
 mod lane;
 mod log;
+mod man;
 mod notifications;
 mod output;
 mod pause;
@@ -165,6 +166,8 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),
+    /// Write a manual page of each command into a folder
+    Man(man::ManArgs),
 }
 
 /// What every command needs to know.
@@ -243,5 +246,6 @@ async fn dispatch(context: &Context, command: Command) -> Result<Exit, exit::Fai
         Command::Alerts(args) => alerts::run(context, args).await,
         Command::Doctor(args) => doctor::run(context, &args).await,
         Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
     }
 }

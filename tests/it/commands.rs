@@ -95,6 +95,7 @@ fn help_lists_every_command_and_the_exit_codes() {
       schema         Print the JSON Schema of workflow files or of payrun.yaml, for editors
       doctor         Look at the machine, the ledger and the gateways, and say what is wrong
       completions    Print a completion script for a shell
+      man            Write a manual page of each command into a folder
       help           Print this message or the help of the given subcommand(s)
     "#);
     let (_, exit_codes) = options.split_once("Exit codes:").unwrap();
@@ -448,6 +449,17 @@ fn check_online_tries_keys_clock_and_reachability() {
     // Port 1 is nobody's.
     app.edit("payrun.yaml", &base, "    base_url: http://127.0.0.1:1");
     app.payrun(&["check", "--online"]).exits(2).says("wrong");
+}
+
+#[test]
+fn manual_pages_are_written_for_every_command() {
+    let folder = tempfile::tempdir().unwrap();
+    Running::start(payrun(folder.path(), &["man", "pages"])).wait(PATIENCE).exits(0).says("wrote the manual pages");
+    let page = std::fs::read_to_string(folder.path().join("pages/payrun-contracts-import.1")).unwrap();
+    assert!(page.contains("Take contracts from a CSV") && page.contains("dry\\-run"), "{page}");
+    let first = std::fs::read_to_string(folder.path().join("pages/payrun.1")).unwrap();
+    assert!(first.contains("Exit codes: 0 all succeeded"), "{first}");
+    Running::start(payrun(folder.path(), &["man", "pages/payrun.1"])).wait(PATIENCE).exits(2).says("cannot be written");
 }
 
 #[test]

@@ -31,6 +31,7 @@ mod payments;
 mod personal;
 mod printable;
 mod promote;
+mod reference;
 mod refunds;
 mod reseal;
 mod retention;
