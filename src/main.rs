@@ -2,14 +2,12 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use payrun::cli::{self, Args};
+use payrun::cli;
 use payrun::workflow::source::read_workbook_if_asked;
 
 fn main() -> ExitCode {
     if let Some(read) = read_workbook_if_asked(std::env::args_os()) {
         return read;
     }
-    let args = Args::parse();
-    cli::main(args)
+    cli::main()
 }

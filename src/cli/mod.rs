@@ -50,7 +50,8 @@ mod simulate;
 mod tokens;
 mod work;
 
-use self::output::note;
+use self::output::{note, note_lines};
+use crate::domain::text::visible;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -177,8 +178,21 @@ struct Context {
     colour: bool,
 }
 
-/// Runs a command.
-pub fn main(args: Args) -> ExitCode {
+/// Runs the command that was given.
+pub fn main() -> ExitCode {
+    match Args::try_parse() {
+        Ok(args) => run_command(args),
+        Err(wrong) if wrong.use_stderr() => {
+            // It quotes what was typed.
+            let typed = std::env::args_os().map(|typed| visible(&typed.to_string_lossy()).into_owned());
+            note_lines(Args::try_parse_from(typed).err().unwrap_or(wrong).to_string().trim_end());
+            Exit::Invalid.into()
+        }
+        Err(help) => help.exit(),
+    }
+}
+
+fn run_command(args: Args) -> ExitCode {
     crate::private::make_all_private();
     // What goes wrong in a play is meant to: it is told of in the end.
     let quiet = matches!(args.command, Command::Simulate(_)) && args.log == "warn";

@@ -10,15 +10,15 @@ use std::fmt::Write as _;
 const SHOWN: usize = 60;
 
 /// Whether a character steers a terminal, turns text around, or cannot be seen: control characters (C0, DEL, C1), line and
-/// paragraph separators, marks of direction (U+061C, U+200E, U+202A to U+202E, U+2066 to U+2069), what has no width, tags, and what is
-/// no character.
+/// paragraph separators, marks of direction (U+061C, U+200E, U+202A to U+202E, U+2066 to U+2069), what has no width, chooses
+/// how the one before looks, or is empty, tags, and what is no character.
 pub fn is_unseen(c: char) -> bool {
     c.is_control()
         || matches!(c,
-            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{200b}'..='\u{200f}'
             | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fdd0}'..='\u{fdef}' | '\u{feff}'
-            | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
-            | '\u{e0000}'..='\u{e007f}')
+            | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{2800}' | '\u{fe00}'..='\u{fe0f}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// The text in one line, with every character that is not seen by its number: what a person reads goes through here last.

@@ -305,8 +305,10 @@ impl Ledger {
     ) -> Result<(), LedgerError> {
         const OFTEN: i64 = 3_600_000;
         let doing = "noting an answer that no page attests";
+        // No database takes the character NUL as text.
+        let code = code.replace('\0', "\u{fffd}");
         let fresh = "select 1 as one from unlisted where lane = $1 and kind = $2 and code = $3 and last_at > $4";
-        let query = sqlx::query(fresh).bind(lane).bind(kind).bind(code).bind(now.millis().saturating_sub(OFTEN));
+        let query = sqlx::query(fresh).bind(lane).bind(kind).bind(&code).bind(now.millis().saturating_sub(OFTEN));
         // A gateway that says it thousands of times a second makes one write an hour.
         if query.fetch_optional(&self.read).await.map_err(|source| LedgerError::of(doing, source))?.is_some() {
             return Ok(());
@@ -315,7 +317,7 @@ impl Ledger {
         let note = "insert into unlisted (lane, kind, code, first_at, last_at, item_id, assumed) \
                     values ($1, $2, $3, $4, $4, $5, $6) \
                     on conflict (lane, kind, code) do update set last_at = excluded.last_at";
-        let noted = sqlx::query(note).bind(lane).bind(kind).bind(code).bind(now.millis()).bind(item_id).bind(assumed);
+        let noted = sqlx::query(note).bind(lane).bind(kind).bind(&code).bind(now.millis()).bind(item_id).bind(assumed);
         noted.execute(turn.connection()).await.map_err(|source| LedgerError::of(doing, source))?;
         turn.commit().await
     }

@@ -1,7 +1,7 @@
 //! For whom a request is: a name that is not ours is how a page of a stranger reaches a service on the reader's own machine.
 //!
-//! Ours are the names of `server.hosts`, those of this machine's loopback, the address that is listened on (any address where all are) and
-//! where the gateways were told to send notifications; whatever the port. `/healthz` says nothing of anybody, and is for all.
+//! Ours are the names of `server.hosts`, those of this machine's loopback and the address that is listened on (any address where all are);
+//! for notifications also where the gateways were told to send them; whatever the port. `/healthz` says nothing of anybody, and is for all.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -20,19 +20,24 @@ use crate::config::Config;
 #[derive(Debug)]
 pub(super) struct Hosts {
     names: BTreeSet<String>,
+    /// For notifications alone: the gateways call us so.
+    told: BTreeSet<String>,
     listen: IpAddr,
 }
 
 impl Hosts {
     /// Of a project that listens on an address.
     pub fn of(config: &Config, listen: IpAddr) -> Self {
-        let told = config.gateways.values().filter_map(|gateway| gateway.notify_host().map(str::to_owned));
-        let names = config.server.hosts.iter().cloned().chain(told).map(|name| plain(&name)).collect();
-        Self { names, listen }
+        let names = config.server.hosts.iter().map(|name| plain(name)).collect();
+        let told = config.gateways.values().filter_map(|gateway| gateway.notify_host().map(plain)).collect();
+        Self { names, told, listen }
     }
 
-    fn has(&self, host: &str) -> bool {
+    fn has(&self, host: &str, path: &str) -> bool {
         let host = plain(host);
+        if path.starts_with("/notify/") && self.told.contains(&host) {
+            return true;
+        }
         if let Ok(address) = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
             return address.is_loopback()
                 || address == self.listen
@@ -53,9 +58,13 @@ pub(super) async fn check(State(hosts): State<Arc<Hosts>>, request: Request, nex
     if request.uri().path() == "/healthz" {
         return next.run(request).await;
     }
-    let given = request.headers().get(HOST).and_then(|host| host.to_str().ok()?.parse::<Authority>().ok());
+    let mut all = request.headers().get_all(HOST).iter();
+    let given = all.next().and_then(|host| host.to_str().ok()?.parse::<Authority>().ok());
+    if all.next().is_some() {
+        return ApiError::invalid("the request has two Host headers").into_response();
+    }
     let named = [request.uri().host(), given.as_ref().map(Authority::host)];
-    let ours = given.is_some() && named.into_iter().flatten().all(|host| hosts.has(host));
+    let ours = given.is_some() && named.into_iter().flatten().all(|host| hosts.has(host, request.uri().path()));
     if ours { next.run(request).await } else { ApiError::misdirected().into_response() }
 }
 
@@ -67,14 +76,17 @@ mod tests {
     fn a_name_is_ours_in_whatever_case_and_an_address_where_it_is_listened_on() {
         let hosts = |listen: &str| Hosts {
             names: BTreeSet::from(["pay.example.com".to_owned()]),
+            told: BTreeSet::from(["notify.example.com".to_owned()]),
             listen: listen.parse().unwrap(),
         };
         for ours in ["localhost", "LOCALHOST.", "127.0.0.1", "127.8.8.8", "[::1]", "Pay.Example.com", "10.0.0.7"] {
-            assert!(hosts("10.0.0.7").has(ours), "{ours}");
+            assert!(hosts("10.0.0.7").has(ours, "/api/v1/runs"), "{ours}");
         }
         for strange in ["example.com", "localhost.example.com", "10.0.0.8", "", "xlocalhost"] {
-            assert!(!hosts("10.0.0.7").has(strange), "{strange}");
+            assert!(!hosts("10.0.0.7").has(strange, "/api/v1/runs"), "{strange}");
         }
-        assert!(hosts("0.0.0.0").has("10.0.0.8") && !hosts("0.0.0.0").has("example.com"));
+        assert!(hosts("0.0.0.0").has("10.0.0.8", "/") && !hosts("0.0.0.0").has("example.com", "/"));
+        let told = |path| hosts("10.0.0.7").has("notify.example.com", path);
+        assert!(told("/notify/hk") && !told("/api/v1/runs") && !told("/"));
     }
 }

@@ -8,6 +8,7 @@
 //! So it is with the calendars that their schedules ask; but one of which the file is gone stays in force, and is told of.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -21,6 +22,7 @@ use crate::config::calendars::{self, CalendarFiles, Calendars};
 use crate::engine::operate::{REPLACED, has_workflow};
 use crate::ledger::{LedgerError, decide_about};
 use crate::workflow::{Workflow, load};
+use crate::yaml::diagnostics::Diagnostics;
 
 /// How often the folder is looked at.
 const TICK: Duration = Duration::from_secs(1);
@@ -34,10 +36,12 @@ pub struct Workflows {
     config: Arc<Config>,
     catalog: Arc<Catalog>,
     known: Mutex<Known>,
+    /// Whoever looks has it: what is known may be read meanwhile.
+    looking: Mutex<()>,
     changes: watch::Sender<u64>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 struct Known {
     files: HashMap<PathBuf, File>,
     /// In force, by name.
@@ -61,7 +65,7 @@ struct Known {
 }
 
 /// A file as it was when it was last read.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct File {
     seen: Stamp,
     /// Its last valid version.
@@ -70,7 +74,7 @@ struct File {
 }
 
 /// A workflow that no file has any more.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Removal {
     /// The file that had it.
     path: PathBuf,
@@ -92,7 +96,7 @@ impl Workflows {
     pub fn none(config: &Arc<Config>, catalog: &Arc<Catalog>) -> Self {
         let (config, catalog) = (Arc::clone(config), Arc::clone(catalog));
         let known = Known { calendars: config.calendars.clone(), ..Known::default() };
-        Self { config, catalog, known: Mutex::new(known), changes: watch::Sender::new(0) }
+        Self { config, catalog, known: Mutex::new(known), looking: Mutex::default(), changes: watch::Sender::new(0) }
     }
 
     /// Those in force, by name.
@@ -163,23 +167,41 @@ impl Workflows {
 
     /// Looks at the folders, reads what has changed, and takes it up if it is valid.
     pub fn look(&self) {
-        let read = load::files(&self.config.workflows);
-        let mut known = self.known();
-        let mut changed = known.look_at_calendars(&self.config.calendar_folder);
-        let paths = match read {
-            Ok(paths) => paths,
+        let _one = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.known().clone();
+        let mut changed = seen.look_at_calendars(&self.config.calendar_folder);
+        let paths = load::files(&self.config.workflows);
+        match &paths {
+            Ok(paths) => changed |= seen.unread.take().is_some() | self.read_changed(paths, &mut seen),
             Err(error) => {
                 let why = format!("the folder {} cannot be read: {error}", self.config.workflows.display());
-                if known.unread.as_ref() != Some(&why) {
+                if seen.unread.as_ref() != Some(&why) {
                     tracing::error!(why, "what was in force stays in force");
-                    known.unread = Some(why);
-                    drop(known);
-                    self.changes.send_modify(|count| *count += 1);
+                    seen.unread = Some(why);
+                    changed = true;
                 }
-                return;
             }
-        };
-        changed |= known.unread.take().is_some();
+        }
+        let mut known = self.known();
+        // These were changed by others meanwhile.
+        seen.removed = std::mem::take(&mut known.removed);
+        seen.elsewhere = std::mem::take(&mut known.elsewhere);
+        *known = seen;
+        if paths.is_ok() {
+            if changed {
+                known.sort();
+            }
+            changed |= known.look_for_removed(&self.config.workflows);
+        }
+        if changed {
+            drop(known);
+            self.changes.send_modify(|count| *count += 1);
+        }
+    }
+
+    /// Reads the files that have changed, and forgets those that are gone. True if there are any.
+    fn read_changed(&self, paths: &[PathBuf], known: &mut Known) -> bool {
+        let mut changed = false;
         let gone: Vec<PathBuf> = known.files.keys().filter(|path| !paths.contains(path)).cloned().collect();
         for path in gone {
             tracing::warn!(file = %path.display(), "a workflow file is gone");
@@ -187,23 +209,16 @@ impl Workflows {
             changed = true;
         }
         for path in paths {
-            let seen = stamp(&path);
-            if known.files.get(&path).is_some_and(|file| file.seen == seen) {
+            let seen = stamp(path);
+            if known.files.get(path).is_some_and(|file| file.seen == seen) {
                 continue;
             }
-            let before = known.files.remove(&path).and_then(|file| file.workflow);
-            let file = self.read(&path, seen, before, &known.calendars);
+            let before = known.files.remove(path).and_then(|file| file.workflow);
+            let file = self.read(path, seen, before, &known.calendars);
             known.files.insert(path.clone(), file);
             changed = true;
         }
-        if changed {
-            known.sort();
-        }
-        changed |= known.look_for_removed(&self.config.workflows);
-        if changed {
-            drop(known);
-            self.changes.send_modify(|count| *count += 1);
-        }
+        changed
     }
 
     /// Takes note of workflows that payrun paused at its start, since no file has them any more.
@@ -245,7 +260,7 @@ impl Workflows {
     }
 
     fn read(&self, path: &Path, seen: Stamp, before: Option<Arc<Workflow>>, calendars: &Calendars) -> File {
-        match load::load_with(path, &self.catalog, &self.config, calendars) {
+        match contained(path, || load::load_with(path, &self.catalog, &self.config, calendars)) {
             Ok(workflow) => {
                 tracing::info!(workflow.name = workflow.name, file = %path.display(), "a workflow is taken up");
                 File { seen, workflow: Some(Arc::new(workflow)), mistakes: None }
@@ -253,7 +268,7 @@ impl Workflows {
             Err(mistakes) => {
                 let now = if before.is_some() { "its last valid version stays in force" } else { "nothing of it runs" };
                 tracing::error!(file = %path.display(), %mistakes, now, "a workflow is refused");
-                File { seen, workflow: before, mistakes: Some(mistakes.to_string()) }
+                File { seen, workflow: before, mistakes: Some(mistakes) }
             }
         }
     }
@@ -318,7 +333,11 @@ impl Known {
             refused.extend(still.map(|(path, why)| (path.clone(), why.clone())));
             return;
         }
-        match calendars::read(&files) {
+        let read = match files.paths.first() {
+            Some(path) => contained(path, || calendars::read(&files)),
+            None => calendars::read(&files).map_err(|mistakes| mistakes.to_string()),
+        };
+        match read {
             Ok(calendar) if self.calendars.get(&files.name).is_some_and(|known| **known == calendar) => {}
             Ok(calendar) => {
                 tracing::info!(calendar = files.name, "a calendar is taken up");
@@ -377,6 +396,12 @@ impl Known {
     }
 }
 
+/// What comes of reading a file. A panic is a mistake like any other: the other files go on.
+fn contained<T>(path: &Path, read: impl FnOnce() -> Result<T, Diagnostics>) -> Result<T, String> {
+    let defect = |_| Err(format!("{}: to read it made payrun fail, which is a defect of payrun", path.display()));
+    catch_unwind(AssertUnwindSafe(read)).map_or_else(defect, |read| read.map_err(|mistakes| mistakes.to_string()))
+}
+
 /// By what a change is noticed: when it was changed, and its length.
 type Stamp = Option<(SystemTime, u64)>;
 
@@ -390,7 +415,9 @@ pub(super) async fn keep(service: Service, stop: watch::Receiver<bool>) {
     super::duty::keep(&health, "workflows", stop, || async {
         let workflows = Arc::clone(&service.workflows);
         // Files are read, which a task must not do.
-        tokio::task::spawn_blocking(move || workflows.look()).await.ok();
+        if let Err(error) = tokio::task::spawn_blocking(move || workflows.look()).await {
+            tracing::error!(%error, "the workflows could not be looked at");
+        }
         tell_ledger(&service).await?;
         Ok(if service.workflows.misses() { REPLACED } else { TICK })
     })

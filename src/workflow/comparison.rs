@@ -170,37 +170,35 @@ fn known_param(operand: &str) -> Option<Known> {
 }
 
 fn is_quoted(expression: &str, place: usize) -> bool {
-    let mut quote = None;
-    for c in expression[..place].chars() {
+    unquoted(expression).all(|(unquoted, _)| unquoted != place)
+}
+
+/// The characters outside of quotes, as minijinja reads them: within, a backslash takes the next one with it.
+fn unquoted(expression: &str) -> impl Iterator<Item = (usize, char)> {
+    let (mut quote, mut escaped) = (None, false);
+    expression.char_indices().filter(move |(_, c)| {
         match quote {
-            Some(open) if c == open => quote = None,
-            Some(_) => {}
-            None if matches!(c, '"' | '\'') => quote = Some(c),
-            None => {}
+            None => quote = Some(*c).filter(|c| matches!(c, '"' | '\'')),
+            Some(_) if escaped => escaped = false,
+            Some(_) if *c == '\\' => escaped = true,
+            Some(open) => {
+                quote = Some(open).filter(|open| open != c);
+                return false;
+            }
         }
-    }
-    quote.is_some()
+        quote.is_none()
+    })
 }
 
 /// Comparison operators outside of quotes.
 fn operators(expression: &str) -> Vec<(usize, &'static str)> {
-    let mut found = Vec::new();
-    let mut quote = None;
-    let mut skip_to = 0;
-    for (index, c) in expression.char_indices() {
-        match quote {
-            Some(open) if c == open => quote = None,
-            Some(_) => {}
-            None if matches!(c, '"' | '\'') => quote = Some(c),
-            None if index >= skip_to => {
-                if let Some(operator) = OPERATORS.into_iter().find(|operator| expression[index..].starts_with(operator))
-                {
-                    found.push((index, operator));
-                    skip_to = index + operator.len();
-                }
-            }
-            None => {}
+    let mut found: Vec<(usize, &'static str)> = Vec::new();
+    for (index, _) in unquoted(expression) {
+        if found.last().is_some_and(|(place, operator)| index < place + operator.len()) {
+            continue;
         }
+        let operator = OPERATORS.into_iter().find(|operator| expression[index..].starts_with(operator));
+        found.extend(operator.map(|operator| (index, operator)));
     }
     found
 }
@@ -254,6 +252,15 @@ mod tests {
         ] {
             assert!(text_with_number(wrong).is_some(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn what_is_quoted_ends_where_minijinja_ends_it() {
+        let outside = |text: &str| unquoted(text).map(|(_, c)| c).collect::<String>();
+        assert_eq!(outside(r#"a 'b' c"#), "a  c");
+        assert_eq!(outside(r#"'\'' * "a\"b\\" * '"' * 'x"#), " *  *  * ");
+        assert_eq!(outside("'é' é"), " é");
+        assert!(multiplied_text(r#"'\'' ~ ("a"*50000000)"#).is_some());
     }
 
     #[test]

@@ -9,6 +9,7 @@
 
 use std::cmp::Ordering;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, LazyLock};
 
 use minijinja::value::{DynObject, Object, ObjectRepr, Value, ValueKind};
@@ -82,6 +83,12 @@ fn join(values: &Value, between: Option<&str>) -> Result<String, Error> {
         }
     }
     Ok(joined)
+}
+
+/// A panic in what evaluates it is an error of the expression, and ends nothing else.
+fn contained<T>(evaluate: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    let failed = |_| Err(Error::new(ErrorKind::EvalBlock, "a number in it is too large or too small"));
+    catch_unwind(AssertUnwindSafe(evaluate)).unwrap_or_else(failed)
 }
 
 /// A sentence about an expression of too many parts. Texts in quotes count like anything else: what is a quote and what is not is
@@ -189,8 +196,7 @@ impl Expression {
             let help = "write numbers, or values with |int, on both sides: item.n|int * 3";
             return Err((message, Some(help.to_owned())));
         }
-        let compiled = ENVIRONMENT
-            .compile_expression_owned(text.to_owned())
+        let compiled = contained(|| ENVIRONMENT.compile_expression_owned(text.to_owned()))
             .map_err(|error| (format!("this is no expression: {}", problem(&error)), None))?;
         let mut found: Vec<String> = compiled.undeclared_variables(true).into_iter().collect();
         found.sort();
@@ -215,14 +221,18 @@ impl Expression {
     /// Evaluates with sample values to find filters, tests and functions that do not exist.
     fn try_out(&self) -> Result<(), (String, Option<String>)> {
         let sample = || Value::from_object(Sample);
-        let Err(error) = self.compiled.eval(scope(sample(), sample(), sample())) else { return Ok(()) };
-        use ErrorKind::{UnknownFilter, UnknownFunction, UnknownMethod, UnknownTest};
-        if !matches!(error.kind(), UnknownFilter | UnknownTest | UnknownFunction | UnknownMethod) {
+        let Err(error) = self.value(&scope(sample(), sample(), sample())) else { return Ok(()) };
+        use ErrorKind::{EvalBlock, UnknownFilter, UnknownFunction, UnknownMethod, UnknownTest};
+        if !matches!(error.kind(), UnknownFilter | UnknownTest | UnknownFunction | UnknownMethod | EvalBlock) {
             return Ok(());
         }
         let help = "filters: lower, upper, trim, replace, split, join, first, last, length, default, string, int, decimal; tests: \
                     defined, undefined, none, in, startingwith, endingwith";
         Err((format!("this cannot be evaluated: {}", problem(&error)), Some(help.to_owned())))
+    }
+
+    fn value(&self, scope: &Value) -> Result<Value, Error> {
+        contained(|| self.compiled.eval(scope.clone()))
     }
 
     /// What it refers to.
@@ -250,7 +260,7 @@ impl Expression {
     }
 
     fn any_text(&self, scope: &Value) -> Result<String, String> {
-        let value = self.compiled.eval(scope.clone()).map_err(|error| problem(&error))?;
+        let value = self.value(scope).map_err(|error| problem(&error))?;
         #[expect(clippy::wildcard_enum_match_arm, reason = "minijinja's enum is open; what it adds is no text")]
         match value.kind() {
             ValueKind::String => Ok(value.to_string()),
@@ -268,7 +278,7 @@ impl Expression {
     /// # Errors
     /// A sentence; it may hold values of the row.
     pub fn truth(&self, scope: &Value) -> Result<bool, String> {
-        let value = self.compiled.eval(scope.clone()).map_err(|error| problem(&error))?;
+        let value = self.value(scope).map_err(|error| problem(&error))?;
         if value.kind() == ValueKind::Bool {
             return Ok(value.is_true());
         }
@@ -465,6 +475,17 @@ mod tests {
         assert_eq!(value("item.short|upper"), Ok("X".to_owned()));
         let many = vec!["item.short"; 70].join(" ~ ");
         assert_eq!(value(&many), Ok("x".repeat(70)));
+    }
+
+    #[test]
+    fn a_panic_while_it_is_evaluated_is_an_error() {
+        for panics_in_debug_builds in ["'abc'[::-9223372036854775808]", "[1,2][::-9223372036854775808]|join"] {
+            _ = Expression::compile(panics_in_debug_builds);
+        }
+        assert!(contained::<()>(|| panic!("this is asked for")).is_err());
+        let chosen = Expression::compile("'abc'[::item.n|int]").unwrap();
+        let item = Value::from_pairs([("n", "-9223372036854775808")]);
+        _ = chosen.text_value(&scope(item, Value::UNDEFINED, Value::UNDEFINED));
     }
 
     #[test]

@@ -282,9 +282,10 @@ fn no_workflow_file_ends_or_stalls_the_service() {
     let keyed = |name: &str, key: &str| {
         let text = good.replace("workflow: deductions", &format!("workflow: {name}"));
         let line = text.lines().find(|line| line.trim_start().starts_with("key:")).unwrap().to_owned();
-        text.replace(&line, &format!("    key: \"{{{{ {key} }}}}\""))
+        text.replace(&line, &format!("    key: >-\n      {{{{ {key} }}}}"))
     };
     let grown = format!("item.contract_id{}", "|replace('C', 'CCCCCCCCCCCCCCCCCCCC')".repeat(12));
+    let brackets = "[1".repeat(900);
     let expressions = [
         "'a'|indent(99999999999)",
         "'a'|center(99999999999)",
@@ -293,6 +294,9 @@ fn no_workflow_file_ends_or_stalls_the_service() {
         "'a' * 99999999",
         "('a' * 9999999) * 9999999",
         grown.as_str(),
+        r"('\'') ~ (('a'*50000000)|split('')|length)",
+        r"('\'') ~ ('a'*100000000) ~ ('a'*100000000)",
+        brackets.as_str(),
     ];
     let aliases = (1..40).map(|n| format!("a{n}: &a{n} [{}]\n", vec![format!("*a{}", n - 1); 9].join(", ")));
     let mut bad: Vec<(String, String)> = expressions
@@ -333,6 +337,11 @@ fn no_workflow_file_ends_or_stalls_the_service() {
     assert!(refused().contains("no regular file"), "{}", refused());
     let known = service.get(&token, "/api/v1/workflows").body["workflows"].to_string();
     assert!(known.contains("bomb-6") && known.contains("deductions"), "{known}");
+    // What panics in a debug build keeps no other file from being taken up.
+    app.write("workflows/slice.yaml", keyed("slice", "'abc'[::-9223372036854775808]"));
+    app.write("workflows/tomorrow.yaml", keyed("tomorrow", "item.contract_id"));
+    let is_known = || service.get(&token, "/api/v1/workflows").body["workflows"].to_string().contains("tomorrow");
+    until("what is right is taken up", is_known);
     assert_eq!(service.stop().code(), Some(0));
     app.payrun(&["plan", "workflows/bomb-6.yaml"]).exits(3).says("more than 10000 bytes");
 }

@@ -147,6 +147,8 @@ fn project(more: &str) -> App {
 #[test]
 fn no_command_shows_a_character_that_steers_a_terminal_or_turns_text() {
     let app = project("");
+    let mistyped = app.payrun(&["run", WORKFLOW, "--date", NASTY]).exits(2);
+    printable("a mistyped command", &mistyped.stderr);
     printable("run", &app.payrun(&["run", WORKFLOW, "--date", DATE, "--wait", "1s"]).stderr);
     printable("run held", &app.payrun(&["run", HELD, "--date", DATE, "--wait", "0s"]).stderr);
     app.payrun(&["contracts", "import", "good.csv", "--reason", "a test"]).exits(0);

@@ -168,9 +168,7 @@ fn what_is_for_another_host_is_refused_and_notifications_come_by_the_public_name
         let request = service.request(method, path).bearer_auth(&token).header("host", host);
         service.send(request.header("content-type", "application/json").body("{}")).status
     };
-    for host in
-        ["127.0.0.1", "localhost:1", "LOCALHOST", "[::1]:8420", "payrun.internal", "Payrun.Internal:443", "example.com"]
-    {
+    for host in ["127.0.0.1", "localhost:1", "LOCALHOST", "[::1]:8420", "payrun.internal", "Payrun.Internal:443"] {
         assert_eq!(of(Method::GET, "/api/v1/runs", host), 200, "{host}");
     }
     for host in ["evil.example", "localhost.evil.example", "10.1.2.3", "x"] {
@@ -181,6 +179,9 @@ fn what_is_for_another_host_is_refused_and_notifications_come_by_the_public_name
         assert_eq!(of(Method::GET, "/healthz", host), 200, "it says nothing of anybody");
     }
     assert_eq!(of(Method::POST, "/notify/hk", "example.com"), 401, "the host of notify_url");
+    assert_eq!(of(Method::GET, "/api/v1/runs", "example.com"), 421, "for notifications alone");
+    let two = service.request(Method::GET, "/api/v1/runs").bearer_auth(&token).header("host", "localhost");
+    assert_eq!(service.send(two.header("host", "evil.example")).status, 400);
     assert_eq!(service.stop().code(), Some(0));
     app.edit("payrun.yaml", "[payrun.internal]", "[\"https://payrun.internal\"]");
     app.payrun(&["check"]).exits(2).says("this is no name of a host");

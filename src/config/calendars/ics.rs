@@ -18,6 +18,9 @@ const NO_CALENDAR: &str =
 /// How often one event may repeat.
 const TIMES_MAX: u16 = 1000;
 
+/// The longest line, put together from its parts, in bytes.
+const LINE_MAX: usize = 50_000;
+
 /// How deep components nest in a calendar: calendar, event, alarm.
 const DEPTH_MAX: usize = 8;
 
@@ -38,6 +41,12 @@ pub(super) fn read(source: &Source) -> Result<Vec<Entry>, Diagnostics> {
 /// Reads the entries of a calendar's text, of which the events begin in these lines of the file.
 pub(super) fn entries(source: &Source, text: &str, lines: &[u32]) -> Result<Vec<Entry>, Diagnostics> {
     let text = unfold(text);
+    // The parser counts columns in 16 bits when it says what it does not understand, and panics beyond.
+    if let Some(long) = text.lines().find(|line| line.len() > LINE_MAX) {
+        let begins: String = long.chars().take(20).collect();
+        let message = format!("an entry has a line of more than {LINE_MAX} bytes, which begins with {begins:?}");
+        return Err(in_line(source, 1, message).into());
+    }
     let roots = read_components(&text).unwrap_or_default();
     let calendars = || roots.iter().filter(|root| root.name == "VCALENDAR");
     let events: Vec<&Component<'_>> =
@@ -226,4 +235,21 @@ fn plain(text: &str) -> String {
 
 fn first_line(text: &str) -> &str {
     text.lines().next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_without_end_is_refused_before_the_parser_speaks_of_it() {
+        let rule = "A".repeat(70_000);
+        for line in [format!("RRULE:FREQ={rule}"), format!("{rule}\u{1}"), format!("SUMMARY;{rule}={rule};;")] {
+            let text = format!(
+                "BEGIN:VCALENDAR\nBEGIN:VEVENT\nDTSTART;VALUE=DATE:20261001\n{line}\nEND:VEVENT\nEND:VCALENDAR\n"
+            );
+            let refused = read(&Source::new("hk.ics", text, false)).unwrap_err();
+            assert!(refused.to_string().len() < 1_000, "{refused}");
+        }
+    }
 }
