@@ -29,7 +29,8 @@
 //! | [`simulation`] | the engine, the sandbox, the clients | sockets, apalis, SQL |
 //! | [`checker`] | the promises, JSON | everything else |
 //!
-//! A test reads the sources and holds them to this.
+//! A test reads the sources and holds them to this. `docs/architecture.md` says where things are, and follows a deduction, a notification
+//! and a statement line through the code; `docs/decisions.md` says why it is so.
 //!
 //! # Invariants
 //!

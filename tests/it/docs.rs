@@ -164,26 +164,43 @@ fn every_command_of_the_documentation_exists() {
     assert!(checked > 100, "{checked} commands");
 }
 
-/// Folders of this repository whose files the book names.
+/// Folders of this repository whose files the book names. A file of `src` may be named without that.
 const NAMED: [&str; 5] = ["src/", "tests/", "jobs/", "migrations/", "benches/"];
 
+/// The file that a code span names, if it names one of this repository.
+fn file_of(span: &str) -> Option<PathBuf> {
+    let is_pattern = span.contains(|c: char| c.is_uppercase() || c.is_whitespace() || "*…".contains(c));
+    let whole = NAMED.iter().any(|folder| span.starts_with(folder));
+    let path = if whole { root().join(span) } else { root().join("src").join(span) };
+    (!is_pattern && (whole || (span.contains('/') && span.ends_with(".rs")))).then_some(path)
+}
+
 #[test]
-fn every_file_of_the_repository_that_the_book_names_exists() {
+fn every_file_and_function_that_the_book_names_exists() {
     let mut missing = Vec::new();
-    let mut checked = 0;
+    let (mut files, mut functions) = (0, 0);
     for page in book() {
         let text = read(&page);
-        for span in spans(&prose_and_code(&text).0) {
-            let is_pattern = span.contains(|c: char| c.is_uppercase() || c.is_whitespace() || "*…".contains(c));
-            if is_pattern || !NAMED.iter().any(|folder| span.starts_with(folder)) {
-                continue;
-            }
-            checked += 1;
-            if !root().join(span).exists() {
-                missing.push(format!("{}: {span}", page.display()));
+        for line in prose_and_code(&text).0 {
+            let parts: Vec<&str> = line.split('`').collect();
+            for place in (1..parts.len()).step_by(2) {
+                let Some(path) = file_of(parts[place]) else { continue };
+                files += 1;
+                if !path.exists() {
+                    missing.push(format!("{}: {}", page.display(), parts[place]));
+                    continue;
+                }
+                // `src/file.rs` (`function`), or with a comma.
+                let name = parts.get(place + 2).filter(|_| matches!(parts[place + 1], " (" | ", "));
+                let name = name.filter(|name| path.is_file() && !name.contains(['.', '/', ' ', ':', '(']));
+                functions += usize::from(name.is_some());
+                missing.extend(
+                    name.filter(|name| !read(&path).contains(*name))
+                        .map(|name| format!("{}: {} has no {name}", page.display(), parts[place])),
+                );
             }
         }
     }
     assert!(missing.is_empty(), "{missing:#?}");
-    assert!(checked > 20, "{checked} files");
+    assert!(files > 80 && functions > 8, "{files} files, {functions} functions");
 }
