@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use clap::CommandFactory as _;
 
-use crate::support::root;
+use crate::support::process::payrun;
+use crate::support::{PATIENCE, Running, root};
 
 /// The pages of the book.
 fn book() -> Vec<PathBuf> {
@@ -115,6 +116,27 @@ fn every_page_of_the_book_is_in_its_summary() {
 fn the_readme_is_short() {
     let lines = read(&root().join("README.md")).lines().count();
     assert!((120..=150).contains(&lines), "README.md has {lines} lines; what is longer belongs into the book");
+}
+
+/// The day of the README's example: keys, and so order numbers, have its month.
+const SHOWN_DAY: &str = "2026-11-29";
+
+#[test]
+fn the_readme_shows_what_is_printed() {
+    let folder = tempfile::tempdir().unwrap();
+    let printed = |args: &[&str]| {
+        let ended = Running::start(payrun(&folder.path().join(if args[0] == "init" { "." } else { "shop" }), args));
+        ended.wait(PATIENCE).exits(0).stdout
+    };
+    printed(&["init", "shop"]);
+    let plan = ["plan", "workflows/monthly-deductions.yaml", "--date", SHOWN_DAY];
+    let printed = printed(&["check"]) + &printed(&plan);
+    let readme = read(&root().join("README.md"));
+    let shown = readme.split("```console\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let shown: Vec<&str> = shown.lines().filter(|line| !line.starts_with("$ ") && *line != "…").collect();
+    assert!(shown.len() > 5, "{shown:?}");
+    let missing: Vec<&&str> = shown.iter().filter(|line| !printed.lines().any(|one| one == **line)).collect();
+    assert!(missing.is_empty(), "{missing:#?} is not in\n{printed}");
 }
 
 /// What a command line names that there is not, among its words up to a comment or the next command.
