@@ -1,5 +1,5 @@
-//! The pages of the book that are made of the program's own declarations: `docs/cli.md` and `docs/configuration.md`. They are kept in
-//! the repository to be read there; `PAYRUN_WRITE_DOCS=1` writes them anew.
+//! The pages of the book that are made of the program's own declarations: `docs/cli.md`, `docs/configuration.md` and
+//! `docs/api-paths.md`. They are kept in the repository to be read there; `PAYRUN_WRITE_DOCS=1` writes them anew.
 
 use std::fmt::Write as _;
 
@@ -85,6 +85,23 @@ fn option(one: &Arg) -> String {
     }
     note("or by the variable", one.get_env().iter().map(|name| name.to_string_lossy().into_owned()).collect());
     format!("| `{}` | {} |", cell(&name), cell(&meaning))
+}
+
+#[test]
+fn the_page_of_the_paths_is_made_of_the_document_of_the_api() {
+    let document = std::fs::read_to_string(root().join("docs/openapi.json")).unwrap();
+    let document: Value = serde_json::from_str(&document).unwrap();
+    let mut page = "# API paths\n\n\
+        Every path of the [API](api.md). [openapi.json](openapi.json) has the parameters, bodies and answers, and this page is made of it.\n\n\
+        | Path | What it does |\n|---|---|\n"
+        .to_owned();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            let summary = operation["summary"].as_str().unwrap();
+            writeln!(page, "| `{} {path}` | {} |", method.to_uppercase(), cell(summary)).unwrap();
+        }
+    }
+    is_kept("api-paths.md", &page);
 }
 
 #[test]
