@@ -34,7 +34,7 @@ enum Deed {
     Test(TestArgs),
     /// Show what is open, and the mails that wait or were given up
     List(ListArgs),
-    /// Show who hears of what
+    /// Show who is told of what
     Rules(RulesArgs),
     /// Look for troubles once and send what is due, as the service does all the time; for cron where no service runs
     Look,

@@ -57,7 +57,7 @@ enum ApprovalsCommand {
         #[command(flatten)]
         by: By,
     },
-    /// Withdraw a run's batches: what was not sent never is, and what may be under way is asked about
+    /// Withdraw a run's batches: what was not sent never is, and what may be under way is queried
     Reject {
         /// The run
         run: i64,

@@ -123,11 +123,11 @@ enum Command {
     Items(items::ItemsArgs),
     /// Print every item with all that was done and answered, a JSON object a line, for whoever wants to check it
     Journal(journal::JournalArgs),
-    /// List, show and replay what gateways told of their own accord
+    /// List, show and replay the gateways' notifications
     Notifications(notifications::NotificationsArgs),
     /// Look at batches that wait for approval, and approve or reject them
     Approvals(approvals::ApprovalsArgs),
-    /// Send nothing new of a gateway, a workflow, a contract, or anything; what is open is still asked about
+    /// Send nothing new of a gateway, a workflow, a contract, or anything; what is open is still queried
     Pause(pause::PauseArgs),
     /// Send again what was paused
     Resume(pause::PauseArgs),
@@ -135,21 +135,21 @@ enum Command {
     Lane(lane::LaneArgs),
     /// Have failed, parked or cancelled items tried again, once it is certain that this is safe
     Retry(retry::RetryArgs),
-    /// Withdraw items: nothing more of them is sent, and what may be under way is asked about
+    /// Withdraw items: nothing more of them is sent, and what may be under way is queried
     Cancel(cancel::CancelArgs),
-    /// Say what became of an item that nobody could find out by asking; kept as evidence with name and reason
+    /// Say what became of an item where queries could not tell; kept as evidence with name and reason
     Resolve(resolve::ResolveArgs),
-    /// Who did what and why: list, verify, export
+    /// Show who did what and why: list, verify, export
     Audit(audit::AuditArgs),
-    /// Show who hears of what and what is open; try the mail server; send what is due
+    /// Show who is told of what and what is open; try the mail server; send what is due
     Alerts(alerts::AlertsArgs),
     /// Make, list and revoke the tokens by which the API knows who is calling
     Tokens(tokens::TokensArgs),
     /// Copy the ledger into a file while work goes on; the copy is checked
     Backup(backup::BackupArgs),
-    /// Put a backup in the place of a ledger that was lost; what may have been sent since is asked about before it is sent
+    /// Put a backup in the place of a ledger that was lost; what may have been sent since is queried before it is sent
     Restore(restore::RestoreArgs),
-    /// Forget what is older than `retention` says; the service does it by itself
+    /// Delete what is older than `retention` says; the service does it by itself
     Forget(forget::ForgetArgs),
     /// Seal what is kept of persons under the first key of `encryption_key`, so that the others can be taken away
     Reseal(reseal::ResealArgs),
@@ -157,9 +157,9 @@ enum Command {
     Promote(promote::PromoteArgs),
     /// Serve a gateway's other side on loopback, strict and with faults, to develop against without credentials
     Sandbox(sandbox::SandboxArgs),
-    /// Play a workflow through thousands of bad days: gateways that fail, processes that die, clocks that jump. Nothing is sent
+    /// Simulate a workflow from seeds: gateways that fail, processes that die, clocks that jump. Nothing is sent
     Simulate(simulate::SimulateArgs),
-    /// Play a whole day against the sandbox's four gateways and compare the books
+    /// Play a day against the sandbox's four gateways and compare the books
     Demo(demo::DemoArgs),
     /// Print the JSON Schema of workflow files or of payrun.yaml, for editors
     Schema(schema::SchemaArgs),

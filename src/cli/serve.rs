@@ -26,7 +26,7 @@ pub(super) struct ServeArgs {
     /// Another address and port than payrun.yaml's; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
-    /// Tell nothing but what is wrong
+    /// Print nothing but errors
     #[arg(long, short)]
     quiet: bool,
 }

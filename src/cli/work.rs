@@ -30,7 +30,7 @@ pub(super) struct WorkArgs {
     /// End when nothing is open, instead of waiting for more
     #[arg(long)]
     drain: bool,
-    /// Tell nothing but mistakes
+    /// Print nothing but errors
     #[arg(long, short)]
     quiet: bool,
 }

@@ -64,34 +64,33 @@ fn help_lists_every_command_and_the_exit_codes() {
       items          List items
       journal        Print every item with all that was done and answered, a JSON object a line, for
                      whoever wants to check it
-      notifications  List, show and replay what gateways told of their own accord
+      notifications  List, show and replay the gateways' notifications
       approvals      Look at batches that wait for approval, and approve or reject them
       pause          Send nothing new of a gateway, a workflow, a contract, or anything; what is open is
-                     still asked about
+                     still queried
       resume         Send again what was paused
       lane           Hold, release or slow a gateway account's lane
       retry          Have failed, parked or cancelled items tried again, once it is certain that this is
                      safe
-      cancel         Withdraw items: nothing more of them is sent, and what may be under way is asked
-                     about
-      resolve        Say what became of an item that nobody could find out by asking; kept as evidence
-                     with name and reason
-      audit          Who did what and why: list, verify, export
-      alerts         Show who hears of what and what is open; try the mail server; send what is due
+      cancel         Withdraw items: nothing more of them is sent, and what may be under way is queried
+      resolve        Say what became of an item where queries could not tell; kept as evidence with name
+                     and reason
+      audit          Show who did what and why: list, verify, export
+      alerts         Show who is told of what and what is open; try the mail server; send what is due
       tokens         Make, list and revoke the tokens by which the API knows who is calling
       backup         Copy the ledger into a file while work goes on; the copy is checked
       restore        Put a backup in the place of a ledger that was lost; what may have been sent since
-                     is asked about before it is sent
-      forget         Forget what is older than `retention` says; the service does it by itself
+                     is queried before it is sent
+      forget         Delete what is older than `retention` says; the service does it by itself
       reseal         Seal what is kept of persons under the first key of `encryption_key`, so that the
                      others can be taken away
       promote        Move the ledger from a SQLite file to PostgreSQL, compared row by row; the file can
                      no longer be used then
       sandbox        Serve a gateway's other side on loopback, strict and with faults, to develop
                      against without credentials
-      simulate       Play a workflow through thousands of bad days: gateways that fail, processes that
-                     die, clocks that jump. Nothing is sent
-      demo           Play a whole day against the sandbox's four gateways and compare the books
+      simulate       Simulate a workflow from seeds: gateways that fail, processes that die, clocks that
+                     jump. Nothing is sent
+      demo           Play a day against the sandbox's four gateways and compare the books
       schema         Print the JSON Schema of workflow files or of payrun.yaml, for editors
       doctor         Look at the machine, the ledger and the gateways, and say what is wrong
       completions    Print a completion script for a shell
