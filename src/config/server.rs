@@ -63,7 +63,7 @@ pub struct ServerConfig {
     pub connections: ConnectionsConfig,
 }
 
-/// How many connections are open at once: where there are so many, a new one gets the place of one that says nothing.
+/// How many connections are open at once: where there are so many, a new one gets the place of one that proves nothing.
 #[derive(Debug, Clone, Copy)]
 pub struct ConnectionsConfig {
     /// Of all.

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::extract::{ConnectInfo, Request, State};
@@ -14,6 +14,7 @@ use axum::response::Response;
 use tokio::time::Instant;
 
 use super::App;
+use super::connections::Place;
 use super::error::ApiError;
 use super::token::Token;
 use crate::domain::actor::Actor;
@@ -110,6 +111,9 @@ pub(super) async fn approver(app: State<App>, request: Request, next: Next) -> R
 async fn pass(app: &App, needed: Role, mut request: Request, next: Next) -> Result<Response, ApiError> {
     let (address, token) = (address(app, &request), bearer(request.headers()).map(str::to_owned));
     let caller = caller(app, address, token.as_deref()).await?;
+    if let Some(place) = request.extensions().get::<Arc<Place>>() {
+        place.know();
+    }
     if !caller.role.may_do_as(needed) {
         return Err(ApiError::forbidden(format!("this is for the role {needed}; {} is {}", caller.name, caller.role)));
     }

@@ -1,9 +1,13 @@
 //! Who has a connection: so many at once and so many of one address, since whoever opens thousands must not take the sockets that the
 //! workers call the gateways by, nor keep others from an answer.
 //!
-//! A connection is quiet while payrun waits for the other side: for a head, for more of a body, for an answer to be read. Where all
-//! places are taken, whoever comes gets the place of the one that has been quiet for longest, once that is longer than
-//! anybody needs to say something. Where none is quiet there are a few more places, for `/healthz` and `/notify` only.
+//! A request is known when its token is good, or when it is a notification that was kept. Where all places are taken, whoever
+//! comes gets the place of a connection that has had its time: since it came, or since a known request of it was answered. What
+//! it does meanwhile gives it no more time: whoever can send nothing known may send without end. While a known request is answered its
+//! connection stays, unless it keeps payrun waiting. Those go first whose last request was not known, the longest there before the others.
+//! Where all are at work for known requests there are a few more places, for `/healthz` and `/notify` only.
+//!
+//! Requests that are not known have their turn twice a second on each connection: many that ask without end leave the processor to others.
 
 use std::collections::HashMap;
 use std::io;
@@ -41,9 +45,16 @@ const SILENCE: Duration = Duration::from_secs(20);
 /// How long the next bytes of a body may take to come, and those of an answer to be read.
 const STALLED: Duration = Duration::from_secs(10);
 
-/// How long a connection may be quiet before another one gets its place, and how long one that comes waits for that.
+/// How many bytes of a body make up for a second that was waited for them.
+const SLOWEST: u32 = 1024;
+
+/// How long a connection has before another one may get its place, and how long one that comes waits for that.
 const GRACE: Duration = Duration::from_millis(500);
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long after one another requests that are not known are answered on one connection, and how many may come early.
+const PACE: Duration = Duration::from_millis(500);
+const EARLY: u32 = 2;
 
 /// How much of requests is read ahead of their answers.
 const READ_AHEAD: usize = 64 * 1024;
@@ -77,38 +88,64 @@ enum Coming {
 pub(super) struct Place {
     /// Whether it is there for health and notifications only.
     kept: bool,
-    quiet: Mutex<Quiet>,
+    conduct: Mutex<Conduct>,
     /// Another one has its place now.
     lost: AtomicBool,
     /// Wakes the connection when it has lost its place.
     waker: AtomicWaker,
 }
 
-/// Since when payrun waits for the other side.
+/// What it has done.
 #[derive(Debug)]
-struct Quiet {
-    /// For a request; none while one is answered.
-    idle: Option<Instant>,
-    /// For more of a body.
+struct Conduct {
+    /// When it came, or when its last known request was answered.
+    since: Instant,
+    /// Whether its last request was known.
+    known: bool,
+    /// Whether a known request is answered.
+    working: bool,
+    /// Since when payrun waits for more of a body.
     body: Option<Instant>,
-    /// For an answer to be read.
+    /// Since when it waits for an answer to be read.
     unread: Option<Instant>,
+    /// When the next request that is not known is in time.
+    next: Instant,
 }
 
 impl Place {
     fn new(kept: bool) -> Self {
-        let quiet = Mutex::new(Quiet { idle: Some(tokio::time::Instant::now()), body: None, unread: None });
-        Self { kept, quiet, lost: AtomicBool::new(false), waker: AtomicWaker::new() }
+        let now = tokio::time::Instant::now();
+        let conduct = Conduct { since: now, known: false, working: false, body: None, unread: None, next: now };
+        Self { kept, conduct: Mutex::new(conduct), lost: AtomicBool::new(false), waker: AtomicWaker::new() }
     }
 
-    fn quiet(&self) -> MutexGuard<'_, Quiet> {
-        self.quiet.lock().unwrap_or_else(PoisonError::into_inner)
+    fn conduct(&self) -> MutexGuard<'_, Conduct> {
+        self.conduct.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The request that is answered is known: its token is good, or the gateway signed it.
+    pub fn know(&self) {
+        let mut conduct = self.conduct();
+        (conduct.known, conduct.working, conduct.next) = (true, true, tokio::time::Instant::now());
     }
 
     /// From when on another one may have its place; none while payrun works for it.
     fn free_from(&self) -> Option<Instant> {
-        let quiet = self.quiet();
-        [quiet.idle, quiet.body, quiet.unread].into_iter().flatten().min().map(|since| since + GRACE)
+        let conduct = self.conduct();
+        let since = if conduct.working {
+            [conduct.body, conduct.unread].into_iter().flatten().min()
+        } else {
+            Some(conduct.since)
+        };
+        since.map(|since| since + GRACE)
+    }
+
+    /// Counts a request, until it is known; when it has its turn.
+    fn turn(&self) -> Instant {
+        let mut conduct = self.conduct();
+        let turn = conduct.next.max(tokio::time::Instant::now());
+        conduct.next = turn + PACE;
+        turn - PACE * EARLY
     }
 
     fn lose(&self) {
@@ -125,23 +162,35 @@ impl Places {
     /// A place for whoever comes from there.
     fn take(&self, address: IpAddr) -> Coming {
         let mut taken = self.taken();
-        let all: usize = taken.values().map(Vec::len).sum();
-        let own = taken.get(&address).map_or(0, Vec::len);
+        let now = tokio::time::Instant::now();
+        let count = |places: &Vec<Arc<Place>>, kept: bool| places.iter().filter(|place| place.kept == kept).count();
+        let all = |kept: bool| taken.values().map(|places| count(places, kept)).sum::<usize>();
+        let own = |kept: bool| taken.get(&address).map_or(0, |places| count(places, kept));
         let most = if address.is_loopback() { self.most.per_own_address } else { self.most.per_address };
+        let mut found = None;
         let mut kept = false;
-        if own >= most || all >= self.most.total {
-            let now = tokio::time::Instant::now();
-            let from = if own >= most { Some(address) } else { crowd(&taken, now) };
-            let found = from.and_then(|from| Some((from, quietest(taken.get(&from)?)?)));
-            match found {
-                Some((_, (free_from, _))) if free_from > now => return Coming::Waits(free_from),
-                Some((from, (_, at))) => {
-                    if let Some(places) = taken.get_mut(&from) {
-                        places.swap_remove(at).lose();
-                    }
-                }
-                None if own < most + KEPT_OF_ADDRESS && all < self.most.total + KEPT => kept = true,
-                None => return Coming::Refused,
+        for (is_kept, most, total) in [(false, most, self.most.total), (true, KEPT_OF_ADDRESS, KEPT)] {
+            kept = is_kept;
+            let own_full = own(kept) >= most;
+            if !own_full && all(kept) < total {
+                found = None;
+                break;
+            }
+            let from = if own_full { Some(address) } else { crowd(&taken, kept, now) };
+            found = from.and_then(|from| Some((from, first_free(taken.get(&from)?, kept, now)?)));
+            if found.is_some() {
+                break;
+            }
+            if kept {
+                return Coming::Refused;
+            }
+        }
+        if let Some((from, first)) = found {
+            if first.free_from > now {
+                return Coming::Waits(first.free_from);
+            }
+            if let Some(places) = taken.get_mut(&from) {
+                places.swap_remove(first.at).lose();
             }
         }
         let place = Arc::new(Place::new(kept));
@@ -177,17 +226,31 @@ impl Places {
     }
 }
 
-/// The connection whose place is free first: from when on, and which.
-fn quietest(places: &[Arc<Place>]) -> Option<(Instant, usize)> {
-    let free = |(at, place): (usize, &Arc<Place>)| Some((place.free_from()?, at));
-    places.iter().enumerate().filter_map(free).min()
+/// A connection whose place is the next to be had.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct First {
+    /// When; now for all that have had their time.
+    free_from: Instant,
+    known: bool,
+    since: Instant,
+    at: usize,
+}
+
+/// The one that is to go first of these.
+fn first_free(places: &[Arc<Place>], kept: bool, now: Instant) -> Option<First> {
+    let of_kind = places.iter().enumerate().filter(|(_, place)| place.kept == kept);
+    let free = of_kind.filter_map(|(at, place)| {
+        let since = place.free_from()?;
+        Some(First { free_from: since.max(now), known: place.conduct().known, since, at })
+    });
+    free.min()
 }
 
 /// The address with the most connections, of those that have a place which is free, or else will be.
-fn crowd(taken: &HashMap<IpAddr, Vec<Arc<Place>>>, now: Instant) -> Option<IpAddr> {
+fn crowd(taken: &HashMap<IpAddr, Vec<Arc<Place>>>, kept: bool, now: Instant) -> Option<IpAddr> {
     let free = |(address, places): (&IpAddr, &Vec<Arc<Place>>)| {
-        let (free_from, _) = quietest(places)?;
-        Some((free_from <= now, places.len(), *address))
+        let first = first_free(places, kept, now)?;
+        Some((first.free_from <= now, places.len(), *address))
     };
     taken.iter().filter_map(free).max().map(|(_, _, address)| address)
 }
@@ -244,12 +307,12 @@ impl Socket {
     fn wrote<T>(&mut self, cx: &mut Context<'_>, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if polled.is_ready() {
             self.unread = None;
-            self.place.quiet().unread = None;
+            self.place.conduct().unread = None;
             return polled;
         }
         let ends = self.unread.get_or_insert_with(|| Box::pin(sleep(STALLED)));
         let ended = ends.as_mut().poll(cx).is_ready();
-        self.place.quiet().unread.get_or_insert_with(tokio::time::Instant::now);
+        self.place.conduct().unread.get_or_insert_with(tokio::time::Instant::now);
         if ended { Poll::Ready(Err(self.cut(io::ErrorKind::TimedOut))) } else { Poll::Pending }
     }
 }
@@ -311,8 +374,9 @@ pub(super) async fn watch(place: Option<Extension<Arc<Place>>>, request: Request
         refused.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         return refused;
     }
-    let answering = Answering::begin(Arc::clone(&place));
-    let request = request.map(|body| Body::new(Asked { body, place, stalled: None }));
+    let answering = Answering(Arc::clone(&place));
+    sleep_until(place.turn()).await;
+    let request = request.map(|body| Body::new(Asked { body, place, left: STALLED, stalls: None }));
     next.run(request).await.map(|body| Body::new(Answer { body, _answering: answering }))
 }
 
@@ -323,24 +387,25 @@ fn is_kept_for(path: &str) -> bool {
 /// A request that is answered, until the last of the answer is handed on.
 struct Answering(Arc<Place>);
 
-impl Answering {
-    fn begin(place: Arc<Place>) -> Self {
-        place.quiet().idle = None;
-        Self(place)
-    }
-}
-
 impl Drop for Answering {
     fn drop(&mut self) {
-        self.0.quiet().idle = Some(tokio::time::Instant::now());
+        let mut conduct = self.0.conduct();
+        if conduct.working {
+            conduct.since = tokio::time::Instant::now();
+        }
+        conduct.known = conduct.working;
+        conduct.working = false;
     }
 }
 
-/// The body of a request; it breaks off when its next bytes take too long.
+/// The body of a request; it breaks off when payrun has waited too long for it.
 struct Asked {
     body: Body,
     place: Arc<Place>,
-    stalled: Option<Pin<Box<Sleep>>>,
+    /// How long it may be waited for yet: every byte that comes gives it time.
+    left: Duration,
+    /// Since when it is waited for, and when that ends.
+    stalls: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
 impl HttpBody for Asked {
@@ -349,15 +414,22 @@ impl HttpBody for Asked {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
-        if polled.is_ready() {
-            self.stalled = None;
-            self.place.quiet().body = None;
+        if let Poll::Ready(next) = &polled {
+            if let Some((since, _)) = self.stalls.take() {
+                self.left = self.left.saturating_sub(since.elapsed());
+            }
+            let data = next.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref());
+            let bytes = data.map_or(0, |data| u32::try_from(data.len()).unwrap_or(u32::MAX));
+            self.left = STALLED.min(self.left + Duration::from_secs(1) * bytes / SLOWEST);
+            self.place.conduct().body = None;
             return polled;
         }
-        self.place.quiet().body.get_or_insert_with(tokio::time::Instant::now);
-        let ends = self.stalled.get_or_insert_with(|| Box::pin(sleep(STALLED)));
+        let left = self.left;
+        let (since, ends) = self.stalls.get_or_insert_with(|| (tokio::time::Instant::now(), Box::pin(sleep(left))));
+        let (since, ended) = (*since, ends.as_mut().poll(cx).is_ready());
+        self.place.conduct().body = Some(since);
         let stalls = || Some(Err(axum::Error::new(io::Error::from(io::ErrorKind::TimedOut))));
-        ends.as_mut().poll(cx).map(|()| stalls())
+        if ended { Poll::Ready(stalls()) } else { Poll::Pending }
     }
 
     fn is_end_stream(&self) -> bool {
@@ -371,7 +443,7 @@ impl HttpBody for Asked {
 
 impl Drop for Asked {
     fn drop(&mut self) {
-        self.place.quiet().body = None;
+        self.place.conduct().body = None;
     }
 }
 

@@ -142,7 +142,7 @@ impl From<BytesRejection> for ApiError {
         if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
             return Self::too_large(BODY_TOO_LARGE);
         }
-        Self::invalid("the body broke off, or its next bytes did not come for 10 s")
+        Self::invalid("the body broke off, or came too slowly: in less than 1 KiB a second, with 10 s to spare")
     }
 }
 

@@ -70,6 +70,7 @@ pub struct App {
     arriving: Arc<Shares>,
     uploads: Arc<tokio::sync::Semaphore>,
     door: Arc<notify::Door>,
+    ready: Arc<health::Ready>,
     /// Runs that are being planned, by their occurrences.
     planning: Arc<Mutex<HashSet<String>>>,
     /// Turns true when the service ends.
@@ -89,6 +90,7 @@ impl App {
             arriving,
             uploads,
             door: Arc::default(),
+            ready: Arc::default(),
             planning: Arc::default(),
             stop,
         }

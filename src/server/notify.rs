@@ -17,6 +17,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use tokio::sync::Semaphore;
 
+use super::connections::Place;
 use crate::domain::time::Timestamp;
 use crate::engine::Engine;
 use crate::engine::receive::Received;
@@ -120,12 +121,16 @@ pub fn router<Outer: Clone + Send + Sync + 'static>(engine: Arc<Engine>, door: A
 async fn answer(State((engine, door)): State<Shared>, Path(account): Path<String>, request: Request) -> Response {
     let Some(known) = engine.accounts.get(&account) else { return StatusCode::NOT_FOUND.into_response() };
     let manners = known.gateway.manners();
+    let place = request.extensions().get::<Arc<Place>>().cloned();
     let taking = take(&engine, &door, &account, manners.takes(content_type(request.headers())), request);
     let outcome = match tokio::time::timeout(ANSWER_WITHIN, taking).await {
         Ok(outcome) => outcome,
         Err(_) => Outcome::Failed("it took too long".to_owned()),
     };
     door.count(&account, engine.clock.now(), &outcome);
+    if let (Outcome::Taken, Some(place)) = (&outcome, place) {
+        place.know();
+    }
     match outcome {
         Outcome::Taken => reply(StatusCode::OK, manners.taken),
         Outcome::Unfit(status, _) => reply(status, manners.refused),

@@ -33,6 +33,10 @@ enum Attack {
     Says(&'static [u8]),
     /// Asks again and again, and reads no answer.
     ReadsNothing(&'static str),
+    /// Sends this head, then a byte of its body now and then.
+    Drips(&'static [u8], &'static [u8]),
+    /// Asks this again as soon as it is answered, on the same connection.
+    Loops(&'static [u8]),
     /// The same with TLS under it.
     Within(&'static Attack),
 }
@@ -50,6 +54,23 @@ const PLAIN: [(&str, Attack); 8] = [
 
 const HALF_A_NOTIFICATION: &[u8] =
     b"POST /notify/hk HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 900\r\n\r\n{";
+
+const DRIPS: Attack = Attack::Drips(
+    b"POST /notify/hk HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 60000\r\n\r\n",
+    b"{",
+);
+
+const DRIPS_CHUNKS: Attack = Attack::Drips(
+    b"POST /notify/hk HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n",
+    b"1\r\n{\r\n",
+);
+
+const WRONG_TOKEN: Attack = Attack::Loops(
+    b"GET /api/v1/runs HTTP/1.1\r\nhost: localhost\r\n\
+      authorization: Bearer payrun_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\r\n\r\n",
+);
+
+const READY: Attack = Attack::Loops(b"GET /readyz HTTP/1.1\r\nhost: localhost\r\n\r\n");
 
 const TLS: [(&str, Attack); 6] = [
     ("no hello", Attack::Says(b"")),
@@ -89,6 +110,17 @@ async fn hold(mut stream: impl AsyncRead + AsyncWrite + Unpin, attack: Attack) {
                 tokio::time::sleep(Duration::from_millis(500)).await;
                 sent = stream.write_all(asked.as_bytes()).await;
             }
+        }
+        Attack::Drips(head, byte) => {
+            let mut sent = stream.write_all(head).await;
+            while sent.is_ok() {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                sent = stream.write_all(byte).await;
+            }
+        }
+        Attack::Loops(asked) => {
+            let mut heard = [0; 4096];
+            while stream.write_all(asked).await.is_ok() && matches!(stream.read(&mut heard).await, Ok(1..)) {}
         }
         Attack::Within(_) => {}
     }
@@ -137,12 +169,12 @@ fn project() -> App {
     app
 }
 
-/// Asks for health, tells a notification and asks as an operator throughout an attack; the slowest answer.
+/// Asks for health, tells a notification and asks as an operator throughout an attack; each is answered soon, most at the first time of asking.
 fn under(app: &App, service: &Service<'_>, token: &str, tls: Option<&TlsConnector>, name: &str, what: Attack) {
     let order = text_of(&app.json_lines(&["items", "--json"])[0], "order_no").to_owned();
     let (headers, body) = app.wait_for(app.sandbox().notification(&order)).unwrap().expect("it is paid");
     let strangers = Strangers::come(app, &service.host(), tls, what);
-    let (began, mut took) = (Instant::now(), Vec::new());
+    let (began, mut took, mut again) = (Instant::now(), Vec::new(), 0);
     while began.elapsed() < LASTS || strangers.came() < HELD as u64 {
         let asked = [
             service.request(Method::GET, "/healthz"),
@@ -156,6 +188,7 @@ fn under(app: &App, service: &Service<'_>, token: &str, tls: Option<&TlsConnecto
             let mut sent = app.wait_for(status());
             // Where the machine is so busy that the request came late, it is sent again.
             while sent.is_err() && asked.elapsed() < SOON {
+                again += 1;
                 sent = app.wait_for(status());
             }
             let passed = asked.elapsed();
@@ -167,12 +200,13 @@ fn under(app: &App, service: &Service<'_>, token: &str, tls: Option<&TlsConnecto
     took.sort();
     let (median, slowest) = (took[took.len() / 2], took[took.len() - 1]);
     eprintln!(
-        "{name}: {} connections, {} answers, median {median:?}, slowest {slowest:?}, resident {} KiB at most",
+        "{name}: {} connections, {} answers, {again} asked for again, median {median:?}, slowest {slowest:?}, resident {} KiB at most",
         strangers.came(),
         took.len(),
         service.resident_most()
     );
     assert!(median < SOON / 3, "{name}: {took:?}");
+    assert!(again * 10 <= took.len(), "{name}: {again} of {} requests were cut off", took.len());
     assert!(service.resident_most() < 200 * 1024, "{name}: {} KiB", service.resident_most());
 }
 
@@ -182,6 +216,35 @@ fn five_hundred_silent_or_unread_connections_keep_nobody_from_an_answer() {
     let service = Service::without_pool(&app, None);
     let token = service.token("ann", "operator");
     for (name, what) in PLAIN {
+        under(&app, &service, &token, None, name, what);
+    }
+    assert_eq!(app.by_state(), json!({ "succeeded": 1 }));
+    assert_eq!(service.stop().code(), Some(0));
+}
+
+#[test]
+fn five_hundred_busy_connections_keep_nobody_from_an_answer() {
+    let app = project();
+    let order = text_of(&app.json_lines(&["items", "--json"])[0], "order_no").to_owned();
+    let (headers, body) = app.wait_for(app.sandbox().notification(&order)).unwrap().expect("it is paid");
+    let service = Service::without_pool(&app, None);
+    let token = service.token("ann", "operator");
+    let mut forged = format!("POST /notify/hk HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n", body.len());
+    for (name, value) in &headers {
+        forged.push_str(&format!("{name}: {}\r\n", value.to_str().unwrap()));
+    }
+    let mut forged = [forged.as_bytes(), b"\r\n", &body].concat();
+    // As a gateway would send it, but for a letter.
+    let at = forged.len() - body.len() / 2;
+    forged[at] ^= 1;
+    let attacks = [
+        ("a notification, byte by byte", DRIPS),
+        ("the same in chunks", DRIPS_CHUNKS),
+        ("wrong tokens", WRONG_TOKEN),
+        ("forged notifications", Attack::Loops(forged.leak())),
+        ("/readyz", READY),
+    ];
+    for (name, what) in attacks {
         under(&app, &service, &token, None, name, what);
     }
     assert_eq!(app.by_state(), json!({ "succeeded": 1 }));
@@ -264,8 +327,16 @@ fn where_all_connections_are_answered_there_are_places_for_health_and_notificati
         tokio::time::sleep(Duration::from_secs(1)).await;
         let sent = |request: reqwest::RequestBuilder| async { request.send().await.unwrap().status().as_u16() };
         assert_eq!(sent(service.request(Method::GET, "/api/v1/runs").bearer_auth(&token)).await, 503);
+        // They do not use those up who send half a notification.
+        let slow = |_| {
+            let host = service.host();
+            tokio::spawn(async move { attack(&host, None, DRIPS).await })
+        };
+        let slow: Vec<_> = (0..20).map(slow).collect();
+        tokio::time::sleep(Duration::from_millis(300)).await;
         assert_eq!(sent(service.request(Method::GET, "/healthz")).await, 200);
         assert_eq!(sent(notification).await, 200);
+        slow.iter().for_each(tokio::task::JoinHandle::abort);
         drop(streams);
     });
     until("its place is free again", || service.get(&token, "/api/v1/runs").status == 200);
@@ -383,6 +454,36 @@ fn uploads_that_stall_hold_nobody_up() {
         assert!(asked.elapsed() < Duration::from_secs(20) && told.matches("HTTP/1.1 4").count() == 8, "{told}");
         assert_eq!(upload(&token).await.status().as_u16(), 200);
     });
+    assert_eq!(service.stop().code(), Some(0));
+}
+
+#[test]
+fn an_upload_that_comes_byte_by_byte_is_broken_off() {
+    let app = App::with_contracts(&contracts("C", 1));
+    let service = Service::without_pool(&app, None);
+    let token = service.token("ann", "operator");
+    let head = format!(
+        "POST /api/v1/files?format=csv HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\n\
+         content-length: 60000000\r\n\r\n"
+    );
+    let began = Instant::now();
+    let told = app.wait_for(async {
+        let (mut reads, mut writes) = TcpStream::connect(service.host()).await.unwrap().into_split();
+        let sends = tokio::spawn(async move {
+            let mut sent = writes.write_all(head.as_bytes()).await;
+            while sent.is_ok() {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                sent = writes.write_all(b"i").await;
+            }
+        });
+        let mut told = vec![0; 4096];
+        let length = reads.read(&mut told).await.unwrap();
+        sends.abort();
+        String::from_utf8(told[..length].to_vec()).unwrap()
+    });
+    let passed = began.elapsed();
+    assert!(told.starts_with("HTTP/1.1 400") && told.contains("less than 1 KiB a second"), "{told}");
+    assert!(passed > Duration::from_secs(9) && passed < Duration::from_secs(30), "{passed:?}");
     assert_eq!(service.stop().code(), Some(0));
 }
 

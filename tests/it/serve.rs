@@ -351,7 +351,7 @@ fn behind_a_proxy_the_address_that_it_names_is_the_one_that_has_to_wait() {
 #[test]
 fn an_address_that_guesses_tokens_has_to_wait_and_shuts_nobody_out() {
     let app = App::with_contracts(&contracts("C", 1));
-    let service = Service::of(&app);
+    let service = Service::without_pool(&app, None);
     let good = service.token("ann", "viewer");
     let (guess, shaped) = ("payrun_guess".to_owned(), format!("payrun_{}", "A".repeat(43)));
     for guess in [&guess, &shaped].into_iter().cycle().take(10) {

@@ -83,7 +83,9 @@ async fn arrive(mut body: Body) -> Result<File, ApiError> {
     let mut file = tokio::fs::File::from_std(file.map_err(|error| failed(&error))?);
     let mut length = 0;
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| ApiError::invalid("the file broke off, or nothing more of it came for 10 s"))?;
+        let frame = frame.map_err(|_| {
+            ApiError::invalid("the file broke off, or came too slowly: in less than 1 KiB a second, with 10 s to spare")
+        })?;
         let Ok(bytes) = frame.into_data() else { continue };
         length += bytes.len();
         if length > FILE_MAX {
