@@ -25,7 +25,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Bytes;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{from_fn, from_fn_with_state};
@@ -110,12 +109,12 @@ pub fn router(app: App, listen: IpAddr) -> Router {
     let hosts = Arc::new(hosts::Hosts::of(&app.engine().config, listen));
     let (api, document) = api::router(&app);
     // Anybody may ask for it: it is written once.
-    let document = Bytes::from(document.to_json().unwrap_or_default());
+    let document = seen::Constant::of(&document.to_json().unwrap_or_default());
     let notifications = notify::router(Arc::clone(app.engine()), Arc::clone(&app.door));
     let metrics = get(metrics::metrics).layer(from_fn_with_state(app.clone(), auth::viewer));
     Router::new()
         .merge(api)
-        .route("/api/openapi.json", get(|| async move { ([(header::CONTENT_TYPE, "application/json")], document) }))
+        .route("/api/openapi.json", get(|| async move { document }))
         .route("/metrics", metrics)
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, TIMEOUT))
         // Gateways know no token: what they say is signed.

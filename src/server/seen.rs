@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use axum::body::{Body, to_bytes};
+use axum::Extension;
+use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::Request;
 use axum::http::{StatusCode, header};
 use axum::middleware::Next;
@@ -10,10 +11,31 @@ use axum::response::{IntoResponse, Response};
 
 use crate::domain::text::escaped;
 
+/// A JSON answer that is always the same: it is looked through once.
+#[derive(Debug, Clone)]
+pub(super) struct Constant(Bytes);
+
+impl Constant {
+    pub fn of(json: &str) -> Self {
+        Self(Bytes::from(escaped(json).into_owned()))
+    }
+}
+
+impl IntoResponse for Constant {
+    fn into_response(self) -> Response {
+        (Extension(Escaped), [(header::CONTENT_TYPE, "application/json")], self.0).into_response()
+    }
+}
+
+/// Marks an answer that needs no look.
+#[derive(Debug, Clone, Copy)]
+struct Escaped;
+
 pub(super) async fn escape(request: Request, next: Next) -> Response {
     let response = next.run(request).await;
     let media = response.headers().get(header::CONTENT_TYPE).and_then(|media| media.to_str().ok());
-    if !media.is_some_and(|media| media.starts_with("application/json")) {
+    let is_json = media.is_some_and(|media| media.starts_with("application/json"));
+    if !is_json || response.extensions().get::<Escaped>().is_some() {
         return response;
     }
     let (mut parts, body) = response.into_parts();

@@ -37,6 +37,8 @@ enum Attack {
     Drips(&'static [u8], &'static [u8]),
     /// Asks this again as soon as it is answered, on the same connection.
     Loops(&'static [u8]),
+    /// Asks for this 200 times at once, and reads the answers slowly.
+    ReadsSlowly(&'static str),
     /// The same with TLS under it.
     Within(&'static Attack),
 }
@@ -121,6 +123,14 @@ async fn hold(mut stream: impl AsyncRead + AsyncWrite + Unpin, attack: Attack) {
         Attack::Loops(asked) => {
             let mut heard = [0; 4096];
             while stream.write_all(asked).await.is_ok() && matches!(stream.read(&mut heard).await, Ok(1..)) {}
+        }
+        Attack::ReadsSlowly(path) => {
+            let asked = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+            stream.write_all(asked.repeat(200).as_bytes()).await.ok();
+            let mut heard = vec![0; 256 * 1024];
+            while matches!(stream.read(&mut heard).await, Ok(1..)) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
         }
         Attack::Within(_) => {}
     }
@@ -247,6 +257,26 @@ fn five_hundred_busy_connections_keep_nobody_from_an_answer() {
     for (name, what) in attacks {
         under(&app, &service, &token, None, name, what);
     }
+    assert_eq!(app.by_state(), json!({ "succeeded": 1 }));
+    assert_eq!(service.stop().code(), Some(0));
+}
+
+#[test]
+fn five_hundred_connections_that_read_the_document_slowly_keep_nobody_from_an_answer() {
+    let app = project();
+    let service = Service::without_pool(&app, None);
+    let token = service.token("ann", "operator");
+    let of = |path: &str| {
+        let before = service.processor_time();
+        for _ in 0..100 {
+            assert_eq!(service.send(service.request(Method::GET, path)).status, 200);
+        }
+        service.processor_time() - before
+    };
+    let (health, document) = (of("/healthz"), of("/api/openapi.json"));
+    eprintln!("100 requests take {health:?} of a processor for /healthz, {document:?} for the document");
+    assert!(document < health * 4 + Duration::from_millis(200), "{health:?}, {document:?}");
+    under(&app, &service, &token, None, "the document, read slowly", Attack::ReadsSlowly("/api/openapi.json"));
     assert_eq!(app.by_state(), json!({ "succeeded": 1 }));
     assert_eq!(service.stop().code(), Some(0));
 }

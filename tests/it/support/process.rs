@@ -73,6 +73,14 @@ impl Running {
         most.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
+    /// How long it has kept a processor busy, to a hundredth of a second.
+    pub fn processor_time(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        let (_, fields) = stat.rsplit_once(") ").unwrap();
+        let ticks: u64 = fields.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum();
+        Duration::from_millis(ticks * 10)
+    }
+
     /// Ctrl-C.
     pub fn interrupt(&self) {
         self.signal("INT");

@@ -64,6 +64,11 @@ impl<'a> Service<'a> {
         self.process.resident_most()
     }
 
+    /// How long it has kept a processor busy.
+    pub fn processor_time(&self) -> Duration {
+        self.process.processor_time()
+    }
+
     /// A fresh token of a role.
     pub fn token(&self, name: &str, role: &str) -> String {
         self.app.token(name, role)
