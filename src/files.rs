@@ -3,8 +3,9 @@
 //! A file is there as a whole or not at all. What is kept under a name is never overwritten by other content; only reports,
 //! which can be made again, may be replaced, and only what was uploaded is deleted when it is old.
 
-use std::path::Path as FilePath;
+use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _};
@@ -17,7 +18,8 @@ use thiserror::Error;
 use crate::domain::time::Timestamp;
 use crate::private::{take_from_others, tell_if_others_write};
 
-/// The folders that are made in the place for files. The place itself is the user's, and may hold other things.
+/// The folders that are made in the place for files. The place itself is the user's where it is not within the project, and may hold
+/// other things.
 const FOLDERS: [&str; 3] = ["statements", "reports", "uploads"];
 
 /// A place for files.
@@ -28,6 +30,8 @@ pub struct Files {
     prefix: Path,
     /// Before every name as people see it.
     shown: String,
+    /// Where it is a folder.
+    folder: Option<PathBuf>,
 }
 
 impl Files {
@@ -42,15 +46,19 @@ impl Files {
             let (bucket, prefix) = bucket.split_once('/').unwrap_or((bucket, ""));
             let store = AmazonS3Builder::from_env().with_bucket_name(bucket).build().map_err(cannot)?;
             let shown = place.trim_end_matches('/').to_owned();
-            return Ok(Self { store: Arc::new(store), prefix: Path::from(prefix), shown });
+            return Ok(Self { store: Arc::new(store), prefix: Path::from(prefix), shown, folder: None });
         }
         let path = folder.join(place);
         let unusable = |source| FilesError::Folder { place: path.display().to_string(), source };
         std::fs::create_dir_all(&path).map_err(unusable)?;
+        if is_within(&path, folder) {
+            take_from_others(&path);
+        }
         tell_if_others_write(&path);
         FOLDERS.iter().for_each(|folder| take_from_others(&path.join(folder)));
         let store = LocalFileSystem::new_with_prefix(&path).map_err(cannot)?.with_fsync(true);
-        Ok(Self { store: Arc::new(store), prefix: Path::default(), shown: path.display().to_string() })
+        let shown = path.display().to_string();
+        Ok(Self { store: Arc::new(store), prefix: Path::default(), shown, folder: Some(path) })
     }
 
     /// Keeps a file for ever; the same content again is no mistake. Returns where it is.
@@ -113,6 +121,23 @@ impl Files {
         }
     }
 
+    /// Deletes the files in a folder that are not known by their names and were last written before an instant. In a bucket there are
+    /// none: a file is there as a whole or not at all.
+    ///
+    /// # Errors
+    /// If they cannot be listed or deleted.
+    pub async fn sweep(
+        &self,
+        folder: &str,
+        is_known: impl Fn(&str) -> bool + Send + 'static,
+        before: Timestamp,
+    ) -> Result<u64, FilesError> {
+        let Some(path) = self.folder.as_ref().map(|place| place.join(folder)) else { return Ok(0) };
+        let swept = tokio::task::spawn_blocking(move || sweep(&path, is_known, before)).await;
+        let swept = swept.map_err(std::io::Error::other).flatten();
+        swept.map_err(|source| FilesError::Folder { place: self.location(folder), source })
+    }
+
     /// The names of files in a folder of the store that are wanted by their names, at most so many.
     ///
     /// # Errors
@@ -131,12 +156,19 @@ impl Files {
     }
 
     async fn same(&self, name: &str, content: &Bytes) -> Result<String, FilesError> {
-        let there = self.read(name).await?;
-        if there.as_ref() == Some(content) {
-            Ok(self.location(name))
-        } else {
-            Err(FilesError::Other { name: self.location(name) })
+        let other = || FilesError::Other { name: self.location(name) };
+        let failed = |source| self.failed(name, source);
+        let there = match self.store.get(&self.at(name)).await {
+            Ok(there) => there,
+            Err(object_store::Error::NotFound { .. }) => return Err(other()),
+            Err(source) => return Err(failed(source)),
+        };
+        // It may be large, and is not held beside the other.
+        let (mut there, mut left) = (there.into_stream(), &content[..]);
+        while let Some(part) = there.try_next().await.map_err(failed)? {
+            left = left.strip_prefix(&part[..]).ok_or_else(other)?;
         }
+        if left.is_empty() { Ok(self.location(name)) } else { Err(other()) }
     }
 
     fn at(&self, name: &str) -> Path {
@@ -152,6 +184,34 @@ impl Files {
     fn failed(&self, name: &str, source: object_store::Error) -> FilesError {
         FilesError::Store { name: self.location(name), source }
     }
+}
+
+/// Whether a folder lies within another one.
+fn is_within(path: &FilePath, folder: &FilePath) -> bool {
+    // A bare name of a file has an empty folder.
+    let folder = if folder.as_os_str().is_empty() { FilePath::new(".") } else { folder };
+    let real = path.canonicalize().ok().zip(folder.canonicalize().ok());
+    real.is_some_and(|(path, folder)| path != folder && path.starts_with(folder))
+}
+
+fn sweep(folder: &FilePath, is_known: impl Fn(&str) -> bool, before: Timestamp) -> std::io::Result<u64> {
+    let before = std::time::UNIX_EPOCH + Duration::from_millis(before.millis().try_into().unwrap_or(0));
+    let files = match std::fs::read_dir(folder) {
+        Ok(files) => files,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
+        Err(error) => return Err(error),
+    };
+    let mut swept = 0;
+    for file in files {
+        let file = file?;
+        let found = file.metadata()?;
+        if found.is_file() && !is_known(&file.file_name().to_string_lossy()) && found.modified()? < before {
+            std::fs::remove_file(file.path())?;
+            tracing::warn!("{} is no file of payrun's and was deleted", file.path().display());
+            swept += 1;
+        }
+    }
+    Ok(swept)
 }
 
 /// Why a file is not kept.

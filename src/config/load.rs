@@ -9,17 +9,18 @@ use secrecy::{ExposeSecret, SecretString};
 use super::zones::zone;
 use crate::yaml;
 use crate::yaml::diagnostics::{Diagnostics, Source};
-use crate::yaml::fields::{FieldSpec, Shape, check, text_of};
+use crate::yaml::fields::{FieldSpec, Shape, check, integer_of, text_of};
 use crate::yaml::node::{Entry, Node, Position, parse as parse_yaml};
 
 use super::alerts::{ALERTS_FIELD, DAILY_FIELD, MAIL_FIELD, QUIET_FIELD};
 use super::calendars::{self, Calendars};
 use super::{
-    Config, Database, DatabaseTls, GatewayConfig, GatewayKind, cbtis, egms, hipopay, retention, server, wechat,
+    Config, Database, DatabaseTls, GatewayConfig, GatewayKind, INPUT_MIB, cbtis, egms, hipopay, retention, server,
+    wechat,
 };
 
 /// The fields of `payrun.yaml`.
-pub static CONFIG: [FieldSpec; 16] = [
+pub static CONFIG: [FieldSpec; 17] = [
     FieldSpec::required(
         "database",
         Shape::Either(&[Shape::Text, Shape::Secret]),
@@ -55,6 +56,11 @@ pub static CONFIG: [FieldSpec; 16] = [
         Shape::List(&Shape::Text),
         "More folders from which runs by schedule and over the API may take item files, relative to this file's folder; those \
          of the project may be taken without.",
+    ),
+    FieldSpec::optional(
+        "input_mib",
+        Shape::Integer(1, 1_048_576),
+        "The largest item file that is planned, in MiB: it is copied to temporary space first; 1024 if not given.",
     ),
     FieldSpec::optional("server", Shape::Fields(&server::FIELDS), "Where the service listens."),
     FieldSpec::optional("retention", Shape::Fields(&retention::FIELDS), "How long what is kept."),
@@ -112,6 +118,7 @@ fn read_config(source: &Arc<Source>, path: &Path) -> Result<Config, Diagnostics>
     let workflows = reading.folder.join(text_of(&root, "workflows").unwrap_or("workflows"));
     let named = root.get("inputs").map_or(&[][..], Node::list).iter().filter_map(Node::text);
     let inputs = named.map(|folder| reading.folder.join(folder)).collect();
+    let input_mib = integer_of(&root, "input_mib").and_then(|mib| u64::try_from(mib).ok()).unwrap_or(INPUT_MIB);
     let jobs = text_of(&root, "jobs").map(|folder| reading.folder.join(folder));
     let calendar_folder = reading.folder.join(root.get("calendars").and_then(Node::text).unwrap_or(calendars::FOLDER));
     let calendars = reading.calendars(root.get("calendars"), &calendar_folder);
@@ -132,6 +139,7 @@ fn read_config(source: &Arc<Source>, path: &Path) -> Result<Config, Diagnostics>
         files,
         workflows,
         inputs,
+        input_mib,
         server,
         retention,
         calendar_folder,

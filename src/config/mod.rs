@@ -34,6 +34,9 @@ pub use hipopay::HipopayConfig;
 pub use retention::RetentionConfig;
 pub use server::{ConnectionsConfig, ServerConfig, TlsConfig};
 
+/// The largest item file that is planned where nothing is said, in MiB.
+pub(crate) const INPUT_MIB: u64 = 1024;
+
 /// A whole configuration.
 #[derive(Debug)]
 pub struct Config {
@@ -57,6 +60,8 @@ pub struct Config {
     pub workflows: PathBuf,
     /// More folders from which runs by schedule and over the API may take item files.
     pub inputs: Vec<PathBuf>,
+    /// The largest item file that is planned, in MiB.
+    pub input_mib: u64,
     /// Where the service listens.
     pub server: ServerConfig,
     /// How long what is kept.

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::workflow::source::GiveUp;
+
 /// The most plans at once.
 const PLANS: usize = 2;
 
@@ -19,6 +21,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Places {
     plans: Arc<Semaphore>,
     all: Arc<Semaphore>,
+    /// Of files that are in memory as a whole.
+    whole: Arc<Semaphore>,
+    ending: GiveUp,
 }
 
 /// A plan's place, until it is dropped.
@@ -29,7 +34,12 @@ pub struct Place {
 
 impl Default for Places {
     fn default() -> Self {
-        Self { plans: Arc::new(Semaphore::new(PLANS)), all: Arc::new(Semaphore::new(PLANS + WAITING)) }
+        Self {
+            plans: Arc::new(Semaphore::new(PLANS)),
+            all: Arc::new(Semaphore::new(PLANS + WAITING)),
+            whole: Arc::new(Semaphore::new(1)),
+            ending: GiveUp::default(),
+        }
     }
 }
 
@@ -45,6 +55,18 @@ impl Places {
     pub fn close(&self) {
         self.plans.close();
         self.all.close();
+        self.whole.close();
+        self.ending.say();
+    }
+
+    /// Leave to have a file in memory as a whole, which only one has at a time; none if that takes too long.
+    pub(super) async fn whole_file(&self) -> Option<OwnedSemaphorePermit> {
+        tokio::time::timeout(PATIENCE, Arc::clone(&self.whole).acquire_owned()).await.ok()?.ok()
+    }
+
+    /// Said when the process is about to end.
+    pub(super) fn ending(&self) -> GiveUp {
+        self.ending.clone()
     }
 
     /// Whether the process is about to end.

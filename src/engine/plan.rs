@@ -93,7 +93,7 @@ pub enum NamedBy {
     Person,
     /// A schedule: in the project.
     Schedule,
-    /// A caller of the API: in the project, by no path.
+    /// A caller of the API: nowhere; the workflow's own files in the project.
     Caller,
 }
 
@@ -364,6 +364,9 @@ impl Engine {
         drop(inbox);
         let read = reading.await.map_err(|_| PlanError::Broken { job: job.name.clone() })?;
         written?;
+        if read.is_err() && self.places.are_closed() {
+            return Err(PlanError::Stopped { job: job.name.clone() });
+        }
         read?;
         planning.job_planned(job_id, before, None).await?;
         planned.approval = self.approval_of(job, &planned);
@@ -387,11 +390,15 @@ impl Engine {
             let ItemSource::File { file, format } = &job.items.source else { continue };
             let failed = |source| PlanError::Source { job: job.name.clone(), source };
             let (from, format) = (request.file_of(job, file, &self.config)?, format.clone());
+            let (max, ending) = (self.config.input_mib, self.places.ending());
             let opening = tokio::task::spawn_blocking(move || match from {
-                Origin::Copy(staged) => staged.rows(format.as_ref()),
-                Origin::Path(path, reach) => Staged::of(&path, &reach)?.rows(format.as_ref()),
+                Origin::Copy(staged) => staged.rows(format.as_ref(), &ending),
+                Origin::Path(path, reach) => Staged::of(&path, &reach, max, &ending)?.rows(format.as_ref(), &ending),
             });
             let opened = opening.await.map_err(|_| PlanError::Broken { job: job.name.clone() })?;
+            if opened.is_err() && self.places.are_closed() {
+                return Err(PlanError::Stopped { job: job.name.clone() });
+            }
             staged.insert(job.name.clone(), opened.map_err(failed)?);
         }
         Ok(staged)
@@ -411,8 +418,8 @@ impl PlanRequest {
             Some(Input::Sent(sent)) => Ok(Origin::Copy(Arc::clone(sent))),
             Some(Input::Path(path)) => Ok(Origin::Path(path.clone(), Reach::Person)),
             None => {
-                let path = self.path_of(file)?;
-                let reach = self.reach(&path, config);
+                let path = self.path_of(file, &self.params)?;
+                let reach = self.reach(file, &path, config);
                 let reach = reach.map_err(|source| PlanError::Source { job: job.name.clone(), source })?;
                 Ok(Origin::Path(path, reach))
             }
@@ -420,16 +427,16 @@ impl PlanRequest {
     }
 
     /// Where the workflow says that an item file lies.
-    fn path_of(&self, file: &Template) -> Result<PathBuf, PlanError> {
+    fn path_of(&self, file: &Template, params: &BTreeMap<String, String>) -> Result<PathBuf, PlanError> {
         // A run has no number before it is planned.
         let run = RunValues::new(&self.workflow.name, &self.occurrence, "", self.at, self.timezone);
-        let name = render_constant(file, &run, &self.params)
+        let name = render_constant(file, &run, params)
             .map_err(|what| PlanError::Workflow(Diagnostics::from(file.diagnostic(what))))?;
         Ok(self.workflow.folder.join(name))
     }
 
     /// From where a file of the workflow may come.
-    fn reach(&self, path: &Path, config: &Config) -> Result<Reach, SourceError> {
+    fn reach(&self, file: &Template, path: &Path, config: &Config) -> Result<Reach, SourceError> {
         let folders = || {
             let project = [&config.folder, &self.workflow.folder];
             project.into_iter().chain(&config.inputs).cloned().collect()
@@ -437,17 +444,16 @@ impl PlanRequest {
         match self.named_by {
             NamedBy::Person => Ok(Reach::Person),
             NamedBy::Schedule => Ok(Reach::Schedule(folders())),
-            NamedBy::Caller if self.gives_path(path) => Err(SourceError::Outside { path: path.to_owned() }),
+            NamedBy::Caller if !self.is_own(file, path) => Err(SourceError::Outside { path: path.to_owned() }),
             NamedBy::Caller => Ok(Reach::Caller(folders())),
         }
     }
 
-    /// Whether a parameter that was given, and not the workflow's own, makes a path of a file's name.
-    fn gives_path(&self, path: &Path) -> bool {
-        let path = path.to_string_lossy();
-        let default = |name: &str| self.workflow.params.iter().find(|param| param.name == name)?.default.as_deref();
-        let mut given = self.params.iter().filter(|(name, value)| default(name) != Some(value));
-        given.any(|(_, value)| value.contains(['/', '\\']) && path.contains(value.as_str()))
+    /// Whether a file is the one of the workflow itself, which no parameter that was given has a part in.
+    fn is_own(&self, file: &Template, path: &Path) -> bool {
+        let defaults = self.workflow.params.iter();
+        let defaults = defaults.filter_map(|param| Some((param.name.clone(), param.default.clone()?))).collect();
+        self.path_of(file, &defaults).is_ok_and(|own| own == path)
     }
 
     /// The day it is for, and the day it is.

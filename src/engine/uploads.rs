@@ -2,14 +2,17 @@
 //! With a key for personal data they are sealed as a whole, and the name of the file names the key: `NAME.KEY.sealed`. Those of before
 //! keys had ids are `NAME.sealed`.
 
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, Write as _};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use super::Engine;
-use super::vault::{Vault, VaultError};
+use super::vault::{SEALED_MORE, Vault, VaultError};
 use crate::domain::sealed::KEY_ID;
 use crate::files::FilesError;
 
@@ -25,6 +28,9 @@ pub const FORMATS: [&str; 4] = ["csv", "jsonl", "ndjson", "xlsx"];
 /// The most files of a round of forgetting, and the most that are counted.
 const FILES: usize = 500;
 const FILES_COUNTED: usize = 100_000;
+
+/// For how long what is no upload may be one that is being written.
+const BEING_WRITTEN: Duration = Duration::from_secs(3_600);
 
 /// Why a file was not kept, or not found.
 #[derive(Debug, Error)]
@@ -49,42 +55,61 @@ pub enum UploadError {
     /// Whatever the store says.
     #[error("the uploaded file cannot be kept or read")]
     Store(#[from] FilesError),
+    /// Whatever the system says of the copy.
+    #[error("the copy of the uploaded file cannot be read or written")]
+    Copy(#[from] io::Error),
+    /// Too many others are being kept or read.
+    #[error("other files are being kept or read")]
+    Busy,
     /// The work was given up.
     #[error("the work on the uploaded file was given up")]
     GivenUp(#[from] tokio::task::JoinError),
 }
 
 impl Engine {
-    /// Keeps an item file; its name, which its content makes.
+    /// Keeps an item file; its name, which its content makes. Only one at a time is in memory as a whole.
     ///
     /// # Errors
     /// [`UploadError`]
-    pub async fn keep_upload(&self, content: Bytes, format: &str) -> Result<String, UploadError> {
+    pub async fn keep_upload(&self, mut file: File, format: &str) -> Result<String, UploadError> {
         let (vault, format) = (self.vault.clone(), format.to_owned());
+        let named = move || -> io::Result<_> { Ok((format!("{}.{format}", digest_of(&mut file)?), file)) };
+        let (name, file) = tokio::task::spawn_blocking(named).await??;
+        let _alone = self.places.whole_file().await.ok_or(UploadError::Busy)?;
+        let of = name.clone();
         let work = move || -> Result<_, UploadError> {
-            let name = format!("{}.{format}", hex::encode(Sha256::digest(&content)));
-            let Some(vault) = vault else { return Ok((format!("{FOLDER}/{name}"), name, content)) };
-            let sealed = vault.seal_file(&content, &name).map_err(of_file(&name))?;
-            Ok((place_of(&name, vault.ids().next()), name, Bytes::from(sealed)))
+            let content = content_of(file)?;
+            let Some(vault) = vault else { return Ok((format!("{FOLDER}/{of}"), content)) };
+            let sealed = vault.seal_file(content, &of).map_err(of_file(&of))?;
+            Ok((place_of(&of, vault.ids().next()), sealed))
         };
-        let (place, name, content) = tokio::task::spawn_blocking(work).await??;
-        match self.files.keep(&place, content).await {
+        let (place, content) = tokio::task::spawn_blocking(work).await??;
+        match self.files.keep(&place, Bytes::from(content)).await {
             Ok(_) => Ok(name),
             // Sealed twice it is not the same text; that it is the same file is seen when it is opened.
-            Err(FilesError::Other { .. }) => self.upload(&name).await.map(|_| name),
+            Err(FilesError::Other { .. }) => self.content(&name).await.map(|_| name),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// What was kept under a name; none if there is no such file.
+    /// A copy of what was kept under a name, which goes with the process; none if there is no such file. Only one at a time is in
+    /// memory as a whole.
     ///
     /// # Errors
     /// [`UploadError`]
-    pub async fn upload(&self, name: &str) -> Result<Option<Bytes>, UploadError> {
-        let known = name.split_once('.').filter(|(digest, format)| {
-            digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_hexdigit()) && FORMATS.contains(format)
-        });
-        if known.is_none() {
+    pub async fn upload(&self, name: &str) -> Result<Option<File>, UploadError> {
+        let _alone = self.places.whole_file().await.ok_or(UploadError::Busy)?;
+        let Some(content) = self.content(name).await? else { return Ok(None) };
+        let copy = move || -> io::Result<File> {
+            let mut copy = tempfile::tempfile()?;
+            copy.write_all(&content)?;
+            Ok(copy)
+        };
+        Ok(Some(tokio::task::spawn_blocking(copy).await??))
+    }
+
+    async fn content(&self, name: &str) -> Result<Option<Bytes>, UploadError> {
+        if !is_name(name) {
             return Ok(None);
         }
         if let Some(vault) = &self.vault {
@@ -105,7 +130,8 @@ impl Engine {
         }
     }
 
-    /// Deletes some of those that were kept long ago; they were read when their runs were planned.
+    /// Deletes some of those that were kept long ago, which were read when their runs were planned, and what is none of them:
+    /// where a process was killed, what it wrote stays behind.
     ///
     /// # Errors
     /// Whatever the store says.
@@ -114,7 +140,9 @@ impl Engine {
         for name in &old {
             self.files.delete(name).await?;
         }
-        Ok(old.len() as u64)
+        let is_upload = |file: &str| is_name(parts(file).map_or(file, |(name, _)| name));
+        let swept = self.files.sweep(FOLDER, is_upload, self.clock.now().minus(BEING_WRITTEN)).await?;
+        Ok(old.len() as u64 + swept)
     }
 
     /// Those that are sealed under other keys than this one, by their file names.
@@ -152,7 +180,7 @@ impl Engine {
         let content = opened(Arc::clone(vault), sealed, name, key).await?;
         let (sealing, of) = (Arc::clone(vault), name.to_owned());
         let sealed =
-            tokio::task::spawn_blocking(move || sealing.seal_file(&content, &of).map_err(of_file(&of))).await??;
+            tokio::task::spawn_blocking(move || sealing.seal_file(content.into(), &of).map_err(of_file(&of))).await??;
         match self.files.keep(&place_of(name, vault.ids().next()), Bytes::from(sealed)).await {
             Ok(_) | Err(FilesError::Other { .. }) => {}
             Err(error) => return Err(error.into()),
@@ -185,13 +213,41 @@ fn parts(file: &str) -> Option<(&str, Option<&str>)> {
     Some(keyed.map_or((sealed, None), |(name, key)| (name, Some(key))))
 }
 
+/// Whether an upload may have this name: a digest and a format.
+fn is_name(name: &str) -> bool {
+    name.split_once('.').is_some_and(|(digest, format)| {
+        digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_hexdigit()) && FORMATS.contains(&format)
+    })
+}
+
+/// Of a file, from its beginning.
+fn digest_of(file: &mut File) -> io::Result<String> {
+    file.rewind()?;
+    let (mut digest, mut chunk) = (Sha256::new(), vec![0; 64 * 1024]);
+    loop {
+        match file.read(&mut chunk)? {
+            0 => return Ok(hex::encode(digest.finalize())),
+            read => digest.update(&chunk[..read]),
+        }
+    }
+}
+
+/// A file as a whole, with room to seal it.
+fn content_of(mut file: File) -> io::Result<Vec<u8>> {
+    file.rewind()?;
+    let length = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
+    let mut content = Vec::with_capacity(length + SEALED_MORE);
+    file.read_to_end(&mut content)?;
+    Ok(content)
+}
+
 fn of_file(file: &str) -> impl FnOnce(VaultError) -> UploadError {
     |source| UploadError::Vault { file: file.to_owned(), source }
 }
 
 async fn opened(vault: Arc<Vault>, sealed: Bytes, name: &str, key: Option<&str>) -> Result<Bytes, UploadError> {
     let (name, key) = (name.to_owned(), key.map(str::to_owned));
-    let open = move || vault.open_file(&sealed, &name, key.as_deref()).map_err(of_file(&name));
+    let open = move || vault.open_file(sealed.into(), &name, key.as_deref()).map_err(of_file(&name));
     Ok(Bytes::from(tokio::task::spawn_blocking(open).await??))
 }
 

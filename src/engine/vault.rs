@@ -4,7 +4,7 @@
 //! like, and names its key by an id (`domain/sealed.rs`). Values from before keys had ids open under whichever key fits. Errors never
 //! hold a value. What is opened lives in memory for one call.
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, MAX_TAG_LEN, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::{digest, hmac};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -23,6 +23,9 @@ const PROOF: &str = "payrun personal data";
 
 /// What the id of a key is made of.
 const ID: &[u8] = b"payrun encryption key id";
+
+/// How many bytes more something has when it is sealed.
+pub(super) const SEALED_MORE: usize = NONCE_LEN + MAX_TAG_LEN;
 
 /// How many random bytes are sealed with a text, so that its digest tells nothing of it.
 const RANDOM: usize = 32;
@@ -135,19 +138,19 @@ impl Vault {
         self.reseal(sealed, &of_notification(digest))
     }
 
-    /// A file as a whole, bound to its name, under the first key.
+    /// A file as a whole, bound to its name, under the first key; in its memory, if that has room for [`SEALED_MORE`] bytes more.
     ///
     /// # Errors
     /// [`VaultError::Seal`] if the crypto library refuses.
-    pub fn seal_file(&self, content: &[u8], name: &str) -> Result<Vec<u8>, VaultError> {
+    pub fn seal_file(&self, content: Vec<u8>, name: &str) -> Result<Vec<u8>, VaultError> {
         self.first()?.seal(content, &of_file(name))
     }
 
-    /// The same, opened. `key`: the id of its key; where it names none, whichever key fits.
+    /// The same, opened in its memory. `key`: the id of its key; where it names none, whichever key fits.
     ///
     /// # Errors
     /// [`VaultError::Open`] with another key, or if it is another file; [`VaultError::NoKey`].
-    pub fn open_file(&self, sealed: &[u8], name: &str, key: Option<&str>) -> Result<Vec<u8>, VaultError> {
+    pub fn open_file(&self, sealed: Vec<u8>, name: &str, key: Option<&str>) -> Result<Vec<u8>, VaultError> {
         self.open_bytes(sealed, &of_file(name), key)
     }
 
@@ -160,7 +163,7 @@ impl Vault {
     fn seal_with(&self, random: &[u8], text: &str, aad: &[u8]) -> Result<String, VaultError> {
         let content = Zeroizing::new([random, text.as_bytes()].concat());
         let key = self.first()?;
-        Ok(format!("{}:{}:{}", key.id, digest_of(&content), STANDARD.encode(key.seal(&content, aad)?)))
+        Ok(format!("{}:{}:{}", key.id, digest_of(&content), STANDARD.encode(key.seal(content.to_vec(), aad)?)))
     }
 
     fn open(&self, text: &str, aad: &[u8]) -> Result<String, VaultError> {
@@ -172,9 +175,9 @@ impl Vault {
     fn open_with(&self, text: &str, aad: &[u8]) -> Result<(Option<Vec<u8>>, Vec<u8>), VaultError> {
         let decoded = |text: &str| STANDARD.decode(text).map_err(|_| VaultError::Open);
         let Some(parts) = SealedText::parse(text) else {
-            return Ok((None, self.open_bytes(&decoded(text)?, aad, None)?));
+            return Ok((None, self.open_bytes(decoded(text)?, aad, None)?));
         };
-        let content = self.open_bytes(&decoded(parts.sealed)?, aad, Some(parts.key))?;
+        let content = self.open_bytes(decoded(parts.sealed)?, aad, Some(parts.key))?;
         if digest_of(&content) != parts.digest {
             return Err(VaultError::Open);
         }
@@ -192,10 +195,10 @@ impl Vault {
         }
     }
 
-    fn open_bytes(&self, sealed: &[u8], aad: &[u8], key: Option<&str>) -> Result<Vec<u8>, VaultError> {
+    fn open_bytes(&self, sealed: Vec<u8>, aad: &[u8], key: Option<&str>) -> Result<Vec<u8>, VaultError> {
         match key {
             Some(id) => self.0.iter().find(|key| key.id == id).ok_or(VaultError::NoKey)?.open(sealed, aad),
-            None => self.0.iter().find_map(|key| key.open(sealed, aad).ok()).ok_or(VaultError::Open),
+            None => self.0.iter().find_map(|key| key.open(sealed.clone(), aad).ok()).ok_or(VaultError::Open),
         }
     }
 
@@ -212,22 +215,26 @@ impl SealingKey {
         Ok(Self { id: hex::encode(&id.as_ref()[..KEY_ID / 2]), key })
     }
 
-    fn seal(&self, content: &[u8], aad: &[u8]) -> Result<Vec<u8>, VaultError> {
+    /// In the memory of the content, if that has room for [`SEALED_MORE`] bytes more.
+    fn seal(&self, mut content: Vec<u8>, aad: &[u8]) -> Result<Vec<u8>, VaultError> {
         let mut nonce = [0_u8; NONCE_LEN];
         aws_lc_rs::rand::fill(&mut nonce).map_err(|_| VaultError::Seal)?;
-        let mut bytes = content.to_vec();
         let sealing =
-            self.key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(aad), &mut bytes);
+            self.key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(aad), &mut content);
         sealing.map_err(|_| VaultError::Seal)?;
-        Ok([&nonce[..], &bytes].concat())
+        content.splice(..0, nonce);
+        Ok(content)
     }
 
-    fn open(&self, sealed: &[u8], aad: &[u8]) -> Result<Vec<u8>, VaultError> {
-        let mut bytes = sealed.to_vec();
+    /// In the memory of what is sealed.
+    fn open(&self, mut bytes: Vec<u8>, aad: &[u8]) -> Result<Vec<u8>, VaultError> {
         let (nonce, body) = bytes.split_at_mut_checked(NONCE_LEN).ok_or(VaultError::Open)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| VaultError::Open)?;
         let opened = self.key.open_in_place(nonce, Aad::from(aad), body).map_err(|_| VaultError::Open)?;
-        Ok(opened.to_vec())
+        let length = opened.len();
+        bytes.drain(..NONCE_LEN);
+        bytes.truncate(length);
+        Ok(bytes)
     }
 }
 
@@ -329,7 +336,7 @@ mod tests {
 
     /// As payrun sealed before keys had ids.
     fn old_text(byte: u8, text: &str, aad: &[u8]) -> String {
-        STANDARD.encode(SealingKey::new(&key(byte)).unwrap().seal(text.as_bytes(), aad).unwrap())
+        STANDARD.encode(SealingKey::new(&key(byte)).unwrap().seal(text.as_bytes().to_vec(), aad).unwrap())
     }
 
     #[test]

@@ -143,6 +143,7 @@ alerts:
             server: Default::default(),
             retention: crate::config::RetentionConfig::default(),
             inputs: Vec::new(),
+            input_mib: crate::config::INPUT_MIB,
             calendar_folder: PathBuf::from("calendars"),
             calendars: BTreeMap::from([(
                 "hk".to_owned(),

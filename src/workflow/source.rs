@@ -18,13 +18,16 @@ use crate::domain::text::trimmed;
 use crate::regular_file;
 use crate::yaml::diagnostics::nearest_name;
 
+mod give_up;
 mod json_lines;
 mod staged;
+mod text;
 mod xlsx;
 
 use json_lines::JsonLines;
 use xlsx::Xlsx;
 
+pub use give_up::{GiveUp, GivesUp};
 pub use staged::{Reach, Staged};
 pub use xlsx::aside::work_if_asked as read_workbook_if_asked;
 
@@ -130,6 +133,16 @@ pub enum SourceError {
         /// What is wrong.
         reason: String,
     },
+    /// A line of a file that was sent is no text.
+    #[error("{}:{line}: {reason}", path.display())]
+    Text {
+        /// Which file.
+        path: PathBuf,
+        /// Which line.
+        line: u64,
+        /// What is wrong, and what to do.
+        reason: &'static str,
+    },
     /// It is no workbook, has a password or is too large, or the sheet is not there.
     #[error("{}: {reason}", path.display())]
     Workbook {
@@ -159,11 +172,11 @@ enum Inner {
 /// If it cannot be read, its format is not known, or its header has empty or repeated names.
 pub fn open(path: &Path, format: Option<&Format>) -> Result<Rows, SourceError> {
     let unreadable = |source| SourceError::Read { path: path.to_owned(), source };
-    rows_of(regular_file::open(path).map_err(unreadable)?, path, format)
+    rows_of(regular_file::open(path).map_err(unreadable)?, path, format, &GiveUp::default())
 }
 
 /// The rows of an open file, from its beginning.
-fn rows_of(mut file: File, path: &Path, format: Option<&Format>) -> Result<Rows, SourceError> {
+fn rows_of(mut file: File, path: &Path, format: Option<&Format>, give_up: &GiveUp) -> Result<Rows, SourceError> {
     let format =
         format.cloned().or_else(|| format_of(path)).ok_or_else(|| SourceError::Format { path: path.to_owned() })?;
     let unreadable = |source| SourceError::Read { path: path.to_owned(), source };
@@ -182,7 +195,7 @@ fn rows_of(mut file: File, path: &Path, format: Option<&Format>) -> Result<Rows,
             (columns, Inner::JsonLines(Box::new(rows)), line)
         }
         Format::Xlsx { sheet } => {
-            let mut rows = Xlsx::open(file, path, sheet.as_deref())?;
+            let mut rows = Xlsx::open(file, path, sheet.as_deref(), give_up)?;
             let (columns, line) = rows.header().map_err(headless)?;
             (columns, Inner::Xlsx(rows), line)
         }
@@ -209,6 +222,7 @@ impl Rows {
             Inner::JsonLines(rows) => rows.read(row, &self.columns),
             Inner::Xlsx(rows) => rows.read(row, &self.columns),
         };
+        let read = read.map(|read| read.and_then(|()| without_nul(row, &self.columns)));
         self.ended = match &read {
             None => true,
             Some(Err(error)) => error.fatal,
@@ -224,6 +238,21 @@ impl Iterator for Rows {
     fn next(&mut self) -> Option<Self::Item> {
         let mut row = Row::default();
         self.read(&mut row).map(|read| read.map(|()| row))
+    }
+}
+
+/// Refuses a row that no database keeps.
+fn without_nul(row: &Row, columns: &[String]) -> Result<(), RowError> {
+    if !row.text.contains('\0') {
+        return Ok(());
+    }
+    let wrong = columns.iter().zip(row.iter()).find(|(_, cell)| cell.contains('\0'));
+    match wrong {
+        None => Ok(()),
+        Some((column, _)) => {
+            let reason = format!("the value of column \"{}\" has the character U+0000; take it out", shown(column));
+            Err(RowError::at(row.line, reason))
+        }
     }
 }
 

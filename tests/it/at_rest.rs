@@ -114,7 +114,17 @@ fn a_link_is_not_followed_to_take_something_from_others() {
     let told = rig.payrun(&["run", "--resume"]).1;
     assert_eq!(mode(&theirs), 0o755);
     assert!(told.contains("files/reports links to is open to other users"), "{told}");
+    // The place is payrun's own within the project; elsewhere it is left as it is.
+    assert_eq!(mode(&rig.folder.path().join("files")), 0o700, "{told}");
+    let elsewhere = tempfile::tempdir().unwrap();
+    set_mode(elsewhere.path(), 0o777);
+    let yaml = fs::read_to_string(rig.folder.path().join("payrun.yaml")).unwrap();
+    let yaml: String =
+        yaml.lines().filter(|line| !line.starts_with("files:")).map(|line| format!("{line}\n")).collect();
+    rig.write("payrun.yaml", format!("{yaml}files: {}\n", elsewhere.path().display()));
+    let told = rig.payrun(&["run", "--resume"]).1;
     assert!(told.contains("other users may write in"), "{told}");
+    assert_eq!(mode(elsewhere.path()), 0o777);
 }
 
 #[test]

@@ -22,7 +22,7 @@ const BOOK: &str = r#"<workbook><sheets><sheet name="Sheet1" sheetId="1" r:id="r
 const SHEET: &str = r#"<worksheet><sheetData><row r="1"><c r="A1" t="inlineStr"><is><t>contract_id</t></is></c></row></sheetData></worksheet>"#;
 
 /// A part of a workbook: its name, and what writes it.
-type Part<'a> = (&'a str, &'a dyn Fn(&mut dyn Write));
+pub type Part<'a> = (&'a str, &'a dyn Fn(&mut dyn Write));
 
 /// A part with nothing in it.
 const EMPTY: &dyn Fn(&mut dyn Write) = &|_| {};
@@ -59,17 +59,17 @@ pub fn declares_four_billion_texts() -> Vec<u8> {
 }
 
 /// Writes a text so many times.
-fn repeat(out: &mut dyn Write, text: &str, times: usize) {
+pub fn repeat(out: &mut dyn Write, text: &str, times: usize) {
     let many = text.repeat(1_000);
     (0..times / 1_000).for_each(|_| out.write_all(many.as_bytes()).unwrap());
 }
 
 /// A process and those it started: what each of them had resident at most, in bytes.
 #[derive(Debug, Default)]
-struct Peaks(BTreeMap<u32, u64>);
+pub struct Peaks(BTreeMap<u32, u64>);
 
 impl Peaks {
-    fn look(&mut self, id: u32) {
+    pub fn look(&mut self, id: u32) {
         let read = |file: &str| std::fs::read_to_string(format!("/proc/{id}/{file}")).unwrap_or_default();
         let status = read("status");
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next());
@@ -83,7 +83,7 @@ impl Peaks {
         }
     }
 
-    fn most(&self) -> u64 {
+    pub fn most(&self) -> u64 {
         self.0.values().copied().max().unwrap_or_default()
     }
 }
@@ -108,7 +108,7 @@ fn app(file: &[u8]) -> App {
 
 /// Refused with these words, within the bound of memory.
 #[track_caller]
-fn refused(what: &str, file: &[u8], words: &str) {
+pub fn refused(what: &str, file: &[u8], words: &str) {
     let app = app(file);
     let (ended, peaks, took) = watched(app.start(&["plan", WORKFLOW, "--date", DATE]));
     println!("{what}: {} bytes, refused after {took:?} with {} KiB at most", file.len(), peaks.most() / 1024);
@@ -137,7 +137,7 @@ fn the_service_goes_on_after_a_workbook_that_would_have_ended_it() {
 }
 
 /// Begins a run over the API.
-fn begin(service: &Service<'_>, token: &str, key: &str, wanted: &Value) -> Reply {
+pub fn begin(service: &Service<'_>, token: &str, key: &str, wanted: &Value) -> Reply {
     let run = service.request(Method::POST, "/api/v1/runs").bearer_auth(token).header("Idempotency-Key", key);
     // Plans wait for each other.
     let run = run.timeout(Duration::from_secs(90));
@@ -145,7 +145,7 @@ fn begin(service: &Service<'_>, token: &str, key: &str, wanted: &Value) -> Reply
 }
 
 /// A workflow whose item file a parameter names.
-fn with_param(setup: Setup) -> App {
+pub fn with_param(setup: Setup) -> App {
     let app = App::of(setup);
     app.edit(WORKFLOW, "file: ../data/contracts.csv", "file: \"{{ params.contracts }}\"");
     let params = "params:\n  contracts: { type: text, default: ../data/contracts.csv }\njobs:\n";
@@ -153,7 +153,7 @@ fn with_param(setup: Setup) -> App {
     app
 }
 
-fn on_both_engines(test: impl Fn(Setup)) {
+pub fn on_both_engines(test: impl Fn(Setup)) {
     test(Setup { contracts: contracts("C", 3), server: false, ..Setup::default() });
     test(Setup { contracts: contracts("C", 3), server: true, ..Setup::default() });
 }
@@ -254,9 +254,23 @@ fn an_upload_that_is_not_what_it_is_called_is_refused_when_it_comes() {
     let form = b"--x\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\nid\r\n--x--\r\n";
     let octets = "application/octet-stream";
     let workbook = workbook(&[]);
+    let behind_a_preamble = [b"This is a form.\r\n\r\n", &form[..]].concat();
+    let behind_an_empty_line = [b"\r\n", &form[..]].concat();
     for (format, content_type, body, words) in [
         ("csv", "multipart/form-data; boundary=x", &form[..], "the body is a form"),
+        ("csv", "Multipart/Form-Data; boundary=x", form, "the body is a form"),
         ("csv", octets, form, "the body is a form"),
+        ("csv", octets, &behind_a_preamble, "the body is a form"),
+        ("csv", octets, &behind_an_empty_line, "the body is a form"),
+        ("jsonl", octets, &behind_an_empty_line, "the body is a form"),
+        ("csv", octets, b"\xef\xbb\xbf{\"a\":1}\n", "this is JSON"),
+        ("csv", octets, b"\n  {\"a\":1}\n", "this is JSON"),
+        ("csv", octets, b"<!doctype html><html><body>Bad gateway</body></html>\n", "this is HTML or XML"),
+        ("csv", octets, b"\xef\xbb\xbf\n<html><body>Bad gateway</body></html>\n", "this is HTML or XML"),
+        ("csv", octets, b"%PDF-1.7\nid\n1\n", "this is a PDF"),
+        ("csv", octets, b"id,plan\n1,a\n2,\xff\n", "the file.csv:3: the line is not UTF-8 text"),
+        ("jsonl", octets, b"{\"id\":1}\n{\"id\":\"\xc3\"}\n", ".jsonl:2: the line is not UTF-8 text"),
+        ("csv", octets, b"id,plan\n1,\xe9\xa6", ".csv:2: the line is not UTF-8 text"),
         ("xlsx", octets, b"{\"contract_id\": 1}", "this is no Excel workbook"),
         ("xlsx", octets, &declares_four_billion_texts(), "more than 2,000,000 different texts"),
         ("csv", octets, &workbook, "this is a workbook or an archive"),

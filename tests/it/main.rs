@@ -20,6 +20,7 @@ mod documented_requests;
 mod faults;
 mod fuzz;
 mod gateways;
+mod input_bounds;
 mod input_files;
 mod kill;
 mod layers;

@@ -1,6 +1,8 @@
 //! The keys of what is kept of persons are changed while work goes on, on both engines: any listed key opens, the first seals, and
 //! none can be taken away that is still needed.
 
+use std::io::{Read as _, Seek as _, Write as _};
+
 use std::collections::BTreeSet;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
@@ -268,19 +270,27 @@ fn notifications_are_sealed_again_and_what_does_not_open_is_left_and_told_of() {
 #[test]
 fn uploaded_files_are_sealed_again_too_and_the_service_does_not_start_without_their_key() {
     let rig = Rig::new(FaultPlan::NONE);
-    let content = bytes::Bytes::from_static(b"id,name\n1,a person\n");
+    let content = b"id,name\n1,a person\n".to_vec();
+    let whole = |file: Option<std::fs::File>| {
+        let mut content = Vec::new();
+        let mut file = file.unwrap();
+        file.rewind().unwrap();
+        file.read_to_end(&mut content).unwrap();
+        content
+    };
     let keep = || {
-        let content = content.clone();
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&content).unwrap();
         rig.wait_for(async {
             let service = Doorway::of(&rig, Clock::System).await;
-            let name = service.engine.keep_upload(content, "csv").await.unwrap();
+            let name = service.engine.keep_upload(file, "csv").await.unwrap();
             let back = service.engine.upload(&name).await.unwrap();
             service.engine.ledger.clone().close().await;
-            (name, back)
+            (name, whole(back))
         })
     };
     let (name, back) = keep();
-    assert_eq!(back.as_ref(), Some(&content));
+    assert_eq!(back, content);
     rig.write("keys/new.key", personal_key(9));
     let yaml = std::fs::read_to_string(rig.folder.path().join("payrun.yaml")).unwrap();
     let one = "encryption_key: { file: keys/personal.key }\n";
@@ -293,12 +303,12 @@ fn uploaded_files_are_sealed_again_too_and_the_service_does_not_start_without_th
     let (code, text) = rig.payrun(&["reseal", "--json"]);
     assert_eq!((code, serde_json::from_str::<Value>(&text).unwrap()["moved"].clone()), (Some(0), json!(1)));
     keys("{ file: keys/new.key }");
-    assert_eq!(keep(), (name, Some(content.clone())));
+    assert_eq!(keep(), (name, content.clone()));
     let kept: Vec<_> = std::fs::read_dir(rig.folder.path().join("files/uploads")).unwrap().collect();
     assert_eq!(kept.len(), 1);
     // A file as it was named before keys had ids.
     let name = format!("{}.csv", "ab".repeat(32));
-    let sealed = vault(&[9]).seal_file(b"x", &name).unwrap();
+    let sealed = vault(&[9]).seal_file(b"x".to_vec(), &name).unwrap();
     std::fs::write(rig.folder.path().join(format!("files/uploads/{name}.sealed")), sealed).unwrap();
     let read = |name: &str| {
         rig.wait_for(async {
@@ -308,7 +318,7 @@ fn uploaded_files_are_sealed_again_too_and_the_service_does_not_start_without_th
             back
         })
     };
-    assert_eq!(read(&name).as_deref(), Some(&b"x"[..]));
+    assert_eq!(whole(read(&name)), b"x");
     let (code, text) = rig.payrun(&["reseal"]);
     assert_eq!(code, Some(0), "{text}");
     assert!(text.contains("1 moved") && read(&name).is_some(), "{text}");

@@ -79,6 +79,7 @@ impl Keeper {
             server: ServerConfig::default(),
             retention: payrun::config::RetentionConfig::default(),
             inputs: Vec::new(),
+            input_mib: 64,
             calendar_folder: folder.path().join("calendars"),
             calendars: calendars.into_iter().map(|one| (one.name.clone(), Arc::new(one))).collect(),
             gateways: BTreeMap::from([("hk".to_owned(), hk)]),

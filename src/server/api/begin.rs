@@ -43,7 +43,7 @@ const AGAIN: u64 = 10;
 pub(super) struct NewRun {
     /// The workflow's name.
     workflow: String,
-    /// Its parameters.
+    /// Its parameters. None gives an item file another name: send the file, and name it under `inputs`.
     #[serde(default)]
     params: BTreeMap<String, String>,
     /// The day it is for, from 62 days ago to 7 days ahead; today if not given.

@@ -2,8 +2,9 @@
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _};
+use std::sync::Arc;
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::{Extension, Json};
@@ -13,12 +14,12 @@ use tokio::io::AsyncWriteExt as _;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::domain::text::shown;
-use crate::engine::uploads::FORMATS;
+use crate::engine::uploads::{FORMATS, UploadError};
 use crate::server::App;
 use crate::server::auth::Caller;
 use crate::server::error::{ApiError, ErrorBody};
 use crate::server::extract::Query;
-use crate::workflow::source::{SourceError, Staged};
+use crate::workflow::source::{GiveUp, SourceError, Staged};
 
 /// The longest file that is taken.
 const FILE_MAX: usize = 64 * 1024 * 1024;
@@ -57,24 +58,41 @@ pub(super) async fn upload(
         return Err(ApiError::invalid(format!("format is one of {}", FORMATS.join(", "))));
     }
     let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if content_type.starts_with("multipart/") {
+    if content_type.trim_ascii_start().to_ascii_lowercase().starts_with("multipart/") {
         return Err(ApiError::invalid("the body is a form; it has to be the file itself").help(AS_IT_IS));
     }
     let share = app.arriving.take(&caller.name);
-    let _share = share.ok_or_else(|| ApiError::too_many("too many files are on their way", AGAIN))?;
+    let share = share.ok_or_else(|| ApiError::too_many("too many files are on their way", AGAIN))?;
     let arrived = arrive(request.into_body()).await?;
     // Whoever sends slowly keeps nobody from a place.
-    let place = app.uploads.acquire().await;
-    let _place = place.map_err(|_| ApiError::unavailable("the service is about to end"))?;
-    let body = tokio::task::spawn_blocking(move || read(arrived)).await.map_err(|error| failed(&error))?;
-    let body = body.map_err(|error| failed(&error))?;
-    if body.is_empty() {
+    let ending = || ApiError::unavailable("the service is about to end");
+    let place = Arc::clone(&app.uploads).acquire_owned().await.map_err(|_| ending())?;
+    let (give_up, mut stop) = (GiveUp::default(), app.stop.clone());
+    let _waits = give_up.when_dropped();
+    // It has its places until it has ended, also where nobody waits for it any more.
+    let kept = tokio::spawn(async move {
+        let kept = keep(&app, arrived, query.format, give_up).await;
+        drop((share, place));
+        kept
+    });
+    tokio::select! {
+        kept = kept => kept.map_err(|error| failed(&error))?.map(Json),
+        _ = stop.wait_for(|stop| *stop) => Err(ending()),
+    }
+}
+
+/// Keeps what has arrived, if it is what it is called.
+async fn keep(app: &App, arrived: File, format: String, give_up: GiveUp) -> Result<Uploaded, ApiError> {
+    let bytes = arrived.metadata().map_err(|error| failed(&error))?.len();
+    if bytes == 0 {
         return Err(ApiError::invalid("the file is empty"));
     }
-    check(&body, &query.format).await?;
-    let bytes = body.len() as u64;
-    let file = app.engine().keep_upload(body, &query.format).await.map_err(|error| failed(&error))?;
-    Ok(Json(Uploaded { file, bytes }))
+    let file = arrived.try_clone().map_err(|error| failed(&error))?;
+    let of = format.clone();
+    let checked = tokio::task::spawn_blocking(move || check(file, &of, &give_up)).await;
+    checked.map_err(|error| failed(&error))??;
+    let file = app.engine().keep_upload(arrived, &format).await.map_err(not_kept)?;
+    Ok(Uploaded { file, bytes })
 }
 
 /// Takes a body into a file that nobody can open and that goes with the process.
@@ -97,47 +115,47 @@ async fn arrive(mut body: Body) -> Result<File, ApiError> {
     Ok(file.into_std().await)
 }
 
-fn read(mut file: File) -> std::io::Result<Bytes> {
-    file.rewind()?;
-    let mut content = Vec::new();
-    file.read_to_end(&mut content)?;
-    Ok(content.into())
-}
+/// How much of a file is looked at to tell what it is, in bytes.
+const BEGINNING: usize = 8 * 1024;
 
 /// How a file is sent.
 const AS_IT_IS: &str = "curl --data-binary @FILE -H 'Content-Type: application/octet-stream'";
 
 /// Refuses what is not of this format as soon as it comes.
-async fn check(content: &Bytes, format: &str) -> Result<(), ApiError> {
-    let (content, name) = (content.clone(), format!("the file.{format}"));
-    if let Some(what) = begins_otherwise(&content, format) {
+fn check(mut file: File, format: &str, give_up: &GiveUp) -> Result<(), ApiError> {
+    let mut beginning = Vec::with_capacity(BEGINNING);
+    file.rewind().map_err(|error| failed(&error))?;
+    (&file).take(BEGINNING as u64).read_to_end(&mut beginning).map_err(|error| failed(&error))?;
+    if let Some(what) = begins_otherwise(&beginning, format) {
         return Err(ApiError::invalid(format!("{what}, and format says {format}")).help(AS_IT_IS));
     }
-    let check = move || Ok::<_, std::io::Error>(Staged::of_content(&name, &content)?.check());
-    let checked = tokio::task::spawn_blocking(check).await.map_err(|error| failed(&error))?;
-    match checked.map_err(|error| failed(&error))? {
+    match Staged::of_sent(&format!("the file.{format}"), file).check(give_up) {
         Ok(()) => Ok(()),
         Err(SourceError::Read { source, .. }) => Err(failed(&source)),
         Err(
             error @ (SourceError::Outside { .. }
             | SourceError::Format { .. }
             | SourceError::Header { .. }
+            | SourceError::Text { .. }
             | SourceError::Workbook { .. }),
         ) => Err(ApiError::invalid(error.to_string())),
     }
 }
 
 /// What a file of lines is that begins as no such file does. A CSV file may begin with nearly anything.
-fn begins_otherwise(content: &[u8], format: &str) -> Option<&'static str> {
-    let beginning = &content[..content.len().min(1024)];
+fn begins_otherwise(beginning: &[u8], format: &str) -> Option<&'static str> {
     let has = |word: &[u8]| beginning.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word));
+    // What programs put before the first word of a text.
+    let text = beginning.strip_prefix(b"\xef\xbb\xbf").unwrap_or(beginning).trim_ascii_start();
     match beginning {
-        [b'-', b'-', ..] if has(b"content-disposition:") => Some("the body is a form"),
+        _ if has(b"content-disposition:") && (text.starts_with(b"--") || has(b"\n--")) => Some("the body is a form"),
         _ if format == "xlsx" => None,
         [b'P', b'K', 3 | 5, 4 | 6, ..] | [0xd0, 0xcf, 0x11, 0xe0, ..] => Some("this is a workbook or an archive"),
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Some("this is UTF-16 text"),
         _ if beginning.contains(&0) => Some("this is no text"),
-        [b'{' | b'[', ..] if format == "csv" => Some("this is JSON"),
+        _ if text.starts_with(b"%PDF-") => Some("this is a PDF"),
+        _ if text.starts_with(b"<") => Some("this is HTML or XML"),
+        _ if text.starts_with(b"{") || text.starts_with(b"[") => (format == "csv").then_some("this is JSON"),
         _ => None,
     }
 }
@@ -145,10 +163,19 @@ fn begins_otherwise(content: &[u8], format: &str) -> Option<&'static str> {
 /// A file that was uploaded, to be read.
 pub(super) async fn fetch(app: &App, name: &str) -> Result<Staged, ApiError> {
     let missing = || ApiError::refused("invalid_inputs", format!("there is no uploaded file {}", shown(name)));
-    let content = app.engine().upload(name).await.map_err(|error| failed(&error))?.ok_or_else(missing)?;
-    let name = name.to_owned();
-    let staged = tokio::task::spawn_blocking(move || Staged::of_content(&name, &content)).await;
-    staged.map_err(|error| failed(&error))?.map_err(|error| failed(&error))
+    let file = app.engine().upload(name).await.map_err(not_kept)?.ok_or_else(missing)?;
+    Ok(Staged::of_sent(name, file))
+}
+
+fn not_kept(error: UploadError) -> ApiError {
+    match error {
+        UploadError::Busy => ApiError::too_many("other files are being kept or read", AGAIN),
+        UploadError::Vault { .. }
+        | UploadError::Changed { .. }
+        | UploadError::Store(_)
+        | UploadError::Copy(_)
+        | UploadError::GivenUp(_) => failed(&error),
+    }
 }
 
 fn failed(error: &(dyn std::error::Error + 'static)) -> ApiError {

@@ -29,7 +29,7 @@ use address::Parameters;
 pub(super) const ARRIVING: usize = 32;
 pub(super) const ARRIVING_OF_TOKEN: usize = 8;
 
-/// How many files are kept at once: each is in memory as a whole.
+/// How many files are looked at and kept at once; one of them is in memory as a whole.
 pub(super) const UPLOADS: usize = 4;
 
 /// How many streams of events may be open at once, and of one token.
@@ -73,7 +73,7 @@ const EVERYWHERE: [(&str, &str); 7] = [
     ("421", "The request is for a host that is not in `server.hosts` of payrun.yaml"),
     (
         "429",
-        "The token is not good, and too many of those were given, or too many runs are being planned: after `Retry-After` seconds again",
+        "The token is not good, and too many of those were given, or too many runs are being planned or files kept: after `Retry-After` seconds again",
     ),
     ("503", "The ledger cannot be used at present"),
 ];

@@ -4,16 +4,16 @@
 //! a name before a plan takes its turn at the ledger. The copy goes with the process, however that ends.
 
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _, Write as _};
+use std::io::{self, Read as _, Seek as _};
 use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 
-use super::{Rows, SourceError, format_of, rows_of};
+use super::{GiveUp, Rows, SourceError, format_of, rows_of, text};
 use crate::regular_file;
 use crate::workflow::Format;
 
-/// The longest item file, in bytes.
-const FILE_MAX: u64 = 4 * 1024 * 1024 * 1024;
+/// How much of a file is copied at a time.
+const CHUNK: u64 = 8 * 1024 * 1024;
 
 /// Who names a file, and so where it may lie.
 #[derive(Debug, Clone)]
@@ -35,11 +35,12 @@ pub struct Staged {
 }
 
 impl Staged {
-    /// Of a file, from where it may lie.
+    /// Of a file, from where it may lie, of at most `max` MiB.
     ///
     /// # Errors
-    /// [`SourceError`] if it is not there, may not be read, or is no file of rows to begin with: a folder, a pipe, a device.
-    pub fn of(path: &Path, reach: &Reach) -> Result<Self, SourceError> {
+    /// [`SourceError`] if it is not there, may not be read, is larger, or is no file of rows to begin with: a folder, a pipe, a
+    /// device.
+    pub fn of(path: &Path, reach: &Reach, max: u64, give_up: &GiveUp) -> Result<Self, SourceError> {
         let unreadable = |source| SourceError::Read { path: path.to_owned(), source };
         let file = match reach {
             Reach::Person => regular_file::open(path).map_err(unreadable)?,
@@ -49,47 +50,69 @@ impl Staged {
                 within(path, folders)?.map_err(|_| outside())?
             }
         };
-        let mut copy = tempfile::tempfile().map_err(unreadable)?;
-        if io::copy(&mut file.take(FILE_MAX), &mut copy).map_err(unreadable)? == FILE_MAX {
-            return Err(unreadable(io::Error::other("it is larger than 4 GiB; split it")));
-        }
-        Ok(Self { file: copy, name: path.to_owned() })
+        Ok(Self { file: copy(&file, max, give_up).map_err(unreadable)?, name: path.to_owned() })
     }
 
-    /// Of a file that was sent here.
-    ///
-    /// # Errors
-    /// If there is no room for it.
-    pub fn of_content(name: &str, content: &[u8]) -> io::Result<Self> {
-        let mut file = tempfile::tempfile()?;
-        file.write_all(content)?;
-        Ok(Self { file, name: PathBuf::from(name) })
+    /// Of a file that was sent here, and that nobody else can change.
+    pub fn of_sent(name: &str, file: File) -> Self {
+        Self { file, name: PathBuf::from(name) }
     }
 
     /// Its rows. Only one reader at a time.
     ///
     /// # Errors
     /// As [`super::open`].
-    pub fn rows(&self, format: Option<&Format>) -> Result<Rows, SourceError> {
-        let unreadable = |source| SourceError::Read { path: self.name.clone(), source };
-        rows_of(self.file.try_clone().map_err(unreadable)?, &self.name, format)
+    pub fn rows(&self, format: Option<&Format>, give_up: &GiveUp) -> Result<Rows, SourceError> {
+        rows_of(self.opened()?, &self.name, format, give_up)
     }
 
     /// Whether it is what its name says, as far as that can be told without a workflow: of a workbook any sheet may be meant.
     ///
     /// # Errors
-    /// As [`super::open`].
-    pub fn check(&self) -> Result<(), SourceError> {
-        match format_of(&self.name) {
+    /// As [`super::open`]; [`SourceError::Text`].
+    pub fn check(&self, give_up: &GiveUp) -> Result<(), SourceError> {
+        let escaped = match format_of(&self.name) {
             Some(Format::Xlsx { .. }) => {
-                let unreadable = |source| SourceError::Read { path: self.name.clone(), source };
-                let mut file = self.file.try_clone().map_err(unreadable)?;
-                file.rewind().map_err(unreadable)?;
-                super::Xlsx::open(file, &self.name, None).map(drop)
+                return super::Xlsx::open(self.opened()?, &self.name, None, give_up).map(drop);
             }
-            Some(Format::Csv | Format::JsonLines) | None => self.rows(None).map(drop),
+            Some(Format::JsonLines) => true,
+            Some(Format::Csv) | None => false,
+        };
+        self.rows(None, give_up)?;
+        let unreadable = |source| SourceError::Read { path: self.name.clone(), source };
+        match text::wrong(self.opened()?, escaped).map_err(unreadable)? {
+            None => Ok(()),
+            Some((line, reason)) => Err(SourceError::Text { path: self.name.clone(), line, reason }),
         }
     }
+
+    /// The file, from its beginning.
+    fn opened(&self) -> Result<File, SourceError> {
+        let unreadable = |source| SourceError::Read { path: self.name.clone(), source };
+        let mut file = self.file.try_clone().map_err(unreadable)?;
+        file.rewind().map_err(unreadable)?;
+        Ok(file)
+    }
+}
+
+/// A copy of a file of at most so many MiB. A file whose length says more is not copied at all.
+fn copy(file: &File, max: u64, give_up: &GiveUp) -> io::Result<File> {
+    let (mut copy, mut length) = (tempfile::tempfile()?, file.metadata()?.len());
+    let most = max.saturating_mul(1024 * 1024);
+    let mut copied = 0;
+    while length <= most {
+        if give_up.is_said() {
+            return Err(io::Error::other("the process is about to end"));
+        }
+        match io::copy(&mut file.take(CHUNK), &mut copy)? {
+            0 => return Ok(copy),
+            more => copied += more,
+        }
+        // It may grow meanwhile, or say nothing of its length.
+        length = length.max(copied);
+    }
+    let what = "split it, or raise input_mib in payrun.yaml";
+    Err(io::Error::other(format!("it has more than {max} MiB, the most that a plan takes; {what}")))
 }
 
 /// Opens a file of these folders, wherever links lead; the inner error is one that tells more than a caller may know.
@@ -129,8 +152,8 @@ mod tests {
         std::os::unix::fs::symlink(place("elsewhere"), place("project/folder")).unwrap();
         std::os::unix::fs::symlink(place("project/data/a.csv"), place("project/inner.csv")).unwrap();
         std::process::Command::new("mkfifo").arg(place("project/pipe.csv")).status().unwrap();
-        let told = |name: &str, reach: &Reach| match Staged::of(&place(name), reach) {
-            Ok(staged) => staged.rows(None).unwrap().columns().join(","),
+        let told = |name: &str, reach: &Reach| match Staged::of(&place(name), reach, 1, &GiveUp::default()) {
+            Ok(staged) => staged.rows(None, &GiveUp::default()).unwrap().columns().join(","),
             Err(error) => crate::errors::chain(&error).replace(&folder.path().display().to_string(), ""),
         };
         let caller = Reach::Caller(vec![place("project")]);

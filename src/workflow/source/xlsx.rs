@@ -7,12 +7,15 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek};
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
-use std::process::{Child, ChildStdout};
+use std::process::{Child, ChildStdout, ExitStatus};
+use std::sync::{Arc, Mutex};
 
 use serde::{Deserialize, Serialize};
 
-use super::{ROW_MAX, Row, RowError, SourceError};
+use super::give_up::locked;
+use super::{GiveUp, ROW_MAX, Row, RowError, SourceError};
 use crate::domain::text::shown;
 
 pub(super) mod aside;
@@ -34,13 +37,18 @@ const OLE: [u8; 4] = [0xd0, 0xcf, 0x11, 0xe0];
 
 const NO_WORKBOOK: &str = "this is no Excel workbook; save it in Excel as .xlsx, or as CSV";
 
-/// What is said where the other process died before it had found the sheet.
+/// What is said where the other process died.
 const TOO_MUCH: &str =
     "the workbook is damaged, or takes more memory to read than a workbook may; save it in Excel anew, or as CSV";
 
+/// What is said where its time was over.
+const TOO_LONG: &str = "the workbook takes longer to read than a workbook may; split it, or save it as CSV";
+
 /// The rows of a sheet, as the other process reads them.
 pub(super) struct Xlsx {
-    reader: Child,
+    reader: Arc<Mutex<Child>>,
+    /// The other process ends when this is closed, however that comes.
+    _open: io::PipeWriter,
     lines: BufReader<ChildStdout>,
     line: Vec<u8>,
     /// The last row that came.
@@ -73,20 +81,27 @@ struct Wrong {
 }
 
 impl Xlsx {
-    pub(super) fn open(mut file: File, path: &Path, sheet: Option<&str>) -> Result<Self, SourceError> {
+    pub(super) fn open(
+        mut file: File,
+        path: &Path,
+        sheet: Option<&str>,
+        give_up: &GiveUp,
+    ) -> Result<Self, SourceError> {
         let refuse = |reason: &str| SourceError::Workbook { path: path.to_owned(), reason: reason.to_owned() };
         let unreadable = |source| SourceError::Read { path: path.to_owned(), source };
         if file.metadata().map_err(unreadable)?.len() > FILE_MAX {
             return Err(refuse("the file is larger than 64 MiB; split it, or save it as CSV"));
         }
         check_beginning(&mut file).map_err(unreadable)?.map_err(refuse)?;
-        let (reader, said) = aside::start(file, sheet).map_err(unreadable)?;
-        let mut opened = Self { reader, lines: BufReader::with_capacity(64 * 1024, said), line: Vec::new(), at: 1 };
+        let (reader, said, open) = aside::start(file, sheet).map_err(unreadable)?;
+        let (reader, lines) = (Arc::new(Mutex::new(reader)), BufReader::with_capacity(64 * 1024, said));
+        give_up.ends(&reader);
+        let mut opened = Self { reader, _open: open, lines, line: Vec::new(), at: 1 };
         match opened.hear() {
             Some(Reading::Opened) => Ok(opened),
             Some(Reading::Refused(reason)) => Err(refuse(&reason)),
             Some(Reading::Row(..) | Reading::Wrong(_) | Reading::Broken(_) | Reading::End) | None => {
-                Err(refuse(TOO_MUCH))
+                Err(refuse(opened.why_it_died()))
             }
         }
     }
@@ -129,8 +144,18 @@ impl Xlsx {
             Some(Reading::End) => None,
             Some(Reading::Broken(line)) => Some(Err(broken(line))),
             // A process that died must not look like the end of the sheet.
-            Some(Reading::Opened | Reading::Refused(_)) | None => Some(Err(broken(self.at))),
+            Some(Reading::Opened | Reading::Refused(_)) | None => {
+                Some(Err(RowError { line: self.at, reason: self.why_it_died().to_owned(), fatal: true }))
+            }
         }
+    }
+
+    /// Ends the other process, which has said nothing more, and says what to do about it.
+    fn why_it_died(&self) -> &'static str {
+        let is_time = |ended: ExitStatus| {
+            ended.signal() == Some(aside::TIME_OVER) || ended.code() == Some(aside::TOO_LONG.into())
+        };
+        if aside::end(&mut locked(&self.reader)).is_some_and(is_time) { TOO_LONG } else { TOO_MUCH }
     }
 
     /// The next thing the other process says; none if it has died, or says what it never says.
@@ -143,8 +168,7 @@ impl Xlsx {
 
 impl Drop for Xlsx {
     fn drop(&mut self) {
-        self.reader.kill().ok();
-        self.reader.wait().ok();
+        aside::end(&mut locked(&self.reader));
     }
 }
 

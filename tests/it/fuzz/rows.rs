@@ -60,7 +60,10 @@ fn read(path: &Path, format: &Format) -> Result<ReadFile, String> {
 fn reason(error: &SourceError) -> String {
     let said = match error {
         SourceError::Header { reason, .. } | SourceError::Workbook { reason, .. } => reason.clone(),
-        SourceError::Read { .. } | SourceError::Outside { .. } | SourceError::Format { .. } => error.to_string(),
+        SourceError::Read { .. }
+        | SourceError::Outside { .. }
+        | SourceError::Format { .. }
+        | SourceError::Text { .. } => error.to_string(),
     };
     assert!(said.len() <= REASON_MAX, "{said}");
     said
@@ -85,7 +88,8 @@ fn csv() {
             assert_eq!(seen.rows.iter().map(|(line, _)| *line).collect::<Vec<_>>(), expected);
             for ((line, cells), (_, text)) in seen.rows.iter().zip(lines.iter().skip(1)) {
                 let told: Vec<&[u8]> = text.split(|byte| *byte == b',').collect();
-                let is_row = told.len() == seen.columns.len() && std::str::from_utf8(text).is_ok();
+                let is_text = std::str::from_utf8(text).is_ok() && !text.contains(&0);
+                let is_row = told.len() == seen.columns.len() && is_text;
                 assert_eq!(cells.is_some(), is_row, "line {line}");
                 if let Some(cells) = cells {
                     assert!(cells.iter().map(String::as_bytes).eq(told), "line {line}");

@@ -266,6 +266,14 @@ impl App {
         })
     }
 
+    /// Begins on the project's own runtime, and waits for nothing.
+    pub fn spawn<F: Future<Output: Send + 'static> + Send + 'static>(
+        &self,
+        future: F,
+    ) -> tokio::task::JoinHandle<F::Output> {
+        self.runtime.spawn(future)
+    }
+
     /// Waits on the project's own runtime.
     pub fn wait_for<T>(&self, future: impl Future<Output = T>) -> T {
         self.runtime.block_on(future)

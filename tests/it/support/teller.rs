@@ -134,6 +134,7 @@ impl Teller {
             server: ServerConfig::default(),
             retention: RetentionConfig::default(),
             inputs: Vec::new(),
+            input_mib: 64,
             calendar_folder: "calendars".into(),
             calendars: BTreeMap::new(),
             alerts: AlertsConfig::default(),

@@ -156,6 +156,7 @@ impl World {
             server: Default::default(),
             retention: crate::config::RetentionConfig::default(),
             inputs: Vec::new(),
+            input_mib: crate::config::INPUT_MIB,
             calendar_folder: "calendars".into(),
             calendars: BTreeMap::new(),
             alerts: crate::config::AlertsConfig::default(),

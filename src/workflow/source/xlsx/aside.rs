@@ -1,15 +1,19 @@
 //! The process that reads a workbook: this program once more, which is given the file as its standard input and nothing else,
-//! and writes what it reads to its standard output. It limits its own memory before it looks at the file.
+//! and writes what it reads to its standard output. It limits its own memory and time before it looks at the file, and ends when
+//! whoever started it has: its standard error is a pipe that nobody writes into, and that is closed then.
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, BufWriter, Write as _};
+use std::io::{self, BufWriter, PipeWriter, Read as _, Write as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
-use std::process::{Child, ChildStdout, Command, ExitCode, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitCode, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Barrier};
+use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 
 use super::{Reading, bounds, sheet};
 
@@ -19,16 +23,37 @@ const ASKED: &str = "read-a-workbook";
 /// What it may take beyond what the program takes by itself, in bytes.
 const ROOM: u64 = 32 * 1024 * 1024;
 
-/// Starts it.
-pub(super) fn start(file: File, sheet: Option<&str>) -> io::Result<(Child, ChildStdout)> {
+/// How many seconds of a processor it may take until the sheet is found, and all in all.
+const OPENING_CPU: u64 = 20;
+const READING_CPU: u64 = 120;
+
+/// How long it may take until the sheet is found, and from then on: it waits for whoever takes its rows.
+const OPENING: Duration = Duration::from_secs(30);
+const READING: Duration = Duration::from_secs(3_600);
+
+/// How it ends where it took longer.
+pub(super) const TOO_LONG: u8 = 3;
+
+/// What ends a process that took more of a processor than it may.
+pub(super) const TIME_OVER: i32 = Signal::XCPU.as_raw();
+
+/// Starts it. It goes on until what it reads is taken, or the pipe is closed.
+pub(super) fn start(file: File, sheet: Option<&str>) -> io::Result<(Child, ChildStdout, PipeWriter)> {
+    let (closed, open) = io::pipe()?;
     let mut command = Command::new(program()?);
     command.arg0("payrun").arg(ASKED).args(sheet).env_clear();
-    command.stdin(Stdio::from(file)).stdout(Stdio::piped()).stderr(Stdio::null());
+    command.stdin(Stdio::from(file)).stdout(Stdio::piped()).stderr(Stdio::from(closed));
     let mut child = command.spawn()?;
     match child.stdout.take() {
-        Some(said) => Ok((child, said)),
+        Some(said) => Ok((child, said, open)),
         None => Err(io::Error::other("its output is not there")),
     }
+}
+
+/// Ends it, and says how it has ended.
+pub(super) fn end(reader: &mut Child) -> Option<ExitStatus> {
+    reader.kill().ok();
+    reader.wait().ok()
 }
 
 /// This program, also where another version has taken its place since it was started.
@@ -49,6 +74,9 @@ pub fn work_if_asked(mut arguments: impl Iterator<Item = OsString>) -> Option<Ex
 fn work(sheet: Option<&str>) -> io::Result<()> {
     // A dump would hold what is in the file.
     limit(Resource::Core, 0)?;
+    limit(Resource::Cpu, OPENING_CPU)?;
+    let opened = Arc::new(AtomicBool::new(false));
+    watch(Arc::clone(&opened))?;
     let own = own_size();
     limit(Resource::As, own + ROOM)?;
     let file = File::from(io::stdin().as_fd().try_clone_to_owned()?);
@@ -57,11 +85,48 @@ fn work(sheet: Option<&str>) -> io::Result<()> {
         Err(reason) => say(&mut out, &Reading::Refused(reason.to_owned()))?,
         Ok(need) => {
             limit(Resource::As, own + ROOM + need)?;
-            sheet::read(file, sheet, &mut |reading| say(&mut out, reading))?;
+            sheet::read(file, sheet, &mut |reading| {
+                say(&mut out, reading)?;
+                if matches!(reading, Reading::Opened) {
+                    opened.store(true, Ordering::Relaxed);
+                    limit(Resource::Cpu, READING_CPU)?;
+                    // Whoever waits for this need not wait for rows.
+                    out.flush()?;
+                }
+                Ok(())
+            })?;
         }
     }
     out.flush()
 }
+
+/// Ends this process when whoever started it has ended or wants no more, and when its time is over.
+fn watch(opened: Arc<AtomicBool>) -> io::Result<()> {
+    let mut closed = File::from(io::stderr().as_fd().try_clone_to_owned()?);
+    // What the threads themselves take is taken before the memory is limited.
+    let begun = Arc::new(Barrier::new(3));
+    let begins = Arc::clone(&begun);
+    std::thread::Builder::new().stack_size(STACK).spawn(move || {
+        begins.wait();
+        if closed.read(&mut [0]).is_ok() {
+            std::process::exit(1);
+        }
+    })?;
+    let begins = Arc::clone(&begun);
+    std::thread::Builder::new().stack_size(STACK).spawn(move || {
+        begins.wait();
+        std::thread::sleep(OPENING);
+        if opened.load(Ordering::Relaxed) {
+            std::thread::sleep(READING);
+        }
+        std::process::exit(TOO_LONG.into());
+    })?;
+    begun.wait();
+    Ok(())
+}
+
+/// What a thread that only waits needs, in bytes.
+const STACK: usize = 128 * 1024;
 
 fn say(out: &mut impl io::Write, reading: &Reading) -> io::Result<()> {
     serde_json::to_writer(&mut *out, reading)?;

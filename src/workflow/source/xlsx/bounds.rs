@@ -12,6 +12,10 @@ const UNPACKED_MAX: u64 = 1024 * 1024 * 1024;
 /// The most parts of a file.
 const PARTS_MAX: usize = 10_000;
 
+/// The most rows of a sheet, as Excel has them, and the most cells, with those that are empty. Any part may be a sheet.
+const ROWS_MAX: u64 = 1_048_576;
+const CELLS_MAX: u64 = 16_000_000;
+
 /// A part that is in memory as a whole: the texts of all cells, the formats, the list of sheets.
 struct Whole {
     /// How its name ends.
@@ -82,14 +86,33 @@ fn check_up_to(mut file: &File, max: u64) -> Result<u64, &'static str> {
         let entry = archive.by_index(index).map_err(|_| NO_WORKBOOK)?;
         let name = entry.name().map_err(|_| NO_WORKBOOK)?.to_ascii_lowercase();
         let whole = WHOLE.iter().find(|whole| name.ends_with(whole.name));
-        let mut counted = Counted::of(whole.map(|whole| whole.element).unwrap_or_default());
+        let mut counted = match whole {
+            Some(whole) => Counted::of([whole.element, b""]),
+            None => Counted::of([b"row", b"c"]),
+        };
+        counted.is_text = name.starts_with("xl/") && name.ends_with(".xml");
         let most = whole.map_or(left, |whole| left.min(whole.bytes + 1));
         let read = io::copy(&mut entry.take(most), &mut counted).map_err(|_| NO_WORKBOOK)?;
         left = left.saturating_sub(read);
         if left == 0 {
             return Err("the workbook unpacks to more than 1 GiB; split it, or save it as CSV");
         }
-        let Some(whole) = whole else { continue };
+        counted.finish();
+        if counted.has_nul {
+            return Err(
+                "the workbook has the character U+0000 in a text; take it out, and save the workbook in Excel anew",
+            );
+        }
+        let Some(whole) = whole else {
+            let [rows, cells] = counted.elements;
+            if rows > ROWS_MAX {
+                return Err("a sheet of the workbook has more than 1,048,576 rows; split it, or save it as CSV");
+            }
+            if cells > CELLS_MAX {
+                return Err("a sheet of the workbook has more than 16,000,000 cells; split it, or save it as CSV");
+            }
+            continue;
+        };
         let elements = counted.most();
         if read > whole.bytes || elements > whole.most {
             return Err(whole.too_much);
@@ -100,10 +123,13 @@ fn check_up_to(mut file: &File, max: u64) -> Result<u64, &'static str> {
     Ok(need)
 }
 
-/// Counts elements of one name, whatever their prefix, and remembers the largest `uniqueCount`, as which room is reserved.
+/// Counts elements of two names, whatever their prefix, remembers the largest `uniqueCount`, as which room is reserved, and
+/// whether a text has U+0000.
 struct Counted {
-    element: &'static [u8],
-    elements: u64,
+    names: [&'static [u8]; 2],
+    elements: [u64; 2],
+    is_text: bool,
+    has_nul: bool,
     declared: u64,
     /// The end of what was written before, which may be the beginning of a name.
     before: Vec<u8>,
@@ -112,26 +138,45 @@ struct Counted {
 /// How the number of texts is declared.
 const DECLARED: &[u8] = b"uniqueCount";
 
+/// How Excel writes U+0000 in a text; and a low line that begins no such writing.
+const NUL: &[u8] = b"_x0000_";
+const LOW_LINE: &[u8] = b"_x005F";
+
 /// The longest that has to be seen in one piece: a declaration with blanks in it.
 const SEEN: usize = 64;
 
 impl Counted {
-    const fn of(element: &'static [u8]) -> Self {
-        Self { element, elements: 0, declared: 0, before: Vec::new() }
+    const fn of(names: [&'static [u8]; 2]) -> Self {
+        Self { names, elements: [0; 2], is_text: false, has_nul: false, declared: 0, before: Vec::new() }
     }
 
-    /// When all is written: how many there are, or are said to be.
-    fn most(mut self) -> u64 {
+    /// When all is written.
+    fn finish(&mut self) {
         let rest = std::mem::take(&mut self.before);
         self.look(&rest, rest.len());
-        self.elements.max(self.declared)
+    }
+
+    /// How many of the first there are, or are said to be.
+    fn most(&self) -> u64 {
+        self.elements[0].max(self.declared)
     }
 
     /// Looks at what begins within the first `until` bytes.
     fn look(&mut self, bytes: &[u8], until: usize) {
         for (at, byte) in bytes[..until].iter().enumerate() {
             match byte {
-                b'<' | b':' if begins(&bytes[at + 1..], self.element) => self.elements += 1,
+                b'<' | b':' => {
+                    let rest = &bytes[at + 1..];
+                    if begins(rest, self.names[0]) {
+                        self.elements[0] += 1;
+                    } else if begins(rest, self.names[1]) {
+                        self.elements[1] += 1;
+                    }
+                }
+                0 => self.has_nul |= self.is_text,
+                b'_' if self.is_text && bytes[at..].starts_with(NUL) => {
+                    self.has_nul |= !bytes[..at].ends_with(LOW_LINE);
+                }
                 b'u' if bytes[at..].starts_with(DECLARED) => {
                     let digits = bytes[at + DECLARED.len()..].iter().skip_while(|b| !b.is_ascii_digit() && **b != b'>');
                     let digits = digits.take_while(|b| b.is_ascii_digit());
@@ -148,14 +193,11 @@ impl Counted {
 fn begins(bytes: &[u8], name: &[u8]) -> bool {
     let ends =
         |byte: Option<&u8>| byte.is_none_or(|byte| !byte.is_ascii_alphanumeric() && *byte != b'-' && *byte != b'_');
-    bytes.starts_with(name) && ends(bytes.get(name.len()))
+    !name.is_empty() && bytes.starts_with(name) && ends(bytes.get(name.len()))
 }
 
 impl io::Write for Counted {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.element.is_empty() {
-            return Ok(bytes.len());
-        }
         let mut seen = std::mem::take(&mut self.before);
         seen.extend_from_slice(bytes);
         let until = seen.len().saturating_sub(SEEN);
@@ -200,12 +242,14 @@ mod tests {
     fn elements_are_counted_whatever_their_prefix_and_however_they_are_cut() {
         let text = b"<x:s uniqueCount = '70'><x:si/><si><t>a</t></si>  <size/><si attribute=\"1\"/>";
         for piece in [1, 3, text.len()] {
-            let mut counted = Counted::of(b"si");
+            let mut counted = Counted::of([b"si", b"size"]);
             text.chunks(piece).for_each(|bytes| counted.write_all(bytes).unwrap());
+            counted.finish();
             assert_eq!(counted.most(), 70, "pieces of {piece}");
-            let mut counted = Counted::of(b"si");
+            let mut counted = Counted::of([b"si", b"size"]);
             text[22..].chunks(piece).for_each(|bytes| counted.write_all(bytes).unwrap());
-            assert_eq!(counted.most(), 3, "pieces of {piece}");
+            counted.finish();
+            assert_eq!(counted.elements, [3, 1], "pieces of {piece}");
         }
     }
 }

@@ -13,6 +13,9 @@ use crate::yaml::diagnostics::nearest_name;
 /// The most rows; Excel has no more.
 const ROWS_MAX: u32 = 1_048_576;
 
+/// The most columns that a row has in Excel; empty cells may stand in any of them.
+const COLUMNS_OF_EXCEL: u32 = 16_384;
+
 /// Where what is read goes.
 type Out<'a> = dyn FnMut(&Reading) -> io::Result<()> + 'a;
 
@@ -53,7 +56,7 @@ fn choose<R: Read + Seek>(workbook: &Workbook<R>, name: Option<&str>) -> Result<
 /// Says what the sheet ended with.
 fn read_rows<R: Read + Seek>(workbook: &mut Workbook<R>, sheet: &str, out: &mut Out<'_>) -> io::Result<Reading> {
     let Ok(mut cells) = workbook.worksheet_cells_reader(sheet) else { return Ok(Reading::Broken(1)) };
-    let mut under_way = UnderWay::default();
+    let (mut under_way, mut before) = (UnderWay::default(), None);
     loop {
         let cell = match cells.next_cell() {
             Ok(Some(cell)) => cell,
@@ -61,14 +64,19 @@ fn read_rows<R: Read + Seek>(workbook: &mut Workbook<R>, sheet: &str, out: &mut 
             Err(_) => return Ok(Reading::Broken(under_way.row.line)),
         };
         let ((row, column), value) = (cell.get_position(), cell.get_value());
+        let line = u64::from(row).saturating_add(1);
+        // Cells come in their order, each once, those that are empty as well.
+        if row >= ROWS_MAX || column >= COLUMNS_OF_EXCEL || before.is_some_and(|before| (row, column) <= before) {
+            return Ok(Reading::Broken(line));
+        }
+        before = Some((row, column));
         if *value == DataRef::Empty {
             continue;
         }
-        let line = u64::from(row).saturating_add(1);
         if line > under_way.row.line {
             out_with(&mut under_way, line, out)?;
         }
-        if row >= ROWS_MAX || !under_way.add(line, column, value) {
+        if !under_way.add(line, column, value) {
             return Ok(Reading::Broken(line));
         }
     }

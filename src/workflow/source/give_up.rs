@@ -1,0 +1,63 @@
+//! Giving up what is being read: whoever wanted it has gone, or the process is about to end.
+
+use std::process::Child;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+/// Said once, it ends whatever is read for whoever says it.
+#[derive(Debug, Clone, Default)]
+pub struct GiveUp(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    said: bool,
+    /// The processes that read.
+    readers: Vec<Weak<Mutex<Child>>>,
+}
+
+impl GiveUp {
+    /// Ends what is read, and whatever would be begun.
+    pub fn say(&self) {
+        let mut state = locked(&self.0);
+        state.said = true;
+        state.readers.drain(..).filter_map(|reader| reader.upgrade()).for_each(|reader| kill(&reader));
+    }
+
+    /// Whether it was said.
+    pub fn is_said(&self) -> bool {
+        locked(&self.0).said
+    }
+
+    /// Says it when it is dropped.
+    pub fn when_dropped(&self) -> GivesUp {
+        GivesUp(self.clone())
+    }
+
+    /// Ends this process too when it is said.
+    pub(super) fn ends(&self, reader: &Arc<Mutex<Child>>) {
+        let mut state = locked(&self.0);
+        if state.said {
+            kill(reader);
+        }
+        state.readers.retain(|reader| reader.strong_count() > 0);
+        state.readers.push(Arc::downgrade(reader));
+    }
+}
+
+/// Somebody waits for what is read, until this is dropped.
+#[derive(Debug)]
+pub struct GivesUp(GiveUp);
+
+impl Drop for GivesUp {
+    fn drop(&mut self) {
+        self.0.say();
+    }
+}
+
+fn kill(reader: &Mutex<Child>) {
+    locked(reader).kill().ok();
+}
+
+/// What is locked, also where a thread has panicked with it.
+pub(super) fn locked<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
