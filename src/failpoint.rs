@@ -2,8 +2,9 @@
 //!
 //! `PAYRUN_FAILPOINT=NAME:N` aborts the process when the place `NAME` is reached for the `N`th time.
 
-/// The places: in the order an item passes them, and after the plan of a run that a schedule fires.
-pub const NAMES: [&str; 5] = ["before_commit", "after_commit", "before_send", "after_send", "after_plan"];
+/// The places: in the order an item passes them, after the plan of a run that a schedule fires, and before and after each commit of a
+/// plan that is made in several.
+pub const NAMES: [&str; 6] = ["before_commit", "after_commit", "before_send", "after_send", "after_plan", "plan_step"];
 
 /// This place is reached.
 #[cfg(any(debug_assertions, feature = "failpoints"))]

@@ -22,7 +22,12 @@ impl Engine {
     pub(super) async fn plan_late_jobs(&self, now: Timestamp) -> Result<usize, LedgerError> {
         let mut planned = 0;
         for job in self.ledger.late_jobs().await? {
-            planned += usize::from(self.plan_late_job(&job, now).await?);
+            match self.plan_late_job(&job, now).await {
+                Ok(is_planned) => planned += usize::from(is_planned),
+                // One whose keys another plan has waits for that one; the next ones do not.
+                Err(error) if error.is_transient() => tracing::info!(job.id = job.id, %error, "a job is planned later"),
+                Err(error) => return Err(error),
+            }
         }
         Ok(planned)
     }

@@ -1,4 +1,5 @@
-//! Planning a run: rows are read, rendered and checked on one thread and written by another, in one transaction.
+//! Planning a run: rows are read, rendered and checked on one thread and written by another, and nothing of it is seen before all is
+//! there.
 //!
 //! A bad row is kept as `rejected` with its line and reason and never costs the good ones. Over a limit nothing is planned at
 //! all. A dry plan goes the same way and is rolled back at the end. Memory stays flat however long the file is.
@@ -36,7 +37,7 @@ use crate::workflow::{ItemSource, Job, Limits, Template, Workflow};
 use crate::yaml::diagnostics::Diagnostics;
 
 /// How many rows are written at a time.
-const CHUNK: usize = 2000;
+const CHUNK: usize = 500;
 
 /// How many items and refused rows of a job are kept to be shown where nobody asks for more.
 pub const SHOWN: usize = 20;
@@ -263,7 +264,10 @@ impl Engine {
         };
         // Whatever a file does, nobody waits for the ledger because of it.
         let mut staged = self.stage(request).await?;
-        let mut planning = self.ledger.plan(run).await?;
+        let mut planning = match self.only_adds(&request.workflow) {
+            true => self.ledger.plan_in_steps(run, request.workflow.jobs.len()).await?,
+            false => self.ledger.plan(run).await?,
+        };
         let run_id = planning.run_id();
         let mut jobs = Vec::with_capacity(request.workflow.jobs.len());
         for place in 0..request.workflow.jobs.len() {
@@ -342,21 +346,10 @@ impl Engine {
         let compared = (again || personal).then(|| (Scope::of(job, planning.run_id(), self), again));
         let mut written = Ok(());
         let stopped = Stopped::of(self, planning, job).await?;
-        while let Some(mut chunk) = inbox.recv().await {
-            // What is under way is settled then, and waits for this turn.
-            if self.places.are_closed() {
-                written = Err(PlanError::Stopped { job: job.name.clone() });
-                break;
-            }
-            if let Some(stopped) = &stopped {
-                written = stopped.refuse(planning, &mut chunk).await;
-            }
-            if written.is_ok() {
-                written = write(planning, job_id, chunk, (&mut planned, compared.as_ref())).await;
-            }
-            if written.is_ok() {
-                written = within_limits(&job.limits, &planned);
-            }
+        planning.step().await?;
+        while let Some(chunk) = inbox.recv().await {
+            written =
+                self.write_chunk(planning, job_id, chunk, (job, &stopped), (&mut planned, compared.as_ref())).await;
             if written.is_err() {
                 break;
             }
@@ -383,6 +376,32 @@ impl Engine {
 }
 
 impl Engine {
+    async fn write_chunk(
+        &self,
+        planning: &mut Planning,
+        job_id: i64,
+        mut chunk: Chunk,
+        (job, stopped): (&Job, &Option<Stopped>),
+        (planned, compared): (&mut PlannedJob, Option<&(Scope, bool)>),
+    ) -> Result<(), PlanError> {
+        loop {
+            // What is under way is settled then, and waits for this turn.
+            if self.places.are_closed() {
+                return Err(PlanError::Stopped { job: job.name.clone() });
+            }
+            if !planning.is_in_steps() || !planning.waits_for_another(&chunk.items).await? {
+                break;
+            }
+        }
+        if let Some(stopped) = stopped {
+            stopped.refuse(planning, &mut chunk).await?;
+        }
+        write(planning, job_id, chunk, (&mut *planned, compared)).await?;
+        within_limits(&job.limits, planned)?;
+        planning.step().await?;
+        Ok(())
+    }
+
     /// Copies the item files of a run and opens the copies, by job.
     async fn stage(&self, request: &PlanRequest) -> Result<BTreeMap<String, source::Rows>, PlanError> {
         let mut staged = BTreeMap::new();
@@ -472,6 +491,12 @@ fn would_send(jobs: &[PlannedJob]) -> String {
 }
 
 impl Engine {
+    /// Whether a plan changes nothing that was there before: no period of a contract is accounted for, and nothing is filed again.
+    fn only_adds(&self, workflow: &Workflow) -> bool {
+        let changes = |job: &Job| matches!(job.items.source, ItemSource::Contracts) || self.files_again(job);
+        !workflow.jobs.iter().any(changes)
+    }
+
     /// Whether a job's rows do again what has failed under their keys, on its gateway.
     fn files_again(&self, job: &Job) -> bool {
         let again = job.kind.again.as_ref().and_then(|kind| self.catalog.kinds.get(kind));

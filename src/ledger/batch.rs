@@ -91,6 +91,39 @@ pub(super) async fn ask(turn: &mut Turn, job_id: i64, new: &NewApproval, now: Ti
         "update items set state = 'held', due_at = null where job_id = $1 and due_at is not null and state = 'planned'";
     sqlx::query(hold).bind(job_id).execute(turn.connection()).await.map_err(failed)?;
     let batch = contents(turn, job_id).await?;
+    keep_asked(turn, job_id, new, &batch, now).await
+}
+
+/// Holds a job's items of these numbers, nobody has seen them yet, and adds them to the batch.
+pub(super) async fn hold_some(
+    turn: &mut Turn,
+    job_id: i64,
+    (after, to): (i64, i64),
+    batch: &mut Batch,
+) -> Result<(), LedgerError> {
+    let failed = |source| LedgerError::of("asking for approval", source);
+    let hold = "update items set state = 'held', due_at = null \
+                where id > $1 and id <= $2 and job_id = $3 and due_at is not null and state = 'planned'";
+    let held = sqlx::query(hold).bind(after).bind(to).bind(job_id).execute(turn.connection()).await;
+    held.map_err(failed)?;
+    let mut after = after;
+    loop {
+        let rows = held_page(turn, job_id, after, to).await?;
+        let Some(end) = rows.last() else { return Ok(()) };
+        after = end.try_get("id").map_err(failed)?;
+        rows.iter().try_for_each(|row| add(batch, row))?;
+    }
+}
+
+/// Keeps what is asked for, of a job that is there.
+pub(super) async fn keep_asked(
+    turn: &mut Turn,
+    job_id: i64,
+    new: &NewApproval,
+    batch: &Batch,
+    now: Timestamp,
+) -> Result<(), LedgerError> {
+    let failed = |source| LedgerError::of("asking for approval", source);
     let insert = "insert into approvals (job_id, state, author, needed, print, items, sums, asked_at, expires_at) \
                   select $1, 'waiting', coalesce(r.author, ''), $2, $3, $4, $5, $6, $7 from jobs as j \
                   join runs as r on r.id = j.run_id where j.id = $1";

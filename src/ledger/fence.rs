@@ -20,6 +20,7 @@ const FENCED: &[&str] = &[
     "episodes",
     "notifications",
     "audit",
+    "unfinished_plans",
 ];
 const DEEDS: [&str; 3] = ["insert", "update", "delete"];
 

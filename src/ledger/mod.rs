@@ -35,6 +35,7 @@ mod pauses;
 mod payment;
 mod person;
 mod plan;
+mod plan_steps;
 mod progress;
 mod promote;
 mod pulse;

@@ -78,7 +78,8 @@ impl Ledger {
         Ok(Node { id: NodeId(id), _lock: lock })
     }
 
-    /// Expires the leases of nodes that are provably dead; says how many items that frees to be asked about.
+    /// Expires the leases of nodes that are provably dead, and takes away what they were planning; says how many items are asked about
+    /// because of it.
     ///
     /// # Errors
     /// Whatever keeps the ledger from being written.
@@ -89,6 +90,10 @@ impl Ledger {
         };
         if freed > 0 {
             self.woken.notify_waiters();
+        }
+        // What is in flight comes first, and does not wait for this.
+        if let Err(error) = self.clear_dead_plans().await {
+            tracing::warn!(%error, "what dead processes were planning is taken away later");
         }
         Ok(freed)
     }
@@ -156,12 +161,14 @@ async fn expire(turn: &mut Turn, id: i64, now: Timestamp) -> Result<u64, LedgerE
     expired.map(|done| done.rows_affected()).map_err(|source| LedgerError::of(BURYING, source))
 }
 
-fn locks(file: &Path) -> PathBuf {
-    beside(file, "-nodes")
+pub(super) fn locks(file: &Path) -> PathBuf {
+    // All who have the file have one folder, by whatever link they came.
+    let real = file.canonicalize();
+    beside(real.as_deref().unwrap_or(file), "-nodes")
 }
 
-fn lock_file(folder: &Path, id: i64) -> Result<File, LedgerError> {
-    let path = folder.join(format!("{id:016x}"));
+pub(super) fn lock_file(folder: &Path, id: i64) -> Result<File, LedgerError> {
+    let path = lock_path(folder, id);
     let failed = |source| LedgerError::Lock { path: path.clone(), source };
     std::fs::create_dir_all(folder).map_err(failed)?;
     // Locked before it has its name: nobody ever finds it unlocked while this process lives.
@@ -177,6 +184,19 @@ pub(super) fn has_nodes(file: &Path) -> bool {
     let Ok(entries) = std::fs::read_dir(locks(file)) else { return false };
     let held = |entry: DirEntry| matches!(File::open(entry.path()).map(|file| file.try_lock()), Ok(Err(_)));
     entries.flatten().any(held)
+}
+
+/// Whether somebody holds the lock of this name. One that cannot be looked at proves nothing.
+pub(super) fn is_locked(folder: &Path, id: i64) -> bool {
+    match File::open(lock_path(folder, id)) {
+        Ok(file) => file.try_lock().is_err(),
+        Err(error) => error.kind() != std::io::ErrorKind::NotFound,
+    }
+}
+
+/// Where the lock of this name is.
+pub(super) fn lock_path(folder: &Path, id: i64) -> PathBuf {
+    folder.join(format!("{id:016x}"))
 }
 
 /// Nodes whose lock file nobody holds. Taking the lock is the proof; it is let go again with the file.

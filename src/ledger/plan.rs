@@ -1,19 +1,21 @@
-//! Planning: a run, its jobs and its items in one transaction, streamed in chunks, so that memory stays flat.
+//! Planning: a run, its jobs and its items, all or none, streamed in chunks, so that memory stays flat. It is one transaction, or a row
+//! of short ones of which nothing is seen before the last (`plan_steps.rs`).
 //!
 //! A key that is there already makes no second item: the row is kept as `skipped` and points at the item that has the key,
 //! or as `rejected` if it says something else under the same key, or stands twice in its own run.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use serde_json::json;
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, Row};
-use tokio::sync::Notify;
+use sqlx::{AnyConnection, AssertSqlSafe, Row};
 
 use super::Ledger;
 use super::batch::{NewApproval, ask};
+use super::contracts::withdraw_what_has_ended;
 use super::error::LedgerError;
+use super::home::Engine;
+use super::plan_steps::Steps;
 use super::rows::{Shifts, Stored, Writes, Written, amount_of, list};
 use super::turn::Turn;
 use crate::domain::actor::Actor;
@@ -232,8 +234,11 @@ pub struct Refusal {
 /// A plan under way: nothing of it is seen by anybody until it is committed.
 #[derive(Debug)]
 pub struct Planning {
-    turn: Turn,
-    woken: Arc<Notify>,
+    pub(super) ledger: Ledger,
+    /// There, but between two commits of a plan that is made in several.
+    pub(super) turn: Option<Turn>,
+    /// Of a plan that is made in several commits.
+    pub(super) steps: Option<Steps>,
     run_id: i64,
     now: Timestamp,
     shifts: Shifts,
@@ -249,38 +254,13 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::RunExists`] if this occurrence has been planned.
     pub async fn plan(&self, run: NewRun) -> Result<Planning, LedgerError> {
-        let failed = |source| LedgerError::of("beginning a plan", source);
+        self.clear_dead_plans().await?;
         let mut turn = Turn::take_long(&self.write, "planning a run").await?;
-        let inserted: Option<i64> = sqlx::query_scalar(
-            "insert into runs (workflow, occurrence, source, params, started_at, at, timezone, author, author_user, \
-             file) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) on conflict do nothing returning id",
-        )
-        .bind(&run.workflow)
-        .bind(&run.occurrence)
-        .bind(&run.source)
-        .bind(&run.params)
-        .bind(run.now.millis())
-        .bind(run.at.millis())
-        .bind(&run.timezone)
-        .bind(run.author.name())
-        .bind(run.author.user())
-        .bind(&run.file)
-        .fetch_optional(turn.connection())
-        .await
-        .map_err(failed)?;
-        let Some(run_id) = inserted else {
+        let Some(run_id) = insert_run(&mut turn, None, &run).await? else {
             turn.rollback().await?;
             return Err(LedgerError::RunExists { workflow: run.workflow, occurrence: run.occurrence });
         };
-        Ok(Planning {
-            turn,
-            woken: Arc::clone(&self.woken),
-            run_id,
-            now: run.now,
-            shifts: Shifts::default(),
-            before_periods: None,
-            contradicted: HashMap::new(),
-        })
+        Ok(Planning::new(self, Some(turn), run_id, run.now))
     }
 
     /// Jobs that have started and are not planned: those they take their items from have ended.
@@ -321,37 +301,64 @@ impl Ledger {
             turn.rollback().await?;
             return Ok(None);
         }
-        let woken = Arc::clone(&self.woken);
-        Ok(Some(Planning {
-            turn,
-            woken,
-            run_id: job.run_id,
-            now,
-            shifts: Shifts::default(),
-            before_periods: None,
-            contradicted: HashMap::new(),
-        }))
+        Ok(Some(Planning::new(self, Some(turn), job.run_id, now)))
     }
 }
 
-impl Planning {
-    /// The run's id, if it is committed.
-    pub const fn run_id(&self) -> i64 {
-        self.run_id
-    }
+/// Numbers that a run and a job have in a file: also behind those that a plan under way has.
+const NEXT_RUN: &str = "(select 1 + max(coalesce((select max(id) from runs), 0), \
+    coalesce((select max(run_id) from unfinished_plans), 0)))";
+const NEXT_JOB: &str = "(select 1 + max(coalesce((select max(id) from jobs), 0), \
+    coalesce((select max(last_job) from unfinished_plans), 0)))";
 
-    /// Adds a job; returns its id.
-    ///
-    /// # Errors
-    /// Whatever the database says.
-    pub async fn job(&mut self, job: NewJob) -> Result<i64, LedgerError> {
-        let (needs, policy) = (list(&job.needs), serde_json::to_string(&job.policy).unwrap_or_default());
-        sqlx::query_scalar(
-            "insert into jobs (run_id, name, kind, lane, needs, policy, rate_calls, rate_per, concurrency, started, planned, \
-               account) \
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) returning id",
-        )
-        .bind(self.run_id)
+/// The number of a new row, as SQL: the one that it has been given, or the next.
+fn number(engine: Engine, given: Option<i64>, next: &str) -> String {
+    match (given, engine) {
+        (Some(id), _) => id.to_string(),
+        (None, Engine::Sqlite) => next.to_owned(),
+        (None, Engine::Postgres) => "default".to_owned(),
+    }
+}
+
+/// Makes a run; none if there is one of this occurrence.
+pub(super) async fn insert_run(turn: &mut Turn, id: Option<i64>, run: &NewRun) -> Result<Option<i64>, LedgerError> {
+    let id = number(turn.engine(), id, NEXT_RUN);
+    let insert = format!(
+        "insert into runs (id, workflow, occurrence, source, params, started_at, at, timezone, author, author_user, file) \
+         values ({id}, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10) on conflict (workflow, occurrence) do nothing returning id"
+    );
+    sqlx::query_scalar(AssertSqlSafe(insert))
+        .bind(&run.workflow)
+        .bind(&run.occurrence)
+        .bind(&run.source)
+        .bind(&run.params)
+        .bind(run.now.millis())
+        .bind(run.at.millis())
+        .bind(&run.timezone)
+        .bind(run.author.name())
+        .bind(run.author.user())
+        .bind(&run.file)
+        .fetch_optional(turn.connection())
+        .await
+        .map_err(|source| LedgerError::of("beginning a plan", source))
+}
+
+/// Makes a job; returns its id.
+pub(super) async fn insert_job(
+    turn: &mut Turn,
+    id: Option<i64>,
+    run_id: i64,
+    job: &NewJob,
+) -> Result<i64, LedgerError> {
+    let (needs, policy) = (list(&job.needs), serde_json::to_string(&job.policy).unwrap_or_default());
+    let id = number(turn.engine(), id, NEXT_JOB);
+    let insert = format!(
+        "insert into jobs (id, run_id, name, kind, lane, needs, policy, rate_calls, rate_per, concurrency, started, planned, \
+           account) \
+         values ({id}, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) returning id"
+    );
+    sqlx::query_scalar(AssertSqlSafe(insert))
+        .bind(run_id)
         .bind(&job.name)
         .bind(&job.kind)
         .bind(&job.lane)
@@ -363,9 +370,68 @@ impl Planning {
         .bind(i64::from(job.needs.is_empty()))
         .bind(i64::from(job.at_once))
         .bind(&job.account)
-        .fetch_one(self.turn.connection())
+        .fetch_one(turn.connection())
         .await
         .map_err(|source| LedgerError::of("planning a job", source))
+}
+
+/// A job has been planned: its items have these numbers.
+pub(super) async fn job_is_planned(
+    turn: &mut Turn,
+    id: i64,
+    (first, last): (i64, i64),
+    failure: Option<&str>,
+) -> Result<(), LedgerError> {
+    sqlx::query("update jobs set planned = 1, first_item = $2, last_item = $3, failure = $4 where id = $1")
+        .bind(id)
+        .bind(first)
+        .bind(last)
+        .bind(failure)
+        .execute(turn.connection())
+        .await
+        .map(|_| ())
+        .map_err(|source| LedgerError::of("planning a job", source))
+}
+
+impl Planning {
+    /// The run's id, if it is committed.
+    pub const fn run_id(&self) -> i64 {
+        self.run_id
+    }
+
+    pub(super) fn new(ledger: &Ledger, turn: Option<Turn>, run_id: i64, now: Timestamp) -> Self {
+        Self {
+            ledger: ledger.clone(),
+            turn,
+            steps: None,
+            run_id,
+            now,
+            shifts: Shifts::default(),
+            before_periods: None,
+            contradicted: HashMap::new(),
+        }
+    }
+
+    /// The transaction; a plan that is made in several begins the next one.
+    pub(super) async fn turn(&mut self) -> Result<&mut Turn, LedgerError> {
+        if let (None, Some(steps)) = (&self.turn, &mut self.steps) {
+            let mut turn = Turn::take(&self.ledger.write, "planning a run").await?;
+            steps.begin(&mut turn).await?;
+            self.turn = Some(turn);
+        }
+        Ok(self.turn.as_mut().expect("a plan in one transaction has it until it ends"))
+    }
+
+    /// Adds a job; returns its id.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn job(&mut self, job: NewJob) -> Result<i64, LedgerError> {
+        if let Some(steps) = &mut self.steps {
+            return Ok(steps.job(job));
+        }
+        let run_id = self.run_id;
+        insert_job(self.turn().await?, None, run_id, &job).await
     }
 
     /// Ends the planning of a job whose items are those behind `before`.
@@ -373,16 +439,13 @@ impl Planning {
     /// # Errors
     /// Whatever the database says.
     pub async fn job_planned(&mut self, job_id: i64, before: i64, failure: Option<&str>) -> Result<(), LedgerError> {
+        self.step().await?;
+        if let Some(steps) = &mut self.steps {
+            steps.job_planned(job_id, before, failure);
+            return Ok(());
+        }
         let last = self.newest_item().await?;
-        sqlx::query("update jobs set planned = 1, first_item = $2, last_item = $3, failure = $4 where id = $1")
-            .bind(job_id)
-            .bind(before + 1)
-            .bind(last)
-            .bind(failure)
-            .execute(self.turn.connection())
-            .await
-            .map_err(|source| LedgerError::of("planning a job", source))?;
-        Ok(())
+        job_is_planned(self.turn().await?, job_id, (before + 1, last), failure).await
     }
 
     /// Holds all items of a job, which has been planned by now, until they are approved as they are.
@@ -390,7 +453,12 @@ impl Planning {
     /// # Errors
     /// Whatever the database says; then the plan must be abandoned.
     pub async fn hold(&mut self, job_id: i64, approval: &NewApproval) -> Result<(), LedgerError> {
-        ask(&mut self.turn, job_id, approval, self.now).await?;
+        if self.steps.is_some() {
+            self.hold_in_steps(job_id, approval).await?;
+        } else {
+            let now = self.now;
+            ask(self.turn().await?, job_id, approval, now).await?;
+        }
         self.shifts.hold(job_id);
         Ok(())
     }
@@ -424,6 +492,9 @@ impl Planning {
             (first || is(Bug::KeyWithLine)) && !self.contradicted.contains_key(&item.key_hash)
         };
         let fresh: Vec<&NewItem> = items.iter().filter(is_first).collect();
+        if self.steps.is_none() {
+            self.waits_for_another(items).await?;
+        }
         let before = self.newest_item().await?;
         let inserted = self.insert(job_id, &fresh).await?;
         let all_new = inserted == fresh.len() as u64;
@@ -459,9 +530,12 @@ impl Planning {
     pub async fn earlier(&mut self, keys: &[KeyHash]) -> Result<HashMap<KeyHash, Earlier>, LedgerError> {
         let failed = |source| LedgerError::of("reading what has a key already", source);
         let keys: Vec<String> = keys.iter().map(|key| hex(*key)).collect();
-        let query = "select i.*, j.run_id, j.forgotten_to from json_each($1) as k cross join items as i \
-                     join jobs as j on j.id = i.job_id where i.key_hash = unhex(k.atom)";
-        let rows = sqlx::query(query).bind(list(&keys)).fetch_all(self.turn.connection()).await.map_err(failed)?;
+        // The jobs of a plan in several commits have no rows yet.
+        let query = "select i.*, coalesce(j.run_id, $2) as run_id, j.forgotten_to from json_each($1) as k cross join items as i \
+                     left join jobs as j on j.id = i.job_id where i.key_hash = unhex(k.atom)";
+        let own = self.run_id;
+        let rows =
+            sqlx::query(query).bind(list(&keys)).bind(own).fetch_all(self.connection().await?).await.map_err(failed)?;
         let read = |row: &AnyRow| {
             let stored = Stored::read(row)?;
             let identity: Option<&[u8]> = row.try_get("identity").map_err(failed)?;
@@ -508,7 +582,7 @@ impl Planning {
                 at: self.now,
             })
             .collect();
-        if Writes::of(&written, &[])?.execute(&mut self.turn).await? {
+        if Writes::of(&written, &[])?.execute(self.turn().await?).await? {
             return Ok(());
         }
         let what = "an item changed while a file was planned that files it again; plan the file once more";
@@ -535,7 +609,7 @@ impl Planning {
                       returning id, line, key, amount, currency";
         let reason = "another row of the file has this key and cannot be read: neither is sent; leave the right one alone in the file";
         let rejected = sqlx::query(reject).bind(list(&keys)).bind(job_id).bind(reason);
-        let rejected = rejected.fetch_all(self.turn.connection()).await.map_err(failed)?;
+        let rejected = rejected.fetch_all(self.connection().await?).await.map_err(failed)?;
         let mut refusals = Vec::with_capacity(rejected.len());
         for row in &rejected {
             let amount = amount_of(row, row.try_get("id").map_err(failed)?)?;
@@ -562,7 +636,8 @@ impl Planning {
         let refusal = Refusal { was_planned: true, ..contradicts(&first, item.line) };
         let reject = "update items set state = 'rejected', reason = $2, due_at = null, key_hash = null, identity = null, \
                         serial = null, order_no = null, custom_no = null, input = '{}' where id = $1";
-        let rejected = sqlx::query(reject).bind(holder.id).bind(&refusal.reason).execute(self.turn.connection()).await;
+        let rejected =
+            sqlx::query(reject).bind(holder.id).bind(&refusal.reason).execute(self.connection().await?).await;
         rejected.map_err(|source| LedgerError::of("refusing a row that another contradicts", source))?;
         self.shifts.add(holder.job_id, holder.amount, State::Planned, -1);
         self.shifts.add(holder.job_id, holder.amount, State::Rejected, 1);
@@ -599,7 +674,7 @@ impl Planning {
                cast(value ->> 5 as bigint), cast(value ->> 6 as bigint), value ->> 7, '{}' from json_each($1)",
         )
         .bind(list(&rows))
-        .execute(self.turn.connection())
+        .execute(self.connection().await?)
         .await
         .map_err(|source| LedgerError::of("keeping refused rows", source))?;
         Ok(())
@@ -610,21 +685,48 @@ impl Planning {
     /// # Errors
     /// Whatever the database says; then nothing was planned.
     pub async fn commit(mut self) -> Result<i64, LedgerError> {
-        let failed = |source| LedgerError::of("committing a plan", source);
-        let totals = list(&std::mem::take(&mut self.shifts).lines());
-        self.turn.line_up().await?;
-        if let Some(before) = self.before_periods {
-            self.look_at_holders(before).await?;
+        let made = self.make().await;
+        if let Some(steps) = self.steps.take() {
+            match &made {
+                Ok(()) => steps.end_lock(),
+                Err(_) => {
+                    self.end_turn().await?;
+                    steps.give_up(&self.ledger).await;
+                }
+            }
         }
-        sqlx::query(SHIFT_TOTALS).bind(totals).execute(self.turn.connection()).await.map_err(failed)?;
-        self.turn.commit_and_tell().await?;
-        self.woken.notify_waiters();
+        made?;
+        self.ledger.woken.notify_waiters();
         Ok(self.run_id)
     }
 
+    async fn make(&mut self) -> Result<(), LedgerError> {
+        let failed = |source| LedgerError::of("committing a plan", source);
+        let totals = list(&std::mem::take(&mut self.shifts).lines());
+        self.step().await?;
+        self.turn().await?.line_up().await?;
+        if let Some(before) = self.before_periods {
+            self.look_at_holders(before).await?;
+        }
+        if let (Some(steps), Some(turn)) = (&self.steps, &mut self.turn) {
+            steps.finish(turn).await?;
+        }
+        sqlx::query(SHIFT_TOTALS).bind(totals).execute(self.connection().await?).await.map_err(failed)?;
+        let (run_id, now) = (self.run_id, self.now);
+        withdraw_what_has_ended(self.turn().await?, run_id, now, now).await?;
+        if self.steps.is_some() {
+            crate::failpoint::hit("plan_step");
+        }
+        self.turn.take().expect("the turn that was just taken").commit_and_tell().await?;
+        if self.steps.is_some() {
+            crate::failpoint::hit("plan_step");
+        }
+        Ok(())
+    }
+
     /// The connection, within the plan's transaction.
-    pub(super) fn connection(&mut self) -> &mut AnyConnection {
-        self.turn.connection()
+    pub(super) async fn connection(&mut self) -> Result<&mut AnyConnection, LedgerError> {
+        Ok(self.turn().await?.connection())
     }
 
     /// When this is planned.
@@ -644,8 +746,19 @@ impl Planning {
     ///
     /// # Errors
     /// Whatever the database says; nothing was planned all the same.
-    pub async fn abandon(self) -> Result<(), LedgerError> {
-        self.turn.rollback().await
+    pub async fn abandon(mut self) -> Result<(), LedgerError> {
+        let ended = self.end_turn().await;
+        if let Some(steps) = self.steps.take() {
+            steps.give_up(&self.ledger).await;
+        }
+        ended
+    }
+
+    async fn end_turn(&mut self) -> Result<(), LedgerError> {
+        match self.turn.take() {
+            Some(turn) => turn.rollback().await,
+            None => Ok(()),
+        }
     }
 
     /// The newest item of all; zero if there is none.
@@ -654,7 +767,7 @@ impl Planning {
     /// Whatever the database says.
     pub async fn newest_item(&mut self) -> Result<i64, LedgerError> {
         let row = sqlx::query("select coalesce(max(id), 0) from items")
-            .fetch_one(self.turn.connection())
+            .fetch_one(self.connection().await?)
             .await
             .map_err(|source| LedgerError::of("planning items", source))?;
         Ok(row.try_get(0).unwrap_or(0))
@@ -694,7 +807,7 @@ impl Planning {
         .bind(list(&rows))
         .bind(job_id)
         .bind(due)
-        .execute(self.turn.connection())
+        .execute(self.connection().await?)
         .await
         .map_err(|source| LedgerError::of("planning items", source))?;
         Ok(inserted.rows_affected())
@@ -704,12 +817,15 @@ impl Planning {
     async fn holders(&mut self, items: &[&NewItem]) -> Result<HashMap<KeyHash, Holder>, LedgerError> {
         let failed = |source| LedgerError::of("looking for keys that were planned before", source);
         let keys: Vec<String> = items.iter().map(|item| hex(item.key_hash)).collect();
+        let own = self.run_id;
         let rows = sqlx::query(
-            "select i.id, i.job_id, i.key_hash, i.identity, i.line, i.state, i.amount, i.currency, j.run_id from json_each($1) as k \
-             cross join items as i join jobs as j on j.id = i.job_id where i.key_hash = unhex(k.atom)",
+            "select i.id, i.job_id, i.key_hash, i.identity, i.line, i.state, i.amount, i.currency, \
+               coalesce(j.run_id, $2) as run_id from json_each($1) as k \
+             cross join items as i left join jobs as j on j.id = i.job_id where i.key_hash = unhex(k.atom)",
         )
         .bind(list(&keys))
-        .fetch_all(self.turn.connection())
+        .bind(own)
+        .fetch_all(self.connection().await?)
         .await
         .map_err(failed)?;
         let mut holders = HashMap::with_capacity(rows.len());

@@ -316,6 +316,12 @@ const TABLES: &[Table] = &[
         numbered: true,
     },
     Table {
+        name: "unfinished_plans",
+        key: 1,
+        columns: &[("id", N), ("run_id", N), ("first_job", N), ("last_job", N), ("first_item", N), ("given_up", N)],
+        numbered: false,
+    },
+    Table {
         name: "restores",
         key: 1,
         columns: &[("id", N), ("backup_at", N), ("at", N), ("asks_until", N)],

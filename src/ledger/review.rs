@@ -316,8 +316,8 @@ const REPEATED: &str = "\
     select g.id, g.times, g.latest, j.run_id, l.key, l.state from ( \
       select i.id as id, count(*) as times, max(o.id) as latest \
       from json_each($1) as k cross join items as i cross join items as o join jobs as j on j.id = $2 \
-      where i.id = cast(k.value ->> 0 as bigint) and o.identity = coalesce(unhex(k.value ->> 1), i.identity) and o.id < coalesce(j.first_item, i.id) \
-        and o.state not in ('rejected', 'skipped', 'cancelled') group by i.id) as g \
+      where i.id = cast(k.value ->> 0 as bigint) and o.identity = coalesce(unhex(k.value ->> 1), i.identity) and (o.id < coalesce(j.first_item, i.id) or (o.id < i.id and o.job_id <> i.job_id)) \
+        and o.state not in ('rejected', 'skipped', 'cancelled') and exists (select 1 from jobs as oj where oj.id = o.job_id) group by i.id) as g \
     join items as l on l.id = g.latest join jobs as j on j.id = l.job_id";
 
 /// An item that charged, with the number by which it was looked for.

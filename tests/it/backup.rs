@@ -59,7 +59,7 @@ fn a_ledger_is_copied_before_its_schema_is_changed() {
             sqlx::query_scalar("select max(version) from _sqlx_migrations").fetch_one(&mut old).await.unwrap();
         assert!(newest >= 12, "the last migration makes the tables tokens and requests");
         let undone = "\
-            drop index items_identity; drop table tokens; drop table unreachable; drop table requests; drop table restores; drop index runs_with_evidence; \
+            drop index items_identity; drop table tokens; drop table unreachable; drop trigger jobs_of_unfinished_plans; drop table unfinished_plans; drop table requests; drop table restores; drop index runs_with_evidence; \
             drop index occurrences_failed; drop index items_put_off; drop index contract_changes_of_payrun; \
             drop index contracts_overdue; drop index items_sealed; drop index items_waiting; drop index items_receipt; drop index notifications_sealed; \
             drop index statements_by_time; alter table jobs drop column forgotten_to; \

@@ -136,6 +136,7 @@ fn killed_after_a_send_the_order_is_asked_about_and_not_sent_again() {
 
 #[test]
 fn every_named_place_has_a_test() {
-    // The last is tried in schedules.rs.
-    assert_eq!(failpoint::NAMES, ["before_commit", "after_commit", "before_send", "after_send", "after_plan"]);
+    // `after_plan` is tried in schedule_command.rs, `plan_step` in long_plans.rs.
+    let names = ["before_commit", "after_commit", "before_send", "after_send", "after_plan", "plan_step"];
+    assert_eq!(failpoint::NAMES, names);
 }

@@ -25,6 +25,7 @@ mod input_files;
 mod kill;
 mod layers;
 mod ledger;
+mod long_plans;
 mod nodes;
 mod notifications;
 mod operators;

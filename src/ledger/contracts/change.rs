@@ -317,6 +317,35 @@ fn failed_withdrawal(source: sqlx::Error) -> LedgerError {
     LedgerError::of("withdrawing what is open of a contract", source)
 }
 
+/// Withdraws what a run that is being planned has of contracts whose end the gateway has confirmed meanwhile: nobody who ended them
+/// could see its items.
+pub async fn withdraw_what_has_ended(
+    turn: &mut Turn,
+    run_id: i64,
+    began: Timestamp,
+    now: Timestamp,
+) -> Result<(), LedgerError> {
+    let ended = sqlx::query_scalar(ENDED_SINCE).bind(began.millis()).fetch_all(turn.connection()).await;
+    let ended: Vec<Vec<u8>> = ended.map_err(failed_withdrawal)?;
+    for serial in ended {
+        let items = sqlx::query_scalar(OPEN_OF_RUN).bind(serial).bind(run_id).fetch_all(turn.connection()).await;
+        let items: Vec<i64> = items.map_err(failed_withdrawal)?;
+        withdraw_items(turn, &items, Actor::payrun().name(), "terminated at the gateway while this was planned", now)
+            .await?;
+    }
+    Ok(())
+}
+
+/// The contracts that a job of terminations has ended, of those jobs that have not finished before an instant.
+const ENDED_SINCE: &str = "\
+    select distinct t.serial from jobs as k cross join items as t \
+    where k.kind = 'terminate' and (k.finished_at is null or k.finished_at >= $1) \
+      and t.id between k.first_item and k.last_item and t.job_id = k.id and t.state = 'succeeded' and t.serial is not null";
+
+const OPEN_OF_RUN: &str = "\
+    select i.id from items as i cross join jobs as j where i.serial = $1 and i.state in ('planned', 'held') \
+      and j.id = i.job_id and j.run_id = $2 and j.kind <> 'terminate' order by i.id";
+
 async fn withdraw_items(
     turn: &mut Turn,
     items: &[i64],

@@ -149,7 +149,7 @@ impl Planning {
         let failed = |source| LedgerError::of("taking contracts", source);
         self.periods_begin().await?;
         let rows: Vec<_> = contracts.iter().map(|contract| (contract.id, contract.version)).collect();
-        let taken = sqlx::query(TAKE).bind(list(&rows)).fetch_all(self.connection()).await.map_err(failed)?;
+        let taken = sqlx::query(TAKE).bind(list(&rows)).fetch_all(self.connection().await?).await.map_err(failed)?;
         let mut left: BTreeSet<i64> = contracts.iter().map(|contract| contract.id).collect();
         for row in &taken {
             left.remove(&row.try_get::<i64, _>(0).map_err(failed)?);
@@ -168,7 +168,7 @@ impl Planning {
         names: &[&str],
     ) -> Result<BTreeMap<String, String>, LedgerError> {
         let failed = |source| LedgerError::of("looking for contracts that are not charged", source);
-        let rows = sqlx::query(STOPPED).bind(list(names)).bind(account).fetch_all(self.connection()).await;
+        let rows = sqlx::query(STOPPED).bind(list(names)).bind(account).fetch_all(self.connection().await?).await;
         let why = |row: &AnyRow| {
             let (state, since): (String, Option<String>) = (row.try_get("state")?, row.try_get("since")?);
             let since = since.map(|since| format!(" since {since}")).unwrap_or_default();
@@ -184,7 +184,7 @@ impl Planning {
     /// Whatever the database says; then the plan must be abandoned.
     pub async fn has_stopped_contracts(&mut self, account: &str) -> Result<bool, LedgerError> {
         let query = "select 1 from contracts where account = $1 and state in ('paused', 'ended') limit 1";
-        let found = sqlx::query(query).bind(account).fetch_optional(self.connection()).await;
+        let found = sqlx::query(query).bind(account).fetch_optional(self.connection().await?).await;
         found
             .map(|row| row.is_some())
             .map_err(|source| LedgerError::of("looking for contracts that are not charged", source))
@@ -218,8 +218,8 @@ impl Planning {
         let rows: Vec<_> = periods.iter().map(row).collect();
         let now = self.now().millis();
         let insert = sqlx::query(AssertSqlSafe(note())).bind(list(&rows)).bind(now);
-        insert.execute(self.connection()).await.map_err(failed)?;
-        sqlx::query(NEXT).bind(list(next_due)).execute(self.connection()).await.map_err(failed)?;
+        insert.execute(self.connection().await?).await.map_err(failed)?;
+        sqlx::query(NEXT).bind(list(next_due)).execute(self.connection().await?).await.map_err(failed)?;
         Ok(())
     }
 
@@ -233,7 +233,7 @@ impl Planning {
                     and d.state in ('failed', 'parked', 'rejected', 'skipped', 'cancelled') and d.id > $2)"
         );
         let run = self.run_id();
-        let looked = sqlx::query(AssertSqlSafe(holders)).bind(run).bind(before).execute(self.connection()).await;
+        let looked = sqlx::query(AssertSqlSafe(holders)).bind(run).bind(before).execute(self.connection().await?).await;
         looked.map(|_| ()).map_err(|source| LedgerError::of("keeping contracts' periods", source))
     }
 }

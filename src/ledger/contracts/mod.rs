@@ -31,6 +31,7 @@ use crate::domain::money::{Amount, Currency};
 use crate::domain::subscription::{Anchor, Every, Prices, Standing, Subscription, Terms, Waived};
 use crate::domain::time::Timestamp;
 
+pub(super) use change::withdraw_what_has_ended;
 pub use change::{Changed, ContractChange, ContractNews, What};
 pub use due::{NotedPeriod, PeriodOutcome, TakenContract, TakenPeriod};
 pub use keep::{Import, Kept, NewContract};

@@ -7,6 +7,7 @@ mod contracts;
 pub mod desk;
 mod notifications;
 mod operators;
+mod plan_steps;
 mod planning;
 mod rates;
 mod retention;
