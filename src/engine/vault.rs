@@ -138,7 +138,7 @@ impl Vault {
         self.reseal(sealed, &of_notification(digest))
     }
 
-    /// A file as a whole, bound to its name, under the first key; in its memory, if that has room for [`SEALED_MORE`] bytes more.
+    /// A file as a whole, bound to its name, under the first key; in its memory, if that has room for the bytes that sealing adds.
     ///
     /// # Errors
     /// [`VaultError::Seal`] if the crypto library refuses.
