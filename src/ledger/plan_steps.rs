@@ -156,7 +156,7 @@ impl Ledger {
         // Others may have put millions between: those are passed over beside the writer.
         while let Some(next) = self.next_of(plan, behind).await? {
             let mut turn = self.turn(CLEARING).await?;
-            let since = Instant::now();
+            let since = tokio::time::Instant::now();
             behind = next + PAGE - 1;
             let delete = "delete from items where id between $1 and $2 and job_id between $3 and $4 \
                           and not exists (select 1 from jobs where jobs.id = items.job_id)";

@@ -349,7 +349,7 @@ mod tests {
         let named = steps(&named_query()).await;
         place(&named, "SEARCH i USING INDEX items_key (key_hash=?)");
         place(&named, "SEARCH i USING INDEX items_custom_no (custom_no=?)");
-        place(&steps(&refunds_query()).await, "SEARCH i USING INDEX items_taken_from (taken_from=?)");
+        place(&steps(&refunds_query()).await, "SEARCH i USING INDEX items_receipt (receipt=?)");
         let indexes = ["statement_lines_by_order", "statement_lines_by_refund", "statement_lines_by_refund_id"];
         for (by, index) in [ListedBy::Order, ListedBy::Refund, ListedBy::RefundId].into_iter().zip(indexes) {
             let listed = steps(&listed_query(by)).await;
