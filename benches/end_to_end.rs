@@ -1,5 +1,6 @@
-//! The whole way, against a bare loop: the engine with every intent and outcome on disk before it counts, and the same signed and
-//! verified HTTP calls at the same concurrency that record nothing. The gateway runs in a process of its own.
+//! The whole way, against a bare loop: the engine with every intent and outcome on disk before it
+//! counts, and the same signed and verified HTTP calls at the same concurrency that record nothing.
+//! The gateway runs in a process of its own.
 //!
 //! `cargo bench --bench end_to_end -- [ITEMS] [ROUNDS]`
 
@@ -27,7 +28,11 @@ fn main() {
     }
     let args: Vec<String> = std::env::args().collect();
     match args.iter().position(|arg| arg == "--child") {
-        Some(place) => child(&args[place + 1], Path::new(&args[place + 2]), args[place + 3].parse().expect("items")),
+        Some(place) => child(
+            &args[place + 1],
+            Path::new(&args[place + 2]),
+            args[place + 3].parse().expect("items"),
+        ),
         None => compare(support::argument(0, 20_000), support::argument(1, 3)),
     }
 }
@@ -35,8 +40,15 @@ fn main() {
 /// Runs both ways in turn, each in a fresh process, and prints the ratios pair by pair.
 fn compare(items: u64, rounds: u64) {
     let folder = tempfile::tempdir().expect("a folder");
-    support::project(folder.path(), "http://127.0.0.1:1", 1, CONCURRENCY, "unused.db");
-    let (mut ratios, mut ours_cpu, mut bare_cpu, mut peaks) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    support::project(
+        folder.path(),
+        "http://127.0.0.1:1",
+        1,
+        CONCURRENCY,
+        "unused.db",
+    );
+    let (mut ratios, mut ours_cpu, mut bare_cpu, mut peaks) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for round in 1..=rounds {
         let ours = measure("ours", folder.path(), items, round);
         let bare = measure("bare", folder.path(), items, round);
@@ -75,49 +87,93 @@ fn measure(way: &str, folder: &Path, items: u64, round: u64) -> Measured {
         std::fs::remove_file(folder.join(old)).ok();
     }
     let gateway = support::GatewayProcess::start(folder);
-    support::project(folder, &gateway.url, items, CONCURRENCY, &format!("{way}-{round}.db"));
+    support::project(
+        folder,
+        &gateway.url,
+        items,
+        CONCURRENCY,
+        &format!("{way}-{round}.db"),
+    );
     let me = std::env::current_exe().expect("this bench");
     let out = Command::new(me)
-        .args(["--child", way, folder.to_str().expect("a path"), &items.to_string()])
+        .args([
+            "--child",
+            way,
+            folder.to_str().expect("a path"),
+            &items.to_string(),
+        ])
         .output()
         .expect("a child");
     let text = String::from_utf8_lossy(&out.stdout);
-    let numbers: Vec<u64> = text.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    let numbers: Vec<u64> = text
+        .split_whitespace()
+        .filter_map(|word| word.parse().ok())
+        .collect();
     let [millis, cpu, peak_kib] = numbers[..] else {
         panic!("{way}: {text}{}", String::from_utf8_lossy(&out.stderr));
     };
-    Measured { per_second: items * 1000 / millis.max(1), cpu_micros: cpu * 1000 / items, peak_kib }
+    Measured {
+        per_second: items * 1000 / millis.max(1),
+        cpu_micros: cpu * 1000 / items,
+        peak_kib,
+    }
 }
 
 #[tokio::main]
 async fn child(way: &str, folder: &Path, items: u64) {
     let config = folder.join("payrun.yaml");
-    if way == "ours" { ours(&config, folder, items).await } else { bare(&config, items).await }
+    if way == "ours" {
+        ours(&config, folder, items).await
+    } else {
+        bare(&config, items).await
+    }
 }
 
 async fn ours(config: &Path, folder: &Path, items: u64) {
     let engine = Arc::new(engine_of(config).await.expect("an engine"));
-    let run = plan_of(config, &folder.join("workflow.yaml"), &engine).await.expect("a plan");
-    let node = engine.ledger.join(1, engine.clock.now()).await.expect("a node");
+    let run = plan_of(config, &folder.join("workflow.yaml"), &engine)
+        .await
+        .expect("a plan");
+    let node = engine
+        .ledger
+        .join(1, engine.clock.now())
+        .await
+        .expect("a node");
     let (stop, told) = tokio::sync::watch::channel(false);
     let (began, cpu) = (Instant::now(), support::cpu_millis());
     let workers = tokio::spawn(payrun::worker::run(Arc::clone(&engine), node.id(), told));
     let lanes = engine.accounts.keys().cloned().collect();
-    while engine.ledger.work(run, &lanes, &std::collections::BTreeSet::new()).await.expect("work").open > 0 {
+    while engine
+        .ledger
+        .work(run, &lanes, &std::collections::BTreeSet::new())
+        .await
+        .expect("work")
+        .open
+        > 0
+    {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let (millis, cpu) = (began.elapsed().as_millis(), support::cpu_millis() - cpu);
     stop.send_replace(true);
     workers.await.expect("workers").expect("no failure");
     let totals = engine.ledger.totals(run).await.expect("totals");
-    assert!(totals.iter().all(|total| total.state.word() == "succeeded"), "{totals:?}");
+    assert!(
+        totals.iter().all(|total| total.state.word() == "succeeded"),
+        "{totals:?}"
+    );
     assert_eq!(totals.iter().map(|total| total.items).sum::<u64>(), items);
     println!("{millis} {cpu} {}", support::peak_kib());
 }
 
 async fn bare(config: &Path, items: u64) {
-    let ledger = Ledger::open(&config.with_file_name("unused.db")).await.expect("a ledger");
-    let engine = Arc::new(payrun::cli::bench::engine_over(config, ledger).await.expect("an engine"));
+    let ledger = Ledger::open(&config.with_file_name("unused.db"))
+        .await
+        .expect("a ledger");
+    let engine = Arc::new(
+        payrun::cli::bench::engine_over(config, ledger)
+            .await
+            .expect("an engine"),
+    );
     let next = Arc::new(AtomicU64::new(1));
     let (began, cpu) = (Instant::now(), support::cpu_millis());
     let mut loops = tokio::task::JoinSet::new();
@@ -136,7 +192,12 @@ async fn bare(config: &Path, items: u64) {
         });
     }
     while loops.join_next().await.is_some() {}
-    println!("{} {} {}", began.elapsed().as_millis(), support::cpu_millis() - cpu, support::peak_kib());
+    println!(
+        "{} {} {}",
+        began.elapsed().as_millis(),
+        support::cpu_millis() - cpu,
+        support::peak_kib()
+    );
 }
 
 fn call(number: u64) -> Call {
@@ -145,9 +206,18 @@ fn call(number: u64) -> Call {
     });
     Call {
         operation: "deduct".into(),
-        order_no: OrderNumber::derive(KeyHash::of("bare", &Clock::System.now().to_string(), &number.to_string()), 1),
+        order_no: OrderNumber::derive(
+            KeyHash::of(
+                "bare",
+                &Clock::System.now().to_string(),
+                &number.to_string(),
+            ),
+            1,
+        ),
         input: input.as_object().cloned().unwrap_or_default(),
-        amount: Currency::parse("HKD").ok().and_then(|hkd| Amount::from_minor(3800, hkd).ok()),
+        amount: Currency::parse("HKD")
+            .ok()
+            .and_then(|hkd| Amount::from_minor(3800, hkd).ok()),
         timeout: Duration::from_secs(10),
     }
 }

@@ -1,7 +1,8 @@
 //! Claim and settle, and pages of items, among ten million items of history.
 //!
-//! `cargo bench --bench history -- [HISTORY] [ITEMS] [postgres://…]`. The history is a hundred runs of items that went well but for
-//! one in a thousand; it is put into the tables directly, without calls and moves.
+//! `cargo bench --bench history -- [HISTORY] [ITEMS] [postgres://…]`. The history is a hundred runs
+//! of items that went well but for one in a thousand; it is put into the tables directly, without
+//! calls and moves.
 
 mod support;
 
@@ -18,7 +19,8 @@ const RUNS: u64 = 100;
 /// How often each list is asked for.
 const LOOKS: u64 = 200;
 
-/// What both engines understand of making up rows; `{n}` is the row's number and `{hash}` 32 bytes of its own.
+/// What both engines understand of making up rows; `{n}` is the row's number and `{hash}` 32 bytes
+/// of its own.
 const ROWS: &str = "\
     insert into items (job_id, line, key, key_hash, identity, serial, order_no, state, version, amount, currency, input, receipt) \
     select 1 + (n - 1) / {per}, n, 'C-' || n || '/2025-01', {hash}, {hash}, {hash}, 'order-' || n, \
@@ -40,26 +42,45 @@ async fn history(folder: &std::path::Path, items: u64) {
                 "(with recursive s (n) as (select 1 union all select n + 1 from s where n < {rows}) select n from s)"
             )
         };
-        let hash = if server { "decode(md5(n::text) || md5((-n)::text), 'hex')" } else { "randomblob(32)" };
-        text.replace("{numbers}", &numbers).replace("{per}", &per.to_string()).replace("{hash}", hash)
+        let hash = if server {
+            "decode(md5(n::text) || md5((-n)::text), 'hex')"
+        } else {
+            "randomblob(32)"
+        };
+        text.replace("{numbers}", &numbers)
+            .replace("{per}", &per.to_string())
+            .replace("{hash}", hash)
     };
-    let statements =
-        |server: bool| [(runs, RUNS), (jobs, RUNS), (ROWS, items)].map(|(text, rows)| fill(text, server, rows));
+    let statements = |server: bool| {
+        [(runs, RUNS), (jobs, RUNS), (ROWS, items)].map(|(text, rows)| fill(text, server, rows))
+    };
     if let Some(address) = support::server() {
-        let mut server = sqlx::PgConnection::connect(&address).await.expect("the server");
+        let mut server = sqlx::PgConnection::connect(&address)
+            .await
+            .expect("the server");
         for statement in statements(true) {
-            server.execute(AssertSqlSafe(statement)).await.expect("history");
+            server
+                .execute(AssertSqlSafe(statement))
+                .await
+                .expect("history");
         }
         for table in ["runs", "jobs"] {
             let next = format!("select setval(pg_get_serial_sequence('{table}', 'id'), {RUNS})");
-            server.execute(AssertSqlSafe(next)).await.expect("a sequence");
+            server
+                .execute(AssertSqlSafe(next))
+                .await
+                .expect("a sequence");
         }
         server.execute("vacuum analyze").await.expect("statistics");
     } else {
         let url = format!("sqlite://{}", folder.join("bench.db").display());
-        let mut file = sqlx::SqliteConnection::connect(&url).await.expect("the file");
+        let mut file = sqlx::SqliteConnection::connect(&url)
+            .await
+            .expect("the file");
         for statement in statements(false) {
-            file.execute(AssertSqlSafe(statement)).await.expect("history");
+            file.execute(AssertSqlSafe(statement))
+                .await
+                .expect("history");
         }
     }
 }
@@ -77,8 +98,19 @@ async fn looks(ledger: &Ledger, name: &str, items: u64, filter: impl Fn(u64) -> 
     }
     times.sort_unstable();
     let at = |share: usize| times[(times.len() * share / 100).min(times.len() - 1)];
-    let shown = |time: Duration| format!("{}.{:03} ms", time.as_micros() / 1000, time.as_micros() % 1000);
-    println!("{name}: median {}, p95 {}, most {}", shown(at(50)), shown(at(95)), shown(at(100)));
+    let shown = |time: Duration| {
+        format!(
+            "{}.{:03} ms",
+            time.as_micros() / 1000,
+            time.as_micros() % 1000
+        )
+    };
+    println!(
+        "{name}: median {}, p95 {}, most {}",
+        shown(at(50)),
+        shown(at(95)),
+        shown(at(100))
+    );
 }
 
 #[tokio::main]
@@ -86,31 +118,74 @@ async fn main() {
     if support::only_listed() {
         return;
     }
-    let (rows, items) = (support::argument(0, 10_000_000), support::argument(1, 20_000));
+    let (rows, items) = (
+        support::argument(0, 10_000_000),
+        support::argument(1, 20_000),
+    );
     let folder = tempfile::tempdir().expect("a folder");
     let ledger = support::ledger(folder.path()).await;
     let began = Instant::now();
     history(folder.path(), rows).await;
-    println!("{rows} items of history made in {} s", began.elapsed().as_secs());
-    let run_of = |place: u64| i64::try_from(1 + place * RUNS / rows.max(1)).unwrap_or(1).min(100);
-    let of_run = |run: i64| ItemFilter { run_id: Some(run), ..ItemFilter::default() };
-    let with = |states: &[State]| ItemFilter { states: states.to_vec(), ..ItemFilter::default() };
+    println!(
+        "{rows} items of history made in {} s",
+        began.elapsed().as_secs()
+    );
+    let run_of = |place: u64| {
+        i64::try_from(1 + place * RUNS / rows.max(1))
+            .unwrap_or(1)
+            .min(100)
+    };
+    let of_run = |run: i64| ItemFilter {
+        run_id: Some(run),
+        ..ItemFilter::default()
+    };
+    let with = |states: &[State]| ItemFilter {
+        states: states.to_vec(),
+        ..ItemFilter::default()
+    };
     let id = |place: u64| i64::try_from(place).unwrap_or(0);
-    looks(&ledger, "any page of all items", rows - 1000, |place| (ItemFilter::default(), id(place))).await;
-    looks(&ledger, "the first page of a run", rows, |place| (of_run(run_of(place)), 0)).await;
-    looks(&ledger, "what failed in a run", rows, |place| {
-        (ItemFilter { states: vec![State::Failed], ..of_run(run_of(place)) }, 0)
+    looks(&ledger, "any page of all items", rows - 1000, |place| {
+        (ItemFilter::default(), id(place))
     })
     .await;
-    looks(&ledger, "what failed, any page", rows - 2000, |place| (with(&[State::Failed]), id(place))).await;
+    looks(&ledger, "the first page of a run", rows, |place| {
+        (of_run(run_of(place)), 0)
+    })
+    .await;
+    looks(&ledger, "what failed in a run", rows, |place| {
+        (
+            ItemFilter {
+                states: vec![State::Failed],
+                ..of_run(run_of(place))
+            },
+            0,
+        )
+    })
+    .await;
+    looks(&ledger, "what failed, any page", rows - 2000, |place| {
+        (with(&[State::Failed]), id(place))
+    })
+    .await;
     looks(&ledger, "a key", rows - 1, |place| {
-        (ItemFilter { key: Some(format!("C-{}/2025-01", place + 1)), ..ItemFilter::default() }, 0)
+        (
+            ItemFilter {
+                key: Some(format!("C-{}/2025-01", place + 1)),
+                ..ItemFilter::default()
+            },
+            0,
+        )
     })
     .await;
     for name in ["first", "second"] {
         let job = plan(&ledger, name, items, &Clock::System).await;
         let began = Instant::now();
-        let done = claim_and_settle(&ledger, job, usize::try_from(items).unwrap_or(0), &Clock::System).await;
+        let done = claim_and_settle(
+            &ledger,
+            job,
+            usize::try_from(items).unwrap_or(0),
+            &Clock::System,
+        )
+        .await;
         let rate = done as u128 * 1000 / began.elapsed().as_millis().max(1);
         println!("{name}: claimed and settled {done} at {rate} items/s");
     }

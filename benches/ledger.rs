@@ -1,6 +1,8 @@
-//! The ledger alone: planning, then claim and settle with nothing in between, at two sizes of history.
+//! The ledger alone: planning, then claim and settle with nothing in between, at two sizes of
+//! history.
 //!
-//! `cargo bench --bench ledger -- [ITEMS] [HISTORY] [postgres://…]`: on a server, in an empty schema of the address's.
+//! `cargo bench --bench ledger -- [ITEMS] [HISTORY] [postgres://…]`: on a server, in an empty
+//! schema of the address's.
 
 mod support;
 
@@ -19,7 +21,11 @@ async fn main() {
     let clock = Clock::System;
     let folder = tempfile::tempdir().expect("a folder");
     let ledger = support::ledger(folder.path()).await;
-    for (name, planned, measured) in [("small", items, items), ("history", history, 0), ("large", items, items)] {
+    for (name, planned, measured) in [
+        ("small", items, items),
+        ("history", history, 0),
+        ("large", items, items),
+    ] {
         let began = Instant::now();
         let job_id = plan(&ledger, name, planned, &clock).await;
         println!(
@@ -28,7 +34,13 @@ async fn main() {
         );
         let began = Instant::now();
         let settled = if measured == 0 { planned } else { measured };
-        let done = claim_and_settle(&ledger, job_id, usize::try_from(settled).unwrap_or(0), &clock).await;
+        let done = claim_and_settle(
+            &ledger,
+            job_id,
+            usize::try_from(settled).unwrap_or(0),
+            &clock,
+        )
+        .await;
         assert_eq!(done as u64, settled);
         println!(
             "{name}: claimed and settled {settled} at {} items/s",

@@ -1,5 +1,6 @@
-//! The memory of a whole run in one process, the gateway's other side included, without sockets. A million items take half an
-//! hour on two cores, nearly all of it signatures of both sides; the default is smaller.
+//! The memory of a whole run in one process, the gateway's other side included, without sockets. A
+//! million items take half an hour on two cores, nearly all of it signatures of both sides; the
+//! default is smaller.
 //!
 //! `cargo bench --bench memory -- [ITEMS]`
 
@@ -26,10 +27,20 @@ async fn main() {
     let config = support::project(folder.path(), "http://127.0.0.1:1", items, 64, "memory.db");
     let identity = Identity::load(&folder.path().join("keys")).expect("keys");
     let wechat = identity.wechat_config("http://127.0.0.1:1");
-    let settings = Settings { books: Some(folder.path().join("books.db")), ..Settings::default() };
-    let sandbox = Sandbox::open(identity, settings, Clock::System).await.expect("a sandbox");
+    let settings = Settings {
+        books: Some(folder.path().join("books.db")),
+        ..Settings::default()
+    };
+    let sandbox = Sandbox::open(identity, settings, Clock::System)
+        .await
+        .expect("a sandbox");
     let mut engine = engine_of(&config).await.expect("an engine");
-    let client = Client::new(&wechat, Transport::InProcess(sandbox.clone()), Clock::System).expect("a client");
+    let client = Client::new(
+        &wechat,
+        Transport::InProcess(sandbox.clone()),
+        Clock::System,
+    )
+    .expect("a client");
     let account = &engine.accounts["hk"];
     let account = Account {
         name: account.name.clone(),
@@ -49,21 +60,39 @@ async fn main() {
     };
     engine.accounts = BTreeMap::from([("hk".to_owned(), Arc::new(account))]);
     let engine = Arc::new(engine);
-    let run = plan_of(&config, &folder.path().join("workflow.yaml"), &engine).await.expect("a plan");
-    println!("planned {items} items, peak resident {} MiB", support::peak_kib() / 1024);
-    let node = engine.ledger.join(1, engine.clock.now()).await.expect("a node");
+    let run = plan_of(&config, &folder.path().join("workflow.yaml"), &engine)
+        .await
+        .expect("a plan");
+    println!(
+        "planned {items} items, peak resident {} MiB",
+        support::peak_kib() / 1024
+    );
+    let node = engine
+        .ledger
+        .join(1, engine.clock.now())
+        .await
+        .expect("a node");
     let (stop, told) = tokio::sync::watch::channel(false);
     let began = Instant::now();
     let workers = tokio::spawn(payrun::worker::run(Arc::clone(&engine), node.id(), told));
     let lanes = engine.accounts.keys().cloned().collect();
     let mut ticks = 0_u64;
     loop {
-        let open = engine.ledger.work(run, &lanes, &std::collections::BTreeSet::new()).await.expect("work").open;
+        let open = engine
+            .ledger
+            .work(run, &lanes, &std::collections::BTreeSet::new())
+            .await
+            .expect("work")
+            .open;
         if open == 0 {
             break;
         }
         if ticks % 300 == 299 {
-            println!("{} to go, peak resident {} MiB", open, support::peak_kib() / 1024);
+            println!(
+                "{} to go, peak resident {} MiB",
+                open,
+                support::peak_kib() / 1024
+            );
         }
         ticks += 1;
         tokio::time::sleep(Duration::from_millis(100)).await;

@@ -1,4 +1,5 @@
-//! The ledger on PostgreSQL, with 1, 2 and 4 worker processes that claim and settle beside each other on this machine.
+//! The ledger on PostgreSQL, with 1, 2 and 4 worker processes that claim and settle beside each
+//! other on this machine.
 //!
 //! `cargo bench --bench nodes -- postgres://… [ITEMS]`: in an empty schema of the address's.
 
@@ -35,7 +36,11 @@ async fn main() {
         let began = Instant::now();
         let start = || {
             let program = std::env::current_exe().expect("this program");
-            Command::new(program).args(std::env::args().skip(1)).env(WORKER, job.to_string()).spawn().expect("a worker")
+            Command::new(program)
+                .args(std::env::args().skip(1))
+                .env(WORKER, job.to_string())
+                .spawn()
+                .expect("a worker")
         };
         let processes: Vec<_> = (0..workers).map(|_| start()).collect();
         for mut process in processes {

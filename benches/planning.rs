@@ -19,9 +19,24 @@ async fn main() {
     let config = support::project(folder.path(), "http://127.0.0.1:1", rows, 64, "planning.db");
     let engine = Arc::new(engine_of(&config).await.expect("an engine"));
     let began = Instant::now();
-    let run = plan_of(&config, &folder.path().join("workflow.yaml"), &engine).await.expect("a plan");
-    let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
-    let planned: u64 = engine.ledger.totals(run).await.expect("totals").iter().map(|total| total.items).sum();
+    let run = plan_of(&config, &folder.path().join("workflow.yaml"), &engine)
+        .await
+        .expect("a plan");
+    let millis = u64::try_from(began.elapsed().as_millis())
+        .unwrap_or(u64::MAX)
+        .max(1);
+    let planned: u64 = engine
+        .ledger
+        .totals(run)
+        .await
+        .expect("totals")
+        .iter()
+        .map(|total| total.items)
+        .sum();
     assert_eq!(planned, rows);
-    println!("planning {rows} rows: {} rows/s, peak resident {} MiB", rows * 1000 / millis, support::peak_kib() / 1024);
+    println!(
+        "planning {rows} rows: {} rows/s, peak resident {} MiB",
+        rows * 1000 / millis,
+        support::peak_kib() / 1024
+    );
 }

@@ -13,12 +13,14 @@ pub enum Clock {
     System,
     /// A clock that stands until it is set, shared by all its clones.
     Driven(Arc<AtomicI64>),
-    /// The machine's clock and what a file says in milliseconds: a test moves the clock of all processes that read the file.
+    /// The machine's clock and what a file says in milliseconds: a test moves the clock of all
+    /// processes that read the file.
     Moved(Arc<PathBuf>),
 }
 
 impl Clock {
-    /// The machine's clock; where payrun is built with fail points, moved as the file says that `PAYRUN_CLOCK` names.
+    /// The machine's clock; where payrun is built with fail points, moved as the file says that
+    /// `PAYRUN_CLOCK` names.
     pub fn of_machine() -> Self {
         #[cfg(any(debug_assertions, feature = "failpoints"))]
         if let Some(file) = std::env::var_os("PAYRUN_CLOCK") {
@@ -52,5 +54,8 @@ impl Clock {
 
 /// What the file says; nothing where it cannot be read.
 fn moved_by(file: &PathBuf) -> i64 {
-    std::fs::read_to_string(file).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
+    std::fs::read_to_string(file)
+        .ok()
+        .and_then(|text| text.trim().parse().ok())
+        .unwrap_or(0)
 }

@@ -1,10 +1,19 @@
-//! Places where a test can make the process die as by `kill -9`. Release builds have them only with the feature `failpoints`.
+//! Places where a test can make the process die as by `kill -9`. Release builds have them only with
+//! the feature `failpoints`.
 //!
-//! `PAYRUN_FAILPOINT=NAME:N` aborts the process when the place `NAME` is reached for the `N`th time.
+//! `PAYRUN_FAILPOINT=NAME:N` aborts the process when the place `NAME` is reached for the `N`th
+//! time.
 
-/// The places: in the order an item passes them, after the plan of a run that a schedule fires, and before and after each commit of a
-/// plan that is made in several.
-pub const NAMES: [&str; 6] = ["before_commit", "after_commit", "before_send", "after_send", "after_plan", "plan_step"];
+/// The places: in the order an item passes them, after the plan of a run that a schedule fires, and
+/// before and after each commit of a plan that is made in several.
+pub const NAMES: [&str; 6] = [
+    "before_commit",
+    "after_commit",
+    "before_send",
+    "after_send",
+    "after_plan",
+    "plan_step",
+];
 
 /// This place is reached.
 #[cfg(any(debug_assertions, feature = "failpoints"))]

@@ -1,7 +1,8 @@
 //! The files that payrun keeps, statements and reports, in a folder or a bucket.
 //!
-//! A file is there as a whole or not at all. What is kept under a name is never overwritten by other content; only reports,
-//! which can be made again, may be replaced, and only what was uploaded is deleted when it is old.
+//! A file is there as a whole or not at all. What is kept under a name is never overwritten by
+//! other content; only reports, which can be made again, may be replaced, and only what was
+//! uploaded is deleted when it is old.
 
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
@@ -18,8 +19,8 @@ use thiserror::Error;
 use crate::domain::time::Timestamp;
 use crate::private::{take_from_others, tell_if_others_write};
 
-/// The folders that are made in the place for files. The place itself is the user's where it is not within the project, and may hold
-/// other things.
+/// The folders that are made in the place for files. The place itself is the user's where it is not
+/// within the project, and may hold other things.
 const FOLDERS: [&str; 3] = ["statements", "reports", "uploads"];
 
 /// A place for files.
@@ -35,30 +36,54 @@ pub struct Files {
 }
 
 impl Files {
-    /// Opens a folder, relative to `folder` and made if it is not there, or a bucket: `s3://bucket/prefix`, with the credentials
-    /// of the environment (`AWS_ACCESS_KEY_ID` and its kin).
+    /// Opens a folder, relative to `folder` and made if it is not there, or a bucket:
+    /// `s3://bucket/prefix`, with the credentials of the environment (`AWS_ACCESS_KEY_ID` and its
+    /// kin).
     ///
     /// # Errors
     /// If the place cannot be used.
     pub fn open(place: &str, folder: &FilePath) -> Result<Self, FilesError> {
-        let cannot = |source| FilesError::Open { place: place.to_owned(), source };
+        let cannot = |source| FilesError::Open {
+            place: place.to_owned(),
+            source,
+        };
         if let Some(bucket) = place.strip_prefix("s3://") {
             let (bucket, prefix) = bucket.split_once('/').unwrap_or((bucket, ""));
-            let store = AmazonS3Builder::from_env().with_bucket_name(bucket).build().map_err(cannot)?;
+            let store = AmazonS3Builder::from_env()
+                .with_bucket_name(bucket)
+                .build()
+                .map_err(cannot)?;
             let shown = place.trim_end_matches('/').to_owned();
-            return Ok(Self { store: Arc::new(store), prefix: Path::from(prefix), shown, folder: None });
+            return Ok(Self {
+                store: Arc::new(store),
+                prefix: Path::from(prefix),
+                shown,
+                folder: None,
+            });
         }
         let path = folder.join(place);
-        let unusable = |source| FilesError::Folder { place: path.display().to_string(), source };
+        let unusable = |source| FilesError::Folder {
+            place: path.display().to_string(),
+            source,
+        };
         std::fs::create_dir_all(&path).map_err(unusable)?;
         if is_within(&path, folder) {
             take_from_others(&path);
         }
         tell_if_others_write(&path);
-        FOLDERS.iter().for_each(|folder| take_from_others(&path.join(folder)));
-        let store = LocalFileSystem::new_with_prefix(&path).map_err(cannot)?.with_fsync(true);
+        FOLDERS
+            .iter()
+            .for_each(|folder| take_from_others(&path.join(folder)));
+        let store = LocalFileSystem::new_with_prefix(&path)
+            .map_err(cannot)?
+            .with_fsync(true);
         let shown = path.display().to_string();
-        Ok(Self { store: Arc::new(store), prefix: Path::default(), shown, folder: Some(path) })
+        Ok(Self {
+            store: Arc::new(store),
+            prefix: Path::default(),
+            shown,
+            folder: Some(path),
+        })
     }
 
     /// Keeps a file for ever; the same content again is no mistake. Returns where it is.
@@ -66,8 +91,18 @@ impl Files {
     /// # Errors
     /// [`FilesError::Other`] if another content has that name.
     pub async fn keep(&self, name: &str, content: Bytes) -> Result<String, FilesError> {
-        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-        let put = self.store.put_opts(&self.at(name), PutPayload::from_bytes(content.clone()), options).await;
+        let options = PutOptions {
+            mode: PutMode::Create,
+            ..PutOptions::default()
+        };
+        let put = self
+            .store
+            .put_opts(
+                &self.at(name),
+                PutPayload::from_bytes(content.clone()),
+                options,
+            )
+            .await;
         match put {
             Ok(_) => Ok(self.location(name)),
             Err(object_store::Error::AlreadyExists { .. }) => self.same(name, &content).await,
@@ -80,8 +115,12 @@ impl Files {
     /// # Errors
     /// If it cannot be written; what was there is still there then.
     pub async fn replace(&self, name: &str, content: Bytes) -> Result<String, FilesError> {
-        let put = self.store.put(&self.at(name), PutPayload::from_bytes(content)).await;
-        put.map(|_| self.location(name)).map_err(|source| self.failed(name, source))
+        let put = self
+            .store
+            .put(&self.at(name), PutPayload::from_bytes(content))
+            .await;
+        put.map(|_| self.location(name))
+            .map_err(|source| self.failed(name, source))
     }
 
     /// What is kept under a name; none if nothing is.
@@ -94,20 +133,37 @@ impl Files {
             Err(object_store::Error::NotFound { .. }) => return Ok(None),
             Err(source) => return Err(self.failed(name, source)),
         };
-        there.bytes().await.map(Some).map_err(|source| self.failed(name, source))
+        there
+            .bytes()
+            .await
+            .map(Some)
+            .map_err(|source| self.failed(name, source))
     }
 
-    /// The names of files in a folder of the store that were last written before an instant, at most so many.
+    /// The names of files in a folder of the store that were last written before an instant, at
+    /// most so many.
     ///
     /// # Errors
     /// If they cannot be listed.
-    pub async fn older(&self, folder: &str, before: Timestamp, limit: usize) -> Result<Vec<String>, FilesError> {
+    pub async fn older(
+        &self,
+        folder: &str,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<String>, FilesError> {
         let place = self.at(folder);
         let old = self.store.list(Some(&place)).try_filter(|file| {
-            std::future::ready(Timestamp::from_millis(file.last_modified.timestamp_millis()) < before)
+            std::future::ready(
+                Timestamp::from_millis(file.last_modified.timestamp_millis()) < before,
+            )
         });
-        let names = old.map_ok(|file| format!("{folder}/{}", file.location.filename().unwrap_or_default()));
-        names.take(limit).try_collect().await.map_err(|source| self.failed(folder, source))
+        let names =
+            old.map_ok(|file| format!("{folder}/{}", file.location.filename().unwrap_or_default()));
+        names
+            .take(limit)
+            .try_collect()
+            .await
+            .map_err(|source| self.failed(folder, source))
     }
 
     /// Deletes a file; one that is gone already is no mistake.
@@ -121,8 +177,8 @@ impl Files {
         }
     }
 
-    /// Deletes the files in a folder that are not known by their names and were last written before an instant. In a bucket there are
-    /// none: a file is there as a whole or not at all.
+    /// Deletes the files in a folder that are not known by their names and were last written before
+    /// an instant. In a bucket there are none: a file is there as a whole or not at all.
     ///
     /// # Errors
     /// If they cannot be listed or deleted.
@@ -132,10 +188,15 @@ impl Files {
         is_known: impl Fn(&str) -> bool + Send + 'static,
         before: Timestamp,
     ) -> Result<u64, FilesError> {
-        let Some(path) = self.folder.as_ref().map(|place| place.join(folder)) else { return Ok(0) };
+        let Some(path) = self.folder.as_ref().map(|place| place.join(folder)) else {
+            return Ok(0);
+        };
         let swept = tokio::task::spawn_blocking(move || sweep(&path, is_known, before)).await;
         let swept = swept.map_err(std::io::Error::other).flatten();
-        swept.map_err(|source| FilesError::Folder { place: self.location(folder), source })
+        swept.map_err(|source| FilesError::Folder {
+            place: self.location(folder),
+            source,
+        })
     }
 
     /// The names of files in a folder of the store that are wanted by their names, at most so many.
@@ -149,14 +210,22 @@ impl Files {
         limit: usize,
     ) -> Result<Vec<String>, FilesError> {
         let place = self.at(folder);
-        let names =
-            self.store.list(Some(&place)).map_ok(|file| file.location.filename().unwrap_or_default().to_owned());
+        let names = self
+            .store
+            .list(Some(&place))
+            .map_ok(|file| file.location.filename().unwrap_or_default().to_owned());
         let wanted = names.try_filter(|name| std::future::ready(wanted(name)));
-        wanted.take(limit).try_collect().await.map_err(|source| self.failed(folder, source))
+        wanted
+            .take(limit)
+            .try_collect()
+            .await
+            .map_err(|source| self.failed(folder, source))
     }
 
     async fn same(&self, name: &str, content: &Bytes) -> Result<String, FilesError> {
-        let other = || FilesError::Other { name: self.location(name) };
+        let other = || FilesError::Other {
+            name: self.location(name),
+        };
         let failed = |source| self.failed(name, source);
         let there = match self.store.get(&self.at(name)).await {
             Ok(there) => there,
@@ -168,7 +237,11 @@ impl Files {
         while let Some(part) = there.try_next().await.map_err(failed)? {
             left = left.strip_prefix(&part[..]).ok_or_else(other)?;
         }
-        if left.is_empty() { Ok(self.location(name)) } else { Err(other()) }
+        if left.is_empty() {
+            Ok(self.location(name))
+        } else {
+            Err(other())
+        }
     }
 
     fn at(&self, name: &str) -> Path {
@@ -182,20 +255,32 @@ impl Files {
     }
 
     fn failed(&self, name: &str, source: object_store::Error) -> FilesError {
-        FilesError::Store { name: self.location(name), source }
+        FilesError::Store {
+            name: self.location(name),
+            source,
+        }
     }
 }
 
 /// Whether a folder lies within another one.
 fn is_within(path: &FilePath, folder: &FilePath) -> bool {
     // A bare name of a file has an empty folder.
-    let folder = if folder.as_os_str().is_empty() { FilePath::new(".") } else { folder };
+    let folder = if folder.as_os_str().is_empty() {
+        FilePath::new(".")
+    } else {
+        folder
+    };
     let real = path.canonicalize().ok().zip(folder.canonicalize().ok());
     real.is_some_and(|(path, folder)| path != folder && path.starts_with(folder))
 }
 
-fn sweep(folder: &FilePath, is_known: impl Fn(&str) -> bool, before: Timestamp) -> std::io::Result<u64> {
-    let before = std::time::UNIX_EPOCH + Duration::from_millis(before.millis().try_into().unwrap_or(0));
+fn sweep(
+    folder: &FilePath,
+    is_known: impl Fn(&str) -> bool,
+    before: Timestamp,
+) -> std::io::Result<u64> {
+    let before =
+        std::time::UNIX_EPOCH + Duration::from_millis(before.millis().try_into().unwrap_or(0));
     let files = match std::fs::read_dir(folder) {
         Ok(files) => files,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
@@ -205,9 +290,15 @@ fn sweep(folder: &FilePath, is_known: impl Fn(&str) -> bool, before: Timestamp) 
     for file in files {
         let file = file?;
         let found = file.metadata()?;
-        if found.is_file() && !is_known(&file.file_name().to_string_lossy()) && found.modified()? < before {
+        if found.is_file()
+            && !is_known(&file.file_name().to_string_lossy())
+            && found.modified()? < before
+        {
             std::fs::remove_file(file.path())?;
-            tracing::warn!("{} is no file of payrun's and was deleted", file.path().display());
+            tracing::warn!(
+                "{} is no file of payrun's and was deleted",
+                file.path().display()
+            );
             swept += 1;
         }
     }
@@ -263,11 +354,23 @@ mod tests {
         let name = "statements/hk/2026-11-21.csv";
         let location = files.keep(name, Bytes::from_static(b"one")).await.unwrap();
         assert_eq!(std::fs::read(&location).unwrap(), b"one");
-        assert_eq!(files.keep(name, Bytes::from_static(b"one")).await.unwrap(), location);
-        assert!(matches!(files.keep(name, Bytes::from_static(b"two")).await, Err(FilesError::Other { .. })));
+        assert_eq!(
+            files.keep(name, Bytes::from_static(b"one")).await.unwrap(),
+            location
+        );
+        assert!(matches!(
+            files.keep(name, Bytes::from_static(b"two")).await,
+            Err(FilesError::Other { .. })
+        ));
         assert_eq!(std::fs::read(&location).unwrap(), b"one");
-        let report = files.replace("reports/a.html", Bytes::from_static(b"1")).await.unwrap();
-        files.replace("reports/a.html", Bytes::from_static(b"2")).await.unwrap();
+        let report = files
+            .replace("reports/a.html", Bytes::from_static(b"1"))
+            .await
+            .unwrap();
+        files
+            .replace("reports/a.html", Bytes::from_static(b"2"))
+            .await
+            .unwrap();
         assert_eq!(std::fs::read(report).unwrap(), b"2");
     }
 
@@ -275,6 +378,9 @@ mod tests {
     fn a_place_that_cannot_be_a_folder_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("file"), b"").unwrap();
-        assert!(matches!(Files::open("file", folder.path()), Err(FilesError::Folder { .. })));
+        assert!(matches!(
+            Files::open("file", folder.path()),
+            Err(FilesError::Folder { .. })
+        ));
     }
 }

@@ -1,13 +1,14 @@
-//! payrun runs recurring and batch payments from YAML workflows. The thing it is built around: **a call that timed out may
-//! have moved money.**
+//! payrun runs recurring and batch payments from YAML workflows. The thing it is built around: **a
+//! call that timed out may have moved money.**
 //!
 //! # The way of an item
 //!
-//! [`workflow`] reads the file and renders the rows; [`engine::plan`] makes them items of the [`ledger`] in one transaction. A
-//! [`worker`] claims what is due: from then on the intent is on disk. [`engine::attempt`] calls the [`gateway`], has the reply
-//! judged by the outcome tables of the [`catalog`], asks the state machine [`domain::item`] what follows, and settles it in the
-//! ledger. What stays unknown comes due again and is asked about. [`cli`] shows it to people, who pause, slow and resolve by
-//! [`engine::operate`], and approve by [`engine::approve`].
+//! [`workflow`] reads the file and renders the rows; [`engine::plan`] makes them items of the
+//! [`ledger`] in one transaction. A [`worker`] claims what is due: from then on the intent is on
+//! disk. [`engine::attempt`] calls the [`gateway`], has the reply judged by the outcome tables of
+//! the [`catalog`], asks the state machine [`domain::item`] what follows, and settles it in the
+//! ledger. What stays unknown comes due again and is asked about. [`cli`] shows it to people, who
+//! pause, slow and resolve by [`engine::operate`], and approve by [`engine::approve`].
 //!
 //! # The layers, and what each does not know
 //!
@@ -29,16 +30,19 @@
 //! | [`simulation`] | the engine, the sandbox, the clients | sockets, apalis, SQL |
 //! | [`checker`] | the promises, JSON | everything else |
 //!
-//! A test reads the sources and holds them to this. `docs/architecture.md` says where things are, and follows a deduction, a notification
-//! and a statement line through the code; `docs/decisions.md` says why it is so.
+//! A test reads the sources and holds them to this. `docs/architecture.md` says where things are,
+//! and follows a deduction, a notification and a statement line through the code;
+//! `docs/decisions.md` says why it is so.
 //!
 //! # Invariants
 //!
-//! - An order number is on disk before it is sent; claim is intent, settle is outcome, each in one commit.
+//! - An order number is on disk before it is sent; claim is intent, settle is outcome, each in one
+//!   commit.
 //! - Only [`domain::item::apply`] changes a state. Time alone closes nothing.
 //! - No transaction is open during a call, and no call outlives its lease.
 //! - One contract is in flight once, by a unique index.
-//! - What a person changes has a name and a reason, in the audit log, in the same commit; nobody approves their own batch.
+//! - What a person changes has a name and a reason, in the audit log, in the same commit; nobody
+//!   approves their own batch.
 //! - Every list, loop, body, buffer and retry has a bound.
 
 pub mod catalog;

@@ -1,4 +1,5 @@
-//! What payrun keeps is for the user it runs as: nobody else may list its folders or read its files.
+//! What payrun keeps is for the user it runs as: nobody else may list its folders or read its
+//! files.
 
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -10,14 +11,18 @@ use rustix::process::{geteuid, umask};
 /// What a group or anybody else may do.
 const OTHERS: u32 = 0o077;
 
-/// From now on every folder that this process makes has the mode 0700, every file 0600, whatever umask it was started with.
+/// From now on every folder that this process makes has the mode 0700, every file 0600, whatever
+/// umask it was started with.
 pub fn make_all_private() {
     umask(Mode::RWXG | Mode::RWXO);
 }
 
-/// Takes a file or folder of before from others, and says so. Where it cannot, that is said, with what to do.
+/// Takes a file or folder of before from others, and says so. Where it cannot, that is said, with
+/// what to do.
 pub fn take_from_others(path: &Path) {
-    let Ok(found) = fs::symlink_metadata(path) else { return };
+    let Ok(found) = fs::symlink_metadata(path) else {
+        return;
+    };
     // What a link stands for may be somebody else's, and meant to be read.
     if found.is_symlink() {
         return tell_of_link(path);
@@ -28,7 +33,9 @@ pub fn take_from_others(path: &Path) {
     }
     let (path_shown, before) = (path.display(), format!("{mode:04o}"));
     match fs::set_permissions(path, Permissions::from_mode(mode & !OTHERS)) {
-        Ok(()) => tracing::warn!(%before, "{path_shown} was open to other users; now it is for its owner only"),
+        Ok(()) => {
+            tracing::warn!(%before, "{path_shown} was open to other users; now it is for its owner only")
+        }
         Err(error) => {
             tracing::warn!(%before, %error, "{path_shown} is open to other users; `chmod go= {path_shown}` as its owner")
         }
@@ -37,7 +44,9 @@ pub fn take_from_others(path: &Path) {
 
 /// Tells of a folder in which others may put one thing in the place of another.
 pub fn tell_if_others_write(folder: &Path) {
-    let Ok(found) = fs::metadata(folder) else { return };
+    let Ok(found) = fs::metadata(folder) else {
+        return;
+    };
     let mode = found.permissions().mode() & 0o7777;
     // In a folder with the sticky bit nobody moves what is another's.
     if mode & 0o022 != 0 && mode & 0o1000 == 0 {
@@ -51,11 +60,18 @@ pub fn open_to_others(path: &Path, file: &File) -> Option<String> {
     let found = file.metadata().ok()?;
     let (mode, us) = (found.permissions().mode(), geteuid().as_raw());
     // Of a file of somebody else's, such as a secret that was mounted for us, we may be the group.
-    let group = if found.uid() == us || us == 0 { 0o060 } else { 0o020 };
-    // Who cannot pass a folder on the way to it cannot read it. A link may stand in another folder than the file.
+    let group = if found.uid() == us || us == 0 {
+        0o060
+    } else {
+        0o020
+    };
+    // Who cannot pass a folder on the way to it cannot read it. A link may stand in another folder
+    // than the file.
     let real = path.canonicalize().ok()?;
     let may_pass = |bit: u32| {
-        let passes = |folder: &Path| fs::metadata(folder).is_ok_and(|found| found.permissions().mode() & bit != 0);
+        let passes = |folder: &Path| {
+            fs::metadata(folder).is_ok_and(|found| found.permissions().mode() & bit != 0)
+        };
         real.ancestors().skip(1).all(passes)
     };
     let open = (mode & group != 0 && may_pass(0o011)) || (mode & 0o006 != 0 && may_pass(0o001));
@@ -70,7 +86,9 @@ pub fn open_to_others(path: &Path, file: &File) -> Option<String> {
 }
 
 fn tell_of_link(path: &Path) {
-    let Ok(found) = fs::metadata(path) else { return };
+    let Ok(found) = fs::metadata(path) else {
+        return;
+    };
     let mode = found.permissions().mode() & 0o7777;
     if mode & OTHERS != 0 {
         let (path, mode) = (path.display(), format!("{mode:04o}"));

@@ -1,4 +1,5 @@
-//! Opens files that somebody else named: only regular ones, and never waiting for whoever is at the other end.
+//! Opens files that somebody else named: only regular ones, and never waiting for whoever is at the
+//! other end.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
@@ -7,7 +8,8 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
-/// Opens a regular file to be read; a pipe, a device, a socket or a folder is refused without a wait.
+/// Opens a regular file to be read; a pipe, a device, a socket or a folder is refused without a
+/// wait.
 ///
 /// # Errors
 /// Whatever the system says, or that it is no regular file.
@@ -16,11 +18,16 @@ pub fn open(path: &Path) -> io::Result<File> {
     let known = std::fs::metadata(path)?;
     regular(&known)?;
     let flags = i32::try_from((OFlags::NONBLOCK | OFlags::NOCTTY).bits()).unwrap_or_default();
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags)
+        .open(path)?;
     let opened = file.metadata()?;
     regular(&opened)?;
     if (known.dev(), known.ino()) != (opened.dev(), opened.ino()) {
-        return Err(io::Error::other("another file took its place while it was opened; try again"));
+        return Err(io::Error::other(
+            "another file took its place while it was opened; try again",
+        ));
     }
     Ok(file)
 }
@@ -34,7 +41,10 @@ fn regular(file: &Metadata) -> io::Result<()> {
         () if kind.is_socket() => "socket",
         () => "device",
     };
-    Err(io::Error::new(io::ErrorKind::InvalidInput, format!("it is a {what}, and no regular file")))
+    Err(io::Error::new(
+        io::ErrorKind::InvalidInput,
+        format!("it is a {what}, and no regular file"),
+    ))
 }
 
 #[cfg(test)]
@@ -48,9 +58,22 @@ mod tests {
         std::fs::write(&file, "a: 1").unwrap();
         assert!(open(&file).is_ok());
         let pipe = folder.path().join("pipe.yaml");
-        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        assert!(
+            std::process::Command::new("mkfifo")
+                .arg(&pipe)
+                .status()
+                .unwrap()
+                .success()
+        );
         for other in [pipe.as_path(), folder.path(), Path::new("/dev/zero")] {
-            assert!(open(other).unwrap_err().to_string().contains("no regular file"), "{}", other.display());
+            assert!(
+                open(other)
+                    .unwrap_err()
+                    .to_string()
+                    .contains("no regular file"),
+                "{}",
+                other.display()
+            );
         }
     }
 }

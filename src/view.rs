@@ -1,4 +1,5 @@
-//! Runs and items as programs see them: what `--json` prints and the API answers, one shape for both.
+//! Runs and items as programs see them: what `--json` prints and the API answers, one shape for
+//! both.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +10,9 @@ use utoipa::ToSchema;
 use crate::domain::item::State;
 use crate::domain::money::{Amount, Currency, decimal_text};
 use crate::engine::review::{Review, ReviewedRow};
-use crate::ledger::{ApprovalRow, AttemptRow, EventRow, ItemRow, JobRow, Ledger, LedgerError, Named, RunRow, Total};
+use crate::ledger::{
+    ApprovalRow, AttemptRow, EventRow, ItemRow, JobRow, Ledger, LedgerError, Named, RunRow, Total,
+};
 
 /// A run and what became of its items.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -190,13 +193,21 @@ impl From<&ApprovalRow> for ApprovalView {
             author: approval.author.clone(),
             needed: approval.needed,
             items: approval.items,
-            sums: approval.sums.iter().map(|(code, minor)| (code.clone(), sum_text(code, *minor))).collect(),
+            sums: approval
+                .sums
+                .iter()
+                .map(|(code, minor)| (code.clone(), sum_text(code, *minor)))
+                .collect(),
             hash: approval.print.clone(),
             asked_at: approval.asked_at.to_string(),
             expires_at: approval.expires_at.to_string(),
             decided_at: approval.decided_at.map(|at| at.to_string()),
             approved_by: votes
-                .map(|vote| VoteView { name: vote.actor.clone(), at: vote.at.to_string(), reason: vote.reason.clone() })
+                .map(|vote| VoteView {
+                    name: vote.actor.clone(),
+                    at: vote.at.to_string(),
+                    reason: vote.reason.clone(),
+                })
                 .collect(),
         }
     }
@@ -218,13 +229,16 @@ pub struct BatchView {
     pub failing: u64,
     /// The largest of them, 20 at most.
     pub first_failing: Vec<BatchRowView>,
-    /// How many more take too much of their payment only together with other rows: some of them may be carried out.
+    /// How many more take too much of their payment only together with other rows: some of them may
+    /// be carried out.
     pub crowded: u64,
     /// The largest of them, 20 at most.
     pub first_crowded: Vec<BatchRowView>,
-    /// How many rows are of payments that payrun does not know: what those paid and gave back before cannot be said.
+    /// How many rows are of payments that payrun does not know: what those paid and gave back
+    /// before cannot be said.
     pub of_unknown_payments: u64,
-    /// How many rows say the same of the same payment, or the same contract and amount, as an earlier item.
+    /// How many rows say the same of the same payment, or the same contract and amount, as an
+    /// earlier item.
     pub repeating: u64,
     /// The largest of them, 20 at most.
     pub first_repeating: Vec<BatchRowView>,
@@ -300,7 +314,10 @@ impl BatchView {
     /// Of a batch that was reviewed.
     pub fn of(approval: &ApprovalRow, review: &Review) -> Self {
         let rows = |rows: &[ReviewedRow]| rows.iter().map(BatchRowView::from).collect();
-        let keys = |named: &Named| KeysView { count: named.count, keys: named.keys.clone() };
+        let keys = |named: &Named| KeysView {
+            count: named.count,
+            keys: named.keys.clone(),
+        };
         Self {
             approval: approval.into(),
             rows: rows(&review.rows),
@@ -325,7 +342,8 @@ impl BatchView {
 }
 
 /// What is to be said of a payment that is not in the ledger.
-pub const UNKNOWN_PAYMENT: &str = "payrun does not know this payment; what it paid before cannot be said";
+pub const UNKNOWN_PAYMENT: &str =
+    "payrun does not know this payment; what it paid before cannot be said";
 
 impl From<&ReviewedRow> for BatchRowView {
     fn from(row: &ReviewedRow) -> Self {
@@ -351,7 +369,10 @@ impl From<&ReviewedRow> for BatchRowView {
 
 /// Minor units of a currency as decimal text.
 fn sum_text(code: &str, minor: i64) -> String {
-    Currency::parse(code).map_or_else(|_| minor.to_string(), |currency| decimal_text(i128::from(minor), currency))
+    Currency::parse(code).map_or_else(
+        |_| minor.to_string(),
+        |currency| decimal_text(i128::from(minor), currency),
+    )
 }
 
 impl RunView {
@@ -360,7 +381,11 @@ impl RunView {
     /// # Errors
     /// Whatever the ledger says.
     pub async fn read(ledger: &Ledger, run: &RunRow) -> Result<Self, LedgerError> {
-        Ok(Self::of(run, &ledger.jobs(run.id).await?, &ledger.totals(run.id).await?))
+        Ok(Self::of(
+            run,
+            &ledger.jobs(run.id).await?,
+            &ledger.totals(run.id).await?,
+        ))
     }
 
     /// Of what was read.
@@ -369,23 +394,40 @@ impl RunView {
         for total in totals {
             if let Some(currency) = total.currency {
                 let sums = amounts.entry(total.state.word().to_owned()).or_default();
-                sums.entry(currency.code().to_owned()).or_insert((0, currency)).0 += total.minor;
+                sums.entry(currency.code().to_owned())
+                    .or_insert((0, currency))
+                    .0 += total.minor;
             }
         }
         let text = |(minor, currency): &(i64, _)| decimal_text(i128::from(*minor), *currency);
-        let in_text = |sums: BTreeMap<String, _>| sums.iter().map(|(code, sum)| (code.clone(), text(sum))).collect();
+        let in_text = |sums: BTreeMap<String, _>| {
+            sums.iter()
+                .map(|(code, sum)| (code.clone(), text(sum)))
+                .collect()
+        };
         Self {
             run: run.id,
             workflow: run.workflow.clone(),
             occurrence: run.occurrence.clone(),
             author: run.author.clone(),
-            state: if run.finished_at.is_some() { "finished" } else { "open" },
+            state: if run.finished_at.is_some() {
+                "finished"
+            } else {
+                "open"
+            },
             planned_at: run.started_at.to_string(),
             finished_at: run.finished_at.map(|at| at.to_string()),
             items: totals.iter().map(|total| total.items).sum(),
-            open: totals.iter().filter(|total| total.state.is_open()).map(|total| total.items).sum(),
+            open: totals
+                .iter()
+                .filter(|total| total.state.is_open())
+                .map(|total| total.items)
+                .sum(),
             by_state: by_state(totals),
-            amounts: amounts.into_iter().map(|(state, sums)| (state, in_text(sums))).collect(),
+            amounts: amounts
+                .into_iter()
+                .map(|(state, sums)| (state, in_text(sums)))
+                .collect(),
             jobs: jobs.iter().map(|job| JobView::of(job, totals)).collect(),
         }
     }
@@ -393,7 +435,11 @@ impl RunView {
 
 impl JobView {
     fn of(job: &JobRow, totals: &[Total]) -> Self {
-        let own: Vec<Total> = totals.iter().filter(|total| total.job_id == job.id).cloned().collect();
+        let own: Vec<Total> = totals
+            .iter()
+            .filter(|total| total.job_id == job.id)
+            .cloned()
+            .collect();
         Self {
             name: job.name.clone(),
             kind: job.kind.clone(),
@@ -430,7 +476,10 @@ impl From<&ItemRow> for ItemView {
             reason: item.reason.clone(),
             withdrawn: item.withdrawn.clone(),
             withdrawn_at: item.withdrawn_at.map(|at| at.to_string()),
-            result: item.result.as_deref().and_then(|text| serde_json::from_str(text).ok()),
+            result: item
+                .result
+                .as_deref()
+                .and_then(|text| serde_json::from_str(text).ok()),
             duplicate_of: item.duplicate_of,
         }
     }

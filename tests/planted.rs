@@ -1,6 +1,8 @@
-//! Would the rig notice? Deliberate faults are planted one by one, and seeds are played until a promise is seen broken.
+//! Would the rig notice? Deliberate faults are planted one by one, and seeds are played until a
+//! promise is seen broken.
 //!
-//! `cargo test --features planted --test planted -- --nocapture` prints the table of seeds to detection.
+//! `cargo test --features planted --test planted -- --nocapture` prints the table of seeds to
+//! detection.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
@@ -65,11 +67,23 @@ fn project(folder: &Path) -> Arc<Config> {
          notify_url: https://example.com/notify\n    rate: 1/s\n    concurrency: 8\n    timeout: 15s\n"
     );
     std::fs::write(folder.join("payrun.yaml"), yaml).unwrap();
-    let deductions: String = (1..=10).map(|n| format!("K{n},C{},3{n}.00\n", n.min(9))).collect();
+    let deductions: String = (1..=10)
+        .map(|n| format!("K{n},C{},3{n}.00\n", n.min(9)))
+        .collect();
     let odd = "K3,C3,33.00\nK11,C11,nothing\n";
-    std::fs::write(folder.join("deductions.csv"), format!("key,contract,amount\n{deductions}{odd}")).unwrap();
-    let refunds: String = (1..=8_u32).map(|n| format!("R{n},ORDER-{},1{n}.50\n", n.div_ceil(2))).collect();
-    std::fs::write(folder.join("refunds.csv"), format!("refund,order,amount\n{refunds}")).unwrap();
+    std::fs::write(
+        folder.join("deductions.csv"),
+        format!("key,contract,amount\n{deductions}{odd}"),
+    )
+    .unwrap();
+    let refunds: String = (1..=8_u32)
+        .map(|n| format!("R{n},ORDER-{},1{n}.50\n", n.div_ceil(2)))
+        .collect();
+    std::fs::write(
+        folder.join("refunds.csv"),
+        format!("refund,order,amount\n{refunds}"),
+    )
+    .unwrap();
     Arc::new(payrun::config::load::load(&folder.join("payrun.yaml")).unwrap())
 }
 
@@ -93,9 +107,20 @@ fn plays(folder: &Path) -> Vec<Play> {
             shown: payrun::engine::plan::SHOWN,
         };
         let (config, catalog) = (Arc::clone(&config), Arc::clone(&catalog));
-        Play { config, catalog, vault: None, request, faults: Level::Heavy, chaos: true, folder: folder.to_owned() }
+        Play {
+            config,
+            catalog,
+            vault: None,
+            request,
+            faults: Level::Heavy,
+            chaos: true,
+            folder: folder.to_owned(),
+        }
     };
-    [("deductions.yaml", DEDUCTIONS), ("refunds.yaml", REFUNDS)].into_iter().map(play).collect()
+    [("deductions.yaml", DEDUCTIONS), ("refunds.yaml", REFUNDS)]
+        .into_iter()
+        .map(play)
+        .collect()
 }
 
 /// The first seed that shows the fault, and how.
@@ -105,7 +130,10 @@ fn detect(plays: &[Play], twins: &Twins, bug: Option<Bug>, seeds: u64) -> Option
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(1, std::num::NonZero::get) {
             scope.spawn(|| {
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()
+                    .unwrap();
                 loop {
                     let seed = next.fetch_add(1, Ordering::SeqCst);
                     if seed > seeds || !found.lock().unwrap().is_empty() {
@@ -115,7 +143,10 @@ fn detect(plays: &[Play], twins: &Twins, bug: Option<Bug>, seeds: u64) -> Option
                     let how = match runtime.block_on(play(what, twins, seed)) {
                         // The database itself refuses: that is noticed too.
                         Err(error) => Some(format!("it stops: {error}")),
-                        Ok(told) => told.broken.first().map(|one| format!("promise {}: {}", one.promise, one.what)),
+                        Ok(told) => told
+                            .broken
+                            .first()
+                            .map(|one| format!("promise {}: {}", one.promise, one.what)),
                     };
                     found.lock().unwrap().extend(how.map(|how| (seed, how)));
                 }
@@ -129,14 +160,23 @@ fn detect(plays: &[Play], twins: &Twins, bug: Option<Bug>, seeds: u64) -> Option
 #[test]
 fn every_planted_fault_is_noticed_and_without_one_nothing_is() {
     // In memory where there is such a place: what is played is not the disk.
-    let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+    let folder = tempfile::tempdir_in("/dev/shm")
+        .or_else(|_| tempfile::tempdir())
+        .unwrap();
     let (plays, twins) = (plays(folder.path()), Twins::generate().unwrap());
-    assert_eq!(detect(&plays, &twins, None, 40), None, "nothing is planted, and something is seen");
+    assert_eq!(
+        detect(&plays, &twins, None, 40),
+        None,
+        "nothing is planted, and something is seen"
+    );
     let mut missed = Vec::new();
     println!("| Planted | Seeds to detection | First seen as |\n|---|---|---|");
     for (bug, what) in ALL {
         match detect(&plays, &twins, Some(bug), SEEDS) {
-            Some((seed, how)) => println!("| {what} | {seed} | {} |", how.chars().take(110).collect::<String>()),
+            Some((seed, how)) => println!(
+                "| {what} | {seed} | {} |",
+                how.chars().take(110).collect::<String>()
+            ),
             None => {
                 println!("| {what} | not within {SEEDS} | |");
                 missed.push(what);

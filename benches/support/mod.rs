@@ -1,5 +1,5 @@
-//! What the benches share: a project in a temporary folder, a gateway in a process of its own, and what the operating system
-//! says of a process.
+//! What the benches share: a project in a temporary folder, a gateway in a process of its own, and
+//! what the operating system says of a process.
 
 #![allow(dead_code, reason = "each bench uses its own part")]
 
@@ -32,9 +32,17 @@ impl GatewayProcess {
             .spawn()
             .expect("the sandbox starts");
         let mut line = String::new();
-        BufReader::new(child.stdout.take().expect("its output")).read_line(&mut line).expect("its first line");
-        let url = line.split_whitespace().find(|word| word.starts_with("http://")).expect("its address");
-        Self { url: url.trim_end_matches(';').to_owned(), child }
+        BufReader::new(child.stdout.take().expect("its output"))
+            .read_line(&mut line)
+            .expect("its first line");
+        let url = line
+            .split_whitespace()
+            .find(|word| word.starts_with("http://"))
+            .expect("its address");
+        Self {
+            url: url.trim_end_matches(';').to_owned(),
+            child,
+        }
     }
 }
 
@@ -45,11 +53,15 @@ impl Drop for GatewayProcess {
     }
 }
 
-/// A project folder with keys, contracts and a workflow, whose account allows `concurrency` calls at once.
+/// A project folder with keys, contracts and a workflow, whose account allows `concurrency` calls
+/// at once.
 pub fn project(folder: &Path, url: &str, items: u64, concurrency: u32, database: &str) -> PathBuf {
     let keys = folder.join("keys");
     if !keys.exists() {
-        Identity::generate().expect("keys").save(&keys).expect("saved keys");
+        Identity::generate()
+            .expect("keys")
+            .save(&keys)
+            .expect("saved keys");
     }
     let identity = Identity::load(&keys).expect("keys");
     let serial = identity.merchant_serial();
@@ -74,19 +86,36 @@ pub fn project(folder: &Path, url: &str, items: u64, concurrency: u32, database:
     folder.join("payrun.yaml")
 }
 
-/// Processor time this process has used so far, in milliseconds; the kernel counts in hundredths of a second.
+/// Processor time this process has used so far, in milliseconds; the kernel counts in hundredths of
+/// a second.
 pub fn cpu_millis() -> u64 {
     let stat = std::fs::read_to_string("/proc/self/stat").expect("stat");
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
-    let ticks = |place: usize| fields.get(place).and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
+    let fields: Vec<&str> = stat
+        .rsplit(')')
+        .next()
+        .unwrap_or("")
+        .split_whitespace()
+        .collect();
+    let ticks = |place: usize| {
+        fields
+            .get(place)
+            .and_then(|field| field.parse::<u64>().ok())
+            .unwrap_or(0)
+    };
     (ticks(11) + ticks(12)) * 10
 }
 
 /// The most memory this process has held, in KiB.
 pub fn peak_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("status");
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap_or("");
-    line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).unwrap_or(0)
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmHWM:"))
+        .unwrap_or("");
+    line.split_whitespace()
+        .nth(1)
+        .and_then(|number| number.parse().ok())
+        .unwrap_or(0)
 }
 
 /// The middle one.
@@ -97,10 +126,15 @@ pub fn median(mut figures: Vec<u64>) -> u64 {
 
 /// The first whole number among the arguments that are not options, by place.
 pub fn argument(place: usize, default: u64) -> u64 {
-    std::env::args().skip(1).filter_map(|arg| arg.parse::<u64>().ok()).nth(place).unwrap_or(default)
+    std::env::args()
+        .skip(1)
+        .filter_map(|arg| arg.parse::<u64>().ok())
+        .nth(place)
+        .unwrap_or(default)
 }
 
-/// Whether the runner only wants to know which tests there are: these are benches, and there are none.
+/// Whether the runner only wants to know which tests there are: these are benches, and there are
+/// none.
 pub fn only_listed() -> bool {
     std::env::args().any(|arg| arg == "--list")
 }
@@ -114,6 +148,8 @@ pub fn server() -> Option<String> {
 pub async fn ledger(folder: &Path) -> Ledger {
     match server() {
         Some(address) => Ledger::connect(&address).await.expect("a ledger"),
-        None => Ledger::open(&folder.join("bench.db")).await.expect("a ledger"),
+        None => Ledger::open(&folder.join("bench.db"))
+            .await
+            .expect("a ledger"),
     }
 }

@@ -17,8 +17,16 @@ const REPLY: &str = r#"{"mchid":"10000091","appid":"wxcbda96de0b165486","out_tra
 fn policy() -> Policy {
     let second = Duration::from_secs(1);
     Policy {
-        retry: Retry { attempts: 5, first: second, max: second },
-        resolve: Resolve { schedule: vec![second], grace: second, horizon: second * 3600 },
+        retry: Retry {
+            attempts: 5,
+            first: second,
+            max: second,
+        },
+        resolve: Resolve {
+            schedule: vec![second],
+            grace: second,
+            horizon: second * 3600,
+        },
         dunning: Vec::new(),
     }
 }
@@ -78,7 +86,13 @@ pub async fn plan(ledger: &Ledger, occurrence: &str, items: u64, clock: &Clock) 
 
 /// Claims and settles until so many are done, or until nothing is left.
 pub async fn claim_and_settle(ledger: &Ledger, job_id: i64, items: usize, clock: &Clock) -> usize {
-    let node = ledger.join(rand::random(), payrun::domain::time::Timestamp::from_millis(0)).await.expect("a node");
+    let node = ledger
+        .join(
+            rand::random(),
+            payrun::domain::time::Timestamp::from_millis(0),
+        )
+        .await
+        .expect("a node");
     let policy = Arc::new(policy());
     let mut left = items;
     while left > 0 {
@@ -87,7 +101,10 @@ pub async fn claim_and_settle(ledger: &Ledger, job_id: i64, items: usize, clock:
             node: node.id(),
             now: clock.now(),
             lease: Duration::from_secs(60),
-            rate: Rate { calls: 10_000_000, per: Duration::from_secs(1) },
+            rate: Rate {
+                calls: 10_000_000,
+                per: Duration::from_secs(1),
+            },
             slots: 128,
             wants: vec![Want {
                 job_id,

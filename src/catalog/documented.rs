@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 
 use super::{Catalog, Outcome};
 
-/// What a look-up at HipoPay can show: the HipoPay document, "Check Payment Order" and "Payment Order Status".
-const HIPOPAY: &str = "INIT PAID FAIL USERPAYING EXPIRED PAYMENT_NOT_FOUND ILLEGAL_SECURITY_PROFILE";
+/// What a look-up at HipoPay can show: the HipoPay document, "Check Payment Order" and "Payment
+/// Order Status".
+const HIPOPAY: &str =
+    "INIT PAID FAIL USERPAYING EXPIRED PAYMENT_NOT_FOUND ILLEGAL_SECURITY_PROFILE";
 
 /// What a look-up at EGMS can show: docs/gateways/egms.md.
 const EGMS: &str = "S0003 V0000 V0001 V0002 V0003 V0004 V0005 V0006 V0007 V0008 V0009 V0010 \
@@ -13,8 +15,8 @@ const EGMS: &str = "S0003 V0000 V0001 V0002 V0003 V0004 V0005 V0006 V0007 V0008 
     B0000 B0001 B0002 B0003 B0004 B0005 B0006 B0007 B0008 B0009 B0011 B0012 B0013 B0014 B0032 B0035 \
     Pending Authorised Capturing Captured Cancelling Cancelled Refunding Refunded Failed Verifying";
 
-/// What a look-up at CBTIS can show: the CBTIS document, "Explain of status"; it documents no code, and `NOT_FOUND` is
-/// what the account's configuration says of one.
+/// What a look-up at CBTIS can show: the CBTIS document, "Explain of status"; it documents no code,
+/// and `NOT_FOUND` is what the account's configuration says of one.
 const CBTIS: &str = "PENDING SUCCEEDED CANCELLED NOT_FOUND";
 
 /// The refund codes of the HipoPay document, 0000 to 0299.
@@ -28,13 +30,19 @@ fn every_refund_code_of_hipopay_has_an_answer_and_no_code_is_made_up() {
     let refund = Catalog::built_in().kinds["refund"].clone();
     let rows = &refund.gateways["hipopay"].submit_outcomes;
     let listed: BTreeSet<&str> = rows.iter().filter_map(|row| row.code.as_deref()).collect();
-    let codes: BTreeSet<&str> =
-        listed.into_iter().filter(|code| code.bytes().all(|digit| digit.is_ascii_digit())).collect();
+    let codes: BTreeSet<&str> = listed
+        .into_iter()
+        .filter(|code| code.bytes().all(|digit| digit.is_ascii_digit()))
+        .collect();
     assert_eq!(codes, HIPOPAY_REFUND.split_whitespace().collect());
 }
 
 fn names(table: &[Outcome]) -> BTreeSet<&str> {
-    table.iter().flat_map(|row| [row.code.as_deref(), row.state.as_deref()]).flatten().collect()
+    table
+        .iter()
+        .flat_map(|row| [row.code.as_deref(), row.state.as_deref()])
+        .flatten()
+        .collect()
 }
 
 #[test]
@@ -42,7 +50,11 @@ fn every_documented_code_of_a_look_up_has_a_row_and_no_row_is_made_up() {
     let query = Catalog::built_in().kinds["query"].clone();
     for (gateway, documented) in [("hipopay", HIPOPAY), ("egms", EGMS), ("cbtis", CBTIS)] {
         let documented: BTreeSet<&str> = documented.split_whitespace().collect();
-        assert_eq!(names(&query.gateways[gateway].submit_outcomes), documented, "{gateway}");
+        assert_eq!(
+            names(&query.gateways[gateway].submit_outcomes),
+            documented,
+            "{gateway}"
+        );
     }
 }
 
@@ -50,8 +62,15 @@ fn sources() -> BTreeSet<String> {
     let mut sources = BTreeSet::new();
     for kind in Catalog::built_in().kinds.values() {
         for operations in kind.gateways.values() {
-            let payment = operations.payment.iter().flat_map(|payment| &payment.outcomes);
-            let rows = operations.submit_outcomes.iter().chain(&operations.query_outcomes).chain(payment);
+            let payment = operations
+                .payment
+                .iter()
+                .flat_map(|payment| &payment.outcomes);
+            let rows = operations
+                .submit_outcomes
+                .iter()
+                .chain(&operations.query_outcomes)
+                .chain(payment);
             sources.extend(rows.map(|row| row.source.clone()));
         }
     }
@@ -60,27 +79,47 @@ fn sources() -> BTreeSet<String> {
 
 /// "Title, address, date [mark]", as far as the first mark.
 fn names_a_page(source: &str) -> bool {
-    let end = ["[A]", "[B]", "[V]"].iter().filter_map(|mark| source.find(mark)).min();
+    let end = ["[A]", "[B]", "[V]"]
+        .iter()
+        .filter_map(|mark| source.find(mark))
+        .min();
     let parts: Vec<&str> = source[..end.unwrap_or(0)].trim_end().split(", ").collect();
-    let [title, address @ .., date] = &parts[..] else { return false };
+    let [title, address @ .., date] = &parts[..] else {
+        return false;
+    };
     let day = date.rsplit(' ').next().unwrap_or_default();
     !title.is_empty()
         && address.iter().any(|part| part.contains(['/', '.']))
         && day.starts_with("20")
-        && day.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-')
+        && day
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || byte == b'-')
 }
 
 #[test]
 fn every_row_names_a_page_with_its_address_and_date_or_says_that_no_page_tells() {
     let elsewhere = |source: &&String| {
-        !names_a_page(source) && !source.starts_with("[C] ") && !source.starts_with("payrun itself: ")
+        !names_a_page(source)
+            && !source.starts_with("[C] ")
+            && !source.starts_with("payrun itself: ")
     };
-    assert_eq!(sources().iter().filter(elsewhere).collect::<Vec<_>>(), Vec::<&String>::new());
-    assert!(!names_a_page("Refunds, seen 2026-11-28 [A]") && !names_a_page("Refunds, pay.example/refunds [A]"));
+    assert_eq!(
+        sources().iter().filter(elsewhere).collect::<Vec<_>>(),
+        Vec::<&String>::new()
+    );
+    assert!(
+        !names_a_page("Refunds, seen 2026-11-28 [A]")
+            && !names_a_page("Refunds, pay.example/refunds [A]")
+    );
 }
 
 #[test]
 fn what_rests_on_no_page_is_marked_so_by_one_form_only() {
-    let odd = |source: &&String| source.contains("C, our") || source.contains("[c]") || source.contains("gateways.md");
-    assert_eq!(sources().iter().filter(odd).collect::<Vec<_>>(), Vec::<&String>::new());
+    let odd = |source: &&String| {
+        source.contains("C, our") || source.contains("[c]") || source.contains("gateways.md")
+    };
+    assert_eq!(
+        sources().iter().filter(odd).collect::<Vec<_>>(),
+        Vec::<&String>::new()
+    );
 }

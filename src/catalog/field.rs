@@ -1,4 +1,5 @@
-//! What one value of an input field may be, in plain sentences. Messages never hold a value, which may be sensitive.
+//! What one value of an input field may be, in plain sentences. Messages never hold a value, which
+//! may be sensitive.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -35,7 +36,13 @@ impl Alphabet {
 impl Field {
     /// Whether its values name something: a contract, an order, a payment.
     pub fn is_name(&self) -> bool {
-        matches!(&self.kind, FieldKind::Text { alphabet: Some(Alphabet::Name | Alphabet::OrderNumber), .. })
+        matches!(
+            &self.kind,
+            FieldKind::Text {
+                alphabet: Some(Alphabet::Name | Alphabet::OrderNumber),
+                ..
+            }
+        )
     }
 
     /// Checks a text value. Amounts and currencies are checked where they are parsed.
@@ -47,21 +54,33 @@ impl Field {
             return Err(format!("{} may not be given: {why}", self.name));
         }
         let (min, max, alphabet, three_bytes) = match &self.kind {
-            FieldKind::Text { min, max, alphabet, three_bytes } => (min, max, alphabet, *three_bytes),
+            FieldKind::Text {
+                min,
+                max,
+                alphabet,
+                three_bytes,
+            } => (min, max, alphabet, *three_bytes),
             FieldKind::Choice(words) => {
                 return self
                     .one_of(words, value)
                     .map_err(|reason| format!("{reason} ({})", self.doc.trim_end_matches('.')))
                     .map_err(|reason| self.found(reason, value));
             }
-            FieldKind::Date if value.len() == 10 && NaiveDate::parse_from_str(value, "%Y-%m-%d").is_ok() => {
+            FieldKind::Date
+                if value.len() == 10 && NaiveDate::parse_from_str(value, "%Y-%m-%d").is_ok() =>
+            {
                 return Ok(());
             }
             FieldKind::Date => {
-                return Err(self.found(format!("{} takes a date such as 2026-11-30", self.name), value));
+                return Err(self.found(
+                    format!("{} takes a date such as 2026-11-30", self.name),
+                    value,
+                ));
             }
             // What is no code at all is told where it is parsed.
-            FieldKind::Currency if !self.currencies.is_empty() && Currency::parse(value).is_ok() => {
+            FieldKind::Currency
+                if !self.currencies.is_empty() && Currency::parse(value).is_ok() =>
+            {
                 return self.one_of(&self.currencies, value);
             }
             FieldKind::Decimal | FieldKind::Amount | FieldKind::Currency => return Ok(()),
@@ -70,12 +89,23 @@ impl Field {
         for c in value.chars() {
             count += 1;
             if c.is_control() {
-                return Err(format!("{} contains a control character (U+{:04X})", self.name, u32::from(c)));
+                return Err(format!(
+                    "{} contains a control character (U+{:04X})",
+                    self.name,
+                    u32::from(c)
+                ));
             }
             if three_bytes && c.len_utf8() > 3 {
-                let reason = format!("{} takes no emoji and no rare hanzi (characters of four bytes)", self.name);
+                let reason = format!(
+                    "{} takes no emoji and no rare hanzi (characters of four bytes)",
+                    self.name
+                );
                 let reason = self.found(reason, c.encode_utf8(&mut [0; 4]));
-                return Err(if self.sensitive { reason } else { format!("{reason} (U+{:04X})", u32::from(c)) });
+                return Err(if self.sensitive {
+                    reason
+                } else {
+                    format!("{reason} (U+{:04X})", u32::from(c))
+                });
             }
             if let Some(alphabet) = alphabet.filter(|alphabet| !alphabet.has(c)) {
                 let reason = format!("{} takes {} only", self.name, alphabet.words());
@@ -83,7 +113,10 @@ impl Field {
             }
         }
         if count < *min || count > *max {
-            return Err(format!("{} has {count} characters; it takes {min} to {max}", self.name));
+            return Err(format!(
+                "{} has {count} characters; it takes {min} to {max}",
+                self.name
+            ));
         }
         if self.in_statement && value.contains(",`") {
             return Err(format!(
@@ -95,14 +128,17 @@ impl Field {
         match self.max_bytes {
             Some(most) if value.len() > most => {
                 let bytes = value.len();
-                Err(format!("{} has {bytes} bytes of UTF-8; this gateway takes {most}: shorten it", self.name))
+                Err(format!(
+                    "{} has {bytes} bytes of UTF-8; this gateway takes {most}: shorten it",
+                    self.name
+                ))
             }
             Some(_) | None => Ok(()),
         }
     }
 
-    /// A refusal with what was found in the way: a character that nobody sees by its name, and of a field that is not personal the
-    /// one that is out of place.
+    /// A refusal with what was found in the way: a character that nobody sees by its name, and of a
+    /// field that is not personal the one that is out of place.
     fn found(&self, mut reason: String, text: &str) -> String {
         let mut one = text.chars();
         match (unseen(text), one.next(), one.next()) {
@@ -126,24 +162,33 @@ impl Field {
 }
 
 impl JobKind {
-    /// The keys that the kind makes by itself of an item whose first field of the key is this: one for each word of a choice.
+    /// The keys that the kind makes by itself of an item whose first field of the key is this: one
+    /// for each word of a choice.
     pub fn keys_about(&self, first: &str) -> Vec<String> {
-        let choices = self.key.iter().skip(1).filter_map(|name| match &self.field(name)?.kind {
-            FieldKind::Choice(words) => Some(words),
-            FieldKind::Text { .. } | FieldKind::Date | FieldKind::Decimal | FieldKind::Amount | FieldKind::Currency => {
-                None
-            }
-        });
+        let choices = self
+            .key
+            .iter()
+            .skip(1)
+            .filter_map(|name| match &self.field(name)?.kind {
+                FieldKind::Choice(words) => Some(words),
+                FieldKind::Text { .. }
+                | FieldKind::Date
+                | FieldKind::Decimal
+                | FieldKind::Amount
+                | FieldKind::Currency => None,
+            });
         let words = choices.flatten().map(|word| format!("{first}/{word}"));
         std::iter::once(first.to_owned()).chain(words).collect()
     }
 
-    /// The kind as it is on a kind of gateway, which may know fewer words of a choice than all gateways together, take shorter
-    /// texts, and need more fields.
+    /// The kind as it is on a kind of gateway, which may know fewer words of a choice than all
+    /// gateways together, take shorter texts, and need more fields.
     #[must_use]
     pub fn on(&self, gateway: &str) -> Self {
         let mut kind = self.clone();
-        let Some(operations) = self.gateways.get(gateway) else { return kind };
+        let Some(operations) = self.gateways.get(gateway) else {
+            return kind;
+        };
         kind.rules.clone_from(&operations.rules);
         for field in &mut kind.fields {
             field.required |= operations.requires.contains(&field.name);
@@ -155,7 +200,9 @@ impl JobKind {
                         words.clone_from(known);
                     }
                 }
-                FieldKind::Text { max, three_bytes, .. } => {
+                FieldKind::Text {
+                    max, three_bytes, ..
+                } => {
                     *three_bytes = operations.three_byte_text;
                     if let Some(most) = operations.max.get(&field.name) {
                         *max = *most;
@@ -167,12 +214,18 @@ impl JobKind {
         kind
     }
 
-    /// The kind with more words for a choice: those that an account knows beside the gateway's list.
+    /// The kind with more words for a choice: those that an account knows beside the gateway's
+    /// list.
     #[must_use]
     pub fn knowing(mut self, name: &str, more: &[String]) -> Self {
         for field in self.fields.iter_mut().filter(|field| field.name == name) {
             if let FieldKind::Choice(words) = &mut field.kind {
-                words.extend(more.iter().filter(|word| !words.contains(word)).cloned().collect::<Vec<_>>());
+                words.extend(
+                    more.iter()
+                        .filter(|word| !words.contains(word))
+                        .cloned()
+                        .collect::<Vec<_>>(),
+                );
             }
         }
         self
@@ -196,24 +249,40 @@ impl JobKind {
         self
     }
 
-    /// What is wrong with a row's fields beside each other, by the rules of the gateway. `given` finds the value of a field.
+    /// What is wrong with a row's fields beside each other, by the rules of the gateway. `given`
+    /// finds the value of a field.
     pub fn broken_rules<'v>(&self, given: impl Fn(&str) -> Option<&'v str>) -> Vec<String> {
-        self.rules.iter().flat_map(|rule| self.broken(rule, &given)).collect()
+        self.rules
+            .iter()
+            .flat_map(|rule| self.broken(rule, &given))
+            .collect()
     }
 
     fn broken<'v>(&self, rule: &Rule, given: impl Fn(&str) -> Option<&'v str>) -> Vec<String> {
-        let Some(value) = given(&rule.field) else { return Vec::new() };
+        let Some(value) = given(&rule.field) else {
+            return Vec::new();
+        };
         if !rule.values.is_empty() && !rule.values.iter().any(|known| known == value) {
             return Vec::new();
         }
-        let why = if rule.values.is_empty() { "is given".to_owned() } else { format!("is {value}") };
+        let why = if rule.values.is_empty() {
+            "is given".to_owned()
+        } else {
+            format!("is {value}")
+        };
         let field = |name: &str| self.field(name);
         let mut reasons = Vec::new();
         for name in rule.needs.iter().filter(|name| given(name).is_none()) {
-            reasons.push(format!("{} {why}, and {name} is empty: {}", rule.field, rule.remedy));
+            reasons.push(format!(
+                "{} {why}, and {name} is empty: {}",
+                rule.field, rule.remedy
+            ));
         }
         for name in rule.without.iter().filter(|name| given(name).is_some()) {
-            reasons.push(format!("{} {why}, so {name} must be empty: {}", rule.field, rule.remedy));
+            reasons.push(format!(
+                "{} {why}, so {name} must be empty: {}",
+                rule.field, rule.remedy
+            ));
         }
         for (name, allowed) in &rule.only {
             let told = given(name);
@@ -226,7 +295,10 @@ impl JobKind {
             let told = told.filter(|_| field(name).is_some_and(|field| !field.sensitive));
             let told = told.map(|told| format!(", not {told}")).unwrap_or_default();
             let allowed = allowed.join(" or ");
-            reasons.push(format!("{} {why}, so {name} must be {allowed}{told}: {}", rule.field, rule.remedy));
+            reasons.push(format!(
+                "{} {why}, so {name} must be {allowed}{told}: {}",
+                rule.field, rule.remedy
+            ));
         }
         reasons
     }
@@ -238,7 +310,9 @@ impl JobKind {
 
     /// The field that holds the amount.
     pub fn amount_field(&self) -> Option<&Field> {
-        self.fields.iter().find(|field| field.kind == FieldKind::Amount)
+        self.fields
+            .iter()
+            .find(|field| field.kind == FieldKind::Amount)
     }
 
     /// The currency of all its money, where it takes one only.
@@ -251,7 +325,9 @@ impl JobKind {
 
     /// The field that holds the currency.
     pub fn currency_field(&self) -> Option<&Field> {
-        self.fields.iter().find(|field| field.kind == FieldKind::Currency)
+        self.fields
+            .iter()
+            .find(|field| field.kind == FieldKind::Currency)
     }
 }
 
@@ -260,7 +336,12 @@ mod tests {
     use super::*;
 
     fn field(sensitive: bool) -> Field {
-        let kind = FieldKind::Text { min: 1, max: 4, alphabet: Some(Alphabet::Ascii), three_bytes: false };
+        let kind = FieldKind::Text {
+            min: 1,
+            max: 4,
+            alphabet: Some(Alphabet::Ascii),
+            three_bytes: false,
+        };
         Field {
             name: "name".to_owned(),
             kind,
@@ -281,8 +362,14 @@ mod tests {
         let declare = crate::catalog::Catalog::built_in().kinds["declare"].on("wechat");
         let told = |name: &str, value: &str| declare.field(name).unwrap().check(value).unwrap_err();
         let card = told("cert_id", "51092119930\u{200b}8072310");
-        assert_eq!(card, "cert_id takes printable ASCII characters only; it contains invisible character U+200B");
-        assert_eq!(told("cert_id", "51092119930８072310"), "cert_id takes printable ASCII characters only");
+        assert_eq!(
+            card,
+            "cert_id takes printable ASCII characters only; it contains invisible character U+200B"
+        );
+        assert_eq!(
+            told("cert_id", "51092119930８072310"),
+            "cert_id takes printable ASCII characters only"
+        );
         for (name, value) in [
             ("customs", "SHENZ\u{2060}HEN"),
             ("cert_type", "ID\u{2060}CARD"),
@@ -291,20 +378,35 @@ mod tests {
             ("paid_on", "2026-\u{2060}01-02"),
         ] {
             let told = told(name, value);
-            assert!(told.ends_with("; it contains invisible character U+2060"), "{told}");
+            assert!(
+                told.ends_with("; it contains invisible character U+2060"),
+                "{told}"
+            );
         }
         assert!(told("sub_order_no", "S/1").ends_with("; it contains '/'"));
-        assert!(told("customs", "SHENZEN").ends_with(')'), "{}", told("customs", "SHENZEN"));
+        assert!(
+            told("customs", "SHENZEN").ends_with(')'),
+            "{}",
+            told("customs", "SHENZEN")
+        );
     }
 
     #[test]
     fn a_length_in_bytes_is_the_gateways_own() {
         let mut reason = field(false);
-        reason.kind = FieldKind::Text { min: 1, max: 80, alphabet: None, three_bytes: false };
+        reason.kind = FieldKind::Text {
+            min: 1,
+            max: 80,
+            alphabet: None,
+            three_bytes: false,
+        };
         reason.max_bytes = Some(64);
         assert_eq!(reason.check(&"退".repeat(21)), Ok(()));
         let told = reason.check(&"退".repeat(22)).unwrap_err();
-        assert_eq!(told, "name has 66 bytes of UTF-8; this gateway takes 64: shorten it");
+        assert_eq!(
+            told,
+            "name has 66 bytes of UTF-8; this gateway takes 64: shorten it"
+        );
     }
 
     fn pay_on(gateway: &str, row: &[(&str, &str)]) -> Vec<String> {
@@ -313,7 +415,11 @@ mod tests {
 
     fn broken_on(kind: &str, gateway: &str, row: &[(&str, &str)]) -> Vec<String> {
         let kind = crate::catalog::Catalog::built_in().kinds[kind].on(gateway);
-        kind.broken_rules(|name| row.iter().find(|(known, _)| *known == name).map(|(_, value)| *value))
+        kind.broken_rules(|name| {
+            row.iter()
+                .find(|(known, _)| *known == name)
+                .map(|(_, value)| *value)
+        })
     }
 
     #[test]
@@ -321,27 +427,65 @@ mod tests {
         let row = [("is_rmb", "TRUE"), ("currency", "JPY")];
         let reasons = pay_on("hipopay", &row);
         assert_eq!(reasons.len(), 2, "{reasons:#?}");
-        assert!(reasons[0].starts_with("is_rmb is TRUE, and settlement_currency is empty: "), "{reasons:#?}");
-        assert!(reasons[1].starts_with("is_rmb is TRUE, so currency must be CNY, not JPY: "), "{reasons:#?}");
-        let good = [("is_rmb", "TRUE"), ("currency", "CNY"), ("settlement_currency", "HKD")];
+        assert!(
+            reasons[0].starts_with("is_rmb is TRUE, and settlement_currency is empty: "),
+            "{reasons:#?}"
+        );
+        assert!(
+            reasons[1].starts_with("is_rmb is TRUE, so currency must be CNY, not JPY: "),
+            "{reasons:#?}"
+        );
+        let good = [
+            ("is_rmb", "TRUE"),
+            ("currency", "CNY"),
+            ("settlement_currency", "HKD"),
+        ];
         assert_eq!(pay_on("hipopay", &good), Vec::<String>::new());
-        let unknown = [("is_rmb", "TRUE"), ("currency", "CNY"), ("settlement_currency", "HKX")];
+        let unknown = [
+            ("is_rmb", "TRUE"),
+            ("currency", "CNY"),
+            ("settlement_currency", "HKX"),
+        ];
         assert!(pay_on("hipopay", &unknown)[0].contains("settlement_currency must be"));
-        assert_eq!(pay_on("hipopay", &[("is_rmb", "FALSE"), ("currency", "JPY")]), Vec::<String>::new());
-        let alone = pay_on("hipopay", &[("settlement_currency", "HKD"), ("currency", "CNY")]);
-        assert!(alone[0].starts_with("settlement_currency is given, so is_rmb must be TRUE: "), "{alone:#?}");
-        assert_eq!(pay_on("cbtis", &[("settlement_currency", "HKD"), ("currency", "JPY")]), Vec::<String>::new());
+        assert_eq!(
+            pay_on("hipopay", &[("is_rmb", "FALSE"), ("currency", "JPY")]),
+            Vec::<String>::new()
+        );
+        let alone = pay_on(
+            "hipopay",
+            &[("settlement_currency", "HKD"), ("currency", "CNY")],
+        );
+        assert!(
+            alone[0].starts_with("settlement_currency is given, so is_rmb must be TRUE: "),
+            "{alone:#?}"
+        );
+        assert_eq!(
+            pay_on(
+                "cbtis",
+                &[("settlement_currency", "HKD"), ("currency", "JPY")]
+            ),
+            Vec::<String>::new()
+        );
     }
 
     #[test]
     fn a_platform_of_egms_needs_its_ids() {
         for platform in ["MINI", "INWALLET"] {
             let reasons = pay_on("egms", &[("platform", platform)]);
-            assert!(reasons[0].starts_with(&format!("platform is {platform}, and openid is empty: ")), "{reasons:#?}");
-            assert!(reasons[1].starts_with(&format!("platform is {platform}, and appid is empty: ")), "{reasons:#?}");
+            assert!(
+                reasons[0].starts_with(&format!("platform is {platform}, and openid is empty: ")),
+                "{reasons:#?}"
+            );
+            assert!(
+                reasons[1].starts_with(&format!("platform is {platform}, and appid is empty: ")),
+                "{reasons:#?}"
+            );
         }
         assert!(pay_on("egms", &[("platform", "APP")])[0].contains("appid is empty"));
-        assert_eq!(pay_on("egms", &[("platform", "APP"), ("appid", "wx1")]), Vec::<String>::new());
+        assert_eq!(
+            pay_on("egms", &[("platform", "APP"), ("appid", "wx1")]),
+            Vec::<String>::new()
+        );
         assert_eq!(pay_on("egms", &[("platform", "WAP")]), Vec::<String>::new());
     }
 
@@ -349,9 +493,18 @@ mod tests {
     fn egms_finds_a_payment_by_the_merchants_number_alone() {
         for kind in ["refund", "query"] {
             let reasons = broken_on(kind, "egms", &[("transaction_id", "4200")]);
-            assert!(reasons[0].starts_with("transaction_id is given, and out_trade_no is empty: EGMS"), "{reasons:#?}");
-            assert_eq!(broken_on(kind, "egms", &[("out_trade_no", "P-1")]), Vec::<String>::new());
-            assert_eq!(broken_on(kind, "hipopay", &[("transaction_id", "4200")]), Vec::<String>::new());
+            assert!(
+                reasons[0].starts_with("transaction_id is given, and out_trade_no is empty: EGMS"),
+                "{reasons:#?}"
+            );
+            assert_eq!(
+                broken_on(kind, "egms", &[("out_trade_no", "P-1")]),
+                Vec::<String>::new()
+            );
+            assert_eq!(
+                broken_on(kind, "hipopay", &[("transaction_id", "4200")]),
+                Vec::<String>::new()
+            );
         }
     }
 
@@ -362,28 +515,56 @@ mod tests {
             kind.field("description").unwrap().check(text)
         };
         let reason = on("wechat", "Basic,`plan").unwrap_err();
-        assert!(reason.starts_with("description has a comma with a back-tick behind it"), "{reason}");
-        assert_eq!((on("wechat", "`Basic`, plan,"), on("egms", "Basic,`plan")), (Ok(()), Ok(())));
+        assert!(
+            reason.starts_with("description has a comma with a back-tick behind it"),
+            "{reason}"
+        );
+        assert_eq!(
+            (on("wechat", "`Basic`, plan,"), on("egms", "Basic,`plan")),
+            (Ok(()), Ok(()))
+        );
     }
 
     #[test]
     fn lengths_count_characters_and_alphabets_are_kept() {
         assert_eq!(field(false).check("abcd"), Ok(()));
-        assert!(field(false).check("abcde").unwrap_err().contains("5 characters; it takes 1 to 4"));
+        assert!(
+            field(false)
+                .check("abcde")
+                .unwrap_err()
+                .contains("5 characters; it takes 1 to 4")
+        );
         assert!(field(false).check("é").unwrap_err().contains("'é'"));
         assert!(field(false).check("a\u{7}").unwrap_err().contains("U+0007"));
     }
 
     #[test]
     fn characters_of_four_bytes_are_refused_by_name_where_the_gateway_takes_none() {
-        let kind = FieldKind::Text { min: 1, max: 9, alphabet: None, three_bytes: true };
-        let open = Field { kind, ..field(false) };
+        let kind = FieldKind::Text {
+            min: 1,
+            max: 9,
+            alphabet: None,
+            three_bytes: true,
+        };
+        let open = Field {
+            kind,
+            ..field(false)
+        };
         assert_eq!(open.check("香港 é €"), Ok(()));
         for (text, code) in [("a😀", "U+1F600"), ("𠮷野", "U+20BB7")] {
             let reason = open.check(text).unwrap_err();
-            assert!(reason.starts_with("name takes no emoji and no rare hanzi") && reason.contains(code), "{reason}");
+            assert!(
+                reason.starts_with("name takes no emoji and no rare hanzi")
+                    && reason.contains(code),
+                "{reason}"
+            );
         }
-        let hidden = Field { sensitive: true, ..open }.check("𠮷野").unwrap_err();
+        let hidden = Field {
+            sensitive: true,
+            ..open
+        }
+        .check("𠮷野")
+        .unwrap_err();
         assert!(!hidden.contains('𠮷') && !hidden.contains("U+"), "{hidden}");
     }
 

@@ -1,13 +1,16 @@
 //! From what was observed to what it means, by the outcome tables. Pure.
 //!
-//! The invariant: nothing becomes `Done` without a receipt and, for an effect, our own order number and amount in the
-//! reply; nothing becomes `NotProcessed` unless nothing was sent or a row says so; everything else is `Unknown`.
+//! The invariant: nothing becomes `Done` without a receipt and, for an effect, our own order number
+//! and amount in the reply; nothing becomes `NotProcessed` unless nothing was sent or a row says
+//! so; everything else is `Unknown`.
 
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::domain::answer::{Answer, Cause, Decline, DeclineClass, LaneEffect, NumberRule, Receipt};
+use crate::domain::answer::{
+    Answer, Cause, Decline, DeclineClass, LaneEffect, NumberRule, Receipt,
+};
 use crate::domain::ids::OrderNumber;
 use crate::domain::money::Amount;
 use crate::domain::subscription::Word;
@@ -71,13 +74,15 @@ pub struct Expected {
     pub exists: bool,
     /// How long the day has been over that is asked about, where one is.
     pub day_over: Option<Duration>,
-    /// Whether the gateway has no number of its own for it: then the one it is named by is the receipt.
+    /// Whether the gateway has no number of its own for it: then the one it is named by is the
+    /// receipt.
     pub named: bool,
 }
 
 /// Judges an observation.
 ///
-/// `outcomes` is the table of the operation that was called; `is_query` tells whether that was the query of an effect.
+/// `outcomes` is the table of the operation that was called; `is_query` tells whether that was the
+/// query of an effect.
 ///
 /// ```
 /// use payrun::catalog::judge::{Expected, judge};
@@ -90,19 +95,37 @@ pub struct Expected {
 /// let judged = judge(&[], false, true, &Observation::of(Reached::TimedOut), &expected);
 /// assert_eq!(judged.answer, Answer::Unknown { cause: Cause::TimedOut, code: String::new() });
 /// ```
-pub fn judge(outcomes: &[Outcome], is_query: bool, effect: bool, seen: &Observation, expected: &Expected) -> Judged {
-    let unknown = |cause| Judged::plain(Answer::Unknown { cause, code: String::new() });
+pub fn judge(
+    outcomes: &[Outcome],
+    is_query: bool,
+    effect: bool,
+    seen: &Observation,
+    expected: &Expected,
+) -> Judged {
+    let unknown = |cause| {
+        Judged::plain(Answer::Unknown {
+            cause,
+            code: String::new(),
+        })
+    };
     let judged = match &seen.reached {
         Reached::Refused(_) => refused(is_query && effect, seen),
-        Reached::NotSent(_) | Reached::Unreachable(..) | Reached::Unsendable(_) if is_query && effect => {
+        Reached::NotSent(_) | Reached::Unreachable(..) | Reached::Unsendable(_)
+            if is_query && effect =>
+        {
             unknown(Cause::NotAsked)
         }
         Reached::Unsendable(_) => Judged::plain(unsendable()),
         Reached::NotSent(_) => Judged::plain(not_sent()),
-        Reached::Unreachable(..) => Judged::plain(Answer::NotProcessed { code: UNREACHABLE.to_owned(), after: None }),
+        Reached::Unreachable(..) => Judged::plain(Answer::NotProcessed {
+            code: UNREACHABLE.to_owned(),
+            after: None,
+        }),
         Reached::TimedOut if is(Bug::SilentIsNotSent) => Judged::plain(not_sent()),
         Reached::Lost(_) if is(Bug::LostIsNotSent) => Judged::plain(not_sent()),
-        Reached::Replied if is(Bug::ServerErrorIsDeclined) && seen.http.is_some_and(|http| http >= 500) => {
+        Reached::Replied
+            if is(Bug::ServerErrorIsDeclined) && seen.http.is_some_and(|http| http >= 500) =>
+        {
             Judged::plain(unsendable())
         }
         Reached::TimedOut => unknown(Cause::TimedOut),
@@ -111,8 +134,15 @@ pub fn judge(outcomes: &[Outcome], is_query: bool, effect: bool, seen: &Observat
         Reached::Unverified(_) | Reached::NoKeys(_) => unverified(outcomes, seen),
         Reached::Replied => replied(outcomes, seen, expected, effect, is_query),
     };
-    let judged = Judged { message: seen.message.clone(), ..judged };
-    if effect { judged } else { repeatable(judged, seen) }
+    let judged = Judged {
+        message: seen.message.clone(),
+        ..judged
+    };
+    if effect {
+        judged
+    } else {
+        repeatable(judged, seen)
+    }
 }
 
 impl Judged {
@@ -133,62 +163,142 @@ impl Judged {
     }
 }
 
-/// The gateway refuses us as such: nothing of the order happened, and nothing more is sent until a person has mended it.
+/// The gateway refuses us as such: nothing of the order happened, and nothing more is sent until a
+/// person has mended it.
 fn refused(asks: bool, seen: &Observation) -> Judged {
-    let code = seen.code.clone().unwrap_or_else(|| "credentials_refused".to_owned());
+    let code = seen
+        .code
+        .clone()
+        .unwrap_or_else(|| "credentials_refused".to_owned());
     let answer = if asks {
-        Answer::Unknown { cause: Cause::NotAsked, code: code.clone() }
+        Answer::Unknown {
+            cause: Cause::NotAsked,
+            code: code.clone(),
+        }
     } else {
-        Answer::Declined(Decline { code: code.clone(), class: DeclineClass::Config, number: NumberRule::Same })
+        Answer::Declined(Decline {
+            code: code.clone(),
+            class: DeclineClass::Config,
+            number: NumberRule::Same,
+        })
     };
-    Judged { lane: LaneEffect::Stop, code, ..Judged::plain(answer) }
+    Judged {
+        lane: LaneEffect::Stop,
+        code,
+        ..Judged::plain(answer)
+    }
 }
 
 fn not_sent() -> Answer {
-    Answer::NotProcessed { code: "not_sent".to_owned(), after: None }
+    Answer::NotProcessed {
+        code: "not_sent".to_owned(),
+        after: None,
+    }
 }
 
-/// What nobody has signed is believed about nothing, with one exception: that our side is refused, since nothing more is sent
-/// because of it. With a wrong key not even that could ever be verified.
+/// What nobody has signed is believed about nothing, with one exception: that our side is refused,
+/// since nothing more is sent because of it. With a wrong key not even that could ever be verified.
 fn unverified(outcomes: &[Outcome], seen: &Observation) -> Judged {
-    let refuses = |row: &&Outcome| row.lane == LaneEffect::Stop && row.code.is_some() && fits(row, seen);
-    let lane = outcomes.iter().find(refuses).map_or(LaneEffect::None, |row| row.lane);
-    let code = if lane == LaneEffect::None { String::new() } else { code_of(seen) };
-    Judged { lane, ..Judged::plain(Answer::Unknown { cause: Cause::Unverified, code }) }
+    let refuses =
+        |row: &&Outcome| row.lane == LaneEffect::Stop && row.code.is_some() && fits(row, seen);
+    let lane = outcomes
+        .iter()
+        .find(refuses)
+        .map_or(LaneEffect::None, |row| row.lane);
+    let code = if lane == LaneEffect::None {
+        String::new()
+    } else {
+        code_of(seen)
+    };
+    Judged {
+        lane,
+        ..Judged::plain(Answer::Unknown {
+            cause: Cause::Unverified,
+            code,
+        })
+    }
 }
 
 /// It was not sent and cannot be. An earlier attempt may have been, with another configuration.
 fn unsendable() -> Answer {
-    Answer::Declined(Decline { code: "unsendable".to_owned(), class: DeclineClass::Hard, number: NumberRule::Ask })
+    Answer::Declined(Decline {
+        code: "unsendable".to_owned(),
+        class: DeclineClass::Hard,
+        number: NumberRule::Ask,
+    })
 }
 
-fn replied(outcomes: &[Outcome], seen: &Observation, ours: &Expected, effect: bool, is_query: bool) -> Judged {
-    let Some(row) = outcomes.iter().find(|row| fits(row, seen) && counts(row, ours)) else {
-        // Whatever else it says, HTTP's 202 says that the order was taken and is not decided (RFC 9110, 15.3.3).
+fn replied(
+    outcomes: &[Outcome],
+    seen: &Observation,
+    ours: &Expected,
+    effect: bool,
+    is_query: bool,
+) -> Judged {
+    let Some(row) = outcomes
+        .iter()
+        .find(|row| fits(row, seen) && counts(row, ours))
+    else {
+        // Whatever else it says, HTTP's 202 says that the order was taken and is not decided (RFC
+        // 9110, 15.3.3).
         if seen.http == Some(202) && effect && !is_query && !names_another(seen, ours) {
-            return Judged { code: code_of(seen), ..Judged::plain(Answer::Accepted) };
+            return Judged {
+                code: code_of(seen),
+                ..Judged::plain(Answer::Accepted)
+            };
         }
-        let answer = Answer::Unknown { cause: Cause::Unlisted, code: code_of(seen) };
-        let lane = if refuses_us(seen) { LaneEffect::Stop } else { LaneEffect::None };
-        return Judged { lane, listed: false, code: code_of(seen), ..Judged::plain(answer) };
+        let answer = Answer::Unknown {
+            cause: Cause::Unlisted,
+            code: code_of(seen),
+        };
+        let lane = if refuses_us(seen) {
+            LaneEffect::Stop
+        } else {
+            LaneEffect::None
+        };
+        return Judged {
+            lane,
+            listed: false,
+            code: code_of(seen),
+            ..Judged::plain(answer)
+        };
     };
     // The fact that decided says more than the state it came with.
-    let code = row.fact.as_ref().map_or_else(|| code_of(seen), |(name, value)| format!("{name} {value}"));
+    let code = row
+        .fact
+        .as_ref()
+        .map_or_else(|| code_of(seen), |(name, value)| format!("{name} {value}"));
     let said = code.clone();
     let answer = match row.meaning {
         Meaning::Done => done(seen, ours, effect),
         Meaning::Nothing => Answer::Done(Receipt(NOTHING.to_owned())),
         // A reply about another order says nothing about ours, whatever it says.
-        _ if names_another(seen, ours) => Answer::Unknown { cause: Cause::Mismatch, code },
+        _ if names_another(seen, ours) => Answer::Unknown {
+            cause: Cause::Mismatch,
+            code,
+        },
         Meaning::Accepted => Answer::Accepted,
-        Meaning::Declined(class, number) => Answer::Declined(Decline { code, class, number }),
-        Meaning::NotProcessed => Answer::NotProcessed { code, after: after(seen).max(row.wait.map(millis)) },
+        Meaning::Declined(class, number) => Answer::Declined(Decline {
+            code,
+            class,
+            number,
+        }),
+        Meaning::NotProcessed => Answer::NotProcessed {
+            code,
+            after: after(seen).max(row.wait.map(millis)),
+        },
         Meaning::Absent => Answer::Absent,
         Meaning::Unknown(cause) => Answer::Unknown { cause, code },
     };
-    let answer = if effect { doubted(answer, seen) } else { answer };
+    let answer = if effect {
+        doubted(answer, seen)
+    } else {
+        answer
+    };
     let declined = matches!(answer, Answer::Declined(_));
-    let contract = row.contract.filter(|_| declined || matches!(answer, Answer::Done(_)));
+    let contract = row
+        .contract
+        .filter(|_| declined || matches!(answer, Answer::Done(_)));
     Judged {
         answer,
         lane: row.lane,
@@ -204,19 +314,23 @@ fn replied(outcomes: &[Outcome], seen: &Observation, ours: &Expected, effect: bo
     }
 }
 
-/// Whether HTTP itself says that we are refused, and not the order (RFC 9110, 15.5.2 and 15.5.4): a 401, or a 403 that gives no
-/// reason of the gateway's own. What became of the order it does not say.
+/// Whether HTTP itself says that we are refused, and not the order (RFC 9110, 15.5.2 and 15.5.4): a
+/// 401, or a 403 that gives no reason of the gateway's own. What became of the order it does not
+/// say.
 fn refuses_us(seen: &Observation) -> bool {
     seen.http == Some(401) || (seen.http == Some(403) && seen.code.is_none())
 }
 
-/// A refusal that nobody has signed where refusals are signed is asked about before it is believed. What is wrong on our side is
-/// believed: nothing more is sent because of it.
+/// A refusal that nobody has signed where refusals are signed is asked about before it is believed.
+/// What is wrong on our side is believed: nothing more is sent because of it.
 fn doubted(answer: Answer, seen: &Observation) -> Answer {
     let unsigned = seen.result.get("unsigned") == Some(&Value::Bool(true));
     match answer {
         Answer::Declined(decline) if unsigned && !matches!(decline.class, DeclineClass::Config) => {
-            Answer::Unknown { cause: Cause::Ambiguous, code: decline.code }
+            Answer::Unknown {
+                cause: Cause::Ambiguous,
+                code: decline.code,
+            }
         }
         Answer::Done(_)
         | Answer::Accepted
@@ -229,7 +343,10 @@ fn doubted(answer: Answer, seen: &Observation) -> Answer {
 
 /// Done, if the reply proves that it speaks of our order.
 fn done(seen: &Observation, ours: &Expected, effect: bool) -> Answer {
-    let mismatch = || Answer::Unknown { cause: Cause::Mismatch, code: String::new() };
+    let mismatch = || Answer::Unknown {
+        cause: Cause::Mismatch,
+        code: String::new(),
+    };
     let amount_fits = match (&seen.amount, ours.amount) {
         (_, None) => true,
         (Some(Ok(seen)), Some(ours)) => *seen == ours,
@@ -237,13 +354,22 @@ fn done(seen: &Observation, ours: &Expected, effect: bool) -> Answer {
         // A look-up finds orders that were never paid and name no amount.
         (None, Some(_)) => !effect || ours.amount_may_lack,
     };
-    let order_fits = ours.order_no.as_ref().is_none_or(|ours| seen.order_no.as_deref() == Some(ours.as_str()));
+    let order_fits = ours
+        .order_no
+        .as_ref()
+        .is_none_or(|ours| seen.order_no.as_deref() == Some(ours.as_str()));
     if !amount_fits || !order_fits {
         return mismatch();
     }
-    let fallback = if effect && !ours.named { None } else { seen.order_no.as_ref() };
+    let fallback = if effect && !ours.named {
+        None
+    } else {
+        seen.order_no.as_ref()
+    };
     let receipt = seen.receipt.as_ref().or(fallback);
-    receipt.and_then(|text| Receipt::named(text)).map_or_else(mismatch, Answer::Done)
+    receipt
+        .and_then(|text| Receipt::named(text))
+        .map_or_else(mismatch, Answer::Done)
 }
 
 fn names_another(seen: &Observation, ours: &Expected) -> bool {
@@ -253,17 +379,28 @@ fn names_another(seen: &Observation, ours: &Expected) -> bool {
     }
 }
 
-/// A look-up changes nothing: what is unknown may be asked again, and another order or amount is a refusal.
+/// A look-up changes nothing: what is unknown may be asked again, and another order or amount is a
+/// refusal.
 fn repeatable(judged: Judged, seen: &Observation) -> Judged {
     let answer = match judged.answer {
-        Answer::Unknown { cause: Cause::Mismatch, .. } => Answer::Declined(Decline {
+        Answer::Unknown {
+            cause: Cause::Mismatch,
+            ..
+        } => Answer::Declined(Decline {
             code: Cause::Mismatch.word().to_owned(),
             class: DeclineClass::Hard,
             number: NumberRule::Same,
         }),
         Answer::Unknown { cause, code } => {
-            let code = if code.is_empty() { cause.word().to_owned() } else { code };
-            Answer::NotProcessed { code, after: after(seen) }
+            let code = if code.is_empty() {
+                cause.word().to_owned()
+            } else {
+                code
+            };
+            Answer::NotProcessed {
+                code,
+                after: after(seen),
+            }
         }
         known @ (Answer::Done(_)
         | Answer::Accepted
@@ -276,14 +413,18 @@ fn repeatable(judged: Judged, seen: &Observation) -> Judged {
 
 /// Whether a row counts for this order at this time.
 fn counts(row: &Outcome, ours: &Expected) -> bool {
-    let day = row.day_over_for.is_none_or(|wanted| ours.day_over.is_some_and(|over| over >= wanted));
+    let day = row
+        .day_over_for
+        .is_none_or(|wanted| ours.day_over.is_some_and(|over| over >= wanted));
     let after = match row.after {
         None => true,
         Some(After::Accepted) => ours.accepted,
         Some(After::Exists) => ours.exists,
     };
-    let when =
-        row.when.as_ref().is_none_or(|(field, value)| ours.input.get(field).and_then(Value::as_str) == Some(value));
+    let when = row
+        .when
+        .as_ref()
+        .is_none_or(|(field, value)| ours.input.get(field).and_then(Value::as_str) == Some(value));
     day && after && when && !(row.unless_refunded && ours.refunded)
 }
 
@@ -295,18 +436,23 @@ fn fits(row: &Outcome, seen: &Observation) -> bool {
         (Some(HttpMatch::Class(class)), Some(http)) => http / 100 == class,
     };
     let same = |row: &Option<String>, seen: &Option<String>| row.is_none() || row == seen;
-    let code = same(&row.code, &seen.code) || (row.code.as_deref() == Some(NO_CODE) && seen.code.is_none());
-    let fact = row
-        .fact
-        .as_ref()
-        .is_none_or(|(name, value)| seen.result.get(name).and_then(Value::as_str) == Some(value.as_str()));
+    let code = same(&row.code, &seen.code)
+        || (row.code.as_deref() == Some(NO_CODE) && seen.code.is_none());
+    let fact = row.fact.as_ref().is_none_or(|(name, value)| {
+        seen.result.get(name).and_then(Value::as_str) == Some(value.as_str())
+    });
     http && fact && code && same(&row.state, &seen.state)
 }
 
 /// The gateway's code; lacking one the order's state; lacking that the HTTP status.
 fn code_of(seen: &Observation) -> String {
     let status = || seen.http.map(|status| format!("HTTP_{status}"));
-    let code = seen.code.clone().or_else(|| seen.state.clone()).or_else(status).unwrap_or_default();
+    let code = seen
+        .code
+        .clone()
+        .or_else(|| seen.state.clone())
+        .or_else(status)
+        .unwrap_or_default();
     code.chars().take(64).collect()
 }
 
@@ -349,9 +495,17 @@ mod tests {
     fn judged(kind: &str, is_query: bool, seen: &Observation) -> Judged {
         let kind = Catalog::built_in().kinds[kind].clone();
         let operations = &kind.gateways["wechat"];
-        let table = if is_query { &operations.query_outcomes } else { &operations.submit_outcomes };
+        let table = if is_query {
+            &operations.query_outcomes
+        } else {
+            &operations.submit_outcomes
+        };
         {
-            let expected = Expected { order_no: Some(ours()), amount: Some(hkd(100)), ..Expected::default() };
+            let expected = Expected {
+                order_no: Some(ours()),
+                amount: Some(hkd(100)),
+                ..Expected::default()
+            };
             judge(table, is_query, kind.effect, seen, &expected)
         }
     }
@@ -359,7 +513,9 @@ mod tests {
     fn shown(kind: &str, is_query: bool, seen: &Observation) -> String {
         let judged = judged(kind, is_query, seen);
         let mut text = match &judged.answer {
-            Answer::Declined(decline) => format!("declined {:?} {:?}", decline.class, decline.number).to_lowercase(),
+            Answer::Declined(decline) => {
+                format!("declined {:?} {:?}", decline.class, decline.number).to_lowercase()
+            }
             Answer::Unknown { cause, .. } => format!("unknown {}", cause.word()),
             Answer::Done(_) | Answer::Accepted | Answer::NotProcessed { .. } | Answer::Absent => {
                 judged.answer.word().to_owned()
@@ -409,7 +565,10 @@ mod tests {
             500 RULE_LIMIT -             | unknown gateway_failed      | unknown gateway_failed";
         for line in table.lines().filter(|line| !line.trim().is_empty()) {
             let cells: Vec<&str> = line.split('|').map(str::trim).collect();
-            let given: Vec<&str> = cells[0].split_whitespace().map(|word| word.trim_matches('-')).collect();
+            let given: Vec<&str> = cells[0]
+                .split_whitespace()
+                .map(|word| word.trim_matches('-'))
+                .collect();
             let seen = replied(given[0].parse().unwrap(), given[1], given[2]);
             assert_eq!(shown("deduct", false, &seen), cells[1], "{line}");
             assert_eq!(shown("deduct", true, &seen), cells[2], "{line}");
@@ -445,18 +604,34 @@ mod tests {
             "USER_ACCOUNT_ABNORMAL",
             "BANK_ERROR",
         ];
-        let states = ["SUCCESS", "REFUND", "NOTPAY", "USERPAYING", "CLOSED", "REVOKED", "PAYERROR"];
+        let states = [
+            "SUCCESS",
+            "REFUND",
+            "NOTPAY",
+            "USERPAYING",
+            "CLOSED",
+            "REVOKED",
+            "PAYERROR",
+        ];
         let catalog = Catalog::built_in();
         let lists = |table: &[Outcome], names: &[&str]| {
             for name in names {
-                let has = |row: &Outcome| row.code.as_deref() == Some(name) || row.state.as_deref() == Some(name);
+                let has = |row: &Outcome| {
+                    row.code.as_deref() == Some(name) || row.state.as_deref() == Some(name)
+                };
                 assert!(table.iter().any(has), "{name} has no row");
             }
         };
         let deduct = &catalog.kinds["deduct"].gateways["wechat"];
-        lists(&deduct.submit_outcomes, &[&generic[..], &business, &states].concat());
+        lists(
+            &deduct.submit_outcomes,
+            &[&generic[..], &business, &states].concat(),
+        );
         lists(&deduct.query_outcomes, &[&generic[..], &states].concat());
-        lists(&catalog.kinds["query"].gateways["wechat"].submit_outcomes, &[&generic[..], &states].concat());
+        lists(
+            &catalog.kinds["query"].gateways["wechat"].submit_outcomes,
+            &[&generic[..], &states].concat(),
+        );
     }
 
     #[test]
@@ -468,7 +643,14 @@ mod tests {
         assert_eq!(of(Reached::Lost(String::new())), "unknown connection_lost");
         assert_eq!(of(Reached::Unreadable(String::new())), "unknown unreadable");
         assert_eq!(of(Reached::Unverified(String::new())), "unknown unverified");
-        assert_eq!(shown("deduct", true, &Observation::of(Reached::NotSent(String::new()))), "unknown not_asked");
+        assert_eq!(
+            shown(
+                "deduct",
+                true,
+                &Observation::of(Reached::NotSent(String::new()))
+            ),
+            "unknown not_asked"
+        );
     }
 
     #[test]
@@ -499,18 +681,34 @@ mod tests {
     fn the_wait_a_gateway_asks_for_is_kept() {
         let mut seen = replied(429, "RATE_LIMITED", "");
         seen.retry_after = Some(Duration::from_secs(2));
-        let expected = Answer::NotProcessed { code: "RATE_LIMITED".to_owned(), after: Some(2_000) };
+        let expected = Answer::NotProcessed {
+            code: "RATE_LIMITED".to_owned(),
+            after: Some(2_000),
+        };
         assert_eq!(judged("deduct", false, &seen).answer, expected);
     }
 
     #[test]
     fn a_look_up_is_repeated_until_it_says_something() {
         assert_eq!(shown("query", false, &replied(200, "", "NOTPAY")), "done");
-        assert_eq!(shown("query", false, &replied(404, "ORDER_NOT_EXIST", "")), "declined hard same");
-        for reached in [Reached::TimedOut, Reached::Lost(String::new()), Reached::Unverified(String::new())] {
-            assert_eq!(shown("query", false, &Observation::of(reached)), "not_processed");
+        assert_eq!(
+            shown("query", false, &replied(404, "ORDER_NOT_EXIST", "")),
+            "declined hard same"
+        );
+        for reached in [
+            Reached::TimedOut,
+            Reached::Lost(String::new()),
+            Reached::Unverified(String::new()),
+        ] {
+            assert_eq!(
+                shown("query", false, &Observation::of(reached)),
+                "not_processed"
+            );
         }
-        assert_eq!(shown("query", false, &replied(418, "TEAPOT", "")), "not_processed");
+        assert_eq!(
+            shown("query", false, &replied(418, "TEAPOT", "")),
+            "not_processed"
+        );
         assert!(!judged("query", false, &replied(418, "TEAPOT", "")).listed);
         let mut other = replied(200, "", "SUCCESS");
         other.amount = Some(Ok(hkd(1)));
@@ -522,7 +720,13 @@ mod tests {
         let kind = Catalog::built_in().kinds["query"].clone();
         let mut seen = replied(200, "", "SUCCESS");
         seen.order_no = Some("theirs".to_owned());
-        let judged = judge(&kind.gateways["wechat"].submit_outcomes, false, false, &seen, &Expected::default());
+        let judged = judge(
+            &kind.gateways["wechat"].submit_outcomes,
+            false,
+            false,
+            &seen,
+            &Expected::default(),
+        );
         assert_eq!(judged.answer, Answer::Done(Receipt("R1".to_owned())));
     }
 }

@@ -1,7 +1,9 @@
-//! Job kinds: what a job may do, as data. `jobs/*.yaml` are compiled in; a folder of the user's may override them.
+//! Job kinds: what a job may do, as data. `jobs/*.yaml` are compiled in; a folder of the user's may
+//! override them.
 //!
-//! A job kind says which input fields there are, what makes the key, which operations of which gateway submit and ask, which
-//! gateway code means which answer, and the default policies. It knows no workflow, no ledger and no network.
+//! A job kind says which input fields there are, what makes the key, which operations of which
+//! gateway submit and ask, which gateway code means which answer, and the default policies. It
+//! knows no workflow, no ledger and no network.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -33,8 +35,8 @@ pub struct JobKind {
     pub name: String,
     /// One line for people.
     pub description: String,
-    /// Whether it moves money or otherwise changes something at the gateway. If not, it may be sent again freely, and the
-    /// same key may run in every run.
+    /// Whether it moves money or otherwise changes something at the gateway. If not, it may be sent
+    /// again freely, and the same key may run in every run.
     pub effect: bool,
     /// What may be given under `with:`.
     pub fields: Vec<Field>,
@@ -46,14 +48,15 @@ pub struct JobKind {
     pub together: Vec<Vec<String>>,
     /// What must add up: the item's amount, and the fields it is the sum of.
     pub amount_is_sum_of: Vec<String>,
-    /// The kind by whose operations an item is done again that the gateway has, where a row with other content under the same key
-    /// does again what has failed.
+    /// The kind by whose operations an item is done again that the gateway has, where a row with
+    /// other content under the same key does again what has failed.
     pub again: Option<String>,
     /// The field that holds the number of an identity card.
     pub identity_card: Option<IdentityCard>,
     /// Fields of which one may not be above another: a number in another unit shows by that.
     pub not_above: Vec<NotAbove>,
-    /// A value of a field that stands for several, each an item of its own: a port that needs two filings.
+    /// A value of a field that stands for several, each an item of its own: a port that needs two
+    /// filings.
     pub expand: Option<Expand>,
     /// Whether payrun does it by itself: no gateway is called.
     pub here: bool,
@@ -61,7 +64,8 @@ pub struct JobKind {
     pub approval: bool,
     /// As what its items stand in the gateway's statements; none if they do not.
     pub in_statement: Option<InStatement>,
-    /// The fields the key is made of where the workflow gives none; empty: the workflow must give one.
+    /// The fields the key is made of where the workflow gives none; empty: the workflow must give
+    /// one.
     pub key: Vec<String>,
     /// The field that is the order number, where an order is only looked up.
     pub order_number: Option<String>,
@@ -75,8 +79,8 @@ pub struct JobKind {
     pub policy: Policy,
 }
 
-/// What a field asks of others on one gateway: the price in CNY, say, where `is_rmb` is `TRUE`. A row that breaks one is refused
-/// when it is planned.
+/// What a field asks of others on one gateway: the price in CNY, say, where `is_rmb` is `TRUE`. A
+/// row that breaks one is refused when it is planned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
     /// The field that asks.
@@ -118,7 +122,8 @@ pub struct NotOlderThan {
 pub struct IdentityCard {
     /// The field with the document's number.
     pub number: String,
-    /// The field that says what document it is, where there is one: an identity card, if it is empty or [`IdentityCard::CARD`].
+    /// The field that says what document it is, where there is one: an identity card, if it is
+    /// empty or [`IdentityCard::CARD`].
     pub document: Option<String>,
 }
 
@@ -128,7 +133,10 @@ impl IdentityCard {
 
     /// Whether the document is an identity card. `given` finds the value of a field.
     pub fn is_card<'v>(&self, given: impl Fn(&str) -> Option<&'v str>) -> bool {
-        self.document.as_deref().and_then(given).is_none_or(|document| document.is_empty() || document == Self::CARD)
+        self.document
+            .as_deref()
+            .and_then(given)
+            .is_none_or(|document| document.is_empty() || document == Self::CARD)
     }
 }
 
@@ -173,7 +181,8 @@ pub struct Field {
     pub refused: Option<String>,
     /// The most bytes of UTF-8 that the gateway takes, where it counts bytes.
     pub max_bytes: Option<usize>,
-    /// Whether it stands in a statement that separates values by a comma and a back-tick, and quotes nothing.
+    /// Whether it stands in a statement that separates values by a comma and a back-tick, and
+    /// quotes nothing.
     pub in_statement: bool,
     /// One line for people.
     pub doc: String,
@@ -197,7 +206,8 @@ pub enum FieldKind {
     Choice(Vec<String>),
     /// A day: `YYYY-MM-DD`.
     Date,
-    /// Money beside the item's amount, in its currency: decimal text in main units, which may be zero.
+    /// Money beside the item's amount, in its currency: decimal text in main units, which may be
+    /// zero.
     Decimal,
     /// The item's amount: decimal text in main units. At most one field of a kind.
     Amount,
@@ -212,7 +222,8 @@ pub enum Alphabet {
     Digits,
     /// `A-Z a-z 0-9 _ -` and what gateways add for order numbers: nothing.
     OrderNumber,
-    /// What gateways name things by: printable ASCII without blanks, quotation marks, back-ticks, commas and semicolons.
+    /// What gateways name things by: printable ASCII without blanks, quotation marks, back-ticks,
+    /// commas and semicolons.
     Name,
     /// Printable ASCII.
     Ascii,
@@ -225,15 +236,17 @@ pub struct Operations {
     pub submit: String,
     /// The operation that asks what became of it; none for kinds without effect.
     pub query: Option<String>,
-    /// An operation that explains a decline in words (the contract's state); its answer changes nothing.
+    /// An operation that explains a decline in words (the contract's state); its answer changes
+    /// nothing.
     pub explain: Option<String>,
-    /// The look-up of the payment that the operation acts on, which comes before it: it must be there, and it says how much
-    /// may be given back.
+    /// The look-up of the payment that the operation acts on, which comes before it: it must be
+    /// there, and it says how much may be given back.
     pub payment: Option<PaymentLookup>,
-    /// A question about the payer, asked once the order shows at the gateway. Its answer is kept and decides nothing.
+    /// A question about the payer, asked once the order shows at the gateway. Its answer is kept
+    /// and decides nothing.
     pub payer_check: Option<PayerCheck>,
-    /// The fields by which the gateway names what the operation is about, where that is not our order number: the first that
-    /// is given.
+    /// The fields by which the gateway names what the operation is about, where that is not our
+    /// order number: the first that is given.
     pub named_by: Vec<String>,
     /// Whether the replies name no amount, so that none can be compared.
     pub names_no_amount: bool,
@@ -251,7 +264,8 @@ pub struct Operations {
     pub max_bytes: BTreeMap<String, usize>,
     /// How old the payment must be that it withdraws.
     pub not_before: Option<NotBefore>,
-    /// The text fields that stand in the gateway's statement, which separates values by a comma and a back-tick.
+    /// The text fields that stand in the gateway's statement, which separates values by a comma and
+    /// a back-tick.
     pub statement_texts: Vec<String>,
     /// What is kept of the replies beside the item's own result.
     pub keeps: Option<Keeps>,
@@ -265,7 +279,10 @@ impl Operations {
     /// Whether some refusal spends the order number, so that the next one would be used.
     pub fn spends_numbers(&self) -> bool {
         let spends = |row: &Outcome| matches!(row.meaning, Meaning::Declined(_, NumberRule::Next));
-        self.submit_outcomes.iter().chain(&self.query_outcomes).any(spends)
+        self.submit_outcomes
+            .iter()
+            .chain(&self.query_outcomes)
+            .any(spends)
     }
 }
 
@@ -278,7 +295,8 @@ pub struct PaymentLookup {
     pub given: Option<String>,
     /// What its observations mean: `done` is a payment that may be acted on.
     pub outcomes: Vec<Outcome>,
-    /// Whether the item's amount is taken from the payment: it must be in its currency, and all of them together not above it.
+    /// Whether the item's amount is taken from the payment: it must be in its currency, and all of
+    /// them together not above it.
     pub takes: bool,
 }
 
@@ -324,15 +342,18 @@ pub struct Outcome {
     pub fact: Option<(String, String)>,
     /// A field of the item that must have this value; none matches any.
     pub when: Option<(String, String)>,
-    /// Whether it counts only where payrun knows of no refund of the payment: else the reply may speak of that.
+    /// Whether it counts only where payrun knows of no refund of the payment: else the reply may
+    /// speak of that.
     pub unless_refunded: bool,
     /// After what it counts only; before, the same reply may speak of the past.
     pub after: Option<After>,
-    /// Whether it says that the order number exists already; rows with [`After::Exists`] count from then on.
+    /// Whether it says that the order number exists already; rows with [`After::Exists`] count from
+    /// then on.
     pub exists: bool,
     /// How long it is left alone at least before it is sent again, where that is what it means.
     pub wait: Option<Duration>,
-    /// How long the day must be over that is asked about; before, the same reply may only mean "not yet".
+    /// How long the day must be over that is asked about; before, the same reply may only mean "not
+    /// yet".
     pub day_over_for: Option<Duration>,
     /// What it means.
     pub meaning: Meaning,
@@ -344,9 +365,11 @@ pub struct Outcome {
     pub contract: Option<Word>,
     /// What a person may do about it, in a few words.
     pub advice: Option<String>,
-    /// Whether a decline says that the request as such is at fault: the first items of a job that meet it stop the job.
+    /// Whether a decline says that the request as such is at fault: the first items of a job that
+    /// meet it stop the job.
     pub request_fault: bool,
-    /// Where this row comes from: the page of the gateway's that says so, or `[C]` and what it rests on.
+    /// Where this row comes from: the page of the gateway's that says so, or `[C]` and what it
+    /// rests on.
     pub source: String,
 }
 

@@ -18,13 +18,25 @@ pub(super) struct Table {
 }
 
 /// Reads a table; rows with several codes or states become one row each.
-pub(super) fn read(rows: &[Node], table: Table, source: &Source, found: &mut Diagnostics) -> Vec<Outcome> {
+pub(super) fn read(
+    rows: &[Node],
+    table: Table,
+    source: &Source,
+    found: &mut Diagnostics,
+) -> Vec<Outcome> {
     let mut outcomes: Vec<Outcome> = Vec::new();
     for node in rows {
         for outcome in row(node, table, source, found) {
             if let Some(earlier) = outcomes.iter().find(|earlier| covers(earlier, &outcome)) {
-                let message = format!("this row is never reached: an earlier one takes it ({})", earlier.source);
-                found.push(source.diagnostic(node.at, message).help("put the narrower row first"));
+                let message = format!(
+                    "this row is never reached: an earlier one takes it ({})",
+                    earlier.source
+                );
+                found.push(
+                    source
+                        .diagnostic(node.at, message)
+                        .help("put the narrower row first"),
+                );
             }
             outcomes.push(outcome);
         }
@@ -39,7 +51,10 @@ fn row(node: &Node, table: Table, source: &Source, found: &mut Diagnostics) -> V
     };
     let http = text_of(node, "http").map(http_match);
     if http == Some(None) {
-        refuse("http", "http takes a status such as 404 or a class such as 5xx");
+        refuse(
+            "http",
+            "http takes a status such as 404 or a class such as 5xx",
+        );
     }
     let meaning = match meaning(node) {
         Ok(meaning) => meaning,
@@ -56,10 +71,16 @@ fn row(node: &Node, table: Table, source: &Source, found: &mut Diagnostics) -> V
         && node.get("state").is_none()
         && node.get("fact").is_none()
     {
-        refuse("answer", "a row needs at least one of http, code, state and fact; what no row takes is unknown");
+        refuse(
+            "answer",
+            "a row needs at least one of http, code, state and fact; what no row takes is unknown",
+        );
     }
     if node.get("wait").is_some() && meaning != Meaning::NotProcessed {
-        refuse("wait", "wait belongs to not_processed: how long to leave it alone before it is sent again");
+        refuse(
+            "wait",
+            "wait belongs to not_processed: how long to leave it alone before it is sent again",
+        );
     }
     if is_true(node, "exists") && (table.is_query || !matches!(meaning, Meaning::Unknown(_))) {
         refuse(
@@ -68,8 +89,8 @@ fn row(node: &Node, table: Table, source: &Source, found: &mut Diagnostics) -> V
         );
     }
     let contract = text_of(node, "contract").and_then(Word::parse);
-    let says_it =
-        matches!(meaning, Meaning::Declined(..)) || (meaning == Meaning::Done && contract == Some(Word::Ended));
+    let says_it = matches!(meaning, Meaning::Declined(..))
+        || (meaning == Meaning::Done && contract == Some(Word::Ended));
     if contract.is_some() && !says_it {
         refuse(
             "contract",
@@ -77,9 +98,14 @@ fn row(node: &Node, table: Table, source: &Source, found: &mut Diagnostics) -> V
         );
     }
     if node.get("advice").is_some() && !matches!(meaning, Meaning::Declined(..)) {
-        refuse("advice", "advice belongs to declined: of what is not refused there is nothing to mend");
+        refuse(
+            "advice",
+            "advice belongs to declined: of what is not refused there is nothing to mend",
+        );
     }
-    if is_true(node, "request_fault") && !matches!(meaning, Meaning::Declined(DeclineClass::Hard, _)) {
+    if is_true(node, "request_fault")
+        && !matches!(meaning, Meaning::Declined(DeclineClass::Hard, _))
+    {
         refuse(
             "request_fault",
             "request_fault belongs to declined with class hard: what is not refused for good stops no job",
@@ -141,15 +167,24 @@ fn names(node: Option<&Node>) -> Vec<Option<String>> {
 
 fn http_match(text: &str) -> Option<HttpMatch> {
     if let Some(class) = text.strip_suffix("xx") {
-        return class.parse().ok().filter(|class| (1..=5).contains(class)).map(HttpMatch::Class);
+        return class
+            .parse()
+            .ok()
+            .filter(|class| (1..=5).contains(class))
+            .map(HttpMatch::Class);
     }
-    text.parse().ok().filter(|status| (100..=599).contains(status)).map(HttpMatch::Status)
+    text.parse()
+        .ok()
+        .filter(|status| (100..=599).contains(status))
+        .map(HttpMatch::Status)
 }
 
 fn meaning(node: &Node) -> Result<Meaning, &'static str> {
     let answer = text_of(node, "answer");
     if node.get("class").is_some() != (answer == Some("declined")) {
-        return Err("class belongs to declined, and declined needs one: soft, hard, person, config or funds");
+        return Err(
+            "class belongs to declined, and declined needs one: soft, hard, person, config or funds",
+        );
     }
     if node.get("cause").is_some() != (answer == Some("unknown")) {
         return Err(
@@ -198,12 +233,16 @@ fn cause(node: &Node) -> Cause {
 
 fn misplaced(meaning: Meaning, table: Table) -> Option<&'static str> {
     match meaning {
-        Meaning::NotProcessed if table.is_query && table.effect => {
-            Some("a query cannot tell that the effect was not processed; use unknown with cause not_asked")
+        Meaning::NotProcessed if table.is_query && table.effect => Some(
+            "a query cannot tell that the effect was not processed; use unknown with cause not_asked",
+        ),
+        Meaning::Nothing if table.effect => {
+            Some("nothing belongs to look-ups: there is nothing to be had")
         }
-        Meaning::Nothing if table.effect => Some("nothing belongs to look-ups: there is nothing to be had"),
         Meaning::Absent if !table.is_query => Some("absent belongs in the query table only"),
-        Meaning::Unknown(_) if !table.effect => Some("a look-up that says nothing may be repeated: use not_processed"),
+        Meaning::Unknown(_) if !table.effect => {
+            Some("a look-up that says nothing may be repeated: use not_processed")
+        }
         Meaning::Done
         | Meaning::Nothing
         | Meaning::Accepted
@@ -221,9 +260,15 @@ fn covers(earlier: &Outcome, later: &Outcome) -> bool {
         (Some(HttpMatch::Class(class)), Some(HttpMatch::Status(status))) => status / 100 == class,
         (Some(one), Some(other)) => one == other,
     };
-    let covered = |earlier: &Option<String>, later: &Option<String>| earlier.is_none() || earlier == later;
+    let covered =
+        |earlier: &Option<String>, later: &Option<String>| earlier.is_none() || earlier == later;
     let fact = earlier.fact.is_none() || earlier.fact == later.fact;
-    let after = (earlier.after.is_none() || earlier.after == later.after) && earlier.day_over_for.is_none();
+    let after =
+        (earlier.after.is_none() || earlier.after == later.after) && earlier.day_over_for.is_none();
     let when = (earlier.when.is_none() || earlier.when == later.when) && !earlier.unless_refunded;
-    http && fact && after && when && covered(&earlier.code, &later.code) && covered(&earlier.state, &later.state)
+    http && fact
+        && after
+        && when
+        && covered(&earlier.code, &later.code)
+        && covered(&earlier.state, &later.state)
 }

@@ -1,8 +1,9 @@
 //! Promise 5: what was approved is what ran, byte for byte, and nobody approved their own batch.
 //!
-//! An item of a batch that had to be approved has `print`, the hash of its content as it is now, and `approval`: `state`, `author`,
-//! `needed`, `by` (who approved), `origin` (the hash of workflow, parameters and account) and `print`, which the approval is bound to:
-//! SHA-256 over the origin, the prints of all rows, their number, and their sums by currency.
+//! An item of a batch that had to be approved has `print`, the hash of its content as it is now,
+//! and `approval`: `state`, `author`, `needed`, `by` (who approved), `origin` (the hash of
+//! workflow, parameters and account) and `print`, which the approval is bound to: SHA-256 over the
+//! origin, the prints of all rows, their number, and their sums by currency.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,13 +20,25 @@ pub(super) fn what_ran(journal: &[Value], broken: &mut Vec<Broken>) {
     }
     for (job, mut items) in batches {
         items.sort_by_key(|item| number(item, "item"));
-        let mut wrong = |what: String| broken.push(Broken { promise: 5, what: format!("job {job}: {what}") });
+        let mut wrong = |what: String| {
+            broken.push(Broken {
+                promise: 5,
+                what: format!("job {job}: {what}"),
+            })
+        };
         items.iter().filter(|item| was_sent(item)).for_each(|item| {
             if !was_approved(item) {
-                wrong(format!("item {} was sent, and nobody had approved it", item["item"]));
+                wrong(format!(
+                    "item {} was sent, and nobody had approved it",
+                    item["item"]
+                ));
             }
         });
-        let approved: Vec<&Value> = items.iter().copied().filter(|item| was_approved(item)).collect();
+        let approved: Vec<&Value> = items
+            .iter()
+            .copied()
+            .filter(|item| was_approved(item))
+            .collect();
         if let Some(first) = approved.first() {
             by_others(&first["approval"], &mut wrong);
             if print(&first["approval"], &approved) != text(&first["approval"], "print") {
@@ -36,23 +49,33 @@ pub(super) fn what_ran(journal: &[Value], broken: &mut Vec<Broken>) {
 }
 
 fn was_sent(item: &Value) -> bool {
-    list(item, "events").iter().any(|event| text(event, "to") == "sending")
+    list(item, "events")
+        .iter()
+        .any(|event| text(event, "to") == "sending")
 }
 
 /// Whether it was held, and then planned by an approval.
 fn was_approved(item: &Value) -> bool {
     let mut events = list(item, "events").iter();
-    events.next().is_some_and(|event| (text(event, "event"), text(event, "from")) == ("approve", "held"))
+    events
+        .next()
+        .is_some_and(|event| (text(event, "event"), text(event, "from")) == ("approve", "held"))
 }
 
 /// Enough persons have approved, and none of them started it.
 fn by_others(approval: &Value, wrong: &mut impl FnMut(String)) {
-    let persons: Vec<String> =
-        list(approval, "by").iter().filter_map(Value::as_str).map(|name| name.to_lowercase()).collect();
+    let persons: Vec<String> = list(approval, "by")
+        .iter()
+        .filter_map(Value::as_str)
+        .map(|name| name.to_lowercase())
+        .collect();
     let different: BTreeSet<&String> = persons.iter().collect();
     let needed = u64::try_from(number(approval, "needed")).unwrap_or(u64::MAX);
     if (different.len() as u64) < needed.max(1) || text(approval, "state") != "approved" {
-        wrong(format!("it ran with {} of {needed} approvals", different.len()));
+        wrong(format!(
+            "it ran with {} of {needed} approvals",
+            different.len()
+        ));
     }
     let author = text(approval, "author").to_lowercase();
     if persons.contains(&author) {
@@ -81,8 +104,13 @@ fn print(approval: &Value, items: &[&Value]) -> String {
 
 /// The bytes of hexadecimal digits; of anything else none.
 fn bytes(digits: &str) -> Vec<u8> {
-    let pairs = digits.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap_or_default());
-    pairs.map_while(|pair| u8::from_str_radix(pair, 16).ok()).collect()
+    let pairs = digits
+        .as_bytes()
+        .chunks(2)
+        .map(|pair| std::str::from_utf8(pair).unwrap_or_default());
+    pairs
+        .map_while(|pair| u8::from_str_radix(pair, 16).ok())
+        .collect()
 }
 
 #[cfg(test)]
@@ -106,7 +134,9 @@ mod tests {
     fn batch() -> [Value; 2] {
         let mut items = [item(1, 100), item(2, 200)];
         let bound = print(&items[0]["approval"], &[&items[0], &items[1]]);
-        items.iter_mut().for_each(|item| item["approval"]["print"] = json!(bound));
+        items
+            .iter_mut()
+            .for_each(|item| item["approval"]["print"] = json!(bound));
         items
     }
 
@@ -131,10 +161,14 @@ mod tests {
     fn a_row_that_is_another_or_missing_or_was_not_approved_is_told_of() {
         let not_those = "job 1/refund: its rows are not those that were approved";
         assert_eq!(changed(|item| item["minor"] = json!(300)), [not_those]);
-        assert_eq!(changed(|item| item["print"] = json!("11".repeat(32))), [not_those]);
+        assert_eq!(
+            changed(|item| item["print"] = json!("11".repeat(32))),
+            [not_those]
+        );
         assert_eq!(said(&batch()[..1]), [not_those]);
-        let unasked =
-            changed(|item| item["events"][0] = json!({ "event": "claim", "from": "planned", "to": "sending" }));
+        let unasked = changed(|item| {
+            item["events"][0] = json!({ "event": "claim", "from": "planned", "to": "sending" })
+        });
         assert_eq!(unasked.len(), 2, "{unasked:?}");
     }
 

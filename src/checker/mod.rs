@@ -1,9 +1,12 @@
-//! An independent judge of the promises: it reads a gateway's true books and our exported journal, both as plain JSON, and
-//! knows nothing of how payrun works. What it says, it says of the records alone.
+//! An independent judge of the promises: it reads a gateway's true books and our exported journal,
+//! both as plain JSON, and knows nothing of how payrun works. What it says, it says of the records
+//! alone.
 //!
-//! The journal: one object an item (`payrun journal`): `item`, `run`, `job`, `kind`, `gateway`, `key`, `order_no`, `state`, `currency`,
-//! `minor`, `events` (`version`, `at`, `event`, `from`, `to`) and `attempts` (`version`, `operation`, `order_no`, `answer`,
-//! `late`). An item of a batch that had to be approved also has `print` and `approval` (`approved.rs`). The books: one object a number under which money moved: `gateway`, `sort`, `number`, `currency`, `minor`, `moved`.
+//! The journal: one object an item (`payrun journal`): `item`, `run`, `job`, `kind`, `gateway`,
+//! `key`, `order_no`, `state`, `currency`, `minor`, `events` (`version`, `at`, `event`, `from`,
+//! `to`) and `attempts` (`version`, `operation`, `order_no`, `answer`, `late`). An item of a batch
+//! that had to be approved also has `print` and `approval` (`approved.rs`). The books: one object a
+//! number under which money moved: `gateway`, `sort`, `number`, `currency`, `minor`, `moved`.
 
 mod approved;
 
@@ -12,12 +15,17 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use serde_json::Value;
 
 /// The kinds of job that move money, and the books in which it shows.
-const EFFECTS: [(&str, &str); 3] = [("deduct", "payment"), ("pay", "payment"), ("refund", "refund")];
+const EFFECTS: [(&str, &str); 3] = [
+    ("deduct", "payment"),
+    ("pay", "payment"),
+    ("refund", "refund"),
+];
 
 /// States in which money may have moved, or be moving, without anybody being wrong.
 const MAY_HAVE_MOVED: [&str; 5] = ["sending", "pending", "unknown", "parked", "succeeded"];
 
-/// What may lead out of not knowing: an answer that says what happened, or a person. Never time, never a death.
+/// What may lead out of not knowing: an answer that says what happened, or a person. Never time,
+/// never a death.
 const EVIDENCE: [&str; 10] = [
     "done",
     "accepted",
@@ -31,7 +39,8 @@ const EVIDENCE: [&str; 10] = [
     "resolve",
 ];
 
-/// What is told from elsewhere may come while a question is on its way, which it does not make wrong; never while something is sent.
+/// What is told from elsewhere may come while a question is on its way, which it does not make
+/// wrong; never while something is sent.
 const TOLD: [&str; 3] = ["statement", "notification", "resolve"];
 
 /// Attempts that were no calls: what a statement, a notification or a person said.
@@ -40,7 +49,8 @@ const NO_CALLS: [&str; 3] = ["statement", "notification", "person"];
 /// A promise that was broken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Broken {
-    /// Which: 1 at most once, 2 nothing vanishes, 3 unknown is never guessed, 4 the money adds up, 5 what was approved is what ran.
+    /// Which: 1 at most once, 2 nothing vanishes, 3 unknown is never guessed, 4 the money adds up,
+    /// 5 what was approved is what ran.
     pub promise: u8,
     /// What, and of which item or number.
     pub what: String,
@@ -51,15 +61,16 @@ pub struct Broken {
 pub struct Known {
     /// How many rows each job (`RUN/JOB`) was given.
     pub rows: BTreeMap<String, u64>,
-    /// How long "no such order" must wait before it counts, in milliseconds; none where the processes' clocks did not agree.
+    /// How long "no such order" must wait before it counts, in milliseconds; none where the
+    /// processes' clocks did not agree.
     pub grace: Option<i64>,
-    /// Numbers of which a request arrived when "no such order" counted already: if they were sent again and refused meanwhile,
-    /// nobody but the gateway could know.
+    /// Numbers of which a request arrived when "no such order" counted already: if they were sent
+    /// again and refused meanwhile, nobody but the gateway could know.
     pub too_late: BTreeSet<String>,
 }
 
-/// Checks promises 1 to 5. `totals`: the sums the ledger keeps, one object each: `run`, `job`, `state`, `currency`, `items`,
-/// `minor`.
+/// Checks promises 1 to 5. `totals`: the sums the ledger keeps, one object each: `run`, `job`,
+/// `state`, `currency`, `items`, `minor`.
 pub fn check(journal: &[Value], books: &[Value], totals: &[Value], known: &Known) -> Vec<Broken> {
     let mut broken = Vec::new();
     at_most_once(journal, books, &mut broken);
@@ -71,7 +82,9 @@ pub fn check(journal: &[Value], books: &[Value], totals: &[Value], known: &Known
         if known.grace.is_some() {
             not_after_it_was_withdrawn(item, &mut broken);
         }
-        known.grace.inspect(|grace| absent_in_time(item, *grace, &mut broken));
+        known
+            .grace
+            .inspect(|grace| absent_in_time(item, *grace, &mut broken));
     }
     adds_up(journal, books, &known.too_late, &mut broken);
     approved::what_ran(journal, &mut broken);
@@ -97,12 +110,18 @@ fn job_of(row: &Value) -> String {
 
 /// The sort of book an item shows in; none if it moves no money.
 fn sort_of(item: &Value) -> Option<&'static str> {
-    EFFECTS.iter().find(|(kind, _)| *kind == text(item, "kind")).map(|(_, sort)| *sort)
+    EFFECTS
+        .iter()
+        .find(|(kind, _)| *kind == text(item, "kind"))
+        .map(|(_, sort)| *sort)
 }
 
 /// Every number an item was ever sent under, and the one in use.
 fn numbers(item: &Value) -> Vec<&str> {
-    let mut numbers: Vec<&str> = list(item, "attempts").iter().map(|attempt| text(attempt, "order_no")).collect();
+    let mut numbers: Vec<&str> = list(item, "attempts")
+        .iter()
+        .map(|attempt| text(attempt, "order_no"))
+        .collect();
     numbers.push(text(item, "order_no"));
     numbers.sort_unstable();
     numbers.dedup();
@@ -113,14 +132,31 @@ fn numbers(item: &Value) -> Vec<&str> {
 type Books<'a> = HashMap<(&'a str, &'a str, &'a str), &'a Value>;
 
 fn by_number(books: &[Value]) -> Books<'_> {
-    books.iter().map(|line| ((text(line, "gateway"), text(line, "sort"), text(line, "number")), line)).collect()
+    books
+        .iter()
+        .map(|line| {
+            (
+                (
+                    text(line, "gateway"),
+                    text(line, "sort"),
+                    text(line, "number"),
+                ),
+                line,
+            )
+        })
+        .collect()
 }
 
 /// How often money moved for an item, under all its numbers.
 fn moved<'a>(item: &'a Value, books: &Books<'a>) -> Vec<&'a Value> {
-    let Some(sort) = sort_of(item) else { return Vec::new() };
+    let Some(sort) = sort_of(item) else {
+        return Vec::new();
+    };
     let gateway = text(item, "gateway");
-    numbers(item).into_iter().filter_map(|number| books.get(&(gateway, sort, number)).copied()).collect()
+    numbers(item)
+        .into_iter()
+        .filter_map(|number| books.get(&(gateway, sort, number)).copied())
+        .collect()
 }
 
 /// Promise 1: at most one successful effect per key; and no effect that nobody of ours knows.
@@ -130,9 +166,18 @@ fn at_most_once(journal: &[Value], books: &[Value], broken: &mut Vec<Broken>) {
     let mut known: Vec<(&str, &str, &str)> = Vec::new();
     for item in journal {
         let Some(sort) = sort_of(item) else { continue };
-        let times: i64 = moved(item, &by_number).iter().map(|line| number(line, "moved")).sum();
-        *of_key.entry((text(item, "gateway"), text(item, "kind"), text(item, "key"))).or_default() += times;
-        known.extend(numbers(item).into_iter().map(|number| (text(item, "gateway"), sort, number)));
+        let times: i64 = moved(item, &by_number)
+            .iter()
+            .map(|line| number(line, "moved"))
+            .sum();
+        *of_key
+            .entry((text(item, "gateway"), text(item, "kind"), text(item, "key")))
+            .or_default() += times;
+        known.extend(
+            numbers(item)
+                .into_iter()
+                .map(|number| (text(item, "gateway"), sort, number)),
+        );
     }
     for ((gateway, kind, key), times) in of_key {
         if times > 1 {
@@ -142,26 +187,43 @@ fn at_most_once(journal: &[Value], books: &[Value], broken: &mut Vec<Broken>) {
     }
     known.sort_unstable();
     for line in books {
-        let id = (text(line, "gateway"), text(line, "sort"), text(line, "number"));
+        let id = (
+            text(line, "gateway"),
+            text(line, "sort"),
+            text(line, "number"),
+        );
         if known.binary_search(&id).is_err() {
-            broken.push(Broken { promise: 1, what: format!("money moved under {}, which nobody of ours sent", id.2) });
+            broken.push(Broken {
+                promise: 1,
+                what: format!("money moved under {}, which nobody of ours sent", id.2),
+            });
         }
     }
 }
 
 /// Promise 2: every row has a state, and the sums that are kept are the sums that are.
-fn nothing_vanishes(journal: &[Value], totals: &[Value], rows: &BTreeMap<String, u64>, broken: &mut Vec<Broken>) {
+fn nothing_vanishes(
+    journal: &[Value],
+    totals: &[Value],
+    rows: &BTreeMap<String, u64>,
+    broken: &mut Vec<Broken>,
+) {
     let mut of_job: BTreeMap<String, u64> = BTreeMap::new();
     let mut counted: BTreeMap<(String, &str, &str), (i64, i64)> = BTreeMap::new();
     for item in journal {
         *of_job.entry(job_of(item)).or_default() += 1;
-        let sum = counted.entry((job_of(item), text(item, "state"), text(item, "currency"))).or_default();
+        let sum = counted
+            .entry((job_of(item), text(item, "state"), text(item, "currency")))
+            .or_default();
         *sum = (sum.0 + 1, sum.1 + number(item, "minor"));
     }
     for (job, given) in rows {
         let kept = of_job.get(job).copied().unwrap_or(0);
         if kept != *given {
-            broken.push(Broken { promise: 2, what: format!("job {job} was given {given} rows and has {kept}") });
+            broken.push(Broken {
+                promise: 2,
+                what: format!("job {job} was given {given} rows and has {kept}"),
+            });
         }
     }
     let kept: BTreeMap<(String, &str, &str), (i64, i64)> = totals
@@ -173,19 +235,26 @@ fn nothing_vanishes(journal: &[Value], totals: &[Value], rows: &BTreeMap<String,
         .filter(|(_, sums)| *sums != (0, 0))
         .collect();
     if kept != counted {
-        broken
-            .push(Broken { promise: 2, what: format!("the sums kept are {kept:?}, the items add up to {counted:?}") });
+        broken.push(Broken {
+            promise: 2,
+            what: format!("the sums kept are {kept:?}, the items add up to {counted:?}"),
+        });
     }
 }
 
-/// Promise 3: nothing leaves `unknown`, or `sending` for anything else, without evidence; and nothing is sent again on the
-/// strength of a death or of time.
+/// Promise 3: nothing leaves `unknown`, or `sending` for anything else, without evidence; and
+/// nothing is sent again on the strength of a death or of time.
 fn never_guessed(item: &Value, broken: &mut Vec<Broken>) {
     let mut guess = |what: String| {
-        broken.push(Broken { promise: 3, what: format!("item {} ({}): {what}", item["item"], text(item, "key")) });
+        broken.push(Broken {
+            promise: 3,
+            what: format!("item {} ({}): {what}", item["item"], text(item, "key")),
+        });
     };
     let attempts = list(item, "attempts");
-    let begins_held = list(item, "events").first().is_some_and(|event| text(event, "from") == "held");
+    let begins_held = list(item, "events")
+        .first()
+        .is_some_and(|event| text(event, "from") == "held");
     let mut state = if begins_held { "held" } else { "planned" };
     for event in list(item, "events") {
         let (from, to, word) = (text(event, "from"), text(event, "to"), text(event, "event"));
@@ -193,7 +262,8 @@ fn never_guessed(item: &Value, broken: &mut Vec<Broken>) {
             guess(format!("it was {state} and moves from {from}"));
         }
         state = to;
-        let asked = matches!(from, "unknown" | "pending" | "parked") && !matches!(to, "unknown" | "pending" | "parked");
+        let asked = matches!(from, "unknown" | "pending" | "parked")
+            && !matches!(to, "unknown" | "pending" | "parked");
         if word == "notification" && from != to && to != "succeeded" {
             guess(format!("a notification leads from {from} to {to}"));
         }
@@ -208,17 +278,26 @@ fn never_guessed(item: &Value, broken: &mut Vec<Broken>) {
         }
         let version = number(event, "version") - 1;
         let answered = |attempt: &&Value| {
-            let says = if word == "notification" { text(attempt, "operation") } else { text(attempt, "answer") };
+            let says = if word == "notification" {
+                text(attempt, "operation")
+            } else {
+                text(attempt, "answer")
+            };
             number(attempt, "version") == version && says == word
         };
         let by_person_or_late = matches!(word, "retry" | "late done" | "statement" | "resolve");
         if !by_person_or_late && !attempts.iter().any(|attempt| answered(&attempt)) {
-            guess(format!("{word} leads from {from} to {to}, and no call was answered so"));
+            guess(format!(
+                "{word} leads from {from} to {to}, and no call was answered so"
+            ));
         }
     }
     // What was refused or skipped when it was planned has no history.
     if !list(item, "events").is_empty() && state != text(item, "state") {
-        guess(format!("its history ends in {state}, and it is {}", text(item, "state")));
+        guess(format!(
+            "its history ends in {state}, and it is {}",
+            text(item, "state")
+        ));
     }
 }
 
@@ -230,11 +309,22 @@ fn sends(claim: Option<&Value>) -> bool {
 /// Promise 1: every call was claimed before it was made, and began while its claim held.
 fn intent_first(item: &Value, clocks_agree: bool, broken: &mut Vec<Broken>) {
     let events = list(item, "events");
-    let of = |version: i64| events.iter().find(|event| number(event, "version") == version);
-    for attempt in list(item, "attempts").iter().filter(|attempt| !NO_CALLS.contains(&text(attempt, "operation"))) {
+    let of = |version: i64| {
+        events
+            .iter()
+            .find(|event| number(event, "version") == version)
+    };
+    for attempt in list(item, "attempts")
+        .iter()
+        .filter(|attempt| !NO_CALLS.contains(&text(attempt, "operation")))
+    {
         let version = number(attempt, "version");
         let mut wrong = |what: &str| {
-            let what = format!("item {} ({}): a call {what}, version {version}", item["item"], text(item, "key"));
+            let what = format!(
+                "item {} ({}): a call {what}, version {version}",
+                item["item"],
+                text(item, "key")
+            );
             broken.push(Broken { promise: 1, what });
         };
         if of(version).is_none_or(|event| text(event, "event") != "claim") {
@@ -243,19 +333,26 @@ fn intent_first(item: &Value, clocks_agree: bool, broken: &mut Vec<Broken>) {
         if of(version + 1).is_some_and(|end| text(end, "event") == "unsent") {
             wrong("was made for a claim that was given back as unsent");
         }
-        let over = of(version + 1).filter(|end| sends(of(version)) || !TOLD.contains(&text(end, "event")));
+        let over =
+            of(version + 1).filter(|end| sends(of(version)) || !TOLD.contains(&text(end, "event")));
         let over = over.map(|event| number(event, "at"));
         let is_late = attempt["late"] == true;
-        if clocks_agree && is_late && over.is_some_and(|over| number(attempt, "started_at") > over) {
+        if clocks_agree && is_late && over.is_some_and(|over| number(attempt, "started_at") > over)
+        {
             wrong("began when its claim was over");
         }
     }
 }
 
-/// Promise 1: nothing is sent after a person has withdrawn it. Where clocks jump, nobody can tell which was first.
+/// Promise 1: nothing is sent after a person has withdrawn it. Where clocks jump, nobody can tell
+/// which was first.
 fn not_after_it_was_withdrawn(item: &Value, broken: &mut Vec<Broken>) {
-    let Some(withdrawn) = item["withdrawn_at"].as_i64() else { return };
-    let sent = list(item, "events").iter().find(|event| sends(Some(event)) && number(event, "at") > withdrawn);
+    let Some(withdrawn) = item["withdrawn_at"].as_i64() else {
+        return;
+    };
+    let sent = list(item, "events")
+        .iter()
+        .find(|event| sends(Some(event)) && number(event, "at") > withdrawn);
     if let Some(sent) = sent {
         let what = format!(
             "item {} ({}): it was sent after it was withdrawn, version {}",
@@ -266,10 +363,13 @@ fn not_after_it_was_withdrawn(item: &Value, broken: &mut Vec<Broken>) {
         broken.push(Broken { promise: 1, what });
     }
     // A call may begin a moment after its claim without another look.
-    let claims = list(item, "events").iter().filter(|event| sends(Some(event)));
+    let claims = list(item, "events")
+        .iter()
+        .filter(|event| sends(Some(event)));
     let claims: Vec<i64> = claims.map(|event| number(event, "version")).collect();
     let called = list(item, "attempts").iter().find(|attempt| {
-        claims.contains(&number(attempt, "version")) && number(attempt, "started_at") > withdrawn + A_MOMENT
+        claims.contains(&number(attempt, "version"))
+            && number(attempt, "started_at") > withdrawn + A_MOMENT
     });
     if let Some(called) = called {
         let what = format!(
@@ -282,7 +382,8 @@ fn not_after_it_was_withdrawn(item: &Value, broken: &mut Vec<Broken>) {
     }
 }
 
-/// How long after its claim a call may begin without another look at whether it was withdrawn, in milliseconds.
+/// How long after its claim a call may begin without another look at whether it was withdrawn, in
+/// milliseconds.
 const A_MOMENT: i64 = 100;
 
 /// Promise 1: another number is used only when the one before was declined.
@@ -294,11 +395,18 @@ fn number_kept(item: &Value, broken: &mut Vec<Broken>) {
         if text(event, "to") != "sending" {
             continue;
         }
-        let of_this = attempts.iter().find(|attempt| number(attempt, "version") == number(event, "version"));
-        let Some(order_no) = of_this.map(|attempt| text(attempt, "order_no")) else { continue };
+        let of_this = attempts
+            .iter()
+            .find(|attempt| number(attempt, "version") == number(event, "version"));
+        let Some(order_no) = of_this.map(|attempt| text(attempt, "order_no")) else {
+            continue;
+        };
         if before.is_some_and(|before| before != order_no) && !declined {
-            let what =
-                format!("item {} ({}): {order_no} is used, and nothing was declined", item["item"], text(item, "key"));
+            let what = format!(
+                "item {} ({}): {order_no} is used, and nothing was declined",
+                item["item"],
+                text(item, "key")
+            );
             broken.push(Broken { promise: 1, what });
         }
         (before, declined) = (Some(order_no), false);
@@ -315,7 +423,11 @@ fn absent_in_time(item: &Value, grace: i64, broken: &mut Vec<Broken>) {
         }
         let believed = text(event, "event") == "absent" && from == "unknown" && to == "planned";
         if believed && sent_at.is_some_and(|sent| at - sent < grace) {
-            let what = format!("item {} ({}): \"no such order\" was believed at once", item["item"], text(item, "key"));
+            let what = format!(
+                "item {} ({}): \"no such order\" was believed at once",
+                item["item"],
+                text(item, "key")
+            );
             broken.push(Broken { promise: 3, what });
         }
     }
@@ -324,30 +436,53 @@ fn absent_in_time(item: &Value, grace: i64, broken: &mut Vec<Broken>) {
 /// Whether it failed because the gateway did not want it when it was sent again.
 fn was_sent_again_and_refused(item: &Value) -> bool {
     let events = list(item, "events");
-    let sent = events.iter().filter(|event| text(event, "to") == "sending").count();
-    let refused = events.iter().any(|event| matches!(text(event, "event"), "declined" | "not_processed"));
+    let sent = events
+        .iter()
+        .filter(|event| text(event, "to") == "sending")
+        .count();
+    let refused = events
+        .iter()
+        .any(|event| matches!(text(event, "event"), "declined" | "not_processed"));
     text(item, "state") == "failed" && sent > 1 && refused
 }
 
 /// Promise 4: what we say moved is what moved, to the minor unit; and what we say did not, did not.
-fn adds_up(journal: &[Value], books: &[Value], too_late: &BTreeSet<String>, broken: &mut Vec<Broken>) {
+fn adds_up(
+    journal: &[Value],
+    books: &[Value],
+    too_late: &BTreeSet<String>,
+    broken: &mut Vec<Broken>,
+) {
     let by_number = by_number(books);
     for item in journal.iter().filter(|item| sort_of(item).is_some()) {
         let lines = moved(item, &by_number);
         let state = text(item, "state");
         let mut wrong = |what: String| {
-            broken.push(Broken { promise: 4, what: format!("item {} ({}): {what}", item["item"], text(item, "key")) });
+            broken.push(Broken {
+                promise: 4,
+                what: format!("item {} ({}): {what}", item["item"], text(item, "key")),
+            });
         };
         let ours = (number(item, "minor"), text(item, "currency"));
         match lines.first() {
-            None if state == "succeeded" => wrong("we say it happened, and nothing moved".to_owned()),
+            None if state == "succeeded" => {
+                wrong("we say it happened, and nothing moved".to_owned())
+            }
             None => {}
             Some(line)
                 if too_late.contains(text(line, "number"))
                     && (was_sent_again_and_refused(item) || !item["withdrawn_at"].is_null()) => {}
-            Some(_) if !MAY_HAVE_MOVED.contains(&state) => wrong(format!("money moved, and we say {state}")),
+            Some(_) if !MAY_HAVE_MOVED.contains(&state) => {
+                wrong(format!("money moved, and we say {state}"))
+            }
             Some(line) if (number(line, "minor"), text(line, "currency")) != ours => {
-                wrong(format!("{} {} moved, and we say {} {}", line["minor"], text(line, "currency"), ours.0, ours.1));
+                wrong(format!(
+                    "{} {} moved, and we say {} {}",
+                    line["minor"],
+                    text(line, "currency"),
+                    ours.0,
+                    ours.1
+                ));
             }
             Some(_) => {}
         }
@@ -382,7 +517,9 @@ mod tests {
     }
 
     fn totals() -> Vec<Value> {
-        vec![json!({ "run": 1, "job": "deduct", "state": "succeeded", "currency": "HKD", "items": 1, "minor": 3800 })]
+        vec![
+            json!({ "run": 1, "job": "deduct", "state": "succeeded", "currency": "HKD", "items": 1, "minor": 3800 }),
+        ]
     }
 
     fn promises(journal: &[Value], books: &[Value], totals: &[Value]) -> Vec<u8> {
@@ -391,24 +528,36 @@ mod tests {
             grace: Some(60_000),
             too_late: BTreeSet::from(["n-late".to_owned()]),
         };
-        check(journal, books, totals, &known).iter().map(|broken| broken.promise).collect()
+        check(journal, books, totals, &known)
+            .iter()
+            .map(|broken| broken.promise)
+            .collect()
     }
 
     #[test]
     fn records_that_agree_break_nothing() {
-        assert_eq!(promises(&[item()], &[line("n-1", 3800)], &totals()), Vec::<u8>::new());
+        assert_eq!(
+            promises(&[item()], &[line("n-1", 3800)], &totals()),
+            Vec::<u8>::new()
+        );
     }
 
     #[test]
     fn a_second_number_that_moved_is_a_second_effect() {
         let mut item = item();
         item["attempts"][0]["order_no"] = json!("n-0");
-        assert_eq!(promises(&[item], &[line("n-0", 3800), line("n-1", 3800)], &totals()), [1]);
+        assert_eq!(
+            promises(&[item], &[line("n-0", 3800), line("n-1", 3800)], &totals()),
+            [1]
+        );
     }
 
     #[test]
     fn money_that_nobody_sent_is_told_of() {
-        assert_eq!(promises(&[item()], &[line("n-1", 3800), line("n-9", 1)], &totals()), [1]);
+        assert_eq!(
+            promises(&[item()], &[line("n-1", 3800), line("n-9", 1)], &totals()),
+            [1]
+        );
     }
 
     #[test]
@@ -426,7 +575,8 @@ mod tests {
         unasked["attempts"].as_array_mut().unwrap().pop();
         assert_eq!(promises(&[unasked], &[line("n-1", 3800)], &totals()), [3]);
         let mut died = item();
-        died["events"][1] = json!({ "version": 2, "event": "abandoned", "from": "sending", "to": "planned" });
+        died["events"][1] =
+            json!({ "version": 2, "event": "abandoned", "from": "sending", "to": "planned" });
         assert!(promises(&[died], &[line("n-1", 3800)], &totals()).contains(&3));
     }
 
@@ -441,20 +591,30 @@ mod tests {
         late["attempts"][0]["started_at"] = json!(100_001);
         assert_eq!(promises(&[late], &[line("n-1", 3800)], &totals()), [1]);
         let mut taken_away = item();
-        taken_away["events"][1] = json!({ "version": 2, "event": "unsent", "from": "sending", "to": "planned" });
-        taken_away["events"][2] = json!({ "version": 3, "event": "claim", "from": "planned", "to": "sending" });
+        taken_away["events"][1] =
+            json!({ "version": 2, "event": "unsent", "from": "sending", "to": "planned" });
+        taken_away["events"][2] =
+            json!({ "version": 3, "event": "claim", "from": "planned", "to": "sending" });
         taken_away["events"][3]["from"] = json!("sending");
-        assert_eq!(promises(&[taken_away], &[line("n-1", 3800)], &totals()), [1]);
+        assert_eq!(
+            promises(&[taken_away], &[line("n-1", 3800)], &totals()),
+            [1]
+        );
     }
 
     #[test]
     fn another_number_without_a_decline_is_told_of() {
         let mut again = item();
-        again["events"][1] = json!({ "version": 2, "event": "not_processed", "from": "sending", "to": "planned" });
-        again["events"][2] = json!({ "version": 3, "event": "claim", "from": "planned", "to": "sending" });
+        again["events"][1] =
+            json!({ "version": 2, "event": "not_processed", "from": "sending", "to": "planned" });
+        again["events"][2] =
+            json!({ "version": 3, "event": "claim", "from": "planned", "to": "sending" });
         again["events"][3]["from"] = json!("sending");
         again["attempts"][0]["answer"] = json!("not_processed");
-        assert_eq!(promises(&[again.clone()], &[line("n-1", 3800)], &totals()), Vec::<u8>::new());
+        assert_eq!(
+            promises(&[again.clone()], &[line("n-1", 3800)], &totals()),
+            Vec::<u8>::new()
+        );
         again["attempts"][1]["order_no"] = json!("n-2");
         again["order_no"] = json!("n-2");
         assert_eq!(promises(&[again], &[line("n-2", 3800)], &totals()), [1]);
@@ -466,8 +626,7 @@ mod tests {
             let mut again = item();
             again["state"] = json!("planned");
             again["events"][0]["at"] = json!(1_000);
-            again["events"][3] =
-                json!({ "version": 4, "at": at, "event": "absent", "from": "unknown", "to": "planned" });
+            again["events"][3] = json!({ "version": 4, "at": at, "event": "absent", "from": "unknown", "to": "planned" });
             again["attempts"][1]["answer"] = json!("absent");
             let totals = [
                 json!({ "run": 1, "job": "deduct", "state": "planned", "currency": "HKD", "items": 1, "minor": 3800 }),
@@ -484,21 +643,35 @@ mod tests {
         assert_eq!(promises(&[item()], &[], &totals()), [4]);
         let mut failed = item();
         failed["state"] = json!("failed");
-        failed["events"][3] = json!({ "version": 4, "event": "declined", "from": "unknown", "to": "failed" });
+        failed["events"][3] =
+            json!({ "version": 4, "event": "declined", "from": "unknown", "to": "failed" });
         failed["attempts"][1]["answer"] = json!("declined");
-        let totals =
-            [json!({ "run": 1, "job": "deduct", "state": "failed", "currency": "HKD", "items": 1, "minor": 3800 })];
-        assert_eq!(promises(&[failed.clone()], &[line("n-1", 3800)], &totals), [4]);
+        let totals = [
+            json!({ "run": 1, "job": "deduct", "state": "failed", "currency": "HKD", "items": 1, "minor": 3800 }),
+        ];
+        assert_eq!(
+            promises(&[failed.clone()], &[line("n-1", 3800)], &totals),
+            [4]
+        );
         failed["order_no"] = json!("n-late");
         for attempt in failed["attempts"].as_array_mut().unwrap() {
             attempt["order_no"] = json!("n-late");
         }
-        assert_eq!(promises(&[failed.clone()], &[line("n-late", 3800)], &totals), [4], "it was sent once only");
-        failed["events"][1] = json!({ "version": 2, "event": "not_processed", "from": "sending", "to": "planned" });
+        assert_eq!(
+            promises(&[failed.clone()], &[line("n-late", 3800)], &totals),
+            [4],
+            "it was sent once only"
+        );
+        failed["events"][1] =
+            json!({ "version": 2, "event": "not_processed", "from": "sending", "to": "planned" });
         failed["attempts"][0]["answer"] = json!("not_processed");
-        failed["events"][2] = json!({ "version": 3, "event": "claim", "from": "planned", "to": "sending" });
+        failed["events"][2] =
+            json!({ "version": 3, "event": "claim", "from": "planned", "to": "sending" });
         failed["events"][3]["from"] = json!("sending");
-        assert_eq!(promises(&[failed.clone()], &[line("n-late", 3800)], &totals), Vec::<u8>::new());
+        assert_eq!(
+            promises(&[failed.clone()], &[line("n-late", 3800)], &totals),
+            Vec::<u8>::new()
+        );
         let mut twice = line("n-late", 3800);
         twice["moved"] = json!(2);
         assert_eq!(promises(&[failed], &[twice], &totals), [1]);

@@ -36,11 +36,13 @@ enum Deed {
     List(ListArgs),
     /// Show who is told of what
     Rules(RulesArgs),
-    /// Look for troubles once and send what is due, as the service does all the time; for cron where no service runs
+    /// Look for troubles once and send what is due, as the service does all the time; for cron
+    /// where no service runs
     Look,
     /// Have the mails of the last 30 days sent again that were refused or given up
     Resend,
-    /// Write one mail of each kind, made up, into a folder, by the templates of templates/ where there are any
+    /// Write one mail of each kind, made up, into a folder, by the templates of templates/ where
+    /// there are any
     Preview(PreviewArgs),
 }
 
@@ -98,13 +100,22 @@ async fn notices(project: &Project) -> Result<Notices, Failure> {
 
 /// The workflows of the project.
 fn workflows(project: &Project) -> Result<Vec<Arc<Workflow>>, Failure> {
-    project.workflow_files()?.iter().map(|file| project.workflow(file)).collect()
+    project
+        .workflow_files()?
+        .iter()
+        .map(|file| project.workflow(file))
+        .collect()
 }
 
 async fn test(project: &Project, args: TestArgs) -> Result<Exit, Failure> {
-    let to = if args.to.is_empty() { everybody(project)? } else { args.to };
+    let to = if args.to.is_empty() {
+        everybody(project)?
+    } else {
+        args.to
+    };
     if to.is_empty() {
-        return Err(Failure::invalid("nobody to send a mail to").help("name somebody: --to you@example.com"));
+        return Err(Failure::invalid("nobody to send a mail to")
+            .help("name somebody: --to you@example.com"));
     }
     let Some(tried) = notices(project).await?.test(&to).await else {
         return Err(Failure::invalid("payrun.yaml has no mail server")
@@ -119,13 +130,20 @@ async fn test(project: &Project, args: TestArgs) -> Result<Exit, Failure> {
             Tried::NotNow(said) | Tried::NoServer(said) => format!("{to}: not taken now; {said}"),
         });
     }
-    Ok(if taken { Exit::Success } else { Exit::Incomplete })
+    Ok(if taken {
+        Exit::Success
+    } else {
+        Exit::Incomplete
+    })
 }
 
 fn everybody(project: &Project) -> Result<Vec<String>, Failure> {
     let workflows = workflows(project)?;
     let alerts = &project.config.alerts;
-    let rules = alerts.rules.iter().chain(workflows.iter().flat_map(|workflow| &workflow.alerts));
+    let rules = alerts
+        .rules
+        .iter()
+        .chain(workflows.iter().flat_map(|workflow| &workflow.alerts));
     let daily = alerts.daily.iter().flat_map(|daily| &daily.to);
     let all: BTreeSet<&String> = rules.flat_map(|rule| &rule.to).chain(daily).collect();
     Ok(all.into_iter().cloned().collect())
@@ -133,13 +151,18 @@ fn everybody(project: &Project) -> Result<Vec<String>, Failure> {
 
 async fn list(project: &Project, args: &ListArgs) -> Result<Exit, Failure> {
     let ledger = project.ledger().await?;
-    let open: Vec<EpisodeRow> =
-        ledger.open_episodes().await?.into_iter().filter(|episode| episode.opened_at.is_some()).collect();
+    let open: Vec<EpisodeRow> = ledger
+        .open_episodes()
+        .await?
+        .into_iter()
+        .filter(|episode| episode.opened_at.is_some())
+        .collect();
     let mails = ledger.undelivered_mails(args.before, args.limit).await?;
     let waiting = ledger.waiting_notices().await?;
     if args.json {
-        let notices =
-            waiting.iter().map(|(to, number, due)| json!({ "to": to, "notices": number, "due_at": due.to_string() }));
+        let notices = waiting.iter().map(
+            |(to, number, due)| json!({ "to": to, "notices": number, "due_at": due.to_string() }),
+        );
         say_json(&json!({
             "open": open.iter().map(episode_json).collect::<Vec<_>>(),
             "waiting": notices.collect::<Vec<_>>(),
@@ -148,12 +171,21 @@ async fn list(project: &Project, args: &ListArgs) -> Result<Exit, Failure> {
     } else {
         print_episodes(&open);
         for (to, number, due) in &waiting {
-            say(format!("{} for {to} in the next mail, not before {due}", counted(*number, "notice")));
+            say(format!(
+                "{} for {to} in the next mail, not before {due}",
+                counted(*number, "notice")
+            ));
         }
         print_mails(&mails);
     }
-    let lost = mails.iter().any(|mail| matches!(mail.state, MailState::Refused | MailState::Expired));
-    Ok(if lost { Exit::Incomplete } else { Exit::Success })
+    let lost = mails
+        .iter()
+        .any(|mail| matches!(mail.state, MailState::Refused | MailState::Expired));
+    Ok(if lost {
+        Exit::Incomplete
+    } else {
+        Exit::Success
+    })
 }
 
 fn title(episode: &EpisodeRow) -> String {
@@ -189,7 +221,11 @@ fn print_episodes(open: &[EpisodeRow]) {
     }
     let mut rows = table(&["since", "kind", "what"]);
     for episode in open {
-        rows.add_row([episode.since.to_string(), episode.kind.word().to_owned(), cut(&title(episode), 100)]);
+        rows.add_row([
+            episode.since.to_string(),
+            episode.kind.word().to_owned(),
+            cut(&title(episode), 100),
+        ]);
     }
     print_table(&rows);
 }
@@ -215,9 +251,15 @@ fn print_mails(mails: &[MailRow]) {
 fn rules(project: &Project, args: &RulesArgs) -> Result<Exit, Failure> {
     let workflows = workflows(project)?;
     let alerts = &project.config.alerts;
-    let all: Vec<&Rule> = alerts.rules.iter().chain(workflows.iter().flat_map(|workflow| &workflow.alerts)).collect();
+    let all: Vec<&Rule> = alerts
+        .rules
+        .iter()
+        .chain(workflows.iter().flat_map(|workflow| &workflow.alerts))
+        .collect();
     if args.json {
-        say_json(&json!(all.iter().map(|rule| rule_json(rule)).collect::<Vec<_>>()));
+        say_json(&json!(
+            all.iter().map(|rule| rule_json(rule)).collect::<Vec<_>>()
+        ));
         return Ok(Exit::Success);
     }
     if all.is_empty() {
@@ -253,13 +295,33 @@ fn rule_json(rule: &Rule) -> Value {
 
 async fn look(project: &Project) -> Result<Exit, Failure> {
     let (workflows, notices) = (workflows(project)?, notices(project).await?);
-    let certificates = project.engine(project.ledger().await?, Clock::of_machine()).await?.certificates();
-    notices.look(&Watched { workflows: &workflows, certificates: &certificates, refused: &[] }).await?;
+    let certificates = project
+        .engine(project.ledger().await?, Clock::of_machine())
+        .await?
+        .certificates();
+    notices
+        .look(&Watched {
+            workflows: &workflows,
+            certificates: &certificates,
+            refused: &[],
+        })
+        .await?;
     let delivered = notices.deliver().await?;
-    let words = [("sent", delivered.sent), ("waiting", delivered.waiting), ("given up", delivered.lost)];
-    let told: Vec<String> = words.iter().map(|(word, number)| format!("{number} {word}")).collect();
+    let words = [
+        ("sent", delivered.sent),
+        ("waiting", delivered.waiting),
+        ("given up", delivered.lost),
+    ];
+    let told: Vec<String> = words
+        .iter()
+        .map(|(word, number)| format!("{number} {word}"))
+        .collect();
     say(format!("mails: {}", told.join(", ")));
-    Ok(if delivered.lost > 0 { Exit::Incomplete } else { Exit::Success })
+    Ok(if delivered.lost > 0 {
+        Exit::Incomplete
+    } else {
+        Exit::Success
+    })
 }
 
 async fn resend(project: &Project) -> Result<Exit, Failure> {
@@ -273,7 +335,9 @@ async fn resend(project: &Project) -> Result<Exit, Failure> {
 fn write_previews(project: &Project, folder: &Path) -> Result<Exit, Failure> {
     let previews = preview::previews(&project.config.folder.join("templates"));
     let previews = previews.map_err(|error| Failure::invalid(super::exit::chain(&error)))?;
-    let cannot = |error: std::io::Error| Failure::invalid(format!("{} cannot be written: {error}", folder.display()));
+    let cannot = |error: std::io::Error| {
+        Failure::invalid(format!("{} cannot be written: {error}", folder.display()))
+    };
     std::fs::create_dir_all(folder).map_err(cannot)?;
     for (name, text, html) in previews {
         std::fs::write(folder.join(format!("{name}.txt")), text).map_err(cannot)?;

@@ -38,13 +38,15 @@ enum ApprovalsCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Show a run's batches: sums, the largest rows with what was paid and given back before, what is certain to fail, what repeats,
-    /// what differs from the batch before, who has approved, and the hash that is approved
+    /// Show a run's batches: sums, the largest rows with what was paid and given back before, what
+    /// is certain to fail, what repeats, what differs from the batch before, who has approved, and
+    /// the hash that is approved
     Show(review::ShowArgs),
     /// Approve a run's batches as they are; whoever started the run cannot
     ///
-    /// Who that is, a token proves (PAYRUN_TOKEN), or else the user of this machine, whatever name is given: a batch that was
-    /// started with a token is approved with another's, one that was started by a user by another user.
+    /// Who that is, a token proves (PAYRUN_TOKEN), or else the user of this machine, whatever name
+    /// is given: a batch that was started with a token is approved with another's, one that was
+    /// started by a user by another user.
     Approve {
         /// The run
         run: i64,
@@ -74,17 +76,24 @@ pub(super) async fn run(context: &Context, args: &ApprovalsArgs) -> Result<Exit,
     let ledger = project.ledger().await?;
     match &args.command {
         ApprovalsCommand::List { all, limit, json } => list(&ledger, *all, *limit, *json).await,
-        ApprovalsCommand::Show(args) => review::show(&project.engine(ledger, Clock::of_machine()).await?, args).await,
+        ApprovalsCommand::Show(args) => {
+            review::show(&project.engine(ledger, Clock::of_machine()).await?, args).await
+        }
         ApprovalsCommand::Approve { run, job, hash, by } => {
             let by = by.signed(&ledger, Role::Approver).await?;
             let engine = project.engine(ledger, Clock::of_machine()).await?;
-            let decided = engine.approve_run(*run, job.as_deref(), hash.as_deref(), &by).await?;
+            let decided = engine
+                .approve_run(*run, job.as_deref(), hash.as_deref(), &by)
+                .await?;
             tell(&engine, *run, &decided).await
         }
         ApprovalsCommand::Reject { run, job, by } => {
             let by = by.signed(&ledger, Role::Approver).await?;
             let engine = project.engine(ledger, Clock::of_machine()).await?;
-            let decided = engine.reject_run(*run, job.as_deref(), &by).await.map_err(retry::failed)?;
+            let decided = engine
+                .reject_run(*run, job.as_deref(), &by)
+                .await
+                .map_err(retry::failed)?;
             tell(&engine, *run, &decided).await
         }
     }
@@ -93,14 +102,23 @@ pub(super) async fn run(context: &Context, args: &ApprovalsArgs) -> Result<Exit,
 /// What waits, in one line: for people who started it, and for those who approve.
 pub(super) fn waits(approval: &ApprovalRow) -> String {
     let (run, job) = (approval.run_id, &approval.job);
-    let sums = sums(approval).map(|sums| format!(", {sums}")).unwrap_or_default();
-    let batch = format!("run {run}, job {job}: {}{sums}", counted(approval.items, "item"));
+    let sums = sums(approval)
+        .map(|sums| format!(", {sums}"))
+        .unwrap_or_default();
+    let batch = format!(
+        "run {run}, job {job}: {}{sums}",
+        counted(approval.items, "item")
+    );
     if approval.state == ApprovalState::Void {
         return format!(
             "{batch}: a row was changed, so they can only be rejected: `payrun approvals reject {run} --reason \"…\"`"
         );
     }
-    let persons = if approval.needed == 1 { "somebody" } else { "persons" };
+    let persons = if approval.needed == 1 {
+        "somebody"
+    } else {
+        "persons"
+    };
     let (author, given, needed) = (&approval.author, approval.votes.len(), approval.needed);
     format!(
         "{batch}, wait for approval by {persons} other than {author} ({given} of {needed}, until {}): \
@@ -110,8 +128,11 @@ pub(super) fn waits(approval: &ApprovalRow) -> String {
 }
 
 pub(super) fn sums(approval: &ApprovalRow) -> Option<String> {
-    let sums: Vec<String> =
-        ApprovalView::from(approval).sums.iter().map(|(code, sum)| format!("{sum} {code}")).collect();
+    let sums: Vec<String> = ApprovalView::from(approval)
+        .sums
+        .iter()
+        .map(|(code, sum)| format!("{sum} {code}"))
+        .collect();
     (!sums.is_empty()).then(|| sums.join(", "))
 }
 
@@ -129,7 +150,17 @@ async fn list(ledger: &Ledger, all: bool, limit: u32, as_json: bool) -> Result<E
         say("nothing waits for approval");
         return Ok(Exit::Success);
     }
-    let mut rows = table(&[">run", "workflow", "job", "state", ">items", "sums", "started by", ">approved", "until"]);
+    let mut rows = table(&[
+        ">run",
+        "workflow",
+        "job",
+        "state",
+        ">items",
+        "sums",
+        "started by",
+        ">approved",
+        "until",
+    ]);
     for approval in &approvals {
         rows.add_row([
             approval.run_id.to_string(),
@@ -149,8 +180,10 @@ async fn list(ledger: &Ledger, all: bool, limit: u32, as_json: bool) -> Result<E
 
 async fn tell(engine: &Engine, run: i64, decided: &[BatchDecided]) -> Result<Exit, Failure> {
     if decided.is_empty() {
-        return Err(Failure::invalid(format!("nothing of run {run} waits for approval"))
-            .help("`payrun approvals list` lists what does"));
+        return Err(
+            Failure::invalid(format!("nothing of run {run} waits for approval"))
+                .help("`payrun approvals list` lists what does"),
+        );
     }
     let mut exit = Exit::Success;
     for BatchDecided { approval, decided } in decided {
@@ -167,14 +200,25 @@ async fn tell(engine: &Engine, run: i64, decided: &[BatchDecided]) -> Result<Exi
 
 fn outcome(approval: &ApprovalRow, decided: &Decided) -> (String, bool) {
     match decided {
-        Decided::Released(items) => {
-            (format!("{} released; `payrun run --resume` or `payrun work` sends them", counted(*items, "item")), true)
-        }
+        Decided::Released(items) => (
+            format!(
+                "{} released; `payrun run --resume` or `payrun work` sends them",
+                counted(*items, "item")
+            ),
+            true,
+        ),
         Decided::Counted { given, needed } => (format!("{given} of {needed} have approved"), true),
-        Decided::Withdrawn(items) => {
-            (format!("{} withdrawn; their keys are free for a corrected batch", counted(*items, "item")), true)
-        }
-        Decided::WithdrawnLate { cancelled, under_way } => {
+        Decided::Withdrawn(items) => (
+            format!(
+                "{} withdrawn; their keys are free for a corrected batch",
+                counted(*items, "item")
+            ),
+            true,
+        ),
+        Decided::WithdrawnLate {
+            cancelled,
+            under_way,
+        } => {
             let text = format!(
                 "it had been approved: {} cancelled, {} withdrawn that may be under way and are asked about",
                 counted(*cancelled, "item"),
@@ -184,10 +228,15 @@ fn outcome(approval: &ApprovalRow, decided: &Decided) -> (String, bool) {
         }
         Decided::OwnBatch => {
             let author = match &approval.author_user {
-                Some(user) if *user != approval.author => format!("{} (the user {user})", approval.author),
+                Some(user) if *user != approval.author => {
+                    format!("{} (the user {user})", approval.author)
+                }
                 Some(_) | None => approval.author.clone(),
             };
-            (format!("{author} started this run, and cannot approve it: somebody else has to"), false)
+            (
+                format!("{author} started this run, and cannot approve it: somebody else has to"),
+                false,
+            )
         }
         Decided::Incomparable if approval.author_user.is_some() => {
             let text = "it was started at the console, where anybody can give any name: another user of this machine has to approve \
@@ -198,12 +247,19 @@ fn outcome(approval: &ApprovalRow, decided: &Decided) -> (String, bool) {
             let text = "it was started with a token, so it is approved with one: set PAYRUN_TOKEN to yours";
             (text.to_owned(), false)
         }
-        Decided::VotedBefore => ("you have approved it before; another person has to".to_owned(), false),
+        Decided::VotedBefore => (
+            "you have approved it before; another person has to".to_owned(),
+            false,
+        ),
         Decided::Changed => {
-            let text = "its rows are not what was to be approved: it is void, and can only be rejected";
+            let text =
+                "its rows are not what was to be approved: it is void, and can only be rejected";
             (text.to_owned(), false)
         }
-        Decided::NotAsShown => ("it is not what you were shown; look at it again".to_owned(), false),
+        Decided::NotAsShown => (
+            "it is not what you were shown; look at it again".to_owned(),
+            false,
+        ),
         Decided::NotWaiting(state) => (format!("it is {}", state.word()), false),
         Decided::NoSuchApproval => ("it is gone".to_owned(), false),
     }

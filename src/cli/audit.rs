@@ -34,7 +34,8 @@ enum AuditCommand {
     },
     /// Follow the chain of hashes from the first entry to the last, and say where it breaks
     Verify {
-        /// A hash that verify has printed before: it must still be in the chain, or the end was cut off
+        /// A hash that verify has printed before: it must still be in the chain, or the end was cut
+        /// off
         #[arg(long, value_name = "HASH", value_parser = link)]
         expect: Option<Link>,
     },
@@ -85,7 +86,9 @@ async fn export(ledger: &Ledger, after: i64) -> Result<Exit, Failure> {
     let mut last = after;
     loop {
         let page = ledger.audit(last, PAGE).await?;
-        let Some(end) = page.last() else { return Ok(Exit::Success) };
+        let Some(end) = page.last() else {
+            return Ok(Exit::Success);
+        };
         last = end.entry.seq;
         page.iter().for_each(|row| say_json_line(&line(row)));
     }
@@ -111,8 +114,11 @@ fn line(row: &AuditRow) -> Value {
 async fn follow(ledger: &Ledger, expect: Option<Link>) -> Result<Exit, Failure> {
     Ok(match verify(ledger, expect).await? {
         AuditState::Sound { entries, head } => {
-            let entries =
-                if entries == 1 { "1 entry".to_owned() } else { format!("{} entries", count(entries.unsigned_abs())) };
+            let entries = if entries == 1 {
+                "1 entry".to_owned()
+            } else {
+                format!("{} entries", count(entries.unsigned_abs()))
+            };
             say(format!("sound: {entries}; the last has the hash"));
             say(head.to_string());
             Exit::Success

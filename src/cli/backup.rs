@@ -24,16 +24,24 @@ pub(super) async fn run(context: &Context, args: BackupArgs) -> Result<Exit, Fai
     let ledger = project.ledger().await?;
     let now = Clock::of_machine().now();
     let path = if args.to.is_dir() {
-        args.to.join(format!("payrun-{}.db", now.to_string().replace(':', "")))
+        args.to
+            .join(format!("payrun-{}.db", now.to_string().replace(':', "")))
     } else {
         args.to
     };
-    let bytes = ledger.back_up(&path, now).await.map_err(|error| match error {
-        BackupError::Server | BackupError::There { .. } => Failure::invalid(chain(&error)),
-        error @ (BackupError::Ledger(_) | BackupError::Damaged { .. } | BackupError::File { .. }) => {
-            Failure::internal(&error)
-        }
-    })?;
-    say(format!("{}: {} bytes, checked", path.display(), count(bytes)));
+    let bytes = ledger
+        .back_up(&path, now)
+        .await
+        .map_err(|error| match error {
+            BackupError::Server | BackupError::There { .. } => Failure::invalid(chain(&error)),
+            error @ (BackupError::Ledger(_)
+            | BackupError::Damaged { .. }
+            | BackupError::File { .. }) => Failure::internal(&error),
+        })?;
+    say(format!(
+        "{}: {} bytes, checked",
+        path.display(),
+        count(bytes)
+    ));
     Ok(Exit::Success)
 }

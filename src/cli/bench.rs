@@ -16,7 +16,10 @@ use crate::engine::plan::{NamedBy, PlanRequest, SHOWN};
 use crate::ledger::Ledger;
 
 fn project(config: &Path) -> Result<Project, Failure> {
-    Project::load(&Context { config: config.to_owned(), colour: false })
+    Project::load(&Context {
+        config: config.to_owned(),
+        colour: false,
+    })
 }
 
 /// The engine of a project.
@@ -25,7 +28,9 @@ fn project(config: &Path) -> Result<Project, Failure> {
 /// As the commands have them.
 pub async fn engine_of(config: &Path) -> Result<Engine, Failure> {
     let project = project(config)?;
-    project.engine(project.ledger().await?, Clock::of_machine()).await
+    project
+        .engine(project.ledger().await?, Clock::of_machine())
+        .await
 }
 
 /// The engine of a project over another ledger.
@@ -55,5 +60,9 @@ pub async fn plan_of(config: &Path, workflow: &Path, engine: &Engine) -> Result<
         commit: true,
         shown: SHOWN,
     };
-    Ok(engine.plan(&request, &Arc::new(AtomicU64::new(0))).await.map_err(failed)?.run_id)
+    Ok(engine
+        .plan(&request, &Arc::new(AtomicU64::new(0)))
+        .await
+        .map_err(failed)?
+        .run_id)
 }

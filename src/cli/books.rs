@@ -29,7 +29,10 @@ pub(super) struct Comparison {
 impl Comparison {
     /// Whether every order and every sum agrees.
     pub fn match_up(&self) -> bool {
-        self.only_theirs == 0 && self.only_ours == 0 && self.other_amount == 0 && self.ours == self.theirs
+        self.only_theirs == 0
+            && self.only_ours == 0
+            && self.other_amount == 0
+            && self.ours == self.theirs
     }
 }
 
@@ -42,11 +45,20 @@ struct Charged {
 }
 
 /// Compares a job's deductions with the sandbox's orders.
-pub(super) async fn compare(ledger: &Ledger, sandbox: &Sandbox, job: &JobRow) -> Result<Comparison, Failure> {
+pub(super) async fn compare(
+    ledger: &Ledger,
+    sandbox: &Sandbox,
+    job: &JobRow,
+) -> Result<Comparison, Failure> {
     let mut comparison = Comparison::default();
     let mut charged = charges(sandbox, &mut comparison).await?;
     let (run_id, name) = (Some(job.run_id), Some(job.name.clone()));
-    let filter = ItemFilter { run_id, job: name, states: vec![State::Succeeded], ..ItemFilter::default() };
+    let filter = ItemFilter {
+        run_id,
+        job: name,
+        states: vec![State::Succeeded],
+        ..ItemFilter::default()
+    };
     let mut after = 0;
     loop {
         let items = ledger.items(&filter, after, PAGE).await?;
@@ -58,10 +70,16 @@ pub(super) async fn compare(ledger: &Ledger, sandbox: &Sandbox, job: &JobRow) ->
                 comparison.only_ours += 1;
                 continue;
             };
-            *comparison.ours.entry(amount.currency().code().to_owned()).or_default() += i128::from(amount.minor());
+            *comparison
+                .ours
+                .entry(amount.currency().code().to_owned())
+                .or_default() += i128::from(amount.minor());
             match charged.remove(&key) {
                 None => comparison.only_ours += 1,
-                Some(there) if there.minor != amount.minor() || there.currency != amount.currency().code() => {
+                Some(there)
+                    if there.minor != amount.minor()
+                        || there.currency != amount.currency().code() =>
+                {
                     comparison.other_amount += 1;
                 }
                 Some(_) => {}
@@ -73,14 +91,22 @@ pub(super) async fn compare(ledger: &Ledger, sandbox: &Sandbox, job: &JobRow) ->
 }
 
 fn key_of(number: &str) -> Option<KeyHash> {
-    OrderNumber::parse(number).ok().and_then(|number| number.key_hash())
+    OrderNumber::parse(number)
+        .ok()
+        .and_then(|number| number.key_hash())
 }
 
-async fn charges(sandbox: &Sandbox, comparison: &mut Comparison) -> Result<HashMap<KeyHash, Charged>, Failure> {
+async fn charges(
+    sandbox: &Sandbox,
+    comparison: &mut Comparison,
+) -> Result<HashMap<KeyHash, Charged>, Failure> {
     let mut charged: HashMap<KeyHash, Charged> = HashMap::new();
     let mut after = String::new();
     loop {
-        let page = sandbox.page(&after, PAGE).await.map_err(|error| Failure::internal(&error))?;
+        let page = sandbox
+            .page(&after, PAGE)
+            .await
+            .map_err(|error| Failure::internal(&error))?;
         for line in page.orders.iter().filter(|line| line.charged > 0) {
             *comparison.theirs.entry(line.currency.clone()).or_default() +=
                 i128::from(line.minor) * i128::from(line.charged);
@@ -99,6 +125,9 @@ async fn charges(sandbox: &Sandbox, comparison: &mut Comparison) -> Result<HashM
             None => break,
         }
     }
-    comparison.double_charges = charged.values().map(|one| u64::from(one.times.saturating_sub(1))).sum();
+    comparison.double_charges = charged
+        .values()
+        .map(|one| u64::from(one.times.saturating_sub(1)))
+        .sum();
     Ok(charged)
 }

@@ -1,8 +1,8 @@
 //! Who gives a command, and why: the user of this machine, or who says so.
 //!
-//! On the command line a name is what the machine's users say; the audit log keeps the user's own beside it. A token in
-//! `PAYRUN_TOKEN` proves who somebody is, and then it is whose word it is; without one, where that matters, the user of the machine
-//! counts and not the name.
+//! On the command line a name is what the machine's users say; the audit log keeps the user's own
+//! beside it. A token in `PAYRUN_TOKEN` proves who somebody is, and then it is whose word it is;
+//! without one, where that matters, the user of the machine counts and not the name.
 
 use clap::Args;
 
@@ -32,7 +32,8 @@ pub(super) struct By {
 /// Who gives a command.
 #[derive(Debug, Args)]
 pub(super) struct Author {
-    /// Who gives the command; the user of this machine if not given. A token in PAYRUN_TOKEN proves who it is, and then counts alone
+    /// Who gives the command; the user of this machine if not given. A token in PAYRUN_TOKEN proves
+    /// who it is, and then counts alone
     #[arg(long, alias = "by", value_name = "NAME", env = "PAYRUN_AUTHOR")]
     author: Option<String>,
 }
@@ -41,10 +42,14 @@ impl By {
     /// Both: a change needs a reason, and whoever gives a token needs its role for it.
     pub async fn signed(&self, ledger: &Ledger, role: Role) -> Result<Signed, Failure> {
         let reason = self.reason.as_deref().ok_or_else(|| {
-            Failure::invalid("why? give a reason with --reason \"…\"").help("it is kept in the audit log")
+            Failure::invalid("why? give a reason with --reason \"…\"")
+                .help("it is kept in the audit log")
         })?;
         let reason = Reason::parse(reason).map_err(invalid)?;
-        Ok(Signed { actor: self.author.proven(ledger, role).await?, reason })
+        Ok(Signed {
+            actor: self.author.proven(ledger, role).await?,
+            reason,
+        })
     }
 }
 
@@ -56,11 +61,18 @@ impl Author {
         Actor::at_console(name, &user).map_err(invalid)
     }
 
-    /// The person whose token this process was given, if it was given one, who must have this role; else the user of the machine.
+    /// The person whose token this process was given, if it was given one, who must have this role;
+    /// else the user of the machine.
     pub async fn proven(&self, ledger: &Ledger, role: Role) -> Result<Actor, Failure> {
-        let Some(text) = std::env::var_os(TOKEN) else { return self.actor() };
+        let Some(text) = std::env::var_os(TOKEN) else {
+            return self.actor();
+        };
         let token = match text.to_str().map(str::trim).and_then(Token::parse) {
-            Some(token) => ledger.token_of(token.hash(), Clock::of_machine().now()).await?,
+            Some(token) => {
+                ledger
+                    .token_of(token.hash(), Clock::of_machine().now())
+                    .await?
+            }
             None => None,
         };
         let Some(token) = token else {
@@ -69,7 +81,10 @@ impl Author {
             ));
         };
         if !token.role.may_do_as(role) {
-            return Err(Failure::invalid(format!("this is for the role {role}; {} is {}", token.name, token.role)));
+            return Err(Failure::invalid(format!(
+                "this is for the role {role}; {} is {}",
+                token.name, token.role
+            )));
         }
         Actor::person(&token.name, &format!("cli (token, {})", token.role)).map_err(invalid)
     }
@@ -81,7 +96,22 @@ fn invalid(error: ActorError) -> Failure {
 
 /// The user that this process runs as. A container's may have no name.
 fn user() -> String {
-    let plain = |c: char| if c.is_alphanumeric() || matches!(c, '.' | '@' | '_' | '-') { c } else { '-' };
-    let name: String = whoami::username().unwrap_or_default().chars().map(plain).take(64).collect();
-    if name.is_empty() { NOBODY.to_owned() } else { name }
+    let plain = |c: char| {
+        if c.is_alphanumeric() || matches!(c, '.' | '@' | '_' | '-') {
+            c
+        } else {
+            '-'
+        }
+    };
+    let name: String = whoami::username()
+        .unwrap_or_default()
+        .chars()
+        .map(plain)
+        .take(64)
+        .collect();
+    if name.is_empty() {
+        NOBODY.to_owned()
+    } else {
+        name
+    }
 }

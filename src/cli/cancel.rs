@@ -15,5 +15,7 @@ pub(super) struct CancelArgs {
 }
 
 pub(super) async fn run(context: &Context, args: &CancelArgs) -> Result<Exit, Failure> {
-    wish(context, &args.which, &Wish::Cancel).await.map(|(exit, _)| exit)
+    wish(context, &args.which, &Wish::Cancel)
+        .await
+        .map(|(exit, _)| exit)
 }

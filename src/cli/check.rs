@@ -39,8 +39,9 @@ pub(super) struct CheckArgs {
     /// The workflow files; all of workflows/ if none is named
     #[arg(value_name = "WORKFLOW")]
     workflows: Vec<PathBuf>,
-    /// Also say which keys are used, try keys, clock and reachability of every gateway, each kind of look-up that the workflows make (of orders that do
-    /// not exist), and ask about the first contracts of the workflows; nothing that has an effect is sent
+    /// Also say which keys are used, try keys, clock and reachability of every gateway, each kind
+    /// of look-up that the workflows make (of orders that do not exist), and ask about the first
+    /// contracts of the workflows; nothing that has an effect is sent
     #[arg(long)]
     online: bool,
     /// How many contracts of each job --online asks about
@@ -61,7 +62,11 @@ pub(super) async fn run(context: &Context, args: CheckArgs) -> Result<Exit, Fail
         Err(failure) => return Err(failure),
     };
     let all = args.workflows.is_empty();
-    let files = if all { project.workflow_files()? } else { args.workflows };
+    let files = if all {
+        project.workflow_files()?
+    } else {
+        args.workflows
+    };
     let mut mistakes = Vec::new();
     let mut workflows = Vec::new();
     let mut good = vec![context.config.display().to_string()];
@@ -78,16 +83,27 @@ pub(super) async fn run(context: &Context, args: CheckArgs) -> Result<Exit, Fail
     if all {
         mistakes.extend(rules_in_vain(&project, &workflows));
     }
-    let mut probes = if args.online { probe(&project).await? } else { Vec::new() };
+    let mut probes = if args.online {
+        probe(&project).await?
+    } else {
+        Vec::new()
+    };
     if args.online && probes.iter().all(|(_, probe)| probe.found.is_ok()) {
         probes.extend(try_lookups(&project, &workflows).await?);
         for workflow in workflows.into_iter().filter(|_| args.contracts > 0) {
             probes.extend(ask_about_items(&project, workflow, usize::from(args.contracts)).await?);
         }
     }
-    let sealing = if args.online { sealing(&project).await? } else { None };
+    let sealing = if args.online {
+        sealing(&project).await?
+    } else {
+        None
+    };
     let unwell = sealing.as_ref().is_some_and(Result::is_err);
-    let unwell = unwell || probes.iter().any(|(_, probe)| probe.found.is_err() && probe.step != CONTRACT);
+    let unwell = unwell
+        || probes
+            .iter()
+            .any(|(_, probe)| probe.found.is_err() && probe.step != CONTRACT);
     if args.json {
         say_json(&json!({
             "ok": mistakes.is_empty() && !unwell,
@@ -105,15 +121,27 @@ pub(super) async fn run(context: &Context, args: CheckArgs) -> Result<Exit, Fail
             })).collect::<Vec<_>>(),
         }));
     } else {
-        good.iter().for_each(|file| say(format!("{}  {file}", paint("good ", Colour::Green, context.colour))));
-        project.config.calendars.values().for_each(|calendar| say(held(calendar)));
+        good.iter().for_each(|file| {
+            say(format!(
+                "{}  {file}",
+                paint("good ", Colour::Green, context.colour)
+            ))
+        });
+        project
+            .config
+            .calendars
+            .values()
+            .for_each(|calendar| say(held(calendar)));
         say_open_secrets(&project, context.colour);
         if let Some(found) = &sealing {
             let (word, meaning, text) = match found {
                 Ok(text) => ("good ", Colour::Green, text),
                 Err(text) => ("wrong", Colour::Red, text),
             };
-            say(format!("{}  {ENCRYPTION_KEY}: {text}", paint(word, meaning, context.colour)));
+            say(format!(
+                "{}  {ENCRYPTION_KEY}: {text}",
+                paint(word, meaning, context.colour)
+            ));
         }
         print_probes(&probes, context.colour);
         if files.is_empty() {
@@ -123,36 +151,55 @@ pub(super) async fn run(context: &Context, args: CheckArgs) -> Result<Exit, Fail
     if !mistakes.is_empty() && !args.json {
         return Err(Failure::invalid(mistakes.join("\n")));
     }
-    Ok(if mistakes.is_empty() && !unwell { Exit::Success } else { Exit::Invalid })
+    Ok(if mistakes.is_empty() && !unwell {
+        Exit::Success
+    } else {
+        Exit::Invalid
+    })
 }
 
 /// Warns of files with secrets that others can read: a mount may leave no other way.
 pub(super) fn say_open_secrets(project: &Project, colour: bool) {
-    project
-        .config
-        .open_secrets
-        .iter()
-        .for_each(|open| say(format!("{}  {open}", paint("open ", Colour::Yellow, colour))));
+    project.config.open_secrets.iter().for_each(|open| {
+        say(format!(
+            "{}  {open}",
+            paint("open ", Colour::Yellow, colour)
+        ))
+    });
 }
 
 /// What a calendar holds, and which entries of its feed decide nothing.
 fn held(calendar: &Calendar) -> String {
-    let (off, working) = (calendar.holidays.len() + calendar.yearly.len(), calendar.working.len());
+    let (off, working) = (
+        calendar.holidays.len() + calendar.yearly.len(),
+        calendar.working.len(),
+    );
     let mut text = format!(
         "calendar {}: days off: {}; working days that make up for some: {working}",
         calendar.name,
         count(off as u64)
     );
     if !calendar.ordinary.is_empty() {
-        let some: Vec<&str> = calendar.ordinary.iter().take(SOME).map(String::as_str).collect();
-        let more = if calendar.ordinary.len() > SOME { ", .." } else { "" };
+        let some: Vec<&str> = calendar
+            .ordinary
+            .iter()
+            .take(SOME)
+            .map(String::as_str)
+            .collect();
+        let more = if calendar.ordinary.len() > SOME {
+            ", .."
+        } else {
+            ""
+        };
         text.push_str(&format!("; ordinary days: {}{more}", some.join(", ")));
     }
     text
 }
 
 fn template_mistakes(project: &Project) -> Option<String> {
-    preview::previews(&project.config.folder.join("templates")).err().map(|error| chain(&error))
+    preview::previews(&project.config.folder.join("templates"))
+        .err()
+        .map(|error| chain(&error))
 }
 
 /// Rules of payrun.yaml that nobody would ever hear of.
@@ -160,14 +207,25 @@ fn rules_in_vain(project: &Project, workflows: &[Arc<Workflow>]) -> Vec<String> 
     let mistake = |rule: &Rule| {
         let name = rule.workflow.as_deref()?;
         match workflows.iter().find(|workflow| workflow.name == name) {
-            None => Some(format!("payrun.yaml: an alert is about the workflow \"{name}\", which workflows/ has not")),
+            None => Some(format!(
+                "payrun.yaml: an alert is about the workflow \"{name}\", which workflows/ has not"
+            )),
             Some(workflow) if rule.on.timing() == Timing::Needed && workflow.schedule.is_none() => {
-                Some(format!("payrun.yaml: {} of \"{name}\" needs a schedule, which it has not", rule.on.word()))
+                Some(format!(
+                    "payrun.yaml: {} of \"{name}\" needs a schedule, which it has not",
+                    rule.on.word()
+                ))
             }
             Some(_) => None,
         }
     };
-    project.config.alerts.rules.iter().filter_map(mistake).collect()
+    project
+        .config
+        .alerts
+        .rules
+        .iter()
+        .filter_map(mistake)
+        .collect()
 }
 
 /// Looks at every gateway.
@@ -183,34 +241,57 @@ pub(super) async fn probe(project: &Project) -> Result<Vec<(String, Probe)>, Fai
 }
 
 /// Tries every kind of look-up that the workflows will make, once an account.
-async fn try_lookups(project: &Project, workflows: &[Arc<Workflow>]) -> Result<Vec<(String, Probe)>, Failure> {
+async fn try_lookups(
+    project: &Project,
+    workflows: &[Arc<Workflow>],
+) -> Result<Vec<(String, Probe)>, Failure> {
     let clock = Clock::of_machine();
     let accounts = project.accounts(&clock)?;
     // Of today, gateways may say that it is not over.
-    let day = clock.now().minus(Duration::from_secs(2 * 86_400)).to_string().chars().take(10).collect::<String>();
+    let day = clock
+        .now()
+        .minus(Duration::from_secs(2 * 86_400))
+        .to_string()
+        .chars()
+        .take(10)
+        .collect::<String>();
     let (mut tried, mut probes) = (BTreeSet::new(), Vec::new());
     for job in workflows.iter().flat_map(|workflow| &workflow.jobs) {
-        let Some(account) = accounts.get(&job.gateway) else { continue };
+        let Some(account) = accounts.get(&job.gateway) else {
+            continue;
+        };
         for operation in trial::lookups(&job.kind, account.kind) {
             if tried.insert((account.name.clone(), operation.clone())) {
-                let Tried { operation, found } = trial::attempt(account, &job.kind, &operation, &day).await;
+                let Tried { operation, found } =
+                    trial::attempt(account, &job.kind, &operation, &day).await;
                 let named = |text: String| format!("{operation}: {text}");
                 let found = found.map(named).map_err(named);
-                probes.push((account.name.clone(), Probe { step: "look-up", found }));
+                probes.push((
+                    account.name.clone(),
+                    Probe {
+                        step: "look-up",
+                        found,
+                    },
+                ));
             }
         }
     }
     Ok(probes)
 }
 
-/// Asks the gateway about the first items of a workflow's jobs, where it can say more than about an order: contracts.
+/// Asks the gateway about the first items of a workflow's jobs, where it can say more than about an
+/// order: contracts.
 async fn ask_about_items(
     project: &Project,
     workflow: Arc<Workflow>,
     most: usize,
 ) -> Result<Vec<(String, Probe)>, Failure> {
-    let engine = project.engine(project.ledger().await?, Clock::of_machine()).await?;
-    let Ok(params) = bind_params(&workflow, &[]) else { return Ok(Vec::new()) };
+    let engine = project
+        .engine(project.ledger().await?, Clock::of_machine())
+        .await?;
+    let Ok(params) = bind_params(&workflow, &[]) else {
+        return Ok(Vec::new());
+    };
     let request = PlanRequest {
         workflow: Arc::clone(&workflow),
         params,
@@ -227,18 +308,35 @@ async fn ask_about_items(
     let planned = match engine.plan(&request, &Arc::new(AtomicU64::new(0))).await {
         Ok(planned) => planned,
         Err(error) => {
-            let gateway = workflow.jobs.first().map_or_else(String::new, |job| job.gateway.clone());
+            let gateway = workflow
+                .jobs
+                .first()
+                .map_or_else(String::new, |job| job.gateway.clone());
             let found = Err(format!("workflow {}: {}", workflow.name, chain(&error)));
-            return Ok(vec![(gateway, Probe { step: "items", found })]);
+            return Ok(vec![(
+                gateway,
+                Probe {
+                    step: "items",
+                    found,
+                },
+            )]);
         }
     };
     let mut probes = Vec::new();
     for (job, planned) in workflow.jobs.iter().zip(&planned.jobs) {
-        let Some(account) = engine.accounts.get(&job.gateway) else { continue };
+        let Some(account) = engine.accounts.get(&job.gateway) else {
+            continue;
+        };
         for item in planned.first.iter().take(most) {
             let told = explain(account, &job.kind, &first_number(item), &item.input).await;
             if let Some(found) = told {
-                probes.push((job.gateway.clone(), Probe { step: CONTRACT, found }));
+                probes.push((
+                    job.gateway.clone(),
+                    Probe {
+                        step: CONTRACT,
+                        found,
+                    },
+                ));
             }
         }
     }
@@ -253,6 +351,10 @@ pub(super) fn print_probes(probes: &[(String, Probe)], colour: bool) {
             Err(text) if probe.step == CONTRACT => ("note ", Colour::Yellow, text),
             Err(text) => ("wrong", Colour::Red, text),
         };
-        say(format!("{}  gateway {gateway}, {}: {text}", paint(word, meaning, colour), probe.step));
+        say(format!(
+            "{}  gateway {gateway}, {}: {text}",
+            paint(word, meaning, colour),
+            probe.step
+        ));
     }
 }

@@ -18,8 +18,8 @@ pub(super) struct DoctorArgs {
     /// Do not call the gateways
     #[arg(long)]
     offline: bool,
-    /// List what payrun only assumes of the configured gateways, since no page of theirs says so, and what that rests on; look
-    /// at nothing else
+    /// List what payrun only assumes of the configured gateways, since no page of theirs says so,
+    /// and what that rests on; look at nothing else
     #[arg(long)]
     facts: bool,
     /// With --facts: print JSON
@@ -41,13 +41,19 @@ pub(super) async fn run(context: &Context, args: &DoctorArgs) -> Result<Exit, Fa
     if args.facts {
         return Ok(facts::print(&project, args.json));
     }
-    let mut findings = vec![Finding { what: "configuration", found: Ok(context.config.display().to_string()) }];
+    let mut findings = vec![Finding {
+        what: "configuration",
+        found: Ok(context.config.display().to_string()),
+    }];
     findings.push(ledger(&project).await);
     findings.extend(lanes(&project).await);
     findings.extend(tokens(&project).await);
     // What keeps the ledger from being read is told above.
     let sealing = sealing(&project).await.ok().flatten();
-    findings.extend(sealing.map(|found| Finding { what: ENCRYPTION_KEY, found }));
+    findings.extend(sealing.map(|found| Finding {
+        what: ENCRYPTION_KEY,
+        found,
+    }));
     let mut unwell = false;
     for finding in &findings {
         let (word, meaning, text) = match &finding.found {
@@ -55,7 +61,11 @@ pub(super) async fn run(context: &Context, args: &DoctorArgs) -> Result<Exit, Fa
             Err(text) => ("wrong", Colour::Red, text),
         };
         unwell |= finding.found.is_err();
-        say(format!("{}  {}: {text}", paint(word, meaning, context.colour), finding.what));
+        say(format!(
+            "{}  {}: {text}",
+            paint(word, meaning, context.colour),
+            finding.what
+        ));
     }
     say_open_secrets(&project, context.colour);
     if !args.offline {
@@ -63,61 +73,110 @@ pub(super) async fn run(context: &Context, args: &DoctorArgs) -> Result<Exit, Fa
         unwell |= probes.iter().any(|(_, probe)| probe.found.is_err());
         print_probes(&probes, context.colour);
     }
-    Ok(if unwell { Exit::Incomplete } else { Exit::Success })
+    Ok(if unwell {
+        Exit::Incomplete
+    } else {
+        Exit::Success
+    })
 }
 
 async fn ledger(project: &Project) -> Finding {
     let found = match project.ledger().await {
         Err(failure) => Err(failure.message),
-        Ok(ledger) => ledger.check().await.map_err(|error| chain(&error)).and_then(|mistakes| {
-            if mistakes.is_empty() { Ok(format!("{} is sound", ledger.name())) } else { Err(mistakes.join("; ")) }
-        }),
+        Ok(ledger) => ledger
+            .check()
+            .await
+            .map_err(|error| chain(&error))
+            .and_then(|mistakes| {
+                if mistakes.is_empty() {
+                    Ok(format!("{} is sound", ledger.name()))
+                } else {
+                    Err(mistakes.join("; "))
+                }
+            }),
     };
-    Finding { what: "ledger", found }
+    Finding {
+        what: "ledger",
+        found,
+    }
 }
 
-/// Which key seals what is kept of persons, and how much is sealed under others; none where there is no key.
+/// Which key seals what is kept of persons, and how much is sealed under others; none where there
+/// is no key.
 pub(super) async fn sealing(project: &Project) -> Result<Option<Result<String, String>>, Failure> {
-    let vault = Vault::of(&project.config.encryption_keys).map_err(|error| Failure::invalid(error.to_string()))?;
-    let Some((vault, ledger)) = vault.zip(Some(project.ledger().await?)) else { return Ok(None) };
+    let vault = Vault::of(&project.config.encryption_keys)
+        .map_err(|error| Failure::invalid(error.to_string()))?;
+    let Some((vault, ledger)) = vault.zip(Some(project.ledger().await?)) else {
+        return Ok(None);
+    };
     let first = vault.ids().next().unwrap_or_default();
     let mut others = 0;
-    for key in ledger.sealing_keys().await?.iter().filter(|key| *key != first) {
+    for key in ledger
+        .sealing_keys()
+        .await?
+        .iter()
+        .filter(|key| *key != first)
+    {
         for what in Sealed::ALL {
             others += ledger.sealed_under(what, key).await?;
         }
     }
-    Ok(Some(match (others, missing_keys(&ledger, Some(&vault)).await?.len()) {
-        (0, _) => Ok(format!("seals under {first}")),
-        (_, 0) => {
-            Ok(format!("seals under {first}; `payrun reseal` moves {} from other keys", counted(others, "value")))
-        }
-        (_, _) => Err(format!("seals under {first}, and lacks a key that values in the ledger need; put it back")),
-    }))
+    Ok(Some(
+        match (others, missing_keys(&ledger, Some(&vault)).await?.len()) {
+            (0, _) => Ok(format!("seals under {first}")),
+            (_, 0) => Ok(format!(
+                "seals under {first}; `payrun reseal` moves {} from other keys",
+                counted(others, "value")
+            )),
+            (_, _) => Err(format!(
+                "seals under {first}, and lacks a key that values in the ledger need; put it back"
+            )),
+        },
+    ))
 }
 
 /// Tokens that expire soon.
 async fn tokens(project: &Project) -> Vec<Finding> {
-    let Ok(ledger) = project.ledger().await else { return Vec::new() };
+    let Ok(ledger) = project.ledger().await else {
+        return Vec::new();
+    };
     let now = Clock::of_machine().now();
     let tokens = ledger.tokens().await.unwrap_or_default();
-    let ending = tokens.iter().filter(|token| token.is_ending(now)).map(|token| {
-        let until = token.expires_at.map(|at| at.to_string()).unwrap_or_default();
-        let name = &token.name;
-        Finding {
-            what: "token",
-            found: Err(format!("that of {name} expires at {until}; `payrun tokens renew {name}`")),
-        }
-    });
+    let ending = tokens
+        .iter()
+        .filter(|token| token.is_ending(now))
+        .map(|token| {
+            let until = token
+                .expires_at
+                .map(|at| at.to_string())
+                .unwrap_or_default();
+            let name = &token.name;
+            Finding {
+                what: "token",
+                found: Err(format!(
+                    "that of {name} expires at {until}; `payrun tokens renew {name}`"
+                )),
+            }
+        });
     ending.collect()
 }
 
 async fn lanes(project: &Project) -> Vec<Finding> {
-    let Ok(ledger) = project.ledger().await else { return Vec::new() };
-    let closed = ledger.closed_lanes(Clock::of_machine().now()).await.unwrap_or_default();
+    let Ok(ledger) = project.ledger().await else {
+        return Vec::new();
+    };
+    let closed = ledger
+        .closed_lanes(Clock::of_machine().now())
+        .await
+        .unwrap_or_default();
     let finding = |lane: &crate::ledger::LaneRow| Finding {
         what: "lane",
-        found: Err(format!("{} is {}: {}", lane.name, lane.state.word(), lane.reason.as_deref().unwrap_or_default())),
+        found: Err(format!(
+            "{} is {}: {}",
+            lane.name,
+            lane.state.word(),
+            lane.reason.as_deref().unwrap_or_default()
+        )),
     };
     closed.iter().map(finding).collect()
 }

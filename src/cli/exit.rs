@@ -40,18 +40,29 @@ pub struct Failure {
 impl Failure {
     /// Invalid input or usage.
     pub fn invalid(message: impl Into<String>) -> Self {
-        Self { exit: Exit::Invalid, message: message.into(), help: None }
+        Self {
+            exit: Exit::Invalid,
+            message: message.into(),
+            help: None,
+        }
     }
 
     /// payrun or the machine failed.
     pub fn internal(error: &(dyn std::error::Error + 'static)) -> Self {
-        Self { exit: Exit::Internal, message: chain(error), help: None }
+        Self {
+            exit: Exit::Internal,
+            message: chain(error),
+            help: None,
+        }
     }
 
     /// With advice.
     #[must_use]
     pub fn help(self, help: impl Into<String>) -> Self {
-        Self { help: Some(help.into()), ..self }
+        Self {
+            help: Some(help.into()),
+            ..self
+        }
     }
 }
 
@@ -73,6 +84,10 @@ impl From<LedgerError> for Failure {
             | LedgerError::Lock { .. }
             | LedgerError::Stopped => Exit::Internal,
         };
-        Self { exit, message: chain(&error), help: None }
+        Self {
+            exit,
+            message: chain(&error),
+            help: None,
+        }
     }
 }

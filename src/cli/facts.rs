@@ -1,4 +1,5 @@
-//! `payrun doctor --facts`: what payrun only assumes of the configured gateways, and what that rests on.
+//! `payrun doctor --facts`: what payrun only assumes of the configured gateways, and what that
+//! rests on.
 
 use std::collections::BTreeSet;
 
@@ -21,11 +22,23 @@ struct Assumption {
 
 /// Prints them.
 pub(super) fn print(project: &Project, as_json: bool) -> Exit {
-    let configured: BTreeSet<&str> = project.config.gateways.values().map(|account| account.kind.word()).collect();
+    let configured: BTreeSet<&str> = project
+        .config
+        .gateways
+        .values()
+        .map(|account| account.kind.word())
+        .collect();
     let mut found = Vec::new();
     for kind in project.catalog.kinds.values() {
-        for (gateway, operations) in kind.gateways.iter().filter(|(gateway, _)| configured.contains(gateway.as_str())) {
-            let payment = operations.payment.as_ref().map_or(&[][..], |payment| &payment.outcomes);
+        for (gateway, operations) in kind
+            .gateways
+            .iter()
+            .filter(|(gateway, _)| configured.contains(gateway.as_str()))
+        {
+            let payment = operations
+                .payment
+                .as_ref()
+                .map_or(&[][..], |payment| &payment.outcomes);
             let tables = [
                 ("submit", &operations.submit_outcomes[..]),
                 ("query", &operations.query_outcomes),
@@ -49,7 +62,14 @@ pub(super) fn print(project: &Project, as_json: bool) -> Exit {
         return Exit::Success;
     }
     for one in &found {
-        say(format!("{} {}, {}: {} → {}", one.gateway, one.kind, one.table, one.replies.join(", "), one.answer));
+        say(format!(
+            "{} {}, {}: {} → {}",
+            one.gateway,
+            one.kind,
+            one.table,
+            one.replies.join(", "),
+            one.answer
+        ));
         say(format!("    {}", one.rests_on));
     }
     say(format!(
@@ -85,7 +105,10 @@ fn reply(row: &Outcome) -> String {
         HttpMatch::Status(status) => status.to_string(),
         HttpMatch::Class(class) => format!("{class}xx"),
     });
-    let fact = row.fact.as_ref().map(|(name, value)| format!("{name} {value}"));
+    let fact = row
+        .fact
+        .as_ref()
+        .map(|(name, value)| format!("{name} {value}"));
     let parts = [http, row.code.clone(), row.state.clone(), fact];
     parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
 }

@@ -29,14 +29,25 @@ pub(super) async fn run(context: &Context, args: &ForgetArgs) -> Result<Exit, Fa
     let project = Project::load(context)?;
     let ledger = project.ledger().await?;
     let engine = project.engine(ledger, Clock::of_machine()).await?;
-    let counts = if args.dry_run { old(&engine).await? } else { forget(&engine).await? };
+    let counts = if args.dry_run {
+        old(&engine).await?
+    } else {
+        forget(&engine).await?
+    };
     if args.json {
         say_json(&counts.into());
         return Ok(Exit::Success);
     }
-    let verb = if args.dry_run { "would be forgotten" } else { "forgotten" };
+    let verb = if args.dry_run {
+        "would be forgotten"
+    } else {
+        "forgotten"
+    };
     for (what, gone) in &counts {
-        say(format!("{what:<20} {:>10} {verb}", count(gone.as_u64().unwrap_or(0))));
+        say(format!(
+            "{what:<20} {:>10} {verb}",
+            count(gone.as_u64().unwrap_or(0))
+        ));
     }
     if engine.config.retention.evidence.is_none() {
         say("evidence is kept for ever; retention.evidence in payrun.yaml says otherwise");
@@ -48,20 +59,33 @@ type Counts = serde_json::Map<String, serde_json::Value>;
 
 async fn old(engine: &Engine) -> Result<Counts, Failure> {
     let rows = engine.forgettable().await?;
-    let files = engine.old_uploads().await.map_err(|error| Failure::internal(&error))?;
-    Ok(rows.into_iter().chain([(UPLOADS, files)]).map(|(what, old)| (what.to_owned(), old.into())).collect())
+    let files = engine
+        .old_uploads()
+        .await
+        .map_err(|error| Failure::internal(&error))?;
+    Ok(rows
+        .into_iter()
+        .chain([(UPLOADS, files)])
+        .map(|(what, old)| (what.to_owned(), old.into()))
+        .collect())
 }
 
 async fn forget(engine: &Engine) -> Result<Counts, Failure> {
     let mut sums: BTreeMap<&'static str, u64> = BTreeMap::new();
     loop {
         let forgotten = engine.forget().await?;
-        let files = engine.forget_uploads().await.map_err(|error| Failure::internal(&error))?;
+        let files = engine
+            .forget_uploads()
+            .await
+            .map_err(|error| Failure::internal(&error))?;
         for (what, gone) in forgotten.rows.into_iter().chain([(UPLOADS, files)]) {
             *sums.entry(what).or_default() += gone;
         }
         if !forgotten.more && files == 0 {
-            return Ok(sums.into_iter().map(|(what, gone)| (what.to_owned(), gone.into())).collect());
+            return Ok(sums
+                .into_iter()
+                .map(|(what, gone)| (what.to_owned(), gone.into()))
+                .collect());
         }
     }
 }

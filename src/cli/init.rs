@@ -7,8 +7,8 @@ use clap::Args;
 use super::exit::{Exit, Failure};
 use super::output::say_lines;
 use super::scaffold::{
-    LaneBounds, Prices, SANDBOX_PORT, contracts_csv, keys, other_accounts, payrun_yaml, personal_key, ready_workflows,
-    workflow_yaml, write_new,
+    LaneBounds, Prices, SANDBOX_PORT, contracts_csv, keys, other_accounts, payrun_yaml,
+    personal_key, ready_workflows, workflow_yaml, write_new,
 };
 use super::schema;
 
@@ -25,12 +25,17 @@ pub(super) struct InitArgs {
 
 pub(super) fn run(args: InitArgs) -> Result<Exit, Failure> {
     let folder = args.folder;
-    let occupied = folder.join("payrun.yaml").exists() || folder.join(super::scaffold::KEYS).exists();
+    let occupied =
+        folder.join("payrun.yaml").exists() || folder.join(super::scaffold::KEYS).exists();
     if occupied {
-        return Err(Failure::invalid(format!("{} is a project already", folder.display())).help("name another folder"));
+        return Err(
+            Failure::invalid(format!("{} is a project already", folder.display()))
+                .help("name another folder"),
+        );
     }
-    std::fs::create_dir_all(&folder)
-        .map_err(|error| Failure::invalid(format!("{} cannot be made: {error}", folder.display())))?;
+    std::fs::create_dir_all(&folder).map_err(|error| {
+        Failure::invalid(format!("{} cannot be made: {error}", folder.display()))
+    })?;
     let identity = keys(&folder)?;
     personal_key(&folder)?;
     let bounds = LaneBounds {
@@ -43,14 +48,28 @@ pub(super) fn run(args: InitArgs) -> Result<Exit, Failure> {
         more: "",
     };
     let base_url = format!("http://127.0.0.1:{SANDBOX_PORT}");
-    let accounts = payrun_yaml(&identity, &base_url, bounds) + &other_accounts(&folder, &base_url, bounds)?;
+    let accounts =
+        payrun_yaml(&identity, &base_url, bounds) + &other_accounts(&folder, &base_url, bounds)?;
     write_new(&folder, "payrun.yaml", &accounts)?;
-    write_new(&folder, "workflows/monthly-deductions.yaml", &workflow_yaml())?;
+    write_new(
+        &folder,
+        "workflows/monthly-deductions.yaml",
+        &workflow_yaml(),
+    )?;
     ready_workflows(&folder)?;
-    write_new(&folder, ".gitignore", "payrun.db*\nsandbox.db*\nkeys/\nfiles/\n")?;
+    write_new(
+        &folder,
+        ".gitignore",
+        "payrun.db*\nsandbox.db*\nkeys/\nfiles/\n",
+    )?;
     schema::write(&folder)?;
     std::fs::create_dir_all(folder.join("data")).ok();
-    contracts_csv(&folder.join("data").join("contracts.csv"), SAMPLES, 1, Prices::OneCurrency)?;
+    contracts_csv(
+        &folder.join("data").join("contracts.csv"),
+        SAMPLES,
+        1,
+        Prices::OneCurrency,
+    )?;
     let name = folder.display();
     say_lines(format!(
         "made {name}/

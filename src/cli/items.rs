@@ -42,7 +42,8 @@ pub(super) struct ItemsArgs {
     /// How to print them
     #[arg(long, value_enum, default_value_t = Form::Table)]
     format: Form,
-    /// Write the CSV for a program: fields as they are, also those of which a spreadsheet would make a formula
+    /// Write the CSV for a program: fields as they are, also those of which a spreadsheet would
+    /// make a formula
     #[arg(long)]
     raw: bool,
     /// The same as --format json
@@ -64,7 +65,11 @@ enum Form {
 /// Its reason; of what is withdrawn and may be under way, that first.
 fn why(item: &ItemRow) -> String {
     let reason = item.reason.clone().unwrap_or_default();
-    match item.withdrawn.as_ref().filter(|_| item.state.is_in_flight()) {
+    match item
+        .withdrawn
+        .as_ref()
+        .filter(|_| item.state.is_in_flight())
+    {
         Some(withdrawn) if reason.is_empty() => format!("withdrawn by {withdrawn}"),
         Some(withdrawn) => format!("withdrawn by {withdrawn}; {reason}"),
         None => reason,
@@ -96,7 +101,11 @@ pub(super) async fn run(context: &Context, args: &ItemsArgs) -> Result<Exit, Fai
     }
     let mut printer = Printer::new(form, args.raw, context.colour);
     let mut after = args.after;
-    let mut left = if args.limit == 0 { u64::MAX } else { args.limit };
+    let mut left = if args.limit == 0 {
+        u64::MAX
+    } else {
+        args.limit
+    };
     while left > 0 {
         let wanted = u32::try_from(left.min(u64::from(PAGE))).unwrap_or(PAGE);
         let items = ledger.items(&filter, after, wanted).await?;
@@ -114,8 +123,8 @@ pub(super) async fn run(context: &Context, args: &ItemsArgs) -> Result<Exit, Fai
 }
 
 const COLUMNS: [&str; 13] = [
-    "item", "run", "job", "line", "key", "order_no", "state", "amount", "currency", "receipt", "due_at", "reason",
-    "result",
+    "item", "run", "job", "line", "key", "order_no", "state", "amount", "currency", "receipt",
+    "due_at", "reason", "result",
 ];
 
 struct Printer {
@@ -128,15 +137,33 @@ struct Printer {
 
 impl Printer {
     fn new(form: Form, raw: bool, colour: bool) -> Self {
-        let rows = table(&[">item", ">run", "job", ">line", "key", "order number", "state", ">amount", "reason"]);
+        let rows = table(&[
+            ">item",
+            ">run",
+            "job",
+            ">line",
+            "key",
+            "order number",
+            "state",
+            ">amount",
+            "reason",
+        ]);
         let csv = (form == Form::Csv).then(|| Csv::new(raw));
-        Self { form, colour, rows, csv, any: false }
+        Self {
+            form,
+            colour,
+            rows,
+            csv,
+            any: false,
+        }
     }
 
     fn item(&mut self, item: &ItemRow) -> Result<(), Failure> {
         match self.form {
             Form::Json => say_json_line(&as_json(item)),
-            Form::Csv => self.csv_line(item).map_err(|error| Failure::internal(&error))?,
+            Form::Csv => self
+                .csv_line(item)
+                .map_err(|error| Failure::internal(&error))?,
             Form::Table => {
                 self.rows.add_row([
                     item.id.to_string(),
@@ -146,7 +173,9 @@ impl Printer {
                     cut(&item.key, 40),
                     item.order_no.clone().unwrap_or_default(),
                     painted(item.state, self.colour),
-                    item.amount.map(|amount| amount.to_string()).unwrap_or_default(),
+                    item.amount
+                        .map(|amount| amount.to_string())
+                        .unwrap_or_default(),
                     cut(&why(item), 70),
                 ]);
             }
@@ -156,7 +185,9 @@ impl Printer {
     }
 
     fn csv_line(&mut self, item: &ItemRow) -> Result<(), csv::Error> {
-        let Some(csv) = &mut self.csv else { return Ok(()) };
+        let Some(csv) = &mut self.csv else {
+            return Ok(());
+        };
         if !self.any {
             csv.record(COLUMNS)?;
         }
@@ -168,8 +199,12 @@ impl Printer {
             item.key.clone(),
             item.order_no.clone().unwrap_or_default(),
             item.state.word().to_owned(),
-            item.amount.map(crate::domain::money::Amount::decimal).unwrap_or_default(),
-            item.amount.map(|amount| amount.currency().code().to_owned()).unwrap_or_default(),
+            item.amount
+                .map(crate::domain::money::Amount::decimal)
+                .unwrap_or_default(),
+            item.amount
+                .map(|amount| amount.currency().code().to_owned())
+                .unwrap_or_default(),
             item.receipt.clone().unwrap_or_default(),
             item.due_at.map(|at| at.to_string()).unwrap_or_default(),
             why(item),

@@ -26,14 +26,28 @@ pub(super) async fn run(context: &Context, args: JournalArgs) -> Result<Exit, Fa
         let mut before = None;
         loop {
             let runs = ledger.runs(before, 100).await?;
-            let Some(last) = runs.last() else { return Ok(Exit::Success) };
+            let Some(last) = runs.last() else {
+                return Ok(Exit::Success);
+            };
             before = Some(last.id);
-            for run in runs.iter().filter(|run| args.run.is_none_or(|wanted| wanted == run.id)) {
-                totals(&ledger, run.id).await?.iter().for_each(say_json_line);
+            for run in runs
+                .iter()
+                .filter(|run| args.run.is_none_or(|wanted| wanted == run.id))
+            {
+                totals(&ledger, run.id)
+                    .await?
+                    .iter()
+                    .for_each(say_json_line);
             }
         }
     }
-    let mut journal = Journal::of(&ledger, ItemFilter { run_id: args.run, ..ItemFilter::default() });
+    let mut journal = Journal::of(
+        &ledger,
+        ItemFilter {
+            run_id: args.run,
+            ..ItemFilter::default()
+        },
+    );
     loop {
         let page = journal.page().await?;
         if page.is_empty() {

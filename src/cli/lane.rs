@@ -78,29 +78,65 @@ fn rate(text: &str) -> Result<Rate, String> {
 
 pub(super) async fn run(context: &Context, args: &LaneArgs) -> Result<Exit, Failure> {
     let project = Project::load(context)?;
-    let engine = project.engine(project.ledger().await?, Clock::of_machine()).await?;
+    let engine = project
+        .engine(project.ledger().await?, Clock::of_machine())
+        .await?;
     match &args.command {
         LaneCommand::List { json } => list(&engine, *json).await?,
         LaneCommand::Hold { lane, time, by } => {
             let until = time.map(|time| engine.clock.now().plus(time));
-            engine.hold_lane(lane, until, &by.signed(&engine.ledger, Role::Operator).await?).await.map_err(failed)?;
+            engine
+                .hold_lane(
+                    lane,
+                    until,
+                    &by.signed(&engine.ledger, Role::Operator).await?,
+                )
+                .await
+                .map_err(failed)?;
             say("held: nothing is called, not even to ask; `payrun lane release` opens it");
         }
         LaneCommand::Release { lane, by } => {
-            let was_closed =
-                engine.open_lane(lane, &by.signed(&engine.ledger, Role::Operator).await?).await.map_err(failed)?;
+            let was_closed = engine
+                .open_lane(lane, &by.signed(&engine.ledger, Role::Operator).await?)
+                .await
+                .map_err(failed)?;
             say(if was_closed { "open" } else { "it was open" });
         }
-        LaneCommand::Limit { lane, reset: true, by, .. } => {
-            engine.unlimit_lane(lane, &by.signed(&engine.ledger, Role::Operator).await?).await.map_err(failed)?;
+        LaneCommand::Limit {
+            lane,
+            reset: true,
+            by,
+            ..
+        } => {
+            engine
+                .unlimit_lane(lane, &by.signed(&engine.ledger, Role::Operator).await?)
+                .await
+                .map_err(failed)?;
             say("as fast as payrun.yaml says");
         }
-        LaneCommand::Limit { rate: None, concurrency: None, .. } => {
-            return Err(Failure::invalid("how slow? give --rate, --concurrency, or --reset"));
+        LaneCommand::Limit {
+            rate: None,
+            concurrency: None,
+            ..
+        } => {
+            return Err(Failure::invalid(
+                "how slow? give --rate, --concurrency, or --reset",
+            ));
         }
-        LaneCommand::Limit { lane, rate, concurrency, by, .. } => {
+        LaneCommand::Limit {
+            lane,
+            rate,
+            concurrency,
+            by,
+            ..
+        } => {
             let limits = engine
-                .limit_lane(lane, *rate, *concurrency, &by.signed(&engine.ledger, Role::Operator).await?)
+                .limit_lane(
+                    lane,
+                    *rate,
+                    *concurrency,
+                    &by.signed(&engine.ledger, Role::Operator).await?,
+                )
                 .await
                 .map_err(failed)?;
             say(format!("at most {}", shown(limits)));
@@ -119,31 +155,53 @@ async fn list(engine: &Engine, as_json: bool) -> Result<(), Failure> {
     let closed = engine.ledger.closed_lanes(engine.clock.now()).await?;
     let limited = engine.ledger.limited_lanes().await?;
     let unreachable = engine.ledger.unreachable().await?;
-    let mut rows = table(&["lane", "state", "until", ">rate", ">at once", "by", "reason"]);
+    let mut rows = table(&[
+        "lane", "state", "until", ">rate", ">at once", "by", "reason",
+    ]);
     let mut values = Vec::new();
     for account in engine.accounts.values() {
         let own = limited.iter().find(|row| row.name == account.name);
         let limits = own.map(|row| row.limits).unwrap_or_default();
-        let of_account =
-            |lane: &&LaneRow| lane.name == account.name || lane.name.starts_with(&format!("{}/", account.name));
+        let of_account = |lane: &&LaneRow| {
+            lane.name == account.name || lane.name.starts_with(&format!("{}/", account.name))
+        };
         let lanes: Vec<&LaneRow> = closed.iter().filter(of_account).collect();
         let whole = lanes.iter().find(|lane| lane.name == account.name);
         let lost = unreachable.iter().find(|row| row.lane == account.name);
         values.push(value(account, limits, whole.copied(), &lanes, lost));
-        let by = whole.and_then(|lane| lane.author.clone()).or_else(|| own.map(|row| row.actor.clone()));
-        let why = whole.and_then(|lane| lane.reason.clone()).or_else(|| own.map(|row| row.reason.clone()));
+        let by = whole
+            .and_then(|lane| lane.author.clone())
+            .or_else(|| own.map(|row| row.actor.clone()));
+        let why = whole
+            .and_then(|lane| lane.reason.clone())
+            .or_else(|| own.map(|row| row.reason.clone()));
         rows.add_row([
             account.name.clone(),
             whole.map_or("open", |lane| lane.state.word()).to_owned(),
-            whole.and_then(|lane| lane.until).map(|until| until.to_string()).unwrap_or_default(),
-            limits.rate.map_or(account.rate, |rate| rate.slower(account.rate)).to_string(),
-            limits.concurrency.map_or(account.concurrency, |calls| calls.min(account.concurrency)).to_string(),
+            whole
+                .and_then(|lane| lane.until)
+                .map(|until| until.to_string())
+                .unwrap_or_default(),
+            limits
+                .rate
+                .map_or(account.rate, |rate| rate.slower(account.rate))
+                .to_string(),
+            limits
+                .concurrency
+                .map_or(account.concurrency, |calls| calls.min(account.concurrency))
+                .to_string(),
             by.unwrap_or_default(),
             why.unwrap_or_default(),
         ]);
         for lane in lanes.iter().filter(|lane| lane.name != account.name) {
-            let until = lane.until.map(|until| until.to_string()).unwrap_or_default();
-            let (by, why) = (lane.author.clone().unwrap_or_default(), lane.reason.clone().unwrap_or_default());
+            let until = lane
+                .until
+                .map(|until| until.to_string())
+                .unwrap_or_default();
+            let (by, why) = (
+                lane.author.clone().unwrap_or_default(),
+                lane.reason.clone().unwrap_or_default(),
+            );
             rows.add_row([
                 lane.name.clone(),
                 lane.state.word().to_owned(),
@@ -160,7 +218,9 @@ async fn list(engine: &Engine, as_json: bool) -> Result<(), Failure> {
         return Ok(());
     }
     print_table(&rows);
-    unreachable.iter().for_each(|row| say(row.note(engine.config.timezone)));
+    unreachable
+        .iter()
+        .for_each(|row| say(row.note(engine.config.timezone)));
     Ok(())
 }
 

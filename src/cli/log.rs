@@ -59,28 +59,47 @@ impl Drop for Spans {
 ///
 /// # Errors
 /// If the collector's address is none.
-pub(super) fn start(filter: &str, format: LogFormat, collector: Option<&str>) -> Result<Spans, String> {
+pub(super) fn start(
+    filter: &str,
+    format: LogFormat,
+    collector: Option<&str>,
+) -> Result<Spans, String> {
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("warn"));
-    let log = fmt::layer().with_writer(move || Lines(format)).with_target(false).with_ansi(false);
+    let log = fmt::layer()
+        .with_writer(move || Lines(format))
+        .with_target(false)
+        .with_ansi(false);
     let log = match format {
         LogFormat::Text => log.boxed(),
         LogFormat::Json => log.json().flatten_event(true).boxed(),
     };
     let provider = collector.map(provider).transpose()?;
     // Only our own spans: a library's may hold what must not leave.
-    let ours = || tracing_subscriber::filter::Targets::new().with_target("payrun", LevelFilter::INFO);
-    let spans = provider
-        .as_ref()
-        .map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer("payrun")).with_filter(ours()));
-    tracing_subscriber::registry().with(log.with_filter(filter)).with(spans).init();
+    let ours =
+        || tracing_subscriber::filter::Targets::new().with_target("payrun", LevelFilter::INFO);
+    let spans = provider.as_ref().map(|provider| {
+        tracing_opentelemetry::layer()
+            .with_tracer(provider.tracer("payrun"))
+            .with_filter(ours())
+    });
+    tracing_subscriber::registry()
+        .with(log.with_filter(filter))
+        .with(spans)
+        .init();
     Ok(Spans(provider))
 }
 
 fn provider(collector: &str) -> Result<SdkTracerProvider, String> {
     let endpoint = format!("{}/v1/traces", collector.trim_end_matches('/'));
-    let exporter =
-        SpanExporter::builder().with_http().with_protocol(Protocol::HttpBinary).with_endpoint(endpoint).build();
+    let exporter = SpanExporter::builder()
+        .with_http()
+        .with_protocol(Protocol::HttpBinary)
+        .with_endpoint(endpoint)
+        .build();
     let exporter = exporter.map_err(|error| format!("--otlp {collector}: {error}"))?;
     let resource = Resource::builder().with_service_name("payrun").build();
-    Ok(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build())
+    Ok(SdkTracerProvider::builder()
+        .with_batch_exporter(exporter)
+        .with_resource(resource)
+        .build())
 }

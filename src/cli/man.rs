@@ -18,7 +18,13 @@ pub(super) fn run(args: &ManArgs) -> Result<Exit, Failure> {
     let folder = args.folder.display();
     let written = std::fs::create_dir_all(&args.folder)
         .and_then(|()| clap_mangen::generate_to(super::Args::command(), &args.folder));
-    written.map_err(|error| Failure::invalid(format!("the manual pages cannot be written into {folder}: {error}")))?;
-    say(format!("wrote the manual pages into {folder}; read the first with `man {folder}/payrun.1`"));
+    written.map_err(|error| {
+        Failure::invalid(format!(
+            "the manual pages cannot be written into {folder}: {error}"
+        ))
+    })?;
+    say(format!(
+        "wrote the manual pages into {folder}; read the first with `man {folder}/payrun.1`"
+    ));
     Ok(Exit::Success)
 }

@@ -1,4 +1,5 @@
-//! The command line: one file a command. It prints for people, and JSON where a script would want it.
+//! The command line: one file a command. It prints for people, and JSON where a script would want
+//! it.
 //!
 //! Errors say what was wrong, where, and what to do. Exit codes are [`exit::Exit`].
 
@@ -63,18 +64,33 @@ use log::LogFormat;
 /// Recurring and batch payments from YAML workflows: never twice, never lost, never guessed.
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true, max_term_width = 110)]
-#[command(after_help = "Exit codes: 0 all succeeded; 1 internal error; 2 invalid input or usage; \
+#[command(
+    after_help = "Exit codes: 0 all succeeded; 1 internal error; 2 invalid input or usage; \
                         3 finished with failed, rejected or parked items, or with differences; 4 interrupted, or \
-                        waiting, with items open.")]
+                        waiting, with items open."
+)]
 pub struct Args {
     /// The project's configuration
-    #[arg(long, short = 'c', global = true, default_value = "payrun.yaml", value_name = "FILE", env = "PAYRUN_CONFIG")]
+    #[arg(
+        long,
+        short = 'c',
+        global = true,
+        default_value = "payrun.yaml",
+        value_name = "FILE",
+        env = "PAYRUN_CONFIG"
+    )]
     config: PathBuf,
     /// When to use colour
     #[arg(long, global = true, value_enum, default_value_t = When::Auto, value_name = "WHEN")]
     color: When,
     /// What to log to standard error: error, warn, info, debug, or a filter such as payrun=debug
-    #[arg(long, global = true, default_value = "warn", value_name = "FILTER", env = "PAYRUN_LOG")]
+    #[arg(
+        long,
+        global = true,
+        default_value = "warn",
+        value_name = "FILTER",
+        env = "PAYRUN_LOG"
+    )]
     log: String,
     /// How to write the log
     #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT", env = "PAYRUN_LOG_FORMAT")]
@@ -121,13 +137,15 @@ enum Command {
     Show(show::ShowArgs),
     /// List items
     Items(items::ItemsArgs),
-    /// Print every item with all that was done and answered, a JSON object a line, for whoever wants to check it
+    /// Print every item with all that was done and answered, a JSON object a line, for whoever
+    /// wants to check it
     Journal(journal::JournalArgs),
     /// List, show and replay the gateways' notifications
     Notifications(notifications::NotificationsArgs),
     /// Look at batches that wait for approval, and approve or reject them
     Approvals(approvals::ApprovalsArgs),
-    /// Send nothing new of a gateway, a workflow, a contract, or anything; what is open is still queried
+    /// Send nothing new of a gateway, a workflow, a contract, or anything; what is open is still
+    /// queried
     Pause(pause::PauseArgs),
     /// Send again what was paused
     Resume(pause::PauseArgs),
@@ -137,7 +155,8 @@ enum Command {
     Retry(retry::RetryArgs),
     /// Withdraw items: nothing more of them is sent, and what may be under way is queried
     Cancel(cancel::CancelArgs),
-    /// Say what became of an item where queries could not tell; kept as evidence with name and reason
+    /// Say what became of an item where queries could not tell; kept as evidence with name and
+    /// reason
     Resolve(resolve::ResolveArgs),
     /// Show who did what and why: list, verify, export
     Audit(audit::AuditArgs),
@@ -147,17 +166,22 @@ enum Command {
     Tokens(tokens::TokensArgs),
     /// Copy the ledger into a file while work goes on; the copy is checked
     Backup(backup::BackupArgs),
-    /// Put a backup in the place of a ledger that was lost; what may have been sent since is queried before it is sent
+    /// Put a backup in the place of a ledger that was lost; what may have been sent since is
+    /// queried before it is sent
     Restore(restore::RestoreArgs),
     /// Delete what is older than `retention` says; the service does it by itself
     Forget(forget::ForgetArgs),
-    /// Seal what is kept of persons under the first key of `encryption_key`, so that the others can be taken away
+    /// Seal what is kept of persons under the first key of `encryption_key`, so that the others can
+    /// be taken away
     Reseal(reseal::ResealArgs),
-    /// Move the ledger from a SQLite file to PostgreSQL, compared row by row; the file can no longer be used then
+    /// Move the ledger from a SQLite file to PostgreSQL, compared row by row; the file can no
+    /// longer be used then
     Promote(promote::PromoteArgs),
-    /// Serve a gateway's other side on loopback, strict and with faults, to develop against without credentials
+    /// Serve a gateway's other side on loopback, strict and with faults, to develop against without
+    /// credentials
     Sandbox(sandbox::SandboxArgs),
-    /// Simulate a workflow from seeds: gateways that fail, processes that die, clocks that jump. Nothing is sent
+    /// Simulate a workflow from seeds: gateways that fail, processes that die, clocks that jump.
+    /// Nothing is sent
     Simulate(simulate::SimulateArgs),
     /// Play a day against the sandbox's four gateways and compare the books
     Demo(demo::DemoArgs),
@@ -184,8 +208,15 @@ pub fn main() -> ExitCode {
         Ok(args) => run_command(args),
         Err(wrong) if wrong.use_stderr() => {
             // It quotes what was typed.
-            let typed = std::env::args_os().map(|typed| visible(&typed.to_string_lossy()).into_owned());
-            note_lines(Args::try_parse_from(typed).err().unwrap_or(wrong).to_string().trim_end());
+            let typed =
+                std::env::args_os().map(|typed| visible(&typed.to_string_lossy()).into_owned());
+            note_lines(
+                Args::try_parse_from(typed)
+                    .err()
+                    .unwrap_or(wrong)
+                    .to_string()
+                    .trim_end(),
+            );
             Exit::Invalid.into()
         }
         Err(help) => help.exit(),
@@ -204,8 +235,14 @@ fn run_command(args: Args) -> ExitCode {
             return Exit::Invalid.into();
         }
     };
-    let context = Context { config: args.config, colour: output::colour(args.color) };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let context = Context {
+        config: args.config,
+        colour: output::colour(args.color),
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => {
             note(format!("error: the runtime cannot be started: {error}"));

@@ -125,9 +125,21 @@ pub(super) async fn run(context: &Context, args: &NotificationsArgs) -> Result<E
 
 async fn list(ledger: &Ledger, args: &ListArgs) -> Result<Exit, Failure> {
     let filter = args.which.filter();
-    let mut rows = table(&[">notification", "received at", "gateway", "order number", "outcome", ">repeats", ">item"]);
+    let mut rows = table(&[
+        ">notification",
+        "received at",
+        "gateway",
+        "order number",
+        "outcome",
+        ">repeats",
+        ">item",
+    ]);
     let (mut before, mut any) = (args.before, false);
-    let mut left = if args.limit == 0 { u64::MAX } else { args.limit };
+    let mut left = if args.limit == 0 {
+        u64::MAX
+    } else {
+        args.limit
+    };
     while left > 0 {
         let wanted = u32::try_from(left.min(u64::from(PAGE))).unwrap_or(PAGE);
         let page = ledger.notifications(&filter, before, wanted).await?;
@@ -198,10 +210,24 @@ async fn show(engine: &Engine, args: &ShowArgs) -> Result<Exit, Failure> {
         say_json(&value);
         return Ok(Exit::Success);
     }
-    let again = if row.repeats == 0 { String::new() } else { format!(", and {} again", counted(row.repeats, "time")) };
-    say(format!("notification {} of {}, received at {}{again}", row.id, row.lane, row.received_at));
-    say(format!("order    {}", row.order_no.as_deref().unwrap_or("none that could be read")));
-    let detail = row.detail.as_deref().map(|detail| format!(": {detail}")).unwrap_or_default();
+    let again = if row.repeats == 0 {
+        String::new()
+    } else {
+        format!(", and {} again", counted(row.repeats, "time"))
+    };
+    say(format!(
+        "notification {} of {}, received at {}{again}",
+        row.id, row.lane, row.received_at
+    ));
+    say(format!(
+        "order    {}",
+        row.order_no.as_deref().unwrap_or("none that could be read")
+    ));
+    let detail = row
+        .detail
+        .as_deref()
+        .map(|detail| format!(": {detail}"))
+        .unwrap_or_default();
     say(format!("outcome  {}{detail}", row.outcome.word()));
     if let Some(item) = row.item_id {
         say(format!("item     {item}; payrun show --item {item}"));
@@ -215,7 +241,8 @@ async fn show(engine: &Engine, args: &ShowArgs) -> Result<Exit, Failure> {
 
 async fn find(ledger: &Ledger, id: i64) -> Result<NotificationRow, Failure> {
     ledger.notification(id).await?.ok_or_else(|| {
-        Failure::invalid(format!("there is no notification {id}")).help("`payrun notifications list` lists them")
+        Failure::invalid(format!("there is no notification {id}"))
+            .help("`payrun notifications list` lists them")
     })
 }
 
@@ -245,7 +272,9 @@ async fn replay(engine: &Engine, args: &ReplayArgs) -> Result<Exit, Failure> {
     if args.json {
         say_json(&json!(outcomes));
     } else {
-        outcomes.iter().for_each(|(outcome, times)| say(format!("{} {outcome}", count(*times))));
+        outcomes
+            .iter()
+            .for_each(|(outcome, times)| say(format!("{} {outcome}", count(*times))));
     }
     Ok(Exit::Success)
 }

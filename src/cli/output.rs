@@ -1,7 +1,7 @@
 //! What people see: tables, numbers, colours and errors. Nothing here knows payments.
 //!
-//! All that a command prints is printed here, and no character goes out that steers a terminal, turns text around or cannot be seen,
-//! wherever the text comes from. Colours are our own alone.
+//! All that a command prints is printed here, and no character goes out that steers a terminal,
+//! turns text around or cannot be seen, wherever the text comes from. Colours are our own alone.
 
 use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
@@ -25,7 +25,11 @@ pub(super) fn colour(when: When) -> bool {
 
 /// Prints why a command failed.
 pub(super) fn failure(failure: &Failure, colour: bool) {
-    let error = paint("error", Colour::Red, colour && std::io::stderr().is_terminal());
+    let error = paint(
+        "error",
+        Colour::Red,
+        colour && std::io::stderr().is_terminal(),
+    );
     note_lines(format!("{error}: {}", failure.message.trim_end()));
     if let Some(help) = &failure.help {
         note_lines(format!("  help: {help}"));
@@ -50,14 +54,21 @@ pub(super) fn paint(text: &str, colour: Colour, enabled: bool) -> String {
 }
 
 /// The codes of the colours by their numbers, and of none.
-const CODES: [&str; 5] = ["\u{1b}[32m", "\u{1b}[31m", "\u{1b}[33m", "\u{1b}[2m", "\u{1b}[0m"];
+const CODES: [&str; 5] = [
+    "\u{1b}[32m",
+    "\u{1b}[31m",
+    "\u{1b}[33m",
+    "\u{1b}[2m",
+    "\u{1b}[0m",
+];
 
 /// The number of no colour.
 const PLAIN: u32 = 4;
 
-/// The first of the characters that stand for colours until a line is printed: for private use, and others in each process, so that
-/// no text from elsewhere has them.
-static MARKS: LazyLock<u32> = LazyLock::new(|| 0xf_0000 + u32::from(rand::random::<u16>() >> 3) * 8);
+/// The first of the characters that stand for colours until a line is printed: for private use, and
+/// others in each process, so that no text from elsewhere has them.
+static MARKS: LazyLock<u32> =
+    LazyLock::new(|| 0xf_0000 + u32::from(rand::random::<u16>() >> 3) * 8);
 
 fn mark(colour: u32) -> char {
     char::from_u32(*MARKS + colour).unwrap_or_default()
@@ -85,7 +96,11 @@ pub(super) struct Table(comfy_table::Table);
 impl Table {
     /// One more row.
     pub fn add_row(&mut self, cells: impl IntoIterator<Item = impl AsRef<str>>) {
-        self.0.add_row(cells.into_iter().map(|cell| Cell::new(visible(cell.as_ref()))));
+        self.0.add_row(
+            cells
+                .into_iter()
+                .map(|cell| Cell::new(visible(cell.as_ref()))),
+        );
     }
 
     /// Whether it has no row.
@@ -97,8 +112,14 @@ impl Table {
 /// A table with these headings; a heading that begins with `>` makes its column right-aligned.
 pub(super) fn table(headings: &[&str]) -> Table {
     let mut table = comfy_table::Table::new();
-    table.load_style(comfy_table::presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(headings.iter().map(|heading| Cell::new(heading.trim_start_matches('>').to_uppercase())));
+    table
+        .load_style(comfy_table::presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(
+        headings
+            .iter()
+            .map(|heading| Cell::new(heading.trim_start_matches('>').to_uppercase())),
+    );
     for (place, heading) in headings.iter().enumerate() {
         if let Some(column) = table.column_mut(place) {
             column.set_padding((0, 2));
@@ -129,12 +150,16 @@ pub(super) fn say_lines(text: impl AsRef<str>) {
 
 /// Prints a calendar, whose lines end as RFC 5545 wants.
 pub(super) fn say_calendar(text: &str) {
-    text.trim_end().lines().for_each(|line| print(&format!("{}\r", visible(line))));
+    text.trim_end()
+        .lines()
+        .for_each(|line| print(&format!("{}\r", visible(line))));
 }
 
 /// Prints JSON, indented.
 pub(super) fn say_json(value: &Value) {
-    print(&escaped(&serde_json::to_string_pretty(value).unwrap_or_default()));
+    print(&escaped(
+        &serde_json::to_string_pretty(value).unwrap_or_default(),
+    ));
 }
 
 /// Prints JSON in one line.
@@ -146,7 +171,8 @@ fn print(text: &str) {
     writeln!(std::io::stdout().lock(), "{text}").ok();
 }
 
-/// A CSV on standard output. Unless it is for a program, everything in it can be seen and a spreadsheet makes no formula of it.
+/// A CSV on standard output. Unless it is for a program, everything in it can be seen and a
+/// spreadsheet makes no formula of it.
 pub(super) struct Csv {
     out: csv::Writer<std::io::Stdout>,
     raw: bool,
@@ -155,14 +181,27 @@ pub(super) struct Csv {
 impl Csv {
     /// `raw`: for a program, with the fields as they are.
     pub fn new(raw: bool) -> Self {
-        Self { out: csv::Writer::from_writer(std::io::stdout()), raw }
+        Self {
+            out: csv::Writer::from_writer(std::io::stdout()),
+            raw,
+        }
     }
 
     /// One more record.
-    pub fn record(&mut self, fields: impl IntoIterator<Item = impl AsRef<str>>) -> Result<(), csv::Error> {
+    pub fn record(
+        &mut self,
+        fields: impl IntoIterator<Item = impl AsRef<str>>,
+    ) -> Result<(), csv::Error> {
         for field in fields {
             let field = field.as_ref();
-            self.out.write_field(if self.raw { Cow::Borrowed(field) } else { inert(field) }.as_bytes())?;
+            self.out.write_field(
+                if self.raw {
+                    Cow::Borrowed(field)
+                } else {
+                    inert(field)
+                }
+                .as_bytes(),
+            )?;
         }
         self.out.write_record(None::<&[u8]>)
     }
@@ -175,17 +214,31 @@ impl Csv {
 
 /// Tells one line on standard error.
 pub(super) fn note(line: impl AsRef<str>) {
-    writeln!(std::io::stderr().lock(), "{}", coloured(visible(line.as_ref()))).ok();
+    writeln!(
+        std::io::stderr().lock(),
+        "{}",
+        coloured(visible(line.as_ref()))
+    )
+    .ok();
 }
 
 /// Tells on standard error what is meant to have several lines.
 pub(super) fn note_lines(text: impl AsRef<str>) {
-    writeln!(std::io::stderr().lock(), "{}", coloured(visible_lines(text.as_ref()))).ok();
+    writeln!(
+        std::io::stderr().lock(),
+        "{}",
+        coloured(visible_lines(text.as_ref()))
+    )
+    .ok();
 }
 
 /// A count of things that have a plain plural.
 pub(super) fn counted(number: u64, thing: &str) -> String {
-    format!("{} {thing}{}", count(number), if number == 1 { "" } else { "s" })
+    format!(
+        "{} {thing}{}",
+        count(number),
+        if number == 1 { "" } else { "s" }
+    )
 }
 
 /// A count with thousands separated.
@@ -206,7 +259,10 @@ pub(super) fn cut(text: &str, most: usize) -> String {
     if text.chars().count() <= most {
         return text.to_owned();
     }
-    text.chars().take(most.saturating_sub(1)).chain(std::iter::once('…')).collect()
+    text.chars()
+        .take(most.saturating_sub(1))
+        .chain(std::iter::once('…'))
+        .collect()
 }
 
 #[cfg(test)]
@@ -224,7 +280,11 @@ mod tests {
     #[test]
     fn a_cell_stays_in_its_row_and_only_our_own_colours_are_printed() {
         let mut rows = table(&["what"]);
-        rows.add_row([format!("{}{}", paint("good", Colour::Green, true), "\u{1b}[31m\nowned")]);
+        rows.add_row([format!(
+            "{}{}",
+            paint("good", Colour::Green, true),
+            "\u{1b}[31m\nowned"
+        )]);
         let lines: Vec<String> = rows.0.lines().collect();
         assert_eq!(lines.len(), 2, "{lines:?}");
         let line = coloured(visible(lines[1].trim_end())).into_owned();

@@ -58,13 +58,19 @@ pub(super) async fn resume(context: &Context, args: &PauseArgs) -> Result<Exit, 
 
 async fn change(context: &Context, args: &PauseArgs, pause: bool) -> Result<Exit, Failure> {
     let project = Project::load(context)?;
-    let Some(what) = args.what else { return list(&project.ledger().await?, args.json).await };
+    let Some(what) = args.what else {
+        return list(&project.ledger().await?, args.json).await;
+    };
     let meant = meant(args, what)?;
     let ledger = project.ledger().await?;
     let by = args.by.signed(&ledger, Role::Operator).await?;
     let engine = project.engine(ledger, Clock::of_machine()).await?;
-    let changed =
-        if pause { engine.pause(&meant, &by).await } else { engine.resume(&meant, &by).await }.map_err(failed)?;
+    let changed = if pause {
+        engine.pause(&meant, &by).await
+    } else {
+        engine.resume(&meant, &by).await
+    }
+    .map_err(failed)?;
     say(match (pause, changed) {
         (true, true) if matches!(meant, Paused::Contract { .. }) => {
             "paused: nothing new of it is sent, here or in runs to come; what is open is still asked about"
@@ -83,16 +89,20 @@ fn meant(args: &PauseArgs, what: What) -> Result<Paused, Failure> {
         name.ok_or_else(|| Failure::invalid(format!("which {thing}? payrun pause {thing} NAME")))
     };
     if (args.gateway.is_some() || args.ahead) && what != What::Contract {
-        return Err(Failure::invalid("--gateway and --ahead belong to a contract"));
+        return Err(Failure::invalid(
+            "--gateway and --ahead belong to a contract",
+        ));
     }
     Ok(match what {
         What::All if args.name.is_some() => return Err(Failure::invalid("all has no name")),
         What::All => Paused::All,
         What::Gateway => Paused::Gateway(name("gateway")?),
         What::Workflow => Paused::Workflow(name("workflow")?),
-        What::Contract => {
-            Paused::Contract { gateway: args.gateway.clone(), contract: name("contract")?, ahead: args.ahead }
-        }
+        What::Contract => Paused::Contract {
+            gateway: args.gateway.clone(),
+            contract: name("contract")?,
+            ahead: args.ahead,
+        },
     })
 }
 
@@ -108,9 +118,18 @@ async fn list(ledger: &Ledger, as_json: bool) -> Result<Exit, Failure> {
         return Ok(Exit::Success);
     }
     let mut rows = table(&["paused", "name", "since", "by", "reason"]);
-    let to_do: Vec<String> = pauses.iter().filter_map(crate::ledger::PauseRow::what_to_do).collect();
+    let to_do: Vec<String> = pauses
+        .iter()
+        .filter_map(crate::ledger::PauseRow::what_to_do)
+        .collect();
     for row in pauses {
-        rows.add_row([row.scope, row.name, row.at.to_string(), row.actor, row.reason]);
+        rows.add_row([
+            row.scope,
+            row.name,
+            row.at.to_string(),
+            row.actor,
+            row.reason,
+        ]);
     }
     print_table(&rows);
     to_do.into_iter().for_each(say);

@@ -19,7 +19,8 @@ use crate::domain::actor::Actor;
 use crate::domain::role::Role;
 use crate::domain::timetable::Firing;
 use crate::engine::plan::{
-    Input, NamedBy, PlanError, PlanRequest, Planned, PlannedJob, SHOWN, amount_columns, first_number, money_text, noon,
+    Input, NamedBy, PlanError, PlanRequest, Planned, PlannedJob, SHOWN, amount_columns,
+    first_number, money_text, noon,
 };
 use crate::ledger::Ledger;
 use crate::workflow::Workflow;
@@ -36,7 +37,8 @@ pub(super) struct Occasion {
     /// A parameter of the workflow
     #[arg(long = "var", value_name = "NAME=VALUE", value_parser = pair)]
     vars: Vec<(String, String)>,
-    /// Another item file than the workflow's, from anywhere; JOB= may be left out if there is one job
+    /// Another item file than the workflow's, from anywhere; JOB= may be left out if there is one
+    /// job
     #[arg(long = "input", value_name = "[JOB=]FILE")]
     inputs: Vec<String>,
     #[command(flatten)]
@@ -54,7 +56,8 @@ pub(super) struct Occasion {
 pub(super) struct PlanArgs {
     #[command(flatten)]
     occasion: Occasion,
-    /// How many rows to show of each kind, with whole reasons where more than the default; JSON has at least 20
+    /// How many rows to show of each kind, with whole reasons where more than the default; JSON has
+    /// at least 20
     #[arg(long, default_value_t = ROWS, value_parser = clap::value_parser!(u32).range(0..=100_000))]
     rows: u32,
     /// Show all rows, with whole reasons
@@ -74,7 +77,11 @@ const ROWS: u32 = 5;
 impl PlanArgs {
     /// How many rows to show of each kind.
     fn shown(&self) -> usize {
-        if self.all { usize::MAX } else { usize::try_from(self.rows).unwrap_or(usize::MAX) }
+        if self.all {
+            usize::MAX
+        } else {
+            usize::try_from(self.rows).unwrap_or(usize::MAX)
+        }
     }
 }
 
@@ -103,11 +110,14 @@ impl Occasion {
                 .help("payrun run WORKFLOW, such as workflows/monthly-deductions.yaml"));
         };
         let workflow = project.workflow(path)?;
-        let params = bind_params(&workflow, &self.vars).map_err(|wrong| Failure::invalid(wrong.join("\n")))?;
+        let params = bind_params(&workflow, &self.vars)
+            .map_err(|wrong| Failure::invalid(wrong.join("\n")))?;
         let inputs = self.inputs(&workflow)?;
         let now = Clock::of_machine().now();
         let zone = workflow.timezone(project.config.timezone);
-        let at = self.date.map_or(now, |date| noon(date, zone).unwrap_or(now));
+        let at = self
+            .date
+            .map_or(now, |date| noon(date, zone).unwrap_or(now));
         let (occurrence, author) = (occurrence_now(), self.author.actor()?);
         Ok(PlanRequest {
             workflow,
@@ -147,7 +157,8 @@ impl Occasion {
 
 /// What a run by hand is called: by its instant.
 pub(super) fn occurrence_now() -> String {
-    let now = chrono::DateTime::from_timestamp_millis(Clock::of_machine().now().millis()).unwrap_or_default();
+    let now = chrono::DateTime::from_timestamp_millis(Clock::of_machine().now().millis())
+        .unwrap_or_default();
     format!("manual {}", now.format("%Y-%m-%dT%H:%M:%S%.3fZ"))
 }
 
@@ -173,9 +184,17 @@ pub(super) fn failed(error: PlanError) -> Failure {
 pub(super) async fn run(context: &Context, args: PlanArgs) -> Result<Exit, Failure> {
     let project = Project::load(context)?;
     let request = args.occasion.request(&project, false)?;
-    let request = PlanRequest { shown: SHOWN.max(args.shown()), ..request };
-    let engine = project.engine(project.ledger().await?, Clock::of_machine()).await?;
-    let planned = engine.plan(&request, &Arc::new(AtomicU64::new(0))).await.map_err(failed)?;
+    let request = PlanRequest {
+        shown: SHOWN.max(args.shown()),
+        ..request
+    };
+    let engine = project
+        .engine(project.ledger().await?, Clock::of_machine())
+        .await?;
+    let planned = engine
+        .plan(&request, &Arc::new(AtomicU64::new(0)))
+        .await
+        .map_err(failed)?;
     if args.json {
         let mut plan = json!({
             "workflow": request.workflow.name,
@@ -188,13 +207,23 @@ pub(super) async fn run(context: &Context, args: PlanArgs) -> Result<Exit, Failu
         }
         say_json(&plan);
     } else {
-        say(format!("plan of {}; nothing is sent", request.workflow.name));
-        if let Some((firing, moved)) = next_firing(&request).filter(|(_, moved)| !moved.is_empty()) {
-            say(format!("its schedule fires next on {}: {moved}", firing.wall.format("%a %Y-%m-%d at %H:%M")));
+        say(format!(
+            "plan of {}; nothing is sent",
+            request.workflow.name
+        ));
+        if let Some((firing, moved)) = next_firing(&request).filter(|(_, moved)| !moved.is_empty())
+        {
+            say(format!(
+                "its schedule fires next on {}: {moved}",
+                firing.wall.format("%a %Y-%m-%d at %H:%M")
+            ));
         }
         let days = request.days(engine.clock.now());
         if days.on > days.today && !request.allow_future {
-            say(format!("{} is after today, {}; `payrun run` wants --allow-future", days.on, days.today));
+            say(format!(
+                "{} is after today, {}; `payrun run` wants --allow-future",
+                days.on, days.today
+            ));
         }
         for job in &planned.jobs {
             print_job(job, args.shown());
@@ -203,13 +232,24 @@ pub(super) async fn run(context: &Context, args: PlanArgs) -> Result<Exit, Failu
             }
         }
     }
-    Ok(if planned.jobs.iter().any(|job| job.rejected > 0) { Exit::Incomplete } else { Exit::Success })
+    Ok(if planned.jobs.iter().any(|job| job.rejected > 0) {
+        Exit::Incomplete
+    } else {
+        Exit::Success
+    })
 }
 
 /// What the workflow's schedule does next by itself, and what calendars made of it.
 fn next_firing(request: &PlanRequest) -> Option<(Firing, String)> {
-    let schedule = request.workflow.schedule.as_ref().filter(|schedule| !schedule.paused)?;
-    let firing = schedule.timetable.firings(Clock::of_machine().now()).next()?;
+    let schedule = request
+        .workflow
+        .schedule
+        .as_ref()
+        .filter(|schedule| !schedule.paused)?;
+    let firing = schedule
+        .timetable
+        .firings(Clock::of_machine().now())
+        .next()?;
     Some((firing, schedule.timetable.moved(&firing)))
 }
 
@@ -219,8 +259,16 @@ fn print_job(job: &PlannedJob, rows: usize) {
     if !job.first.is_empty() && rows > 0 {
         let mut first = table(&[">line", "key", "order number", ">amount"]);
         for item in job.first.iter().take(rows) {
-            let amount = item.amount.map(|amount| amount.to_string()).unwrap_or_default();
-            first.add_row([item.line.to_string(), cut(&item.key, 50), first_number(item).to_string(), amount]);
+            let amount = item
+                .amount
+                .map(|amount| amount.to_string())
+                .unwrap_or_default();
+            first.add_row([
+                item.line.to_string(),
+                cut(&item.key, 50),
+                first_number(item).to_string(),
+                amount,
+            ]);
         }
         print_table(&first);
         let hidden = job.items.saturating_sub(rows as u64);
@@ -262,25 +310,42 @@ pub(super) fn print_refusals(job: &PlannedJob, rows: usize) {
     }
     let mut refused = table(&[">line", "state", "reason"]);
     // Who asks for more rows than usual wants to mend them: whole reasons, wherever they go.
-    let width = if rows > ROWS as usize { usize::MAX } else { 110 };
+    let width = if rows > ROWS as usize {
+        usize::MAX
+    } else {
+        110
+    };
     let rows = rows.saturating_mul(2);
     for refusal in job.refusals.iter().take(rows) {
-        refused.add_row([refusal.line.to_string(), refusal.state.word().to_owned(), cut(&refusal.reason, width)]);
+        refused.add_row([
+            refusal.line.to_string(),
+            refusal.state.word().to_owned(),
+            cut(&refusal.reason, width),
+        ]);
     }
     print_table(&refused);
     let hidden = (job.skipped + job.rejected).saturating_sub(job.refusals.len().min(rows) as u64);
     if hidden > 0 {
-        say(format!("and {} more: `payrun plan --all` shows all, with whole reasons", count(hidden)));
+        say(format!(
+            "and {} more: `payrun plan --all` shows all, with whole reasons",
+            count(hidden)
+        ));
     }
 }
 
 /// The first rows that were skipped though they say something else than what was planned before.
 pub(super) fn print_changed(job: &PlannedJob) {
     for refusal in job.first_changed.iter().take(3) {
-        say(format!("job {}, line {}: {}", job.name, refusal.line, refusal.reason));
+        say(format!(
+            "job {}, line {}: {}",
+            job.name, refusal.line, refusal.reason
+        ));
     }
     if job.changed > 3 {
-        say(format!("and {} more such rows: `payrun items --state skipped`", count(job.changed - 3)));
+        say(format!(
+            "and {} more such rows: `payrun items --state skipped`",
+            count(job.changed - 3)
+        ));
     }
 }
 
@@ -300,7 +365,10 @@ pub(super) fn summary(job: &PlannedJob) -> String {
         (job.filed_again, "of them filed again with other content"),
         (job.rejected, "rejected"),
         (job.skipped, "skipped, planned before"),
-        (job.changed, "of these with another buyer or other content, which is not filed"),
+        (
+            job.changed,
+            "of these with another buyer or other content, which is not filed",
+        ),
     ] {
         if number > 0 {
             parts.push(format!("{} {word}", count(number)));
@@ -312,18 +380,40 @@ pub(super) fn summary(job: &PlannedJob) -> String {
             "" => format!("{} with others", count(*rows)),
             value => format!("{} with {value}", count(*rows)),
         };
-        let by_value = left_out.by_value.iter().map(one).collect::<Vec<_>>().join("; ");
-        parts.push(format!("{} left out by where ({by_value})", count(left_out.rows)));
+        let by_value = left_out
+            .by_value
+            .iter()
+            .map(one)
+            .collect::<Vec<_>>()
+            .join("; ");
+        parts.push(format!(
+            "{} left out by where ({by_value})",
+            count(left_out.rows)
+        ));
     }
-    let waits = if job.approval.is_some() { "; held until somebody else has approved" } else { "" };
-    let mut text = format!("job {} ({} on {}): {}{waits}", job.name, job.kind, job.gateway, parts.join(", "));
+    let waits = if job.approval.is_some() {
+        "; held until somebody else has approved"
+    } else {
+        ""
+    };
+    let mut text = format!(
+        "job {} ({} on {}): {}{waits}",
+        job.name,
+        job.kind,
+        job.gateway,
+        parts.join(", ")
+    );
     for one in &job.noted.trimmed {
         let (rows, column, first) = (counted(one.rows, "row"), &one.column, one.first);
-        text.push_str(&format!("\n  blanks around {column} were taken off in {rows}, first in line {first}"));
+        text.push_str(&format!(
+            "\n  blanks around {column} were taken off in {rows}, first in line {first}"
+        ));
     }
     for one in &job.noted.capital_x {
         let (rows, field, first) = (counted(one.rows, "row"), &one.column, one.first);
-        text.push_str(&format!("\n  {field} ends in a small x, sent as a capital X, in {rows}, first in line {first}"));
+        text.push_str(&format!(
+            "\n  {field} ends in a small x, sent as a capital X, in {rows}, first in line {first}"
+        ));
     }
     text
 }
@@ -333,7 +423,12 @@ pub(super) fn job_json(job: &PlannedJob) -> Value {
     let totals: BTreeMap<&str, String> = job
         .totals
         .iter()
-        .map(|(code, (minor, currency))| (*code, crate::domain::money::decimal_text(i128::from(*minor), *currency)))
+        .map(|(code, (minor, currency))| {
+            (
+                *code,
+                crate::domain::money::decimal_text(i128::from(*minor), *currency),
+            )
+        })
         .collect();
     json!({
         "name": job.name,
@@ -363,7 +458,10 @@ pub(super) fn job_json(job: &PlannedJob) -> Value {
 }
 
 fn written_otherwise(noted: &[Trimmed]) -> Vec<Value> {
-    noted.iter().map(|one| json!({"column": one.column, "rows": one.rows, "first_line": one.first})).collect()
+    noted
+        .iter()
+        .map(|one| json!({"column": one.column, "rows": one.rows, "first_line": one.first}))
+        .collect()
 }
 
 /// A whole plan for programs.

@@ -39,7 +39,8 @@ pub(super) enum Ended {
     AtRest,
     /// What is open is not due soon; the next at this instant.
     Waiting(Option<Timestamp>),
-    /// What is open cannot go out, and why: lanes are closed or not in the configuration, it is paused, or waits for approval.
+    /// What is open cannot go out, and why: lanes are closed or not in the configuration, it is
+    /// paused, or waits for approval.
     Blocked(Vec<String>),
     /// A person stopped it.
     Interrupted,
@@ -49,12 +50,14 @@ pub(super) enum Ended {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Runs<'a> {
     pub all: &'a [i64],
-    /// The one that was asked for: where it is at rest, the others are waited for no longer than a minute.
+    /// The one that was asked for: where it is at rest, the others are waited for no longer than a
+    /// minute.
     pub own: Option<i64>,
 }
 
-/// Works on everything that is due in the ledger until these runs are at rest, or nothing of theirs is due within what is left of
-/// `patience`: all time in which there is nothing to do but to wait counts together.
+/// Works on everything that is due in the ledger until these runs are at rest, or nothing of theirs
+/// is due within what is left of `patience`: all time in which there is nothing to do but to wait
+/// counts together.
 pub(super) async fn carry_out(
     engine: &Arc<Engine>,
     node: &Node,
@@ -86,23 +89,34 @@ pub(super) async fn carry_out(
     };
     bar.end();
     stop.send_replace(true);
-    workers
-        .await
-        .map_or_else(|error| Err(Failure::internal(&error)), |ended| ended.map_err(|error| ledger_failure(&error)))?;
-    engine.follow(runs.all, &lanes(engine), &BTreeSet::new(), patience).await?;
+    workers.await.map_or_else(
+        |error| Err(Failure::internal(&error)),
+        |ended| ended.map_err(|error| ledger_failure(&error)),
+    )?;
+    engine
+        .follow(runs.all, &lanes(engine), &BTreeSet::new(), patience)
+        .await?;
     outcome
 }
 
-fn workers_ended(ended: Result<Result<(), RunError>, tokio::task::JoinError>) -> Result<Ended, Failure> {
+fn workers_ended(
+    ended: Result<Result<(), RunError>, tokio::task::JoinError>,
+) -> Result<Ended, Failure> {
     match ended {
-        Ok(Ok(())) => Err(Failure::invalid("no gateway is configured, so there is nobody to work")),
+        Ok(Ok(())) => Err(Failure::invalid(
+            "no gateway is configured, so there is nobody to work",
+        )),
         Ok(Err(error)) => Err(ledger_failure(&error)),
         Err(error) => Err(Failure::internal(&error)),
     }
 }
 
 fn ledger_failure(error: &RunError) -> Failure {
-    let failure = Failure { exit: Exit::Internal, message: chain(error), help: None };
+    let failure = Failure {
+        exit: Exit::Internal,
+        message: chain(error),
+        help: None,
+    };
     failure.help("what was under way will be asked about before anything is sent; mend this and `payrun run --resume`")
 }
 
@@ -131,34 +145,62 @@ async fn look(
         engine.take_over(now).await?;
     }
     let closed = engine.ledger.closed_lanes(now).await?;
-    // What a person holds calls nothing; of everything else that is closed what was sent is asked about.
+    // What a person holds calls nothing; of everything else that is closed what was sent is asked
+    // about.
     let mut able = lanes(engine);
-    able.retain(|name| closed.iter().all(|lane| lane.name != *name || lane.state == LaneState::Stopped));
+    able.retain(|name| {
+        closed
+            .iter()
+            .all(|lane| lane.name != *name || lane.state == LaneState::Stopped)
+    });
     let only_ask = closed.iter().map(|lane| lane.name.clone()).collect();
     let rests = match runs.own {
         Some(own) if runs.all.len() > 1 => {
-            matches!(engine.follow(&[own], &able, &only_ask, patience).await?, Standing::AtRest)
+            matches!(
+                engine.follow(&[own], &able, &only_ask, patience).await?,
+                Standing::AtRest
+            )
         }
         Some(_) | None => false,
     };
-    let patience = if rests { patience.min(PATIENCE_WITH_OTHERS) } else { patience };
+    let patience = if rests {
+        patience.min(PATIENCE_WITH_OTHERS)
+    } else {
+        patience
+    };
     let standing = engine.follow(runs.all, &able, &only_ask, patience).await?;
     let opens = closed.iter().filter_map(|lane| lane.until).min();
     bar.draw(engine, runs.all).await?;
-    let due = Due { runs: runs.all, able: &able, only_ask: &only_ask, now };
+    let due = Due {
+        runs: runs.all,
+        able: &able,
+        only_ask: &only_ask,
+        now,
+    };
     if let Standing::Working(work) = standing {
         if patience.is_zero() && due.is_only_of(engine, Watch::is_out_of_reach).await? {
             return Ok(Looked::Ended(Ended::Waiting(work.next_due)));
         }
-        if due.is_only_of(engine, |watch| watch.is_out_of_reach() || watch.is_preparing()).await? {
+        if due
+            .is_only_of(engine, |watch| {
+                watch.is_out_of_reach() || watch.is_preparing()
+            })
+            .await?
+        {
             return Ok(Looked::Idle);
         }
     }
     Ok(match standing {
-        Standing::Working(work) if work.claimed == 0 && work.next_due.is_some_and(|due| due > now) => Looked::Idle,
+        Standing::Working(work)
+            if work.claimed == 0 && work.next_due.is_some_and(|due| due > now) =>
+        {
+            Looked::Idle
+        }
         Standing::Working(_) => Looked::Busy,
         Standing::AtRest => Looked::Ended(Ended::AtRest),
-        Standing::Waiting(_) if opens.is_some_and(|opens| opens <= now.plus(patience)) => Looked::Idle,
+        Standing::Waiting(_) if opens.is_some_and(|opens| opens <= now.plus(patience)) => {
+            Looked::Idle
+        }
         Standing::Waiting(work) => {
             let closed = concerning(engine, runs.all, closed).await?;
             Looked::Ended(match work.next_due {
@@ -178,9 +220,19 @@ struct Due<'a> {
 }
 
 impl Due<'_> {
-    /// Whether there are such gateways, and all that there is to do is for them: where none of them is reached, to try again is to wait.
-    async fn is_only_of(&self, engine: &Engine, is_such: impl Fn(&Watch) -> bool) -> Result<bool, LedgerError> {
-        let is_other = |name: &&String| engine.accounts.get(*name).is_some_and(|account| !is_such(&account.watch));
+    /// Whether there are such gateways, and all that there is to do is for them: where none of them
+    /// is reached, to try again is to wait.
+    async fn is_only_of(
+        &self,
+        engine: &Engine,
+        is_such: impl Fn(&Watch) -> bool,
+    ) -> Result<bool, LedgerError> {
+        let is_other = |name: &&String| {
+            engine
+                .accounts
+                .get(*name)
+                .is_some_and(|account| !is_such(&account.watch))
+        };
         let others: BTreeSet<String> = self.able.iter().filter(is_other).cloned().collect();
         if others.len() == self.able.len() {
             return Ok(false);
@@ -199,42 +251,75 @@ impl Due<'_> {
 pub(super) async fn out_of_reach(engine: &Engine) -> Result<Vec<String>, LedgerError> {
     let lost = engine.ledger.unreachable().await?;
     let why = |name: &String| {
-        let unprepared = || format!("{name}: what its calls need beforehand cannot be had; the items' reasons say why");
+        let unprepared = || {
+            format!(
+                "{name}: what its calls need beforehand cannot be had; the items' reasons say why"
+            )
+        };
         let lost = lost.iter().find(|row| row.lane == *name);
         lost.map_or_else(unprepared, |row| row.note(engine.config.timezone))
     };
-    let missed = engine.accounts.iter().filter(|(_, account)| account.watch.is_out_of_reach());
+    let missed = engine
+        .accounts
+        .iter()
+        .filter(|(_, account)| account.watch.is_out_of_reach());
     Ok(missed.map(|(name, _)| why(name)).collect())
 }
 
 /// Those of the closed lanes from which these runs have something to send or to ask.
-async fn concerning(engine: &Engine, runs: &[i64], closed: Vec<LaneRow>) -> Result<Vec<LaneRow>, LedgerError> {
+async fn concerning(
+    engine: &Engine,
+    runs: &[i64],
+    closed: Vec<LaneRow>,
+) -> Result<Vec<LaneRow>, LedgerError> {
     let mut names = BTreeSet::new();
     for run in runs.iter().filter(|_| !closed.is_empty()) {
-        for job in engine.ledger.jobs(*run).await?.into_iter().filter(|job| job.finished_at.is_none()) {
+        for job in engine
+            .ledger
+            .jobs(*run)
+            .await?
+            .into_iter()
+            .filter(|job| job.finished_at.is_none())
+        {
             let of_kind = format!("{}/{}", job.lane, job.kind);
             names.extend([format!("{of_kind}/{}", job.id), of_kind, job.lane]);
         }
     }
-    Ok(closed.into_iter().filter(|lane| names.contains(&lane.name)).collect())
+    Ok(closed
+        .into_iter()
+        .filter(|lane| names.contains(&lane.name))
+        .collect())
 }
 
 /// Why nothing of these runs goes out, for people.
-async fn reasons(engine: &Engine, runs: &[i64], closed: &[LaneRow]) -> Result<Vec<String>, LedgerError> {
+async fn reasons(
+    engine: &Engine,
+    runs: &[i64],
+    closed: &[LaneRow],
+) -> Result<Vec<String>, LedgerError> {
     let mut reasons: Vec<String> = closed.iter().map(closed_text).collect();
     reasons.extend(engine.ledger.pauses().await?.iter().map(PauseRow::note));
     for run in runs {
         let approvals = engine.ledger.approvals_of_run(*run).await?;
-        reasons.extend(approvals.iter().filter(|approval| approval.state.is_open()).map(waits));
+        reasons.extend(
+            approvals
+                .iter()
+                .filter(|approval| approval.state.is_open())
+                .map(waits),
+        );
     }
     Ok(reasons)
 }
 
 fn closed_text(lane: &LaneRow) -> String {
-    let until = lane.until.map_or_else(String::new, |until| format!(" until {until}"));
+    let until = lane
+        .until
+        .map_or_else(String::new, |until| format!(" until {until}"));
     let reason = lane.reason.as_deref().unwrap_or("no reason given");
     let (name, state) = (&lane.name, lane.state.word());
-    format!("lane {name} is {state}{until}: {reason}; `payrun lane release {name} --reason WHY` opens it")
+    format!(
+        "lane {name} is {state}{until}: {reason}; `payrun lane release {name} --reason WHY` opens it"
+    )
 }
 
 /// A progress bar on a terminal; a line now and then elsewhere.
@@ -248,11 +333,22 @@ pub(super) struct Bar {
 
 impl Bar {
     fn new(show: bool) -> Self {
-        let target = if show { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let target = if show {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        };
         let bar = ProgressBar::with_draw_target(None, target);
-        let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg} {per_sec} {eta_precise} left");
+        let style =
+            ProgressStyle::with_template("{bar:30} {pos}/{len} {msg} {per_sec} {eta_precise} left");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        Self { bar, show, terminal: std::io::stderr().is_terminal(), drawn: AtomicU32::new(1), told: Mutex::default() }
+        Self {
+            bar,
+            show,
+            terminal: std::io::stderr().is_terminal(),
+            drawn: AtomicU32::new(1),
+            told: Mutex::default(),
+        }
     }
 
     async fn draw(&self, engine: &Engine, runs: &[i64]) -> Result<(), LedgerError> {
@@ -264,16 +360,35 @@ impl Bar {
         for run in runs {
             for total in engine.ledger.totals(*run).await? {
                 items += total.items;
-                open += if total.state.is_open() { total.items } else { 0 };
+                open += if total.state.is_open() {
+                    total.items
+                } else {
+                    0
+                };
                 for (place, state) in State::ALL.into_iter().enumerate() {
                     by_state[place] += if total.state == state { total.items } else { 0 };
                 }
             }
         }
-        let counted = State::ALL.into_iter().zip(by_state).filter(|(_, items)| *items > 0);
-        let words: Vec<String> = counted.map(|(state, items)| format!("{} {}", state.word(), count(items))).collect();
-        if !self.terminal && self.drawn.fetch_add(1, Ordering::Relaxed).is_multiple_of(TELL_TICKS) {
-            self.tell(format!("{} of {} ended: {}", count(items - open), count(items), words.join(", ")));
+        let counted = State::ALL
+            .into_iter()
+            .zip(by_state)
+            .filter(|(_, items)| *items > 0);
+        let words: Vec<String> = counted
+            .map(|(state, items)| format!("{} {}", state.word(), count(items)))
+            .collect();
+        if !self.terminal
+            && self
+                .drawn
+                .fetch_add(1, Ordering::Relaxed)
+                .is_multiple_of(TELL_TICKS)
+        {
+            self.tell(format!(
+                "{} of {} ended: {}",
+                count(items - open),
+                count(items),
+                words.join(", ")
+            ));
         }
         self.bar.set_length(items);
         self.bar.set_position(items - open);
@@ -298,5 +413,8 @@ impl Bar {
 /// How a command ends that carried out these runs.
 pub(super) fn exit_of(reports: &[Report]) -> Exit {
     let exits: Vec<Exit> = reports.iter().map(Report::exit).collect();
-    [Exit::Open, Exit::Incomplete].into_iter().find(|exit| exits.contains(exit)).unwrap_or(Exit::Success)
+    [Exit::Open, Exit::Incomplete]
+        .into_iter()
+        .find(|exit| exits.contains(exit))
+        .unwrap_or(Exit::Success)
 }

@@ -32,20 +32,24 @@ impl Project {
     /// Reads the configuration and the job kinds.
     pub fn load(context: &Context) -> Result<Self, Failure> {
         if !context.config.exists() {
-            return Err(Failure::invalid(format!("there is no {}", context.config.display()))
-                .help("`payrun init NAME` makes a project; or name the file with --config"));
+            return Err(
+                Failure::invalid(format!("there is no {}", context.config.display()))
+                    .help("`payrun init NAME` makes a project; or name the file with --config"),
+            );
         }
-        let config =
-            crate::config::load::load(&context.config).map_err(|mistakes| Failure::invalid(mistakes.to_string()))?;
+        let config = crate::config::load::load(&context.config)
+            .map_err(|mistakes| Failure::invalid(mistakes.to_string()))?;
         server_is_verified(&config, &context.config)?;
         Vault::of(&config.encryption_keys).map_err(|error| Failure::invalid(error.to_string()))?;
         let catalog = match &config.jobs {
             None => Catalog::built_in(),
-            Some(folder) => {
-                Catalog::with_overrides(folder).map_err(|mistakes| Failure::invalid(mistakes.to_string()))?
-            }
+            Some(folder) => Catalog::with_overrides(folder)
+                .map_err(|mistakes| Failure::invalid(mistakes.to_string()))?,
         };
-        Ok(Self { config: Arc::new(config), catalog: Arc::new(catalog) })
+        Ok(Self {
+            config: Arc::new(config),
+            catalog: Arc::new(catalog),
+        })
     }
 
     /// The files of the folder for workflows; none if there is no such folder.
@@ -53,9 +57,10 @@ impl Project {
         match crate::workflow::load::files(&self.config.workflows) {
             Ok(files) => Ok(files),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
-            Err(error) => {
-                Err(Failure::invalid(format!("the folder {} cannot be read: {error}", self.config.workflows.display())))
-            }
+            Err(error) => Err(Failure::invalid(format!(
+                "the folder {} cannot be read: {error}",
+                self.config.workflows.display()
+            ))),
         }
     }
 
@@ -76,7 +81,10 @@ impl Project {
 
     /// Everything the use cases need. Files with secrets that others can read are told of.
     pub async fn engine(&self, ledger: Ledger, clock: Clock) -> Result<Engine, Failure> {
-        self.config.open_secrets.iter().for_each(|open| tracing::warn!("{open}"));
+        self.config
+            .open_secrets
+            .iter()
+            .for_each(|open| tracing::warn!("{open}"));
         let vault = self.vault(&ledger).await?;
         Ok(Engine {
             ledger,
@@ -84,17 +92,20 @@ impl Project {
             accounts: self.accounts(&clock)?,
             config: Arc::clone(&self.config),
             vault,
-            files: Files::open(&self.config.files, &self.config.folder).map_err(|error| Failure::internal(&error))?,
+            files: Files::open(&self.config.files, &self.config.folder)
+                .map_err(|error| Failure::internal(&error))?,
             meter: Arc::default(),
             places: Arc::default(),
             clock,
         })
     }
 
-    /// The keys for personal data, where the configuration has any; those that the ledger needs must be among them.
+    /// The keys for personal data, where the configuration has any; those that the ledger needs
+    /// must be among them.
     async fn vault(&self, ledger: &Ledger) -> Result<Option<Arc<Vault>>, Failure> {
-        let vault =
-            Vault::of(&self.config.encryption_keys).map_err(|error| Failure::invalid(error.to_string()))?.map(Arc::new);
+        let vault = Vault::of(&self.config.encryption_keys)
+            .map_err(|error| Failure::invalid(error.to_string()))?
+            .map(Arc::new);
         let missing = missing_keys(ledger, vault.as_deref()).await?;
         if missing.is_empty() {
             return Ok(vault);
@@ -106,15 +117,20 @@ impl Project {
     /// The gateway accounts, ready to be called.
     pub fn accounts(&self, clock: &Clock) -> Result<BTreeMap<String, Arc<Account>>, Failure> {
         let configured = self.config.gateways.iter();
-        configured.map(|(name, config)| Ok((name.clone(), Arc::new(account(config, clock)?)))).collect()
+        configured
+            .map(|(name, config)| Ok((name.clone(), Arc::new(account(config, clock)?))))
+            .collect()
     }
 }
 
-/// Refuses a PostgreSQL server on another machine whose certificate is not verified, where `payrun.yaml` does not say that this is
-/// meant.
+/// Refuses a PostgreSQL server on another machine whose certificate is not verified, where
+/// `payrun.yaml` does not say that this is meant.
 pub(super) fn server_is_verified(config: &Config, path: &Path) -> Result<(), Failure> {
-    let Database::Postgres(address) = &config.database else { return Ok(()) };
-    let host = unverified_server(address.expose_secret()).filter(|_| config.database_tls == DatabaseTls::Verified);
+    let Database::Postgres(address) = &config.database else {
+        return Ok(());
+    };
+    let host = unverified_server(address.expose_secret())
+        .filter(|_| config.database_tls == DatabaseTls::Verified);
     let Some(host) = host else { return Ok(()) };
     let help = "write sslmode=verify-full into the address (and sslrootcert=FILE for an authority of your own); or, where nobody else is \
                 on the way, database_tls: unverified";
@@ -130,10 +146,15 @@ pub(super) const PUT_BACK: &str = "put that key back behind the first one, encry
     `payrun reseal` moves the values to the first key, and the old one can be taken away";
 
 fn told(missing: &MissingKey) -> String {
-    let key = missing.id.as_ref().map_or("that the ledger was begun with".to_owned(), |id| id.clone());
+    let key = missing
+        .id
+        .as_ref()
+        .map_or("that the ledger was begun with".to_owned(), |id| id.clone());
     let values: u64 = missing.sealed.iter().map(|(_, values)| values).sum();
     let parts = missing.sealed.iter().filter(|(_, values)| *values > 0);
-    let parts: Vec<String> = parts.map(|(what, values)| counted(*values, what.one())).collect();
+    let parts: Vec<String> = parts
+        .map(|(what, values)| counted(*values, what.one()))
+        .collect();
     format!(
         "encryption_key in payrun.yaml lacks the key {key}: {} in the ledger cannot be opened without it ({})",
         counted(values, "value"),
@@ -161,20 +182,25 @@ fn account(config: &GatewayConfig, clock: &Clock) -> Result<Account, Failure> {
 }
 
 fn gateway(config: &GatewayConfig, clock: &Clock) -> Result<Box<dyn Gateway>, Failure> {
-    let transport = Transport::http(config.concurrency, config.timeout).map_err(|error| Failure::internal(&error))?;
+    let transport = Transport::http(config.concurrency, config.timeout)
+        .map_err(|error| Failure::internal(&error))?;
     let clock = clock.clone();
     Ok(match &config.kind {
-        GatewayKind::Wechat(account) => {
-            Box::new(wechat::Client::new(account, transport, clock).map_err(|error| Failure::internal(&error))?)
-        }
-        GatewayKind::Hipopay(account) => {
-            Box::new(hipopay::Client::new(account, transport, clock).map_err(|error| Failure::internal(&error))?)
-        }
-        GatewayKind::Egms(account) => {
-            Box::new(egms::Client::new(account, transport, clock).map_err(|error| Failure::internal(&error))?)
-        }
-        GatewayKind::Cbtis(account) => {
-            Box::new(cbtis::Client::new(account, transport, clock).map_err(|error| Failure::internal(&error))?)
-        }
+        GatewayKind::Wechat(account) => Box::new(
+            wechat::Client::new(account, transport, clock)
+                .map_err(|error| Failure::internal(&error))?,
+        ),
+        GatewayKind::Hipopay(account) => Box::new(
+            hipopay::Client::new(account, transport, clock)
+                .map_err(|error| Failure::internal(&error))?,
+        ),
+        GatewayKind::Egms(account) => Box::new(
+            egms::Client::new(account, transport, clock)
+                .map_err(|error| Failure::internal(&error))?,
+        ),
+        GatewayKind::Cbtis(account) => Box::new(
+            cbtis::Client::new(account, transport, clock)
+                .map_err(|error| Failure::internal(&error))?,
+        ),
     })
 }

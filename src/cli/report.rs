@@ -27,7 +27,12 @@ impl Report {
     pub async fn of_run(ledger: &Ledger, run: RunRow) -> Result<Self, LedgerError> {
         let jobs = ledger.jobs(run.id).await?;
         let totals = ledger.totals(run.id).await?;
-        let mut report = Self { run, jobs, totals, before: Vec::new() };
+        let mut report = Self {
+            run,
+            jobs,
+            totals,
+            before: Vec::new(),
+        };
         if report.in_state(State::Skipped) > 0 {
             report.before = ledger.troubled_before(report.run.id).await?;
         }
@@ -41,22 +46,36 @@ impl Report {
 
     /// Items in a state.
     pub fn in_state(&self, state: State) -> u64 {
-        self.totals.iter().filter(|total| total.state == state).map(|total| total.items).sum()
+        self.totals
+            .iter()
+            .filter(|total| total.state == state)
+            .map(|total| total.items)
+            .sum()
     }
 
     /// Items that have not come to rest.
     pub fn open(&self) -> u64 {
-        State::ALL.into_iter().filter(|state| state.is_open()).map(|state| self.in_state(state)).sum()
+        State::ALL
+            .into_iter()
+            .filter(|state| state.is_open())
+            .map(|state| self.in_state(state))
+            .sum()
     }
 
     /// Jobs that could not be planned when those they take their items from had ended, and why.
     pub fn failures(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.jobs.iter().filter_map(|job| Some((job.name.as_str(), job.failure.as_deref()?)))
+        self.jobs
+            .iter()
+            .filter_map(|job| Some((job.name.as_str(), job.failure.as_deref()?)))
     }
 
     /// One word for the whole.
     pub const fn state(&self) -> &'static str {
-        if self.run.finished_at.is_some() { "finished" } else { "open" }
+        if self.run.finished_at.is_some() {
+            "finished"
+        } else {
+            "open"
+        }
     }
 
     /// How a command that carried the run out ends.
@@ -64,7 +83,9 @@ impl Report {
         let bad = [State::Failed, State::Rejected, State::Parked];
         if self.open() > 0 {
             Exit::Open
-        } else if bad.into_iter().any(|state| self.in_state(state) > 0) || self.failures().next().is_some() {
+        } else if bad.into_iter().any(|state| self.in_state(state) > 0)
+            || self.failures().next().is_some()
+        {
             Exit::Incomplete
         } else {
             Exit::Success
@@ -76,7 +97,9 @@ impl Report {
         let mut sums = BTreeMap::new();
         for total in &self.totals {
             if let Some(currency) = total.currency {
-                sums.entry((total.state, currency.code())).or_insert((0, currency)).0 += total.minor;
+                sums.entry((total.state, currency.code()))
+                    .or_insert((0, currency))
+                    .0 += total.minor;
             }
         }
         sums
@@ -84,16 +107,24 @@ impl Report {
 
     /// For programs.
     pub fn json(&self) -> Value {
-        let mut run = serde_json::to_value(RunView::of(&self.run, &self.jobs, &self.totals)).unwrap_or_default();
+        let mut run = serde_json::to_value(RunView::of(&self.run, &self.jobs, &self.totals))
+            .unwrap_or_default();
         let before = |one: &TroubledBefore| json!({ "run": one.run_id, "kind": one.kind, "state": one.state.word(), "items": one.items });
         run["skipped_of"] = self.before.iter().map(before).collect();
         run
     }
 
-    /// For people: items and money by state. What may be done about skipped rows, the catalog of job kinds says.
+    /// For people: items and money by state. What may be done about skipped rows, the catalog of
+    /// job kinds says.
     pub fn print(&self, catalog: &Catalog, colour: bool) {
         let run = &self.run;
-        say(format!("run {} of {} ({}), {}", run.id, run.workflow, run.occurrence, self.state()));
+        say(format!(
+            "run {} of {} ({}), {}",
+            run.id,
+            run.workflow,
+            run.occurrence,
+            self.state()
+        ));
         let money = self.money();
         let mut rows = table(&["state", ">items", "amount"]);
         for state in State::ALL {
@@ -104,7 +135,9 @@ impl Report {
             let sums: Vec<String> = money
                 .iter()
                 .filter(|((of, _), _)| *of == state)
-                .map(|((_, code), (minor, currency))| format!("{} {code}", decimal_text(i128::from(*minor), *currency)))
+                .map(|((_, code), (minor, currency))| {
+                    format!("{} {code}", decimal_text(i128::from(*minor), *currency))
+                })
                 .collect();
             rows.add_row([painted(state, colour), count(items), sums.join(", ")]);
         }
@@ -115,7 +148,11 @@ impl Report {
             say(format!(
                 "{rows} of what is {state} in run {run}; `payrun retry --run {run} --state {state}` tries it again as it was"
             ));
-            if catalog.kinds.get(&one.kind).is_some_and(|kind| kind.again.is_some()) {
+            if catalog
+                .kinds
+                .get(&one.kind)
+                .is_some_and(|kind| kind.again.is_some())
+            {
                 say(format!(
                     "or mend the rows and give them again: the gateway is asked what it has, and job kind {} files them with the new \
                      content",
@@ -123,7 +160,8 @@ impl Report {
                 ));
             }
         }
-        self.failures().for_each(|(job, why)| say(format!("job {job} has no items: {why}")));
+        self.failures()
+            .for_each(|(job, why)| say(format!("job {job} has no items: {why}")));
     }
 }
 
@@ -132,7 +170,9 @@ pub(super) fn painted(state: State, colour: bool) -> String {
     let meaning = match state {
         State::Succeeded => Colour::Green,
         State::Failed | State::Parked | State::Rejected => Colour::Red,
-        State::Unknown | State::Pending | State::Sending | State::Planned | State::Held => Colour::Yellow,
+        State::Unknown | State::Pending | State::Sending | State::Planned | State::Held => {
+            Colour::Yellow
+        }
         State::Cancelled | State::Skipped => Colour::Dim,
     };
     paint(state.word(), meaning, colour)

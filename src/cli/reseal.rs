@@ -27,14 +27,20 @@ pub(super) struct ResealArgs {
 
 pub(super) async fn run(context: &Context, args: &ResealArgs) -> Result<Exit, Failure> {
     let project = Project::load(context)?;
-    let engine = project.engine(project.ledger().await?, Clock::of_machine()).await?;
+    let engine = project
+        .engine(project.ledger().await?, Clock::of_machine())
+        .await?;
     let told = Told::new(!args.json);
-    let progress = engine.reseal(|progress| told.show(progress)).await.map_err(|error| match error {
-        ResealError::NoKey => Failure::invalid(error.to_string()),
-        ResealError::Ledger(_) | ResealError::Files(_) | ResealError::Upload(_) => {
-            Failure::internal(&error).help("what was moved stays moved; `payrun reseal` goes on with the rest")
-        }
-    })?;
+    let progress = engine
+        .reseal(|progress| told.show(progress))
+        .await
+        .map_err(|error| match error {
+            ResealError::NoKey => Failure::invalid(error.to_string()),
+            ResealError::Ledger(_) | ResealError::Files(_) | ResealError::Upload(_) => {
+                Failure::internal(&error)
+                    .help("what was moved stays moved; `payrun reseal` goes on with the rest")
+            }
+        })?;
     told.end();
     let moved = progress.done - progress.left_in_all;
     let vault = engine.vault.as_ref();
@@ -49,7 +55,10 @@ pub(super) async fn run(context: &Context, args: &ResealArgs) -> Result<Exit, Fa
         say(format!("{} moved to the key {first}", count(moved)));
         progress.left.iter().for_each(say);
         if progress.left_in_all > 0 {
-            say(format!("{} left as they are: leave their keys in encryption_key", count(progress.left_in_all)));
+            say(format!(
+                "{} left as they are: leave their keys in encryption_key",
+                count(progress.left_in_all)
+            ));
         } else if others.is_empty() {
             say("it is the only key in encryption_key");
         } else {
@@ -61,7 +70,11 @@ pub(super) async fn run(context: &Context, args: &ResealArgs) -> Result<Exit, Fa
         }
     }
     engine.ledger.clone().close().await;
-    Ok(if progress.left_in_all > 0 { Exit::Incomplete } else { Exit::Success })
+    Ok(if progress.left_in_all > 0 {
+        Exit::Incomplete
+    } else {
+        Exit::Success
+    })
 }
 
 /// A progress bar on a terminal; a line now and then elsewhere.
@@ -74,10 +87,19 @@ struct Told {
 impl Told {
     fn new(show: bool) -> Self {
         let terminal = std::io::stderr().is_terminal();
-        let bar = if show && terminal { ProgressBar::new(0) } else { ProgressBar::hidden() };
-        let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {per_sec} {eta_precise} left");
+        let bar = if show && terminal {
+            ProgressBar::new(0)
+        } else {
+            ProgressBar::hidden()
+        };
+        let style =
+            ProgressStyle::with_template("{bar:30} {pos}/{len} {per_sec} {eta_precise} left");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        Self { bar, lines: show && !terminal, last: Cell::new(0) }
+        Self {
+            bar,
+            lines: show && !terminal,
+            last: Cell::new(0),
+        }
     }
 
     fn show(&self, progress: &Progress) {
@@ -85,7 +107,11 @@ impl Told {
         self.bar.set_position(progress.done);
         if self.lines && progress.done >= self.last.get() + TELL_EVERY {
             self.last.set(progress.done);
-            note(format!("{} of {} values", count(progress.done), count(progress.all)));
+            note(format!(
+                "{} of {} values",
+                count(progress.done),
+                count(progress.all)
+            ));
         }
     }
 

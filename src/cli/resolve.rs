@@ -34,11 +34,24 @@ pub(super) async fn run(context: &Context, args: &ResolveArgs) -> Result<Exit, F
     let ledger = Project::load(context)?.ledger().await?;
     let by = args.by.signed(&ledger, Role::Operator).await?;
     let Some(item) = ledger.find_item(&args.item).await? else {
-        return Err(Failure::invalid(format!("there is no item \"{}\"", args.item))
-            .help("name it by its id, its key or its order number; `payrun items` lists them"));
+        return Err(
+            Failure::invalid(format!("there is no item \"{}\"", args.item))
+                .help("name it by its id, its key or its order number; `payrun items` lists them"),
+        );
     };
-    let found = args.succeeded.clone().map_or(Finding::DidNot, Finding::Happened);
-    match ledger.wish(item.id, &Wish::Resolve(found), &by, Clock::of_machine().now()).await? {
+    let found = args
+        .succeeded
+        .clone()
+        .map_or(Finding::DidNot, Finding::Happened);
+    match ledger
+        .wish(
+            item.id,
+            &Wish::Resolve(found),
+            &by,
+            Clock::of_machine().now(),
+        )
+        .await?
+    {
         Granted::Moved(state) | Granted::Withdrawn(state) => {
             say(format!("item {} is {state} now", item.id));
             Ok(Exit::Success)

@@ -23,8 +23,9 @@ pub(super) struct RestoreArgs {
     /// What `payrun backup` has made; it stays as it is
     #[arg(value_name = "FILE", required_unless_present = "lost_since")]
     backup: Option<PathBuf>,
-    /// The ledger is there again by other means (a server's own tools, a standby that lacked commits, a snapshot of a disk),
-    /// without what was done since this time, such as 2026-11-22T10:00:00Z
+    /// The ledger is there again by other means (a server's own tools, a standby that lacked
+    /// commits, a snapshot of a disk), without what was done since this time, such as
+    /// 2026-11-22T10:00:00Z
     #[arg(long, value_name = "TIME", value_parser = parse_time, conflicts_with = "backup")]
     lost_since: Option<Timestamp>,
     #[command(flatten)]
@@ -32,27 +33,40 @@ pub(super) struct RestoreArgs {
 }
 
 fn parse_time(text: &str) -> Result<Timestamp, String> {
-    let time = DateTime::parse_from_rfc3339(text).map_err(|_| "write it like 2026-11-22T10:00:00Z".to_owned())?;
+    let time = DateTime::parse_from_rfc3339(text)
+        .map_err(|_| "write it like 2026-11-22T10:00:00Z".to_owned())?;
     Ok(Timestamp::from_millis(time.timestamp_millis()))
 }
 
 pub(super) async fn run(context: &Context, args: &RestoreArgs) -> Result<Exit, Failure> {
     let project = Project::load(context)?;
     let now = Clock::of_machine().now();
-    let reason = Reason::parse("what was done since is lost").map_err(|error| Failure::internal(&error))?;
-    let by = Signed { actor: args.author.actor()?, reason };
+    let reason =
+        Reason::parse("what was done since is lost").map_err(|error| Failure::internal(&error))?;
+    let by = Signed {
+        actor: args.author.actor()?,
+        reason,
+    };
     let restored = match (&args.backup, args.lost_since) {
         (Some(backup), _) => Ledger::restore(backup, place(&project)?, &by, now).await,
-        (None, Some(since)) if since > now => return Err(Failure::invalid("--lost-since is a time to come")),
-        (None, since) => project.ledger().await?.was_restored(since.unwrap_or(now), &by, now).await,
+        (None, Some(since)) if since > now => {
+            return Err(Failure::invalid("--lost-since is a time to come"));
+        }
+        (None, since) => {
+            project
+                .ledger()
+                .await?
+                .was_restored(since.unwrap_or(now), &by, now)
+                .await
+        }
     };
     let restored = restored.map_err(|error| match error {
         RestoreError::There { .. } | RestoreError::NoBackup { .. } | RestoreError::AtWork => {
             Failure::invalid(chain(&error))
         }
-        error @ (RestoreError::Ledger(_) | RestoreError::Damaged { .. } | RestoreError::File { .. }) => {
-            Failure::internal(&error)
-        }
+        error @ (RestoreError::Ledger(_)
+        | RestoreError::Damaged { .. }
+        | RestoreError::File { .. }) => Failure::internal(&error),
     })?;
     say(format!("the ledger is as it was at {}", restored.backup_at));
     tell(&restored);
@@ -64,8 +78,7 @@ fn place(project: &Project) -> Result<&Path, Failure> {
     match &project.config.database {
         Database::Sqlite(path) => Ok(path),
         Database::Postgres(_) => {
-            let help =
-                "restore it with the server's own tools, then say until when it goes: payrun restore --lost-since TIME";
+            let help = "restore it with the server's own tools, then say until when it goes: payrun restore --lost-since TIME";
             Err(Failure::invalid("the ledger is on a PostgreSQL server").help(help))
         }
     }
@@ -79,6 +92,11 @@ fn tell(restored: &Restored) {
         count(of(State::Planned)),
         count(open)
     ));
-    say(format!("and so is whatever is planned until {}", restored.asks_until));
-    say("what else was done since then is gone: revoke tokens again, look at contracts, and reconcile the days since");
+    say(format!(
+        "and so is whatever is planned until {}",
+        restored.asks_until
+    ));
+    say(
+        "what else was done since then is gone: revoke tokens again, look at contracts, and reconcile the days since",
+    );
 }

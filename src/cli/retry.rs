@@ -1,6 +1,8 @@
-//! `payrun retry`, and what it shares with `payrun cancel`: items that are named, or chosen by what they have in common.
+//! `payrun retry`, and what it shares with `payrun cancel`: items that are named, or chosen by what
+//! they have in common.
 //!
-//! What is chosen is counted first, with its money; only `--yes` carries it out, on exactly the items that were counted.
+//! What is chosen is counted first, with its money; only `--yes` carries it out, on exactly the
+//! items that were counted.
 
 use std::collections::BTreeMap;
 
@@ -38,7 +40,8 @@ pub(super) struct Which {
     /// The items, by id, key or order number
     #[arg(value_name = "ITEM", required_unless_present = "state")]
     items: Vec<String>,
-    /// Instead of items: all in these states, separated by commas; they are counted, and --yes carries it out
+    /// Instead of items: all in these states, separated by commas; they are counted, and --yes
+    /// carries it out
     #[arg(long, value_delimiter = ',', value_parser = parse_state, value_name = "STATE", conflicts_with = "items")]
     state: Vec<State>,
     /// Only those of this run
@@ -77,13 +80,22 @@ pub(super) async fn run(context: &Context, args: &RetryArgs) -> Result<Exit, Fai
     Ok(exit)
 }
 
-/// Has a wish granted for the items that are meant, and says whether anything was to be done; what cannot be granted is said and
-/// spoils nothing.
-pub(super) async fn wish(context: &Context, which: &Which, wish: &Wish) -> Result<(Exit, bool), Failure> {
+/// Has a wish granted for the items that are meant, and says whether anything was to be done; what
+/// cannot be granted is said and spoils nothing.
+pub(super) async fn wish(
+    context: &Context,
+    which: &Which,
+    wish: &Wish,
+) -> Result<(Exit, bool), Failure> {
     let project = Project::load(context)?;
     let ledger = project.ledger().await?;
     if which.items.is_empty() {
-        return bulk(&project.engine(ledger, Clock::of_machine()).await?, which, wish).await;
+        return bulk(
+            &project.engine(ledger, Clock::of_machine()).await?,
+            which,
+            wish,
+        )
+        .await;
     }
     let by = which.by.signed(&ledger, Role::Operator).await?;
     let mut outcome = Outcome::default();
@@ -112,12 +124,20 @@ async fn bulk(engine: &Engine, which: &Which, wish: &Wish) -> Result<(Exit, bool
         tell_chosen(&chosen, which.json);
         return Ok((Exit::Success, false));
     }
-    if let Some(expected) = which.expect.as_ref().filter(|expected| **expected != chosen.set) {
-        let message = format!("these are not the items that were counted as {expected}; nothing was done");
+    if let Some(expected) = which
+        .expect
+        .as_ref()
+        .filter(|expected| **expected != chosen.set)
+    {
+        let message =
+            format!("these are not the items that were counted as {expected}; nothing was done");
         return Err(Failure::invalid(message).help("count them again, without --yes"));
     }
     let by = which.by.signed(&engine.ledger, Role::Operator).await?;
-    let done = engine.carry_out(&chosen, wish, &words(which), &by).await.map_err(failed)?;
+    let done = engine
+        .carry_out(&chosen, wish, &words(which), &by)
+        .await
+        .map_err(failed)?;
     Ok((Outcome::of(done).tell(which.json), true))
 }
 
@@ -126,17 +146,30 @@ fn words(which: &Which) -> String {
     let states: Vec<&str> = which.state.iter().map(|state| state.word()).collect();
     let parts = [
         which.run.map(|run| format!("run {run}")),
-        which.workflow.as_ref().map(|workflow| format!("workflow {workflow}")),
+        which
+            .workflow
+            .as_ref()
+            .map(|workflow| format!("workflow {workflow}")),
         which.job.as_ref().map(|job| format!("job {job}")),
-        which.gateway.as_ref().map(|gateway| format!("gateway {gateway}")),
+        which
+            .gateway
+            .as_ref()
+            .map(|gateway| format!("gateway {gateway}")),
         Some(format!("state {}", states.join(", "))),
-        which.with_reason.as_ref().map(|text| format!("reason with \"{text}\"")),
+        which
+            .with_reason
+            .as_ref()
+            .map(|text| format!("reason with \"{text}\"")),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 fn tell_chosen(chosen: &Chosen, as_json: bool) {
-    let states: BTreeMap<&str, u64> = chosen.states.iter().map(|(state, items)| (state.word(), *items)).collect();
+    let states: BTreeMap<&str, u64> = chosen
+        .states
+        .iter()
+        .map(|(state, items)| (state.word(), *items))
+        .collect();
     if as_json {
         let sums: BTreeMap<&str, String> = chosen
             .sums
@@ -148,8 +181,16 @@ fn tell_chosen(chosen: &Chosen, as_json: bool) {
         );
         return;
     }
-    let by_state: Vec<String> = states.iter().map(|(state, items)| format!("{} {state}", count(*items))).collect();
-    say(format!("{}: {}; {}", counted(chosen.items, "item"), by_state.join(", "), money_text(&chosen.sums)));
+    let by_state: Vec<String> = states
+        .iter()
+        .map(|(state, items)| format!("{} {state}", count(*items)))
+        .collect();
+    say(format!(
+        "{}: {}; {}",
+        counted(chosen.items, "item"),
+        by_state.join(", "),
+        money_text(&chosen.sums)
+    ));
     if chosen.left_out > 0 {
         say(format!(
             "{} left out: the contract is paused or ended, or the period was given up with it; `payrun retry ITEM` says which",
@@ -157,7 +198,10 @@ fn tell_chosen(chosen: &Chosen, as_json: bool) {
         ));
     }
     if chosen.items > 0 {
-        say(format!("nothing was done; the same with --yes --expect {} does it to exactly these", chosen.set));
+        say(format!(
+            "nothing was done; the same with --yes --expect {} does it to exactly these",
+            chosen.set
+        ));
     }
 }
 
@@ -168,8 +212,7 @@ pub(super) fn failed(error: BulkError) -> Failure {
     }
 }
 
-const PARKED: &str =
-    "it is parked, and nothing more of it is sent; nobody asks what became of it: say so with `payrun resolve`";
+const PARKED: &str = "it is parked, and nothing more of it is sent; nobody asks what became of it: say so with `payrun resolve`";
 
 /// Why an item was left as it is.
 pub(super) fn refusal(refused: &Granted) -> String {
@@ -204,10 +247,22 @@ struct Outcome {
 
 impl Outcome {
     fn of(done: CarriedOut) -> Self {
-        let by_word = |of: BTreeMap<State, u64>| of.into_iter().map(|(state, items)| (state.word(), items)).collect();
+        let by_word = |of: BTreeMap<State, u64>| {
+            of.into_iter()
+                .map(|(state, items)| (state.word(), items))
+                .collect()
+        };
         let (moved, withdrawn) = (by_word(done.moved), by_word(done.withdrawn));
-        let refused = done.refused.iter().map(|(id, refused)| (id.to_string(), refusal(refused))).collect();
-        Self { moved, withdrawn, refused }
+        let refused = done
+            .refused
+            .iter()
+            .map(|(id, refused)| (id.to_string(), refusal(refused)))
+            .collect();
+        Self {
+            moved,
+            withdrawn,
+            refused,
+        }
     }
 
     async fn grant(
@@ -239,9 +294,14 @@ impl Outcome {
 
     fn tell(&self, as_json: bool) -> Exit {
         if as_json {
-            let refused: Vec<Value> =
-                self.refused.iter().map(|(item, why)| json!({"item": item, "why": why})).collect();
-            say_json(&json!({"moved": self.moved, "withdrawn": self.withdrawn, "refused": refused}));
+            let refused: Vec<Value> = self
+                .refused
+                .iter()
+                .map(|(item, why)| json!({"item": item, "why": why}))
+                .collect();
+            say_json(
+                &json!({"moved": self.moved, "withdrawn": self.withdrawn, "refused": refused}),
+            );
         } else {
             for (state, items) in &self.moved {
                 say(format!("{} now {state}", count(*items)));
@@ -260,9 +320,16 @@ impl Outcome {
                 say(format!("{name}: {why}"));
             }
             if self.refused.len() > SHOWN {
-                say(format!("and {} more that were refused", self.refused.len() - SHOWN));
+                say(format!(
+                    "and {} more that were refused",
+                    self.refused.len() - SHOWN
+                ));
             }
         }
-        if self.refused.is_empty() { Exit::Success } else { Exit::Incomplete }
+        if self.refused.is_empty() {
+            Exit::Success
+        } else {
+            Exit::Incomplete
+        }
     }
 }

@@ -53,7 +53,9 @@ pub(super) async fn show(engine: &Engine, args: &ShowArgs) -> Result<Exit, Failu
     let mut batches = Vec::new();
     for approval in &approvals {
         let reviewing = engine.reviewing(approval).await?;
-        let review = reviewing.review(args.after.as_ref(), if args.all { PAGE } else { args.rows }).await?;
+        let review = reviewing
+            .review(args.after.as_ref(), if args.all { PAGE } else { args.rows })
+            .await?;
         if args.json {
             batches.push(value(&reviewing, args, approval, &review).await?);
         } else {
@@ -97,16 +99,29 @@ async fn print(
         counted(approval.items, "item"),
         sums(approval).unwrap_or_else(|| "no money".to_owned())
     ));
-    say(format!("started by {}; hash {}", approval.author, approval.print));
+    say(format!(
+        "started by {}; hash {}",
+        approval.author, approval.print
+    ));
     for vote in &approval.votes {
-        say(format!("approved by {} at {}: {}", vote.actor, vote.at, vote.reason));
+        say(format!(
+            "approved by {} at {}: {}",
+            vote.actor, vote.at, vote.reason
+        ));
     }
     if args.after.is_none() && review.checked < approval.items {
         say(format!("of the first {} rows:", count(review.checked)));
     }
-    print_found(&format!("{} certain to fail", are(review.failing)), review.failing, &review.first_failing);
     print_found(
-        &format!("{} too much of the same payment only together with other rows", take(review.crowded)),
+        &format!("{} certain to fail", are(review.failing)),
+        review.failing,
+        &review.first_failing,
+    );
+    print_found(
+        &format!(
+            "{} too much of the same payment only together with other rows",
+            take(review.crowded)
+        ),
         review.crowded,
         &review.first_crowded,
     );
@@ -117,7 +132,10 @@ async fn print(
         ));
     }
     print_found(
-        &format!("{} the same payment, or contract and amount, as an earlier item", have(review.repeating)),
+        &format!(
+            "{} the same payment, or contract and amount, as an earlier item",
+            have(review.repeating)
+        ),
         review.repeating,
         &review.first_repeating,
     );
@@ -146,15 +164,27 @@ async fn print(
 }
 
 fn are(rows: u64) -> String {
-    format!("{} {}", counted(rows, "row"), if rows == 1 { "is" } else { "are" })
+    format!(
+        "{} {}",
+        counted(rows, "row"),
+        if rows == 1 { "is" } else { "are" }
+    )
 }
 
 fn take(rows: u64) -> String {
-    format!("{} {}", counted(rows, "row"), if rows == 1 { "takes" } else { "take" })
+    format!(
+        "{} {}",
+        counted(rows, "row"),
+        if rows == 1 { "takes" } else { "take" }
+    )
 }
 
 fn have(rows: u64) -> String {
-    format!("{} {}", counted(rows, "row"), if rows == 1 { "has" } else { "have" })
+    format!(
+        "{} {}",
+        counted(rows, "row"),
+        if rows == 1 { "has" } else { "have" }
+    )
 }
 
 fn print_found(what: &str, number: u64, first: &[ReviewedRow]) {
@@ -163,8 +193,17 @@ fn print_found(what: &str, number: u64, first: &[ReviewedRow]) {
     }
     say(format!("{what}:"));
     for row in first {
-        let amount = row.item.amount.map(|amount| amount.to_string()).unwrap_or_default();
-        say(format!("  line {}, {}, {amount}: {}", row.item.line, cut(&row.item.key, 40), notes(row)));
+        let amount = row
+            .item
+            .amount
+            .map(|amount| amount.to_string())
+            .unwrap_or_default();
+        say(format!(
+            "  line {}, {}, {amount}: {}",
+            row.item.line,
+            cut(&row.item.key, 40),
+            notes(row)
+        ));
     }
     if number > first.len() as u64 {
         say(format!("  and {} more", count(number - first.len() as u64)));
@@ -174,22 +213,48 @@ fn print_found(what: &str, number: u64, first: &[ReviewedRow]) {
 /// What is to be said about a row.
 fn notes(row: &ReviewedRow) -> String {
     let repeated = row.repeated.as_ref().map(|repeated| {
-        let (item, run, key, state) = (repeated.item, repeated.run, cut(&repeated.key, 40), &repeated.state);
-        let more =
-            if repeated.times > 1 { format!(", and {} before", count(repeated.times - 1)) } else { String::new() };
+        let (item, run, key, state) = (
+            repeated.item,
+            repeated.run,
+            cut(&repeated.key, 40),
+            &repeated.state,
+        );
+        let more = if repeated.times > 1 {
+            format!(", and {} before", count(repeated.times - 1))
+        } else {
+            String::new()
+        };
         format!("the same as item {item} (run {run}, {key}, {state}){more}")
     });
     let unknown = row.of_unknown_payment.then(|| UNKNOWN_PAYMENT.to_owned());
-    let known = row.will_fail.clone().or_else(|| row.crowded.clone()).or(unknown);
+    let known = row
+        .will_fail
+        .clone()
+        .or_else(|| row.crowded.clone())
+        .or(unknown);
     let notes: Vec<String> = known.into_iter().chain(repeated).collect();
     notes.join("; ")
 }
 
 fn print_differences(differences: &BatchDifferences) {
     let named = |word: &str, named: &Named| {
-        let some = named.keys.iter().take(KEYS).map(|key| cut(key, 40)).collect::<Vec<_>>().join(", ");
-        let more = if named.count > KEYS as u64 { ", .." } else { "" };
-        if named.count == 0 { format!("0 {word}") } else { format!("{} {word} ({some}{more})", count(named.count)) }
+        let some = named
+            .keys
+            .iter()
+            .take(KEYS)
+            .map(|key| cut(key, 40))
+            .collect::<Vec<_>>()
+            .join(", ");
+        let more = if named.count > KEYS as u64 {
+            ", .."
+        } else {
+            ""
+        };
+        if named.count == 0 {
+            format!("0 {word}")
+        } else {
+            format!("{} {word} ({some}{more})", count(named.count))
+        }
     };
     say(format!(
         "beside the batch of run {}: {}, {}, {}, {} as before",
@@ -205,7 +270,16 @@ fn print_rows(rows: &[ReviewedRow]) {
     if rows.is_empty() {
         return;
     }
-    let mut shown = table(&[">item", ">line", "key", ">amount", ">paid", ">given back", "fields", "note"]);
+    let mut shown = table(&[
+        ">item",
+        ">line",
+        "key",
+        ">amount",
+        ">paid",
+        ">given back",
+        "fields",
+        "note",
+    ]);
     for row in rows {
         let known = |text: Option<String>| text.unwrap_or_default();
         shown.add_row([
@@ -224,8 +298,20 @@ fn print_rows(rows: &[ReviewedRow]) {
 
 /// The fields beside the amount, in one line.
 fn fields(row: &ReviewedRow) -> String {
-    let others = row.fields.iter().filter(|(name, _)| !["amount", "currency"].contains(&name.as_str()));
-    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let filled = others.map(|(name, value)| (name, text(value))).filter(|(_, value)| !value.is_empty());
-    filled.map(|(name, value)| format!("{name}: {value}")).collect::<Vec<_>>().join(", ")
+    let others = row
+        .fields
+        .iter()
+        .filter(|(name, _)| !["amount", "currency"].contains(&name.as_str()));
+    let text = |value: &Value| {
+        value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned)
+    };
+    let filled = others
+        .map(|(name, value)| (name, text(value)))
+        .filter(|(_, value)| !value.is_empty());
+    filled
+        .map(|(name, value)| format!("{name}: {value}"))
+        .collect::<Vec<_>>()
+        .join(", ")
 }

@@ -12,7 +12,9 @@ use serde_json::{Value, json};
 use super::Context;
 use super::exit::{Exit, Failure};
 use super::output::{count, counted, note, note_lines, say, say_json, say_lines};
-use super::plan::{Occasion, failed, occurrence_now, plan_json, print_changed, print_refusals, summary};
+use super::plan::{
+    Occasion, failed, occurrence_now, plan_json, print_changed, print_refusals, summary,
+};
 use super::progress::{Ended, Runs, carry_out, exit_of, out_of_reach};
 use super::project::Project;
 use super::report::Report;
@@ -33,8 +35,8 @@ pub(super) struct RunArgs {
     /// Plan nothing new; only finish what earlier runs left open
     #[arg(long, conflicts_with = "workflow")]
     resume: bool,
-    /// Wait so long in all for what falls due later, or for gateways that are out of reach (15s, 10m, 1h); what is open then stays
-    /// open
+    /// Wait so long in all for what falls due later, or for gateways that are out of reach (15s,
+    /// 10m, 1h); what is open then stays open
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = parse_wait)]
     wait: Duration,
     /// Print JSON at the end, and no progress
@@ -52,14 +54,24 @@ fn parse_wait(text: &str) -> Result<Duration, String> {
 pub(super) async fn run(context: &Context, args: RunArgs) -> Result<Exit, Failure> {
     let stopped = stop_switch();
     let project = Project::load(context)?;
-    let request = if args.resume { None } else { Some(args.occasion.request(&project, true)?) };
+    let request = if args.resume {
+        None
+    } else {
+        Some(args.occasion.request(&project, true)?)
+    };
     let ledger = project.ledger().await?;
     let request = match request {
-        Some(request) => Some(PlanRequest { author: args.occasion.author(&ledger).await?, ..request }),
+        Some(request) => Some(PlanRequest {
+            author: args.occasion.author(&ledger).await?,
+            ..request
+        }),
         None => None,
     };
     let engine = Arc::new(project.engine(ledger, Clock::of_machine()).await?);
-    let node = engine.ledger.join(rand::random(), engine.clock.now()).await?;
+    let node = engine
+        .ledger
+        .join(rand::random(), engine.clock.now())
+        .await?;
     let asked = engine.take_over(engine.clock.now()).await?;
     if asked > 0 && !args.json {
         note(format!(
@@ -85,32 +97,58 @@ pub(super) async fn run(context: &Context, args: RunArgs) -> Result<Exit, Failur
     let mut runs: Vec<i64> = left_open.iter().map(|run| run.id).collect();
     runs.extend(planned.as_ref().map(|planned| planned.run_id));
     if !left_open.is_empty() && !args.json {
-        let mut names: Vec<String> = left_open.iter().take(NAMED).map(|run| run.id.to_string()).collect();
-        names.extend(left_open.len().checked_sub(NAMED + 1).map(|more| format!("and {} more", count(more as u64 + 1))));
+        let mut names: Vec<String> = left_open
+            .iter()
+            .take(NAMED)
+            .map(|run| run.id.to_string())
+            .collect();
+        names.extend(
+            left_open
+                .len()
+                .checked_sub(NAMED + 1)
+                .map(|more| format!("and {} more", count(more as u64 + 1))),
+        );
         note(format!(
             "earlier runs have open items, which are finished too where they are due soon: run {}",
             names.join(", ")
         ));
     }
     if runs.is_empty() {
-        say(if args.json { "{\"runs\": []}" } else { "nothing is open" });
+        say(if args.json {
+            "{\"runs\": []}"
+        } else {
+            "nothing is open"
+        });
         return Ok(Exit::Success);
     }
-    let carried = Runs { all: &runs, own: planned.as_ref().map(|planned| planned.run_id) };
+    let carried = Runs {
+        all: &runs,
+        own: planned.as_ref().map(|planned| planned.run_id),
+    };
     let ended = carry_out(&engine, &node, carried, args.wait, stopped, !args.json).await?;
     tell(context, &args, &engine, &runs, planned.as_ref(), &ended).await
 }
 
-/// What payrun holds for a while (for funds) is tried again: a person has looked, or would not be here. What is stopped waits until
-/// a person lets it go on, by a command with a reason: who only starts the same run again has mended nothing, and each start would send
-/// some more. What a person holds stays held, and other gateways' lanes stay as they are.
+/// What payrun holds for a while (for funds) is tried again: a person has looked, or would not be
+/// here. What is stopped waits until a person lets it go on, by a command with a reason: who only
+/// starts the same run again has mended nothing, and each start would send some more. What a person
+/// holds stays held, and other gateways' lanes stay as they are.
 async fn release_lanes(engine: &Engine, request: Option<&PlanRequest>) -> Result<(), Failure> {
     let closed = engine.ledger.closed_lanes(engine.clock.now()).await?;
     let is_meant = |name: &str| {
         let gateway = name.split('/').next().unwrap_or(name);
-        request.is_none_or(|request| request.workflow.jobs.iter().any(|job| job.gateway == gateway))
+        request.is_none_or(|request| {
+            request
+                .workflow
+                .jobs
+                .iter()
+                .any(|job| job.gateway == gateway)
+        })
     };
-    for lane in closed.iter().filter(|lane| lane.author.is_none() && is_meant(&lane.name)) {
+    for lane in closed
+        .iter()
+        .filter(|lane| lane.author.is_none() && is_meant(&lane.name))
+    {
         let name = &lane.name;
         if lane.state == LaneState::Stopped {
             note(format!(
@@ -125,8 +163,8 @@ async fn release_lanes(engine: &Engine, request: Option<&PlanRequest>) -> Result
     Ok(())
 }
 
-/// Looks at the workflows folder as `serve` and `work` do: a workflow whose file is gone is paused, and one that payrun paused goes on
-/// when a file has it again.
+/// Looks at the workflows folder as `serve` and `work` do: a workflow whose file is gone is paused,
+/// and one that payrun paused goes on when a file has it again.
 async fn look_for_files(engine: &Engine) -> Result<(), Failure> {
     engine.pause_missing().await?;
     for name in engine.resume_returned().await? {
@@ -140,8 +178,11 @@ async fn look_for_files(engine: &Engine) -> Result<(), Failure> {
 /// Plans, with a spinner that counts rows.
 async fn plan(engine: &Engine, request: &PlanRequest, quiet: bool) -> Result<Planned, Failure> {
     let rows = Arc::new(AtomicU64::new(0));
-    let spinner =
-        if quiet || !std::io::stderr().is_terminal() { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
+    let spinner = if quiet || !std::io::stderr().is_terminal() {
+        ProgressBar::hidden()
+    } else {
+        ProgressBar::new_spinner()
+    };
     spinner.set_style(
         ProgressStyle::with_template("{spinner} planning: {msg} rows")
             .unwrap_or_else(|_| ProgressStyle::default_spinner()),
@@ -169,14 +210,29 @@ async fn plan(engine: &Engine, request: &PlanRequest, quiet: bool) -> Result<Pla
 }
 
 /// Plans; when another process began in the same millisecond, under the next one's name.
-async fn plan_alone(engine: &Engine, request: &PlanRequest, rows: &Arc<AtomicU64>) -> Result<Planned, PlanError> {
+async fn plan_alone(
+    engine: &Engine,
+    request: &PlanRequest,
+    rows: &Arc<AtomicU64>,
+) -> Result<Planned, PlanError> {
     const TRIES: u32 = 100;
     let mut planned = engine.plan(request, rows).await;
     for _ in 0..TRIES {
-        if !matches!(planned, Err(PlanError::Ledger(LedgerError::RunExists { .. }))) {
+        if !matches!(
+            planned,
+            Err(PlanError::Ledger(LedgerError::RunExists { .. }))
+        ) {
             break;
         }
-        planned = engine.plan(&PlanRequest { occurrence: occurrence_now(), ..request.clone() }, rows).await;
+        planned = engine
+            .plan(
+                &PlanRequest {
+                    occurrence: occurrence_now(),
+                    ..request.clone()
+                },
+                rows,
+            )
+            .await;
     }
     planned
 }
@@ -196,8 +252,15 @@ async fn tell(
         }
     }
     // What was asked for decides; what earlier runs left open only where that went well.
-    let own = planned.and_then(|planned| reports.iter().find(|report| report.run.id == planned.run_id));
-    let exit = own.map(Report::exit).filter(|exit| *exit != Exit::Success).unwrap_or_else(|| exit_of(&reports));
+    let own = planned.and_then(|planned| {
+        reports
+            .iter()
+            .find(|report| report.run.id == planned.run_id)
+    });
+    let exit = own
+        .map(Report::exit)
+        .filter(|exit| *exit != Exit::Success)
+        .unwrap_or_else(|| exit_of(&reports));
     if args.json {
         say_json(&json!({
             "runs": reports.iter().map(Report::json).collect::<Vec<_>>(),
@@ -216,7 +279,11 @@ async fn tell(
     }
     if let Some(planned) = planned {
         planned.jobs.iter().for_each(print_changed);
-        planned.jobs.iter().filter(|job| job.skipped > 0 && job.items == 0).for_each(|job| print_refusals(job, 3));
+        planned
+            .jobs
+            .iter()
+            .filter(|job| job.skipped > 0 && job.items == 0)
+            .for_each(|job| print_refusals(job, 3));
     }
     if let Some(text) = ended_text(ended, &out_of_reach(engine).await?) {
         say_lines(text);
@@ -226,12 +293,26 @@ async fn tell(
 
 /// Where a reconciliation's reports are, and what they say in short.
 async fn print_reports(ledger: &Ledger, job: &JobRow) -> Result<(), LedgerError> {
-    let filter = ItemFilter { run_id: Some(job.run_id), job: Some(job.name.clone()), ..ItemFilter::default() };
+    let filter = ItemFilter {
+        run_id: Some(job.run_id),
+        job: Some(job.name.clone()),
+        ..ItemFilter::default()
+    };
     for item in ledger.items(&filter, 0, 100).await? {
-        let result: Value = item.result.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-        let Some(report) = result["report_html"].as_str() else { continue };
+        let result: Value = item
+            .result
+            .as_deref()
+            .and_then(|text| serde_json::from_str(text).ok())
+            .unwrap_or_default();
+        let Some(report) = result["report_html"].as_str() else {
+            continue;
+        };
         let differences = result["differences"].as_u64().unwrap_or(0);
-        say(format!("{}: {}; open {report}", job.name, counted(differences, "difference")));
+        say(format!(
+            "{}: {}; open {report}",
+            job.name,
+            counted(differences, "difference")
+        ));
     }
     Ok(())
 }
@@ -249,20 +330,28 @@ fn ended_text(ended: &Ended, out_of_reach: &[String]) -> Option<String> {
     let resume = "`payrun run --resume` goes on";
     match ended {
         Ended::AtRest => None,
-        Ended::Waiting(Some(next)) if !out_of_reach.is_empty() => {
-            Some(format!("{}\nof what is open the next is due at {next}. {resume}", out_of_reach.join("\n")))
-        }
+        Ended::Waiting(Some(next)) if !out_of_reach.is_empty() => Some(format!(
+            "{}\nof what is open the next is due at {next}. {resume}",
+            out_of_reach.join("\n")
+        )),
         Ended::Waiting(next) => Some(match next {
-            Some(next) => format!("what is open is not due yet; the next is due at {next}. {resume}"),
-            None => format!("what is open waits for somebody: see `payrun approvals list`. Then {resume}"),
+            Some(next) => {
+                format!("what is open is not due yet; the next is due at {next}. {resume}")
+            }
+            None => format!(
+                "what is open waits for somebody: see `payrun approvals list`. Then {resume}"
+            ),
         }),
-        Ended::Blocked(reasons) if reasons.is_empty() => {
-            Some(format!("what is open belongs to gateways that are not in the configuration. {resume}"))
-        }
+        Ended::Blocked(reasons) if reasons.is_empty() => Some(format!(
+            "what is open belongs to gateways that are not in the configuration. {resume}"
+        )),
         Ended::Blocked(reasons) => {
             // Each stays in its line, whatever is said in it.
             let lines: Vec<_> = reasons.iter().map(|reason| visible(reason)).collect();
-            Some(format!("{}\nwhen this is settled, {resume}", lines.join("\n")))
+            Some(format!(
+                "{}\nwhen this is settled, {resume}",
+                lines.join("\n")
+            ))
         }
         Ended::Interrupted => Some(format!("interrupted; what is open stays open. {resume}")),
     }

@@ -38,7 +38,16 @@ pub(super) async fn run(context: &Context, args: &RunsArgs) -> Result<Exit, Fail
         say("no runs yet; `payrun run WORKFLOW` makes one");
         return Ok(Exit::Success);
     }
-    let mut rows = table(&[">run", "workflow", "occurrence", "planned at", "state", ">items", ">succeeded", ">open"]);
+    let mut rows = table(&[
+        ">run",
+        "workflow",
+        "occurrence",
+        "planned at",
+        "state",
+        ">items",
+        ">succeeded",
+        ">open",
+    ]);
     for report in &reports {
         rows.add_row([
             report.run.id.to_string(),

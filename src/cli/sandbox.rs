@@ -18,7 +18,9 @@ use crate::clock::Clock;
 use crate::config::{self, Config, GatewayKind, WechatConfig};
 use crate::sandbox::faults::{Fault, FaultPlan, Level};
 use crate::sandbox::herald::{Address, Herald};
-use crate::sandbox::{Gateways, Identity, IdentityError, Ready, Sandbox, Settings, cbtis, egms, hipopay, server};
+use crate::sandbox::{
+    Gateways, Identity, IdentityError, Ready, Sandbox, Settings, cbtis, egms, hipopay, server,
+};
 
 /// Arguments of `payrun sandbox`.
 #[derive(Debug, Args)]
@@ -41,10 +43,12 @@ pub(super) struct SandboxArgs {
     /// The client's patience that the fault "slow" plays with, in milliseconds
     #[arg(long, default_value_t = 5000, value_name = "MS")]
     timeout: u64,
-    /// Be as slow as the real gateways: a minute between refunds of a payment, 5 minutes before a close
+    /// Be as slow as the real gateways: a minute between refunds of a payment, 5 minutes before a
+    /// close
     #[arg(long)]
     real_waits: bool,
-    /// Send notifications to this address and the name of the gateway behind it: http://127.0.0.1:8420/notify
+    /// Send notifications to this address and the name of the gateway behind it:
+    /// http://127.0.0.1:8420/notify
     #[arg(long, value_name = "URL", value_parser = parse_local)]
     notify: Option<String>,
     /// By how much notifications are repeated sooner than the real gateways do
@@ -83,12 +87,22 @@ impl From<Faults> for Level {
 }
 
 fn parse_fault(word: &str) -> Result<Fault, String> {
-    let words = || Fault::ALL.into_iter().map(Fault::word).collect::<Vec<_>>().join(", ");
+    let words = || {
+        Fault::ALL
+            .into_iter()
+            .map(Fault::word)
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
     Fault::parse(word).ok_or_else(|| format!("no such fault; the faults are {}", words()))
 }
 
 pub(super) async fn run(context: &Context, args: SandboxArgs) -> Result<Exit, Failure> {
-    let folder = context.config.parent().map(PathBuf::from).unwrap_or_default();
+    let folder = context
+        .config
+        .parent()
+        .map(PathBuf::from)
+        .unwrap_or_default();
     let keys = args.keys.unwrap_or_else(|| folder.join(KEYS));
     let config = config::load::load(&context.config).ok();
     let mut identity = Identity::load(&keys).map_err(|error| {
@@ -96,11 +110,16 @@ pub(super) async fn run(context: &Context, args: SandboxArgs) -> Result<Exit, Fa
             .help("`payrun init` makes a project with keys; or name the folder with --keys")
     })?;
     // It plays the gateway of the account that its keys are of, as it stands in payrun.yaml.
-    let account = config.as_ref().and_then(|config| account_of(config, &identity));
+    let account = config
+        .as_ref()
+        .and_then(|config| account_of(config, &identity));
     if let Some(account) = account {
         identity.mode = account.mode.clone();
     }
-    let plan = args.only.map_or_else(|| FaultPlan::new(args.seed, args.faults.into()), FaultPlan::only);
+    let plan = args.only.map_or_else(
+        || FaultPlan::new(args.seed, args.faults.into()),
+        FaultPlan::only,
+    );
     let goes_well = args.only.is_none() && args.faults == Faults::None;
     let settings = Settings {
         plan,
@@ -109,12 +128,25 @@ pub(super) async fn run(context: &Context, args: SandboxArgs) -> Result<Exit, Fa
         timeout: Duration::from_millis(args.timeout),
         books: Some(args.books.unwrap_or_else(|| folder.join("sandbox.db"))),
         reverse_after: Duration::from_secs(15),
-        refund_gap: if args.real_waits { Duration::from_secs(60) } else { Duration::ZERO },
-        close_after: if args.real_waits { Duration::from_secs(300) } else { Duration::ZERO },
-        statements: if goes_well { Ready::Always } else { Ready::AfterRequests(LATE_REQUESTS) },
+        refund_gap: if args.real_waits {
+            Duration::from_secs(60)
+        } else {
+            Duration::ZERO
+        },
+        close_after: if args.real_waits {
+            Duration::from_secs(300)
+        } else {
+            Duration::ZERO
+        },
+        statements: if goes_well {
+            Ready::Always
+        } else {
+            Ready::AfterRequests(LATE_REQUESTS)
+        },
         unsettled: if goes_well { 0 } else { LATE_REQUESTS },
         notes_ends: args.notify.is_some(),
-        settlements_by_sub_merchant: account.is_some_and(|account| account.settlements_by_sub_merchant),
+        settlements_by_sub_merchant: account
+            .is_some_and(|account| account.settlements_by_sub_merchant),
         ports: config
             .iter()
             .flat_map(|config| config.gateways.values())
@@ -122,61 +154,106 @@ pub(super) async fn run(context: &Context, args: SandboxArgs) -> Result<Exit, Fa
             .collect(),
         ..Settings::default()
     };
-    let notifies = args.notify.as_deref().map(|url| address(context, url, args.notify_faster)).transpose()?;
+    let notifies = args
+        .notify
+        .as_deref()
+        .map(|url| address(context, url, args.notify_faster))
+        .transpose()?;
     let others = others(&keys, &settings)?;
-    let sandbox =
-        Sandbox::open(identity, settings, Clock::of_machine()).await.map_err(|error| Failure::internal(&error))?;
+    let sandbox = Sandbox::open(identity, settings, Clock::of_machine())
+        .await
+        .map_err(|error| Failure::internal(&error))?;
     let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), args.port);
     let listener = TcpListener::bind(address).await.map_err(|error| {
         Failure::invalid(format!("cannot listen on {address}: {error}")).help("name another --port")
     })?;
-    let bound = listener.local_addr().map_err(|error| Failure::internal(&error))?;
-    say(format!("the gateway's other side listens on http://{bound}; its books are at http://{bound}/sandbox/books"));
+    let bound = listener
+        .local_addr()
+        .map_err(|error| Failure::internal(&error))?;
+    say(format!(
+        "the gateway's other side listens on http://{bound}; its books are at http://{bound}/sandbox/books"
+    ));
     say("Ctrl-C ends it");
     let mut stopped = stop_switch();
     let shutdown = async move {
         stopped.wait_for(|stop| *stop).await.ok();
     };
-    let gateways = Gateways { wechat: Some(std::sync::Arc::clone(&sandbox)), ..others };
-    let herald = notifies.map(|address| tokio::spawn(Herald::new(gateways.clone(), address, plan).run()));
+    let gateways = Gateways {
+        wechat: Some(std::sync::Arc::clone(&sandbox)),
+        ..others
+    };
+    let herald =
+        notifies.map(|address| tokio::spawn(Herald::new(gateways.clone(), address, plan).run()));
     let served = server::serve(gateways, listener, shutdown).await;
     if let Some(herald) = herald {
         herald.abort();
     }
     served.map_err(|error| Failure::internal(&error))?;
-    let totals = sandbox.totals().await.map_err(|error| Failure::internal(&error))?;
+    let totals = sandbox
+        .totals()
+        .await
+        .map_err(|error| Failure::internal(&error))?;
     for (currency, charged) in &totals.charged {
-        say(format!("charged {} orders in {currency}", count(charged.count)));
+        say(format!(
+            "charged {} orders in {currency}",
+            count(charged.count)
+        ));
     }
     for (currency, refunded) in &totals.refunded {
-        say(format!("gave back {} payments in {currency}, in part or whole", count(refunded.count)));
+        say(format!(
+            "gave back {} payments in {currency}, in part or whole",
+            count(refunded.count)
+        ));
     }
     Ok(Exit::Success)
 }
 
 /// The account of these keys: it says whether it is a merchant's or an institution's, and its ids.
 fn account_of<'a>(config: &'a Config, identity: &Identity) -> Option<&'a WechatConfig> {
-    config.gateways.values().find_map(|gateway| match &gateway.kind {
-        GatewayKind::Wechat(wechat) if wechat.merchant_keys.iter().any(|key| identity.is_of(&key.serial)) => {
-            Some(wechat)
-        }
-        GatewayKind::Wechat(_) | GatewayKind::Hipopay(_) | GatewayKind::Egms(_) | GatewayKind::Cbtis(_) => None,
-    })
+    config
+        .gateways
+        .values()
+        .find_map(|gateway| match &gateway.kind {
+            GatewayKind::Wechat(wechat)
+                if wechat
+                    .merchant_keys
+                    .iter()
+                    .any(|key| identity.is_of(&key.serial)) =>
+            {
+                Some(wechat)
+            }
+            GatewayKind::Wechat(_)
+            | GatewayKind::Hipopay(_)
+            | GatewayKind::Egms(_)
+            | GatewayKind::Cbtis(_) => None,
+        })
 }
 
-/// Where each gateway's notifications go: to the account of that kind in payrun.yaml, the first if there are several; where there
-/// is no payrun.yaml, to the name of the kind.
+/// Where each gateway's notifications go: to the account of that kind in payrun.yaml, the first if
+/// there are several; where there is no payrun.yaml, to the name of the kind.
 fn address(context: &Context, url: &str, compressed: u32) -> Result<Address, Failure> {
-    let mut address = Address { urls: BTreeMap::new(), signed_path: None, compressed };
+    let mut address = Address {
+        urls: BTreeMap::new(),
+        signed_path: None,
+        compressed,
+    };
     if !context.config.exists() {
         let names = ["wechat", "hipopay", "egms", "cbtis"];
-        address.urls = names.into_iter().map(|name| (name, format!("{url}/{name}"))).collect();
+        address.urls = names
+            .into_iter()
+            .map(|name| (name, format!("{url}/{name}")))
+            .collect();
         return Ok(address);
     }
     for (name, gateway) in &Project::load(context)?.config.gateways {
-        address.urls.entry(gateway.kind.word()).or_insert_with(|| format!("{url}/{name}"));
+        address
+            .urls
+            .entry(gateway.kind.word())
+            .or_insert_with(|| format!("{url}/{name}"));
         if let GatewayKind::Egms(egms) = &gateway.kind {
-            address.signed_path.get_or_insert_with(|| egms.notify_path.clone());
+            address
+                .signed_path
+                .get_or_insert_with(|| egms.notify_path.clone());
         }
     }
     Ok(address)
@@ -185,7 +262,9 @@ fn address(context: &Context, url: &str, compressed: u32) -> Result<Address, Fai
 /// The sandbox is no gateway: what it sends goes to this machine only.
 fn parse_local(text: &str) -> Result<String, String> {
     let url = url::Url::parse(text).map_err(|error| error.to_string())?;
-    let local = url.host_str().is_some_and(|host| matches!(host, "localhost" | "[::1]") || host.starts_with("127."));
+    let local = url
+        .host_str()
+        .is_some_and(|host| matches!(host, "localhost" | "[::1]") || host.starts_with("127."));
     if url.scheme() != "http" || !local || url.query().is_some() {
         return Err("an http:// address of this machine is expected, without a query".to_owned());
     }
@@ -202,16 +281,26 @@ pub(super) fn others(keys: &std::path::Path, settings: &Settings) -> Result<Gate
     let invalid = |error: IdentityError| Failure::invalid(super::exit::chain(&error));
     if let Some(folder) = at("hipopay") {
         let identity = hipopay::Identity::load(&folder).map_err(invalid)?;
-        let twin = hipopay::Hipopay::open(&identity, settings.clone(), Clock::of_machine()).map_err(invalid)?;
+        let twin = hipopay::Hipopay::open(&identity, settings.clone(), Clock::of_machine())
+            .map_err(invalid)?;
         gateways.hipopay = Some(twin);
     }
     if let Some(folder) = at("egms") {
         let identity = egms::Identity::load(&folder).map_err(invalid)?;
-        gateways.egms = Some(egms::Egms::open(&identity, settings.clone(), Clock::of_machine()));
+        gateways.egms = Some(egms::Egms::open(
+            &identity,
+            settings.clone(),
+            Clock::of_machine(),
+        ));
     }
     if let Some(folder) = at("cbtis") {
         let identity = cbtis::Identity::load(&folder).map_err(invalid)?;
-        gateways.cbtis = Some(cbtis::Cbtis::open(&identity, settings.clone(), TOKEN_LIFETIME, Clock::of_machine()));
+        gateways.cbtis = Some(cbtis::Cbtis::open(
+            &identity,
+            settings.clone(),
+            TOKEN_LIFETIME,
+            Clock::of_machine(),
+        ));
     }
     Ok(gateways)
 }

@@ -13,20 +13,59 @@ pub(super) const WORKFLOW: &str = include_str!("../../workflows/monthly-deductio
 
 /// The other ready workflows, for a project to take from.
 const READY: [(&str, &str); 14] = [
-    ("cancel-orders", include_str!("../../workflows/cancel-orders.yaml")),
-    ("check-buyers", include_str!("../../workflows/check-buyers.yaml")),
-    ("customs-filing", include_str!("../../workflows/customs-filing.yaml")),
-    ("customs-redeclare", include_str!("../../workflows/customs-redeclare.yaml")),
-    ("daily-reconciliation", include_str!("../../workflows/daily-reconciliation.yaml")),
-    ("daily-statements", include_str!("../../workflows/daily-statements.yaml")),
-    ("end-contracts", include_str!("../../workflows/end-contracts.yaml")),
-    ("exchange-rates", include_str!("../../workflows/exchange-rates.yaml")),
-    ("look-up-orders", include_str!("../../workflows/look-up-orders.yaml")),
+    (
+        "cancel-orders",
+        include_str!("../../workflows/cancel-orders.yaml"),
+    ),
+    (
+        "check-buyers",
+        include_str!("../../workflows/check-buyers.yaml"),
+    ),
+    (
+        "customs-filing",
+        include_str!("../../workflows/customs-filing.yaml"),
+    ),
+    (
+        "customs-redeclare",
+        include_str!("../../workflows/customs-redeclare.yaml"),
+    ),
+    (
+        "daily-reconciliation",
+        include_str!("../../workflows/daily-reconciliation.yaml"),
+    ),
+    (
+        "daily-statements",
+        include_str!("../../workflows/daily-statements.yaml"),
+    ),
+    (
+        "end-contracts",
+        include_str!("../../workflows/end-contracts.yaml"),
+    ),
+    (
+        "exchange-rates",
+        include_str!("../../workflows/exchange-rates.yaml"),
+    ),
+    (
+        "look-up-orders",
+        include_str!("../../workflows/look-up-orders.yaml"),
+    ),
     ("month-end", include_str!("../../workflows/month-end.yaml")),
-    ("refund-batch", include_str!("../../workflows/refund-batch.yaml")),
-    ("settlements", include_str!("../../workflows/settlements.yaml")),
-    ("subscriptions", include_str!("../../workflows/subscriptions.yaml")),
-    ("take-payments", include_str!("../../workflows/take-payments.yaml")),
+    (
+        "refund-batch",
+        include_str!("../../workflows/refund-batch.yaml"),
+    ),
+    (
+        "settlements",
+        include_str!("../../workflows/settlements.yaml"),
+    ),
+    (
+        "subscriptions",
+        include_str!("../../workflows/subscriptions.yaml"),
+    ),
+    (
+        "take-payments",
+        include_str!("../../workflows/take-payments.yaml"),
+    ),
 ];
 
 /// Where `payrun sandbox` listens if nothing else is said.
@@ -44,8 +83,13 @@ pub(super) fn write_new(folder: &Path, name: &str, text: &str) -> Result<(), Fai
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent).map_err(|error| cannot_write(parent, &error))?;
     }
-    let opened = std::fs::OpenOptions::new().write(true).create_new(true).open(&path);
-    opened.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|error| cannot_write(&path, &error))
+    let opened = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(&path);
+    opened
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .map_err(|error| cannot_write(&path, &error))
 }
 
 fn cannot_write(path: &Path, error: &std::io::Error) -> Failure {
@@ -59,12 +103,19 @@ fn cannot_write(path: &Path, error: &std::io::Error) -> Failure {
 /// Fresh keys for the sandbox, in the project's folder.
 pub(super) fn keys(folder: &Path) -> Result<Identity, Failure> {
     let identity = Identity::generate().map_err(|error| Failure::internal(&error))?;
-    identity.save(&folder.join(KEYS)).map_err(|error| Failure::internal(&error))?;
+    identity
+        .save(&folder.join(KEYS))
+        .map_err(|error| Failure::internal(&error))?;
     Ok(identity)
 }
 
-/// Fresh keys for the sandboxes of the other gateways, in folders of their own; their accounts as `payrun.yaml` has them.
-pub(super) fn other_accounts(folder: &Path, base_url: &str, bounds: LaneBounds) -> Result<String, Failure> {
+/// Fresh keys for the sandboxes of the other gateways, in folders of their own; their accounts as
+/// `payrun.yaml` has them.
+pub(super) fn other_accounts(
+    folder: &Path,
+    base_url: &str,
+    bounds: LaneBounds,
+) -> Result<String, Failure> {
     let internal = |error| Failure::internal(&error);
     let at = |name: &str| folder.join(KEYS).join(name);
     let hipopay = hipopay::Identity::generate().map_err(internal)?;
@@ -74,7 +125,10 @@ pub(super) fn other_accounts(folder: &Path, base_url: &str, bounds: LaneBounds) 
     egms.save(&at("egms")).map_err(internal)?;
     cbtis.save(&at("cbtis")).map_err(internal)?;
     let accounts = [
-        ("hipopay", hipopay.yaml(base_url, &format!("{KEYS}/hipopay"))),
+        (
+            "hipopay",
+            hipopay.yaml(base_url, &format!("{KEYS}/hipopay")),
+        ),
         ("egms", egms.yaml(base_url, &format!("{KEYS}/egms"))),
         ("cbtis", cbtis.yaml(base_url, &format!("{KEYS}/cbtis"))),
     ];
@@ -102,7 +156,15 @@ pub(super) struct LaneBounds {
 
 impl LaneBounds {
     fn yaml(&self) -> String {
-        let Self { rate, concurrency, timeout, query_interval, refund_interval, funds_interval, more } = self;
+        let Self {
+            rate,
+            concurrency,
+            timeout,
+            query_interval,
+            refund_interval,
+            funds_interval,
+            more,
+        } = self;
         format!(
             "    rate: {rate}\n    concurrency: {concurrency}\n    timeout: {timeout}\n    query_interval: {query_interval}\n    \
              refund_interval: {refund_interval}\n    funds_interval: {funds_interval}\n    withdraw_at_once: true\n{more}"
@@ -132,7 +194,9 @@ fn write_secret(path: &Path, text: &str) -> Result<(), Failure> {
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create_new(true).mode(0o600);
     let opened = options.open(path);
-    opened.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|error| cannot_write(path, &error))
+    opened
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .map_err(|error| cannot_write(path, &error))
 }
 
 /// `payrun.yaml` for the sandbox at this address.
@@ -142,8 +206,15 @@ pub(super) fn payrun_yaml(identity: &Identity, base_url: &str, bounds: LaneBound
         WechatMode::Common { mchid, appid } => {
             format!("    mode: common\n    mchid: \"{mchid}\"\n    appid: {appid}\n")
         }
-        WechatMode::Institutional { sp_mchid, sp_appid, sub_mchid, sub_appid } => {
-            let sub_appid = sub_appid.as_ref().map_or_else(String::new, |id| format!("    sub_appid: {id}\n"));
+        WechatMode::Institutional {
+            sp_mchid,
+            sp_appid,
+            sub_mchid,
+            sub_appid,
+        } => {
+            let sub_appid = sub_appid
+                .as_ref()
+                .map_or_else(String::new, |id| format!("    sub_appid: {id}\n"));
             format!(
                 "    mode: institutional\n    sp_mchid: \"{sp_mchid}\"\n    sp_appid: {sp_appid}\n    sub_mchid: \"{sub_mchid}\"\n{sub_appid}"
             )
@@ -182,7 +253,8 @@ const SANDBOX_IS_QUICK: &str = "
     resolve: { schedule: [1s, 2s, 5s], grace: 10s, horizon: 1d }
 ";
 
-/// The other ready workflows, in a folder of their own: what is copied from there into `workflows/` is the user's.
+/// The other ready workflows, in a folder of their own: what is copied from there into `workflows/`
+/// is the user's.
 pub(super) fn ready_workflows(folder: &Path) -> Result<(), Failure> {
     for (name, text) in READY {
         write_new(folder, &format!("ready/{name}.yaml"), text)?;
@@ -204,11 +276,17 @@ pub(super) fn workflow_yaml() -> String {
 }
 
 /// Contracts as a CSV: mostly good ones, a few that the sandbox declines by the end of their id.
-pub(super) fn contracts_csv(path: &Path, items: u64, seed: u64, prices: Prices) -> Result<(), Failure> {
+pub(super) fn contracts_csv(
+    path: &Path,
+    items: u64,
+    seed: u64,
+    prices: Prices,
+) -> Result<(), Failure> {
     let file = std::fs::File::create(path).map_err(|error| cannot_write(path, &error))?;
     let mut out = std::io::BufWriter::new(file);
     let mut line = String::new();
-    writeln!(out, "contract_id,plan,amount,currency,active").map_err(|error| cannot_write(path, &error))?;
+    writeln!(out, "contract_id,plan,amount,currency,active")
+        .map_err(|error| cannot_write(path, &error))?;
     for number in 1..=items {
         let draw = mixed(seed, number);
         let ending = match draw % 200 {
@@ -217,12 +295,24 @@ pub(super) fn contracts_csv(path: &Path, items: u64, seed: u64, prices: Prices) 
             2 => "-blocked",
             _ => "",
         };
-        let (plan, amount) = [("basic", "38.00"), ("family", "68.00"), ("premium", "128.50")]
-            [usize::try_from(draw / 200 % 3).unwrap_or(0)];
-        let currency = if plan == "premium" && prices == Prices::TwoCurrencies { "CNY" } else { "HKD" };
+        let (plan, amount) = [
+            ("basic", "38.00"),
+            ("family", "68.00"),
+            ("premium", "128.50"),
+        ][usize::try_from(draw / 200 % 3).unwrap_or(0)];
+        let currency = if plan == "premium" && prices == Prices::TwoCurrencies {
+            "CNY"
+        } else {
+            "HKD"
+        };
         line.clear();
-        writeln!(line, "Wx{seed:04}{number:09}{ending},{plan},{amount},{currency},yes").ok();
-        out.write_all(line.as_bytes()).map_err(|error| cannot_write(path, &error))?;
+        writeln!(
+            line,
+            "Wx{seed:04}{number:09}{ending},{plan},{amount},{currency},yes"
+        )
+        .ok();
+        out.write_all(line.as_bytes())
+            .map_err(|error| cannot_write(path, &error))?;
     }
     out.flush().map_err(|error| cannot_write(path, &error))
 }

@@ -41,6 +41,10 @@ pub(super) fn run(args: &SchemaArgs) -> Result<Exit, Failure> {
 /// Writes both into a project.
 pub(super) fn write(folder: &Path) -> Result<(), Failure> {
     let text = |schema| serde_json::to_string_pretty(&schema).unwrap_or_default() + "\n";
-    write_new(folder, "schema/workflow.schema.json", &text(json_schema(&Catalog::built_in())))?;
+    write_new(
+        folder,
+        "schema/workflow.schema.json",
+        &text(json_schema(&Catalog::built_in())),
+    )?;
     write_new(folder, "schema/payrun.schema.json", &text(config_schema()))
 }

@@ -37,17 +37,27 @@ pub(super) async fn run(context: &Context, args: ServeArgs) -> Result<Exit, Fail
     let server = &project.config.server;
     let address = args.listen.unwrap_or(server.listen);
     let is_new = matches!(&project.config.database, Database::Sqlite(path) if !path.exists());
-    let engine = Arc::new(project.engine(project.ledger().await?, Clock::of_machine()).await?);
+    let engine = Arc::new(
+        project
+            .engine(project.ledger().await?, Clock::of_machine())
+            .await?,
+    );
     if is_new {
         // Where one was lost, this is the moment to stop and restore it.
-        tracing::warn!(ledger = engine.ledger.name(), "there was no ledger here, and a new one is made");
+        tracing::warn!(
+            ledger = engine.ledger.name(),
+            "there was no ledger here, and a new one is made"
+        );
     }
     uploads_open(&engine).await?;
     may_listen(&project, &engine.ledger, address).await?;
     let tellers = tellers(&project, &engine)?;
     let listener = Listener::bind(address, server.tls.as_ref(), &context.config).await;
     let listener = listener.map_err(|error| Failure::invalid(super::exit::chain(&error)))?;
-    let node = engine.ledger.join(rand::random(), engine.clock.now()).await?;
+    let node = engine
+        .ledger
+        .join(rand::random(), engine.clock.now())
+        .await?;
     let workflows = Arc::new(Workflows::new(&project.config, &project.catalog));
     workflows.were_removed(engine.pause_missing().await?);
     if !args.quiet {
@@ -68,13 +78,16 @@ pub(super) async fn run(context: &Context, args: ServeArgs) -> Result<Exit, Fail
     Ok(Exit::Success)
 }
 
-/// Refuses keys that lack one that an uploaded file needs. A store that cannot be had now stops nobody.
+/// Refuses keys that lack one that an uploaded file needs. A store that cannot be had now stops
+/// nobody.
 async fn uploads_open(engine: &Engine) -> Result<(), Failure> {
     match engine.uploads_under_missing_keys().await {
         Ok(0) => Ok(()),
         Ok(files) => {
             let files = counted(files as u64, "uploaded file");
-            let message = format!("encryption_key in payrun.yaml lacks a key: {files} cannot be opened without it");
+            let message = format!(
+                "encryption_key in payrun.yaml lacks a key: {files} cannot be opened without it"
+            );
             Err(Failure::invalid(message).help(PUT_BACK))
         }
         Err(error) => {
@@ -88,47 +101,86 @@ async fn uploads_open(engine: &Engine) -> Result<(), Failure> {
 fn tellers(project: &Project, engine: &Engine) -> Result<Tellers, Failure> {
     let (config, clock) = (&project.config, &engine.clock);
     let invalid = |error: NoticeError| Failure::invalid(super::exit::chain(&error));
-    let place = config.folder.canonicalize().unwrap_or_else(|_| config.folder.clone());
+    let place = config
+        .folder
+        .canonicalize()
+        .unwrap_or_else(|_| config.folder.clone());
     Ok(Tellers {
-        notices: Arc::new(Notices::new(config, engine.ledger.clone(), clock.clone()).map_err(invalid)?),
-        direct: Arc::new(Direct::new(config, &place.display().to_string(), clock.clone()).map_err(invalid)?),
+        notices: Arc::new(
+            Notices::new(config, engine.ledger.clone(), clock.clone()).map_err(invalid)?,
+        ),
+        direct: Arc::new(
+            Direct::new(config, &place.display().to_string(), clock.clone()).map_err(invalid)?,
+        ),
     })
 }
 
-/// Beyond this machine it listens with TLS, or behind a proxy that has it, and only where there are tokens.
-async fn may_listen(project: &Project, ledger: &Ledger, address: SocketAddr) -> Result<(), Failure> {
+/// Beyond this machine it listens with TLS, or behind a proxy that has it, and only where there are
+/// tokens.
+async fn may_listen(
+    project: &Project,
+    ledger: &Ledger,
+    address: SocketAddr,
+) -> Result<(), Failure> {
     if address.ip().is_loopback() {
         return Ok(());
     }
     let server = &project.config.server;
     if server.tls.is_none() && !server.behind_proxy {
-        let help =
-            "give payrun.yaml server: { tls: { certificate, key } }, or behind_proxy: true where a proxy speaks TLS";
+        let help = "give payrun.yaml server: { tls: { certificate, key } }, or behind_proxy: true where a proxy speaks TLS";
         return Err(Failure::invalid(format!(
             "{address} is beyond this machine, where the service listens with TLS only"
         ))
         .help(help));
     }
     let now = Clock::of_machine().now();
-    if !ledger.tokens().await?.iter().any(|token| token.is_good(now)) {
+    if !ledger
+        .tokens()
+        .await?
+        .iter()
+        .any(|token| token.is_good(now))
+    {
         let help = "payrun tokens create NAME --role admin";
-        return Err(Failure::invalid("beyond this machine the service listens only when there is a token").help(help));
+        return Err(Failure::invalid(
+            "beyond this machine the service listens only when there is a token",
+        )
+        .help(help));
     }
     Ok(())
 }
 
-async fn tell(project: &Project, workflows: &Workflows, listener: &Listener, ledger: &Ledger) -> Result<(), Failure> {
-    let names: Vec<String> = workflows.all().iter().map(|workflow| workflow.name.clone()).collect();
-    note(format!("payrun {} on {}", env!("CARGO_PKG_VERSION"), ledger.name()));
+async fn tell(
+    project: &Project,
+    workflows: &Workflows,
+    listener: &Listener,
+    ledger: &Ledger,
+) -> Result<(), Failure> {
+    let names: Vec<String> = workflows
+        .all()
+        .iter()
+        .map(|workflow| workflow.name.clone())
+        .collect();
+    note(format!(
+        "payrun {} on {}",
+        env!("CARGO_PKG_VERSION"),
+        ledger.name()
+    ));
     note(format!(
         "  workflows  {} ({})",
         project.config.workflows.display(),
-        if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+        if names.is_empty() {
+            "none".to_owned()
+        } else {
+            names.join(", ")
+        }
     ));
     for (file, mistakes) in workflows.refused() {
         note_lines(format!("  refused    {}: {mistakes}", file.display()));
     }
-    note(format!("  API        {}/api/v1 (document: /api/openapi.json; health: /readyz)", listener.url()));
+    note(format!(
+        "  API        {}/api/v1 (document: /api/openapi.json; health: /readyz)",
+        listener.url()
+    ));
     if ledger.tokens().await?.is_empty() {
         note("  tokens     none: `payrun tokens create NAME --role operator` makes one");
     }

@@ -39,7 +39,12 @@ pub(super) async fn run(context: &Context, args: &ShowArgs) -> Result<Exit, Fail
     }
 }
 
-async fn show_run(project: &Project, ledger: &Ledger, args: &ShowArgs, colour: bool) -> Result<Exit, Failure> {
+async fn show_run(
+    project: &Project,
+    ledger: &Ledger,
+    args: &ShowArgs,
+    colour: bool,
+) -> Result<Exit, Failure> {
     let found = match args.run {
         Some(id) => ledger.run(id).await?,
         None => ledger.runs(None, 1).await?.into_iter().next(),
@@ -50,8 +55,17 @@ async fn show_run(project: &Project, ledger: &Ledger, args: &ShowArgs, colour: b
     let forgotten_at = run.forgotten_at;
     let report = Report::of_run(ledger, run).await?;
     let answers = ledger.answers(report.run.id).await?;
-    let mut pauses = if report.run.finished_at.is_some() { Vec::new() } else { ledger.pauses().await? };
-    pauses.retain(|row| row.is_of(&report.run.workflow, report.jobs.iter().map(|job| &job.lane)));
+    let mut pauses = if report.run.finished_at.is_some() {
+        Vec::new()
+    } else {
+        ledger.pauses().await?
+    };
+    pauses.retain(|row| {
+        row.is_of(
+            &report.run.workflow,
+            report.jobs.iter().map(|job| &job.lane),
+        )
+    });
     if args.json {
         let mut value = report.json();
         value["answers"] = answers
@@ -66,7 +80,9 @@ async fn show_run(project: &Project, ledger: &Ledger, args: &ShowArgs, colour: b
     report.print(&project.catalog, colour);
     pauses.iter().for_each(|row| say(row.note()));
     if let Some(at) = forgotten_at {
-        say(format!("its evidence was kept until {at}: what was asked and answered, and the items' input, are gone"));
+        say(format!(
+            "its evidence was kept until {at}: what was asked and answered, and the items' input, are gone"
+        ));
     }
     if !answers.is_empty() {
         say("");
@@ -80,9 +96,17 @@ async fn show_run(project: &Project, ledger: &Ledger, args: &ShowArgs, colour: b
 }
 
 /// The first items that a person should look at.
-pub(super) async fn print_troubled(ledger: &Ledger, run_id: i64, colour: bool) -> Result<Exit, Failure> {
+pub(super) async fn print_troubled(
+    ledger: &Ledger,
+    run_id: i64,
+    colour: bool,
+) -> Result<Exit, Failure> {
     let states = vec![State::Parked, State::Failed, State::Rejected];
-    let filter = ItemFilter { run_id: Some(run_id), states, ..ItemFilter::default() };
+    let filter = ItemFilter {
+        run_id: Some(run_id),
+        states,
+        ..ItemFilter::default()
+    };
     let items = ledger.items(&filter, 0, TROUBLED).await?;
     if items.is_empty() {
         return Ok(Exit::Success);
@@ -129,18 +153,39 @@ async fn show_item(ledger: &Ledger, name: &str, json: bool, colour: bool) -> Res
 fn print_item(item: &ItemRow, colour: bool) {
     let facts = [
         ("item", item.id.to_string()),
-        ("run", format!("{}, job {}, line {}", item.run_id, item.job, item.line)),
+        (
+            "run",
+            format!("{}, job {}, line {}", item.run_id, item.job, item.line),
+        ),
         ("key", item.key.clone()),
         ("order number", item.order_no.clone().unwrap_or_default()),
         ("state", painted(item.state, colour)),
-        ("amount", item.amount.map(|amount| amount.to_string()).unwrap_or_default()),
+        (
+            "amount",
+            item.amount
+                .map(|amount| amount.to_string())
+                .unwrap_or_default(),
+        ),
         ("receipt", item.receipt.clone().unwrap_or_default()),
-        ("next due", item.due_at.map(|at| at.to_string()).unwrap_or_default()),
+        (
+            "next due",
+            item.due_at.map(|at| at.to_string()).unwrap_or_default(),
+        ),
         ("reason", item.reason.clone().unwrap_or_default()),
         ("withdrawn by", item.withdrawn.clone().unwrap_or_default()),
-        ("withdrawn at", item.withdrawn_at.map(|at| at.to_string()).unwrap_or_default()),
+        (
+            "withdrawn at",
+            item.withdrawn_at
+                .map(|at| at.to_string())
+                .unwrap_or_default(),
+        ),
         ("what to do", to_do(item)),
-        ("same key as", item.duplicate_of.map(|id| format!("item {id}")).unwrap_or_default()),
+        (
+            "same key as",
+            item.duplicate_of
+                .map(|id| format!("item {id}"))
+                .unwrap_or_default(),
+        ),
     ];
     for (name, fact) in facts.iter().filter(|(_, fact)| !fact.is_empty()) {
         say(format!("{name:<13} {fact}"));
@@ -152,7 +197,11 @@ fn to_do(item: &ItemRow) -> String {
     let id = item.id;
     match (item.state, item.withdrawn.is_some()) {
         (State::Parked, withdrawn) => {
-            let retry = if withdrawn { "" } else { "; `payrun retry` asks the gateway once more" };
+            let retry = if withdrawn {
+                ""
+            } else {
+                "; `payrun retry` asks the gateway once more"
+            };
             format!(
                 "find out what became of it, then `payrun resolve {id} --succeeded RECEIPT` or `--failed`{retry}. until then nothing \
                  else is sent of its contract"
@@ -169,21 +218,36 @@ fn to_do(item: &ItemRow) -> String {
             "nothing: it is being asked about, and nothing new of it is sent".to_owned()
         }
         (State::Sending | State::Pending | State::Unknown, false)
-        | (State::Held | State::Planned | State::Failed | State::Cancelled | State::Rejected | State::Skipped, _)
+        | (
+            State::Held
+            | State::Planned
+            | State::Failed
+            | State::Cancelled
+            | State::Rejected
+            | State::Skipped,
+            _,
+        )
         | (State::Succeeded, false) => String::new(),
     }
 }
 
 /// What the gateway told: an action for the payer, a report's place.
 fn print_result(item: &ItemRow) {
-    let result: Map<String, Value> =
-        item.result.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    let result: Map<String, Value> = item
+        .result
+        .as_deref()
+        .and_then(|text| serde_json::from_str(text).ok())
+        .unwrap_or_default();
     if result.is_empty() {
         return;
     }
     say_lines("\nwhat is known of it");
     for (name, fact) in &result {
-        say(format!("{name:<13} {}", fact.as_str().map_or_else(|| fact.to_string(), str::to_owned)));
+        say(format!(
+            "{name:<13} {}",
+            fact.as_str()
+                .map_or_else(|| fact.to_string(), str::to_owned)
+        ));
     }
 }
 
@@ -194,13 +258,20 @@ fn print_events(events: &[EventRow], colour: bool) {
     say_lines("\nwhat happened to it");
     let mut rows = table(&["at", "event", "from", "to", "why"]);
     for event in events {
-        let alarm = event.alarm.as_ref().map(|alarm| paint(&format!("ALARM {alarm} "), Colour::Red, colour));
+        let alarm = event
+            .alarm
+            .as_ref()
+            .map(|alarm| paint(&format!("ALARM {alarm} "), Colour::Red, colour));
         rows.add_row([
             event.at.to_string(),
             event.event.clone(),
             event.from.clone(),
             event.to.clone(),
-            format!("{}{}", alarm.unwrap_or_default(), event.detail.as_deref().unwrap_or_default()),
+            format!(
+                "{}{}",
+                alarm.unwrap_or_default(),
+                event.detail.as_deref().unwrap_or_default()
+            ),
         ]);
     }
     print_table(&rows);
@@ -213,15 +284,30 @@ fn print_attempts(attempts: &[AttemptRow], colour: bool) {
     say_lines("\nwhat was asked and answered");
     for attempt in attempts {
         let took = attempt.ended_at.since(attempt.started_at).as_millis();
-        let http = attempt.http.map(|http| format!(", HTTP {http}")).unwrap_or_default();
-        let code = if attempt.code.is_empty() { String::new() } else { format!(" {}", attempt.code) };
-        let late = if attempt.late { " (late: changed nothing)" } else { "" };
+        let http = attempt
+            .http
+            .map(|http| format!(", HTTP {http}"))
+            .unwrap_or_default();
+        let code = if attempt.code.is_empty() {
+            String::new()
+        } else {
+            format!(" {}", attempt.code)
+        };
+        let late = if attempt.late {
+            " (late: changed nothing)"
+        } else {
+            ""
+        };
         say(format!(
             "{}  {} {}: {}{code}{http}, {took} ms{late}",
             attempt.started_at, attempt.operation, attempt.order_no, attempt.answer
         ));
         if !attempt.evidence.is_empty() {
-            say(paint(&format!("    {}", attempt.evidence), Colour::Dim, colour));
+            say(paint(
+                &format!("    {}", attempt.evidence),
+                Colour::Dim,
+                colour,
+            ));
         }
     }
 }

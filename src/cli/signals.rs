@@ -6,12 +6,15 @@ use tokio::sync::watch;
 use super::exit::Exit;
 use super::output::note_lines;
 
-/// Turns true at the first Ctrl-C or SIGTERM. The second ends the process at once: what was under way is asked about at the next start.
+/// Turns true at the first Ctrl-C or SIGTERM. The second ends the process at once: what was under
+/// way is asked about at the next start.
 pub(super) fn stop_switch() -> watch::Receiver<bool> {
     let (stop, stopped) = watch::channel(false);
     tokio::spawn(async move {
-        let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-        else {
+        let (Ok(mut interrupt), Ok(mut terminate)) = (
+            signal(SignalKind::interrupt()),
+            signal(SignalKind::terminate()),
+        ) else {
             // Without handlers a signal ends the process at once, which is safe too.
             return;
         };
@@ -21,10 +24,14 @@ pub(super) fn stop_switch() -> watch::Receiver<bool> {
                 _ = terminate.recv() => {}
             }
             if second {
-                note_lines("\nstopped at once; what was under way will be asked about at the next start");
+                note_lines(
+                    "\nstopped at once; what was under way will be asked about at the next start",
+                );
                 std::process::exit(Exit::Open as i32);
             }
-            note_lines("\nstopping: nothing new is sent, calls under way are settled (Ctrl-C again stops at once)");
+            note_lines(
+                "\nstopping: nothing new is sent, calls under way are settled (Ctrl-C again stops at once)",
+            );
             stop.send_replace(true);
         }
     });

@@ -50,7 +50,8 @@ pub(super) struct SimulateArgs {
     /// How many seeds are played at once; as many as there are processors if not given
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
-    /// Of a seed that is played alone, write what was judged into this folder: journal.jsonl and books.jsonl
+    /// Of a seed that is played alone, write what was judged into this folder: journal.jsonl and
+    /// books.jsonl
     #[arg(long, value_name = "FOLDER")]
     records: Option<PathBuf>,
     /// Print JSON
@@ -92,7 +93,9 @@ pub(super) async fn run(context: &Context, args: SimulateArgs) -> Result<Exit, F
     let what = Play {
         config: Arc::clone(&project.config),
         catalog: Arc::clone(&project.catalog),
-        vault: vault.map_err(|error| Failure::invalid(error.to_string()))?.map(Arc::new),
+        vault: vault
+            .map_err(|error| Failure::invalid(error.to_string()))?
+            .map(Arc::new),
         request,
         faults: args.faults.into(),
         chaos: !args.calm,
@@ -111,7 +114,10 @@ pub(super) async fn run(context: &Context, args: SimulateArgs) -> Result<Exit, F
     }
     let seeds = (args.seed, args.seeds);
     let threads = args.threads.map_or_else(processors, usize::from);
-    let played = tokio::task::spawn_blocking(move || play_all(&what, &twins, seeds, threads, &stop, &progress)).await;
+    let played = tokio::task::spawn_blocking(move || {
+        play_all(&what, &twins, seeds, threads, &stop, &progress)
+    })
+    .await;
     let sum = played.map_err(|error| Failure::internal(&error))?;
     if let Some(error) = &sum.error {
         return Err(Failure::invalid(error.clone()));
@@ -120,7 +126,11 @@ pub(super) async fn run(context: &Context, args: SimulateArgs) -> Result<Exit, F
         keep(folder, &sum.records).map_err(|error| Failure::internal(&error))?;
     }
     tell(&args, &sum, began.elapsed().as_secs());
-    Ok(if sum.failed.is_empty() { Exit::Success } else { Exit::Incomplete })
+    Ok(if sum.failed.is_empty() {
+        Exit::Success
+    } else {
+        Exit::Incomplete
+    })
 }
 
 fn keep(folder: &Path, (journal, books): &(Vec<Value>, Vec<Value>)) -> std::io::Result<()> {
@@ -136,13 +146,18 @@ fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-/// A folder for the ledgers, in memory where the machine has such a place: what is played is not the disk.
+/// A folder for the ledgers, in memory where the machine has such a place: what is played is not
+/// the disk.
 struct Scratch(PathBuf);
 
 impl Scratch {
     fn make() -> std::io::Result<Self> {
         let memory = PathBuf::from("/dev/shm");
-        let base = if memory.is_dir() { memory } else { std::env::temp_dir() };
+        let base = if memory.is_dir() {
+            memory
+        } else {
+            std::env::temp_dir()
+        };
         let path = base.join(format!("payrun-simulate-{}", std::process::id()));
         std::fs::create_dir_all(&path)?;
         Ok(Self(path))
@@ -165,11 +180,20 @@ struct Progress {
 
 impl Progress {
     fn new(args: &SimulateArgs) -> Self {
-        let bar = if args.json { ProgressBar::hidden() } else { ProgressBar::new(args.seeds) };
-        let style = ProgressStyle::with_template("{bar:30} {pos}/{len} seeds, {msg}, {eta_precise} left");
+        let bar = if args.json {
+            ProgressBar::hidden()
+        } else {
+            ProgressBar::new(args.seeds)
+        };
+        let style =
+            ProgressStyle::with_template("{bar:30} {pos}/{len} seeds, {msg}, {eta_precise} left");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         let lines = !args.json && !std::io::stderr().is_terminal();
-        Self { bar, lines, told: Mutex::default() }
+        Self {
+            bar,
+            lines,
+            told: Mutex::default(),
+        }
     }
 
     fn show(&self, sum: &Sum) {
@@ -181,7 +205,11 @@ impl Progress {
         let elapsed = self.bar.elapsed();
         if self.lines && elapsed.saturating_sub(*told) >= TELL_EVERY {
             *told = elapsed;
-            note(format!("{} of {} seeds, {failed}", count(sum.played), count(self.bar.length().unwrap_or(0))));
+            note(format!(
+                "{} of {} seeds, {failed}",
+                count(sum.played),
+                count(self.bar.length().unwrap_or(0))
+            ));
         }
         self.bar.set_position(sum.played);
         self.bar.set_message(failed);
@@ -197,11 +225,22 @@ fn play_all(
     stop: &AtomicBool,
     progress: &Progress,
 ) -> Sum {
-    let (next, sum) = (AtomicU64::new(0), Mutex::new(Sum { alone: seeds == 1, ..Sum::default() }));
+    let (next, sum) = (
+        AtomicU64::new(0),
+        Mutex::new(Sum {
+            alone: seeds == 1,
+            ..Sum::default()
+        }),
+    );
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_time().build() else { return };
+                let Ok(runtime) = tokio::runtime::Builder::new_current_thread()
+                    .enable_time()
+                    .build()
+                else {
+                    return;
+                };
                 loop {
                     let place = next.fetch_add(1, Ordering::Relaxed);
                     if place >= seeds || stop.load(Ordering::Relaxed) {
@@ -229,10 +268,18 @@ impl Sum {
     fn add(&mut self, outcome: Outcome) {
         self.played += 1;
         self.calls += outcome.calls;
-        for (sum, counts) in [(&mut self.states, &outcome.states), (&mut self.troubles, &outcome.troubles)] {
-            counts.iter().for_each(|(word, times)| *sum.entry(word.clone()).or_default() += times);
+        for (sum, counts) in [
+            (&mut self.states, &outcome.states),
+            (&mut self.troubles, &outcome.troubles),
+        ] {
+            counts
+                .iter()
+                .for_each(|(word, times)| *sum.entry(word.clone()).or_default() += times);
         }
-        self.unknown = (self.unknown.0 + outcome.unknown.0, self.unknown.1 + outcome.unknown.1);
+        self.unknown = (
+            self.unknown.0 + outcome.unknown.0,
+            self.unknown.1 + outcome.unknown.1,
+        );
         self.longest_unknown = self.longest_unknown.max(outcome.longest_unknown);
         self.doubled += outcome.broken_promises(1);
         self.lost += outcome.broken_promises(2);
@@ -241,13 +288,20 @@ impl Sum {
             self.records.clone_from(&outcome.records);
         }
         if !outcome.broken.is_empty() {
-            self.failed.push(Outcome { items: Vec::new(), records: Default::default(), ..outcome });
+            self.failed.push(Outcome {
+                items: Vec::new(),
+                records: Default::default(),
+                ..outcome
+            });
         }
     }
 
     fn json(&self, seconds: u64) -> Value {
         let failed = |outcome: &Outcome| {
-            let broken = outcome.broken.iter().map(|broken| json!({ "promise": broken.promise, "what": broken.what }));
+            let broken = outcome
+                .broken
+                .iter()
+                .map(|broken| json!({ "promise": broken.promise, "what": broken.what }));
             json!({ "seed": outcome.seed, "broken": broken.collect::<Vec<_>>() })
         };
         json!({
@@ -282,13 +336,27 @@ fn story_json(story: &Story) -> Value {
 fn tell_of_each(items: &[Story]) {
     let mut each = table(&[">line", "key", "state", ">calls", ">unknown", "way"]);
     for story in items.iter().take(MOST_EACH) {
-        let unknown = if story.unknown == 0 { String::new() } else { format!("{} s", count(story.unknown / 1000)) };
+        let unknown = if story.unknown == 0 {
+            String::new()
+        } else {
+            format!("{} s", count(story.unknown / 1000))
+        };
         let (line, calls) = (story.line.to_string(), story.calls.to_string());
-        each.add_row([line, story.key.clone(), story.state.clone(), calls, unknown, story.way.clone()]);
+        each.add_row([
+            line,
+            story.key.clone(),
+            story.state.clone(),
+            calls,
+            unknown,
+            story.way.clone(),
+        ]);
     }
     super::output::print_table(&each);
     if items.len() > MOST_EACH {
-        say(format!("and {} more: --json has all", count((items.len() - MOST_EACH) as u64)));
+        say(format!(
+            "and {} more: --json has all",
+            count((items.len() - MOST_EACH) as u64)
+        ));
     }
 }
 
@@ -303,7 +371,11 @@ fn tell(args: &SimulateArgs, sum: &Sum, seconds: u64) {
         counted(sum.calls, "call"),
         counted(items, "item")
     ));
-    let states: Vec<String> = sum.states.iter().map(|(state, items)| format!("{state} {}", count(*items))).collect();
+    let states: Vec<String> = sum
+        .states
+        .iter()
+        .map(|(state, items)| format!("{state} {}", count(*items)))
+        .collect();
     say(format!("what became of them: {}", states.join(", ")));
     if sum.unknown.0 > 0 {
         say(format!(
@@ -321,7 +393,11 @@ fn tell(args: &SimulateArgs, sum: &Sum, seconds: u64) {
         troubles.add_row([word.clone(), count(*times)]);
     }
     super::output::print_table(&troubles);
-    say(format!("double effects: {}; lost: {}", count(sum.doubled), count(sum.lost)));
+    say(format!(
+        "double effects: {}; lost: {}",
+        count(sum.doubled),
+        count(sum.lost)
+    ));
     if sum.failed.is_empty() {
         return say("every promise was kept");
     }
@@ -330,9 +406,14 @@ fn tell(args: &SimulateArgs, sum: &Sum, seconds: u64) {
     say(format!("{} failed:", counted(failed.len() as u64, "seed")));
     for outcome in failed.iter().take(SHOWN) {
         for broken in outcome.broken.iter().take(3) {
-            say(format!("  seed {}: promise {}: {}", outcome.seed, broken.promise, broken.what));
+            say(format!(
+                "  seed {}: promise {}: {}",
+                outcome.seed, broken.promise, broken.what
+            ));
         }
     }
     let first = failed.first().map_or(0, |outcome| outcome.seed);
-    say(format!("replay: the same command with --seed {first} --seeds 1"));
+    say(format!(
+        "replay: the same command with --seed {first} --seeds 1"
+    ));
 }

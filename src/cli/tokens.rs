@@ -33,7 +33,8 @@ enum TokensCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Make another token in the place of one, under its name and with its role, and print it: the one before ends at once
+    /// Make another token in the place of one, under its name and with its role, and print it: the
+    /// one before ends at once
     Renew(RenewArgs),
     /// End a token at once
     Revoke {
@@ -49,7 +50,8 @@ enum TokensCommand {
 struct CreateArgs {
     /// Whose it is: a person or a program; what it does is written down under this name
     name: String,
-    /// viewer reads; operator also begins, pauses, retries and cancels; approver reads and approves; admin does all of it
+    /// viewer reads; operator also begins, pauses, retries and cancels; approver reads and
+    /// approves; admin does all of it
     #[arg(long, value_parser = parse_role, default_value = "viewer")]
     role: Role,
     /// How long it is good (30d, 12h), or never: until it is revoked
@@ -94,14 +96,17 @@ impl Expiry {
 }
 
 fn parse_role(word: &str) -> Result<Role, String> {
-    Role::parse(word).ok_or_else(|| format!("the roles are {}", Role::ALL.map(Role::word).join(", ")))
+    Role::parse(word)
+        .ok_or_else(|| format!("the roles are {}", Role::ALL.map(Role::word).join(", ")))
 }
 
 fn parse_expiry(text: &str) -> Result<Expiry, String> {
     if text == "never" {
         return Ok(Expiry::Never);
     }
-    duration(text).map(Expiry::After).ok_or_else(|| "write a time like 12h or 90d, or never".to_owned())
+    duration(text)
+        .map(Expiry::After)
+        .ok_or_else(|| "write a time like 12h or 90d, or never".to_owned())
 }
 
 pub(super) async fn run(context: &Context, args: TokensArgs) -> Result<Exit, Failure> {
@@ -112,9 +117,14 @@ pub(super) async fn run(context: &Context, args: TokensArgs) -> Result<Exit, Fai
         TokensCommand::List { json } => list(&ledger, json).await,
         TokensCommand::Revoke { name, author } => {
             let by = signed(&author, "the token is to end")?;
-            if !ledger.revoke_token(&name, &by, Clock::of_machine().now()).await? {
-                return Err(Failure::invalid(format!("there is no good token of {name}"))
-                    .help("`payrun tokens list` lists them"));
+            if !ledger
+                .revoke_token(&name, &by, Clock::of_machine().now())
+                .await?
+            {
+                return Err(
+                    Failure::invalid(format!("there is no good token of {name}"))
+                        .help("`payrun tokens list` lists them"),
+                );
             }
             say(format!("the token of {name} is no longer good"));
             Ok(Exit::Success)
@@ -124,12 +134,17 @@ pub(super) async fn run(context: &Context, args: TokensArgs) -> Result<Exit, Fai
 
 fn signed(author: &Author, why: &str) -> Result<Signed, Failure> {
     let reason = Reason::parse(why).map_err(|error| Failure::internal(&error))?;
-    Ok(Signed { actor: author.actor()?, reason })
+    Ok(Signed {
+        actor: author.actor()?,
+        reason,
+    })
 }
 
 async fn create(ledger: &crate::ledger::Ledger, args: &CreateArgs) -> Result<Exit, Failure> {
     if Actor::person(&args.name, "token").is_err() || !is_name(&args.name) {
-        return Err(Failure::invalid("a token's name has 1 to 64 letters, digits, and . - _ @ +"));
+        return Err(Failure::invalid(
+            "a token's name has 1 to 64 letters, digits, and . - _ @ +",
+        ));
     }
     let (token, now) = (Token::fresh(), Clock::of_machine().now());
     let by = signed(&args.author, "somebody is to use the API")?;
@@ -142,8 +157,11 @@ async fn create(ledger: &crate::ledger::Ledger, args: &CreateArgs) -> Result<Exi
         revoked_at: None,
     };
     if !ledger.create_token(&row, token.hash(), &by).await? {
-        let help = "revoked names stay taken too, so that what was done under a name is one person's";
-        return Err(Failure::invalid(format!("there is a token of {} already", args.name)).help(help));
+        let help =
+            "revoked names stay taken too, so that what was done under a name is one person's";
+        return Err(
+            Failure::invalid(format!("there is a token of {} already", args.name)).help(help),
+        );
     }
     show(&row, &token, args.json);
     Ok(Exit::Success)
@@ -152,11 +170,20 @@ async fn create(ledger: &crate::ledger::Ledger, args: &CreateArgs) -> Result<Exi
 async fn renew(ledger: &crate::ledger::Ledger, args: &RenewArgs) -> Result<Exit, Failure> {
     let (token, now) = (Token::fresh(), Clock::of_machine().now());
     let by = signed(&args.author, "the token is to be replaced")?;
-    if !ledger.renew_token(&args.name, token.hash(), args.expires.at(now), &by, now).await? {
+    if !ledger
+        .renew_token(&args.name, token.hash(), args.expires.at(now), &by, now)
+        .await?
+    {
         let help = "`payrun tokens list` lists them; one that was revoked stays so";
-        return Err(Failure::invalid(format!("there is no token of {} to renew", args.name)).help(help));
+        return Err(
+            Failure::invalid(format!("there is no token of {} to renew", args.name)).help(help),
+        );
     }
-    let row = ledger.tokens().await?.into_iter().find(|row| row.name == args.name);
+    let row = ledger
+        .tokens()
+        .await?
+        .into_iter()
+        .find(|row| row.name == args.name);
     let row = row.ok_or_else(|| Failure::invalid(format!("the token of {} is gone", args.name)))?;
     show(&row, &token, args.json);
     Ok(Exit::Success)
@@ -169,8 +196,14 @@ fn show(row: &TokenRow, token: &Token, as_json: bool) {
             &json!({ "name": row.name, "role": row.role.word(), "token": token.text(), "expires_at": until }),
         );
     }
-    let until = until.map_or_else(|| "until it is revoked".to_owned(), |until| format!("until {until}"));
-    note(format!("token of {} ({}), good {until}; it is shown this once and kept nowhere:", row.name, row.role));
+    let until = until.map_or_else(
+        || "until it is revoked".to_owned(),
+        |until| format!("until {until}"),
+    );
+    note(format!(
+        "token of {} ({}), good {until}; it is shown this once and kept nowhere:",
+        row.name, row.role
+    ));
     say(token.text());
 }
 
@@ -207,7 +240,13 @@ async fn list(ledger: &crate::ledger::Ledger, as_json: bool) -> Result<Exit, Fai
             (None, Some(until)) => format!("until {until}"),
             (None, None) => "until revoked; it has no end".to_owned(),
         };
-        rows.add_row([token.name, token.role.to_string(), good, token.created_at.to_string(), token.created_by]);
+        rows.add_row([
+            token.name,
+            token.role.to_string(),
+            good,
+            token.created_at.to_string(),
+            token.created_by,
+        ]);
     }
     print_table(&rows);
     Ok(Exit::Success)

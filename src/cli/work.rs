@@ -38,19 +38,37 @@ pub(super) struct WorkArgs {
 pub(super) async fn run(context: &Context, args: WorkArgs) -> Result<Exit, Failure> {
     let stopped = stop_switch();
     let project = Project::load(context)?;
-    let engine = Arc::new(project.engine(project.ledger().await?, Clock::of_machine()).await?);
+    let engine = Arc::new(
+        project
+            .engine(project.ledger().await?, Clock::of_machine())
+            .await?,
+    );
     if engine.accounts.is_empty() {
-        return Err(Failure::invalid("no gateway is configured, so there is nothing to work on"));
+        return Err(Failure::invalid(
+            "no gateway is configured, so there is nothing to work on",
+        ));
     }
-    let node = engine.ledger.join(rand::random(), engine.clock.now()).await?;
+    let node = engine
+        .ledger
+        .join(rand::random(), engine.clock.now())
+        .await?;
     if !args.quiet {
         let lanes: Vec<&str> = engine.accounts.keys().map(String::as_str).collect();
-        note(format!("working on {} for {}; Ctrl-C stops", engine.ledger.name(), lanes.join(", ")));
+        note(format!(
+            "working on {} for {}; Ctrl-C stops",
+            engine.ledger.name(),
+            lanes.join(", ")
+        ));
     }
     let workflows = Arc::new(Workflows::none(&project.config, &project.catalog));
     let missing = engine.pause_missing().await?;
     if !args.quiet {
-        missing.values().for_each(|file| note(format!("{} is gone, and its workflow is paused", file.display())));
+        missing.values().for_each(|file| {
+            note(format!(
+                "{} is gone, and its workflow is paused",
+                file.display()
+            ))
+        });
     }
     workflows.were_removed(missing);
     let service = Service::new(Arc::clone(&engine), node.id(), workflows);
@@ -66,8 +84,15 @@ pub(super) async fn run(context: &Context, args: WorkArgs) -> Result<Exit, Failu
 }
 
 /// Until told to stop, or, to be drained, until nothing is open; tells meanwhile how things stand.
-async fn look(engine: &Engine, args: &WorkArgs, mut stopped: watch::Receiver<bool>) -> Result<(), LedgerError> {
-    let mut teller = Teller { quiet: args.quiet, last: None };
+async fn look(
+    engine: &Engine,
+    args: &WorkArgs,
+    mut stopped: watch::Receiver<bool>,
+) -> Result<(), LedgerError> {
+    let mut teller = Teller {
+        quiet: args.quiet,
+        last: None,
+    };
     for ticks in 0_u32.. {
         tokio::select! {
             _ = stopped.wait_for(|stopped| *stopped) => break,
@@ -96,7 +121,11 @@ async fn open(engine: &Engine, ticks: u32, teller: &mut Teller) -> Result<usize,
 async fn open_items(engine: &Engine) -> Result<u64, LedgerError> {
     let mut open = 0;
     for run in engine.ledger.unfinished_runs().await? {
-        open += engine.ledger.work(run.id, &BTreeSet::new(), &BTreeSet::new()).await?.open;
+        open += engine
+            .ledger
+            .work(run.id, &BTreeSet::new(), &BTreeSet::new())
+            .await?
+            .open;
     }
     Ok(open)
 }

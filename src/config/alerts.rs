@@ -1,4 +1,5 @@
-//! `mail`, `alerts`, `quiet_hours` and `daily` of `payrun.yaml`, and the rules of workflow files: who hears of what, and how.
+//! `mail`, `alerts`, `quiet_hours` and `daily` of `payrun.yaml`, and the rules of workflow files:
+//! who hears of what, and how.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -10,7 +11,9 @@ use secrecy::SecretString;
 
 use super::load::Reading;
 use super::urls::is_loopback;
-use crate::domain::alert::{Kind, QuietHours, Rule, Timing, UNKNOWN_FOR, UNREACHABLE_FOR, time_of_day};
+use crate::domain::alert::{
+    Kind, QuietHours, Rule, Timing, UNKNOWN_FOR, UNREACHABLE_FOR, time_of_day,
+};
 use crate::domain::schedule::{Every, Schedule};
 use crate::yaml::fields::{FieldSpec, SECRET, Shape, duration_of, integer_of, text_of};
 use crate::yaml::node::{Node, Position};
@@ -105,17 +108,34 @@ const BY: FieldSpec = FieldSpec::optional(
     Shape::Text,
     "For not_started and not_finished: by which time of day, on days on which the schedule fires, such as \"09:45\".",
 );
-const TO: FieldSpec = FieldSpec::required("to", Shape::List(&Shape::Text), "To whom: e-mail addresses.");
+const TO: FieldSpec = FieldSpec::required(
+    "to",
+    Shape::List(&Shape::Text),
+    "To whom: e-mail addresses.",
+);
 
 /// The fields of a rule in a workflow file.
 pub static WORKFLOW_RULE: [FieldSpec; 4] = [ON, AFTER, BY, TO];
 
-static RULE: [FieldSpec; 5] =
-    [ON, AFTER, BY, FieldSpec::optional("workflow", Shape::Text, "Of which workflow only; of all if not given."), TO];
+static RULE: [FieldSpec; 5] = [
+    ON,
+    AFTER,
+    BY,
+    FieldSpec::optional(
+        "workflow",
+        Shape::Text,
+        "Of which workflow only; of all if not given.",
+    ),
+    TO,
+];
 
 static MAIL: [FieldSpec; 8] = [
     FieldSpec::required("host", Shape::Text, "The name of the mail server."),
-    FieldSpec::optional("port", Shape::Integer(1, 65_535), "Its port; 465, 587 or 25 by security if not given."),
+    FieldSpec::optional(
+        "port",
+        Shape::Integer(1, 65_535),
+        "Its port; 465, 587 or 25 by security if not given.",
+    ),
     FieldSpec::required(
         "security",
         Shape::Word(&MailSecurity::WORDS),
@@ -123,34 +143,59 @@ static MAIL: [FieldSpec; 8] = [
     ),
     FieldSpec::optional("user", Shape::Text, "Who we are at the server."),
     FieldSpec::optional("password", Shape::Secret, "And the password."),
-    FieldSpec::required("from", Shape::Text, "Whom mails are from: payrun <payrun@example.com>."),
+    FieldSpec::required(
+        "from",
+        Shape::Text,
+        "Whom mails are from: payrun <payrun@example.com>.",
+    ),
     FieldSpec::optional(
         "ca",
         Shape::Fields(&SECRET),
         "The certificate of a private authority that vouches for the server, as PEM; the machine's if not given.",
     ),
-    FieldSpec::optional("timeout", Shape::Duration, "How long a connection or a mail may take; 30s if not given."),
+    FieldSpec::optional(
+        "timeout",
+        Shape::Duration,
+        "How long a connection or a mail may take; 30s if not given.",
+    ),
 ];
 
 static QUIET: [FieldSpec; 2] = [
-    FieldSpec::required("from", Shape::Text, "From which time of day, such as \"22:00\"."),
+    FieldSpec::required(
+        "from",
+        Shape::Text,
+        "From which time of day, such as \"22:00\".",
+    ),
     FieldSpec::required("to", Shape::Text, "To which, such as \"07:00\"."),
 ];
 
 static DAILY: [FieldSpec; 2] = [
     FieldSpec::required("at", Shape::Text, "The time of day, such as \"08:00\"."),
-    FieldSpec::required("to", Shape::List(&Shape::Text), "To whom: e-mail addresses."),
+    FieldSpec::required(
+        "to",
+        Shape::List(&Shape::Text),
+        "To whom: e-mail addresses.",
+    ),
 ];
 
 static A_RULE: Shape = Shape::Fields(&RULE);
 static DAILY_FORMS: [Shape; 2] = [Shape::Text, Shape::Fields(&DAILY)];
 
-pub(super) const MAIL_FIELD: FieldSpec =
-    FieldSpec::optional("mail", Shape::Fields(&MAIL), "The mail server that alerts are sent by.");
-pub(super) const ALERTS_FIELD: FieldSpec =
-    FieldSpec::optional("alerts", Shape::List(&A_RULE), "Who hears of what, of all workflows.");
-pub(super) const QUIET_FIELD: FieldSpec =
-    FieldSpec::optional("quiet_hours", Shape::Fields(&QUIET), "When what can wait waits until they are over.");
+pub(super) const MAIL_FIELD: FieldSpec = FieldSpec::optional(
+    "mail",
+    Shape::Fields(&MAIL),
+    "The mail server that alerts are sent by.",
+);
+pub(super) const ALERTS_FIELD: FieldSpec = FieldSpec::optional(
+    "alerts",
+    Shape::List(&A_RULE),
+    "Who hears of what, of all workflows.",
+);
+pub(super) const QUIET_FIELD: FieldSpec = FieldSpec::optional(
+    "quiet_hours",
+    Shape::Fields(&QUIET),
+    "When what can wait waits until they are over.",
+);
 pub(super) const DAILY_FIELD: FieldSpec = FieldSpec::optional(
     "daily",
     Shape::Either(&DAILY_FORMS),
@@ -163,25 +208,43 @@ impl Reading<'_> {
         let mail = root.get("mail").and_then(|node| self.mail(node));
         let nodes = root.get("alerts").map_or(&[][..], Node::list);
         let mut refuse = |at, message: String, help: &str| self.refuse(at, message, help);
-        let rules: Vec<Rule> =
-            nodes.iter().filter_map(|node| rule(node, text_of(node, "workflow"), &mut refuse)).collect();
-        let quiet_hours = root.get("quiet_hours").and_then(|node| self.quiet_hours(node, zone));
-        let daily = root.get("daily").and_then(|node| self.daily(node, &rules, zone));
+        let rules: Vec<Rule> = nodes
+            .iter()
+            .filter_map(|node| rule(node, text_of(node, "workflow"), &mut refuse))
+            .collect();
+        let quiet_hours = root
+            .get("quiet_hours")
+            .and_then(|node| self.quiet_hours(node, zone));
+        let daily = root
+            .get("daily")
+            .and_then(|node| self.daily(node, &rules, zone));
         if mail.is_none() && root.get("mail").is_none() {
             for name in ["alerts", "daily"] {
                 if let Some(node) = root.get(name) {
-                    self.refuse(node.at, format!("{name} needs mail: the server that it is sent by"), MAIL_FIELD.doc);
+                    self.refuse(
+                        node.at,
+                        format!("{name} needs mail: the server that it is sent by"),
+                        MAIL_FIELD.doc,
+                    );
                 }
             }
         }
-        AlertsConfig { mail, rules, quiet_hours, daily }
+        AlertsConfig {
+            mail,
+            rules,
+            quiet_hours,
+            daily,
+        }
     }
 
     fn mail(&mut self, node: &Node) -> Option<MailConfig> {
         let host = self.host(node);
         let security = text_of(node, "security").and_then(MailSecurity::parse)?;
         let given = integer_of(node, "port").and_then(|port| u16::try_from(port).ok());
-        if let Some(host) = host.as_deref().filter(|host| security == MailSecurity::None && !is_loopback(host)) {
+        if let Some(host) = host
+            .as_deref()
+            .filter(|host| security == MailSecurity::None && !is_loopback(host))
+        {
             let at = node.get("security").map_or(node.at, |node| node.at);
             let message = format!("security: none is for a server on this machine, not for {host}");
             self.refuse(at, message, "use tls or starttls");
@@ -212,7 +275,11 @@ impl Reading<'_> {
         if (1..=253).contains(&host.len()) && host.bytes().all(allowed) {
             return Some(host.to_owned());
         }
-        self.refuse(value.at, "host is the name or address of a mail server", "such as smtp.example.com");
+        self.refuse(
+            value.at,
+            "host is the name or address of a mail server",
+            "such as smtp.example.com",
+        );
         None
     }
 
@@ -222,7 +289,11 @@ impl Reading<'_> {
             (None, None) => Some(None),
             (Some(user), Some(password)) => Some(Some((user.to_owned(), self.secret(password)?))),
             (Some(_), None) | (None, Some(_)) => {
-                self.refuse(node.at, "user and password belong together", "give both, or neither");
+                self.refuse(
+                    node.at,
+                    "user and password belong together",
+                    "give both, or neither",
+                );
                 None
             }
         }
@@ -232,7 +303,11 @@ impl Reading<'_> {
         match Mailbox::from_str(node.text()?) {
             Ok(mailbox) => Some(mailbox),
             Err(_) => {
-                self.refuse(node.at, "this is no e-mail address", "such as payrun <payrun@example.com>");
+                self.refuse(
+                    node.at,
+                    "this is no e-mail address",
+                    "such as payrun <payrun@example.com>",
+                );
                 None
             }
         }
@@ -240,29 +315,46 @@ impl Reading<'_> {
 
     fn authority(&mut self, node: &Node) -> Option<String> {
         let pem = self.public(node)?;
-        if pem.contains("-----BEGIN CERTIFICATE-----") && Certificate::from_pem(pem.as_bytes()).is_ok() {
+        if pem.contains("-----BEGIN CERTIFICATE-----")
+            && Certificate::from_pem(pem.as_bytes()).is_ok()
+        {
             return Some(pem);
         }
-        let message = format!("ca ({}): a certificate as PEM is expected", super::secrets::origin(node));
-        self.refuse(node.at, message, "it begins with -----BEGIN CERTIFICATE-----");
+        let message = format!(
+            "ca ({}): a certificate as PEM is expected",
+            super::secrets::origin(node)
+        );
+        self.refuse(
+            node.at,
+            message,
+            "it begins with -----BEGIN CERTIFICATE-----",
+        );
         None
     }
 
     fn quiet_hours(&mut self, node: &Node, zone: chrono_tz::Tz) -> Option<QuietHours> {
         let quiet = QuietHours::new(text_of(node, "from")?, text_of(node, "to")?, zone);
-        quiet.map_err(|error| self.refuse(node.at, error.to_string(), "")).ok()
+        quiet
+            .map_err(|error| self.refuse(node.at, error.to_string(), ""))
+            .ok()
     }
 
     fn daily(&mut self, node: &Node, rules: &[Rule], zone: chrono_tz::Tz) -> Option<Daily> {
         let time = node.text().or_else(|| text_of(node, "at"))?;
         let at = Schedule::every(&Every::Day, time, zone);
-        let at = at.map_err(|error| self.refuse(node.at, error.to_string(), "")).ok()?;
+        let at = at
+            .map_err(|error| self.refuse(node.at, error.to_string(), ""))
+            .ok()?;
         let to = match node.get("to") {
             Some(to) => addresses(to, &mut |at, message, help| self.refuse(at, message, help))?,
             None => everybody(rules),
         };
         if to.is_empty() {
-            self.refuse(node.at, "nobody would get the daily mail", "write { at: \"08:00\", to: [you@example.com] }");
+            self.refuse(
+                node.at,
+                "nobody would get the daily mail",
+                "write { at: \"08:00\", to: [you@example.com] }",
+            );
         }
         Some(Daily { at, to })
     }
@@ -281,7 +373,9 @@ pub(crate) fn rule(
 ) -> Option<Rule> {
     let on = text_of(node, "on").and_then(Kind::parse)?;
     let to = addresses(node.get("to")?, refuse);
-    let by = node.get("by").map(|by| (by.at, by.text().and_then(time_of_day)));
+    let by = node
+        .get("by")
+        .map(|by| (by.at, by.text().and_then(time_of_day)));
     if let Some((at, None)) = by {
         refuse(at, "by takes a time of day".to_owned(), "such as \"09:45\"");
         return None;
@@ -292,7 +386,11 @@ pub(crate) fn rule(
         return None;
     }
     if matches!(on, Kind::Disk | Kind::Database) && workflow.is_some() {
-        refuse(node.at, format!("{} is about no workflow", on.word()), "write it in payrun.yaml, without workflow");
+        refuse(
+            node.at,
+            format!("{} is about no workflow", on.word()),
+            "write it in payrun.yaml, without workflow",
+        );
         return None;
     }
     let default = if on == Kind::Unknown {
@@ -303,7 +401,13 @@ pub(crate) fn rule(
         Duration::ZERO
     };
     let workflow = workflow.map(str::to_owned);
-    Some(Rule { on, after: after.unwrap_or(default), by, workflow, to: to? })
+    Some(Rule {
+        on,
+        after: after.unwrap_or(default),
+        by,
+        workflow,
+        to: to?,
+    })
 }
 
 fn mistimed(on: Kind, by: bool, after: Option<Duration>) -> Option<&'static str> {
@@ -332,7 +436,11 @@ fn addresses(node: &Node, refuse: &mut impl FnMut(Position, String, &str)) -> Op
         match node.text().map(Address::from_str) {
             Some(Ok(address)) => to.push(address.to_string()),
             Some(Err(_)) | None => {
-                refuse(node.at, "this is no e-mail address".to_owned(), "such as billing@example.com");
+                refuse(
+                    node.at,
+                    "this is no e-mail address".to_owned(),
+                    "such as billing@example.com",
+                );
                 sound = false;
             }
         }

@@ -9,7 +9,8 @@ use crate::yaml::fields::{FieldSpec, Shape, duration_of, text_of};
 use crate::yaml::node::Node;
 
 use super::lane::{
-    BURST, CONCURRENCY, FUNDS_INTERVAL, QUERY_INTERVAL, RATE, REFUND_INTERVAL, STOP_AFTER, TIMEOUT, WITHDRAW_AT_ONCE,
+    BURST, CONCURRENCY, FUNDS_INTERVAL, QUERY_INTERVAL, RATE, REFUND_INTERVAL, STOP_AFTER, TIMEOUT,
+    WITHDRAW_AT_ONCE,
 };
 use super::load::Reading;
 
@@ -32,7 +33,8 @@ pub struct CbtisConfig {
     pub refund_path: String,
     /// Where they are asked about; a guess by analogy \[C\].
     pub refund_query_path: String,
-    /// The `code` of a reply that says that there is no such order or refund; not documented \[C\], so none if not given.
+    /// The `code` of a reply that says that there is no such order or refund; not documented \[C\],
+    /// so none if not given.
     pub not_found_code: Option<String>,
     /// Where CBTIS sends notifications.
     pub notify_url: String,
@@ -40,7 +42,8 @@ pub struct CbtisConfig {
     pub customs: CbtisCustoms,
 }
 
-/// How customs declarations are made. Documented is where one is created, and its four fields; the rest is by analogy \[C\].
+/// How customs declarations are made. Documented is where one is created, and its four fields; the
+/// rest is by analogy \[C\].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CbtisCustoms {
     /// Where one is created.
@@ -53,7 +56,8 @@ pub struct CbtisCustoms {
     pub redeclare_path: String,
     /// By WeChat Pay's name of a field: CBTIS's, where it is another \[C\].
     pub fields: BTreeMap<String, String>,
-    /// How the amounts of a sub-order are written \[C\]; none: not known, and no sub-order is declared.
+    /// How the amounts of a sub-order are written \[C\]; none: not known, and no sub-order is
+    /// declared.
     pub amounts: Option<CustomsAmounts>,
 }
 
@@ -89,7 +93,8 @@ pub enum AccessToken {
     Fetched(TokenRequest),
 }
 
-/// How an access token is fetched: a POST, with the credentials in headers, in a body of JSON, or in both.
+/// How an access token is fetched: a POST, with the credentials in headers, in a body of JSON, or
+/// in both.
 #[derive(Debug, Clone)]
 pub struct TokenRequest {
     /// Its path at the account's `base_url`.
@@ -100,14 +105,19 @@ pub struct TokenRequest {
     pub body: Option<SecretString>,
     /// Where in the reply the token is: `data.access_token`.
     pub token_field: String,
-    /// Where in the reply its lifetime is, in seconds, or when it ends, in ISO 8601: `data.expires_in`.
+    /// Where in the reply its lifetime is, in seconds, or when it ends, in ISO 8601:
+    /// `data.expires_in`.
     pub expires_field: String,
     /// How long it lives if the reply does not say.
     pub lifetime: Duration,
 }
 
 static CUSTOMS: [FieldSpec; 6] = [
-    FieldSpec::optional("create_path", Shape::Text, "Where a declaration is created; CBTIS documents it."),
+    FieldSpec::optional(
+        "create_path",
+        Shape::Text,
+        "Where a declaration is created; CBTIS documents it.",
+    ),
     FieldSpec::optional(
         "update_path",
         Shape::Text,
@@ -143,28 +153,60 @@ static TOKEN_REQUEST: [FieldSpec; 6] = [
         Shape::Named(&Shape::Secret),
         "Headers of the request that hold the credentials, such as x-client-id and x-api-key.",
     ),
-    FieldSpec::optional("body", Shape::Secret, "The JSON body of the request, with the credentials in it."),
-    FieldSpec::optional("token_field", Shape::Text, "Where the reply has the token; data.access_token if not given."),
+    FieldSpec::optional(
+        "body",
+        Shape::Secret,
+        "The JSON body of the request, with the credentials in it.",
+    ),
+    FieldSpec::optional(
+        "token_field",
+        Shape::Text,
+        "Where the reply has the token; data.access_token if not given.",
+    ),
     FieldSpec::optional(
         "expires_field",
         Shape::Text,
         "Where the reply has its lifetime in seconds, or its end in ISO 8601; data.expires_in if not given.",
     ),
-    FieldSpec::optional("lifetime", Shape::Duration, "How long it lives if the reply does not say; 10m if not given."),
+    FieldSpec::optional(
+        "lifetime",
+        Shape::Duration,
+        "How long it lives if the reply does not say; 10m if not given.",
+    ),
 ];
 
 /// The fields of an account.
 pub static FIELDS: [FieldSpec; 22] = [
-    FieldSpec::required("kind", Shape::Word(&["cbtis"]), "The kind of gateway: cbtis is CBTIS (AiscPay)."),
-    FieldSpec::required("base_url", Shape::Text, "Scheme and host, as CBTIS names it."),
-    FieldSpec::optional("access_token", Shape::Secret, "An access token that stays; or give token_request."),
+    FieldSpec::required(
+        "kind",
+        Shape::Word(&["cbtis"]),
+        "The kind of gateway: cbtis is CBTIS (AiscPay).",
+    ),
+    FieldSpec::required(
+        "base_url",
+        Shape::Text,
+        "Scheme and host, as CBTIS names it.",
+    ),
+    FieldSpec::optional(
+        "access_token",
+        Shape::Secret,
+        "An access token that stays; or give token_request.",
+    ),
     FieldSpec::optional(
         "token_request",
         Shape::Fields(&TOKEN_REQUEST),
         "How an access token is fetched and renewed; or give access_token.",
     ),
-    FieldSpec::optional("token_header", Shape::Text, "The header of the token; a guess, Authorization, if not given."),
-    FieldSpec::optional("token_prefix", Shape::Text, "What stands before the token; a guess, Bearer, if not given."),
+    FieldSpec::optional(
+        "token_header",
+        Shape::Text,
+        "The header of the token; a guess, Authorization, if not given.",
+    ),
+    FieldSpec::optional(
+        "token_prefix",
+        Shape::Text,
+        "What stands before the token; a guess, Bearer, if not given.",
+    ),
     FieldSpec::required(
         "api_key",
         Shape::Secrets,
@@ -195,7 +237,11 @@ pub static FIELDS: [FieldSpec; 22] = [
         Shape::Fields(&CUSTOMS),
         "How customs declarations are made, where CBTIS's way is not what was guessed.",
     ),
-    FieldSpec::required("notify_url", Shape::Text, "Where the gateway sends notifications: https, without a query."),
+    FieldSpec::required(
+        "notify_url",
+        Shape::Text,
+        "Where the gateway sends notifications: https, without a query.",
+    ),
     RATE,
     CONCURRENCY,
     TIMEOUT,
@@ -208,7 +254,14 @@ pub static FIELDS: [FieldSpec; 22] = [
 ];
 
 /// The fields of a declaration that CBTIS may call otherwise.
-const CUSTOMS_FIELDS: [&str; 6] = ["sub_order_no", "fee_type", "order_fee", "transport_fee", "product_fee", "duty"];
+const CUSTOMS_FIELDS: [&str; 6] = [
+    "sub_order_no",
+    "fee_type",
+    "order_fee",
+    "transport_fee",
+    "product_fee",
+    "duty",
+];
 
 impl Reading<'_> {
     pub(super) fn cbtis(&mut self, node: &Node) -> Option<CbtisConfig> {
@@ -223,7 +276,8 @@ impl Reading<'_> {
         let api_keys = node.get("api_key").and_then(|value| self.secrets(value));
         let signature_header = self.header_name(node, "signature_header", "signature");
         let refund_path = self.path(node, "refund_path", "/mch-api/v1/pa/refunds/create");
-        let refund_query_path = self.path(node, "refund_query_path", "/mch-api/v1/pa/refunds/query");
+        let refund_query_path =
+            self.path(node, "refund_query_path", "/mch-api/v1/pa/refunds/query");
         let notify_url = self.notify_url(node, base_url.as_deref());
         let customs = self.cbtis_customs(node.get("customs"));
         Some(CbtisConfig {
@@ -235,7 +289,9 @@ impl Reading<'_> {
             signature_header: signature_header?,
             refund_path: refund_path?,
             refund_query_path: refund_query_path?,
-            not_found_code: node.get("not_found_code").and_then(|node| Some(node.scalar()?.text.clone())),
+            not_found_code: node
+                .get("not_found_code")
+                .and_then(|node| Some(node.scalar()?.text.clone())),
             notify_url: notify_url?,
             customs: customs?,
         })
@@ -247,11 +303,22 @@ impl Reading<'_> {
         let mut fields = BTreeMap::new();
         for entry in node.get("fields").map_or(&[][..], Node::entries) {
             if !CUSTOMS_FIELDS.contains(&entry.key.as_str()) {
-                let message =
-                    format!("there is no field \"{}\" of a declaration", crate::domain::text::shown(&entry.key));
-                self.refuse(entry.key_at, message, &format!("the fields are {}", CUSTOMS_FIELDS.join(", ")));
+                let message = format!(
+                    "there is no field \"{}\" of a declaration",
+                    crate::domain::text::shown(&entry.key)
+                );
+                self.refuse(
+                    entry.key_at,
+                    message,
+                    &format!("the fields are {}", CUSTOMS_FIELDS.join(", ")),
+                );
             }
-            fields.extend(entry.value.text().map(|name| (entry.key.clone(), name.to_owned())));
+            fields.extend(
+                entry
+                    .value
+                    .text()
+                    .map(|name| (entry.key.clone(), name.to_owned())),
+            );
         }
         Some(CbtisCustoms {
             create_path: self.path(node, "create_path", &usual.create_path)?,
@@ -274,10 +341,15 @@ impl Reading<'_> {
                 let headers = self.token_headers(request);
                 if body.is_none() && request.get("headers").is_none() {
                     let help = "name the credentials: body: { file: … }, or headers: { x-client-id: { env: … } }";
-                    self.refuse(request.at, "a token request has headers, a body, or both", help);
+                    self.refuse(
+                        request.at,
+                        "a token request has headers, a body, or both",
+                        help,
+                    );
                     return None;
                 }
-                let text = |name, default: &str| text_of(request, name).unwrap_or(default).to_owned();
+                let text =
+                    |name, default: &str| text_of(request, name).unwrap_or(default).to_owned();
                 Some(AccessToken::Fetched(TokenRequest {
                     path: self.path(request, "path", "/")?,
                     headers: headers?,
@@ -292,7 +364,11 @@ impl Reading<'_> {
             }
             (Some(_), Some(_)) | (None, None) => {
                 let help = "access_token stays the same; token_request fetches one and renews it";
-                self.refuse(node.at, "exactly one of access_token and token_request is needed", help);
+                self.refuse(
+                    node.at,
+                    "exactly one of access_token and token_request is needed",
+                    help,
+                );
                 None
             }
         }
@@ -303,7 +379,11 @@ impl Reading<'_> {
         for entry in request.get("headers").map_or(&[][..], Node::entries) {
             let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
             if entry.key.is_empty() || entry.key.len() > 64 || !entry.key.bytes().all(allowed) {
-                self.refuse(entry.key_at, "a header's name has 1 to 64 letters, digits, _ and -", "");
+                self.refuse(
+                    entry.key_at,
+                    "a header's name has 1 to 64 letters, digits, _ and -",
+                    "",
+                );
                 return None;
             }
             headers.push((entry.key.to_ascii_lowercase(), self.secret(&entry.value)?));
@@ -313,6 +393,10 @@ impl Reading<'_> {
 
     fn header_name(&mut self, node: &Node, name: &str, default: &str) -> Option<String> {
         let given = self.bounded(node, name, 64);
-        if node.get(name).is_some() { given.map(|name| name.to_ascii_lowercase()) } else { Some(default.to_owned()) }
+        if node.get(name).is_some() {
+            given.map(|name| name.to_ascii_lowercase())
+        } else {
+            Some(default.to_owned())
+        }
     }
 }

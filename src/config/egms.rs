@@ -7,7 +7,8 @@ use crate::yaml::fields::{FieldSpec, Shape, text_of};
 use crate::yaml::node::Node;
 
 use super::lane::{
-    BURST, CONCURRENCY, FUNDS_INTERVAL, QUERY_INTERVAL, RATE, REFUND_INTERVAL, STOP_AFTER, TIMEOUT, WITHDRAW_AT_ONCE,
+    BURST, CONCURRENCY, FUNDS_INTERVAL, QUERY_INTERVAL, RATE, REFUND_INTERVAL, STOP_AFTER, TIMEOUT,
+    WITHDRAW_AT_ONCE,
 };
 use super::load::Reading;
 use super::urls::url_parts;
@@ -25,8 +26,9 @@ pub struct EgmsConfig {
     pub sign_type: SignType,
     /// The `KeyID` header, if EGMS issued one.
     pub key_id: Option<String>,
-    /// While a payment stands so it may be withdrawn: `Pending` (the EGMS document, "After Payment"), and where the account says
-    /// so `Authorised`, `Verifying` and `not_found`, which EGMS's general pages allow.
+    /// While a payment stands so it may be withdrawn: `Pending` (the EGMS document, "After
+    /// Payment"), and where the account says so `Authorised`, `Verifying` and `not_found`, which
+    /// EGMS's general pages allow.
     pub cancel_when: Vec<String>,
     /// Where EGMS sends notifications.
     pub notify_url: String,
@@ -36,23 +38,52 @@ pub struct EgmsConfig {
 
 /// The fields of an account.
 pub static FIELDS: [FieldSpec; 18] = [
-    FieldSpec::required("kind", Shape::Word(&["egms"]), "The kind of gateway: egms is EGMS of EVO Cloud (Evonet)."),
-    FieldSpec::required("base_url", Shape::Text, "Scheme and host, as EGMS names it."),
-    FieldSpec::required("sid", Shape::Text, "The merchant's id, as it stands in the paths."),
+    FieldSpec::required(
+        "kind",
+        Shape::Word(&["egms"]),
+        "The kind of gateway: egms is EGMS of EVO Cloud (Evonet).",
+    ),
+    FieldSpec::required(
+        "base_url",
+        Shape::Text,
+        "Scheme and host, as EGMS names it.",
+    ),
+    FieldSpec::required(
+        "sid",
+        Shape::Text,
+        "The merchant's id, as it stands in the paths.",
+    ),
     FieldSpec::required(
         "sign_key",
         Shape::Secrets,
         "The SignKey: 32 characters; of a list [new, old] the first signs, and any verifies.",
     ),
-    FieldSpec::optional("sign_type", Shape::Word(&SignType::WORDS), "The digest of signatures; SHA256 if not given."),
-    FieldSpec::optional("key_id", Shape::Text, "The KeyID header, if EGMS issued one."),
+    FieldSpec::optional(
+        "sign_type",
+        Shape::Word(&SignType::WORDS),
+        "The digest of signatures; SHA256 if not given.",
+    ),
+    FieldSpec::optional(
+        "key_id",
+        Shape::Text,
+        "The KeyID header, if EGMS issued one.",
+    ),
     FieldSpec::optional(
         "cancel_when",
-        Shape::List(&Shape::Word(&["Pending", "Authorised", "Verifying", "not_found"])),
+        Shape::List(&Shape::Word(&[
+            "Pending",
+            "Authorised",
+            "Verifying",
+            "not_found",
+        ])),
         "While a payment stands so it may be cancelled; Pending if not given, as EGMS's page on WeChat Pay has it. Its general \
          pages allow Authorised and Verifying too, and not_found after a time-out; ask EGMS before.",
     ),
-    FieldSpec::required("notify_url", Shape::Text, "Where the gateway sends notifications: https, without a query."),
+    FieldSpec::required(
+        "notify_url",
+        Shape::Text,
+        "Where the gateway sends notifications: https, without a query.",
+    ),
     FieldSpec::optional(
         "notify_path",
         Shape::Text,
@@ -74,15 +105,30 @@ impl Reading<'_> {
         let base_url = self.base_url(node, None);
         let sid = self.bounded(node, "sid", 64);
         let sign_keys = node.get("sign_key").and_then(|value| self.secrets(value));
-        let sign_type = text_of(node, "sign_type").and_then(SignType::parse).unwrap_or_default();
+        let sign_type = text_of(node, "sign_type")
+            .and_then(SignType::parse)
+            .unwrap_or_default();
         let key_id = self.bounded(node, "key_id", 32);
         let cancel_when = node.get("cancel_when").map_or_else(
             || vec!["Pending".to_owned()],
-            |node| node.list().iter().filter_map(|node| node.text().map(str::to_owned)).collect(),
+            |node| {
+                node.list()
+                    .iter()
+                    .filter_map(|node| node.text().map(str::to_owned))
+                    .collect()
+            },
         );
         let notify_url = self.notify_url(node, base_url.as_deref());
-        let path = notify_url.as_deref().and_then(|url| url_parts(url).ok()).map_or("/", |(_, path)| path).to_owned();
-        let notify_path = self.path(node, "notify_path", if path.is_empty() { "/" } else { &path });
+        let path = notify_url
+            .as_deref()
+            .and_then(|url| url_parts(url).ok())
+            .map_or("/", |(_, path)| path)
+            .to_owned();
+        let notify_path = self.path(
+            node,
+            "notify_path",
+            if path.is_empty() { "/" } else { &path },
+        );
         Some(EgmsConfig {
             base_url: base_url?,
             sid: sid?,

@@ -12,8 +12,8 @@ use crate::yaml::fields::{FieldSpec, Shape, text_of};
 use crate::yaml::node::Node;
 
 use super::lane::{
-    BURST, CONCURRENCY, CUSTOMS, FUNDS_INTERVAL, QUERY_INTERVAL, RATE, REFUND_INTERVAL, STOP_AFTER, TIMEOUT,
-    WITHDRAW_AT_ONCE,
+    BURST, CONCURRENCY, CUSTOMS, FUNDS_INTERVAL, QUERY_INTERVAL, RATE, REFUND_INTERVAL, STOP_AFTER,
+    TIMEOUT, WITHDRAW_AT_ONCE,
 };
 use super::load::Reading;
 use super::secrets;
@@ -21,7 +21,8 @@ use super::secrets;
 /// A HipoPay account. Its replies are not signed: what vouches for them is TLS alone.
 #[derive(Debug, Clone)]
 pub struct HipopayConfig {
-    /// Scheme and host. The sandbox's is published, the production host was only found in an old SDK, so there is no default.
+    /// Scheme and host. The sandbox's is published, the production host was only found in an old
+    /// SDK, so there is no default.
     pub base_url: String,
     /// `MerchantNO`.
     pub merchant_no: String,
@@ -41,22 +42,42 @@ pub struct HipopayConfig {
 
 /// The fields of an account.
 pub static FIELDS: [FieldSpec; 20] = [
-    FieldSpec::required("kind", Shape::Word(&["hipopay"]), "The kind of gateway: hipopay is HipoPay."),
+    FieldSpec::required(
+        "kind",
+        Shape::Word(&["hipopay"]),
+        "The kind of gateway: hipopay is HipoPay.",
+    ),
     FieldSpec::required(
         "base_url",
         Shape::Text,
         "Scheme and host; the sandbox's is https://testapi.hipopay.com. In production https://api.hipopay.com was found in HipoPay's \
          own SDK (2019), and https://api.wisecashier.com before: confirm it with HipoPay.",
     ),
-    FieldSpec::required("merchant_no", Shape::Text, "The merchant number, MerchantNO."),
-    FieldSpec::required("merchant_key", Shape::Secret, "The RSA private key that signs our requests, as PEM."),
+    FieldSpec::required(
+        "merchant_no",
+        Shape::Text,
+        "The merchant number, MerchantNO.",
+    ),
+    FieldSpec::required(
+        "merchant_key",
+        Shape::Secret,
+        "The RSA private key that signs our requests, as PEM.",
+    ),
     FieldSpec::required(
         "platform_public_key",
         Shape::Secrets,
         "HipoPay's public key for notifications, as PEM; of a list [new, old] any verifies.",
     ),
-    FieldSpec::optional("version", Shape::Text, "The Version header; 1.0 if not given."),
-    FieldSpec::required("notify_url", Shape::Text, "Where the gateway sends notifications: https, without a query."),
+    FieldSpec::optional(
+        "version",
+        Shape::Text,
+        "The Version header; 1.0 if not given.",
+    ),
+    FieldSpec::required(
+        "notify_url",
+        Shape::Text,
+        "Where the gateway sends notifications: https, without a query.",
+    ),
     FieldSpec::optional(
         "encoding",
         Shape::Word(&Encoding::WORDS),
@@ -86,8 +107,16 @@ pub static FIELDS: [FieldSpec; 20] = [
 ];
 
 static BILL_WORDS: [FieldSpec; 2] = [
-    FieldSpec::optional("payment", Shape::Text, "How the type of a payment begins; Collection via, if not given."),
-    FieldSpec::optional("refund", Shape::Text, "The type of a refund; Refund if not given."),
+    FieldSpec::optional(
+        "payment",
+        Shape::Text,
+        "How the type of a payment begins; Collection via, if not given.",
+    ),
+    FieldSpec::optional(
+        "refund",
+        Shape::Text,
+        "The type of a refund; Refund if not given.",
+    ),
 ];
 
 impl Reading<'_> {
@@ -98,7 +127,9 @@ impl Reading<'_> {
         let platform_public_keys = self.rsa_public_keys(node, "platform_public_key");
         let version = self.version(node);
         let notify_url = self.notify_url(node, base_url.as_deref());
-        let encoding = text_of(node, "encoding").and_then(Encoding::parse).unwrap_or(Encoding::Rfc3986);
+        let encoding = text_of(node, "encoding")
+            .and_then(Encoding::parse)
+            .unwrap_or(Encoding::Rfc3986);
         Some(HipopayConfig {
             base_url: base_url?,
             merchant_no: merchant_no?,
@@ -117,16 +148,35 @@ impl Reading<'_> {
             if !BillNames::columns_known().any(|name| name == entry.key) {
                 let message = format!("the bill has no column \"{}\"", shown(&entry.key));
                 let known: Vec<&str> = BillNames::columns_known().collect();
-                self.refuse(entry.key_at, message, &format!("the columns are {}", known.join(", ")));
+                self.refuse(
+                    entry.key_at,
+                    message,
+                    &format!("the columns are {}", known.join(", ")),
+                );
             }
-            columns.extend(entry.value.text().map(|name| (entry.key.clone(), name.to_owned())));
+            columns.extend(
+                entry
+                    .value
+                    .text()
+                    .map(|name| (entry.key.clone(), name.to_owned())),
+            );
         }
-        let word = |name| node.get("bill_words").and_then(|words| text_of(words, name)).map(str::to_owned);
-        BillNames { columns, payment: word("payment"), refund: word("refund") }
+        let word = |name| {
+            node.get("bill_words")
+                .and_then(|words| text_of(words, name))
+                .map(str::to_owned)
+        };
+        BillNames {
+            columns,
+            payment: word("payment"),
+            refund: word("refund"),
+        }
     }
 
     fn version(&mut self, node: &Node) -> Option<String> {
-        let Some(value) = node.get("version") else { return Some("1.0".to_owned()) };
+        let Some(value) = node.get("version") else {
+            return Some("1.0".to_owned());
+        };
         let text = value.text()?;
         if (1..=8).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
             return Some(text.to_owned());
@@ -141,7 +191,11 @@ impl Reading<'_> {
         match SigningKey::from_pem(&key) {
             Ok(_) => Some(key),
             Err(error) => {
-                self.refuse(value.at, format!("{name} ({}): {error}", secrets::origin(value)), "");
+                self.refuse(
+                    value.at,
+                    format!("{name} ({}): {error}", secrets::origin(value)),
+                    "",
+                );
                 None
             }
         }
@@ -149,12 +203,19 @@ impl Reading<'_> {
 
     fn rsa_public_keys(&mut self, node: &Node, name: &str) -> Option<Vec<String>> {
         let value = node.get(name)?;
-        let pems: Vec<_> = secrets::references(value).iter().map(|pem| self.public(pem)).collect();
+        let pems: Vec<_> = secrets::references(value)
+            .iter()
+            .map(|pem| self.public(pem))
+            .collect();
         let pems: Vec<String> = pems.into_iter().collect::<Option<_>>()?;
         let mut fit = true;
         for (pem, reference) in pems.iter().zip(secrets::references(value)) {
             if let Err(error) = VerifyingKey::from_pem(pem) {
-                self.refuse(reference.at, format!("{name} ({}): {error}", secrets::origin(reference)), "");
+                self.refuse(
+                    reference.at,
+                    format!("{name} ({}): {error}", secrets::origin(reference)),
+                    "",
+                );
                 fit = false;
             }
         }

@@ -1,4 +1,5 @@
-//! The fields of a lane, which every kind of gateway has: how much and how fast the account may be called.
+//! The fields of a lane, which every kind of gateway has: how much and how fast the account may be
+//! called.
 
 use std::time::Duration;
 
@@ -9,8 +10,11 @@ use crate::yaml::scalars;
 use super::load::Reading;
 use super::{CustomsConfig, GatewayConfig, GatewayKind, Rate, StopAfter};
 
-pub(super) const RATE: FieldSpec =
-    FieldSpec::optional("rate", Shape::Rate, "How many calls the account allows; 20/s if not given.");
+pub(super) const RATE: FieldSpec = FieldSpec::optional(
+    "rate",
+    Shape::Rate,
+    "How many calls the account allows; 20/s if not given.",
+);
 pub(super) const BURST: FieldSpec = FieldSpec::optional(
     "burst",
     Shape::Integer(0, 100_000),
@@ -21,8 +25,11 @@ pub(super) const CONCURRENCY: FieldSpec = FieldSpec::optional(
     Shape::Integer(1, 1024),
     "How many calls each process may have under way at once; 16 if not given. All processes together keep the rate.",
 );
-pub(super) const TIMEOUT: FieldSpec =
-    FieldSpec::optional("timeout", Shape::Duration, "How long one call may take; 15s if not given.");
+pub(super) const TIMEOUT: FieldSpec = FieldSpec::optional(
+    "timeout",
+    Shape::Duration,
+    "How long one call may take; 15s if not given.",
+);
 pub(super) const QUERY_INTERVAL: FieldSpec = FieldSpec::optional(
     "query_interval",
     Shape::Duration,
@@ -87,16 +94,22 @@ static CUSTOMS_FIELDS: [FieldSpec; 3] = [
     ),
 ];
 
-pub(super) const CUSTOMS: FieldSpec =
-    FieldSpec::optional("customs", Shape::Fields(&CUSTOMS_FIELDS), "What is particular to customs declarations here.");
+pub(super) const CUSTOMS: FieldSpec = FieldSpec::optional(
+    "customs",
+    Shape::Fields(&CUSTOMS_FIELDS),
+    "What is particular to customs declarations here.",
+);
 
 impl Reading<'_> {
     fn customs(&mut self, node: &Node) -> CustomsConfig {
-        let Some(node) = node.get("customs") else { return CustomsConfig::default() };
+        let Some(node) = node.get("customs") else {
+            return CustomsConfig::default();
+        };
         let mut ports = Vec::new();
         for port in node.get("ports").map_or(&[][..], Node::list) {
             let text = port.text().unwrap_or_default();
-            let fits = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+            let fits =
+                |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
             if (1..=32).contains(&text.len()) && text.bytes().all(fits) {
                 ports.push(text.to_owned());
             } else {
@@ -105,28 +118,48 @@ impl Reading<'_> {
             }
         }
         let sub_orders = node.get("sub_orders").is_none() || is_true(node, "sub_orders");
-        CustomsConfig { ports, sub_orders, declare_within: duration_of(node, "declare_within") }
+        CustomsConfig {
+            ports,
+            sub_orders,
+            declare_within: duration_of(node, "declare_within"),
+        }
     }
 
     /// An account of a kind, with its lane.
     pub(super) fn account(&mut self, name: &str, node: &Node, kind: GatewayKind) -> GatewayConfig {
-        let concurrency = integer_of(node, "concurrency").and_then(|number| u32::try_from(number).ok());
+        let concurrency =
+            integer_of(node, "concurrency").and_then(|number| u32::try_from(number).ok());
         let positive = |duration: &Duration| !duration.is_zero();
-        if let Some(timeout) = node.get("timeout").filter(|_| duration_of(node, "timeout").is_some_and(|d| d.is_zero()))
+        if let Some(timeout) = node
+            .get("timeout")
+            .filter(|_| duration_of(node, "timeout").is_some_and(|d| d.is_zero()))
         {
-            self.refuse(timeout.at, "a call needs some time", "15s suits most gateways");
+            self.refuse(
+                timeout.at,
+                "a call needs some time",
+                "15s suits most gateways",
+            );
         }
         GatewayConfig {
             name: name.to_owned(),
             rate: text_of(node, "rate")
                 .and_then(scalars::rate)
-                .unwrap_or(Rate { calls: 20, per: Duration::from_secs(1) }),
+                .unwrap_or(Rate {
+                    calls: 20,
+                    per: Duration::from_secs(1),
+                }),
             concurrency: concurrency.unwrap_or(16),
-            timeout: duration_of(node, "timeout").filter(positive).unwrap_or(Duration::from_secs(15)),
+            timeout: duration_of(node, "timeout")
+                .filter(positive)
+                .unwrap_or(Duration::from_secs(15)),
             query_interval: duration_of(node, "query_interval").unwrap_or(Duration::from_secs(10)),
-            refund_interval: duration_of(node, "refund_interval").unwrap_or(Duration::from_secs(60)),
-            funds_interval: duration_of(node, "funds_interval").unwrap_or(Duration::from_secs(1_800)),
-            burst: integer_of(node, "burst").and_then(|number| u32::try_from(number).ok()).unwrap_or(0),
+            refund_interval: duration_of(node, "refund_interval")
+                .unwrap_or(Duration::from_secs(60)),
+            funds_interval: duration_of(node, "funds_interval")
+                .unwrap_or(Duration::from_secs(1_800)),
+            burst: integer_of(node, "burst")
+                .and_then(|number| u32::try_from(number).ok())
+                .unwrap_or(0),
             stop_after: stop_after(node),
             withdraw_at_once: is_true(node, "withdraw_at_once"),
             customs: self.customs(node),
@@ -137,7 +170,9 @@ impl Reading<'_> {
 
 fn stop_after(node: &Node) -> StopAfter {
     let usual = StopAfter::default();
-    let Some(node) = node.get("stop_after") else { return usual };
+    let Some(node) = node.get("stop_after") else {
+        return usual;
+    };
     let given = |name| integer_of(node, name).and_then(|number| u32::try_from(number).ok());
     StopAfter {
         unverified: given("unverified").unwrap_or(usual.unverified),

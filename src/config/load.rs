@@ -1,4 +1,5 @@
-//! Reads `payrun.yaml`: every mistake at once, with its place. Secrets are resolved here, and nowhere shown.
+//! Reads `payrun.yaml`: every mistake at once, with its place. Secrets are resolved here, and
+//! nowhere shown.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,8 +16,8 @@ use crate::yaml::node::{Entry, Node, Position, parse as parse_yaml};
 use super::alerts::{ALERTS_FIELD, DAILY_FIELD, MAIL_FIELD, QUIET_FIELD};
 use super::calendars::{self, Calendars};
 use super::{
-    Config, Database, DatabaseTls, GatewayConfig, GatewayKind, INPUT_MIB, cbtis, egms, hipopay, retention, server,
-    wechat,
+    Config, Database, DatabaseTls, GatewayConfig, GatewayKind, INPUT_MIB, cbtis, egms, hipopay,
+    retention, server, wechat,
 };
 
 /// The fields of `payrun.yaml`.
@@ -33,8 +34,16 @@ pub static CONFIG: [FieldSpec; 17] = [
         "How sure it must be who a PostgreSQL server on another machine is: verified (sslmode=verify-full in its address), or unverified, \
          where whoever is on the way may read and change what is said; verified if not given.",
     ),
-    FieldSpec::required("timezone", Shape::Text, "The wall clock of schedules and reports, such as Asia/Hong_Kong."),
-    FieldSpec::optional("jobs", Shape::Text, "A folder of job kinds that replace built-in ones of the same name."),
+    FieldSpec::required(
+        "timezone",
+        Shape::Text,
+        "The wall clock of schedules and reports, such as Asia/Hong_Kong.",
+    ),
+    FieldSpec::optional(
+        "jobs",
+        Shape::Text,
+        "A folder of job kinds that replace built-in ones of the same name.",
+    ),
     FieldSpec::optional(
         "encryption_key",
         Shape::Secrets,
@@ -62,8 +71,16 @@ pub static CONFIG: [FieldSpec; 17] = [
         Shape::Integer(1, 1_048_576),
         "The largest item file that is planned, in MiB: it is copied to temporary space first; 1024 if not given.",
     ),
-    FieldSpec::optional("server", Shape::Fields(&server::FIELDS), "Where the service listens."),
-    FieldSpec::optional("retention", Shape::Fields(&retention::FIELDS), "How long what is kept."),
+    FieldSpec::optional(
+        "server",
+        Shape::Fields(&server::FIELDS),
+        "Where the service listens.",
+    ),
+    FieldSpec::optional(
+        "retention",
+        Shape::Fields(&retention::FIELDS),
+        "How long what is kept.",
+    ),
     FieldSpec::optional(
         "calendars",
         Shape::Text,
@@ -73,12 +90,20 @@ pub static CONFIG: [FieldSpec; 17] = [
     ALERTS_FIELD,
     QUIET_FIELD,
     DAILY_FIELD,
-    FieldSpec::required("gateways", Shape::Named(&Shape::Kinds(&KINDS)), "Gateway accounts by name."),
+    FieldSpec::required(
+        "gateways",
+        Shape::Named(&Shape::Kinds(&KINDS)),
+        "Gateway accounts by name.",
+    ),
 ];
 
 /// The kinds of gateway, and the fields of an account of each.
-static KINDS: [(&str, &[FieldSpec]); 4] =
-    [("wechat", &wechat::FIELDS), ("hipopay", &hipopay::FIELDS), ("egms", &egms::FIELDS), ("cbtis", &cbtis::FIELDS)];
+static KINDS: [(&str, &[FieldSpec]); 4] = [
+    ("wechat", &wechat::FIELDS),
+    ("hipopay", &hipopay::FIELDS),
+    ("egms", &egms::FIELDS),
+    ("cbtis", &cbtis::FIELDS),
+];
 
 /// Reads and checks a configuration file.
 ///
@@ -93,16 +118,25 @@ pub fn load(path: &Path) -> Result<Config, Diagnostics> {
 /// # Errors
 /// Everything that is wrong with it.
 pub fn parse(text: &str, path: &Path) -> Result<Config, Diagnostics> {
-    read_config(&Source::new(&path.display().to_string(), text.to_owned(), true), path)
+    read_config(
+        &Source::new(&path.display().to_string(), text.to_owned(), true),
+        path,
+    )
 }
 
 fn read_config(source: &Arc<Source>, path: &Path) -> Result<Config, Diagnostics> {
     let root = parse_yaml(source)?;
-    let mut reading =
-        Reading { source, folder: folder_of(path), found: Diagnostics::default(), open_secrets: Vec::new() };
+    let mut reading = Reading {
+        source,
+        folder: folder_of(path),
+        found: Diagnostics::default(),
+        open_secrets: Vec::new(),
+    };
     check(&root, &Shape::Fields(&CONFIG), source, &mut reading.found);
     let database = root.get("database").and_then(|node| reading.database(node));
-    let database_tls = text_of(&root, "database_tls").and_then(DatabaseTls::parse).unwrap_or_default();
+    let database_tls = text_of(&root, "database_tls")
+        .and_then(DatabaseTls::parse)
+        .unwrap_or_default();
     let timezone = root.get("timezone").and_then(|node| reading.timezone(node));
     let mut gateways = BTreeMap::new();
     for entry in root.get("gateways").map_or(&[][..], Node::entries) {
@@ -110,17 +144,38 @@ fn read_config(source: &Arc<Source>, path: &Path) -> Result<Config, Diagnostics>
             gateways.insert(entry.key.clone(), gateway);
         }
     }
-    let encryption_keys = root.get("encryption_key").and_then(|node| reading.secrets(node)).unwrap_or_default();
+    let encryption_keys = root
+        .get("encryption_key")
+        .and_then(|node| reading.secrets(node))
+        .unwrap_or_default();
     let alerts = reading.alerts(&root, timezone.unwrap_or(chrono_tz::UTC));
     let files = text_of(&root, "files").unwrap_or("files").to_owned();
-    let server = root.get("server").map(|node| reading.server(node)).unwrap_or_default();
-    let retention = root.get("retention").map(|node| reading.retention(node)).unwrap_or_default();
-    let workflows = reading.folder.join(text_of(&root, "workflows").unwrap_or("workflows"));
-    let named = root.get("inputs").map_or(&[][..], Node::list).iter().filter_map(Node::text);
+    let server = root
+        .get("server")
+        .map(|node| reading.server(node))
+        .unwrap_or_default();
+    let retention = root
+        .get("retention")
+        .map(|node| reading.retention(node))
+        .unwrap_or_default();
+    let workflows = reading
+        .folder
+        .join(text_of(&root, "workflows").unwrap_or("workflows"));
+    let named = root
+        .get("inputs")
+        .map_or(&[][..], Node::list)
+        .iter()
+        .filter_map(Node::text);
     let inputs = named.map(|folder| reading.folder.join(folder)).collect();
-    let input_mib = integer_of(&root, "input_mib").and_then(|mib| u64::try_from(mib).ok()).unwrap_or(INPUT_MIB);
+    let input_mib = integer_of(&root, "input_mib")
+        .and_then(|mib| u64::try_from(mib).ok())
+        .unwrap_or(INPUT_MIB);
     let jobs = text_of(&root, "jobs").map(|folder| reading.folder.join(folder));
-    let calendar_folder = reading.folder.join(root.get("calendars").and_then(Node::text).unwrap_or(calendars::FOLDER));
+    let calendar_folder = reading.folder.join(
+        root.get("calendars")
+            .and_then(Node::text)
+            .unwrap_or(calendars::FOLDER),
+    );
     let calendars = reading.calendars(root.get("calendars"), &calendar_folder);
     let config = database.zip(timezone);
     // A file may be named more than once.
@@ -128,25 +183,27 @@ fn read_config(source: &Arc<Source>, path: &Path) -> Result<Config, Diagnostics>
     open_secrets.sort();
     open_secrets.dedup();
     let folder = reading.folder.clone();
-    reading.found.or_value(config.map(|(database, timezone)| Config {
-        folder,
-        database,
-        database_tls,
-        timezone,
-        jobs,
-        encryption_keys,
-        open_secrets,
-        files,
-        workflows,
-        inputs,
-        input_mib,
-        server,
-        retention,
-        calendar_folder,
-        calendars,
-        alerts,
-        gateways,
-    }))
+    reading
+        .found
+        .or_value(config.map(|(database, timezone)| Config {
+            folder,
+            database,
+            database_tls,
+            timezone,
+            jobs,
+            encryption_keys,
+            open_secrets,
+            files,
+            workflows,
+            inputs,
+            input_mib,
+            server,
+            retention,
+            calendar_folder,
+            calendars,
+            alerts,
+            gateways,
+        }))
 }
 
 /// The folder of a file; `.` for a bare name.
@@ -170,7 +227,11 @@ impl Reading<'_> {
     /// Notes a mistake.
     pub(super) fn refuse(&mut self, at: Position, message: impl Into<String>, help: &str) {
         let diagnostic = self.source.diagnostic(at, message);
-        self.found.push(if help.is_empty() { diagnostic } else { diagnostic.help(help) });
+        self.found.push(if help.is_empty() {
+            diagnostic
+        } else {
+            diagnostic.help(help)
+        });
     }
 
     fn database(&mut self, node: &Node) -> Option<Database> {
@@ -178,7 +239,11 @@ impl Reading<'_> {
         let Some(text) = node.text() else {
             let address = self.secret(node)?;
             if !is_server(address.expose_secret()) {
-                self.refuse(node.at, "this is no address of a PostgreSQL database", KNOWN);
+                self.refuse(
+                    node.at,
+                    "this is no address of a PostgreSQL database",
+                    KNOWN,
+                );
                 return None;
             }
             return Some(Database::Postgres(address));
@@ -201,7 +266,11 @@ impl Reading<'_> {
             }
         };
         if path.is_empty() || path == ":memory:" || path.contains('?') {
-            self.refuse(node.at, "the database must be a file", "use sqlite://payrun.db, without options");
+            self.refuse(
+                node.at,
+                "the database must be a file",
+                "use sqlite://payrun.db, without options",
+            );
             return None;
         }
         Some(Database::Sqlite(self.folder.join(path)))
@@ -259,7 +328,9 @@ fn is_server(address: &str) -> bool {
 
 fn is_gateway_name(name: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-    (1..=31).contains(&name.len()) && name.as_bytes()[0].is_ascii_lowercase() && name.bytes().all(allowed)
+    (1..=31).contains(&name.len())
+        && name.as_bytes()[0].is_ascii_lowercase()
+        && name.bytes().all(allowed)
 }
 
 #[cfg(test)]
@@ -294,14 +365,20 @@ gateways:
         let text = base64::engine::general_purpose::STANDARD.encode(der.as_ref());
         let pem = format!("-----BEGIN PRIVATE KEY-----\n{text}\n-----END PRIVATE KEY-----\n");
         fs::write(folder.path().join("key.pem"), pem).unwrap();
-        fs::write(folder.path().join("v3.key"), "0123456789abcdef0123456789abcdef\n").unwrap();
+        fs::write(
+            folder.path().join("v3.key"),
+            "0123456789abcdef0123456789abcdef\n",
+        )
+        .unwrap();
         folder
     }
 
     fn mistakes(folder: &Path, text: &str) -> String {
         let path = folder.join("payrun.yaml");
         fs::write(&path, text).unwrap();
-        let shown = load(&path).map(|_| String::new()).unwrap_or_else(|found| found.to_string());
+        let shown = load(&path)
+            .map(|_| String::new())
+            .unwrap_or_else(|found| found.to_string());
         shown.replace(&format!("{}/", folder.display()), "")
     }
 
@@ -309,18 +386,30 @@ gateways:
     fn a_whole_configuration_is_read_with_its_defaults() {
         let folder = folder();
         let config = parse(GOOD, &folder.path().join("payrun.yaml")).unwrap();
-        assert!(matches!(&config.database, Database::Sqlite(file) if *file == folder.path().join("payrun.db")));
+        assert!(
+            matches!(&config.database, Database::Sqlite(file) if *file == folder.path().join("payrun.db"))
+        );
         let hk = &config.gateways["hk"];
         assert_eq!(
-            (hk.rate.calls, hk.concurrency, hk.timeout.as_secs(), hk.query_interval.as_secs()),
+            (
+                hk.rate.calls,
+                hk.concurrency,
+                hk.timeout.as_secs(),
+                hk.query_interval.as_secs()
+            ),
             (20, 16, 15, 10)
         );
-        let GatewayKind::Wechat(wechat) = &hk.kind else { panic!("not what was written") };
+        let GatewayKind::Wechat(wechat) = &hk.kind else {
+            panic!("not what was written")
+        };
         assert_eq!(wechat.base_url, "https://apihk.mch.weixin.qq.com");
         assert_eq!(wechat.platform, Platform::certificates());
         assert_eq!(
             wechat.mode,
-            WechatMode::Common { mchid: "10000091".to_owned(), appid: "wxcbda96de0b165486".to_owned() }
+            WechatMode::Common {
+                mchid: "10000091".to_owned(),
+                appid: "wxcbda96de0b165486".to_owned()
+            }
         );
     }
 
@@ -409,10 +498,16 @@ gateways:
         for (reference, expected) in [
             ("{ file: gone.key }", "gone.key cannot be read"),
             ("{ file: empty }", "is empty"),
-            ("{ env: PAYRUN_TEST_UNSET }", "the environment variable PAYRUN_TEST_UNSET is not set"),
+            (
+                "{ env: PAYRUN_TEST_UNSET }",
+                "the environment variable PAYRUN_TEST_UNSET is not set",
+            ),
             ("{ env: CARGO_PKG_NAME }", "has 6 bytes; it needs 32"),
             ("{ env: a-b }", "takes the name of an environment variable"),
-            ("{ file: key.pem, env: X }", "this is no reference to a secret"),
+            (
+                "{ file: key.pem, env: X }",
+                "this is no reference to a secret",
+            ),
         ] {
             let shown = mistakes(folder.path(), &GOOD.replace("{ file: v3.key }", reference));
             assert!(shown.contains(expected), "{reference}: {shown}");
@@ -442,16 +537,38 @@ gateways:
         let folder = folder();
         let text = format!("{GOOD}{}", accounts(folder.path()));
         let config = parse(&text, &folder.path().join("payrun.yaml")).unwrap();
-        let words: Vec<&str> = config.gateways.values().map(|gateway| gateway.kind.word()).collect();
+        let words: Vec<&str> = config
+            .gateways
+            .values()
+            .map(|gateway| gateway.kind.word())
+            .collect();
         assert_eq!(words, ["cbtis", "egms", "hipopay", "wechat"]);
-        let GatewayKind::Hipopay(hipopay) = &config.gateways["hipopay"].kind else { panic!("not what was written") };
-        assert_eq!((hipopay.version.as_str(), hipopay.encoding.encode("~*")), ("1.0", "~%2A".to_owned()));
-        let GatewayKind::Egms(egms) = &config.gateways["egms"].kind else { panic!("not what was written") };
-        assert_eq!((egms.notify_path.as_str(), egms.key_id.as_deref()), ("/payrun/notify/egms", None));
-        let GatewayKind::Cbtis(cbtis) = &config.gateways["cbtis"].kind else { panic!("not what was written") };
-        assert_eq!((cbtis.token_header.as_str(), cbtis.token_prefix.as_str()), ("authorization", "Bearer "));
+        let GatewayKind::Hipopay(hipopay) = &config.gateways["hipopay"].kind else {
+            panic!("not what was written")
+        };
+        assert_eq!(
+            (hipopay.version.as_str(), hipopay.encoding.encode("~*")),
+            ("1.0", "~%2A".to_owned())
+        );
+        let GatewayKind::Egms(egms) = &config.gateways["egms"].kind else {
+            panic!("not what was written")
+        };
+        assert_eq!(
+            (egms.notify_path.as_str(), egms.key_id.as_deref()),
+            ("/payrun/notify/egms", None)
+        );
+        let GatewayKind::Cbtis(cbtis) = &config.gateways["cbtis"].kind else {
+            panic!("not what was written")
+        };
+        assert_eq!(
+            (cbtis.token_header.as_str(), cbtis.token_prefix.as_str()),
+            ("authorization", "Bearer ")
+        );
         assert_eq!(cbtis.refund_path, "/mch-api/v1/pa/refunds/create");
-        assert!(!format!("{config:?}").contains("PRIVATE") && !format!("{config:?}").contains("app_secret"));
+        assert!(
+            !format!("{config:?}").contains("PRIVATE")
+                && !format!("{config:?}").contains("app_secret")
+        );
     }
 
     #[test]
@@ -459,21 +576,48 @@ gateways:
         let folder = folder();
         let good = accounts(folder.path());
         for (from, to, expected) in [
-            ("kind: hipopay", "kind: hipopai", "did you mean \"hipopay\"?"),
+            (
+                "kind: hipopay",
+                "kind: hipopai",
+                "did you mean \"hipopay\"?",
+            ),
             ("    kind: egms\n", "", "the field \"kind\" is missing"),
-            ("merchant_no: HP0000000001", "mchid: 1", "unknown field \"mchid\""),
-            ("platform_public_key.pem", "merchant_key.pem", "this is no RSA public key"),
-            ("sign_type: SHA256", "sign_type: MD5", "expected SHA256 or SHA512 or HMAC-SHA256 or HMAC-SHA512"),
+            (
+                "merchant_no: HP0000000001",
+                "mchid: 1",
+                "unknown field \"mchid\"",
+            ),
+            (
+                "platform_public_key.pem",
+                "merchant_key.pem",
+                "this is no RSA public key",
+            ),
+            (
+                "sign_type: SHA256",
+                "sign_type: MD5",
+                "expected SHA256 or SHA512 or HMAC-SHA256 or HMAC-SHA512",
+            ),
             (
                 "    token_request",
                 "    access_token: { file: v3.key }\n    token_request",
                 "exactly one of access_token",
             ),
-            ("path: /mch-api/v1/auth/token", "path: token?x", "path is a path"),
-            ("base_url: https://api-live.aiscpay.com", "base_url: http://api-live.aiscpay.com", "use https"),
+            (
+                "path: /mch-api/v1/auth/token",
+                "path: token?x",
+                "path is a path",
+            ),
+            (
+                "base_url: https://api-live.aiscpay.com",
+                "base_url: http://api-live.aiscpay.com",
+                "use https",
+            ),
         ] {
             assert!(good.contains(from), "{from}");
-            let shown = mistakes(folder.path(), &format!("{GOOD}{}", good.replacen(from, to, 1)));
+            let shown = mistakes(
+                folder.path(),
+                &format!("{GOOD}{}", good.replacen(from, to, 1)),
+            );
             assert!(shown.contains(expected), "{from}: {shown}");
         }
     }
@@ -481,8 +625,18 @@ gateways:
     #[test]
     fn plain_http_is_for_this_machine_only() {
         let folder = folder();
-        let with = |url: &str| GOOD.replace("    mode: common", &format!("    mode: common\n    base_url: {url}"));
-        for good in ["http://127.0.0.1:8443", "http://localhost", "http://[::1]:99", "https://example.com/"] {
+        let with = |url: &str| {
+            GOOD.replace(
+                "    mode: common",
+                &format!("    mode: common\n    base_url: {url}"),
+            )
+        };
+        for good in [
+            "http://127.0.0.1:8443",
+            "http://localhost",
+            "http://[::1]:99",
+            "https://example.com/",
+        ] {
             assert_eq!(mistakes(folder.path(), &with(good)), "", "{good}");
         }
         for bad in [
@@ -504,7 +658,10 @@ gateways:
             let text = GOOD.replace("https://pay.example.com/wechat", url);
             mistakes(
                 folder.path(),
-                &text.replace("    mode: common", &format!("    mode: common\n    base_url: {base}")),
+                &text.replace(
+                    "    mode: common",
+                    &format!("    mode: common\n    base_url: {base}"),
+                ),
             )
         };
         let (real, sandbox) = ("https://apihk.mch.weixin.qq.com", "http://127.0.0.1:8443");
@@ -513,10 +670,17 @@ gateways:
             ("https://localhost/notify/hk", "cannot get to"),
             ("https://192.168.1.7/notify/hk", "cannot get to"),
             ("https://[fd00::1]/notify/hk", "cannot get to"),
-            ("https://pay.example.com/notify?gateway=hk", "must not have a query"),
+            (
+                "https://pay.example.com/notify?gateway=hk",
+                "must not have a query",
+            ),
             ("http://pay.example.com/notify/hk", "use https"),
         ] {
-            assert!(with(url, real).contains(expected), "{url}: {}", with(url, real));
+            assert!(
+                with(url, real).contains(expected),
+                "{url}: {}",
+                with(url, real)
+            );
         }
         assert_eq!(with("https://8.8.8.8/notify/hk", real), "");
         assert_eq!(with("http://127.0.0.1:8420/notify/hk", sandbox), "");
@@ -524,14 +688,22 @@ gateways:
         let good = accounts(folder.path());
         let shown = mistakes(
             folder.path(),
-            &format!("{GOOD}{}", good.replace("https://example.com/payrun/notify", "http://127.0.0.1/notify")),
+            &format!(
+                "{GOOD}{}",
+                good.replace(
+                    "https://example.com/payrun/notify",
+                    "http://127.0.0.1/notify"
+                )
+            ),
         );
         assert_eq!(shown.matches("must be https").count(), 3, "{shown}");
     }
 
     /// A public key as a file of the folder, and its entry.
     fn public_key(folder: &Path, name: &str) -> String {
-        let key = rcgen::KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, rcgen::RsaKeySize::_2048).unwrap();
+        let key =
+            rcgen::KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, rcgen::RsaKeySize::_2048)
+                .unwrap();
         fs::write(folder.join(name), key.public_key_pem()).unwrap();
         format!("{{ public_key: {{ file: {name} }}, id: PUB_KEY_ID_{name} }}")
     }
@@ -539,23 +711,40 @@ gateways:
     #[test]
     fn a_platform_is_one_key_or_a_list_of_which_any_verifies() {
         let folder = folder();
-        let (new, old) = (public_key(folder.path(), "new"), public_key(folder.path(), "old"));
-        let with = |platform: &str| GOOD.replace("platform: auto", &format!("platform: {platform}"));
+        let (new, old) = (
+            public_key(folder.path(), "new"),
+            public_key(folder.path(), "old"),
+        );
+        let with =
+            |platform: &str| GOOD.replace("platform: auto", &format!("platform: {platform}"));
         let read = |platform: &str| {
             let config = parse(&with(platform), &folder.path().join("payrun.yaml")).unwrap();
-            let GatewayKind::Wechat(wechat) = &config.gateways["hk"].kind else { panic!("not what was written") };
-            let ids: Vec<String> = wechat.platform.public_keys.iter().map(|key| key.id.clone()).collect();
+            let GatewayKind::Wechat(wechat) = &config.gateways["hk"].kind else {
+                panic!("not what was written")
+            };
+            let ids: Vec<String> = wechat
+                .platform
+                .public_keys
+                .iter()
+                .map(|key| key.id.clone())
+                .collect();
             (wechat.platform.certificates, ids.join(" "))
         };
         assert_eq!(read("auto"), (true, String::new()));
         assert_eq!(read(&new), (false, "PUB_KEY_ID_new".to_owned()));
-        assert_eq!(read(&format!("[{new}, {old}, auto]")), (true, "PUB_KEY_ID_new PUB_KEY_ID_old".to_owned()));
+        assert_eq!(
+            read(&format!("[{new}, {old}, auto]")),
+            (true, "PUB_KEY_ID_new PUB_KEY_ID_old".to_owned())
+        );
         for (platform, expected) in [
             ("[]".to_owned(), "the list is empty"),
             (format!("[{new}, {new}]"), "the same key twice"),
             ("[auto, auto]".to_owned(), "the same key twice"),
             ("[manual]".to_owned(), "expected auto"),
-            ("[{ public_key: { file: v3.key }, id: PUB_KEY_ID_1 }]".to_owned(), "this is no public key"),
+            (
+                "[{ public_key: { file: v3.key }, id: PUB_KEY_ID_1 }]".to_owned(),
+                "this is no public key",
+            ),
         ] {
             let shown = mistakes(folder.path(), &with(&platform));
             assert!(shown.contains(expected), "{platform}: {shown}");
@@ -566,36 +755,72 @@ gateways:
     fn a_merchant_key_is_one_or_a_list_in_the_order_of_their_times() {
         let folder = folder();
         let with = |list: &str| {
-            let single =
-                "merchant_key: { file: key.pem }\n    merchant_serial: 5157F09EFDC096DE15EBE81A47057A7232F1B8E1";
+            let single = "merchant_key: { file: key.pem }\n    merchant_serial: 5157F09EFDC096DE15EBE81A47057A7232F1B8E1";
             GOOD.replace(single, &format!("merchant_key:\n{list}"))
         };
-        let key =
-            |serial: &str, from: &str| format!("      - {{ serial: {serial}, key: {{ file: key.pem }}{from} }}\n");
-        let (first, second) = (key("A1", ""), key("B2", ", from: 2026-12-01T10:00:00+08:00"));
+        let key = |serial: &str, from: &str| {
+            format!("      - {{ serial: {serial}, key: {{ file: key.pem }}{from} }}\n")
+        };
+        let (first, second) = (
+            key("A1", ""),
+            key("B2", ", from: 2026-12-01T10:00:00+08:00"),
+        );
         let good = with(&format!("{first}{second}"));
-        let config = parse(&good, &folder.path().join("payrun.yaml")).unwrap_or_else(|found| panic!("{found}"));
-        let GatewayKind::Wechat(wechat) = &config.gateways["hk"].kind else { panic!("not what was written") };
-        let times: Vec<Option<String>> =
-            wechat.merchant_keys.iter().map(|key| key.from.map(|from| from.to_string())).collect();
+        let config = parse(&good, &folder.path().join("payrun.yaml"))
+            .unwrap_or_else(|found| panic!("{found}"));
+        let GatewayKind::Wechat(wechat) = &config.gateways["hk"].kind else {
+            panic!("not what was written")
+        };
+        let times: Vec<Option<String>> = wechat
+            .merchant_keys
+            .iter()
+            .map(|key| key.from.map(|from| from.to_string()))
+            .collect();
         assert_eq!(times, [None, Some("2026-12-01T02:00:00Z".to_owned())]);
         for (list, expected) in [
             ("      []\n".to_owned(), "the list is empty"),
-            (second.clone(), "the first key is used until the next one is"),
-            (format!("{first}{}", key("B2", "")), "every key but the first needs from"),
-            (format!("{first}{second}{}", key("C3", ", from: 2026-11-01T00:00:00Z")), "in the order of their times"),
-            (format!("{first}{}", key("a1", ", from: 2026-11-01T00:00:00Z")), "two keys have the same serial"),
-            (format!("{first}{}", key("B2", ", from: tomorrow")), "from is an instant"),
-            (format!("{first}    merchant_serial: A1\n"), "each key has its own"),
+            (
+                second.clone(),
+                "the first key is used until the next one is",
+            ),
+            (
+                format!("{first}{}", key("B2", "")),
+                "every key but the first needs from",
+            ),
+            (
+                format!(
+                    "{first}{second}{}",
+                    key("C3", ", from: 2026-11-01T00:00:00Z")
+                ),
+                "in the order of their times",
+            ),
+            (
+                format!("{first}{}", key("a1", ", from: 2026-11-01T00:00:00Z")),
+                "two keys have the same serial",
+            ),
+            (
+                format!("{first}{}", key("B2", ", from: tomorrow")),
+                "from is an instant",
+            ),
+            (
+                format!("{first}    merchant_serial: A1\n"),
+                "each key has its own",
+            ),
         ] {
             let shown = mistakes(folder.path(), &with(&list));
             assert!(shown.contains(expected), "{list}: {shown}");
         }
         let shown = mistakes(
             folder.path(),
-            &GOOD.replace("    merchant_serial: 5157F09EFDC096DE15EBE81A47057A7232F1B8E1\n", ""),
+            &GOOD.replace(
+                "    merchant_serial: 5157F09EFDC096DE15EBE81A47057A7232F1B8E1\n",
+                "",
+            ),
         );
-        assert!(shown.contains("the field \"merchant_serial\" is missing"), "{shown}");
+        assert!(
+            shown.contains("the field \"merchant_serial\" is missing"),
+            "{shown}"
+        );
     }
 
     #[test]
@@ -609,11 +834,15 @@ gateways:
             assert!(good.contains(&one), "{good}");
             listed = listed.replace(&one, &format!("[{one}, {one}]"));
         }
-        let listed = format!("{GOOD}{listed}")
-            .replace("api_v3_key: { file: v3.key }", "api_v3_key: [{ file: v3.key }, { file: v3.key }]");
+        let listed = format!("{GOOD}{listed}").replace(
+            "api_v3_key: { file: v3.key }",
+            "api_v3_key: [{ file: v3.key }, { file: v3.key }]",
+        );
         assert_eq!(mistakes(folder.path(), &listed), "");
         let config = parse(&listed, &folder.path().join("payrun.yaml")).unwrap();
-        let GatewayKind::Egms(egms) = &config.gateways["egms"].kind else { panic!("not what was written") };
+        let GatewayKind::Egms(egms) = &config.gateways["egms"].kind else {
+            panic!("not what was written")
+        };
         assert_eq!(egms.sign_keys.len(), 2);
         for (from, to, expected) in [
             (
@@ -621,24 +850,46 @@ gateways:
                 "[{ file: v3.key }, hunter2]",
                 "a secret must not stand in the file",
             ),
-            ("[{ file: v3.key }, { file: v3.key }]", "[]", "a list of secrets has 1 to 8"),
-            ("{ file: keys/egms/sign_key.txt }]", "{ file: gone }]", "gone cannot be read"),
-            ("{ file: keys/hipopay/platform_public_key.pem }]", "{ file: v3.key }]", "this is no RSA public key"),
+            (
+                "[{ file: v3.key }, { file: v3.key }]",
+                "[]",
+                "a list of secrets has 1 to 8",
+            ),
+            (
+                "{ file: keys/egms/sign_key.txt }]",
+                "{ file: gone }]",
+                "gone cannot be read",
+            ),
+            (
+                "{ file: keys/hipopay/platform_public_key.pem }]",
+                "{ file: v3.key }]",
+                "this is no RSA public key",
+            ),
         ] {
             assert!(listed.contains(from), "{from}: {listed}");
             let shown = mistakes(folder.path(), &listed.replacen(from, to, 1));
-            assert!(shown.contains(expected) && !shown.contains("hunter2"), "{to}: {shown}");
+            assert!(
+                shown.contains(expected) && !shown.contains("hunter2"),
+                "{to}: {shown}"
+            );
         }
     }
 
     #[test]
     fn a_file_or_a_server_is_taken_as_database_and_a_password_only_by_reference() {
         let folder = folder();
-        let with = |database: &str| mistakes(folder.path(), &GOOD.replace("sqlite://payrun.db", database));
+        let with =
+            |database: &str| mistakes(folder.path(), &GOOD.replace("sqlite://payrun.db", database));
         assert_eq!(with("data/payrun.db"), "");
         assert_eq!(with("postgres://u@h:5433/db?sslmode=verify-full"), "");
-        for address in ["postgres://u:hunter2@h/db", "postgres://u@h/db?password=hunter2"] {
-            assert!(with(address).contains("a password does not belong"), "{address}");
+        for address in [
+            "postgres://u:hunter2@h/db",
+            "postgres://u@h/db?password=hunter2",
+        ] {
+            assert!(
+                with(address).contains("a password does not belong"),
+                "{address}"
+            );
             assert!(!with(address).contains("hunter2"), "{address}");
         }
         fs::write(folder.path().join("address"), "postgres://u:hunter2@h/db\n").unwrap();
@@ -652,8 +903,18 @@ gateways:
     #[test]
     fn a_file_that_is_missing_or_no_text_is_a_diagnostic() {
         let folder = folder();
-        assert!(load(&folder.path().join("gone.yaml")).unwrap_err().to_string().contains("cannot be read"));
+        assert!(
+            load(&folder.path().join("gone.yaml"))
+                .unwrap_err()
+                .to_string()
+                .contains("cannot be read")
+        );
         fs::write(folder.path().join("bin.yaml"), [0xff, 0xfe]).unwrap();
-        assert!(load(&folder.path().join("bin.yaml")).unwrap_err().to_string().contains("not UTF-8"));
+        assert!(
+            load(&folder.path().join("bin.yaml"))
+                .unwrap_err()
+                .to_string()
+                .contains("not UTF-8")
+        );
     }
 }

@@ -1,7 +1,7 @@
 //! `payrun.yaml`, typed: where the ledger is, which wall clock rules, and the gateway accounts.
 //!
-//! What is typed in is read by [`load`], which reports every mistake at once with its place. Secrets are references in the
-//! file and secret strings here; they never print.
+//! What is typed in is read by [`load`], which reports every mistake at once with its place.
+//! Secrets are references in the file and secret strings here; they never print.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -50,7 +50,8 @@ pub struct Config {
     pub timezone: chrono_tz::Tz,
     /// A folder of job kinds that override the built-in ones.
     pub jobs: Option<PathBuf>,
-    /// The keys under which personal data is kept, base64 of 32 bytes each: the first seals, any opens.
+    /// The keys under which personal data is kept, base64 of 32 bytes each: the first seals, any
+    /// opens.
     pub encryption_keys: Vec<SecretString>,
     /// Files of secrets that other users can read, each with what to do about it.
     pub open_secrets: Vec<String>,
@@ -143,13 +144,17 @@ pub struct GatewayConfig {
 pub struct StopAfter {
     /// Replies that cannot be verified: the account's lane is stopped.
     pub unverified: u32,
-    /// Items of a job that are refused for the same fault of the request, before any of it went well: the job is stopped.
+    /// Items of a job that are refused for the same fault of the request, before any of it went
+    /// well: the job is stopped.
     pub refused: u32,
 }
 
 impl Default for StopAfter {
     fn default() -> Self {
-        Self { unverified: 5, refused: 5 }
+        Self {
+            unverified: 5,
+            refused: 5,
+        }
     }
 }
 
@@ -166,13 +171,20 @@ pub struct CustomsConfig {
 
 impl Default for CustomsConfig {
     fn default() -> Self {
-        Self { ports: Vec::new(), sub_orders: true, declare_within: None }
+        Self {
+            ports: Vec::new(),
+            sub_orders: true,
+            declare_within: None,
+        }
     }
 }
 
 /// What is particular to a kind of gateway.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "a handful of accounts, each read once")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a handful of accounts, each read once"
+)]
 pub enum GatewayKind {
     /// WeChat Pay Global, APIv3.
     Wechat(WechatConfig),
@@ -208,13 +220,18 @@ impl GatewayConfig {
         urls::url_parts(url).ok().map(|(host, _)| host)
     }
 
-    /// The account as the gateway tells accounts apart, whatever its name here: what may happen once may happen once on it.
-    /// CBTIS's documents name no id of a merchant; there the name in the file has to do.
+    /// The account as the gateway tells accounts apart, whatever its name here: what may happen
+    /// once may happen once on it. CBTIS's documents name no id of a merchant; there the name in
+    /// the file has to do.
     pub fn identity(&self) -> String {
         let id = match &self.kind {
             GatewayKind::Wechat(wechat) => match &wechat.mode {
                 WechatMode::Common { mchid, .. } => mchid.clone(),
-                WechatMode::Institutional { sp_mchid, sub_mchid, .. } => format!("{sp_mchid}/{sub_mchid}"),
+                WechatMode::Institutional {
+                    sp_mchid,
+                    sub_mchid,
+                    ..
+                } => format!("{sp_mchid}/{sub_mchid}"),
             },
             GatewayKind::Hipopay(hipopay) => hipopay.merchant_no.clone(),
             GatewayKind::Egms(egms) => egms.sid.clone(),
@@ -243,7 +260,8 @@ pub struct WechatConfig {
     pub base_url: String,
     /// Whose ids go into the requests.
     pub mode: WechatMode,
-    /// The keys that sign our requests, in the order in which they are used: the first, and each other from its time on.
+    /// The keys that sign our requests, in the order in which they are used: the first, and each
+    /// other from its time on.
     pub merchant_keys: Vec<MerchantKey>,
     /// The 32-byte keys that certificates and notifications may be encrypted with.
     pub api_v3_keys: Vec<SecretString>,
@@ -251,7 +269,8 @@ pub struct WechatConfig {
     pub platform: Platform,
     /// Where the gateway sends its notifications: https, no query.
     pub notify_url: String,
-    /// Whether settlements are asked for by the sub-merchant: ordinary service providers must, institutions and banks must not.
+    /// Whether settlements are asked for by the sub-merchant: ordinary service providers must,
+    /// institutions and banks must not.
     pub settlements_by_sub_merchant: bool,
 }
 
@@ -312,6 +331,9 @@ pub struct PublicKey {
 impl Platform {
     /// Certificates alone.
     pub const fn certificates() -> Self {
-        Self { certificates: true, public_keys: Vec::new() }
+        Self {
+            certificates: true,
+            public_keys: Vec::new(),
+        }
     }
 }

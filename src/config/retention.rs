@@ -1,7 +1,7 @@
 //! The section `retention:` of `payrun.yaml`: how long what is kept, on two clocks.
 //!
-//! What the service needs to run goes early; what shows that money moved, late or never. No item that is open is forgotten by
-//! either, and no key ever.
+//! What the service needs to run goes early; what shows that money moved, late or never. No item
+//! that is open is forgotten by either, and no key ever.
 
 use std::time::Duration;
 
@@ -48,14 +48,19 @@ pub struct RetentionConfig {
 
 impl Default for RetentionConfig {
     fn default() -> Self {
-        Self { operational: DAY * OPERATIONAL, evidence: None }
+        Self {
+            operational: DAY * OPERATIONAL,
+            evidence: None,
+        }
     }
 }
 
 impl Reading<'_> {
     pub(super) fn retention(&mut self, node: &Node) -> RetentionConfig {
         let usual = RetentionConfig::default();
-        let operational = node.get("operational").and_then(|node| self.kept(node, OPERATIONAL_LEAST));
+        let operational = node
+            .get("operational")
+            .and_then(|node| self.kept(node, OPERATIONAL_LEAST));
         let forever = |node: &&Node| node.text() == Some("forever");
         let evidence = node.get("evidence").filter(|node| !forever(node));
         RetentionConfig {
@@ -69,7 +74,14 @@ impl Reading<'_> {
         let text = node.text()?;
         let days = days(text);
         if days.is_none() {
-            self.refuse(node.at, format!("\"{}\" is no span of days or years", crate::domain::text::shown(text)), HELP);
+            self.refuse(
+                node.at,
+                format!(
+                    "\"{}\" is no span of days or years",
+                    crate::domain::text::shown(text)
+                ),
+                HELP,
+            );
         }
         let days = days?;
         if days < least {
@@ -85,7 +97,10 @@ const HELP: &str = "such as 90d or 10y; evidence may be kept forever";
 
 /// A whole number and `d`, or `y` with a leap day in each, so that nothing goes too early.
 fn days(text: &str) -> Option<u32> {
-    let split = text.len().checked_sub(1).filter(|split| text.is_char_boundary(*split))?;
+    let split = text
+        .len()
+        .checked_sub(1)
+        .filter(|split| text.is_char_boundary(*split))?;
     let (count, unit) = text.split_at(split);
     let count: u32 = count.parse().ok()?;
     let days = match unit {
@@ -102,9 +117,14 @@ mod tests {
 
     #[test]
     fn spans_are_days_or_years() {
-        for (text, expected) in
-            [("90d", Some(90)), ("10y", Some(3660)), ("101y", None), ("9", None), ("", None), ("é", None)]
-        {
+        for (text, expected) in [
+            ("90d", Some(90)),
+            ("10y", Some(3660)),
+            ("101y", None),
+            ("9", None),
+            ("", None),
+            ("é", None),
+        ] {
             assert_eq!(days(text), expected, "{text}");
         }
     }

@@ -1,4 +1,5 @@
-//! References to secrets, resolved. The text of a secret goes into a [`SecretString`] and nowhere else.
+//! References to secrets, resolved. The text of a secret goes into a [`SecretString`] and nowhere
+//! else.
 
 use std::fs::File;
 use std::io::Read;
@@ -26,14 +27,22 @@ pub(super) fn origin(node: &Node) -> String {
 
 /// The references of a field that takes one or a list of them.
 pub(super) fn references(node: &Node) -> &[Node] {
-    if node.list().is_empty() { std::slice::from_ref(node) } else { node.list() }
+    if node.list().is_empty() {
+        std::slice::from_ref(node)
+    } else {
+        node.list()
+    }
 }
 
 impl Reading<'_> {
-    /// The secrets that a checked reference, or each of a list, names; none, and noted, if one cannot be had.
+    /// The secrets that a checked reference, or each of a list, names; none, and noted, if one
+    /// cannot be had.
     pub(super) fn secrets(&mut self, node: &Node) -> Option<Vec<SecretString>> {
         // Every one is looked at, so that every mistake is reported.
-        let secrets: Vec<Option<SecretString>> = references(node).iter().map(|node| self.secret(node)).collect();
+        let secrets: Vec<Option<SecretString>> = references(node)
+            .iter()
+            .map(|node| self.secret(node))
+            .collect();
         secrets.into_iter().collect()
     }
 
@@ -48,7 +57,8 @@ impl Reading<'_> {
         }
     }
 
-    /// What a checked reference names that is no secret, such as a certificate: others may read its file.
+    /// What a checked reference names that is no secret, such as a certificate: others may read its
+    /// file.
     pub(super) fn public(&mut self, node: &Node) -> Option<String> {
         let noted = self.open_secrets.len();
         let text = self.secret(node)?.expose_secret().to_owned();
@@ -57,19 +67,32 @@ impl Reading<'_> {
     }
 
     fn read_variable(&mut self, node: &Node, name: &str) -> Option<SecretString> {
-        let is_name = name.len() <= 128 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        let is_name =
+            name.len() <= 128 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
         if !is_name || name.as_bytes()[0].is_ascii_digit() {
-            self.refuse(node.at, "env: takes the name of an environment variable", "letters, digits and _");
+            self.refuse(
+                node.at,
+                "env: takes the name of an environment variable",
+                "letters, digits and _",
+            );
             return None;
         }
         match std::env::var(name).map(Zeroizing::new) {
             Ok(text) if !text.trim().is_empty() => Some(SecretString::from(text.trim())),
             Ok(_) => {
-                self.refuse(node.at, format!("the environment variable {name} is empty"), "");
+                self.refuse(
+                    node.at,
+                    format!("the environment variable {name} is empty"),
+                    "",
+                );
                 None
             }
             Err(_) => {
-                self.refuse(node.at, format!("the environment variable {name} is not set"), "");
+                self.refuse(
+                    node.at,
+                    format!("the environment variable {name} is not set"),
+                    "",
+                );
                 None
             }
         }
@@ -77,7 +100,11 @@ impl Reading<'_> {
 
     fn read_secret_file(&mut self, node: &Node, name: &str) -> Option<SecretString> {
         if name.contains("-----") || name.chars().any(char::is_control) {
-            self.refuse(node.at, "file: takes the path of a file, not what is in it", "");
+            self.refuse(
+                node.at,
+                "file: takes the path of a file, not what is in it",
+                "",
+            );
             return None;
         }
         let path = self.folder.join(name);
@@ -88,11 +115,17 @@ impl Reading<'_> {
         });
         let problem = match read {
             Err(error) => format!("the file {} cannot be read: {error}", path.display()),
-            Ok(_) if text.len() as u64 > SECRET_MAX => format!("the file {} is too long for a secret", path.display()),
+            Ok(_) if text.len() as u64 > SECRET_MAX => {
+                format!("the file {} is too long for a secret", path.display())
+            }
             Ok(_) if text.trim().is_empty() => format!("the file {} is empty", path.display()),
             Ok(_) => return Some(SecretString::from(text.trim())),
         };
-        self.refuse(node.at, problem, "paths are relative to the folder of this file");
+        self.refuse(
+            node.at,
+            problem,
+            "paths are relative to the folder of this file",
+        );
         None
     }
 }

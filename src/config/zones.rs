@@ -2,11 +2,21 @@
 
 use crate::domain::text::folded;
 
-/// What people write instead of a name, in small letters, and what to write. Never a zone that is only spelt alike.
+/// What people write instead of a name, in small letters, and what to write. Never a zone that is
+/// only spelt alike.
 const OTHER_NAMES: [(&str, &[&str]); 18] = [
     (
         "Asia/Hong_Kong",
-        &["hkt", "hk", "asia/hk", "hong kong time", "hong kong standard time", "香港", "香港时间", "香港時間"],
+        &[
+            "hkt",
+            "hk",
+            "asia/hk",
+            "hong kong time",
+            "hong kong standard time",
+            "香港",
+            "香港时间",
+            "香港時間",
+        ],
     ),
     (
         "Asia/Shanghai",
@@ -29,7 +39,10 @@ const OTHER_NAMES: [(&str, &[&str]); 18] = [
             "中国标准时间",
         ],
     ),
-    ("Asia/Shanghai for China, America/Chicago for the United States", &["cst", "cst6"]),
+    (
+        "Asia/Shanghai for China, America/Chicago for the United States",
+        &["cst", "cst6"],
+    ),
     (
         "Asia/Hong_Kong, Asia/Shanghai, Asia/Taipei or Asia/Singapore",
         &[
@@ -49,17 +62,44 @@ const OTHER_NAMES: [(&str, &[&str]); 18] = [
             "utc8",
         ],
     ),
-    ("Asia/Taipei", &["台北", "臺北", "台湾", "臺灣", "asia/taibei", "asia/taiwan", "taipei standard time"]),
+    (
+        "Asia/Taipei",
+        &[
+            "台北",
+            "臺北",
+            "台湾",
+            "臺灣",
+            "asia/taibei",
+            "asia/taiwan",
+            "taipei standard time",
+        ],
+    ),
     ("Asia/Macau", &["澳门", "澳門", "macau", "macao"]),
-    ("Asia/Singapore", &["sgt", "singapore standard time", "新加坡"]),
-    ("Asia/Tokyo", &["jst", "tokyo standard time", "东京", "東京", "utc+9", "gmt+9"]),
+    (
+        "Asia/Singapore",
+        &["sgt", "singapore standard time", "新加坡"],
+    ),
+    (
+        "Asia/Tokyo",
+        &[
+            "jst",
+            "tokyo standard time",
+            "东京",
+            "東京",
+            "utc+9",
+            "gmt+9",
+        ],
+    ),
     ("Asia/Seoul", &["kst", "首尔"]),
     ("Asia/Kuala_Lumpur", &["myt", "吉隆坡"]),
     ("Asia/Bangkok", &["ict", "曼谷", "utc+7", "gmt+7"]),
     ("Asia/Manila", &["pht"]),
     ("Asia/Jakarta", &["wib", "雅加达"]),
     ("Australia/Sydney", &["aest", "aedt", "悉尼"]),
-    ("Asia/Kolkata for India, Europe/Dublin for Ireland", &["ist"]),
+    (
+        "Asia/Kolkata for India, Europe/Dublin for Ireland",
+        &["ist"],
+    ),
     ("Europe/London", &["bst", "london"]),
     ("America/Los_Angeles", &["pst", "pdt"]),
     ("America/New_York", &["edt"]),
@@ -72,16 +112,27 @@ pub(crate) fn zone(text: &str) -> Result<chrono_tz::Tz, (String, String)> {
             || "use an IANA name, such as Asia/Hong_Kong".to_owned(),
             |name| format!("did you mean {name}?"),
         );
-        (format!("\"{}\" is no time zone", crate::domain::text::shown(text)), help)
+        (
+            format!("\"{}\" is no time zone", crate::domain::text::shown(text)),
+            help,
+        )
     })
 }
 
 fn meant_by(text: &str) -> Option<&'static str> {
     let text = folded(text);
-    let named = OTHER_NAMES.iter().find(|(_, others)| others.contains(&text.as_str())).map(|(name, _)| *name);
+    let named = OTHER_NAMES
+        .iter()
+        .find(|(_, others)| others.contains(&text.as_str()))
+        .map(|(name, _)| *name);
     // Written with other capitals, blanks and dashes.
     let plain = |name: &str| name.to_lowercase().replace([' ', '-', '_'], "");
-    let written = || chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name()).find(|name| plain(name) == plain(&text));
+    let written = || {
+        chrono_tz::TZ_VARIANTS
+            .iter()
+            .map(|zone| zone.name())
+            .find(|name| plain(name) == plain(&text))
+    };
     named.or_else(written)
 }
 
@@ -94,19 +145,29 @@ mod tests {
         let help = |text: &str| zone(text).unwrap_err().1;
         for (text, name) in [
             ("HKT", "Asia/Hong_Kong?"),
-            ("UTC+8", "Asia/Hong_Kong, Asia/Shanghai, Asia/Taipei or Asia/Singapore?"),
+            (
+                "UTC+8",
+                "Asia/Hong_Kong, Asia/Shanghai, Asia/Taipei or Asia/Singapore?",
+            ),
             ("Asia/Beijing", "Asia/Shanghai?"),
             ("Asia/Peking", "Asia/Shanghai?"),
             ("China Standard Time", "Asia/Shanghai?"),
             ("WIB", "Asia/Jakarta?"),
             ("北京时间", "Asia/Shanghai?"),
             ("asia/hong kong", "Asia/Hong_Kong?"),
-            ("CST", "Asia/Shanghai for China, America/Chicago for the United States?"),
+            (
+                "CST",
+                "Asia/Shanghai for China, America/Chicago for the United States?",
+            ),
         ] {
             assert_eq!(help(text), format!("did you mean {name}"), "{text}");
         }
         for text in ["Asia/Honk", "HXT", "Mars"] {
-            assert_eq!(help(text), "use an IANA name, such as Asia/Hong_Kong", "{text}");
+            assert_eq!(
+                help(text),
+                "use an IANA name, such as Asia/Hong_Kong",
+                "{text}"
+            );
         }
         assert!(zone("Asia/Hong_Kong").is_ok());
     }
@@ -114,8 +175,15 @@ mod tests {
     #[test]
     fn the_names_that_are_offered_exist() {
         for (names, _) in OTHER_NAMES {
-            let names = names.replace(" for China", "").replace(" for the United States", "").replace(" for India", "");
-            for name in names.replace(" for Ireland", "").replace(" or ", ", ").split(", ") {
+            let names = names
+                .replace(" for China", "")
+                .replace(" for the United States", "")
+                .replace(" for India", "");
+            for name in names
+                .replace(" for Ireland", "")
+                .replace(" or ", ", ")
+                .split(", ")
+            {
                 assert!(name.parse::<chrono_tz::Tz>().is_ok(), "{name}");
             }
         }

@@ -1,4 +1,5 @@
-//! Who does something, which way it came, and why. Nothing that a person changes is changed without.
+//! Who does something, which way it came, and why. Nothing that a person changes is changed
+//! without.
 
 use thiserror::Error;
 
@@ -26,10 +27,12 @@ pub struct Actor {
 }
 
 impl Actor {
-    /// A person who has proved the name. `via`: the way, as the audit log shows it, such as `api (operator)`.
+    /// A person who has proved the name. `via`: the way, as the audit log shows it, such as `api
+    /// (operator)`.
     ///
     /// # Errors
-    /// If the name is empty, too long, kept for payrun itself, or has other characters than letters, digits and ` .@_+-`.
+    /// If the name is empty, too long, kept for payrun itself, or has other characters than
+    /// letters, digits and ` .@_+-`.
     ///
     /// ```
     /// use payrun::domain::actor::Actor;
@@ -39,13 +42,22 @@ impl Actor {
     /// ```
     pub fn person(name: &str, via: &str) -> Result<Self, ActorError> {
         let name = name.trim();
-        let allowed =
-            |c: char| (c.is_alphanumeric() && !is_unseen(c)) || matches!(c, ' ' | '.' | '@' | '_' | '+' | '-');
+        let allowed = |c: char| {
+            (c.is_alphanumeric() && !is_unseen(c)) || matches!(c, ' ' | '.' | '@' | '_' | '+' | '-')
+        };
         if name.is_empty() || name.chars().count() > NAME_MAX || !name.chars().all(allowed) {
             return Err(ActorError::Name);
         }
-        let person = Self { name: name.to_owned(), via: via.to_owned(), user: None };
-        if [SCHEDULE, PAYRUN].iter().any(|kept| person.is(kept)) { Err(ActorError::Kept) } else { Ok(person) }
+        let person = Self {
+            name: name.to_owned(),
+            via: via.to_owned(),
+            user: None,
+        };
+        if [SCHEDULE, PAYRUN].iter().any(|kept| person.is(kept)) {
+            Err(ActorError::Kept)
+        } else {
+            Ok(person)
+        }
     }
 
     /// A user of this machine, who may go by any name.
@@ -53,17 +65,28 @@ impl Actor {
     /// # Errors
     /// As [`Actor::person`].
     pub fn at_console(name: &str, user: &str) -> Result<Self, ActorError> {
-        Ok(Self { user: Some(user.to_owned()), ..Self::person(name, &format!("cli ({user})"))? })
+        Ok(Self {
+            user: Some(user.to_owned()),
+            ..Self::person(name, &format!("cli ({user})"))?
+        })
     }
 
     /// The schedule of a workflow.
     pub fn schedule() -> Self {
-        Self { name: SCHEDULE.to_owned(), via: PAYRUN.to_owned(), user: None }
+        Self {
+            name: SCHEDULE.to_owned(),
+            via: PAYRUN.to_owned(),
+            user: None,
+        }
     }
 
     /// payrun by itself.
     pub fn payrun() -> Self {
-        Self { name: PAYRUN.to_owned(), via: PAYRUN.to_owned(), user: None }
+        Self {
+            name: PAYRUN.to_owned(),
+            via: PAYRUN.to_owned(),
+            user: None,
+        }
     }
 
     /// The name.
@@ -99,7 +122,9 @@ impl Actor {
 
 /// Whether a name is a person's.
 pub fn is_person(name: &str) -> bool {
-    ![SCHEDULE, PAYRUN].iter().any(|kept| kept.eq_ignore_ascii_case(name.trim()))
+    ![SCHEDULE, PAYRUN]
+        .iter()
+        .any(|kept| kept.eq_ignore_ascii_case(name.trim()))
 }
 
 /// Why something is done, in a person's words.
@@ -110,15 +135,18 @@ impl Reason {
     /// A reason that says something.
     ///
     /// # Errors
-    /// If it is empty, too long, has several lines, or has characters that cannot be seen: those who read it later read what was
-    /// written.
+    /// If it is empty, too long, has several lines, or has characters that cannot be seen: those
+    /// who read it later read what was written.
     pub fn parse(text: &str) -> Result<Self, ActorError> {
         let text = text.trim();
         if text.is_empty() || text.chars().count() > REASON_MAX {
             return Err(ActorError::Reason);
         }
         match text.chars().enumerate().find(|(_, c)| is_unseen(*c)) {
-            Some((before, c)) => Err(ActorError::Unseen { at: before + 1, code: c.into() }),
+            Some((before, c)) => Err(ActorError::Unseen {
+                at: before + 1,
+                code: c.into(),
+            }),
             None => Ok(Self(text.to_owned())),
         }
     }
@@ -158,7 +186,9 @@ pub enum ActorError {
     #[error("a reason has 1 to {REASON_MAX} characters in one line")]
     Reason,
     /// A reason with a character that steers, turns text around, or cannot be seen.
-    #[error("character {at} of the reason, U+{code:04X}, cannot be seen or breaks the line; take it out")]
+    #[error(
+        "character {at} of the reason, U+{code:04X}, cannot be seen or breaks the line; take it out"
+    )]
     Unseen {
         /// Which one, counted from 1.
         at: usize,
@@ -173,20 +203,43 @@ mod tests {
 
     #[test]
     fn a_name_is_a_persons_and_a_reason_says_something() {
-        for bad in ["", "  ", "a\nb", "a\u{202e}b", "\u{3164}", "Payrun", "schedule ", &"a".repeat(65), "<b>"] {
+        for bad in [
+            "",
+            "  ",
+            "a\nb",
+            "a\u{202e}b",
+            "\u{3164}",
+            "Payrun",
+            "schedule ",
+            &"a".repeat(65),
+            "<b>",
+        ] {
             assert!(Actor::person(bad, "cli").is_err(), "{bad:?}");
         }
-        assert_eq!(Reason::parse("  wrong file ").unwrap().as_str(), "wrong file");
+        assert_eq!(
+            Reason::parse("  wrong file ").unwrap().as_str(),
+            "wrong file"
+        );
         for bad in ["", " ", &"a".repeat(501)] {
             assert_eq!(Reason::parse(bad), Err(ActorError::Reason), "{bad:?}");
         }
-        for (bad, code) in
-            [("a\nb", 0xa), ("a\u{1b}[31m", 0x1b), ("a\u{85}", 0x85), ("a\u{202e}b", 0x202e), ("a\u{feff}", 0xfeff)]
-        {
+        for (bad, code) in [
+            ("a\nb", 0xa),
+            ("a\u{1b}[31m", 0x1b),
+            ("a\u{85}", 0x85),
+            ("a\u{202e}b", 0x202e),
+            ("a\u{feff}", 0xfeff),
+        ] {
             let error = Reason::parse(bad).err();
-            assert!(error == Some(ActorError::Unseen { at: 2, code }) || bad.trim().len() == 1, "{bad:?}: {error:?}");
+            assert!(
+                error == Some(ActorError::Unseen { at: 2, code }) || bad.trim().len() == 1,
+                "{bad:?}: {error:?}"
+            );
         }
-        assert_eq!(Reason::parse("付款人要求停止（投诉）").unwrap().as_str(), "付款人要求停止（投诉）");
+        assert_eq!(
+            Reason::parse("付款人要求停止（投诉）").unwrap().as_str(),
+            "付款人要求停止（投诉）"
+        );
     }
 
     #[test]

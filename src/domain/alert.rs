@@ -1,6 +1,7 @@
 //! What people are told of, by which rules, and when they do not want to be woken.
 //!
-//! A *lasting* trouble goes on until it is over, and both are told. Everything else is *news*: it happened, and is told once.
+//! A *lasting* trouble goes on until it is over, and both are told. Everything else is *news*: it
+//! happened, and is told once.
 
 use std::time::Duration;
 
@@ -125,7 +126,11 @@ impl Kind {
     /// Whether people are woken for it: money may be moving wrongly, or no money moves at all.
     pub const fn is_urgent(self) -> bool {
         match self {
-            Self::LaneStopped | Self::GatewayUnreachable | Self::Alarm | Self::Disk | Self::Database => true,
+            Self::LaneStopped
+            | Self::GatewayUnreachable
+            | Self::Alarm
+            | Self::Disk
+            | Self::Database => true,
             Self::Failed
             | Self::Rejected
             | Self::Refused
@@ -251,13 +256,19 @@ pub fn duration_text(duration: Duration) -> String {
         return format!("{}ms", duration.as_millis());
     }
     let units = [("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)];
-    let fits = units.into_iter().find(|(_, unit)| seconds.is_multiple_of(*unit));
-    fits.map_or_else(String::new, |(word, unit)| format!("{}{word}", seconds / unit))
+    let fits = units
+        .into_iter()
+        .find(|(_, unit)| seconds.is_multiple_of(*unit));
+    fits.map_or_else(String::new, |(word, unit)| {
+        format!("{}{word}", seconds / unit)
+    })
 }
 
 /// A time of day, such as `09:45`.
 pub fn time_of_day(text: &str) -> Option<NaiveTime> {
-    (text.len() == 5).then(|| NaiveTime::parse_from_str(text, "%H:%M").ok()).flatten()
+    (text.len() == 5)
+        .then(|| NaiveTime::parse_from_str(text, "%H:%M").ok())
+        .flatten()
 }
 
 /// A certificate or key that is good until an instant.
@@ -285,8 +296,16 @@ impl QuietHours {
     /// # Errors
     /// If one of them is no time of day.
     pub fn new(from: &str, to: &str, zone: Tz) -> Result<Self, ScheduleError> {
-        let time = |text: &str| time_of_day(text).ok_or_else(|| ScheduleError::TimeOfDay { text: text.to_owned() });
-        Ok(Self { from: time(from)?, to: time(to)?, end: Schedule::every(&Every::Day, to, zone)? })
+        let time = |text: &str| {
+            time_of_day(text).ok_or_else(|| ScheduleError::TimeOfDay {
+                text: text.to_owned(),
+            })
+        };
+        Ok(Self {
+            from: time(from)?,
+            to: time(to)?,
+            end: Schedule::every(&Every::Day, to, zone)?,
+        })
     }
 
     /// When they are over, if it is quiet now.
@@ -300,17 +319,24 @@ impl QuietHours {
     /// assert_eq!(quiet.over(Timestamp::from_millis(12 * 3_600_000)), None);
     /// ```
     pub fn over(&self, now: Timestamp) -> Option<Timestamp> {
-        let local = DateTime::<Utc>::from_timestamp_millis(now.millis())?.with_timezone(&self.end.zone()).time();
+        let local = DateTime::<Utc>::from_timestamp_millis(now.millis())?
+            .with_timezone(&self.end.zone())
+            .time();
         let quiet = if self.from <= self.to {
             self.from <= local && local < self.to
         } else {
             self.from <= local || local < self.to
         };
-        if quiet { self.end.next_after(now) } else { None }
+        if quiet {
+            self.end.next_after(now)
+        } else {
+            None
+        }
     }
 }
 
-/// How far back a schedule is looked for, a little at first: it may fire every minute or once a year.
+/// How far back a schedule is looked for, a little at first: it may fire every minute or once a
+/// year.
 const BACK: [Duration; 5] = [
     Duration::from_secs(3_600),
     Duration::from_secs(86_400),
@@ -321,9 +347,15 @@ const BACK: [Duration; 5] = [
 
 /// The last instant, not after this one, at which a schedule fired or should have.
 pub fn last_fire(schedule: &Schedule, until: Timestamp) -> Option<Timestamp> {
-    let first = |back: &Duration| schedule.next_after(until.minus(*back)).filter(|at| *at <= until);
+    let first = |back: &Duration| {
+        schedule
+            .next_after(until.minus(*back))
+            .filter(|at| *at <= until)
+    };
     let first = BACK.iter().find_map(first)?;
-    let later = std::iter::successors(Some(first), |at| schedule.next_after(*at).filter(|next| *next <= until));
+    let later = std::iter::successors(Some(first), |at| {
+        schedule.next_after(*at).filter(|next| *next <= until)
+    });
     later.last()
 }
 
@@ -332,18 +364,31 @@ mod tests {
     use super::*;
 
     fn at(text: &str) -> Timestamp {
-        Timestamp::from_millis(DateTime::parse_from_rfc3339(text).unwrap().timestamp_millis())
+        Timestamp::from_millis(
+            DateTime::parse_from_rfc3339(text)
+                .unwrap()
+                .timestamp_millis(),
+        )
     }
 
     #[test]
     fn quiet_hours_may_go_over_midnight_or_not() {
         let zone = chrono_tz::Asia::Hong_Kong;
         let night = QuietHours::new("22:00", "07:00", zone).unwrap();
-        assert_eq!(night.over(at("2026-03-01T22:00:00+08:00")), Some(at("2026-03-02T07:00:00+08:00")));
-        assert_eq!(night.over(at("2026-03-02T06:59:00+08:00")), Some(at("2026-03-02T07:00:00+08:00")));
+        assert_eq!(
+            night.over(at("2026-03-01T22:00:00+08:00")),
+            Some(at("2026-03-02T07:00:00+08:00"))
+        );
+        assert_eq!(
+            night.over(at("2026-03-02T06:59:00+08:00")),
+            Some(at("2026-03-02T07:00:00+08:00"))
+        );
         assert_eq!(night.over(at("2026-03-02T07:00:00+08:00")), None);
         let noon = QuietHours::new("12:00", "13:00", zone).unwrap();
-        assert_eq!(noon.over(at("2026-03-02T12:30:00+08:00")), Some(at("2026-03-02T13:00:00+08:00")));
+        assert_eq!(
+            noon.over(at("2026-03-02T12:30:00+08:00")),
+            Some(at("2026-03-02T13:00:00+08:00"))
+        );
         assert_eq!(noon.over(at("2026-03-02T13:00:00+08:00")), None);
     }
 
@@ -351,7 +396,10 @@ mod tests {
     fn quiet_hours_that_end_in_a_gap_of_the_clock_end_behind_it() {
         let zone = chrono_tz::Europe::Berlin;
         let night = QuietHours::new("22:00", "02:30", zone).unwrap();
-        assert_eq!(night.over(at("2026-03-29T01:00:00+01:00")), Some(at("2026-03-29T03:00:00+02:00")));
+        assert_eq!(
+            night.over(at("2026-03-29T01:00:00+01:00")),
+            Some(at("2026-03-29T03:00:00+02:00"))
+        );
     }
 
     #[test]

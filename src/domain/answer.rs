@@ -1,4 +1,5 @@
-//! What a gateway's answer means. Every reply, query and notification ends in one of these, and nothing else.
+//! What a gateway's answer means. Every reply, query and notification ends in one of these, and
+//! nothing else.
 
 use serde::{Deserialize, Serialize};
 
@@ -20,10 +21,11 @@ pub enum Answer {
         /// How long the gateway asked to wait, in milliseconds.
         after: Option<u64>,
     },
-    /// A query's answer only: the gateway has no such order, or has it unpaid. It counts after the grace period, since
-    /// an order may show up late.
+    /// A query's answer only: the gateway has no such order, or has it unpaid. It counts after the
+    /// grace period, since an order may show up late.
     Absent,
-    /// Everything else: time-out after sending, reset, 5xx, unreadable, unverifiable, unlisted, contradictory.
+    /// Everything else: time-out after sending, reset, 5xx, unreadable, unverifiable, unlisted,
+    /// contradictory.
     Unknown {
         /// What made it unknown.
         cause: Cause,
@@ -71,9 +73,11 @@ pub struct Receipt(pub String);
 const RECEIPT_MAX: usize = 128;
 
 impl Receipt {
-    /// One that a gateway names; none if it is empty, too long, or has characters that cannot be seen.
+    /// One that a gateway names; none if it is empty, too long, or has characters that cannot be
+    /// seen.
     pub fn named(text: &str) -> Option<Self> {
-        let is_receipt = !text.is_empty() && text.chars().count() <= RECEIPT_MAX && !text.chars().any(is_unseen);
+        let is_receipt =
+            !text.is_empty() && text.chars().count() <= RECEIPT_MAX && !text.chars().any(is_unseen);
         is_receipt.then(|| Self(text.to_owned()))
     }
 
@@ -82,7 +86,8 @@ impl Receipt {
     /// # Errors
     /// If it is empty, too long, or has characters that cannot be seen.
     pub fn found(text: &str) -> Result<Self, String> {
-        let fault = || format!("a receipt has 1 to {RECEIPT_MAX} characters, all of which can be seen");
+        let fault =
+            || format!("a receipt has 1 to {RECEIPT_MAX} characters, all of which can be seen");
         Self::named(text.trim()).ok_or_else(fault)
     }
 }
@@ -106,7 +111,8 @@ pub enum DeclineClass {
     Soft,
     /// Will not succeed.
     Hard,
-    /// The order number is closed at the gateway: nothing was asked of the payer under it, so no step of the dunning ladder is used up.
+    /// The order number is closed at the gateway: nothing was asked of the payer under it, so no
+    /// step of the dunning ladder is used up.
     Spent,
     /// Will not succeed by itself: a person has to decide what to do.
     Person,

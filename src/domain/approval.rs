@@ -1,7 +1,8 @@
 //! What an approval is bound to: every row of a batch, its sums, and the workflow that made it.
 //!
-//! An approval holds the hash of these; what is released must have the same. Nothing of it changes with the life of an item:
-//! a later order number or state is no other content, nor is the same personal data sealed under another key.
+//! An approval holds the hash of these; what is released must have the same. Nothing of it changes
+//! with the life of an item: a later order number or state is no other content, nor is the same
+//! personal data sealed under another key.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,14 +21,15 @@ pub enum Right {
     Approves,
     /// They are one, or may be: payrun itself approves nothing either.
     Own,
-    /// One is a user of the machine and the other the owner of a token: who they are cannot be compared.
+    /// One is a user of the machine and the other the owner of a token: who they are cannot be
+    /// compared.
     Incomparable,
 }
 
 /// Compares who approves with who has started it: never the same person, by whatever name or path.
 ///
-/// At the console anybody can give any name, so there the users of the machine are compared too. `author_user`: that of the author,
-/// if they were at the console.
+/// At the console anybody can give any name, so there the users of the machine are compared too.
+/// `author_user`: that of the author, if they were at the console.
 ///
 /// ```
 /// use payrun::domain::{actor::Actor, approval::{Right, right}};
@@ -44,7 +46,11 @@ pub fn right(approver: &Actor, author: &str, author_user: Option<&str>) -> Right
     }
     match (approver.user(), author_user) {
         (None, None) => Right::Approves,
-        (Some(user), Some(theirs)) if same(user, theirs) || same(user, author) || approver.is(theirs) => Right::Own,
+        (Some(user), Some(theirs))
+            if same(user, theirs) || same(user, author) || approver.is(theirs) =>
+        {
+            Right::Own
+        }
         (Some(_), Some(_)) => Right::Approves,
         (None, Some(_)) | (Some(_), None) => Right::Incomparable,
     }
@@ -99,7 +105,14 @@ impl fmt::Display for Print {
 impl Origin<'_> {
     /// Of the origin alone.
     pub fn print(&self) -> Print {
-        let parts = [self.workflow, self.occurrence, self.source, self.params, self.job, self.kind];
+        let parts = [
+            self.workflow,
+            self.occurrence,
+            self.source,
+            self.params,
+            self.job,
+            self.kind,
+        ];
         of(parts.into_iter().chain(self.account))
     }
 }
@@ -112,7 +125,15 @@ impl Row<'_> {
             Some(amount) => (amount.minor().to_string(), amount.currency().code()),
             None => (String::new(), ""),
         };
-        of([&line, self.key, &key_hash, self.custom_no.unwrap_or_default(), &minor, code, &lasting(self.input)])
+        of([
+            &line,
+            self.key,
+            &key_hash,
+            self.custom_no.unwrap_or_default(),
+            &minor,
+            code,
+            &lasting(self.input),
+        ])
     }
 }
 
@@ -129,7 +150,11 @@ impl Batch {
     pub fn of(origin: &Origin<'_>) -> Self {
         let mut hash = Sha256::new();
         hash.update(origin.print().0);
-        Self { hash, items: 0, sums: BTreeMap::new() }
+        Self {
+            hash,
+            items: 0,
+            sums: BTreeMap::new(),
+        }
     }
 
     /// The next row.
@@ -152,7 +177,8 @@ impl Batch {
         &self.sums
     }
 
-    /// What an approval is bound to: the origin, each row in its order, how many there are, and their sums.
+    /// What an approval is bound to: the origin, each row in its order, how many there are, and
+    /// their sums.
     pub fn print(&self) -> Print {
         let mut hash = self.hash.clone();
         hash.update(self.items.to_be_bytes());
@@ -200,7 +226,14 @@ mod tests {
     fn row(line: i64, minor: i64, input: &str) -> Row<'_> {
         let hkd = Currency::parse("HKD").unwrap();
         let amount = Amount::from_minor(minor, hkd).ok();
-        Row { line, key: "R-1", key_hash: KeyHash::of("hk", "refund", "R-1"), custom_no: None, amount, input }
+        Row {
+            line,
+            key: "R-1",
+            key_hash: KeyHash::of("hk", "refund", "R-1"),
+            custom_no: None,
+            amount,
+            input,
+        }
     }
 
     fn print(origin: &Origin<'_>, rows: &[Row<'_>]) -> Print {
@@ -219,15 +252,52 @@ mod tests {
             print(&ORIGIN, &[rows[1], rows[0]]),
             print(&ORIGIN, &[row(1, 101, "{}"), rows[1]]),
             print(&ORIGIN, &[row(1, 100, "{\"reason\":\"x\"}"), rows[1]]),
-            print(&ORIGIN, &[Row { custom_no: Some("A-1"), ..rows[0] }, rows[1]]),
-            print(&Origin { source: "workflow: refunds2", ..ORIGIN }, &rows),
-            print(&Origin { account: ["hk", "1900000002"], ..ORIGIN }, &rows),
+            print(
+                &ORIGIN,
+                &[
+                    Row {
+                        custom_no: Some("A-1"),
+                        ..rows[0]
+                    },
+                    rows[1],
+                ],
+            ),
+            print(
+                &Origin {
+                    source: "workflow: refunds2",
+                    ..ORIGIN
+                },
+                &rows,
+            ),
+            print(
+                &Origin {
+                    account: ["hk", "1900000002"],
+                    ..ORIGIN
+                },
+                &rows,
+            ),
         ];
         assert!(others.iter().all(|other| *other != known));
-        // Personal data is the same under whichever key it is sealed, and another where it is another.
-        let sealed = |text: &str| print(&ORIGIN, &[row(1, 100, &format!("{{\"name\":{{\"sealed\":\"{text}\"}}}}"))]);
-        assert_eq!(sealed("00112233445566ff:D:S"), sealed("ff11223344556600:D:T"));
-        assert_ne!(sealed("00112233445566ff:D:S"), sealed("00112233445566ff:E:S"));
+        // Personal data is the same under whichever key it is sealed, and another where it is
+        // another.
+        let sealed = |text: &str| {
+            print(
+                &ORIGIN,
+                &[row(
+                    1,
+                    100,
+                    &format!("{{\"name\":{{\"sealed\":\"{text}\"}}}}"),
+                )],
+            )
+        };
+        assert_eq!(
+            sealed("00112233445566ff:D:S"),
+            sealed("ff11223344556600:D:T")
+        );
+        assert_ne!(
+            sealed("00112233445566ff:D:S"),
+            sealed("00112233445566ff:E:S")
+        );
         assert_ne!(sealed("AAAA"), sealed("BBBB"));
         let mut batch = Batch::of(&ORIGIN);
         rows.iter().for_each(|row| batch.add(row));

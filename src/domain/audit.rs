@@ -45,8 +45,18 @@ impl Link {
         let mut hash = Sha256::new();
         hash.update(self.0);
         let (seq, at) = (entry.seq.to_string(), entry.at.millis().to_string());
-        let parts = [&seq, &at, &entry.actor, &entry.via, &entry.verb, &entry.target];
-        for part in parts.into_iter().chain([&entry.reason, &entry.before, &entry.after]) {
+        let parts = [
+            &seq,
+            &at,
+            &entry.actor,
+            &entry.via,
+            &entry.verb,
+            &entry.target,
+        ];
+        for part in parts
+            .into_iter()
+            .chain([&entry.reason, &entry.before, &entry.after])
+        {
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part.as_bytes());
         }
@@ -116,7 +126,15 @@ mod tests {
             assert_ne!(Link::BEGIN.tie(&other), tied, "{other:?}");
         }
         assert_ne!(tied.tie(&entry()), tied);
-        let moved = Entry { actor: "an".into(), via: "ncli (ann)".into(), ..entry() };
-        assert_ne!(Link::BEGIN.tie(&moved), tied, "parts cannot run into each other");
+        let moved = Entry {
+            actor: "an".into(),
+            via: "ncli (ann)".into(),
+            ..entry()
+        };
+        assert_ne!(
+            Link::BEGIN.tie(&moved),
+            tied,
+            "parts cannot run into each other"
+        );
     }
 }

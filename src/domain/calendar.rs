@@ -1,7 +1,7 @@
 //! Business days: which days count, and where a date goes that is none.
 //!
-//! A calendar is data: weekend days, holidays, and working days that beat both (China works on some Saturdays). Several are
-//! combined: a day counts if it counts in all of them.
+//! A calendar is data: weekend days, holidays, and working days that beat both (China works on some
+//! Saturdays). Several are combined: a day counts if it counts in all of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -81,12 +81,19 @@ impl Calendar {
         if self.working.contains(&date) {
             return None;
         }
-        let holiday = self.holidays.get(&date).or_else(|| self.yearly.get(&(date.month(), date.day())));
-        let weekend = self.weekend.contains(&date.weekday()).then(|| weekday_name(date.weekday()));
+        let holiday = self
+            .holidays
+            .get(&date)
+            .or_else(|| self.yearly.get(&(date.month(), date.day())));
+        let weekend = self
+            .weekend
+            .contains(&date.weekday())
+            .then(|| weekday_name(date.weekday()));
         holiday.map(String::as_str).or(weekend)
     }
 
-    /// Whether the holidays of a year seem to be known: a list that ends before it would let everything through.
+    /// Whether the holidays of a year seem to be known: a list that ends before it would let
+    /// everything through.
     pub fn knows(&self, year: i32) -> bool {
         self.holidays.is_empty() || self.holidays.keys().any(|date| date.year() == year)
     }
@@ -103,22 +110,39 @@ impl Roll {
 
     /// By its word.
     pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.iter().find(|(known, _)| *known == word).map(|(_, roll)| *roll)
+        Self::ALL
+            .iter()
+            .find(|(known, _)| *known == word)
+            .map(|(_, roll)| *roll)
     }
 }
 
 /// Where a date goes: it is kept if all calendars count it.
 pub fn place(calendars: &[Arc<Calendar>], roll: Roll, date: NaiveDate) -> Placed {
-    let open = |date: &NaiveDate| calendars.iter().all(|calendar| calendar.closed(*date).is_none());
+    let open = |date: &NaiveDate| {
+        calendars
+            .iter()
+            .all(|calendar| calendar.closed(*date).is_none())
+    };
     if open(&date) {
         return Placed::Kept;
     }
-    let forward = || (1..=REACH).filter_map(|days| date.checked_add_days(Days::new(days))).find(open);
-    let back = || (1..=REACH).filter_map(|days| date.checked_sub_days(Days::new(days))).find(open);
+    let forward = || {
+        (1..=REACH)
+            .filter_map(|days| date.checked_add_days(Days::new(days)))
+            .find(open)
+    };
+    let back = || {
+        (1..=REACH)
+            .filter_map(|days| date.checked_sub_days(Days::new(days)))
+            .find(open)
+    };
     let moved = match roll {
         Roll::Forward => forward(),
         Roll::Back => back(),
-        Roll::ModifiedForward => forward().filter(|day| day.month() == date.month()).or_else(back),
+        Roll::ModifiedForward => forward()
+            .filter(|day| day.month() == date.month())
+            .or_else(back),
         Roll::Skip => None,
     };
     moved.map_or(Placed::LeftOut, Placed::Moved)
@@ -126,7 +150,9 @@ pub fn place(calendars: &[Arc<Calendar>], roll: Roll, date: NaiveDate) -> Placed
 
 /// Why a date is no business day, by calendar; empty if it is one.
 pub fn closed_in(calendars: &[Arc<Calendar>], date: NaiveDate) -> String {
-    let named = calendars.iter().filter_map(|calendar| Some(format!("{}: {}", calendar.name, calendar.closed(date)?)));
+    let named = calendars
+        .iter()
+        .filter_map(|calendar| Some(format!("{}: {}", calendar.name, calendar.closed(date)?)));
     named.collect::<Vec<_>>().join(", ")
 }
 
@@ -157,10 +183,12 @@ mod tests {
         NaiveDate::parse_from_str(text, "%Y-%m-%d").unwrap()
     }
 
-    /// Hong Kong and China around the National Day of 2026, of which China works the Saturday after.
+    /// Hong Kong and China around the National Day of 2026, of which China works the Saturday
+    /// after.
     fn both() -> Vec<Arc<Calendar>> {
         let mut hk = Calendar::new("hk");
-        hk.holidays.insert(day("2026-10-01"), "National Day".to_owned());
+        hk.holidays
+            .insert(day("2026-10-01"), "National Day".to_owned());
         hk.yearly.insert((12, 25), "Christmas".to_owned());
         let mut cn = Calendar::new("cn");
         for date in day("2026-10-01").iter_days().take(7) {
@@ -174,15 +202,27 @@ mod tests {
     fn a_day_counts_if_it_counts_in_all_calendars() {
         let both = both();
         assert_eq!(place(&both, Roll::Forward, day("2026-09-30")), Placed::Kept);
-        assert_eq!(place(&both, Roll::Forward, day("2026-10-02")), Placed::Moved(day("2026-10-08")));
+        assert_eq!(
+            place(&both, Roll::Forward, day("2026-10-02")),
+            Placed::Moved(day("2026-10-08"))
+        );
         assert_eq!(
             place(&both, Roll::Forward, day("2026-10-10")),
             Placed::Moved(day("2026-10-12")),
             "hk does not work"
         );
-        assert_eq!(place(&both[1..], Roll::Forward, day("2026-10-10")), Placed::Kept);
-        assert_eq!(closed_in(&both, day("2026-10-01")), "hk: National Day, cn: National Day");
-        assert_eq!(closed_in(&both, day("2026-10-04")), "hk: Sunday, cn: National Day");
+        assert_eq!(
+            place(&both[1..], Roll::Forward, day("2026-10-10")),
+            Placed::Kept
+        );
+        assert_eq!(
+            closed_in(&both, day("2026-10-01")),
+            "hk: National Day, cn: National Day"
+        );
+        assert_eq!(
+            closed_in(&both, day("2026-10-04")),
+            "hk: Sunday, cn: National Day"
+        );
     }
 
     #[test]
@@ -190,32 +230,66 @@ mod tests {
         let hk = &both()[..1];
         // The 31st of October 2026 is a Saturday.
         let date = day("2026-10-31");
-        assert_eq!(place(hk, Roll::Forward, date), Placed::Moved(day("2026-11-02")));
-        assert_eq!(place(hk, Roll::Back, date), Placed::Moved(day("2026-10-30")));
-        assert_eq!(place(hk, Roll::ModifiedForward, date), Placed::Moved(day("2026-10-30")));
-        assert_eq!(place(hk, Roll::ModifiedForward, day("2026-10-24")), Placed::Moved(day("2026-10-26")));
+        assert_eq!(
+            place(hk, Roll::Forward, date),
+            Placed::Moved(day("2026-11-02"))
+        );
+        assert_eq!(
+            place(hk, Roll::Back, date),
+            Placed::Moved(day("2026-10-30"))
+        );
+        assert_eq!(
+            place(hk, Roll::ModifiedForward, date),
+            Placed::Moved(day("2026-10-30"))
+        );
+        assert_eq!(
+            place(hk, Roll::ModifiedForward, day("2026-10-24")),
+            Placed::Moved(day("2026-10-26"))
+        );
         assert_eq!(place(hk, Roll::Skip, date), Placed::LeftOut);
         assert_eq!(place(&[], Roll::Skip, date), Placed::Kept);
-        assert_eq!(place(hk, Roll::Forward, day("2031-12-25")), Placed::Moved(day("2031-12-26")), "every year");
+        assert_eq!(
+            place(hk, Roll::Forward, day("2031-12-25")),
+            Placed::Moved(day("2031-12-26")),
+            "every year"
+        );
     }
 
     #[test]
     fn a_calendar_without_business_days_moves_nothing_for_ever() {
         let mut never = Calendar::new("never");
-        never.weekend =
-            vec![Weekday::Mon, Weekday::Tue, Weekday::Wed, Weekday::Thu, Weekday::Fri, Weekday::Sat, Weekday::Sun];
+        never.weekend = vec![
+            Weekday::Mon,
+            Weekday::Tue,
+            Weekday::Wed,
+            Weekday::Thu,
+            Weekday::Fri,
+            Weekday::Sat,
+            Weekday::Sun,
+        ];
         for (_, roll) in Roll::ALL {
-            assert_eq!(place(&[Arc::new(never.clone())], roll, day("2026-10-31")), Placed::LeftOut);
+            assert_eq!(
+                place(&[Arc::new(never.clone())], roll, day("2026-10-31")),
+                Placed::LeftOut
+            );
         }
     }
 
     #[test]
     fn the_fingerprint_changes_with_a_holiday_and_with_the_roll() {
         let (one, mut other) = (both(), both());
-        assert_eq!(fingerprint(&one, Roll::Back), fingerprint(&other, Roll::Back));
+        assert_eq!(
+            fingerprint(&one, Roll::Back),
+            fingerprint(&other, Roll::Back)
+        );
         assert_ne!(fingerprint(&one, Roll::Back), fingerprint(&one, Roll::Skip));
-        Arc::make_mut(&mut other[0]).holidays.insert(day("2027-01-01"), "New Year".to_owned());
-        assert_ne!(fingerprint(&one, Roll::Back), fingerprint(&other, Roll::Back));
+        Arc::make_mut(&mut other[0])
+            .holidays
+            .insert(day("2027-01-01"), "New Year".to_owned());
+        assert_ne!(
+            fingerprint(&one, Roll::Back),
+            fingerprint(&other, Roll::Back)
+        );
     }
 
     proptest! {

@@ -1,14 +1,17 @@
-//! The number of a mainland identity card (GB 11643): 18 places, of which a birthday and a check digit can be told to be wrong.
+//! The number of a mainland identity card (GB 11643): 18 places, of which a birthday and a check
+//! digit can be told to be wrong.
 //!
-//! Residents from Taiwan, Hong Kong and Macau (83, 82, 81) and foreigners with permanent residence (9) have numbers of the same
-//! make. The district is not looked at: cards keep the number of a district that is gone. No error holds a part of the number.
+//! Residents from Taiwan, Hong Kong and Macau (83, 82, 81) and foreigners with permanent residence
+//! (9) have numbers of the same make. The district is not looked at: cards keep the number of a
+//! district that is gone. No error holds a part of the number.
 
 use chrono::{Datelike, NaiveDate};
 use thiserror::Error;
 
 /// How many places a number has.
 const PLACES: usize = 18;
-/// The earliest year of a birthday: the oldest who ever lived was born in 1875, and nobody of the century before is alive.
+/// The earliest year of a birthday: the oldest who ever lived was born in 1875, and nobody of the
+/// century before is alive.
 const EARLIEST: i32 = 1900;
 /// Where the birthday stands, as `YYYYMMDD`.
 const BIRTHDAY: std::ops::Range<usize> = 6..14;
@@ -42,11 +45,14 @@ pub enum CardError {
     #[error("has a birthday in the future (places 7 to 14)")]
     FutureBirthday,
     /// A mistyped number.
-    #[error("has a check digit (its last place) that does not fit the others: one of them is mistyped")]
+    #[error(
+        "has a check digit (its last place) that does not fit the others: one of them is mistyped"
+    )]
     CheckDigit,
 }
 
-/// The number with a capital X in place of a small one at its end, as cards have it; none where there is nothing to change.
+/// The number with a capital X in place of a small one at its end, as cards have it; none where
+/// there is nothing to change.
 ///
 /// ```
 /// use payrun::domain::identity_card::with_capital_x;
@@ -76,7 +82,10 @@ pub fn check(number: &str, today: NaiveDate) -> Result<(), CardError> {
     if places != PLACES {
         return Err(CardError::Places { places });
     }
-    let (last, digits) = number.as_bytes().split_last().ok_or(CardError::Places { places })?;
+    let (last, digits) = number
+        .as_bytes()
+        .split_last()
+        .ok_or(CardError::Places { places })?;
     if digits.len() != WEIGHTS.len() || !digits.iter().all(u8::is_ascii_digit) {
         return Err(CardError::Characters);
     }
@@ -85,16 +94,29 @@ pub fn check(number: &str, today: NaiveDate) -> Result<(), CardError> {
         b'X' | b'0'..=b'9' => {}
         _ => return Err(CardError::Characters),
     }
-    let birthday = NaiveDate::parse_from_str(&number[BIRTHDAY], "%Y%m%d").map_err(|_| CardError::NoBirthday)?;
+    let birthday = NaiveDate::parse_from_str(&number[BIRTHDAY], "%Y%m%d")
+        .map_err(|_| CardError::NoBirthday)?;
     if birthday.year() < EARLIEST {
         return Err(CardError::LongAgo);
     }
     if birthday > today {
         return Err(CardError::FutureBirthday);
     }
-    let sum: u32 = digits.iter().zip(WEIGHTS).map(|(digit, weight)| u32::from(digit - b'0') * weight).sum();
-    let expected = CHECK_DIGITS.iter().zip(0..).find(|(_, left)| sum % 11 == *left).map(|(digit, _)| digit);
-    if expected == Some(last) { Ok(()) } else { Err(CardError::CheckDigit) }
+    let sum: u32 = digits
+        .iter()
+        .zip(WEIGHTS)
+        .map(|(digit, weight)| u32::from(digit - b'0') * weight)
+        .sum();
+    let expected = CHECK_DIGITS
+        .iter()
+        .zip(0..)
+        .find(|(_, left)| sum % 11 == *left)
+        .map(|(digit, _)| digit);
+    if expected == Some(last) {
+        Ok(())
+    } else {
+        Err(CardError::CheckDigit)
+    }
 }
 
 #[cfg(test)]

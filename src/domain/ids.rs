@@ -9,14 +9,16 @@ use thiserror::Error;
 /// The longest business key that is kept, in characters.
 pub const KEY_MAX: usize = 200;
 
-/// The fingerprint of a business key within its gateway account and job kind: what may happen at most once.
+/// The fingerprint of a business key within its gateway account and job kind: what may happen at
+/// most once.
 ///
 /// The same input gives the same fingerprint on any machine, and order numbers are made of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KeyHash([u8; 16]);
 
 impl KeyHash {
-    /// Of a key in its scope. The parts are length-prefixed, so that no two scopes can spell the same bytes.
+    /// Of a key in its scope. The parts are length-prefixed, so that no two scopes can spell the
+    /// same bytes.
     pub fn of(gateway: &str, job_kind: &str, key: &str) -> Self {
         let mut hash = Sha256::new();
         for part in [gateway, job_kind, key] {
@@ -28,7 +30,8 @@ impl KeyHash {
         Self(short)
     }
 
-    /// The fingerprint of what may be in flight once at a time on an account: a value of this field.
+    /// The fingerprint of what may be in flight once at a time on an account: a value of this
+    /// field.
     pub fn one_at_a_time(account: &str, field: &str, value: &str) -> Self {
         Self::of(account, &format!("one at a time/{field}"), value)
     }
@@ -56,7 +59,8 @@ impl OrderNumber {
     /// The longest order number of any gateway here.
     pub const MAX: usize = 32;
 
-    /// Derives the number of a key's `generation` (1 is the first; a soft decline moves to the next).
+    /// Derives the number of a key's `generation` (1 is the first; a soft decline moves to the
+    /// next).
     ///
     /// ```
     /// use payrun::domain::ids::{KeyHash, OrderNumber};
@@ -82,12 +86,18 @@ impl OrderNumber {
     /// A number given by the user or read from a gateway.
     ///
     /// # Errors
-    /// If it is empty, longer than 32 characters, or has a character outside letters, digits, `_` and `-`.
+    /// If it is empty, longer than 32 characters, or has a character outside letters, digits, `_`
+    /// and `-`.
     pub fn parse(text: &str) -> Result<Self, OrderNumberError> {
         if text.is_empty() || text.len() > Self::MAX {
-            return Err(OrderNumberError::Length { length: text.chars().count() });
+            return Err(OrderNumberError::Length {
+                length: text.chars().count(),
+            });
         }
-        match text.chars().find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))) {
+        match text
+            .chars()
+            .find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-')))
+        {
             Some(bad) => Err(OrderNumberError::Alphabet { bad }),
             None => Ok(Self(text.to_owned())),
         }
@@ -148,13 +158,22 @@ mod tests {
     #[test]
     fn scopes_cannot_run_into_each_other() {
         assert_ne!(KeyHash::of("a", "bc", "d"), KeyHash::of("ab", "c", "d"));
-        assert_ne!(KeyHash::of("hk", "deduct", "1"), KeyHash::of("hk", "refund", "1"));
+        assert_ne!(
+            KeyHash::of("hk", "deduct", "1"),
+            KeyHash::of("hk", "refund", "1")
+        );
     }
 
     #[test]
     fn an_order_number_of_33_characters_or_with_a_space_is_refused() {
-        assert_eq!(OrderNumber::parse(&"a".repeat(33)), Err(OrderNumberError::Length { length: 33 }));
-        assert_eq!(OrderNumber::parse("a b"), Err(OrderNumberError::Alphabet { bad: ' ' }));
+        assert_eq!(
+            OrderNumber::parse(&"a".repeat(33)),
+            Err(OrderNumberError::Length { length: 33 })
+        );
+        assert_eq!(
+            OrderNumber::parse("a b"),
+            Err(OrderNumberError::Alphabet { bad: ' ' })
+        );
         assert!(OrderNumber::parse(&"a".repeat(32)).is_ok());
     }
 

@@ -1,7 +1,8 @@
 //! The state machine of an item: the one place that decides which state follows which.
 //!
-//! Pure: `(item, event, policy, now)` to a [`Move`]. It never reads a clock, a database or a random number, and it never
-//! sends. `now` may be any instant: time alone closes nothing, it only decides when to ask again and when to call a person.
+//! Pure: `(item, event, policy, now)` to a [`Move`]. It never reads a clock, a database or a random
+//! number, and it never sends. `now` may be any instant: time alone closes nothing, it only decides
+//! when to ask again and when to call a person.
 //!
 //! | state \ event | claim | done | accepted | declined | not processed | unknown | absent (query) | cancel | retry |
 //! |---|---|---|---|---|---|---|---|---|---|
@@ -15,22 +16,27 @@
 //! | parked | – | succeeded | nothing | as sending | – | nothing | nothing | – | unknown |
 //! | rejected, skipped | – | – | – | – | – | – | – | – | – |
 //!
-//! Persons have four more. Of a batch that waits for approval (held): *approve* makes it planned, *reject* and *expire* make it
-//! cancelled. Of what nobody could find out (unknown, parked): *resolve*, with a receipt, makes it succeeded, or, because it did
-//! not happen, failed. No other state takes them.
+//! Persons have four more. Of a batch that waits for approval (held): *approve* makes it planned,
+//! *reject* and *expire* make it cancelled. Of what nobody could find out (unknown, parked):
+//! *resolve*, with a receipt, makes it succeeded, or, because it did not happen, failed. No other
+//! state takes them.
 //!
-//! *Recall* makes what is planned unknown: the ledger was restored from a backup, and it may have been sent since. The number stays.
-//! No other state takes it, since everything else that may be under way is asked about anyway.
+//! *Recall* makes what is planned unknown: the ledger was restored from a backup, and it may have
+//! been sent since. The number stays. No other state takes it, since everything else that may be
+//! under way is asked about anyway.
 //!
-//! *Cancel* of what may be under way (sending, pending, unknown, parked) changes no state: it is a wish, and [`heeding`] says what
-//! becomes of a move once it was said. Nothing new is sent; what is under way is asked about; what did not happen is cancelled.
+//! *Cancel* of what may be under way (sending, pending, unknown, parked) changes no state: it is a
+//! wish, and [`heeding`] says what becomes of a move once it was said. Nothing new is sent; what is
+//! under way is asked about; what did not happen is cancelled.
 //!
-//! *Park* makes what is planned parked: money moved under an earlier order number of the item, so that sending it again would
-//! move it twice. No other state takes it, since nothing else is about to be sent.
+//! *Park* makes what is planned parked: money moved under an earlier order number of the item, so
+//! that sending it again would move it twice. No other state takes it, since nothing else is about
+//! to be sent.
 //!
-//! `–` is a move that must not happen: [`Illegal`]. Three rows say more than the table of the design: an answer that money
-//! moved always wins over a state that has not sent yet (a late notification), a person's retry asks before it sends, and of what
-//! has ended nobody asks any more, so that an unknown answer can only be that of a call that came to be made after the end.
+//! `–` is a move that must not happen: [`Illegal`]. Three rows say more than the table of the
+//! design: an answer that money moved always wins over a state that has not sent yet (a late
+//! notification), a person's retry asks before it sends, and of what has ended nobody asks any
+//! more, so that an unknown answer can only be that of a call that came to be made after the end.
 
 use std::fmt;
 
@@ -109,12 +115,19 @@ impl State {
 
     /// Whether something is still to happen: by itself, or, for what is held, when it is approved.
     pub const fn is_open(self) -> bool {
-        matches!(self, Self::Held | Self::Planned | Self::Sending | Self::Pending | Self::Unknown)
+        matches!(
+            self,
+            Self::Held | Self::Planned | Self::Sending | Self::Pending | Self::Unknown
+        )
     }
 
-    /// Whether the gateway may be acting on it: nothing else may be sent for the same contract meanwhile.
+    /// Whether the gateway may be acting on it: nothing else may be sent for the same contract
+    /// meanwhile.
     pub const fn is_in_flight(self) -> bool {
-        matches!(self, Self::Sending | Self::Pending | Self::Unknown | Self::Parked)
+        matches!(
+            self,
+            Self::Sending | Self::Pending | Self::Unknown | Self::Parked
+        )
     }
 }
 
@@ -145,7 +158,8 @@ pub struct Item {
     pub asking: Asking,
     /// The gateway's number for what it did.
     pub receipt: Option<Receipt>,
-    /// A fixed number per item that spreads waits, so that a thousand items do not come back at once.
+    /// A fixed number per item that spreads waits, so that a thousand items do not come back at
+    /// once.
     pub spread: u8,
 }
 
@@ -177,7 +191,8 @@ pub enum Asking {
     Number(Decline),
     /// A person wants it sent again; whether that is safe, and under which number.
     Resend,
-    /// The same of what was sent once and declined for good: that the gateway has no such order is believed at once.
+    /// The same of what was sent once and declined for good: that the gateway has no such order is
+    /// believed at once.
     ResendDeclined,
     /// What became of the order, which was answered with this code that no outcome table lists.
     Unlisted(String),
@@ -204,9 +219,11 @@ pub enum Event {
     Expire,
     /// A person has found out what became of it.
     Resolve(Finding),
-    /// The ledger was restored from a backup: whether it was sent since must be asked before it is sent.
+    /// The ledger was restored from a backup: whether it was sent since must be asked before it is
+    /// sent.
     Recall,
-    /// Money moved under an earlier order number: a person has to look before anything more is sent.
+    /// Money moved under an earlier order number: a person has to look before anything more is
+    /// sent.
     Park,
 }
 
@@ -255,7 +272,8 @@ pub struct Move {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Alarm {
-    /// Money moved, or may have, for an item that had ended without, or under an earlier number of one that has not ended.
+    /// Money moved, or may have, for an item that had ended without, or under an earlier number of
+    /// one that has not ended.
     MoneyMoved,
     /// Money moved for an item that was waiting to be sent.
     MovedBeforeSent,
@@ -267,7 +285,8 @@ pub enum Alarm {
     OrderVanished,
     /// The gateway tells of another amount or currency than ours.
     AmountDiffers,
-    /// The buyer that was declared to customs is not the payer: no contradiction about money, and a person has to look.
+    /// The buyer that was declared to customs is not the payer: no contradiction about money, and a
+    /// person has to look.
     PayerDiffers,
     /// Nobody could find out whether the buyer that was declared to customs is the payer.
     PayerUnknown,
@@ -307,7 +326,9 @@ impl Illegal {
     fn what_can(&self) -> String {
         match self.event {
             "cancel" => "; only what has not ended can be withdrawn".to_owned(),
-            "retry" => "; only what has failed, was cancelled or is parked can be retried".to_owned(),
+            "retry" => {
+                "; only what has failed, was cancelled or is parked can be retried".to_owned()
+            }
             "resolve" => "; only what is unknown or parked can be resolved by hand".to_owned(),
             event => format!(", and cannot take the event {event}"),
         }
@@ -345,7 +366,12 @@ pub fn apply(item: &Item, event: &Event, policy: &Policy, now: Timestamp) -> Res
 }
 
 fn applied(item: &Item, event: &Event, policy: &Policy, now: Timestamp) -> Result<Move, Illegal> {
-    let illegal = || Err(Illegal { state: item.state, event: event.word() });
+    let illegal = || {
+        Err(Illegal {
+            state: item.state,
+            event: event.word(),
+        })
+    };
     match event {
         Event::Claim => claim(item, now).map_or_else(illegal, Ok),
         Event::Unsent if item.state == State::Sending => Ok(give_back(item, now)),
@@ -355,11 +381,17 @@ fn applied(item: &Item, event: &Event, policy: &Policy, now: Timestamp) -> Resul
         }
         Event::Retry => retry(item, policy, now).map_or_else(illegal, Ok),
         Event::Answered(answer) => answered(item, answer, policy, now).map_or_else(illegal, Ok),
-        Event::Approve if item.state == State::Held => {
-            Ok(plain(Item { state: State::Planned, ..item.clone() }, Some(now)))
-        }
+        Event::Approve if item.state == State::Held => Ok(plain(
+            Item {
+                state: State::Planned,
+                ..item.clone()
+            },
+            Some(now),
+        )),
         Event::Reject if item.state == State::Held => Ok(withdrawn(item, "the batch was rejected")),
-        Event::Expire if item.state == State::Held => Ok(withdrawn(item, "nobody approved the batch in time")),
+        Event::Expire if item.state == State::Held => {
+            Ok(withdrawn(item, "nobody approved the batch in time"))
+        }
         Event::Resolve(finding)
             if matches!(item.state, State::Unknown | State::Parked)
                 || (item.state == State::Pending && item.asking == Asking::ResendDeclined) =>
@@ -382,21 +414,32 @@ fn applied(item: &Item, event: &Event, policy: &Policy, now: Timestamp) -> Resul
     }
 }
 
-/// What becomes of a move of an item that a person has withdrawn (`wish`: who, and why) while it may have been under way: where
-/// it would be sent again or has failed, nothing happened, and it is cancelled; where it happened, the wish came too late.
+/// What becomes of a move of an item that a person has withdrawn (`wish`: who, and why) while it
+/// may have been under way: where it would be sent again or has failed, nothing happened, and it is
+/// cancelled; where it happened, the wish came too late.
 #[must_use]
 pub fn heeding(wish: &str, was: &Item, moved: Move) -> Move {
-    let because = moved.reason.as_deref().unwrap_or("nothing was sent").to_owned();
+    let because = moved
+        .reason
+        .as_deref()
+        .unwrap_or("nothing was sent")
+        .to_owned();
     match moved.item.state {
         // Under the number that was sent last, so that a person's retry asks about that.
-        State::Planned => {
-            at_rest(was, State::Cancelled, Some(format!("withdrawn by {wish}; it did not happen: {because}")))
-        }
-        State::Failed if was.state != State::Failed => {
-            at_rest(&moved.item, State::Cancelled, Some(format!("withdrawn by {wish}; it did not happen: {because}")))
-        }
+        State::Planned => at_rest(
+            was,
+            State::Cancelled,
+            Some(format!("withdrawn by {wish}; it did not happen: {because}")),
+        ),
+        State::Failed if was.state != State::Failed => at_rest(
+            &moved.item,
+            State::Cancelled,
+            Some(format!("withdrawn by {wish}; it did not happen: {because}")),
+        ),
         State::Succeeded if was.state != State::Succeeded => Move {
-            reason: Some(format!("withdrawn by {wish}, which was too late: it had happened")),
+            reason: Some(format!(
+                "withdrawn by {wish}, which was too late: it had happened"
+            )),
             alarm: moved.alarm.or(Some(Alarm::Withdrawn)),
             ..moved
         },
@@ -420,7 +463,10 @@ fn withdrawn(item: &Item, why: &str) -> Move {
 fn resolved(item: &Item, finding: &Finding) -> Move {
     let by_hand = || Some("resolved by a person".to_owned());
     match finding {
-        Finding::Happened(receipt) => Move { reason: by_hand(), ..succeeded(item, receipt) },
+        Finding::Happened(receipt) => Move {
+            reason: by_hand(),
+            ..succeeded(item, receipt)
+        },
         Finding::DidNot => at_rest(item, State::Failed, by_hand()),
     }
 }
@@ -465,7 +511,9 @@ fn retry(item: &Item, policy: &Policy, now: Timestamp) -> Option<Move> {
     // It was sent once, and the gateway refused it for good: nothing of it can show up late.
     let was_declined = item.sends <= 1 && matches!(item.asking, Asking::Number(_));
     let (state, asking) = match item.state {
-        State::Failed | State::Cancelled | State::Parked if was_declined => (State::Pending, Asking::ResendDeclined),
+        State::Failed | State::Cancelled | State::Parked if was_declined => {
+            (State::Pending, Asking::ResendDeclined)
+        }
         State::Failed | State::Cancelled => (State::Unknown, Asking::Resend),
         State::Parked => (State::Unknown, Asking::Outcome),
         State::Held
@@ -488,7 +536,10 @@ fn retry(item: &Item, policy: &Policy, now: Timestamp) -> Option<Move> {
         next.asking = Asking::Outcome;
     }
     let reason = verifying(&next, policy, now);
-    Some(Move { reason, ..plain(next, Some(now)) })
+    Some(Move {
+        reason,
+        ..plain(next, Some(now))
+    })
 }
 
 /// Why what a person wants sent again is asked about first, and until when that may take.
@@ -499,28 +550,41 @@ fn verifying(item: &Item, policy: &Policy, now: Timestamp) -> Option<String> {
             Some(what.to_owned())
         }
         Asking::Resend => {
-            let until = item.sent_at.map(|sent| sent.plus(policy.resolve.grace)).filter(|until| *until > now);
-            let late = until.map_or_else(String::new, |until| format!("; until {until} it may show up late"));
-            Some(format!("verifying: it is sent again when the gateway says that it has no such order{late}"))
+            let until = item
+                .sent_at
+                .map(|sent| sent.plus(policy.resolve.grace))
+                .filter(|until| *until > now);
+            let late = until.map_or_else(String::new, |until| {
+                format!("; until {until} it may show up late")
+            });
+            Some(format!(
+                "verifying: it is sent again when the gateway says that it has no such order{late}"
+            ))
         }
         Asking::Outcome | Asking::Number(_) | Asking::Unlisted(_) => None,
     }
 }
 
-/// As if it had been sent just now: an order that was sent right before the ledger was lost may show up late.
+/// As if it had been sent just now: an order that was sent right before the ledger was lost may
+/// show up late.
 fn recall(item: &Item, now: Timestamp) -> Move {
     let mut next = item.clone();
     next.state = State::Unknown;
     next.asks = 0;
     (next.sent_at, next.asking_since) = (Some(now), Some(now));
     next.asking = Asking::Outcome;
-    because(plain(next, Some(now)), "the ledger was restored; it may have been sent since the backup".to_owned())
+    because(
+        plain(next, Some(now)),
+        "the ledger was restored; it may have been sent since the backup".to_owned(),
+    )
 }
 
 fn answered(item: &Item, answer: &Answer, policy: &Policy, now: Timestamp) -> Option<Move> {
     match item.state {
         State::Planned | State::Held => match answer {
-            Answer::Done(receipt) => Some(alarmed(succeeded(item, receipt), Alarm::MovedBeforeSent)),
+            Answer::Done(receipt) => {
+                Some(alarmed(succeeded(item, receipt), Alarm::MovedBeforeSent))
+            }
             Answer::Accepted
             | Answer::Declined(_)
             | Answer::NotProcessed { .. }
@@ -532,7 +596,9 @@ fn answered(item: &Item, answer: &Answer, policy: &Policy, now: Timestamp) -> Op
         State::Parked => match answer {
             Answer::Done(receipt) => Some(succeeded(item, receipt)),
             Answer::Declined(decline) => Some(declined(item, decline, policy, now)),
-            Answer::Accepted | Answer::Absent | Answer::Unknown { .. } => Some(plain(item.clone(), None)),
+            Answer::Accepted | Answer::Absent | Answer::Unknown { .. } => {
+                Some(plain(item.clone(), None))
+            }
             Answer::NotProcessed { .. } => None,
         },
         State::Succeeded => after_success(item, answer),
@@ -544,17 +610,41 @@ fn answered(item: &Item, answer: &Answer, policy: &Policy, now: Timestamp) -> Op
 fn while_sending(item: &Item, answer: &Answer, policy: &Policy, now: Timestamp) -> Option<Move> {
     match answer {
         Answer::Done(receipt) => Some(succeeded(item, receipt)),
-        Answer::Accepted => Some(ask_later(item, State::Pending, Asking::Outcome, policy, now)),
+        Answer::Accepted => Some(ask_later(
+            item,
+            State::Pending,
+            Asking::Outcome,
+            policy,
+            now,
+        )),
         Answer::Declined(decline) => Some(declined(item, decline, policy, now)),
-        Answer::NotProcessed { code, after } => Some(not_processed(item, code, *after, policy, now)),
+        Answer::NotProcessed { code, after } => {
+            Some(not_processed(item, code, *after, policy, now))
+        }
         Answer::Unknown { cause, code } => {
             let unlisted = *cause == Cause::Unlisted && !code.is_empty();
-            let asking = if unlisted { Asking::Unlisted(code.clone()) } else { Asking::Outcome };
+            let asking = if unlisted {
+                Asking::Unlisted(code.clone())
+            } else {
+                Asking::Outcome
+            };
             let moved = ask_later(item, State::Unknown, asking, policy, now);
             // The lease has run out, so the call has ended long ago: there is nothing to wait for.
-            let due = if *cause == Cause::Abandoned { Some(now) } else { moved.due };
-            let reason = if unlisted { format!("{}: {code}", cause.word()) } else { cause.word().to_owned() };
-            Some(Move { due, reason: Some(reason), ..moved })
+            let due = if *cause == Cause::Abandoned {
+                Some(now)
+            } else {
+                moved.due
+            };
+            let reason = if unlisted {
+                format!("{}: {code}", cause.word())
+            } else {
+                cause.word().to_owned()
+            };
+            Some(Move {
+                due,
+                reason: Some(reason),
+                ..moved
+            })
         }
         Answer::Absent => None,
     }
@@ -564,15 +654,27 @@ fn while_open(item: &Item, answer: &Answer, policy: &Policy, now: Timestamp) -> 
     match (answer, &item.asking) {
         (Answer::Done(receipt), _) => Some(succeeded(item, receipt)),
         // It is there after all: what was said of it before no longer counts.
-        (Answer::Accepted, Asking::ResendDeclined) => {
-            Some(ask_or_park(item, State::Pending, Asking::Resend, policy, now, "still undecided"))
-        }
-        (Answer::Accepted, asking) => {
-            Some(ask_or_park(item, State::Pending, asking.clone(), policy, now, "still undecided"))
-        }
-        // What the query says of the refusal is more than what it says of the number.
-        // The person who wants it sent again has decided already that a spent number is followed by a new one.
-        (Answer::Declined(told), Asking::Resend | Asking::ResendDeclined) if told.number == NumberRule::Next => {
+        (Answer::Accepted, Asking::ResendDeclined) => Some(ask_or_park(
+            item,
+            State::Pending,
+            Asking::Resend,
+            policy,
+            now,
+            "still undecided",
+        )),
+        (Answer::Accepted, asking) => Some(ask_or_park(
+            item,
+            State::Pending,
+            asking.clone(),
+            policy,
+            now,
+            "still undecided",
+        )),
+        // What the query says of the refusal is more than what it says of the number. The person
+        // who wants it sent again has decided already that a spent number is followed by a new one.
+        (Answer::Declined(told), Asking::Resend | Asking::ResendDeclined)
+            if told.number == NumberRule::Next =>
+        {
             Some(resend(item, NumberRule::Next, now))
         }
         (Answer::Declined(told), Asking::Number(_) | Asking::Resend | Asking::ResendDeclined)
@@ -580,14 +682,21 @@ fn while_open(item: &Item, answer: &Answer, policy: &Policy, now: Timestamp) -> 
         {
             Some(declined(item, told, policy, now))
         }
-        (Answer::Declined(told), Asking::Number(first)) => Some(conclude(item, first, told.number, policy, now)),
-        (Answer::Declined(told), Asking::Resend | Asking::ResendDeclined) => Some(resend(item, told.number, now)),
+        (Answer::Declined(told), Asking::Number(first)) => {
+            Some(conclude(item, first, told.number, policy, now))
+        }
+        (Answer::Declined(told), Asking::Resend | Asking::ResendDeclined) => {
+            Some(resend(item, told.number, now))
+        }
         (Answer::Declined(decline), Asking::Outcome | Asking::Unlisted(_)) => {
             Some(declined(item, decline, policy, now))
         }
         (Answer::Absent, Asking::ResendDeclined) => Some(resend(item, NumberRule::Same, now)),
-        (Answer::Absent, Asking::Number(first)) => Some(conclude(item, first, NumberRule::Same, policy, now)),
-        // The gateway had it: that it has not is believed no sooner than of an order that was sent just now.
+        (Answer::Absent, Asking::Number(first)) => {
+            Some(conclude(item, first, NumberRule::Same, policy, now))
+        }
+        // The gateway had it: that it has not is believed no sooner than of an order that was sent
+        // just now.
         (Answer::Absent, asking) if item.state == State::Pending => {
             let moved = ask_later(item, State::Unknown, asking.clone(), policy, now);
             let due = moved.due.max(Some(now.plus(policy.resolve.grace)));
@@ -596,26 +705,44 @@ fn while_open(item: &Item, answer: &Answer, policy: &Policy, now: Timestamp) -> 
         (Answer::Absent, Asking::Resend) if grace_is_over(item, policy, now) => {
             Some(resend(item, NumberRule::Same, now))
         }
-        // It was answered so before, and nothing came of it then either: a person has to find out what the code means.
-        (Answer::Absent, Asking::Unlisted(code)) if grace_is_over(item, policy, now) && item.sends > 1 => {
-            let reason = format!("answered {code}, which no outcome table lists, and the gateway has no such order");
+        // It was answered so before, and nothing came of it then either: a person has to find out
+        // what the code means.
+        (Answer::Absent, Asking::Unlisted(code))
+            if grace_is_over(item, policy, now) && item.sends > 1 =>
+        {
+            let reason = format!(
+                "answered {code}, which no outcome table lists, and the gateway has no such order"
+            );
             Some(at_rest(item, State::Parked, Some(reason)))
         }
-        (Answer::Absent, Asking::Outcome | Asking::Unlisted(_)) if grace_is_over(item, policy, now) => {
+        (Answer::Absent, Asking::Outcome | Asking::Unlisted(_))
+            if grace_is_over(item, policy, now) =>
+        {
             Some(send_again(item, policy, now))
         }
-        (Answer::Absent, asking) => Some(ask_later(item, State::Unknown, asking.clone(), policy, now)),
+        (Answer::Absent, asking) => {
+            Some(ask_later(item, State::Unknown, asking.clone(), policy, now))
+        }
         (Answer::NotProcessed { code, after }, _) if item.state == State::Unknown => {
             Some(not_processed(item, code, *after, policy, now))
         }
         (Answer::NotProcessed { .. }, _) => None,
         // A question that did not get through says nothing, not even that asking is in vain.
-        (Answer::Unknown { cause: Cause::NotAsked, .. }, asking) => {
-            Some(ask_later(item, item.state, asking.clone(), policy, now))
-        }
-        (Answer::Unknown { cause, .. }, asking) => {
-            Some(ask_or_park(item, item.state, asking.clone(), policy, now, cause.word()))
-        }
+        (
+            Answer::Unknown {
+                cause: Cause::NotAsked,
+                ..
+            },
+            asking,
+        ) => Some(ask_later(item, item.state, asking.clone(), policy, now)),
+        (Answer::Unknown { cause, .. }, asking) => Some(ask_or_park(
+            item,
+            item.state,
+            asking.clone(),
+            policy,
+            now,
+            cause.word(),
+        )),
     }
 }
 
@@ -633,7 +760,9 @@ fn after_success(item: &Item, answer: &Answer) -> Option<Move> {
 fn after_failure(item: &Item, answer: &Answer) -> Option<Move> {
     let same = plain(item.clone(), None);
     match answer {
-        Answer::Done(_) | Answer::Accepted | Answer::Unknown { .. } => Some(alarmed(same, Alarm::MoneyMoved)),
+        Answer::Done(_) | Answer::Accepted | Answer::Unknown { .. } => {
+            Some(alarmed(same, Alarm::MoneyMoved))
+        }
         Answer::Declined(_) | Answer::Absent => Some(same),
         Answer::NotProcessed { .. } => None,
     }
@@ -648,13 +777,24 @@ fn succeeded(item: &Item, receipt: &Receipt) -> Move {
 
 fn declined(item: &Item, decline: &Decline, policy: &Policy, now: Timestamp) -> Move {
     match decline.class {
-        // This number was sent before, and what was taken for nothing then may have happened after all: ask once more.
-        DeclineClass::Hard if decline.number == NumberRule::Ask && (item.sends > 1 || item.declines > 0) => {
-            ask_later(item, State::Pending, Asking::Number(decline.clone()), policy, now)
+        // This number was sent before, and what was taken for nothing then may have happened after
+        // all: ask once more.
+        DeclineClass::Hard
+            if decline.number == NumberRule::Ask && (item.sends > 1 || item.declines > 0) =>
+        {
+            ask_later(
+                item,
+                State::Pending,
+                Asking::Number(decline.clone()),
+                policy,
+                now,
+            )
         }
-        DeclineClass::Hard => {
-            at_rest(&refused(item, decline), State::Failed, Some(format!("declined: {}", decline.code)))
-        }
+        DeclineClass::Hard => at_rest(
+            &refused(item, decline),
+            State::Failed,
+            Some(format!("declined: {}", decline.code)),
+        ),
         DeclineClass::Person => {
             let reason = format!("a person has to decide: {}", decline.code);
             at_rest(&refused(item, decline), State::Parked, Some(reason))
@@ -663,51 +803,104 @@ fn declined(item: &Item, decline: &Decline, policy: &Policy, now: Timestamp) -> 
             let mut next = item.clone();
             next.state = State::Planned;
             let due = now.plus(policy.retry.wait(item.sends, item.spread));
-            because(plain(next, Some(due)), format!("waits for the lane: {}", decline.code))
+            because(
+                plain(next, Some(due)),
+                format!("waits for the lane: {}", decline.code),
+            )
         }
-        DeclineClass::Soft | DeclineClass::Spent if decline.number == NumberRule::Ask => {
-            ask_later(item, State::Pending, Asking::Number(decline.clone()), policy, now)
+        DeclineClass::Soft | DeclineClass::Spent if decline.number == NumberRule::Ask => ask_later(
+            item,
+            State::Pending,
+            Asking::Number(decline.clone()),
+            policy,
+            now,
+        ),
+        DeclineClass::Soft | DeclineClass::Spent => {
+            conclude(item, decline, decline.number, policy, now)
         }
-        DeclineClass::Soft | DeclineClass::Spent => conclude(item, decline, decline.number, policy, now),
     }
 }
 
 /// An item that keeps that what was sent was refused: nothing of it can show up late.
 fn refused(item: &Item, decline: &Decline) -> Item {
     let is_sent = item.state == State::Sending;
-    Item { asking: if is_sent { Asking::Number(decline.clone()) } else { item.asking.clone() }, ..item.clone() }
+    Item {
+        asking: if is_sent {
+            Asking::Number(decline.clone())
+        } else {
+            item.asking.clone()
+        },
+        ..item.clone()
+    }
 }
 
-/// A decline whose number rule is known: the next step of the dunning ladder if it is soft, or the end.
-fn conclude(item: &Item, decline: &Decline, number: NumberRule, policy: &Policy, now: Timestamp) -> Move {
+/// A decline whose number rule is known: the next step of the dunning ladder if it is soft, or the
+/// end.
+fn conclude(
+    item: &Item,
+    decline: &Decline,
+    number: NumberRule,
+    policy: &Policy,
+    now: Timestamp,
+) -> Move {
     if decline.class == DeclineClass::Spent {
         return spent(item, decline, number, policy, now);
     }
     let step = usize::from(item.declines);
     let mut next = item.clone();
     next.declines += 1;
-    let Some(wait) = policy.dunning.get(step).filter(|_| decline.class == DeclineClass::Soft) else {
-        return at_rest(&next, State::Failed, Some(format!("declined: {}", decline.code)));
+    let Some(wait) = policy
+        .dunning
+        .get(step)
+        .filter(|_| decline.class == DeclineClass::Soft)
+    else {
+        return at_rest(
+            &next,
+            State::Failed,
+            Some(format!("declined: {}", decline.code)),
+        );
     };
     let mut moved = resend(&next, number, now.plus(*wait));
-    moved.reason = Some(format!("declined: {}; dunning step {} of {}", decline.code, step + 1, policy.dunning.len()));
+    moved.reason = Some(format!(
+        "declined: {}; dunning step {} of {}",
+        decline.code,
+        step + 1,
+        policy.dunning.len()
+    ));
     moved
 }
 
-/// The number was closed at the gateway before anything was asked of the payer: the same step of the ladder, under the next number.
-fn spent(item: &Item, decline: &Decline, number: NumberRule, policy: &Policy, now: Timestamp) -> Move {
+/// The number was closed at the gateway before anything was asked of the payer: the same step of
+/// the ladder, under the next number.
+fn spent(
+    item: &Item,
+    decline: &Decline,
+    number: NumberRule,
+    policy: &Policy,
+    now: Timestamp,
+) -> Move {
     match number {
         // Called closed and shown as free: it is tried again like anything that was not processed.
         NumberRule::Same => not_processed(item, &decline.code, None, policy, now),
-        NumberRule::Next if u32::from(item.generation) > u32::from(item.declines) + policy.retry.attempts => {
-            let reason = format!("{} order numbers of it are closed at the gateway: {}", item.generation, decline.code);
+        NumberRule::Next
+            if u32::from(item.generation) > u32::from(item.declines) + policy.retry.attempts =>
+        {
+            let reason = format!(
+                "{} order numbers of it are closed at the gateway: {}",
+                item.generation, decline.code
+            );
             at_rest(item, State::Parked, Some(reason))
         }
         NumberRule::Next | NumberRule::Ask => {
             let moved = resend(item, number, now);
-            let because =
-                format!("the gateway had closed the order number: {}; it is sent under the next", decline.code);
-            Move { reason: moved.reason.clone().or(Some(because)), ..moved }
+            let because = format!(
+                "the gateway had closed the order number: {}; it is sent under the next",
+                decline.code
+            );
+            Move {
+                reason: moved.reason.clone().or(Some(because)),
+                ..moved
+            }
         }
     }
 }
@@ -725,10 +918,20 @@ fn resend(item: &Item, number: NumberRule, at: Timestamp) -> Move {
         return plain(next, Some(at));
     }
     // Not told whether the number is spent: nothing may be sent under either.
-    at_rest(&next, State::Parked, Some("the gateway does not say whether the order number is spent".to_owned()))
+    at_rest(
+        &next,
+        State::Parked,
+        Some("the gateway does not say whether the order number is spent".to_owned()),
+    )
 }
 
-fn not_processed(item: &Item, code: &str, after: Option<u64>, policy: &Policy, now: Timestamp) -> Move {
+fn not_processed(
+    item: &Item,
+    code: &str,
+    after: Option<u64>,
+    policy: &Policy,
+    now: Timestamp,
+) -> Move {
     if item.sends >= policy.retry.attempts {
         let reason = format!("not processed in {} attempts: {code}", item.sends);
         return at_rest(item, State::Failed, Some(reason));
@@ -737,7 +940,10 @@ fn not_processed(item: &Item, code: &str, after: Option<u64>, policy: &Policy, n
     next.state = State::Planned;
     let asked = std::time::Duration::from_millis(after.unwrap_or(0));
     let wait = policy.retry.wait(item.sends, item.spread).max(asked);
-    because(plain(next, Some(now.plus(wait))), format!("not processed: {code}"))
+    because(
+        plain(next, Some(now.plus(wait))),
+        format!("not processed: {code}"),
+    )
 }
 
 fn send_again(item: &Item, policy: &Policy, now: Timestamp) -> Move {
@@ -748,7 +954,10 @@ fn send_again(item: &Item, policy: &Policy, now: Timestamp) -> Move {
     let mut next = item.clone();
     next.state = State::Planned;
     next.asking_since = None;
-    because(plain(next, Some(now)), "the gateway has no such order".to_owned())
+    because(
+        plain(next, Some(now)),
+        "the gateway has no such order".to_owned(),
+    )
 }
 
 fn ask_later(item: &Item, state: State, asking: Asking, policy: &Policy, now: Timestamp) -> Move {
@@ -761,48 +970,85 @@ fn ask_later(item: &Item, state: State, asking: Asking, policy: &Policy, now: Ti
     }
     let due = now.plus(policy.resolve.wait(next.asks, item.spread));
     let reason = verifying(&next, policy, now);
-    Move { reason, ..plain(next, Some(due)) }
+    Move {
+        reason,
+        ..plain(next, Some(due))
+    }
 }
 
-fn ask_or_park(item: &Item, state: State, asking: Asking, policy: &Policy, now: Timestamp, why: &str) -> Move {
-    let asked_for = item.asking_since.map_or(std::time::Duration::ZERO, |since| now.since(since));
+fn ask_or_park(
+    item: &Item,
+    state: State,
+    asking: Asking,
+    policy: &Policy,
+    now: Timestamp,
+    why: &str,
+) -> Move {
+    let asked_for = item
+        .asking_since
+        .map_or(std::time::Duration::ZERO, |since| now.since(since));
     if asked_for < policy.resolve.horizon {
         return ask_later(item, state, asking, policy, now);
     }
     let answered = match &asking {
         Asking::Unlisted(code) => format!("; it was answered {code}, which no outcome table lists"),
-        Asking::Outcome | Asking::Number(_) | Asking::Resend | Asking::ResendDeclined => String::new(),
+        Asking::Outcome | Asking::Number(_) | Asking::Resend | Asking::ResendDeclined => {
+            String::new()
+        }
     };
-    let reason = format!("asked {} times without learning what happened: {why}{answered}", item.asks);
+    let reason = format!(
+        "asked {} times without learning what happened: {why}{answered}",
+        item.asks
+    );
     at_rest(item, State::Parked, Some(reason))
 }
 
 fn grace_is_over(item: &Item, policy: &Policy, now: Timestamp) -> bool {
-    item.sent_at.is_none_or(|sent| now.since(sent) >= policy.resolve.grace)
+    item.sent_at
+        .is_none_or(|sent| now.since(sent) >= policy.resolve.grace)
 }
 
 fn at_rest(item: &Item, state: State, reason: Option<String>) -> Move {
     let mut next = item.clone();
     next.state = state;
-    Move { item: next, due: None, reason, alarm: None }
+    Move {
+        item: next,
+        due: None,
+        reason,
+        alarm: None,
+    }
 }
 
 const fn plain(item: Item, due: Option<Timestamp>) -> Move {
-    Move { item, due, reason: None, alarm: None }
+    Move {
+        item,
+        due,
+        reason: None,
+        alarm: None,
+    }
 }
 
 fn because(moved: Move, reason: String) -> Move {
-    Move { reason: Some(reason), ..moved }
+    Move {
+        reason: Some(reason),
+        ..moved
+    }
 }
 
 fn alarmed(moved: Move, alarm: Alarm) -> Move {
-    Move { alarm: Some(alarm), ..moved }
+    Move {
+        alarm: Some(alarm),
+        ..moved
+    }
 }
 
 impl From<Cause> for Answer {
     /// An unknown answer without a code.
     fn from(cause: Cause) -> Self {
-        Self::Unknown { cause, code: String::new() }
+        Self::Unknown {
+            cause,
+            code: String::new(),
+        }
     }
 }
 
@@ -819,8 +1065,16 @@ mod tests {
     fn policy() -> Policy {
         use super::super::policy::{Resolve, Retry};
         Policy {
-            retry: Retry { attempts: 3, first: SECOND, max: SECOND * 60 },
-            resolve: Resolve { schedule: vec![SECOND * 10], grace: SECOND * 600, horizon: SECOND * 3600 },
+            retry: Retry {
+                attempts: 3,
+                first: SECOND,
+                max: SECOND * 60,
+            },
+            resolve: Resolve {
+                schedule: vec![SECOND * 10],
+                grace: SECOND * 600,
+                horizon: SECOND * 3600,
+            },
             dunning: vec![SECOND * 86_400, SECOND * 86_400 * 3],
         }
     }
@@ -835,8 +1089,14 @@ mod tests {
     fn item(text: &str) -> Item {
         let (state, traits) = text.split_once(':').unwrap_or((text, ""));
         let state = State::parse(state).unwrap_or_else(|| panic!("no state {state}"));
-        let mut item = Item { state, ..Item::planned(0) };
-        if !matches!(state, State::Held | State::Planned | State::Rejected | State::Skipped) {
+        let mut item = Item {
+            state,
+            ..Item::planned(0)
+        };
+        if !matches!(
+            state,
+            State::Held | State::Planned | State::Rejected | State::Skipped
+        ) {
             (item.sends, item.sent_at, item.asking_since) = (1, Some(at(60)), Some(at(60)));
         }
         if state == State::Succeeded {
@@ -866,7 +1126,11 @@ mod tests {
     fn decline(class: &str, number: &str) -> Decline {
         let class = serde_json::from_value(class.into()).expect("a class");
         let number = serde_json::from_value(number.into()).expect("a number rule");
-        Decline { code: "CODE".into(), class, number }
+        Decline {
+            code: "CODE".into(),
+            class,
+            number,
+        }
     }
 
     /// `claim`, `done R1`, `declined soft next`, `unknown timed_out` …
@@ -889,7 +1153,10 @@ mod tests {
             ["accepted"] => Answer::Accepted,
             ["absent"] => Answer::Absent,
             ["declined", class, number] => Answer::Declined(decline(class, number)),
-            ["not_processed"] => Answer::NotProcessed { code: "BUSY".into(), after: None },
+            ["not_processed"] => Answer::NotProcessed {
+                code: "BUSY".into(),
+                after: None,
+            },
             ["not_processed", seconds] => Answer::NotProcessed {
                 code: "BUSY".into(),
                 after: Some(seconds.parse::<u64>().expect("seconds") * 1000),
@@ -904,7 +1171,14 @@ mod tests {
     /// What follows, as the table below writes it: `STATE [gen N] [in Ns] [alarm NAME]`, or `-`.
     fn outcome(from: &str, what: &str) -> String {
         let before = item(from);
-        let Ok(moved) = apply(&before, &event(what), &policy(), Timestamp::from_millis(NOW)) else { return "-".into() };
+        let Ok(moved) = apply(
+            &before,
+            &event(what),
+            &policy(),
+            Timestamp::from_millis(NOW),
+        ) else {
+            return "-".into();
+        };
         let mut text = moved.item.state.word().to_owned();
         if moved.item.generation != before.generation {
             text += &format!(" gen {}", moved.item.generation);
@@ -921,14 +1195,20 @@ mod tests {
     #[test]
     fn every_move_is_the_tables() {
         let table = include_str!("item_moves.txt");
-        let rows = table.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let rows = table
+            .lines()
+            .filter(|line| !line.is_empty() && !line.starts_with('#'));
         let mut wrong = Vec::new();
         for row in rows {
             let cells: Vec<&str> = row.split('|').map(str::trim).collect();
-            let [from, what, expected] = cells[..] else { panic!("not three cells: {row}") };
+            let [from, what, expected] = cells[..] else {
+                panic!("not three cells: {row}")
+            };
             let found = outcome(from, what);
             if found != expected {
-                wrong.push(format!("{from} | {what} | expected {expected}, found {found}"));
+                wrong.push(format!(
+                    "{from} | {what} | expected {expected}, found {found}"
+                ));
             }
         }
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -980,12 +1260,20 @@ mod tests {
             DeclineClass::Config,
             DeclineClass::Funds,
         ]);
-        let number = prop::sample::select(vec![NumberRule::Same, NumberRule::Next, NumberRule::Ask]);
+        let number =
+            prop::sample::select(vec![NumberRule::Same, NumberRule::Next, NumberRule::Ask]);
         prop_oneof![
             "R[0-9]".prop_map(|receipt| Answer::Done(Receipt(receipt))),
             Just(Answer::Accepted),
-            (class, number).prop_map(|(class, number)| Answer::Declined(Decline { code: "C".into(), class, number })),
-            Just(Answer::NotProcessed { code: "BUSY".into(), after: None }),
+            (class, number).prop_map(|(class, number)| Answer::Declined(Decline {
+                code: "C".into(),
+                class,
+                number
+            })),
+            Just(Answer::NotProcessed {
+                code: "BUSY".into(),
+                after: None
+            }),
             Just(Answer::Absent),
             Just(Answer::from(Cause::TimedOut)),
             Just(Answer::from(Cause::Abandoned)),
@@ -1010,8 +1298,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2000))]
 
-        /// Over any history: a success is never lost, an open item is always due, one at rest never, and the order number
-        /// changes only when a decline said that the old one is spent.
+        /// Over any history: a success is never lost, an open item is always due, one at rest
+        /// never, and the order number changes only when a decline said that the old one is spent.
         #[test]
         fn no_history_loses_a_success_or_forgets_an_item(
             held in any::<bool>(), events in prop::collection::vec((any_event(), 0_u64..7_200), 1..60)
@@ -1056,7 +1344,8 @@ mod tests {
             }
         }
 
-        /// Time alone closes nothing: however late it is, no answer but evidence leads out of unknown.
+        /// Time alone closes nothing: however late it is, no answer but evidence leads out of
+        /// unknown.
         #[test]
         fn time_alone_never_closes_an_unknown(seconds in 0_u64..100_000_000) {
             let item = item("unknown:grace-over,horizon-over");

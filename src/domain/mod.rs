@@ -1,7 +1,8 @@
-//! What payrun knows about payments, free of IO: no clock, no network, no database, no randomness, no floats.
+//! What payrun knows about payments, free of IO: no clock, no network, no database, no randomness,
+//! no floats.
 //!
-//! Everything here is a value or a pure function over values. The heart is [`item`]: the one place that decides which
-//! state follows which.
+//! Everything here is a value or a pure function over values. The heart is [`item`]: the one place
+//! that decides which state follows which.
 
 pub mod actor;
 pub mod alert;

@@ -1,6 +1,8 @@
-//! Amounts: a positive count of a currency's minor unit. Decimal text exists only at the edges; floats do not exist.
+//! Amounts: a positive count of a currency's minor unit. Decimal text exists only at the edges;
+//! floats do not exist.
 //!
-//! The number of decimals is ISO 4217's (HKD 2, JPY and KRW 0, KWD 3). Too many decimals is an error, never rounded.
+//! The number of decimals is ISO 4217's (HKD 2, JPY and KRW 0, KWD 3). Too many decimals is an
+//! error, never rounded.
 
 use std::fmt;
 
@@ -9,14 +11,41 @@ use thiserror::Error;
 
 use super::text::{folded, shown};
 
-/// The most minor units of one amount that people may write. Sums of what a ledger holds fit beside it.
+/// The most minor units of one amount that people may write. Sums of what a ledger holds fit beside
+/// it.
 const LARGEST: i64 = 1_000_000_000_000_000;
 
-/// What people write instead of a code, and which code that is. A sign that several currencies use names them.
+/// What people write instead of a code, and which code that is. A sign that several currencies use
+/// names them.
 const OTHER_NAMES: [(&str, &[&str]); 28] = [
-    ("CNY", &["RMB", "CNH", "RMB¥", "CN¥", "人民币", "人民幣", "元", "YUAN", "RENMINBI"]),
+    (
+        "CNY",
+        &[
+            "RMB",
+            "CNH",
+            "RMB¥",
+            "CN¥",
+            "人民币",
+            "人民幣",
+            "元",
+            "YUAN",
+            "RENMINBI",
+        ],
+    ),
     ("HKD", &["HK$", "HK", "HKT", "港币", "港幣", "港元"]),
-    ("TWD", &["NT$", "NTD", "NT", "新台币", "新臺幣", "新台幣", "台币", "台幣"]),
+    (
+        "TWD",
+        &[
+            "NT$",
+            "NTD",
+            "NT",
+            "新台币",
+            "新臺幣",
+            "新台幣",
+            "台币",
+            "台幣",
+        ],
+    ),
     ("MOP", &["MOP$", "澳门元", "澳門元", "葡币", "葡幣"]),
     ("JPY", &["YEN", "日元", "日圆", "日圓", "円"]),
     ("CNY or JPY", &["¥", "￥"]),
@@ -44,20 +73,21 @@ const OTHER_NAMES: [(&str, &[&str]); 28] = [
     ("ZAR", &["兰特"]),
 ];
 
-/// What one item may be at most if nothing is said, in thousands of the main unit. All other currencies: [`USUAL_LIMIT`].
+/// What one item may be at most if nothing is said, in thousands of the main unit. All other
+/// currencies: [`USUAL_LIMIT`].
 const LIMITS: [(i64, &[&str]); 2] = [
     (
         10_000_000,
         &[
-            "JPY", "KRW", "HUF", "CLP", "ISK", "INR", "PKR", "LKR", "NPR", "CRC", "KZT", "NGN", "AMD", "RSD", "DZD",
-            "KES",
+            "JPY", "KRW", "HUF", "CLP", "ISK", "INR", "PKR", "LKR", "NPR", "CRC", "KZT", "NGN",
+            "AMD", "RSD", "DZD", "KES",
         ],
     ),
     (
         1_000_000_000,
         &[
-            "VND", "IDR", "LAK", "KHR", "MMK", "IRR", "IQD", "LBP", "UZS", "GNF", "PYG", "UGX", "TZS", "COP", "MGA",
-            "BIF", "RWF", "SLE", "SYP", "MNT", "CDF", "MWK",
+            "VND", "IDR", "LAK", "KHR", "MMK", "IRR", "IQD", "LBP", "UZS", "GNF", "PYG", "UGX",
+            "TZS", "COP", "MGA", "BIF", "RWF", "SLE", "SYP", "MNT", "CDF", "MWK",
         ],
     ),
 ];
@@ -82,24 +112,39 @@ impl Currency {
         iso_currency::Currency::from_code(code)
             .filter(|currency| currency.exponent().is_some())
             .map(Self)
-            .ok_or_else(|| MoneyError::UnknownCurrency { code: shown(code), meant: Self::meant_by(code) })
+            .ok_or_else(|| MoneyError::UnknownCurrency {
+                code: shown(code),
+                meant: Self::meant_by(code),
+            })
     }
 
     /// The code of what people write instead of it. Never one that is only spelt alike.
     fn meant_by(text: &str) -> String {
         let text = folded(text).to_uppercase();
-        let named = OTHER_NAMES.iter().find(|(_, others)| others.contains(&text.as_str())).map(|(code, _)| *code);
+        let named = OTHER_NAMES
+            .iter()
+            .find(|(_, others)| others.contains(&text.as_str()))
+            .map(|(code, _)| *code);
         // Gold and the code for tests are in ISO 4217, and no amount can be written in them.
         let is_money = |currency: &iso_currency::Currency| currency.exponent().is_some();
-        let capitals = || iso_currency::Currency::from_code(&text).filter(is_money).map(|currency| currency.code());
-        let meant = named.or_else(capitals).map(|code| format!("; did you mean {code}?"));
+        let capitals = || {
+            iso_currency::Currency::from_code(&text)
+                .filter(is_money)
+                .map(|currency| currency.code())
+        };
+        let meant = named
+            .or_else(capitals)
+            .map(|code| format!("; did you mean {code}?"));
         meant.unwrap_or_default()
     }
 
-    /// The most minor units that one item may be if nothing else is said: more than anybody pays at once.
+    /// The most minor units that one item may be if nothing else is said: more than anybody pays at
+    /// once.
     pub fn usual_limit(self) -> i64 {
-        let thousands =
-            LIMITS.iter().find(|(_, codes)| codes.contains(&self.code())).map_or(USUAL_LIMIT, |(most, _)| *most);
+        let thousands = LIMITS
+            .iter()
+            .find(|(_, codes)| codes.contains(&self.code()))
+            .map_or(USUAL_LIMIT, |(most, _)| *most);
         (thousands * 1_000 * 10_i64.pow(self.exponent())).min(LARGEST)
     }
 
@@ -116,7 +161,9 @@ impl Currency {
     /// Every code that can be parsed; for suggestions.
     pub fn codes() -> impl Iterator<Item = &'static str> {
         use iso_currency::IntoEnumIterator;
-        iso_currency::Currency::iter().filter(|currency| currency.exponent().is_some()).map(|currency| currency.code())
+        iso_currency::Currency::iter()
+            .filter(|currency| currency.exponent().is_some())
+            .map(|currency| currency.code())
     }
 }
 
@@ -140,16 +187,19 @@ impl Amount {
     /// [`MoneyError::NotPositive`] for zero and below.
     pub fn from_minor(minor: i64, currency: Currency) -> Result<Self, MoneyError> {
         if minor <= 0 {
-            return Err(MoneyError::NotPositive { text: minor.to_string() });
+            return Err(MoneyError::NotPositive {
+                text: minor.to_string(),
+            });
         }
         Ok(Self { minor, currency })
     }
 
-    /// From decimal text in main units, as people write it. Zeros beyond the currency's decimals are refused too: `1.000` may be a
-    /// thousand.
+    /// From decimal text in main units, as people write it. Zeros beyond the currency's decimals
+    /// are refused too: `1.000` may be a thousand.
     ///
     /// # Errors
-    /// What is wrong with the text: not a number, not above zero, more decimals than the currency has, out of range.
+    /// What is wrong with the text: not a number, not above zero, more decimals than the currency
+    /// has, out of range.
     ///
     /// ```
     /// use payrun::domain::money::{Amount, Currency};
@@ -165,7 +215,8 @@ impl Amount {
         Self::positive(parse_minor(text, currency)?, text, currency)
     }
 
-    /// From decimal text as a gateway writes it, whose zeros beyond the currency's decimals say nothing.
+    /// From decimal text as a gateway writes it, whose zeros beyond the currency's decimals say
+    /// nothing.
     ///
     /// # Errors
     /// As [`Amount::parse`].
@@ -174,7 +225,11 @@ impl Amount {
     }
 
     fn positive(minor: i64, text: &str, currency: Currency) -> Result<Self, MoneyError> {
-        if minor <= 0 { Err(MoneyError::NotPositive { text: shown(text) }) } else { Ok(Self { minor, currency }) }
+        if minor <= 0 {
+            Err(MoneyError::NotPositive { text: shown(text) })
+        } else {
+            Ok(Self { minor, currency })
+        }
     }
 
     /// The count of minor units; always above zero.
@@ -199,16 +254,22 @@ impl fmt::Display for Amount {
     }
 }
 
-/// Decimal text in main units as a count of minor units, which may be zero or negative: a fee, a balance.
+/// Decimal text in main units as a count of minor units, which may be zero or negative: a fee, a
+/// balance.
 ///
 /// # Errors
-/// What is wrong with the text: not a number, more decimals than the currency has (zeros or not), out of range.
+/// What is wrong with the text: not a number, more decimals than the currency has (zeros or not),
+/// out of range.
 pub fn parse_minor(text: &str, currency: Currency) -> Result<i64, MoneyError> {
     let minor = minor_units(text, currency, LARGEST)?;
     let allowed = currency.exponent();
     match text.split_once('.') {
         Some((_, decimals)) if decimals.len() > allowed as usize => {
-            Err(MoneyError::TooManyDecimals { text: shown(text), currency, allowed })
+            Err(MoneyError::TooManyDecimals {
+                text: shown(text),
+                currency,
+                allowed,
+            })
         }
         Some(_) | None => Ok(minor),
     }
@@ -221,15 +282,29 @@ fn minor_units(text: &str, currency: Currency, most: i64) -> Result<i64, MoneyEr
     }
     let out_of_range = || {
         let largest = decimal_text(most.into(), currency);
-        MoneyError::OutOfRange { text: shown(text), largest, currency }
+        MoneyError::OutOfRange {
+            text: shown(text),
+            largest,
+            currency,
+        }
     };
-    let Ok(decimal) = Decimal::from_str_exact(text) else { return Err(out_of_range()) };
+    let Ok(decimal) = Decimal::from_str_exact(text) else {
+        return Err(out_of_range());
+    };
     let exponent = currency.exponent();
     if decimal.normalize().scale() > exponent {
-        return Err(MoneyError::TooManyDecimals { text: shown(text), currency, allowed: exponent });
+        return Err(MoneyError::TooManyDecimals {
+            text: shown(text),
+            currency,
+            allowed: exponent,
+        });
     }
-    let minor = decimal.checked_mul(Decimal::from(10_i64.pow(exponent))).and_then(|minor| i64::try_from(minor).ok());
-    minor.filter(|minor| minor.unsigned_abs() <= most.unsigned_abs()).ok_or_else(out_of_range)
+    let minor = decimal
+        .checked_mul(Decimal::from(10_i64.pow(exponent)))
+        .and_then(|minor| i64::try_from(minor).ok());
+    minor
+        .filter(|minor| minor.unsigned_abs() <= most.unsigned_abs())
+        .ok_or_else(out_of_range)
 }
 
 /// Digits, with at most one point among them and at most one minus before them.
@@ -291,7 +366,9 @@ pub enum MoneyError {
         currency: Currency,
     },
     /// Not an ISO 4217 code.
-    #[error("\"{code}\" is not a currency code of ISO 4217 (three capital letters, such as HKD){meant}")]
+    #[error(
+        "\"{code}\" is not a currency code of ISO 4217 (three capital letters, such as HKD){meant}"
+    )]
     UnknownCurrency {
         /// What was given, cut short.
         code: String,
@@ -312,22 +389,57 @@ mod tests {
     #[test]
     fn what_is_not_an_amount_is_refused_by_its_own_name() {
         let hkd = currency("HKD");
-        assert!(matches!(Amount::parse("", hkd), Err(MoneyError::NotANumber { .. })));
-        assert!(matches!(Amount::parse("1e3", hkd), Err(MoneyError::NotANumber { .. })));
-        assert!(matches!(Amount::parse("1,000.00", hkd), Err(MoneyError::NotANumber { .. })));
-        assert!(matches!(Amount::parse("1.2.3", hkd), Err(MoneyError::NotANumber { .. })));
-        assert!(matches!(Amount::parse("0", hkd), Err(MoneyError::NotPositive { .. })));
-        assert!(matches!(Amount::parse("0.00", hkd), Err(MoneyError::NotPositive { .. })));
-        assert!(matches!(Amount::parse("-5", hkd), Err(MoneyError::NotPositive { .. })));
-        assert!(matches!(Amount::parse("1.001", hkd), Err(MoneyError::TooManyDecimals { .. })));
-        for (text, code) in [("1.000", "HKD"), ("150.000", "VND"), ("1.000", "JPY"), ("1.0", "JPY"), ("12.500", "CLP")]
-        {
+        assert!(matches!(
+            Amount::parse("", hkd),
+            Err(MoneyError::NotANumber { .. })
+        ));
+        assert!(matches!(
+            Amount::parse("1e3", hkd),
+            Err(MoneyError::NotANumber { .. })
+        ));
+        assert!(matches!(
+            Amount::parse("1,000.00", hkd),
+            Err(MoneyError::NotANumber { .. })
+        ));
+        assert!(matches!(
+            Amount::parse("1.2.3", hkd),
+            Err(MoneyError::NotANumber { .. })
+        ));
+        assert!(matches!(
+            Amount::parse("0", hkd),
+            Err(MoneyError::NotPositive { .. })
+        ));
+        assert!(matches!(
+            Amount::parse("0.00", hkd),
+            Err(MoneyError::NotPositive { .. })
+        ));
+        assert!(matches!(
+            Amount::parse("-5", hkd),
+            Err(MoneyError::NotPositive { .. })
+        ));
+        assert!(matches!(
+            Amount::parse("1.001", hkd),
+            Err(MoneyError::TooManyDecimals { .. })
+        ));
+        for (text, code) in [
+            ("1.000", "HKD"),
+            ("150.000", "VND"),
+            ("1.000", "JPY"),
+            ("1.0", "JPY"),
+            ("12.500", "CLP"),
+        ] {
             assert!(
-                matches!(Amount::parse(text, currency(code)), Err(MoneyError::TooManyDecimals { .. })),
+                matches!(
+                    Amount::parse(text, currency(code)),
+                    Err(MoneyError::TooManyDecimals { .. })
+                ),
                 "{text} {code}"
             );
         }
-        assert_eq!(Amount::parse("1.000", currency("KWD")).unwrap().minor(), 1000);
+        assert_eq!(
+            Amount::parse("1.000", currency("KWD")).unwrap().minor(),
+            1000
+        );
         for (text, name) in [
             ("5.00\u{a0}", "no-break space U+00A0"),
             ("5．00", "full-width character"),
@@ -337,8 +449,14 @@ mod tests {
             let told = Amount::parse(text, hkd).unwrap_err().to_string();
             assert!(told.contains(name), "{told}");
         }
-        assert!(matches!(Amount::parse("92233720368547758.08", hkd), Err(MoneyError::OutOfRange { .. })));
-        assert!(matches!(Amount::parse(&"9".repeat(60), hkd), Err(MoneyError::OutOfRange { .. })));
+        assert!(matches!(
+            Amount::parse("92233720368547758.08", hkd),
+            Err(MoneyError::OutOfRange { .. })
+        ));
+        assert!(matches!(
+            Amount::parse(&"9".repeat(60), hkd),
+            Err(MoneyError::OutOfRange { .. })
+        ));
     }
 
     #[test]
@@ -359,7 +477,11 @@ mod tests {
             ("ＨＫＤ", "HKD"),
             ("$", "USD, HKD, TWD, SGD, AUD or CAD"),
         ] {
-            assert!(told(text).ends_with(&format!("did you mean {code}?")), "{text}: {}", told(text));
+            assert!(
+                told(text).ends_with(&format!("did you mean {code}?")),
+                "{text}: {}",
+                told(text)
+            );
         }
         for text in ["HKX", "USB", "XXQ", "", "XAU", "XXX", "xau", "XTS", "XDR"] {
             assert!(!told(text).contains("mean"), "{text}: {}", told(text));
@@ -373,9 +495,14 @@ mod tests {
             assert!((10_000_000..=LARGEST).contains(&limit), "{code}: {limit}");
         }
         let limit = |code: &str| decimal_text(currency(code).usual_limit().into(), currency(code));
-        assert_eq!((limit("HKD").as_str(), limit("JPY").as_str()), ("100000000.00", "10000000000"));
-        let told = |text: &str, code: &str| Amount::parse(text, currency(code)).unwrap_err().to_string();
-        let expected = "the amount 46116860184273880.00 is out of range; the largest is 10000000000000.00 HKD";
+        assert_eq!(
+            (limit("HKD").as_str(), limit("JPY").as_str()),
+            ("100000000.00", "10000000000")
+        );
+        let told =
+            |text: &str, code: &str| Amount::parse(text, currency(code)).unwrap_err().to_string();
+        let expected =
+            "the amount 46116860184273880.00 is out of range; the largest is 10000000000000.00 HKD";
         assert_eq!(told("46116860184273880.00", "HKD"), expected);
         assert!(told("10000000000000.01", "HKD").ends_with("the largest is 10000000000000.00 HKD"));
         assert!(told(&"9".repeat(60), "JPY").ends_with("the largest is 1000000000000000 JPY"));
@@ -384,7 +511,14 @@ mod tests {
 
     #[test]
     fn exponents_are_iso_4217s() {
-        for (code, exponent) in [("HKD", 2), ("CNY", 2), ("JPY", 0), ("KRW", 0), ("KWD", 3), ("VND", 0)] {
+        for (code, exponent) in [
+            ("HKD", 2),
+            ("CNY", 2),
+            ("JPY", 0),
+            ("KRW", 0),
+            ("KWD", 3),
+            ("VND", 0),
+        ] {
             assert_eq!(currency(code).exponent(), exponent, "{code}");
         }
         assert!(Currency::parse("HKX").is_err());

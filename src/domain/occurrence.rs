@@ -1,12 +1,14 @@
 //! What becomes of an occurrence: its state, and which of those that are late still fire.
 //!
-//! An occurrence is late if nobody looked when it was due: no process was up for a while, or the workflow was paused.
+//! An occurrence is late if nobody looked when it was due: no process was up for a while, or the
+//! workflow was paused.
 
 use std::time::Duration;
 
 use super::time::Timestamp;
 
-/// How late an occurrence may be and still count as on time: a restart, or a database that was away for a moment.
+/// How late an occurrence may be and still count as on time: a restart, or a database that was away
+/// for a moment.
 pub const LATE: Duration = Duration::from_secs(5 * 60);
 
 /// How many late occurrences fire under [`Missed::Each`]; the newest.
@@ -76,21 +78,31 @@ impl OccurrenceState {
 
     /// By its word.
     pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.iter().find(|(known, _)| *known == word).map(|(_, state)| *state)
+        Self::ALL
+            .iter()
+            .find(|(known, _)| *known == word)
+            .map(|(_, state)| *state)
     }
 }
 
 impl Missed {
     /// Every one, with its word.
-    pub const ALL: [(&'static str, Self); 3] = [("none", Self::None), ("latest", Self::Latest), ("each", Self::Each)];
+    pub const ALL: [(&'static str, Self); 3] = [
+        ("none", Self::None),
+        ("latest", Self::Latest),
+        ("each", Self::Each),
+    ];
 
     /// By its word.
     pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.iter().find(|(known, _)| *known == word).map(|(_, missed)| *missed)
+        Self::ALL
+            .iter()
+            .find(|(known, _)| *known == word)
+            .map(|(_, missed)| *missed)
     }
 
-    /// How many of the occurrences that are due, oldest first, are given up. `resumed`: when the workflow's last pause ended; what
-    /// came due before is late, however short the pause was.
+    /// How many of the occurrences that are due, oldest first, are given up. `resumed`: when the
+    /// workflow's last pause ended; what came due before is late, however short the pause was.
     ///
     /// ```
     /// use payrun::domain::occurrence::Missed;
@@ -102,7 +114,8 @@ impl Missed {
     /// assert_eq!(Missed::None.given_up(&slept_three_days[2..], Some(day(3)), day(3)), 1);
     /// ```
     pub fn given_up(self, due: &[Timestamp], resumed: Option<Timestamp>, now: Timestamp) -> usize {
-        let is_late = |at: Timestamp| now.since(at) > LATE || resumed.is_some_and(|resumed| at <= resumed);
+        let is_late =
+            |at: Timestamp| now.since(at) > LATE || resumed.is_some_and(|resumed| at <= resumed);
         let late = due.iter().filter(|at| is_late(**at)).count();
         match self {
             Self::None => late,
@@ -115,11 +128,18 @@ impl Missed {
 
 impl Overlap {
     /// Every one, with its word.
-    pub const ALL: [(&'static str, Self); 3] = [("allow", Self::Allow), ("skip", Self::Skip), ("queue", Self::Queue)];
+    pub const ALL: [(&'static str, Self); 3] = [
+        ("allow", Self::Allow),
+        ("skip", Self::Skip),
+        ("queue", Self::Queue),
+    ];
 
     /// By its word.
     pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.iter().find(|(known, _)| *known == word).map(|(_, overlap)| *overlap)
+        Self::ALL
+            .iter()
+            .find(|(known, _)| *known == word)
+            .map(|(_, overlap)| *overlap)
     }
 }
 
@@ -128,7 +148,8 @@ mod tests {
     use super::*;
 
     fn minutes(of: std::ops::Range<i64>) -> Vec<Timestamp> {
-        of.map(|minute| Timestamp::from_millis(minute * 60_000)).collect()
+        of.map(|minute| Timestamp::from_millis(minute * 60_000))
+            .collect()
     }
 
     #[test]
@@ -147,7 +168,11 @@ mod tests {
         let now = due[4319];
         assert_eq!(Missed::Latest.given_up(&due, None, now), 4319);
         assert_eq!(Missed::Each.given_up(&due, None, now), 4320 - EACH_MAX);
-        assert_eq!(Missed::None.given_up(&due, None, now), 4314, "those of the last five minutes are on time");
+        assert_eq!(
+            Missed::None.given_up(&due, None, now),
+            4314,
+            "those of the last five minutes are on time"
+        );
         assert_eq!(Missed::Each.given_up(&due[..100], None, now), 0);
     }
 
@@ -155,7 +180,11 @@ mod tests {
     fn what_came_in_a_pause_is_late_however_short_it_was() {
         let due = minutes(0..4);
         let now = due[3];
-        for (resumed, expected) in [(None, 0), (Some(due[1]), 2), (Some(due[1].plus(Duration::from_secs(30))), 2)] {
+        for (resumed, expected) in [
+            (None, 0),
+            (Some(due[1]), 2),
+            (Some(due[1].plus(Duration::from_secs(30))), 2),
+        ] {
             assert_eq!(Missed::None.given_up(&due, resumed, now), expected);
         }
         assert_eq!(Missed::Latest.given_up(&due, Some(due[1]), now), 3);
@@ -165,7 +194,10 @@ mod tests {
     #[test]
     fn each_state_has_one_word() {
         for (word, state) in OccurrenceState::ALL {
-            assert_eq!((state.word(), OccurrenceState::parse(word)), (word, Some(state)));
+            assert_eq!(
+                (state.word(), OccurrenceState::parse(word)),
+                (word, Some(state))
+            );
         }
     }
 }

@@ -1,4 +1,5 @@
-//! How long to wait, how often to try, and when to stop asking. Values only; the workflow or the job kind gives them.
+//! How long to wait, how often to try, and when to stop asking. Values only; the workflow or the
+//! job kind gives them.
 
 use std::fmt;
 use std::time::Duration;
@@ -28,13 +29,18 @@ pub struct Rate {
 impl Rate {
     /// Whether this is more calls in the same time than another.
     pub fn is_faster_than(self, other: Self) -> bool {
-        u128::from(self.calls) * other.per.as_millis() > u128::from(other.calls) * self.per.as_millis()
+        u128::from(self.calls) * other.per.as_millis()
+            > u128::from(other.calls) * self.per.as_millis()
     }
 
     /// The slower of two.
     #[must_use]
     pub fn slower(self, other: Self) -> Self {
-        if self.is_faster_than(other) { other } else { self }
+        if self.is_faster_than(other) {
+            other
+        } else {
+            self
+        }
     }
 }
 
@@ -73,18 +79,27 @@ pub struct Resolve {
 }
 
 impl Retry {
-    /// The wait before sending for the `attempt`th time again, with up to a quarter added by `spread` (0 to 255).
+    /// The wait before sending for the `attempt`th time again, with up to a quarter added by
+    /// `spread` (0 to 255).
     pub fn wait(&self, attempt: u32, spread: u8) -> Duration {
-        let doubled = self.first.saturating_mul(2_u32.saturating_pow(attempt.saturating_sub(1).min(30)));
+        let doubled = self
+            .first
+            .saturating_mul(2_u32.saturating_pow(attempt.saturating_sub(1).min(30)));
         jittered(doubled.min(self.max), spread)
     }
 }
 
 impl Resolve {
-    /// The wait before asking again when `asked` queries have been made, with up to a quarter added by `spread`.
+    /// The wait before asking again when `asked` queries have been made, with up to a quarter added
+    /// by `spread`.
     pub fn wait(&self, asked: u32, spread: u8) -> Duration {
         let place = usize::try_from(asked).unwrap_or(usize::MAX);
-        let base = self.schedule.get(place).or(self.schedule.last()).copied().unwrap_or(Duration::from_secs(60));
+        let base = self
+            .schedule
+            .get(place)
+            .or(self.schedule.last())
+            .copied()
+            .unwrap_or(Duration::from_secs(60));
         jittered(base, spread)
     }
 }
@@ -99,7 +114,11 @@ mod tests {
 
     #[test]
     fn back_off_doubles_to_its_bound_and_jitter_adds_at_most_a_quarter() {
-        let retry = Retry { attempts: 9, first: Duration::from_secs(1), max: Duration::from_secs(10) };
+        let retry = Retry {
+            attempts: 9,
+            first: Duration::from_secs(1),
+            max: Duration::from_secs(10),
+        };
         assert_eq!(retry.wait(1, 0), Duration::from_secs(1));
         assert_eq!(retry.wait(3, 0), Duration::from_secs(4));
         assert_eq!(retry.wait(40, 0), Duration::from_secs(10));
@@ -108,16 +127,30 @@ mod tests {
 
     #[test]
     fn the_slower_rate_is_the_one_with_fewer_calls_in_the_same_time() {
-        let per = |calls, seconds| Rate { calls, per: Duration::from_secs(seconds) };
+        let per = |calls, seconds| Rate {
+            calls,
+            per: Duration::from_secs(seconds),
+        };
         assert_eq!(per(100, 60).slower(per(2, 1)), per(100, 60));
-        assert_eq!(per(2, 1).slower(per(7200, 3600)), per(2, 1), "the same speed");
-        assert_eq!([per(2, 1), per(90, 60), per(5, 3600)].map(|rate| rate.to_string()), ["2/s", "90/min", "5/h"]);
+        assert_eq!(
+            per(2, 1).slower(per(7200, 3600)),
+            per(2, 1),
+            "the same speed"
+        );
+        assert_eq!(
+            [per(2, 1), per(90, 60), per(5, 3600)].map(|rate| rate.to_string()),
+            ["2/s", "90/min", "5/h"]
+        );
     }
 
     #[test]
     fn the_last_wait_of_a_schedule_repeats() {
         let schedule = vec![Duration::from_secs(1), Duration::from_secs(5)];
-        let resolve = Resolve { schedule, grace: Duration::ZERO, horizon: Duration::from_secs(60) };
+        let resolve = Resolve {
+            schedule,
+            grace: Duration::ZERO,
+            horizon: Duration::from_secs(60),
+        };
         assert_eq!(resolve.wait(0, 0), Duration::from_secs(1));
         assert_eq!(resolve.wait(1, 0), Duration::from_secs(5));
         assert_eq!(resolve.wait(9, 0), Duration::from_secs(5));

@@ -1,15 +1,17 @@
 //! When a workflow fires: wall-clock rules in a time zone, mapped to instants.
 //!
-//! A rule is a 5-field POSIX crontab (names, ranges, lists, steps, `0` and `7` are Sunday, day of month OR day of week when
-//! both are given, `L` for the last day) or an `every` form. Rules are evaluated over dates here, and not by the `cron`
-//! crate: that one has no 5-field form, numbers weekdays from 1, joins the two day fields by AND, has no `L`, skips a time
-//! that falls into a gap and repeats one in an overlap. Here a fixed time in a gap fires at the first valid instant after it, and
-//! one in an overlap the first time, so that each fixed time fires once. A rule that means an interval ([`Schedule::is_interval`])
-//! goes on at its pace instead: through both passes of an overlap, and with nothing to make up after a gap.
+//! A rule is a 5-field POSIX crontab (names, ranges, lists, steps, `0` and `7` are Sunday, day of
+//! month OR day of week when both are given, `L` for the last day) or an `every` form. Rules are
+//! evaluated over dates here, and not by the `cron` crate: that one has no 5-field form, numbers
+//! weekdays from 1, joins the two day fields by AND, has no `L`, skips a time that falls into a gap
+//! and repeats one in an overlap. Here a fixed time in a gap fires at the first valid instant after
+//! it, and one in an overlap the first time, so that each fixed time fires once. A rule that means
+//! an interval ([`Schedule::is_interval`]) goes on at its pace instead: through both passes of an
+//! overlap, and with nothing to make up after a gap.
 
 use chrono::{
-    DateTime, Datelike, Days, LocalResult, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeDelta, TimeZone, Timelike,
-    Utc,
+    DateTime, Datelike, Days, LocalResult, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeDelta,
+    TimeZone, Timelike, Utc,
 };
 use chrono_tz::Tz;
 use thiserror::Error;
@@ -36,7 +38,10 @@ struct Rule {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum DayRule {
     /// As in a crontab; `None` is an unrestricted field.
-    Crontab { of_month: Option<u64>, of_week: Option<u64> },
+    Crontab {
+        of_month: Option<u64>,
+        of_week: Option<u64>,
+    },
     /// This day of the month, or the last one of a shorter month.
     Clamped(u32),
 }
@@ -65,7 +70,9 @@ pub enum Every<'a> {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ScheduleError {
     /// Not five fields.
-    #[error("a schedule has 5 fields (minute, hour, day of month, month, day of week); this one has {count}")]
+    #[error(
+        "a schedule has 5 fields (minute, hour, day of month, month, day of week); this one has {count}"
+    )]
     FieldCount {
         /// How many there are.
         count: usize,
@@ -118,7 +125,12 @@ impl Schedule {
             months: MONTH.parse(month)?,
             days: day_rule(day, weekday)?,
         };
-        Self { text: parts.join(" "), zone, rule }.if_ever()
+        Self {
+            text: parts.join(" "),
+            zone,
+            rule,
+        }
+        .if_ever()
     }
 
     /// From an `every` form and a time of day such as `02:30`.
@@ -126,31 +138,60 @@ impl Schedule {
     /// # Errors
     /// What is wrong with it.
     pub fn every(every: &Every<'_>, at: &str, zone: Tz) -> Result<Self, ScheduleError> {
-        let time = (at.len() == 5).then(|| NaiveTime::parse_from_str(at, "%H:%M").ok()).flatten();
+        let time = (at.len() == 5)
+            .then(|| NaiveTime::parse_from_str(at, "%H:%M").ok())
+            .flatten();
         let time = time.ok_or_else(|| ScheduleError::TimeOfDay { text: cut(at) })?;
         let (text, days) = match every {
-            Every::Day => (format!("every day at {at}"), DayRule::Crontab { of_month: None, of_week: None }),
+            Every::Day => (
+                format!("every day at {at}"),
+                DayRule::Crontab {
+                    of_month: None,
+                    of_week: None,
+                },
+            ),
             Every::Week(day) => {
                 let days = WEEKDAY.parse(day)?;
-                (format!("every week on {day} at {at}"), DayRule::Crontab { of_month: None, of_week: Some(days) })
+                (
+                    format!("every week on {day} at {at}"),
+                    DayRule::Crontab {
+                        of_month: None,
+                        of_week: Some(days),
+                    },
+                )
             }
             Every::Month(day) => {
-                let number = u32::try_from(*day).ok().filter(|day| (1..=31).contains(day));
+                let number = u32::try_from(*day)
+                    .ok()
+                    .filter(|day| (1..=31).contains(day));
                 let number = number.ok_or_else(|| DAY.refuse(&day.to_string()))?;
-                (format!("every month on {day} at {at}"), DayRule::Clamped(number))
+                (
+                    format!("every month on {day} at {at}"),
+                    DayRule::Clamped(number),
+                )
             }
         };
-        let rule = Rule { minutes: 1 << time.minute(), hours: 1 << time.hour(), months: MONTH.all(), days };
+        let rule = Rule {
+            minutes: 1 << time.minute(),
+            hours: 1 << time.hour(),
+            months: MONTH.all(),
+            days,
+        };
         Self { text, zone, rule }.if_ever()
     }
 
-    /// The first instant strictly after this one at which it fires, if it names fixed times; what calendars and changes of the
-    /// clock do to the times of other rules, [`super::timetable::Timetable`] says.
+    /// The first instant strictly after this one at which it fires, if it names fixed times; what
+    /// calendars and changes of the clock do to the times of other rules,
+    /// [`super::timetable::Timetable`] says.
     pub fn next_after(&self, after: Timestamp) -> Option<Timestamp> {
         let local = self.wall(after)?;
-        let dates = std::iter::successors(Some(local.date()), |date| date.checked_add_days(Days::new(1)));
+        let dates = std::iter::successors(Some(local.date()), |date| {
+            date.checked_add_days(Days::new(1))
+        });
         let fitting = dates.take(DAYS_AHEAD).filter(|date| self.fits(*date));
-        let mut walls = fitting.flat_map(|date| self.times(date)).filter(|wall| *wall >= local);
+        let mut walls = fitting
+            .flat_map(|date| self.times(date))
+            .filter(|wall| *wall >= local);
         walls.find_map(|wall| instant(wall, self.zone).filter(|instant| *instant > after))
     }
 
@@ -169,9 +210,10 @@ impl Schedule {
         })
     }
 
-    /// Whether the rule means an interval and not fixed times: it names every hour of the day, or a time at least every
-    /// 30 minutes in two or more hours that follow each other. So the spelling does not matter, as it does to Vixie's cron,
-    /// which looks for a `*` in the minute or the hour.
+    /// Whether the rule means an interval and not fixed times: it names every hour of the day, or a
+    /// time at least every 30 minutes in two or more hours that follow each other. So the spelling
+    /// does not matter, as it does to Vixie's cron, which looks for a `*` in the minute or the
+    /// hour.
     ///
     /// ```
     /// use payrun::domain::schedule::Schedule;
@@ -183,42 +225,65 @@ impl Schedule {
     pub fn is_interval(&self) -> bool {
         let Rule { minutes, hours, .. } = self.rule;
         let next_hours = (hours >> 1) | ((hours & 1) << 23);
-        let often = (0..60).all(|from| (from..from + HALF_HOUR).any(|minute| minutes & (1 << (minute % 60)) != 0));
+        let often = (0..60)
+            .all(|from| (from..from + HALF_HOUR).any(|minute| minutes & (1 << (minute % 60)) != 0));
         hours == HOUR.all() || (often && hours & next_hours != 0)
     }
 
-    /// The instants at which a wall-clock time of the rule fires, in order: none for a fixed time that an earlier one of its date
-    /// fires for. The second pass of an interval through a time has its
-    /// offset from UTC, in seconds.
-    pub(super) fn instants(&self, wall: NaiveDateTime) -> impl Iterator<Item = (Timestamp, Option<i32>)> + use<> {
+    /// The instants at which a wall-clock time of the rule fires, in order: none for a fixed time
+    /// that an earlier one of its date fires for. The second pass of an interval through a time has
+    /// its offset from UTC, in seconds.
+    pub(super) fn instants(
+        &self,
+        wall: NaiveDateTime,
+    ) -> impl Iterator<Item = (Timestamp, Option<i32>)> + use<> {
         let (first, second) = match (self.is_interval(), self.zone.from_local_datetime(&wall)) {
-            (false, _) => (instant(wall, self.zone).filter(|at| !self.fires_earlier(wall, *at)), None),
+            (false, _) => (
+                instant(wall, self.zone).filter(|at| !self.fires_earlier(wall, *at)),
+                None,
+            ),
             (true, LocalResult::None) => (None, None),
             (true, LocalResult::Single(only)) => (Some(of(&only)), None),
-            (true, LocalResult::Ambiguous(first, second)) => (Some(of(&first)), Some((of(&second), offset(&second)))),
+            (true, LocalResult::Ambiguous(first, second)) => {
+                (Some(of(&first)), Some((of(&second), offset(&second))))
+            }
         };
-        first.map(|at| (at, None)).into_iter().chain(second.map(|(at, offset)| (at, Some(offset))))
+        first
+            .map(|at| (at, None))
+            .into_iter()
+            .chain(second.map(|(at, offset)| (at, Some(offset))))
     }
 
-    /// Whether an earlier time of the date fires at this instant of a time already: they are in one gap, or it is the end of it.
+    /// Whether an earlier time of the date fires at this instant of a time already: they are in one
+    /// gap, or it is the end of it.
     fn fires_earlier(&self, wall: NaiveDateTime, at: Timestamp) -> bool {
         let minute_before = wall.checked_sub_signed(TimeDelta::minutes(1));
         if minute_before.is_none_or(|before| instant(before, self.zone) != Some(at)) {
             return false;
         }
-        let earlier = self.times(wall.date()).take_while(|time| *time < wall).last();
+        let earlier = self
+            .times(wall.date())
+            .take_while(|time| *time < wall)
+            .last();
         earlier.is_some_and(|earlier| instant(earlier, self.zone) == Some(at))
     }
 
-    /// The times of a date that fire at this instant as the first of them: those that no clock shows, or that end a gap.
+    /// The times of a date that fire at this instant as the first of them: those that no clock
+    /// shows, or that end a gap.
     pub(super) fn shares(&self, wall: NaiveDateTime, at: Timestamp) -> Vec<NaiveDateTime> {
         let later = self.times(wall.date()).filter(|time| *time > wall);
-        later.take_while(|time| !self.is_interval() && instant(*time, self.zone) == Some(at)).collect()
+        later
+            .take_while(|time| !self.is_interval() && instant(*time, self.zone) == Some(at))
+            .collect()
     }
 
     /// What the wall clock shows at an instant.
     pub fn wall(&self, at: Timestamp) -> Option<NaiveDateTime> {
-        Some(DateTime::<Utc>::from_timestamp_millis(at.millis())?.with_timezone(&self.zone).naive_local())
+        Some(
+            DateTime::<Utc>::from_timestamp_millis(at.millis())?
+                .with_timezone(&self.zone)
+                .naive_local(),
+        )
     }
 
     /// The rule in words or as its crontab line.
@@ -242,14 +307,27 @@ impl Schedule {
 impl Rule {
     fn fits(&self, date: NaiveDate) -> bool {
         let last = last_day(date);
-        let in_month = |set: u64| set & (1 << date.day()) != 0 || (set & LAST_DAY != 0 && date.day() == last);
+        let in_month =
+            |set: u64| set & (1 << date.day()) != 0 || (set & LAST_DAY != 0 && date.day() == last);
         let in_week = |set: u64| set & (1 << date.weekday().num_days_from_sunday()) != 0;
         let day_fits = match self.days {
             DayRule::Clamped(day) => date.day() == day.min(last),
-            DayRule::Crontab { of_month: None, of_week: None } => true,
-            DayRule::Crontab { of_month: Some(set), of_week: None } => in_month(set),
-            DayRule::Crontab { of_month: None, of_week: Some(set) } => in_week(set),
-            DayRule::Crontab { of_month: Some(days), of_week: Some(weekdays) } => in_month(days) || in_week(weekdays),
+            DayRule::Crontab {
+                of_month: None,
+                of_week: None,
+            } => true,
+            DayRule::Crontab {
+                of_month: Some(set),
+                of_week: None,
+            } => in_month(set),
+            DayRule::Crontab {
+                of_month: None,
+                of_week: Some(set),
+            } => in_week(set),
+            DayRule::Crontab {
+                of_month: Some(days),
+                of_week: Some(weekdays),
+            } => in_month(days) || in_week(weekdays),
         };
         day_fits && self.months & (1 << date.month()) != 0
     }
@@ -286,8 +364,12 @@ fn offset(at: &DateTime<Tz>) -> i32 {
 /// Crontabs disagree on `*/n` beside the other day field (AND or OR), so that is refused.
 fn day_rule(day: &str, weekday: &str) -> Result<DayRule, ScheduleError> {
     let of_month = (day != "*").then(|| DAY.parse(day)).transpose()?;
-    let of_week = (weekday != "*").then(|| WEEKDAY.parse(weekday)).transpose()?;
-    let stepped = [(&DAY, day), (&WEEKDAY, weekday)].into_iter().find(|(_, text)| text.starts_with('*'));
+    let of_week = (weekday != "*")
+        .then(|| WEEKDAY.parse(weekday))
+        .transpose()?;
+    let stepped = [(&DAY, day), (&WEEKDAY, weekday)]
+        .into_iter()
+        .find(|(_, text)| text.starts_with('*'));
     match stepped {
         Some((field, text)) if of_month.is_some() && of_week.is_some() => Err(ScheduleError::Field {
             field: field.name,
@@ -300,7 +382,10 @@ fn day_rule(day: &str, weekday: &str) -> Result<DayRule, ScheduleError> {
 }
 
 fn last_day(date: NaiveDate) -> u32 {
-    (28..=31).rev().find(|day| date.with_day(*day).is_some()).unwrap_or(28)
+    (28..=31)
+        .rev()
+        .find(|day| date.with_day(*day).is_some())
+        .unwrap_or(28)
 }
 
 /// One field of a crontab: its range and its names.
@@ -311,20 +396,49 @@ struct Field {
     names: &'static [&'static str],
 }
 
-const MINUTE: Field = Field { name: "minute", min: 0, max: 59, names: &[] };
-const HOUR: Field = Field { name: "hour", min: 0, max: 23, names: &[] };
-const DAY: Field = Field { name: "day of month", min: 1, max: 31, names: &[] };
+const MINUTE: Field = Field {
+    name: "minute",
+    min: 0,
+    max: 59,
+    names: &[],
+};
+const HOUR: Field = Field {
+    name: "hour",
+    min: 0,
+    max: 23,
+    names: &[],
+};
+const DAY: Field = Field {
+    name: "day of month",
+    min: 1,
+    max: 31,
+    names: &[],
+};
 const MONTH: Field = Field {
     name: "month",
     min: 1,
     max: 12,
-    names: &["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"],
+    names: &[
+        "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec",
+    ],
 };
-const WEEKDAY: Field =
-    Field { name: "day of week", min: 0, max: 7, names: &["sun", "mon", "tue", "wed", "thu", "fri", "sat"] };
+const WEEKDAY: Field = Field {
+    name: "day of week",
+    min: 0,
+    max: 7,
+    names: &["sun", "mon", "tue", "wed", "thu", "fri", "sat"],
+};
 
 /// Full names of weekdays, which `every: week` takes too.
-const WEEKDAYS: [&str; 7] = ["sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday"];
+const WEEKDAYS: [&str; 7] = [
+    "sunday",
+    "monday",
+    "tuesday",
+    "wednesday",
+    "thursday",
+    "friday",
+    "saturday",
+];
 
 impl Field {
     fn all(&self) -> u64 {
@@ -337,7 +451,11 @@ impl Field {
             set |= self.part(part).ok_or_else(|| self.refuse(text))?;
         }
         let sunday_too = self.max == 7 && set & (1 << 7) != 0;
-        Ok(if sunday_too { (set | 1) & !(1 << 7) } else { set })
+        Ok(if sunday_too {
+            (set | 1) & !(1 << 7)
+        } else {
+            set
+        })
     }
 
     fn part(&self, part: &str) -> Option<u64> {
@@ -356,12 +474,18 @@ impl Field {
             None => (self.value(range)?, self.value(range)?),
         };
         let step = usize::try_from(step).ok()?;
-        (from <= to).then(|| (from..=to).step_by(step).fold(0, |set, value| set | 1 << value))
+        (from <= to).then(|| {
+            (from..=to)
+                .step_by(step)
+                .fold(0, |set, value| set | 1 << value)
+        })
     }
 
     fn value(&self, text: &str) -> Option<u32> {
         let lower = text.to_ascii_lowercase();
-        let long = WEEKDAYS.iter().position(|name| self.max == 7 && *name == lower);
+        let long = WEEKDAYS
+            .iter()
+            .position(|name| self.max == 7 && *name == lower);
         let named = self.names.iter().position(|name| *name == lower).or(long);
         let value = match named {
             Some(place) => self.min + u32::try_from(place).ok()?,
@@ -375,10 +499,20 @@ impl Field {
             [first, .., last] => format!(", or a name from {first} to {last}"),
             _ => String::new(),
         };
-        let last = if self.max == 31 { ", or L for the last day" } else { "" };
-        let expected =
-            format!("it takes {} to {}, ranges, lists and steps such as */5{names}{last}", self.min, self.max);
-        ScheduleError::Field { field: self.name, text: cut(text), expected }
+        let last = if self.max == 31 {
+            ", or L for the last day"
+        } else {
+            ""
+        };
+        let expected = format!(
+            "it takes {} to {}, ranges, lists and steps such as */5{names}{last}",
+            self.min, self.max
+        );
+        ScheduleError::Field {
+            field: self.name,
+            text: cut(text),
+            expected,
+        }
     }
 }
 
@@ -399,7 +533,11 @@ mod tests {
     use proptest::prelude::*;
 
     fn at(text: &str) -> Timestamp {
-        Timestamp::from_millis(DateTime::parse_from_rfc3339(text).unwrap().timestamp_millis())
+        Timestamp::from_millis(
+            DateTime::parse_from_rfc3339(text)
+                .unwrap()
+                .timestamp_millis(),
+        )
     }
 
     fn next(schedule: &Schedule, after: &str, count: usize) -> Vec<String> {
@@ -415,28 +553,45 @@ mod tests {
     #[test]
     fn a_time_in_the_spring_gap_fires_once_at_the_first_valid_instant_after_it() {
         let daily = Schedule::crontab("30 2 * * *", Berlin).unwrap();
-        let expected = ["2026-03-28T01:30:00Z", "2026-03-29T01:00:00Z", "2026-03-30T00:30:00Z"];
+        let expected = [
+            "2026-03-28T01:30:00Z",
+            "2026-03-29T01:00:00Z",
+            "2026-03-30T00:30:00Z",
+        ];
         assert_eq!(next(&daily, "2026-03-27T12:00:00Z", 3), expected);
     }
 
     #[test]
     fn a_time_in_the_autumn_overlap_fires_the_first_time_only() {
         let daily = Schedule::every(&Every::Day, "01:30", New_York).unwrap();
-        let expected = ["2026-10-31T05:30:00Z", "2026-11-01T05:30:00Z", "2026-11-02T06:30:00Z"];
+        let expected = [
+            "2026-10-31T05:30:00Z",
+            "2026-11-01T05:30:00Z",
+            "2026-11-02T06:30:00Z",
+        ];
         assert_eq!(next(&daily, "2026-10-30T12:00:00Z", 3), expected);
     }
 
     #[test]
     fn a_day_that_a_zone_skipped_fires_when_the_next_begins() {
         let daily = Schedule::crontab("0 12 * * *", Apia).unwrap();
-        let expected = ["2011-12-29T22:00:00Z", "2011-12-30T10:00:00Z", "2011-12-30T22:00:00Z"];
+        let expected = [
+            "2011-12-29T22:00:00Z",
+            "2011-12-30T10:00:00Z",
+            "2011-12-30T22:00:00Z",
+        ];
         assert_eq!(next(&daily, "2011-12-29T12:00:00Z", 3), expected);
     }
 
     #[test]
     fn the_31st_of_every_month_is_the_last_day_of_a_shorter_one() {
         let monthly = Schedule::every(&Every::Month(31), "02:30", Hong_Kong).unwrap();
-        let expected = ["2028-01-30T18:30:00Z", "2028-02-28T18:30:00Z", "2028-03-30T18:30:00Z", "2028-04-29T18:30:00Z"];
+        let expected = [
+            "2028-01-30T18:30:00Z",
+            "2028-02-28T18:30:00Z",
+            "2028-03-30T18:30:00Z",
+            "2028-04-29T18:30:00Z",
+        ];
         assert_eq!(next(&monthly, "2028-01-01T00:00:00Z", 4), expected);
         let last = Schedule::crontab("30 2 L * *", Hong_Kong).unwrap();
         assert_eq!(next(&last, "2028-01-01T00:00:00Z", 4), expected);
@@ -445,7 +600,11 @@ mod tests {
     #[test]
     fn day_of_month_and_day_of_week_are_joined_by_or() {
         let either = Schedule::crontab("0 0 13 * fri", Hong_Kong).unwrap();
-        let expected = ["2026-05-07T16:00:00Z", "2026-05-12T16:00:00Z", "2026-05-14T16:00:00Z"];
+        let expected = [
+            "2026-05-07T16:00:00Z",
+            "2026-05-12T16:00:00Z",
+            "2026-05-14T16:00:00Z",
+        ];
         assert_eq!(next(&either, "2026-05-02T00:00:00Z", 3), expected);
     }
 

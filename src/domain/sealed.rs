@@ -1,14 +1,15 @@
 //! How a sealed text names its key, and what stays of it when keys are changed.
 //!
-//! `KEY:DIGEST:SEALED`. The id of a key tells nothing of the key. The digest is that of the text and of random bytes that are sealed
-//! with it: it tells nothing of the text either, fits no other text, and stays the same when the text is sealed under another key.
-//! Texts that were sealed before keys had ids are `SEALED` alone.
+//! `KEY:DIGEST:SEALED`. The id of a key tells nothing of the key. The digest is that of the text
+//! and of random bytes that are sealed with it: it tells nothing of the text either, fits no other
+//! text, and stays the same when the text is sealed under another key. Texts that were sealed
+//! before keys had ids are `SEALED` alone.
 
 /// How long the id of a key is, in characters.
 pub const KEY_ID: usize = 16;
 
-/// What stands before a sealed text in an item's input, and what behind it. No text of a user's looks like this: there, quotation marks
-/// have a backslash.
+/// What stands before a sealed text in an item's input, and what behind it. No text of a user's
+/// looks like this: there, quotation marks have a backslash.
 const BEFORE: &str = "{\"sealed\":\"";
 const BEHIND: &str = "\"}";
 
@@ -34,7 +35,11 @@ impl<'a> SealedText<'a> {
     pub fn parse(text: &'a str) -> Option<Self> {
         let (key, rest) = text.split_once(':')?;
         let (digest, sealed) = rest.split_once(':')?;
-        (key.len() == KEY_ID).then_some(Self { key, digest, sealed })
+        (key.len() == KEY_ID).then_some(Self {
+            key,
+            digest,
+            sealed,
+        })
     }
 }
 
@@ -74,9 +79,11 @@ mod tests {
     fn only_what_is_sealed_is_replaced_and_what_names_no_key_stays() {
         let old = r#"{"a":{"sealed":"AAAA"},"b":"x"}"#;
         assert_eq!(lasting(old), old);
-        let text = serde_json::json!({ "note": "{\"sealed\":\"00112233445566ff:D:S\"}" }).to_string();
+        let text =
+            serde_json::json!({ "note": "{\"sealed\":\"00112233445566ff:D:S\"}" }).to_string();
         assert_eq!(lasting(&text), text);
-        let two = r#"{"a":{"sealed":"00112233445566ff:D:S"},"b":{"sealed":"00112233445566ff:E:T"}}"#;
+        let two =
+            r#"{"a":{"sealed":"00112233445566ff:D:S"},"b":{"sealed":"00112233445566ff:E:T"}}"#;
         assert_eq!(lasting(two), r#"{"a":{"sealed":"D"},"b":{"sealed":"E"}}"#);
         assert_eq!(lasting("{}"), "{}");
     }

@@ -1,10 +1,14 @@
-//! A schedule with its business-day calendars: which wall-clock times there are, and at which instants they fire.
+//! A schedule with its business-day calendars: which wall-clock times there are, and at which
+//! instants they fire.
 //!
-//! An occurrence is known by its *nominal* time, the one the rule names, before a calendar moves it. Every nominal time fires
-//! once: a fixed time in a gap of the clock at the first valid instant after it, one in an overlap the first time, one on a day off
-//! where the calendars put it. Fixed times of one date that a gap puts at one instant are one firing there, known by the first of
-//! them; times of different dates that a calendar puts on one day fire each, as their runs are of different dates. What a calendar leaves out is told as such, so that nothing vanishes. A rule that means an interval
-//! has no times in a gap, and in an overlap each twice: the second has its offset from UTC in its name.
+//! An occurrence is known by its *nominal* time, the one the rule names, before a calendar moves
+//! it. Every nominal time fires once: a fixed time in a gap of the clock at the first valid instant
+//! after it, one in an overlap the first time, one on a day off where the calendars put it. Fixed
+//! times of one date that a gap puts at one instant are one firing there, known by the first of
+//! them; times of different dates that a calendar puts on one day fire each, as their runs are of
+//! different dates. What a calendar leaves out is told as such, so that nothing vanishes. A rule
+//! that means an interval has no times in a gap, and in an overlap each twice: the second has its
+//! offset from UTC in its name.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,8 +20,9 @@ use super::calendar::{Calendar, Placed, REACH, Roll, closed_in, fingerprint, pla
 use super::schedule::{self, DAYS_AHEAD, Schedule};
 use super::time::Timestamp;
 
-/// A wall-clock time that a rule names, to the minute. It prints as `2026-11-30T09:30`, which is the occurrence of its run; of an
-/// interval's second pass through an hour as `2026-10-25T02:30+01:00`.
+/// A wall-clock time that a rule names, to the minute. It prints as `2026-11-30T09:30`, which is
+/// the occurrence of its run; of an interval's second pass through an hour as
+/// `2026-10-25T02:30+01:00`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Nominal {
     wall: NaiveDateTime,
@@ -38,10 +43,16 @@ impl Nominal {
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.replacen(' ', "T", 1);
         match text.len() {
-            16 => Some(Self { wall: NaiveDateTime::parse_from_str(&text, "%Y-%m-%dT%H:%M").ok()?, offset: None }),
+            16 => Some(Self {
+                wall: NaiveDateTime::parse_from_str(&text, "%Y-%m-%dT%H:%M").ok()?,
+                offset: None,
+            }),
             22 => {
                 let at = DateTime::parse_from_str(&text, "%Y-%m-%dT%H:%M%:z").ok()?;
-                Some(Self { wall: at.naive_local(), offset: Some(at.offset().local_minus_utc()) })
+                Some(Self {
+                    wall: at.naive_local(),
+                    offset: Some(at.offset().local_minus_utc()),
+                })
             }
             _ => None,
         }
@@ -59,7 +70,9 @@ impl Nominal {
 
     /// The instant it stands for on the wall clock of a time zone.
     pub fn instant(self, zone: chrono_tz::Tz) -> Option<Timestamp> {
-        let second = self.offset.and_then(|offset| schedule::second_instant(self.wall, offset, zone));
+        let second = self
+            .offset
+            .and_then(|offset| schedule::second_instant(self.wall, offset, zone));
         second.or_else(|| schedule::instant(self.wall, zone))
     }
 }
@@ -70,7 +83,10 @@ impl fmt::Display for Nominal {
         match self.offset {
             None => Ok(()),
             Some(seconds) => {
-                let (sign, minutes) = (if seconds < 0 { '-' } else { '+' }, seconds.unsigned_abs() / 60);
+                let (sign, minutes) = (
+                    if seconds < 0 { '-' } else { '+' },
+                    seconds.unsigned_abs() / 60,
+                );
                 write!(f, "{sign}{:02}:{:02}", minutes / 60, minutes % 60)
             }
         }
@@ -101,7 +117,11 @@ pub struct Timetable {
 impl Timetable {
     /// Of a rule; without calendars every day counts.
     pub const fn new(schedule: Schedule, calendars: Vec<Arc<Calendar>>, roll: Roll) -> Self {
-        Self { schedule, calendars, roll }
+        Self {
+            schedule,
+            calendars,
+            roll,
+        }
     }
 
     /// The rule and its time zone.
@@ -124,20 +144,28 @@ impl Timetable {
         fingerprint(&self.calendars, self.roll)
     }
 
-    /// What fires strictly after an instant, in the order of instants and then of nominal times; ends after nine years.
+    /// What fires strictly after an instant, in the order of instants and then of nominal times;
+    /// ends after nine years.
     pub fn firings(&self, after: Timestamp) -> impl Iterator<Item = Firing> + '_ {
-        // A clock that is set back over midnight shows times of a date after the next date has begun.
-        let first = self.schedule.wall(after).and_then(|wall| wall.date().checked_sub_days(Days::new(1)));
-        let dates = std::iter::successors(first, |date| date.checked_add_days(Days::new(1))).take(DAYS_AHEAD);
+        // A clock that is set back over midnight shows times of a date after the next date has
+        // begun.
+        let first = self
+            .schedule
+            .wall(after)
+            .and_then(|wall| wall.date().checked_sub_days(Days::new(1)));
+        let dates = std::iter::successors(first, |date| date.checked_add_days(Days::new(1)))
+            .take(DAYS_AHEAD);
         let mut later = Vec::new();
         dates.flat_map(move |date| {
             let mut due = std::mem::take(&mut later);
             due.extend(self.on(date).filter(|one| one.at > after));
             due.sort_by_key(|one| (one.at, one.nominal));
-            let next = (!due.is_empty()).then(|| date.checked_add_days(Days::new(1))).flatten();
-            if let Some(begins) =
-                next.and_then(|next| schedule::instant(next.and_time(NaiveTime::MIN), self.schedule.zone()))
-            {
+            let next = (!due.is_empty())
+                .then(|| date.checked_add_days(Days::new(1)))
+                .flatten();
+            if let Some(begins) = next.and_then(|next| {
+                schedule::instant(next.and_time(NaiveTime::MIN), self.schedule.zone())
+            }) {
                 later = due.split_off(due.partition_point(|one| one.at < begins));
             }
             due
@@ -149,7 +177,10 @@ impl Timetable {
         let fired = |days: u64| {
             let from = until.minus(Duration::from_secs(days * 86_400));
             let firings = self.firings(from).take_while(|one| one.at <= until);
-            firings.filter(|one| one.placed != Placed::LeftOut).last().map(|one| one.at)
+            firings
+                .filter(|one| one.placed != Placed::LeftOut)
+                .last()
+                .map(|one| one.at)
         };
         [1, 8, 40, 400].into_iter().find_map(fired)
     }
@@ -157,26 +188,44 @@ impl Timetable {
     /// What becomes of a nominal time; none if the rule does not name it.
     pub fn at(&self, nominal: Nominal) -> Option<Firing> {
         let date = nominal.wall().date();
-        let named = self.schedule.fits(date) && self.schedule.times(date).any(|time| time == nominal.wall());
+        let named = self.schedule.fits(date)
+            && self.schedule.times(date).any(|time| time == nominal.wall());
         let placed = named.then(|| place(&self.calendars, self.roll, date))?;
         let wall = landing(placed, date).and_time(nominal.wall().time());
-        let (at, _) = self.schedule.instants(wall).find(|(_, offset)| *offset == nominal.offset)?;
-        Some(Firing { nominal, wall, at, placed })
+        let (at, _) = self
+            .schedule
+            .instants(wall)
+            .find(|(_, offset)| *offset == nominal.offset)?;
+        Some(Firing {
+            nominal,
+            wall,
+            at,
+            placed,
+        })
     }
 
-    /// The other times of its date that a gap of the clock put at its instant, and that it fires for.
+    /// The other times of its date that a gap of the clock put at its instant, and that it fires
+    /// for.
     pub fn fires_for(&self, firing: &Firing) -> Vec<NaiveDateTime> {
         self.schedule.shares(firing.wall, firing.at)
     }
 
-    /// The time of its date that fires for this one, where a gap of the clock put both at one instant; none if it fires itself, or
-    /// the rule does not name it.
+    /// The time of its date that fires for this one, where a gap of the clock put both at one
+    /// instant; none if it fires itself, or the rule does not name it.
     pub fn fires_instead_of(&self, nominal: Nominal) -> Option<Nominal> {
         let wall = nominal.wall();
-        let earlier = self.schedule.times(wall.date()).take_while(|time| *time < wall);
+        let earlier = self
+            .schedule
+            .times(wall.date())
+            .take_while(|time| *time < wall);
         let mut earlier = earlier.filter_map(|wall| self.at(Nominal { wall, offset: None }));
-        let fires_for = |firing: &Firing| self.fires_for(firing).contains(&firing.wall.date().and_time(wall.time()));
-        earlier.find(|firing| nominal.offset.is_none() && fires_for(firing)).map(|firing| firing.nominal)
+        let fires_for = |firing: &Firing| {
+            self.fires_for(firing)
+                .contains(&firing.wall.date().and_time(wall.time()))
+        };
+        earlier
+            .find(|firing| nominal.offset.is_none() && fires_for(firing))
+            .map(|firing| firing.nominal)
     }
 
     /// Why a date is no business day, by calendar.
@@ -184,12 +233,17 @@ impl Timetable {
         closed_in(&self.calendars, date)
     }
 
-    /// What calendars made of a time, by the entry that did: `moved from Thu 2026-10-01 (cn: National Day)`; empty if nothing.
+    /// What calendars made of a time, by the entry that did: `moved from Thu 2026-10-01 (cn:
+    /// National Day)`; empty if nothing.
     pub fn moved(&self, firing: &Firing) -> String {
         let date = firing.nominal.wall().date();
         match firing.placed {
             Placed::Kept => String::new(),
-            Placed::Moved(_) => format!("moved from {} ({})", date.format("%a %Y-%m-%d"), self.closed(date)),
+            Placed::Moved(_) => format!(
+                "moved from {} ({})",
+                date.format("%a %Y-%m-%d"),
+                self.closed(date)
+            ),
             Placed::LeftOut => format!("left out ({})", self.closed(date)),
         }
     }
@@ -197,11 +251,21 @@ impl Timetable {
     /// What fires on a date.
     fn on(&self, date: NaiveDate) -> impl Iterator<Item = Firing> {
         let sources = self.sources(date);
-        let walls = (!sources.is_empty()).then(|| self.schedule.times(date)).into_iter().flatten();
-        let instants = walls.flat_map(|wall| self.schedule.instants(wall).map(move |(at, offset)| (wall, at, offset)));
+        let walls = (!sources.is_empty())
+            .then(|| self.schedule.times(date))
+            .into_iter()
+            .flatten();
+        let instants = walls.flat_map(|wall| {
+            self.schedule
+                .instants(wall)
+                .map(move |(at, offset)| (wall, at, offset))
+        });
         instants.flat_map(move |(wall, at, offset)| {
             let of = move |(source, placed): (NaiveDate, Placed)| Firing {
-                nominal: Nominal { wall: source.and_time(wall.time()), offset },
+                nominal: Nominal {
+                    wall: source.and_time(wall.time()),
+                    offset,
+                },
                 wall,
                 at,
                 placed,
@@ -215,9 +279,13 @@ impl Timetable {
         let reach = if self.calendars.is_empty() { 0 } else { REACH };
         let first = date.checked_sub_days(Days::new(reach)).unwrap_or(date);
         let near = std::iter::successors(Some(first), |day| day.checked_add_days(Days::new(1)));
-        let fitting = near.take(usize::try_from(2 * reach + 1).unwrap_or(1)).filter(|day| self.schedule.fits(*day));
+        let fitting = near
+            .take(usize::try_from(2 * reach + 1).unwrap_or(1))
+            .filter(|day| self.schedule.fits(*day));
         let placed = fitting.map(|day| (day, place(&self.calendars, self.roll, day)));
-        placed.filter(|(day, placed)| landing(*placed, *day) == date).collect()
+        placed
+            .filter(|(day, placed)| landing(*placed, *day) == date)
+            .collect()
     }
 }
 
@@ -238,7 +306,11 @@ mod tests {
     use proptest::prelude::*;
 
     fn at(text: &str) -> Timestamp {
-        Timestamp::from_millis(chrono::DateTime::parse_from_rfc3339(text).unwrap().timestamp_millis())
+        Timestamp::from_millis(
+            chrono::DateTime::parse_from_rfc3339(text)
+                .unwrap()
+                .timestamp_millis(),
+        )
     }
 
     fn calendar() -> Vec<Arc<Calendar>> {
@@ -248,26 +320,54 @@ mod tests {
     }
 
     fn month_end(roll: Roll) -> Timetable {
-        Timetable::new(Schedule::every(&Every::Month(31), "09:30", Hong_Kong).unwrap(), calendar(), roll)
+        Timetable::new(
+            Schedule::every(&Every::Month(31), "09:30", Hong_Kong).unwrap(),
+            calendar(),
+            roll,
+        )
     }
 
     fn shown(timetable: &Timetable, after: &str, count: usize) -> Vec<String> {
         let shown = |one: Firing| format!("{} at {}", one.nominal, one.wall);
-        timetable.firings(at(after)).take(count).map(shown).collect()
+        timetable
+            .firings(at(after))
+            .take(count)
+            .map(shown)
+            .collect()
     }
 
     #[test]
     fn a_month_end_on_a_day_off_keeps_its_nominal_time_and_moves() {
-        let expected = ["2026-10-31T09:30 at 2026-11-02 09:30:00", "2026-11-30T09:30 at 2026-11-30 09:30:00"];
-        assert_eq!(shown(&month_end(Roll::Forward), "2026-10-30T12:00:00Z", 2), expected);
-        let expected = ["2026-10-31T09:30 at 2026-10-30 09:30:00", "2026-11-30T09:30 at 2026-11-30 09:30:00"];
-        assert_eq!(shown(&month_end(Roll::ModifiedForward), "2026-10-29T12:00:00Z", 2), expected);
-        assert_eq!(shown(&month_end(Roll::Back), "2026-10-30T12:00:00Z", 1), expected[1..], "its instant is over");
+        let expected = [
+            "2026-10-31T09:30 at 2026-11-02 09:30:00",
+            "2026-11-30T09:30 at 2026-11-30 09:30:00",
+        ];
+        assert_eq!(
+            shown(&month_end(Roll::Forward), "2026-10-30T12:00:00Z", 2),
+            expected
+        );
+        let expected = [
+            "2026-10-31T09:30 at 2026-10-30 09:30:00",
+            "2026-11-30T09:30 at 2026-11-30 09:30:00",
+        ];
+        assert_eq!(
+            shown(&month_end(Roll::ModifiedForward), "2026-10-29T12:00:00Z", 2),
+            expected
+        );
+        assert_eq!(
+            shown(&month_end(Roll::Back), "2026-10-30T12:00:00Z", 1),
+            expected[1..],
+            "its instant is over"
+        );
     }
 
     #[test]
     fn times_that_move_to_one_day_fire_there_each_in_the_order_of_their_dates() {
-        let daily = Timetable::new(Schedule::crontab("0 9,17 * * *", Hong_Kong).unwrap(), calendar(), Roll::Forward);
+        let daily = Timetable::new(
+            Schedule::crontab("0 9,17 * * *", Hong_Kong).unwrap(),
+            calendar(),
+            Roll::Forward,
+        );
         let expected = [
             "2026-10-31T09:00 at 2026-11-02 09:00:00",
             "2026-11-01T09:00 at 2026-11-02 09:00:00",
@@ -280,20 +380,34 @@ mod tests {
     #[test]
     fn what_is_left_out_is_told_at_the_time_it_would_have_been() {
         let timetable = month_end(Roll::Skip);
-        let left_out = timetable.firings(at("2026-10-30T12:00:00Z")).next().unwrap();
-        assert_eq!((left_out.placed, left_out.nominal.to_string().as_str()), (Placed::LeftOut, "2026-10-31T09:30"));
+        let left_out = timetable
+            .firings(at("2026-10-30T12:00:00Z"))
+            .next()
+            .unwrap();
+        assert_eq!(
+            (left_out.placed, left_out.nominal.to_string().as_str()),
+            (Placed::LeftOut, "2026-10-31T09:30")
+        );
         assert_eq!(left_out.at.to_string(), "2026-10-31T01:30:00Z");
         assert_eq!(timetable.closed(left_out.wall.date()), "hk: Saturday");
     }
 
     fn crontab(text: &str, zone: chrono_tz::Tz) -> Timetable {
-        Timetable::new(Schedule::crontab(text, zone).unwrap(), Vec::new(), Roll::Forward)
+        Timetable::new(
+            Schedule::crontab(text, zone).unwrap(),
+            Vec::new(),
+            Roll::Forward,
+        )
     }
 
     /// The nominal times and instants of a rule up to an instant.
     fn between(timetable: &Timetable, after: &str, until: &str) -> Vec<String> {
-        let firings = timetable.firings(at(after)).take_while(|one| one.at <= at(until));
-        firings.map(|one| format!("{} at {}", one.nominal, one.at)).collect()
+        let firings = timetable
+            .firings(at(after))
+            .take_while(|one| one.at <= at(until));
+        firings
+            .map(|one| format!("{} at {}", one.nominal, one.at))
+            .collect()
     }
 
     #[test]
@@ -304,13 +418,26 @@ mod tests {
         let london = chrono_tz::Europe::London;
         let quarters = crontab("*/15 1 * * *", london);
         let spring = between(&quarters, "2026-03-28T12:00:00Z", "2026-03-30T00:00:00Z");
-        assert_eq!(spring, ["2026-03-29T01:00 at 2026-03-29T01:00:00Z", "2026-03-30T01:00 at 2026-03-30T00:00:00Z"]);
+        assert_eq!(
+            spring,
+            [
+                "2026-03-29T01:00 at 2026-03-29T01:00:00Z",
+                "2026-03-30T01:00 at 2026-03-30T00:00:00Z"
+            ]
+        );
         let first = quarters.firings(at("2026-03-28T12:00:00Z")).next().unwrap();
-        let others: Vec<String> =
-            quarters.fires_for(&first).iter().map(|wall| wall.format("%H:%M").to_string()).collect();
+        let others: Vec<String> = quarters
+            .fires_for(&first)
+            .iter()
+            .map(|wall| wall.format("%H:%M").to_string())
+            .collect();
         assert_eq!(others, ["01:15", "01:30", "01:45"]);
         let nominal = |text: &str| Nominal::parse(text).unwrap();
-        assert_eq!(quarters.at(nominal("2026-03-29T01:15")), None, "01:00 fires for it");
+        assert_eq!(
+            quarters.at(nominal("2026-03-29T01:15")),
+            None,
+            "01:00 fires for it"
+        );
         for (time, instead) in [
             ("2026-03-29T01:15", Some("2026-03-29T01:00")),
             ("2026-03-29T01:45", Some("2026-03-29T01:00")),
@@ -318,18 +445,44 @@ mod tests {
             ("2026-03-29T01:20", None),
             ("2026-03-30T01:15", None),
         ] {
-            assert_eq!(quarters.fires_instead_of(nominal(time)), instead.map(nominal), "{time}");
+            assert_eq!(
+                quarters.fires_instead_of(nominal(time)),
+                instead.map(nominal),
+                "{time}"
+            );
         }
         // The end of the gap is the same instant.
         let before_and_at_the_end = crontab("0 1,2,3 * * *", london);
-        let spring = between(&before_and_at_the_end, "2026-03-28T12:00:00Z", "2026-03-29T12:00:00Z");
-        assert_eq!(spring, ["2026-03-29T01:00 at 2026-03-29T01:00:00Z", "2026-03-29T03:00 at 2026-03-29T02:00:00Z"]);
+        let spring = between(
+            &before_and_at_the_end,
+            "2026-03-28T12:00:00Z",
+            "2026-03-29T12:00:00Z",
+        );
+        assert_eq!(
+            spring,
+            [
+                "2026-03-29T01:00 at 2026-03-29T01:00:00Z",
+                "2026-03-29T03:00 at 2026-03-29T02:00:00Z"
+            ]
+        );
         // A gap of a whole day: each date has its own run.
         let samoa = crontab("0 0,12 * * *", chrono_tz::Pacific::Apia);
         let skipped = between(&samoa, "2011-12-30T09:00:00Z", "2011-12-30T10:00:00Z");
-        assert_eq!(skipped, ["2011-12-30T00:00 at 2011-12-30T10:00:00Z", "2011-12-31T00:00 at 2011-12-30T10:00:00Z"]);
+        assert_eq!(
+            skipped,
+            [
+                "2011-12-30T00:00 at 2011-12-30T10:00:00Z",
+                "2011-12-31T00:00 at 2011-12-30T10:00:00Z"
+            ]
+        );
         let autumn = between(&fixed, "2026-10-24T12:00:00Z", "2026-10-25T12:00:00Z");
-        assert_eq!(autumn, ["2026-10-25T02:00 at 2026-10-25T00:00:00Z", "2026-10-25T02:30 at 2026-10-25T00:30:00Z"]);
+        assert_eq!(
+            autumn,
+            [
+                "2026-10-25T02:00 at 2026-10-25T00:00:00Z",
+                "2026-10-25T02:30 at 2026-10-25T00:30:00Z"
+            ]
+        );
     }
 
     #[test]
@@ -345,13 +498,21 @@ mod tests {
             ("* * * * *", 1),
         ] {
             let interval = crontab(rule, Berlin);
-            for (from, until) in
-                [("2026-03-29T00:00:00Z", "2026-03-29T02:00:00Z"), ("2026-10-24T23:10:00Z", "2026-10-25T02:00:00Z")]
-            {
-                let firings: Vec<Firing> = interval.firings(at(from)).take_while(|one| one.at <= at(until)).collect();
+            for (from, until) in [
+                ("2026-03-29T00:00:00Z", "2026-03-29T02:00:00Z"),
+                ("2026-10-24T23:10:00Z", "2026-10-25T02:00:00Z"),
+            ] {
+                let firings: Vec<Firing> = interval
+                    .firings(at(from))
+                    .take_while(|one| one.at <= at(until))
+                    .collect();
                 assert!(firings.len() >= 2, "{rule} {from}");
                 for two in firings.windows(2) {
-                    assert_eq!(two[1].at.since(two[0].at).as_secs(), minutes * 60, "{rule}: {two:?}");
+                    assert_eq!(
+                        two[1].at.since(two[0].at).as_secs(),
+                        minutes * 60,
+                        "{rule}: {two:?}"
+                    );
                     assert_ne!(two[0].nominal, two[1].nominal);
                 }
                 for one in firings {
@@ -373,7 +534,11 @@ mod tests {
         let gap = Nominal::parse("2026-03-29T02:30").unwrap();
         assert_eq!(half_hours.at(gap), None, "no clock shows it");
         let wrong = Nominal::parse("2026-10-25T02:30+02:00").unwrap();
-        assert_eq!(half_hours.at(wrong), None, "that is the first pass, which has no offset in its name");
+        assert_eq!(
+            half_hours.at(wrong),
+            None,
+            "that is the first pass, which has no offset in its name"
+        );
     }
 
     #[test]
@@ -381,9 +546,16 @@ mod tests {
         // Newfoundland set its clock back at 00:01 until 2011, to 23:01 of the day before.
         let minutely = crontab("* * * * *", chrono_tz::America::St_Johns);
         let (from, until) = (at("2010-11-07T01:30:00Z"), at("2010-11-07T05:00:00Z"));
-        let firings: Vec<Firing> = minutely.firings(from).take_while(|one| one.at <= until).collect();
+        let firings: Vec<Firing> = minutely
+            .firings(from)
+            .take_while(|one| one.at <= until)
+            .collect();
         assert_eq!(firings.len(), 210);
-        assert!(firings.windows(2).all(|two| two[1].at.since(two[0].at).as_secs() == 60));
+        assert!(
+            firings
+                .windows(2)
+                .all(|two| two[1].at.since(two[0].at).as_secs() == 60)
+        );
         // From each moment the same comes next as from any other.
         for (place, one) in firings.iter().enumerate().skip(1).step_by(7) {
             assert_eq!(minutely.firings(firings[place - 1].at).next(), Some(*one));
@@ -393,10 +565,18 @@ mod tests {
     #[test]
     fn only_what_the_rule_names_has_an_instant() {
         let timetable = month_end(Roll::Forward);
-        let firing = timetable.at(Nominal::parse("2026-10-31T09:30").unwrap()).unwrap();
+        let firing = timetable
+            .at(Nominal::parse("2026-10-31T09:30").unwrap())
+            .unwrap();
         assert_eq!(firing.at.to_string(), "2026-11-02T01:30:00Z");
-        assert_eq!(timetable.at(Nominal::parse("2026-10-31T09:31").unwrap()), None);
-        assert_eq!(timetable.at(Nominal::parse("2026-10-30T09:30").unwrap()), None);
+        assert_eq!(
+            timetable.at(Nominal::parse("2026-10-31T09:31").unwrap()),
+            None
+        );
+        assert_eq!(
+            timetable.at(Nominal::parse("2026-10-30T09:30").unwrap()),
+            None
+        );
     }
 
     proptest! {

@@ -1,6 +1,9 @@
-//! One attempt: a claimed item, one call, the judgement of what came back, and the settlement that follows.
+//! One attempt: a claimed item, one call, the judgement of what came back, and the settlement that
+//! follows.
 //!
-//! Nothing here writes, except what a call says of its lane (`lane.rs`), and that a code is noted which nobody has listed. A call is made only while its lease holds for longer than the call may take; otherwise the item is given back unsent.
+//! Nothing here writes, except what a call says of its lane (`lane.rs`), and that a code is noted
+//! which nobody has listed. A call is made only while its lease holds for longer than the call may
+//! take; otherwise the item is given back unsent.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,28 +40,40 @@ pub struct Work {
     pub policy: Arc<Policy>,
 }
 
-/// How long a claim holds where more is to be done than a call: a file to be read into the ledger, a report to be made.
+/// How long a claim holds where more is to be done than a call: a file to be read into the ledger,
+/// a report to be made.
 pub(super) const LONG_LEASE: Duration = Duration::from_secs(1_800);
 
 impl Work {
     /// Whether this account can be asked what became of an effect.
     pub fn can_ask(&self, account: &Account) -> bool {
-        self.kind.effect && self.kind.gateways.get(account.kind).is_some_and(|operations| operations.query.is_some())
+        self.kind.effect
+            && self
+                .kind
+                .gateways
+                .get(account.kind)
+                .is_some_and(|operations| operations.query.is_some())
     }
 
     /// A longer lease than the account's, where one is needed.
     pub fn lease(&self, account: &Account) -> Option<Duration> {
-        let keeps = self.kind.gateways.get(account.kind).is_some_and(|operations| operations.keeps.is_some());
+        let keeps = self
+            .kind
+            .gateways
+            .get(account.kind)
+            .is_some_and(|operations| operations.keeps.is_some());
         (self.kind.here || keeps).then_some(LONG_LEASE.max(account.lease()))
     }
 }
 
 /// Makes the call a claim is for, and says what follows from the answer.
 ///
-/// `called` is run when the call has ended, before anything is written: the lane may go on to the next.
+/// `called` is run when the call has ended, before anything is written: the lane may go on to the
+/// next.
 ///
 /// # Errors
-/// [`Illegal`] if the state machine does not know the move: a defect of payrun. The lease then runs out and the item is asked about.
+/// [`Illegal`] if the state machine does not know the move: a defect of payrun. The lease then runs
+/// out and the item is asked about.
 pub async fn perform(
     engine: &Engine,
     account: &Account,
@@ -71,7 +86,10 @@ pub async fn perform(
         && account.watch.rests().is_none()
         && !lane::is_closed_since_the_claim(account, &work.kind, claimed);
     let filing = Filing::of(claimed);
-    let Some(operations) = filing.operations(engine, &work.kind, account).filter(|_| goes) else {
+    let Some(operations) = filing
+        .operations(engine, &work.kind, account)
+        .filter(|_| goes)
+    else {
         called();
         return give_back(claimed, work, started_at);
     };
@@ -85,7 +103,13 @@ pub async fn perform(
         }
     };
     filing.note_way(&mut call);
-    let scene = Scene { engine, account, work, claimed, operations };
+    let scene = Scene {
+        engine,
+        account,
+        work,
+        claimed,
+        operations,
+    };
     // Nothing of the item's own was tried yet: that uses up none of its attempts.
     if !is_query
         && !work.kind.here
@@ -112,7 +136,11 @@ pub async fn perform(
         called();
         return Ok(*settlement);
     }
-    let ready = if work.kind.here { Ok(()) } else { turn(engine, account).await };
+    let ready = if work.kind.here {
+        Ok(())
+    } else {
+        turn(engine, account).await
+    };
     if !may_still_be_sent(&scene).await {
         called();
         return give_back(claimed, work, engine.clock.now());
@@ -130,13 +158,25 @@ pub async fn perform(
         refunded: payment::is_refunded(&scene, outcomes, &call, &observed).await,
         ..expected(&scene, outcomes, &call)
     };
-    let judged = judge(outcomes, is_query && work.kind.effect, work.kind.effect, &observed, &expected);
+    let judged = judge(
+        outcomes,
+        is_query && work.kind.effect,
+        work.kind.effect,
+        &observed,
+        &expected,
+    );
     let judged = keep::kept(&scene, &call, &mut observed, judged).await;
     let judged = payer_check::checked(&scene, &call, &mut observed, judged).await;
     let judged = payment::doubted(&scene, &call, judged).await;
     declared::offer_to_modify(&scene, &call, &mut observed, &judged).await;
     let (word, code) = (judged.answer.word(), judged.answer.code());
-    engine.meter.answered(&account.name, &call.operation, word, code, ended_at.since(started_at));
+    engine.meter.answered(
+        &account.name,
+        &call.operation,
+        word,
+        code,
+        ended_at.since(started_at),
+    );
     tell(account, claimed, &judged);
     note_unattested(&scene, &work.kind, &judged, ended_at).await;
     lane::close(&scene, &judged, &observed, ended_at).await;
@@ -148,24 +188,44 @@ pub async fn perform(
         contracts::is_ended(&scene, &call, ended_at).await;
     }
     let answer = answer_to(claimed, &judged.answer);
-    let moved = apply(&claimed.item, &Event::Answered(answer), &work.policy, ended_at)?;
+    let moved = apply(
+        &claimed.item,
+        &Event::Answered(answer),
+        &work.policy,
+        ended_at,
+    )?;
     let moved = spaced(account, is_query, moved, ended_at);
     let moved = quoted(moved, &judged, &observed.result);
     let moved = unlisted(moved, &judged, claimed, &mut observed.result);
     let (moved, word) = explained(&scene, &judged, &call, moved).await;
     let moved = payer_check::told(moved, claimed.result(), &observed.result);
     let moved = advised(moved, judged.advice.as_deref());
-    let moved = advised(moved, mismatch(&judged.answer, &observed, claimed).as_deref());
-    let alarm = moved.alarm.or_else(|| payer_check::warning(claimed.result(), &observed.result));
+    let moved = advised(
+        moved,
+        mismatch(&judged.answer, &observed, claimed).as_deref(),
+    );
+    let alarm = moved
+        .alarm
+        .or_else(|| payer_check::warning(claimed.result(), &observed.result));
     let moved = Move { alarm, ..moved };
     note_word(&mut observed.result, claimed, word);
     note_exists(&mut observed.result, claimed, judged.exists);
     let moved = match &observed.reached {
-        Reached::Unsendable(why) => Move { reason: Some(format!("cannot be sent: {why}")), ..moved },
+        Reached::Unsendable(why) => Move {
+            reason: Some(format!("cannot be sent: {why}")),
+            ..moved
+        },
         Reached::Unreachable(how, _) => unreached(*how, moved),
         Reached::NotSent(why) => {
-            let what = if is_query { "it could not be asked about" } else { "nothing was sent" };
-            Move { reason: Some(format!("{what}: {why}")), ..moved }
+            let what = if is_query {
+                "it could not be asked about"
+            } else {
+                "nothing was sent"
+            };
+            Move {
+                reason: Some(format!("{what}: {why}")),
+                ..moved
+            }
         }
         Reached::Refused(_)
         | Reached::TimedOut
@@ -176,13 +236,26 @@ pub async fn perform(
         | Reached::Replied => moved,
     };
     let result = merged(claimed.result(), std::mem::take(&mut observed.result));
-    let attempt = attempt_of(&call.operation, started_at, ended_at, &judged.answer, observed);
-    Ok(Settlement::answered(claimed, moved, attempt, result, ended_at))
+    let attempt = attempt_of(
+        &call.operation,
+        started_at,
+        ended_at,
+        &judged.answer,
+        observed,
+    );
+    Ok(Settlement::answered(
+        claimed, moved, attempt, result, ended_at,
+    ))
 }
 
-/// Keeps what a refusal says of the contract; what an earlier one said does not outlive the next submission.
+/// Keeps what a refusal says of the contract; what an earlier one said does not outlive the next
+/// submission.
 fn note_word(result: &mut Map<String, Value>, claimed: &Claimed, word: Option<Word>) {
-    let said_before = || claimed.result().is_some_and(|known| known.contains(CONTRACT_IS));
+    let said_before = || {
+        claimed
+            .result()
+            .is_some_and(|known| known.contains(CONTRACT_IS))
+    };
     if let Some(word) = word {
         result.insert(CONTRACT_IS.to_owned(), word.word().into());
     } else if claimed.doing == Doing::Submit && said_before() {
@@ -193,7 +266,8 @@ fn note_word(result: &mut Map<String, Value>, claimed: &Claimed, word: Option<Wo
 /// The fact that keeps that a submission was answered so: the number exists already.
 const NUMBER_EXISTS: &str = "number_exists";
 
-/// Keeps that the number in use exists at the gateway; what was said of it does not outlive the next submission.
+/// Keeps that the number in use exists at the gateway; what was said of it does not outlive the
+/// next submission.
 fn note_exists(result: &mut Map<String, Value>, claimed: &Claimed, exists: bool) {
     if exists {
         result.insert(NUMBER_EXISTS.to_owned(), true.into());
@@ -203,7 +277,9 @@ fn note_exists(result: &mut Map<String, Value>, claimed: &Claimed, exists: bool)
 }
 
 fn number_exists(claimed: &Claimed) -> bool {
-    let known = claimed.result().filter(|known| known.contains(NUMBER_EXISTS));
+    let known = claimed
+        .result()
+        .filter(|known| known.contains(NUMBER_EXISTS));
     let known: Option<Value> = known.and_then(|known| serde_json::from_str(known).ok());
     known.is_some_and(|known| known[NUMBER_EXISTS] == true)
 }
@@ -211,15 +287,22 @@ fn number_exists(claimed: &Claimed) -> bool {
 /// How old a claim may be that is sent without another look at whether a person has withdrawn it.
 const FRESH: Duration = Duration::from_millis(100);
 
-/// Whether what was claimed may be sent now: the claim holds for longer than the call, and nobody has withdrawn the item. That
-/// is read again where something was asked since the claim, or the claim is no longer fresh. A question may always be asked.
+/// Whether what was claimed may be sent now: the claim holds for longer than the call, and nobody
+/// has withdrawn the item. That is read again where something was asked since the claim, or the
+/// claim is no longer fresh. A question may always be asked.
 async fn may_still_be_sent(scene: &Scene<'_>) -> bool {
     if is_too_late(scene) {
         return false;
     }
     let (claimed, now) = (scene.claimed, scene.engine.clock.now());
-    let fresh = claimed.item.sent_at.is_some_and(|claimed_at| now.since(claimed_at) < FRESH);
-    if claimed.doing == Doing::Query || !scene.work.kind.effect || (fresh && scene.operations.payment.is_none()) {
+    let fresh = claimed
+        .item
+        .sent_at
+        .is_some_and(|claimed_at| now.since(claimed_at) < FRESH);
+    if claimed.doing == Doing::Query
+        || !scene.work.kind.effect
+        || (fresh && scene.operations.payment.is_none())
+    {
         return true;
     }
     match scene.engine.ledger.is_withdrawn(claimed.id()).await {
@@ -237,20 +320,33 @@ pub(super) fn is_too_late(scene: &Scene<'_>) -> bool {
 }
 
 fn outlives(engine: &Engine, account: &Account, claimed: &Claimed) -> bool {
-    engine.clock.now().plus(account.timeout) >= claimed.lease_until && !planted::is(planted::Bug::LeaseNotChecked)
+    engine.clock.now().plus(account.timeout) >= claimed.lease_until
+        && !planted::is(planted::Bug::LeaseNotChecked)
 }
 
-/// A reason with the gateway's own words, where it refuses: its message, or what the customs say of a declaration.
+/// A reason with the gateway's own words, where it refuses: its message, or what the customs say of
+/// a declaration.
 fn quoted(moved: Move, judged: &Judged, seen: &Map<String, Value>) -> Move {
-    let told = || TOLD.into_iter().find_map(|name| seen.get(name)?.as_str()).map(str::trim);
+    let told = || {
+        TOLD.into_iter()
+            .find_map(|name| seen.get(name)?.as_str())
+            .map(str::trim)
+    };
     let words = match &judged.answer {
         Answer::Declined(_) => judged.message.as_deref().or_else(told),
         Answer::NotProcessed { .. } | Answer::Unknown { .. } => judged.message.as_deref(),
         Answer::Done(_) | Answer::Accepted | Answer::Absent => None,
     };
-    let words: String = words.unwrap_or_default().chars().filter(|c| !c.is_control()).collect();
+    let words: String = words
+        .unwrap_or_default()
+        .chars()
+        .filter(|c| !c.is_control())
+        .collect();
     match moved.reason {
-        Some(reason) if !words.is_empty() => Move { reason: Some(format!("{reason} ({words})")), ..moved },
+        Some(reason) if !words.is_empty() => Move {
+            reason: Some(format!("{reason} ({words})")),
+            ..moved
+        },
         reason => Move { reason, ..moved },
     }
 }
@@ -258,22 +354,50 @@ fn quoted(moved: Move, judged: &Judged, seen: &Map<String, Value>) -> Move {
 /// The fact that keeps what the gateway said beside a code that no table lists.
 const UNLISTED: &str = "unlisted_message";
 
-/// Keeps the gateway's own words beside a code that no table lists, and says them again where a person gets the item for that code.
-fn unlisted(moved: Move, judged: &Judged, claimed: &Claimed, seen: &mut Map<String, Value>) -> Move {
-    let is_unlisted = matches!(&judged.answer, Answer::Unknown { cause: Cause::Unlisted, .. });
-    let message = judged.message.as_deref().map(|message| message.replace(char::is_control, ""));
+/// Keeps the gateway's own words beside a code that no table lists, and says them again where a
+/// person gets the item for that code.
+fn unlisted(
+    moved: Move,
+    judged: &Judged,
+    claimed: &Claimed,
+    seen: &mut Map<String, Value>,
+) -> Move {
+    let is_unlisted = matches!(
+        &judged.answer,
+        Answer::Unknown {
+            cause: Cause::Unlisted,
+            ..
+        }
+    );
+    let message = judged
+        .message
+        .as_deref()
+        .map(|message| message.replace(char::is_control, ""));
     if let Some(message) = message.filter(|message| is_unlisted && !message.is_empty()) {
         seen.insert(UNLISTED.to_owned(), message.into());
         return moved;
     }
-    let is_parked = moved.item.state == State::Parked && matches!(claimed.item.asking, Asking::Unlisted(_));
-    let known = claimed.result().filter(|known| is_parked && known.contains(UNLISTED));
+    let is_parked =
+        moved.item.state == State::Parked && matches!(claimed.item.asking, Asking::Unlisted(_));
+    let known = claimed
+        .result()
+        .filter(|known| is_parked && known.contains(UNLISTED));
     let known: Option<Value> = known.and_then(|known| serde_json::from_str(known).ok());
-    if claimed.doing == Doing::Submit && claimed.result().is_some_and(|known| known.contains(UNLISTED)) {
+    if claimed.doing == Doing::Submit
+        && claimed
+            .result()
+            .is_some_and(|known| known.contains(UNLISTED))
+    {
         seen.insert(UNLISTED.to_owned(), Value::Null);
     }
-    match (moved.reason, known.as_ref().and_then(|known| known[UNLISTED].as_str())) {
-        (Some(reason), Some(message)) => Move { reason: Some(format!("{reason}; its words were: {message}")), ..moved },
+    match (
+        moved.reason,
+        known.as_ref().and_then(|known| known[UNLISTED].as_str()),
+    ) {
+        (Some(reason), Some(message)) => Move {
+            reason: Some(format!("{reason}; its words were: {message}")),
+            ..moved
+        },
         (reason, _) => Move { reason, ..moved },
     }
 }
@@ -291,7 +415,10 @@ fn mismatch(answer: &Answer, seen: &Observation, claimed: &Claimed) -> Option<St
 /// A reason with what a person may do about it.
 pub(super) fn advised(moved: Move, advice: Option<&str>) -> Move {
     match (moved.reason, advice) {
-        (Some(reason), Some(advice)) => Move { reason: Some(format!("{reason}; {advice}")), ..moved },
+        (Some(reason), Some(advice)) => Move {
+            reason: Some(format!("{reason}; {advice}")),
+            ..moved
+        },
         (reason, _) => Move { reason, ..moved },
     }
 }
@@ -299,10 +426,12 @@ pub(super) fn advised(moved: Move, advice: Option<&str>) -> Move {
 /// The fact that is true of one reply only.
 pub(super) const SUB_CODE: &str = "sub_code";
 
-/// What was known of the result, and what is known now: an action to be taken stays when a later reply no longer names it. The
-/// code of an earlier refusal does not.
+/// What was known of the result, and what is known now: an action to be taken stays when a later
+/// reply no longer names it. The code of an earlier refusal does not.
 pub(super) fn merged(known: Option<&str>, seen: Map<String, Value>) -> Option<String> {
-    let mut result: Map<String, Value> = known.and_then(|known| serde_json::from_str(known).ok()).unwrap_or_default();
+    let mut result: Map<String, Value> = known
+        .and_then(|known| serde_json::from_str(known).ok())
+        .unwrap_or_default();
     let stale = result.remove(SUB_CODE).is_some();
     if seen.is_empty() && !stale {
         return None;
@@ -321,14 +450,21 @@ pub(super) struct Scene<'a> {
     pub operations: &'a Operations,
 }
 
-fn call(engine: &Engine, account: &Account, work: &Work, claimed: &Claimed, operation: &str) -> Result<Call, String> {
+fn call(
+    engine: &Engine,
+    account: &Account,
+    work: &Work,
+    claimed: &Claimed,
+    operation: &str,
+) -> Result<Call, String> {
     let mut order_no = claimed.order_no().clone();
     if planted::is(planted::Bug::NumberOfItsOwn) {
         order_no = OrderNumber::derive(claimed.key(), 90);
     }
     let mut amount = claimed.amount();
     if planted::is(planted::Bug::AmountPlusOne) {
-        amount = amount.and_then(|amount| Amount::from_minor(amount.minor() + 1, amount.currency()).ok());
+        amount = amount
+            .and_then(|amount| Amount::from_minor(amount.minor() + 1, amount.currency()).ok());
     }
     Ok(Call {
         operation: operation.to_owned(),
@@ -348,13 +484,30 @@ fn unsendable(
     now: Timestamp,
 ) -> Result<Settlement, Illegal> {
     let answer = if claimed.item.state == State::Sending {
-        Answer::NotProcessed { code: "not_sent".to_owned(), after: None }
+        Answer::NotProcessed {
+            code: "not_sent".to_owned(),
+            after: None,
+        }
     } else {
-        Answer::Unknown { cause: Cause::NotAsked, code: String::new() }
+        Answer::Unknown {
+            cause: Cause::NotAsked,
+            code: String::new(),
+        }
     };
-    let moved = apply(&claimed.item, &Event::Answered(answer.clone()), &work.policy, now)?;
+    let moved = apply(
+        &claimed.item,
+        &Event::Answered(answer.clone()),
+        &work.policy,
+        now,
+    )?;
     let observed = Observation::of(Reached::NotSent(why));
-    Ok(Settlement::answered(claimed, moved, attempt_of(operation, now, now, &answer, observed), None, now))
+    Ok(Settlement::answered(
+        claimed,
+        moved,
+        attempt_of(operation, now, now, &answer, observed),
+        None,
+        now,
+    ))
 }
 
 pub(super) fn attempt_of(
@@ -371,7 +524,11 @@ pub(super) fn attempt_of(
         answer: answer.word(),
         code: answer.code().to_owned(),
         http: observed.http,
-        evidence: if observed.evidence.is_empty() { observed.reached.why() } else { observed.evidence },
+        evidence: if observed.evidence.is_empty() {
+            observed.reached.why()
+        } else {
+            observed.evidence
+        },
     }
 }
 
@@ -379,29 +536,42 @@ pub(super) fn attempt_of(
 pub(super) fn expected(scene: &Scene<'_>, outcomes: &[Outcome], call: &Call) -> Expected {
     let asks_for_fields = outcomes.iter().any(|row| row.when.is_some());
     Expected {
-        input: if asks_for_fields { call.input.clone() } else { Map::new() },
+        input: if asks_for_fields {
+            call.input.clone()
+        } else {
+            Map::new()
+        },
         refunded: false,
         order_no: expected_number(scene, call),
         amount: scene.claimed.amount(),
         amount_may_lack: scene.operations.names_no_amount,
         // An item is pending too while a refusal is asked about: that the gateway had accepted.
         accepted: scene.claimed.item.state == State::Pending
-            && matches!(scene.claimed.item.asking, Asking::Outcome | Asking::Unlisted(_)),
+            && matches!(
+                scene.claimed.item.asking,
+                Asking::Outcome | Asking::Unlisted(_)
+            ),
         exists: number_exists(scene.claimed),
         named: !scene.operations.named_by.is_empty(),
         day_over: day_over(call, scene.engine.clock.now()),
     }
 }
 
-/// How long the day has been over that a call asks for; days are Beijing's, as both gateways with statements count them.
+/// How long the day has been over that a call asks for; days are Beijing's, as both gateways with
+/// statements count them.
 pub(super) fn day_over(call: &Call, now: Timestamp) -> Option<Duration> {
     Some(now.since(day_end(call.input.get("date").and_then(Value::as_str)?)?))
 }
 
 /// When a day of Beijing's is over.
 pub(super) fn day_end(day: &str) -> Option<Timestamp> {
-    let day = NaiveDate::parse_from_str(day, "%Y-%m-%d").ok()?.succ_opt()?;
-    let end = day.and_time(NaiveTime::MIN).and_local_timezone(chrono_tz::Asia::Shanghai).earliest()?;
+    let day = NaiveDate::parse_from_str(day, "%Y-%m-%d")
+        .ok()?
+        .succ_opt()?;
+    let end = day
+        .and_time(NaiveTime::MIN)
+        .and_local_timezone(chrono_tz::Asia::Shanghai)
+        .earliest()?;
     Some(Timestamp::from_millis(end.timestamp_millis()))
 }
 
@@ -414,7 +584,12 @@ fn expected_number(scene: &Scene<'_>, call: &Call) -> Option<OrderNumber> {
     if names.is_empty() {
         return Some(call.order_no.clone());
     }
-    let given = |field: &String| call.input.get(field).and_then(Value::as_str).filter(|name| !name.is_empty());
+    let given = |field: &String| {
+        call.input
+            .get(field)
+            .and_then(Value::as_str)
+            .filter(|name| !name.is_empty())
+    };
     OrderNumber::parse(names.iter().find_map(given)?).ok()
 }
 
@@ -422,7 +597,10 @@ fn expected_number(scene: &Scene<'_>, call: &Call) -> Option<OrderNumber> {
 fn answer_to(claimed: &Claimed, answer: &Answer) -> Answer {
     match answer {
         Answer::NotProcessed { code, .. } if claimed.item.state == State::Pending => {
-            Answer::Unknown { cause: Cause::NotAsked, code: code.clone() }
+            Answer::Unknown {
+                cause: Cause::NotAsked,
+                code: code.clone(),
+            }
         }
         Answer::Done(_)
         | Answer::Accepted
@@ -446,7 +624,9 @@ pub fn give_back(claimed: &Claimed, work: &Work, now: Timestamp) -> Result<Settl
 fn operation(operations: &Operations, doing: Doing) -> (&str, &[Outcome]) {
     match (doing, &operations.query) {
         (Doing::Query, Some(query)) => (query, &operations.query_outcomes),
-        (Doing::Submit, _) | (Doing::Query, None) => (&operations.submit, &operations.submit_outcomes),
+        (Doing::Submit, _) | (Doing::Query, None) => {
+            (&operations.submit, &operations.submit_outcomes)
+        }
     }
 }
 
@@ -454,7 +634,12 @@ fn operation(operations: &Operations, doing: Doing) -> (&str, &[Outcome]) {
 fn input(engine: &Engine, work: &Work, claimed: &Claimed) -> Result<Map<String, Value>, String> {
     // Written by the planner, from checked fields.
     let input: Map<String, Value> = serde_json::from_str(claimed.input()).unwrap_or_default();
-    let opened = open_input(engine.vault.as_deref(), input, &work.kind.fields, claimed.key());
+    let opened = open_input(
+        engine.vault.as_deref(),
+        input,
+        &work.kind.fields,
+        claimed.key(),
+    );
     opened.map_err(|error| error.to_string())
 }
 
@@ -475,8 +660,8 @@ pub(super) async fn within(engine: &Engine, account: &Account, call: &Call) -> O
     }
 }
 
-/// Waits until a call may be made by the account's rate. What is needed beforehand is got before, so that calls do not gather there;
-/// where it cannot be had, this is what came of the call.
+/// Waits until a call may be made by the account's rate. What is needed beforehand is got before,
+/// so that calls do not gather there; where it cannot be had, this is what came of the call.
 async fn turn(engine: &Engine, account: &Account) -> Result<(), Observation> {
     prepared(engine, account).await?;
     if let Some(pace) = &account.pace {
@@ -541,7 +726,10 @@ fn unreached(how: NoConnection, moved: Move) -> Move {
         | State::Rejected
         | State::Skipped => String::new(),
     };
-    Move { reason: Some(format!("{}{attempts}", cannot_reach(how))), ..moved }
+    Move {
+        reason: Some(format!("{}{attempts}", cannot_reach(how))),
+        ..moved
+    }
 }
 
 /// One order is not asked about more often than the account allows.
@@ -550,30 +738,58 @@ pub(super) fn spaced(account: &Account, is_query: bool, moved: Move, now: Timest
     if !(is_query && asks_again) {
         return moved;
     }
-    let due = moved.due.map(|due| due.max(now.plus(account.query_interval)));
+    let due = moved
+        .due
+        .map(|due| due.max(now.plus(account.query_interval)));
     Move { due, ..moved }
 }
 
-/// Keeps the code of an answer that nobody has listed, or whose meaning payrun only assumes, for people to hear of. What a
-/// sandbox on this machine answers says nothing about the gateway.
-pub(super) async fn note_unattested(scene: &Scene<'_>, kind: &JobKind, judged: &Judged, now: Timestamp) {
-    let assumed = judged.assumed.as_deref().filter(|_| scene.account.is_remote);
-    let code = if judged.code.is_empty() { judged.answer.code() } else { &judged.code };
+/// Keeps the code of an answer that nobody has listed, or whose meaning payrun only assumes, for
+/// people to hear of. What a sandbox on this machine answers says nothing about the gateway.
+pub(super) async fn note_unattested(
+    scene: &Scene<'_>,
+    kind: &JobKind,
+    judged: &Judged,
+    now: Timestamp,
+) {
+    let assumed = judged
+        .assumed
+        .as_deref()
+        .filter(|_| scene.account.is_remote);
+    let code = if judged.code.is_empty() {
+        judged.answer.code()
+    } else {
+        &judged.code
+    };
     if (judged.listed && assumed.is_none()) || code.is_empty() {
         return;
     }
     let (lane, id) = (&scene.account.name, scene.claimed.id());
-    let noted = scene.engine.ledger.note_unattested(lane, &kind.name, code, assumed, id, now).await;
+    let noted = scene
+        .engine
+        .ledger
+        .note_unattested(lane, &kind.name, code, assumed, id, now)
+        .await;
     if let Err(error) = noted {
         tracing::warn!(lane.name = lane, %error, "an answer that no page attests could not be noted");
     }
 }
 
 fn tell(account: &Account, claimed: &Claimed, judged: &Judged) {
-    let (lane, item, order) = (account.name.as_str(), claimed.id(), claimed.order_no().as_str());
+    let (lane, item, order) = (
+        account.name.as_str(),
+        claimed.id(),
+        claimed.order_no().as_str(),
+    );
     if !judged.listed {
         let code = judged.answer.code();
-        tracing::warn!(lane.name = lane, item.id = item, order.no = order, code, "no outcome table lists this answer");
+        tracing::warn!(
+            lane.name = lane,
+            item.id = item,
+            order.no = order,
+            code,
+            "no outcome table lists this answer"
+        );
     }
     match &judged.answer {
         Answer::Unknown { .. } => {
@@ -585,7 +801,11 @@ fn tell(account: &Account, claimed: &Claimed, judged: &Judged) {
                 code = judged.answer.code()
             );
         }
-        Answer::Done(_) | Answer::Accepted | Answer::Declined(_) | Answer::NotProcessed { .. } | Answer::Absent => {
+        Answer::Done(_)
+        | Answer::Accepted
+        | Answer::Declined(_)
+        | Answer::NotProcessed { .. }
+        | Answer::Absent => {
             tracing::debug!(
                 lane.name = lane,
                 item.id = item,
@@ -597,10 +817,12 @@ fn tell(account: &Account, claimed: &Claimed, judged: &Judged) {
     }
 }
 
-/// Writes a settlement down, again and again while the ledger cannot be written: an answer is worth some patience.
+/// Writes a settlement down, again and again while the ledger cannot be written: an answer is worth
+/// some patience.
 ///
 /// # Errors
-/// The database's last word: a minute after its first where it may pass by itself, else after 20 seconds. The item is then left claimed, and asked about when its lease has run out.
+/// The database's last word: a minute after its first where it may pass by itself, else after 20
+/// seconds. The item is then left claimed, and asked about when its lease has run out.
 pub async fn settle(engine: &Engine, settlement: Settlement) -> Result<(), LedgerError> {
     const PATIENCE: Duration = Duration::from_secs(20);
     const PATIENCE_WITH_SERVERS: Duration = Duration::from_secs(60);
@@ -612,7 +834,11 @@ pub async fn settle(engine: &Engine, settlement: Settlement) -> Result<(), Ledge
         };
         // What took long to fail may go well at once on a new connection.
         let began = failing_since.get_or_insert_with(tokio::time::Instant::now);
-        let patience = if error.is_transient() { PATIENCE_WITH_SERVERS } else { PATIENCE };
+        let patience = if error.is_transient() {
+            PATIENCE_WITH_SERVERS
+        } else {
+            PATIENCE
+        };
         if matches!(error, LedgerError::Stopped) || began.elapsed() >= patience {
             return Err(error);
         }

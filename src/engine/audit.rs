@@ -1,7 +1,8 @@
-//! Whether the audit log is what was written: its chain of hashes followed from the first entry to the last.
+//! Whether the audit log is what was written: its chain of hashes followed from the first entry to
+//! the last.
 //!
-//! A cut tail leaves a chain that is sound, so the head is compared with what others know of it: the entries that other tables
-//! speak of, and a hash that was noted elsewhere before (`--expect`).
+//! A cut tail leaves a chain that is sound, so the head is compared with what others know of it:
+//! the entries that other tables speak of, and a hash that was noted elsewhere before (`--expect`).
 
 use std::fmt;
 
@@ -39,7 +40,8 @@ pub enum AuditFault {
     Changed,
     /// It is not there, and another table speaks of it: the log's end was cut off.
     CutOff,
-    /// No entry has the hash that was expected: the log's end was cut off, or all of it was written anew.
+    /// No entry has the hash that was expected: the log's end was cut off, or all of it was written
+    /// anew.
     NotExpected,
 }
 
@@ -71,19 +73,34 @@ pub async fn verify(ledger: &Ledger, expect: Option<Link>) -> Result<AuditState,
         }
         for row in page {
             if row.entry.seq != last + 1 {
-                return Ok(AuditState::Broken { seq: last + 1, fault: AuditFault::Missing });
+                return Ok(AuditState::Broken {
+                    seq: last + 1,
+                    fault: AuditFault::Missing,
+                });
             }
             last = row.entry.seq;
             head = head.tie(&row.entry);
             if row.hash != head.to_string() {
-                return Ok(AuditState::Broken { seq: last, fault: AuditFault::Changed });
+                return Ok(AuditState::Broken {
+                    seq: last,
+                    fault: AuditFault::Changed,
+                });
             }
             seen |= expect == Some(head);
         }
     }
     Ok(match () {
-        () if named > last => AuditState::Broken { seq: last + 1, fault: AuditFault::CutOff },
-        () if !seen => AuditState::Broken { seq: last, fault: AuditFault::NotExpected },
-        () => AuditState::Sound { entries: last, head },
+        () if named > last => AuditState::Broken {
+            seq: last + 1,
+            fault: AuditFault::CutOff,
+        },
+        () if !seen => AuditState::Broken {
+            seq: last,
+            fault: AuditFault::NotExpected,
+        },
+        () => AuditState::Sound {
+            entries: last,
+            head,
+        },
     })
 }

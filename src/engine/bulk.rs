@@ -1,6 +1,8 @@
-//! Many items at once, by what they have in common: counted first, then done to exactly those that were counted.
+//! Many items at once, by what they have in common: counted first, then done to exactly those that
+//! were counted.
 //!
-//! What was counted is told by the versions of the items: an item that has moved since is left alone and told of.
+//! What was counted is told by the versions of the items: an item that has moved since is left
+//! alone and told of.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,7 +31,8 @@ pub struct Chosen {
     pub states: BTreeMap<State, u64>,
     /// Their money: minor units by currency code.
     pub sums: BTreeMap<&'static str, (i64, Currency)>,
-    /// How many are left out of a retry, since their contract is not charged or their period was given up with it.
+    /// How many are left out of a retry, since their contract is not charged or their period was
+    /// given up with it.
     pub left_out: u64,
     /// Stands for exactly these items in exactly these versions.
     pub set: String,
@@ -63,8 +66,8 @@ pub enum BulkError {
 }
 
 impl Engine {
-    /// Counts items and their money; changes nothing. What is withdrawn already is not chosen to be withdrawn, and of contracts that
-    /// are not charged nothing is chosen to be tried again.
+    /// Counts items and their money; changes nothing. What is withdrawn already is not chosen to be
+    /// withdrawn, and of contracts that are not charged nothing is chosen to be tried again.
     ///
     /// # Errors
     /// If the filter names no states or too many items are meant, and whatever the ledger says.
@@ -80,19 +83,26 @@ impl Engine {
             let Some(end) = page.last() else { break };
             after = end.id;
             let left = match wish {
-                Wish::Retry => self.ledger.not_charged(&page.iter().map(|item| item.id).collect::<Vec<_>>()).await?,
+                Wish::Retry => {
+                    self.ledger
+                        .not_charged(&page.iter().map(|item| item.id).collect::<Vec<_>>())
+                        .await?
+                }
                 Wish::Cancel | Wish::Resolve(_) => BTreeSet::new(),
             };
             left_out += left.len() as u64;
-            let is_meant =
-                |item: &ItemRow| (*wish != Wish::Cancel || item.withdrawn.is_none()) && !left.contains(&item.id);
+            let is_meant = |item: &ItemRow| {
+                (*wish != Wish::Cancel || item.withdrawn.is_none()) && !left.contains(&item.id)
+            };
             for item in page.into_iter().filter(is_meant) {
                 set.update(item.id.to_be_bytes());
                 set.update(item.version.to_be_bytes());
                 each.push((item.id, item.version));
                 *states.entry(item.state).or_default() += 1;
                 if let Some(amount) = item.amount {
-                    let sum = sums.entry(amount.currency().code()).or_insert((0_i64, amount.currency()));
+                    let sum = sums
+                        .entry(amount.currency().code())
+                        .or_insert((0_i64, amount.currency()));
                     sum.0 = sum.0.saturating_add(amount.minor());
                 }
             }
@@ -101,14 +111,22 @@ impl Engine {
             }
         }
         let set = hex::encode(&set.finalize()[..8]);
-        Ok(Chosen { items: each.len() as u64, states, sums, left_out, set, each })
+        Ok(Chosen {
+            items: each.len() as u64,
+            states,
+            sums,
+            left_out,
+            set,
+            each,
+        })
     }
 
-    /// Does what a person wants of the items that were chosen, in commits of some; an item that has moved since is left alone.
-    /// `words`: how they were chosen, for the audit log.
+    /// Does what a person wants of the items that were chosen, in commits of some; an item that has
+    /// moved since is left alone. `words`: how they were chosen, for the audit log.
     ///
     /// # Errors
-    /// Whatever the ledger says; what was committed before stays done, and giving it again goes on with the rest.
+    /// Whatever the ledger says; what was committed before stays done, and giving it again goes on
+    /// with the rest.
     pub async fn carry_out(
         &self,
         chosen: &Chosen,
@@ -118,7 +136,11 @@ impl Engine {
     ) -> Result<CarriedOut, BulkError> {
         let mut done = CarriedOut::default();
         for chunk in chosen.each.chunks(CHUNK) {
-            for (id, granted) in self.ledger.wish_all(chunk, wish, (by, words), self.clock.now()).await? {
+            for (id, granted) in self
+                .ledger
+                .wish_all(chunk, wish, (by, words), self.clock.now())
+                .await?
+            {
                 match granted {
                     Granted::Moved(state) => *done.moved.entry(state).or_default() += 1,
                     Granted::Withdrawn(state) => *done.withdrawn.entry(state).or_default() += 1,

@@ -1,4 +1,5 @@
-//! Following runs until they are at rest: ending jobs, starting their dependents, burying dead processes' leases.
+//! Following runs until they are at rest: ending jobs, starting their dependents, burying dead
+//! processes' leases.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -22,8 +23,9 @@ pub enum Standing {
 impl Engine {
     /// Ends what has ended, and tells how these runs stand.
     ///
-    /// `lanes`: those that can work; what waits for another is not waited for. `only_ask`: lanes, kinds of job and jobs of which
-    /// nothing is sent at present. `patience`: how far ahead something may be due to be waited for.
+    /// `lanes`: those that can work; what waits for another is not waited for. `only_ask`: lanes,
+    /// kinds of job and jobs of which nothing is sent at present. `patience`: how far ahead
+    /// something may be due to be waited for.
     ///
     /// # Errors
     /// Whatever the ledger says.
@@ -41,7 +43,8 @@ impl Engine {
             if all.open > 0 {
                 break all;
             }
-            // An item that ended after the jobs were looked at may have been the last that a later job waits for.
+            // An item that ended after the jobs were looked at may have been the last that a later
+            // job waits for.
             if self.go_on(now).await? == 0 {
                 return Ok(Standing::AtRest);
             }
@@ -52,11 +55,15 @@ impl Engine {
         }
         // A question that ended between the two looks has left something else to be done.
         let again = self.work(runs, lanes, only_ask).await?;
-        Ok(if again == all { Standing::Waiting(all) } else { Standing::Working(again) })
+        Ok(if again == all {
+            Standing::Waiting(all)
+        } else {
+            Standing::Working(again)
+        })
     }
 
-    /// Withdraws what nobody approved in time, ends what has ended and plans the jobs that waited for it, and tells contracts what
-    /// became of their items; says how many jobs were planned.
+    /// Withdraws what nobody approved in time, ends what has ended and plans the jobs that waited
+    /// for it, and tells contracts what became of their items; says how many jobs were planned.
     ///
     /// # Errors
     /// Whatever the ledger says.
@@ -93,20 +100,36 @@ impl Engine {
         Ok(all)
     }
 
-    /// Whether a question is under way that nothing else of these runs tells of: its item is due when its lease ends, which
-    /// may be later than anybody waits.
-    async fn asks(&self, runs: &[i64], now: Timestamp, patience: Duration) -> Result<bool, LedgerError> {
-        let longest = self.accounts.values().map(|account| account.lease()).max().unwrap_or_default().max(LONG_LEASE);
+    /// Whether a question is under way that nothing else of these runs tells of: its item is due
+    /// when its lease ends, which may be later than anybody waits.
+    async fn asks(
+        &self,
+        runs: &[i64],
+        now: Timestamp,
+        patience: Duration,
+    ) -> Result<bool, LedgerError> {
+        let longest = self
+            .accounts
+            .values()
+            .map(|account| account.lease())
+            .max()
+            .unwrap_or_default()
+            .max(LONG_LEASE);
         for run in runs {
             // Twice: a lease may have begun after `now`.
-            if self.ledger.is_under_way(*run, now.plus(patience), now.plus(longest * 2)).await? {
+            if self
+                .ledger
+                .is_under_way(*run, now.plus(patience), now.plus(longest * 2))
+                .await?
+            {
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    /// Expires the leases of processes that are dead; says how many items are asked about because of it.
+    /// Expires the leases of processes that are dead; says how many items are asked about because
+    /// of it.
     ///
     /// # Errors
     /// Whatever the ledger says.

@@ -8,6 +8,8 @@ use crate::gateway::{Call, Observation, Reached};
 pub(super) async fn work(scene: &Scene<'_>, call: &Call) -> Observation {
     match call.operation.as_str() {
         "reconcile" => reconcile::work(scene, call).await,
-        other => Observation::of(Reached::NotSent(format!("payrun itself has no operation {other}"))),
+        other => Observation::of(Reached::NotSent(format!(
+            "payrun itself has no operation {other}"
+        ))),
     }
 }

@@ -6,13 +6,14 @@ use super::Engine;
 use crate::domain::time::Timestamp;
 use crate::ledger::{Forgettable, LedgerError};
 
-/// About how many rows a commit changes, how many commits of each a round has (a service that stops waits for a round), and what is
-/// left to others between two of them.
+/// About how many rows a commit changes, how many commits of each a round has (a service that stops
+/// waits for a round), and what is left to others between two of them.
 const ROWS: u32 = 500;
 const COMMITS: u32 = 10;
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// What must stay known for at least so long: news that could be found again, times that a new calendar could move.
+/// What must stay known for at least so long: news that could be found again, times that a new
+/// calendar could move.
 const KNOWN_FOR: Duration = Duration::from_secs(60 * 86_400);
 
 /// What a round has forgotten, by its words.
@@ -35,7 +36,9 @@ impl Engine {
         self.keep_contracts(now).await?;
         let mut forgotten = Forgotten::default();
         for what in Forgettable::ALL {
-            let Some(before) = self.kept_since(what, now) else { continue };
+            let Some(before) = self.kept_since(what, now) else {
+                continue;
+            };
             let (gone, more) = self.forget_some(what, before, now).await?;
             forgotten.rows.push((what.words(), gone));
             forgotten.more |= more;

@@ -1,7 +1,8 @@
-//! The journal: every item with all that was done and answered, as plain JSON for whoever wants to check it.
+//! The journal: every item with all that was done and answered, as plain JSON for whoever wants to
+//! check it.
 //!
-//! What is entered of an item (which may name persons) and what was received are left out; of a batch that was to be approved,
-//! each row has its hash, so that the approval's can be made again.
+//! What is entered of an item (which may name persons) and what was received are left out; of a
+//! batch that was to be approved, each row has its hash, so that the approval's can be made again.
 
 use std::collections::HashMap;
 
@@ -27,7 +28,13 @@ pub struct Journal<'a> {
 impl<'a> Journal<'a> {
     /// The journal of these items.
     pub fn of(ledger: &'a Ledger, filter: ItemFilter) -> Self {
-        Self { ledger, filter, after: 0, jobs: HashMap::new(), approvals: HashMap::new() }
+        Self {
+            ledger,
+            filter,
+            after: 0,
+            jobs: HashMap::new(),
+            approvals: HashMap::new(),
+        }
     }
 
     /// The next items; none at the end.
@@ -44,7 +51,10 @@ impl<'a> Journal<'a> {
                 self.jobs.extend(jobs.into_iter().map(|job| (job.id, job)));
                 self.read_approvals(item.run_id).await?;
             }
-            let (events, attempts) = (self.ledger.events(item.id).await?, self.ledger.attempts(item.id).await?);
+            let (events, attempts) = (
+                self.ledger.events(item.id).await?,
+                self.ledger.attempts(item.id).await?,
+            );
             let mut row = row(item, self.jobs.get(&item.job_id), &events, &attempts);
             if let Some(approval) = self.approvals.get(&item.job_id) {
                 row["approval"] = approval.clone();
@@ -56,10 +66,17 @@ impl<'a> Journal<'a> {
     }
 
     async fn read_approvals(&mut self, run_id: i64) -> Result<(), LedgerError> {
-        let Some(origin) = self.ledger.origin_of(run_id).await? else { return Ok(()) };
+        let Some(origin) = self.ledger.origin_of(run_id).await? else {
+            return Ok(());
+        };
         for approval in self.ledger.approvals_of_run(run_id).await? {
-            let Some(job) = self.jobs.get(&approval.job_id) else { continue };
-            let account = [job.lane.as_str(), job.account.as_deref().unwrap_or_default()];
+            let Some(job) = self.jobs.get(&approval.job_id) else {
+                continue;
+            };
+            let account = [
+                job.lane.as_str(),
+                job.account.as_deref().unwrap_or_default(),
+            ];
             let origin = Origin {
                 workflow: &approval.workflow,
                 occurrence: &origin.occurrence,
@@ -69,7 +86,11 @@ impl<'a> Journal<'a> {
                 kind: &job.kind,
                 account,
             };
-            let by: Vec<&str> = approval.votes.iter().map(|vote| vote.person.as_str()).collect();
+            let by: Vec<&str> = approval
+                .votes
+                .iter()
+                .map(|vote| vote.person.as_str())
+                .collect();
             let known = json!({
                 "state": approval.state.word(),
                 "author": approval.author_user.as_deref().unwrap_or(&approval.author),
@@ -103,7 +124,12 @@ fn print(item: &ItemRow) -> Option<Print> {
 /// # Errors
 /// Whatever the ledger says.
 pub async fn totals(ledger: &Ledger, run_id: i64) -> Result<Vec<Value>, LedgerError> {
-    let names: HashMap<i64, String> = ledger.jobs(run_id).await?.into_iter().map(|job| (job.id, job.name)).collect();
+    let names: HashMap<i64, String> = ledger
+        .jobs(run_id)
+        .await?
+        .into_iter()
+        .map(|job| (job.id, job.name))
+        .collect();
     let totals = ledger.totals(run_id).await?;
     let row = |total: &crate::ledger::Total| {
         json!({
@@ -118,7 +144,12 @@ pub async fn totals(ledger: &Ledger, run_id: i64) -> Result<Vec<Value>, LedgerEr
     Ok(totals.iter().map(row).collect())
 }
 
-fn row(item: &ItemRow, job: Option<&JobRow>, events: &[EventRow], attempts: &[AttemptRow]) -> Value {
+fn row(
+    item: &ItemRow,
+    job: Option<&JobRow>,
+    events: &[EventRow],
+    attempts: &[AttemptRow],
+) -> Value {
     json!({
         "item": item.id,
         "run": item.run_id,

@@ -1,11 +1,13 @@
-//! What is kept of a reply beside the item's own result: the file of a statement and its lines, the batches of a settlement.
+//! What is kept of a reply beside the item's own result: the file of a statement and its lines, the
+//! batches of a settlement.
 //!
-//! It is kept before the item is settled: what the ledger says was fetched is there. A file that cannot be read to its end is
-//! not kept at all, and one that is there is never replaced by another. Only what was fetched of a day that was not over gives way
-//! to the day's whole file; both files stay.
+//! It is kept before the item is settled: what the ledger says was fetched is there. A file that
+//! cannot be read to its end is not kept at all, and one that is there is never replaced by
+//! another. Only what was fetched of a day that was not over gives way to the day's whole file;
+//! both files stay.
 //!
-//! A file that nobody has signed, and that has no total, may have been cut on its way: it is fetched twice, and only what came twice
-//! is read.
+//! A file that nobody has signed, and that has no total, may have been cut on its way: it is
+//! fetched twice, and only what came twice is read.
 
 use std::fmt::Display;
 
@@ -22,11 +24,22 @@ use crate::ledger::{LineKind, NewStatement, StatementKept, StatementLine};
 use crate::statement::{self, BillNames, Format, Kind, Line, Signed, Statement};
 
 /// Keeps what is to be kept; a failure to do so is the answer then.
-pub(super) async fn kept(scene: &Scene<'_>, call: &Call, seen: &mut Observation, judged: Judged) -> Judged {
-    let Some(keeps) = scene.operations.keeps else { return judged };
+pub(super) async fn kept(
+    scene: &Scene<'_>,
+    call: &Call,
+    seen: &mut Observation,
+    judged: Judged,
+) -> Judged {
+    let Some(keeps) = scene.operations.keeps else {
+        return judged;
+    };
     let answer = match (keeps, &judged.answer) {
-        (Keeps::Statement, Answer::Done(receipt)) => keep_statement(scene, call, seen, &receipt.0).await,
-        (Keeps::Settlements, Answer::Done(_) | Answer::Accepted) => keep_settlements(scene, seen).await,
+        (Keeps::Statement, Answer::Done(receipt)) => {
+            keep_statement(scene, call, seen, &receipt.0).await
+        }
+        (Keeps::Settlements, Answer::Done(_) | Answer::Accepted) => {
+            keep_settlements(scene, seen).await
+        }
         (Keeps::Statement | Keeps::Settlements, _) => Ok(()),
     };
     match answer {
@@ -42,52 +55,108 @@ impl NotKept {
     /// Trying again is in vain.
     fn never(what: impl Display) -> Self {
         let code = what.to_string().chars().take(200).collect();
-        Self(Answer::Declined(Decline { code, class: DeclineClass::Hard, number: NumberRule::Same }))
+        Self(Answer::Declined(Decline {
+            code,
+            class: DeclineClass::Hard,
+            number: NumberRule::Same,
+        }))
     }
 
     /// It may go well another time.
     fn now(what: impl Display) -> Self {
-        Self(Answer::NotProcessed { code: what.to_string().chars().take(200).collect(), after: None })
+        Self(Answer::NotProcessed {
+            code: what.to_string().chars().take(200).collect(),
+            after: None,
+        })
     }
 }
 
-async fn keep_statement(scene: &Scene<'_>, call: &Call, seen: &mut Observation, receipt: &str) -> Result<(), NotKept> {
+async fn keep_statement(
+    scene: &Scene<'_>,
+    call: &Call,
+    seen: &mut Observation,
+    receipt: &str,
+) -> Result<(), NotKept> {
     if receipt == NOTHING {
-        return keep_lines(scene, (day(call), NOTHING.to_owned(), Vec::new()), Vec::new(), seen, None).await;
+        return keep_lines(
+            scene,
+            (day(call), NOTHING.to_owned(), Vec::new()),
+            Vec::new(),
+            seen,
+            None,
+        )
+        .await;
     }
-    let file = seen.file.take().ok_or_else(|| NotKept::now("the reply holds no file"))?;
+    let file = seen
+        .file
+        .take()
+        .ok_or_else(|| NotKept::now("the reply holds no file"))?;
     let day = day(call);
     let is_open = day_over(call, scene.engine.clock.now()).is_none_or(|over| over.is_zero());
     if is_open && !keeps_open_day(call) {
-        return Err(NotKept::now("the day is not over; its statement may lack trades"));
+        return Err(NotKept::now(
+            "the day is not over; its statement may lack trades",
+        ));
     }
     let (format, ending) = match scene.account.kind {
         "wechat" => (Format::Wechat, "csv"),
         "hipopay" => (Format::Hipopay, "txt"),
-        other => return Err(NotKept::never(format!("payrun cannot read statements of {other}"))),
+        other => {
+            return Err(NotKept::never(format!(
+                "payrun cannot read statements of {other}"
+            )));
+        }
     };
     if format == Format::Hipopay {
         came_twice(scene, call, &file).await?;
     }
-    let Statement { lines, totals } = read(format, scene.account.gateway.bill_names(), file.clone()).await?;
-    let part = if is_open { format!("-open-{}", receipt.chars().take(12).collect::<String>()) } else { String::new() };
+    let Statement { lines, totals } =
+        read(format, scene.account.gateway.bill_names(), file.clone()).await?;
+    let part = if is_open {
+        format!("-open-{}", receipt.chars().take(12).collect::<String>())
+    } else {
+        String::new()
+    };
     let name = format!("statements/{}/{day}{part}.{ending}", scene.account.name);
-    let location = scene.engine.files.keep(&name, file).await.map_err(|error| match error {
-        FilesError::Other { .. } => NotKept::never(error),
-        FilesError::Open { .. } | FilesError::Folder { .. } | FilesError::Store { .. } => NotKept::now(error),
-    })?;
+    let location = scene
+        .engine
+        .files
+        .keep(&name, file)
+        .await
+        .map_err(|error| match error {
+            FilesError::Other { .. } => NotKept::never(error),
+            FilesError::Open { .. } | FilesError::Folder { .. } | FilesError::Store { .. } => {
+                NotKept::now(error)
+            }
+        })?;
     let remarks = totals.map(|totals| totals.differs).unwrap_or_default();
-    keep_lines(scene, (day, receipt.to_owned(), remarks), lines, seen, Some(location)).await
+    keep_lines(
+        scene,
+        (day, receipt.to_owned(), remarks),
+        lines,
+        seen,
+        Some(location),
+    )
+    .await
 }
 
-/// Fetches the file once more: what was cut on its way is another file then. The title may tell when it was made.
+/// Fetches the file once more: what was cut on its way is another file then. The title may tell
+/// when it was made.
 async fn came_twice(scene: &Scene<'_>, call: &Call, file: &Bytes) -> Result<(), NotKept> {
-    let behind_title = |file: &Bytes| file.iter().position(|byte| *byte == b'\n').map(|end| file.slice(end..));
+    let behind_title = |file: &Bytes| {
+        file.iter()
+            .position(|byte| *byte == b'\n')
+            .map(|end| file.slice(end..))
+    };
     let again = within(scene.engine, scene.account, call).await;
     match again.file {
         Some(again) if behind_title(&again) == behind_title(file) => Ok(()),
-        Some(_) => Err(NotKept::now("the file was another one when it was fetched once more; it may have been cut")),
-        None => Err(NotKept::now("the file could not be fetched once more, to compare")),
+        Some(_) => Err(NotKept::now(
+            "the file was another one when it was fetched once more; it may have been cut",
+        )),
+        None => Err(NotKept::now(
+            "the file could not be fetched once more, to compare",
+        )),
     }
 }
 
@@ -97,7 +166,11 @@ fn keeps_open_day(call: &Call) -> bool {
 }
 
 fn day(call: &Call) -> String {
-    call.input.get("date").and_then(Value::as_str).unwrap_or_default().to_owned()
+    call.input
+        .get("date")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned()
 }
 
 /// Keeps a day's lines; none, and no file, where there was no trade.
@@ -120,14 +193,21 @@ async fn keep_lines(
         remarks,
     };
     let count = lines.len();
-    let kept = scene.engine.ledger.keep_statement(&statement, lines.into_iter().map(line)).await;
+    let kept = scene
+        .engine
+        .ledger
+        .keep_statement(&statement, lines.into_iter().map(line))
+        .await;
     match kept.map_err(NotKept::now)? {
         StatementKept::New | StatementKept::Known => {
-            seen.result.extend(location.map(|location| ("file".to_owned(), location.into())));
+            seen.result
+                .extend(location.map(|location| ("file".to_owned(), location.into())));
             seen.result.insert("lines".to_owned(), count.into());
             Ok(())
         }
-        StatementKept::Other => Err(NotKept::never("another statement of that day is in the ledger; it stays")),
+        StatementKept::Other => Err(NotKept::never(
+            "another statement of that day is in the ledger; it stays",
+        )),
     }
 }
 
@@ -162,5 +242,10 @@ fn line(line: Line) -> StatementLine {
 
 async fn keep_settlements(scene: &Scene<'_>, seen: &Observation) -> Result<(), NotKept> {
     let now = scene.engine.clock.now();
-    scene.engine.ledger.keep_settlements(&scene.account.name, &seen.records, now).await.map_err(NotKept::now)
+    scene
+        .engine
+        .ledger
+        .keep_settlements(&scene.account.name, &seen.records, now)
+        .await
+        .map_err(NotKept::now)
 }

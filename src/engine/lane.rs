@@ -1,7 +1,9 @@
-//! What an answer does to its lane: it is closed where the account refuses us or cannot prove itself, a job is stopped whose
-//! requests are at fault, and it is noted that a gateway is not reached.
+//! What an answer does to its lane: it is closed where the account refuses us or cannot prove
+//! itself, a job is stopped whose requests are at fault, and it is noted that a gateway is not
+//! reached.
 //!
-//! A lane that payrun closed sends nothing; what was sent is still asked about. Nothing here changes an item.
+//! A lane that payrun closed sends nothing; what was sent is still asked about. Nothing here
+//! changes an item.
 
 use super::attempt::Scene;
 use super::watch::News;
@@ -23,13 +25,23 @@ struct Closing {
     job_id: Option<i64>,
 }
 
-/// Closes the lane, if that is what an answer does to it, or if too many replies in a row could not be verified.
-pub(super) async fn close(scene: &Scene<'_>, judged: &Judged, observed: &Observation, now: Timestamp) {
+/// Closes the lane, if that is what an answer does to it, or if too many replies in a row could not
+/// be verified.
+pub(super) async fn close(
+    scene: &Scene<'_>,
+    judged: &Judged,
+    observed: &Observation,
+    now: Timestamp,
+) {
     let (account, kind) = (scene.account, &scene.work.kind.name);
     let stop = |reason: String| Closing {
         name: account.name.clone(),
         state: LaneState::Stopped,
-        reason: format!("{reason}; check {} of {} in payrun.yaml", account.gateway.credentials(), account.name),
+        reason: format!(
+            "{reason}; check {} of {} in payrun.yaml",
+            account.gateway.credentials(),
+            account.name
+        ),
         until: None,
         job_id: None,
     };
@@ -46,7 +58,9 @@ pub(super) async fn close(scene: &Scene<'_>, judged: &Judged, observed: &Observa
             job_id: None,
         },
         (LaneEffect::None, Reached::Unverified(why)) => match account.watch.too_many_unverified() {
-            Some(times) => stop(format!("{times} replies in a row cannot be verified ({why})")),
+            Some(times) => stop(format!(
+                "{times} replies in a row cannot be verified ({why})"
+            )),
             None => return,
         },
         (LaneEffect::None, _) => return,
@@ -54,7 +68,8 @@ pub(super) async fn close(scene: &Scene<'_>, judged: &Judged, observed: &Observa
     closed(scene.engine, account, &closing, now).await;
 }
 
-/// Stops the job whose items are refused for the same fault of the request, one after the other, before any went well.
+/// Stops the job whose items are refused for the same fault of the request, one after the other,
+/// before any went well.
 pub(super) async fn note_refusal(scene: &Scene<'_>, judged: &Judged, now: Timestamp) {
     if scene.claimed.doing == Doing::Query {
         return;
@@ -66,16 +81,26 @@ pub(super) async fn note_refusal(scene: &Scene<'_>, judged: &Judged, now: Timest
         Answer::Unknown { .. } | Answer::NotProcessed { .. } => return,
         Answer::Done(_) | Answer::Accepted | Answer::Declined(_) | Answer::Absent => None,
     };
-    let Some((code, times)) = said.zip(account.watch.note_refusal(job_id, said)) else { return };
+    let Some((code, times)) = said.zip(account.watch.note_refusal(job_id, said)) else {
+        return;
+    };
     // What was claimed ahead waits while the ledger is asked.
     let name = name_of_job(account, &scene.work.kind, job_id);
-    account.watch.close(&name, Some(job_id), now, account.lease());
+    account
+        .watch
+        .close(&name, Some(job_id), now, account.lease());
     let job = match scene.engine.ledger.job_without_success(job_id).await {
         Ok(Some(job)) => job,
         Ok(None) => return,
-        Err(error) => return tracing::error!(job.id = job_id, %error, "the job could not be stopped"),
+        Err(error) => {
+            return tracing::error!(job.id = job_id, %error, "the job could not be stopped");
+        }
     };
-    let message = judged.message.as_deref().map(|message| format!(" ({message})")).unwrap_or_default();
+    let message = judged
+        .message
+        .as_deref()
+        .map(|message| format!(" ({message})"))
+        .unwrap_or_default();
     let closing = Closing {
         name,
         state: LaneState::Stopped,
@@ -95,9 +120,19 @@ fn name_of_job(account: &Account, kind: &JobKind, job_id: i64) -> String {
 }
 
 async fn closed(engine: &Engine, account: &Account, closing: &Closing, now: Timestamp) {
-    let Closing { name, state, reason, until, job_id } = closing;
+    let Closing {
+        name,
+        state,
+        reason,
+        until,
+        job_id,
+    } = closing;
     account.watch.close(name, *job_id, now, account.lease());
-    match engine.ledger.close_lane(name, *state, reason, *until, now).await {
+    match engine
+        .ledger
+        .close_lane(name, *state, reason, *until, now)
+        .await
+    {
         Ok(true) => {
             tracing::error!(
                 lane.name = name,
@@ -107,17 +142,29 @@ async fn closed(engine: &Engine, account: &Account, closing: &Closing, now: Time
             );
         }
         Ok(false) => {}
-        Err(error) => tracing::error!(lane.name = name, error = %error, "the lane could not be closed"),
+        Err(error) => {
+            tracing::error!(lane.name = name, error = %error, "the lane could not be closed")
+        }
     }
     // What was claimed until the commit did not see it.
-    account.watch.close(name, *job_id, engine.clock.now(), account.lease());
+    account
+        .watch
+        .close(name, *job_id, engine.clock.now(), account.lease());
 }
 
-/// Whether the lane, or the item's kind or job on it, was closed after the item was claimed to be sent.
-pub(super) fn is_closed_since_the_claim(account: &Account, kind: &JobKind, claimed: &Claimed) -> bool {
+/// Whether the lane, or the item's kind or job on it, was closed after the item was claimed to be
+/// sent.
+pub(super) fn is_closed_since_the_claim(
+    account: &Account,
+    kind: &JobKind,
+    claimed: &Claimed,
+) -> bool {
     let sends = claimed.doing == Doing::Submit;
-    let names =
-        [account.name.clone(), format!("{}/{}", account.name, kind.name), name_of_job(account, kind, claimed.job_id())];
+    let names = [
+        account.name.clone(),
+        format!("{}/{}", account.name, kind.name),
+        name_of_job(account, kind, claimed.job_id()),
+    ];
     let claimed_at = claimed.item.sent_at.filter(|_| sends);
     claimed_at.is_some_and(|at| account.watch.is_closed_since(&names, at, account.lease()))
 }
@@ -129,7 +176,10 @@ pub(super) async fn note_reached(engine: &Engine, account: &Account, observed: &
         None => return,
         Some(News::Lost(how)) => {
             tracing::warn!(lane.name = lane, how, "the gateway cannot be reached");
-            engine.ledger.note_unreachable(lane, how, engine.clock.now()).await
+            engine
+                .ledger
+                .note_unreachable(lane, how, engine.clock.now())
+                .await
         }
         Some(News::Reached) => engine.ledger.note_reached(lane).await,
     };
@@ -142,7 +192,10 @@ pub(super) async fn note_reached(engine: &Engine, account: &Account, observed: &
 pub(super) async fn end_trial(scene: &Scene<'_>, now: Timestamp) {
     let name = format!("{}/{}", scene.account.name, scene.work.kind.name);
     match scene.engine.ledger.end_trial(&name, now).await {
-        Ok(()) => tracing::info!(lane.name = name, "our balance is large enough again; the lane is open"),
+        Ok(()) => tracing::info!(
+            lane.name = name,
+            "our balance is large enough again; the lane is open"
+        ),
         Err(error) => {
             tracing::error!(lane.name = name, %error, "the lane could not be opened; the next item tries again");
         }

@@ -1,4 +1,5 @@
-//! What this process counts: calls and how long they took, by account, operation and answer. For metrics only; nothing is decided by it.
+//! What this process counts: calls and how long they took, by account, operation and answer. For
+//! metrics only; nothing is decided by it.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
@@ -54,17 +55,40 @@ impl Default for Meter {
 
 impl Meter {
     /// A call was answered.
-    pub fn answered(&self, gateway: &str, operation: &str, answer: &'static str, code: &str, took: Duration) {
+    pub fn answered(
+        &self,
+        gateway: &str,
+        operation: &str,
+        answer: &'static str,
+        code: &str,
+        took: Duration,
+    ) {
         let (gateway, operation) = (gateway.to_owned(), operation.to_owned());
-        let labels = CallLabels { gateway: gateway.clone(), operation: operation.clone() };
-        self.latency.get_or_create(&labels).observe(took.as_secs_f64());
+        let labels = CallLabels {
+            gateway: gateway.clone(),
+            operation: operation.clone(),
+        };
+        self.latency
+            .get_or_create(&labels)
+            .observe(took.as_secs_f64());
         let code = self.known(code);
-        self.answers.get_or_create(&AnswerLabels { gateway, operation, answer, code }).inc();
+        self.answers
+            .get_or_create(&AnswerLabels {
+                gateway,
+                operation,
+                answer,
+                code,
+            })
+            .inc();
     }
 
     /// Shows what is counted.
     pub fn register(&self, registry: &mut Registry) {
-        registry.register("answers", "Answers of gateways, by operation and code", self.answers.clone());
+        registry.register(
+            "answers",
+            "Answers of gateways, by operation and code",
+            self.answers.clone(),
+        );
         let help = "How long calls to gateways took";
         registry.register_with_unit("call_duration", help, Unit::Seconds, self.latency.clone());
     }
@@ -76,7 +100,11 @@ impl Meter {
         }
         let mut codes = self.codes.lock().unwrap_or_else(PoisonError::into_inner);
         let known = codes.contains(code) || codes.len() < CODES && codes.insert(code.to_owned());
-        if known { code.to_owned() } else { "other".to_owned() }
+        if known {
+            code.to_owned()
+        } else {
+            "other".to_owned()
+        }
     }
 }
 
@@ -88,11 +116,20 @@ mod tests {
     fn codes_without_end_are_counted_together() {
         let meter = Meter::default();
         for number in 0..CODES + 50 {
-            meter.answered("hk", "deduct", "unknown", &format!("CODE_{number}"), Duration::from_millis(20));
+            meter.answered(
+                "hk",
+                "deduct",
+                "unknown",
+                &format!("CODE_{number}"),
+                Duration::from_millis(20),
+            );
         }
         let text = shown(&meter);
         assert!(text.contains("code=\"other\"} 50"), "{text}");
-        assert!(text.contains("call_duration_seconds_count{gateway=\"hk\",operation=\"deduct\"} 350"), "{text}");
+        assert!(
+            text.contains("call_duration_seconds_count{gateway=\"hk\",operation=\"deduct\"} 350"),
+            "{text}"
+        );
     }
 
     #[test]

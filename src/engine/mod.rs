@@ -1,6 +1,7 @@
 //! The use cases: planning a run, making one attempt, and telling what became of it all.
 //!
-//! Between the ledger and the gateways, by the rules of the domain. It knows no HTTP, no SQL text and no apalis.
+//! Between the ledger and the gateways, by the rules of the domain. It knows no HTTP, no SQL text
+//! and no apalis.
 
 pub mod approve;
 pub mod attempt;
@@ -117,10 +118,17 @@ impl Engine {
             let certificates = account.gateway.certificates().into_iter();
             let gateway = account.name.clone();
             certificates
-                .map(|(what, until)| Certificate { gateway: gateway.clone(), what: what.to_owned(), until })
+                .map(|(what, until)| Certificate {
+                    gateway: gateway.clone(),
+                    what: what.to_owned(),
+                    until,
+                })
                 .collect::<Vec<_>>()
         };
-        self.accounts.values().flat_map(|account| of(account)).collect()
+        self.accounts
+            .values()
+            .flat_map(|account| of(account))
+            .collect()
     }
 }
 

@@ -1,4 +1,5 @@
-//! How many plans a process makes at once: each of them has a file, a transaction and its rows under way.
+//! How many plans a process makes at once: each of them has a file, a transaction and its rows
+//! under way.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,7 +49,9 @@ impl Places {
     pub async fn ask(&self) -> Option<Place> {
         let waits = Arc::clone(&self.all).try_acquire_owned().ok()?;
         let place = tokio::time::timeout(PATIENCE, Arc::clone(&self.plans).acquire_owned()).await;
-        Some(Place { _permits: (place.ok()?.ok()?, Some(waits)) })
+        Some(Place {
+            _permits: (place.ok()?.ok()?, Some(waits)),
+        })
     }
 
     /// Has the plans under way give up, and makes no more: the process is about to end.
@@ -59,9 +62,13 @@ impl Places {
         self.ending.say();
     }
 
-    /// Leave to have a file in memory as a whole, which only one has at a time; none if that takes too long.
+    /// Leave to have a file in memory as a whole, which only one has at a time; none if that takes
+    /// too long.
     pub(super) async fn whole_file(&self) -> Option<OwnedSemaphorePermit> {
-        tokio::time::timeout(PATIENCE, Arc::clone(&self.whole).acquire_owned()).await.ok()?.ok()
+        tokio::time::timeout(PATIENCE, Arc::clone(&self.whole).acquire_owned())
+            .await
+            .ok()?
+            .ok()
     }
 
     /// Said when the process is about to end.
@@ -77,7 +84,9 @@ impl Places {
     /// A place, however long that takes: a schedule's time comes once.
     pub(super) async fn wait(&self) -> Option<Place> {
         let place = Arc::clone(&self.plans).acquire_owned().await;
-        Some(Place { _permits: (place.ok()?, None) })
+        Some(Place {
+            _permits: (place.ok()?, None),
+        })
     }
 }
 
@@ -97,7 +106,10 @@ mod tests {
             })
             .collect();
         tokio::task::yield_now().await;
-        assert!(places.ask().await.is_none(), "nobody waits behind the eighth");
+        assert!(
+            places.ask().await.is_none(),
+            "nobody waits behind the eighth"
+        );
         drop(held);
         for waited in waiting {
             assert!(waited.await.unwrap());

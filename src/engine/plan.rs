@@ -1,8 +1,9 @@
-//! Planning a run: rows are read, rendered and checked on one thread and written by another, and nothing of it is seen before all is
-//! there.
+//! Planning a run: rows are read, rendered and checked on one thread and written by another, and
+//! nothing of it is seen before all is there.
 //!
-//! A bad row is kept as `rejected` with its line and reason and never costs the good ones. Over a limit nothing is planned at
-//! all. A dry plan goes the same way and is rolled back at the end. Memory stays flat however long the file is.
+//! A bad row is kept as `rejected` with its line and reason and never costs the good ones. Over a
+//! limit nothing is planned at all. A dry plan goes the same way and is rolled back at the end.
+//! Memory stays flat however long the file is.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -29,7 +30,9 @@ use crate::domain::item::State;
 use crate::domain::money::{Amount, Currency, decimal_text};
 use crate::domain::subscription::RunDays;
 use crate::domain::time::Timestamp;
-use crate::ledger::{LedgerError, NewApproval, NewItem, NewJob, NewRun, Planning, Refusal, TakenContract, WhoseJob};
+use crate::ledger::{
+    LedgerError, NewApproval, NewItem, NewJob, NewRun, Planning, Refusal, TakenContract, WhoseJob,
+};
 use crate::workflow::params::RunValues;
 use crate::workflow::render::{Noted, Renderer, render_constant};
 use crate::workflow::source::{self, Reach, Row, RowError, SourceError, Staged};
@@ -126,7 +129,8 @@ pub struct PlannedJob {
     pub noted: Noted,
     /// Rows whose key was planned before.
     pub skipped: u64,
-    /// Of those, rows that say something else than what was planned, such as another buyer, and are not filed.
+    /// Of those, rows that say something else than what was planned, such as another buyer, and are
+    /// not filed.
     pub changed: u64,
     /// The first of these.
     pub first_changed: Vec<Refusal>,
@@ -245,10 +249,18 @@ impl Engine {
     /// # Errors
     /// [`PlanError`]; then nothing at all was planned.
     #[tracing::instrument(name = "plan", skip_all, fields(workflow.name = request.workflow.name, run.occurrence = request.occurrence))]
-    pub async fn plan(&self, request: &PlanRequest, rows: &Arc<AtomicU64>) -> Result<Planned, PlanError> {
+    pub async fn plan(
+        &self,
+        request: &PlanRequest,
+        rows: &Arc<AtomicU64>,
+    ) -> Result<Planned, PlanError> {
         for job in &request.workflow.jobs {
-            if request.inputs.contains_key(&job.name) && !matches!(job.items.source, ItemSource::File { .. }) {
-                return Err(PlanError::NoFile { job: job.name.clone() });
+            if request.inputs.contains_key(&job.name)
+                && !matches!(job.items.source, ItemSource::File { .. })
+            {
+                return Err(PlanError::NoFile {
+                    job: job.name.clone(),
+                });
             }
         }
         let run = NewRun {
@@ -265,14 +277,21 @@ impl Engine {
         // Whatever a file does, nobody waits for the ledger because of it.
         let mut staged = self.stage(request).await?;
         let mut planning = match self.only_adds(&request.workflow) {
-            true => self.ledger.plan_in_steps(run, request.workflow.jobs.len()).await?,
+            true => {
+                self.ledger
+                    .plan_in_steps(run, request.workflow.jobs.len())
+                    .await?
+            }
             false => self.ledger.plan(run).await?,
         };
         let run_id = planning.run_id();
         let mut jobs = Vec::with_capacity(request.workflow.jobs.len());
         for place in 0..request.workflow.jobs.len() {
             let file = staged.remove(&request.workflow.jobs[place].name);
-            match self.plan_job(&mut planning, request, (place, file), rows).await {
+            match self
+                .plan_job(&mut planning, request, (place, file), rows)
+                .await
+            {
                 Ok(job) => jobs.push(job),
                 Err(error) => {
                     planning.abandon().await?;
@@ -289,7 +308,12 @@ impl Engine {
         }
         if request.commit && !meant {
             let RunDays { on: date, today } = days;
-            return Err(PlanError::Future { date, today, timezone: request.timezone, would: would_send(&jobs) });
+            return Err(PlanError::Future {
+                date,
+                today,
+                timezone: request.timezone,
+                would: would_send(&jobs),
+            });
         }
         Ok(Planned { run_id, jobs })
     }
@@ -307,7 +331,11 @@ impl Engine {
             name: job.name.clone(),
             kind: job.kind.name.clone(),
             lane: job.gateway.clone(),
-            account: self.accounts.get(&job.gateway).map(|account| account.identity.clone()).unwrap_or_default(),
+            account: self
+                .accounts
+                .get(&job.gateway)
+                .map(|account| account.identity.clone())
+                .unwrap_or_default(),
             needs: job.needs.clone(),
             policy: job.policy.clone(),
             rate: job.rate,
@@ -316,9 +344,13 @@ impl Engine {
         };
         let job_id = planning.job(new).await?;
         if late {
-            return Ok(PlannedJob { late: true, ..PlannedJob::of(job) });
+            return Ok(PlannedJob {
+                late: true,
+                ..PlannedJob::of(job)
+            });
         }
-        self.plan_items(planning, job_id, request, (place, file), rows).await
+        self.plan_items(planning, job_id, request, (place, file), rows)
+            .await
     }
 
     /// Plans the items of a job. Nothing is kept until the plan is committed.
@@ -334,39 +366,71 @@ impl Engine {
         let before = planning.newest_item().await?;
         let (chunks, mut inbox) = mpsc::channel(2);
         let reading = {
-            let (request, rows, engine, run_id) = (request.clone(), Arc::clone(rows), self.clone(), planning.run_id());
+            let (request, rows, engine, run_id) = (
+                request.clone(),
+                Arc::clone(rows),
+                self.clone(),
+                planning.run_id(),
+            );
             let runtime = tokio::runtime::Handle::current();
             tokio::task::spawn_blocking(move || {
-                let reader = Reader { engine: &engine, runtime, request: &request, run_id };
+                let reader = Reader {
+                    engine: &engine,
+                    runtime,
+                    request: &request,
+                    run_id,
+                };
                 reader.read_rows((place, file), &rows, &chunks)
             })
         };
-        let mut planned = PlannedJob { shown: request.shown, ..PlannedJob::of(job) };
-        let (again, personal) = (self.files_again(job), job.kind.fields.iter().any(|field| field.sensitive));
-        let compared = (again || personal).then(|| (Scope::of(job, planning.run_id(), self), again));
+        let mut planned = PlannedJob {
+            shown: request.shown,
+            ..PlannedJob::of(job)
+        };
+        let (again, personal) = (
+            self.files_again(job),
+            job.kind.fields.iter().any(|field| field.sensitive),
+        );
+        let compared =
+            (again || personal).then(|| (Scope::of(job, planning.run_id(), self), again));
         let mut written = Ok(());
         let stopped = Stopped::of(self, planning, job).await?;
         planning.step().await?;
         while let Some(chunk) = inbox.recv().await {
-            written =
-                self.write_chunk(planning, job_id, chunk, (job, &stopped), (&mut planned, compared.as_ref())).await;
+            written = self
+                .write_chunk(
+                    planning,
+                    job_id,
+                    chunk,
+                    (job, &stopped),
+                    (&mut planned, compared.as_ref()),
+                )
+                .await;
             if written.is_err() {
                 break;
             }
         }
         drop(inbox);
-        let read = reading.await.map_err(|_| PlanError::Broken { job: job.name.clone() })?;
+        let read = reading.await.map_err(|_| PlanError::Broken {
+            job: job.name.clone(),
+        })?;
         written?;
         if read.is_err() && self.places.are_closed() {
-            return Err(PlanError::Stopped { job: job.name.clone() });
+            return Err(PlanError::Stopped {
+                job: job.name.clone(),
+            });
         }
         read?;
         planning.job_planned(job_id, before, None).await?;
         planned.approval = self.approval_of(job, &planned);
         if planned.approval.is_some() && planned.items > APPROVED_AT_ONCE {
-            let what =
-                format!("more than {APPROVED_AT_ONCE} items that wait for one approval; cut the file into several");
-            return Err(PlanError::Limit { job: job.name.clone(), what });
+            let what = format!(
+                "more than {APPROVED_AT_ONCE} items that wait for one approval; cut the file into several"
+            );
+            return Err(PlanError::Limit {
+                job: job.name.clone(),
+                what,
+            });
         }
         if let Some(approval) = &planned.approval {
             planning.hold(job_id, approval).await?;
@@ -387,7 +451,9 @@ impl Engine {
         loop {
             // What is under way is settled then, and waits for this turn.
             if self.places.are_closed() {
-                return Err(PlanError::Stopped { job: job.name.clone() });
+                return Err(PlanError::Stopped {
+                    job: job.name.clone(),
+                });
             }
             if !planning.is_in_steps() || !planning.waits_for_another(&chunk.items).await? {
                 break;
@@ -403,20 +469,34 @@ impl Engine {
     }
 
     /// Copies the item files of a run and opens the copies, by job.
-    async fn stage(&self, request: &PlanRequest) -> Result<BTreeMap<String, source::Rows>, PlanError> {
+    async fn stage(
+        &self,
+        request: &PlanRequest,
+    ) -> Result<BTreeMap<String, source::Rows>, PlanError> {
         let mut staged = BTreeMap::new();
         for job in &request.workflow.jobs {
-            let ItemSource::File { file, format } = &job.items.source else { continue };
-            let failed = |source| PlanError::Source { job: job.name.clone(), source };
+            let ItemSource::File { file, format } = &job.items.source else {
+                continue;
+            };
+            let failed = |source| PlanError::Source {
+                job: job.name.clone(),
+                source,
+            };
             let (from, format) = (request.file_of(job, file, &self.config)?, format.clone());
             let (max, ending) = (self.config.input_mib, self.places.ending());
             let opening = tokio::task::spawn_blocking(move || match from {
                 Origin::Copy(staged) => staged.rows(format.as_ref(), &ending),
-                Origin::Path(path, reach) => Staged::of(&path, &reach, max, &ending)?.rows(format.as_ref(), &ending),
+                Origin::Path(path, reach) => {
+                    Staged::of(&path, &reach, max, &ending)?.rows(format.as_ref(), &ending)
+                }
             });
-            let opened = opening.await.map_err(|_| PlanError::Broken { job: job.name.clone() })?;
+            let opened = opening.await.map_err(|_| PlanError::Broken {
+                job: job.name.clone(),
+            })?;
             if opened.is_err() && self.places.are_closed() {
-                return Err(PlanError::Stopped { job: job.name.clone() });
+                return Err(PlanError::Stopped {
+                    job: job.name.clone(),
+                });
             }
             staged.insert(job.name.clone(), opened.map_err(failed)?);
         }
@@ -439,16 +519,29 @@ impl PlanRequest {
             None => {
                 let path = self.path_of(file, &self.params)?;
                 let reach = self.reach(file, &path, config);
-                let reach = reach.map_err(|source| PlanError::Source { job: job.name.clone(), source })?;
+                let reach = reach.map_err(|source| PlanError::Source {
+                    job: job.name.clone(),
+                    source,
+                })?;
                 Ok(Origin::Path(path, reach))
             }
         }
     }
 
     /// Where the workflow says that an item file lies.
-    fn path_of(&self, file: &Template, params: &BTreeMap<String, String>) -> Result<PathBuf, PlanError> {
+    fn path_of(
+        &self,
+        file: &Template,
+        params: &BTreeMap<String, String>,
+    ) -> Result<PathBuf, PlanError> {
         // A run has no number before it is planned.
-        let run = RunValues::new(&self.workflow.name, &self.occurrence, "", self.at, self.timezone);
+        let run = RunValues::new(
+            &self.workflow.name,
+            &self.occurrence,
+            "",
+            self.at,
+            self.timezone,
+        );
         let name = render_constant(file, &run, params)
             .map_err(|what| PlanError::Workflow(Diagnostics::from(file.diagnostic(what))))?;
         Ok(self.workflow.folder.join(name))
@@ -463,58 +556,96 @@ impl PlanRequest {
         match self.named_by {
             NamedBy::Person => Ok(Reach::Person),
             NamedBy::Schedule => Ok(Reach::Schedule(folders())),
-            NamedBy::Caller if !self.is_own(file, path) => Err(SourceError::Outside { path: path.to_owned() }),
+            NamedBy::Caller if !self.is_own(file, path) => Err(SourceError::Outside {
+                path: path.to_owned(),
+            }),
             NamedBy::Caller => Ok(Reach::Caller(folders())),
         }
     }
 
-    /// Whether a file is the one of the workflow itself, which no parameter that was given has a part in.
+    /// Whether a file is the one of the workflow itself, which no parameter that was given has a
+    /// part in.
     fn is_own(&self, file: &Template, path: &Path) -> bool {
         let defaults = self.workflow.params.iter();
-        let defaults = defaults.filter_map(|param| Some((param.name.clone(), param.default.clone()?))).collect();
+        let defaults = defaults
+            .filter_map(|param| Some((param.name.clone(), param.default.clone()?)))
+            .collect();
         self.path_of(file, &defaults).is_ok_and(|own| own == path)
     }
 
     /// The day it is for, and the day it is.
     pub fn days(&self, now: Timestamp) -> RunDays {
-        RunDays { on: day_of(self.at, self.timezone), today: day_of(now, self.timezone) }
+        RunDays {
+            on: day_of(self.at, self.timezone),
+            today: day_of(now, self.timezone),
+        }
     }
 }
 
 /// What would be sent, by job.
 fn would_send(jobs: &[PlannedJob]) -> String {
     let one = |job: &PlannedJob| {
-        let money = if job.totals.is_empty() { String::new() } else { format!(" ({})", money_text(&job.totals)) };
+        let money = if job.totals.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", money_text(&job.totals))
+        };
         format!("job {} {}{money}", job.name, job.items)
     };
-    jobs.iter().filter(|job| !job.late).map(one).collect::<Vec<_>>().join(", ")
+    jobs.iter()
+        .filter(|job| !job.late)
+        .map(one)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 impl Engine {
-    /// Whether a plan changes nothing that was there before: no period of a contract is accounted for, and nothing is filed again.
+    /// Whether a plan changes nothing that was there before: no period of a contract is accounted
+    /// for, and nothing is filed again.
     fn only_adds(&self, workflow: &Workflow) -> bool {
-        let changes = |job: &Job| matches!(job.items.source, ItemSource::Contracts) || self.files_again(job);
+        let changes =
+            |job: &Job| matches!(job.items.source, ItemSource::Contracts) || self.files_again(job);
         !workflow.jobs.iter().any(changes)
     }
 
     /// Whether a job's rows do again what has failed under their keys, on its gateway.
     fn files_again(&self, job: &Job) -> bool {
-        let again = job.kind.again.as_ref().and_then(|kind| self.catalog.kinds.get(kind));
+        let again = job
+            .kind
+            .again
+            .as_ref()
+            .and_then(|kind| self.catalog.kinds.get(kind));
         let account = self.accounts.get(&job.gateway);
-        again.zip(account).is_some_and(|(kind, account)| kind.gateways.contains_key(account.kind))
+        again
+            .zip(account)
+            .is_some_and(|(kind, account)| kind.gateways.contains_key(account.kind))
     }
 
     /// What the items of a job wait for, if they have to be approved.
     fn approval_of(&self, job: &Job, planned: &PlannedJob) -> Option<NewApproval> {
-        let sums = planned.totals.iter().map(|(code, (minor, _))| (*code, *minor));
-        let approval = job.approval.as_ref().filter(|approval| planned.items > 0 && approval.is_needed(sums))?;
-        Some(NewApproval { needed: approval.by, expires_at: self.clock.now().plus(approval.expires) })
+        let sums = planned
+            .totals
+            .iter()
+            .map(|(code, (minor, _))| (*code, *minor));
+        let approval = job
+            .approval
+            .as_ref()
+            .filter(|approval| planned.items > 0 && approval.is_needed(sums))?;
+        Some(NewApproval {
+            needed: approval.by,
+            expires_at: self.clock.now().plus(approval.expires),
+        })
     }
 }
 
 impl PlannedJob {
     fn of(job: &Job) -> Self {
-        Self { name: job.name.clone(), kind: job.kind.name.clone(), gateway: job.gateway.clone(), ..Self::default() }
+        Self {
+            name: job.name.clone(),
+            kind: job.kind.name.clone(),
+            gateway: job.gateway.clone(),
+            ..Self::default()
+        }
     }
 }
 
@@ -538,13 +669,27 @@ struct Stopped {
 
 impl Stopped {
     /// None where no row can name one.
-    async fn of(engine: &Engine, planning: &mut Planning, job: &Job) -> Result<Option<Self>, PlanError> {
-        // Of contracts that live in payrun, only active ones make rows; to terminate a stopped one takes no money.
+    async fn of(
+        engine: &Engine,
+        planning: &mut Planning,
+        job: &Job,
+    ) -> Result<Option<Self>, PlanError> {
+        // Of contracts that live in payrun, only active ones make rows; to terminate a stopped one
+        // takes no money.
         let charges = job.kind.in_statement == Some(InStatement::Payment);
         let of_file = charges && !matches!(job.items.source, ItemSource::Contracts);
-        let Some(field) = job.kind.one_at_a_time.clone().filter(|_| of_file) else { return Ok(None) };
-        let account = engine.accounts.get(&job.gateway).map_or(&job.gateway, |account| &account.identity).clone();
-        Ok(planning.has_stopped_contracts(&account).await?.then_some(Self { account, field }))
+        let Some(field) = job.kind.one_at_a_time.clone().filter(|_| of_file) else {
+            return Ok(None);
+        };
+        let account = engine
+            .accounts
+            .get(&job.gateway)
+            .map_or(&job.gateway, |account| &account.identity)
+            .clone();
+        Ok(planning
+            .has_stopped_contracts(&account)
+            .await?
+            .then_some(Self { account, field }))
     }
 
     /// Refuses the rows of contracts that a person or the gateway has stopped.
@@ -588,10 +733,19 @@ async fn write(
         };
         prepared.map_err(|error| match error {
             filed_again::Failure::Ledger(error) => PlanError::Ledger(error),
-            filed_again::Failure::Sealed(source) => PlanError::Sealed { job: planned.name.clone(), source },
+            filed_again::Failure::Sealed(source) => PlanError::Sealed {
+                job: planned.name.clone(),
+                source,
+            },
         })?;
     }
-    contracts::take(planning, &mut chunk.contracts, &mut chunk.items, &mut chunk.refusals).await?;
+    contracts::take(
+        planning,
+        &mut chunk.contracts,
+        &mut chunk.items,
+        &mut chunk.refusals,
+    )
+    .await?;
     let mut refused = planning.unreadable(job_id, &chunk.refused_keys).await?;
     refused.extend(planning.items(job_id, &chunk.items).await?);
     planning.refuse(job_id, &chunk.refusals).await?;
@@ -600,21 +754,35 @@ async fn write(
     // A row of an earlier chunk may be refused only now, since one of this chunk contradicts it.
     planned.items = (planned.items + chunk.items.len() as u64).saturating_sub(refused.len() as u64);
     for was in refused.iter().filter(|refusal| refusal.was_planned) {
-        planned.first.retain(|item| item.line != was.line || item.key != was.key);
+        planned
+            .first
+            .retain(|item| item.line != was.line || item.key != was.key);
         if let Some(amount) = was.amount
             && let Some(sum) = planned.totals.get_mut(amount.currency().code())
         {
             sum.0 = sum.0.saturating_sub(amount.minor());
         }
     }
-    let amounts = chunk.items.iter().map(|item| item.amount).chain(chunk.refusals.iter().map(|refusal| refusal.amount));
+    let amounts = chunk
+        .items
+        .iter()
+        .map(|item| item.amount)
+        .chain(chunk.refusals.iter().map(|refusal| refusal.amount));
     for amount in amounts.flatten() {
         *planned.sums.entry(amount.currency().code()).or_default() += i128::from(amount.minor());
     }
-    let refused_lines: std::collections::HashSet<u64> = refused.iter().map(|refusal| refusal.line).collect();
-    for item in chunk.items.iter().filter(|item| !refused_lines.contains(&item.line)) {
+    let refused_lines: std::collections::HashSet<u64> =
+        refused.iter().map(|refusal| refusal.line).collect();
+    for item in chunk
+        .items
+        .iter()
+        .filter(|item| !refused_lines.contains(&item.line))
+    {
         if let Some(amount) = item.amount {
-            let sum = planned.totals.entry(amount.currency().code()).or_insert((0, amount.currency()));
+            let sum = planned
+                .totals
+                .entry(amount.currency().code())
+                .or_insert((0, amount.currency()));
             sum.0 = sum.0.saturating_add(amount.minor());
         }
         planned.filed_again += u64::from(item.again.replaces().is_some());
@@ -624,7 +792,11 @@ async fn write(
     }
     for refusal in refused.iter().chain(&chunk.refusals) {
         if refusal.alarming {
-            tracing::warn!(line = refusal.line, reason = refusal.reason, "a key was given again with other content");
+            tracing::warn!(
+                line = refusal.line,
+                reason = refusal.reason,
+                "a key was given again with other content"
+            );
         }
         match refusal.state {
             State::Skipped => planned.skipped += 1,
@@ -646,7 +818,11 @@ async fn write(
             }
         }
         // The one that was just counted is among them.
-        let alike = if refusal.state == State::Skipped { planned.skipped } else { planned.rejected };
+        let alike = if refusal.state == State::Skipped {
+            planned.skipped
+        } else {
+            planned.rejected
+        };
         if alike <= planned.shown as u64 {
             planned.refusals.push(refusal.clone());
         }
@@ -655,19 +831,29 @@ async fn write(
 }
 
 fn within_limits(limits: &Limits, planned: &PlannedJob) -> Result<(), PlanError> {
-    let over = |what| Err(PlanError::Limit { job: planned.name.clone(), what });
+    let over = |what| {
+        Err(PlanError::Limit {
+            job: planned.name.clone(),
+            what,
+        })
+    };
     if let Some(most) = limits.items
         && planned.items > most
     {
         return over(format!("more than {most} items"));
     }
     if let Some((code, _)) = planned.sums.iter().find(|(_, sum)| **sum > SUM_MAX) {
-        return over(format!("its rows add up to more {code} than a ledger can sum"));
+        return over(format!(
+            "its rows add up to more {code} than a ledger can sum"
+        ));
     }
     // Rows in a currency without a limit were refused, if there are limits at all.
     for (code, (minor, currency)) in &planned.totals {
         if let Some(most) = limits.total.get(*code).filter(|most| minor > most) {
-            return over(format!("more than {} {code}", decimal_text(i128::from(*most), *currency)));
+            return over(format!(
+                "more than {} {code}",
+                decimal_text(i128::from(*most), *currency)
+            ));
         }
     }
     Ok(())
@@ -682,7 +868,8 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// Reads and checks all rows of a job. Ends early, without an error, when nobody wants them any more.
+    /// Reads and checks all rows of a job. Ends early, without an error, when nobody wants them any
+    /// more.
     fn read_rows(
         &self,
         (place, file): (usize, Option<source::Rows>),
@@ -693,16 +880,28 @@ impl Reader<'_> {
         let job = &request.workflow.jobs[place];
         let scope = Scope::of(job, self.run_id, self.engine);
         let id = self.run_id.to_string();
-        let run = RunValues::new(&request.workflow.name, &request.occurrence, &id, request.at, request.timezone);
+        let run = RunValues::new(
+            &request.workflow.name,
+            &request.occurrence,
+            &id,
+            request.at,
+            request.timezone,
+        );
         let mut rows = self.open(job, file, &run)?;
-        let renderer = Renderer::new(job, &rows.columns(), &run, &request.params).map_err(PlanError::Workflow)?;
+        let renderer = Renderer::new(job, &rows.columns(), &run, &request.params)
+            .map_err(PlanError::Workflow)?;
         let mut row = Row::default();
         let mut chunk = Chunk::default();
         let mut in_chunk = 0;
         while let Some(read) = rows.read(&mut row) {
             match read {
                 Ok(()) => chunk.add(&scope, &row, &renderer),
-                Err(Unread::Row(error)) if error.fatal => return Err(PlanError::Rows { job: job.name.clone(), error }),
+                Err(Unread::Row(error)) if error.fatal => {
+                    return Err(PlanError::Rows {
+                        job: job.name.clone(),
+                        error,
+                    });
+                }
                 Err(Unread::Row(error)) => chunk.refusals.push(rejected(error.line, error.reason)),
                 Err(Unread::Ledger(error)) => return Err(error.into()),
                 Err(Unread::Refused(refusal)) => chunk.refusals.push(refusal),
@@ -725,33 +924,72 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn open(&self, job: &Job, file: Option<source::Rows>, run: &RunValues) -> Result<Rows, PlanError> {
+    fn open(
+        &self,
+        job: &Job,
+        file: Option<source::Rows>,
+        run: &RunValues,
+    ) -> Result<Rows, PlanError> {
         let request = self.request;
         match &job.items.source {
-            ItemSource::File { .. } => file.map(Rows::File).ok_or_else(|| PlanError::Broken { job: job.name.clone() }),
+            ItemSource::File { .. } => file.map(Rows::File).ok_or_else(|| PlanError::Broken {
+                job: job.name.clone(),
+            }),
             ItemSource::Days(span) => Ok(Rows::days(*span, &run.date)),
             ItemSource::Window(span) => Ok(Rows::window(*span, &run.date)),
             ItemSource::Contracts => {
-                let account = self.engine.accounts.get(&job.gateway).map(|account| account.identity.clone());
+                let account = self
+                    .engine
+                    .accounts
+                    .get(&job.gateway)
+                    .map(|account| account.identity.clone());
                 let (ledger, runtime) = (self.engine.ledger.clone(), self.runtime.clone());
                 let days = request.days(self.engine.clock.now());
-                Ok(Rows::Contracts(Box::new(ContractRows::new(ledger, runtime, account.unwrap_or_default(), days))))
+                Ok(Rows::Contracts(Box::new(ContractRows::new(
+                    ledger,
+                    runtime,
+                    account.unwrap_or_default(),
+                    days,
+                ))))
             }
-            ItemSource::Job { workflow, job: name, states } => {
+            ItemSource::Job {
+                workflow,
+                job: name,
+                states,
+            } => {
                 let since = self.engine.clock.now().minus(PAST);
                 let whose = match workflow {
                     None => WhoseJob::Run(self.run_id),
                     Some(workflow) => WhoseJob::RunsOf(workflow, since),
                 };
-                let jobs = self.runtime.block_on(self.engine.ledger.jobs_named(whose, name))?;
+                let jobs = self
+                    .runtime
+                    .block_on(self.engine.ledger.jobs_named(whose, name))?;
                 if jobs.is_empty() {
-                    let from = workflow.as_ref().map_or_else(|| name.clone(), |workflow| format!("{workflow}/{name}"));
-                    return Err(PlanError::NoSuchJob { job: job.name.clone(), from });
+                    let from = workflow
+                        .as_ref()
+                        .map_or_else(|| name.clone(), |workflow| format!("{workflow}/{name}"));
+                    return Err(PlanError::NoSuchJob {
+                        job: job.name.clone(),
+                        from,
+                    });
                 }
                 let kind_of = |kind: &str| self.engine.catalog.kinds.get(kind).cloned();
-                let jobs = jobs.into_iter().map(|(id, kind)| (id, kind_of(&kind))).collect();
-                let items = Items { ledger: self.engine.ledger.clone(), runtime: self.runtime.clone(), jobs };
-                Ok(Rows::items(items, states.clone(), Columns::of(job), self.engine.vault.clone()))
+                let jobs = jobs
+                    .into_iter()
+                    .map(|(id, kind)| (id, kind_of(&kind)))
+                    .collect();
+                let items = Items {
+                    ledger: self.engine.ledger.clone(),
+                    runtime: self.runtime.clone(),
+                    jobs,
+                };
+                Ok(Rows::items(
+                    items,
+                    states.clone(),
+                    Columns::of(job),
+                    self.engine.vault.clone(),
+                ))
             }
         }
     }
@@ -760,10 +998,12 @@ impl Reader<'_> {
 impl Chunk {
     fn add(&mut self, scope: &Scope, row: &Row, renderer: &Renderer<'_>) {
         match renderer.row(row) {
-            Ok(rendered) => rendered.into_iter().for_each(|one| match scope.item(row.line, one) {
-                Ok(item) => self.items.push(item),
-                Err(reason) => self.refusals.push(rejected(row.line, reason)),
-            }),
+            Ok(rendered) => rendered
+                .into_iter()
+                .for_each(|one| match scope.item(row.line, one) {
+                    Ok(item) => self.items.push(item),
+                    Err(reason) => self.refusals.push(rejected(row.line, reason)),
+                }),
             Err(reasons) => {
                 self.refusals.push(rejected(row.line, reasons.join("; ")));
                 let key = renderer.key_of(row).and_then(|key| scope.refused_key(&key));
@@ -796,17 +1036,23 @@ pub fn noon(date: NaiveDate, zone: chrono_tz::Tz) -> Option<Timestamp> {
 
 /// The order number an item will have.
 pub fn first_number(item: &NewItem) -> OrderNumber {
-    item.custom_no.clone().unwrap_or_else(|| OrderNumber::derive(item.key_hash, 1))
+    item.custom_no
+        .clone()
+        .unwrap_or_else(|| OrderNumber::derive(item.key_hash, 1))
 }
 
 /// The money of a plan, as text by currency.
 pub fn money_text(totals: &BTreeMap<&'static str, (i64, Currency)>) -> String {
-    let sums =
-        totals.values().map(|(minor, currency)| format!("{} {currency}", decimal_text(i128::from(*minor), *currency)));
+    let sums = totals.values().map(|(minor, currency)| {
+        format!("{} {currency}", decimal_text(i128::from(*minor), *currency))
+    });
     sums.collect::<Vec<_>>().join(", ")
 }
 
 /// An amount as two columns: decimal text and currency code.
 pub fn amount_columns(amount: Option<Amount>) -> (Option<String>, Option<&'static str>) {
-    (amount.map(Amount::decimal), amount.map(|amount| amount.currency().code()))
+    (
+        amount.map(Amount::decimal),
+        amount.map(|amount| amount.currency().code()),
+    )
 }

@@ -1,8 +1,10 @@
-//! Notifications in: verified, kept, acknowledged by whoever asked; later applied to the item they are about.
+//! Notifications in: verified, kept, acknowledged by whoever asked; later applied to the item they
+//! are about.
 //!
-//! What is not the gateway's is refused and leaves nothing behind. What is kept is read again from storage when it is applied, by
-//! the same way as a replay: the acknowledgement waits for the disk only. What a notification may do to an item is decided
-//! in the ledger's `notified.rs` and by the state machine.
+//! What is not the gateway's is refused and leaves nothing behind. What is kept is read again from
+//! storage when it is applied, by the same way as a replay: the acknowledgement waits for the disk
+//! only. What a notification may do to an item is decided in the ledger's `notified.rs` and by the
+//! state machine.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -31,7 +33,8 @@ use crate::planted::{Bug, is};
 /// How many notifications are applied in one commit.
 const PAGE: u32 = 64;
 
-/// How long an order may be unknown here before somebody is told: it may be planned by another process just now.
+/// How long an order may be unknown here before somebody is told: it may be planned by another
+/// process just now.
 const ORDER_KNOWN_WITHIN: Duration = Duration::from_secs(3_600);
 /// The shortest and the longest wait until an unknown order is looked for again.
 const LOOK_AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(600));
@@ -43,7 +46,8 @@ pub enum Received {
     Kept,
     /// It is not the gateway's. Says why.
     Refused(String),
-    /// Whether it is the gateway's cannot be known just now: its keys cannot be had. Says why. It must not be acknowledged.
+    /// Whether it is the gateway's cannot be known just now: its keys cannot be had. Says why. It
+    /// must not be acknowledged.
     NoKeys(String),
     /// There is no such account.
     NoSuchGateway,
@@ -77,16 +81,30 @@ pub enum NotRead {
 }
 
 impl Engine {
-    /// Verifies a notification for an account and keeps it. When this has said [`Received::Kept`], it is on disk.
+    /// Verifies a notification for an account and keeps it. When this has said [`Received::Kept`],
+    /// it is on disk.
     ///
     /// # Errors
     /// Why it was not kept.
-    pub async fn receive(&self, account: &str, headers: &HeaderMap, body: Bytes) -> Result<Received, ReceiveError> {
-        let Some(account) = self.accounts.get(account) else { return Ok(Received::NoSuchGateway) };
+    pub async fn receive(
+        &self,
+        account: &str,
+        headers: &HeaderMap,
+        body: Bytes,
+    ) -> Result<Received, ReceiveError> {
+        let Some(account) = self.accounts.get(account) else {
+            return Ok(Received::NoSuchGateway);
+        };
         let kept = account.gateway.manners().signed_by;
-        let kept: BTreeMap<&str, &str> =
-            kept.iter().filter_map(|name| Some((name.as_str(), headers.get(name.as_str())?.to_str().ok()?))).collect();
-        let notice = Notice { headers: headers_of(&kept), body, received_at: self.clock.now() };
+        let kept: BTreeMap<&str, &str> = kept
+            .iter()
+            .filter_map(|name| Some((name.as_str(), headers.get(name.as_str())?.to_str().ok()?)))
+            .collect();
+        let notice = Notice {
+            headers: headers_of(&kept),
+            body,
+            received_at: self.clock.now(),
+        };
         let seen = account.gateway.notified(&notice).await;
         match seen.reached {
             Reached::Unverified(why) => return Ok(Received::Refused(why)),
@@ -115,19 +133,25 @@ impl Engine {
             },
             sealed: self.vault.is_some(),
             // What is longer is none of ours.
-            order_no: seen.order_no.filter(|number| OrderNumber::parse(number).is_ok()),
+            order_no: seen
+                .order_no
+                .filter(|number| OrderNumber::parse(number).is_ok()),
             digest,
         };
         self.ledger.keep_notification(new).await?;
         Ok(Received::Kept)
     }
 
-    /// Applies notifications that are due; says how many were looked at. As long as there are any, it is worth calling again.
+    /// Applies notifications that are due; says how many were looked at. As long as there are any,
+    /// it is worth calling again.
     ///
     /// # Errors
     /// Whatever the ledger says; what was not applied stays due.
     pub async fn hear_notifications(&self) -> Result<usize, LedgerError> {
-        let due = self.ledger.notifications_due(self.clock.now(), PAGE).await?;
+        let due = self
+            .ledger
+            .notifications_due(self.clock.now(), PAGE)
+            .await?;
         self.hear(&due).await?;
         Ok(due.len())
     }
@@ -136,7 +160,10 @@ impl Engine {
     ///
     /// # Errors
     /// Whatever the ledger says.
-    pub async fn replay_notifications(&self, rows: &[NotificationRow]) -> Result<Vec<Heard>, LedgerError> {
+    pub async fn replay_notifications(
+        &self,
+        rows: &[NotificationRow],
+    ) -> Result<Vec<Heard>, LedgerError> {
         self.hear(rows).await
     }
 
@@ -147,10 +174,15 @@ impl Engine {
     pub async fn read_notification(&self, row: &NotificationRow) -> Result<Observation, NotRead> {
         let no_gateway = || NotRead::Lacking(format!("there is no gateway {}", row.lane));
         let account = self.accounts.get(&row.lane).ok_or_else(no_gateway)?;
-        let notice = self.notice_of(row, account).await.map_err(NotRead::Lacking)?;
+        let notice = self
+            .notice_of(row, account)
+            .await
+            .map_err(NotRead::Lacking)?;
         let seen = account.gateway.notified(&notice).await;
         match seen.reached {
-            Reached::Unverified(why) => Err(NotRead::Lacking(format!("it is no longer verified: {why}"))),
+            Reached::Unverified(why) => {
+                Err(NotRead::Lacking(format!("it is no longer verified: {why}")))
+            }
             Reached::NoKeys(why) => Err(NotRead::NoKeys(why)),
             Reached::NotSent(_)
             | Reached::Unreachable(..)
@@ -173,7 +205,9 @@ impl Engine {
                     all.push(*said);
                 }
                 Ok(Understood::Ends(outcome, detail, due)) => {
-                    self.ledger.end_notification(row.id, outcome, &detail, due).await?;
+                    self.ledger
+                        .end_notification(row.id, outcome, &detail, due)
+                        .await?;
                     outcomes[place] = outcome;
                 }
                 Err(error) if error.is_transient() => return Err(error),
@@ -200,10 +234,16 @@ impl Engine {
         tracing::warn!(error = %error, "notifications are applied one by one");
         let mut outcomes = Vec::with_capacity(all.len());
         for said in all {
-            outcomes.push(match self.ledger.believe_notifications(std::slice::from_ref(said)).await {
-                Ok(one) => one.into_iter().next().unwrap_or(Heard::Open),
-                Err(error) => self.put_off(said.notification, &error).await?,
-            });
+            outcomes.push(
+                match self
+                    .ledger
+                    .believe_notifications(std::slice::from_ref(said))
+                    .await
+                {
+                    Ok(one) => one.into_iter().next().unwrap_or(Heard::Open),
+                    Err(error) => self.put_off(said.notification, &error).await?,
+                },
+            );
         }
         Ok(outcomes)
     }
@@ -212,39 +252,80 @@ impl Engine {
     async fn put_off(&self, id: i64, error: &LedgerError) -> Result<Heard, LedgerError> {
         tracing::error!(notification.id = id, error = %error, "a notification was not applied; it is tried again later");
         let again = Some(self.clock.now().plus(LOOK_AGAIN.1));
-        self.ledger.end_notification(id, Heard::Open, &error.to_string(), again).await?;
+        self.ledger
+            .end_notification(id, Heard::Open, &error.to_string(), again)
+            .await?;
         Ok(Heard::Open)
     }
 
     async fn understand(&self, row: &NotificationRow) -> Result<Understood, LedgerError> {
         let now = self.clock.now();
-        let (account, seen) = match (self.accounts.get(&row.lane), self.read_notification(row).await) {
+        let (account, seen) = match (
+            self.accounts.get(&row.lane),
+            self.read_notification(row).await,
+        ) {
             (Some(account), Ok(seen)) => (account, seen),
             // It was verified once: as soon as the keys can be had it is again.
             (_, Err(NotRead::NoKeys(why))) => {
-                return Ok(Understood::Ends(Heard::Open, why, Some(look_again(row, now))));
+                return Ok(Understood::Ends(
+                    Heard::Open,
+                    why,
+                    Some(look_again(row, now)),
+                ));
             }
             // Somebody may put back a key or an account.
-            (_, Err(NotRead::Lacking(why))) => return Ok(wait_or_end(row, now, Heard::Unread, &why)),
-            (None, Ok(_)) => return Ok(wait_or_end(row, now, Heard::Unread, "there is no such gateway")),
+            (_, Err(NotRead::Lacking(why))) => {
+                return Ok(wait_or_end(row, now, Heard::Unread, &why));
+            }
+            (None, Ok(_)) => {
+                return Ok(wait_or_end(
+                    row,
+                    now,
+                    Heard::Unread,
+                    "there is no such gateway",
+                ));
+            }
         };
         if let Reached::Unreadable(why) = &seen.reached {
-            tracing::warn!(notification.id = row.id, lane.name = row.lane, why, "a notification cannot be read");
+            tracing::warn!(
+                notification.id = row.id,
+                lane.name = row.lane,
+                why,
+                "a notification cannot be read"
+            );
             return Ok(Understood::Ends(Heard::Unread, why.clone(), None));
         }
-        let number = seen.order_no.as_deref().and_then(|number| OrderNumber::parse(number).ok());
+        let number = seen
+            .order_no
+            .as_deref()
+            .and_then(|number| OrderNumber::parse(number).ok());
         let (Some(number), Some(subject)) = (number, seen.about) else {
-            return Ok(Understood::Ends(Heard::UnknownOrder, "it names no order of ours".to_owned(), None));
+            return Ok(Understood::Ends(
+                Heard::UnknownOrder,
+                "it names no order of ours".to_owned(),
+                None,
+            ));
         };
         let kinds = self.kinds_about(account, subject);
         let names: Vec<&str> = kinds.iter().map(|kind| kind.name.as_str()).collect();
-        let items = self.ledger.items_named(&account.name, &names, &[number.as_str()]).await?;
+        let items = self
+            .ledger
+            .items_named(&account.name, &names, &[number.as_str()])
+            .await?;
         let item = items.iter().find(|item| item.has_had(number.as_str()));
-        let Some((item, kind)) = item.and_then(|item| Some((item, kinds.iter().find(|kind| kind.name == item.kind)?)))
+        let Some((item, kind)) =
+            item.and_then(|item| Some((item, kinds.iter().find(|kind| kind.name == item.kind)?)))
         else {
-            return Ok(wait_or_end(row, now, Heard::UnknownOrder, "nobody here has such an order"));
+            return Ok(wait_or_end(
+                row,
+                now,
+                Heard::UnknownOrder,
+                "nobody here has such an order",
+            ));
         };
-        Ok(Understood::Says(Box::new(said(account, kind, item, number, row.id, seen, now))))
+        Ok(Understood::Says(Box::new(said(
+            account, kind, item, number, row.id, seen, now,
+        ))))
     }
 
     /// The kinds of job whose items a notification about this may be of.
@@ -255,30 +336,61 @@ impl Engine {
             Subject::Cancellation => InStatement::Reversal,
         };
         let kinds = self.catalog.kinds.values().map(|kind| &**kind);
-        kinds.filter(|kind| kind.in_statement == Some(side) && kind.gateways.contains_key(account.kind)).collect()
+        kinds
+            .filter(|kind| {
+                kind.in_statement == Some(side) && kind.gateways.contains_key(account.kind)
+            })
+            .collect()
     }
 
     /// A notification as it came in, and as it was kept.
     async fn notice_of(&self, row: &NotificationRow, account: &Account) -> Result<Notice, String> {
-        let headers: BTreeMap<&str, &str> =
-            serde_json::from_str(&row.headers).map_err(|_| "its headers are not as they were kept".to_owned())?;
-        let decoded = |text: &str| STANDARD.decode(text).map_err(|_| "its body is not as it was kept".to_owned());
+        let headers: BTreeMap<&str, &str> = serde_json::from_str(&row.headers)
+            .map_err(|_| "its headers are not as they were kept".to_owned())?;
+        let decoded = |text: &str| {
+            STANDARD
+                .decode(text)
+                .map_err(|_| "its body is not as it was kept".to_owned())
+        };
         let body = if row.sealed {
-            let vault = self.vault.as_ref().ok_or("it is sealed, and encryption_key is not in payrun.yaml")?;
+            let vault = self
+                .vault
+                .as_ref()
+                .ok_or("it is sealed, and encryption_key is not in payrun.yaml")?;
             // What is sealed is bound to its digest.
-            decoded(&vault.open_notification(&row.body, &row.digest).map_err(|error| error.to_string())?)?
+            decoded(
+                &vault
+                    .open_notification(&row.body, &row.digest)
+                    .map_err(|error| error.to_string())?,
+            )?
         } else {
             let sealed_before = self.ledger.sealed_a_notification_before(row.id).await;
             if self.vault.is_some() && sealed_before.map_err(|error| error.to_string())? {
-                return Err("it is not sealed, as those before it are: it was changed in the ledger".to_owned());
+                return Err(
+                    "it is not sealed, as those before it are: it was changed in the ledger"
+                        .to_owned(),
+                );
             }
             decoded(&row.body)?
         };
         // Of what is older the whole body was taken.
-        if !row.sealed && ![digest_of(account, &body), hex::encode(Sha256::digest(&body))].contains(&row.digest) {
-            return Err("its body is not the one whose digest was kept: it was changed in the ledger".to_owned());
+        if !row.sealed
+            && ![
+                digest_of(account, &body),
+                hex::encode(Sha256::digest(&body)),
+            ]
+            .contains(&row.digest)
+        {
+            return Err(
+                "its body is not the one whose digest was kept: it was changed in the ledger"
+                    .to_owned(),
+            );
         }
-        Ok(Notice { headers: headers_of(&headers), body: body.into(), received_at: row.received_at })
+        Ok(Notice {
+            headers: headers_of(&headers),
+            body: body.into(),
+            received_at: row.received_at,
+        })
     }
 }
 
@@ -339,14 +451,24 @@ fn said(
     }
 }
 
-/// What it means, by the table of the query of the same thing: a notification says what the query would.
-fn answer(account: &Account, kind: &JobKind, item: &BookedItem, number: &OrderNumber, seen: &Observation) -> Answer {
+/// What it means, by the table of the query of the same thing: a notification says what the query
+/// would.
+fn answer(
+    account: &Account,
+    kind: &JobKind,
+    item: &BookedItem,
+    number: &OrderNumber,
+    seen: &Observation,
+) -> Answer {
     // Money is believed to have moved only in our amount: one that names none is a reason to ask.
     let says_how_much = item.amount.is_none() || seen.amount.is_some();
     let says_enough = seen.state.is_some() && says_how_much;
     let Some(operations) = kind.gateways.get(account.kind).filter(|_| says_enough) else {
         // It only says whose order it is about.
-        return Answer::Unknown { cause: Cause::Ambiguous, code: String::new() };
+        return Answer::Unknown {
+            cause: Cause::Ambiguous,
+            code: String::new(),
+        };
     };
     let expected = Expected {
         order_no: Some(number.clone()),
@@ -358,11 +480,25 @@ fn answer(account: &Account, kind: &JobKind, item: &BookedItem, number: &OrderNu
         refunded: true,
         ..Expected::default()
     };
-    let as_asked = Observation { http: Some(200), ..seen.clone() };
-    let judged = judge(&operations.query_outcomes, true, kind.effect, &as_asked, &expected);
+    let as_asked = Observation {
+        http: Some(200),
+        ..seen.clone()
+    };
+    let judged = judge(
+        &operations.query_outcomes,
+        true,
+        kind.effect,
+        &as_asked,
+        &expected,
+    );
     if !judged.listed {
         let (lane, code) = (account.name.as_str(), judged.answer.code());
-        tracing::warn!(lane.name = lane, item.id = item.id, code, "no outcome table lists what a notification says");
+        tracing::warn!(
+            lane.name = lane,
+            item.id = item.id,
+            code,
+            "no outcome table lists what a notification says"
+        );
     }
     judged.answer
 }
@@ -381,13 +517,21 @@ fn tell(row: &NotificationRow, outcome: Heard) {
                 "a notification contradicts what is known; look at it before anything else is sent"
             );
         }
-        Heard::Open | Heard::Applied | Heard::Asked | Heard::NothingNew | Heard::UnknownOrder | Heard::Unread => {}
+        Heard::Open
+        | Heard::Applied
+        | Heard::Asked
+        | Heard::NothingNew
+        | Heard::UnknownOrder
+        | Heard::Unread => {}
     }
 }
 
 fn headers_of(kept: &BTreeMap<&str, &str>) -> HeaderMap {
     let read = |(name, value): (&&str, &&str)| {
-        Some((HeaderName::from_bytes(name.as_bytes()).ok()?, HeaderValue::from_str(value).ok()?))
+        Some((
+            HeaderName::from_bytes(name.as_bytes()).ok()?,
+            HeaderValue::from_str(value).ok()?,
+        ))
     };
     kept.iter().filter_map(read).collect()
 }

@@ -1,7 +1,9 @@
-//! Moving what is sealed to the first key of `encryption_key`, so that the others can be taken away.
+//! Moving what is sealed to the first key of `encryption_key`, so that the others can be taken
+//! away.
 //!
-//! A page a commit, with room for others in between: work goes on meanwhile. What was moved stays moved, so that it may be broken off
-//! and begun again at any time. What is sealed again is the same text for whatever is bound to it (`domain/sealed.rs`).
+//! A page a commit, with room for others in between: work goes on meanwhile. What was moved stays
+//! moved, so that it may be broken off and begun again at any time. What is sealed again is the
+//! same text for whatever is bound to it (`domain/sealed.rs`).
 
 use std::time::Duration;
 
@@ -72,13 +74,19 @@ pub struct MissingKey {
 ///
 /// # Errors
 /// Whatever the ledger says.
-pub async fn missing_keys(ledger: &Ledger, vault: Option<&Vault>) -> Result<Vec<MissingKey>, LedgerError> {
+pub async fn missing_keys(
+    ledger: &Ledger,
+    vault: Option<&Vault>,
+) -> Result<Vec<MissingKey>, LedgerError> {
     let mut missing = Vec::new();
     for key in ledger.sealing_keys().await? {
         let is_unnamed = key == UNNAMED;
         let is_listed = match vault {
             None => false,
-            Some(vault) if is_unnamed => ledger.vault_proof().await?.is_some_and(|proof| vault.proves(&proof)),
+            Some(vault) if is_unnamed => ledger
+                .vault_proof()
+                .await?
+                .is_some_and(|proof| vault.proves(&proof)),
             Some(vault) => vault.ids().any(|id| id == key),
         };
         if is_listed {
@@ -88,7 +96,10 @@ pub async fn missing_keys(ledger: &Ledger, vault: Option<&Vault>) -> Result<Vec<
         for what in Sealed::ALL {
             sealed.push((what, ledger.sealed_under(what, &key).await?));
         }
-        missing.push(MissingKey { id: (!is_unnamed).then_some(key), sealed });
+        missing.push(MissingKey {
+            id: (!is_unnamed).then_some(key),
+            sealed,
+        });
     }
     Ok(missing)
 }
@@ -104,7 +115,10 @@ impl Engine {
         let mut keys = self.ledger.sealing_keys().await?;
         keys.remove(first);
         let files = self.uploads_of_other_keys(first).await?;
-        let mut progress = Progress { all: files.len() as u64, ..Progress::default() };
+        let mut progress = Progress {
+            all: files.len() as u64,
+            ..Progress::default()
+        };
         for key in &keys {
             for what in Sealed::ALL {
                 progress.all += self.ledger.sealed_under(what, key).await?;
@@ -113,13 +127,16 @@ impl Engine {
         tell(&progress);
         for key in &keys {
             for what in Sealed::ALL {
-                self.reseal_rows(vault, what, key, &mut progress, &mut tell).await?;
+                self.reseal_rows(vault, what, key, &mut progress, &mut tell)
+                    .await?;
             }
         }
         for name in files {
             match self.reseal_upload(&name).await {
                 Ok(()) => {}
-                Err(UploadError::Vault { source: why, .. }) => progress.leave("uploaded file", &name, &why.to_string()),
+                Err(UploadError::Vault { source: why, .. }) => {
+                    progress.leave("uploaded file", &name, &why.to_string())
+                }
                 Err(error) => return Err(error.into()),
             }
             progress.done += 1;
@@ -139,7 +156,10 @@ impl Engine {
         let reseal = |row: &SealedRow| resealed(vault, what, row).map_err(|why| why.to_string());
         let mut after = 0;
         loop {
-            let page = self.ledger.reseal_page(what, (key, after), ROWS, &reseal).await?;
+            let page = self
+                .ledger
+                .reseal_page(what, (key, after), ROWS, &reseal)
+                .await?;
             let Some(last) = page.last else { return Ok(()) };
             after = last;
             progress.done += page.seen;
@@ -154,7 +174,13 @@ impl Engine {
 
 fn resealed(vault: &Vault, what: Sealed, row: &SealedRow) -> Result<String, VaultError> {
     match what {
-        Sealed::Items => vault.reseal_input(&row.text, row.key_hash.ok_or(VaultError::Open)?, row.approved),
-        Sealed::Notifications => vault.reseal_notification(&row.text, row.digest.as_deref().unwrap_or_default()),
+        Sealed::Items => vault.reseal_input(
+            &row.text,
+            row.key_hash.ok_or(VaultError::Open)?,
+            row.approved,
+        ),
+        Sealed::Notifications => {
+            vault.reseal_notification(&row.text, row.digest.as_deref().unwrap_or_default())
+        }
     }
 }

@@ -1,8 +1,9 @@
-//! What whoever approves a batch has to know of it: its rows with every field that is not personal, what was paid and given back
-//! before, what is certain to fail, what was in an earlier batch, and what differs from the batch before it.
+//! What whoever approves a batch has to know of it: its rows with every field that is not personal,
+//! what was paid and given back before, what is certain to fail, what was in an earlier batch, and
+//! what differs from the batch before it.
 //!
-//! It is made of the ledger alone: nothing is asked of a gateway, and nothing is changed. The hash that is approved is of the rows,
-//! as before.
+//! It is made of the ledger alone: nothing is asked of a gateway, and nothing is changed. The hash
+//! that is approved is of the rows, as before.
 
 use std::collections::HashMap;
 
@@ -14,9 +15,12 @@ use crate::catalog::{Field, FieldKind, JobKind};
 use crate::domain::ids::KeyHash;
 use crate::domain::item::State;
 use crate::domain::money::{Amount, decimal_text};
-use crate::ledger::{ApprovalRow, BatchDifferences, Charge, ItemRow, LedgerError, Payment, Repeated, RowPlace};
+use crate::ledger::{
+    ApprovalRow, BatchDifferences, Charge, ItemRow, LedgerError, Payment, Repeated, RowPlace,
+};
 
-/// How many rows of a batch are looked at for what fails and repeats: as many as one can have that has to be approved.
+/// How many rows of a batch are looked at for what fails and repeats: as many as one can have that
+/// has to be approved.
 pub const CHECKED_MAX: u64 = super::plan::APPROVED_AT_ONCE;
 
 /// How many rows are named that fail, and that repeat.
@@ -32,7 +36,8 @@ pub struct Review {
     pub rows: Vec<ReviewedRow>,
     /// Where the next rows begin; none if there are no more.
     pub next: Option<RowPlace>,
-    /// How many rows were looked at for what follows; none where rows behind a place were asked for.
+    /// How many rows were looked at for what follows; none where rows behind a place were asked
+    /// for.
     pub checked: u64,
     /// How many are certain to fail, each by itself.
     pub failing: u64,
@@ -97,7 +102,11 @@ impl KnownPayment {
 
     /// What was given back, as it follows what was paid.
     fn rest_text(&self) -> String {
-        if self.refunds == 0 { String::new() } else { format!(", of which {} was given back", self.refunded_text()) }
+        if self.refunds == 0 {
+            String::new()
+        } else {
+            format!(", of which {} was given back", self.refunded_text())
+        }
     }
 }
 
@@ -157,12 +166,27 @@ impl<'a> Reviewing<'a> {
     async fn of(engine: &'a Engine, approval: &ApprovalRow) -> Result<Self, LedgerError> {
         let jobs = engine.ledger.jobs(approval.run_id).await?;
         let job = jobs.into_iter().find(|job| job.id == approval.job_id);
-        let kind = job.as_ref().and_then(|job| engine.catalog.kinds.get(&job.kind)).map(std::convert::AsRef::as_ref);
+        let kind = job
+            .as_ref()
+            .and_then(|job| engine.catalog.kinds.get(&job.kind))
+            .map(std::convert::AsRef::as_ref);
         let lookups = kind.into_iter().flat_map(|kind| kind.gateways.values());
-        let takes = lookups.filter_map(|gateway| gateway.payment.as_ref()).any(|payment| payment.takes);
-        let (kind_name, account) = job.map(|job| (job.kind, job.account.unwrap_or_default())).unwrap_or_default();
+        let takes = lookups
+            .filter_map(|gateway| gateway.payment.as_ref())
+            .any(|payment| payment.takes);
+        let (kind_name, account) = job
+            .map(|job| (job.kind, job.account.unwrap_or_default()))
+            .unwrap_or_default();
         let (approval, together) = (approval.clone(), HashMap::new());
-        let mut reviewing = Self { engine, approval, kind, kind_name, account, takes, together };
+        let mut reviewing = Self {
+            engine,
+            approval,
+            kind,
+            kind_name,
+            account,
+            takes,
+            together,
+        };
         reviewing.add_up().await?;
         Ok(reviewing)
     }
@@ -171,9 +195,17 @@ impl<'a> Reviewing<'a> {
     ///
     /// # Errors
     /// Whatever the ledger says.
-    pub async fn review(&self, after: Option<&RowPlace>, limit: u32) -> Result<Review, LedgerError> {
+    pub async fn review(
+        &self,
+        after: Option<&RowPlace>,
+        limit: u32,
+    ) -> Result<Review, LedgerError> {
         let (rows, next) = self.rows(after, limit).await?;
-        let mut review = Review { rows, next, ..Review::default() };
+        let mut review = Review {
+            rows,
+            next,
+            ..Review::default()
+        };
         if after.is_some() {
             return Ok(review);
         }
@@ -183,28 +215,44 @@ impl<'a> Reviewing<'a> {
             fields
         };
         let is_same = |one: &str, other: &str| one == other || compared(one) == compared(other);
-        review.differences = self.engine.ledger.batch_differences(&self.approval, is_same).await?;
+        review.differences = self
+            .engine
+            .ledger
+            .batch_differences(&self.approval, is_same)
+            .await?;
         let mut last = 0;
         while review.checked < CHECKED_MAX {
             let items = self.page(last).await?;
             let Some(end) = items.last() else { break };
             last = end.id;
-            self.reviewed(items).await?.into_iter().for_each(|row| review.count(row));
+            self.reviewed(items)
+                .await?
+                .into_iter()
+                .for_each(|row| review.count(row));
         }
         Ok(review)
     }
 
     /// Whether a field is, by default, of the run and not of the row.
     fn is_of_run(&self, name: &str) -> bool {
-        let field = self.kind.and_then(|kind| kind.fields.iter().find(|field| field.name == name));
-        field.and_then(|field| field.default.as_deref()).is_some_and(|default| default.contains("run."))
+        let field = self
+            .kind
+            .and_then(|kind| kind.fields.iter().find(|field| field.name == name));
+        field
+            .and_then(|field| field.default.as_deref())
+            .is_some_and(|default| default.contains("run."))
     }
 
     /// Rows in the order of their lines, from behind an item on.
     async fn page(&self, after: i64) -> Result<Vec<ItemRow>, LedgerError> {
-        let states: Vec<State> =
-            State::ALL.into_iter().filter(|state| !matches!(state, State::Rejected | State::Skipped)).collect();
-        self.engine.ledger.items_of_job(self.approval.job_id, &states, after, PAGE).await
+        let states: Vec<State> = State::ALL
+            .into_iter()
+            .filter(|state| !matches!(state, State::Rejected | State::Skipped))
+            .collect();
+        self.engine
+            .ledger
+            .items_of_job(self.approval.job_id, &states, after, PAGE)
+            .await
     }
 
     /// What rows take together from one payment.
@@ -214,7 +262,10 @@ impl<'a> Reviewing<'a> {
             let page = self.page(last).await?;
             let Some(end) = page.last() else { break };
             (last, rows) = (end.id, rows + page.len() as u64);
-            let fields: Vec<_> = page.iter().map(|item| fields(&item.input, self.kind)).collect();
+            let fields: Vec<_> = page
+                .iter()
+                .map(|item| fields(&item.input, self.kind))
+                .collect();
             let known = self.known(&fields).await?;
             for (item, fields) in page.iter().zip(&fields) {
                 if let Some(number) = known.names(fields).number() {
@@ -224,8 +275,11 @@ impl<'a> Reviewing<'a> {
                 }
             }
         }
-        self.together =
-            sums.into_iter().filter(|(_, (_, rows))| *rows > 1).map(|(number, (sum, _))| (number, sum)).collect();
+        self.together = sums
+            .into_iter()
+            .filter(|(_, (_, rows))| *rows > 1)
+            .map(|(number, (sum, _))| (number, sum))
+            .collect();
         Ok(())
     }
 
@@ -238,19 +292,37 @@ impl<'a> Reviewing<'a> {
         after: Option<&RowPlace>,
         limit: u32,
     ) -> Result<(Vec<ReviewedRow>, Option<RowPlace>), LedgerError> {
-        let items = self.engine.ledger.largest_rows(self.approval.job_id, after, limit).await?;
-        let next = items.last().map(RowPlace::of).filter(|_| items.len() == limit as usize);
+        let items = self
+            .engine
+            .ledger
+            .largest_rows(self.approval.job_id, after, limit)
+            .await?;
+        let next = items
+            .last()
+            .map(RowPlace::of)
+            .filter(|_| items.len() == limit as usize);
         Ok((self.reviewed(items).await?, next))
     }
 
     /// Items with what is known beside them.
     async fn reviewed(&self, items: Vec<ItemRow>) -> Result<Vec<ReviewedRow>, LedgerError> {
         let ids: Vec<i64> = items.iter().map(|item| item.id).collect();
-        let fields: Vec<_> = items.iter().map(|item| fields(&item.input, self.kind)).collect();
-        let known = if self.takes { self.known(&fields).await? } else { KnownPayments::default() };
+        let fields: Vec<_> = items
+            .iter()
+            .map(|item| fields(&item.input, self.kind))
+            .collect();
+        let known = if self.takes {
+            self.known(&fields).await?
+        } else {
+            KnownPayments::default()
+        };
         let of_row = |(item, fields)| self.named_otherwise(item, fields, &known);
         let otherwise: Vec<(i64, KeyHash)> = items.iter().zip(&fields).flat_map(of_row).collect();
-        let mut repeated = self.engine.ledger.repeated(self.approval.job_id, &ids, &otherwise).await?;
+        let mut repeated = self
+            .engine
+            .ledger
+            .repeated(self.approval.job_id, &ids, &otherwise)
+            .await?;
         let row = |(item, fields): (ItemRow, Map<String, Value>)| ReviewedRow {
             fields,
             repeated: repeated.remove(&item.id),
@@ -272,21 +344,36 @@ impl<'a> Reviewing<'a> {
         let ledger = &self.engine.ledger;
         let account = KeyHash::of(&self.account, "payment", "");
         let given = |field| rows.iter().filter_map(move |fields| number(fields, field));
-        let (orders, transactions): (Vec<&str>, Vec<&str>) = (given(ORDER_NO).collect(), given(TRANSACTION).collect());
+        let (orders, transactions): (Vec<&str>, Vec<&str>) =
+            (given(ORDER_NO).collect(), given(TRANSACTION).collect());
         let numbers: Vec<&str> = orders.iter().chain(&transactions).copied().collect();
         let known = ledger.payments_numbered(account, &numbers).await?;
-        let looked_up: Vec<&str> = known.iter().map(|payment| payment.transaction_id.as_str()).collect();
+        let looked_up: Vec<&str> = known
+            .iter()
+            .map(|payment| payment.transaction_id.as_str())
+            .collect();
         let taken = ledger.taken_from(account, &looked_up).await?;
         let charges = ledger.charges(&self.account, &orders).await?;
-        let charges_by_transaction = ledger.charges_by_transaction(&self.account, &transactions).await?;
+        let charges_by_transaction = ledger
+            .charges_by_transaction(&self.account, &transactions)
+            .await?;
         let by_number = |payment: &Payment| {
-            [(payment.order_no.clone(), payment.clone()), (payment.transaction_id.clone(), payment.clone())]
+            [
+                (payment.order_no.clone(), payment.clone()),
+                (payment.transaction_id.clone(), payment.clone()),
+            ]
         };
         let payments = known.iter().flat_map(by_number).collect();
-        Ok(KnownPayments { payments, charges, charges_by_transaction, taken })
+        Ok(KnownPayments {
+            payments,
+            charges,
+            charges_by_transaction,
+            taken,
+        })
     }
 
-    /// What says the same of a row's payment by its other number, or by both: the row may be in an earlier batch so.
+    /// What says the same of a row's payment by its other number, or by both: the row may be in an
+    /// earlier batch so.
     fn named_otherwise(
         &self,
         item: &ItemRow,
@@ -294,41 +381,73 @@ impl<'a> Reviewing<'a> {
         known: &KnownPayments,
     ) -> Vec<(i64, KeyHash)> {
         let names = known.names(fields);
-        let (Some(kind), Some(order), Some(transaction)) = (self.kind, names.order, names.transaction) else {
+        let (Some(kind), Some(order), Some(transaction)) =
+            (self.kind, names.order, names.transaction)
+        else {
             return Vec::new();
         };
-        let given = (number(fields, ORDER_NO).is_some(), number(fields, TRANSACTION).is_some());
+        let given = (
+            number(fields, ORDER_NO).is_some(),
+            number(fields, TRANSACTION).is_some(),
+        );
         let ways = [(true, false), (false, true), (true, true)];
         let said = |(by_order, by_transaction): (bool, bool)| {
             let value = |field: &Field| match (&field.kind, field.name.as_str()) {
                 (FieldKind::Amount, _) => item.amount.map(Amount::decimal),
-                (FieldKind::Currency, _) => item.amount.map(|amount| amount.currency().code().to_owned()),
+                (FieldKind::Currency, _) => item
+                    .amount
+                    .map(|amount| amount.currency().code().to_owned()),
                 (_, ORDER_NO) => by_order.then(|| order.to_owned()),
                 (_, TRANSACTION) => by_transaction.then(|| transaction.to_owned()),
                 (_, name) => number(fields, name).map(str::to_owned),
             };
             // As planning puts it down: by name.
-            let mut parts: Vec<&Field> = kind.fields.iter().filter(|field| field.identity).collect();
+            let mut parts: Vec<&Field> =
+                kind.fields.iter().filter(|field| field.identity).collect();
             parts.sort_by(|one, other| one.name.cmp(&other.name));
             let parts: Vec<String> = parts
                 .into_iter()
                 .filter_map(|field| {
-                    Some(format!("{}:{}", Value::from(field.name.as_str()), Value::from(value(field)?)))
+                    Some(format!(
+                        "{}:{}",
+                        Value::from(field.name.as_str()),
+                        Value::from(value(field)?)
+                    ))
                 })
                 .collect();
-            (item.id, KeyHash::of(&self.account, &self.kind_name, &format!("{{{}}}", parts.join(","))))
+            (
+                item.id,
+                KeyHash::of(
+                    &self.account,
+                    &self.kind_name,
+                    &format!("{{{}}}", parts.join(",")),
+                ),
+            )
         };
-        ways.into_iter().filter(|way| *way != given).map(said).collect()
+        ways.into_iter()
+            .filter(|way| *way != given)
+            .map(said)
+            .collect()
     }
 
     /// What the ledger knows of a row's payment, and what follows from that.
     fn say_of_payment(&self, row: &mut ReviewedRow, known: &KnownPayments) {
-        let (order, transaction) = (number(&row.fields, ORDER_NO), number(&row.fields, TRANSACTION));
-        let payment = transaction.or(order).and_then(|number| known.payments.get(number));
+        let (order, transaction) = (
+            number(&row.fields, ORDER_NO),
+            number(&row.fields, TRANSACTION),
+        );
+        let payment = transaction
+            .or(order)
+            .and_then(|number| known.payments.get(number));
         let charge = known.charge(&row.fields);
-        let together = known.names(&row.fields).number().and_then(|number| self.together.get(number)).copied();
+        let together = known
+            .names(&row.fields)
+            .number()
+            .and_then(|number| self.together.get(number))
+            .copied();
         let ours = row.item.amount.filter(|_| row.item.state == State::Held);
-        let will_fail = ours.and_then(|ours| certain_failure(row, ours, payment, charge, &known.taken));
+        let will_fail =
+            ours.and_then(|ours| certain_failure(row, ours, payment, charge, &known.taken));
         let found = known_of(payment, charge, &known.taken);
         let crowded = ours.zip(found).filter(|_| will_fail.is_none());
         row.crowded = crowded.and_then(|(ours, found)| not_all_fit(ours, found, together?));
@@ -354,13 +473,17 @@ impl KnownPayments {
     /// Our item that charged what a row takes from, by either number that the row gives.
     fn charge(&self, fields: &Map<String, Value>) -> Option<&Charge> {
         let by_order = number(fields, ORDER_NO).and_then(|number| self.charges.get(number));
-        by_order.or_else(|| number(fields, TRANSACTION).and_then(|number| self.charges_by_transaction.get(number)))
+        by_order.or_else(|| {
+            number(fields, TRANSACTION).and_then(|number| self.charges_by_transaction.get(number))
+        })
     }
 
     /// The numbers of a row's payment: those that it gives, and what the ledger knows beside them.
     fn names<'a>(&'a self, fields: &'a Map<String, Value>) -> Names<'a> {
         let (order, transaction) = (number(fields, ORDER_NO), number(fields, TRANSACTION));
-        let payment = transaction.or(order).and_then(|number| self.payments.get(number));
+        let payment = transaction
+            .or(order)
+            .and_then(|number| self.payments.get(number));
         let charge = self.charge(fields);
         Names {
             order: order
@@ -397,11 +520,17 @@ fn fields(input: &str, kind: Option<&JobKind>) -> Map<String, Value> {
         let known = kind.and_then(|kind| kind.fields.iter().find(|field| field.name == name));
         sealed(value).is_none() && known.is_some_and(|field| !field.sensitive)
     };
-    input.into_iter().filter(|(name, value)| is_open(name, value)).collect()
+    input
+        .into_iter()
+        .filter(|(name, value)| is_open(name, value))
+        .collect()
 }
 
 fn number<'a>(fields: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
-    fields.get(name).and_then(Value::as_str).filter(|text| !text.is_empty())
+    fields
+        .get(name)
+        .and_then(Value::as_str)
+        .filter(|text| !text.is_empty())
 }
 
 fn known_of(
@@ -410,14 +539,28 @@ fn known_of(
     taken: &HashMap<String, (i64, u64)>,
 ) -> Option<KnownPayment> {
     if let Some(payment) = payment {
-        let (refunded, refunds) = taken.get(&payment.transaction_id).copied().unwrap_or_default();
-        return Some(KnownPayment { paid: payment.amount, refunded, refunds, charged_by: None });
+        let (refunded, refunds) = taken
+            .get(&payment.transaction_id)
+            .copied()
+            .unwrap_or_default();
+        return Some(KnownPayment {
+            paid: payment.amount,
+            refunded,
+            refunds,
+            charged_by: None,
+        });
     }
     let charge = charge.filter(|charge| charge.state == State::Succeeded)?;
-    Some(KnownPayment { paid: charge.amount?, refunded: 0, refunds: 0, charged_by: Some(charge.item) })
+    Some(KnownPayment {
+        paid: charge.amount?,
+        refunded: 0,
+        refunds: 0,
+        charged_by: Some(charge.item),
+    })
 }
 
-/// Why a refund cannot but fail, by what the ledger knows: the checks that are made before it is sent.
+/// Why a refund cannot but fail, by what the ledger knows: the checks that are made before it is
+/// sent.
 fn certain_failure(
     row: &ReviewedRow,
     ours: Amount,
@@ -426,25 +569,43 @@ fn certain_failure(
     taken: &HashMap<String, (i64, u64)>,
 ) -> Option<String> {
     if let Some(payment) = payment {
-        let differs = |name, known: &str| number(&row.fields, name).is_some_and(|given| given != known);
+        let differs =
+            |name, known: &str| number(&row.fields, name).is_some_and(|given| given != known);
         if differs(ORDER_NO, &payment.order_no) || differs(TRANSACTION, &payment.transaction_id) {
             let (order, transaction) = (&payment.order_no, &payment.transaction_id);
-            return Some(format!("OTHER_PAYMENT: the payment {order} has the gateway's number {transaction}"));
+            return Some(format!(
+                "OTHER_PAYMENT: the payment {order} has the gateway's number {transaction}"
+            ));
         }
         if let Some(other) = payment.other {
-            return Some(format!("TWO_AMOUNTS_PAID: the gateway said {} and {other}", payment.amount));
+            return Some(format!(
+                "TWO_AMOUNTS_PAID: the gateway said {} and {other}",
+                payment.amount
+            ));
         }
         if number(&row.fields, "paid").is_some_and(|paid| paid != payment.amount.decimal()) {
             return Some(format!("OTHER_AMOUNT_PAID: {} was paid", payment.amount));
         }
-    } else if let Some(charge) = charge.filter(|charge| matches!(charge.state, State::Failed | State::Cancelled)) {
-        return Some(format!("NOT_PAID: our item {} of that number is {}", charge.item, charge.state.word()));
+    } else if let Some(charge) =
+        charge.filter(|charge| matches!(charge.state, State::Failed | State::Cancelled))
+    {
+        return Some(format!(
+            "NOT_PAID: our item {} of that number is {}",
+            charge.item,
+            charge.state.word()
+        ));
     }
     let known = known_of(payment, charge, taken)?;
     if known.paid.currency() != ours.currency() {
         return Some(format!("OTHER_CURRENCY: {} was paid", known.paid));
     }
-    (ours.minor() > known.left()).then(|| format!("EXCEEDS_PAYMENT: {} was paid{}", known.paid, known.rest_text()))
+    (ours.minor() > known.left()).then(|| {
+        format!(
+            "EXCEEDS_PAYMENT: {} was paid{}",
+            known.paid,
+            known.rest_text()
+        )
+    })
 }
 
 /// Why the rows of a payment cannot all be carried out, though each could be alone.
@@ -467,10 +628,18 @@ mod tests {
     #[test]
     fn personal_data_is_not_among_the_fields_sealed_or_not() {
         let catalog = Catalog::built_in();
-        let input =
-            r#"{"out_trade_no":"O-1","cert_id":"110101199003074530","name":{"sealed":"AAAA"},"unheard_of":"x"}"#;
-        let shown = fields(input, catalog.kinds.get("declare").map(std::convert::AsRef::as_ref));
-        assert_eq!(Value::Object(shown).to_string(), r#"{"out_trade_no":"O-1"}"#);
+        let input = r#"{"out_trade_no":"O-1","cert_id":"110101199003074530","name":{"sealed":"AAAA"},"unheard_of":"x"}"#;
+        let shown = fields(
+            input,
+            catalog
+                .kinds
+                .get("declare")
+                .map(std::convert::AsRef::as_ref),
+        );
+        assert_eq!(
+            Value::Object(shown).to_string(),
+            r#"{"out_trade_no":"O-1"}"#
+        );
         assert!(fields(input, None).is_empty());
     }
 }

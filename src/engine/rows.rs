@@ -1,7 +1,9 @@
-//! The rows of a job, wherever they come from: a file, the calendar, contracts, or the items of another job.
+//! The rows of a job, wherever they come from: a file, the calendar, contracts, or the items of
+//! another job.
 //!
-//! The items of a job are read in pages, so that memory stays flat. Their columns are the input fields, `key`, `order_no`,
-//! `receipt`, `state`, `amount`, `currency`, and `result_NAME` for each fact of the gateway's reply.
+//! The items of a job are read in pages, so that memory stays flat. Their columns are the input
+//! fields, `key`, `order_no`, `receipt`, `state`, `amount`, `currency`, and `result_NAME` for each
+//! fact of the gateway's reply.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -26,7 +28,11 @@ pub(super) enum Rows {
     /// Of a file.
     File(source::Rows),
     /// Few enough to be made at once.
-    Made { columns: Vec<String>, rows: VecDeque<Vec<String>>, line: u64 },
+    Made {
+        columns: Vec<String>,
+        rows: VecDeque<Vec<String>>,
+        line: u64,
+    },
     /// The items of other jobs.
     Items(Box<ItemRows>),
     /// What contracts owe.
@@ -43,7 +49,8 @@ pub(super) enum Unread {
     Refused(Refusal),
 }
 
-/// The items of other jobs, a page at a time, job by job: a later job may have earlier items, where its run was planned first.
+/// The items of other jobs, a page at a time, job by job: a later job may have earlier items, where
+/// its run was planned first.
 pub(super) struct ItemRows {
     items: Items,
     states: Vec<State>,
@@ -70,8 +77,15 @@ pub(super) struct Items {
 impl Rows {
     /// One row for each day of a span.
     pub(super) fn days(span: Span, run_date: &str) -> Self {
-        let rows = days_of(span, run_date).into_iter().map(|day| vec![day]).collect();
-        Self::Made { columns: vec!["date".to_owned()], rows, line: 0 }
+        let rows = days_of(span, run_date)
+            .into_iter()
+            .map(|day| vec![day])
+            .collect();
+        Self::Made {
+            columns: vec!["date".to_owned()],
+            rows,
+            line: 0,
+        }
     }
 
     /// One row for the whole span.
@@ -79,11 +93,20 @@ impl Rows {
         let days = days_of(span, run_date);
         let ends = days.first().cloned().zip(days.last().cloned());
         let rows = ends.into_iter().map(|(from, to)| vec![from, to]).collect();
-        Self::Made { columns: vec!["from".to_owned(), "to".to_owned()], rows, line: 0 }
+        Self::Made {
+            columns: vec!["from".to_owned(), "to".to_owned()],
+            rows,
+            line: 0,
+        }
     }
 
     /// The items of jobs in these states, with these columns.
-    pub(super) fn items(items: Items, states: Vec<State>, columns: Columns, vault: Option<Arc<Vault>>) -> Self {
+    pub(super) fn items(
+        items: Items,
+        states: Vec<State>,
+        columns: Columns,
+        vault: Option<Arc<Vault>>,
+    ) -> Self {
         let (page, after, is_last_page) = (VecDeque::new(), 0, false);
         Self::Items(Box::new(ItemRows {
             items,
@@ -149,13 +172,16 @@ impl ItemRows {
                 continue;
             }
             let items = &self.items;
-            let reading = items.ledger.items_of_job(job, &self.states, self.after, PAGE);
+            let reading = items
+                .ledger
+                .items_of_job(job, &self.states, self.after, PAGE);
             match items.runtime.block_on(reading) {
                 Ok(page) => {
                     self.is_last_page = page.len() < usize::try_from(PAGE).unwrap_or(usize::MAX);
                     self.after = page.last().map_or(self.after, |item| item.id);
                     // What is filed again with other content is the other item's by now.
-                    let is_current = |item: &ItemRow| filed_again_as(item.result.as_deref()).is_none();
+                    let is_current =
+                        |item: &ItemRow| filed_again_as(item.result.as_deref()).is_none();
                     self.page = page.into_iter().filter(is_current).collect();
                 }
                 Err(error) => return Some(Err(Unread::Ledger(error))),
@@ -168,34 +194,63 @@ impl ItemRows {
                 let cells: Vec<&str> = cells.iter().map(String::as_str).collect();
                 Ok(Row::of(u64::try_from(item.line).unwrap_or(0), &cells))
             }
-            Err(reason) => {
-                Err(Unread::Row(RowError { line: u64::try_from(item.line).unwrap_or(0), reason, fatal: false }))
-            }
+            Err(reason) => Err(Unread::Row(RowError {
+                line: u64::try_from(item.line).unwrap_or(0),
+                reason,
+                fatal: false,
+            })),
         })
     }
 
     fn cells(&self, item: &ItemRow) -> Result<Vec<String>, String> {
         let mut input: Map<String, Value> = serde_json::from_str(&item.input).unwrap_or_default();
-        let fields = self.items.jobs.front().and_then(|(_, kind)| kind.as_ref()).map_or(&[][..], |kind| &kind.fields);
-        let is_personal = |name: &str| fields.iter().any(|field| field.sensitive && field.name == name);
+        let fields = self
+            .items
+            .jobs
+            .front()
+            .and_then(|(_, kind)| kind.as_ref())
+            .map_or(&[][..], |kind| &kind.fields);
+        let is_personal = |name: &str| {
+            fields
+                .iter()
+                .any(|field| field.sensitive && field.name == name)
+        };
         let is_wanted = |name: &String, value: &Value| {
             self.columns.contains(name) && (sealed(value).is_some() || is_personal(name))
         };
         let mut wanted = input.iter().filter(|(name, value)| is_wanted(name, value));
-        if let Some((name, _)) = wanted.clone().find(|(name, _)| !self.secret.contains(*name)) {
-            return Err(format!("the column {name} holds personal data; it may go into a field for such data only"));
+        if let Some((name, _)) = wanted
+            .clone()
+            .find(|(name, _)| !self.secret.contains(*name))
+        {
+            return Err(format!(
+                "the column {name} holds personal data; it may go into a field for such data only"
+            ));
         }
         if wanted.next().is_some() {
             let key = item.key_hash.ok_or("the item has no key")?;
-            input = open_input(self.vault.as_deref(), input, fields, key).map_err(|error| error.to_string())?;
+            input = open_input(self.vault.as_deref(), input, fields, key)
+                .map_err(|error| error.to_string())?;
         }
-        let result: Map<String, Value> =
-            item.result.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-        Ok(self.columns.iter().map(|column| cell(column, item, &input, &result)).collect())
+        let result: Map<String, Value> = item
+            .result
+            .as_deref()
+            .and_then(|text| serde_json::from_str(text).ok())
+            .unwrap_or_default();
+        Ok(self
+            .columns
+            .iter()
+            .map(|column| cell(column, item, &input, &result))
+            .collect())
     }
 }
 
-fn cell(column: &str, item: &ItemRow, input: &Map<String, Value>, result: &Map<String, Value>) -> String {
+fn cell(
+    column: &str,
+    item: &ItemRow,
+    input: &Map<String, Value>,
+    result: &Map<String, Value>,
+) -> String {
     if let Some(fact) = column.strip_prefix("result_") {
         return result.get(fact).map(text).unwrap_or_default();
     }
@@ -204,14 +259,22 @@ fn cell(column: &str, item: &ItemRow, input: &Map<String, Value>, result: &Map<S
         "order_no" => item.order_no.clone().unwrap_or_default(),
         "receipt" => item.receipt.clone().unwrap_or_default(),
         "state" => item.state.word().to_owned(),
-        "amount" => item.amount.map(|amount| amount.decimal()).unwrap_or_default(),
-        "currency" => item.amount.map(|amount| amount.currency().code().to_owned()).unwrap_or_default(),
+        "amount" => item
+            .amount
+            .map(|amount| amount.decimal())
+            .unwrap_or_default(),
+        "currency" => item
+            .amount
+            .map(|amount| amount.currency().code().to_owned())
+            .unwrap_or_default(),
         field => input.get(field).map(text).unwrap_or_default(),
     }
 }
 
 fn text(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned)
 }
 
 /// The columns that a job's templates ask of another job's items.
@@ -224,24 +287,57 @@ impl Columns {
     /// Of a job.
     pub(super) fn of(job: &Job) -> Self {
         let is_secret = |name: &str| job.kind.field(name).is_some_and(|field| field.sensitive);
-        let columns =
-            |template: &Template| -> Vec<String> { template.item_columns().into_iter().map(str::to_owned).collect() };
-        let (secret, open): (Vec<_>, Vec<_>) = job.with.iter().partition(|(name, _)| is_secret(name));
-        let open = open.into_iter().map(|(_, template)| template).chain(&job.key).chain(&job.order_number);
-        let condition = job.items.condition.iter().flat_map(|condition| condition.item_columns());
-        let open: BTreeSet<String> = open.flat_map(columns).chain(condition.map(str::to_owned)).collect();
-        let secret: BTreeSet<String> = secret.into_iter().flat_map(|(_, template)| columns(template)).collect();
+        let columns = |template: &Template| -> Vec<String> {
+            template
+                .item_columns()
+                .into_iter()
+                .map(str::to_owned)
+                .collect()
+        };
+        let (secret, open): (Vec<_>, Vec<_>) =
+            job.with.iter().partition(|(name, _)| is_secret(name));
+        let open = open
+            .into_iter()
+            .map(|(_, template)| template)
+            .chain(&job.key)
+            .chain(&job.order_number);
+        let condition = job
+            .items
+            .condition
+            .iter()
+            .flat_map(|condition| condition.item_columns());
+        let open: BTreeSet<String> = open
+            .flat_map(columns)
+            .chain(condition.map(str::to_owned))
+            .collect();
+        let secret: BTreeSet<String> = secret
+            .into_iter()
+            .flat_map(|(_, template)| columns(template))
+            .collect();
         let used = open.union(&secret).cloned().collect();
-        Self { used, secret: secret.difference(&open).cloned().collect() }
+        Self {
+            used,
+            secret: secret.difference(&open).cloned().collect(),
+        }
     }
 }
 
 /// The days of a span, oldest first.
 fn days_of(span: Span, run_date: &str) -> Vec<String> {
-    let Ok(date) = NaiveDate::parse_from_str(run_date, "%Y-%m-%d") else { return Vec::new() };
-    let last = if span.today { Some(date) } else { date.pred_opt() };
+    let Ok(date) = NaiveDate::parse_from_str(run_date, "%Y-%m-%d") else {
+        return Vec::new();
+    };
+    let last = if span.today {
+        Some(date)
+    } else {
+        date.pred_opt()
+    };
     let back = |days: u32| last?.checked_sub_days(Days::new(u64::from(days)));
-    (0..span.days).rev().filter_map(back).map(|day| day.format("%Y-%m-%d").to_string()).collect()
+    (0..span.days)
+        .rev()
+        .filter_map(back)
+        .map(|day| day.format("%Y-%m-%d").to_string())
+        .collect()
 }
 
 #[cfg(test)]
@@ -260,17 +356,41 @@ mod tests {
         let span = |days, today| days_of(Span { days, today }, "2026-03-01");
         assert_eq!(span(2, false), ["2026-02-27", "2026-02-28"]);
         assert_eq!(span(2, true), ["2026-02-28", "2026-03-01"]);
-        assert!(days_of(Span { days: 1, today: true }, "soon").is_empty());
+        assert!(
+            days_of(
+                Span {
+                    days: 1,
+                    today: true
+                },
+                "soon"
+            )
+            .is_empty()
+        );
     }
 
     #[test]
     fn a_window_is_one_row_and_days_are_one_each() {
         let mut row = Row::default();
-        let mut window = Rows::window(Span { days: 10, today: false }, "2026-11-22");
+        let mut window = Rows::window(
+            Span {
+                days: 10,
+                today: false,
+            },
+            "2026-11-22",
+        );
         assert!(window.read(&mut row).is_some_and(|read| read.is_ok()));
-        assert_eq!((row.get(0), row.get(1)), (Some("2026-11-12"), Some("2026-11-21")));
+        assert_eq!(
+            (row.get(0), row.get(1)),
+            (Some("2026-11-12"), Some("2026-11-21"))
+        );
         assert!(window.read(&mut row).is_none());
-        let mut days = Rows::days(Span { days: 3, today: false }, "2026-11-22");
+        let mut days = Rows::days(
+            Span {
+                days: 3,
+                today: false,
+            },
+            "2026-11-22",
+        );
         assert_eq!(std::iter::from_fn(|| days.read(&mut row)).count(), 3);
     }
 
@@ -289,8 +409,16 @@ mod tests {
             now: at,
         };
         let policy = Policy {
-            retry: Retry { attempts: 1, first: second, max: second },
-            resolve: Resolve { schedule: vec![second], grace: second, horizon: second },
+            retry: Retry {
+                attempts: 1,
+                first: second,
+                max: second,
+            },
+            resolve: Resolve {
+                schedule: vec![second],
+                grace: second,
+                horizon: second,
+            },
             dunning: Vec::new(),
         };
         let job = NewJob {
@@ -321,7 +449,13 @@ mod tests {
         };
         let mut planning = ledger.plan(run).await.unwrap();
         let id = planning.job(job).await.unwrap();
-        assert_eq!(planning.items(id, &(1..=items).map(item).collect::<Vec<_>>()).await.unwrap(), Vec::new());
+        assert_eq!(
+            planning
+                .items(id, &(1..=items).map(item).collect::<Vec<_>>())
+                .await
+                .unwrap(),
+            Vec::new()
+        );
         planning.commit().await.unwrap();
         id
     }
@@ -331,13 +465,27 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let (ledger, jobs) = runtime.block_on(async {
-            let ledger = Ledger::open(&folder.path().join("ledger.db")).await.unwrap();
-            let (early, full) = (planned(&ledger, "early", 3).await, planned(&ledger, "full", u64::from(PAGE)).await);
-            let jobs = [planned(&ledger, "late", 2).await, full, early].map(|id| (id, None)).into();
+            let ledger = Ledger::open(&folder.path().join("ledger.db"))
+                .await
+                .unwrap();
+            let (early, full) = (
+                planned(&ledger, "early", 3).await,
+                planned(&ledger, "full", u64::from(PAGE)).await,
+            );
+            let jobs = [planned(&ledger, "late", 2).await, full, early]
+                .map(|id| (id, None))
+                .into();
             (ledger, jobs)
         });
-        let items = Items { ledger, runtime: runtime.handle().clone(), jobs };
-        let columns = Columns { used: vec!["key".to_owned()], secret: BTreeSet::new() };
+        let items = Items {
+            ledger,
+            runtime: runtime.handle().clone(),
+            jobs,
+        };
+        let columns = Columns {
+            used: vec!["key".to_owned()],
+            secret: BTreeSet::new(),
+        };
         let mut rows = Rows::items(items, vec![State::Planned], columns, None);
         let (mut row, mut keys) = (Row::default(), Vec::new());
         while let Some(read) = rows.read(&mut row) {
@@ -346,7 +494,11 @@ mod tests {
         }
         assert_eq!(keys.len(), 5 + usize::try_from(PAGE).unwrap());
         assert_eq!(
-            (keys[0].as_str(), keys[2].as_str(), keys.last().unwrap().as_str()),
+            (
+                keys[0].as_str(),
+                keys[2].as_str(),
+                keys.last().unwrap().as_str()
+            ),
             ("late-1", "full-1", "early-3")
         );
     }

@@ -1,5 +1,5 @@
-//! Tries the calls of a job kind that change nothing, about things that do not exist: whether the gateway takes our requests as
-//! they are. What has an effect is never tried.
+//! Tries the calls of a job kind that change nothing, about things that do not exist: whether the
+//! gateway takes our requests as they are. What has an effect is never tried.
 
 use serde_json::{Map, Value};
 
@@ -15,8 +15,19 @@ const NOBODYS: &str = "payrun-check-unknown";
 /// The same where only digits are taken.
 const NOBODYS_DIGITS: &str = "4200000000000000000000000000";
 /// The codes by which gateways refuse a request for what it is.
-const WRONG_REQUEST: [&str; 11] =
-    ["PARAM_ERROR", "V0000", "V0001", "V0002", "V0003", "V0004", "V0005", "V0006", "V0007", "V0008", "V0009"];
+const WRONG_REQUEST: [&str; 11] = [
+    "PARAM_ERROR",
+    "V0000",
+    "V0001",
+    "V0002",
+    "V0003",
+    "V0004",
+    "V0005",
+    "V0006",
+    "V0007",
+    "V0008",
+    "V0009",
+];
 
 /// The codes by which gateways say that there is no such thing.
 const MISSING: [&str; 18] = [
@@ -51,21 +62,43 @@ pub struct Tried {
 
 /// Which operations of a job kind on an account's kind of gateway change nothing.
 pub fn lookups(kind: &JobKind, gateway: &str) -> Vec<String> {
-    let Some(operations) = kind.gateways.get(gateway) else { return Vec::new() };
+    let Some(operations) = kind.gateways.get(gateway) else {
+        return Vec::new();
+    };
     let submit = (!kind.effect && !kind.here).then_some(&operations.submit);
-    let payment = operations.payment.as_ref().map(|payment| &payment.operation);
-    let check = operations.payer_check.as_ref().map(|check| &check.operation);
-    let all = [submit, operations.query.as_ref(), operations.explain.as_ref(), payment, check];
+    let payment = operations
+        .payment
+        .as_ref()
+        .map(|payment| &payment.operation);
+    let check = operations
+        .payer_check
+        .as_ref()
+        .map(|check| &check.operation);
+    let all = [
+        submit,
+        operations.query.as_ref(),
+        operations.explain.as_ref(),
+        payment,
+        check,
+    ];
     all.into_iter().flatten().cloned().collect()
 }
 
 /// Makes one of them, about a day that is over where a day is asked about.
 pub async fn attempt(account: &Account, kind: &JobKind, operation: &str, day: &str) -> Tried {
-    let currency = kind.currency_field().and_then(|field| field.currencies.first()).map_or("HKD", String::as_str);
-    let amount = Currency::parse(currency).ok().and_then(|currency| Amount::parse("1", currency).ok());
+    let currency = kind
+        .currency_field()
+        .and_then(|field| field.currencies.first())
+        .map_or("HKD", String::as_str);
+    let amount = Currency::parse(currency)
+        .ok()
+        .and_then(|currency| Amount::parse("1", currency).ok());
     let order_no = OrderNumber::parse(NOBODYS);
     let Ok(order_no) = order_no else {
-        return Tried { operation: operation.to_owned(), found: Err("payrun has no number to ask with".to_owned()) };
+        return Tried {
+            operation: operation.to_owned(),
+            found: Err("payrun has no number to ask with".to_owned()),
+        };
     };
     let call = Call {
         operation: operation.to_owned(),
@@ -75,7 +108,10 @@ pub async fn attempt(account: &Account, kind: &JobKind, operation: &str, day: &s
         timeout: account.timeout,
     };
     let seen = in_time(account, &call).await;
-    Tried { operation: operation.to_owned(), found: read(&seen) }
+    Tried {
+        operation: operation.to_owned(),
+        found: read(&seen),
+    }
 }
 
 /// A value for every field that names something, of something that does not exist.
@@ -106,12 +142,15 @@ fn input(kind: &JobKind, day: &str) -> Map<String, Value> {
     input
 }
 
-/// What one answer says of our request. It was taken where it was answered with a success, or with a code that says that there
-/// is no such thing; who may not ask, asks too often or signs wrongly learns nothing of it.
+/// What one answer says of our request. It was taken where it was answered with a success, or with
+/// a code that says that there is no such thing; who may not ask, asks too often or signs wrongly
+/// learns nothing of it.
 fn read(seen: &Observation) -> Result<String, String> {
     let code = seen.code.as_deref().unwrap_or_default();
     let (Reached::Replied, Some(http)) = (&seen.reached, seen.http) else {
-        return Err(format!("no answer {}", seen.reached.why()).trim_end().to_owned());
+        return Err(format!("no answer {}", seen.reached.why())
+            .trim_end()
+            .to_owned());
     };
     let answered = format!("answered HTTP {http} {code}");
     let is_good = (200..300).contains(&http) && matches!(code, "" | "S0000" | "S0003");
@@ -119,25 +158,50 @@ fn read(seen: &Observation) -> Result<String, String> {
         Ok(format!("taken; {}", answered.trim_end()))
     } else if WRONG_REQUEST.contains(&code) {
         let said = complaint(&seen.evidence).unwrap_or_default();
-        Err(format!("our request is wrong (HTTP {http} {code}{said}): report it, see docs/gateways/README.md"))
+        Err(format!(
+            "our request is wrong (HTTP {http} {code}{said}): report it, see docs/gateways/README.md"
+        ))
     } else {
-        Err(format!("it says nothing of our request: {}", answered.trim_end()))
+        Err(format!(
+            "it says nothing of our request: {}",
+            answered.trim_end()
+        ))
     }
 }
 
-/// Whether the fine-grained code says that what was asked about does not exist, whatever the code around it.
+/// Whether the fine-grained code says that what was asked about does not exist, whatever the code
+/// around it.
 fn is_about_something_missing(seen: &Observation) -> bool {
-    let sub_code = seen.result.get("sub_code").and_then(Value::as_str).unwrap_or_default();
+    let sub_code = seen
+        .result
+        .get("sub_code")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     ["132021037", "35312011", "268512771"].contains(&sub_code)
 }
 
 /// Which parameter a gateway complains of, in its words.
 fn complaint(evidence: &str) -> Option<String> {
     let body: Value = serde_json::from_str(evidence).ok()?;
-    let at = |path: &str| body.pointer(path).and_then(Value::as_str).filter(|text| !text.is_empty());
-    let paths = ["/detail/field", "/detail/issue", "/message", "/error_message", "/result/message"];
+    let at = |path: &str| {
+        body.pointer(path)
+            .and_then(Value::as_str)
+            .filter(|text| !text.is_empty())
+    };
+    let paths = [
+        "/detail/field",
+        "/detail/issue",
+        "/message",
+        "/error_message",
+        "/result/message",
+    ];
     let said: Vec<&str> = paths.into_iter().filter_map(at).collect();
-    (!said.is_empty()).then(|| format!(": {}", said.join(", ").chars().take(300).collect::<String>()))
+    (!said.is_empty()).then(|| {
+        format!(
+            ": {}",
+            said.join(", ").chars().take(300).collect::<String>()
+        )
+    })
 }
 
 #[cfg(test)]
@@ -148,11 +212,23 @@ mod tests {
     #[test]
     fn nothing_that_has_an_effect_is_ever_tried() {
         let catalog = Catalog::built_in();
-        let submits = ["deduct", "refund", "declare", "redeclare", "cancel", "terminate", "pay"];
+        let submits = [
+            "deduct",
+            "refund",
+            "declare",
+            "redeclare",
+            "cancel",
+            "terminate",
+            "pay",
+        ];
         for kind in catalog.kinds.values() {
             for (gateway, operations) in &kind.gateways {
                 let tried = lookups(kind, gateway);
-                assert!(!kind.effect || !tried.contains(&operations.submit), "{} {gateway}", kind.name);
+                assert!(
+                    !kind.effect || !tried.contains(&operations.submit),
+                    "{} {gateway}",
+                    kind.name
+                );
             }
         }
         assert!(submits.iter().all(|name| catalog.kinds[*name].effect));
@@ -162,18 +238,29 @@ mod tests {
     fn a_parameter_the_gateway_complains_of_is_named() {
         let mut seen = Observation::of(Reached::Replied);
         (seen.http, seen.code) = (Some(400), Some("PARAM_ERROR".to_owned()));
-        seen.evidence = r#"{"code":"PARAM_ERROR","message":"not defined","detail":{"field":"mchid"}}"#.to_owned();
+        seen.evidence =
+            r#"{"code":"PARAM_ERROR","message":"not defined","detail":{"field":"mchid"}}"#
+                .to_owned();
         assert!(read(&seen).unwrap_err().contains("mchid, not defined"));
         seen.result.insert("sub_code".into(), "35312011".into());
         assert_eq!(read(&seen).unwrap(), "taken; answered HTTP 400 PARAM_ERROR");
         (seen.http, seen.code) = (Some(404), Some("NOT_FOUND".to_owned()));
         assert_eq!(read(&seen).unwrap(), "taken; answered HTTP 404 NOT_FOUND");
-        for (http, code) in
-            [(401, "SIGN_ERROR"), (403, "INVALID_REQUEST"), (500, "SYSTEM_ERROR"), (404, ""), (200, "40004")]
-        {
+        for (http, code) in [
+            (401, "SIGN_ERROR"),
+            (403, "INVALID_REQUEST"),
+            (500, "SYSTEM_ERROR"),
+            (404, ""),
+            (200, "40004"),
+        ] {
             (seen.http, seen.code) = (Some(http), Some(code.to_owned()));
             seen.result.clear();
-            assert!(read(&seen).unwrap_err().starts_with("it says nothing of our request"), "{http} {code}");
+            assert!(
+                read(&seen)
+                    .unwrap_err()
+                    .starts_with("it says nothing of our request"),
+                "{http} {code}"
+            );
         }
     }
 }

@@ -1,7 +1,9 @@
-//! What a process remembers of an account from one call to the next: how many replies in a row could not be verified, which
-//! refusal the items of a job meet in a row, what was closed a moment ago, and whether the gateway is reached.
+//! What a process remembers of an account from one call to the next: how many replies in a row
+//! could not be verified, which refusal the items of a job meet in a row, what was closed a moment
+//! ago, and whether the gateway is reached.
 //!
-//! It writes nothing. What it forgets when the process ends is counted anew: some more calls are made before a lane is closed.
+//! It writes nothing. What it forgets when the process ends is counted anew: some more calls are
+//! made before a lane is closed.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -60,7 +62,10 @@ impl Seen {
 impl Watch {
     /// Remembers nothing yet.
     pub fn new(limits: StopAfter) -> Self {
-        Self { limits, seen: Mutex::default() }
+        Self {
+            limits,
+            seen: Mutex::default(),
+        }
     }
 
     /// Notes how far a call came; says what is new of that.
@@ -83,7 +88,11 @@ impl Watch {
             Reached::TimedOut => {
                 seen.unanswered = seen.unanswered.saturating_add(1);
                 let is_silent = seen.unanswered >= UNANSWERED_MAX;
-                return if is_silent { seen.lost("it takes connections and does not answer") } else { None };
+                return if is_silent {
+                    seen.lost("it takes connections and does not answer")
+                } else {
+                    None
+                };
             }
             Reached::Refused(_) | Reached::Lost(_) | Reached::Unreadable(_) => true,
             // These say nothing of the connection: nothing was tried.
@@ -110,7 +119,8 @@ impl Watch {
         self.seen().preparing > 0
     }
 
-    /// For how long nothing is called, since what every call needs beforehand could not be had just now.
+    /// For how long nothing is called, since what every call needs beforehand could not be had just
+    /// now.
     pub fn rests(&self) -> Option<Duration> {
         let failed = self.seen().unprepared?;
         Some(UNPREPARED_PAUSE.saturating_sub(failed.elapsed())).filter(|left| !left.is_zero())
@@ -127,8 +137,9 @@ impl Watch {
         Some(self.seen().unverified).filter(|times| *times >= self.limits.unverified)
     }
 
-    /// Notes that an item of a job was refused for the request as such, with this code, or, without one, that it was not. Says how
-    /// many in a row were refused so, if those are as many as stop the job.
+    /// Notes that an item of a job was refused for the request as such, with this code, or, without
+    /// one, that it was not. Says how many in a row were refused so, if those are as many as stop
+    /// the job.
     pub(super) fn note_refusal(&self, job_id: i64, code: Option<&str>) -> Option<u32> {
         let mut seen = self.seen();
         let Some(code) = code else {
@@ -144,7 +155,8 @@ impl Watch {
         (times >= self.limits.refused).then_some(times)
     }
 
-    /// Notes that something was closed: what was claimed of it before is not sent. The counting begins anew.
+    /// Notes that something was closed: what was claimed of it before is not sent. The counting
+    /// begins anew.
     pub(super) fn close(&self, name: &str, job_id: Option<i64>, now: Timestamp, lease: Duration) {
         let mut seen = self.seen();
         match job_id {
@@ -157,11 +169,20 @@ impl Watch {
         seen.closed.insert(name.to_owned(), now);
     }
 
-    /// Whether one of these was closed after an item was claimed at this instant. A claim is never older than its lease: what a
-    /// clock that was set back makes older was claimed since.
-    pub(super) fn is_closed_since(&self, names: &[String], claimed: Timestamp, lease: Duration) -> bool {
+    /// Whether one of these was closed after an item was claimed at this instant. A claim is never
+    /// older than its lease: what a clock that was set back makes older was claimed since.
+    pub(super) fn is_closed_since(
+        &self,
+        names: &[String],
+        claimed: Timestamp,
+        lease: Duration,
+    ) -> bool {
         let seen = self.seen();
-        let closed = |name| seen.closed.get(name).is_some_and(|at| claimed <= *at && at.since(claimed) < lease);
+        let closed = |name| {
+            seen.closed
+                .get(name)
+                .is_some_and(|at| claimed <= *at && at.since(claimed) < lease)
+        };
         names.iter().any(closed)
     }
 
@@ -181,7 +202,10 @@ mod tests {
 
     #[test]
     fn a_verified_reply_ends_a_row_and_an_unsigned_error_does_not() {
-        let watch = Watch::new(StopAfter { unverified: 2, refused: 2 });
+        let watch = Watch::new(StopAfter {
+            unverified: 2,
+            refused: 2,
+        });
         watch.note(&unverified());
         watch.note(&Observation::of(Reached::Replied));
         watch.note(&unverified());
@@ -192,13 +216,21 @@ mod tests {
         watch.note(&Observation::of(Reached::TimedOut));
         watch.note(&unverified());
         assert_eq!(watch.too_many_unverified(), Some(2));
-        watch.close("hk", None, Timestamp::from_millis(5), Duration::from_secs(60));
+        watch.close(
+            "hk",
+            None,
+            Timestamp::from_millis(5),
+            Duration::from_secs(60),
+        );
         assert_eq!(watch.too_many_unverified(), None);
     }
 
     #[test]
     fn a_job_is_stopped_by_the_same_refusal_in_a_row_only() {
-        let watch = Watch::new(StopAfter { unverified: 2, refused: 2 });
+        let watch = Watch::new(StopAfter {
+            unverified: 2,
+            refused: 2,
+        });
         assert_eq!(watch.note_refusal(1, Some("A")), None);
         assert_eq!(watch.note_refusal(1, Some("B")), None);
         assert_eq!(watch.note_refusal(1, None), None);
@@ -232,8 +264,13 @@ mod tests {
     #[test]
     fn a_gateway_that_answers_nothing_in_a_row_is_out_of_reach_until_it_answers() {
         let watch = Watch::default();
-        let (silent, replied) = (Observation::of(Reached::TimedOut), Observation::of(Reached::Replied));
-        for observed in [&silent, &silent, &silent, &silent, &replied, &silent, &silent, &silent, &silent] {
+        let (silent, replied) = (
+            Observation::of(Reached::TimedOut),
+            Observation::of(Reached::Replied),
+        );
+        for observed in [
+            &silent, &silent, &silent, &silent, &replied, &silent, &silent, &silent, &silent,
+        ] {
             watch.note(observed);
             assert!(!watch.is_out_of_reach());
         }

@@ -1,7 +1,8 @@
-//! What a customs declaration is to every gateway that files one: which it is, and how much of it is what.
+//! What a customs declaration is to every gateway that files one: which it is, and how much of it
+//! is what.
 //!
-//! It reads a call's input and knows no protocol. The invariant: amounts are exact, and a reply that names another customs,
-//! payment or sub-order is never taken for ours.
+//! It reads a call's input and knows no protocol. The invariant: amounts are exact, and a reply
+//! that names another customs, payment or sub-order is never taken for ours.
 
 use super::Call;
 use super::exchange::{required, text};
@@ -10,7 +11,8 @@ use crate::domain::money::{Amount, Currency, MoneyError};
 /// Which declaration is meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Which {
-    /// The merchant's number of the payment. Of a declaration that is not split it is the item's, if the input has none.
+    /// The merchant's number of the payment. Of a declaration that is not split it is the item's,
+    /// if the input has none.
     pub out_trade_no: Option<String>,
     /// The gateway's number of the payment.
     pub transaction_id: Option<String>,
@@ -34,7 +36,9 @@ impl Which {
     pub(super) fn of(call: &Call) -> Result<Self, String> {
         let owned = |field| text(call, field).map(str::to_owned);
         let sub_order_no = owned("sub_order_no");
-        let whole = sub_order_no.is_none().then(|| call.order_no.as_str().to_owned());
+        let whole = sub_order_no
+            .is_none()
+            .then(|| call.order_no.as_str().to_owned());
         Ok(Self {
             out_trade_no: owned("out_trade_no").or(whole),
             transaction_id: owned("transaction_id"),
@@ -45,13 +49,17 @@ impl Which {
 
     /// The merchant's number of the payment, where it cannot be done without.
     pub(super) fn payment(&self) -> Result<&str, String> {
-        self.out_trade_no.as_deref().ok_or_else(|| "the call has no out_trade_no".to_owned())
+        self.out_trade_no
+            .as_deref()
+            .ok_or_else(|| "the call has no out_trade_no".to_owned())
     }
 
     /// Whether a reply speaks of this one, as far as it says.
     pub(super) fn check(&self, said: &Named<'_>) -> Result<(), String> {
         let differs = |said: Option<&str>, ours: Option<&str>| {
-            said.filter(|said| !said.is_empty()).zip(ours).is_some_and(|(said, ours)| said != ours)
+            said.filter(|said| !said.is_empty())
+                .zip(ours)
+                .is_some_and(|(said, ours)| said != ours)
         };
         if differs(said.customs, Some(&self.customs)) {
             return Err("the reply speaks of another customs".into());
@@ -62,23 +70,34 @@ impl Which {
             return Err("the reply speaks of another payment".into());
         }
         // A sub-order's reply is not that of the whole payment.
-        if differs(said.sub_order_no, Some(self.sub_order_no.as_deref().unwrap_or_default())) {
+        if differs(
+            said.sub_order_no,
+            Some(self.sub_order_no.as_deref().unwrap_or_default()),
+        ) {
             return Err("the reply speaks of another sub-order".into());
         }
         Ok(())
     }
 
-    /// The number a reply that passed [`Which::check`] speaks of: the sub-order's if it names one; the payment's if the
-    /// declaration is not split; else none, since nothing is reported that was not said.
+    /// The number a reply that passed [`Which::check`] speaks of: the sub-order's if it names one;
+    /// the payment's if the declaration is not split; else none, since nothing is reported that was
+    /// not said.
     pub(super) fn number(&self, said: &Named<'_>) -> Option<String> {
         match &self.sub_order_no {
-            Some(_) => said.sub_order_no.filter(|said| !said.is_empty()).map(str::to_owned),
-            None => said.out_trade_no.map(str::to_owned).or_else(|| self.out_trade_no.clone()),
+            Some(_) => said
+                .sub_order_no
+                .filter(|said| !said.is_empty())
+                .map(str::to_owned),
+            None => said
+                .out_trade_no
+                .map(str::to_owned)
+                .or_else(|| self.out_trade_no.clone()),
         }
     }
 }
 
-/// What a sub-order costs. Transport and product may be zero each; that they add up is the gateway's to say.
+/// What a sub-order costs. Transport and product may be zero each; that they add up is the
+/// gateway's to say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Fees {
     /// All of it.
@@ -90,11 +109,18 @@ pub(super) struct Fees {
 }
 
 impl Fees {
-    /// From the call's amount and the decimal texts `transport_fee` and `product_fee`, in main units of its currency.
+    /// From the call's amount and the decimal texts `transport_fee` and `product_fee`, in main
+    /// units of its currency.
     pub(super) fn of(call: &Call) -> Result<Self, String> {
-        let order = call.amount.ok_or("the declaration of a sub-order has an amount")?;
+        let order = call
+            .amount
+            .ok_or("the declaration of a sub-order has an amount")?;
         let fee = |field| minor(field, required(call, field)?, order.currency());
-        Ok(Self { order, transport: fee("transport_fee")?, product: fee("product_fee")? })
+        Ok(Self {
+            order,
+            transport: fee("transport_fee")?,
+            product: fee("product_fee")?,
+        })
     }
 }
 
@@ -105,7 +131,9 @@ pub(super) fn card_number(text: &str) -> String {
 
 /// The duty in 0.01 CNY, from the decimal text `duty` in CNY, where there is one.
 pub(super) fn duty(call: &Call) -> Result<Option<i64>, String> {
-    let Some(text) = text(call, "duty") else { return Ok(None) };
+    let Some(text) = text(call, "duty") else {
+        return Ok(None);
+    };
     let cny = Currency::parse("CNY").map_err(|error| error.to_string())?;
     minor("duty", text, cny).map(Some)
 }
@@ -163,23 +191,51 @@ mod tests {
         let ours = which(Some("S-1"));
         assert_eq!(ours.check(&named("SHENZHEN", "42", Some("S-1"))), Ok(()));
         assert_eq!(ours.check(&Named::default()), Ok(()));
-        assert!(ours.check(&named("NINGBO", "42", Some("S-1"))).unwrap_err().contains("another customs"));
-        assert!(ours.check(&named("SHENZHEN", "43", Some("S-1"))).unwrap_err().contains("another payment"));
-        assert!(ours.check(&named("SHENZHEN", "42", Some("S-2"))).unwrap_err().contains("another sub-order"));
-        assert!(which(None).check(&named("SHENZHEN", "42", Some("S-2"))).is_err());
+        assert!(
+            ours.check(&named("NINGBO", "42", Some("S-1")))
+                .unwrap_err()
+                .contains("another customs")
+        );
+        assert!(
+            ours.check(&named("SHENZHEN", "43", Some("S-1")))
+                .unwrap_err()
+                .contains("another payment")
+        );
+        assert!(
+            ours.check(&named("SHENZHEN", "42", Some("S-2")))
+                .unwrap_err()
+                .contains("another sub-order")
+        );
+        assert!(
+            which(None)
+                .check(&named("SHENZHEN", "42", Some("S-2")))
+                .is_err()
+        );
     }
 
     #[test]
     fn nothing_is_reported_that_a_reply_did_not_say_of_a_sub_order() {
-        let said = Named { out_trade_no: Some("P-1"), ..Named::default() };
-        assert_eq!((which(Some("S-1")).number(&said), which(None).number(&said)), (None, Some("P-1".into())));
+        let said = Named {
+            out_trade_no: Some("P-1"),
+            ..Named::default()
+        };
+        assert_eq!(
+            (which(Some("S-1")).number(&said), which(None).number(&said)),
+            (None, Some("P-1".into()))
+        );
     }
 
     #[test]
     fn a_fee_may_be_zero_and_is_exact_otherwise() {
         let cny = Currency::parse("CNY").unwrap();
         let fee = |text| minor("duty", text, cny).ok();
-        assert_eq!((fee("0"), fee("0.00"), fee("23.22"), fee("0.1")), (Some(0), Some(0), Some(2322), Some(10)));
-        assert_eq!((fee("-0"), fee("-1"), fee("1.001"), fee("x")), (None, None, None, None));
+        assert_eq!(
+            (fee("0"), fee("0.00"), fee("23.22"), fee("0.1")),
+            (Some(0), Some(0), Some(2322), Some(10))
+        );
+        assert_eq!(
+            (fee("-0"), fee("-1"), fee("1.001"), fee("x")),
+            (None, None, None, None)
+        );
     }
 }

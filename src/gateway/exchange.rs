@@ -1,5 +1,5 @@
-//! What every gateway's client does around a call, whatever its protocol: the deadline, the failures of the transport, and
-//! what is kept of a reply.
+//! What every gateway's client does around a call, whatever its protocol: the deadline, the
+//! failures of the transport, and what is kept of a reply.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -23,13 +23,24 @@ pub(super) const EVIDENCE_MAX: usize = 16 * 1024;
 pub(super) const PROBE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A look at a gateway, given up when it takes too long.
-pub(super) async fn probe_in_time(base: &str, look: impl Future<Output = Vec<Probe>>) -> Vec<Probe> {
-    let late = Probe { step: "reach", found: Err(format!("{base}: no answer within 20 s")) };
-    tokio::time::timeout(PROBE_TIMEOUT, look).await.unwrap_or_else(|_| vec![late])
+pub(super) async fn probe_in_time(
+    base: &str,
+    look: impl Future<Output = Vec<Probe>>,
+) -> Vec<Probe> {
+    let late = Probe {
+        step: "reach",
+        found: Err(format!("{base}: no answer within 20 s")),
+    };
+    tokio::time::timeout(PROBE_TIMEOUT, look)
+        .await
+        .unwrap_or_else(|_| vec![late])
 }
 
 /// A future's value, or nothing if the deadline comes first.
-pub(super) async fn before<T>(deadline: Pin<&mut Sleep>, future: impl Future<Output = T>) -> Option<T> {
+pub(super) async fn before<T>(
+    deadline: Pin<&mut Sleep>,
+    future: impl Future<Output = T>,
+) -> Option<T> {
     tokio::select! {
         biased;
         value = future => Some(value),
@@ -37,7 +48,8 @@ pub(super) async fn before<T>(deadline: Pin<&mut Sleep>, future: impl Future<Out
     }
 }
 
-/// How long something may take that is had before a call: a little less than the call, so that its failure is heard by all who wait.
+/// How long something may take that is had before a call: a little less than the call, so that its
+/// failure is heard by all who wait.
 pub(super) fn beforehand(within: Duration) -> Duration {
     within.saturating_sub(within / 10)
 }
@@ -49,15 +61,23 @@ pub(super) fn of_failure(failure: Failure) -> Observation {
         Failure::Unreachable { how, why } => Observation::of(Reached::Unreachable(how, why)),
         Failure::Silent => Observation::of(Reached::TimedOut),
         Failure::Lost(why) => Observation::of(Reached::Lost(why)),
-        Failure::Broken { status, why } => {
-            Observation { http: Some(status), ..Observation::of(Reached::Unreadable(why)) }
-        }
+        Failure::Broken { status, why } => Observation {
+            http: Some(status),
+            ..Observation::of(Reached::Unreadable(why))
+        },
     }
 }
 
-/// `Retry-After` in whole seconds; a date is not read, since it would have to be trusted against our clock.
+/// `Retry-After` in whole seconds; a date is not read, since it would have to be trusted against
+/// our clock.
 pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    let seconds = headers
+        .get(RETRY_AFTER)?
+        .to_str()
+        .ok()?
+        .trim()
+        .parse()
+        .ok()?;
     Some(Duration::from_secs(seconds))
 }
 
@@ -71,13 +91,17 @@ pub(super) fn unreadable(error: &serde_json::Error) -> String {
     format!("the reply is {what} (column {})", error.column())
 }
 
-/// Scheme and host without a path. Plain HTTP is for a gateway on this machine only: what is signed is not secret there.
+/// Scheme and host without a path. Plain HTTP is for a gateway on this machine only: what is signed
+/// is not secret there.
 pub(super) fn read_base(text: &str) -> Option<String> {
     let url = reqwest::Url::parse(text).ok()?;
     let host = url.host_str()?;
     let local = matches!(host, "localhost" | "[::1]") || host.starts_with("127.");
     let scheme_fits = url.scheme() == "https" || (url.scheme() == "http" && local);
-    let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+    let bare = url.path() == "/"
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && url.username().is_empty();
     (scheme_fits && bare).then(|| url.as_str().trim_end_matches('/').to_owned())
 }
 
@@ -94,25 +118,32 @@ pub(super) fn percent_encode(text: &str) -> String {
     encoded
 }
 
-/// A reply as it is kept: at most [`EVIDENCE_MAX`] bytes, with the text values of these fields masked, in JSON, in a form and in
-/// an address. It works on the text, so that a body that is cut off is masked too. A field is named by how it ends: `openid`
-/// masks `sp_openid` as well.
+/// A reply as it is kept: at most [`EVIDENCE_MAX`] bytes, with the text values of these fields
+/// masked, in JSON, in a form and in an address. It works on the text, so that a body that is cut
+/// off is masked too. A field is named by how it ends: `openid` masks `sp_openid` as well.
 pub(super) fn evidence(body: &[u8], masked: &[&str]) -> String {
-    bounded(without_values(&body[..body.len().min(EVIDENCE_MAX)], masked), EVIDENCE_MAX)
+    bounded(
+        without_values(&body[..body.len().min(EVIDENCE_MAX)], masked),
+        EVIDENCE_MAX,
+    )
 }
 
 /// A text without the values of these fields.
 pub(super) fn without_values(body: &[u8], masked: &[&str]) -> String {
     let text = String::from_utf8_lossy(body).into_owned();
-    let text = masked.iter().fold(text, |text, field| mask(&text, &format!("{field}\"")));
+    let text = masked
+        .iter()
+        .fold(text, |text, field| mask(&text, &format!("{field}\"")));
     mask_pairs(&text, masked)
 }
 
-/// Replaces the value in every `name=value` whose name, percent-encoded or not, ends so. In a form a value ends with `&`, inside
-/// JSON with the string it stands in.
+/// Replaces the value in every `name=value` whose name, percent-encoded or not, ends so. In a form
+/// a value ends with `&`, inside JSON with the string it stands in.
 fn mask_pairs(text: &str, masked: &[&str]) -> String {
     let in_json = text.trim_start().starts_with(['{', '[']);
-    let ends_value = |c: char| matches!(c, '&' | '\r' | '\n') || (in_json && matches!(c, '"' | '\\' | ' ' | '#'));
+    let ends_value = |c: char| {
+        matches!(c, '&' | '\r' | '\n') || (in_json && matches!(c, '"' | '\\' | ' ' | '#'))
+    };
     let ends_name = |c: char| matches!(c, '&' | '?' | ';' | ',' | '"' | '=' | ' ' | '\r' | '\n');
     let mut kept = String::with_capacity(text.len());
     let mut rest = text;
@@ -122,7 +153,10 @@ fn mask_pairs(text: &str, masked: &[&str]) -> String {
         kept.push('=');
         let name = before.rsplit(ends_name).next().unwrap_or_default();
         let name = percent_decoded(name).to_ascii_lowercase();
-        if masked.iter().any(|field| name.ends_with(&field.to_ascii_lowercase())) {
+        if masked
+            .iter()
+            .any(|field| name.ends_with(&field.to_ascii_lowercase()))
+        {
             kept.push_str("***");
             rest = &value[value.find(ends_value).unwrap_or(value.len())..];
         } else {
@@ -138,7 +172,10 @@ fn percent_decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, after @ ..] = rest {
-        let digits = (*first == b'%').then(|| after.get(..2)).flatten().and_then(|two| std::str::from_utf8(two).ok());
+        let digits = (*first == b'%')
+            .then(|| after.get(..2))
+            .flatten()
+            .and_then(|two| std::str::from_utf8(two).ok());
         match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
             Some(byte) => {
                 bytes.push(byte);
@@ -189,25 +226,39 @@ fn after_string(text: &str) -> &str {
 /// The text, cut at a character after so many bytes.
 pub(super) fn bounded(mut text: String, max: usize) -> String {
     if text.len() > max {
-        let end = (0..=max).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        let end = (0..=max)
+            .rev()
+            .find(|at| text.is_char_boundary(*at))
+            .unwrap_or(0);
         text.truncate(end);
     }
     text
 }
 
 /// A request with these headers, none of which prints, and those every gateway gets.
-pub(super) fn request(method: Method, target: &str, body: Bytes, headers: &[(&str, &str)]) -> Result<Request, String> {
+pub(super) fn request(
+    method: Method,
+    target: &str,
+    body: Bytes,
+    headers: &[(&str, &str)],
+) -> Result<Request, String> {
     let mut request = Request::new(body);
     *request.method_mut() = method;
-    *request.uri_mut() = target.parse().map_err(|_| format!("{target:?} is no path"))?;
+    *request.uri_mut() = target
+        .parse()
+        .map_err(|_| format!("{target:?} is no path"))?;
     let map = request.headers_mut();
     map.insert(ACCEPT, HeaderValue::from_static("application/json"));
-    map.insert(USER_AGENT, HeaderValue::from_static(concat!("payrun/", env!("CARGO_PKG_VERSION"))));
+    map.insert(
+        USER_AGENT,
+        HeaderValue::from_static(concat!("payrun/", env!("CARGO_PKG_VERSION"))),
+    );
     for (name, value) in headers {
-        let mut value =
-            HeaderValue::from_str(value).map_err(|_| format!("what goes into {name} does not fit a header"))?;
+        let mut value = HeaderValue::from_str(value)
+            .map_err(|_| format!("what goes into {name} does not fit a header"))?;
         value.set_sensitive(true);
-        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("{name:?} is no name of a header"))?;
+        let name = HeaderName::from_bytes(name.as_bytes())
+            .map_err(|_| format!("{name:?} is no name of a header"))?;
         map.insert(name, value);
     }
     Ok(request)
@@ -215,7 +266,10 @@ pub(super) fn request(method: Method, target: &str, body: Bytes, headers: &[(&st
 
 /// A text of a call's input; an empty one counts as absent.
 pub(super) fn text<'a>(call: &'a Call, field: &str) -> Option<&'a str> {
-    call.input.get(field).and_then(Value::as_str).filter(|text| !text.is_empty())
+    call.input
+        .get(field)
+        .and_then(Value::as_str)
+        .filter(|text| !text.is_empty())
 }
 
 /// A text of a call's input that must be there.
@@ -239,16 +293,27 @@ pub(super) fn with_reply(reached: Reached, response: &Response, masked: &[&str])
     }
 }
 
-/// What a gateway says of a refusal: the field it names and its words, each of a bounded length; none where it says nothing.
+/// What a gateway says of a refusal: the field it names and its words, each of a bounded length;
+/// none where it says nothing.
 pub(super) fn message<const N: usize>(parts: [Option<String>; N]) -> Option<String> {
-    let said = parts.into_iter().flatten().filter(|text| !text.trim().is_empty());
-    let said: Vec<String> = said.map(|text| bounded(text.replace(char::is_control, " "), 200)).collect();
+    let said = parts
+        .into_iter()
+        .flatten()
+        .filter(|text| !text.trim().is_empty());
+    let said: Vec<String> = said
+        .map(|text| bounded(text.replace(char::is_control, " "), 200))
+        .collect();
     (!said.is_empty()).then(|| said.join(": "))
 }
 
-/// A reply that is not of the documented shape: it cannot be read, except that a 202 says by itself that the order was taken.
+/// A reply that is not of the documented shape: it cannot be read, except that a 202 says by itself
+/// that the order was taken.
 pub(super) fn unread(seen: &mut Observation, why: String) {
-    seen.reached = if seen.http == Some(202) { Reached::Replied } else { Reached::Unreadable(why) };
+    seen.reached = if seen.http == Some(202) {
+        Reached::Replied
+    } else {
+        Reached::Unreadable(why)
+    };
 }
 
 /// A text header of a reply or a notification.
@@ -256,7 +321,8 @@ pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> 
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-/// What a look at a gateway found: its host, its clock beside ours, and what it said to a query for no order.
+/// What a look at a gateway found: its host, its clock beside ours, and what it said to a query for
+/// no order.
 pub(super) fn probes(
     base: &str,
     sent: Result<Response, Failure>,
@@ -264,19 +330,35 @@ pub(super) fn probes(
     accepted: impl FnOnce(&Response) -> Result<String, String>,
 ) -> Vec<Probe> {
     match sent {
-        Err(failure) => vec![Probe { step: "reach", found: Err(format!("{base}: {failure}")) }],
+        Err(failure) => vec![Probe {
+            step: "reach",
+            found: Err(format!("{base}: {failure}")),
+        }],
         Ok(response) => vec![
-            Probe { step: "reach", found: Ok(base.to_owned()) },
-            Probe { step: "clock", found: clock_difference(response.headers(), now) },
-            Probe { step: "credentials", found: accepted(&response) },
+            Probe {
+                step: "reach",
+                found: Ok(base.to_owned()),
+            },
+            Probe {
+                step: "clock",
+                found: clock_difference(response.headers(), now),
+            },
+            Probe {
+                step: "credentials",
+                found: accepted(&response),
+            },
         ],
     }
 }
 
-/// How far our clock is from the gateway's. How far it may be is documented for WeChat Pay only; a minute is suspicious.
+/// How far our clock is from the gateway's. How far it may be is documented for WeChat Pay only; a
+/// minute is suspicious.
 fn clock_difference(headers: &HeaderMap, now: Timestamp) -> Result<String, String> {
-    let theirs = header(headers, DATE.as_str()).and_then(|date| chrono::DateTime::parse_from_rfc2822(date).ok());
-    let Some(theirs) = theirs else { return Ok("not compared: the gateway sent no Date header".into()) };
+    let theirs = header(headers, DATE.as_str())
+        .and_then(|date| chrono::DateTime::parse_from_rfc2822(date).ok());
+    let Some(theirs) = theirs else {
+        return Ok("not compared: the gateway sent no Date header".into());
+    };
     let apart = now.seconds() - theirs.timestamp();
     match apart.unsigned_abs() {
         0..=60 => Ok(format!("{apart} s from the gateway's")),
@@ -290,27 +372,50 @@ mod tests {
 
     #[test]
     fn what_names_a_person_is_masked_in_a_form_however_its_name_is_written() {
-        for name in ["openid", "%6fpenid", "%6F%70enid", "sub_openid", "OpenID", "op%65nid"] {
+        for name in [
+            "openid",
+            "%6fpenid",
+            "%6F%70enid",
+            "sub_openid",
+            "OpenID",
+            "op%65nid",
+        ] {
             let form = format!("status=PAID&{name}=o-secret%2F1&amount=1.00&{name}=o-secret");
             let kept = evidence(form.as_bytes(), &["openid"]);
-            assert_eq!(kept, format!("status=PAID&{name}=***&amount=1.00&{name}=***"));
+            assert_eq!(
+                kept,
+                format!("status=PAID&{name}=***&amount=1.00&{name}=***")
+            );
         }
         assert_eq!(evidence(b"openid=o-secret", &["openid"]), "openid=***");
-        assert_eq!(evidence(b"a=b==&openid=o-secret with more&c", &["openid"]), "a=b==&openid=***&c");
+        assert_eq!(
+            evidence(b"a=b==&openid=o-secret with more&c", &["openid"]),
+            "a=b==&openid=***&c"
+        );
         assert_eq!(evidence(b"openid=o-sec%", &["openid"]), "openid=***");
     }
 
     #[test]
     fn an_address_inside_json_is_masked_and_the_json_stays_whole() {
-        let body = br#"{"url":"https://example.com/?openid=o-secret&a=1","openid":"o-secret","n":"a=b"}"#;
+        let body =
+            br#"{"url":"https://example.com/?openid=o-secret&a=1","openid":"o-secret","n":"a=b"}"#;
         let kept = evidence(body, &["openid"]);
-        assert_eq!(kept, r#"{"url":"https://example.com/?openid=***&a=1","openid":"***","n":"a=b"}"#);
+        assert_eq!(
+            kept,
+            r#"{"url":"https://example.com/?openid=***&a=1","openid":"***","n":"a=b"}"#
+        );
     }
 
     #[test]
     fn a_202_is_no_unreadable_reply_and_any_other_is() {
-        for (http, reached) in [(202, Reached::Replied), (200, Reached::Unreadable("why".into()))] {
-            let mut seen = Observation { http: Some(http), ..Observation::of(Reached::Replied) };
+        for (http, reached) in [
+            (202, Reached::Replied),
+            (200, Reached::Unreadable("why".into())),
+        ] {
+            let mut seen = Observation {
+                http: Some(http),
+                ..Observation::of(Reached::Replied)
+            };
             unread(&mut seen, "why".into());
             assert_eq!(seen.reached, reached);
         }

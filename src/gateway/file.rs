@@ -1,6 +1,8 @@
-//! What the clients do around a file they fetch: the day that is asked for, and what is observed of the file.
+//! What the clients do around a file they fetch: the day that is asked for, and what is observed of
+//! the file.
 //!
-//! A file is kept as a file and nowhere else: it names payers, so that no part of it goes into evidence.
+//! A file is kept as a file and nowhere else: it names payers, so that no part of it goes into
+//! evidence.
 
 use bytes::Bytes;
 use chrono::NaiveDate;
@@ -14,7 +16,9 @@ use super::{Call, Observation};
 /// In words, if it is missing or no date.
 pub(super) fn day(call: &Call, field: &str) -> Result<NaiveDate, String> {
     let text = required(call, field)?;
-    let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().filter(|day| day.to_string() == text);
+    let day = NaiveDate::parse_from_str(text, "%Y-%m-%d")
+        .ok()
+        .filter(|day| day.to_string() == text);
     day.ok_or_else(|| format!("{field} is no date such as 2026-11-22"))
 }
 
@@ -31,10 +35,18 @@ pub(super) fn fetched(body: &Bytes, seen: &mut Observation) {
     seen.evidence = String::new();
 }
 
-/// Keeps of a reply that was to be a file only what can be no part of one: JSON, or a page from something in between.
+/// Keeps of a reply that was to be a file only what can be no part of one: JSON, or a page from
+/// something in between.
 pub(super) fn without_text(seen: Observation) -> Observation {
     let is_none = seen.evidence.trim_start().starts_with(['{', '<']);
-    Observation { evidence: if is_none { seen.evidence } else { String::new() }, ..seen }
+    Observation {
+        evidence: if is_none {
+            seen.evidence
+        } else {
+            String::new()
+        },
+        ..seen
+    }
 }
 
 /// SHA-256 in lower-case hex.

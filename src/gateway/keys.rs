@@ -25,7 +25,8 @@ impl SigningKey {
     /// # Errors
     /// [`KeyError`] if it is no PEM, no private key, or no RSA key of 2048 bits or more.
     pub fn from_pem(pem: &SecretString) -> Result<Self, KeyError> {
-        let der = PrivateKeyDer::from_pem_slice(pem.expose_secret().as_bytes()).map_err(|_| KeyError::NotPem)?;
+        let der = PrivateKeyDer::from_pem_slice(pem.expose_secret().as_bytes())
+            .map_err(|_| KeyError::NotPem)?;
         let pair = match &der {
             PrivateKeyDer::Pkcs8(key) => KeyPair::from_pkcs8(key.secret_pkcs8_der()),
             PrivateKeyDer::Pkcs1(key) => KeyPair::from_der(key.secret_pkcs1_der()),
@@ -37,11 +38,17 @@ impl SigningKey {
     /// Signs a message; base64 as it goes into a header.
     ///
     /// # Errors
-    /// [`SignError::Refused`] if the crypto library refuses, which it does for no key that was read.
+    /// [`SignError::Refused`] if the crypto library refuses, which it does for no key that was
+    /// read.
     pub fn sign(&self, message: &[u8]) -> Result<String, SignError> {
         let mut signature = vec![0; self.0.public_modulus_len()];
         self.0
-            .sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature)
+            .sign(
+                &RSA_PKCS1_SHA256,
+                &SystemRandom::new(),
+                message,
+                &mut signature,
+            )
             .map_err(|_| SignError::Refused)?;
         Ok(STANDARD.encode(signature))
     }
@@ -72,7 +79,8 @@ impl VerifyingKey {
     /// # Errors
     /// [`KeyError::NotPublic`] if it is no such PEM or no RSA key of 2048 to 8192 bits.
     pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
-        let der = SubjectPublicKeyInfoDer::from_pem_slice(pem.as_bytes()).map_err(|_| KeyError::NotPublic)?;
+        let der = SubjectPublicKeyInfoDer::from_pem_slice(pem.as_bytes())
+            .map_err(|_| KeyError::NotPublic)?;
         Self::from_der(&der)
     }
 
@@ -81,12 +89,16 @@ impl VerifyingKey {
     /// # Errors
     /// [`KeyError::NotPublic`] if it is no RSA key of 2048 to 8192 bits.
     pub fn from_der(der: &[u8]) -> Result<Self, KeyError> {
-        ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, der).map(Self).map_err(|_| KeyError::NotPublic)
+        ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, der)
+            .map(Self)
+            .map_err(|_| KeyError::NotPublic)
     }
 
     /// Whether this base64 signature over the message is right.
     pub fn verifies(&self, message: &[u8], signature: &str) -> bool {
-        STANDARD.decode(signature).is_ok_and(|bytes| self.0.verify_sig(message, &bytes).is_ok())
+        STANDARD
+            .decode(signature)
+            .is_ok_and(|bytes| self.0.verify_sig(message, &bytes).is_ok())
     }
 }
 
@@ -102,7 +114,9 @@ impl fmt::Debug for VerifyingKey {
 /// [`SignError::NoRandomness`] if it has none.
 pub fn nonce() -> Result<String, SignError> {
     let mut bytes = [0; 16];
-    OsRng.try_fill_bytes(&mut bytes).map_err(|_| SignError::NoRandomness)?;
+    OsRng
+        .try_fill_bytes(&mut bytes)
+        .map_err(|_| SignError::NoRandomness)?;
     Ok(format!("{:032X}", u128::from_be_bytes(bytes)))
 }
 

@@ -1,7 +1,7 @@
 //! The port to payment gateways: what the engine may ask of one, and what comes back.
 //!
-//! A gateway reports what it *observed*; it does not judge. Which observation means which answer is data, in the
-//! `outcomes:` tables of the job kinds. A gateway never sees the ledger.
+//! A gateway reports what it *observed*; it does not judge. Which observation means which answer is
+//! data, in the `outcomes:` tables of the job kinds. A gateway never sees the ledger.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -38,7 +38,8 @@ pub const FILE_MAX: usize = 64 * 1024 * 1024;
 /// One call to a gateway. What names a person in its input does not print.
 #[derive(Clone)]
 pub struct Call {
-    /// Which operation of the gateway, as the job kind names it: `deduct`, `transaction`, `contract`.
+    /// Which operation of the gateway, as the job kind names it: `deduct`, `transaction`,
+    /// `contract`.
     pub operation: String,
     /// The order number of the item.
     pub order_no: OrderNumber,
@@ -87,22 +88,27 @@ pub struct Observation {
     pub about: Option<Subject>,
     /// Facts of the reply worth keeping as the item's result; nothing sensitive.
     pub result: Map<String, Value>,
-    /// The file that was fetched, where the operation fetches one: a statement, as it is to be kept.
+    /// The file that was fetched, where the operation fetches one: a statement, as it is to be
+    /// kept.
     pub file: Option<Bytes>,
-    /// The rows of a list, where the operation asks for one: settlement batches, the refunds of a payment.
+    /// The rows of a list, where the operation asks for one: settlement batches, the refunds of a
+    /// payment.
     pub records: Vec<Map<String, Value>>,
     /// The reply as it came, sensitive fields masked; empty if there was none.
     pub evidence: String,
 }
 
-/// How far a call came. The line that matters runs between [`Reached::NotSent`] and everything else.
+/// How far a call came. The line that matters runs between [`Reached::NotSent`] and everything
+/// else.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reached {
     /// Nothing was sent, though the gateway may be there. Says why.
     NotSent(String),
-    /// Nothing was sent: there was no connection. Says which way it failed, and what the system calls it.
+    /// Nothing was sent: there was no connection. Says which way it failed, and what the system
+    /// calls it.
     Unreachable(NoConnection, String),
-    /// The gateway refuses us as such, or our keys do not fit its own: nothing of the order happened. Says why.
+    /// The gateway refuses us as such, or our keys do not fit its own: nothing of the order
+    /// happened. Says why.
     Refused(String),
     /// Nothing was sent, nor ever can be with this input. Says why.
     Unsendable(String),
@@ -114,13 +120,15 @@ pub enum Reached {
     Unreadable(String),
     /// A reply came whose signature is missing, stale or wrong. Says what.
     Unverified(String),
-    /// A notification came that cannot be verified before the gateway's keys can be had. Says why they cannot.
+    /// A notification came that cannot be verified before the gateway's keys can be had. Says why
+    /// they cannot.
     NoKeys(String),
     /// A reply came, was verified and read.
     Replied,
 }
 
-/// Why there was no connection. The line between them is where a person looks: at the gateway, the network, or the name.
+/// Why there was no connection. The line between them is where a person looks: at the gateway, the
+/// network, or the name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoConnection {
     /// The machine is there and takes no connection.
@@ -167,7 +175,11 @@ impl Observation {
     /// What it names of order number and amount, and what is ours, for people.
     pub fn differs(&self, order_no: &str, amount: Option<Amount>) -> String {
         let ours = amount.map_or_else(|| "none".to_owned(), |amount| amount.to_string());
-        if let Some(theirs) = self.order_no.as_deref().filter(|theirs| *theirs != order_no) {
+        if let Some(theirs) = self
+            .order_no
+            .as_deref()
+            .filter(|theirs| *theirs != order_no)
+        {
             return format!("it names the order {theirs}, ours is {order_no}");
         }
         match &self.amount {
@@ -215,8 +227,8 @@ pub trait Gateway: Send + Sync {
     /// Makes one call and reports what was observed. Never fails: every failure is an observation.
     fn call<'a>(&'a self, call: &'a Call) -> Calling<'a, Observation>;
 
-    /// Gets what every call needs beforehand, such as certificates or a token, in less than this time. It is got once for all who wait
-    /// for it.
+    /// Gets what every call needs beforehand, such as certificates or a token, in less than this
+    /// time. It is got once for all who wait for it.
     ///
     /// # Errors
     /// Why it cannot be had: nothing can be sent then.
@@ -224,16 +236,18 @@ pub trait Gateway: Send + Sync {
         Box::pin(async { Ok(()) })
     }
 
-    /// What expires of the keys by which we and the gateway know each other, as far as it is known, and when.
+    /// What expires of the keys by which we and the gateway know each other, as far as it is known,
+    /// and when.
     fn certificates(&self) -> Vec<(&'static str, Timestamp)> {
         Vec::new()
     }
 
-    /// Verifies a notification and reads it. Never fails either: one that is not the gateway's is an observation too.
+    /// Verifies a notification and reads it. Never fails either: one that is not the gateway's is
+    /// an observation too.
     fn notified<'a>(&'a self, notice: &'a Notice) -> Calling<'a, Observation>;
 
-    /// What of a notification's body its signature covers: two bodies with the same are one notification. The body itself, where the
-    /// gateway signs that.
+    /// What of a notification's body its signature covers: two bodies with the same are one
+    /// notification. The body itself, where the gateway signs that.
     fn signed_part<'a>(&self, body: &'a [u8]) -> Cow<'a, [u8]> {
         Cow::Borrowed(body)
     }
@@ -246,7 +260,8 @@ pub trait Gateway: Send + Sync {
     /// How this gateway talks, and wants to be answered.
     fn manners(&self) -> Manners;
 
-    /// The fields of `payrun.yaml` by which the gateway knows us and we know it: what to look at where one refuses the other.
+    /// The fields of `payrun.yaml` by which the gateway knows us and we know it: what to look at
+    /// where one refuses the other.
     fn credentials(&self) -> &'static str;
 
     /// Tries keys, clock and reachability without touching an order.

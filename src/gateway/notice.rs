@@ -1,7 +1,7 @@
 //! Notifications: what a gateway says of its own accord, and how it wants to be answered.
 //!
-//! Nothing is judged here, and nothing is kept. A notification is read into the same observation as the query of the same
-//! thing; one that is not from the gateway is [`super::Reached::Unverified`].
+//! Nothing is judged here, and nothing is kept. A notification is read into the same observation as
+//! the query of the same thing; one that is not from the gateway is [`super::Reached::Unverified`].
 
 use std::time::Duration;
 
@@ -21,7 +21,8 @@ pub struct Notice {
     pub headers: HeaderMap,
     /// The raw body, which is what was signed.
     pub body: Bytes,
-    /// When it came in: by this it is told whether it is stale, however much later it is read again.
+    /// When it came in: by this it is told whether it is stale, however much later it is read
+    /// again.
     pub received_at: Timestamp,
 }
 
@@ -60,11 +61,17 @@ pub struct Reply {
 
 impl Reply {
     pub(super) const fn text(body: &'static str) -> Self {
-        Self { media: "text/plain; charset=utf-8", body }
+        Self {
+            media: "text/plain; charset=utf-8",
+            body,
+        }
     }
 
     pub(super) const fn json(body: &'static str) -> Self {
-        Self { media: "application/json", body }
+        Self {
+            media: "application/json",
+            body,
+        }
     }
 }
 
@@ -72,7 +79,9 @@ impl Manners {
     /// Whether a notification may come with this `Content-Type`.
     pub fn takes(&self, content_type: Option<&str>) -> bool {
         let media = content_type.map(|text| text.split(';').next().unwrap_or_default().trim());
-        self.media.is_empty() || media.is_some_and(|media| self.media.iter().any(|own| own.eq_ignore_ascii_case(media)))
+        self.media.is_empty()
+            || media
+                .is_some_and(|media| self.media.iter().any(|own| own.eq_ignore_ascii_case(media)))
     }
 }
 
@@ -101,9 +110,18 @@ mod tests {
     #[test]
     fn a_media_type_counts_without_its_parameters_and_none_where_any_may_come() {
         let (taken, refused) = (Reply::text("success"), Reply::text("fail"));
-        let json = Manners { media: &["application/json"], signed_by: Vec::new(), taken, refused };
+        let json = Manners {
+            media: &["application/json"],
+            signed_by: Vec::new(),
+            taken,
+            refused,
+        };
         assert!(json.takes(Some("Application/JSON; charset=utf-8")));
-        assert!(!json.takes(Some("text/plain")) && !json.takes(None) && !json.takes(Some("application/jsonx")));
+        assert!(
+            !json.takes(Some("text/plain"))
+                && !json.takes(None)
+                && !json.takes(Some("application/jsonx"))
+        );
         assert!(Manners { media: &[], ..json }.takes(None));
     }
 }

@@ -1,7 +1,8 @@
-//! The one seam below the clients: how a request gets to a gateway. Over sockets, or straight into its sandbox.
+//! The one seam below the clients: how a request gets to a gateway. Over sockets, or straight into
+//! its sandbox.
 //!
-//! A transport sends every request **at most once**. It never follows a redirect, never sends again, and says of every
-//! failure whether the request may have been read.
+//! A transport sends every request **at most once**. It never follows a redirect, never sends
+//! again, and says of every failure whether the request may have been read.
 
 use std::error::Error as _;
 use std::sync::Arc;
@@ -16,7 +17,8 @@ use crate::sandbox::{HOLD_MAX, Reaction, Twin};
 /// A request, with path and query only: the host is the transport's business.
 pub type Request = http::Request<Bytes>;
 
-/// How long the reply to a request may be, in bytes, where the request says so (in its extensions); else [`REPLY_MAX`].
+/// How long the reply to a request may be, in bytes, where the request says so (in its extensions);
+/// else [`REPLY_MAX`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReplyMax(pub usize);
 
@@ -33,11 +35,13 @@ pub enum Transport {
 }
 
 impl Transport {
-    /// A transport over sockets that keeps up to `concurrency` connections. A connection that takes longer than half of
-    /// `timeout` to open is given up, so that this can be told apart from a request that went unanswered.
+    /// A transport over sockets that keeps up to `concurrency` connections. A connection that takes
+    /// longer than half of `timeout` to open is given up, so that this can be told apart from a
+    /// request that went unanswered.
     ///
-    /// HTTP/1.1 only: with one request at a time on a connection, a lost connection concerns exactly one request. The
-    /// retry policy is `never`; the pool's own second try is for requests of which no byte was written.
+    /// HTTP/1.1 only: with one request at a time on a connection, a lost connection concerns
+    /// exactly one request. The retry policy is `never`; the pool's own second try is for requests
+    /// of which no byte was written.
     ///
     /// # Errors
     /// [`Failure::NotSent`] if TLS cannot be set up on this machine.
@@ -62,7 +66,10 @@ impl Transport {
     /// # Errors
     /// How far it came.
     pub async fn send(&self, base: &str, request: Request) -> Result<Response, Failure> {
-        let max = request.extensions().get().map_or(REPLY_MAX, |ReplyMax(max)| *max);
+        let max = request
+            .extensions()
+            .get()
+            .map_or(REPLY_MAX, |ReplyMax(max)| *max);
         match self {
             Self::Http(client) => over_sockets(client, base, request, max).await,
             Self::InProcess(sandbox) => in_process(sandbox.as_ref(), request, max).await,
@@ -76,7 +83,8 @@ pub enum Failure {
     /// No byte of the request was written, and none was tried.
     #[error("{0}")]
     NotSent(String),
-    /// No byte of the request was written, since there was no connection: which way that failed, and what the system calls it.
+    /// No byte of the request was written, since there was no connection: which way that failed,
+    /// and what the system calls it.
     #[error("{}: {why}", how.words())]
     Unreachable {
         /// Which way.
@@ -100,17 +108,27 @@ pub enum Failure {
     },
 }
 
-async fn over_sockets(client: &reqwest::Client, base: &str, request: Request, max: usize) -> Result<Response, Failure> {
+async fn over_sockets(
+    client: &reqwest::Client,
+    base: &str,
+    request: Request,
+    max: usize,
+) -> Result<Response, Failure> {
     let (parts, body) = request.into_parts();
     let target = parts.uri.to_string();
-    let url = reqwest::Url::parse(&format!("{base}{target}")).map_err(|error| Failure::NotSent(error.to_string()))?;
+    let url = reqwest::Url::parse(&format!("{base}{target}"))
+        .map_err(|error| Failure::NotSent(error.to_string()))?;
     if !url.as_str().ends_with(&target) {
         return Err(Failure::NotSent(format!(
             "the path would be sent as {}, which is not what was signed",
             url.path()
         )));
     }
-    let sending = client.request(parts.method, url).headers(parts.headers).body(body).send();
+    let sending = client
+        .request(parts.method, url)
+        .headers(parts.headers)
+        .body(body)
+        .send();
     let mut reply = sending.await.map_err(|error| {
         let how = error.is_connect().then(|| no_connection(&error));
         let (is_builder, why) = (error.is_builder(), chain(error));
@@ -123,7 +141,11 @@ async fn over_sockets(client: &reqwest::Client, base: &str, request: Request, ma
     let status = reply.status().as_u16();
     let broken = |why: String| Failure::Broken { status, why };
     let mut whole = Vec::new();
-    while let Some(part) = reply.chunk().await.map_err(|error| broken(format!("truncated: {}", chain(error))))? {
+    while let Some(part) = reply
+        .chunk()
+        .await
+        .map_err(|error| broken(format!("truncated: {}", chain(error))))?
+    {
         if whole.len() + part.len() > max {
             return Err(broken(too_long(max)));
         }
@@ -137,26 +159,30 @@ async fn over_sockets(client: &reqwest::Client, base: &str, request: Request, ma
 
 async fn in_process(sandbox: &dyn Twin, request: Request, max: usize) -> Result<Response, Failure> {
     match sandbox.take(request).await {
-        Reaction::Reply(response) if response.body().len() > max => {
-            Err(Failure::Broken { status: response.status().as_u16(), why: too_long(max) })
-        }
+        Reaction::Reply(response) if response.body().len() > max => Err(Failure::Broken {
+            status: response.status().as_u16(),
+            why: too_long(max),
+        }),
         Reaction::Reply(response) => Ok(response),
-        Reaction::Refuse => {
-            Err(Failure::Unreachable { how: NoConnection::Refused, why: "by the sandbox in this process".into() })
-        }
+        Reaction::Refuse => Err(Failure::Unreachable {
+            how: NoConnection::Refused,
+            why: "by the sandbox in this process".into(),
+        }),
         Reaction::Reset => Err(Failure::Lost("connection reset".into())),
         Reaction::Silence => Err(Failure::Silent),
         Reaction::Hold => {
             tokio::time::sleep(HOLD_MAX).await;
             Err(Failure::Lost("connection closed without a reply".into()))
         }
-        Reaction::Truncate(response) => {
-            Err(Failure::Broken { status: response.status().as_u16(), why: "truncated: half of the body".into() })
-        }
+        Reaction::Truncate(response) => Err(Failure::Broken {
+            status: response.status().as_u16(),
+            why: "truncated: half of the body".into(),
+        }),
     }
 }
 
-/// Which way a connection failed. The resolver's failure has no type of its own; its text is that of the HTTP client.
+/// Which way a connection failed. The resolver's failure has no type of its own; its text is that
+/// of the HTTP client.
 fn no_connection(error: &reqwest::Error) -> NoConnection {
     if error.is_timeout() {
         return NoConnection::TimedOut;
@@ -166,7 +192,9 @@ fn no_connection(error: &reqwest::Error) -> NoConnection {
         if cause.to_string() == "dns error" {
             return NoConnection::NameUnknown;
         }
-        let kind = cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+        let kind = cause
+            .downcast_ref::<std::io::Error>()
+            .map(std::io::Error::kind);
         match kind {
             Some(std::io::ErrorKind::ConnectionRefused) => return NoConnection::Refused,
             Some(std::io::ErrorKind::TimedOut) => return NoConnection::TimedOut,
@@ -212,19 +240,31 @@ mod tests {
     #[tokio::test]
     async fn each_way_in_which_there_is_no_connection_is_told_apart() {
         // That name is nobody's (RFC 6761).
-        assert_eq!(way_of("http://payrun.invalid").await, NoConnection::NameUnknown);
+        assert_eq!(
+            way_of("http://payrun.invalid").await,
+            NoConnection::NameUnknown
+        );
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let address = socket.local_addr().unwrap();
-        assert_eq!(way_of(&format!("http://{address}")).await, NoConnection::Refused, "nobody listens");
+        assert_eq!(
+            way_of(&format!("http://{address}")).await,
+            NoConnection::Refused,
+            "nobody listens"
+        );
         // A queue that is full, and nobody takes from it: what comes is not answered.
         let listener = socket.listen(1).unwrap();
         let mut queue = Vec::new();
-        while let Ok(connected) = tokio::time::timeout(Duration::from_millis(300), TcpStream::connect(address)).await {
+        while let Ok(connected) =
+            tokio::time::timeout(Duration::from_millis(300), TcpStream::connect(address)).await
+        {
             queue.push(connected.unwrap());
             assert!(queue.len() < 64, "the queue has no end");
         }
-        assert_eq!(way_of(&format!("http://{address}")).await, NoConnection::TimedOut);
+        assert_eq!(
+            way_of(&format!("http://{address}")).await,
+            NoConnection::TimedOut
+        );
         drop((listener, queue));
     }
 }

@@ -1,8 +1,10 @@
-//! Approvals: a job's items are held until enough persons, none of them the author, have approved this very content.
+//! Approvals: a job's items are held until enough persons, none of them the author, have approved
+//! this very content.
 //!
-//! What an approval is bound to ([`crate::domain::approval`]) is made of the rows when they are planned, and again in the commit
-//! that counts a vote or releases them: another content makes the approval void. An item that is withdrawn before it was
-//! approved was never sent, and gives its key back, so that a corrected batch can be planned.
+//! What an approval is bound to ([`crate::domain::approval`]) is made of the rows when they are
+//! planned, and again in the commit that counts a vote or releases them: another content makes the
+//! approval void. An item that is withdrawn before it was approved was never sent, and gives its
+//! key back, so that a corrected batch can be planned.
 
 use std::collections::BTreeMap;
 
@@ -41,7 +43,13 @@ pub enum ApprovalState {
 
 impl ApprovalState {
     /// Every state.
-    pub const ALL: [Self; 5] = [Self::Waiting, Self::Approved, Self::Rejected, Self::Expired, Self::Void];
+    pub const ALL: [Self; 5] = [
+        Self::Waiting,
+        Self::Approved,
+        Self::Rejected,
+        Self::Expired,
+        Self::Void,
+    ];
 
     /// The word for this state, as the ledger spells it.
     pub const fn word(self) -> &'static str {
@@ -135,7 +143,8 @@ pub enum Decided {
     },
     /// So many items are cancelled.
     Withdrawn(u64),
-    /// It had been released: what was not sent is cancelled, and what may be under way is withdrawn.
+    /// It had been released: what was not sent is cancelled, and what may be under way is
+    /// withdrawn.
     WithdrawnLate {
         /// So many items are cancelled.
         cancelled: u64,
@@ -144,7 +153,8 @@ pub enum Decided {
     },
     /// The author of a batch cannot approve it, nor can payrun.
     OwnBatch,
-    /// The author is known by a token and this person by the machine's user, or the other way round: they may be one.
+    /// The author is known by a token and this person by the machine's user, or the other way
+    /// round: they may be one.
     Incomparable,
     /// This person has approved it before.
     VotedBefore,
@@ -168,8 +178,17 @@ impl Ledger {
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn approvals(&self, all: bool, before: i64, limit: u32) -> Result<Vec<ApprovalRow>, LedgerError> {
-        let open = if all { "" } else { "and a.state in ('waiting', 'void')" };
+    pub async fn approvals(
+        &self,
+        all: bool,
+        before: i64,
+        limit: u32,
+    ) -> Result<Vec<ApprovalRow>, LedgerError> {
+        let open = if all {
+            ""
+        } else {
+            "and a.state in ('waiting', 'void')"
+        };
         let query = format!("{COLUMNS} where a.id < $1 {open} order by a.id desc limit $2");
         self.approval_rows(query, before, i64::from(limit)).await
     }
@@ -189,31 +208,49 @@ impl Ledger {
     /// Whatever the database says.
     pub async fn origin_of(&self, run_id: i64) -> Result<Option<RunOrigin>, LedgerError> {
         let failed = |source| LedgerError::of("reading a run", source);
-        let query = sqlx::query("select occurrence, source, params from runs where id = $1").bind(run_id);
+        let query =
+            sqlx::query("select occurrence, source, params from runs where id = $1").bind(run_id);
         let row = query.fetch_optional(&self.read).await.map_err(failed)?;
         let origin = |row: &AnyRow| {
-            Ok(RunOrigin { occurrence: row.try_get(0)?, source: row.try_get(1)?, params: row.try_get(2)? })
+            Ok(RunOrigin {
+                occurrence: row.try_get(0)?,
+                source: row.try_get(1)?,
+                params: row.try_get(2)?,
+            })
         };
         row.as_ref().map(origin).transpose().map_err(failed)
     }
 
-    async fn approval_rows(&self, query: String, one: i64, two: i64) -> Result<Vec<ApprovalRow>, LedgerError> {
+    async fn approval_rows(
+        &self,
+        query: String,
+        one: i64,
+        two: i64,
+    ) -> Result<Vec<ApprovalRow>, LedgerError> {
         let failed = |source| LedgerError::of("listing approvals", source);
         let rows = sqlx::query(sqlx::AssertSqlSafe(query)).bind(one).bind(two);
         let rows = rows.fetch_all(&self.read).await.map_err(failed)?;
         let mut approvals = Vec::with_capacity(rows.len());
         for row in &rows {
             let mut approval = approval_row(row)?;
-            let votes =
-                "select actor, person, at, reason from votes where approval_id = $1 order by at, person limit 100";
-            let votes = sqlx::query(votes).bind(approval.id).fetch_all(&self.read).await.map_err(failed)?;
-            approval.votes = votes.iter().map(vote).collect::<Result<_, _>>().map_err(failed)?;
+            let votes = "select actor, person, at, reason from votes where approval_id = $1 order by at, person limit 100";
+            let votes = sqlx::query(votes)
+                .bind(approval.id)
+                .fetch_all(&self.read)
+                .await
+                .map_err(failed)?;
+            approval.votes = votes
+                .iter()
+                .map(vote)
+                .collect::<Result<_, _>>()
+                .map_err(failed)?;
             approvals.push(approval);
         }
         Ok(approvals)
     }
 
-    /// Counts a person's approval; the last that is needed releases the items. `shown`: the hash of what the person looked at.
+    /// Counts a person's approval; the last that is needed releases the items. `shown`: the hash of
+    /// what the person looked at.
     ///
     /// # Errors
     /// Whatever the database says; then nothing has changed.
@@ -234,7 +271,12 @@ impl Ledger {
     ///
     /// # Errors
     /// Whatever the database says; then nothing has changed.
-    pub async fn reject(&self, approval_id: i64, by: &Signed, now: Timestamp) -> Result<Decided, LedgerError> {
+    pub async fn reject(
+        &self,
+        approval_id: i64,
+        by: &Signed,
+        now: Timestamp,
+    ) -> Result<Decided, LedgerError> {
         let mut turn = self.turn(DOING).await?;
         let decided = withdraw(&mut turn, approval_id, &Event::Reject, by, now).await?;
         self.end(turn, &decided).await?;
@@ -246,8 +288,7 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn expire_approvals(&self, by: &Signed, now: Timestamp) -> Result<u64, LedgerError> {
-        let query =
-            "select id from approvals where state in ('waiting', 'void') and expires_at <= $1 order by id limit 100";
+        let query = "select id from approvals where state in ('waiting', 'void') and expires_at <= $1 order by id limit 100";
         // Looked at often, and hardly ever to be done: looking takes no turn.
         let over: Vec<i64> = sqlx::query_scalar(query)
             .bind(now.millis())
@@ -291,7 +332,9 @@ async fn approve(
     now: Timestamp,
 ) -> Result<Decided, LedgerError> {
     let failed = |source| LedgerError::of(DOING, source);
-    let Some(approval) = read(turn, id).await? else { return Ok(Decided::NoSuchApproval) };
+    let Some(approval) = read(turn, id).await? else {
+        return Ok(Decided::NoSuchApproval);
+    };
     if approval.state != ApprovalState::Waiting {
         return Ok(Decided::NotWaiting(approval.state));
     }
@@ -309,7 +352,8 @@ async fn approve(
     if contents(turn, approval.job_id).await?.print().to_string() != approval.print {
         void_of_job(turn, approval.job_id).await?;
         let after = json!({ "state": "void" });
-        turn.note(note(&approval, "approval.void", by, after, now)).await?;
+        turn.note(note(&approval, "approval.void", by, after, now))
+            .await?;
         return Ok(Decided::Changed);
     }
     let given = 1 + votes(turn, id).await?;
@@ -318,7 +362,9 @@ async fn approve(
     if released {
         after["released"] = json!(approval.items);
     }
-    let audit = turn.note(note(&approval, "approval.approve", by, after, now)).await?;
+    let audit = turn
+        .note(note(&approval, "approval.approve", by, after, now))
+        .await?;
     let insert = "insert into votes (approval_id, person, actor, at, reason, audit) values ($1, $2, $3, $4, $5, $6) \
                   on conflict do nothing";
     let voted = sqlx::query(insert)
@@ -335,9 +381,19 @@ async fn approve(
         return Ok(Decided::VotedBefore);
     }
     if !released {
-        return Ok(Decided::Counted { given, needed: approval.needed });
+        return Ok(Decided::Counted {
+            given,
+            needed: approval.needed,
+        });
     }
-    let items = move_held(turn, approval.job_id, &Event::Approve, &format!("approved by {}", by.words()), now).await?;
+    let items = move_held(
+        turn,
+        approval.job_id,
+        &Event::Approve,
+        &format!("approved by {}", by.words()),
+        now,
+    )
+    .await?;
     decide_as(turn, id, ApprovalState::Approved, now).await?;
     Ok(Decided::Released(items))
 }
@@ -359,18 +415,35 @@ async fn withdraw(
     by: &Signed,
     now: Timestamp,
 ) -> Result<Decided, LedgerError> {
-    let Some(approval) = read(turn, id).await? else { return Ok(Decided::NoSuchApproval) };
+    let Some(approval) = read(turn, id).await? else {
+        return Ok(Decided::NoSuchApproval);
+    };
     if !approval.state.is_open() {
         return Ok(Decided::NotWaiting(approval.state));
     }
     let (state, verb, why) = if *event == Event::Expire {
-        (ApprovalState::Expired, "approval.expire", "nobody approved the batch in time".to_owned())
+        (
+            ApprovalState::Expired,
+            "approval.expire",
+            "nobody approved the batch in time".to_owned(),
+        )
     } else {
-        (ApprovalState::Rejected, "approval.reject", format!("the batch was rejected by {}", by.words()))
+        (
+            ApprovalState::Rejected,
+            "approval.reject",
+            format!("the batch was rejected by {}", by.words()),
+        )
     };
     let items = move_held(turn, approval.job_id, event, &why, now).await?;
     decide_as(turn, id, state, now).await?;
-    turn.note(note(&approval, verb, by, json!({ "state": state.word(), "withdrawn": items }), now)).await?;
+    turn.note(note(
+        &approval,
+        verb,
+        by,
+        json!({ "state": state.word(), "withdrawn": items }),
+        now,
+    ))
+    .await?;
     Ok(Decided::Withdrawn(items))
 }
 
@@ -381,57 +454,107 @@ fn note<'a>(
     after: serde_json::Value,
     at: Timestamp,
 ) -> Note<'a> {
-    let before = json!({ "state": approval.state.word(), "items": approval.items, "minor": approval.sums });
-    Note { by, verb, target: format!("run {} job {}", approval.run_id, approval.job), before, after, at }
+    let before =
+        json!({ "state": approval.state.word(), "items": approval.items, "minor": approval.sums });
+    Note {
+        by,
+        verb,
+        target: format!("run {} job {}", approval.run_id, approval.job),
+        before,
+        after,
+        at,
+    }
 }
 
 async fn read(turn: &mut Turn, id: i64) -> Result<Option<ApprovalRow>, LedgerError> {
     let query = sqlx::AssertSqlSafe(format!("{COLUMNS} where a.id = $1"));
-    let row = sqlx::query(query).bind(id).fetch_optional(turn.connection()).await;
-    row.map_err(|source| LedgerError::of(DOING, source))?.as_ref().map(approval_row).transpose()
+    let row = sqlx::query(query)
+        .bind(id)
+        .fetch_optional(turn.connection())
+        .await;
+    row.map_err(|source| LedgerError::of(DOING, source))?
+        .as_ref()
+        .map(approval_row)
+        .transpose()
 }
 
-async fn decide_as(turn: &mut Turn, id: i64, state: ApprovalState, now: Timestamp) -> Result<(), LedgerError> {
+async fn decide_as(
+    turn: &mut Turn,
+    id: i64,
+    state: ApprovalState,
+    now: Timestamp,
+) -> Result<(), LedgerError> {
     let query = "update approvals set state = $2, decided_at = $3 where id = $1";
-    let done = sqlx::query(query).bind(id).bind(state.word()).bind(now.millis()).execute(turn.connection()).await;
-    done.map(|_| ()).map_err(|source| LedgerError::of(DOING, source))
+    let done = sqlx::query(query)
+        .bind(id)
+        .bind(state.word())
+        .bind(now.millis())
+        .execute(turn.connection())
+        .await;
+    done.map(|_| ())
+        .map_err(|source| LedgerError::of(DOING, source))
 }
 
 /// An approval that still waits is for other rows than these.
 pub(super) async fn void_of_job(turn: &mut Turn, job_id: i64) -> Result<(), LedgerError> {
     let query = "update approvals set state = 'void' where job_id = $1 and state = 'waiting'";
-    let done = sqlx::query(query).bind(job_id).execute(turn.connection()).await;
-    done.map(|_| ()).map_err(|source| LedgerError::of(DOING, source))
+    let done = sqlx::query(query)
+        .bind(job_id)
+        .execute(turn.connection())
+        .await;
+    done.map(|_| ())
+        .map_err(|source| LedgerError::of(DOING, source))
 }
 
 fn approval_row(row: &AnyRow) -> Result<ApprovalRow, LedgerError> {
     let failed = |source| LedgerError::of("reading an approval", source);
-    let instant = |name: &str| row.try_get::<i64, _>(name).map(Timestamp::from_millis).map_err(failed);
+    let instant = |name: &str| {
+        row.try_get::<i64, _>(name)
+            .map(Timestamp::from_millis)
+            .map_err(failed)
+    };
     let id: i64 = row.try_get("id").map_err(failed)?;
-    let corrupt = |what: &str| LedgerError::Corrupt { what: format!("the {what} of approval {id}") };
+    let corrupt = |what: &str| LedgerError::Corrupt {
+        what: format!("the {what} of approval {id}"),
+    };
     let word: &str = row.try_get("state").map_err(failed)?;
-    let (needed, items): (i64, i64) = (row.try_get("needed").map_err(failed)?, row.try_get("items").map_err(failed)?);
+    let (needed, items): (i64, i64) = (
+        row.try_get("needed").map_err(failed)?,
+        row.try_get("items").map_err(failed)?,
+    );
     Ok(ApprovalRow {
         id,
         job_id: row.try_get("job_id").map_err(failed)?,
         run_id: row.try_get("run_id").map_err(failed)?,
         workflow: row.try_get("workflow").map_err(failed)?,
         job: row.try_get("job").map_err(failed)?,
-        state: ApprovalState::ALL.into_iter().find(|state| state.word() == word).ok_or_else(|| corrupt("state"))?,
+        state: ApprovalState::ALL
+            .into_iter()
+            .find(|state| state.word() == word)
+            .ok_or_else(|| corrupt("state"))?,
         author: row.try_get("author").map_err(failed)?,
         author_user: row.try_get("author_user").map_err(failed)?,
         needed: u32::try_from(needed).map_err(|_| corrupt("number of persons"))?,
         print: row.try_get("print").map_err(failed)?,
         items: u64::try_from(items).map_err(|_| corrupt("number of items"))?,
-        sums: serde_json::from_str(row.try_get("sums").map_err(failed)?).map_err(|_| corrupt("sums"))?,
+        sums: serde_json::from_str(row.try_get("sums").map_err(failed)?)
+            .map_err(|_| corrupt("sums"))?,
         asked_at: instant("asked_at")?,
         expires_at: instant("expires_at")?,
-        decided_at: row.try_get::<Option<i64>, _>("decided_at").map_err(failed)?.map(Timestamp::from_millis),
+        decided_at: row
+            .try_get::<Option<i64>, _>("decided_at")
+            .map_err(failed)?
+            .map(Timestamp::from_millis),
         votes: Vec::new(),
     })
 }
 
 fn vote(row: &AnyRow) -> Result<Vote, sqlx::Error> {
     let at = row.try_get("at").map(Timestamp::from_millis)?;
-    Ok(Vote { actor: row.try_get("actor")?, person: row.try_get("person")?, at, reason: row.try_get("reason")? })
+    Ok(Vote {
+        actor: row.try_get("actor")?,
+        person: row.try_get("person")?,
+        at,
+        reason: row.try_get("reason")?,
+    })
 }

@@ -1,7 +1,8 @@
-//! The audit log: an entry in the same commit as the deed it tells of, tied by its hash to all before it.
+//! The audit log: an entry in the same commit as the deed it tells of, tied by its hash to all
+//! before it.
 //!
-//! The triggers of the migrations refuse every change; whoever gets around them breaks the chain, which
-//! [`crate::engine::audit`] follows.
+//! The triggers of the migrations refuse every change; whoever gets around them breaks the chain,
+//! which [`crate::engine::audit`] follows.
 
 use serde_json::Value;
 use sqlx::Row;
@@ -48,7 +49,10 @@ impl Turn {
             .map_err(failed)?;
         let (seq, before) = match &last {
             None => (0, Link::BEGIN),
-            Some(row) => (row.try_get(0).map_err(failed)?, link(row.try_get(1).map_err(failed)?)?),
+            Some(row) => (
+                row.try_get(0).map_err(failed)?,
+                link(row.try_get(1).map_err(failed)?)?,
+            ),
         };
         let entry = Entry {
             seq: seq + 1,
@@ -87,19 +91,42 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn audit(&self, after: i64, limit: u32) -> Result<Vec<AuditRow>, LedgerError> {
-        self.entries("select * from audit where seq > $1 order by seq limit $2", after, limit).await
+        self.entries(
+            "select * from audit where seq > $1 order by seq limit $2",
+            after,
+            limit,
+        )
+        .await
     }
 
     /// Entries from before `before` on, newest first.
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn audit_before(&self, before: i64, limit: u32) -> Result<Vec<AuditRow>, LedgerError> {
-        self.entries("select * from audit where seq < $1 order by seq desc limit $2", before, limit).await
+    pub async fn audit_before(
+        &self,
+        before: i64,
+        limit: u32,
+    ) -> Result<Vec<AuditRow>, LedgerError> {
+        self.entries(
+            "select * from audit where seq < $1 order by seq desc limit $2",
+            before,
+            limit,
+        )
+        .await
     }
 
-    async fn entries(&self, query: &'static str, from: i64, limit: u32) -> Result<Vec<AuditRow>, LedgerError> {
-        let rows = sqlx::query(query).bind(from).bind(i64::from(limit)).fetch_all(&self.read).await;
+    async fn entries(
+        &self,
+        query: &'static str,
+        from: i64,
+        limit: u32,
+    ) -> Result<Vec<AuditRow>, LedgerError> {
+        let rows = sqlx::query(query)
+            .bind(from)
+            .bind(i64::from(limit))
+            .fetch_all(&self.read)
+            .await;
         let rows = rows.map_err(|source| LedgerError::of("reading the audit log", source))?;
         rows.iter().map(audit_row).collect()
     }
@@ -118,18 +145,27 @@ impl Ledger {
 }
 
 fn link(digits: &str) -> Result<Link, LedgerError> {
-    Link::parse(digits).ok_or_else(|| LedgerError::Corrupt { what: "the hash of the last audit entry".to_owned() })
+    Link::parse(digits).ok_or_else(|| LedgerError::Corrupt {
+        what: "the hash of the last audit entry".to_owned(),
+    })
 }
 
 fn object(value: &Value) -> String {
-    if value.is_null() { "{}".to_owned() } else { value.to_string() }
+    if value.is_null() {
+        "{}".to_owned()
+    } else {
+        value.to_string()
+    }
 }
 
 fn audit_row(row: &AnyRow) -> Result<AuditRow, LedgerError> {
     let failed = |source| LedgerError::of("reading the audit log", source);
     let entry = Entry {
         seq: row.try_get("seq").map_err(failed)?,
-        at: row.try_get("at").map(Timestamp::from_millis).map_err(failed)?,
+        at: row
+            .try_get("at")
+            .map(Timestamp::from_millis)
+            .map_err(failed)?,
         actor: row.try_get("actor").map_err(failed)?,
         via: row.try_get("via").map_err(failed)?,
         verb: row.try_get("verb").map_err(failed)?,
@@ -138,5 +174,8 @@ fn audit_row(row: &AnyRow) -> Result<AuditRow, LedgerError> {
         before: row.try_get("before").map_err(failed)?,
         after: row.try_get("after").map_err(failed)?,
     };
-    Ok(AuditRow { entry, hash: row.try_get("hash").map_err(failed)? })
+    Ok(AuditRow {
+        entry,
+        hash: row.try_get("hash").map_err(failed)?,
+    })
 }

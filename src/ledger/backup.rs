@@ -1,4 +1,5 @@
-//! A copy of a ledger in a file, made while it is at work: whole, checked, and fenced, so that nobody works on it by mistake.
+//! A copy of a ledger in a file, made while it is at work: whole, checked, and fenced, so that
+//! nobody works on it by mistake.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -55,9 +56,14 @@ impl Ledger {
             return Err(BackupError::Server);
         }
         if path.exists() {
-            return Err(BackupError::There { path: path.to_owned() });
+            return Err(BackupError::There {
+                path: path.to_owned(),
+            });
         }
-        let failed = |source| BackupError::File { path: path.to_owned(), source };
+        let failed = |source| BackupError::File {
+            path: path.to_owned(),
+            source,
+        };
         let half = beside(path, ".half");
         remove(&half).map_err(failed)?;
         copy(&mut self.home.connect().await?, &half).await?;
@@ -76,8 +82,12 @@ impl Ledger {
 pub(super) async fn copy(connection: &mut AnyConnection, to: &Path) -> Result<(), LedgerError> {
     make_private(to);
     let text = to.display().to_string().replace('\'', "''");
-    let copied = sqlx::raw_sql(AssertSqlSafe(format!("vacuum into '{text}'"))).execute(connection).await;
-    copied.map(|_| ()).map_err(|source| LedgerError::of("copying the ledger", source))
+    let copied = sqlx::raw_sql(AssertSqlSafe(format!("vacuum into '{text}'")))
+        .execute(connection)
+        .await;
+    copied
+        .map(|_| ())
+        .map_err(|source| LedgerError::of("copying the ledger", source))
 }
 
 /// Looks whether a copy is sound, and fences it.
@@ -85,31 +95,45 @@ async fn checked(path: &Path, of: &str, now: Timestamp) -> Result<(), BackupErro
     let copy = Ledger::open_fenced(path).await?;
     let found = copy.check().await?;
     if !found.is_empty() {
-        return Err(BackupError::Damaged { found: found.join("; ") });
+        return Err(BackupError::Damaged {
+            found: found.join("; "),
+        });
     }
     copy.fence(&format!("{of}{IS_BACKUP}"), now).await?;
     into_one_file(copy).await?;
     Ok(())
 }
 
-/// Closes a ledger that nobody else has open, and takes into its file what has not been taken into it yet.
+/// Closes a ledger that nobody else has open, and takes into its file what has not been taken into
+/// it yet.
 pub(super) async fn into_one_file(copy: Ledger) -> Result<(), LedgerError> {
     let mut connection = copy.home.connect().await?;
     copy.close().await;
-    let whole =
-        sqlx::raw_sql("pragma wal_checkpoint(truncate); pragma journal_mode = delete").execute(&mut connection).await;
-    whole.map(|_| ()).map_err(|source| LedgerError::of("closing the copy", source))
+    let whole = sqlx::raw_sql("pragma wal_checkpoint(truncate); pragma journal_mode = delete")
+        .execute(&mut connection)
+        .await;
+    whole
+        .map(|_| ())
+        .map_err(|source| LedgerError::of("closing the copy", source))
 }
 
-/// Keeps the file as it was before its schema is changed, beside it; nothing where no run was ever planned.
+/// Keeps the file as it was before its schema is changed, beside it; nothing where no run was ever
+/// planned.
 pub(super) async fn before_migration(
     home: &Home,
     connection: &mut AnyConnection,
     version: i64,
 ) -> Result<(), LedgerError> {
-    let Some(file) = &home.file else { return Ok(()) };
+    let Some(file) = &home.file else {
+        return Ok(());
+    };
     let failed = |source| LedgerError::of("copying the ledger", source);
-    if sqlx::query("select 1 from runs limit 1").fetch_optional(&mut *connection).await.map_err(failed)?.is_none() {
+    if sqlx::query("select 1 from runs limit 1")
+        .fetch_optional(&mut *connection)
+        .await
+        .map_err(failed)?
+        .is_none()
+    {
         return Ok(());
     }
     // Of several processes each makes its own, and one of them stays.
@@ -133,7 +157,10 @@ pub(super) async fn before_migration(
 async fn schema_of(file: &Path) -> Result<i64, LedgerError> {
     let mut connection = Home::file(file, Duration::ZERO)?.connect().await?;
     let found = super::open::newest_migration(&mut connection).await;
-    connection.close().await.map_err(|source| LedgerError::of("closing the copy", source))?;
+    connection
+        .close()
+        .await
+        .map_err(|source| LedgerError::of("closing the copy", source))?;
     Ok(found)
 }
 
@@ -149,7 +176,9 @@ fn remove(path: &Path) -> std::io::Result<()> {
 
 /// The folder of a file; `.` for a bare name.
 pub(super) fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    path.parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
 }
 
 pub(super) fn sync(path: &Path) -> std::io::Result<()> {

@@ -1,7 +1,10 @@
-//! Claim is intent: due items become `sending` (or their query is taken), with lease and order number, in one commit.
+//! Claim is intent: due items become `sending` (or their query is taken), with lease and order
+//! number, in one commit.
 //!
-//! The lane's switch, what persons have paused and slowed, and the token bucket are read and written in the same transaction, so
-//! that all nodes together keep to them. Of what is paused only questions are claimed. What is claimed and whose lease has run out is `unknown` from then on: it is asked about, never sent again unasked.
+//! The lane's switch, what persons have paused and slowed, and the token bucket are read and
+//! written in the same transaction, so that all nodes together keep to them. Of what is paused only
+//! questions are claimed. What is claimed and whose lease has run out is `unknown` from then on: it
+//! is asked about, never sent again unasked.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -61,7 +64,8 @@ pub struct Want {
     pub lease: Option<Duration>,
     /// How its items are treated whose lease has run out.
     pub policy: Arc<Policy>,
-    /// Whether a gateway can be asked what became of its items: in a ledger that was restored it is, before they are sent.
+    /// Whether a gateway can be asked what became of its items: in a ledger that was restored it
+    /// is, before they are sent.
     pub can_ask: bool,
 }
 
@@ -75,7 +79,8 @@ pub struct Claimed {
     pub doing: Doing,
     /// When the lease ends.
     pub lease_until: Timestamp,
-    /// Whether it is sent to find out whether our balance is large enough again: the others of its kind wait for that.
+    /// Whether it is sent to find out whether our balance is large enough again: the others of its
+    /// kind wait for that.
     pub tries_funds: bool,
 }
 
@@ -131,7 +136,11 @@ impl Claimed {
 
     /// The row as it is after the claim.
     pub(super) fn after(&self) -> Stored {
-        Stored { version: self.version(), item: self.item.clone(), ..self.stored.clone() }
+        Stored {
+            version: self.version(),
+            item: self.item.clone(),
+            ..self.stored.clone()
+        }
     }
 }
 
@@ -159,7 +168,8 @@ pub(super) const DUE: &str = "\
          and u.id = j.run_id and (u.started_at < r.asks_until or u.at < r.at)) as restored \
     from items where job_id = $1 and due_at <= $2 order by due_at limit $3";
 
-/// What is to be asked about of a job that may send nothing: found among what is open, however much waits to be sent.
+/// What is to be asked about of a job that may send nothing: found among what is open, however much
+/// waits to be sent.
 pub(super) const ASKED: &str = "\
     select id, job_id, version, state, generation, sends, asks, declines, sent_at, asking_since, asking, receipt, order_no, \
       custom_no, key_hash, amount, currency, input, serial, result, withdrawn, null as in_flight, null as paused, null as ending, \
@@ -170,7 +180,8 @@ pub(super) const ASKED: &str = "\
       union all select id from items where node is not null and state = 'sending' and +job_id = $1 and +due_at <= $2) \
     order by due_at limit $3";
 
-/// Where rows have locks, one that somebody else holds (a person at a console, say) keeps no claim waiting.
+/// Where rows have locks, one that somebody else holds (a person at a console, say) keeps no claim
+/// waiting.
 const NOT_LOCKED: &str = " for update of items skip locked";
 
 /// The number of this generation has been asked about before it was sent.
@@ -181,7 +192,8 @@ pub(super) const BUMP: &str = "\
     update items set due_at = cast(b.value ->> 1 as bigint), reason = b.value ->> 2 from json_each($1) as b \
     where items.id = cast(b.value ->> 0 as bigint)";
 
-/// What keeps an item from being sent, and for how long it is put off: a person's deed ends the longer waits at once.
+/// What keeps an item from being sent, and for how long it is put off: a person's deed ends the
+/// longer waits at once.
 #[derive(Debug, Clone, Copy)]
 enum Waits {
     /// Another item of its contract is in flight.
@@ -216,28 +228,52 @@ impl Waits {
 }
 
 pub(super) async fn claim(turn: &mut Turn, request: &ClaimRequest) -> Result<Claims, LedgerError> {
-    let Some(Lane { tokens: mut lane_tokens, paused, some_jobs }) = Lane::read(turn, request).await? else {
+    let Some(Lane {
+        tokens: mut lane_tokens,
+        paused,
+        some_jobs,
+    }) = Lane::read(turn, request).await?
+    else {
         return Ok(Claims::default());
     };
     let mut claims = Claims::default();
     let mut waiting = None;
     let held = held_kinds(turn, request).await?;
     let mut tried = tried_kinds(turn, request).await?;
-    let paused_jobs = if some_jobs { paused_jobs(turn, request).await? } else { Vec::new() };
+    let paused_jobs = if some_jobs {
+        paused_jobs(turn, request).await?
+    } else {
+        Vec::new()
+    };
     for want in &request.wants {
-        let is_held = |part: &String| *part == want.kind || *part == format!("{}/{}", want.kind, want.job_id);
+        let is_held =
+            |part: &String| *part == want.kind || *part == format!("{}/{}", want.kind, want.job_id);
         let trial = tried.iter().position(|(kind, _)| *kind == want.kind);
         let is_tried = trial.is_some_and(|place| tried[place].1);
-        let asks_only = paused || held.iter().any(is_held) || paused_jobs.contains(&want.job_id) || is_tried;
+        let asks_only =
+            paused || held.iter().any(is_held) || paused_jobs.contains(&want.job_id) || is_tried;
         let mut job_tokens = Tokens::of_job(turn, want, request.now).await?;
-        let allowed = job_tokens.as_ref().map_or(usize::MAX, Tokens::whole).min(lane_tokens.whole());
+        let allowed = job_tokens
+            .as_ref()
+            .map_or(usize::MAX, Tokens::whole)
+            .min(lane_tokens.whole());
         let left = request.slots.saturating_sub(claims.claimed.len());
-        let most = if trial.is_some() && !asks_only { 1 } else { want.slots };
+        let most = if trial.is_some() && !asks_only {
+            1
+        } else {
+            want.slots
+        };
         let slots = most.min(want.slots).min(allowed).min(left);
-        let taken =
-            if slots == 0 { 0 } else { claim_from(turn, request, want, slots, asks_only, &mut claims.claimed).await? };
+        let taken = if slots == 0 {
+            0
+        } else {
+            claim_from(turn, request, want, slots, asks_only, &mut claims.claimed).await?
+        };
         if let Some(place) = trial.filter(|_| taken > 0 && !asks_only)
-            && let Some(one) = claims.claimed.last_mut().filter(|one| one.doing == Doing::Submit)
+            && let Some(one) = claims
+                .claimed
+                .last_mut()
+                .filter(|one| one.doing == Doing::Submit)
         {
             one.tries_funds = true;
             tried[place].1 = true;
@@ -248,9 +284,16 @@ pub(super) async fn claim(turn: &mut Turn, request: &ClaimRequest) -> Result<Cla
             tokens.write(turn).await?;
         }
         if claims.claimed.is_empty() && want.slots > 0 && !asks_only {
-            let due = next_due(turn, want.job_id).await?.map(|due| due.max(request.now));
-            let filled = job_tokens.as_ref().map_or(request.now, |tokens| tokens.next_whole(request.now));
-            waiting = earlier(waiting, due.map(|due| due.max(filled).max(lane_tokens.next_whole(request.now))));
+            let due = next_due(turn, want.job_id)
+                .await?
+                .map(|due| due.max(request.now));
+            let filled = job_tokens
+                .as_ref()
+                .map_or(request.now, |tokens| tokens.next_whole(request.now));
+            waiting = earlier(
+                waiting,
+                due.map(|due| due.max(filled).max(lane_tokens.next_whole(request.now))),
+            );
         }
     }
     if !claims.claimed.is_empty() {
@@ -260,35 +303,52 @@ pub(super) async fn claim(turn: &mut Turn, request: &ClaimRequest) -> Result<Cla
     Ok(claims)
 }
 
-/// The kinds of job, and the jobs (`KIND/JOB`), of which nothing is sent on this lane at present; what is open of them is still
-/// asked about.
+/// The kinds of job, and the jobs (`KIND/JOB`), of which nothing is sent on this lane at present;
+/// what is open of them is still asked about.
 async fn held_kinds(turn: &mut Turn, request: &ClaimRequest) -> Result<Vec<String>, LedgerError> {
     let query = "select substr(name, length($1) + 2) from lanes where name > $1 || '/' and name < $1 || '0' \
                  and state <> 'open' and (until is null or until > $2) limit 100";
-    let held = sqlx::query_scalar(query).bind(&request.lane).bind(request.now.millis()).fetch_all(turn.connection());
-    held.await.map_err(|source| LedgerError::of("reading the lane", source))
+    let held = sqlx::query_scalar(query)
+        .bind(&request.lane)
+        .bind(request.now.millis())
+        .fetch_all(turn.connection());
+    held.await
+        .map_err(|source| LedgerError::of("reading the lane", source))
 }
 
-/// The kinds of job of this lane for which our balance was too small until a while ago, and whether an item of each is being sent now.
-/// One at a time tries whether it is large enough again.
-async fn tried_kinds(turn: &mut Turn, request: &ClaimRequest) -> Result<Vec<(String, bool)>, LedgerError> {
+/// The kinds of job of this lane for which our balance was too small until a while ago, and whether
+/// an item of each is being sent now. One at a time tries whether it is large enough again.
+async fn tried_kinds(
+    turn: &mut Turn,
+    request: &ClaimRequest,
+) -> Result<Vec<(String, bool)>, LedgerError> {
     let failed = |source| LedgerError::of("reading the lane", source);
     let query = "select k.kind, (select count(*) from items as i cross join jobs as j where i.node is not null \
                    and i.state = 'sending' and j.id = i.job_id and j.lane = $1 and j.kind = k.kind) as sending \
                  from (select substr(name, length($1) + 2) as kind from lanes where name > $1 || '/' and name < $1 || '0' \
                    and state = 'held' and author is null and until <= $2 limit 100) as k";
-    let rows = sqlx::query(query).bind(&request.lane).bind(request.now.millis()).fetch_all(turn.connection());
+    let rows = sqlx::query(query)
+        .bind(&request.lane)
+        .bind(request.now.millis())
+        .fetch_all(turn.connection());
     let rows = rows.await.map_err(failed)?;
     let read = |row: &AnyRow| Ok((row.try_get(0)?, row.try_get::<i64, _>(1)? > 0));
-    rows.iter().map(read).collect::<Result<_, _>>().map_err(failed)
+    rows.iter()
+        .map(read)
+        .collect::<Result<_, _>>()
+        .map_err(failed)
 }
 
 /// The jobs of this lane whose workflows are paused.
 async fn paused_jobs(turn: &mut Turn, request: &ClaimRequest) -> Result<Vec<i64>, LedgerError> {
     let query = "select j.id from pauses as p join runs as r on r.workflow = p.name join jobs as j on j.run_id = r.id \
                  where p.scope = 'workflow' and j.lane = $1 and j.finished_at is null and r.finished_at is null limit 10000";
-    let paused = sqlx::query_scalar(query).bind(&request.lane).fetch_all(turn.connection());
-    paused.await.map_err(|source| LedgerError::of("reading what is paused", source))
+    let paused = sqlx::query_scalar(query)
+        .bind(&request.lane)
+        .fetch_all(turn.connection());
+    paused
+        .await
+        .map_err(|source| LedgerError::of("reading what is paused", source))
 }
 
 async fn claim_from(
@@ -335,16 +395,32 @@ async fn claim_from(
             }
             State::Planned if is_paused => sorted.blocked.push((stored.id, Waits::Paused)),
             State::Planned if is_ending => sorted.blocked.push((stored.id, Waits::Ending)),
-            State::Planned if is(Bug::ContractNotChecked) => sorted.claim(stored, want, request.now, lease_until)?,
+            State::Planned if is(Bug::ContractNotChecked) => {
+                sorted.claim(stored, want, request.now, lease_until)?
+            }
             State::Planned if in_flight.is_some() => {
                 let is_parked = in_flight == Some(State::Parked.word());
-                sorted.blocked.push((stored.id, if is_parked { Waits::Parked } else { Waits::Busy }));
+                sorted.blocked.push((
+                    stored.id,
+                    if is_parked {
+                        Waits::Parked
+                    } else {
+                        Waits::Busy
+                    },
+                ));
             }
-            State::Planned if !stored.serial.as_ref().is_none_or(|serial| serials.insert(serial.clone())) => {
+            State::Planned
+                if !stored
+                    .serial
+                    .as_ref()
+                    .is_none_or(|serial| serials.insert(serial.clone())) =>
+            {
                 sorted.blocked.push((stored.id, Waits::Busy));
             }
             // Whatever the gateway says of the number in use, money moved under another one.
-            State::Planned if is_there(row, "moved").map_err(failed)? => sorted.park(stored, want, request.now)?,
+            State::Planned if is_there(row, "moved").map_err(failed)? => {
+                sorted.park(stored, want, request.now)?
+            }
             State::Planned if want.can_ask && stored.may_be_forgotten(stored.item.generation) => {
                 sorted.recall(stored, want, request.now)?;
             }
@@ -365,17 +441,23 @@ async fn claim_from(
         sorted.write(turn, request).await?;
     }
     let taken = sorted.claims.len();
-    claimed.extend(sorted.claims.into_iter().map(|(stored, moved, doing)| Claimed {
-        item: moved.item,
-        stored,
-        doing,
-        lease_until,
-        tries_funds: false,
-    }));
+    claimed.extend(
+        sorted
+            .claims
+            .into_iter()
+            .map(|(stored, moved, doing)| Claimed {
+                item: moved.item,
+                stored,
+                doing,
+                lease_until,
+                tries_funds: false,
+            }),
+    );
     Ok(taken)
 }
 
-/// Those of what is due to be sent whose contract is not charged: nothing is sent of them, whatever has planned them.
+/// Those of what is due to be sent whose contract is not charged: nothing is sent of them, whatever
+/// has planned them.
 async fn stopped_of(
     turn: &mut Turn,
     want: &Want,
@@ -384,9 +466,15 @@ async fn stopped_of(
     if want.kind == TERMINATION {
         return Ok(BTreeMap::new());
     }
-    let sent = due.iter().filter(|stored| stored.item.state == State::Planned && stored.serial.is_some());
+    let sent = due
+        .iter()
+        .filter(|stored| stored.item.state == State::Planned && stored.serial.is_some());
     let sent: Vec<i64> = sent.map(|stored| stored.id).collect();
-    if sent.is_empty() { Ok(BTreeMap::new()) } else { stopped_items(turn.connection(), &sent).await }
+    if sent.is_empty() {
+        Ok(BTreeMap::new())
+    } else {
+        stopped_items(turn.connection(), &sent).await
+    }
 }
 
 /// Due rows, by what is to be done with them.
@@ -405,15 +493,37 @@ struct Sorted {
 }
 
 impl Sorted {
-    fn claim(&mut self, stored: Stored, want: &Want, now: Timestamp, until: Timestamp) -> Result<(), LedgerError> {
-        let doing = if stored.item.state == State::Planned { Doing::Submit } else { Doing::Query };
+    fn claim(
+        &mut self,
+        stored: Stored,
+        want: &Want,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<(), LedgerError> {
+        let doing = if stored.item.state == State::Planned {
+            Doing::Submit
+        } else {
+            Doing::Query
+        };
         let moved = decide(&stored, &Event::Claim, &want.policy, now)?;
-        self.claims.push((stored, Move { due: Some(until), ..moved }, doing));
+        self.claims.push((
+            stored,
+            Move {
+                due: Some(until),
+                ..moved
+            },
+            doing,
+        ));
         Ok(())
     }
 
     fn abandon(&mut self, stored: Stored, want: &Want, now: Timestamp) -> Result<(), LedgerError> {
-        let moved = decide(&stored, &Event::Answered(Answer::from(Cause::Abandoned)), &want.policy, now)?;
+        let moved = decide(
+            &stored,
+            &Event::Answered(Answer::from(Cause::Abandoned)),
+            &want.policy,
+            now,
+        )?;
         self.abandoned.push((stored, moved));
         Ok(())
     }
@@ -432,7 +542,10 @@ impl Sorted {
         now: Timestamp,
     ) -> Result<(), LedgerError> {
         let moved = decide(&stored, &Event::Cancel, &want.policy, now)?;
-        let by_person = stored.withdrawn.as_ref().map(|wish| format!("withdrawn by {wish}; nothing more was sent"));
+        let by_person = stored
+            .withdrawn
+            .as_ref()
+            .map(|wish| format!("withdrawn by {wish}; nothing more was sent"));
         let reason = by_person.or_else(|| stopped.map(|stopped| format!("withdrawn: {stopped}")));
         self.withdrawn.push((stored, Move { reason, ..moved }));
         Ok(())
@@ -445,22 +558,49 @@ impl Sorted {
     }
 
     async fn write(&self, turn: &mut Turn, request: &ClaimRequest) -> Result<(), LedgerError> {
-        let claims = self.claims.iter().map(|(stored, moved, _)| (stored, moved, "claim", Some(request.node.0)));
-        let abandoned = self.abandoned.iter().map(|(stored, moved)| (stored, moved, "abandoned", None));
-        let recalled = self.recalled.iter().map(|(stored, moved)| (stored, moved, Event::Recall.word(), None));
-        let parked = self.parked.iter().map(|(stored, moved)| (stored, moved, Event::Park.word(), None));
-        let withdrawn = self.withdrawn.iter().map(|(stored, moved)| (stored, moved, Event::Cancel.word(), None));
+        let claims = self
+            .claims
+            .iter()
+            .map(|(stored, moved, _)| (stored, moved, "claim", Some(request.node.0)));
+        let abandoned = self
+            .abandoned
+            .iter()
+            .map(|(stored, moved)| (stored, moved, "abandoned", None));
+        let recalled = self
+            .recalled
+            .iter()
+            .map(|(stored, moved)| (stored, moved, Event::Recall.word(), None));
+        let parked = self
+            .parked
+            .iter()
+            .map(|(stored, moved)| (stored, moved, Event::Park.word(), None));
+        let withdrawn = self
+            .withdrawn
+            .iter()
+            .map(|(stored, moved)| (stored, moved, Event::Cancel.word(), None));
         let moves: Vec<Written<'_>> = claims
             .chain(abandoned)
             .chain(recalled)
             .chain(parked)
             .chain(withdrawn)
-            .map(|(stored, moved, event, node)| Written { stored, event, moved, node, result: None, at: request.now })
+            .map(|(stored, moved, event, node)| Written {
+                stored,
+                event,
+                moved,
+                node,
+                result: None,
+                at: request.now,
+            })
             .collect();
-        let ends: Vec<_> =
-            self.abandoned.iter().map(|(stored, _)| (stored, Attempt::abandoned(stored, request.now))).collect();
-        let attempts: Vec<_> =
-            ends.iter().map(|(s, attempt)| attempt.line(s.id, s.version, &s.order_no, false)).collect();
+        let ends: Vec<_> = self
+            .abandoned
+            .iter()
+            .map(|(stored, _)| (stored, Attempt::abandoned(stored, request.now)))
+            .collect();
+        let attempts: Vec<_> = ends
+            .iter()
+            .map(|(s, attempt)| attempt.line(s.id, s.version, &s.order_no, false))
+            .collect();
         if !moves.is_empty() && !Writes::of(&moves, &attempts)?.execute(turn).await? {
             return Err(LedgerError::Corrupt {
                 what: "an item changed within the transaction that claims it".to_owned(),
@@ -475,16 +615,24 @@ impl Sorted {
             return Ok(());
         }
         let ids: Vec<i64> = self.recalled.iter().map(|(stored, _)| stored.id).collect();
-        let noted = sqlx::query(RECALLED).bind(list(&ids)).execute(turn.connection()).await;
-        noted.map(|_| ()).map_err(|source| LedgerError::of("asking about what may have been sent", source))
+        let noted = sqlx::query(RECALLED)
+            .bind(list(&ids))
+            .execute(turn.connection())
+            .await;
+        noted
+            .map(|_| ())
+            .map_err(|source| LedgerError::of("asking about what may have been sent", source))
     }
 
     async fn bump(&self, turn: &mut Turn, now: Timestamp) -> Result<(), LedgerError> {
         if self.blocked.is_empty() {
             return Ok(());
         }
-        let rows: Vec<_> =
-            self.blocked.iter().map(|(id, waits)| (id, now.plus(waits.time()).millis(), waits.reason())).collect();
+        let rows: Vec<_> = self
+            .blocked
+            .iter()
+            .map(|(id, waits)| (id, now.plus(waits.time()).millis(), waits.reason()))
+            .collect();
         sqlx::query(BUMP)
             .bind(list(&rows))
             .execute(turn.connection())
@@ -495,9 +643,15 @@ impl Sorted {
 }
 
 /// What the state machine says; an illegal move here is a defect of payrun.
-pub(super) fn decide(stored: &Stored, event: &Event, policy: &Policy, now: Timestamp) -> Result<Move, LedgerError> {
-    apply(&stored.item, event, policy, now)
-        .map_err(|illegal| LedgerError::Corrupt { what: format!("item {}: {illegal}", stored.id) })
+pub(super) fn decide(
+    stored: &Stored,
+    event: &Event,
+    policy: &Policy,
+    now: Timestamp,
+) -> Result<Move, LedgerError> {
+    apply(&stored.item, event, policy, now).map_err(|illegal| LedgerError::Corrupt {
+        what: format!("item {}: {illegal}", stored.id),
+    })
 }
 
 async fn next_due(turn: &mut Turn, job_id: i64) -> Result<Option<Timestamp>, LedgerError> {
@@ -506,7 +660,11 @@ async fn next_due(turn: &mut Turn, job_id: i64) -> Result<Option<Timestamp>, Led
         .fetch_one(turn.connection())
         .await
         .map_err(|source| LedgerError::of("looking for the next due item", source))?;
-    Ok(row.try_get::<Option<i64>, _>(0).ok().flatten().map(Timestamp::from_millis))
+    Ok(row
+        .try_get::<Option<i64>, _>(0)
+        .ok()
+        .flatten()
+        .map(Timestamp::from_millis))
 }
 
 /// Whether a column has a value, whatever its type.
@@ -553,19 +711,34 @@ impl Lane {
         let is_over = until.is_some_and(|until| until <= request.now.millis());
         let is_stopped = state == Some(LaneState::Stopped.word()) && !is_over;
         let is_open = matches!(state, None | Some("open")) || is_stopped || is_over;
-        let kept = (row.try_get(2).map_err(failed)?, row.try_get(3).map_err(failed)?);
-        let slowed = rate_of(row.try_get(4).map_err(failed)?, row.try_get(5).map_err(failed)?);
+        let kept = (
+            row.try_get(2).map_err(failed)?,
+            row.try_get(3).map_err(failed)?,
+        );
+        let slowed = rate_of(
+            row.try_get(4).map_err(failed)?,
+            row.try_get(5).map_err(failed)?,
+        );
         let rate = slowed.map_or(request.rate, |slowed| slowed.slower(request.rate));
-        let is_some = |column| row.try_get::<i64, _>(column).map(|count| count > 0).map_err(failed);
+        let is_some = |column| {
+            row.try_get::<i64, _>(column)
+                .map(|count| count > 0)
+                .map_err(failed)
+        };
         let (paused, some_jobs) = (is_some("paused")? || is_stopped, is_some("workflows")?);
-        Ok(is_open.then(|| Self { tokens: Tokens::filled(name, rate, kept, request.now), paused, some_jobs }))
+        Ok(is_open.then(|| Self {
+            tokens: Tokens::filled(name, rate, kept, request.now),
+            paused,
+            some_jobs,
+        }))
     }
 }
 
-/// A token bucket as it stands in a transaction. Holds a tenth of a second's calls at most, and at least one, so that an idle
-/// lane does not start with a burst.
+/// A token bucket as it stands in a transaction. Holds a tenth of a second's calls at most, and at
+/// least one, so that an idle lane does not start with a burst.
 ///
-/// Where the clocks of the nodes differ, the bucket fills by the one that is ahead; the others take from it and do not fill it.
+/// Where the clocks of the nodes differ, the bucket fills by the one that is ahead; the others take
+/// from it and do not fill it.
 #[derive(Debug)]
 struct Tokens {
     name: String,
@@ -578,15 +751,23 @@ struct Tokens {
 const CLOCKS_APART: Duration = Duration::from_secs(60);
 
 impl Tokens {
-    async fn of_job(turn: &mut Turn, want: &Want, now: Timestamp) -> Result<Option<Self>, LedgerError> {
-        let Some(rate) = want.rate else { return Ok(None) };
+    async fn of_job(
+        turn: &mut Turn,
+        want: &Want,
+        now: Timestamp,
+    ) -> Result<Option<Self>, LedgerError> {
+        let Some(rate) = want.rate else {
+            return Ok(None);
+        };
         let name = format!("job:{}", want.job_id);
         let row = sqlx::query("select tokens, filled_at from buckets where name = $1")
             .bind(&name)
             .fetch_optional(turn.connection())
             .await
             .map_err(|source| LedgerError::of("reading the job's rate", source))?;
-        let kept = row.map_or((None, None), |row| (row.try_get(0).ok(), row.try_get(1).ok()));
+        let kept = row.map_or((None, None), |row| {
+            (row.try_get(0).ok(), row.try_get(1).ok())
+        });
         Ok(Some(Self::filled(name, rate, kept, now)))
     }
 
@@ -599,12 +780,22 @@ impl Tokens {
                     (capacity, now)
                 } else {
                     let elapsed = now.since(filled_at).min(Duration::from_secs(3600));
-                    (tokens.saturating_add(Self::milli_in(rate, elapsed)).min(capacity), now.max(filled_at))
+                    (
+                        tokens
+                            .saturating_add(Self::milli_in(rate, elapsed))
+                            .min(capacity),
+                        now.max(filled_at),
+                    )
                 }
             }
             (_, _) => (capacity, now),
         };
-        Self { name, rate, milli, filled_at }
+        Self {
+            name,
+            rate,
+            milli,
+            filled_at,
+        }
     }
 
     fn capacity(rate: Rate) -> i64 {
@@ -612,7 +803,8 @@ impl Tokens {
     }
 
     fn milli_in(rate: Rate, elapsed: Duration) -> i64 {
-        let calls = u128::from(rate.calls) * 1000 * elapsed.as_millis() / rate.per.as_millis().max(1);
+        let calls =
+            u128::from(rate.calls) * 1000 * elapsed.as_millis() / rate.per.as_millis().max(1);
         i64::try_from(calls).unwrap_or(i64::MAX / 2)
     }
 
@@ -630,7 +822,11 @@ impl Tokens {
         let missing = u64::try_from(1000 - self.milli).unwrap_or(0);
         let per = u64::try_from(self.rate.per.as_millis()).unwrap_or(u64::MAX);
         let wait = missing.saturating_mul(per) / (u64::from(self.rate.calls.max(1)) * 1000);
-        if missing == 0 { now } else { now.plus(Duration::from_millis(wait + 1)) }
+        if missing == 0 {
+            now
+        } else {
+            now.plus(Duration::from_millis(wait + 1))
+        }
     }
 
     async fn write(&self, turn: &mut Turn) -> Result<(), LedgerError> {

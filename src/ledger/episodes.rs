@@ -1,6 +1,7 @@
 //! Episodes: a trouble from its beginning to its end, or a piece of news; and who is to hear of it.
 //!
-//! Every change is made once, whoever makes it first: what finds the row as it is no longer changes nothing.
+//! Every change is made once, whoever makes it first: what finds the row as it is no longer changes
+//! nothing.
 
 use std::collections::HashMap;
 
@@ -78,7 +79,8 @@ pub enum Change {
     Meet(i64),
     /// It is over; those who heard of it hear that from this instant on.
     Close(i64, Timestamp),
-    /// It is over, and nobody hears of that: no rule is about it any more, or nobody had heard of it.
+    /// It is over, and nobody hears of that: no rule is about it any more, or nobody had heard of
+    /// it.
     Drop(i64),
 }
 
@@ -91,7 +93,11 @@ impl Ledger {
         let failed = |source| LedgerError::of("reading episodes", source);
         let query = "select id, key, kind, since, opened_at, gone_since, told from episodes where closed_at is null \
                      order by id limit $1";
-        let rows = sqlx::query(query).bind(OPEN_MAX).fetch_all(&self.read).await.map_err(failed)?;
+        let rows = sqlx::query(query)
+            .bind(OPEN_MAX)
+            .fetch_all(&self.read)
+            .await
+            .map_err(failed)?;
         rows.iter().map(episode_row).collect()
     }
 
@@ -103,7 +109,10 @@ impl Ledger {
         let failed = |source| LedgerError::of("reading episodes", source);
         let query = "select e.key from json_each($1) as l cross join episodes as e \
                      where e.key = l.atom and (e.closed_at is null or e.lasting = 0)";
-        let known = sqlx::query_scalar(query).bind(list(keys)).fetch_all(&self.read).await;
+        let known = sqlx::query_scalar(query)
+            .bind(list(keys))
+            .fetch_all(&self.read)
+            .await;
         known.map_err(failed)
     }
 
@@ -111,7 +120,11 @@ impl Ledger {
     ///
     /// # Errors
     /// Whatever the database says; then nothing has changed.
-    pub async fn change_episodes(&self, changes: &[Change], now: Timestamp) -> Result<usize, LedgerError> {
+    pub async fn change_episodes(
+        &self,
+        changes: &[Change],
+        now: Timestamp,
+    ) -> Result<usize, LedgerError> {
         let mut turn = self.turn("changing episodes").await?;
         let mut made = 0;
         for change in changes {
@@ -143,15 +156,31 @@ impl Ledger {
         now: Timestamp,
     ) -> Result<HashMap<String, Timestamp>, LedgerError> {
         let failed = |source| LedgerError::of("reading what is watched", source);
-        let names: Vec<String> = workflows.iter().map(|name| format!("{WORKFLOW}{name}")).collect();
+        let names: Vec<String> = workflows
+            .iter()
+            .map(|name| format!("{WORKFLOW}{name}"))
+            .collect();
         let query = "select s.name, s.at from json_each($1) as l cross join looks as s where s.name = l.atom";
-        let known = sqlx::query(query).bind(list(&names)).fetch_all(&self.read).await.map_err(failed)?;
+        let known = sqlx::query(query)
+            .bind(list(&names))
+            .fetch_all(&self.read)
+            .await
+            .map_err(failed)?;
         let mut since = HashMap::with_capacity(names.len());
         for row in &known {
-            let (name, at): (String, i64) = (row.try_get(0).map_err(failed)?, row.try_get(1).map_err(failed)?);
-            since.insert(name[WORKFLOW.len()..].to_owned(), Timestamp::from_millis(at));
+            let (name, at): (String, i64) = (
+                row.try_get(0).map_err(failed)?,
+                row.try_get(1).map_err(failed)?,
+            );
+            since.insert(
+                name[WORKFLOW.len()..].to_owned(),
+                Timestamp::from_millis(at),
+            );
         }
-        let new: Vec<&String> = names.iter().filter(|name| !since.contains_key(&name[WORKFLOW.len()..])).collect();
+        let new: Vec<&String> = names
+            .iter()
+            .filter(|name| !since.contains_key(&name[WORKFLOW.len()..]))
+            .collect();
         if !new.is_empty() {
             let mut turn = self.turn("noting what is watched").await?;
             let note = "insert into looks (name, at) select atom, cast($2 as bigint) from json_each($1) where true \
@@ -159,7 +188,10 @@ impl Ledger {
             let noted = sqlx::query(note).bind(list(&new)).bind(now.millis());
             noted.execute(turn.connection()).await.map_err(failed)?;
             turn.commit().await?;
-            since.extend(new.iter().map(|name| (name[WORKFLOW.len()..].to_owned(), now)));
+            since.extend(
+                new.iter()
+                    .map(|name| (name[WORKFLOW.len()..].to_owned(), now)),
+            );
         }
         Ok(since)
     }
@@ -172,7 +204,10 @@ impl Ledger {
         let mut turn = self.turn("noting when news were looked for").await?;
         let note = "insert into looks (name, at) values ('news', $1) \
                     on conflict (name) do update set at = excluded.at";
-        let noted = sqlx::query(note).bind(until.millis()).execute(turn.connection()).await;
+        let noted = sqlx::query(note)
+            .bind(until.millis())
+            .execute(turn.connection())
+            .await;
         noted.map_err(|source| LedgerError::of("noting when news were looked for", source))?;
         turn.commit().await
     }
@@ -187,17 +222,22 @@ async fn make(turn: &mut Turn, change: &Change, now: Timestamp) -> Result<bool, 
         Change::Open(id, hearing) => return open(turn, *id, hearing, now).await,
         Change::Close(id, due) => return close(turn, *id, *due, now).await,
         Change::Tell(id, told) => {
-            sqlx::query("update episodes set told = $2 where id = $1 and closed_at is null").bind(*id).bind(told)
+            sqlx::query("update episodes set told = $2 where id = $1 and closed_at is null")
+                .bind(*id)
+                .bind(told)
         }
         Change::Miss(id) => {
             let miss = "update episodes set gone_since = $2 where id = $1 and gone_since is null and closed_at is null";
             sqlx::query(miss).bind(*id).bind(at)
         }
         Change::Meet(id) => {
-            sqlx::query("update episodes set gone_since = null where id = $1 and closed_at is null").bind(*id)
+            sqlx::query("update episodes set gone_since = null where id = $1 and closed_at is null")
+                .bind(*id)
         }
         Change::Drop(id) => {
-            sqlx::query("update episodes set closed_at = $2 where id = $1 and closed_at is null").bind(*id).bind(at)
+            sqlx::query("update episodes set closed_at = $2 where id = $1 and closed_at is null")
+                .bind(*id)
+                .bind(at)
         }
     };
     let made = query.execute(turn.connection()).await.map_err(failed)?;
@@ -227,17 +267,31 @@ async fn begin(turn: &mut Turn, episode: &NewEpisode, now: Timestamp) -> Result<
     Ok(id.is_some())
 }
 
-async fn open(turn: &mut Turn, id: i64, hearing: &Hearing, now: Timestamp) -> Result<bool, LedgerError> {
+async fn open(
+    turn: &mut Turn,
+    id: i64,
+    hearing: &Hearing,
+    now: Timestamp,
+) -> Result<bool, LedgerError> {
     let failed = |source| LedgerError::of("opening an episode", source);
-    let open =
-        "update episodes set opened_at = $2 where id = $1 and opened_at is null and closed_at is null returning kind";
-    let row = sqlx::query(open).bind(id).bind(now.millis()).fetch_optional(turn.connection()).await.map_err(failed)?;
+    let open = "update episodes set opened_at = $2 where id = $1 and opened_at is null and closed_at is null returning kind";
+    let row = sqlx::query(open)
+        .bind(id)
+        .bind(now.millis())
+        .fetch_optional(turn.connection())
+        .await
+        .map_err(failed)?;
     let Some(row) = row else { return Ok(false) };
     notify(turn, id, hearing, kind_of(&row, 0)?).await?;
     Ok(true)
 }
 
-async fn notify(turn: &mut Turn, id: i64, hearing: &Hearing, kind: Kind) -> Result<(), LedgerError> {
+async fn notify(
+    turn: &mut Turn,
+    id: i64,
+    hearing: &Hearing,
+    kind: Kind,
+) -> Result<(), LedgerError> {
     let notify = "insert into notices (episode_id, recipient, news, due_at, urgent) \
                   select cast($1 as bigint), atom, 'opened', cast($3 as bigint), cast($4 as bigint) \
                   from json_each($2) where true on conflict do nothing";
@@ -248,32 +302,56 @@ async fn notify(turn: &mut Turn, id: i64, hearing: &Hearing, kind: Kind) -> Resu
         .bind(i64::from(kind.is_urgent()))
         .execute(turn.connection())
         .await;
-    notified.map(|_| ()).map_err(|source| LedgerError::of("opening an episode", source))
+    notified
+        .map(|_| ())
+        .map_err(|source| LedgerError::of("opening an episode", source))
 }
 
-async fn close(turn: &mut Turn, id: i64, due: Timestamp, now: Timestamp) -> Result<bool, LedgerError> {
+async fn close(
+    turn: &mut Turn,
+    id: i64,
+    due: Timestamp,
+    now: Timestamp,
+) -> Result<bool, LedgerError> {
     let failed = |source| LedgerError::of("closing an episode", source);
     let close = "update episodes set closed_at = $2 where id = $1 and closed_at is null";
-    let closed = sqlx::query(close).bind(id).bind(now.millis()).execute(turn.connection()).await.map_err(failed)?;
+    let closed = sqlx::query(close)
+        .bind(id)
+        .bind(now.millis())
+        .execute(turn.connection())
+        .await
+        .map_err(failed)?;
     if closed.rows_affected() == 0 {
         return Ok(false);
     }
     let notify = "insert into notices (episode_id, recipient, news, due_at, urgent) \
                   select n.episode_id, n.recipient, 'closed', cast($2 as bigint), 0 from notices as n \
                   where n.episode_id = $1 and n.news = 'opened' on conflict do nothing";
-    sqlx::query(notify).bind(id).bind(due.millis()).execute(turn.connection()).await.map_err(failed)?;
+    sqlx::query(notify)
+        .bind(id)
+        .bind(due.millis())
+        .execute(turn.connection())
+        .await
+        .map_err(failed)?;
     Ok(true)
 }
 
 pub(super) fn kind_of(row: &AnyRow, column: usize) -> Result<Kind, LedgerError> {
-    let word: &str = row.try_get(column).map_err(|source| LedgerError::of("reading episodes", source))?;
-    Kind::parse(word).ok_or_else(|| LedgerError::Corrupt { what: format!("the kind of alert \"{word}\"") })
+    let word: &str = row
+        .try_get(column)
+        .map_err(|source| LedgerError::of("reading episodes", source))?;
+    Kind::parse(word).ok_or_else(|| LedgerError::Corrupt {
+        what: format!("the kind of alert \"{word}\""),
+    })
 }
 
 fn episode_row(row: &AnyRow) -> Result<EpisodeRow, LedgerError> {
     let failed = |source| LedgerError::of("reading episodes", source);
-    let instant =
-        |column: usize| row.try_get::<Option<i64>, _>(column).map_err(failed).map(|at| at.map(Timestamp::from_millis));
+    let instant = |column: usize| {
+        row.try_get::<Option<i64>, _>(column)
+            .map_err(failed)
+            .map(|at| at.map(Timestamp::from_millis))
+    };
     Ok(EpisodeRow {
         id: row.try_get(0).map_err(failed)?,
         key: row.try_get(1).map_err(failed)?,

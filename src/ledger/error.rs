@@ -62,7 +62,9 @@ pub enum LedgerError {
         found: String,
     },
     /// Another process held the database for too long.
-    #[error("the ledger is locked by another process: {doing}; wait for it to finish or stop it, then run again")]
+    #[error(
+        "the ledger is locked by another process: {doing}; wait for it to finish or stop it, then run again"
+    )]
     Busy {
         /// What was being done.
         doing: &'static str,
@@ -135,14 +137,25 @@ impl LedgerError {
         // A proxy that has no server at the moment answers with what is no reply of a server.
         if matches!(
             source,
-            sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed
+            sqlx::Error::Io(_)
+                | sqlx::Error::Protocol(_)
+                | sqlx::Error::PoolTimedOut
+                | sqlx::Error::PoolClosed
         ) {
             return Self::Unreachable { doing, source };
         }
         let error = source.as_database_error();
-        let is_server = error.is_some_and(|error| error.try_downcast_ref::<PgDatabaseError>().is_some());
-        let code = error.and_then(|error| error.code()).map(|code| code.into_owned()).unwrap_or_default();
-        if is_server { Self::of_server(doing, &code, source) } else { Self::of_file(doing, &code, source) }
+        let is_server =
+            error.is_some_and(|error| error.try_downcast_ref::<PgDatabaseError>().is_some());
+        let code = error
+            .and_then(|error| error.code())
+            .map(|code| code.into_owned())
+            .unwrap_or_default();
+        if is_server {
+            Self::of_server(doing, &code, source)
+        } else {
+            Self::of_file(doing, &code, source)
+        }
     }
 
     /// What came of migrations that failed.
@@ -154,15 +167,23 @@ impl LedgerError {
         if let MigrateError::Execute(cause) | MigrateError::ExecuteMigration(cause, _) = &source
             && is_full(cause)
         {
-            return Self::Full { doing: "making its tables" };
+            return Self::Full {
+                doing: "making its tables",
+            };
         }
         Self::Migrate { place, source }
     }
 
-    /// What a standby says to who begins to write: feature not supported. It may take over in a moment.
+    /// What a standby says to who begins to write: feature not supported. It may take over in a
+    /// moment.
     pub(super) fn of_standby(self) -> Self {
-        let Self::Database { doing, source } = self else { return self };
-        if source.as_database_error().is_some_and(|error| error.code().as_deref() == Some("0A000")) {
+        let Self::Database { doing, source } = self else {
+            return self;
+        };
+        if source
+            .as_database_error()
+            .is_some_and(|error| error.code().as_deref() == Some("0A000"))
+        {
             return Self::Unreachable { doing, source };
         }
         Self::Database { doing, source }
@@ -180,11 +201,15 @@ impl LedgerError {
     /// PostgreSQL's SQLSTATE codes (its manual, appendix A).
     fn of_server(doing: &'static str, code: &str, source: sqlx::Error) -> Self {
         match code {
-            // Serialization failure, deadlock, a lock that was not to be had in time, a statement cancelled.
+            // Serialization failure, deadlock, a lock that was not to be had in time, a statement
+            // cancelled.
             "40001" | "40P01" | "55P03" | "57014" => Self::Busy { doing },
             "53100" => Self::Full { doing },
-            // Going down, crashed, starting, too many connections, a standby, a transaction that was idle for too long.
-            "57P01" | "57P02" | "57P03" | "53300" | "25006" | "25P03" => Self::Unreachable { doing, source },
+            // Going down, crashed, starting, too many connections, a standby, a transaction that
+            // was idle for too long.
+            "57P01" | "57P02" | "57P03" | "53300" | "25006" | "25P03" => {
+                Self::Unreachable { doing, source }
+            }
             code if code.starts_with("08") => Self::Unreachable { doing, source },
             _ => Self::Database { doing, source },
         }

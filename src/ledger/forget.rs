@@ -1,7 +1,8 @@
 //! What is forgotten when its time is over, some rows a commit, so that nobody waits for it.
 //!
-//! Nothing here touches what is still to happen: a notification that waits to be applied, an occurrence that is due, a mail that
-//! waits to be sent. Evidence goes in `forget_evidence.rs`. A key and the state of its item are never forgotten.
+//! Nothing here touches what is still to happen: a notification that waits to be applied, an
+//! occurrence that is due, a mail that waits to be sent. Evidence goes in `forget_evidence.rs`. A
+//! key and the state of its item are never forgotten.
 
 use std::collections::BTreeMap;
 
@@ -12,8 +13,8 @@ use super::error::LedgerError;
 use super::rows::list;
 use crate::domain::time::Timestamp;
 
-/// What can be forgotten. The API's idempotency keys cannot: a run keeps its key's name, and a key that is used again for another
-/// run has to be refused as long as it would be taken for that one.
+/// What can be forgotten. The API's idempotency keys cannot: a run keeps its key's name, and a key
+/// that is used again for another run has to be refused as long as it would be taken for that one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Forgettable {
     /// Mails that have ended, and troubles that are over.
@@ -32,8 +33,14 @@ pub enum Forgettable {
 
 impl Forgettable {
     /// All of it, in the order in which it is told.
-    pub const ALL: [Self; 6] =
-        [Self::Alerts, Self::Notifications, Self::Occurrences, Self::Buckets, Self::Evidence, Self::StatementLines];
+    pub const ALL: [Self; 6] = [
+        Self::Alerts,
+        Self::Notifications,
+        Self::Occurrences,
+        Self::Buckets,
+        Self::Evidence,
+        Self::StatementLines,
+    ];
 
     /// The words for it.
     pub const fn words(self) -> &'static str {
@@ -60,8 +67,8 @@ const OCCURRENCES: &str = "select workflow, nominal, at from occurrences where a
     order by at, workflow, nominal limit $2";
 
 impl Ledger {
-    /// Forgets some of what is older than `before`; says how many rows, zero when there are none left. `limit`: about how many
-    /// rows a commit changes at most.
+    /// Forgets some of what is older than `before`; says how many rows, zero when there are none
+    /// left. `limit`: about how many rows a commit changes at most.
     ///
     /// # Errors
     /// Whatever the database says.
@@ -86,30 +93,53 @@ impl Ledger {
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn forgettable(&self, what: Forgettable, before: Timestamp) -> Result<u64, LedgerError> {
+    pub async fn forgettable(
+        &self,
+        what: Forgettable,
+        before: Timestamp,
+    ) -> Result<u64, LedgerError> {
         let failed = |source| LedgerError::of("counting what is old", source);
-        let query = sqlx::query(count_of(what)).bind(before.millis()).bind(COUNTED);
+        let query = sqlx::query(count_of(what))
+            .bind(before.millis())
+            .bind(COUNTED);
         let row = query.fetch_one(&self.read).await.map_err(failed)?;
         Ok(u64::try_from(row.try_get::<i64, _>(0).map_err(failed)?).unwrap_or(0))
     }
 
-    async fn forget_by(&self, statement: &'static str, before: Timestamp, limit: u32) -> Result<u64, LedgerError> {
+    async fn forget_by(
+        &self,
+        statement: &'static str,
+        before: Timestamp,
+        limit: u32,
+    ) -> Result<u64, LedgerError> {
         let mut turn = self.turn(DOING).await?;
-        let gone = sqlx::query(statement).bind(before.millis()).bind(i64::from(limit)).execute(turn.connection());
-        let gone = gone.await.map_err(|source| LedgerError::of(DOING, source))?.rows_affected();
+        let gone = sqlx::query(statement)
+            .bind(before.millis())
+            .bind(i64::from(limit))
+            .execute(turn.connection());
+        let gone = gone
+            .await
+            .map_err(|source| LedgerError::of(DOING, source))?
+            .rows_affected();
         turn.commit().await?;
         Ok(gone)
     }
 
-    /// A time whose row is gone must not come again when the clock is set back: the schedule begins behind it.
+    /// A time whose row is gone must not come again when the clock is set back: the schedule begins
+    /// behind it.
     async fn forget_occurrences(&self, before: Timestamp, limit: u32) -> Result<u64, LedgerError> {
         let failed = |source| LedgerError::of(DOING, source);
         let mut turn = self.turn(DOING).await?;
-        let old = sqlx::query(OCCURRENCES).bind(before.millis()).bind(i64::from(limit)).fetch_all(turn.connection());
+        let old = sqlx::query(OCCURRENCES)
+            .bind(before.millis())
+            .bind(i64::from(limit))
+            .fetch_all(turn.connection());
         let (mut gone, mut since) = (Vec::new(), BTreeMap::new());
         for row in old.await.map_err(failed)? {
-            let (workflow, nominal): (String, String) =
-                (row.try_get(0).map_err(failed)?, row.try_get(1).map_err(failed)?);
+            let (workflow, nominal): (String, String) = (
+                row.try_get(0).map_err(failed)?,
+                row.try_get(1).map_err(failed)?,
+            );
             // The newest is last.
             since.insert(workflow.clone(), row.try_get::<i64, _>(2).map_err(failed)?);
             gone.push((workflow, nominal));
@@ -117,10 +147,18 @@ impl Ledger {
         let since: Vec<_> = since.into_iter().collect();
         let begin = "update schedules set since = cast(s.value ->> 1 as bigint) from json_each($1) as s \
                      where schedules.workflow = s.value ->> 0 and schedules.since < cast(s.value ->> 1 as bigint)";
-        sqlx::query(begin).bind(list(&since)).execute(turn.connection()).await.map_err(failed)?;
+        sqlx::query(begin)
+            .bind(list(&since))
+            .execute(turn.connection())
+            .await
+            .map_err(failed)?;
         let delete = "delete from occurrences where (workflow, nominal) in \
                       (select value ->> 0, value ->> 1 from json_each($1)) and state not in ('due', 'queued')";
-        let deleted = sqlx::query(delete).bind(list(&gone)).execute(turn.connection()).await.map_err(failed)?;
+        let deleted = sqlx::query(delete)
+            .bind(list(&gone))
+            .execute(turn.connection())
+            .await
+            .map_err(failed)?;
         turn.commit().await?;
         Ok(deleted.rows_affected())
     }
@@ -157,10 +195,18 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_old_is_found_by_an_index() {
-        for (statement, index) in [(BUCKETS, "(name>? AND name<?)"), (OCCURRENCES, "occurrences_by_time (at<?)")] {
+        for (statement, index) in [
+            (BUCKETS, "(name>? AND name<?)"),
+            (OCCURRENCES, "occurrences_by_time (at<?)"),
+        ] {
             let steps = steps(statement).await;
             place(&steps, index);
-            assert!(steps.iter().all(|step| !step.starts_with("SCAN") && !step.contains("TEMP B-TREE")), "{steps:#?}");
+            assert!(
+                steps
+                    .iter()
+                    .all(|step| !step.starts_with("SCAN") && !step.contains("TEMP B-TREE")),
+                "{steps:#?}"
+            );
         }
     }
 }

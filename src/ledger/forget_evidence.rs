@@ -1,8 +1,9 @@
-//! Evidence whose time is over: what was sent and answered, the history and the input of items of finished runs, and the lines of
-//! statements.
+//! Evidence whose time is over: what was sent and answered, the history and the input of items of
+//! finished runs, and the lines of statements.
 //!
-//! What stays, for ever, is the item itself: key, identity, order number, state, amount and receipt. A key may happen at most once
-//! for ever, so it must be known for ever. A run of which anything is open, held or parked is left as a whole.
+//! What stays, for ever, is the item itself: key, identity, order number, state, amount and
+//! receipt. A key may happen at most once for ever, so it must be known for ever. A run of which
+//! anything is open, held or parked is left as a whole.
 
 use sqlx::{Row, query as sql};
 
@@ -26,14 +27,17 @@ const RUN: &str = "select r.id from runs as r where r.finished_at < $1 and r.fin
 const JOB: &str = "select id, coalesce(forgotten_to, first_item - 1) as behind, last_item from jobs \
     where run_id = $1 and last_item is not null and (forgotten_to is null or forgotten_to < last_item) order by id limit 1";
 
-const ITEMS: &str = "select id from items where id > $1 and id <= $2 and job_id = $3 order by id limit $4";
+const ITEMS: &str =
+    "select id from items where id > $1 and id <= $2 and job_id = $3 order by id limit $4";
 
 /// Those of which money moved although they failed: refunds count them, and a person may have to.
 const MOVED: &str = "select distinct item_id from events \
     where item_id in (select cast(atom as bigint) from json_each($1)) and alarm = 'money_moved'";
 
-const EVENTS: &str = "delete from events where item_id in (select cast(atom as bigint) from json_each($1))";
-const ATTEMPTS: &str = "delete from attempts where item_id in (select cast(atom as bigint) from json_each($1))";
+const EVENTS: &str =
+    "delete from events where item_id in (select cast(atom as bigint) from json_each($1))";
+const ATTEMPTS: &str =
+    "delete from attempts where item_id in (select cast(atom as bigint) from json_each($1))";
 const INPUT: &str = "update items set input = '{}', result = null from json_each($1) as k where items.id = cast(k.atom as bigint) \
     and items.state in ('succeeded', 'failed', 'cancelled', 'rejected', 'skipped')";
 
@@ -49,7 +53,8 @@ fn failed(source: sqlx::Error) -> LedgerError {
 }
 
 impl Ledger {
-    /// Takes one step; says how many items it was about, or 1 for a run that is done, and zero when there is nothing left.
+    /// Takes one step; says how many items it was about, or 1 for a run that is done, and zero when
+    /// there is nothing left.
     pub(super) async fn forget_evidence(
         &self,
         before: Timestamp,
@@ -57,8 +62,11 @@ impl Ledger {
         now: Timestamp,
     ) -> Result<u64, LedgerError> {
         let mut turn = self.turn(DOING).await?;
-        let run: Option<i64> =
-            sqlx::query_scalar(RUN).bind(before.millis()).fetch_optional(turn.connection()).await.map_err(failed)?;
+        let run: Option<i64> = sqlx::query_scalar(RUN)
+            .bind(before.millis())
+            .fetch_optional(turn.connection())
+            .await
+            .map_err(failed)?;
         let Some(run) = run else {
             turn.rollback().await?;
             return Ok(0);
@@ -68,7 +76,8 @@ impl Ledger {
         Ok(gone)
     }
 
-    /// The lines of the oldest statement, and with the last of them the statement: its day can be fetched again.
+    /// The lines of the oldest statement, and with the last of them the statement: its day can be
+    /// fetched again.
     pub(super) async fn forget_statement_lines(
         &self,
         before: Timestamp,
@@ -77,17 +86,29 @@ impl Ledger {
     ) -> Result<u64, LedgerError> {
         let mut turn = self.turn(DOING).await?;
         let oldest = "select id from statements where fetched_at < $1 order by fetched_at limit 1";
-        let oldest = sqlx::query_scalar(oldest).bind(before.millis()).fetch_optional(turn.connection());
+        let oldest = sqlx::query_scalar(oldest)
+            .bind(before.millis())
+            .fetch_optional(turn.connection());
         let Some(id): Option<i64> = oldest.await.map_err(failed)? else {
             turn.rollback().await?;
             return Ok(0);
         };
         // From here on nobody compares with what is left of it.
-        let mark = sql("update statements set forgotten_at = $2 where id = $1 and forgotten_at is null");
-        mark.bind(id).bind(now.millis()).execute(turn.connection()).await.map_err(failed)?;
+        let mark =
+            sql("update statements set forgotten_at = $2 where id = $1 and forgotten_at is null");
+        mark.bind(id)
+            .bind(now.millis())
+            .execute(turn.connection())
+            .await
+            .map_err(failed)?;
         let lines = "delete from statement_lines where statement_id = $1 and line in \
                      (select line from statement_lines where statement_id = $1 order by line limit $2)";
-        let gone = sql(lines).bind(id).bind(i64::from(limit)).execute(turn.connection()).await.map_err(failed)?;
+        let gone = sql(lines)
+            .bind(id)
+            .bind(i64::from(limit))
+            .execute(turn.connection())
+            .await
+            .map_err(failed)?;
         if gone.rows_affected() < u64::from(limit) {
             let delete = sql("delete from statements where id = $1").bind(id);
             delete.execute(turn.connection()).await.map_err(failed)?;
@@ -99,25 +120,49 @@ impl Ledger {
 
 async fn step(turn: &mut Turn, run: i64, limit: u32, now: Timestamp) -> Result<u64, LedgerError> {
     let limit = i64::from(limit.max(1));
-    let Some(job) = sql(JOB).bind(run).fetch_optional(turn.connection()).await.map_err(failed)? else {
-        let done = sql("update runs set forgotten_at = $2 where id = $1").bind(run).bind(now.millis());
+    let Some(job) = sql(JOB)
+        .bind(run)
+        .fetch_optional(turn.connection())
+        .await
+        .map_err(failed)?
+    else {
+        let done = sql("update runs set forgotten_at = $2 where id = $1")
+            .bind(run)
+            .bind(now.millis());
         done.execute(turn.connection()).await.map_err(failed)?;
         return Ok(1);
     };
     let number = |name: &str| job.try_get::<i64, _>(name).map_err(failed);
     let (id, behind, last) = (number("id")?, number("behind")?, number("last_item")?);
-    let items = sqlx::query_scalar(ITEMS).bind(behind).bind(last).bind(id).bind(limit);
+    let items = sqlx::query_scalar(ITEMS)
+        .bind(behind)
+        .bind(last)
+        .bind(id)
+        .bind(limit);
     let items: Vec<i64> = items.fetch_all(turn.connection()).await.map_err(failed)?;
-    let moved = sqlx::query_scalar(MOVED).bind(list(&items)).fetch_all(turn.connection()).await;
+    let moved = sqlx::query_scalar(MOVED)
+        .bind(list(&items))
+        .fetch_all(turn.connection())
+        .await;
     let moved: Vec<i64> = moved.map_err(failed)?;
-    let forgotten: Vec<i64> = items.iter().copied().filter(|item| !moved.contains(item)).collect();
+    let forgotten: Vec<i64> = items
+        .iter()
+        .copied()
+        .filter(|item| !moved.contains(item))
+        .collect();
     for statement in [EVENTS, ATTEMPTS, INPUT] {
-        sql(statement).bind(list(&forgotten)).execute(turn.connection()).await.map_err(failed)?;
+        sql(statement)
+            .bind(list(&forgotten))
+            .execute(turn.connection())
+            .await
+            .map_err(failed)?;
     }
     // A page that is not full was the last.
     let full = i64::try_from(items.len()).is_ok_and(|found| found == limit);
     let to = items.last().copied().filter(|_| full).unwrap_or(last);
-    let mark = sql("update jobs set forgotten_to = $2 where id = $1").bind(id).bind(to);
+    let mark = sql("update jobs set forgotten_to = $2 where id = $1")
+        .bind(id)
+        .bind(to);
     mark.execute(turn.connection()).await.map_err(failed)?;
     Ok((items.len() as u64).max(1))
 }

@@ -1,7 +1,9 @@
-//! Where a ledger lives, and how its connections are made: a SQLite file, or a PostgreSQL database that many machines share.
+//! Where a ledger lives, and how its connections are made: a SQLite file, or a PostgreSQL database
+//! that many machines share.
 //!
-//! Durability is set on every connection and asserted. The statements of the ledger are the same for both engines; what
-//! differs is asked for here ([`Engine`]), so that the two can be held beside each other.
+//! Durability is set on every connection and asserted. The statements of the ledger are the same
+//! for both engines; what differs is asked for here ([`Engine`]), so that the two can be held
+//! beside each other.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -19,8 +21,8 @@ use super::error::LedgerError;
 const READERS: u32 = 2;
 const READERS_OF_SERVER: u32 = 4;
 
-/// How long a connection may leave its transaction idle on a server: a process that was stopped in the middle of one must not
-/// hold up all others.
+/// How long a connection may leave its transaction idle on a server: a process that was stopped in
+/// the middle of one must not hold up all others.
 const IDLE: Duration = Duration::from_secs(30);
 
 /// What runs the SQL.
@@ -47,18 +49,32 @@ pub(super) struct Home {
 impl Home {
     /// A SQLite file. `busy`: how long a connection waits for another process's write.
     pub fn file(path: &Path, busy: Duration) -> Result<Self, LedgerError> {
-        let unusable = |_| LedgerError::Address { place: path.display().to_string() };
+        let unusable = |_| LedgerError::Address {
+            place: path.display().to_string(),
+        };
         let absolute = std::path::absolute(path).map_err(|_| unusable(()))?;
         let encoded = Url::from_file_path(absolute).map_err(unusable)?;
         let url = format!("sqlite://{}?mode=rwc", encoded.path());
         let (name, file) = (path.display().to_string(), Some(path.to_owned()));
-        Ok(Self { engine: Engine::Sqlite, options: options(&url, &name)?, name, file, busy })
+        Ok(Self {
+            engine: Engine::Sqlite,
+            options: options(&url, &name)?,
+            name,
+            file,
+            busy,
+        })
     }
 
     /// A PostgreSQL database.
     pub fn server(address: &str, busy: Duration) -> Result<Self, LedgerError> {
         let name = named(address);
-        Ok(Self { engine: Engine::Postgres, options: options(address, &name)?, name, file: None, busy })
+        Ok(Self {
+            engine: Engine::Postgres,
+            options: options(address, &name)?,
+            name,
+            file: None,
+            busy,
+        })
     }
 
     /// The name of the place, for people.
@@ -76,7 +92,9 @@ impl Home {
         if let Some(file) = &self.file {
             make_private(file);
         }
-        let mut connection = AnyConnection::connect_with(&self.options).await.map_err(|error| self.failed(error))?;
+        let mut connection = AnyConnection::connect_with(&self.options)
+            .await
+            .map_err(|error| self.failed(error))?;
         self.set_up(&mut connection).await?;
         Ok(connection)
     }
@@ -84,7 +102,11 @@ impl Home {
     /// Connections that read.
     pub async fn readers(&self) -> Result<AnyPool, LedgerError> {
         let home = self.clone();
-        let readers = if self.engine == Engine::Sqlite { READERS } else { READERS_OF_SERVER };
+        let readers = if self.engine == Engine::Sqlite {
+            READERS
+        } else {
+            READERS_OF_SERVER
+        };
         AnyPoolOptions::new()
             .max_connections(readers)
             .after_connect(move |connection, _| {
@@ -101,21 +123,34 @@ impl Home {
     }
 
     async fn set_up(&self, connection: &mut AnyConnection) -> Result<(), LedgerError> {
-        sqlx::raw_sql(AssertSqlSafe(self.settings())).execute(&mut *connection).await.map_err(|e| self.failed(e))?;
+        sqlx::raw_sql(AssertSqlSafe(self.settings()))
+            .execute(&mut *connection)
+            .await
+            .map_err(|e| self.failed(e))?;
         let wanted: &[(&str, &str, &[&str])] = match self.engine {
-            Engine::Sqlite => {
-                &[("journal_mode", "pragma journal_mode", &["wal"]), ("synchronous", "pragma synchronous", &["2"])]
-            }
+            Engine::Sqlite => &[
+                ("journal_mode", "pragma journal_mode", &["wal"]),
+                ("synchronous", "pragma synchronous", &["2"]),
+            ],
             Engine::Postgres => &[
                 ("fsync", "show fsync", &["on"]),
                 ("full_page_writes", "show full_page_writes", &["on"]),
-                ("synchronous_commit", "show synchronous_commit", &["on", "remote_apply"]),
+                (
+                    "synchronous_commit",
+                    "show synchronous_commit",
+                    &["on", "remote_apply"],
+                ),
             ],
         };
         for (setting, statement, safe) in wanted {
-            let row = sqlx::query(*statement).fetch_one(&mut *connection).await.map_err(|e| self.failed(e))?;
+            let row = sqlx::query(*statement)
+                .fetch_one(&mut *connection)
+                .await
+                .map_err(|e| self.failed(e))?;
             let text = row.try_get::<String, _>(0);
-            let found = text.or_else(|_| row.try_get::<i64, _>(0).map(|number| number.to_string())).unwrap_or_default();
+            let found = text
+                .or_else(|_| row.try_get::<i64, _>(0).map(|number| number.to_string()))
+                .unwrap_or_default();
             if !safe.contains(&found.as_str()) {
                 return Err(LedgerError::Unsafe { setting, found });
             }
@@ -126,7 +161,9 @@ impl Home {
     /// Readers keep less in memory than the writer.
     async fn set_up_reader(&self, connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
         if self.engine == Engine::Sqlite {
-            sqlx::raw_sql("pragma cache_size = -2048").execute(connection).await?;
+            sqlx::raw_sql("pragma cache_size = -2048")
+                .execute(connection)
+                .await?;
         }
         Ok(())
     }
@@ -139,7 +176,8 @@ impl Home {
                  pragma journal_size_limit = 67108864",
                 self.busy.as_millis()
             ),
-            // Only what makes it safer than it may be set up: a server that waits for its standbys to apply stays as it is.
+            // Only what makes it safer than it may be set up: a server that waits for its standbys
+            // to apply stays as it is.
             Engine::Postgres => format!(
                 "set lock_timeout = {}; set idle_in_transaction_session_timeout = {}; \
                  set tcp_keepalives_idle = 10; set tcp_keepalives_interval = 5; set tcp_keepalives_count = 3; \
@@ -156,16 +194,25 @@ impl Home {
     fn failed(&self, source: sqlx::Error) -> LedgerError {
         let sorted = LedgerError::of("opening it", source);
         if let LedgerError::Database { source, .. } = sorted {
-            return LedgerError::Open { place: self.name.clone(), source };
+            return LedgerError::Open {
+                place: self.name.clone(),
+                source,
+            };
         }
         sorted
     }
 }
 
-/// Makes a file that only its owner may read, if there is none; whatever is wrong with the place SQLite tells.
+/// Makes a file that only its owner may read, if there is none; whatever is wrong with the place
+/// SQLite tells.
 pub(super) fn make_private(file: &Path) {
     use std::os::unix::fs::OpenOptionsExt as _;
-    std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file).ok();
+    std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(file)
+        .ok();
 }
 
 /// What lies beside a file, with a name that goes on so.
@@ -175,11 +222,15 @@ pub(super) fn beside(file: &Path, ending: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// The host of a PostgreSQL server on another machine whose certificate would not be verified by this address, what the
-/// environment adds to it (`PGSSLMODE`, `PGHOST`) included; none where it would, or where nobody is in between.
+/// The host of a PostgreSQL server on another machine whose certificate would not be verified by
+/// this address, what the environment adds to it (`PGSSLMODE`, `PGHOST`) included; none where it
+/// would, or where nobody is in between.
 pub fn unverified_server(address: &str) -> Option<String> {
     let options = address.parse::<PgConnectOptions>().ok()?;
-    let host = options.get_host().trim_start_matches('[').trim_end_matches(']');
+    let host = options
+        .get_host()
+        .trim_start_matches('[')
+        .trim_end_matches(']');
     let is_here = options.get_socket().is_some()
         || host.starts_with('/')
         || host.eq_ignore_ascii_case("localhost")
@@ -191,7 +242,10 @@ pub fn unverified_server(address: &str) -> Option<String> {
 /// Without user and password.
 impl fmt::Debug for Home {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Home").field("engine", &self.engine).field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Home")
+            .field("engine", &self.engine)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -200,14 +254,25 @@ fn options(url: &str, name: &str) -> Result<AnyConnectOptions, LedgerError> {
     let parsed = url.parse::<AnyConnectOptions>();
     parsed
         .map(|options| options.disable_statement_logging())
-        .map_err(|_| LedgerError::Address { place: name.to_owned() })
+        .map_err(|_| LedgerError::Address {
+            place: name.to_owned(),
+        })
 }
 
 /// The address without what is secret in it.
 fn named(address: &str) -> String {
-    let Ok(url) = Url::parse(address) else { return "postgres://…".to_owned() };
-    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-    format!("postgres://{}{port}{}", url.host_str().unwrap_or(""), url.path())
+    let Ok(url) = Url::parse(address) else {
+        return "postgres://…".to_owned();
+    };
+    let port = url
+        .port()
+        .map(|port| format!(":{port}"))
+        .unwrap_or_default();
+    format!(
+        "postgres://{}{port}{}",
+        url.host_str().unwrap_or(""),
+        url.path()
+    )
 }
 
 #[cfg(test)]
@@ -216,7 +281,11 @@ mod tests {
 
     #[test]
     fn a_server_is_named_without_user_and_password() {
-        let home = Home::server("postgres://ann:s3cret@db.example:6432/pay?password=other", Duration::ZERO).unwrap();
+        let home = Home::server(
+            "postgres://ann:s3cret@db.example:6432/pay?password=other",
+            Duration::ZERO,
+        )
+        .unwrap();
         assert_eq!(home.name(), "postgres://db.example:6432/pay");
         assert!(!format!("{home:?}").contains("s3cret"));
     }

@@ -1,12 +1,14 @@
 //! The ledger: the only SQL, and the queue. What is here survives; what is not here did not happen.
 //!
-//! Two deeds carry the promises. *Claim is intent*: one commit turns due items to `sending`, with order number and lease,
-//! before anybody sees them. *Settle is outcome*: answer, new state, totals and history go down in one commit. Both go
-//! through one writer that commits in groups (`writer.rs`). A state changes only as [`crate::domain::item::apply`] says, by
-//! compare-and-set on the item's version, with its event in the same commit. No transaction is open during a call.
+//! Two deeds carry the promises. *Claim is intent*: one commit turns due items to `sending`, with
+//! order number and lease, before anybody sees them. *Settle is outcome*: answer, new state, totals
+//! and history go down in one commit. Both go through one writer that commits in groups
+//! (`writer.rs`). A state changes only as [`crate::domain::item::apply`] says, by compare-and-set
+//! on the item's version, with its event in the same commit. No transaction is open during a call.
 //!
-//! Two engines, SQLite and PostgreSQL, run the same statements (`home.rs`, `turn.rs`): a list is JSON, read by `json_each`, which
-//! PostgreSQL's migrations define as far as it is needed here; `value ->> n` is its n-th field, cast where it is a number.
+//! Two engines, SQLite and PostgreSQL, run the same statements (`home.rs`, `turn.rs`): a list is
+//! JSON, read by `json_each`, which PostgreSQL's migrations define as far as it is needed here;
+//! `value ->> n` is its n-th field, cast where it is a number.
 //!
 //! The ledger knows the domain and nothing else: no gateway, no workflow, no HTTP.
 
@@ -72,8 +74,9 @@ pub use batch::NewApproval;
 pub use claim::{ClaimRequest, Claimed, Doing, Want};
 pub use contracts::ContractStopped;
 pub use contracts::{
-    ChangeRow, Changed, ContractChange, ContractFilter, ContractNews, ContractRow, ContractStop, Import, Kept,
-    LAST_DAY, NewContract, NotedPeriod, PeriodOutcome, PeriodRow, Reopening, Stop, TakenContract, TakenPeriod, What,
+    ChangeRow, Changed, ContractChange, ContractFilter, ContractNews, ContractRow, ContractStop,
+    Import, Kept, LAST_DAY, NewContract, NotedPeriod, PeriodOutcome, PeriodRow, Reopening, Stop,
+    TakenContract, TakenPeriod, What,
 };
 pub use episodes::{Change, EpisodeRow, Hearing, NewEpisode};
 pub use error::LedgerError;
@@ -90,11 +93,14 @@ pub use outbox::{MailRow, MailState, NewMail, News, NoticeRow, Outcome, Waiting}
 pub use pauses::{PauseRow, Scope, decide_about};
 pub use payment::{Declared, Payment, Room, Taking};
 pub use person::{Granted, Wish};
-pub use plan::{Again, Earlier, LateJob, NewItem, NewJob, NewRun, Planning, Refusal, Replaces, filed_again_as};
+pub use plan::{
+    Again, Earlier, LateJob, NewItem, NewJob, NewRun, Planning, Refusal, Replaces, filed_again_as,
+};
 pub use promote::{PromoteError, Promoted};
 pub use pulse::{LanePulse, UnknownAges};
 pub use read::{
-    AttemptRow, EventRow, ItemFilter, ItemRow, JobRow, OpenJob, RunRow, Total, TroubledBefore, WhoseJob, Work,
+    AttemptRow, EventRow, ItemFilter, ItemRow, JobRow, OpenJob, RunRow, Total, TroubledBefore,
+    WhoseJob, Work,
 };
 pub use reconcile::{BookedItem, JobSpan, LineRef, Listed, ListedBy, Sent};
 pub use restore::{RestoreError, Restored};
@@ -131,7 +137,11 @@ impl Ledger {
     /// The folder of the file; none on a server.
     pub fn folder(&self) -> Option<std::path::PathBuf> {
         let folder = self.home.file.as_ref()?.parent()?;
-        Some(if folder.as_os_str().is_empty() { ".".into() } else { folder.to_owned() })
+        Some(if folder.as_os_str().is_empty() {
+            ".".into()
+        } else {
+            folder.to_owned()
+        })
     }
 
     /// A transaction that nobody writes beside.
@@ -144,7 +154,10 @@ impl Ledger {
     /// # Errors
     /// Whatever keeps this process from writing.
     pub async fn try_turn(&self) -> Result<(), LedgerError> {
-        self.turn("looking whether it can be written to").await?.rollback().await
+        self.turn("looking whether it can be written to")
+            .await?
+            .rollback()
+            .await
     }
 
     /// Ends with the next commit from now on that may have made work due.

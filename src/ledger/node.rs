@@ -1,9 +1,10 @@
 //! Who claims: a process with a random id, and a lock that is gone when it is.
 //!
-//! Beside a file it is a lock file that the operating system holds; on a server, an advisory lock that a connection of its own
-//! holds. When the process dies, however it dies, the lock is gone, and whoever finds that expires the dead node's leases: what
-//! it had in flight is asked about at once instead of when the lease has run out. A lock that cannot be looked at proves
-//! nothing; the lease decides then.
+//! Beside a file it is a lock file that the operating system holds; on a server, an advisory lock
+//! that a connection of its own holds. When the process dies, however it dies, the lock is gone,
+//! and whoever finds that expires the dead node's leases: what it had in flight is asked about at
+//! once instead of when the lease has run out. A lock that cannot be looked at proves nothing; the
+//! lease decides then.
 
 use std::fs::{DirEntry, File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -36,8 +37,8 @@ pub struct Node {
 
 #[derive(Debug)]
 enum Lock {
-    /// Let go by the operating system when the process ends, however it ends. The file stays: whoever finds it unlocked looks
-    /// after what was left, and removes it.
+    /// Let go by the operating system when the process ends, however it ends. The file stays:
+    /// whoever finds it unlocked looks after what was left, and removes it.
     File { _file: File },
     /// Let go by the server when the connection ends.
     Server(AbortHandle),
@@ -67,19 +68,26 @@ impl Ledger {
     pub async fn join(&self, random: u64, now: Timestamp) -> Result<Node, LedgerError> {
         let id = i64::try_from(random >> 1).unwrap_or(0);
         let lock = match &self.home.file {
-            Some(file) => Lock::File { _file: lock_file(&locks(file), id)? },
+            Some(file) => Lock::File {
+                _file: lock_file(&locks(file), id)?,
+            },
             None => {
                 let connection = hold(&self.home, id, now).await?;
                 let held = Arc::clone(&self.held);
                 held.store(true, Ordering::Release);
-                Lock::Server(tokio::spawn(keep(self.home.clone(), connection, id, now, held)).abort_handle())
+                Lock::Server(
+                    tokio::spawn(keep(self.home.clone(), connection, id, now, held)).abort_handle(),
+                )
             }
         };
-        Ok(Node { id: NodeId(id), _lock: lock })
+        Ok(Node {
+            id: NodeId(id),
+            _lock: lock,
+        })
     }
 
-    /// Expires the leases of nodes that are provably dead, and takes away what they were planning; says how many items are asked about
-    /// because of it.
+    /// Expires the leases of nodes that are provably dead, and takes away what they were planning;
+    /// says how many items are asked about because of it.
     ///
     /// # Errors
     /// Whatever keeps the ledger from being written.
@@ -103,8 +111,12 @@ impl Ledger {
         self.bury_dead_nodes(now).await?;
         let Some(file) = &self.home.file else {
             let living = format!("select count(*) from nodes as n where exists ({LOCK_OF_NODE})");
-            let living = sqlx::query_scalar(AssertSqlSafe(living)).fetch_one(&self.read).await;
-            return living.map(|living: i64| living > 0).map_err(|source| LedgerError::of(BURYING, source));
+            let living = sqlx::query_scalar(AssertSqlSafe(living))
+                .fetch_one(&self.read)
+                .await;
+            return living
+                .map(|living: i64| living > 0)
+                .map_err(|source| LedgerError::of(BURYING, source));
         };
         Ok(has_nodes(file))
     }
@@ -124,17 +136,24 @@ impl Ledger {
     async fn bury_by_locks(&self, now: Timestamp) -> Result<u64, LedgerError> {
         let failed = |source| LedgerError::of(BURYING, source);
         // Nobody dies often: looking takes no turn.
-        let dead = format!("select n.id from nodes as n where not exists ({LOCK_OF_NODE}) limit 100");
-        let known: Vec<i64> = sqlx::query_scalar(AssertSqlSafe(dead)).fetch_all(&self.read).await.map_err(failed)?;
+        let dead =
+            format!("select n.id from nodes as n where not exists ({LOCK_OF_NODE}) limit 100");
+        let known: Vec<i64> = sqlx::query_scalar(AssertSqlSafe(dead))
+            .fetch_all(&self.read)
+            .await
+            .map_err(failed)?;
         if known.is_empty() {
             return Ok(0);
         }
         let mut turn = self.turn(BURYING).await?;
         let mut freed = 0;
         for id in known {
-            let locked =
-                "select case when pg_try_advisory_xact_lock(hashtextextended(current_schema(), $1)) then 1 else 0 end";
-            let locked: i32 = sqlx::query_scalar(locked).bind(id).fetch_one(turn.connection()).await.map_err(failed)?;
+            let locked = "select case when pg_try_advisory_xact_lock(hashtextextended(current_schema(), $1)) then 1 else 0 end";
+            let locked: i32 = sqlx::query_scalar(locked)
+                .bind(id)
+                .fetch_one(turn.connection())
+                .await
+                .map_err(failed)?;
             if locked == 1 {
                 freed += expire(&mut turn, id, now).await?;
                 let gone = sqlx::query("delete from nodes where id = $1").bind(id);
@@ -157,8 +176,14 @@ const LOCK_OF_NODE: &str = "\
 async fn expire(turn: &mut Turn, id: i64, now: Timestamp) -> Result<u64, LedgerError> {
     let expire = "update items set due_at = $2 where state in ('sending', 'pending', 'unknown', 'parked') and node = $1 \
                   and due_at > $2";
-    let expired = sqlx::query(expire).bind(id).bind(now.millis()).execute(turn.connection()).await;
-    expired.map(|done| done.rows_affected()).map_err(|source| LedgerError::of(BURYING, source))
+    let expired = sqlx::query(expire)
+        .bind(id)
+        .bind(now.millis())
+        .execute(turn.connection())
+        .await;
+    expired
+        .map(|done| done.rows_affected())
+        .map_err(|source| LedgerError::of(BURYING, source))
 }
 
 pub(super) fn locks(file: &Path) -> PathBuf {
@@ -169,7 +194,10 @@ pub(super) fn locks(file: &Path) -> PathBuf {
 
 pub(super) fn lock_file(folder: &Path, id: i64) -> Result<File, LedgerError> {
     let path = lock_path(folder, id);
-    let failed = |source| LedgerError::Lock { path: path.clone(), source };
+    let failed = |source| LedgerError::Lock {
+        path: path.clone(),
+        source,
+    };
     std::fs::create_dir_all(folder).map_err(failed)?;
     // Locked before it has its name: nobody ever finds it unlocked while this process lives.
     let unnamed = folder.join(format!("{id:016x}.new"));
@@ -181,8 +209,15 @@ pub(super) fn lock_file(folder: &Path, id: i64) -> Result<File, LedgerError> {
 
 /// Whether a living process has joined the ledger in this file, or one that was there before.
 pub(super) fn has_nodes(file: &Path) -> bool {
-    let Ok(entries) = std::fs::read_dir(locks(file)) else { return false };
-    let held = |entry: DirEntry| matches!(File::open(entry.path()).map(|file| file.try_lock()), Ok(Err(_)));
+    let Ok(entries) = std::fs::read_dir(locks(file)) else {
+        return false;
+    };
+    let held = |entry: DirEntry| {
+        matches!(
+            File::open(entry.path()).map(|file| file.try_lock()),
+            Ok(Err(_))
+        )
+    };
     entries.flatten().any(held)
 }
 
@@ -199,13 +234,19 @@ pub(super) fn lock_path(folder: &Path, id: i64) -> PathBuf {
     folder.join(format!("{id:016x}"))
 }
 
-/// Nodes whose lock file nobody holds. Taking the lock is the proof; it is let go again with the file.
+/// Nodes whose lock file nobody holds. Taking the lock is the proof; it is let go again with the
+/// file.
 fn dead_nodes(folder: &Path) -> Vec<(i64, PathBuf)> {
-    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return Vec::new();
+    };
     let mut dead = Vec::new();
     for entry in entries.flatten() {
         let path = entry.path();
-        let id = path.file_name().and_then(|name| name.to_str()).and_then(|name| i64::from_str_radix(name, 16).ok());
+        let id = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .and_then(|name| i64::from_str_radix(name, 16).ok());
         let Some(id) = id else { continue };
         match File::open(&path).map(|file| file.try_lock()) {
             Ok(Ok(())) => dead.push((id, path)),
@@ -220,14 +261,31 @@ async fn hold(home: &Home, id: i64, now: Timestamp) -> Result<AnyConnection, Led
     let failed = |source| LedgerError::of("joining", source);
     let mut connection = home.connect().await?;
     let lock = "select pg_advisory_lock(hashtextextended(current_schema(), $1))";
-    sqlx::query(lock).bind(id).execute(&mut connection).await.map_err(failed)?;
-    let known = sqlx::query("insert into nodes (id, joined_at) values ($1, $2) on conflict do nothing");
-    known.bind(id).bind(now.millis()).execute(&mut connection).await.map_err(failed)?;
+    sqlx::query(lock)
+        .bind(id)
+        .execute(&mut connection)
+        .await
+        .map_err(failed)?;
+    let known =
+        sqlx::query("insert into nodes (id, joined_at) values ($1, $2) on conflict do nothing");
+    known
+        .bind(id)
+        .bind(now.millis())
+        .execute(&mut connection)
+        .await
+        .map_err(failed)?;
     Ok(connection)
 }
 
-/// Holds the lock for as long as it is let, and takes it again where it was lost. `held`: nothing is claimed without it.
-async fn keep(home: Home, connection: AnyConnection, id: i64, now: Timestamp, held: Arc<AtomicBool>) {
+/// Holds the lock for as long as it is let, and takes it again where it was lost. `held`: nothing
+/// is claimed without it.
+async fn keep(
+    home: Home,
+    connection: AnyConnection,
+    id: i64,
+    now: Timestamp,
+    held: Arc<AtomicBool>,
+) {
     let mut connection = Some(connection);
     loop {
         tokio::time::sleep(LOOK).await;
@@ -235,17 +293,27 @@ async fn keep(home: Home, connection: AnyConnection, id: i64, now: Timestamp, he
             // Another may have taken the node for dead meanwhile and struck it off.
             let known = "insert into nodes (id, joined_at) values ($1, $2) on conflict do nothing";
             let known = async {
-                let known = sqlx::query(known).bind(id).bind(now.millis()).execute(&mut kept).await;
+                let known = sqlx::query(known)
+                    .bind(id)
+                    .bind(now.millis())
+                    .execute(&mut kept)
+                    .await;
                 known.map_err(|source| LedgerError::of("joining", source))
             };
-            if unless_silent(home.engine, SILENT, "joining", known).await.is_ok() {
+            if unless_silent(home.engine, SILENT, "joining", known)
+                .await
+                .is_ok()
+            {
                 connection = Some(kept);
                 continue;
             }
             held.store(false, Ordering::Release);
-            tracing::warn!("the connection that holds this node's lock was lost; nothing is claimed until it is back");
+            tracing::warn!(
+                "the connection that holds this node's lock was lost; nothing is claimed until it is back"
+            );
         }
-        if let Ok(again) = unless_silent(home.engine, SILENT, "joining", hold(&home, id, now)).await {
+        if let Ok(again) = unless_silent(home.engine, SILENT, "joining", hold(&home, id, now)).await
+        {
             connection = Some(again);
             held.store(true, Ordering::Release);
         }

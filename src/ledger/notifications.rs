@@ -1,7 +1,9 @@
-//! Notifications as they came: kept by the writer before they are acknowledged, taken up until they have ended, listed.
+//! Notifications as they came: kept by the writer before they are acknowledged, taken up until they
+//! have ended, listed.
 //!
-//! Only what a gateway's client has verified gets here. The same body again is no other notification: it is counted.
-//! What one says of an item is put to the state machine in `notified.rs`.
+//! Only what a gateway's client has verified gets here. The same body again is no other
+//! notification: it is counted. What one says of an item is put to the state machine in
+//! `notified.rs`.
 
 use std::collections::HashMap;
 
@@ -154,13 +156,17 @@ const KEEP: &str = "\
 const DUE: &str = "select * from notifications where due_at <= $1 order by due_at limit $2";
 
 impl Ledger {
-    /// Keeps a notification, together with whatever else is to be written; returns when it is on disk.
+    /// Keeps a notification, together with whatever else is to be written; returns when it is on
+    /// disk.
     ///
     /// # Errors
     /// Whatever keeps the commit from happening: it must not be acknowledged then.
     pub async fn keep_notification(&self, new: NewNotification) -> Result<(), LedgerError> {
         let (answer, answered) = oneshot::channel();
-        self.deeds.send(Deed::Keep(Box::new(new), answer)).await.map_err(|_| LedgerError::Stopped)?;
+        self.deeds
+            .send(Deed::Keep(Box::new(new), answer))
+            .await
+            .map_err(|_| LedgerError::Stopped)?;
         answered.await.map_err(|_| LedgerError::Stopped)?
     }
 
@@ -168,9 +174,19 @@ impl Ledger {
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn notifications_due(&self, now: Timestamp, limit: u32) -> Result<Vec<NotificationRow>, LedgerError> {
+    pub async fn notifications_due(
+        &self,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<NotificationRow>, LedgerError> {
         let query = sqlx::query(DUE).bind(now.millis()).bind(i64::from(limit));
-        query.fetch_all(&self.read).await.map_err(failed)?.iter().map(read).collect()
+        query
+            .fetch_all(&self.read)
+            .await
+            .map_err(failed)?
+            .iter()
+            .map(read)
+            .collect()
     }
 
     /// One notification.
@@ -179,7 +195,13 @@ impl Ledger {
     /// Whatever the database says.
     pub async fn notification(&self, id: i64) -> Result<Option<NotificationRow>, LedgerError> {
         let query = sqlx::query("select * from notifications where id = $1").bind(id);
-        query.fetch_optional(&self.read).await.map_err(failed)?.as_ref().map(read).transpose()
+        query
+            .fetch_optional(&self.read)
+            .await
+            .map_err(failed)?
+            .as_ref()
+            .map(read)
+            .transpose()
     }
 
     /// Notifications from before `before` on, the newest first.
@@ -199,7 +221,13 @@ impl Ledger {
             .bind(filter.outcome.map(Heard::word))
             .bind(filter.order_no.clone())
             .bind(filter.since.map(Timestamp::millis));
-        query.fetch_all(&self.read).await.map_err(failed)?.iter().map(read).collect()
+        query
+            .fetch_all(&self.read)
+            .await
+            .map_err(failed)?
+            .iter()
+            .map(read)
+            .collect()
     }
 
     /// Ends a notification that is about no item, or has it wait until `due`.
@@ -214,32 +242,54 @@ impl Ledger {
         due: Option<Timestamp>,
     ) -> Result<(), LedgerError> {
         let mut turn = self.turn(DOING).await?;
-        let ending = Ending { outcome, detail: Some(detail), item_id: None, due };
+        let ending = Ending {
+            outcome,
+            detail: Some(detail),
+            item_id: None,
+            due,
+        };
         end(&mut turn, id, &ending).await?;
         turn.commit().await
     }
 
-    /// Deletes notifications that ended and came in before an instant, at most so many; says how many.
+    /// Deletes notifications that ended and came in before an instant, at most so many; says how
+    /// many.
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn forget_notifications(&self, before: Timestamp, limit: u32) -> Result<u64, LedgerError> {
+    pub async fn forget_notifications(
+        &self,
+        before: Timestamp,
+        limit: u32,
+    ) -> Result<u64, LedgerError> {
         let mut turn = self.turn(DOING).await?;
         let forget = "delete from notifications where id in (select id from notifications \
                         where received_at < $1 and due_at is null order by received_at limit $2)";
-        let forget = sqlx::query(forget).bind(before.millis()).bind(i64::from(limit));
-        let gone = forget.execute(turn.connection()).await.map_err(failed)?.rows_affected();
+        let forget = sqlx::query(forget)
+            .bind(before.millis())
+            .bind(i64::from(limit));
+        let gone = forget
+            .execute(turn.connection())
+            .await
+            .map_err(failed)?
+            .rows_affected();
         turn.commit().await?;
         Ok(gone)
     }
 
-    /// Whether a notification that came before this one is sealed: then there was a key when this one came.
+    /// Whether a notification that came before this one is sealed: then there was a key when this
+    /// one came.
     ///
     /// # Errors
     /// Whatever the database says.
     pub async fn sealed_a_notification_before(&self, id: i64) -> Result<bool, LedgerError> {
-        let sealed = "select id from notifications where sealed = 1 and id < $1 order by id limit 1";
-        let sealed = sqlx::query(sealed).bind(id).fetch_optional(&self.read).await.map_err(failed)?;
+        let sealed =
+            "select id from notifications where sealed = 1 and id < $1 order by id limit 1";
+        let sealed = sqlx::query(sealed)
+            .bind(id)
+            .fetch_optional(&self.read)
+            .await
+            .map_err(failed)?;
         Ok(sealed.is_some())
     }
 }
@@ -256,10 +306,20 @@ fn statement(filter: &NotificationFilter) -> String {
         (filter.lane.is_some(), "lane = $3", "$3 is null"),
         (filter.outcome.is_some(), "outcome = $4", "$4 is null"),
         (filter.order_no.is_some(), "order_no = $5", "$5 is null"),
-        (filter.since.is_some(), "received_at >= $6", "cast($6 as bigint) is null"),
+        (
+            filter.since.is_some(),
+            "received_at >= $6",
+            "cast($6 as bigint) is null",
+        ),
     ];
-    let parts: Vec<&str> = parts.into_iter().map(|(asked, one, none)| if asked { one } else { none }).collect();
-    format!("select * from notifications where id < $1 and {} order by id desc limit $2", parts.join(" and "))
+    let parts: Vec<&str> = parts
+        .into_iter()
+        .map(|(asked, one, none)| if asked { one } else { none })
+        .collect();
+    format!(
+        "select * from notifications where id < $1 and {} order by id desc limit $2",
+        parts.join(" and ")
+    )
 }
 
 /// Keeps what one commit was given.
@@ -281,22 +341,48 @@ pub(super) async fn keep(turn: &mut Turn, all: &[&NewNotification]) -> Result<()
         .iter()
         .zip(repeats)
         .map(|(new, repeats)| {
-            let NewNotification { lane, digest, received_at, headers, body, sealed, order_no } = new;
-            (lane, digest, received_at.millis(), repeats, headers, body, u8::from(*sealed), order_no)
+            let NewNotification {
+                lane,
+                digest,
+                received_at,
+                headers,
+                body,
+                sealed,
+                order_no,
+            } = new;
+            (
+                lane,
+                digest,
+                received_at.millis(),
+                repeats,
+                headers,
+                body,
+                u8::from(*sealed),
+                order_no,
+            )
         })
         .collect();
-    sqlx::query(KEEP).bind(list(&rows)).execute(turn.connection()).await.map_err(failed)?;
+    sqlx::query(KEEP)
+        .bind(list(&rows))
+        .execute(turn.connection())
+        .await
+        .map_err(failed)?;
     Ok(())
 }
 
-/// Writes down how a notification ended, or until when it waits. What it once did stays written: applied again, by another process
-/// or by a person, it does nothing.
+/// Writes down how a notification ended, or until when it waits. What it once did stays written:
+/// applied again, by another process or by a person, it does nothing.
 pub(super) async fn end(turn: &mut Turn, id: i64, ending: &Ending<'_>) -> Result<(), LedgerError> {
     let update = "update notifications set outcome = $2, detail = $3, item_id = coalesce($4, item_id), due_at = $5, \
                     tries = tries + 1 where id = $1 and (outcome not in ('applied', 'asked', 'contradicts', 'mismatch') \
                       or $2 not in ('open', 'nothing_new', 'unknown_order', 'unread'))";
-    let update = sqlx::query(update).bind(id).bind(ending.outcome.word()).bind(ending.detail.map(str::to_owned));
-    let update = update.bind(ending.item_id).bind(ending.due.map(Timestamp::millis));
+    let update = sqlx::query(update)
+        .bind(id)
+        .bind(ending.outcome.word())
+        .bind(ending.detail.map(str::to_owned));
+    let update = update
+        .bind(ending.item_id)
+        .bind(ending.due.map(Timestamp::millis));
     update.execute(turn.connection()).await.map_err(failed)?;
     Ok(())
 }
@@ -315,12 +401,16 @@ fn read(row: &AnyRow) -> Result<NotificationRow, LedgerError> {
         body: row.try_get("body").map_err(failed)?,
         sealed: count("sealed")? != 0,
         order_no: row.try_get("order_no").map_err(failed)?,
-        outcome: Heard::parse(word)
-            .ok_or_else(|| LedgerError::Corrupt { what: format!("notification {id}: outcome") })?,
+        outcome: Heard::parse(word).ok_or_else(|| LedgerError::Corrupt {
+            what: format!("notification {id}: outcome"),
+        })?,
         detail: row.try_get("detail").map_err(failed)?,
         item_id: row.try_get("item_id").map_err(failed)?,
         tries: u32::try_from(count("tries")?).unwrap_or(u32::MAX),
-        due_at: row.try_get::<Option<i64>, _>("due_at").map_err(failed)?.map(Timestamp::from_millis),
+        due_at: row
+            .try_get::<Option<i64>, _>("due_at")
+            .map_err(failed)?
+            .map(Timestamp::from_millis),
     })
 }
 
@@ -331,18 +421,36 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_due_and_every_list_is_found_by_an_index_and_nothing_is_sorted() {
-        let by_order = NotificationFilter { order_no: Some("O".to_owned()), ..NotificationFilter::default() };
-        let open = NotificationFilter { outcome: Some(Heard::Open), ..NotificationFilter::default() };
+        let by_order = NotificationFilter {
+            order_no: Some("O".to_owned()),
+            ..NotificationFilter::default()
+        };
+        let open = NotificationFilter {
+            outcome: Some(Heard::Open),
+            ..NotificationFilter::default()
+        };
         let cases = [
             (DUE.to_owned(), "USING INDEX notifications_due (due_at<?)"),
-            (statement(&NotificationFilter::default()), "USING INTEGER PRIMARY KEY (rowid<?)"),
-            (statement(&by_order), "USING INDEX notifications_by_order (order_no=? AND rowid<?)"),
-            (statement(&open), "USING INDEX notifications_by_outcome (outcome=? AND id<?)"),
+            (
+                statement(&NotificationFilter::default()),
+                "USING INTEGER PRIMARY KEY (rowid<?)",
+            ),
+            (
+                statement(&by_order),
+                "USING INDEX notifications_by_order (order_no=? AND rowid<?)",
+            ),
+            (
+                statement(&open),
+                "USING INDEX notifications_by_outcome (outcome=? AND id<?)",
+            ),
         ];
         for (statement, step) in cases {
             let steps = steps(&statement).await;
             place(&steps, step);
-            assert!(steps.iter().all(|step| !step.contains("TEMP B-TREE")), "{steps:#?}");
+            assert!(
+                steps.iter().all(|step| !step.contains("TEMP B-TREE")),
+                "{steps:#?}"
+            );
         }
     }
 }

@@ -1,9 +1,10 @@
 //! What a notification says of an item, put to the state machine.
 //!
-//! The only move that a notification makes is to `succeeded`: money that moved has moved. Whatever else it says is reason to
-//! ask the gateway at once, or an alarm; so one that is repeated, late or out of order can undo nothing. Nothing is believed of
-//! an item that is being sent at this moment: the notification waits. Move, event, attempt, totals and what became of
-//! the notification go down in one commit.
+//! The only move that a notification makes is to `succeeded`: money that moved has moved. Whatever
+//! else it says is reason to ask the gateway at once, or an alarm; so one that is repeated, late or
+//! out of order can undo nothing. Nothing is believed of an item that is being sent at this moment:
+//! the notification waits. Move, event, attempt, totals and what became of the notification go down
+//! in one commit.
 
 use std::time::Duration;
 
@@ -111,14 +112,22 @@ async fn believe(turn: &mut Turn, said: &Said) -> Result<Heard, LedgerError> {
         Follows::Nothing => (Heard::NothingNew, None, None),
         Follows::Wait => {
             let waits = "waits for a call that is under way".to_owned();
-            (Heard::Open, Some(waits), Some(said.now.plus(CALL_UNDER_WAY)))
+            (
+                Heard::Open,
+                Some(waits),
+                Some(said.now.plus(CALL_UNDER_WAY)),
+            )
         }
         Follows::Ask => {
             ask(turn, &found, said).await?;
             (Heard::Asked, Some(said.answer.word().to_owned()), None)
         }
         Follows::Alarm(alarm, reason) => {
-            let outcome = if alarm == Alarm::AmountDiffers { Heard::Mismatch } else { Heard::Contradicts };
+            let outcome = if alarm == Alarm::AmountDiffers {
+                Heard::Mismatch
+            } else {
+                Heard::Contradicts
+            };
             let moved = Move {
                 item: found.stored.item.clone(),
                 due: due_after_alarm(&found, said),
@@ -126,14 +135,30 @@ async fn believe(turn: &mut Turn, said: &Said) -> Result<Heard, LedgerError> {
                 alarm: Some(alarm),
             };
             let told = tell_once(turn, &found, &moved, said).await?;
-            (if told { outcome } else { Heard::NothingNew }, Some(reason), None)
+            (
+                if told { outcome } else { Heard::NothingNew },
+                Some(reason),
+                None,
+            )
         }
         Follows::Believe => {
-            let moved = decide(&found.stored, &Event::Answered(said.answer.clone()), &found.policy, said.now)?;
+            let moved = decide(
+                &found.stored,
+                &Event::Answered(said.answer.clone()),
+                &found.policy,
+                said.now,
+            )?;
             #[cfg(feature = "planted")]
             let moved = lowered(moved, said);
             let stays = moved.item.state == found.stored.item.state;
-            let moved = if moved.alarm.is_some() { Move { reason: Some(reason(said)), ..moved } } else { moved };
+            let moved = if moved.alarm.is_some() {
+                Move {
+                    reason: Some(reason(said)),
+                    ..moved
+                }
+            } else {
+                moved
+            };
             let told = tell_once(turn, &found, &moved, said).await?;
             let outcome = match (stays, told) {
                 (false, _) => Heard::Applied,
@@ -143,7 +168,12 @@ async fn believe(turn: &mut Turn, said: &Said) -> Result<Heard, LedgerError> {
             (outcome, moved.reason, None)
         }
     };
-    let ending = Ending { outcome, detail: detail.as_deref(), item_id: Some(said.item_id), due };
+    let ending = Ending {
+        outcome,
+        detail: detail.as_deref(),
+        item_id: Some(said.item_id),
+        due,
+    };
     end(turn, said.notification, &ending).await?;
     Ok(outcome)
 }
@@ -153,23 +183,40 @@ fn follows(found: &Found, said: &Said) -> Follows {
     let stored = &found.stored;
     let in_use = said.order_no == stored.order_no;
     let state = stored.item.state;
-    if is(Bug::NotificationLowersState) && matches!(said.answer, Answer::Accepted | Answer::Declined(_)) {
+    if is(Bug::NotificationLowersState)
+        && matches!(said.answer, Answer::Accepted | Answer::Declined(_))
+    {
         return Follows::Believe;
     }
     match (&said.answer, state) {
         (_, State::Rejected | State::Skipped) => Follows::Nothing,
         (_, State::Sending) => Follows::Wait,
-        (Answer::Unknown { cause: Cause::Mismatch, .. }, _) => {
-            Follows::Alarm(Alarm::AmountDiffers, format!("a notification of {}: {}", said.order_no, said.differs))
+        (
+            Answer::Unknown {
+                cause: Cause::Mismatch,
+                ..
+            },
+            _,
+        ) => Follows::Alarm(
+            Alarm::AmountDiffers,
+            format!("a notification of {}: {}", said.order_no, said.differs),
+        ),
+        (Answer::Done(receipt), State::Succeeded)
+            if stored.item.receipt.as_ref() == Some(receipt) =>
+        {
+            Follows::Nothing
         }
-        (Answer::Done(receipt), State::Succeeded) if stored.item.receipt.as_ref() == Some(receipt) => Follows::Nothing,
-        (Answer::Done(_), State::Held | State::Planned | State::Succeeded | State::Failed | State::Cancelled) => {
+        (
+            Answer::Done(_),
+            State::Held | State::Planned | State::Succeeded | State::Failed | State::Cancelled,
+        ) => Follows::Believe,
+        (Answer::Done(_), State::Pending | State::Unknown | State::Parked) if in_use => {
             Follows::Believe
         }
-        (Answer::Done(_), State::Pending | State::Unknown | State::Parked) if in_use => Follows::Believe,
-        (Answer::Done(_), State::Pending | State::Unknown | State::Parked) => {
-            Follows::Alarm(Alarm::MoneyMoved, format!("{}, an earlier order number of the item", reason(said)))
-        }
+        (Answer::Done(_), State::Pending | State::Unknown | State::Parked) => Follows::Alarm(
+            Alarm::MoneyMoved,
+            format!("{}, an earlier order number of the item", reason(said)),
+        ),
         (Answer::Declined(_), State::Succeeded) if in_use => Follows::Believe,
         (_, State::Pending | State::Unknown) if in_use && found.claimed => Follows::Wait,
         (_, State::Pending | State::Unknown) if in_use => Follows::Ask,
@@ -194,22 +241,33 @@ fn follows(found: &Found, said: &Said) -> Follows {
 async fn find(turn: &mut Turn, item_id: i64) -> Result<Found, LedgerError> {
     let query = "select i.*, j.policy, (select max(a.ended_at) from attempts as a where a.item_id = i.id) as last_call \
                    from items as i join jobs as j on j.id = i.job_id where i.id = $1";
-    let row = sqlx::query(query).bind(item_id).fetch_one(turn.connection()).await.map_err(failed)?;
+    let row = sqlx::query(query)
+        .bind(item_id)
+        .fetch_one(turn.connection())
+        .await
+        .map_err(failed)?;
     let instant = |row: &AnyRow, name: &str| {
-        row.try_get::<Option<i64>, _>(name).map_err(failed).map(|at| at.map(Timestamp::from_millis))
+        row.try_get::<Option<i64>, _>(name)
+            .map_err(failed)
+            .map(|at| at.map(Timestamp::from_millis))
     };
     Ok(Found {
         stored: Stored::read(&row)?,
         policy: policy_of(&row, item_id)?,
         due: instant(&row, "due_at")?,
-        claimed: row.try_get::<Option<i64>, _>("node").map_err(failed)?.is_some(),
+        claimed: row
+            .try_get::<Option<i64>, _>("node")
+            .map_err(failed)?
+            .is_some(),
         last_call: instant(&row, "last_call")?,
     })
 }
 
 /// When the order may be asked about: at once, but not sooner after a call than the gateway wants.
 fn asked_at(found: &Found, said: &Said) -> Timestamp {
-    found.last_call.map_or(said.now, |last| last.plus(said.query_interval).max(said.now))
+    found.last_call.map_or(said.now, |last| {
+        last.plus(said.query_interval).max(said.now)
+    })
 }
 
 /// What was about to be done is done at its time; what is open is asked about.
@@ -231,19 +289,30 @@ fn due_after_alarm(found: &Found, said: &Said) -> Option<Timestamp> {
 /// Has the item asked about. Not a move, so no event.
 async fn ask(turn: &mut Turn, found: &Found, said: &Said) -> Result<(), LedgerError> {
     let sooner = "update items set due_at = $2 where id = $1 and node is null and (due_at is null or due_at > $2)";
-    let sooner = sqlx::query(sooner).bind(said.item_id).bind(asked_at(found, said).millis());
+    let sooner = sqlx::query(sooner)
+        .bind(said.item_id)
+        .bind(asked_at(found, said).millis());
     sooner.execute(turn.connection()).await.map_err(failed)?;
     Ok(())
 }
 
 /// Writes a move; one that only raises an alarm is written once. Says whether it was written.
-async fn tell_once(turn: &mut Turn, found: &Found, moved: &Move, said: &Said) -> Result<bool, LedgerError> {
+async fn tell_once(
+    turn: &mut Turn,
+    found: &Found,
+    moved: &Move,
+    said: &Said,
+) -> Result<bool, LedgerError> {
     let stored = &found.stored;
     if moved.item.state == stored.item.state {
-        let Some(alarm) = moved.alarm else { return Ok(false) };
-        let before =
-            "select count(*) from events where item_id = $1 and event = 'notification' and alarm = $2 and detail = $3";
-        let before = sqlx::query_scalar::<_, i64>(before).bind(stored.id).bind(alarm.word()).bind(moved.reason.clone());
+        let Some(alarm) = moved.alarm else {
+            return Ok(false);
+        };
+        let before = "select count(*) from events where item_id = $1 and event = 'notification' and alarm = $2 and detail = $3";
+        let before = sqlx::query_scalar::<_, i64>(before)
+            .bind(stored.id)
+            .bind(alarm.word())
+            .bind(moved.reason.clone());
         if before.fetch_one(turn.connection()).await.map_err(failed)? > 0 {
             return Ok(false);
         }
@@ -252,7 +321,12 @@ async fn tell_once(turn: &mut Turn, found: &Found, moved: &Move, said: &Said) ->
     Ok(true)
 }
 
-async fn write(turn: &mut Turn, stored: &Stored, moved: &Move, said: &Said) -> Result<(), LedgerError> {
+async fn write(
+    turn: &mut Turn,
+    stored: &Stored,
+    moved: &Move,
+    said: &Said,
+) -> Result<(), LedgerError> {
     let attempt = Attempt {
         operation: "notification".to_owned(),
         started_at: said.now,
@@ -263,8 +337,17 @@ async fn write(turn: &mut Turn, stored: &Stored, moved: &Move, said: &Said) -> R
         evidence: said.evidence.clone(),
     };
     let succeeds = moved.item.state == State::Succeeded && stored.item.state != State::Succeeded;
-    let result = succeeds.then(|| merged(stored.result.as_deref(), &said.facts)).flatten();
-    let written = Written { stored, event: "notification", moved, node: None, result: result.as_deref(), at: said.now };
+    let result = succeeds
+        .then(|| merged(stored.result.as_deref(), &said.facts))
+        .flatten();
+    let written = Written {
+        stored,
+        event: "notification",
+        moved,
+        node: None,
+        result: result.as_deref(),
+        at: said.now,
+    };
     let attempts = [attempt.line(stored.id, stored.version, &said.order_no, false)];
     write_told(turn, written, &attempts).await?;
     if stored.item.state == State::Held {
@@ -278,20 +361,30 @@ fn merged(known: Option<&str>, facts: &Map<String, Value>) -> Option<String> {
     if facts.is_empty() {
         return None;
     }
-    let mut result: Map<String, Value> = known.and_then(|known| serde_json::from_str(known).ok()).unwrap_or_default();
+    let mut result: Map<String, Value> = known
+        .and_then(|known| serde_json::from_str(known).ok())
+        .unwrap_or_default();
     result.extend(facts.clone());
     Some(Value::Object(result).to_string())
 }
 
 fn reason(said: &Said) -> String {
     match &said.answer {
-        Answer::Done(Receipt(receipt)) => format!("money moved: a notification has {receipt} under {}", said.order_no),
+        Answer::Done(Receipt(receipt)) => format!(
+            "money moved: a notification has {receipt} under {}",
+            said.order_no
+        ),
         Answer::Accepted
         | Answer::Declined(_)
         | Answer::NotProcessed { .. }
         | Answer::Absent
         | Answer::Unknown { .. } => {
-            format!("a notification of {} says: {} {}", said.order_no, said.answer.word(), said.answer.code())
+            format!(
+                "a notification of {} says: {} {}",
+                said.order_no,
+                said.answer.word(),
+                said.answer.code()
+            )
         }
     }
 }
@@ -304,9 +397,14 @@ fn lowered(moved: Move, said: &Said) -> Move {
     }
     match said.answer {
         Answer::Accepted | Answer::Declined(_) => {
-            let item = crate::domain::item::Item { state: State::Failed, ..moved.item.clone() };
+            let item = crate::domain::item::Item {
+                state: State::Failed,
+                ..moved.item.clone()
+            };
             Move { item, ..moved }
         }
-        Answer::Done(_) | Answer::NotProcessed { .. } | Answer::Absent | Answer::Unknown { .. } => moved,
+        Answer::Done(_) | Answer::NotProcessed { .. } | Answer::Absent | Answer::Unknown { .. } => {
+            moved
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! The occurrences of schedules, and what became of them.
 //!
-//! The run comes first: it is planned under the occurrence's own name, which is unique, and then the row is told. A process that
-//! dies in between leaves a row that is due and has a run; whoever looks next sees that.
+//! The run comes first: it is planned under the occurrence's own name, which is unique, and then
+//! the row is told. A process that dies in between leaves a row that is due and has a run; whoever
+//! looks next sees that.
 
 use sqlx::Row;
 use sqlx::any::AnyRow;
@@ -44,7 +45,11 @@ pub struct OccurrencePlace {
 impl OccurrencePlace {
     /// Where a row is.
     pub fn of(row: &OccurrenceRow) -> Self {
-        Self { at: row.at, workflow: row.workflow.clone(), nominal: row.nominal.clone() }
+        Self {
+            at: row.at,
+            workflow: row.workflow.clone(),
+            nominal: row.nominal.clone(),
+        }
     }
 
     /// From the text it prints as.
@@ -52,7 +57,11 @@ impl OccurrencePlace {
         let (at, rest) = text.split_once(' ')?;
         let (nominal, workflow) = rest.split_once(' ')?;
         let at = Timestamp::from_millis(at.parse().ok()?);
-        Some(Self { at, workflow: workflow.to_owned(), nominal: nominal.to_owned() })
+        Some(Self {
+            at,
+            workflow: workflow.to_owned(),
+            nominal: nominal.to_owned(),
+        })
     }
 }
 
@@ -78,8 +87,7 @@ const COLUMNS: &str = "o.workflow, o.nominal, o.at, o.timezone, o.state, coalesc
 const WORKFLOWS: &str = "select distinct workflow from occurrences where state in ('due', 'queued') and at <= $1 \
                          order by workflow limit 10000";
 
-const OPEN: &str =
-    "where o.workflow = $1 and o.state in ('due', 'queued') and o.at <= $2 order by o.at, o.nominal limit $3";
+const OPEN: &str = "where o.workflow = $1 and o.state in ('due', 'queued') and o.at <= $2 order by o.at, o.nominal limit $3";
 
 const DOING: &str = "telling what became of an occurrence";
 
@@ -89,7 +97,10 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn workflows_due(&self, now: Timestamp) -> Result<Vec<String>, LedgerError> {
-        let names = sqlx::query_scalar(WORKFLOWS).bind(now.millis()).fetch_all(&self.read).await;
+        let names = sqlx::query_scalar(WORKFLOWS)
+            .bind(now.millis())
+            .fetch_all(&self.read)
+            .await;
         names.map_err(|source| LedgerError::of("looking for what is due", source))
     }
 
@@ -104,7 +115,10 @@ impl Ledger {
         limit: u32,
     ) -> Result<Vec<OccurrenceRow>, LedgerError> {
         let query = sqlx::query(sqlx::AssertSqlSafe(format!("select {COLUMNS} {OPEN}")));
-        let query = query.bind(workflow).bind(now.millis()).bind(i64::from(limit));
+        let query = query
+            .bind(workflow)
+            .bind(now.millis())
+            .bind(i64::from(limit));
         occurrence_rows(query.fetch_all(&self.read).await)
     }
 
@@ -112,9 +126,15 @@ impl Ledger {
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn occurrence(&self, workflow: &str, nominal: &str) -> Result<Option<OccurrenceRow>, LedgerError> {
+    pub async fn occurrence(
+        &self,
+        workflow: &str,
+        nominal: &str,
+    ) -> Result<Option<OccurrenceRow>, LedgerError> {
         let query = format!("select {COLUMNS} where o.workflow = $1 and o.nominal = $2");
-        let query = sqlx::query(sqlx::AssertSqlSafe(query)).bind(workflow).bind(nominal);
+        let query = sqlx::query(sqlx::AssertSqlSafe(query))
+            .bind(workflow)
+            .bind(nominal);
         Ok(occurrence_rows(query.fetch_all(&self.read).await)?.pop())
     }
 
@@ -149,11 +169,17 @@ impl Ledger {
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn failed_occurrences(&self, since: Timestamp, limit: u32) -> Result<Vec<OccurrenceRow>, LedgerError> {
+    pub async fn failed_occurrences(
+        &self,
+        since: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<OccurrenceRow>, LedgerError> {
         let query = format!(
             "select {COLUMNS} where o.state = 'failed' and o.changed_at >= $1 order by o.changed_at desc limit $2"
         );
-        let query = sqlx::query(sqlx::AssertSqlSafe(query)).bind(since.millis()).bind(i64::from(limit));
+        let query = sqlx::query(sqlx::AssertSqlSafe(query))
+            .bind(since.millis())
+            .bind(i64::from(limit));
         occurrence_rows(query.fetch_all(&self.read).await)
     }
 
@@ -247,12 +273,17 @@ impl Ledger {
     /// Whatever the database says.
     pub async fn unfinished_run_of(&self, workflow: &str) -> Result<Option<i64>, LedgerError> {
         let query = "select min(id) from runs where finished_at is null and workflow = $1";
-        let id = sqlx::query_scalar(query).bind(workflow).fetch_one(&self.read).await;
+        let id = sqlx::query_scalar(query)
+            .bind(workflow)
+            .fetch_one(&self.read)
+            .await;
         id.map_err(|source| LedgerError::of("looking for a run that has not ended", source))
     }
 }
 
-fn occurrence_rows(rows: Result<Vec<AnyRow>, sqlx::Error>) -> Result<Vec<OccurrenceRow>, LedgerError> {
+fn occurrence_rows(
+    rows: Result<Vec<AnyRow>, sqlx::Error>,
+) -> Result<Vec<OccurrenceRow>, LedgerError> {
     let rows = rows.map_err(|source| LedgerError::of("reading occurrences", source))?;
     rows.iter().map(occurrence_row).collect()
 }
@@ -260,8 +291,9 @@ fn occurrence_rows(rows: Result<Vec<AnyRow>, sqlx::Error>) -> Result<Vec<Occurre
 fn occurrence_row(row: &AnyRow) -> Result<OccurrenceRow, LedgerError> {
     let failed = |source| LedgerError::of("reading an occurrence", source);
     let word: &str = row.try_get("state").map_err(failed)?;
-    let state = OccurrenceState::parse(word)
-        .ok_or_else(|| LedgerError::Corrupt { what: format!("an occurrence is \"{word}\"") })?;
+    let state = OccurrenceState::parse(word).ok_or_else(|| LedgerError::Corrupt {
+        what: format!("an occurrence is \"{word}\""),
+    })?;
     Ok(OccurrenceRow {
         workflow: row.try_get("workflow").map_err(failed)?,
         nominal: row.try_get("nominal").map_err(failed)?,
@@ -284,7 +316,15 @@ mod tests {
         let all = steps(WORKFLOWS).await;
         place(&all, "USING INDEX occurrences_open");
         let of_one = steps(&format!("select {COLUMNS} {OPEN}")).await;
-        place(&of_one, "SEARCH o USING INDEX occurrences_open (workflow=? AND at<?)");
-        assert!(of_one.iter().all(|step| !step.contains("TEMP B-TREE") && !step.starts_with("SCAN")), "{of_one:#?}");
+        place(
+            &of_one,
+            "SEARCH o USING INDEX occurrences_open (workflow=? AND at<?)",
+        );
+        assert!(
+            of_one
+                .iter()
+                .all(|step| !step.contains("TEMP B-TREE") && !step.starts_with("SCAN")),
+            "{of_one:#?}"
+        );
     }
 }

@@ -24,10 +24,12 @@ const MIGRATION_TRIES: u32 = 20;
 const MIGRATION_WAIT: Duration = Duration::from_millis(100);
 
 impl Ledger {
-    /// Opens the SQLite ledger at `path`, makes it if it is not there, and brings its schema up to date.
+    /// Opens the SQLite ledger at `path`, makes it if it is not there, and brings its schema up to
+    /// date.
     ///
     /// # Errors
-    /// [`LedgerError::Newer`] if a newer payrun wrote it, and whatever keeps it from being opened or written.
+    /// [`LedgerError::Newer`] if a newer payrun wrote it, and whatever keeps it from being opened
+    /// or written.
     pub async fn open(path: &Path) -> Result<Self, LedgerError> {
         Self::open_waiting(path, BUSY).await
     }
@@ -59,7 +61,9 @@ impl Ledger {
     async fn at(home: Home, fenced: bool) -> Result<Self, LedgerError> {
         if let Some(file) = &home.file {
             // What SQLite makes beside it has the mode of the file.
-            ["", "-wal", "-shm", "-nodes"].iter().for_each(|ending| take_from_others(&beside(file, ending)));
+            ["", "-wal", "-shm", "-nodes"]
+                .iter()
+                .for_each(|ending| take_from_others(&beside(file, ending)));
         }
         let mut connection = home.connect().await?;
         migrate(&home, &mut connection).await?;
@@ -67,7 +71,10 @@ impl Ledger {
             && !fenced
             && let Some(to) = Self::moved_to(&mut connection).await?
         {
-            return Err(LedgerError::Moved { place: home.name().to_owned(), to });
+            return Err(LedgerError::Moved {
+                place: home.name().to_owned(),
+                to,
+            });
         }
         let read = home.readers().await?;
         let write = Writing::new(home.clone(), Some(connection));
@@ -75,10 +82,19 @@ impl Ledger {
         let (deeds, inbox) = mpsc::channel(writer::BACKLOG);
         tokio::spawn(writer::run(Arc::clone(&write), inbox, Arc::clone(&woken)));
         let listening = wake::listen(&home, &woken);
-        Ok(Self { home, read, write, deeds, woken, held: Arc::default(), _listening: listening })
+        Ok(Self {
+            home,
+            read,
+            write,
+            deeds,
+            woken,
+            held: Arc::default(),
+            _listening: listening,
+        })
     }
 
-    /// Waits until everything given to the writer is on disk or refused, then closes the connections.
+    /// Waits until everything given to the writer is on disk or refused, then closes the
+    /// connections.
     pub async fn close(self) {
         let (done, finished) = oneshot::channel();
         if self.deeds.send(writer::Deed::Flush(done)).await.is_ok() {
@@ -94,11 +110,19 @@ async fn migrate(home: &Home, connection: &mut AnyConnection) -> Result<(), Ledg
         Engine::Sqlite => &SQLITE,
         Engine::Postgres => &POSTGRES,
     };
-    let known = migrations.iter().map(|migration| migration.version).max().unwrap_or(0);
+    let known = migrations
+        .iter()
+        .map(|migration| migration.version)
+        .max()
+        .unwrap_or(0);
     let found = newest_migration(connection).await;
     let place = || home.name().to_owned();
     if found > known {
-        return Err(LedgerError::Newer { place: place(), found, known });
+        return Err(LedgerError::Newer {
+            place: place(),
+            found,
+            known,
+        });
     }
     if found == known {
         return Ok(());
@@ -109,11 +133,15 @@ async fn migrate(home: &Home, connection: &mut AnyConnection) -> Result<(), Ledg
     let mut tries = 0;
     loop {
         tries += 1;
-        let Err(source) = migrations.run(&mut *connection).await else { return Ok(()) };
-        // It may have left a transaction open, and what is done within that is not there for anybody else.
+        let Err(source) = migrations.run(&mut *connection).await else {
+            return Ok(());
+        };
+        // It may have left a transaction open, and what is done within that is not there for
+        // anybody else.
         let failed = std::mem::replace(connection, home.connect().await?);
         failed.close().await.ok();
-        // Another process may have done it meanwhile, or be at it: of several migrations it may have done some.
+        // Another process may have done it meanwhile, or be at it: of several migrations it may
+        // have done some.
         if newest_migration(connection).await == known {
             return Ok(());
         }
@@ -127,6 +155,11 @@ async fn migrate(home: &Home, connection: &mut AnyConnection) -> Result<(), Ledg
 
 /// Zero where there is none yet.
 pub(super) async fn newest_migration(connection: &mut AnyConnection) -> i64 {
-    let applied = sqlx::query("select max(version) from _sqlx_migrations where success").fetch_one(connection).await;
-    applied.ok().and_then(|row| row.try_get::<Option<i64>, _>(0).ok().flatten()).unwrap_or(0)
+    let applied = sqlx::query("select max(version) from _sqlx_migrations where success")
+        .fetch_one(connection)
+        .await;
+    applied
+        .ok()
+        .and_then(|row| row.try_get::<Option<i64>, _>(0).ok().flatten())
+        .unwrap_or(0)
 }

@@ -1,7 +1,9 @@
-//! The outbox: notices are gathered into mails, one row a mail and recipient, and each mail is claimed by one process at a time.
+//! The outbox: notices are gathered into mails, one row a mail and recipient, and each mail is
+//! claimed by one process at a time.
 //!
-//! Mails are at least once. A claim has a lease; where a process dies while it sends, the mail is sent again under the same
-//! message id. What a server refused for good, or did not take for days, stays here for people to see.
+//! Mails are at least once. A claim has a lease; where a process dies while it sends, the mail is
+//! sent again under the same message id. What a server refused for good, or did not take for days,
+//! stays here for people to see.
 
 use sqlx::Row;
 use sqlx::any::AnyRow;
@@ -105,7 +107,9 @@ impl MailState {
     }
 
     fn parse(word: &str) -> Option<Self> {
-        [Self::Waiting, Self::Sent, Self::Refused, Self::Expired].into_iter().find(|state| state.word() == word)
+        [Self::Waiting, Self::Sent, Self::Refused, Self::Expired]
+            .into_iter()
+            .find(|state| state.word() == word)
     }
 }
 
@@ -149,7 +153,11 @@ impl Ledger {
         let query = "select w.recipient, w.urgent, (select max(m.created_at) from mails as m where m.recipient = w.recipient) \
                      from (select recipient, max(urgent) as urgent from notices where mail_id is null and due_at <= $1 \
                              group by recipient limit 200) as w";
-        let rows = sqlx::query(query).bind(now.millis()).fetch_all(&self.read).await.map_err(failed)?;
+        let rows = sqlx::query(query)
+            .bind(now.millis())
+            .fetch_all(&self.read)
+            .await
+            .map_err(failed)?;
         rows.iter()
             .map(|row| {
                 let last: Option<i64> = row.try_get(2).map_err(failed)?;
@@ -170,33 +178,60 @@ impl Ledger {
         let failed = |source| LedgerError::of("looking for notices", source);
         let query = "select recipient, count(*), min(due_at) from notices where mail_id is null \
                      group by recipient order by recipient limit 200";
-        let rows = sqlx::query(query).fetch_all(&self.read).await.map_err(failed)?;
+        let rows = sqlx::query(query)
+            .fetch_all(&self.read)
+            .await
+            .map_err(failed)?;
         let waiting = |row: &AnyRow| {
             let number = u64::try_from(row.try_get::<i64, _>(1)?).unwrap_or(0);
-            Ok((row.try_get(0)?, number, Timestamp::from_millis(row.try_get(2)?)))
+            Ok((
+                row.try_get(0)?,
+                number,
+                Timestamp::from_millis(row.try_get(2)?),
+            ))
         };
-        rows.iter().map(waiting).collect::<Result<_, _>>().map_err(failed)
+        rows.iter()
+            .map(waiting)
+            .collect::<Result<_, _>>()
+            .map_err(failed)
     }
 
     /// Somebody's notices that are due, the urgent first.
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn notices_of(&self, recipient: &str, now: Timestamp, limit: u32) -> Result<Vec<NoticeRow>, LedgerError> {
+    pub async fn notices_of(
+        &self,
+        recipient: &str,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<NoticeRow>, LedgerError> {
         let query = "select n.episode_id, n.news, e.kind, e.since, e.closed_at, e.told from notices as n \
                      join episodes as e on e.id = n.episode_id \
                      where n.recipient = $1 and n.mail_id is null and n.due_at <= $2 \
                      order by n.urgent desc, n.episode_id, n.news desc limit $3";
-        let rows = sqlx::query(query).bind(recipient).bind(now.millis()).bind(i64::from(limit));
-        let rows = rows.fetch_all(&self.read).await.map_err(|source| LedgerError::of("reading notices", source))?;
+        let rows = sqlx::query(query)
+            .bind(recipient)
+            .bind(now.millis())
+            .bind(i64::from(limit));
+        let rows = rows
+            .fetch_all(&self.read)
+            .await
+            .map_err(|source| LedgerError::of("reading notices", source))?;
         rows.iter().map(notice_row).collect()
     }
 
-    /// Puts a mail into the outbox, and with it the notices it tells of; false if another process was first.
+    /// Puts a mail into the outbox, and with it the notices it tells of; false if another process
+    /// was first.
     ///
     /// # Errors
     /// Whatever the database says; then nothing has changed.
-    pub async fn post(&self, mail: &NewMail, notices: &[(i64, News)], now: Timestamp) -> Result<bool, LedgerError> {
+    pub async fn post(
+        &self,
+        mail: &NewMail,
+        notices: &[(i64, News)],
+        now: Timestamp,
+    ) -> Result<bool, LedgerError> {
         let failed = |source| LedgerError::of("posting a mail", source);
         let mut turn = self.turn("posting a mail").await?;
         let insert = "insert into mails (name, recipient, message_id, subject, plain, html, created_at, state, due_at) \
@@ -216,12 +251,22 @@ impl Ledger {
             turn.rollback().await?;
             return Ok(false);
         };
-        let told: Vec<(i64, &str)> = notices.iter().map(|(episode, news)| (*episode, news.word())).collect();
+        let told: Vec<(i64, &str)> = notices
+            .iter()
+            .map(|(episode, news)| (*episode, news.word()))
+            .collect();
         let tell = "update notices set mail_id = $1 where recipient = $2 and mail_id is null and exists \
                     (select 1 from json_each($3) as l where cast(l.value ->> 0 as bigint) = notices.episode_id \
                        and l.value ->> 1 = notices.news)";
-        let tell = sqlx::query(tell).bind(id).bind(&mail.recipient).bind(list(&told));
-        let marked = tell.execute(turn.connection()).await.map_err(failed)?.rows_affected();
+        let tell = sqlx::query(tell)
+            .bind(id)
+            .bind(&mail.recipient)
+            .bind(list(&told));
+        let marked = tell
+            .execute(turn.connection())
+            .await
+            .map_err(failed)?
+            .rows_affected();
         if marked != told.len() as u64 {
             turn.rollback().await?;
             return Ok(false);
@@ -235,8 +280,13 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn is_posted(&self, name: &str) -> Result<bool, LedgerError> {
-        let found = sqlx::query("select id from mails where name = $1").bind(name).fetch_optional(&self.read).await;
-        found.map(|row| row.is_some()).map_err(|source| LedgerError::of("looking for a mail", source))
+        let found = sqlx::query("select id from mails where name = $1")
+            .bind(name)
+            .fetch_optional(&self.read)
+            .await;
+        found
+            .map(|row| row.is_some())
+            .map_err(|source| LedgerError::of("looking for a mail", source))
     }
 
     /// Claims mails that are due, for nobody else to send until the lease ends.
@@ -254,9 +304,19 @@ impl Ledger {
         // What is in the future was written by a clock that was ahead, and waits for nothing.
         let due = "select id from mails where state = 'waiting' and (due_at <= $1 or created_at > $1) \
                    and (lease_until is null or lease_until <= $1 or lease_until > $3) order by due_at limit $2";
-        let query = || sqlx::query_scalar::<_, i64>(due).bind(now.millis()).bind(i64::from(limit)).bind(until.millis());
+        let query = || {
+            sqlx::query_scalar::<_, i64>(due)
+                .bind(now.millis())
+                .bind(i64::from(limit))
+                .bind(until.millis())
+        };
         // Asked many times for each time that there is something: looking takes no turn.
-        if query().fetch_optional(&self.read).await.map_err(failed)?.is_none() {
+        if query()
+            .fetch_optional(&self.read)
+            .await
+            .map_err(failed)?
+            .is_none()
+        {
             return Ok(Vec::new());
         }
         let mut turn = self.turn("claiming mails").await?;
@@ -266,7 +326,9 @@ impl Ledger {
             let claim = "update mails set lease = $2, lease_until = $3, tries = tries + 1 where id = $1 returning ";
             let claim = sqlx::AssertSqlSafe(format!("{claim}{MAIL}"));
             let row = sqlx::query(claim).bind(id).bind(lease).bind(until.millis());
-            claimed.push(mail_row(&row.fetch_one(turn.connection()).await.map_err(failed)?)?);
+            claimed.push(mail_row(
+                &row.fetch_one(turn.connection()).await.map_err(failed)?,
+            )?);
         }
         turn.commit().await?;
         Ok(claimed)
@@ -310,13 +372,22 @@ impl Ledger {
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn undelivered_mails(&self, before: Option<i64>, limit: u32) -> Result<Vec<MailRow>, LedgerError> {
+    pub async fn undelivered_mails(
+        &self,
+        before: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<MailRow>, LedgerError> {
         let query = format!(
             "select {MAIL} from mails where id < $1 and id in (select id from mails where state = 'waiting' \
                union select id from mails where state in ('refused', 'expired')) order by id desc limit $2"
         );
-        let rows = sqlx::query(sqlx::AssertSqlSafe(query)).bind(before.unwrap_or(i64::MAX)).bind(i64::from(limit));
-        let rows = rows.fetch_all(&self.read).await.map_err(|source| LedgerError::of("listing mails", source))?;
+        let rows = sqlx::query(sqlx::AssertSqlSafe(query))
+            .bind(before.unwrap_or(i64::MAX))
+            .bind(i64::from(limit));
+        let rows = rows
+            .fetch_all(&self.read)
+            .await
+            .map_err(|source| LedgerError::of("listing mails", source))?;
         rows.iter().map(mail_row).collect()
     }
 
@@ -328,7 +399,11 @@ impl Ledger {
         let mut turn = self.turn("sending mails again").await?;
         let again = "update mails set state = 'waiting', due_at = $2, created_at = $2, tries = 0, ended_at = null \
                      where state in ('refused', 'expired') and created_at >= $1";
-        let again = sqlx::query(again).bind(since.millis()).bind(now.millis()).execute(turn.connection()).await;
+        let again = sqlx::query(again)
+            .bind(since.millis())
+            .bind(now.millis())
+            .execute(turn.connection())
+            .await;
         let again = again.map_err(|source| LedgerError::of("sending mails again", source))?;
         turn.commit().await?;
         Ok(again.rows_affected())
@@ -348,8 +423,14 @@ impl Ledger {
             "delete from episodes where id in (select e.id from episodes as e where e.closed_at < $1 and not exists \
                (select 1 from notices as n where n.episode_id = e.id) order by e.closed_at limit $2)",
         ] {
-            let done = sqlx::query(forget).bind(before.millis()).bind(SOME).execute(turn.connection()).await;
-            forgotten += done.map_err(|source| LedgerError::of("forgetting alerts", source))?.rows_affected();
+            let done = sqlx::query(forget)
+                .bind(before.millis())
+                .bind(SOME)
+                .execute(turn.connection())
+                .await;
+            forgotten += done
+                .map_err(|source| LedgerError::of("forgetting alerts", source))?
+                .rows_affected();
         }
         turn.commit().await?;
         Ok(forgotten)
@@ -361,10 +442,17 @@ fn notice_row(row: &AnyRow) -> Result<NoticeRow, LedgerError> {
     let news: &str = row.try_get(1).map_err(failed)?;
     Ok(NoticeRow {
         episode_id: row.try_get(0).map_err(failed)?,
-        news: if news == News::Opened.word() { News::Opened } else { News::Closed },
+        news: if news == News::Opened.word() {
+            News::Opened
+        } else {
+            News::Closed
+        },
         kind: kind_of(row, 2)?,
         since: row.try_get(3).map(Timestamp::from_millis).map_err(failed)?,
-        closed_at: row.try_get::<Option<i64>, _>(4).map_err(failed)?.map(Timestamp::from_millis),
+        closed_at: row
+            .try_get::<Option<i64>, _>(4)
+            .map_err(failed)?
+            .map(Timestamp::from_millis),
         told: row.try_get(5).map_err(failed)?,
     })
 }
@@ -372,7 +460,11 @@ fn notice_row(row: &AnyRow) -> Result<NoticeRow, LedgerError> {
 fn mail_row(row: &AnyRow) -> Result<MailRow, LedgerError> {
     let failed = |source| LedgerError::of("reading a mail", source);
     let text = |column: usize| row.try_get::<String, _>(column).map_err(failed);
-    let instant = |column: usize| row.try_get(column).map(Timestamp::from_millis).map_err(failed);
+    let instant = |column: usize| {
+        row.try_get(column)
+            .map(Timestamp::from_millis)
+            .map_err(failed)
+    };
     let (id, state): (i64, String) = (row.try_get(0).map_err(failed)?, text(8)?);
     Ok(MailRow {
         id,
@@ -385,9 +477,14 @@ fn mail_row(row: &AnyRow) -> Result<MailRow, LedgerError> {
             html: text(6)?,
         },
         created_at: instant(7)?,
-        state: MailState::parse(&state)
-            .ok_or_else(|| LedgerError::Corrupt { what: format!("the state of mail {id}") })?,
-        tries: row.try_get::<i64, _>(9).map_err(failed)?.try_into().unwrap_or(u32::MAX),
+        state: MailState::parse(&state).ok_or_else(|| LedgerError::Corrupt {
+            what: format!("the state of mail {id}"),
+        })?,
+        tries: row
+            .try_get::<i64, _>(9)
+            .map_err(failed)?
+            .try_into()
+            .unwrap_or(u32::MAX),
         due_at: instant(10)?,
         answer: row.try_get(11).map_err(failed)?,
     })

@@ -1,7 +1,8 @@
 //! Payments that refunds take from: what was paid, and that all refunds together do not exceed it.
 //!
-//! What counts is the sum of the items' amounts in every state in which money may have moved or be moving. It is checked, and
-//! the item is noted as taking from the payment, in one transaction before anything is sent.
+//! What counts is the sum of the items' amounts in every state in which money may have moved or be
+//! moving. It is checked, and the item is noted as taking from the payment, in one transaction
+//! before anything is sent.
 
 use std::time::Duration;
 
@@ -28,7 +29,8 @@ pub struct Payment {
     pub transaction_id: String,
     /// What was paid.
     pub amount: Amount,
-    /// What a later look-up said was paid, where that differs: a person has to find out which is so.
+    /// What a later look-up said was paid, where that differs: a person has to find out which is
+    /// so.
     pub other: Option<Amount>,
 }
 
@@ -102,15 +104,21 @@ impl Ledger {
     pub async fn is_to_look_up_again(&self, item_id: i64) -> Result<bool, LedgerError> {
         let query = "select coalesce(max(case when event = 'retry' then version end), 0) \
                        - coalesce(max(case when event = $2 then version end), 0) from events where item_id = $1";
-        let since = sqlx::query_scalar::<_, i64>(query).bind(item_id).bind(LOOKED_UP).fetch_one(&self.read).await;
-        since.map(|since| since > 0).map_err(|source| LedgerError::of("looking for a look-up", source))
+        let since = sqlx::query_scalar::<_, i64>(query)
+            .bind(item_id)
+            .bind(LOOKED_UP)
+            .fetch_one(&self.read)
+            .await;
+        since
+            .map(|since| since > 0)
+            .map_err(|source| LedgerError::of("looking for a look-up", source))
     }
 
-    /// Remembers what a look-up says of a payment, and says what is known of it then; none if the ledger has another payment
-    /// under one of its two numbers.
+    /// Remembers what a look-up says of a payment, and says what is known of it then; none if the
+    /// ledger has another payment under one of its two numbers.
     ///
-    /// What was said first stays. Another amount is kept beside it, until a person has had the payment looked up again
-    /// (`for_person`) and one of the two was said once more.
+    /// What was said first stays. Another amount is kept beside it, until a person has had the
+    /// payment looked up again (`for_person`) and one of the two was said once more.
     ///
     /// # Errors
     /// Whatever the database says.
@@ -166,12 +174,17 @@ impl Ledger {
         Ok(Some(known))
     }
 
-    /// The items that declared a payment of an account to customs, or modified or repeated that, oldest first: those whose key
-    /// begins with the payment's number, as the job kinds make it.
+    /// The items that declared a payment of an account to customs, or modified or repeated that,
+    /// oldest first: those whose key begins with the payment's number, as the job kinds make it.
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn declarations_of(&self, lane: &str, order_no: &str, limit: u32) -> Result<Vec<Declared>, LedgerError> {
+    pub async fn declarations_of(
+        &self,
+        lane: &str,
+        order_no: &str,
+        limit: u32,
+    ) -> Result<Vec<Declared>, LedgerError> {
         let failed = |source| LedgerError::of("looking for declarations of a payment", source);
         // `0` follows `/` in every collation by bytes.
         let query = "select i.id, i.key from items as i join jobs as j on j.id = i.job_id \
@@ -179,13 +192,26 @@ impl Ledger {
                        and j.kind in ('declare', 'redeclare') and j.lane = $3 \
                      order by i.id limit $4";
         let prefix = format!("{order_no}/");
-        let found = sqlx::query(query).bind(prefix.clone()).bind(format!("{order_no}0"));
-        let rows = found.bind(lane).bind(i64::from(limit)).fetch_all(&self.read).await.map_err(failed)?;
+        let found = sqlx::query(query)
+            .bind(prefix.clone())
+            .bind(format!("{order_no}0"));
+        let rows = found
+            .bind(lane)
+            .bind(i64::from(limit))
+            .fetch_all(&self.read)
+            .await
+            .map_err(failed)?;
         let declared = |row: &AnyRow| {
             let key: &str = row.try_get(1)?;
-            Ok(Declared { item_id: row.try_get(0)?, is_split: !key[prefix.len()..].starts_with('/') })
+            Ok(Declared {
+                item_id: row.try_get(0)?,
+                is_split: !key[prefix.len()..].starts_with('/'),
+            })
         };
-        rows.iter().map(declared).collect::<Result<_, _>>().map_err(failed)
+        rows.iter()
+            .map(declared)
+            .collect::<Result<_, _>>()
+            .map_err(failed)
     }
 
     /// Whether a refund of the payment of this number was made here, or may have been.
@@ -194,22 +220,40 @@ impl Ledger {
     /// Whatever the database says.
     pub async fn is_refunded(&self, account: KeyHash, order_no: &str) -> Result<bool, LedgerError> {
         // Every refund looks its payment up first.
-        let Some(payment) = self.payment(account, Some(order_no), None).await? else { return Ok(false) };
+        let Some(payment) = self.payment(account, Some(order_no), None).await? else {
+            return Ok(false);
+        };
         let query = "select count(*) from items where taken_from = $1 \
                      and state in ('sending', 'pending', 'unknown', 'parked', 'succeeded')";
-        let taken = fingerprint(account, &payment.transaction_id).as_bytes().to_vec();
-        let taken = sqlx::query_scalar::<_, i64>(query).bind(taken).fetch_one(&self.read).await;
-        taken.map(|taken| taken > 0).map_err(|source| LedgerError::of("looking for refunds of a payment", source))
+        let taken = fingerprint(account, &payment.transaction_id)
+            .as_bytes()
+            .to_vec();
+        let taken = sqlx::query_scalar::<_, i64>(query)
+            .bind(taken)
+            .fetch_one(&self.read)
+            .await;
+        taken
+            .map(|taken| taken > 0)
+            .map_err(|source| LedgerError::of("looking for refunds of a payment", source))
     }
 
     /// Notes that an item takes from a payment, if there is room.
     ///
     /// # Errors
     /// Whatever the database says; then nothing may be sent.
-    pub async fn take_from(&self, claimed: &Claimed, taking: Taking<'_>) -> Result<Room, LedgerError> {
+    pub async fn take_from(
+        &self,
+        claimed: &Claimed,
+        taking: Taking<'_>,
+    ) -> Result<Room, LedgerError> {
         let mut turn = self.turn("taking from a payment").await?;
         let room = room(&mut turn, claimed, taking).await?;
-        if room == Room::Taken { turn.commit().await } else { turn.rollback().await }.map(|()| room)
+        if room == Room::Taken {
+            turn.commit().await
+        } else {
+            turn.rollback().await
+        }
+        .map(|()| room)
     }
 }
 
@@ -218,7 +262,11 @@ fn told(known: Payment, amount: Amount, for_person: bool) -> Payment {
     let other = match known.other {
         None => Some(amount).filter(|amount| *amount != known.amount),
         Some(other) if for_person && (amount == other || amount == known.amount) => {
-            return Payment { amount, other: None, ..known };
+            return Payment {
+                amount,
+                other: None,
+                ..known
+            };
         }
         Some(other) if amount == known.amount => Some(other),
         Some(_) => Some(amount),
@@ -226,8 +274,9 @@ fn told(known: Payment, amount: Amount, for_person: bool) -> Payment {
     Payment { other, ..known }
 }
 
-/// Items of the same payment: how much they are, whether one is under way, and when it was known of the last that the gateway had
-/// it: by the reply to it, or, where that was lost, by what told of it later.
+/// Items of the same payment: how much they are, whether one is under way, and when it was known of
+/// the last that the gateway had it: by the reply to it, or, where that was lost, by what told of
+/// it later.
 const OTHERS: &str = "\
     select cast(coalesce(sum(amount), 0) as bigint) as sum, \
       coalesce(sum(case when state = 'sending' then 1 else 0 end), 0) as busy, \
@@ -246,16 +295,19 @@ pub(super) const COUNTS: &str = "(items.state in ('sending', 'pending', 'unknown
 pub(super) const PAYMENT_COLUMNS: &str =
     "p.id, p.order_no, p.transaction_id, p.amount, p.currency, p.other_amount, p.other_currency";
 
-/// The interval between two refunds is longer by this part of it, since the clocks of nodes differ, and a gateway may count in whole
-/// seconds.
+/// The interval between two refunds is longer by this part of it, since the clocks of nodes differ,
+/// and a gateway may count in whole seconds.
 const MARGIN: u32 = 20;
 
 async fn room(turn: &mut Turn, claimed: &Claimed, taking: Taking<'_>) -> Result<Room, LedgerError> {
     let failed = |source| LedgerError::of("taking from a payment", source);
     let fingerprint = fingerprint(taking.account, &taking.payment.transaction_id);
     let forgets = is(Bug::RefundSumForgetsUnknown);
-    let counts =
-        if forgets { COUNTS.replace("'unknown', 'parked', 'succeeded'", "'succeeded'") } else { COUNTS.to_owned() };
+    let counts = if forgets {
+        COUNTS.replace("'unknown', 'parked', 'succeeded'", "'succeeded'")
+    } else {
+        COUNTS.to_owned()
+    };
     let others = format!("{OTHERS} and {counts}");
     let row = sqlx::query(AssertSqlSafe(others))
         .bind(fingerprint.as_bytes().to_vec())
@@ -263,12 +315,19 @@ async fn room(turn: &mut Turn, claimed: &Claimed, taking: Taking<'_>) -> Result<
         .fetch_one(turn.connection())
         .await
         .map_err(failed)?;
-    let (sum, busy): (i64, i64) = (row.try_get("sum").map_err(failed)?, row.try_get("busy").map_err(failed)?);
+    let (sum, busy): (i64, i64) = (
+        row.try_get("sum").map_err(failed)?,
+        row.try_get("busy").map_err(failed)?,
+    );
     let last: Option<i64> = row.try_get("last").map_err(failed)?;
     let unknown: i64 = row.try_get("unknown").map_err(failed)?;
     if (busy > 0 || unknown > 0) && !forgets {
         let asked_at: Option<i64> = row.try_get("asked_at").map_err(failed)?;
-        return Ok(if busy > 0 { Room::Busy } else { Room::Unknown(asked_at.map(Timestamp::from_millis)) });
+        return Ok(if busy > 0 {
+            Room::Busy
+        } else {
+            Room::Unknown(asked_at.map(Timestamp::from_millis))
+        });
     }
     let apart = taking.interval + taking.interval / MARGIN;
     let free = last.map(|last| Timestamp::from_millis(last).plus(apart));
@@ -288,8 +347,13 @@ async fn room(turn: &mut Turn, claimed: &Claimed, taking: Taking<'_>) -> Result<
     .execute(turn.connection())
     .await
     .map_err(failed)?;
-    // The claim is no longer ours, since the lease has run out; or a person has just withdrawn the item.
-    Ok(if noted.rows_affected() == 1 { Room::Taken } else { Room::Busy })
+    // The claim is no longer ours, since the lease has run out; or a person has just withdrawn the
+    // item.
+    Ok(if noted.rows_affected() == 1 {
+        Room::Taken
+    } else {
+        Room::Busy
+    })
 }
 
 /// Of a payment: what the items that take from it have in common.
@@ -301,7 +365,9 @@ pub(super) fn fingerprint(account: KeyHash, transaction_id: &str) -> KeyHash {
 pub(super) fn payment_row(row: &AnyRow) -> Result<Payment, LedgerError> {
     let failed = |source| LedgerError::of("reading a payment", source);
     let id: i64 = row.try_get("id").map_err(failed)?;
-    let corrupt = || LedgerError::Corrupt { what: format!("payment {id} has no amount") };
+    let corrupt = || LedgerError::Corrupt {
+        what: format!("payment {id} has no amount"),
+    };
     Ok(Payment {
         order_no: row.try_get("order_no").map_err(failed)?,
         transaction_id: row.try_get("transaction_id").map_err(failed)?,

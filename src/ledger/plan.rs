@@ -1,8 +1,10 @@
-//! Planning: a run, its jobs and its items, all or none, streamed in chunks, so that memory stays flat. It is one transaction, or a row
-//! of short ones of which nothing is seen before the last (`plan_steps.rs`).
+//! Planning: a run, its jobs and its items, all or none, streamed in chunks, so that memory stays
+//! flat. It is one transaction, or a row of short ones of which nothing is seen before the last
+//! (`plan_steps.rs`).
 //!
-//! A key that is there already makes no second item: the row is kept as `skipped` and points at the item that has the key,
-//! or as `rejected` if it says something else under the same key, or stands twice in its own run.
+//! A key that is there already makes no second item: the row is kept as `skipped` and points at the
+//! item that has the key, or as `rejected` if it says something else under the same key, or stands
+//! twice in its own run.
 
 use std::collections::HashMap;
 
@@ -68,7 +70,8 @@ pub struct NewJob {
     pub rate: Option<Rate>,
     /// A smaller concurrency than the lane's.
     pub concurrency: Option<u32>,
-    /// Whether its items are planned with the run; else when the jobs it takes them from have ended.
+    /// Whether its items are planned with the run; else when the jobs it takes them from have
+    /// ended.
     pub at_once: bool,
 }
 
@@ -125,9 +128,11 @@ pub enum Again {
     Never,
     /// Its kind does, and it is no such item.
     Possible,
-    /// Its kind does, and the item that has its key says something else (another buyer) and cannot be replaced.
+    /// Its kind does, and the item that has its key says something else (another buyer) and cannot
+    /// be replaced.
     TooLate,
-    /// An earlier row of the run has its key with other personal data, which its fingerprint does not cover.
+    /// An earlier row of the run has its key with other personal data, which its fingerprint does
+    /// not cover.
     Contradicts,
     /// It is one.
     Replaces(Box<Replaces>),
@@ -158,7 +163,10 @@ impl Replaces {
 /// The item that files this one again with other content, as its result says.
 pub fn filed_again_as(result: Option<&str>) -> Option<i64> {
     let result = result.filter(|result| result.contains(Replaces::BY))?;
-    serde_json::from_str::<serde_json::Value>(result).ok()?.get(Replaces::BY)?.as_i64()
+    serde_json::from_str::<serde_json::Value>(result)
+        .ok()?
+        .get(Replaces::BY)?
+        .as_i64()
 }
 
 /// An item that has a key already, with its content.
@@ -202,9 +210,11 @@ impl Earlier {
         self.forgotten
     }
 
-    /// Whether nothing of it is under way, and nobody has withdrawn it: it has failed, or only a person could say more.
+    /// Whether nothing of it is under way, and nobody has withdrawn it: it has failed, or only a
+    /// person could say more.
     pub const fn can_be_replaced(&self) -> bool {
-        matches!(self.stored.item.state, State::Failed | State::Parked) && self.stored.withdrawn.is_none()
+        matches!(self.stored.item.state, State::Failed | State::Parked)
+            && self.stored.withdrawn.is_none()
     }
 }
 
@@ -227,7 +237,8 @@ pub struct Refusal {
     pub amount: Option<Amount>,
     /// Whether it had been planned by this plan, before a later row contradicted it.
     pub was_planned: bool,
-    /// Whether it is skipped though it says something else than the item that has its key, such as another buyer.
+    /// Whether it is skipped though it says something else than the item that has its key, such as
+    /// another buyer.
     pub is_changed: bool,
 }
 
@@ -258,7 +269,10 @@ impl Ledger {
         let mut turn = Turn::take_long(&self.write, "planning a run").await?;
         let Some(run_id) = insert_run(&mut turn, None, &run).await? else {
             turn.rollback().await?;
-            return Err(LedgerError::RunExists { workflow: run.workflow, occurrence: run.occurrence });
+            return Err(LedgerError::RunExists {
+                workflow: run.workflow,
+                occurrence: run.occurrence,
+            });
         };
         Ok(Planning::new(self, Some(turn), run_id, run.now))
     }
@@ -272,7 +286,10 @@ impl Ledger {
         let query = "select j.id, j.name, j.run_id, r.occurrence, r.source, r.params, coalesce(r.at, r.started_at) as at, \
                      coalesce(r.timezone, 'UTC') as timezone from jobs as j join runs as r on r.id = j.run_id \
                      where j.planned = 0 and j.started = 1 and j.finished_at is null order by j.run_id limit 100";
-        let rows = sqlx::query(query).fetch_all(&self.read).await.map_err(failed)?;
+        let rows = sqlx::query(query)
+            .fetch_all(&self.read)
+            .await
+            .map_err(failed)?;
         let late = |row: &AnyRow| {
             Ok(LateJob {
                 id: row.try_get("id")?,
@@ -285,19 +302,34 @@ impl Ledger {
                 timezone: row.try_get("timezone")?,
             })
         };
-        rows.iter().map(late).collect::<Result<_, _>>().map_err(failed)
+        rows.iter()
+            .map(late)
+            .collect::<Result<_, _>>()
+            .map_err(failed)
     }
 
-    /// Begins to plan a job of a run that was planned before; none if somebody else has done it meanwhile.
+    /// Begins to plan a job of a run that was planned before; none if somebody else has done it
+    /// meanwhile.
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn plan_late(&self, job: &LateJob, now: Timestamp) -> Result<Option<Planning>, LedgerError> {
+    pub async fn plan_late(
+        &self,
+        job: &LateJob,
+        now: Timestamp,
+    ) -> Result<Option<Planning>, LedgerError> {
         let failed = |source| LedgerError::of("beginning to plan a job", source);
         let mut turn = Turn::take_long(&self.write, "planning a job").await?;
         // Whoever else is at it holds the row until its plan has ended.
-        let mine = sqlx::query("update jobs set planned = 0 where id = $1 and planned = 0").bind(job.id);
-        if mine.execute(turn.connection()).await.map_err(failed)?.rows_affected() == 0 {
+        let mine =
+            sqlx::query("update jobs set planned = 0 where id = $1 and planned = 0").bind(job.id);
+        if mine
+            .execute(turn.connection())
+            .await
+            .map_err(failed)?
+            .rows_affected()
+            == 0
+        {
             turn.rollback().await?;
             return Ok(None);
         }
@@ -321,7 +353,11 @@ fn number(engine: Engine, given: Option<i64>, next: &str) -> String {
 }
 
 /// Makes a run; none if there is one of this occurrence.
-pub(super) async fn insert_run(turn: &mut Turn, id: Option<i64>, run: &NewRun) -> Result<Option<i64>, LedgerError> {
+pub(super) async fn insert_run(
+    turn: &mut Turn,
+    id: Option<i64>,
+    run: &NewRun,
+) -> Result<Option<i64>, LedgerError> {
     let id = number(turn.engine(), id, NEXT_RUN);
     let insert = format!(
         "insert into runs (id, workflow, occurrence, source, params, started_at, at, timezone, author, author_user, file) \
@@ -350,7 +386,10 @@ pub(super) async fn insert_job(
     run_id: i64,
     job: &NewJob,
 ) -> Result<i64, LedgerError> {
-    let (needs, policy) = (list(&job.needs), serde_json::to_string(&job.policy).unwrap_or_default());
+    let (needs, policy) = (
+        list(&job.needs),
+        serde_json::to_string(&job.policy).unwrap_or_default(),
+    );
     let id = number(turn.engine(), id, NEXT_JOB);
     let insert = format!(
         "insert into jobs (id, run_id, name, kind, lane, needs, policy, rate_calls, rate_per, concurrency, started, planned, \
@@ -365,7 +404,10 @@ pub(super) async fn insert_job(
         .bind(needs)
         .bind(policy)
         .bind(job.rate.map(|rate| i64::from(rate.calls)))
-        .bind(job.rate.map(|rate| i64::try_from(rate.per.as_millis()).unwrap_or(i64::MAX)))
+        .bind(
+            job.rate
+                .map(|rate| i64::try_from(rate.per.as_millis()).unwrap_or(i64::MAX)),
+        )
         .bind(job.concurrency.map(i64::from))
         .bind(i64::from(job.needs.is_empty()))
         .bind(i64::from(job.at_once))
@@ -382,15 +424,17 @@ pub(super) async fn job_is_planned(
     (first, last): (i64, i64),
     failure: Option<&str>,
 ) -> Result<(), LedgerError> {
-    sqlx::query("update jobs set planned = 1, first_item = $2, last_item = $3, failure = $4 where id = $1")
-        .bind(id)
-        .bind(first)
-        .bind(last)
-        .bind(failure)
-        .execute(turn.connection())
-        .await
-        .map(|_| ())
-        .map_err(|source| LedgerError::of("planning a job", source))
+    sqlx::query(
+        "update jobs set planned = 1, first_item = $2, last_item = $3, failure = $4 where id = $1",
+    )
+    .bind(id)
+    .bind(first)
+    .bind(last)
+    .bind(failure)
+    .execute(turn.connection())
+    .await
+    .map(|_| ())
+    .map_err(|source| LedgerError::of("planning a job", source))
 }
 
 impl Planning {
@@ -419,7 +463,10 @@ impl Planning {
             steps.begin(&mut turn).await?;
             self.turn = Some(turn);
         }
-        Ok(self.turn.as_mut().expect("a plan in one transaction has it until it ends"))
+        Ok(self
+            .turn
+            .as_mut()
+            .expect("a plan in one transaction has it until it ends"))
     }
 
     /// Adds a job; returns its id.
@@ -438,7 +485,12 @@ impl Planning {
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn job_planned(&mut self, job_id: i64, before: i64, failure: Option<&str>) -> Result<(), LedgerError> {
+    pub async fn job_planned(
+        &mut self,
+        job_id: i64,
+        before: i64,
+        failure: Option<&str>,
+    ) -> Result<(), LedgerError> {
         self.step().await?;
         if let Some(steps) = &mut self.steps {
             steps.job_planned(job_id, before, failure);
@@ -448,7 +500,8 @@ impl Planning {
         job_is_planned(self.turn().await?, job_id, (before + 1, last), failure).await
     }
 
-    /// Holds all items of a job, which has been planned by now, until they are approved as they are.
+    /// Holds all items of a job, which has been planned by now, until they are approved as they
+    /// are.
     ///
     /// # Errors
     /// Whatever the database says; then the plan must be abandoned.
@@ -463,15 +516,23 @@ impl Planning {
         Ok(())
     }
 
-    /// Adds items of a job. Returns those that were refused, with the reason; they are kept as such.
+    /// Adds items of a job. Returns those that were refused, with the reason; they are kept as
+    /// such.
     ///
     /// # Errors
     /// Whatever the database says; then the plan must be abandoned.
-    pub async fn items(&mut self, job_id: i64, items: &[NewItem]) -> Result<Vec<Refusal>, LedgerError> {
+    pub async fn items(
+        &mut self,
+        job_id: i64,
+        items: &[NewItem],
+    ) -> Result<Vec<Refusal>, LedgerError> {
         let mut refused = Vec::new();
         let mut first_with: HashMap<KeyHash, &NewItem> = HashMap::with_capacity(items.len());
         for item in items {
-            let first = first_with.get(&item.key_hash).copied().filter(|_| !is(Bug::KeyWithLine));
+            let first = first_with
+                .get(&item.key_hash)
+                .copied()
+                .filter(|_| !is(Bug::KeyWithLine));
             match (self.contradicted.get(&item.key_hash), first) {
                 (Some(line), _) => refused.push(contradicts(item, *line)),
                 (None, Some(first)) if first.identity == item.identity && !item.contradicts() => {
@@ -488,7 +549,9 @@ impl Planning {
             }
         }
         let is_first = |item: &&NewItem| {
-            let first = first_with.get(&item.key_hash).is_some_and(|first| std::ptr::eq(*first, *item));
+            let first = first_with
+                .get(&item.key_hash)
+                .is_some_and(|first| std::ptr::eq(*first, *item));
             (first || is(Bug::KeyWithLine)) && !self.contradicted.contains_key(&item.key_hash)
         };
         let fresh: Vec<&NewItem> = items.iter().filter(is_first).collect();
@@ -498,14 +561,26 @@ impl Planning {
         let before = self.newest_item().await?;
         let inserted = self.insert(job_id, &fresh).await?;
         let all_new = inserted == fresh.len() as u64;
-        let holders = if all_new { HashMap::new() } else { self.holders(&fresh).await? };
+        let holders = if all_new {
+            HashMap::new()
+        } else {
+            self.holders(&fresh).await?
+        };
         let mut replacing = Vec::new();
         for item in fresh {
             match holders.get(&item.key_hash) {
-                // Somebody else may plan at the same time: only what is of this job and new was made just now.
-                Some(holder) if holder.id <= before && holder.job_id == job_id && holder.contradicts(item) => {
+                // Somebody else may plan at the same time: only what is of this job and new was
+                // made just now.
+                Some(holder)
+                    if holder.id <= before
+                        && holder.job_id == job_id
+                        && holder.contradicts(item) =>
+                {
                     self.contradicted.insert(item.key_hash, holder.first_line());
-                    refused.extend([self.reject_first(holder, item).await?, contradicts(item, holder.first_line())]);
+                    refused.extend([
+                        self.reject_first(holder, item).await?,
+                        contradicts(item, holder.first_line()),
+                    ]);
                 }
                 Some(holder) if holder.id <= before || holder.job_id != job_id => {
                     refused.push(holder.refuse(item, self.run_id))
@@ -518,7 +593,8 @@ impl Planning {
             }
         }
         self.note_replaced(&replacing).await?;
-        let (kept, new): (Vec<Refusal>, Vec<Refusal>) = refused.into_iter().partition(|refusal| refusal.was_planned);
+        let (kept, new): (Vec<Refusal>, Vec<Refusal>) =
+            refused.into_iter().partition(|refusal| refusal.was_planned);
         self.refuse(job_id, &new).await?;
         Ok(new.into_iter().chain(kept).collect())
     }
@@ -527,15 +603,22 @@ impl Planning {
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn earlier(&mut self, keys: &[KeyHash]) -> Result<HashMap<KeyHash, Earlier>, LedgerError> {
+    pub async fn earlier(
+        &mut self,
+        keys: &[KeyHash],
+    ) -> Result<HashMap<KeyHash, Earlier>, LedgerError> {
         let failed = |source| LedgerError::of("reading what has a key already", source);
         let keys: Vec<String> = keys.iter().map(|key| hex(*key)).collect();
         // The jobs of a plan in several commits have no rows yet.
         let query = "select i.*, coalesce(j.run_id, $2) as run_id, j.forgotten_to from json_each($1) as k cross join items as i \
                      left join jobs as j on j.id = i.job_id where i.key_hash = unhex(k.atom)";
         let own = self.run_id;
-        let rows =
-            sqlx::query(query).bind(list(&keys)).bind(own).fetch_all(self.connection().await?).await.map_err(failed)?;
+        let rows = sqlx::query(query)
+            .bind(list(&keys))
+            .bind(own)
+            .fetch_all(self.connection().await?)
+            .await
+            .map_err(failed)?;
         let read = |row: &AnyRow| {
             let stored = Stored::read(row)?;
             let identity: Option<&[u8]> = row.try_get("identity").map_err(failed)?;
@@ -552,8 +635,12 @@ impl Planning {
         rows.iter().map(read).collect()
     }
 
-    /// Notes with the items of before which items do them again: nobody may have them tried again then.
-    async fn note_replaced(&mut self, replacing: &[(KeyHash, &Replaces)]) -> Result<(), LedgerError> {
+    /// Notes with the items of before which items do them again: nobody may have them tried again
+    /// then.
+    async fn note_replaced(
+        &mut self,
+        replacing: &[(KeyHash, &Replaces)],
+    ) -> Result<(), LedgerError> {
         if replacing.is_empty() {
             return Ok(());
         }
@@ -561,14 +648,26 @@ impl Planning {
         let new = self.earlier(&keys).await?;
         let mut noted = Vec::with_capacity(replacing.len());
         for (key, of) in replacing {
-            let Some(by) = new.get(key).map(|new| new.stored.id) else { continue };
+            let Some(by) = new.get(key).map(|new| new.stored.id) else {
+                continue;
+            };
             let Earlier { stored, reason, .. } = &of.earlier;
-            let mut result: serde_json::Map<String, serde_json::Value> =
-                stored.result.as_deref().and_then(|known| serde_json::from_str(known).ok()).unwrap_or_default();
+            let mut result: serde_json::Map<String, serde_json::Value> = stored
+                .result
+                .as_deref()
+                .and_then(|known| serde_json::from_str(known).ok())
+                .unwrap_or_default();
             result.insert(Replaces::BY.to_owned(), by.into());
-            let reason =
-                format!("{}; filed again with other content as item {by}", reason.as_deref().unwrap_or("failed"));
-            let moved = Move { item: stored.item.clone(), due: None, reason: Some(reason), alarm: None };
+            let reason = format!(
+                "{}; filed again with other content as item {by}",
+                reason.as_deref().unwrap_or("failed")
+            );
+            let moved = Move {
+                item: stored.item.clone(),
+                due: None,
+                reason: Some(reason),
+                alarm: None,
+            };
             noted.push((stored, moved, serde_json::Value::Object(result).to_string()));
         }
         let written: Vec<Written<'_>> = noted
@@ -582,19 +681,30 @@ impl Planning {
                 at: self.now,
             })
             .collect();
-        if Writes::of(&written, &[])?.execute(self.turn().await?).await? {
+        if Writes::of(&written, &[])?
+            .execute(self.turn().await?)
+            .await?
+        {
             return Ok(());
         }
-        let what = "an item changed while a file was planned that files it again; plan the file once more";
-        Err(LedgerError::Corrupt { what: what.to_owned() })
+        let what =
+            "an item changed while a file was planned that files it again; plan the file once more";
+        Err(LedgerError::Corrupt {
+            what: what.to_owned(),
+        })
     }
 
-    /// Takes note of rows that cannot be read but for their keys. A row of the job with such a key may not be the one that is meant:
-    /// what was planned of it is refused after all, and so is what is still to come.
+    /// Takes note of rows that cannot be read but for their keys. A row of the job with such a key
+    /// may not be the one that is meant: what was planned of it is refused after all, and so is
+    /// what is still to come.
     ///
     /// # Errors
     /// Whatever the database says; then the plan must be abandoned.
-    pub async fn unreadable(&mut self, job_id: i64, rows: &[(KeyHash, u64)]) -> Result<Vec<Refusal>, LedgerError> {
+    pub async fn unreadable(
+        &mut self,
+        job_id: i64,
+        rows: &[(KeyHash, u64)],
+    ) -> Result<Vec<Refusal>, LedgerError> {
         if rows.is_empty() {
             return Ok(Vec::new());
         }
@@ -608,8 +718,14 @@ impl Planning {
                       where job_id = $2 and state = 'planned' and key_hash in (select unhex(atom) from json_each($1)) \
                       returning id, line, key, amount, currency";
         let reason = "another row of the file has this key and cannot be read: neither is sent; leave the right one alone in the file";
-        let rejected = sqlx::query(reject).bind(list(&keys)).bind(job_id).bind(reason);
-        let rejected = rejected.fetch_all(self.connection().await?).await.map_err(failed)?;
+        let rejected = sqlx::query(reject)
+            .bind(list(&keys))
+            .bind(job_id)
+            .bind(reason);
+        let rejected = rejected
+            .fetch_all(self.connection().await?)
+            .await
+            .map_err(failed)?;
         let mut refusals = Vec::with_capacity(rejected.len());
         for row in &rejected {
             let amount = amount_of(row, row.try_get("id").map_err(failed)?)?;
@@ -630,17 +746,35 @@ impl Planning {
         Ok(refusals)
     }
 
-    /// The row of this job that has a key which a later row contradicts is not planned after all. Nobody has seen it yet.
-    async fn reject_first(&mut self, holder: &Holder, item: &NewItem) -> Result<Refusal, LedgerError> {
-        let first = NewItem { line: holder.first_line(), amount: holder.amount, ..item.clone() };
-        let refusal = Refusal { was_planned: true, ..contradicts(&first, item.line) };
+    /// The row of this job that has a key which a later row contradicts is not planned after all.
+    /// Nobody has seen it yet.
+    async fn reject_first(
+        &mut self,
+        holder: &Holder,
+        item: &NewItem,
+    ) -> Result<Refusal, LedgerError> {
+        let first = NewItem {
+            line: holder.first_line(),
+            amount: holder.amount,
+            ..item.clone()
+        };
+        let refusal = Refusal {
+            was_planned: true,
+            ..contradicts(&first, item.line)
+        };
         let reject = "update items set state = 'rejected', reason = $2, due_at = null, key_hash = null, identity = null, \
                         serial = null, order_no = null, custom_no = null, input = '{}' where id = $1";
-        let rejected =
-            sqlx::query(reject).bind(holder.id).bind(&refusal.reason).execute(self.connection().await?).await;
-        rejected.map_err(|source| LedgerError::of("refusing a row that another contradicts", source))?;
-        self.shifts.add(holder.job_id, holder.amount, State::Planned, -1);
-        self.shifts.add(holder.job_id, holder.amount, State::Rejected, 1);
+        let rejected = sqlx::query(reject)
+            .bind(holder.id)
+            .bind(&refusal.reason)
+            .execute(self.connection().await?)
+            .await;
+        rejected
+            .map_err(|source| LedgerError::of("refusing a row that another contradicts", source))?;
+        self.shifts
+            .add(holder.job_id, holder.amount, State::Planned, -1);
+        self.shifts
+            .add(holder.job_id, holder.amount, State::Rejected, 1);
         Ok(refusal)
     }
 
@@ -711,13 +845,21 @@ impl Planning {
         if let (Some(steps), Some(turn)) = (&self.steps, &mut self.turn) {
             steps.finish(turn).await?;
         }
-        sqlx::query(SHIFT_TOTALS).bind(totals).execute(self.connection().await?).await.map_err(failed)?;
+        sqlx::query(SHIFT_TOTALS)
+            .bind(totals)
+            .execute(self.connection().await?)
+            .await
+            .map_err(failed)?;
         let (run_id, now) = (self.run_id, self.now);
         withdraw_what_has_ended(self.turn().await?, run_id, now, now).await?;
         if self.steps.is_some() {
             crate::failpoint::hit("plan_step");
         }
-        self.turn.take().expect("the turn that was just taken").commit_and_tell().await?;
+        self.turn
+            .take()
+            .expect("the turn that was just taken")
+            .commit_and_tell()
+            .await?;
         if self.steps.is_some() {
             crate::failpoint::hit("plan_step");
         }
@@ -734,7 +876,8 @@ impl Planning {
         self.now
     }
 
-    /// Periods of contracts are noted from here on: which item is the newest of before is remembered.
+    /// Periods of contracts are noted from here on: which item is the newest of before is
+    /// remembered.
     pub(super) async fn periods_begin(&mut self) -> Result<(), LedgerError> {
         if self.before_periods.is_none() {
             self.before_periods = Some(self.newest_item().await?);
@@ -776,7 +919,8 @@ impl Planning {
     async fn insert(&mut self, job_id: i64, items: &[&NewItem]) -> Result<u64, LedgerError> {
         let due = self.now.millis();
         let hash = |item: &NewItem| {
-            let with_line = is(Bug::KeyWithLine).then(|| KeyHash::of("", &item.line.to_string(), &item.key));
+            let with_line =
+                is(Bug::KeyWithLine).then(|| KeyHash::of("", &item.line.to_string(), &item.key));
             with_line.unwrap_or(item.key_hash)
         };
         let rows: Vec<_> = items
@@ -788,7 +932,9 @@ impl Planning {
                     hex(hash(item)),
                     hex(item.identity),
                     item.serial.map(hex),
-                    item.custom_no.clone().unwrap_or_else(|| OrderNumber::derive(hash(item), 1)),
+                    item.custom_no
+                        .clone()
+                        .unwrap_or_else(|| OrderNumber::derive(hash(item), 1)),
                     item.custom_no.as_ref(),
                     item.amount.map(Amount::minor),
                     item.amount.map(|amount| amount.currency().code()),
@@ -814,7 +960,10 @@ impl Planning {
     }
 
     /// Who has the keys of these items by now.
-    async fn holders(&mut self, items: &[&NewItem]) -> Result<HashMap<KeyHash, Holder>, LedgerError> {
+    async fn holders(
+        &mut self,
+        items: &[&NewItem],
+    ) -> Result<HashMap<KeyHash, Holder>, LedgerError> {
         let failed = |source| LedgerError::of("looking for keys that were planned before", source);
         let keys: Vec<String> = items.iter().map(|item| hex(item.key_hash)).collect();
         let own = self.run_id;
@@ -876,12 +1025,22 @@ impl Holder {
     /// Whether its order may still be carried out as it was planned.
     fn is_open(&self) -> bool {
         match State::parse(&self.state) {
-            Some(State::Planned | State::Held | State::Sending | State::Pending | State::Unknown | State::Parked) => {
-                true
-            }
-            Some(State::Succeeded | State::Failed | State::Cancelled | State::Rejected | State::Skipped) | None => {
-                false
-            }
+            Some(
+                State::Planned
+                | State::Held
+                | State::Sending
+                | State::Pending
+                | State::Unknown
+                | State::Parked,
+            ) => true,
+            Some(
+                State::Succeeded
+                | State::Failed
+                | State::Cancelled
+                | State::Rejected
+                | State::Skipped,
+            )
+            | None => false,
         }
     }
 
@@ -895,8 +1054,15 @@ impl Holder {
         }
         let same = self.identity == Some(item.identity);
         let (run, id, state) = (self.run_id, self.id, &self.state);
-        let amount = self.amount.map(|amount| format!(", {amount}")).unwrap_or_default();
-        let open = if self.is_open() { ", which is still open and is not changed by this row" } else { "" };
+        let amount = self
+            .amount
+            .map(|amount| format!(", {amount}"))
+            .unwrap_or_default();
+        let open = if self.is_open() {
+            ", which is still open and is not changed by this row"
+        } else {
+            ""
+        };
         let reason = if !same && !matches!(item.again, Again::Never) {
             format!(
                 "run {run} has this key with other content (item {id}, {state}{amount}){open}; only what has failed or is parked is filed \
@@ -921,9 +1087,20 @@ impl Holder {
                 "run {run} has this key with other content (item {id}, {state}{amount}){open}; give a new key if it is another thing"
             )
         };
-        let state = if same { State::Skipped } else { State::Rejected };
+        let state = if same {
+            State::Skipped
+        } else {
+            State::Rejected
+        };
         let is_changed = same && matches!(item.again, Again::TooLate);
-        Refusal { state, reason, duplicate_of: Some(self.id), alarming: !same, is_changed, ..refusal_of(item) }
+        Refusal {
+            state,
+            reason,
+            duplicate_of: Some(self.id),
+            alarming: !same,
+            is_changed,
+            ..refusal_of(item)
+        }
     }
 }
 
@@ -962,19 +1139,33 @@ fn contradicts(item: &NewItem, line: u64) -> Refusal {
         "the key \"{}\" stands in line {line} too, with other content: neither row is sent; leave the right one alone in the file",
         item.key
     );
-    Refusal { reason, ..refusal_of(item) }
+    Refusal {
+        reason,
+        ..refusal_of(item)
+    }
 }
 
 fn twice(item: &NewItem, line: u64) -> Refusal {
     let reason = format!("the key \"{}\" stands in line {line} already", item.key);
     // What one row writes out and another stands for is the same thing, done once.
-    let state = if item.shared { State::Skipped } else { State::Rejected };
-    Refusal { state, reason, ..refusal_of(item) }
+    let state = if item.shared {
+        State::Skipped
+    } else {
+        State::Rejected
+    };
+    Refusal {
+        state,
+        reason,
+        ..refusal_of(item)
+    }
 }
 
 fn number_taken(item: &NewItem) -> Refusal {
     let number = item.custom_no.as_ref().map_or("", OrderNumber::as_str);
-    Refusal { reason: format!("the order number {number} belongs to another item"), ..refusal_of(item) }
+    Refusal {
+        reason: format!("the order number {number} belongs to another item"),
+        ..refusal_of(item)
+    }
 }
 
 /// As text, for `unhex`.

@@ -37,7 +37,8 @@ const ADVANCEABLE: &str = "\
       (select 1 from jobs as j where j.run_id = runs.id and j.finished_at is null) limit 1";
 
 impl Ledger {
-    /// Ends jobs without open items, starts the jobs that needed them, and ends runs without open jobs.
+    /// Ends jobs without open items, starts the jobs that needed them, and ends runs without open
+    /// jobs.
     ///
     /// # Errors
     /// Whatever the database says.
@@ -45,24 +46,43 @@ impl Ledger {
         let failed = |source| LedgerError::of("ending jobs", source);
         // Asked many times for each time that there is something: looking takes no turn.
         let looks = !is(Bug::EndsWithUnknown);
-        if looks && sqlx::query(ADVANCEABLE).fetch_optional(&self.read).await.map_err(failed)?.is_none() {
+        if looks
+            && sqlx::query(ADVANCEABLE)
+                .fetch_optional(&self.read)
+                .await
+                .map_err(failed)?
+                .is_none()
+        {
             return Ok(());
         }
         let mut turn = self.turn("ending jobs").await?;
         let (mut changed, mut woken) = (0, 0);
         loop {
-            let finish =
-                if is(Bug::EndsWithUnknown) { FINISH_JOBS.replace(", 'unknown'", "") } else { FINISH_JOBS.to_owned() };
+            let finish = if is(Bug::EndsWithUnknown) {
+                FINISH_JOBS.replace(", 'unknown'", "")
+            } else {
+                FINISH_JOBS.to_owned()
+            };
             let ended = sqlx::query(AssertSqlSafe(finish))
                 .bind(now.millis())
                 .execute(turn.connection())
                 .await
                 .map_err(failed)?;
             if ended.rows_affected() > 0 {
-                sqlx::query(OPEN_ENDED).execute(turn.connection()).await.map_err(failed)?;
+                sqlx::query(OPEN_ENDED)
+                    .execute(turn.connection())
+                    .await
+                    .map_err(failed)?;
             }
-            let started = sqlx::query(START_JOBS).execute(turn.connection()).await.map_err(failed)?;
-            let runs = sqlx::query(FINISH_RUNS).bind(now.millis()).execute(turn.connection()).await.map_err(failed)?;
+            let started = sqlx::query(START_JOBS)
+                .execute(turn.connection())
+                .await
+                .map_err(failed)?;
+            let runs = sqlx::query(FINISH_RUNS)
+                .bind(now.millis())
+                .execute(turn.connection())
+                .await
+                .map_err(failed)?;
             changed += ended.rows_affected() + started.rows_affected() + runs.rows_affected();
             woken += started.rows_affected();
             if ended.rows_affected() + started.rows_affected() == 0 {
@@ -79,16 +99,26 @@ impl Ledger {
         Ok(())
     }
 
-    /// Whether a call of this run is under way whose lease ends between two instants: a question keeps the state of what it
-    /// asks about, so that states alone do not tell.
+    /// Whether a call of this run is under way whose lease ends between two instants: a question
+    /// keeps the state of what it asks about, so that states alone do not tell.
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn is_under_way(&self, run_id: i64, after: Timestamp, until: Timestamp) -> Result<bool, LedgerError> {
+    pub async fn is_under_way(
+        &self,
+        run_id: i64,
+        after: Timestamp,
+        until: Timestamp,
+    ) -> Result<bool, LedgerError> {
         let query = "select i.id from jobs as j join items as i on i.job_id = j.id where j.run_id = $1 \
                      and j.finished_at is null and i.due_at > $2 and i.due_at <= $3 and i.node is not null limit 1";
-        let found = sqlx::query(query).bind(run_id).bind(after.millis()).bind(until.millis());
+        let found = sqlx::query(query)
+            .bind(run_id)
+            .bind(after.millis())
+            .bind(until.millis());
         let found = found.fetch_optional(&self.read).await;
-        found.map(|row| row.is_some()).map_err(|source| LedgerError::of("looking for calls under way", source))
+        found
+            .map(|row| row.is_some())
+            .map_err(|source| LedgerError::of("looking for calls under way", source))
     }
 }

@@ -1,10 +1,11 @@
-//! Moving a ledger from a SQLite file to a PostgreSQL server: fenced first, then copied in one transaction, then compared row
-//! by row.
+//! Moving a ledger from a SQLite file to a PostgreSQL server: fenced first, then copied in one
+//! transaction, then compared row by row.
 //!
-//! From the fence on nobody can write to the file, whatever has it open, so that the same items can never be sent from two
-//! ledgers. The fence names the server, which must be empty: a second move to somewhere else is refused, and so is that of a
-//! backup. It names the move too, and a move that has ended is named on the server, in the commit that copied it: so what
-//! became of one that was broken off is known for certain, and the fence is taken away only where nothing has come to be.
+//! From the fence on nobody can write to the file, whatever has it open, so that the same items can
+//! never be sent from two ledgers. The fence names the server, which must be empty: a second move
+//! to somewhere else is refused, and so is that of a backup. It names the move too, and a move that
+//! has ended is named on the server, in the commit that copied it: so what became of one that was
+//! broken off is known for certain, and the fence is taken away only where nothing has come to be.
 
 use serde_json::Value;
 use sqlx::any::AnyRow;
@@ -23,7 +24,8 @@ const PAGE: usize = 500;
 
 const COPYING: &str = "copying the ledger";
 
-/// Behind the server's name in a fence until the move has ended; then come which server that is, and which move.
+/// Behind the server's name in a fence until the move has ended; then come which server that is,
+/// and which move.
 const UNFINISHED: &str = ", unless the move was broken off (`payrun promote` once more tells; ";
 
 /// A column by its name, and what is in it.
@@ -96,7 +98,13 @@ const TABLES: &[Table] = &[
     Table {
         name: "totals",
         key: 3,
-        columns: &[("job_id", N), ("state", T), ("currency", T), ("items", N), ("minor", N)],
+        columns: &[
+            ("job_id", N),
+            ("state", T),
+            ("currency", T),
+            ("items", N),
+            ("minor", N),
+        ],
         numbered: false,
     },
     Table {
@@ -170,14 +178,30 @@ const TABLES: &[Table] = &[
         ],
         numbered: false,
     },
-    Table { name: "buckets", key: 1, columns: &[("name", T), ("tokens", N), ("filled_at", N)], numbered: false },
+    Table {
+        name: "buckets",
+        key: 1,
+        columns: &[("name", T), ("tokens", N), ("filled_at", N)],
+        numbered: false,
+    },
     Table {
         name: "lanes",
         key: 1,
-        columns: &[("name", T), ("state", T), ("reason", T), ("until", N), ("author", T)],
+        columns: &[
+            ("name", T),
+            ("state", T),
+            ("reason", T),
+            ("until", N),
+            ("author", T),
+        ],
         numbered: false,
     },
-    Table { name: "unreachable", key: 1, columns: &[("lane", T), ("since", N), ("how", T)], numbered: false },
+    Table {
+        name: "unreachable",
+        key: 1,
+        columns: &[("lane", T), ("since", N), ("how", T)],
+        numbered: false,
+    },
     Table {
         name: "payments",
         key: 1,
@@ -235,7 +259,14 @@ const TABLES: &[Table] = &[
     Table {
         name: "settlements",
         key: 2,
-        columns: &[("lane", T), ("batch_id", T), ("state", T), ("facts", T), ("first_seen", N), ("last_seen", N)],
+        columns: &[
+            ("lane", T),
+            ("batch_id", T),
+            ("state", T),
+            ("facts", T),
+            ("first_seen", N),
+            ("last_seen", N),
+        ],
         numbered: false,
     },
     Table {
@@ -318,7 +349,14 @@ const TABLES: &[Table] = &[
     Table {
         name: "unfinished_plans",
         key: 1,
-        columns: &[("id", N), ("run_id", N), ("first_job", N), ("last_job", N), ("first_item", N), ("given_up", N)],
+        columns: &[
+            ("id", N),
+            ("run_id", N),
+            ("first_job", N),
+            ("last_job", N),
+            ("first_item", N),
+            ("given_up", N),
+        ],
         numbered: false,
     },
     Table {
@@ -327,7 +365,12 @@ const TABLES: &[Table] = &[
         columns: &[("id", N), ("backup_at", N), ("at", N), ("asks_until", N)],
         numbered: false,
     },
-    Table { name: "vault", key: 1, columns: &[("id", N), ("proof", T)], numbered: false },
+    Table {
+        name: "vault",
+        key: 1,
+        columns: &[("id", N), ("proof", T)],
+        numbered: false,
+    },
     Table {
         name: "tokens",
         key: 1,
@@ -346,13 +389,25 @@ const TABLES: &[Table] = &[
     Table {
         name: "requests",
         key: 2,
-        columns: &[("caller", T), ("key", T), ("fingerprint", B), ("created_at", N)],
+        columns: &[
+            ("caller", T),
+            ("key", T),
+            ("fingerprint", B),
+            ("created_at", N),
+        ],
         numbered: false,
     },
     Table {
         name: "schedules",
         key: 1,
-        columns: &[("workflow", T), ("rule", T), ("moves", T), ("since", N), ("noted_until", N), ("resumed_at", N)],
+        columns: &[
+            ("workflow", T),
+            ("rule", T),
+            ("moves", T),
+            ("since", N),
+            ("noted_until", N),
+            ("resumed_at", N),
+        ],
         numbered: false,
     },
     Table {
@@ -389,7 +444,14 @@ const TABLES: &[Table] = &[
     Table {
         name: "notices",
         key: 3,
-        columns: &[("episode_id", N), ("recipient", T), ("news", T), ("due_at", N), ("urgent", N), ("mail_id", N)],
+        columns: &[
+            ("episode_id", N),
+            ("recipient", T),
+            ("news", T),
+            ("due_at", N),
+            ("urgent", N),
+            ("mail_id", N),
+        ],
         numbered: false,
     },
     Table {
@@ -414,7 +476,12 @@ const TABLES: &[Table] = &[
         ],
         numbered: true,
     },
-    Table { name: "looks", key: 1, columns: &[("name", T), ("at", N)], numbered: false },
+    Table {
+        name: "looks",
+        key: 1,
+        columns: &[("name", T), ("at", N)],
+        numbered: false,
+    },
     Table {
         name: "unlisted",
         key: 3,
@@ -449,7 +516,14 @@ const TABLES: &[Table] = &[
     Table {
         name: "pauses",
         key: 2,
-        columns: &[("scope", T), ("name", T), ("at", N), ("actor", T), ("reason", T), ("audit", N)],
+        columns: &[
+            ("scope", T),
+            ("name", T),
+            ("at", N),
+            ("actor", T),
+            ("reason", T),
+            ("audit", N),
+        ],
         numbered: false,
     },
     Table {
@@ -503,7 +577,14 @@ const TABLES: &[Table] = &[
     Table {
         name: "votes",
         key: 2,
-        columns: &[("approval_id", N), ("person", T), ("actor", T), ("at", N), ("reason", T), ("audit", N)],
+        columns: &[
+            ("approval_id", N),
+            ("person", T),
+            ("actor", T),
+            ("at", N),
+            ("reason", T),
+            ("audit", N),
+        ],
         numbered: false,
     },
 ];
@@ -548,7 +629,8 @@ pub enum PromoteError {
 }
 
 impl Ledger {
-    /// Moves this ledger to a server; `told` hears of each table as it is done. Once more after a failure goes on.
+    /// Moves this ledger to a server; `told` hears of each table as it is done. Once more after a
+    /// failure goes on.
     ///
     /// # Errors
     /// Why it was not moved.
@@ -573,12 +655,19 @@ impl Ledger {
         let before = Self::moved_to(file.connection()).await?;
         match &before {
             Some(fence) if !fence.starts_with(&moving) => {
-                return Err(LedgerError::Moved { place: self.name().to_owned(), to: fence.clone() }.into());
+                return Err(LedgerError::Moved {
+                    place: self.name().to_owned(),
+                    to: fence.clone(),
+                }
+                .into());
             }
             Some(fence) if has_ended(&mut turn, fence).await? => {
                 put_fence(&mut file, &to, now).await?;
                 file.commit().await?;
-                return Ok(Promoted { there_already: true, ..Promoted::default() });
+                return Ok(Promoted {
+                    there_already: true,
+                    ..Promoted::default()
+                });
             }
             Some(_) | None => {}
         }
@@ -602,7 +691,8 @@ impl Ledger {
             }
             Err(error) => {
                 drop(turn);
-                // Nothing has come to be on the server, and nothing will; unless another has taken the move over.
+                // Nothing has come to be on the server, and nothing will; unless another has taken
+                // the move over.
                 self.unfence(&ours).await?;
                 Err(error)
             }
@@ -624,18 +714,28 @@ impl Ledger {
             promoted.rows.push((table.name, rows));
         }
         let mark = sqlx::query("insert into moved_here (move) values ($1)").bind(ours);
-        mark.execute(turn.connection()).await.map_err(|source| LedgerError::of(COPYING, source))?;
+        mark.execute(turn.connection())
+            .await
+            .map_err(|source| LedgerError::of(COPYING, source))?;
         Ok(promoted)
     }
 }
 
 impl Table {
     fn names(&self) -> String {
-        self.columns.iter().map(|(name, _)| format!("\"{name}\"")).collect::<Vec<_>>().join(", ")
+        self.columns
+            .iter()
+            .map(|(name, _)| format!("\"{name}\""))
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 
     fn keys(&self) -> String {
-        self.columns[..self.key].iter().map(|(name, _)| format!("\"{name}\"")).collect::<Vec<_>>().join(", ")
+        self.columns[..self.key]
+            .iter()
+            .map(|(name, _)| format!("\"{name}\""))
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 
     /// The rows behind one, as JSON lists: numbers, texts, and bytes in hexadecimal digits.
@@ -647,8 +747,15 @@ impl Table {
         let failed = |source| LedgerError::of(COPYING, source);
         let (names, keys) = (self.names(), self.keys());
         let places: Vec<String> = (1..=self.key).map(|place| format!("${place}")).collect();
-        let behind = if after.is_some() { format!("where ({keys}) > ({})", places.join(", ")) } else { String::new() };
-        let statement = format!("select {names} from {} {behind} order by {keys} limit {PAGE}", self.name);
+        let behind = if after.is_some() {
+            format!("where ({keys}) > ({})", places.join(", "))
+        } else {
+            String::new()
+        };
+        let statement = format!(
+            "select {names} from {} {behind} order by {keys} limit {PAGE}",
+            self.name
+        );
         let mut query = sqlx::query(AssertSqlSafe(statement));
         for value in after.into_iter().flatten() {
             query = match value.as_i64() {
@@ -657,7 +764,9 @@ impl Table {
             };
         }
         let rows = query.fetch_all(connection).await.map_err(failed)?;
-        rows.iter().map(|row| self.values(row).map_err(failed)).collect()
+        rows.iter()
+            .map(|row| self.values(row).map_err(failed))
+            .collect()
     }
 
     fn values(&self, row: &AnyRow) -> Result<Vec<Value>, sqlx::Error> {
@@ -665,14 +774,20 @@ impl Table {
             Ok(match holds {
                 Holds::Number => row.try_get::<Option<i64>, _>(place)?.map(Value::from),
                 Holds::Text => row.try_get::<Option<String>, _>(place)?.map(Value::from),
-                Holds::Bytes => row.try_get::<Option<Vec<u8>>, _>(place)?.map(|bytes| Value::from(digits(&bytes))),
+                Holds::Bytes => row
+                    .try_get::<Option<Vec<u8>>, _>(place)?
+                    .map(|bytes| Value::from(digits(&bytes))),
             }
             .unwrap_or_default())
         };
         self.columns.iter().enumerate().map(value).collect()
     }
 
-    async fn copy(&self, from: &mut AnyConnection, to: &mut AnyConnection) -> Result<(), LedgerError> {
+    async fn copy(
+        &self,
+        from: &mut AnyConnection,
+        to: &mut AnyConnection,
+    ) -> Result<(), LedgerError> {
         let failed = |source| LedgerError::of(COPYING, source);
         let field = |(place, (_, holds)): (usize, &Column)| match holds {
             Holds::Number => format!("cast(value ->> {place} as bigint)"),
@@ -680,11 +795,17 @@ impl Table {
             Holds::Bytes => format!("unhex(value ->> {place})"),
         };
         let fields: Vec<String> = self.columns.iter().enumerate().map(field).collect();
-        let insert =
-            format!("insert into {} ({}) select {} from json_each($1)", self.name, self.names(), fields.join(", "));
+        let insert = format!(
+            "insert into {} ({}) select {} from json_each($1)",
+            self.name,
+            self.names(),
+            fields.join(", ")
+        );
         let mut last: Option<Vec<Value>> = None;
         loop {
-            let page = self.page(from, last.as_deref().map(|row| &row[..self.key])).await?;
+            let page = self
+                .page(from, last.as_deref().map(|row| &row[..self.key]))
+                .await?;
             if page.is_empty() {
                 break;
             }
@@ -697,20 +818,34 @@ impl Table {
                 "select setval(pg_get_serial_sequence('{0}', 'id'), coalesce((select max(id) from {0}), 0) + 1, false)",
                 self.name
             );
-            sqlx::raw_sql(AssertSqlSafe(next)).execute(to).await.map_err(failed)?;
+            sqlx::raw_sql(AssertSqlSafe(next))
+                .execute(to)
+                .await
+                .map_err(failed)?;
         }
         Ok(())
     }
 
     /// How many rows there are, all of them the same on both sides.
-    async fn compare(&self, from: &mut AnyConnection, to: &mut AnyConnection) -> Result<u64, PromoteError> {
+    async fn compare(
+        &self,
+        from: &mut AnyConnection,
+        to: &mut AnyConnection,
+    ) -> Result<u64, PromoteError> {
         let (mut last, mut rows): (Option<Vec<Value>>, u64) = (None, 0);
         loop {
             let after = last.as_deref().map(|row| &row[..self.key]);
             let (ours, theirs) = (self.page(from, after).await?, self.page(to, after).await?);
-            let same = ours.iter().zip(&theirs).take_while(|(one, other)| one == other).count();
+            let same = ours
+                .iter()
+                .zip(&theirs)
+                .take_while(|(one, other)| one == other)
+                .count();
             if same != ours.len() || same != theirs.len() {
-                return Err(PromoteError::NotTheSame { table: self.name, row: rows + same as u64 + 1 });
+                return Err(PromoteError::NotTheSame {
+                    table: self.name,
+                    row: rows + same as u64 + 1,
+                });
             }
             rows += same as u64;
             match ours.into_iter().last() {
@@ -723,22 +858,34 @@ impl Table {
 
 /// A server's ledger by its name, with the schema where that is not the usual one.
 async fn place(name: &str, turn: &mut Turn) -> Result<String, LedgerError> {
-    let schema = sqlx::query_scalar("select cast(current_schema() as text)").fetch_one(turn.connection()).await;
+    let schema = sqlx::query_scalar("select cast(current_schema() as text)")
+        .fetch_one(turn.connection())
+        .await;
     let schema: String = schema.map_err(|source| LedgerError::of(COPYING, source))?;
-    Ok(if schema == "public" { name.to_owned() } else { format!("{name} (schema {schema})") })
+    Ok(if schema == "public" {
+        name.to_owned()
+    } else {
+        format!("{name} (schema {schema})")
+    })
 }
 
 /// Which database a server's is, whatever it is called by.
 async fn identity(turn: &mut Turn) -> Result<String, LedgerError> {
     let failed = |source| LedgerError::of(COPYING, source);
-    let oid = sqlx::query_scalar("select cast(oid as text) from pg_database where datname = current_database()");
+    let oid = sqlx::query_scalar(
+        "select cast(oid as text) from pg_database where datname = current_database()",
+    );
     let oid: String = oid.fetch_one(turn.connection()).await.map_err(failed)?;
     let may = "select case when has_function_privilege('pg_control_system()', 'execute') then 1 else 0 end";
-    let may: i32 = sqlx::query_scalar(may).fetch_one(turn.connection()).await.map_err(failed)?;
+    let may: i32 = sqlx::query_scalar(may)
+        .fetch_one(turn.connection())
+        .await
+        .map_err(failed)?;
     if may == 0 {
         return Ok(oid);
     }
-    let system = sqlx::query_scalar("select cast(system_identifier as text) from pg_control_system()");
+    let system =
+        sqlx::query_scalar("select cast(system_identifier as text) from pg_control_system()");
     let system: String = system.fetch_one(turn.connection()).await.map_err(failed)?;
     Ok(format!("{system}.{oid}"))
 }
@@ -746,16 +893,25 @@ async fn identity(turn: &mut Turn) -> Result<String, LedgerError> {
 /// Whether the move with this fence got to its end on the server.
 async fn has_ended(turn: &mut Turn, fence: &str) -> Result<bool, LedgerError> {
     let mark = sqlx::query("select move from moved_here where move = $1").bind(fence.to_owned());
-    let mark = mark.fetch_optional(turn.connection()).await.map_err(|source| LedgerError::of(COPYING, source))?;
+    let mark = mark
+        .fetch_optional(turn.connection())
+        .await
+        .map_err(|source| LedgerError::of(COPYING, source))?;
     Ok(mark.is_some())
 }
 
 /// A table that is not empty, if one is.
 async fn first_with_rows(turn: &mut Turn) -> Result<Option<&'static str>, LedgerError> {
     for table in TABLES {
-        let any = AssertSqlSafe(format!("select cast(1 as bigint) from {} limit 1", table.name));
+        let any = AssertSqlSafe(format!(
+            "select cast(1 as bigint) from {} limit 1",
+            table.name
+        ));
         let any = sqlx::query(any).fetch_optional(turn.connection()).await;
-        if any.map_err(|source| LedgerError::of(COPYING, source))?.is_some() {
+        if any
+            .map_err(|source| LedgerError::of(COPYING, source))?
+            .is_some()
+        {
             return Ok(Some(table.name));
         }
     }

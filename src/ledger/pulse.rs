@@ -35,11 +35,16 @@ pub struct UnknownAges {
 }
 
 impl Ledger {
-    /// A lane that is open and not paused, has had something due since before an instant, and from which nothing was claimed since.
+    /// A lane that is open and not paused, has had something due since before an instant, and from
+    /// which nothing was claimed since.
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn idle_lane(&self, now: Timestamp, before: Timestamp) -> Result<Option<String>, LedgerError> {
+    pub async fn idle_lane(
+        &self,
+        now: Timestamp,
+        before: Timestamp,
+    ) -> Result<Option<String>, LedgerError> {
         let query = "select j.lane from jobs as j join runs as r on r.id = j.run_id where j.finished_at is null and j.started = 1 \
                        and exists (select 1 from items as i where i.job_id = j.id and i.due_at < $2 and i.node is null) \
                        and not exists (select 1 from lanes as l where l.name in (j.lane, j.lane || '/' || j.kind, j.lane || '/' || j.kind || '/' || j.id) \
@@ -47,9 +52,15 @@ impl Ledger {
                        and not exists (select 1 from pauses as p where p.scope = 'all' \
                          or (p.scope = 'gateway' and p.name = j.lane) or (p.scope = 'workflow' and p.name = r.workflow)) \
                        and coalesce((select b.filled_at from buckets as b where b.name = 'lane:' || j.lane), 0) < $2 limit 1";
-        let row = sqlx::query(query).bind(now.millis()).bind(before.millis()).fetch_optional(&self.read).await;
+        let row = sqlx::query(query)
+            .bind(now.millis())
+            .bind(before.millis())
+            .fetch_optional(&self.read)
+            .await;
         let failed = |source| LedgerError::of("looking for work that nobody does", source);
-        row.map_err(failed)?.map(|row| row.try_get(0).map_err(failed)).transpose()
+        row.map_err(failed)?
+            .map(|row| row.try_get(0).map_err(failed))
+            .transpose()
     }
 
     /// The lanes that have open jobs, or ever had a call.
@@ -64,18 +75,25 @@ impl Ledger {
                      from (select lane from jobs where finished_at is null and started = 1 \
                              union select substr(name, 6) from buckets where name like 'lane:%') as l order by 1 limit 1000";
         let failed = |source| LedgerError::of("looking at the lanes", source);
-        let rows = sqlx::query(query).fetch_all(&self.read).await.map_err(failed)?;
+        let rows = sqlx::query(query)
+            .fetch_all(&self.read)
+            .await
+            .map_err(failed)?;
         let pulse = |row: &AnyRow| {
             Ok(LanePulse {
                 name: row.try_get(0).map_err(failed)?,
                 tokens: row.try_get(1).map_err(failed)?,
-                due_since: row.try_get::<Option<i64>, _>(2).map_err(failed)?.map(Timestamp::from_millis),
+                due_since: row
+                    .try_get::<Option<i64>, _>(2)
+                    .map_err(failed)?
+                    .map(Timestamp::from_millis),
             })
         };
         rows.iter().map(pulse).collect()
     }
 
-    /// All items and their money by state and currency, as the commits kept them; the job of each is 0.
+    /// All items and their money by state and currency, as the commits kept them; the job of each
+    /// is 0.
     ///
     /// # Errors
     /// Whatever the database says.
@@ -83,14 +101,22 @@ impl Ledger {
         let failed = |source| LedgerError::of("adding up", source);
         let query = "select state, currency, cast(sum(items) as bigint), cast(sum(minor) as bigint) from totals \
                      where items <> 0 group by state, currency order by 1, 2 limit 10000";
-        let rows = sqlx::query(query).fetch_all(&self.read).await.map_err(failed)?;
+        let rows = sqlx::query(query)
+            .fetch_all(&self.read)
+            .await
+            .map_err(failed)?;
         let total = |row: &AnyRow| {
-            let (word, code): (String, String) = (row.try_get(0).map_err(failed)?, row.try_get(1).map_err(failed)?);
+            let (word, code): (String, String) = (
+                row.try_get(0).map_err(failed)?,
+                row.try_get(1).map_err(failed)?,
+            );
             let state = State::parse(&word);
             let items: i64 = row.try_get(2).map_err(failed)?;
             Ok(Total {
                 job_id: 0,
-                state: state.ok_or_else(|| LedgerError::Corrupt { what: format!("the state \"{word}\"") })?,
+                state: state.ok_or_else(|| LedgerError::Corrupt {
+                    what: format!("the state \"{word}\""),
+                })?,
                 currency: Currency::parse(&code).ok(),
                 items: u64::try_from(items).unwrap_or(0),
                 minor: row.try_get(3).map_err(failed)?,
@@ -109,11 +135,20 @@ impl Ledger {
                        count(case when asking_since < $1 - 3600000 then 1 end), \
                        count(case when asking_since < $1 - 86400000 then 1 end) \
                      from items where state in ('pending', 'unknown') and state = 'unknown'";
-        let row = sqlx::query(query).bind(now.millis()).fetch_one(&self.read).await.map_err(failed)?;
+        let row = sqlx::query(query)
+            .bind(now.millis())
+            .fetch_one(&self.read)
+            .await
+            .map_err(failed)?;
         let number = |column: usize| {
             let number: i64 = row.try_get(column).map_err(failed)?;
             Ok::<_, LedgerError>(u64::try_from(number).unwrap_or(0))
         };
-        Ok(UnknownAges { all: number(0)?, ten_minutes: number(1)?, hour: number(2)?, day: number(3)? })
+        Ok(UnknownAges {
+            all: number(0)?,
+            ten_minutes: number(1)?,
+            hour: number(2)?,
+            day: number(3)?,
+        })
     }
 }

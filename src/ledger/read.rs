@@ -26,7 +26,8 @@ pub struct OpenJob {
     pub kind: String,
     /// The gateway account.
     pub lane: String,
-    /// The account it was planned for, as the gateway tells accounts apart; none if that was not kept.
+    /// The account it was planned for, as the gateway tells accounts apart; none if that was not
+    /// kept.
     pub account: Option<String>,
     /// Its policies as they were planned.
     pub policy: Arc<Policy>,
@@ -77,7 +78,8 @@ pub struct JobRow {
     pub kind: String,
     /// The gateway account.
     pub lane: String,
-    /// The account it was planned for, as the gateway tells accounts apart; none if that was not kept.
+    /// The account it was planned for, as the gateway tells accounts apart; none if that was not
+    /// kept.
     pub account: Option<String>,
     /// When its last item came to rest.
     pub finished_at: Option<Timestamp>,
@@ -242,8 +244,8 @@ pub struct ItemFilter {
 }
 
 impl Ledger {
-    /// The jobs that a lane's worker may claim from: those with what is due first come first, since there may be more in dunning
-    /// than are read.
+    /// The jobs that a lane's worker may claim from: those with what is due first come first, since
+    /// there may be more in dunning than are read.
     ///
     /// # Errors
     /// Whatever the database says.
@@ -262,8 +264,14 @@ impl Ledger {
     /// Whatever the database says.
     pub async fn runs(&self, before: Option<i64>, limit: u32) -> Result<Vec<RunRow>, LedgerError> {
         let query = "select id, workflow, occurrence, started_at, finished_at, author, forgotten_at from runs where id < $1 order by id desc limit $2";
-        let query = sqlx::query(query).bind(before.unwrap_or(i64::MAX)).bind(i64::from(limit));
-        self.rows("listing runs", query).await?.iter().map(run_row).collect()
+        let query = sqlx::query(query)
+            .bind(before.unwrap_or(i64::MAX))
+            .bind(i64::from(limit));
+        self.rows("listing runs", query)
+            .await?
+            .iter()
+            .map(run_row)
+            .collect()
     }
 
     /// Runs that are not finished, oldest first.
@@ -273,7 +281,11 @@ impl Ledger {
     pub async fn unfinished_runs(&self) -> Result<Vec<RunRow>, LedgerError> {
         let query = "select id, workflow, occurrence, started_at, finished_at, author, forgotten_at from runs \
                      where finished_at is null order by id limit 100000";
-        self.rows("listing open runs", sqlx::query(query)).await?.iter().map(run_row).collect()
+        self.rows("listing open runs", sqlx::query(query))
+            .await?
+            .iter()
+            .map(run_row)
+            .collect()
     }
 
     /// One run.
@@ -281,19 +293,32 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn run(&self, id: i64) -> Result<Option<RunRow>, LedgerError> {
-        let query =
-            "select id, workflow, occurrence, started_at, finished_at, author, forgotten_at from runs where id = $1";
-        self.rows("reading a run", sqlx::query(query).bind(id)).await?.first().map(run_row).transpose()
+        let query = "select id, workflow, occurrence, started_at, finished_at, author, forgotten_at from runs where id = $1";
+        self.rows("reading a run", sqlx::query(query).bind(id))
+            .await?
+            .first()
+            .map(run_row)
+            .transpose()
     }
 
     /// The run of an occurrence.
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn run_of(&self, workflow: &str, occurrence: &str) -> Result<Option<RunRow>, LedgerError> {
+    pub async fn run_of(
+        &self,
+        workflow: &str,
+        occurrence: &str,
+    ) -> Result<Option<RunRow>, LedgerError> {
         let query = "select id, workflow, occurrence, started_at, finished_at, author, forgotten_at from runs where workflow = $1 and occurrence = $2";
-        let query = sqlx::query(query).bind(workflow.to_owned()).bind(occurrence.to_owned());
-        self.rows("looking for a run", query).await?.first().map(run_row).transpose()
+        let query = sqlx::query(query)
+            .bind(workflow.to_owned())
+            .bind(occurrence.to_owned());
+        self.rows("looking for a run", query)
+            .await?
+            .first()
+            .map(run_row)
+            .transpose()
     }
 
     /// Whether a workflow has ever had a run.
@@ -301,7 +326,8 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn has_run(&self, workflow: &str) -> Result<bool, LedgerError> {
-        let query = sqlx::query("select id from runs where workflow = $1 limit 1").bind(workflow.to_owned());
+        let query = sqlx::query("select id from runs where workflow = $1 limit 1")
+            .bind(workflow.to_owned());
         Ok(!self.rows("looking for a run", query).await?.is_empty())
     }
 
@@ -311,7 +337,11 @@ impl Ledger {
     /// Whatever the database says.
     pub async fn jobs(&self, run_id: i64) -> Result<Vec<JobRow>, LedgerError> {
         let query = "select id, run_id, name, kind, lane, account, finished_at, failure from jobs where run_id = $1 order by id limit 1000";
-        self.rows("listing jobs", sqlx::query(query).bind(run_id)).await?.iter().map(job_row).collect()
+        self.rows("listing jobs", sqlx::query(query).bind(run_id))
+            .await?
+            .iter()
+            .map(job_row)
+            .collect()
     }
 
     /// The totals of a run's jobs, as every commit keeps them.
@@ -321,36 +351,56 @@ impl Ledger {
     pub async fn totals(&self, run_id: i64) -> Result<Vec<Total>, LedgerError> {
         let query = "select t.job_id, t.state, t.currency, t.items, t.minor from jobs as j \
                      cross join totals as t where t.job_id = j.id and j.run_id = $1 and t.items <> 0 limit 100000";
-        self.rows("reading totals", sqlx::query(query).bind(run_id)).await?.iter().map(total_row).collect()
+        self.rows("reading totals", sqlx::query(query).bind(run_id))
+            .await?
+            .iter()
+            .map(total_row)
+            .collect()
     }
 
-    /// What did not go well of the items that have the keys of a run's skipped rows: in which run, and how many of them failed or
-    /// are parked. Of many skipped rows only the first 100,000 are looked at.
+    /// What did not go well of the items that have the keys of a run's skipped rows: in which run,
+    /// and how many of them failed or are parked. Of many skipped rows only the first 100,000 are
+    /// looked at.
     ///
     /// # Errors
     /// Whatever the database says.
     pub async fn troubled_before(&self, run_id: i64) -> Result<Vec<TroubledBefore>, LedgerError> {
-        let failed = |source| LedgerError::of("looking for items that have the keys of skipped rows", source);
+        let failed = |source| {
+            LedgerError::of(
+                "looking for items that have the keys of skipped rows",
+                source,
+            )
+        };
         let query = "select t.run_id, e.state, count(*) as items, t.kind from (select s.duplicate_of from jobs as j \
                        cross join items as s where j.run_id = $1 and s.job_id = j.id and s.duplicate_of is not null \
                          and s.state in ('failed', 'parked', 'rejected', 'skipped', 'cancelled') and s.state = 'skipped' \
                        limit 100000) as d cross join items as e join jobs as t on t.id = e.job_id \
                      where e.id = d.duplicate_of and e.state in ('failed', 'parked') \
                      group by t.run_id, t.kind, e.state order by t.run_id, t.kind, e.state limit 100";
-        let rows = self.rows("looking for items that have the keys of skipped rows", sqlx::query(query).bind(run_id));
+        let rows = self.rows(
+            "looking for items that have the keys of skipped rows",
+            sqlx::query(query).bind(run_id),
+        );
         let read = |row: &AnyRow| {
             let state: &str = row.try_get(1).map_err(failed)?;
-            let state =
-                State::parse(state).ok_or_else(|| LedgerError::Corrupt { what: format!("the state {state:?}") })?;
+            let state = State::parse(state).ok_or_else(|| LedgerError::Corrupt {
+                what: format!("the state {state:?}"),
+            })?;
             let items = u64::try_from(row.try_get::<i64, _>(2).map_err(failed)?).unwrap_or(0);
             let kind = row.try_get(3).map_err(failed)?;
-            Ok(TroubledBefore { run_id: row.try_get(0).map_err(failed)?, kind, state, items })
+            Ok(TroubledBefore {
+                run_id: row.try_get(0).map_err(failed)?,
+                kind,
+                state,
+                items,
+            })
         };
         rows.await?.iter().map(read).collect()
     }
 
-    /// What there is to do for a run; the next due item is looked for in these lanes only. Of what is paused, and of what may only
-    /// ask (`LANE`, `LANE/KIND` or `LANE/KIND/JOB`), only what is asked about is due.
+    /// What there is to do for a run; the next due item is looked for in these lanes only. Of what
+    /// is paused, and of what may only ask (`LANE`, `LANE/KIND` or `LANE/KIND/JOB`), only what is
+    /// asked about is due.
     ///
     /// # Errors
     /// Whatever the database says.
@@ -382,7 +432,9 @@ impl Ledger {
                     .bind(super::rows::list(&only_ask.iter().collect::<Vec<_>>())),
             )
             .await?;
-        let Some(row) = rows.first() else { return Ok(Work::default()) };
+        let Some(row) = rows.first() else {
+            return Ok(Work::default());
+        };
         Ok(Work {
             open: unsigned(row, 0, doing)?,
             claimed: unsigned(row, 1, doing)?,
@@ -397,11 +449,17 @@ impl Ledger {
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn jobs_named(&self, whose: WhoseJob<'_>, name: &str) -> Result<Vec<(i64, String)>, LedgerError> {
+    pub async fn jobs_named(
+        &self,
+        whose: WhoseJob<'_>,
+        name: &str,
+    ) -> Result<Vec<(i64, String)>, LedgerError> {
         let doing = "looking for a job";
         let query = match whose {
             WhoseJob::Run(run) => {
-                sqlx::query("select id, kind from jobs where name = $1 and run_id = $2").bind(name.to_owned()).bind(run)
+                sqlx::query("select id, kind from jobs where name = $1 and run_id = $2")
+                    .bind(name.to_owned())
+                    .bind(run)
             }
             WhoseJob::RunsOf(workflow, since) => sqlx::query(
                 "select j.id, j.kind from runs as r join jobs as j on j.run_id = r.id \
@@ -413,7 +471,12 @@ impl Ledger {
         };
         let rows = self.rows(doing, query).await?;
         let failed = |source| LedgerError::of(doing, source);
-        let job = |row: &AnyRow| Ok((row.try_get(0).map_err(failed)?, row.try_get(1).map_err(failed)?));
+        let job = |row: &AnyRow| {
+            Ok((
+                row.try_get(0).map_err(failed)?,
+                row.try_get(1).map_err(failed)?,
+            ))
+        };
         rows.iter().map(job).collect()
     }
 
@@ -435,8 +498,16 @@ impl Ledger {
                and i.id <= coalesce(j.last_item, 9223372036854775807) and i.job_id = j.id \
                and i.state in (select atom from json_each($2)) order by i.id limit $4",
         );
-        let query = query.bind(job_id).bind(super::rows::list(&states)).bind(after).bind(i64::from(limit));
-        self.rows("listing the items of a job", query).await?.iter().map(item_row).collect()
+        let query = query
+            .bind(job_id)
+            .bind(super::rows::list(&states))
+            .bind(after)
+            .bind(i64::from(limit));
+        self.rows("listing the items of a job", query)
+            .await?
+            .iter()
+            .map(item_row)
+            .collect()
     }
 
     /// One item.
@@ -444,22 +515,30 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn item(&self, id: i64) -> Result<Option<ItemRow>, LedgerError> {
-        let query =
-            "select i.*, j.run_id, j.name as job from items as i join jobs as j on j.id = i.job_id where i.id = $1";
-        self.rows("reading an item", sqlx::query(query).bind(id)).await?.first().map(item_row).transpose()
+        let query = "select i.*, j.run_id, j.name as job from items as i join jobs as j on j.id = i.job_id where i.id = $1";
+        self.rows("reading an item", sqlx::query(query).bind(id))
+            .await?
+            .first()
+            .map(item_row)
+            .transpose()
     }
 
-    /// The item a person means by this text: its id, its order number (of any generation), or its key. Of several rows with a key
-    /// the one that holds it is meant.
+    /// The item a person means by this text: its id, its order number (of any generation), or its
+    /// key. Of several rows with a key the one that holds it is meant.
     ///
     /// # Errors
     /// Whatever the database says.
     pub async fn find_item(&self, name: &str) -> Result<Option<ItemRow>, LedgerError> {
-        let columns = "select i.*, j.run_id, j.name as job from items as i join jobs as j on j.id = i.job_id";
-        let by_key_hash = OrderNumber::parse(name).ok().and_then(|number| number.key_hash());
+        let columns =
+            "select i.*, j.run_id, j.name as job from items as i join jobs as j on j.id = i.job_id";
+        let by_key_hash = OrderNumber::parse(name)
+            .ok()
+            .and_then(|number| number.key_hash());
         if let Some(hash) = by_key_hash {
             let query = sqlx::query(AssertSqlSafe(format!("{columns} where i.key_hash = $1")));
-            let rows = self.rows("finding an item", query.bind(hash.as_bytes().to_vec())).await?;
+            let rows = self
+                .rows("finding an item", query.bind(hash.as_bytes().to_vec()))
+                .await?;
             if let Some(row) = rows.first() {
                 return item_row(row).map(Some);
             }
@@ -469,8 +548,14 @@ impl Ledger {
         let query = sqlx::query(AssertSqlSafe(format!(
             "{columns} where {ways} order by i.id = $1 desc, i.key_hash is null, i.id limit 1"
         )));
-        let query = query.bind(name.parse::<i64>().unwrap_or(-1)).bind(name.to_owned());
-        self.rows("finding an item", query).await?.first().map(item_row).transpose()
+        let query = query
+            .bind(name.parse::<i64>().unwrap_or(-1))
+            .bind(name.to_owned());
+        self.rows("finding an item", query)
+            .await?
+            .first()
+            .map(item_row)
+            .transpose()
     }
 
     /// The calls made for an item, oldest first.
@@ -479,7 +564,11 @@ impl Ledger {
     /// Whatever the database says.
     pub async fn attempts(&self, item_id: i64) -> Result<Vec<AttemptRow>, LedgerError> {
         let query = "select * from attempts where item_id = $1 order by version, late limit 10000";
-        self.rows("reading attempts", sqlx::query(query).bind(item_id)).await?.iter().map(attempt_row).collect()
+        self.rows("reading attempts", sqlx::query(query).bind(item_id))
+            .await?
+            .iter()
+            .map(attempt_row)
+            .collect()
     }
 
     /// The moves of an item, oldest first.
@@ -488,10 +577,15 @@ impl Ledger {
     /// Whatever the database says.
     pub async fn events(&self, item_id: i64) -> Result<Vec<EventRow>, LedgerError> {
         let query = "select * from events where item_id = $1 order by version limit 10000";
-        self.rows("reading events", sqlx::query(query).bind(item_id)).await?.iter().map(event_row).collect()
+        self.rows("reading events", sqlx::query(query).bind(item_id))
+            .await?
+            .iter()
+            .map(event_row)
+            .collect()
     }
 
-    /// Looks for damage: what the database itself finds, and totals that do not add up. Empty if all is sound.
+    /// Looks for damage: what the database itself finds, and totals that do not add up. Empty if
+    /// all is sound.
     ///
     /// # Errors
     /// Whatever the database says.
@@ -500,7 +594,10 @@ impl Ledger {
         let failed = |source| LedgerError::of(doing, source);
         let mut mistakes = Vec::new();
         let damage = match self.home.engine {
-            Engine::Sqlite => self.rows(doing, sqlx::query("pragma quick_check(10)")).await?,
+            Engine::Sqlite => {
+                self.rows(doing, sqlx::query("pragma quick_check(10)"))
+                    .await?
+            }
             // A server looks after its own files (data checksums, amcheck).
             Engine::Postgres => Vec::new(),
         };
@@ -516,8 +613,13 @@ impl Ledger {
                         union all select job_id, state, -items, -minor from totals) as counted \
                      group by job_id, state having sum(items) <> 0 or sum(minor) <> 0 limit 10";
         for row in self.rows(doing, sqlx::query(query)).await? {
-            let (job, word): (i64, String) = (row.try_get(0).map_err(failed)?, row.try_get(1).map_err(failed)?);
-            mistakes.push(format!("the totals of job {job}, {word}, are not what its items add up to"));
+            let (job, word): (i64, String) = (
+                row.try_get(0).map_err(failed)?,
+                row.try_get(1).map_err(failed)?,
+            );
+            mistakes.push(format!(
+                "the totals of job {job}, {word}, are not what its items add up to"
+            ));
         }
         Ok(mistakes)
     }
@@ -533,22 +635,42 @@ impl Ledger {
         let rows = self.rows(doing, sqlx::query(query).bind(run_id)).await?;
         let failed = |source| LedgerError::of(doing, source);
         rows.iter()
-            .map(|row| Ok((row.try_get(0).map_err(failed)?, row.try_get(1).map_err(failed)?, unsigned(row, 2, doing)?)))
+            .map(|row| {
+                Ok((
+                    row.try_get(0).map_err(failed)?,
+                    row.try_get(1).map_err(failed)?,
+                    unsigned(row, 2, doing)?,
+                ))
+            })
             .collect()
     }
 
-    /// How many moves led from one state to another by one event in a run: `(event, from, to, moves)`.
+    /// How many moves led from one state to another by one event in a run: `(event, from, to,
+    /// moves)`.
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn moves(&self, run_id: i64) -> Result<Vec<(String, State, State, u64)>, LedgerError> {
+    pub async fn moves(
+        &self,
+        run_id: i64,
+    ) -> Result<Vec<(String, State, State, u64)>, LedgerError> {
         let doing = "counting moves";
         let query = "select e.event, e.from_state, e.to_state, count(*) from jobs as j cross join items as i \
                      cross join events as e where i.job_id = j.id and e.item_id = i.id and j.run_id = $1 group by 1, 2, 3 limit 1000";
         let rows = self.rows(doing, sqlx::query(query).bind(run_id)).await?;
-        let event = |row: &AnyRow| row.try_get(0).map_err(|source| LedgerError::of(doing, source));
+        let event = |row: &AnyRow| {
+            row.try_get(0)
+                .map_err(|source| LedgerError::of(doing, source))
+        };
         rows.iter()
-            .map(|row| Ok((event(row)?, state(row, 1, doing)?, state(row, 2, doing)?, unsigned(row, 3, doing)?)))
+            .map(|row| {
+                Ok((
+                    event(row)?,
+                    state(row, 1, doing)?,
+                    state(row, 2, doing)?,
+                    unsigned(row, 3, doing)?,
+                ))
+            })
             .collect()
     }
 
@@ -557,18 +679,26 @@ impl Ledger {
         doing: &'static str,
         query: sqlx::query::Query<'_, sqlx::Any, sqlx::any::AnyArguments>,
     ) -> Result<Vec<AnyRow>, LedgerError> {
-        query.fetch_all(&self.read).await.map_err(|source| LedgerError::of(doing, source))
+        query
+            .fetch_all(&self.read)
+            .await
+            .map_err(|source| LedgerError::of(doing, source))
     }
 }
 
 fn open_job(row: &AnyRow) -> Result<OpenJob, LedgerError> {
     let failed = |source| LedgerError::of("reading a job", source);
     let id: i64 = row.try_get("id").map_err(failed)?;
-    let corrupt = |what: &str| LedgerError::Corrupt { what: format!("the {what} of job {id}") };
+    let corrupt = |what: &str| LedgerError::Corrupt {
+        what: format!("the {what} of job {id}"),
+    };
     let calls: Option<i64> = row.try_get("rate_calls").map_err(failed)?;
     let per: Option<i64> = row.try_get("rate_per").map_err(failed)?;
     let rate = match (calls.map(u32::try_from), per.map(u64::try_from)) {
-        (Some(Ok(calls)), Some(Ok(per))) => Some(Rate { calls, per: Duration::from_millis(per) }),
+        (Some(Ok(calls)), Some(Ok(per))) => Some(Rate {
+            calls,
+            per: Duration::from_millis(per),
+        }),
         (None, None) => None,
         (_, _) => return Err(corrupt("rate")),
     };
@@ -587,7 +717,10 @@ fn open_job(row: &AnyRow) -> Result<OpenJob, LedgerError> {
             .map(u32::try_from)
             .transpose()
             .map_err(|_| corrupt("concurrency"))?,
-        due: row.try_get::<Option<i64>, _>("due").map_err(failed)?.map(Timestamp::from_millis),
+        due: row
+            .try_get::<Option<i64>, _>("due")
+            .map_err(failed)?
+            .map(Timestamp::from_millis),
     })
 }
 
@@ -597,10 +730,19 @@ fn run_row(row: &AnyRow) -> Result<RunRow, LedgerError> {
         id: row.try_get("id").map_err(failed)?,
         workflow: row.try_get("workflow").map_err(failed)?,
         occurrence: row.try_get("occurrence").map_err(failed)?,
-        started_at: row.try_get("started_at").map(Timestamp::from_millis).map_err(failed)?,
-        finished_at: row.try_get::<Option<i64>, _>("finished_at").map_err(failed)?.map(Timestamp::from_millis),
+        started_at: row
+            .try_get("started_at")
+            .map(Timestamp::from_millis)
+            .map_err(failed)?,
+        finished_at: row
+            .try_get::<Option<i64>, _>("finished_at")
+            .map_err(failed)?
+            .map(Timestamp::from_millis),
         author: row.try_get("author").map_err(failed)?,
-        forgotten_at: row.try_get::<Option<i64>, _>("forgotten_at").map_err(failed)?.map(Timestamp::from_millis),
+        forgotten_at: row
+            .try_get::<Option<i64>, _>("forgotten_at")
+            .map_err(failed)?
+            .map(Timestamp::from_millis),
     })
 }
 
@@ -613,7 +755,10 @@ fn job_row(row: &AnyRow) -> Result<JobRow, LedgerError> {
         kind: row.try_get("kind").map_err(failed)?,
         lane: row.try_get("lane").map_err(failed)?,
         account: row.try_get("account").map_err(failed)?,
-        finished_at: row.try_get::<Option<i64>, _>("finished_at").map_err(failed)?.map(Timestamp::from_millis),
+        finished_at: row
+            .try_get::<Option<i64>, _>("finished_at")
+            .map_err(failed)?
+            .map(Timestamp::from_millis),
         failure: row.try_get("failure").map_err(failed)?,
     })
 }
@@ -643,17 +788,28 @@ pub(super) fn item_row(row: &AnyRow) -> Result<ItemRow, LedgerError> {
         job: row.try_get("job").map_err(failed)?,
         line: row.try_get("line").map_err(failed)?,
         key: row.try_get("key").map_err(failed)?,
-        key_hash: row.try_get::<Option<&[u8]>, _>("key_hash").map_err(failed)?.and_then(KeyHash::from_bytes),
+        key_hash: row
+            .try_get::<Option<&[u8]>, _>("key_hash")
+            .map_err(failed)?
+            .and_then(KeyHash::from_bytes),
         order_no: row.try_get("order_no").map_err(failed)?,
         custom_no: row.try_get("custom_no").map_err(failed)?,
         version: row.try_get("version").map_err(failed)?,
-        state: State::parse(word).ok_or_else(|| LedgerError::Corrupt { what: format!("the state of item {id}") })?,
+        state: State::parse(word).ok_or_else(|| LedgerError::Corrupt {
+            what: format!("the state of item {id}"),
+        })?,
         amount: amount_of(row, id)?,
-        due_at: row.try_get::<Option<i64>, _>("due_at").map_err(failed)?.map(Timestamp::from_millis),
+        due_at: row
+            .try_get::<Option<i64>, _>("due_at")
+            .map_err(failed)?
+            .map(Timestamp::from_millis),
         receipt: row.try_get("receipt").map_err(failed)?,
         reason: row.try_get("reason").map_err(failed)?,
         withdrawn: row.try_get("withdrawn").map_err(failed)?,
-        withdrawn_at: row.try_get::<Option<i64>, _>("withdrawn_at").map_err(failed)?.map(Timestamp::from_millis),
+        withdrawn_at: row
+            .try_get::<Option<i64>, _>("withdrawn_at")
+            .map_err(failed)?
+            .map(Timestamp::from_millis),
         result: row.try_get("result").map_err(failed)?,
         input: row.try_get("input").map_err(failed)?,
         duplicate_of: row.try_get("duplicate_of").map_err(failed)?,
@@ -666,11 +822,20 @@ fn attempt_row(row: &AnyRow) -> Result<AttemptRow, LedgerError> {
         version: row.try_get("version").map_err(failed)?,
         operation: row.try_get("operation").map_err(failed)?,
         order_no: row.try_get("order_no").map_err(failed)?,
-        started_at: row.try_get("started_at").map(Timestamp::from_millis).map_err(failed)?,
-        ended_at: row.try_get("ended_at").map(Timestamp::from_millis).map_err(failed)?,
+        started_at: row
+            .try_get("started_at")
+            .map(Timestamp::from_millis)
+            .map_err(failed)?,
+        ended_at: row
+            .try_get("ended_at")
+            .map(Timestamp::from_millis)
+            .map_err(failed)?,
         answer: row.try_get("answer").map_err(failed)?,
         code: row.try_get("code").map_err(failed)?,
-        http: row.try_get::<Option<i64>, _>("http").map_err(failed)?.and_then(|http| u16::try_from(http).ok()),
+        http: row
+            .try_get::<Option<i64>, _>("http")
+            .map_err(failed)?
+            .and_then(|http| u16::try_from(http).ok()),
         late: row.try_get::<i64, _>("late").map_err(failed)? != 0,
         evidence: row.try_get("evidence").map_err(failed)?,
     })
@@ -680,7 +845,10 @@ fn event_row(row: &AnyRow) -> Result<EventRow, LedgerError> {
     let failed = |source| LedgerError::of("reading an event", source);
     Ok(EventRow {
         version: row.try_get("version").map_err(failed)?,
-        at: row.try_get("at").map(Timestamp::from_millis).map_err(failed)?,
+        at: row
+            .try_get("at")
+            .map(Timestamp::from_millis)
+            .map_err(failed)?,
         event: row.try_get("event").map_err(failed)?,
         from: row.try_get("from_state").map_err(failed)?,
         to: row.try_get("to_state").map_err(failed)?,
@@ -690,11 +858,19 @@ fn event_row(row: &AnyRow) -> Result<EventRow, LedgerError> {
 }
 
 fn state(row: &AnyRow, column: usize, doing: &'static str) -> Result<State, LedgerError> {
-    let word: &str = row.try_get(column).map_err(|source| LedgerError::of(doing, source))?;
-    State::parse(word).ok_or_else(|| LedgerError::Corrupt { what: format!("the state \"{word}\"") })
+    let word: &str = row
+        .try_get(column)
+        .map_err(|source| LedgerError::of(doing, source))?;
+    State::parse(word).ok_or_else(|| LedgerError::Corrupt {
+        what: format!("the state \"{word}\""),
+    })
 }
 
 fn unsigned(row: &AnyRow, column: usize, doing: &'static str) -> Result<u64, LedgerError> {
-    let number: i64 = row.try_get(column).map_err(|source| LedgerError::of(doing, source))?;
-    u64::try_from(number).map_err(|_| LedgerError::Corrupt { what: format!("a negative count, {doing}") })
+    let number: i64 = row
+        .try_get(column)
+        .map_err(|source| LedgerError::of(doing, source))?;
+    u64::try_from(number).map_err(|_| LedgerError::Corrupt {
+        what: format!("a negative count, {doing}"),
+    })
 }

@@ -1,7 +1,8 @@
-//! Looking from statement lines to items and back: by order number, by the gateway's number of a refund, by when it was sent.
+//! Looking from statement lines to items and back: by order number, by the gateway's number of a
+//! refund, by when it was sent.
 //!
-//! It only reads, a page at a time: every list it is asked with or gives back is as long as a page. What a difference is, is
-//! not decided here.
+//! It only reads, a page at a time: every list it is asked with or gives back is as long as a page.
+//! What a difference is, is not decided here.
 
 use std::collections::{HashMap, HashSet};
 
@@ -63,7 +64,8 @@ impl BookedItem {
 
     /// Whether this is the number in use.
     pub fn is_in_use(&self, number: &str) -> bool {
-        self.number(self.generation).is_some_and(|own| own.as_str() == number)
+        self.number(self.generation)
+            .is_some_and(|own| own.as_str() == number)
     }
 }
 
@@ -127,12 +129,12 @@ pub struct Sent {
 }
 
 /// The columns of an item that [`booked`] reads.
-const COLUMNS: &str =
-    "i.id, i.state, i.generation, i.key_hash, i.custom_no, i.amount, i.currency, i.receipt, i.sent_at, j.kind";
+const COLUMNS: &str = "i.id, i.state, i.generation, i.key_hash, i.custom_no, i.amount, i.currency, i.receipt, i.sent_at, j.kind";
 
 /// Items of the derived numbers, and of the users' own.
 fn named_query() -> String {
-    let of_lane = "and j.id = i.job_id and j.lane = $3 and j.kind in (select atom from json_each($4))";
+    let of_lane =
+        "and j.id = i.job_id and j.lane = $3 and j.kind in (select atom from json_each($4))";
     format!(
         "select {COLUMNS} from json_each($1) as n cross join items as i cross join jobs as j \
            where i.key_hash = unhex(n.atom) {of_lane} union all \
@@ -149,7 +151,8 @@ fn refunds_query() -> String {
     )
 }
 
-/// Added to a line's number, so that all are written with as many digits and the smallest comes first.
+/// Added to a line's number, so that all are written with as many digits and the smallest comes
+/// first.
 const NO_LINE: u64 = 1_000_000_000_000;
 
 fn listed_query(by: ListedBy) -> String {
@@ -176,7 +179,8 @@ fn sent_query() -> String {
 }
 
 impl Ledger {
-    /// The items of these kinds on a lane that have, or have had, one of these numbers; perhaps others besides.
+    /// The items of these kinds on a lane that have, or have had, one of these numbers; perhaps
+    /// others besides.
     ///
     /// # Errors
     /// Whatever the database says.
@@ -186,11 +190,20 @@ impl Ledger {
         kinds: &[&str],
         numbers: &[&str],
     ) -> Result<Vec<BookedItem>, LedgerError> {
-        let parsed: Vec<OrderNumber> = numbers.iter().filter_map(|number| OrderNumber::parse(number).ok()).collect();
+        let parsed: Vec<OrderNumber> = numbers
+            .iter()
+            .filter_map(|number| OrderNumber::parse(number).ok())
+            .collect();
         let hashes: HashSet<KeyHash> = parsed.iter().filter_map(OrderNumber::key_hash).collect();
         // A later generation of a user's own number has it before the last dash.
-        let before_dash = parsed.iter().filter_map(|number| number.as_str().rsplit_once('-').map(|(own, _)| own));
-        let customs: HashSet<&str> = parsed.iter().map(OrderNumber::as_str).chain(before_dash).collect();
+        let before_dash = parsed
+            .iter()
+            .filter_map(|number| number.as_str().rsplit_once('-').map(|(own, _)| own));
+        let customs: HashSet<&str> = parsed
+            .iter()
+            .map(OrderNumber::as_str)
+            .chain(before_dash)
+            .collect();
         self.named(lane, kinds, hashes, customs).await
     }
 
@@ -219,11 +232,15 @@ impl Ledger {
             .bind(list(&customs.into_iter().collect::<Vec<_>>()))
             .bind(lane.to_owned())
             .bind(list(kinds));
-        let rows = query.fetch_all(&self.read).await.map_err(|source| LedgerError::of(READING, source))?;
+        let rows = query
+            .fetch_all(&self.read)
+            .await
+            .map_err(|source| LedgerError::of(READING, source))?;
         rows.iter().map(booked).collect()
     }
 
-    /// The refunds of these kinds on a lane that are known by the gateway's numbers: of the payment, and of the refund.
+    /// The refunds of these kinds on a lane that are known by the gateway's numbers: of the
+    /// payment, and of the refund.
     ///
     /// # Errors
     /// Whatever the database says.
@@ -234,13 +251,24 @@ impl Ledger {
         account: KeyHash,
         numbers: &[(&str, &str)],
     ) -> Result<Vec<BookedItem>, LedgerError> {
-        let pairs: Vec<_> = numbers.iter().map(|(paid, refund)| (hex(fingerprint(account, paid)), refund)).collect();
+        let pairs: Vec<_> = numbers
+            .iter()
+            .map(|(paid, refund)| (hex(fingerprint(account, paid)), refund))
+            .collect();
         let query = sqlx::query(AssertSqlSafe(refunds_query())).bind(list(&pairs));
-        let rows = query.bind(lane.to_owned()).bind(list(kinds)).fetch_all(&self.read).await;
-        rows.map_err(|source| LedgerError::of(READING, source))?.iter().map(booked).collect()
+        let rows = query
+            .bind(lane.to_owned())
+            .bind(list(kinds))
+            .fetch_all(&self.read)
+            .await;
+        rows.map_err(|source| LedgerError::of(READING, source))?
+            .iter()
+            .map(booked)
+            .collect()
     }
 
-    /// Where these numbers stand in the statements of a lane, in lines of these kinds; those that stand nowhere are left out.
+    /// Where these numbers stand in the statements of a lane, in lines of these kinds; those that
+    /// stand nowhere are left out.
     ///
     /// `days`: the first and the last for [`Listed::inside`].
     ///
@@ -256,26 +284,41 @@ impl Ledger {
     ) -> Result<HashMap<String, Listed>, LedgerError> {
         let failed = |source| LedgerError::of("looking for lines of statements", source);
         let words: Vec<&str> = kinds.iter().map(|kind| kind.word()).collect();
-        let query = sqlx::query(AssertSqlSafe(listed_query(by))).bind(list(numbers)).bind(lane.to_owned());
-        let query = query.bind(days.0.to_owned()).bind(days.1.to_owned()).bind(list(&words));
+        let query = sqlx::query(AssertSqlSafe(listed_query(by)))
+            .bind(list(numbers))
+            .bind(lane.to_owned());
+        let query = query
+            .bind(days.0.to_owned())
+            .bind(days.1.to_owned())
+            .bind(list(&words));
         let rows = query.fetch_all(&self.read).await.map_err(failed)?;
         let read = |row: &AnyRow| {
             let place: String = row.try_get(1).map_err(failed)?;
-            let corrupt = || LedgerError::Corrupt { what: format!("a statement has the day and line {place}") };
+            let corrupt = || LedgerError::Corrupt {
+                what: format!("a statement has the day and line {place}"),
+            };
             let (day, line) = place.split_at_checked(10).ok_or_else(corrupt)?;
             let first = LineRef {
                 day: day.to_owned(),
-                line: line.parse::<u64>().ok().and_then(|line| line.checked_sub(NO_LINE)).ok_or_else(corrupt)?,
+                line: line
+                    .parse::<u64>()
+                    .ok()
+                    .and_then(|line| line.checked_sub(NO_LINE))
+                    .ok_or_else(corrupt)?,
             };
             Ok((
                 row.try_get(0).map_err(failed)?,
-                Listed { first, inside: row.try_get::<i64, _>(2).map_err(failed)? != 0 },
+                Listed {
+                    first,
+                    inside: row.try_get::<i64, _>(2).map_err(failed)? != 0,
+                },
             ))
         };
         rows.iter().map(read).collect()
     }
 
-    /// Jobs of these kinds on a lane that may have sent something in a span of time, from behind `after` on.
+    /// Jobs of these kinds on a lane that may have sent something in a span of time, from behind
+    /// `after` on.
     ///
     /// # Errors
     /// Whatever the database says.
@@ -288,17 +331,32 @@ impl Ledger {
         limit: u32,
     ) -> Result<Vec<JobSpan>, LedgerError> {
         let failed = |source| LedgerError::of("looking for jobs", source);
-        let query = sqlx::query(JOBS).bind(after).bind(lane.to_owned()).bind(list(kinds));
-        let query = query.bind(sent.from.millis()).bind(sent.until.millis()).bind(i64::from(limit));
+        let query = sqlx::query(JOBS)
+            .bind(after)
+            .bind(lane.to_owned())
+            .bind(list(kinds));
+        let query = query
+            .bind(sent.from.millis())
+            .bind(sent.until.millis())
+            .bind(i64::from(limit));
         let rows = query.fetch_all(&self.read).await.map_err(failed)?;
         let span = |row: &AnyRow| {
             let (id, kind) = (row.try_get(0)?, row.try_get(1)?);
-            Ok(JobSpan { id, kind, first: row.try_get(2)?, last: row.try_get(3)? })
+            Ok(JobSpan {
+                id,
+                kind,
+                first: row.try_get(2)?,
+                last: row.try_get(3)?,
+            })
         };
-        rows.iter().map(span).collect::<Result<_, _>>().map_err(failed)
+        rows.iter()
+            .map(span)
+            .collect::<Result<_, _>>()
+            .map_err(failed)
     }
 
-    /// The items of a job that succeeded and were last sent in a span of time, from behind `after` on.
+    /// The items of a job that succeeded and were last sent in a span of time, from behind `after`
+    /// on.
     ///
     /// # Errors
     /// Whatever the database says.
@@ -309,9 +367,19 @@ impl Ledger {
         after: i64,
         limit: u32,
     ) -> Result<Vec<BookedItem>, LedgerError> {
-        let query = sqlx::query(AssertSqlSafe(sent_query())).bind(job.id).bind(job.first).bind(after).bind(job.last);
-        let query = query.bind(sent.from.millis()).bind(sent.until.millis()).bind(i64::from(limit));
-        let rows = query.fetch_all(&self.read).await.map_err(|source| LedgerError::of(READING, source))?;
+        let query = sqlx::query(AssertSqlSafe(sent_query()))
+            .bind(job.id)
+            .bind(job.first)
+            .bind(after)
+            .bind(job.last);
+        let query = query
+            .bind(sent.from.millis())
+            .bind(sent.until.millis())
+            .bind(i64::from(limit));
+        let rows = query
+            .fetch_all(&self.read)
+            .await
+            .map_err(|source| LedgerError::of(READING, source))?;
         rows.iter().map(booked).collect()
     }
 }
@@ -321,7 +389,9 @@ const READING: &str = "looking for items of statement lines";
 fn booked(row: &AnyRow) -> Result<BookedItem, LedgerError> {
     let failed = |source| LedgerError::of(READING, source);
     let id: i64 = row.try_get("id").map_err(failed)?;
-    let corrupt = |what: &str| LedgerError::Corrupt { what: format!("item {id}: {what}") };
+    let corrupt = |what: &str| LedgerError::Corrupt {
+        what: format!("item {id}: {what}"),
+    };
     let word: &str = row.try_get("state").map_err(failed)?;
     let key: Option<&[u8]> = row.try_get("key_hash").map_err(failed)?;
     let custom: Option<&str> = row.try_get("custom_no").map_err(failed)?;
@@ -332,10 +402,18 @@ fn booked(row: &AnyRow) -> Result<BookedItem, LedgerError> {
         state: State::parse(word).ok_or_else(|| corrupt("state"))?,
         amount: amount_of(row, id)?,
         receipt: row.try_get("receipt").map_err(failed)?,
-        sent_at: row.try_get::<Option<i64>, _>("sent_at").map_err(failed)?.map(Timestamp::from_millis),
+        sent_at: row
+            .try_get::<Option<i64>, _>("sent_at")
+            .map_err(failed)?
+            .map(Timestamp::from_millis),
         generation: u16::try_from(generation).map_err(|_| corrupt("generation"))?,
-        key: key.and_then(KeyHash::from_bytes).ok_or_else(|| corrupt("no key"))?,
-        custom_no: custom.map(OrderNumber::parse).transpose().map_err(|_| corrupt("order number"))?,
+        key: key
+            .and_then(KeyHash::from_bytes)
+            .ok_or_else(|| corrupt("no key"))?,
+        custom_no: custom
+            .map(OrderNumber::parse)
+            .transpose()
+            .map_err(|_| corrupt("order number"))?,
     })
 }
 
@@ -349,11 +427,24 @@ mod tests {
         let named = steps(&named_query()).await;
         place(&named, "SEARCH i USING INDEX items_key (key_hash=?)");
         place(&named, "SEARCH i USING INDEX items_custom_no (custom_no=?)");
-        place(&steps(&refunds_query()).await, "SEARCH i USING INDEX items_receipt (receipt=?)");
-        let indexes = ["statement_lines_by_order", "statement_lines_by_refund", "statement_lines_by_refund_id"];
-        for (by, index) in [ListedBy::Order, ListedBy::Refund, ListedBy::RefundId].into_iter().zip(indexes) {
+        place(
+            &steps(&refunds_query()).await,
+            "SEARCH i USING INDEX items_receipt (receipt=?)",
+        );
+        let indexes = [
+            "statement_lines_by_order",
+            "statement_lines_by_refund",
+            "statement_lines_by_refund_id",
+        ];
+        for (by, index) in [ListedBy::Order, ListedBy::Refund, ListedBy::RefundId]
+            .into_iter()
+            .zip(indexes)
+        {
             let listed = steps(&listed_query(by)).await;
-            place(&listed, &format!("SEARCH l USING INDEX {index} ({}=?)", by.column()));
+            place(
+                &listed,
+                &format!("SEARCH l USING INDEX {index} ({}=?)", by.column()),
+            );
             place(&listed, "SEARCH s USING INTEGER PRIMARY KEY");
         }
     }
@@ -363,7 +454,10 @@ mod tests {
         for query in [sent_query(), JOBS.to_owned()] {
             let steps = steps(&query).await;
             place(&steps, "USING INTEGER PRIMARY KEY (rowid>?");
-            assert!(steps.iter().all(|step| !step.contains("TEMP B-TREE")), "{steps:#?}");
+            assert!(
+                steps.iter().all(|step| !step.contains("TEMP B-TREE")),
+                "{steps:#?}"
+            );
         }
     }
 }

@@ -1,4 +1,5 @@
-//! What whoever approves a batch is shown of it: its rows by size, and what the ledger knows beside them. Nothing here changes anything.
+//! What whoever approves a batch is shown of it: its rows by size, and what the ledger knows beside
+//! them. Nothing here changes anything.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -96,8 +97,15 @@ impl Named {
 impl RowPlace {
     /// Where an item is.
     pub fn of(item: &ItemRow) -> Self {
-        let currency = item.amount.map(|amount| amount.currency().code().to_owned()).unwrap_or_default();
-        Self { currency, minor: Reverse(item.amount.map_or(-1, Amount::minor)), item: item.id }
+        let currency = item
+            .amount
+            .map(|amount| amount.currency().code().to_owned())
+            .unwrap_or_default();
+        Self {
+            currency,
+            minor: Reverse(item.amount.map_or(-1, Amount::minor)),
+            item: item.id,
+        }
     }
 
     /// From the text it prints as.
@@ -105,7 +113,11 @@ impl RowPlace {
         let mut parts = text.splitn(3, ':');
         let currency = parts.next().filter(|code| code.len() <= 3)?.to_owned();
         let minor = Reverse(parts.next()?.parse().ok()?);
-        Some(Self { currency, minor, item: parts.next()?.parse().ok()? })
+        Some(Self {
+            currency,
+            minor,
+            item: parts.next()?.parse().ok()?,
+        })
     }
 }
 
@@ -149,8 +161,9 @@ impl Ledger {
         self.reviewed(query).await?.iter().map(item_row).collect()
     }
 
-    /// Which of these items of a job say the same of the same payment or contract as items of earlier batches that may have been, or
-    /// may yet be carried out. `otherwise`: items, each with what says the same of it in another way.
+    /// Which of these items of a job say the same of the same payment or contract as items of
+    /// earlier batches that may have been, or may yet be carried out. `otherwise`: items, each with
+    /// what says the same of it in another way.
     ///
     /// # Errors
     /// Whatever the database says.
@@ -161,7 +174,9 @@ impl Ledger {
         otherwise: &[(i64, KeyHash)],
     ) -> Result<HashMap<i64, Repeated>, LedgerError> {
         let own = items.iter().map(|id| (*id, None));
-        let other = otherwise.iter().map(|(id, identity)| (*id, Some(hex::encode(identity.as_bytes()))));
+        let other = otherwise
+            .iter()
+            .map(|(id, identity)| (*id, Some(hex::encode(identity.as_bytes()))));
         let rows: Vec<(i64, Option<String>)> = own.chain(other).collect();
         let query = sqlx::query(REPEATED).bind(list(&rows)).bind(job_id);
         let of = |row: &AnyRow| {
@@ -174,14 +189,24 @@ impl Ledger {
             };
             Ok((row.try_get(0)?, repeated))
         };
-        self.reviewed(query).await?.iter().map(of).collect::<Result<_, _>>().map_err(failed)
+        self.reviewed(query)
+            .await?
+            .iter()
+            .map(of)
+            .collect::<Result<_, _>>()
+            .map_err(failed)
     }
 
-    /// The payments of an account with these numbers, ours or the gateway's, as they were looked up.
+    /// The payments of an account with these numbers, ours or the gateway's, as they were looked
+    /// up.
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn payments_numbered(&self, account: KeyHash, numbers: &[&str]) -> Result<Vec<Payment>, LedgerError> {
+    pub async fn payments_numbered(
+        &self,
+        account: KeyHash,
+        numbers: &[&str],
+    ) -> Result<Vec<Payment>, LedgerError> {
         let by = |number: &str| {
             format!(
                 "select {PAYMENT_COLUMNS} from json_each($2) as n cross join payments as p \
@@ -189,11 +214,18 @@ impl Ledger {
             )
         };
         let query = format!("{} union {}", by("order_no"), by("transaction_id"));
-        let query = sqlx::query(AssertSqlSafe(query)).bind(account.as_bytes().to_vec()).bind(list(numbers));
-        self.reviewed(query).await?.iter().map(payment_row).collect()
+        let query = sqlx::query(AssertSqlSafe(query))
+            .bind(account.as_bytes().to_vec())
+            .bind(list(numbers));
+        self.reviewed(query)
+            .await?
+            .iter()
+            .map(payment_row)
+            .collect()
     }
 
-    /// How much was given back of payments, or may have been, in minor units, and how often; by the gateway's number.
+    /// How much was given back of payments, or may have been, in minor units, and how often; by the
+    /// gateway's number.
     ///
     /// # Errors
     /// Whatever the database says.
@@ -202,7 +234,12 @@ impl Ledger {
         account: KeyHash,
         transactions: &[&str],
     ) -> Result<HashMap<String, (i64, u64)>, LedgerError> {
-        let of = |number: &&str| (hex::encode(fingerprint(account, number).as_bytes()), (*number).to_owned());
+        let of = |number: &&str| {
+            (
+                hex::encode(fingerprint(account, number).as_bytes()),
+                (*number).to_owned(),
+            )
+        };
         let rows: Vec<(String, String)> = transactions.iter().map(of).collect();
         let query = format!(
             "select n.value ->> 1, cast(sum(items.amount) as bigint), count(*) from json_each($1) as n cross join items \
@@ -210,20 +247,46 @@ impl Ledger {
         );
         let of = |row: &AnyRow| {
             let times: i64 = row.try_get(2)?;
-            Ok((row.try_get(0)?, (row.try_get::<Option<i64>, _>(1)?.unwrap_or(0), times.unsigned_abs())))
+            Ok((
+                row.try_get(0)?,
+                (
+                    row.try_get::<Option<i64>, _>(1)?.unwrap_or(0),
+                    times.unsigned_abs(),
+                ),
+            ))
         };
-        let found = self.reviewed(sqlx::query(AssertSqlSafe(query)).bind(list(&rows))).await?;
-        found.iter().map(of).collect::<Result<_, _>>().map_err(failed)
+        let found = self
+            .reviewed(sqlx::query(AssertSqlSafe(query)).bind(list(&rows)))
+            .await?;
+        found
+            .iter()
+            .map(of)
+            .collect::<Result<_, _>>()
+            .map_err(failed)
     }
 
     /// Our items of an account that charged somebody under these order numbers.
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn charges(&self, account: &str, numbers: &[&str]) -> Result<HashMap<String, Charge>, LedgerError> {
-        let hash = |number: &str| OrderNumber::parse(number).ok()?.key_hash().map(|hash| hex::encode(hash.as_bytes()));
-        let rows: Vec<(&str, Option<String>)> = numbers.iter().map(|number| (*number, hash(number))).collect();
-        let found = self.reviewed(sqlx::query(CHARGES).bind(list(&rows)).bind(account)).await?;
+    pub async fn charges(
+        &self,
+        account: &str,
+        numbers: &[&str],
+    ) -> Result<HashMap<String, Charge>, LedgerError> {
+        let hash = |number: &str| {
+            OrderNumber::parse(number)
+                .ok()?
+                .key_hash()
+                .map(|hash| hex::encode(hash.as_bytes()))
+        };
+        let rows: Vec<(&str, Option<String>)> = numbers
+            .iter()
+            .map(|number| (*number, hash(number)))
+            .collect();
+        let found = self
+            .reviewed(sqlx::query(CHARGES).bind(list(&rows)).bind(account))
+            .await?;
         found.iter().map(charge_row).collect()
     }
 
@@ -236,12 +299,14 @@ impl Ledger {
         account: &str,
         transactions: &[&str],
     ) -> Result<HashMap<String, Charge>, LedgerError> {
-        let query = sqlx::query(CHARGES_BY_TRANSACTION).bind(list(transactions)).bind(account);
+        let query = sqlx::query(CHARGES_BY_TRANSACTION)
+            .bind(list(transactions))
+            .bind(account);
         self.reviewed(query).await?.iter().map(charge_row).collect()
     }
 
-    /// How a batch differs from the one that was planned before it for the same workflow and job; none if there was none.
-    /// `is_same`: whether two inputs say the same.
+    /// How a batch differs from the one that was planned before it for the same workflow and job;
+    /// none if there was none. `is_same`: whether two inputs say the same.
     ///
     /// # Errors
     /// Whatever the database says.
@@ -253,22 +318,37 @@ impl Ledger {
         let before = "select j.id, j.run_id from runs as r join jobs as j on j.run_id = r.id \
                       where r.workflow = $1 and r.id < $3 and j.name = $2 and j.last_item >= j.first_item \
                       order by r.id desc limit 1";
-        let query = sqlx::query(before).bind(&approval.workflow).bind(&approval.job).bind(approval.run_id);
-        let Some(row) = self.reviewed(query).await?.pop() else { return Ok(None) };
-        let (before, run): (i64, i64) = (row.try_get(0).map_err(failed)?, row.try_get(1).map_err(failed)?);
+        let query = sqlx::query(before)
+            .bind(&approval.workflow)
+            .bind(&approval.job)
+            .bind(approval.run_id);
+        let Some(row) = self.reviewed(query).await?.pop() else {
+            return Ok(None);
+        };
+        let (before, run): (i64, i64) = (
+            row.try_get(0).map_err(failed)?,
+            row.try_get(1).map_err(failed)?,
+        );
         let mut differences = BatchDifferences {
             run,
             added: self.only_in((approval.job_id, before), OTHER).await?,
             // Whatever this batch has of a key counts: also that it was done before.
-            removed: self.only_in((before, approval.job_id), "b.key = i.key and b.job_id = $2").await?,
+            removed: self
+                .only_in((before, approval.job_id), "b.key = i.key and b.job_id = $2")
+                .await?,
             changed: Named::default(),
             same: 0,
         };
         let mut last = 0;
         loop {
-            let query = sqlx::query(AssertSqlSafe(pairs())).bind(approval.job_id).bind(before).bind(last);
+            let query = sqlx::query(AssertSqlSafe(pairs()))
+                .bind(approval.job_id)
+                .bind(before)
+                .bind(last);
             let pairs = self.reviewed(query).await?;
-            let Some(end) = pairs.last() else { return Ok(Some(differences)) };
+            let Some(end) = pairs.last() else {
+                return Ok(Some(differences));
+            };
             last = end.try_get(0).map_err(failed)?;
             for pair in &pairs {
                 let text = |place: usize| pair.try_get::<&str, _>(place).map_err(failed);
@@ -287,10 +367,23 @@ impl Ledger {
             "from jobs as j cross join items as i where {OF_JOB} and not exists (select 1 from items as b where {has})"
         );
         let count = AssertSqlSafe(format!("select count(*) {from}"));
-        let count: i64 = sqlx::query_scalar(count).bind(job).bind(other).fetch_one(&self.read).await.map_err(failed)?;
+        let count: i64 = sqlx::query_scalar(count)
+            .bind(job)
+            .bind(other)
+            .fetch_one(&self.read)
+            .await
+            .map_err(failed)?;
         let keys = AssertSqlSafe(format!("select i.key {from} order by i.id limit {NAMED}"));
-        let keys = sqlx::query_scalar(keys).bind(job).bind(other).fetch_all(&self.read).await.map_err(failed)?;
-        Ok(Named { count: count.unsigned_abs(), keys })
+        let keys = sqlx::query_scalar(keys)
+            .bind(job)
+            .bind(other)
+            .fetch_all(&self.read)
+            .await
+            .map_err(failed)?;
+        Ok(Named {
+            count: count.unsigned_abs(),
+            keys,
+        })
     }
 
     async fn reviewed<'q>(
@@ -301,7 +394,8 @@ impl Ledger {
     }
 }
 
-/// The rows of a job of which another has the key: whether key fields and amounts are equal, and what both say.
+/// The rows of a job of which another has the key: whether key fields and amounts are equal, and
+/// what both say.
 fn pairs() -> String {
     format!(
         "select i.id, i.key, cast(case when b.amount is not distinct from i.amount and b.currency is not distinct from i.currency \
@@ -324,12 +418,24 @@ const REPEATED: &str = "\
 fn charge_row(row: &AnyRow) -> Result<(String, Charge), LedgerError> {
     let item: i64 = row.try_get("id").map_err(failed)?;
     let word: &str = row.try_get("state").map_err(failed)?;
-    let state =
-        State::parse(word).ok_or_else(|| LedgerError::Corrupt { what: format!("item {item} is \"{word}\"") })?;
+    let state = State::parse(word).ok_or_else(|| LedgerError::Corrupt {
+        what: format!("item {item} is \"{word}\""),
+    })?;
     let amount = amount_of(row, item)?;
-    let (order_no, transaction_id) =
-        (row.try_get("order_no").map_err(failed)?, row.try_get("receipt").map_err(failed)?);
-    Ok((row.try_get("number").map_err(failed)?, Charge { item, state, amount, order_no, transaction_id }))
+    let (order_no, transaction_id) = (
+        row.try_get("order_no").map_err(failed)?,
+        row.try_get("receipt").map_err(failed)?,
+    );
+    Ok((
+        row.try_get("number").map_err(failed)?,
+        Charge {
+            item,
+            state,
+            amount,
+            order_no,
+            transaction_id,
+        },
+    ))
 }
 
 const CHARGES: &str = "\
@@ -355,11 +461,23 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_known_beside_a_batch_is_found_by_indexes() {
-        place(&steps(REPEATED).await, "SEARCH o USING INDEX items_identity (identity=?");
+        place(
+            &steps(REPEATED).await,
+            "SEARCH o USING INDEX items_identity (identity=?",
+        );
         let charges = steps(CHARGES).await;
         place(&charges, "SEARCH i USING INDEX items_key (key_hash=?)");
-        place(&charges, "SEARCH i USING INDEX items_custom_no (custom_no=?)");
-        place(&steps(CHARGES_BY_TRANSACTION).await, "SEARCH i USING INDEX items_receipt (receipt=?)");
-        place(&steps(&pairs()).await, "SEARCH b USING INDEX items_named (key=?)");
+        place(
+            &charges,
+            "SEARCH i USING INDEX items_custom_no (custom_no=?)",
+        );
+        place(
+            &steps(CHARGES_BY_TRANSACTION).await,
+            "SEARCH i USING INDEX items_receipt (receipt=?)",
+        );
+        place(
+            &steps(&pairs()).await,
+            "SEARCH b USING INDEX items_named (key=?)",
+        );
     }
 }

@@ -34,27 +34,39 @@ pub(super) struct Stored {
     pub result: Option<String>,
     /// Who has withdrawn it while it may have been under way, and why.
     pub withdrawn: Option<String>,
-    /// The generation that was asked about since this ledger took the place of a lost one; none where it did not.
+    /// The generation that was asked about since this ledger took the place of a lost one; none
+    /// where it did not.
     pub recalled: Option<i64>,
 }
 
 impl Stored {
-    /// Whether this number may have been used by the ledger of which this one was a backup, and was not asked about since.
+    /// Whether this number may have been used by the ledger of which this one was a backup, and was
+    /// not asked about since.
     pub fn may_be_forgotten(&self, generation: u16) -> bool {
-        self.recalled.is_some_and(|recalled| recalled != i64::from(generation))
+        self.recalled
+            .is_some_and(|recalled| recalled != i64::from(generation))
     }
 
     /// Reads a row of `items`.
     pub fn read(row: &AnyRow) -> Result<Self, LedgerError> {
         let get = |source| LedgerError::of("reading an item", source);
         let id: i64 = row.try_get("id").map_err(get)?;
-        let corrupt = |what: &str| LedgerError::Corrupt { what: format!("item {id}: {what}") };
+        let corrupt = |what: &str| LedgerError::Corrupt {
+            what: format!("item {id}: {what}"),
+        };
         let state: &str = row.try_get("state").map_err(get)?;
         let asking: Option<&str> = row.try_get("asking").map_err(get)?;
         let number = |name: &str| row.try_get::<i64, _>(name).map_err(get);
-        let instant =
-            |name: &str| row.try_get::<Option<i64>, _>(name).map_err(get).map(|at| at.map(Timestamp::from_millis));
-        let parsed = |text: Option<&str>| text.map(OrderNumber::parse).transpose().map_err(|_| corrupt("order number"));
+        let instant = |name: &str| {
+            row.try_get::<Option<i64>, _>(name)
+                .map_err(get)
+                .map(|at| at.map(Timestamp::from_millis))
+        };
+        let parsed = |text: Option<&str>| {
+            text.map(OrderNumber::parse)
+                .transpose()
+                .map_err(|_| corrupt("order number"))
+        };
         let key: Option<&[u8]> = row.try_get("key_hash").map_err(get)?;
         let custom_no = parsed(row.try_get("custom_no").map_err(get)?)?;
         let order_no = parsed(row.try_get("order_no").map_err(get)?)?;
@@ -70,7 +82,10 @@ impl Stored {
                 None => Asking::Outcome,
                 Some(text) => serde_json::from_str(text).map_err(|_| corrupt("asking"))?,
             },
-            receipt: row.try_get::<Option<String>, _>("receipt").map_err(get)?.map(Receipt),
+            receipt: row
+                .try_get::<Option<String>, _>("receipt")
+                .map_err(get)?
+                .map(Receipt),
             spread: id.to_le_bytes()[0].wrapping_mul(151),
         };
         Ok(Self {
@@ -80,7 +95,9 @@ impl Stored {
             item,
             order_no: order_no.ok_or_else(|| corrupt("no order number"))?,
             custom_no,
-            key: key.and_then(KeyHash::from_bytes).ok_or_else(|| corrupt("no key"))?,
+            key: key
+                .and_then(KeyHash::from_bytes)
+                .ok_or_else(|| corrupt("no key"))?,
             amount: amount_of(row, id)?,
             input: row.try_get("input").map_err(get)?,
             serial: row.try_get("serial").map_err(get)?,
@@ -88,7 +105,10 @@ impl Stored {
             withdrawn: row.try_get("withdrawn").map_err(get)?,
             // Only who asks whether the ledger was restored reads these.
             recalled: match row.try_get::<i64, _>("restored") {
-                Ok(restored) if restored > 0 => row.try_get::<Option<i64>, _>("recalled").map_err(get)?.or(Some(0)),
+                Ok(restored) if restored > 0 => row
+                    .try_get::<Option<i64>, _>("recalled")
+                    .map_err(get)?
+                    .or(Some(0)),
                 Ok(_) | Err(_) => None,
             },
         })
@@ -96,8 +116,11 @@ impl Stored {
 
     /// The order number of a generation.
     pub fn number_of(&self, generation: u16) -> Result<OrderNumber, LedgerError> {
-        number_of(self.key, self.custom_no.as_ref(), generation)
-            .map_err(|error| LedgerError::Corrupt { what: format!("item {}: {error}", self.id) })
+        number_of(self.key, self.custom_no.as_ref(), generation).map_err(|error| {
+            LedgerError::Corrupt {
+                what: format!("item {}: {error}", self.id),
+            }
+        })
     }
 }
 
@@ -116,8 +139,12 @@ pub(super) fn number_of(
 
 /// The policy of an item's job, which its row was joined with.
 pub(super) fn policy_of(row: &AnyRow, item_id: i64) -> Result<Policy, LedgerError> {
-    let text: &str = row.try_get("policy").map_err(|source| LedgerError::of("reading an item", source))?;
-    serde_json::from_str(text).map_err(|_| LedgerError::Corrupt { what: format!("the policy of item {item_id}") })
+    let text: &str = row
+        .try_get("policy")
+        .map_err(|source| LedgerError::of("reading an item", source))?;
+    serde_json::from_str(text).map_err(|_| LedgerError::Corrupt {
+        what: format!("the policy of item {item_id}"),
+    })
 }
 
 /// The amount of a row with the columns `amount` and `currency`.
@@ -138,7 +165,9 @@ pub(super) fn amount_in(
         (Some(minor), Some(code)) => Currency::parse(code)
             .and_then(|currency| Amount::from_minor(minor, currency))
             .map(Some)
-            .map_err(|error| LedgerError::Corrupt { what: format!("item {id}: {error}") }),
+            .map_err(|error| LedgerError::Corrupt {
+                what: format!("item {id}: {error}"),
+            }),
         (None, _) | (_, None) => Ok(None),
     }
 }
@@ -157,9 +186,16 @@ pub(super) struct Written<'a> {
 impl<'a> Written<'a> {
     /// What the move is, where a person has withdrawn the item.
     fn heeded(&self) -> Option<Move> {
-        let wish = self.stored.withdrawn.as_ref().filter(|_| !is(Bug::WithdrawalForgotten))?;
-        // The next number may have been sent by the ledger that was lost: the claim has it asked about before it is cancelled.
-        if self.moved.item.state == State::Planned && self.stored.may_be_forgotten(self.moved.item.generation) {
+        let wish = self
+            .stored
+            .withdrawn
+            .as_ref()
+            .filter(|_| !is(Bug::WithdrawalForgotten))?;
+        // The next number may have been sent by the ledger that was lost: the claim has it asked
+        // about before it is cancelled.
+        if self.moved.item.state == State::Planned
+            && self.stored.may_be_forgotten(self.moved.item.generation)
+        {
             return None;
         }
         Some(heeding(wish, &self.stored.item, self.moved.clone()))
@@ -169,7 +205,10 @@ impl<'a> Written<'a> {
     where
         'a: 'b,
     {
-        Written { moved: moved.unwrap_or(self.moved), ..*self }
+        Written {
+            moved: moved.unwrap_or(self.moved),
+            ..*self
+        }
     }
 }
 
@@ -183,10 +222,13 @@ pub(super) async fn write_one(
     if Writes::of(&[written], attempts)?.execute(turn).await? {
         return Ok(());
     }
-    Err(LedgerError::Corrupt { what: format!("item {id} changed within the transaction that read it") })
+    Err(LedgerError::Corrupt {
+        what: format!("item {id} changed within the transaction that read it"),
+    })
 }
 
-/// Moves, their events, the attempts that led to them and what they do to the totals: one round trip to the database.
+/// Moves, their events, the attempts that led to them and what they do to the totals: one round
+/// trip to the database.
 #[derive(Debug, Default)]
 pub(super) struct Writes {
     items: String,
@@ -203,7 +245,10 @@ impl Writes {
     pub fn of(moves: &[Written<'_>], attempts: &[AttemptLine<'_>]) -> Result<Self, LedgerError> {
         // A wish that came while the item was under way is heeded wherever its move comes from.
         let heeded: Vec<Option<Move>> = moves.iter().map(Written::heeded).collect();
-        let heeding = moves.iter().zip(&heeded).map(|(written, heeded)| written.with(heeded.as_ref()));
+        let heeding = moves
+            .iter()
+            .zip(&heeded)
+            .map(|(written, heeded)| written.with(heeded.as_ref()));
         let moves: Vec<Written<'_>> = heeding.collect();
         let mut items = Vec::with_capacity(moves.len());
         let mut events = Vec::with_capacity(moves.len());
@@ -223,7 +268,11 @@ impl Writes {
         if is(Bug::MoneyNotCounted) {
             totals.iter_mut().for_each(|total| total.4 = 0);
         }
-        let attempts = if is(Bug::AttemptsNotKept) { &[] } else { attempts };
+        let attempts = if is(Bug::AttemptsNotKept) {
+            &[]
+        } else {
+            attempts
+        };
         let rows = items.len() + events.len() + attempts.len() + totals.len();
         Ok(Self {
             items: list(&items),
@@ -235,8 +284,8 @@ impl Writes {
         })
     }
 
-    /// Writes, if every item still has the version it was read with. Returns whether all had; if not, some of it has been
-    /// written all the same and the caller must roll back.
+    /// Writes, if every item still has the version it was read with. Returns whether all had; if
+    /// not, some of it has been written all the same and the caller must roll back.
     pub async fn execute(self, turn: &mut Turn) -> Result<bool, LedgerError> {
         let failed = |source| LedgerError::of("writing what became of items", source);
         let periods = self.periods.clone();
@@ -248,14 +297,26 @@ impl Writes {
                 .bind(self.totals)
         };
         if is(Bug::VersionNotChecked) {
-            let unchecked = WRITE.replace("and items.version = m.value ->> 1", "").replace("or ignore", "or replace");
-            query(&unchecked).execute(turn.connection()).await.map_err(failed)?;
+            let unchecked = WRITE
+                .replace("and items.version = m.value ->> 1", "")
+                .replace("or ignore", "or replace");
+            query(&unchecked)
+                .execute(turn.connection())
+                .await
+                .map_err(failed)?;
             return Ok(true);
         }
         let changed = match turn.engine() {
-            Engine::Sqlite => query(WRITE).execute(turn.connection()).await.map_err(failed)?.rows_affected(),
+            Engine::Sqlite => query(WRITE)
+                .execute(turn.connection())
+                .await
+                .map_err(failed)?
+                .rows_affected(),
             Engine::Postgres => {
-                let row = query(WRITE_AT_ONCE).fetch_one(turn.connection()).await.map_err(failed)?;
+                let row = query(WRITE_AT_ONCE)
+                    .fetch_one(turn.connection())
+                    .await
+                    .map_err(failed)?;
                 u64::try_from(row.try_get::<i64, _>(0).map_err(failed)?).unwrap_or(0)
             }
         };
@@ -267,7 +328,8 @@ impl Writes {
     }
 }
 
-/// The fact that keeps why an item was refused before a person had it tried again, in the gateway's own words.
+/// The fact that keeps why an item was refused before a person had it tried again, in the gateway's
+/// own words.
 pub(super) const TOLD_BEFORE: &str = "told_before";
 
 /// A reason with what was told before a retry, where nothing new was learnt since.
@@ -275,11 +337,19 @@ fn reason_of<'a>(written: &'a Written<'a>) -> Option<Cow<'a, str>> {
     let reason = written.moved.reason.as_deref();
     let state = written.moved.item.state;
     // Parked without an answer: it was asked about in vain.
-    let in_vain = state == State::Parked && reason.is_some_and(|reason| reason.starts_with("asked "));
+    let in_vain =
+        state == State::Parked && reason.is_some_and(|reason| reason.starts_with("asked "));
     let result = written.result.or(written.stored.result.as_deref());
-    let result = result.filter(|result| (state.is_open() || in_vain) && result.contains(TOLD_BEFORE));
-    let result: Option<serde_json::Value> = result.and_then(|result| serde_json::from_str(result).ok());
-    match (reason, result.as_ref().and_then(|result| result[TOLD_BEFORE].as_str())) {
+    let result =
+        result.filter(|result| (state.is_open() || in_vain) && result.contains(TOLD_BEFORE));
+    let result: Option<serde_json::Value> =
+        result.and_then(|result| serde_json::from_str(result).ok());
+    match (
+        reason,
+        result
+            .as_ref()
+            .and_then(|result| result[TOLD_BEFORE].as_str()),
+    ) {
         (Some(reason), Some(before)) => Some(Cow::Owned(format!("{reason}; before: {before}"))),
         (None, Some(before)) => Some(Cow::Owned(format!("before: {before}"))),
         (reason, None) => reason.map(Cow::Borrowed),
@@ -290,9 +360,10 @@ fn item_line<'a>(written: &'a Written<'a>) -> Result<impl Serialize + use<'a>, L
     let (stored, next) = (written.stored, &written.moved.item);
     let asking = match &next.asking {
         Asking::Outcome => None,
-        asking @ (Asking::Number(_) | Asking::Resend | Asking::ResendDeclined | Asking::Unlisted(_)) => {
-            serde_json::to_string(asking).ok()
-        }
+        asking @ (Asking::Number(_)
+        | Asking::Resend
+        | Asking::ResendDeclined
+        | Asking::Unlisted(_)) => serde_json::to_string(asking).ok(),
     };
     Ok((
         stored.id,
@@ -327,10 +398,12 @@ fn event_line<'a>(written: &'a Written<'a>) -> impl Serialize + use<'a> {
     )
 }
 
-/// Writes [`Writes`]. Only statements that change rows: the sum of the changed rows tells whether all went well.
+/// Writes [`Writes`]. Only statements that change rows: the sum of the changed rows tells whether
+/// all went well.
 pub(super) const WRITE: &str = include_str!("write.sql");
 
-/// The same for a server, which takes no more than one statement with parameters: it answers how many rows changed.
+/// The same for a server, which takes no more than one statement with parameters: it answers how
+/// many rows changed.
 const WRITE_AT_ONCE: &str = include_str!("write_at_once.sql");
 
 /// What a commit does to the totals.
@@ -355,15 +428,23 @@ impl Shifts {
 
     /// What was counted as planned of a job is held.
     pub fn hold(&mut self, job_id: i64) {
-        let planned = self.0.extract_if(|(job, state, _), _| *job == job_id && *state == State::Planned);
-        let held: Vec<_> = planned.map(|((job, _, currency), sums)| ((job, State::Held, currency), sums)).collect();
+        let planned = self
+            .0
+            .extract_if(|(job, state, _), _| *job == job_id && *state == State::Planned);
+        let held: Vec<_> = planned
+            .map(|((job, _, currency), sums)| ((job, State::Held, currency), sums))
+            .collect();
         self.0.extend(held);
     }
 
     /// As [`WRITE`] wants them.
     pub fn lines(self) -> Vec<(i64, &'static str, &'static str, i64, i64)> {
         let shifted = self.0.into_iter();
-        shifted.map(|((job, state, currency), (items, minor))| (job, state.word(), currency, items, minor)).collect()
+        shifted
+            .map(|((job, state, currency), (items, minor))| {
+                (job, state.word(), currency, items, minor)
+            })
+            .collect()
     }
 }
 
@@ -373,7 +454,8 @@ pub(super) fn list<T: Serialize>(rows: &[T]) -> String {
     without_nul(serde_json::to_string(rows).unwrap_or_default())
 }
 
-/// No database takes the character NUL as text, and a gateway may send it: it becomes the replacement character.
+/// No database takes the character NUL as text, and a gateway may send it: it becomes the
+/// replacement character.
 fn without_nul(json: String) -> String {
     const NUL: &str = "u0000";
     if !json.contains("\\u0000") {
@@ -385,9 +467,17 @@ fn without_nul(json: String) -> String {
         // What follows a backslash belongs to it: an escaped backslash begins nothing.
         let escape = &rest[at + 1..];
         let is_nul = escape.starts_with(NUL);
-        let size = if is_nul { NUL.len() } else { escape.chars().next().map_or(0, char::len_utf8) };
+        let size = if is_nul {
+            NUL.len()
+        } else {
+            escape.chars().next().map_or(0, char::len_utf8)
+        };
         clean.push_str(&rest[..at]);
-        clean.push_str(if is_nul { "\\ufffd" } else { &rest[at..at + 1 + size] });
+        clean.push_str(if is_nul {
+            "\\ufffd"
+        } else {
+            &rest[at..at + 1 + size]
+        });
         rest = &escape[size..];
     }
     clean.push_str(rest);

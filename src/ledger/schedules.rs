@@ -1,5 +1,6 @@
-//! How far the times of schedules have been noted. A time gets its row before anybody acts on it; the row and the mark behind it
-//! go down in one commit, by compare-and-set, so that many processes may note at once.
+//! How far the times of schedules have been noted. A time gets its row before anybody acts on it;
+//! the row and the mark behind it go down in one commit, by compare-and-set, so that many processes
+//! may note at once.
 
 use sqlx::Row;
 use sqlx::any::AnyRow;
@@ -61,12 +62,24 @@ impl Ledger {
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn schedules(&self, after: &str, limit: u32) -> Result<Vec<ScheduleRow>, LedgerError> {
+    pub async fn schedules(
+        &self,
+        after: &str,
+        limit: u32,
+    ) -> Result<Vec<ScheduleRow>, LedgerError> {
         let failed = |source| LedgerError::of("reading schedules", source);
         let query = "select workflow, rule, moves, since, noted_until from schedules where workflow > $1 \
                      order by workflow limit $2";
-        let rows = sqlx::query(query).bind(after).bind(i64::from(limit)).fetch_all(&self.read).await.map_err(failed)?;
-        rows.iter().map(schedule_row).collect::<Result<_, _>>().map_err(failed)
+        let rows = sqlx::query(query)
+            .bind(after)
+            .bind(i64::from(limit))
+            .fetch_all(&self.read)
+            .await
+            .map_err(failed)?;
+        rows.iter()
+            .map(schedule_row)
+            .collect::<Result<_, _>>()
+            .map_err(failed)
     }
 
     /// A workflow's schedule, if it has been seen.
@@ -75,8 +88,13 @@ impl Ledger {
     /// Whatever the database says.
     pub async fn schedule(&self, workflow: &str) -> Result<Option<ScheduleRow>, LedgerError> {
         let failed = |source| LedgerError::of("reading a schedule", source);
-        let query = "select workflow, rule, moves, since, noted_until from schedules where workflow = $1";
-        let row = sqlx::query(query).bind(workflow).fetch_optional(&self.read).await.map_err(failed)?;
+        let query =
+            "select workflow, rule, moves, since, noted_until from schedules where workflow = $1";
+        let row = sqlx::query(query)
+            .bind(workflow)
+            .fetch_optional(&self.read)
+            .await
+            .map_err(failed)?;
         row.as_ref().map(schedule_row).transpose().map_err(failed)
     }
 
@@ -85,15 +103,19 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn resumed_at(&self, workflow: &str) -> Result<Option<Timestamp>, LedgerError> {
-        let query = sqlx::query_scalar("select resumed_at from schedules where workflow = $1").bind(workflow);
-        let at: Option<Option<i64>> =
-            query.fetch_optional(&self.read).await.map_err(|source| LedgerError::of("reading a schedule", source))?;
+        let query = sqlx::query_scalar("select resumed_at from schedules where workflow = $1")
+            .bind(workflow);
+        let at: Option<Option<i64>> = query
+            .fetch_optional(&self.read)
+            .await
+            .map_err(|source| LedgerError::of("reading a schedule", source))?;
         Ok(at.flatten().map(Timestamp::from_millis))
     }
 
     /// Notes times; false, and nothing is changed, if the schedule is no longer what was read.
     ///
-    /// A time that has its row keeps it. Only where it was given up by a clock that was ahead of this one, it is due again.
+    /// A time that has its row keeps it. Only where it was given up by a clock that was ahead of
+    /// this one, it is due again.
     ///
     /// # Errors
     /// Whatever the database says; then nothing was noted.
@@ -129,17 +151,28 @@ async fn mark(turn: &mut Turn, noting: &Noting) -> Result<bool, LedgerError> {
         .bind(after.noted_until.millis());
     let query = match &noting.before {
         None => query,
-        Some(before) => {
-            query.bind(&before.rule).bind(&before.moves).bind(before.since.millis()).bind(before.noted_until.millis())
-        }
+        Some(before) => query
+            .bind(&before.rule)
+            .bind(&before.moves)
+            .bind(before.since.millis())
+            .bind(before.noted_until.millis()),
     };
-    let done = query.execute(turn.connection()).await.map_err(|source| LedgerError::of(DOING, source))?;
+    let done = query
+        .execute(turn.connection())
+        .await
+        .map_err(|source| LedgerError::of(DOING, source))?;
     Ok(done.rows_affected() == 1)
 }
 
 async fn write(turn: &mut Turn, noting: &Noting) -> Result<(), LedgerError> {
     let row = |one: &NewOccurrence| {
-        (one.nominal.clone(), one.at.millis(), one.timezone.clone(), one.state.word(), one.reason.clone())
+        (
+            one.nominal.clone(),
+            one.at.millis(),
+            one.timezone.clone(),
+            one.state.word(),
+            one.reason.clone(),
+        )
     };
     let rows: Vec<_> = noting.occurrences.iter().map(row).collect();
     sqlx::query(

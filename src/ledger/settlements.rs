@@ -32,9 +32,16 @@ impl Ledger {
         batches: &[Map<String, Value>],
         now: Timestamp,
     ) -> Result<(), LedgerError> {
-        let text = |batch: &Map<String, Value>, name| batch.get(name).and_then(Value::as_str).map(str::to_owned);
-        let row =
-            |batch| (text(batch, "batch_id"), text(batch, "settle_state"), Value::Object(batch.clone()).to_string());
+        let text = |batch: &Map<String, Value>, name| {
+            batch.get(name).and_then(Value::as_str).map(str::to_owned)
+        };
+        let row = |batch| {
+            (
+                text(batch, "batch_id"),
+                text(batch, "settle_state"),
+                Value::Object(batch.clone()).to_string(),
+            )
+        };
         let rows: Vec<_> = batches.iter().map(row).collect();
         let mut turn = self.turn("keeping settlements").await?;
         sqlx::query(
@@ -56,7 +63,12 @@ impl Ledger {
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn settlements(&self, lane: &str, after: &str, limit: u32) -> Result<Vec<SettlementRow>, LedgerError> {
+    pub async fn settlements(
+        &self,
+        lane: &str,
+        after: &str,
+        limit: u32,
+    ) -> Result<Vec<SettlementRow>, LedgerError> {
         let failed = |source| LedgerError::of("reading settlements", source);
         let query = "select batch_id, state, facts, last_seen from settlements where lane = $1 and batch_id > $2 \
                      order by batch_id limit $3";
@@ -72,7 +84,8 @@ impl Ledger {
                 Ok(SettlementRow {
                     batch_id: row.try_get(0).map_err(failed)?,
                     state: row.try_get(1).map_err(failed)?,
-                    facts: serde_json::from_str(row.try_get(2).map_err(failed)?).unwrap_or_default(),
+                    facts: serde_json::from_str(row.try_get(2).map_err(failed)?)
+                        .unwrap_or_default(),
                     last_seen: Timestamp::from_millis(row.try_get(3).map_err(failed)?),
                 })
             })

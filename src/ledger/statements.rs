@@ -1,7 +1,7 @@
 //! Statements of the gateways: the lines of the files that were fetched, a day of a lane each.
 //!
-//! A day is kept once, with all its lines or not at all. What the lines mean for our items is not known here; `reconcile.rs`
-//! holds them against each other.
+//! A day is kept once, with all its lines or not at all. What the lines mean for our items is not
+//! known here; `reconcile.rs` holds them against each other.
 
 use sqlx::Row;
 use sqlx::any::AnyRow;
@@ -114,7 +114,9 @@ impl LineKind {
     }
 
     fn parse(word: &str) -> Option<Self> {
-        [Self::Payment, Self::Refund, Self::Reversal, Self::Other].into_iter().find(|kind| kind.word() == word)
+        [Self::Payment, Self::Refund, Self::Reversal, Self::Other]
+            .into_iter()
+            .find(|kind| kind.word() == word)
     }
 }
 
@@ -130,28 +132,50 @@ impl Ledger {
     ) -> Result<StatementKept, LedgerError> {
         let mut turn = self.turn("keeping a statement").await?;
         let kept = keep(&mut turn, statement, lines.into_iter()).await?;
-        if kept == StatementKept::Other { turn.rollback().await } else { turn.commit().await }.map(|()| kept)
+        if kept == StatementKept::Other {
+            turn.rollback().await
+        } else {
+            turn.commit().await
+        }
+        .map(|()| kept)
     }
 
-    /// The statements of a lane from one day to another, in the order of their days; at most a thousand.
+    /// The statements of a lane from one day to another, in the order of their days; at most a
+    /// thousand.
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn statements(&self, lane: &str, from: &str, to: &str) -> Result<Vec<StatementRow>, LedgerError> {
+    pub async fn statements(
+        &self,
+        lane: &str,
+        from: &str,
+        to: &str,
+    ) -> Result<Vec<StatementRow>, LedgerError> {
         let failed = |source| LedgerError::of("looking for statements", source);
         let query = "select id, day, fetched_at, remarks from statements where lane = $1 and day between $2 and $3 and forgotten_at is null \
                      order by day limit 1000";
-        let rows = sqlx::query(query).bind(lane).bind(from).bind(to).fetch_all(&self.read).await.map_err(failed)?;
+        let rows = sqlx::query(query)
+            .bind(lane)
+            .bind(from)
+            .bind(to)
+            .fetch_all(&self.read)
+            .await
+            .map_err(failed)?;
         let row = |row: &AnyRow| {
             let remarks: Option<&str> = row.try_get("remarks")?;
             Ok(StatementRow {
                 id: row.try_get("id")?,
                 day: row.try_get("day")?,
                 fetched_at: Timestamp::from_millis(row.try_get("fetched_at")?),
-                remarks: remarks.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default(),
+                remarks: remarks
+                    .and_then(|text| serde_json::from_str(text).ok())
+                    .unwrap_or_default(),
             })
         };
-        rows.iter().map(row).collect::<Result<_, _>>().map_err(failed)
+        rows.iter()
+            .map(row)
+            .collect::<Result<_, _>>()
+            .map_err(failed)
     }
 
     /// Lines of a statement from behind `after` on, in the order of the file.
@@ -165,8 +189,10 @@ impl Ledger {
         limit: u32,
     ) -> Result<Vec<StatementLine>, LedgerError> {
         let query = "select * from statement_lines where statement_id = $1 and line > $2 order by line limit $3";
-        let query =
-            sqlx::query(query).bind(statement_id).bind(i64::try_from(after).unwrap_or(i64::MAX)).bind(i64::from(limit));
+        let query = sqlx::query(query)
+            .bind(statement_id)
+            .bind(i64::try_from(after).unwrap_or(i64::MAX))
+            .bind(i64::from(limit));
         let rows = query.fetch_all(&self.read).await;
         let rows = rows.map_err(|source| LedgerError::of("reading a statement", source))?;
         rows.iter().map(|row| line_row(row, statement_id)).collect()
@@ -179,21 +205,29 @@ async fn keep(
     lines: impl Iterator<Item = StatementLine> + Send,
 ) -> Result<StatementKept, LedgerError> {
     let failed = |source| LedgerError::of("keeping a statement", source);
-    let known = sqlx::query("select id, sha256, fetched_at from statements where lane = $1 and day = $2")
-        .bind(&statement.lane)
-        .bind(&statement.day)
-        .fetch_optional(turn.connection())
-        .await
-        .map_err(failed)?;
+    let known =
+        sqlx::query("select id, sha256, fetched_at from statements where lane = $1 and day = $2")
+            .bind(&statement.lane)
+            .bind(&statement.day)
+            .fetch_optional(turn.connection())
+            .await
+            .map_err(failed)?;
     if let Some(known) = known {
-        let (id, sha256): (i64, String) =
-            (known.try_get("id").map_err(failed)?, known.try_get("sha256").map_err(failed)?);
+        let (id, sha256): (i64, String) = (
+            known.try_get("id").map_err(failed)?,
+            known.try_get("sha256").map_err(failed)?,
+        );
         let fetched_at: i64 = known.try_get("fetched_at").map_err(failed)?;
         let was_open = fetched_at < statement.day_ends.millis();
         if sha256 == statement.sha256 {
             if was_open {
-                let again = sqlx::query("update statements set fetched_at = $2, location = $3 where id = $1");
-                let again = again.bind(id).bind(statement.fetched_at.millis()).bind(&statement.location);
+                let again = sqlx::query(
+                    "update statements set fetched_at = $2, location = $3 where id = $1",
+                );
+                let again = again
+                    .bind(id)
+                    .bind(statement.fetched_at.millis())
+                    .bind(&statement.location);
                 again.execute(turn.connection()).await.map_err(failed)?;
             }
             return Ok(StatementKept::Known);
@@ -202,8 +236,15 @@ async fn keep(
         if sha256 != NO_FILE && !was_open {
             return Ok(StatementKept::Other);
         }
-        for delete in ["delete from statement_lines where statement_id = $1", "delete from statements where id = $1"] {
-            sqlx::query(delete).bind(id).execute(turn.connection()).await.map_err(failed)?;
+        for delete in [
+            "delete from statement_lines where statement_id = $1",
+            "delete from statements where id = $1",
+        ] {
+            sqlx::query(delete)
+                .bind(id)
+                .execute(turn.connection())
+                .await
+                .map_err(failed)?;
         }
     }
     let insert = "insert into statements (lane, day, sha256, location, lines, fetched_at, remarks) \
@@ -228,12 +269,18 @@ async fn keep(
         }
     }
     insert_lines(turn, id, &chunk).await?;
-    let counted = sqlx::query("update statements set lines = $2 where id = $1").bind(id).bind(count);
+    let counted = sqlx::query("update statements set lines = $2 where id = $1")
+        .bind(id)
+        .bind(count);
     counted.execute(turn.connection()).await.map_err(failed)?;
     Ok(StatementKept::New)
 }
 
-async fn insert_lines(turn: &mut Turn, statement_id: i64, lines: &[StatementLine]) -> Result<(), LedgerError> {
+async fn insert_lines(
+    turn: &mut Turn,
+    statement_id: i64,
+    lines: &[StatementLine],
+) -> Result<(), LedgerError> {
     let minor_of = |sum: Option<(i64, Currency)>| sum.map(|(minor, _)| minor);
     let code_of = |sum: Option<(i64, Currency)>| sum.map(|(_, currency)| currency.code());
     let rows: Vec<_> = lines
@@ -275,16 +322,22 @@ async fn insert_lines(turn: &mut Turn, statement_id: i64, lines: &[StatementLine
 fn line_row(row: &AnyRow, statement_id: i64) -> Result<StatementLine, LedgerError> {
     let failed = |source| LedgerError::of("reading a line of a statement", source);
     let line: i64 = row.try_get("line").map_err(failed)?;
-    let corrupt = |what: &str| LedgerError::Corrupt { what: format!("statement {statement_id}, line {line}: {what}") };
+    let corrupt = |what: &str| LedgerError::Corrupt {
+        what: format!("statement {statement_id}, line {line}: {what}"),
+    };
     let word: &str = row.try_get("kind").map_err(failed)?;
-    let sum = |minor: &str, code: &str| match (row.try_get(minor), row.try_get::<Option<&str>, _>(code)) {
-        (Ok(Some(minor)), Ok(Some(code))) => {
-            Currency::parse(code).map(|currency| Some((minor, currency))).map_err(|_| corrupt("currency"))
-        }
+    let sum = |minor: &str, code: &str| match (
+        row.try_get(minor),
+        row.try_get::<Option<&str>, _>(code),
+    ) {
+        (Ok(Some(minor)), Ok(Some(code))) => Currency::parse(code)
+            .map(|currency| Some((minor, currency)))
+            .map_err(|_| corrupt("currency")),
         (Ok(_), Ok(_)) => Ok(None),
         (Err(source), _) | (_, Err(source)) => Err(failed(source)),
     };
-    let amount = sum("amount", "currency")?.map(|(minor, currency)| Amount::from_minor(minor, currency));
+    let amount =
+        sum("amount", "currency")?.map(|(minor, currency)| Amount::from_minor(minor, currency));
     Ok(StatementLine {
         line: u64::try_from(line).map_err(|_| corrupt("its number"))?,
         kind: LineKind::parse(word).ok_or_else(|| corrupt("kind"))?,
@@ -336,16 +389,47 @@ mod tests {
     #[tokio::test]
     async fn a_day_is_kept_once_and_its_lines_come_back_in_pages() {
         let folder = tempfile::tempdir().unwrap();
-        let ledger = Ledger::open(&folder.path().join("ledger.db")).await.unwrap();
+        let ledger = Ledger::open(&folder.path().join("ledger.db"))
+            .await
+            .unwrap();
         let lines: Vec<StatementLine> = (1..=1201).map(line).collect();
-        assert_eq!(ledger.keep_statement(&statement("a"), lines.clone()).await.unwrap(), StatementKept::New);
-        assert_eq!(ledger.keep_statement(&statement("a"), lines.clone()).await.unwrap(), StatementKept::Known);
-        assert_eq!(ledger.keep_statement(&statement("b"), [line(1)]).await.unwrap(), StatementKept::Other);
-        let kept = ledger.statements("hk", "2026-11-20", "2026-11-20").await.unwrap();
-        let [kept] = kept.as_slice() else { panic!("{kept:?}") };
+        assert_eq!(
+            ledger
+                .keep_statement(&statement("a"), lines.clone())
+                .await
+                .unwrap(),
+            StatementKept::New
+        );
+        assert_eq!(
+            ledger
+                .keep_statement(&statement("a"), lines.clone())
+                .await
+                .unwrap(),
+            StatementKept::Known
+        );
+        assert_eq!(
+            ledger
+                .keep_statement(&statement("b"), [line(1)])
+                .await
+                .unwrap(),
+            StatementKept::Other
+        );
+        let kept = ledger
+            .statements("hk", "2026-11-20", "2026-11-20")
+            .await
+            .unwrap();
+        let [kept] = kept.as_slice() else {
+            panic!("{kept:?}")
+        };
         let first = ledger.statement_lines(kept.id, 0, 1000).await.unwrap();
         let rest = ledger.statement_lines(kept.id, 1000, 1000).await.unwrap();
         assert_eq!([first, rest].concat(), lines);
-        assert!(ledger.statements("eu", "2026-11-20", "2026-11-20").await.unwrap().is_empty());
+        assert!(
+            ledger
+                .statements("eu", "2026-11-20", "2026-11-20")
+                .await
+                .unwrap()
+                .is_empty()
+        );
     }
 }

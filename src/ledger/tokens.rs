@@ -39,7 +39,8 @@ impl TokenRow {
         self.revoked_at.is_none() && self.expires_at.is_none_or(|until| now < until)
     }
 
-    /// Whether it is good and soon is not: within two weeks, or the last quarter of its time if that is shorter.
+    /// Whether it is good and soon is not: within two weeks, or the last quarter of its time if
+    /// that is shorter.
     pub fn is_ending(&self, now: Timestamp) -> bool {
         self.is_good(now) && self.ends_soon_from().is_some_and(|from| from <= now)
     }
@@ -63,11 +64,17 @@ pub enum Asked {
 }
 
 impl Ledger {
-    /// Keeps a new token, with an entry of the audit log; false if the name is taken, in whatever case.
+    /// Keeps a new token, with an entry of the audit log; false if the name is taken, in whatever
+    /// case.
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn create_token(&self, token: &TokenRow, hash: [u8; 32], by: &Signed) -> Result<bool, LedgerError> {
+    pub async fn create_token(
+        &self,
+        token: &TokenRow,
+        hash: [u8; 32],
+        by: &Signed,
+    ) -> Result<bool, LedgerError> {
         let mut turn = self.turn("making a token").await?;
         let inserted = sqlx::query(
             "insert into tokens (name, role, hash, created_at, created_by, expires_at) select $1, $2, $3, $4, $5, $6 \
@@ -88,12 +95,21 @@ impl Ledger {
         }
         let after = json!({ "role": token.role.word(), "expires_at": token.expires_at.map(|at| at.to_string()) });
         let (verb, target) = ("token.create", format!("token {}", token.name));
-        turn.note(Note { by, verb, target, before: Value::Null, after, at: token.created_at }).await?;
+        turn.note(Note {
+            by,
+            verb,
+            target,
+            before: Value::Null,
+            after,
+            at: token.created_at,
+        })
+        .await?;
         turn.commit().await?;
         Ok(true)
     }
 
-    /// Has another token take the place of one, under its name and with its role; false if there is none that was not revoked.
+    /// Has another token take the place of one, under its name and with its role; false if there is
+    /// none that was not revoked.
     ///
     /// # Errors
     /// Whatever the database says.
@@ -123,7 +139,15 @@ impl Ledger {
         }
         let after = json!({ "expires_at": expires_at.map(|at| at.to_string()) });
         let (verb, target) = ("token.renew", format!("token {name}"));
-        turn.note(Note { by, verb, target, before: Value::Null, after, at: now }).await?;
+        turn.note(Note {
+            by,
+            verb,
+            target,
+            before: Value::Null,
+            after,
+            at: now,
+        })
+        .await?;
         turn.commit().await?;
         Ok(true)
     }
@@ -132,17 +156,35 @@ impl Ledger {
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn revoke_token(&self, name: &str, by: &Signed, now: Timestamp) -> Result<bool, LedgerError> {
+    pub async fn revoke_token(
+        &self,
+        name: &str,
+        by: &Signed,
+        now: Timestamp,
+    ) -> Result<bool, LedgerError> {
         let mut turn = self.turn("revoking a token").await?;
-        let revoke = sqlx::query("update tokens set revoked_at = $2 where name = $1 and revoked_at is null");
-        let revoked = revoke.bind(name).bind(now.millis()).execute(turn.connection()).await;
+        let revoke =
+            sqlx::query("update tokens set revoked_at = $2 where name = $1 and revoked_at is null");
+        let revoked = revoke
+            .bind(name)
+            .bind(now.millis())
+            .execute(turn.connection())
+            .await;
         let revoked = revoked.map_err(|source| LedgerError::of("revoking a token", source))?;
         if revoked.rows_affected() == 0 {
             turn.rollback().await?;
             return Ok(false);
         }
         let (verb, target) = ("token.revoke", format!("token {name}"));
-        turn.note(Note { by, verb, target, before: Value::Null, after: Value::Null, at: now }).await?;
+        turn.note(Note {
+            by,
+            verb,
+            target,
+            before: Value::Null,
+            after: Value::Null,
+            at: now,
+        })
+        .await?;
         turn.commit().await?;
         Ok(true)
     }
@@ -152,33 +194,62 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn tokens(&self) -> Result<Vec<TokenRow>, LedgerError> {
-        let query =
-            "select name, role, created_at, created_by, expires_at, revoked_at from tokens order by name limit 10000";
+        let query = "select name, role, created_at, created_by, expires_at, revoked_at from tokens order by name limit 10000";
         let rows = sqlx::query(query).fetch_all(&self.read).await;
-        rows.map_err(|source| LedgerError::of("listing tokens", source))?.iter().map(token_row).collect()
+        rows.map_err(|source| LedgerError::of("listing tokens", source))?
+            .iter()
+            .map(token_row)
+            .collect()
     }
 
     /// The token of this fingerprint, if it is good.
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn token_of(&self, hash: [u8; 32], now: Timestamp) -> Result<Option<TokenRow>, LedgerError> {
+    pub async fn token_of(
+        &self,
+        hash: [u8; 32],
+        now: Timestamp,
+    ) -> Result<Option<TokenRow>, LedgerError> {
         let query = "select name, role, created_at, created_by, expires_at, revoked_at from tokens where hash = $1";
-        let row = sqlx::query(query).bind(hash.to_vec()).fetch_optional(&self.read).await;
+        let row = sqlx::query(query)
+            .bind(hash.to_vec())
+            .fetch_optional(&self.read)
+            .await;
         let row = row.map_err(|source| LedgerError::of("looking for a token", source))?;
-        Ok(row.as_ref().map(token_row).transpose()?.filter(|token| token.is_good(now)))
+        Ok(row
+            .as_ref()
+            .map(token_row)
+            .transpose()?
+            .filter(|token| token.is_good(now)))
     }
 
     /// What is known of a request under a key; none if it is new.
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn asked(&self, caller: &str, key: &str, fingerprint: [u8; 32]) -> Result<Option<Asked>, LedgerError> {
+    pub async fn asked(
+        &self,
+        caller: &str,
+        key: &str,
+        fingerprint: [u8; 32],
+    ) -> Result<Option<Asked>, LedgerError> {
         let failed = |source| LedgerError::of("looking for a request", source);
         let query = sqlx::query("select fingerprint from requests where caller = $1 and key = $2");
-        let row = query.bind(caller).bind(key).fetch_optional(&self.read).await.map_err(failed)?;
+        let row = query
+            .bind(caller)
+            .bind(key)
+            .fetch_optional(&self.read)
+            .await
+            .map_err(failed)?;
         let known: Option<Vec<u8>> = row.map(|row| row.try_get(0)).transpose().map_err(failed)?;
-        Ok(known.map(|known| if known == fingerprint { Asked::Again } else { Asked::Otherwise }))
+        Ok(known.map(|known| {
+            if known == fingerprint {
+                Asked::Again
+            } else {
+                Asked::Otherwise
+            }
+        }))
     }
 
     /// Forgets what a caller asked under a key, since nothing was begun.
@@ -189,7 +260,12 @@ impl Ledger {
         let failed = |source| LedgerError::of("forgetting a request", source);
         let mut turn = self.turn("forgetting a request").await?;
         let forget = sqlx::query("delete from requests where caller = $1 and key = $2");
-        forget.bind(caller).bind(key).execute(turn.connection()).await.map_err(failed)?;
+        forget
+            .bind(caller)
+            .bind(key)
+            .execute(turn.connection())
+            .await
+            .map_err(failed)?;
         turn.commit().await
     }
 
@@ -221,10 +297,19 @@ impl Ledger {
             return Ok(Asked::First);
         }
         let query = sqlx::query("select fingerprint from requests where caller = $1 and key = $2");
-        let row = query.bind(caller).bind(key).fetch_one(turn.connection()).await.map_err(failed)?;
+        let row = query
+            .bind(caller)
+            .bind(key)
+            .fetch_one(turn.connection())
+            .await
+            .map_err(failed)?;
         let known: Vec<u8> = row.try_get(0).map_err(failed)?;
         turn.rollback().await?;
-        Ok(if known == fingerprint { Asked::Again } else { Asked::Otherwise })
+        Ok(if known == fingerprint {
+            Asked::Again
+        } else {
+            Asked::Otherwise
+        })
     }
 }
 
@@ -234,8 +319,13 @@ fn token_row(row: &AnyRow) -> Result<TokenRow, LedgerError> {
         let millis: Option<i64> = row.try_get(name).map_err(failed)?;
         Ok::<_, LedgerError>(millis.map(Timestamp::from_millis))
     };
-    let (name, word): (String, String) = (row.try_get("name").map_err(failed)?, row.try_get("role").map_err(failed)?);
-    let role = Role::parse(&word).ok_or_else(|| LedgerError::Corrupt { what: format!("the role of token {name}") })?;
+    let (name, word): (String, String) = (
+        row.try_get("name").map_err(failed)?,
+        row.try_get("role").map_err(failed)?,
+    );
+    let role = Role::parse(&word).ok_or_else(|| LedgerError::Corrupt {
+        what: format!("the role of token {name}"),
+    })?;
     Ok(TokenRow {
         name,
         role,

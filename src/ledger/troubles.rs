@@ -1,4 +1,5 @@
-//! Facts that people may want to hear of. Each question is bounded and finds its rows by an index, however long the history is.
+//! Facts that people may want to hear of. Each question is bounded and finds its rows by an index,
+//! however long the history is.
 //!
 //! No input of an item is read here: what goes into a mail is keys, counts, sums and reasons.
 
@@ -177,39 +178,77 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn parked_runs(&self) -> Result<Vec<Troubled>, LedgerError> {
-        let rows = self.facts("looking for parked items", sqlx::query(PARKED)).await?;
-        rows.iter().map(|row| Ok(Troubled { run: of_run(row)?, items: number(row, 3)?, since: None })).collect()
+        let rows = self
+            .facts("looking for parked items", sqlx::query(PARKED))
+            .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(Troubled {
+                    run: of_run(row)?,
+                    items: number(row, 3)?,
+                    since: None,
+                })
+            })
+            .collect()
     }
 
     /// The keys and reasons of some parked items of a run.
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn parked_examples(&self, run_id: i64, most: u32) -> Result<Vec<(String, String)>, LedgerError> {
+    pub async fn parked_examples(
+        &self,
+        run_id: i64,
+        most: u32,
+    ) -> Result<Vec<(String, String)>, LedgerError> {
         let query = "select i.key, coalesce(i.reason, '') from jobs as j cross join items as i \
                      where j.run_id = $1 and i.job_id = j.id and i.state = 'parked' limit $2";
         let query = sqlx::query(query).bind(run_id).bind(i64::from(most));
         let rows = self.facts("looking for parked items", query).await?;
-        rows.iter().map(|row| Ok((text(row, 0)?, text(row, 1)?))).collect()
+        rows.iter()
+            .map(|row| Ok((text(row, 0)?, text(row, 1)?)))
+            .collect()
     }
 
-    /// Runs with items of which it has not been known since before an instant what became of them. Of very many items the
-    /// oldest count.
+    /// Runs with items of which it has not been known since before an instant what became of them.
+    /// Of very many items the oldest count.
     ///
     /// # Errors
     /// Whatever the database says.
     pub async fn unknown_runs(&self, before: Timestamp) -> Result<Vec<Troubled>, LedgerError> {
-        let rows = self.facts("looking for unknown items", sqlx::query(UNKNOWN).bind(before.millis())).await?;
+        let rows = self
+            .facts(
+                "looking for unknown items",
+                sqlx::query(UNKNOWN).bind(before.millis()),
+            )
+            .await?;
         let since = |row| Ok::<_, LedgerError>(Some(instant(row, 4)?));
-        rows.iter().map(|row| Ok(Troubled { run: of_run(row)?, items: number(row, 3)?, since: since(row)? })).collect()
+        rows.iter()
+            .map(|row| {
+                Ok(Troubled {
+                    run: of_run(row)?,
+                    items: number(row, 3)?,
+                    since: since(row)?,
+                })
+            })
+            .collect()
     }
 
-    /// Runs that ended after one instant and not after another, in that order, from behind `after` on: with what did not go well.
+    /// Runs that ended after one instant and not after another, in that order, from behind `after`
+    /// on: with what did not go well.
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn ended_badly(&self, after: Timestamp, until: Timestamp, limit: u32) -> Result<Vec<Ended>, LedgerError> {
-        let query = sqlx::query(ENDED).bind(after.millis()).bind(until.millis()).bind(i64::from(limit));
+    pub async fn ended_badly(
+        &self,
+        after: Timestamp,
+        until: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Ended>, LedgerError> {
+        let query = sqlx::query(ENDED)
+            .bind(after.millis())
+            .bind(until.millis())
+            .bind(i64::from(limit));
         let rows = self.facts("looking for runs that ended", query).await?;
         let ended = |row| {
             Ok(Ended {
@@ -228,8 +267,18 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn open_with_rejected(&self) -> Result<Vec<Troubled>, LedgerError> {
-        let rows = self.facts("looking for refused rows", sqlx::query(REJECTED)).await?;
-        rows.iter().map(|row| Ok(Troubled { run: of_run(row)?, items: number(row, 3)?, since: None })).collect()
+        let rows = self
+            .facts("looking for refused rows", sqlx::query(REJECTED))
+            .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(Troubled {
+                    run: of_run(row)?,
+                    items: number(row, 3)?,
+                    since: None,
+                })
+            })
+            .collect()
     }
 
     /// Answers that contradicted what was known, after an instant.
@@ -244,12 +293,23 @@ impl Ledger {
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn other_payers(&self, after: Timestamp, limit: u32) -> Result<Vec<Alarmed>, LedgerError> {
+    pub async fn other_payers(
+        &self,
+        after: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Alarmed>, LedgerError> {
         self.alarmed(OTHER_PAYERS, after, limit).await
     }
 
-    async fn alarmed(&self, query: &'static str, after: Timestamp, limit: u32) -> Result<Vec<Alarmed>, LedgerError> {
-        let query = sqlx::query(query).bind(after.millis()).bind(i64::from(limit));
+    async fn alarmed(
+        &self,
+        query: &'static str,
+        after: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Alarmed>, LedgerError> {
+        let query = sqlx::query(query)
+            .bind(after.millis())
+            .bind(i64::from(limit));
         let rows = self.facts("looking for alarms", query).await?;
         let alarmed = |row: &AnyRow| {
             Ok(Alarmed {
@@ -265,7 +325,8 @@ impl Ledger {
         rows.iter().map(alarmed).collect()
     }
 
-    /// Reconciliations that did not succeed, by jobs that ended after one instant and not after another.
+    /// Reconciliations that did not succeed, by jobs that ended after one instant and not after
+    /// another.
     ///
     /// # Errors
     /// Whatever the database says.
@@ -275,7 +336,10 @@ impl Ledger {
         until: Timestamp,
         limit: u32,
     ) -> Result<Vec<Different>, LedgerError> {
-        let query = sqlx::query(DIFFERENCES).bind(after.millis()).bind(until.millis()).bind(i64::from(limit));
+        let query = sqlx::query(DIFFERENCES)
+            .bind(after.millis())
+            .bind(until.millis())
+            .bind(i64::from(limit));
         let rows = self.facts("looking for differences", query).await?;
         let different = |row: &AnyRow| {
             Ok(Different {
@@ -289,8 +353,8 @@ impl Ledger {
         rows.iter().map(different).collect()
     }
 
-    /// Notes an answer that no outcome table lists or, with what it rests on, one whose meaning is only assumed; it is news only
-    /// the first time.
+    /// Notes an answer that no outcome table lists or, with what it rests on, one whose meaning is
+    /// only assumed; it is news only the first time.
     ///
     /// # Errors
     /// Whatever the database says.
@@ -308,27 +372,52 @@ impl Ledger {
         // No database takes the character NUL as text.
         let code = code.replace('\0', "\u{fffd}");
         let fresh = "select 1 as one from unlisted where lane = $1 and kind = $2 and code = $3 and last_at > $4";
-        let query = sqlx::query(fresh).bind(lane).bind(kind).bind(&code).bind(now.millis().saturating_sub(OFTEN));
+        let query = sqlx::query(fresh)
+            .bind(lane)
+            .bind(kind)
+            .bind(&code)
+            .bind(now.millis().saturating_sub(OFTEN));
         // A gateway that says it thousands of times a second makes one write an hour.
-        if query.fetch_optional(&self.read).await.map_err(|source| LedgerError::of(doing, source))?.is_some() {
+        if query
+            .fetch_optional(&self.read)
+            .await
+            .map_err(|source| LedgerError::of(doing, source))?
+            .is_some()
+        {
             return Ok(());
         }
         let mut turn = self.turn(doing).await?;
         let note = "insert into unlisted (lane, kind, code, first_at, last_at, item_id, assumed) \
                     values ($1, $2, $3, $4, $4, $5, $6) \
                     on conflict (lane, kind, code) do update set last_at = excluded.last_at";
-        let noted = sqlx::query(note).bind(lane).bind(kind).bind(&code).bind(now.millis()).bind(item_id).bind(assumed);
-        noted.execute(turn.connection()).await.map_err(|source| LedgerError::of(doing, source))?;
+        let noted = sqlx::query(note)
+            .bind(lane)
+            .bind(kind)
+            .bind(&code)
+            .bind(now.millis())
+            .bind(item_id)
+            .bind(assumed);
+        noted
+            .execute(turn.connection())
+            .await
+            .map_err(|source| LedgerError::of(doing, source))?;
         turn.commit().await
     }
 
-    /// Answers that no outcome table lists, or whose meaning is only assumed, first seen after an instant.
+    /// Answers that no outcome table lists, or whose meaning is only assumed, first seen after an
+    /// instant.
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn unlisted(&self, after: Timestamp, limit: u32) -> Result<Vec<Unlisted>, LedgerError> {
+    pub async fn unlisted(
+        &self,
+        after: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Unlisted>, LedgerError> {
         let query = "select lane, kind, code, first_at, item_id, assumed from unlisted where first_at > $1 order by first_at limit $2";
-        let query = sqlx::query(query).bind(after.millis()).bind(i64::from(limit));
+        let query = sqlx::query(query)
+            .bind(after.millis())
+            .bind(i64::from(limit));
         let rows = self.facts("looking for unlisted answers", query).await?;
         let unlisted = |row: &AnyRow| {
             Ok(Unlisted {
@@ -343,14 +432,22 @@ impl Ledger {
         rows.iter().map(unlisted).collect()
     }
 
-    /// How many runs of a workflow began at an instant or later, and how many of them have ended; of very many, the first.
+    /// How many runs of a workflow began at an instant or later, and how many of them have ended;
+    /// of very many, the first.
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn runs_since(&self, workflow: &str, since: Timestamp) -> Result<(u64, u64), LedgerError> {
-        let query = sqlx::query(BEGAN).bind(workflow.to_owned()).bind(since.millis());
+    pub async fn runs_since(
+        &self,
+        workflow: &str,
+        since: Timestamp,
+    ) -> Result<(u64, u64), LedgerError> {
+        let query = sqlx::query(BEGAN)
+            .bind(workflow.to_owned())
+            .bind(since.millis());
         let rows = self.facts("looking for runs", query).await?;
-        rows.first().map_or(Ok((0, 0)), |row| Ok((number(row, 0)?, number(row, 1)?)))
+        rows.first()
+            .map_or(Ok((0, 0)), |row| Ok((number(row, 0)?, number(row, 1)?)))
     }
 
     /// Items and money by workflow, state and currency.
@@ -365,9 +462,9 @@ impl Ledger {
         let ended = format!("{COLUMNS} where r.finished_at > $1 and r.finished_at <= $2 {GROUPS}");
         let open = format!("{COLUMNS} where r.finished_at is null {GROUPS}");
         let query = match which {
-            Summed::Ended(after, until) => {
-                sqlx::query(sqlx::AssertSqlSafe(ended)).bind(after.millis()).bind(until.millis())
-            }
+            Summed::Ended(after, until) => sqlx::query(sqlx::AssertSqlSafe(ended))
+                .bind(after.millis())
+                .bind(until.millis()),
             Summed::Open => sqlx::query(sqlx::AssertSqlSafe(open)),
         };
         let rows = self.facts("summing up", query).await?;
@@ -379,7 +476,10 @@ impl Ledger {
         doing: &'static str,
         query: sqlx::query::Query<'_, sqlx::Any, sqlx::any::AnyArguments>,
     ) -> Result<Vec<AnyRow>, LedgerError> {
-        query.fetch_all(&self.read).await.map_err(|source| LedgerError::of(doing, source))
+        query
+            .fetch_all(&self.read)
+            .await
+            .map_err(|source| LedgerError::of(doing, source))
     }
 }
 
@@ -392,23 +492,32 @@ fn text(row: &AnyRow, column: usize) -> Result<String, LedgerError> {
 }
 
 fn number(row: &AnyRow, column: usize) -> Result<u64, LedgerError> {
-    row.try_get::<i64, _>(column).map(|number| u64::try_from(number).unwrap_or(0)).map_err(failed)
+    row.try_get::<i64, _>(column)
+        .map(|number| u64::try_from(number).unwrap_or(0))
+        .map_err(failed)
 }
 
 fn instant(row: &AnyRow, column: usize) -> Result<Timestamp, LedgerError> {
-    row.try_get(column).map(Timestamp::from_millis).map_err(failed)
+    row.try_get(column)
+        .map(Timestamp::from_millis)
+        .map_err(failed)
 }
 
 fn of_run(row: &AnyRow) -> Result<OfRun, LedgerError> {
-    Ok(OfRun { run_id: row.try_get(0).map_err(failed)?, workflow: text(row, 1)?, occurrence: text(row, 2)? })
+    Ok(OfRun {
+        run_id: row.try_get(0).map_err(failed)?,
+        workflow: text(row, 1)?,
+        occurrence: text(row, 2)?,
+    })
 }
 
 fn sum(row: &AnyRow) -> Result<Sum, LedgerError> {
     let word = text(row, 1)?;
     Ok(Sum {
         workflow: text(row, 0)?,
-        state: State::parse(&word)
-            .ok_or_else(|| LedgerError::Corrupt { what: format!("the state \"{word}\" of a total") })?,
+        state: State::parse(&word).ok_or_else(|| LedgerError::Corrupt {
+            what: format!("the state \"{word}\" of a total"),
+        })?,
         currency: Currency::parse(&text(row, 2)?).ok(),
         items: number(row, 3)?,
         minor: row.try_get(4).map_err(failed)?,
@@ -425,19 +534,37 @@ mod tests {
         for (statement, index) in [
             (PARKED, "USING INDEX totals_parked"),
             (UNKNOWN, "USING INDEX items_unknown (asking_since<?)"),
-            (ENDED, "USING INDEX runs_finished (finished_at>? AND finished_at<?)"),
+            (
+                ENDED,
+                "USING INDEX runs_finished (finished_at>? AND finished_at<?)",
+            ),
             (REJECTED, "USING INDEX runs_unfinished"),
             (ALARMS, "USING INDEX events_alarms (at>?)"),
-            (DIFFERENCES, "USING INDEX jobs_reconciled (finished_at>? AND finished_at<?)"),
-            (BEGAN, "USING INDEX runs_of_workflow (workflow=? AND started_at>?)"),
+            (
+                DIFFERENCES,
+                "USING INDEX jobs_reconciled (finished_at>? AND finished_at<?)",
+            ),
+            (
+                BEGAN,
+                "USING INDEX runs_of_workflow (workflow=? AND started_at>?)",
+            ),
         ] {
             let steps = steps(statement).await;
             place(&steps, index);
             let scans: Vec<&String> = steps
                 .iter()
-                .filter(|step| step.starts_with("SCAN") && !step.contains("USING") && !step.contains("(subquery"))
+                .filter(|step| {
+                    step.starts_with("SCAN")
+                        && !step.contains("USING")
+                        && !step.contains("(subquery")
+                })
                 .collect();
-            assert!(scans.iter().all(|step| ["SCAN u", "SCAN began"].contains(&step.as_str())), "{steps:#?}");
+            assert!(
+                scans
+                    .iter()
+                    .all(|step| ["SCAN u", "SCAN began"].contains(&step.as_str())),
+                "{steps:#?}"
+            );
         }
     }
 }

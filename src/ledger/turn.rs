@@ -1,11 +1,13 @@
 //! A turn to write: one transaction that no other write of any process comes between.
 //!
-//! SQLite has one writer at a time anyway (`begin immediate`). On PostgreSQL a lock that ends with the transaction does the
-//! same, so that what was thought through once holds on both: what a turn reads stays true until it commits. Turns are short;
-//! only a plan is long, and it takes its turn no earlier than with its commit, on a connection of its own.
+//! SQLite has one writer at a time anyway (`begin immediate`). On PostgreSQL a lock that ends with
+//! the transaction does the same, so that what was thought through once holds on both: what a turn
+//! reads stays true until it commits. Turns are short; only a plan is long, and it takes its turn
+//! no earlier than with its commit, on a connection of its own.
 //!
-//! A connection that failed is never trusted again: the next turn makes a new one. Neither is one that is silent: a server that
-//! vanished without a word would otherwise be waited for as long as the operating system does, or for ever.
+//! A connection that failed is never trusted again: the next turn makes a new one. Neither is one
+//! that is silent: a server that vanished without a word would otherwise be waited for as long as
+//! the operating system does, or for ever.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,15 +22,16 @@ use super::home::{Engine, Home};
 /// Waits until no other transaction of this ledger (a schema of a database) has its turn.
 const LINE_UP: &str = "select pg_advisory_xact_lock(1885434485, hashtext(current_schema()))";
 
-/// A standby refuses to begin this, so that it is never taken for the ledger. Each statement sees what was committed before it,
-/// whatever the server is set to: what was waited for is seen.
+/// A standby refuses to begin this, so that it is never taken for the ledger. Each statement sees
+/// what was committed before it, whatever the server is set to: what was waited for is seen.
 const BEGIN: &str = "begin isolation level read committed read write";
 
 /// [`BEGIN`] and [`LINE_UP`], in one round trip.
 const BEGIN_IN_TURN: &str = "begin isolation level read committed read write; \
                              select pg_advisory_xact_lock(1885434485, hashtext(current_schema()))";
 
-/// A server that has not answered for so long has gone: longer than it lets anybody wait for a lock.
+/// A server that has not answered for so long has gone: longer than it lets anybody wait for a
+/// lock.
 pub(super) const SILENT: Duration = Duration::from_secs(30);
 
 /// Tells the other nodes that there is work.
@@ -56,7 +59,11 @@ pub enum CommitFault {
 impl Writing {
     /// Nothing is connected before the first turn.
     pub fn new(home: Home, connection: Option<AnyConnection>) -> Arc<Mutex<Self>> {
-        Arc::new(Mutex::new(Self { home, connection, fault: None }))
+        Arc::new(Mutex::new(Self {
+            home,
+            connection,
+            fault: None,
+        }))
     }
 
     /// What is to become of the next commit.
@@ -71,7 +78,11 @@ impl Writing {
         }
     }
 
-    async fn begin(&mut self, statement: &'static str, doing: &'static str) -> Result<(), LedgerError> {
+    async fn begin(
+        &mut self,
+        statement: &'static str,
+        doing: &'static str,
+    ) -> Result<(), LedgerError> {
         let engine = self.home.engine;
         if let Some(mut kept) = self.connection.take() {
             match run(engine, &mut kept, statement, doing).await {
@@ -80,7 +91,8 @@ impl Writing {
                     return Ok(());
                 }
                 Err(busy @ (LedgerError::Busy { .. } | LedgerError::Full { .. })) => {
-                    // SQLite has not begun anything then; a server may have, and the connection is let go of.
+                    // SQLite has not begun anything then; a server may have, and the connection is
+                    // let go of.
                     self.connection = Some(kept).filter(|_| self.home.engine == Engine::Sqlite);
                     return Err(busy);
                 }
@@ -89,7 +101,9 @@ impl Writing {
             }
         }
         let mut fresh = unless_silent(engine, SILENT, doing, self.home.connect()).await?;
-        run(engine, &mut fresh, statement, doing).await.map_err(LedgerError::of_standby)?;
+        run(engine, &mut fresh, statement, doing)
+            .await
+            .map_err(LedgerError::of_standby)?;
         self.connection = Some(fresh);
         Ok(())
     }
@@ -105,25 +119,37 @@ pub(super) struct Turn {
 
 impl Turn {
     /// Waits for the turn and begins.
-    pub async fn take(writing: &Arc<Mutex<Writing>>, doing: &'static str) -> Result<Self, LedgerError> {
+    pub async fn take(
+        writing: &Arc<Mutex<Writing>>,
+        doing: &'static str,
+    ) -> Result<Self, LedgerError> {
         let mut writing = Arc::clone(writing).lock_owned().await;
         let statement = match writing.home.engine {
             Engine::Sqlite => "begin immediate",
             Engine::Postgres => BEGIN_IN_TURN,
         };
         writing.begin(statement, doing).await?;
-        Ok(Self { writing: Some(writing), doing })
+        Ok(Self {
+            writing: Some(writing),
+            doing,
+        })
     }
 
     /// Begins what may take long: on a server it holds nobody up until [`Turn::line_up`].
-    pub async fn take_long(writing: &Arc<Mutex<Writing>>, doing: &'static str) -> Result<Self, LedgerError> {
+    pub async fn take_long(
+        writing: &Arc<Mutex<Writing>>,
+        doing: &'static str,
+    ) -> Result<Self, LedgerError> {
         let home = writing.lock().await.home.clone();
         match home.engine {
             Engine::Sqlite => Self::take(writing, doing).await,
             Engine::Postgres => {
                 let mut own = Writing::new(home, None).lock_owned().await;
                 own.begin(BEGIN, doing).await?;
-                Ok(Self { writing: Some(own), doing })
+                Ok(Self {
+                    writing: Some(own),
+                    doing,
+                })
             }
         }
     }
@@ -141,13 +167,23 @@ impl Turn {
 
     /// Which SQL is spoken.
     pub fn engine(&self) -> Engine {
-        self.writing.as_ref().expect("a turn that has not ended").home.engine
+        self.writing
+            .as_ref()
+            .expect("a turn that has not ended")
+            .home
+            .engine
     }
 
     /// The connection, within the transaction.
     pub fn connection(&mut self) -> &mut AnyConnection {
-        let writing = self.writing.as_mut().expect("a turn that has not ended holds its connection");
-        writing.connection.as_mut().expect("a turn begins with a connection")
+        let writing = self
+            .writing
+            .as_mut()
+            .expect("a turn that has not ended holds its connection");
+        writing
+            .connection
+            .as_mut()
+            .expect("a turn begins with a connection")
     }
 
     /// Makes it real. On an error it is not known whether it is: the connection is given up.
@@ -172,31 +208,58 @@ impl Turn {
     async fn end(mut self, statement: &'static str) -> Result<(), LedgerError> {
         let doing = self.doing;
         let mut writing = self.writing.take().expect("a turn ends once");
-        let mut connection = writing.connection.take().expect("a turn begins with a connection");
+        let mut connection = writing
+            .connection
+            .take()
+            .expect("a turn begins with a connection");
         let engine = writing.home.engine;
-        let fault = if statement == "commit" { writing.fault.take() } else { None };
+        let fault = if statement == "commit" {
+            writing.fault.take()
+        } else {
+            None
+        };
         let happens = matches!(fault, None | Some(CommitFault::Untold));
-        run(engine, &mut connection, if happens { statement } else { "rollback" }, doing).await?;
+        run(
+            engine,
+            &mut connection,
+            if happens { statement } else { "rollback" },
+            doing,
+        )
+        .await?;
         writing.connection = Some(connection);
-        let broken = || sqlx::Error::Protocol("the connection broke in the middle of a commit".to_owned());
+        let broken =
+            || sqlx::Error::Protocol("the connection broke in the middle of a commit".to_owned());
         match fault {
             None => Ok(()),
-            Some(CommitFault::Lost | CommitFault::Untold) => Err(LedgerError::Unreachable { doing, source: broken() }),
-            Some(CommitFault::Refused) => Err(LedgerError::Database { doing, source: broken() }),
+            Some(CommitFault::Lost | CommitFault::Untold) => Err(LedgerError::Unreachable {
+                doing,
+                source: broken(),
+            }),
+            Some(CommitFault::Refused) => Err(LedgerError::Database {
+                doing,
+                source: broken(),
+            }),
         }
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        let Some(mut writing) = self.writing.take() else { return };
-        let Some(mut connection) = writing.connection.take() else { return };
+        let Some(mut writing) = self.writing.take() else {
+            return;
+        };
+        let Some(mut connection) = writing.connection.take() else {
+            return;
+        };
         // The next turn waits until that is done, so that nobody writes into this transaction.
         if let Ok(runtime) = Handle::try_current() {
             let engine = writing.home.engine;
             runtime.spawn(async move {
                 // One that failed is dropped, not closed: that would wait for the server once more.
-                if run(engine, &mut connection, "rollback", "rolling back").await.is_ok() {
+                if run(engine, &mut connection, "rollback", "rolling back")
+                    .await
+                    .is_ok()
+                {
                     writing.connection = Some(connection);
                 }
             });
@@ -212,7 +275,8 @@ async fn run(
 ) -> Result<(), LedgerError> {
     let done = async {
         let done = sqlx::raw_sql(statement).execute(connection).await;
-        done.map(|_| ()).map_err(|source| LedgerError::of(doing, source))
+        done.map(|_| ())
+            .map_err(|source| LedgerError::of(doing, source))
     };
     unless_silent(engine, SILENT, doing, done).await
 }
@@ -226,10 +290,15 @@ pub(super) async fn unless_silent<T>(
 ) -> Result<T, LedgerError> {
     match engine {
         Engine::Sqlite => answer.await,
-        Engine::Postgres => tokio::time::timeout(time, answer).await.unwrap_or_else(|_| {
-            let source = sqlx::Error::Protocol(format!("the server has not answered for {} s", time.as_secs()));
-            Err(LedgerError::Unreachable { doing, source })
-        }),
+        Engine::Postgres => tokio::time::timeout(time, answer)
+            .await
+            .unwrap_or_else(|_| {
+                let source = sqlx::Error::Protocol(format!(
+                    "the server has not answered for {} s",
+                    time.as_secs()
+                ));
+                Err(LedgerError::Unreachable { doing, source })
+            }),
     }
 }
 

@@ -1,4 +1,5 @@
-//! Which gateways cannot be reached, as the last call to them found. It closes nothing: what is due is tried again.
+//! Which gateways cannot be reached, as the last call to them found. It closes nothing: what is due
+//! is tried again.
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
@@ -36,11 +37,21 @@ impl Ledger {
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn note_unreachable(&self, lane: &str, how: &str, now: Timestamp) -> Result<(), LedgerError> {
+    pub async fn note_unreachable(
+        &self,
+        lane: &str,
+        how: &str,
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
         let mut turn = self.turn(DOING).await?;
         let note = "insert into unreachable (lane, since, how) values ($1, $2, $3) \
                     on conflict (lane) do update set how = excluded.how";
-        let noted = sqlx::query(note).bind(lane).bind(now.millis()).bind(how).execute(turn.connection()).await;
+        let noted = sqlx::query(note)
+            .bind(lane)
+            .bind(now.millis())
+            .bind(how)
+            .execute(turn.connection())
+            .await;
         noted.map_err(|source| LedgerError::of(DOING, source))?;
         turn.commit().await
     }
@@ -52,11 +63,18 @@ impl Ledger {
     pub async fn note_reached(&self, lane: &str) -> Result<(), LedgerError> {
         let failed = |source| LedgerError::of(DOING, source);
         let known = sqlx::query("select 1 as one from unreachable where lane = $1").bind(lane);
-        if known.fetch_optional(&self.read).await.map_err(failed)?.is_none() {
+        if known
+            .fetch_optional(&self.read)
+            .await
+            .map_err(failed)?
+            .is_none()
+        {
             return Ok(());
         }
         let mut turn = self.turn(DOING).await?;
-        let delete = sqlx::query("delete from unreachable where lane = $1").bind(lane).execute(turn.connection());
+        let delete = sqlx::query("delete from unreachable where lane = $1")
+            .bind(lane)
+            .execute(turn.connection());
         delete.await.map_err(failed)?;
         turn.commit().await
     }
@@ -67,12 +85,23 @@ impl Ledger {
     /// Whatever the database says.
     pub async fn unreachable(&self) -> Result<Vec<UnreachableRow>, LedgerError> {
         let query = "select lane, since, how from unreachable order by lane limit 1000";
-        let failed = |source| LedgerError::of("looking for gateways that cannot be reached", source);
-        let rows = sqlx::query(query).fetch_all(&self.read).await.map_err(failed)?;
+        let failed =
+            |source| LedgerError::of("looking for gateways that cannot be reached", source);
+        let rows = sqlx::query(query)
+            .fetch_all(&self.read)
+            .await
+            .map_err(failed)?;
         let read = |row: &AnyRow| {
             let since = Timestamp::from_millis(row.try_get("since")?);
-            Ok(UnreachableRow { lane: row.try_get("lane")?, since, how: row.try_get("how")? })
+            Ok(UnreachableRow {
+                lane: row.try_get("lane")?,
+                since,
+                how: row.try_get("how")?,
+            })
         };
-        rows.iter().map(read).collect::<Result<_, _>>().map_err(failed)
+        rows.iter()
+            .map(read)
+            .collect::<Result<_, _>>()
+            .map_err(failed)
     }
 }

@@ -1,5 +1,5 @@
-//! What is sealed in the ledger, and under which keys. How it is sealed is not known here; only that a sealed value begins with the
-//! id of its key (`domain/sealed.rs`).
+//! What is sealed in the ledger, and under which keys. How it is sealed is not known here; only
+//! that a sealed value begins with the id of its key (`domain/sealed.rs`).
 
 use std::collections::BTreeSet;
 
@@ -24,7 +24,8 @@ const ITEM_KEY: &str = "case when substr(input, instr(input, '{\"sealed\":\"') +
 const ITEM_SEALED: &str = "instr(input, '{\"sealed\":\"') > 0";
 
 /// The key of a notification; the index `notifications_sealed` is made of this very text.
-const NOTIFICATION_KEY: &str = "case when substr(body, 17, 1) = ':' then substr(body, 1, 16) else '-' end";
+const NOTIFICATION_KEY: &str =
+    "case when substr(body, 17, 1) = ':' then substr(body, 1, 16) else '-' end";
 const NOTIFICATION_SEALED: &str = "sealed = 1";
 
 /// What of the ledger is sealed.
@@ -59,7 +60,9 @@ impl Sealed {
     /// The next key after `$1` that something is sealed under.
     fn next_key(self) -> String {
         let (key, table, sealed) = self.parts();
-        format!("select {key} as k from {table} where {sealed} and {key} > $1 order by {key} limit 1")
+        format!(
+            "select {key} as k from {table} where {sealed} and {key} > $1 order by {key} limit 1"
+        )
     }
 
     fn count(self) -> String {
@@ -76,9 +79,13 @@ impl Sealed {
                 "id, key_hash, null as digest, input as text, \
                 cast(case when exists (select 1 from approvals as a where a.job_id = items.job_id) then 1 else 0 end as bigint) as approved"
             }
-            Self::Notifications => "id, null as key_hash, digest, body as text, cast(0 as bigint) as approved",
+            Self::Notifications => {
+                "id, null as key_hash, digest, body as text, cast(0 as bigint) as approved"
+            }
         };
-        format!("select {what} from {table} where {sealed} and {key} = $1 and id > $2 order by id limit $3")
+        format!(
+            "select {what} from {table} where {sealed} and {key} = $1 and id > $2 order by id limit $3"
+        )
     }
 
     const fn replace(self) -> &'static str {
@@ -165,7 +172,10 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn vault_proof(&self) -> Result<Option<String>, LedgerError> {
-        sqlx::query_scalar("select proof from vault where id = 1").fetch_optional(&self.read).await.map_err(failed)
+        sqlx::query_scalar("select proof from vault where id = 1")
+            .fetch_optional(&self.read)
+            .await
+            .map_err(failed)
     }
 
     /// Replaces the next page of what is sealed under a key, after an id, in one commit.
@@ -180,7 +190,10 @@ impl Ledger {
         reseal: Resealing<'_>,
     ) -> Result<ResealedPage, LedgerError> {
         let mut turn = self.turn("sealing under another key").await?;
-        let page = sqlx::query(AssertSqlSafe(what.page())).bind(key.to_owned()).bind(after).bind(i64::from(limit));
+        let page = sqlx::query(AssertSqlSafe(what.page()))
+            .bind(key.to_owned())
+            .bind(after)
+            .bind(i64::from(limit));
         let rows = page.fetch_all(turn.connection()).await.map_err(failed)?;
         let (mut page, mut new) = (ResealedPage::default(), Vec::with_capacity(rows.len()));
         for row in &rows {
@@ -203,7 +216,11 @@ impl Ledger {
             turn.rollback().await?;
             return Ok(page);
         }
-        sqlx::query(what.replace()).bind(list(&new)).execute(turn.connection()).await.map_err(failed)?;
+        sqlx::query(what.replace())
+            .bind(list(&new))
+            .execute(turn.connection())
+            .await
+            .map_err(failed)?;
         turn.commit().await?;
         Ok(page)
     }
@@ -220,18 +237,26 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_sealed_is_found_by_an_index_however_much_there_is() {
-        for (what, index) in [(Sealed::Items, "items_sealed"), (Sealed::Notifications, "notifications_sealed")] {
+        for (what, index) in [
+            (Sealed::Items, "items_sealed"),
+            (Sealed::Notifications, "notifications_sealed"),
+        ] {
             for statement in [what.next_key(), what.count(), what.page()] {
                 let steps = steps(&statement).await;
                 place(&steps, &format!("INDEX {index} (<expr>"));
                 assert!(
-                    steps.iter().all(|step| !step.contains("TEMP B-TREE") && !step.starts_with("SCAN")),
+                    steps
+                        .iter()
+                        .all(|step| !step.contains("TEMP B-TREE") && !step.starts_with("SCAN")),
                     "{steps:#?}"
                 );
             }
             let steps = steps(what.replace()).await;
             let list = place(&steps, "VIRTUAL TABLE");
-            assert!(list < place(&steps, "USING INTEGER PRIMARY KEY"), "{steps:#?}");
+            assert!(
+                list < place(&steps, "USING INTEGER PRIMARY KEY"),
+                "{steps:#?}"
+            );
         }
     }
 }

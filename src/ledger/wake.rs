@@ -1,4 +1,5 @@
-//! Hearing that there is work: of this process at once, of others on the same server by LISTEN and NOTIFY.
+//! Hearing that there is work: of this process at once, of others on the same server by LISTEN and
+//! NOTIFY.
 //!
 //! It only saves waiting: whoever hears nothing looks by itself a moment later.
 

@@ -1,10 +1,11 @@
 //! The one writer of a process: it takes all deeds that wait and commits them together.
 //!
-//! A deed is answered after the commit has been synced, never before. A failed commit fails every deed in it; nothing of it
-//! has happened, or it is not known whether it has: a settle is given again and counts once, and claims that nobody was told of
-//! are given back with the next commit, since nothing can have been sent for them. Until then nothing is claimed here, and what
-//! another node holds by then is its own: so nothing is taken from anybody who was told of it. Settles come before claims, so
-//! that a contract that has just become free can be taken at once.
+//! A deed is answered after the commit has been synced, never before. A failed commit fails every
+//! deed in it; nothing of it has happened, or it is not known whether it has: a settle is given
+//! again and counts once, and claims that nobody was told of are given back with the next commit,
+//! since nothing can have been sent for them. Until then nothing is claimed here, and what another
+//! node holds by then is its own: so nothing is taken from anybody who was told of it. Settles come
+//! before claims, so that a contract that has just become free can be taken at once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,14 +29,16 @@ pub(super) const BACKLOG: usize = 4096;
 /// How many deeds one commit takes at most.
 const GROUP: usize = 512;
 
-/// While there is much to do, settles wait this long for company: one sync serves them all. Nobody's call waits for it, since a
-/// lane goes on when a call has ended. A claim is never kept waiting.
+/// While there is much to do, settles wait this long for company: one sync serves them all.
+/// Nobody's call waits for it, since a lane goes on when a call has ended. A claim is never kept
+/// waiting.
 const LINGER: Duration = Duration::from_millis(8);
 
 /// How many deeds a commit had if there is much to do.
 const BUSY: usize = 4;
 
-/// A server has taken a group by then, also where hundreds of settles are late and go one by one over a slow line.
+/// A server has taken a group by then, also where hundreds of settles are late and go one by one
+/// over a slow line.
 const FILLED: Duration = Duration::from_secs(120);
 
 const DOING: &str = "writing to it";
@@ -57,12 +60,18 @@ impl Ledger {
     ///
     /// # Errors
     /// Whatever keeps the commit from happening; then nothing was claimed.
-    pub async fn claim_due(&self, request: ClaimRequest) -> Result<(Vec<Claimed>, Option<Timestamp>), LedgerError> {
+    pub async fn claim_due(
+        &self,
+        request: ClaimRequest,
+    ) -> Result<(Vec<Claimed>, Option<Timestamp>), LedgerError> {
         if !self.may_claim() {
             return Ok((Vec::new(), None));
         }
         let (answer, answered) = oneshot::channel();
-        self.deeds.send(Deed::Claim(request, answer)).await.map_err(|_| LedgerError::Stopped)?;
+        self.deeds
+            .send(Deed::Claim(request, answer))
+            .await
+            .map_err(|_| LedgerError::Stopped)?;
         let claims = answered.await.map_err(|_| LedgerError::Stopped)??;
         Ok((claims.claimed, claims.next))
     }
@@ -75,17 +84,25 @@ impl Ledger {
     /// Writes down what became of a claim; returns when it is durable.
     ///
     /// # Errors
-    /// Whatever keeps the commit from happening. The same settlement may be given again: it counts once.
+    /// Whatever keeps the commit from happening. The same settlement may be given again: it counts
+    /// once.
     pub async fn settle(&self, settlement: Settlement) -> Result<Settled, LedgerError> {
         let (answer, answered) = oneshot::channel();
         let deed = Deed::Settle(Box::new(settlement), answer);
-        self.deeds.send(deed).await.map_err(|_| LedgerError::Stopped)?;
+        self.deeds
+            .send(deed)
+            .await
+            .map_err(|_| LedgerError::Stopped)?;
         answered.await.map_err(|_| LedgerError::Stopped)?
     }
 }
 
 /// Runs until the last [`Ledger`] is gone.
-pub(super) async fn run(writing: Arc<Mutex<Writing>>, mut inbox: mpsc::Receiver<Deed>, woken: Arc<Notify>) {
+pub(super) async fn run(
+    writing: Arc<Mutex<Writing>>,
+    mut inbox: mpsc::Receiver<Deed>,
+    woken: Arc<Notify>,
+) {
     let (mut busy, mut well, mut doubtful) = (false, true, Vec::new());
     while let Some(first) = inbox.recv().await {
         if busy && matches!(first, Deed::Settle(..) | Deed::Keep(..)) {
@@ -99,7 +116,9 @@ pub(super) async fn run(writing: Arc<Mutex<Writing>>, mut inbox: mpsc::Receiver<
             group.add(deed);
         }
         busy = group.len() >= BUSY;
-        group.commit(&writing, &woken, &mut well, &mut doubtful).await;
+        group
+            .commit(&writing, &woken, &mut well, &mut doubtful)
+            .await;
     }
 }
 
@@ -129,7 +148,10 @@ struct NotWritten {
 
 impl From<LedgerError> for NotWritten {
     fn from(error: LedgerError) -> Self {
-        Self { error, untold: Vec::new() }
+        Self {
+            error,
+            untold: Vec::new(),
+        }
     }
 }
 
@@ -143,23 +165,43 @@ impl Group {
         }
     }
 
-    /// Every deed in a group of its own, what gives back first; what is told when all is done comes last.
+    /// Every deed in a group of its own, what gives back first; what is told when all is done comes
+    /// last.
     fn apart(self) -> Vec<Self> {
-        let settles = self.settles.into_iter().map(|one| Self { settles: vec![one], ..Self::default() });
-        let claims = self.claims.into_iter().map(|one| Self { claims: vec![one], ..Self::default() });
-        let notifications =
-            self.notifications.into_iter().map(|one| Self { notifications: vec![one], ..Self::default() });
-        let untold = self.untold.into_iter().map(|one| Self { untold: vec![one], ..Self::default() });
-        let flushes = std::iter::once(Self { flushes: self.flushes, ..Self::default() });
-        untold.chain(settles).chain(claims).chain(notifications).chain(flushes).collect()
+        let settles = self.settles.into_iter().map(|one| Self {
+            settles: vec![one],
+            ..Self::default()
+        });
+        let claims = self.claims.into_iter().map(|one| Self {
+            claims: vec![one],
+            ..Self::default()
+        });
+        let notifications = self.notifications.into_iter().map(|one| Self {
+            notifications: vec![one],
+            ..Self::default()
+        });
+        let untold = self.untold.into_iter().map(|one| Self {
+            untold: vec![one],
+            ..Self::default()
+        });
+        let flushes = std::iter::once(Self {
+            flushes: self.flushes,
+            ..Self::default()
+        });
+        untold
+            .chain(settles)
+            .chain(claims)
+            .chain(notifications)
+            .chain(flushes)
+            .collect()
     }
 
     const fn len(&self) -> usize {
         self.settles.len() + self.claims.len() + self.notifications.len() + self.untold.len()
     }
 
-    /// `well`: whether the last commit went well. What fails is given again soon, and is told of once. `doubtful`: what is to be
-    /// given back with the next commit.
+    /// `well`: whether the last commit went well. What fails is given again soon, and is told of
+    /// once. `doubtful`: what is to be given back with the next commit.
     async fn commit(
         mut self,
         writing: &Arc<Mutex<Writing>>,
@@ -221,9 +263,13 @@ impl Group {
         }
     }
 
-    async fn write(&self, writing: &Arc<Mutex<Writing>>) -> Result<(Vec<Settled>, Vec<Claims>), NotWritten> {
+    async fn write(
+        &self,
+        writing: &Arc<Mutex<Writing>>,
+    ) -> Result<(Vec<Settled>, Vec<Claims>), NotWritten> {
         let mut turn = Turn::take(writing, DOING).await?;
-        let (settled, claimed) = unless_silent(turn.engine(), FILLED, DOING, self.fill(&mut turn)).await?;
+        let (settled, claimed) =
+            unless_silent(turn.engine(), FILLED, DOING, self.fill(&mut turn)).await?;
         crate::failpoint::hit("before_commit");
         if is(Bug::SettleNotSynced) && !settled.is_empty() {
             turn.rollback().await?;
@@ -231,15 +277,28 @@ impl Group {
         }
         match turn.commit().await {
             Ok(()) => Ok((settled, claimed)),
-            Err(error) => Err(NotWritten { error, untold: self.give_back(&claimed) }),
+            Err(error) => Err(NotWritten {
+                error,
+                untold: self.give_back(&claimed),
+            }),
         }
     }
 
     async fn fill(&self, turn: &mut Turn) -> Result<(Vec<Settled>, Vec<Claims>), LedgerError> {
         let back = still_theirs(turn, &self.untold).await?;
-        let settlements: Vec<&Settlement> = self.settles.iter().map(|(settlement, _)| settlement).chain(back).collect();
-        let settled = if settlements.is_empty() { Vec::new() } else { settle(turn, &settlements).await? };
-        let notifications: Vec<&NewNotification> = self.notifications.iter().map(|(new, _)| new).collect();
+        let settlements: Vec<&Settlement> = self
+            .settles
+            .iter()
+            .map(|(settlement, _)| settlement)
+            .chain(back)
+            .collect();
+        let settled = if settlements.is_empty() {
+            Vec::new()
+        } else {
+            settle(turn, &settlements).await?
+        };
+        let notifications: Vec<&NewNotification> =
+            self.notifications.iter().map(|(new, _)| new).collect();
         if !notifications.is_empty() {
             keep(turn, &notifications).await?;
         }
@@ -255,9 +314,15 @@ impl Group {
         let requests = self.claims.iter().map(|(request, _)| request);
         let back = requests.zip(claimed).flat_map(|(request, claims)| {
             claims.claimed.iter().filter_map(|one| {
-                let want = request.wants.iter().find(|want| want.job_id == one.job_id())?;
+                let want = request
+                    .wants
+                    .iter()
+                    .find(|want| want.job_id == one.job_id())?;
                 let moved = apply(&one.item, &Event::Unsent, &want.policy, request.now).ok()?;
-                Some(Untold { node: request.node, settlement: Settlement::unsent(one, moved, request.now) })
+                Some(Untold {
+                    node: request.node,
+                    settlement: Settlement::unsent(one, moved, request.now),
+                })
             })
         });
         back.collect()
@@ -270,9 +335,10 @@ fn again(error: &LedgerError) -> LedgerError {
         LedgerError::Busy { doing } => LedgerError::Busy { doing },
         LedgerError::Full { doing } => LedgerError::Full { doing },
         LedgerError::Corrupt { what } => LedgerError::Corrupt { what: what.clone() },
-        LedgerError::Unreachable { doing, .. } => {
-            LedgerError::Unreachable { doing, source: sqlx::Error::Protocol(chain(error)) }
-        }
+        LedgerError::Unreachable { doing, .. } => LedgerError::Unreachable {
+            doing,
+            source: sqlx::Error::Protocol(chain(error)),
+        },
         LedgerError::Address { .. }
         | LedgerError::Open { .. }
         | LedgerError::Newer { .. }

@@ -1,4 +1,5 @@
-//! From due notices to one mail: what is new, what is over, what to do. Pure, but for the templates.
+//! From due notices to one mail: what is new, what is over, what to do. Pure, but for the
+//! templates.
 
 use std::collections::BTreeMap;
 
@@ -94,7 +95,11 @@ fn entry(notice: &NoticeRow, zone: Tz) -> Entry {
         urgent: notice.kind.is_urgent(),
         title: told.title,
         since: shown(notice.since, zone),
-        until: notice.closed_at.filter(|_| notice.kind.is_lasting()).map(|at| shown(at, zone)).unwrap_or_default(),
+        until: notice
+            .closed_at
+            .filter(|_| notice.kind.is_lasting())
+            .map(|at| shown(at, zone))
+            .unwrap_or_default(),
         facts: told.facts,
         lines: told.lines,
         advice: told.advice,
@@ -103,8 +108,13 @@ fn entry(notice: &NoticeRow, zone: Tz) -> Entry {
 
 /// `[payrun] URGENT: … (and 2 more)`.
 fn subject(entries: &[Entry]) -> String {
-    let first = entries.iter().find(|entry| entry.state == "new").or_else(|| entries.first());
-    let Some(first) = first else { return "[payrun] nothing to tell".to_owned() };
+    let first = entries
+        .iter()
+        .find(|entry| entry.state == "new")
+        .or_else(|| entries.first());
+    let Some(first) = first else {
+        return "[payrun] nothing to tell".to_owned();
+    };
     let mark = match first.state {
         "new" if first.urgent => "URGENT: ",
         "new" => "",
@@ -120,18 +130,34 @@ fn subject(entries: &[Entry]) -> String {
 
 fn counted(entries: &[Entry]) -> Vec<String> {
     let mut kinds: BTreeMap<&str, u64> = BTreeMap::new();
-    entries.iter().for_each(|entry| *kinds.entry(entry.kind).or_default() += 1);
-    kinds.into_iter().map(|(kind, times)| format!("{times} × {kind}")).collect()
+    entries
+        .iter()
+        .for_each(|entry| *kinds.entry(entry.kind).or_default() += 1);
+    kinds
+        .into_iter()
+        .map(|(kind, times)| format!("{times} × {kind}"))
+        .collect()
 }
 
 /// An instant on a wall clock, for people.
 pub(super) fn shown(at: Timestamp, zone: Tz) -> String {
-    let local = DateTime::<Utc>::from_timestamp_millis(at.millis()).map(|at| at.with_timezone(&zone));
-    local.map_or_else(|| at.to_string(), |local| local.format("%Y-%m-%d %H:%M %Z").to_string())
+    let local =
+        DateTime::<Utc>::from_timestamp_millis(at.millis()).map(|at| at.with_timezone(&zone));
+    local.map_or_else(
+        || at.to_string(),
+        |local| local.format("%Y-%m-%d %H:%M %Z").to_string(),
+    )
 }
 
 /// What is told without the ledger.
-pub(super) fn at_once(kind: Kind, told: facts::Told, over: bool, ledger: &str, now: Timestamp, zone: Tz) -> Letter {
+pub(super) fn at_once(
+    kind: Kind,
+    told: facts::Told,
+    over: bool,
+    ledger: &str,
+    now: Timestamp,
+    zone: Tz,
+) -> Letter {
     let notice = NoticeRow {
         episode_id: 0,
         news: if over { News::Closed } else { News::Opened },
@@ -148,7 +174,11 @@ mod tests {
     use super::*;
 
     fn notice(id: i64, news: News, kind: Kind, title: &str) -> NoticeRow {
-        let told = facts::Told { title: title.to_owned(), advice: "look".to_owned(), ..facts::Told::default() };
+        let told = facts::Told {
+            title: title.to_owned(),
+            advice: "look".to_owned(),
+            ..facts::Told::default()
+        };
         NoticeRow {
             episode_id: id,
             news,
@@ -160,7 +190,12 @@ mod tests {
     }
 
     fn letter_of(notices: &[NoticeRow]) -> Letter {
-        letter(notices, "payrun.db", Timestamp::from_millis(0), chrono_tz::UTC)
+        letter(
+            notices,
+            "payrun.db",
+            Timestamp::from_millis(0),
+            chrono_tz::UTC,
+        )
     }
 
     #[test]
@@ -169,7 +204,10 @@ mod tests {
             notice(1, News::Opened, Kind::LaneStopped, "hk is stopped"),
             notice(1, News::Closed, Kind::LaneStopped, "hk is stopped"),
         ]);
-        assert_eq!((told.entries.len(), told.entries[0].state, told.urgent), (1, "passed", false));
+        assert_eq!(
+            (told.entries.len(), told.entries[0].state, told.urgent),
+            (1, "passed", false)
+        );
         assert_eq!(told.entries[0].advice, "");
         assert_eq!(told.subject, "[payrun] over: hk is stopped");
     }
@@ -186,9 +224,14 @@ mod tests {
 
     #[test]
     fn a_digest_tells_some_in_full_and_counts_the_others() {
-        let many: Vec<NoticeRow> = (0..50).map(|id| notice(id, News::Opened, Kind::Parked, "parked")).collect();
+        let many: Vec<NoticeRow> = (0..50)
+            .map(|id| notice(id, News::Opened, Kind::Parked, "parked"))
+            .collect();
         let told = letter_of(&many);
-        assert_eq!((told.entries.len(), told.more), (30, vec!["20 × parked".to_owned()]));
+        assert_eq!(
+            (told.entries.len(), told.more),
+            (30, vec!["20 × parked".to_owned()])
+        );
         assert_eq!(told.subject, "[payrun] parked (and 49 more)");
     }
 }

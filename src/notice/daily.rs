@@ -57,10 +57,15 @@ pub(super) struct Row {
 }
 
 impl Notices {
-    /// Puts the day's mail into the outbox, where it is due and not there yet; says how many mails that made.
+    /// Puts the day's mail into the outbox, where it is due and not there yet; says how many mails
+    /// that made.
     pub(super) async fn post_daily(&self, now: Timestamp) -> Result<usize, LedgerError> {
-        let Some(daily) = &self.alerts.daily else { return Ok(0) };
-        let Some(due) = last_fire(&daily.at, now).filter(|due| now.since(*due) < LATE) else { return Ok(0) };
+        let Some(daily) = &self.alerts.daily else {
+            return Ok(0);
+        };
+        let Some(due) = last_fire(&daily.at, now).filter(|due| now.since(*due) < LATE) else {
+            return Ok(0);
+        };
         let mut posted = 0;
         let mut day = None;
         for recipient in &daily.to {
@@ -80,15 +85,34 @@ impl Notices {
     }
 
     async fn day(&self, due: Timestamp, now: Timestamp) -> Result<Day, LedgerError> {
-        let from =
-            self.alerts.daily.as_ref().and_then(|daily| last_fire(&daily.at, due.minus(Duration::from_millis(1))));
+        let from = self
+            .alerts
+            .daily
+            .as_ref()
+            .and_then(|daily| last_fire(&daily.at, due.minus(Duration::from_millis(1))));
         let from = from.unwrap_or(due);
         let ended = rows(&self.ledger.sums(Summed::Ended(from, due)).await?);
         let open = rows(&self.ledger.sums(Summed::Open).await?);
         let episodes = self.ledger.open_episodes().await?;
-        let open_ones = episodes.iter().filter(|episode| episode.opened_at.is_some());
-        let troubles = open_ones.map(|episode| facts::headline(&episode.told)).take(50).collect();
-        Ok(day(Span { from, to: due, now, zone: self.zone }, troubles, ended, open, self.ledger.name()))
+        let open_ones = episodes
+            .iter()
+            .filter(|episode| episode.opened_at.is_some());
+        let troubles = open_ones
+            .map(|episode| facts::headline(&episode.told))
+            .take(50)
+            .collect();
+        Ok(day(
+            Span {
+                from,
+                to: due,
+                now,
+                zone: self.zone,
+            },
+            troubles,
+            ended,
+            open,
+            self.ledger.name(),
+        ))
     }
 }
 
@@ -101,13 +125,30 @@ pub(super) struct Span {
     pub zone: Tz,
 }
 
-pub(super) fn day(span: Span, troubles: Vec<String>, ended: Vec<Row>, open: Vec<Row>, ledger: &str) -> Day {
-    let bad = [State::Failed.word(), State::Parked.word(), State::Rejected.word()];
-    let went_wrong: u64 = ended.iter().filter(|row| bad.contains(&row.state)).map(|row| row.items).sum();
+pub(super) fn day(
+    span: Span,
+    troubles: Vec<String>,
+    ended: Vec<Row>,
+    open: Vec<Row>,
+    ledger: &str,
+) -> Day {
+    let bad = [
+        State::Failed.word(),
+        State::Parked.word(),
+        State::Rejected.word(),
+    ];
+    let went_wrong: u64 = ended
+        .iter()
+        .filter(|row| bad.contains(&row.state))
+        .map(|row| row.items)
+        .sum();
     let quiet = troubles.is_empty() && went_wrong == 0;
     let subject = match (quiet, troubles.len()) {
         (true, _) => "[payrun] all quiet, and the sums of the day".to_owned(),
-        (false, 0) => format!("[payrun] the sums of the day; {} did not go well", facts::counted(went_wrong, "item")),
+        (false, 0) => format!(
+            "[payrun] the sums of the day; {} did not go well",
+            facts::counted(went_wrong, "item")
+        ),
         (false, 1) => "[payrun] the sums of the day; 1 trouble is open".to_owned(),
         (false, many) => format!("[payrun] the sums of the day; {many} troubles are open"),
     };
@@ -126,20 +167,29 @@ pub(super) fn day(span: Span, troubles: Vec<String>, ended: Vec<Row>, open: Vec<
 
 /// By workflow and state, in the order of tables.
 fn rows(sums: &[Sum]) -> Vec<Row> {
-    let place = |state: State| State::ALL.iter().position(|known| *known == state).unwrap_or(State::ALL.len());
+    let place = |state: State| {
+        State::ALL
+            .iter()
+            .position(|known| *known == state)
+            .unwrap_or(State::ALL.len())
+    };
     let mut rows: BTreeMap<(String, usize), Row> = BTreeMap::new();
     for sum in sums {
-        let row = rows.entry((sum.workflow.clone(), place(sum.state))).or_insert_with(|| Row {
-            workflow: sum.workflow.clone(),
-            state: sum.state.word(),
-            items: 0,
-            sums: Vec::new(),
-        });
+        let row = rows
+            .entry((sum.workflow.clone(), place(sum.state)))
+            .or_insert_with(|| Row {
+                workflow: sum.workflow.clone(),
+                state: sum.state.word(),
+                items: 0,
+                sums: Vec::new(),
+            });
         row.items += sum.items;
-        row.sums.extend(
-            sum.currency
-                .map(|currency| format!("{} {currency}", thousands(&decimal_text(i128::from(sum.minor), currency)))),
-        );
+        row.sums.extend(sum.currency.map(|currency| {
+            format!(
+                "{} {currency}",
+                thousands(&decimal_text(i128::from(sum.minor), currency))
+            )
+        }));
     }
     rows.into_values().collect()
 }
@@ -176,11 +226,16 @@ mod tests {
             sum(State::Succeeded, "HKD", 2, 123_456_789),
             sum(State::Succeeded, "JPY", 1, 1_200),
         ]);
-        let shown: Vec<(&str, u64, String)> =
-            rows.iter().map(|row| (row.state, row.items, row.sums.join(", "))).collect();
+        let shown: Vec<(&str, u64, String)> = rows
+            .iter()
+            .map(|row| (row.state, row.items, row.sums.join(", ")))
+            .collect();
         assert_eq!(
             shown,
-            [("succeeded", 3, "1,234,567.89 HKD, 1,200 JPY".to_owned()), ("failed", 1, "39.00 HKD".to_owned())]
+            [
+                ("succeeded", 3, "1,234,567.89 HKD, 1,200 JPY".to_owned()),
+                ("failed", 1, "39.00 HKD".to_owned())
+            ]
         );
     }
 }

@@ -1,7 +1,8 @@
 //! From notices to mails, and from the outbox to the mail server.
 //!
-//! Somebody gets at most one mail in ten minutes, in a minute where something is urgent: what comes meanwhile stands in the
-//! next one. A mail that is not taken is tried again after a minute, then less and less often, for a week.
+//! Somebody gets at most one mail in ten minutes, in a minute where something is urgent: what comes
+//! meanwhile stands in the next one. A mail that is not taken is tried again after a minute, then
+//! less and less often, for a week.
 
 use std::time::Duration;
 
@@ -52,8 +53,8 @@ pub struct Delivered {
 impl Notices {
     /// Gathers what is due into mails and sends what is due of the outbox.
     ///
-    /// Talks to the mail server, which may take a minute where that is slow: meant to be called every few seconds, one call after
-    /// the other, beside everything else.
+    /// Talks to the mail server, which may take a minute where that is slow: meant to be called
+    /// every few seconds, one call after the other, beside everything else.
     ///
     /// # Errors
     /// Whatever the ledger says; what was sent and could not be noted is sent again.
@@ -78,32 +79,58 @@ impl Notices {
     async fn gather(&self, waiting: &Waiting, now: Timestamp) -> Result<bool, LedgerError> {
         let pause = if waiting.urgent { URGENT_PAUSE } else { PAUSE };
         // One in the future was made by a clock that was ahead.
-        if waiting.last_mail.is_some_and(|last| last <= now && now.since(last) < pause) {
+        if waiting
+            .last_mail
+            .is_some_and(|last| last <= now && now.since(last) < pause)
+        {
             return Ok(false);
         }
-        let notices = self.ledger.notices_of(&waiting.recipient, now, NOTICES_MAX).await?;
+        let notices = self
+            .ledger
+            .notices_of(&waiting.recipient, now, NOTICES_MAX)
+            .await?;
         if notices.is_empty() {
             return Ok(false);
         }
-        let told: Vec<(i64, News)> = notices.iter().map(|notice| (notice.episode_id, notice.news)).collect();
+        let told: Vec<(i64, News)> = notices
+            .iter()
+            .map(|notice| (notice.episode_id, notice.news))
+            .collect();
         let letter = letter(&notices, self.ledger.name(), now, self.zone);
         let (plain, html) = self.templates.render(About::Alert, &letter);
         let name = format!("notices/{:032x}", rand::random::<u128>());
-        let mail = letterhead(&self.alerts, name, &waiting.recipient, &letter.subject, plain, html);
+        let mail = letterhead(
+            &self.alerts,
+            name,
+            &waiting.recipient,
+            &letter.subject,
+            plain,
+            html,
+        );
         self.ledger.post(&mail, &told, now).await
     }
 
     /// Sends some mails; false if none was due, or no server is there.
     async fn send_some(&self, delivered: &mut Delivered) -> Result<bool, LedgerError> {
-        let Some(mailer) = &self.mailer else { return Ok(false) };
+        let Some(mailer) = &self.mailer else {
+            return Ok(false);
+        };
         let (lease, now) = (rand::random::<i64>(), self.clock.now());
-        let claimed = self.ledger.claim_mails(lease, now, now.plus(LEASE), CLAIM).await?;
-        let mails: Vec<(NewMail, Timestamp)> = claimed.iter().map(|row| (row.mail.clone(), row.created_at)).collect();
+        let claimed = self
+            .ledger
+            .claim_mails(lease, now, now.plus(LEASE), CLAIM)
+            .await?;
+        let mails: Vec<(NewMail, Timestamp)> = claimed
+            .iter()
+            .map(|row| (row.mail.clone(), row.created_at))
+            .collect();
         let tried = mailer.send(&mails).await;
         for (row, tried) in claimed.iter().zip(&tried) {
             self.settle(row, lease, tried, delivered).await?;
         }
-        let away = tried.iter().any(|tried| matches!(tried, Tried::NoServer(_)));
+        let away = tried
+            .iter()
+            .any(|tried| matches!(tried, Tried::NoServer(_)));
         Ok(!claimed.is_empty() && !away)
     }
 
@@ -121,24 +148,38 @@ impl Notices {
             Tried::NotNow(said) | Tried::NoServer(said) if now.since(row.created_at) >= HORIZON => {
                 (Outcome::Ended(MailState::Expired), said)
             }
-            Tried::NotNow(said) | Tried::NoServer(said) => (Outcome::Again(now.plus(wait(row.tries))), said),
+            Tried::NotNow(said) | Tried::NoServer(said) => {
+                (Outcome::Again(now.plus(wait(row.tries))), said)
+            }
         };
         match &outcome {
             Outcome::Ended(MailState::Sent) => delivered.sent += 1,
             Outcome::Again(_) => {
                 delivered.waiting += 1;
-                tracing::warn!(mail.id = row.id, said = mask::masked(said), "a mail is not taken yet; it waits");
+                tracing::warn!(
+                    mail.id = row.id,
+                    said = mask::masked(said),
+                    "a mail is not taken yet; it waits"
+                );
             }
             Outcome::Ended(MailState::Refused | MailState::Expired | MailState::Waiting) => {
                 delivered.lost += 1;
                 let said = mask::masked(said);
-                tracing::error!(mail.id = row.id, said, "a mail was given up; `payrun alerts list` shows it");
+                tracing::error!(
+                    mail.id = row.id,
+                    said,
+                    "a mail was given up; `payrun alerts list` shows it"
+                );
             }
         }
-        self.ledger.settle_mail(row.id, lease, &outcome, said, now).await.map(|_| ())
+        self.ledger
+            .settle_mail(row.id, lease, &outcome, said, now)
+            .await
+            .map(|_| ())
     }
 
-    /// Sends one mail to each at once, and says what the server said; for trying the settings. None where no server is configured.
+    /// Sends one mail to each at once, and says what the server said; for trying the settings. None
+    /// where no server is configured.
     pub async fn test(&self, to: &[String]) -> Option<Vec<(String, Tried)>> {
         let mailer = self.mailer.as_ref()?;
         let now = self.clock.now();
@@ -146,7 +187,16 @@ impl Notices {
         let (plain, html) = self.templates.render(About::Alert, &letter);
         let mails: Vec<(NewMail, Timestamp)> = to
             .iter()
-            .map(|to| letterhead(&self.alerts, String::new(), to, &letter.subject, plain.clone(), html.clone()))
+            .map(|to| {
+                letterhead(
+                    &self.alerts,
+                    String::new(),
+                    to,
+                    &letter.subject,
+                    plain.clone(),
+                    html.clone(),
+                )
+            })
             .map(|mail| (mail, now))
             .collect();
         Some(to.iter().cloned().zip(mailer.send(&mails).await).collect())
@@ -155,7 +205,9 @@ impl Notices {
 
 /// How long until a mail that was tried so often is tried again.
 fn wait(tries: u32) -> Duration {
-    FIRST_WAIT.saturating_mul(2_u32.saturating_pow(tries.saturating_sub(1).min(16))).min(LAST_WAIT)
+    FIRST_WAIT
+        .saturating_mul(2_u32.saturating_pow(tries.saturating_sub(1).min(16)))
+        .min(LAST_WAIT)
 }
 
 /// A mail under a message id of its own.
@@ -167,7 +219,10 @@ pub(super) fn letterhead(
     plain: String,
     html: String,
 ) -> NewMail {
-    let domain = alerts.mail.as_ref().map_or("localhost", |mail| mail.from.email.domain());
+    let domain = alerts
+        .mail
+        .as_ref()
+        .map_or("localhost", |mail| mail.from.email.domain());
     NewMail {
         name,
         recipient: recipient.to_owned(),

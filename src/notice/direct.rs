@@ -1,4 +1,5 @@
-//! Telling that the disk or the ledger is in trouble, without either: mailed at once, remembered in this process only.
+//! Telling that the disk or the ledger is in trouble, without either: mailed at once, remembered in
+//! this process only.
 //!
 //! Each process tells for itself, at most once an hour for each kind, and once that it is over.
 
@@ -44,9 +45,11 @@ impl Trouble {
 
     fn told(&self) -> Told {
         let (title, what, advice) = match self {
-            Self::Disk(what) => {
-                ("the disk is in trouble", what, "make room; nothing is sent while the ledger cannot be written")
-            }
+            Self::Disk(what) => (
+                "the disk is in trouble",
+                what,
+                "make room; nothing is sent while the ledger cannot be written",
+            ),
             Self::Database(what) => (
                 "the ledger is in trouble",
                 what,
@@ -54,7 +57,12 @@ impl Trouble {
             ),
         };
         let lines = vec![masked(what)];
-        Told { title: title.to_owned(), facts: Vec::new(), lines, advice: advice.to_owned() }
+        Told {
+            title: title.to_owned(),
+            facts: Vec::new(),
+            lines,
+            advice: advice.to_owned(),
+        }
     }
 }
 
@@ -86,7 +94,13 @@ impl Direct {
     /// # Errors
     /// What cannot be used.
     pub fn new(config: &Config, place: &str, clock: Clock) -> Result<Self, NoticeError> {
-        let mailer = config.alerts.mail.as_ref().map(Mailer::new).transpose().map_err(NoticeError::Mail)?;
+        let mailer = config
+            .alerts
+            .mail
+            .as_ref()
+            .map(Mailer::new)
+            .transpose()
+            .map_err(NoticeError::Mail)?;
         Ok(Self {
             alerts: config.alerts.clone(),
             mailer,
@@ -98,7 +112,8 @@ impl Direct {
         })
     }
 
-    /// Tells of these troubles, and of those that were there before and are over; says how many mails were taken.
+    /// Tells of these troubles, and of those that were there before and are over; says how many
+    /// mails were taken.
     ///
     /// Meant to be called every few seconds with what is wrong at that moment, also with nothing.
     pub async fn tell(&self, troubles: &[Trouble]) -> usize {
@@ -106,7 +121,14 @@ impl Direct {
         let mut taken = 0;
         for trouble in troubles {
             if self.is_due(trouble.kind(), now) {
-                let letter = at_once(trouble.kind(), trouble.told(), false, &self.place, now, self.zone);
+                let letter = at_once(
+                    trouble.kind(),
+                    trouble.told(),
+                    false,
+                    &self.place,
+                    now,
+                    self.zone,
+                );
                 let sent = self.send(trouble.kind(), &letter, now).await;
                 self.note(trouble.kind(), sent > 0, now);
                 taken += sent;
@@ -114,8 +136,17 @@ impl Direct {
         }
         let there: BTreeSet<Kind> = troubles.iter().map(Trouble::kind).collect();
         for kind in self.over(&there) {
-            let told = Told { title: over(kind).to_owned(), ..Told::default() };
-            taken += self.send(kind, &at_once(kind, told, true, &self.place, now, self.zone), now).await;
+            let told = Told {
+                title: over(kind).to_owned(),
+                ..Told::default()
+            };
+            taken += self
+                .send(
+                    kind,
+                    &at_once(kind, told, true, &self.place, now, self.zone),
+                    now,
+                )
+                .await;
         }
         taken
     }
@@ -127,24 +158,44 @@ impl Direct {
     fn note(&self, kind: Kind, sent: bool, now: Timestamp) {
         let mut open = self.lock();
         let told = sent || open.get(&kind).is_some_and(|open| open.told);
-        open.insert(kind, Open { next: now.plus(if sent { AGAIN } else { RETRY }), told });
+        open.insert(
+            kind,
+            Open {
+                next: now.plus(if sent { AGAIN } else { RETRY }),
+                told,
+            },
+        );
     }
 
     /// What is no longer there, and was told of.
     fn over(&self, there: &BTreeSet<Kind>) -> Vec<Kind> {
         let mut open = self.lock();
         let gone: Vec<(Kind, Open)> = open.extract_if(|kind, _| !there.contains(kind)).collect();
-        gone.into_iter().filter(|(_, open)| open.told).map(|(kind, _)| kind).collect()
+        gone.into_iter()
+            .filter(|(_, open)| open.told)
+            .map(|(kind, _)| kind)
+            .collect()
     }
 
     async fn send(&self, kind: Kind, letter: &Letter, now: Timestamp) -> usize {
         let rules = self.alerts.rules.iter().filter(|rule| rule.on == kind);
         let to: BTreeSet<&String> = rules.flat_map(|rule| &rule.to).collect();
-        let Some(mailer) = self.mailer.as_ref().filter(|_| !to.is_empty()) else { return 0 };
+        let Some(mailer) = self.mailer.as_ref().filter(|_| !to.is_empty()) else {
+            return 0;
+        };
         let (plain, html) = self.templates.render(About::Alert, letter);
         let mails: Vec<(NewMail, Timestamp)> = to
             .into_iter()
-            .map(|to| letterhead(&self.alerts, String::new(), to, &letter.subject, plain.clone(), html.clone()))
+            .map(|to| {
+                letterhead(
+                    &self.alerts,
+                    String::new(),
+                    to,
+                    &letter.subject,
+                    plain.clone(),
+                    html.clone(),
+                )
+            })
             .map(|mail| (mail, now))
             .collect();
         let mut taken = 0;
@@ -152,7 +203,11 @@ impl Direct {
             match tried {
                 Tried::Taken(_) => taken += 1,
                 Tried::Refused(said) | Tried::NotNow(said) | Tried::NoServer(said) => {
-                    tracing::error!(alert = kind.word(), said = masked(&said), "nobody could be told");
+                    tracing::error!(
+                        alert = kind.word(),
+                        said = masked(&said),
+                        "nobody could be told"
+                    );
                 }
             }
         }
@@ -165,5 +220,9 @@ impl Direct {
 }
 
 fn over(kind: Kind) -> &'static str {
-    if kind == Kind::Disk { "the disk is in trouble" } else { "the ledger is in trouble" }
+    if kind == Kind::Disk {
+        "the disk is in trouble"
+    } else {
+        "the ledger is in trouble"
+    }
 }

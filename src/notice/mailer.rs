@@ -1,7 +1,8 @@
-//! One conversation with a mail server (RFC 5321), by lettre, command by command: what is refused tells by where it is refused.
+//! One conversation with a mail server (RFC 5321), by lettre, command by command: what is refused
+//! tells by where it is refused.
 //!
-//! A server that turns *us* away (no connection, TLS, login, sender) may be mended, so the mail waits. A server that
-//! refuses *the recipient or the mail* for good (5xx) is believed.
+//! A server that turns *us* away (no connection, TLS, login, sender) may be mended, so the mail
+//! waits. A server that refuses *the recipient or the mail* for good (5xx) is believed.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -48,7 +49,9 @@ pub(super) struct Mailer {
 
 impl std::fmt::Debug for Mailer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Mailer").field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("Mailer")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
     }
 }
 
@@ -57,9 +60,14 @@ impl Mailer {
     pub fn new(config: &MailConfig) -> Result<Self, String> {
         let tls = match config.security {
             MailSecurity::None => None,
-            MailSecurity::Tls | MailSecurity::StartTls => Some(tls(config).map_err(|error| error.to_string())?),
+            MailSecurity::Tls | MailSecurity::StartTls => {
+                Some(tls(config).map_err(|error| error.to_string())?)
+            }
         };
-        Ok(Self { config: config.clone(), tls })
+        Ok(Self {
+            config: config.clone(),
+            tls,
+        })
     }
 
     /// Sends mails one after the other, by one connection as long as that lasts.
@@ -99,29 +107,69 @@ impl Mailer {
                 Err(why) => return (Tried::NoServer(why), None),
             },
         };
-        let Ok(tried) = tokio::time::timeout(self.config.timeout, talk(&mut connection, &envelope, &bytes)).await
+        let Ok(tried) = tokio::time::timeout(
+            self.config.timeout,
+            talk(&mut connection, &envelope, &bytes),
+        )
+        .await
         else {
-            return (Tried::NotNow(format!("no answer within {} s", self.config.timeout.as_secs())), None);
+            return (
+                Tried::NotNow(format!(
+                    "no answer within {} s",
+                    self.config.timeout.as_secs()
+                )),
+                None,
+            );
         };
         let usable = matches!(tried, Tried::Taken(_)) || connection.command(Rset).await.is_ok();
-        (tried, (usable && !connection.has_broken()).then_some(connection))
+        (
+            tried,
+            (usable && !connection.has_broken()).then_some(connection),
+        )
     }
 
     async fn within<T>(&self, work: impl Future<Output = Result<T, String>>) -> Result<T, String> {
         let waited = tokio::time::timeout(self.config.timeout, work).await;
-        waited.unwrap_or_else(|_| Err(format!("no answer within {} s", self.config.timeout.as_secs())))
+        waited.unwrap_or_else(|_| {
+            Err(format!(
+                "no answer within {} s",
+                self.config.timeout.as_secs()
+            ))
+        })
     }
 
     async fn connect(&self) -> Result<AsyncSmtpConnection, String> {
-        let MailConfig { host, port, security, login, from, timeout, .. } = &self.config;
+        let MailConfig {
+            host,
+            port,
+            security,
+            login,
+            from,
+            timeout,
+            ..
+        } = &self.config;
         let hello = ClientId::Domain(from.email.domain().to_owned());
         let place = |what: &str, error: Error| format!("{what} {host}:{port}: {}", reason(&error));
         let wrapped = self.tls.clone().filter(|_| *security == MailSecurity::Tls);
-        let connecting =
-            AsyncSmtpConnection::connect_tokio1((host.as_str(), *port), Some(*timeout), &hello, wrapped, None);
-        let mut connection = connecting.await.map_err(|error| place("cannot connect to", error))?;
-        if let Some(tls) = self.tls.clone().filter(|_| *security == MailSecurity::StartTls) {
-            connection.starttls(tls, &hello).await.map_err(|error| place("no STARTTLS with", error))?;
+        let connecting = AsyncSmtpConnection::connect_tokio1(
+            (host.as_str(), *port),
+            Some(*timeout),
+            &hello,
+            wrapped,
+            None,
+        );
+        let mut connection = connecting
+            .await
+            .map_err(|error| place("cannot connect to", error))?;
+        if let Some(tls) = self
+            .tls
+            .clone()
+            .filter(|_| *security == MailSecurity::StartTls)
+        {
+            connection
+                .starttls(tls, &hello)
+                .await
+                .map_err(|error| place("no STARTTLS with", error))?;
         }
         if let Some((user, password)) = login {
             let credentials = Credentials::new(user.clone(), password.expose_secret().to_owned());
@@ -132,11 +180,19 @@ impl Mailer {
     }
 
     /// The envelope, and the mail as it goes over the wire.
-    fn written(&self, mail: &NewMail, made_at: Timestamp) -> Result<((Address, Address), Vec<u8>), String> {
-        let to: Address = mail.recipient.parse().map_err(|_| "this is no e-mail address".to_owned())?;
+    fn written(
+        &self,
+        mail: &NewMail,
+        made_at: Timestamp,
+    ) -> Result<((Address, Address), Vec<u8>), String> {
+        let to: Address = mail
+            .recipient
+            .parse()
+            .map_err(|_| "this is no e-mail address".to_owned())?;
         let made = UNIX_EPOCH + Duration::from_millis(u64::try_from(made_at.millis()).unwrap_or(0));
         let header = |name: &str, value: &str| {
-            let name = HeaderName::new_from_ascii(name.to_owned()).map_err(|error| error.to_string())?;
+            let name =
+                HeaderName::new_from_ascii(name.to_owned()).map_err(|error| error.to_string())?;
             Ok::<_, String>(HeaderValue::new(name, value.to_owned()))
         };
         let message = Message::builder()
@@ -163,14 +219,24 @@ fn tls(config: &MailConfig) -> Result<TlsParameters, Error> {
         // Who names an authority trusts no other.
         Some(pem) => {
             let authority = Certificate::from_pem(pem.as_bytes())?;
-            builder.certificate_store(CertificateStore::None).add_root_certificate(authority).build()
+            builder
+                .certificate_store(CertificateStore::None)
+                .add_root_certificate(authority)
+                .build()
         }
     }
 }
 
 /// Gives one mail.
-async fn talk(connection: &mut AsyncSmtpConnection, (from, to): &(Address, Address), mail: &[u8]) -> Tried {
-    if let Err(error) = connection.command(Mail::new(Some(from.clone()), Vec::new())).await {
+async fn talk(
+    connection: &mut AsyncSmtpConnection,
+    (from, to): &(Address, Address),
+    mail: &[u8],
+) -> Tried {
+    if let Err(error) = connection
+        .command(Mail::new(Some(from.clone()), Vec::new()))
+        .await
+    {
         return Tried::NotNow(format!("the sender is refused: {}", reason(&error)));
     }
     if let Err(error) = connection.command(Rcpt::new(to.clone(), Vec::new())).await {
@@ -187,7 +253,11 @@ async fn talk(connection: &mut AsyncSmtpConnection, (from, to): &(Address, Addre
 
 fn judged(what: &str, error: &Error) -> Tried {
     let said = format!("{what} was not taken: {}", reason(error));
-    if error.is_permanent() { Tried::Refused(said) } else { Tried::NotNow(said) }
+    if error.is_permanent() {
+        Tried::Refused(said)
+    } else {
+        Tried::NotNow(said)
+    }
 }
 
 fn said(response: &Response) -> String {

@@ -1,12 +1,13 @@
 //! Telling people: rules over facts of the ledger, episodes, and mails.
 //!
-//! [`Notices::look`] asks the ledger for troubles and news, and makes *episodes* of what a rule is about: one trouble from its
-//! beginning to its end. [`Notices::deliver`] gathers what is due for a person into one mail and sends what waits in the
-//! outbox. Both may be called by several processes at once: every step is a change of a row that only one of them makes. A
-//! mail goes out at least once; its message id stays the same.
+//! [`Notices::look`] asks the ledger for troubles and news, and makes *episodes* of what a rule is
+//! about: one trouble from its beginning to its end. [`Notices::deliver`] gathers what is due for a
+//! person into one mail and sends what waits in the outbox. Both may be called by several processes
+//! at once: every step is a change of a row that only one of them makes. A mail goes out at least
+//! once; its message id stays the same.
 //!
-//! What breaks the ledger itself is told without it ([`Direct`]). Mails hold keys, counts, sums and masked reasons; never an
-//! item's input, nor what a gateway wrote.
+//! What breaks the ledger itself is told without it ([`Direct`]). Mails hold keys, counts, sums and
+//! masked reasons; never an item's input, nor what a gateway wrote.
 
 mod compose;
 mod daily;
@@ -47,7 +48,8 @@ use templates::Templates;
 /// How far back news are looked for when they never were.
 const FIRST_LOOK: Duration = Duration::from_secs(86_400);
 
-/// What is looked at once more: a commit may come later than the instant it speaks of, and clocks differ.
+/// What is looked at once more: a commit may come later than the instant it speaks of, and clocks
+/// differ.
 const OVERLAP: Duration = Duration::from_secs(600);
 
 /// How often is noted up to when news were looked for.
@@ -95,13 +97,27 @@ impl Notices {
     /// # Errors
     /// What cannot be used.
     pub fn new(config: &Config, ledger: Ledger, clock: Clock) -> Result<Self, NoticeError> {
-        let mailer = config.alerts.mail.as_ref().map(Mailer::new).transpose().map_err(NoticeError::Mail)?;
+        let mailer = config
+            .alerts
+            .mail
+            .as_ref()
+            .map(Mailer::new)
+            .transpose()
+            .map_err(NoticeError::Mail)?;
         let templates = Templates::load(&config.folder.join("templates"))?;
         templates.check()?;
-        Ok(Self { ledger, clock, zone: config.timezone, alerts: config.alerts.clone(), templates, mailer })
+        Ok(Self {
+            ledger,
+            clock,
+            zone: config.timezone,
+            alerts: config.alerts.clone(),
+            templates,
+            mailer,
+        })
     }
 
-    /// Looks for troubles and news and writes down what people are to hear of; says how many changes that made.
+    /// Looks for troubles and news and writes down what people are to hear of; says how many
+    /// changes that made.
     ///
     /// Meant to be called every few seconds. Cheap where nothing is wrong.
     ///
@@ -113,8 +129,11 @@ impl Notices {
         let mut made = 0;
         if !rules.is_empty() {
             let noted = self.ledger.looked_until().await?;
-            // A mark in the future was made by a clock that was ahead: what comes before it is news all the same.
-            let after = noted.map_or(now.minus(FIRST_LOOK), |noted| noted.min(now)).minus(OVERLAP);
+            // A mark in the future was made by a clock that was ahead: what comes before it is news
+            // all the same.
+            let after = noted
+                .map_or(now.minus(FIRST_LOOK), |noted| noted.min(now))
+                .minus(OVERLAP);
             let window = Window { after, until: now };
             let facts = facts::gather(&self.ledger, &rules, watched, window).await?;
             let wanted = wanted(&rules, &facts, now);
@@ -130,11 +149,27 @@ impl Notices {
         Ok(made)
     }
 
-    async fn carry_out(&self, planned: Planned<'_, '_>, now: Timestamp) -> Result<usize, LedgerError> {
-        let keys: Vec<&str> = planned.begin.iter().map(|wanted| wanted.key.as_str()).collect();
-        let known = if keys.is_empty() { Vec::new() } else { self.ledger.known_news(&keys).await? };
+    async fn carry_out(
+        &self,
+        planned: Planned<'_, '_>,
+        now: Timestamp,
+    ) -> Result<usize, LedgerError> {
+        let keys: Vec<&str> = planned
+            .begin
+            .iter()
+            .map(|wanted| wanted.key.as_str())
+            .collect();
+        let known = if keys.is_empty() {
+            Vec::new()
+        } else {
+            self.ledger.known_news(&keys).await?
+        };
         let mut changes = planned.changes;
-        for wanted in planned.begin.into_iter().filter(|wanted| !known.contains(&wanted.key)) {
+        for wanted in planned
+            .begin
+            .into_iter()
+            .filter(|wanted| !known.contains(&wanted.key))
+        {
             changes.push(Change::Begin(NewEpisode {
                 key: wanted.key.clone(),
                 kind: wanted.fact.kind,
@@ -147,11 +182,21 @@ impl Notices {
             changes.push(Change::Open(id, self.hearing(wanted, now)));
         }
         for (id, wanted) in planned.tell {
-            changes.push(Change::Tell(id, facts::told(&self.ledger, wanted.fact).await?));
+            changes.push(Change::Tell(
+                id,
+                facts::told(&self.ledger, wanted.fact).await?,
+            ));
         }
         for (id, kind) in planned.close {
             // Whoever was woken for it hears that it is over.
-            changes.push(Change::Close(id, if kind.is_urgent() { now } else { self.waking(now) }));
+            changes.push(Change::Close(
+                id,
+                if kind.is_urgent() {
+                    now
+                } else {
+                    self.waking(now)
+                },
+            ));
         }
         let mut made = 0;
         for some in changes.chunks(CHANGES_MAX) {
@@ -161,24 +206,40 @@ impl Notices {
     }
 
     fn hearing(&self, wanted: &Wanted<'_>, now: Timestamp) -> Hearing {
-        let due_at = if wanted.fact.kind.is_urgent() { now } else { self.waking(now) };
+        let due_at = if wanted.fact.kind.is_urgent() {
+            now
+        } else {
+            self.waking(now)
+        };
         // Without a mail server there is nobody to keep it for.
-        let to = wanted.to.iter().filter(|_| self.mailer.is_some()).cloned().collect();
+        let to = wanted
+            .to
+            .iter()
+            .filter(|_| self.mailer.is_some())
+            .cloned()
+            .collect();
         Hearing { to, due_at }
     }
 
     /// When people may hear of what can wait.
     fn waking(&self, now: Timestamp) -> Timestamp {
-        self.alerts.quiet_hours.as_ref().and_then(|quiet| quiet.over(now)).unwrap_or(now)
+        self.alerts
+            .quiet_hours
+            .as_ref()
+            .and_then(|quiet| quiet.over(now))
+            .unwrap_or(now)
     }
 
-    /// Forgets what was told and is over since long; some at a time, so say it again until it says zero.
+    /// Forgets what was told and is over since long; some at a time, so say it again until it says
+    /// zero.
     ///
     /// # Errors
     /// Whatever the ledger says.
     pub async fn forget(&self, older_than: Duration) -> Result<u64, LedgerError> {
         // News that could be found again must stay known.
         const LEAST: Duration = Duration::from_secs(60 * 86_400);
-        self.ledger.forget_alerts(self.clock.now().minus(older_than.max(LEAST))).await
+        self.ledger
+            .forget_alerts(self.clock.now().minus(older_than.max(LEAST)))
+            .await
     }
 }

@@ -24,10 +24,12 @@ pub(super) struct Planned<'a, 'b> {
     pub changes: Vec<Change>,
 }
 
-/// How long something must not have been seen before it is over: what comes and goes is one trouble.
+/// How long something must not have been seen before it is over: what comes and goes is one
+/// trouble.
 const fn settled_after(kind: Kind) -> Duration {
     match kind {
-        // It ends by itself, and comes again with the next call if our balance is as small as before.
+        // It ends by itself, and comes again with the next call if our balance is as small as
+        // before.
         Kind::LaneHeld => Duration::from_secs(600),
         Kind::Failed
         | Kind::Rejected
@@ -59,7 +61,10 @@ pub(super) fn plan<'a, 'b>(
     now: Timestamp,
 ) -> Planned<'a, 'b> {
     let rows: HashMap<&str, &EpisodeRow> = open.iter().map(|row| (row.key.as_str(), row)).collect();
-    let seen: HashMap<&str, &Wanted<'_>> = wanted.iter().map(|wanted| (wanted.key.as_str(), wanted)).collect();
+    let seen: HashMap<&str, &Wanted<'_>> = wanted
+        .iter()
+        .map(|wanted| (wanted.key.as_str(), wanted))
+        .collect();
     let mut planned = Planned::default();
     for wanted in wanted {
         match rows.get(wanted.key.as_str()) {
@@ -67,7 +72,10 @@ pub(super) fn plan<'a, 'b>(
             Some(row) => planned.go_on(wanted, row, now),
         }
     }
-    for row in open.iter().filter(|row| !seen.contains_key(row.key.as_str())) {
+    for row in open
+        .iter()
+        .filter(|row| !seen.contains_key(row.key.as_str()))
+    {
         planned.missing(row, rules, now);
     }
     planned
@@ -78,7 +86,9 @@ impl<'a, 'b> Planned<'a, 'b> {
         if row.gone_since.is_some() {
             self.changes.push(Change::Meet(row.id));
         }
-        if row.opened_at.is_none() && (wanted.fact.since.is_some() || now.since(row.since) >= wanted.after) {
+        if row.opened_at.is_none()
+            && (wanted.fact.since.is_some() || now.since(row.since) >= wanted.after)
+        {
             self.open.push((row.id, wanted));
         }
         if headline(&row.told) != wanted.fact.told.title {
@@ -88,12 +98,18 @@ impl<'a, 'b> Planned<'a, 'b> {
 
     fn missing(&mut self, row: &EpisodeRow, rules: &[Scoped<'_>], now: Timestamp) {
         let ruled = rules.iter().any(|Scoped { rule, .. }| {
-            rule.on == row.kind && row.key.strip_suffix(&rule.spec()).is_some_and(|rest| rest.ends_with('/'))
+            rule.on == row.kind
+                && row
+                    .key
+                    .strip_suffix(&rule.spec())
+                    .is_some_and(|rest| rest.ends_with('/'))
         });
         match row.gone_since {
             _ if !ruled || row.opened_at.is_none() => self.changes.push(Change::Drop(row.id)),
             None => self.changes.push(Change::Miss(row.id)),
-            Some(gone) if now.since(gone) >= settled_after(row.kind) => self.close.push((row.id, row.kind)),
+            Some(gone) if now.since(gone) >= settled_after(row.kind) => {
+                self.close.push((row.id, row.kind))
+            }
             Some(_) => {}
         }
     }

@@ -27,7 +27,11 @@ pub fn previews(folder: &std::path::Path) -> Result<Vec<Preview>, TemplateError>
         let (text, html) = templates.render(About::Alert, &letter);
         (name, text, html)
     };
-    let over = NoticeRow { news: News::Closed, closed_at: Some(AT), ..stopped() };
+    let over = NoticeRow {
+        news: News::Closed,
+        closed_at: Some(AT),
+        ..stopped()
+    };
     let daily = |name, day: Day| {
         let (text, html) = templates.render(About::Daily, &day);
         (name, text, html)
@@ -44,7 +48,12 @@ pub fn previews(folder: &std::path::Path) -> Result<Vec<Preview>, TemplateError>
 
 /// A digest.
 pub(super) fn letter() -> Letter {
-    let over = NoticeRow { episode_id: 4, news: News::Closed, closed_at: Some(AT), ..stopped() };
+    let over = NoticeRow {
+        episode_id: 4,
+        news: News::Closed,
+        closed_at: Some(AT),
+        ..stopped()
+    };
     compose(&[stopped(), alarm(), parked(), over], LEDGER, AT, ZONE)
 }
 
@@ -77,7 +86,10 @@ fn notice(episode_id: i64, kind: Kind, told: &Told) -> NoticeRow {
 fn told(title: &str, facts: &[(&str, &str)], lines: &[&str], advice: &str) -> Told {
     Told {
         title: title.to_owned(),
-        facts: facts.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        facts: facts
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect(),
         lines: lines.iter().map(|line| (*line).to_owned()).collect(),
         advice: advice.to_owned(),
     }
@@ -117,7 +129,11 @@ fn alarm() -> NoticeRow {
 fn parked() -> NoticeRow {
     let told = told(
         "monthly-deductions: 3 items need a person",
-        &[("workflow", "monthly-deductions"), ("run", "7 (2026-11-30)"), ("state", "parked")],
+        &[
+            ("workflow", "monthly-deductions"),
+            ("run", "7 (2026-11-30)"),
+            ("state", "parked"),
+        ],
         &[
             "Wx0001000000017/2026-11: a person has to decide: USER_ACCOUNT_ABNORMAL",
             "Wx0001000000018/2026-11: asked 40 times without learning what happened: <timed_out>",
@@ -137,18 +153,38 @@ pub(super) fn day() -> Day {
     };
     let ended = vec![
         row("customs-filing", "succeeded", 1_204, &["88,120.50 CNY"]),
-        row("monthly-deductions", "succeeded", 19_990, &["759,620.00 HKD", "1,200 JPY"]),
+        row(
+            "monthly-deductions",
+            "succeeded",
+            19_990,
+            &["759,620.00 HKD", "1,200 JPY"],
+        ),
         row("monthly-deductions", "failed", 7, &["266.00 HKD"]),
     ];
     let open = vec![row("refund-batch", "pending", 3, &["117.00 HKD"])];
-    compose_day(span(), vec!["monthly-deductions: 3 items need a person".to_owned()], ended, open, LEDGER)
+    compose_day(
+        span(),
+        vec!["monthly-deductions: 3 items need a person".to_owned()],
+        ended,
+        open,
+        LEDGER,
+    )
 }
 
 fn quiet_day() -> Day {
-    let ended = day().ended.into_iter().filter(|row| row.state == "succeeded").collect();
+    let ended = day()
+        .ended
+        .into_iter()
+        .filter(|row| row.state == "succeeded")
+        .collect();
     compose_day(span(), Vec::new(), ended, Vec::new(), LEDGER)
 }
 
 fn span() -> Span {
-    Span { from: AT.minus(std::time::Duration::from_secs(86_400)), to: AT, now: AT, zone: ZONE }
+    Span {
+        from: AT.minus(std::time::Duration::from_secs(86_400)),
+        to: AT,
+        now: AT,
+        zone: ZONE,
+    }
 }

@@ -1,6 +1,8 @@
-//! The mails' templates: built in, and each may be replaced by a file of the project's folder `templates/`.
+//! The mails' templates: built in, and each may be replaced by a file of the project's folder
+//! `templates/`.
 //!
-//! HTML is escaped. A template that cannot be rendered does not keep a mail back: the built-in one is used then.
+//! HTML is escaped. A template that cannot be rendered does not keep a mail back: the built-in one
+//! is used then.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -87,7 +89,15 @@ impl Templates {
         for (name, text) in BUILT_IN {
             add(&mut built_in, name, text.to_owned())?;
             let path = folder.join(name);
-            add(&mut own, name, if path.exists() { file(path)? } else { text.to_owned() })?;
+            add(
+                &mut own,
+                name,
+                if path.exists() {
+                    file(path)?
+                } else {
+                    text.to_owned()
+                },
+            )?;
         }
         Ok(Self { own, built_in })
     }
@@ -101,8 +111,14 @@ impl Templates {
             };
             let (html, text) = about.names();
             for name in [html, text] {
-                let wrong = |source| TemplateError::Wrong { name: name.to_owned(), source };
-                self.own.get_template(name).and_then(|template| template.render(&context)).map_err(wrong)?;
+                let wrong = |source| TemplateError::Wrong {
+                    name: name.to_owned(),
+                    source,
+                };
+                self.own
+                    .get_template(name)
+                    .and_then(|template| template.render(&context))
+                    .map_err(wrong)?;
             }
         }
         Ok(())
@@ -117,7 +133,9 @@ impl Templates {
 
     fn rendered(&self, name: &str, context: &serde_json::Value) -> String {
         let render = |environment: &Environment<'_>| {
-            environment.get_template(name).and_then(|template| template.render(minijinja::Value::from(Serde(context))))
+            environment
+                .get_template(name)
+                .and_then(|template| template.render(minijinja::Value::from(Serde(context))))
         };
         render(&self.own).unwrap_or_else(|error| {
             tracing::error!(template = name, %error, "a mail template failed; the built-in one is used");
@@ -126,13 +144,17 @@ impl Templates {
     }
 }
 
-/// What a mail is told: each text in one line in which everything can be seen. Only a template breaks lines.
+/// What a mail is told: each text in one line in which everything can be seen. Only a template
+/// breaks lines.
 fn in_lines(told: serde_json::Value) -> serde_json::Value {
     use serde_json::Value;
     match told {
         Value::String(text) => Value::String(visible(&text).into_owned()),
         Value::Array(list) => list.into_iter().map(in_lines).collect(),
-        Value::Object(map) => map.into_iter().map(|(name, value)| (name, in_lines(value))).collect(),
+        Value::Object(map) => map
+            .into_iter()
+            .map(|(name, value)| (name, in_lines(value)))
+            .collect(),
         plain @ (Value::Null | Value::Bool(_) | Value::Number(_)) => plain,
     }
 }
@@ -143,17 +165,27 @@ fn environment() -> Environment<'static> {
     environment.set_fuel(Some(FUEL));
     environment.add_filter("thousands", |number: u64| thousands(&number.to_string()));
     // Lines of blocks alone leave no empty lines.
-    if let Ok(syntax) =
-        SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).keep_trailing_newline(true).build()
+    if let Ok(syntax) = SyntaxConfig::builder()
+        .trim_blocks(true)
+        .lstrip_blocks(true)
+        .keep_trailing_newline(true)
+        .build()
     {
         environment.set_syntax(syntax);
     }
     environment
 }
 
-fn add(environment: &mut Environment<'static>, name: &'static str, text: String) -> Result<(), TemplateError> {
+fn add(
+    environment: &mut Environment<'static>,
+    name: &'static str,
+    text: String,
+) -> Result<(), TemplateError> {
     let added = environment.add_template_owned(name, text);
-    added.map_err(|source| TemplateError::Wrong { name: name.to_owned(), source })
+    added.map_err(|source| TemplateError::Wrong {
+        name: name.to_owned(),
+        source,
+    })
 }
 
 fn file(path: PathBuf) -> Result<String, TemplateError> {

@@ -1,5 +1,5 @@
-//! The body of a deduction as the gateway reads it: types, lengths and characters. Which fields there may be, `request_table`
-//! knows.
+//! The body of a deduction as the gateway reads it: types, lengths and characters. Which fields
+//! there may be, `request_table` knows.
 //!
 //! Written apart from the client's own types on purpose: what is wrong there must be refused here.
 
@@ -74,11 +74,16 @@ impl Body {
 pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
     serde_json::from_slice(bytes).map_err(|error| {
         let text = error.to_string();
-        param(if text.starts_with("missing field") { "missing_parameter" } else { "wrong_type" })
+        param(if text.starts_with("missing field") {
+            "missing_parameter"
+        } else {
+            "wrong_type"
+        })
     })
 }
 
-/// No text that is there is empty, has more characters than it may, or one that UTF-8 writes in four bytes.
+/// No text that is there is empty, has more characters than it may, or one that UTF-8 writes in
+/// four bytes.
 pub(super) fn check_lengths(fields: &[(Option<&String>, usize)]) -> Result<(), Refusal> {
     let fits = |(text, most): &(Option<&String>, usize)| {
         text.is_none_or(|text| !text.is_empty() && text.chars().count() <= *most)
@@ -87,25 +92,43 @@ pub(super) fn check_lengths(fields: &[(Option<&String>, usize)]) -> Result<(), R
         return Err(param("wrong_length"));
     }
     let mut texts = fields.iter().filter_map(|(text, _)| *text);
-    if texts.any(|text| text.chars().any(|c| c.len_utf8() > 3)) { Err(param("wrong_character")) } else { Ok(()) }
+    if texts.any(|text| text.chars().any(|c| c.len_utf8() > 3)) {
+        Err(param("wrong_character"))
+    } else {
+        Ok(())
+    }
 }
 
 pub(super) fn check_number(number: &str) -> Result<(), Refusal> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '|' | '*' | '@');
-    if number.chars().all(allowed) { Ok(()) } else { Err(param("wrong_order_number")) }
+    if number.chars().all(allowed) {
+        Ok(())
+    } else {
+        Err(param("wrong_order_number"))
+    }
 }
 
 pub(super) fn check_notify_url(url: &str) -> Result<(), Refusal> {
-    if url.starts_with("https://") && !url.contains('?') { Ok(()) } else { Err(param("wrong_notify_url")) }
+    if url.starts_with("https://") && !url.contains('?') {
+        Ok(())
+    } else {
+        Err(param("wrong_notify_url"))
+    }
 }
 
 pub(super) fn check_amount(minor: i64, currency: &str) -> Result<(), Refusal> {
     if minor <= 0 {
         return Err(param("amount_not_positive"));
     }
-    Currency::parse(currency).map(|_| ()).map_err(|_| param("unknown_currency"))
+    Currency::parse(currency)
+        .map(|_| ())
+        .map_err(|_| param("unknown_currency"))
 }
 
 pub(super) const fn param(reason: &'static str) -> Refusal {
-    Refusal { http: 400, code: "PARAM_ERROR", reason }
+    Refusal {
+        http: 400,
+        code: "PARAM_ERROR",
+        reason,
+    }
 }

@@ -1,8 +1,8 @@
 //! The gateway's truth: which orders there are, and what really moved. Charges are only ever added.
 //!
-//! Flat in memory however many orders there are: two generations of recently used orders, a Bloom filter of those that are
-//! on disk only (so that a new order costs no look at the disk), and the file. An order leaves memory only after it was
-//! written.
+//! Flat in memory however many orders there are: two generations of recently used orders, a Bloom
+//! filter of those that are on disk only (so that a new order costs no look at the disk), and the
+//! file. An order leaves memory only after it was written.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -17,7 +17,8 @@ use crate::domain::time::Timestamp;
 
 /// How many orders a generation holds.
 const GENERATION: usize = 2_048;
-/// Bits of the filter: 2 MiB, which at 1,000,000 orders is wrong about 1 in 250 new ones (and costs those one look).
+/// Bits of the filter: 2 MiB, which at 1,000,000 orders is wrong about 1 in 250 new ones (and costs
+/// those one look).
 const FILTER_BITS: u64 = 1 << 24;
 
 /// Where an order stands.
@@ -38,7 +39,14 @@ pub enum OrderState {
 }
 
 impl OrderState {
-    const ALL: [Self; 6] = [Self::Seen, Self::Processing, Self::NotPay, Self::Success, Self::PayError, Self::Closed];
+    const ALL: [Self; 6] = [
+        Self::Seen,
+        Self::Processing,
+        Self::NotPay,
+        Self::Success,
+        Self::PayError,
+        Self::Closed,
+    ];
 
     /// The word in the books.
     pub const fn word(self) -> &'static str {
@@ -134,7 +142,8 @@ pub(super) struct Books {
     old: HashMap<String, Order>,
     charges: Vec<Charge>,
     filter: Filter,
-    /// The order that is being decided, by contract: in an order of their own, so that a play goes the same way again.
+    /// The order that is being decided, by contract: in an order of their own, so that a play goes
+    /// the same way again.
     pub processing: BTreeMap<String, String>,
     counters: BTreeMap<(&'static str, String), u64>,
 }
@@ -148,7 +157,10 @@ impl Books {
         for (kind, name, count) in store.counters().await? {
             for counter in [Counter::Fault, Counter::Refused, Counter::Violation] {
                 if counter.word() == kind {
-                    counters.insert((counter.word(), name.clone()), u64::try_from(count).unwrap_or(0));
+                    counters.insert(
+                        (counter.word(), name.clone()),
+                        u64::try_from(count).unwrap_or(0),
+                    );
                 }
             }
         }
@@ -161,7 +173,15 @@ impl Books {
             page.iter().for_each(|order| filter.add(&order.number));
         }
         let (young, old) = (HashMap::new(), HashMap::new());
-        Ok(Self { store, young, old, charges: Vec::new(), filter, processing, counters })
+        Ok(Self {
+            store,
+            young,
+            old,
+            charges: Vec::new(),
+            filter,
+            processing,
+            counters,
+        })
     }
 
     /// Looks an order up; a copy, to be given back with [`Books::put`].
@@ -169,13 +189,23 @@ impl Books {
         if let Some(order) = self.young.get(number).or_else(|| self.old.get(number)) {
             return Ok(Some(order.clone()));
         }
-        if self.filter.may_have(number) { self.store.order(number).await } else { Ok(None) }
+        if self.filter.may_have(number) {
+            self.store.order(number).await
+        } else {
+            Ok(None)
+        }
     }
 
     /// The order with a transaction id.
-    pub(super) async fn get_by_transaction(&mut self, id: &str) -> Result<Option<Order>, StoreError> {
-        let pending =
-            self.charges.iter().find(|charge| charge.transaction_id == id).map(|charge| charge.number.clone());
+    pub(super) async fn get_by_transaction(
+        &mut self,
+        id: &str,
+    ) -> Result<Option<Order>, StoreError> {
+        let pending = self
+            .charges
+            .iter()
+            .find(|charge| charge.transaction_id == id)
+            .map(|charge| charge.number.clone());
         let number = match pending {
             Some(number) => Some(number),
             None => self.store.number_of(id).await?,
@@ -190,7 +220,8 @@ impl Books {
     pub(super) async fn put(&mut self, mut order: Order) -> Result<(), StoreError> {
         order.dirty = true;
         if order.state == OrderState::Processing {
-            self.processing.insert(order.contract.clone(), order.number.clone());
+            self.processing
+                .insert(order.contract.clone(), order.number.clone());
         } else if self.processing.get(&order.contract) == Some(&order.number) {
             self.processing.remove(&order.contract);
         }
@@ -241,7 +272,9 @@ impl Books {
         }
         let charged = self.store.charged().await?.into_iter();
         Ok(Totals {
-            charged: charged.map(|(currency, count, minor)| (currency, Charged { count, minor })).collect(),
+            charged: charged
+                .map(|(currency, count, minor)| (currency, Charged { count, minor }))
+                .collect(),
             paid: BTreeMap::new(),
             refunded: BTreeMap::new(),
             by_state: self.store.states().await?.into_iter().collect(),
@@ -252,18 +285,26 @@ impl Books {
         })
     }
 
-    /// A page of the orders that exist, in the order of their numbers. It may be shorter than `limit` before the end; the
-    /// end is where `next` is none.
+    /// A page of the orders that exist, in the order of their numbers. It may be shorter than
+    /// `limit` before the end; the end is where `next` is none.
     pub(super) async fn page(&mut self, after: &str, limit: u32) -> Result<Page, StoreError> {
         self.flush().await?;
         let limit = limit.clamp(1, 1_000);
         let orders = self.store.page(after, limit).await?;
-        let next = (orders.len() == limit as usize).then(|| orders.last().map(|order| order.number.clone())).flatten();
-        let existing = orders.into_iter().filter(|order| order.state != OrderState::Seen);
-        Ok(Page { orders: existing.map(Line::of).collect(), next })
+        let next = (orders.len() == limit as usize)
+            .then(|| orders.last().map(|order| order.number.clone()))
+            .flatten();
+        let existing = orders
+            .into_iter()
+            .filter(|order| order.state != OrderState::Seen);
+        Ok(Page {
+            orders: existing.map(Line::of).collect(),
+            next,
+        })
     }
 
-    /// A page of the charges from one instant to before another, in the order of their transaction ids, after one.
+    /// A page of the charges from one instant to before another, in the order of their transaction
+    /// ids, after one.
     pub(super) async fn charges(
         &mut self,
         within: (Timestamp, Timestamp),
@@ -281,21 +322,36 @@ impl Books {
     }
 
     fn counted(&self, counter: Counter) -> BTreeMap<String, u64> {
-        let of_kind = self.counters.iter().filter(|((kind, _), _)| *kind == counter.word());
-        of_kind.map(|((_, name), count)| (name.clone(), *count)).collect()
+        let of_kind = self
+            .counters
+            .iter()
+            .filter(|((kind, _), _)| *kind == counter.word());
+        of_kind
+            .map(|((_, name), count)| (name.clone(), *count))
+            .collect()
     }
 
     /// Writes the old generation, or both, with all charges and counters.
     async fn write(&mut self, young_too: bool) -> Result<(), StoreError> {
         let young = self.young.values().filter(|_| young_too);
-        let orders: Vec<&Order> = self.old.values().chain(young).filter(|order| order.dirty).collect();
-        let counters: Vec<_> =
-            self.counters.iter().map(|((kind, name), count)| (*kind, name.clone(), *count)).collect();
+        let orders: Vec<&Order> = self
+            .old
+            .values()
+            .chain(young)
+            .filter(|order| order.dirty)
+            .collect();
+        let counters: Vec<_> = self
+            .counters
+            .iter()
+            .map(|((kind, name), count)| (*kind, name.clone(), *count))
+            .collect();
         self.store.write(&orders, &self.charges, &counters).await?;
         self.charges.clear();
         self.old.values_mut().for_each(|order| order.dirty = false);
         if young_too {
-            self.young.values_mut().for_each(|order| order.dirty = false);
+            self.young
+                .values_mut()
+                .for_each(|order| order.dirty = false);
         }
         Ok(())
     }
@@ -319,7 +375,9 @@ impl Filter {
     }
 
     fn may_have(&self, text: &str) -> bool {
-        bits(text).into_iter().all(|bit| self.0[bit / 64] & (1 << (bit % 64)) != 0)
+        bits(text)
+            .into_iter()
+            .all(|bit| self.0[bit / 64] & (1 << (bit % 64)) != 0)
     }
 }
 
@@ -352,8 +410,8 @@ pub struct Totals {
     pub refunded: BTreeMap<String, Charged>,
     /// How many orders are in each state.
     pub by_state: BTreeMap<String, u64>,
-    /// Broken promises of the caller: `charged_twice`, `two_bodies`, `overlapping_contract`, `refund_above_payment`,
-    /// `refunds_too_close`. Empty if all is well.
+    /// Broken promises of the caller: `charged_twice`, `two_bodies`, `overlapping_contract`,
+    /// `refund_above_payment`, `refunds_too_close`. Empty if all is well.
     pub violations: BTreeMap<String, u64>,
     /// How many faults of each kind were met.
     pub faults: BTreeMap<String, u64>,
@@ -446,11 +504,28 @@ mod tests {
             books.put(order(n)).await.unwrap();
         }
         assert!(books.young.len() + books.old.len() <= 2 * GENERATION);
-        assert_eq!(books.get("o000001").await.unwrap().unwrap().transaction_id, "421");
-        assert_eq!(books.get_by_transaction("429999").await.unwrap().unwrap().number, "o009999");
+        assert_eq!(
+            books.get("o000001").await.unwrap().unwrap().transaction_id,
+            "421"
+        );
+        assert_eq!(
+            books
+                .get_by_transaction("429999")
+                .await
+                .unwrap()
+                .unwrap()
+                .number,
+            "o009999"
+        );
         assert!(books.get("o010000").await.unwrap().is_none());
         let totals = books.totals().await.unwrap();
-        assert_eq!(totals.charged["HKD"], Charged { count: 10_000, minor: i128::from(i64::MAX) * 10_000 });
+        assert_eq!(
+            totals.charged["HKD"],
+            Charged {
+                count: 10_000,
+                minor: i128::from(i64::MAX) * 10_000
+            }
+        );
         assert_eq!(totals.by_state["success"], 10_000);
         let (mut after, mut seen) = (String::new(), 0);
         loop {
@@ -467,11 +542,18 @@ mod tests {
         let mut books = Books::open(None).await.unwrap();
         let day = |n: usize| Timestamp::from_millis(if n < 1_500 { 5 } else { 16 * 3_600_000 });
         for n in 0..2_000 {
-            books.charge(&Order { effect_at: day(n), minor: 2, ..order(n) });
+            books.charge(&Order {
+                effect_at: day(n),
+                minor: 2,
+                ..order(n)
+            });
         }
         let (mut after, mut seen) = (String::new(), 0);
         while let Some(last) = {
-            let page = books.charges((Timestamp::from_millis(5), day(2_000)), &after, 400).await.unwrap();
+            let page = books
+                .charges((Timestamp::from_millis(5), day(2_000)), &after, 400)
+                .await
+                .unwrap();
             seen += page.len();
             page.last().map(|last| last.transaction_id.clone())
         } {
@@ -479,7 +561,13 @@ mod tests {
         }
         assert_eq!(seen, 1_500);
         // 16:00 UTC is midnight in Beijing.
-        let sums: Vec<_> = books.day_sums().await.unwrap().iter().map(|sum| (sum.day, sum.pay)).collect();
+        let sums: Vec<_> = books
+            .day_sums()
+            .await
+            .unwrap()
+            .iter()
+            .map(|sum| (sum.day, sum.pay))
+            .collect();
         assert_eq!(sums, [(0, 3_000), (1, 1_000)]);
     }
 

@@ -1,5 +1,5 @@
-//! The frame of a twin: its till, its clock, and how a fault bends what it says. Shared by all twins, which
-//! differ in how they are spoken to.
+//! The frame of a twin: its till, its clock, and how a fault bends what it says. Shared by all
+//! twins, which differ in how they are spoken to.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -45,7 +45,12 @@ pub(super) struct Speech<'a> {
 
 impl Counter {
     pub(super) fn new(settings: Settings, clock: Clock) -> Self {
-        Self { settings, clock, till: Mutex::default(), declarations: Mutex::default() }
+        Self {
+            settings,
+            clock,
+            till: Mutex::default(),
+            declarations: Mutex::default(),
+        }
     }
 
     pub(super) fn till(&self) -> MutexGuard<'_, Till> {
@@ -54,15 +59,31 @@ impl Counter {
 
     /// The book of customs declarations, of the twins that take any.
     pub(super) fn declarations(&self) -> MutexGuard<'_, Book> {
-        self.declarations.lock().unwrap_or_else(PoisonError::into_inner)
+        self.declarations
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Says it, bent by its fault, after the latency.
     pub(super) async fn speak(&self, speech: Speech<'_>) -> Reaction {
-        let Speech { subject, http, body, fault, say, broken, busy } = speech;
-        let coin = self.settings.plan.draw(subject, "shape", 0).is_multiple_of(2);
+        let Speech {
+            subject,
+            http,
+            body,
+            fault,
+            say,
+            broken,
+            busy,
+        } = speech;
+        let coin = self
+            .settings
+            .plan
+            .draw(subject, "shape", 0)
+            .is_multiple_of(2);
         self.wait(subject, coin, fault).await;
-        let said = |http, body: &Value, forged| say(http, body, forged).map_or(Reaction::Reset, Reaction::Reply);
+        let said = |http, body: &Value, forged| {
+            say(http, body, forged).map_or(Reaction::Reset, Reaction::Reply)
+        };
         match fault {
             Some(Fault::Refused) => Reaction::Refuse,
             Some(Fault::ResetBefore | Fault::ResetAfter | Fault::LateVisible) => Reaction::Reset,
@@ -72,12 +93,16 @@ impl Counter {
             Some(Fault::Limited) => match say(429, &busy, false) {
                 None => Reaction::Reset,
                 Some(mut reply) => {
-                    reply.headers_mut().insert(http::header::RETRY_AFTER, HeaderValue::from_static("1"));
+                    reply
+                        .headers_mut()
+                        .insert(http::header::RETRY_AFTER, HeaderValue::from_static("1"));
                     Reaction::Reply(reply)
                 }
             },
             Some(Fault::WrongSignature) => said(http, &body, true),
-            Some(Fault::Truncated) => say(http, &body, false).map_or(Reaction::Reset, Reaction::Truncate),
+            Some(Fault::Truncated) => {
+                say(http, &body, false).map_or(Reaction::Reset, Reaction::Truncate)
+            }
             Some(
                 Fault::OtherAmount
                 | Fault::UnlistedCode
@@ -102,25 +127,40 @@ impl Counter {
         }
     }
 
-    /// Puts a paid payment into the books, as if its payer had just paid; the gateway's number of it.
+    /// Puts a paid payment into the books, as if its payer had just paid; the gateway's number of
+    /// it.
     pub(super) fn seed(&self, number: &str, amount: Amount) -> String {
-        self.till().seed(number, amount.currency().code(), amount.minor(), self.clock.now())
+        self.till().seed(
+            number,
+            amount.currency().code(),
+            amount.minor(),
+            self.clock.now(),
+        )
     }
 
     pub(super) fn totals(&self) -> TillTotals {
         let mut totals = self.till().totals();
-        totals.customs = self.declarations().totals(&mut totals.faults, &mut totals.violations);
+        totals.customs = self
+            .declarations()
+            .totals(&mut totals.faults, &mut totals.violations);
         totals
     }
 
-    /// What is said about the twin itself: `GET books`, and `POST payments` to put paid payments into them.
-    pub(super) fn about(&self, method: &Method, page: &str, body: &[u8]) -> Result<Value, StatusCode> {
+    /// What is said about the twin itself: `GET books`, and `POST payments` to put paid payments
+    /// into them.
+    pub(super) fn about(
+        &self,
+        method: &Method,
+        page: &str,
+        body: &[u8],
+    ) -> Result<Value, StatusCode> {
         match (method, page) {
             (&Method::GET, "books") => {
                 serde_json::to_value(self.totals()).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
             }
             (&Method::POST, "payments") => {
-                let seeds: Vec<Seed> = serde_json::from_slice(body).map_err(|_| StatusCode::BAD_REQUEST)?;
+                let seeds: Vec<Seed> =
+                    serde_json::from_slice(body).map_err(|_| StatusCode::BAD_REQUEST)?;
                 if seeds.len() > SEED_MAX {
                     return Err(StatusCode::PAYLOAD_TOO_LARGE);
                 }
@@ -152,7 +192,8 @@ impl Seed {
     }
 }
 
-/// An amount in the books as the gateways write it; under [`Fault::OtherAmount`] one minor unit more.
+/// An amount in the books as the gateways write it; under [`Fault::OtherAmount`] one minor unit
+/// more.
 pub(super) fn shown_amount(minor: i64, currency: &str, fault: Option<Fault>) -> String {
     let more = i64::from(fault == Some(Fault::OtherAmount));
     Currency::parse(currency)
@@ -162,8 +203,13 @@ pub(super) fn shown_amount(minor: i64, currency: &str, fault: Option<Fault>) -> 
 
 /// A page that some machine in between might answer with, in place of a reply that is not signed.
 pub(super) fn stray_page() -> Response {
-    let mut response = Response::new(bytes::Bytes::from_static(b"<html><body>Please log in</body></html>"));
-    response.headers_mut().insert(http::header::CONTENT_TYPE, HeaderValue::from_static("text/html"));
+    let mut response = Response::new(bytes::Bytes::from_static(
+        b"<html><body>Please log in</body></html>",
+    ));
+    response.headers_mut().insert(
+        http::header::CONTENT_TYPE,
+        HeaderValue::from_static("text/html"),
+    );
     response
 }
 
@@ -174,8 +220,9 @@ pub(super) fn json_reply(http: u16, body: &Value, clock: &Clock) -> Option<Respo
     let date = chrono::DateTime::from_timestamp_millis(clock.now().millis())?;
     let date = HeaderValue::from_str(&date.format("%a, %d %b %Y %H:%M:%S GMT").to_string()).ok()?;
     response.headers_mut().insert(http::header::DATE, date);
-    response
-        .headers_mut()
-        .insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+    response.headers_mut().insert(
+        http::header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json; charset=utf-8"),
+    );
     Some(response)
 }

@@ -1,15 +1,18 @@
-//! What goes wrong, and when. Pure: which fault an order meets is a function of the seed, the order number and how often the
-//! order was called, so a run goes the same way whatever its timing and concurrency.
+//! What goes wrong, and when. Pure: which fault an order meets is a function of the seed, the order
+//! number and how often the order was called, so a run goes the same way whatever its timing and
+//! concurrency.
 //!
-//! Every order meets a bounded number of faults ([`Level::most`]), so that everything can be resolved in the end.
+//! Every order meets a bounded number of faults ([`Level::most`]), so that everything can be
+//! resolved in the end.
 
 use std::fmt;
 
 /// A way to fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Fault {
-    /// In-process: as if the connection had been refused. Over sockets the request has been read by the time the order is
-    /// known, so there it is a connection closed without a byte, which a client must take for lost, not for unsent.
+    /// In-process: as if the connection had been refused. Over sockets the request has been read by
+    /// the time the order is known, so there it is a connection closed without a byte, which a
+    /// client must take for lost, not for unsent.
     Refused,
     /// The connection is reset, and nothing has happened.
     ResetBefore,
@@ -110,7 +113,11 @@ impl Fault {
     /// Whether it strikes before anything has happened.
     pub(super) const fn is_before(self) -> bool {
         match self {
-            Self::Refused | Self::ResetBefore | Self::SilentBefore | Self::ErrorBefore | Self::Limited => true,
+            Self::Refused
+            | Self::ResetBefore
+            | Self::SilentBefore
+            | Self::ErrorBefore
+            | Self::Limited => true,
             Self::ResetAfter
             | Self::SilentAfter
             | Self::ErrorAfter
@@ -126,7 +133,8 @@ impl Fault {
         }
     }
 
-    /// Whether it changes what becomes of an order, and so means nothing for one that is already decided.
+    /// Whether it changes what becomes of an order, and so means nothing for one that is already
+    /// decided.
     pub(super) const fn is_outcome(self) -> bool {
         match self {
             Self::OtherAmount
@@ -170,7 +178,9 @@ pub enum Level {
 impl Level {
     /// The level with this word: `none`, `some` or `heavy`.
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::None, Self::Some, Self::Heavy].into_iter().find(|level| level.word() == word)
+        [Self::None, Self::Some, Self::Heavy]
+            .into_iter()
+            .find(|level| level.word() == word)
     }
 
     /// Its word.
@@ -217,7 +227,8 @@ pub struct FaultPlan {
     pub seed: u64,
     /// How much goes wrong.
     pub level: Level,
-    /// If set, every order meets this one fault exactly once, at its first call that can meet it, whatever the level.
+    /// If set, every order meets this one fault exactly once, at its first call that can meet it,
+    /// whatever the level.
     pub only: Option<Fault>,
     /// If set, only calls of this kind meet faults.
     pub on: Option<CallKind>,
@@ -225,16 +236,31 @@ pub struct FaultPlan {
 
 impl FaultPlan {
     /// Nothing goes wrong.
-    pub const NONE: Self = Self { seed: 0, level: Level::None, only: None, on: None };
+    pub const NONE: Self = Self {
+        seed: 0,
+        level: Level::None,
+        only: None,
+        on: None,
+    };
 
     /// A plan of this level.
     pub const fn new(seed: u64, level: Level) -> Self {
-        Self { seed, level, only: None, on: None }
+        Self {
+            seed,
+            level,
+            only: None,
+            on: None,
+        }
     }
 
     /// A plan in which every order meets this one fault once.
     pub const fn only(fault: Fault) -> Self {
-        Self { seed: 0, level: Level::None, only: Some(fault), on: None }
+        Self {
+            seed: 0,
+            level: Level::None,
+            only: Some(fault),
+            on: None,
+        }
     }
 
     /// The fault of an order's call: `calls` came before it, `met` of them met a fault.
@@ -255,13 +281,22 @@ impl FaultPlan {
             return None;
         }
         let drawn = self.draw(order_no, "fault", u64::from(calls)) % faults.len() as u64;
-        usize::try_from(drawn).ok().and_then(|index| faults.get(index)).copied()
+        usize::try_from(drawn)
+            .ok()
+            .and_then(|index| faults.get(index))
+            .copied()
     }
 
-    /// A number that depends on seed, order, purpose and count alone: FNV-1a, mixed once more as splitmix64 does.
+    /// A number that depends on seed, order, purpose and count alone: FNV-1a, mixed once more as
+    /// splitmix64 does.
     pub fn draw(&self, order_no: &str, purpose: &str, count: u64) -> u64 {
         let mut hash = 0xcbf2_9ce4_8422_2325 ^ self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        for byte in order_no.bytes().chain([0]).chain(purpose.bytes()).chain(count.to_be_bytes()) {
+        for byte in order_no
+            .bytes()
+            .chain([0])
+            .chain(purpose.bytes())
+            .chain(count.to_be_bytes())
+        {
             hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
         }
         hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -275,7 +310,12 @@ mod tests {
     use super::*;
 
     fn troubled(plan: FaultPlan) -> usize {
-        (0..10_000).filter(|n| plan.meets(&format!("order-{n}"), 0, 0, CallKind::Submit).is_some()).count()
+        (0..10_000)
+            .filter(|n| {
+                plan.meets(&format!("order-{n}"), 0, 0, CallKind::Submit)
+                    .is_some()
+            })
+            .count()
     }
 
     #[test]
@@ -292,7 +332,10 @@ mod tests {
             for n in 0..1_000 {
                 let mut met = 0;
                 for calls in 0..50 {
-                    met += u32::from(plan.meets(&format!("o{n}"), calls, met, CallKind::Query).is_some());
+                    met += u32::from(
+                        plan.meets(&format!("o{n}"), calls, met, CallKind::Query)
+                            .is_some(),
+                    );
                 }
                 assert!(met <= level.most());
             }
@@ -303,7 +346,9 @@ mod tests {
     fn the_same_seed_gives_the_same_faults_and_another_seed_others() {
         let faults = |seed| -> Vec<_> {
             let plan = FaultPlan::new(seed, Level::Heavy);
-            (0..500).map(|n| plan.meets(&format!("o{n}"), 0, 0, CallKind::Submit)).collect()
+            (0..500)
+                .map(|n| plan.meets(&format!("o{n}"), 0, 0, CallKind::Submit))
+                .collect()
         };
         assert_eq!(faults(1), faults(1));
         assert_ne!(faults(1), faults(2));
@@ -312,8 +357,9 @@ mod tests {
     #[test]
     fn under_heavy_every_fault_is_met_by_someone() {
         let plan = FaultPlan::new(3, Level::Heavy);
-        let met: std::collections::BTreeSet<_> =
-            (0..2_000).filter_map(|n| plan.meets(&format!("o{n}"), 0, 0, CallKind::Submit)).collect();
+        let met: std::collections::BTreeSet<_> = (0..2_000)
+            .filter_map(|n| plan.meets(&format!("o{n}"), 0, 0, CallKind::Submit))
+            .collect();
         assert_eq!(met.len(), Fault::ALL.len());
     }
 

@@ -1,4 +1,5 @@
-//! Who is let in: the checks every request passes before anyone looks at what it wants (docs/gateways/wechat.md).
+//! Who is let in: the checks every request passes before anyone looks at what it wants
+//! (docs/gateways/wechat.md).
 
 use std::sync::{Mutex, PoisonError, RwLock};
 
@@ -27,19 +28,41 @@ impl Gate {
     pub(super) fn admit(&self, request: &Request, now: Timestamp) -> Result<(), Refusal> {
         check_headers(request)?;
         let authorization = header(request, AUTHORIZATION.as_str());
-        let Some(authorization) = authorization else { return Err(refused("missing_authorization")) };
-        let signed = Authorization::parse(authorization).ok_or_else(|| refused("unreadable_authorization"))?;
+        let Some(authorization) = authorization else {
+            return Err(refused("missing_authorization"));
+        };
+        let signed = Authorization::parse(authorization)
+            .ok_or_else(|| refused("unreadable_authorization"))?;
         if signed.mchid != self.mchid {
             return Err(refused("wrong_mchid"));
         }
-        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let (_, key) = keys.iter().find(|(serial, _)| serial == signed.serial_no).ok_or(refused("wrong_serial"))?;
-        let seconds: i64 = signed.timestamp.parse().map_err(|_| refused("unreadable_authorization"))?;
+        let keys = self
+            .keys
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let (_, key) = keys
+            .iter()
+            .find(|(serial, _)| serial == signed.serial_no)
+            .ok_or(refused("wrong_serial"))?;
+        let seconds: i64 = signed
+            .timestamp
+            .parse()
+            .map_err(|_| refused("unreadable_authorization"))?;
         if now.seconds().saturating_sub(seconds).saturating_abs() > WINDOW {
             return Err(refused("stale_timestamp"));
         }
-        let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
-        let message = request_message(request.method().as_str(), target, seconds, signed.nonce_str, request.body());
+        let target = request
+            .uri()
+            .path_and_query()
+            .map_or("/", |target| target.as_str());
+        let message = request_message(
+            request.method().as_str(),
+            target,
+            seconds,
+            signed.nonce_str,
+            request.body(),
+        );
         if !key.verifies(&message, signed.signature) {
             return Err(refused("wrong_signature"));
         }
@@ -47,13 +70,21 @@ impl Gate {
         match nonces.note(signed.nonce_str, seconds, now.seconds(), WINDOW) {
             Noted::New => Ok(()),
             Noted::Repeated => Err(refused("repeated_nonce")),
-            Noted::Full => Err(Refusal { http: 429, code: "FREQUENCY_LIMITED", reason: "too_many_requests" }),
+            Noted::Full => Err(Refusal {
+                http: 429,
+                code: "FREQUENCY_LIMITED",
+                reason: "too_many_requests",
+            }),
         }
     }
 }
 
 fn check_headers(request: &Request) -> Result<(), Refusal> {
-    let missing = |reason| Refusal { http: 400, code: "PARAM_ERROR", reason };
+    let missing = |reason| Refusal {
+        http: 400,
+        code: "PARAM_ERROR",
+        reason,
+    };
     if header(request, USER_AGENT.as_str()).is_none_or(str::is_empty) {
         return Err(missing("missing_user_agent"));
     }
@@ -69,11 +100,18 @@ fn check_headers(request: &Request) -> Result<(), Refusal> {
 }
 
 fn header<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
-    request.headers().get(name).and_then(|value| value.to_str().ok())
+    request
+        .headers()
+        .get(name)
+        .and_then(|value| value.to_str().ok())
 }
 
 const fn refused(reason: &'static str) -> Refusal {
-    Refusal { http: 401, code: "SIGN_ERROR", reason }
+    Refusal {
+        http: 401,
+        code: "SIGN_ERROR",
+        reason,
+    }
 }
 
 /// The five items of the header, in whatever order they come.

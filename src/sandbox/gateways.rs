@@ -34,14 +34,21 @@ pub struct Gateways {
 
 impl From<Arc<Sandbox>> for Gateways {
     fn from(wechat: Arc<Sandbox>) -> Self {
-        Self { wechat: Some(wechat), ..Self::default() }
+        Self {
+            wechat: Some(wechat),
+            ..Self::default()
+        }
     }
 }
 
 impl Gateways {
     /// Who answers on this path.
     pub(super) fn twin_of(&self, path: &str) -> Option<&dyn Twin> {
-        let first = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+        let first = path
+            .trim_start_matches('/')
+            .split('/')
+            .next()
+            .unwrap_or_default();
         match first {
             "v3" => self.wechat.as_deref().map(|twin| twin as &dyn Twin),
             "payment" | "payment_refund" | "wechatpay" | "download_bill" => {
@@ -70,11 +77,15 @@ impl Gateways {
             None => Vec::new(),
         };
         let deducted: HashSet<String> = lines.iter().map(|line| line.number.clone()).collect();
-        for (gateway, counter) in GATEWAYS.iter().filter_map(|name| self.counter(name).map(|counter| (*name, counter)))
+        for (gateway, counter) in GATEWAYS
+            .iter()
+            .filter_map(|name| self.counter(name).map(|counter| (*name, counter)))
         {
             // A deduction that is given back is taken over into the other books.
             let of = counter.till().lines(gateway).into_iter();
-            lines.extend(of.filter(|line| line.sort != "payment" || !deducted.contains(&line.number)));
+            lines.extend(
+                of.filter(|line| line.sort != "payment" || !deducted.contains(&line.number)),
+            );
         }
         Ok(lines)
     }
@@ -87,14 +98,20 @@ impl Gateways {
         let (mut faults, mut violations) = (Counts::new(), Counts::new());
         let mut add = |some: Counts, others: Counts| {
             for (sum, counts) in [(&mut faults, some), (&mut violations, others)] {
-                counts.into_iter().for_each(|(word, times)| *sum.entry(word).or_default() += times);
+                counts
+                    .into_iter()
+                    .for_each(|(word, times)| *sum.entry(word).or_default() += times);
             }
         };
         if let Some(wechat) = &self.wechat {
             let totals = wechat.totals().await?;
             add(totals.faults, totals.violations);
         }
-        for counter in GATEWAYS.iter().filter(|name| **name != "wechat").filter_map(|name| self.counter(name)) {
+        for counter in GATEWAYS
+            .iter()
+            .filter(|name| **name != "wechat")
+            .filter_map(|name| self.counter(name))
+        {
             let totals = counter.totals();
             add(totals.faults, totals.violations);
         }
@@ -111,13 +128,22 @@ impl Gateways {
         }
     }
 
-    /// What a twin says of itself; none if the path is of none of them. Of WeChat Pay these are all payments but deductions,
-    /// which have books of their own.
-    pub(super) fn about(&self, method: &Method, path: &str, body: &[u8]) -> Option<Result<Value, StatusCode>> {
+    /// What a twin says of itself; none if the path is of none of them. Of WeChat Pay these are all
+    /// payments but deductions, which have books of their own.
+    pub(super) fn about(
+        &self,
+        method: &Method,
+        path: &str,
+        body: &[u8],
+    ) -> Option<Result<Value, StatusCode>> {
         let (gateway, page) = path.strip_prefix("/sandbox/")?.split_once('/')?;
         if !GATEWAYS.contains(&gateway) {
             return None;
         }
-        Some(self.counter(gateway).ok_or(StatusCode::NOT_FOUND).and_then(|counter| counter.about(method, page, body)))
+        Some(
+            self.counter(gateway)
+                .ok_or(StatusCode::NOT_FOUND)
+                .and_then(|counter| counter.about(method, page, body)),
+        )
     }
 }

@@ -1,8 +1,9 @@
-//! Sends the gateways' notifications over sockets, as often and as late as the gateways do, with time compressed; and with what
-//! goes wrong on the way, by the seed.
+//! Sends the gateways' notifications over sockets, as often and as late as the gateways do, with
+//! time compressed; and with what goes wrong on the way, by the seed.
 //!
-//! It knows whether it was understood by each gateway's own sign (docs/gateways/README.md). What is not taken is sent again until the
-//! gateway's schedule ends; then it is given up, as the gateways do.
+//! It knows whether it was understood by each gateway's own sign (docs/gateways/README.md). What is
+//! not taken is sent again until the gateway's schedule ends; then it is given up, as the gateways
+//! do.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,10 +28,12 @@ const WAITING_MAX: usize = 100_000;
 /// How long a gateway waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The waits before a notification is sent again, in seconds (docs/gateways). EVO documents none: a few are made up. WeChat Pay
-/// tells of deductions for about three hours, and of refunds for a day.
+/// The waits before a notification is sent again, in seconds (docs/gateways). EVO documents none: a
+/// few are made up. WeChat Pay tells of deductions for about three hours, and of refunds for a day.
 const DEDUCTION: [u64; 9] = [15, 15, 30, 180, 1800, 1800, 1800, 1800, 3600];
-const WECHAT: [u64; 15] = [15, 15, 30, 180, 600, 1200, 1800, 1800, 1800, 3600, 10800, 10800, 10800, 21600, 21600];
+const WECHAT: [u64; 15] = [
+    15, 15, 30, 180, 600, 1200, 1800, 1800, 1800, 3600, 10800, 10800, 10800, 21600, 21600,
+];
 const HIPOPAY: [u64; 10] = [1, 2, 4, 8, 60, 60, 60, 600, 600, 1800];
 const CBTIS: [u64; 9] = [15, 30, 60, 300, 600, 1800, 3600, 7200, 14400];
 const EGMS: [u64; 3] = [15, 60, 300];
@@ -108,7 +111,14 @@ impl Herald {
     /// For these gateways, whose settings must note ends.
     pub fn new(gateways: Gateways, address: Address, plan: FaultPlan) -> Self {
         let sent = Sent::default();
-        Self { gateways, address, plan, client: reqwest::Client::new(), waiting: Vec::new(), sent }
+        Self {
+            gateways,
+            address,
+            plan,
+            client: reqwest::Client::new(),
+            waiting: Vec::new(),
+            sent,
+        }
     }
 
     /// Sends what comes, for ever.
@@ -130,8 +140,9 @@ impl Herald {
             self.take_up(ended);
         }
         let now = tokio::time::Instant::now();
-        let (due, later): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.waiting).into_iter().partition(|one| one.due <= now);
+        let (due, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.waiting)
+            .into_iter()
+            .partition(|one| one.due <= now);
         self.waiting = later;
         self.send(due).await?;
         Ok(self.sent)
@@ -144,7 +155,13 @@ impl Herald {
 
     fn take_up(&mut self, of: Ended) {
         let now = tokio::time::Instant::now();
-        let delivery = |due, twist, repeats| Delivery { due, of: of.clone(), twist, tries: 0, repeats };
+        let delivery = |due, twist, repeats| Delivery {
+            due,
+            of: of.clone(),
+            twist,
+            tries: 0,
+            repeats,
+        };
         let later = now + self.wait(&of, 0) * 2;
         match self.trouble(&of.number) {
             None => self.put(delivery(now, None, 0)),
@@ -178,14 +195,18 @@ impl Herald {
             Level::Heavy => 60,
         };
         let troubled = self.plan.draw(number, "notification", 0) % 100 < share;
-        let which = usize::try_from(self.plan.draw(number, "notification", 1) % TROUBLES.len() as u64).unwrap_or(0);
+        let which =
+            usize::try_from(self.plan.draw(number, "notification", 1) % TROUBLES.len() as u64)
+                .unwrap_or(0);
         TROUBLES.get(which).copied().filter(|_| troubled)
     }
 
     async fn send(&mut self, due: Vec<Delivery>) -> Result<(), StoreError> {
         let (places, mut calls) = (Arc::new(Semaphore::new(AT_ONCE)), JoinSet::new());
         for delivery in due {
-            let Some(request) = self.request(&delivery).await? else { continue };
+            let Some(request) = self.request(&delivery).await? else {
+                continue;
+            };
             let (places, gateway) = (Arc::clone(&places), delivery.of.gateway);
             calls.spawn(async move {
                 let _place = places.acquire_owned().await;
@@ -193,7 +214,9 @@ impl Herald {
             });
         }
         while let Some(done) = calls.join_next().await {
-            let Ok((delivery, taken)) = done else { continue };
+            let Ok((delivery, taken)) = done else {
+                continue;
+            };
             self.sent.requests += 1;
             self.sent.taken += u64::from(taken);
             self.go_on(delivery, taken);
@@ -207,26 +230,59 @@ impl Herald {
         let again = !taken && !matches!(delivery.twist, Some(Twist::Forged | Twist::Stale));
         if taken && delivery.repeats > 0 {
             let due = tokio::time::Instant::now() + self.wait(&delivery.of, 0);
-            self.put(Delivery { due, tries, repeats: delivery.repeats - 1, ..delivery });
+            self.put(Delivery {
+                due,
+                tries,
+                repeats: delivery.repeats - 1,
+                ..delivery
+            });
         } else if again && delivery.tries < schedule(&delivery.of).len() {
             let due = tokio::time::Instant::now() + self.wait(&delivery.of, delivery.tries);
-            self.put(Delivery { due, tries, ..delivery });
+            self.put(Delivery {
+                due,
+                tries,
+                ..delivery
+            });
         } else if again {
             self.sent.given_up += 1;
         }
     }
 
-    async fn request(&self, delivery: &Delivery) -> Result<Option<reqwest::RequestBuilder>, StoreError> {
+    async fn request(
+        &self,
+        delivery: &Delivery,
+    ) -> Result<Option<reqwest::RequestBuilder>, StoreError> {
         let gateway = delivery.of.gateway;
-        let Some(url) = self.address.urls.get(gateway) else { return Ok(None) };
-        let own_path = reqwest::Url::parse(url).map(|url| url.path().to_owned()).unwrap_or_default();
-        let path = self.address.signed_path.as_deref().unwrap_or(&own_path);
-        let Some((mut headers, body)) = self.gateways.news(&delivery.of, delivery.twist, path).await? else {
+        let Some(url) = self.address.urls.get(gateway) else {
             return Ok(None);
         };
-        let media = if gateway == "hipopay" { "application/x-www-form-urlencoded" } else { "application/json" };
-        headers.insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static(media));
-        Ok(Some(self.client.post(url).headers(headers).body(body).timeout(PATIENCE)))
+        let own_path = reqwest::Url::parse(url)
+            .map(|url| url.path().to_owned())
+            .unwrap_or_default();
+        let path = self.address.signed_path.as_deref().unwrap_or(&own_path);
+        let Some((mut headers, body)) = self
+            .gateways
+            .news(&delivery.of, delivery.twist, path)
+            .await?
+        else {
+            return Ok(None);
+        };
+        let media = if gateway == "hipopay" {
+            "application/x-www-form-urlencoded"
+        } else {
+            "application/json"
+        };
+        headers.insert(
+            http::header::CONTENT_TYPE,
+            http::HeaderValue::from_static(media),
+        );
+        Ok(Some(
+            self.client
+                .post(url)
+                .headers(headers)
+                .body(body)
+                .timeout(PATIENCE),
+        ))
     }
 
     /// The wait before a notification is sent for the `nth` time again.
@@ -248,7 +304,9 @@ fn schedule(of: &Ended) -> &'static [u64] {
 
 /// Sends, and tells whether it was taken, by the gateway's own sign.
 async fn taken(gateway: &str, request: reqwest::RequestBuilder) -> bool {
-    let Ok(mut response) = request.send().await else { return false };
+    let Ok(mut response) = request.send().await else {
+        return false;
+    };
     let status = response.status();
     // What is wanted comes in one piece.
     let body = response.chunk().await.ok().flatten().unwrap_or_default();

@@ -1,7 +1,8 @@
-//! Who the sandbox and its one merchant are: generated keys, shared by both sides through a folder of files.
+//! Who the sandbox and its one merchant are: generated keys, shared by both sides through a folder
+//! of files.
 //!
-//! Nothing here is worth anything at a real gateway. The files are kept to their owner all the same, so that copying the
-//! folder's shape to a real account does not begin with readable keys.
+//! Nothing here is worth anything at a real gateway. The files are kept to their owner all the
+//! same, so that copying the folder's shape to a real account does not begin with readable keys.
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::Write as _;
@@ -50,7 +51,8 @@ pub(super) struct Certified {
 }
 
 impl Identity {
-    /// Fresh keys: RSA of 2048 bits for both sides, with self-signed certificates, and an APIv3 key.
+    /// Fresh keys: RSA of 2048 bits for both sides, with self-signed certificates, and an APIv3
+    /// key.
     ///
     /// # Errors
     /// [`IdentityError::Generate`] if the crypto library or the system's randomness fails.
@@ -116,9 +118,18 @@ impl Identity {
 
     /// The same account in public-key mode.
     pub fn wechat_config_with_public_key(&self, base_url: &str) -> WechatConfig {
-        let key = PublicKey { pem: self.platform.public.clone(), id: PUBLIC_KEY_ID.into() };
-        let platform = Platform { certificates: false, public_keys: vec![key] };
-        WechatConfig { platform, ..self.wechat_config(base_url) }
+        let key = PublicKey {
+            pem: self.platform.public.clone(),
+            id: PUBLIC_KEY_ID.into(),
+        };
+        let platform = Platform {
+            certificates: false,
+            public_keys: vec![key],
+        };
+        WechatConfig {
+            platform,
+            ..self.wechat_config(base_url)
+        }
     }
 
     pub(super) fn api_v3_key(&self) -> &SecretString {
@@ -129,7 +140,8 @@ impl Identity {
 impl Certified {
     pub(super) fn generate(name: &str) -> Result<Self, IdentityError> {
         let failed = |error: rcgen::Error| IdentityError::Generate(error.to_string());
-        let pair = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).map_err(failed)?;
+        let pair =
+            KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).map_err(failed)?;
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, name);
         // Twenty hex digits, the first of them 7: positive in DER whatever follows.
@@ -137,7 +149,11 @@ impl Certified {
         let digits = u64::from_str_radix(&random[..15], 16).unwrap_or(1) | (7 << 60);
         params.serial_number = Some(SerialNumber::from(digits));
         let certificate = params.self_signed(&pair).map_err(failed)?.pem();
-        Self::read(SecretString::from(pair.serialize_pem()), certificate, pair.public_key_pem())
+        Self::read(
+            SecretString::from(pair.serialize_pem()),
+            certificate,
+            pair.public_key_pem(),
+        )
     }
 
     fn load(folder: &Path, key: &str, certificate: &str) -> Result<Self, IdentityError> {
@@ -148,15 +164,27 @@ impl Certified {
     }
 
     fn read(key: SecretString, certificate: String, public: String) -> Result<Self, IdentityError> {
-        let der = CertificateDer::from_pem_slice(certificate.as_bytes()).map_err(|_| IdentityError::Certificate)?;
-        let (_, parsed) = x509_parser::parse_x509_certificate(&der).map_err(|_| IdentityError::Certificate)?;
+        let der = CertificateDer::from_pem_slice(certificate.as_bytes())
+            .map_err(|_| IdentityError::Certificate)?;
+        let (_, parsed) =
+            x509_parser::parse_x509_certificate(&der).map_err(|_| IdentityError::Certificate)?;
         let serial = serial_hex(parsed.tbs_certificate.raw_serial());
-        Ok(Self { key, certificate, serial, public })
+        Ok(Self {
+            key,
+            certificate,
+            serial,
+            public,
+        })
     }
 
     /// This as the account of a client has it, used from an instant on.
     pub(super) fn merchant_key(&self, from: Option<Timestamp>) -> MerchantKey {
-        MerchantKey { key: self.key.clone(), serial: self.serial.clone(), until: None, from }
+        MerchantKey {
+            key: self.key.clone(),
+            serial: self.serial.clone(),
+            until: None,
+            from,
+        }
     }
 
     /// The public half, as PEM.
@@ -180,19 +208,31 @@ impl Certified {
 
 /// The sandbox's one merchant.
 fn own_merchant() -> WechatMode {
-    WechatMode::Common { mchid: "1900000001".into(), appid: "wx0000000000000001".into() }
+    WechatMode::Common {
+        mchid: "1900000001".into(),
+        appid: "wx0000000000000001".into(),
+    }
 }
 
 /// A folder that is its owner's only.
 pub(super) fn make_folder(folder: &Path) -> Result<(), IdentityError> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-    made.map_err(|source| IdentityError::File { path: folder.to_owned(), source })
+    made.map_err(|source| IdentityError::File {
+        path: folder.to_owned(),
+        source,
+    })
 }
 
 pub(super) fn write(folder: &Path, name: &str, text: &str) -> Result<(), IdentityError> {
     let path = folder.join(name);
-    let open = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path);
-    open.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|source| IdentityError::File { path, source })
+    let open = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&path);
+    open.and_then(|mut file| file.write_all(text.as_bytes()))
+        .map_err(|source| IdentityError::File { path, source })
 }
 
 pub(super) fn read(folder: &Path, name: &str) -> Result<String, IdentityError> {
@@ -238,9 +278,15 @@ mod tests {
         let read = Identity::load(&keys).unwrap();
         assert_eq!(read.merchant.serial, made.merchant.serial);
         assert_eq!(read.platform.public, made.platform.public);
-        assert_eq!(read.api_v3_key.expose_secret(), made.api_v3_key.expose_secret());
+        assert_eq!(
+            read.api_v3_key.expose_secret(),
+            made.api_v3_key.expose_secret()
+        );
         for file in std::fs::read_dir(&keys).unwrap() {
-            assert_eq!(file.unwrap().metadata().unwrap().permissions().mode() & 0o777, 0o600);
+            assert_eq!(
+                file.unwrap().metadata().unwrap().permissions().mode() & 0o777,
+                0o600
+            );
         }
         assert_eq!(made.platform.serial.len(), 16);
         assert!(!format!("{made:?}").contains("PRIVATE"));

@@ -22,7 +22,10 @@ impl InFlight {
             return None;
         }
         map.insert(contract.to_owned(), order.to_owned());
-        Some(Flight { all: self, contract: contract.to_owned() })
+        Some(Flight {
+            all: self,
+            contract: contract.to_owned(),
+        })
     }
 
     /// Whether another order than this one is in flight on the contract.
@@ -34,6 +37,10 @@ impl InFlight {
 
 impl Drop for Flight<'_> {
     fn drop(&mut self) {
-        self.all.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.contract);
+        self.all
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&self.contract);
     }
 }

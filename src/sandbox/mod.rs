@@ -1,8 +1,9 @@
-//! The other side of the gateways. Here: WeChat Pay Global, a strict gateway for one merchant, with faults on demand and
-//! books of the money that really moved. It is the same in-process ([`Sandbox::handle`]) and over sockets ([`server`]).
+//! The other side of the gateways. Here: WeChat Pay Global, a strict gateway for one merchant, with
+//! faults on demand and books of the money that really moved. It is the same in-process
+//! ([`Sandbox::handle`]) and over sockets ([`server`]).
 //!
-//! It is written apart from the client: it shares the signature primitives with it and no message types, so that a client
-//! that speaks wrongly is refused.
+//! It is written apart from the client: it shares the signature primitives with it and no message
+//! types, so that a client that speaks wrongly is refused.
 //!
 //! A contract exists if it is asked for; the end of its id says what it is worth:
 //!
@@ -15,14 +16,16 @@
 //! | `-invalid` | `SIGNED` | 400 `PARAM_ERROR`, and no order |
 //! | anything else | `SIGNED` | succeeds |
 //!
-//! The end of a payment code says what its payer does: `0000` takes a while, `0001` cannot pay, any other has paid at once.
-//! What is refunded, reversed or paid by code is in memory only.
+//! The end of a payment code says what its payer does: `0000` takes a while, `0001` cannot pay, any
+//! other has paid at once. What is refunded, reversed or paid by code is in memory only.
 //!
-//! The statement of a day is written from the books; [`Settings::statements`] says when it is there. One settlement batch a day
-//! and currency is shown, first as not settled for [`Settings::unsettled`] queries.
+//! The statement of a day is written from the books; [`Settings::statements`] says when it is
+//! there. One settlement batch a day and currency is shown, first as not settled for
+//! [`Settings::unsettled`] queries.
 //!
-//! A second deduction of a contract while one has not ended is refused with 429 `FREQUENCY_LIMITED` and counted as the
-//! violation `overlapping_contract`; a second body under one order number with 400 `OUT_TRADE_NO_USED`, as `two_bodies`.
+//! A second deduction of a contract while one has not ended is refused with 429 `FREQUENCY_LIMITED`
+//! and counted as the violation `overlapping_contract`; a second body under one order number with
+//! 400 `OUT_TRADE_NO_USED`, as `two_bodies`.
 
 mod body;
 mod books;
@@ -101,13 +104,17 @@ pub struct Settings {
     pub late: Duration,
     /// Where the books are kept; temporary if none.
     pub books: Option<PathBuf>,
-    /// How far two refunds of a payment of WeChat Pay must be apart: a minute at the real one (docs/gateways/wechat.md).
+    /// How far two refunds of a payment of WeChat Pay must be apart: a minute at the real one
+    /// (docs/gateways/wechat.md).
     pub refund_gap: Duration,
-    /// How many looks at a payment that was put into the books show one minor unit more than was paid.
+    /// How many looks at a payment that was put into the books show one minor unit more than was
+    /// paid.
     pub misread: u32,
-    /// How old a payment must be to be reversed: 15 seconds at the real WeChat Pay (docs/gateways/wechat.md).
+    /// How old a payment must be to be reversed: 15 seconds at the real WeChat Pay
+    /// (docs/gateways/wechat.md).
     pub reverse_after: Duration,
-    /// How old an order must be to be closed: 5 minutes at the real WeChat Pay (docs/gateways/wechat.md).
+    /// How old an order must be to be closed: 5 minutes at the real WeChat Pay
+    /// (docs/gateways/wechat.md).
     pub close_after: Duration,
     /// By what replies are signed.
     pub signs_with: SignsWith,
@@ -119,7 +126,8 @@ pub struct Settings {
     pub settlements_by_sub_merchant: bool,
     /// Codes of customs beside those that the gateways list.
     pub ports: Vec<String>,
-    /// Whether it is noted which orders have reached an end, so that their notifications can be sent.
+    /// Whether it is noted which orders have reached an end, so that their notifications can be
+    /// sent.
     pub notes_ends: bool,
 }
 
@@ -159,7 +167,8 @@ impl Settings {
 pub enum SignsWith {
     /// The newest platform certificate.
     Certificate,
-    /// The newest public key's counterpart, under its id; that of the identity is [`identity::PUBLIC_KEY_ID`].
+    /// The newest public key's counterpart, under its id; that of the identity is
+    /// [`identity::PUBLIC_KEY_ID`].
     PublicKey,
 }
 
@@ -237,14 +246,26 @@ impl Sandbox {
     ///
     /// # Errors
     /// If a key cannot be used or the books cannot be opened.
-    pub async fn open(identity: Identity, settings: Settings, clock: Clock) -> Result<Arc<Self>, SandboxError> {
+    pub async fn open(
+        identity: Identity,
+        settings: Settings,
+        clock: Clock,
+    ) -> Result<Arc<Self>, SandboxError> {
         let mchid = match &identity.mode {
             WechatMode::Common { mchid, appid: _ } => mchid.clone(),
-            WechatMode::Institutional { sp_mchid, sp_appid: _, sub_mchid: _, sub_appid: _ } => sp_mchid.clone(),
+            WechatMode::Institutional {
+                sp_mchid,
+                sp_appid: _,
+                sub_mchid: _,
+                sub_appid: _,
+            } => sp_mchid.clone(),
         };
         let gate = gate::Gate {
             mchid,
-            keys: RwLock::new(vec![(identity.merchant.serial.clone(), identity.merchant.verifying_key()?)]),
+            keys: RwLock::new(vec![(
+                identity.merchant.serial.clone(),
+                identity.merchant.verifying_key()?,
+            )]),
             nonces: StdMutex::default(),
         };
         let platform = Platform {
@@ -253,7 +274,8 @@ impl Sandbox {
             public_id: identity::PUBLIC_KEY_ID.to_owned(),
         };
         Ok(Arc::new(Self {
-            api_key: ApiKey::new(std::slice::from_ref(identity.api_v3_key())).map_err(SandboxError::ApiKey)?,
+            api_key: ApiKey::new(std::slice::from_ref(identity.api_v3_key()))
+                .map_err(SandboxError::ApiKey)?,
             gate,
             platform: RwLock::new(vec![Arc::new(platform)]),
             books: Mutex::new(books::Books::open(settings.books.as_deref()).await?),
@@ -271,27 +293,41 @@ impl Sandbox {
         }))
     }
 
-    /// Signs with a new platform key from now on, by a certificate of its own and an id of its own; the old ones stay in the list.
+    /// Signs with a new platform key from now on, by a certificate of its own and an id of its own;
+    /// the old ones stay in the list.
     ///
     /// # Errors
     /// If no key could be generated.
     pub fn rotate_platform(&self) -> Result<(), SandboxError> {
         let certified = identity::Certified::generate("payrun sandbox platform")?;
         let public_id = format!("{PUBLIC_KEY_PREFIX}{}", certified.serial);
-        let platform = Platform { key: certified.signing_key()?, certified, public_id };
-        self.platform.write().unwrap_or_else(PoisonError::into_inner).push(Arc::new(platform));
+        let platform = Platform {
+            key: certified.signing_key()?,
+            certified,
+            public_id,
+        };
+        self.platform
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(Arc::new(platform));
         Ok(())
     }
 
     /// The newest platform key as the public key that a merchant downloads.
     pub fn public_key(&self) -> Option<PublicKey> {
         let platform = self.newest()?;
-        Some(PublicKey { pem: platform.certified.public().to_owned(), id: platform.public_id.clone() })
+        Some(PublicKey {
+            pem: platform.certified.public().to_owned(),
+            id: platform.public_id.clone(),
+        })
     }
 
     /// Signs replies and notifications by this from now on.
     pub fn sign_with(&self, signs_with: SignsWith) {
-        *self.signs_with.write().unwrap_or_else(PoisonError::into_inner) = signs_with;
+        *self
+            .signs_with
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = signs_with;
     }
 
     /// Whether the download of platform certificates fails from now on.
@@ -306,22 +342,37 @@ impl Sandbox {
     pub fn add_merchant_key(&self, from: Option<Timestamp>) -> Result<MerchantKey, SandboxError> {
         let certified = identity::Certified::generate("payrun sandbox merchant")?;
         let key = (certified.serial.clone(), certified.verifying_key()?);
-        self.gate.keys.write().unwrap_or_else(PoisonError::into_inner).push(key);
+        self.gate
+            .keys
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(key);
         Ok(certified.merchant_key(from))
     }
 
     /// Takes no request under a key of the merchant's any more.
     pub fn forget_merchant_key(&self, serial: &str) {
-        self.gate.keys.write().unwrap_or_else(PoisonError::into_inner).retain(|(known, _)| known != serial);
+        self.gate
+            .keys
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|(known, _)| known != serial);
     }
 
     /// The platform key that the last request named in `Wechatpay-Serial`.
     pub fn named_key(&self) -> Option<String> {
-        self.named.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.named
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     fn newest(&self) -> Option<Arc<Platform>> {
-        self.platform.read().unwrap_or_else(PoisonError::into_inner).last().cloned()
+        self.platform
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .last()
+            .cloned()
     }
 
     /// Everything that moved, and everything that went wrong.
@@ -330,11 +381,14 @@ impl Sandbox {
     /// If the books cannot be read.
     pub async fn totals(&self) -> Result<Totals, StoreError> {
         let mut totals = self.desk.add_to(self.books.lock().await.totals().await?);
-        totals.customs = self.declarations().totals(&mut totals.faults, &mut totals.violations);
+        totals.customs = self
+            .declarations()
+            .totals(&mut totals.faults, &mut totals.violations);
         Ok(totals)
     }
 
-    /// A page of the orders that exist, by order number, after `after` (empty for the first); `limit` is at most 1,000.
+    /// A page of the orders that exist, by order number, after `after` (empty for the first);
+    /// `limit` is at most 1,000.
     ///
     /// # Errors
     /// If the books cannot be read.
@@ -347,15 +401,20 @@ impl Sandbox {
         let (mut lines, mut after) = (Vec::new(), String::new());
         loop {
             let page = self.page(&after, 1000).await?;
-            lines.extend(page.orders.into_iter().filter(|order| order.charged > 0).map(|order| BookLine {
-                gateway: "wechat",
-                sort: "payment",
-                number: order.number,
-                of: String::new(),
-                currency: order.currency,
-                minor: order.minor,
-                moved: order.charged,
-            }));
+            lines.extend(
+                page.orders
+                    .into_iter()
+                    .filter(|order| order.charged > 0)
+                    .map(|order| BookLine {
+                        gateway: "wechat",
+                        sort: "payment",
+                        number: order.number,
+                        of: String::new(),
+                        currency: order.currency,
+                        minor: order.minor,
+                        moved: order.charged,
+                    }),
+            );
             match page.next {
                 Some(next) => after = next,
                 None => return Ok(lines),
@@ -371,7 +430,8 @@ impl Sandbox {
         self.books.lock().await.get(number).await
     }
 
-    /// Writes what the books hold in memory only. The server does this every second and when it stops.
+    /// Writes what the books hold in memory only. The server does this every second and when it
+    /// stops.
     ///
     /// # Errors
     /// If the books cannot be written.
@@ -380,7 +440,9 @@ impl Sandbox {
     }
 
     fn declarations(&self) -> MutexGuard<'_, customs::Book> {
-        self.declarations.lock().unwrap_or_else(PoisonError::into_inner)
+        self.declarations
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How often the platform certificates were downloaded.
@@ -394,7 +456,10 @@ impl Sandbox {
         if let Err(refusal) = self.gate.admit(&request, now) {
             return self.refuse(refusal).await;
         }
-        let named = request.headers().get("wechatpay-serial").and_then(|serial| serial.to_str().ok());
+        let named = request
+            .headers()
+            .get("wechatpay-serial")
+            .and_then(|serial| serial.to_str().ok());
         *self.named.lock().unwrap_or_else(PoisonError::into_inner) = named.map(str::to_owned);
         match self.documented(&request) {
             Ok(()) => {}
@@ -414,20 +479,38 @@ impl Sandbox {
                 return self.certificates().map_or(Reaction::Reset, Reaction::Reply);
             }
             (&Method::GET, ["v3", "global", "statements"]) => {
-                return self.statement(request.uri().query().unwrap_or_default()).await;
+                return self
+                    .statement(request.uri().query().unwrap_or_default())
+                    .await;
             }
             (&Method::GET, ["v3", "global", "settle", "settlements"]) => {
-                return self.settlement_page(request.uri().query().unwrap_or_default()).await;
+                return self
+                    .settlement_page(request.uri().query().unwrap_or_default())
+                    .await;
             }
-            (&Method::POST, ["v3", "global", "papay", "transactions"]) => return self.take_deduction(&request).await,
-            (_, ["v3", "global", "customs", rest @ ..]) => return self.take_customs(rest, &request).await,
-            (&Method::GET, ["v3", "global", "papay", "transactions", "out-trade-no", number]) => {
-                self.query(&decode(number), now).await
+            (&Method::POST, ["v3", "global", "papay", "transactions"]) => {
+                return self.take_deduction(&request).await;
             }
+            (_, ["v3", "global", "customs", rest @ ..]) => {
+                return self.take_customs(rest, &request).await;
+            }
+            (
+                &Method::GET,
+                [
+                    "v3",
+                    "global",
+                    "papay",
+                    "transactions",
+                    "out-trade-no",
+                    number,
+                ],
+            ) => self.query(&decode(number), now).await,
             (&Method::GET, ["v3", "global", "papay", "transactions", id]) => {
                 self.query_transaction(&decode(id), now).await
             }
-            (&Method::GET, ["v3", "global", "papay", "contracts", id]) => Ok(self.contract(&decode(id))),
+            (&Method::GET, ["v3", "global", "papay", "contracts", id]) => {
+                Ok(self.contract(&decode(id)))
+            }
             _ => return self.refuse(NO_SUCH_PATH).await,
         };
         self.react(said, &path).await
@@ -440,13 +523,18 @@ impl Sandbox {
         };
         if self.desk.has_payment(&body.out_trade_no) {
             self.desk.counter.till().violate("two_bodies");
-            let used = orders::Said::error(400, "OUT_TRADE_NO_USED", "this order number belongs to another payment");
+            let used = orders::Said::error(
+                400,
+                "OUT_TRADE_NO_USED",
+                "this order number belongs to another payment",
+            );
             return self.react(Ok(used), &body.out_trade_no).await;
         }
         let (number, contract) = (body.out_trade_no.clone(), body.contract_id.clone());
         let flight = self.in_flight.begin(&contract, &number);
         let said = self.deduct(body, request.body(), self.clock.now()).await;
-        // Only an ordinary reply counts as in flight: of any other the client may rightly think that it has ended.
+        // Only an ordinary reply counts as in flight: of any other the client may rightly think
+        // that it has ended.
         let _flight = flight.filter(|_| said.as_ref().is_ok_and(|said| said.fault.is_none()));
         self.react(said, &number).await
     }
@@ -460,10 +548,17 @@ impl Sandbox {
                 orders::Said::error(500, "SYSTEM_ERROR", "the sandbox's books failed")
             }
         };
-        let coin = self.settings.plan.draw(subject, "shape", 0).is_multiple_of(2);
+        let coin = self
+            .settings
+            .plan
+            .draw(subject, "shape", 0)
+            .is_multiple_of(2);
         self.wait(subject, coin, said.fault).await;
         let system_error = json!({ "code": "SYSTEM_ERROR", "message": "system error" });
-        let signed = |http, body: &Value| self.reply(http, body, None).map_or(Reaction::Reset, Reaction::Reply);
+        let signed = |http, body: &Value| {
+            self.reply(http, body, None)
+                .map_or(Reaction::Reset, Reaction::Reply)
+        };
         match said.fault {
             Some(Fault::Refused) => Reaction::Refuse,
             Some(Fault::ResetBefore | Fault::ResetAfter | Fault::LateVisible) => Reaction::Reset,
@@ -472,17 +567,22 @@ impl Sandbox {
             Some(Fault::ErrorBefore | Fault::ErrorAfter) => Reaction::Reply(unsigned_502()),
             Some(Fault::Limited) => {
                 let body = json!({ "code": "FREQUENCY_LIMITED", "message": "slow down" });
-                let Some(mut reply) = self.reply(429, &body, None) else { return Reaction::Reset };
-                reply.headers_mut().insert(http::header::RETRY_AFTER, HeaderValue::from_static("1"));
+                let Some(mut reply) = self.reply(429, &body, None) else {
+                    return Reaction::Reset;
+                };
+                reply
+                    .headers_mut()
+                    .insert(http::header::RETRY_AFTER, HeaderValue::from_static("1"));
                 Reaction::Reply(reply)
             }
             Some(Fault::WrongSignature) => {
                 let another = Bytes::from_static(b"{}");
-                self.reply(said.http, &said.body, Some(another)).map_or(Reaction::Reset, Reaction::Reply)
+                self.reply(said.http, &said.body, Some(another))
+                    .map_or(Reaction::Reset, Reaction::Reply)
             }
-            Some(Fault::Truncated) => {
-                self.reply(said.http, &said.body, None).map_or(Reaction::Reset, Reaction::Truncate)
-            }
+            Some(Fault::Truncated) => self
+                .reply(said.http, &said.body, None)
+                .map_or(Reaction::Reset, Reaction::Truncate),
             Some(
                 Fault::OtherAmount
                 | Fault::UnlistedCode
@@ -514,49 +614,96 @@ impl Sandbox {
         self.books.lock().await.count(books::Counter::Refused, word);
         let detail = json!({ "field": wrong.name, "location": wrong.location, "issue": word });
         let body = json!({ "code": "PARAM_ERROR", "message": word, "detail": detail });
-        self.reply(400, &body, None).map_or(Reaction::Reset, Reaction::Reply)
+        self.reply(400, &body, None)
+            .map_or(Reaction::Reset, Reaction::Reply)
     }
 
-    /// Whether a request is one that a page documents, with its parameters and no others, and names our ids.
+    /// Whether a request is one that a page documents, with its parameters and no others, and names
+    /// our ids.
     fn documented(&self, request: &Request) -> Result<(), NotDocumented> {
         let mode = &self.identity.mode;
         let (word, ids) = match mode {
-            WechatMode::Common { mchid, appid } => ("common", vec![("mchid", mchid), ("appid", appid)]),
-            WechatMode::Institutional { sp_mchid, sp_appid, sub_mchid, sub_appid } => {
-                let ids = [("sp_mchid", sp_mchid), ("sp_appid", sp_appid), ("sub_mchid", sub_mchid)];
+            WechatMode::Common { mchid, appid } => {
+                ("common", vec![("mchid", mchid), ("appid", appid)])
+            }
+            WechatMode::Institutional {
+                sp_mchid,
+                sp_appid,
+                sub_mchid,
+                sub_appid,
+            } => {
+                let ids = [
+                    ("sp_mchid", sp_mchid),
+                    ("sp_appid", sp_appid),
+                    ("sub_mchid", sub_mchid),
+                ];
                 // Customs know an institution by its own ids.
                 let as_merchant = [("mchid", sp_mchid), ("appid", sp_appid)];
                 let sub_appid = sub_appid.iter().map(|id| ("sub_appid", id));
-                ("institutional", ids.into_iter().chain(as_merchant).chain(sub_appid).collect())
+                (
+                    "institutional",
+                    ids.into_iter()
+                        .chain(as_merchant)
+                        .chain(sub_appid)
+                        .collect(),
+                )
             }
         };
         let (table, uri) = (RequestTable::wechat(), request.uri());
-        table.check_headers(request.headers(), &[]).map_err(NotDocumented::Parameter)?;
-        let row = table.find(word, request.method(), uri.path()).ok_or(NotDocumented::Call)?;
+        table
+            .check_headers(request.headers(), &[])
+            .map_err(NotDocumented::Parameter)?;
+        let row = table
+            .find(word, request.method(), uri.path())
+            .ok_or(NotDocumented::Call)?;
         let values = row.check_json(uri.query().unwrap_or_default(), request.body());
         let values = values.map_err(NotDocumented::Parameter)?;
-        let named = values.iter().filter(|((_, name), _)| IDS.contains(&name.as_str()));
-        let ours = |name: &str, value: &str| ids.iter().any(|(own, id)| *own == name && id.as_str() == value);
-        if named.into_iter().all(|((_, name), value)| ours(name, value)) { Ok(()) } else { Err(NotDocumented::Ids) }
+        let named = values
+            .iter()
+            .filter(|((_, name), _)| IDS.contains(&name.as_str()));
+        let ours = |name: &str, value: &str| {
+            ids.iter()
+                .any(|(own, id)| *own == name && id.as_str() == value)
+        };
+        if named
+            .into_iter()
+            .all(|((_, name), value)| ours(name, value))
+        {
+            Ok(())
+        } else {
+            Err(NotDocumented::Ids)
+        }
     }
 
     async fn refuse(&self, refusal: Refusal) -> Reaction {
-        self.books.lock().await.count(books::Counter::Refused, refusal.reason);
+        self.books
+            .lock()
+            .await
+            .count(books::Counter::Refused, refusal.reason);
         let body = json!({ "code": refusal.code, "message": refusal.reason });
-        self.reply(refusal.http, &body, None).map_or(Reaction::Reset, Reaction::Reply)
+        self.reply(refusal.http, &body, None)
+            .map_or(Reaction::Reset, Reaction::Reply)
     }
 
-    /// The platform certificates in force, each encrypted under the APIv3 key (docs/gateways/wechat.md).
+    /// The platform certificates in force, each encrypted under the APIv3 key
+    /// (docs/gateways/wechat.md).
     fn certificates(&self) -> Option<Response> {
         self.downloads.fetch_add(1, Ordering::Relaxed);
         if self.hides_certificates.load(Ordering::Relaxed) {
             return Some(unsigned_502());
         }
-        let platform = self.platform.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let platform = self
+            .platform
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         let mut data = Vec::with_capacity(platform.len());
         for one in platform {
             let random: String = nonce().ok()?.chars().take(12).collect();
-            let ciphertext = self.api_key.seal(&random, "certificate", one.certified.certificate.as_bytes()).ok()?;
+            let ciphertext = self
+                .api_key
+                .seal(&random, "certificate", one.certified.certificate.as_bytes())
+                .ok()?;
             data.push(json!({
                 "serial_no": one.certified.serial,
                 "effective_time": "2026-01-01T00:00:00+08:00",
@@ -572,15 +719,25 @@ impl Sandbox {
         self.reply(200, &json!({ "data": data }), None)
     }
 
-    /// A signed reply; `signed_instead` is signed in the body's place. A 204 has no body. None if it cannot be signed.
+    /// A signed reply; `signed_instead` is signed in the body's place. A 204 has no body. None if
+    /// it cannot be signed.
     fn reply(&self, http: u16, body: &Value, signed_instead: Option<Bytes>) -> Option<Response> {
-        let sub_code = body.get("message").and_then(Value::as_str).and_then(sub_code);
-        let body = if http == 204 { Bytes::new() } else { serde_json::to_vec(body).ok()?.into() };
+        let sub_code = body
+            .get("message")
+            .and_then(Value::as_str)
+            .and_then(sub_code);
+        let body = if http == 204 {
+            Bytes::new()
+        } else {
+            serde_json::to_vec(body).ok()?.into()
+        };
         let covered = signed_instead.unwrap_or_else(|| body.clone());
         let mut reply = self.signed(http, body, &covered)?;
         if let Some(code) = sub_code {
             let id = format!("{}-{code}", nonce().ok()?);
-            reply.headers_mut().insert("request-id", HeaderValue::from_str(&id).ok()?);
+            reply
+                .headers_mut()
+                .insert("request-id", HeaderValue::from_str(&id).ok()?);
         }
         Some(reply)
     }
@@ -590,11 +747,23 @@ impl Sandbox {
         self.signed_at(http, body, covered, self.clock.now())
     }
 
-    fn signed_at(&self, http: u16, body: Bytes, covered: &[u8], now: Timestamp) -> Option<Response> {
+    fn signed_at(
+        &self,
+        http: u16,
+        body: Bytes,
+        covered: &[u8],
+        now: Timestamp,
+    ) -> Option<Response> {
         let platform = self.newest()?;
-        let signs_with = *self.signs_with.read().unwrap_or_else(PoisonError::into_inner);
+        let signs_with = *self
+            .signs_with
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
         let (timestamp, nonce) = (now.seconds().to_string(), nonce().ok()?);
-        let signature = platform.key.sign(&reply_message(&timestamp, &nonce, covered)).ok()?;
+        let signature = platform
+            .key
+            .sign(&reply_message(&timestamp, &nonce, covered))
+            .ok()?;
         let serial = match signs_with {
             SignsWith::Certificate => platform.certified.serial.as_str(),
             SignsWith::PublicKey => platform.public_id.as_str(),
@@ -603,7 +772,10 @@ impl Sandbox {
         let date = chrono::DateTime::from_timestamp_millis(now.millis())?;
         let fields = [
             ("content-type", "application/json; charset=utf-8"),
-            ("date", &date.format("%a, %d %b %Y %H:%M:%S GMT").to_string()),
+            (
+                "date",
+                &date.format("%a, %d %b %Y %H:%M:%S GMT").to_string(),
+            ),
             ("request-id", &format!("{nonce}-0")),
             ("wechatpay-timestamp", &timestamp),
             ("wechatpay-nonce", &nonce),
@@ -622,7 +794,14 @@ impl Sandbox {
 }
 
 /// The ids by which merchants and their apps are named.
-const IDS: [&str; 6] = ["mchid", "appid", "sp_mchid", "sp_appid", "sub_mchid", "sub_appid"];
+const IDS: [&str; 6] = [
+    "mchid",
+    "appid",
+    "sp_mchid",
+    "sp_appid",
+    "sub_mchid",
+    "sub_appid",
+];
 
 /// Why a request is none that a page documents.
 enum NotDocumented {
@@ -642,11 +821,17 @@ fn sub_code(message: &str) -> Option<u32> {
     }
 }
 
-const NO_SUCH_PATH: Refusal = Refusal { http: 404, code: "RESOURCE_NOT_EXISTS", reason: "no_such_path" };
+const NO_SUCH_PATH: Refusal = Refusal {
+    http: 404,
+    code: "RESOURCE_NOT_EXISTS",
+    reason: "no_such_path",
+};
 
 /// What a machine before the gateway would say: no JSON, no signature.
 fn unsigned_502() -> Response {
-    let mut response = Response::new(Bytes::from_static(b"<html><body>502 Bad Gateway</body></html>"));
+    let mut response = Response::new(Bytes::from_static(
+        b"<html><body>502 Bad Gateway</body></html>",
+    ));
     *response.status_mut() = StatusCode::BAD_GATEWAY;
     response
 }

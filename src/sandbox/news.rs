@@ -1,4 +1,5 @@
-//! What the gateways tell of their own accord, and the ways in which that goes wrong. Nothing is sent here.
+//! What the gateways tell of their own accord, and the ways in which that goes wrong. Nothing is
+//! sent here.
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -35,7 +36,8 @@ pub enum Twist {
 }
 
 impl Gateways {
-    /// What has reached an end since this was asked last, as far as the gateways tell of it. What is ripe is decided first.
+    /// What has reached an end since this was asked last, as far as the gateways tell of it. What
+    /// is ripe is decided first.
     ///
     /// # Errors
     /// If the books cannot be read.
@@ -45,19 +47,26 @@ impl Gateways {
         }
         let mut all = Vec::new();
         for gateway in super::gateways::GATEWAYS {
-            let Some(counter) = self.counter(gateway) else { continue };
+            let Some(counter) = self.counter(gateway) else {
+                continue;
+            };
             let mut till = counter.till();
             let ended = till.take_ended(&counter.settings, counter.clock.now());
             let told = ended.into_iter().filter(|(sort, number)| {
                 let standing = till.entry(*sort, number).map(|entry| entry.standing);
                 tells(gateway, *sort, number, standing)
             });
-            all.extend(told.map(|(sort, number)| Ended { gateway, sort, number }));
+            all.extend(told.map(|(sort, number)| Ended {
+                gateway,
+                sort,
+                number,
+            }));
         }
         Ok(all)
     }
 
-    /// The notification of an order, as it stands or twisted; `path` is that of the webhook, which EGMS signs.
+    /// The notification of an order, as it stands or twisted; `path` is that of the webhook, which
+    /// EGMS signs.
     ///
     /// # Errors
     /// If the books cannot be read.
@@ -67,7 +76,9 @@ impl Gateways {
         twist: Option<Twist>,
         path: &str,
     ) -> Result<Option<(HeaderMap, Bytes)>, StoreError> {
-        let Some(entry) = self.entry(of).await? else { return Ok(None) };
+        let Some(entry) = self.entry(of).await? else {
+            return Ok(None);
+        };
         let minor = entry.minor;
         let entry = match twist {
             Some(Twist::OtherAmount) => entry.pretended(Standing::Done, minor + 1),
@@ -77,18 +88,33 @@ impl Gateways {
         let told = self.tell(of, &entry, twist == Some(Twist::Stale), path);
         Ok(told.map(|(headers, body)| {
             let forged = twist == Some(Twist::Forged);
-            (headers, if forged { Bytes::from([&body[..], b" "].concat()) } else { body })
+            (
+                headers,
+                if forged {
+                    Bytes::from([&body[..], b" "].concat())
+                } else {
+                    body
+                },
+            )
         }))
     }
 
     async fn entry(&self, of: &Ended) -> Result<Option<Entry>, StoreError> {
         match (&self.wechat, of.gateway, of.sort) {
             (Some(wechat), "wechat", Sort::Payment) => wechat.payment(&of.number).await,
-            _ => Ok(self.counter(of.gateway).and_then(|counter| counter.till().entry(of.sort, &of.number).cloned())),
+            _ => Ok(self
+                .counter(of.gateway)
+                .and_then(|counter| counter.till().entry(of.sort, &of.number).cloned())),
         }
     }
 
-    fn tell(&self, of: &Ended, entry: &Entry, stale: bool, path: &str) -> Option<(HeaderMap, Bytes)> {
+    fn tell(
+        &self,
+        of: &Ended,
+        entry: &Entry,
+        stale: bool,
+        path: &str,
+    ) -> Option<(HeaderMap, Bytes)> {
         let signed_at = |now: Timestamp| if stale { now.minus(STALE) } else { now };
         match of.gateway {
             "wechat" => {

@@ -1,5 +1,5 @@
-//! Which nonces were used within the time a request's timestamp is accepted. Bounded: hashes of 64 bits, by the minute of
-//! the timestamp, dropped when that minute can no longer be accepted.
+//! Which nonces were used within the time a request's timestamp is accepted. Bounded: hashes of 64
+//! bits, by the minute of the timestamp, dropped when that minute can no longer be accepted.
 
 use std::collections::{BTreeMap, HashSet};
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
@@ -27,7 +27,8 @@ pub(super) enum Noted {
 }
 
 impl Nonces {
-    /// Notes a nonce under its request's timestamp, which the caller has found to be within `window` seconds of `now`.
+    /// Notes a nonce under its request's timestamp, which the caller has found to be within
+    /// `window` seconds of `now`.
     pub(super) fn note(&mut self, nonce: &str, second: i64, now: i64, window: i64) -> Noted {
         while let Some(oldest) = self.by_minute.first_entry() {
             if (oldest.key() + 1) * 60 > now.saturating_sub(window) {
@@ -42,7 +43,10 @@ impl Nonces {
         if self.held >= MOST {
             return Noted::Full;
         }
-        self.by_minute.entry(second.div_euclid(60)).or_default().insert(hash);
+        self.by_minute
+            .entry(second.div_euclid(60))
+            .or_default()
+            .insert(hash);
         self.held += 1;
         Noted::New
     }

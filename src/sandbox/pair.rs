@@ -19,7 +19,10 @@ impl Pair {
     pub(super) fn generate() -> Result<Self, IdentityError> {
         let pair = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048)
             .map_err(|error| IdentityError::Generate(error.to_string()))?;
-        Ok(Self { key: SecretString::from(pair.serialize_pem()), public: pair.public_key_pem() })
+        Ok(Self {
+            key: SecretString::from(pair.serialize_pem()),
+            public: pair.public_key_pem(),
+        })
     }
 
     pub(super) fn save(&self, folder: &Path, key: &str, public: &str) -> Result<(), IdentityError> {
@@ -28,7 +31,10 @@ impl Pair {
     }
 
     pub(super) fn load(folder: &Path, key: &str, public: &str) -> Result<Self, IdentityError> {
-        Ok(Self { key: SecretString::from(read(folder, key)?), public: read(folder, public)? })
+        Ok(Self {
+            key: SecretString::from(read(folder, key)?),
+            public: read(folder, public)?,
+        })
     }
 
     pub(super) fn signing(&self) -> Result<SigningKey, IdentityError> {
@@ -36,6 +42,7 @@ impl Pair {
     }
 
     pub(super) fn verifying(&self) -> Result<VerifyingKey, IdentityError> {
-        VerifyingKey::from_pem(&self.public).map_err(|_: KeyError| IdentityError::Key(KeyError::NotPublic))
+        VerifyingKey::from_pem(&self.public)
+            .map_err(|_: KeyError| IdentityError::Key(KeyError::NotPublic))
     }
 }

@@ -1,9 +1,10 @@
-//! The sandbox over sockets: every gateway's other side on one port, told apart by path. Faults of the connection really
-//! happen to it: it is reset, held, or cut in the middle of a body.
+//! The sandbox over sockets: every gateway's other side on one port, told apart by path. Faults of
+//! the connection really happen to it: it is reset, held, or cut in the middle of a body.
 //!
-//! Under `/sandbox` it answers about itself: `GET /sandbox/books` (totals) and `GET /sandbox/books/orders?after=&limit=` for
-//! WeChat Pay's deductions; `GET /sandbox/hipopay/books` and so on (`wechat`, `egms`, `cbtis`), where `POST /sandbox/hipopay/payments` puts paid
-//! payments into the books: `[{"number": "P-1", "amount": "10.00", "currency": "HKD"}]`.
+//! Under `/sandbox` it answers about itself: `GET /sandbox/books` (totals) and `GET
+//! /sandbox/books/orders?after=&limit=` for WeChat Pay's deductions; `GET /sandbox/hipopay/books`
+//! and so on (`wechat`, `egms`, `cbtis`), where `POST /sandbox/hipopay/payments` puts paid payments
+//! into the books: `[{"number": "P-1", "amount": "10.00", "currency": "HKD"}]`.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -85,7 +86,9 @@ pub async fn serve(
 }
 
 async fn write_books(sandbox: &Gateways) {
-    let Some(wechat) = &sandbox.wechat else { return };
+    let Some(wechat) = &sandbox.wechat else {
+        return;
+    };
     if let Err(error) = wechat.flush().await {
         tracing::error!(error = %error, "the sandbox's books could not be written");
     }
@@ -94,20 +97,30 @@ async fn write_books(sandbox: &Gateways) {
 fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
-        io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
+        io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
     )
 }
 
-async fn serve_connection(sandbox: Arc<Gateways>, stream: TcpStream, mut stopped: watch::Receiver<bool>) {
+async fn serve_connection(
+    sandbox: Arc<Gateways>,
+    stream: TcpStream,
+    mut stopped: watch::Receiver<bool>,
+) {
     // Replies are small and waited for.
     let _ = stream.set_nodelay(true);
     let reset = Arc::new(AtomicBool::new(false));
-    let wire = Wire { stream, reset: reset.clone() };
+    let wire = Wire {
+        stream,
+        reset: reset.clone(),
+    };
     let service = service_fn(|request| {
         let (sandbox, reset) = (sandbox.clone(), reset.clone());
         async move { answer(&sandbox, request, &reset).await }
     });
-    let connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(wire), service);
+    let connection =
+        hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(wire), service);
     let mut connection = pin!(connection);
     let stop = async { while !*stopped.borrow_and_update() && stopped.changed().await.is_ok() {} };
     let ended = tokio::select! {
@@ -158,27 +171,45 @@ async fn answer(
 }
 
 /// What the sandbox says of itself.
-async fn about(sandbox: &Gateways, parts: &http::request::Parts, body: &[u8]) -> http::Response<Body> {
+async fn about(
+    sandbox: &Gateways,
+    parts: &http::request::Parts,
+    body: &[u8],
+) -> http::Response<Body> {
     if let Some(said) = sandbox.about(&parts.method, parts.uri.path(), body) {
         return match said {
             Ok(value) => plain(StatusCode::OK, value.to_string().into()),
             Err(status) => plain(status, Bytes::new()),
         };
     }
-    let Some(sandbox) = &sandbox.wechat else { return plain(StatusCode::NOT_FOUND, Bytes::new()) };
+    let Some(sandbox) = &sandbox.wechat else {
+        return plain(StatusCode::NOT_FOUND, Bytes::new());
+    };
     if parts.method != Method::GET {
         return plain(StatusCode::METHOD_NOT_ALLOWED, Bytes::new());
     }
     let json = match parts.uri.path() {
-        "/sandbox/books" => sandbox.totals().await.map(|totals| serde_json::to_vec(&totals)),
+        "/sandbox/books" => sandbox
+            .totals()
+            .await
+            .map(|totals| serde_json::to_vec(&totals)),
         "/sandbox/books/orders" => {
             let query = parts.uri.query().unwrap_or_default();
             let field = |name: &str| {
-                query.split('&').filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == name).map(|(_, v)| v)
+                query
+                    .split('&')
+                    .filter_map(|pair| pair.split_once('='))
+                    .find(|(key, _)| *key == name)
+                    .map(|(_, v)| v)
             };
-            let limit = field("limit").and_then(|limit| limit.parse().ok()).unwrap_or(100);
+            let limit = field("limit")
+                .and_then(|limit| limit.parse().ok())
+                .unwrap_or(100);
             let after = super::decode(field("after").unwrap_or_default());
-            sandbox.page(&after, limit).await.map(|page| serde_json::to_vec(&page))
+            sandbox
+                .page(&after, limit)
+                .await
+                .map(|page| serde_json::to_vec(&page))
         }
         _ => return plain(StatusCode::NOT_FOUND, Bytes::new()),
     };
@@ -195,7 +226,9 @@ fn plain(status: StatusCode, body: Bytes) -> http::Response<Body> {
 }
 
 fn full(body: Bytes) -> Body {
-    Full::new(body).map_err(|never: Infallible| match never {}).boxed_unsync()
+    Full::new(body)
+        .map_err(|never: Infallible| match never {})
+        .boxed_unsync()
 }
 
 /// The head of a reply with its whole length, half of the body, and a broken connection.
@@ -210,7 +243,9 @@ fn half(response: Response) -> http::Response<Body> {
         });
         StreamBody::new(first.chain(broken)).boxed_unsync()
     });
-    response.headers_mut().insert(http::header::CONTENT_LENGTH, length.into());
+    response
+        .headers_mut()
+        .insert(http::header::CONTENT_LENGTH, length.into());
     response
 }
 
@@ -230,13 +265,21 @@ impl Drop for Wire {
 }
 
 impl AsyncRead for Wire {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
 
 impl AsyncWrite for Wire {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 

@@ -1,12 +1,14 @@
 //! The books on disk: the sandbox's only SQL. One file, one connection, written in batches.
 //!
-//! `synchronous = off`: these are the books of a sandbox, which nobody restores after a power cut; a killed process loses
-//! nothing that was flushed.
+//! `synchronous = off`: these are the books of a sandbox, which nobody restores after a power cut;
+//! a killed process loses nothing that was flushed.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteRow, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteRow, SqliteSynchronous,
+};
 use sqlx::{ConnectOptions, QueryBuilder, Row, Sqlite};
 use thiserror::Error;
 
@@ -48,7 +50,10 @@ impl Store {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let temporary = path.is_none().then(|| {
             let count = COUNT.fetch_add(1, Ordering::Relaxed);
-            std::env::temp_dir().join(format!("payrun-sandbox-{}-{count}.sqlite", std::process::id()))
+            std::env::temp_dir().join(format!(
+                "payrun-sandbox-{}-{count}.sqlite",
+                std::process::id()
+            ))
         });
         let file = path.map_or_else(|| temporary.clone().unwrap_or_default(), Path::to_owned);
         let mut connection = SqliteConnectOptions::new()
@@ -63,7 +68,10 @@ impl Store {
         for statement in SCHEMA {
             sqlx::query(*statement).execute(&mut connection).await?;
         }
-        Ok(Self { connection, temporary })
+        Ok(Self {
+            connection,
+            temporary,
+        })
     }
 
     /// Writes orders (replacing), charges (adding) and counters (replacing) in one commit.
@@ -99,8 +107,9 @@ impl Store {
             insert.build().execute(&mut *commit).await?;
         }
         for chunk in charges.chunks(ROWS) {
-            let mut insert =
-                QueryBuilder::<Sqlite>::new("insert into charges (transaction_id, number, currency, minor, at) ");
+            let mut insert = QueryBuilder::<Sqlite>::new(
+                "insert into charges (transaction_id, number, currency, minor, at) ",
+            );
             insert.push_values(chunk, |mut row, charge| {
                 row.push_bind(&charge.transaction_id)
                     .push_bind(&charge.number)
@@ -123,18 +132,24 @@ impl Store {
 
     /// One order.
     pub(super) async fn order(&mut self, number: &str) -> Result<Option<Order>, StoreError> {
-        let row =
-            sqlx::query("select * from orders where number = ?").bind(number).fetch_optional(&mut self.connection);
+        let row = sqlx::query("select * from orders where number = ?")
+            .bind(number)
+            .fetch_optional(&mut self.connection);
         row.await?.as_ref().map(read_order).transpose()
     }
 
     /// The number of the order with this transaction id.
-    pub(super) async fn number_of(&mut self, transaction_id: &str) -> Result<Option<String>, StoreError> {
-        let row = sqlx::query_scalar("select number from charges where transaction_id = ?").bind(transaction_id);
+    pub(super) async fn number_of(
+        &mut self,
+        transaction_id: &str,
+    ) -> Result<Option<String>, StoreError> {
+        let row = sqlx::query_scalar("select number from charges where transaction_id = ?")
+            .bind(transaction_id);
         Ok(row.fetch_optional(&mut self.connection).await?)
     }
 
-    /// A page of the charges from one instant to before another, in the order of their transaction ids, after one.
+    /// A page of the charges from one instant to before another, in the order of their transaction
+    /// ids, after one.
     pub(super) async fn charges(
         &mut self,
         within: (Timestamp, Timestamp),
@@ -145,7 +160,11 @@ impl Store {
             "select transaction_id, number, currency, minor, at from charges
              where transaction_id > ? and at >= ? and at < ? order by transaction_id limit ?",
         );
-        let rows = rows.bind(after).bind(within.0.millis()).bind(within.1.millis()).bind(limit);
+        let rows = rows
+            .bind(after)
+            .bind(within.0.millis())
+            .bind(within.1.millis())
+            .bind(limit);
         let rows = rows.fetch_all(&mut self.connection).await?;
         let charges = rows.iter().map(|row| {
             Ok(Charge {
@@ -165,28 +184,47 @@ impl Store {
             "select (at + ?) / ?, currency, sum(minor >> 32), sum(minor & 4294967295) from charges
              group by 1, 2 order by 1, 2 limit 10000",
         );
-        let rows = rows.bind(BEIJING).bind(DAY).fetch_all(&mut self.connection).await?;
+        let rows = rows
+            .bind(BEIJING)
+            .bind(DAY)
+            .fetch_all(&mut self.connection)
+            .await?;
         let sums = rows.iter().map(|row| {
-            let pay = (i128::from(row.try_get::<i64, _>(2)?) << 32) + i128::from(row.try_get::<i64, _>(3)?);
-            Ok(DaySum { day: row.try_get(0)?, currency: row.try_get(1)?, pay, refund: 0 })
+            let pay = (i128::from(row.try_get::<i64, _>(2)?) << 32)
+                + i128::from(row.try_get::<i64, _>(3)?);
+            Ok(DaySum {
+                day: row.try_get(0)?,
+                currency: row.try_get(1)?,
+                pay,
+                refund: 0,
+            })
         });
         sums.collect()
     }
 
     /// A page of orders in the order of their numbers, after one number.
     pub(super) async fn page(&mut self, after: &str, limit: u32) -> Result<Vec<Order>, StoreError> {
-        let rows = sqlx::query("select * from orders where number > ? order by number limit ?").bind(after).bind(limit);
-        rows.fetch_all(&mut self.connection).await?.iter().map(read_order).collect()
+        let rows = sqlx::query("select * from orders where number > ? order by number limit ?")
+            .bind(after)
+            .bind(limit);
+        rows.fetch_all(&mut self.connection)
+            .await?
+            .iter()
+            .map(read_order)
+            .collect()
     }
 
     /// How many orders are in each state.
     pub(super) async fn states(&mut self) -> Result<Vec<(String, u64)>, StoreError> {
         let rows = sqlx::query("select state, count(*) from orders group by state order by state");
         let rows = rows.fetch_all(&mut self.connection).await?;
-        rows.iter().map(|row| Ok((row.try_get(0)?, count(row, 1)?))).collect()
+        rows.iter()
+            .map(|row| Ok((row.try_get(0)?, count(row, 1)?)))
+            .collect()
     }
 
-    /// Per currency: how many charges, and their sum. Summed in halves, so that no sum leaves SQLite's 64 bits.
+    /// Per currency: how many charges, and their sum. Summed in halves, so that no sum leaves
+    /// SQLite's 64 bits.
     pub(super) async fn charged(&mut self) -> Result<Vec<(String, u64, i128)>, StoreError> {
         let rows = sqlx::query(
             "select currency, count(*), sum(minor >> 32), sum(minor & 4294967295) from charges
@@ -194,20 +232,27 @@ impl Store {
         );
         let rows = rows.fetch_all(&mut self.connection).await?;
         let sum = |row: &SqliteRow| -> Result<i128, sqlx::Error> {
-            Ok((i128::from(row.try_get::<i64, _>(2)?) << 32) + i128::from(row.try_get::<i64, _>(3)?))
+            Ok((i128::from(row.try_get::<i64, _>(2)?) << 32)
+                + i128::from(row.try_get::<i64, _>(3)?))
         };
-        rows.iter().map(|row| Ok((row.try_get(0)?, count(row, 1)?, sum(row)?))).collect()
+        rows.iter()
+            .map(|row| Ok((row.try_get(0)?, count(row, 1)?, sum(row)?)))
+            .collect()
     }
 
     /// How many order numbers were charged more than once.
     pub(super) async fn charged_twice(&mut self) -> Result<u64, StoreError> {
-        let row = sqlx::query("select count(*) from orders where charged > 1").fetch_one(&mut self.connection).await?;
+        let row = sqlx::query("select count(*) from orders where charged > 1")
+            .fetch_one(&mut self.connection)
+            .await?;
         Ok(count(&row, 0)?)
     }
 
     /// The orders that are still being decided.
     pub(super) async fn processing(&mut self) -> Result<Vec<(String, String)>, StoreError> {
-        let rows = sqlx::query_as("select contract, number from orders where state = 'processing' limit 100000");
+        let rows = sqlx::query_as(
+            "select contract, number from orders where state = 'processing' limit 100000",
+        );
         Ok(rows.fetch_all(&mut self.connection).await?)
     }
 

@@ -1,9 +1,10 @@
-//! What the twins have in common: payments and refunds that exist, the faults they meet, and books of the money that really
-//! moved. (Deductions of WeChat Pay have books of their own, on disk; one that is refunded is taken over from there.)
+//! What the twins have in common: payments and refunds that exist, the faults they meet, and books
+//! of the money that really moved. (Deductions of WeChat Pay have books of their own, on disk; one
+//! that is refunded is taken over from there.)
 //!
-//! Here stand the rules all share: a number belongs to one body for ever, moves money at most once, and what is
-//! refunded never exceeds what was paid. How a thing is asked for and shown is each twin's own business.
-//! The books are in memory and bounded; they are gone when the twin is.
+//! Here stand the rules all share: a number belongs to one body for ever, moves money at most once,
+//! and what is refunded never exceeds what was paid. How a thing is asked for and shown is each
+//! twin's own business. The books are in memory and bounded; they are gone when the twin is.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -78,13 +79,25 @@ pub struct Entry {
 impl Entry {
     /// Something open that stands in other books.
     pub(super) fn shadow(asked: &Asked) -> Self {
-        Self { standing: Standing::Open, ..seen(asked, short_hash(&asked.body), Timestamp::default()) }
+        Self {
+            standing: Standing::Open,
+            ..seen(asked, short_hash(&asked.body), Timestamp::default())
+        }
     }
 
     /// The same, as if it stood elsewhere and were about another amount.
     pub(super) fn pretended(self, standing: Standing, minor: i64) -> Self {
-        let theirs = if self.theirs.is_empty() { format!("9{}", self.number) } else { self.theirs.clone() };
-        Self { standing, minor, theirs, ..self }
+        let theirs = if self.theirs.is_empty() {
+            format!("9{}", self.number)
+        } else {
+            self.theirs.clone()
+        };
+        Self {
+            standing,
+            minor,
+            theirs,
+            ..self
+        }
     }
 
     /// Whether it stands in other books.
@@ -199,7 +212,8 @@ pub(super) struct Till {
     faults: BTreeMap<String, u64>,
     refused: BTreeMap<String, u64>,
     violations: BTreeMap<String, u64>,
-    /// What is not decided, and what has been since somebody asked; kept only where [`Settings::notes_ends`].
+    /// What is not decided, and what has been since somebody asked; kept only where
+    /// [`Settings::notes_ends`].
     open: BTreeSet<(Sort, String)>,
     ended: Vec<(Sort, String)>,
 }
@@ -213,9 +227,15 @@ impl Till {
     }
 
     /// What has reached an end since this was asked last; what is ripe is decided first.
-    pub(super) fn take_ended(&mut self, settings: &Settings, now: Timestamp) -> Vec<(Sort, String)> {
+    pub(super) fn take_ended(
+        &mut self,
+        settings: &Settings,
+        now: Timestamp,
+    ) -> Vec<(Sort, String)> {
         for (sort, number) in std::mem::take(&mut self.open) {
-            let Some(mut entry) = self.entries.get(&(sort, number.clone())).cloned() else { continue };
+            let Some(mut entry) = self.entries.get(&(sort, number.clone())).cloned() else {
+                continue;
+            };
             self.decide(&mut entry, sort, settings, now);
             if matches!(entry.standing, Standing::Seen | Standing::Open) {
                 self.open.insert((sort, number.clone()));
@@ -249,10 +269,16 @@ impl Till {
         }
     }
 
-    /// Remembers the body of a submission that is refused for a reason of the twin's own; whether that can be done.
+    /// Remembers the body of a submission that is refused for a reason of the twin's own; whether
+    /// that can be done.
     pub(super) fn remember(&mut self, asked: &Asked, now: Timestamp) -> bool {
         let begun = self.begin(asked, now);
-        begun.map(|entry| self.entries.insert((asked.sort, asked.number.clone()), entry)).is_ok()
+        begun
+            .map(|entry| {
+                self.entries
+                    .insert((asked.sort, asked.number.clone()), entry)
+            })
+            .is_ok()
     }
 
     /// Has the effect of a submission, or not, as the plan of faults has it.
@@ -260,11 +286,24 @@ impl Till {
         let id = (asked.sort, asked.number.clone());
         let mut entry = match self.begin(&asked, now) {
             Ok(entry) => entry,
-            Err(Unfit::OtherBody) => return Outcome { what: What::OtherBody, fault: None },
-            Err(Unfit::Full) => return Outcome { what: What::Full, fault: None },
+            Err(Unfit::OtherBody) => {
+                return Outcome {
+                    what: What::OtherBody,
+                    fault: None,
+                };
+            }
+            Err(Unfit::Full) => {
+                return Outcome {
+                    what: What::Full,
+                    fault: None,
+                };
+            }
         };
         self.decide(&mut entry, asked.sort, settings, now);
-        let mut fault = settings.plan.meets(&entry.number, entry.calls, entry.met, CallKind::Submit);
+        let mut fault =
+            settings
+                .plan
+                .meets(&entry.number, entry.calls, entry.met, CallKind::Submit);
         entry.calls = entry.calls.saturating_add(1);
         let exists = entry.standing != Standing::Seen;
         if exists && fault.is_some_and(Fault::is_outcome) {
@@ -276,7 +315,11 @@ impl Till {
             self.attempt(&asked, &mut entry, fault, settings, now)
         };
         self.count(&mut entry, fault);
-        let what = if let What::Entry(_) = what { What::Entry(entry.clone()) } else { what };
+        let what = if let What::Entry(_) = what {
+            What::Entry(entry.clone())
+        } else {
+            what
+        };
         self.entries.insert(id, entry);
         Outcome { what, fault }
     }
@@ -292,7 +335,10 @@ impl Till {
         if let Some(refused) = self.forbidden(asked, settings, now) {
             return refused;
         }
-        let coin = settings.plan.draw(&asked.number, "coin", 0).is_multiple_of(2);
+        let coin = settings
+            .plan
+            .draw(&asked.number, "coin", 0)
+            .is_multiple_of(2);
         match fault {
             Some(Fault::SoftDecline) => return What::Soft,
             Some(Fault::HardDecline) => return What::Hard,
@@ -320,7 +366,8 @@ impl Till {
         entry.theirs = format!("{:012}{:012}", draw("high"), draw("low"));
         entry.standing = Standing::Open;
         entry.at = now;
-        self.by_theirs.insert((asked.sort, entry.theirs.clone()), entry.number.clone());
+        self.by_theirs
+            .insert((asked.sort, entry.theirs.clone()), entry.number.clone());
         self.reserve(asked);
         if asked.waits || fault == Some(Fault::Pending) {
             entry.decide_at = now.plus(settings.pending);
@@ -336,7 +383,11 @@ impl Till {
         if fault == Some(Fault::LateVisible) {
             entry.hidden_until = now.plus(settings.late);
         }
-        if fault == Some(Fault::UnlistedCode) { What::Unlisted } else { What::Entry(entry.clone()) }
+        if fault == Some(Fault::UnlistedCode) {
+            What::Unlisted
+        } else {
+            What::Entry(entry.clone())
+        }
     }
 
     /// Why a refund or a cancellation cannot be.
@@ -344,20 +395,32 @@ impl Till {
         if asked.sort == Sort::Payment {
             return None;
         }
-        let Some(mut payment) = self.entries.get(&(Sort::Payment, asked.of.clone())).cloned() else {
+        let Some(mut payment) = self
+            .entries
+            .get(&(Sort::Payment, asked.of.clone()))
+            .cloned()
+        else {
             return Some(What::NoPayment);
         };
         self.decide(&mut payment, Sort::Payment, settings, now);
         let refused = match (asked.sort, payment.standing) {
-            (Sort::Refund, Standing::Done) if payment.currency != asked.currency => Some(What::WrongState),
+            (Sort::Refund, Standing::Done) if payment.currency != asked.currency => {
+                Some(What::WrongState)
+            }
             (Sort::Refund, Standing::Done) if asked.minor > payment.minor - payment.given_back => {
-                *self.violations.entry("refund_above_payment".into()).or_default() += 1;
+                *self
+                    .violations
+                    .entry("refund_above_payment".into())
+                    .or_default() += 1;
                 Some(What::TooMuch)
             }
-            (Sort::Refund, Standing::Done) | (Sort::Cancel, Standing::Open) | (Sort::Payment, _) => None,
+            (Sort::Refund, Standing::Done)
+            | (Sort::Cancel, Standing::Open)
+            | (Sort::Payment, _) => None,
             (Sort::Refund | Sort::Cancel, _) => Some(What::WrongState),
         };
-        self.entries.insert((Sort::Payment, asked.of.clone()), payment);
+        self.entries
+            .insert((Sort::Payment, asked.of.clone()), payment);
         refused
     }
 
@@ -370,7 +433,8 @@ impl Till {
         }
     }
 
-    /// A look at an entry by the merchant's number: none if there is none, as far as can be seen; and what bends the reply.
+    /// A look at an entry by the merchant's number: none if there is none, as far as can be seen;
+    /// and what bends the reply.
     pub(super) fn query(
         &mut self,
         sort: Sort,
@@ -383,7 +447,9 @@ impl Till {
         let Some(mut entry) = self.entries.get(&id).cloned() else {
             return (None, None);
         };
-        let fault = settings.plan.meets(&entry.number, entry.calls, entry.met, CallKind::Query);
+        let fault = settings
+            .plan
+            .meets(&entry.number, entry.calls, entry.met, CallKind::Query);
         entry.calls = entry.calls.saturating_add(1);
         if fault.is_none_or(|fault| !fault.is_before()) {
             entry.queries_left = entry.queries_left.saturating_sub(1);
@@ -393,7 +459,10 @@ impl Till {
         let visible = entry.standing != Standing::Seen && entry.hidden_until <= now;
         let misread = sort == Sort::Payment && entry.calls <= settings.misread;
         let minor = entry.minor + i64::from(misread);
-        let seen = visible.then(|| Entry { minor, ..entry.clone() });
+        let seen = visible.then(|| Entry {
+            minor,
+            ..entry.clone()
+        });
         self.entries.insert(id, entry);
         (seen, fault)
     }
@@ -413,9 +482,15 @@ impl Till {
         self.entries.iter().map(|((sort, _), entry)| (*sort, entry))
     }
 
-    /// Puts a paid payment into the books, as if a payer had just paid it; the gateway's number of it. A number that is
-    /// there already stays as it is.
-    pub(super) fn seed(&mut self, number: &str, currency: &str, minor: i64, now: Timestamp) -> String {
+    /// Puts a paid payment into the books, as if a payer had just paid it; the gateway's number of
+    /// it. A number that is there already stays as it is.
+    pub(super) fn seed(
+        &mut self,
+        number: &str,
+        currency: &str,
+        minor: i64,
+        now: Timestamp,
+    ) -> String {
         if let Some(there) = self.entry(Sort::Payment, number) {
             return there.theirs.clone();
         }
@@ -429,7 +504,10 @@ impl Till {
             waits: false,
         };
         let mut entry = seen(&asked, short_hash(&[]), now);
-        entry.theirs = format!("20{:x}", u128::from_be_bytes(short_hash(number.as_bytes())) >> 40);
+        entry.theirs = format!(
+            "20{:x}",
+            u128::from_be_bytes(short_hash(number.as_bytes())) >> 40
+        );
         entry.standing = Standing::Done;
         entry.moved = 1;
         let theirs = entry.theirs.clone();
@@ -437,25 +515,38 @@ impl Till {
         theirs
     }
 
-    /// Takes a paid payment over from other books, where its money is counted. One that is there already stays as it is.
+    /// Takes a paid payment over from other books, where its money is counted. One that is there
+    /// already stays as it is.
     pub(super) fn adopt(&mut self, asked: &Asked, theirs: &str, at: Timestamp) {
         if self.entry(Sort::Payment, &asked.number).is_none() {
             let entry = seen(asked, short_hash(&asked.body), at);
-            self.put_payment(Entry { theirs: theirs.to_owned(), standing: Standing::Done, ..entry });
+            self.put_payment(Entry {
+                theirs: theirs.to_owned(),
+                standing: Standing::Done,
+                ..entry
+            });
         }
     }
 
     fn put_payment(&mut self, entry: Entry) {
-        self.by_theirs.insert((Sort::Payment, entry.theirs.clone()), entry.number.clone());
-        self.entries.insert((Sort::Payment, entry.number.clone()), entry);
+        self.by_theirs
+            .insert((Sort::Payment, entry.theirs.clone()), entry.number.clone());
+        self.entries
+            .insert((Sort::Payment, entry.number.clone()), entry);
     }
 
     /// A payment as it stands now, after being looked at once more; nothing bends the look.
-    pub(super) fn press(&mut self, number: &str, settings: &Settings, now: Timestamp) -> Option<Entry> {
+    pub(super) fn press(
+        &mut self,
+        number: &str,
+        settings: &Settings,
+        now: Timestamp,
+    ) -> Option<Entry> {
         let mut entry = self.entry(Sort::Payment, number)?.clone();
         entry.queries_left = entry.queries_left.saturating_sub(1);
         self.decide(&mut entry, Sort::Payment, settings, now);
-        self.entries.insert((Sort::Payment, number.to_owned()), entry.clone());
+        self.entries
+            .insert((Sort::Payment, number.to_owned()), entry.clone());
         Some(entry)
     }
 
@@ -468,12 +559,17 @@ impl Till {
         }
     }
 
-    /// Decides what is open, if its time or its last query has come. Under [`Fault::Pending`] one in four fails.
+    /// Decides what is open, if its time or its last query has come. Under [`Fault::Pending`] one
+    /// in four fails.
     fn decide(&mut self, entry: &mut Entry, sort: Sort, settings: &Settings, now: Timestamp) {
         if entry.standing != Standing::Open || (now < entry.decide_at && entry.queries_left > 0) {
             return;
         }
-        let fails = entry.lies && settings.plan.draw(&entry.number, "outcome", 0).is_multiple_of(4);
+        let fails = entry.lies
+            && settings
+                .plan
+                .draw(&entry.number, "outcome", 0)
+                .is_multiple_of(4);
         self.finish(entry, sort, !fails, settings);
     }
 
@@ -484,11 +580,18 @@ impl Till {
         }
         // What was paid in the meantime cannot be withdrawn any more.
         let payment = self.entries.get(&(Sort::Payment, entry.of.clone()));
-        let too_late = sort == Sort::Cancel && payment.is_none_or(|payment| payment.standing != Standing::Open);
+        let too_late = sort == Sort::Cancel
+            && payment.is_none_or(|payment| payment.standing != Standing::Open);
         let succeeds = succeeds && !too_late;
-        entry.standing = if succeeds { Standing::Done } else { Standing::Failed };
+        entry.standing = if succeeds {
+            Standing::Done
+        } else {
+            Standing::Failed
+        };
         entry.moved += u32::from(succeeds && sort != Sort::Cancel);
-        let Some(payment) = self.entries.get_mut(&(Sort::Payment, entry.of.clone())) else { return };
+        let Some(payment) = self.entries.get_mut(&(Sort::Payment, entry.of.clone())) else {
+            return;
+        };
         match (sort, succeeds) {
             (Sort::Refund, false) => payment.given_back -= entry.minor,
             (Sort::Cancel, true) => payment.standing = Standing::Cancelled,
@@ -596,7 +699,10 @@ mod tests {
     #[test]
     fn whatever_goes_wrong_no_more_is_given_back_than_was_paid_and_nothing_twice() {
         for seed in 0..50 {
-            let settings = Settings { plan: FaultPlan::new(seed, Level::Heavy), ..Settings::default() };
+            let settings = Settings {
+                plan: FaultPlan::new(seed, Level::Heavy),
+                ..Settings::default()
+            };
             let mut till = Till::default();
             till.seed("P", "HKD", 1_000, NOW);
             for round in 0..8 {
@@ -608,9 +714,15 @@ mod tests {
             }
             let totals = till.totals();
             let (count, sum) = totals.refunded["HKD"];
-            assert!(sum <= 1_000 && count * 150 == u64::try_from(sum).unwrap(), "{seed}: {totals:?}");
+            assert!(
+                sum <= 1_000 && count * 150 == u64::try_from(sum).unwrap(),
+                "{seed}: {totals:?}"
+            );
             let moved_twice = till.entries.values().any(|entry| entry.moved > 1);
-            assert!(!moved_twice && till.entry(Sort::Payment, "P").unwrap().given_back <= 1_000, "{seed}");
+            assert!(
+                !moved_twice && till.entry(Sort::Payment, "P").unwrap().given_back <= 1_000,
+                "{seed}"
+            );
         }
     }
 
@@ -620,6 +732,12 @@ mod tests {
         let first = till.seed("P", "HKD", 1_000, NOW);
         till.submit(refund("R", 400), &Settings::default(), NOW);
         assert_eq!(till.seed("P", "HKD", 5_000, NOW), first);
-        assert_eq!((till.totals().paid["HKD"], till.entry(Sort::Payment, "P").unwrap().given_back), ((1, 1_000), 400));
+        assert_eq!(
+            (
+                till.totals().paid["HKD"],
+                till.entry(Sort::Payment, "P").unwrap().given_back
+            ),
+            ((1, 1_000), 400)
+        );
     }
 }

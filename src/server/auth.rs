@@ -1,6 +1,7 @@
-//! Who calls, and whether they may: a token in `Authorization`, looked up by its fingerprint with every request, so that a revoked one
-//! is no longer good at once. A good one is never refused for others' wrong ones: an address that gives wrong ones too often is told to wait,
-//! and the log hears of few of them.
+//! Who calls, and whether they may: a token in `Authorization`, looked up by its fingerprint with
+//! every request, so that a revoked one is no longer good at once. A good one is never refused for
+//! others' wrong ones: an address that gives wrong ones too often is told to wait, and the log
+//! hears of few of them.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -44,7 +45,12 @@ impl Caller {
     /// Whether the token is still good.
     pub async fn is_good(&self, app: &App) -> Result<bool, LedgerError> {
         let now = app.engine().clock.now();
-        Ok(app.engine().ledger.token_of(self.hash, now).await?.is_some())
+        Ok(app
+            .engine()
+            .ledger
+            .token_of(self.hash, now)
+            .await?
+            .is_some())
     }
 
     /// As who it does what it does.
@@ -53,7 +59,9 @@ impl Caller {
     /// If the token has a name that payrun itself goes by.
     pub fn actor(&self) -> Result<Actor, ApiError> {
         let actor = Actor::person(&self.name, &format!("api ({})", self.role));
-        actor.map_err(|error| ApiError::refused("no_person", format!("the token {}: {error}", self.name)))
+        actor.map_err(|error| {
+            ApiError::refused("no_person", format!("the token {}: {error}", self.name))
+        })
     }
 }
 
@@ -70,7 +78,11 @@ struct Tally {
 
 impl Default for Tally {
     fn default() -> Self {
-        Self { since: tokio::time::Instant::now(), all: 0, of: HashMap::new() }
+        Self {
+            since: tokio::time::Instant::now(),
+            all: 0,
+            of: HashMap::new(),
+        }
     }
 }
 
@@ -83,7 +95,9 @@ impl Wrong {
         }
         tally.all = tally.all.saturating_add(1);
         let mut own = 0;
-        if let Some(address) = address.filter(|address| tally.of.len() < ADDRESSES || tally.of.contains_key(address)) {
+        if let Some(address) =
+            address.filter(|address| tally.of.len() < ADDRESSES || tally.of.contains_key(address))
+        {
             let times = tally.of.entry(address).or_default();
             *times = times.saturating_add(1);
             own = *times;
@@ -94,44 +108,84 @@ impl Wrong {
 }
 
 /// Lets a request pass whose caller may do what is for viewers.
-pub(super) async fn viewer(app: State<App>, request: Request, next: Next) -> Result<Response, ApiError> {
+pub(super) async fn viewer(
+    app: State<App>,
+    request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
     pass(&app, Role::Viewer, request, next).await
 }
 
 /// Lets a request pass whose caller may do what is for operators.
-pub(super) async fn operator(app: State<App>, request: Request, next: Next) -> Result<Response, ApiError> {
+pub(super) async fn operator(
+    app: State<App>,
+    request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
     pass(&app, Role::Operator, request, next).await
 }
 
 /// Lets a request pass whose caller may do what is for approvers.
-pub(super) async fn approver(app: State<App>, request: Request, next: Next) -> Result<Response, ApiError> {
+pub(super) async fn approver(
+    app: State<App>,
+    request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
     pass(&app, Role::Approver, request, next).await
 }
 
-async fn pass(app: &App, needed: Role, mut request: Request, next: Next) -> Result<Response, ApiError> {
-    let (address, token) = (address(app, &request), bearer(request.headers()).map(str::to_owned));
+async fn pass(
+    app: &App,
+    needed: Role,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    let (address, token) = (
+        address(app, &request),
+        bearer(request.headers()).map(str::to_owned),
+    );
     let caller = caller(app, address, token.as_deref()).await?;
     if let Some(place) = request.extensions().get::<Arc<Place>>() {
         place.know();
     }
     if !caller.role.may_do_as(needed) {
-        return Err(ApiError::forbidden(format!("this is for the role {needed}; {} is {}", caller.name, caller.role)));
+        return Err(ApiError::forbidden(format!(
+            "this is for the role {needed}; {} is {}",
+            caller.name, caller.role
+        )));
     }
     request.extensions_mut().insert(caller);
     Ok(next.run(request).await)
 }
 
-async fn caller(app: &App, address: Option<IpAddr>, token: Option<&str>) -> Result<Caller, ApiError> {
-    let Some(token) = token else { return Err(ApiError::unauthorized()) };
+async fn caller(
+    app: &App,
+    address: Option<IpAddr>,
+    token: Option<&str>,
+) -> Result<Caller, ApiError> {
+    let Some(token) = token else {
+        return Err(ApiError::unauthorized());
+    };
     if let Some(token) = Token::parse(token) {
         let hash = token.hash();
-        let found = app.engine().ledger.token_of(hash, app.engine().clock.now()).await?;
+        let found = app
+            .engine()
+            .ledger
+            .token_of(hash, app.engine().clock.now())
+            .await?;
         if let Some(token) = found {
-            return Ok(Caller { name: token.name, role: token.role, hash });
+            return Ok(Caller {
+                name: token.name,
+                role: token.role,
+                hash,
+            });
         }
     }
     if let Some(left) = app.wrong.count(address) {
-        return Err(ApiError::too_many("too many wrong tokens", left.as_secs() + 1));
+        return Err(ApiError::too_many(
+            "too many wrong tokens",
+            left.as_secs() + 1,
+        ));
     }
     let address = address.map_or_else(|| "nowhere".to_owned(), |address| address.to_string());
     tracing::warn!(address, "a token that is not good was given");
@@ -146,12 +200,20 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 
 /// Where a request comes from: behind a proxy, what that proxy says.
 fn address(app: &App, request: &Request) -> Option<IpAddr> {
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+    let peer = request
+        .extensions()
+        .get::<ConnectInfo<SocketAddr>>()
+        .map(|info| info.0.ip());
     if !app.engine().config.server.behind_proxy {
         return peer;
     }
-    let forwarded = request.headers().get_all("x-forwarded-for").iter().next_back();
-    let last = forwarded.and_then(|value| value.to_str().ok()?.rsplit(',').next()?.trim().parse().ok());
+    let forwarded = request
+        .headers()
+        .get_all("x-forwarded-for")
+        .iter()
+        .next_back();
+    let last =
+        forwarded.and_then(|value| value.to_str().ok()?.rsplit(',').next()?.trim().parse().ok());
     // What names nobody there is known by itself.
     last.or(peer)
 }

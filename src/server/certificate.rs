@@ -29,10 +29,17 @@ impl Certificate {
     /// Reads it.
     pub async fn read(tls: &TlsConfig, config: &Path) -> Result<Self, ServerError> {
         // Another part of the program may have chosen it before: it is the same one.
-        rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
+        rustls::crypto::aws_lc_rs::default_provider()
+            .install_default()
+            .ok();
         let changed = changed(&tls.certificate);
         let (file, config) = (tls.certificate.clone(), config.to_owned());
-        Ok(Self { tls: RustlsConfig::from_config(settings(tls).await?), file, config, changed })
+        Ok(Self {
+            tls: RustlsConfig::from_config(settings(tls).await?),
+            file,
+            config,
+            changed,
+        })
     }
 
     /// Shows it to whoever connects.
@@ -56,7 +63,9 @@ impl Certificate {
         let file = self.file.display();
         let tls = match crate::config::load::load(&self.config) {
             Ok(config) => config.server.tls,
-            Err(mistakes) => return tracing::error!(%file, %mistakes, "a renewed certificate is not taken up"),
+            Err(mistakes) => {
+                return tracing::error!(%file, %mistakes, "a renewed certificate is not taken up");
+            }
         };
         let Some(tls) = tls else { return };
         match settings(&tls).await {
@@ -65,18 +74,25 @@ impl Certificate {
                 self.changed = now;
                 tracing::info!(%file, "a renewed certificate is taken up");
             }
-            Err(error) => tracing::error!(%file, error = chain(&error), "a renewed certificate is not taken up"),
+            Err(error) => {
+                tracing::error!(%file, error = chain(&error), "a renewed certificate is not taken up")
+            }
         }
     }
 }
 
 fn changed(file: &Path) -> Option<SystemTime> {
-    std::fs::metadata(file).and_then(|file| file.modified()).ok()
+    std::fs::metadata(file)
+        .and_then(|file| file.modified())
+        .ok()
 }
 
 async fn settings(tls: &TlsConfig) -> Result<Arc<rustls::ServerConfig>, ServerError> {
     let file = tls.certificate.display().to_string();
-    let unusable = |source| ServerError::Certificate { file: file.clone(), source };
+    let unusable = |source| ServerError::Certificate {
+        file: file.clone(),
+        source,
+    };
     let chain = tokio::fs::read(&tls.certificate).await.map_err(unusable)?;
     let key = tls.key.expose_secret().as_bytes().to_vec();
     let config = RustlsConfig::from_pem(chain, key).await.map_err(unusable)?;

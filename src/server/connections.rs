@@ -1,13 +1,16 @@
-//! Who has a connection: so many at once and so many of one address, since whoever opens thousands must not take the sockets that the
-//! workers call the gateways by, nor keep others from an answer.
+//! Who has a connection: so many at once and so many of one address, since whoever opens thousands
+//! must not take the sockets that the workers call the gateways by, nor keep others from an answer.
 //!
-//! A request is known when its token is good, or when it is a notification that was kept. Where all places are taken, whoever
-//! comes gets the place of a connection that has had its time: since it came, or since a known request of it was answered. What
-//! it does meanwhile gives it no more time: whoever can send nothing known may send without end. While a known request is answered its
-//! connection stays, unless it keeps payrun waiting. Those go first whose last request was not known, the longest there before the others.
-//! Where all are at work for known requests there are a few more places, for `/healthz` and `/notify` only.
+//! A request is known when its token is good, or when it is a notification that was kept. Where all
+//! places are taken, whoever comes gets the place of a connection that has had its time: since it
+//! came, or since a known request of it was answered. What it does meanwhile gives it no more time:
+//! whoever can send nothing known may send without end. While a known request is answered its
+//! connection stays, unless it keeps payrun waiting. Those go first whose last request was not
+//! known, the longest there before the others. Where all are at work for known requests there are a
+//! few more places, for `/healthz` and `/notify` only.
 //!
-//! Requests that are not known have their turn twice a second on each connection: many that ask without end leave the processor to others.
+//! Requests that are not known have their turn twice a second on each connection: many that ask
+//! without end leave the processor to others.
 
 use std::collections::HashMap;
 use std::io;
@@ -48,18 +51,21 @@ const STALLED: Duration = Duration::from_secs(10);
 /// How many bytes of a body make up for a second that was waited for them.
 const SLOWEST: u32 = 1024;
 
-/// How long a connection has before another one may get its place, and how long one that comes waits for that.
+/// How long a connection has before another one may get its place, and how long one that comes
+/// waits for that.
 const GRACE: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// How long after one another requests that are not known are answered on one connection, and how many may come early.
+/// How long after one another requests that are not known are answered on one connection, and how
+/// many may come early.
 const PACE: Duration = Duration::from_millis(500);
 const EARLY: u32 = 2;
 
 /// How much of requests is read ahead of their answers.
 const READ_AHEAD: usize = 64 * 1024;
 
-/// How many places beside the others are for health and notifications only, and how many of them one address may have.
+/// How many places beside the others are for health and notifications only, and how many of them
+/// one address may have.
 const KEPT: usize = 64;
 const KEPT_OF_ADDRESS: usize = 16;
 
@@ -115,8 +121,20 @@ struct Conduct {
 impl Place {
     fn new(kept: bool) -> Self {
         let now = tokio::time::Instant::now();
-        let conduct = Conduct { since: now, known: false, working: false, body: None, unread: None, next: now };
-        Self { kept, conduct: Mutex::new(conduct), lost: AtomicBool::new(false), waker: AtomicWaker::new() }
+        let conduct = Conduct {
+            since: now,
+            known: false,
+            working: false,
+            body: None,
+            unread: None,
+            next: now,
+        };
+        Self {
+            kept,
+            conduct: Mutex::new(conduct),
+            lost: AtomicBool::new(false),
+            waker: AtomicWaker::new(),
+        }
     }
 
     fn conduct(&self) -> MutexGuard<'_, Conduct> {
@@ -163,20 +181,38 @@ impl Places {
     fn take(&self, address: IpAddr) -> Coming {
         let mut taken = self.taken();
         let now = tokio::time::Instant::now();
-        let count = |places: &Vec<Arc<Place>>, kept: bool| places.iter().filter(|place| place.kept == kept).count();
-        let all = |kept: bool| taken.values().map(|places| count(places, kept)).sum::<usize>();
+        let count = |places: &Vec<Arc<Place>>, kept: bool| {
+            places.iter().filter(|place| place.kept == kept).count()
+        };
+        let all = |kept: bool| {
+            taken
+                .values()
+                .map(|places| count(places, kept))
+                .sum::<usize>()
+        };
         let own = |kept: bool| taken.get(&address).map_or(0, |places| count(places, kept));
-        let most = if address.is_loopback() { self.most.per_own_address } else { self.most.per_address };
+        let most = if address.is_loopback() {
+            self.most.per_own_address
+        } else {
+            self.most.per_address
+        };
         let mut found = None;
         let mut kept = false;
-        for (is_kept, most, total) in [(false, most, self.most.total), (true, KEPT_OF_ADDRESS, KEPT)] {
+        for (is_kept, most, total) in [
+            (false, most, self.most.total),
+            (true, KEPT_OF_ADDRESS, KEPT),
+        ] {
             kept = is_kept;
             let own_full = own(kept) >= most;
             if !own_full && all(kept) < total {
                 found = None;
                 break;
             }
-            let from = if own_full { Some(address) } else { crowd(&taken, kept, now) };
+            let from = if own_full {
+                Some(address)
+            } else {
+                crowd(&taken, kept, now)
+            };
             found = from.and_then(|from| Some((from, first_free(taken.get(&from)?, kept, now)?)));
             if found.is_some() {
                 break;
@@ -218,7 +254,9 @@ impl Places {
 
     fn leave(&self, address: IpAddr, place: &Arc<Place>) {
         let mut taken = self.taken();
-        let Some(own) = taken.get_mut(&address) else { return };
+        let Some(own) = taken.get_mut(&address) else {
+            return;
+        };
         own.retain(|one| !Arc::ptr_eq(one, place));
         if own.is_empty() {
             taken.remove(&address);
@@ -238,27 +276,44 @@ struct First {
 
 /// The one that is to go first of these.
 fn first_free(places: &[Arc<Place>], kept: bool, now: Instant) -> Option<First> {
-    let of_kind = places.iter().enumerate().filter(|(_, place)| place.kept == kept);
+    let of_kind = places
+        .iter()
+        .enumerate()
+        .filter(|(_, place)| place.kept == kept);
     let free = of_kind.filter_map(|(at, place)| {
         let since = place.free_from()?;
-        Some(First { free_from: since.max(now), known: place.conduct().known, since, at })
+        Some(First {
+            free_from: since.max(now),
+            known: place.conduct().known,
+            since,
+            at,
+        })
     });
     free.min()
 }
 
-/// The address with the most connections, of those that have a place which is free, or else will be.
+/// The address with the most connections, of those that have a place which is free, or else will
+/// be.
 fn crowd(taken: &HashMap<IpAddr, Vec<Arc<Place>>>, kept: bool, now: Instant) -> Option<IpAddr> {
     let free = |(address, places): (&IpAddr, &Vec<Arc<Place>>)| {
         let first = first_free(places, kept, now)?;
         Some((first.free_from <= now, places.len(), *address))
     };
-    taken.iter().filter_map(free).max().map(|(_, _, address)| address)
+    taken
+        .iter()
+        .filter_map(free)
+        .max()
+        .map(|(_, _, address)| address)
 }
 
 impl Doorkeeper {
     pub fn new(most: ConnectionsConfig) -> Self {
         let waiting = Semaphore::new(most.total);
-        Self(Arc::new(Places { most, taken: Mutex::default(), waiting }))
+        Self(Arc::new(Places {
+            most,
+            taken: Mutex::default(),
+            waiting,
+        }))
     }
 }
 
@@ -273,7 +328,13 @@ impl<S: Send + 'static> Accept<TcpStream, S> for Doorkeeper {
             let address = stream.peer_addr()?.ip().to_canonical();
             let place = places.wait(address).await;
             let place = place.ok_or_else(|| io::Error::other("there are too many connections"))?;
-            let socket = Socket { stream, place: Arc::clone(&place), places, address, unread: None };
+            let socket = Socket {
+                stream,
+                place: Arc::clone(&place),
+                places,
+                address,
+                unread: None,
+            };
             Ok((socket, AddExtension::new(service, place)))
         })
     }
@@ -294,7 +355,11 @@ impl Socket {
     /// Fails for whoever has lost the place, and wakes when that happens.
     fn keep(&self, cx: &Context<'_>) -> io::Result<()> {
         self.place.waker.register(cx.waker());
-        if self.place.lost.load(Ordering::Acquire) { Err(self.cut(io::ErrorKind::ConnectionAborted)) } else { Ok(()) }
+        if self.place.lost.load(Ordering::Acquire) {
+            Err(self.cut(io::ErrorKind::ConnectionAborted))
+        } else {
+            Ok(())
+        }
     }
 
     /// What was not read is forgotten at once, by the kernel too.
@@ -304,7 +369,11 @@ impl Socket {
     }
 
     /// Notes whether the other side reads.
-    fn wrote<T>(&mut self, cx: &mut Context<'_>, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    fn wrote<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        polled: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
         if polled.is_ready() {
             self.unread = None;
             self.place.conduct().unread = None;
@@ -312,8 +381,15 @@ impl Socket {
         }
         let ends = self.unread.get_or_insert_with(|| Box::pin(sleep(STALLED)));
         let ended = ends.as_mut().poll(cx).is_ready();
-        self.place.conduct().unread.get_or_insert_with(tokio::time::Instant::now);
-        if ended { Poll::Ready(Err(self.cut(io::ErrorKind::TimedOut))) } else { Poll::Pending }
+        self.place
+            .conduct()
+            .unread
+            .get_or_insert_with(tokio::time::Instant::now);
+        if ended {
+            Poll::Ready(Err(self.cut(io::ErrorKind::TimedOut)))
+        } else {
+            Poll::Pending
+        }
     }
 }
 
@@ -324,14 +400,22 @@ impl Drop for Socket {
 }
 
 impl AsyncRead for Socket {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         self.keep(cx)?;
         Pin::new(&mut self.stream).poll_read(cx, into)
     }
 }
 
 impl AsyncWrite for Socket {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         self.keep(cx)?;
         let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.wrote(cx, polled)
@@ -360,24 +444,48 @@ impl AsyncWrite for Socket {
     }
 }
 
-/// Ends connections that say nothing. Only HTTP/1: one whose version has yet to be told may be silent for ever.
+/// Ends connections that say nothing. Only HTTP/1: one whose version has yet to be told may be
+/// silent for ever.
 pub(super) fn bound(http: &mut Builder<TokioExecutor>) {
-    http.http1().timer(TokioTimer::new()).header_read_timeout(SILENCE).max_buf_size(READ_AHEAD);
+    http.http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(SILENCE)
+        .max_buf_size(READ_AHEAD);
 }
 
 /// Notes when a request is answered and when its sender is waited for.
-pub(super) async fn watch(place: Option<Extension<Arc<Place>>>, request: Request, next: Next) -> Response {
+pub(super) async fn watch(
+    place: Option<Extension<Arc<Place>>>,
+    request: Request,
+    next: Next,
+) -> Response {
     // Where nobody keeps the door, nothing is noted.
-    let Some(Extension(place)) = place else { return next.run(request).await };
+    let Some(Extension(place)) = place else {
+        return next.run(request).await;
+    };
     if place.kept && !is_kept_for(request.uri().path()) {
         let mut refused = ApiError::unavailable("there are too many connections").into_response();
-        refused.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        refused
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("close"));
         return refused;
     }
     let answering = Answering(Arc::clone(&place));
     sleep_until(place.turn()).await;
-    let request = request.map(|body| Body::new(Asked { body, place, left: STALLED, stalls: None }));
-    next.run(request).await.map(|body| Body::new(Answer { body, _answering: answering }))
+    let request = request.map(|body| {
+        Body::new(Asked {
+            body,
+            place,
+            left: STALLED,
+            stalls: None,
+        })
+    });
+    next.run(request).await.map(|body| {
+        Body::new(Answer {
+            body,
+            _answering: answering,
+        })
+    })
 }
 
 fn is_kept_for(path: &str) -> bool {
@@ -412,24 +520,39 @@ impl HttpBody for Asked {
     type Data = Bytes;
     type Error = axum::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
         if let Poll::Ready(next) = &polled {
             if let Some((since, _)) = self.stalls.take() {
                 self.left = self.left.saturating_sub(since.elapsed());
             }
-            let data = next.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref());
+            let data = next
+                .as_ref()
+                .and_then(|frame| frame.as_ref().ok()?.data_ref());
             let bytes = data.map_or(0, |data| u32::try_from(data.len()).unwrap_or(u32::MAX));
             self.left = STALLED.min(self.left + Duration::from_secs(1) * bytes / SLOWEST);
             self.place.conduct().body = None;
             return polled;
         }
         let left = self.left;
-        let (since, ends) = self.stalls.get_or_insert_with(|| (tokio::time::Instant::now(), Box::pin(sleep(left))));
+        let (since, ends) = self
+            .stalls
+            .get_or_insert_with(|| (tokio::time::Instant::now(), Box::pin(sleep(left))));
         let (since, ended) = (*since, ends.as_mut().poll(cx).is_ready());
         self.place.conduct().body = Some(since);
-        let stalls = || Some(Err(axum::Error::new(io::Error::from(io::ErrorKind::TimedOut))));
-        if ended { Poll::Ready(stalls()) } else { Poll::Pending }
+        let stalls = || {
+            Some(Err(axum::Error::new(io::Error::from(
+                io::ErrorKind::TimedOut,
+            ))))
+        };
+        if ended {
+            Poll::Ready(stalls())
+        } else {
+            Poll::Pending
+        }
     }
 
     fn is_end_stream(&self) -> bool {
@@ -457,7 +580,10 @@ impl HttpBody for Answer {
     type Data = Bytes;
     type Error = axum::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         Pin::new(&mut self.body).poll_frame(cx)
     }
 

@@ -1,5 +1,5 @@
-//! What a caller is told when a request cannot be done: a stable code, a sentence, what to do, and the request's id. Never what a
-//! database or a gateway said.
+//! What a caller is told when a request cannot be done: a stable code, a sentence, what to do, and
+//! the request's id. Never what a database or a gateway said.
 
 use axum::Json;
 use axum::extract::rejection::{BytesRejection, JsonRejection, PathRejection, QueryRejection};
@@ -42,7 +42,13 @@ struct ErrorDetail {
 
 impl ApiError {
     fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), help: None, again: None }
+        Self {
+            status,
+            code,
+            message: message.into(),
+            help: None,
+            again: None,
+        }
     }
 
     /// There is no such thing.
@@ -57,7 +63,9 @@ impl ApiError {
 
     /// It has a character that no text here has.
     pub fn nul(place: &str) -> Self {
-        Self::invalid(format!("{place} has a NUL character, which no text here has"))
+        Self::invalid(format!(
+            "{place} has a NUL character, which no text here has"
+        ))
     }
 
     /// The request is understood and cannot be done as it is.
@@ -78,7 +86,8 @@ impl ApiError {
     /// Nobody knows the caller.
     pub fn unauthorized() -> Self {
         let message = "a token is needed: Authorization: Bearer payrun_…";
-        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", message).help("payrun tokens create NAME --role ROLE")
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", message)
+            .help("payrun tokens create NAME --role ROLE")
     }
 
     /// Somebody gave a token that is not good.
@@ -94,7 +103,11 @@ impl ApiError {
 
     /// Not by this method.
     pub fn method() -> Self {
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path does not take this method")
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method_not_allowed",
+            "this path does not take this method",
+        )
     }
 
     /// For another host.
@@ -106,18 +119,27 @@ impl ApiError {
 
     /// Too many requests.
     pub fn too_many(message: impl Into<String>, again: u64) -> Self {
-        Self { again: Some(again), ..Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", message) }
+        Self {
+            again: Some(again),
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", message)
+        }
     }
 
     /// It cannot be done at present.
     pub fn unavailable(message: impl Into<String>) -> Self {
-        Self { again: Some(5), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message) }
+        Self {
+            again: Some(5),
+            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message)
+        }
     }
 
     /// With advice.
     #[must_use]
     pub fn help(self, help: impl Into<String>) -> Self {
-        Self { help: Some(help.into()), ..self }
+        Self {
+            help: Some(help.into()),
+            ..self
+        }
     }
 }
 
@@ -133,7 +155,10 @@ impl From<JsonRejection> for ApiError {
         if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
             return Self::too_large(BODY_TOO_LARGE);
         }
-        Self { status: rejection.status(), ..Self::invalid(rejection.body_text()) }
+        Self {
+            status: rejection.status(),
+            ..Self::invalid(rejection.body_text())
+        }
     }
 }
 
@@ -142,11 +167,14 @@ impl From<BytesRejection> for ApiError {
         if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
             return Self::too_large(BODY_TOO_LARGE);
         }
-        Self::invalid("the body broke off, or came too slowly: in less than 1 KiB a second, with 10 s to spare")
+        Self::invalid(
+            "the body broke off, or came too slowly: in less than 1 KiB a second, with 10 s to spare",
+        )
     }
 }
 
-const BODY_TOO_LARGE: &str = "the body has more than 1 MiB; an item file goes to POST /api/v1/files";
+const BODY_TOO_LARGE: &str =
+    "the body has more than 1 MiB; an item file goes to POST /api/v1/files";
 
 impl From<QueryRejection> for ApiError {
     fn from(rejection: QueryRejection) -> Self {
@@ -162,7 +190,11 @@ impl From<PathRejection> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let detail = ErrorDetail { code: self.code.to_owned(), message: self.message, help: self.help };
+        let detail = ErrorDetail {
+            code: self.code.to_owned(),
+            message: self.message,
+            help: self.help,
+        };
         let mut response = (self.status, Json(ErrorBody { error: detail })).into_response();
         let headers = response.headers_mut();
         if self.status == StatusCode::UNAUTHORIZED {

@@ -27,8 +27,13 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
         let (parts, body) = request.into_parts();
         let bytes = Bytes::from_request(Request::from_parts(parts.clone(), body), state).await?;
         let nul = has_nul(&bytes);
-        let Json(read) = Json::<T>::from_request(Request::from_parts(parts, bytes.into()), state).await?;
-        if nul { Err(ApiError::nul("the body")) } else { Ok(Self(read)) }
+        let Json(read) =
+            Json::<T>::from_request(Request::from_parts(parts, bytes.into()), state).await?;
+        if nul {
+            Err(ApiError::nul("the body"))
+        } else {
+            Ok(Self(read))
+        }
     }
 }
 
@@ -52,6 +57,8 @@ mod tests {
     #[test]
     fn a_nul_is_found_however_it_is_written_and_an_escaped_backslash_is_none() {
         assert!(has_nul(br#"{"a":"x\u0000"}"#) && has_nul(br#"{"a":"\\\u0000"}"#));
-        assert!(!has_nul(br#"{"a":"\\u0000"}"#) && !has_nul(br#"{"a":"\u0001"}"#) && !has_nul(br#""\"#));
+        assert!(
+            !has_nul(br#"{"a":"\\u0000"}"#) && !has_nul(br#"{"a":"\u0001"}"#) && !has_nul(br#""\"#)
+        );
     }
 }

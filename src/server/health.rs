@@ -17,15 +17,17 @@ pub(super) async fn alive() -> &'static str {
     "ok\n"
 }
 
-/// The last answer of `/readyz`, and when it was found. Anybody may ask: whoever asks meanwhile waits for the same one.
+/// The last answer of `/readyz`, and when it was found. Anybody may ask: whoever asks meanwhile
+/// waits for the same one.
 #[derive(Debug, Default)]
 pub(super) struct Ready(Mutex<Option<(Instant, StatusCode, Value)>>);
 
 /// How long an answer is given again.
 const FRESH: Duration = Duration::from_millis(500);
 
-/// Ready is who does the work: the ledger answers and takes a write, every duty was done lately, and nothing due is left lying. Who may not read
-/// the rest learns which duty is unwell, and no more.
+/// Ready is who does the work: the ledger answers and takes a write, every duty was done lately,
+/// and nothing due is left lying. Who may not read the rest learns which duty is unwell, and no
+/// more.
 pub(super) async fn ready(State(app): State<App>) -> Response {
     let mut last = app.ready.0.lock().await;
     let fresh = last.take().filter(|(at, ..)| at.elapsed() < FRESH);
@@ -51,9 +53,10 @@ async fn look(app: &App) -> (StatusCode, Value) {
         .collect();
     let now = engine.clock.now();
     match engine.ledger.idle_lane(now, now.minus(TOO_LONG)).await {
-        Ok(Some(lane)) => {
-            wrong.push(format!("lane {lane} has items due, and none was claimed for {} s", TOO_LONG.as_secs()))
-        }
+        Ok(Some(lane)) => wrong.push(format!(
+            "lane {lane} has items due, and none was claimed for {} s",
+            TOO_LONG.as_secs()
+        )),
         Ok(None) => {}
         Err(_) => wrong.push("the ledger does not answer".to_owned()),
     }
@@ -66,8 +69,15 @@ async fn look(app: &App) -> (StatusCode, Value) {
         Ok(rows) => rows.iter().map(|row| row.note(zone)).collect(),
         Err(_) => Vec::new(),
     };
-    let status = if wrong.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, json!({ "ready": wrong.is_empty(), "wrong": wrong, "unreachable": unreachable }))
+    let status = if wrong.is_empty() {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    (
+        status,
+        json!({ "ready": wrong.is_empty(), "wrong": wrong, "unreachable": unreachable }),
+    )
 }
 
 /// How long something may be due on an open lane of which nothing is claimed.

@@ -1,7 +1,9 @@
-//! For whom a request is: a name that is not ours is how a page of a stranger reaches a service on the reader's own machine.
+//! For whom a request is: a name that is not ours is how a page of a stranger reaches a service on
+//! the reader's own machine.
 //!
-//! Ours are the names of `server.hosts`, those of this machine's loopback and the address that is listened on (any address where all are);
-//! for notifications also where the gateways were told to send them; whatever the port. `/healthz` says nothing of anybody, and is for all.
+//! Ours are the names of `server.hosts`, those of this machine's loopback and the address that is
+//! listened on (any address where all are); for notifications also where the gateways were told to
+//! send them; whatever the port. `/healthz` says nothing of anybody, and is for all.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -29,8 +31,16 @@ impl Hosts {
     /// Of a project that listens on an address.
     pub fn of(config: &Config, listen: IpAddr) -> Self {
         let names = config.server.hosts.iter().map(|name| plain(name)).collect();
-        let told = config.gateways.values().filter_map(|gateway| gateway.notify_host().map(plain)).collect();
-        Self { names, told, listen }
+        let told = config
+            .gateways
+            .values()
+            .filter_map(|gateway| gateway.notify_host().map(plain))
+            .collect();
+        Self {
+            names,
+            told,
+            listen,
+        }
     }
 
     fn has(&self, host: &str, path: &str) -> bool {
@@ -38,7 +48,11 @@ impl Hosts {
         if path.starts_with("/notify/") && self.told.contains(&host) {
             return true;
         }
-        if let Ok(address) = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
+        if let Ok(address) = host
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .parse::<IpAddr>()
+        {
             return address.is_loopback()
                 || address == self.listen
                 || self.listen.is_unspecified()
@@ -54,18 +68,32 @@ fn plain(name: &str) -> String {
 }
 
 /// Refuses what is for another host.
-pub(super) async fn check(State(hosts): State<Arc<Hosts>>, request: Request, next: Next) -> Response {
+pub(super) async fn check(
+    State(hosts): State<Arc<Hosts>>,
+    request: Request,
+    next: Next,
+) -> Response {
     if request.uri().path() == "/healthz" {
         return next.run(request).await;
     }
     let mut all = request.headers().get_all(HOST).iter();
-    let given = all.next().and_then(|host| host.to_str().ok()?.parse::<Authority>().ok());
+    let given = all
+        .next()
+        .and_then(|host| host.to_str().ok()?.parse::<Authority>().ok());
     if all.next().is_some() {
         return ApiError::invalid("the request has two Host headers").into_response();
     }
     let named = [request.uri().host(), given.as_ref().map(Authority::host)];
-    let ours = given.is_some() && named.into_iter().flatten().all(|host| hosts.has(host, request.uri().path()));
-    if ours { next.run(request).await } else { ApiError::misdirected().into_response() }
+    let ours = given.is_some()
+        && named
+            .into_iter()
+            .flatten()
+            .all(|host| hosts.has(host, request.uri().path()));
+    if ours {
+        next.run(request).await
+    } else {
+        ApiError::misdirected().into_response()
+    }
 }
 
 #[cfg(test)]
@@ -79,10 +107,24 @@ mod tests {
             told: BTreeSet::from(["notify.example.com".to_owned()]),
             listen: listen.parse().unwrap(),
         };
-        for ours in ["localhost", "LOCALHOST.", "127.0.0.1", "127.8.8.8", "[::1]", "Pay.Example.com", "10.0.0.7"] {
+        for ours in [
+            "localhost",
+            "LOCALHOST.",
+            "127.0.0.1",
+            "127.8.8.8",
+            "[::1]",
+            "Pay.Example.com",
+            "10.0.0.7",
+        ] {
             assert!(hosts("10.0.0.7").has(ours, "/api/v1/runs"), "{ours}");
         }
-        for strange in ["example.com", "localhost.example.com", "10.0.0.8", "", "xlocalhost"] {
+        for strange in [
+            "example.com",
+            "localhost.example.com",
+            "10.0.0.8",
+            "",
+            "xlocalhost",
+        ] {
             assert!(!hosts("10.0.0.7").has(strange, "/api/v1/runs"), "{strange}");
         }
         assert!(hosts("0.0.0.0").has("10.0.0.8", "/") && !hosts("0.0.0.0").has("example.com", "/"));

@@ -23,17 +23,34 @@ pub(super) async fn metrics(State(app): State<App>) -> Result<Response, ApiError
     let gauges = Gauges::new(&mut registry);
     gauges.fill(app.engine()).await?;
     for (gateway, answered) in app.door.answered() {
-        let notify::Answered { taken, refused, unfit, failed } = answered;
-        for (answer, times) in [("taken", taken), ("refused", refused), ("unfit", unfit), ("failed", failed)] {
+        let notify::Answered {
+            taken,
+            refused,
+            unfit,
+            failed,
+        } = answered;
+        for (answer, times) in [
+            ("taken", taken),
+            ("refused", refused),
+            ("unfit", unfit),
+            ("failed", failed),
+        ] {
             let labels = vec![("gateway", gateway.clone()), ("answer", answer.to_owned())];
-            gauges.notifications.get_or_create(&labels).set(i64::try_from(times).unwrap_or(i64::MAX));
+            gauges
+                .notifications
+                .get_or_create(&labels)
+                .set(i64::try_from(times).unwrap_or(i64::MAX));
         }
     }
     for duty in app.service.health.unwell() {
-        gauges.unwell.get_or_create(&vec![("duty", duty.duty.to_owned())]).set(1);
+        gauges
+            .unwell
+            .get_or_create(&vec![("duty", duty.duty.to_owned())])
+            .set(1);
     }
     let mut text = String::new();
-    encode(&mut text, &registry).map_err(|_| ApiError::unavailable("the metrics cannot be written"))?;
+    encode(&mut text, &registry)
+        .map_err(|_| ApiError::unavailable("the metrics cannot be written"))?;
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
 }
@@ -60,15 +77,30 @@ impl Gauges {
         Self {
             items: gauge("items", "Items by state"),
             minor: gauge("money_minor", "Money in minor units, by state and currency"),
-            unknown: gauge("unknown_items", "Items that are unknown, for longer than so many seconds"),
+            unknown: gauge(
+                "unknown_items",
+                "Items that are unknown, for longer than so many seconds",
+            ),
             tokens: gauge(
                 "lane_tokens_milli",
                 "Calls that an account allowed at once when last looked at, in thousandths",
             ),
-            delay: gauge("queue_delay_milliseconds", "Since when the oldest unclaimed item of an account is due"),
-            unreachable: gauge("gateway_unreachable", "1 for each account to which there is no connection"),
-            notifications: gauge("notifications", "Notifications that this process was sent, by its answer"),
-            unwell: gauge("duty_unwell", "1 for each duty of this process that is not done"),
+            delay: gauge(
+                "queue_delay_milliseconds",
+                "Since when the oldest unclaimed item of an account is due",
+            ),
+            unreachable: gauge(
+                "gateway_unreachable",
+                "1 for each account to which there is no connection",
+            ),
+            notifications: gauge(
+                "notifications",
+                "Notifications that this process was sent, by its answer",
+            ),
+            unwell: gauge(
+                "duty_unwell",
+                "1 for each duty of this process that is not done",
+            ),
         }
     }
 
@@ -84,20 +116,31 @@ impl Gauges {
             }
         }
         let ages = engine.ledger.unknown_ages(now).await?;
-        for (seconds, items) in [(0, ages.all), (600, ages.ten_minutes), (3600, ages.hour), (86_400, ages.day)] {
+        for (seconds, items) in [
+            (0, ages.all),
+            (600, ages.ten_minutes),
+            (3600, ages.hour),
+            (86_400, ages.day),
+        ] {
             let labels = vec![("longer_than", seconds.to_string())];
-            self.unknown.get_or_create(&labels).set(i64::try_from(items).unwrap_or(i64::MAX));
+            self.unknown
+                .get_or_create(&labels)
+                .set(i64::try_from(items).unwrap_or(i64::MAX));
         }
         for lane in engine.ledger.lane_pulses().await? {
             let labels = vec![("gateway", lane.name)];
             if let Some(tokens) = lane.tokens {
                 self.tokens.get_or_create(&labels).set(tokens);
             }
-            let late = lane.due_since.map_or(0, |due| i64::try_from(now.since(due).as_millis()).unwrap_or(i64::MAX));
+            let late = lane.due_since.map_or(0, |due| {
+                i64::try_from(now.since(due).as_millis()).unwrap_or(i64::MAX)
+            });
             self.delay.get_or_create(&labels).set(late);
         }
         for row in engine.ledger.unreachable().await? {
-            self.unreachable.get_or_create(&vec![("gateway", row.lane)]).set(1);
+            self.unreachable
+                .get_or_create(&vec![("gateway", row.lane)])
+                .set(1);
         }
         Ok(())
     }

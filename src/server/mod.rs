@@ -1,6 +1,8 @@
-//! The service's listener: the API, the gateways' notifications, health and metrics. It binds to this machine's own address unless told otherwise.
+//! The service's listener: the API, the gateways' notifications, health and metrics. It binds to
+//! this machine's own address unless told otherwise.
 //!
-//! What is asked here is done by the engine; nothing of HTTP goes further than this folder, and no SQL comes here.
+//! What is asked here is done by the engine; nothing of HTTP goes further than this folder, and no
+//! SQL comes here.
 
 pub mod api;
 mod auth;
@@ -51,7 +53,8 @@ const BODY_MAX: usize = 1024 * 1024;
 /// How long a request may take that is no stream.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How many connections the kernel keeps until they are let in, and how many bytes of answers that are not read.
+/// How many connections the kernel keeps until they are let in, and how many bytes of answers that
+/// are not read.
 const BACKLOG: u32 = 1024;
 const UNREAD_MAX: u32 = 128 * 1024;
 
@@ -116,13 +119,18 @@ pub fn router(app: App, listen: IpAddr) -> Router {
         .merge(api)
         .route("/api/openapi.json", get(|| async move { document }))
         .route("/metrics", metrics)
-        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, TIMEOUT))
+        .layer(TimeoutLayer::with_status_code(
+            StatusCode::REQUEST_TIMEOUT,
+            TIMEOUT,
+        ))
         // Gateways know no token: what they say is signed.
         .merge(notifications)
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .fallback(|| async {
-            ApiError::not_found("there is nothing at this path; /api/openapi.json lists what there is")
+            ApiError::not_found(
+                "there is nothing at this path; /api/openapi.json lists what there is",
+            )
         })
         .method_not_allowed_fallback(|| async { ApiError::method() })
         .layer(DefaultBodyLimit::max(BODY_MAX))
@@ -131,7 +139,10 @@ pub fn router(app: App, listen: IpAddr) -> Router {
         .layer(CatchPanicLayer::new())
         .layer(from_fn(request_id::tag))
         .layer(from_fn(connections::watch))
-        .layer(SetResponseHeaderLayer::if_not_present(header::CACHE_CONTROL, HeaderValue::from_static("no-store")))
+        .layer(SetResponseHeaderLayer::if_not_present(
+            header::CACHE_CONTROL,
+            HeaderValue::from_static("no-store"),
+        ))
         .layer(SetResponseHeaderLayer::if_not_present(
             header::X_CONTENT_TYPE_OPTIONS,
             HeaderValue::from_static("nosniff"),
@@ -147,11 +158,16 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Binds to an address. `config`: the file that names the certificate, which is read again when that is renewed.
+    /// Binds to an address. `config`: the file that names the certificate, which is read again when
+    /// that is renewed.
     ///
     /// # Errors
     /// [`ServerError`] if the address cannot be had or the certificate is none.
-    pub async fn bind(address: SocketAddr, tls: Option<&TlsConfig>, config: &Path) -> Result<Self, ServerError> {
+    pub async fn bind(
+        address: SocketAddr,
+        tls: Option<&TlsConfig>,
+        config: &Path,
+    ) -> Result<Self, ServerError> {
         let cannot = |source| ServerError::Bind { address, source };
         let listener = listen(address).map_err(cannot)?;
         let tls = match tls {
@@ -169,7 +185,9 @@ impl Listener {
     /// Where it listens, for a browser.
     pub fn url(&self) -> String {
         let scheme = if self.tls.is_some() { "https" } else { "http" };
-        self.address().map(|address| format!("{scheme}://{address}")).unwrap_or_default()
+        self.address()
+            .map(|address| format!("{scheme}://{address}"))
+            .unwrap_or_default()
     }
 
     /// Serves until told to stop; requests under way are finished.
@@ -188,7 +206,9 @@ impl Listener {
         let doorkeeper = Doorkeeper::new(app.engine().config.server.connections);
         let listen = self.listener.local_addr()?.ip();
         let service = router(app, listen).into_make_service_with_connect_info::<SocketAddr>();
-        let server = axum_server::from_tcp(self.listener)?.handle(handle).acceptor(doorkeeper);
+        let server = axum_server::from_tcp(self.listener)?
+            .handle(handle)
+            .acceptor(doorkeeper);
         let served = match self.tls {
             Some(tls) => {
                 let acceptor = tls.acceptor();
@@ -205,7 +225,11 @@ impl Listener {
 
 /// Binds; what the kernel keeps of answers that nobody reads is bounded.
 fn listen(address: SocketAddr) -> std::io::Result<std::net::TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
     socket.set_reuseaddr(true)?;
     socket.set_send_buffer_size(UNREAD_MAX)?;
     socket.bind(address)?;

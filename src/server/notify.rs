@@ -1,8 +1,10 @@
-//! `POST /notify/{gateway}`: where gateways tell what became of orders. Each is answered in its own way.
+//! `POST /notify/{gateway}`: where gateways tell what became of orders. Each is answered in its own
+//! way.
 //!
-//! A notification is acknowledged when it is on disk and not before; applying it is the service's duty. What is
-//! not the gateway's is answered 401, leaves nothing behind, and is counted. Whatever fails on our side is answered 503, and so is
-//! what cannot be verified before the gateway's keys can be had: the gateway sends it again.
+//! A notification is acknowledged when it is on disk and not before; applying it is the service's
+//! duty. What is not the gateway's is answered 401, leaves nothing behind, and is counted. Whatever
+//! fails on our side is answered 503, and so is what cannot be verified before the gateway's keys
+//! can be had: the gateway sends it again.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,7 +28,8 @@ use crate::gateway::notice::{NOTICE_MAX, Reply};
 /// Gateways wait 5 seconds for an answer (docs/gateways/README.md).
 const ANSWER_WITHIN: Duration = Duration::from_millis(4_500);
 
-/// How many notifications are taken in at once; the others wait, and are sent away if it takes too long.
+/// How many notifications are taken in at once; the others wait, and are sent away if it takes too
+/// long.
 const AT_ONCE: usize = 512;
 
 /// How often, at most, the log tells of what was refused for one account.
@@ -61,7 +64,10 @@ struct Counts {
 
 impl Default for Door {
     fn default() -> Self {
-        Self { places: Semaphore::new(AT_ONCE), counts: Mutex::default() }
+        Self {
+            places: Semaphore::new(AT_ONCE),
+            counts: Mutex::default(),
+        }
     }
 }
 
@@ -69,10 +75,14 @@ impl Door {
     /// How many were answered how, by account.
     pub fn answered(&self) -> BTreeMap<String, Answered> {
         let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        counts.iter().map(|(account, counts)| (account.clone(), counts.answered)).collect()
+        counts
+            .iter()
+            .map(|(account, counts)| (account.clone(), counts.answered))
+            .collect()
     }
 
-    /// Counts an answer. Of what was refused the log tells now and then: anybody can send such things.
+    /// Counts an answer. Of what was refused the log tells now and then: anybody can send such
+    /// things.
     fn count(&self, account: &str, now: Timestamp, outcome: &Outcome) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let counts = counts.entry(account.to_owned()).or_default();
@@ -95,8 +105,16 @@ impl Door {
             }
         };
         counts.untold += 1;
-        if counts.told_at.is_none_or(|told| now.since(told) >= TELL_EVERY) {
-            tracing::warn!(lane.name = account, count = counts.untold, why, "notifications were not taken");
+        if counts
+            .told_at
+            .is_none_or(|told| now.since(told) >= TELL_EVERY)
+        {
+            tracing::warn!(
+                lane.name = account,
+                count = counts.untold,
+                why,
+                "notifications were not taken"
+            );
             (counts.told_at, counts.untold) = (Some(now), 0);
         }
     }
@@ -114,15 +132,32 @@ enum Outcome {
 type Shared = (Arc<Engine>, Arc<Door>);
 
 /// The route. What is kept here is applied by [`Engine::hear_notifications`].
-pub fn router<Outer: Clone + Send + Sync + 'static>(engine: Arc<Engine>, door: Arc<Door>) -> Router<Outer> {
-    Router::new().route("/notify/{gateway}", post(answer)).with_state((engine, door))
+pub fn router<Outer: Clone + Send + Sync + 'static>(
+    engine: Arc<Engine>,
+    door: Arc<Door>,
+) -> Router<Outer> {
+    Router::new()
+        .route("/notify/{gateway}", post(answer))
+        .with_state((engine, door))
 }
 
-async fn answer(State((engine, door)): State<Shared>, Path(account): Path<String>, request: Request) -> Response {
-    let Some(known) = engine.accounts.get(&account) else { return StatusCode::NOT_FOUND.into_response() };
+async fn answer(
+    State((engine, door)): State<Shared>,
+    Path(account): Path<String>,
+    request: Request,
+) -> Response {
+    let Some(known) = engine.accounts.get(&account) else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
     let manners = known.gateway.manners();
     let place = request.extensions().get::<Arc<Place>>().cloned();
-    let taking = take(&engine, &door, &account, manners.takes(content_type(request.headers())), request);
+    let taking = take(
+        &engine,
+        &door,
+        &account,
+        manners.takes(content_type(request.headers())),
+        request,
+    );
     let outcome = match tokio::time::timeout(ANSWER_WITHIN, taking).await {
         Ok(outcome) => outcome,
         Err(_) => Outcome::Failed("it took too long".to_owned()),
@@ -139,10 +174,19 @@ async fn answer(State((engine, door)): State<Shared>, Path(account): Path<String
     }
 }
 
-async fn take(engine: &Engine, door: &Door, account: &str, fits: bool, request: Request<Body>) -> Outcome {
+async fn take(
+    engine: &Engine,
+    door: &Door,
+    account: &str,
+    fits: bool,
+    request: Request<Body>,
+) -> Outcome {
     if !fits {
         let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-        return Outcome::Unfit(status, "it has a content type that the gateway does not use".to_owned());
+        return Outcome::Unfit(
+            status,
+            "it has a content type that the gateway does not use".to_owned(),
+        );
     }
     let (parts, body) = request.into_parts();
     let Ok(body) = to_bytes(body, NOTICE_MAX).await else {
@@ -150,23 +194,41 @@ async fn take(engine: &Engine, door: &Door, account: &str, fits: bool, request: 
         return Outcome::Unfit(StatusCode::PAYLOAD_TOO_LARGE, why);
     };
     // Whoever sends slowly keeps nobody from a place.
-    let Ok(_place) = door.places.acquire().await else { return Outcome::Failed("the door is closed".to_owned()) };
+    let Ok(_place) = door.places.acquire().await else {
+        return Outcome::Failed("the door is closed".to_owned());
+    };
     match engine.receive(account, &parts.headers, body).await {
         Ok(Received::Kept) => Outcome::Taken,
         Ok(Received::Refused(why)) => Outcome::Refused(why),
         Ok(Received::NoKeys(why)) => Outcome::Failed(why),
-        Ok(Received::NoSuchGateway) => Outcome::Failed("there is no such gateway any more".to_owned()),
+        Ok(Received::NoSuchGateway) => {
+            Outcome::Failed("there is no such gateway any more".to_owned())
+        }
         Err(error) => {
-            let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
-            Outcome::Failed(causes.map(ToString::to_string).collect::<Vec<_>>().join(": "))
+            let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |error| {
+                error.source()
+            });
+            Outcome::Failed(
+                causes
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>()
+                    .join(": "),
+            )
         }
     }
 }
 
 fn content_type(headers: &HeaderMap) -> Option<&str> {
-    headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok())
+    headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
 }
 
 fn reply(status: StatusCode, with: Reply) -> Response {
-    (status, [(CONTENT_TYPE, HeaderValue::from_static(with.media))], with.body).into_response()
+    (
+        status,
+        [(CONTENT_TYPE, HeaderValue::from_static(with.media))],
+        with.body,
+    )
+        .into_response()
 }

@@ -1,4 +1,5 @@
-//! JSON answers in which every character can be seen, for whoever reads them on a terminal. A program reads the same.
+//! JSON answers in which every character can be seen, for whoever reads them on a terminal. A
+//! program reads the same.
 
 use std::borrow::Cow;
 
@@ -23,7 +24,12 @@ impl Constant {
 
 impl IntoResponse for Constant {
     fn into_response(self) -> Response {
-        (Extension(Escaped), [(header::CONTENT_TYPE, "application/json")], self.0).into_response()
+        (
+            Extension(Escaped),
+            [(header::CONTENT_TYPE, "application/json")],
+            self.0,
+        )
+            .into_response()
     }
 }
 
@@ -33,7 +39,10 @@ struct Escaped;
 
 pub(super) async fn escape(request: Request, next: Next) -> Response {
     let response = next.run(request).await;
-    let media = response.headers().get(header::CONTENT_TYPE).and_then(|media| media.to_str().ok());
+    let media = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .and_then(|media| media.to_str().ok());
     let is_json = media.is_some_and(|media| media.starts_with("application/json"));
     if !is_json || response.extensions().get::<Escaped>().is_some() {
         return response;

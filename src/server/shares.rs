@@ -21,7 +21,11 @@ pub(super) struct Share {
 impl Shares {
     /// So much for each token, and for all.
     pub fn new(each: usize, all: usize) -> Arc<Self> {
-        Arc::new(Self { each, all, taken: Mutex::default() })
+        Arc::new(Self {
+            each,
+            all,
+            taken: Mutex::default(),
+        })
     }
 
     /// One for the token of this name; none if it has its share, or all is taken.
@@ -32,7 +36,10 @@ impl Shares {
             return None;
         }
         taken.insert(name.to_owned(), own + 1);
-        Some(Share { of: Arc::clone(self), name: name.to_owned() })
+        Some(Share {
+            of: Arc::clone(self),
+            name: name.to_owned(),
+        })
     }
 
     fn taken(&self) -> MutexGuard<'_, HashMap<String, usize>> {

@@ -1,4 +1,5 @@
-//! Who asks for a change by the API, and why: the token's name and a reason, as the audit log wants to have them.
+//! Who asks for a change by the API, and why: the token's name and a reason, as the audit log wants
+//! to have them.
 
 use super::auth::Caller;
 use super::error::ApiError;
@@ -7,7 +8,11 @@ use crate::domain::actor::{Reason, Signed};
 impl Caller {
     /// The caller, and a reason.
     pub(super) fn signed(&self, reason: &str) -> Result<Signed, ApiError> {
-        let reason = Reason::parse(reason).map_err(|error| ApiError::refused("invalid_reason", error.to_string()))?;
-        Ok(Signed { actor: self.actor()?, reason })
+        let reason = Reason::parse(reason)
+            .map_err(|error| ApiError::refused("invalid_reason", error.to_string()))?;
+        Ok(Signed {
+            actor: self.actor()?,
+            reason,
+        })
     }
 }

@@ -1,4 +1,5 @@
-//! Tokens: 32 random bytes as text. The ledger keeps their SHA-256, which for as much chance as that needs no salt.
+//! Tokens: 32 random bytes as text. The ledger keeps their SHA-256, which for as much chance as
+//! that needs no salt.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -16,7 +17,10 @@ impl Token {
     /// A new one.
     pub fn fresh() -> Self {
         let bytes: [u8; 32] = rand::random();
-        Self(SecretString::from(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes))))
+        Self(SecretString::from(format!(
+            "{PREFIX}{}",
+            URL_SAFE_NO_PAD.encode(bytes)
+        )))
     }
 
     /// One that was given; none if it cannot be one.
@@ -38,7 +42,10 @@ impl Token {
 
 /// Whether a token may have this name.
 pub fn is_name(name: &str) -> bool {
-    (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_@+".contains(&b))
+    (1..=64).contains(&name.len())
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b".-_@+".contains(&b))
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! Alerts: troubles are looked for, mails are delivered, and what breaks the ledger itself is told without it. Three duties, since a mail
-//! server that hangs must not keep anybody from looking.
+//! Alerts: troubles are looked for, mails are delivered, and what breaks the ledger itself is told
+//! without it. Three duties, since a mail server that hangs must not keep anybody from looking.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +35,9 @@ pub struct Tellers {
 
 pub(super) async fn keep(service: Service, tellers: Tellers, stop: watch::Receiver<bool>) {
     let health = Arc::clone(&service.health);
-    let looking = super::duty::keep(&health, "alerts", stop.clone(), || look(&service, &tellers.notices));
+    let looking = super::duty::keep(&health, "alerts", stop.clone(), || {
+        look(&service, &tellers.notices)
+    });
     let delivering = super::duty::keep(&health, "mails", stop.clone(), || async {
         tellers.notices.deliver().await?;
         Ok(TICK)
@@ -54,19 +56,35 @@ async fn look(service: &Service, notices: &Notices) -> Result<Duration, LedgerEr
     let paused = engine.ledger.paused_workflows().await?;
     workflows.retain(|workflow| !paused.contains(&workflow.name));
     let refused = refused(service, engine.clock.now()).await?;
-    let watched = Watched { workflows: &workflows, certificates: &certificates, refused: &refused };
+    let watched = Watched {
+        workflows: &workflows,
+        certificates: &certificates,
+        refused: &refused,
+    };
     notices.look(&watched).await?;
     Ok(TICK)
 }
 
-/// What could not be taken up: workflow files with mistakes, and occurrences that could not be planned.
+/// What could not be taken up: workflow files with mistakes, and occurrences that could not be
+/// planned.
 async fn refused(service: &Service, now: Timestamp) -> Result<Vec<Refused>, LedgerError> {
-    let failed = service.engine.ledger.failed_occurrences(now.minus(RECENT), OCCURRENCES).await?;
+    let failed = service
+        .engine
+        .ledger
+        .failed_occurrences(now.minus(RECENT), OCCURRENCES)
+        .await?;
     let failed = failed.into_iter().map(|row| {
         let reason = row.reason.unwrap_or_default();
         // As planning words it.
         let limit = reason.contains(" is over its limit");
-        Refused { workflow: row.workflow, occurrence: row.nominal, at: row.changed_at, limit, reason, removed: None }
+        Refused {
+            workflow: row.workflow,
+            occurrence: row.nominal,
+            at: row.changed_at,
+            limit,
+            reason,
+            removed: None,
+        }
     });
     let removed = service.workflows.removed();
     let files = service.workflows.refused().into_iter().map(|(file, mistakes)| {
@@ -96,12 +114,28 @@ fn short(mistakes: &str) -> String {
 async fn troubles(service: &Service) -> Vec<Trouble> {
     let engine = &service.engine;
     let mut troubles = Vec::new();
-    if let Some(left) = engine.ledger.folder().and_then(|folder| room(&folder)).filter(|left| *left < ROOM) {
-        troubles.push(Trouble::Disk(format!("the disk of the ledger has {} MiB left", left / 1_048_576)));
+    if let Some(left) = engine
+        .ledger
+        .folder()
+        .and_then(|folder| room(&folder))
+        .filter(|left| *left < ROOM)
+    {
+        troubles.push(Trouble::Disk(format!(
+            "the disk of the ledger has {} MiB left",
+            left / 1_048_576
+        )));
     }
-    let failing = service.health.unwell().into_iter().find(|duty| duty.failure.is_some() && duty.since > PATIENCE);
+    let failing = service
+        .health
+        .unwell()
+        .into_iter()
+        .find(|duty| duty.failure.is_some() && duty.since > PATIENCE);
     if let Some(duty) = failing {
-        troubles.push(Trouble::Database(format!("{}: {}", duty.duty, duty.failure.unwrap_or_default())));
+        troubles.push(Trouble::Database(format!(
+            "{}: {}",
+            duty.duty,
+            duty.failure.unwrap_or_default()
+        )));
     }
     troubles
 }

@@ -33,7 +33,9 @@ pub(super) async fn keep<Doing, Done>(
             Err(error) => {
                 failures = failures.saturating_add(1);
                 health.failed(name, &error);
-                AGAIN.saturating_mul(2_u32.saturating_pow(failures.min(10) - 1)).min(AGAIN_AT_MOST)
+                AGAIN
+                    .saturating_mul(2_u32.saturating_pow(failures.min(10) - 1))
+                    .min(AGAIN_AT_MOST)
             }
         };
         tokio::select! {

@@ -54,7 +54,12 @@ pub struct Unwell {
 impl Health {
     /// A duty begins.
     pub fn begun(&self, name: &'static str) {
-        let fresh = Duty { done: None, begun: tokio::time::Instant::now(), sleeps: Duration::ZERO, failure: None };
+        let fresh = Duty {
+            done: None,
+            begun: tokio::time::Instant::now(),
+            sleeps: Duration::ZERO,
+            failure: None,
+        };
         self.duties().entry(name).or_insert(fresh);
     }
 
@@ -81,7 +86,8 @@ impl Health {
         }
     }
 
-    /// Whether the ledger lets this process write, within a short time. Who asks often is told what was found a moment ago.
+    /// Whether the ledger lets this process write, within a short time. Who asks often is told what
+    /// was found a moment ago.
     pub async fn can_write(&self, ledger: &Ledger) -> bool {
         let mut write = self.write.lock().await;
         if let Some((at, well)) = write.last
@@ -90,8 +96,10 @@ impl Health {
             return well;
         }
         let ledger = ledger.clone();
-        let mut trying =
-            write.under_way.take().unwrap_or_else(|| tokio::spawn(async move { ledger.try_turn().await.is_ok() }));
+        let mut trying = write
+            .under_way
+            .take()
+            .unwrap_or_else(|| tokio::spawn(async move { ledger.try_turn().await.is_ok() }));
         let well = match tokio::time::timeout(WRITTEN, &mut trying).await {
             Ok(tried) => tried.unwrap_or(false),
             Err(_) => {
@@ -111,7 +119,9 @@ impl Health {
     fn unwell_at(&self, now: tokio::time::Instant) -> Vec<Unwell> {
         let duties = self.duties();
         let since = |duty: &Duty| now.saturating_duration_since(duty.done.unwrap_or(duty.begun));
-        let unwell = duties.iter().filter(|(_, duty)| duty.failure.is_some() || since(duty) > duty.sleeps + LATE);
+        let unwell = duties
+            .iter()
+            .filter(|(_, duty)| duty.failure.is_some() || since(duty) > duty.sleeps + LATE);
         let told = |(name, duty): (&&'static str, &Duty)| Unwell {
             duty: name,
             failure: duty.failure.clone(),

@@ -19,13 +19,24 @@ pub(super) async fn keep(service: Service, stop: watch::Receiver<bool>) {
 
 async fn forget(service: &Service) -> Result<Duration, LedgerError> {
     let forgotten = service.engine.forget().await?;
-    let files = service.engine.forget_uploads().await.unwrap_or_else(|error| {
-        tracing::warn!(error = crate::errors::chain(&error), "old uploads cannot be deleted");
-        0
-    });
+    let files = service
+        .engine
+        .forget_uploads()
+        .await
+        .unwrap_or_else(|error| {
+            tracing::warn!(
+                error = crate::errors::chain(&error),
+                "old uploads cannot be deleted"
+            );
+            0
+        });
     let rows: u64 = forgotten.rows.iter().map(|(_, gone)| gone).sum();
     if rows + files > 0 {
         tracing::info!(rows, files, "forgot what is older than retention says");
     }
-    Ok(if forgotten.more || files > 0 { MORE } else { TICK })
+    Ok(if forgotten.more || files > 0 {
+        MORE
+    } else {
+        TICK
+    })
 }

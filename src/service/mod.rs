@@ -1,8 +1,9 @@
 //! The service: what runs by itself, day after day, in one process or in several beside each other.
 //!
-//! Each duty is a loop of its own (`duty.rs`) that looks at the ledger, does what is due and sleeps. None leads: what may happen once
-//! is a row with a unique key, so that any process may try. A duty that fails is tried again, and [`health`] tells of it; nothing
-//! here ends because a database or a disk is away for a while.
+//! Each duty is a loop of its own (`duty.rs`) that looks at the ledger, does what is due and
+//! sleeps. None leads: what may happen once is a row with a unique key, so that any process may
+//! try. A duty that fails is tried again, and [`health`] tells of it; nothing here ends because a
+//! database or a disk is away for a while.
 
 pub mod alerts;
 mod duty;
@@ -44,10 +45,17 @@ pub struct Service {
 impl Service {
     /// One that has not begun.
     pub fn new(engine: Arc<Engine>, node: NodeId, workflows: Arc<Workflows>) -> Self {
-        Self { engine, node, workflows, seen: Arc::default(), health: Arc::default() }
+        Self {
+            engine,
+            node,
+            workflows,
+            seen: Arc::default(),
+            health: Arc::default(),
+        }
     }
 
-    /// Does everything until told to stop: then nothing new is sent, and what is under way is settled.
+    /// Does everything until told to stop: then nothing new is sent, and what is under way is
+    /// settled.
     pub async fn run(&self, tellers: Tellers, stop: watch::Receiver<bool>) {
         let mut duties = JoinSet::new();
         duties.spawn(alerts::keep(self.clone(), tellers, stop.clone()));
@@ -68,7 +76,8 @@ impl Service {
         duties.spawn(runs::keep(self.clone(), stop));
         while let Some(ended) = duties.join_next().await {
             if let Err(error) = ended {
-                // A duty never ends by itself: this is a defect, and the process must not go on without it.
+                // A duty never ends by itself: this is a defect, and the process must not go on
+                // without it.
                 tracing::error!(error = %error, "a duty of the service broke");
                 std::process::abort();
             }

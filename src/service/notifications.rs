@@ -1,4 +1,5 @@
-//! Notifications that were kept: applied to the items they are about, by whichever process looks first.
+//! Notifications that were kept: applied to the items they are about, by whichever process looks
+//! first.
 
 use std::sync::Arc;
 use std::time::Duration;

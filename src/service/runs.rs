@@ -1,4 +1,5 @@
-//! Runs on their way: jobs end, the jobs that waited for them are planned, and what dead processes left is taken over.
+//! Runs on their way: jobs end, the jobs that waited for them are planned, and what dead processes
+//! left is taken over.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -20,9 +20,20 @@ pub(super) async fn keep(service: Service, stop: watch::Receiver<bool>) {
 /// Fires what is due; says how long to sleep until more is.
 async fn look(service: &Service) -> Result<Duration, LedgerError> {
     let clock = &service.engine.clock;
-    let paused: BTreeSet<String> = service.engine.ledger.paused_workflows().await?.into_iter().collect();
+    let paused: BTreeSet<String> = service
+        .engine
+        .ledger
+        .paused_workflows()
+        .await?
+        .into_iter()
+        .collect();
     let (workflows, seen) = (service.workflows.all(), &service.seen);
-    let kept = service.engine.keep_schedules(&workflows, &paused, seen, clock.now()).await?;
+    let kept = service
+        .engine
+        .keep_schedules(&workflows, &paused, seen, clock.now())
+        .await?;
     service.workflows.is_elsewhere(kept.elsewhere);
-    Ok(kept.next.map_or(TICK, |next| next.since(clock.now()).min(TICK)))
+    Ok(kept
+        .next
+        .map_or(TICK, |next| next.since(clock.now()).min(TICK)))
 }

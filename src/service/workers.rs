@@ -16,7 +16,10 @@ const NOBODY: Duration = Duration::from_secs(3_600);
 
 pub(super) async fn keep(service: Service, stop: watch::Receiver<bool>) {
     let health = std::sync::Arc::clone(&service.health);
-    super::duty::keep(&health, "workers", stop.clone(), || work(&service, stop.clone())).await;
+    super::duty::keep(&health, "workers", stop.clone(), || {
+        work(&service, stop.clone())
+    })
+    .await;
 }
 
 /// Works until told to stop or until the ledger fails.
@@ -24,7 +27,11 @@ async fn work(service: &Service, stop: watch::Receiver<bool>) -> Result<Duration
     if service.engine.accounts.is_empty() {
         return Ok(NOBODY);
     }
-    let mut workers = tokio::spawn(worker::run(std::sync::Arc::clone(&service.engine), service.node, stop.clone()));
+    let mut workers = tokio::spawn(worker::run(
+        std::sync::Arc::clone(&service.engine),
+        service.node,
+        stop.clone(),
+    ));
     loop {
         tokio::select! {
             ended = &mut workers => return ended_as(ended, *stop.borrow()),
@@ -43,7 +50,11 @@ fn ended_as(
         Ok(Ok(())) => Ok(AGAIN),
         Ok(Err(RunError::Ledger(error))) => Err(error),
         // A worker that broke is a defect of payrun; what was under way is asked about.
-        Ok(Err(RunError::Worker(what))) => Err(LedgerError::Corrupt { what: format!("a worker ended: {what}") }),
-        Err(error) => Err(LedgerError::Corrupt { what: format!("a worker ended: {error}") }),
+        Ok(Err(RunError::Worker(what))) => Err(LedgerError::Corrupt {
+            what: format!("a worker ended: {what}"),
+        }),
+        Err(error) => Err(LedgerError::Corrupt {
+            what: format!("a worker ended: {error}"),
+        }),
     }
 }

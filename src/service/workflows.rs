@@ -1,11 +1,14 @@
-//! The workflows in force: the valid files of a folder, taken up when they change. A file that became invalid leaves its last valid
-//! version in force, and is told of with its diagnostics; a folder that cannot be read leaves all of it in force. A run keeps the
-//! version that it was planned with.
+//! The workflows in force: the valid files of a folder, taken up when they change. A file that
+//! became invalid leaves its last valid version in force, and is told of with its diagnostics; a
+//! folder that cannot be read leaves all of it in force. A run keeps the version that it was
+//! planned with.
 //!
-//! A workflow that no file has any more is paused: it may have been taken out for good, and it may be a disk that is away. Until a
-//! person has decided about what it has open, nothing new of it is sent; if its file comes back before, the pause is over.
+//! A workflow that no file has any more is paused: it may have been taken out for good, and it may
+//! be a disk that is away. Until a person has decided about what it has open, nothing new of it is
+//! sent; if its file comes back before, the pause is over.
 //!
-//! So it is with the calendars that their schedules ask; but one of which the file is gone stays in force, and is told of.
+//! So it is with the calendars that their schedules ask; but one of which the file is gone stays in
+//! force, and is told of.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -95,8 +98,17 @@ impl Workflows {
     /// None, until somebody looks.
     pub fn none(config: &Arc<Config>, catalog: &Arc<Catalog>) -> Self {
         let (config, catalog) = (Arc::clone(config), Arc::clone(catalog));
-        let known = Known { calendars: config.calendars.clone(), ..Known::default() };
-        Self { config, catalog, known: Mutex::new(known), looking: Mutex::default(), changes: watch::Sender::new(0) }
+        let known = Known {
+            calendars: config.calendars.clone(),
+            ..Known::default()
+        };
+        Self {
+            config,
+            catalog,
+            known: Mutex::new(known),
+            looking: Mutex::default(),
+            changes: watch::Sender::new(0),
+        }
     }
 
     /// Those in force, by name.
@@ -124,10 +136,19 @@ impl Workflows {
             (path.clone(), why)
         }));
         refused.extend(known.refused_calendars.clone());
-        refused.extend(known.unread.clone().map(|why| (self.config.workflows.clone(), why)));
+        refused.extend(
+            known
+                .unread
+                .clone()
+                .map(|why| (self.config.workflows.clone(), why)),
+        );
         for name in &known.elsewhere {
-            let has_it = |(_, file): &(&PathBuf, &File)| file.workflow.as_ref().is_some_and(|one| one.name == *name);
-            let Some((path, _)) = known.files.iter().find(has_it) else { continue };
+            let has_it = |(_, file): &(&PathBuf, &File)| {
+                file.workflow.as_ref().is_some_and(|one| one.name == *name)
+            };
+            let Some((path, _)) = known.files.iter().find(has_it) else {
+                continue;
+            };
             let why = format!(
                 "{}: another process has another schedule of the workflow {name}, taken up later, which counts; give all \
                  processes the same file",
@@ -141,7 +162,11 @@ impl Workflows {
     /// The workflows that no file has any more, each with the file that had it.
     pub fn removed(&self) -> Vec<(String, PathBuf)> {
         let known = self.known();
-        known.removed.iter().map(|(name, removal)| (name.clone(), removal.path.clone())).collect()
+        known
+            .removed
+            .iter()
+            .map(|(name, removal)| (name.clone(), removal.path.clone()))
+            .collect()
     }
 
     /// Takes note of the workflows of which another process has another schedule.
@@ -172,9 +197,14 @@ impl Workflows {
         let mut changed = seen.look_at_calendars(&self.config.calendar_folder);
         let paths = load::files(&self.config.workflows);
         match &paths {
-            Ok(paths) => changed |= seen.unread.take().is_some() | self.read_changed(paths, &mut seen),
+            Ok(paths) => {
+                changed |= seen.unread.take().is_some() | self.read_changed(paths, &mut seen)
+            }
             Err(error) => {
-                let why = format!("the folder {} cannot be read: {error}", self.config.workflows.display());
+                let why = format!(
+                    "the folder {} cannot be read: {error}",
+                    self.config.workflows.display()
+                );
                 if seen.unread.as_ref() != Some(&why) {
                     tracing::error!(why, "what was in force stays in force");
                     seen.unread = Some(why);
@@ -202,7 +232,12 @@ impl Workflows {
     /// Reads the files that have changed, and forgets those that are gone. True if there are any.
     fn read_changed(&self, paths: &[PathBuf], known: &mut Known) -> bool {
         let mut changed = false;
-        let gone: Vec<PathBuf> = known.files.keys().filter(|path| !paths.contains(path)).cloned().collect();
+        let gone: Vec<PathBuf> = known
+            .files
+            .keys()
+            .filter(|path| !paths.contains(path))
+            .cloned()
+            .collect();
         for path in gone {
             tracing::warn!(file = %path.display(), "a workflow file is gone");
             known.files.remove(&path);
@@ -223,7 +258,16 @@ impl Workflows {
 
     /// Takes note of workflows that payrun paused at its start, since no file has them any more.
     pub fn were_removed(&self, missing: BTreeMap<String, PathBuf>) {
-        let removals = missing.into_iter().map(|(name, path)| (name, Removal { path, missed: MISSED, noted: true }));
+        let removals = missing.into_iter().map(|(name, path)| {
+            (
+                name,
+                Removal {
+                    path,
+                    missed: MISSED,
+                    noted: true,
+                },
+            )
+        });
         self.known().removed.extend(removals);
         self.changes.send_modify(|count| *count += 1);
     }
@@ -231,23 +275,33 @@ impl Workflows {
     /// The workflows that no file has any more, as the ledger is to be told.
     fn unnoted(&self) -> Vec<(String, PathBuf)> {
         let known = self.known();
-        let due = known.removed.iter().filter(|(_, removal)| !removal.noted && removal.missed >= MISSED);
-        due.map(|(name, removal)| (name.clone(), removal.path.clone())).collect()
+        let due = known
+            .removed
+            .iter()
+            .filter(|(_, removal)| !removal.noted && removal.missed >= MISSED);
+        due.map(|(name, removal)| (name.clone(), removal.path.clone()))
+            .collect()
     }
 
     /// The ledger was told.
     fn noted(&self, removed: &[(String, PathBuf)]) {
         let mut known = self.known();
         for (name, _) in removed {
-            known.removed.entry(name.clone()).and_modify(|removal| removal.noted = true);
+            known
+                .removed
+                .entry(name.clone())
+                .and_modify(|removal| removal.noted = true);
         }
     }
 
-    /// Nothing more is said of those whose pause was ended: by a person, or by a process that has the file.
+    /// Nothing more is said of those whose pause was ended: by a person, or by a process that has
+    /// the file.
     fn keep_paused(&self, paused: &[String]) {
         let mut known = self.known();
         let before = known.removed.len();
-        known.removed.retain(|name, removal| !removal.noted || paused.contains(name));
+        known
+            .removed
+            .retain(|name, removal| !removal.noted || paused.contains(name));
         if known.removed.len() != before {
             drop(known);
             self.changes.send_modify(|count| *count += 1);
@@ -256,19 +310,42 @@ impl Workflows {
 
     /// Whether something is missed that may be on its way back.
     fn misses(&self) -> bool {
-        self.known().removed.values().any(|removal| removal.missed < MISSED)
+        self.known()
+            .removed
+            .values()
+            .any(|removal| removal.missed < MISSED)
     }
 
-    fn read(&self, path: &Path, seen: Stamp, before: Option<Arc<Workflow>>, calendars: &Calendars) -> File {
-        match contained(path, || load::load_with(path, &self.catalog, &self.config, calendars)) {
+    fn read(
+        &self,
+        path: &Path,
+        seen: Stamp,
+        before: Option<Arc<Workflow>>,
+        calendars: &Calendars,
+    ) -> File {
+        match contained(path, || {
+            load::load_with(path, &self.catalog, &self.config, calendars)
+        }) {
             Ok(workflow) => {
                 tracing::info!(workflow.name = workflow.name, file = %path.display(), "a workflow is taken up");
-                File { seen, workflow: Some(Arc::new(workflow)), mistakes: None }
+                File {
+                    seen,
+                    workflow: Some(Arc::new(workflow)),
+                    mistakes: None,
+                }
             }
             Err(mistakes) => {
-                let now = if before.is_some() { "its last valid version stays in force" } else { "nothing of it runs" };
+                let now = if before.is_some() {
+                    "its last valid version stays in force"
+                } else {
+                    "nothing of it runs"
+                };
                 tracing::error!(file = %path.display(), %mistakes, now, "a workflow is refused");
-                File { seen, workflow: before, mistakes: Some(mistakes) }
+                File {
+                    seen,
+                    workflow: before,
+                    mistakes: Some(mistakes),
+                }
             }
         }
     }
@@ -279,10 +356,15 @@ impl Workflows {
 }
 
 impl Known {
-    /// Reads the calendars of which a file has changed, and has the workflows read anew that ask them. True if anything is new.
+    /// Reads the calendars of which a file has changed, and has the workflows read anew that ask
+    /// them. True if anything is new.
     fn look_at_calendars(&mut self, folder: &Path) -> bool {
         let (mut refused, mut taken_up) = (BTreeMap::new(), BTreeSet::new());
-        match if folder.is_dir() { calendars::files_of(folder) } else { Ok(Vec::new()) } {
+        match if folder.is_dir() {
+            calendars::files_of(folder)
+        } else {
+            Ok(Vec::new())
+        } {
             Ok(found) => {
                 self.tell_gone(&found, &mut refused);
                 for files in found {
@@ -291,14 +373,23 @@ impl Known {
             }
             Err(mistake) => {
                 refused.clone_from(&self.refused_calendars);
-                refused.insert(folder.to_owned(), format!("{mistake}; the calendars stay as they were"));
+                refused.insert(
+                    folder.to_owned(),
+                    format!("{mistake}; the calendars stay as they were"),
+                );
             }
         }
-        for (file, why) in refused.iter().filter(|(file, why)| self.refused_calendars.get(*file) != Some(*why)) {
+        for (file, why) in refused
+            .iter()
+            .filter(|(file, why)| self.refused_calendars.get(*file) != Some(*why))
+        {
             tracing::error!(file = %file.display(), why, "a calendar is not taken up");
         }
         for file in self.files.values_mut().filter(|_| !taken_up.is_empty()) {
-            let asked = file.workflow.iter().filter_map(|workflow| workflow.schedule.as_ref());
+            let asked = file
+                .workflow
+                .iter()
+                .filter_map(|workflow| workflow.schedule.as_ref());
             let mut asked = asked.flat_map(|schedule| schedule.timetable.calendars());
             if file.mistakes.is_some() || asked.any(|calendar| taken_up.contains(&calendar.name)) {
                 file.seen = None;
@@ -312,9 +403,16 @@ impl Known {
     /// Tells of calendars of which all files are gone; they are read again if they come back.
     fn tell_gone(&mut self, found: &[CalendarFiles], refused: &mut BTreeMap<PathBuf, String>) {
         for (name, (files, seen)) in &mut self.calendar_files {
-            if let Some(path) = files.paths.first().filter(|_| found.iter().all(|files| files.name != *name)) {
+            if let Some(path) = files
+                .paths
+                .first()
+                .filter(|_| found.iter().all(|files| files.name != *name))
+            {
                 seen.clear();
-                let why = format!("{}: the file is gone, and the calendar stays as it was", path.display());
+                let why = format!(
+                    "{}: the file is gone, and the calendar stays as it was",
+                    path.display()
+                );
                 refused.insert(path.clone(), why);
             }
         }
@@ -328,8 +426,15 @@ impl Known {
         taken_up: &mut BTreeSet<String>,
     ) {
         let seen: Vec<Stamp> = files.paths.iter().map(|path| stamp(path)).collect();
-        if self.calendar_files.get(&files.name).is_some_and(|known| (&known.0, &known.1) == (&files, &seen)) {
-            let still = files.paths.iter().filter_map(|path| self.refused_calendars.get_key_value(path));
+        if self
+            .calendar_files
+            .get(&files.name)
+            .is_some_and(|known| (&known.0, &known.1) == (&files, &seen))
+        {
+            let still = files
+                .paths
+                .iter()
+                .filter_map(|path| self.refused_calendars.get_key_value(path));
             refused.extend(still.map(|(path, why)| (path.clone(), why.clone())));
             return;
         }
@@ -338,25 +443,49 @@ impl Known {
             None => calendars::read(&files).map_err(|mistakes| mistakes.to_string()),
         };
         match read {
-            Ok(calendar) if self.calendars.get(&files.name).is_some_and(|known| **known == calendar) => {}
+            Ok(calendar)
+                if self
+                    .calendars
+                    .get(&files.name)
+                    .is_some_and(|known| **known == calendar) => {}
             Ok(calendar) => {
                 tracing::info!(calendar = files.name, "a calendar is taken up");
-                self.calendars.insert(files.name.clone(), Arc::new(calendar));
+                self.calendars
+                    .insert(files.name.clone(), Arc::new(calendar));
                 taken_up.insert(files.name.clone());
             }
             Err(mistakes) => {
-                let now = if self.calendars.contains_key(&files.name) { "; the calendar stays as it was" } else { "" };
-                refused.extend(files.paths.first().map(|path| (path.clone(), format!("{mistakes}{now}"))));
+                let now = if self.calendars.contains_key(&files.name) {
+                    "; the calendar stays as it was"
+                } else {
+                    ""
+                };
+                refused.extend(
+                    files
+                        .paths
+                        .first()
+                        .map(|path| (path.clone(), format!("{mistakes}{now}"))),
+                );
             }
         }
-        self.calendar_files.insert(files.name.clone(), (files, seen));
+        self.calendar_files
+            .insert(files.name.clone(), (files, seen));
     }
 
-    /// Looks for workflows that were in force and that no file has any more, be it right or wrong. True if anything is new.
+    /// Looks for workflows that were in force and that no file has any more, be it right or wrong.
+    /// True if anything is new.
     fn look_for_removed(&mut self, folder: &Path) -> bool {
-        let has_it = |file: &File, name: &str| file.workflow.as_ref().is_some_and(|workflow| workflow.name == name);
+        let has_it = |file: &File, name: &str| {
+            file.workflow
+                .as_ref()
+                .is_some_and(|workflow| workflow.name == name)
+        };
         let place = |name: &String| {
-            let mut having = self.files.iter().filter(|(_, file)| has_it(file, name)).map(|(path, _)| path);
+            let mut having = self
+                .files
+                .iter()
+                .filter(|(_, file)| has_it(file, name))
+                .map(|(path, _)| path);
             having.next().map(|path| (name.clone(), path.clone()))
         };
         let places: BTreeMap<String, PathBuf> = self.valid.keys().filter_map(place).collect();
@@ -364,13 +493,28 @@ impl Known {
         let (removed, valid) = (self.removed.len(), &self.valid);
         self.removed.retain(|name, _| !valid.contains_key(name));
         let mut is_new = removed != self.removed.len();
-        for (name, path) in before.into_iter().filter(|(name, _)| !valid.contains_key(name)) {
-            self.removed.entry(name).or_insert(Removal { path, missed: 0, noted: false });
+        for (name, path) in before
+            .into_iter()
+            .filter(|(name, _)| !valid.contains_key(name))
+        {
+            self.removed.entry(name).or_insert(Removal {
+                path,
+                missed: 0,
+                noted: false,
+            });
             is_new = true;
         }
-        for (name, removal) in self.removed.iter_mut().filter(|(_, removal)| !removal.noted) {
+        for (name, removal) in self
+            .removed
+            .iter_mut()
+            .filter(|(_, removal)| !removal.noted)
+        {
             // A file with mistakes that has it is being worked on.
-            removal.missed = if has_workflow(folder, name) { 0 } else { removal.missed.saturating_add(1) };
+            removal.missed = if has_workflow(folder, name) {
+                0
+            } else {
+                removal.missed.saturating_add(1)
+            };
         }
         is_new
     }
@@ -384,22 +528,35 @@ impl Known {
             if let Some(mistakes) = &file.mistakes {
                 self.refused.insert(path.clone(), mistakes.clone());
             }
-            let Some(workflow) = &file.workflow else { continue };
+            let Some(workflow) = &file.workflow else {
+                continue;
+            };
             if self.valid.contains_key(&workflow.name) {
-                let why = format!("{}: another file has the workflow {} too", path.display(), workflow.name);
+                let why = format!(
+                    "{}: another file has the workflow {} too",
+                    path.display(),
+                    workflow.name
+                );
                 tracing::error!(why, "a workflow is refused");
                 self.refused.insert(path.clone(), why);
                 continue;
             }
-            self.valid.insert(workflow.name.clone(), Arc::clone(workflow));
+            self.valid
+                .insert(workflow.name.clone(), Arc::clone(workflow));
         }
     }
 }
 
 /// What comes of reading a file. A panic is a mistake like any other: the other files go on.
 fn contained<T>(path: &Path, read: impl FnOnce() -> Result<T, Diagnostics>) -> Result<T, String> {
-    let defect = |_| Err(format!("{}: to read it made payrun fail, which is a defect of payrun", path.display()));
-    catch_unwind(AssertUnwindSafe(read)).map_or_else(defect, |read| read.map_err(|mistakes| mistakes.to_string()))
+    let defect = |_| {
+        Err(format!(
+            "{}: to read it made payrun fail, which is a defect of payrun",
+            path.display()
+        ))
+    };
+    catch_unwind(AssertUnwindSafe(read))
+        .map_or_else(defect, |read| read.map_err(|mistakes| mistakes.to_string()))
 }
 
 /// By what a change is noticed: when it was changed, and its length.
@@ -419,12 +576,17 @@ pub(super) async fn keep(service: Service, stop: watch::Receiver<bool>) {
             tracing::error!(%error, "the workflows could not be looked at");
         }
         tell_ledger(&service).await?;
-        Ok(if service.workflows.misses() { REPLACED } else { TICK })
+        Ok(if service.workflows.misses() {
+            REPLACED
+        } else {
+            TICK
+        })
     })
     .await;
 }
 
-/// Pauses what no file has any more, and ends such a pause of what has one here, whichever process has paused it.
+/// Pauses what no file has any more, and ends such a pause of what has one here, whichever process
+/// has paused it.
 async fn tell_ledger(service: &Service) -> Result<(), LedgerError> {
     let (engine, workflows) = (&service.engine, &service.workflows);
     let removed = workflows.unnoted();

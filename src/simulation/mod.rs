@@ -1,9 +1,11 @@
-//! A user's workflow, played through on one thread from one seed: several nodes, a gateway that fails in every way, a network
-//! that loses and delays, processes that die at any moment, clocks that jump, a database that fails.
+//! A user's workflow, played through on one thread from one seed: several nodes, a gateway that
+//! fails in every way, a network that loses and delays, processes that die at any moment, clocks
+//! that jump, a database that fails.
 //!
-//! Everything that happens is drawn from the seed, and time is driven, so a seed that fails replays alone. The engine, the
-//! ledger, the clients and the gateways' other sides are the real ones; only the workers' scheduling is played here, since
-//! what comes when is what is tried. What came of it is judged by [`crate::checker`], which knows none of this.
+//! Everything that happens is drawn from the seed, and time is driven, so a seed that fails replays
+//! alone. The engine, the ledger, the clients and the gateways' other sides are the real ones; only
+//! the workers' scheduling is played here, since what comes when is what is tried. What came of it
+//! is judged by [`crate::checker`], which knows none of this.
 
 mod chance;
 mod network;
@@ -92,7 +94,10 @@ pub struct Story {
 impl Outcome {
     /// How many promises of this number were broken.
     pub fn broken_promises(&self, promise: u8) -> u64 {
-        self.broken.iter().filter(|broken| broken.promise == promise).count() as u64
+        self.broken
+            .iter()
+            .filter(|broken| broken.promise == promise)
+            .count() as u64
     }
 }
 
@@ -122,7 +127,11 @@ pub async fn play(what: &Play, twins: &Twins, seed: u64) -> Result<Outcome, Simu
     let rows = play.plan().await?;
     play.act().await?;
     let told = play.tell().await?;
-    let known = Known { rows, grace: play.grace(), too_late: play.too_late().clone() };
+    let known = Known {
+        rows,
+        grace: play.grace(),
+        too_late: play.too_late().clone(),
+    };
     let mut broken = checker::check(&told.journal, &told.books, &told.totals, &known);
     broken.extend(play.left_open(&told));
     Ok(Outcome {

@@ -1,4 +1,5 @@
-//! What is between the nodes and the gateways: a request waits here until the play says what becomes of it.
+//! What is between the nodes and the gateways: a request waits here until the play says what
+//! becomes of it.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -89,7 +90,10 @@ impl Twin for Line {
             {
                 let mut inner = self.network.inner();
                 let call = inner.current;
-                let parcel = Parcel { request: Arc::new(request), twin: Arc::clone(&self.twin) };
+                let parcel = Parcel {
+                    request: Arc::new(request),
+                    twin: Arc::clone(&self.twin),
+                };
                 inner.waiting.insert(call, Waiting { parcel, answer });
             }
             answered.await.unwrap_or(Reaction::Reset)

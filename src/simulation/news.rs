@@ -1,4 +1,5 @@
-//! The notifications of a play: what the gateways tell, when, how often, and what is wrong with it. All drawn.
+//! The notifications of a play: what the gateways tell, when, how often, and what is wrong with it.
+//! All drawn.
 
 use std::collections::BTreeMap;
 
@@ -32,7 +33,8 @@ pub(super) struct Letter {
 pub(super) struct News(Vec<(String, Ended)>);
 
 impl News {
-    /// The next notification, if there is anything to tell: of an order that has ended, or something wrong about any order.
+    /// The next notification, if there is anything to tell: of an order that has ended, or
+    /// something wrong about any order.
     pub async fn next(
         &mut self,
         chance: &mut Chance,
@@ -40,9 +42,18 @@ impl News {
         ledger: &Ledger,
     ) -> Result<Option<Letter>, SimulationError> {
         for (account, place) in places {
-            let ended = place.gateways.ended().await.map_err(|error| SimulationError::Twin(error.to_string()))?;
+            let ended = place
+                .gateways
+                .ended()
+                .await
+                .map_err(|error| SimulationError::Twin(error.to_string()))?;
             let room = REMEMBERED.saturating_sub(self.0.len());
-            self.0.extend(ended.into_iter().take(room).map(|one| (account.clone(), one)));
+            self.0.extend(
+                ended
+                    .into_iter()
+                    .take(room)
+                    .map(|one| (account.clone(), one)),
+            );
         }
         let twist = match chance.below(100) {
             0..=49 => None,
@@ -53,14 +64,21 @@ impl News {
         };
         let told = match twist {
             None | Some(Twist::Stale) => self.of_an_end(chance),
-            Some(Twist::Forged | Twist::OtherAmount | Twist::Early) => of_any_order(chance, places, ledger).await?,
+            Some(Twist::Forged | Twist::OtherAmount | Twist::Early) => {
+                of_any_order(chance, places, ledger).await?
+            }
         };
-        let Some((account, of)) = told else { return Ok(None) };
-        let Some(place) = places.get(&account) else { return Ok(None) };
+        let Some((account, of)) = told else {
+            return Ok(None);
+        };
+        let Some(place) = places.get(&account) else {
+            return Ok(None);
+        };
         let news = place.gateways.news(&of, twist, place.signed_path()).await;
         let news = news.map_err(|error| SimulationError::Twin(error.to_string()))?;
         Ok(news.map(|(headers, body)| Letter {
-            is_false: twist == Some(Twist::Forged) || (twist == Some(Twist::Stale) && of.gateway == "wechat"),
+            is_false: twist == Some(Twist::Forged)
+                || (twist == Some(Twist::Stale) && of.gateway == "wechat"),
             trouble: trouble(twist),
             account,
             headers,
@@ -85,8 +103,14 @@ async fn of_any_order(
     ledger: &Ledger,
 ) -> Result<Option<(String, Ended)>, SimulationError> {
     let items: Vec<ItemRow> = ledger.items(&ItemFilter::default(), 0, 10_000).await?;
-    let Some(item) = chance.one_of(&items) else { return Ok(None) };
-    let job = ledger.jobs(item.run_id).await?.into_iter().find(|job| job.id == item.job_id);
+    let Some(item) = chance.one_of(&items) else {
+        return Ok(None);
+    };
+    let job = ledger
+        .jobs(item.run_id)
+        .await?
+        .into_iter()
+        .find(|job| job.id == item.job_id);
     let sort = match job.as_ref().map(|job| job.kind.as_str()) {
         Some("deduct" | "pay") => Sort::Payment,
         Some("refund") => Sort::Refund,
@@ -95,7 +119,16 @@ async fn of_any_order(
     };
     let place = job.and_then(|job| Some((job.lane.clone(), places.get(&job.lane)?.word())));
     let number = item.order_no.clone();
-    Ok(place.zip(number).map(|((lane, gateway), number)| (lane, Ended { gateway, sort, number })))
+    Ok(place.zip(number).map(|((lane, gateway), number)| {
+        (
+            lane,
+            Ended {
+                gateway,
+                sort,
+                number,
+            },
+        )
+    }))
 }
 
 const fn trouble(twist: Option<Twist>) -> Option<&'static str> {

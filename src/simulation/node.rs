@@ -1,4 +1,5 @@
-//! A process of a play: its clock, its lock, what it has under way and what it has not written down yet.
+//! A process of a play: its clock, its lock, what it has under way and what it has not written down
+//! yet.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future::{Future, poll_fn};
@@ -54,8 +55,14 @@ pub(super) struct Sending {
 
 impl Sending {
     fn of(claimed: &Claimed, work: &Work) -> Option<Self> {
-        let at = claimed.item.sent_at.filter(|_| claimed.doing == Doing::Submit)?;
-        Some(Self { number: claimed.order_no().to_string(), grace_ends: at.plus(work.policy.resolve.grace) })
+        let at = claimed
+            .item
+            .sent_at
+            .filter(|_| claimed.doing == Doing::Submit)?;
+        Some(Self {
+            number: claimed.order_no().to_string(),
+            grace_ends: at.plus(work.policy.resolve.grace),
+        })
     }
 }
 
@@ -72,16 +79,22 @@ pub(super) enum Came {
 impl Process {
     /// Sets its clock by the true one.
     pub fn look_at_the_clock(&self, now: Timestamp) {
-        self.clock.set(Timestamp::from_millis(now.millis() + self.skew));
+        self.clock
+            .set(Timestamp::from_millis(now.millis() + self.skew));
     }
 
     /// Claims what is due on an account, at most `slots`.
-    pub async fn claim(&self, account: &Account, slots: usize) -> Result<Vec<(Claimed, Work)>, LedgerError> {
+    pub async fn claim(
+        &self,
+        account: &Account,
+        slots: usize,
+    ) -> Result<Vec<(Claimed, Work)>, LedgerError> {
         let now = self.engine.clock.now();
         let open = self.engine.ledger.open_jobs(&account.name).await?;
         let due = open.into_iter().filter(|job| job.is_due(now));
-        let known: Vec<(OpenJob, Work)> =
-            due.filter_map(|job| Some((job.clone(), self.work(&job, account)?))).collect();
+        let known: Vec<(OpenJob, Work)> = due
+            .filter_map(|job| Some((job.clone(), self.work(&job, account)?)))
+            .collect();
         let want = |(job, work): &(OpenJob, Work)| Want {
             job_id: job.id,
             kind: job.kind.clone(),
@@ -105,25 +118,52 @@ impl Process {
         }
         let (claimed, _) = self.engine.ledger.claim_due(request).await?;
         let with_work = claimed.into_iter().filter_map(|one| {
-            let work = known.iter().find(|(job, _)| job.id == one.job_id()).map(|(_, work)| work.clone())?;
+            let work = known
+                .iter()
+                .find(|(job, _)| job.id == one.job_id())
+                .map(|(_, work)| work.clone())?;
             Some((one, work))
         });
         Ok(with_work.collect())
     }
 
     fn work(&self, job: &OpenJob, account: &Account) -> Option<Work> {
-        let kind = self.engine.catalog.kinds.get(&job.kind).filter(|kind| kind.gateways.contains_key(account.kind))?;
-        Some(Work { kind: Arc::clone(kind), policy: Arc::clone(&job.policy) })
+        let kind = self
+            .engine
+            .catalog
+            .kinds
+            .get(&job.kind)
+            .filter(|kind| kind.gateways.contains_key(account.kind))?;
+        Some(Work {
+            kind: Arc::clone(kind),
+            policy: Arc::clone(&job.policy),
+        })
     }
 
     /// Begins a call; nothing of it happens before [`Process::go_on`].
-    pub fn begin(&mut self, id: CallId, account: &Arc<Account>, work: Work, claimed: Claimed, now: Timestamp) {
+    pub fn begin(
+        &mut self,
+        id: CallId,
+        account: &Arc<Account>,
+        work: Work,
+        claimed: Claimed,
+        now: Timestamp,
+    ) {
         let (engine, account) = (Arc::clone(&self.engine), Arc::clone(account));
         // As the worker gives it up, with the time to connect.
         let deadline = now.plus(account.timeout + Duration::from_millis(250));
         let sends = Sending::of(&claimed, &work);
-        let performing = Box::pin(async move { perform(&engine, &account, &work, &claimed, || {}).await });
-        self.calls.insert(id, Call { performing, sends, reply: None, deadline });
+        let performing =
+            Box::pin(async move { perform(&engine, &account, &work, &claimed, || {}).await });
+        self.calls.insert(
+            id,
+            Call {
+                performing,
+                sends,
+                reply: None,
+                deadline,
+            },
+        );
     }
 
     /// Goes on with a call until it waits for the network or has ended.

@@ -1,4 +1,5 @@
-//! What is read when a play has ended: our journal, the gateways' true books, and what became of everybody.
+//! What is read when a play has ended: our journal, the gateways' true books, and what became of
+//! everybody.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +27,8 @@ pub(super) struct Told {
     pub violations: Counts,
 }
 
-/// Reads both sides. `given`: payments that were in the books before anything began, by account and number.
+/// Reads both sides. `given`: payments that were in the books before anything began, by account and
+/// number.
 pub(super) async fn tell(
     ledger: &Ledger,
     places: &BTreeMap<String, Place>,
@@ -47,9 +49,15 @@ pub(super) async fn tell(
     }
     let mut states = BTreeMap::new();
     for item in &journal {
-        *states.entry(item["state"].as_str().unwrap_or_default().to_owned()).or_default() += 1;
+        *states
+            .entry(item["state"].as_str().unwrap_or_default().to_owned())
+            .or_default() += 1;
     }
-    let times: Vec<u64> = journal.iter().map(unknown_for).filter(|time| *time > 0).collect();
+    let times: Vec<u64> = journal
+        .iter()
+        .map(unknown_for)
+        .filter(|time| *time > 0)
+        .collect();
     Ok(Told {
         books: books(places, given).await?,
         totals: sums,
@@ -61,12 +69,22 @@ pub(super) async fn tell(
     })
 }
 
-async fn books(places: &BTreeMap<String, Place>, given: &[(String, String)]) -> Result<Rows, SimulationError> {
+async fn books(
+    places: &BTreeMap<String, Place>,
+    given: &[(String, String)],
+) -> Result<Rows, SimulationError> {
     let mut rows = Rows::new();
     for (name, place) in places {
-        let lines = place.gateways.lines().await.map_err(|error| SimulationError::Twin(error.to_string()))?;
+        let lines = place
+            .gateways
+            .lines()
+            .await
+            .map_err(|error| SimulationError::Twin(error.to_string()))?;
         for line in lines {
-            if line.sort == "cancel" || given.iter().any(|(account, number)| account == name && *number == line.number)
+            if line.sort == "cancel"
+                || given
+                    .iter()
+                    .any(|(account, number)| account == name && *number == line.number)
             {
                 continue;
             }
@@ -89,14 +107,22 @@ pub(super) fn story(item: &Value) -> Story {
             way.push(to);
         }
     }
-    let moved = item["events"].as_array().is_some_and(|events| !events.is_empty());
+    let moved = item["events"]
+        .as_array()
+        .is_some_and(|events| !events.is_empty());
     Story {
         line: item["line"].as_u64().unwrap_or(0),
         key: text("key"),
         state: text("state"),
         unknown: unknown_for(item),
-        calls: item["attempts"].as_array().map_or(0, |attempts| attempts.len() as u64),
-        way: if moved { way.join(", ") } else { text("reason") },
+        calls: item["attempts"]
+            .as_array()
+            .map_or(0, |attempts| attempts.len() as u64),
+        way: if moved {
+            way.join(", ")
+        } else {
+            text("reason")
+        },
     }
 }
 
@@ -118,12 +144,20 @@ fn unknown_for(item: &Value) -> u64 {
 }
 
 /// What went wrong at the gateways, and what they hold against us.
-pub(super) async fn met(places: &BTreeMap<String, Place>) -> Result<(Counts, Counts), SimulationError> {
+pub(super) async fn met(
+    places: &BTreeMap<String, Place>,
+) -> Result<(Counts, Counts), SimulationError> {
     let (mut faults, mut violations) = (Counts::new(), Counts::new());
     for place in places.values() {
-        let met = place.gateways.met().await.map_err(|error| SimulationError::Twin(error.to_string()))?;
+        let met = place
+            .gateways
+            .met()
+            .await
+            .map_err(|error| SimulationError::Twin(error.to_string()))?;
         for (sum, counts) in [(&mut faults, met.0), (&mut violations, met.1)] {
-            counts.into_iter().for_each(|(word, times)| *sum.entry(word).or_default() += times);
+            counts
+                .into_iter()
+                .for_each(|(word, times)| *sum.entry(word).or_default() += times);
         }
     }
     Ok((faults, violations))

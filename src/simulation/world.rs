@@ -1,4 +1,5 @@
-//! The world of a play: gateways' other sides with keys of their own, and the accounts that lead to them.
+//! The world of a play: gateways' other sides with keys of their own, and the accounts that lead to
+//! them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,7 +22,8 @@ const TOKEN: Duration = Duration::from_secs(86_400 * 3650);
 /// Where in-process requests are said to go.
 const BASE: &str = "https://simulated.invalid";
 
-/// Keys for the gateways' other sides. They take a while to make, so all seeds of a process share them.
+/// Keys for the gateways' other sides. They take a while to make, so all seeds of a process share
+/// them.
 #[derive(Debug)]
 pub struct Twins {
     wechat: Identity,
@@ -36,7 +38,8 @@ impl Twins {
     /// # Errors
     /// If the machine has no randomness to give.
     pub fn generate() -> Result<Self, SimulationError> {
-        let failed = |error: crate::sandbox::IdentityError| SimulationError::Twin(error.to_string());
+        let failed =
+            |error: crate::sandbox::IdentityError| SimulationError::Twin(error.to_string());
         Ok(Self {
             wechat: Identity::generate().map_err(failed)?,
             hipopay: crate::sandbox::hipopay::Identity::generate().map_err(failed)?,
@@ -64,7 +67,10 @@ struct GatewayConfigRef {
 }
 
 /// The client's configuration: keys of the play in place of the account's.
-#[expect(clippy::large_enum_variant, reason = "a handful of accounts, each read once")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a handful of accounts, each read once"
+)]
 enum Kind {
     Wechat(crate::config::WechatConfig),
     Hipopay(crate::config::HipopayConfig),
@@ -72,7 +78,8 @@ enum Kind {
     Cbtis(crate::config::CbtisConfig),
 }
 
-/// The other sides of the accounts that a workflow names, by their names: what nothing is sent to has no part in a play.
+/// The other sides of the accounts that a workflow names, by their names: what nothing is sent to
+/// has no part in a play.
 pub(super) async fn places(
     config: &Config,
     workflow: &Workflow,
@@ -114,7 +121,9 @@ async fn place(
             let mut identity = twins.wechat.clone();
             identity.mode = theirs.mode.clone();
             let config = identity.wechat_config_with_public_key(BASE);
-            let twin = Sandbox::open(identity, settings, clock).await.map_err(|error| failed(&error))?;
+            let twin = Sandbox::open(identity, settings, clock)
+                .await
+                .map_err(|error| failed(&error))?;
             gateways.wechat = Some(Arc::clone(&twin));
             (twin, Kind::Wechat(config))
         }
@@ -140,9 +149,18 @@ async fn place(
         identity: account.identity(),
         word: account.kind.word(),
         lane: (account.rate, account.concurrency, account.timeout),
-        intervals: (account.query_interval, account.refund_interval, account.funds_interval),
+        intervals: (
+            account.query_interval,
+            account.refund_interval,
+            account.funds_interval,
+        ),
     };
-    Ok(Place { config, gateways, twin, kind })
+    Ok(Place {
+        config,
+        gateways,
+        twin,
+        kind,
+    })
 }
 
 impl Place {
@@ -160,15 +178,30 @@ impl Place {
     }
 
     /// The account as a node has it, by its own clock.
-    pub fn account(&self, network: &Arc<Network>, clock: &Clock) -> Result<Account, SimulationError> {
-        let line = Line { network: Arc::clone(network), twin: Arc::clone(&self.twin) };
+    pub fn account(
+        &self,
+        network: &Arc<Network>,
+        clock: &Clock,
+    ) -> Result<Account, SimulationError> {
+        let line = Line {
+            network: Arc::clone(network),
+            twin: Arc::clone(&self.twin),
+        };
         let (transport, clock) = (Transport::InProcess(Arc::new(line)), clock.clone());
         let failed = |error: &dyn std::fmt::Display| SimulationError::Twin(error.to_string());
         let gateway: Box<dyn Gateway> = match &self.kind {
-            Kind::Wechat(config) => Box::new(wechat::Client::new(config, transport, clock).map_err(|e| failed(&e))?),
-            Kind::Hipopay(config) => Box::new(hipopay::Client::new(config, transport, clock).map_err(|e| failed(&e))?),
-            Kind::Egms(config) => Box::new(egms::Client::new(config, transport, clock).map_err(|e| failed(&e))?),
-            Kind::Cbtis(config) => Box::new(cbtis::Client::new(config, transport, clock).map_err(|e| failed(&e))?),
+            Kind::Wechat(config) => {
+                Box::new(wechat::Client::new(config, transport, clock).map_err(|e| failed(&e))?)
+            }
+            Kind::Hipopay(config) => {
+                Box::new(hipopay::Client::new(config, transport, clock).map_err(|e| failed(&e))?)
+            }
+            Kind::Egms(config) => {
+                Box::new(egms::Client::new(config, transport, clock).map_err(|e| failed(&e))?)
+            }
+            Kind::Cbtis(config) => {
+                Box::new(cbtis::Client::new(config, transport, clock).map_err(|e| failed(&e))?)
+            }
         };
         let (rate, concurrency, timeout) = self.config.lane;
         let (query_interval, refund_interval, funds_interval) = self.config.intervals;

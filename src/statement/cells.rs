@@ -16,7 +16,10 @@ pub(super) struct Cell<'a> {
 /// # Errors
 /// If the line does not begin with the mark or has too many columns.
 pub(super) fn split<'a>(raw: &'a Raw, mark: &str) -> Result<Vec<Cell<'a>>, FileError> {
-    let first = raw.text.strip_prefix(mark).ok_or_else(|| raw.error(1, "a back-tick is expected before the value"))?;
+    let first = raw
+        .text
+        .strip_prefix(mark)
+        .ok_or_else(|| raw.error(1, "a back-tick is expected before the value"))?;
     let between = format!(",{mark}");
     let mut column = chars(mark) + 1;
     let mut cells = Vec::new();
@@ -31,12 +34,19 @@ pub(super) fn split<'a>(raw: &'a Raw, mark: &str) -> Result<Vec<Cell<'a>>, FileE
 }
 
 /// Splits a line that must have so many columns.
-pub(super) fn split_into<'a>(raw: &'a Raw, mark: &str, columns: usize) -> Result<Vec<Cell<'a>>, FileError> {
+pub(super) fn split_into<'a>(
+    raw: &'a Raw,
+    mark: &str,
+    columns: usize,
+) -> Result<Vec<Cell<'a>>, FileError> {
     let cells = split(raw, mark)?;
     if cells.len() == columns {
         return Ok(cells);
     }
     // Where it goes wrong cannot be told from a count; the end of what there is comes nearest.
     let last = cells.last().map_or(1, |cell| cell.column);
-    Err(raw.error(last, format!("the line has {} columns, its header {columns}", cells.len())))
+    Err(raw.error(
+        last,
+        format!("the line has {} columns, its header {columns}", cells.len()),
+    ))
 }

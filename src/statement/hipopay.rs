@@ -1,14 +1,19 @@
-//! HipoPay's file (the HipoPay document, "Export Reconciliation Report"; docs/gateways/hipopay.md): a title, a header, 18 columns.
+//! HipoPay's file (the HipoPay document, "Export Reconciliation Report"; docs/gateways/hipopay.md):
+//! a title, a header, 18 columns.
 //!
-//! A back-tick stands before numbers only, `-` means that there is nothing, an amount carries its currency.
-//! What is taken for what, from the document's sample of two payments and one refund \[B\]:
+//! A back-tick stands before numbers only, `-` means that there is nothing, an amount carries its
+//! currency. What is taken for what, from the document's sample of two payments and one refund
+//! \[B\]:
 //!
-//! - "Collection via …" is a payment. "Order No." is HipoPay's number, "External order No." the merchant's, "Transaction
-//!   Amount" what was paid, "Credit" what is left of it after "Service Fee".
-//! - "Refund" is a refund. "Order No." is the refund's own number at HipoPay. The payment's two numbers stand under "Refund
-//!   Order" and "External Refund Order No.", whatever these names suggest. The merchant's number of the refund is empty in
-//!   the sample; if it ever is there, it stands under "External order No." \[C\]. "Debit" is what leaves, with a minus.
-//! - Everything else (withdrawals, conversions) is [`Kind::Other`] and not described any further \[C\].
+//! - "Collection via …" is a payment. "Order No." is HipoPay's number, "External order No." the
+//!   merchant's, "Transaction Amount" what was paid, "Credit" what is left of it after "Service
+//!   Fee".
+//! - "Refund" is a refund. "Order No." is the refund's own number at HipoPay. The payment's two
+//!   numbers stand under "Refund Order" and "External Refund Order No.", whatever these names
+//!   suggest. The merchant's number of the refund is empty in the sample; if it ever is there, it
+//!   stands under "External order No." \[C\]. "Debit" is what leaves, with a minus.
+//! - Everything else (withdrawals, conversions) is [`Kind::Other`] and not described any further
+//!   \[C\].
 //!
 //! There is no column for a state and no summary; the state is the transaction's type.
 
@@ -42,8 +47,8 @@ const COLUMNS: [(&str, &str); 18] = [
     ("payment_channel", "Payment Channel"),
 ];
 
-/// What a bill calls its columns and the types of its lines, where that is not what the document does. It is known in English
-/// only; the language of a real file is not \[C\].
+/// What a bill calls its columns and the types of its lines, where that is not what the document
+/// does. It is known in English only; the language of a real file is not \[C\].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BillNames {
     /// By the name of [`BillNames::columns_known`]: the column's in the file.
@@ -61,7 +66,9 @@ impl BillNames {
     }
 
     fn header(&self) -> impl Iterator<Item = &str> {
-        COLUMNS.iter().map(|(name, documented)| self.columns.get(*name).map_or(*documented, String::as_str))
+        COLUMNS
+            .iter()
+            .map(|(name, documented)| self.columns.get(*name).map_or(*documented, String::as_str))
     }
 
     fn kind(&self, word: &str) -> Kind {
@@ -75,17 +82,22 @@ impl BillNames {
     }
 }
 
-/// Reads title and header. What stands there instead of a column's name is said, since without it nobody could configure it; never
-/// more than a few characters of it, and no digit, should it be no header at all.
+/// Reads title and header. What stands there instead of a column's name is said, since without it
+/// nobody could configure it; never more than a few characters of it, and no digit, should it be no
+/// header at all.
 pub(super) fn open<R: BufRead>(source: &mut Source<R>, names: &BillNames) -> Result<(), FileError> {
     source.must("title")?;
     let raw = source.must("header")?;
     let cells = split(&raw, "")?;
-    let differs = cells.iter().zip(names.header()).find(|(cell, name)| cell.text.trim() != *name);
+    let differs = cells
+        .iter()
+        .zip(names.header())
+        .find(|(cell, name)| cell.text.trim() != *name);
     if let Some((cell, name)) = differs {
         let found = shown(cell.text);
-        let what =
-            format!("the column {name:?} is expected here, not {found:?}: name it under bill_columns in payrun.yaml");
+        let what = format!(
+            "the column {name:?} is expected here, not {found:?}: name it under bill_columns in payrun.yaml"
+        );
         return Err(raw.error(cell.column, what));
     }
     split_into(&raw, "", COLUMNS.len()).map(drop)
@@ -97,12 +109,26 @@ fn shown(cell: &str) -> String {
     if cell.starts_with('`') || cell.contains('@') {
         return "***".to_owned();
     }
-    cell.chars().take(24).map(|c| if c.is_numeric() || c.is_control() { '#' } else { c }).collect()
+    cell.chars()
+        .take(24)
+        .map(|c| {
+            if c.is_numeric() || c.is_control() {
+                '#'
+            } else {
+                c
+            }
+        })
+        .collect()
 }
 
 /// The next line.
-pub(super) fn next<R: BufRead>(source: &mut Source<R>, names: &BillNames) -> Result<Option<Line>, FileError> {
-    let Some(raw) = source.next()? else { return Ok(None) };
+pub(super) fn next<R: BufRead>(
+    source: &mut Source<R>,
+    names: &BillNames,
+) -> Result<Option<Line>, FileError> {
+    let Some(raw) = source.next()? else {
+        return Ok(None);
+    };
     let cells = split_into(&raw, "", COLUMNS.len())?;
     let row = Row { raw: &raw, cells };
     row.line(names).map(Some)
@@ -121,12 +147,20 @@ impl Row<'_> {
         let at = if is_refund { 10 } else { 7 };
         let amount = self.money(at)?.and_then(Signed::amount);
         if amount.is_none() && matches!(kind, Kind::Payment | Kind::Refund) {
-            return Err(self.raw.error(self.cells[at].column, "a payment and a refund have an amount above zero"));
+            return Err(self.raw.error(
+                self.cells[at].column,
+                "a payment and a refund have an amount above zero",
+            ));
         }
-        let [order_no, transaction_id, refund_no, refund_id] =
-            if is_refund { [12, 11, 3, 2].map(|at| self.text(at)) } else { self.payment_numbers() };
+        let [order_no, transaction_id, refund_no, refund_id] = if is_refund {
+            [12, 11, 3, 2].map(|at| self.text(at))
+        } else {
+            self.payment_numbers()
+        };
         if transaction_id.is_empty() && kind != Kind::Other {
-            return Err(self.raw.error(self.cells[2].column, "the line names no payment"));
+            return Err(self
+                .raw
+                .error(self.cells[2].column, "the line names no payment"));
         }
         Ok(Line {
             line: self.raw.number,
@@ -149,11 +183,18 @@ impl Row<'_> {
 
     /// The credit, or the debit as a negative sum, whether or not it is written with its minus.
     fn settled(&self) -> Result<Option<Signed>, FileError> {
-        let debit = self.money(5)?.map(|debit| if debit.minor > 0 { debit.reversed() } else { debit });
+        let debit = self.money(5)?.map(|debit| {
+            if debit.minor > 0 {
+                debit.reversed()
+            } else {
+                debit
+            }
+        });
         Ok(self.money(4)?.or(debit))
     }
 
-    /// A text without the back-tick before it; empty where a dash without one says that there is nothing.
+    /// A text without the back-tick before it; empty where a dash without one says that there is
+    /// nothing.
     fn text(&self, at: usize) -> String {
         match self.cells[at].text.trim() {
             "-" => String::new(),
@@ -167,9 +208,16 @@ impl Row<'_> {
         if matches!(cell.text, "" | "-") {
             return Ok(None);
         }
-        let expected = || self.raw.error(cell.column, "an amount with its currency is expected, such as 0.99 HKD");
+        let expected = || {
+            self.raw.error(
+                cell.column,
+                "an amount with its currency is expected, such as 0.99 HKD",
+            )
+        };
         let (number, code) = cell.text.split_once(' ').ok_or_else(expected)?;
         let currency = currency(self.raw, Cell { text: code, ..cell })?;
-        Signed::parse(number, currency).map(Some).map_err(|what| self.raw.error(cell.column, what))
+        Signed::parse(number, currency)
+            .map(Some)
+            .map_err(|what| self.raw.error(cell.column, what))
     }
 }

@@ -1,10 +1,12 @@
 //! Reads a gateway's statement file into lines.
 //!
-//! Pure: bytes in, lines out, and it knows neither who fetched the file nor what becomes of the lines. It streams, so that a
-//! file of a million lines needs no more memory than its longest one. The invariant: a file is read to its end or not at all.
-//! Whoever takes the lines one by one ([`Lines`]) must throw them away when an error follows; [`read`] does so itself.
+//! Pure: bytes in, lines out, and it knows neither who fetched the file nor what becomes of the
+//! lines. It streams, so that a file of a million lines needs no more memory than its longest one.
+//! The invariant: a file is read to its end or not at all. Whoever takes the lines one by one
+//! ([`Lines`]) must throw them away when an error follows; [`read`] does so itself.
 //!
-//! Errors name the place and what is wrong there, never what the file says: it holds names of payers.
+//! Errors name the place and what is wrong there, never what the file says: it holds names of
+//! payers.
 
 use std::fmt;
 use std::io::BufRead;
@@ -31,7 +33,8 @@ pub const COLUMNS_MAX: usize = 100;
 pub enum Format {
     /// WeChat Pay Global: 38 columns, a back-tick before every value (docs/gateways/wechat.md).
     Wechat,
-    /// HipoPay: a title, 18 columns, a back-tick before numbers (the HipoPay document, "Export Reconciliation Report").
+    /// HipoPay: a title, 18 columns, a back-tick before numbers (the HipoPay document, "Export
+    /// Reconciliation Report").
     Hipopay,
 }
 
@@ -65,13 +68,15 @@ pub struct Line {
     pub refund_no: String,
     /// The gateway's number of the refund.
     pub refund_id: String,
-    /// The gateway's word: of a refund the refund's state, else the payment's. HipoPay's file has the transaction's type only.
+    /// The gateway's word: of a refund the refund's state, else the payment's. HipoPay's file has
+    /// the transaction's type only.
     pub state: String,
     /// How much was paid, or given back. There is one for every payment and refund.
     pub amount: Option<Amount>,
     /// The gateway's fee, as written: above zero is what it keeps.
     pub fee: Option<Signed>,
-    /// What the line does to what the gateway owes the merchant: above zero for money that comes, below for money that goes.
+    /// What the line does to what the gateway owes the merchant: above zero for money that comes,
+    /// below for money that goes.
     pub settled: Option<Signed>,
 }
 
@@ -91,7 +96,8 @@ pub struct Totals {
     pub count: u64,
     /// The other captions with their values as written.
     pub values: Vec<(String, String)>,
-    /// What it says otherwise than the lines, a sentence each. The lines are there as a whole all the same.
+    /// What it says otherwise than the lines, a sentence each. The lines are there as a whole all
+    /// the same.
     pub differs: Vec<String>,
 }
 
@@ -108,7 +114,11 @@ pub struct FileError {
 
 impl fmt::Display for FileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}, column {}: {}", self.line, self.column, self.what)
+        write!(
+            f,
+            "line {}, column {}: {}",
+            self.line, self.column, self.what
+        )
     }
 }
 
@@ -142,10 +152,14 @@ pub fn read(format: Format, bytes: &[u8]) -> Result<Statement, FileError> {
 pub fn read_named(format: Format, names: &BillNames, bytes: &[u8]) -> Result<Statement, FileError> {
     let mut lines = Lines::open_named(format, names, bytes)?;
     let all = lines.by_ref().collect::<Result<Vec<_>, _>>()?;
-    Ok(Statement { lines: all, totals: lines.totals })
+    Ok(Statement {
+        lines: all,
+        totals: lines.totals,
+    })
 }
 
-/// The lines of a file, one after the other. An error ends it, and means that no line before it counts either.
+/// The lines of a file, one after the other. An error ends it, and means that no line before it
+/// counts either.
 #[derive(Debug)]
 pub struct Lines<R> {
     source: Source<R>,
@@ -182,7 +196,12 @@ impl<R: BufRead> Lines<R> {
                 Columns::Hipopay(names.clone())
             }
         };
-        Ok(Self { source, columns, totals: None, ended: false })
+        Ok(Self {
+            source,
+            columns,
+            totals: None,
+            ended: false,
+        })
     }
 
     /// The file's summary; known when all lines have come.

@@ -26,12 +26,18 @@ impl Signed {
             Err(MoneyError::NotPositive { text: _ }) => 0,
             Err(error) => return Err(in_words(&error)),
         };
-        Ok(Self { minor: if text.starts_with('-') { -minor } else { minor }, currency })
+        Ok(Self {
+            minor: if text.starts_with('-') { -minor } else { minor },
+            currency,
+        })
     }
 
     /// The same sum the other way.
     pub(super) const fn reversed(self) -> Self {
-        Self { minor: -self.minor, currency: self.currency }
+        Self {
+            minor: -self.minor,
+            currency: self.currency,
+        }
     }
 
     /// As an amount, if it is above zero.
@@ -50,7 +56,11 @@ fn in_words(error: &MoneyError) -> String {
     match error {
         MoneyError::NotANumber { text: _ } => "this is no number".into(),
         MoneyError::NotPositive { text: _ } => "this is not above zero".into(),
-        MoneyError::TooManyDecimals { text: _, currency, allowed } => {
+        MoneyError::TooManyDecimals {
+            text: _,
+            currency,
+            allowed,
+        } => {
             format!("more decimals than {currency} has ({allowed})")
         }
         MoneyError::OutOfRange { .. } => "this number is out of range".into(),

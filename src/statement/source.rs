@@ -17,7 +17,11 @@ pub(super) struct Raw {
 impl Raw {
     /// An error at a character of this line, from 1.
     pub(super) fn error(&self, column: u64, what: impl Into<String>) -> FileError {
-        FileError { line: self.number, column, what: what.into() }
+        FileError {
+            line: self.number,
+            column,
+            what: what.into(),
+        }
     }
 }
 
@@ -53,13 +57,21 @@ impl<R: BufRead> Source<R> {
 
     /// The next line, which must be there.
     pub(super) fn must(&mut self, what: &str) -> Result<Raw, FileError> {
-        let missing = FileError { line: self.number + 1, column: 1, what: format!("the file ends before its {what}") };
+        let missing = FileError {
+            line: self.number + 1,
+            column: 1,
+            what: format!("the file ends before its {what}"),
+        };
         self.next()?.ok_or(missing)
     }
 
     fn any(&mut self) -> Result<Option<Raw>, FileError> {
         let number = self.number + 1;
-        let error = |column, what: &str| FileError { line: number, column, what: what.to_owned() };
+        let error = |column, what: &str| FileError {
+            line: number,
+            column,
+            what: what.to_owned(),
+        };
         let most = u64::try_from(LINE_MAX).unwrap_or(u64::MAX) + 2;
         let mut bytes = Vec::new();
         let read = self.file.by_ref().take(most).read_until(b'\n', &mut bytes);
@@ -77,10 +89,17 @@ impl<R: BufRead> Source<R> {
             return Err(error(1, "the line is longer than 64 KiB"));
         }
         let text = String::from_utf8(bytes).map_err(|broken| {
-            let whole = String::from_utf8_lossy(&broken.as_bytes()[..broken.utf8_error().valid_up_to()]);
+            let whole =
+                String::from_utf8_lossy(&broken.as_bytes()[..broken.utf8_error().valid_up_to()]);
             error(chars(&whole) + 1, "this is not UTF-8")
         })?;
-        let text = if number == 1 { text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text) } else { text };
+        let text = if number == 1 {
+            text.strip_prefix('\u{feff}')
+                .map(str::to_owned)
+                .unwrap_or(text)
+        } else {
+            text
+        };
         Ok(Some(Raw { number, text }))
     }
 }

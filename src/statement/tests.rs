@@ -4,7 +4,9 @@ use super::*;
 
 /// A golden file.
 fn golden(name: &str) -> Vec<u8> {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/statements").join(name);
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden/statements")
+        .join(name);
     std::fs::read(path).unwrap()
 }
 
@@ -14,12 +16,18 @@ fn shown(format: Format, bytes: &[u8]) -> String {
         Ok(statement) => statement,
         Err(error) => return error.to_string(),
     };
-    let signed = |sum: Option<Signed>| sum.map(|sum| format!("{} {}", sum.minor, sum.currency)).unwrap_or_default();
+    let signed = |sum: Option<Signed>| {
+        sum.map(|sum| format!("{} {}", sum.minor, sum.currency))
+            .unwrap_or_default()
+    };
     let mut lines: Vec<String> = statement
         .lines
         .iter()
         .map(|line| {
-            let amount = line.amount.map(|amount| amount.to_string()).unwrap_or_default();
+            let amount = line
+                .amount
+                .map(|amount| amount.to_string())
+                .unwrap_or_default();
             format!(
                 "{} {:?} | {} | {} {} | {} {} | {} | {amount} | fee {} | settled {}",
                 line.line,
@@ -36,7 +44,11 @@ fn shown(format: Format, bytes: &[u8]) -> String {
         })
         .collect();
     if let Some(totals) = statement.totals {
-        let values: Vec<String> = totals.values.iter().map(|(caption, value)| format!("{caption} {value}")).collect();
+        let values: Vec<String> = totals
+            .values
+            .iter()
+            .map(|(caption, value)| format!("{caption} {value}"))
+            .collect();
         lines.push(format!("{} lines, {}", totals.count, values.join(", ")));
     }
     lines.join("\n")
@@ -54,7 +66,9 @@ fn hipopay(name: &str) -> String {
 fn broken(format: Format, name: &str, from: &str, to: &str) -> String {
     let text = String::from_utf8(golden(name)).unwrap();
     assert!(text.contains(from), "{from}");
-    read(format, text.replacen(from, to, 1).as_bytes()).unwrap_err().to_string()
+    read(format, text.replacen(from, to, 1).as_bytes())
+        .unwrap_err()
+        .to_string()
 }
 
 #[test]
@@ -74,11 +88,16 @@ fn a_text_with_the_mark_that_separates_values_moves_no_other_value() {
     let mut cells: Vec<&str> = line.split(",`").collect();
     (cells[19], cells[20]) = ("Basic,`plan", "a,`b,`");
     let marked = text.replacen(line, &cells.join(",`"), 1);
-    assert_eq!(shown(Format::Wechat, marked.as_bytes()), wechat("wechat.csv"));
+    assert_eq!(
+        shown(Format::Wechat, marked.as_bytes()),
+        wechat("wechat.csv")
+    );
     // In any other place the values behind it would be taken for others: such a line is not read.
     cells[4] = "POS,`1";
     let moved = text.replacen(line, &cells.join(",`"), 1);
-    assert!(shown(Format::Wechat, moved.as_bytes()).contains("the line has 42 columns, its header 38"));
+    assert!(
+        shown(Format::Wechat, moved.as_bytes()).contains("the line has 42 columns, its header 38")
+    );
 }
 
 #[test]
@@ -96,20 +115,38 @@ fn a_summary_is_compared_with_the_lines() {
     assert_eq!(differs("wechat-wrong-count.csv"), (2, vec![told]));
     let (lines, told) = differs("wechat-wrong-total.csv");
     assert_eq!((lines, told.len()), (2, 1));
-    assert!(told[0].ends_with(" is not what the lines sum up to"), "{told:?}");
+    assert!(
+        told[0].ends_with(" is not what the lines sum up to"),
+        "{told:?}"
+    );
     assert_eq!(differs("wechat-summary.csv"), (2, Vec::new()));
     // A wrong sum beside a wrong count is told too.
     let text = String::from_utf8(golden("wechat-summary.csv")).unwrap();
     let both = text.replace("`2.0,`88.80,`10.00", "`3.0,`88.80,`11.00");
-    let told = read(Format::Wechat, both.as_bytes()).unwrap().totals.unwrap().differs;
+    let told = read(Format::Wechat, both.as_bytes())
+        .unwrap()
+        .totals
+        .unwrap()
+        .differs;
     assert_eq!(told.len(), 2, "{told:?}");
     assert!(
-        told[0].contains("its summary says another number") && told[1].starts_with("退款总金额 is not"),
+        told[0].contains("its summary says another number")
+            && told[1].starts_with("退款总金额 is not"),
         "{told:?}"
     );
-    let cut = broken(Format::Wechat, "wechat-summary.csv", "`2.0,`88.80,`10.00,`0.00,`0.78,`88.80,`10.00\n", "");
+    let cut = broken(
+        Format::Wechat,
+        "wechat-summary.csv",
+        "`2.0,`88.80,`10.00,`0.00,`0.78,`88.80,`10.00\n",
+        "",
+    );
     insta::assert_snapshot!(cut, @"line 5, column 1: the file ends before its totals");
-    let more = broken(Format::Wechat, "wechat-summary.csv", "`0.78,`88.80,`10.00\n", "`0.78,`88.80,`10.00\n`1\n");
+    let more = broken(
+        Format::Wechat,
+        "wechat-summary.csv",
+        "`0.78,`88.80,`10.00\n",
+        "`0.78,`88.80,`10.00\n`1\n",
+    );
     insta::assert_snapshot!(more, @"line 6, column 1: a line follows the totals");
 }
 
@@ -146,27 +183,42 @@ fn a_file_that_is_no_statement_is_an_error_not_an_empty_statement() {
         assert!(read(format, b"{\"code\":\"NO_STATEMENT_EXIST\"}").is_err());
         assert!(read(format, b"<html><body>Please log in</body></html>\n").is_err());
     }
-    assert_eq!(shown(Format::Wechat, b""), "line 1, column 1: the file ends before its header");
+    assert_eq!(
+        shown(Format::Wechat, b""),
+        "line 1, column 1: the file ends before its header"
+    );
     let mut file = golden("wechat.csv");
     file.extend_from_slice("`签".as_bytes());
     file.extend_from_slice(b"\xff");
-    assert_eq!(shown(Format::Wechat, &file), "line 6, column 3: this is not UTF-8");
+    assert_eq!(
+        shown(Format::Wechat, &file),
+        "line 6, column 3: this is not UTF-8"
+    );
 }
 
 #[test]
 fn lines_and_columns_are_bounded() {
     let long = format!("`{}", "1".repeat(LINE_MAX));
     let file = [golden("wechat.csv"), long.into_bytes()].concat();
-    assert_eq!(shown(Format::Wechat, &file), "line 6, column 1: the line is longer than 64 KiB");
+    assert_eq!(
+        shown(Format::Wechat, &file),
+        "line 6, column 1: the line is longer than 64 KiB"
+    );
     let wide = "a,".repeat(COLUMNS_MAX + 1);
-    assert_eq!(shown(Format::Wechat, wide.as_bytes()), "line 1, column 201: the line has more than 100 columns");
+    assert_eq!(
+        shown(Format::Wechat, wide.as_bytes()),
+        "line 1, column 201: the line has more than 100 columns"
+    );
 }
 
 #[test]
 fn a_file_without_line_end_or_lines_is_whole() {
     let file = golden("wechat.csv");
     let without_end = file.strip_suffix(b"\r\n").unwrap();
-    assert_eq!(read(Format::Wechat, without_end).unwrap(), read(Format::Wechat, &file).unwrap());
+    assert_eq!(
+        read(Format::Wechat, without_end).unwrap(),
+        read(Format::Wechat, &file).unwrap()
+    );
     let header = file.split(|byte| *byte == b'\n').next().unwrap();
     assert!(read(Format::Wechat, header).unwrap().lines.is_empty());
 }
@@ -212,24 +264,37 @@ fn english_names_are_known_whatever_their_case() {
     let (header, rest) = text.split_once('\n').unwrap();
     let columns = header.split(',').map(|column| {
         let ours = column.trim_start_matches('\u{feff}').trim();
-        names.iter().find(|(name, _)| *name == ours).map_or(column, |(_, english)| *english)
+        names
+            .iter()
+            .find(|(name, _)| *name == ours)
+            .map_or(column, |(_, english)| *english)
     });
     let english = columns.collect::<Vec<_>>().join(",") + "\n" + rest;
     let orders = |text: &[u8]| {
         let lines = read(Format::Wechat, text).unwrap().lines;
-        lines.into_iter().map(|line| (line.time, line.order_no, line.state, line.amount)).collect::<Vec<_>>()
+        lines
+            .into_iter()
+            .map(|line| (line.time, line.order_no, line.state, line.amount))
+            .collect::<Vec<_>>()
     };
     assert_eq!(orders(english.as_bytes()), orders(text.as_bytes()));
 }
 
 #[test]
-fn a_bill_in_another_language_is_read_once_its_words_are_named_and_refused_before_with_what_was_found() {
+fn a_bill_in_another_language_is_read_once_its_words_are_named_and_refused_before_with_what_was_found()
+ {
     let text = String::from_utf8(golden("hipopay.txt")).unwrap();
-    let text = text.replace("Transaction Type", "交易类型").replace("Collection via ", "收款 ");
+    let text = text
+        .replace("Transaction Type", "交易类型")
+        .replace("Collection via ", "收款 ");
     let text = text.replace("\nRefund,", "\n退款,");
-    let error = read(Format::Hipopay, text.as_bytes()).unwrap_err().to_string();
+    let error = read(Format::Hipopay, text.as_bytes())
+        .unwrap_err()
+        .to_string();
     assert!(
-        error.starts_with("line 2, column 1: the column \"Transaction Type\" is expected here, not \"交易类型\""),
+        error.starts_with(
+            "line 2, column 1: the column \"Transaction Type\" is expected here, not \"交易类型\""
+        ),
         "{error}"
     );
     let names = BillNames {
@@ -238,18 +303,33 @@ fn a_bill_in_another_language_is_read_once_its_words_are_named_and_refused_befor
         refund: Some("退款".to_owned()),
     };
     let kinds = |bytes: &[u8], names| {
-        read_named(Format::Hipopay, names, bytes).unwrap().lines.iter().map(|line| line.kind).collect::<Vec<_>>()
+        read_named(Format::Hipopay, names, bytes)
+            .unwrap()
+            .lines
+            .iter()
+            .map(|line| line.kind)
+            .collect::<Vec<_>>()
     };
-    assert_eq!(kinds(text.as_bytes(), &names), kinds(&golden("hipopay.txt"), &BillNames::default()));
+    assert_eq!(
+        kinds(text.as_bytes(), &names),
+        kinds(&golden("hipopay.txt"), &BillNames::default())
+    );
 }
 
 #[test]
 fn what_stands_in_place_of_a_header_tells_nobodys_number() {
     let text = "title\n13260056057 Li Lei of the longest name that there is in the whole of the province,x\n";
-    let error = read(Format::Hipopay, text.as_bytes()).unwrap_err().to_string();
-    assert!(error.contains("not \"########### Li Lei of th\""), "{error}");
+    let error = read(Format::Hipopay, text.as_bytes())
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("not \"########### Li Lei of th\""),
+        "{error}"
+    );
     for line in ["`2019,x", "someone@example.com,x"] {
-        let error = read(Format::Hipopay, format!("t\n{line}\n").as_bytes()).unwrap_err().to_string();
+        let error = read(Format::Hipopay, format!("t\n{line}\n").as_bytes())
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("not \"***\""), "{error}");
     }
 }

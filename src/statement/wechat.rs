@@ -1,21 +1,27 @@
-//! WeChat Pay Global's file (docs/gateways/wechat.md): a header without marks, then a back-tick before every value, no quoting.
+//! WeChat Pay Global's file (docs/gateways/wechat.md): a header without marks, then a back-tick
+//! before every value, no quoting.
 //!
-//! Columns go by position if there are the 38 of the global file \[A\]; a header that names a known column elsewhere is
-//! refused then. Otherwise they go by name. Of the English names those of time, numbers, type and status of the payment are
-//! the page's (Downloading Reconciliation, api_external/en/apis/chapter3_1_6, 2025-01-07 \[A\]); the others are guesses \[C\].
+//! Columns go by position if there are the 38 of the global file \[A\]; a header that names a known
+//! column elsewhere is refused then. Otherwise they go by name. Of the English names those of time,
+//! numbers, type and status of the payment are the page's (Downloading Reconciliation,
+//! api_external/en/apis/chapter3_1_6, 2025-01-07 \[A\]); the others are guesses \[C\].
 //!
 //! What is taken for what, where no document says it \[C\]:
 //!
-//! - A line's 交易状态 says what it is: SUCCESS a payment, REFUND a refund, REVOKED a reversal, which settles nothing.
-//! - A refund's state is 退款状态; PROCESSING counts as done for WeChat Pay \[A\], and is handed on as it stands.
+//! - A line's 交易状态 says what it is: SUCCESS a payment, REFUND a refund, REVOKED a reversal, which
+//!   settles nothing.
+//! - A refund's state is 退款状态; PROCESSING counts as done for WeChat Pay \[A\], and is handed on as
+//!   it stands.
 //! - The fee is in the settlement's currency. An empty currency means that of the order.
-//! - Nothing is quoted, so a text of the merchant's with a comma and a back-tick looks like two values. Of the global file what is
-//!   too much then belongs to 商品名称 and 商户数据包, which stand beside each other and are not read.
+//! - Nothing is quoted, so a text of the merchant's with a comma and a back-tick looks like two
+//!   values. Of the global file what is too much then belongs to 商品名称 and 商户数据包, which stand beside
+//!   each other and are not read.
 //!
-//! Of the summary only the mainland file is known \[dom\]: a caption line, then totals with marks. Its first total is the
-//! number of lines (`45` or `45.0`); a total with a known caption is the sum of its column. It is compared where a column
-//! has one currency only, since nobody says what a sum over several would be. What differs is told beside the lines: the file is
-//! signed, so that they are all there, and how the gateway counts is not documented.
+//! Of the summary only the mainland file is known \[dom\]: a caption line, then totals with marks.
+//! Its first total is the number of lines (`45` or `45.0`); a total with a known caption is the sum
+//! of its column. It is compared where a column has one currency only, since nobody says what a sum
+//! over several would be. What differs is told beside the lines: the file is signed, so that they
+//! are all there, and how the gateway counts is not documented.
 
 use std::io::BufRead;
 
@@ -48,7 +54,8 @@ enum Role {
     RefundSettled,
 }
 
-/// Every column that is read, in the order of [`Role`]: its place among the 38, and its names in Chinese and English.
+/// Every column that is read, in the order of [`Role`]: its place among the 38, and its names in
+/// Chinese and English.
 const ROLES: [(Role, usize, &[&str]); 15] = [
     (Role::Time, 0, &["交易时间", "Transaction time"]),
     (Role::TransactionId, 5, &["微信订单号", "WeChat order No."]),
@@ -59,12 +66,28 @@ const ROLES: [(Role, usize, &[&str]); 15] = [
     (Role::RefundState, 18, &["退款状态", "Refund status"]),
     (Role::Fee, 21, &["手续费", "Fee"]),
     (Role::Currency, 23, &["标价币种", "货币种类", "Currency"]),
-    (Role::Amount, 24, &["订单金额(标价币种)", "订单金额", "Order amount"]),
-    (Role::SettledCurrency, 27, &["结算币种", "Settlement currency"]),
+    (
+        Role::Amount,
+        24,
+        &["订单金额(标价币种)", "订单金额", "Order amount"],
+    ),
+    (
+        Role::SettledCurrency,
+        27,
+        &["结算币种", "Settlement currency"],
+    ),
     (Role::Settled, 28, &["应结订单金额", "Settlement amount"]),
     (Role::Refund, 31, &["申请退款金额", "Refund amount"]),
-    (Role::RefundSettledCurrency, 34, &["退款结算币种", "Refund settlement currency"]),
-    (Role::RefundSettled, 35, &["退款应结订单金额", "退款金额", "Refund settlement amount"]),
+    (
+        Role::RefundSettledCurrency,
+        34,
+        &["退款结算币种", "Refund settlement currency"],
+    ),
+    (
+        Role::RefundSettled,
+        35,
+        &["退款应结订单金额", "退款金额", "Refund settlement amount"],
+    ),
 ];
 
 /// The place of 商品名称 among the 38; 商户数据包 stands behind it.
@@ -73,10 +96,21 @@ const TEXTS_AT: usize = 19;
 const STATE_AT: usize = 9;
 
 /// What a line is, by its 交易状态.
-const STATES: [(&str, Kind); 3] = [("SUCCESS", Kind::Payment), ("REFUND", Kind::Refund), ("REVOKED", Kind::Reversal)];
+const STATES: [(&str, Kind); 3] = [
+    ("SUCCESS", Kind::Payment),
+    ("REFUND", Kind::Refund),
+    ("REVOKED", Kind::Reversal),
+];
 
 /// Without these there is no line; the others may be missing from a file that goes by names.
-const NEEDED: [Role; 6] = [Role::Time, Role::TransactionId, Role::OrderNo, Role::State, Role::Currency, Role::Amount];
+const NEEDED: [Role; 6] = [
+    Role::Time,
+    Role::TransactionId,
+    Role::OrderNo,
+    Role::State,
+    Role::Currency,
+    Role::Amount,
+];
 
 /// The columns that a total sums up, with its caption.
 const SUMS: [(Role, &str); 5] = [
@@ -108,17 +142,34 @@ impl Reader {
     pub(super) fn open<R: BufRead>(source: &mut Source<R>) -> Result<Self, FileError> {
         let raw = source.must("header")?;
         let header = split(&raw, "")?;
-        let places = if header.len() == COLUMNS { by_position(&raw, &header)? } else { by_name(&raw, &header)? };
-        Ok(Self { width: header.len(), places, count: 0, sums: [Sum::Nothing; SUMS.len()] })
+        let places = if header.len() == COLUMNS {
+            by_position(&raw, &header)?
+        } else {
+            by_name(&raw, &header)?
+        };
+        Ok(Self {
+            width: header.len(),
+            places,
+            count: 0,
+            sums: [Sum::Nothing; SUMS.len()],
+        })
     }
 
     /// The next line, or the end with its summary.
     pub(super) fn next<R: BufRead>(&mut self, source: &mut Source<R>) -> Result<Next, FileError> {
-        let Some(raw) = source.next()? else { return Ok(Next::End(None)) };
+        let Some(raw) = source.next()? else {
+            return Ok(Next::End(None));
+        };
         if !raw.text.starts_with('`') {
-            return self.summary(&raw, source).map(|totals| Next::End(Some(totals)));
+            return self
+                .summary(&raw, source)
+                .map(|totals| Next::End(Some(totals)));
         }
-        let row = Row { raw: &raw, cells: self.cells(&raw)?, places: &self.places };
+        let row = Row {
+            raw: &raw,
+            cells: self.cells(&raw)?,
+            places: &self.places,
+        };
         let line = row.line()?;
         self.count += 1;
         for (sum, (role, _)) in self.sums.iter_mut().zip(SUMS) {
@@ -141,7 +192,11 @@ impl Reader {
         Ok(cells)
     }
 
-    fn summary<R: BufRead>(&self, captions: &Raw, source: &mut Source<R>) -> Result<Totals, FileError> {
+    fn summary<R: BufRead>(
+        &self,
+        captions: &Raw,
+        source: &mut Source<R>,
+    ) -> Result<Totals, FileError> {
         let raw = source.must("totals")?;
         let captions = split(captions, "")?;
         let totals = split_into(&raw, "`", captions.len())?;
@@ -149,22 +204,33 @@ impl Reader {
             return Err(more.error(1, "a line follows the totals"));
         }
         let mut pairs = captions.iter().zip(&totals);
-        let (_, count) = pairs.next().ok_or_else(|| raw.error(1, "there are no totals"))?;
+        let (_, count) = pairs
+            .next()
+            .ok_or_else(|| raw.error(1, "there are no totals"))?;
         let whole = count.text.strip_suffix(".0").unwrap_or(count.text);
         let (mut values, mut differs) = (Vec::new(), Vec::new());
         if whole.parse() != Ok(self.count) {
-            differs.push(format!("the file has {} lines, its summary says another number", self.count));
+            differs.push(format!(
+                "the file has {} lines, its summary says another number",
+                self.count
+            ));
         }
         for (caption, total) in pairs {
             let caption = caption.text.trim();
             if let Some(at) = SUMS.iter().position(|(_, known)| *known == caption) {
                 differs.extend(
-                    self.sums[at].differs(total.text).then(|| format!("{caption} is not what the lines sum up to")),
+                    self.sums[at]
+                        .differs(total.text)
+                        .then(|| format!("{caption} is not what the lines sum up to")),
                 );
             }
             values.push((caption.to_owned(), total.text.to_owned()));
         }
-        Ok(Totals { count: self.count, values, differs })
+        Ok(Totals {
+            count: self.count,
+            values,
+            differs,
+        })
     }
 }
 
@@ -181,7 +247,9 @@ impl Sum {
         let minor = i128::from(money.minor);
         match self {
             Self::Nothing => Self::Of(money.currency, minor),
-            Self::Of(currency, sum) if currency == money.currency => Self::Of(currency, sum.saturating_add(minor)),
+            Self::Of(currency, sum) if currency == money.currency => {
+                Self::Of(currency, sum.saturating_add(minor))
+            }
             Self::Of(..) | Self::Mixed => Self::Mixed,
         }
     }
@@ -190,7 +258,9 @@ impl Sum {
         match self {
             Self::Mixed => false,
             Self::Nothing => !is_zero(total),
-            Self::Of(currency, sum) => Signed::parse(total, currency).map(|said| i128::from(said.minor)) != Ok(sum),
+            Self::Of(currency, sum) => {
+                Signed::parse(total, currency).map(|said| i128::from(said.minor)) != Ok(sum)
+            }
         }
     }
 }
@@ -204,24 +274,38 @@ fn by_position(raw: &Raw, header: &[Cell<'_>]) -> Result<[Option<usize>; ROLES.l
         if let Some(at) = header.iter().position(|cell| is_called(*cell, names))
             && at != place
         {
-            let what =
-                format!("the column {:?} is expected in place {}, this is place {}", names[0], place + 1, at + 1);
+            let what = format!(
+                "the column {:?} is expected in place {}, this is place {}",
+                names[0],
+                place + 1,
+                at + 1
+            );
             return Err(raw.error(header[at].column, what));
         }
     }
     Ok(ROLES.map(|(_, place, _)| Some(place)))
 }
 
-/// Whether a column has one of these names; the gateway's English page writes them in small letters.
+/// Whether a column has one of these names; the gateway's English page writes them in small
+/// letters.
 fn is_called(cell: Cell<'_>, names: &[&str]) -> bool {
-    names.iter().any(|name| name.eq_ignore_ascii_case(cell.text.trim()))
+    names
+        .iter()
+        .any(|name| name.eq_ignore_ascii_case(cell.text.trim()))
 }
 
 fn by_name(raw: &Raw, header: &[Cell<'_>]) -> Result<[Option<usize>; ROLES.len()], FileError> {
     let places = ROLES.map(|(_, _, names)| header.iter().position(|cell| is_called(*cell, names)));
     for ((role, _, names), place) in ROLES.iter().zip(places) {
         if place.is_none() && NEEDED.contains(role) {
-            return Err(raw.error(1, format!("there are {} columns, and none is called {:?}", header.len(), names[0])));
+            return Err(raw.error(
+                1,
+                format!(
+                    "there are {} columns, and none is called {:?}",
+                    header.len(),
+                    names[0]
+                ),
+            ));
         }
     }
     Ok(places)
@@ -236,10 +320,17 @@ struct Row<'a> {
 impl<'a> Row<'a> {
     fn line(&self) -> Result<Line, FileError> {
         let state = self.text(Role::State);
-        let kind = STATES.iter().find(|(word, _)| *word == state).map_or(Kind::Other, |(_, kind)| *kind);
+        let kind = STATES
+            .iter()
+            .find(|(word, _)| *word == state)
+            .map_or(Kind::Other, |(_, kind)| *kind);
         let (paid, back) = (self.money(Role::Amount)?, self.money(Role::Refund)?);
         let amount = if kind == Kind::Refund { back } else { paid }.and_then(Signed::amount);
-        let needed = if kind == Kind::Refund { Role::Refund } else { Role::Amount };
+        let needed = if kind == Kind::Refund {
+            Role::Refund
+        } else {
+            Role::Amount
+        };
         if amount.is_none() && matches!(kind, Kind::Payment | Kind::Refund) {
             return Err(self.error(needed, "a payment and a refund have an amount above zero"));
         }
@@ -262,7 +353,12 @@ impl<'a> Row<'a> {
             transaction_id: self.text(Role::TransactionId).to_owned(),
             refund_no: self.text(Role::RefundNo).to_owned(),
             refund_id: self.text(Role::RefundId).to_owned(),
-            state: if of_refund { refund_state } else { self.text(Role::State) }.to_owned(),
+            state: if of_refund {
+                refund_state
+            } else {
+                self.text(Role::State)
+            }
+            .to_owned(),
             amount: amount.or(back.and_then(Signed::amount)),
             fee: self.money(Role::Fee)?,
             settled,
@@ -271,7 +367,9 @@ impl<'a> Row<'a> {
 
     /// The sum in a column, in the currency that belongs to it; none where the cell is empty.
     fn money(&self, role: Role) -> Result<Option<Signed>, FileError> {
-        let Some(cell) = self.cell(role).filter(|cell| !cell.text.is_empty()) else { return Ok(None) };
+        let Some(cell) = self.cell(role).filter(|cell| !cell.text.is_empty()) else {
+            return Ok(None);
+        };
         let is_refund = self.text(Role::State) == "REFUND";
         let own = if role == Role::RefundSettled || (role == Role::Fee && is_refund) {
             Role::RefundSettledCurrency
@@ -280,14 +378,18 @@ impl<'a> Row<'a> {
         } else {
             Role::Currency
         };
-        let code =
-            [own, Role::Currency].into_iter().filter_map(|role| self.cell(role)).find(|code| !code.text.is_empty());
+        let code = [own, Role::Currency]
+            .into_iter()
+            .filter_map(|role| self.cell(role))
+            .find(|code| !code.text.is_empty());
         let currency = match code {
             Some(code) => currency(self.raw, code)?,
             None if is_zero(cell.text) => return Ok(None),
             None => return Err(self.raw.error(cell.column, "an amount without a currency")),
         };
-        Signed::parse(cell.text, currency).map(Some).map_err(|what| self.raw.error(cell.column, what))
+        Signed::parse(cell.text, currency)
+            .map(Some)
+            .map_err(|what| self.raw.error(cell.column, what))
     }
 
     fn text(&self, role: Role) -> &'a str {
@@ -296,10 +398,13 @@ impl<'a> Row<'a> {
 
     fn cell(&self, role: Role) -> Option<Cell<'a>> {
         let at = ROLES.iter().position(|(known, ..)| *known == role)?;
-        self.places[at].and_then(|place| self.cells.get(place)).copied()
+        self.places[at]
+            .and_then(|place| self.cells.get(place))
+            .copied()
     }
 
     fn error(&self, role: Role, what: &str) -> FileError {
-        self.raw.error(self.cell(role).map_or(1, |cell| cell.column), what)
+        self.raw
+            .error(self.cell(role).map_or(1, |cell| cell.column), what)
     }
 }

@@ -1,8 +1,9 @@
 //! The ledger as the backend of an apalis worker.
 //!
-//! It claims no more than can be called soon: the free places of the lane and twice its concurrency ahead, so that none waits for a
-//! commit. It hands a claim out only when a place is free. Transient failures of the database are retried here, since
-//! one error from a poll would end the worker for good. Idle, it sleeps until something is due or a commit wakes it.
+//! It claims no more than can be called soon: the free places of the lane and twice its concurrency
+//! ahead, so that none waits for a commit. It hands a claim out only when a place is free.
+//! Transient failures of the database are retried here, since one error from a poll would end the
+//! worker for good. Idle, it sleeps until something is due or a commit wakes it.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -32,8 +33,8 @@ const IDLE: Duration = Duration::from_millis(500);
 /// How long a list of open jobs, and what persons say of the lane's concurrency, is good for.
 const JOBS_FRESH: Duration = Duration::from_millis(500);
 
-/// How often a failing claim is tried before the lane gives up, and the wait between; what may pass by itself, such as a server
-/// that hands over to its standby, is waited for this long.
+/// How often a failing claim is tried before the lane gives up, and the wait between; what may pass
+/// by itself, such as a server that hands over to its standby, is waited for this long.
 const CLAIM_TRIES: u32 = 5;
 const CLAIM_PATIENCE: Duration = Duration::from_secs(60);
 const CLAIM_WAIT: Duration = Duration::from_millis(300);
@@ -57,9 +58,11 @@ struct Jobs {
 }
 
 impl Jobs {
-    /// Whether they may still be claimed from. What says that nothing is due may have been so a moment ago only.
+    /// Whether they may still be claimed from. What says that nothing is due may have been so a
+    /// moment ago only.
     fn are_fresh(&self, now: Timestamp) -> bool {
-        self.read_at.is_some_and(|at| at.elapsed() < JOBS_FRESH) && self.open.iter().any(|job| job.is_due(now))
+        self.read_at.is_some_and(|at| at.elapsed() < JOBS_FRESH)
+            && self.open.iter().any(|job| job.is_due(now))
     }
 }
 
@@ -74,14 +77,24 @@ pub(super) struct LaneBackend {
 
 impl LaneBackend {
     pub(super) fn new(lane: Arc<Lane>) -> Self {
-        Self { lane, ready: VecDeque::new(), jobs: Jobs::default(), fetching: None, closing: None }
+        Self {
+            lane,
+            ready: VecDeque::new(),
+            jobs: Jobs::default(),
+            fetching: None,
+            closing: None,
+        }
     }
 
     /// How many claims are missing, if they are worth a commit.
     fn missing(&self) -> usize {
         let wanted = self.lane.free() + self.lane.concurrency() * 2;
         let missing = wanted.saturating_sub(self.ready.len());
-        if missing > self.lane.concurrency() / 2 { missing } else { 0 }
+        if missing > self.lane.concurrency() / 2 {
+            missing
+        } else {
+            0
+        }
     }
 }
 
@@ -89,7 +102,11 @@ impl Backend for LaneBackend {
     type Task = Task<Claimed>;
     type Error = Infallible;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>, _: &WorkerContext) -> Poll<Result<(), Infallible>> {
+    fn poll_ready(
+        &mut self,
+        _: &mut Context<'_>,
+        _: &WorkerContext,
+    ) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
@@ -105,7 +122,11 @@ impl Backend for LaneBackend {
                 let jobs = std::mem::take(&mut self.jobs);
                 self.fetching = Some(Box::pin(fetch(Arc::clone(&self.lane), jobs, missing)));
             }
-            let fetched = match self.fetching.as_mut().map(|fetching| fetching.as_mut().poll(cx)) {
+            let fetched = match self
+                .fetching
+                .as_mut()
+                .map(|fetching| fetching.as_mut().poll(cx))
+            {
                 Some(Poll::Ready(fetched)) => Some(fetched),
                 Some(Poll::Pending) | None => None,
             };
@@ -115,7 +136,8 @@ impl Backend for LaneBackend {
                 self.jobs = fetched.jobs;
                 self.ready.extend(fetched.claimed);
                 if let Some((time, woken)) = fetched.idle {
-                    self.fetching = Some(Box::pin(rest(std::mem::take(&mut self.jobs), time, woken)));
+                    self.fetching =
+                        Some(Box::pin(rest(std::mem::take(&mut self.jobs), time, woken)));
                 }
             }
             if self.lane.free() > 0
@@ -131,7 +153,11 @@ impl Backend for LaneBackend {
     }
 
     /// What was claimed and not sent is given back, also what a claim under way still brings.
-    fn poll_close(&mut self, cx: &mut Context<'_>, _: &WorkerContext) -> Poll<Result<(), Infallible>> {
+    fn poll_close(
+        &mut self,
+        cx: &mut Context<'_>,
+        _: &WorkerContext,
+    ) -> Poll<Result<(), Infallible>> {
         let closing = self.closing.get_or_insert_with(|| {
             let (lane, fetching) = (Arc::clone(&self.lane), self.fetching.take());
             let mut unsent: Vec<Claimed> = self.ready.drain(..).collect();
@@ -170,14 +196,24 @@ async fn fetch(lane: Arc<Lane>, jobs: Jobs, missing: usize) -> Fetched {
     loop {
         let woken = lane.engine.ledger.woken();
         match try_fetch(&lane, &mut jobs, missing).await {
-            Ok((claimed, idle)) => return Fetched { jobs, claimed, idle: idle.map(|time| (time, woken)) },
+            Ok((claimed, idle)) => {
+                return Fetched {
+                    jobs,
+                    claimed,
+                    idle: idle.map(|time| (time, woken)),
+                };
+            }
             Err(error) => {
                 failures += 1;
                 let passes = error.is_transient() && began.elapsed() < CLAIM_PATIENCE;
                 let gives_up = failures >= CLAIM_TRIES && !passes;
                 if matches!(error, LedgerError::Full { .. } | LedgerError::Stopped) || gives_up {
                     lane.fail(error);
-                    return Fetched { jobs, claimed: Vec::new(), idle: Some((IDLE, woken)) };
+                    return Fetched {
+                        jobs,
+                        claimed: Vec::new(),
+                        idle: Some((IDLE, woken)),
+                    };
                 }
                 tracing::warn!(lane.name = lane.account.name, error = %error, "a claim failed; it is tried again");
                 tokio::time::sleep(CLAIM_WAIT).await;
@@ -199,17 +235,31 @@ async fn try_fetch(
         let open = lane.engine.ledger.open_jobs(&lane.account.name).await?;
         lane.keep_seats(&open);
         jobs.open = open.into_iter().filter(|job| lane.seat(job)).collect();
-        lane.limit(lane.engine.ledger.lane_limits(&lane.account.name).await?.concurrency);
+        lane.limit(
+            lane.engine
+                .ledger
+                .lane_limits(&lane.account.name)
+                .await?
+                .concurrency,
+        );
         jobs.read_at = Some(tokio::time::Instant::now());
     }
-    // A job in dunning is open for weeks: of what is not due nothing is claimed, which would keep everybody's writes waiting.
-    let (due, later): (Vec<&OpenJob>, Vec<&OpenJob>) = jobs.open.iter().partition(|job| job.is_due(now));
+    // A job in dunning is open for weeks: of what is not due nothing is claimed, which would keep
+    // everybody's writes waiting.
+    let (due, later): (Vec<&OpenJob>, Vec<&OpenJob>) =
+        jobs.open.iter().partition(|job| job.is_due(now));
     let later = later.iter().filter_map(|job| job.due).min();
     let idle_until = |next: Option<Timestamp>| {
         let next = next.into_iter().chain(later).min();
-        next.map_or(IDLE, |next| next.since(now).clamp(Duration::from_millis(1), IDLE))
+        next.map_or(IDLE, |next| {
+            next.since(now).clamp(Duration::from_millis(1), IDLE)
+        })
     };
-    let wants: Vec<Want> = due.into_iter().map(|job| want(lane, job, missing)).filter(|want| want.slots > 0).collect();
+    let wants: Vec<Want> = due
+        .into_iter()
+        .map(|job| want(lane, job, missing))
+        .filter(|want| want.slots > 0)
+        .collect();
     if wants.is_empty() {
         return Ok((Vec::new(), Some(idle_until(None))));
     }
@@ -232,9 +282,11 @@ async fn try_fetch(
 }
 
 fn want(lane: &Lane, job: &OpenJob, missing: usize) -> Want {
-    let own = job
-        .concurrency
-        .map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX).saturating_sub(lane.taken_of(job.id)));
+    let own = job.concurrency.map_or(usize::MAX, |most| {
+        usize::try_from(most)
+            .unwrap_or(usize::MAX)
+            .saturating_sub(lane.taken_of(job.id))
+    });
     let work = lane.work_of(job.id);
     Want {
         job_id: job.id,
@@ -250,7 +302,11 @@ fn want(lane: &Lane, job: &OpenJob, missing: usize) -> Want {
 /// Nothing to do for a while, unless a commit wakes us.
 async fn rest(jobs: Jobs, time: Duration, woken: OwnedNotified) -> Fetched {
     tokio::time::timeout(time, woken).await.ok();
-    Fetched { jobs, claimed: Vec::new(), idle: None }
+    Fetched {
+        jobs,
+        claimed: Vec::new(),
+        idle: None,
+    }
 }
 
 async fn return_unsent(lane: &Lane, unsent: Vec<Claimed>) {
@@ -259,7 +315,8 @@ async fn return_unsent(lane: &Lane, unsent: Vec<Claimed>) {
         let work = lane.work_of(claimed.job_id())?;
         give_back(claimed, &work, now).ok()
     });
-    let given = settlements.map(|settlement| crate::engine::attempt::settle(&lane.engine, settlement));
+    let given =
+        settlements.map(|settlement| crate::engine::attempt::settle(&lane.engine, settlement));
     for outcome in futures_util::future::join_all(given).await {
         if let Err(error) = outcome {
             lane.fail(error);
@@ -274,8 +331,16 @@ mod tests {
 
     fn job(due: Option<i64>) -> OpenJob {
         let policy = Policy {
-            retry: Retry { attempts: 1, first: IDLE, max: IDLE },
-            resolve: Resolve { schedule: Vec::new(), grace: IDLE, horizon: IDLE },
+            retry: Retry {
+                attempts: 1,
+                first: IDLE,
+                max: IDLE,
+            },
+            resolve: Resolve {
+                schedule: Vec::new(),
+                grace: IDLE,
+                horizon: IDLE,
+            },
             dunning: Vec::new(),
         };
         OpenJob {
@@ -298,10 +363,25 @@ mod tests {
             read_at: Some(tokio::time::Instant::now()),
         };
         assert!(read(&[Some(5_000), Some(1_000)]).are_fresh(now));
-        assert!(!read(&[Some(5_000), None]).are_fresh(now), "what was due a moment later may be due now");
+        assert!(
+            !read(&[Some(5_000), None]).are_fresh(now),
+            "what was due a moment later may be due now"
+        );
         assert!(!read(&[]).are_fresh(now));
-        assert!(!Jobs { read_at: None, ..read(&[Some(1_000)]) }.are_fresh(now));
+        assert!(
+            !Jobs {
+                read_at: None,
+                ..read(&[Some(1_000)])
+            }
+            .are_fresh(now)
+        );
         let long_ago = tokio::time::Instant::now().checked_sub(JOBS_FRESH).unwrap();
-        assert!(!Jobs { read_at: Some(long_ago), ..read(&[Some(1_000)]) }.are_fresh(now));
+        assert!(
+            !Jobs {
+                read_at: Some(long_ago),
+                ..read(&[Some(1_000)])
+            }
+            .are_fresh(now)
+        );
     }
 }

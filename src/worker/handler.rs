@@ -1,4 +1,5 @@
-//! What a worker does with a claimed item: one attempt, settled. Whatever happens, apalis hears that it went well.
+//! What a worker does with a claimed item: one attempt, settled. Whatever happens, apalis hears
+//! that it went well.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -15,7 +16,12 @@ pub(super) async fn handle(claimed: Claimed, lane: Data<Arc<Lane>>) -> Result<()
     let lane = Arc::clone(&lane);
     let id = claimed.id();
     let (order, account) = (claimed.order_no().as_str(), lane.account.name.as_str());
-    let span = tracing::info_span!("attempt", item.id = id, order.no = order, lane.name = account);
+    let span = tracing::info_span!(
+        "attempt",
+        item.id = id,
+        order.no = order,
+        lane.name = account
+    );
     if let Err(panic) = tokio::spawn(attempt(lane, claimed).instrument(span)).await {
         // Its lease will run out; then it is asked about.
         tracing::error!(item.id = id, error = %panic, "an attempt panicked; the item will be asked about");
@@ -24,8 +30,13 @@ pub(super) async fn handle(claimed: Claimed, lane: Data<Arc<Lane>>) -> Result<()
 }
 
 async fn attempt(lane: Arc<Lane>, claimed: Claimed) {
-    let slot = Slot { lane: &lane, job_id: claimed.job_id() };
-    let Some(work) = lane.work_of(claimed.job_id()) else { return };
+    let slot = Slot {
+        lane: &lane,
+        job_id: claimed.job_id(),
+    };
+    let Some(work) = lane.work_of(claimed.job_id()) else {
+        return;
+    };
     match perform(&lane.engine, &lane.account, &work, &claimed, || drop(slot)).await {
         Ok(settlement) => {
             if let Err(error) = settle(&lane.engine, settlement).await {

@@ -1,4 +1,5 @@
-//! What the backend and the handlers of one lane share: how many calls are under way, and whether the ledger has failed.
+//! What the backend and the handlers of one lane share: how many calls are under way, and whether
+//! the ledger has failed.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -57,13 +58,17 @@ impl Lane {
 
     /// Takes up what a person says of the concurrency; never more than the account allows.
     pub(super) fn limit(&self, concurrency: Option<u32>) {
-        let allowed = concurrency.map_or(self.account.concurrency, |limit| limit.min(self.account.concurrency));
-        self.allowed.store(usize::try_from(allowed).unwrap_or(1), Ordering::SeqCst);
+        let allowed = concurrency.map_or(self.account.concurrency, |limit| {
+            limit.min(self.account.concurrency)
+        });
+        self.allowed
+            .store(usize::try_from(allowed).unwrap_or(1), Ordering::SeqCst);
     }
 
     /// How many more calls may begin.
     pub(super) fn free(&self) -> usize {
-        self.concurrency().saturating_sub(self.calls.load(Ordering::SeqCst))
+        self.concurrency()
+            .saturating_sub(self.calls.load(Ordering::SeqCst))
     }
 
     /// How many items of a job are claimed and not called for, or under way.
@@ -71,23 +76,36 @@ impl Lane {
         self.seats().get(&job_id).map_or(0, |seat| seat.taken)
     }
 
-    /// Remembers a job; false if its kind is not known here, or not done on this account, or was planned for another.
+    /// Remembers a job; false if its kind is not known here, or not done on this account, or was
+    /// planned for another.
     pub(super) fn seat(&self, job: &OpenJob) -> bool {
         let known = self.engine.catalog.kinds.get(&job.kind);
-        let Some(kind) = known.filter(|kind| kind.gateways.contains_key(self.account.kind)) else { return false };
-        if job.account.as_ref().is_some_and(|account| *account != self.account.identity) {
+        let Some(kind) = known.filter(|kind| kind.gateways.contains_key(self.account.kind)) else {
+            return false;
+        };
+        if job
+            .account
+            .as_ref()
+            .is_some_and(|account| *account != self.account.identity)
+        {
             self.tell_of_another_account(job);
             return false;
         }
-        let work = Work { kind: Arc::clone(kind), policy: Arc::clone(&job.policy) };
-        self.seats().entry(job.id).or_insert(Seat { work, taken: 0 });
+        let work = Work {
+            kind: Arc::clone(kind),
+            policy: Arc::clone(&job.policy),
+        };
+        self.seats()
+            .entry(job.id)
+            .or_insert(Seat { work, taken: 0 });
         true
     }
 
     /// Forgets the jobs that are no longer open and have nothing under way.
     pub(super) fn keep_seats(&self, open: &[OpenJob]) {
         let open: HashSet<i64> = open.iter().map(|job| job.id).collect();
-        self.seats().retain(|id, seat| seat.taken > 0 || open.contains(id));
+        self.seats()
+            .retain(|id, seat| seat.taken > 0 || open.contains(id));
     }
 
     fn tell_of_another_account(&self, job: &OpenJob) {
@@ -101,7 +119,9 @@ impl Lane {
     }
 
     fn strangers(&self) -> std::sync::MutexGuard<'_, HashSet<i64>> {
-        self.strangers.lock().unwrap_or_else(PoisonError::into_inner)
+        self.strangers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn work_of(&self, job_id: i64) -> Option<Work> {

@@ -1,6 +1,7 @@
 //! apalis runs the workers, one a lane; the ledger is their queue.
 //!
-//! Nothing here retries, backs off or remembers: all of that is in the ledger's rows. A handler never returns an error.
+//! Nothing here retries, backs off or remembers: all of that is in the ledger's rows. A handler
+//! never returns an error.
 
 mod backend;
 mod handler;
@@ -18,11 +19,16 @@ use lane::Lane;
 
 /// Runs one worker for each account until told to stop, or until the ledger fails for good.
 ///
-/// When `stop` turns true nothing new is sent: what is under way is settled, what was claimed and not sent is given back.
+/// When `stop` turns true nothing new is sent: what is under way is settled, what was claimed and
+/// not sent is given back.
 ///
 /// # Errors
 /// The first failure of the ledger that did not pass.
-pub async fn run(engine: Arc<Engine>, node: NodeId, stop: watch::Receiver<bool>) -> Result<(), RunError> {
+pub async fn run(
+    engine: Arc<Engine>,
+    node: NodeId,
+    stop: watch::Receiver<bool>,
+) -> Result<(), RunError> {
     let mut workers = tokio::task::JoinSet::new();
     for account in engine.accounts.values() {
         let lane = Arc::new(Lane::new(Arc::clone(&engine), Arc::clone(account), node));
@@ -48,8 +54,12 @@ async fn run_lane(lane: Arc<Lane>, mut stop: watch::Receiver<bool>) -> Result<()
         }
         Ok::<(), WorkerError>(())
     };
-    worker.run_until(stopped).await.map_err(|error| RunError::Worker(error.to_string()))?;
-    lane.take_failure().map_or(Ok(()), |error| Err(RunError::Ledger(error)))
+    worker
+        .run_until(stopped)
+        .await
+        .map_err(|error| RunError::Worker(error.to_string()))?;
+    lane.take_failure()
+        .map_or(Ok(()), |error| Err(RunError::Ledger(error)))
 }
 
 /// Why the workers ended before they were told to.

@@ -1,6 +1,8 @@
-//! A job that charges the contracts kept in payrun: what it charges, and under which key, is the contract's and no workflow's.
+//! A job that charges the contracts kept in payrun: what it charges, and under which key, is the
+//! contract's and no workflow's.
 //!
-//! Another key could charge a period twice; another amount would not be what the contract says. So both are refused here.
+//! Another key could charge a period twice; another amount would not be what the contract says. So
+//! both are refused here.
 
 use std::collections::BTreeMap;
 
@@ -25,8 +27,13 @@ impl Lowering<'_> {
         if let Some(given) = job.get("key").and_then(|node| self.template(node))
             && !same(&given, &own)
         {
-            let message = "the key of a contract's period is its own: another could charge a period twice";
-            self.push(given.diagnostic(message).help(format!("leave key out, or write \"{KEY}\"")));
+            let message =
+                "the key of a contract's period is its own: another could charge a period twice";
+            self.push(
+                given
+                    .diagnostic(message)
+                    .help(format!("leave key out, or write \"{KEY}\"")),
+            );
         }
         Some(own)
     }
@@ -39,31 +46,46 @@ impl Lowering<'_> {
         with: &BTreeMap<String, Template>,
     ) {
         if let Some(kind) = kind.filter(|kind| !charges_contracts(kind)) {
-            let message = format!("items: contracts belongs to kinds that charge contracts; {} does not", kind.name);
+            let message = format!(
+                "items: contracts belongs to kinds that charge contracts; {} does not",
+                kind.name
+            );
             self.refuse(job.get("items").map_or(job.at, |items| items.at), message);
         }
         if let Some(odd) = job.get("order_number") {
-            self.refuse(odd.at, "the order numbers of contracts are derived from their periods");
+            self.refuse(
+                odd.at,
+                "the order numbers of contracts are derived from their periods",
+            );
         }
         for name in OWN {
             let own = format!("{{{{ item.{name} }}}}");
-            let Some(given) = with.get(name) else { continue };
+            let Some(given) = with.get(name) else {
+                continue;
+            };
             if !matches!(given.parts(), [Part::Name(Name::Item(column))] if column == name) {
                 let message = format!("{name} is the contract's");
-                self.push(given.diagnostic(message).help(format!("write {name}: \"{own}\"")));
+                self.push(
+                    given
+                        .diagnostic(message)
+                        .help(format!("write {name}: \"{own}\"")),
+                );
             }
         }
         self.check_contract_columns(items, with);
     }
 
     fn check_contract_columns(&mut self, items: &Items, with: &BTreeMap<String, Template>) {
-        let of_condition = items
-            .condition
-            .iter()
-            .flat_map(|one| one.item_columns().into_iter().map(move |column| (column, one.diagnostic(""))));
-        let of_fields = with
-            .values()
-            .flat_map(|one| one.item_columns().into_iter().map(move |column| (column, one.diagnostic(""))));
+        let of_condition = items.condition.iter().flat_map(|one| {
+            one.item_columns()
+                .into_iter()
+                .map(move |column| (column, one.diagnostic("")))
+        });
+        let of_fields = with.values().flat_map(|one| {
+            one.item_columns()
+                .into_iter()
+                .map(move |column| (column, one.diagnostic("")))
+        });
         for (column, mut diagnostic) in of_condition.chain(of_fields) {
             if !CONTRACT_COLUMNS.contains(&column) {
                 diagnostic.message = format!("contracts have no column {}", shown(column));
@@ -74,7 +96,9 @@ impl Lowering<'_> {
 }
 
 fn charges_contracts(kind: &JobKind) -> bool {
-    kind.effect && kind.one_at_a_time.as_deref() == Some("contract_id") && kind.amount_field().is_some()
+    kind.effect
+        && kind.one_at_a_time.as_deref() == Some("contract_id")
+        && kind.amount_field().is_some()
 }
 
 /// Whether two templates of texts and plain names are the same.
@@ -107,37 +131,88 @@ jobs:
 "#;
 
     fn mistakes(text: &str) -> String {
-        read(text).map(|_| String::new()).unwrap_or_else(|found| found.to_string())
+        read(text)
+            .map(|_| String::new())
+            .unwrap_or_else(|found| found.to_string())
     }
 
     #[test]
     fn the_key_is_the_contracts_period_whether_written_out_or_not() {
         let workflow = read(SUBSCRIPTIONS).unwrap();
-        assert!(matches!(workflow.jobs[0].items.source, ItemSource::Contracts));
-        let columns: Vec<_> = workflow.jobs[0].key.as_ref().unwrap().item_columns().into_iter().collect();
+        assert!(matches!(
+            workflow.jobs[0].items.source,
+            ItemSource::Contracts
+        ));
+        let columns: Vec<_> = workflow.jobs[0]
+            .key
+            .as_ref()
+            .unwrap()
+            .item_columns()
+            .into_iter()
+            .collect();
         assert_eq!(columns, ["contract_id", "period"]);
-        let with = |key: &str| SUBSCRIPTIONS.replace("    with:", &format!("    key: \"{key}\"\n    with:"));
-        assert_eq!(mistakes(&with("{{ item.contract_id }}/{{ item.period }}")), "");
+        let with = |key: &str| {
+            SUBSCRIPTIONS.replace("    with:", &format!("    key: \"{key}\"\n    with:"))
+        };
+        assert_eq!(
+            mistakes(&with("{{ item.contract_id }}/{{ item.period }}")),
+            ""
+        );
         for key in [
             "{{ item.contract_id }}/{{ run.month }}",
             "{{ item.contract_id }}",
             "x{{ item.contract_id }}/{{ item.period }}",
         ] {
-            assert!(mistakes(&with(key)).contains("another could charge a period twice"), "{key}");
+            assert!(
+                mistakes(&with(key)).contains("another could charge a period twice"),
+                "{key}"
+            );
         }
     }
 
     #[test]
     fn nothing_else_is_charged_than_the_contract_says() {
         for (from, to, what) in [
-            ("\"{{ item.amount }}\"", "\"1.00\"", "amount is the contract's"),
-            ("\"{{ item.currency }}\"", "HKD", "currency is the contract's"),
-            ("\"{{ item.contract_id }}\"", "\"{{ item.description }}\"", "contract_id is the contract's"),
-            ("{{ item.description }}", "{{ item.plan }}", "contracts have no column plan"),
-            ("due: run", "due: run, where: item.plann == \"x\"", "contracts have no column plann"),
-            ("uses: deduct", "uses: terminate", "belongs to kinds that charge contracts"),
-            ("    with:", "    order_number: \"{{ item.period }}\"\n    with:", "derived from their periods"),
-            ("contracts: active, due: run", "file: a.csv, due: run", "due belongs to contracts"),
+            (
+                "\"{{ item.amount }}\"",
+                "\"1.00\"",
+                "amount is the contract's",
+            ),
+            (
+                "\"{{ item.currency }}\"",
+                "HKD",
+                "currency is the contract's",
+            ),
+            (
+                "\"{{ item.contract_id }}\"",
+                "\"{{ item.description }}\"",
+                "contract_id is the contract's",
+            ),
+            (
+                "{{ item.description }}",
+                "{{ item.plan }}",
+                "contracts have no column plan",
+            ),
+            (
+                "due: run",
+                "due: run, where: item.plann == \"x\"",
+                "contracts have no column plann",
+            ),
+            (
+                "uses: deduct",
+                "uses: terminate",
+                "belongs to kinds that charge contracts",
+            ),
+            (
+                "    with:",
+                "    order_number: \"{{ item.period }}\"\n    with:",
+                "derived from their periods",
+            ),
+            (
+                "contracts: active, due: run",
+                "file: a.csv, due: run",
+                "due belongs to contracts",
+            ),
             ("contracts: active", "contracts: all", "contracts"),
         ] {
             let found = mistakes(&SUBSCRIPTIONS.replacen(from, to, 1));

@@ -1,11 +1,12 @@
-//! Expressions over `item`, `params` and `run`, by minijinja: strict about unknown names, bounded in steps and in memory,
-//! without decimals in floating point.
+//! Expressions over `item`, `params` and `run`, by minijinja: strict about unknown names, bounded
+//! in steps and in memory, without decimals in floating point.
 //!
-//! There are only the filters and tests of `environment`, none of which makes more than `TEXT_MAX` bytes, and texts are not
-//! multiplied; so an expression of `EXPRESSION_MAX` bytes makes a few megabytes at most, whatever stands in it.
+//! There are only the filters and tests of `environment`, none of which makes more than `TEXT_MAX`
+//! bytes, and texts are not multiplied; so an expression of `EXPRESSION_MAX` bytes makes a few
+//! megabytes at most, whatever stands in it.
 //!
-//! Values of rows are text. `|int` makes a whole number and `|decimal` an exact decimal of one, so that numbers compare as
-//! numbers: `item.amount|decimal >= "100"|decimal`.
+//! Values of rows are text. `|int` makes a whole number and `|decimal` an exact decimal of one, so
+//! that numbers compare as numbers: `item.amount|decimal >= "100"|decimal`.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -24,8 +25,9 @@ const FUEL: u64 = 20_000;
 /// The longest expression, in bytes.
 const EXPRESSION_MAX: usize = 2_000;
 
-/// The most names, operators and brackets of an expression, and the most brackets alone: each may stand in the one before, and what
-/// reads them goes down one step for each. Two megabytes of stack are enough for these.
+/// The most names, operators and brackets of an expression, and the most brackets alone: each may
+/// stand in the one before, and what reads them goes down one step for each. Two megabytes of stack
+/// are enough for these.
 const WORDS_MAX: usize = 300;
 const BRACKETS_MAX: usize = 32;
 
@@ -66,9 +68,15 @@ fn environment() -> Environment<'static> {
 
 fn replace(text: &str, from: &str, to: &str) -> Result<String, Error> {
     let found = text.matches(from).count();
-    let length =
-        text.len().saturating_sub(found.saturating_mul(from.len())).saturating_add(found.saturating_mul(to.len()));
-    if length > TEXT_MAX { Err(too_long()) } else { Ok(text.replace(from, to)) }
+    let length = text
+        .len()
+        .saturating_sub(found.saturating_mul(from.len()))
+        .saturating_add(found.saturating_mul(to.len()));
+    if length > TEXT_MAX {
+        Err(too_long())
+    } else {
+        Ok(text.replace(from, to))
+    }
 }
 
 fn join(values: &Value, between: Option<&str>) -> Result<String, Error> {
@@ -87,17 +95,31 @@ fn join(values: &Value, between: Option<&str>) -> Result<String, Error> {
 
 /// A panic in what evaluates it is an error of the expression, and ends nothing else.
 fn contained<T>(evaluate: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
-    let failed = |_| Err(Error::new(ErrorKind::EvalBlock, "a number in it is too large or too small"));
+    let failed = |_| {
+        Err(Error::new(
+            ErrorKind::EvalBlock,
+            "a number in it is too large or too small",
+        ))
+    };
     catch_unwind(AssertUnwindSafe(evaluate)).unwrap_or_else(failed)
 }
 
-/// A sentence about an expression of too many parts. Texts in quotes count like anything else: what is a quote and what is not is
-/// found out only by reading it.
+/// A sentence about an expression of too many parts. Texts in quotes count like anything else: what
+/// is a quote and what is not is found out only by reading it.
 fn too_deep(text: &str) -> Option<String> {
     let is_word = |c: char| c.is_alphanumeric() || c == '_';
-    let words = text.split(|c| !is_word(c)).filter(|word| word.starts_with(char::is_alphabetic)).count();
-    let signs = text.chars().filter(|c| c.is_ascii_punctuation() && !matches!(c, '"' | '\'' | ',' | '_')).count();
-    let brackets = text.chars().filter(|c| matches!(c, '(' | '[' | '{')).count();
+    let words = text
+        .split(|c| !is_word(c))
+        .filter(|word| word.starts_with(char::is_alphabetic))
+        .count();
+    let signs = text
+        .chars()
+        .filter(|c| c.is_ascii_punctuation() && !matches!(c, '"' | '\'' | ',' | '_'))
+        .count();
+    let brackets = text
+        .chars()
+        .filter(|c| matches!(c, '(' | '[' | '{'))
+        .count();
     let is_too_deep = words + signs > WORDS_MAX || brackets > BRACKETS_MAX;
     is_too_deep.then(|| {
         format!("an expression has at most {WORDS_MAX} names and operators, and {BRACKETS_MAX} brackets that open")
@@ -105,16 +127,25 @@ fn too_deep(text: &str) -> Option<String> {
 }
 
 fn too_long() -> Error {
-    Error::new(ErrorKind::InvalidOperation, format!("a text of more than {TEXT_MAX} bytes"))
+    Error::new(
+        ErrorKind::InvalidOperation,
+        format!("a text of more than {TEXT_MAX} bytes"),
+    )
 }
 
 /// A text that an expression may use; one that is too long is refused where it is used.
 pub(super) fn text(value: &str) -> Value {
-    if value.len() > TEXT_MAX { Value::from(too_long()) } else { Value::from(value) }
+    if value.len() > TEXT_MAX {
+        Value::from(too_long())
+    } else {
+        Value::from(value)
+    }
 }
 
 fn whole_number(value: &Value) -> Result<i64, Error> {
-    let number = value.as_str().map_or_else(|| value.as_i64(), |text| text.parse().ok());
+    let number = value
+        .as_str()
+        .map_or_else(|| value.as_i64(), |text| text.parse().ok());
     number.ok_or_else(|| Error::new(ErrorKind::InvalidOperation, "int takes a whole number"))
 }
 
@@ -123,8 +154,12 @@ fn decimal(value: &Value) -> Result<Value, Error> {
         Some(text) => Decimal::from_str_exact(text).ok(),
         None => value.as_i64().map(Decimal::from),
     };
-    let number =
-        parsed.ok_or_else(|| Error::new(ErrorKind::InvalidOperation, "decimal takes a number such as 12.50"))?;
+    let number = parsed.ok_or_else(|| {
+        Error::new(
+            ErrorKind::InvalidOperation,
+            "decimal takes a number such as 12.50",
+        )
+    })?;
     Ok(Value::from_object(Exact(number)))
 }
 
@@ -138,7 +173,9 @@ impl Object for Exact {
     }
 
     fn custom_cmp(self: &Arc<Self>, other: &DynObject) -> Option<Ordering> {
-        other.downcast_ref::<Self>().map(|other| self.0.cmp(&other.0))
+        other
+            .downcast_ref::<Self>()
+            .map(|other| self.0.cmp(&other.0))
     }
 
     fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -180,13 +217,17 @@ pub struct Expression {
 }
 
 impl Expression {
-    /// Compiles an expression and checks what can be checked without values: syntax, names, filters and tests.
+    /// Compiles an expression and checks what can be checked without values: syntax, names, filters
+    /// and tests.
     ///
     /// # Errors
     /// What is wrong, and what to do.
     pub fn compile(text: &str) -> Result<Self, (String, Option<String>)> {
         if text.trim().is_empty() || text.len() > EXPRESSION_MAX {
-            return Err((format!("an expression has 1 to {EXPRESSION_MAX} characters"), None));
+            return Err((
+                format!("an expression has 1 to {EXPRESSION_MAX} characters"),
+                None,
+            ));
         }
         if let Some(message) = too_deep(text) {
             return Err((message, Some("make it a column of the file".to_owned())));
@@ -204,7 +245,8 @@ impl Expression {
         for name in found {
             match Name::parse(&name) {
                 Some(name) => names.push(name),
-                // A column that is no identifier is written item["…"]; which one is known when a row is read.
+                // A column that is no identifier is written item["…"]; which one is known when a
+                // row is read.
                 None if name == "item" && text.contains("item[") => {}
                 None => return Err(unknown_name(&name)),
             }
@@ -213,7 +255,11 @@ impl Expression {
             let help = "make both sides numbers: item.n|int > 3, or item.amount|decimal >= \"100\"|decimal";
             return Err((message, Some(help.to_owned())));
         }
-        let expression = Self { text: text.to_owned(), compiled, names };
+        let expression = Self {
+            text: text.to_owned(),
+            compiled,
+            names,
+        };
         expression.try_out()?;
         Ok(expression)
     }
@@ -221,14 +267,22 @@ impl Expression {
     /// Evaluates with sample values to find filters, tests and functions that do not exist.
     fn try_out(&self) -> Result<(), (String, Option<String>)> {
         let sample = || Value::from_object(Sample);
-        let Err(error) = self.value(&scope(sample(), sample(), sample())) else { return Ok(()) };
+        let Err(error) = self.value(&scope(sample(), sample(), sample())) else {
+            return Ok(());
+        };
         use ErrorKind::{EvalBlock, UnknownFilter, UnknownFunction, UnknownMethod, UnknownTest};
-        if !matches!(error.kind(), UnknownFilter | UnknownTest | UnknownFunction | UnknownMethod | EvalBlock) {
+        if !matches!(
+            error.kind(),
+            UnknownFilter | UnknownTest | UnknownFunction | UnknownMethod | EvalBlock
+        ) {
             return Ok(());
         }
         let help = "filters: lower, upper, trim, replace, split, join, first, last, length, default, string, int, decimal; tests: \
                     defined, undefined, none, in, startingwith, endingwith";
-        Err((format!("this cannot be evaluated: {}", problem(&error)), Some(help.to_owned())))
+        Err((
+            format!("this cannot be evaluated: {}", problem(&error)),
+            Some(help.to_owned()),
+        ))
     }
 
     fn value(&self, scope: &Value) -> Result<Value, Error> {
@@ -256,17 +310,26 @@ impl Expression {
     /// A sentence; it may hold values of the row.
     pub fn text_value(&self, scope: &Value) -> Result<String, String> {
         let text = self.any_text(scope)?;
-        if text.len() > TEXT_MAX { Err(format!("it comes out longer than {TEXT_MAX} bytes")) } else { Ok(text) }
+        if text.len() > TEXT_MAX {
+            Err(format!("it comes out longer than {TEXT_MAX} bytes"))
+        } else {
+            Ok(text)
+        }
     }
 
     fn any_text(&self, scope: &Value) -> Result<String, String> {
         let value = self.value(scope).map_err(|error| problem(&error))?;
-        #[expect(clippy::wildcard_enum_match_arm, reason = "minijinja's enum is open; what it adds is no text")]
+        #[expect(
+            clippy::wildcard_enum_match_arm,
+            reason = "minijinja's enum is open; what it adds is no text"
+        )]
         match value.kind() {
             ValueKind::String => Ok(value.to_string()),
             ValueKind::Bool => Ok(if value.is_true() { "true" } else { "false" }.to_owned()),
             ValueKind::Number if value.is_integer() => Ok(value.to_string()),
-            ValueKind::Number => Err("it comes out as a floating-point number, which is never exact".to_owned()),
+            ValueKind::Number => {
+                Err("it comes out as a floating-point number, which is never exact".to_owned())
+            }
             ValueKind::Plain => Ok(value.to_string()),
             ValueKind::Undefined | ValueKind::None => Err("it comes out as nothing".to_owned()),
             _ => Err("it comes out as a list or mapping, not as text".to_owned()),
@@ -301,7 +364,10 @@ fn unknown_name(name: &str) -> (String, Option<String>) {
         "there are item.<column>, params.<name> and run.<workflow|occurrence|date|month|id>; text needs quotes"
             .to_owned()
     };
-    (format!("unknown name \"{}\"", crate::domain::text::shown(name)), Some(help))
+    (
+        format!("unknown name \"{}\"", crate::domain::text::shown(name)),
+        Some(help),
+    )
 }
 
 fn problem(error: &Error) -> String {
@@ -354,9 +420,18 @@ mod tests {
 
     fn eval(text: &str) -> Result<String, String> {
         let map = |pairs: &[(&'static str, &'static str)]| Value::from_pairs(pairs.iter().copied());
-        let item = map(&[("amount", "100.5"), ("n", "12"), ("empty", ""), ("Contract ID", "C-1")]);
+        let item = map(&[
+            ("amount", "100.5"),
+            ("n", "12"),
+            ("empty", ""),
+            ("Contract ID", "C-1"),
+        ]);
         let expression = Expression::compile(text).map_err(|(message, _)| message)?;
-        expression.text_value(&scope(item, map(&[("p", "q")]), map(&[("month", "2026-11")])))
+        expression.text_value(&scope(
+            item,
+            map(&[("p", "q")]),
+            map(&[("month", "2026-11")]),
+        ))
     }
 
     #[test]
@@ -389,18 +464,28 @@ mod tests {
         ];
         for part in parts {
             for (before, after) in [("", ""), ("", "1"), ("item.a|default(", ")"), ("[", "]")] {
-                let text = format!("{before}{}{after}", part.repeat((EXPRESSION_MAX - 20) / part.len()));
-                let compiled = std::thread::Builder::new().stack_size(2 << 20).spawn(move || {
-                    let refused = Expression::compile(&text).is_err();
-                    // As much of it as is read.
-                    let most =
-                        (0..text.len()).rev().find(|end| text.get(..*end).is_some_and(|part| too_deep(part).is_none()));
-                    let most = most.and_then(|end| text.get(..end)).unwrap_or_default();
-                    _ = Expression::compile(most);
-                    _ = Expression::compile(&format!("{most}1"));
-                    refused
-                });
-                assert!(compiled.unwrap().join().unwrap(), "{part} in {before}…{after}");
+                let text = format!(
+                    "{before}{}{after}",
+                    part.repeat((EXPRESSION_MAX - 20) / part.len())
+                );
+                let compiled = std::thread::Builder::new()
+                    .stack_size(2 << 20)
+                    .spawn(move || {
+                        let refused = Expression::compile(&text).is_err();
+                        // As much of it as is read.
+                        let most = (0..text.len()).rev().find(|end| {
+                            text.get(..*end)
+                                .is_some_and(|part| too_deep(part).is_none())
+                        });
+                        let most = most.and_then(|end| text.get(..end)).unwrap_or_default();
+                        _ = Expression::compile(most);
+                        _ = Expression::compile(&format!("{most}1"));
+                        refused
+                    });
+                assert!(
+                    compiled.unwrap().join().unwrap(),
+                    "{part} in {before}…{after}"
+                );
             }
         }
         let list: Vec<String> = (0..150).map(|n| format!("\"plan {n}\"")).collect();
@@ -409,17 +494,34 @@ mod tests {
 
     #[test]
     fn values_are_text_until_they_are_made_numbers() {
-        assert_eq!(eval("item.n ~ '/' ~ run.month"), Ok("12/2026-11".to_owned()));
+        assert_eq!(
+            eval("item.n ~ '/' ~ run.month"),
+            Ok("12/2026-11".to_owned())
+        );
         assert_eq!(eval("item.n|int + 1"), Ok("13".to_owned()));
-        assert_eq!(eval("item.amount|decimal >= '100.49'|decimal"), Ok("true".to_owned()));
-        assert_eq!(eval("item.amount|decimal == '100.50'|decimal"), Ok("true".to_owned()));
+        assert_eq!(
+            eval("item.amount|decimal >= '100.49'|decimal"),
+            Ok("true".to_owned())
+        );
+        assert_eq!(
+            eval("item.amount|decimal == '100.50'|decimal"),
+            Ok("true".to_owned())
+        );
         assert_eq!(eval("item['Contract ID']|lower"), Ok("c-1".to_owned()));
     }
 
     #[test]
     fn nothing_becomes_a_floating_point_number_or_nothing_silently() {
-        assert!(eval("item.n|int / 5").unwrap_err().contains("floating-point"));
-        assert!(eval("item.amount|int").unwrap_err().contains("int takes a whole number"));
+        assert!(
+            eval("item.n|int / 5")
+                .unwrap_err()
+                .contains("floating-point")
+        );
+        assert!(
+            eval("item.amount|int")
+                .unwrap_err()
+                .contains("int takes a whole number")
+        );
         assert!(eval("item.missing").unwrap_err().contains("nothing"));
         assert!(eval("item.missing ~ 'x'").is_err());
         assert!(eval("[item.n]").unwrap_err().contains("list"));
@@ -427,10 +529,18 @@ mod tests {
 
     #[test]
     fn what_does_not_exist_is_found_without_values() {
-        assert!(eval("itm.n").unwrap_err().contains("unknown name \"itm.n\""));
+        assert!(
+            eval("itm.n")
+                .unwrap_err()
+                .contains("unknown name \"itm.n\"")
+        );
         assert!(eval("n").unwrap_err().contains("unknown name \"n\""));
         assert!(eval("item.n|flaot").unwrap_err().contains("flaot"));
-        assert!(eval("item.n.startswith('1')").unwrap_err().contains("item.n.startswith"));
+        assert!(
+            eval("item.n.startswith('1')")
+                .unwrap_err()
+                .contains("item.n.startswith")
+        );
         assert!(eval("range(10)").unwrap_err().contains("range"));
         assert!(eval("item.n +").unwrap_err().contains("no expression"));
         assert!(eval("").is_err());
@@ -455,12 +565,20 @@ mod tests {
             assert!(Expression::compile(attack).is_err(), "{attack}");
         }
         let grown = |filter: &str| format!("'{}'{}", "a".repeat(200), filter.repeat(12));
-        for growing in
-            ["|replace('a','aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa')", "|replace('','aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa')"]
-        {
-            assert!(eval(&grown(growing)).unwrap_err().contains("more than 10000 bytes"), "{growing}");
+        for growing in [
+            "|replace('a','aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa')",
+            "|replace('','aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa')",
+        ] {
+            assert!(
+                eval(&grown(growing))
+                    .unwrap_err()
+                    .contains("more than 10000 bytes"),
+                "{growing}"
+            );
         }
-        let joined = (0..6).fold("'aaaaaaaaaa'".to_owned(), |text, _| format!("({text}|split('a')|join({text}))"));
+        let joined = (0..6).fold("'aaaaaaaaaa'".to_owned(), |text, _| {
+            format!("({text}|split('a')|join({text}))")
+        });
         assert!(eval(&joined[..joined.len().min(EXPRESSION_MAX)]).is_err());
         let long = "x".repeat(TEXT_MAX + 1);
         let item = Value::from_pairs([("long", text(&long)), ("short", text("x"))]);
@@ -471,7 +589,11 @@ mod tests {
                 Value::UNDEFINED,
             ))
         };
-        assert!(value("item.long|upper").unwrap_err().contains("more than 10000 bytes"));
+        assert!(
+            value("item.long|upper")
+                .unwrap_err()
+                .contains("more than 10000 bytes")
+        );
         assert_eq!(value("item.short|upper"), Ok("X".to_owned()));
         let many = vec!["item.short"; 70].join(" ~ ");
         assert_eq!(value(&many), Ok("x".repeat(70)));
@@ -479,7 +601,10 @@ mod tests {
 
     #[test]
     fn a_panic_while_it_is_evaluated_is_an_error() {
-        for panics_in_debug_builds in ["'abc'[::-9223372036854775808]", "[1,2][::-9223372036854775808]|join"] {
+        for panics_in_debug_builds in [
+            "'abc'[::-9223372036854775808]",
+            "[1,2][::-9223372036854775808]|join",
+        ] {
             _ = Expression::compile(panics_in_debug_builds);
         }
         assert!(contained::<()>(|| panic!("this is asked for")).is_err());
@@ -493,15 +618,34 @@ mod tests {
         assert_eq!(eval("'a,b'|replace(',', ';')"), Ok("a;b".to_owned()));
         assert_eq!(eval("('a-b-c'|split('-'))[1]"), Ok("b".to_owned()));
         assert_eq!(eval("'a-b-c'|split('-')|join('+')"), Ok("a+b+c".to_owned()));
-        assert_eq!(eval("item.empty|default('x', true) ~ ('abc'|length|string)"), Ok("x3".to_owned()));
-        assert_eq!(eval("'1' in ['1', '2'] and 'ab' is startingwith 'a'"), Ok("true".to_owned()));
+        assert_eq!(
+            eval("item.empty|default('x', true) ~ ('abc'|length|string)"),
+            Ok("x3".to_owned())
+        );
+        assert_eq!(
+            eval("'1' in ['1', '2'] and 'ab' is startingwith 'a'"),
+            Ok("true".to_owned())
+        );
         assert_eq!(eval("item.n|int * 3"), Ok("36".to_owned()));
     }
 
     #[test]
     fn a_condition_must_be_true_or_false() {
-        let scope = scope(Value::from_object(Sample), Value::from_object(Sample), Value::from_object(Sample));
-        assert_eq!(Expression::compile("item.x == '1'").unwrap().truth(&scope), Ok(true));
-        assert!(Expression::compile("item.x").unwrap().truth(&scope).unwrap_err().contains("compare it"));
+        let scope = scope(
+            Value::from_object(Sample),
+            Value::from_object(Sample),
+            Value::from_object(Sample),
+        );
+        assert_eq!(
+            Expression::compile("item.x == '1'").unwrap().truth(&scope),
+            Ok(true)
+        );
+        assert!(
+            Expression::compile("item.x")
+                .unwrap()
+                .truth(&scope)
+                .unwrap_err()
+                .contains("compare it")
+        );
     }
 }

@@ -1,7 +1,8 @@
-//! What a job's `where` leaves out: counted by value, and refused where a value is nearly one that it names.
+//! What a job's `where` leaves out: counted by value, and refused where a value is nearly one that
+//! it names.
 //!
-//! A row with `Yes` or `active ` is neither what the condition names nor meant to be another thing: nobody is charged, or not
-//! charged, by a blank or a capital letter.
+//! A row with `Yes` or `active ` is neither what the condition names nor meant to be another thing:
+//! nobody is charged, or not charged, by a blank or a capital letter.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -36,7 +37,12 @@ struct Text {
 impl Text {
     /// Whether the condition finds a value equal to it.
     fn equals(&self, value: &str) -> bool {
-        let respelt = self.respelt.iter().fold(Cow::Borrowed(value), |value, filter| Cow::Owned(filter.of(&value)));
+        let respelt = self
+            .respelt
+            .iter()
+            .fold(Cow::Borrowed(value), |value, filter| {
+                Cow::Owned(filter.of(&value))
+            });
         respelt == self.text
     }
 }
@@ -46,7 +52,8 @@ impl Text {
 pub struct LeftOut {
     /// How many.
     pub rows: u64,
-    /// How many with each value of what the condition looks at: `active=no`. What is beyond twenty different values stands under none.
+    /// How many with each value of what the condition looks at: `active=no`. What is beyond twenty
+    /// different values stands under none.
     pub by_value: BTreeMap<String, u64>,
     /// The first of them: line and value.
     pub first: Vec<(u64, String)>,
@@ -74,7 +81,10 @@ impl LeftOut {
 
     fn count(&mut self, value: String, rows: u64) {
         let known = self.by_value.contains_key(&value) || self.by_value.len() < VALUES;
-        *self.by_value.entry(if known { value } else { String::new() }).or_default() += rows;
+        *self
+            .by_value
+            .entry(if known { value } else { String::new() })
+            .or_default() += rows;
     }
 }
 
@@ -89,14 +99,25 @@ impl<'a> Where<'a> {
         let at = |column: &str| columns.iter().position(|known| known == column);
         let mut known: Vec<(usize, &str, Vec<Text>)> = Vec::new();
         let names: Vec<&str> = condition.item_columns().into_iter().collect();
-        for Compared { column, respelt, known: value } in condition.expression().known_values() {
+        for Compared {
+            column,
+            respelt,
+            known: value,
+        } in condition.expression().known_values()
+        {
             let text = match value {
                 Known::Text(text) => Some(text),
                 Known::Param(name) => params.get(&name).cloned(),
             };
             let name = names.iter().find(|name| **name == column);
-            let (Some(index), Some(text), Some(name)) = (at(&column), text, name) else { continue };
-            let text = Text { folded: folded(&text), text, respelt };
+            let (Some(index), Some(text), Some(name)) = (at(&column), text, name) else {
+                continue;
+            };
+            let text = Text {
+                folded: folded(&text),
+                text,
+                respelt,
+            };
             match known.iter_mut().find(|(other, _, _)| *other == index) {
                 Some((_, _, texts)) => texts.push(text),
                 None => known.push((index, *name, vec![text])),
@@ -104,7 +125,11 @@ impl<'a> Where<'a> {
         }
         let told = names.into_iter().filter_map(|name| Some((at(name)?, name)));
         let told = told.filter(|(index, _)| !private.contains(index)).collect();
-        Self { condition, known, told }
+        Self {
+            condition,
+            known,
+            told,
+        }
     }
 
     /// The condition.
@@ -112,7 +137,8 @@ impl<'a> Where<'a> {
         self.condition
     }
 
-    /// Why it cannot be told what a row means: a value of it is nearly one that the condition names.
+    /// Why it cannot be told what a row means: a value of it is nearly one that the condition
+    /// names.
     pub fn doubts(&self, row: &Row) -> Vec<String> {
         let doubt = |(index, column, texts): &(usize, &str, Vec<Text>)| {
             let value = row.get(*index).unwrap_or_default();
@@ -131,7 +157,9 @@ impl<'a> Where<'a> {
 
     /// The values of what it looks at.
     pub fn value(&self, row: &Row) -> String {
-        let one = |(index, column): &(usize, &str)| format!("{column}={}", shown(row.get(*index).unwrap_or_default()));
+        let one = |(index, column): &(usize, &str)| {
+            format!("{column}={}", shown(row.get(*index).unwrap_or_default()))
+        };
         self.told.iter().map(one).collect::<Vec<_>>().join(", ")
     }
 }

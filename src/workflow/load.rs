@@ -1,4 +1,5 @@
-//! Reads a workflow file: the shape first, then what its fields mean beside each other, the job kinds and the gateways.
+//! Reads a workflow file: the shape first, then what its fields mean beside each other, the job
+//! kinds and the gateways.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,7 +22,8 @@ pub fn load(path: &Path, catalog: &Catalog, config: &Config) -> Result<Workflow,
     load_with(path, catalog, config, &config.calendars)
 }
 
-/// Reads and checks a workflow file, with other calendars than those of when the configuration was read.
+/// Reads and checks a workflow file, with other calendars than those of when the configuration was
+/// read.
 ///
 /// # Errors
 /// Everything that is wrong with it.
@@ -41,7 +43,10 @@ pub fn load_with(
 pub fn files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     let entries = std::fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path()));
     let mut files: Vec<PathBuf> = entries.collect::<Result<_, _>>()?;
-    files.retain(|path| path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml"));
+    files.retain(|path| {
+        path.extension()
+            .is_some_and(|extension| extension == "yaml" || extension == "yml")
+    });
     files.sort();
     Ok(files)
 }
@@ -50,7 +55,12 @@ pub fn files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
 ///
 /// # Errors
 /// Everything that is wrong with it.
-pub fn parse(text: &str, path: &Path, catalog: &Catalog, config: &Config) -> Result<Workflow, Diagnostics> {
+pub fn parse(
+    text: &str,
+    path: &Path,
+    catalog: &Catalog,
+    config: &Config,
+) -> Result<Workflow, Diagnostics> {
     let source = Source::new(&path.display().to_string(), text.to_owned(), false);
     read_workflow(&source, path, catalog, config, &config.calendars)
 }
@@ -65,7 +75,14 @@ fn read_workflow(
     let root = yaml::node::parse(source)?;
     let mut found = Diagnostics::default();
     check(&root, &Shape::Fields(&WORKFLOW), source, &mut found);
-    let mut lowering = Lowering { source, catalog, config, calendars, found, params: Vec::new() };
+    let mut lowering = Lowering {
+        source,
+        catalog,
+        config,
+        calendars,
+        found,
+        params: Vec::new(),
+    };
     let workflow = lowering.workflow(&root, path);
     lowering.found.or_value(Some(workflow))
 }
@@ -74,7 +91,8 @@ fn read_workflow(
 pub(super) mod tests {
     use super::*;
     use crate::config::{
-        AlertsConfig, Config, Database, GatewayConfig, GatewayKind, Platform, Rate, WechatConfig, WechatMode,
+        AlertsConfig, Config, Database, GatewayConfig, GatewayKind, Platform, Rate, WechatConfig,
+        WechatMode,
     };
     use crate::domain::occurrence::{Missed, Overlap};
     use crate::workflow::Approval;
@@ -109,7 +127,10 @@ alerts:
     pub(in crate::workflow) fn config() -> Config {
         let wechat = WechatConfig {
             base_url: "https://apihk.mch.weixin.qq.com".to_owned(),
-            mode: WechatMode::Common { mchid: "1".to_owned(), appid: "wx1".to_owned() },
+            mode: WechatMode::Common {
+                mchid: "1".to_owned(),
+                appid: "wx1".to_owned(),
+            },
             merchant_keys: Vec::new(),
             api_v3_keys: Vec::new(),
             platform: Platform::certificates(),
@@ -118,7 +139,10 @@ alerts:
         };
         let hk = GatewayConfig {
             name: "hk".to_owned(),
-            rate: Rate { calls: 20, per: Duration::from_secs(1) },
+            rate: Rate {
+                calls: 20,
+                per: Duration::from_secs(1),
+            },
             concurrency: 16,
             timeout: Duration::from_secs(15),
             query_interval: Duration::from_secs(10),
@@ -159,7 +183,9 @@ alerts:
     }
 
     fn mistakes(text: &str) -> String {
-        read(text).map(|_| String::new()).unwrap_or_else(|found| found.to_string())
+        read(text)
+            .map(|_| String::new())
+            .unwrap_or_else(|found| found.to_string())
     }
 
     #[test]
@@ -170,10 +196,19 @@ alerts:
         assert_eq!(job.policy.retry.attempts, 40);
         assert_eq!(job.limits.total["HKD"], 500_000_000);
         assert_eq!(
-            workflow.schedule.as_ref().map(|schedule| schedule.timetable.schedule().text()),
+            workflow
+                .schedule
+                .as_ref()
+                .map(|schedule| schedule.timetable.schedule().text()),
             Some("every month on 31 at 09:30")
         );
-        assert_eq!(job.with["amount"].item_columns().into_iter().collect::<Vec<_>>(), ["amount"]);
+        assert_eq!(
+            job.with["amount"]
+                .item_columns()
+                .into_iter()
+                .collect::<Vec<_>>(),
+            ["amount"]
+        );
         assert_eq!(workflow.alerts[1].after, Duration::from_secs(86_400));
     }
 
@@ -293,16 +328,26 @@ jobs:
 
     #[test]
     fn refunds_wait_for_approval_unless_that_is_switched_off_and_others_if_they_say_so() {
-        let deduct =
-            |approval: &str| MONTHLY.replace("    dunning:", &format!("    approval: {approval}\n    dunning:"));
+        let deduct = |approval: &str| {
+            MONTHLY.replace(
+                "    dunning:",
+                &format!("    approval: {approval}\n    dunning:"),
+            )
+        };
         let approval = |text: &str| read(text).unwrap().jobs[0].approval.clone();
         assert_eq!(approval(REFUND), Some(Approval::default()));
         assert_eq!(approval(&format!("{REFUND}    approval: off\n")), None);
         assert_eq!(approval(MONTHLY), None);
         let given = approval(&deduct("{ above: { HKD: \"10000\" }, by: 2, expires: 2d }")).unwrap();
-        assert_eq!((given.by, given.above["HKD"], given.expires), (2, 1_000_000, Duration::from_secs(2 * 86_400)));
+        assert_eq!(
+            (given.by, given.above["HKD"], given.expires),
+            (2, 1_000_000, Duration::from_secs(2 * 86_400))
+        );
         assert!(!given.is_needed([("HKD", 1_000_000)]) && given.is_needed([("HKD", 1_000_001)]));
-        assert!(given.is_needed([("USD", 1)]), "a currency without a threshold");
+        assert!(
+            given.is_needed([("USD", 1)]),
+            "a currency without a threshold"
+        );
         assert!(Approval::default().is_needed([]));
         for (wrong, why) in [
             ("maybe", "expected off"),
@@ -310,7 +355,11 @@ jobs:
             ("{ above: { HKX: \"1\" } }", "is not a currency code"),
             ("{ expires: 0s }", "an approval takes some time"),
         ] {
-            assert!(mistakes(&deduct(wrong)).contains(why), "{}", mistakes(&deduct(wrong)));
+            assert!(
+                mistakes(&deduct(wrong)).contains(why),
+                "{}",
+                mistakes(&deduct(wrong))
+            );
         }
     }
 
@@ -326,8 +375,16 @@ jobs:
 
     #[test]
     fn jobs_that_wait_for_each_other_are_shown_as_a_path() {
-        let shown = mistakes(&with_jobs(&[("z", "a"), ("a", "b"), ("b", "c"), ("c", "a")]));
-        assert!(shown.contains("these jobs wait for each other: a → b → c → a"), "{shown}");
+        let shown = mistakes(&with_jobs(&[
+            ("z", "a"),
+            ("a", "b"),
+            ("b", "c"),
+            ("c", "a"),
+        ]));
+        assert!(
+            shown.contains("these jobs wait for each other: a → b → c → a"),
+            "{shown}"
+        );
         assert!(mistakes(&with_jobs(&[("a", "a")])).contains("a → a"));
     }
 
@@ -341,11 +398,21 @@ jobs:
     #[test]
     fn an_effect_needs_a_key_that_differs_from_row_to_row_and_a_look_up_brings_its_own() {
         let without = MONTHLY.replace("    key: \"{{ item.contract_id }}/{{ run.month }}\"\n", "");
-        assert!(mistakes(&without).contains("deduct needs a key"), "{}", mistakes(&without));
+        assert!(
+            mistakes(&without).contains("deduct needs a key"),
+            "{}",
+            mistakes(&without)
+        );
         let constant = MONTHLY.replace("{{ item.contract_id }}/{{ run.month }}", "{{ run.month }}");
         assert!(mistakes(&constant).contains("the key is the same for every row"));
         let look_up = read(&with_jobs(&[("a", "")])).unwrap();
-        assert_eq!(look_up.jobs[0].key.as_ref().map(|key| key.item_columns().len()), None);
+        assert_eq!(
+            look_up.jobs[0]
+                .key
+                .as_ref()
+                .map(|key| key.item_columns().len()),
+            None
+        );
         let neither = with_jobs(&[("a", "")]).replace("out_trade_no: \"{{ item.no }}\"", "");
         assert!(
             mistakes(&neither).contains("query needs one of out_trade_no, transaction_id"),
@@ -357,7 +424,9 @@ jobs:
     #[test]
     fn schedules_are_checked_with_their_time_zone() {
         let with = |schedule: &str| {
-            mistakes(&with_jobs(&[("a", "")]).replace("jobs:", &format!("schedule: {schedule}\njobs:")))
+            mistakes(
+                &with_jobs(&[("a", "")]).replace("jobs:", &format!("schedule: {schedule}\njobs:")),
+            )
         };
         for good in [
             "30 9 * * mon",
@@ -369,18 +438,32 @@ jobs:
         assert!(with("{ every: month, on: 32, at: 09:30 }").contains("day of month"));
         assert!(with("{ every: month, at: 09:30 }").contains("needs on"));
         assert!(with("{ every: day, at: 25:00 }").contains("no time of day"));
-        assert!(with("{ every: day, at: 09:00, timezone: Asia/Hongkong }").contains("did you mean Asia/Hong_Kong?"));
+        assert!(
+            with("{ every: day, at: 09:00, timezone: Asia/Hongkong }")
+                .contains("did you mean Asia/Hong_Kong?")
+        );
         assert!(with("{ cron: '0 0 * * *', every: day }").contains("cron stands alone"));
     }
 
     #[test]
     fn a_schedule_says_what_is_done_on_days_off_and_about_times_that_were_missed() {
-        let with = |more: &str| MONTHLY.replace("timezone: Asia/Hong_Kong", &format!("timezone: Asia/Hong_Kong{more}"));
+        let with = |more: &str| {
+            MONTHLY.replace(
+                "timezone: Asia/Hong_Kong",
+                &format!("timezone: Asia/Hong_Kong{more}"),
+            )
+        };
         let plain = read(MONTHLY).unwrap().schedule.unwrap();
-        assert_eq!((plain.missed, plain.overlap, plain.paused), (Missed::Latest, Overlap::Allow, false));
+        assert_eq!(
+            (plain.missed, plain.overlap, plain.paused),
+            (Missed::Latest, Overlap::Allow, false)
+        );
         let all = ", calendars: [hk], roll: skip, missed: each, overlap: queue, paused: true";
         let all = read(&with(all)).unwrap().schedule.unwrap();
-        assert_eq!((all.missed, all.overlap, all.paused), (Missed::Each, Overlap::Queue, true));
+        assert_eq!(
+            (all.missed, all.overlap, all.paused),
+            (Missed::Each, Overlap::Queue, true)
+        );
         assert_eq!(all.timetable.calendars()[0].name, "hk");
         assert_ne!(all.timetable.moves(), plain.timetable.moves());
         for (more, expected) in [
@@ -391,7 +474,11 @@ jobs:
             (", overlap: wait", "expected allow or skip or queue"),
             (", paused: 1", "expected true or false"),
         ] {
-            assert!(mistakes(&with(more)).contains(expected), "{more}: {}", mistakes(&with(more)));
+            assert!(
+                mistakes(&with(more)).contains(expected),
+                "{more}: {}",
+                mistakes(&with(more))
+            );
         }
     }
 

@@ -1,6 +1,7 @@
 //! From a checked tree to a [`Workflow`]: names, parameters, alerts, and the order of jobs.
 //!
-//! Everything that can be read is read, so that one wrong field does not hide the mistakes of the others.
+//! Everything that can be read is read, so that one wrong field does not hide the mistakes of the
+//! others.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -30,8 +31,14 @@ pub(super) struct Lowering<'a> {
 
 impl Lowering<'_> {
     pub(super) fn workflow(&mut self, root: &Node, path: &Path) -> Workflow {
-        if let Some(node) = root.get("workflow").filter(|node| node.text().is_some_and(|name| !is_name(name))) {
-            self.refuse(node.at, "a workflow's name has 1 to 64 of a-z, 0-9, - and _, beginning with a letter");
+        if let Some(node) = root
+            .get("workflow")
+            .filter(|node| node.text().is_some_and(|name| !is_name(name)))
+        {
+            self.refuse(
+                node.at,
+                "a workflow's name has 1 to 64 of a-z, 0-9, - and _, beginning with a letter",
+            );
         }
         let text = |name| text_of(root, name).unwrap_or_default().to_owned();
         let schedule = root.get("schedule").and_then(|node| self.scheduling(node));
@@ -46,7 +53,11 @@ impl Lowering<'_> {
         }
         let jobs: Vec<Job> = entries.iter().filter_map(|entry| self.job(entry)).collect();
         self.check_columns(&jobs);
-        let jobs = if self.check_needs(entries) { in_order(jobs) } else { jobs };
+        let jobs = if self.check_needs(entries) {
+            in_order(jobs)
+        } else {
+            jobs
+        };
         let alerts = self.alerts(root);
         Workflow {
             name: text("workflow"),
@@ -65,14 +76,30 @@ impl Lowering<'_> {
     fn alerts(&mut self, root: &Node) -> Vec<Rule> {
         let mut refuse = |at, message: String, help: &str| {
             let diagnostic = self.source.diagnostic(at, message);
-            self.found.push(if help.is_empty() { diagnostic } else { diagnostic.help(help) });
+            self.found.push(if help.is_empty() {
+                diagnostic
+            } else {
+                diagnostic.help(help)
+            });
         };
         let nodes = root.get("alerts").map_or(&[][..], Node::list);
         let name = text_of(root, "workflow");
-        let rules: Vec<Rule> = nodes.iter().filter_map(|node| rule(node, name, &mut refuse)).collect();
+        let rules: Vec<Rule> = nodes
+            .iter()
+            .filter_map(|node| rule(node, name, &mut refuse))
+            .collect();
         let absence = rules.iter().find(|rule| rule.on.timing() == Timing::Needed);
-        if let (Some(rule), Some(alerts), None) = (absence, root.get("alerts"), root.get("schedule")) {
-            refuse(alerts.at, format!("{} needs a schedule: without one nothing is ever late", rule.on.word()), "");
+        if let (Some(rule), Some(alerts), None) =
+            (absence, root.get("alerts"), root.get("schedule"))
+        {
+            refuse(
+                alerts.at,
+                format!(
+                    "{} needs a schedule: without one nothing is ever late",
+                    rule.on.word()
+                ),
+                "",
+            );
         }
         rules
     }
@@ -101,11 +128,22 @@ impl Lowering<'_> {
         }
     }
 
-    pub(super) fn check_names(&mut self, names: &[Name], diagnostic: impl Fn(String) -> Diagnostic) {
+    pub(super) fn check_names(
+        &mut self,
+        names: &[Name],
+        diagnostic: impl Fn(String) -> Diagnostic,
+    ) {
         for name in names {
             let (given, prefix, valid): (&str, &str, Vec<&str>) = match name {
                 Name::Item(_) => continue,
-                Name::Params(given) => (given, "params", self.params.iter().map(|param| param.name.as_str()).collect()),
+                Name::Params(given) => (
+                    given,
+                    "params",
+                    self.params
+                        .iter()
+                        .map(|param| param.name.as_str())
+                        .collect(),
+                ),
                 Name::Run(given) => (given, "run", RUN_FIELDS.to_vec()),
             };
             if !valid.contains(&given) {
@@ -121,8 +159,13 @@ impl Lowering<'_> {
     fn param(&mut self, entry: &Entry) -> Param {
         let node = &entry.value;
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        if !entry.key.starts_with(|c: char| c.is_ascii_alphabetic()) || !entry.key.chars().all(plain) {
-            self.refuse(entry.key_at, "a parameter's name has letters, digits and _, beginning with a letter");
+        if !entry.key.starts_with(|c: char| c.is_ascii_alphabetic())
+            || !entry.key.chars().all(plain)
+        {
+            self.refuse(
+                entry.key_at,
+                "a parameter's name has letters, digits and _, beginning with a letter",
+            );
         }
         let kind = match text_of(node, "type") {
             Some("integer") => ParamKind::Integer,
@@ -130,8 +173,13 @@ impl Lowering<'_> {
             Some("date") => ParamKind::Date,
             Some(_) | None => ParamKind::Text,
         };
-        let default = node.get("default").and_then(|node| Some((node.at, node.scalar()?.text.clone())));
-        if let Some((at, Err(expected))) = default.as_ref().map(|(at, text)| (*at, check_value(kind, text))) {
+        let default = node
+            .get("default")
+            .and_then(|node| Some((node.at, node.scalar()?.text.clone())));
+        if let Some((at, Err(expected))) = default
+            .as_ref()
+            .map(|(at, text)| (*at, check_value(kind, text)))
+        {
             self.refuse(at, format!("the default must be {expected}"));
         }
         Param {
@@ -145,21 +193,39 @@ impl Lowering<'_> {
     /// A job that takes its items from another of this file has the columns of those.
     fn check_columns(&mut self, jobs: &[Job]) {
         for job in jobs {
-            let ItemSource::Job { workflow: None, job: from, .. } = &job.items.source else { continue };
-            let Some(source) = jobs.iter().find(|source| source.name == *from) else { continue };
+            let ItemSource::Job {
+                workflow: None,
+                job: from,
+                ..
+            } = &job.items.source
+            else {
+                continue;
+            };
+            let Some(source) = jobs.iter().find(|source| source.name == *from) else {
+                continue;
+            };
             let fields = source.kind.fields.iter().map(|field| field.name.as_str());
             let known: Vec<&str> = fields.chain(ITEM_COLUMNS).collect();
             let is_known = |column: &&str| known.contains(column) || column.starts_with("result_");
             let condition = job.items.condition.iter();
-            let used = condition
-                .flat_map(|one| one.item_columns().into_iter().map(move |column| (column, one.diagnostic(""))));
+            let used = condition.flat_map(|one| {
+                one.item_columns()
+                    .into_iter()
+                    .map(move |column| (column, one.diagnostic("")))
+            });
             let templates = job.with.values().chain(&job.key).chain(&job.order_number);
-            let all = templates
-                .flat_map(|one| one.item_columns().into_iter().map(move |column| (column, one.diagnostic(""))));
-            for (column, mut diagnostic) in used.chain(all).filter(|(column, _)| !is_known(column)) {
-                diagnostic.message = format!("the items of {from} have no column {}", shown(column));
+            let all = templates.flat_map(|one| {
+                one.item_columns()
+                    .into_iter()
+                    .map(move |column| (column, one.diagnostic("")))
+            });
+            for (column, mut diagnostic) in used.chain(all).filter(|(column, _)| !is_known(column))
+            {
+                diagnostic.message =
+                    format!("the items of {from} have no column {}", shown(column));
                 let help = suggestion(column, known.iter().copied());
-                diagnostic.help = help.or_else(|| Some("what the gateway told is result_NAME".to_owned()));
+                diagnostic.help =
+                    help.or_else(|| Some("what the gateway told is result_NAME".to_owned()));
                 self.push(diagnostic);
             }
         }
@@ -174,14 +240,22 @@ impl Lowering<'_> {
                 if !entries.iter().any(|entry| entry.key == name) {
                     let names = entries.iter().map(|entry| entry.key.as_str());
                     let message = format!("there is no job \"{}\"", shown(name));
-                    self.push(self.source.diagnostic(need.at, message).nearest(name, names));
+                    self.push(
+                        self.source
+                            .diagnostic(need.at, message)
+                            .nearest(name, names),
+                    );
                     sound = false;
                 }
             }
         }
         if let Some((at, path)) = cycle(entries) {
             let message = format!("these jobs wait for each other: {}", path.join(" → "));
-            self.push(self.source.diagnostic(at, message).help("needs must not lead back to the same job"));
+            self.push(
+                self.source
+                    .diagnostic(at, message)
+                    .help("needs must not lead back to the same job"),
+            );
             sound = false;
         }
         sound
@@ -194,24 +268,36 @@ const ITEM_COLUMNS: [&str; 6] = ["key", "order_no", "receipt", "state", "amount"
 /// A name of a workflow or job.
 pub(super) fn is_name(name: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_');
-    (1..=64).contains(&name.len()) && name.as_bytes()[0].is_ascii_lowercase() && name.bytes().all(allowed)
+    (1..=64).contains(&name.len())
+        && name.as_bytes()[0].is_ascii_lowercase()
+        && name.bytes().all(allowed)
 }
 
 pub(super) fn at_text<'a>(node: &'a Node, name: &str) -> Option<(Position, &'a str)> {
-    node.get(name).and_then(|node| Some((node.at, node.text()?)))
+    node.get(name)
+        .and_then(|node| Some((node.at, node.text()?)))
 }
 
 /// What names a job that an entry needs: its `needs`, and `from` where that is a job of this file.
 fn needed(entry: &Entry) -> impl Iterator<Item = &Node> {
     let from = entry.value.get("items").and_then(|items| items.get("from"));
     let from = from.filter(|node| node.text().is_some_and(|name| !name.contains('/')));
-    entry.value.get("needs").map_or(&[][..], Node::list).iter().chain(from)
+    entry
+        .value
+        .get("needs")
+        .map_or(&[][..], Node::list)
+        .iter()
+        .chain(from)
 }
 
 /// The jobs that are needed by an entry, as places in the list.
 fn needs_of(entries: &[Entry], index: usize) -> Vec<usize> {
     needed(&entries[index])
-        .filter_map(|node| entries.iter().position(|entry| Some(entry.key.as_str()) == node.text()))
+        .filter_map(|node| {
+            entries
+                .iter()
+                .position(|entry| Some(entry.key.as_str()) == node.text())
+        })
         .collect()
 }
 
@@ -232,8 +318,10 @@ fn cycle(entries: &[Entry]) -> Option<(Position, Vec<&str>)> {
                 continue;
             };
             if let Some(place) = path.iter().position(|(known, _)| *known == next) {
-                let mut names: Vec<&str> =
-                    path[place..].iter().map(|(index, _)| entries[*index].key.as_str()).collect();
+                let mut names: Vec<&str> = path[place..]
+                    .iter()
+                    .map(|(index, _)| entries[*index].key.as_str())
+                    .collect();
                 names.push(&entries[next].key);
                 return Some((entries[next].key_at, names));
             }
@@ -249,9 +337,11 @@ fn cycle(entries: &[Entry]) -> Option<(Position, Vec<&str>)> {
 fn in_order(mut waiting: Vec<Job>) -> Vec<Job> {
     let mut ordered: Vec<Job> = Vec::with_capacity(waiting.len());
     while !waiting.is_empty() {
-        let ready = waiting
-            .iter()
-            .position(|job| job.needs.iter().all(|need| !waiting.iter().any(|other| other.name == *need)));
+        let ready = waiting.iter().position(|job| {
+            job.needs
+                .iter()
+                .all(|need| !waiting.iter().any(|other| other.name == *need))
+        });
         ordered.push(waiting.remove(ready.unwrap_or(0)));
     }
     ordered

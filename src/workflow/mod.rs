@@ -1,4 +1,5 @@
-//! Workflow files: from YAML to a typed [`Workflow`], with every mistake at its place; and from rows to rendered items.
+//! Workflow files: from YAML to a typed [`Workflow`], with every mistake at its place; and from
+//! rows to rendered items.
 //!
 //! Knows the job kinds and the domain. It knows no ledger and no network, and sends nothing.
 
@@ -56,10 +57,12 @@ pub struct Workflow {
 }
 
 impl Workflow {
-    /// Whose clock says what day and month a run is of: the same whether a schedule or a person begins it, or one period would have
-    /// two keys.
+    /// Whose clock says what day and month a run is of: the same whether a schedule or a person
+    /// begins it, or one period would have two keys.
     pub fn timezone(&self, project: chrono_tz::Tz) -> chrono_tz::Tz {
-        self.schedule.as_ref().map_or(project, |schedule| schedule.timetable.schedule().zone())
+        self.schedule
+            .as_ref()
+            .map_or(project, |schedule| schedule.timetable.schedule().zone())
     }
 }
 
@@ -167,13 +170,22 @@ pub enum ItemSource {
     Days(Span),
     /// One row for all days together, with the columns `from` and `to`.
     Window(Span),
-    /// One row for each period that is due on the run's day, of the active contracts that are kept in payrun.
+    /// One row for each period that is due on the run's day, of the active contracts that are kept
+    /// in payrun.
     Contracts,
 }
 
 /// The columns of [`ItemSource::Contracts`].
-pub const CONTRACT_COLUMNS: [&str; 8] =
-    ["contract_id", "amount", "currency", "period", "due_date", "pay_by", "every", "description"];
+pub const CONTRACT_COLUMNS: [&str; 8] = [
+    "contract_id",
+    "amount",
+    "currency",
+    "period",
+    "due_date",
+    "pay_by",
+    "every",
+    "description",
+];
 
 /// Some days up to the run's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -205,14 +217,16 @@ pub struct Limits {
     pub items: Option<u64>,
     /// Most minor units by currency code.
     pub total: BTreeMap<String, i64>,
-    /// Most minor units of one item by currency code; [`crate::domain::money::Currency::usual_limit`] for others.
+    /// Most minor units of one item by currency code;
+    /// [`crate::domain::money::Currency::usual_limit`] for others.
     pub item: BTreeMap<String, i64>,
 }
 
 /// When a job's items wait for approval, whose, and for how long.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Approval {
-    /// Minor units by currency code that need none; empty: every batch needs one, as does money in another currency.
+    /// Minor units by currency code that need none; empty: every batch needs one, as does money in
+    /// another currency.
     pub above: BTreeMap<String, i64>,
     /// How many persons must approve, none of them who started the run.
     pub by: u32,
@@ -223,7 +237,11 @@ pub struct Approval {
 impl Default for Approval {
     /// Every batch, by one person, within a week.
     fn default() -> Self {
-        Self { above: BTreeMap::new(), by: 1, expires: Duration::from_secs(7 * 86_400) }
+        Self {
+            above: BTreeMap::new(),
+            by: 1,
+            expires: Duration::from_secs(7 * 86_400),
+        }
     }
 }
 
@@ -231,6 +249,8 @@ impl Approval {
     /// Whether a batch of these sums (minor units by currency code) has to wait.
     pub fn is_needed<'a>(&self, sums: impl IntoIterator<Item = (&'a str, i64)>) -> bool {
         self.above.is_empty()
-            || sums.into_iter().any(|(code, minor)| self.above.get(code).is_none_or(|most| minor > *most))
+            || sums
+                .into_iter()
+                .any(|(code, minor)| self.above.get(code).is_none_or(|most| minor > *most))
     }
 }

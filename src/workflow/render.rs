@@ -1,7 +1,7 @@
 //! From a row to an item: values put in, checked, and in a form that compares.
 //!
-//! Plain references are looked up directly; constants are made once. Reasons are sentences that name the field; they hold
-//! no value of a field that is sensitive.
+//! Plain references are looked up directly; constants are made once. Reasons are sentences that
+//! name the field; they hold no value of a field that is sensitive.
 
 use std::borrow::Cow;
 use std::cell::{OnceCell, RefCell};
@@ -31,17 +31,20 @@ pub struct Rendered {
     pub key: String,
     /// The order number, where it is given and not derived.
     pub order_number: Option<OrderNumber>,
-    /// The fields other than amount and currency, as a JSON object with its keys sorted; empty ones are left out.
+    /// The fields other than amount and currency, as a JSON object with its keys sorted; empty ones
+    /// are left out.
     pub input: String,
     /// Personal data, by field.
     pub private: Private,
-    /// The fields that make it the same thing, as a JSON object with its keys sorted: equal text, same thing.
+    /// The fields that make it the same thing, as a JSON object with its keys sorted: equal text,
+    /// same thing.
     pub identity: String,
     /// The value of which only one may be under way at a time.
     pub serial: Option<String>,
     /// The amount.
     pub amount: Option<Amount>,
-    /// Whether other rows stand for the same item too: it is one of those that a value of the row stands for.
+    /// Whether other rows stand for the same item too: it is one of those that a value of the row
+    /// stands for.
     pub shared: bool,
 }
 
@@ -62,7 +65,9 @@ impl Private {
 
     /// Each field and its value.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+        self.0
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
     }
 }
 
@@ -87,7 +92,8 @@ pub struct Renderer<'a> {
     fields: Vec<(&'a Field, Plan<'a>)>,
     /// Whether reasons may hold what an expression says, which may be a value.
     open: bool,
-    /// The columns that name something: those of the key, the order number and of fields that are names.
+    /// The columns that name something: those of the key, the order number and of fields that are
+    /// names.
     names: Vec<usize>,
     condition: Option<Where<'a>>,
     noted: RefCell<Noted>,
@@ -108,7 +114,10 @@ impl Noted {
     /// Adds what was noted after this.
     pub fn add(&mut self, other: Self) {
         self.left_out.add(other.left_out);
-        for (known, others) in [(&mut self.trimmed, other.trimmed), (&mut self.capital_x, other.capital_x)] {
+        for (known, others) in [
+            (&mut self.trimmed, other.trimmed),
+            (&mut self.capital_x, other.capital_x),
+        ] {
             for other in others {
                 match known.iter_mut().find(|known| known.column == other.column) {
                     Some(known) => known.rows += other.rows,
@@ -119,7 +128,8 @@ impl Noted {
     }
 }
 
-/// Rows in which a value of a column was written another way: without blanks around a name, or with a capital X.
+/// Rows in which a value of a column was written another way: without blanks around a name, or with
+/// a capital X.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trimmed {
     /// The column.
@@ -159,19 +169,40 @@ impl<'a> Renderer<'a> {
         run: &RunValues,
         params: &BTreeMap<String, String>,
     ) -> Result<Self, Diagnostics> {
-        let mut preparing = Preparing { columns, run, params, found: Diagnostics::default() };
-        let named = job.with.iter().filter(|(name, _)| job.kind.field(name).is_some_and(Field::is_name));
-        let named = named.map(|(_, template)| template).chain(&job.key).chain(&job.order_number);
+        let mut preparing = Preparing {
+            columns,
+            run,
+            params,
+            found: Diagnostics::default(),
+        };
+        let named = job
+            .with
+            .iter()
+            .filter(|(name, _)| job.kind.field(name).is_some_and(Field::is_name));
+        let named = named
+            .map(|(_, template)| template)
+            .chain(&job.key)
+            .chain(&job.order_number);
         // What other items have as names was checked when they were planned, and is theirs.
         let is_of_items = matches!(job.items.source, ItemSource::Job { .. });
         let named = named.filter(|_| !is_of_items);
-        let mut names: Vec<usize> = named.flat_map(|template| columns_of(template, columns)).collect();
+        let mut names: Vec<usize> = named
+            .flat_map(|template| columns_of(template, columns))
+            .collect();
         names.sort_unstable();
         names.dedup();
-        let sensitive = job.with.iter().filter(|(name, _)| job.kind.field(name).is_some_and(|field| field.sensitive));
-        let private: Vec<usize> = sensitive.flat_map(|(_, template)| columns_of(template, columns)).collect();
+        let sensitive = job
+            .with
+            .iter()
+            .filter(|(name, _)| job.kind.field(name).is_some_and(|field| field.sensitive));
+        let private: Vec<usize> = sensitive
+            .flat_map(|(_, template)| columns_of(template, columns))
+            .collect();
         let key = job.key.as_ref().map(|template| preparing.plan(template));
-        let order_number = job.order_number.as_ref().map(|template| preparing.plan(template));
+        let order_number = job
+            .order_number
+            .as_ref()
+            .map(|template| preparing.plan(template));
         let mut fields: Vec<(&Field, Plan<'_>)> = Vec::new();
         for (name, template) in &job.with {
             if let Some(field) = job.kind.field(name) {
@@ -181,7 +212,9 @@ impl<'a> Renderer<'a> {
         if let Some(condition) = &job.items.condition {
             for column in condition.item_columns() {
                 if !preparing.has(column) {
-                    preparing.found.push(condition.diagnostic(no_column(column, columns)));
+                    preparing
+                        .found
+                        .push(condition.diagnostic(no_column(column, columns)));
                 }
             }
         }
@@ -197,7 +230,11 @@ impl<'a> Renderer<'a> {
             fields,
             open: !job.kind.fields.iter().any(|field| field.sensitive),
             names,
-            condition: job.items.condition.as_ref().map(|condition| Where::new(condition, columns, params, &private)),
+            condition: job
+                .items
+                .condition
+                .as_ref()
+                .map(|condition| Where::new(condition, columns, params, &private)),
             noted: RefCell::default(),
         }))
     }
@@ -207,7 +244,8 @@ impl<'a> Renderer<'a> {
         self.noted.take()
     }
 
-    /// The row with its names as they are meant. A blank that nobody sees would make another name, and another item.
+    /// The row with its names as they are meant. A blank that nobody sees would make another name,
+    /// and another item.
     fn with_names<'r>(&self, row: &'r Row) -> Result<Cow<'r, Row>, Vec<String>> {
         let mut changed: Vec<(usize, &str)> = Vec::new();
         let mut reasons = Vec::new();
@@ -218,7 +256,11 @@ impl<'a> Renderer<'a> {
                 changed.push((*index, name));
             }
             if let Some(what) = text::not_in_names(name) {
-                reasons.push(format!("{} {what}: {}", self.columns[*index], text::NAME_REMEDY));
+                reasons.push(format!(
+                    "{} {what}: {}",
+                    self.columns[*index],
+                    text::NAME_REMEDY
+                ));
             }
         }
         if !reasons.is_empty() {
@@ -228,14 +270,29 @@ impl<'a> Renderer<'a> {
             return Ok(Cow::Borrowed(row));
         }
         let trimmed = changed.iter().map(|(index, _)| &self.columns[*index]);
-        let trimmed = trimmed.map(|column| Trimmed { column: column.clone(), rows: 1, first: row.line }).collect();
-        self.noted.borrow_mut().add(Noted { trimmed, ..Noted::default() });
-        let cell = |(index, cell)| changed.iter().find(|(other, _)| *other == index).map_or(cell, |(_, name)| *name);
+        let trimmed = trimmed
+            .map(|column| Trimmed {
+                column: column.clone(),
+                rows: 1,
+                first: row.line,
+            })
+            .collect();
+        self.noted.borrow_mut().add(Noted {
+            trimmed,
+            ..Noted::default()
+        });
+        let cell = |(index, cell)| {
+            changed
+                .iter()
+                .find(|(other, _)| *other == index)
+                .map_or(cell, |(_, name)| *name)
+        };
         let cells: Vec<&str> = row.iter().enumerate().map(cell).collect();
         Ok(Cow::Owned(Row::of(row.line, &cells)))
     }
 
-    /// Renders a row; nothing if the job's `where` leaves it out, several where a value of it stands for several.
+    /// Renders a row; nothing if the job's `where` leaves it out, several where a value of it
+    /// stands for several.
     ///
     /// # Errors
     /// A sentence for each thing that is wrong with it.
@@ -244,12 +301,17 @@ impl<'a> Renderer<'a> {
             return Ok(Vec::new());
         }
         let row = self.with_names(row)?;
-        let variables = Variables { row: &row, scope: OnceCell::new() };
+        let variables = Variables {
+            row: &row,
+            scope: OnceCell::new(),
+        };
         let mut reasons = Vec::new();
         let mut values: Values<'_> = Vec::with_capacity(self.fields.len());
         for (field, plan) in &self.fields {
             match self.value(plan, &variables) {
-                Ok(value) if value.is_empty() && field.required => reasons.push(format!("{} is empty", field.name)),
+                Ok(value) if value.is_empty() && field.required => {
+                    reasons.push(format!("{} is empty", field.name))
+                }
                 Ok(value) if value.is_empty() => {}
                 Ok(value) => {
                     reasons.extend(field.check(&value).err());
@@ -272,7 +334,10 @@ impl<'a> Renderer<'a> {
         reasons.extend(self.wrong_card(&values));
         check_decimals(&mut values, &self.job.kind, amount, &mut reasons);
         self.check_limits(amount, &mut reasons);
-        let key = self.key(&variables, &values).map_err(|reason| reasons.push(reason)).unwrap_or_default();
+        let key = self
+            .key(&variables, &values)
+            .map_err(|reason| reasons.push(reason))
+            .unwrap_or_default();
         let order_number = self.order_number(&variables, &values, &mut reasons);
         if !reasons.is_empty() {
             return Err(reasons);
@@ -291,10 +356,16 @@ impl<'a> Renderer<'a> {
         let row = self.with_names(row);
         self.noted.replace(noted);
         let row = row.ok()?;
-        let variables = Variables { row: &row, scope: OnceCell::new() };
+        let variables = Variables {
+            row: &row,
+            scope: OnceCell::new(),
+        };
         let mut values: Values<'_> = Vec::with_capacity(self.fields.len());
         for (field, plan) in &self.fields {
-            let value = self.value(plan, &variables).ok().filter(|value| !value.is_empty());
+            let value = self
+                .value(plan, &variables)
+                .ok()
+                .filter(|value| !value.is_empty());
             values.extend(value.map(|value| (*field, value)));
         }
         self.key(&variables, &values).ok()
@@ -302,16 +373,27 @@ impl<'a> Renderer<'a> {
 
     /// Whether the job's condition takes a row.
     fn is_meant(&self, row: &Row) -> Result<bool, Vec<String>> {
-        let Some(condition) = &self.condition else { return Ok(true) };
+        let Some(condition) = &self.condition else {
+            return Ok(true);
+        };
         let doubts = condition.doubts(row);
         if !doubts.is_empty() {
             return Err(doubts);
         }
-        let variables = Variables { row, scope: OnceCell::new() };
-        let truth = condition.condition().expression().truth(self.scope(&variables));
+        let variables = Variables {
+            row,
+            scope: OnceCell::new(),
+        };
+        let truth = condition
+            .condition()
+            .expression()
+            .truth(self.scope(&variables));
         let meant = truth.map_err(|reason| vec![format!("where: {}", self.told(reason))])?;
         if !meant {
-            self.noted.borrow_mut().left_out.row(row.line, condition.value(row));
+            self.noted
+                .borrow_mut()
+                .left_out
+                .row(row.line, condition.value(row));
         }
         Ok(meant)
     }
@@ -324,35 +406,57 @@ impl<'a> Renderer<'a> {
         amount: Option<Amount>,
     ) -> Rendered {
         let serial = self.job.kind.one_at_a_time.as_ref();
-        let is_input =
-            |field: &Field| !field.sensitive && !matches!(field.kind, FieldKind::Amount | FieldKind::Currency);
+        let is_input = |field: &Field| {
+            !field.sensitive && !matches!(field.kind, FieldKind::Amount | FieldKind::Currency)
+        };
         let private = values.iter().filter(|(field, _)| field.sensitive);
         Rendered {
             key,
             order_number: number.clone(),
             input: object(values, None, is_input),
-            private: Private(private.map(|(field, value)| (field.name.clone(), value.clone().into_owned())).collect()),
+            private: Private(
+                private
+                    .map(|(field, value)| (field.name.clone(), value.clone().into_owned()))
+                    .collect(),
+            ),
             identity: object(values, amount, |field| field.identity),
-            serial: serial.and_then(|name| find(values, name)).map(str::to_owned),
+            serial: serial
+                .and_then(|name| find(values, name))
+                .map(str::to_owned),
             amount,
             shared: self.job.kind.expand.as_ref().is_some_and(|expand| {
-                find(values, &expand.field).is_some_and(|value| expand.values.values().flatten().any(|of| of == value))
+                find(values, &expand.field)
+                    .is_some_and(|value| expand.values.values().flatten().any(|of| of == value))
             }),
         }
     }
 
-    /// The values as they are; or once for each value that one of them stands for, with a key of its own.
+    /// The values as they are; or once for each value that one of them stands for, with a key of
+    /// its own.
     fn expanded<'v>(&self, values: &Values<'v>, key: String) -> Vec<(Values<'v>, String)> {
         let expand = self.job.kind.expand.as_ref();
-        let several =
-            expand.and_then(|expand| expand.values.get(find(values, &expand.field)?).map(|all| (expand, all)));
-        let Some((expand, all)) = several else { return vec![(values.clone(), key)] };
+        let several = expand.and_then(|expand| {
+            expand
+                .values
+                .get(find(values, &expand.field)?)
+                .map(|all| (expand, all))
+        });
+        let Some((expand, all)) = several else {
+            return vec![(values.clone(), key)];
+        };
         let one = |value: &String| {
             let mut values = values.clone();
-            if let Some((_, known)) = values.iter_mut().find(|(field, _)| field.name == expand.field) {
+            if let Some((_, known)) = values
+                .iter_mut()
+                .find(|(field, _)| field.name == expand.field)
+            {
                 *known = Cow::Owned(value.clone());
             }
-            let key = if self.key.is_some() { format!("{key}/{value}") } else { self.made_key(&values) };
+            let key = if self.key.is_some() {
+                format!("{key}/{value}")
+            } else {
+                self.made_key(&values)
+            };
             (values, key)
         };
         all.iter().map(one).collect()
@@ -360,23 +464,39 @@ impl<'a> Renderer<'a> {
 
     /// The key as the job kind makes it.
     fn made_key(&self, values: &Values<'_>) -> String {
-        let parts = self.job.kind.key.iter().filter(|name| self.job.with.contains_key(*name));
-        parts.map(|name| find(values, name).unwrap_or_default()).collect::<Vec<_>>().join("/")
+        let parts = self
+            .job
+            .kind
+            .key
+            .iter()
+            .filter(|name| self.job.with.contains_key(*name));
+        parts
+            .map(|name| find(values, name).unwrap_or_default())
+            .collect::<Vec<_>>()
+            .join("/")
     }
 
     fn check_groups(&self, values: &[(&Field, Cow<'_, str>)], reasons: &mut Vec<String>) {
         for group in &self.job.kind.one_of {
-            let given = group.iter().filter(|name| find(values, name).is_some()).count();
+            let given = group
+                .iter()
+                .filter(|name| find(values, name).is_some())
+                .count();
             if given != 1 {
-                reasons.push(format!("exactly one of {} must be given, not {given}", group.join(", ")));
+                reasons.push(format!(
+                    "exactly one of {} must be given, not {given}",
+                    group.join(", ")
+                ));
             }
         }
     }
 
     fn check_together(&self, values: &[(&Field, Cow<'_, str>)], reasons: &mut Vec<String>) {
         for group in &self.job.kind.together {
-            let (given, missing): (Vec<&str>, Vec<&str>) =
-                group.iter().map(String::as_str).partition(|name| find(values, name).is_some());
+            let (given, missing): (Vec<&str>, Vec<&str>) = group
+                .iter()
+                .map(String::as_str)
+                .partition(|name| find(values, name).is_some());
             if let (Some(given), Some(missing)) = (given.first(), missing.first()) {
                 reasons.push(format!("{missing} is empty, and {given} needs it"));
             }
@@ -385,37 +505,69 @@ impl<'a> Renderer<'a> {
 
     /// What the item is about may be too old for the gateway.
     fn check_age(&self, values: &[(&Field, Cow<'_, str>)], reasons: &mut Vec<String>) {
-        let Some(bound) = &self.job.kind.not_older_than else { return };
+        let Some(bound) = &self.job.kind.not_older_than else {
+            return;
+        };
         let day = |text: &str| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok();
-        let Some((from, run)) = find(values, &bound.field).and_then(day).zip(day(&self.date)) else { return };
+        let Some((from, run)) = find(values, &bound.field)
+            .and_then(day)
+            .zip(day(&self.date))
+        else {
+            return;
+        };
         let most = i64::try_from(bound.age.as_secs() / 86_400).unwrap_or(i64::MAX);
         let age = run.signed_duration_since(from).num_days();
         if age > most {
             let field = &bound.field;
-            reasons.push(format!("{field} is {age} days before the run, and the gateway takes at most {most} days"));
+            reasons.push(format!(
+                "{field} is {age} days before the run, and the gateway takes at most {most} days"
+            ));
         }
     }
 
     /// Writes the x at the end of an identity card as cards have it: a capital one.
     fn write_card(&self, values: &mut Values<'_>, line: u64) {
-        let card = self.job.kind.identity_card.as_ref().filter(|card| card.is_card(|name| find(values, name)));
+        let card = self
+            .job
+            .kind
+            .identity_card
+            .as_ref()
+            .filter(|card| card.is_card(|name| find(values, name)));
         let Some(card) = card else { return };
-        let number = values.iter_mut().find(|(field, _)| field.name == card.number);
-        let Some((field, number)) = number else { return };
+        let number = values
+            .iter_mut()
+            .find(|(field, _)| field.name == card.number);
+        let Some((field, number)) = number else {
+            return;
+        };
         if let Some(written) = identity_card::with_capital_x(number) {
             *number = Cow::Owned(written);
-            let note = Trimmed { column: field.name.clone(), rows: 1, first: line };
-            self.noted.borrow_mut().add(Noted { capital_x: vec![note], ..Noted::default() });
+            let note = Trimmed {
+                column: field.name.clone(),
+                rows: 1,
+                first: line,
+            };
+            self.noted.borrow_mut().add(Noted {
+                capital_x: vec![note],
+                ..Noted::default()
+            });
         }
     }
 
     /// What is wrong with the number of an identity card; the reason holds nothing of it.
     fn wrong_card(&self, values: &[(&Field, Cow<'_, str>)]) -> Option<String> {
-        let card = self.job.kind.identity_card.as_ref().filter(|card| card.is_card(|name| find(values, name)))?;
+        let card = self
+            .job
+            .kind
+            .identity_card
+            .as_ref()
+            .filter(|card| card.is_card(|name| find(values, name)))?;
         let today = NaiveDate::parse_from_str(&self.date, "%Y-%m-%d").ok()?;
         let error = identity_card::check(find(values, &card.number)?, today).err()?;
         let other = card.document.as_ref();
-        let other = other.map(|field| format!(" (another document: say so by {field})")).unwrap_or_default();
+        let other = other
+            .map(|field| format!(" (another document: say so by {field})"))
+            .unwrap_or_default();
         Some(format!("{} {error}{other}", card.number))
     }
 
@@ -423,7 +575,13 @@ impl<'a> Renderer<'a> {
     fn check_limits(&self, amount: Option<Amount>, reasons: &mut Vec<String>) {
         if let Some(amount) = amount {
             let currency = amount.currency();
-            let most = self.job.limits.item.get(currency.code()).copied().unwrap_or_else(|| currency.usual_limit());
+            let most = self
+                .job
+                .limits
+                .item
+                .get(currency.code())
+                .copied()
+                .unwrap_or_else(|| currency.usual_limit());
             if amount.minor() > most {
                 let most = decimal_text(i128::from(most), currency);
                 reasons.push(format!(
@@ -433,21 +591,33 @@ impl<'a> Renderer<'a> {
             }
         }
         let limits = &self.job.limits.total;
-        let currency = amount.map(|amount| amount.currency().code()).filter(|_| !limits.is_empty());
+        let currency = amount
+            .map(|amount| amount.currency().code())
+            .filter(|_| !limits.is_empty());
         if let Some(currency) = currency.filter(|code| !limits.contains_key(*code)) {
-            let known = limits.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-            reasons.push(format!("the job's limits.total names no {currency}, only {known}"));
+            let known = limits
+                .keys()
+                .map(String::as_str)
+                .collect::<Vec<_>>()
+                .join(", ");
+            reasons.push(format!(
+                "the job's limits.total names no {currency}, only {known}"
+            ));
         }
     }
 
     fn key(&self, variables: &Variables<'_>, values: &Values<'_>) -> Result<String, String> {
         let key = match &self.key {
-            Some(key) => self.value(key, variables).map_err(|reason| format!("key: {reason}"))?,
+            Some(key) => self
+                .value(key, variables)
+                .map_err(|reason| format!("key: {reason}"))?,
             None => Cow::Owned(self.made_key(values)),
         };
         let length = key.chars().count();
         if length == 0 || length > KEY_MAX {
-            return Err(format!("the key has {length} characters; it takes 1 to {KEY_MAX}"));
+            return Err(format!(
+                "the key has {length} characters; it takes 1 to {KEY_MAX}"
+            ));
         }
         if key.chars().any(char::is_control) {
             return Err("the key contains a control character".to_owned());
@@ -476,21 +646,30 @@ impl<'a> Renderer<'a> {
             (None, Some(name)) => Ok(Cow::Borrowed(find(values, name)?)),
             (None, None) => return None,
         };
-        let parsed = given.and_then(|text| OrderNumber::parse(&text).map_err(|error| error.to_string()));
+        let parsed =
+            given.and_then(|text| OrderNumber::parse(&text).map_err(|error| error.to_string()));
         parsed.map_err(|reason| reasons.push(reason)).ok()
     }
 
-    fn value<'r>(&'r self, plan: &'r Plan<'a>, variables: &Variables<'r>) -> Result<Cow<'r, str>, String> {
+    fn value<'r>(
+        &'r self,
+        plan: &'r Plan<'a>,
+        variables: &Variables<'r>,
+    ) -> Result<Cow<'r, str>, String> {
         match plan.0.as_slice() {
             [] => Ok(Cow::Borrowed("")),
             [Piece::Text(text)] => Ok(Cow::Borrowed(text)),
-            [Piece::Cell(index)] => Ok(Cow::Borrowed(variables.row.get(*index).unwrap_or_default())),
+            [Piece::Cell(index)] => {
+                Ok(Cow::Borrowed(variables.row.get(*index).unwrap_or_default()))
+            }
             pieces => {
                 let mut text = String::with_capacity(48);
                 for piece in pieces {
                     match piece {
                         Piece::Text(part) => text.push_str(part),
-                        Piece::Cell(index) => text.push_str(variables.row.get(*index).unwrap_or_default()),
+                        Piece::Cell(index) => {
+                            text.push_str(variables.row.get(*index).unwrap_or_default())
+                        }
                         Piece::Expression(expression) => {
                             let value = expression.text_value(self.scope(variables));
                             text.push_str(&value.map_err(|reason| self.told(reason))?);
@@ -505,13 +684,20 @@ impl<'a> Renderer<'a> {
     fn scope<'v>(&self, variables: &'v Variables<'_>) -> &'v Value {
         variables.scope.get_or_init(|| {
             let cells = variables.row.iter().map(expression::text).collect();
-            let item = Value::from_object(ItemValues { columns: Arc::clone(&self.columns), cells });
+            let item = Value::from_object(ItemValues {
+                columns: Arc::clone(&self.columns),
+                cells,
+            });
             scope(item, self.params.clone(), self.run.clone())
         })
     }
 
     fn told(&self, reason: String) -> String {
-        if self.open { reason } else { "the expression cannot be evaluated for this row".to_owned() }
+        if self.open {
+            reason
+        } else {
+            "the expression cannot be evaluated for this row".to_owned()
+        }
     }
 }
 
@@ -530,16 +716,20 @@ impl Preparing<'_> {
     fn plan<'a>(&mut self, template: &'a Template) -> Plan<'a> {
         for column in template.item_columns() {
             if !self.has(column) {
-                self.found.push(template.diagnostic(no_column(column, self.columns)));
+                self.found
+                    .push(template.diagnostic(no_column(column, self.columns)));
             }
         }
         let mut pieces: Vec<Piece<'a>> = Vec::new();
         for part in template.parts() {
             match self.piece(part) {
-                // Texts that stand beside each other become one, so that constants are borrowed as a whole.
+                // Texts that stand beside each other become one, so that constants are borrowed as
+                // a whole.
                 Piece::Text(text) => match pieces.last_mut() {
                     Some(Piece::Text(known)) => known.to_mut().push_str(&text),
-                    Some(Piece::Cell(_) | Piece::Expression(_)) | None => pieces.push(Piece::Text(text)),
+                    Some(Piece::Cell(_) | Piece::Expression(_)) | None => {
+                        pieces.push(Piece::Text(text))
+                    }
                 },
                 piece @ (Piece::Cell(_) | Piece::Expression(_)) => pieces.push(piece),
             }
@@ -548,15 +738,19 @@ impl Preparing<'_> {
     }
 
     fn piece<'a>(&self, part: &'a Part) -> Piece<'a> {
-        let text = |value: Option<&str>| Piece::Text(Cow::Owned(value.unwrap_or_default().to_owned()));
+        let text =
+            |value: Option<&str>| Piece::Text(Cow::Owned(value.unwrap_or_default().to_owned()));
         match part {
             Part::Text(text) => Piece::Text(Cow::Borrowed(text)),
             Part::Expression(expression) => Piece::Expression(expression),
             Part::Name(Name::Params(name)) => text(self.params.get(name).map(String::as_str)),
             Part::Name(Name::Run(name)) => text(self.run.get(name)),
-            Part::Name(Name::Item(column)) => {
-                Piece::Cell(self.columns.iter().position(|known| known == column).unwrap_or(usize::MAX))
-            }
+            Part::Name(Name::Item(column)) => Piece::Cell(
+                self.columns
+                    .iter()
+                    .position(|known| known == column)
+                    .unwrap_or(usize::MAX),
+            ),
         }
     }
 }
@@ -567,12 +761,16 @@ fn columns_of(template: &Template, columns: &[String]) -> Vec<usize> {
     // A column that is no identifier is written item["…"].
     let quoted = |column: &str| {
         template.parts().iter().any(|part| match part {
-            Part::Expression(expression) => expression.text().contains("item[") && expression.text().contains(column),
+            Part::Expression(expression) => {
+                expression.text().contains("item[") && expression.text().contains(column)
+            }
             Part::Text(_) | Part::Name(_) => false,
         })
     };
     let used = |column: &str| named.contains(column) || quoted(column);
-    (0..columns.len()).filter(|index| used(&columns[*index])).collect()
+    (0..columns.len())
+        .filter(|index| used(&columns[*index]))
+        .collect()
 }
 
 /// Renders a template that does not depend on rows, such as the name of the item file.
@@ -588,7 +786,9 @@ pub fn render_constant(
     for part in template.parts() {
         match part {
             Part::Text(part) => text.push_str(part),
-            Part::Name(Name::Params(name)) => text.push_str(params.get(name).map(String::as_str).unwrap_or_default()),
+            Part::Name(Name::Params(name)) => {
+                text.push_str(params.get(name).map(String::as_str).unwrap_or_default())
+            }
             Part::Name(Name::Run(name)) => text.push_str(run.get(name).unwrap_or_default()),
             Part::Name(Name::Item(_)) => return Err("there is no row here".to_owned()),
             Part::Expression(expression) => {
@@ -601,11 +801,19 @@ pub fn render_constant(
 }
 
 fn params_value(params: &BTreeMap<String, String>) -> Value {
-    Value::from_pairs(params.iter().map(|(name, value)| (name.as_str(), expression::text(value))))
+    Value::from_pairs(
+        params
+            .iter()
+            .map(|(name, value)| (name.as_str(), expression::text(value))),
+    )
 }
 
 fn run_value(run: &RunValues) -> Value {
-    Value::from_pairs(RUN_FIELDS.iter().map(|name| (*name, run.get(name).unwrap_or_default())))
+    Value::from_pairs(
+        RUN_FIELDS
+            .iter()
+            .map(|name| (*name, run.get(name).unwrap_or_default())),
+    )
 }
 
 /// A row's values by column.
@@ -627,18 +835,41 @@ impl Object for ItemValues {
 }
 
 fn find<'v>(values: &'v [(&Field, Cow<'_, str>)], name: &str) -> Option<&'v str> {
-    values.iter().find(|(field, _)| field.name == name).map(|(_, value)| &**value)
+    values
+        .iter()
+        .find(|(field, _)| field.name == name)
+        .map(|(_, value)| &**value)
 }
 
 /// Money beside the amount, written with all its decimals; and what must add up to the amount.
-fn check_decimals(values: &mut Values<'_>, kind: &JobKind, amount: Option<Amount>, reasons: &mut Vec<String>) {
-    let Some(currency) = amount.map(Amount::currency).or_else(|| kind.only_currency()) else { return };
+fn check_decimals(
+    values: &mut Values<'_>,
+    kind: &JobKind,
+    amount: Option<Amount>,
+    reasons: &mut Vec<String>,
+) {
+    let Some(currency) = amount
+        .map(Amount::currency)
+        .or_else(|| kind.only_currency())
+    else {
+        return;
+    };
     let parts = &kind.amount_is_sum_of;
     let mut read: Vec<(&str, i64)> = Vec::new();
-    // Where nothing stands beside it that says what it may be at most, 88 may be 88.00 or 0.88: it is written out.
-    for bound in kind.not_above.iter().filter(|bound| find(values, &bound.most).is_none()) {
-        let bare = |text: &&str| !text.contains('.') && parse_minor(text, currency).is_ok_and(|minor| minor > 0);
-        if let Some(text) = find(values, &bound.field).filter(|_| currency.exponent() > 0).filter(bare) {
+    // Where nothing stands beside it that says what it may be at most, 88 may be 88.00 or 0.88: it
+    // is written out.
+    for bound in kind
+        .not_above
+        .iter()
+        .filter(|bound| find(values, &bound.most).is_none())
+    {
+        let bare = |text: &&str| {
+            !text.contains('.') && parse_minor(text, currency).is_ok_and(|minor| minor > 0)
+        };
+        if let Some(text) = find(values, &bound.field)
+            .filter(|_| currency.exponent() > 0)
+            .filter(bare)
+        {
             let whole = parse_minor(text, currency).unwrap_or_default();
             let written = |minor: i64| decimal_text(i128::from(minor), currency);
             let hundredth = whole / 10_i64.pow(currency.exponent());
@@ -653,7 +884,10 @@ fn check_decimals(values: &mut Values<'_>, kind: &JobKind, amount: Option<Amount
         }
     }
     let (mut sum, mut given) = (0_i64, 0);
-    for (field, value) in values.iter_mut().filter(|(field, _)| field.kind == FieldKind::Decimal) {
+    for (field, value) in values
+        .iter_mut()
+        .filter(|(field, _)| field.kind == FieldKind::Decimal)
+    {
         match parse_minor(value, currency) {
             Ok(minor) if minor < 0 => reasons.push(format!("{} is below zero", field.name)),
             Ok(minor) => {
@@ -669,15 +903,34 @@ fn check_decimals(values: &mut Values<'_>, kind: &JobKind, amount: Option<Amount
     }
     if given > 0 && given == parts.len() && Some(sum) != amount.map(Amount::minor) {
         let sum = decimal_text(i128::from(sum), currency);
-        reasons.push(format!("{} add up to {sum}, and the amount is another", parts.join(" and ")));
+        reasons.push(format!(
+            "{} add up to {sum}, and the amount is another",
+            parts.join(" and ")
+        ));
     }
-    read.extend(kind.amount_field().map(|field| field.name.as_str()).zip(amount.map(Amount::minor)));
-    let find = |name: &str| read.iter().find(|(known, _)| *known == name).map(|(_, minor)| *minor);
+    read.extend(
+        kind.amount_field()
+            .map(|field| field.name.as_str())
+            .zip(amount.map(Amount::minor)),
+    );
+    let find = |name: &str| {
+        read.iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, minor)| *minor)
+    };
     for bound in &kind.not_above {
-        if let Some((minor, most)) = find(&bound.field).zip(find(&bound.most)).filter(|(minor, most)| minor > most) {
+        if let Some((minor, most)) = find(&bound.field)
+            .zip(find(&bound.most))
+            .filter(|(minor, most)| minor > most)
+        {
             let text = |minor: i64| decimal_text(i128::from(minor), currency);
             let (field, other) = (&bound.field, &bound.most);
-            let what = format!("{field} is {}, and {other} only {}: {}", text(minor), text(most), bound.remedy);
+            let what = format!(
+                "{field} is {}, and {other} only {}: {}",
+                text(minor),
+                text(most),
+                bound.remedy
+            );
             reasons.push(what);
         }
     }
@@ -694,22 +947,34 @@ fn amount_of(values: &[(&Field, Cow<'_, str>)], reasons: &mut Vec<String>) -> Op
         (Some((alone, _)), None) => {
             // A missing one that is required has been noted already.
             if !alone.required {
-                reasons.push(format!("{} stands alone: an amount and its currency belong together", alone.name));
+                reasons.push(format!(
+                    "{} stands alone: an amount and its currency belong together",
+                    alone.name
+                ));
             }
             return None;
         }
     };
     let told = |field: &Field, error: String| {
-        if field.sensitive { format!("{} is wrong", field.name) } else { format!("{}: {error}", field.name) }
+        if field.sensitive {
+            format!("{} is wrong", field.name)
+        } else {
+            format!("{}: {error}", field.name)
+        }
     };
     let parsed = Currency::parse(code).map_err(|error| told(currency_field, error.to_string()));
-    let parsed =
-        parsed.and_then(|currency| Amount::parse(text, currency).map_err(|error| told(field, error.to_string())));
+    let parsed = parsed.and_then(|currency| {
+        Amount::parse(text, currency).map_err(|error| told(field, error.to_string()))
+    });
     parsed.map_err(|reason| reasons.push(reason)).ok()
 }
 
 /// A JSON object of some fields in their order; an amount as decimal text with all its decimals.
-fn object(values: &[(&Field, Cow<'_, str>)], amount: Option<Amount>, chosen: impl Fn(&Field) -> bool) -> String {
+fn object(
+    values: &[(&Field, Cow<'_, str>)],
+    amount: Option<Amount>,
+    chosen: impl Fn(&Field) -> bool,
+) -> String {
     let mut json = String::with_capacity(160);
     json.push('{');
     for (field, value) in values.iter().filter(|(field, _)| chosen(field)) {
@@ -761,13 +1026,26 @@ mod tests {
     const COLUMNS: [&str; 4] = ["contract_id", "amount", "plan", "active"];
 
     fn run() -> RunValues {
-        RunValues::new("w", "2026-11", "r1", Timestamp::from_millis(1_793_462_400_000), chrono_tz::Asia::Hong_Kong)
+        RunValues::new(
+            "w",
+            "2026-11",
+            "r1",
+            Timestamp::from_millis(1_793_462_400_000),
+            chrono_tz::Asia::Hong_Kong,
+        )
     }
 
-    fn render(workflow: &Workflow, columns: &[&str], cells: &[&str]) -> Result<Option<Rendered>, Vec<String>> {
+    fn render(
+        workflow: &Workflow,
+        columns: &[&str],
+        cells: &[&str],
+    ) -> Result<Option<Rendered>, Vec<String>> {
         let columns: Vec<String> = columns.iter().map(|column| (*column).to_owned()).collect();
-        let renderer = Renderer::new(&workflow.jobs[0], &columns, &run(), &BTreeMap::new()).unwrap();
-        renderer.row(&Row::of(2, cells)).map(|rendered| rendered.into_iter().next())
+        let renderer =
+            Renderer::new(&workflow.jobs[0], &columns, &run(), &BTreeMap::new()).unwrap();
+        renderer
+            .row(&Row::of(2, cells))
+            .map(|rendered| rendered.into_iter().next())
     }
 
     fn monthly(cells: &[&str]) -> Result<Option<Rendered>, Vec<String>> {
@@ -776,17 +1054,24 @@ mod tests {
 
     #[test]
     fn a_row_becomes_an_item_in_a_form_that_compares() {
-        let rendered = monthly(&["C-1", "88.5", "Gold \"香港\"", "yes"]).unwrap().unwrap();
+        let rendered = monthly(&["C-1", "88.5", "Gold \"香港\"", "yes"])
+            .unwrap()
+            .unwrap();
         assert_eq!(rendered.key, "C-1/2026-11");
         assert_eq!(
             rendered.input,
             r#"{"contract_id":"C-1","description":"Gold \"香港\" 2026-11","merchant_category_code":"4900"}"#
         );
-        assert_eq!(rendered.identity, r#"{"amount":"88.50","contract_id":"C-1","currency":"HKD"}"#);
+        assert_eq!(
+            rendered.identity,
+            r#"{"amount":"88.50","contract_id":"C-1","currency":"HKD"}"#
+        );
         assert_eq!(rendered.serial.as_deref(), Some("C-1"));
         assert_eq!(rendered.amount.map(|amount| amount.minor()), Some(8_850));
         assert_eq!(rendered.order_number, None);
-        let same = monthly(&["C-1", "88.50", "Silver", "yes"]).unwrap().unwrap();
+        let same = monthly(&["C-1", "88.50", "Silver", "yes"])
+            .unwrap()
+            .unwrap();
         assert_eq!(same.identity, rendered.identity);
         serde_json::from_str::<serde_json::Value>(&rendered.input).unwrap();
     }
@@ -809,7 +1094,19 @@ mod tests {
 
     #[test]
     fn amounts_that_are_no_amounts_are_refused() {
-        for amount in ["0", "0.00", "-1", "1.005", "1e3", "abc", "", "1,000.00", " 1", "92233720368547758.08", "NaN"] {
+        for amount in [
+            "0",
+            "0.00",
+            "-1",
+            "1.005",
+            "1e3",
+            "abc",
+            "",
+            "1,000.00",
+            " 1",
+            "92233720368547758.08",
+            "NaN",
+        ] {
             let reasons = monthly(&["C-1", amount, "Gold", "yes"]).unwrap_err();
             assert_eq!(reasons.len(), 1, "{amount}: {reasons:?}");
             assert!(reasons[0].starts_with("amount"), "{reasons:?}");
@@ -818,36 +1115,77 @@ mod tests {
 
     #[test]
     fn control_characters_and_foreign_letters_are_refused() {
-        assert!(monthly(&["C-1", "1", "a\nb", "yes"]).unwrap_err()[0].contains("control character"));
+        assert!(
+            monthly(&["C-1", "1", "a\nb", "yes"]).unwrap_err()[0].contains("control character")
+        );
         assert!(monthly(&["Ç-1", "1", "a", "yes"]).unwrap_err()[0].contains("printable ASCII"));
         let long = "C".repeat(65);
-        assert!(monthly(&[&long, "1", "a", "yes"]).unwrap_err()[0].contains("65 characters; it takes 1 to 64"));
+        assert!(
+            monthly(&[&long, "1", "a", "yes"]).unwrap_err()[0]
+                .contains("65 characters; it takes 1 to 64")
+        );
     }
 
     #[test]
     fn a_missing_column_is_shown_at_the_place_of_its_use() {
         let workflow = read(MONTHLY).unwrap();
         let columns = ["contract", "amount", "plan"].map(str::to_owned);
-        let found = Renderer::new(&workflow.jobs[0], &columns, &run(), &BTreeMap::new()).err().unwrap();
-        let messages: Vec<String> = found.iter().map(|d| format!("{}:{} {}", d.line, d.column, d.message)).collect();
+        let found = Renderer::new(&workflow.jobs[0], &columns, &run(), &BTreeMap::new())
+            .err()
+            .unwrap();
+        let messages: Vec<String> = found
+            .iter()
+            .map(|d| format!("{}:{} {}", d.line, d.column, d.message))
+            .collect();
         assert_eq!(messages.len(), 3, "{found}");
-        assert!(messages[0].contains("there is no column \"active\""), "{found}");
-        assert!(found.to_string().contains("key: \"{{ item.contract_id }}/{{ run.month }}\""), "{found}");
+        assert!(
+            messages[0].contains("there is no column \"active\""),
+            "{found}"
+        );
+        assert!(
+            found
+                .to_string()
+                .contains("key: \"{{ item.contract_id }}/{{ run.month }}\""),
+            "{found}"
+        );
     }
 
     #[test]
     fn an_order_number_of_the_users_is_checked() {
-        let text = MONTHLY.replace("    with:\n", "    order_number: \"{{ item.plan }}\"\n    with:\n");
+        let text = MONTHLY.replace(
+            "    with:\n",
+            "    order_number: \"{{ item.plan }}\"\n    with:\n",
+        );
         let workflow = read(&text).unwrap();
         let with = |plan: &str| render(&workflow, &COLUMNS, &["C-1", "1", plan, "yes"]);
-        assert_eq!(with("N_1-a").unwrap().unwrap().order_number, OrderNumber::parse("N_1-a").ok());
+        assert_eq!(
+            with("N_1-a").unwrap().unwrap().order_number,
+            OrderNumber::parse("N_1-a").ok()
+        );
         assert!(with("a b").unwrap_err()[0].contains("plan contains blank U+0020"));
         assert!(with(&"9".repeat(33)).unwrap_err()[0].contains("33 characters"));
-        let empty = text.replace("\"{{ item.plan }}\"\n    with", "\"{{ item.amount|replace('1', '') }}\"\n    with");
-        let refused = render(&read(&empty).unwrap(), &COLUMNS, &["C-1", "1", "Gold", "yes"]).unwrap_err();
-        assert!(refused[0].contains("empty_order_number: derive"), "{refused:?}");
+        let empty = text.replace(
+            "\"{{ item.plan }}\"\n    with",
+            "\"{{ item.amount|replace('1', '') }}\"\n    with",
+        );
+        let refused = render(
+            &read(&empty).unwrap(),
+            &COLUMNS,
+            &["C-1", "1", "Gold", "yes"],
+        )
+        .unwrap_err();
+        assert!(
+            refused[0].contains("empty_order_number: derive"),
+            "{refused:?}"
+        );
         let derived = empty.replace("    with:\n", "    empty_order_number: derive\n    with:\n");
-        let rendered = render(&read(&derived).unwrap(), &COLUMNS, &["C-1", "1", "Gold", "yes"]).unwrap().unwrap();
+        let rendered = render(
+            &read(&derived).unwrap(),
+            &COLUMNS,
+            &["C-1", "1", "Gold", "yes"],
+        )
+        .unwrap()
+        .unwrap();
         assert_eq!(rendered.order_number, None);
     }
 
@@ -859,21 +1197,41 @@ mod tests {
         let found = with(&["N1", "", "", ""]).unwrap().unwrap();
         assert_eq!(found.order_number, OrderNumber::parse("N1").ok());
         assert_eq!(found.identity, r#"{"out_trade_no":"N1"}"#);
-        assert_eq!(with(&["", "T1", "1", "HKD"]).unwrap().unwrap().order_number, None);
-        assert!(with(&["N1", "T1", "", ""]).unwrap_err()[0].contains("exactly one of out_trade_no, transaction_id"));
+        assert_eq!(
+            with(&["", "T1", "1", "HKD"]).unwrap().unwrap().order_number,
+            None
+        );
+        assert!(
+            with(&["N1", "T1", "", ""]).unwrap_err()[0]
+                .contains("exactly one of out_trade_no, transaction_id")
+        );
         assert!(with(&["", "", "", ""]).unwrap_err()[0].contains("exactly one of"));
         assert!(with(&["N1", "", "1", ""]).unwrap_err()[0].contains("belong together"));
-        assert!(with(&["N1", "", "1", "HKX"]).unwrap_err()[0].contains("\"HKX\" is not a currency code"));
+        assert!(
+            with(&["N1", "", "1", "HKX"]).unwrap_err()[0]
+                .contains("\"HKX\" is not a currency code")
+        );
     }
 
     #[test]
     fn expressions_are_evaluated_by_row_and_fail_by_row() {
         let text = MONTHLY.replace("\"{{ item.amount }}\"", "\"{{ item.amount|trim }}\"");
-        let text = text
-            .replace("item.active == \"yes\"", "item.active|int >= 1 and item.amount|trim|decimal < \"100\"|decimal");
+        let text = text.replace(
+            "item.active == \"yes\"",
+            "item.active|int >= 1 and item.amount|trim|decimal < \"100\"|decimal",
+        );
         let workflow = read(&text).unwrap();
-        let with = |amount: &str, active: &str| render(&workflow, &COLUMNS, &["C-1", amount, "Gold", active]);
-        assert_eq!(with(" 12.50 ", "1").unwrap().unwrap().amount.map(|amount| amount.minor()), Some(1_250));
+        let with = |amount: &str, active: &str| {
+            render(&workflow, &COLUMNS, &["C-1", amount, "Gold", active])
+        };
+        assert_eq!(
+            with(" 12.50 ", "1")
+                .unwrap()
+                .unwrap()
+                .amount
+                .map(|amount| amount.minor()),
+            Some(1_250)
+        );
         assert_eq!(with("100", "1"), Ok(None));
         assert!(with("1", "x").unwrap_err()[0].starts_with("where: "));
     }

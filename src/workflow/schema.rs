@@ -15,7 +15,11 @@ pub fn json_schema(catalog: &Catalog) -> Value {
     let names: Vec<&String> = catalog.kinds.keys().collect();
     let job = &mut schema["properties"]["jobs"]["additionalProperties"];
     job["properties"]["uses"]["enum"] = json!(names);
-    job["allOf"] = catalog.kinds.values().map(|kind| with_schema(kind)).collect();
+    job["allOf"] = catalog
+        .kinds
+        .values()
+        .map(|kind| with_schema(kind))
+        .collect();
     schema
 }
 
@@ -44,11 +48,16 @@ fn with_schema(kind: &JobKind) -> Value {
             FieldKind::Decimal | FieldKind::Amount | FieldKind::Currency => String::new(),
         };
         let description = format!("{}{bounds}", field.doc);
-        let property = json!({ "type": ["string", "number", "boolean"], "description": description });
+        let property =
+            json!({ "type": ["string", "number", "boolean"], "description": description });
         properties.insert(field.name.clone(), property);
     }
-    let required: Vec<&str> =
-        kind.fields.iter().filter(|field| field.required).map(|field| field.name.as_str()).collect();
+    let required: Vec<&str> = kind
+        .fields
+        .iter()
+        .filter(|field| field.required)
+        .map(|field| field.name.as_str())
+        .collect();
     let with = json!({
         "type": "object",
         "properties": properties,
@@ -77,7 +86,9 @@ mod tests {
         match shape {
             Shape::Fields(fields) => each_field(fields, visit),
             Shape::List(of) | Shape::Named(of) => each_shape(of, visit),
-            Shape::Kinds(kinds) => kinds.iter().for_each(|(_, fields)| each_field(fields, visit)),
+            Shape::Kinds(kinds) => kinds
+                .iter()
+                .for_each(|(_, fields)| each_field(fields, visit)),
             Shape::Either(shapes) => shapes.iter().for_each(|shape| each_shape(shape, visit)),
             Shape::Text
             | Shape::Word(_)
@@ -99,7 +110,12 @@ mod tests {
         for fields in [&WORKFLOW[..], &CONFIG, &JOB_KIND, &CALENDAR] {
             each_field(fields, &mut |field| {
                 count += 1;
-                assert!(field.doc.ends_with(['.', ']', '"']) && field.doc.len() > 7, "{}: {}", field.name, field.doc);
+                assert!(
+                    field.doc.ends_with(['.', ']', '"']) && field.doc.len() > 7,
+                    "{}: {}",
+                    field.name,
+                    field.doc
+                );
             });
         }
         assert!(count > 60, "{count}");
@@ -109,10 +125,23 @@ mod tests {
     fn the_schema_knows_the_job_kinds_and_their_fields() {
         let schema = json_schema(&Catalog::built_in());
         let job = &schema["properties"]["jobs"]["additionalProperties"];
-        assert_eq!(job["properties"]["uses"]["enum"], json!(Catalog::built_in().kinds.keys().collect::<Vec<_>>()));
+        assert_eq!(
+            job["properties"]["uses"]["enum"],
+            json!(Catalog::built_in().kinds.keys().collect::<Vec<_>>())
+        );
         let with = &job["allOf"][2]["then"]["properties"]["with"];
-        assert!(with["properties"]["contract_id"]["description"].as_str().unwrap().contains("1 to 64 characters"));
-        assert!(with["required"].as_array().unwrap().contains(&json!("currency")));
+        assert!(
+            with["properties"]["contract_id"]["description"]
+                .as_str()
+                .unwrap()
+                .contains("1 to 64 characters")
+        );
+        assert!(
+            with["required"]
+                .as_array()
+                .unwrap()
+                .contains(&json!("currency"))
+        );
         assert_eq!(config_schema()["properties"]["gateways"]["type"], "object");
         assert_eq!(job_kind_schema()["title"], "payrun job kind");
     }

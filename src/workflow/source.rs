@@ -1,7 +1,7 @@
 //! Rows of item files: CSV, JSON Lines and Excel workbooks, streamed with flat memory.
 //!
-//! A row that cannot be read is an error of its own with its line, and never stops the others; only a file that cannot be
-//! read any further does.
+//! A row that cannot be read is an error of its own with its line, and never stops the others; only
+//! a file that cannot be read any further does.
 
 use std::fs::File;
 use std::io::{self, Chain, Read, Seek};
@@ -49,7 +49,10 @@ pub struct Row {
 impl Row {
     /// Of texts, for callers that have rows of their own.
     pub fn of(line: u64, cells: &[&str]) -> Self {
-        let mut row = Self { line, ..Self::default() };
+        let mut row = Self {
+            line,
+            ..Self::default()
+        };
         cells.iter().for_each(|cell| row.push(cell));
         row
     }
@@ -91,7 +94,11 @@ pub struct RowError {
 
 impl RowError {
     fn at(line: u64, reason: impl Into<String>) -> Self {
-        Self { line, reason: reason.into(), fatal: false }
+        Self {
+            line,
+            reason: reason.into(),
+            fatal: false,
+        }
     }
 }
 
@@ -107,7 +114,8 @@ pub enum SourceError {
         #[source]
         source: io::Error,
     },
-    /// It lies where it may not be read from; or, for a caller of the API, it is not there, or no file.
+    /// It lies where it may not be read from; or, for a caller of the API, it is not there, or no
+    /// file.
     #[error(
         "there is no item file {} in the project, or in a folder that inputs: of payrun.yaml names; add its folder there, or send \
          the file (over the API: POST /api/v1/files, and its name under inputs)",
@@ -171,18 +179,42 @@ enum Inner {
 /// # Errors
 /// If it cannot be read, its format is not known, or its header has empty or repeated names.
 pub fn open(path: &Path, format: Option<&Format>) -> Result<Rows, SourceError> {
-    let unreadable = |source| SourceError::Read { path: path.to_owned(), source };
-    rows_of(regular_file::open(path).map_err(unreadable)?, path, format, &GiveUp::default())
+    let unreadable = |source| SourceError::Read {
+        path: path.to_owned(),
+        source,
+    };
+    rows_of(
+        regular_file::open(path).map_err(unreadable)?,
+        path,
+        format,
+        &GiveUp::default(),
+    )
 }
 
 /// The rows of an open file, from its beginning.
-fn rows_of(mut file: File, path: &Path, format: Option<&Format>, give_up: &GiveUp) -> Result<Rows, SourceError> {
+fn rows_of(
+    mut file: File,
+    path: &Path,
+    format: Option<&Format>,
+    give_up: &GiveUp,
+) -> Result<Rows, SourceError> {
     let format =
-        format.cloned().or_else(|| format_of(path)).ok_or_else(|| SourceError::Format { path: path.to_owned() })?;
-    let unreadable = |source| SourceError::Read { path: path.to_owned(), source };
+        format
+            .cloned()
+            .or_else(|| format_of(path))
+            .ok_or_else(|| SourceError::Format {
+                path: path.to_owned(),
+            })?;
+    let unreadable = |source| SourceError::Read {
+        path: path.to_owned(),
+        source,
+    };
     file.rewind().map_err(unreadable)?;
-    let headless =
-        |error: RowError| SourceError::Header { path: path.to_owned(), line: error.line, reason: error.reason };
+    let headless = |error: RowError| SourceError::Header {
+        path: path.to_owned(),
+        line: error.line,
+        reason: error.reason,
+    };
     let (columns, rows, line) = match format {
         Format::Csv => {
             let mut rows = CsvRows::new(file).map_err(unreadable)?;
@@ -201,9 +233,16 @@ fn rows_of(mut file: File, path: &Path, format: Option<&Format>, give_up: &GiveU
         }
     };
     // A blank around the name of a column says nothing.
-    let columns: Vec<String> = columns.iter().map(|column| trimmed(column).to_owned()).collect();
+    let columns: Vec<String> = columns
+        .iter()
+        .map(|column| trimmed(column).to_owned())
+        .collect();
     check_columns(&columns, line).map_err(headless)?;
-    Ok(Rows { columns, rows, ended: false })
+    Ok(Rows {
+        columns,
+        rows,
+        ended: false,
+    })
 }
 
 impl Rows {
@@ -246,11 +285,17 @@ fn without_nul(row: &Row, columns: &[String]) -> Result<(), RowError> {
     if !row.text.contains('\0') {
         return Ok(());
     }
-    let wrong = columns.iter().zip(row.iter()).find(|(_, cell)| cell.contains('\0'));
+    let wrong = columns
+        .iter()
+        .zip(row.iter())
+        .find(|(_, cell)| cell.contains('\0'));
     match wrong {
         None => Ok(()),
         Some((column, _)) => {
-            let reason = format!("the value of column \"{}\" has the character U+0000; take it out", shown(column));
+            let reason = format!(
+                "the value of column \"{}\" has the character U+0000; take it out",
+                shown(column)
+            );
             Err(RowError::at(row.line, reason))
         }
     }
@@ -268,17 +313,29 @@ fn format_of(path: &Path) -> Option<Format> {
 
 fn check_columns(columns: &[String], line: u64) -> Result<(), RowError> {
     if columns.len() > COLUMNS_MAX {
-        return Err(RowError::at(line, format!("the header has more than {COLUMNS_MAX} columns")));
+        return Err(RowError::at(
+            line,
+            format!("the header has more than {COLUMNS_MAX} columns"),
+        ));
     }
     for (index, column) in columns.iter().enumerate() {
         if column.is_empty() {
-            return Err(RowError::at(line, format!("column {} has no name", index + 1)));
+            return Err(RowError::at(
+                line,
+                format!("column {} has no name", index + 1),
+            ));
         }
         if column.chars().any(char::is_control) {
-            return Err(RowError::at(line, format!("the name of column {} has a control character", index + 1)));
+            return Err(RowError::at(
+                line,
+                format!("the name of column {} has a control character", index + 1),
+            ));
         }
         if columns[..index].contains(column) {
-            return Err(RowError::at(line, format!("two columns are called \"{}\"", shown(column))));
+            return Err(RowError::at(
+                line,
+                format!("two columns are called \"{}\"", shown(column)),
+            ));
         }
     }
     Ok(())
@@ -287,7 +344,9 @@ fn check_columns(columns: &[String], line: u64) -> Result<(), RowError> {
 /// A sentence about a column that is not there.
 pub(super) fn no_column(column: &str, columns: &[String]) -> String {
     let near = nearest_name(column, columns.iter().map(String::as_str));
-    let help = near.map(|near| format!("; did you mean \"{}\"?", shown(near))).unwrap_or_default();
+    let help = near
+        .map(|near| format!("; did you mean \"{}\"?", shown(near)))
+        .unwrap_or_default();
     format!("there is no column \"{}\"{help}", shown(column))
 }
 
@@ -311,7 +370,8 @@ impl<R: Read> Read for Bounded<R> {
 }
 
 struct CsvRows {
-    /// A newline is added at the end, so that every row has one and its first line can be told from its last.
+    /// A newline is added at the end, so that every row has one and its first line can be told from
+    /// its last.
     reader: Reader<Bounded<Chain<File, &'static [u8]>>>,
     record: ByteRecord,
     /// The same file, to be read again where it is.
@@ -326,10 +386,17 @@ struct CsvRows {
 impl CsvRows {
     fn new(file: File) -> io::Result<Self> {
         let again = file.try_clone()?;
-        let bounded = Bounded { inner: file.chain(&b"\n"[..]), left: ROW_MAX };
+        let bounded = Bounded {
+            inner: file.chain(&b"\n"[..]),
+            left: ROW_MAX,
+        };
         let mut builder = ReaderBuilder::new();
         // Only LF ends a row, so that lines can be counted; a CR before it is taken off below.
-        builder.has_headers(false).flexible(true).terminator(Terminator::Any(b'\n')).buffer_capacity(64 * 1024);
+        builder
+            .has_headers(false)
+            .flexible(true)
+            .terminator(Terminator::Any(b'\n'))
+            .buffer_capacity(64 * 1024);
         Ok(Self {
             reader: builder.from_reader(bounded),
             record: ByteRecord::new(),
@@ -342,20 +409,29 @@ impl CsvRows {
 
     fn header(&mut self) -> Result<(Vec<String>, u64), RowError> {
         let Some(line) = self.next_record() else {
-            return Err(RowError::at(1, "the file is empty; its first line must name the columns"));
+            return Err(RowError::at(
+                1,
+                "the file is empty; its first line must name the columns",
+            ));
         };
         let line = line?;
         if let Some(error) = self.open_quote(self.record.len()) {
             return Err(error);
         }
-        let cells = (0..self.record.len()).map(|index| std::str::from_utf8(self.cell(index)).map(str::to_owned));
+        let cells = (0..self.record.len())
+            .map(|index| std::str::from_utf8(self.cell(index)).map(str::to_owned));
         let columns: Result<Vec<String>, _> = cells.collect();
-        columns.map(|columns| (columns, line)).map_err(|_| RowError::at(line, "the header is not UTF-8 text"))
+        columns
+            .map(|columns| (columns, line))
+            .map_err(|_| RowError::at(line, "the header is not UTF-8 text"))
     }
 
     fn read(&mut self, row: &mut Row, columns: &[String]) -> Option<Result<(), RowError>> {
         if let Some(line) = self.swallowed.next() {
-            let reason = format!("this line stands within the quote that was opened on line {}", self.opened);
+            let reason = format!(
+                "this line stands within the quote that was opened on line {}",
+                self.opened
+            );
             return Some(Err(RowError::at(line, reason)));
         }
         let line = match self.next_record()? {
@@ -369,14 +445,19 @@ impl CsvRows {
         }
         if self.record.len() != columns.len() {
             let (has, header) = (self.record.len(), columns.len());
-            let reason = format!("the row has {has} values and the header {header} columns; check quotes and commas");
+            let reason = format!(
+                "the row has {has} values and the header {header} columns; check quotes and commas"
+            );
             return Some(Err(RowError::at(line, reason)));
         }
         for (index, column) in columns.iter().enumerate() {
             match std::str::from_utf8(self.cell(index)) {
                 Ok(cell) => row.push(cell),
                 Err(_) => {
-                    let reason = format!("the value of column \"{}\" is not UTF-8 text", shown(column));
+                    let reason = format!(
+                        "the value of column \"{}\" is not UTF-8 text",
+                        shown(column)
+                    );
                     return Some(Err(RowError::at(line, reason)));
                 }
             }
@@ -392,7 +473,11 @@ impl CsvRows {
             match self.reader.read_byte_record(&mut self.record) {
                 Err(error) => {
                     let line = self.began.1;
-                    return Some(Err(RowError { line, reason: csv_reason(error), fatal: true }));
+                    return Some(Err(RowError {
+                        line,
+                        reason: csv_reason(error),
+                        fatal: true,
+                    }));
                 }
                 Ok(false) => return None,
                 Ok(true) if self.is_empty_line() => {}
@@ -401,7 +486,8 @@ impl CsvRows {
         }
     }
 
-    /// Whether nothing stands before the CR LF of the record. `""` is something: a row of one empty value.
+    /// Whether nothing stands before the CR LF of the record. `""` is something: a row of one empty
+    /// value.
     fn is_empty_line(&self) -> bool {
         let (byte, line) = self.began;
         let position = self.reader.position();
@@ -413,8 +499,8 @@ impl CsvRows {
         is_cr && (others == 1 || others == 1 + byte_order_mark)
     }
 
-    /// Why a row of several lines is no row: a quote was opened that was not meant, or not closed where it was meant to be. Then
-    /// every line of it is refused.
+    /// Why a row of several lines is no row: a quote was opened that was not meant, or not closed
+    /// where it was meant to be. Then every line of it is refused.
     fn open_quote(&mut self, columns: usize) -> Option<RowError> {
         let breaks = |cell: &[u8]| cell.iter().filter(|byte| **byte == b'\n').count() as u64;
         if breaks(self.record.as_slice()) == 0 {
@@ -430,7 +516,11 @@ impl CsvRows {
         // As many as stand between two values of the same column.
         let like_rows = || {
             let row = columns.saturating_sub(1) as u64;
-            row > 0 && self.record.iter().any(|cell| breaks(cell) > 0 && commas(cell) == breaks(cell) * row)
+            row > 0
+                && self
+                    .record
+                    .iter()
+                    .any(|cell| breaks(cell) > 0 && commas(cell) == breaks(cell) * row)
         };
         let reason = match quoting(&raw) {
             Quoting::Good if self.record.len() != columns || like_rows() => format!(
@@ -438,7 +528,9 @@ impl CsvRows {
             ),
             Quoting::Good => return None,
             Quoting::Open => "a quote that is opened on this line is never closed".to_owned(),
-            Quoting::Stray => format!("a quote that is opened on this line ends within a value of line {last}"),
+            Quoting::Stray => {
+                format!("a quote that is opened on this line ends within a value of line {last}")
+            }
         };
         self.opened = first;
         self.swallowed = first + 1..last + 1;
@@ -452,7 +544,10 @@ impl CsvRows {
         let mut read = 0;
         loop {
             // By position: where the reader stands is not moved.
-            match self.again.read_at(&mut raw[read..], self.began.0 + read as u64)? {
+            match self
+                .again
+                .read_at(&mut raw[read..], self.began.0 + read as u64)?
+            {
                 0 => break,
                 more => read += more,
             }
@@ -463,14 +558,27 @@ impl CsvRows {
 
     /// The reader stands behind the newline that ended the record.
     fn first_line(&self) -> u64 {
-        let within = self.record.as_slice().iter().filter(|byte| **byte == b'\n').count() as u64;
-        self.reader.position().line().saturating_sub(1 + within).max(1)
+        let within = self
+            .record
+            .as_slice()
+            .iter()
+            .filter(|byte| **byte == b'\n')
+            .count() as u64;
+        self.reader
+            .position()
+            .line()
+            .saturating_sub(1 + within)
+            .max(1)
     }
 
     fn cell(&self, index: usize) -> &[u8] {
         let cell = self.record.get(index).unwrap_or_default();
         let is_last = index + 1 == self.record.len();
-        if is_last { cell.strip_suffix(b"\r").unwrap_or(cell) } else { cell }
+        if is_last {
+            cell.strip_suffix(b"\r").unwrap_or(cell)
+        } else {
+            cell
+        }
     }
 }
 
@@ -509,7 +617,9 @@ fn quoting(raw: &[u8]) -> Quoting {
 
 fn csv_reason(error: csv::Error) -> String {
     // Without decoding or a fixed number of columns, only reading can fail.
-    let csv::ErrorKind::Io(error) = error.into_kind() else { return "the file cannot be read any further".to_owned() };
+    let csv::ErrorKind::Io(error) = error.into_kind() else {
+        return "the file cannot be read any further".to_owned();
+    };
     format!("the file cannot be read any further: {error}")
 }
 
@@ -522,8 +632,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(name);
         File::create(&path).unwrap().write_all(bytes).unwrap();
-        let rows =
-            open(&path, None).map_err(|error| error.to_string().replace(&folder.path().display().to_string(), ""))?;
+        let rows = open(&path, None).map_err(|error| {
+            error
+                .to_string()
+                .replace(&folder.path().display().to_string(), "")
+        })?;
         let columns = rows.columns().to_vec();
         let read = rows.map(|row| match row {
             Ok(row) => format!("{}: {}", row.line, row.iter().collect::<Vec<_>>().join("|")),
@@ -537,7 +650,15 @@ mod tests {
         let text = "\u{feff}id,name\r\n1,\"a, \"\"b\"\"\"\r\n\r\n2,\"two\r\nlines\"\r\n\r\n3,香港\r\n4,last";
         let (columns, rows) = rows("a.csv", text.as_bytes()).unwrap();
         assert_eq!(columns, ["id", "name"]);
-        assert_eq!(rows, ["2: 1|a, \"b\"", "4: 2|two\r\nlines", "7: 3|香港", "8: 4|last"]);
+        assert_eq!(
+            rows,
+            [
+                "2: 1|a, \"b\"",
+                "4: 2|two\r\nlines",
+                "7: 3|香港",
+                "8: 4|last"
+            ]
+        );
     }
 
     #[test]
@@ -549,7 +670,11 @@ mod tests {
             ("\u{feff}\n\r\nid\r\n\n\r\n\"\"\r\n2", ["6: ", "7: 2"]),
         ] {
             let (columns, rows) = rows("a.csv", text.as_bytes()).unwrap();
-            assert_eq!((columns, rows), (vec!["id".to_owned()], expected.map(str::to_owned).to_vec()), "{text:?}");
+            assert_eq!(
+                (columns, rows),
+                (vec!["id".to_owned()], expected.map(str::to_owned).to_vec()),
+                "{text:?}"
+            );
         }
     }
 
@@ -563,17 +688,33 @@ mod tests {
     fn a_wrong_row_is_reported_and_never_stops_the_others() {
         let (_, rows) = rows("a.csv", b"id,name\n1\n2,b,c\n3,\xff\n4,d\n").unwrap();
         assert_eq!(rows.len(), 4);
-        assert!(rows[0].starts_with("2: ! the row has 1 values and the header 2 columns"), "{rows:?}");
+        assert!(
+            rows[0].starts_with("2: ! the row has 1 values and the header 2 columns"),
+            "{rows:?}"
+        );
         assert!(rows[1].starts_with("3: ! the row has 3 values"), "{rows:?}");
-        assert_eq!(rows[2], "4: ! the value of column \"name\" is not UTF-8 text");
+        assert_eq!(
+            rows[2],
+            "4: ! the value of column \"name\" is not UTF-8 text"
+        );
         assert_eq!(rows[3], "5: 4|d");
     }
 
     #[test]
     fn a_header_that_is_empty_repeated_or_missing_refuses_the_file() {
-        assert_eq!(rows("a.csv", b"id,,x\n").unwrap_err(), "/a.csv:1: column 2 has no name");
-        assert_eq!(rows("a.csv", b"id,x,id\n").unwrap_err(), "/a.csv:1: two columns are called \"id\"");
-        assert!(rows("a.csv", b"").unwrap_err().contains("the file is empty"));
+        assert_eq!(
+            rows("a.csv", b"id,,x\n").unwrap_err(),
+            "/a.csv:1: column 2 has no name"
+        );
+        assert_eq!(
+            rows("a.csv", b"id,x,id\n").unwrap_err(),
+            "/a.csv:1: two columns are called \"id\""
+        );
+        assert!(
+            rows("a.csv", b"")
+                .unwrap_err()
+                .contains("the file is empty")
+        );
         assert!(rows("a.txt", b"id\n").unwrap_err().contains("is not known"));
     }
 
@@ -584,7 +725,9 @@ mod tests {
         let (_, rows) = rows("a.csv", &text).unwrap();
         assert_eq!(rows.len(), 1);
         assert!(
-            rows[0].contains("longer than 1 MiB; a quote that is opened on this line may never have been closed"),
+            rows[0].contains(
+                "longer than 1 MiB; a quote that is opened on this line may never have been closed"
+            ),
             "{}",
             rows[0]
         );
@@ -596,21 +739,42 @@ mod tests {
         let (_, stray) = rows("a.csv", text).unwrap();
         assert_eq!(stray.len(), 4, "{stray:?}");
         assert!(
-            stray[0].starts_with("2: ! a quote that is opened on this line ends within a value of line 4"),
+            stray[0].starts_with(
+                "2: ! a quote that is opened on this line ends within a value of line 4"
+            ),
             "{stray:?}"
         );
-        assert!(stray[1].starts_with("3: ! ") && stray[2].starts_with("4: ! "), "{stray:?}");
-        assert!(stray[1].ends_with("within the quote that was opened on line 2"), "{stray:?}");
+        assert!(
+            stray[1].starts_with("3: ! ") && stray[2].starts_with("4: ! "),
+            "{stray:?}"
+        );
+        assert!(
+            stray[1].ends_with("within the quote that was opened on line 2"),
+            "{stray:?}"
+        );
         assert_eq!(stray[3], "5: 4|d|8");
-        for text in ["id,name,sum\n1,a,5\n2,c,\"open\n3,x,7\n", "id,name,sum\n1,a,5\n2,c,\"open\n3,x,7"] {
+        for text in [
+            "id,name,sum\n1,a,5\n2,c,\"open\n3,x,7\n",
+            "id,name,sum\n1,a,5\n2,c,\"open\n3,x,7",
+        ] {
             let (_, open) = rows("a.csv", text.as_bytes()).unwrap();
             assert_eq!(open[0], "2: 1|a|5");
-            assert!(open[1].starts_with("3: ! a quote that is opened on this line is never closed"), "{open:?}");
-            assert!(open[2].starts_with("4: ! ") && open[1..].iter().all(|row| row.contains('!')), "{open:?}");
+            assert!(
+                open[1].starts_with("3: ! a quote that is opened on this line is never closed"),
+                "{open:?}"
+            );
+            assert!(
+                open[2].starts_with("4: ! ") && open[1..].iter().all(|row| row.contains('!')),
+                "{open:?}"
+            );
         }
-        // Closed where another row has an opening quote of its own, and as good as any other value by the rules of CSV.
+        // Closed where another row has an opening quote of its own, and as good as any other value
+        // by the rules of CSV.
         let (_, closed) = rows("a.csv", b"id,name,sum\n1,\"a,5\n2,b\",6\n3,c,7\n").unwrap();
-        assert!(closed[0].starts_with("2: ! ") && closed[1].starts_with("3: ! "), "{closed:?}");
+        assert!(
+            closed[0].starts_with("2: ! ") && closed[1].starts_with("3: ! "),
+            "{closed:?}"
+        );
         assert_eq!(closed[2..], ["4: 3|c|7".to_owned()]);
         let (_, meant) = rows("a.csv", b"id,name,sum\n1,\"two\nlines\",5\n2,b,6\n").unwrap();
         assert_eq!(meant, ["2: 1|two\nlines|5", "4: 2|b|6"]);
@@ -621,7 +785,10 @@ mod tests {
         let text = "\u{feff}{\"id\": 1.50, \"name\": \"a\\n\\u9999\", \"ok\": true}\r\n\n{\"name\": null, \"id\": 12345678901234567890123}\n";
         let (columns, rows) = rows("a.jsonl", text.as_bytes()).unwrap();
         assert_eq!(columns, ["id", "name", "ok"]);
-        assert_eq!(rows, ["1: 1.50|a\n\u{9999}|true", "3: 12345678901234567890123||"]);
+        assert_eq!(
+            rows,
+            ["1: 1.50|a\n\u{9999}|true", "3: 12345678901234567890123||"]
+        );
     }
 
     #[test]
@@ -645,6 +812,10 @@ mod tests {
             "9: 9|",
         ];
         assert_eq!(rows, expected);
-        assert!(self::rows("a.jsonl", b"[1]\n").unwrap_err().contains("the line is not a JSON object"));
+        assert!(
+            self::rows("a.jsonl", b"[1]\n")
+                .unwrap_err()
+                .contains("the line is not a JSON object")
+        );
     }
 }

@@ -5,15 +5,27 @@ use crate::config::WORKFLOW_RULE;
 use crate::yaml::fields::{FieldSpec, Shape};
 
 static SCHEDULE: [FieldSpec; 10] = [
-    FieldSpec::optional("cron", Shape::Text, "A crontab line: minute, hour, day of month, month, day of week."),
-    FieldSpec::optional("every", Shape::Word(&["day", "week", "month"]), "How often, instead of cron."),
+    FieldSpec::optional(
+        "cron",
+        Shape::Text,
+        "A crontab line: minute, hour, day of month, month, day of week.",
+    ),
+    FieldSpec::optional(
+        "every",
+        Shape::Word(&["day", "week", "month"]),
+        "How often, instead of cron.",
+    ),
     FieldSpec::optional(
         "on",
         Shape::Text,
         "The weekday of a week; the day of a month (31 is the last of a shorter one).",
     ),
     FieldSpec::optional("at", Shape::Text, "The time of day of every: \"02:30\"."),
-    FieldSpec::optional("timezone", Shape::Text, "The time zone; payrun.yaml's if not given."),
+    FieldSpec::optional(
+        "timezone",
+        Shape::Text,
+        "The time zone; payrun.yaml's if not given.",
+    ),
     FieldSpec::optional(
         "calendars",
         Shape::List(&Shape::Text),
@@ -34,12 +46,24 @@ static SCHEDULE: [FieldSpec; 10] = [
         Shape::Word(&["allow", "skip", "queue"]),
         "What is done while an earlier run of the workflow has not ended; allow if not given, since each key happens once.",
     ),
-    FieldSpec::optional("paused", Shape::Boolean, "Whether it is switched off; from then on it begins anew."),
+    FieldSpec::optional(
+        "paused",
+        Shape::Boolean,
+        "Whether it is switched off; from then on it begins anew.",
+    ),
 ];
 
 static PARAM: [FieldSpec; 3] = [
-    FieldSpec::required("type", Shape::Word(&["text", "integer", "boolean", "date"]), "What it holds."),
-    FieldSpec::optional("default", Shape::Scalar, "What it holds if a run gives none; without one it must be given."),
+    FieldSpec::required(
+        "type",
+        Shape::Word(&["text", "integer", "boolean", "date"]),
+        "What it holds.",
+    ),
+    FieldSpec::optional(
+        "default",
+        Shape::Scalar,
+        "What it holds if a run gives none; without one it must be given.",
+    ),
     FieldSpec::optional("description", Shape::Text, "One line for people."),
 ];
 
@@ -57,7 +81,11 @@ static ITEMS: [FieldSpec; 11] = [
         Shape::Word(&["csv", "jsonl", "xlsx"]),
         "Its format; told from the name if not given: .csv, .jsonl or .ndjson, .xlsx.",
     ),
-    FieldSpec::optional("sheet", Shape::Text, "The sheet of an Excel file; the first that is not hidden if not given."),
+    FieldSpec::optional(
+        "sheet",
+        Shape::Text,
+        "The sheet of an Excel file; the first that is not hidden if not given.",
+    ),
     FieldSpec::optional(
         "from",
         Shape::Text,
@@ -83,14 +111,34 @@ static ITEMS: [FieldSpec; 11] = [
         Shape::Word(&["active"]),
         "Instead of a file: a row for each period that is due, of the contracts imported by payrun contracts.",
     ),
-    FieldSpec::optional("due", Shape::Word(&["run"]), "On which day the periods are due: the run's."),
-    FieldSpec::optional("until", Shape::Word(&["yesterday", "today"]), "The last of the days; yesterday if not given."),
-    FieldSpec::optional("where", Shape::Condition, "Which rows are meant, such as item.active == \"yes\"."),
+    FieldSpec::optional(
+        "due",
+        Shape::Word(&["run"]),
+        "On which day the periods are due: the run's.",
+    ),
+    FieldSpec::optional(
+        "until",
+        Shape::Word(&["yesterday", "today"]),
+        "The last of the days; yesterday if not given.",
+    ),
+    FieldSpec::optional(
+        "where",
+        Shape::Condition,
+        "Which rows are meant, such as item.active == \"yes\".",
+    ),
 ];
 
 static LIMITS: [FieldSpec; 3] = [
-    FieldSpec::optional("items", Shape::Integer(1, i64::MAX), "Most items; over it nothing at all is sent."),
-    FieldSpec::optional("total", Shape::Named(&Shape::Text), "Most money by currency, such as HKD: \"1000.00\"."),
+    FieldSpec::optional(
+        "items",
+        Shape::Integer(1, i64::MAX),
+        "Most items; over it nothing at all is sent.",
+    ),
+    FieldSpec::optional(
+        "total",
+        Shape::Named(&Shape::Text),
+        "Most money by currency, such as HKD: \"1000.00\".",
+    ),
     FieldSpec::optional(
         "item",
         Shape::Named(&Shape::Text),
@@ -110,14 +158,26 @@ static APPROVAL: [FieldSpec; 3] = [
         Shape::Integer(1, 5),
         "How many persons, none of them who started the run; 1 if not given.",
     ),
-    FieldSpec::optional("expires", Shape::Duration, "How long it waits until it is withdrawn; 7d if not given."),
+    FieldSpec::optional(
+        "expires",
+        Shape::Duration,
+        "How long it waits until it is withdrawn; 7d if not given.",
+    ),
 ];
 
 /// The fields of a job.
 pub static JOB: [FieldSpec; 15] = [
     FieldSpec::required("uses", Shape::Text, "The job kind: what is done."),
-    FieldSpec::required("gateway", Shape::Text, "The gateway account of payrun.yaml it is done on."),
-    FieldSpec::optional("needs", Shape::List(&Shape::Text), "Jobs that must have ended before."),
+    FieldSpec::required(
+        "gateway",
+        Shape::Text,
+        "The gateway account of payrun.yaml it is done on.",
+    ),
+    FieldSpec::optional(
+        "needs",
+        Shape::List(&Shape::Text),
+        "Jobs that must have ended before.",
+    ),
     FieldSpec::required("items", Shape::Fields(&ITEMS), "Where the rows come from."),
     FieldSpec::optional(
         "key",
@@ -134,7 +194,11 @@ pub static JOB: [FieldSpec; 15] = [
         Shape::Word(&["refuse", "derive"]),
         "A row whose order_number comes out empty: refuse it (the default), or derive its number from the key.",
     ),
-    FieldSpec::required("with", Shape::Named(&Shape::Template), "The input fields of the job kind."),
+    FieldSpec::required(
+        "with",
+        Shape::Named(&Shape::Template),
+        "The input fields of the job kind.",
+    ),
     FieldSpec::optional(
         "limits",
         Shape::Fields(&LIMITS),
@@ -145,10 +209,26 @@ pub static JOB: [FieldSpec; 15] = [
         Shape::Either(&[Shape::Word(&["off"]), Shape::Fields(&APPROVAL)]),
         "Its items wait until somebody else has approved them; off, or above, by, expires. Refunds wait if not given.",
     ),
-    FieldSpec::optional("rate", Shape::Rate, "A slower rate than the gateway account's."),
-    FieldSpec::optional("concurrency", Shape::Integer(1, 1024), "A smaller concurrency than the gateway account's."),
-    FieldSpec::optional("retry", Shape::Fields(&RETRY), "Sending again when certainly nothing happened."),
-    FieldSpec::optional("resolve", Shape::Fields(&RESOLVE), "Asking when it is not known what happened."),
+    FieldSpec::optional(
+        "rate",
+        Shape::Rate,
+        "A slower rate than the gateway account's.",
+    ),
+    FieldSpec::optional(
+        "concurrency",
+        Shape::Integer(1, 1024),
+        "A smaller concurrency than the gateway account's.",
+    ),
+    FieldSpec::optional(
+        "retry",
+        Shape::Fields(&RETRY),
+        "Sending again when certainly nothing happened.",
+    ),
+    FieldSpec::optional(
+        "resolve",
+        Shape::Fields(&RESOLVE),
+        "Asking when it is not known what happened.",
+    ),
     FieldSpec::optional(
         "dunning",
         Shape::List(&Shape::Duration),
@@ -165,7 +245,19 @@ pub static WORKFLOW: [FieldSpec; 6] = [
         Shape::Either(&[Shape::Text, Shape::Fields(&SCHEDULE)]),
         "When it fires by itself: a crontab line, or cron or every with a time zone.",
     ),
-    FieldSpec::optional("params", Shape::Named(&Shape::Fields(&PARAM)), "What a run may be given, by name."),
-    FieldSpec::required("jobs", Shape::Named(&Shape::Fields(&JOB)), "What is done, by name."),
-    FieldSpec::optional("alerts", Shape::List(&Shape::Fields(&WORKFLOW_RULE)), "Who hears of what."),
+    FieldSpec::optional(
+        "params",
+        Shape::Named(&Shape::Fields(&PARAM)),
+        "What a run may be given, by name.",
+    ),
+    FieldSpec::required(
+        "jobs",
+        Shape::Named(&Shape::Fields(&JOB)),
+        "What is done, by name.",
+    ),
+    FieldSpec::optional(
+        "alerts",
+        Shape::List(&Shape::Fields(&WORKFLOW_RULE)),
+        "Who hears of what.",
+    ),
 ];

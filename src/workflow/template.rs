@@ -1,6 +1,7 @@
 //! Values of a workflow: literal text, or text with `{{ expressions }}`.
 //!
-//! A plain reference such as `{{ item.column }}` is looked up directly; only real expressions go through minijinja.
+//! A plain reference such as `{{ item.column }}` is looked up directly; only real expressions go
+//! through minijinja.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -48,7 +49,10 @@ impl Template {
         while let Some(start) = rest.find('{') {
             let (before, opened) = rest.split_at(start);
             if opened.starts_with("{%") || opened.starts_with("{#") {
-                return Err(source.diagnostic(at, "only {{ expressions }} are understood here, no {% statements %}"));
+                return Err(source.diagnostic(
+                    at,
+                    "only {{ expressions }} are understood here, no {% statements %}",
+                ));
             }
             let Some(inner) = opened.strip_prefix("{{") else {
                 push_text(&mut parts, &rest[..=start]);
@@ -57,13 +61,19 @@ impl Template {
             };
             push_text(&mut parts, before);
             let Some(end) = end_of_expression(inner) else {
-                return Err(source.diagnostic(at, "{{ is never closed").help("an expression ends with }}"));
+                return Err(source
+                    .diagnostic(at, "{{ is never closed")
+                    .help("an expression ends with }}"));
             };
             parts.push(read_part(inner[..end].trim(), source, at)?);
             rest = &inner[end + 2..];
         }
         push_text(&mut parts, rest);
-        Ok(Self { source: Arc::clone(source), at, parts })
+        Ok(Self {
+            source: Arc::clone(source),
+            at,
+            parts,
+        })
     }
 
     /// Its pieces.
@@ -88,7 +98,10 @@ impl Template {
     /// Whether it can differ from row to row.
     pub fn uses_item(&self) -> bool {
         !self.item_columns().is_empty()
-            || self.parts.iter().any(|part| matches!(part, Part::Expression(e) if e.text().contains("item[")))
+            || self
+                .parts
+                .iter()
+                .any(|part| matches!(part, Part::Expression(e) if e.text().contains("item[")))
     }
 
     /// Everything it refers to.
@@ -124,7 +137,11 @@ impl Condition {
                 .help("such as item.active == \"yes\""));
         }
         let expression = compile(text, source, at)?;
-        Ok(Self { source: Arc::clone(source), at, expression })
+        Ok(Self {
+            source: Arc::clone(source),
+            at,
+            expression,
+        })
     }
 
     /// The expression.
@@ -145,7 +162,9 @@ impl Condition {
 
 impl fmt::Debug for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Condition").field(&self.expression.text()).finish()
+        f.debug_tuple("Condition")
+            .field(&self.expression.text())
+            .finish()
     }
 }
 
@@ -213,12 +232,17 @@ fn compile(text: &str, source: &Arc<Source>, at: Position) -> Result<Expression,
 
 fn place_of(text: &str, source: &Source, at: Position) -> Position {
     let skip = usize::try_from(at.column).unwrap_or(1).saturating_sub(1);
-    let line = usize::try_from(at.line).ok().and_then(|line| source.text.lines().nth(line.saturating_sub(1)));
+    let line = usize::try_from(at.line)
+        .ok()
+        .and_then(|line| source.text.lines().nth(line.saturating_sub(1)));
     let tail: String = line.unwrap_or_default().chars().skip(skip).collect();
     match tail.find(text) {
         Some(offset) if !text.is_empty() => {
             let before = u32::try_from(tail[..offset].chars().count()).unwrap_or(0);
-            Position { line: at.line, column: at.column + before }
+            Position {
+                line: at.line,
+                column: at.column + before,
+            }
         }
         Some(_) | None => at,
     }
@@ -235,11 +259,27 @@ mod tests {
 
     #[test]
     fn plain_references_never_enter_the_expression_engine() {
-        for text in ["{{ item.a }}", "{{item.a}}/{{ run.month }}", "x-{{ params.p }}", "{{ item['Contract ID'] }}"] {
+        for text in [
+            "{{ item.a }}",
+            "{{item.a}}/{{ run.month }}",
+            "x-{{ params.p }}",
+            "{{ item['Contract ID'] }}",
+        ] {
             let template = parse(text).unwrap();
-            assert!(!template.parts().iter().any(|part| matches!(part, Part::Expression(_))), "{text}");
+            assert!(
+                !template
+                    .parts()
+                    .iter()
+                    .any(|part| matches!(part, Part::Expression(_))),
+                "{text}"
+            );
         }
-        assert_eq!(parse("{{ item.a|upper }}{{ item.b }}").unwrap().item_columns(), BTreeSet::from(["a", "b"]));
+        assert_eq!(
+            parse("{{ item.a|upper }}{{ item.b }}")
+                .unwrap()
+                .item_columns(),
+            BTreeSet::from(["a", "b"])
+        );
     }
 
     #[test]
@@ -254,7 +294,17 @@ mod tests {
         let diagnostic = parse("{{ item.a }}/{{ itm.b }}").unwrap_err();
         assert_eq!((diagnostic.line, diagnostic.column), (1, 23));
         assert!(diagnostic.to_string().contains("unknown name \"itm.b\""));
-        assert!(parse("{{ item.a").unwrap_err().message.contains("never closed"));
-        assert!(parse("{% if x %}").unwrap_err().message.contains("no {% statements %}"));
+        assert!(
+            parse("{{ item.a")
+                .unwrap_err()
+                .message
+                .contains("never closed")
+        );
+        assert!(
+            parse("{% if x %}")
+                .unwrap_err()
+                .message
+                .contains("no {% statements %}")
+        );
     }
 }

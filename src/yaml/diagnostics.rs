@@ -26,8 +26,15 @@ const MESSAGE_MAX: usize = 600;
 impl Source {
     /// Of a text. In a `confidential` one only lines with a plain, harmless field are quoted whole.
     pub fn new(file: &str, text: String, confidential: bool) -> Arc<Self> {
-        let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
-        Arc::new(Self { file: file.to_owned(), text, confidential })
+        let text = text
+            .strip_prefix('\u{feff}')
+            .map(str::to_owned)
+            .unwrap_or(text);
+        Arc::new(Self {
+            file: file.to_owned(),
+            text,
+            confidential,
+        })
     }
 
     /// Whether its lines may hold secrets.
@@ -42,10 +49,18 @@ impl Source {
         diagnostic
     }
 
-    /// The line at this place with the column of the caret in it; cut where it is long or may hold a secret.
+    /// The line at this place with the column of the caret in it; cut where it is long or may hold
+    /// a secret.
     fn quote(&self, at: Position) -> Option<(String, usize)> {
-        let line = self.text.lines().nth(usize::try_from(at.line).ok()?.checked_sub(1)?)?;
-        let shown = if self.confidential { without_value(line)? } else { line.to_owned() };
+        let line = self
+            .text
+            .lines()
+            .nth(usize::try_from(at.line).ok()?.checked_sub(1)?)?;
+        let shown = if self.confidential {
+            without_value(line)?
+        } else {
+            line.to_owned()
+        };
         let caret = usize::try_from(at.column).ok()?.saturating_sub(1);
         let from = caret.saturating_sub(QUOTE_MAX - 20);
         let part: String = shown.chars().skip(from).take(QUOTE_MAX).collect();
@@ -94,11 +109,16 @@ const HARMLESS: &[&str] = &[
 fn without_value(line: &str) -> Option<String> {
     let (field, value) = line.split_once(':')?;
     let name = field.trim();
-    if !name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-')) {
+    if !name
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
+    {
         return None;
     }
     let value = value.trim();
-    if value.is_empty() || (HARMLESS.contains(&name) && !value.contains(['{', '@']) && !value.contains("BEGIN")) {
+    if value.is_empty()
+        || (HARMLESS.contains(&name) && !value.contains(['{', '@']) && !value.contains("BEGIN"))
+    {
         return Some(line.to_owned());
     }
     Some(format!("{field}: …"))
@@ -124,7 +144,14 @@ impl Diagnostic {
     /// Without a quoted line.
     pub fn bare(file: &str, at: Position, message: String) -> Self {
         let message = cut(message);
-        Self { file: file.to_owned(), line: at.line, column: at.column, message, help: None, quote: None }
+        Self {
+            file: file.to_owned(),
+            line: at.line,
+            column: at.column,
+            message,
+            help: None,
+            quote: None,
+        }
     }
 
     /// With what to do.
@@ -134,7 +161,8 @@ impl Diagnostic {
         self
     }
 
-    /// With the nearest of the valid names as help, or all of them if none is near and they are few.
+    /// With the nearest of the valid names as help, or all of them if none is near and they are
+    /// few.
     #[must_use]
     pub fn nearest<'a>(mut self, given: &str, valid: impl IntoIterator<Item = &'a str>) -> Self {
         self.help = suggestion(given, valid).map(cut);
@@ -151,7 +179,11 @@ fn cut(text: String) -> String {
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}: {}", self.file, self.line, self.column, self.message)?;
+        write!(
+            f,
+            "{}:{}:{}: {}",
+            self.file, self.line, self.column, self.message
+        )?;
         if let Some((line, caret)) = &self.quote {
             write!(f, "\n  | {line}\n  | {:caret$}^", "")?;
         }
@@ -178,7 +210,12 @@ pub fn nearest_name<'a>(given: &str, valid: impl IntoIterator<Item = &'a str>) -
     let allowed = (given.chars().count() / 3).clamp(1, 3);
     valid
         .into_iter()
-        .map(|name| (strsim::damerau_levenshtein(&given, &name.to_lowercase()), name))
+        .map(|name| {
+            (
+                strsim::damerau_levenshtein(&given, &name.to_lowercase()),
+                name,
+            )
+        })
         .filter(|(distance, _)| *distance <= allowed)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, name)| name)
@@ -198,14 +235,18 @@ impl Diagnostics {
             return;
         }
         let place = (diagnostic.line, diagnostic.column);
-        let index =
-            self.0.partition_point(|known| (&known.file, (known.line, known.column)) <= (&diagnostic.file, place));
+        let index = self.0.partition_point(|known| {
+            (&known.file, (known.line, known.column)) <= (&diagnostic.file, place)
+        });
         self.0.insert(index, diagnostic);
     }
 
     /// Adds all of another list.
     pub fn extend(&mut self, other: Self) {
-        other.0.into_iter().for_each(|diagnostic| self.push(diagnostic));
+        other
+            .0
+            .into_iter()
+            .for_each(|diagnostic| self.push(diagnostic));
     }
 
     /// Whether nothing is wrong.
@@ -276,7 +317,11 @@ mod tests {
     fn mistakes_come_in_the_order_of_their_places_with_the_line_and_a_caret() {
         let source = Source::new("w.yaml", "workflow: x\njbos: {}\n".to_owned(), false);
         let mut all = Diagnostics::default();
-        all.push(source.diagnostic(at(2, 1), "unknown field \"jbos\"").nearest("jbos", ["jobs", "params"]));
+        all.push(
+            source
+                .diagnostic(at(2, 1), "unknown field \"jbos\"")
+                .nearest("jbos", ["jobs", "params"]),
+        );
         all.push(source.diagnostic(at(1, 11), "too short"));
         insta::assert_snapshot!(all, @r#"
         w.yaml:1:11: too short
@@ -291,18 +336,31 @@ mod tests {
 
     #[test]
     fn a_line_that_may_hold_a_secret_is_never_quoted_whole() {
-        let text =
-            "api_v3_key: hunter2\n  -----BEGIN hunter2\nhk: { api_v3_key: hunter2 }\nrate: { k: hunter2 }\nrate: 5/x\n";
+        let text = "api_v3_key: hunter2\n  -----BEGIN hunter2\nhk: { api_v3_key: hunter2 }\nrate: { k: hunter2 }\nrate: 5/x\n";
         let source = Source::new("payrun.yaml", text.to_owned(), true);
         for line in 1..=4 {
-            assert!(!source.diagnostic(at(line, 1), "wrong").to_string().contains("hunter2"), "line {line}");
+            assert!(
+                !source
+                    .diagnostic(at(line, 1), "wrong")
+                    .to_string()
+                    .contains("hunter2"),
+                "line {line}"
+            );
         }
-        assert!(source.diagnostic(at(5, 7), "wrong").to_string().contains("5/x"));
+        assert!(
+            source
+                .diagnostic(at(5, 7), "wrong")
+                .to_string()
+                .contains("5/x")
+        );
     }
 
     #[test]
     fn names_that_are_far_off_are_not_suggested() {
-        assert_eq!(nearest_name("schedul", ["schedule", "jobs"]), Some("schedule"));
+        assert_eq!(
+            nearest_name("schedul", ["schedule", "jobs"]),
+            Some("schedule")
+        );
         assert_eq!(nearest_name("zzz", ["schedule", "jobs"]), None);
     }
 }

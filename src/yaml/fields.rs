@@ -1,8 +1,8 @@
-//! What a file may hold, declared once: [`check`] holds a tree against the declaration and reports every mistake, and
-//! [`super::schema`] makes the JSON Schema for editors of the same tables.
+//! What a file may hold, declared once: [`check`] holds a tree against the declaration and reports
+//! every mistake, and [`super::schema`] makes the JSON Schema for editors of the same tables.
 //!
-//! After a check without mistakes, the typed reading of a file may rely on shapes; what one field means beside another is
-//! checked where it is read.
+//! After a check without mistakes, the typed reading of a file may rely on shapes; what one field
+//! means beside another is checked where it is read.
 
 use super::diagnostics::{Diagnostic, Diagnostics, Source, suggestion};
 use super::node::{Entry, Node, ScalarKind, Value};
@@ -25,12 +25,22 @@ pub struct FieldSpec {
 impl FieldSpec {
     /// A field that may be left out.
     pub const fn optional(name: &'static str, shape: Shape, doc: &'static str) -> Self {
-        Self { name, required: false, shape, doc }
+        Self {
+            name,
+            required: false,
+            shape,
+            doc,
+        }
     }
 
     /// A field that must be there.
     pub const fn required(name: &'static str, shape: Shape, doc: &'static str) -> Self {
-        Self { name, required: true, shape, doc }
+        Self {
+            name,
+            required: true,
+            shape,
+            doc,
+        }
     }
 }
 
@@ -73,8 +83,16 @@ pub enum Shape {
 
 /// What a reference to a secret is made of.
 pub static SECRET: [FieldSpec; 2] = [
-    FieldSpec::optional("env", Shape::Text, "The environment variable that holds the secret."),
-    FieldSpec::optional("file", Shape::Text, "The file that holds the secret; relative to this file's folder."),
+    FieldSpec::optional(
+        "env",
+        Shape::Text,
+        "The environment variable that holds the secret.",
+    ),
+    FieldSpec::optional(
+        "file",
+        Shape::Text,
+        "The file that holds the secret; relative to this file's folder.",
+    ),
 ];
 
 /// How many secrets may do the same work at once: one, and those that it replaces.
@@ -88,13 +106,17 @@ pub fn check(node: &Node, shape: &Shape, source: &Source, found: &mut Diagnostic
         Shape::Either(shapes) => match shapes.iter().find(|shape| suits(node, shape)) {
             Some(shape) => check(node, shape, source, found),
             // What may be a secret is told of as one.
-            None if shapes.iter().any(|shape| matches!(shape, Shape::Secret)) => check_secret(node, source, found),
+            None if shapes.iter().any(|shape| matches!(shape, Shape::Secret)) => {
+                check_secret(node, source, found)
+            }
             None => found.push(wrong(node, &expected(shape), source)),
         },
         Shape::Secret => check_secret(node, source, found),
         Shape::Secrets => match &node.value {
             Value::List(nodes) if !nodes.is_empty() && nodes.len() <= SECRETS_MAX => {
-                nodes.iter().for_each(|node| check_secret(node, source, found));
+                nodes
+                    .iter()
+                    .for_each(|node| check_secret(node, source, found));
             }
             Value::List(_) => {
                 let message = format!("a list of secrets has 1 to {SECRETS_MAX}");
@@ -107,7 +129,9 @@ pub fn check(node: &Node, shape: &Shape, source: &Source, found: &mut Diagnostic
             Value::Scalar(_) | Value::Map(_) => found.push(wrong(node, &expected(shape), source)),
         },
         Shape::Named(of) => match &node.value {
-            Value::Map(entries) => entries.iter().for_each(|entry| check(&entry.value, of, source, found)),
+            Value::Map(entries) => entries
+                .iter()
+                .for_each(|entry| check(&entry.value, of, source, found)),
             Value::Scalar(_) | Value::List(_) => found.push(wrong(node, &expected(shape), source)),
         },
         Shape::Fields(fields) => match &node.value {
@@ -139,32 +163,51 @@ fn check_kind(
     found: &mut Diagnostics,
 ) {
     let words = || kinds.iter().map(|(word, _)| *word);
-    let known = text_of(node, "kind").and_then(|given| kinds.iter().find(|(word, _)| *word == given));
+    let known =
+        text_of(node, "kind").and_then(|given| kinds.iter().find(|(word, _)| *word == given));
     match (known, node.get("kind")) {
         (Some((_, fields)), _) => check_fields(node, entries, fields, source, found),
         (None, None) => {
             let help = format!("one of {}", words().collect::<Vec<_>>().join(", "));
-            found.push(source.diagnostic(node.at, "the field \"kind\" is missing").help(&help));
+            found.push(
+                source
+                    .diagnostic(node.at, "the field \"kind\" is missing")
+                    .help(&help),
+            );
         }
         (None, Some(kind)) => {
             let expected = words().collect::<Vec<_>>().join(" or ");
-            found.push(wrong(kind, &expected, source).nearest(kind.text().unwrap_or_default(), words()));
+            found.push(
+                wrong(kind, &expected, source).nearest(kind.text().unwrap_or_default(), words()),
+            );
         }
     }
 }
 
-fn check_fields(node: &Node, entries: &[Entry], fields: &[FieldSpec], source: &Source, found: &mut Diagnostics) {
+fn check_fields(
+    node: &Node,
+    entries: &[Entry],
+    fields: &[FieldSpec],
+    source: &Source,
+    found: &mut Diagnostics,
+) {
     for entry in entries {
         match fields.iter().find(|field| field.name == entry.key) {
             Some(field) => check(&entry.value, &field.shape, source, found),
             None => found.push(
                 source
-                    .diagnostic(entry.key_at, format!("unknown field \"{}\"", shown(&entry.key)))
+                    .diagnostic(
+                        entry.key_at,
+                        format!("unknown field \"{}\"", shown(&entry.key)),
+                    )
                     .nearest(&entry.key, fields.iter().map(|field| field.name)),
             ),
         }
     }
-    for field in fields.iter().filter(|field| field.required && node.get(field.name).is_none()) {
+    for field in fields
+        .iter()
+        .filter(|field| field.required && node.get(field.name).is_none())
+    {
         let message = format!("the field \"{}\" is missing", field.name);
         found.push(source.diagnostic(node.at, message).help(field.doc));
     }
@@ -180,7 +223,9 @@ fn check_scalar(node: &Node, shape: &Shape, source: &Source, found: &mut Diagnos
         Shape::Text => node.text().is_some(),
         Shape::Scalar | Shape::Template | Shape::Condition => scalar.kind != ScalarKind::Null,
         Shape::Word(words) => words.contains(&text),
-        Shape::Integer(min, max) => integer(node).is_some_and(|number| (*min..=*max).contains(&number)),
+        Shape::Integer(min, max) => {
+            integer(node).is_some_and(|number| (*min..=*max).contains(&number))
+        }
         Shape::Boolean => boolean(node).is_some(),
         Shape::Duration => scalars::duration(text).is_some(),
         Shape::Rate => scalars::rate(text).is_some(),
@@ -198,8 +243,11 @@ fn check_scalar(node: &Node, shape: &Shape, source: &Source, found: &mut Diagnos
     let mut diagnostic = wrong(node, &expected(shape), source);
     if let Shape::Word(words) = shape {
         diagnostic.help = suggestion(text, words.iter().copied());
-    } else if scalar.kind == ScalarKind::Text && matches!(shape, Shape::Integer(..) | Shape::Boolean) {
-        diagnostic = diagnostic.help("a quoted value is always text; remove the quotes if there are any");
+    } else if scalar.kind == ScalarKind::Text
+        && matches!(shape, Shape::Integer(..) | Shape::Boolean)
+    {
+        diagnostic =
+            diagnostic.help("a quoted value is always text; remove the quotes if there are any");
     } else if scalar.kind == ScalarKind::Bool {
         diagnostic = diagnostic.help("put it in quotes if it is meant as text");
     }
@@ -208,10 +256,16 @@ fn check_scalar(node: &Node, shape: &Shape, source: &Source, found: &mut Diagnos
 
 /// An inline secret is refused without its text, its line or its field names being shown.
 fn check_secret(node: &Node, source: &Source, found: &mut Diagnostics) {
-    let bare = |message: &str| Diagnostic::bare(&source.file, node.at, message.to_owned()).help(SECRET_HELP);
+    let bare = |message: &str| {
+        Diagnostic::bare(&source.file, node.at, message.to_owned()).help(SECRET_HELP)
+    };
     match &node.value {
-        Value::Scalar(scalar) if scalar.kind == ScalarKind::Null => found.push(bare("the secret is missing")),
-        Value::Scalar(_) | Value::List(_) => found.push(bare("a secret must not stand in the file itself")),
+        Value::Scalar(scalar) if scalar.kind == ScalarKind::Null => {
+            found.push(bare("the secret is missing"))
+        }
+        Value::Scalar(_) | Value::List(_) => {
+            found.push(bare("a secret must not stand in the file itself"))
+        }
         Value::Map(entries) => match entries.as_slice() {
             [only] if SECRET.iter().any(|field| field.name == only.key) => {
                 if only.value.text().is_none_or(str::is_empty) {
@@ -226,7 +280,9 @@ fn check_secret(node: &Node, source: &Source, found: &mut Diagnostics) {
 fn suits(node: &Node, shape: &Shape) -> bool {
     match shape {
         Shape::List(_) => matches!(node.value, Value::List(_)),
-        Shape::Named(_) | Shape::Fields(_) | Shape::Kinds(_) | Shape::Secret => matches!(node.value, Value::Map(_)),
+        Shape::Named(_) | Shape::Fields(_) | Shape::Kinds(_) | Shape::Secret => {
+            matches!(node.value, Value::Map(_))
+        }
         Shape::Secrets => matches!(node.value, Value::Map(_) | Value::List(_)),
         Shape::Either(shapes) => shapes.iter().any(|shape| suits(node, shape)),
         Shape::Text
@@ -270,10 +326,18 @@ pub fn expected(shape: &Shape) -> String {
         Shape::Named(_) => "a mapping by name".to_owned(),
         Shape::Fields(fields) => {
             let names: Vec<&str> = fields.iter().take(5).map(|field| field.name).collect();
-            format!("a mapping ({}{})", names.join(", "), if fields.len() > 5 { ", …" } else { "" })
+            format!(
+                "a mapping ({}{})",
+                names.join(", "),
+                if fields.len() > 5 { ", …" } else { "" }
+            )
         }
         Shape::Kinds(_) => "a mapping (kind, …)".to_owned(),
-        Shape::Either(shapes) => shapes.iter().map(expected).collect::<Vec<_>>().join(", or "),
+        Shape::Either(shapes) => shapes
+            .iter()
+            .map(expected)
+            .collect::<Vec<_>>()
+            .join(", or "),
     }
 }
 
@@ -329,13 +393,19 @@ mod tests {
     fn mistakes(text: &str) -> String {
         let source = Source::new("f.yaml", text.to_owned(), false);
         let mut found = Diagnostics::default();
-        check(&parse(&source).unwrap(), &Shape::Fields(&OUTER), &source, &mut found);
+        check(
+            &parse(&source).unwrap(),
+            &Shape::Fields(&OUTER),
+            &source,
+            &mut found,
+        );
         found.to_string()
     }
 
     #[test]
     fn all_mistakes_are_reported_at_once_with_the_nearest_name() {
-        let text = "wiat: 1s\nwait: 10\ncount: \"3\"\nwaits: 1s\nof:\n  a: { kind: wechta }\n  b: []\n";
+        let text =
+            "wiat: 1s\nwait: 10\ncount: \"3\"\nwaits: 1s\nof:\n  a: { kind: wechta }\n  b: []\n";
         insta::assert_snapshot!(mistakes(text), @r##"
         f.yaml:1:1: unknown field "wiat"
           | wiat: 1s
@@ -367,8 +437,16 @@ mod tests {
 
     #[test]
     fn an_inline_secret_is_refused_without_being_shown() {
-        for secret in ["hunter2", "[hunter2]", "{ hunter2: x }", "{ env: a, hunter2: b }", "|\n      hunter2"] {
-            let shown = mistakes(&format!("name: x\nof:\n  a:\n    kind: wechat\n    key: {secret}\n"));
+        for secret in [
+            "hunter2",
+            "[hunter2]",
+            "{ hunter2: x }",
+            "{ env: a, hunter2: b }",
+            "|\n      hunter2",
+        ] {
+            let shown = mistakes(&format!(
+                "name: x\nof:\n  a:\n    kind: wechat\n    key: {secret}\n"
+            ));
             assert!(shown.contains("{ env: NAME }"), "{shown}");
             assert!(!shown.contains("hunter2"), "{shown}");
         }

@@ -1,7 +1,8 @@
 //! YAML with places: every mistake of a file is reported at once, where it stands.
 //!
-//! [`node`] reads text into a tree of nodes with positions, within bounds. [`fields`] holds the declarations that both the
-//! checks and the JSON Schema are made of. [`diagnostics`] shows what is wrong. Nothing here knows what a file is about.
+//! [`node`] reads text into a tree of nodes with positions, within bounds. [`fields`] holds the
+//! declarations that both the checks and the JSON Schema are made of. [`diagnostics`] shows what is
+//! wrong. Nothing here knows what a file is about.
 
 use std::io::Read;
 use std::path::Path;
@@ -34,12 +35,19 @@ pub fn read(path: &Path, confidential: bool) -> Result<Arc<Source>, Diagnostics>
         Err(Diagnostics::from(diagnostic))
     };
     let mut bytes = Vec::new();
-    let read = regular_file::open(path).and_then(|file| file.take(FILE_MAX as u64 + 1).read_to_end(&mut bytes));
+    let read = regular_file::open(path)
+        .and_then(|file| file.take(FILE_MAX as u64 + 1).read_to_end(&mut bytes));
     if let Err(error) = read {
-        return refuse(format!("the file cannot be read: {error}"), "check the path and its permissions");
+        return refuse(
+            format!("the file cannot be read: {error}"),
+            "check the path and its permissions",
+        );
     }
     if bytes.len() > FILE_MAX {
-        return refuse("the file is longer than 1 MiB".to_owned(), "rows belong in a CSV or JSON Lines file");
+        return refuse(
+            "the file is longer than 1 MiB".to_owned(),
+            "rows belong in a CSV or JSON Lines file",
+        );
     }
     match String::from_utf8(bytes) {
         Ok(text) => Ok(Source::new(&name, text, confidential)),

@@ -1,8 +1,8 @@
 //! YAML text to a tree of nodes with positions, within bounds.
 //!
-//! Refused with their place: what is not YAML, more than one document, duplicate keys, anchors and aliases, tags, deeper
-//! than [`DEPTH_MAX`], more than [`NODES_MAX`] nodes. Scalars keep the text they were written as, so that no number is
-//! ever rounded; a quoted scalar is always text.
+//! Refused with their place: what is not YAML, more than one document, duplicate keys, anchors and
+//! aliases, tags, deeper than [`DEPTH_MAX`], more than [`NODES_MAX`] nodes. Scalars keep the text
+//! they were written as, so that no number is ever rounded; a quoted scalar is always text.
 
 use std::collections::HashSet;
 
@@ -117,7 +117,10 @@ impl Node {
 
     /// The value of a key, if it is a mapping that has it.
     pub fn get(&self, key: &str) -> Option<&Self> {
-        self.entries().iter().find(|entry| entry.key == key).map(|entry| &entry.value)
+        self.entries()
+            .iter()
+            .find(|entry| entry.key == key)
+            .map(|entry| &entry.value)
     }
 
     /// What it is, in words for a message.
@@ -139,12 +142,22 @@ impl Node {
 /// Reads a file's text.
 ///
 /// # Errors
-/// The first thing that keeps it from being read as a whole. Everything else is for the checks on the tree.
+/// The first thing that keeps it from being read as a whole. Everything else is for the checks on
+/// the tree.
 pub fn parse(source: &Source) -> Result<Node, Diagnostic> {
     if source.text.len() > FILE_MAX {
-        return Err(source.diagnostic(Position { line: 1, column: 1 }, "the file is longer than 1 MiB"));
+        return Err(source.diagnostic(
+            Position { line: 1, column: 1 },
+            "the file is longer than 1 MiB",
+        ));
     }
-    let mut builder = Builder { source, open: Vec::new(), root: None, nodes: 0, documents: 0 };
+    let mut builder = Builder {
+        source,
+        open: Vec::new(),
+        root: None,
+        nodes: 0,
+        documents: 0,
+    };
     for event in Parser::new_from_str(&source.text) {
         let (event, span) = event.map_err(|error| {
             let place = position(*error.marker());
@@ -152,18 +165,28 @@ pub fn parse(source: &Source) -> Result<Node, Diagnostic> {
         })?;
         builder.take(event, span)?;
     }
-    builder.root.ok_or_else(|| source.diagnostic(Position { line: 1, column: 1 }, "the file is empty"))
+    builder
+        .root
+        .ok_or_else(|| source.diagnostic(Position { line: 1, column: 1 }, "the file is empty"))
 }
 
 fn position(marker: saphyr_parser::Marker) -> Position {
     let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    Position { line: number(marker.line().max(1)), column: number(marker.col() + 1) }
+    Position {
+        line: number(marker.line().max(1)),
+        column: number(marker.col() + 1),
+    }
 }
 
 /// A list or mapping that is not closed yet.
 enum Open {
     List(Position, Vec<Node>),
-    Map { at: Position, entries: Vec<Entry>, keys: HashSet<String>, key: Option<(String, Position)> },
+    Map {
+        at: Position,
+        entries: Vec<Entry>,
+        keys: HashSet<String>,
+        key: Option<(String, Position)>,
+    },
 }
 
 struct Builder<'a> {
@@ -182,13 +205,29 @@ impl Builder<'_> {
             Event::DocumentStart(_) => {
                 self.documents += 1;
                 let message = "a second document begins here; one file holds one";
-                if self.documents > 1 { Err(self.source.diagnostic(at, message)) } else { Ok(()) }
+                if self.documents > 1 {
+                    Err(self.source.diagnostic(at, message))
+                } else {
+                    Ok(())
+                }
             }
-            Event::Alias(_) => Err(self.source.diagnostic(at, "aliases (*name) are not allowed here")),
+            Event::Alias(_) => Err(self
+                .source
+                .diagnostic(at, "aliases (*name) are not allowed here")),
             Event::Scalar(text, style, anchor, tag) => {
                 self.begin(at, anchor, tag.is_some())?;
-                let kind = if style == ScalarStyle::Plain { plain_kind(&text) } else { ScalarKind::Text };
-                self.scalar(at, Scalar { text: text.into_owned(), kind })
+                let kind = if style == ScalarStyle::Plain {
+                    plain_kind(&text)
+                } else {
+                    ScalarKind::Text
+                };
+                self.scalar(
+                    at,
+                    Scalar {
+                        text: text.into_owned(),
+                        kind,
+                    },
+                )
             }
             Event::SequenceStart(anchor, tag) => {
                 self.begin(at, anchor, tag.is_some())?;
@@ -196,7 +235,15 @@ impl Builder<'_> {
             }
             Event::MappingStart(anchor, tag) => {
                 self.begin(at, anchor, tag.is_some())?;
-                self.nest(Open::Map { at, entries: Vec::new(), keys: HashSet::new(), key: None }, at)
+                self.nest(
+                    Open::Map {
+                        at,
+                        entries: Vec::new(),
+                        keys: HashSet::new(),
+                        key: None,
+                    },
+                    at,
+                )
             }
             Event::SequenceEnd | Event::MappingEnd => {
                 self.close();
@@ -221,7 +268,9 @@ impl Builder<'_> {
 
     fn nest(&mut self, open: Open, at: Position) -> Result<(), Diagnostic> {
         if self.open.len() >= DEPTH_MAX {
-            return Err(self.source.diagnostic(at, format!("nested deeper than {DEPTH_MAX} levels")));
+            return Err(self
+                .source
+                .diagnostic(at, format!("nested deeper than {DEPTH_MAX} levels")));
         }
         if let Some(Open::Map { key: None, .. }) = self.open.last() {
             return Err(self.source.diagnostic(at, "a key must be plain text"));
@@ -231,21 +280,37 @@ impl Builder<'_> {
     }
 
     fn scalar(&mut self, at: Position, scalar: Scalar) -> Result<(), Diagnostic> {
-        if let Some(Open::Map { keys, key: key @ None, .. }) = self.open.last_mut() {
+        if let Some(Open::Map {
+            keys,
+            key: key @ None,
+            ..
+        }) = self.open.last_mut()
+        {
             if !keys.insert(scalar.text.clone()) {
-                return Err(self.source.diagnostic(at, format!("\"{}\" is given twice", shown(&scalar.text))));
+                return Err(self
+                    .source
+                    .diagnostic(at, format!("\"{}\" is given twice", shown(&scalar.text))));
             }
             *key = Some((scalar.text, at));
             return Ok(());
         }
-        self.add(Node { at, value: Value::Scalar(scalar) });
+        self.add(Node {
+            at,
+            value: Value::Scalar(scalar),
+        });
         Ok(())
     }
 
     fn close(&mut self) {
         match self.open.pop() {
-            Some(Open::List(at, nodes)) => self.add(Node { at, value: Value::List(nodes) }),
-            Some(Open::Map { at, entries, .. }) => self.add(Node { at, value: Value::Map(entries) }),
+            Some(Open::List(at, nodes)) => self.add(Node {
+                at,
+                value: Value::List(nodes),
+            }),
+            Some(Open::Map { at, entries, .. }) => self.add(Node {
+                at,
+                value: Value::Map(entries),
+            }),
             None => {}
         }
     }
@@ -256,7 +321,11 @@ impl Builder<'_> {
             Some(Open::List(_, nodes)) => nodes.push(node),
             Some(Open::Map { entries, key, .. }) => {
                 if let Some((key, key_at)) = key.take() {
-                    entries.push(Entry { key, key_at, value: node });
+                    entries.push(Entry {
+                        key,
+                        key_at,
+                        value: node,
+                    });
                 }
             }
         }
@@ -277,15 +346,22 @@ fn number_kind(text: &str) -> ScalarKind {
     if digits(unsigned) {
         return ScalarKind::Integer;
     }
-    let (mantissa, exponent) = unsigned.split_once(['e', 'E']).map_or((unsigned, None), |(m, e)| (m, Some(e)));
+    let (mantissa, exponent) = unsigned
+        .split_once(['e', 'E'])
+        .map_or((unsigned, None), |(m, e)| (m, Some(e)));
     let exponent_fits = exponent.is_none_or(|e| digits(e.strip_prefix(['-', '+']).unwrap_or(e)));
     let mantissa_fits = match mantissa.split_once('.') {
         Some((whole, part)) => {
-            (digits(whole) || whole.is_empty()) && (digits(part) || (part.is_empty() && digits(whole)))
+            (digits(whole) || whole.is_empty())
+                && (digits(part) || (part.is_empty() && digits(whole)))
         }
         None => digits(mantissa),
     };
-    if mantissa_fits && exponent_fits { ScalarKind::Decimal } else { ScalarKind::Text }
+    if mantissa_fits && exponent_fits {
+        ScalarKind::Decimal
+    } else {
+        ScalarKind::Text
+    }
 }
 
 #[cfg(test)]
@@ -303,25 +379,46 @@ mod tests {
         assert_eq!(root.entries()[1].key_at, Position { line: 2, column: 1 });
         let list = root.get("b").unwrap().list();
         assert_eq!(list[0].at, Position { line: 3, column: 5 });
-        assert_eq!(list[1].get("c").unwrap().at, Position { line: 4, column: 10 });
+        assert_eq!(
+            list[1].get("c").unwrap().at,
+            Position {
+                line: 4,
+                column: 10
+            }
+        );
     }
 
     #[test]
     fn a_quoted_scalar_is_text_and_a_number_keeps_its_text() {
         let root = read("[007, \"7\", 1.50, true, ~, 1e3, 1.2.3, 0x1f, .5]").unwrap();
-        let kinds: Vec<ScalarKind> = root.list().iter().map(|n| n.scalar().unwrap().kind).collect();
+        let kinds: Vec<ScalarKind> = root
+            .list()
+            .iter()
+            .map(|n| n.scalar().unwrap().kind)
+            .collect();
         use ScalarKind::{Bool, Decimal, Integer, Null, Text};
-        assert_eq!(kinds, [Integer, Text, Decimal, Bool, Null, Decimal, Text, Text, Decimal]);
+        assert_eq!(
+            kinds,
+            [
+                Integer, Text, Decimal, Bool, Null, Decimal, Text, Text, Decimal
+            ]
+        );
         assert_eq!(root.list()[0].text(), Some("007"));
         assert_eq!(root.list()[2].text(), Some("1.50"));
     }
 
     #[test]
     fn what_could_hide_something_is_refused_at_its_place() {
-        assert_eq!(read("a: 1\na: 2\n").unwrap_err(), "2:1 \"a\" is given twice");
+        assert_eq!(
+            read("a: 1\na: 2\n").unwrap_err(),
+            "2:1 \"a\" is given twice"
+        );
         assert!(read("a: &x 1\nb: *x\n").unwrap_err().contains("anchors"));
         assert!(read("a: !!str 1\n").unwrap_err().contains("tags"));
-        assert_eq!(read("a: 1\n---\nb: 2\n").unwrap_err(), "2:1 a second document begins here; one file holds one");
+        assert_eq!(
+            read("a: 1\n---\nb: 2\n").unwrap_err(),
+            "2:1 a second document begins here; one file holds one"
+        );
         assert!(read("? [a]\n: 1\n").unwrap_err().contains("plain text"));
         assert!(read("").unwrap_err().contains("empty"));
     }
@@ -330,11 +427,27 @@ mod tests {
     fn broken_deep_and_huge_files_are_refused_quickly() {
         assert!(read("a: [1\nb: 2\n").unwrap_err().contains("not YAML"));
         assert!(read(&"[".repeat(200_000)).is_err());
-        assert!(read(&format!("{}x{}", "[".repeat(33), "]".repeat(33))).unwrap_err().contains("nested deeper"));
+        assert!(
+            read(&format!("{}x{}", "[".repeat(33), "]".repeat(33)))
+                .unwrap_err()
+                .contains("nested deeper")
+        );
         assert!(read(&format!("{}x{}", "[".repeat(32), "]".repeat(32))).is_ok());
-        assert!(read(&format!("{}x", "- ".repeat(33))).unwrap_err().contains("nested deeper"));
-        assert!(read(&format!("[{}]", "1,".repeat(100_001))).unwrap_err().contains("100000"));
-        assert!(read(&" ".repeat(FILE_MAX + 1)).unwrap_err().contains("1 MiB"));
+        assert!(
+            read(&format!("{}x", "- ".repeat(33)))
+                .unwrap_err()
+                .contains("nested deeper")
+        );
+        assert!(
+            read(&format!("[{}]", "1,".repeat(100_001)))
+                .unwrap_err()
+                .contains("100000")
+        );
+        assert!(
+            read(&" ".repeat(FILE_MAX + 1))
+                .unwrap_err()
+                .contains("1 MiB")
+        );
     }
 
     proptest::proptest! {

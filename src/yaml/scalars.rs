@@ -47,7 +47,10 @@ pub fn rate(text: &str) -> Option<Rate> {
         _ => return None,
     };
     let calls: u32 = calls.trim().parse().ok()?;
-    (1..=1_000_000).contains(&calls).then_some(Rate { calls, per: Duration::from_secs(seconds) })
+    (1..=1_000_000).contains(&calls).then_some(Rate {
+        calls,
+        per: Duration::from_secs(seconds),
+    })
 }
 
 #[cfg(test)]
@@ -58,15 +61,36 @@ mod tests {
     fn durations_have_a_unit_and_a_bound() {
         assert_eq!(duration("250ms"), Some(Duration::from_millis(250)));
         assert_eq!(duration("1d"), Some(Duration::from_secs(86_400)));
-        for wrong in ["", "s", "-1s", "1.5s", "1 s", "1w", "99999999999999999999s", "99999d"] {
+        for wrong in [
+            "",
+            "s",
+            "-1s",
+            "1.5s",
+            "1 s",
+            "1w",
+            "99999999999999999999s",
+            "99999d",
+        ] {
             assert_eq!(duration(wrong), None, "{wrong}");
         }
     }
 
     #[test]
     fn rates_are_calls_per_time() {
-        assert_eq!(rate("20/s"), Some(Rate { calls: 20, per: Duration::from_secs(1) }));
-        assert_eq!(rate("600/min"), Some(Rate { calls: 600, per: Duration::from_secs(60) }));
+        assert_eq!(
+            rate("20/s"),
+            Some(Rate {
+                calls: 20,
+                per: Duration::from_secs(1)
+            })
+        );
+        assert_eq!(
+            rate("600/min"),
+            Some(Rate {
+                calls: 600,
+                per: Duration::from_secs(60)
+            })
+        );
         for wrong in ["20", "/s", "20/d", "-1/s", "1.5/s"] {
             assert_eq!(rate(wrong), None, "{wrong}");
         }

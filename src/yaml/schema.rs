@@ -1,4 +1,5 @@
-//! The JSON Schema of a declaration, for editors. Made of the same tables as the checks, so the two cannot drift.
+//! The JSON Schema of a declaration, for editors. Made of the same tables as the checks, so the two
+//! cannot drift.
 
 use serde_json::{Map, Value, json};
 
@@ -9,7 +10,9 @@ pub fn schema(shape: &Shape) -> Value {
     match shape {
         Shape::Text => json!({ "type": ["string", "number"] }),
         Shape::Word(words) => json!({ "enum": words }),
-        Shape::Integer(min, max) if *max == i64::MAX => json!({ "type": "integer", "minimum": min }),
+        Shape::Integer(min, max) if *max == i64::MAX => {
+            json!({ "type": "integer", "minimum": min })
+        }
         Shape::Integer(min, max) => json!({ "type": "integer", "minimum": min, "maximum": max }),
         Shape::Boolean => json!({ "type": "boolean" }),
         Shape::Duration => json!({ "type": "string", "pattern": "^[0-9]+(ms|s|m|h|d)$" }),
@@ -51,7 +54,11 @@ fn fields_schema(fields: &[FieldSpec]) -> Value {
         property["description"] = json!(field.doc);
         properties.insert(field.name.to_owned(), property);
     }
-    let required: Vec<&str> = fields.iter().filter(|field| field.required).map(|field| field.name).collect();
+    let required: Vec<&str> = fields
+        .iter()
+        .filter(|field| field.required)
+        .map(|field| field.name)
+        .collect();
     json!({ "type": "object", "additionalProperties": false, "properties": properties, "required": required })
 }
 

@@ -1,4 +1,5 @@
-//! Whoever approves a batch sees what is approved: fields, what was paid and given back, what fails, what repeats, what differs.
+//! Whoever approves a batch sees what is approved: fields, what was paid and given back, what
+//! fails, what repeats, what differs.
 
 use serde_json::{Value, json};
 
@@ -34,24 +35,45 @@ struct Desk {
 
 impl Desk {
     fn new(server: bool) -> Self {
-        let app = App::of(Setup { server, contracts: contracts("C", 4), ..Setup::default() });
+        let app = App::of(Setup {
+            server,
+            contracts: contracts("C", 4),
+            ..Setup::default()
+        });
         app.run().exits(0);
         let text = |item: &Value, name: &str| item[name].as_str().unwrap().to_owned();
         let items = app.json_lines(&["items", "--json"]);
-        let charged = items.iter().map(|item| (text(item, "order_no"), text(item, "amount"))).collect();
+        let charged = items
+            .iter()
+            .map(|item| (text(item, "order_no"), text(item, "amount")))
+            .collect();
         app.write(REFUNDS, WORKFLOW);
         let (ann, bob) = (app.token("ann", "operator"), app.token("bob", "approver"));
-        Self { app, charged, ann, bob }
+        Self {
+            app,
+            charged,
+            ann,
+            bob,
+        }
     }
 
     /// Plans a batch of key, charge, amount, currency and reason.
     fn plan(&self, rows: &[(&str, usize, &str, &str, &str)]) {
         let row = |(key, charge, amount, currency, why): &(&str, usize, &str, &str, &str)| {
-            format!("{key},{},{amount},{currency},{why}\n", self.charged[*charge].0)
+            format!(
+                "{key},{},{amount},{currency},{why}\n",
+                self.charged[*charge].0
+            )
         };
         let rows: String = rows.iter().map(row).collect();
-        self.app.write("data/refunds.csv", format!("refund,order,amount,currency,why\n{rows}"));
-        self.app.payrun_as(&self.ann, &["run", REFUNDS]).exits(4).says("wait for approval");
+        self.app.write(
+            "data/refunds.csv",
+            format!("refund,order,amount,currency,why\n{rows}"),
+        );
+        self.app
+            .payrun_as(&self.ann, &["run", REFUNDS])
+            .exits(4)
+            .says("wait for approval");
     }
 
     fn shown(&self, run: &str) -> Value {
@@ -60,7 +82,11 @@ impl Desk {
 }
 
 fn keys(rows: &Value) -> Vec<&str> {
-    rows.as_array().unwrap().iter().map(|row| row["key"].as_str().unwrap()).collect()
+    rows.as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["key"].as_str().unwrap())
+        .collect()
 }
 
 fn story(server: bool) {
@@ -73,27 +99,70 @@ fn story(server: bool) {
         ("R-4", 2, "0.01", "HKD", "once more"),
     ]);
     let first = desk.shown("2");
-    assert_eq!(keys(&first["rows"]), ["R-2", "R-3", "R-1", "R-4"], "the largest first");
+    assert_eq!(
+        keys(&first["rows"]),
+        ["R-2", "R-3", "R-1", "R-4"],
+        "the largest first"
+    );
     let largest = &first["rows"][0];
     assert_eq!(
-        (&largest["fields"]["reason"], &largest["fields"]["out_trade_no"]),
+        (
+            &largest["fields"]["reason"],
+            &largest["fields"]["out_trade_no"]
+        ),
         (&json!("slipped"), &json!(desk.charged[1].0))
     );
-    assert_eq!((&largest["paid"], &largest["refunded"]), (&json!(desk.charged[1].1), &json!("0.00")));
+    assert_eq!(
+        (&largest["paid"], &largest["refunded"]),
+        (&json!(desk.charged[1].1), &json!("0.00"))
+    );
     let why = largest["will_fail"].as_str().unwrap();
-    assert!(why.starts_with("EXCEEDS_PAYMENT") && why.contains(&desk.charged[1].1), "{why}");
-    assert_eq!((&first["failing"], keys(&first["first_failing"])), (&json!(1), vec!["R-2"]), "{first:#}");
+    assert!(
+        why.starts_with("EXCEEDS_PAYMENT") && why.contains(&desk.charged[1].1),
+        "{why}"
+    );
+    assert_eq!(
+        (&first["failing"], keys(&first["first_failing"])),
+        (&json!(1), vec!["R-2"]),
+        "{first:#}"
+    );
     // Each of these two fits alone.
-    assert_eq!((&first["crowded"], keys(&first["first_crowded"])), (&json!(2), vec!["R-3", "R-4"]), "{first:#}");
+    assert_eq!(
+        (&first["crowded"], keys(&first["first_crowded"])),
+        (&json!(2), vec!["R-3", "R-4"]),
+        "{first:#}"
+    );
     let crowded = &first["first_crowded"][1];
-    assert!(crowded["crowded"].as_str().unwrap().contains("not all fit") && crowded["will_fail"].is_null());
+    assert!(
+        crowded["crowded"].as_str().unwrap().contains("not all fit")
+            && crowded["will_fail"].is_null()
+    );
     app.payrun(&["approvals", "show", "2"])
         .exits(0)
         .says("1 row is certain to fail")
         .says("2 rows take too much of the same payment only together with other rows");
-    assert_eq!((&first["repeating"], &first["differences"], &first["checked"]), (&json!(0), &Value::Null, &json!(4)));
-    assert_eq!(first["hash"], app.json(&["approvals", "list", "--json"])[0]["hash"]);
-    app.payrun(&["approvals", "reject", "2", "--author", "cleo", "--reason", "slipped"]).exits(0);
+    assert_eq!(
+        (
+            &first["repeating"],
+            &first["differences"],
+            &first["checked"]
+        ),
+        (&json!(0), &Value::Null, &json!(4))
+    );
+    assert_eq!(
+        first["hash"],
+        app.json(&["approvals", "list", "--json"])[0]["hash"]
+    );
+    app.payrun(&[
+        "approvals",
+        "reject",
+        "2",
+        "--author",
+        "cleo",
+        "--reason",
+        "slipped",
+    ])
+    .exits(0);
 
     desk.plan(&[
         ("R-1", 0, "1.00", "HKD", "came late"),
@@ -102,7 +171,11 @@ fn story(server: bool) {
         ("R-5", 3, "0.50", "HKD", "a gift"),
     ]);
     let corrected = desk.shown("3");
-    assert_eq!((&corrected["failing"], &corrected["repeating"]), (&json!(0), &json!(0)), "{corrected:#}");
+    assert_eq!(
+        (&corrected["failing"], &corrected["repeating"]),
+        (&json!(0), &json!(0)),
+        "{corrected:#}"
+    );
     let differences = json!({
         "run": 2,
         "added": { "count": 1, "keys": ["R-5"] },
@@ -112,8 +185,18 @@ fn story(server: bool) {
     });
     assert_eq!(corrected["differences"], differences);
     let hash = corrected["hash"].as_str().unwrap();
-    let approve = ["approvals", "approve", "3", "--reason", "as agreed", "--hash", hash];
-    app.payrun_as(&desk.bob, &approve).exits(0).says("4 items released");
+    let approve = [
+        "approvals",
+        "approve",
+        "3",
+        "--reason",
+        "as agreed",
+        "--hash",
+        hash,
+    ];
+    app.payrun_as(&desk.bob, &approve)
+        .exits(0)
+        .says("4 items released");
     app.payrun(&["run", "--resume", "--wait", "20s"]).exits(0);
 
     desk.plan(&[
@@ -122,74 +205,186 @@ fn story(server: bool) {
         ("X-3", 1, "3.00", "USD", "slipped"),
     ]);
     let again = desk.shown("4");
-    assert_eq!((&again["repeating"], keys(&again["first_repeating"])), (&json!(1), vec!["X-1"]), "{again:#}");
+    assert_eq!(
+        (&again["repeating"], keys(&again["first_repeating"])),
+        (&json!(1), vec!["X-1"]),
+        "{again:#}"
+    );
     let repeated = &again["first_repeating"][0];
     let repeats = &repeated["repeats"];
     assert_eq!(
-        (&repeats["times"], &repeats["run"], &repeats["key"], &repeats["state"]),
+        (
+            &repeats["times"],
+            &repeats["run"],
+            &repeats["key"],
+            &repeats["state"]
+        ),
         (&json!(1), &json!(3), &json!("R-1"), &json!("succeeded"))
     );
-    assert_eq!((&repeated["refunded"], &repeated["refunds"]), (&json!("1.00"), &json!(1)));
-    assert_eq!((&again["failing"], keys(&again["first_failing"])), (&json!(2), vec!["X-2", "X-3"]));
+    assert_eq!(
+        (&repeated["refunded"], &repeated["refunds"]),
+        (&json!("1.00"), &json!(1))
+    );
+    assert_eq!(
+        (&again["failing"], keys(&again["first_failing"])),
+        (&json!(2), vec!["X-2", "X-3"])
+    );
     let given_back = format!("of which {whole} was given back");
-    assert!(again["first_failing"][0]["will_fail"].as_str().unwrap().contains(&given_back), "{again:#}");
-    assert!(again["first_failing"][1]["will_fail"].as_str().unwrap().starts_with("OTHER_CURRENCY"));
+    assert!(
+        again["first_failing"][0]["will_fail"]
+            .as_str()
+            .unwrap()
+            .contains(&given_back),
+        "{again:#}"
+    );
+    assert!(
+        again["first_failing"][1]["will_fail"]
+            .as_str()
+            .unwrap()
+            .starts_with("OTHER_CURRENCY")
+    );
     assert_eq!(again["differences"]["same"], json!(0));
 
-    let shown = app.payrun(&["approvals", "show", "4", "--rows", "1"]).exits(0);
-    let shown = shown.says("2 rows are certain to fail").says("the same as item").says("reason: came late");
-    shown.says("beside the batch of run 3: 3 added").says("--job refund --after HKD:100:");
+    let shown = app
+        .payrun(&["approvals", "show", "4", "--rows", "1"])
+        .exits(0);
+    let shown = shown
+        .says("2 rows are certain to fail")
+        .says("the same as item")
+        .says("reason: came late");
+    shown
+        .says("beside the batch of run 3: 3 added")
+        .says("--job refund --after HKD:100:");
     let page = app.json(&["approvals", "show", "4", "--rows", "1", "--json"])[0].clone();
     let place = page["next_after"].as_str().unwrap();
-    let next = app.json(&["approvals", "show", "4", "--rows", "1", "--job", "refund", "--after", place, "--json"]);
-    assert_eq!((keys(&page["rows"]), keys(&next[0]["rows"])), (vec!["X-1"], vec!["X-2"]));
+    let next = app.json(&[
+        "approvals",
+        "show",
+        "4",
+        "--rows",
+        "1",
+        "--job",
+        "refund",
+        "--after",
+        place,
+        "--json",
+    ]);
+    assert_eq!(
+        (keys(&page["rows"]), keys(&next[0]["rows"])),
+        (vec!["X-1"], vec!["X-2"])
+    );
     let all = app.json(&["approvals", "show", "4", "--all", "--json"])[0].clone();
-    assert_eq!((keys(&all["rows"]), &all["next_after"]), (vec!["X-1", "X-2", "X-3"], &Value::Null), "by currency");
+    assert_eq!(
+        (keys(&all["rows"]), &all["next_after"]),
+        (vec!["X-1", "X-2", "X-3"], &Value::Null),
+        "by currency"
+    );
 
     let service = Service::of(app);
     let reply = service.get(&desk.bob, "/api/v1/runs/4/approvals/refund?limit=1");
     assert_eq!((reply.status, reply.body), (200, page.clone()));
-    let reply = service.get(&desk.bob, &format!("/api/v1/runs/4/approvals/refund?limit=2&after={place}"));
-    assert_eq!((keys(&reply.body["rows"]), &reply.body["next_after"]), (vec!["X-2", "X-3"], &json!("USD:300:15")));
-    assert_eq!(service.get(&desk.bob, "/api/v1/runs/4/approvals/deduct").status, 404);
-    assert_eq!(service.get(&desk.bob, "/api/v1/runs/4/approvals/refund?after=x").status, 400);
+    let reply = service.get(
+        &desk.bob,
+        &format!("/api/v1/runs/4/approvals/refund?limit=2&after={place}"),
+    );
+    assert_eq!(
+        (keys(&reply.body["rows"]), &reply.body["next_after"]),
+        (vec!["X-2", "X-3"], &json!("USD:300:15"))
+    );
+    assert_eq!(
+        service
+            .get(&desk.bob, "/api/v1/runs/4/approvals/deduct")
+            .status,
+        404
+    );
+    assert_eq!(
+        service
+            .get(&desk.bob, "/api/v1/runs/4/approvals/refund?after=x")
+            .status,
+        400
+    );
     service.stop().exits(0);
 }
 
 #[test]
-fn a_repeat_is_seen_also_where_the_payment_goes_by_its_other_number_and_an_unknown_payment_is_called_so() {
+fn a_repeat_is_seen_also_where_the_payment_goes_by_its_other_number_and_an_unknown_payment_is_called_so()
+ {
     for server in [false, true] {
         let desk = Desk::new(server);
         let app = &desk.app;
-        let by_transaction =
-            WORKFLOW.replace("out_trade_no:", "transaction_id:").replace("workflow: refunds", "workflow: others");
-        app.write("workflows/others.yaml", by_transaction.replace("refunds.csv", "others.csv"));
+        let by_transaction = WORKFLOW
+            .replace("out_trade_no:", "transaction_id:")
+            .replace("workflow: refunds", "workflow: others");
+        app.write(
+            "workflows/others.yaml",
+            by_transaction.replace("refunds.csv", "others.csv"),
+        );
         let charged = app.json_lines(&["items", "--json", "--job", "deduct"]);
         let transaction = charged[0]["receipt"].as_str().unwrap();
         let plan_other = |rows: &str| {
-            app.write("data/others.csv", format!("refund,order,amount,currency,why\n{rows}"));
-            app.payrun_as(&desk.ann, &["run", "workflows/others.yaml"]).exits(4).says("wait for approval");
+            app.write(
+                "data/others.csv",
+                format!("refund,order,amount,currency,why\n{rows}"),
+            );
+            app.payrun_as(&desk.ann, &["run", "workflows/others.yaml"])
+                .exits(4)
+                .says("wait for approval");
         };
-        plan_other(&format!("T-1,{transaction},1.00,HKD,came late\nT-9,4200000000000000000000000001,1.00,HKD,?\n"));
+        plan_other(&format!(
+            "T-1,{transaction},1.00,HKD,came late\nT-9,4200000000000000000000000001,1.00,HKD,?\n"
+        ));
         let first = desk.shown("2");
-        assert_eq!((&first["repeating"], &first["of_unknown_payments"]), (&json!(0), &json!(1)), "{first:#}");
+        assert_eq!(
+            (&first["repeating"], &first["of_unknown_payments"]),
+            (&json!(0), &json!(1)),
+            "{first:#}"
+        );
         let says = "payrun does not know this payment; what it paid before cannot be said";
         assert_eq!(first["rows"][1]["unknown_payment"], says);
-        app.payrun(&["approvals", "show", "2"]).exits(0).says("1 row is of payments that payrun does not know");
+        app.payrun(&["approvals", "show", "2"])
+            .exits(0)
+            .says("1 row is of payments that payrun does not know");
 
-        desk.plan(&[("R-1", 0, "1.00", "HKD", "came late"), ("R-2", 1, "1.00", "HKD", "came late")]);
+        desk.plan(&[
+            ("R-1", 0, "1.00", "HKD", "came late"),
+            ("R-2", 1, "1.00", "HKD", "came late"),
+        ]);
         let second = desk.shown("3");
-        assert_eq!((&second["repeating"], keys(&second["first_repeating"])), (&json!(1), vec!["R-1"]), "{second:#}");
+        assert_eq!(
+            (&second["repeating"], keys(&second["first_repeating"])),
+            (&json!(1), vec!["R-1"]),
+            "{second:#}"
+        );
         assert_eq!(second["first_repeating"][0]["repeats"]["key"], "T-1");
-        assert_eq!((&second["of_unknown_payments"], &second["rows"][0]["unknown_payment"]), (&json!(0), &Value::Null));
-        app.payrun_as(&desk.bob, &["approvals", "approve", "3", "--reason", "as agreed"]).exits(0);
+        assert_eq!(
+            (
+                &second["of_unknown_payments"],
+                &second["rows"][0]["unknown_payment"]
+            ),
+            (&json!(0), &Value::Null)
+        );
+        app.payrun_as(
+            &desk.bob,
+            &["approvals", "approve", "3", "--reason", "as agreed"],
+        )
+        .exits(0);
         app.payrun(&["run", "--resume", "--wait", "20s"]).exits(4);
 
-        plan_other(&format!("T-2,{transaction},1.00,HKD,came late\nT-3,{transaction},2.00,HKD,came late\n"));
+        plan_other(&format!(
+            "T-2,{transaction},1.00,HKD,came late\nT-3,{transaction},2.00,HKD,came late\n"
+        ));
         let third = desk.shown("4");
-        assert_eq!((&third["repeating"], keys(&third["first_repeating"])), (&json!(1), vec!["T-2"]), "{third:#}");
+        assert_eq!(
+            (&third["repeating"], keys(&third["first_repeating"])),
+            (&json!(1), vec!["T-2"]),
+            "{third:#}"
+        );
         let repeats = &third["first_repeating"][0]["repeats"];
-        assert_eq!((&repeats["times"], &repeats["key"]), (&json!(2), &json!("R-1")), "{repeats}");
+        assert_eq!(
+            (&repeats["times"], &repeats["key"]),
+            (&json!(2), &json!("R-1")),
+            "{repeats}"
+        );
         assert_eq!(third["of_unknown_payments"], 0);
     }
 }
@@ -203,12 +398,20 @@ fn our_own_payment_by_the_gateways_number(server: bool) {
     );
     app.write(REFUNDS, by_either);
     let plan = |rows: &str| {
-        app.write("data/refunds.csv", format!("refund,order,transaction,amount,currency,why\n{rows}"));
-        app.payrun_as(&desk.ann, &["run", REFUNDS]).exits(4).says("wait for approval");
+        app.write(
+            "data/refunds.csv",
+            format!("refund,order,transaction,amount,currency,why\n{rows}"),
+        );
+        app.payrun_as(&desk.ann, &["run", REFUNDS])
+            .exits(4)
+            .says("wait for approval");
     };
     let charged = app.json_lines(&["items", "--json", "--job", "deduct"]);
     let receipt = |place: usize| charged[place]["receipt"].as_str().unwrap().to_owned();
-    let (orders, whole) = (|place: usize| desk.charged[place].0.clone(), desk.charged[2].1.as_str());
+    let (orders, whole) = (
+        |place: usize| desk.charged[place].0.clone(),
+        desk.charged[2].1.as_str(),
+    );
     plan(&format!(
         "R-1,,{},1.00,HKD,late\nR-2,,{},9999.00,HKD,late\nR-3,,{},{whole},HKD,late\nR-4,{},,0.01,HKD,late\nR-5,,{},1.00,USD,late\n",
         receipt(0),
@@ -219,24 +422,68 @@ fn our_own_payment_by_the_gateways_number(server: bool) {
     ));
     let shown = desk.shown("2");
     assert_eq!(shown["of_unknown_payments"], 0, "{shown:#}");
-    let row = |key: &str| shown["rows"].as_array().unwrap().iter().find(|row| row["key"] == key).unwrap().clone();
-    assert_eq!((&row("R-1")["paid"], &row("R-1")["refunded"]), (&json!(desk.charged[0].1), &json!("0.00")));
+    let row = |key: &str| {
+        shown["rows"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|row| row["key"] == key)
+            .unwrap()
+            .clone()
+    };
+    assert_eq!(
+        (&row("R-1")["paid"], &row("R-1")["refunded"]),
+        (&json!(desk.charged[0].1), &json!("0.00"))
+    );
     assert_eq!(row("R-1")["unknown_payment"], Value::Null);
-    let why = |key: &str| row(key)["will_fail"].as_str().unwrap_or_default().to_owned();
-    assert!(why("R-2").starts_with("EXCEEDS_PAYMENT") && why("R-2").contains(&desk.charged[1].1), "{}", why("R-2"));
+    let why = |key: &str| {
+        row(key)["will_fail"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    };
+    assert!(
+        why("R-2").starts_with("EXCEEDS_PAYMENT") && why("R-2").contains(&desk.charged[1].1),
+        "{}",
+        why("R-2")
+    );
     assert!(why("R-5").starts_with("OTHER_CURRENCY"), "{}", why("R-5"));
-    assert_eq!((&shown["failing"], &shown["crowded"]), (&json!(2), &json!(2)), "one payment by two numbers: {shown:#}");
+    assert_eq!(
+        (&shown["failing"], &shown["crowded"]),
+        (&json!(2), &json!(2)),
+        "one payment by two numbers: {shown:#}"
+    );
     let service = Service::of(app);
     let reply = service.get(&desk.bob, "/api/v1/runs/2/approvals/refund");
-    assert_eq!((reply.status, &reply.body["of_unknown_payments"]), (200, &json!(0)), "{:#}", reply.body);
+    assert_eq!(
+        (reply.status, &reply.body["of_unknown_payments"]),
+        (200, &json!(0)),
+        "{:#}",
+        reply.body
+    );
     service.stop().exits(0);
-    app.payrun(&["approvals", "show", "2"]).exits(0).says("2 rows are certain to fail");
-    app.payrun(&["approvals", "reject", "2", "--author", "cleo", "--reason", "slipped"]).exits(0);
+    app.payrun(&["approvals", "show", "2"])
+        .exits(0)
+        .says("2 rows are certain to fail");
+    app.payrun(&[
+        "approvals",
+        "reject",
+        "2",
+        "--author",
+        "cleo",
+        "--reason",
+        "slipped",
+    ])
+    .exits(0);
     // Planned by the other number, refused or not: the same of the same payment.
     plan(&format!("S-1,{},,1.00,HKD,late\n", orders(0)));
     plan(&format!("S-2,,{},1.00,HKD,late\n", receipt(0)));
     let third = desk.shown("4");
-    assert_eq!((&third["repeating"], keys(&third["first_repeating"])), (&json!(1), vec!["S-2"]), "{third:#}");
+    assert_eq!(
+        (&third["repeating"], keys(&third["first_repeating"])),
+        (&json!(1), vec!["S-2"]),
+        "{third:#}"
+    );
     assert_eq!(third["first_repeating"][0]["repeats"]["key"], "S-1");
 }
 

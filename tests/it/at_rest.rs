@@ -42,14 +42,20 @@ fn set_mode(path: &Path, mode: u32) {
 
 #[track_caller]
 fn assert_private(paths: impl IntoIterator<Item = PathBuf>) {
-    let open: Vec<_> = paths.into_iter().filter(|path| mode(path) & 0o077 != 0).collect();
+    let open: Vec<_> = paths
+        .into_iter()
+        .filter(|path| mode(path) & 0o077 != 0)
+        .collect();
     assert!(open.is_empty(), "others may read or write {open:#?}");
 }
 
 /// The same command, by a shell whose umask takes nothing away.
 fn without_umask(command: &Command) -> Ended {
     let mut shell = Command::new("sh");
-    shell.args(["-c", "umask 000; exec \"$0\" \"$@\""]).arg(command.get_program()).args(command.get_args());
+    shell
+        .args(["-c", "umask 000; exec \"$0\" \"$@\""])
+        .arg(command.get_program())
+        .args(command.get_args());
     shell.current_dir(command.get_current_dir().unwrap());
     for (name, value) in command.get_envs() {
         match value {
@@ -73,9 +79,22 @@ fn whatever_the_umask_is_nobody_else_reads_what_payrun_makes() {
     without_umask(&rig.command(&["run", "day.yaml", "--json", "--wait", "20s"])).exits(3);
     without_umask(&rig.command(&["backup", "kept.db"])).exits(0);
     without_umask(&rig.command(&["alerts", "preview", "mails"])).exits(0);
-    let made: Vec<PathBuf> = all_in(rig.folder.path()).difference(&before).cloned().collect();
-    for wanted in ["statements/", "reports/", "payrun.db-nodes", "kept.db", "mails/"] {
-        assert!(made.iter().any(|path| path.to_string_lossy().contains(wanted)), "{wanted} in {made:#?}");
+    let made: Vec<PathBuf> = all_in(rig.folder.path())
+        .difference(&before)
+        .cloned()
+        .collect();
+    for wanted in [
+        "statements/",
+        "reports/",
+        "payrun.db-nodes",
+        "kept.db",
+        "mails/",
+    ] {
+        assert!(
+            made.iter()
+                .any(|path| path.to_string_lossy().contains(wanted)),
+            "{wanted} in {made:#?}"
+        );
     }
     assert_private(made);
 }
@@ -89,13 +108,19 @@ fn reconcile_today(rig: &Rig) {
 fn what_an_older_payrun_left_open_to_others_is_taken_from_them_and_said() {
     let rig = reconciled(FaultPlan::NONE, "days: 1");
     let folder = rig.folder.path();
-    let open = ["files/statements", "files/reports", "payrun.db-nodes"].map(|name| folder.join(name));
+    let open =
+        ["files/statements", "files/reports", "payrun.db-nodes"].map(|name| folder.join(name));
     open.iter().for_each(|path| set_mode(path, 0o755));
     let ledger = folder.join("payrun.db");
     set_mode(&ledger, 0o644);
     let told = rig.payrun(&["run", "--resume"]).1;
     assert_private(open.iter().cloned().chain([ledger.clone()]));
-    for path in ["files/statements", "files/reports", "payrun.db-nodes", "payrun.db"] {
+    for path in [
+        "files/statements",
+        "files/reports",
+        "payrun.db-nodes",
+        "payrun.db",
+    ] {
         let line = format!("{path} was open to other users; now it is for its owner only");
         assert_eq!(told.matches(&line).count(), 1, "{path}: {told}");
     }
@@ -106,22 +131,34 @@ fn what_an_older_payrun_left_open_to_others_is_taken_from_them_and_said() {
 #[test]
 fn a_link_is_not_followed_to_take_something_from_others() {
     let rig = reconciled(FaultPlan::NONE, "days: 1");
-    let (reports, theirs) = (rig.folder.path().join("files/reports"), rig.folder.path().join("theirs"));
+    let (reports, theirs) = (
+        rig.folder.path().join("files/reports"),
+        rig.folder.path().join("theirs"),
+    );
     fs::rename(&reports, &theirs).unwrap();
     std::os::unix::fs::symlink(&theirs, &reports).unwrap();
     set_mode(&theirs, 0o755);
     set_mode(&rig.folder.path().join("files"), 0o777);
     let told = rig.payrun(&["run", "--resume"]).1;
     assert_eq!(mode(&theirs), 0o755);
-    assert!(told.contains("files/reports links to is open to other users"), "{told}");
+    assert!(
+        told.contains("files/reports links to is open to other users"),
+        "{told}"
+    );
     // The place is payrun's own within the project; elsewhere it is left as it is.
     assert_eq!(mode(&rig.folder.path().join("files")), 0o700, "{told}");
     let elsewhere = tempfile::tempdir().unwrap();
     set_mode(elsewhere.path(), 0o777);
     let yaml = fs::read_to_string(rig.folder.path().join("payrun.yaml")).unwrap();
-    let yaml: String =
-        yaml.lines().filter(|line| !line.starts_with("files:")).map(|line| format!("{line}\n")).collect();
-    rig.write("payrun.yaml", format!("{yaml}files: {}\n", elsewhere.path().display()));
+    let yaml: String = yaml
+        .lines()
+        .filter(|line| !line.starts_with("files:"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    rig.write(
+        "payrun.yaml",
+        format!("{yaml}files: {}\n", elsewhere.path().display()),
+    );
     let told = rig.payrun(&["run", "--resume"]).1;
     assert!(told.contains("other users may write in"), "{told}");
     assert_eq!(mode(elsewhere.path()), 0o777);
@@ -129,7 +166,11 @@ fn a_link_is_not_followed_to_take_something_from_others() {
 
 #[test]
 fn a_restored_ledger_is_for_its_owner_whoever_may_read_the_backup() {
-    let app = App::of(Setup { contracts: contracts("C", 3), server: false, ..Setup::default() });
+    let app = App::of(Setup {
+        contracts: contracts("C", 3),
+        server: false,
+        ..Setup::default()
+    });
     app.payrun(&["run", WORKFLOW, "--date", DATE]).exits(0);
     app.payrun(&["backup", "kept.db"]).exits(0);
     fs::rename(app.database(), app.path("lost.db")).unwrap();
@@ -145,26 +186,42 @@ fn a_restored_ledger_is_for_its_owner_whoever_may_read_the_backup() {
 #[test]
 fn a_secret_that_others_can_read_is_warned_of_and_a_public_key_is_not() {
     let rig = Rig::new(FaultPlan::NONE);
-    let (folder, key) = (rig.folder.path(), rig.folder.path().join("keys/personal.key"));
+    let (folder, key) = (
+        rig.folder.path(),
+        rig.folder.path().join("keys/personal.key"),
+    );
     set_mode(folder, 0o755);
     set_mode(&folder.join("keys"), 0o755);
     set_mode(&key, 0o600);
     let told = |words: &[&str]| {
         let (code, text) = rig.payrun(words);
         assert_eq!(code, Some(0), "{text}");
-        text.lines().filter(|line| line.contains("others can read it")).map(str::to_owned).collect::<Vec<_>>()
+        text.lines()
+            .filter(|line| line.contains("others can read it"))
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
     };
     let commands: [&[&str]; 3] = [&["check"], &["doctor", "--offline"], &["run", "--resume"]];
-    commands.iter().for_each(|words| assert_eq!(told(words), Vec::<String>::new()));
+    commands
+        .iter()
+        .for_each(|words| assert_eq!(told(words), Vec::<String>::new()));
     set_mode(&folder.join("keys/hipopay/platform_public_key.pem"), 0o644);
     set_mode(&key, 0o644);
     for words in commands {
         let lines = told(words);
         assert_eq!(lines.len(), 1, "{lines:?}");
-        assert!(lines[0].contains("keys/personal.key") && lines[0].contains("(0644): `chmod go= "), "{lines:?}");
+        assert!(
+            lines[0].contains("keys/personal.key") && lines[0].contains("(0644): `chmod go= "),
+            "{lines:?}"
+        );
     }
-    let json: serde_json::Value = serde_json::from_str(&rig.payrun(&["check", "--json"]).1).unwrap();
-    assert_eq!((&json["ok"], json["open_secrets"].as_array().unwrap().len()), (&true.into(), 1), "{json}");
+    let json: serde_json::Value =
+        serde_json::from_str(&rig.payrun(&["check", "--json"]).1).unwrap();
+    assert_eq!(
+        (&json["ok"], json["open_secrets"].as_array().unwrap().len()),
+        (&true.into(), 1),
+        "{json}"
+    );
     // As Kubernetes mounts one: a link to a file that everybody can read.
     let mounted = folder.join("..data");
     fs::create_dir(&mounted).unwrap();
@@ -179,14 +236,29 @@ fn a_secret_that_others_can_read_is_warned_of_and_a_public_key_is_not() {
 
 #[test]
 fn a_server_on_another_machine_is_verified_or_the_configuration_says_that_it_need_not_be() {
-    let app = App::of(Setup { server: false, ..Setup::default() });
+    let app = App::of(Setup {
+        server: false,
+        ..Setup::default()
+    });
     let plain = fs::read_to_string(app.path("payrun.yaml")).unwrap();
-    let line = plain.lines().find(|line| line.starts_with("database:")).unwrap();
+    let line = plain
+        .lines()
+        .find(|line| line.starts_with("database:"))
+        .unwrap();
     let check = |database: &str, mode: Option<&str>| {
-        app.write("payrun.yaml", plain.replace(line, &format!("database: {database}")));
-        app.write("server.yaml", plain.replace(line, &format!("database: {database}")));
+        app.write(
+            "payrun.yaml",
+            plain.replace(line, &format!("database: {database}")),
+        );
+        app.write(
+            "server.yaml",
+            plain.replace(line, &format!("database: {database}")),
+        );
         let mut command = app.command(&["check"]);
-        command.env_remove("PGSSLMODE").env_remove("PGHOST").env("ADDRESS", "postgres://u:hunter2@db.example/p");
+        command
+            .env_remove("PGSSLMODE")
+            .env_remove("PGHOST")
+            .env("ADDRESS", "postgres://u:hunter2@db.example/p");
         if let Some(mode) = mode {
             command.env("PGSSLMODE", mode);
         }
@@ -195,7 +267,10 @@ fn a_server_on_another_machine_is_verified_or_the_configuration_says_that_it_nee
     for (database, mode) in [
         ("postgres://u@db.example/p", None),
         ("postgres://u@db.example/p?sslmode=disable", None),
-        ("postgres://u@db.example/p?sslmode=prefer", Some("verify-full")),
+        (
+            "postgres://u@db.example/p?sslmode=prefer",
+            Some("verify-full"),
+        ),
         ("postgres://u@db.example/p?sslmode=require", None),
         ("postgres://u@db.example/p?sslmode=verify-ca", None),
         ("postgres://u@127.0.0.1/p?host=db.example", None),
@@ -205,7 +280,9 @@ fn a_server_on_another_machine_is_verified_or_the_configuration_says_that_it_nee
     ] {
         let refused = check(database, mode).exits(2);
         assert!(!refused.stderr.contains("hunter2"), "{refused:?}");
-        refused.says("its certificate is not verified").says("database_tls: unverified");
+        refused
+            .says("its certificate is not verified")
+            .says("database_tls: unverified");
     }
     for (database, mode) in [
         ("postgres://u@db.example/p?sslmode=verify-full", None),
@@ -219,11 +296,18 @@ fn a_server_on_another_machine_is_verified_or_the_configuration_says_that_it_nee
     ] {
         check(database, mode).exits(0);
     }
-    check("postgres://u@db.example/p\ndatabase_tls: maybe", None).exits(2).says("database_tls");
+    check("postgres://u@db.example/p\ndatabase_tls: maybe", None)
+        .exits(2)
+        .says("database_tls");
     // Where a ledger is moved to, too.
-    app.write("server.yaml", plain.replace(line, "database: postgres://u@db.example/p"));
+    app.write(
+        "server.yaml",
+        plain.replace(line, "database: postgres://u@db.example/p"),
+    );
     app.write("payrun.yaml", &plain);
-    app.payrun(&["promote", "--to", "server.yaml"]).exits(2).says("server.yaml: database: whoever is on the way");
+    app.payrun(&["promote", "--to", "server.yaml"])
+        .exits(2)
+        .says("server.yaml: database: whoever is on the way");
 }
 
 /// Does something to the ledger behind payrun's back.
@@ -233,7 +317,12 @@ fn change(app: &App, statement: &str) {
     app.wait_for(async {
         if app.database().exists() {
             let url = format!("sqlite://{}", app.database().display());
-            sqlx::SqliteConnection::connect(&url).await.unwrap().execute(statement).await.unwrap();
+            sqlx::SqliteConnection::connect(&url)
+                .await
+                .unwrap()
+                .execute(statement)
+                .await
+                .unwrap();
         } else {
             let schema: &Schema = app.schema();
             schema.connect().await.execute(statement).await.unwrap();
@@ -244,29 +333,56 @@ fn change(app: &App, statement: &str) {
 #[test]
 fn an_uploaded_file_that_was_changed_is_not_used_and_named() {
     for sealed in [false, true] {
-        let app = App::of(Setup { server: false, ..Setup::default() });
+        let app = App::of(Setup {
+            server: false,
+            ..Setup::default()
+        });
         if sealed {
             app.write("keys/personal.key", personal_key(7));
-            app.edit("payrun.yaml", "gateways:\n", "encryption_key: { file: keys/personal.key }\ngateways:\n");
+            app.edit(
+                "payrun.yaml",
+                "gateways:\n",
+                "encryption_key: { file: keys/personal.key }\ngateways:\n",
+            );
         }
         let service = Service::of(&app);
         let token = service.token("ann", "operator");
         let upload = || {
-            let request = service.request(reqwest::Method::POST, "/api/v1/files?format=csv").bearer_auth(&token);
+            let request = service
+                .request(reqwest::Method::POST, "/api/v1/files?format=csv")
+                .bearer_auth(&token);
             service.send(request.body(contracts("U", 3)))
         };
         let file = upload().body["file"].as_str().unwrap().to_owned();
-        let kept = fs::read_dir(app.path("files/uploads")).unwrap().next().unwrap().unwrap().path();
+        let kept = fs::read_dir(app.path("files/uploads"))
+            .unwrap()
+            .next()
+            .unwrap()
+            .unwrap()
+            .path();
         // Sealed, what somebody else sealed; not sealed, one contract for another.
         let other = fs::read(&kept).unwrap();
-        let other = if sealed { [b"x", &other[1..]].concat() } else { contracts("V", 3).into_bytes() };
+        let other = if sealed {
+            [b"x", &other[1..]].concat()
+        } else {
+            contracts("V", 3).into_bytes()
+        };
         fs::write(&kept, other).unwrap();
-        let run = service.request(reqwest::Method::POST, "/api/v1/runs").bearer_auth(&token);
+        let run = service
+            .request(reqwest::Method::POST, "/api/v1/runs")
+            .bearer_auth(&token);
         let run = run.header("idempotency-key", "k-1");
         let body = serde_json::json!({ "workflow": "deductions", "date": days_ago(1), "inputs": { "deduct": file } });
-        let refused = service.send(run.header("content-type", "application/json").body(body.to_string()));
+        let refused = service.send(
+            run.header("content-type", "application/json")
+                .body(body.to_string()),
+        );
         assert_eq!(refused.status, 503, "{:?}", refused.body);
-        assert_eq!(upload().status, 503, "what is there is not taken for the same file");
+        assert_eq!(
+            upload().status,
+            503,
+            "what is there is not taken for the same file"
+        );
         let name = kept.file_name().unwrap().to_string_lossy().into_owned();
         let named = if sealed { &file } else { &name };
         let told = service.stop().stderr;
@@ -281,17 +397,25 @@ fn what_should_be_sealed_and_is_not_is_never_sent() {
         let app = waiting(server, "");
         app.payrun(&reseal::RUN).exits(4);
         let items = app.json_lines(&["items", "--json", "-n", "0"]);
-        let id = items.iter().find(|item| item["key"] == "p-3").unwrap()["item"].as_i64().unwrap();
+        let id = items.iter().find(|item| item["key"] == "p-3").unwrap()["item"]
+            .as_i64()
+            .unwrap();
         let sealed = app.wait_for(async {
             let ledger = app.ledger().await;
-            let all = ledger.items(&payrun::ledger::ItemFilter::default(), 0, 1_000).await.unwrap();
+            let all = ledger
+                .items(&payrun::ledger::ItemFilter::default(), 0, 1_000)
+                .await
+                .unwrap();
             ledger.close().await;
             all.into_iter().find(|item| item.id == id).unwrap().input
         });
         let mut open: serde_json::Value = serde_json::from_str(&sealed).unwrap();
         assert!(open["auth_code"]["sealed"].is_string(), "{open}");
         open["auth_code"] = "134650720860000999".into();
-        change(&app, &format!("update items set input = '{open}' where id = {id}"));
+        change(
+            &app,
+            &format!("update items set input = '{open}' where id = {id}"),
+        );
         reseal::gateway(&app, true);
         app.payrun(&["run", "--resume", "--wait", "6s"]).exits(4);
         let told = app.payrun(&["show", "--item", &id.to_string()]).exits(0);
@@ -299,7 +423,10 @@ fn what_should_be_sealed_and_is_not_is_never_sent() {
         assert_eq!(app.by_state()["succeeded"], 29);
         assert_eq!(app.totals().paid["HKD"].count, 29);
         // As it was, it is paid.
-        change(&app, &format!("update items set input = '{sealed}' where id = {id}"));
+        change(
+            &app,
+            &format!("update items set input = '{sealed}' where id = {id}"),
+        );
         app.payrun(&["run", "--resume"]).exits(0);
         assert_eq!(app.totals().paid["HKD"].count, 30);
     }
@@ -308,16 +435,22 @@ fn what_should_be_sealed_and_is_not_is_never_sent() {
 #[test]
 fn a_notification_that_is_no_longer_sealed_or_is_another_one_is_not_believed() {
     let rig = notifications::waiting(2);
-    let told =
-        |id: &str| rig.payrun(&["notifications", "replay", id]).1 + &rig.payrun(&["notifications", "show", id]).1;
+    let told = |id: &str| {
+        rig.payrun(&["notifications", "replay", id]).1
+            + &rig.payrun(&["notifications", "show", id]).1
+    };
     let mut bodies = Vec::new();
     rig.wait_for(async {
-        let service = crate::support::doorway::Doorway::of(&rig, payrun::clock::Clock::System).await;
+        let service =
+            crate::support::doorway::Doorway::of(&rig, payrun::clock::Clock::System).await;
         let ended = rig.gateways.ended().await.unwrap();
         for ended in ended.iter().filter(|ended| ended.gateway == "wechat") {
             let (headers, body) = notifications::news(&rig, ended, None).await;
             let media = notifications::media("wechat");
-            assert_eq!(service.post("wechat", media, headers, body.clone()).await.0, 200);
+            assert_eq!(
+                service.post("wechat", media, headers, body.clone()).await.0,
+                200
+            );
             bodies.push(STANDARD.encode(&body));
         }
         service.engine.ledger.clone().close().await;
@@ -327,17 +460,27 @@ fn a_notification_that_is_no_longer_sealed_or_is_another_one_is_not_believed() {
         rig.wait_for(async {
             use sqlx::{Connection as _, Executor as _};
             let url = format!("sqlite://{}", rig.folder.path().join("payrun.db").display());
-            let statement = format!("update notifications set sealed = 0, body = '{body}' where id = {id}");
+            let statement =
+                format!("update notifications set sealed = 0, body = '{body}' where id = {id}");
             let mut ledger = sqlx::SqliteConnection::connect(&url).await.unwrap();
-            ledger.execute(sqlx::AssertSqlSafe(statement)).await.unwrap();
+            ledger
+                .execute(sqlx::AssertSqlSafe(statement))
+                .await
+                .unwrap();
         });
     };
     change("2", &bodies[1]);
     let second = told("2");
-    assert!(second.contains("is not sealed, as those before it are"), "{second}");
+    assert!(
+        second.contains("is not sealed, as those before it are"),
+        "{second}"
+    );
     change("1", &bodies[1]);
     let first = told("1");
-    assert!(first.contains("not the one whose digest was kept"), "{first}");
+    assert!(
+        first.contains("not the one whose digest was kept"),
+        "{first}"
+    );
     // From before there was a key: it is what came.
     change("1", &bodies[0]);
     let first = told("1");

@@ -1,4 +1,5 @@
-//! Strangers at the listener: connections that say nothing, say half, or read nothing. They keep nobody from an answer.
+//! Strangers at the listener: connections that say nothing, say half, or read nothing. They keep
+//! nobody from an answer.
 //!
 //! Each attack is bounded, on loopback, and from the very address that is to be answered.
 
@@ -48,8 +49,14 @@ const PLAIN: [(&str, Attack); 8] = [
     ("one byte", Attack::Says(b"G")),
     ("PRI", Attack::Says(b"PRI")),
     ("preface of HTTP/2", Attack::Says(PREFACE)),
-    ("half a head", Attack::Says(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n")),
-    ("idle", Attack::Says(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n")),
+    (
+        "half a head",
+        Attack::Says(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n"),
+    ),
+    (
+        "idle",
+        Attack::Says(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n"),
+    ),
     ("half a notification", Attack::Says(HALF_A_NOTIFICATION)),
     ("answers unread", Attack::ReadsNothing("/api/openapi.json")),
 ];
@@ -78,14 +85,27 @@ const TLS: [(&str, Attack); 6] = [
     ("no hello", Attack::Says(b"")),
     ("half a hello", Attack::Says(b"\x16\x03\x01\x02\x00\x01")),
     ("TLS and no byte", Attack::Within(&Attack::Says(b""))),
-    ("TLS and the preface of HTTP/2", Attack::Within(&Attack::Says(PREFACE))),
-    ("TLS and half a head", Attack::Within(&Attack::Says(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n"))),
-    ("TLS and answers unread", Attack::Within(&Attack::ReadsNothing("/api/openapi.json"))),
+    (
+        "TLS and the preface of HTTP/2",
+        Attack::Within(&Attack::Says(PREFACE)),
+    ),
+    (
+        "TLS and half a head",
+        Attack::Within(&Attack::Says(
+            b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n",
+        )),
+    ),
+    (
+        "TLS and answers unread",
+        Attack::Within(&Attack::ReadsNothing("/api/openapi.json")),
+    ),
 ];
 
 /// A stranger's connection until the service closes it.
 async fn attack(address: &str, tls: Option<&TlsConnector>, attack: Attack) {
-    let Ok(stream) = TcpStream::connect(address).await else { return };
+    let Ok(stream) = TcpStream::connect(address).await else {
+        return;
+    };
     match (attack, tls) {
         (Attack::Within(within), Some(tls)) => {
             let name = "localhost".try_into().unwrap();
@@ -122,7 +142,9 @@ async fn hold(mut stream: impl AsyncRead + AsyncWrite + Unpin, attack: Attack) {
         }
         Attack::Loops(asked) => {
             let mut heard = [0; 4096];
-            while stream.write_all(asked).await.is_ok() && matches!(stream.read(&mut heard).await, Ok(1..)) {}
+            while stream.write_all(asked).await.is_ok()
+                && matches!(stream.read(&mut heard).await, Ok(1..))
+            {}
         }
         Attack::ReadsSlowly(path) => {
             let asked = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n");
@@ -172,29 +194,60 @@ impl Drop for Strangers {
 
 /// A project with a charge that only a notification tells of.
 fn project() -> App {
-    let faults = FaultPlan { on: Some(CallKind::Submit), ..FaultPlan::only(Fault::SilentAfter) };
-    let app = App::of(Setup { faults, contracts: contracts("C", 1), ..Setup::default() });
-    app.edit(WORKFLOW, "schedule: [50ms, 100ms, 200ms, 400ms]", "schedule: [1h]");
-    app.payrun(&["run", WORKFLOW, "--date", DATE, "--wait", "0s"]).exits(4);
+    let faults = FaultPlan {
+        on: Some(CallKind::Submit),
+        ..FaultPlan::only(Fault::SilentAfter)
+    };
+    let app = App::of(Setup {
+        faults,
+        contracts: contracts("C", 1),
+        ..Setup::default()
+    });
+    app.edit(
+        WORKFLOW,
+        "schedule: [50ms, 100ms, 200ms, 400ms]",
+        "schedule: [1h]",
+    );
+    app.payrun(&["run", WORKFLOW, "--date", DATE, "--wait", "0s"])
+        .exits(4);
     app
 }
 
-/// Asks for health, tells a notification and asks as an operator throughout an attack; each is answered soon, most at the first time of asking.
-fn under(app: &App, service: &Service<'_>, token: &str, tls: Option<&TlsConnector>, name: &str, what: Attack) {
+/// Asks for health, tells a notification and asks as an operator throughout an attack; each is
+/// answered soon, most at the first time of asking.
+fn under(
+    app: &App,
+    service: &Service<'_>,
+    token: &str,
+    tls: Option<&TlsConnector>,
+    name: &str,
+    what: Attack,
+) {
     let order = text_of(&app.json_lines(&["items", "--json"])[0], "order_no").to_owned();
-    let (headers, body) = app.wait_for(app.sandbox().notification(&order)).unwrap().expect("it is paid");
+    let (headers, body) = app
+        .wait_for(app.sandbox().notification(&order))
+        .unwrap()
+        .expect("it is paid");
     let strangers = Strangers::come(app, &service.host(), tls, what);
     let (began, mut took, mut again) = (Instant::now(), Vec::new(), 0);
     while began.elapsed() < LASTS || strangers.came() < HELD as u64 {
         let asked = [
             service.request(Method::GET, "/healthz"),
-            service.request(Method::POST, "/notify/hk").headers(headers.clone()).body(body.clone()),
-            service.request(Method::GET, "/api/v1/runs").bearer_auth(token),
+            service
+                .request(Method::POST, "/notify/hk")
+                .headers(headers.clone())
+                .body(body.clone()),
+            service
+                .request(Method::GET, "/api/v1/runs")
+                .bearer_auth(token),
         ];
         for request in asked {
             let asked = Instant::now();
-            let status =
-                || async { Ok::<_, reqwest::Error>(request.try_clone().unwrap().send().await?.status().as_u16()) };
+            let status = || async {
+                Ok::<_, reqwest::Error>(
+                    request.try_clone().unwrap().send().await?.status().as_u16(),
+                )
+            };
             let mut sent = app.wait_for(status());
             // Where the machine is so busy that the request came late, it is sent again.
             while sent.is_err() && asked.elapsed() < SOON {
@@ -202,7 +255,10 @@ fn under(app: &App, service: &Service<'_>, token: &str, tls: Option<&TlsConnecto
                 sent = app.wait_for(status());
             }
             let passed = asked.elapsed();
-            assert!(matches!(sent, Ok(200)) && passed < SOON, "{name}: {sent:?} after {passed:?}, {took:?}");
+            assert!(
+                matches!(sent, Ok(200)) && passed < SOON,
+                "{name}: {sent:?} after {passed:?}, {took:?}"
+            );
             took.push(passed);
         }
         std::thread::sleep(Duration::from_millis(50));
@@ -216,8 +272,16 @@ fn under(app: &App, service: &Service<'_>, token: &str, tls: Option<&TlsConnecto
         service.resident_most()
     );
     assert!(median < SOON / 3, "{name}: {took:?}");
-    assert!(again * 10 <= took.len(), "{name}: {again} of {} requests were cut off", took.len());
-    assert!(service.resident_most() < 200 * 1024, "{name}: {} KiB", service.resident_most());
+    assert!(
+        again * 10 <= took.len(),
+        "{name}: {again} of {} requests were cut off",
+        took.len()
+    );
+    assert!(
+        service.resident_most() < 200 * 1024,
+        "{name}: {} KiB",
+        service.resident_most()
+    );
 }
 
 #[test]
@@ -236,10 +300,16 @@ fn five_hundred_silent_or_unread_connections_keep_nobody_from_an_answer() {
 fn five_hundred_busy_connections_keep_nobody_from_an_answer() {
     let app = project();
     let order = text_of(&app.json_lines(&["items", "--json"])[0], "order_no").to_owned();
-    let (headers, body) = app.wait_for(app.sandbox().notification(&order)).unwrap().expect("it is paid");
+    let (headers, body) = app
+        .wait_for(app.sandbox().notification(&order))
+        .unwrap()
+        .expect("it is paid");
     let service = Service::without_pool(&app, None);
     let token = service.token("ann", "operator");
-    let mut forged = format!("POST /notify/hk HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n", body.len());
+    let mut forged = format!(
+        "POST /notify/hk HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n",
+        body.len()
+    );
     for (name, value) in &headers {
         forged.push_str(&format!("{name}: {}\r\n", value.to_str().unwrap()));
     }
@@ -274,9 +344,21 @@ fn five_hundred_connections_that_read_the_document_slowly_keep_nobody_from_an_an
         service.processor_time() - before
     };
     let (health, document) = (of("/healthz"), of("/api/openapi.json"));
-    eprintln!("100 requests take {health:?} of a processor for /healthz, {document:?} for the document");
-    assert!(document < health * 4 + Duration::from_millis(200), "{health:?}, {document:?}");
-    under(&app, &service, &token, None, "the document, read slowly", Attack::ReadsSlowly("/api/openapi.json"));
+    eprintln!(
+        "100 requests take {health:?} of a processor for /healthz, {document:?} for the document"
+    );
+    assert!(
+        document < health * 4 + Duration::from_millis(200),
+        "{health:?}, {document:?}"
+    );
+    under(
+        &app,
+        &service,
+        &token,
+        None,
+        "the document, read slowly",
+        Attack::ReadsSlowly("/api/openapi.json"),
+    );
     assert_eq!(app.by_state(), json!({ "succeeded": 1 }));
     assert_eq!(service.stop().code(), Some(0));
 }
@@ -292,8 +374,12 @@ fn five_hundred_silent_or_unread_tls_connections_keep_nobody_from_an_answer() {
     let service = Service::without_pool(&app, Some(&made.cert.pem()));
     let mut roots = rustls::RootCertStore::empty();
     roots.add(made.cert.der().clone()).unwrap();
-    rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
-    let client = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .ok();
+    let client = rustls::ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
     let connector = TlsConnector::from(Arc::new(client));
     let token = service.token("ann", "operator");
     for (name, what) in TLS {
@@ -318,14 +404,29 @@ fn an_address_has_so_many_connections_at_most_and_silent_ones_are_ended() {
         let open = |silent: &[TcpStream]| silent.iter().filter(|one| is_open(one)).count();
         let began = Instant::now();
         while open(&silent) > 20 {
-            assert!(began.elapsed() < Duration::from_secs(5), "{} are open", open(&silent));
+            assert!(
+                began.elapsed() < Duration::from_secs(5),
+                "{} are open",
+                open(&silent)
+            );
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        assert!(open(&silent) > 0, "they are ended when others come, or after a while");
-        let answer = service.request(Method::GET, "/healthz").send().await.unwrap();
+        assert!(
+            open(&silent) > 0,
+            "they are ended when others come, or after a while"
+        );
+        let answer = service
+            .request(Method::GET, "/healthz")
+            .send()
+            .await
+            .unwrap();
         assert_eq!(answer.status().as_u16(), 200);
         while open(&silent) > 0 {
-            assert!(began.elapsed() < Duration::from_secs(40), "{} are open", open(&silent));
+            assert!(
+                began.elapsed() < Duration::from_secs(40),
+                "{} are open",
+                open(&silent)
+            );
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     });
@@ -345,18 +446,36 @@ fn where_all_connections_are_answered_there_are_places_for_health_and_notificati
     let service = Service::without_pool(&app, None);
     let token = service.token("ann", "operator");
     let order = text_of(&app.json_lines(&["items", "--json"])[0], "order_no").to_owned();
-    let (headers, body) = app.wait_for(app.sandbox().notification(&order)).unwrap().expect("it is paid");
-    let notification = service.request(Method::POST, "/notify/hk").headers(headers).body(body);
+    let (headers, body) = app
+        .wait_for(app.sandbox().notification(&order))
+        .unwrap()
+        .expect("it is paid");
+    let notification = service
+        .request(Method::POST, "/notify/hk")
+        .headers(headers)
+        .body(body);
     app.wait_for(async {
         let mut streams = Vec::new();
         for _ in 0..10 {
-            let follows = service.request(Method::GET, "/api/v1/runs/1/events").bearer_auth(&token);
+            let follows = service
+                .request(Method::GET, "/api/v1/runs/1/events")
+                .bearer_auth(&token);
             streams.push(follows.send().await.unwrap());
         }
         // Longer than anybody is left a place who says nothing.
         tokio::time::sleep(Duration::from_secs(1)).await;
-        let sent = |request: reqwest::RequestBuilder| async { request.send().await.unwrap().status().as_u16() };
-        assert_eq!(sent(service.request(Method::GET, "/api/v1/runs").bearer_auth(&token)).await, 503);
+        let sent = |request: reqwest::RequestBuilder| async {
+            request.send().await.unwrap().status().as_u16()
+        };
+        assert_eq!(
+            sent(
+                service
+                    .request(Method::GET, "/api/v1/runs")
+                    .bearer_auth(&token)
+            )
+            .await,
+            503
+        );
         // They do not use those up who send half a notification.
         let slow = |_| {
             let host = service.host();
@@ -369,8 +488,12 @@ fn where_all_connections_are_answered_there_are_places_for_health_and_notificati
         slow.iter().for_each(tokio::task::JoinHandle::abort);
         drop(streams);
     });
-    until("its place is free again", || service.get(&token, "/api/v1/runs").status == 200);
-    until("the notification was applied", || app.by_state() == json!({ "succeeded": 1 }));
+    until("its place is free again", || {
+        service.get(&token, "/api/v1/runs").status == 200
+    });
+    until("the notification was applied", || {
+        app.by_state() == json!({ "succeeded": 1 })
+    });
     assert_eq!(service.stop().code(), Some(0));
 }
 
@@ -382,10 +505,17 @@ fn no_workflow_file_ends_or_stalls_the_service() {
     let good = std::fs::read_to_string(app.path("workflows/deductions.yaml")).unwrap();
     let keyed = |name: &str, key: &str| {
         let text = good.replace("workflow: deductions", &format!("workflow: {name}"));
-        let line = text.lines().find(|line| line.trim_start().starts_with("key:")).unwrap().to_owned();
+        let line = text
+            .lines()
+            .find(|line| line.trim_start().starts_with("key:"))
+            .unwrap()
+            .to_owned();
         text.replace(&line, &format!("    key: >-\n      {{{{ {key} }}}}"))
     };
-    let grown = format!("item.contract_id{}", "|replace('C', 'CCCCCCCCCCCCCCCCCCCC')".repeat(12));
+    let grown = format!(
+        "item.contract_id{}",
+        "|replace('C', 'CCCCCCCCCCCCCCCCCCCC')".repeat(12)
+    );
     let brackets = "[1".repeat(900);
     let expressions = [
         "'a'|indent(99999999999)",
@@ -399,7 +529,12 @@ fn no_workflow_file_ends_or_stalls_the_service() {
         r"('\'') ~ ('a'*100000000) ~ ('a'*100000000)",
         brackets.as_str(),
     ];
-    let aliases = (1..40).map(|n| format!("a{n}: &a{n} [{}]\n", vec![format!("*a{}", n - 1); 9].join(", ")));
+    let aliases = (1..40).map(|n| {
+        format!(
+            "a{n}: &a{n} [{}]\n",
+            vec![format!("*a{}", n - 1); 9].join(", ")
+        )
+    });
     let mut bad: Vec<(String, String)> = expressions
         .iter()
         .enumerate()
@@ -407,28 +542,48 @@ fn no_workflow_file_ends_or_stalls_the_service() {
         .collect();
     bad.extend([
         ("deep".to_owned(), "[".repeat(200_000)),
-        ("aliases".to_owned(), format!("a0: &a0 x\n{}", aliases.collect::<String>())),
+        (
+            "aliases".to_owned(),
+            format!("a0: &a0 x\n{}", aliases.collect::<String>()),
+        ),
         ("long".to_owned(), "# x\n".repeat(1_000_000)),
         (
             "number".to_owned(),
-            good.replace("workflow: deductions", &format!("workflow: deductions\nversion: {}", "9".repeat(100_000))),
+            good.replace(
+                "workflow: deductions",
+                &format!("workflow: deductions\nversion: {}", "9".repeat(100_000)),
+            ),
         ),
     ]);
     for (name, text) in &bad {
         app.write(&format!("workflows/{name}.yaml"), text);
     }
     let pipe = app.path("workflows/pipe.yaml");
-    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    assert!(
+        std::process::Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .unwrap()
+            .success()
+    );
     std::os::unix::fs::symlink("/dev/zero", app.path("workflows/zero.yaml")).unwrap();
     let refused = || service.get(&token, "/api/v1/workflows").body["refused"].to_string();
-    let names: Vec<&str> = bad.iter().map(|(name, _)| name.as_str()).chain(["pipe", "zero"]).collect();
+    let names: Vec<&str> = bad
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .chain(["pipe", "zero"])
+        .collect();
     // What grows only with a row's values is not known before one is read.
     let told = |name: &&str| *name == "bomb-6" || refused().contains(&format!("{name}.yaml"));
     until("every file is refused", || names.iter().all(told));
     for _ in 0..20 {
         let asked = Instant::now();
         assert_eq!(service.get(&token, "/healthz").status, 200);
-        assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
+        assert!(
+            asked.elapsed() < Duration::from_secs(1),
+            "{:?}",
+            asked.elapsed()
+        );
         std::thread::sleep(Duration::from_millis(100));
     }
     let peak = service.resident_most();
@@ -437,21 +592,39 @@ fn no_workflow_file_ends_or_stalls_the_service() {
     assert!(names.iter().all(told), "{}", refused());
     assert!(refused().contains("no regular file"), "{}", refused());
     let known = service.get(&token, "/api/v1/workflows").body["workflows"].to_string();
-    assert!(known.contains("bomb-6") && known.contains("deductions"), "{known}");
+    assert!(
+        known.contains("bomb-6") && known.contains("deductions"),
+        "{known}"
+    );
     // What panics in a debug build keeps no other file from being taken up.
-    app.write("workflows/slice.yaml", keyed("slice", "'abc'[::-9223372036854775808]"));
-    app.write("workflows/tomorrow.yaml", keyed("tomorrow", "item.contract_id"));
-    let is_known = || service.get(&token, "/api/v1/workflows").body["workflows"].to_string().contains("tomorrow");
+    app.write(
+        "workflows/slice.yaml",
+        keyed("slice", "'abc'[::-9223372036854775808]"),
+    );
+    app.write(
+        "workflows/tomorrow.yaml",
+        keyed("tomorrow", "item.contract_id"),
+    );
+    let is_known = || {
+        service.get(&token, "/api/v1/workflows").body["workflows"]
+            .to_string()
+            .contains("tomorrow")
+    };
     until("what is right is taken up", is_known);
     assert_eq!(service.stop().code(), Some(0));
-    app.payrun(&["plan", "workflows/bomb-6.yaml"]).exits(3).says("more than 10000 bytes");
+    app.payrun(&["plan", "workflows/bomb-6.yaml"])
+        .exits(3)
+        .says("more than 10000 bytes");
 }
 
 #[test]
 fn uploads_that_stall_hold_nobody_up() {
     let app = App::with_contracts(&contracts("C", 1));
     let service = Service::without_pool(&app, None);
-    let (token, other) = (service.token("ann", "operator"), service.token("bob", "operator"));
+    let (token, other) = (
+        service.token("ann", "operator"),
+        service.token("bob", "operator"),
+    );
     let host = service.host();
     let head = format!(
         "POST /api/v1/files?format=csv HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\n\
@@ -466,22 +639,34 @@ fn uploads_that_stall_hold_nobody_up() {
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
         let upload = |token: &str| {
-            let request = service.request(Method::POST, "/api/v1/files?format=csv").bearer_auth(token);
+            let request = service
+                .request(Method::POST, "/api/v1/files?format=csv")
+                .bearer_auth(token);
             async move { request.body(contracts("U", 7)).send().await.unwrap() }
         };
         let asked = Instant::now();
         assert_eq!(upload(&other).await.status().as_u16(), 200);
         let passed = asked.elapsed();
-        eprintln!("8 stalled uploads: another took {passed:?}, resident {} KiB at most", service.resident_most());
+        eprintln!(
+            "8 stalled uploads: another took {passed:?}, resident {} KiB at most",
+            service.resident_most()
+        );
         assert!(passed < SOON, "{passed:?}");
         let refused = upload(&token).await;
-        assert_eq!(refused.status().as_u16(), 429, "of one token there are eight");
+        assert_eq!(
+            refused.status().as_u16(),
+            429,
+            "of one token there are eight"
+        );
         assert!(refused.headers().contains_key("retry-after"));
         let mut told = String::new();
         for mut stream in stalled {
             stream.read_to_string(&mut told).await.unwrap();
         }
-        assert!(asked.elapsed() < Duration::from_secs(20) && told.matches("HTTP/1.1 4").count() == 8, "{told}");
+        assert!(
+            asked.elapsed() < Duration::from_secs(20) && told.matches("HTTP/1.1 4").count() == 8,
+            "{told}"
+        );
         assert_eq!(upload(&token).await.status().as_u16(), 200);
     });
     assert_eq!(service.stop().code(), Some(0));
@@ -498,7 +683,10 @@ fn an_upload_that_comes_byte_by_byte_is_broken_off() {
     );
     let began = Instant::now();
     let told = app.wait_for(async {
-        let (mut reads, mut writes) = TcpStream::connect(service.host()).await.unwrap().into_split();
+        let (mut reads, mut writes) = TcpStream::connect(service.host())
+            .await
+            .unwrap()
+            .into_split();
         let sends = tokio::spawn(async move {
             let mut sent = writes.write_all(head.as_bytes()).await;
             while sent.is_ok() {
@@ -512,41 +700,86 @@ fn an_upload_that_comes_byte_by_byte_is_broken_off() {
         String::from_utf8(told[..length].to_vec()).unwrap()
     });
     let passed = began.elapsed();
-    assert!(told.starts_with("HTTP/1.1 400") && told.contains("less than 1 KiB a second"), "{told}");
-    assert!(passed > Duration::from_secs(9) && passed < Duration::from_secs(30), "{passed:?}");
+    assert!(
+        told.starts_with("HTTP/1.1 400") && told.contains("less than 1 KiB a second"),
+        "{told}"
+    );
+    assert!(
+        passed > Duration::from_secs(9) && passed < Duration::from_secs(30),
+        "{passed:?}"
+    );
     assert_eq!(service.stop().code(), Some(0));
 }
 
 #[test]
-fn while_the_gateway_is_silent_notifications_under_unknown_serials_wait_for_one_download_a_minute() {
+fn while_the_gateway_is_silent_notifications_under_unknown_serials_wait_for_one_download_a_minute()
+{
     let app = project();
     let order = text_of(&app.json_lines(&["items", "--json"])[0], "order_no").to_owned();
     // As somebody has it who caught it on its way.
-    let (headers, body) = app.wait_for(app.sandbox().notification(&order)).unwrap().expect("it is paid");
+    let (headers, body) = app
+        .wait_for(app.sandbox().notification(&order))
+        .unwrap()
+        .expect("it is paid");
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let yaml = std::fs::read_to_string(app.path("payrun.yaml")).unwrap();
-    let before = yaml.lines().find_map(|line| line.trim().strip_prefix("base_url: ")).unwrap();
-    app.edit("payrun.yaml", before, &format!("http://{}", silent.local_addr().unwrap()));
+    let before = yaml
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("base_url: "))
+        .unwrap();
+    app.edit(
+        "payrun.yaml",
+        before,
+        &format!("http://{}", silent.local_addr().unwrap()),
+    );
     let service = Service::without_pool(&app, None);
     let posted = |n: usize| {
         let mut headers = headers.clone();
-        headers.insert("wechatpay-serial", format!("60000000000000{n:02}").parse().unwrap());
+        headers.insert(
+            "wechatpay-serial",
+            format!("60000000000000{n:02}").parse().unwrap(),
+        );
         let asked = Instant::now();
-        let status =
-            service.send(service.request(Method::POST, "/notify/hk").headers(headers).body(body.clone())).status;
+        let status = service
+            .send(
+                service
+                    .request(Method::POST, "/notify/hk")
+                    .headers(headers)
+                    .body(body.clone()),
+            )
+            .status;
         assert_eq!(status, 503, "whether there is such a serial is not known");
         asked.elapsed()
     };
     let first = posted(0);
     let mut took: Vec<Duration> = (1..50).map(posted).collect();
     took.sort();
-    eprintln!("silent gateway: the first took {first:?}, of 49 more the slowest {:?}", took[48]);
-    assert!(first < Duration::from_secs(5) && took[48] < Duration::from_secs(1), "{first:?}, {took:?}");
+    eprintln!(
+        "silent gateway: the first took {first:?}, of 49 more the slowest {:?}",
+        took[48]
+    );
+    assert!(
+        first < Duration::from_secs(5) && took[48] < Duration::from_secs(1),
+        "{first:?}, {took:?}"
+    );
     assert_eq!(service.stop().code(), Some(0));
-    app.edit("payrun.yaml", &format!("http://{}", silent.local_addr().unwrap()), before);
+    app.edit(
+        "payrun.yaml",
+        &format!("http://{}", silent.local_addr().unwrap()),
+        before,
+    );
     let service = Service::without_pool(&app, None);
-    let told = service.request(Method::POST, "/notify/hk").headers(headers).body(body);
-    assert_eq!(service.send(told).status, 200, "the gateway sends it again, and speaks again");
-    until("it is applied", || app.by_state() == json!({ "succeeded": 1 }));
+    let told = service
+        .request(Method::POST, "/notify/hk")
+        .headers(headers)
+        .body(body);
+    assert_eq!(
+        service.send(told).status,
+        200,
+        "the gateway sends it again, and speaks again"
+    );
+    until("it is applied", || {
+        app.by_state() == json!({ "succeeded": 1 })
+    });
     assert_eq!(service.stop().code(), Some(0));
 }

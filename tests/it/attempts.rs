@@ -1,4 +1,5 @@
-//! One attempt at a time: what is asked before something is sent, what is sent then, and what a person does in between.
+//! One attempt at a time: what is asked before something is sent, what is sent then, and what a
+//! person does in between.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,7 +25,8 @@ fn says(
     }
 }
 
-/// Of a gateway that may be asked whether a payment can be cancelled: while it is asked, a person withdraws the cancellation.
+/// Of a gateway that may be asked whether a payment can be cancelled: while it is asked, a person
+/// withdraws the cancellation.
 #[test]
 fn what_is_withdrawn_while_its_payment_is_looked_up_is_not_sent() {
     on_every_engine(|place| async move {
@@ -36,7 +38,12 @@ fn what_is_withdrawn_while_its_payment_is_looked_up_is_not_sent() {
             Box::pin(async move {
                 if call.operation == "cancel_check" {
                     let now = crate::ledger::desk::at(1);
-                    ledger.get().unwrap().wish(1, &Wish::Cancel, &by("ann"), now).await.unwrap();
+                    ledger
+                        .get()
+                        .unwrap()
+                        .wish(1, &Wish::Cancel, &by("ann"), now)
+                        .await
+                        .unwrap();
                     let mut seen = shows("Pending");
                     seen.result.insert("cancellable".to_owned(), "yes".into());
                     return seen;
@@ -45,12 +52,24 @@ fn what_is_withdrawn_while_its_payment_is_looked_up_is_not_sent() {
             })
         })
         .await;
-        let job = teller.plan("cancel", &[("P-1", None, json!({ "out_trade_no": "P-1" }))]).await;
+        let job = teller
+            .plan("cancel", &[("P-1", None, json!({ "out_trade_no": "P-1" }))])
+            .await;
         teller.work(job, "cancel").await;
-        assert_eq!(teller.heard(), ["cancel_check"], "nothing is sent after the withdrawal");
+        assert_eq!(
+            teller.heard(),
+            ["cancel_check"],
+            "nothing is sent after the withdrawal"
+        );
         let item = teller.item(1).await;
         assert_eq!(item.state, State::Cancelled);
-        assert!(item.reason.as_deref().unwrap().starts_with("withdrawn by ann: "), "{item:?}");
+        assert!(
+            item.reason
+                .as_deref()
+                .unwrap()
+                .starts_with("withdrawn by ann: "),
+            "{item:?}"
+        );
         teller.assert_sound().await;
     });
 }
@@ -60,9 +79,18 @@ fn what_is_withdrawn_while_its_payment_is_looked_up_is_not_sent() {
 fn what_is_withdrawn_between_a_claim_and_a_late_send_is_not_sent() {
     on_every_engine(|place| async move {
         let teller = Teller::at(&place, "wechat", says(|_| shows("SUCCESS"))).await;
-        let job = teller.plan("terminate", &[("C-1", None, json!({ "contract_id": "C-1", "reason": "x" }))]).await;
+        let job = teller
+            .plan(
+                "terminate",
+                &[("C-1", None, json!({ "contract_id": "C-1", "reason": "x" }))],
+            )
+            .await;
         let claimed = teller.claim(job, "terminate", 1).await.remove(0);
-        teller.ledger().wish(1, &Wish::Cancel, &by("ann"), teller.now()).await.unwrap();
+        teller
+            .ledger()
+            .wish(1, &Wish::Cancel, &by("ann"), teller.now())
+            .await
+            .unwrap();
         teller.set(1);
         teller.perform(&claimed, "terminate").await;
         assert_eq!(teller.heard(), Vec::<String>::new());
@@ -71,20 +99,27 @@ fn what_is_withdrawn_between_a_claim_and_a_late_send_is_not_sent() {
     });
 }
 
-/// WeChat Pay, whose look-ups of a payment of 12.50 show these amounts, the last for ever; a refund must name the true total.
-fn misreads(amounts: &'static [&'static str]) -> impl FnMut(Call) -> Calling<'static, Observation> + Send {
+/// WeChat Pay, whose look-ups of a payment of 12.50 show these amounts, the last for ever; a refund
+/// must name the true total.
+fn misreads(
+    amounts: &'static [&'static str],
+) -> impl FnMut(Call) -> Calling<'static, Observation> + Send {
     let looks = AtomicUsize::new(0);
     let taken: Mutex<HashSet<String>> = Mutex::default();
     says(move |call| match call.operation.as_str() {
-        "any_order" => payment("P-1", amounts[looks.fetch_add(1, Ordering::SeqCst).min(amounts.len() - 1)]),
+        "any_order" => payment(
+            "P-1",
+            amounts[looks.fetch_add(1, Ordering::SeqCst).min(amounts.len() - 1)],
+        ),
         "refund" if call.input["paid"] == "12.50" => {
             taken.lock().unwrap().insert(call.order_no.to_string());
             shows("PROCESSING")
         }
         "refund" => refuses(403, "INVALID_REQUEST"),
-        _ if taken.lock().unwrap().contains(call.order_no.as_str()) => {
-            Observation { order_no: Some(call.order_no.to_string()), ..shows("PROCESSING") }
-        }
+        _ if taken.lock().unwrap().contains(call.order_no.as_str()) => Observation {
+            order_no: Some(call.order_no.to_string()),
+            ..shows("PROCESSING")
+        },
         _ => refuses(404, "RESOURCE_NOT_EXISTS"),
     })
 }
@@ -92,19 +127,32 @@ fn misreads(amounts: &'static [&'static str]) -> impl FnMut(Call) -> Calling<'st
 #[track_caller]
 fn names(reason: Option<&str>, words: &[&str]) {
     let reason = reason.unwrap_or_default();
-    assert!(words.iter().all(|word| reason.contains(word)), "{words:?}: {reason}");
+    assert!(
+        words.iter().all(|word| reason.contains(word)),
+        "{words:?}: {reason}"
+    );
 }
 
 #[test]
-fn a_payment_that_contradicts_its_row_is_looked_up_again_and_two_answers_of_the_gateway_are_a_persons() {
+fn a_payment_that_contradicts_its_row_is_looked_up_again_and_two_answers_of_the_gateway_are_a_persons()
+ {
     on_every_engine(|place| async move {
         let teller = Teller::at(&place, "wechat", misreads(&["13.50", "12.50"])).await;
-        let first = teller.plan_refund("R-1", "P-1", "5.00", Some("12.50")).await;
+        let first = teller
+            .plan_refund("R-1", "P-1", "5.00", Some("12.50"))
+            .await;
         teller.work(first, "refund").await;
-        assert_eq!(teller.heard(), ["any_order", "any_order"], "it is asked again before it is refused");
+        assert_eq!(
+            teller.heard(),
+            ["any_order", "any_order"],
+            "it is asked again before it is refused"
+        );
         let item = teller.item(1).await;
         assert_eq!(item.state, State::Parked);
-        names(item.reason.as_deref(), &["TWO_AMOUNTS_PAID", "13.50 HKD", "12.50 HKD", "payrun retry"]);
+        names(
+            item.reason.as_deref(),
+            &["TWO_AMOUNTS_PAID", "13.50 HKD", "12.50 HKD", "payrun retry"],
+        );
         // Another batch sends nothing of it either, whatever its rows say.
         let second = teller.plan_refund("R-2", "P-1", "5.00", None).await;
         teller.work(second, "refund").await;
@@ -112,29 +160,52 @@ fn a_payment_that_contradicts_its_row_is_looked_up_again_and_two_answers_of_the_
         assert_eq!(teller.item(2).await.state, State::Parked);
         // A person's retry asks anew, at once; what was said twice is so.
         for id in [1, 2] {
-            teller.ledger().wish(id, &Wish::Retry, &by("ann"), teller.now()).await.unwrap();
+            teller
+                .ledger()
+                .wish(id, &Wish::Retry, &by("ann"), teller.now())
+                .await
+                .unwrap();
         }
         let item = teller.item(1).await;
         names(
             item.reason.as_deref(),
-            &["asked at once", "before: a person has to decide: TWO_AMOUNTS_PAID", "13.50 HKD"],
+            &[
+                "asked at once",
+                "before: a person has to decide: TWO_AMOUNTS_PAID",
+                "13.50 HKD",
+            ],
         );
         teller.work(first, "refund").await;
         let mut calls = teller.calls();
         let heard: Vec<&str> = calls.iter().map(|call| call.operation.as_str()).collect();
-        assert_eq!(heard, ["refund_query", "any_order", "refund"], "no grace period is waited for: nothing was sent");
+        assert_eq!(
+            heard,
+            ["refund_query", "any_order", "refund"],
+            "no grace period is waited for: nothing was sent"
+        );
         let events = teller.ledger().events(1).await.unwrap();
         let looked_up = "its payment was looked up again: 12.50 HKD was paid";
-        assert!(events.iter().any(|event| event.detail.as_deref() == Some(looked_up)), "{events:?}");
+        assert!(
+            events
+                .iter()
+                .any(|event| event.detail.as_deref() == Some(looked_up)),
+            "{events:?}"
+        );
         for seconds in (0..2_000).step_by(50) {
             teller.set(seconds);
             teller.work(first, "refund").await;
             teller.work(second, "refund").await;
         }
         calls.extend(teller.calls());
-        let sent: Vec<Call> = calls.into_iter().filter(|call| call.operation == "refund").collect();
+        let sent: Vec<Call> = calls
+            .into_iter()
+            .filter(|call| call.operation == "refund")
+            .collect();
         assert_eq!(sent.len(), 2);
-        assert!(sent.iter().all(|call| call.input["paid"] == "12.50"), "{sent:?}");
+        assert!(
+            sent.iter().all(|call| call.input["paid"] == "12.50"),
+            "{sent:?}"
+        );
         teller.assert_sound().await;
     });
 }
@@ -146,14 +217,20 @@ fn a_code_that_no_table_lists_parks_the_item_with_the_gateways_own_words() {
             &place,
             "wechat",
             says(|call| match call.operation.as_str() {
-                "deduct" => {
-                    Observation { message: Some("channel closed for good".into()), ..refuses(400, "BRAND_NEW") }
-                }
+                "deduct" => Observation {
+                    message: Some("channel closed for good".into()),
+                    ..refuses(400, "BRAND_NEW")
+                },
                 _ => refuses(404, "ORDER_NOT_EXIST"),
             }),
         )
         .await;
-        let job = teller.plan("deduct", &[("D-1", Some(hkd("5.00")), json!({ "contract_id": "C-1" }))]).await;
+        let job = teller
+            .plan(
+                "deduct",
+                &[("D-1", Some(hkd("5.00")), json!({ "contract_id": "C-1" }))],
+            )
+            .await;
         for minutes in 0..300 {
             teller.set(minutes * 60);
             teller.work(job, "deduct").await;
@@ -163,8 +240,7 @@ fn a_code_that_no_table_lists_parks_the_item_with_the_gateways_own_words() {
         }
         let item = teller.item(1).await;
         assert_eq!(item.state, State::Parked, "{:?}", item.reason);
-        let words =
-            "which no outcome table lists, and the gateway has no such order; its words were: channel closed for good";
+        let words = "which no outcome table lists, and the gateway has no such order; its words were: channel closed for good";
         names(item.reason.as_deref(), &["answered BRAND_NEW", words]);
         teller.assert_sound().await;
     });
@@ -181,7 +257,11 @@ fn statement_of(orders: &[String]) -> Observation {
         )
     };
     let file = format!("{captions}{}", orders.iter().map(line).collect::<String>());
-    Observation { receipt: Some(format!("sha-{}", orders.len())), file: Some(file.into()), ..shows("") }
+    Observation {
+        receipt: Some(format!("sha-{}", orders.len())),
+        file: Some(file.into()),
+        ..shows("")
+    }
 }
 
 #[test]
@@ -205,7 +285,13 @@ fn the_next_days_whole_file_takes_the_place_of_an_early_statement_and_both_files
         .await;
         // It is six in the morning in Beijing, on the 15th.
         let deduct = |key| (key, Some(hkd("10.00")), json!({ "contract_id": key }));
-        let statement = |key| (key, None, json!({ "date": "2023-11-15", "open_day": "keep" }));
+        let statement = |key| {
+            (
+                key,
+                None,
+                json!({ "date": "2023-11-15", "open_day": "keep" }),
+            )
+        };
         let window = json!({ "from": "2023-11-15", "to": "2023-11-15" });
         let work = async |kind: &'static str, item| {
             let job = teller.plan(kind, &[item]).await;
@@ -220,23 +306,37 @@ fn the_next_days_whole_file_takes_the_place_of_an_early_statement_and_both_files
         work("reconcile", ("at once", None, window.clone())).await;
         let (early, at_once) = (teller.item(2).await, teller.item(4).await);
         let fact = |item: &payrun::ledger::ItemRow, name: &str| -> serde_json::Value {
-            let result: serde_json::Value = serde_json::from_str(item.result.as_deref().unwrap_or("{}")).unwrap();
+            let result: serde_json::Value =
+                serde_json::from_str(item.result.as_deref().unwrap_or("{}")).unwrap();
             result[name].clone()
         };
-        assert_eq!((early.state, fact(&early, "lines")), (State::Succeeded, 1.into()), "{early:?}");
-        assert_eq!((fact(&at_once, "missing_there"), fact(&at_once, "timing")), (0.into(), 1.into()), "{at_once:?}");
+        assert_eq!(
+            (early.state, fact(&early, "lines")),
+            (State::Succeeded, 1.into()),
+            "{early:?}"
+        );
+        assert_eq!(
+            (fact(&at_once, "missing_there"), fact(&at_once, "timing")),
+            (0.into(), 1.into()),
+            "{at_once:?}"
+        );
         // A quarter past ten of the next day.
         teller.set(101_000);
         work("statement", statement("whole")).await;
         work("reconcile", ("afterwards", None, window)).await;
         let (whole, afterwards) = (teller.item(5).await, teller.item(6).await);
-        assert_eq!((whole.state, fact(&whole, "lines")), (State::Succeeded, 2.into()), "{whole:?}");
+        assert_eq!(
+            (whole.state, fact(&whole, "lines")),
+            (State::Succeeded, 2.into()),
+            "{whole:?}"
+        );
         assert_eq!(
             (afterwards.state, fact(&afterwards, "differences")),
             (State::Succeeded, 0.into()),
             "{afterwards:?}"
         );
-        let files = [fact(&early, "file"), fact(&whole, "file")].map(|file| file.as_str().unwrap().to_owned());
+        let files = [fact(&early, "file"), fact(&whole, "file")]
+            .map(|file| file.as_str().unwrap().to_owned());
         assert_ne!(files[0], files[1]);
         for (file, lines) in files.iter().zip([2, 3]) {
             let kept = std::fs::read_to_string(teller.path(file)).unwrap();
@@ -254,7 +354,10 @@ fn a_refund_that_the_gateway_refuses_is_held_against_a_new_look_up_of_its_paymen
         assert_eq!(teller.heard(), ["any_order", "refund", "any_order"]);
         let item = teller.item(1).await;
         assert_eq!(item.state, State::Parked);
-        names(item.reason.as_deref(), &["TWO_AMOUNTS_PAID", "13.50 HKD", "12.50 HKD"]);
+        names(
+            item.reason.as_deref(),
+            &["TWO_AMOUNTS_PAID", "13.50 HKD", "12.50 HKD"],
+        );
         teller.assert_sound().await;
     });
 }
@@ -263,17 +366,25 @@ fn a_refund_that_the_gateway_refuses_is_held_against_a_new_look_up_of_its_paymen
 fn a_row_that_is_wrong_fails_once_the_gateway_has_said_so_twice_and_names_both_amounts() {
     on_every_engine(|place| async move {
         let teller = Teller::at(&place, "wechat", misreads(&["12.50"])).await;
-        let wrong = teller.plan_refund("R-1", "P-1", "5.00", Some("21.50")).await;
+        let wrong = teller
+            .plan_refund("R-1", "P-1", "5.00", Some("21.50"))
+            .await;
         teller.work(wrong, "refund").await;
         assert_eq!(teller.heard(), ["any_order", "any_order"]);
         let item = teller.item(1).await;
         assert_eq!(item.state, State::Failed);
-        names(item.reason.as_deref(), &["OTHER_AMOUNT_PAID", "21.50", "12.50 HKD"]);
+        names(
+            item.reason.as_deref(),
+            &["OTHER_AMOUNT_PAID", "21.50", "12.50 HKD"],
+        );
         let above = teller.plan_refund("R-2", "P-1", "12.51", None).await;
         teller.work(above, "refund").await;
         let item = teller.item(2).await;
         assert_eq!(item.state, State::Failed);
-        names(item.reason.as_deref(), &["EXCEEDS_PAYMENT", "12.51 HKD", "12.50 HKD"]);
+        names(
+            item.reason.as_deref(),
+            &["EXCEEDS_PAYMENT", "12.51 HKD", "12.50 HKD"],
+        );
         teller.assert_sound().await;
     });
 }
@@ -294,7 +405,11 @@ fn the_interval_between_refunds_counts_from_the_reply_or_from_when_it_was_learnt
                         // The reply takes nine seconds.
                         let clock = slow.lock().unwrap().clone().unwrap();
                         clock.set(clock.now().plus(std::time::Duration::from_secs(9)));
-                        if lost { Observation::of(Reached::TimedOut) } else { shows("PROCESSING") }
+                        if lost {
+                            Observation::of(Reached::TimedOut)
+                        } else {
+                            shows("PROCESSING")
+                        }
                     }
                     _ => shows("PROCESSING"),
                 }),
@@ -314,7 +429,11 @@ fn the_interval_between_refunds_counts_from_the_reply_or_from_when_it_was_learnt
             for seconds in known..known + 63 {
                 teller.set(seconds);
                 teller.work(second, "refund").await;
-                assert_eq!(teller.heard(), Vec::<String>::new(), "a minute and a margin after {known}: {seconds}");
+                assert_eq!(
+                    teller.heard(),
+                    Vec::<String>::new(),
+                    "a minute and a margin after {known}: {seconds}"
+                );
             }
             teller.set(known + 63);
             teller.work(second, "refund").await;
@@ -324,22 +443,33 @@ fn the_interval_between_refunds_counts_from_the_reply_or_from_when_it_was_learnt
     });
 }
 
-/// A quick payment that payrun made may be reversed 15 s and closed 5 minutes after it, as the gateway's pages say.
+/// A quick payment that payrun made may be reversed 15 s and closed 5 minutes after it, as the
+/// gateway's pages say.
 #[test]
 fn a_payment_is_not_withdrawn_before_the_gateway_lets_it_be() {
     on_every_engine(|place| async move {
-        for (way, age) in [(json!("reverse"), 15), (json!("close"), 300), (json!(null), 300), (json!("deduction"), 0)] {
+        for (way, age) in [
+            (json!("reverse"), 15),
+            (json!("close"), 300),
+            (json!(null), 300),
+            (json!("deduction"), 0),
+        ] {
             let place = place.fresh().await;
             let teller = Teller::at(
                 &place,
                 "wechat",
                 says(|call| match call.operation.as_str() {
                     "micropay" => shows("USERPAYING"),
-                    _ => Observation { http: Some(204), ..Observation::of(Reached::Replied) },
+                    _ => Observation {
+                        http: Some(204),
+                        ..Observation::of(Reached::Replied)
+                    },
                 }),
             )
             .await;
-            let pay = teller.plan("pay", &[("P-1", Some(hkd("10.00")), json!({}))]).await;
+            let pay = teller
+                .plan("pay", &[("P-1", Some(hkd("10.00")), json!({}))])
+                .await;
             teller.set(100);
             let order = teller.item(1).await.order_no.unwrap();
             let claimed = teller.claim(pay, "pay", 1).await.remove(0);
@@ -367,14 +497,22 @@ fn a_payment_is_not_withdrawn_before_the_gateway_lets_it_be() {
     });
 }
 
-/// Of payments that payrun did not make nobody here knows the time: what is refused as too early is sent again.
+/// Of payments that payrun did not make nobody here knows the time: what is refused as too early is
+/// sent again.
 #[test]
 fn a_withdrawal_that_is_refused_as_too_early_is_sent_again() {
     on_every_engine(|place| async move {
         for http in [400, 403] {
             let place = place.fresh().await;
-            let teller = Teller::at(&place, "wechat", says(move |_| refuses(http, "INVALID_REQUEST"))).await;
-            let job = teller.plan("cancel", &[("P-1", None, json!({ "out_trade_no": "P-1" }))]).await;
+            let teller = Teller::at(
+                &place,
+                "wechat",
+                says(move |_| refuses(http, "INVALID_REQUEST")),
+            )
+            .await;
+            let job = teller
+                .plan("cancel", &[("P-1", None, json!({ "out_trade_no": "P-1" }))])
+                .await;
             for seconds in (0..=300).step_by(10) {
                 teller.set(seconds);
                 teller.work(job, "cancel").await;
@@ -404,9 +542,10 @@ fn a_withdrawal_whose_answer_was_lost_ends_by_what_its_order_shows() {
                 &place,
                 "wechat",
                 says(move |call| match call.operation.as_str() {
-                    "any_order" if call.input.contains_key("way") => {
-                        Observation { state: Some(shown.to_owned()), ..payment("P-1", "12.50") }
-                    }
+                    "any_order" if call.input.contains_key("way") => Observation {
+                        state: Some(shown.to_owned()),
+                        ..payment("P-1", "12.50")
+                    },
                     "any_order" => payment("P-1", "12.50"),
                     "refund" => shows("PROCESSING"),
                     _ => Observation::of(Reached::TimedOut),
@@ -417,7 +556,12 @@ fn a_withdrawal_whose_answer_was_lost_ends_by_what_its_order_shows() {
                 let refund = teller.plan_refund("R-1", "P-1", "1.00", None).await;
                 teller.work(refund, "refund").await;
             }
-            let job = teller.plan("cancel", &[("P-1", None, json!({ "out_trade_no": "P-1", "way": way }))]).await;
+            let job = teller
+                .plan(
+                    "cancel",
+                    &[("P-1", None, json!({ "out_trade_no": "P-1", "way": way }))],
+                )
+                .await;
             for seconds in [0, 20, 40] {
                 teller.set(seconds);
                 teller.work(job, "cancel").await;
@@ -429,7 +573,8 @@ fn a_withdrawal_whose_answer_was_lost_ends_by_what_its_order_shows() {
     });
 }
 
-/// A contract's number that the gateway finds closed before it asks the payer: the step of the ladder is not used up.
+/// A contract's number that the gateway finds closed before it asks the payer: the step of the
+/// ladder is not used up.
 #[test]
 fn a_number_that_is_closed_already_uses_up_no_step_of_the_dunning_ladder() {
     on_every_engine(|place| async move {
@@ -440,7 +585,8 @@ fn a_number_that_is_closed_already_uses_up_no_step_of_the_dunning_ladder() {
             &place,
             "wechat",
             says(move |call| match call.operation.as_str() {
-                // The second number is closed when it comes; under any other the payer has not enough.
+                // The second number is closed when it comes; under any other the payer has not
+                // enough.
                 "deduct" if call.order_no.as_str().ends_with("-2") => {
                     closed.lock().unwrap().insert(call.order_no.to_string());
                     refuses(400, "ORDER_CLOSED")
@@ -451,7 +597,10 @@ fn a_number_that_is_closed_already_uses_up_no_step_of_the_dunning_ladder() {
                     refuses(403, "NOT_ENOUGH")
                 }
                 "transaction" if closed.lock().unwrap().contains(call.order_no.as_str()) => {
-                    Observation { order_no: Some(call.order_no.to_string()), ..shows("CLOSED") }
+                    Observation {
+                        order_no: Some(call.order_no.to_string()),
+                        ..shows("CLOSED")
+                    }
                 }
                 _ => refuses(404, "ORDER_NOT_EXIST"),
             }),
@@ -459,20 +608,30 @@ fn a_number_that_is_closed_already_uses_up_no_step_of_the_dunning_ladder() {
         .await;
         let day = std::time::Duration::from_secs(86_400);
         let teller = teller.with_dunning(vec![day]);
-        let job = teller.plan("deduct", &[("K-1", Some(hkd("10.00")), json!({ "contract_id": "C-1" }))]).await;
+        let job = teller
+            .plan(
+                "deduct",
+                &[("K-1", Some(hkd("10.00")), json!({ "contract_id": "C-1" }))],
+            )
+            .await;
         for hours in 0..72 {
             teller.set(hours * 3_600);
             teller.work(job, "deduct").await;
         }
         let item = teller.item(1).await;
         assert_eq!(item.state, State::Failed, "{item:?}");
-        assert_eq!(asked.load(Ordering::SeqCst), 2, "the payer was asked twice: {item:?}");
+        assert_eq!(
+            asked.load(Ordering::SeqCst),
+            2,
+            "the payer was asked twice: {item:?}"
+        );
         assert!(item.order_no.unwrap().ends_with("-3"));
         teller.assert_sound().await;
     });
 }
 
-/// Our balance was too small: when the hold is over one tries, and the others wait until it went well.
+/// Our balance was too small: when the hold is over one tries, and the others wait until it went
+/// well.
 #[test]
 fn after_a_hold_for_funds_one_item_tries_and_the_others_follow_when_it_went_well() {
     on_every_engine(|place| async move {
@@ -487,7 +646,11 @@ fn after_a_hold_for_funds_one_item_tries_and_the_others_follow_when_it_went_well
                 "any_order" => payment(call.input["out_trade_no"].as_str().unwrap(), "12.50"),
                 "refund" => {
                     counted.fetch_add(1, Ordering::SeqCst);
-                    if have.load(Ordering::SeqCst) == 0 { refuses(403, "NOT_ENOUGH") } else { shows("PROCESSING") }
+                    if have.load(Ordering::SeqCst) == 0 {
+                        refuses(403, "NOT_ENOUGH")
+                    } else {
+                        shows("PROCESSING")
+                    }
                 }
                 _ => shows("PROCESSING"),
             }),
@@ -496,10 +659,15 @@ fn after_a_hold_for_funds_one_item_tries_and_the_others_follow_when_it_went_well
         let mut jobs = Vec::new();
         for batch in 0..2 {
             let mut rows = Vec::new();
-            let keys: Vec<(String, String)> =
-                (0..5).map(|n| (format!("R-{batch}-{n}"), format!("P-{batch}-{n}"))).collect();
+            let keys: Vec<(String, String)> = (0..5)
+                .map(|n| (format!("R-{batch}-{n}"), format!("P-{batch}-{n}")))
+                .collect();
             for (key, of) in &keys {
-                rows.push((key.as_str(), Some(hkd("1.00")), json!({ "out_trade_no": of })));
+                rows.push((
+                    key.as_str(),
+                    Some(hkd("1.00")),
+                    json!({ "out_trade_no": of }),
+                ));
             }
             jobs.push(teller.plan("refund", &rows).await);
         }
@@ -510,7 +678,10 @@ fn after_a_hold_for_funds_one_item_tries_and_the_others_follow_when_it_went_well
             }
             sent.swap(0, Ordering::SeqCst)
         };
-        assert!(work(0).await >= 1, "what was claimed together may be on its way");
+        assert!(
+            work(0).await >= 1,
+            "what was claimed together may be on its way"
+        );
         // Half an hour each; what was put off comes due meanwhile.
         assert_eq!(work(1_799).await, 0);
         assert_eq!(work(1_900).await, 1, "one tries");

@@ -19,11 +19,19 @@ fn project() -> App {
 
 /// With so many calls at once.
 fn project_of(concurrency: u32) -> App {
-    project_with(Setup { concurrency, ..Setup::default() })
+    project_with(Setup {
+        concurrency,
+        ..Setup::default()
+    })
 }
 
 fn project_with(setup: Setup) -> App {
-    App::of(Setup { contracts: contracts("C", 60), latency: Duration::from_millis(20), server: false, ..setup })
+    App::of(Setup {
+        contracts: contracts("C", 60),
+        latency: Duration::from_millis(20),
+        server: false,
+        ..setup
+    })
 }
 
 #[test]
@@ -33,16 +41,30 @@ fn a_backup_made_while_work_goes_on_is_whole_and_fenced() {
     until("something was charged", || app.charges() > 3);
     app.payrun(&["backup", "kept.db"]).exits(0).says("checked");
     running.wait(crate::support::PATIENCE).exits(0);
-    app.payrun(&["backup", "kept.db"]).exits(2).says("kept.db is there already");
+    app.payrun(&["backup", "kept.db"])
+        .exits(2)
+        .says("kept.db is there already");
     for file in ["kept.db", "payrun.db"] {
         use std::os::unix::fs::PermissionsExt as _;
-        let mode = std::fs::metadata(app.path(file)).unwrap().permissions().mode();
+        let mode = std::fs::metadata(app.path(file))
+            .unwrap()
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600, "only its owner reads {file}");
     }
-    app.payrun(&["backup", "keys"]).exits(0).says("keys/payrun-");
+    app.payrun(&["backup", "keys"])
+        .exits(0)
+        .says("keys/payrun-");
     assert!(!app.path("kept.db-wal").exists() && !app.path("kept.db.half").exists());
-    app.write("other.yaml", std::fs::read_to_string(app.path("payrun.yaml")).unwrap().replace("payrun.db", "kept.db"));
-    app.payrun(&["--config", "other.yaml", "run", "--resume"]).exits(2).says("of which this is a backup");
+    app.write(
+        "other.yaml",
+        std::fs::read_to_string(app.path("payrun.yaml"))
+            .unwrap()
+            .replace("payrun.db", "kept.db"),
+    );
+    app.payrun(&["--config", "other.yaml", "run", "--resume"])
+        .exits(2)
+        .says("of which this is a backup");
     assert_eq!(app.charges(), 60);
 }
 
@@ -90,16 +112,22 @@ fn lose_the_ledger(app: &App) {
     }
 }
 
-/// A project whose backup of amid a run stands in for its ledger, which was lost after the run had ended.
+/// A project whose backup of amid a run stands in for its ledger, which was lost after the run had
+/// ended.
 fn restored() -> App {
     // It is at work for seconds, however long a backup takes to begin.
-    let app = project_with(Setup { rate: "15/s", ..Setup::default() });
+    let app = project_with(Setup {
+        rate: "15/s",
+        ..Setup::default()
+    });
     let running = app.start(&["run", WORKFLOW, "--date", DATE]);
     until("something was charged", || app.charges() > 3);
     app.payrun(&["backup", "kept.db"]).exits(0);
     running.wait(crate::support::PATIENCE).exits(0);
     lose_the_ledger(&app);
-    app.payrun(&["restore", "kept.db"]).exits(0).says("asked about before anything is sent");
+    app.payrun(&["restore", "kept.db"])
+        .exits(0)
+        .says("asked about before anything is sent");
     app
 }
 
@@ -109,7 +137,10 @@ fn after_a_backup_is_restored_nobody_is_charged_twice() {
     app.payrun(&["run", "--resume"]).exits(0);
     assert_eq!(app.charges(), 60);
     assert_eq!(app.by_state()["succeeded"], 60);
-    let asked = app.histories().into_iter().filter(|(_, events)| events.iter().any(|event| event.event == "recall"));
+    let asked = app
+        .histories()
+        .into_iter()
+        .filter(|(_, events)| events.iter().any(|event| event.event == "recall"));
     assert!(asked.count() > 0, "what was planned was asked about");
     assert!(app.path("kept.db").exists());
 }
@@ -117,15 +148,27 @@ fn after_a_backup_is_restored_nobody_is_charged_twice() {
 #[test]
 fn what_is_withdrawn_after_a_restore_is_asked_about_first_and_money_that_moved_is_told() {
     let app = restored();
-    let planned = app.json(&["cancel", "--run", "1", "--state", "planned", "--yes", "--reason", "a test", "--json"]);
+    let planned = app.json(&[
+        "cancel", "--run", "1", "--state", "planned", "--yes", "--reason", "a test", "--json",
+    ]);
     let withdrawn = planned["withdrawn"]["planned"].as_u64().unwrap();
     assert!(withdrawn > 0 && planned["moved"] == json!({}), "{planned}");
     app.payrun(&["run", "--resume"]).exits(0);
-    assert_eq!((app.charges(), app.by_state()), (60, json!({ "succeeded": 60 })), "all had been charged before");
+    assert_eq!(
+        (app.charges(), app.by_state()),
+        (60, json!({ "succeeded": 60 })),
+        "all had been charged before"
+    );
     let too_late = |events: &[payrun::ledger::EventRow]| {
-        events.iter().any(|event| event.alarm.as_deref() == Some("withdrawn_too_late"))
+        events
+            .iter()
+            .any(|event| event.alarm.as_deref() == Some("withdrawn_too_late"))
     };
-    let told = app.histories().into_iter().filter(|(_, events)| too_late(events)).count();
+    let told = app
+        .histories()
+        .into_iter()
+        .filter(|(_, events)| too_late(events))
+        .count();
     assert_eq!(told as u64, withdrawn);
 }
 
@@ -142,53 +185,95 @@ fn a_run_that_the_restored_ledger_has_forgotten_is_asked_about_when_it_is_planne
     assert_eq!(app.charges(), 60);
     for (item, events) in app.histories() {
         let words: Vec<&str> = events.iter().map(|event| event.event.as_str()).collect();
-        assert_eq!(words, ["recall", "claim", "done"], "item {}: it was asked about and never sent", item.id);
+        assert_eq!(
+            words,
+            ["recall", "claim", "done"],
+            "item {}: it was asked about and never sent",
+            item.id
+        );
     }
     // What the lost ledger had not planned is asked about too, found to be new, and sent.
-    app.payrun(&["run", WORKFLOW, "--date", "2026-04-30"]).exits(0);
+    app.payrun(&["run", WORKFLOW, "--date", "2026-04-30"])
+        .exits(0);
     assert_eq!(app.charges(), 120);
 }
 
-/// What a standby that lacks commits, or a snapshot of a disk, does to a ledger: it knows the items, and not that they were sent.
+/// What a standby that lacks commits, or a snapshot of a disk, does to a ledger: it knows the
+/// items, and not that they were sent.
 async fn forget_what_was_sent(app: &App) {
     sqlx::any::install_default_drivers();
-    let address =
-        if app.database().exists() { format!("sqlite://{}", app.database().display()) } else { app.schema().address() };
-    let mut connection = <sqlx::AnyConnection as sqlx::Connection>::connect(&address).await.unwrap();
+    let address = if app.database().exists() {
+        format!("sqlite://{}", app.database().display())
+    } else {
+        app.schema().address()
+    };
+    let mut connection = <sqlx::AnyConnection as sqlx::Connection>::connect(&address)
+        .await
+        .unwrap();
     let forget = "update items set state = 'planned', version = 0, sends = 0, sent_at = null, receipt = null, due_at = 1; \
                   delete from totals; insert into totals (job_id, state, currency, items, minor) \
                     select job_id, 'planned', currency, count(*), sum(amount) from items group by job_id, currency; \
                   update jobs set finished_at = null; update runs set finished_at = null; \
                   delete from events; delete from attempts";
-    sqlx::raw_sql(forget).execute(&mut connection).await.unwrap();
+    sqlx::raw_sql(forget)
+        .execute(&mut connection)
+        .await
+        .unwrap();
 }
 
 #[test]
 fn a_ledger_that_came_back_by_other_means_asks_first_when_it_is_told() {
     for server in [false, true] {
-        let app = App::of(Setup { contracts: contracts("C", 12), server, ..Setup::default() });
+        let app = App::of(Setup {
+            contracts: contracts("C", 12),
+            server,
+            ..Setup::default()
+        });
         app.run().exits(0);
         app.wait_for(forget_what_was_sent(&app));
-        app.payrun(&["restore", "--lost-since", "2099-01-01T00:00:00Z"]).exits(2).says("a time to come");
-        app.payrun(&["restore", "--lost-since", "2026-03-01T00:00:00Z"]).exits(0).says("12 planned");
+        app.payrun(&["restore", "--lost-since", "2099-01-01T00:00:00Z"])
+            .exits(2)
+            .says("a time to come");
+        app.payrun(&["restore", "--lost-since", "2026-03-01T00:00:00Z"])
+            .exits(0)
+            .says("12 planned");
         app.payrun(&["run", "--resume"]).exits(0);
-        assert_eq!((app.charges(), app.by_state()["succeeded"].as_u64()), (12, Some(12)));
+        assert_eq!(
+            (app.charges(), app.by_state()["succeeded"].as_u64()),
+            (12, Some(12))
+        );
         for (item, events) in app.histories() {
             let words: Vec<&str> = events.iter().map(|event| event.event.as_str()).collect();
-            assert_eq!(words, ["recall", "claim", "done"], "item {}: it was asked about and never sent", item.id);
+            assert_eq!(
+                words,
+                ["recall", "claim", "done"],
+                "item {}: it was asked about and never sent",
+                item.id
+            );
         }
         let audit = app.json_lines(&["audit", "export"]);
-        assert!(audit.iter().any(|entry| entry["verb"] == "ledger.restore"), "{audit:#?}");
+        assert!(
+            audit.iter().any(|entry| entry["verb"] == "ledger.restore"),
+            "{audit:#?}"
+        );
     }
 }
 
 #[test]
 fn a_ledger_that_is_at_work_is_not_told_that_it_was_restored() {
     for server in [false, true] {
-        let app = App::of(Setup { contracts: contracts("C", 1), server, ..Setup::default() });
+        let app = App::of(Setup {
+            contracts: contracts("C", 1),
+            server,
+            ..Setup::default()
+        });
         let node = app.start(&["work"]);
-        until("the node is at work", || node.stderr_so_far().contains("working on"));
-        let told = app.payrun(&["restore", "--lost-since", "2026-03-01T00:00:00Z"]).exits(2);
+        until("the node is at work", || {
+            node.stderr_so_far().contains("working on")
+        });
+        let told = app
+            .payrun(&["restore", "--lost-since", "2026-03-01T00:00:00Z"])
+            .exits(2);
         told.says("a payrun process is at work on the ledger; stop it first");
         if !server {
             // Nor is another put in its place while it works on the file that was moved away.
@@ -200,7 +285,9 @@ fn a_ledger_that_is_at_work_is_not_told_that_it_was_restored() {
                 }
             };
             move_all("payrun.db", "away.db");
-            app.payrun(&["restore", "kept.db"]).exits(2).says("a payrun process is at work on the ledger");
+            app.payrun(&["restore", "kept.db"])
+                .exits(2)
+                .says("a payrun process is at work on the ledger");
             move_all("away.db", "payrun.db");
         }
         node.interrupt();
@@ -213,11 +300,18 @@ fn a_backup_takes_no_ledgers_place_and_only_a_backup_is_restored() {
     let app = project();
     app.run().exits(0);
     app.payrun(&["backup", "kept.db"]).exits(0);
-    app.payrun(&["restore", "kept.db"]).exits(2).says("payrun.db is there already");
+    app.payrun(&["restore", "kept.db"])
+        .exits(2)
+        .says("payrun.db is there already");
     app.write("empty.db", "");
     lose_the_ledger(&app);
-    app.payrun(&["restore", "empty.db"]).exits(2).says("is no backup that payrun has made");
-    app.write("text.db", "this is no database at all, however long it may be");
+    app.payrun(&["restore", "empty.db"])
+        .exits(2)
+        .says("is no backup that payrun has made");
+    app.write(
+        "text.db",
+        "this is no database at all, however long it may be",
+    );
     app.payrun(&["restore", "text.db"]).exits(1);
     assert!(!app.database().exists());
     app.payrun(&["restore", "kept.db"]).exits(0);
@@ -227,41 +321,97 @@ fn a_backup_takes_no_ledgers_place_and_only_a_backup_is_restored() {
 #[tokio::test]
 async fn in_a_restored_ledger_each_number_is_asked_about_once_before_it_is_sent() {
     let folder = tempfile::tempdir().unwrap();
-    let (lost, kept, back) = (folder.path().join("lost.db"), folder.path().join("kept.db"), folder.path().join("b.db"));
+    let (lost, kept, back) = (
+        folder.path().join("lost.db"),
+        folder.path().join("kept.db"),
+        folder.path().join("b.db"),
+    );
     let ledger = Ledger::open(&lost).await.unwrap();
     let (mut planning, job) = planning(&ledger, "1").await;
-    planning.items(job, &[item(1, "K-1"), item(2, "K-2")]).await.unwrap();
+    planning
+        .items(job, &[item(1, "K-1"), item(2, "K-2")])
+        .await
+        .unwrap();
     planning.commit().await.unwrap();
     ledger.back_up(&kept, at(10)).await.unwrap();
-    let restored = Ledger::restore(&kept, &back, &by("ann"), at(100)).await.unwrap();
-    assert_eq!((restored.backup_at, restored.items[&State::Planned]), (at(10), 2));
+    let restored = Ledger::restore(&kept, &back, &by("ann"), at(100))
+        .await
+        .unwrap();
+    assert_eq!(
+        (restored.backup_at, restored.items[&State::Planned]),
+        (at(10), 2)
+    );
 
     let ledger = Ledger::open(&back).await.unwrap();
     let node = ledger.join(1 << 20, at(100)).await.unwrap();
     let desk = Desk { ledger, node, job };
-    assert!(desk.claim(at(101), 10).await.is_empty(), "they are asked about before they are sent");
+    assert!(
+        desk.claim(at(101), 10).await.is_empty(),
+        "they are asked about before they are sent"
+    );
     let asked = desk.claim(at(102), 10).await;
     assert!(asked.len() == 2 && asked.iter().all(|claimed| claimed.doing == Doing::Query));
-    let (one, two) = (asked.iter().find(|one| one.id() == 1).unwrap(), asked.iter().find(|two| two.id() == 2).unwrap());
-    let next = Decline { code: "POOR".into(), class: DeclineClass::Soft, number: NumberRule::Next };
-    let moved = apply(&one.item, &Event::Answered(Answer::Declined(next)), &dunning(), at(102)).unwrap();
-    assert_eq!((moved.item.state, moved.item.generation), (State::Planned, 2));
-    desk.ledger.settle(settled(one, moved, at(102))).await.unwrap();
-    desk.ledger.settle(answered(two, Answer::Absent, at(102))).await.unwrap();
-    assert!(desk.claim(at(103), 1).await.is_empty(), "the next number may have been used too");
-    assert_eq!(desk.states().await, [State::Unknown, State::Unknown], "it may show up late");
+    let (one, two) = (
+        asked.iter().find(|one| one.id() == 1).unwrap(),
+        asked.iter().find(|two| two.id() == 2).unwrap(),
+    );
+    let next = Decline {
+        code: "POOR".into(),
+        class: DeclineClass::Soft,
+        number: NumberRule::Next,
+    };
+    let moved = apply(
+        &one.item,
+        &Event::Answered(Answer::Declined(next)),
+        &dunning(),
+        at(102),
+    )
+    .unwrap();
+    assert_eq!(
+        (moved.item.state, moved.item.generation),
+        (State::Planned, 2)
+    );
+    desk.ledger
+        .settle(settled(one, moved, at(102)))
+        .await
+        .unwrap();
+    desk.ledger
+        .settle(answered(two, Answer::Absent, at(102)))
+        .await
+        .unwrap();
+    assert!(
+        desk.claim(at(103), 1).await.is_empty(),
+        "the next number may have been used too"
+    );
+    assert_eq!(
+        desk.states().await,
+        [State::Unknown, State::Unknown],
+        "it may show up late"
+    );
     for claimed in &desk.claim(at(120), 10).await {
-        desk.ledger.settle(answered(claimed, Answer::Absent, at(120))).await.unwrap();
+        desk.ledger
+            .settle(answered(claimed, Answer::Absent, at(120)))
+            .await
+            .unwrap();
     }
     let sent = desk.claim(at(121), 10).await;
-    assert!(sent.len() == 2 && sent.iter().all(|claimed| claimed.doing == Doing::Submit), "each number once");
+    assert!(
+        sent.len() == 2 && sent.iter().all(|claimed| claimed.doing == Doing::Submit),
+        "each number once"
+    );
     let moves = desk.moves(1).await;
-    let recalls = moves.iter().filter(|one| *one == "recall planned>unknown").count();
+    let recalls = moves
+        .iter()
+        .filter(|one| *one == "recall planned>unknown")
+        .count();
     assert_eq!(recalls, 2, "once for each of its numbers: {moves:?}");
 }
 
 fn dunning() -> Policy {
-    Policy { dunning: vec![Duration::ZERO], ..policy() }
+    Policy {
+        dunning: vec![Duration::ZERO],
+        ..policy()
+    }
 }
 
 fn settled(claimed: &Claimed, moved: Move, now: Timestamp) -> Settlement {

@@ -1,4 +1,5 @@
-//! Jobs that take their items from other jobs of their run: planned once, when those have ended, whoever dies in between.
+//! Jobs that take their items from other jobs of their run: planned once, when those have ended,
+//! whoever dies in between.
 
 use payrun::sandbox::faults::FaultPlan;
 use serde_json::Value;
@@ -11,7 +12,8 @@ const CONTRACTS: usize = 6;
 const POLICY: &str = "    retry: { attempts: 30, first: 50ms, max: 200ms }\n    \
                       resolve: { schedule: [50ms, 100ms, 200ms], grace: 1500ms, horizon: 1h }\n";
 
-/// Charged, declared as it was charged, and given back where it was much. `limits` are the refunds'.
+/// Charged, declared as it was charged, and given back where it was much. `limits` are the
+/// refunds'.
 fn chain(limits: &str) -> String {
     format!(
         "workflow: chain\njobs:\n  \
@@ -34,8 +36,13 @@ fn chain(limits: &str) -> String {
 
 fn project(plan: FaultPlan, limits: &str) -> Rig {
     let rig = Rig::new(plan);
-    let rows: String = (0..CONTRACTS).map(|n| format!("K-{n},2{n}.00,u{n}\n")).collect();
-    rig.write("contracts.csv", format!("contract,amount,unit\n{rows}K-poor,29.00,u9\n"));
+    let rows: String = (0..CONTRACTS)
+        .map(|n| format!("K-{n},2{n}.00,u{n}\n"))
+        .collect();
+    rig.write(
+        "contracts.csv",
+        format!("contract,amount,unit\n{rows}K-poor,29.00,u9\n"),
+    );
     rig.write("chain.yaml", chain(limits));
     rig
 }
@@ -44,17 +51,29 @@ fn project(plan: FaultPlan, limits: &str) -> Rig {
 fn each_once(rig: &Rig) {
     let items = rig.items();
     assert_at_rest(&items);
-    let of = |job: &str| -> Vec<&Value> { items.iter().filter(|item| item["job"] == job).collect() };
+    let of =
+        |job: &str| -> Vec<&Value> { items.iter().filter(|item| item["job"] == job).collect() };
     let charged = moved(&items, "deduct", "CNY");
-    assert_eq!(rig.charged().get("CNY").copied().unwrap_or_default(), charged, "{items:#?}");
+    assert_eq!(
+        rig.charged().get("CNY").copied().unwrap_or_default(),
+        charged,
+        "{items:#?}"
+    );
     assert_eq!(of("deduct").len(), CONTRACTS + 1);
     assert_eq!(of("declare").len() as u64, charged.0, "{items:#?}");
-    let much =
-        of("deduct").into_iter().filter(|item| item["state"] == "succeeded" && text_of(item, "amount") >= "22.00");
+    let much = of("deduct")
+        .into_iter()
+        .filter(|item| item["state"] == "succeeded" && text_of(item, "amount") >= "22.00");
     assert_eq!(of("refund").len(), much.count(), "{items:#?}");
     let theirs = rig.totals("wechat");
-    assert_eq!(theirs.refunded.get("CNY").copied().unwrap_or_default(), moved(&items, "refund", "CNY"));
-    assert!(theirs.violations.is_empty() && theirs.refused.is_empty(), "{theirs:?}");
+    assert_eq!(
+        theirs.refunded.get("CNY").copied().unwrap_or_default(),
+        moved(&items, "refund", "CNY")
+    );
+    assert!(
+        theirs.violations.is_empty() && theirs.refused.is_empty(),
+        "{theirs:?}"
+    );
     assert_eq!(theirs.customs.filed_twice, 0);
 }
 
@@ -64,11 +83,26 @@ fn what_was_charged_is_declared_and_given_back_by_its_own_numbers() {
     assert_eq!(rig.to_the_end("chain.yaml"), Some(3));
     each_once(&rig);
     let items = rig.items();
-    let of = |job: &str, state: &str| items.iter().filter(|item| item["job"] == job && item["state"] == state).count();
-    assert_eq!((of("deduct", "succeeded"), of("deduct", "failed")), (CONTRACTS, 1));
-    assert_eq!((of("declare", "succeeded"), of("refund", "succeeded")), (CONTRACTS, CONTRACTS - 2));
-    assert_eq!(rig.totals("wechat").refunded["CNY"], (4, 2_200 + 2_300 + 2_400 + 2_500));
-    // The next run of the same month finds nothing new to charge, and so nothing to declare or to give back.
+    let of = |job: &str, state: &str| {
+        items
+            .iter()
+            .filter(|item| item["job"] == job && item["state"] == state)
+            .count()
+    };
+    assert_eq!(
+        (of("deduct", "succeeded"), of("deduct", "failed")),
+        (CONTRACTS, 1)
+    );
+    assert_eq!(
+        (of("declare", "succeeded"), of("refund", "succeeded")),
+        (CONTRACTS, CONTRACTS - 2)
+    );
+    assert_eq!(
+        rig.totals("wechat").refunded["CNY"],
+        (4, 2_200 + 2_300 + 2_400 + 2_500)
+    );
+    // The next run of the same month finds nothing new to charge, and so nothing to declare or to
+    // give back.
     rig.to_the_end("chain.yaml");
     assert_eq!(rig.totals("wechat").refunded["CNY"], (4, 9_400));
 }
@@ -86,7 +120,13 @@ fn under_each_fault_the_chain_goes_on_with_what_succeeded() {
 fn died_at(place: &str, nth: u32) -> bool {
     let rig = project(FaultPlan::NONE, "");
     let mut command = rig.command(&["run", "chain.yaml", "--json", "--wait", "20s"]);
-    let died = command.env("PAYRUN_FAILPOINT", format!("{place}:{nth}")).output().unwrap().status.code().is_none();
+    let died = command
+        .env("PAYRUN_FAILPOINT", format!("{place}:{nth}"))
+        .output()
+        .unwrap()
+        .status
+        .code()
+        .is_none();
     let planned = !rig.items().is_empty();
     let (code, text) = match planned {
         true => rig.payrun(&["run", "--resume", "--json", "--wait", "20s"]),
@@ -95,7 +135,15 @@ fn died_at(place: &str, nth: u32) -> bool {
     assert!(matches!(code, Some(0 | 3)), "{place}:{nth} {text}");
     each_once(&rig);
     let (_, runs) = rig.payrun(&["runs", "--json"]);
-    assert_eq!(serde_json::from_str::<Value>(&runs).unwrap().as_array().unwrap().len(), 1, "{runs}");
+    assert_eq!(
+        serde_json::from_str::<Value>(&runs)
+            .unwrap()
+            .as_array()
+            .unwrap()
+            .len(),
+        1,
+        "{runs}"
+    );
     died
 }
 
@@ -106,22 +154,46 @@ fn killed_anywhere_between_the_jobs_the_later_ones_are_planned_once() {
         .flat_map(|place| (1..30).step_by(4).map(move |nth| (place, nth)))
         .collect();
     let died = std::thread::scope(|scope| {
-        let count = |some: &[(&'static str, u32)]| some.iter().filter(|(place, nth)| died_at(place, *nth)).count();
-        let threads: Vec<_> = deaths.chunks(4).map(|some| scope.spawn(move || count(some))).collect();
-        threads.into_iter().map(|thread| thread.join().unwrap()).sum::<usize>()
+        let count = |some: &[(&'static str, u32)]| {
+            some.iter()
+                .filter(|(place, nth)| died_at(place, *nth))
+                .count()
+        };
+        let threads: Vec<_> = deaths
+            .chunks(4)
+            .map(|some| scope.spawn(move || count(some)))
+            .collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .sum::<usize>()
     });
-    assert!(died * 4 > deaths.len() * 3, "only {died} of {} died", deaths.len());
+    assert!(
+        died * 4 > deaths.len() * 3,
+        "only {died} of {} died",
+        deaths.len()
+    );
 }
 
 #[test]
 fn a_later_job_over_its_limit_ends_without_items_and_says_so() {
-    for limits in ["    limits: { items: 3 }\n", "    limits: { total: { CNY: \"90.00\" } }\n"] {
+    for limits in [
+        "    limits: { items: 3 }\n",
+        "    limits: { total: { CNY: \"90.00\" } }\n",
+    ] {
         let rig = project(FaultPlan::NONE, limits);
         let (code, text) = rig.payrun(&["run", "chain.yaml", "--wait", "20s"]);
         assert_eq!(code, Some(3), "{text}");
-        assert!(text.contains("refund") && text.contains("over its limit"), "{text}");
+        assert!(
+            text.contains("refund") && text.contains("over its limit"),
+            "{text}"
+        );
         let items = rig.items();
-        assert_eq!(items.iter().filter(|item| item["job"] == "refund").count(), 0, "{items:#?}");
+        assert_eq!(
+            items.iter().filter(|item| item["job"] == "refund").count(),
+            0,
+            "{items:#?}"
+        );
         assert_eq!(rig.totals("wechat").refunded.get("CNY"), None);
     }
 }
@@ -138,5 +210,8 @@ fn a_column_that_the_items_of_a_job_do_not_have_is_found_when_the_file_is_read()
     );
     let (code, text) = rig.payrun(&["run", "chain.yaml"]);
     assert_eq!(code, Some(2), "{text}");
-    assert!(text.contains("have no column amonut") && text.contains("did you mean \"amount\""), "{text}");
+    assert!(
+        text.contains("have no column amonut") && text.contains("did you mean \"amount\""),
+        "{text}"
+    );
 }

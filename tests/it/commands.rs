@@ -17,7 +17,10 @@ const MIXED: &str = "contract_id,plan,amount,currency,active\n\
 /// Instants are not the same twice.
 fn timeless(text: &str) -> String {
     let is_time = |word: &str| {
-        word.len() >= 20 && word.as_bytes()[4] == b'-' && word.as_bytes()[10] == b'T' && word.contains(':')
+        word.len() >= 20
+            && word.as_bytes()[4] == b'-'
+            && word.as_bytes()[10] == b'T'
+            && word.contains(':')
     };
     let mut plain = String::new();
     let mut word = String::new();
@@ -26,7 +29,11 @@ fn timeless(text: &str) -> String {
             word.push(c);
             continue;
         }
-        plain.push_str(if word.is_ascii() && is_time(&word) { "TIME" } else { &word });
+        plain.push_str(if word.is_ascii() && is_time(&word) {
+            "TIME"
+        } else {
+            &word
+        });
         word.clear();
         plain.push(c);
     }
@@ -35,7 +42,11 @@ fn timeless(text: &str) -> String {
 
 fn mixed() -> App {
     // What is shown must not depend on how busy the machine is.
-    App::of(Setup { contracts: MIXED.to_owned(), timeout: "20s", ..Setup::default() })
+    App::of(Setup {
+        contracts: MIXED.to_owned(),
+        timeout: "20s",
+        ..Setup::default()
+    })
 }
 
 #[test]
@@ -130,10 +141,19 @@ fn every_command_explains_itself() {
         "doctor",
         "completions",
     ] {
-        Running::start(payrun(folder.path(), &[command, "--help"])).wait(PATIENCE).exits(0).says("Usage: payrun");
+        Running::start(payrun(folder.path(), &[command, "--help"]))
+            .wait(PATIENCE)
+            .exits(0)
+            .says("Usage: payrun");
     }
-    Running::start(payrun(folder.path(), &["charge"])).wait(PATIENCE).exits(2).says("unrecognized subcommand 'charge'");
-    Running::start(payrun(folder.path(), &["plan"])).wait(PATIENCE).exits(2).says("there is no payrun.yaml");
+    Running::start(payrun(folder.path(), &["charge"]))
+        .wait(PATIENCE)
+        .exits(2)
+        .says("unrecognized subcommand 'charge'");
+    Running::start(payrun(folder.path(), &["plan"]))
+        .wait(PATIENCE)
+        .exits(2)
+        .says("there is no payrun.yaml");
 }
 
 #[test]
@@ -298,12 +318,33 @@ fn items_come_as_csv_and_as_json_lines() {
     4,1,deduct,6,C-0005-terminated/2026-03,2dtj5x9wt9sgvb25m84g8azx5t-1,failed,128.50,HKD,,,"declined: CONTRACT_NOT_EXIST (the contract decides) (contract: state TERMINATED, terminated_time 2026-02-01T00:00:00+08:00, termination_mode USER)","{""contract_is"":""ended""}"
     5,1,deduct,7,,,rejected,,,,,"amount: ""thirty"" is not a number (write it like 12.50)",
     "#);
-    let succeeded = app.payrun(&["items", "--format", "json", "--state", "succeeded", "-n", "1"]).exits(0).stdout;
+    let succeeded = app
+        .payrun(&[
+            "items",
+            "--format",
+            "json",
+            "--state",
+            "succeeded",
+            "-n",
+            "1",
+        ])
+        .exits(0)
+        .stdout;
     insta::assert_snapshot!(timeless(&succeeded), @r#"{"amount":"38.00","currency":"HKD","due_at":null,"duplicate_of":null,"item":1,"job":"deduct","key":"C-0001/2026-03","line":2,"order_no":"4kxhbkhjrt4f4n4sjz2366dnz5-1","reason":null,"receipt":"4200100046878235461450202642","result":{"bank_type":"WPHK","state":"SUCCESS","success_time":"TIME","trade_type":"AUTH"},"run":1,"state":"succeeded","withdrawn":null,"withdrawn_at":null}"#);
-    let one = app.payrun(&["items", "--json", "--key", "C-0002/2026-03"]).exits(0).stdout;
-    assert_eq!(serde_json::from_str::<Value>(&one).unwrap()["amount"], "68.00");
-    app.payrun(&["items", "--state", "done"]).exits(2).says("the states are succeeded, failed");
-    app.payrun(&["items", "-n", "2"]).exits(0).says("more: --after 2");
+    let one = app
+        .payrun(&["items", "--json", "--key", "C-0002/2026-03"])
+        .exits(0)
+        .stdout;
+    assert_eq!(
+        serde_json::from_str::<Value>(&one).unwrap()["amount"],
+        "68.00"
+    );
+    app.payrun(&["items", "--state", "done"])
+        .exits(2)
+        .says("the states are succeeded, failed");
+    app.payrun(&["items", "-n", "2"])
+        .exits(0)
+        .says("more: --after 2");
 }
 
 #[test]
@@ -365,7 +406,12 @@ fn an_item_is_shown_with_its_whole_history() {
         .as_array()
         .unwrap()
         .iter()
-        .map(|event| format!("{} {} -> {} ({})", event["event"], event["from"], event["to"], event["why"]))
+        .map(|event| {
+            format!(
+                "{} {} -> {} ({})",
+                event["event"], event["from"], event["to"], event["why"]
+            )
+        })
         .collect();
     insta::assert_snapshot!(events.join("\n"), @r#"
     "claim" "planned" -> "sending" (null)
@@ -376,19 +422,32 @@ fn an_item_is_shown_with_its_whole_history() {
         .unwrap()
         .iter()
         .map(|attempt| {
-            format!("{} {} {} {}", attempt["operation"], attempt["answer"], attempt["code"], attempt["http"])
+            format!(
+                "{} {} {} {}",
+                attempt["operation"], attempt["answer"], attempt["code"], attempt["http"]
+            )
         })
         .collect();
     insta::assert_snapshot!(attempts.join("\n"), @r#""deduct" "declined" "CONTRACT_NOT_EXIST" 403"#);
-    assert!(item["attempts"][0]["evidence"].as_str().unwrap().contains("CONTRACT_NOT_EXIST"), "{item:#}");
+    assert!(
+        item["attempts"][0]["evidence"]
+            .as_str()
+            .unwrap()
+            .contains("CONTRACT_NOT_EXIST"),
+        "{item:#}"
+    );
     let number = item["order_no"].as_str().unwrap();
     app.payrun(&["show", "--item", number])
         .exits(0)
         .says("what happened to it")
         .says("what was asked and answered")
         .says("TERMINATED");
-    app.payrun(&["show", "--item", "nobody"]).exits(2).says("there is no item \"nobody\"");
-    app.payrun(&["show", "99"]).exits(2).says("there is no such run");
+    app.payrun(&["show", "--item", "nobody"])
+        .exits(2)
+        .says("there is no item \"nobody\"");
+    app.payrun(&["show", "99"])
+        .exits(2)
+        .says("there is no such run");
 }
 
 #[test]
@@ -401,13 +460,19 @@ fn evidence_never_holds_keys_or_signatures() {
     let text = String::from_utf8_lossy(&bytes);
     assert!(!text.contains(secret.trim()));
     assert!(!text.contains("PRIVATE KEY"));
-    assert!(!text.contains("WECHATPAY2-SHA256-RSA2048"), "an Authorization header is kept");
+    assert!(
+        !text.contains("WECHATPAY2-SHA256-RSA2048"),
+        "an Authorization header is kept"
+    );
 }
 
 #[test]
 fn check_reports_all_mistakes_with_their_places() {
     let app = mixed();
-    app.payrun(&["check"]).exits(0).says("payrun.yaml").says(WORKFLOW);
+    app.payrun(&["check"])
+        .exits(0)
+        .says("payrun.yaml")
+        .says(WORKFLOW);
     app.edit(WORKFLOW, "gateway: hk", "gateway: hq");
     app.edit(WORKFLOW, "retry: {", "rety: {");
     let ended = app.payrun(&["check"]).exits(2);
@@ -423,7 +488,11 @@ fn check_reports_all_mistakes_with_their_places() {
     "#);
     let json = app.json(&["check", "--json"]);
     assert_eq!(json["ok"], false);
-    app.edit("payrun.yaml", "timezone: Asia/Hong_Kong", "timezone: Asia/HongKong");
+    app.edit(
+        "payrun.yaml",
+        "timezone: Asia/Hong_Kong",
+        "timezone: Asia/HongKong",
+    );
     app.edit("payrun.yaml", "    rate: 5000/s", "    rate: fast");
     let ended = app.payrun(&["check"]).exits(2);
     insta::assert_snapshot!(ended.stderr, @r#"
@@ -440,11 +509,18 @@ fn check_reports_all_mistakes_with_their_places() {
 #[test]
 fn check_online_tries_keys_clock_and_reachability() {
     let app = mixed();
-    app.payrun(&["check", "--online"]).exits(0).says("gateway hk").says("C-0005-terminated: state TERMINATED");
+    app.payrun(&["check", "--online"])
+        .exits(0)
+        .says("gateway hk")
+        .says("C-0005-terminated: state TERMINATED");
     app.payrun(&["doctor"]).exits(0).says("is sound");
     assert_eq!(app.charges(), 0);
     let base = std::fs::read_to_string(app.path("payrun.yaml")).unwrap();
-    let base = base.lines().find(|line| line.contains("base_url")).unwrap().to_owned();
+    let base = base
+        .lines()
+        .find(|line| line.contains("base_url"))
+        .unwrap()
+        .to_owned();
     // Port 1 is nobody's.
     app.edit("payrun.yaml", &base, "    base_url: http://127.0.0.1:1");
     app.payrun(&["check", "--online"]).exits(2).says("wrong");
@@ -453,21 +529,38 @@ fn check_online_tries_keys_clock_and_reachability() {
 #[test]
 fn manual_pages_are_written_for_every_command() {
     let folder = tempfile::tempdir().unwrap();
-    Running::start(payrun(folder.path(), &["man", "pages"])).wait(PATIENCE).exits(0).says("wrote the manual pages");
-    let page = std::fs::read_to_string(folder.path().join("pages/payrun-contracts-import.1")).unwrap();
-    assert!(page.contains("Take contracts from a CSV") && page.contains("dry\\-run"), "{page}");
+    Running::start(payrun(folder.path(), &["man", "pages"]))
+        .wait(PATIENCE)
+        .exits(0)
+        .says("wrote the manual pages");
+    let page =
+        std::fs::read_to_string(folder.path().join("pages/payrun-contracts-import.1")).unwrap();
+    assert!(
+        page.contains("Take contracts from a CSV") && page.contains("dry\\-run"),
+        "{page}"
+    );
     let first = std::fs::read_to_string(folder.path().join("pages/payrun.1")).unwrap();
     assert!(first.contains("Exit codes: 0 all succeeded"), "{first}");
-    Running::start(payrun(folder.path(), &["man", "pages/payrun.1"])).wait(PATIENCE).exits(2).says("cannot be written");
+    Running::start(payrun(folder.path(), &["man", "pages/payrun.1"]))
+        .wait(PATIENCE)
+        .exits(2)
+        .says("cannot be written");
 }
 
 #[test]
 fn schemas_are_json() {
     let folder = tempfile::tempdir().unwrap();
     for of in ["workflow", "config"] {
-        let ended = Running::start(payrun(folder.path(), &["schema", of])).wait(PATIENCE).exits(0);
+        let ended = Running::start(payrun(folder.path(), &["schema", of]))
+            .wait(PATIENCE)
+            .exits(0);
         let schema: Value = serde_json::from_str(&ended.stdout).unwrap();
-        assert!(schema["$schema"].as_str().is_some_and(|url| url.contains("json-schema.org")), "{schema}");
+        assert!(
+            schema["$schema"]
+                .as_str()
+                .is_some_and(|url| url.contains("json-schema.org")),
+            "{schema}"
+        );
         assert_eq!(schema["type"], "object", "{schema}");
     }
 }
@@ -475,8 +568,12 @@ fn schemas_are_json() {
 #[test]
 fn completions_are_for_the_shell_that_is_asked_for() {
     let folder = tempfile::tempdir().unwrap();
-    let completions = |shell| Running::start(payrun(folder.path(), &["completions", shell])).wait(PATIENCE);
-    completions("bash").exits(0).says("_payrun()").says("complete -F _payrun");
+    let completions =
+        |shell| Running::start(payrun(folder.path(), &["completions", shell])).wait(PATIENCE);
+    completions("bash")
+        .exits(0)
+        .says("_payrun()")
+        .says("complete -F _payrun");
     completions("fish").exits(0).says("complete -c payrun");
     completions("cmd").exits(2);
 }
@@ -490,37 +587,66 @@ fn a_failed_item_that_was_sent_is_asked_about_first_when_it_is_retried() {
         .says("1 now pending")
         .says("asked about first");
     app.payrun(&["run", "--resume"]).exits(3);
-    let (_, events) = app.histories().into_iter().find(|(item, _)| item.key.starts_with("C-0005")).unwrap();
+    let (_, events) = app
+        .histories()
+        .into_iter()
+        .find(|(item, _)| item.key.starts_with("C-0005"))
+        .unwrap();
     let after: Vec<_> = events
         .iter()
         .skip_while(|event| event.event != "retry")
         .map(|event| (event.event.as_str(), event.from.as_str()))
         .collect();
-    assert_eq!(after[..3], [("retry", "failed"), ("claim", "pending"), ("absent", "pending")], "{events:#?}");
+    assert_eq!(
+        after[..3],
+        [
+            ("retry", "failed"),
+            ("claim", "pending"),
+            ("absent", "pending")
+        ],
+        "{events:#?}"
+    );
     app.payrun(&["retry", "C-0001/2026-03", "--reason", "a test"])
         .exits(3)
         .says("it is succeeded; only what has failed, was cancelled or is parked can be retried");
-    app.payrun(&["retry", "nobody", "--reason", "a test"]).exits(3).says("there is no such item");
+    app.payrun(&["retry", "nobody", "--reason", "a test"])
+        .exits(3)
+        .says("there is no such item");
     app.payrun(&["retry"]).exits(2);
-    app.payrun(&["retry", "C-0005-terminated/2026-03"]).exits(2).says("give a reason");
+    app.payrun(&["retry", "C-0005-terminated/2026-03"])
+        .exits(2)
+        .says("give a reason");
     assert_eq!(app.charges(), 2);
 }
 
 #[test]
 fn what_was_never_sent_can_be_cancelled_and_retried() {
-    let setup = Setup { contracts: contracts("C", 40), rate: "1/s", ..Setup::default() };
+    let setup = Setup {
+        contracts: contracts("C", 40),
+        rate: "1/s",
+        ..Setup::default()
+    };
     let app = App::of(setup);
     let running = app.start(&["run", WORKFLOW, "--date", DATE]);
     until("the first is charged", || app.charges() > 0);
     running.interrupt();
     running.wait(PATIENCE).exits(4);
-    app.payrun(&["cancel", "C-0040/2026-03", "--reason", "a test"]).exits(0).says("1 now cancelled");
+    app.payrun(&["cancel", "C-0040/2026-03", "--reason", "a test"])
+        .exits(0)
+        .says("1 now cancelled");
     app.payrun(&["cancel", "C-0040/2026-03", "--reason", "a test"])
         .exits(3)
         .says("it is cancelled; only what has not ended can be withdrawn");
-    app.payrun(&["retry", "C-0040/2026-03", "--reason", "a test"]).exits(0).says("1 now planned");
-    let cancelled = app.json(&["cancel", "--run", "1", "--state", "planned", "--yes", "--reason", "a test", "--json"]);
-    assert!(cancelled["moved"]["cancelled"].as_u64().unwrap() > 30, "{cancelled}");
+    app.payrun(&["retry", "C-0040/2026-03", "--reason", "a test"])
+        .exits(0)
+        .says("1 now planned");
+    let cancelled = app.json(&[
+        "cancel", "--run", "1", "--state", "planned", "--yes", "--reason", "a test", "--json",
+    ]);
+    assert!(
+        cancelled["moved"]["cancelled"].as_u64().unwrap() > 30,
+        "{cancelled}"
+    );
     app.payrun(&["run", "--resume"]).exits(0);
     assert!(app.charges() < 10);
 }
@@ -532,43 +658,82 @@ fn a_run_that_may_not_wait_leaves_what_is_due_later_open() {
     app.payrun(&["run", WORKFLOW, "--date", DATE, "--wait", "3s"])
         .exits(4)
         .says("what is open is not due yet; the next is due at");
-    assert_eq!(app.by_state(), json!({ "succeeded": 2, "failed": 1, "planned": 1, "rejected": 1 }));
-    app.payrun(&["cancel", "--run", "1", "--state", "planned", "--yes", "--reason", "a test"]).exits(0);
+    assert_eq!(
+        app.by_state(),
+        json!({ "succeeded": 2, "failed": 1, "planned": 1, "rejected": 1 })
+    );
+    app.payrun(&[
+        "cancel", "--run", "1", "--state", "planned", "--yes", "--reason", "a test",
+    ])
+    .exits(0);
 }
 
 #[test]
 fn a_resume_with_nothing_open_says_so() {
     let app = mixed();
-    app.payrun(&["run", "--resume"]).exits(0).says("nothing is open");
-    assert_eq!(app.json(&["run", "--resume", "--json"]), json!({ "runs": [] }));
+    app.payrun(&["run", "--resume"])
+        .exits(0)
+        .says("nothing is open");
+    assert_eq!(
+        app.json(&["run", "--resume", "--json"]),
+        json!({ "runs": [] })
+    );
 }
 
 #[test]
 fn init_brings_every_shipped_workflow_and_all_are_without_mistakes_where_they_belong() {
     let folder = tempfile::tempdir().unwrap();
-    Running::start(payrun(folder.path(), &["init", "shop"])).wait(PATIENCE).exits(0);
+    Running::start(payrun(folder.path(), &["init", "shop"]))
+        .wait(PATIENCE)
+        .exits(0);
     let shop = folder.path().join("shop");
     for entry in std::fs::read_dir(root().join("workflows")).unwrap() {
         let shipped = entry.unwrap().path();
         let name = shipped.file_name().unwrap();
         let text = std::fs::read_to_string(&shipped).unwrap();
-        assert!(text.starts_with("# yaml-language-server: $schema=../schema/workflow.schema.json\n"), "{name:?}");
+        assert!(
+            text.starts_with("# yaml-language-server: $schema=../schema/workflow.schema.json\n"),
+            "{name:?}"
+        );
         if !shop.join("workflows").join(name).exists() {
-            std::fs::copy(shop.join("ready").join(name), shop.join("workflows").join(name)).unwrap();
+            std::fs::copy(
+                shop.join("ready").join(name),
+                shop.join("workflows").join(name),
+            )
+            .unwrap();
         }
     }
-    Running::start(payrun(&shop, &["check"])).wait(PATIENCE).exits(0).says("take-payments.yaml");
+    Running::start(payrun(&shop, &["check"]))
+        .wait(PATIENCE)
+        .exits(0)
+        .says("take-payments.yaml");
 }
 
 #[test]
 fn init_makes_a_project_that_runs_against_the_sandbox_command() {
     let folder = tempfile::tempdir().unwrap();
     let within = |args: &[&str]| Running::start(payrun(&folder.path().join("shop"), args));
-    Running::start(payrun(folder.path(), &["init", "shop"])).wait(PATIENCE).exits(0).says("\nnext:\n  cd shop\n");
-    Running::start(payrun(folder.path(), &["init", "shop"])).wait(PATIENCE).exits(2).says("shop is a project already");
+    Running::start(payrun(folder.path(), &["init", "shop"]))
+        .wait(PATIENCE)
+        .exits(0)
+        .says("\nnext:\n  cd shop\n");
+    Running::start(payrun(folder.path(), &["init", "shop"]))
+        .wait(PATIENCE)
+        .exits(2)
+        .says("shop is a project already");
     within(&["check"]).wait(PATIENCE).exits(0);
-    let mut sandbox = within(&["sandbox", "--port", "0", "--faults", "some", "--latency", "1"]);
-    until("the sandbox listens", || sandbox.stdout_so_far().contains("http://127.0.0.1:") || sandbox.has_ended());
+    let mut sandbox = within(&[
+        "sandbox",
+        "--port",
+        "0",
+        "--faults",
+        "some",
+        "--latency",
+        "1",
+    ]);
+    until("the sandbox listens", || {
+        sandbox.stdout_so_far().contains("http://127.0.0.1:") || sandbox.has_ended()
+    });
     let said = sandbox.stdout_so_far();
     let address = said
         .split("http://")
@@ -578,7 +743,11 @@ fn init_makes_a_project_that_runs_against_the_sandbox_command() {
         .next()
         .unwrap();
     let config = std::fs::read_to_string(folder.path().join("shop/payrun.yaml")).unwrap();
-    std::fs::write(folder.path().join("shop/payrun.yaml"), config.replace("127.0.0.1:4455", address)).unwrap();
+    std::fs::write(
+        folder.path().join("shop/payrun.yaml"),
+        config.replace("127.0.0.1:4455", address),
+    )
+    .unwrap();
     let workflow = "workflows/monthly-deductions.yaml";
     let ended = within(&["run", workflow, "--wait", "1s", "--date", DATE]).wait(PATIENCE);
     assert!(matches!(ended.code(), Some(3 | 4)), "{ended:#?}");
@@ -589,21 +758,45 @@ fn init_makes_a_project_that_runs_against_the_sandbox_command() {
 #[test]
 fn the_demo_ends_with_books_that_match() {
     let folder = tempfile::tempdir().unwrap();
-    let demo = payrun(folder.path(), &["demo", "--items", "150", "--faults", "heavy", "--seed", "5", "--json"]);
+    let demo = payrun(
+        folder.path(),
+        &[
+            "demo", "--items", "150", "--faults", "heavy", "--seed", "5", "--json",
+        ],
+    );
     let ended = Running::start(demo).wait(PATIENCE).exits(0);
     let told: Value = serde_json::from_str(&ended.stdout).unwrap();
     assert_eq!(
-        (&told["jobs"][0]["items"], &told["double_charges"], &told["lost"]),
+        (
+            &told["jobs"][0]["items"],
+            &told["double_charges"],
+            &told["lost"]
+        ),
         (&json!(150), &json!(0), &json!(0)),
         "{told:#}"
     );
     for job in told["jobs"].as_array().unwrap() {
-        assert_eq!((&job["books_match"], &job["failure"]), (&json!(true), &Value::Null), "{job:#}");
-        assert!(job["by_state"]["succeeded"].as_u64().unwrap() > 0, "{job:#}");
+        assert_eq!(
+            (&job["books_match"], &job["failure"]),
+            (&json!(true), &Value::Null),
+            "{job:#}"
+        );
+        assert!(
+            job["by_state"]["succeeded"].as_u64().unwrap() > 0,
+            "{job:#}"
+        );
     }
     assert_eq!(told["books_match"], true);
-    let closed: u64 = told["unknown_closed"].as_object().unwrap().values().map(|times| times.as_u64().unwrap()).sum();
-    assert_eq!(told["unknown_opened"], closed, "every unknown was closed by evidence or parked");
+    let closed: u64 = told["unknown_closed"]
+        .as_object()
+        .unwrap()
+        .values()
+        .map(|times| times.as_u64().unwrap())
+        .sum();
+    assert_eq!(
+        told["unknown_opened"], closed,
+        "every unknown was closed by evidence or parked"
+    );
     assert!(told["unknown_opened"].as_u64().unwrap() > 50, "{told:#}");
     for field in ["by_state", "faults", "reports", "seconds"] {
         assert!(!told[field].is_null(), "{field}");
@@ -612,13 +805,22 @@ fn the_demo_ends_with_books_that_match() {
 
 #[test]
 fn every_kind_of_look_up_is_tried_and_a_parameter_that_the_gateway_refuses_is_named() {
-    let app = App::of(Setup { refusals: true, ..Setup::default() });
+    let app = App::of(Setup {
+        refusals: true,
+        ..Setup::default()
+    });
     let told = app.payrun(&["check", "--online", "--contracts", "0"]);
-    told.exits(0).says("look-up: transaction: taken; answered HTTP 404 NOT_FOUND").says("look-up: contract: taken");
+    told.exits(0)
+        .says("look-up: transaction: taken; answered HTTP 404 NOT_FOUND")
+        .says("look-up: contract: taken");
     // Of a gateway that knows the account in the other mode.
     app.edit("payrun.yaml", "mode: common", "mode: institutional");
     app.edit("payrun.yaml", "    mchid:", "    sp_mchid:");
-    app.edit("payrun.yaml", "    appid:", "    sub_mchid: \"10000097\"\n    sp_appid:");
+    app.edit(
+        "payrun.yaml",
+        "    appid:",
+        "    sub_mchid: \"10000097\"\n    sp_appid:",
+    );
     let told = app.payrun(&["check", "--online", "--contracts", "0"]);
     told.exits(2).says("PARAM_ERROR").says("sub_mchid");
     assert_eq!(app.charges(), 0);
@@ -627,8 +829,15 @@ fn every_kind_of_look_up_is_tried_and_a_parameter_that_the_gateway_refuses_is_na
 #[test]
 fn what_rests_on_no_page_is_listed_for_the_configured_gateways() {
     let app = App::of(Setup::default());
-    app.payrun(&["doctor", "--facts"]).exits(0).says("wechat deduct, submit").says("NOT_ENOUGH").says("[C]");
+    app.payrun(&["doctor", "--facts"])
+        .exits(0)
+        .says("wechat deduct, submit")
+        .says("NOT_ENOUGH")
+        .says("[C]");
     let listed = app.json(&["doctor", "--facts", "--json"]);
     let listed = listed.as_array().unwrap();
-    assert!(listed.len() > 5 && listed.iter().all(|one| one["gateway"] == "wechat"), "{listed:?}");
+    assert!(
+        listed.len() > 5 && listed.iter().all(|one| one["gateway"] == "wechat"),
+        "{listed:?}"
+    );
 }

@@ -1,4 +1,5 @@
-//! Declarations to customs, by the command: filed once whatever goes wrong, ended as the customs end them, and filed again.
+//! Declarations to customs, by the command: filed once whatever goes wrong, ended as the customs
+//! end them, and filed again.
 
 use std::collections::BTreeMap;
 
@@ -14,14 +15,29 @@ const GATEWAYS: [&str; 2] = ["wechat", "hipopay"];
 const HEADER: &str = "order,transaction,sub,customs,amount,transport,product,cert,name\n";
 
 /// Sub-orders of one payment each, and the ends of their numbers.
-const SUB_ORDERS: [&str; 8] = ["A-0", "A-1", "A-2", "A-3", "A-fail", "A-except", "A-back", "A-different"];
+const SUB_ORDERS: [&str; 8] = [
+    "A-0",
+    "A-1",
+    "A-2",
+    "A-3",
+    "A-fail",
+    "A-except",
+    "A-back",
+    "A-different",
+];
 
 /// Rows that nothing is sent of, and a word of the reason.
 const WRONG: [(&str, &str); 4] = [
-    ("P-0,{theirs},W-1,SHENZHEN,20.00,5.00,14.99,,", "product_fee"),
+    (
+        "P-0,{theirs},W-1,SHENZHEN,20.00,5.00,14.99,,",
+        "product_fee",
+    ),
     ("P-0,{theirs},W-2,MARS,20.00,5.00,15.00,,", "customs"),
     ("P-0,{theirs},W-3,SHENZHEN,20.001,5.00,15.00,,", "amount"),
-    ("P-0,{theirs},W-4,SHENZHEN,20.00,5.00,15.00,510921199308072310,", "name is empty, and cert_id needs it"),
+    (
+        "P-0,{theirs},W-4,SHENZHEN,20.00,5.00,15.00,510921199308072310,",
+        "name is empty, and cert_id needs it",
+    ),
 ];
 
 const POLICY: &str = "    retry: { attempts: 30, first: 50ms, max: 200ms }\n    \
@@ -63,10 +79,21 @@ fn declaring(gateway: &str) -> String {
 
 /// A job that declares what another job's items failed to.
 fn again(job: &str, gateway: &str, from: &str, way: &str) -> String {
-    let fields = ["out_trade_no", "transaction_id", "sub_order_no", "customs", "mch_customs_no", "amount", "currency"];
+    let fields = [
+        "out_trade_no",
+        "transaction_id",
+        "sub_order_no",
+        "customs",
+        "mch_customs_no",
+        "amount",
+        "currency",
+    ];
     let more = ["transport_fee", "product_fee", "cert_id", "name"];
-    let with: String =
-        fields.into_iter().chain(more).map(|field| format!("      {field}: \"{{{{ item.{field} }}}}\"\n")).collect();
+    let with: String = fields
+        .into_iter()
+        .chain(more)
+        .map(|field| format!("      {field}: \"{{{{ item.{field} }}}}\"\n"))
+        .collect();
     format!(
         "  {job}:\n    uses: redeclare\n    gateway: {gateway}\n    items: {{ from: {from}, state: failed }}\n    \
          key: \"{{{{ item.key }}}}/{way}\"\n    with:\n      way: {way}\n{with}{POLICY}"
@@ -87,7 +114,12 @@ fn declared(plan: FaultPlan, wrong: bool) -> Rig {
 
 /// How many declarations are in a state, at all customs.
 fn in_state(customs: &CustomsTotals, states: &[&str]) -> u64 {
-    let of = |by_state: &BTreeMap<String, u64>| states.iter().filter_map(|state| by_state.get(*state)).sum::<u64>();
+    let of = |by_state: &BTreeMap<String, u64>| {
+        states
+            .iter()
+            .filter_map(|state| by_state.get(*state))
+            .sum::<u64>()
+    };
     customs.filed.values().map(of).sum()
 }
 
@@ -102,7 +134,10 @@ fn count(items: &[Value], is: impl Fn(&Value) -> bool) -> u64 {
 /// Whether the customs refused it, so that it is filed all the same.
 fn refused_by_customs(item: &Value) -> bool {
     let reason = text_of(item, "reason");
-    item["state"] == "failed" && ["declined: FAIL", "declined: EXCEPT"].iter().any(|why| reason.starts_with(why))
+    item["state"] == "failed"
+        && ["declined: FAIL", "declined: EXCEPT"]
+            .iter()
+            .any(|why| reason.starts_with(why))
 }
 
 /// What the customs have is what our books say, once each.
@@ -114,19 +149,43 @@ fn books_match(rig: &Rig) {
         let succeeded = count(&items, |item| item["state"] == "succeeded");
         let parked = count(&items, |item| item["state"] == "parked");
         let refused = count(&items, refused_by_customs);
-        assert_eq!(filed(&customs), succeeded + parked + refused, "{gateway}: {customs:?} {items:#?}");
+        assert_eq!(
+            filed(&customs),
+            succeeded + parked + refused,
+            "{gateway}: {customs:?} {items:#?}"
+        );
         let successes = in_state(&customs, &["SUCCESS"]);
-        assert!((succeeded..=succeeded + parked).contains(&successes), "{gateway}: {customs:?} {items:#?}");
-        assert_eq!(in_state(&customs, &["FAIL", "EXCEPT"]), refused, "{gateway}: {customs:?} {items:#?}");
+        assert!(
+            (succeeded..=succeeded + parked).contains(&successes),
+            "{gateway}: {customs:?} {items:#?}"
+        );
+        assert_eq!(
+            in_state(&customs, &["FAIL", "EXCEPT"]),
+            refused,
+            "{gateway}: {customs:?} {items:#?}"
+        );
         assert_eq!(customs.filed_twice, 0, "{gateway}");
-        assert!(theirs.violations.is_empty(), "{gateway}: {:?}", theirs.violations);
+        assert!(
+            theirs.violations.is_empty(),
+            "{gateway}: {:?}",
+            theirs.violations
+        );
         assert!(theirs.refused.is_empty(), "{gateway}: {:?}", theirs.refused);
     }
 }
 
 fn by_sub_order(items: &[Value]) -> BTreeMap<String, Value> {
-    let name = |item: &Value| text_of(item, "key").split('/').nth(1).unwrap_or_default().to_owned();
-    items.iter().map(|item| (name(item), item.clone())).collect()
+    let name = |item: &Value| {
+        text_of(item, "key")
+            .split('/')
+            .nth(1)
+            .unwrap_or_default()
+            .to_owned()
+    };
+    items
+        .iter()
+        .map(|item| (name(item), item.clone()))
+        .collect()
 }
 
 #[test]
@@ -139,22 +198,35 @@ fn a_declaration_ends_as_the_customs_end_it_and_a_wrong_row_is_refused_with_its_
         for plain in ["A-0", "A-1", "A-2", "A-3", "A-back"] {
             assert_eq!(of[plain]["state"], "succeeded", "{gateway}: {}", of[plain]);
         }
-        let refused = [("A-fail", "FAIL", "支付单信息不符"), ("A-except", "EXCEPT", "海关接口异常")];
+        let refused = [
+            ("A-fail", "FAIL", "支付单信息不符"),
+            ("A-except", "EXCEPT", "海关接口异常"),
+        ];
         for (failed, word, theirs) in refused {
             assert_eq!(of[failed]["state"], "failed", "{gateway}: {}", of[failed]);
             let words = format!("declined: {word} ({theirs}); mend what the customs refuse");
-            assert!(text_of(&of[failed], "reason").starts_with(&words), "{}", of[failed]);
+            assert!(
+                text_of(&of[failed], "reason").starts_with(&words),
+                "{}",
+                of[failed]
+            );
         }
-        let rejected: Vec<&Value> = items.iter().filter(|item| item["state"] == "rejected").collect();
+        let rejected: Vec<&Value> = items
+            .iter()
+            .filter(|item| item["state"] == "rejected")
+            .collect();
         let first = 2 + SUB_ORDERS.len() + usize::from(gateway == "hipopay");
         assert_eq!(rejected.len(), WRONG.len(), "{rejected:?}");
         for (at, (_, word)) in WRONG.iter().enumerate() {
-            let row = rejected.iter().find(|item| item["line"] == first + at).unwrap();
+            let row = rejected
+                .iter()
+                .find(|item| item["line"] == first + at)
+                .unwrap();
             assert!(text_of(row, "reason").contains(word), "{row}");
         }
     }
-    // WeChat Pay is asked about the person once the declaration shows; HipoPay checks with the declaration. A buyer who is not
-    // the payer stops nothing, and people hear of it.
+    // WeChat Pay is asked about the person once the declaration shows; HipoPay checks with the
+    // declaration. A buyer who is not the payer stops nothing, and people hear of it.
     for gateway in GATEWAYS {
         let of = by_sub_order(&rig.items_of(gateway));
         for (sub_order, result) in [("A-different", "DIFFERENT"), ("A-0", "SAME")] {
@@ -168,10 +240,17 @@ fn a_declaration_ends_as_the_customs_end_it_and_a_wrong_row_is_refused_with_its_
             assert_eq!(says_so, result == "DIFFERENT", "{item}");
             let (code, shown) = rig.payrun(&["show", "--item", &item["item"].to_string()]);
             assert_eq!(code, Some(0));
-            assert_eq!(shown.matches("ALARM payer_differs").count(), usize::from(result == "DIFFERENT"), "{shown}");
+            assert_eq!(
+                shown.matches("ALARM payer_differs").count(),
+                usize::from(result == "DIFFERENT"),
+                "{shown}"
+            );
         }
     }
-    assert_eq!(rig.totals("wechat").customs.identity_checks, SUB_ORDERS.len() as u64);
+    assert_eq!(
+        rig.totals("wechat").customs.identity_checks,
+        SUB_ORDERS.len() as u64
+    );
 }
 
 #[test]
@@ -179,7 +258,8 @@ fn an_order_that_is_not_split_is_declared_as_a_whole() {
     let rig = Rig::new(FaultPlan::NONE);
     let theirs = rig.seed("wechat", "P-whole", "20.00", "CNY");
     let different = rig.seed("wechat", "P-different", "20.00", "CNY");
-    let row = |order: &str, theirs: &str, more: &str| format!("{order},{theirs},,SHENZHEN,{more}\n");
+    let row =
+        |order: &str, theirs: &str, more: &str| format!("{order},{theirs},,SHENZHEN,{more}\n");
     let rows = [
         row("P-whole", &theirs, ",,,51092119930801249X,李四"),
         row("P-different", &different, ",,,510921199308072310,李四"),
@@ -187,7 +267,10 @@ fn an_order_that_is_not_split_is_declared_as_a_whole() {
         row("P-0", "420000000000000000000000000000000", ",,,,"),
     ];
     rig.write("wechat.csv", format!("{HEADER}{}", rows.concat()));
-    rig.write("customs.yaml", format!("workflow: customs\njobs:\n{}", declaring("wechat")));
+    rig.write(
+        "customs.yaml",
+        format!("workflow: customs\njobs:\n{}", declaring("wechat")),
+    );
     assert_eq!(rig.to_the_end("customs.yaml"), Some(3));
     let items = rig.items_of("wechat");
     let of = |line: u64| items.iter().find(|item| item["line"] == line).unwrap();
@@ -198,19 +281,43 @@ fn an_order_that_is_not_split_is_declared_as_a_whole() {
             (&"succeeded".into(), &result.into()),
             "{item}"
         );
-        assert_eq!((&item["amount"], &item["currency"]), (&Value::Null, &Value::Null), "{item}");
+        assert_eq!(
+            (&item["amount"], &item["currency"]),
+            (&Value::Null, &Value::Null),
+            "{item}"
+        );
     }
-    assert!(text_of(of(4), "reason").contains("sub_order_no is empty, and amount needs it"), "{}", of(4));
-    assert!(text_of(of(5), "reason").contains("transaction_id has 33 characters"), "{}", of(5));
+    assert!(
+        text_of(of(4), "reason").contains("sub_order_no is empty, and amount needs it"),
+        "{}",
+        of(4)
+    );
+    assert!(
+        text_of(of(5), "reason").contains("transaction_id has 33 characters"),
+        "{}",
+        of(5)
+    );
     let totals = rig.totals("wechat");
     assert_eq!((filed(&totals.customs), totals.customs.filed_twice), (2, 0));
-    assert!(totals.refused.is_empty() && totals.violations.is_empty(), "{totals:?}");
+    assert!(
+        totals.refused.is_empty() && totals.violations.is_empty(),
+        "{totals:?}"
+    );
     // At HipoPay every declaration is of a sub-order.
-    rig.write("hipopay.csv", format!("{HEADER}{}", row("P-whole", "42", ",,,,")));
-    rig.write("other.yaml", format!("workflow: other\njobs:\n{}", declaring("hipopay")));
+    rig.write(
+        "hipopay.csv",
+        format!("{HEADER}{}", row("P-whole", "42", ",,,,")),
+    );
+    rig.write(
+        "other.yaml",
+        format!("workflow: other\njobs:\n{}", declaring("hipopay")),
+    );
     assert_eq!(rig.to_the_end("other.yaml"), Some(3));
     let reason = text_of(&rig.items_of("hipopay")[0], "reason").to_owned();
-    assert!(reason.contains("sub_order_no is empty") && reason.contains("amount is empty"), "{reason}");
+    assert!(
+        reason.contains("sub_order_no is empty") && reason.contains("amount is empty"),
+        "{reason}"
+    );
 }
 
 #[test]
@@ -219,7 +326,9 @@ fn a_buyer_who_cannot_be_checked_keeps_no_declaration_open_for_ever_and_people_h
     let mut rows = String::new();
     for order in ["P-unknown", "P-unread"] {
         let theirs = rig.seed("wechat", order, "20.00", "CNY");
-        rows.push_str(&format!("{order},{theirs},,SHENZHEN,,,,51092119930801249X,李四\n"));
+        rows.push_str(&format!(
+            "{order},{theirs},,SHENZHEN,,,,51092119930801249X,李四\n"
+        ));
     }
     rig.write("wechat.csv", format!("{HEADER}{rows}"));
     let job = declaring("wechat").replace("horizon: 1h", "horizon: 6s");
@@ -240,17 +349,29 @@ fn a_buyer_who_cannot_be_checked_keeps_no_declaration_open_for_ever_and_people_h
         shown.matches("\"declare_query\"").count()
     };
     assert_eq!(
-        (&later["result"]["cert_check_refusals"], &refused["result"]["cert_check_refusals"]),
+        (
+            &later["result"]["cert_check_refusals"],
+            &refused["result"]["cert_check_refusals"]
+        ),
         (&0.into(), &8.into())
     );
-    assert!(text_of(&later["result"], "cert_check_error").contains("35312011"), "{later}");
-    assert!(asked(later) > asked(refused) && asked(refused) >= 8, "{} {}", asked(later), asked(refused));
+    assert!(
+        text_of(&later["result"], "cert_check_error").contains("35312011"),
+        "{later}"
+    );
+    assert!(
+        asked(later) > asked(refused) && asked(refused) >= 8,
+        "{} {}",
+        asked(later),
+        asked(refused)
+    );
     let totals = rig.totals("wechat");
     assert_eq!((filed(&totals.customs), totals.customs.filed_twice), (2, 0));
 }
 
 #[test]
-fn what_was_paid_more_than_a_year_ago_is_refused_when_it_is_planned_and_more_customs_may_be_named() {
+fn what_was_paid_more_than_a_year_ago_is_refused_when_it_is_planned_and_more_customs_may_be_named()
+{
     let rig = Rig::new(FaultPlan::NONE);
     let yaml = std::fs::read_to_string(rig.folder.path().join("payrun.yaml")).unwrap();
     let yaml = yaml.replacen(
@@ -259,8 +380,10 @@ fn what_was_paid_more_than_a_year_ago_is_refused_when_it_is_planned_and_more_cus
         1,
     );
     rig.write("payrun.yaml", yaml);
-    let job = declaring("wechat")
-        .replace("      mch_customs_no", "      paid_on: \"{{ item.paid_on }}\"\n      mch_customs_no");
+    let job = declaring("wechat").replace(
+        "      mch_customs_no",
+        "      paid_on: \"{{ item.paid_on }}\"\n      mch_customs_no",
+    );
     rig.write("customs.yaml", format!("workflow: customs\njobs:\n{job}"));
     let header = HEADER.replace("name\n", "name,paid_on\n");
     rig.write(
@@ -269,40 +392,94 @@ fn what_was_paid_more_than_a_year_ago_is_refused_when_it_is_planned_and_more_cus
     );
     assert_eq!(rig.to_the_end("customs.yaml"), Some(3));
     let items = rig.items_of("wechat");
-    let reason = |line: u64| text_of(items.iter().find(|item| item["line"] == line).unwrap(), "reason").to_owned();
-    assert!(reason(2).contains("before the run, and the gateway takes at most 30 days"), "{}", reason(2));
-    assert!(reason(3).contains("sub_order_no may not be given"), "{}", reason(3));
-    assert!(reason(4).contains("customs takes one of") && reason(4).contains("HAIKOU_ZS"), "{}", reason(4));
+    let reason = |line: u64| {
+        text_of(
+            items.iter().find(|item| item["line"] == line).unwrap(),
+            "reason",
+        )
+        .to_owned()
+    };
+    assert!(
+        reason(2).contains("before the run, and the gateway takes at most 30 days"),
+        "{}",
+        reason(2)
+    );
+    assert!(
+        reason(3).contains("sub_order_no may not be given"),
+        "{}",
+        reason(3)
+    );
+    assert!(
+        reason(4).contains("customs takes one of") && reason(4).contains("HAIKOU_ZS"),
+        "{}",
+        reason(4)
+    );
 }
 
 #[test]
 fn a_port_that_wants_two_filings_becomes_two_items() {
     let rig = declared(FaultPlan::NONE, false);
     let items = rig.items_of("hipopay");
-    let keys: Vec<&str> = items.iter().map(|item| text_of(item, "key")).filter(|key| key.contains("port")).collect();
-    assert_eq!(keys, ["P-A-port/A-port/GUANGZHOU_ZS", "P-A-port/A-port/GUANGZHOU_HP_GJ"]);
+    let keys: Vec<&str> = items
+        .iter()
+        .map(|item| text_of(item, "key"))
+        .filter(|key| key.contains("port"))
+        .collect();
+    assert_eq!(
+        keys,
+        [
+            "P-A-port/A-port/GUANGZHOU_ZS",
+            "P-A-port/A-port/GUANGZHOU_HP_GJ"
+        ]
+    );
     let customs = rig.totals("hipopay").customs;
     for port in ["GUANGZHOU_ZS", "GUANGZHOU_HP_GJ"] {
-        assert_eq!(customs.filed[port], BTreeMap::from([("SUCCESS".to_owned(), 1)]), "{port}");
+        assert_eq!(
+            customs.filed[port],
+            BTreeMap::from([("SUCCESS".to_owned(), 1)]),
+            "{port}"
+        );
     }
 }
 
 #[test]
 fn a_port_that_wants_two_filings_may_be_written_out_as_well() {
     let rig = Rig::new(FaultPlan::NONE);
-    let [first, second] = ["GUANGZHOU_ZS", "GUANGZHOU_HP_GJ"].map(|port| row(&rig, "hipopay", "A-port", port));
+    let [first, second] =
+        ["GUANGZHOU_ZS", "GUANGZHOU_HP_GJ"].map(|port| row(&rig, "hipopay", "A-port", port));
     let theirs = rig.seed("hipopay", "P-A-other", "20.00", "CNY");
     let other = |port: &str| format!("P-A-other,{theirs},A-other,{port},20.00,5.00,15.00,,\n");
     // Whichever of them comes first.
-    let rows = [first.clone(), second, other("GUANGZHOU_HP_GJ"), other("GUANGZHOU_ZS"), first];
+    let rows = [
+        first.clone(),
+        second,
+        other("GUANGZHOU_HP_GJ"),
+        other("GUANGZHOU_ZS"),
+        first,
+    ];
     rig.write("hipopay.csv", format!("{HEADER}{}", rows.concat()));
-    rig.write("customs.yaml", format!("workflow: customs\njobs:\n{}", declaring("hipopay")));
+    rig.write(
+        "customs.yaml",
+        format!("workflow: customs\njobs:\n{}", declaring("hipopay")),
+    );
     assert_eq!(rig.to_the_end("customs.yaml"), Some(0));
     let items = rig.items_of("hipopay");
-    assert_eq!(count(&items, |item| item["state"] == "succeeded"), 4, "{items:#?}");
-    assert_eq!(count(&items, |item| item["state"] == "skipped"), 3, "{items:#?}");
+    assert_eq!(
+        count(&items, |item| item["state"] == "succeeded"),
+        4,
+        "{items:#?}"
+    );
+    assert_eq!(
+        count(&items, |item| item["state"] == "skipped"),
+        3,
+        "{items:#?}"
+    );
     let customs = rig.totals("hipopay").customs;
-    assert_eq!((filed(&customs), customs.filed_twice), (4, 0), "{customs:?}");
+    assert_eq!(
+        (filed(&customs), customs.filed_twice),
+        (4, 0),
+        "{customs:?}"
+    );
 }
 
 #[test]
@@ -311,19 +488,46 @@ fn a_duty_in_the_documents_unit_is_refused_with_what_it_would_be_here() {
     let duties = ["0.88", "15.00", "88", "1500", "abc"];
     let mut rows = HEADER.replace('\n', ",duty\n");
     for (place, duty) in duties.into_iter().enumerate() {
-        rows.push_str(&row(&rig, "hipopay", &format!("A-{place}"), "SHENZHEN").replace('\n', &format!(",{duty}\n")));
+        rows.push_str(
+            &row(&rig, "hipopay", &format!("A-{place}"), "SHENZHEN")
+                .replace('\n', &format!(",{duty}\n")),
+        );
     }
     rig.write("hipopay.csv", &rows);
     let with_duty = |gateway: &str| {
-        declaring(gateway).replace("      mch_customs_no", "      duty: \"{{ item.duty }}\"\n      mch_customs_no")
+        declaring(gateway).replace(
+            "      mch_customs_no",
+            "      duty: \"{{ item.duty }}\"\n      mch_customs_no",
+        )
     };
-    rig.write("customs.yaml", format!("workflow: customs\njobs:\n{}", with_duty("hipopay")));
+    rig.write(
+        "customs.yaml",
+        format!("workflow: customs\njobs:\n{}", with_duty("hipopay")),
+    );
     assert_eq!(rig.to_the_end("customs.yaml"), Some(3));
     let items = rig.items_of("hipopay");
-    assert_eq!(count(&items, |item| item["state"] == "succeeded"), 2, "{items:#?}");
-    let reason = |line: u64| text_of(items.iter().find(|item| item["line"] == line).unwrap(), "reason").to_owned();
-    assert!(reason(4).starts_with("duty is 88.00, and product_fee only 15.00: "), "{}", reason(4));
-    assert!(reason(4).contains("main units") && reason(5).contains("0.01 CNY"), "{}", reason(4));
+    assert_eq!(
+        count(&items, |item| item["state"] == "succeeded"),
+        2,
+        "{items:#?}"
+    );
+    let reason = |line: u64| {
+        text_of(
+            items.iter().find(|item| item["line"] == line).unwrap(),
+            "reason",
+        )
+        .to_owned()
+    };
+    assert!(
+        reason(4).starts_with("duty is 88.00, and product_fee only 15.00: "),
+        "{}",
+        reason(4)
+    );
+    assert!(
+        reason(4).contains("main units") && reason(5).contains("0.01 CNY"),
+        "{}",
+        reason(4)
+    );
     assert!(reason(6).starts_with("duty: "), "{}", reason(6));
     // Of a declaration that is not split too, what is no duty is refused before anything is sent.
     // And what may be in either unit, since no product's price stands beside it.
@@ -332,15 +536,28 @@ fn a_duty_in_the_documents_unit_is_refused_with_what_it_would_be_here() {
         "P-1,42,,SHENZHEN,,,,,,abc\nP-2,42,,SHENZHEN,,,,,,88\nP-3,{},,SHENZHEN,,,,,,0.88\nP-4,{},,SHENZHEN,,,,,,0\n",
         theirs[0], theirs[1]
     );
-    rig.write("wechat.csv", format!("{}{rows}", HEADER.replace('\n', ",duty\n")));
-    rig.write("whole.yaml", format!("workflow: whole\njobs:\n{}", with_duty("wechat")));
+    rig.write(
+        "wechat.csv",
+        format!("{}{rows}", HEADER.replace('\n', ",duty\n")),
+    );
+    rig.write(
+        "whole.yaml",
+        format!("workflow: whole\njobs:\n{}", with_duty("wechat")),
+    );
     assert_eq!(rig.to_the_end("whole.yaml"), Some(3));
     let items = rig.items_of("wechat");
     let of = |line: u64| items.iter().find(|item| item["line"] == line).unwrap();
     assert!(text_of(of(2), "reason").starts_with("duty: "), "{}", of(2));
     let reason = text_of(of(3), "reason");
-    assert!(reason.starts_with("duty is 88, which may be 88.00 or 0.88, and there is no product_fee"), "{reason}");
-    assert_eq!((&of(4)["state"], &of(5)["state"]), (&"succeeded".into(), &"succeeded".into()), "{items:#?}");
+    assert!(
+        reason.starts_with("duty is 88, which may be 88.00 or 0.88, and there is no product_fee"),
+        "{reason}"
+    );
+    assert_eq!(
+        (&of(4)["state"], &of(5)["state"]),
+        (&"succeeded".into(), &"succeeded".into()),
+        "{items:#?}"
+    );
 }
 
 #[test]
@@ -353,10 +570,22 @@ fn a_card_that_fails_a_check_is_refused_when_it_is_planned_and_is_in_no_message(
         ("320219197003071013", "", ""),
         ("11010119900307002x", "", ""),
         ("110101185003071017", "", "has a birthday before 1900"),
-        ("110101199003071015", "", "has a check digit (its last place) that does not fit the others"),
-        ("110101199002301017", "IDCARD", "has no real day as its birthday"),
+        (
+            "110101199003071015",
+            "",
+            "has a check digit (its last place) that does not fit the others",
+        ),
+        (
+            "110101199002301017",
+            "IDCARD",
+            "has no real day as its birthday",
+        ),
         ("110101209903071016", "", "has a birthday in the future"),
-        ("110101900307101", "", "has 15 places; an identity card has 18"),
+        (
+            "110101900307101",
+            "",
+            "has 15 places; an identity card has 18",
+        ),
         ("1.1010119900307E+17", "", "has 19 places"),
         ("H1234567801", "OTHER", ""),
     ];
@@ -370,31 +599,56 @@ fn a_card_that_fails_a_check_is_refused_when_it_is_planned_and_is_in_no_message(
     }
     rig.write("wechat.jsonl", lines);
     let job = declaring("wechat").replace("wechat.csv", "wechat.jsonl");
-    let job = job.replace("      cert_id", "      cert_type: \"{{ item.document }}\"\n      cert_id");
+    let job = job.replace(
+        "      cert_id",
+        "      cert_type: \"{{ item.document }}\"\n      cert_id",
+    );
     rig.write("customs.yaml", format!("workflow: customs\njobs:\n{job}"));
     let (_, said) = rig.payrun(&["plan", "customs.yaml"]);
-    assert!(said.contains("cert_id ends in a small x, sent as a capital X, in 1 row, first in line 5"), "{said}");
+    assert!(
+        said.contains("cert_id ends in a small x, sent as a capital X, in 1 row, first in line 5"),
+        "{said}"
+    );
     assert_eq!(rig.to_the_end("customs.yaml"), Some(3));
     let items = rig.items_of("wechat");
     for (n, (card, _, why)) in cards.iter().enumerate() {
         let item = items.iter().find(|item| item["line"] == n + 1).unwrap();
-        let expected = if why.is_empty() { "succeeded" } else { "rejected" };
+        let expected = if why.is_empty() {
+            "succeeded"
+        } else {
+            "rejected"
+        };
         assert_eq!(text_of(item, "state"), expected, "{why}: {item}");
         assert!(text_of(item, "reason").contains(why), "{why}: {item}");
-        assert!(!said.contains(card) && !item.to_string().contains(card), "{said} {item}");
+        assert!(
+            !said.contains(card) && !item.to_string().contains(card),
+            "{said} {item}"
+        );
     }
 }
 
 #[test]
 fn customs_that_a_gateway_does_not_declare_to_are_refused_with_those_it_does() {
     let rig = Rig::new(FaultPlan::NONE);
-    rig.write("wechat.csv", format!("{HEADER}{}", row(&rig, "wechat", "A-0", "XIAN")));
-    rig.write("customs.yaml", format!("workflow: customs\njobs:\n{}", declaring("wechat")));
+    rig.write(
+        "wechat.csv",
+        format!("{HEADER}{}", row(&rig, "wechat", "A-0", "XIAN")),
+    );
+    rig.write(
+        "customs.yaml",
+        format!("workflow: customs\njobs:\n{}", declaring("wechat")),
+    );
     assert_eq!(rig.to_the_end("customs.yaml"), Some(3));
     let items = rig.items_of("wechat");
-    assert_eq!((items.len(), text_of(&items[0], "state"), &items[0]["line"]), (1, "rejected", &Value::from(2)));
+    assert_eq!(
+        (items.len(), text_of(&items[0], "state"), &items[0]["line"]),
+        (1, "rejected", &Value::from(2))
+    );
     let reason = text_of(&items[0], "reason");
-    assert!(reason.contains("customs") && reason.contains("SHENZHEN"), "{reason}");
+    assert!(
+        reason.contains("customs") && reason.contains("SHENZHEN"),
+        "{reason}"
+    );
     assert_eq!(filed(&rig.totals("wechat").customs), 0);
 }
 
@@ -405,15 +659,25 @@ fn the_same_file_once_more_files_nothing_again() {
     let items = rig.items().len();
     let (_, told) = rig.payrun(&["run", "customs.yaml", "--wait", "20s"]);
     assert!(
-        told.contains("4 skipped rows of what is failed in run 1; `payrun retry --run 1 --state failed`"),
+        told.contains(
+            "4 skipped rows of what is failed in run 1; `payrun retry --run 1 --state failed`"
+        ),
         "{told}"
     );
-    assert!(told.contains("or mend the rows and give them again: the gateway is asked what it has"), "{told}");
+    assert!(
+        told.contains("or mend the rows and give them again: the gateway is asked what it has"),
+        "{told}"
+    );
     assert_eq!(GATEWAYS.map(|gateway| rig.totals(gateway).customs), before);
     let all = rig.items();
-    let skipped =
-        all.iter().find(|item| item["state"] == "skipped" && text_of(item, "key").contains("A-fail")).unwrap();
-    assert!(text_of(skipped, "reason").contains("failed); mend the row and give it again"), "{skipped}");
+    let skipped = all
+        .iter()
+        .find(|item| item["state"] == "skipped" && text_of(item, "key").contains("A-fail"))
+        .unwrap();
+    assert!(
+        text_of(skipped, "reason").contains("failed); mend the row and give it again"),
+        "{skipped}"
+    );
     assert_eq!(all.len(), 2 * items);
     assert_eq!(count(&all, |item| item["state"] == "skipped"), items as u64);
 }
@@ -424,7 +688,10 @@ fn every_fault_by_itself_files_nothing_twice_and_loses_nothing() {
         let rig = declared(FaultPlan::only(fault), false);
         books_match(&rig);
         for gateway in GATEWAYS {
-            assert!(rig.totals(gateway).faults.contains_key(fault.word()), "{gateway} never met {fault}");
+            assert!(
+                rig.totals(gateway).faults.contains_key(fault.word()),
+                "{gateway} never met {fault}"
+            );
         }
     });
 }
@@ -438,21 +705,31 @@ fn all_faults_together_file_nothing_twice_and_lose_nothing() {
     });
 }
 
-/// Rows of declarations that end in every way, with this buyer; `big` is more than was paid unless it is mended.
+/// Rows of declarations that end in every way, with this buyer; `big` is more than was paid unless
+/// it is mended.
 fn write_mended(rig: &Rig, gateway: &str, name: &str, mended: bool) {
     let mut rows = HEADER.to_owned();
     for sub_order in ["A-0", "A-fail", "A-except"] {
         rows.push_str(&row(rig, gateway, sub_order, "SHENZHEN").replace("李四", name));
     }
     let theirs = rig.seed(gateway, "P-big", "10.00", "CNY");
-    let amounts = if mended { "10.00,4.00,6.00" } else { "20.00,5.00,15.00" };
-    rows.push_str(&format!("P-big,{theirs},A-big,SHENZHEN,{amounts},510921199308072310,{name}\n"));
+    let amounts = if mended {
+        "10.00,4.00,6.00"
+    } else {
+        "20.00,5.00,15.00"
+    };
+    rows.push_str(&format!(
+        "P-big,{theirs},A-big,SHENZHEN,{amounts},510921199308072310,{name}\n"
+    ));
     rig.write(&format!("{gateway}.csv"), rows);
 }
 
 /// Whether nothing was wrong with what was sent but the amount that a row has before it is mended.
 fn only_above_payment(rig: &Rig, gateway: &str) -> bool {
-    rig.totals(gateway).violations.keys().all(|violation| violation == "declared_above_payment")
+    rig.totals(gateway)
+        .violations
+        .keys()
+        .all(|violation| violation == "declared_above_payment")
 }
 
 #[test]
@@ -467,21 +744,37 @@ fn of_two_rows_of_one_key_that_differ_in_the_buyer_neither_is_filed() {
             let name = first.replace("李四", "王五");
             // As many as make another chunk, which are refused by themselves.
             let wrong = "P-0,,W-2,MARS,20.00,5.00,15.00,,\n".repeat(between);
-            rig.write(&format!("{gateway}.csv"), format!("{HEADER}{first}{same}{wrong}{name}{same}"));
+            rig.write(
+                &format!("{gateway}.csv"),
+                format!("{HEADER}{first}{same}{wrong}{name}{same}"),
+            );
         }
         assert_eq!(rig.to_the_end("customs.yaml"), Some(3));
         for gateway in GATEWAYS {
             let items = rig.items_of(gateway);
-            let of =
-                |key: &str| -> Vec<&Value> { items.iter().filter(|item| text_of(item, "key").contains(key)).collect() };
+            let of = |key: &str| -> Vec<&Value> {
+                items
+                    .iter()
+                    .filter(|item| text_of(item, "key").contains(key))
+                    .collect()
+            };
             let both = of("A-0");
             assert_eq!(both.len(), 2, "{gateway}: {both:#?}");
             for item in &both {
                 assert_eq!(item["state"], "rejected", "{gateway}: {item:#}");
-                assert!(text_of(item, "reason").contains("with other content: neither row is sent"), "{item:#}");
+                assert!(
+                    text_of(item, "reason").contains("with other content: neither row is sent"),
+                    "{item:#}"
+                );
             }
-            let states: Vec<&str> = of("A-1").iter().map(|item| item["state"].as_str().unwrap()).collect();
-            assert!(states.contains(&"succeeded") && states.len() == 2, "{gateway}: {states:?}");
+            let states: Vec<&str> = of("A-1")
+                .iter()
+                .map(|item| item["state"].as_str().unwrap())
+                .collect();
+            assert!(
+                states.contains(&"succeeded") && states.len() == 2,
+                "{gateway}: {states:?}"
+            );
             assert_eq!(filed(&rig.totals(gateway).customs), 1, "{gateway}");
         }
     }
@@ -492,55 +785,134 @@ fn a_mended_row_of_what_failed_is_filed_again_as_the_gateway_demands() {
     let rig = Rig::new(FaultPlan::NONE);
     let jobs = GATEWAYS.map(declaring).concat();
     rig.write("customs.yaml", format!("workflow: customs\njobs:\n{jobs}"));
-    GATEWAYS.iter().for_each(|gateway| write_mended(&rig, gateway, "李四", false));
+    GATEWAYS
+        .iter()
+        .for_each(|gateway| write_mended(&rig, gateway, "李四", false));
     assert_eq!(rig.to_the_end("customs.yaml"), Some(3));
     for gateway in GATEWAYS {
         let items = rig.items_of(gateway);
-        assert_eq!(count(&items, |item| item["state"] == "failed"), 3, "{gateway}: {items:#?}");
+        assert_eq!(
+            count(&items, |item| item["state"] == "failed"),
+            3,
+            "{gateway}: {items:#?}"
+        );
     }
     // As it was, nothing of it is filed again.
     rig.to_the_end("customs.yaml");
-    assert_eq!(GATEWAYS.map(|gateway| rig.totals(gateway).customs.modified), [0, 0]);
-    GATEWAYS.iter().for_each(|gateway| write_mended(&rig, gateway, "王五", true));
+    assert_eq!(
+        GATEWAYS.map(|gateway| rig.totals(gateway).customs.modified),
+        [0, 0]
+    );
+    GATEWAYS
+        .iter()
+        .for_each(|gateway| write_mended(&rig, gateway, "王五", true));
     let (_, planned) = rig.payrun(&["plan", "customs.yaml"]);
-    assert!(planned.contains("3 items, 50.00 CNY, 3 of them filed again with other content, 1 skipped"), "{planned}");
+    assert!(
+        planned.contains("3 items, 50.00 CNY, 3 of them filed again with other content, 1 skipped"),
+        "{planned}"
+    );
     // The buyer of what was accepted is another one too: that is said, by row.
-    assert!(planned.contains("1 of these with another buyer or other content, which is not filed"), "{planned}");
-    assert!(planned.contains("run 1 has this key with another buyer"), "{planned}");
+    assert!(
+        planned.contains("1 of these with another buyer or other content, which is not filed"),
+        "{planned}"
+    );
+    assert!(
+        planned.contains("run 1 has this key with another buyer"),
+        "{planned}"
+    );
     let (_, told) = rig.payrun(&["run", "customs.yaml", "--wait", "20s"]);
-    assert!(told.contains("job wechat, line 2: run 1 has this key with another buyer"), "{told}");
+    assert!(
+        told.contains("job wechat, line 2: run 1 has this key with another buyer"),
+        "{told}"
+    );
     assert!(told.contains("way: modify"), "{told}");
-    assert_eq!(rig.to_the_end("customs.yaml"), Some(0), "{:#?}", rig.items());
+    assert_eq!(
+        rig.to_the_end("customs.yaml"),
+        Some(0),
+        "{:#?}",
+        rig.items()
+    );
     for (gateway, again) in GATEWAYS.into_iter().zip([(1, 1), (2, 0)]) {
         let (customs, all) = (rig.totals(gateway).customs, rig.items_of(gateway));
-        // What the gateway did not have was declared; at WeChat Pay a lost filing without a buyer in it is pushed as it is.
-        assert_eq!((customs.modified, customs.redeclared), again, "{gateway}: {customs:?}");
-        assert_eq!((filed(&customs), customs.filed_twice), (4, 0), "{gateway}: {customs:?}");
-        assert_eq!(in_state(&customs, &["SUCCESS"]), 4, "{gateway}: {customs:?}");
-        assert!(only_above_payment(&rig, gateway), "{gateway}: {:?}", rig.totals(gateway).violations);
+        // What the gateway did not have was declared; at WeChat Pay a lost filing without a buyer
+        // in it is pushed as it is.
+        assert_eq!(
+            (customs.modified, customs.redeclared),
+            again,
+            "{gateway}: {customs:?}"
+        );
+        assert_eq!(
+            (filed(&customs), customs.filed_twice),
+            (4, 0),
+            "{gateway}: {customs:?}"
+        );
+        assert_eq!(
+            in_state(&customs, &["SUCCESS"]),
+            4,
+            "{gateway}: {customs:?}"
+        );
+        assert!(
+            only_above_payment(&rig, gateway),
+            "{gateway}: {:?}",
+            rig.totals(gateway).violations
+        );
         // The one of before is kept as it was, and can no longer be tried again.
-        let old = all.iter().find(|item| item["run"] == 1 && text_of(item, "key").contains("A-fail")).unwrap();
-        let new = all.iter().find(|item| item["run"] == 3 && text_of(item, "key").contains("A-fail")).unwrap();
-        assert_eq!((&old["state"], &new["state"]), (&"failed".into(), &"succeeded".into()));
-        assert_eq!((&old["result"]["filed_again_as"], &new["result"]["filed_as"]), (&new["item"], &"modify".into()));
-        let (code, told) = rig.payrun(&["retry", &old["item"].to_string(), "--reason", "once more"]);
-        assert!(code != Some(0) && told.contains("filed again with other content as item"), "{told}");
+        let old = all
+            .iter()
+            .find(|item| item["run"] == 1 && text_of(item, "key").contains("A-fail"))
+            .unwrap();
+        let new = all
+            .iter()
+            .find(|item| item["run"] == 3 && text_of(item, "key").contains("A-fail"))
+            .unwrap();
+        assert_eq!(
+            (&old["state"], &new["state"]),
+            (&"failed".into(), &"succeeded".into())
+        );
+        assert_eq!(
+            (&old["result"]["filed_again_as"], &new["result"]["filed_as"]),
+            (&new["item"], &"modify".into())
+        );
+        let (code, told) =
+            rig.payrun(&["retry", &old["item"].to_string(), "--reason", "once more"]);
+        assert!(
+            code != Some(0) && told.contains("filed again with other content as item"),
+            "{told}"
+        );
     }
-    // Neither the same once more, nor other content of what was accepted, is filed; nor does customs-redeclare take the old ones.
+    // Neither the same once more, nor other content of what was accepted, is filed; nor does
+    // customs-redeclare take the old ones.
     let before = GATEWAYS.map(|gateway| rig.totals(gateway).customs);
     assert_eq!(rig.to_the_end("customs.yaml"), Some(0));
-    let redeclare = GATEWAYS.map(|gateway| again(gateway, gateway, &format!("customs/{gateway}"), "modify"));
-    rig.write("redeclare.yaml", format!("workflow: redeclare\njobs:\n{}", redeclare.concat()));
+    let redeclare =
+        GATEWAYS.map(|gateway| again(gateway, gateway, &format!("customs/{gateway}"), "modify"));
+    rig.write(
+        "redeclare.yaml",
+        format!("workflow: redeclare\njobs:\n{}", redeclare.concat()),
+    );
     assert_eq!(rig.to_the_end("redeclare.yaml"), Some(0));
     let file = std::fs::read_to_string(rig.folder.path().join("wechat.csv")).unwrap();
-    rig.write("wechat.csv", file.replace("20.00,5.00,15.00", "20.00,6.00,14.00"));
+    rig.write(
+        "wechat.csv",
+        file.replace("20.00,5.00,15.00", "20.00,6.00,14.00"),
+    );
     assert_eq!(rig.to_the_end("customs.yaml"), Some(3));
     let reason = text_of(rig.items_of("wechat").last().unwrap(), "reason").to_owned();
-    assert_eq!(GATEWAYS.map(|gateway| rig.totals(gateway).customs), before, "{reason}");
+    assert_eq!(
+        GATEWAYS.map(|gateway| rig.totals(gateway).customs),
+        before,
+        "{reason}"
+    );
     let items = rig.items_of("wechat");
-    let rejected: Vec<&Value> = items.iter().filter(|item| item["state"] == "rejected").collect();
+    let rejected: Vec<&Value> = items
+        .iter()
+        .filter(|item| item["state"] == "rejected")
+        .collect();
     assert_eq!(rejected.len(), 3, "{items:#?}");
-    assert!(text_of(rejected[0], "reason").contains("way: modify"), "{rejected:#?}");
+    assert!(
+        text_of(rejected[0], "reason").contains("way: modify"),
+        "{rejected:#?}"
+    );
 }
 
 #[test]
@@ -555,23 +927,43 @@ fn under_faults_what_is_filed_again_is_filed_once_or_given_to_a_person() {
 fn filed_again(plan: FaultPlan) {
     let rig = Rig::new(plan);
     let jobs = GATEWAYS.map(declaring).concat();
-    rig.write("customs.yaml", format!("workflow: customs\njobs:\n{}", jobs.replace("horizon: 1h", "horizon: 4s")));
-    GATEWAYS.iter().for_each(|gateway| write_mended(&rig, gateway, "李四", false));
+    rig.write(
+        "customs.yaml",
+        format!(
+            "workflow: customs\njobs:\n{}",
+            jobs.replace("horizon: 1h", "horizon: 4s")
+        ),
+    );
+    GATEWAYS
+        .iter()
+        .for_each(|gateway| write_mended(&rig, gateway, "李四", false));
     rig.to_the_end("customs.yaml");
     for name in ["王五", "赵六"] {
-        GATEWAYS.iter().for_each(|gateway| write_mended(&rig, gateway, name, true));
+        GATEWAYS
+            .iter()
+            .for_each(|gateway| write_mended(&rig, gateway, name, true));
         rig.to_the_end("customs.yaml");
     }
     for gateway in GATEWAYS {
         let (theirs, items) = (rig.totals(gateway), rig.items_of(gateway));
         assert_at_rest(&items);
-        assert_eq!(theirs.customs.filed_twice, 0, "{gateway}: {theirs:?} {items:#?}");
-        assert!(only_above_payment(&rig, gateway), "{gateway}: {theirs:?} {items:#?}");
+        assert_eq!(
+            theirs.customs.filed_twice, 0,
+            "{gateway}: {theirs:?} {items:#?}"
+        );
+        assert!(
+            only_above_payment(&rig, gateway),
+            "{gateway}: {theirs:?} {items:#?}"
+        );
         // Each declaration that succeeded is one of the customs'.
         let succeeded = count(&items, |item| item["state"] == "succeeded");
-        assert!(succeeded <= filed(&theirs.customs), "{gateway}: {theirs:?} {items:#?}");
+        assert!(
+            succeeded <= filed(&theirs.customs),
+            "{gateway}: {theirs:?} {items:#?}"
+        );
         for key in ["A-0", "A-fail", "A-except", "A-big"] {
-            let of_key = |item: &Value| item["state"] == "succeeded" && text_of(item, "key").contains(key);
+            let of_key =
+                |item: &Value| item["state"] == "succeeded" && text_of(item, "key").contains(key);
             assert!(count(&items, of_key) <= 1, "{gateway} {key}: {items:#?}");
         }
     }
@@ -582,17 +974,28 @@ fn what_failed_in_another_workflow_is_declared_again_with_its_own_terms() {
     let rig = declared(FaultPlan::NONE, false);
     // The filing fires every hour: its last run has nothing but rows that were declared before.
     rig.to_the_end("customs.yaml");
-    let jobs = GATEWAYS.map(|gateway| again(gateway, gateway, &format!("customs/{gateway}"), "modify"));
-    rig.write("redeclare.yaml", format!("workflow: redeclare\njobs:\n{}", jobs.concat()));
+    let jobs =
+        GATEWAYS.map(|gateway| again(gateway, gateway, &format!("customs/{gateway}"), "modify"));
+    rig.write(
+        "redeclare.yaml",
+        format!("workflow: redeclare\njobs:\n{}", jobs.concat()),
+    );
     assert_eq!(rig.to_the_end("redeclare.yaml"), Some(0));
     for gateway in GATEWAYS {
         let customs = rig.totals(gateway).customs;
         assert_eq!((customs.modified, customs.redeclared), (2, 0), "{gateway}");
-        assert_eq!(in_state(&customs, &["FAIL", "EXCEPT"]), 0, "{gateway}: {customs:?}");
+        assert_eq!(
+            in_state(&customs, &["FAIL", "EXCEPT"]),
+            0,
+            "{gateway}: {customs:?}"
+        );
     }
     // Once is enough: the keys are known, whatever the last run says failed.
     rig.to_the_end("redeclare.yaml");
-    assert_eq!(GATEWAYS.map(|gateway| rig.totals(gateway).customs.modified), [2, 2]);
+    assert_eq!(
+        GATEWAYS.map(|gateway| rig.totals(gateway).customs.modified),
+        [2, 2]
+    );
 }
 
 #[test]
@@ -602,13 +1005,22 @@ fn what_failed_is_declared_again_in_the_same_workflow() {
     for gateway in GATEWAYS {
         write_rows(&rig, gateway, false);
         yaml.push_str(&declaring(gateway));
-        yaml.push_str(&again(&format!("{gateway}-again"), gateway, gateway, "modify"));
+        yaml.push_str(&again(
+            &format!("{gateway}-again"),
+            gateway,
+            gateway,
+            "modify",
+        ));
     }
     rig.write("customs.yaml", yaml);
     rig.to_the_end("customs.yaml");
     for gateway in GATEWAYS {
         let items = rig.items_of(&format!("{gateway}-again"));
-        assert_eq!(count(&items, |item| item["state"] == "succeeded"), 2, "{gateway}: {items:#?}");
+        assert_eq!(
+            count(&items, |item| item["state"] == "succeeded"),
+            2,
+            "{gateway}: {items:#?}"
+        );
         assert_eq!(rig.totals(gateway).customs.modified, 2, "{gateway}");
     }
 }
@@ -616,12 +1028,17 @@ fn what_failed_is_declared_again_in_the_same_workflow() {
 #[test]
 fn only_what_customs_lost_is_pushed_again_as_it_is() {
     let rig = declared(FaultPlan::NONE, false);
-    let jobs = GATEWAYS.map(|gateway| again(gateway, gateway, &format!("customs/{gateway}"), "redeclare"));
-    rig.write("redeclare.yaml", format!("workflow: redeclare\njobs:\n{}", jobs.concat()));
+    let jobs =
+        GATEWAYS.map(|gateway| again(gateway, gateway, &format!("customs/{gateway}"), "redeclare"));
+    rig.write(
+        "redeclare.yaml",
+        format!("workflow: redeclare\njobs:\n{}", jobs.concat()),
+    );
     assert_eq!(rig.to_the_end("redeclare.yaml"), Some(3));
     let all = rig.items();
     for gateway in GATEWAYS {
-        let mine = |item: &&Value| item["job"] == gateway && text_of(item, "key").ends_with("/redeclare");
+        let mine =
+            |item: &&Value| item["job"] == gateway && text_of(item, "key").ends_with("/redeclare");
         let mine: Vec<Value> = all.iter().filter(mine).cloned().collect();
         let of = by_sub_order(&mine);
         assert_eq!(of["A-except"]["state"], "succeeded", "{gateway}: {mine:#?}");
@@ -641,18 +1058,31 @@ fn under_faults_a_declaration_is_made_again_once_or_given_to_a_person() {
 fn made_again(plan: FaultPlan) {
     let rig = declared(plan, false);
     let failed = GATEWAYS.map(|gateway| count(&rig.items_of(gateway), refused_by_customs));
-    let jobs = GATEWAYS.map(|gateway| again(gateway, gateway, &format!("customs/{gateway}"), "modify"));
-    // Nobody but a person can tell a state of before from a state of now: asked for two seconds, then given to one.
-    rig.write("redeclare.yaml", format!("workflow: redeclare\njobs:\n{}", jobs.concat()).replace("1h", "2s"));
+    let jobs =
+        GATEWAYS.map(|gateway| again(gateway, gateway, &format!("customs/{gateway}"), "modify"));
+    // Nobody but a person can tell a state of before from a state of now: asked for two seconds,
+    // then given to one.
+    rig.write(
+        "redeclare.yaml",
+        format!("workflow: redeclare\njobs:\n{}", jobs.concat()).replace("1h", "2s"),
+    );
     rig.to_the_end("redeclare.yaml");
     for (gateway, failed) in GATEWAYS.into_iter().zip(failed) {
         let theirs = rig.totals(gateway);
         assert!(theirs.customs.modified <= failed, "{gateway}: {theirs:?}");
-        assert!(theirs.violations.is_empty() && theirs.refused.is_empty(), "{gateway}: {theirs:?}");
+        assert!(
+            theirs.violations.is_empty() && theirs.refused.is_empty(),
+            "{gateway}: {theirs:?}"
+        );
         let items = rig.items_of(gateway);
         assert_at_rest(&items);
-        let succeeded = count(&items, |item| item["state"] == "succeeded" && text_of(item, "key").ends_with("/modify"));
-        assert!(succeeded <= theirs.customs.modified, "{gateway}: {theirs:?} {items:#?}");
+        let succeeded = count(&items, |item| {
+            item["state"] == "succeeded" && text_of(item, "key").ends_with("/modify")
+        });
+        assert!(
+            succeeded <= theirs.customs.modified,
+            "{gateway}: {theirs:?} {items:#?}"
+        );
     }
 }
 
@@ -661,8 +1091,13 @@ fn a_buyer_who_is_not_the_payer_is_given_to_a_person() {
     let rig = Rig::new(FaultPlan::NONE);
     write_rows(&rig, "wechat", false);
     // Declared without its buyers, who are looked at afterwards.
-    let unseen = declaring("wechat").replace("{{ item.cert }}", "").replace("{{ item.name }}", "");
-    rig.write("customs.yaml", format!("workflow: customs\njobs:\n{unseen}"));
+    let unseen = declaring("wechat")
+        .replace("{{ item.cert }}", "")
+        .replace("{{ item.name }}", "");
+    rig.write(
+        "customs.yaml",
+        format!("workflow: customs\njobs:\n{unseen}"),
+    );
     rig.to_the_end("customs.yaml");
     assert_eq!(rig.totals("wechat").customs.identity_checks, 0);
     rig.write(
@@ -679,18 +1114,32 @@ fn a_buyer_who_is_not_the_payer_is_given_to_a_person() {
     let items = rig.items_of("check");
     let of = by_sub_order(&items);
     assert_eq!(of["A-different"]["state"], "parked", "{items:#?}");
-    assert!(text_of(&of["A-different"], "reason").contains("the buyer is not the payer"), "{items:#?}");
-    assert_eq!(count(&items, |item| item["state"] == "succeeded"), SUB_ORDERS.len() as u64 - 1, "{items:#?}");
-    assert_eq!(rig.totals("wechat").customs.identity_checks, SUB_ORDERS.len() as u64);
+    assert!(
+        text_of(&of["A-different"], "reason").contains("the buyer is not the payer"),
+        "{items:#?}"
+    );
+    assert_eq!(
+        count(&items, |item| item["state"] == "succeeded"),
+        SUB_ORDERS.len() as u64 - 1,
+        "{items:#?}"
+    );
+    assert_eq!(
+        rig.totals("wechat").customs.identity_checks,
+        SUB_ORDERS.len() as u64
+    );
 }
 
 /// Sub-orders of one gateway that knows nothing of buyers.
 fn declared_at_cbtis(plan: FaultPlan) -> Rig {
     let rig = Rig::new(plan);
-    let rows =
-        SUB_ORDERS.map(|sub_order| row(&rig, "cbtis", sub_order, "SHENZHEN").replace("510921199308072310,李四", ","));
+    let rows = SUB_ORDERS.map(|sub_order| {
+        row(&rig, "cbtis", sub_order, "SHENZHEN").replace("510921199308072310,李四", ",")
+    });
     rig.write("cbtis.csv", format!("{HEADER}{}", rows.concat()));
-    rig.write("customs.yaml", format!("workflow: customs\njobs:\n{}", declaring("cbtis")));
+    rig.write(
+        "customs.yaml",
+        format!("workflow: customs\njobs:\n{}", declaring("cbtis")),
+    );
     rig.to_the_end("customs.yaml");
     rig
 }
@@ -702,9 +1151,15 @@ fn books_match_at_cbtis(rig: &Rig) {
     let parked = count(&items, |item| item["state"] == "parked");
     let refused = count(&items, refused_by_customs);
     let filed = filed(&theirs.customs);
-    assert!((succeeded + refused..=succeeded + refused + parked).contains(&filed), "{theirs:?} {items:#?}");
+    assert!(
+        (succeeded + refused..=succeeded + refused + parked).contains(&filed),
+        "{theirs:?} {items:#?}"
+    );
     assert_eq!(theirs.customs.filed_twice, 0);
-    assert!(theirs.violations.is_empty() && theirs.refused.is_empty(), "{theirs:?}");
+    assert!(
+        theirs.violations.is_empty() && theirs.refused.is_empty(),
+        "{theirs:?}"
+    );
 }
 
 #[test]
@@ -712,32 +1167,73 @@ fn cbtis_declares_too_and_a_row_that_names_a_buyer_is_refused() {
     let rig = declared_at_cbtis(FaultPlan::NONE);
     books_match_at_cbtis(&rig);
     let items = rig.items_of("cbtis");
-    assert_eq!(count(&items, |item| item["state"] == "succeeded"), 6, "{items:#?}");
-    rig.write("cbtis.csv", format!("{HEADER}{}", row(&rig, "cbtis", "B-1", "SHENZHEN")));
+    assert_eq!(
+        count(&items, |item| item["state"] == "succeeded"),
+        6,
+        "{items:#?}"
+    );
+    rig.write(
+        "cbtis.csv",
+        format!("{HEADER}{}", row(&rig, "cbtis", "B-1", "SHENZHEN")),
+    );
     rig.payrun(&["run", "customs.yaml", "--wait", "20s"]);
     let items = rig.items_of("cbtis");
-    let rejected = items.iter().find(|item| item["state"] == "rejected").unwrap();
-    assert!(text_of(rejected, "reason").contains("so cert_id must be empty: CBTIS documents no field"), "{rejected}");
+    let rejected = items
+        .iter()
+        .find(|item| item["state"] == "rejected")
+        .unwrap();
+    assert!(
+        text_of(rejected, "reason").contains("so cert_id must be empty: CBTIS documents no field"),
+        "{rejected}"
+    );
 }
 
 #[test]
 fn at_cbtis_a_mended_row_of_what_failed_is_filed_again_once() {
     let rig = declared_at_cbtis(FaultPlan::NONE);
-    assert_eq!(count(&rig.items_of("cbtis"), refused_by_customs), 2, "{:#?}", rig.items_of("cbtis"));
+    assert_eq!(
+        count(&rig.items_of("cbtis"), refused_by_customs),
+        2,
+        "{:#?}",
+        rig.items_of("cbtis")
+    );
     let file = std::fs::read_to_string(rig.folder.path().join("cbtis.csv")).unwrap();
     let mended = |line: &str| match line {
-        line if line.contains("A-fail") || line.contains("A-except") => line.replace("5.00,15.00", "6.00,14.00"),
+        line if line.contains("A-fail") || line.contains("A-except") => {
+            line.replace("5.00,15.00", "6.00,14.00")
+        }
         line => line.to_owned(),
     };
-    rig.write("cbtis.csv", file.lines().map(|line| format!("{}\n", mended(line))).collect::<String>());
-    assert_eq!(rig.to_the_end("customs.yaml"), Some(0), "{:#?}", rig.items());
+    rig.write(
+        "cbtis.csv",
+        file.lines()
+            .map(|line| format!("{}\n", mended(line)))
+            .collect::<String>(),
+    );
+    assert_eq!(
+        rig.to_the_end("customs.yaml"),
+        Some(0),
+        "{:#?}",
+        rig.items()
+    );
     let (theirs, items) = (rig.totals("cbtis"), rig.items_of("cbtis"));
-    assert!(theirs.violations.is_empty() && theirs.refused.is_empty(), "{theirs:?}");
+    assert!(
+        theirs.violations.is_empty() && theirs.refused.is_empty(),
+        "{theirs:?}"
+    );
     let customs = theirs.customs;
-    assert_eq!((customs.modified, customs.redeclared, filed(&customs)), (2, 0, 8), "{customs:?}");
+    assert_eq!(
+        (customs.modified, customs.redeclared, filed(&customs)),
+        (2, 0, 8),
+        "{customs:?}"
+    );
     assert_eq!(in_state(&customs, &["SUCCESS"]), 8, "{customs:?}");
-    let new = items.iter().filter(|item| item["run"] == 2 && item["state"] == "succeeded");
-    let ways: Vec<&str> = new.map(|item| text_of(&item["result"], "filed_as")).collect();
+    let new = items
+        .iter()
+        .filter(|item| item["run"] == 2 && item["state"] == "succeeded");
+    let ways: Vec<&str> = new
+        .map(|item| text_of(&item["result"], "filed_as"))
+        .collect();
     assert_eq!(ways, ["modify", "modify"]);
     // Once more is nothing more.
     assert_eq!(rig.to_the_end("customs.yaml"), Some(0));

@@ -1,5 +1,6 @@
-//! The clients and the fakes held to the tables of docs/gateways: every request is one that a page documents, with its
-//! parameters and no others; and a fake refuses what the page of a call does not list.
+//! The clients and the fakes held to the tables of docs/gateways: every request is one that a page
+//! documents, with its parameters and no others; and a fake refuses what the page of a call does
+//! not list.
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -43,8 +44,8 @@ fn call(operation: &str, currency: &str, input: &Value) -> Call {
     }
 }
 
-/// What WeChat Pay's client is asked, with all a call may be given and with no more than it must; and which rows of the table
-/// may come of it.
+/// What WeChat Pay's client is asked, with all a call may be given and with no more than it must;
+/// and which rows of the table may come of it.
 fn wechat_calls() -> Vec<(Call, &'static str)> {
     let deduction = json!({
         "description": "Rent", "attach": "a", "goods_tag": "g", "merchant_category_code": "1011", "contract_id": "C-1",
@@ -77,41 +78,89 @@ fn wechat_calls() -> Vec<(Call, &'static str)> {
     let mut calls = Vec::new();
     let mut add = |operation: &str, row, inputs: &[&Value]| {
         for input in inputs {
-            let currency = if operation.contains("declare") || operation == "identity_check" { "CNY" } else { "HKD" };
+            let currency = if operation.contains("declare") || operation == "identity_check" {
+                "CNY"
+            } else {
+                "HKD"
+            };
             calls.push((call(operation, currency, input), row));
         }
     };
-    let bare = json!({ "description": "Rent", "merchant_category_code": "1011", "contract_id": "C-1" });
+    let bare =
+        json!({ "description": "Rent", "merchant_category_code": "1011", "contract_id": "C-1" });
     add("deduct", "deduct", &[&deduction, &bare]);
-    add("transaction", "transaction", &[&json!({}), &number, &payment]);
+    add(
+        "transaction",
+        "transaction",
+        &[&json!({}), &number, &payment],
+    );
     add("contract", "contract", &[&json!({ "contract_id": "C-1" })]);
-    add("terminate", "terminate", &[&json!({ "contract_id": "C-1", "reason": "moved out" })]);
+    add(
+        "terminate",
+        "terminate",
+        &[&json!({ "contract_id": "C-1", "reason": "moved out" })],
+    );
     add("order", "order", &[&json!({}), &number, &payment]);
     add("any_order", "order", &[&number, &payment]);
-    add("any_order", "transaction", &[&with(&number, json!({ "way": "deduction" }))]);
-    let quick_bare =
-        json!({ "auth_code": "134650720866361395", "merchant_category_code": "4111", "description": "Tea" });
+    add(
+        "any_order",
+        "transaction",
+        &[&with(&number, json!({ "way": "deduction" }))],
+    );
+    let quick_bare = json!({ "auth_code": "134650720866361395", "merchant_category_code": "4111", "description": "Tea" });
     add("micropay", "micropay", &[&quick, &quick_bare]);
     add("cancel", "close", &[&number, &payment]);
     let reverse = json!({ "way": "reverse" });
-    add("cancel", "micropay_reversal", &[&with(&number, reverse.clone()), &with(&payment, reverse)]);
-    add("cancel", "deduction_reversal", &[&with(&number, json!({ "way": "deduction" }))]);
+    add(
+        "cancel",
+        "micropay_reversal",
+        &[&with(&number, reverse.clone()), &with(&payment, reverse)],
+    );
+    add(
+        "cancel",
+        "deduction_reversal",
+        &[&with(&number, json!({ "way": "deduction" }))],
+    );
     let refund = with(&payment, json!({ "paid": "20.00", "reason": "sold out" }));
-    add("refund", "refund", &[&refund, &with(&number, json!({ "paid": "20.00" }))]);
+    add(
+        "refund",
+        "refund",
+        &[&refund, &with(&number, json!({ "paid": "20.00" }))],
+    );
     add("refund_query", "refund_query", &[&json!({})]);
     add("refunds", "refunds", &[&number, &payment]);
-    add("statement", "statement", &[&json!({ "date": "2026-11-27" })]);
-    add("settlements", "settlements", &[&json!({ "from": "2026-11-20", "to": "2026-11-20" })]);
+    add(
+        "statement",
+        "statement",
+        &[&json!({ "date": "2026-11-27" })],
+    );
+    add(
+        "settlements",
+        "settlements",
+        &[&json!({ "from": "2026-11-20", "to": "2026-11-20" })],
+    );
     add("declare", "declare", &[&order, &sub_order]);
     add(
         "declare_query",
         "declare_query",
-        &[&order, &sub_order, &json!({ "out_trade_no": "P-1", "customs": "SHENZHEN" })],
+        &[
+            &order,
+            &sub_order,
+            &json!({ "out_trade_no": "P-1", "customs": "SHENZHEN" }),
+        ],
     );
     add("redeclare", "redeclare", &[&order, &sub_order]);
-    add("redeclare", "modify", &[&modify(&order), &modify(&sub_order)]);
+    add(
+        "redeclare",
+        "modify",
+        &[&modify(&order), &modify(&sub_order)],
+    );
     let person = json!({ "cert_id": "11010119900307002X", "name": "張三" });
-    add("identity_check", "identity_check", &[&sub_order, &with(&order, person)]);
+    add(
+        "identity_check",
+        "identity_check",
+        &[&sub_order, &with(&order, person)],
+    );
     calls
 }
 
@@ -122,7 +171,10 @@ fn modes() -> [(&'static str, WechatMode, bool); 3] {
         sub_mchid: "10000097".into(),
         sub_appid: sub_appid.map(str::to_owned),
     };
-    let own = WechatMode::Common { mchid: "1900000001".into(), appid: "wx0000000000000001".into() };
+    let own = WechatMode::Common {
+        mchid: "1900000001".into(),
+        appid: "wx0000000000000001".into(),
+    };
     [
         ("common", own, false),
         ("institutional", institution(None), true),
@@ -143,13 +195,22 @@ async fn sent(identity: &Identity, by_sub_merchant: bool) -> Vec<(Call, &'static
         settlements_by_sub_merchant: by_sub_merchant,
         ..identity.wechat_config_with_public_key("https://gateway.invalid")
     };
-    let client = wechat::Client::new(&config, Transport::InProcess(recorder.clone()), Clock::System).unwrap();
+    let client = wechat::Client::new(
+        &config,
+        Transport::InProcess(recorder.clone()),
+        Clock::System,
+    )
+    .unwrap();
     let mut sent = Vec::new();
     for (call, row) in wechat_calls() {
         client.call(&call).await;
         let requests = std::mem::take(&mut *recorder.0.lock().unwrap());
         assert_eq!(requests.len(), 1, "{call:?}");
-        sent.extend(requests.into_iter().map(|request| (call.clone(), row, request)));
+        sent.extend(
+            requests
+                .into_iter()
+                .map(|request| (call.clone(), row, request)),
+        );
     }
     sent
 }
@@ -165,22 +226,42 @@ async fn every_request_of_wechat_pay_s_client_is_as_its_page_says() {
     for (mode, ids, by_sub_merchant) in modes() {
         for (call, operation, request) in sent(&identity(&ids), by_sub_merchant).await {
             let row = table.find(mode, request.method(), request.uri().path());
-            let row = row.unwrap_or_else(|| panic!("no page has {} {}", request.method(), request.uri()));
-            assert_eq!(row.operation, operation, "{} {}", request.method(), request.uri());
+            let row =
+                row.unwrap_or_else(|| panic!("no page has {} {}", request.method(), request.uri()));
+            assert_eq!(
+                row.operation,
+                operation,
+                "{} {}",
+                request.method(),
+                request.uri()
+            );
             let (query, body) = bytes(&request);
             let checked = row.check_json(query, body);
-            assert!(checked.is_ok(), "{mode} {call:?}: {:?}", checked.unwrap_err());
+            assert!(
+                checked.is_ok(),
+                "{mode} {call:?}: {:?}",
+                checked.unwrap_err()
+            );
             let known = table.check_headers(request.headers(), &[]);
             assert!(known.is_ok(), "{operation}: {:?}", known.unwrap_err());
             made.insert((row.operation.clone(), row.mode.clone(), row.path.clone()));
         }
     }
     // What the keyring asks for, and what nothing needs to ask for.
-    let never = [("certificates", "/v3/global/certificates"), ("refund_query", "/v3/global/refunds/id/{refund_id}")];
+    let never = [
+        ("certificates", "/v3/global/certificates"),
+        ("refund_query", "/v3/global/refunds/id/{refund_id}"),
+    ];
     for row in table.rows() {
         let made = made.contains(&(row.operation.clone(), row.mode.clone(), row.path.clone()));
         let never = never.contains(&(row.operation.as_str(), row.path.as_str()));
-        assert!(made != never, "{} ({}) {}: made {made}", row.operation, row.mode, row.path);
+        assert!(
+            made != never,
+            "{} ({}) {}: made {made}",
+            row.operation,
+            row.mode,
+            row.path
+        );
     }
 }
 
@@ -193,23 +274,52 @@ async fn refused(
     body: Bytes,
     serial: &str,
 ) -> Option<String> {
-    let signed = merchant.authorize(method.as_str(), target, &body, Clock::System.now()).unwrap();
-    let request = http::Request::builder().method(method).uri(target).header("authorization", signed);
-    let headers = [("accept", "application/json"), ("user-agent", "test"), ("content-type", "application/json")];
-    let request = headers.into_iter().fold(request, |request, (name, value)| request.header(name, value));
-    let request = request.header("wechatpay-serial", serial).body(body).unwrap();
-    let Reaction::Reply(reply) = sandbox.handle(request).await else { return None };
+    let signed = merchant
+        .authorize(method.as_str(), target, &body, Clock::System.now())
+        .unwrap();
+    let request = http::Request::builder()
+        .method(method)
+        .uri(target)
+        .header("authorization", signed);
+    let headers = [
+        ("accept", "application/json"),
+        ("user-agent", "test"),
+        ("content-type", "application/json"),
+    ];
+    let request = headers.into_iter().fold(request, |request, (name, value)| {
+        request.header(name, value)
+    });
+    let request = request
+        .header("wechatpay-serial", serial)
+        .body(body)
+        .unwrap();
+    let Reaction::Reply(reply) = sandbox.handle(request).await else {
+        return None;
+    };
     let said: Value = serde_json::from_slice(reply.body()).unwrap_or_default();
-    let is_parameter = reply.status() == 400 && said["code"] == "PARAM_ERROR" && said["detail"]["field"].is_string();
-    is_parameter.then(|| format!("{} {}", said["message"].as_str().unwrap(), said["detail"]["field"].as_str().unwrap()))
+    let is_parameter = reply.status() == 400
+        && said["code"] == "PARAM_ERROR"
+        && said["detail"]["field"].is_string();
+    is_parameter.then(|| {
+        format!(
+            "{} {}",
+            said["message"].as_str().unwrap(),
+            said["detail"]["field"].as_str().unwrap()
+        )
+    })
 }
 
 #[tokio::test]
 async fn the_fake_of_wechat_pay_refuses_what_no_page_lists_and_what_is_missing() {
     for (mode, ids, by_sub_merchant) in modes() {
         let identity = identity(&ids);
-        let settings = Settings { settlements_by_sub_merchant: by_sub_merchant, ..Settings::default() };
-        let sandbox = Sandbox::open(identity.clone(), settings, Clock::System).await.unwrap();
+        let settings = Settings {
+            settlements_by_sub_merchant: by_sub_merchant,
+            ..Settings::default()
+        };
+        let sandbox = Sandbox::open(identity.clone(), settings, Clock::System)
+            .await
+            .unwrap();
         let mchid = match &ids {
             WechatMode::Common { mchid, .. } => mchid.clone(),
             WechatMode::Institutional { sp_mchid, .. } => sp_mchid.clone(),
@@ -217,42 +327,70 @@ async fn the_fake_of_wechat_pay_refuses_what_no_page_lists_and_what_is_missing()
         let config = identity.wechat_config_with_public_key("https://gateway.invalid");
         let own = &config.merchant_keys[0];
         let key = payrun::gateway::keys::SigningKey::from_pem(&own.key).unwrap();
-        let merchant = Merchant { mchid, keys: vec![MerchantKey { serial: own.serial.clone(), key, from: None }] };
+        let merchant = Merchant {
+            mchid,
+            keys: vec![MerchantKey {
+                serial: own.serial.clone(),
+                key,
+                from: None,
+            }],
+        };
         let serial = payrun::sandbox::identity::PUBLIC_KEY_ID;
         for (_, operation, request) in sent(&identity, by_sub_merchant).await {
             let (method, target) = (request.method().clone(), request.uri().to_string());
-            let send =
-                async |target: &str, body: Bytes| refused(&sandbox, &merchant, &method, target, body, serial).await;
+            let send = async |target: &str, body: Bytes| {
+                refused(&sandbox, &merchant, &method, target, body, serial).await
+            };
             let as_it_is = send(&target, request.body().clone()).await;
             assert_eq!(as_it_is, None, "{mode} {operation} {target}");
-            // Beside what is documented: an id of the other mode's, and one of nobody's, wherever it could stand.
+            // Beside what is documented: an id of the other mode's, and one of nobody's, wherever
+            // it could stand.
             for odd in ["surprise", "sp_mchid", "mchid"] {
-                let row = RequestTable::wechat().find(mode, &method, request.uri().path()).unwrap();
+                let row = RequestTable::wechat()
+                    .find(mode, &method, request.uri().path())
+                    .unwrap();
                 let documented = |all: &[payrun::sandbox::request_table::Parameter]| {
-                    all.iter().any(|parameter| parameter.names.iter().any(|name| name == odd))
+                    all.iter()
+                        .any(|parameter| parameter.names.iter().any(|name| name == odd))
                 };
                 let glue = if target.contains('?') { '&' } else { '?' };
                 if !documented(&row.query) {
-                    let told = send(&format!("{target}{glue}{odd}=1"), request.body().clone()).await;
-                    assert_eq!(told, Some(format!("unknown_parameter {odd}")), "{mode} {operation} query");
+                    let told =
+                        send(&format!("{target}{glue}{odd}=1"), request.body().clone()).await;
+                    assert_eq!(
+                        told,
+                        Some(format!("unknown_parameter {odd}")),
+                        "{mode} {operation} query"
+                    );
                 }
                 if !documented(&row.body) {
-                    let body: Result<Map<String, Value>, _> = serde_json::from_slice(request.body());
+                    let body: Result<Map<String, Value>, _> =
+                        serde_json::from_slice(request.body());
                     let mut body = body.unwrap_or_default();
                     body.insert(odd.to_owned(), json!("1"));
                     let told = send(&target, serde_json::to_vec(&body).unwrap().into()).await;
-                    assert_eq!(told, Some(format!("unknown_parameter {odd}")), "{mode} {operation} body");
+                    assert_eq!(
+                        told,
+                        Some(format!("unknown_parameter {odd}")),
+                        "{mode} {operation} body"
+                    );
                 }
             }
             // Without any one that is required.
-            let row = RequestTable::wechat().find(mode, &method, request.uri().path()).unwrap();
+            let row = RequestTable::wechat()
+                .find(mode, &method, request.uri().path())
+                .unwrap();
             for parameter in row.body.iter().filter(|parameter| parameter.required) {
                 let mut body: Value = serde_json::from_slice(request.body()).unwrap();
                 for name in &parameter.names {
                     remove(&mut body, name);
                 }
                 let told = send(&target, serde_json::to_vec(&body).unwrap().into()).await;
-                assert_eq!(told, Some(format!("missing_parameter {}", parameter.names.join("/"))), "{operation}");
+                assert_eq!(
+                    told,
+                    Some(format!("missing_parameter {}", parameter.names.join("/"))),
+                    "{operation}"
+                );
             }
         }
     }
@@ -271,7 +409,8 @@ fn remove(body: &mut Value, name: &str) {
     }
 }
 
-/// What the clients of the other gateways are asked, and which row of the gateway's table comes of it.
+/// What the clients of the other gateways are asked, and which row of the gateway's table comes of
+/// it.
 fn other_calls(gateway: &str) -> Vec<(Call, &'static str)> {
     let number = json!({ "out_trade_no": "P-1" });
     let theirs = json!({ "transaction_id": "2018081316331654230251111" });
@@ -285,25 +424,47 @@ fn other_calls(gateway: &str) -> Vec<(Call, &'static str)> {
         Value::Object(base)
     };
     let modify = with(&order, json!({ "way": "modify" }));
-    let buyer = with(&order, json!({ "cert_id": "11010119900307002X", "name": "張三", "duty": "0.88" }));
-    let whole = json!({ "out_trade_no": "P-1", "customs": "SHENZHEN", "mch_customs_no": "123456789B" });
+    let buyer = with(
+        &order,
+        json!({ "cert_id": "11010119900307002X", "name": "張三", "duty": "0.88" }),
+    );
+    let whole =
+        json!({ "out_trade_no": "P-1", "customs": "SHENZHEN", "mch_customs_no": "123456789B" });
     let calls = match gateway {
         "hipopay" => {
             let payment = json!({ "description": "Tea", "appid": "wx1", "openid": "o-1", "client_ip": "10.1.1.1" });
             vec![
-                ("mini_program_payment", "HKD", payment.clone(), "mini_program_payment"),
+                (
+                    "mini_program_payment",
+                    "HKD",
+                    payment.clone(),
+                    "mini_program_payment",
+                ),
                 (
                     "mini_program_payment",
                     "CNY",
-                    with(&payment, json!({ "is_rmb": "TRUE", "settlement_currency": "USD" })),
+                    with(
+                        &payment,
+                        json!({ "is_rmb": "TRUE", "settlement_currency": "USD" }),
+                    ),
                     "mini_program_payment",
                 ),
                 ("payment_query", "HKD", number.clone(), "payment_query"),
                 ("payment_query", "HKD", theirs.clone(), "payment_query"),
                 ("refund", "HKD", theirs.clone(), "refund"),
                 ("refund_query", "HKD", json!({}), "refund_query"),
-                ("exchange_rate", "HKD", json!({ "of": "USD" }), "exchange_rate"),
-                ("statement", "HKD", json!({ "date": "2026-11-27" }), "statement"),
+                (
+                    "exchange_rate",
+                    "HKD",
+                    json!({ "of": "USD" }),
+                    "exchange_rate",
+                ),
+                (
+                    "statement",
+                    "HKD",
+                    json!({ "date": "2026-11-27" }),
+                    "statement",
+                ),
                 ("declare", "CNY", order.clone(), "declare"),
                 ("declare", "CNY", buyer, "declare"),
                 ("declare_query", "CNY", order.clone(), "declare_query"),
@@ -312,7 +473,10 @@ fn other_calls(gateway: &str) -> Vec<(Call, &'static str)> {
             ]
         }
         "egms" => {
-            let undo = with(&number, json!({ "reason": "sold out", "trans_time": "2026-11-28T10:00:00+08:00" }));
+            let undo = with(
+                &number,
+                json!({ "reason": "sold out", "trans_time": "2026-11-28T10:00:00+08:00" }),
+            );
             let payment = json!({
                 "platform": "MINI", "openid": "o-1", "appid": "wx1", "valid_minutes": "5",
                 "return_url": "https://example.com/back", "merchant_category_code": "5411",
@@ -339,7 +503,12 @@ fn other_calls(gateway: &str) -> Vec<(Call, &'static str)> {
                 ("payment_create", "HKD", mini, "payment_create"),
                 ("payment_query", "HKD", number.clone(), "payment_query"),
                 ("payment_query", "HKD", theirs.clone(), "payment_query"),
-                ("refund", "HKD", with(&number, json!({ "reason": "sold out" })), "refund"),
+                (
+                    "refund",
+                    "HKD",
+                    with(&number, json!({ "reason": "sold out" })),
+                    "refund",
+                ),
                 ("refund", "HKD", theirs, "refund"),
                 ("refund_query", "HKD", json!({}), "refund_query"),
                 ("declare", "CNY", whole.clone(), "declare"),
@@ -350,7 +519,10 @@ fn other_calls(gateway: &str) -> Vec<(Call, &'static str)> {
             ]
         }
     };
-    calls.into_iter().map(|(operation, currency, input, row)| (call(operation, currency, &input), row)).collect()
+    calls
+        .into_iter()
+        .map(|(operation, currency, input, row)| (call(operation, currency, &input), row))
+        .collect()
 }
 
 /// A gateway's client that sends to a recorder, and its fake.
@@ -385,7 +557,9 @@ fn others() -> Vec<Other> {
             let pairs = hipopay::sign::parse_form(form(request).as_bytes()).unwrap();
             let message = hipopay::sign::request_message(&pairs, &timestamp, encoding);
             let signature = key.sign(message.as_bytes()).unwrap();
-            request.headers_mut().insert("signature", signature.parse().unwrap());
+            request
+                .headers_mut()
+                .insert("signature", signature.parse().unwrap());
         }),
     };
     let identity = egms_fake::Identity::generate().unwrap();
@@ -399,7 +573,11 @@ fn others() -> Vec<Other> {
         fake: egms_fake::Egms::open(&identity, Settings::default(), clock()),
         sign: Box::new(move |request| {
             let header = |name: &str| request.headers()[name].to_str().unwrap().to_owned();
-            let (date_time, msg_id, target) = (header("datetime"), header("msgid"), request.uri().to_string());
+            let (date_time, msg_id, target) = (
+                header("datetime"),
+                header("msgid"),
+                request.uri().to_string(),
+            );
             let method = request.method().as_str().to_owned();
             let message = egms::sign::Message {
                 method: &method,
@@ -409,7 +587,9 @@ fn others() -> Vec<Other> {
                 body: request.body(),
             };
             let signature = key.sign(message);
-            request.headers_mut().insert("authorization", signature.parse().unwrap());
+            request
+                .headers_mut()
+                .insert("authorization", signature.parse().unwrap());
         }),
     };
     let identity = cbtis_fake::Identity::generate().unwrap();
@@ -420,7 +600,12 @@ fn others() -> Vec<Other> {
         table: RequestTable::cbtis(),
         client: Box::new(cbtis::Client::new(&config, into(&to_cbtis), clock()).unwrap()),
         recorder: to_cbtis,
-        fake: cbtis_fake::Cbtis::open(&identity, Settings::default(), Duration::from_secs(3_600), clock()),
+        fake: cbtis_fake::Cbtis::open(
+            &identity,
+            Settings::default(),
+            Duration::from_secs(3_600),
+            clock(),
+        ),
         sign: Box::new(|_| {}),
     };
     vec![hipopay, egms, cbtis]
@@ -443,9 +628,18 @@ async fn every_request_of_the_other_clients_is_as_its_page_says_and_the_fakes_re
             let mut requests = std::mem::take(&mut *other.recorder.0.lock().unwrap());
             assert_eq!(requests.len(), 1, "{} {call:?}", other.gateway);
             let request = requests.remove(0);
-            let row = other.table.find("any", request.method(), request.uri().path());
-            let row = row.unwrap_or_else(|| panic!("no page has {} {}", request.method(), request.uri()));
-            assert_eq!(row.operation, operation, "{} {}", request.method(), request.uri());
+            let row = other
+                .table
+                .find("any", request.method(), request.uri().path());
+            let row =
+                row.unwrap_or_else(|| panic!("no page has {} {}", request.method(), request.uri()));
+            assert_eq!(
+                row.operation,
+                operation,
+                "{} {}",
+                request.method(),
+                request.uri()
+            );
             let checked = if other.gateway == "hipopay" {
                 row.check_form(&hipopay::sign::parse_form(form(&request).as_bytes()).unwrap())
             } else {
@@ -456,22 +650,37 @@ async fn every_request_of_the_other_clients_is_as_its_page_says_and_the_fakes_re
             let known = other.table.check_headers(request.headers(), &[]);
             assert!(known.is_ok(), "{operation}: {:?}", known.unwrap_err());
             made.insert(row.operation.clone());
-            assert!(!is_refused_for_its_shape(&other, request.clone()).await, "{operation}");
-            for changed in [in_query(&request), in_body(&request, other.gateway), in_headers(&request)] {
+            assert!(
+                !is_refused_for_its_shape(&other, request.clone()).await,
+                "{operation}"
+            );
+            for changed in [
+                in_query(&request),
+                in_body(&request, other.gateway),
+                in_headers(&request),
+            ] {
                 let Some(mut changed) = changed else { continue };
                 (other.sign)(&mut changed);
-                assert!(is_refused_for_its_shape(&other, changed).await, "{operation}");
+                assert!(
+                    is_refused_for_its_shape(&other, changed).await,
+                    "{operation}"
+                );
             }
         }
-        // A declaration that is modified is told from a new one by a parameter, where the path is the same.
+        // A declaration that is modified is told from a new one by a parameter, where the path is
+        // the same.
         let rows = other.table.rows().iter().map(|row| row.operation.clone());
-        let missing: Vec<String> = rows.filter(|row| row != "modify" && !made.contains(row)).collect();
+        let missing: Vec<String> = rows
+            .filter(|row| row != "modify" && !made.contains(row))
+            .collect();
         assert!(missing.is_empty(), "{}: {missing:?}", other.gateway);
     }
 }
 
 async fn is_refused_for_its_shape(other: &Other, request: Request) -> bool {
-    let Reaction::Reply(reply) = other.fake.take(request).await else { panic!("{} says nothing", other.gateway) };
+    let Reaction::Reply(reply) = other.fake.take(request).await else {
+        panic!("{} says nothing", other.gateway)
+    };
     let said: Value = serde_json::from_slice(reply.body()).unwrap_or_default();
     match other.gateway {
         "hipopay" => said["error_message"] == "unknown_parameter",
@@ -481,9 +690,15 @@ async fn is_refused_for_its_shape(other: &Other, request: Request) -> bool {
 }
 
 fn in_query(request: &Request) -> Option<Request> {
-    let glue = if request.uri().query().is_some() { '&' } else { '?' };
+    let glue = if request.uri().query().is_some() {
+        '&'
+    } else {
+        '?'
+    };
     let mut changed = request.clone();
-    *changed.uri_mut() = format!("{}{glue}surprise=1", request.uri()).parse().unwrap();
+    *changed.uri_mut() = format!("{}{glue}surprise=1", request.uri())
+        .parse()
+        .unwrap();
     Some(changed)
 }
 
@@ -504,6 +719,8 @@ fn in_body(request: &Request, gateway: &str) -> Option<Request> {
 
 fn in_headers(request: &Request) -> Option<Request> {
     let mut changed = request.clone();
-    changed.headers_mut().insert("x-surprise", "1".parse().unwrap());
+    changed
+        .headers_mut()
+        .insert("x-surprise", "1".parse().unwrap());
     Some(changed)
 }

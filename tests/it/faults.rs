@@ -1,4 +1,5 @@
-//! What the gateway does wrong, one fault at a time and all together: where items must end, and whose money moved.
+//! What the gateway does wrong, one fault at a time and all together: where items must end, and
+//! whose money moved.
 
 use std::time::Duration;
 
@@ -42,7 +43,11 @@ fn ends(fault: Fault) -> Ends {
 }
 
 fn meets_only(fault: Fault) {
-    let app = App::of(Setup { faults: FaultPlan::only(fault), contracts: contracts("C", ITEMS), ..Setup::default() });
+    let app = App::of(Setup {
+        faults: FaultPlan::only(fault),
+        contracts: contracts("C", ITEMS),
+        ..Setup::default()
+    });
     let ended = app.run();
     let met = app.totals().faults.get(fault.word()).copied().unwrap_or(0);
     assert!(met >= u64::from(ITEMS), "{fault} was met {met} times only");
@@ -58,7 +63,11 @@ fn meets_only(fault: Fault) {
         }
         Ends::Either => {
             let of = |state: &str| states[state].as_u64().unwrap_or(0);
-            assert_eq!(of("succeeded") + of("failed"), u64::from(ITEMS), "{fault}: {states}");
+            assert_eq!(
+                of("succeeded") + of("failed"),
+                u64::from(ITEMS),
+                "{fault}: {states}"
+            );
             assert!(of("succeeded") > 0, "{fault}: {states}");
         }
     }
@@ -68,7 +77,10 @@ fn meets_only(fault: Fault) {
 fn every_fault_by_itself_ends_where_it_must_and_the_books_match() {
     for some in Fault::ALL.chunks(6) {
         std::thread::scope(|scope| {
-            let tests: Vec<_> = some.iter().map(|fault| scope.spawn(|| meets_only(*fault))).collect();
+            let tests: Vec<_> = some
+                .iter()
+                .map(|fault| scope.spawn(|| meets_only(*fault)))
+                .collect();
             tests.into_iter().for_each(|test| test.join().unwrap());
         });
     }
@@ -77,7 +89,13 @@ fn every_fault_by_itself_ends_where_it_must_and_the_books_match() {
 fn mixed(level: Level, seed: u64, items: u32) {
     let latency = Duration::from_millis(3);
     let faults = FaultPlan::new(seed, level);
-    let app = App::of(Setup { faults, latency, concurrency: 96, contracts: contracts("C", items), ..Setup::default() });
+    let app = App::of(Setup {
+        faults,
+        latency,
+        concurrency: 96,
+        contracts: contracts("C", items),
+        ..Setup::default()
+    });
     app.run();
     let shown = app.json(&["show", "--json"]);
     assert_eq!(shown["items"], items);
@@ -97,15 +115,33 @@ fn heavy_faults_mixed_leave_nothing_open_and_matching_books() {
 
 #[test]
 fn queries_that_fail_delay_an_end_and_never_change_it() {
-    let faults = FaultPlan { on: Some(CallKind::Query), ..FaultPlan::new(5, Level::Heavy) };
-    let rows =
-        |ending: &str| -> String { (0..25).map(|n| format!("Q-{n:03}{ending},basic,38.00,HKD,yes\n")).collect() };
-    let contracts =
-        format!("contract_id,plan,amount,currency,active\n{}{}{}", rows("-blocked"), rows("-poor"), rows(""));
-    let app = App::of(Setup { faults, contracts, ..Setup::default() });
+    let faults = FaultPlan {
+        on: Some(CallKind::Query),
+        ..FaultPlan::new(5, Level::Heavy)
+    };
+    let rows = |ending: &str| -> String {
+        (0..25)
+            .map(|n| format!("Q-{n:03}{ending},basic,38.00,HKD,yes\n"))
+            .collect()
+    };
+    let contracts = format!(
+        "contract_id,plan,amount,currency,active\n{}{}{}",
+        rows("-blocked"),
+        rows("-poor"),
+        rows("")
+    );
+    let app = App::of(Setup {
+        faults,
+        contracts,
+        ..Setup::default()
+    });
     app.run().exits(3);
     assert_eq!(app.by_state(), json!({ "succeeded": 25, "failed": 50 }));
-    assert!(app.totals().faults.values().sum::<u64>() > 10, "{:?}", app.totals().faults);
+    assert!(
+        app.totals().faults.values().sum::<u64>() > 10,
+        "{:?}",
+        app.totals().faults
+    );
 }
 
 #[test]
@@ -119,21 +155,39 @@ fn looking_orders_up_survives_every_fault_of_a_query() {
         Fault::Truncated,
     ];
     std::thread::scope(|scope| {
-        let tests: Vec<_> = faults.into_iter().map(|fault| scope.spawn(move || looked_up_despite(fault))).collect();
+        let tests: Vec<_> = faults
+            .into_iter()
+            .map(|fault| scope.spawn(move || looked_up_despite(fault)))
+            .collect();
         tests.into_iter().for_each(|test| test.join().unwrap());
     });
 }
 
 fn looked_up_despite(fault: Fault) {
-    let faults = FaultPlan { on: Some(CallKind::Query), ..FaultPlan::only(fault) };
-    let app = App::of(Setup { faults, contracts: contracts("C", 5), ..Setup::default() });
+    let faults = FaultPlan {
+        on: Some(CallKind::Query),
+        ..FaultPlan::only(fault)
+    };
+    let app = App::of(Setup {
+        faults,
+        contracts: contracts("C", 5),
+        ..Setup::default()
+    });
     app.payrun(&["run", WORKFLOW, "--date", DATE]).exits(0);
     let items = app.payrun(&["items", "--json"]).stdout;
     let numbers: Vec<String> = items
         .lines()
-        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["order_no"].as_str().unwrap().to_owned())
+        .map(|line| {
+            serde_json::from_str::<serde_json::Value>(line).unwrap()["order_no"]
+                .as_str()
+                .unwrap()
+                .to_owned()
+        })
         .collect();
-    app.write("data/orders.csv", format!("order\n{}\nnever-heard-of\n", numbers.join("\n")));
+    app.write(
+        "data/orders.csv",
+        format!("order\n{}\nnever-heard-of\n", numbers.join("\n")),
+    );
     app.write(
         "workflows/lookup.yaml",
         "workflow: lookup\njobs:\n  look:\n    uses: query\n    gateway: hk\n    items: { file: ../data/orders.csv }\n    \
@@ -141,6 +195,11 @@ fn looked_up_despite(fault: Fault) {
          retry: { attempts: 20, first: 50ms, max: 200ms }\n    \
          resolve: { schedule: [50ms, 100ms], grace: 1s, horizon: 1m }\n",
     );
-    app.payrun(&["run", "workflows/lookup.yaml", "--date", DATE]).exits(3);
-    assert_eq!(app.by_state(), json!({ "succeeded": 5, "failed": 1 }), "{fault}");
+    app.payrun(&["run", "workflows/lookup.yaml", "--date", DATE])
+        .exits(3);
+    assert_eq!(
+        app.by_state(),
+        json!({ "succeeded": 5, "failed": 1 }),
+        "{fault}"
+    );
 }

@@ -1,4 +1,5 @@
-//! What an item file may take of the machine, and for how long: the process that reads a workbook, memory, temporary space.
+//! What an item file may take of the machine, and for how long: the process that reads a workbook,
+//! memory, temporary space.
 
 use std::time::{Duration, Instant};
 
@@ -35,9 +36,17 @@ fn readers(service: &Service<'_>) -> Vec<u32> {
 
 fn children(process: u32) -> Vec<u32> {
     let mut found = Vec::new();
-    for thread in std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten() {
+    for thread in std::fs::read_dir(format!("/proc/{process}/task"))
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
         let children = std::fs::read_to_string(thread.path().join("children")).unwrap_or_default();
-        found.extend(children.split_whitespace().filter_map(|child| child.parse::<u32>().ok()));
+        found.extend(
+            children
+                .split_whitespace()
+                .filter_map(|child| child.parse::<u32>().ok()),
+        );
     }
     found
 }
@@ -50,7 +59,8 @@ fn reader_of(service: &Service<'_>) -> u32 {
 /// Whether a process is there and has not ended.
 fn lives(id: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+    stat.rsplit_once(") ")
+        .is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
 }
 
 /// How long it goes on from now.
@@ -61,9 +71,16 @@ fn goes_on(id: u32) -> Duration {
 }
 
 /// An upload that nobody waits for; whoever drops it goes away.
-fn uploading(service: &Service<'_>, token: &str, file: Vec<u8>) -> impl Future<Output = ()> + Send + 'static {
+fn uploading(
+    service: &Service<'_>,
+    token: &str,
+    file: Vec<u8>,
+) -> impl Future<Output = ()> + Send + 'static {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let request = client.post(format!("{}/api/v1/files?format=xlsx", service.address)).bearer_auth(token).body(file);
+    let request = client
+        .post(format!("{}/api/v1/files?format=xlsx", service.address))
+        .bearer_auth(token)
+        .body(file);
     async move {
         request.send().await.ok();
     }
@@ -71,11 +88,27 @@ fn uploading(service: &Service<'_>, token: &str, file: Vec<u8>) -> impl Future<O
 
 #[test]
 fn a_workbook_of_endless_rows_or_cells_is_refused() {
-    refused("empty rows", &sheet_of("<row/>", 2_000_000), "more than 1,048,576 rows");
+    refused(
+        "empty rows",
+        &sheet_of("<row/>", 2_000_000),
+        "more than 1,048,576 rows",
+    );
     let cells = format!("<row>{}</row>", "<c/>".repeat(1_000));
-    refused("empty cells", &sheet_of(&cells, 17_000), "more than 16,000,000 cells");
-    refused("one cell again and again", &sheet_of(r#"<c r="A3"/>"#, 100_000), "cannot be read any further");
-    refused("cells of one row", &sheet_of("<c/>", 20_000), "cannot be read any further");
+    refused(
+        "empty cells",
+        &sheet_of(&cells, 17_000),
+        "more than 16,000,000 cells",
+    );
+    refused(
+        "one cell again and again",
+        &sheet_of(r#"<c r="A3"/>"#, 100_000),
+        "cannot be read any further",
+    );
+    refused(
+        "cells of one row",
+        &sheet_of("<c/>", 20_000),
+        "cannot be read any further",
+    );
 }
 
 #[test]
@@ -89,13 +122,27 @@ fn a_workbook_that_takes_too_long_to_read_is_refused_in_words() {
         reader = children(planning.id()).first().copied();
         reader.is_some()
     });
-    let limits = || std::fs::read_to_string(format!("/proc/{}/limits", reader.unwrap())).unwrap_or_default();
-    let cpu = || limits().lines().find(|line| line.starts_with("Max cpu time")).unwrap_or_default().to_owned();
-    until("its time is bounded", || cpu().split_whitespace().nth(3) == Some("120"));
+    let limits =
+        || std::fs::read_to_string(format!("/proc/{}/limits", reader.unwrap())).unwrap_or_default();
+    let cpu = || {
+        limits()
+            .lines()
+            .find(|line| line.starts_with("Max cpu time"))
+            .unwrap_or_default()
+            .to_owned()
+    };
+    until("its time is bounded", || {
+        cpu().split_whitespace().nth(3) == Some("120")
+    });
     // As the system does when that time is over.
-    let over = std::process::Command::new("kill").args(["-XCPU", &reader.unwrap().to_string()]).status();
+    let over = std::process::Command::new("kill")
+        .args(["-XCPU", &reader.unwrap().to_string()])
+        .status();
     assert!(over.unwrap().success());
-    planning.wait(PATIENCE).exits(2).says("takes longer to read than a workbook may");
+    planning
+        .wait(PATIENCE)
+        .exits(2)
+        .says("takes longer to read than a workbook may");
 }
 
 #[test]
@@ -122,8 +169,12 @@ fn the_reader_of_a_workbook_ends_with_the_service() {
         let service = Service::of(&app);
         let token = service.token(if kill { "bob" } else { "ann" }, "operator");
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        let run = client.post(format!("{}/api/v1/runs", service.address)).bearer_auth(&token);
-        let run = run.header("Idempotency-Key", "k-1").header("content-type", "application/json");
+        let run = client
+            .post(format!("{}/api/v1/runs", service.address))
+            .bearer_auth(&token);
+        let run = run
+            .header("Idempotency-Key", "k-1")
+            .header("content-type", "application/json");
         let run = run.body(json!({ "workflow": "deductions", "date": days_ago(30) }).to_string());
         let run = app.spawn(run.send());
         let reader = reader_of(&service);
@@ -136,7 +187,10 @@ fn the_reader_of_a_workbook_ends_with_the_service() {
         let ended = began.elapsed();
         let took = goes_on(reader);
         println!("killed: {kill}; the service ended after {ended:?}, the reader {took:?} later");
-        assert!(ended < Duration::from_secs(5) && took < Duration::from_secs(2), "{kill}: {ended:?} {took:?}");
+        assert!(
+            ended < Duration::from_secs(5) && took < Duration::from_secs(2),
+            "{kill}: {ended:?} {took:?}"
+        );
         run.abort();
     }
 }
@@ -149,14 +203,27 @@ fn over_the_api_a_parameter_names_no_file() {
         std::os::unix::fs::symlink("../payrun.yaml", app.path("workflows/link.csv")).unwrap();
         let service = Service::of(&app);
         let token = service.token("ann", "operator");
-        for (number, name) in ["beside.csv", "link.csv", "none.csv", "./beside.csv"].into_iter().enumerate() {
+        for (number, name) in ["beside.csv", "link.csv", "none.csv", "./beside.csv"]
+            .into_iter()
+            .enumerate()
+        {
             let wanted = json!({ "workflow": "deductions", "date": days_ago(30), "params": { "contracts": name } });
             let told = begin(&service, &token, &format!("k-{number}"), &wanted);
-            assert_eq!((told.status, &told.body["error"]["code"]), (422, &json!("cannot_plan")), "{name}: {told:?}");
-            assert!(told.body.to_string().contains("POST /api/v1/files"), "{told:?}");
+            assert_eq!(
+                (told.status, &told.body["error"]["code"]),
+                (422, &json!("cannot_plan")),
+                "{name}: {told:?}"
+            );
+            assert!(
+                told.body.to_string().contains("POST /api/v1/files"),
+                "{told:?}"
+            );
         }
         // The workflow's own, said or not.
-        for (key, params) in [("k-said", json!({ "contracts": "../data/contracts.csv" })), ("k-own", json!({}))] {
+        for (key, params) in [
+            ("k-said", json!({ "contracts": "../data/contracts.csv" })),
+            ("k-own", json!({})),
+        ] {
             let own = json!({ "workflow": "deductions", "date": days_ago(30), "params": params });
             assert_eq!(begin(&service, &token, key, &own).status, 201, "{key}");
         }
@@ -171,7 +238,8 @@ fn a_value_with_a_nul_is_refused_when_it_comes_and_as_a_row_of_a_file() {
         let service = Service::of(&app);
         let token = service.token("ann", "operator");
         let cell = |text: &str| {
-            let row = format!(r#"<row r="2"><c r="A2" t="inlineStr"><is><t>{text}</t></is></c></row>"#);
+            let row =
+                format!(r#"<row r="2"><c r="A2" t="inlineStr"><is><t>{text}</t></is></c></row>"#);
             workbook(&[("xl/worksheets/sheet1.xml", &|out| {
                 out.write_all(HEAD).unwrap();
                 out.write_all(row.as_bytes()).unwrap();
@@ -180,23 +248,50 @@ fn a_value_with_a_nul_is_refused_when_it_comes_and_as_a_row_of_a_file() {
         };
         for (format, body) in [
             ("csv", b"contract_id,plan\n1,a\n2,b\0\n".to_vec()),
-            ("csv", [b"contract_id,plan\n".as_slice(), &b"1,abcdefgh\n".repeat(200), b"2,b\0\n"].concat()),
+            (
+                "csv",
+                [
+                    b"contract_id,plan\n".as_slice(),
+                    &b"1,abcdefgh\n".repeat(200),
+                    b"2,b\0\n",
+                ]
+                .concat(),
+            ),
             ("jsonl", br#"{"contract_id":"1\u0000"}"#.to_vec()),
-            ("jsonl", b"{\"contract_id\":\"1\"}\n{\"contract_id\":\"2\\\\\\u0000\"}\n".to_vec()),
+            (
+                "jsonl",
+                b"{\"contract_id\":\"1\"}\n{\"contract_id\":\"2\\\\\\u0000\"}\n".to_vec(),
+            ),
             ("xlsx", cell("1\0")),
             ("xlsx", cell("1_x0000_")),
         ] {
-            let request = service.request(Method::POST, &format!("/api/v1/files?format={format}")).bearer_auth(&token);
+            let request = service
+                .request(Method::POST, &format!("/api/v1/files?format={format}"))
+                .bearer_auth(&token);
             let told = service.send(request.body(body));
             assert_eq!(told.status, 400, "{format}: {told:?}");
         }
-        let request = service.request(Method::POST, "/api/v1/files?format=jsonl").bearer_auth(&token);
-        assert_eq!(service.send(request.body(r#"{"contract_id":"1\\u0000"}"#)).status, 200, "it only looks like one");
+        let request = service
+            .request(Method::POST, "/api/v1/files?format=jsonl")
+            .bearer_auth(&token);
+        assert_eq!(
+            service
+                .send(request.body(r#"{"contract_id":"1\\u0000"}"#))
+                .status,
+            200,
+            "it only looks like one"
+        );
         assert_eq!(service.stop().code(), Some(0));
         let rows = contracts("C", 2);
         let second = rows.lines().nth(2).unwrap();
-        app.write("data/contracts.csv", rows.replace(second, &second.replace("C-", "C\0-")));
-        assert_ne!(std::fs::read_to_string(app.path("data/contracts.csv")).unwrap(), rows);
+        app.write(
+            "data/contracts.csv",
+            rows.replace(second, &second.replace("C-", "C\0-")),
+        );
+        assert_ne!(
+            std::fs::read_to_string(app.path("data/contracts.csv")).unwrap(),
+            rows
+        );
         let planned = app.payrun(&["plan", WORKFLOW, "--date", DATE]);
         planned.says("U+0000");
     });
@@ -205,15 +300,27 @@ fn a_value_with_a_nul_is_refused_when_it_comes_and_as_a_row_of_a_file() {
 #[test]
 fn a_file_that_is_too_large_is_refused_before_it_is_copied() {
     let app = App::with_contracts(&contracts("C", 1));
-    let file = std::fs::OpenOptions::new().append(true).open(app.path("data/contracts.csv")).unwrap();
+    let file = std::fs::OpenOptions::new()
+        .append(true)
+        .open(app.path("data/contracts.csv"))
+        .unwrap();
     file.set_len(6 * 1024 * 1024 * 1024).unwrap();
     let began = Instant::now();
-    app.payrun(&["plan", WORKFLOW, "--date", DATE]).exits(2).says("more than 1024 MiB").says("input_mib");
+    app.payrun(&["plan", WORKFLOW, "--date", DATE])
+        .exits(2)
+        .says("more than 1024 MiB")
+        .says("input_mib");
     println!("6 GiB refused after {:?}", began.elapsed());
-    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        began.elapsed()
+    );
     file.set_len(3 * 1024 * 1024).unwrap();
     app.edit("payrun.yaml", "gateways:\n", "input_mib: 2\ngateways:\n");
-    app.payrun(&["plan", WORKFLOW, "--date", DATE]).exits(2).says("more than 2 MiB");
+    app.payrun(&["plan", WORKFLOW, "--date", DATE])
+        .exits(2)
+        .says("more than 2 MiB");
     app.write("data/contracts.csv", contracts("C", 1));
     app.payrun(&["plan", WORKFLOW, "--date", DATE]).exits(0);
 }
@@ -222,7 +329,11 @@ fn a_file_that_is_too_large_is_refused_before_it_is_copied() {
 fn uploads_and_plans_of_large_files_at_once_take_the_memory_of_one() {
     let app = App::with_contracts(&contracts("C", 1));
     app.write("keys/personal.key", personal_key(7));
-    app.edit("payrun.yaml", "gateways:\n", "encryption_key: { file: keys/personal.key }\ngateways:\n");
+    app.edit(
+        "payrun.yaml",
+        "gateways:\n",
+        "encryption_key: { file: keys/personal.key }\ngateways:\n",
+    );
     let service = Service::of(&app);
     let token = service.token("ann", "operator");
     let long = "x".repeat(30_000);
@@ -233,8 +344,14 @@ fn uploads_and_plans_of_large_files_at_once_take_the_memory_of_one() {
     };
     let mut peaks = Peaks::default();
     let upload = |number: usize, rows: usize| {
-        let request = service.request(Method::POST, "/api/v1/files?format=csv").bearer_auth(&token);
-        service.send(request.timeout(Duration::from_secs(90)).body(file(number, rows)))
+        let request = service
+            .request(Method::POST, "/api/v1/files?format=csv")
+            .bearer_auth(&token);
+        service.send(
+            request
+                .timeout(Duration::from_secs(90))
+                .body(file(number, rows)),
+        )
     };
     let upload = &upload;
     let watch = |peaks: &mut Peaks, threads: &[std::thread::ScopedJoinHandle<'_, u16>]| {
@@ -244,23 +361,46 @@ fn uploads_and_plans_of_large_files_at_once_take_the_memory_of_one() {
         }
     };
     let told: Vec<u16> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..8).map(|number| scope.spawn(move || upload(number, 2_200).status)).collect();
+        let threads: Vec<_> = (0..8)
+            .map(|number| scope.spawn(move || upload(number, 2_200).status))
+            .collect();
         watch(&mut peaks, &threads);
-        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .collect()
     });
-    println!("8 uploads of 66 MB: {} KiB at most, {told:?}", peaks.most() / 1024);
-    assert!(told.iter().all(|status| matches!(status, 200 | 429)) && told.contains(&200), "{told:?}");
+    println!(
+        "8 uploads of 66 MB: {} KiB at most, {told:?}",
+        peaks.most() / 1024
+    );
+    assert!(
+        told.iter().all(|status| matches!(status, 200 | 429)) && told.contains(&200),
+        "{told:?}"
+    );
     let kept: Value = upload(8, 1_120).body["file"].clone();
-    let wanted = json!({ "workflow": "deductions", "date": days_ago(30), "inputs": { "deduct": kept } });
+    let wanted =
+        json!({ "workflow": "deductions", "date": days_ago(30), "inputs": { "deduct": kept } });
     let run = |number: usize| begin(&service, &token, &format!("k-{number}"), &wanted).status;
     let run = &run;
     let told: Vec<u16> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..40).map(|number| scope.spawn(move || run(number))).collect();
+        let threads: Vec<_> = (0..40)
+            .map(|number| scope.spawn(move || run(number)))
+            .collect();
         watch(&mut peaks, &threads);
-        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .collect()
     });
-    println!("and 40 plans of 33.6 MB: {} KiB at most, {told:?}", peaks.most() / 1024);
-    assert!(told.iter().all(|status| matches!(status, 201 | 429)) && told.contains(&201), "{told:?}");
+    println!(
+        "and 40 plans of 33.6 MB: {} KiB at most, {told:?}",
+        peaks.most() / 1024
+    );
+    assert!(
+        told.iter().all(|status| matches!(status, 201 | 429)) && told.contains(&201),
+        "{told:?}"
+    );
     assert!(peaks.most() < 200 * 1024 * 1024, "{peaks:?}");
     assert!(service.stop().took < PATIENCE);
 }
@@ -271,23 +411,49 @@ fn the_place_for_files_is_taken_back_and_what_is_no_upload_is_swept() {
     let app = App::with_contracts(&contracts("C", 1));
     let service = Service::of(&app);
     let token = service.token("ann", "operator");
-    let request = service.request(Method::POST, "/api/v1/files?format=csv").bearer_auth(&token);
-    let kept = service.send(request.body(contracts("U", 3))).body["file"].as_str().unwrap().to_owned();
+    let request = service
+        .request(Method::POST, "/api/v1/files?format=csv")
+        .bearer_auth(&token);
+    let kept = service.send(request.body(contracts("U", 3))).body["file"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     service.stop();
     std::fs::set_permissions(app.path("files"), std::fs::Permissions::from_mode(0o755)).unwrap();
     let long_ago = std::time::SystemTime::now() - Duration::from_secs(2 * 3_600);
-    for (name, old) in [("stray.part", true), (&format!("{kept}#1"), true), (&format!("{kept}#2"), false)] {
+    for (name, old) in [
+        ("stray.part", true),
+        (&format!("{kept}#1"), true),
+        (&format!("{kept}#2"), false),
+    ] {
         let name = format!("files/uploads/{name}");
         app.write(&name, "left over");
         if old {
-            std::fs::File::options().write(true).open(app.path(&name)).unwrap().set_modified(long_ago).unwrap();
+            std::fs::File::options()
+                .write(true)
+                .open(app.path(&name))
+                .unwrap()
+                .set_modified(long_ago)
+                .unwrap();
         }
     }
     let service = Service::of(&app);
-    until("what was left over is swept", || std::fs::read_dir(app.path("files/uploads")).unwrap().count() == 2);
+    until("what was left over is swept", || {
+        std::fs::read_dir(app.path("files/uploads"))
+            .unwrap()
+            .count()
+            == 2
+    });
     assert!(app.path(&format!("files/uploads/{kept}")).exists());
-    assert!(app.path(&format!("files/uploads/{kept}#2")).exists(), "somebody may be writing it");
-    let mode = std::fs::metadata(app.path("files")).unwrap().permissions().mode() & 0o777;
+    assert!(
+        app.path(&format!("files/uploads/{kept}#2")).exists(),
+        "somebody may be writing it"
+    );
+    let mode = std::fs::metadata(app.path("files"))
+        .unwrap()
+        .permissions()
+        .mode()
+        & 0o777;
     assert_eq!(mode, 0o700, "{mode:o}");
     service.stop();
 }

@@ -8,10 +8,32 @@ use crate::support::root;
 const FORBIDDEN: &[(&str, &[&str])] = &[
     (
         "domain",
-        &["tokio", "sqlx", "reqwest", "axum", "apalis", "f32", "f64", "std::fs", "std::env", "std::net", "rand::"],
+        &[
+            "tokio", "sqlx", "reqwest", "axum", "apalis", "f32", "f64", "std::fs", "std::env",
+            "std::net", "rand::",
+        ],
     ),
-    ("domain", &["crate::ledger", "crate::gateway", "crate::engine", "crate::worker", "crate::cli", "crate::sandbox"]),
-    ("domain", &["crate::workflow", "crate::catalog", "crate::config", "crate::yaml", "crate::clock"]),
+    (
+        "domain",
+        &[
+            "crate::ledger",
+            "crate::gateway",
+            "crate::engine",
+            "crate::worker",
+            "crate::cli",
+            "crate::sandbox",
+        ],
+    ),
+    (
+        "domain",
+        &[
+            "crate::workflow",
+            "crate::catalog",
+            "crate::config",
+            "crate::yaml",
+            "crate::clock",
+        ],
+    ),
     (
         "workflow",
         &[
@@ -40,19 +62,90 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
             "crate::cli",
         ],
     ),
-    ("ledger", &["reqwest", "axum", "apalis", "hyper", "http::", "crate::gateway", "crate::engine", "crate::worker"]),
-    ("ledger", &["crate::workflow", "crate::catalog", "crate::config", "crate::cli", "crate::sandbox"]),
-    ("engine", &["axum", "reqwest", "apalis", "sqlx", "hyper", "crate::worker", "crate::cli", "crate::sandbox"]),
-    ("gateway", &["sqlx", "axum", "apalis", "crate::ledger", "crate::engine", "crate::worker", "crate::cli"]),
     (
-        "statement",
-        &["tokio", "sqlx", "reqwest", "axum", "apalis", "hyper", "http::", "serde_json", "std::fs", "std::env"],
+        "ledger",
+        &[
+            "reqwest",
+            "axum",
+            "apalis",
+            "hyper",
+            "http::",
+            "crate::gateway",
+            "crate::engine",
+            "crate::worker",
+        ],
+    ),
+    (
+        "ledger",
+        &[
+            "crate::workflow",
+            "crate::catalog",
+            "crate::config",
+            "crate::cli",
+            "crate::sandbox",
+        ],
+    ),
+    (
+        "engine",
+        &[
+            "axum",
+            "reqwest",
+            "apalis",
+            "sqlx",
+            "hyper",
+            "crate::worker",
+            "crate::cli",
+            "crate::sandbox",
+        ],
+    ),
+    (
+        "gateway",
+        &[
+            "sqlx",
+            "axum",
+            "apalis",
+            "crate::ledger",
+            "crate::engine",
+            "crate::worker",
+            "crate::cli",
+        ],
     ),
     (
         "statement",
-        &["crate::gateway", "crate::ledger", "crate::engine", "crate::worker", "crate::cli", "crate::sandbox"],
+        &[
+            "tokio",
+            "sqlx",
+            "reqwest",
+            "axum",
+            "apalis",
+            "hyper",
+            "http::",
+            "serde_json",
+            "std::fs",
+            "std::env",
+        ],
     ),
-    ("statement", &["crate::workflow", "crate::catalog", "crate::config", "crate::yaml", "crate::clock"]),
+    (
+        "statement",
+        &[
+            "crate::gateway",
+            "crate::ledger",
+            "crate::engine",
+            "crate::worker",
+            "crate::cli",
+            "crate::sandbox",
+        ],
+    ),
+    (
+        "statement",
+        &[
+            "crate::workflow",
+            "crate::catalog",
+            "crate::config",
+            "crate::yaml",
+            "crate::clock",
+        ],
+    ),
     (
         "notice",
         &[
@@ -68,13 +161,54 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
         ],
     ),
     ("notice", &["crate::sandbox", "crate::catalog"]),
-    ("worker", &["sqlx", "reqwest", "axum", "crate::cli", "crate::sandbox", "crate::gateway::wechat"]),
+    (
+        "worker",
+        &[
+            "sqlx",
+            "reqwest",
+            "axum",
+            "crate::cli",
+            "crate::sandbox",
+            "crate::gateway::wechat",
+        ],
+    ),
     ("cli", &["sqlx", "reqwest", "apalis"]),
-    ("simulation", &["sqlx", "reqwest", "apalis", "hyper", "axum", "crate::worker", "crate::cli"]),
-    ("service", &["sqlx", "reqwest", "axum", "hyper", "apalis", "crate::cli", "crate::server", "crate::sandbox"]),
+    (
+        "simulation",
+        &[
+            "sqlx",
+            "reqwest",
+            "apalis",
+            "hyper",
+            "axum",
+            "crate::worker",
+            "crate::cli",
+        ],
+    ),
+    (
+        "service",
+        &[
+            "sqlx",
+            "reqwest",
+            "axum",
+            "hyper",
+            "apalis",
+            "crate::cli",
+            "crate::server",
+            "crate::sandbox",
+        ],
+    ),
     (
         "server",
-        &["sqlx", "reqwest", "apalis", "crate::cli", "crate::sandbox", "crate::worker", "crate::gateway::wechat"],
+        &[
+            "sqlx",
+            "reqwest",
+            "apalis",
+            "crate::cli",
+            "crate::sandbox",
+            "crate::worker",
+            "crate::gateway::wechat",
+        ],
     ),
     ("checker", &["crate::", "tokio", "sqlx", "super::super"]),
     ("checker/mod.rs", &["super::"]),
@@ -110,7 +244,11 @@ fn sources() -> Vec<Line> {
         let without_tests = text.split("\n#[cfg(test)]\nmod tests {").next().unwrap();
         for (place, line) in without_tests.lines().enumerate() {
             let code = line.split("//").next().unwrap_or_default().to_owned();
-            lines.push(Line { file: file.clone(), number: place + 1, code });
+            lines.push(Line {
+                file: file.clone(),
+                number: place + 1,
+                code,
+            });
         }
     }
     lines
@@ -121,19 +259,28 @@ fn list(folder: &Path, files: &mut Vec<PathBuf>) {
         let path = entry.unwrap().path();
         if path.is_dir() {
             list(&path, files);
-        } else if path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("tests.rs") {
+        } else if path.extension().is_some_and(|extension| extension == "rs")
+            && !path.ends_with("tests.rs")
+        {
             files.push(path);
         }
     }
 }
 
-/// Lines that hold one of these words, a word being bounded by what is no letter, digit or underscore.
+/// Lines that hold one of these words, a word being bounded by what is no letter, digit or
+/// underscore.
 fn found<'a>(lines: impl Iterator<Item = &'a Line>, words: &[&str]) -> Vec<String> {
     let holds = |code: &str, word: &str| {
         let inside = |c: char| c.is_alphanumeric() || c == '_';
         code.match_indices(word).any(|(at, _)| {
-            let before = code[..at].chars().next_back().is_none_or(|c| !inside(c) && c != ':');
-            let after = code[at + word.len()..].chars().next().is_none_or(|c| !inside(c));
+            let before = code[..at]
+                .chars()
+                .next_back()
+                .is_none_or(|c| !inside(c) && c != ':');
+            let after = code[at + word.len()..]
+                .chars()
+                .next()
+                .is_none_or(|c| !inside(c));
             before && (after || word.ends_with(':'))
         })
     };
@@ -154,10 +301,21 @@ fn no_layer_mentions_what_it_must_not_see() {
     let sources = sources();
     for (layer, words) in FORBIDDEN {
         // A folder, or one file of it.
-        let folder = if layer.ends_with(".rs") { format!("src/{layer}") } else { format!("src/{layer}/") };
-        let lines: Vec<&Line> = sources.iter().filter(|line| line.file.starts_with(&folder)).collect();
+        let folder = if layer.ends_with(".rs") {
+            format!("src/{layer}")
+        } else {
+            format!("src/{layer}/")
+        };
+        let lines: Vec<&Line> = sources
+            .iter()
+            .filter(|line| line.file.starts_with(&folder))
+            .collect();
         assert!(!lines.is_empty(), "there is no {folder}");
-        assert_eq!(found(lines.into_iter(), words), Vec::<String>::new(), "{layer} must not see these");
+        assert_eq!(
+            found(lines.into_iter(), words),
+            Vec::<String>::new(),
+            "{layer} must not see these"
+        );
     }
 }
 
@@ -165,14 +323,24 @@ fn no_layer_mentions_what_it_must_not_see() {
 fn only_the_clock_reads_the_clock() {
     let sources = sources();
     let elsewhere = sources.iter().filter(|line| line.file != "src/clock.rs");
-    let reads =
-        found(elsewhere, &["Utc::now", "Local::now", "SystemTime::now", "chrono::Utc::now", "std::time::SystemTime"]);
+    let reads = found(
+        elsewhere,
+        &[
+            "Utc::now",
+            "Local::now",
+            "SystemTime::now",
+            "chrono::Utc::now",
+            "std::time::SystemTime",
+        ],
+    );
     assert_eq!(reads, Vec::<String>::new());
     // Stretches of time are tokio's, so that tests can drive them.
-    let instants = sources
-        .iter()
-        .filter(|line| line.code.contains("Instant::now") && !line.code.contains("tokio::time::Instant::now"));
-    let own: Vec<String> = instants.map(|line| format!("{}:{}", line.file, line.number)).collect();
+    let instants = sources.iter().filter(|line| {
+        line.code.contains("Instant::now") && !line.code.contains("tokio::time::Instant::now")
+    });
+    let own: Vec<String> = instants
+        .map(|line| format!("{}:{}", line.file, line.number))
+        .collect();
     assert_eq!(own, Vec::<String>::new());
 }
 
@@ -180,8 +348,9 @@ fn only_the_clock_reads_the_clock() {
 fn sql_stands_in_the_ledger_only() {
     // The sandbox is another system with books of its own.
     let sources = sources();
-    let elsewhere =
-        sources.iter().filter(|line| !line.file.starts_with("src/ledger/") && line.file != "src/sandbox/store.rs");
+    let elsewhere = sources.iter().filter(|line| {
+        !line.file.starts_with("src/ledger/") && line.file != "src/sandbox/store.rs"
+    });
     let starts = [
         "select ",
         "insert into ",
@@ -194,11 +363,11 @@ fn sql_stands_in_the_ledger_only() {
     ];
     let sql: Vec<String> = elsewhere
         .filter(|line| {
-            line.code
-                .split('"')
-                .skip(1)
-                .step_by(2)
-                .any(|text| starts.iter().any(|start| text.to_ascii_lowercase().starts_with(start)))
+            line.code.split('"').skip(1).step_by(2).any(|text| {
+                starts
+                    .iter()
+                    .any(|start| text.to_ascii_lowercase().starts_with(start))
+            })
         })
         .map(|line| format!("{}:{} {}", line.file, line.number, line.code.trim()))
         .collect();
@@ -218,7 +387,13 @@ fn only_secrets_and_the_command_line_read_the_environment() {
         let allowed = ["src/config/secrets.rs", "src/failpoint.rs", "src/main.rs"];
         !allowed.contains(&line.file.as_str()) && !line.file.starts_with("src/cli/")
     });
-    assert_eq!(found(elsewhere, &["std::env::var", "env::var", "std::env::args", "env::vars"]), Vec::<String>::new());
+    assert_eq!(
+        found(
+            elsewhere,
+            &["std::env::var", "env::var", "std::env::args", "env::vars"]
+        ),
+        Vec::<String>::new()
+    );
 }
 
 #[test]
@@ -236,10 +411,23 @@ fn nothing_is_left_to_do_in_the_sources() {
 fn only_the_edge_writes_to_a_terminal() {
     let sources = sources();
     // A child process that reads a workbook writes to a pipe; a completion script is our own.
-    let edge = ["src/cli/output.rs", "src/cli/log.rs", "src/cli/completions.rs", "src/workflow/source/xlsx/aside.rs"];
-    let lines = sources.iter().filter(|line| !edge.contains(&line.file.as_str()) && !line.code.contains("is_terminal"));
+    let edge = [
+        "src/cli/output.rs",
+        "src/cli/log.rs",
+        "src/cli/completions.rs",
+        "src/workflow/source/xlsx/aside.rs",
+    ];
+    let lines = sources
+        .iter()
+        .filter(|line| !edge.contains(&line.file.as_str()) && !line.code.contains("is_terminal"));
     let writes = ["print!(", "println!(", "io::stdout()", "io::stderr()"];
     let wrong = lines.filter(|line| writes.iter().any(|word| line.code.contains(word)));
-    let wrong: Vec<String> = wrong.map(|line| format!("{}:{}", line.file, line.number)).collect();
-    assert_eq!(wrong, Vec::<String>::new(), "these write past src/cli/output.rs, where nothing steers a terminal");
+    let wrong: Vec<String> = wrong
+        .map(|line| format!("{}:{}", line.file, line.number))
+        .collect();
+    assert_eq!(
+        wrong,
+        Vec::<String>::new(),
+        "these write past src/cli/output.rs, where nothing steers a terminal"
+    );
 }

@@ -1,4 +1,5 @@
-//! Plans of many rows, on the binary: nobody waits for one, and one that dies in the middle is as if it never was.
+//! Plans of many rows, on the binary: nobody waits for one, and one that dies in the middle is as
+//! if it never was.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,10 @@ const RUN: [&str; 4] = ["run", WORKFLOW, "--date", DATE];
 
 fn on_both_engines(test: impl Fn(Setup)) {
     for server in [false, true] {
-        test(Setup { server, ..Setup::default() });
+        test(Setup {
+            server,
+            ..Setup::default()
+        });
     }
 }
 
@@ -19,19 +23,37 @@ fn on_both_engines(test: impl Fn(Setup)) {
 fn assert_charged_once(app: &App, contracts: u64) {
     app.payrun(&["run", "--resume"]).exits(0);
     assert_eq!(app.charges(), contracts);
-    for run in app.json(&["runs", "--json", "-n", "1000"]).as_array().unwrap() {
-        assert_eq!((&run["state"], &run["open"]), (&json!("finished"), &json!(0)), "{run}");
+    for run in app
+        .json(&["runs", "--json", "-n", "1000"])
+        .as_array()
+        .unwrap()
+    {
+        assert_eq!(
+            (&run["state"], &run["open"]),
+            (&json!("finished"), &json!(0)),
+            "{run}"
+        );
     }
     app.assert_nothing_wrong_yet();
     app.assert_books_match();
 }
 
-/// Waits, and so do a notification, a settle and a claim of another process, for the ledger's only writer.
+/// Waits, and so do a notification, a settle and a claim of another process, for the ledger's only
+/// writer.
 #[test]
 fn a_plan_of_many_rows_keeps_no_other_process_waiting_for_its_end() {
-    let app = App::of(Setup { contracts: contracts("C", 12_000), server: false, ..Setup::default() });
+    let app = App::of(Setup {
+        contracts: contracts("C", 12_000),
+        server: false,
+        ..Setup::default()
+    });
     app.payrun(&["runs"]).exits(0);
-    let ledger = app.wait_for(Ledger::open_waiting(&app.database(), Duration::from_secs(60))).unwrap();
+    let ledger = app
+        .wait_for(Ledger::open_waiting(
+            &app.database(),
+            Duration::from_secs(60),
+        ))
+        .unwrap();
     let mut planning = app.start(&["plan", WORKFLOW, "--date", DATE]);
     let began = Instant::now();
     let (mut longest, mut turns) = (Duration::ZERO, 0);
@@ -43,8 +65,13 @@ fn a_plan_of_many_rows_keeps_no_other_process_waiting_for_its_end() {
     }
     let whole = began.elapsed();
     planning.wait(PATIENCE).exits(0);
-    println!("{turns} turns of another process beside a plan of {whole:?}; the longest wait was {longest:?}");
-    assert!(longest * 3 < whole, "another process waited {longest:?} of {whole:?}");
+    println!(
+        "{turns} turns of another process beside a plan of {whole:?}; the longest wait was {longest:?}"
+    );
+    assert!(
+        longest * 3 < whole,
+        "another process waited {longest:?} of {whole:?}"
+    );
     assert_eq!(app.json(&["runs", "--json"]), json!([]));
     app.wait_for(ledger.close());
 }
@@ -53,7 +80,10 @@ fn a_plan_of_many_rows_keeps_no_other_process_waiting_for_its_end() {
 fn killed_at_each_commit_of_a_plan_all_is_charged_once_in_the_end() {
     on_both_engines(|setup| {
         let in_steps = !setup.server;
-        let app = App::of(Setup { contracts: contracts("C", 1_100), ..setup });
+        let app = App::of(Setup {
+            contracts: contracts("C", 1_100),
+            ..setup
+        });
         // Where a plan is one transaction, it dies at some moment of it.
         for life in [40, 120, 250] {
             app.start(&RUN).kill_after(Duration::from_millis(life));
@@ -84,14 +114,18 @@ fn killed_while_the_items_of_a_plan_that_was_refused_are_taken_away_nothing_is_l
         ..Setup::default()
     });
     app.start_to_die_at(&RUN, "plan_step", 6).wait(PATIENCE);
-    app.payrun(&RUN).says("is over its limit: more than 1000 items; nothing was planned and nothing is sent");
+    app.payrun(&RUN)
+        .says("is over its limit: more than 1000 items; nothing was planned and nothing is sent");
     assert_eq!(app.json(&["runs", "--json"]), json!([]));
     let left = app.wait_for(async {
         use sqlx::Connection as _;
         let url = format!("sqlite://{}", app.database().display());
         let mut ledger = sqlx::SqliteConnection::connect(&url).await.unwrap();
         let left = "select (select count(*) from items) + (select count(*) from unfinished_plans)";
-        sqlx::query_scalar::<_, i64>(left).fetch_one(&mut ledger).await.unwrap()
+        sqlx::query_scalar::<_, i64>(left)
+            .fetch_one(&mut ledger)
+            .await
+            .unwrap()
     });
     assert_eq!((left, app.charges()), (0, 0));
 }
@@ -99,15 +133,26 @@ fn killed_while_the_items_of_a_plan_that_was_refused_are_taken_away_nothing_is_l
 #[test]
 fn two_processes_that_plan_one_file_at_once_charge_each_row_once() {
     on_both_engines(|setup| {
-        let app = App::of(Setup { contracts: contracts("C", 1_600), ..setup });
+        let app = App::of(Setup {
+            contracts: contracts("C", 1_600),
+            ..setup
+        });
         let both = [app.start(&RUN), app.start(&RUN)];
         for one in both {
             one.wait(PATIENCE).exits(0);
         }
         let runs = app.json(&["runs", "--json"]);
-        let planned: u64 =
-            runs.as_array().unwrap().iter().map(|run| run["by_state"]["succeeded"].as_u64().unwrap_or(0)).sum();
-        assert_eq!((planned, runs.as_array().unwrap().len()), (1_600, 2), "{runs}");
+        let planned: u64 = runs
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|run| run["by_state"]["succeeded"].as_u64().unwrap_or(0))
+            .sum();
+        assert_eq!(
+            (planned, runs.as_array().unwrap().len()),
+            (1_600, 2),
+            "{runs}"
+        );
         assert_charged_once(&app, 1_600);
     });
 }
@@ -115,7 +160,10 @@ fn two_processes_that_plan_one_file_at_once_charge_each_row_once() {
 #[test]
 fn interrupted_in_the_middle_of_a_plan_nothing_is_planned_and_the_next_start_charges_all() {
     on_both_engines(|setup| {
-        let app = App::of(Setup { contracts: contracts("C", 2_500), ..setup });
+        let app = App::of(Setup {
+            contracts: contracts("C", 2_500),
+            ..setup
+        });
         let running = app.start(&RUN);
         std::thread::sleep(Duration::from_millis(400));
         running.interrupt();

@@ -1,7 +1,8 @@
-//! payrun from outside: the binary, its files and YAML, against the sandbox on loopback; and the ledger's public surface.
+//! payrun from outside: the binary, its files and YAML, against the sandbox on loopback; and the
+//! ledger's public surface.
 //!
-//! One module a capability. The project under test ([`support::App`]) holds our books against the gateway's when it is
-//! dropped, so no test has to remember to.
+//! One module a capability. The project under test ([`support::App`]) holds our books against the
+//! gateway's when it is dropped, so no test has to remember to.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 

@@ -11,7 +11,10 @@ fn by<'a>(name: &'a str, command: &[&'a str]) -> Vec<&'a str> {
 
 /// A project of 20 contracts whose batch must be approved above 100.00 HKD.
 fn with_approval() -> App {
-    App::of(Setup { job: "    approval: { above: { HKD: \"100.00\" }, expires: 1d }\n", ..Setup::default() })
+    App::of(Setup {
+        job: "    approval: { above: { HKD: \"100.00\" }, expires: 1d }\n",
+        ..Setup::default()
+    })
 }
 
 fn run_as(app: &App, name: &str) -> crate::support::Ended {
@@ -23,24 +26,48 @@ fn a_batch_above_its_threshold_waits_for_somebody_else_and_then_runs() {
     let app = with_approval();
     let (ann, bob) = (app.token("ann", "admin"), app.token("bob", "approver"));
     let run = ["run", WORKFLOW, "--date", DATE];
-    app.payrun_as(&bob, &run).exits(2).says("this is for the role operator; bob is approver");
-    app.payrun_as(&ann, &run).exits(4).says("20 items").says("wait for approval by somebody other than ann");
+    app.payrun_as(&bob, &run)
+        .exits(2)
+        .says("this is for the role operator; bob is approver");
+    app.payrun_as(&ann, &run)
+        .exits(4)
+        .says("20 items")
+        .says("wait for approval by somebody other than ann");
     assert_eq!((app.charges(), app.by_state()), (0, json!({ "held": 20 })));
     let approve = ["approvals", "approve", "1", "--reason", "a test"];
-    app.payrun_as(&ann, &approve).exits(3).says("ann started this run, and cannot approve it");
-    app.payrun(&by("bob", &["approvals", "approve", "1"])).exits(3).says("set PAYRUN_TOKEN to yours");
-    app.payrun_as("payrun_forged", &approve).exits(2).says("PAYRUN_TOKEN is no good token");
-    app.payrun_as(&bob, &["approvals", "approve", "1"]).exits(2).says("give a reason");
+    app.payrun_as(&ann, &approve)
+        .exits(3)
+        .says("ann started this run, and cannot approve it");
+    app.payrun(&by("bob", &["approvals", "approve", "1"]))
+        .exits(3)
+        .says("set PAYRUN_TOKEN to yours");
+    app.payrun_as("payrun_forged", &approve)
+        .exits(2)
+        .says("PAYRUN_TOKEN is no good token");
+    app.payrun_as(&bob, &["approvals", "approve", "1"])
+        .exits(2)
+        .says("give a reason");
     let shown = &app.json(&["approvals", "show", "1", "--json"])[0];
-    assert_eq!((&shown["items"], &shown["author"], &shown["state"]), (&json!(20), &json!("ann"), &json!("waiting")));
+    assert_eq!(
+        (&shown["items"], &shown["author"], &shown["state"]),
+        (&json!(20), &json!("ann"), &json!("waiting"))
+    );
     let hash = shown["hash"].as_str().unwrap();
     let other = "0".repeat(64);
-    app.payrun_as(&bob, &[&approve[..], &["--hash", &other]].concat()).exits(3).says("not what you were shown");
-    app.payrun_as(&bob, &[&approve[..], &["--hash", hash]].concat()).exits(0).says("20 items released");
+    app.payrun_as(&bob, &[&approve[..], &["--hash", &other]].concat())
+        .exits(3)
+        .says("not what you were shown");
+    app.payrun_as(&bob, &[&approve[..], &["--hash", hash]].concat())
+        .exits(0)
+        .says("20 items released");
     app.payrun(&["run", "--resume"]).exits(0);
     assert_eq!(app.charges(), 20);
-    app.payrun(&["approvals", "list"]).exits(0).says("nothing waits for approval");
-    app.payrun(&["audit", "verify"]).exits(0).says("sound: 3 entries");
+    app.payrun(&["approvals", "list"])
+        .exits(0)
+        .says("nothing waits for approval");
+    app.payrun(&["audit", "verify"])
+        .exits(0)
+        .says("sound: 3 entries");
     let journal = app.json_lines(&["journal"]);
     let books = Vec::new();
     let broken = payrun::checker::check(&journal, &books, &[], &Default::default());
@@ -51,7 +78,10 @@ fn a_batch_above_its_threshold_waits_for_somebody_else_and_then_runs() {
 fn another_name_at_the_console_makes_the_author_nobody_else() {
     let app = with_approval();
     run_as(&app, "ann").exits(4);
-    app.payrun(&by("bob", &["approvals", "approve", "1"])).exits(3).says("ann (the user ").says("cannot approve it");
+    app.payrun(&by("bob", &["approvals", "approve", "1"]))
+        .exits(3)
+        .says("ann (the user ")
+        .says("cannot approve it");
     let ann = app.token("ann-of-the-api", "admin");
     app.payrun_as(&ann, &["approvals", "approve", "1", "--reason", "me"])
         .exits(3)
@@ -67,14 +97,28 @@ fn a_batch_below_its_threshold_runs_and_one_that_was_rejected_can_be_planned_ane
     assert_eq!(app.charges(), 2);
     app.write("data/contracts.csv", contracts("C", 5));
     run_as(&app, "ann").exits(4);
-    app.payrun(&by("bob", &["approvals", "reject", "2"])).exits(0).says("5 items withdrawn");
-    app.payrun(&["retry", "--run", "2", "--state", "cancelled", "--yes", "--reason", "around it"])
-        .exits(3)
-        .says("withdrawn before it was approved");
+    app.payrun(&by("bob", &["approvals", "reject", "2"]))
+        .exits(0)
+        .says("5 items withdrawn");
+    app.payrun(&[
+        "retry",
+        "--run",
+        "2",
+        "--state",
+        "cancelled",
+        "--yes",
+        "--reason",
+        "around it",
+    ])
+    .exits(3)
+    .says("withdrawn before it was approved");
     app.write("data/contracts.csv", contracts("C", 4));
     let (ann, bob) = (app.token("ann", "operator"), app.token("bob", "admin"));
-    app.payrun_as(&ann, &["run", WORKFLOW, "--date", DATE]).exits(4).says("4 items");
-    app.payrun_as(&bob, &["approvals", "approve", "3", "--reason", "a test"]).exits(0);
+    app.payrun_as(&ann, &["run", WORKFLOW, "--date", DATE])
+        .exits(4)
+        .says("4 items");
+    app.payrun_as(&bob, &["approvals", "approve", "3", "--reason", "a test"])
+        .exits(0);
     app.payrun(&["run", "--resume"]).exits(0);
     assert_eq!(app.charges(), 6);
 }
@@ -82,13 +126,22 @@ fn a_batch_below_its_threshold_runs_and_one_that_was_rejected_can_be_planned_ane
 #[test]
 fn a_batch_that_is_rejected_after_its_release_is_sent_no_further() {
     let job = "    approval: { above: { HKD: \"100.00\" }, expires: 1d }\n";
-    let app = App::of(Setup { job, rate: "4/s", ..Setup::default() });
+    let app = App::of(Setup {
+        job,
+        rate: "4/s",
+        ..Setup::default()
+    });
     let (ann, bob) = (app.token("ann", "operator"), app.token("bob", "approver"));
-    app.payrun_as(&ann, &["run", WORKFLOW, "--date", DATE]).exits(4);
-    app.payrun_as(&bob, &["approvals", "approve", "1", "--reason", "a test"]).exits(0);
+    app.payrun_as(&ann, &["run", WORKFLOW, "--date", DATE])
+        .exits(4);
+    app.payrun_as(&bob, &["approvals", "approve", "1", "--reason", "a test"])
+        .exits(0);
     let run = app.start(&["run", "--resume"]);
     until("some are charged", || app.charges() > 1);
-    app.payrun(&by("carl", &["approvals", "reject", "1"])).exits(0).says("it had been approved:").says("cancelled");
+    app.payrun(&by("carl", &["approvals", "reject", "1"]))
+        .exits(0)
+        .says("it had been approved:")
+        .says("cancelled");
     let charged = app.charges();
     run.wait(crate::support::PATIENCE);
     app.payrun(&["run", "--resume"]).exits(0);
@@ -101,28 +154,45 @@ fn a_batch_that_is_rejected_after_its_release_is_sent_no_further() {
     let count = |state: &str| states[state].as_u64().unwrap_or_default();
     assert_eq!(count("succeeded") + count("cancelled"), 20, "{states}");
     assert_eq!(count("succeeded"), app.charges());
-    app.payrun(&by("carl", &["approvals", "reject", "1"])).exits(3).says("it is approved");
-    app.payrun(&["audit", "export"]).exits(0).says("a batch rejected after its release");
+    app.payrun(&by("carl", &["approvals", "reject", "1"]))
+        .exits(3)
+        .says("it is approved");
+    app.payrun(&["audit", "export"])
+        .exits(0)
+        .says("a batch rejected after its release");
 }
 
 /// A batch that was approved, of which nothing has been sent yet, with the token of its approver.
 fn released(server: bool) -> (App, String) {
     let job = "    approval: { above: { HKD: \"100.00\" }, expires: 1d }\n";
-    let app = App::of(Setup { job, server, ..Setup::default() });
+    let app = App::of(Setup {
+        job,
+        server,
+        ..Setup::default()
+    });
     let (ann, bob) = (app.token("ann", "operator"), app.token("bob", "approver"));
-    app.payrun_as(&ann, &["pause", "gateway", "hk", "--reason", "a test"]).exits(0);
-    app.payrun_as(&ann, &["run", WORKFLOW, "--date", DATE]).exits(4);
-    app.payrun_as(&bob, &["approvals", "approve", "1", "--reason", "a test"]).exits(0);
+    app.payrun_as(&ann, &["pause", "gateway", "hk", "--reason", "a test"])
+        .exits(0);
+    app.payrun_as(&ann, &["run", WORKFLOW, "--date", DATE])
+        .exits(4);
+    app.payrun_as(&bob, &["approvals", "approve", "1", "--reason", "a test"])
+        .exits(0);
     (app, bob)
 }
 
 /// Everything of the batch was withdrawn by the owner of the token.
 fn assert_withdrawn_by_bob(app: &App) {
-    assert_eq!((app.by_state(), app.charges()), (json!({ "cancelled": 20 }), 0));
+    assert_eq!(
+        (app.by_state(), app.charges()),
+        (json!({ "cancelled": 20 }), 0)
+    );
     let item = &app.json_lines(&["items", "--json"])[0];
     assert_eq!(item["reason"], "cancelled by bob: a wrong file", "{item}");
     let log = app.json_lines(&["audit", "export"]);
-    let late = log.iter().find(|entry| entry["verb"] == "item.cancel").unwrap();
+    let late = log
+        .iter()
+        .find(|entry| entry["verb"] == "item.cancel")
+        .unwrap();
     assert_eq!(late["actor"], "bob", "{late}");
 }
 
@@ -130,13 +200,29 @@ fn assert_withdrawn_by_bob(app: &App) {
 fn a_token_proves_who_rejects_a_batch_after_its_release() {
     for server in [false, true] {
         let (app, bob) = released(server);
-        let reject = ["approvals", "reject", "1", "--reason", "a wrong file", "--author", "carl"];
-        app.payrun_as(&bob, &reject).exits(0).says("it had been approved: 20 items cancelled");
+        let reject = [
+            "approvals",
+            "reject",
+            "1",
+            "--reason",
+            "a wrong file",
+            "--author",
+            "carl",
+        ];
+        app.payrun_as(&bob, &reject)
+            .exits(0)
+            .says("it had been approved: 20 items cancelled");
         assert_withdrawn_by_bob(&app);
         let cancel = ["cancel", "1", "--reason", "a test"];
-        app.payrun_as(&bob, &cancel).exits(2).says("this is for the role operator; bob is approver");
+        app.payrun_as(&bob, &cancel)
+            .exits(2)
+            .says("this is for the role operator; bob is approver");
         let log = app.json_lines(&["audit", "export"]);
-        assert!(log.iter().any(|entry| entry["verb"] == "pause" && entry["actor"] == "ann"), "{log:?}");
+        assert!(
+            log.iter()
+                .any(|entry| entry["verb"] == "pause" && entry["actor"] == "ann"),
+            "{log:?}"
+        );
     }
 }
 
@@ -145,10 +231,16 @@ fn a_token_proves_who_rejects_a_batch_after_its_release_by_the_api() {
     use crate::support::service::Service;
     let (app, bob) = released(false);
     let service = Service::of(&app);
-    let request = service.request(reqwest::Method::POST, "/api/v1/runs/1/reject").bearer_auth(&bob);
+    let request = service
+        .request(reqwest::Method::POST, "/api/v1/runs/1/reject")
+        .bearer_auth(&bob);
     let request = request.header("content-type", "application/json");
     let reply = service.send(request.body(json!({ "reason": "a wrong file" }).to_string()));
-    assert_eq!((reply.status, &reply.body[0]["outcome"]), (200, &json!("withdrawn_late")), "{reply:?}");
+    assert_eq!(
+        (reply.status, &reply.body[0]["outcome"]),
+        (200, &json!("withdrawn_late")),
+        "{reply:?}"
+    );
     assert_eq!(service.stop().code(), Some(0));
     assert_withdrawn_by_bob(&app);
 }
@@ -165,14 +257,25 @@ fn what_is_withdrawn_is_counted_without_a_reason_and_only_once() {
         };
         let app = App::of(setup);
         app.edit(WORKFLOW, "schedule: [", "schedule: [3s, ");
-        app.payrun(&["run", WORKFLOW, "--date", DATE, "--wait", "1s"]).exits(4);
+        app.payrun(&["run", WORKFLOW, "--date", DATE, "--wait", "1s"])
+            .exits(4);
         let count = ["cancel", "--state", "planned,unknown"];
-        app.payrun(&count).exits(0).says("3 items: 3 unknown").says("nothing was done");
-        app.payrun(&[&count[..], &["--yes"]].concat()).exits(2).says("give a reason");
-        app.payrun(&[&count[..], &["--yes", "--reason", "a test"]].concat()).exits(0).says("3 withdrawn and unknown");
+        app.payrun(&count)
+            .exits(0)
+            .says("3 items: 3 unknown")
+            .says("nothing was done");
+        app.payrun(&[&count[..], &["--yes"]].concat())
+            .exits(2)
+            .says("give a reason");
+        app.payrun(&[&count[..], &["--yes", "--reason", "a test"]].concat())
+            .exits(0)
+            .says("3 withdrawn and unknown");
         app.payrun(&count).exits(0).says("0 items");
         app.payrun(&["run", "--resume", "--wait", "30s"]);
-        assert_eq!((app.by_state(), app.charges()), (json!({ "cancelled": 3 }), 0));
+        assert_eq!(
+            (app.by_state(), app.charges()),
+            (json!({ "cancelled": 3 }), 0)
+        );
     }
 }
 
@@ -181,13 +284,31 @@ fn what_a_workflow_has_open_is_withdrawn_by_its_name() {
     let app = App::with_contracts(&contracts("C", 5));
     app.payrun(&by("ann", &["pause", "gateway", "hk"])).exits(0);
     app.run().exits(4);
-    let cancel =
-        |workflow| app.payrun(&by("ann", &["cancel", "--workflow", workflow, "--state", "planned,unknown", "--yes"]));
+    let cancel = |workflow| {
+        app.payrun(&by(
+            "ann",
+            &[
+                "cancel",
+                "--workflow",
+                workflow,
+                "--state",
+                "planned,unknown",
+                "--yes",
+            ],
+        ))
+    };
     cancel("another").exits(0);
     assert_eq!(app.by_state(), json!({ "planned": 5 }));
-    assert_eq!(app.json_lines(&["items", "--workflow", "deductions", "--json"]).len(), 5);
+    assert_eq!(
+        app.json_lines(&["items", "--workflow", "deductions", "--json"])
+            .len(),
+        5
+    );
     cancel("deductions").exits(0);
-    assert_eq!((app.by_state(), app.charges()), (json!({ "cancelled": 5 }), 0));
+    assert_eq!(
+        (app.by_state(), app.charges()),
+        (json!({ "cancelled": 5 }), 0)
+    );
 }
 
 #[test]
@@ -196,41 +317,80 @@ fn what_is_paused_or_held_by_a_person_stays_so_when_somebody_runs() {
     app.payrun(&by("ann", &["pause", "gateway", "eu"]))
         .exits(2)
         .says("payrun.yaml has no gateway \"eu\"; there are hk");
-    app.payrun(&by("ann", &["pause", "workflow", "deductoins"])).exits(2).says("there is no workflow \"deductoins\"");
-    app.payrun(&by("ann", &["pause", "workflow", "deductions"])).exits(0);
-    app.payrun(&by("ann", &["resume", "workflow", "deductions"])).exits(0);
-    app.payrun(&by("ann", &["pause", "gateway", "hk"])).exits(0).says("still asked about");
+    app.payrun(&by("ann", &["pause", "workflow", "deductoins"]))
+        .exits(2)
+        .says("there is no workflow \"deductoins\"");
+    app.payrun(&by("ann", &["pause", "workflow", "deductions"]))
+        .exits(0);
+    app.payrun(&by("ann", &["resume", "workflow", "deductions"]))
+        .exits(0);
+    app.payrun(&by("ann", &["pause", "gateway", "hk"]))
+        .exits(0)
+        .says("still asked about");
     app.run().exits(4).says("paused by ann: gateway hk, a test");
     app.payrun(&["pause"]).exits(0).says("gateway").says("ann");
-    app.payrun(&by("bob", &["resume", "gateway", "hk"])).exits(0).says("resumed");
+    app.payrun(&by("bob", &["resume", "gateway", "hk"]))
+        .exits(0)
+        .says("resumed");
     app.payrun(&by("ann", &["lane", "hold", "hk"])).exits(0);
-    app.payrun(&["run", "--resume"]).exits(4).says("lane hk is held: a test");
+    app.payrun(&["run", "--resume"])
+        .exits(4)
+        .says("lane hk is held: a test");
     assert_eq!(app.charges(), 0);
     app.payrun(&by("bob", &["lane", "release", "hk"])).exits(0);
-    app.payrun(&by("ann", &["pause", "contract", "C-0002"])).exits(0);
+    app.payrun(&by("ann", &["pause", "contract", "C-0002"]))
+        .exits(0);
     app.payrun(&["run", "--resume", "--wait", "3s"]).exits(4);
     assert_eq!(app.charges(), 4);
-    app.payrun(&by("ann", &["resume", "contract", "C-0002"])).exits(0);
+    app.payrun(&by("ann", &["resume", "contract", "C-0002"]))
+        .exits(0);
     app.payrun(&["run", "--resume"]).exits(0);
     assert_eq!(app.charges(), 5);
-    app.payrun(&["audit", "verify"]).exits(0).says("sound: 8 entries");
+    app.payrun(&["audit", "verify"])
+        .exits(0)
+        .says("sound: 8 entries");
 }
 
 #[test]
 fn a_lane_is_slowed_and_never_made_faster_than_the_configuration() {
-    let app = App::of(Setup { rate: "50/s", concurrency: 4, contracts: contracts("C", 3), ..Setup::default() });
-    app.payrun(&by("ann", &["lane", "limit", "hk", "--rate", "51/s"])).exits(2).says("more than payrun.yaml allows");
-    app.payrun(&by("ann", &["lane", "limit", "hk", "--concurrency", "5"])).exits(2).says("payrun.yaml allows");
-    app.payrun(&by("ann", &["lane", "limit", "hk"])).exits(2).says("how slow?");
-    app.payrun(&by("ann", &["lane", "limit", "hk", "--rate", "60/min"])).exits(0).says("at most 60/min");
-    app.payrun(&by("ann", &["lane", "limit", "hk", "--concurrency", "1"])).exits(0).says("60/min, 1 at once");
+    let app = App::of(Setup {
+        rate: "50/s",
+        concurrency: 4,
+        contracts: contracts("C", 3),
+        ..Setup::default()
+    });
+    app.payrun(&by("ann", &["lane", "limit", "hk", "--rate", "51/s"]))
+        .exits(2)
+        .says("more than payrun.yaml allows");
+    app.payrun(&by("ann", &["lane", "limit", "hk", "--concurrency", "5"]))
+        .exits(2)
+        .says("payrun.yaml allows");
+    app.payrun(&by("ann", &["lane", "limit", "hk"]))
+        .exits(2)
+        .says("how slow?");
+    app.payrun(&by("ann", &["lane", "limit", "hk", "--rate", "60/min"]))
+        .exits(0)
+        .says("at most 60/min");
+    app.payrun(&by("ann", &["lane", "limit", "hk", "--concurrency", "1"]))
+        .exits(0)
+        .says("60/min, 1 at once");
     let lanes = app.json(&["lane", "list", "--json"]);
-    assert_eq!(lanes[0]["limited"], json!({ "rate": "60/min", "concurrency": 1 }));
+    assert_eq!(
+        lanes[0]["limited"],
+        json!({ "rate": "60/min", "concurrency": 1 })
+    );
     let began = std::time::Instant::now();
     app.run().exits(0);
-    assert!(began.elapsed() > std::time::Duration::from_secs(2), "three calls at one a second");
-    app.payrun(&by("ann", &["lane", "limit", "hk", "--reset"])).exits(0);
-    assert_eq!(app.json(&["lane", "list", "--json"])[0]["limited"]["rate"], json!(null));
+    assert!(
+        began.elapsed() > std::time::Duration::from_secs(2),
+        "three calls at one a second"
+    );
+    app.payrun(&by("ann", &["lane", "limit", "hk", "--reset"]))
+        .exits(0);
+    assert_eq!(
+        app.json(&["lane", "list", "--json"])[0]["limited"]["rate"],
+        json!(null)
+    );
 }
 
 #[test]
@@ -238,10 +398,19 @@ fn a_lane_that_is_not_there_cannot_be_opened_and_one_that_is_open_was_open() {
     let app = App::with_contracts(&contracts("C", 1));
     app.run().exits(0);
     let release = |lane| app.payrun(&by("ann", &["lane", "release", lane]));
-    release("nonsense").exits(2).says("payrun.yaml has no gateway \"nonsense\"; there are hk");
-    release("hk/nonsense").exits(2).says("there is no job kind \"nonsense\"; there are ").says("deduct");
-    release("hk/deduct/99").exits(2).says("there is no job \"99\" of hk/deduct");
-    release("hk/refund/1").exits(2).says("there is no job \"1\" of hk/refund");
+    release("nonsense")
+        .exits(2)
+        .says("payrun.yaml has no gateway \"nonsense\"; there are hk");
+    release("hk/nonsense")
+        .exits(2)
+        .says("there is no job kind \"nonsense\"; there are ")
+        .says("deduct");
+    release("hk/deduct/99")
+        .exits(2)
+        .says("there is no job \"99\" of hk/deduct");
+    release("hk/refund/1")
+        .exits(2)
+        .says("there is no job \"1\" of hk/refund");
     for lane in ["hk", "hk/deduct", "hk/deduct/1"] {
         release(lane).exits(0).says("it was open");
     }
@@ -253,53 +422,115 @@ fn what_is_chosen_is_counted_first_and_only_that_is_done() {
         "contract_id,plan,amount,currency,active\nA-terminated,x,10.00,HKD,yes\nB-terminated,x,20.50,HKD,yes\nC,x,5.00,HKD,yes\n",
     );
     app.run().exits(3);
-    let command = ["retry", "--run", "1", "--state", "failed", "--gateway", "hk", "--reason", "a test"];
-    app.payrun(&command).exits(0).says("2 items: 2 failed; 30.50 HKD").says("nothing was done");
+    let command = [
+        "retry",
+        "--run",
+        "1",
+        "--state",
+        "failed",
+        "--gateway",
+        "hk",
+        "--reason",
+        "a test",
+    ];
+    app.payrun(&command)
+        .exits(0)
+        .says("2 items: 2 failed; 30.50 HKD")
+        .says("nothing was done");
     let counted = app.json(&[&command[..], &["--json"]].concat());
     let set = counted["set"].as_str().unwrap();
-    app.payrun(&[&command[..], &["--with-reason", "no such code"]].concat()).exits(0).says("0 items");
-    app.payrun(&[&command[..], &["--yes", "--expect", "0011"]].concat()).exits(2).says("nothing was done");
-    app.payrun(&[&command[..], &["--yes", "--expect", set]].concat()).exits(0).says("2 now pending");
-    app.payrun(&["resolve", "A-terminated/2026-03", "--failed", "--author", "ann", "--reason", "asked the bank"])
+    app.payrun(&[&command[..], &["--with-reason", "no such code"]].concat())
         .exits(0)
-        .says("is failed now");
+        .says("0 items");
+    app.payrun(&[&command[..], &["--yes", "--expect", "0011"]].concat())
+        .exits(2)
+        .says("nothing was done");
+    app.payrun(&[&command[..], &["--yes", "--expect", set]].concat())
+        .exits(0)
+        .says("2 now pending");
+    app.payrun(&[
+        "resolve",
+        "A-terminated/2026-03",
+        "--failed",
+        "--author",
+        "ann",
+        "--reason",
+        "asked the bank",
+    ])
+    .exits(0)
+    .says("is failed now");
     app.payrun(&by("ann", &["resolve", "C/2026-03", "--succeeded", "R-1"]))
         .exits(3)
         .says("only what is unknown or parked can be resolved by hand");
     app.payrun(&["run", "--resume"]).exits(3);
-    let log = app.payrun(&["audit", "list"]).exits(0).says("asked the bank").stdout;
-    assert!(log.contains("run 1, gateway hk, state failed") || log.contains("item.retry"), "{log}");
+    let log = app
+        .payrun(&["audit", "list"])
+        .exits(0)
+        .says("asked the bank")
+        .stdout;
+    assert!(
+        log.contains("run 1, gateway hk, state failed") || log.contains("item.retry"),
+        "{log}"
+    );
     let exported = app.json_lines(&["audit", "export"]);
     assert_eq!(exported.len(), 2);
-    assert!(exported[0]["before"].as_str().unwrap().contains("run 1, gateway hk, state failed"));
+    assert!(
+        exported[0]["before"]
+            .as_str()
+            .unwrap()
+            .contains("run 1, gateway hk, state failed")
+    );
 }
 
 #[test]
 fn an_audit_log_that_was_changed_or_cut_off_is_noticed() {
     use sqlx::{ConnectOptions, Executor};
-    let app = App::of(Setup { server: false, contracts: contracts("C", 1), ..Setup::default() });
-    app.payrun(&by("ann", &["pause", "workflow", "deductions"])).exits(0);
+    let app = App::of(Setup {
+        server: false,
+        contracts: contracts("C", 1),
+        ..Setup::default()
+    });
+    app.payrun(&by("ann", &["pause", "workflow", "deductions"]))
+        .exits(0);
     app.payrun(&by("ann", &["lane", "hold", "hk"])).exits(0);
     app.payrun(&by("bob", &["lane", "release", "hk"])).exits(0);
-    let sound = app.payrun(&["audit", "verify"]).exits(0).says("sound: 3 entries").stdout;
+    let sound = app
+        .payrun(&["audit", "verify"])
+        .exits(0)
+        .says("sound: 3 entries")
+        .stdout;
     let head = sound.lines().last().unwrap().to_owned();
     let tamper = |statement: &'static str| {
         app.wait_for(async {
             let file = sqlx::sqlite::SqliteConnectOptions::new().filename(app.database());
             let mut file = file.connect().await.unwrap();
-            file.execute("drop trigger if exists audit_update; drop trigger if exists audit_delete").await.unwrap();
+            file.execute(
+                "drop trigger if exists audit_update; drop trigger if exists audit_delete",
+            )
+            .await
+            .unwrap();
             file.execute(statement).await.unwrap();
         });
     };
     tamper("update audit set actor = 'cleo' where seq = 2");
-    app.payrun(&["audit", "verify"]).exits(3).says("broken: entry 2 or one before it was changed");
+    app.payrun(&["audit", "verify"])
+        .exits(3)
+        .says("broken: entry 2 or one before it was changed");
     tamper("update audit set actor = 'ann' where seq = 2");
     app.payrun(&["audit", "verify", "--expect", &head]).exits(0);
     tamper("delete from audit where seq = 3");
-    app.payrun(&["audit", "verify"]).exits(0).says("sound: 2 entries");
-    app.payrun(&["audit", "verify", "--expect", &head]).exits(3).says("the end of the log was cut off");
+    app.payrun(&["audit", "verify"])
+        .exits(0)
+        .says("sound: 2 entries");
+    app.payrun(&["audit", "verify", "--expect", &head])
+        .exits(3)
+        .says("the end of the log was cut off");
     tamper("delete from audit where seq = 1");
-    app.payrun(&["audit", "verify"]).exits(3).says("broken: entry 1 is missing");
+    app.payrun(&["audit", "verify"])
+        .exits(3)
+        .says("broken: entry 1 is missing");
     tamper("delete from audit");
-    app.payrun(&["audit", "verify"]).exits(3).says("other tables speak of it");
+    app.payrun(&["audit", "verify"])
+        .exits(3)
+        .says("other tables speak of it");
 }

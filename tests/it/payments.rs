@@ -1,4 +1,5 @@
-//! Payments, cancellations and the ends of contracts, by the command: nobody pays twice, and the books match.
+//! Payments, cancellations and the ends of contracts, by the command: nobody pays twice, and the
+//! books match.
 
 use std::time::Duration;
 
@@ -6,9 +7,12 @@ use payrun::sandbox::Settings;
 use payrun::sandbox::faults::{FaultPlan, Level};
 use serde_json::Value;
 
-use crate::support::four::{GATEWAYS, ORDERS, Rig, assert_at_rest, moved, number, text_of, under_each_fault};
+use crate::support::four::{
+    GATEWAYS, ORDERS, Rig, assert_at_rest, moved, number, text_of, under_each_fault,
+};
 
-/// How many payments each gateway is asked for, beside those of WeChat Pay whose payers take long or cannot pay.
+/// How many payments each gateway is asked for, beside those of WeChat Pay whose payers take long
+/// or cannot pay.
 const PAYMENTS: usize = 6;
 
 const POLICY: &str = "    retry: { attempts: 30, first: 50ms, max: 200ms }\n    \
@@ -17,8 +21,12 @@ const POLICY: &str = "    retry: { attempts: 30, first: 50ms, max: 200ms }\n    
 /// What a gateway wants to know of a payment beside its amount.
 fn particulars(gateway: &str) -> &'static str {
     match gateway {
-        "wechat" => "      auth_code: \"{{ item.code }}\"\n      merchant_category_code: \"4111\"\n",
-        "hipopay" => "      openid: \"{{ item.openid }}\"\n      appid: wx1\n      client_ip: 203.0.113.9\n",
+        "wechat" => {
+            "      auth_code: \"{{ item.code }}\"\n      merchant_category_code: \"4111\"\n"
+        }
+        "hipopay" => {
+            "      openid: \"{{ item.openid }}\"\n      appid: wx1\n      client_ip: 203.0.113.9\n"
+        }
         "egms" => "      platform: WEB\n",
         "cbtis" => "      success_url: https://example.com/paid\n",
         other => panic!("there is no gateway {other}"),
@@ -37,10 +45,18 @@ fn pay(gateway: &str) -> String {
 fn paid(plan: FaultPlan) -> Rig {
     let rig = Rig::new(plan);
     let codes = (0..PAYMENTS).map(|n| format!("p-{n},1{n}.50,13465072086636139{n},o-{n}\n"));
-    let rows =
-        codes.chain(["slow,20.00,134650720866360000,o-7\n".into(), "poor,30.00,134650720866360001,o-8\n".into()]);
-    rig.write("payments.csv", format!("id,amount,code,openid\n{}", rows.collect::<String>()));
-    rig.write("pay.yaml", format!("workflow: pay\njobs:\n{}", GATEWAYS.map(pay).concat()));
+    let rows = codes.chain([
+        "slow,20.00,134650720866360000,o-7\n".into(),
+        "poor,30.00,134650720866360001,o-8\n".into(),
+    ]);
+    rig.write(
+        "payments.csv",
+        format!("id,amount,code,openid\n{}", rows.collect::<String>()),
+    );
+    rig.write(
+        "pay.yaml",
+        format!("workflow: pay\njobs:\n{}", GATEWAYS.map(pay).concat()),
+    );
     rig.to_the_end("pay.yaml");
     rig
 }
@@ -54,15 +70,28 @@ fn payments_match(rig: &Rig) {
         let mut expected = moved(&items, gateway, "HKD");
         if gateway != "wechat" {
             // Those that the project begins with.
-            expected = (expected.0 + ORDERS as u64, expected.1 + 1_250 * ORDERS as i64);
+            expected = (
+                expected.0 + ORDERS as u64,
+                expected.1 + 1_250 * ORDERS as i64,
+            );
         }
         let paid = theirs.paid.get("HKD").copied().unwrap_or_default();
         // What was given to a person may have been paid or not.
         let mine = rig.items_of(gateway);
         let parked = mine.iter().filter(|item| item["state"] == "parked").count() as u64;
-        assert!((expected.0..=expected.0 + parked).contains(&paid.0), "{gateway}: {expected:?} {paid:?} {mine:#?}");
-        assert!(paid.1 == expected.1 || parked > 0, "{gateway}: {expected:?} {paid:?} {mine:#?}");
-        assert!(theirs.violations.is_empty(), "{gateway}: {:?}", theirs.violations);
+        assert!(
+            (expected.0..=expected.0 + parked).contains(&paid.0),
+            "{gateway}: {expected:?} {paid:?} {mine:#?}"
+        );
+        assert!(
+            paid.1 == expected.1 || parked > 0,
+            "{gateway}: {expected:?} {paid:?} {mine:#?}"
+        );
+        assert!(
+            theirs.violations.is_empty(),
+            "{gateway}: {:?}",
+            theirs.violations
+        );
         assert!(theirs.refused.is_empty(), "{gateway}: {:?}", theirs.refused);
     }
 }
@@ -76,10 +105,18 @@ fn payments_are_made_on_every_gateway_and_the_result_says_what_the_payer_does() 
         assert_eq!(items.len(), PAYMENTS + 2);
         for item in &items {
             let cannot = gateway == "wechat" && item["key"] == "poor";
-            assert_eq!(item["state"], if cannot { "failed" } else { "succeeded" }, "{gateway}: {item}");
+            assert_eq!(
+                item["state"],
+                if cannot { "failed" } else { "succeeded" },
+                "{gateway}: {item}"
+            );
         }
     }
-    for (gateway, action) in [("hipopay", "prepay_params"), ("egms", "action"), ("cbtis", "next_action")] {
+    for (gateway, action) in [
+        ("hipopay", "prepay_params"),
+        ("egms", "action"),
+        ("cbtis", "next_action"),
+    ] {
         for item in rig.items_of(gateway) {
             assert!(!item["result"][action].is_null(), "{gateway}: {item}");
         }
@@ -102,7 +139,11 @@ fn all_faults_together_make_nobody_pay_twice() {
 
 /// A job that withdraws the orders of a file.
 fn cancel(job: &str, gateway: &str, way: &str) -> String {
-    let way = if way.is_empty() { String::new() } else { format!("      way: {way}\n") };
+    let way = if way.is_empty() {
+        String::new()
+    } else {
+        format!("      way: {way}\n")
+    };
     format!(
         "  {job}:\n    uses: cancel\n    gateway: {gateway}\n    items: {{ file: {job}.csv }}\n    with:\n      \
          out_trade_no: \"{{{{ item.order }}}}\"\n{way}{POLICY}"
@@ -117,8 +158,14 @@ fn withdrawn(plan: FaultPlan) -> Rig {
         rig.seed("wechat", &format!("QUICK-{n}"), "10.00", "HKD");
     }
     rig.write("close.csv", list(vec!["QUICK-0".into(), "GONE-1".into()]));
-    rig.write("reverse.csv", list(vec!["QUICK-1".into(), "QUICK-2".into(), "GONE-2".into()]));
-    rig.write("deduction.csv", list(vec![number(0), number(1), "GONE-3".into()]));
+    rig.write(
+        "reverse.csv",
+        list(vec!["QUICK-1".into(), "QUICK-2".into(), "GONE-2".into()]),
+    );
+    rig.write(
+        "deduction.csv",
+        list(vec![number(0), number(1), "GONE-3".into()]),
+    );
     rig.write("egms.csv", list(vec![number(2), "GONE-4".into()]));
     let jobs = [
         cancel("close", "wechat", "close"),
@@ -126,14 +173,21 @@ fn withdrawn(plan: FaultPlan) -> Rig {
         cancel("deduction", "wechat", "deduction"),
         cancel("egms", "egms", ""),
     ];
-    rig.write("cancel.yaml", format!("workflow: cancel\njobs:\n{}", jobs.concat()));
+    rig.write(
+        "cancel.yaml",
+        format!("workflow: cancel\njobs:\n{}", jobs.concat()),
+    );
     rig.to_the_end("cancel.yaml");
     rig
 }
 
 fn state_of<'a>(items: &'a [Value], job: &str, key: &str) -> &'a str {
     let same = |item: &&Value| text_of(item, "key").split('/').next() == Some(key);
-    let item = items.iter().filter(|item| item["job"] == job).find(same).unwrap();
+    let item = items
+        .iter()
+        .filter(|item| item["job"] == job)
+        .find(same)
+        .unwrap();
     text_of(item, "state")
 }
 
@@ -159,8 +213,14 @@ fn what_is_paid_is_not_closed_and_a_reversal_gives_it_back_once() {
     }
     let theirs = rig.totals("wechat");
     // A deduction that was paid is refunded, not reversed, and the item says so.
-    let deduction = items.iter().find(|item| item["job"] == "deduction").unwrap();
-    assert!(text_of(deduction, "reason").contains("it is paid: refund it"), "{deduction}");
+    let deduction = items
+        .iter()
+        .find(|item| item["job"] == "deduction")
+        .unwrap();
+    assert!(
+        text_of(deduction, "reason").contains("it is paid: refund it"),
+        "{deduction}"
+    );
     assert_eq!(theirs.refunded["HKD"], (2, 2 * 1_000));
     assert!(theirs.violations.is_empty(), "{theirs:?}");
     // Withdrawing what is withdrawn is known by its key.
@@ -170,30 +230,51 @@ fn what_is_paid_is_not_closed_and_a_reversal_gives_it_back_once() {
 
 #[test]
 fn a_reversal_that_is_too_early_is_repeated_until_it_is_not() {
-    let rig = Rig::of(Settings { reverse_after: Duration::from_secs(2), ..Settings::default() });
+    let rig = Rig::of(Settings {
+        reverse_after: Duration::from_secs(2),
+        ..Settings::default()
+    });
     rig.seed("wechat", "QUICK-0", "10.00", "HKD");
     rig.write("reverse.csv", "order\nQUICK-0\n");
-    rig.write("cancel.yaml", format!("workflow: cancel\njobs:\n{}", cancel("reverse", "wechat", "reverse")));
+    rig.write(
+        "cancel.yaml",
+        format!(
+            "workflow: cancel\njobs:\n{}",
+            cancel("reverse", "wechat", "reverse")
+        ),
+    );
     assert_eq!(rig.to_the_end("cancel.yaml"), Some(0));
     assert_eq!(rig.totals("wechat").refunded["HKD"], (1, 1_000));
-    assert!(rig.totals("wechat").violations.is_empty(), "{:?}", rig.totals("wechat"));
+    assert!(
+        rig.totals("wechat").violations.is_empty(),
+        "{:?}",
+        rig.totals("wechat")
+    );
 }
 
-/// Nothing is given back that our books do not call withdrawn, a person is asked about, or that was refused.
+/// Nothing is given back that our books do not call withdrawn, a person is asked about, or that was
+/// refused.
 fn withdrawals_match(rig: &Rig) {
     let items = rig.items();
     assert_at_rest(&items);
     let theirs = rig.totals("wechat");
-    assert!(theirs.violations.is_empty() && theirs.refused.is_empty(), "{theirs:?}");
+    assert!(
+        theirs.violations.is_empty() && theirs.refused.is_empty(),
+        "{theirs:?}"
+    );
     let reversed = |is: &dyn Fn(&Value) -> bool| {
         let mine = |item: &&Value| ["reverse", "deduction"].contains(&text_of(item, "job"));
         items.iter().filter(mine).filter(|item| is(item)).count() as u64
     };
     let given_back = theirs.refunded.get("HKD").copied().unwrap_or_default().0;
     // What was never paid is withdrawn too, and nothing is given back.
-    let succeeded = reversed(&|item| item["state"] == "succeeded" && !item["result"]["success_time"].is_null());
+    let succeeded =
+        reversed(&|item| item["state"] == "succeeded" && !item["result"]["success_time"].is_null());
     let parked = reversed(&|item| item["state"] == "parked");
-    assert!((succeeded..=succeeded + parked).contains(&given_back), "{given_back}: {items:#?}");
+    assert!(
+        (succeeded..=succeeded + parked).contains(&given_back),
+        "{given_back}: {items:#?}"
+    );
     assert!(rig.totals("egms").violations.is_empty());
 }
 
@@ -205,10 +286,16 @@ fn every_fault_by_itself_gives_nothing_back_twice() {
 #[test]
 fn an_unpaid_payment_is_withdrawn_before_its_payer_pays() {
     let rig = Rig::new(FaultPlan::NONE);
-    rig.write("payments.csv", "id,amount,code,openid\nslow,20.00,134650720866360000,o-7\n");
+    rig.write(
+        "payments.csv",
+        "id,amount,code,openid\nslow,20.00,134650720866360000,o-7\n",
+    );
     // Only begun: it is asked about in an hour.
     let begin = |gateway| pay(gateway).replace("[50ms, 100ms, 200ms]", "[1h]");
-    rig.write("pay.yaml", format!("workflow: pay\njobs:\n{}{}", begin("wechat"), begin("egms")));
+    rig.write(
+        "pay.yaml",
+        format!("workflow: pay\njobs:\n{}{}", begin("wechat"), begin("egms")),
+    );
     let (code, text) = rig.payrun(&["run", "pay.yaml", "--wait", "1s"]);
     assert_eq!(code, Some(4), "{text}");
     for gateway in ["wechat", "egms"] {
@@ -220,12 +307,23 @@ fn an_unpaid_payment_is_withdrawn_before_its_payer_pays() {
     let (_, text) = rig.payrun(&["run", "cancel.yaml", "--wait", "15s"]);
     for gateway in ["wechat", "egms"] {
         let item = &rig.items_of(&format!("no-{gateway}"))[0];
-        assert!(["succeeded", "failed"].contains(&text_of(item, "state")), "{item} {text}");
+        assert!(
+            ["succeeded", "failed"].contains(&text_of(item, "state")),
+            "{item} {text}"
+        );
         let open = rig.totals(gateway).paid.get("HKD").map_or(0, |paid| paid.0);
-        let given_back = rig.totals(gateway).refunded.get("HKD").map_or(0, |refunded| refunded.0);
+        let given_back = rig
+            .totals(gateway)
+            .refunded
+            .get("HKD")
+            .map_or(0, |refunded| refunded.0);
         let begun = if gateway == "egms" { ORDERS as u64 } else { 0 };
         if item["state"] == "succeeded" {
-            assert_eq!(open - begun, given_back, "{gateway}: what was paid is given back");
+            assert_eq!(
+                open - begun,
+                given_back,
+                "{gateway}: what was paid is given back"
+            );
         }
     }
 }
@@ -249,14 +347,21 @@ fn terminated(plan: FaultPlan) -> Rig {
 #[test]
 fn contracts_are_ended_whatever_goes_wrong() {
     let rig = terminated(FaultPlan::NONE);
-    for item in rig.items_of("end").iter().filter(|item| item["key"] != "C-gone-ended") {
+    for item in rig
+        .items_of("end")
+        .iter()
+        .filter(|item| item["key"] != "C-gone-ended")
+    {
         assert_eq!(item["state"], "succeeded", "{item}");
     }
     under_each_fault(|fault| {
         let rig = terminated(FaultPlan::only(fault));
         assert_at_rest(&rig.items());
         let theirs = rig.totals("wechat");
-        assert!(theirs.violations.is_empty() && theirs.refused.is_empty(), "{fault}: {theirs:?}");
+        assert!(
+            theirs.violations.is_empty() && theirs.refused.is_empty(),
+            "{fault}: {theirs:?}"
+        );
     });
 }
 
@@ -273,7 +378,9 @@ fn at_hipopay_a_price_in_cny_is_paid_in_cny_and_any_other_row_is_refused_when_it
             particulars("hipopay")
         ),
     );
-    let good = (0..8).map(|n| format!("c-{n},88.50,CNY,TRUE,HKD,o-{n}\n")).collect::<String>();
+    let good = (0..8)
+        .map(|n| format!("c-{n},88.50,CNY,TRUE,HKD,o-{n}\n"))
+        .collect::<String>();
     rig.write(
         "cny.csv",
         format!(
@@ -283,19 +390,38 @@ fn at_hipopay_a_price_in_cny_is_paid_in_cny_and_any_other_row_is_refused_when_it
     );
     rig.to_the_end("cny.yaml");
     let items = rig.items();
-    assert_eq!(items.iter().filter(|item| item["state"] == "succeeded").count(), 9, "{items:#?}");
-    let reasons: Vec<&str> =
-        items.iter().filter(|item| item["state"] == "rejected").map(|item| text_of(item, "reason")).collect();
+    assert_eq!(
+        items
+            .iter()
+            .filter(|item| item["state"] == "succeeded")
+            .count(),
+        9,
+        "{items:#?}"
+    );
+    let reasons: Vec<&str> = items
+        .iter()
+        .filter(|item| item["state"] == "rejected")
+        .map(|item| text_of(item, "reason"))
+        .collect();
     assert_eq!(reasons.len(), 3, "{items:#?}");
     assert!(
-        reasons.iter().any(|reason| reason.contains("is_rmb is TRUE, so currency must be CNY, not JPY")),
+        reasons
+            .iter()
+            .any(|reason| reason.contains("is_rmb is TRUE, so currency must be CNY, not JPY")),
         "{reasons:?}"
     );
     assert!(
-        reasons.iter().any(|reason| reason.contains("is_rmb is TRUE, and settlement_currency is empty")),
+        reasons
+            .iter()
+            .any(|reason| reason.contains("is_rmb is TRUE, and settlement_currency is empty")),
         "{reasons:?}"
     );
-    assert!(reasons.iter().any(|reason| reason.contains("so is_rmb must be TRUE, not FALSE")), "{reasons:?}");
+    assert!(
+        reasons
+            .iter()
+            .any(|reason| reason.contains("so is_rmb must be TRUE, not FALSE")),
+        "{reasons:?}"
+    );
     assert_eq!(rig.totals("hipopay").paid["CNY"], (9, 8 * 8_850 + 500));
     assert!(rig.totals("hipopay").refused.is_empty());
 }

@@ -1,5 +1,6 @@
-//! The pages of the book that are made of the program's own declarations: `docs/cli.md`, `docs/configuration.md` and
-//! `docs/api-paths.md`. They are kept in the repository to be read there; `PAYRUN_WRITE_DOCS=1` writes them anew.
+//! The pages of the book that are made of the program's own declarations: `docs/cli.md`,
+//! `docs/configuration.md` and `docs/api-paths.md`. They are kept in the repository to be read
+//! there; `PAYRUN_WRITE_DOCS=1` writes them anew.
 
 use std::fmt::Write as _;
 
@@ -15,7 +16,10 @@ fn is_kept(page: &str, made: &str) {
         std::fs::write(&path, made).unwrap();
     }
     let kept = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(kept == made, "docs/{page} is another one: PAYRUN_WRITE_DOCS=1 writes it");
+    assert!(
+        kept == made,
+        "docs/{page} is another one: PAYRUN_WRITE_DOCS=1 writes it"
+    );
 }
 
 /// A text in one cell of a table.
@@ -32,8 +36,14 @@ fn the_page_of_the_commands_is_made_of_the_help() {
         codes mean. This page is made of the program's own declarations.\n\n\
         ## Options of every command\n\n"
         .to_owned();
-    options(&mut page, command.get_arguments().filter(|one| one.is_global_set()));
-    for below in command.get_subcommands().filter(|below| below.get_name() != "help") {
+    options(
+        &mut page,
+        command.get_arguments().filter(|one| one.is_global_set()),
+    );
+    for below in command
+        .get_subcommands()
+        .filter(|below| below.get_name() != "help")
+    {
         describe(&mut page, below, 2);
     }
     is_kept("cli.md", &format!("{}\n", page.trim_end()));
@@ -41,30 +51,63 @@ fn the_page_of_the_commands_is_made_of_the_help() {
 
 /// A command and those below it.
 fn describe(page: &mut String, command: &Command, level: usize) {
-    let name = command.get_display_name().unwrap_or(command.get_name()).replace('-', " ");
-    let about = command.get_long_about().or(command.get_about()).unwrap().to_string();
+    let name = command
+        .get_display_name()
+        .unwrap_or(command.get_name())
+        .replace('-', " ");
+    let about = command
+        .get_long_about()
+        .or(command.get_about())
+        .unwrap()
+        .to_string();
     write!(page, "{} {name}\n\n{about}.\n\n", "#".repeat(level)).unwrap();
     let usage = command.clone().render_usage().to_string();
-    let usage = usage.trim_start_matches("Usage:").lines().map(str::trim).collect::<Vec<_>>().join("\n");
+    let usage = usage
+        .trim_start_matches("Usage:")
+        .lines()
+        .map(str::trim)
+        .collect::<Vec<_>>()
+        .join("\n");
     write!(page, "```text\n{usage}\n```\n\n").unwrap();
-    options(page, command.get_arguments().filter(|one| !one.is_global_set()));
-    for below in command.get_subcommands().filter(|below| below.get_name() != "help") {
+    options(
+        page,
+        command.get_arguments().filter(|one| !one.is_global_set()),
+    );
+    for below in command
+        .get_subcommands()
+        .filter(|below| below.get_name() != "help")
+    {
         describe(page, below, level + 1);
     }
 }
 
 fn options<'a>(page: &mut String, all: impl Iterator<Item = &'a Arg>) {
-    let ours = all.filter(|one| !one.is_hide_set() && !matches!(one.get_id().as_str(), "help" | "version"));
+    let ours = all
+        .filter(|one| !one.is_hide_set() && !matches!(one.get_id().as_str(), "help" | "version"));
     let rows: Vec<String> = ours.map(option).collect();
     if !rows.is_empty() {
-        write!(page, "| Argument | Meaning |\n|---|---|\n{}\n\n", rows.join("\n")).unwrap();
+        write!(
+            page,
+            "| Argument | Meaning |\n|---|---|\n{}\n\n",
+            rows.join("\n")
+        )
+        .unwrap();
     }
 }
 
 fn option(one: &Arg) -> String {
     let takes = one.get_action().takes_values();
-    let names: Vec<&str> = one.get_value_names().unwrap_or_default().iter().map(|name| name.as_str()).collect();
-    let value = if takes { names.iter().map(|name| format!(" {name}")).collect() } else { String::new() };
+    let names: Vec<&str> = one
+        .get_value_names()
+        .unwrap_or_default()
+        .iter()
+        .map(|name| name.as_str())
+        .collect();
+    let value = if takes {
+        names.iter().map(|name| format!(" {name}")).collect()
+    } else {
+        String::new()
+    };
     let name = match (one.get_short(), one.get_long()) {
         (Some(short), Some(long)) => format!("-{short}, --{long}{value}"),
         (None, Some(long)) => format!("--{long}{value}"),
@@ -79,11 +122,28 @@ fn option(one: &Arg) -> String {
     };
     if takes {
         let values = one.get_possible_values();
-        note("one of", values.iter().map(|value| value.get_name().to_owned()).collect());
+        note(
+            "one of",
+            values
+                .iter()
+                .map(|value| value.get_name().to_owned())
+                .collect(),
+        );
         let defaults = one.get_default_values().iter();
-        note("if not given", defaults.map(|value| value.to_string_lossy().into_owned()).collect());
+        note(
+            "if not given",
+            defaults
+                .map(|value| value.to_string_lossy().into_owned())
+                .collect(),
+        );
     }
-    note("or by the variable", one.get_env().iter().map(|name| name.to_string_lossy().into_owned()).collect());
+    note(
+        "or by the variable",
+        one.get_env()
+            .iter()
+            .map(|name| name.to_string_lossy().into_owned())
+            .collect(),
+    );
     format!("| `{}` | {} |", cell(&name), cell(&meaning))
 }
 
@@ -98,7 +158,13 @@ fn the_page_of_the_paths_is_made_of_the_document_of_the_api() {
     for (path, methods) in document["paths"].as_object().unwrap() {
         for (method, operation) in methods.as_object().unwrap() {
             let summary = operation["summary"].as_str().unwrap();
-            writeln!(page, "| `{} {path}` | {} |", method.to_uppercase(), cell(summary)).unwrap();
+            writeln!(
+                page,
+                "| `{} {path}` | {} |",
+                method.to_uppercase(),
+                cell(summary)
+            )
+            .unwrap();
         }
     }
     is_kept("api-paths.md", &page);
@@ -116,19 +182,49 @@ fn the_page_of_the_configuration_is_made_of_the_fields_that_are_checked() {
     is_kept("configuration.md", &format!("{}\n", page.trim_end()));
 }
 
-/// The fields of an object, and then those of the objects in it. `kind`: of which kind of gateway they are, if of one.
+/// The fields of an object, and then those of the objects in it. `kind`: of which kind of gateway
+/// they are, if of one.
 fn section(page: &mut String, path: &str, kind: &str, object: &Value) {
-    let required: Vec<&str> = object["required"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
-    write!(page, "{}\n\n| Field | Value | Meaning |\n|---|---|---|\n", title(path, kind)).unwrap();
+    let required: Vec<&str> = object["required"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
+    write!(
+        page,
+        "{}\n\n| Field | Value | Meaning |\n|---|---|---|\n",
+        title(path, kind)
+    )
+    .unwrap();
     let properties = object["properties"].as_object().unwrap();
     for (name, property) in properties {
-        let must = if required.contains(&name.as_str()) { ", required" } else { "" };
+        let must = if required.contains(&name.as_str()) {
+            ", required"
+        } else {
+            ""
+        };
         let meaning = property["description"].as_str().unwrap();
-        writeln!(page, "| `{name}` | {}{must} | {} |", cell(&value(property)), cell(meaning)).unwrap();
+        writeln!(
+            page,
+            "| `{name}` | {}{must} | {} |",
+            cell(&value(property)),
+            cell(meaning)
+        )
+        .unwrap();
     }
     page.push('\n');
     for (name, property) in properties {
-        below(page, &if path.is_empty() { name.clone() } else { format!("{path}.{name}") }, kind, property);
+        below(
+            page,
+            &if path.is_empty() {
+                name.clone()
+            } else {
+                format!("{path}.{name}")
+            },
+            kind,
+            property,
+        );
     }
 }
 
@@ -143,10 +239,22 @@ fn title(path: &str, kind: &str) -> String {
 fn below(page: &mut String, path: &str, kind: &str, shape: &Value) {
     if let Some(all) = shape["anyOf"].as_array() {
         for one in all {
-            below(page, path, one["properties"]["kind"]["enum"][0].as_str().unwrap_or(kind), one);
+            below(
+                page,
+                path,
+                one["properties"]["kind"]["enum"][0]
+                    .as_str()
+                    .unwrap_or(kind),
+                one,
+            );
         }
     } else if shape["additionalProperties"].is_object() {
-        below(page, &format!("{path}.NAME"), kind, &shape["additionalProperties"]);
+        below(
+            page,
+            &format!("{path}.NAME"),
+            kind,
+            &shape["additionalProperties"],
+        );
     } else if shape["items"].is_object() {
         below(page, path, kind, &shape["items"]);
     } else if shape["properties"].is_object() && !is_secret(shape) {
@@ -158,14 +266,19 @@ fn below(page: &mut String, path: &str, kind: &str, shape: &Value) {
 }
 
 fn is_secret(shape: &Value) -> bool {
-    let names: Option<Vec<&str>> = shape["properties"].as_object().map(|all| all.keys().map(String::as_str).collect());
+    let names: Option<Vec<&str>> = shape["properties"]
+        .as_object()
+        .map(|all| all.keys().map(String::as_str).collect());
     names.is_some_and(|names| names == ["env", "file"])
 }
 
 /// What a value may be, in words.
 fn value(shape: &Value) -> String {
     if let Some(words) = shape["enum"].as_array() {
-        let words: Vec<String> = words.iter().map(|word| format!("`{}`", word.as_str().unwrap())).collect();
+        let words: Vec<String> = words
+            .iter()
+            .map(|word| format!("`{}`", word.as_str().unwrap()))
+            .collect();
         return words.join(", ");
     }
     if let Some(all) = shape["anyOf"].as_array() {
@@ -192,7 +305,11 @@ fn value(shape: &Value) -> String {
             format!("by name: {}", value(&shape["additionalProperties"]))
         }
         Some("object") => "fields".to_owned(),
-        Some("string") if shape["pattern"].as_str().is_some_and(|pattern| pattern.contains("ms")) => {
+        Some("string")
+            if shape["pattern"]
+                .as_str()
+                .is_some_and(|pattern| pattern.contains("ms")) =>
+        {
             "a time such as `15s`".to_owned()
         }
         Some("string") if shape["pattern"].is_string() => "a rate such as `20/s`".to_owned(),

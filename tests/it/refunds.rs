@@ -1,4 +1,5 @@
-//! Refund batches on the gateways, by the command: the same columns everywhere, never twice, never above the payment.
+//! Refund batches on the gateways, by the command: the same columns everywhere, never twice, never
+//! above the payment.
 
 use std::collections::BTreeMap;
 
@@ -6,9 +7,12 @@ use payrun::sandbox::Settings;
 use payrun::sandbox::faults::{Fault, FaultPlan, Level};
 use serde_json::Value;
 
-use crate::support::four::{GATEWAYS, ORDERS, Rig, assert_at_rest, moved, number, under_each_fault};
+use crate::support::four::{
+    GATEWAYS, ORDERS, Rig, assert_at_rest, moved, number, under_each_fault,
+};
 
-/// Rows of a batch beside a refund of each payment: key, your number, the gateway's, amount, currency.
+/// Rows of a batch beside a refund of each payment: key, your number, the gateway's, amount,
+/// currency.
 const ODD: [(&str, &str, &str, &str, &str); 7] = [
     ("again", "ORDER-000", "", "5.00", "HKD"),
     ("too-much", "ORDER-000", "", "5.00", "HKD"),
@@ -26,7 +30,9 @@ fn write_batch(rig: &Rig, gateways: &[&str]) {
         rows.push_str(&format!("r-{n},{},,5.00,HKD,sold out\n", number(n)));
     }
     for (key, order, transaction, amount, currency) in ODD {
-        rows.push_str(&format!("{key},{order},{transaction},{amount},{currency},\"he said \"\"no\"\"\"\n"));
+        rows.push_str(&format!(
+            "{key},{order},{transaction},{amount},{currency},\"he said \"\"no\"\"\"\n"
+        ));
     }
     std::fs::write(folder.join("refunds.csv"), rows).unwrap();
     let mut yaml = "workflow: refunds\njobs:\n".to_owned();
@@ -57,7 +63,11 @@ fn books_match(rig: &Rig, gateways: &[&str]) {
         let theirs = rig.totals(gateway);
         let refunded = theirs.refunded.get("HKD").copied().unwrap_or_default();
         assert_eq!(moved(&items, gateway, "HKD"), refunded, "{gateway}");
-        assert!(theirs.violations.is_empty(), "{gateway}: {:?}", theirs.violations);
+        assert!(
+            theirs.violations.is_empty(),
+            "{gateway}: {:?}",
+            theirs.violations
+        );
         assert!(theirs.refused.is_empty(), "{gateway}: {:?}", theirs.refused);
     }
     assert_at_rest(&items);
@@ -78,26 +88,59 @@ fn a_batch_of_the_same_columns_is_refunded_on_every_gateway_and_never_above_the_
         for key in ["gone", "dollars"] {
             assert_eq!(mine[key]["state"], "failed", "{gateway} {key}");
         }
-        let rejected = items.iter().filter(|item| item["job"] == gateway && item["state"] == "rejected").count();
-        assert_eq!(rejected, 2, "{gateway}: neither number, and a thousandth of a dollar");
-        // Of three refunds of 5.00 out of 12.50 two fit, whichever come first; of 5.00 and 12.50 one.
-        let first = ["r-0", "again", "too-much"].iter().filter(|key| mine[**key]["state"] == "succeeded").count();
+        let rejected = items
+            .iter()
+            .filter(|item| item["job"] == gateway && item["state"] == "rejected")
+            .count();
+        assert_eq!(
+            rejected, 2,
+            "{gateway}: neither number, and a thousandth of a dollar"
+        );
+        // Of three refunds of 5.00 out of 12.50 two fit, whichever come first; of 5.00 and 12.50
+        // one.
+        let first = ["r-0", "again", "too-much"]
+            .iter()
+            .filter(|key| mine[**key]["state"] == "succeeded")
+            .count();
         assert_eq!(first, 2, "{gateway}");
-        let second = mine.values().filter(|item| of_order_1(item) && item["state"] == "succeeded").count();
+        let second = mine
+            .values()
+            .filter(|item| of_order_1(item) && item["state"] == "succeeded")
+            .count();
         assert_eq!(second, 1, "{gateway}");
-        let refused = mine.values().find(|item| item["state"] == "failed" && of_order_1(item)).unwrap();
-        assert!(refused["reason"].as_str().unwrap().contains("EXCEEDS_PAYMENT"), "{refused}");
-        assert!(mine["dollars"]["reason"].as_str().unwrap().contains("OTHER_CURRENCY"));
+        let refused = mine
+            .values()
+            .find(|item| item["state"] == "failed" && of_order_1(item))
+            .unwrap();
+        assert!(
+            refused["reason"]
+                .as_str()
+                .unwrap()
+                .contains("EXCEEDS_PAYMENT"),
+            "{refused}"
+        );
+        assert!(
+            mine["dollars"]["reason"]
+                .as_str()
+                .unwrap()
+                .contains("OTHER_CURRENCY")
+        );
     }
 }
 
 #[test]
 fn a_payment_named_by_either_number_is_one_payment() {
     let rig = Rig::new(FaultPlan::NONE);
-    let theirs = rig.gateways.hipopay.as_ref().unwrap().seed("ORDER-000", crate::support::four::hkd());
+    let theirs = rig
+        .gateways
+        .hipopay
+        .as_ref()
+        .unwrap()
+        .seed("ORDER-000", crate::support::four::hkd());
     write_batch(&rig, &["hipopay"]);
-    let rows =
-        format!("refund,order,transaction,amount,currency,reason\na,ORDER-000,,10.00,HKD,x\nb,,{theirs},10.00,HKD,x\n");
+    let rows = format!(
+        "refund,order,transaction,amount,currency,reason\na,ORDER-000,,10.00,HKD,x\nb,,{theirs},10.00,HKD,x\n"
+    );
     std::fs::write(rig.folder.path().join("refunds.csv"), rows).unwrap();
     let (code, text) = rig.payrun(&["run", "refunds.yaml", "--wait", "20s"]);
     assert_eq!(code, Some(3), "{text}");
@@ -114,14 +157,22 @@ fn every_fault_by_itself_refunds_nothing_twice_and_nothing_above_the_payment() {
 fn all_faults_together_refund_nothing_twice() {
     std::thread::scope(|scope| {
         for seed in [1, 2] {
-            scope.spawn(move || books_match(&refunded(FaultPlan::new(seed, Level::Heavy), &GATEWAYS), &GATEWAYS));
+            scope.spawn(move || {
+                books_match(
+                    &refunded(FaultPlan::new(seed, Level::Heavy), &GATEWAYS),
+                    &GATEWAYS,
+                )
+            });
         }
     });
 }
 
 /// A batch of one refund, which is asked about at these intervals.
 fn one_refund(rig: &Rig, row: &str, schedule: &str) {
-    rig.write("refunds.csv", format!("refund,order,amount,currency\n{row}\n"));
+    rig.write(
+        "refunds.csv",
+        format!("refund,order,amount,currency\n{row}\n"),
+    );
     let yaml = "workflow: refunds\njobs:\n  refund:\n    uses: refund\n    approval: off\n    gateway: wechat\n    \
          items: { file: refunds.csv }\n    key: \"{{ item.refund }}\"\n    with:\n      \
          out_trade_no: \"{{ item.order }}\"\n      amount: \"{{ item.amount }}\"\n      \
@@ -133,23 +184,39 @@ fn one_refund(rig: &Rig, row: &str, schedule: &str) {
 
 #[test]
 fn a_wrong_amount_in_the_first_look_up_of_a_payment_does_not_block_its_refunds() {
-    let rig = Rig::of(Settings { misread: 1, ..Settings::default() });
+    let rig = Rig::of(Settings {
+        misread: 1,
+        ..Settings::default()
+    });
     rig.seed("wechat", "P-1", "12.50", "HKD");
-    // No column says what was paid: WeChat Pay is sent the total as it was looked up, and refuses it.
+    // No column says what was paid: WeChat Pay is sent the total as it was looked up, and refuses
+    // it.
     one_refund(&rig, "R-1,P-1,5.00,HKD", "[50ms, 100ms]");
     assert_eq!(rig.to_the_end("refunds.yaml"), Some(3));
     let item = &rig.items_of("refund")[0];
     assert_eq!(item["state"], "parked", "{item}");
     let reason = item["reason"].as_str().unwrap();
-    assert!(reason.contains("12.51 HKD was paid and later that 12.50 HKD was"), "{reason}");
+    assert!(
+        reason.contains("12.51 HKD was paid and later that 12.50 HKD was"),
+        "{reason}"
+    );
     assert!(rig.totals("wechat").refunded.is_empty());
     // Once a person has found out which is so, it is asked again.
     let (code, text) = rig.payrun(&["retry", "R-1", "--reason", "it was 12.50"]);
     assert_eq!(code, Some(0), "{text}");
     rig.payrun(&["run", "--resume", "--json", "--wait", "20s"]);
-    assert_eq!(rig.items_of("refund")[0]["state"], "succeeded", "{:?}", rig.items());
+    assert_eq!(
+        rig.items_of("refund")[0]["state"],
+        "succeeded",
+        "{:?}",
+        rig.items()
+    );
     assert_eq!(rig.totals("wechat").refunded["HKD"], (1, 500));
-    assert!(rig.totals("wechat").violations.is_empty(), "{:?}", rig.totals("wechat"));
+    assert!(
+        rig.totals("wechat").violations.is_empty(),
+        "{:?}",
+        rig.totals("wechat")
+    );
 }
 
 #[test]
@@ -157,15 +224,24 @@ fn a_run_waits_no_longer_than_it_was_told_whatever_falls_due_again_and_again() {
     let rig = Rig::new(FaultPlan::NONE);
     let yaml = std::fs::read_to_string(rig.folder.path().join("payrun.yaml")).unwrap();
     // Nobody listens there: the refund falls due every second, for a quarter of an hour.
-    rig.write("payrun.yaml", yaml.replace(&rig.base_url(), "http://127.0.0.1:9"));
+    rig.write(
+        "payrun.yaml",
+        yaml.replace(&rig.base_url(), "http://127.0.0.1:9"),
+    );
     one_refund(&rig, &format!("R-1,{},5.00,HKD", number(0)), "[1h]");
     let workflow = std::fs::read_to_string(rig.folder.path().join("refunds.yaml")).unwrap();
     let again = "retry: { attempts: 900, first: 1s, max: 1s }";
-    rig.write("refunds.yaml", workflow.replace("retry: { attempts: 30, first: 50ms, max: 200ms }", again));
+    rig.write(
+        "refunds.yaml",
+        workflow.replace("retry: { attempts: 30, first: 50ms, max: 200ms }", again),
+    );
     let began = std::time::Instant::now();
     let (code, text) = rig.payrun(&["run", "refunds.yaml", "--wait", "3s"]);
     assert_eq!(code, Some(4), "{text}");
-    assert!(began.elapsed() < std::time::Duration::from_secs(60), "{text}");
+    assert!(
+        began.elapsed() < std::time::Duration::from_secs(60),
+        "{text}"
+    );
 }
 
 #[test]
@@ -178,7 +254,10 @@ fn a_refund_that_is_limited_is_unknown_and_is_asked_about_also_when_it_is_withdr
     assert_eq!(item["state"], "unknown", "{item}");
     let id = item["item"].to_string();
     let (code, text) = rig.payrun(&["cancel", &id, "--reason", "changed my mind"]);
-    assert!(code == Some(0) && text.contains("asked about until it has ended"), "{text}");
+    assert!(
+        code == Some(0) && text.contains("asked about until it has ended"),
+        "{text}"
+    );
     assert_eq!(rig.items_of("refund")[0]["state"], "unknown");
     assert!(rig.totals("wechat").refunded.is_empty());
 }
@@ -186,7 +265,10 @@ fn a_refund_that_is_limited_is_unknown_and_is_asked_about_also_when_it_is_withdr
 #[test]
 fn a_refund_in_part_of_a_declared_payment_names_the_declaration_to_modify() {
     let rig = Rig::new(FaultPlan::NONE);
-    let (split, whole) = (rig.seed("wechat", "P-1", "20.00", "CNY"), rig.seed("wechat", "P-2", "20.00", "CNY"));
+    let (split, whole) = (
+        rig.seed("wechat", "P-1", "20.00", "CNY"),
+        rig.seed("wechat", "P-2", "20.00", "CNY"),
+    );
     rig.write(
         "orders.csv",
         format!("order,transaction,sub,fee,goods,transport\nP-1,{split},S-1,20.00,15.00,5.00\nP-2,{whole},,,,\n"),
@@ -199,15 +281,35 @@ fn a_refund_in_part_of_a_declared_payment_names_the_declaration_to_modify() {
          transport_fee: \"{{ item.transport }}\" }\n    resolve: { schedule: [50ms, 100ms, 200ms], grace: 2s, horizon: 1h }\n",
     );
     assert_eq!(rig.to_the_end("declare.yaml"), Some(0));
-    let declared: Vec<String> = rig.items_of("declare").iter().map(|item| item["item"].to_string()).collect();
-    // Nobody asks what became of the refunds: a notification may tell, which knows nothing of customs.
+    let declared: Vec<String> = rig
+        .items_of("declare")
+        .iter()
+        .map(|item| item["item"].to_string())
+        .collect();
+    // Nobody asks what became of the refunds: a notification may tell, which knows nothing of
+    // customs.
     one_refund(&rig, "R-1,P-1,5.00,CNY\nR-2,P-2,5.00,CNY", "[1h]");
     rig.payrun(&["run", "refunds.yaml", "--json", "--wait", "3s"]);
     let refunds = rig.items_of("refund");
-    let offer = |at: usize| refunds[at]["result"]["declared"].as_str().unwrap_or_default().to_owned();
-    assert_eq!((&refunds[0]["state"], &refunds[1]["state"]), (&"pending".into(), &"pending".into()), "{refunds:?}");
-    assert!(offer(0).contains(&format!("(item {})", declared[0])) && offer(0).contains("way: modify"), "{refunds:?}");
-    assert!(offer(1).contains(&format!("as a whole (item {})", declared[1])), "{refunds:?}");
+    let offer = |at: usize| {
+        refunds[at]["result"]["declared"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    };
+    assert_eq!(
+        (&refunds[0]["state"], &refunds[1]["state"]),
+        (&"pending".into(), &"pending".into()),
+        "{refunds:?}"
+    );
+    assert!(
+        offer(0).contains(&format!("(item {})", declared[0])) && offer(0).contains("way: modify"),
+        "{refunds:?}"
+    );
+    assert!(
+        offer(1).contains(&format!("as a whole (item {})", declared[1])),
+        "{refunds:?}"
+    );
 }
 
 /// One refund at HipoPay under a number that it takes no second time.
@@ -232,7 +334,11 @@ fn a_number_that_failed_and_exists_waits_for_a_persons_word_and_then_for_a_new_n
     let item = &rig.items()[0];
     assert_eq!(item["state"], "parked", "{item}");
     let reason = item["reason"].as_str().unwrap();
-    assert!(reason.contains("takes its number no second time") && reason.contains("payrun resolve --failed"), "{item}");
+    assert!(
+        reason.contains("takes its number no second time")
+            && reason.contains("payrun resolve --failed"),
+        "{item}"
+    );
     assert!(rig.totals("hipopay").refunded.is_empty());
     let asked = |args: &[&str]| assert_eq!(rig.payrun(args).0, Some(0), "{args:?}");
     // To ask once more changes nothing: only the word of a person that it failed does.
@@ -243,6 +349,10 @@ fn a_number_that_failed_and_exists_waits_for_a_persons_word_and_then_for_a_new_n
     asked(&["retry", "R-spent", "--reason", "a test"]);
     rig.payrun(&["run", "--resume", "--json", "--wait", "20s"]);
     let item = &rig.items()[0];
-    assert_eq!((item["state"].as_str(), item["order_no"].as_str()), (Some("succeeded"), Some("R-spent-2")), "{item}");
+    assert_eq!(
+        (item["state"].as_str(), item["order_no"].as_str()),
+        (Some("succeeded"), Some("R-spent-2")),
+        "{item}"
+    );
     assert_eq!(rig.totals("hipopay").refunded["HKD"], (1, 500));
 }

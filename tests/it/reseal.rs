@@ -1,5 +1,5 @@
-//! The keys of what is kept of persons are changed while work goes on, on both engines: any listed key opens, the first seals, and
-//! none can be taken away that is still needed.
+//! The keys of what is kept of persons are changed while work goes on, on both engines: any listed
+//! key opens, the first seals, and none can be taken away that is still needed.
 
 use std::io::{Read as _, Seek as _, Write as _};
 
@@ -24,12 +24,21 @@ pub const RUN: [&str; 5] = ["run", "workflows/pay.yaml", "--json", "--wait", "0s
 
 /// A project whose payments, with the payers' codes, wait for a gateway that cannot be reached.
 pub fn waiting(server: bool, approval: &str) -> App {
-    let app = App::of(Setup { server, ..Setup::default() });
+    let app = App::of(Setup {
+        server,
+        ..Setup::default()
+    });
     for (name, byte) in [("old", 1), ("new", 2)] {
         app.write(&format!("keys/{name}.key"), personal_key(byte));
     }
-    app.edit("payrun.yaml", "gateways:\n", "encryption_key: { file: keys/old.key }\ngateways:\n");
-    let rows: String = (0..PAYMENTS).map(|n| format!("p-{n},1{n}.50,13465072086{n:03}0000\n")).collect();
+    app.edit(
+        "payrun.yaml",
+        "gateways:\n",
+        "encryption_key: { file: keys/old.key }\ngateways:\n",
+    );
+    let rows: String = (0..PAYMENTS)
+        .map(|n| format!("p-{n},1{n}.50,13465072086{n:03}0000\n"))
+        .collect();
     app.write("data/payments.csv", format!("id,amount,code\n{rows}"));
     app.write(
         "workflows/pay.yaml",
@@ -49,17 +58,31 @@ pub fn waiting(server: bool, approval: &str) -> App {
 pub fn gateway(app: &App, there: bool) {
     let yaml = std::fs::read_to_string(app.path("payrun.yaml")).unwrap();
     let far = "base_url: http://127.0.0.1:9 # ";
-    let yaml = if there { yaml.replace(far, "base_url: ") } else { yaml.replace("base_url: ", far) };
+    let yaml = if there {
+        yaml.replace(far, "base_url: ")
+    } else {
+        yaml.replace("base_url: ", far)
+    };
     app.write("payrun.yaml", yaml);
 }
 
 /// Lists these keys from now on.
 fn list_keys(app: &App, keys: &str) {
     let yaml = std::fs::read_to_string(app.path("payrun.yaml")).unwrap();
-    let line = yaml.lines().find(|line| line.starts_with("encryption_key:")).map(|line| format!("{line}\n"));
+    let line = yaml
+        .lines()
+        .find(|line| line.starts_with("encryption_key:"))
+        .map(|line| format!("{line}\n"));
     let yaml = yaml.replace(&line.unwrap_or_default(), "");
-    let line = if keys.is_empty() { String::new() } else { format!("encryption_key: {keys}\n") };
-    app.write("payrun.yaml", yaml.replacen("gateways:\n", &format!("{line}gateways:\n"), 1));
+    let line = if keys.is_empty() {
+        String::new()
+    } else {
+        format!("encryption_key: {keys}\n")
+    };
+    app.write(
+        "payrun.yaml",
+        yaml.replacen("gateways:\n", &format!("{line}gateways:\n"), 1),
+    );
 }
 
 const OLD: &str = "{ file: keys/old.key }";
@@ -67,7 +90,10 @@ const NEW: &str = "{ file: keys/new.key }";
 const BOTH: &str = "[{ file: keys/new.key }, { file: keys/old.key }]";
 
 fn vault(bytes: &[u8]) -> Vault {
-    let keys: Vec<_> = bytes.iter().map(|byte| personal_key(*byte).into()).collect();
+    let keys: Vec<_> = bytes
+        .iter()
+        .map(|byte| personal_key(*byte).into())
+        .collect();
     Vault::of(&keys).unwrap().unwrap()
 }
 
@@ -91,14 +117,22 @@ fn with_ledger<T>(app: &App, work: impl AsyncFnOnce(&Ledger) -> T) -> T {
 
 fn resealed(app: &App) -> (Option<i32>, Value) {
     let ended = app.payrun(&["reseal", "--json"]);
-    (ended.code(), serde_json::from_str(&ended.stdout).unwrap_or_else(|error| panic!("{error}: {ended:?}")))
+    (
+        ended.code(),
+        serde_json::from_str(&ended.stdout).unwrap_or_else(|error| panic!("{error}: {ended:?}")),
+    )
 }
 
 /// A sealed text as payrun made it before keys had ids.
 fn sealed_before_ids(byte: u8, text: &str, aad: &[u8]) -> String {
     let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &[byte; 32]).unwrap());
     let mut bytes = text.as_bytes().to_vec();
-    key.seal_in_place_append_tag(Nonce::assume_unique_for_key([7; 12]), Aad::from(aad), &mut bytes).unwrap();
+    key.seal_in_place_append_tag(
+        Nonce::assume_unique_for_key([7; 12]),
+        Aad::from(aad),
+        &mut bytes,
+    )
+    .unwrap();
     STANDARD.encode([&[7; 12][..], &bytes].concat())
 }
 
@@ -114,27 +148,48 @@ fn a_key_that_is_needed_cannot_be_taken_away_until_everything_was_sealed_again()
         for keys in [NEW, ""] {
             list_keys(&app, keys);
             let ended = app.payrun(&["run", "--resume"]).exits(2);
-            ended.says(&format!("lacks the key {}", id(1))).says("30 values").says("30 items").says("payrun reseal");
+            ended
+                .says(&format!("lacks the key {}", id(1)))
+                .says("30 values")
+                .says("30 items")
+                .says("payrun reseal");
         }
         list_keys(&app, BOTH);
-        app.payrun(&["doctor", "--offline"]).says(&id(2)).says("`payrun reseal` moves 30 values");
+        app.payrun(&["doctor", "--offline"])
+            .says(&id(2))
+            .says("`payrun reseal` moves 30 values");
         assert_eq!(with_ledger(&app, keys_in_use), BTreeSet::from([id(1)]));
         let (code, told) = resealed(&app);
-        assert_eq!((code, &told["moved"], &told["left"]), (Some(0), &json!(30), &json!(0)), "{told}");
-        assert_eq!((told["key"].as_str(), &told["other_keys"]), (Some(id(2).as_str()), &json!([id(1)])));
+        assert_eq!(
+            (code, &told["moved"], &told["left"]),
+            (Some(0), &json!(30), &json!(0)),
+            "{told}"
+        );
+        assert_eq!(
+            (told["key"].as_str(), &told["other_keys"]),
+            (Some(id(2).as_str()), &json!([id(1)]))
+        );
         assert_eq!(with_ledger(&app, keys_in_use), BTreeSet::from([id(2)]));
         assert_eq!(resealed(&app).1["moved"], 0);
-        app.payrun(&["reseal"]).exits(0).says(&format!("nothing is sealed under {} any more", id(1)));
+        app.payrun(&["reseal"])
+            .exits(0)
+            .says(&format!("nothing is sealed under {} any more", id(1)));
         list_keys(&app, NEW);
         gateway(&app, true);
-        let online = app.payrun(&["check", "workflows/pay.yaml", "--online"]).exits(0);
+        let online = app
+            .payrun(&["check", "workflows/pay.yaml", "--online"])
+            .exits(0);
         let online = online.says(&format!("encryption_key: seals under {}", id(2)));
-        online.says("accepted under merchant serial ").says("and the reply verified under ");
+        online
+            .says("accepted under merchant serial ")
+            .says("and the reply verified under ");
         app.payrun(&["run", "--resume"]).exits(0);
         assert_eq!(app.by_state(), json!({ "succeeded": 30 }));
         // The other way round the key of now is needed.
         list_keys(&app, OLD);
-        app.payrun(&RUN[..3]).exits(2).says(&format!("lacks the key {}", id(2)));
+        app.payrun(&RUN[..3])
+            .exits(2)
+            .says(&format!("lacks the key {}", id(2)));
     });
 }
 
@@ -148,12 +203,19 @@ fn what_was_sealed_again_stays_so_and_the_command_goes_on_with_the_rest() {
             // As it was broken off after a page.
             let both = vault(&[2, 1]);
             let reseal = |row: &payrun::ledger::SealedRow| {
-                both.reseal_input(&row.text, row.key_hash.unwrap(), row.approved).map_err(|why| why.to_string())
+                both.reseal_input(&row.text, row.key_hash.unwrap(), row.approved)
+                    .map_err(|why| why.to_string())
             };
-            let page = ledger.reseal_page(Sealed::Items, (&id(1), 0), 10, &reseal).await.unwrap();
+            let page = ledger
+                .reseal_page(Sealed::Items, (&id(1), 0), 10, &reseal)
+                .await
+                .unwrap();
             assert_eq!((page.seen, page.left.len()), (10, 0));
             assert_eq!(keys_in_use(ledger).await, BTreeSet::from([id(1), id(2)]));
-            assert_eq!(ledger.sealed_under(Sealed::Items, &id(1)).await.unwrap(), 20);
+            assert_eq!(
+                ledger.sealed_under(Sealed::Items, &id(1)).await.unwrap(),
+                20
+            );
         });
         assert_eq!(resealed(&app).1["moved"], 20);
         gateway(&app, true);
@@ -166,23 +228,46 @@ fn what_was_sealed_again_stays_so_and_the_command_goes_on_with_the_rest() {
 #[test]
 fn a_batch_that_waits_for_approval_is_the_same_batch_under_another_key() {
     on_both(|server| {
-        let app = waiting(server, "    approval: { above: { HKD: \"100.00\" }, expires: 1d }\n");
+        let app = waiting(
+            server,
+            "    approval: { above: { HKD: \"100.00\" }, expires: 1d }\n",
+        );
         let (ann, bob) = (app.token("ann", "admin"), app.token("bob", "approver"));
         app.payrun_as(&ann, &RUN).exits(4);
-        let hash = |app: &App| app.json(&["approvals", "show", "1", "--json"])[0]["hash"].as_str().unwrap().to_owned();
+        let hash = |app: &App| {
+            app.json(&["approvals", "show", "1", "--json"])[0]["hash"]
+                .as_str()
+                .unwrap()
+                .to_owned()
+        };
         let shown = hash(&app);
         list_keys(&app, BOTH);
         assert_eq!(resealed(&app).1["moved"], 30);
         list_keys(&app, NEW);
         assert_eq!(hash(&app), shown);
-        let approve = ["approvals", "approve", "1", "--reason", "a test", "--hash", &shown];
-        app.payrun_as(&bob, &approve).exits(0).says("30 items released");
+        let approve = [
+            "approvals",
+            "approve",
+            "1",
+            "--reason",
+            "a test",
+            "--hash",
+            &shown,
+        ];
+        app.payrun_as(&bob, &approve)
+            .exits(0)
+            .says("30 items released");
         gateway(&app, true);
         app.payrun(&["run", "--resume"]).exits(0);
         // And once more after the approval: the judge makes the same hash of what ran.
         list_keys(&app, "[{ file: keys/old.key }, { file: keys/new.key }]");
         assert_eq!(resealed(&app).1["moved"], 30);
-        let broken = payrun::checker::check(&app.json_lines(&["journal"]), &Vec::new(), &[], &Default::default());
+        let broken = payrun::checker::check(
+            &app.json_lines(&["journal"]),
+            &Vec::new(),
+            &[],
+            &Default::default(),
+        );
         assert_eq!(broken.iter().find(|broken| broken.promise == 5), None);
     });
 }
@@ -212,24 +297,43 @@ fn what_was_sealed_before_keys_had_ids_opens_and_is_sealed_again() {
                 let key: KeyHash = item.key_hash.unwrap();
                 let bound_to = [&b"auth_code\0"[..], key.as_bytes()].concat();
                 let mut input: Value = serde_json::from_str(&item.input).unwrap();
-                input["auth_code"] = json!({ "sealed": sealed_before_ids(1, "134650720860000000", &bound_to) });
+                input["auth_code"] =
+                    json!({ "sealed": sealed_before_ids(1, "134650720860000000", &bound_to) });
                 let input = input.to_string();
                 if let Some(file) = &mut file {
-                    sqlx::query(statement).bind(item.id).bind(&input).execute(&mut *file).await.unwrap();
+                    sqlx::query(statement)
+                        .bind(item.id)
+                        .bind(&input)
+                        .execute(&mut *file)
+                        .await
+                        .unwrap();
                 }
                 if let Some(schema) = &mut schema {
-                    sqlx::query(statement).bind(item.id).bind(&input).execute(&mut *schema).await.unwrap();
+                    sqlx::query(statement)
+                        .bind(item.id)
+                        .bind(&input)
+                        .execute(&mut *schema)
+                        .await
+                        .unwrap();
                 }
             }
             if let Some(file) = &mut file {
-                sqlx::query(sqlx::AssertSqlSafe(keep.clone())).execute(file).await.unwrap();
+                sqlx::query(sqlx::AssertSqlSafe(keep.clone()))
+                    .execute(file)
+                    .await
+                    .unwrap();
             }
             if let Some(schema) = &mut schema {
-                sqlx::query(sqlx::AssertSqlSafe(keep)).execute(schema).await.unwrap();
+                sqlx::query(sqlx::AssertSqlSafe(keep))
+                    .execute(schema)
+                    .await
+                    .unwrap();
             }
         });
         list_keys(&app, NEW);
-        app.payrun(&RUN[..3]).exits(2).says("lacks the key that the ledger was begun with: 30 values");
+        app.payrun(&RUN[..3])
+            .exits(2)
+            .says("lacks the key that the ledger was begun with: 30 values");
         // Under the key of before they are sent as they are.
         list_keys(&app, BOTH);
         assert_eq!(resealed(&app).1["moved"], 30);
@@ -254,16 +358,37 @@ fn notifications_are_sealed_again_and_what_does_not_open_is_left_and_told_of() {
                 let received_at = Clock::System.now();
                 let lane = "hk".to_owned();
                 let headers = "{}".to_owned();
-                let new = NewNotification { lane, digest, received_at, headers, body, sealed: true, order_no: None };
+                let new = NewNotification {
+                    lane,
+                    digest,
+                    received_at,
+                    headers,
+                    body,
+                    sealed: true,
+                    order_no: None,
+                };
                 ledger.keep_notification(new).await.unwrap();
             }
         });
         list_keys(&app, BOTH);
         let (code, told) = resealed(&app);
-        assert_eq!((code, &told["moved"], &told["left"]), (Some(3), &json!(4), &json!(1)), "{told}");
-        assert!(told["why"][0].as_str().unwrap().starts_with("notification "), "{told}");
+        assert_eq!(
+            (code, &told["moved"], &told["left"]),
+            (Some(3), &json!(4), &json!(1)),
+            "{told}"
+        );
+        assert!(
+            told["why"][0]
+                .as_str()
+                .unwrap()
+                .starts_with("notification "),
+            "{told}"
+        );
         list_keys(&app, NEW);
-        app.payrun(&RUN[..3]).exits(2).says("1 value").says("1 notification");
+        app.payrun(&RUN[..3])
+            .exits(2)
+            .says("1 value")
+            .says("1 notification");
     });
 }
 
@@ -294,22 +419,44 @@ fn uploaded_files_are_sealed_again_too_and_the_service_does_not_start_without_th
     rig.write("keys/new.key", personal_key(9));
     let yaml = std::fs::read_to_string(rig.folder.path().join("payrun.yaml")).unwrap();
     let one = "encryption_key: { file: keys/personal.key }\n";
-    let keys = |keys: &str| rig.write("payrun.yaml", yaml.replace(one, &format!("encryption_key: {keys}\n")));
+    let keys = |keys: &str| {
+        rig.write(
+            "payrun.yaml",
+            yaml.replace(one, &format!("encryption_key: {keys}\n")),
+        )
+    };
     keys("{ file: keys/new.key }");
     let (code, text) = rig.payrun(&["serve", "--listen", "127.0.0.1:0"]);
     assert_eq!(code, Some(2), "{text}");
-    assert!(text.contains("1 uploaded file cannot be opened") && text.contains("payrun reseal"), "{text}");
+    assert!(
+        text.contains("1 uploaded file cannot be opened") && text.contains("payrun reseal"),
+        "{text}"
+    );
     keys("[{ file: keys/new.key }, { file: keys/personal.key }]");
     let (code, text) = rig.payrun(&["reseal", "--json"]);
-    assert_eq!((code, serde_json::from_str::<Value>(&text).unwrap()["moved"].clone()), (Some(0), json!(1)));
+    assert_eq!(
+        (
+            code,
+            serde_json::from_str::<Value>(&text).unwrap()["moved"].clone()
+        ),
+        (Some(0), json!(1))
+    );
     keys("{ file: keys/new.key }");
     assert_eq!(keep(), (name, content.clone()));
-    let kept: Vec<_> = std::fs::read_dir(rig.folder.path().join("files/uploads")).unwrap().collect();
+    let kept: Vec<_> = std::fs::read_dir(rig.folder.path().join("files/uploads"))
+        .unwrap()
+        .collect();
     assert_eq!(kept.len(), 1);
     // A file as it was named before keys had ids.
     let name = format!("{}.csv", "ab".repeat(32));
     let sealed = vault(&[9]).seal_file(b"x".to_vec(), &name).unwrap();
-    std::fs::write(rig.folder.path().join(format!("files/uploads/{name}.sealed")), sealed).unwrap();
+    std::fs::write(
+        rig.folder
+            .path()
+            .join(format!("files/uploads/{name}.sealed")),
+        sealed,
+    )
+    .unwrap();
     let read = |name: &str| {
         rig.wait_for(async {
             let service = Doorway::of(&rig, Clock::System).await;

@@ -12,7 +12,11 @@ fn later(app: &App, days: u64, args: &[&str]) -> crate::support::Ended {
 
 #[test]
 fn spans_that_are_too_short_or_none_are_refused_at_their_place() {
-    let app = App::of(Setup { contracts: contracts("C", 1), server: false, ..Setup::default() });
+    let app = App::of(Setup {
+        contracts: contracts("C", 1),
+        server: false,
+        ..Setup::default()
+    });
     for (retention, expected) in [
         ("{ operational: 3d }", "at least 7d"),
         ("{ evidence: 30d }", "at least 90d"),
@@ -21,25 +25,43 @@ fn spans_that_are_too_short_or_none_are_refused_at_their_place() {
     ] {
         let yaml = std::fs::read_to_string(app.path("payrun.yaml")).unwrap();
         app.write("other.yaml", format!("{yaml}retention: {retention}\n"));
-        app.payrun(&["--config", "other.yaml", "forget"]).exits(2).says("other.yaml:20:").says(expected);
+        app.payrun(&["--config", "other.yaml", "forget"])
+            .exits(2)
+            .says("other.yaml:20:")
+            .says(expected);
     }
     app.run().exits(0);
 }
 
 #[test]
 fn old_evidence_is_counted_and_forgotten_and_the_key_is_known_for_ever() {
-    let app = App::of(Setup { contracts: contracts("C", 12), server: false, ..Setup::default() });
+    let app = App::of(Setup {
+        contracts: contracts("C", 12),
+        server: false,
+        ..Setup::default()
+    });
     app.run().exits(0);
-    later(&app, 400, &["forget"]).exits(0).says("evidence is kept for ever");
+    later(&app, 400, &["forget"])
+        .exits(0)
+        .says("evidence is kept for ever");
     let yaml = std::fs::read_to_string(app.path("payrun.yaml")).unwrap();
-    app.write("payrun.yaml", format!("{yaml}retention: {{ operational: 7d, evidence: 1y }}\n"));
+    app.write(
+        "payrun.yaml",
+        format!("{yaml}retention: {{ operational: 7d, evidence: 1y }}\n"),
+    );
     app.write("files/uploads/old.csv", "contract_id\n");
-    later(&app, 300, &["forget", "--dry-run", "--json"]).exits(0).says("\"items' evidence\": 0");
-    later(&app, 400, &["forget", "--dry-run", "--json"]).exits(0).says("\"items' evidence\": 12");
+    later(&app, 300, &["forget", "--dry-run", "--json"])
+        .exits(0)
+        .says("\"items' evidence\": 0");
+    later(&app, 400, &["forget", "--dry-run", "--json"])
+        .exits(0)
+        .says("\"items' evidence\": 12");
     assert!(app.path("files/uploads/old.csv").exists());
     later(&app, 400, &["forget"]).exits(0);
     assert!(!app.path("files/uploads/old.csv").exists());
-    app.payrun(&["show"]).exits(0).says("its evidence was kept until");
+    app.payrun(&["show"])
+        .exits(0)
+        .says("its evidence was kept until");
     for (item, events) in app.histories() {
         assert!(events.is_empty() && item.input == "{}" && item.receipt.is_some());
     }

@@ -1,5 +1,6 @@
-//! Real processes, killed at random moments and at each named place, stopped beyond their leases and let go on; then judged by
-//! what the records say. How many: `PAYRUN_RIG_KILLS` of each; which binary: `PAYRUN_TEST_BINARY`.
+//! Real processes, killed at random moments and at each named place, stopped beyond their leases
+//! and let go on; then judged by what the records say. How many: `PAYRUN_RIG_KILLS` of each; which
+//! binary: `PAYRUN_TEST_BINARY`.
 //!
 //! `tests/reliability.py` runs it with the release binary.
 
@@ -20,14 +21,18 @@ use crate::support::{App, DATE, PATIENCE, Setup, WORKFLOW, contracts, until};
 /// How many items each start plans.
 const ITEMS: u32 = 12;
 
-/// Where starts die that do not die at random (`failpoint::NAMES`); a plan that is cut off is tried by itself.
+/// Where starts die that do not die at random (`failpoint::NAMES`); a plan that is cut off is tried
+/// by itself.
 const PLACES: [&str; 4] = ["before_commit", "after_commit", "before_send", "after_send"];
 
 /// How long "no such order" waits before it counts, in milliseconds: as the workflow says.
 const GRACE: i64 = 1200;
 
 fn kills() -> u32 {
-    std::env::var("PAYRUN_RIG_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(40)
+    std::env::var("PAYRUN_RIG_KILLS")
+        .ok()
+        .and_then(|kills| kills.parse().ok())
+        .unwrap_or(40)
 }
 
 /// What was done to processes.
@@ -43,13 +48,15 @@ impl Done {
         self.killed.values().sum()
     }
 
-    /// As many as were asked for, and, of many, some at every place: without its fail points a binary dies at random only.
+    /// As many as were asked for, and, of many, some at every place: without its fail points a
+    /// binary dies at random only.
     fn is_enough(&self) -> bool {
         let everywhere = PLACES.iter().all(|place| self.killed.contains_key(place));
         self.kills() >= kills() && (everywhere || kills() < 100)
     }
 
-    /// Which places are met is a matter of chance and of the machine: it goes on until all are, for so many starts.
+    /// Which places are met is a matter of chance and of the machine: it goes on until all are, for
+    /// so many starts.
     fn goes_on(&self) -> bool {
         !self.is_enough() && self.starts < kills() * 3
     }
@@ -61,14 +68,22 @@ impl Done {
 
 fn project(server: bool, seed: u64) -> App {
     let faults = FaultPlan::new(seed, Level::Some);
-    App::of(Setup { faults, server, latency: Duration::from_millis(15), concurrency: 16, ..Setup::default() })
+    App::of(Setup {
+        faults,
+        server,
+        latency: Duration::from_millis(15),
+        concurrency: 16,
+        ..Setup::default()
+    })
 }
 
 /// The arguments of a start that has something of its own to charge.
 fn arguments(app: &App, start: u32) -> Vec<String> {
     let file = format!("data/rig-{start}.csv");
     app.write(&file, contracts(&format!("G{start}"), ITEMS));
-    ["run", WORKFLOW, "--date", DATE, "--input", &file].map(str::to_owned).to_vec()
+    ["run", WORKFLOW, "--date", DATE, "--input", &file]
+        .map(str::to_owned)
+        .to_vec()
 }
 
 /// Starts a run that dies: at a named place, or at a random moment.
@@ -86,7 +101,10 @@ fn start_to_die(app: &App, chance: &mut Chance, done: &mut Done) {
     };
     done.starts += 1;
     if ended.was_killed() {
-        *done.killed.entry(if at_a_place { place } else { "at random" }).or_default() += 1;
+        *done
+            .killed
+            .entry(if at_a_place { place } else { "at random" })
+            .or_default() += 1;
     }
 }
 
@@ -102,13 +120,26 @@ fn finish(app: &App) {
     }
 }
 
-/// Whatever is open is finished, and the records are judged by one who knows nothing of how they came to be.
+/// Whatever is open is finished, and the records are judged by one who knows nothing of how they
+/// came to be.
 fn finish_and_judge(app: &App, done: &Done) {
     finish(app);
-    // Where everybody died for longer than the horizon, a person was called, and says that it is to be asked about again.
-    app.payrun(&["retry", "--state", "parked", "--reason", "nobody lived long enough to ask", "--yes"]).exits(0);
+    // Where everybody died for longer than the horizon, a person was called, and says that it is to
+    // be asked about again.
+    app.payrun(&[
+        "retry",
+        "--state",
+        "parked",
+        "--reason",
+        "nobody lived long enough to ask",
+        "--yes",
+    ])
+    .exits(0);
     finish(app);
-    let (journal, totals) = (app.json_lines(&["journal"]), app.json_lines(&["journal", "--totals"]));
+    let (journal, totals) = (
+        app.json_lines(&["journal"]),
+        app.json_lines(&["journal", "--totals"]),
+    );
     let open = ["planned", "sending", "pending", "unknown"];
     for item in &journal {
         assert!(!open.contains(&text(item, "state")), "{item:#}");
@@ -123,11 +154,24 @@ fn finish_and_judge(app: &App, done: &Done) {
         })
         .collect();
     // Every plan is whole, and one machine has one clock.
-    let jobs = journal.iter().map(|item| (format!("{}/{}", item["run"], text(item, "job")), u64::from(ITEMS)));
-    let known = Known { rows: jobs.collect(), grace: Some(GRACE), ..Known::default() };
+    let jobs = journal.iter().map(|item| {
+        (
+            format!("{}/{}", item["run"], text(item, "job")),
+            u64::from(ITEMS),
+        )
+    });
+    let known = Known {
+        rows: jobs.collect(),
+        grace: Some(GRACE),
+        ..Known::default()
+    };
     let broken = checker::check(&journal, &books, &totals, &known);
     assert_eq!(broken, Vec::new(), "{done:?}");
-    println!("{done:?}; {} items, {} charges, every promise kept", journal.len(), books.len());
+    println!(
+        "{done:?}; {} items, {} charges, every promise kept",
+        journal.len(),
+        books.len()
+    );
 }
 
 fn text<'a>(item: &'a Value, field: &str) -> &'a str {
@@ -170,19 +214,23 @@ fn three_nodes_on_postgres_are_killed_again_and_again() {
     finish_and_judge(&app, &done);
 }
 
-/// Whether the ledger can be written now: a file has one writer, and none while that one stands still in the middle of a write.
+/// Whether the ledger can be written now: a file has one writer, and none while that one stands
+/// still in the middle of a write.
 fn can_be_written(app: &App) -> bool {
     if !app.database().exists() {
         return true;
     }
-    let file = SqliteConnectOptions::new().filename(app.database()).busy_timeout(Duration::from_secs(1));
+    let file = SqliteConnectOptions::new()
+        .filename(app.database())
+        .busy_timeout(Duration::from_secs(1));
     app.wait_for(async {
         let mut file = file.connect().await.unwrap();
         file.execute("begin immediate; rollback").await.is_ok()
     })
 }
 
-/// A run that was stopped while it had items under way, and does not keep the others from the ledger.
+/// A run that was stopped while it had items under way, and does not keep the others from the
+/// ledger.
 fn start_to_stand_still(app: &App, done: &mut Done) -> Running {
     while done.starts < 100 {
         let charged = app.charges();

@@ -1,4 +1,5 @@
-//! Schedules that fire, as processes see them that share a ledger: time is whatever the test says, processes die wherever they like.
+//! Schedules that fire, as processes see them that share a ledger: time is whatever the test says,
+//! processes die wherever they like.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -33,7 +34,11 @@ const DAY: Duration = Duration::from_secs(24 * 3_600);
 /// An instant, on the wall clock of Hong Kong.
 fn at(text: &str) -> Timestamp {
     let with_offset = format!("{text}:00+08:00");
-    Timestamp::from_millis(DateTime::parse_from_rfc3339(&with_offset).unwrap().timestamp_millis())
+    Timestamp::from_millis(
+        DateTime::parse_from_rfc3339(&with_offset)
+            .unwrap()
+            .timestamp_millis(),
+    )
 }
 
 /// A process that keeps schedules.
@@ -53,7 +58,10 @@ impl Keeper {
         let folder = tempfile::tempdir().unwrap();
         let hk = GatewayConfig {
             name: "hk".to_owned(),
-            rate: Rate { calls: 100, per: Duration::from_secs(1) },
+            rate: Rate {
+                calls: 100,
+                per: Duration::from_secs(1),
+            },
             concurrency: 1,
             timeout: Duration::from_secs(1),
             query_interval: Duration::from_secs(1),
@@ -81,7 +89,10 @@ impl Keeper {
             inputs: Vec::new(),
             input_mib: 64,
             calendar_folder: folder.path().join("calendars"),
-            calendars: calendars.into_iter().map(|one| (one.name.clone(), Arc::new(one))).collect(),
+            calendars: calendars
+                .into_iter()
+                .map(|one| (one.name.clone(), Arc::new(one)))
+                .collect(),
             gateways: BTreeMap::from([("hk".to_owned(), hk)]),
         };
         let engine = Engine {
@@ -95,7 +106,11 @@ impl Keeper {
             meter: Arc::default(),
             places: Arc::default(),
         };
-        Self { engine, folder: Arc::new(folder), seen: Arc::default() }
+        Self {
+            engine,
+            folder: Arc::new(folder),
+            seen: Arc::default(),
+        }
     }
 
     fn workflow(&self, schedule: &str) -> Arc<Workflow> {
@@ -108,39 +123,90 @@ impl Keeper {
              with: {{ date: \"{date}\" }}\n"
         );
         let path = self.folder.path().join("w.yaml");
-        Arc::new(parse(&text, Path::new(&path), &self.engine.catalog, &self.engine.config).unwrap())
+        Arc::new(
+            parse(
+                &text,
+                Path::new(&path),
+                &self.engine.catalog,
+                &self.engine.config,
+            )
+            .unwrap(),
+        )
     }
 
     async fn keep(&self, workflow: &Arc<Workflow>, now: Timestamp) -> Kept {
-        self.engine.keep_schedules(std::slice::from_ref(workflow), &BTreeSet::new(), &self.seen, now).await.unwrap()
+        self.engine
+            .keep_schedules(
+                std::slice::from_ref(workflow),
+                &BTreeSet::new(),
+                &self.seen,
+                now,
+            )
+            .await
+            .unwrap()
     }
 
     /// What became of the occurrences, oldest first: nominal time and state.
     async fn history(&self) -> Vec<(String, OccurrenceState)> {
-        let rows = self.engine.ledger.occurrences(&OccurrenceFilter::default(), None, 100_000).await.unwrap();
-        rows.into_iter().rev().map(|row| (row.nominal, row.state)).collect()
+        let rows = self
+            .engine
+            .ledger
+            .occurrences(&OccurrenceFilter::default(), None, 100_000)
+            .await
+            .unwrap();
+        rows.into_iter()
+            .rev()
+            .map(|row| (row.nominal, row.state))
+            .collect()
     }
 
     /// How often each time has a run, by the runs themselves.
     async fn runs(&self) -> Vec<String> {
-        let mut runs: Vec<String> =
-            self.engine.ledger.runs(None, 100_000).await.unwrap().into_iter().map(|run| run.occurrence).collect();
+        let mut runs: Vec<String> = self
+            .engine
+            .ledger
+            .runs(None, 100_000)
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|run| run.occurrence)
+            .collect();
         runs.sort();
         runs
     }
 
     /// Withdraws everything that is open, so that all runs end.
     async fn end_runs(&self, now: Timestamp) {
-        for item in self.engine.ledger.items(&ItemFilter::default(), 0, 1000).await.unwrap() {
-            self.engine.ledger.wish(item.id, &Wish::Cancel, &crate::support::by("ann"), now).await.unwrap();
+        for item in self
+            .engine
+            .ledger
+            .items(&ItemFilter::default(), 0, 1000)
+            .await
+            .unwrap()
+        {
+            self.engine
+                .ledger
+                .wish(item.id, &Wish::Cancel, &crate::support::by("ann"), now)
+                .await
+                .unwrap();
         }
         self.engine.ledger.advance(now).await.unwrap();
-        assert!(self.engine.ledger.unfinished_runs().await.unwrap().is_empty());
+        assert!(
+            self.engine
+                .ledger
+                .unfinished_runs()
+                .await
+                .unwrap()
+                .is_empty()
+        );
     }
 }
 
 fn states(history: &[(String, OccurrenceState)]) -> Vec<(&str, OccurrenceState)> {
-    history.iter().map(|(nominal, state)| (nominal.as_str(), *state)).collect()
+    history
+        .iter()
+        .map(|(nominal, state)| (nominal.as_str(), *state))
+        .collect()
 }
 
 use OccurrenceState::{Failed, Fired, Missed, Queued, Skipped};
@@ -156,15 +222,29 @@ fn a_time_fires_at_its_instant_and_its_run_is_of_its_date() {
         let before = keeper.keep(&daily, at("2026-11-02T09:29")).await;
         assert!(before.decided.is_empty());
         let due = keeper.keep(&daily, at("2026-11-02T09:30")).await;
-        assert_eq!((due.that(Fired).count(), due.next), (1, Some(at("2026-11-03T09:30"))));
+        assert_eq!(
+            (due.that(Fired).count(), due.next),
+            (1, Some(at("2026-11-03T09:30")))
+        );
         assert_eq!(keeper.runs().await, ["2026-11-02T09:30"]);
-        let items = keeper.engine.ledger.items(&ItemFilter::default(), 0, 10).await.unwrap();
+        let items = keeper
+            .engine
+            .ledger
+            .items(&ItemFilter::default(), 0, 10)
+            .await
+            .unwrap();
         assert_eq!(
             (items.len(), items[0].input.contains("2026-11-01")),
             (1, true),
             "the day before the run's: {items:?}"
         );
-        assert!(keeper.keep(&daily, at("2026-11-02T09:31")).await.decided.is_empty());
+        assert!(
+            keeper
+                .keep(&daily, at("2026-11-02T09:31"))
+                .await
+                .decided
+                .is_empty()
+        );
     });
 }
 
@@ -177,14 +257,23 @@ async fn after_three_days_asleep(place: Place, missed: &str) -> Vec<(String, Occ
     assert_eq!(woken.next, Some(at("2026-11-06T09:30")));
     keeper.keep(&daily, at("2026-11-05T22:01")).await;
     let history = keeper.history().await;
-    let fired: Vec<&String> = history.iter().filter(|(_, state)| *state == Fired).map(|(nominal, _)| nominal).collect();
+    let fired: Vec<&String> = history
+        .iter()
+        .filter(|(_, state)| *state == Fired)
+        .map(|(nominal, _)| nominal)
+        .collect();
     assert_eq!(keeper.runs().await.iter().collect::<Vec<_>>(), fired);
     history
 }
 
 #[test]
 fn a_laptop_that_slept_three_days_fires_none_or_the_latest_or_each() {
-    let days = ["2026-11-02T09:30", "2026-11-03T09:30", "2026-11-04T09:30", "2026-11-05T09:30"];
+    let days = [
+        "2026-11-02T09:30",
+        "2026-11-03T09:30",
+        "2026-11-04T09:30",
+        "2026-11-05T09:30",
+    ];
     for (missed, became) in [
         ("none", [Fired, Missed, Missed, Missed]),
         ("latest", [Fired, Missed, Missed, Fired]),
@@ -192,7 +281,11 @@ fn a_laptop_that_slept_three_days_fires_none_or_the_latest_or_each() {
     ] {
         on_every_engine(|place| async move {
             let expected: Vec<_> = days.into_iter().zip(became).collect();
-            assert_eq!(states(&after_three_days_asleep(place, missed).await), expected, "{missed}");
+            assert_eq!(
+                states(&after_three_days_asleep(place, missed).await),
+                expected,
+                "{missed}"
+            );
         });
     }
 }
@@ -207,9 +300,22 @@ fn forty_days_of_minutes_asleep_are_told_within_bounds() {
         assert_eq!(kept.that(Fired).count(), 1);
         let history = keeper.history().await;
         assert_eq!(history.len(), 1001);
-        assert!(history.iter().all(|(_, state)| matches!(state, Fired | Missed)));
-        let shared = keeper.engine.ledger.occurrence("w", &history[0].0).await.unwrap().unwrap();
-        assert_eq!(shared.reason.unwrap(), "missed, with 56599 before it: too many to be noted one by one");
+        assert!(
+            history
+                .iter()
+                .all(|(_, state)| matches!(state, Fired | Missed))
+        );
+        let shared = keeper
+            .engine
+            .ledger
+            .occurrence("w", &history[0].0)
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(
+            shared.reason.unwrap(),
+            "missed, with 56599 before it: too many to be noted one by one"
+        );
     });
 }
 
@@ -228,14 +334,26 @@ fn many_processes_at_once_fire_each_time_once() {
             }
         };
         // The first look begins the schedule.
-        keepers[0].keep(&keepers[0].workflow("{ cron: \"* * * * *\", timezone: Asia/Hong_Kong }"), begin).await;
-        let tasks: Vec<_> = keepers.iter().cloned().map(|keeper| tokio::spawn(work(keeper))).collect();
+        keepers[0]
+            .keep(
+                &keepers[0].workflow("{ cron: \"* * * * *\", timezone: Asia/Hong_Kong }"),
+                begin,
+            )
+            .await;
+        let tasks: Vec<_> = keepers
+            .iter()
+            .cloned()
+            .map(|keeper| tokio::spawn(work(keeper)))
+            .collect();
         for task in tasks {
             task.await.unwrap();
         }
         let history = keepers[0].history().await;
         assert_eq!(history.len(), 19);
-        assert!(history.iter().all(|(_, state)| *state == Fired), "{history:?}");
+        assert!(
+            history.iter().all(|(_, state)| *state == Fired),
+            "{history:?}"
+        );
         let runs = keepers[0].runs().await;
         assert_eq!(runs.len(), 19);
         assert_eq!(runs.iter().collect::<BTreeSet<_>>().len(), 19);
@@ -246,22 +364,32 @@ fn many_processes_at_once_fire_each_time_once() {
 fn processes_that_die_anywhere_lose_nothing_and_double_nothing() {
     on_every_engine(|place| async move {
         let keeper = Keeper::at(&place).await;
-        let minutely = keeper.workflow("{ cron: \"* * * * *\", timezone: Asia/Hong_Kong, missed: each }");
+        let minutely =
+            keeper.workflow("{ cron: \"* * * * *\", timezone: Asia/Hong_Kong, missed: each }");
         let begin = at("2026-11-01T12:00");
         keeper.keep(&minutely, begin).await;
         let mut died = 0;
         for step in 1..=60 {
             let now = begin.plus(MINUTE * step);
-            let dying = tokio::time::timeout(Duration::from_micros(150 * u64::from(step)), keeper.keep(&minutely, now));
+            let dying = tokio::time::timeout(
+                Duration::from_micros(150 * u64::from(step)),
+                keeper.keep(&minutely, now),
+            );
             died += u32::from(dying.await.is_err());
         }
         assert!(died > 10, "only {died} died");
         keeper.keep(&minutely, begin.plus(MINUTE * 60)).await;
         let history = keeper.history().await;
         assert_eq!(history.len(), 60);
-        assert!(history.iter().all(|(_, state)| *state == Fired), "{history:?}");
+        assert!(
+            history.iter().all(|(_, state)| *state == Fired),
+            "{history:?}"
+        );
         let runs = keeper.runs().await;
-        assert_eq!((runs.len(), runs.iter().collect::<BTreeSet<_>>().len()), (60, 60));
+        assert_eq!(
+            (runs.len(), runs.iter().collect::<BTreeSet<_>>().len()),
+            (60, 60)
+        );
     });
 }
 
@@ -286,8 +414,14 @@ fn a_run_that_was_planned_by_one_who_died_is_found_also_where_late_ones_do_not_f
         };
         let planned = keeper.engine.plan(&request, &Arc::default()).await.unwrap();
         let kept = keeper.keep(&daily, at("2026-11-04T09:29")).await;
-        assert_eq!(kept.that(Fired).map(|row| row.run_id).collect::<Vec<_>>(), [Some(planned.run_id)]);
-        assert_eq!(states(&keeper.history().await), [("2026-11-02T09:30", Fired), ("2026-11-03T09:30", Missed)]);
+        assert_eq!(
+            kept.that(Fired).map(|row| row.run_id).collect::<Vec<_>>(),
+            [Some(planned.run_id)]
+        );
+        assert_eq!(
+            states(&keeper.history().await),
+            [("2026-11-02T09:30", Fired), ("2026-11-03T09:30", Missed)]
+        );
         assert_eq!(keeper.runs().await.len(), 1);
     });
 }
@@ -300,21 +434,33 @@ fn a_clock_that_jumps_forward_and_back_fires_nothing_twice_and_loses_nothing() {
         let begin = at("2026-11-01T12:00");
         keeper.keep(&daily, begin).await;
         keeper.keep(&daily, begin.plus(DAY * 10)).await;
-        assert_eq!(keeper.runs().await, ["2026-11-11T09:30"], "the jump forward looks like a long sleep");
+        assert_eq!(
+            keeper.runs().await,
+            ["2026-11-11T09:30"],
+            "the jump forward looks like a long sleep"
+        );
         let back = keeper.keep(&daily, begin.plus(HOUR)).await;
         assert_eq!(back.next, Some(at("2026-11-02T09:30")));
         for hour in 2..24 * 14 {
             keeper.keep(&daily, begin.plus(HOUR * hour)).await;
         }
         let runs = keeper.runs().await;
-        let days: Vec<String> = (2..=15).map(|day| format!("2026-11-{day:02}T09:30")).collect();
+        let days: Vec<String> = (2..=15)
+            .map(|day| format!("2026-11-{day:02}T09:30"))
+            .collect();
         assert_eq!(runs, days, "each day once");
         // Back to before it began, and on again: nothing is new.
         keeper.keep(&daily, begin.minus(DAY * 365)).await;
         keeper.keep(&daily, begin.minus(DAY * 300)).await;
         keeper.keep(&daily, begin.plus(HOUR * (24 * 14 - 1))).await;
         assert_eq!(keeper.runs().await, days);
-        assert!(keeper.history().await.iter().all(|(_, state)| *state == Fired));
+        assert!(
+            keeper
+                .history()
+                .await
+                .iter()
+                .all(|(_, state)| *state == Fired)
+        );
     });
 }
 
@@ -327,12 +473,19 @@ fn what_comes_while_a_workflow_is_paused_is_missed_and_a_file_that_pauses_it_beg
         let paused = BTreeSet::from(["w".to_owned()]);
         for day in 2..=4 {
             let now = at(&format!("2026-11-0{day}T09:30"));
-            let kept =
-                keeper.engine.keep_schedules(std::slice::from_ref(&daily), &paused, &keeper.seen, now).await.unwrap();
+            let kept = keeper
+                .engine
+                .keep_schedules(std::slice::from_ref(&daily), &paused, &keeper.seen, now)
+                .await
+                .unwrap();
             assert_eq!((kept.decided.len(), kept.next), (0, None));
         }
         keeper.keep(&daily, at("2026-11-04T12:00")).await;
-        let expected = [("2026-11-02T09:30", Missed), ("2026-11-03T09:30", Missed), ("2026-11-04T09:30", Fired)];
+        let expected = [
+            ("2026-11-02T09:30", Missed),
+            ("2026-11-03T09:30", Missed),
+            ("2026-11-04T09:30", Fired),
+        ];
         assert_eq!(states(&keeper.history().await), expected);
         let off = keeper.workflow(&DAILY.replace(" }", ", paused: true }"));
         let kept = keeper.keep(&off, at("2026-11-04T13:00")).await;
@@ -340,8 +493,19 @@ fn what_comes_while_a_workflow_is_paused_is_missed_and_a_file_that_pauses_it_beg
         keeper.keep(&off, at("2026-11-06T13:00")).await;
         keeper.keep(&daily, at("2026-11-06T14:00")).await;
         keeper.keep(&daily, at("2026-11-06T15:00")).await;
-        assert_eq!(keeper.history().await.len(), 3, "nothing of the pause counts");
-        assert_eq!(keeper.keep(&daily, at("2026-11-07T09:30")).await.that(Fired).count(), 1);
+        assert_eq!(
+            keeper.history().await.len(),
+            3,
+            "nothing of the pause counts"
+        );
+        assert_eq!(
+            keeper
+                .keep(&daily, at("2026-11-07T09:30"))
+                .await
+                .that(Fired)
+                .count(),
+            1
+        );
     });
 }
 
@@ -351,15 +515,35 @@ fn with_missed_none_nothing_fires_of_a_pause_however_short_it_was() {
         let keeper = Keeper::at(&place).await;
         let daily = keeper.workflow(&DAILY.replace(" }", ", missed: none }"));
         keeper.keep(&daily, at("2026-11-01T12:00")).await;
-        let (scope, ann, ledger) = (Scope::Workflow("w".to_owned()), crate::support::by("ann"), &keeper.engine.ledger);
-        assert!(ledger.pause(&scope, &ann, at("2026-11-02T09:29")).await.unwrap());
+        let (scope, ann, ledger) = (
+            Scope::Workflow("w".to_owned()),
+            crate::support::by("ann"),
+            &keeper.engine.ledger,
+        );
+        assert!(
+            ledger
+                .pause(&scope, &ann, at("2026-11-02T09:29"))
+                .await
+                .unwrap()
+        );
         // Whether or not a process looked meanwhile.
-        assert!(ledger.resume(&scope, &ann, at("2026-11-02T09:31")).await.unwrap());
+        assert!(
+            ledger
+                .resume(&scope, &ann, at("2026-11-02T09:31"))
+                .await
+                .unwrap()
+        );
         keeper.keep(&daily, at("2026-11-02T09:32")).await;
         let history = keeper.history().await;
         assert_eq!(states(&history), [("2026-11-02T09:30", Missed)]);
-        let rows = ledger.occurrences(&OccurrenceFilter::default(), None, 10).await.unwrap();
-        assert_eq!(rows[0].reason.as_deref(), Some("it was paused by ann: a test"));
+        let rows = ledger
+            .occurrences(&OccurrenceFilter::default(), None, 10)
+            .await
+            .unwrap();
+        assert_eq!(
+            rows[0].reason.as_deref(),
+            Some("it was paused by ann: a test")
+        );
         keeper.keep(&daily, at("2026-11-03T09:30")).await;
         assert_eq!(keeper.runs().await, ["2026-11-03T09:30"]);
     });
@@ -369,25 +553,45 @@ fn with_missed_none_nothing_fires_of_a_pause_however_short_it_was() {
 fn an_interval_fires_through_the_hour_that_comes_twice_and_not_in_the_one_that_is_left_out() {
     on_every_engine(|place| async move {
         let keeper = Keeper::at(&place).await;
-        let utc = |text: &str| Timestamp::from_millis(DateTime::parse_from_rfc3339(text).unwrap().timestamp_millis());
+        let utc = |text: &str| {
+            Timestamp::from_millis(
+                DateTime::parse_from_rfc3339(text)
+                    .unwrap()
+                    .timestamp_millis(),
+            )
+        };
         let polling = keeper.workflow("{ cron: \"*/20 * * * *\", timezone: Europe/Berlin }");
         for (begin, minutes, expected) in [
-            ("2026-03-29T00:30:00Z", 60, &["2026-03-29T01:40", "2026-03-29T03:00", "2026-03-29T03:20"][..]),
+            (
+                "2026-03-29T00:30:00Z",
+                60,
+                &["2026-03-29T01:40", "2026-03-29T03:00", "2026-03-29T03:20"][..],
+            ),
             (
                 "2026-10-25T00:30:00Z",
                 70,
-                &["2026-10-25T02:40", "2026-10-25T02:00+01:00", "2026-10-25T02:20+01:00", "2026-10-25T02:40+01:00"][..],
+                &[
+                    "2026-10-25T02:40",
+                    "2026-10-25T02:00+01:00",
+                    "2026-10-25T02:20+01:00",
+                    "2026-10-25T02:40+01:00",
+                ][..],
             ),
         ] {
             let before = keeper.runs().await.len();
             keeper.keep(&polling, utc(begin)).await;
             let late = keeper.runs().await.len() - before;
             for minute in 1..=minutes {
-                let kept = keeper.keep(&polling, utc(begin).plus(MINUTE * minute)).await;
+                let kept = keeper
+                    .keep(&polling, utc(begin).plus(MINUTE * minute))
+                    .await;
                 assert!(kept.decided.len() <= 1, "{:?}", kept.decided);
             }
             let history = keeper.history().await;
-            let fired: Vec<&str> = history.iter().map(|(nominal, _)| nominal.as_str()).collect();
+            let fired: Vec<&str> = history
+                .iter()
+                .map(|(nominal, _)| nominal.as_str())
+                .collect();
             assert_eq!(fired[fired.len() - expected.len()..], *expected);
             assert_eq!(keeper.runs().await.len() - before - late, expected.len());
         }
@@ -398,8 +602,15 @@ fn an_interval_fires_through_the_hour_that_comes_twice_and_not_in_the_one_that_i
 fn fixed_times_that_fall_into_one_gap_of_the_clock_begin_one_run() {
     on_every_engine(|place| async move {
         let keeper = Keeper::at(&place).await;
-        let utc = |text: &str| Timestamp::from_millis(DateTime::parse_from_rfc3339(text).unwrap().timestamp_millis());
-        let quarters = keeper.workflow("{ cron: \"*/15 1 * * *\", timezone: Europe/London, missed: each }");
+        let utc = |text: &str| {
+            Timestamp::from_millis(
+                DateTime::parse_from_rfc3339(text)
+                    .unwrap()
+                    .timestamp_millis(),
+            )
+        };
+        let quarters =
+            keeper.workflow("{ cron: \"*/15 1 * * *\", timezone: Europe/London, missed: each }");
         let begin = utc("2026-03-29T00:30:00Z");
         for minute in 0..=60 {
             keeper.keep(&quarters, begin.plus(MINUTE * minute)).await;
@@ -407,7 +618,9 @@ fn fixed_times_that_fall_into_one_gap_of_the_clock_begin_one_run() {
         assert_eq!(keeper.runs().await, ["2026-03-29T01:00"]);
         // On a day without a gap each is a run of its own.
         for minute in 0..=60 {
-            keeper.keep(&quarters, utc("2026-03-30T00:00:00Z").plus(MINUTE * minute)).await;
+            keeper
+                .keep(&quarters, utc("2026-03-30T00:00:00Z").plus(MINUTE * minute))
+                .await;
         }
         assert_eq!(keeper.runs().await.len(), 5);
     });
@@ -417,9 +630,17 @@ fn fixed_times_that_fall_into_one_gap_of_the_clock_begin_one_run() {
 fn of_two_processes_with_different_rules_the_later_file_counts_and_no_time_of_it_is_lost() {
     on_every_engine(|place| async move {
         let old = Keeper::at(&place).await;
-        let new = Keeper { seen: Arc::default(), ..old.clone() };
+        let new = Keeper {
+            seen: Arc::default(),
+            ..old.clone()
+        };
         let daily = old.workflow(DAILY);
-        assert!(old.keep(&daily, at("2026-11-01T09:00")).await.elsewhere.is_empty());
+        assert!(
+            old.keep(&daily, at("2026-11-01T09:00"))
+                .await
+                .elsewhere
+                .is_empty()
+        );
         // Taken up in the moment in which both name a time, and before the other has looked.
         let moved = old.workflow("{ cron: \"30 9,10 * * *\", timezone: Asia/Hong_Kong }");
         let moment = at("2026-11-01T09:30").plus(Duration::from_secs(1));
@@ -431,9 +652,22 @@ fn of_two_processes_with_different_rules_the_later_file_counts_and_no_time_of_it
         }
         assert_eq!(new.runs().await, ["2026-11-01T09:30", "2026-11-01T10:30"]);
         // What is taken up anew counts, here and there.
-        assert!(old.keep(&old.workflow(DAILY), at("2026-11-02T09:00")).await.elsewhere.is_empty());
-        assert_eq!(new.keep(&moved, at("2026-11-02T09:00")).await.elsewhere, ["w"]);
-        assert!(new.keep(&new.workflow(DAILY), at("2026-11-02T09:30")).await.elsewhere.is_empty());
+        assert!(
+            old.keep(&old.workflow(DAILY), at("2026-11-02T09:00"))
+                .await
+                .elsewhere
+                .is_empty()
+        );
+        assert_eq!(
+            new.keep(&moved, at("2026-11-02T09:00")).await.elsewhere,
+            ["w"]
+        );
+        assert!(
+            new.keep(&new.workflow(DAILY), at("2026-11-02T09:30"))
+                .await
+                .elsewhere
+                .is_empty()
+        );
         assert_eq!(new.runs().await.len(), 3);
     });
 }
@@ -442,22 +676,40 @@ fn of_two_processes_with_different_rules_the_later_file_counts_and_no_time_of_it
 fn a_changed_rule_begins_now_and_a_changed_calendar_loses_nothing() {
     on_every_engine(|place| async move {
         let mut hk = Calendar::new("hk");
-        hk.holidays.insert("2026-11-04".parse().unwrap(), "a holiday".to_owned());
+        hk.holidays
+            .insert("2026-11-04".parse().unwrap(), "a holiday".to_owned());
         let keeper = Keeper::with_calendars(&place, [hk]).await;
-        let with = |time: &str| DAILY.replace("09:30", time).replace(" }", ", calendars: [hk] }");
+        let with = |time: &str| {
+            DAILY
+                .replace("09:30", time)
+                .replace(" }", ", calendars: [hk] }")
+        };
         let early = keeper.workflow(&with("09:30"));
         keeper.keep(&early, at("2026-11-03T08:00")).await;
         let late = keeper.workflow(&with("07:30"));
         keeper.keep(&late, at("2026-11-03T09:45")).await;
-        assert_eq!(keeper.keep(&late, at("2026-11-03T10:00")).await.next, Some(at("2026-11-05T07:30")));
-        assert!(keeper.history().await.is_empty(), "neither rule's time of today counts");
-        // On the 4th the holiday turns out to be none: its time, which had moved to the 5th, is over.
+        assert_eq!(
+            keeper.keep(&late, at("2026-11-03T10:00")).await.next,
+            Some(at("2026-11-05T07:30"))
+        );
+        assert!(
+            keeper.history().await.is_empty(),
+            "neither rule's time of today counts"
+        );
+        // On the 4th the holiday turns out to be none: its time, which had moved to the 5th, is
+        // over.
         let corrected = Keeper::with_calendars(&place, [Calendar::new("hk")]).await;
         let workflow = corrected.workflow(&with("07:30"));
         corrected.keep(&workflow, at("2026-11-04T12:00")).await;
-        assert_eq!(states(&corrected.history().await), [("2026-11-04T07:30", Fired)]);
+        assert_eq!(
+            states(&corrected.history().await),
+            [("2026-11-04T07:30", Fired)]
+        );
         corrected.keep(&workflow, at("2026-11-05T07:30")).await;
-        assert_eq!(corrected.runs().await, ["2026-11-04T07:30", "2026-11-05T07:30"]);
+        assert_eq!(
+            corrected.runs().await,
+            ["2026-11-04T07:30", "2026-11-05T07:30"]
+        );
     });
 }
 
@@ -465,20 +717,60 @@ fn a_changed_rule_begins_now_and_a_changed_calendar_loses_nothing() {
 fn a_calendar_moves_a_month_end_and_its_run_stays_of_its_month() {
     on_every_engine(|place| async move {
         let keeper = Keeper::with_calendars(&place, [Calendar::new("hk")]).await;
-        let schedule = "{ every: month, on: 31, at: \"09:30\", timezone: Asia/Hong_Kong, calendars: [hk] }";
+        let schedule =
+            "{ every: month, on: 31, at: \"09:30\", timezone: Asia/Hong_Kong, calendars: [hk] }";
         let monthly = keeper.workflow(schedule);
-        assert_eq!(keeper.keep(&monthly, at("2026-10-30T12:00")).await.next, Some(at("2026-11-02T09:30")));
+        assert_eq!(
+            keeper.keep(&monthly, at("2026-10-30T12:00")).await.next,
+            Some(at("2026-11-02T09:30"))
+        );
         let kept = keeper.keep(&monthly, at("2026-11-02T09:30")).await;
-        let fired: Vec<_> = kept.that(Fired).map(|row| (row.nominal.as_str(), row.reason.as_deref())).collect();
-        assert_eq!(fired, [("2026-10-31T09:30", Some("moved from 2026-10-31 (hk: Saturday)"))]);
-        let items = keeper.engine.ledger.items(&ItemFilter::default(), 0, 10).await.unwrap();
-        assert!(items[0].input.contains("2026-10-30"), "the day before the 31st: {items:?}");
-        let skipping = keeper.workflow(&schedule.replace("[hk]", "[hk], roll: skip").replace("on: 31", "on: 7"));
+        let fired: Vec<_> = kept
+            .that(Fired)
+            .map(|row| (row.nominal.as_str(), row.reason.as_deref()))
+            .collect();
+        assert_eq!(
+            fired,
+            [(
+                "2026-10-31T09:30",
+                Some("moved from 2026-10-31 (hk: Saturday)")
+            )]
+        );
+        let items = keeper
+            .engine
+            .ledger
+            .items(&ItemFilter::default(), 0, 10)
+            .await
+            .unwrap();
+        assert!(
+            items[0].input.contains("2026-10-30"),
+            "the day before the 31st: {items:?}"
+        );
+        let skipping = keeper.workflow(
+            &schedule
+                .replace("[hk]", "[hk], roll: skip")
+                .replace("on: 31", "on: 7"),
+        );
         keeper.keep(&skipping, at("2026-11-06T00:00")).await;
         let kept = keeper.keep(&skipping, at("2026-11-07T09:30")).await;
-        assert_eq!((kept.decided.len(), kept.next), (0, Some(at("2026-12-07T09:30"))));
-        let row = keeper.engine.ledger.occurrence("w", "2026-11-07T09:30").await.unwrap().unwrap();
-        assert_eq!((row.state, row.reason.as_deref()), (Skipped, Some("2026-11-07 is no business day (hk: Saturday)")));
+        assert_eq!(
+            (kept.decided.len(), kept.next),
+            (0, Some(at("2026-12-07T09:30")))
+        );
+        let row = keeper
+            .engine
+            .ledger
+            .occurrence("w", "2026-11-07T09:30")
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(
+            (row.state, row.reason.as_deref()),
+            (
+                Skipped,
+                Some("2026-11-07 is no business day (hk: Saturday)")
+            )
+        );
     });
 }
 
@@ -487,7 +779,9 @@ async fn beside_an_earlier_run(place: &Place, overlap: &str) -> (Keeper, Arc<Wor
     let daily = keeper.workflow(&DAILY.replace(" }", &format!(", overlap: {overlap} }}")));
     keeper.keep(&daily, at("2026-11-01T12:00")).await;
     for day in 2..=4 {
-        keeper.keep(&daily, at(&format!("2026-11-0{day}T09:30"))).await;
+        keeper
+            .keep(&daily, at(&format!("2026-11-0{day}T09:30")))
+            .await;
     }
     (keeper, daily)
 }
@@ -500,22 +794,49 @@ fn beside_a_run_that_has_not_ended_a_time_fires_is_skipped_or_waits() {
     });
     on_every_engine(|place| async move {
         let (keeper, daily) = beside_an_earlier_run(&place, "skip").await;
-        let expected = [("2026-11-02T09:30", Fired), ("2026-11-03T09:30", Skipped), ("2026-11-04T09:30", Skipped)];
+        let expected = [
+            ("2026-11-02T09:30", Fired),
+            ("2026-11-03T09:30", Skipped),
+            ("2026-11-04T09:30", Skipped),
+        ];
         assert_eq!(states(&keeper.history().await), expected);
         keeper.end_runs(at("2026-11-04T10:00")).await;
-        assert_eq!(keeper.keep(&daily, at("2026-11-05T09:30")).await.that(Fired).count(), 1);
+        assert_eq!(
+            keeper
+                .keep(&daily, at("2026-11-05T09:30"))
+                .await
+                .that(Fired)
+                .count(),
+            1
+        );
     });
     on_every_engine(|place| async move {
         let (keeper, daily) = beside_an_earlier_run(&place, "queue").await;
-        let expected = [("2026-11-02T09:30", Fired), ("2026-11-03T09:30", Queued), ("2026-11-04T09:30", Queued)];
+        let expected = [
+            ("2026-11-02T09:30", Fired),
+            ("2026-11-03T09:30", Queued),
+            ("2026-11-04T09:30", Queued),
+        ];
         assert_eq!(states(&keeper.history().await), expected);
         let now = at("2026-11-04T10:00");
         let waiting = keeper.keep(&daily, now).await;
-        assert_eq!(waiting.next, Some(now.plus(Duration::from_secs(1))), "it looks again soon");
+        assert_eq!(
+            waiting.next,
+            Some(now.plus(Duration::from_secs(1))),
+            "it looks again soon"
+        );
         keeper.end_runs(now).await;
         keeper.keep(&daily, now).await;
-        let expected = [("2026-11-02T09:30", Fired), ("2026-11-03T09:30", Fired), ("2026-11-04T09:30", Queued)];
-        assert_eq!(states(&keeper.history().await), expected, "one after the other");
+        let expected = [
+            ("2026-11-02T09:30", Fired),
+            ("2026-11-03T09:30", Fired),
+            ("2026-11-04T09:30", Queued),
+        ];
+        assert_eq!(
+            states(&keeper.history().await),
+            expected,
+            "one after the other"
+        );
         keeper.end_runs(now).await;
         keeper.keep(&daily, now).await;
         assert_eq!(keeper.runs().await.len(), 3);
@@ -531,27 +852,51 @@ fn what_cannot_be_planned_has_failed_with_its_reason_and_can_be_fired_by_hand() 
         let now = at("2026-11-02T09:30");
         let kept = keeper.keep(&daily, now).await;
         let failed: Vec<_> = kept.that(Failed).collect();
-        assert!(failed[0].reason.as_ref().unwrap().contains("days.csv"), "{failed:?}");
-        assert!(keeper.keep(&daily, now.plus(HOUR)).await.decided.is_empty(), "it is not tried again and again");
+        assert!(
+            failed[0].reason.as_ref().unwrap().contains("days.csv"),
+            "{failed:?}"
+        );
+        assert!(
+            keeper.keep(&daily, now.plus(HOUR)).await.decided.is_empty(),
+            "it is not tried again and again"
+        );
         std::fs::write(keeper.folder.path().join("days.csv"), "day\n2026-11-01\n").unwrap();
         let nominal = Nominal::parse("2026-11-02T09:30").unwrap();
         let fired = keeper
             .engine
-            .fire_by_hand(&daily, nominal, &crate::support::by("ann").actor, now.plus(HOUR))
+            .fire_by_hand(
+                &daily,
+                nominal,
+                &crate::support::by("ann").actor,
+                now.plus(HOUR),
+            )
             .await
             .unwrap();
         assert!(matches!(fired, ByHand::Fired(_)), "{fired:?}");
         let again = keeper
             .engine
-            .fire_by_hand(&daily, nominal, &crate::support::by("ann").actor, now.plus(HOUR))
+            .fire_by_hand(
+                &daily,
+                nominal,
+                &crate::support::by("ann").actor,
+                now.plus(HOUR),
+            )
             .await
             .unwrap();
         assert!(matches!(again, ByHand::HasRun(_)), "{again:?}");
         assert_eq!(keeper.runs().await, ["2026-11-02T09:30"]);
-        for (time, expected) in [("2026-11-02T09:31", "names no time"), ("2026-11-03T09:30", "is not due before")] {
+        for (time, expected) in [
+            ("2026-11-02T09:31", "names no time"),
+            ("2026-11-03T09:30", "is not due before"),
+        ] {
             let refused = keeper
                 .engine
-                .fire_by_hand(&daily, Nominal::parse(time).unwrap(), &crate::support::by("ann").actor, now.plus(HOUR))
+                .fire_by_hand(
+                    &daily,
+                    Nominal::parse(time).unwrap(),
+                    &crate::support::by("ann").actor,
+                    now.plus(HOUR),
+                )
                 .await;
             assert!(refused.unwrap_err().to_string().contains(expected));
         }
@@ -565,9 +910,16 @@ fn a_time_before_the_schedule_was_seen_fires_only_by_hand_and_then_never_by_itse
         let daily = keeper.workflow(DAILY);
         let now = at("2026-11-02T08:00");
         let nominal = Nominal::parse("2026-11-01T09:30").unwrap();
-        keeper.engine.fire_by_hand(&daily, nominal, &crate::support::by("ann").actor, now).await.unwrap();
+        keeper
+            .engine
+            .fire_by_hand(&daily, nominal, &crate::support::by("ann").actor, now)
+            .await
+            .unwrap();
         keeper.keep(&daily, now).await;
         keeper.keep(&daily, at("2026-11-02T09:30")).await;
-        assert_eq!(keeper.runs().await, ["2026-11-01T09:30", "2026-11-02T09:30"]);
+        assert_eq!(
+            keeper.runs().await,
+            ["2026-11-01T09:30", "2026-11-02T09:30"]
+        );
     });
 }

@@ -8,7 +8,8 @@ use crate::support::root;
 
 /// A shipped workflow on the project's accounts, impatient as a test is.
 fn ship(rig: &Rig, name: &str) -> String {
-    let text = std::fs::read_to_string(root().join("workflows").join(format!("{name}.yaml"))).unwrap();
+    let text =
+        std::fs::read_to_string(root().join("workflows").join(format!("{name}.yaml"))).unwrap();
     let patient = |line: &&str| line.starts_with("    retry:") || line.starts_with("    resolve:");
     let lines = text.lines().filter(|line| !patient(line)).map(|line| {
         let hasty = "    retry: { attempts: 30, first: 50ms, max: 200ms }\n    resolve: { schedule: [50ms, 100ms], grace: 1s, horizon: 10s }";
@@ -21,7 +22,10 @@ fn ship(rig: &Rig, name: &str) -> String {
     let path = format!("{name}.yaml");
     let dated = "      date: \"{{ item.date }}\"\n";
     let text = lines.collect::<String>().replace("../data/", "");
-    rig.write(&path, text.replace(dated, &format!("{dated}      open_day: keep\n")));
+    rig.write(
+        &path,
+        text.replace(dated, &format!("{dated}      open_day: keep\n")),
+    );
     path
 }
 
@@ -33,27 +37,61 @@ fn states(items: &[Value]) -> Vec<&str> {
 fn refunds_look_ups_and_cancellations_take_the_columns_they_name() {
     let rig = Rig::new(FaultPlan::NONE);
     let (first, second) = (number(0), number(1));
-    rig.write("refunds.csv", format!("refund,order,amount,currency,reason\nR-1,{first},2.50,HKD,late\n"));
+    rig.write(
+        "refunds.csv",
+        format!("refund,order,amount,currency,reason\nR-1,{first},2.50,HKD,late\n"),
+    );
     let workflow = ship(&rig, "refund-batch");
-    let token = |name, role| rig.payrun(&["tokens", "create", name, "--role", role, "--json"]).1;
-    let [ann, bob] = [token("ann", "operator"), token("bob", "approver")]
-        .map(|told| serde_json::from_str::<Value>(&told).unwrap()["token"].as_str().unwrap().to_owned());
-    let begun = rig.command(&["run", &workflow, "--wait", "20s"]).env("PAYRUN_TOKEN", ann).output().unwrap();
+    let token = |name, role| {
+        rig.payrun(&["tokens", "create", name, "--role", role, "--json"])
+            .1
+    };
+    let [ann, bob] = [token("ann", "operator"), token("bob", "approver")].map(|told| {
+        serde_json::from_str::<Value>(&told).unwrap()["token"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    });
+    let begun = rig
+        .command(&["run", &workflow, "--wait", "20s"])
+        .env("PAYRUN_TOKEN", ann)
+        .output()
+        .unwrap();
     assert_eq!(begun.status.code(), Some(4), "{begun:?}");
     let approve = ["approvals", "approve", "1", "--reason", "checked"];
-    let approved = rig.command(&approve).env("PAYRUN_TOKEN", bob).output().unwrap();
+    let approved = rig
+        .command(&approve)
+        .env("PAYRUN_TOKEN", bob)
+        .output()
+        .unwrap();
     assert_eq!(approved.status.code(), Some(0), "{approved:?}");
     assert_eq!(rig.payrun(&["run", "--resume", "--wait", "20s"]).0, Some(0));
     assert_eq!(rig.totals("wechat").refunded["HKD"], (1, 250));
-    rig.write("orders.csv", format!("order,amount,currency\n{first},12.50,HKD\n{second},12.49,HKD\nGONE,1.00,HKD\n"));
+    rig.write(
+        "orders.csv",
+        format!("order,amount,currency\n{first},12.50,HKD\n{second},12.49,HKD\nGONE,1.00,HKD\n"),
+    );
     assert_eq!(rig.to_the_end(&ship(&rig, "look-up-orders")), Some(3));
-    assert_eq!(states(&rig.items_of("look-up")), ["succeeded", "failed", "failed"]);
+    assert_eq!(
+        states(&rig.items_of("look-up")),
+        ["succeeded", "failed", "failed"]
+    );
     rig.write("orders.csv", format!("order,amount,currency\n{first},,\n"));
     let workflow = ship(&rig, "look-up-orders");
-    assert_eq!(rig.payrun(&["run", &workflow, "--var", "way=refunds"]).0, Some(0));
+    assert_eq!(
+        rig.payrun(&["run", &workflow, "--var", "way=refunds"]).0,
+        Some(0)
+    );
     let listed = &rig.items_of("look-up")[3]["result"];
-    assert_eq!((&listed["total_num"], &listed["refunds"][0]["refund"]), (&1.into(), &250.into()), "{listed}");
-    rig.write("cancel.csv", format!("order,way\n{second},deduction\n{},\n", number(2)));
+    assert_eq!(
+        (&listed["total_num"], &listed["refunds"][0]["refund"]),
+        (&1.into(), &250.into()),
+        "{listed}"
+    );
+    rig.write(
+        "cancel.csv",
+        format!("order,way\n{second},deduction\n{},\n", number(2)),
+    );
     assert_eq!(rig.to_the_end(&ship(&rig, "cancel-orders")), Some(3));
     assert_eq!(states(&rig.items_of("cancel")), ["failed", "failed"]);
     assert_eq!(rig.totals("wechat").refunded["HKD"], (1, 250));
@@ -62,25 +100,41 @@ fn refunds_look_ups_and_cancellations_take_the_columns_they_name() {
 #[test]
 fn payments_contracts_buyers_and_rates_take_the_columns_they_name() {
     let rig = Rig::new(FaultPlan::NONE);
-    rig.write("payments.csv", "payment,amount,currency,description\nP-1,20.00,HKD,Rent\nP-2,0.00,HKD,Nothing\n");
+    rig.write(
+        "payments.csv",
+        "payment,amount,currency,description\nP-1,20.00,HKD,Rent\nP-2,0.00,HKD,Nothing\n",
+    );
     assert_eq!(rig.to_the_end(&ship(&rig, "take-payments")), Some(3));
     assert_eq!(states(&rig.items_of("pay")), ["succeeded", "rejected"]);
-    assert_eq!(rig.items_of("pay")[0]["result"]["action"]["type"], "presentQRCode");
+    assert_eq!(
+        rig.items_of("pay")[0]["result"]["action"]["type"],
+        "presentQRCode"
+    );
     rig.write("ended.csv", "contract,reason\nC-1,moved out\n");
     assert_eq!(rig.to_the_end(&ship(&rig, "end-contracts")), Some(0));
     let rows = ["S-1", "S-2-different"].map(|sub_order| {
         let theirs = rig.seed("wechat", sub_order, "20.00", "CNY");
-        format!("{sub_order},{theirs},{sub_order},SHENZHEN,510921199308072310,Li,20.00,18.00,2.00\n")
+        format!(
+            "{sub_order},{theirs},{sub_order},SHENZHEN,510921199308072310,Li,20.00,18.00,2.00\n"
+        )
     });
-    let header = "order,transaction,sub_order,customs,cert_id,name,amount,product_fee,transport_fee\n";
+    let header =
+        "order,transaction,sub_order,customs,cert_id,name,amount,product_fee,transport_fee\n";
     rig.write("sub-orders.csv", header.to_owned() + &rows.concat());
     // Declared without their buyers, who are looked at afterwards.
     let filing = ship(&rig, "customs-filing");
     let text = std::fs::read_to_string(rig.folder.path().join(&filing)).unwrap();
-    rig.write(&filing, text.replace("{{ item.cert_id }}", "").replace("{{ item.name }}", ""));
+    rig.write(
+        &filing,
+        text.replace("{{ item.cert_id }}", "")
+            .replace("{{ item.name }}", ""),
+    );
     assert_eq!(rig.to_the_end(&filing), Some(0));
     assert_eq!(rig.to_the_end(&ship(&rig, "check-buyers")), Some(3));
-    assert_eq!(states(&rig.items_of("check-buyer")), ["succeeded", "parked"]);
+    assert_eq!(
+        states(&rig.items_of("check-buyer")),
+        ["succeeded", "parked"]
+    );
     rig.write("currencies.csv", "currency\nUSD\nHKD\n");
     assert_eq!(rig.to_the_end(&ship(&rig, "exchange-rates")), Some(0));
     assert_eq!(rig.items_of("rate").len(), 2);
@@ -91,16 +145,22 @@ fn what_customs_filing_fails_customs_redeclare_declares_again() {
     let rig = Rig::new(FaultPlan::NONE);
     let rows = ["S-1", "S-2-fail"].map(|sub_order| {
         let theirs = rig.seed("wechat", sub_order, "20.00", "CNY");
-        format!("{sub_order},{theirs},{sub_order},SHENZHEN,20.00,18.00,2.00,510921199308072310,Li\n")
+        format!(
+            "{sub_order},{theirs},{sub_order},SHENZHEN,20.00,18.00,2.00,510921199308072310,Li\n"
+        )
     });
-    let header = "order,transaction,sub_order,customs,amount,product_fee,transport_fee,cert_id,name\n";
+    let header =
+        "order,transaction,sub_order,customs,amount,product_fee,transport_fee,cert_id,name\n";
     rig.write("sub-orders.csv", header.to_owned() + &rows.concat());
     assert_eq!(rig.to_the_end(&ship(&rig, "customs-filing")), Some(3));
     assert_eq!(states(&rig.items_of("declare")), ["succeeded", "failed"]);
     assert_eq!(rig.to_the_end(&ship(&rig, "customs-redeclare")), Some(0));
     assert_eq!(states(&rig.items_of("redeclare")), ["succeeded"]);
     let customs = rig.totals("wechat").customs;
-    assert_eq!((customs.modified, customs.filed["SHENZHEN"]["SUCCESS"]), (1, 2));
+    assert_eq!(
+        (customs.modified, customs.filed["SHENZHEN"]["SUCCESS"]),
+        (1, 2)
+    );
 }
 
 #[test]
@@ -120,7 +180,11 @@ fn a_months_end_charges_declares_and_fetches_the_statement() {
     assert_at_rest(&items);
     assert_eq!(states(&rig.items_of("deduct")), ["succeeded", "failed"]);
     assert_eq!(states(&rig.items_of("declare")), ["succeeded"]);
-    assert_eq!(states(&rig.items_of("statement")), ["succeeded"], "{items:#?}");
+    assert_eq!(
+        states(&rig.items_of("statement")),
+        ["succeeded"],
+        "{items:#?}"
+    );
     assert_eq!(rig.charged()["CNY"], (1, 2_000));
 }
 
@@ -128,13 +192,22 @@ fn a_months_end_charges_declares_and_fetches_the_statement() {
 fn statements_and_settlements_of_the_last_days_are_fetched() {
     let rig = Rig::new(FaultPlan::NONE);
     let workflow = ship(&rig, "daily-statements");
-    // The books begin today: a day without trades is taken for one at noon of the next day, so yesterday may be either.
+    // The books begin today: a day without trades is taken for one at noon of the next day, so
+    // yesterday may be either.
     let text = std::fs::read_to_string(rig.folder.path().join(&workflow)).unwrap();
-    rig.write(&workflow, text.replace("days: 3", "days: 3, until: today").replace("attempts: 30", "attempts: 3"));
+    rig.write(
+        &workflow,
+        text.replace("days: 3", "days: 3, until: today")
+            .replace("attempts: 30", "attempts: 3"),
+    );
     assert!(matches!(rig.to_the_end(&workflow), Some(0 | 3)));
     let items = rig.items_of("statement");
     let states_of = states(&items);
-    assert_eq!((states_of[0], states_of[2]), ("succeeded", "succeeded"), "{items:#?}");
+    assert_eq!(
+        (states_of[0], states_of[2]),
+        ("succeeded", "succeeded"),
+        "{items:#?}"
+    );
     assert_eq!(rig.to_the_end(&ship(&rig, "settlements")), Some(0));
     assert_eq!(states(&rig.items_of("settlement")), ["succeeded"]);
 }

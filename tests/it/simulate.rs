@@ -7,11 +7,16 @@ use crate::support::{App, DATE, WORKFLOW, contracts};
 /// The workflow as a user has it, with the waits of a real gateway.
 fn project() -> App {
     let app = App::with_contracts(&contracts("C", 10));
-    let shipped = std::fs::read_to_string(crate::support::root().join("workflows/refund-batch.yaml")).unwrap();
+    let shipped =
+        std::fs::read_to_string(crate::support::root().join("workflows/refund-batch.yaml"))
+            .unwrap();
     app.write("workflows/refunds.yaml", shipped);
     let rows = (1..=8_u32).map(|n| format!("R-{n},ORDER-{},1{n}.50,HKD,broken\n", n.div_ceil(2)));
     let rows: String = rows.collect();
-    app.write("data/refunds.csv", format!("refund,order,amount,currency,reason\n{rows}"));
+    app.write(
+        "data/refunds.csv",
+        format!("refund,order,amount,currency,reason\n{rows}"),
+    );
     app
 }
 
@@ -25,9 +30,22 @@ fn every_promise_is_kept_when_everything_fails() {
     let app = project();
     for workflow in [WORKFLOW, "workflows/refunds.yaml"] {
         let told = simulated(&app, workflow, &["--seeds", "25"]);
-        assert_eq!((&told["seeds"], &told["failed_seeds"]), (&Value::from(25), &Value::from(0)), "{told:#}");
-        for trouble in ["died", "stood still", "clock jumped", "settle committed and not told", "timed out"] {
-            assert!(told["troubles"][trouble].as_u64() > Some(0), "nothing {trouble}: {told:#}");
+        assert_eq!(
+            (&told["seeds"], &told["failed_seeds"]),
+            (&Value::from(25), &Value::from(0)),
+            "{told:#}"
+        );
+        for trouble in [
+            "died",
+            "stood still",
+            "clock jumped",
+            "settle committed and not told",
+            "timed out",
+        ] {
+            assert!(
+                told["troubles"][trouble].as_u64() > Some(0),
+                "nothing {trouble}: {told:#}"
+            );
         }
     }
     assert_eq!(app.charges(), 0, "a play sends nothing");
@@ -38,7 +56,11 @@ fn every_promise_is_kept_when_everything_fails() {
 fn a_seed_goes_the_same_way_again_alone_or_among_others() {
     let app = project();
     let alone = |more: &[&str]| {
-        let mut told = simulated(&app, WORKFLOW, &[&["--seed", "7", "--seeds", "1"], more].concat());
+        let mut told = simulated(
+            &app,
+            WORKFLOW,
+            &[&["--seed", "7", "--seeds", "1"], more].concat(),
+        );
         told["seconds"] = Value::Null;
         told
     };
@@ -46,9 +68,16 @@ fn a_seed_goes_the_same_way_again_alone_or_among_others() {
     assert_eq!(first, alone(&["--threads", "1"]));
     let other = simulated(&app, WORKFLOW, &["--seed", "8", "--seeds", "1"]);
     assert_ne!(first["troubles"], other["troubles"]);
-    let both = simulated(&app, WORKFLOW, &["--seed", "7", "--seeds", "2", "--threads", "2"]);
+    let both = simulated(
+        &app,
+        WORKFLOW,
+        &["--seed", "7", "--seeds", "2", "--threads", "2"],
+    );
     let number = |told: &Value| told.as_u64().unwrap_or(0);
-    assert_eq!(number(&both["calls"]), number(&first["calls"]) + number(&other["calls"]));
+    assert_eq!(
+        number(&both["calls"]),
+        number(&first["calls"]) + number(&other["calls"])
+    );
     for (trouble, times) in both["troubles"].as_object().unwrap() {
         assert_eq!(
             number(times),
@@ -61,9 +90,17 @@ fn a_seed_goes_the_same_way_again_alone_or_among_others() {
 #[test]
 fn in_calm_only_the_gateway_fails() {
     let app = project();
-    let told = simulated(&app, WORKFLOW, &["--calm", "--faults", "some", "--seeds", "5"]);
+    let told = simulated(
+        &app,
+        WORKFLOW,
+        &["--calm", "--faults", "some", "--seeds", "5"],
+    );
     assert_eq!(told["failed_seeds"], 0);
-    let others: Vec<&String> =
-        told["troubles"].as_object().unwrap().keys().filter(|name| !name.starts_with("gateway: ")).collect();
+    let others: Vec<&String> = told["troubles"]
+        .as_object()
+        .unwrap()
+        .keys()
+        .filter(|name| !name.starts_with("gateway: "))
+        .collect();
     assert_eq!(others, Vec::<&String>::new());
 }

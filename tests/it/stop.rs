@@ -1,4 +1,5 @@
-//! Ctrl-C: the first sends nothing new and settles what is under way, the second ends at once. Nothing is lost by either.
+//! Ctrl-C: the first sends nothing new and settles what is under way, the second ends at once.
+//! Nothing is lost by either.
 
 use std::time::Duration;
 
@@ -10,7 +11,14 @@ use crate::support::{App, DATE, PATIENCE, Running, Setup, WORKFLOW, contracts, u
 /// Slow enough to be stopped in the middle: 300 contracts, 8 at once, 40 ms each.
 fn slow(faults: FaultPlan) -> App {
     let latency = Duration::from_millis(40);
-    App::of(Setup { faults, latency, concurrency: 8, contracts: contracts("C", 300), wire: true, ..Setup::default() })
+    App::of(Setup {
+        faults,
+        latency,
+        concurrency: 8,
+        contracts: contracts("C", 300),
+        wire: true,
+        ..Setup::default()
+    })
 }
 
 /// Starts a run and waits until it is in the middle of charging.
@@ -21,7 +29,10 @@ fn in_the_middle(app: &App) -> Running {
 }
 
 fn states(app: &App) -> Vec<State> {
-    app.histories().into_iter().map(|(item, _)| item.state).collect()
+    app.histories()
+        .into_iter()
+        .map(|(item, _)| item.state)
+        .collect()
 }
 
 #[test]
@@ -29,18 +40,37 @@ fn ctrl_c_settles_what_is_under_way_gives_the_rest_back_and_a_resume_finishes() 
     let app = slow(FaultPlan::NONE);
     let running = in_the_middle(&app);
     running.interrupt();
-    let ended = running.wait(PATIENCE).exits(4).says("interrupted; what is open stays open");
+    let ended = running
+        .wait(PATIENCE)
+        .exits(4)
+        .says("interrupted; what is open stays open");
     assert!(ended.took < Duration::from_secs(10), "{ended:?}");
     let states = states(&app);
-    assert!(states.iter().all(|state| matches!(state, State::Planned | State::Succeeded)), "{states:?}");
-    let charged = states.iter().filter(|state| **state == State::Succeeded).count() as u64;
+    assert!(
+        states
+            .iter()
+            .all(|state| matches!(state, State::Planned | State::Succeeded)),
+        "{states:?}"
+    );
+    let charged = states
+        .iter()
+        .filter(|state| **state == State::Succeeded)
+        .count() as u64;
     assert!((1..300).contains(&charged), "{charged}");
-    assert_eq!(charged, app.charges(), "everything that was sent is settled");
+    assert_eq!(
+        charged,
+        app.charges(),
+        "everything that was sent is settled"
+    );
     app.assert_books_match();
 
     app.payrun(&["run", "--resume"]).exits(0);
     assert_eq!(app.charges(), 300);
-    assert_eq!(app.wire().sent(), 300, "nothing was sent that had been given back sent");
+    assert_eq!(
+        app.wire().sent(),
+        300,
+        "nothing was sent that had been given back sent"
+    );
 }
 
 #[test]
@@ -51,10 +81,16 @@ fn ctrl_c_while_the_gateway_is_silent_leaves_unknown_items_that_are_asked_about_
     running.interrupt();
     running.wait(PATIENCE).exits(4);
     let states = states(&app);
-    assert!(states.iter().all(|state| *state != State::Sending), "{states:?}");
+    assert!(
+        states.iter().all(|state| *state != State::Sending),
+        "{states:?}"
+    );
     assert!(states.contains(&State::Unknown), "{states:?}");
     // The rest would time out one by one: withdrawn, it need not be waited for.
-    app.payrun(&["cancel", "--run", "1", "--state", "planned", "--yes", "--reason", "a test"]).exits(0);
+    app.payrun(&[
+        "cancel", "--run", "1", "--state", "planned", "--yes", "--reason", "a test",
+    ])
+    .exits(0);
     app.payrun(&["run", "--resume"]).exits(0);
     app.wire().assert_asked_before_sent_again();
 }
@@ -65,12 +101,19 @@ fn a_second_ctrl_c_ends_at_once_and_the_next_start_asks_before_it_sends() {
     let mut running = app.start(&["run", WORKFLOW, "--date", DATE]);
     until("some contracts are sent", || app.wire().sent() >= 8);
     running.interrupt();
-    until("it says that it stops", || running.stderr_so_far().contains("stopping:") || running.has_ended());
+    until("it says that it stops", || {
+        running.stderr_so_far().contains("stopping:") || running.has_ended()
+    });
     running.interrupt();
     let ended = running.wait(PATIENCE).exits(4).says("stopped at once");
     drop(ended);
     assert!(states(&app).contains(&State::Sending), "{:?}", states(&app));
-    app.payrun(&["cancel", "--run", "1", "--state", "planned", "--yes", "--reason", "a test"]).exits(0);
-    app.payrun(&["run", "--resume"]).exits(0).says("calls under way; they are asked about before anything is sent");
+    app.payrun(&[
+        "cancel", "--run", "1", "--state", "planned", "--yes", "--reason", "a test",
+    ])
+    .exits(0);
+    app.payrun(&["run", "--resume"])
+        .exits(0)
+        .says("calls under way; they are asked about before anything is sent");
     app.wire().assert_asked_before_sent_again();
 }

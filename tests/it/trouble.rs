@@ -1,4 +1,5 @@
-//! A gateway or a key in trouble stops the batch, and somebody is told: by the command, against the sandbox on loopback.
+//! A gateway or a key in trouble stops the batch, and somebody is told: by the command, against the
+//! sandbox on loopback.
 
 use std::fs;
 use std::sync::Arc;
@@ -21,8 +22,12 @@ const CONCURRENCY: usize = 16;
 /// What a gateway wants to know of a payment beside its amount.
 fn particulars(gateway: &str) -> &'static str {
     match gateway {
-        "wechat" => "      auth_code: \"{{ item.code }}\"\n      merchant_category_code: \"4111\"\n",
-        "hipopay" => "      openid: \"{{ item.openid }}\"\n      appid: wx1\n      client_ip: 203.0.113.9\n",
+        "wechat" => {
+            "      auth_code: \"{{ item.code }}\"\n      merchant_category_code: \"4111\"\n"
+        }
+        "hipopay" => {
+            "      openid: \"{{ item.openid }}\"\n      appid: wx1\n      client_ip: 203.0.113.9\n"
+        }
         "egms" => "      platform: WEB\n",
         "cbtis" => "      success_url: https://example.com/paid\n",
         other => panic!("there is no gateway {other}"),
@@ -34,7 +39,10 @@ fn project(gateway: &str) -> Rig {
     let rig = Rig::new(FaultPlan::NONE);
     // Codes that end with 0000 or 0001 mean payers who take a while, or cannot pay.
     let rows = (10..PAYMENTS + 10).map(|n| format!("p-{n},10.00,1346507208663{n:05},o-{n}\n"));
-    rig.write("payments.csv", format!("id,amount,code,openid\n{}", rows.collect::<String>()));
+    rig.write(
+        "payments.csv",
+        format!("id,amount,code,openid\n{}", rows.collect::<String>()),
+    );
     let yaml = format!(
         "workflow: pay\njobs:\n  pay:\n    uses: pay\n    gateway: {gateway}\n    items: {{ file: payments.csv }}\n    \
          key: \"{{{{ item.id }}}}\"\n    with:\n      amount: \"{{{{ item.amount }}}}\"\n      currency: HKD\n      \
@@ -44,7 +52,12 @@ fn project(gateway: &str) -> Rig {
     );
     rig.write("pay.yaml", yaml);
     // The usual limit, which the project of these tests has set high.
-    edit(&rig, "payrun.yaml", "    stop_after: { unverified: 1000, refused: 1000 }\n", "");
+    edit(
+        &rig,
+        "payrun.yaml",
+        "    stop_after: { unverified: 1000, refused: 1000 }\n",
+        "",
+    );
     rig
 }
 
@@ -63,7 +76,11 @@ fn run(rig: &Rig, args: &[&str]) -> Value {
     let (code, text) = rig.payrun(&[&["run"], args, &["--json", "--wait", "3s"]].concat());
     assert!(matches!(code, Some(0 | 3 | 4)), "{text}");
     let json = text.find("{\n").or_else(|| text.find('{')).unwrap();
-    serde_json::Deserializer::from_str(&text[json..]).into_iter().next().unwrap().unwrap()
+    serde_json::Deserializer::from_str(&text[json..])
+        .into_iter()
+        .next()
+        .unwrap()
+        .unwrap()
 }
 
 fn in_state(items: &[Value], state: &str) -> usize {
@@ -82,15 +99,39 @@ fn lane(rig: &Rig, name: &str) -> Value {
 fn refused_credentials_stop_the_lane_of_every_gateway_and_the_items_stay_planned() {
     type Spoil = fn(&Rig);
     let wrong: [(&str, &str, Spoil); 5] = [
-        ("wechat", "merchant_key", |rig| copy(rig, "keys/hipopay/merchant_key.pem", "keys/wechat/merchant_key.pem")),
-        ("hipopay", "merchant_key", |rig| copy(rig, "keys/wechat/merchant_key.pem", "keys/hipopay/merchant_key.pem")),
-        ("egms", "sign_key", |rig| rig.write("keys/egms/sign_key.txt", "another")),
-        ("cbtis", "token_request", |rig| rig.write("keys/cbtis/token_request.json", "{}")),
+        ("wechat", "merchant_key", |rig| {
+            copy(
+                rig,
+                "keys/hipopay/merchant_key.pem",
+                "keys/wechat/merchant_key.pem",
+            )
+        }),
+        ("hipopay", "merchant_key", |rig| {
+            copy(
+                rig,
+                "keys/wechat/merchant_key.pem",
+                "keys/hipopay/merchant_key.pem",
+            )
+        }),
+        ("egms", "sign_key", |rig| {
+            rig.write("keys/egms/sign_key.txt", "another")
+        }),
+        ("cbtis", "token_request", |rig| {
+            rig.write("keys/cbtis/token_request.json", "{}")
+        }),
         ("cbtis", "access_token", |rig| {
             rig.write("keys/cbtis/access_token.txt", "another");
             let yaml = fs::read_to_string(rig.folder.path().join("payrun.yaml")).unwrap();
-            let line = yaml.lines().find(|line| line.contains("token_request:")).unwrap();
-            edit(rig, "payrun.yaml", line, "    access_token: { file: keys/cbtis/access_token.txt }");
+            let line = yaml
+                .lines()
+                .find(|line| line.contains("token_request:"))
+                .unwrap();
+            edit(
+                rig,
+                "payrun.yaml",
+                line,
+                "    access_token: { file: keys/cbtis/access_token.txt }",
+            );
         }),
     ];
     for (gateway, field, spoil) in wrong {
@@ -101,10 +142,16 @@ fn refused_credentials_stop_the_lane_of_every_gateway_and_the_items_stay_planned
         // Where nothing that the gateway says can be verified, what was sent is not known.
         let (planned, unknown) = (in_state(&items, "planned"), in_state(&items, "unknown"));
         assert_eq!(planned + unknown, PAYMENTS, "{gateway}: {items:#?}");
-        assert!(unknown <= if gateway == "egms" { CONCURRENCY } else { 0 }, "{gateway}: {unknown} unknown");
+        assert!(
+            unknown <= if gateway == "egms" { CONCURRENCY } else { 0 },
+            "{gateway}: {unknown} unknown"
+        );
         let lane = lane(&rig, gateway);
         assert_eq!(lane["state"], "stopped", "{gateway}: {lane}");
-        assert!(text_of(&lane["closed"][0], "reason").contains(field), "{gateway}: {lane}");
+        assert!(
+            text_of(&lane["closed"][0], "reason").contains(field),
+            "{gateway}: {lane}"
+        );
     }
 }
 
@@ -115,7 +162,10 @@ fn an_account_in_public_key_mode_stops_the_lane_that_has_no_public_key_and_nothi
     assert_eq!(run(&rig, &["pay.yaml"])["ended"], "blocked");
     assert_eq!(in_state(&rig.items(), "planned"), PAYMENTS);
     let lane = lane(&rig, "wechat");
-    assert!(text_of(&lane["closed"][0], "reason").contains("platform"), "{lane}");
+    assert!(
+        text_of(&lane["closed"][0], "reason").contains("platform"),
+        "{lane}"
+    );
 }
 
 #[test]
@@ -131,26 +181,43 @@ fn replies_that_cannot_be_verified_stop_the_lane_and_what_was_sent_is_asked_abou
     assert!((5..5 + CONCURRENCY).contains(&unknown), "{unknown} unknown");
     let stopped = lane(&rig, "wechat");
     assert_eq!(stopped["state"], "stopped", "{stopped}");
-    assert!(text_of(&stopped["closed"][0], "reason").contains("5 replies in a row cannot be verified"), "{stopped}");
+    assert!(
+        text_of(&stopped["closed"][0], "reason").contains("5 replies in a row cannot be verified"),
+        "{stopped}"
+    );
 
     // Whoever works on it meanwhile sends nothing more, and asks once the key is right.
     rig.write("payrun.yaml", right);
     let working = Running::start(rig.command(&["work"]));
-    until("what was sent is known", || in_state(&rig.items(), "succeeded") == unknown);
+    until("what was sent is known", || {
+        in_state(&rig.items(), "succeeded") == unknown
+    });
     assert_eq!(in_state(&rig.items(), "planned"), PAYMENTS - unknown);
     working.interrupt();
     working.wait(PATIENCE).exits(4);
     // Whoever only starts it again has mended nothing.
     for _ in 0..2 {
         let (code, text) = rig.payrun(&["run", "--resume", "--wait", "1s"]);
-        assert!(code == Some(4) && text.contains("payrun lane release wechat --reason WHY"), "{text}");
+        assert!(
+            code == Some(4) && text.contains("payrun lane release wechat --reason WHY"),
+            "{text}"
+        );
         assert_eq!(in_state(&rig.items(), "planned"), PAYMENTS - unknown);
     }
     rig.release_lanes();
     assert_eq!(rig.payrun(&["run", "--resume", "--wait", "20s"]).0, Some(0));
     assert_eq!(in_state(&rig.items(), "succeeded"), PAYMENTS);
-    let paid = rig.totals("wechat").paid.get("HKD").copied().unwrap_or_default();
-    assert_eq!(paid.0, (PAYMENTS) as u64, "{ORDERS} of the project are deductions");
+    let paid = rig
+        .totals("wechat")
+        .paid
+        .get("HKD")
+        .copied()
+        .unwrap_or_default();
+    assert_eq!(
+        paid.0,
+        (PAYMENTS) as u64,
+        "{ORDERS} of the project are deductions"
+    );
 }
 
 #[test]
@@ -162,10 +229,12 @@ fn a_run_that_meets_a_stopped_lane_asks_on_and_names_the_lane_in_the_end() {
     run(&rig, &["pay.yaml"]);
     let unknown = in_state(&rig.items(), "unknown");
     assert!(unknown >= 5, "{unknown}");
-    // The key is right again, and the job alone is stopped: what was sent is asked about by the same command.
+    // The key is right again, and the job alone is stopped: what was sent is asked about by the
+    // same command.
     rig.write("payrun.yaml", right);
     let job = "wechat/pay/1";
-    let stop = "insert into lanes (name, state, reason) values ('wechat/pay/1', 'stopped', 'a test')";
+    let stop =
+        "insert into lanes (name, state, reason) values ('wechat/pay/1', 'stopped', 'a test')";
     rig.wait_for(async {
         use sqlx::Connection as _;
         let url = format!("sqlite://{}", rig.folder.path().join("payrun.db").display());
@@ -178,25 +247,40 @@ fn a_run_that_meets_a_stopped_lane_asks_on_and_names_the_lane_in_the_end() {
     assert_eq!(in_state(&items, "succeeded"), unknown, "{text}");
     assert_eq!(in_state(&items, "planned"), PAYMENTS - unknown);
     assert!(
-        text.contains(&format!("lane {job} is stopped: a test; `payrun lane release {job} --reason WHY`")),
+        text.contains(&format!(
+            "lane {job} is stopped: a test; `payrun lane release {job} --reason WHY`"
+        )),
         "{text}"
     );
     rig.release_lanes();
     assert_eq!(rig.payrun(&["run", "--resume", "--wait", "20s"]).0, Some(0));
 }
 
-/// A file of contracts of which the gateway takes those of the first list and refuses the others for a parameter.
+/// A file of contracts of which the gateway takes those of the first list and refuses the others
+/// for a parameter.
 fn contracts(good: usize, invalid: usize) -> String {
-    let ids = (0..good).map(|n| format!("A-{n:03}")).chain((0..invalid).map(|n| format!("B-{n:03}-invalid")));
+    let ids = (0..good)
+        .map(|n| format!("A-{n:03}"))
+        .chain((0..invalid).map(|n| format!("B-{n:03}-invalid")));
     let rows = ids.map(|id| format!("{id},basic,38.00,HKD,yes\n"));
-    std::iter::once("contract_id,plan,amount,currency,active\n".to_owned()).chain(rows).collect()
+    std::iter::once("contract_id,plan,amount,currency,active\n".to_owned())
+        .chain(rows)
+        .collect()
 }
 
 #[test]
-fn the_same_fault_of_the_request_on_the_first_items_stops_the_job_and_the_reason_has_the_gateways_words() {
+fn the_same_fault_of_the_request_on_the_first_items_stops_the_job_and_the_reason_has_the_gateways_words()
+ {
     for server in [false, true] {
-        let app = App::of(Setup { contracts: contracts(0, 60), concurrency: 2, server, ..Setup::default() });
-        app.run().exits(4).says("lane hk/deduct/1 is stopped: run 1, job deduct: its first ");
+        let app = App::of(Setup {
+            contracts: contracts(0, 60),
+            concurrency: 2,
+            server,
+            ..Setup::default()
+        });
+        app.run()
+            .exits(4)
+            .says("lane hk/deduct/1 is stopped: run 1, job deduct: its first ");
         let states = app.by_state();
         let failed = states["failed"].as_u64().unwrap();
         // Beside those five: what was under way when the fifth was answered.
@@ -204,26 +288,41 @@ fn the_same_fault_of_the_request_on_the_first_items_stops_the_job_and_the_reason
         assert_eq!(states["planned"], 60 - failed, "{states}");
         let items = app.json_lines(&["items", "--state", "failed", "--json"]);
         let words = "declined: PARAM_ERROR (contract_id: not valid: the contract_id is not valid)";
-        assert!(items.iter().all(|item| item["reason"] == words), "{items:#?}");
-        app.payrun(&["items", "--state", "failed", "--format", "csv"]).exits(0).says(words);
+        assert!(
+            items.iter().all(|item| item["reason"] == words),
+            "{items:#?}"
+        );
+        app.payrun(&["items", "--state", "failed", "--format", "csv"])
+            .exits(0)
+            .says(words);
 
         // A person lets it go on: whoever works on it stops again, for the same reason.
-        app.payrun(&["lane", "release", "hk/deduct/1", "--reason", "looked at it"]).exits(0);
-        app.payrun(&["run", "--resume"]).exits(4).says("lane hk/deduct/1 is stopped");
+        app.payrun(&["lane", "release", "hk/deduct/1", "--reason", "looked at it"])
+            .exits(0);
+        app.payrun(&["run", "--resume"])
+            .exits(4)
+            .says("lane hk/deduct/1 is stopped");
         assert!(app.by_state()["failed"].as_u64().unwrap() >= failed + 5);
     }
 }
 
 #[test]
 fn a_job_of_which_something_went_well_goes_on() {
-    let app = App::of(Setup { contracts: contracts(1, 20), concurrency: 1, ..Setup::default() });
+    let app = App::of(Setup {
+        contracts: contracts(1, 20),
+        concurrency: 1,
+        ..Setup::default()
+    });
     app.run().exits(3);
     assert_eq!(app.by_state()["failed"], 20);
 }
 
 #[test]
 fn what_was_clearly_declined_is_retried_without_a_grace_period_and_is_never_unknown() {
-    let app = App::of(Setup { contracts: contracts(0, 4), ..Setup::default() });
+    let app = App::of(Setup {
+        contracts: contracts(0, 4),
+        ..Setup::default()
+    });
     app.edit(WORKFLOW, "grace: 1200ms", "grace: 1h");
     app.run().exits(3);
     assert_eq!(app.by_state()["failed"], 4);
@@ -235,38 +334,65 @@ fn what_was_clearly_declined_is_retried_without_a_grace_period_and_is_never_unkn
     assert_eq!(states["pending"], 4, "{states}");
     let waiting = app.json_lines(&["items", "--state", "pending", "--json"]);
     assert!(
-        waiting.iter().all(|item| text_of(item, "reason").contains("mended; verifying: it was declined")),
+        waiting
+            .iter()
+            .all(|item| text_of(item, "reason").contains("mended; verifying: it was declined")),
         "{waiting:#?}"
     );
     // The gateway's own words stay until it says something new.
-    let words = "; before: declined: PARAM_ERROR (contract_id: not valid: the contract_id is not valid)";
-    assert!(waiting.iter().all(|item| text_of(item, "reason").ends_with(words)), "{waiting:#?}");
+    let words =
+        "; before: declined: PARAM_ERROR (contract_id: not valid: the contract_id is not valid)";
+    assert!(
+        waiting
+            .iter()
+            .all(|item| text_of(item, "reason").ends_with(words)),
+        "{waiting:#?}"
+    );
     app.payrun(&["run", "--resume"]).exits(3);
     for (item, events) in app.histories() {
         let sent = events.iter().filter(|event| event.to == "sending").count();
         assert_eq!((sent, item.state), (2, State::Failed), "{events:#?}");
-        assert!(events.iter().all(|event| event.to != "unknown"), "{events:#?}");
+        assert!(
+            events.iter().all(|event| event.to != "unknown"),
+            "{events:#?}"
+        );
     }
 }
 
-/// Where nobody listens. A port that was free a moment ago may be the sandbox of another test, which would be paid.
+/// Where nobody listens. A port that was free a moment ago may be the sandbox of another test,
+/// which would be paid.
 const CLOSED: &str = "http://127.0.0.1:1";
 
 #[test]
 fn a_gateway_that_takes_no_connection_is_noted_until_it_is_reached() {
     let rig = project("hipopay");
     let right = fs::read_to_string(rig.folder.path().join("payrun.yaml")).unwrap();
-    rig.write("payments.csv", "id,amount,code,openid\np-1,10.00,13465072086630010,o-1\n");
+    rig.write(
+        "payments.csv",
+        "id,amount,code,openid\np-1,10.00,13465072086630010,o-1\n",
+    );
     rig.write("payrun.yaml", right.replace(&rig.base_url(), CLOSED));
     assert_eq!(run(&rig, &["pay.yaml"])["ended"], "at_rest");
     let items = rig.items();
-    assert_eq!(items[0]["reason"], "cannot reach the gateway: connection refused, in 3 attempts", "{items:#?}");
-    assert_eq!(lane(&rig, "hipopay")["unreachable"]["how"], "connection refused");
+    assert_eq!(
+        items[0]["reason"], "cannot reach the gateway: connection refused, in 3 attempts",
+        "{items:#?}"
+    );
+    assert_eq!(
+        lane(&rig, "hipopay")["unreachable"]["how"],
+        "connection refused"
+    );
     let (_, text) = rig.payrun(&["lane", "list"]);
-    assert!(text.contains("hipopay: unreachable since") && text.contains("HKT, connection refused"), "{text}");
+    assert!(
+        text.contains("hipopay: unreachable since") && text.contains("HKT, connection refused"),
+        "{text}"
+    );
 
     rig.write("payrun.yaml", right);
-    assert_eq!(rig.payrun(&["retry", "p-1", "--reason", "it is back"]).0, Some(0));
+    assert_eq!(
+        rig.payrun(&["retry", "p-1", "--reason", "it is back"]).0,
+        Some(0)
+    );
     assert_eq!(rig.payrun(&["run", "--resume", "--wait", "20s"]).0, Some(0));
     assert_eq!(lane(&rig, "hipopay")["unreachable"], Value::Null);
 }
@@ -289,24 +415,46 @@ fn silent() -> (String, Arc<AtomicUsize>) {
 
 #[test]
 fn the_wait_ends_where_a_gateway_takes_connections_and_never_answers() {
-    for (gateway, what) in [("wechat", "the platform certificates"), ("cbtis", "the access token")] {
+    for (gateway, what) in [
+        ("wechat", "the platform certificates"),
+        ("cbtis", "the access token"),
+    ] {
         let rig = project(gateway);
         let (url, taken) = silent();
         edit(&rig, "payrun.yaml", &rig.base_url(), &url);
-        edit(&rig, "payrun.yaml", "    timeout: 600ms\n", "    timeout: 3s\n");
+        edit(
+            &rig,
+            "payrun.yaml",
+            "    timeout: 600ms\n",
+            "    timeout: 3s\n",
+        );
         let began = std::time::Instant::now();
         let seen = run(&rig, &["pay.yaml"]);
         let took = began.elapsed();
         assert!(took < Duration::from_secs(12), "{gateway}: {took:?}");
         assert_eq!(seen["ended"], "waiting", "{gateway}");
         let items = rig.items();
-        let tried = items.iter().filter(|item| !item["reason"].is_null()).collect::<Vec<_>>();
-        assert!(!tried.is_empty() && tried.len() <= 3 * CONCURRENCY, "{gateway}: {}", tried.len());
+        let tried = items
+            .iter()
+            .filter(|item| !item["reason"].is_null())
+            .collect::<Vec<_>>();
+        assert!(
+            !tried.is_empty() && tried.len() <= 3 * CONCURRENCY,
+            "{gateway}: {}",
+            tried.len()
+        );
         for item in tried {
-            assert_eq!(item["reason"], format!("nothing was sent: {what} cannot be had: timed out"), "{item:#}");
+            assert_eq!(
+                item["reason"],
+                format!("nothing was sent: {what} cannot be had: timed out"),
+                "{item:#}"
+            );
         }
         // One for all: not one for each item.
-        assert!(taken.load(Ordering::Relaxed) <= 4, "{gateway}: {taken:?} connections");
+        assert!(
+            taken.load(Ordering::Relaxed) <= 4,
+            "{gateway}: {taken:?} connections"
+        );
     }
 }
 
@@ -316,7 +464,12 @@ fn the_wait_ends_where_a_gateway_answers_no_order_and_each_is_unknown() {
         let rig = project(gateway);
         let (url, _) = silent();
         edit(&rig, "payrun.yaml", &rig.base_url(), &url);
-        edit(&rig, "payrun.yaml", "    timeout: 600ms\n", "    timeout: 2s\n");
+        edit(
+            &rig,
+            "payrun.yaml",
+            "    timeout: 600ms\n",
+            "    timeout: 2s\n",
+        );
         let began = std::time::Instant::now();
         let seen = run(&rig, &["pay.yaml"]);
         let took = began.elapsed();
@@ -327,7 +480,11 @@ fn the_wait_ends_where_a_gateway_answers_no_order_and_each_is_unknown() {
             unknown >= 5 && planned > 0 && planned + unknown == PAYMENTS,
             "{gateway}: {unknown} unknown in {took:?}"
         );
-        assert_eq!(lane(&rig, gateway)["unreachable"]["how"], "it takes connections and does not answer", "{gateway}");
+        assert_eq!(
+            lane(&rig, gateway)["unreachable"]["how"],
+            "it takes connections and does not answer",
+            "{gateway}"
+        );
     }
 }
 
@@ -335,20 +492,41 @@ fn the_wait_ends_where_a_gateway_answers_no_order_and_each_is_unknown() {
 fn what_every_call_needs_beforehand_and_cannot_be_had_uses_up_no_attempt() {
     for gateway in ["wechat", "cbtis"] {
         let rig = project(gateway);
-        edit(&rig, "pay.yaml", "attempts: 3, first: 50ms, max: 100ms", "attempts: 1, first: 50ms, max: 100ms");
+        edit(
+            &rig,
+            "pay.yaml",
+            "attempts: 3, first: 50ms, max: 100ms",
+            "attempts: 1, first: 50ms, max: 100ms",
+        );
         let right = fs::read_to_string(rig.folder.path().join("payrun.yaml")).unwrap();
         let ((silent, _), base) = (silent(), rig.base_url());
         for (url, file) in [(silent, "pay.yaml"), (CLOSED.to_owned(), "--resume")] {
             rig.write("payrun.yaml", right.replace(&base, &url));
             run(&rig, &[file]);
             let items = rig.items();
-            assert_eq!(in_state(&items, "planned"), items.len(), "{gateway}: {items:#?}");
-            assert!(items.iter().any(|item| !item["reason"].is_null()), "{gateway}: it was tried");
+            assert_eq!(
+                in_state(&items, "planned"),
+                items.len(),
+                "{gateway}: {items:#?}"
+            );
+            assert!(
+                items.iter().any(|item| !item["reason"].is_null()),
+                "{gateway}: it was tried"
+            );
         }
         rig.write("payrun.yaml", right);
-        assert_eq!(rig.payrun(&["run", "--resume", "--wait", "20s"]).0, Some(0), "{gateway}: {:#?}", rig.items());
+        assert_eq!(
+            rig.payrun(&["run", "--resume", "--wait", "20s"]).0,
+            Some(0),
+            "{gateway}: {:#?}",
+            rig.items()
+        );
         let items = rig.items();
-        assert_eq!(in_state(&items, "succeeded"), items.len(), "{gateway}: {items:#?}");
+        assert_eq!(
+            in_state(&items, "succeeded"),
+            items.len(),
+            "{gateway}: {items:#?}"
+        );
     }
 }
 
@@ -356,7 +534,12 @@ fn what_every_call_needs_beforehand_and_cannot_be_had_uses_up_no_attempt() {
 fn the_wait_ends_where_a_gateway_refuses_connections() {
     for gateway in ["wechat", "hipopay", "egms", "cbtis"] {
         let rig = project(gateway);
-        edit(&rig, "pay.yaml", "attempts: 3, first: 50ms, max: 100ms", "attempts: 1000, first: 300ms, max: 300ms");
+        edit(
+            &rig,
+            "pay.yaml",
+            "attempts: 3, first: 50ms, max: 100ms",
+            "attempts: 1000, first: 300ms, max: 300ms",
+        );
         edit(&rig, "payrun.yaml", &rig.base_url(), CLOSED);
         let began = std::time::Instant::now();
         let seen = run(&rig, &["pay.yaml"]);
@@ -365,11 +548,20 @@ fn the_wait_ends_where_a_gateway_refuses_connections() {
         assert_eq!(seen["ended"], "waiting", "{gateway}");
         let items = rig.items();
         let told = |item: &&Value| item["reason"] == "cannot reach the gateway: connection refused";
-        assert!(items.iter().any(|item| told(&item)), "{gateway}: {items:#?}");
-        assert_eq!(lane(&rig, gateway)["unreachable"]["how"], "connection refused");
+        assert!(
+            items.iter().any(|item| told(&item)),
+            "{gateway}: {items:#?}"
+        );
+        assert_eq!(
+            lane(&rig, gateway)["unreachable"]["how"],
+            "connection refused"
+        );
         // What is open is due again by then.
         std::thread::sleep(Duration::from_millis(400));
         let (_, told) = rig.payrun(&["run", "--resume", "--wait", "0s"]);
-        assert!(told.contains(&format!("{gateway}: unreachable since")), "{told}");
+        assert!(
+            told.contains(&format!("{gateway}: unreachable since")),
+            "{told}"
+        );
     }
 }

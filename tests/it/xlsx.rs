@@ -1,4 +1,5 @@
-//! Items from Excel: what a person sees in the sheet is what is planned, and what is not certain is refused.
+//! Items from Excel: what a person sees in the sheet is what is planned, and what is not certain is
+//! refused.
 
 use rust_xlsxwriter::{ExcelDateTime, Format, Formula, Workbook, Worksheet};
 use serde_json::{Value, json};
@@ -42,7 +43,13 @@ fn plan(app: &App) -> Value {
 fn refusals(planned: &Value) -> String {
     let refusals = planned["refusals"].as_array().unwrap().iter();
     let mut lines: Vec<String> = refusals
-        .map(|refusal| format!("{:>2} {}", refusal["line"].as_u64().unwrap(), refusal["reason"].as_str().unwrap()))
+        .map(|refusal| {
+            format!(
+                "{:>2} {}",
+                refusal["line"].as_u64().unwrap(),
+                refusal["reason"].as_str().unwrap()
+            )
+        })
         .collect();
     lines.sort();
     lines.join("\n")
@@ -52,7 +59,8 @@ fn refusals(planned: &Value) -> String {
 fn planned_rows(app: &App) -> Vec<[Value; 3]> {
     let planned = plan(app);
     let rows = planned["first"].as_array().unwrap().iter();
-    rows.map(|row| ["key", "order_no", "amount"].map(|name| row[name].clone())).collect()
+    rows.map(|row| ["key", "order_no", "amount"].map(|name| row[name].clone()))
+        .collect()
 }
 
 /// Refused as a whole: exit code 2, the words, and nobody charged.
@@ -61,7 +69,11 @@ fn refused(file: &[u8], words: &[&str]) {
     let app = app(file);
     let ended = app.run().exits(2);
     for word in words {
-        assert!(ended.stderr.contains(word), "{word:?} is not in\n{}", ended.stderr);
+        assert!(
+            ended.stderr.contains(word),
+            "{word:?} is not in\n{}",
+            ended.stderr
+        );
     }
 }
 
@@ -94,15 +106,30 @@ fn rows_that_are_not_certain_are_refused_with_their_row_and_never_cost_the_other
         write(sheet, 3, "C-4", "basic", 38.0);
         write(sheet, 4, "C-5", "basic", 41.800_000_000_000_004);
         write(sheet, 5, "", "basic", 38.0);
-        sheet.write_number(5, 0, 1_234_567_890_123_456_789_f64).unwrap();
+        sheet
+            .write_number(5, 0, 1_234_567_890_123_456_789_f64)
+            .unwrap();
         write(sheet, 6, "C-7", "basic", 38.0);
-        sheet.write_formula(6, 2, Formula::new("=NA()").set_result("#N/A")).unwrap();
+        sheet
+            .write_formula(6, 2, Formula::new("=NA()").set_result("#N/A"))
+            .unwrap();
         write(sheet, 7, "C-8", "basic", 38.0);
-        sheet.write_formula(7, 2, Formula::new("=30+8").set_result("38")).unwrap();
+        sheet
+            .write_formula(7, 2, Formula::new("=30+8").set_result("38"))
+            .unwrap();
         write(sheet, 8, "C-9", "", 38.0);
-        sheet.write_datetime_with_format(8, 1, ExcelDateTime::parse_from_str("2026-03-31").unwrap(), &date).unwrap();
+        sheet
+            .write_datetime_with_format(
+                8,
+                1,
+                ExcelDateTime::parse_from_str("2026-03-31").unwrap(),
+                &date,
+            )
+            .unwrap();
         write(sheet, 9, "C-10", "basic", 38.0);
-        sheet.write_number_with_format(9, 1, 1.5, &duration).unwrap();
+        sheet
+            .write_number_with_format(9, 1, 1.5, &duration)
+            .unwrap();
         write(sheet, 10, "C-11", "basic", 38.0);
         sheet.write_string(10, 6, "a note").unwrap();
         write(sheet, 11, "C-12", "basic", -1.0);
@@ -112,7 +139,11 @@ fn rows_that_are_not_certain_are_refused_with_their_row_and_never_cost_the_other
         write(sheet, 20, "C-21", "basic", 38.0);
     });
     let app = app(&file);
-    app.edit(WORKFLOW, "item.active == \"yes\"", "item.active == \"yes\" or item.active == \"true\"");
+    app.edit(
+        WORKFLOW,
+        "item.active == \"yes\"",
+        "item.active == \"yes\" or item.active == \"true\"",
+    );
     let planned = plan(&app);
     insta::assert_snapshot!(refusals(&planned), @r#"
      5 the value of column "amount" is no exact number; format the column as text, or round it with ROUND
@@ -130,7 +161,11 @@ fn rows_that_are_not_certain_are_refused_with_their_row_and_never_cost_the_other
 #[test]
 fn a_sheet_is_taken_by_its_name_and_else_the_first_that_is_not_hidden() {
     let mut book = Workbook::new();
-    let hidden = book.add_worksheet().set_name("old").unwrap().set_hidden(true);
+    let hidden = book
+        .add_worksheet()
+        .set_name("old")
+        .unwrap()
+        .set_hidden(true);
     with_header(hidden);
     write(hidden, 3, "OLD-1", "basic", 1.0);
     for (name, contract) in [("March", "M-1"), ("April", "A-1")] {
@@ -142,13 +177,29 @@ fn a_sheet_is_taken_by_its_name_and_else_the_first_that_is_not_hidden() {
         }
     }
     let app = app(&book.save_to_buffer().unwrap());
-    let key = |app: &App| planned_rows(app).iter().map(|row| row[0].clone()).collect::<Vec<_>>();
+    let key = |app: &App| {
+        planned_rows(app)
+            .iter()
+            .map(|row| row[0].clone())
+            .collect::<Vec<_>>()
+    };
     assert_eq!(key(&app), ["M-1/2026-03"]);
-    app.edit(WORKFLOW, "contracts.xlsx\n", "contracts.xlsx\n      sheet: April\n");
+    app.edit(
+        WORKFLOW,
+        "contracts.xlsx\n",
+        "contracts.xlsx\n      sheet: April\n",
+    );
     assert_eq!(key(&app), ["A-1/2026-03"]);
     app.edit(WORKFLOW, "sheet: April", "sheet: Aprli");
-    app.run().exits(2).says("contracts.xlsx").says("has no sheet \"Aprli\"; did you mean \"April\"?");
-    app.edit(WORKFLOW, "sheet: Aprli\n", "sheet: April\n      format: csv\n");
+    app.run()
+        .exits(2)
+        .says("contracts.xlsx")
+        .says("has no sheet \"Aprli\"; did you mean \"April\"?");
+    app.edit(
+        WORKFLOW,
+        "sheet: Aprli\n",
+        "sheet: April\n      format: csv\n",
+    );
     app.run().exits(2).says("sheet belongs to format: xlsx");
 }
 
@@ -159,10 +210,19 @@ fn a_file_that_is_no_workbook_or_is_locked_by_a_password_is_refused_with_what_to
         &["contracts.xlsx: this is no Excel workbook; save it in Excel as .xlsx"],
     );
     refused(b"", &["this is no Excel workbook"]);
-    refused(b"PK\x03\x04 and then nothing of the kind", &["this is no Excel workbook"]);
-    refused(&[0xd0, 0xcf, 0x11, 0xe0, 0xa1, 0xb1, 0x1a, 0xe1, 0, 0], &["has a password or is of an old Excel"]);
+    refused(
+        b"PK\x03\x04 and then nothing of the kind",
+        &["this is no Excel workbook"],
+    );
+    refused(
+        &[0xd0, 0xcf, 0x11, 0xe0, 0xa1, 0xb1, 0x1a, 0xe1, 0, 0],
+        &["has a password or is of an old Excel"],
+    );
     let app = app(b"");
-    std::fs::File::create(app.path("data/contracts.xlsx")).unwrap().set_len((64 << 20) + 1).unwrap();
+    std::fs::File::create(app.path("data/contracts.xlsx"))
+        .unwrap()
+        .set_len((64 << 20) + 1)
+        .unwrap();
     app.run().exits(2).says("larger than 64 MiB; split it");
 }
 
@@ -180,21 +240,36 @@ fn a_workbook_that_was_cut_or_damaged_anywhere_is_refused_or_read_as_it_was() {
         damaged[at] ^= 0x5a;
         let app = app(&damaged);
         let ended = app.payrun(&["plan", WORKFLOW, "--date", DATE, "--json"]);
-        let is_whole = || serde_json::from_str::<Value>(&ended.stdout).unwrap()["jobs"][0]["items"] == json!(197);
-        assert!(ended.code() == Some(2) || is_whole(), "byte {at}: {ended:#?}");
+        let is_whole = || {
+            serde_json::from_str::<Value>(&ended.stdout).unwrap()["jobs"][0]["items"] == json!(197)
+        };
+        assert!(
+            ended.code() == Some(2) || is_whole(),
+            "byte {at}: {ended:#?}"
+        );
     }
 }
 
 #[test]
 fn a_header_that_is_missing_empty_or_repeated_refuses_the_file() {
-    refused(&workbook(|_| {}), &["contracts.xlsx:1: the sheet is empty; its first row must name the columns"]);
     refused(
-        &workbook(|sheet| _ = sheet.write_row(4, 0, ["contract_id", "", "amount"]).unwrap()),
+        &workbook(|_| {}),
+        &["contracts.xlsx:1: the sheet is empty; its first row must name the columns"],
+    );
+    refused(
+        &workbook(|sheet| {
+            _ = sheet
+                .write_row(4, 0, ["contract_id", "", "amount"])
+                .unwrap()
+        }),
         &["contracts.xlsx:5: column 2 has no name"],
     );
     refused(
         &workbook(|sheet| _ = sheet.write_row(0, 0, ["plan", "plan"]).unwrap()),
         &["two columns are called \"plan\""],
     );
-    refused(&workbook(|sheet| _ = sheet.write_string(0, 1_200, "far").unwrap()), &["1,000th column"]);
+    refused(
+        &workbook(|sheet| _ = sheet.write_string(0, 1_200, "far").unwrap()),
+        &["1,000th column"],
+    );
 }

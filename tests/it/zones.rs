@@ -1,7 +1,9 @@
-//! Every time zone over 50 years: each fixed time fires once, at the first instant at which the clock shows it or a later one (those of
-//! a date that a gap puts at one instant fire together), and an interval at each instant at which the clock shows a time of it.
+//! Every time zone over 50 years: each fixed time fires once, at the first instant at which the
+//! clock shows it or a later one (those of a date that a gap puts at one instant fire together),
+//! and an interval at each instant at which the clock shows a time of it.
 //!
-//! The oracle looks from the other side: it knows only how far a zone was ahead of UTC at an instant, and from when to when.
+//! The oracle looks from the other side: it knows only how far a zone was ahead of UTC at an
+//! instant, and from when to when.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -15,11 +17,17 @@ use payrun::domain::timetable::Timetable;
 
 const DAY: i64 = 24 * 3_600;
 
-/// A time in which a zone's distance from UTC does not change: from when (Unix seconds), and how many seconds it is ahead.
+/// A time in which a zone's distance from UTC does not change: from when (Unix seconds), and how
+/// many seconds it is ahead.
 type Segment = (i64, i64);
 
 fn day(year: i32) -> i64 {
-    NaiveDate::from_ymd_opt(year, 1, 1).unwrap().and_hms_opt(0, 0, 0).unwrap().and_utc().timestamp()
+    NaiveDate::from_ymd_opt(year, 1, 1)
+        .unwrap()
+        .and_hms_opt(0, 0, 0)
+        .unwrap()
+        .and_utc()
+        .timestamp()
 }
 
 fn ahead(zone: Tz, at: i64) -> i64 {
@@ -38,7 +46,11 @@ fn segments(zone: Tz, from: i64, until: i64) -> Vec<Segment> {
             let (mut same, mut other) = (at, next);
             while other - same > 1 {
                 let middle = same + (other - same) / 2;
-                if ahead(zone, middle) == known { same = middle } else { other = middle }
+                if ahead(zone, middle) == known {
+                    same = middle
+                } else {
+                    other = middle
+                }
             }
             segments.push((other, ahead(zone, other)));
         }
@@ -47,15 +59,21 @@ fn segments(zone: Tz, from: i64, until: i64) -> Vec<Segment> {
     segments
 }
 
-/// The first instant at which the clock shows this time or a later one, on a whole minute of the clock.
+/// The first instant at which the clock shows this time or a later one, on a whole minute of the
+/// clock.
 fn first_shown(segments: &[Segment], wall: NaiveDateTime) -> i64 {
     let seconds = wall.and_utc().timestamp();
     // No clock is further ahead or behind than a day.
-    let first = segments.partition_point(|(from, _)| *from < seconds - 2 * DAY).saturating_sub(1);
+    let first = segments
+        .partition_point(|(from, _)| *from < seconds - 2 * DAY)
+        .saturating_sub(1);
     for (place, (from, ahead)) in segments.iter().enumerate().skip(first) {
         let end = segments.get(place + 1).map_or(i64::MAX, |next| next.0);
-        let shown =
-            if seconds - ahead >= *from { seconds - ahead } else { (from + ahead + 59).div_euclid(60) * 60 - ahead };
+        let shown = if seconds - ahead >= *from {
+            seconds - ahead
+        } else {
+            (from + ahead + 59).div_euclid(60) * 60 - ahead
+        };
         if shown < end {
             return shown;
         }
@@ -63,7 +81,8 @@ fn first_shown(segments: &[Segment], wall: NaiveDateTime) -> i64 {
     panic!("the last segment has no end")
 }
 
-/// What fires from one instant up to another, as the wall-clock time and its instant. It looks again and again, as the service does.
+/// What fires from one instant up to another, as the wall-clock time and its instant. It looks
+/// again and again, as the service does.
 fn fires(timetable: &Timetable, from: i64, until: i64) -> Vec<(NaiveDateTime, i64)> {
     let (mut found, mut from) = (Vec::new(), from);
     while from < until {
@@ -76,14 +95,17 @@ fn fires(timetable: &Timetable, from: i64, until: i64) -> Vec<(NaiveDateTime, i6
     found
 }
 
-/// The wall-clock times whose instants by the oracle are in a span; of those of one date at one instant, which a gap put there, the first.
+/// The wall-clock times whose instants by the oracle are in a span; of those of one date at one
+/// instant, which a gap put there, the first.
 fn expected(
     segments: &[Segment],
     from: i64,
     until: i64,
     times: impl Iterator<Item = NaiveDateTime>,
 ) -> Vec<(NaiveDateTime, i64)> {
-    let mut all: Vec<_> = times.map(|wall| (wall, first_shown(segments, wall))).collect();
+    let mut all: Vec<_> = times
+        .map(|wall| (wall, first_shown(segments, wall)))
+        .collect();
     all.dedup_by_key(|(wall, at)| (wall.date(), *at));
     all.retain(|(_, at)| (from..until).contains(at));
     all
@@ -91,18 +113,29 @@ fn expected(
 
 /// The times of `7,36 0-22 * * *` between two of a clock.
 fn fixed_times_between(from: i64, until: i64) -> impl Iterator<Item = NaiveDateTime> {
-    let minutes = (from.div_euclid(60)..=until.div_euclid(60)).map(|minute| DateTime::from_timestamp(minute * 60, 0));
-    minutes.map(|at| at.unwrap().naive_utc()).filter(|wall| wall.hour() < 23 && [7, 36].contains(&wall.minute()))
+    let minutes = (from.div_euclid(60)..=until.div_euclid(60))
+        .map(|minute| DateTime::from_timestamp(minute * 60, 0));
+    minutes
+        .map(|at| at.unwrap().naive_utc())
+        .filter(|wall| wall.hour() < 23 && [7, 36].contains(&wall.minute()))
 }
 
 /// Each minute at which the clock shows a time of `7,37 * * * *`, as the clock shows it.
 fn interval_between(segments: &[Segment], from: i64, until: i64) -> Vec<(NaiveDateTime, i64)> {
     let shown = |at: i64| {
         let place = segments.partition_point(|(begins, _)| *begins <= at) - 1;
-        (DateTime::from_timestamp(at + segments[place].1, 0).unwrap().naive_utc(), at)
+        (
+            DateTime::from_timestamp(at + segments[place].1, 0)
+                .unwrap()
+                .naive_utc(),
+            at,
+        )
     };
-    let minutes = ((from + 59).div_euclid(60)..(until + 59).div_euclid(60)).map(|minute| shown(minute * 60));
-    minutes.filter(|(wall, _)| [7, 37].contains(&wall.minute())).collect()
+    let minutes =
+        ((from + 59).div_euclid(60)..(until + 59).div_euclid(60)).map(|minute| shown(minute * 60));
+    minutes
+        .filter(|(wall, _)| [7, 37].contains(&wall.minute()))
+        .collect()
 }
 
 #[test]
@@ -116,27 +149,64 @@ fn fixed_times_and_intervals_of_every_zone_fire_rightly_over_fifty_years() {
         if !seen.insert(segments.clone()) {
             continue;
         }
-        let crontab = |text| Timetable::new(Schedule::crontab(text, zone).unwrap(), Vec::new(), Roll::Forward);
+        let crontab = |text| {
+            Timetable::new(
+                Schedule::crontab(text, zone).unwrap(),
+                Vec::new(),
+                Roll::Forward,
+            )
+        };
         let (fixed, interval) = (crontab("7,36 0-22 * * *"), crontab("7,37 * * * *"));
-        for two in segments.windows(2).filter(|two| (begin..end).contains(&two[1].0)) {
+        for two in segments
+            .windows(2)
+            .filter(|two| (begin..end).contains(&two[1].0))
+        {
             changes += 1;
             let ((_, before), (change, ahead)) = (two[0], two[1]);
             let (from, until) = (change - DAY / 8, change + DAY / 8);
             let times = fixed_times_between(from + before.min(ahead), until + before.max(ahead));
-            assert_eq!(fires(&fixed, from, until), expected(&segments, from, until, times), "{zone} {change}");
-            assert_eq!(fires(&interval, from, until), interval_between(&segments, from, until), "{zone} {change}");
+            assert_eq!(
+                fires(&fixed, from, until),
+                expected(&segments, from, until, times),
+                "{zone} {change}"
+            );
+            assert_eq!(
+                fires(&interval, from, until),
+                interval_between(&segments, from, until),
+                "{zone} {change}"
+            );
         }
-        let monthly =
-            Timetable::new(Schedule::every(&Every::Month(31), "02:30", zone).unwrap(), Vec::new(), Roll::Forward);
-        let ends = (1990..2040).flat_map(|year| (1..=12).map(move |month| (year, month))).map(|(year, month)| {
-            let next = if month == 12 { (year + 1, 1) } else { (year, month + 1) };
-            let last = NaiveDate::from_ymd_opt(next.0, next.1, 1).unwrap().pred_opt().unwrap();
-            last.and_hms_opt(2, 30, 0).unwrap()
-        });
+        let monthly = Timetable::new(
+            Schedule::every(&Every::Month(31), "02:30", zone).unwrap(),
+            Vec::new(),
+            Roll::Forward,
+        );
+        let ends = (1990..2040)
+            .flat_map(|year| (1..=12).map(move |month| (year, month)))
+            .map(|(year, month)| {
+                let next = if month == 12 {
+                    (year + 1, 1)
+                } else {
+                    (year, month + 1)
+                };
+                let last = NaiveDate::from_ymd_opt(next.0, next.1, 1)
+                    .unwrap()
+                    .pred_opt()
+                    .unwrap();
+                last.and_hms_opt(2, 30, 0).unwrap()
+            });
         let (from, until) = (begin + 2 * DAY, end - 2 * DAY);
-        assert_eq!(fires(&monthly, from, until), expected(&segments, from, until, ends), "{zone}");
+        assert_eq!(
+            fires(&monthly, from, until),
+            expected(&segments, from, until, ends),
+            "{zone}"
+        );
     }
-    assert!(seen.len() > 200 && changes > 5_000, "{} clocks, {changes} changes", seen.len());
+    assert!(
+        seen.len() > 200 && changes > 5_000,
+        "{} clocks, {changes} changes",
+        seen.len()
+    );
 }
 
 #[test]
@@ -150,5 +220,13 @@ fn the_29th_of_february_fires_in_leap_years_only_and_is_found_across_2100() {
         years.push(firing.nominal.to_string());
         after = firing.at.plus(Duration::from_millis(1));
     }
-    assert_eq!(years, ["2092-02-29T09:00", "2096-02-29T09:00", "2104-02-29T09:00", "2108-02-29T09:00"]);
+    assert_eq!(
+        years,
+        [
+            "2092-02-29T09:00",
+            "2096-02-29T09:00",
+            "2104-02-29T09:00",
+            "2108-02-29T09:00"
+        ]
+    );
 }

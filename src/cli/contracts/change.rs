@@ -39,7 +39,8 @@ pub(super) struct ChangeArgs {
 pub(super) struct EndArgs {
     #[command(flatten)]
     change: ChangeArgs,
-    /// Charge what falls due until this day, and nothing after it; without it nothing more is charged from now on
+    /// Charge what falls due until this day, and nothing after it; without it nothing more is
+    /// charged from now on
     #[arg(long, value_name = "YYYY-MM-DD")]
     on: Option<NaiveDate>,
 }
@@ -54,16 +55,33 @@ pub(super) async fn resume(context: &Context, args: &ChangeArgs) -> Result<Exit,
 
 pub(super) async fn end(context: &Context, args: &EndArgs) -> Result<Exit, Failure> {
     match args.on {
-        Some(day) => change(context, &args.change, What::EndOn(day), &format!("ends on {day}")).await,
+        Some(day) => {
+            change(
+                context,
+                &args.change,
+                What::EndOn(day),
+                &format!("ends on {day}"),
+            )
+            .await
+        }
         None => change(context, &args.change, What::End, "ended").await,
     }
 }
 
-async fn change(context: &Context, args: &ChangeArgs, what: What, done: &str) -> Result<Exit, Failure> {
+async fn change(
+    context: &Context,
+    args: &ChangeArgs,
+    what: What,
+    done: &str,
+) -> Result<Exit, Failure> {
     let why = Reason::parse(&args.reason).map_err(|error| Failure::invalid(error.to_string()))?;
     let project = Project::load(context)?;
     let ledger = project.ledger().await?;
-    let account = args.gateway.as_deref().map(|gateway| account_of(&project, gateway)).transpose()?;
+    let account = args
+        .gateway
+        .as_deref()
+        .map(|gateway| account_of(&project, gateway))
+        .transpose()?;
     let now = Clock::System.now();
     let change = ContractChange {
         what,
@@ -86,9 +104,14 @@ async fn change(context: &Context, args: &ChangeArgs, what: What, done: &str) ->
         };
         say_json(&told.iter().map(row).collect());
     } else {
-        told.iter().for_each(|(id, outcome)| tell(id, outcome, done));
+        told.iter()
+            .for_each(|(id, outcome)| tell(id, outcome, done));
     }
-    Ok(if refused { Exit::Incomplete } else { Exit::Success })
+    Ok(if refused {
+        Exit::Incomplete
+    } else {
+        Exit::Success
+    })
 }
 
 /// How many items were withdrawn and periods waived; or why it cannot be.
@@ -123,7 +146,10 @@ fn tell(id: &str, outcome: &Result<(u64, u64), String>, done: &str) {
         ));
     }
     if waived > 0 {
-        text.push_str(&format!("; {} never charged because of it", counted(waived, "period")));
+        text.push_str(&format!(
+            "; {} never charged because of it",
+            counted(waived, "period")
+        ));
     }
     say(text);
 }

@@ -39,7 +39,8 @@ pub(super) struct ExportArgs {
     /// Only those in this state
     #[arg(long, value_parser = parse_state)]
     state: Option<&'static str>,
-    /// Write fields as they are, also those of which a spreadsheet would make a formula: for an import, or another program
+    /// Write fields as they are, also those of which a spreadsheet would make a formula: for an
+    /// import, or another program
     #[arg(long)]
     raw: bool,
 }
@@ -47,8 +48,16 @@ pub(super) struct ExportArgs {
 pub(super) async fn run(context: &Context, args: &ExportArgs) -> Result<Exit, Failure> {
     let project = Project::load(context)?;
     let ledger = project.ledger().await?;
-    let account = args.gateway.as_deref().map(|gateway| account_of(&project, gateway)).transpose()?;
-    let filter = ContractFilter { state: args.state, account, due_before: None };
+    let account = args
+        .gateway
+        .as_deref()
+        .map(|gateway| account_of(&project, gateway))
+        .transpose()?;
+    let filter = ContractFilter {
+        state: args.state,
+        account,
+        due_before: None,
+    };
     let mut out = Csv::new(args.raw);
     let written = |error: csv::Error| Failure::internal(&error);
     out.record(COLUMNS).map_err(written)?;
@@ -57,7 +66,9 @@ pub(super) async fn run(context: &Context, args: &ExportArgs) -> Result<Exit, Fa
         let page = ledger.contracts(&filter, after, PAGE).await?;
         let Some(last) = page.last() else { break };
         after = last.id;
-        page.iter().try_for_each(|row| out.record(record(&project, row))).map_err(written)?;
+        page.iter()
+            .try_for_each(|row| out.record(record(&project, row)))
+            .map_err(written)?;
     }
     out.flush().map_err(|error| Failure::internal(&error))?;
     Ok(Exit::Success)
@@ -67,7 +78,9 @@ pub(super) async fn run(context: &Context, args: &ExportArgs) -> Result<Exit, Fa
 fn record(project: &Project, row: &ContractRow) -> [String; 14] {
     let (ours, terms) = (&row.subscription, &row.subscription.terms);
     let last = ours.prices.steps().last();
-    let since = last.filter(|_| ours.prices.steps().count() > 1).map(|(day, _)| day.to_string());
+    let since = last
+        .filter(|_| ours.prices.steps().count() > 1)
+        .map(|(day, _)| day.to_string());
     [
         row.contract.clone(),
         last.map(|(_, amount)| amount.decimal()).unwrap_or_default(),

@@ -18,8 +18,8 @@ use crate::engine::contracts::{ImportError, ImportOptions, Imported, NotTaken};
 /// Arguments of `payrun contracts import`.
 #[derive(Debug, Args)]
 pub(super) struct ImportArgs {
-    /// The file, with the columns contract_id, amount, currency and start; it may have every, anchor_day, end, pay_within,
-    /// amount_from and description
+    /// The file, with the columns contract_id, amount, currency and start; it may have every,
+    /// anchor_day, end, pay_within, amount_from and description
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// The gateway account they are signed with; may be left out if only one can charge contracts
@@ -44,27 +44,48 @@ pub(super) async fn run(context: &Context, args: ImportArgs) -> Result<Exit, Fai
     let ledger = project.ledger().await?;
     let who = args.author.proven(&ledger, Role::Operator).await?;
     let engine = project.engine(ledger, Clock::System).await?;
-    let named = || format!("imported from {}", args.file.file_name().unwrap_or_default().to_string_lossy());
+    let named = || {
+        format!(
+            "imported from {}",
+            args.file.file_name().unwrap_or_default().to_string_lossy()
+        )
+    };
     let why = Reason::parse(&args.reason.clone().unwrap_or_else(named));
     let why = why.map_err(|error| Failure::invalid(error.to_string()))?;
-    let options = ImportOptions { account, who, why: why.as_str().to_owned(), commit: !args.dry_run, path: args.file };
+    let options = ImportOptions {
+        account,
+        who,
+        why: why.as_str().to_owned(),
+        commit: !args.dry_run,
+        path: args.file,
+    };
     let json = args.json;
     let told = |row: NotTaken| match json {
         true => say_json_line(&json!({"line": row.line, "reason": row.reason})),
         false => say(format!("line {}: {}", row.line, row.reason)),
     };
-    let imported = engine.import_contracts(&options, told).await.map_err(failed)?;
+    let imported = engine
+        .import_contracts(&options, told)
+        .await
+        .map_err(failed)?;
     if json {
         tell_json(&imported, args.dry_run)
     } else {
         tell(&imported, args.dry_run)
     }
-    Ok(if imported.rejected > 0 { Exit::Incomplete } else { Exit::Success })
+    Ok(if imported.rejected > 0 {
+        Exit::Incomplete
+    } else {
+        Exit::Success
+    })
 }
 
 fn failed(error: ImportError) -> Failure {
     match error {
-        ImportError::Ledger(error) => Failure { help: Some("the same file again goes on".to_owned()), ..error.into() },
+        ImportError::Ledger(error) => Failure {
+            help: Some("the same file again goes on".to_owned()),
+            ..error.into()
+        },
         error @ ImportError::Broken => Failure::internal(&error),
         error @ (ImportError::Source(_) | ImportError::Column { .. } | ImportError::Row(_)) => {
             Failure::invalid(chain(&error))
@@ -73,7 +94,15 @@ fn failed(error: ImportError) -> Failure {
 }
 
 fn tell(imported: &Imported, dry: bool) {
-    let Imported { new, changed, same, rejected, due_before_today, trimmed, other_columns } = imported;
+    let Imported {
+        new,
+        changed,
+        same,
+        rejected,
+        due_before_today,
+        trimmed,
+        other_columns,
+    } = imported;
     let kept = if dry { "; nothing was kept" } else { "" };
     say(format!(
         "{} new, {} changed, {} as they were, {} not taken{kept}",
@@ -90,15 +119,29 @@ fn tell(imported: &Imported, dry: bool) {
         ));
     }
     if *trimmed > 0 {
-        say(format!("blanks around contract_id were taken off in {}", counted(*trimmed, "row")));
+        say(format!(
+            "blanks around contract_id were taken off in {}",
+            counted(*trimmed, "row")
+        ));
     }
     if !other_columns.is_empty() {
-        say(format!("not taken: the columns {}", other_columns.join(", ")));
+        say(format!(
+            "not taken: the columns {}",
+            other_columns.join(", ")
+        ));
     }
 }
 
 fn tell_json(imported: &Imported, dry: bool) {
-    let Imported { new, changed, same, rejected, due_before_today, trimmed, other_columns } = imported;
+    let Imported {
+        new,
+        changed,
+        same,
+        rejected,
+        due_before_today,
+        trimmed,
+        other_columns,
+    } = imported;
     let told = json!({
         "new": new, "changed": changed, "same": same, "rejected": rejected, "due_before_today": due_before_today,
         "trimmed": trimmed, "other_columns": other_columns, "kept": !dry,

@@ -24,7 +24,8 @@ pub(super) struct ListArgs {
     /// Only those in this state
     #[arg(long, value_parser = parse_state)]
     state: Option<&'static str>,
-    /// Only active ones with a period that fell due before today and is neither planned nor settled otherwise
+    /// Only active ones with a period that fell due before today and is neither planned nor settled
+    /// otherwise
     #[arg(long)]
     overdue: bool,
     /// Only those behind this number
@@ -42,10 +43,27 @@ pub(super) async fn run(context: &Context, args: &ListArgs) -> Result<Exit, Fail
     let project = Project::load(context)?;
     let ledger = project.ledger().await?;
     let today = day_of(Clock::System.now(), project.config.timezone);
-    let account = args.gateway.as_deref().map(|gateway| account_of(&project, gateway)).transpose()?;
-    let filter = ContractFilter { state: args.state, account, due_before: args.overdue.then_some(today) };
-    let mut rows = table(&[">number", "contract", "gateway", "state", ">amount", "every", "next due", "reason"]);
-    let (mut after, mut left) = (args.after, if args.limit == 0 { u64::MAX } else { args.limit });
+    let account = args
+        .gateway
+        .as_deref()
+        .map(|gateway| account_of(&project, gateway))
+        .transpose()?;
+    let filter = ContractFilter {
+        state: args.state,
+        account,
+        due_before: args.overdue.then_some(today),
+    };
+    let mut rows = table(&[
+        ">number", "contract", "gateway", "state", ">amount", "every", "next due", "reason",
+    ]);
+    let (mut after, mut left) = (
+        args.after,
+        if args.limit == 0 {
+            u64::MAX
+        } else {
+            args.limit
+        },
+    );
     let mut more = false;
     while left > 0 {
         let wanted = u32::try_from(left.min(u64::from(PAGE))).unwrap_or(PAGE);
@@ -58,7 +76,9 @@ pub(super) async fn run(context: &Context, args: &ListArgs) -> Result<Exit, Fail
                 rows.add_row(cells(&project, contract, today));
             }
         }
-        let Some(last) = page.last().filter(|_| more) else { break };
+        let Some(last) = page.last().filter(|_| more) else {
+            break;
+        };
         after = last.id;
         left = left.saturating_sub(page.len() as u64);
     }

@@ -31,7 +31,8 @@ enum Command {
     List(list::ListArgs),
     /// Show a contract with its periods and its history
     Show(show::ShowArgs),
-    /// Charge contracts no more until they are resumed; periods that fall due meanwhile are never charged
+    /// Charge contracts no more until they are resumed; periods that fall due meanwhile are never
+    /// charged
     Pause(change::ChangeArgs),
     /// Charge paused contracts again, from the next period on
     Resume(change::ChangeArgs),
@@ -59,17 +60,24 @@ pub(super) async fn run(context: &Context, args: ContractsArgs) -> Result<Exit, 
 /// A state's word.
 fn parse_state(word: &str) -> Result<&'static str, String> {
     let known = Standing::WORDS.into_iter().find(|known| *known == word);
-    known.ok_or_else(|| format!("no such state; the states are {}", Standing::WORDS.join(", ")))
+    known.ok_or_else(|| {
+        format!(
+            "no such state; the states are {}",
+            Standing::WORDS.join(", ")
+        )
+    })
 }
 
 /// The account of a gateway by its name in payrun.yaml.
 fn account_of(project: &Project, gateway: &str) -> Result<String, Failure> {
     let config = project.config.gateways.get(gateway);
-    config.map(crate::config::GatewayConfig::identity).ok_or_else(|| {
-        let names: Vec<&str> = project.config.gateways.keys().map(String::as_str).collect();
-        Failure::invalid(format!("payrun.yaml has no gateway \"{gateway}\""))
-            .help(format!("it has {}", names.join(", ")))
-    })
+    config
+        .map(crate::config::GatewayConfig::identity)
+        .ok_or_else(|| {
+            let names: Vec<&str> = project.config.gateways.keys().map(String::as_str).collect();
+            Failure::invalid(format!("payrun.yaml has no gateway \"{gateway}\""))
+                .help(format!("it has {}", names.join(", ")))
+        })
 }
 
 /// The account that is meant, where none need be named because only one can charge contracts.
@@ -80,7 +88,9 @@ fn account_meant(project: &Project, gateway: Option<&str>) -> Result<String, Fai
     let charges = |kind: &str| {
         let mut kinds = project.catalog.kinds.values();
         kinds.any(|one| {
-            one.one_at_a_time.as_deref() == Some("contract_id") && one.effect && one.gateways.contains_key(kind)
+            one.one_at_a_time.as_deref() == Some("contract_id")
+                && one.effect
+                && one.gateways.contains_key(kind)
         })
     };
     let able: Vec<&str> = project
@@ -92,7 +102,9 @@ fn account_meant(project: &Project, gateway: Option<&str>) -> Result<String, Fai
         .collect();
     match able.as_slice() {
         [only] => account_of(project, only),
-        [] => Err(Failure::invalid("no gateway in payrun.yaml charges contracts")),
+        [] => Err(Failure::invalid(
+            "no gateway in payrun.yaml charges contracts",
+        )),
         several => Err(Failure::invalid("several gateways charge contracts")
             .help(format!("say --gateway with one of {}", several.join(", ")))),
     }
@@ -101,7 +113,9 @@ fn account_meant(project: &Project, gateway: Option<&str>) -> Result<String, Fai
 /// The name of an account in payrun.yaml; the account itself where it has none there.
 fn gateway_name(project: &Project, account: &str) -> String {
     let mut known = project.config.gateways.values();
-    known.find(|config| config.identity() == account).map_or_else(|| account.to_owned(), |config| config.name.clone())
+    known
+        .find(|config| config.identity() == account)
+        .map_or_else(|| account.to_owned(), |config| config.name.clone())
 }
 
 /// The one contract of this id.
@@ -109,11 +123,11 @@ async fn find(ledger: &Ledger, id: &str, account: Option<&str>) -> Result<Contra
     let mut found = ledger.contracts_called(id, account).await?;
     match (found.pop(), found.is_empty()) {
         (Some(only), true) => Ok(only),
-        (Some(_), false) => {
-            Err(Failure::invalid(format!("several accounts have a contract {id}")).help("say --gateway"))
-        }
-        (None, _) => {
-            Err(Failure::invalid(format!("there is no contract {id}")).help("`payrun contracts list` shows them"))
-        }
+        (Some(_), false) => Err(
+            Failure::invalid(format!("several accounts have a contract {id}"))
+                .help("say --gateway"),
+        ),
+        (None, _) => Err(Failure::invalid(format!("there is no contract {id}"))
+            .help("`payrun contracts list` shows them")),
     }
 }

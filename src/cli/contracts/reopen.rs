@@ -44,7 +44,11 @@ pub(super) async fn run(context: &Context, args: &ReopenArgs) -> Result<Exit, Fa
     let why = Reason::parse(&args.reason).map_err(|error| Failure::invalid(error.to_string()))?;
     let project = Project::load(context)?;
     let ledger = project.ledger().await?;
-    let account = args.gateway.as_deref().map(|gateway| account_of(&project, gateway)).transpose()?;
+    let account = args
+        .gateway
+        .as_deref()
+        .map(|gateway| account_of(&project, gateway))
+        .transpose()?;
     let contract = find(&ledger, &args.id, account.as_deref()).await?;
     let now = Clock::System.now();
     let reopening = Reopening {
@@ -64,14 +68,19 @@ pub(super) async fn run(context: &Context, args: &ReopenArgs) -> Result<Exit, Fa
     match refused {
         Some(why) => {
             let help = format!("`payrun contracts show {id}` lists its periods");
-            Err(Failure::invalid(format!("{id}: period {period} was not reopened: {why}")).help(help))
+            Err(
+                Failure::invalid(format!("{id}: period {period} was not reopened: {why}"))
+                    .help(help),
+            )
         }
         None if args.json => {
             say_json(&json!({"contract_id": id, "period": period, "until": until.to_string()}));
             Ok(Exit::Success)
         }
         None => {
-            say(format!("{id}: period {period} may be charged until {until}; the next run charges it"));
+            say(format!(
+                "{id}: period {period} may be charged until {until}; the next run charges it"
+            ));
             Ok(Exit::Success)
         }
     }

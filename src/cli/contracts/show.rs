@@ -41,15 +41,28 @@ pub(super) struct ShowArgs {
 pub(super) async fn run(context: &Context, args: &ShowArgs) -> Result<Exit, Failure> {
     let project = Project::load(context)?;
     let ledger = project.ledger().await?;
-    let account = args.gateway.as_deref().map(|gateway| account_of(&project, gateway)).transpose()?;
+    let account = args
+        .gateway
+        .as_deref()
+        .map(|gateway| account_of(&project, gateway))
+        .transpose()?;
     let contract = find(&ledger, &args.id, account.as_deref()).await?;
     let today = day_of(Clock::System.now(), project.config.timezone);
-    let (periods, changes) = (periods(&ledger, contract.id).await?, changes(&ledger, contract.id).await?);
+    let (periods, changes) = (
+        periods(&ledger, contract.id).await?,
+        changes(&ledger, contract.id).await?,
+    );
     if args.json {
         let mut told = as_json(&project, &contract);
         let currency = contract.subscription.prices.currency();
-        told["periods"] = periods.iter().map(|period| period_json(period, currency)).collect();
-        told["open"] = open(&contract, today).iter().map(|(_, due)| json!(due.period.name)).collect();
+        told["periods"] = periods
+            .iter()
+            .map(|period| period_json(period, currency))
+            .collect();
+        told["open"] = open(&contract, today)
+            .iter()
+            .map(|(_, due)| json!(due.period.name))
+            .collect();
         told["changes"] = changes.iter().map(change_json).collect();
         say_json(&told);
     } else {
@@ -63,7 +76,10 @@ pub(super) async fn run(context: &Context, args: &ShowArgs) -> Result<Exit, Fail
 async fn periods(ledger: &Ledger, id: i64) -> Result<Vec<PeriodRow>, LedgerError> {
     let mut all: Vec<PeriodRow> = Vec::new();
     while all.len() < MOST {
-        let after = all.last().map_or("", |period| period.period.as_str()).to_owned();
+        let after = all
+            .last()
+            .map_or("", |period| period.period.as_str())
+            .to_owned();
         let page = ledger.contract_periods(id, &after, PAGE).await?;
         if page.is_empty() {
             break;
@@ -76,7 +92,9 @@ async fn periods(ledger: &Ledger, id: i64) -> Result<Vec<PeriodRow>, LedgerError
 async fn changes(ledger: &Ledger, id: i64) -> Result<Vec<ChangeRow>, LedgerError> {
     let mut all: Vec<ChangeRow> = Vec::new();
     while all.len() < MOST {
-        let page = ledger.contract_changes(Some(id), all.last().map_or(0, |change| change.id), PAGE).await?;
+        let page = ledger
+            .contract_changes(Some(id), all.last().map_or(0, |change| change.id), PAGE)
+            .await?;
         if page.is_empty() {
             break;
         }
@@ -89,7 +107,11 @@ async fn changes(ledger: &Ledger, id: i64) -> Result<Vec<ChangeRow>, LedgerError
 fn open(contract: &ContractRow, today: NaiveDate) -> Vec<(&'static str, Due)> {
     let paused = matches!(contract.subscription.standing, Standing::Paused { .. });
     let running = Subscription {
-        standing: if paused { Standing::Active } else { contract.subscription.standing.clone() },
+        standing: if paused {
+            Standing::Active
+        } else {
+            contract.subscription.standing.clone()
+        },
         ..contract.subscription.clone()
     };
     let becomes = |lapsed| match (paused, lapsed) {
@@ -98,28 +120,53 @@ fn open(contract: &ContractRow, today: NaiveDate) -> Vec<(&'static str, Due)> {
         (false, false) => "to be charged by the next run",
     };
     let days = RunDays { on: today, today };
-    let due = running.due(contract.open(), days, &contract.accounted, &contract.reopened);
-    due.into_iter().map(|due| (becomes(due.lapsed), due)).collect()
+    let due = running.due(
+        contract.open(),
+        days,
+        &contract.accounted,
+        &contract.reopened,
+    );
+    due.into_iter()
+        .map(|due| (becomes(due.lapsed), due))
+        .collect()
 }
 
 fn print_terms(project: &Project, contract: &ContractRow, today: NaiveDate) {
     let ours = &contract.subscription;
     let terms = &ours.terms;
-    let reason = ours.standing.reason().map(|reason| format!(": {reason}")).unwrap_or_default();
+    let reason = ours
+        .standing
+        .reason()
+        .map(|reason| format!(": {reason}"))
+        .unwrap_or_default();
     say(format!(
         "contract {} at {}: {}{reason}",
         contract.contract,
         gateway_name(project, &contract.account),
         ours.standing.word()
     ));
-    let end = terms.end().map(|end| format!(" to {end}")).unwrap_or_default();
+    let end = terms
+        .end()
+        .map(|end| format!(" to {end}"))
+        .unwrap_or_default();
     let (every, on) = (terms.every().word(), terms.anchor().text(terms.every()));
-    say(format!("  {} every {every} on {on}, from {}{end}", ours.prices.on(today), terms.start()));
-    say(format!("  a period may be charged for {} days after it falls due", terms.pay_within()));
+    say(format!(
+        "  {} every {every} on {on}, from {}{end}",
+        ours.prices.on(today),
+        terms.start()
+    ));
+    say(format!(
+        "  a period may be charged for {} days after it falls due",
+        terms.pay_within()
+    ));
     for (day, amount) in ours.prices.steps().skip(1) {
         say(format!("  {amount} from {day}"));
     }
-    let coming: Vec<String> = terms.dues(today.max(contract.open())).take(COMING).map(|due| due.to_string()).collect();
+    let coming: Vec<String> = terms
+        .dues(today.max(contract.open()))
+        .take(COMING)
+        .map(|due| due.to_string())
+        .collect();
     if ours.standing == Standing::Active && !coming.is_empty() {
         say(format!("  falls due next on {}", coming.join(", ")));
     }
@@ -157,8 +204,10 @@ fn print_periods(contract: &ContractRow, periods: &[PeriodRow], today: NaiveDate
         say("");
         print_table(&rows);
     }
-    for item in
-        periods.iter().filter(|period| period.item_state == Some(State::Parked)).filter_map(|period| period.item)
+    for item in periods
+        .iter()
+        .filter(|period| period.item_state == Some(State::Parked))
+        .filter_map(|period| period.item)
     {
         say(format!(
             "item {item} is parked, and nothing else is sent of the contract: `payrun show --item {item}` says what is known of it, \
@@ -181,7 +230,12 @@ fn state(period: &PeriodRow) -> String {
 fn print_changes(changes: &[ChangeRow]) {
     let mut rows = table(&["at", "by", "what", "why"]);
     for change in changes {
-        rows.add_row([change.at.to_string(), cut(&change.who, 20), change.what.clone(), cut(&change.why, 90)]);
+        rows.add_row([
+            change.at.to_string(),
+            cut(&change.who, 20),
+            change.what.clone(),
+            cut(&change.why, 90),
+        ]);
     }
     say("");
     print_table(&rows);

@@ -44,13 +44,20 @@ impl Figures {
 
     /// Whether both books say the same.
     pub fn match_up(&self) -> bool {
-        let sums = self.theirs.as_ref().is_none_or(|theirs| *theirs == self.ours);
+        let sums = self
+            .theirs
+            .as_ref()
+            .is_none_or(|theirs| *theirs == self.ours);
         sums && self.comparison.as_ref().is_none_or(Comparison::match_up)
     }
 }
 
 /// Of every job of a run.
-pub(super) async fn figures(ledger: &Ledger, stage: &Stage, report: &Report) -> Result<Vec<Figures>, Failure> {
+pub(super) async fn figures(
+    ledger: &Ledger,
+    stage: &Stage,
+    report: &Report,
+) -> Result<Vec<Figures>, Failure> {
     let mut all = Vec::with_capacity(report.jobs.len());
     for job in &report.jobs {
         let totals = report.totals.iter().filter(|total| total.job_id == job.id);
@@ -58,7 +65,10 @@ pub(super) async fn figures(ledger: &Ledger, stage: &Stage, report: &Report) -> 
         let mut ours = Sums::new();
         for total in totals {
             *by_state.entry(total.state).or_default() += total.items;
-            if let Some(currency) = total.currency.filter(|_| total.state == State::Succeeded && total.items > 0) {
+            if let Some(currency) = total
+                .currency
+                .filter(|_| total.state == State::Succeeded && total.items > 0)
+            {
                 let sum = ours.entry(currency.code().to_owned()).or_default();
                 *sum = (sum.0 + total.items, sum.1 + i128::from(total.minor));
             }
@@ -71,7 +81,11 @@ pub(super) async fn figures(ledger: &Ledger, stage: &Stage, report: &Report) -> 
             by_state,
             ours,
             theirs: theirs(stage, job).await?,
-            comparison: if order_by_order { Some(compare(ledger, &stage.sandbox, job).await?) } else { None },
+            comparison: if order_by_order {
+                Some(compare(ledger, &stage.sandbox, job).await?)
+            } else {
+                None
+            },
             found: found(ledger, job).await?,
             failure: job.failure.clone(),
         });
@@ -89,7 +103,9 @@ async fn theirs(stage: &Stage, job: &JobRow) -> Result<Option<Sums>, Failure> {
         _ => None,
     };
     let wide = |sums: BTreeMap<String, (u64, i64)>| -> Sums {
-        sums.into_iter().map(|(currency, (count, minor))| (currency, (count, i128::from(minor)))).collect()
+        sums.into_iter()
+            .map(|(currency, (count, minor))| (currency, (count, i128::from(minor))))
+            .collect()
     };
     if let Some(till) = till {
         return Ok(match job.kind.as_str() {
@@ -98,13 +114,21 @@ async fn theirs(stage: &Stage, job: &JobRow) -> Result<Option<Sums>, Failure> {
             _ => None,
         });
     }
-    let totals = stage.sandbox.totals().await.map_err(|error| Failure::internal(&error))?;
+    let totals = stage
+        .sandbox
+        .totals()
+        .await
+        .map_err(|error| Failure::internal(&error))?;
     let sums = match job.kind.as_str() {
         "deduct" => totals.charged,
         "refund" => totals.refunded,
         _ => return Ok(None),
     };
-    Ok(Some(sums.into_iter().map(|(currency, one)| (currency, (one.count, one.minor))).collect()))
+    Ok(Some(
+        sums.into_iter()
+            .map(|(currency, one)| (currency, (one.count, one.minor)))
+            .collect(),
+    ))
 }
 
 /// The results of a job's items, where they are few.
@@ -112,8 +136,14 @@ async fn found(ledger: &Ledger, job: &JobRow) -> Result<Vec<Map<String, Value>>,
     if !["statement", "settlement", "reconcile"].contains(&job.kind.as_str()) {
         return Ok(Vec::new());
     }
-    let filter = ItemFilter { run_id: Some(job.run_id), job: Some(job.name.clone()), ..ItemFilter::default() };
+    let filter = ItemFilter {
+        run_id: Some(job.run_id),
+        job: Some(job.name.clone()),
+        ..ItemFilter::default()
+    };
     let items = ledger.items(&filter, 0, 100).await?;
-    let results = items.iter().filter_map(|item| serde_json::from_str(item.result.as_deref()?).ok());
+    let results = items
+        .iter()
+        .filter_map(|item| serde_json::from_str(item.result.as_deref()?).ok());
     Ok(results.collect())
 }

@@ -1,4 +1,5 @@
-//! `payrun demo`: a day in the life, for real, against gateways that fail in every way, with the books compared at the end.
+//! `payrun demo`: a day in the life, for real, against gateways that fail in every way, with the
+//! books compared at the end.
 
 mod figures;
 mod outcome;
@@ -58,17 +59,43 @@ pub(super) async fn run(context: &Context, args: DemoArgs) -> Result<Exit, Failu
             args.faults
         ));
     }
-    let project = Project::load(&Context { config: folder.join("payrun.yaml"), ..context.clone() })?;
-    let engine = Arc::new(project.engine(project.ledger().await?, Clock::of_machine()).await?);
+    let project = Project::load(&Context {
+        config: folder.join("payrun.yaml"),
+        ..context.clone()
+    })?;
+    let engine = Arc::new(
+        project
+            .engine(project.ledger().await?, Clock::of_machine())
+            .await?,
+    );
     let began = tokio::time::Instant::now();
     let request = request(&project, &folder)?;
-    let planned = engine.plan(&request, &Arc::new(AtomicU64::new(0))).await.map_err(failed)?;
-    let node = engine.ledger.join(rand::random(), engine.clock.now()).await?;
-    let runs = Runs { all: &[planned.run_id], own: None };
-    let ended = carry_out(&engine, &node, runs, Duration::from_secs(120), stopped, !args.json).await?;
+    let planned = engine
+        .plan(&request, &Arc::new(AtomicU64::new(0)))
+        .await
+        .map_err(failed)?;
+    let node = engine
+        .ledger
+        .join(rand::random(), engine.clock.now())
+        .await?;
+    let runs = Runs {
+        all: &[planned.run_id],
+        own: None,
+    };
+    let ended = carry_out(
+        &engine,
+        &node,
+        runs,
+        Duration::from_secs(120),
+        stopped,
+        !args.json,
+    )
+    .await?;
     let seconds = began.elapsed();
     let run = engine.ledger.run(planned.run_id).await?;
-    let Some(run) = run else { return Err(Failure::invalid("the run has vanished")) };
+    let Some(run) = run else {
+        return Err(Failure::invalid("the run has vanished"));
+    };
     let report = Report::of_run(&engine.ledger, run).await?;
     let outcome = Outcome {
         jobs: figures(&engine.ledger, &stage, &report).await?,
@@ -89,7 +116,11 @@ pub(super) async fn run(context: &Context, args: DemoArgs) -> Result<Exit, Failu
     if outcome.interrupted {
         return Ok(Exit::Open);
     }
-    Ok(if outcome.good() { Exit::Success } else { Exit::Incomplete })
+    Ok(if outcome.good() {
+        Exit::Success
+    } else {
+        Exit::Incomplete
+    })
 }
 
 fn request(project: &Project, folder: &Path) -> Result<PlanRequest, Failure> {
@@ -119,8 +150,16 @@ struct Met {
 }
 
 async fn faults(stage: &Stage) -> Result<Met, Failure> {
-    let wechat = stage.sandbox.totals().await.map_err(|error| Failure::internal(&error))?;
-    let mut met = Met { faults: wechat.faults, refused: wechat.refused, violations: wechat.violations };
+    let wechat = stage
+        .sandbox
+        .totals()
+        .await
+        .map_err(|error| Failure::internal(&error))?;
+    let mut met = Met {
+        faults: wechat.faults,
+        refused: wechat.refused,
+        violations: wechat.violations,
+    };
     let others = &stage.gateways;
     let others = [
         others.hipopay.as_ref().map(|twin| twin.totals()),
@@ -134,7 +173,8 @@ async fn faults(stage: &Stage) -> Result<Met, Failure> {
             (&mut met.violations, totals.violations),
         ];
         for (sum, more) in sums {
-            more.into_iter().for_each(|(name, times)| *sum.entry(name).or_default() += times);
+            more.into_iter()
+                .for_each(|(name, times)| *sum.entry(name).or_default() += times);
         }
     }
     Ok(met)

@@ -29,8 +29,14 @@ pub(super) struct Outcome {
 impl Outcome {
     /// How often an outcome was not known.
     fn unknown_opened(&self) -> u64 {
-        let opened = |(_, from, to, _): &&(String, State, State, u64)| *to == State::Unknown && *from != State::Unknown;
-        self.moves.iter().filter(opened).map(|(.., times)| times).sum()
+        let opened = |(_, from, to, _): &&(String, State, State, u64)| {
+            *to == State::Unknown && *from != State::Unknown
+        };
+        self.moves
+            .iter()
+            .filter(opened)
+            .map(|(.., times)| times)
+            .sum()
     }
 
     /// What led out of not knowing.
@@ -38,30 +44,41 @@ impl Outcome {
         let mut closed = BTreeMap::new();
         for (event, from, to, times) in &self.moves {
             if *from == State::Unknown && *to != State::Unknown {
-                let how = if *to == State::Parked { "parked" } else { event.as_str() };
+                let how = if *to == State::Parked {
+                    "parked"
+                } else {
+                    event.as_str()
+                };
                 *closed.entry(how.to_owned()).or_default() += times;
             }
         }
         closed
     }
 
-    /// Contracts that have no state, and money that moved without our knowing or the other way round.
+    /// Contracts that have no state, and money that moved without our knowing or the other way
+    /// round.
     fn lost(&self) -> u64 {
         let deductions = self.jobs.iter().filter(|job| job.kind == "deduct");
         let rows: u64 = deductions.map(Figures::items).sum();
         let compared = self.jobs.iter().filter_map(|job| job.comparison.as_ref());
-        self.rows.abs_diff(rows) + compared.map(|one| one.only_theirs + one.only_ours).sum::<u64>()
+        self.rows.abs_diff(rows)
+            + compared
+                .map(|one| one.only_theirs + one.only_ours)
+                .sum::<u64>()
     }
 
     fn double_charges(&self) -> u64 {
         let compared = self.jobs.iter().filter_map(|job| job.comparison.as_ref());
-        compared.map(|one| one.double_charges).sum::<u64>() + self.faults.violations.values().sum::<u64>()
+        compared.map(|one| one.double_charges).sum::<u64>()
+            + self.faults.violations.values().sum::<u64>()
     }
 
     /// Whether every job's books match, and the statements tell no difference.
     fn match_up(&self) -> bool {
         let differs = |job: &&Figures| job.kind == "reconcile" && job.in_state(State::Failed) > 0;
-        self.jobs.iter().all(|job| job.match_up() && job.failure.is_none())
+        self.jobs
+            .iter()
+            .all(|job| job.match_up() && job.failure.is_none())
             && !self.jobs.iter().any(|job| differs(&job))
     }
 
@@ -73,7 +90,9 @@ impl Outcome {
     /// Where the reports are that the day has left.
     fn reports(&self) -> Vec<&str> {
         let found = self.jobs.iter().flat_map(|job| &job.found);
-        found.filter_map(|result| result.get("report_html")?.as_str()).collect()
+        found
+            .filter_map(|result| result.get("report_html")?.as_str())
+            .collect()
     }
 
     pub fn json(&self) -> Value {
@@ -113,9 +132,20 @@ impl Outcome {
         for job in &self.jobs {
             let (succeeded, failed) = (job.in_state(State::Succeeded), job.in_state(State::Failed));
             let other = job.items() - succeeded - failed;
-            let theirs = job.theirs.as_ref().map_or_else(|| "–".to_owned(), sums_text);
-            let mark = if job.match_up() { theirs } else { paint(&theirs, Colour::Red, colour) };
-            let ours = if job.theirs.is_some() { sums_text(&job.ours) } else { "–".to_owned() };
+            let theirs = job
+                .theirs
+                .as_ref()
+                .map_or_else(|| "–".to_owned(), sums_text);
+            let mark = if job.match_up() {
+                theirs
+            } else {
+                paint(&theirs, Colour::Red, colour)
+            };
+            let ours = if job.theirs.is_some() {
+                sums_text(&job.ours)
+            } else {
+                "–".to_owned()
+            };
             jobs.add_row([
                 job.name.clone(),
                 job.gateway.clone(),
@@ -129,23 +159,43 @@ impl Outcome {
         }
         print_table(&jobs);
         for job in self.jobs.iter().filter(|job| job.failure.is_some()) {
-            say(format!("job {}: {}", job.name, job.failure.as_deref().unwrap_or_default()));
+            say(format!(
+                "job {}: {}",
+                job.name,
+                job.failure.as_deref().unwrap_or_default()
+            ));
         }
         print_counts(
             "faults the gateways had",
-            self.faults.faults.iter().map(|(fault, times)| (fault.clone(), *times)),
+            self.faults
+                .faults
+                .iter()
+                .map(|(fault, times)| (fault.clone(), *times)),
         );
         print_counts(
             "unknown outcomes",
-            std::iter::once(("opened".to_owned(), self.unknown_opened()))
-                .chain(self.unknown_closed().into_iter().map(|(how, times)| (format!("closed by: {how}"), times))),
+            std::iter::once(("opened".to_owned(), self.unknown_opened())).chain(
+                self.unknown_closed()
+                    .into_iter()
+                    .map(|(how, times)| (format!("closed by: {how}"), times)),
+            ),
         );
         say("");
         let millis = u64::try_from(self.seconds.as_millis()).unwrap_or(u64::MAX);
-        say(format!("{} items in {}.{} s", count(self.report.items()), millis / 1000, millis % 1000 / 100));
+        say(format!(
+            "{} items in {}.{} s",
+            count(self.report.items()),
+            millis / 1000,
+            millis % 1000 / 100
+        ));
         say(self.verdict(colour));
-        self.reports().iter().for_each(|report| say(format!("open the report: {report}")));
-        say(format!("look around: cd {} && payrun show; payrun items --state failed", folder.display()));
+        self.reports()
+            .iter()
+            .for_each(|report| say(format!("open the report: {report}")));
+        say(format!(
+            "look around: cd {} && payrun show; payrun items --state failed",
+            folder.display()
+        ));
     }
 
     fn verdict(&self, colour: bool) -> String {
@@ -153,13 +203,26 @@ impl Outcome {
             return paint("interrupted; items are open", Colour::Yellow, colour);
         }
         if self.good() {
-            return paint("the books match: nobody was charged twice, nothing was lost", Colour::Green, colour);
+            return paint(
+                "the books match: nobody was charged twice, nothing was lost",
+                Colour::Green,
+                colour,
+            );
         }
         let (double, lost, open) = (self.double_charges(), self.lost(), self.report.open());
-        let odd: Vec<&str> = self.jobs.iter().filter(|job| !job.match_up()).map(|job| job.name.as_str()).collect();
+        let odd: Vec<&str> = self
+            .jobs
+            .iter()
+            .filter(|job| !job.match_up())
+            .map(|job| job.name.as_str())
+            .collect();
         let text = format!(
             "the books do NOT match: {double} charged twice, {lost} lost, {open} open; jobs that differ: {}",
-            if odd.is_empty() { "none".to_owned() } else { odd.join(", ") }
+            if odd.is_empty() {
+                "none".to_owned()
+            } else {
+                odd.join(", ")
+            }
         );
         paint(&text, Colour::Red, colour)
     }
@@ -168,12 +231,19 @@ impl Outcome {
 fn job_json(job: &Figures) -> Value {
     let sums = |sums: &Sums| -> BTreeMap<String, Value> {
         let one = |(code, (count, minor)): (&String, &(u64, i128))| {
-            (code.clone(), json!({ "count": count, "amount": amount_text(*minor, code) }))
+            (
+                code.clone(),
+                json!({ "count": count, "amount": amount_text(*minor, code) }),
+            )
         };
         sums.iter().map(one).collect()
     };
-    let by_state: BTreeMap<&str, u64> =
-        job.by_state.iter().filter(|(_, items)| **items > 0).map(|(state, items)| (state.word(), *items)).collect();
+    let by_state: BTreeMap<&str, u64> = job
+        .by_state
+        .iter()
+        .filter(|(_, items)| **items > 0)
+        .map(|(state, items)| (state.word(), *items))
+        .collect();
     json!({
         "name": job.name,
         "kind": job.kind,
@@ -189,11 +259,17 @@ fn job_json(job: &Figures) -> Value {
 }
 
 fn sums_text(sums: &Sums) -> String {
-    sums.iter().map(|(code, (_, minor))| format!("{} {code}", amount_text(*minor, code))).collect::<Vec<_>>().join(", ")
+    sums.iter()
+        .map(|(code, (_, minor))| format!("{} {code}", amount_text(*minor, code)))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn amount_text(minor: i128, code: &str) -> String {
-    Currency::parse(code).map_or_else(|_| minor.to_string(), |currency| decimal_text(minor, currency))
+    Currency::parse(code).map_or_else(
+        |_| minor.to_string(),
+        |currency| decimal_text(minor, currency),
+    )
 }
 
 fn print_counts(title: &str, rows: impl Iterator<Item = (String, u64)>) {

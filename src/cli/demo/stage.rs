@@ -1,4 +1,5 @@
-//! What the demo is played on: a fresh folder with a project, rows to work on, and all four gateways on one port.
+//! What the demo is played on: a fresh folder with a project, rows to work on, and all four
+//! gateways on one port.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -12,7 +13,8 @@ use super::DemoArgs;
 use crate::cli::exit::Failure;
 use crate::cli::sandbox::others;
 use crate::cli::scaffold::{
-    KEYS, LaneBounds, Prices, contracts_csv, keys, other_accounts, payrun_yaml, personal_key, write_new,
+    KEYS, LaneBounds, Prices, contracts_csv, keys, other_accounts, payrun_yaml, personal_key,
+    write_new,
 };
 use crate::cli::schema;
 use crate::clock::Clock;
@@ -50,19 +52,31 @@ pub(super) struct Stage {
 /// Makes the folder, and gateways that listen.
 pub(super) async fn set_up(folder: &Path, args: &DemoArgs) -> Result<Stage, Failure> {
     clear(folder)?;
-    write_new(folder, MARKER, "made by `payrun demo`, which replaces this folder each time\n")?;
+    write_new(
+        folder,
+        MARKER,
+        "made by `payrun demo`, which replaces this folder each time\n",
+    )?;
     let internal = |error: std::io::Error| Failure::internal(&error);
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(internal)?;
+    let listener = TcpListener::bind(("127.0.0.1", 0))
+        .await
+        .map_err(internal)?;
     let address = listener.local_addr().map_err(internal)?;
     let identity = keys(folder)?;
     personal_key(folder)?;
     let base_url = format!("http://{address}");
-    let accounts = payrun_yaml(&identity, &base_url, BOUNDS) + &other_accounts(folder, &base_url, BOUNDS)?;
+    let accounts =
+        payrun_yaml(&identity, &base_url, BOUNDS) + &other_accounts(folder, &base_url, BOUNDS)?;
     write_new(folder, "payrun.yaml", &accounts)?;
     write_new(folder, "workflows/a-day.yaml", &workflow())?;
     schema::write(folder)?;
     std::fs::create_dir_all(folder.join("data")).map_err(internal)?;
-    contracts_csv(&folder.join("data").join("contracts.csv"), args.items, args.seed, Prices::TwoCurrencies)?;
+    contracts_csv(
+        &folder.join("data").join("contracts.csv"),
+        args.items,
+        args.seed,
+        Prices::TwoCurrencies,
+    )?;
     write_new(folder, "data/payments.csv", &payments_csv(args.items))?;
     let settings = Settings {
         plan: FaultPlan::new(args.seed, args.faults.into()),
@@ -76,12 +90,24 @@ pub(super) async fn set_up(folder: &Path, args: &DemoArgs) -> Result<Stage, Fail
         ..Settings::default()
     };
     let others = others(&folder.join(KEYS), &settings)?;
-    let sandbox =
-        Sandbox::open(identity, settings, Clock::of_machine()).await.map_err(|error| Failure::internal(&error))?;
-    let gateways = Gateways { wechat: Some(Arc::clone(&sandbox)), ..others };
-    tokio::spawn(server::serve(gateways.clone(), listener, std::future::pending()));
+    let sandbox = Sandbox::open(identity, settings, Clock::of_machine())
+        .await
+        .map_err(|error| Failure::internal(&error))?;
+    let gateways = Gateways {
+        wechat: Some(Arc::clone(&sandbox)),
+        ..others
+    };
+    tokio::spawn(server::serve(
+        gateways.clone(),
+        listener,
+        std::future::pending(),
+    ));
     tokio::spawn(rotate(Arc::clone(&sandbox)));
-    Ok(Stage { sandbox, gateways, address })
+    Ok(Stage {
+        sandbox,
+        gateways,
+        address,
+    })
 }
 
 /// How the demo's accounts are called.
@@ -101,7 +127,8 @@ fn clear(folder: &Path) -> Result<(), Failure> {
     }
     if !folder.join(MARKER).exists() {
         return Err(
-            Failure::invalid(format!("{FOLDER}/ is there and was not made by the demo")).help("run the demo elsewhere")
+            Failure::invalid(format!("{FOLDER}/ is there and was not made by the demo"))
+                .help("run the demo elsewhere"),
         );
     }
     std::fs::remove_dir_all(folder).map_err(|error| Failure::internal(&error))
@@ -116,7 +143,8 @@ async fn rotate(sandbox: Arc<Sandbox>) {
 }
 
 fn workflow() -> String {
-    let others = NEEDS.map(|(gateway, with)| OTHERS.replace("@GATEWAY@", gateway).replace("@WITH@", with));
+    let others =
+        NEEDS.map(|(gateway, with)| OTHERS.replace("@GATEWAY@", gateway).replace("@WITH@", with));
     DAY.replace("@OTHERS@\n", &others.concat())
 }
 
@@ -124,7 +152,12 @@ fn workflow() -> String {
 fn payments_csv(items: u64) -> String {
     let mut rows = "payment,amount,currency,description,openid,client_ip\n".to_owned();
     for number in 1..=(items / 100).max(20) {
-        writeln!(rows, "P-{number:06},{}.50,HKD,order {number},o-{number:06},203.0.113.7", 20 + number % 60).ok();
+        writeln!(
+            rows,
+            "P-{number:06},{}.50,HKD,order {number},o-{number:06},203.0.113.7",
+            20 + number % 60
+        )
+        .ok();
     }
     rows
 }

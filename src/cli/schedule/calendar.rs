@@ -11,11 +11,22 @@ use crate::domain::time::Timestamp;
 pub(super) fn text(entries: &[Entry], now: Timestamp) -> String {
     let mut calendar = Calendar::new();
     calendar.name("payrun");
-    for entry in entries.iter().filter(|entry| entry.firing.placed != Placed::LeftOut) {
-        let mut event = Event::with_uid(&format!("{}-{}@payrun", entry.workflow.name, entry.firing.nominal));
-        event.summary(&format!("payrun: {}", entry.workflow.name)).starts(utc(entry.firing.at)).timestamp(utc(now));
-        let notes: Vec<&str> =
-            [entry.workflow.description.as_str(), &entry.note].into_iter().filter(|text| !text.is_empty()).collect();
+    for entry in entries
+        .iter()
+        .filter(|entry| entry.firing.placed != Placed::LeftOut)
+    {
+        let mut event = Event::with_uid(&format!(
+            "{}-{}@payrun",
+            entry.workflow.name, entry.firing.nominal
+        ));
+        event
+            .summary(&format!("payrun: {}", entry.workflow.name))
+            .starts(utc(entry.firing.at))
+            .timestamp(utc(now));
+        let notes: Vec<&str> = [entry.workflow.description.as_str(), &entry.note]
+            .into_iter()
+            .filter(|text| !text.is_empty())
+            .collect();
         if !notes.is_empty() {
             event.description(&notes.join("\n"));
         }

@@ -40,9 +40,15 @@ pub(super) async fn run(project: &Project, args: &FireArgs) -> Result<Exit, Fail
     let ledger = project.ledger().await?;
     let author = args.author.proven(&ledger, Role::Operator).await?;
     let engine = project.engine(ledger, Clock::System).await?;
-    let outcome = engine.fire_by_hand(&workflow, args.time, &author, engine.clock.now()).await.map_err(failed)?;
+    let outcome = engine
+        .fire_by_hand(&workflow, args.time, &author, engine.clock.now())
+        .await
+        .map_err(failed)?;
     let (row, text) = match &outcome {
-        ByHand::Fired(row) => (row, "is planned; the service, `payrun work` or `payrun run --resume` carries it out"),
+        ByHand::Fired(row) => (
+            row,
+            "is planned; the service, `payrun work` or `payrun run --resume` carries it out",
+        ),
         ByHand::HasRun(row) => (row, "was there already"),
         ByHand::Failed(row) => return Err(not_planned(row)),
     };
@@ -56,7 +62,10 @@ pub(super) async fn run(project: &Project, args: &FireArgs) -> Result<Exit, Fail
 
 fn not_planned(row: &OccurrenceRow) -> Failure {
     let reason = row.reason.as_deref().unwrap_or("another process is at it");
-    Failure::invalid(format!("{} of {} was not planned: {reason}", row.nominal, row.workflow))
+    Failure::invalid(format!(
+        "{} of {} was not planned: {reason}",
+        row.nominal, row.workflow
+    ))
 }
 
 fn failed(error: ByHandError) -> Failure {
@@ -65,8 +74,7 @@ fn failed(error: ByHandError) -> Failure {
         error @ (ByHandError::NoSchedule { .. }
         | ByHandError::OtherFires { .. }
         | ByHandError::NoSuchTime { .. }
-        | ByHandError::NotYet { .. }) => {
-            Failure::invalid(error.to_string()).help("`payrun schedule` and `payrun schedule history` list its times")
-        }
+        | ByHandError::NotYet { .. }) => Failure::invalid(error.to_string())
+            .help("`payrun schedule` and `payrun schedule history` list its times"),
     }
 }

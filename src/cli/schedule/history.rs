@@ -39,14 +39,25 @@ fn parse_place(text: &str) -> Result<OccurrencePlace, String> {
 }
 
 pub(super) async fn run(project: &Project, args: &HistoryArgs) -> Result<Exit, Failure> {
-    let filter = OccurrenceFilter { workflow: args.workflow.clone(), states: args.state.clone() };
-    let rows = project.ledger().await?.occurrences(&filter, args.before.as_ref(), args.limit).await?;
+    let filter = OccurrenceFilter {
+        workflow: args.workflow.clone(),
+        states: args.state.clone(),
+    };
+    let rows = project
+        .ledger()
+        .await?
+        .occurrences(&filter, args.before.as_ref(), args.limit)
+        .await?;
     if args.json {
         say_json(&json!(rows.iter().map(row_json).collect::<Vec<_>>()));
         return Ok(Exit::Success);
     }
     if rows.is_empty() {
-        say(if args.before.is_some() { "there are no earlier ones" } else { "no time of a schedule has come yet" });
+        say(if args.before.is_some() {
+            "there are no earlier ones"
+        } else {
+            "no time of a schedule has come yet"
+        });
         return Ok(Exit::Success);
     }
     let mut shown = table(&["workflow", "time", "time zone", "state", ">run", "reason"]);
@@ -62,7 +73,10 @@ pub(super) async fn run(project: &Project, args: &HistoryArgs) -> Result<Exit, F
     }
     print_table(&shown);
     if let Some(last) = rows.last().filter(|_| rows.len() == args.limit as usize) {
-        say(format!("earlier ones: payrun schedule history --before \"{}\"", OccurrencePlace::of(last)));
+        say(format!(
+            "earlier ones: payrun schedule history --before \"{}\"",
+            OccurrencePlace::of(last)
+        ));
     }
     Ok(Exit::Success)
 }

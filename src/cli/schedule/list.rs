@@ -1,4 +1,5 @@
-//! What fires next: every time of every workflow in a span, with its instant and what a calendar moved.
+//! What fires next: every time of every workflow in a span, with its instant and what a calendar
+//! moved.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,13 +64,17 @@ pub(super) fn run(project: &Project, args: &ListArgs) -> Result<Exit, Failure> {
         all = vec![named(&all, &mistakes, name)?];
     }
     let (after, until) = span(args, project.config.timezone, Clock::System.now())?;
-    let mut entries: Vec<Entry> =
-        all.iter().flat_map(|workflow| entries(workflow, after, until, usize::from(args.limit) + 1)).collect();
+    let mut entries: Vec<Entry> = all
+        .iter()
+        .flat_map(|workflow| entries(workflow, after, until, usize::from(args.limit) + 1))
+        .collect();
     entries.sort_by(|one, other| key(one).cmp(&key(other)));
     let more = entries.len() > usize::from(args.limit);
     entries.truncate(usize::from(args.limit));
     if args.json {
-        say_json(&json!({ "more": more, "times": entries.iter().map(entry_json).collect::<Vec<_>>() }));
+        say_json(
+            &json!({ "more": more, "times": entries.iter().map(entry_json).collect::<Vec<_>>() }),
+        );
     } else if args.ics {
         say_calendar(&calendar::text(&entries, Clock::System.now()));
     } else {
@@ -88,7 +93,11 @@ fn key(entry: &Entry) -> (Timestamp, &str, Nominal) {
 }
 
 /// The instants that are meant: strictly after the first, up to the second.
-fn span(args: &ListArgs, zone: chrono_tz::Tz, now: Timestamp) -> Result<(Timestamp, Timestamp), Failure> {
+fn span(
+    args: &ListArgs,
+    zone: chrono_tz::Tz,
+    now: Timestamp,
+) -> Result<(Timestamp, Timestamp), Failure> {
     const MILLISECOND: Duration = Duration::from_millis(1);
     let begins = |date: NaiveDate| schedule::instant(date.and_time(NaiveTime::MIN), zone);
     let wrong = || Failure::invalid("the span must end after it begins");
@@ -97,7 +106,11 @@ fn span(args: &ListArgs, zone: chrono_tz::Tz, now: Timestamp) -> Result<(Timesta
         None => now,
     };
     let until = match args.until {
-        Some(date) => date.checked_add_days(Days::new(1)).and_then(begins).ok_or_else(wrong)?.minus(MILLISECOND),
+        Some(date) => date
+            .checked_add_days(Days::new(1))
+            .and_then(begins)
+            .ok_or_else(wrong)?
+            .minus(MILLISECOND),
         None => after.plus(Duration::from_secs(u64::from(args.days) * 24 * 3_600)),
     };
     if after >= until {
@@ -109,41 +122,78 @@ fn span(args: &ListArgs, zone: chrono_tz::Tz, now: Timestamp) -> Result<(Timesta
     Ok((after, until))
 }
 
-fn entries(workflow: &Arc<Workflow>, after: Timestamp, until: Timestamp, most: usize) -> Vec<Entry> {
-    let Some(scheduling) = workflow.schedule.as_ref().filter(|scheduling| !scheduling.paused) else {
+fn entries(
+    workflow: &Arc<Workflow>,
+    after: Timestamp,
+    until: Timestamp,
+    most: usize,
+) -> Vec<Entry> {
+    let Some(scheduling) = workflow
+        .schedule
+        .as_ref()
+        .filter(|scheduling| !scheduling.paused)
+    else {
         return Vec::new();
     };
     let timetable = &scheduling.timetable;
-    let firings = timetable.firings(after).take_while(|firing| firing.at <= until).take(most);
-    let entry = |firing| Entry { workflow: Arc::clone(workflow), firing, note: note(timetable, &firing) };
+    let firings = timetable
+        .firings(after)
+        .take_while(|firing| firing.at <= until)
+        .take(most);
+    let entry = |firing| Entry {
+        workflow: Arc::clone(workflow),
+        firing,
+        note: note(timetable, &firing),
+    };
     firings.map(entry).collect()
 }
 
 /// What a calendar or a change of the clock made of a time, and what a calendar does not know.
 fn note(timetable: &Timetable, firing: &Firing) -> String {
     let nominal = firing.nominal.wall();
-    let mut notes: Vec<String> = Some(timetable.moved(firing)).into_iter().filter(|moved| !moved.is_empty()).collect();
+    let mut notes: Vec<String> = Some(timetable.moved(firing))
+        .into_iter()
+        .filter(|moved| !moved.is_empty())
+        .collect();
     if firing.nominal.is_second() {
-        notes.push(format!("{} comes a second time on this day", firing.wall.format("%H:%M")));
+        notes.push(format!(
+            "{} comes a second time on this day",
+            firing.wall.format("%H:%M")
+        ));
     }
     if timetable.schedule().wall(firing.at) != Some(firing.wall) {
-        notes.push(format!("{} does not exist on this day", firing.wall.format("%H:%M")));
+        notes.push(format!(
+            "{} does not exist on this day",
+            firing.wall.format("%H:%M")
+        ));
     }
-    let others: Vec<String> = timetable.fires_for(firing).iter().map(|wall| wall.format("%H:%M").to_string()).collect();
+    let others: Vec<String> = timetable
+        .fires_for(firing)
+        .iter()
+        .map(|wall| wall.format("%H:%M").to_string())
+        .collect();
     if !others.is_empty() {
         notes.push(format!("fires once for {} too", others.join(", ")));
     }
     let year = nominal.year();
-    let ignorant = timetable.calendars().iter().filter(|calendar| !calendar.knows(year));
+    let ignorant = timetable
+        .calendars()
+        .iter()
+        .filter(|calendar| !calendar.knows(year));
     notes.extend(ignorant.map(|calendar| format!("{} has no holidays of {year}", calendar.name)));
     notes.join("; ")
 }
 
 /// The wall clock at the instant, with its offset.
 fn local(entry: &Entry, format: &str) -> String {
-    let zone = entry.workflow.schedule.as_ref().map(|scheduling| scheduling.timetable.schedule().zone());
+    let zone = entry
+        .workflow
+        .schedule
+        .as_ref()
+        .map(|scheduling| scheduling.timetable.schedule().zone());
     let at = DateTime::<Utc>::from_timestamp_millis(entry.firing.at.millis()).unwrap_or_default();
-    zone.map(|zone| at.with_timezone(&zone).format(format).to_string()).unwrap_or_default()
+    zone.map(|zone| at.with_timezone(&zone).format(format).to_string())
+        .unwrap_or_default()
 }
 
 fn print(entries: &[Entry], workflows: &[Arc<Workflow>], more: bool) {
@@ -153,7 +203,12 @@ fn print(entries: &[Entry], workflows: &[Arc<Workflow>], more: bool) {
         let mut rows = table(&["workflow", "local time", "instant", "note"]);
         for entry in entries {
             let local = local(entry, "%a %Y-%m-%d %H:%M %:z");
-            rows.add_row([entry.workflow.name.clone(), local, entry.firing.at.to_string(), entry.note.clone()]);
+            rows.add_row([
+                entry.workflow.name.clone(),
+                local,
+                entry.firing.at.to_string(),
+                entry.note.clone(),
+            ]);
         }
         print_table(&rows);
     }
@@ -163,12 +218,18 @@ fn print(entries: &[Entry], workflows: &[Arc<Workflow>], more: bool) {
             count(entries.len() as u64)
         ));
     }
-    let paused = workflows.iter().filter(|workflow| workflow.schedule.as_ref().is_some_and(|one| one.paused));
+    let paused = workflows
+        .iter()
+        .filter(|workflow| workflow.schedule.as_ref().is_some_and(|one| one.paused));
     paused.for_each(|workflow| say(format!("{} is paused in its file", workflow.name)));
 }
 
 fn entry_json(entry: &Entry) -> Value {
-    let zone = entry.workflow.schedule.as_ref().map(|scheduling| scheduling.timetable.schedule().zone().name());
+    let zone = entry
+        .workflow
+        .schedule
+        .as_ref()
+        .map(|scheduling| scheduling.timetable.schedule().zone().name());
     json!({
         "workflow": entry.workflow.name,
         "occurrence": entry.firing.nominal.to_string(),

@@ -49,7 +49,11 @@ fn workflows(project: &Project) -> Result<(Vec<Arc<Workflow>>, Vec<String>), Fai
     for file in project.workflow_files()? {
         match project.workflow(&file) {
             Ok(workflow) if !names.insert(workflow.name.clone()) => {
-                let message = format!("{}: there is another workflow \"{}\"", file.display(), workflow.name);
+                let message = format!(
+                    "{}: there is another workflow \"{}\"",
+                    file.display(),
+                    workflow.name
+                );
                 return Err(Failure::invalid(message).help("give each its own name"));
             }
             Ok(workflow) => workflows.push(workflow),
@@ -60,7 +64,11 @@ fn workflows(project: &Project) -> Result<(Vec<Arc<Workflow>>, Vec<String>), Fai
 }
 
 /// The one of this name.
-fn named(workflows: &[Arc<Workflow>], mistakes: &[String], name: &str) -> Result<Arc<Workflow>, Failure> {
+fn named(
+    workflows: &[Arc<Workflow>],
+    mistakes: &[String],
+    name: &str,
+) -> Result<Arc<Workflow>, Failure> {
     if let Some(workflow) = workflows.iter().find(|workflow| workflow.name == name) {
         return Ok(Arc::clone(workflow));
     }
@@ -68,7 +76,10 @@ fn named(workflows: &[Arc<Workflow>], mistakes: &[String], name: &str) -> Result
         return Err(Failure::invalid(mistakes.join("\n")));
     }
     let failure = Failure::invalid(format!("no file of workflows/ is the workflow \"{name}\""));
-    let help = suggestion(name, workflows.iter().map(|workflow| workflow.name.as_str()));
+    let help = suggestion(
+        name,
+        workflows.iter().map(|workflow| workflow.name.as_str()),
+    );
     Err(match help {
         Some(help) => failure.help(help),
         None => failure,

@@ -1,4 +1,5 @@
-//! Hong Kong's general holidays as 1823.gov.hk publishes them in JSON: the same calendar as its ICS, a property a member.
+//! Hong Kong's general holidays as 1823.gov.hk publishes them in JSON: the same calendar as its
+//! ICS, a property a member.
 
 use serde_json::Value;
 
@@ -11,9 +12,15 @@ const NO_CALENDAR: &str = "this is no calendar as 1823.gov.hk publishes it: {\"v
 
 /// Reads the entries of a file. All are said to be in its first line: the file has no others.
 pub(super) fn read(source: &Source) -> Result<Vec<Entry>, Diagnostics> {
-    let text = serde_json::from_str(&source.text).ok().and_then(|file: Value| as_ics(&file));
+    let text = serde_json::from_str(&source.text)
+        .ok()
+        .and_then(|file: Value| as_ics(&file));
     let text = text.ok_or_else(|| Diagnostics::from(in_line(source, 1, NO_CALENDAR)))?;
-    ics::entries(source, &text, &vec![1; text.matches("\nBEGIN:VEVENT\n").count()])
+    ics::entries(
+        source,
+        &text,
+        &vec![1; text.matches("\nBEGIN:VEVENT\n").count()],
+    )
 }
 
 /// The same calendar in ICS; none if anything is not as it should be.
@@ -47,7 +54,9 @@ fn property(text: &mut String, name: &str, value: &Value) -> Option<()> {
     }
     text.push_str(name);
     for (parameter, value) in parameters.and_then(Value::as_object).into_iter().flatten() {
-        let value = value.as_str().filter(|value| is_name(value) && is_name(parameter))?;
+        let value = value
+            .as_str()
+            .filter(|value| is_name(value) && is_name(parameter))?;
         text.push_str(&format!(";{}={value}", parameter.to_ascii_uppercase()));
     }
     text.push_str(&format!(":{value}\n"));

@@ -1,8 +1,8 @@
-//! Business-day calendars: the files of a folder, YAML, ICS, or gov.hk's JSON, each a calendar by the name of its file. A YAML file
-//! with `feed` and the feed of its name are one.
+//! Business-day calendars: the files of a folder, YAML, ICS, or gov.hk's JSON, each a calendar by
+//! the name of its file. A YAML file with `feed` and the feed of its name are one.
 //!
-//! Every mistake of every file is reported at its place. A file that is not wholly understood is refused: a holiday that is
-//! missed charges people on it.
+//! Every mistake of every file is reported at its place. A file that is not wholly understood is
+//! refused: a holiday that is missed charges people on it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -62,16 +62,24 @@ pub fn load(folder: &Path) -> Result<Calendars, Diagnostics> {
 /// # Errors
 /// If it cannot be read, or has too many.
 pub fn files_of(folder: &Path) -> Result<Vec<CalendarFiles>, Diagnostic> {
-    let files = files(folder).map_err(|error| wrong(folder, &format!("the folder cannot be read: {error}")))?;
+    let files = files(folder)
+        .map_err(|error| wrong(folder, &format!("the folder cannot be read: {error}")))?;
     if files.len() > FILES_MAX {
         return Err(wrong(folder, "the folder has more than 200 calendars"));
     }
     let mut calendars: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
     for file in files {
-        let name = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default().to_owned();
+        let name = file
+            .file_stem()
+            .and_then(|stem| stem.to_str())
+            .unwrap_or_default()
+            .to_owned();
         calendars.entry(name).or_default().push(file);
     }
-    Ok(calendars.into_iter().map(|(name, paths)| CalendarFiles { name, paths }).collect())
+    Ok(calendars
+        .into_iter()
+        .map(|(name, paths)| CalendarFiles { name, paths })
+        .collect())
 }
 
 /// Reads a calendar.
@@ -80,12 +88,20 @@ pub fn files_of(folder: &Path) -> Result<Vec<CalendarFiles>, Diagnostic> {
 /// Everything that is wrong with its files.
 pub fn read(files: &CalendarFiles) -> Result<Calendar, Diagnostics> {
     let CalendarFiles { name, paths } = files;
-    let first = paths.first().map(PathBuf::as_path).unwrap_or(Path::new(name));
+    let first = paths
+        .first()
+        .map(PathBuf::as_path)
+        .unwrap_or(Path::new(name));
     if !is_name(name) {
-        return Err(wrong(first, "a calendar's file is named by 1 to 64 of a-z, 0-9, - and _").into());
+        return Err(wrong(
+            first,
+            "a calendar's file is named by 1 to 64 of a-z, 0-9, - and _",
+        )
+        .into());
     }
-    let (written, feeds): (Vec<&PathBuf>, Vec<&PathBuf>) =
-        paths.iter().partition(|path| matches!(extension(path), "yaml" | "yml"));
+    let (written, feeds): (Vec<&PathBuf>, Vec<&PathBuf>) = paths
+        .iter()
+        .partition(|path| matches!(extension(path), "yaml" | "yml"));
     match (written.as_slice(), feeds.as_slice()) {
         ([], [feed]) => with_feed(Calendar::new(name), &Decisions::default(), feed),
         ([path], feeds) => {
@@ -94,7 +110,11 @@ pub fn read(files: &CalendarFiles) -> Result<Calendar, Diagnostics> {
             match (written.feed, feeds) {
                 (None, []) => Ok(written.calendar),
                 (Some(decisions), [feed]) => decided(written.calendar, &decisions, &source, feed),
-                (Some(_), []) => Err(wrong(path, &format!("there is no {name}.ics or {name}.json beside it")).into()),
+                (Some(_), []) => Err(wrong(
+                    path,
+                    &format!("there is no {name}.ics or {name}.json beside it"),
+                )
+                .into()),
                 (None, [_, ..]) | (Some(_), [_, _, ..]) => Err(two(first, name)),
             }
         }
@@ -103,7 +123,12 @@ pub fn read(files: &CalendarFiles) -> Result<Calendar, Diagnostics> {
 }
 
 /// A calendar with a feed, as a person has decided what its entries are.
-fn decided(written: Calendar, decisions: &Decisions, source: &Source, feed: &Path) -> Result<Calendar, Diagnostics> {
+fn decided(
+    written: Calendar,
+    decisions: &Decisions,
+    source: &Source,
+    feed: &Path,
+) -> Result<Calendar, Diagnostics> {
     let (entries, feed) = entries(feed)?;
     let mut found = Diagnostics::default();
     for (name, (_, at)) in &decisions.named {
@@ -117,20 +142,32 @@ fn decided(written: Calendar, decisions: &Decisions, source: &Source, feed: &Pat
     feed::add_to(written, entries, decisions, &feed)
 }
 
-fn with_feed(calendar: Calendar, decisions: &Decisions, feed: &Path) -> Result<Calendar, Diagnostics> {
+fn with_feed(
+    calendar: Calendar,
+    decisions: &Decisions,
+    feed: &Path,
+) -> Result<Calendar, Diagnostics> {
     let (entries, feed) = entries(feed)?;
     feed::add_to(calendar, entries, decisions, &feed)
 }
 
 fn entries(feed: &Path) -> Result<(Vec<Entry>, Arc<Source>), Diagnostics> {
     let source = yaml::read(feed, false)?;
-    let entries = if extension(feed) == "json" { gov_hk::read(&source)? } else { ics::read(&source)? };
+    let entries = if extension(feed) == "json" {
+        gov_hk::read(&source)?
+    } else {
+        ics::read(&source)?
+    };
     Ok((entries, source))
 }
 
 fn two(first: &Path, name: &str) -> Diagnostics {
     let message = format!("there are two calendars \"{name}\"");
-    wrong(first, &message).help(format!("if {name}.yaml decides about a feed of its name, give it feed: {{}}")).into()
+    wrong(first, &message)
+        .help(format!(
+            "if {name}.yaml decides about a feed of its name, give it feed: {{}}"
+        ))
+        .into()
 }
 
 fn files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
@@ -142,7 +179,9 @@ fn files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
 }
 
 fn extension(path: &Path) -> &str {
-    path.extension().and_then(|extension| extension.to_str()).unwrap_or_default()
+    path.extension()
+        .and_then(|extension| extension.to_str())
+        .unwrap_or_default()
 }
 
 fn is_name(name: &str) -> bool {
@@ -151,7 +190,11 @@ fn is_name(name: &str) -> bool {
 }
 
 fn wrong(path: &Path, message: &str) -> Diagnostic {
-    Diagnostic::bare(&path.display().to_string(), Position { line: 1, column: 1 }, message.to_owned())
+    Diagnostic::bare(
+        &path.display().to_string(),
+        Position { line: 1, column: 1 },
+        message.to_owned(),
+    )
 }
 
 /// A mistake in a line of a file.
@@ -179,7 +222,9 @@ mod tests {
 
     fn mistakes(files: &[(&str, &str)]) -> String {
         let folder = folder(files);
-        let shown = load(folder.path()).map(|_| String::new()).unwrap_or_else(|found| found.to_string());
+        let shown = load(folder.path())
+            .map(|_| String::new())
+            .unwrap_or_else(|found| found.to_string());
         shown.replace(&format!("{}/", folder.path().display()), "")
     }
 
@@ -230,9 +275,16 @@ END:VCALENDAR\r
     fn all_day_events_of_gov_hk_are_holidays_and_nothing_else_is() {
         let calendars = load(folder(&[("hk.ics", HK), ("note.txt", "x")]).path()).unwrap();
         let hk = &calendars["hk"];
-        assert_eq!(hk.closed(day("2026-10-01")), Some("National Day, or the dayafter"));
+        assert_eq!(
+            hk.closed(day("2026-10-01")),
+            Some("National Day, or the dayafter")
+        );
         assert_eq!(hk.closed(day("2026-10-02")), None);
-        assert_eq!(hk.closed(day("2026-02-19")), Some("Lunar New Year"), "the end is not one of the days");
+        assert_eq!(
+            hk.closed(day("2026-02-19")),
+            Some("Lunar New Year"),
+            "the end is not one of the days"
+        );
         assert_eq!(hk.closed(day("2026-02-20")), None);
         assert_eq!(hk.closed(day("2026-03-05")), None, "an event with a time");
         assert_eq!(hk.closed(day("2026-03-06")), None, "cancelled");
@@ -260,17 +312,41 @@ END:VCALENDAR\r
     #[test]
     fn what_of_an_ics_file_is_not_understood_is_refused_at_its_place() {
         for (from, to, expected) in [
-            ("FREQ=YEARLY;UNTIL=20291225", "FREQ=DAILY", "hk.ics:29:1: it happens more than 1000 times"),
-            ("FREQ=YEARLY;UNTIL=20291225", "FREQ=SOMETIMES", "hk.ics:29:1: this rule cannot be followed"),
-            ("EXDATE;VALUE=DATE:20271225", "RDATE;VALUE=PERIOD:20271225/P1D", "hk.ics:29:1: RDATE \"20271225/P1D\""),
-            ("DTEND;VALUE=DATE:20261002", "DTEND;VALUE=DATE:20260930", "hk.ics:4:1: it ends before it begins"),
-            ("DTEND;VALUE=DATE:20261002", "DTEND;VALUE=DATE:20360930", "hk.ics:4:1: it is longer than 60 days"),
+            (
+                "FREQ=YEARLY;UNTIL=20291225",
+                "FREQ=DAILY",
+                "hk.ics:29:1: it happens more than 1000 times",
+            ),
+            (
+                "FREQ=YEARLY;UNTIL=20291225",
+                "FREQ=SOMETIMES",
+                "hk.ics:29:1: this rule cannot be followed",
+            ),
+            (
+                "EXDATE;VALUE=DATE:20271225",
+                "RDATE;VALUE=PERIOD:20271225/P1D",
+                "hk.ics:29:1: RDATE \"20271225/P1D\"",
+            ),
+            (
+                "DTEND;VALUE=DATE:20261002",
+                "DTEND;VALUE=DATE:20260930",
+                "hk.ics:4:1: it ends before it begins",
+            ),
+            (
+                "DTEND;VALUE=DATE:20261002",
+                "DTEND;VALUE=DATE:20360930",
+                "hk.ics:4:1: it is longer than 60 days",
+            ),
             (
                 "DTSTART;VALUE=DATE:20261001",
                 "DTSTART;VALUE=DATE:20261301",
                 "hk.ics:4:1: DTSTART \"20261301\" is no date",
             ),
-            ("DTSTART;VALUE=DATE:20261001\r\n", "", "hk.ics:4:1: the event has no DTSTART"),
+            (
+                "DTSTART;VALUE=DATE:20261001\r\n",
+                "",
+                "hk.ics:4:1: the event has no DTSTART",
+            ),
             ("END:VCALENDAR", "BEGIN:VEVENT", "hk.ics:"),
             ("BEGIN:VCALENDAR", "BEGIN:VTODO", "hk.ics:"),
         ] {
@@ -285,14 +361,17 @@ END:VCALENDAR\r
     /// A feed of all-day events: date, name, and further lines.
     fn feed(product: &str, events: &[(&str, &str, &str)]) -> String {
         let event = |(date, name, more): &(&str, &str, &str)| {
-            format!("BEGIN:VEVENT\r\nDTSTART;VALUE=DATE:{date}\r\nSUMMARY:{name}\r\n{more}END:VEVENT\r\n")
+            format!(
+                "BEGIN:VEVENT\r\nDTSTART;VALUE=DATE:{date}\r\nSUMMARY:{name}\r\n{more}END:VEVENT\r\n"
+            )
         };
         let events: String = events.iter().map(event).collect();
         format!("BEGIN:VCALENDAR\r\nPRODID:{product}\r\n{events}END:VCALENDAR\r\n")
     }
 
     #[test]
-    fn a_phone_s_calendar_marks_days_off_and_working_saturdays_and_its_other_entries_are_ordinary_days() {
+    fn a_phone_s_calendar_marks_days_off_and_working_saturdays_and_its_other_entries_are_ordinary_days()
+     {
         const OFF: &str = "DTEND;VALUE=DATE:20261008\r\nTRANSP:TRANSPARENT\r\nX-APPLE-SPECIAL-DAY:WORK-HOLIDAY\r\n";
         const WORKED: &str = "TRANSP:TRANSPARENT\r\nX-APPLE-SPECIAL-DAY:ALTERNATE-WORKDAY\r\n";
         let phone = feed(
@@ -318,49 +397,102 @@ END:VCALENDAR\r
         ] {
             assert_eq!(phone.closed(day(date)), expected, "{date}");
         }
-        assert_eq!(phone.ordinary.iter().collect::<Vec<_>>(), ["Frost's Descent", "Shopping Festival"]);
-        assert!(phone.knows(2026) && !phone.knows(2027), "of a year without days off nothing is known");
+        assert_eq!(
+            phone.ordinary.iter().collect::<Vec<_>>(),
+            ["Frost's Descent", "Shopping Festival"]
+        );
+        assert!(
+            phone.knows(2026) && !phone.knows(2027),
+            "of a year without days off nothing is known"
+        );
     }
 
     #[test]
     fn an_entry_that_says_two_things_of_its_days_is_refused_in_whatever_order_it_says_them() {
-        let (off, worked) = ("X-APPLE-SPECIAL-DAY:WORK-HOLIDAY\r\n", "X-APPLE-SPECIAL-DAY:ALTERNATE-WORKDAY\r\n");
+        let (off, worked) = (
+            "X-APPLE-SPECIAL-DAY:WORK-HOLIDAY\r\n",
+            "X-APPLE-SPECIAL-DAY:ALTERNATE-WORKDAY\r\n",
+        );
         let both = "X-APPLE-SPECIAL-DAY:WORK-HOLIDAY,ALTERNATE-WORKDAY\r\n".to_owned();
         let descriptions = "DESCRIPTION:Observance\r\nDESCRIPTION:Public holiday\r\n".to_owned();
         let names = format!("SUMMARY:国庆节（班）\r\n{off}");
-        for more in [format!("{off}{worked}"), format!("{worked}{off}"), both, descriptions, names] {
-            let phone = feed("-//Apple//EN", &[("20261001", "Half meant", &more), ("20261002", "Plain", off)]);
-            let told = load(folder(&[("phone.ics", &phone)]).path()).unwrap_err().to_string();
-            assert!(told.contains("Half meant") && told.contains("says two things about its days"), "{more}: {told}");
+        for more in [
+            format!("{off}{worked}"),
+            format!("{worked}{off}"),
+            both,
+            descriptions,
+            names,
+        ] {
+            let phone = feed(
+                "-//Apple//EN",
+                &[
+                    ("20261001", "Half meant", &more),
+                    ("20261002", "Plain", off),
+                ],
+            );
+            let told = load(folder(&[("phone.ics", &phone)]).path())
+                .unwrap_err()
+                .to_string();
+            assert!(
+                told.contains("Half meant") && told.contains("says two things about its days"),
+                "{more}: {told}"
+            );
             assert!(!told.contains("Plain"), "{told}");
         }
         // The same said twice is one thing.
-        let twice = feed("-//Apple//EN", &[("20261001", "Meant", &format!("{off}{off}"))]);
+        let twice = feed(
+            "-//Apple//EN",
+            &[("20261001", "Meant", &format!("{off}{off}"))],
+        );
         let calendars = load(folder(&[("phone.ics", &twice)]).path()).unwrap();
         assert_eq!(calendars["phone"].closed(day("2026-10-01")), Some("Meant"));
     }
 
     #[test]
-    fn whole_days_that_are_written_with_times_and_words_that_only_look_like_marks_are_not_guessed() {
+    fn whole_days_that_are_written_with_times_and_words_that_only_look_like_marks_are_not_guessed()
+    {
         let events = |events: &[(&str, &str, &str)]| {
             let one = |(name, start, end): &(&str, &str, &str)| {
-                format!("BEGIN:VEVENT\r\nSUMMARY:{name}\r\nDTSTART{start}\r\nDTEND{end}\r\nEND:VEVENT\r\n")
+                format!(
+                    "BEGIN:VEVENT\r\nSUMMARY:{name}\r\nDTSTART{start}\r\nDTEND{end}\r\nEND:VEVENT\r\n"
+                )
             };
             let all: String = events.iter().map(one).collect();
             format!("BEGIN:VCALENDAR\r\nPRODID:-//x//EN\r\n{all}END:VCALENDAR\r\n")
         };
         let outlook = events(&[("国庆节（休）", ":20261110T000000", ":20261112T000000")]);
         let calendars = load(folder(&[("outlook.ics", outlook.as_str())]).path()).unwrap();
-        for (date, is_closed) in [("2026-11-10", true), ("2026-11-11", true), ("2026-11-12", false)] {
-            assert_eq!(calendars["outlook"].closed(day(date)).is_some(), is_closed, "{date}");
+        for (date, is_closed) in [
+            ("2026-11-10", true),
+            ("2026-11-11", true),
+            ("2026-11-12", false),
+        ] {
+            assert_eq!(
+                calendars["outlook"].closed(day(date)).is_some(),
+                is_closed,
+                "{date}"
+            );
         }
-        let refused = |text: &str| load(folder(&[("x.ics", text)]).path()).unwrap_err().to_string();
+        let refused = |text: &str| {
+            load(folder(&[("x.ics", text)]).path())
+                .unwrap_err()
+                .to_string()
+        };
         let utc = events(&[("国庆节（休）", ":20261109T160000Z", ":20261110T160000Z")]);
-        assert!(refused(&utc).contains("written with times"), "{}", refused(&utc));
+        assert!(
+            refused(&utc).contains("written with times"),
+            "{}",
+            refused(&utc)
+        );
         assert!(refused(&events(&[])).contains("no entry of whole days"));
-        for name in ["休假申请截止", "假期结束", "假期旅行出发", "上班族健康日"] {
+        for name in ["休假申请截止", "假期结束", "假期旅行出发", "上班族健康日"]
+        {
             let text = events(&[(name, ";VALUE=DATE:20261110", ";VALUE=DATE:20261111")]);
-            assert!(refused(&text).contains("does not say whether it is a day off"), "{name}: {}", refused(&text));
+            assert!(
+                refused(&text).contains("does not say whether it is a day off"),
+                "{name}: {}",
+                refused(&text)
+            );
         }
     }
 
@@ -392,19 +524,41 @@ END:VCALENDAR\r
                 ("20261102", "寒假放假第1天", ""),
             ],
         );
-        let uk = feed("-//uk.gov/GOVUK calendars//EN", &[("20260831", "Summer bank holiday", "")]);
-        let files = [("google.ics", google.as_str()), ("cn.ics", &china), ("uk.ics", &uk)];
+        let uk = feed(
+            "-//uk.gov/GOVUK calendars//EN",
+            &[("20260831", "Summer bank holiday", "")],
+        );
+        let files = [
+            ("google.ics", google.as_str()),
+            ("cn.ics", &china),
+            ("uk.ics", &uk),
+        ];
         let calendars = load(folder(&files).path()).unwrap();
         let closed = |name: &str, date: &str| calendars[name].closed(day(date)).map(str::to_owned);
-        assert_eq!(closed("google", "2026-01-26").as_deref(), Some("Republic Day"));
+        assert_eq!(
+            closed("google", "2026-01-26").as_deref(),
+            Some("Republic Day")
+        );
         assert_eq!(closed("google", "2026-02-27"), None);
         for date in ["2026-10-01", "2026-10-02", "2026-10-05", "2026-10-06"] {
-            assert!(closed("cn", date).is_some_and(|name| name.contains("国庆")), "{date}");
+            assert!(
+                closed("cn", date).is_some_and(|name| name.contains("国庆")),
+                "{date}"
+            );
         }
-        for date in ["2026-10-10", "2026-10-11", "2026-10-17", "2026-10-23", "2026-10-26"] {
+        for date in [
+            "2026-10-10",
+            "2026-10-11",
+            "2026-10-17",
+            "2026-10-23",
+            "2026-10-26",
+        ] {
             assert_eq!(closed("cn", date), None, "{date}");
         }
-        assert_eq!(closed("uk", "2026-08-31").as_deref(), Some("Summer bank holiday"));
+        assert_eq!(
+            closed("uk", "2026-08-31").as_deref(),
+            Some("Summer bank holiday")
+        );
     }
 
     #[test]
@@ -414,11 +568,21 @@ END:VCALENDAR\r
             "dtend": ["20261002", {"value": "DATE"}], "transp": "TRANSPARENT", "uid": "20261001@1823.gov.hk",
             "summary": "National Day"}]}]}"#;
         let calendars = load(folder(&[("hk.json", &format!("\u{feff}{json}"))]).path()).unwrap();
-        assert_eq!(calendars["hk"].closed(day("2026-10-01")), Some("National Day"));
+        assert_eq!(
+            calendars["hk"].closed(day("2026-10-01")),
+            Some("National Day")
+        );
         assert_eq!(calendars["hk"].closed(day("2026-10-02")), None);
-        for (from, to) in [("vevent", "events"), ("\"20261001\"", "\"2026\\n1001\""), ("}]}]}", "}]}")] {
+        for (from, to) in [
+            ("vevent", "events"),
+            ("\"20261001\"", "\"2026\\n1001\""),
+            ("}]}]}", "}]}"),
+        ] {
             let shown = mistakes(&[("hk.json", &json.replacen(from, to, 1))]);
-            assert!(shown.contains("hk.json:1:1: this is no calendar as 1823.gov.hk publishes it"), "{to}: {shown}");
+            assert!(
+                shown.contains("hk.json:1:1: this is no calendar as 1823.gov.hk publishes it"),
+                "{to}: {shown}"
+            );
         }
         let shown = mistakes(&[("hk.json", &json.replacen("20261001", "20261301", 1))]);
         assert!(shown.contains("DTSTART \"20261301\" is no date"), "{shown}");
@@ -431,8 +595,16 @@ END:VCALENDAR\r
             &[
                 ("20260217", "Lunar New Year", ""),
                 ("20261010", "国庆调休", ""),
-                ("20261026", "Thaipusam", "DESCRIPTION:Public holiday in Johor\\, Kedah\r\n"),
-                ("20261224", "Christmas Eve (half day)", "DESCRIPTION:Public holiday\r\n"),
+                (
+                    "20261026",
+                    "Thaipusam",
+                    "DESCRIPTION:Public holiday in Johor\\, Kedah\r\n",
+                ),
+                (
+                    "20261224",
+                    "Christmas Eve (half day)",
+                    "DESCRIPTION:Public holiday\r\n",
+                ),
                 ("20261225", "Christmas (off)", ""),
                 ("20261225", "Christmas market (work)", ""),
                 ("20261228", "Boxing Day (off)", "DESCRIPTION:Observance\r\n"),
@@ -466,13 +638,19 @@ END:VCALENDAR\r
         let names = "off: [Thaipusam, Boxing Day (off)], ordinary: [Christmas Eve (half day)], worked: [国庆调休, Christmas market (work)]";
         let all = format!("feed: {{ unmarked: off, {names} }}\n");
         let shown = with(&all);
-        assert!(shown.contains("says the contrary of \"Christmas (off)\" about 2026-12-25"), "{shown}");
+        assert!(
+            shown.contains("says the contrary of \"Christmas (off)\" about 2026-12-25"),
+            "{shown}"
+        );
         assert!(
             with("feed: { unmarked: off }\n").contains("says the contrary"),
             "what contradicts itself stays in doubt"
         );
         assert!(with("feed: { off: [Lunar] }\n").contains("hk.ics has no entry \"Lunar\""));
-        assert!(with("feed: { off: [Thaipusam], ordinary: [Thaipusam] }\n").contains("is decided twice"));
+        assert!(
+            with("feed: { off: [Thaipusam], ordinary: [Thaipusam] }\n")
+                .contains("is decided twice")
+        );
         assert!(with("{}\n").contains("there are two calendars \"hk\""));
         assert!(mistakes(&[("hk.yaml", &all)]).contains("there is no hk.ics or hk.json beside it"));
         // What a person writes about a day beats the feed.
@@ -500,7 +678,9 @@ holidays:
   - { date: 05-01, name: Labour Day }
 working: [2026-10-10]
 ";
-        let calendars = load(folder(&[("cn.yaml", text), ("plain.yml", "weekend: [friday]\n")]).path()).unwrap();
+        let calendars =
+            load(folder(&[("cn.yaml", text), ("plain.yml", "weekend: [friday]\n")]).path())
+                .unwrap();
         let cn = &calendars["cn"];
         assert_eq!(cn.closed(day("2026-01-01")), Some("holiday"));
         assert_eq!(cn.closed(day("2026-10-07")), Some("National Day"));
@@ -553,6 +733,9 @@ wekend: [sunday]
 
     #[test]
     fn two_files_of_one_name_are_refused() {
-        assert!(mistakes(&[("hk.ics", HK), ("hk.yaml", "{}\n")]).contains("there are two calendars \"hk\""));
+        assert!(
+            mistakes(&[("hk.ics", HK), ("hk.yaml", "{}\n")])
+                .contains("there are two calendars \"hk\"")
+        );
     }
 }

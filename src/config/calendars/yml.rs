@@ -14,11 +14,27 @@ use crate::yaml::node::{Node, Position, parse};
 /// How long one holiday may be.
 pub(super) const DAYS_MAX: i64 = 60;
 
-const WEEKDAY: Shape = Shape::Word(&["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]);
+const WEEKDAY: Shape = Shape::Word(&[
+    "monday",
+    "tuesday",
+    "wednesday",
+    "thursday",
+    "friday",
+    "saturday",
+    "sunday",
+]);
 
 static HOLIDAY: [FieldSpec; 3] = [
-    FieldSpec::required("date", Shape::Text, "The day, such as 2026-10-01, or 12-25 for every year."),
-    FieldSpec::optional("to", Shape::Text, "The last day, where it is more than one."),
+    FieldSpec::required(
+        "date",
+        Shape::Text,
+        "The day, such as 2026-10-01, or 12-25 for every year.",
+    ),
+    FieldSpec::optional(
+        "to",
+        Shape::Text,
+        "The last day, where it is more than one.",
+    ),
     FieldSpec::optional("name", Shape::Text, "What it is called."),
 ];
 
@@ -28,13 +44,21 @@ static FEED: [FieldSpec; 5] = [
         Shape::Word(&["off", "ordinary"]),
         "What entries are that do not say whether they are days off.",
     ),
-    FieldSpec::optional("off", Shape::List(&Shape::Text), "Names of entries that are days off, whatever they say."),
+    FieldSpec::optional(
+        "off",
+        Shape::List(&Shape::Text),
+        "Names of entries that are days off, whatever they say.",
+    ),
     FieldSpec::optional(
         "worked",
         Shape::List(&Shape::Text),
         "Names of entries that are business days, also on weekends.",
     ),
-    FieldSpec::optional("ordinary", Shape::List(&Shape::Text), "Names of entries that decide nothing."),
+    FieldSpec::optional(
+        "ordinary",
+        Shape::List(&Shape::Text),
+        "Names of entries that decide nothing.",
+    ),
     FieldSpec::optional(
         "undecided",
         Shape::List(&Shape::Text),
@@ -77,15 +101,28 @@ pub(super) struct Written {
 /// Reads a calendar file.
 pub(super) fn read(source: &Arc<Source>, name: &str) -> Result<Written, Diagnostics> {
     let root = parse(source)?;
-    let mut reading = Reading { source, found: Diagnostics::default(), calendar: Calendar::new(name) };
+    let mut reading = Reading {
+        source,
+        found: Diagnostics::default(),
+        calendar: Calendar::new(name),
+    };
     check(&root, &Shape::Fields(&CALENDAR), source, &mut reading.found);
     if let Some(weekend) = root.get("weekend") {
         reading.calendar.weekend = weekend.list().iter().filter_map(weekday).collect();
     }
-    root.get("holidays").map_or(&[][..], Node::list).iter().for_each(|node| reading.holiday(node));
-    root.get("working").map_or(&[][..], Node::list).iter().for_each(|node| reading.working(node));
+    root.get("holidays")
+        .map_or(&[][..], Node::list)
+        .iter()
+        .for_each(|node| reading.holiday(node));
+    root.get("working")
+        .map_or(&[][..], Node::list)
+        .iter()
+        .for_each(|node| reading.working(node));
     let feed = root.get("feed").map(|feed| reading.decisions(feed));
-    reading.found.or_value(Some(Written { calendar: reading.calendar, feed }))
+    reading.found.or_value(Some(Written {
+        calendar: reading.calendar,
+        feed,
+    }))
 }
 
 struct Reading<'a> {
@@ -107,12 +144,26 @@ impl Reading<'_> {
             Some("ordinary") => Some(Meaning::Ordinary),
             Some(_) | None => None,
         };
-        let mut decisions = Decisions { unmarked, ..Decisions::default() };
-        for (field, meaning) in [("off", Meaning::Off), ("worked", Meaning::Worked), ("ordinary", Meaning::Ordinary)] {
+        let mut decisions = Decisions {
+            unmarked,
+            ..Decisions::default()
+        };
+        for (field, meaning) in [
+            ("off", Meaning::Off),
+            ("worked", Meaning::Worked),
+            ("ordinary", Meaning::Ordinary),
+        ] {
             for node in feed.get(field).map_or(&[][..], Node::list) {
                 let Some(name) = node.text() else { continue };
-                if decisions.named.insert(name.to_owned(), (meaning, node.at)).is_some() {
-                    self.refuse(node.at, format!("the entry \"{}\" is decided twice", shown(name)));
+                if decisions
+                    .named
+                    .insert(name.to_owned(), (meaning, node.at))
+                    .is_some()
+                {
+                    self.refuse(
+                        node.at,
+                        format!("the entry \"{}\" is decided twice", shown(name)),
+                    );
                 }
             }
         }
@@ -133,12 +184,17 @@ impl Reading<'_> {
         let last = node.get("to").and_then(|to| Some((to.at, self.date(to)?)));
         match (self.date(date), last) {
             (Some(Date::Once(first)), None) => self.days(date.at, first, first, &name),
-            (Some(Date::Once(first)), Some((at, Date::Once(last)))) => self.days(at, first, last, &name),
+            (Some(Date::Once(first)), Some((at, Date::Once(last)))) => {
+                self.days(at, first, last, &name)
+            }
             (Some(Date::Yearly(month, day)), None) => {
                 self.calendar.yearly.insert((month, day), name);
             }
             (Some(Date::Yearly(..)), Some((at, _))) | (Some(_), Some((at, Date::Yearly(..)))) => {
-                self.refuse(at, "a holiday of every year is a single day; list the others too");
+                self.refuse(
+                    at,
+                    "a holiday of every year is a single day; list the others too",
+                );
             }
             (None, _) => {}
         }
@@ -150,8 +206,12 @@ impl Reading<'_> {
         } else if (last - first).num_days() >= DAYS_MAX {
             self.refuse(at, format!("a holiday has at most {DAYS_MAX} days"));
         } else {
-            let days = first.iter_days().take_while(|day| *day < last + Days::new(1));
-            self.calendar.holidays.extend(days.map(|day| (day, name.to_owned())));
+            let days = first
+                .iter_days()
+                .take_while(|day| *day < last + Days::new(1));
+            self.calendar
+                .holidays
+                .extend(days.map(|day| (day, name.to_owned())));
         }
     }
 
@@ -163,21 +223,35 @@ impl Reading<'_> {
             Some(Date::Once(date)) => {
                 self.calendar.working.insert(date);
             }
-            Some(Date::Yearly(..)) => self.refuse(node.at, "a working day needs its year, such as 2026-10-10"),
+            Some(Date::Yearly(..)) => {
+                self.refuse(node.at, "a working day needs its year, such as 2026-10-10")
+            }
             None => {}
         }
     }
 
     fn date(&mut self, node: &Node) -> Option<Date> {
         let text = node.text()?;
-        let once = (text.len() == 10).then(|| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()).flatten();
+        let once = (text.len() == 10)
+            .then(|| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok())
+            .flatten();
         // The 29th of February is a holiday of the years that have it.
-        let yearly = (text.len() == 5).then(|| NaiveDate::parse_from_str(&format!("2000-{text}"), "%Y-%m-%d").ok());
+        let yearly = (text.len() == 5)
+            .then(|| NaiveDate::parse_from_str(&format!("2000-{text}"), "%Y-%m-%d").ok());
         match (once, yearly.flatten()) {
             (Some(date), _) => Some(Date::Once(date)),
-            (None, Some(date)) => Some(Date::Yearly(chrono::Datelike::month(&date), chrono::Datelike::day(&date))),
+            (None, Some(date)) => Some(Date::Yearly(
+                chrono::Datelike::month(&date),
+                chrono::Datelike::day(&date),
+            )),
             (None, None) => {
-                self.refuse(node.at, format!("\"{}\" is no date such as 2026-10-01, or 12-25", shown(text)));
+                self.refuse(
+                    node.at,
+                    format!(
+                        "\"{}\" is no date such as 2026-10-01, or 12-25",
+                        shown(text)
+                    ),
+                );
                 None
             }
         }

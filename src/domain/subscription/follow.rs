@@ -20,7 +20,9 @@ impl Word {
 
     /// The one of this word.
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Ended, Self::Paused].into_iter().find(|one| one.word() == word)
+        [Self::Ended, Self::Paused]
+            .into_iter()
+            .find(|one| one.word() == word)
     }
 }
 
@@ -54,9 +56,9 @@ pub fn follow(failed: &Failed) -> Follow {
     match failed.word {
         Some(Word::Ended) => Follow::End(format!("the gateway says so; {reason}")),
         Some(Word::Paused) => Follow::Pause(format!("refused; {reason}")),
-        None if usize::from(failed.declines) > failed.steps => {
-            Follow::Pause(format!("declined to the end of the dunning ladder; {reason}"))
-        }
+        None if usize::from(failed.declines) > failed.steps => Follow::Pause(format!(
+            "declined to the end of the dunning ladder; {reason}"
+        )),
         None => Follow::Nothing,
     }
 }

@@ -1,10 +1,11 @@
 //! Subscriptions: what a contract owes and when, and what happens to periods that are not charged.
 //!
-//! A contract falls due in periods. Each has a name that never changes (`2026-03`, or `2026-03-31` for weeks), so that the
-//! item's key `CONTRACT/PERIOD` can be charged at most once for ever. A period that is due ends in one of three ways: it is
-//! planned, it *lapses* when its pay-by date passes before that, or it is *waived* because the contract was paused or had ended.
-//! A period that has lapsed is due again when a person reopens it, until the day that he names.
-//! Which of these it was is for the ledger to keep; here is only what follows from the terms and a date.
+//! A contract falls due in periods. Each has a name that never changes (`2026-03`, or `2026-03-31`
+//! for weeks), so that the item's key `CONTRACT/PERIOD` can be charged at most once for ever. A
+//! period that is due ends in one of three ways: it is planned, it *lapses* when its pay-by date
+//! passes before that, or it is *waived* because the contract was paused or had ended. A period
+//! that has lapsed is due again when a person reopens it, until the day that he names. Which of
+//! these it was is for the ledger to keep; here is only what follows from the terms and a date.
 
 mod follow;
 mod prices;
@@ -113,8 +114,9 @@ pub struct Waived {
 }
 
 impl Subscription {
-    /// What an active contract owes for a run and has not accounted for; oldest first. Nothing before `open` is looked at.
-    /// Of a period that was reopened, `reopened` has the day until which it may be charged.
+    /// What an active contract owes for a run and has not accounted for; oldest first. Nothing
+    /// before `open` is looked at. Of a period that was reopened, `reopened` has the day until
+    /// which it may be charged.
     ///
     /// ```
     /// use std::collections::{BTreeMap, BTreeSet};
@@ -145,40 +147,70 @@ impl Subscription {
         let due = |period: Period| {
             let pay_by = reopened.get(&period.name).copied().unwrap_or(period.pay_by);
             let lapsed = run.on.min(run.today) > pay_by;
-            Due { amount: self.prices.on(period.due), lapsed, period: Period { pay_by, ..period } }
+            Due {
+                amount: self.prices.on(period.due),
+                lapsed,
+                period: Period { pay_by, ..period },
+            }
         };
         match self.standing {
-            Standing::Active => self.open_until(open, Some(run.on), accounted).take(AT_ONCE).map(due).collect(),
+            Standing::Active => self
+                .open_until(open, Some(run.on), accounted)
+                .take(AT_ONCE)
+                .map(due)
+                .collect(),
             Standing::Paused { .. } | Standing::Ended { .. } => Vec::new(),
         }
     }
 
-    /// When the first period falls due, from `open` on, that is not accounted for; none if there will be none.
+    /// When the first period falls due, from `open` on, that is not accounted for; none if there
+    /// will be none.
     pub fn next_due(&self, open: NaiveDate, accounted: &BTreeSet<String>) -> Option<NaiveDate> {
         match self.standing {
             Standing::Ended { .. } => None,
-            Standing::Active | Standing::Paused { .. } => {
-                self.open_until(open, None, accounted).next().map(|period| period.due)
-            }
+            Standing::Active | Standing::Paused { .. } => self
+                .open_until(open, None, accounted)
+                .next()
+                .map(|period| period.due),
         }
     }
 
     /// Pauses it from a day on; none unless it is active.
     pub fn paused(&self, since: NaiveDate, reason: &str) -> Option<Self> {
-        let standing = Standing::Paused { since, reason: reason.to_owned() };
-        (self.standing == Standing::Active).then(|| Self { standing, ..self.clone() })
+        let standing = Standing::Paused {
+            since,
+            reason: reason.to_owned(),
+        };
+        (self.standing == Standing::Active).then(|| Self {
+            standing,
+            ..self.clone()
+        })
     }
 
-    /// Resumes it: periods due from `today` on are charged, those that fell into the pause are waived. None unless it is paused.
+    /// Resumes it: periods due from `today` on are charged, those that fell into the pause are
+    /// waived. None unless it is paused.
     pub fn resumed(
         &self,
         open: NaiveDate,
         today: NaiveDate,
         accounted: &BTreeSet<String>,
     ) -> Option<(Self, Vec<Waived>)> {
-        let Standing::Paused { since, reason } = &self.standing else { return None };
-        let waived = self.waived(open.max(*since), today.pred_opt()?, accounted, &format!("paused: {reason}"));
-        Some((Self { standing: Standing::Active, ..self.clone() }, waived))
+        let Standing::Paused { since, reason } = &self.standing else {
+            return None;
+        };
+        let waived = self.waived(
+            open.max(*since),
+            today.pred_opt()?,
+            accounted,
+            &format!("paused: {reason}"),
+        );
+        Some((
+            Self {
+                standing: Standing::Active,
+                ..self.clone()
+            },
+            waived,
+        ))
     }
 
     /// Ends it: what was due until then and has not been planned is waived. None if it has ended.
@@ -196,17 +228,41 @@ impl Subscription {
             Standing::Paused { since, reason } => {
                 let before = since.pred_opt()?.min(on);
                 let mut waived = self.waived(open, before, accounted, &ended);
-                waived.extend(self.waived(open.max(*since), on, accounted, &format!("paused: {reason}")));
+                waived.extend(self.waived(
+                    open.max(*since),
+                    on,
+                    accounted,
+                    &format!("paused: {reason}"),
+                ));
                 waived
             }
         };
-        let standing = Standing::Ended { on, reason: reason.to_owned() };
-        Some((Self { standing, ..self.clone() }, waived))
+        let standing = Standing::Ended {
+            on,
+            reason: reason.to_owned(),
+        };
+        Some((
+            Self {
+                standing,
+                ..self.clone()
+            },
+            waived,
+        ))
     }
 
-    fn waived(&self, from: NaiveDate, until: NaiveDate, accounted: &BTreeSet<String>, reason: &str) -> Vec<Waived> {
+    fn waived(
+        &self,
+        from: NaiveDate,
+        until: NaiveDate,
+        accounted: &BTreeSet<String>,
+        reason: &str,
+    ) -> Vec<Waived> {
         self.open_until(from, Some(until), accounted)
-            .map(|period| Waived { amount: self.prices.on(period.due), period, reason: reason.to_owned() })
+            .map(|period| Waived {
+                amount: self.prices.on(period.due),
+                period,
+                reason: reason.to_owned(),
+            })
             .collect()
     }
 

@@ -36,14 +36,22 @@ pub enum PricesError {
 impl Prices {
     /// One price.
     pub const fn of(amount: Amount, since: NaiveDate) -> Self {
-        Self { first: amount, since, later: Vec::new() }
+        Self {
+            first: amount,
+            since,
+            later: Vec::new(),
+        }
     }
 
     /// From steps as the ledger keeps them: a day and an amount each; none if there is no step.
     pub fn from_steps(steps: impl IntoIterator<Item = (NaiveDate, Amount)>) -> Option<Self> {
         let mut steps = steps.into_iter();
         let (since, first) = steps.next()?;
-        Some(Self { first, since, later: steps.collect() })
+        Some(Self {
+            first,
+            since,
+            later: steps.collect(),
+        })
     }
 
     /// Each price with the day it holds from.
@@ -53,7 +61,11 @@ impl Prices {
 
     /// The price of a period that falls due on a day.
     pub fn on(&self, due: NaiveDate) -> Amount {
-        self.later.iter().rev().find(|(since, _)| *since <= due).map_or(self.first, |(_, amount)| *amount)
+        self.later
+            .iter()
+            .rev()
+            .find(|(since, _)| *since <= due)
+            .map_or(self.first, |(_, amount)| *amount)
     }
 
     /// The currency.
@@ -67,17 +79,28 @@ impl Prices {
     /// [`PricesError`]
     pub fn from_day(&self, day: NaiveDate, amount: Amount) -> Result<Self, PricesError> {
         if amount.currency() != self.currency() {
-            return Err(PricesError::Currency { ours: self.currency(), theirs: amount.currency() });
+            return Err(PricesError::Currency {
+                ours: self.currency(),
+                theirs: amount.currency(),
+            });
         }
         if day <= self.since {
             return Ok(Self::of(amount, self.since));
         }
-        let mut later: Vec<_> = self.later.iter().copied().filter(|(since, _)| *since < day).collect();
+        let mut later: Vec<_> = self
+            .later
+            .iter()
+            .copied()
+            .filter(|(since, _)| *since < day)
+            .collect();
         if later.len() + 1 >= MOST {
             return Err(PricesError::TooMany);
         }
         later.push((day, amount));
-        Ok(Self { later, ..self.clone() })
+        Ok(Self {
+            later,
+            ..self.clone()
+        })
     }
 
     /// Whether this amount is the price from a day on, whatever comes later.

@@ -1,7 +1,8 @@
 //! What a new row of an import changes in a contract that is there already.
 //!
-//! The end, the pay-by rule, the description and the price may change. What decides the names of periods may not, once a period
-//! has been accounted for: another day could charge a period that has another name already.
+//! The end, the pay-by rule, the description and the price may change. What decides the names of
+//! periods may not, once a period has been accounted for: another day could charge a period that
+//! has another name already.
 
 use chrono::NaiveDate;
 use thiserror::Error;
@@ -32,7 +33,9 @@ pub enum Unrevised {
         reason: String,
     },
     /// Other days, after periods were accounted for.
-    #[error("every, anchor_day and start of a contract with periods do not change; this one has periods by now")]
+    #[error(
+        "every, anchor_day and start of a contract with periods do not change; this one has periods by now"
+    )]
     Days,
     /// The price.
     #[error(transparent)]
@@ -52,15 +55,29 @@ impl Offer {
 }
 
 impl Subscription {
-    /// The contract as a row wants it; none if it is so already. `begun`: whether a period has been accounted for.
+    /// The contract as a row wants it; none if it is so already. `begun`: whether a period has been
+    /// accounted for.
     ///
     /// # Errors
     /// [`Unrevised`]
-    pub fn revised(&self, offer: &Offer, today: NaiveDate, begun: bool) -> Result<Option<Self>, Unrevised> {
+    pub fn revised(
+        &self,
+        offer: &Offer,
+        today: NaiveDate,
+        begun: bool,
+    ) -> Result<Option<Self>, Unrevised> {
         let same_days = self.terms.same_days(&offer.terms);
-        let prices = if same_days || begun { self.priced(offer, today)? } else { offer.subscription().prices };
+        let prices = if same_days || begun {
+            self.priced(offer, today)?
+        } else {
+            offer.subscription().prices
+        };
         if prices.currency() != self.prices.currency() {
-            return Err(PricesError::Currency { ours: self.prices.currency(), theirs: prices.currency() }.into());
+            return Err(PricesError::Currency {
+                ours: self.prices.currency(),
+                theirs: prices.currency(),
+            }
+            .into());
         }
         let revised = Self {
             terms: offer.terms,
@@ -72,8 +89,12 @@ impl Subscription {
             return Ok(None);
         }
         match &self.standing {
-            Standing::Ended { reason, .. } => Err(Unrevised::Ended { reason: reason.clone() }),
-            Standing::Active | Standing::Paused { .. } if begun && !same_days => Err(Unrevised::Days),
+            Standing::Ended { reason, .. } => Err(Unrevised::Ended {
+                reason: reason.clone(),
+            }),
+            Standing::Active | Standing::Paused { .. } if begun && !same_days => {
+                Err(Unrevised::Days)
+            }
             Standing::Active | Standing::Paused { .. } => Ok(Some(revised)),
         }
     }
@@ -81,13 +102,16 @@ impl Subscription {
     /// A price without a day is that of today: a rise that is noted for later stays.
     fn priced(&self, offer: &Offer, today: NaiveDate) -> Result<Prices, PricesError> {
         let is_so = match offer.amount_from {
-            Some(day) => self.prices.is_from(day.max(self.terms.start()), offer.amount),
+            Some(day) => self
+                .prices
+                .is_from(day.max(self.terms.start()), offer.amount),
             None => self.prices.on(today.max(self.terms.start())) == offer.amount,
         };
         if is_so {
             Ok(self.prices.clone())
         } else {
-            self.prices.from_day(offer.amount_from.unwrap_or(today), offer.amount)
+            self.prices
+                .from_day(offer.amount_from.unwrap_or(today), offer.amount)
         }
     }
 }

@@ -1,4 +1,5 @@
-//! When a contract falls due: how often, on which day, from when to when, and until when a period may be charged.
+//! When a contract falls due: how often, on which day, from when to when, and until when a period
+//! may be charged.
 
 use chrono::{Datelike, Days, Months, NaiveDate, Weekday};
 use thiserror::Error;
@@ -33,8 +34,15 @@ enum Step {
 
 impl Every {
     /// Every form, in the order people would list them.
-    pub const ALL: [Self; 7] =
-        [Self::Week, Self::TwoWeeks, Self::Month, Self::TwoMonths, Self::ThreeMonths, Self::SixMonths, Self::Year];
+    pub const ALL: [Self; 7] = [
+        Self::Week,
+        Self::TwoWeeks,
+        Self::Month,
+        Self::TwoMonths,
+        Self::ThreeMonths,
+        Self::SixMonths,
+        Self::Year,
+    ];
 
     /// The words for it.
     pub const fn word(self) -> &'static str {
@@ -84,24 +92,41 @@ impl Anchor {
     /// # Errors
     /// [`TermsError::Anchor`] for any other text.
     pub fn parse(text: &str, every: Every) -> Result<Self, TermsError> {
-        let wrong = || TermsError::Anchor { text: text.chars().take(20).collect(), expected: Self::expected(every) };
+        let wrong = || TermsError::Anchor {
+            text: text.chars().take(20).collect(),
+            expected: Self::expected(every),
+        };
         if every.counts_weeks() {
-            let place = WEEKDAYS.iter().position(|day| *day == text).and_then(|place| u8::try_from(place + 1).ok());
+            let place = WEEKDAYS
+                .iter()
+                .position(|day| *day == text)
+                .and_then(|place| u8::try_from(place + 1).ok());
             return place.map(Self).ok_or_else(wrong);
         }
-        text.parse().ok().filter(|day| (1..=31).contains(day)).map(Self).ok_or_else(wrong)
+        text.parse()
+            .ok()
+            .filter(|day| (1..=31).contains(day))
+            .map(Self)
+            .ok_or_else(wrong)
     }
 
     /// The one that the first day gives where none is named.
     pub fn of(start: NaiveDate, every: Every) -> Self {
-        let day = if every.counts_weeks() { start.weekday().number_from_monday() } else { start.day() };
+        let day = if every.counts_weeks() {
+            start.weekday().number_from_monday()
+        } else {
+            start.day()
+        };
         Self(u8::try_from(day).unwrap_or(1))
     }
 
     /// From the number the ledger keeps.
     pub fn from_number(number: i64, every: Every) -> Option<Self> {
         let most = if every.counts_weeks() { 7 } else { 31 };
-        u8::try_from(number).ok().filter(|number| (1..=most).contains(number)).map(Self)
+        u8::try_from(number)
+            .ok()
+            .filter(|number| (1..=most).contains(number))
+            .map(Self)
     }
 
     /// The number the ledger keeps.
@@ -111,12 +136,18 @@ impl Anchor {
 
     /// As files write it.
     pub fn text(self, every: Every) -> String {
-        let weekday = WEEKDAYS.get(usize::from(self.0).saturating_sub(1)).filter(|_| every.counts_weeks());
+        let weekday = WEEKDAYS
+            .get(usize::from(self.0).saturating_sub(1))
+            .filter(|_| every.counts_weeks());
         weekday.map_or_else(|| self.0.to_string(), |day| (*day).to_owned())
     }
 
     const fn expected(every: Every) -> &'static str {
-        if every.counts_weeks() { "mon, tue, wed, thu, fri, sat or sun" } else { "a day of the month, 1 to 31" }
+        if every.counts_weeks() {
+            "mon, tue, wed, thu, fri, sat or sun"
+        } else {
+            "a day of the month, 1 to 31"
+        }
     }
 
     fn weekday(self) -> Weekday {
@@ -124,7 +155,8 @@ impl Anchor {
     }
 }
 
-/// When a contract falls due. Each due date is reckoned from the first one, so that a short month moves no later one.
+/// When a contract falls due. Each due date is reckoned from the first one, so that a short month
+/// moves no later one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Terms {
     every: Every,
@@ -179,8 +211,8 @@ pub enum TermsError {
 }
 
 impl Terms {
-    /// The days on which periods may fall due are from `start` to `end`, both included; a period may be charged for
-    /// `pay_within` days after its due date.
+    /// The days on which periods may fall due are from `start` to `end`, both included; a period
+    /// may be charged for `pay_within` days after its due date.
     ///
     /// # Errors
     /// What does not fit together.
@@ -191,7 +223,11 @@ impl Terms {
         end: Option<NaiveDate>,
         pay_within: u16,
     ) -> Result<Self, TermsError> {
-        if let Some(day) = [Some(start), end].into_iter().flatten().find(|day| !(2000..2200).contains(&day.year())) {
+        if let Some(day) = [Some(start), end]
+            .into_iter()
+            .flatten()
+            .find(|day| !(2000..2200).contains(&day.year()))
+        {
             return Err(TermsError::Far { day });
         }
         if let Some(end) = end.filter(|end| *end < start) {
@@ -200,7 +236,13 @@ impl Terms {
         if pay_within > PAY_WITHIN_MAX {
             return Err(TermsError::PayWithin { days: pay_within });
         }
-        Ok(Self { every, anchor, start, end, pay_within })
+        Ok(Self {
+            every,
+            anchor,
+            start,
+            end,
+            pay_within,
+        })
     }
 
     /// How often.
@@ -228,7 +270,8 @@ impl Terms {
         self.pay_within
     }
 
-    /// The same terms until another day, which may be before the start: then nothing falls due any more.
+    /// The same terms until another day, which may be before the start: then nothing falls due any
+    /// more.
     #[must_use]
     pub const fn until(self, end: Option<NaiveDate>) -> Self {
         Self { end, ..self }
@@ -250,9 +293,19 @@ impl Terms {
 
     /// The period that falls due on a day.
     pub fn period(&self, due: NaiveDate) -> Period {
-        let form = if self.every.counts_weeks() { "%Y-%m-%d" } else { "%Y-%m" };
-        let pay_by = due.checked_add_days(Days::new(self.pay_within.into())).unwrap_or(due);
-        Period { name: due.format(form).to_string(), due, pay_by }
+        let form = if self.every.counts_weeks() {
+            "%Y-%m-%d"
+        } else {
+            "%Y-%m"
+        };
+        let pay_by = due
+            .checked_add_days(Days::new(self.pay_within.into()))
+            .unwrap_or(due);
+        Period {
+            name: due.format(form).to_string(),
+            due,
+            pay_by,
+        }
     }
 
     /// How many steps lie before a day, or fewer.
@@ -268,28 +321,40 @@ impl Terms {
     /// The due date so many steps after the first.
     fn nth(&self, step: u32) -> Option<NaiveDate> {
         match self.every.step() {
-            Step::Weeks(weeks) => {
-                self.first_weekday()?.checked_add_days(Days::new(u64::from(step) * 7 * u64::from(weeks)))
-            }
+            Step::Weeks(weeks) => self
+                .first_weekday()?
+                .checked_add_days(Days::new(u64::from(step) * 7 * u64::from(weeks))),
             Step::Months(months) => {
-                let month = self.first_month()?.checked_add_months(Months::new(step.checked_mul(months)?))?;
+                let month = self
+                    .first_month()?
+                    .checked_add_months(Months::new(step.checked_mul(months)?))?;
                 Some(clamped(month, self.anchor))
             }
         }
     }
 
     fn first_weekday(&self) -> Option<NaiveDate> {
-        self.start.iter_days().take(7).find(|day| day.weekday() == self.anchor.weekday())
+        self.start
+            .iter_days()
+            .take(7)
+            .find(|day| day.weekday() == self.anchor.weekday())
     }
 
     /// The first of the month in which the first period falls due.
     fn first_month(&self) -> Option<NaiveDate> {
         let month = self.start.with_day(1)?;
-        if clamped(month, self.anchor) >= self.start { Some(month) } else { month.checked_add_months(Months::new(1)) }
+        if clamped(month, self.anchor) >= self.start {
+            Some(month)
+        } else {
+            month.checked_add_months(Months::new(1))
+        }
     }
 }
 
 /// The anchor's day of a month, or the last one of a shorter month.
 fn clamped(month: NaiveDate, anchor: Anchor) -> NaiveDate {
-    (1..=u32::from(anchor.0)).rev().find_map(|day| month.with_day(day)).unwrap_or(month)
+    (1..=u32::from(anchor.0))
+        .rev()
+        .find_map(|day| month.with_day(day))
+        .unwrap_or(month)
 }

@@ -1,5 +1,5 @@
-//! Importing contracts from a file: streamed in batches, each kept whole. A bad row is told with its line and never costs the
-//! good ones; the same file again changes nothing.
+//! Importing contracts from a file: streamed in batches, each kept whole. A bad row is told with
+//! its line and never costs the good ones; the same file again changes nothing.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
@@ -72,7 +72,8 @@ pub struct Imported {
     pub same: u64,
     /// Rows that were not taken.
     pub rejected: u64,
-    /// New contracts with a period that fell due before today: the next run charges it, or tells that it has lapsed.
+    /// New contracts with a period that fell due before today: the next run charges it, or tells
+    /// that it has lapsed.
     pub due_before_today: u64,
     /// Rows in which blanks around the id were taken off.
     pub trimmed: u64,
@@ -137,27 +138,37 @@ impl Engine {
             now,
             commit: options.commit,
         };
-        let mut imported = Imported { other_columns: reader.other_columns.clone(), ..Imported::default() };
+        let mut imported = Imported {
+            other_columns: reader.other_columns.clone(),
+            ..Imported::default()
+        };
         let (batches, mut inbox) = mpsc::channel(2);
         let reading = tokio::task::spawn_blocking(move || {
             reader.contradicted = before.contradictions();
             reader.read_all(&batches)
         });
         while let Some(batch) = inbox.recv().await {
-            self.import_batch(batch, &import, &mut imported, &mut told).await?;
+            self.import_batch(batch, &import, &mut imported, &mut told)
+                .await?;
         }
         drop(inbox);
         reading.await.map_err(|_| ImportError::Broken)??;
         Ok(imported)
     }
 
-    /// By currency: the most that a workflow charges of one contract of an account. Where none says anything it is the usual limit.
+    /// By currency: the most that a workflow charges of one contract of an account. Where none says
+    /// anything it is the usual limit.
     fn limits_of_contracts(&self, account: &str) -> Vec<BTreeMap<String, i64>> {
         let files = load::files(&self.config.workflows).unwrap_or_default();
-        let workflows = files.iter().filter_map(|file| load::load(file, &self.catalog, &self.config).ok());
+        let workflows = files
+            .iter()
+            .filter_map(|file| load::load(file, &self.catalog, &self.config).ok());
         let jobs = workflows.flat_map(|workflow| workflow.jobs);
         let charges = jobs.filter(|job| {
-            let known = self.accounts.get(&job.gateway).is_some_and(|known| known.identity == account);
+            let known = self
+                .accounts
+                .get(&job.gateway)
+                .is_some_and(|known| known.identity == account);
             known && matches!(job.items.source, ItemSource::Contracts)
         });
         charges.map(|job| job.limits.item).collect()
@@ -186,8 +197,13 @@ impl Engine {
             match kept {
                 Kept::New => {
                     imported.new += 1;
-                    let first = contract.offer.terms.dues(contract.offer.terms.start()).next();
-                    imported.due_before_today += u64::from(first.is_some_and(|due| due < import.today));
+                    let first = contract
+                        .offer
+                        .terms
+                        .dues(contract.offer.terms.start())
+                        .next();
+                    imported.due_before_today +=
+                        u64::from(first.is_some_and(|due| due < import.today));
                 }
                 Kept::Changed => imported.changed += 1,
                 Kept::Same => imported.same += 1,
@@ -212,22 +228,33 @@ struct Reader {
     /// Where each of [`COLUMNS`] is.
     places: [Option<usize>; COLUMNS.len()],
     other_columns: Vec<String>,
-    /// Half a fingerprint of each contract that was read: eight bytes each, and no two of a million are alike by chance.
+    /// Half a fingerprint of each contract that was read: eight bytes each, and no two of a million
+    /// are alike by chance.
     seen: HashSet<u64>,
     /// Those that stand in the file more than once, with different terms.
     contradicted: HashSet<u64>,
-    /// What each workflow that charges the account's contracts says one item may be at most, by currency.
+    /// What each workflow that charges the account's contracts says one item may be at most, by
+    /// currency.
     limits: Vec<BTreeMap<String, i64>>,
 }
 
 impl Reader {
     fn of(rows: Rows, account: String) -> Result<Self, ImportError> {
         let places = COLUMNS.map(|name| rows.columns().iter().position(|column| column == name));
-        if let Some((column, _)) = COLUMNS.iter().zip(places).take(REQUIRED).find(|(_, place)| place.is_none()) {
+        if let Some((column, _)) = COLUMNS
+            .iter()
+            .zip(places)
+            .take(REQUIRED)
+            .find(|(_, place)| place.is_none())
+        {
             return Err(ImportError::Column { column });
         }
-        let other_columns =
-            rows.columns().iter().filter(|column| !COLUMNS.contains(&column.as_str())).cloned().collect();
+        let other_columns = rows
+            .columns()
+            .iter()
+            .filter(|column| !COLUMNS.contains(&column.as_str()))
+            .cloned()
+            .collect();
         Ok(Self {
             rows,
             account,
@@ -239,17 +266,21 @@ impl Reader {
         })
     }
 
-    /// Which contracts stand in the file more than once with different terms: which of their rows is meant, nobody can tell.
+    /// Which contracts stand in the file more than once with different terms: which of their rows
+    /// is meant, nobody can tell.
     fn contradictions(mut self) -> HashSet<u64> {
-        let (mut row, mut said, mut contradicted) = (Row::default(), HashMap::new(), HashSet::new());
+        let (mut row, mut said, mut contradicted) =
+            (Row::default(), HashMap::new(), HashSet::new());
         while let Some(read) = self.rows.read(&mut row) {
             match read {
                 Ok(()) => {}
                 Err(error) if error.fatal => break,
                 Err(_) => continue,
             }
-            let contract =
-                fingerprint(&self.account, text::trimmed(self.cell(&row, "contract_id").unwrap_or_default()));
+            let contract = fingerprint(
+                &self.account,
+                text::trimmed(self.cell(&row, "contract_id").unwrap_or_default()),
+            );
             let terms: Vec<&str> = COLUMNS
                 .into_iter()
                 .skip(1)
@@ -301,14 +332,19 @@ impl Reader {
                 "the contract {contract} is {state}: only active ones are taken, so that none is charged again"
             ));
         }
-        if self.contradicted.contains(&fingerprint(&self.account, &contract)) {
+        if self
+            .contradicted
+            .contains(&fingerprint(&self.account, &contract))
+        {
             return Err(format!(
                 "the contract {contract} stands in the file more than once with different terms: none of its rows is taken"
             ));
         }
         let offer = self.offer(row)?;
         if !self.seen.insert(fingerprint(&self.account, &contract)) {
-            return Err(format!("the contract {contract} stands in the file already"));
+            return Err(format!(
+                "the contract {contract} stands in the file already"
+            ));
         }
         Ok((NewContract { contract, offer }, trimmed))
     }
@@ -328,25 +364,43 @@ impl Reader {
             ));
         }
         let description = self.cell(row, "description").unwrap_or_default().to_owned();
-        if description.chars().count() > DESCRIPTION_MAX || description.chars().any(char::is_control) {
-            return Err(format!("description has more than {DESCRIPTION_MAX} characters, or a control character"));
+        if description.chars().count() > DESCRIPTION_MAX
+            || description.chars().any(char::is_control)
+        {
+            return Err(format!(
+                "description has more than {DESCRIPTION_MAX} characters, or a control character"
+            ));
         }
-        Ok(Offer { terms: self.terms(row)?, amount, amount_from: self.day(row, "amount_from")?, description })
+        Ok(Offer {
+            terms: self.terms(row)?,
+            amount,
+            amount_from: self.day(row, "amount_from")?,
+            description,
+        })
     }
 
     /// The most that one charge may be.
     fn most(&self, currency: Currency) -> i64 {
         let of = |limits: &BTreeMap<String, i64>| limits.get(currency.code()).copied();
-        let said = self.limits.iter().map(|limits| of(limits).unwrap_or_else(|| currency.usual_limit()));
+        let said = self
+            .limits
+            .iter()
+            .map(|limits| of(limits).unwrap_or_else(|| currency.usual_limit()));
         said.max().unwrap_or_else(|| currency.usual_limit())
     }
 
     fn terms(&self, row: &Row) -> Result<Terms, String> {
-        let start = self.day(row, "start")?.ok_or("start is empty: from which day on may a period fall due?")?;
+        let start = self
+            .day(row, "start")?
+            .ok_or("start is empty: from which day on may a period fall due?")?;
         let every = match self.cell(row, "every") {
             None => Every::Month,
-            Some(words) => Every::parse(words)
-                .ok_or_else(|| format!("every is not one of {}", Every::ALL.map(Every::word).join(", ")))?,
+            Some(words) => Every::parse(words).ok_or_else(|| {
+                format!(
+                    "every is not one of {}",
+                    Every::ALL.map(Every::word).join(", ")
+                )
+            })?,
         };
         let anchor = match self.cell(row, "anchor_day") {
             None => Anchor::of(start, every),
@@ -354,15 +408,23 @@ impl Reader {
         };
         let within = match self.cell(row, "pay_within") {
             None => PAY_WITHIN,
-            Some(text) => text.parse().map_err(|_| "pay_within is not a number of days".to_owned())?,
+            Some(text) => text
+                .parse()
+                .map_err(|_| "pay_within is not a number of days".to_owned())?,
         };
-        Terms::new(every, anchor, start, self.day(row, "end")?, within).map_err(|error| error.to_string())
+        Terms::new(every, anchor, start, self.day(row, "end")?, within)
+            .map_err(|error| error.to_string())
     }
 
     fn day(&self, row: &Row, name: &str) -> Result<Option<NaiveDate>, String> {
-        let Some(text) = self.cell(row, name) else { return Ok(None) };
-        let day = (text.len() == 10).then(|| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()).flatten();
-        day.map(Some).ok_or_else(|| format!("{name} is not a day such as 2026-11-30"))
+        let Some(text) = self.cell(row, name) else {
+            return Ok(None);
+        };
+        let day = (text.len() == 10)
+            .then(|| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok())
+            .flatten();
+        day.map(Some)
+            .ok_or_else(|| format!("{name} is not a day such as 2026-11-30"))
     }
 
     /// A value that is not empty.

@@ -1,7 +1,9 @@
-//! Contracts: importing them, planning what they owe, and what becomes of them when a period could not be charged.
+//! Contracts: importing them, planning what they owe, and what becomes of them when a period could
+//! not be charged.
 //!
-//! Nothing is guessed: a contract is paused or ended because of items that have failed, as the ledger has them. What is unknown
-//! leaves its period open, and the contract's next item waits for it.
+//! Nothing is guessed: a contract is paused or ended because of items that have failed, as the
+//! ledger has them. What is unknown leaves its period open, and the contract's next item waits for
+//! it.
 
 mod import;
 mod planning;
@@ -42,7 +44,8 @@ pub struct Followed {
 }
 
 impl Engine {
-    /// Tells contracts what became of their items, and ends those whose last day is over. Doing it again changes nothing.
+    /// Tells contracts what became of their items, and ends those whose last day is over. Doing it
+    /// again changes nothing.
     ///
     /// # Errors
     /// Whatever the ledger says; what was done until then stays done.
@@ -81,7 +84,13 @@ impl Engine {
                 Follow::Pause(why) => (What::Pause, why),
                 Follow::End(why) => (What::End, why),
             };
-            let change = ContractChange { what, who: Actor::payrun(), why, today: self.day(now), now };
+            let change = ContractChange {
+                what,
+                who: Actor::payrun(),
+                why,
+                today: self.day(now),
+                now,
+            };
             if self.ledger.tell_contract(news, &change).await? {
                 tracing::warn!(
                     contract = news.contract,
@@ -103,33 +112,66 @@ impl Engine {
         let over = self.ledger.contracts_over(today, PAGE).await?;
         for (id, end) in &over {
             let why = format!("{LAST_DAY}{end}, is over");
-            let change = ContractChange { what: What::End, who: Actor::payrun(), why, today, now };
+            let change = ContractChange {
+                what: What::End,
+                who: Actor::payrun(),
+                why,
+                today,
+                now,
+            };
             self.ledger.change_contract(*id, &change).await?;
         }
         Ok(over.len() as u64)
     }
 }
 
-/// The gateway has ended a contract as it was asked to: payrun charges it no more. Until the item itself has ended it is asked about
-/// again, so nothing is lost where this fails.
+/// The gateway has ended a contract as it was asked to: payrun charges it no more. Until the item
+/// itself has ended it is asked about again, so nothing is lost where this fails.
 pub(super) async fn is_ended(scene: &Scene<'_>, call: &Call, now: Timestamp) {
     let field = scene.work.kind.one_at_a_time.as_deref().unwrap_or_default();
-    let Some(contract) = call.input.get(field).and_then(Value::as_str) else { return };
+    let Some(contract) = call.input.get(field).and_then(Value::as_str) else {
+        return;
+    };
     let engine = scene.engine;
     let why = format!("terminated at the gateway (item {})", scene.claimed.id());
-    let change = ContractChange { what: What::End, who: Actor::payrun(), why, today: engine.day(now), now };
-    if let Err(error) = engine.ledger.contract_is_ended(&scene.account.identity, contract, &change).await {
+    let change = ContractChange {
+        what: What::End,
+        who: Actor::payrun(),
+        why,
+        today: engine.day(now),
+        now,
+    };
+    if let Err(error) = engine
+        .ledger
+        .contract_is_ended(&scene.account.identity, contract, &change)
+        .await
+    {
         tracing::error!(item.id = scene.claimed.id(), contract, %error, "the end of a contract could not be kept");
     }
 }
 
 fn failed(news: &ContractNews) -> Failed {
-    let result: Option<Value> = news.result.as_deref().and_then(|text| serde_json::from_str(text).ok());
-    let word = result.as_ref().and_then(|result| result.get(CONTRACT_IS)).and_then(Value::as_str).and_then(Word::parse);
-    Failed { word, declines: news.declines, steps: news.steps, reason: news.reason.clone() }
+    let result: Option<Value> = news
+        .result
+        .as_deref()
+        .and_then(|text| serde_json::from_str(text).ok());
+    let word = result
+        .as_ref()
+        .and_then(|result| result.get(CONTRACT_IS))
+        .and_then(Value::as_str)
+        .and_then(Word::parse);
+    Failed {
+        word,
+        declines: news.declines,
+        steps: news.steps,
+        reason: news.reason.clone(),
+    }
 }
 
 /// The date of an instant in a time zone.
 pub fn day_of(at: Timestamp, zone: Tz) -> NaiveDate {
-    DateTime::from_timestamp_millis(at.millis()).unwrap_or_default().with_timezone(&zone).date_naive()
+    DateTime::from_timestamp_millis(at.millis())
+        .unwrap_or_default()
+        .with_timezone(&zone)
+        .date_naive()
 }

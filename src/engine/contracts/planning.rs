@@ -1,14 +1,17 @@
 //! Planning the periods of contracts, in one transaction with their items.
 //!
-//! A contract is taken before its items are added, by the version it was read with; what somebody else has planned or changed
-//! meanwhile is left alone. A period whose row was refused, or left out by the job's condition, stays due.
+//! A contract is taken before its items are added, by the version it was read with; what somebody
+//! else has planned or changed meanwhile is left alone. A period whose row was refused, or left out
+//! by the job's condition, stays due.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::rows::{lapse, refusal};
 use crate::domain::ids::KeyHash;
 use crate::domain::item::State;
-use crate::ledger::{LedgerError, NewItem, NotedPeriod, PeriodOutcome, Planning, Refusal, TakenContract, TakenPeriod};
+use crate::ledger::{
+    LedgerError, NewItem, NotedPeriod, PeriodOutcome, Planning, Refusal, TakenContract, TakenPeriod,
+};
 
 /// Takes contracts for a plan. What is left alone makes no item, and says so.
 pub(in crate::engine) async fn take(
@@ -21,17 +24,35 @@ pub(in crate::engine) async fn take(
         return Ok(());
     }
     let left = planning.take_contracts(contracts).await?;
-    let (mine, others): (Vec<_>, Vec<_>) = contracts.drain(..).partition(|contract| !left.contains(&contract.id));
+    let (mine, others): (Vec<_>, Vec<_>) = contracts
+        .drain(..)
+        .partition(|contract| !left.contains(&contract.id));
     *contracts = mine;
     name(contracts, refusals);
-    let lines: BTreeSet<u64> = others.iter().flat_map(|contract| &contract.periods).map(|period| period.line).collect();
+    let lines: BTreeSet<u64> = others
+        .iter()
+        .flat_map(|contract| &contract.periods)
+        .map(|period| period.line)
+        .collect();
     let meant: BTreeSet<u64> = items.iter().map(|item| item.line).collect();
     items.retain(|item| !lines.contains(&item.line));
     refusals.retain(|refusal| !lines.contains(&refusal.line));
     for (contract, period) in each(&others).filter(|(_, period)| meant.contains(&period.line)) {
         let reason = "somebody else has planned or changed this contract meanwhile".to_owned();
-        let TakenPeriod { line, period, amount, .. } = period;
-        refusals.push(refusal(*line, &contract.contract, period, State::Skipped, *amount, reason));
+        let TakenPeriod {
+            line,
+            period,
+            amount,
+            ..
+        } = period;
+        refusals.push(refusal(
+            *line,
+            &contract.contract,
+            period,
+            State::Skipped,
+            *amount,
+            reason,
+        ));
     }
     Ok(())
 }
@@ -46,10 +67,15 @@ pub(in crate::engine) async fn note(
     if contracts.is_empty() {
         return Ok(());
     }
-    // A row that was refused because its key is there already has been charged by whoever has the key.
-    let without_item = refused.iter().filter(|refusal| refusal.duplicate_of.is_none());
+    // A row that was refused because its key is there already has been charged by whoever has the
+    // key.
+    let without_item = refused
+        .iter()
+        .filter(|refusal| refusal.duplicate_of.is_none());
     let without_item: BTreeSet<u64> = without_item.map(|refusal| refusal.line).collect();
-    let keys = items.iter().filter(|item| !without_item.contains(&item.line));
+    let keys = items
+        .iter()
+        .filter(|item| !without_item.contains(&item.line));
     let keys: BTreeMap<u64, KeyHash> = keys.map(|item| (item.line, item.key_hash)).collect();
     let outcome = |taken: &TakenPeriod| match keys.get(&taken.line) {
         _ if taken.lapsed => Some(PeriodOutcome::Lapsed(lapse(&taken.period))),
@@ -57,18 +83,35 @@ pub(in crate::engine) async fn note(
         None => None,
     };
     let noted: Vec<NotedPeriod<'_>> = each(contracts)
-        .filter_map(|(contract, taken)| Some(NotedPeriod { contract_id: contract.id, taken, outcome: outcome(taken)? }))
+        .filter_map(|(contract, taken)| {
+            Some(NotedPeriod {
+                contract_id: contract.id,
+                taken,
+                outcome: outcome(taken)?,
+            })
+        })
         .collect();
     let next = |contract: &TakenContract| {
-        let open = contract.periods.iter().find(|taken| outcome(taken).is_none());
-        (contract.id, open.map(|taken| taken.period.due).or(contract.next_due))
+        let open = contract
+            .periods
+            .iter()
+            .find(|taken| outcome(taken).is_none());
+        (
+            contract.id,
+            open.map(|taken| taken.period.due).or(contract.next_due),
+        )
     };
     let next: Vec<_> = contracts.iter().map(next).collect();
     planning.note_periods(&noted, &next).await
 }
 
 fn each(contracts: &[TakenContract]) -> impl Iterator<Item = (&TakenContract, &TakenPeriod)> {
-    contracts.iter().flat_map(|contract| contract.periods.iter().map(move |period| (contract, period)))
+    contracts.iter().flat_map(|contract| {
+        contract
+            .periods
+            .iter()
+            .map(move |period| (contract, period))
+    })
 }
 
 /// A line of contracts says nothing to people: refused rows get their key.
@@ -77,7 +120,12 @@ fn name(contracts: &[TakenContract], refusals: &mut [Refusal]) {
         return;
     }
     let keys: BTreeMap<u64, String> = each(contracts)
-        .map(|(contract, taken)| (taken.line, format!("{}/{}", contract.contract, taken.period.name)))
+        .map(|(contract, taken)| {
+            (
+                taken.line,
+                format!("{}/{}", contract.contract, taken.period.name),
+            )
+        })
         .collect();
     for refusal in refusals.iter_mut().filter(|refusal| refusal.key.is_empty()) {
         refusal.key = keys.get(&refusal.line).cloned().unwrap_or_default();

@@ -1,4 +1,5 @@
-//! Contracts as rows: one for each period that is due, contract by contract, in the order of their due dates.
+//! Contracts as rows: one for each period that is due, contract by contract, in the order of their
+//! due dates.
 
 use std::collections::VecDeque;
 
@@ -32,9 +33,25 @@ pub(in crate::engine) struct ContractRows {
 
 impl ContractRows {
     /// What is due on an account for a run.
-    pub(in crate::engine) fn new(ledger: Ledger, runtime: Handle, account: String, days: RunDays) -> Self {
+    pub(in crate::engine) fn new(
+        ledger: Ledger,
+        runtime: Handle,
+        account: String,
+        days: RunDays,
+    ) -> Self {
         let (page, left, taken) = (VecDeque::new(), VecDeque::new(), Vec::new());
-        Self { ledger, runtime, account, days, page, last: None, ended: false, left, line: 0, taken }
+        Self {
+            ledger,
+            runtime,
+            account,
+            days,
+            page,
+            last: None,
+            ended: false,
+            left,
+            line: 0,
+            taken,
+        }
     }
 
     /// Reads the next row; none at the end.
@@ -66,7 +83,9 @@ impl ContractRows {
 
     fn next_contract(&mut self) -> Result<Option<ContractRow>, LedgerError> {
         if self.page.is_empty() && !self.ended {
-            let page = self.ledger.due_contracts(&self.account, self.days.on, self.last.as_ref(), PAGE);
+            let page =
+                self.ledger
+                    .due_contracts(&self.account, self.days.on, self.last.as_ref(), PAGE);
             self.page = self.runtime.block_on(page)?.into();
             self.last = self.page.back().cloned();
             self.ended = self.page.is_empty();
@@ -75,18 +94,43 @@ impl ContractRows {
     }
 
     fn take(&mut self, contract: ContractRow) {
-        let due = contract.subscription.due(contract.open(), self.days, &contract.accounted, &contract.reopened);
-        let Some(last) = due.last().map(|due| due.period.due) else { return };
-        let next_due = last.succ_opt().and_then(|open| contract.subscription.next_due(open, &contract.accounted));
+        let due = contract.subscription.due(
+            contract.open(),
+            self.days,
+            &contract.accounted,
+            &contract.reopened,
+        );
+        let Some(last) = due.last().map(|due| due.period.due) else {
+            return;
+        };
+        let next_due = last
+            .succ_opt()
+            .and_then(|open| contract.subscription.next_due(open, &contract.accounted));
         let mut periods = Vec::with_capacity(due.len());
         for due in due {
             self.line += 1;
             let (period, amount, lapsed) = (due.period.clone(), due.amount, due.lapsed);
-            periods.push(TakenPeriod { line: self.line, period, amount, lapsed });
+            periods.push(TakenPeriod {
+                line: self.line,
+                period,
+                amount,
+                lapsed,
+            });
             self.left.push_back((self.line, contract.clone(), due));
         }
-        let ContractRow { id, contract, version, .. } = contract;
-        self.taken.push(TakenContract { id, contract, version, periods, next_due });
+        let ContractRow {
+            id,
+            contract,
+            version,
+            ..
+        } = contract;
+        self.taken.push(TakenContract {
+            id,
+            contract,
+            version,
+            periods,
+            next_due,
+        });
     }
 }
 
@@ -105,13 +149,22 @@ fn cells(row: &ContractRow, due: &Due) -> [String; 8] {
 }
 
 fn lapsed(line: u64, contract: &str, due: &Due) -> Refusal {
-    refusal(line, contract, &due.period, State::Rejected, due.amount, lapse(&due.period))
+    refusal(
+        line,
+        contract,
+        &due.period,
+        State::Rejected,
+        due.amount,
+        lapse(&due.period),
+    )
 }
 
 /// Why a period is no longer charged.
 pub(super) fn lapse(period: &Period) -> String {
     let Period { name, due, pay_by } = period;
-    format!("the period {name} fell due on {due} and could be charged until {pay_by}: it has lapsed")
+    format!(
+        "the period {name} fell due on {due} and could be charged until {pay_by}: it has lapsed"
+    )
 }
 
 /// A period's row that makes no item.

@@ -1,6 +1,8 @@
-//! What was found: differences with their reasons, and how much there is of everything. It knows neither ledger nor files.
+//! What was found: differences with their reasons, and how much there is of everything. It knows
+//! neither ledger nor files.
 //!
-//! Every line and every item counts exactly once; memory is bounded, since only so many differences are listed.
+//! Every line and every item counts exactly once; memory is bounded, since only so many differences
+//! are listed.
 
 use std::collections::BTreeMap;
 
@@ -8,8 +10,8 @@ use crate::domain::item::State;
 use crate::domain::money::{Amount, Currency};
 use crate::ledger::{LineKind, LineRef};
 
-/// The most differences that are listed; what is more is counted. Those of state have room of their own beside the others: they
-/// may not drown.
+/// The most differences that are listed; what is more is counted. Those of state have room of their
+/// own beside the others: they may not drown.
 pub(super) const LISTED_MAX: usize = 100_000;
 const STATE_LISTED_MAX: u64 = 10_000;
 
@@ -72,17 +74,29 @@ impl Reason {
     /// What a person should do.
     pub const fn advice(self) -> &'static str {
         match self {
-            Self::State => "Find out what happened with the gateway before anything is sent or given back; start here.",
+            Self::State => {
+                "Find out what happened with the gateway before anything is sent or given back; start here."
+            }
             Self::Amount => "Compare the order with the gateway; refund or charge the difference.",
-            Self::Currency => "Compare the order with the gateway; one side has the wrong currency.",
-            Self::MissingHere => "Find out which system took this payment; payrun has no item with this number.",
+            Self::Currency => {
+                "Compare the order with the gateway; one side has the wrong currency."
+            }
+            Self::MissingHere => {
+                "Find out which system took this payment; payrun has no item with this number."
+            }
             Self::RefundOfAnotherSystem => {
                 "Find out who gave this back; if a refund of ours for this payment is still open, it may be this one."
             }
-            Self::MissingThere => "Look the order up (job kind query); if the gateway has no payment, ask its support.",
-            Self::DuplicateLine => "Ask the gateway whether the money moved twice or the file has the line twice.",
+            Self::MissingThere => {
+                "Look the order up (job kind query); if the gateway has no payment, ask its support."
+            }
+            Self::DuplicateLine => {
+                "Ask the gateway whether the money moved twice or the file has the line twice."
+            }
             Self::Fee => "Compare with the contract with the gateway.",
-            Self::Summary => "Ask the gateway how it counts; the lines themselves were all read and compared.",
+            Self::Summary => {
+                "Ask the gateway how it counts; the lines themselves were all read and compared."
+            }
             Self::Timing => "Nothing, if the next days' reconciliation finds it.",
         }
     }
@@ -116,7 +130,9 @@ pub(super) struct Difference {
 impl Difference {
     /// The currency it is about.
     pub fn currency(&self) -> &'static str {
-        self.theirs.or(self.ours).map_or("", |amount| amount.currency().code())
+        self.theirs
+            .or(self.ours)
+            .map_or("", |amount| amount.currency().code())
     }
 }
 
@@ -142,7 +158,10 @@ impl Sum {
     }
 
     pub const fn plus(self, other: Self) -> Self {
-        Self { count: self.count + other.count, minor: self.minor + other.minor }
+        Self {
+            count: self.count + other.count,
+            minor: self.minor + other.minor,
+        }
     }
 }
 
@@ -179,7 +198,8 @@ pub(super) struct Counts {
     pub lines: u64,
     /// Lines that agree with their item.
     pub matched_lines: u64,
-    /// Of those that agree and of those that closed an item, how many are of items that were sent on other days.
+    /// Of those that agree and of those that closed an item, how many are of items that were sent
+    /// on other days.
     pub lines_of_other_days: u64,
     /// Lines that are neither payment nor refund.
     pub other_lines: u64,
@@ -222,7 +242,9 @@ impl Findings {
 
     /// The totals of a day and a currency.
     pub fn of(&mut self, day: &str, currency: Currency) -> &mut Totals {
-        self.totals.entry((day.to_owned(), currency.code())).or_default()
+        self.totals
+            .entry((day.to_owned(), currency.code()))
+            .or_default()
     }
 
     /// How many differences there are.
@@ -232,7 +254,11 @@ impl Findings {
 
     /// How many of them need somebody.
     pub fn grave(&self) -> u64 {
-        self.reasons.iter().filter(|(reason, _)| reason.matters()).map(|(_, count)| count).sum()
+        self.reasons
+            .iter()
+            .filter(|(reason, _)| reason.matters())
+            .map(|(_, count)| count)
+            .sum()
     }
 
     /// The totals of a currency over all days.
@@ -248,7 +274,12 @@ impl Findings {
     /// The gravest first; then by day and line.
     pub fn sort(&mut self) {
         self.differences.sort_by(|one, other| {
-            (one.reason, &one.day, one.line, one.item).cmp(&(other.reason, &other.day, other.line, other.item))
+            (one.reason, &one.day, one.line, one.item).cmp(&(
+                other.reason,
+                &other.day,
+                other.line,
+                other.item,
+            ))
         });
     }
 }

@@ -1,4 +1,5 @@
-//! From our side: every item that succeeded and was sent in these days, against the statements it should stand in.
+//! From our side: every item that succeeded and was sent in these days, against the statements it
+//! should stand in.
 
 use std::collections::HashMap;
 
@@ -10,18 +11,31 @@ use crate::ledger::{BookedItem, LedgerError, LineKind, Listed, ListedBy, Sent};
 /// How many items, or jobs, are read at a time.
 const PAGE: u32 = 500;
 
-/// Looks for all items that were sent in these days, and in the hour before: those may stand in the first of them.
+/// Looks for all items that were sent in these days, and in the hour before: those may stand in the
+/// first of them.
 pub(super) async fn look(desk: &Desk<'_>, found: &mut Findings) -> Result<(), Stopped> {
     let span = desk.window.span();
-    let sent = Sent { from: span.from.minus(BORDER), until: span.until };
+    let sent = Sent {
+        from: span.from.minus(BORDER),
+        until: span.until,
+    };
     let kinds: Vec<&str> = desk.payments.iter().chain(&desk.refunds).copied().collect();
     let mut after_job = 0;
     loop {
-        let jobs = desk.ledger.jobs_sending(desk.lane, &kinds, sent, after_job, PAGE).await?;
-        let Some(last) = jobs.last() else { return Ok(()) };
+        let jobs = desk
+            .ledger
+            .jobs_sending(desk.lane, &kinds, sent, after_job, PAGE)
+            .await?;
+        let Some(last) = jobs.last() else {
+            return Ok(());
+        };
         after_job = last.id;
         for job in &jobs {
-            let side = if desk.refunds.contains(&job.kind.as_str()) { LineKind::Refund } else { LineKind::Payment };
+            let side = if desk.refunds.contains(&job.kind.as_str()) {
+                LineKind::Refund
+            } else {
+                LineKind::Payment
+            };
             let mut after = 0;
             loop {
                 desk.still_in_time()?;
@@ -34,9 +48,17 @@ pub(super) async fn look(desk: &Desk<'_>, found: &mut Findings) -> Result<(), St
     }
 }
 
-async fn page(desk: &Desk<'_>, side: LineKind, items: &[BookedItem], found: &mut Findings) -> Result<(), LedgerError> {
-    let numbers: Vec<String> =
-        items.iter().flat_map(BookedItem::numbers).map(|number| number.as_str().to_owned()).collect();
+async fn page(
+    desk: &Desk<'_>,
+    side: LineKind,
+    items: &[BookedItem],
+    found: &mut Findings,
+) -> Result<(), LedgerError> {
+    let numbers: Vec<String> = items
+        .iter()
+        .flat_map(BookedItem::numbers)
+        .map(|number| number.as_str().to_owned())
+        .collect();
     let numbers: Vec<&str> = numbers.iter().map(String::as_str).collect();
     let is_refund = side == LineKind::Refund;
     let (by, kinds): (_, &[LineKind]) = if is_refund {
@@ -45,8 +67,14 @@ async fn page(desk: &Desk<'_>, side: LineKind, items: &[BookedItem], found: &mut
         (ListedBy::Order, &[LineKind::Payment, LineKind::Reversal])
     };
     let by_number = desk.listed(by, kinds, &numbers).await?;
-    let receipts: Vec<&str> = items.iter().filter(|_| is_refund).filter_map(|item| item.receipt.as_deref()).collect();
-    let by_receipt = desk.listed(ListedBy::RefundId, &[LineKind::Refund], &receipts).await?;
+    let receipts: Vec<&str> = items
+        .iter()
+        .filter(|_| is_refund)
+        .filter_map(|item| item.receipt.as_deref())
+        .collect();
+    let by_receipt = desk
+        .listed(ListedBy::RefundId, &[LineKind::Refund], &receipts)
+        .await?;
     for item in items {
         let listed = place(item, &by_number, &by_receipt);
         judge(desk, side, item, listed, found);
@@ -60,12 +88,24 @@ fn place<'a>(
     by_number: &'a HashMap<String, Listed>,
     by_receipt: &'a HashMap<String, Listed>,
 ) -> Option<&'a Listed> {
-    let of_receipt = item.receipt.as_ref().and_then(|receipt| by_receipt.get(receipt));
-    let places = item.numbers().filter_map(|number| by_number.get(number.as_str())).chain(of_receipt);
+    let of_receipt = item
+        .receipt
+        .as_ref()
+        .and_then(|receipt| by_receipt.get(receipt));
+    let places = item
+        .numbers()
+        .filter_map(|number| by_number.get(number.as_str()))
+        .chain(of_receipt);
     places.max_by_key(|listed| listed.inside)
 }
 
-fn judge(desk: &Desk<'_>, side: LineKind, item: &BookedItem, listed: Option<&Listed>, found: &mut Findings) {
+fn judge(
+    desk: &Desk<'_>,
+    side: LineKind,
+    item: &BookedItem,
+    listed: Option<&Listed>,
+    found: &mut Findings,
+) {
     let Some(sent_at) = item.sent_at else { return };
     let span = desk.window.span();
     let day = day_of(sent_at);
@@ -73,14 +113,24 @@ fn judge(desk: &Desk<'_>, side: LineKind, item: &BookedItem, listed: Option<&Lis
         // Of the day before: only what stands nowhere is news, once that day's statement is there.
         if listed.is_none() && desk.day_before {
             let note = "it was sent in the hour before these days";
-            found.differs(difference(Reason::MissingThere, note.to_owned(), &day, side, item));
+            found.differs(difference(
+                Reason::MissingThere,
+                note.to_owned(),
+                &day,
+                side,
+                item,
+            ));
         }
         return;
     }
     found.counts.items += 1;
     if let Some(amount) = item.amount {
         let totals = found.of(&day, amount.currency());
-        let sum = if side == LineKind::Refund { &mut totals.our_refunds } else { &mut totals.our_payments };
+        let sum = if side == LineKind::Refund {
+            &mut totals.our_refunds
+        } else {
+            &mut totals.our_payments
+        };
         sum.add(amount.minor());
     }
     let late = sent_at >= span.until.minus(BORDER) && !desk.day_after;
@@ -93,21 +143,48 @@ fn judge(desk: &Desk<'_>, side: LineKind, item: &BookedItem, listed: Option<&Lis
         }
         None if late || early => {
             let beside = if late { "after" } else { "before" };
-            let note = format!("it was sent near midnight, and the statement of the day {beside} is not there");
+            let note = format!(
+                "it was sent near midnight, and the statement of the day {beside} is not there"
+            );
             found.differs(difference(Reason::Timing, note, &day, side, item));
         }
         None if desk.fetched_before(&day, sent_at) => {
-            let note = "it was sent after the statement of its day was fetched, when the day was not over";
-            found.differs(difference(Reason::Timing, note.to_owned(), &day, side, item));
+            let note =
+                "it was sent after the statement of its day was fetched, when the day was not over";
+            found.differs(difference(
+                Reason::Timing,
+                note.to_owned(),
+                &day,
+                side,
+                item,
+            ));
         }
-        None => found.differs(difference(Reason::MissingThere, String::new(), &day, side, item)),
+        None => found.differs(difference(
+            Reason::MissingThere,
+            String::new(),
+            &day,
+            side,
+            item,
+        )),
     }
 }
 
-fn difference(reason: Reason, note: String, day: &str, side: LineKind, item: &BookedItem) -> Difference {
-    let number = item.number(item.generation).map(|number| number.as_str().to_owned()).unwrap_or_default();
-    let (order_no, refund_no) =
-        if side == LineKind::Refund { (String::new(), number) } else { (number, String::new()) };
+fn difference(
+    reason: Reason,
+    note: String,
+    day: &str,
+    side: LineKind,
+    item: &BookedItem,
+) -> Difference {
+    let number = item
+        .number(item.generation)
+        .map(|number| number.as_str().to_owned())
+        .unwrap_or_default();
+    let (order_no, refund_no) = if side == LineKind::Refund {
+        (String::new(), number)
+    } else {
+        (number, String::new())
+    };
     Difference {
         reason,
         day: day.to_owned(),

@@ -1,4 +1,5 @@
-//! From the gateway's side: every line of the statements, a page at a time, against the item it names.
+//! From the gateway's side: every line of the statements, a page at a time, against the item it
+//! names.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,21 +10,31 @@ use crate::domain::answer::Receipt;
 use crate::domain::ids::{KeyHash, OrderNumber};
 use crate::domain::item::State;
 use crate::ledger::{
-    Believed, BookedItem, LedgerError, LineKind, LineRef, Listed, ListedBy, StatementEvidence, StatementLine,
-    StatementRow,
+    Believed, BookedItem, LedgerError, LineKind, LineRef, Listed, ListedBy, StatementEvidence,
+    StatementLine, StatementRow,
 };
 
 /// How many lines are read at a time.
 const PAGE: u32 = 500;
 
 /// Reads all lines of the statements.
-pub(super) async fn read(desk: &Desk<'_>, statements: &[StatementRow], found: &mut Findings) -> Result<(), Stopped> {
+pub(super) async fn read(
+    desk: &Desk<'_>,
+    statements: &[StatementRow],
+    found: &mut Findings,
+) -> Result<(), Stopped> {
     for statement in statements {
-        statement.remarks.iter().for_each(|remark| found.differs(of_summary(&statement.day, remark)));
+        statement
+            .remarks
+            .iter()
+            .for_each(|remark| found.differs(of_summary(&statement.day, remark)));
         let mut after = 0;
         loop {
             desk.still_in_time()?;
-            let page = desk.ledger.statement_lines(statement.id, after, PAGE).await?;
+            let page = desk
+                .ledger
+                .statement_lines(statement.id, after, PAGE)
+                .await?;
             let Some(last) = page.last() else { break };
             after = last.line;
             let books = Books::of(desk, &page).await?;
@@ -71,30 +82,65 @@ impl Books {
     async fn of(desk: &Desk<'_>, page: &[StatementLine]) -> Result<Self, LedgerError> {
         let numbers = |kinds: &[LineKind], number: fn(&StatementLine) -> &str| -> Vec<&str> {
             let lines = page.iter().filter(|line| kinds.contains(&line.kind));
-            lines.map(number).filter(|number| !number.is_empty()).collect::<HashSet<_>>().into_iter().collect()
+            lines
+                .map(number)
+                .filter(|number| !number.is_empty())
+                .collect::<HashSet<_>>()
+                .into_iter()
+                .collect()
         };
-        let orders = numbers(&[LineKind::Payment, LineKind::Reversal], |line| &line.order_no);
+        let orders = numbers(&[LineKind::Payment, LineKind::Reversal], |line| {
+            &line.order_no
+        });
         let refunds = numbers(&[LineKind::Refund], |line| &line.refund_no);
-        let nameless = page.iter().filter(|line| line.kind == LineKind::Refund && line.refund_no.is_empty());
-        let nameless: Vec<(&str, &str)> = nameless.map(|line| (&*line.transaction_id, &*line.refund_id)).collect();
+        let nameless = page
+            .iter()
+            .filter(|line| line.kind == LineKind::Refund && line.refund_no.is_empty());
+        let nameless: Vec<(&str, &str)> = nameless
+            .map(|line| (&*line.transaction_id, &*line.refund_id))
+            .collect();
         let (ledger, lane) = (desk.ledger, desk.lane);
         let mut first = HashMap::new();
         for kind in [LineKind::Payment, LineKind::Reversal] {
-            let listed = desk.listed(ListedBy::Order, &[kind], &numbers(&[kind], |line| &line.order_no)).await?;
-            first.extend(listed.into_iter().map(|(number, listed)| ((kind, false, number), listed)));
+            let listed = desk
+                .listed(
+                    ListedBy::Order,
+                    &[kind],
+                    &numbers(&[kind], |line| &line.order_no),
+                )
+                .await?;
+            first.extend(
+                listed
+                    .into_iter()
+                    .map(|(number, listed)| ((kind, false, number), listed)),
+            );
         }
-        let ids: Vec<&str> = nameless.iter().map(|(_, id)| *id).filter(|id| !id.is_empty()).collect();
+        let ids: Vec<&str> = nameless
+            .iter()
+            .map(|(_, id)| *id)
+            .filter(|id| !id.is_empty())
+            .collect();
         for (by, numbers) in [(ListedBy::Refund, &refunds), (ListedBy::RefundId, &ids)] {
             let listed = desk.listed(by, &[LineKind::Refund], numbers).await?;
             let by_id = by == ListedBy::RefundId;
-            first.extend(listed.into_iter().map(|(number, listed)| ((LineKind::Refund, by_id, number), listed)));
+            first.extend(
+                listed
+                    .into_iter()
+                    .map(|(number, listed)| ((LineKind::Refund, by_id, number), listed)),
+            );
         }
-        let taken_back = taken_back(desk, &numbers(&[LineKind::Reversal], |line| &line.order_no)).await?;
-        let receipts = ledger.refunds_with_receipt(lane, &desk.refunds, desk.payments_of, &nameless).await?;
+        let taken_back =
+            taken_back(desk, &numbers(&[LineKind::Reversal], |line| &line.order_no)).await?;
+        let receipts = ledger
+            .refunds_with_receipt(lane, &desk.refunds, desk.payments_of, &nameless)
+            .await?;
         Ok(Self {
             payments: by_number(ledger.items_named(lane, &desk.payments, &orders).await?),
             refunds: by_number(ledger.items_named(lane, &desk.refunds, &refunds).await?),
-            receipts: receipts.into_iter().filter_map(|item| Some((item.receipt.clone()?, item))).collect(),
+            receipts: receipts
+                .into_iter()
+                .filter_map(|item| Some((item.receipt.clone()?, item)))
+                .collect(),
             taken_back,
             first,
         })
@@ -118,7 +164,8 @@ impl Books {
             LineKind::Payment | LineKind::Reversal | LineKind::Other => &line.order_no,
         };
         let first = self.first.get(&(line.kind, by_id, number.clone()));
-        first.is_some_and(|listed| (listed.first.day.as_str(), listed.first.line) < (day, line.line))
+        first
+            .is_some_and(|listed| (listed.first.day.as_str(), listed.first.line) < (day, line.line))
     }
 }
 
@@ -126,27 +173,46 @@ impl Books {
 async fn taken_back(desk: &Desk<'_>, orders: &[&str]) -> Result<HashSet<String>, LedgerError> {
     let mut by_key = HashMap::new();
     for kind in &desk.reversals {
-        let keys = orders.iter().flat_map(|order| kind.keys_about(order).into_iter().map(move |key| (key, *order)));
-        by_key.extend(keys.map(|(key, order)| (KeyHash::of(desk.account, &kind.name, &key), order)));
+        let keys = orders.iter().flat_map(|order| {
+            kind.keys_about(order)
+                .into_iter()
+                .map(move |key| (key, *order))
+        });
+        by_key
+            .extend(keys.map(|(key, order)| (KeyHash::of(desk.account, &kind.name, &key), order)));
     }
     if by_key.is_empty() {
         return Ok(HashSet::new());
     }
-    let kinds: Vec<&str> = desk.reversals.iter().map(|kind| kind.name.as_str()).collect();
-    let items = desk.ledger.items_with_keys(desk.lane, &kinds, by_key.keys().copied().collect()).await?;
+    let kinds: Vec<&str> = desk
+        .reversals
+        .iter()
+        .map(|kind| kind.name.as_str())
+        .collect();
+    let items = desk
+        .ledger
+        .items_with_keys(desk.lane, &kinds, by_key.keys().copied().collect())
+        .await?;
     let succeeded = items.iter().filter(|item| item.state == State::Succeeded);
-    Ok(succeeded.filter_map(|item| by_key.get(&item.key()).map(|order| (*order).to_owned())).collect())
+    Ok(succeeded
+        .filter_map(|item| by_key.get(&item.key()).map(|order| (*order).to_owned()))
+        .collect())
 }
 
 fn by_number(items: Vec<BookedItem>) -> HashMap<String, BookedItem> {
-    let numbers =
-        |item: BookedItem| item.numbers().map(|number| (number.as_str().to_owned(), item.clone())).collect::<Vec<_>>();
+    let numbers = |item: BookedItem| {
+        item.numbers()
+            .map(|number| (number.as_str().to_owned(), item.clone()))
+            .collect::<Vec<_>>()
+    };
     items.into_iter().flat_map(numbers).collect()
 }
 
 /// What the gateway says it took, gave back, keeps and settles.
 fn count(day: &str, line: &StatementLine, found: &mut Findings) {
-    let Counts { lines, other_lines, .. } = &mut found.counts;
+    let Counts {
+        lines, other_lines, ..
+    } = &mut found.counts;
     *lines += 1;
     let side: fn(&mut Totals) -> &mut super::findings::Sum = match line.kind {
         LineKind::Payment => |totals| &mut totals.their_payments,
@@ -197,14 +263,19 @@ async fn judge(
         },
     }
     let span = desk.window.span();
-    let inside = item.and_then(|item| item.sent_at).is_some_and(|at| span.from <= at && at < span.until);
+    let inside = item
+        .and_then(|item| item.sent_at)
+        .is_some_and(|at| span.from <= at && at < span.until);
     found.counts.lines_of_other_days += u64::from(!inside);
     if let Some(expected) = desk.fee_rate.and_then(|rate| other_fee(line, rate)) {
         let differs = difference(Reason::Fee, "", day, line, item);
         let fee = line.fee.map_or("none".to_owned(), |(minor, currency)| {
             crate::domain::money::decimal_text(i128::from(minor), currency)
         });
-        found.differs(Difference { note: format!("the fee is {fee}, the rate gives {expected}"), ..differs });
+        found.differs(Difference {
+            note: format!("the fee is {fee}, the rate gives {expected}"),
+            ..differs
+        });
     }
     Ok(())
 }
@@ -217,16 +288,38 @@ async fn believe(
     item: &BookedItem,
     found: &mut Findings,
 ) -> Result<bool, LedgerError> {
-    let number = if line.kind == LineKind::Refund { &line.refund_no } else { &line.order_no };
-    let order_no = OrderNumber::parse(number).ok().or_else(|| item.number(item.generation));
-    let (Some(order_no), Some(amount)) = (order_no, line.amount) else { return Ok(false) };
+    let number = if line.kind == LineKind::Refund {
+        &line.refund_no
+    } else {
+        &line.order_no
+    };
+    let order_no = OrderNumber::parse(number)
+        .ok()
+        .or_else(|| item.number(item.generation));
+    let (Some(order_no), Some(amount)) = (order_no, line.amount) else {
+        return Ok(false);
+    };
     let receipt = Receipt(receipt(line).to_owned());
     let now = desk.clock.now();
-    let shown = StatementEvidence { day: day.to_owned(), line: line.line, order_no, receipt, amount, now };
+    let shown = StatementEvidence {
+        day: day.to_owned(),
+        line: line.line,
+        order_no,
+        receipt,
+        amount,
+        now,
+    };
     match desk.ledger.believe_line(item.id, &shown).await? {
         Believed::Closed => {
-            let place = LineRef { day: day.to_owned(), line: line.line };
-            found.closes(Closed { item: item.id, was: item.state, place });
+            let place = LineRef {
+                day: day.to_owned(),
+                line: line.line,
+            };
+            found.closes(Closed {
+                item: item.id,
+                was: item.state,
+                place,
+            });
             Ok(true)
         }
         // Its call was answered meanwhile.
@@ -241,7 +334,11 @@ async fn believe(
         }
         Believed::Contradicted | Believed::Unchanged(_) => {
             let is_earlier = item.state.is_in_flight() && !item.is_in_use(shown.order_no.as_str());
-            let note = if is_earlier { EARLIER } else { "money moved for an item that says it did not" };
+            let note = if is_earlier {
+                EARLIER
+            } else {
+                "money moved for an item that says it did not"
+            };
             alarm(desk, day, line, Some(item), note, found);
             Ok(false)
         }
@@ -257,7 +354,11 @@ fn alarm(
     note: &'static str,
     found: &mut Findings,
 ) {
-    let told = found.reasons.get(&Reason::State).copied().unwrap_or_default();
+    let told = found
+        .reasons
+        .get(&Reason::State)
+        .copied()
+        .unwrap_or_default();
     if told < super::ALARMS_TOLD {
         tracing::error!(
             lane.name = desk.lane,

@@ -1,7 +1,9 @@
-//! Our items against the gateway's statement lines: each difference gets a name, and a report that people can work with.
+//! Our items against the gateway's statement lines: each difference gets a name, and a report that
+//! people can work with.
 //!
-//! Both sides are read in pages, from the ledger alone; nothing is asked of the gateway. A line that tells what became of an
-//! item of which that was not known closes it. Everything else is only reported: a statement corrects nothing by itself.
+//! Both sides are read in pages, from the ledger alone; nothing is asked of the gateway. A line
+//! that tells what became of an item of which that was not known closes it. Everything else is only
+//! reported: a statement corrects nothing by itself.
 
 mod findings;
 mod items;
@@ -72,7 +74,9 @@ enum Stopped {
     #[error("the report could not be written")]
     Files(#[from] FilesError),
     /// It takes longer than the claim holds.
-    #[error("it takes longer than the claim holds; reconcile fewer days, or give the account a longer timeout")]
+    #[error(
+        "it takes longer than the claim holds; reconcile fewer days, or give the account a longer timeout"
+    )]
     TooLong,
 }
 
@@ -85,13 +89,26 @@ struct Order {
 
 impl Order {
     fn read(call: &Call) -> Result<Self, String> {
-        let text = |name: &str| call.input.get(name).and_then(Value::as_str).unwrap_or_default();
+        let text = |name: &str| {
+            call.input
+                .get(name)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+        };
         let rate = |text: &str| {
-            let rate = Decimal::from_str_exact(text).ok().filter(|rate| *rate >= Decimal::ZERO && *rate < Decimal::ONE);
+            let rate = Decimal::from_str_exact(text)
+                .ok()
+                .filter(|rate| *rate >= Decimal::ZERO && *rate < Decimal::ONE);
             rate.ok_or_else(|| "fee_rate takes a decimal below 1, such as 0.008".to_owned())
         };
-        let fee_rate = Some(text("fee_rate")).filter(|text| !text.is_empty()).map(rate).transpose()?;
-        Ok(Self { window: Window::parse(text("from"), text("to"))?, fee_rate })
+        let fee_rate = Some(text("fee_rate"))
+            .filter(|text| !text.is_empty())
+            .map(rate)
+            .transpose()?;
+        Ok(Self {
+            window: Window::parse(text("from"), text("to"))?,
+            fee_rate,
+        })
     }
 }
 
@@ -99,7 +116,12 @@ impl Order {
 pub(super) async fn work(scene: &Scene<'_>, call: &Call) -> Observation {
     let order = match Order::read(call) {
         Ok(order) => order,
-        Err(mistake) => return observed("BAD_INPUT", Map::from_iter([("mistake".to_owned(), json!(mistake))])),
+        Err(mistake) => {
+            return observed(
+                "BAD_INPUT",
+                Map::from_iter([("mistake".to_owned(), json!(mistake))]),
+            );
+        }
     };
     match reconcile(scene, order).await {
         Ok(observation) => observation,
@@ -112,19 +134,37 @@ pub(super) async fn work(scene: &Scene<'_>, call: &Call) -> Observation {
 }
 
 async fn reconcile(scene: &Scene<'_>, order: Order) -> Result<Observation, Stopped> {
-    let Engine { ledger, clock, files, catalog, .. } = scene.engine;
+    let Engine {
+        ledger,
+        clock,
+        files,
+        catalog,
+        ..
+    } = scene.engine;
     let lane = scene.account.name.as_str();
     let ends = order.window.ends();
     let statements = ledger.statements(lane, &ends.0, &ends.1).await?;
     let missing = missing(order.window, &statements);
     if !missing.is_empty() {
         let named = missing.iter().take(DAYS_NAMED).cloned().collect::<Vec<_>>();
-        let facts = [("missing_days", json!(named)), ("missing_count", json!(missing.len()))];
-        return Ok(observed("NO_STATEMENT", facts.map(|(name, fact)| (name.to_owned(), fact)).into_iter().collect()));
+        let facts = [
+            ("missing_days", json!(named)),
+            ("missing_count", json!(missing.len())),
+        ];
+        return Ok(observed(
+            "NO_STATEMENT",
+            facts
+                .map(|(name, fact)| (name.to_owned(), fact))
+                .into_iter()
+                .collect(),
+        ));
     }
     let (day_before, day_after) = order.window.neighbours();
     let of_kind = |side| {
-        let kinds = catalog.kinds.values().filter(|kind| kind.in_statement == Some(side));
+        let kinds = catalog
+            .kinds
+            .values()
+            .filter(|kind| kind.in_statement == Some(side));
         kinds.map(|kind| kind.name.as_str()).collect()
     };
     let is_reversal = |kind: &&JobKind| kind.in_statement == Some(InStatement::Reversal);
@@ -135,12 +175,23 @@ async fn reconcile(scene: &Scene<'_>, order: Order) -> Result<Observation, Stopp
         payments_of: KeyHash::of(&scene.account.identity, "payment", ""),
         payments: of_kind(InStatement::Payment),
         refunds: of_kind(InStatement::Refund),
-        reversals: catalog.kinds.values().map(|kind| &**kind).filter(is_reversal).collect(),
+        reversals: catalog
+            .kinds
+            .values()
+            .map(|kind| &**kind)
+            .filter(is_reversal)
+            .collect(),
         account: &scene.account.identity,
         window: order.window,
         open_since: open_days(&statements),
-        day_before: !ledger.statements(lane, &day_before, &day_before).await?.is_empty(),
-        day_after: !ledger.statements(lane, &day_after, &day_after).await?.is_empty(),
+        day_before: !ledger
+            .statements(lane, &day_before, &day_before)
+            .await?
+            .is_empty(),
+        day_after: !ledger
+            .statements(lane, &day_after, &day_after)
+            .await?
+            .is_empty(),
         ends,
         fee_rate: order.fee_rate,
         until: scene.claimed.lease_until,
@@ -149,9 +200,18 @@ async fn reconcile(scene: &Scene<'_>, order: Order) -> Result<Observation, Stopp
     lines::read(&desk, &statements, &mut found).await?;
     items::look(&desk, &mut found).await?;
     found.sort();
-    let about = report::About { lane, from: &desk.ends.0, to: &desk.ends.1, made_at: clock.now() };
+    let about = report::About {
+        lane,
+        from: &desk.ends.0,
+        to: &desk.ends.1,
+        made_at: clock.now(),
+    };
     let written = report::write(files, &about, &found).await?;
-    let state = if found.grave() == 0 { "MATCHED" } else { "DIFFERENT" };
+    let state = if found.grave() == 0 {
+        "MATCHED"
+    } else {
+        "DIFFERENT"
+    };
     let mut observation = observed(state, facts(&found, &written));
     observation.receipt = Some(written.digest);
     Ok(observation)
@@ -167,29 +227,49 @@ impl Desk<'_> {
         if numbers.is_empty() {
             return Ok(HashMap::new());
         }
-        self.ledger.listed(self.lane, (&self.ends.0, &self.ends.1), by, kinds, numbers).await
+        self.ledger
+            .listed(self.lane, (&self.ends.0, &self.ends.1), by, kinds, numbers)
+            .await
     }
 
     /// Whether the statement of a day was fetched before this instant, and before the day was over.
     fn fetched_before(&self, day: &str, at: Timestamp) -> bool {
-        self.open_since.get(day).is_some_and(|fetched_at| *fetched_at <= at)
+        self.open_since
+            .get(day)
+            .is_some_and(|fetched_at| *fetched_at <= at)
     }
 
     /// Somebody else may have taken the item over once the claim has ended.
     fn still_in_time(&self) -> Result<(), Stopped> {
-        if self.clock.now() < self.until { Ok(()) } else { Err(Stopped::TooLong) }
+        if self.clock.now() < self.until {
+            Ok(())
+        } else {
+            Err(Stopped::TooLong)
+        }
     }
 }
 
 /// The days whose statements were fetched before they were over, and when.
 fn open_days(statements: &[StatementRow]) -> HashMap<String, Timestamp> {
-    let is_open =
-        |row: &&StatementRow| Window::parse(&row.day, &row.day).is_ok_and(|day| row.fetched_at < day.span().until);
-    statements.iter().filter(is_open).map(|row| (row.day.clone(), row.fetched_at)).collect()
+    let is_open = |row: &&StatementRow| {
+        Window::parse(&row.day, &row.day).is_ok_and(|day| row.fetched_at < day.span().until)
+    };
+    statements
+        .iter()
+        .filter(is_open)
+        .map(|row| (row.day.clone(), row.fetched_at))
+        .collect()
 }
 
 fn missing(window: Window, there: &[StatementRow]) -> Vec<String> {
-    window.days().filter(|day| there.binary_search_by(|row| row.day.as_str().cmp(day)).is_err()).collect()
+    window
+        .days()
+        .filter(|day| {
+            there
+                .binary_search_by(|row| row.day.as_str().cmp(day))
+                .is_err()
+        })
+        .collect()
 }
 
 fn observed(state: &str, facts: Map<String, Value>) -> Observation {
@@ -209,15 +289,22 @@ fn facts(found: &Findings, written: &report::Written) -> Map<String, Value> {
         ("closed_by_statement", found.closed_count),
         ("differences", found.count()),
     ];
-    let mut facts: Map<String, Value> =
-        counts.map(|(name, count)| (name.to_owned(), json!(count))).into_iter().collect();
+    let mut facts: Map<String, Value> = counts
+        .map(|(name, count)| (name.to_owned(), json!(count)))
+        .into_iter()
+        .collect();
     for reason in Reason::ALL {
-        facts.insert(reason.word().to_owned(), json!(found.reasons.get(&reason).copied().unwrap_or_default()));
+        facts.insert(
+            reason.word().to_owned(),
+            json!(found.reasons.get(&reason).copied().unwrap_or_default()),
+        );
     }
     facts.insert("sums".to_owned(), report::sums(found));
-    for (name, location) in
-        [("report_csv", &written.csv), ("report_json", &written.json), ("report_html", &written.html)]
-    {
+    for (name, location) in [
+        ("report_csv", &written.csv),
+        ("report_json", &written.json),
+        ("report_html", &written.html),
+    ] {
         facts.insert(name.to_owned(), json!(location));
     }
     facts

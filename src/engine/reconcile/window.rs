@@ -28,11 +28,18 @@ impl Window {
             NaiveDate::parse_from_str(text, "%Y-%m-%d")
                 .map_err(|_| "from and to take days such as 2026-11-30".to_owned())
         };
-        let window = Self { from: day(from)?, to: day(to)? };
+        let window = Self {
+            from: day(from)?,
+            to: day(to)?,
+        };
         if window.from > window.to {
             return Err("from lies after to".to_owned());
         }
-        if window.from.checked_add_days(Days::new(DAYS_MAX)).is_none_or(|end| end <= window.to) {
+        if window
+            .from
+            .checked_add_days(Days::new(DAYS_MAX))
+            .is_none_or(|end| end <= window.to)
+        {
             return Err(format!("more than {DAYS_MAX} days"));
         }
         Ok(window)
@@ -45,17 +52,26 @@ impl Window {
 
     /// Every day of it.
     pub fn days(self) -> impl Iterator<Item = String> {
-        self.from.iter_days().take_while(move |day| *day <= self.to).map(text)
+        self.from
+            .iter_days()
+            .take_while(move |day| *day <= self.to)
+            .map(text)
     }
 
     /// The day before and the day after.
     pub fn neighbours(self) -> (String, String) {
-        (text(self.from.pred_opt().unwrap_or(self.from)), text(self.to.succ_opt().unwrap_or(self.to)))
+        (
+            text(self.from.pred_opt().unwrap_or(self.from)),
+            text(self.to.succ_opt().unwrap_or(self.to)),
+        )
     }
 
     /// When something was sent that was sent on one of its days.
     pub fn span(self) -> Sent {
-        Sent { from: midnight(self.from), until: midnight(self.to.succ_opt().unwrap_or(self.to)) }
+        Sent {
+            from: midnight(self.from),
+            until: midnight(self.to.succ_opt().unwrap_or(self.to)),
+        }
     }
 }
 
@@ -83,10 +99,19 @@ mod tests {
         let window = Window::parse("2026-11-20", "2026-11-21").unwrap();
         assert_eq!(window.span().from.to_string(), "2026-11-19T16:00:00Z");
         assert_eq!(window.span().until.to_string(), "2026-11-21T16:00:00Z");
-        assert_eq!(window.days().collect::<Vec<_>>(), ["2026-11-20", "2026-11-21"]);
-        assert_eq!(window.neighbours(), ("2026-11-19".to_owned(), "2026-11-22".to_owned()));
+        assert_eq!(
+            window.days().collect::<Vec<_>>(),
+            ["2026-11-20", "2026-11-21"]
+        );
+        assert_eq!(
+            window.neighbours(),
+            ("2026-11-19".to_owned(), "2026-11-22".to_owned())
+        );
         assert_eq!(day_of(window.span().from), "2026-11-20");
-        assert_eq!(day_of(window.span().from.minus(Duration::from_millis(1))), "2026-11-19");
+        assert_eq!(
+            day_of(window.span().from.minus(Duration::from_millis(1))),
+            "2026-11-19"
+        );
     }
 
     #[test]
@@ -94,6 +119,10 @@ mod tests {
         assert!(Window::parse("2026-11-21", "2026-11-20").is_err());
         assert!(Window::parse("2026-11-31", "2026-12-01").is_err());
         assert!(Window::parse("2025-01-01", "2026-02-04").is_ok());
-        assert!(Window::parse("2025-01-01", "2026-02-05").unwrap_err().contains("400 days"));
+        assert!(
+            Window::parse("2025-01-01", "2026-02-05")
+                .unwrap_err()
+                .contains("400 days")
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! Firing an occurrence at a person's wish: one that was missed, skipped or failed, under its own name, so that it is still the one
-//! run of its time.
+//! Firing an occurrence at a person's wish: one that was missed, skipped or failed, under its own
+//! name, so that it is still the one run of its time.
 
 use std::sync::Arc;
 
@@ -35,7 +35,9 @@ pub enum ByHandError {
         workflow: String,
     },
     /// No clock shows it, and another time of its date fires for it.
-    #[error("{nominal} of {workflow} does not fire by itself: the clock skips it, and {instead} fires for it")]
+    #[error(
+        "{nominal} of {workflow} does not fire by itself: the clock skips it, and {instead} fires for it"
+    )]
     OtherFires {
         /// Which workflow.
         workflow: String,
@@ -68,7 +70,8 @@ pub enum ByHandError {
 }
 
 impl Engine {
-    /// Fires an occurrence, whatever became of it before. What has a run keeps that one; of a new one `author` is who began it.
+    /// Fires an occurrence, whatever became of it before. What has a run keeps that one; of a new
+    /// one `author` is who began it.
     ///
     /// # Errors
     /// [`ByHandError`]; then nothing was planned.
@@ -79,8 +82,14 @@ impl Engine {
         author: &Actor,
         now: Timestamp,
     ) -> Result<ByHand, ByHandError> {
-        let known = self.ledger.occurrence(&workflow.name, &nominal.to_string()).await?;
-        if let Some(row) = known.as_ref().filter(|row| row.state == OccurrenceState::Fired) {
+        let known = self
+            .ledger
+            .occurrence(&workflow.name, &nominal.to_string())
+            .await?;
+        if let Some(row) = known
+            .as_ref()
+            .filter(|row| row.state == OccurrenceState::Fired)
+        {
             return Ok(ByHand::HasRun(row.clone()));
         }
         let wished = NewOccurrence {
@@ -89,9 +98,14 @@ impl Engine {
             ..of(workflow, nominal, known.as_ref())?
         };
         if wished.at > now {
-            return Err(ByHandError::NotYet { workflow: workflow.name.clone(), nominal, at: wished.at });
+            return Err(ByHandError::NotYet {
+                workflow: workflow.name.clone(),
+                nominal,
+                at: wished.at,
+            });
         }
-        // Nothing is noted before the run is planned: what is due would be fired by the schedule, as if nobody had begun it.
+        // Nothing is noted before the run is planned: what is due would be fired by the schedule,
+        // as if nobody had begun it.
         let row = OccurrenceRow {
             workflow: workflow.name.clone(),
             nominal: wished.nominal,
@@ -102,7 +116,11 @@ impl Engine {
             reason: wished.reason,
             changed_at: now,
         };
-        let had_run = self.ledger.run_of(&row.workflow, &row.nominal).await?.is_some();
+        let had_run = self
+            .ledger
+            .run_of(&row.workflow, &row.nominal)
+            .await?
+            .is_some();
         let row = self.fire(workflow, row, author, now).await?;
         Ok(match row.state {
             OccurrenceState::Fired if had_run => ByHand::HasRun(row),
@@ -117,7 +135,11 @@ impl Engine {
 }
 
 /// The occurrence as it was noted, or as the schedule has it now.
-fn of(workflow: &Workflow, nominal: Nominal, known: Option<&OccurrenceRow>) -> Result<NewOccurrence, ByHandError> {
+fn of(
+    workflow: &Workflow,
+    nominal: Nominal,
+    known: Option<&OccurrenceRow>,
+) -> Result<NewOccurrence, ByHandError> {
     if let Some(row) = known {
         return Ok(NewOccurrence {
             nominal: row.nominal.clone(),
@@ -128,11 +150,24 @@ fn of(workflow: &Workflow, nominal: Nominal, known: Option<&OccurrenceRow>) -> R
         });
     }
     let name = || workflow.name.clone();
-    let scheduling = workflow.schedule.as_ref().ok_or_else(|| ByHandError::NoSchedule { workflow: name() })?;
+    let scheduling = workflow
+        .schedule
+        .as_ref()
+        .ok_or_else(|| ByHandError::NoSchedule { workflow: name() })?;
     let timetable = &scheduling.timetable;
-    let firing = timetable.at(nominal).ok_or_else(|| match timetable.fires_instead_of(nominal) {
-        Some(instead) => ByHandError::OtherFires { workflow: name(), nominal, instead },
-        None => ByHandError::NoSuchTime { workflow: name(), nominal },
-    })?;
+    let firing =
+        timetable
+            .at(nominal)
+            .ok_or_else(|| match timetable.fires_instead_of(nominal) {
+                Some(instead) => ByHandError::OtherFires {
+                    workflow: name(),
+                    nominal,
+                    instead,
+                },
+                None => ByHandError::NoSuchTime {
+                    workflow: name(),
+                    nominal,
+                },
+            })?;
     Ok(occurrence(&scheduling.timetable, &firing))
 }

@@ -34,18 +34,34 @@ impl Engine {
         workflow: &Arc<Workflow>,
         now: Timestamp,
     ) -> Result<Vec<OccurrenceRow>, LedgerError> {
-        let Some(scheduling) = &workflow.schedule else { return Ok(Vec::new()) };
-        let open = self.ledger.open_occurrences(&workflow.name, now, LOOK).await?;
-        let (planned, open): (Vec<_>, Vec<_>) = open.into_iter().partition(|row| row.run_id.is_some());
+        let Some(scheduling) = &workflow.schedule else {
+            return Ok(Vec::new());
+        };
+        let open = self
+            .ledger
+            .open_occurrences(&workflow.name, now, LOOK)
+            .await?;
+        let (planned, open): (Vec<_>, Vec<_>) =
+            open.into_iter().partition(|row| row.run_id.is_some());
         let mut decided = Vec::new();
         for row in planned {
             decided.push(self.fired(row, None, now).await?);
         }
-        let resumed = if open.is_empty() { None } else { self.ledger.resumed_at(&workflow.name).await? };
+        let resumed = if open.is_empty() {
+            None
+        } else {
+            self.ledger.resumed_at(&workflow.name).await?
+        };
         let (late, open) = late(scheduling.missed, open, resumed, now);
-        decided.extend(self.give_up_late(workflow, scheduling.missed, late, resumed, now).await?);
+        decided.extend(
+            self.give_up_late(workflow, scheduling.missed, late, resumed, now)
+                .await?,
+        );
         for (place, row) in open.into_iter().enumerate() {
-            decided.push(self.fire_or_wait(workflow, scheduling, row, place, now).await?);
+            decided.push(
+                self.fire_or_wait(workflow, scheduling, row, place, now)
+                    .await?,
+            );
         }
         Ok(decided)
     }
@@ -63,25 +79,45 @@ impl Engine {
             Missed::Latest => format!("{why}; a later one fires in its place"),
             Missed::Each => format!("{why}; only the latest {EACH_MAX} fire"),
         };
-        let in_pause = late.iter().rev().find(|row| resumed.is_some_and(|resumed| row.at <= resumed));
+        let in_pause = late
+            .iter()
+            .rev()
+            .find(|row| resumed.is_some_and(|resumed| row.at <= resumed));
         let pause = match in_pause {
             Some(row) => self.ledger.paused_at(&workflow.name, row.at).await?,
             None => None,
         };
         let (paused, unseen): (Vec<_>, Vec<_>) = late.into_iter().partition(|row| {
             let resumed = resumed.filter(|resumed| row.at <= *resumed);
-            pause.as_ref().is_some_and(|(since, ..)| *since <= row.at && resumed.is_some())
+            pause
+                .as_ref()
+                .is_some_and(|(since, ..)| *since <= row.at && resumed.is_some())
         });
-        let why = pause.map(|(_, actor, why)| format!("it was paused by {actor}: {why}")).unwrap_or_default();
+        let why = pause
+            .map(|(_, actor, why)| format!("it was paused by {actor}: {why}"))
+            .unwrap_or_default();
         let mut told = Vec::new();
-        for (rows, reason) in [(unseen, reason("nobody looked when it was due")), (paused, reason(&why))] {
+        for (rows, reason) in [
+            (unseen, reason("nobody looked when it was due")),
+            (paused, reason(&why)),
+        ] {
             if rows.is_empty() {
                 continue;
             }
             let nominals: Vec<&str> = rows.iter().map(|row| row.nominal.as_str()).collect();
-            self.ledger.give_up(&workflow.name, &nominals, &reason, now).await?;
-            tracing::warn!(workflow = workflow.name, missed = rows.len(), reason, "times of a schedule were missed");
-            told.extend(rows.into_iter().map(|row| decided(row, OccurrenceState::Missed, &reason, now)));
+            self.ledger
+                .give_up(&workflow.name, &nominals, &reason, now)
+                .await?;
+            tracing::warn!(
+                workflow = workflow.name,
+                missed = rows.len(),
+                reason,
+                "times of a schedule were missed"
+            );
+            told.extend(
+                rows.into_iter()
+                    .map(|row| decided(row, OccurrenceState::Missed, &reason, now)),
+            );
         }
         Ok(told)
     }
@@ -99,18 +135,38 @@ impl Engine {
             Overlap::Skip | Overlap::Queue => self.ledger.unfinished_run_of(&workflow.name).await?,
         };
         match (scheduling.overlap, earlier) {
-            (_, None) | (Overlap::Allow, _) => self.fire(workflow, row, &Actor::schedule(), now).await,
+            (_, None) | (Overlap::Allow, _) => {
+                self.fire(workflow, row, &Actor::schedule(), now).await
+            }
             (Overlap::Queue, Some(run)) if place < QUEUE_MAX => {
                 if row.state == OccurrenceState::Queued {
                     return Ok(row);
                 }
-                self.decide(row, OccurrenceState::Queued, &format!("waits until run {run} has ended"), now).await
+                self.decide(
+                    row,
+                    OccurrenceState::Queued,
+                    &format!("waits until run {run} has ended"),
+                    now,
+                )
+                .await
             }
             (Overlap::Queue, Some(_)) => {
-                self.decide(row, OccurrenceState::Skipped, &format!("{QUEUE_MAX} wait already"), now).await
+                self.decide(
+                    row,
+                    OccurrenceState::Skipped,
+                    &format!("{QUEUE_MAX} wait already"),
+                    now,
+                )
+                .await
             }
             (Overlap::Skip, Some(run)) => {
-                self.decide(row, OccurrenceState::Skipped, &format!("run {run} had not ended"), now).await
+                self.decide(
+                    row,
+                    OccurrenceState::Skipped,
+                    &format!("run {run} had not ended"),
+                    now,
+                )
+                .await
             }
         }
     }
@@ -131,7 +187,9 @@ impl Engine {
             Err(reason) => return self.failed(row, &reason, now).await,
         };
         // A process that ends leaves it due: another one, or the next, fires it.
-        let Some(place) = self.places.wait().await else { return Ok(row) };
+        let Some(place) = self.places.wait().await else {
+            return Ok(row);
+        };
         let planned = self.plan(&request, &Arc::default()).await;
         drop(place);
         match planned {
@@ -139,7 +197,9 @@ impl Engine {
                 failpoint::hit("after_plan");
                 self.fired(row, Some(planned.run_id), now).await
             }
-            Err(PlanError::Ledger(LedgerError::RunExists { .. })) => self.fired(row, None, now).await,
+            Err(PlanError::Ledger(LedgerError::RunExists { .. })) => {
+                self.fired(row, None, now).await
+            }
             Err(PlanError::Ledger(error)) => Err(error),
             Err(PlanError::Stopped { .. }) => Ok(row),
             Err(
@@ -166,20 +226,49 @@ impl Engine {
     ) -> Result<OccurrenceRow, LedgerError> {
         let known = match run_id.or(row.run_id) {
             Some(run_id) => Some(run_id),
-            None => self.ledger.run_of(&row.workflow, &row.nominal).await?.map(|run| run.id),
+            None => self
+                .ledger
+                .run_of(&row.workflow, &row.nominal)
+                .await?
+                .map(|run| run.id),
         };
         let Some(run_id) = known else { return Ok(row) };
-        let reason = row.reason.clone().filter(|_| row.state == OccurrenceState::Due);
-        let row = OccurrenceRow { state: OccurrenceState::Fired, run_id: Some(run_id), reason, changed_at: now, ..row };
+        let reason = row
+            .reason
+            .clone()
+            .filter(|_| row.state == OccurrenceState::Due);
+        let row = OccurrenceRow {
+            state: OccurrenceState::Fired,
+            run_id: Some(run_id),
+            reason,
+            changed_at: now,
+            ..row
+        };
         self.ledger.occurrence_fired(&row, run_id, now).await?;
-        tracing::info!(workflow = row.workflow, occurrence = row.nominal, run.id = run_id, "a schedule fired");
+        tracing::info!(
+            workflow = row.workflow,
+            occurrence = row.nominal,
+            run.id = run_id,
+            "a schedule fired"
+        );
         Ok(row)
     }
 
-    async fn failed(&self, row: OccurrenceRow, reason: &str, now: Timestamp) -> Result<OccurrenceRow, LedgerError> {
+    async fn failed(
+        &self,
+        row: OccurrenceRow,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<OccurrenceRow, LedgerError> {
         let reason: String = reason.chars().take(REASON_MAX).collect();
-        tracing::error!(workflow = row.workflow, occurrence = row.nominal, reason, "a schedule could not fire");
-        self.decide(row, OccurrenceState::Failed, &reason, now).await
+        tracing::error!(
+            workflow = row.workflow,
+            occurrence = row.nominal,
+            reason,
+            "a schedule could not fire"
+        );
+        self.decide(row, OccurrenceState::Failed, &reason, now)
+            .await
     }
 
     async fn decide(
@@ -194,8 +283,18 @@ impl Engine {
     }
 }
 
-fn decided(row: OccurrenceRow, state: OccurrenceState, reason: &str, now: Timestamp) -> OccurrenceRow {
-    OccurrenceRow { state, reason: Some(reason.to_owned()), changed_at: now, ..row }
+fn decided(
+    row: OccurrenceRow,
+    state: OccurrenceState,
+    reason: &str,
+    now: Timestamp,
+) -> OccurrenceRow {
+    OccurrenceRow {
+        state,
+        reason: Some(reason.to_owned()),
+        changed_at: now,
+        ..row
+    }
 }
 
 /// Those that are given up, and the others. What waits in the queue is not late.
@@ -205,7 +304,11 @@ fn late(
     resumed: Option<Timestamp>,
     now: Timestamp,
 ) -> (Vec<OccurrenceRow>, Vec<OccurrenceRow>) {
-    let due: Vec<Timestamp> = open.iter().filter(|row| row.state == OccurrenceState::Due).map(|row| row.at).collect();
+    let due: Vec<Timestamp> = open
+        .iter()
+        .filter(|row| row.state == OccurrenceState::Due)
+        .map(|row| row.at)
+        .collect();
     let mut given_up = missed.given_up(&due, resumed, now);
     open.into_iter().partition(|row| {
         let late = given_up > 0 && row.state == OccurrenceState::Due;
@@ -215,9 +318,15 @@ fn late(
 }
 
 /// What an occurrence's run is: of the nominal date, wherever a calendar moved it.
-fn request(workflow: &Arc<Workflow>, row: &OccurrenceRow, author: &Actor) -> Result<PlanRequest, String> {
-    let timezone: chrono_tz::Tz =
-        row.timezone.parse().map_err(|_| format!("there is no time zone {}", row.timezone))?;
+fn request(
+    workflow: &Arc<Workflow>,
+    row: &OccurrenceRow,
+    author: &Actor,
+) -> Result<PlanRequest, String> {
+    let timezone: chrono_tz::Tz = row
+        .timezone
+        .parse()
+        .map_err(|_| format!("there is no time zone {}", row.timezone))?;
     let nominal = Nominal::parse(&row.nominal).and_then(|nominal| nominal.instant(timezone));
     Ok(PlanRequest {
         workflow: Arc::clone(workflow),

@@ -1,8 +1,9 @@
 //! Customs declarations of CBTIS: what is sent, and what is read of the replies. Pure.
 //!
-//! CBTIS documents where a declaration is created and four fields of it (docs.globalcbtis.com, "Customs Declaration - WeChat Pay"
-//! \[A\]); for the rest it refers to WeChat Pay's own document. The other paths, the fields of a sub-order, how their amounts are
-//! written and the fields of replies are WeChat Pay's by analogy \[C\], and configuration as far as they are sent.
+//! CBTIS documents where a declaration is created and four fields of it (docs.globalcbtis.com,
+//! "Customs Declaration - WeChat Pay" \[A\]); for the rest it refers to WeChat Pay's own document.
+//! The other paths, the fields of a sub-order, how their amounts are written and the fields of
+//! replies are WeChat Pay's by analogy \[C\], and configuration as far as they are sent.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -28,17 +29,26 @@ pub(super) fn prepare(call: &Call, config: &CbtisCustoms) -> Option<Result<Prepa
     }
 }
 
-/// A declaration with all its terms. WeChat Pay takes the currency when it is created, and none when it is modified.
+/// A declaration with all its terms. WeChat Pay takes the currency when it is created, and none
+/// when it is modified.
 fn declare(call: &Call, config: &CbtisCustoms) -> Result<Prepared, String> {
     let mut body = terms(call, config)?;
     if which(call)?.sub_order_no.is_some() {
         body.insert(config.name("fee_type"), CURRENCY.into());
     }
-    prepared(&config.create_path, &Value::Object(body), About::Customs(which(call)?))
+    prepared(
+        &config.create_path,
+        &Value::Object(body),
+        About::Customs(which(call)?),
+    )
 }
 
 fn modify(call: &Call, config: &CbtisCustoms) -> Result<Prepared, String> {
-    prepared(&config.update_path, &Value::Object(terms(call, config)?), About::Customs(which(call)?))
+    prepared(
+        &config.update_path,
+        &Value::Object(terms(call, config)?),
+        About::Customs(which(call)?),
+    )
 }
 
 fn terms(call: &Call, config: &CbtisCustoms) -> Result<Map<String, Value>, String> {
@@ -47,7 +57,10 @@ fn terms(call: &Call, config: &CbtisCustoms) -> Result<Map<String, Value>, Strin
     }
     let which = which(call)?;
     let mut body = named(&which, config)?;
-    body.insert("merchant_customs_no".into(), required(call, "mch_customs_no")?.into());
+    body.insert(
+        "merchant_customs_no".into(),
+        required(call, "mch_customs_no")?.into(),
+    );
     if which.sub_order_no.is_some() {
         sub_order(call, config, &mut body)?;
     } else if text(call, "duty").is_some() {
@@ -57,11 +70,17 @@ fn terms(call: &Call, config: &CbtisCustoms) -> Result<Map<String, Value>, Strin
 }
 
 /// The amounts of a sub-order.
-fn sub_order(call: &Call, config: &CbtisCustoms, body: &mut Map<String, Value>) -> Result<(), String> {
+fn sub_order(
+    call: &Call,
+    config: &CbtisCustoms,
+    body: &mut Map<String, Value>,
+) -> Result<(), String> {
     let fees = Fees::of(call)?;
     let currency = fees.order.currency();
     if currency.code() != CURRENCY {
-        return Err(format!("customs are told amounts in CNY, and the amount is in {currency}"));
+        return Err(format!(
+            "customs are told amounts in CNY, and the amount is in {currency}"
+        ));
     }
     let written = config.amounts.ok_or(
         "how CBTIS writes the amounts of a sub-order is not documented: ask CBTIS, and set customs: { amounts: cents } or decimal",
@@ -80,7 +99,11 @@ fn sub_order(call: &Call, config: &CbtisCustoms, body: &mut Map<String, Value>) 
 fn query(call: &Call, config: &CbtisCustoms) -> Result<Prepared, String> {
     let which = which(call)?;
     let body = named(&which, config)?;
-    prepared(&config.query_path, &Value::Object(body), About::Customs(which))
+    prepared(
+        &config.query_path,
+        &Value::Object(body),
+        About::Customs(which),
+    )
 }
 
 fn redeclare(call: &Call, config: &CbtisCustoms) -> Result<Prepared, String> {
@@ -89,31 +112,54 @@ fn redeclare(call: &Call, config: &CbtisCustoms) -> Result<Prepared, String> {
         Way::Redeclare => {
             let which = which(call)?;
             let mut body = named(&which, config)?;
-            body.insert("merchant_customs_no".into(), required(call, "mch_customs_no")?.into());
-            prepared(&config.redeclare_path, &Value::Object(body), About::Customs(which))
+            body.insert(
+                "merchant_customs_no".into(),
+                required(call, "mch_customs_no")?.into(),
+            );
+            prepared(
+                &config.redeclare_path,
+                &Value::Object(body),
+                About::Customs(which),
+            )
         }
     }
 }
 
 /// The payment's number is the input's, whether or not it is split.
 fn which(call: &Call) -> Result<Which, String> {
-    Ok(Which { out_trade_no: Some(required(call, "out_trade_no")?.to_owned()), ..Which::of(call)? })
+    Ok(Which {
+        out_trade_no: Some(required(call, "out_trade_no")?.to_owned()),
+        ..Which::of(call)?
+    })
 }
 
 /// The fields that say which declaration is meant.
 fn named(which: &Which, config: &CbtisCustoms) -> Result<Map<String, Value>, String> {
     let mut body = Map::new();
-    body.extend(which.transaction_id.clone().map(|id| ("order_id".to_owned(), id.into())));
+    body.extend(
+        which
+            .transaction_id
+            .clone()
+            .map(|id| ("order_id".to_owned(), id.into())),
+    );
     body.insert("merchant_order_id".into(), which.payment()?.into());
     body.insert("customs".into(), which.customs.clone().into());
-    body.extend(which.sub_order_no.clone().map(|number| (config.name("sub_order_no"), number.into())));
+    body.extend(
+        which
+            .sub_order_no
+            .clone()
+            .map(|number| (config.name("sub_order_no"), number.into())),
+    );
     Ok(body)
 }
 
 impl CbtisCustoms {
     /// CBTIS's name of one of WeChat Pay's fields.
     fn name(&self, field: &str) -> String {
-        self.fields.get(field).cloned().unwrap_or_else(|| field.to_owned())
+        self.fields
+            .get(field)
+            .cloned()
+            .unwrap_or_else(|| field.to_owned())
     }
 }
 
@@ -146,13 +192,19 @@ pub(super) fn read(data: Value, which: &Which, seen: &mut Observation) -> Result
     };
     which.check(&named)?;
     seen.order_no = said.merchant_order_id;
-    seen.receipt = said.verify_department_trade_id.clone().filter(|id| !id.is_empty());
+    seen.receipt = said
+        .verify_department_trade_id
+        .clone()
+        .filter(|id| !id.is_empty());
     let state = said.state.or(said.status).ok_or("the reply has no state")?;
     seen.state = Some(bounded(state, 64));
     seen.result.extend(facts([
         ("state", seen.state.clone()),
         ("verify_department", said.verify_department),
-        ("verify_department_trade_id", said.verify_department_trade_id),
+        (
+            "verify_department_trade_id",
+            said.verify_department_trade_id,
+        ),
         ("modify_time", said.modify_time),
         ("explanation", said.explanation),
         ("customs", Some(which.customs.clone())),

@@ -1,5 +1,5 @@
-//! From a call of the port to path and body; every call is a POST of JSON. Pure: one call and one account always give the same
-//! bytes.
+//! From a call of the port to path and body; every call is a POST of JSON. Pure: one call and one
+//! account always give the same bytes.
 
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
@@ -78,13 +78,15 @@ fn create(call: &Call, config: &CbtisConfig) -> Result<Prepared, String> {
 fn query(call: &Call) -> Result<Prepared, String> {
     let body = match text(call, "transaction_id") {
         Some(id) => json!({ "order_id": id }),
-        None => json!({ "merchant_order_id": text(call, "out_trade_no").unwrap_or(call.order_no.as_str()) }),
+        None => {
+            json!({ "merchant_order_id": text(call, "out_trade_no").unwrap_or(call.order_no.as_str()) })
+        }
     };
     prepared(QUERY, &body, About::Payment)
 }
 
-/// A refund (docs.globalcbtis.com, "Refunds"): the payment by one of its numbers, our number, the amount, in the payment's
-/// currency, and nothing else.
+/// A refund (docs.globalcbtis.com, "Refunds"): the payment by one of its numbers, our number, the
+/// amount, in the payment's currency, and nothing else.
 fn refund(call: &Call, config: &CbtisConfig) -> Result<Prepared, String> {
     let amount = call.amount.ok_or("a refund has an amount")?;
     let mut body = match text(call, "transaction_id") {
@@ -115,5 +117,9 @@ pub(super) const QUERY: &str = "/mch-api/v1/pa/payment_intents/query";
 
 pub(super) fn prepared(path: &str, body: &Value, about: About) -> Result<Prepared, String> {
     let body = serde_json::to_vec(body).map_err(|error| error.to_string())?;
-    Ok(Prepared { path: path.to_owned(), body: body.into(), about })
+    Ok(Prepared {
+        path: path.to_owned(),
+        body: body.into(),
+        about,
+    })
 }

@@ -1,4 +1,5 @@
-//! The signature of CBTIS's notifications (docs/gateways/cbtis.md): the SHA-256 of the raw body, a dot and the API key, in hex.
+//! The signature of CBTIS's notifications (docs/gateways/cbtis.md): the SHA-256 of the raw body, a
+//! dot and the API key, in hex.
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{Context, SHA256};
@@ -15,7 +16,11 @@ pub fn signature(body: &[u8], key: &SecretString) -> String {
 
 /// Whether a signature is that of a body; in constant time, whatever its case.
 pub fn verifies(body: &[u8], key: &SecretString, given: &str) -> bool {
-    verify_slices_are_equal(signature(body, key).as_bytes(), given.to_ascii_lowercase().as_bytes()).is_ok()
+    verify_slices_are_equal(
+        signature(body, key).as_bytes(),
+        given.to_ascii_lowercase().as_bytes(),
+    )
+    .is_ok()
 }
 
 #[cfg(test)]
@@ -30,8 +35,14 @@ mod tests {
         let key = SecretString::from("6d0e8fa7b10c40c3a48c0c2be41cb178");
         assert_eq!(signature(BODY.as_bytes(), &key), C1);
         assert!(verifies(BODY.as_bytes(), &key, &C1.to_ascii_uppercase()));
-        assert!(!verifies(BODY.replace("105.00", "106.00").as_bytes(), &key, C1));
+        assert!(!verifies(
+            BODY.replace("105.00", "106.00").as_bytes(),
+            &key,
+            C1
+        ));
         assert!(!verifies(BODY.as_bytes(), &SecretString::from("6d0e"), C1));
-        assert!(!verifies(BODY.as_bytes(), &key, "") && !verifies(BODY.as_bytes(), &key, &C1[..63]));
+        assert!(
+            !verifies(BODY.as_bytes(), &key, "") && !verifies(BODY.as_bytes(), &key, &C1[..63])
+        );
     }
 }

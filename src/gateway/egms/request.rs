@@ -1,7 +1,8 @@
 //! From a call of the port to method, target and body.
 //!
-//! EGMS requires `merchantTransTime`. Where the input has `trans_time`, which the job kinds fill with the run's instant, that is
-//! taken, and one call always gives the same bytes; lacking it the time of sending is.
+//! EGMS requires `merchantTransTime`. Where the input has `trans_time`, which the job kinds fill
+//! with the run's instant, that is taken, and one call always gives the same bytes; lacking it the
+//! time of sending is.
 
 use bytes::Bytes;
 use http::Method;
@@ -20,7 +21,8 @@ pub(super) struct Prepared {
     pub target: String,
     pub body: Bytes,
     pub about: About,
-    /// The number that a POST has the effect under: our merchantTransID, sent as `Idempotency-Key` too (docs/gateways/egms.md).
+    /// The number that a POST has the effect under: our merchantTransID, sent as `Idempotency-Key`
+    /// too (docs/gateways/egms.md).
     pub idempotency_key: Option<String>,
 }
 
@@ -50,7 +52,11 @@ impl About {
 ///
 /// # Errors
 /// In words, if the call is not one of this gateway or lacks something; nothing can be sent then.
-pub(super) fn prepare(call: &Call, config: &EgmsConfig, date_time: &str) -> Result<Prepared, String> {
+pub(super) fn prepare(
+    call: &Call,
+    config: &EgmsConfig,
+    date_time: &str,
+) -> Result<Prepared, String> {
     match call.operation.as_str() {
         "payment" => payment(call, config, date_time),
         "cancel" => undo(call, config, date_time, About::Cancel),
@@ -69,7 +75,9 @@ fn payment(call: &Call, config: &EgmsConfig, date_time: &str) -> Result<Prepared
     let amount = call.amount.ok_or("a payment has an amount")?;
     let platform = text(call, "platform").unwrap_or("WEB");
     if !["WEB", "WAP", "APP", "MINI", "INWALLET"].contains(&platform) {
-        return Err(format!("platform is {platform:?}; it is one of WEB, WAP, APP, MINI and INWALLET"));
+        return Err(format!(
+            "platform is {platform:?}; it is one of WEB, WAP, APP, MINI and INWALLET"
+        ));
     }
     let needed: &[&str] = match platform {
         "MINI" => &["openid", "appid"],
@@ -77,10 +85,13 @@ fn payment(call: &Call, config: &EgmsConfig, date_time: &str) -> Result<Prepared
         _ => &[],
     };
     for field in needed {
-        required(call, field).map_err(|why| format!("{why}, which the platform {platform} needs"))?;
+        required(call, field)
+            .map_err(|why| format!("{why}, which the platform {platform} needs"))?;
     }
     let minutes = text(call, "valid_minutes").map(|minutes| minutes.parse::<u32>());
-    let valid_time = minutes.transpose().map_err(|_| "valid_minutes is no whole number")?;
+    let valid_time = minutes
+        .transpose()
+        .map_err(|_| "valid_minutes is no whole number")?;
     let body = PaymentBody {
         merchant_trans_info: trans_info(call, date_time),
         store_info: text(call, "merchant_category_code").map(|mcc| StoreInfo { mcc }),
@@ -103,9 +114,16 @@ fn payment(call: &Call, config: &EgmsConfig, date_time: &str) -> Result<Prepared
 }
 
 /// A cancellation or a refund (only when `Captured`) of the payment `out_trade_no`.
-fn undo(call: &Call, config: &EgmsConfig, date_time: &str, about: About) -> Result<Prepared, String> {
+fn undo(
+    call: &Call,
+    config: &EgmsConfig,
+    date_time: &str,
+    about: About,
+) -> Result<Prepared, String> {
     let trans_amount = match about {
-        About::Refund => Some(TransAmount::of(call.amount.ok_or("a refund has an amount")?)),
+        About::Refund => Some(TransAmount::of(
+            call.amount.ok_or("a refund has an amount")?,
+        )),
         About::Cancel | About::Payment => None,
     };
     let body = UndoBody {
@@ -121,13 +139,22 @@ fn undo(call: &Call, config: &EgmsConfig, date_time: &str, about: About) -> Resu
 
 fn post(call: &Call, target: String, body: Bytes, about: About) -> Prepared {
     let idempotency_key = Some(call.order_no.as_str().to_owned());
-    Prepared { method: Method::POST, target, body, about, idempotency_key }
+    Prepared {
+        method: Method::POST,
+        target,
+        body,
+        about,
+        idempotency_key,
+    }
 }
 
 /// A text of at most so many bytes, where there is one.
 fn within<'a>(call: &'a Call, field: &str, most: usize) -> Result<Option<&'a str>, String> {
     match text(call, field) {
-        Some(text) if text.len() > most => Err(format!("{field} has {} bytes, and EGMS takes {most}", text.len())),
+        Some(text) if text.len() > most => Err(format!(
+            "{field} has {} bytes, and EGMS takes {most}",
+            text.len()
+        )),
         known => Ok(known),
     }
 }
@@ -140,11 +167,21 @@ fn query(call: &Call, config: &EgmsConfig, about: About) -> Prepared {
     };
     let number = percent_encode(given.unwrap_or(call.order_no.as_str()));
     let target = format!("{}?merchantTransID={number}", path(config, about));
-    Prepared { method: Method::GET, target, body: Bytes::new(), about, idempotency_key: None }
+    Prepared {
+        method: Method::GET,
+        target,
+        body: Bytes::new(),
+        about,
+        idempotency_key: None,
+    }
 }
 
 fn path(config: &EgmsConfig, about: About) -> String {
-    format!("/g2/v1/payment/mer/{}/evo.e-commerce.{}", percent_encode(&config.sid), about.word())
+    format!(
+        "/g2/v1/payment/mer/{}/evo.e-commerce.{}",
+        percent_encode(&config.sid),
+        about.word()
+    )
 }
 
 fn trans_info<'a>(call: &'a Call, date_time: &'a str) -> TransInfo<'a> {
@@ -155,7 +192,9 @@ fn trans_info<'a>(call: &'a Call, date_time: &'a str) -> TransInfo<'a> {
 }
 
 fn json(body: &impl Serialize) -> Result<Bytes, String> {
-    serde_json::to_vec(body).map(Bytes::from).map_err(|error| error.to_string())
+    serde_json::to_vec(body)
+        .map(Bytes::from)
+        .map_err(|error| error.to_string())
 }
 
 /// The body of a payment. Field order is fixed, so that one call always gives the same bytes.
@@ -208,7 +247,10 @@ struct TransAmount {
 
 impl TransAmount {
     fn of(amount: Amount) -> Self {
-        Self { currency: amount.currency().code(), value: amount.decimal() }
+        Self {
+            currency: amount.currency().code(),
+            value: amount.decimal(),
+        }
     }
 }
 

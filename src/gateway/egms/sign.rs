@@ -1,9 +1,11 @@
-//! The keyed digest of EGMS (docs/gateways/egms.md): method, path with query, `DateTime`, key, `MsgID` and raw body, joined by
-//! line feeds, none at the end; a message without a body leaves out the last part and its line feed.
+//! The keyed digest of EGMS (docs/gateways/egms.md): method, path with query, `DateTime`, key,
+//! `MsgID` and raw body, joined by line feeds, none at the end; a message without a body leaves out
+//! the last part and its line feed.
 //!
-//! A reply is signed with the *request's* method and path and its own `DateTime`, `MsgID` and body; a notification with `POST`
-//! and the path of our own webhook, as EGMS was given it. Digests are emitted in lower case and compared in constant time
-//! whatever their case (some of the vendor's own code emits HMACs in upper case \[C\]).
+//! A reply is signed with the *request's* method and path and its own `DateTime`, `MsgID` and body;
+//! a notification with `POST` and the path of our own webhook, as EGMS was given it. Digests are
+//! emitted in lower case and compared in constant time whatever their case (some of the vendor's
+//! own code emits HMACs in upper case \[C\]).
 
 use std::fmt;
 
@@ -32,7 +34,14 @@ impl SignType {
 
     /// The type with this word.
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Sha256, Self::Sha512, Self::HmacSha256, Self::HmacSha512].into_iter().find(|one| one.word() == word)
+        [
+            Self::Sha256,
+            Self::Sha512,
+            Self::HmacSha256,
+            Self::HmacSha512,
+        ]
+        .into_iter()
+        .find(|one| one.word() == word)
     }
 
     /// Its word.
@@ -81,7 +90,13 @@ impl SignKey {
 
     /// The signature of a message: hex, lower case.
     pub fn sign(&self, message: Message<'_>) -> String {
-        let Message { method, target, date_time, msg_id, body } = message;
+        let Message {
+            method,
+            target,
+            date_time,
+            msg_id,
+            body,
+        } = message;
         let key = self.key.expose_secret();
         let mut text = Zeroizing::new(Vec::with_capacity(256 + body.len()));
         text.extend_from_slice(format!("{method}\n{target}\n{date_time}\n").as_bytes());
@@ -91,7 +106,9 @@ impl SignKey {
             text.push(b'\n');
             text.extend_from_slice(body);
         }
-        let mac = |algorithm| hex::encode(hmac::sign(&hmac::Key::new(algorithm, key.as_bytes()), &text).as_ref());
+        let mac = |algorithm| {
+            hex::encode(hmac::sign(&hmac::Key::new(algorithm, key.as_bytes()), &text).as_ref())
+        };
         match self.sign_type {
             SignType::Sha256 => hex::encode(digest::digest(&digest::SHA256, &text).as_ref()),
             SignType::Sha512 => hex::encode(digest::digest(&digest::SHA512, &text).as_ref()),
@@ -100,7 +117,8 @@ impl SignKey {
         }
     }
 
-    /// Whether a signature is that of a message. Takes as long for every wrong one of the same length.
+    /// Whether a signature is that of a message. Takes as long for every wrong one of the same
+    /// length.
     pub fn verifies(&self, message: Message<'_>, signature: &str) -> bool {
         let right = self.sign(message);
         verify_slices_are_equal(right.as_bytes(), signature.to_ascii_lowercase().as_bytes()).is_ok()
@@ -162,7 +180,14 @@ mod tests {
     fn signatures_are_compared_whatever_their_case_and_length() {
         let key = key(SignType::HmacSha256);
         assert!(key.verifies(E2, &E2_HMAC.to_ascii_uppercase()));
-        for wrong in ["", "7", &E2_HMAC[1..], &format!("{E2_HMAC}0"), &E2_HMAC.replace('7', "8"), "签名"] {
+        for wrong in [
+            "",
+            "7",
+            &E2_HMAC[1..],
+            &format!("{E2_HMAC}0"),
+            &E2_HMAC.replace('7', "8"),
+            "签名",
+        ] {
             assert!(!key.verifies(E2, wrong), "{wrong}");
         }
         assert!(!format!("{key:?}").contains("64b5"));
@@ -173,7 +198,10 @@ mod tests {
         for word in SignType::WORDS {
             let sign_type = SignType::parse(word).unwrap();
             let length = if word.ends_with("512") { 128 } else { 64 };
-            assert_eq!((sign_type.word(), key(sign_type).sign(E2).len()), (word, length));
+            assert_eq!(
+                (sign_type.word(), key(sign_type).sign(E2).len()),
+                (word, length)
+            );
         }
         assert_eq!(SignType::parse("SM2"), None);
     }

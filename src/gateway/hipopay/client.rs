@@ -1,7 +1,8 @@
 //! The client: one call, at most one request, one observation.
 //!
-//! Until a request may have been written, every failure is [`Reached::NotSent`]; from then on none is. Replies carry no
-//! signature, so none is asked for: a reply is worth what TLS makes of it. Notifications are verified.
+//! Until a request may have been written, every failure is [`Reached::NotSent`]; from then on none
+//! is. Replies carry no signature, so none is asked for: a reply is worth what TLS makes of it.
+//! Notifications are verified.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -22,14 +23,17 @@ use crate::gateway::exchange::{
 use crate::gateway::keys::{KeyError, SigningKey, VerifyingKey};
 use crate::gateway::notice::{Manners, Notice, Reply, UNTIMELY, is_timely};
 use crate::gateway::transport::{Failure, ReplyMax, Request, Response, Transport};
-use crate::gateway::{Call, Calling, FILE_MAX, Gateway, Observation, Probe, Reached, file, personal};
+use crate::gateway::{
+    Call, Calling, FILE_MAX, Gateway, Observation, Probe, Reached, file, personal,
+};
 use crate::statement::BillNames;
 
-/// The `Version` of `/download_bill`, whatever that of the other calls (the HipoPay document, "Export Reconciliation Report").
+/// The `Version` of `/download_bill`, whatever that of the other calls (the HipoPay document,
+/// "Export Reconciliation Report").
 const BILL_VERSION: &str = "3.0";
 
-/// How old a notification may be. HipoPay repeats one for 53 minutes; whether a repeat has a `Timestamp` of its own is not
-/// documented \[C\].
+/// How old a notification may be. HipoPay repeats one for 53 minutes; whether a repeat has a
+/// `Timestamp` of its own is not documented \[C\].
 const NOTICE_AGE_MAX: Duration = Duration::from_secs(2 * 3_600);
 
 /// An account at HipoPay.
@@ -49,9 +53,16 @@ impl Client {
     ///
     /// # Errors
     /// Which key or address cannot be used.
-    pub fn new(config: &HipopayConfig, transport: Transport, clock: Clock) -> Result<Self, ClientError> {
-        let platform =
-            config.platform_public_keys.iter().map(|pem| VerifyingKey::from_pem(pem)).collect::<Result<_, _>>();
+    pub fn new(
+        config: &HipopayConfig,
+        transport: Transport,
+        clock: Clock,
+    ) -> Result<Self, ClientError> {
+        let platform = config
+            .platform_public_keys
+            .iter()
+            .map(|pem| VerifyingKey::from_pem(pem))
+            .collect::<Result<_, _>>();
         Ok(Self {
             base: read_base(&config.base_url).ok_or(ClientError::BaseUrl)?,
             key: SigningKey::from_pem(&config.merchant_key).map_err(ClientError::MerchantKey)?,
@@ -62,17 +73,34 @@ impl Client {
         })
     }
 
-    /// What a notification says, by its headers and raw body; [`Reached::Unverified`] if it is not HipoPay's, or too old.
-    pub fn read_notification(&self, headers: &HeaderMap, body: &[u8], received_at: Timestamp) -> Observation {
-        let mut seen = Observation { evidence: evidence(body, &MASKED), ..Observation::of(Reached::Replied) };
+    /// What a notification says, by its headers and raw body; [`Reached::Unverified`] if it is not
+    /// HipoPay's, or too old.
+    pub fn read_notification(
+        &self,
+        headers: &HeaderMap,
+        body: &[u8],
+        received_at: Timestamp,
+    ) -> Observation {
+        let mut seen = Observation {
+            evidence: evidence(body, &MASKED),
+            ..Observation::of(Reached::Replied)
+        };
         let signed = header(headers, "timestamp").zip(header(headers, "signature"));
-        let params =
-            signed.ok_or("the notification has no Timestamp or no Signature").and_then(|(timestamp, signature)| {
+        let params = signed
+            .ok_or("the notification has no Timestamp or no Signature")
+            .and_then(|(timestamp, signature)| {
                 let params = verified(&self.platform, body, timestamp, signature)?;
+                let signed_at = timestamp
+                    .parse()
+                    .ok()
+                    .map(|seconds: i64| Timestamp::from_millis(seconds.saturating_mul(1_000)));
                 let signed_at =
-                    timestamp.parse().ok().map(|seconds: i64| Timestamp::from_millis(seconds.saturating_mul(1_000)));
-                let signed_at = signed_at.ok_or("the notification's Timestamp is no number of seconds")?;
-                if is_timely(signed_at, received_at, NOTICE_AGE_MAX) { Ok(params) } else { Err(UNTIMELY) }
+                    signed_at.ok_or("the notification's Timestamp is no number of seconds")?;
+                if is_timely(signed_at, received_at, NOTICE_AGE_MAX) {
+                    Ok(params)
+                } else {
+                    Err(UNTIMELY)
+                }
             });
         match params {
             Err(why) => seen.reached = Reached::Unverified(why.into()),
@@ -86,7 +114,8 @@ impl Client {
     }
 
     async fn observe(&self, call: &Call) -> Observation {
-        let prepared = prepare(call, &self.config).and_then(|prepared| Ok((self.signed(&prepared)?, prepared.reply)));
+        let prepared = prepare(call, &self.config)
+            .and_then(|prepared| Ok((self.signed(&prepared)?, prepared.reply)));
         let (request, kind) = match prepared {
             Ok(prepared) => prepared,
             Err(why) => return Observation::of(Reached::Unsendable(why)),
@@ -100,12 +129,15 @@ impl Client {
         }
     }
 
-    /// Signs a request over all its parameters (docs/gateways/hipopay.md). The wire is ordinary percent-encoding, whatever the
-    /// string to sign leaves as it is.
+    /// Signs a request over all its parameters (docs/gateways/hipopay.md). The wire is ordinary
+    /// percent-encoding, whatever the string to sign leaves as it is.
     fn signed(&self, prepared: &Prepared) -> Result<Request, String> {
         let timestamp = self.clock.now().seconds().to_string();
         let message = request_message(&prepared.params, &timestamp, self.config.encoding);
-        let signature = self.key.sign(message.as_bytes()).map_err(|error| error.to_string())?;
+        let signature = self
+            .key
+            .sign(message.as_bytes())
+            .map_err(|error| error.to_string())?;
         let pairs: Vec<String> = prepared
             .params
             .iter()
@@ -115,7 +147,14 @@ impl Client {
         let is_file = prepared.reply == ReplyKind::Statement;
         let mut headers = vec![
             ("merchantno", self.config.merchant_no.as_str()),
-            ("version", if is_file { BILL_VERSION } else { self.config.version.as_str() }),
+            (
+                "version",
+                if is_file {
+                    BILL_VERSION
+                } else {
+                    self.config.version.as_str()
+                },
+            ),
             ("timestamp", timestamp.as_str()),
             ("signature", signature.as_str()),
         ];
@@ -134,8 +173,12 @@ impl Client {
 
     async fn look(&self) -> Vec<Probe> {
         let params = vec![("out_trade_id".to_owned(), "payrun-probe".to_owned())];
-        let prepared =
-            Prepared { method: Method::GET, path: "/payment", params, reply: ReplyKind::Payment(Pricing::Named) };
+        let prepared = Prepared {
+            method: Method::GET,
+            path: "/payment",
+            params,
+            reply: ReplyKind::Payment(Pricing::Named),
+        };
         let sent = match self.signed(&prepared) {
             Ok(request) => self.transport.send(&self.base, request).await,
             Err(why) => Err(Failure::NotSent(why)),
@@ -166,7 +209,9 @@ impl Gateway for Client {
     }
 
     fn notified<'a>(&'a self, notice: &'a Notice) -> Calling<'a, Observation> {
-        Box::pin(async move { self.read_notification(&notice.headers, &notice.body, notice.received_at) })
+        Box::pin(async move {
+            self.read_notification(&notice.headers, &notice.body, notice.received_at)
+        })
     }
 
     fn signed_part<'a>(&self, body: &'a [u8]) -> Cow<'a, [u8]> {
@@ -178,7 +223,8 @@ impl Gateway for Client {
     }
 
     fn manners(&self) -> Manners {
-        // Some have come without a content type, and are forms all the same (docs/gateways/hipopay.md).
+        // Some have come without a content type, and are forms all the same
+        // (docs/gateways/hipopay.md).
         Manners {
             media: &[],
             signed_by: vec!["timestamp".to_owned(), "signature".to_owned()],
@@ -205,7 +251,12 @@ fn read(response: &Response, kind: ReplyKind) -> Observation {
         }
         seen = file::without_text(seen);
     }
-    if let Err(why) = wire::read(response.body(), response.status().is_success(), kind, &mut seen) {
+    if let Err(why) = wire::read(
+        response.body(),
+        response.status().is_success(),
+        kind,
+        &mut seen,
+    ) {
         exchange::unread(&mut seen, why);
     }
     seen
@@ -215,7 +266,9 @@ fn read(response: &Response, kind: ReplyKind) -> Observation {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ClientError {
     /// `base_url` is not scheme and host.
-    #[error("base_url: https:// and a host are expected, without a path (http:// for this machine only)")]
+    #[error(
+        "base_url: https:// and a host are expected, without a path (http:// for this machine only)"
+    )]
     BaseUrl,
     /// `merchant_key` cannot be used.
     #[error("merchant_key cannot be used")]

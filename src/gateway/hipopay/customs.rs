@@ -1,8 +1,9 @@
-//! Customs declarations of HipoPay (the HipoPay document, "WeChat Pay Interface for Customs Declaration" and after): what is
-//! sent, and what is read of the replies. Pure.
+//! Customs declarations of HipoPay (the HipoPay document, "WeChat Pay Interface for Customs
+//! Declaration" and after): what is sent, and what is read of the replies. Pure.
 //!
-//! HipoPay declares sub-order by sub-order, in CNY. The sub-order's number is the input's, else the item's own. Amounts go as
-//! decimals, except `duty`, which is a whole number of 0.01 CNY. `raw_response`, the customs' own words, is not read.
+//! HipoPay declares sub-order by sub-order, in CNY. The sub-order's number is the input's, else the
+//! item's own. Amounts go as decimals, except `duty`, which is a whole number of 0.01 CNY.
+//! `raw_response`, the customs' own words, is not read.
 
 use http::Method;
 use serde::Deserialize;
@@ -28,13 +29,16 @@ pub(super) fn prepare(call: &Call) -> Option<Result<Prepared, String>> {
     }
 }
 
-/// `POST /wechatpay/declaration`. To modify, HipoPay wants all parameters of the first declaration again.
+/// `POST /wechatpay/declaration`. To modify, HipoPay wants all parameters of the first declaration
+/// again.
 fn declare(call: &Call, action_type: &str) -> Result<Prepared, String> {
     let which = which(call)?;
     let fees = Fees::of(call)?;
     let currency = fees.order.currency();
     if currency.code() != "CNY" {
-        return Err(format!("hipopay declares in CNY, and the amount is in {currency}"));
+        return Err(format!(
+            "hipopay declares in CNY, and the amount is in {currency}"
+        ));
     }
     let decimal = |minor: i64| decimal_text(i128::from(minor), currency);
     let mut params = vec![
@@ -56,7 +60,10 @@ fn declare(call: &Call, action_type: &str) -> Result<Prepared, String> {
 /// The two fields of the identity check, which go together or not at all.
 fn person(call: &Call) -> Result<Vec<(String, String)>, String> {
     match (text(call, "cert_id"), text(call, "name")) {
-        (Some(cert_id), Some(name)) => Ok(vec![pair("cert_id", &card_number(cert_id)), pair("name", name)]),
+        (Some(cert_id), Some(name)) => Ok(vec![
+            pair("cert_id", &card_number(cert_id)),
+            pair("name", name),
+        ]),
         (None, None) => Ok(Vec::new()),
         (Some(_), None) => Err("the call has a cert_id and no name".into()),
         (None, Some(_)) => Err("the call has a name and no cert_id".into()),
@@ -66,7 +73,10 @@ fn person(call: &Call) -> Result<Vec<(String, String)>, String> {
 /// `GET /wechatpay/declaration`.
 fn query(call: &Call) -> Result<Prepared, String> {
     let which = which(call)?;
-    let params = vec![pair("sub_order_no", sub_order(&which)), pair("customs", &which.customs)];
+    let params = vec![
+        pair("sub_order_no", sub_order(&which)),
+        pair("customs", &which.customs),
+    ];
     Ok(prepared(Method::GET, DECLARATION, params, which))
 }
 
@@ -81,7 +91,12 @@ fn redeclare(call: &Call) -> Result<Prepared, String> {
                 pair("customs", &which.customs),
                 pair("mch_customs_no", required(call, "mch_customs_no")?),
             ];
-            Ok(prepared(Method::POST, "/wechatpay/redeclaration", params, which))
+            Ok(prepared(
+                Method::POST,
+                "/wechatpay/redeclaration",
+                params,
+                which,
+            ))
         }
     }
 }
@@ -89,16 +104,32 @@ fn redeclare(call: &Call) -> Result<Prepared, String> {
 /// Every declaration is of a sub-order here, so the payment's number is the input's or not known.
 fn which(call: &Call) -> Result<Which, String> {
     let which = Which::of(call)?;
-    let sub_order_no = which.sub_order_no.or_else(|| Some(call.order_no.as_str().to_owned()));
-    Ok(Which { out_trade_no: text(call, "out_trade_no").map(str::to_owned), sub_order_no, ..which })
+    let sub_order_no = which
+        .sub_order_no
+        .or_else(|| Some(call.order_no.as_str().to_owned()));
+    Ok(Which {
+        out_trade_no: text(call, "out_trade_no").map(str::to_owned),
+        sub_order_no,
+        ..which
+    })
 }
 
 fn sub_order(which: &Which) -> &str {
     which.sub_order_no.as_deref().unwrap_or_default()
 }
 
-fn prepared(method: Method, path: &'static str, params: Vec<(String, String)>, which: Which) -> Prepared {
-    Prepared { method, path, params, reply: ReplyKind::Customs(which) }
+fn prepared(
+    method: Method,
+    path: &'static str,
+    params: Vec<(String, String)>,
+    which: Which,
+) -> Prepared {
+    Prepared {
+        method,
+        path,
+        params,
+        reply: ReplyKind::Customs(which),
+    }
 }
 
 /// The `response` of all three. The amount is decimal, as text or as a JSON number.
@@ -118,7 +149,8 @@ struct Declaration {
     explanation: Option<String>,
 }
 
-/// Reads the `response` of a reply into what was observed. A redeclaration's names no sub-order: no number is reported then.
+/// Reads the `response` of a reply into what was observed. A redeclaration's names no sub-order: no
+/// number is reported then.
 ///
 /// # Errors
 /// In words: it is not of the documented shape, or speaks of something else.
@@ -138,16 +170,23 @@ pub(super) fn read(response: Value, which: &Which, seen: &mut Observation) -> Re
     seen.result = facts([
         ("cert_check_result", said.cert_check_result),
         ("verify_department", said.ver_dept),
-        ("verify_department_trade_id", said.pay_transaction_id.clone()),
+        (
+            "verify_department_trade_id",
+            said.pay_transaction_id.clone(),
+        ),
         ("modify_time", said.modify_time),
         ("explanation", said.explanation),
         ("customs", Some(which.customs.clone())),
     ]);
-    seen.receipt = said.pay_transaction_id.filter(|id| !id.is_empty()).or(said.wechatpay_no);
+    seen.receipt = said
+        .pay_transaction_id
+        .filter(|id| !id.is_empty())
+        .or(said.wechatpay_no);
     Ok(())
 }
 
-/// A JSON number is taken by its shortest decimal text, which is what was written for any amount of money.
+/// A JSON number is taken by its shortest decimal text, which is what was written for any amount of
+/// money.
 fn amount(value: &Value) -> Option<Result<Amount, String>> {
     let text = match value {
         Value::Null => return None,
@@ -185,26 +224,53 @@ mod tests {
     #[test]
     fn an_amount_is_exact_as_text_and_as_a_number() {
         let minor = |amount: Value| {
-            let said = seen(json!({ "state": "SUCCESS", "sub_order_no": "S-1", "sub_order_amount": amount })).unwrap();
+            let said = seen(
+                json!({ "state": "SUCCESS", "sub_order_no": "S-1", "sub_order_amount": amount }),
+            )
+            .unwrap();
             said.amount.map(|amount| amount.map(Amount::minor).ok())
         };
-        assert_eq!((minor(json!("46.44")), minor(json!(46.44))), (Some(Some(4644)), Some(Some(4644))));
-        assert_eq!((minor(json!(46)), minor(Value::Null)), (Some(Some(4600)), None));
-        assert_eq!((minor(json!(46.444)), minor(json!(true))), (Some(None), Some(None)));
+        assert_eq!(
+            (minor(json!("46.44")), minor(json!(46.44))),
+            (Some(Some(4644)), Some(Some(4644)))
+        );
+        assert_eq!(
+            (minor(json!(46)), minor(Value::Null)),
+            (Some(Some(4600)), None)
+        );
+        assert_eq!(
+            (minor(json!(46.444)), minor(json!(true))),
+            (Some(None), Some(None))
+        );
     }
 
     #[test]
     fn a_reply_about_another_customs_or_payment_is_not_read() {
         let said = |field: &str, value: &str| {
-            let mut response =
-                json!({ "state": "SUCCESS", "customs": "SHENZHEN", "payment_no": "2018", "sub_order_no": "S-1" });
+            let mut response = json!({ "state": "SUCCESS", "customs": "SHENZHEN", "payment_no": "2018", "sub_order_no": "S-1" });
             response[field] = json!(value);
             seen(response)
         };
         assert!(said("customs", "SHENZHEN").is_ok());
-        assert!(said("customs", "NINGBO").unwrap_err().contains("another customs"));
-        assert!(said("payment_no", "2019").unwrap_err().contains("another payment"));
-        assert!(said("sub_order_no", "S-2").unwrap_err().contains("another sub-order"));
-        assert!(seen(json!({ "customs": "SHENZHEN" })).unwrap_err().contains("documented shape"));
+        assert!(
+            said("customs", "NINGBO")
+                .unwrap_err()
+                .contains("another customs")
+        );
+        assert!(
+            said("payment_no", "2019")
+                .unwrap_err()
+                .contains("another payment")
+        );
+        assert!(
+            said("sub_order_no", "S-2")
+                .unwrap_err()
+                .contains("another sub-order")
+        );
+        assert!(
+            seen(json!({ "customs": "SHENZHEN" }))
+                .unwrap_err()
+                .contains("documented shape")
+        );
     }
 }

@@ -1,6 +1,8 @@
-//! From a call of the port to parameters. Pure: one call and one account always give the same parameters.
+//! From a call of the port to parameters. Pure: one call and one account always give the same
+//! parameters.
 //!
-//! A refund always carries its amount: HipoPay refunds the whole payment if there is none (the HipoPay document, "Refund").
+//! A refund always carries its amount: HipoPay refunds the whole payment if there is none (the
+//! HipoPay document, "Refund").
 
 use http::Method;
 use serde_json::{Map, Value};
@@ -60,14 +62,21 @@ pub(super) fn prepare(call: &Call, config: &HipopayConfig) -> Result<Prepared, S
 pub(super) enum Pricing {
     /// In the currency that stands beside it.
     Named,
-    /// In CNY; beside it stands the currency of the settlement. None: of an order that was made without saying which.
+    /// In CNY; beside it stands the currency of the settlement. None: of an order that was made
+    /// without saying which.
     Cny(Option<Currency>),
 }
 
 impl Pricing {
-    /// By the input of an order, or of a refund or look-up of one, which names the currency of settlement only.
+    /// By the input of an order, or of a refund or look-up of one, which names the currency of
+    /// settlement only.
     pub(super) fn of(input: &Map<String, Value>) -> Self {
-        let text = |name| input.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+        let text = |name| {
+            input
+                .get(name)
+                .and_then(Value::as_str)
+                .filter(|text| !text.is_empty())
+        };
         let settlement = || text("settlement_currency").and_then(|code| Currency::parse(code).ok());
         match text("is_rmb") {
             Some("TRUE") => Self::Cny(settlement()),
@@ -85,20 +94,25 @@ fn price(call: &Call, pricing: Pricing) -> Result<(String, &'static str), String
             Err("settlement_currency belongs to is_rmb TRUE".into())
         }
         Pricing::Named => Ok((amount.decimal(), amount.currency().code())),
-        Pricing::Cny(_) if text(call, "is_rmb").is_none() => Err("settlement_currency belongs to is_rmb TRUE".into()),
-        Pricing::Cny(None) => {
-            Err("is_rmb is TRUE, and the call has no settlement_currency, or none that is a currency".into())
+        Pricing::Cny(_) if text(call, "is_rmb").is_none() => {
+            Err("settlement_currency belongs to is_rmb TRUE".into())
         }
+        Pricing::Cny(None) => Err(
+            "is_rmb is TRUE, and the call has no settlement_currency, or none that is a currency"
+                .into(),
+        ),
         Pricing::Cny(Some(settlement)) if amount.currency().code() == "CNY" => {
             Ok((amount.decimal(), settlement.code()))
         }
-        Pricing::Cny(Some(_)) => {
-            Err(format!("is_rmb is TRUE, which makes the amount one in CNY, and it is in {}", amount.currency()))
-        }
+        Pricing::Cny(Some(_)) => Err(format!(
+            "is_rmb is TRUE, which makes the amount one in CNY, and it is in {}",
+            amount.currency()
+        )),
     }
 }
 
-/// `POST /wechatpay/mini_program/payment`. HipoPay does not ask for a signature here; ours is signed all the same.
+/// `POST /wechatpay/mini_program/payment`. HipoPay does not ask for a signature here; ours is
+/// signed all the same.
 fn mini_program_payment(call: &Call, config: &HipopayConfig) -> Result<Prepared, String> {
     let pricing = Pricing::of(&call.input);
     let (amount, currency) = price(call, pricing)?;
@@ -115,28 +129,49 @@ fn mini_program_payment(call: &Call, config: &HipopayConfig) -> Result<Prepared,
     ];
     params.extend(text(call, "is_rmb").map(|is_rmb| pair("is_rmb", is_rmb)));
     let reply = ReplyKind::Payment(pricing);
-    Ok(Prepared { method: Method::POST, path: "/wechatpay/mini_program/payment", params, reply })
+    Ok(Prepared {
+        method: Method::POST,
+        path: "/wechatpay/mini_program/payment",
+        params,
+        reply,
+    })
 }
 
 /// `GET /payment`, by HipoPay's number where the input has one, else by ours.
 fn payment_query(call: &Call) -> Prepared {
     let which = match text(call, "transaction_id") {
         Some(id) => pair("payment_no", id),
-        None => pair("out_trade_id", text(call, "out_trade_no").unwrap_or(call.order_no.as_str())),
+        None => pair(
+            "out_trade_id",
+            text(call, "out_trade_no").unwrap_or(call.order_no.as_str()),
+        ),
     };
     let reply = ReplyKind::Payment(Pricing::of(&call.input));
-    Prepared { method: Method::GET, path: "/payment", params: vec![which], reply }
+    Prepared {
+        method: Method::GET,
+        path: "/payment",
+        params: vec![which],
+        reply,
+    }
 }
 
-/// `POST /payment_refund` of the payment that the input names by HipoPay's number (`transaction_id`).
+/// `POST /payment_refund` of the payment that the input names by HipoPay's number
+/// (`transaction_id`).
 fn refund(call: &Call) -> Result<Prepared, String> {
-    let amount = call.amount.ok_or("a refund has an amount: without one HipoPay would refund the whole payment")?;
+    let amount = call
+        .amount
+        .ok_or("a refund has an amount: without one HipoPay would refund the whole payment")?;
     let params = vec![
         pair("payment_no", required(call, "transaction_id")?),
         pair("out_refund_id", call.order_no.as_str()),
         pair("refund_amount", &amount.decimal()),
     ];
-    Ok(Prepared { method: Method::POST, path: "/payment_refund", params, reply: ReplyKind::Refund(Some(amount)) })
+    Ok(Prepared {
+        method: Method::POST,
+        path: "/payment_refund",
+        params,
+        reply: ReplyKind::Refund(Some(amount)),
+    })
 }
 
 /// `GET /payment_refund`, by HipoPay's number where the input has one, else by ours.
@@ -156,16 +191,32 @@ fn refund_query(call: &Call) -> Prepared {
 /// `GET /wechatpay/forex_rate` of the currency in the input, else of the call's amount.
 fn exchange_rate(call: &Call) -> Result<Prepared, String> {
     let of_amount = call.amount.map(|amount| amount.currency().code());
-    let currency = text(call, "of").or(of_amount).ok_or("the call has no currency")?;
+    let currency = text(call, "of")
+        .or(of_amount)
+        .ok_or("the call has no currency")?;
     let params = vec![pair("currency", currency)];
-    Ok(Prepared { method: Method::GET, path: "/wechatpay/forex_rate", params, reply: ReplyKind::Rate })
+    Ok(Prepared {
+        method: Method::GET,
+        path: "/wechatpay/forex_rate",
+        params,
+        reply: ReplyKind::Rate,
+    })
 }
 
 /// `GET /download_bill` of one day, from its first to its last second (docs/gateways/hipopay.md).
 fn statement(call: &Call, config: &HipopayConfig) -> Result<Prepared, String> {
     let day = file::compact(file::day(call, "date")?);
-    let params = vec![pair("merchant_no", &config.merchant_no), pair("start_date", &day), pair("end_date", &day)];
-    Ok(Prepared { method: Method::GET, path: "/download_bill", params, reply: ReplyKind::Statement })
+    let params = vec![
+        pair("merchant_no", &config.merchant_no),
+        pair("start_date", &day),
+        pair("end_date", &day),
+    ];
+    Ok(Prepared {
+        method: Method::GET,
+        path: "/download_bill",
+        params,
+        reply: ReplyKind::Statement,
+    })
 }
 
 pub(super) fn pair(name: &str, value: &str) -> (String, String) {

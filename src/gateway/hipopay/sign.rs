@@ -1,7 +1,9 @@
-//! The strings HipoPay signs, both ways (docs/gateways/hipopay.md): parameters sorted by name, a comma, the `Timestamp` header.
+//! The strings HipoPay signs, both ways (docs/gateways/hipopay.md): parameters sorted by name, a
+//! comma, the `Timestamp` header.
 //!
-//! In requests the values are percent-encoded, in notifications they are raw. HipoPay's four SDKs disagree on which of
-//! `~ * ! ' ( )` a request's string leaves as they are, and what the server does is not known \[C\]: it is configuration.
+//! In requests the values are percent-encoded, in notifications they are raw. HipoPay's four SDKs
+//! disagree on which of `~ * ! ' ( )` a request's string leaves as they are, and what the server
+//! does is not known \[C\]: it is configuration.
 
 use std::borrow::Cow;
 
@@ -77,18 +79,26 @@ pub fn notification_message(params: &[(String, String)], timestamp: &str) -> Str
 }
 
 fn sorted(params: &[(String, String)], timestamp: &str, encode: impl Fn(&str) -> String) -> String {
-    let mut pairs: Vec<(&str, &str)> = params.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let mut pairs: Vec<(&str, &str)> = params
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
     pairs.sort_unstable();
-    let pairs: Vec<String> = pairs.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
+    let pairs: Vec<String> = pairs
+        .iter()
+        .map(|(name, value)| format!("{}={}", encode(name), encode(value)))
+        .collect();
     format!("{},{timestamp}", pairs.join("&"))
 }
 
 /// The parameters of a notification whose signature is right by any of HipoPay's keys.
 ///
-/// The body is read as a form whatever its content type says: some notifications have come without one.
+/// The body is read as a form whatever its content type says: some notifications have come without
+/// one.
 ///
 /// # Errors
-/// In words: it is no form, names a parameter twice, has one that can be read in two ways, or the signature is not HipoPay's.
+/// In words: it is no form, names a parameter twice, has one that can be read in two ways, or the
+/// signature is not HipoPay's.
 pub fn verified(
     keys: &[VerifyingKey],
     body: &[u8],
@@ -96,32 +106,48 @@ pub fn verified(
     signature: &str,
 ) -> Result<Vec<(String, String)>, &'static str> {
     let params = parse_form(body).ok_or("the notification is no form")?;
-    let repeats = params.iter().enumerate().any(|(at, (name, _))| params[..at].iter().any(|(other, _)| other == name));
+    let repeats = params
+        .iter()
+        .enumerate()
+        .any(|(at, (name, _))| params[..at].iter().any(|(other, _)| other == name));
     if repeats {
         return Err("the notification names a parameter twice");
     }
     // The values are signed raw: of these nobody can say where one pair ends.
     let is_ambiguous = |text: &String| text.contains(['&', '=', ',']);
-    if params.iter().any(|(name, value)| is_ambiguous(name) || is_ambiguous(value)) {
+    if params
+        .iter()
+        .any(|(name, value)| is_ambiguous(name) || is_ambiguous(value))
+    {
         return Err("the notification has a parameter with & or = or a comma in it");
     }
     let message = notification_message(&params, timestamp);
-    if keys.iter().any(|key| key.verifies(message.as_bytes(), signature)) {
+    if keys
+        .iter()
+        .any(|key| key.verifies(message.as_bytes(), signature))
+    {
         Ok(params)
     } else {
         Err("the signature is not HipoPay's")
     }
 }
 
-/// What of a notification's body is signed: the pairs, decoded and sorted; the body itself if it is no form.
+/// What of a notification's body is signed: the pairs, decoded and sorted; the body itself if it is
+/// no form.
 pub fn signed_part(body: &[u8]) -> Cow<'_, [u8]> {
-    let Some(mut params) = parse_form(body) else { return Cow::Borrowed(body) };
+    let Some(mut params) = parse_form(body) else {
+        return Cow::Borrowed(body);
+    };
     params.sort_unstable();
-    let pairs: Vec<String> = params.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let pairs: Vec<String> = params
+        .into_iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
     Cow::Owned(pairs.join("&").into_bytes())
 }
 
-/// The pairs of a form or a query string, decoded; none if it is no UTF-8 or has a broken `%`, or more than 100 pairs.
+/// The pairs of a form or a query string, decoded; none if it is no UTF-8 or has a broken `%`, or
+/// more than 100 pairs.
 pub fn parse_form(body: &[u8]) -> Option<Vec<(String, String)>> {
     let text = std::str::from_utf8(body).ok()?;
     let pairs: Vec<&str> = text.split('&').filter(|pair| !pair.is_empty()).collect();
@@ -189,7 +215,12 @@ mod tests {
     fn vector_h2_the_java_sdks_callback_verifies_and_one_changed_digit_does_not() {
         assert!(verified(&[key(H2_KEY)], H2.as_bytes(), "1562309330", H2_SIGNATURE).is_ok());
         let changed = H2.replace("amount=1.50", "amount=1.51");
-        let refused = verified(&[key(H2_KEY)], changed.as_bytes(), "1562309330", H2_SIGNATURE);
+        let refused = verified(
+            &[key(H2_KEY)],
+            changed.as_bytes(),
+            "1562309330",
+            H2_SIGNATURE,
+        );
         assert_eq!(refused, Err("the signature is not HipoPay's"));
         assert!(verified(&[key(H2_KEY)], H2.as_bytes(), "1562309331", H2_SIGNATURE).is_err());
     }
@@ -199,7 +230,11 @@ mod tests {
         let twice = format!("{H2}&amount=9.99");
         let refused = verified(&[key(H2_KEY)], twice.as_bytes(), "1562309330", H2_SIGNATURE);
         assert_eq!(refused, Err("the notification names a parameter twice"));
-        assert!(parse_form(b"a=%ff").is_none() && parse_form(b"a=%4").is_none() && parse_form(b"a=%zz").is_none());
+        assert!(
+            parse_form(b"a=%ff").is_none()
+                && parse_form(b"a=%4").is_none()
+                && parse_form(b"a=%zz").is_none()
+        );
     }
 
     #[test]
@@ -216,7 +251,11 @@ mod tests {
         assert_eq!(encoded("java"), "%7E*%21%27%28%29");
         assert_eq!(encoded("node"), "~*!'()");
         assert_eq!(encoded("python"), "%7E%2A%21%27%28%29");
-        assert!(Encoding::WORDS.into_iter().all(|word| Encoding::parse(word).is_some()));
+        assert!(
+            Encoding::WORDS
+                .into_iter()
+                .all(|word| Encoding::parse(word).is_some())
+        );
     }
 
     proptest::proptest! {

@@ -1,7 +1,9 @@
-//! The client: one call, at most one request, one observation. (A list comes in pages, which is a request each.)
+//! The client: one call, at most one request, one observation. (A list comes in pages, which is a
+//! request each.)
 //!
-//! Where the line runs: until a request may have been written, every failure is [`Reached::NotSent`]; from then on none is.
-//! Platform keys are fetched *before* a request, so that no order is sent whose reply could not be verified.
+//! Where the line runs: until a request may have been written, every failure is
+//! [`Reached::NotSent`]; from then on none is. Platform keys are fetched *before* a request, so
+//! that no order is sent whose reply could not be verified.
 
 use std::time::Duration;
 
@@ -24,11 +26,13 @@ use crate::clock::Clock;
 use crate::config::{MerchantKey as MerchantKeyConfig, WechatConfig, WechatMode};
 use crate::domain::time::Timestamp;
 use crate::gateway::exchange::{
-    EVIDENCE_MAX, PROBE_TIMEOUT, before, bounded, header, of_failure, probe_in_time, read_base, retry_after, unread,
-    unreadable,
+    EVIDENCE_MAX, PROBE_TIMEOUT, before, bounded, header, of_failure, probe_in_time, read_base,
+    retry_after, unread, unreadable,
 };
 use crate::gateway::notice::{Manners, Notice};
-use crate::gateway::{Call, Calling, FILE_MAX, Gateway, Observation, Probe, REPLY_MAX, Reached, file, personal};
+use crate::gateway::{
+    Call, Calling, FILE_MAX, Gateway, Observation, Probe, REPLY_MAX, Reached, file, personal,
+};
 
 /// An account at WeChat Pay Global.
 #[derive(Debug)]
@@ -50,24 +54,57 @@ impl Client {
     ///
     /// # Errors
     /// Which key or address cannot be used.
-    pub fn new(config: &WechatConfig, transport: Transport, clock: Clock) -> Result<Self, ClientError> {
-        let refused = || ClientError::BaseUrl { text: config.base_url.chars().take(200).collect() };
+    pub fn new(
+        config: &WechatConfig,
+        transport: Transport,
+        clock: Clock,
+    ) -> Result<Self, ClientError> {
+        let refused = || ClientError::BaseUrl {
+            text: config.base_url.chars().take(200).collect(),
+        };
         let base = read_base(&config.base_url).ok_or_else(refused)?;
-        let keys = config.merchant_keys.iter().map(merchant_key).collect::<Result<_, _>>()?;
+        let keys = config
+            .merchant_keys
+            .iter()
+            .map(merchant_key)
+            .collect::<Result<_, _>>()?;
         let api_key = || ApiKey::new(&config.api_v3_keys).map_err(ClientError::ApiKey);
-        let downloads = if config.platform.certificates { Some(api_key()?) } else { None };
-        let keyring = Keyring::new(&config.platform.public_keys, downloads).map_err(ClientError::Platform)?;
-        let platform_id = config.platform.public_keys.first().map(|key| key.id.clone());
+        let downloads = if config.platform.certificates {
+            Some(api_key()?)
+        } else {
+            None
+        };
+        let keyring =
+            Keyring::new(&config.platform.public_keys, downloads).map_err(ClientError::Platform)?;
+        let platform_id = config
+            .platform
+            .public_keys
+            .first()
+            .map(|key| key.id.clone());
         let mchid = match &config.mode {
             WechatMode::Common { mchid, appid: _ } => mchid,
-            WechatMode::Institutional { sp_mchid, sp_appid: _, sub_mchid: _, sub_appid: _ } => sp_mchid,
+            WechatMode::Institutional {
+                sp_mchid,
+                sp_appid: _,
+                sub_mchid: _,
+                sub_appid: _,
+            } => sp_mchid,
         };
-        let merchant = Merchant { mchid: mchid.clone(), keys };
+        let merchant = Merchant {
+            mchid: mchid.clone(),
+            keys,
+        };
         Ok(Self {
             mode: config.mode.clone(),
             settlements_by_sub_merchant: config.settlements_by_sub_merchant,
             notify_url: config.notify_url.clone(),
-            channel: Channel { base, merchant, platform_id, transport, clock },
+            channel: Channel {
+                base,
+                merchant,
+                platform_id,
+                transport,
+                clock,
+            },
             keyring,
             merchant_until: expires(&config.merchant_keys),
             api_key: api_key()?,
@@ -81,7 +118,8 @@ impl Client {
         }
     }
 
-    /// An order by whichever call knows it, within the time of one: it is missing only where every one of them says so.
+    /// An order by whichever call knows it, within the time of one: it is missing only where every
+    /// one of them says so.
     async fn any_order(&self, call: &Call) -> Observation {
         let until = tokio::time::Instant::now() + call.timeout;
         let (mut missing, mut refused) = (None, None);
@@ -106,7 +144,10 @@ impl Client {
         }
         // That there is no such order is believed only if every call says so.
         let nobody = || Observation::of(Reached::Unsendable("no call knows such an order".into()));
-        let heard_last = |seen: Observation| Observation { evidence: heard, ..seen };
+        let heard_last = |seen: Observation| Observation {
+            evidence: heard,
+            ..seen
+        };
         refused.or(missing).map_or_else(nobody, heard_last)
     }
 
@@ -114,7 +155,12 @@ impl Client {
     pub(super) async fn exchange(&self, request: Prepared, timeout: Duration) -> Observation {
         let deadline = tokio::time::sleep(timeout);
         tokio::pin!(deadline);
-        match before(deadline.as_mut(), self.keyring.ensure(&self.channel, timeout)).await {
+        match before(
+            deadline.as_mut(),
+            self.keyring.ensure(&self.channel, timeout),
+        )
+        .await
+        {
             Some(Ok(())) => {}
             Some(Err(error)) => return without_keys(error),
             None => return without_keys(KeyringError::Slow),
@@ -137,35 +183,54 @@ impl Client {
         }
     }
 
-    /// Sends what was prepared. A person to be checked is encrypted here, under the platform's newest key.
+    /// Sends what was prepared. A person to be checked is encrypted here, under the platform's
+    /// newest key.
     async fn send(&self, request: &Prepared) -> Result<Response, Failure> {
         let (method, target) = (request.method.clone(), request.target.as_str());
         if let ReplyKind::Customs(wanted) = &request.reply
             && let Some(person) = wanted.person()
         {
             let newest = self.keyring.newest(self.channel.clock.now());
-            let (serial, seal) = newest.ok_or_else(|| Failure::NotSent(KeyringError::NoneValid.to_string()))?;
-            let body = customs::with_person(&request.body, person, &seal).map_err(Failure::NotSent)?;
-            return self.channel.send_sealed(method, target, body, &serial).await;
+            let (serial, seal) =
+                newest.ok_or_else(|| Failure::NotSent(KeyringError::NoneValid.to_string()))?;
+            let body =
+                customs::with_person(&request.body, person, &seal).map_err(Failure::NotSent)?;
+            return self
+                .channel
+                .send_sealed(method, target, body, &serial)
+                .await;
         }
-        let max = if request.reply == ReplyKind::Statement { FILE_MAX } else { REPLY_MAX };
-        self.channel.send(method, target, request.body.clone(), max).await
+        let max = if request.reply == ReplyKind::Statement {
+            FILE_MAX
+        } else {
+            REPLY_MAX
+        };
+        self.channel
+            .send(method, target, request.body.clone(), max)
+            .await
     }
 
-    /// Verifies a reply. A 2xx must be signed. An error reply that carries a signature must carry a right one; one without
-    /// any is passed on, since the machines before a gateway answer errors unsigned and the gateway's own SDKs verify 2xx
-    /// only (docs/gateways/wechat.md). Such a reply can never make a payment succeed, but it could deny one that did: it is marked
-    /// `unsigned` in the result, for whoever wants to ask before believing a refusal.
+    /// Verifies a reply. A 2xx must be signed. An error reply that carries a signature must carry a
+    /// right one; one without any is passed on, since the machines before a gateway answer errors
+    /// unsigned and the gateway's own SDKs verify 2xx only (docs/gateways/wechat.md). Such a reply
+    /// can never make a payment succeed, but it could deny one that did: it is marked `unsigned` in
+    /// the result, for whoever wants to ask before believing a refusal.
     async fn check(&self, response: &Response, kind: &ReplyKind) -> Result<(), String> {
         if !response.status().is_success() && !has_signature(response.headers()) {
             return Ok(());
         }
         if *kind == ReplyKind::Statement && response.status().is_success() {
             let covered = statement::covered(response)?;
-            let verified = self.keyring.verify_over(&self.channel, response.headers(), covered.as_bytes()).await;
+            let verified = self
+                .keyring
+                .verify_over(&self.channel, response.headers(), covered.as_bytes())
+                .await;
             return verified.map_err(|error| error.to_string());
         }
-        self.keyring.verify(&self.channel, response).await.map_err(|error| error.to_string())
+        self.keyring
+            .verify(&self.channel, response)
+            .await
+            .map_err(|error| error.to_string())
     }
 
     fn read(&self, response: &Response, kind: &ReplyKind) -> Observation {
@@ -187,7 +252,9 @@ impl Client {
                 statement::read(response, &mut seen);
                 Ok(())
             }
-            ReplyKind::Settlements(page) => settlements::read_page(response.body(), page, &mut seen),
+            ReplyKind::Settlements(page) => {
+                settlements::read_page(response.body(), page, &mut seen)
+            }
             ReplyKind::Customs(wanted) => customs::read(response.body(), wanted, &mut seen),
         };
         if let Err(why) = read {
@@ -196,15 +263,21 @@ impl Client {
         seen
     }
 
-    pub(super) fn read_transaction(&self, body: &[u8], seen: &mut Observation) -> Result<(), String> {
-        let order: Transaction = serde_json::from_slice(body).map_err(|error| unreadable(&error))?;
+    pub(super) fn read_transaction(
+        &self,
+        body: &[u8],
+        seen: &mut Observation,
+    ) -> Result<(), String> {
+        let order: Transaction =
+            serde_json::from_slice(body).map_err(|error| unreadable(&error))?;
         if !order.is_of(&self.mode) {
             return Err("the reply speaks of another merchant".into());
         }
         seen.receipt = order.receipt();
         seen.amount = order.amount();
         seen.result = order.facts();
-        seen.result.insert("state".into(), order.trade_state.clone().into());
+        seen.result
+            .insert("state".into(), order.trade_state.clone().into());
         seen.state = Some(order.trade_state);
         seen.order_no = Some(order.out_trade_no);
         Ok(())
@@ -212,8 +285,13 @@ impl Client {
 
     async fn look(&self) -> Vec<Probe> {
         let keys = match self.keyring.ensure(&self.channel, PROBE_TIMEOUT).await {
-            Err(KeyringError::Download(failure @ (Failure::NotSent(_) | Failure::Unreachable { .. }))) => {
-                return vec![Probe { step: "reach", found: Err(format!("{}: {failure}", self.channel.base)) }];
+            Err(KeyringError::Download(
+                failure @ (Failure::NotSent(_) | Failure::Unreachable { .. }),
+            )) => {
+                return vec![Probe {
+                    step: "reach",
+                    found: Err(format!("{}: {failure}", self.channel.base)),
+                }];
             }
             Err(error) => Err(error.to_string()),
             Ok(()) => {
@@ -222,23 +300,53 @@ impl Client {
                     .channel
                     .platform_id
                     .as_ref()
-                    .map_or(known.clone(), |named| format!("{known}; requests name {named}")))
+                    .map_or(known.clone(), |named| {
+                        format!("{known}; requests name {named}")
+                    }))
             }
         };
         // An order number nobody uses: what is wanted is a verified "there is no such order".
-        let target = Ids::of_deduction(&self.mode).on("/v3/global/papay/transactions/out-trade-no/payrun-probe", &[]);
-        let response = match self.channel.send(Method::GET, &target, bytes::Bytes::new(), REPLY_MAX).await {
+        let target = Ids::of_deduction(&self.mode).on(
+            "/v3/global/papay/transactions/out-trade-no/payrun-probe",
+            &[],
+        );
+        let response = match self
+            .channel
+            .send(Method::GET, &target, bytes::Bytes::new(), REPLY_MAX)
+            .await
+        {
             Ok(response) => response,
             Err(failure) => {
-                let reach = Probe { step: "reach", found: Err(format!("{}: {failure}", self.channel.base)) };
-                return vec![reach, Probe { step: "platform keys", found: keys }];
+                let reach = Probe {
+                    step: "reach",
+                    found: Err(format!("{}: {failure}", self.channel.base)),
+                };
+                return vec![
+                    reach,
+                    Probe {
+                        step: "platform keys",
+                        found: keys,
+                    },
+                ];
             }
         };
         vec![
-            Probe { step: "reach", found: Ok(self.channel.base.clone()) },
-            Probe { step: "platform keys", found: keys },
-            Probe { step: "clock", found: self.clock_difference(response.headers()) },
-            Probe { step: "signature", found: self.signature_accepted(&response).await },
+            Probe {
+                step: "reach",
+                found: Ok(self.channel.base.clone()),
+            },
+            Probe {
+                step: "platform keys",
+                found: keys,
+            },
+            Probe {
+                step: "clock",
+                found: self.clock_difference(response.headers()),
+            },
+            Probe {
+                step: "signature",
+                found: self.signature_accepted(&response).await,
+            },
         ]
     }
 
@@ -249,16 +357,27 @@ impl Client {
         let apart = self.channel.clock.now().seconds() - theirs.timestamp();
         match apart.unsigned_abs() {
             0..=60 => Ok(format!("{apart} s from the gateway's")),
-            61..=299 => Ok(format!("warning: {apart} s from the gateway's; from 300 s on it refuses every request")),
-            _ => Err(format!("{apart} s from the gateway's, which refuses requests from 300 s on: set the clock")),
+            61..=299 => Ok(format!(
+                "warning: {apart} s from the gateway's; from 300 s on it refuses every request"
+            )),
+            _ => Err(format!(
+                "{apart} s from the gateway's, which refuses requests from 300 s on: set the clock"
+            )),
         }
     }
 
     /// Which of our keys follows, and when, for people.
     fn next_key(&self) -> String {
         let now = self.channel.clock.now();
-        let next = self.channel.merchant.keys.iter().find_map(|key| Some((key, key.from.filter(|from| *from > now)?)));
-        next.map_or_else(String::new, |(key, from)| format!(" (from {from} on {})", key.serial))
+        let next = self
+            .channel
+            .merchant
+            .keys
+            .iter()
+            .find_map(|key| Some((key, key.from.filter(|from| *from > now)?)));
+        next.map_or_else(String::new, |(key, from)| {
+            format!(" (from {from} on {})", key.serial)
+        })
     }
 
     async fn signature_accepted(&self, response: &Response) -> Result<String, String> {
@@ -269,10 +388,17 @@ impl Client {
                 "the gateway refuses our signature (HTTP {http} {code}): check merchant_key, merchant_serial and the ids"
             ));
         }
-        self.keyring.verify(&self.channel, response).await.map_err(|error| error.to_string())?;
+        self.keyring
+            .verify(&self.channel, response)
+            .await
+            .map_err(|error| error.to_string())?;
         match (http, code.as_str()) {
             (404, "NOT_FOUND" | "ORDER_NOT_EXIST" | "ORDERNOTEXIST" | "RESOURCE_NOT_EXISTS") => {
-                let ours = self.channel.merchant.key_at(self.channel.clock.now()).map_or("", |key| key.serial.as_str());
+                let ours = self
+                    .channel
+                    .merchant
+                    .key_at(self.channel.clock.now())
+                    .map_or("", |key| key.serial.as_str());
                 let theirs = header(response.headers(), "wechatpay-serial").unwrap_or_default();
                 Ok(format!(
                     "accepted under merchant serial {ours}{}, and the reply verified under {theirs}",
@@ -281,9 +407,13 @@ impl Client {
             }
             (400, "PARAM_ERROR") => Err(format!(
                 "the gateway takes our signature and refuses our request (HTTP 400 PARAM_ERROR{}): report it as a defect of payrun",
-                wire::refusal(response.body()).map(|what| format!(", {what}")).unwrap_or_default()
+                wire::refusal(response.body())
+                    .map(|what| format!(", {what}"))
+                    .unwrap_or_default()
             )),
-            _ => Err(format!("a query for no order should give 404 NOT_FOUND; it gave HTTP {http} {code}")),
+            _ => Err(format!(
+                "a query for no order should give 404 NOT_FOUND; it gave HTTP {http} {code}"
+            )),
         }
     }
 }
@@ -304,12 +434,26 @@ impl Gateway for Client {
     }
 
     fn prepare(&self, within: Duration) -> Calling<'_, Result<(), Observation>> {
-        Box::pin(async move { self.keyring.ensure(&self.channel, within).await.map_err(without_keys) })
+        Box::pin(async move {
+            self.keyring
+                .ensure(&self.channel, within)
+                .await
+                .map_err(without_keys)
+        })
     }
 
     fn certificates(&self) -> Vec<(&'static str, Timestamp)> {
-        let platform = self.keyring.until().map(|until| ("platform certificate", until));
-        platform.into_iter().chain(self.merchant_until.map(|until| ("merchant certificate", until))).collect()
+        let platform = self
+            .keyring
+            .until()
+            .map(|until| ("platform certificate", until));
+        platform
+            .into_iter()
+            .chain(
+                self.merchant_until
+                    .map(|until| ("merchant certificate", until)),
+            )
+            .collect()
     }
 
     fn notified<'a>(&'a self, notice: &'a Notice) -> Calling<'a, Observation> {
@@ -331,16 +475,20 @@ impl Gateway for Client {
 
 fn merchant_key(config: &MerchantKeyConfig) -> Result<MerchantKey, ClientError> {
     let key = SigningKey::from_pem(&config.key).map_err(ClientError::MerchantKey)?;
-    Ok(MerchantKey { serial: config.serial.clone(), key, from: config.from })
+    Ok(MerchantKey {
+        serial: config.serial.clone(),
+        key,
+        from: config.from,
+    })
 }
 
 /// When the first of our certificates expires whose key is then still in use.
 fn expires(keys: &[MerchantKeyConfig]) -> Option<Timestamp> {
     let replaced_at = keys.iter().skip(1).map(|key| key.from).chain([None]);
-    let in_use = keys
-        .iter()
-        .zip(replaced_at)
-        .filter_map(|(key, replaced)| key.until.filter(|until| replaced.is_none_or(|replaced| *until < replaced)));
+    let in_use = keys.iter().zip(replaced_at).filter_map(|(key, replaced)| {
+        key.until
+            .filter(|until| replaced.is_none_or(|replaced| *until < replaced))
+    });
     in_use.min()
 }
 
@@ -350,12 +498,24 @@ const SUB_CODE: &str = "sub_code";
 /// What every reply shows, whatever it is worth.
 fn with_reply(reached: Reached, response: &Response) -> Observation {
     let failed = !response.status().is_success();
-    let sub_code = wire::sub_code(header(response.headers(), "request-id").unwrap_or_default()).filter(|_| failed);
+    let sub_code = wire::sub_code(header(response.headers(), "request-id").unwrap_or_default())
+        .filter(|_| failed);
     Observation {
         http: Some(response.status().as_u16()),
-        code: if failed { wire::error_code(response.body()) } else { None },
-        message: if failed { wire::refusal(response.body()) } else { None },
-        result: sub_code.into_iter().map(|code| (SUB_CODE.to_owned(), code.into())).collect(),
+        code: if failed {
+            wire::error_code(response.body())
+        } else {
+            None
+        },
+        message: if failed {
+            wire::refusal(response.body())
+        } else {
+            None
+        },
+        result: sub_code
+            .into_iter()
+            .map(|code| (SUB_CODE.to_owned(), code.into()))
+            .collect(),
         retry_after: retry_after(response.headers()),
         evidence: wire::evidence(response.body()),
         ..Observation::of(reached)
@@ -364,7 +524,11 @@ fn with_reply(reached: Reached, response: &Response) -> Observation {
 
 fn read_contract(body: &[u8], id: &str, seen: &mut Observation) -> Result<(), String> {
     let contract: Contract = serde_json::from_slice(body).map_err(|error| unreadable(&error))?;
-    if contract.contract_id.as_deref().is_some_and(|said| said != id) {
+    if contract
+        .contract_id
+        .as_deref()
+        .is_some_and(|said| said != id)
+    {
         return Err("the reply speaks of another contract".into());
     }
     seen.result = contract.facts();
@@ -374,11 +538,15 @@ fn read_contract(body: &[u8], id: &str, seen: &mut Observation) -> Result<(), St
     Ok(())
 }
 
-/// Nothing of the order was sent. What a person has to mend is told apart from what passes by itself.
+/// Nothing of the order was sent. What a person has to mend is told apart from what passes by
+/// itself.
 fn without_keys(error: KeyringError) -> Observation {
     let mut told = Observation::of(Reached::Refused(error.to_string()));
     if let KeyringError::Refused { http, code } = &error {
-        (told.http, told.code) = (Some(*http), Some(code.clone()).filter(|code| !code.is_empty()));
+        (told.http, told.code) = (
+            Some(*http),
+            Some(code.clone()).filter(|code| !code.is_empty()),
+        );
     }
     if error.is_for_a_person() {
         return told;
@@ -386,14 +554,19 @@ fn without_keys(error: KeyringError) -> Observation {
     if let KeyringError::Download(failure @ Failure::Unreachable { .. }) = error {
         return of_failure(failure);
     }
-    Observation { reached: Reached::NotSent(error.to_string()), ..told }
+    Observation {
+        reached: Reached::NotSent(error.to_string()),
+        ..told
+    }
 }
 
 /// Why an account cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ClientError {
     /// `base_url` is not scheme and host.
-    #[error("base_url is {text:?}: https:// and a host are expected, without a path (http:// for this machine only)")]
+    #[error(
+        "base_url is {text:?}: https:// and a host are expected, without a path (http:// for this machine only)"
+    )]
     BaseUrl {
         /// What it is.
         text: String,

@@ -1,8 +1,9 @@
 //! WeChat Pay Global, APIv3 (docs/gateways/wechat.md).
 //!
-//! `request` says what goes on the wire (with `orders`, `refunds`, `refund_list` and `customs`), `channel` signs it, `transport` sends
-//! it once, `platform` verifies what comes back, `wire`, `statement` and `settlements` read it; `client` puts them in order.
-//! `notice` reads what comes unasked.
+//! `request` says what goes on the wire (with `orders`, `refunds`, `refund_list` and `customs`),
+//! `channel` signs it, `transport` sends it once, `platform` verifies what comes back, `wire`,
+//! `statement` and `settlements` read it; `client` puts them in order. `notice` reads what comes
+//! unasked.
 
 mod channel;
 pub mod client;

@@ -1,9 +1,11 @@
-//! Notifications (docs/gateways/wechat.md): verified, decrypted, and read into the same observation as the query of the same
-//! thing. A notification is only ever what the gateway says of its own accord; nothing is answered here.
+//! Notifications (docs/gateways/wechat.md): verified, decrypted, and read into the same observation
+//! as the query of the same thing. A notification is only ever what the gateway says of its own
+//! accord; nothing is answered here.
 //!
-//! The platform signs for every merchant it has, so a right signature does not make a notification ours: it must open under
-//! our APIv3 key and name our ids. A probe with a wrong signature is refused like any other. One that is encrypted for us, and
-//! signed under a certificate that cannot be had just now, is neither believed nor refused: it is to be sent again.
+//! The platform signs for every merchant it has, so a right signature does not make a notification
+//! ours: it must open under our APIv3 key and name our ids. A probe with a wrong signature is
+//! refused like any other. One that is encrypted for us, and signed under a certificate that cannot
+//! be had just now, is neither believed nor refused: it is to be sent again.
 
 use std::time::Duration;
 
@@ -21,19 +23,37 @@ use crate::gateway::notice::{Manners, Reply, Subject};
 use crate::gateway::{Observation, Reached};
 
 /// The headers by which a notification is verified.
-const SIGNED_BY: [&str; 4] = ["wechatpay-timestamp", "wechatpay-nonce", "wechatpay-serial", "wechatpay-signature"];
+const SIGNED_BY: [&str; 4] = [
+    "wechatpay-timestamp",
+    "wechatpay-nonce",
+    "wechatpay-serial",
+    "wechatpay-signature",
+];
 
 /// How long a notification may wait for platform keys: it must be answered within 5 seconds.
 const KEYS_WITHIN: Duration = Duration::from_secs(4);
 
 impl Client {
-    /// Reads a notification; what is not from the gateway, too old or too new, or not for this account, is not believed.
-    pub async fn read_notification(&self, headers: &HeaderMap, body: &[u8], received_at: Timestamp) -> Observation {
-        let mut seen = Observation { evidence: wire::evidence(body), ..Observation::of(Reached::Replied) };
+    /// Reads a notification; what is not from the gateway, too old or too new, or not for this
+    /// account, is not believed.
+    pub async fn read_notification(
+        &self,
+        headers: &HeaderMap,
+        body: &[u8],
+        received_at: Timestamp,
+    ) -> Observation {
+        let mut seen = Observation {
+            evidence: wire::evidence(body),
+            ..Observation::of(Reached::Replied)
+        };
         let notice: Result<Notice, _> = serde_json::from_slice(body);
         if self.keyring.needs_download(headers, received_at) {
-            // Anybody can name a serial that nobody knows; only what is encrypted for us is worth a download.
-            let opened = notice.as_ref().map_err(unreadable).and_then(|notice| self.opened(&notice.resource.sealed));
+            // Anybody can name a serial that nobody knows; only what is encrypted for us is worth a
+            // download.
+            let opened = notice
+                .as_ref()
+                .map_err(unreadable)
+                .and_then(|notice| self.opened(&notice.resource.sealed));
             if let Err(why) = opened {
                 seen.reached = Reached::Unverified(why);
                 return seen;
@@ -45,7 +65,12 @@ impl Client {
         }
         let notice = match notice {
             Ok(notice) => notice,
-            Err(error) => return Observation { reached: Reached::Unreadable(unreadable(&error)), ..seen },
+            Err(error) => {
+                return Observation {
+                    reached: Reached::Unreadable(unreadable(&error)),
+                    ..seen
+                };
+            }
         };
         match self.opened(&notice.resource.sealed) {
             Err(why) => seen.reached = Reached::Unverified(why),
@@ -59,11 +84,23 @@ impl Client {
         seen
     }
 
-    async fn verify_notice(&self, headers: &HeaderMap, body: &[u8], received_at: Timestamp) -> Result<(), Reached> {
-        let verifying = self.keyring.verify_as_of(&self.channel, headers, body, received_at);
-        match tokio::time::timeout(KEYS_WITHIN, verifying).await.unwrap_or(Err(KeyringError::Slow)) {
+    async fn verify_notice(
+        &self,
+        headers: &HeaderMap,
+        body: &[u8],
+        received_at: Timestamp,
+    ) -> Result<(), Reached> {
+        let verifying = self
+            .keyring
+            .verify_as_of(&self.channel, headers, body, received_at);
+        match tokio::time::timeout(KEYS_WITHIN, verifying)
+            .await
+            .unwrap_or(Err(KeyringError::Slow))
+        {
             Ok(()) => Ok(()),
-            Err(error @ (KeyringError::NotNow { .. } | KeyringError::Slow)) => Err(Reached::NoKeys(error.to_string())),
+            Err(error @ (KeyringError::NotNow { .. } | KeyringError::Slow)) => {
+                Err(Reached::NoKeys(error.to_string()))
+            }
             Err(error) => Err(Reached::Unverified(error.to_string())),
         }
     }
@@ -73,10 +110,17 @@ impl Client {
             return Err("the algorithm is not AEAD_AES_256_GCM".into());
         }
         let aad = sealed.associated_data.as_deref().unwrap_or_default();
-        self.api_key.open(&sealed.nonce, aad, &sealed.ciphertext).map_err(|error| error.to_string())
+        self.api_key
+            .open(&sealed.nonce, aad, &sealed.ciphertext)
+            .map_err(|error| error.to_string())
     }
 
-    fn read_notice(&self, notice: &Notice, text: &[u8], seen: &mut Observation) -> Result<(), String> {
+    fn read_notice(
+        &self,
+        notice: &Notice,
+        text: &[u8],
+        seen: &mut Observation,
+    ) -> Result<(), String> {
         let ids: Named = serde_json::from_slice(text).map_err(|error| unreadable(&error))?;
         if !ids.is_exactly(&self.mode) {
             return Err("the notification is for another merchant".into());
@@ -101,7 +145,8 @@ impl Client {
     }
 }
 
-/// How WeChat Pay wants to be answered (docs/gateways/wechat.md): any 2xx; what is in the body is for people.
+/// How WeChat Pay wants to be answered (docs/gateways/wechat.md): any 2xx; what is in the body is
+/// for people.
 pub(super) fn manners() -> Manners {
     Manners {
         media: &["application/json"],
@@ -138,8 +183,14 @@ impl Named {
     fn is_exactly(&self, mode: &WechatMode) -> bool {
         match mode {
             WechatMode::Common { mchid, appid: _ } => self.mchid.as_ref() == Some(mchid),
-            WechatMode::Institutional { sp_mchid, sp_appid: _, sub_mchid, sub_appid: _ } => {
-                self.sp_mchid.as_ref() == Some(sp_mchid) && self.sub_mchid.as_ref() == Some(sub_mchid)
+            WechatMode::Institutional {
+                sp_mchid,
+                sp_appid: _,
+                sub_mchid,
+                sub_appid: _,
+            } => {
+                self.sp_mchid.as_ref() == Some(sp_mchid)
+                    && self.sub_mchid.as_ref() == Some(sub_mchid)
             }
         }
     }

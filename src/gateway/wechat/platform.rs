@@ -1,12 +1,14 @@
-//! The gateway's own keys, by which replies and notifications are verified (docs/gateways/wechat.md).
+//! The gateway's own keys, by which replies and notifications are verified
+//! (docs/gateways/wechat.md).
 //!
-//! Platform certificates, downloaded, decrypted under the APIv3 key, refreshed every 12 hours and whenever a serial is seen that is
-//! not known (once a minute at most, one download at a time); fixed public keys; or both, of which any verifies. So no change of
-//! the platform's keys needs a pause. The first download is verified by a certificate that is contained in it: what vouches for
+//! Platform certificates, downloaded, decrypted under the APIv3 key, refreshed every 12 hours and
+//! whenever a serial is seen that is not known (once a minute at most, one download at a time);
+//! fixed public keys; or both, of which any verifies. So no change of the platform's keys needs a
+//! pause. The first download is verified by a certificate that is contained in it: what vouches for
 //! that one is the APIv3 key it was encrypted with.
 //!
-//! Anybody can name a serial that nobody knows. So that strangers cause no downloads, one for the sake of a notification is made
-//! only if the notification opens under the APIv3 key.
+//! Anybody can name a serial that nobody knows. So that strangers cause no downloads, one for the
+//! sake of a notification is made only if the notification opens under the APIv3 key.
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -54,7 +56,8 @@ struct PlatformKey {
 
 impl PlatformKey {
     fn is_valid(&self, now: Timestamp) -> bool {
-        self.valid.is_none_or(|(from, until)| from <= now && now <= until)
+        self.valid
+            .is_none_or(|(from, until)| from <= now && now <= until)
     }
 }
 
@@ -82,42 +85,68 @@ struct Held {
 }
 
 impl Keyring {
-    /// Public keys under their ids, and certificates where there is a key to decrypt them with; these are downloaded when they are
-    /// first needed.
-    pub(super) fn new(public_keys: &[PublicKey], api_key: Option<ApiKey>) -> Result<Self, KeyringError> {
+    /// Public keys under their ids, and certificates where there is a key to decrypt them with;
+    /// these are downloaded when they are first needed.
+    pub(super) fn new(
+        public_keys: &[PublicKey],
+        api_key: Option<ApiKey>,
+    ) -> Result<Self, KeyringError> {
         let fixed = public_keys.iter().map(fixed).collect::<Result<_, _>>()?;
-        Ok(Self { api_key, fixed, held: RwLock::default(), turn: Mutex::default() })
+        Ok(Self {
+            api_key,
+            fixed,
+            held: RwLock::default(),
+            turn: Mutex::default(),
+        })
     }
 
     /// The serials of the keys that are valid now; public keys first.
     pub(super) fn serials(&self, now: Timestamp) -> Vec<String> {
         let held = self.held();
         let keys = self.fixed.iter().chain(&held.keys);
-        keys.filter(|key| key.is_valid(now)).map(|key| key.serial.clone()).collect()
+        keys.filter(|key| key.is_valid(now))
+            .map(|key| key.serial.clone())
+            .collect()
     }
 
     /// Until when the last of the keys is good; none where none is known, or the key has no end.
     pub(super) fn until(&self) -> Option<Timestamp> {
-        self.held().keys.iter().filter_map(|key| key.valid.map(|(_, until)| until)).max()
+        self.held()
+            .keys
+            .iter()
+            .filter_map(|key| key.valid.map(|(_, until)| until))
+            .max()
     }
 
-    /// The key to encrypt fields with, and its serial: the public key that requests name, else the newest certificate that is valid
-    /// now.
+    /// The key to encrypt fields with, and its serial: the public key that requests name, else the
+    /// newest certificate that is valid now.
     pub(super) fn newest(&self, now: Timestamp) -> Option<(String, Arc<FieldSeal>)> {
         let held = self.held();
-        let certificate =
-            || held.keys.iter().filter(|key| key.is_valid(now)).max_by_key(|key| key.valid.map(|(from, _)| from));
+        let certificate = || {
+            held.keys
+                .iter()
+                .filter(|key| key.is_valid(now))
+                .max_by_key(|key| key.valid.map(|(from, _)| from))
+        };
         let newest = self.fixed.first().or_else(certificate)?;
         Some((newest.serial.clone(), newest.seal.clone()))
     }
 
-    /// Makes sure that there are keys, before anything is sent that could not be verified otherwise.
+    /// Makes sure that there are keys, before anything is sent that could not be verified
+    /// otherwise.
     ///
     /// # Errors
-    /// Only if there is no valid key at all; a refresh that fails while keys are valid is tried again a minute later. A download that
-    /// does not end `within` this time has failed, for all who wait for it.
-    pub(super) async fn ensure(&self, channel: &Channel, within: Duration) -> Result<(), KeyringError> {
-        let Some(api_key) = &self.api_key else { return Ok(()) };
+    /// Only if there is no valid key at all; a refresh that fails while keys are valid is tried
+    /// again a minute later. A download that does not end `within` this time has failed, for all
+    /// who wait for it.
+    pub(super) async fn ensure(
+        &self,
+        channel: &Channel,
+        within: Duration,
+    ) -> Result<(), KeyringError> {
+        let Some(api_key) = &self.api_key else {
+            return Ok(());
+        };
         let seen = self.held().ended;
         if !self.is_due(channel.clock.now()) {
             return Ok(());
@@ -126,15 +155,20 @@ impl Keyring {
             // A public key will do, so nobody waits for another's download, nor long for their own.
             if let Ok(_turn) = self.turn.try_lock() {
                 self.try_noted(channel.clock.now());
-                let downloading = tokio::time::timeout(REFRESH_WITHIN, self.download(api_key, channel)).await;
-                self.keep(downloading.unwrap_or(Err(KeyringError::Slow)), channel.clock.now());
+                let downloading =
+                    tokio::time::timeout(REFRESH_WITHIN, self.download(api_key, channel)).await;
+                self.keep(
+                    downloading.unwrap_or(Err(KeyringError::Slow)),
+                    channel.clock.now(),
+                );
             }
             return Ok(());
         }
         let _turn = self.turn.lock().await;
         let now = channel.clock.now();
         if self.is_due(now) && !self.failed_meanwhile(seen) {
-            let downloading = tokio::time::timeout(beforehand(within), self.download(api_key, channel)).await;
+            let downloading =
+                tokio::time::timeout(beforehand(within), self.download(api_key, channel)).await;
             self.keep(downloading.unwrap_or(Err(KeyringError::Slow)), now);
         }
         let held = self.held();
@@ -149,8 +183,13 @@ impl Keyring {
     ///
     /// # Errors
     /// What is wrong with its signature.
-    pub(super) async fn verify(&self, channel: &Channel, response: &Response) -> Result<(), KeyringError> {
-        self.verify_over(channel, response.headers(), response.body()).await
+    pub(super) async fn verify(
+        &self,
+        channel: &Channel,
+        response: &Response,
+    ) -> Result<(), KeyringError> {
+        self.verify_over(channel, response.headers(), response.body())
+            .await
     }
 
     /// The same for a reply whose signature covers something else than its body.
@@ -160,7 +199,8 @@ impl Keyring {
         headers: &HeaderMap,
         covered: &[u8],
     ) -> Result<(), KeyringError> {
-        self.verify_as_of(channel, headers, covered, channel.clock.now()).await
+        self.verify_as_of(channel, headers, covered, channel.clock.now())
+            .await
     }
 
     /// The same for what came in at another time than now.
@@ -176,7 +216,9 @@ impl Keyring {
         let Some(key) = self.find(signed.serial, at) else {
             self.look_for(signed.serial, channel).await?;
             let found = self.find(signed.serial, at);
-            let key = found.ok_or_else(|| KeyringError::UnknownSerial { serial: shown(signed.serial) })?;
+            let key = found.ok_or_else(|| KeyringError::UnknownSerial {
+                serial: shown(signed.serial),
+            })?;
             return signed.check(&key.key, covered);
         };
         signed.check(&key.key, covered)
@@ -184,17 +226,23 @@ impl Keyring {
 
     /// Whether what these headers sign, at an instant, would need a download first.
     pub(super) fn needs_download(&self, headers: &HeaderMap, at: Timestamp) -> bool {
-        let may_be_downloaded = |serial: &str| self.api_key.is_some() && !serial.starts_with(PUBLIC_KEY_PREFIX);
-        Signed::read(headers)
-            .is_ok_and(|signed| may_be_downloaded(signed.serial) && self.find(signed.serial, at).is_none())
+        let may_be_downloaded =
+            |serial: &str| self.api_key.is_some() && !serial.starts_with(PUBLIC_KEY_PREFIX);
+        Signed::read(headers).is_ok_and(|signed| {
+            may_be_downloaded(signed.serial) && self.find(signed.serial, at).is_none()
+        })
     }
 
-    /// Downloads once for an unknown serial, unless another caller just did or a minute has not passed.
+    /// Downloads once for an unknown serial, unless another caller just did or a minute has not
+    /// passed.
     ///
     /// # Errors
-    /// [`KeyringError::NotNow`] if it cannot be known whether there is such a key: the download failed, or none may be made yet.
+    /// [`KeyringError::NotNow`] if it cannot be known whether there is such a key: the download
+    /// failed, or none may be made yet.
     async fn look_for(&self, serial: &str, channel: &Channel) -> Result<(), KeyringError> {
-        let Some(api_key) = &self.api_key else { return Ok(()) };
+        let Some(api_key) = &self.api_key else {
+            return Ok(());
+        };
         if serial.starts_with(PUBLIC_KEY_PREFIX) {
             return Ok(());
         }
@@ -204,7 +252,10 @@ impl Keyring {
         if self.find(serial, now).is_some() {
             return Ok(());
         }
-        let paused = self.held().tried.is_some_and(|tried| now.since(tried) < UNKNOWN_PAUSE && tried <= now);
+        let paused = self
+            .held()
+            .tried
+            .is_some_and(|tried| now.since(tried) < UNKNOWN_PAUSE && tried <= now);
         if !paused {
             // Noted first: whoever asked may go before the answer comes.
             self.try_noted(now);
@@ -215,17 +266,29 @@ impl Keyring {
         match held.error {
             // One that ended after we came says what there is.
             None if held.ended > seen => Ok(()),
-            error => Err(KeyringError::NotNow { serial: shown(serial), why: error.map(Box::new) }),
+            error => Err(KeyringError::NotNow {
+                serial: shown(serial),
+                why: error.map(Box::new),
+            }),
         }
     }
 
     fn try_noted(&self, now: Timestamp) {
-        self.held.write().unwrap_or_else(PoisonError::into_inner).tried = Some(now);
+        self.held
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .tried = Some(now);
     }
 
-    async fn download(&self, api_key: &ApiKey, channel: &Channel) -> Result<Vec<Arc<PlatformKey>>, KeyringError> {
-        let response =
-            channel.send(Method::GET, CERTIFICATES, Bytes::new(), REPLY_MAX).await.map_err(KeyringError::Download)?;
+    async fn download(
+        &self,
+        api_key: &ApiKey,
+        channel: &Channel,
+    ) -> Result<Vec<Arc<PlatformKey>>, KeyringError> {
+        let response = channel
+            .send(Method::GET, CERTIFICATES, Bytes::new(), REPLY_MAX)
+            .await
+            .map_err(KeyringError::Download)?;
         if response.status() != http::StatusCode::OK {
             return Err(KeyringError::Refused {
                 http: response.status().as_u16(),
@@ -234,14 +297,23 @@ impl Keyring {
         }
         let list: CertificateList = serde_json::from_slice(response.body())
             .map_err(|_| KeyringError::Unreadable("the list is not as documented"))?;
-        let keys = list.data.iter().map(|entry| read_certificate(api_key, entry)).collect::<Result<Vec<_>, _>>()?;
+        let keys = list
+            .data
+            .iter()
+            .map(|entry| read_certificate(api_key, entry))
+            .collect::<Result<Vec<_>, _>>()?;
         let now = channel.clock.now();
         let signed = Signed::read(response.headers())?;
         signed.check_time(now)?;
-        let contained = keys.iter().find(|key| key.serial == signed.serial && key.is_valid(now)).cloned();
+        let contained = keys
+            .iter()
+            .find(|key| key.serial == signed.serial && key.is_valid(now))
+            .cloned();
         let key = contained
             .or_else(|| self.find(signed.serial, now))
-            .ok_or_else(|| KeyringError::UnknownSerial { serial: shown(signed.serial) })?;
+            .ok_or_else(|| KeyringError::UnknownSerial {
+                serial: shown(signed.serial),
+            })?;
         signed.check(&key.key, response.body())?;
         Ok(keys)
     }
@@ -258,8 +330,11 @@ impl Keyring {
             Err(error) => {
                 // A thousand items in a row meet the same trouble; it is told once.
                 if held.error.as_ref() != Some(&error) {
-                    let instead =
-                        if self.fixed.is_empty() { "nothing is sent without them" } else { "public keys are used" };
+                    let instead = if self.fixed.is_empty() {
+                        "nothing is sent without them"
+                    } else {
+                        "public keys are used"
+                    };
                     tracing::warn!(error = %error, instead, "the platform certificates could not be had");
                 }
                 held.tried = Some(now);
@@ -268,16 +343,22 @@ impl Keyring {
         }
     }
 
-    /// Whether a download is due: there is no valid key at all, or they are old and no refresh failed within the last minute.
+    /// Whether a download is due: there is no valid key at all, or they are old and no refresh
+    /// failed within the last minute.
     fn is_due(&self, now: Timestamp) -> bool {
         let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
         let none_valid = self.fixed.is_empty() && !held.keys.iter().any(|key| key.is_valid(now));
-        let old = held.fetched.is_none_or(|fetched| now.since(fetched) >= REFRESH);
-        let paused = held.tried.is_some_and(|tried| now.since(tried) < UNKNOWN_PAUSE);
+        let old = held
+            .fetched
+            .is_none_or(|fetched| now.since(fetched) >= REFRESH);
+        let paused = held
+            .tried
+            .is_some_and(|tried| now.since(tried) < UNKNOWN_PAUSE);
         none_valid || (old && !paused)
     }
 
-    /// Whether a download that began after `seen` was read has failed: those who waited for it share its error.
+    /// Whether a download that began after `seen` was read has failed: those who waited for it
+    /// share its error.
     fn failed_meanwhile(&self, seen: u64) -> bool {
         let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
         held.ended > seen && held.error.is_some()
@@ -285,11 +366,18 @@ impl Keyring {
 
     fn find(&self, serial: &str, now: Timestamp) -> Option<Arc<PlatformKey>> {
         let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
-        self.fixed.iter().chain(&held.keys).find(|key| key.serial == serial && key.is_valid(now)).cloned()
+        self.fixed
+            .iter()
+            .chain(&held.keys)
+            .find(|key| key.serial == serial && key.is_valid(now))
+            .cloned()
     }
 
     fn held(&self) -> Held {
-        self.held.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.held
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 
@@ -304,7 +392,9 @@ struct Signed<'a> {
 impl<'a> Signed<'a> {
     fn read(headers: &'a HeaderMap) -> Result<Self, KeyringError> {
         let get = |header: &'static str| {
-            let value = headers.get(header).ok_or(KeyringError::Missing { header })?;
+            let value = headers
+                .get(header)
+                .ok_or(KeyringError::Missing { header })?;
             value.to_str().map_err(|_| KeyringError::Missing { header })
         };
         Ok(Self {
@@ -317,15 +407,24 @@ impl<'a> Signed<'a> {
 
     /// The Go SDK's rule, the strictest: 300 seconds are already too many.
     fn check_time(&self, now: Timestamp) -> Result<(), KeyringError> {
-        let seconds: i64 =
-            self.timestamp.parse().map_err(|_| KeyringError::Missing { header: "wechatpay-timestamp" })?;
+        let seconds: i64 = self.timestamp.parse().map_err(|_| KeyringError::Missing {
+            header: "wechatpay-timestamp",
+        })?;
         let apart = now.seconds().abs_diff(seconds);
-        if apart >= WINDOW.as_secs() { Err(KeyringError::Stale { seconds: apart }) } else { Ok(()) }
+        if apart >= WINDOW.as_secs() {
+            Err(KeyringError::Stale { seconds: apart })
+        } else {
+            Ok(())
+        }
     }
 
     fn check(&self, key: &VerifyingKey, body: &[u8]) -> Result<(), KeyringError> {
         let message = reply_message(self.timestamp, self.nonce, body);
-        if key.verifies(&message, self.signature) { Ok(()) } else { Err(KeyringError::Wrong) }
+        if key.verifies(&message, self.signature) {
+            Ok(())
+        } else {
+            Err(KeyringError::Wrong)
+        }
     }
 }
 
@@ -340,31 +439,57 @@ fn fixed(PublicKey { pem, id }: &PublicKey) -> Result<Arc<PlatformKey>, KeyringE
     }
     let key = VerifyingKey::from_pem(pem).map_err(KeyringError::Key)?;
     let seal = Arc::new(FieldSeal::from_pem(pem).map_err(KeyringError::Key)?);
-    Ok(Arc::new(PlatformKey { serial: id.to_owned(), key, seal, valid: None }))
+    Ok(Arc::new(PlatformKey {
+        serial: id.to_owned(),
+        key,
+        seal,
+        valid: None,
+    }))
 }
 
-fn read_certificate(api_key: &ApiKey, entry: &Certificate) -> Result<Arc<PlatformKey>, KeyringError> {
+fn read_certificate(
+    api_key: &ApiKey,
+    entry: &Certificate,
+) -> Result<Arc<PlatformKey>, KeyringError> {
     let sealed = &entry.encrypt_certificate;
     if sealed.algorithm != "AEAD_AES_256_GCM" {
-        return Err(KeyringError::Unreadable("the algorithm is not AEAD_AES_256_GCM"));
+        return Err(KeyringError::Unreadable(
+            "the algorithm is not AEAD_AES_256_GCM",
+        ));
     }
     let aad = sealed.associated_data.as_deref().unwrap_or_default();
-    let pem = api_key.open(&sealed.nonce, aad, &sealed.ciphertext).map_err(KeyringError::Sealed)?;
-    let der = CertificateDer::from_pem_slice(&pem).map_err(|_| KeyringError::Unreadable("a certificate is no PEM"))?;
-    let (_, certificate) =
-        x509_parser::parse_x509_certificate(&der).map_err(|_| KeyringError::Unreadable("a certificate is no X.509"))?;
+    let pem = api_key
+        .open(&sealed.nonce, aad, &sealed.ciphertext)
+        .map_err(KeyringError::Sealed)?;
+    let der = CertificateDer::from_pem_slice(&pem)
+        .map_err(|_| KeyringError::Unreadable("a certificate is no PEM"))?;
+    let (_, certificate) = x509_parser::parse_x509_certificate(&der)
+        .map_err(|_| KeyringError::Unreadable("a certificate is no X.509"))?;
     let serial = serial_hex(certificate.tbs_certificate.raw_serial());
     if serial != entry.serial_no {
-        return Err(KeyringError::Unreadable("a certificate has another serial than its entry says"));
+        return Err(KeyringError::Unreadable(
+            "a certificate has another serial than its entry says",
+        ));
     }
-    let seconds = |at: x509_parser::time::ASN1Time| Timestamp::from_millis(at.timestamp().saturating_mul(1000));
-    let valid = Some((seconds(certificate.validity().not_before), seconds(certificate.validity().not_after)));
+    let seconds = |at: x509_parser::time::ASN1Time| {
+        Timestamp::from_millis(at.timestamp().saturating_mul(1000))
+    };
+    let valid = Some((
+        seconds(certificate.validity().not_before),
+        seconds(certificate.validity().not_after),
+    ));
     let key = VerifyingKey::from_der(certificate.public_key().raw).map_err(KeyringError::Key)?;
     let seal = FieldSeal::from_der(certificate.public_key().raw).map_err(KeyringError::Key)?;
-    Ok(Arc::new(PlatformKey { serial, key, seal: Arc::new(seal), valid }))
+    Ok(Arc::new(PlatformKey {
+        serial,
+        key,
+        seal: Arc::new(seal),
+        valid,
+    }))
 }
 
-/// A serial as `Wechatpay-Serial` spells it: upper-case hex, without the sign byte DER may put in front.
+/// A serial as `Wechatpay-Serial` spells it: upper-case hex, without the sign byte DER may put in
+/// front.
 pub(crate) fn serial_hex(raw: &[u8]) -> String {
     let raw = match raw {
         [0, rest @ ..] if !rest.is_empty() => rest,
@@ -375,7 +500,11 @@ pub(crate) fn serial_hex(raw: &[u8]) -> String {
 
 /// What a gateway that has no certificates for us has instead: the account is in public-key mode.
 const fn where_the_key_is(http: u16) -> &'static str {
-    if http == 404 { "; where the account has a platform public key, `platform` must name it" } else { "" }
+    if http == 404 {
+        "; where the account has a platform public key, `platform` must name it"
+    } else {
+        ""
+    }
 }
 
 /// The beginning of a serial that somebody names: anybody can send any.
@@ -452,7 +581,8 @@ pub enum KeyringError {
 }
 
 impl KeyringError {
-    /// Whether it stays until a person has mended something, in `payrun.yaml` or at the gateway; else it may pass by itself.
+    /// Whether it stays until a person has mended something, in `payrun.yaml` or at the gateway;
+    /// else it may pass by itself.
     pub(super) const fn is_for_a_person(&self) -> bool {
         match self {
             Self::Refused { http, code: _ } => *http < 500 && *http != 429,
@@ -463,7 +593,11 @@ impl KeyringError {
             | Self::Stale { .. }
             | Self::UnknownSerial { .. }
             | Self::Wrong => true,
-            Self::Download(_) | Self::Slow | Self::NotNow { .. } | Self::Unreadable(_) | Self::Missing { .. } => false,
+            Self::Download(_)
+            | Self::Slow
+            | Self::NotNow { .. }
+            | Self::Unreadable(_)
+            | Self::Missing { .. } => false,
         }
     }
 }

@@ -1,4 +1,5 @@
-//! All refunds of a payment (docs/gateways/wechat.md). They come in pages; a list of which a page is missing is not given out.
+//! All refunds of a payment (docs/gateways/wechat.md). They come in pages; a list of which a page
+//! is missing is not given out.
 
 use std::collections::HashSet;
 
@@ -46,7 +47,8 @@ struct List {
     total_num: usize,
 }
 
-/// Reads a page: one record for each refund, the payment's numbers, and how many refunds there are in all.
+/// Reads a page: one record for each refund, the payment's numbers, and how many refunds there are
+/// in all.
 pub(super) fn read_page(body: &[u8], of: &Payment, seen: &mut Observation) -> Result<(), String> {
     let list: List = serde_json::from_slice(body).map_err(|error| unreadable(&error))?;
     let fits = match of {
@@ -56,9 +58,19 @@ pub(super) fn read_page(body: &[u8], of: &Payment, seen: &mut Observation) -> Re
     if !fits {
         return Err("the reply speaks of another payment".into());
     }
-    let currency = list.amount.as_ref().and_then(|amount| amount.get("currency"));
-    seen.records = list.data.iter().map(|refund| refund.record(currency)).collect::<Result<_, _>>()?;
-    let total = list.amount.as_ref().filter(|amount| amount.get("total").is_some());
+    let currency = list
+        .amount
+        .as_ref()
+        .and_then(|amount| amount.get("currency"));
+    seen.records = list
+        .data
+        .iter()
+        .map(|refund| refund.record(currency))
+        .collect::<Result<_, _>>()?;
+    let total = list
+        .amount
+        .as_ref()
+        .filter(|amount| amount.get("total").is_some());
     seen.amount = total.map(|amount| read_amount(amount, "total"));
     seen.receipt = list.id;
     seen.order_no = list.out_trade_no;
@@ -70,12 +82,14 @@ pub(super) fn read_page(body: &[u8], of: &Payment, seen: &mut Observation) -> Re
 const TOTAL: &str = "total_num";
 
 impl Client {
-    /// All refunds of a payment: page after page, within the time of one call. Anything but a whole list is what the page
-    /// that failed was.
+    /// All refunds of a payment: page after page, within the time of one call. Anything but a whole
+    /// list is what the page that failed was.
     pub(super) async fn all_refunds(&self, call: &Call) -> Observation {
         let deadline = tokio::time::sleep(call.timeout);
         tokio::pin!(deadline);
-        before(deadline, self.pages(call)).await.unwrap_or_else(|| Observation::of(Reached::TimedOut))
+        before(deadline, self.pages(call))
+            .await
+            .unwrap_or_else(|| Observation::of(Reached::TimedOut))
     }
 
     async fn pages(&self, call: &Call) -> Observation {
@@ -95,13 +109,26 @@ impl Client {
                 None => seen,
                 Some(earlier) => joined(earlier, seen),
             };
-            let total = seen.result.get(TOTAL).and_then(Value::as_u64).and_then(|total| usize::try_from(total).ok());
+            let total = seen
+                .result
+                .get(TOTAL)
+                .and_then(Value::as_u64)
+                .and_then(|total| usize::try_from(total).ok());
             match (total, seen.records.len()) {
-                (Some(total), have) if have == total && distinct(&seen.records) => return whole_list(seen),
-                (Some(total), have) if have < total && total <= REFUNDS_MAX && !last => whole = Some(seen),
+                (Some(total), have) if have == total && distinct(&seen.records) => {
+                    return whole_list(seen);
+                }
+                (Some(total), have) if have < total && total <= REFUNDS_MAX && !last => {
+                    whole = Some(seen)
+                }
                 (Some(_) | None, _) => {
-                    let why = Reached::Unreadable("the pages of the list do not fit together".into());
-                    return Observation { reached: why, records: Vec::new(), ..seen };
+                    let why =
+                        Reached::Unreadable("the pages of the list do not fit together".into());
+                    return Observation {
+                        reached: why,
+                        records: Vec::new(),
+                        ..seen
+                    };
                 }
             }
         }
@@ -111,22 +138,34 @@ impl Client {
 /// A list of which nothing is missing.
 fn whole_list(mut seen: Observation) -> Observation {
     seen.state = Some("LISTED".into());
-    seen.result.insert("refunds".into(), seen.records.iter().cloned().map(Value::Object).collect());
+    seen.result.insert(
+        "refunds".into(),
+        seen.records.iter().cloned().map(Value::Object).collect(),
+    );
     seen
 }
 
 /// Two pages as one.
 fn joined(before: Observation, after: Observation) -> Observation {
-    let evidence = bounded(format!("{}\n{}", before.evidence, after.evidence), EVIDENCE_MAX);
+    let evidence = bounded(
+        format!("{}\n{}", before.evidence, after.evidence),
+        EVIDENCE_MAX,
+    );
     let mut records = before.records;
     records.extend(after.records);
-    Observation { evidence, records, ..after }
+    Observation {
+        evidence,
+        records,
+        ..after
+    }
 }
 
 /// Whether no refund is there twice, as one would be if the list changed between two pages.
 fn distinct(records: &[Map<String, Value>]) -> bool {
-    let numbers: HashSet<_> =
-        records.iter().filter_map(|record| record.get("out_refund_no").and_then(Value::as_str)).collect();
+    let numbers: HashSet<_> = records
+        .iter()
+        .filter_map(|record| record.get("out_refund_no").and_then(Value::as_str))
+        .collect();
     numbers.len() == records.len()
 }
 
@@ -140,8 +179,15 @@ mod tests {
     #[test]
     fn the_documented_list_is_asked_for_as_documented() {
         let ids = "sp_mchid=1900000002&sub_mchid=10000097";
-        let list = prepare(&call("refunds", json!({ "out_trade_no": "YX202111100020" })), &institutional()).unwrap();
-        assert_eq!(list.target, format!("/v3/global/refunds?out_trade_no=YX202111100020&offset=0&count=20&{ids}"));
+        let list = prepare(
+            &call("refunds", json!({ "out_trade_no": "YX202111100020" })),
+            &institutional(),
+        )
+        .unwrap();
+        assert_eq!(
+            list.target,
+            format!("/v3/global/refunds?out_trade_no=YX202111100020&offset=0&count=20&{ids}")
+        );
     }
 
     #[test]
@@ -156,8 +202,24 @@ mod tests {
         let seen = read(text, Payment::Ours("A".into())).unwrap();
         let rows: Vec<Value> = seen.records.into_iter().map(Value::Object).collect();
         let row = |number, id, status, refund| json!({ "out_refund_no": number, "id": id, "status": status, "refund": refund, "currency": "HKD" });
-        assert_eq!(rows, [row("R-1", "51", "SUCCESS", 100), row("R-2", "52", "PROCESSING", 50)]);
-        assert!(read(text, Payment::Theirs("43".into())).unwrap_err().contains("another payment"));
-        assert!(read(&text.replace("\"total_num\":2,", ""), Payment::Ours("A".into())).is_err());
+        assert_eq!(
+            rows,
+            [
+                row("R-1", "51", "SUCCESS", 100),
+                row("R-2", "52", "PROCESSING", 50)
+            ]
+        );
+        assert!(
+            read(text, Payment::Theirs("43".into()))
+                .unwrap_err()
+                .contains("another payment")
+        );
+        assert!(
+            read(
+                &text.replace("\"total_num\":2,", ""),
+                Payment::Ours("A".into())
+            )
+            .is_err()
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! Refunds (docs/gateways/wechat.md): what goes on the wire, and what is read from it.
 //!
-//! The reply to a refund means that it was accepted, so it gives no state. All refunds of a payment are `refund_list`'s.
+//! The reply to a refund means that it was accepted, so it gives no state. All refunds of a payment
+//! are `refund_list`'s.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -29,15 +30,24 @@ pub(super) fn refund(call: &Call, mode: &WechatMode, notify_url: &str) -> Result
         out_refund_no: call.order_no.as_str(),
         reason: text(call, "reason"),
         notify_url,
-        amount: BodyAmount { refund: amount.minor(), total: paid.minor(), currency: amount.currency().code() },
+        amount: BodyAmount {
+            refund: amount.minor(),
+            total: paid.minor(),
+            currency: amount.currency().code(),
+        },
     };
-    Prepared::post("/v3/global/refunds".into(), &body, ReplyKind::RefundAccepted)
+    Prepared::post(
+        "/v3/global/refunds".into(),
+        &body,
+        ReplyKind::RefundAccepted,
+    )
 }
 
 /// `GET /v3/global/refunds/out-refund-no/{out_refund_no}`.
 pub(super) fn refund_query(call: &Call, mode: &WechatMode) -> Result<Prepared, String> {
     let number = segment("out_refund_no", call.order_no.as_str())?;
-    let target = Ids::of_merchants(mode).on(&format!("/v3/global/refunds/out-refund-no/{number}"), &[]);
+    let target =
+        Ids::of_merchants(mode).on(&format!("/v3/global/refunds/out-refund-no/{number}"), &[]);
     Ok(Prepared::get(target, ReplyKind::Refund))
 }
 
@@ -100,11 +110,17 @@ impl Refund {
     fn show(&self, seen: &mut Observation) {
         seen.order_no = Some(self.out_refund_no.clone());
         seen.receipt = self.id.clone().or_else(|| self.refund_id.clone());
-        seen.amount = self.amount.as_ref().map(|amount| read_amount(amount, "refund"));
+        seen.amount = self
+            .amount
+            .as_ref()
+            .map(|amount| read_amount(amount, "refund"));
     }
 
     fn state(&self) -> Result<String, String> {
-        self.status.clone().or_else(|| self.refund_status.clone()).ok_or_else(|| "the refund has no status".to_owned())
+        self.status
+            .clone()
+            .or_else(|| self.refund_status.clone())
+            .ok_or_else(|| "the refund has no status".to_owned())
     }
 
     fn facts(&self) -> Map<String, Value> {
@@ -119,13 +135,19 @@ impl Refund {
 
     /// A row of a list. A row that names no currency is in the payment's.
     pub(super) fn record(&self, currency: Option<&Value>) -> Result<Map<String, Value>, String> {
-        let mut amount = self.amount.clone().ok_or("a refund of the list has no amount")?;
+        let mut amount = self
+            .amount
+            .clone()
+            .ok_or("a refund of the list has no amount")?;
         if let (Some(fields), Some(currency)) = (amount.as_object_mut(), currency) {
             fields.entry("currency").or_insert_with(|| currency.clone());
         }
         let amount = read_amount(&amount, "refund")?;
         let id = self.id.clone().or_else(|| self.refund_id.clone());
-        let mut record = facts([("out_refund_no", &Some(self.out_refund_no.clone())), ("id", &id)]);
+        let mut record = facts([
+            ("out_refund_no", &Some(self.out_refund_no.clone())),
+            ("id", &id),
+        ]);
         record.insert("status".into(), self.state()?.into());
         record.insert("refund".into(), amount.minor().into());
         record.insert("currency".into(), amount.currency().code().into());
@@ -157,7 +179,10 @@ mod tests {
     use crate::gateway::Reached;
     use crate::gateway::wechat::request::samples::{body, call, common, institutional, prepare};
 
-    fn read(text: &str, how: impl Fn(&[u8], &mut Observation) -> Result<(), String>) -> Result<Observation, String> {
+    fn read(
+        text: &str,
+        how: impl Fn(&[u8], &mut Observation) -> Result<(), String>,
+    ) -> Result<Observation, String> {
         let mut seen = Observation::of(Reached::Replied);
         how(text.as_bytes(), &mut seen).map(|()| seen)
     }
@@ -169,7 +194,10 @@ mod tests {
             "paid": "200.00", "reason": "The item has been sold out.",
         });
         let prepared = prepare(&call("refund", input), &institutional()).unwrap();
-        assert_eq!((prepared.method.as_str(), prepared.target.as_str()), ("POST", "/v3/global/refunds"));
+        assert_eq!(
+            (prepared.method.as_str(), prepared.target.as_str()),
+            ("POST", "/v3/global/refunds")
+        );
         let sample = json!({
             "sp_appid": "wxsp",
             "sp_mchid": "1900000002",
@@ -187,15 +215,27 @@ mod tests {
     fn queries_come_out_as_documented() {
         let single = prepare(&call("refund_query", json!({})), &institutional()).unwrap();
         let ids = "sp_mchid=1900000002&sub_mchid=10000097";
-        assert_eq!(single.target, format!("/v3/global/refunds/out-refund-no/1217752501201407033233368018?{ids}"));
+        assert_eq!(
+            single.target,
+            format!("/v3/global/refunds/out-refund-no/1217752501201407033233368018?{ids}")
+        );
     }
 
     #[test]
     fn what_cannot_be_refunded_says_why() {
         let refused = |input| prepare(&call("refund", input), &common()).unwrap_err();
-        assert_eq!(refused(json!({ "transaction_id": "1" })), "the call has no paid");
-        assert_eq!(refused(json!({ "transaction_id": "1", "paid": "1.234" })), "paid is no amount in HKD");
-        assert_eq!(refused(json!({ "paid": "1.23" })), "the call has neither transaction_id nor out_trade_no");
+        assert_eq!(
+            refused(json!({ "transaction_id": "1" })),
+            "the call has no paid"
+        );
+        assert_eq!(
+            refused(json!({ "transaction_id": "1", "paid": "1.234" })),
+            "paid is no amount in HKD"
+        );
+        assert_eq!(
+            refused(json!({ "paid": "1.23" })),
+            "the call has neither transaction_id nor out_trade_no"
+        );
     }
 
     #[test]
@@ -205,7 +245,14 @@ mod tests {
             read_accepted,
         );
         let seen = seen.unwrap();
-        assert_eq!((seen.order_no.as_deref(), seen.receipt.as_deref(), seen.state), (Some("R-1"), Some("50"), None));
+        assert_eq!(
+            (
+                seen.order_no.as_deref(),
+                seen.receipt.as_deref(),
+                seen.state
+            ),
+            (Some("R-1"), Some("50"), None)
+        );
         assert_eq!(seen.amount.unwrap().unwrap().to_string(), "8.88 CNY");
     }
 
@@ -217,12 +264,20 @@ mod tests {
             "success_time":"2018-06-08T10:34:56+08:00","recv_account":"招商银行信用卡0403",
             "fund_source":"REFUND_SOURCE_UNSETTLED_FUNDS","amount":{"total":528800,"currency":"HKD","refund":528800,
             "payer_total":528800,"payer_refund":528800,"payer_currency":"HKD"}}"#;
-        let asked = notified.replace("refund_id", "id").replace("refund_status", "status");
+        let asked = notified
+            .replace("refund_id", "id")
+            .replace("refund_status", "status");
         let seen = read(notified, read_refund).unwrap();
         assert_eq!(seen, read(&asked, read_refund).unwrap());
         assert_eq!(seen.state.as_deref(), Some("SUCCESS"));
-        assert_eq!(seen.receipt.as_deref(), Some("50200207182018070300011301001"));
-        assert_eq!(seen.result["transaction_id"], "1008450740201411110005820873");
+        assert_eq!(
+            seen.receipt.as_deref(),
+            Some("50200207182018070300011301001")
+        );
+        assert_eq!(
+            seen.result["transaction_id"],
+            "1008450740201411110005820873"
+        );
         assert_eq!(seen.result["fund_source"], "REFUND_SOURCE_UNSETTLED_FUNDS");
         assert!(!seen.result.contains_key("recv_account"));
     }

@@ -1,5 +1,5 @@
-//! From a call of the port to what goes on the wire. Pure: one call and one account always give the same bytes, so that one
-//! order number never goes out with two bodies.
+//! From a call of the port to what goes on the wire. Pure: one call and one account always give the
+//! same bytes, so that one order number never goes out with two bodies.
 
 use bytes::Bytes;
 use http::Method;
@@ -49,13 +49,27 @@ pub(super) enum ReplyKind {
 impl Prepared {
     /// A request without a body.
     pub(super) fn get(target: String, reply: ReplyKind) -> Self {
-        Self { method: Method::GET, target, body: Bytes::new(), reply }
+        Self {
+            method: Method::GET,
+            target,
+            body: Bytes::new(),
+            reply,
+        }
     }
 
     /// A request with a body.
-    pub(super) fn post(target: String, body: &impl Serialize, reply: ReplyKind) -> Result<Self, String> {
+    pub(super) fn post(
+        target: String,
+        body: &impl Serialize,
+        reply: ReplyKind,
+    ) -> Result<Self, String> {
         let body = serde_json::to_vec(body).map_err(|error| error.to_string())?;
-        Ok(Self { method: Method::POST, target, body: body.into(), reply })
+        Ok(Self {
+            method: Method::POST,
+            target,
+            body: body.into(),
+            reply,
+        })
     }
 }
 
@@ -63,7 +77,11 @@ impl Prepared {
 ///
 /// # Errors
 /// In words, if the call is not one of this gateway or lacks something; nothing can be sent then.
-pub(super) fn prepare(call: &Call, mode: &WechatMode, notify_url: &str) -> Result<Prepared, String> {
+pub(super) fn prepare(
+    call: &Call,
+    mode: &WechatMode,
+    notify_url: &str,
+) -> Result<Prepared, String> {
     match call.operation.as_str() {
         "deduct" => deduct(call, mode, notify_url),
         "transaction" => orders::query(call, mode, Family::Deduction),
@@ -98,8 +116,14 @@ fn deduct(call: &Call, mode: &WechatMode, notify_url: &str) -> Result<Prepared, 
         goods_tag: text(call, "goods_tag"),
         merchant_category_code: required(call, "merchant_category_code")?,
         contract_id: required(call, "contract_id")?,
-        amount: Total { total: amount.minor(), currency: amount.currency().code() },
-        scene_info: (device_ip.is_some() || device_id.is_some()).then_some(Scene { device_ip, device_id }),
+        amount: Total {
+            total: amount.minor(),
+            currency: amount.currency().code(),
+        },
+        scene_info: (device_ip.is_some() || device_id.is_some()).then_some(Scene {
+            device_ip,
+            device_id,
+        }),
     };
     let body = serde_json::to_vec(&deduction).map_err(|error| error.to_string())?;
     Ok(Prepared {
@@ -114,10 +138,14 @@ fn deduct(call: &Call, mode: &WechatMode, notify_url: &str) -> Result<Prepared, 
 fn contract(call: &Call, mode: &WechatMode) -> Result<Prepared, String> {
     let id = required(call, "contract_id")?;
     let path = format!("/v3/global/papay/contracts/{}", segment("contract_id", id)?);
-    Ok(Prepared::get(Ids::of_contract(mode).on(&path, &[]), ReplyKind::Contract(id.to_owned())))
+    Ok(Prepared::get(
+        Ids::of_contract(mode).on(&path, &[]),
+        ReplyKind::Contract(id.to_owned()),
+    ))
 }
 
-/// One segment of a path. `.` and `..` mean something else there in every spelling, and are nobody's id.
+/// One segment of a path. `.` and `..` mean something else there in every spelling, and are
+/// nobody's id.
 pub(super) fn segment(field: &str, text: &str) -> Result<String, String> {
     match text {
         "." | ".." => Err(format!("{field} is {text:?}, which is no id")),
@@ -137,7 +165,10 @@ pub(super) mod samples {
     use crate::domain::money::{Amount, Currency};
 
     pub(in super::super) fn common() -> WechatMode {
-        WechatMode::Common { mchid: "1900000001".into(), appid: "wxcbda96de0b165486".into() }
+        WechatMode::Common {
+            mchid: "1900000001".into(),
+            appid: "wxcbda96de0b165486".into(),
+        }
     }
 
     pub(in super::super) fn institutional() -> WechatMode {
@@ -206,39 +237,81 @@ mod tests {
             "scene_info": { "device_ip": "59.37.125.32", "device_id": "013467007045764" }
         });
         assert_eq!(body, sample);
-        assert_eq!(prepare(&call("deduct", deduction()), &common(), notify).unwrap(), prepared);
+        assert_eq!(
+            prepare(&call("deduct", deduction()), &common(), notify).unwrap(),
+            prepared
+        );
     }
 
     #[test]
     fn an_institution_names_itself_and_its_sub_merchant_in_bodies_and_queries() {
-        let prepared = prepare(&call("deduct", deduction()), &institutional(), "https://n").unwrap();
+        let prepared =
+            prepare(&call("deduct", deduction()), &institutional(), "https://n").unwrap();
         let body: Value = serde_json::from_slice(&prepared.body).unwrap();
-        assert_eq!((&body["sp_appid"], &body["sub_mchid"]), (&json!("wxsp"), &json!("10000097")));
+        assert_eq!(
+            (&body["sp_appid"], &body["sub_mchid"]),
+            (&json!("wxsp"), &json!("10000097"))
+        );
         assert_eq!((body.get("appid"), body.get("sub_appid")), (None, None));
-        let target = |operation, input| prepare(&call(operation, input), &institutional(), "https://n").unwrap().target;
-        assert!(target("transaction", json!({})).ends_with("/1217752501201407033233368018?sub_mchid=10000097"));
-        assert!(target("contract", json!({ "contract_id": "C-1" })).ends_with("/C-1?sp_appid=wxsp&sub_mchid=10000097"));
+        let target = |operation, input| {
+            prepare(&call(operation, input), &institutional(), "https://n")
+                .unwrap()
+                .target
+        };
+        assert!(
+            target("transaction", json!({}))
+                .ends_with("/1217752501201407033233368018?sub_mchid=10000097")
+        );
+        assert!(
+            target("contract", json!({ "contract_id": "C-1" }))
+                .ends_with("/C-1?sp_appid=wxsp&sub_mchid=10000097")
+        );
     }
 
     #[test]
     fn a_query_goes_by_the_order_another_order_or_the_gateways_number() {
-        let target = |input| prepare(&call("transaction", input), &common(), "").unwrap().target;
+        let target = |input| {
+            prepare(&call("transaction", input), &common(), "")
+                .unwrap()
+                .target
+        };
         let base = "/v3/global/papay/transactions";
-        assert_eq!(target(json!({})), format!("{base}/out-trade-no/1217752501201407033233368018"));
-        assert_eq!(target(json!({ "out_trade_no": "A/1" })), format!("{base}/out-trade-no/A%2F1"));
-        assert_eq!(target(json!({ "transaction_id": "42" })), format!("{base}/42"));
-        let contract = prepare(&call("contract", json!({ "contract_id": "C-1" })), &common(), "").unwrap();
-        assert_eq!(contract.target, "/v3/global/papay/contracts/C-1?appid=wxcbda96de0b165486");
+        assert_eq!(
+            target(json!({})),
+            format!("{base}/out-trade-no/1217752501201407033233368018")
+        );
+        assert_eq!(
+            target(json!({ "out_trade_no": "A/1" })),
+            format!("{base}/out-trade-no/A%2F1")
+        );
+        assert_eq!(
+            target(json!({ "transaction_id": "42" })),
+            format!("{base}/42")
+        );
+        let contract = prepare(
+            &call("contract", json!({ "contract_id": "C-1" })),
+            &common(),
+            "",
+        )
+        .unwrap();
+        assert_eq!(
+            contract.target,
+            "/v3/global/papay/contracts/C-1?appid=wxcbda96de0b165486"
+        );
     }
 
     #[test]
     fn what_cannot_be_prepared_says_why() {
-        let refused = |operation, input| prepare(&call(operation, input), &common(), "").unwrap_err();
+        let refused =
+            |operation, input| prepare(&call(operation, input), &common(), "").unwrap_err();
         assert!(refused("pay", json!({})).contains("deduct, transaction, contract"));
         assert_eq!(refused("deduct", json!({})), "the call has no description");
         assert!(refused("contract", json!({ "contract_id": ".." })).contains("no id"));
         let mut free = call("deduct", deduction());
         free.amount = None;
-        assert_eq!(prepare(&free, &common(), "").unwrap_err(), "a deduction has an amount");
+        assert_eq!(
+            prepare(&free, &common(), "").unwrap_err(),
+            "a deduction has an amount"
+        );
     }
 }

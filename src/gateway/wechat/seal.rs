@@ -1,5 +1,6 @@
-//! AES-256-GCM under the APIv3 key, as certificates and notifications are encrypted (docs/gateways/wechat.md). While that key is
-//! changed there are two: what any of them was used for opens.
+//! AES-256-GCM under the APIv3 key, as certificates and notifications are encrypted
+//! (docs/gateways/wechat.md). While that key is changed there are two: what any of them was used
+//! for opens.
 
 use std::fmt;
 
@@ -20,19 +21,33 @@ impl ApiKey {
     pub fn new(keys: &[SecretString]) -> Result<Self, SealError> {
         let one = |key: &SecretString| {
             let bytes = key.expose_secret().as_bytes();
-            let key = UnboundKey::new(&AES_256_GCM, bytes).map_err(|_| SealError::KeyLength { length: bytes.len() })?;
+            let key = UnboundKey::new(&AES_256_GCM, bytes).map_err(|_| SealError::KeyLength {
+                length: bytes.len(),
+            })?;
             Ok(LessSafeKey::new(key))
         };
         let keys: Vec<_> = keys.iter().map(one).collect::<Result<_, _>>()?;
-        if keys.is_empty() { Err(SealError::KeyLength { length: 0 }) } else { Ok(Self(keys)) }
+        if keys.is_empty() {
+            Err(SealError::KeyLength { length: 0 })
+        } else {
+            Ok(Self(keys))
+        }
     }
 
-    /// Decrypts base64 with the tag at its end, under whichever key fits. The nonce is the 12 characters of the text.
+    /// Decrypts base64 with the tag at its end, under whichever key fits. The nonce is the 12
+    /// characters of the text.
     ///
     /// # Errors
     /// What does not fit; a wrong key and changed data cannot be told apart.
-    pub fn open(&self, nonce: &str, associated_data: &str, ciphertext: &str) -> Result<Vec<u8>, SealError> {
-        let sealed = STANDARD.decode(ciphertext).map_err(|_| SealError::NotBase64)?;
+    pub fn open(
+        &self,
+        nonce: &str,
+        associated_data: &str,
+        ciphertext: &str,
+    ) -> Result<Vec<u8>, SealError> {
+        let sealed = STANDARD
+            .decode(ciphertext)
+            .map_err(|_| SealError::NotBase64)?;
         for key in &self.0 {
             let mut bytes = sealed.clone();
             let aad = Aad::from(associated_data.as_bytes());
@@ -45,15 +60,23 @@ impl ApiKey {
         Err(SealError::Opened)
     }
 
-    /// Encrypts under the newest key to base64 with the tag at its end. A nonce must be used once only under one key.
+    /// Encrypts under the newest key to base64 with the tag at its end. A nonce must be used once
+    /// only under one key.
     ///
     /// # Errors
     /// If the nonce has not 12 characters, or the crypto library refuses.
-    pub fn seal(&self, nonce: &str, associated_data: &str, plaintext: &[u8]) -> Result<String, SealError> {
+    pub fn seal(
+        &self,
+        nonce: &str,
+        associated_data: &str,
+        plaintext: &[u8],
+    ) -> Result<String, SealError> {
         let mut bytes = plaintext.to_vec();
         let aad = Aad::from(associated_data.as_bytes());
         let newest = self.0.first().ok_or(SealError::Sealed)?;
-        newest.seal_in_place_append_tag(parse_nonce(nonce)?, aad, &mut bytes).map_err(|_| SealError::Sealed)?;
+        newest
+            .seal_in_place_append_tag(parse_nonce(nonce)?, aad, &mut bytes)
+            .map_err(|_| SealError::Sealed)?;
         Ok(STANDARD.encode(bytes))
     }
 }
@@ -65,7 +88,9 @@ impl fmt::Debug for ApiKey {
 }
 
 fn parse_nonce(nonce: &str) -> Result<Nonce, SealError> {
-    Nonce::try_assume_unique_for_key(nonce.as_bytes()).map_err(|_| SealError::NonceLength { length: nonce.len() })
+    Nonce::try_assume_unique_for_key(nonce.as_bytes()).map_err(|_| SealError::NonceLength {
+        length: nonce.len(),
+    })
 }
 
 /// Why something could not be encrypted or decrypted. Never holds key or text.
@@ -102,13 +127,22 @@ mod tests {
     fn vector_w3_the_java_sdk_text_opens_and_seals() {
         let key = ApiKey::new(&["a7cde1ZJB1kG2e7VfTs3jQzaWizur8Gb".into()]).unwrap();
         let sealed = "ulwSiIajGClcvcOYvOQ7+l+0PAbzzwI=";
-        assert_eq!(key.open("uluk4a9R25RW", "associatedData", sealed).unwrap(), b"message");
-        assert_eq!(key.seal("uluk4a9R25RW", "associatedData", b"message").unwrap(), sealed);
+        assert_eq!(
+            key.open("uluk4a9R25RW", "associatedData", sealed).unwrap(),
+            b"message"
+        );
+        assert_eq!(
+            key.seal("uluk4a9R25RW", "associatedData", b"message")
+                .unwrap(),
+            sealed
+        );
     }
 
     #[test]
     fn vector_w4_the_same_layout_opens_under_the_128_bit_key_of_the_go_sdk() {
-        let key = LessSafeKey::new(UnboundKey::new(&aws_lc_rs::aead::AES_128_GCM, b"testAPIv3Key0000").unwrap());
+        let key = LessSafeKey::new(
+            UnboundKey::new(&aws_lc_rs::aead::AES_128_GCM, b"testAPIv3Key0000").unwrap(),
+        );
         let opened = ApiKey(vec![key]).open(
             "wCq51qZv4Yfg",
             "Dl56FrqWQJF1t9LtC3vEUsniZKvbqdR8",
@@ -126,23 +160,48 @@ mod tests {
     #[test]
     fn what_any_of_the_keys_was_used_for_opens_and_the_first_is_used() {
         let (new, old) = ("n".repeat(32), "o".repeat(32));
-        let key =
-            |keys: &[&String]| ApiKey::new(&keys.iter().map(|key| key.as_str().into()).collect::<Vec<_>>()).unwrap();
+        let key = |keys: &[&String]| {
+            ApiKey::new(
+                &keys
+                    .iter()
+                    .map(|key| key.as_str().into())
+                    .collect::<Vec<_>>(),
+            )
+            .unwrap()
+        };
         let both = key(&[&new, &old]);
         let by_old = key(&[&old]).seal("uluk4a9R25RW", "", b"message").unwrap();
         assert_eq!(both.open("uluk4a9R25RW", "", &by_old).unwrap(), b"message");
         let sealed = both.seal("uluk4a9R25RW", "", b"message").unwrap();
-        assert_eq!(key(&[&new]).open("uluk4a9R25RW", "", &sealed).unwrap(), b"message");
-        assert_eq!(key(&[&old]).open("uluk4a9R25RW", "", &sealed), Err(SealError::Opened));
+        assert_eq!(
+            key(&[&new]).open("uluk4a9R25RW", "", &sealed).unwrap(),
+            b"message"
+        );
+        assert_eq!(
+            key(&[&old]).open("uluk4a9R25RW", "", &sealed),
+            Err(SealError::Opened)
+        );
     }
 
     #[test]
     fn changed_data_does_not_open() {
         let key = ApiKey::new(&["a7cde1ZJB1kG2e7VfTs3jQzaWizur8Gb".into()]).unwrap();
         let sealed = key.seal("uluk4a9R25RW", "certificate", b"message").unwrap();
-        assert_eq!(key.open("uluk4a9R25RW", "transaction", &sealed), Err(SealError::Opened));
-        assert_eq!(key.open("short", "certificate", &sealed), Err(SealError::NonceLength { length: 5 }));
-        assert_eq!(key.open("uluk4a9R25RW", "certificate", "!"), Err(SealError::NotBase64));
-        assert_eq!(key.open("uluk4a9R25RW", "certificate", ""), Err(SealError::Opened));
+        assert_eq!(
+            key.open("uluk4a9R25RW", "transaction", &sealed),
+            Err(SealError::Opened)
+        );
+        assert_eq!(
+            key.open("short", "certificate", &sealed),
+            Err(SealError::NonceLength { length: 5 })
+        );
+        assert_eq!(
+            key.open("uluk4a9R25RW", "certificate", "!"),
+            Err(SealError::NotBase64)
+        );
+        assert_eq!(
+            key.open("uluk4a9R25RW", "certificate", ""),
+            Err(SealError::Opened)
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! Keys and signatures of APIv3: RSA PKCS#1 v1.5 with SHA-256 (docs/gateways/wechat.md).
 //!
-//! What is signed or verified is always the bytes on the wire: the path as it is sent, the body as it came.
+//! What is signed or verified is always the bytes on the wire: the path as it is sent, the body as
+//! it came.
 
 use crate::domain::time::Timestamp;
 
@@ -32,18 +33,30 @@ pub struct MerchantKey {
 impl Merchant {
     /// The key that is used at an instant: the last one whose time has come.
     pub fn key_at(&self, now: Timestamp) -> Option<&MerchantKey> {
-        self.keys.iter().rev().find(|key| key.from.is_none_or(|from| from <= now))
+        self.keys
+            .iter()
+            .rev()
+            .find(|key| key.from.is_none_or(|from| from <= now))
     }
 
     /// The `Authorization` header of a request, under a fresh nonce (docs/gateways/wechat.md).
     ///
     /// # Errors
-    /// [`SignError`] if there is no randomness or the crypto library refuses; nothing was sent then.
-    pub fn authorize(&self, method: &str, target: &str, body: &[u8], now: Timestamp) -> Result<String, SignError> {
+    /// [`SignError`] if there is no randomness or the crypto library refuses; nothing was sent
+    /// then.
+    pub fn authorize(
+        &self,
+        method: &str,
+        target: &str,
+        body: &[u8],
+        now: Timestamp,
+    ) -> Result<String, SignError> {
         let nonce = nonce()?;
         let seconds = now.seconds();
         let used = self.key_at(now).ok_or(SignError::Refused)?;
-        let signature = used.key.sign(&request_message(method, target, seconds, &nonce, body))?;
+        let signature = used
+            .key
+            .sign(&request_message(method, target, seconds, &nonce, body))?;
         Ok(format!(
             "{SCHEME} mchid=\"{}\",nonce_str=\"{nonce}\",timestamp=\"{seconds}\",serial_no=\"{}\",signature=\"{signature}\"",
             self.mchid, used.serial
@@ -52,7 +65,13 @@ impl Merchant {
 }
 
 /// What a request's signature covers: five lines, the last one ended too.
-pub fn request_message(method: &str, target: &str, seconds: i64, nonce: &str, body: &[u8]) -> Vec<u8> {
+pub fn request_message(
+    method: &str,
+    target: &str,
+    seconds: i64,
+    nonce: &str,
+    body: &[u8],
+) -> Vec<u8> {
     let mut message = format!("{method}\n{target}\n{seconds}\n{nonce}\n").into_bytes();
     message.extend_from_slice(body);
     message.push(b'\n');
@@ -93,14 +112,23 @@ mod tests {
         use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
         let pair = KeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048).unwrap();
         let der: Pkcs8V1Der<'_> = pair.as_der().unwrap();
-        let pem =
-            format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", STANDARD.encode(der.as_ref()));
+        let pem = format!(
+            "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
+            STANDARD.encode(der.as_ref())
+        );
         SigningKey::from_pem(&SecretString::from(pem)).unwrap()
     }
 
     fn some_merchant() -> Merchant {
-        let key = MerchantKey { serial: "ABCD".into(), key: some_key(), from: None };
-        Merchant { mchid: "1234567891".into(), keys: vec![key] }
+        let key = MerchantKey {
+            serial: "ABCD".into(),
+            key: some_key(),
+            from: None,
+        };
+        Merchant {
+            mchid: "1234567891".into(),
+            keys: vec![key],
+        }
     }
 
     #[test]
@@ -111,15 +139,33 @@ mod tests {
 
     #[test]
     fn vector_w2_the_go_sdk_notification_verifies_over_its_raw_bytes() {
-        let message = |body: &str| reply_message("1624523846", "EcZ9Cmy4Xyx1i6RlJQzLcCyEqDa26NBz", body.as_bytes());
+        let message = |body: &str| {
+            reply_message(
+                "1624523846",
+                "EcZ9Cmy4Xyx1i6RlJQzLcCyEqDa26NBz",
+                body.as_bytes(),
+            )
+        };
         assert!(go_key().verifies(&message(W2_BODY), W2_SIGNATURE));
-        assert!(!go_key().verifies(&message(&W2_BODY.replace("签约成功", "签约成功 ")), W2_SIGNATURE));
+        assert!(!go_key().verifies(
+            &message(&W2_BODY.replace("签约成功", "签约成功 ")),
+            W2_SIGNATURE
+        ));
     }
 
     #[test]
     fn vector_w8_the_request_message_is_five_ended_lines() {
-        let message = request_message("GET", "/v3/global/certificates", 1_624_523_846, "A1B2C3D4E5F6G7", b"");
-        assert_eq!(message, b"GET\n/v3/global/certificates\n1624523846\nA1B2C3D4E5F6G7\n\n");
+        let message = request_message(
+            "GET",
+            "/v3/global/certificates",
+            1_624_523_846,
+            "A1B2C3D4E5F6G7",
+            b"",
+        );
+        assert_eq!(
+            message,
+            b"GET\n/v3/global/certificates\n1624523846\nA1B2C3D4E5F6G7\n\n"
+        );
         assert!(go_key().verifies(&message, W8));
     }
 
@@ -127,13 +173,30 @@ mod tests {
     fn vector_w7_the_authorization_header_is_laid_out_as_the_sdks_do() {
         let merchant = some_merchant();
         let target = "/v3/pay/transactions/id/1217752501201407033233368018?mchid=1230000109";
-        let header = merchant.authorize("GET", target, b"", Timestamp::from_millis(1_652_750_623_000)).unwrap();
-        let rest = header.strip_prefix("WECHATPAY2-SHA256-RSA2048 mchid=\"1234567891\",nonce_str=\"").unwrap();
+        let header = merchant
+            .authorize(
+                "GET",
+                target,
+                b"",
+                Timestamp::from_millis(1_652_750_623_000),
+            )
+            .unwrap();
+        let rest = header
+            .strip_prefix("WECHATPAY2-SHA256-RSA2048 mchid=\"1234567891\",nonce_str=\"")
+            .unwrap();
         let (nonce, rest) = rest.split_once('"').unwrap();
-        let rest = rest.strip_prefix(",timestamp=\"1652750623\",serial_no=\"ABCD\",signature=\"").unwrap();
+        let rest = rest
+            .strip_prefix(",timestamp=\"1652750623\",serial_no=\"ABCD\",signature=\"")
+            .unwrap();
         let signature = rest.strip_suffix('"').unwrap();
         let message = request_message("GET", target, 1_652_750_623, nonce, b"");
-        assert!(merchant.keys[0].key.verifying_key().unwrap().verifies(&message, signature));
+        assert!(
+            merchant.keys[0]
+                .key
+                .verifying_key()
+                .unwrap()
+                .verifies(&message, signature)
+        );
     }
 
     #[test]
@@ -142,18 +205,43 @@ mod tests {
         let (old, new) = (some_key(), some_key());
         let publics = [&old, &new].map(|key| key.verifying_key().unwrap());
         let keys = vec![
-            MerchantKey { serial: "OLD".into(), key: old, from: None },
-            MerchantKey { serial: "NEW".into(), key: new, from: Some(at(2_000_000)) },
+            MerchantKey {
+                serial: "OLD".into(),
+                key: old,
+                from: None,
+            },
+            MerchantKey {
+                serial: "NEW".into(),
+                key: new,
+                from: Some(at(2_000_000)),
+            },
         ];
-        let merchant = Merchant { mchid: "1".into(), keys };
-        for (now, serial, public) in
-            [(0, "OLD", 0), (1_999_999, "OLD", 0), (2_000_000, "NEW", 1), (9_000_000, "NEW", 1)]
-        {
+        let merchant = Merchant {
+            mchid: "1".into(),
+            keys,
+        };
+        for (now, serial, public) in [
+            (0, "OLD", 0),
+            (1_999_999, "OLD", 0),
+            (2_000_000, "NEW", 1),
+            (9_000_000, "NEW", 1),
+        ] {
             let header = merchant.authorize("GET", "/", b"", at(now)).unwrap();
-            let item = |name: &str| header.split(&format!("{name}=\"")).nth(1).unwrap().split('"').next().unwrap();
+            let item = |name: &str| {
+                header
+                    .split(&format!("{name}=\""))
+                    .nth(1)
+                    .unwrap()
+                    .split('"')
+                    .next()
+                    .unwrap()
+            };
             assert_eq!(item("serial_no"), serial, "{now}");
             let message = request_message("GET", "/", at(now).seconds(), item("nonce_str"), b"");
-            assert!(publics[public].verifies(&message, item("signature")), "{now}");
+            assert!(
+                publics[public].verifies(&message, item("signature")),
+                "{now}"
+            );
         }
     }
 
@@ -167,9 +255,15 @@ mod tests {
 
     #[test]
     fn a_file_that_is_no_key_is_told_apart_from_a_key_of_the_wrong_kind() {
-        assert_eq!(SigningKey::from_pem(&SecretString::from("hello")).unwrap_err(), KeyError::NotPem);
+        assert_eq!(
+            SigningKey::from_pem(&SecretString::from("hello")).unwrap_err(),
+            KeyError::NotPem
+        );
         let ec = rcgen::KeyPair::generate().unwrap().serialize_pem();
-        assert_eq!(SigningKey::from_pem(&SecretString::from(ec)).unwrap_err(), KeyError::NotRsa);
+        assert_eq!(
+            SigningKey::from_pem(&SecretString::from(ec)).unwrap_err(),
+            KeyError::NotRsa
+        );
     }
 
     #[test]

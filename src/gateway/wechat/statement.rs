@@ -1,6 +1,8 @@
-//! The statement of a day (docs/gateways/wechat.md): the reply is the file itself, and its signature covers `{"sha1":"…"}`.
+//! The statement of a day (docs/gateways/wechat.md): the reply is the file itself, and its
+//! signature covers `{"sha1":"…"}`.
 //!
-//! A file whose SHA-1 is not the signed one is not believed. SHA-1 is what the gateway gives; the receipt is a SHA-256.
+//! A file whose SHA-1 is not the signed one is not believed. SHA-1 is what the gateway gives; the
+//! receipt is a SHA-256.
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use bytes::Bytes;
@@ -55,7 +57,8 @@ fn signed_text(sha1: &str) -> String {
 pub(super) fn read(response: &Response, seen: &mut Observation) {
     file::fetched(response.body(), seen);
     if let Some(sha1) = header(response.headers(), SHA1) {
-        seen.result.insert("sha1".into(), sha1.to_ascii_lowercase().into());
+        seen.result
+            .insert("sha1".into(), sha1.to_ascii_lowercase().into());
     }
 }
 
@@ -80,7 +83,8 @@ mod tests {
     #[test]
     fn vector_w9_the_signature_covers_the_sha1_as_json() {
         let key = VerifyingKey::from_der(&STANDARD.decode(GO_KEY).unwrap()).unwrap();
-        let message = |sha1| reply_message("1624523846", "A1B2C3D4E5F6G7", signed_text(sha1).as_bytes());
+        let message =
+            |sha1| reply_message("1624523846", "A1B2C3D4E5F6G7", signed_text(sha1).as_bytes());
         assert!(key.verifies(&message("9bb6cd819be348f17a9cbcedddc8eb62fefbd790"), W9));
         assert!(!key.verifies(&message("9bb6cd819be348f17a9cbcedddc8eb62fefbd791"), W9));
     }
@@ -88,9 +92,16 @@ mod tests {
     #[test]
     fn a_body_is_covered_only_by_its_own_sha1() {
         let sha1 = "a9993e364706816aba3e25717850c26c9cd0d89d";
-        assert_eq!(covered(&with_sha1(sha1, b"abc")).unwrap(), format!("{{\"sha1\":\"{sha1}\"}}"));
+        assert_eq!(
+            covered(&with_sha1(sha1, b"abc")).unwrap(),
+            format!("{{\"sha1\":\"{sha1}\"}}")
+        );
         assert!(covered(&with_sha1(&sha1.to_uppercase(), b"abc")).is_ok());
-        for (wrong, body) in [(sha1, b"abd".as_slice()), ("a999", b"abc"), ("\"},{\"sha1\":\"", b"abc")] {
+        for (wrong, body) in [
+            (sha1, b"abd".as_slice()),
+            ("a999", b"abc"),
+            ("\"},{\"sha1\":\"", b"abc"),
+        ] {
             assert!(covered(&with_sha1(wrong, body)).is_err(), "{wrong}");
         }
         assert!(covered(&Response::new(Bytes::from_static(b"abc"))).is_err());

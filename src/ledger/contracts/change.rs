@@ -1,7 +1,7 @@
 //! Pausing, resuming and ending contracts, by persons and by what became of their items.
 //!
-//! What is open of a contract that is no longer charged is withdrawn in the same commit, by the state machine: nothing more is sent.
-//! What may be under way at the gateway is asked about.
+//! What is open of a contract that is no longer charged is withdrawn in the same commit, by the
+//! state machine: nothing more is sent. What may be under way at the gateway is asked about.
 
 use chrono::NaiveDate;
 use serde_json::json;
@@ -96,8 +96,8 @@ struct After {
     waived: Vec<Waived>,
 }
 
-/// Whose last day is over, and of which nothing is due and no item is under way or waits to be sent: ending a contract would
-/// withdraw its last period.
+/// Whose last day is over, and of which nothing is due and no item is under way or waits to be
+/// sent: ending a contract would withdraw its last period.
 pub(super) const OVER: &str = "\
     select c.id, c.end_on from contracts as c where c.state <> 'ended' and c.end_on is not null and c.end_on < $1 \
       and (c.state = 'paused' or c.next_due is null) and not exists \
@@ -109,7 +109,11 @@ impl Ledger {
     ///
     /// # Errors
     /// Whatever the database says; then nothing has changed.
-    pub async fn change_contract(&self, id: i64, change: &ContractChange) -> Result<Changed, LedgerError> {
+    pub async fn change_contract(
+        &self,
+        id: i64,
+        change: &ContractChange,
+    ) -> Result<Changed, LedgerError> {
         let mut turn = Turn::take_long(&self.write, "changing a contract").await?;
         let contracts = locked(&mut turn, &[id]).await?;
         turn.line_up().await?;
@@ -121,8 +125,8 @@ impl Ledger {
         Ok(changed)
     }
 
-    /// Ends what payrun knows of a contract that the gateway has ended: the contract itself, if it lives here, and what is open of it
-    /// from files. Doing it again changes nothing.
+    /// Ends what payrun knows of a contract that the gateway has ended: the contract itself, if it
+    /// lives here, and what is open of it from files. Doing it again changes nothing.
     ///
     /// # Errors
     /// Whatever the database says; doing it again goes on.
@@ -146,27 +150,43 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn contract_news(&self, limit: u32) -> Result<Vec<ContractNews>, LedgerError> {
-        let failed = |source| LedgerError::of("looking for what contracts have not heard of", source);
+        let failed =
+            |source| LedgerError::of("looking for what contracts have not heard of", source);
         let query = "select p.contract_id, c.contract, p.item_id, i.declines, i.reason, i.result, j.policy \
                      from contract_periods as p cross join items as i cross join jobs as j cross join contracts as c \
                      where p.news = 1 and i.id = p.item_id and j.id = i.job_id and c.id = p.contract_id \
                      order by p.item_id limit $1";
-        let rows = sqlx::query(query).bind(i64::from(limit)).fetch_all(&self.read).await.map_err(failed)?;
-        rows.iter().map(news).collect::<Result<_, _>>().map_err(failed)
+        let rows = sqlx::query(query)
+            .bind(i64::from(limit))
+            .fetch_all(&self.read)
+            .await
+            .map_err(failed)?;
+        rows.iter()
+            .map(news)
+            .collect::<Result<_, _>>()
+            .map_err(failed)
     }
 
-    /// Tells a contract what follows from an item that has failed. Says whether it was news, and not told by somebody else or
-    /// undone meanwhile.
+    /// Tells a contract what follows from an item that has failed. Says whether it was news, and
+    /// not told by somebody else or undone meanwhile.
     ///
     /// # Errors
     /// Whatever the database says; then nothing has changed.
-    pub async fn tell_contract(&self, news: &ContractNews, change: &ContractChange) -> Result<bool, LedgerError> {
+    pub async fn tell_contract(
+        &self,
+        news: &ContractNews,
+        change: &ContractChange,
+    ) -> Result<bool, LedgerError> {
         let mut turn = Turn::take_long(&self.write, "telling a contract").await?;
         let contracts = locked(&mut turn, &[news.contract_id]).await?;
         turn.line_up().await?;
-        let heard = sqlx::query("update contract_periods set news = 0 where item_id = $1 and news = 1");
+        let heard =
+            sqlx::query("update contract_periods set news = 0 where item_id = $1 and news = 1");
         let heard = heard.bind(news.item_id).execute(turn.connection()).await;
-        let heard = heard.map_err(|source| LedgerError::of("telling a contract", source))?.rows_affected() > 0;
+        let heard = heard
+            .map_err(|source| LedgerError::of("telling a contract", source))?
+            .rows_affected()
+            > 0;
         if let (true, Some(contract)) = (heard, contracts.first()) {
             apply(&mut turn, contract, change).await?;
         }
@@ -185,7 +205,10 @@ impl Ledger {
         let mut turn = self.turn("telling contracts").await?;
         let heard = "update contract_periods set news = 0 where news = 1 \
                      and item_id in (select cast(atom as bigint) from json_each($1))";
-        let heard = sqlx::query(heard).bind(list(items)).execute(turn.connection()).await;
+        let heard = sqlx::query(heard)
+            .bind(list(items))
+            .execute(turn.connection())
+            .await;
         heard.map_err(|source| LedgerError::of("telling contracts", source))?;
         turn.commit().await
     }
@@ -194,12 +217,26 @@ impl Ledger {
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn contracts_over(&self, today: NaiveDate, limit: u32) -> Result<Vec<(i64, NaiveDate)>, LedgerError> {
+    pub async fn contracts_over(
+        &self,
+        today: NaiveDate,
+        limit: u32,
+    ) -> Result<Vec<(i64, NaiveDate)>, LedgerError> {
         let failed = |source| LedgerError::of("looking for contracts that are over", source);
-        let rows = sqlx::query(OVER).bind(today.to_string()).bind(i64::from(limit));
+        let rows = sqlx::query(OVER)
+            .bind(today.to_string())
+            .bind(i64::from(limit));
         let rows = rows.fetch_all(&self.read).await.map_err(failed)?;
-        let over = |row: &AnyRow| Ok((row.try_get(0)?, row.try_get::<String, _>(1)?.parse().unwrap_or(today)));
-        rows.iter().map(over).collect::<Result<_, _>>().map_err(failed)
+        let over = |row: &AnyRow| {
+            Ok((
+                row.try_get(0)?,
+                row.try_get::<String, _>(1)?.parse().unwrap_or(today),
+            ))
+        };
+        rows.iter()
+            .map(over)
+            .collect::<Result<_, _>>()
+            .map_err(failed)
     }
 }
 
@@ -211,12 +248,18 @@ fn news(row: &AnyRow) -> Result<ContractNews, sqlx::Error> {
         item_id: row.try_get("item_id")?,
         declines: u16::try_from(row.try_get::<i64, _>("declines")?).unwrap_or(u16::MAX),
         steps: policy.map_or(usize::MAX, |policy| policy.dunning.len()),
-        reason: row.try_get::<Option<String>, _>("reason")?.unwrap_or_default(),
+        reason: row
+            .try_get::<Option<String>, _>("reason")?
+            .unwrap_or_default(),
         result: row.try_get("result")?,
     })
 }
 
-async fn apply(turn: &mut Turn, contract: &ContractRow, change: &ContractChange) -> Result<Changed, LedgerError> {
+async fn apply(
+    turn: &mut Turn,
+    contract: &ContractRow,
+    change: &ContractChange,
+) -> Result<Changed, LedgerError> {
     let after = match after(contract, change) {
         Ok(after) => after,
         Err(why) => return Ok(Changed::Refused(why)),
@@ -227,12 +270,24 @@ async fn apply(turn: &mut Turn, contract: &ContractRow, change: &ContractChange)
     note_waived(turn, contract.id, &after.waived, change.now).await?;
     update(turn, &[(contract.id, &after.subscription, next_due)]).await?;
     let (before, now) = (Some(contract.json()), shown(&after.subscription));
-    let history = History { contract_id: contract.id, what: after.what, before, after: now };
+    let history = History {
+        contract_id: contract.id,
+        what: after.what,
+        before,
+        after: now,
+    };
     note_changes(turn, &[history], change.who.name(), &change.why, change.now).await?;
     let charged = after.subscription.standing == Standing::Active;
     let withdrawn = match change.what {
         What::EndOn(day) => {
-            withdraw_after(turn, contract.id, day, (change.who.name(), &change.why), change.now).await?
+            withdraw_after(
+                turn,
+                contract.id,
+                day,
+                (change.who.name(), &change.why),
+                change.now,
+            )
+            .await?
         }
         What::Pause | What::Resume | What::End if charged => Vec::new(),
         What::Pause | What::Resume | What::End => {
@@ -247,38 +302,81 @@ async fn apply(turn: &mut Turn, contract: &ContractRow, change: &ContractChange)
             What::End | What::EndOn(_) => "contract.end",
         };
         let state = |standing: &Standing| json!({ "state": standing.word() });
-        let (before, mut after) = (state(&contract.subscription.standing), state(&after.subscription.standing));
+        let (before, mut after) = (
+            state(&contract.subscription.standing),
+            state(&after.subscription.standing),
+        );
         after["withdrawn"] = named(&withdrawn);
         let target = format!("contract {}", contract.contract);
-        turn.note(Note { by: &by, verb, target, before, after, at: change.now }).await?;
+        turn.note(Note {
+            by: &by,
+            verb,
+            target,
+            before,
+            after,
+            at: change.now,
+        })
+        .await?;
     }
-    Ok(Changed::Done { cancelled: withdrawn.len() as u64, waived: after.waived.len() as u64 })
+    Ok(Changed::Done {
+        cancelled: withdrawn.len() as u64,
+        waived: after.waived.len() as u64,
+    })
 }
 
 /// What follows from a change, or why it cannot be.
 fn after(contract: &ContractRow, change: &ContractChange) -> Result<After, &'static str> {
     let (ours, open, today) = (&contract.subscription, contract.open(), change.today);
-    let plain = |what, subscription| After { what, subscription, waived: Vec::new() };
+    let plain = |what, subscription| After {
+        what,
+        subscription,
+        waived: Vec::new(),
+    };
     match change.what {
-        What::Pause => ours.paused(today, &change.why).map(|paused| plain("paused", paused)).ok_or("it is not active"),
+        What::Pause => ours
+            .paused(today, &change.why)
+            .map(|paused| plain("paused", paused))
+            .ok_or("it is not active"),
         What::Resume => {
-            let (subscription, waived) = ours.resumed(open, today, &contract.accounted).ok_or("it is not paused")?;
-            Ok(After { what: "resumed", subscription, waived })
+            let (subscription, waived) = ours
+                .resumed(open, today, &contract.accounted)
+                .ok_or("it is not paused")?;
+            Ok(After {
+                what: "resumed",
+                subscription,
+                waived,
+            })
         }
         What::End => {
             let on = ours.terms.end().map_or(today, |end| end.min(today));
-            let (subscription, waived) =
-                ours.ended(open, on, &change.why, &contract.accounted).ok_or("it has ended already")?;
-            Ok(After { what: "ended", subscription, waived })
+            let (subscription, waived) = ours
+                .ended(open, on, &change.why, &contract.accounted)
+                .ok_or("it has ended already")?;
+            Ok(After {
+                what: "ended",
+                subscription,
+                waived,
+            })
         }
-        What::EndOn(_) if matches!(ours.standing, Standing::Ended { .. }) => Err("it has ended already"),
+        What::EndOn(_) if matches!(ours.standing, Standing::Ended { .. }) => {
+            Err("it has ended already")
+        }
         What::EndOn(day) if day < today => Err("that day is over; leave --on out to end it now"),
-        What::EndOn(day) if ours.terms.end().is_some_and(|end| end <= day) => Err("it ends on that day or before"),
-        What::EndOn(day) => Ok(plain("changed", Subscription { terms: ours.terms.until(Some(day)), ..ours.clone() })),
+        What::EndOn(day) if ours.terms.end().is_some_and(|end| end <= day) => {
+            Err("it ends on that day or before")
+        }
+        What::EndOn(day) => Ok(plain(
+            "changed",
+            Subscription {
+                terms: ours.terms.until(Some(day)),
+                ..ours.clone()
+            },
+        )),
     }
 }
 
-/// What is open of a contract, its termination aside, by the states of the two indexes that have it.
+/// What is open of a contract, its termination aside, by the states of the two indexes that have
+/// it.
 pub(super) const OPEN: &str = "\
     select i.id from items as i cross join jobs as j where i.serial = $1 and i.state in ('planned', 'held') \
       and j.id = i.job_id and j.kind <> 'terminate' \
@@ -286,19 +384,24 @@ pub(super) const OPEN: &str = "\
       and i.state in ('sending', 'pending', 'unknown', 'parked') and j.id = i.job_id and j.kind <> 'terminate' \
     order by 1 limit 10000";
 
-/// Withdraws what is open of a contract, sent or not, of its periods and of files; says which items that were.
+/// Withdraws what is open of a contract, sent or not, of its periods and of files; says which items
+/// that were.
 async fn withdraw(
     turn: &mut Turn,
     (account, contract): (&str, &str),
     change: &ContractChange,
 ) -> Result<Vec<i64>, LedgerError> {
     let serial = KeyHash::one_at_a_time(account, CONTRACT, contract);
-    let items = sqlx::query_scalar(OPEN).bind(serial.as_bytes().to_vec()).fetch_all(turn.connection()).await;
+    let items = sqlx::query_scalar(OPEN)
+        .bind(serial.as_bytes().to_vec())
+        .fetch_all(turn.connection())
+        .await;
     let items: Vec<i64> = items.map_err(failed_withdrawal)?;
     withdraw_items(turn, &items, change.who.name(), &change.why, change.now).await
 }
 
-/// Withdraws what is open of a contract's periods that fall due after its last day; says which items that were.
+/// Withdraws what is open of a contract's periods that fall due after its last day; says which
+/// items that were.
 pub(super) async fn withdraw_after(
     turn: &mut Turn,
     contract: i64,
@@ -309,7 +412,11 @@ pub(super) async fn withdraw_after(
     let query = "select p.item_id from contract_periods as p cross join items as i where p.contract_id = $1 and p.due > $2 \
                  and p.state = 'planned' and i.id = p.item_id \
                  and i.state in ('planned', 'held', 'sending', 'pending', 'unknown', 'parked') order by p.item_id limit 10000";
-    let items = sqlx::query_scalar(query).bind(contract).bind(last.to_string()).fetch_all(turn.connection()).await;
+    let items = sqlx::query_scalar(query)
+        .bind(contract)
+        .bind(last.to_string())
+        .fetch_all(turn.connection())
+        .await;
     withdraw_items(turn, &items.map_err(failed_withdrawal)?, who, why, now).await
 }
 
@@ -317,26 +424,40 @@ fn failed_withdrawal(source: sqlx::Error) -> LedgerError {
     LedgerError::of("withdrawing what is open of a contract", source)
 }
 
-/// Withdraws what a run that is being planned has of contracts whose end the gateway has confirmed meanwhile: nobody who ended them
-/// could see its items.
+/// Withdraws what a run that is being planned has of contracts whose end the gateway has confirmed
+/// meanwhile: nobody who ended them could see its items.
 pub async fn withdraw_what_has_ended(
     turn: &mut Turn,
     run_id: i64,
     began: Timestamp,
     now: Timestamp,
 ) -> Result<(), LedgerError> {
-    let ended = sqlx::query_scalar(ENDED_SINCE).bind(began.millis()).fetch_all(turn.connection()).await;
+    let ended = sqlx::query_scalar(ENDED_SINCE)
+        .bind(began.millis())
+        .fetch_all(turn.connection())
+        .await;
     let ended: Vec<Vec<u8>> = ended.map_err(failed_withdrawal)?;
     for serial in ended {
-        let items = sqlx::query_scalar(OPEN_OF_RUN).bind(serial).bind(run_id).fetch_all(turn.connection()).await;
+        let items = sqlx::query_scalar(OPEN_OF_RUN)
+            .bind(serial)
+            .bind(run_id)
+            .fetch_all(turn.connection())
+            .await;
         let items: Vec<i64> = items.map_err(failed_withdrawal)?;
-        withdraw_items(turn, &items, Actor::payrun().name(), "terminated at the gateway while this was planned", now)
-            .await?;
+        withdraw_items(
+            turn,
+            &items,
+            Actor::payrun().name(),
+            "terminated at the gateway while this was planned",
+            now,
+        )
+        .await?;
     }
     Ok(())
 }
 
-/// The contracts that a job of terminations has ended, of those jobs that have not finished before an instant.
+/// The contracts that a job of terminations has ended, of those jobs that have not finished before
+/// an instant.
 const ENDED_SINCE: &str = "\
     select distinct t.serial from jobs as k cross join items as t \
     where k.kind = 'terminate' and (k.finished_at is null or k.finished_at >= $1) \

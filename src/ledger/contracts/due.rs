@@ -1,7 +1,8 @@
 //! Which contracts are due, and planning their periods in one transaction with the items.
 //!
-//! A plan takes a contract by its version before it adds items of it: what somebody has changed or planned meanwhile is left
-//! alone. Then each period that it accounts for gets its row, with the item that has its key.
+//! A plan takes a contract by its version before it adds items of it: what somebody has changed or
+//! planned meanwhile is left alone. Then each period that it accounts for gets its row, with the
+//! item that has its key.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -76,8 +77,8 @@ pub(super) const STOPPED: &str = "\
 const AS_ITEM: &str = "case i.state when 'succeeded' then 'paid' when 'failed' then 'failed' when 'cancelled' then 'cancelled' \
      else 'planned' end";
 
-/// The version alone says that a contract is as it was read, and so active: with its state in the condition SQLite would go through
-/// all that are.
+/// The version alone says that a contract is as it was read, and so active: with its state in the
+/// condition SQLite would go through all that are.
 pub(super) const TAKE: &str = "\
     update contracts set version = contracts.version + 1 from json_each($1) as v \
     where contracts.id = cast(v.value ->> 0 as bigint) and contracts.version = cast(v.value ->> 1 as bigint) \
@@ -101,7 +102,8 @@ pub(super) fn note() -> String {
 }
 
 impl Ledger {
-    /// Active contracts of an account that have a period due on a day or before, from behind one of them on.
+    /// Active contracts of an account that have a period due on a day or before, from behind one of
+    /// them on.
     ///
     /// # Errors
     /// Whatever the database says.
@@ -113,7 +115,10 @@ impl Ledger {
         limit: u32,
     ) -> Result<Vec<ContractRow>, LedgerError> {
         let failed = |source| LedgerError::of("looking for due contracts", source);
-        let behind = after.and_then(|row| row.next_due).map(|day| day.to_string()).unwrap_or_default();
+        let behind = after
+            .and_then(|row| row.next_due)
+            .map(|day| day.to_string())
+            .unwrap_or_default();
         let rows = sqlx::query(AssertSqlSafe(format!("select {COLUMNS} {DUE}")))
             .bind(account)
             .bind(on.to_string())
@@ -123,33 +128,60 @@ impl Ledger {
             .fetch_all(&self.read)
             .await
             .map_err(failed)?;
-        self.with_accounted(rows.iter().map(read_contract).collect::<Result<_, _>>()?).await
+        self.with_accounted(rows.iter().map(read_contract).collect::<Result<_, _>>()?)
+            .await
     }
 
-    /// How many active contracts of each account have a period that fell due before a day and is not accounted for.
+    /// How many active contracts of each account have a period that fell due before a day and is
+    /// not accounted for.
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn overdue_contracts(&self, day: NaiveDate) -> Result<Vec<(String, u64)>, LedgerError> {
+    pub async fn overdue_contracts(
+        &self,
+        day: NaiveDate,
+    ) -> Result<Vec<(String, u64)>, LedgerError> {
         let failed = |source| LedgerError::of("counting overdue contracts", source);
         let query = "select account, count(*) from contracts where state = 'active' and next_due < $1 group by account";
-        let rows = sqlx::query(query).bind(day.to_string()).fetch_all(&self.read).await.map_err(failed)?;
-        let count = |row: &AnyRow| Ok((row.try_get(0)?, u64::try_from(row.try_get::<i64, _>(1)?).unwrap_or(0)));
-        rows.iter().map(count).collect::<Result<_, _>>().map_err(failed)
+        let rows = sqlx::query(query)
+            .bind(day.to_string())
+            .fetch_all(&self.read)
+            .await
+            .map_err(failed)?;
+        let count = |row: &AnyRow| {
+            Ok((
+                row.try_get(0)?,
+                u64::try_from(row.try_get::<i64, _>(1)?).unwrap_or(0),
+            ))
+        };
+        rows.iter()
+            .map(count)
+            .collect::<Result<_, _>>()
+            .map_err(failed)
     }
 }
 
 impl Planning {
-    /// Takes contracts for this plan; returns the numbers of those that somebody else has changed or planned meanwhile, of
-    /// which nothing may be planned.
+    /// Takes contracts for this plan; returns the numbers of those that somebody else has changed
+    /// or planned meanwhile, of which nothing may be planned.
     ///
     /// # Errors
     /// Whatever the database says; then the plan must be abandoned.
-    pub async fn take_contracts(&mut self, contracts: &[TakenContract]) -> Result<BTreeSet<i64>, LedgerError> {
+    pub async fn take_contracts(
+        &mut self,
+        contracts: &[TakenContract],
+    ) -> Result<BTreeSet<i64>, LedgerError> {
         let failed = |source| LedgerError::of("taking contracts", source);
         self.periods_begin().await?;
-        let rows: Vec<_> = contracts.iter().map(|contract| (contract.id, contract.version)).collect();
-        let taken = sqlx::query(TAKE).bind(list(&rows)).fetch_all(self.connection().await?).await.map_err(failed)?;
+        let rows: Vec<_> = contracts
+            .iter()
+            .map(|contract| (contract.id, contract.version))
+            .collect();
+        let taken = sqlx::query(TAKE)
+            .bind(list(&rows))
+            .fetch_all(self.connection().await?)
+            .await
+            .map_err(failed)?;
         let mut left: BTreeSet<i64> = contracts.iter().map(|contract| contract.id).collect();
         for row in &taken {
             left.remove(&row.try_get::<i64, _>(0).map_err(failed)?);
@@ -157,8 +189,8 @@ impl Planning {
         Ok(left)
     }
 
-    /// Those of an account's contracts that are not charged, of these names: why not. A file may name a contract that a person, or
-    /// the gateway, has stopped.
+    /// Those of an account's contracts that are not charged, of these names: why not. A file may
+    /// name a contract that a person, or the gateway, has stopped.
     ///
     /// # Errors
     /// Whatever the database says; then the plan must be abandoned.
@@ -168,14 +200,30 @@ impl Planning {
         names: &[&str],
     ) -> Result<BTreeMap<String, String>, LedgerError> {
         let failed = |source| LedgerError::of("looking for contracts that are not charged", source);
-        let rows = sqlx::query(STOPPED).bind(list(names)).bind(account).fetch_all(self.connection().await?).await;
+        let rows = sqlx::query(STOPPED)
+            .bind(list(names))
+            .bind(account)
+            .fetch_all(self.connection().await?)
+            .await;
         let why = |row: &AnyRow| {
-            let (state, since): (String, Option<String>) = (row.try_get("state")?, row.try_get("since")?);
-            let since = since.map(|since| format!(" since {since}")).unwrap_or_default();
-            let reason = row.try_get::<Option<String>, _>("reason")?.unwrap_or_default();
-            Ok((row.try_get("contract")?, format!("is {state}{since}: {reason}")))
+            let (state, since): (String, Option<String>) =
+                (row.try_get("state")?, row.try_get("since")?);
+            let since = since
+                .map(|since| format!(" since {since}"))
+                .unwrap_or_default();
+            let reason = row
+                .try_get::<Option<String>, _>("reason")?
+                .unwrap_or_default();
+            Ok((
+                row.try_get("contract")?,
+                format!("is {state}{since}: {reason}"),
+            ))
         };
-        rows.map_err(failed)?.iter().map(why).collect::<Result<_, _>>().map_err(failed)
+        rows.map_err(failed)?
+            .iter()
+            .map(why)
+            .collect::<Result<_, _>>()
+            .map_err(failed)
     }
 
     /// Whether an account has any contract that is not charged.
@@ -183,14 +231,19 @@ impl Planning {
     /// # Errors
     /// Whatever the database says; then the plan must be abandoned.
     pub async fn has_stopped_contracts(&mut self, account: &str) -> Result<bool, LedgerError> {
-        let query = "select 1 from contracts where account = $1 and state in ('paused', 'ended') limit 1";
-        let found = sqlx::query(query).bind(account).fetch_optional(self.connection().await?).await;
+        let query =
+            "select 1 from contracts where account = $1 and state in ('paused', 'ended') limit 1";
+        let found = sqlx::query(query)
+            .bind(account)
+            .fetch_optional(self.connection().await?)
+            .await;
         found
             .map(|row| row.is_some())
             .map_err(|source| LedgerError::of("looking for contracts that are not charged", source))
     }
 
-    /// Notes what became of periods, and when the first one falls due that is open after that, by contract.
+    /// Notes what became of periods, and when the first one falls due that is open after that, by
+    /// contract.
     ///
     /// # Errors
     /// Whatever the database says; then the plan must be abandoned.
@@ -217,15 +270,27 @@ impl Planning {
         };
         let rows: Vec<_> = periods.iter().map(row).collect();
         let now = self.now().millis();
-        let insert = sqlx::query(AssertSqlSafe(note())).bind(list(&rows)).bind(now);
-        insert.execute(self.connection().await?).await.map_err(failed)?;
-        sqlx::query(NEXT).bind(list(next_due)).execute(self.connection().await?).await.map_err(failed)?;
+        let insert = sqlx::query(AssertSqlSafe(note()))
+            .bind(list(&rows))
+            .bind(now);
+        insert
+            .execute(self.connection().await?)
+            .await
+            .map_err(failed)?;
+        sqlx::query(NEXT)
+            .bind(list(next_due))
+            .execute(self.connection().await?)
+            .await
+            .map_err(failed)?;
         Ok(())
     }
 
-    /// Items that had a period's key before this plan may have come to rest while it was made: their periods say so. To be
-    /// done in the plan's turn.
-    pub(in crate::ledger) async fn look_at_holders(&mut self, before: i64) -> Result<(), LedgerError> {
+    /// Items that had a period's key before this plan may have come to rest while it was made:
+    /// their periods say so. To be done in the plan's turn.
+    pub(in crate::ledger) async fn look_at_holders(
+        &mut self,
+        before: i64,
+    ) -> Result<(), LedgerError> {
         let holders = format!(
             "update contract_periods set state = {AS_ITEM} from items as i where i.id = contract_periods.item_id \
                and contract_periods.state = 'planned' and contract_periods.item_id in \
@@ -233,7 +298,13 @@ impl Planning {
                     and d.state in ('failed', 'parked', 'rejected', 'skipped', 'cancelled') and d.id > $2)"
         );
         let run = self.run_id();
-        let looked = sqlx::query(AssertSqlSafe(holders)).bind(run).bind(before).execute(self.connection().await?).await;
-        looked.map(|_| ()).map_err(|source| LedgerError::of("keeping contracts' periods", source))
+        let looked = sqlx::query(AssertSqlSafe(holders))
+            .bind(run)
+            .bind(before)
+            .execute(self.connection().await?)
+            .await;
+        looked
+            .map(|_| ())
+            .map_err(|source| LedgerError::of("keeping contracts' periods", source))
     }
 }

@@ -56,24 +56,32 @@ pub struct Import {
 }
 
 impl Ledger {
-    /// Keeps some contracts of one account, all or none; says of each what became of it. The same again changes nothing.
-    /// No contract may stand twice among them.
+    /// Keeps some contracts of one account, all or none; says of each what became of it. The same
+    /// again changes nothing. No contract may stand twice among them.
     ///
     /// # Errors
     /// Whatever the database says; then none was kept.
-    pub async fn keep_contracts(&self, rows: &[NewContract], import: &Import) -> Result<Vec<Kept>, LedgerError> {
+    pub async fn keep_contracts(
+        &self,
+        rows: &[NewContract],
+        import: &Import,
+    ) -> Result<Vec<Kept>, LedgerError> {
         let mut turn = Turn::take_long(&self.write, "importing contracts").await?;
         let known = known(&mut turn, rows, &import.account).await?;
         turn.line_up().await?;
         let mut kept = Vec::with_capacity(rows.len());
-        let (mut fresh, mut changed): (Vec<&NewContract>, Vec<(&ContractRow, Subscription)>) = Default::default();
+        let (mut fresh, mut changed): (Vec<&NewContract>, Vec<(&ContractRow, Subscription)>) =
+            Default::default();
         for row in rows {
             kept.push(match known.get(&row.contract) {
                 None => {
                     fresh.push(row);
                     Kept::New
                 }
-                Some(ours) => match ours.subscription.revised(&row.offer, import.today, ours.begun) {
+                Some(ours) => match ours
+                    .subscription
+                    .revised(&row.offer, import.today, ours.begun)
+                {
                     Ok(None) => Kept::Same,
                     Ok(Some(revised)) => {
                         changed.push((ours, revised));
@@ -89,7 +97,15 @@ impl Ledger {
             let by = signed(&import.who, &import.why)?;
             let after = json!({ "new": fresh.len(), "changed": changed.len(), "withdrawn": named(&withdrawn) });
             let (verb, target) = ("contract.import", "contracts".to_owned());
-            turn.note(Note { by: &by, verb, target, before: json!({}), after, at: import.now }).await?;
+            turn.note(Note {
+                by: &by,
+                verb,
+                target,
+                before: json!({}),
+                after,
+                at: import.now,
+            })
+            .await?;
         }
         if import.commit {
             turn.commit().await?
@@ -110,20 +126,37 @@ async fn known(
     account: &str,
 ) -> Result<BTreeMap<String, ContractRow>, LedgerError> {
     let names: Vec<&str> = rows.iter().map(|row| row.contract.as_str()).collect();
-    let ids = sqlx::query_scalar(KNOWN).bind(list(&names)).bind(account).fetch_all(turn.connection()).await;
+    let ids = sqlx::query_scalar(KNOWN)
+        .bind(list(&names))
+        .bind(account)
+        .fetch_all(turn.connection())
+        .await;
     let ids: Vec<i64> = ids.map_err(|source| LedgerError::of("looking for contracts", source))?;
-    Ok(locked(turn, &ids).await?.into_iter().map(|row| (row.contract.clone(), row)).collect())
+    Ok(locked(turn, &ids)
+        .await?
+        .into_iter()
+        .map(|row| (row.contract.clone(), row))
+        .collect())
 }
 
-async fn insert(turn: &mut Turn, fresh: &[&NewContract], import: &Import) -> Result<(), LedgerError> {
+async fn insert(
+    turn: &mut Turn,
+    fresh: &[&NewContract],
+    import: &Import,
+) -> Result<(), LedgerError> {
     if fresh.is_empty() {
         return Ok(());
     }
     let failed = |source| LedgerError::of("importing contracts", source);
-    let subscriptions: Vec<Subscription> = fresh.iter().map(|row| row.offer.subscription()).collect();
-    let next = |one: &Subscription| one.next_due(one.terms.start(), &std::collections::BTreeSet::new());
-    let lines: Vec<_> =
-        fresh.iter().zip(&subscriptions).map(|(row, one)| (&row.contract, line(one, next(one)))).collect();
+    let subscriptions: Vec<Subscription> =
+        fresh.iter().map(|row| row.offer.subscription()).collect();
+    let next =
+        |one: &Subscription| one.next_due(one.terms.start(), &std::collections::BTreeSet::new());
+    let lines: Vec<_> = fresh
+        .iter()
+        .zip(&subscriptions)
+        .map(|(row, one)| (&row.contract, line(one, next(one))))
+        .collect();
     // Another process may import the same: what it has made is there already, and has its history.
     let insert = "insert into contracts (contract, account, created_at, state, since, reason, currency, prices, every, anchor, \
                     start_on, end_on, pay_within, description, next_due) \
@@ -131,17 +164,32 @@ async fn insert(turn: &mut Turn, fresh: &[&NewContract], import: &Import) -> Res
                     v.value -> 1 ->> 3, v.value -> 1 ->> 4, v.value -> 1 ->> 5, cast(v.value -> 1 ->> 6 as bigint), \
                     v.value -> 1 ->> 7, v.value -> 1 ->> 8, cast(v.value -> 1 ->> 9 as bigint), v.value -> 1 ->> 10, \
                     v.value -> 1 ->> 11 from json_each($1) as v where true on conflict do nothing returning id, contract";
-    let made = sqlx::query(insert).bind(list(&lines)).bind(&import.account).bind(import.now.millis());
+    let made = sqlx::query(insert)
+        .bind(list(&lines))
+        .bind(&import.account)
+        .bind(import.now.millis());
     let made = made.fetch_all(turn.connection()).await.map_err(failed)?;
     let mut ids: BTreeMap<String, i64> = BTreeMap::new();
     for row in &made {
-        ids.insert(row.try_get(1).map_err(failed)?, row.try_get(0).map_err(failed)?);
+        ids.insert(
+            row.try_get(1).map_err(failed)?,
+            row.try_get(0).map_err(failed)?,
+        );
     }
     let history = |(row, one): (&&NewContract, &Subscription)| {
         let contract_id = ids.get(&row.contract).copied()?;
-        Some(History { contract_id, what: "imported", before: None, after: shown(one) })
+        Some(History {
+            contract_id,
+            what: "imported",
+            before: None,
+            after: shown(one),
+        })
     };
-    let history: Vec<History> = fresh.iter().zip(&subscriptions).filter_map(history).collect();
+    let history: Vec<History> = fresh
+        .iter()
+        .zip(&subscriptions)
+        .filter_map(history)
+        .collect();
     note_changes(turn, &history, import.who.name(), &import.why, import.now).await
 }
 
@@ -156,10 +204,17 @@ async fn change(
     }
     let next = |row: &ContractRow, one: &Subscription| {
         // Before the first period other terms may begin earlier.
-        let open = if row.begun { row.open() } else { one.terms.start() };
+        let open = if row.begun {
+            row.open()
+        } else {
+            one.terms.start()
+        };
         one.next_due(open, &row.accounted)
     };
-    let rows: Vec<_> = changed.iter().map(|(row, one)| (row.id, one, next(row, one))).collect();
+    let rows: Vec<_> = changed
+        .iter()
+        .map(|(row, one)| (row.id, one, next(row, one)))
+        .collect();
     update(turn, &rows).await?;
     let history = |(row, one): &(&ContractRow, Subscription)| History {
         contract_id: row.id,
@@ -172,10 +227,17 @@ async fn change(
     // An earlier end is a withdrawal of what falls due after it.
     let mut withdrawn = Vec::new();
     for (row, one) in changed {
-        let last = one.terms.end().filter(|end| row.subscription.terms.end().is_none_or(|before| *end < before));
+        let last = one.terms.end().filter(|end| {
+            row.subscription
+                .terms
+                .end()
+                .is_none_or(|before| *end < before)
+        });
         if let Some(last) = last {
             let why = format!("the contract ends on {last}: {}", import.why);
-            withdrawn.extend(withdraw_after(turn, row.id, last, (import.who.name(), &why), import.now).await?);
+            withdrawn.extend(
+                withdraw_after(turn, row.id, last, (import.who.name(), &why), import.now).await?,
+            );
         }
     }
     Ok(withdrawn)

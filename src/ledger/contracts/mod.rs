@@ -1,7 +1,8 @@
 //! Contracts in the ledger: what they owe, what became of their periods, and who changed what.
 //!
-//! A period is accounted for by one row, which no other can be beside. Whoever changes a contract locks its row before taking
-//! the turn, since a plan that is long under way holds the rows of the contracts it plans and takes its turn last.
+//! A period is accounted for by one row, which no other can be beside. Whoever changes a contract
+//! locks its row before taking the turn, since a plan that is long under way holds the rows of the
+//! contracts it plans and takes its turn last.
 
 mod change;
 mod due;
@@ -43,8 +44,13 @@ pub(super) use stopped::stopped_items;
 
 /// Who changes contracts and why, for the audit log.
 fn signed(who: &Actor, why: &str) -> Result<Signed, LedgerError> {
-    let reason = Reason::parse(why).map_err(|error| LedgerError::Corrupt { what: format!("a reason: {error}") })?;
-    Ok(Signed { actor: who.clone(), reason })
+    let reason = Reason::parse(why).map_err(|error| LedgerError::Corrupt {
+        what: format!("a reason: {error}"),
+    })?;
+    Ok(Signed {
+        actor: who.clone(),
+        reason,
+    })
 }
 
 /// A contract as the ledger holds it.
@@ -73,7 +79,8 @@ pub struct ContractRow {
 impl ContractRow {
     /// From which day on periods may not be accounted for.
     pub fn open(&self) -> NaiveDate {
-        self.next_due.unwrap_or_else(|| self.subscription.terms.start())
+        self.next_due
+            .unwrap_or_else(|| self.subscription.terms.start())
     }
 
     /// For programs.
@@ -85,8 +92,11 @@ impl ContractRow {
 /// A contract for the history and for programs.
 fn shown(subscription: &Subscription) -> Value {
     let (terms, standing) = (&subscription.terms, &subscription.standing);
-    let prices: Vec<_> =
-        subscription.prices.steps().map(|(day, amount)| json!([day.to_string(), amount.decimal()])).collect();
+    let prices: Vec<_> = subscription
+        .prices
+        .steps()
+        .map(|(day, amount)| json!([day.to_string(), amount.decimal()]))
+        .collect();
     json!({
         "state": standing.word(),
         "reason": standing.reason(),
@@ -118,16 +128,23 @@ fn read_contract(row: &AnyRow) -> Result<ContractRow, LedgerError> {
         next_due: day(row, "next_due").map_err(get)?,
         accounted: BTreeSet::new(),
         reopened: BTreeMap::new(),
-        begun: row.try_get::<Option<String>, _>("first_period").map_err(get)?.is_some(),
+        begun: row
+            .try_get::<Option<String>, _>("first_period")
+            .map_err(get)?
+            .is_some(),
     })
 }
 
 fn corrupt(id: i64) -> LedgerError {
-    LedgerError::Corrupt { what: format!("the terms of contract {id}") }
+    LedgerError::Corrupt {
+        what: format!("the terms of contract {id}"),
+    }
 }
 
 fn day(row: &AnyRow, name: &str) -> Result<Option<NaiveDate>, sqlx::Error> {
-    Ok(row.try_get::<Option<String>, _>(name)?.and_then(|text| text.parse().ok()))
+    Ok(row
+        .try_get::<Option<String>, _>(name)?
+        .and_then(|text| text.parse().ok()))
 }
 
 /// None where the row holds what no version of payrun writes.
@@ -136,13 +153,18 @@ fn subscription(row: &AnyRow) -> Result<Option<Subscription>, sqlx::Error> {
     let (currency, prices): (String, String) = (row.try_get("currency")?, row.try_get("prices")?);
     let standing = standing(row)?;
     let description = row.try_get("description")?;
-    let prices = Currency::parse(&currency).ok().and_then(|currency| steps(&prices, currency));
-    Ok(terms.zip(prices).zip(standing).map(|((terms, prices), standing)| Subscription {
-        terms,
-        prices,
-        standing,
-        description,
-    }))
+    let prices = Currency::parse(&currency)
+        .ok()
+        .and_then(|currency| steps(&prices, currency));
+    Ok(terms
+        .zip(prices)
+        .zip(standing)
+        .map(|((terms, prices), standing)| Subscription {
+            terms,
+            prices,
+            standing,
+            description,
+        }))
 }
 
 fn terms(row: &AnyRow) -> Result<Option<Terms>, sqlx::Error> {
@@ -152,21 +174,29 @@ fn terms(row: &AnyRow) -> Result<Option<Terms>, sqlx::Error> {
     let terms = || {
         let anchor = Anchor::from_number(number, every?)?;
         // An end before the start is how a contract is kept that was to end before it had begun.
-        Some(Terms::new(every?, anchor, start?, None, u16::try_from(within).ok()?).ok()?.until(end))
+        Some(
+            Terms::new(every?, anchor, start?, None, u16::try_from(within).ok()?)
+                .ok()?
+                .until(end),
+        )
     };
     Ok(terms())
 }
 
 fn steps(text: &str, currency: Currency) -> Option<Prices> {
     let steps: Vec<(NaiveDate, i64)> = serde_json::from_str(text).ok()?;
-    let amounts = steps.into_iter().map(|(day, minor)| Some((day, Amount::from_minor(minor, currency).ok()?)));
+    let amounts = steps
+        .into_iter()
+        .map(|(day, minor)| Some((day, Amount::from_minor(minor, currency).ok()?)));
     Prices::from_steps(amounts.collect::<Option<Vec<_>>>()?)
 }
 
 fn standing(row: &AnyRow) -> Result<Option<Standing>, sqlx::Error> {
     let word: &str = row.try_get("state")?;
     let since = day(row, "since")?;
-    let reason = row.try_get::<Option<String>, _>("reason")?.unwrap_or_default();
+    let reason = row
+        .try_get::<Option<String>, _>("reason")?
+        .unwrap_or_default();
     Ok(match (word, since) {
         ("active", _) => Some(Standing::Active),
         ("paused", Some(since)) => Some(Standing::Paused { since, reason }),
@@ -176,14 +206,21 @@ fn standing(row: &AnyRow) -> Result<Option<Standing>, sqlx::Error> {
 }
 
 /// What of a contract may change, as [`UPDATE`] and the insert of a new one want it.
-fn line<'a>(subscription: &'a Subscription, next_due: Option<NaiveDate>) -> impl Serialize + use<'a> {
+fn line<'a>(
+    subscription: &'a Subscription,
+    next_due: Option<NaiveDate>,
+) -> impl Serialize + use<'a> {
     let (terms, standing) = (&subscription.terms, &subscription.standing);
     let since = match standing {
         Standing::Active => None,
         Standing::Paused { since, .. } => Some(*since),
         Standing::Ended { on, .. } => Some(*on),
     };
-    let steps: Vec<_> = subscription.prices.steps().map(|(day, amount)| (day, amount.minor())).collect();
+    let steps: Vec<_> = subscription
+        .prices
+        .steps()
+        .map(|(day, amount)| (day, amount.minor()))
+        .collect();
     (
         standing.word(),
         since,
@@ -209,10 +246,21 @@ const UPDATE: &str = "\
       next_due = v.value -> 1 ->> 11 \
     from json_each($1) as v where contracts.id = cast(v.value ->> 0 as bigint)";
 
-async fn update(turn: &mut Turn, rows: &[(i64, &Subscription, Option<NaiveDate>)]) -> Result<(), LedgerError> {
-    let lines: Vec<_> = rows.iter().map(|(id, subscription, next)| (id, line(subscription, *next))).collect();
-    let update = sqlx::query(UPDATE).bind(list(&lines)).execute(turn.connection()).await;
-    update.map(|_| ()).map_err(|source| LedgerError::of("changing contracts", source))
+async fn update(
+    turn: &mut Turn,
+    rows: &[(i64, &Subscription, Option<NaiveDate>)],
+) -> Result<(), LedgerError> {
+    let lines: Vec<_> = rows
+        .iter()
+        .map(|(id, subscription, next)| (id, line(subscription, *next)))
+        .collect();
+    let update = sqlx::query(UPDATE)
+        .bind(list(&lines))
+        .execute(turn.connection())
+        .await;
+    update
+        .map(|_| ())
+        .map_err(|source| LedgerError::of("changing contracts", source))
 }
 
 /// One row of the history.
@@ -231,52 +279,101 @@ async fn note_changes(
     now: Timestamp,
 ) -> Result<(), LedgerError> {
     let text = |value: &Value| value.to_string();
-    let row = |one: &History| (one.contract_id, one.what, one.before.as_ref().map(text), text(&one.after));
+    let row = |one: &History| {
+        (
+            one.contract_id,
+            one.what,
+            one.before.as_ref().map(text),
+            text(&one.after),
+        )
+    };
     let rows: Vec<_> = changes.iter().map(row).collect();
     let insert = "insert into contract_changes (contract_id, at, who, what, why, before, after) \
                   select cast(value ->> 0 as bigint), cast($2 as bigint), $3, value ->> 1, $4, value ->> 2, value ->> 3 \
                   from json_each($1)";
-    let noted = sqlx::query(insert).bind(list(&rows)).bind(now.millis()).bind(who).bind(why);
+    let noted = sqlx::query(insert)
+        .bind(list(&rows))
+        .bind(now.millis())
+        .bind(who)
+        .bind(why);
     let noted = noted.execute(turn.connection()).await;
-    noted.map(|_| ()).map_err(|source| LedgerError::of("keeping a contract's history", source))
+    noted
+        .map(|_| ())
+        .map_err(|source| LedgerError::of("keeping a contract's history", source))
 }
 
 /// Notes periods that will never be charged.
-async fn note_waived(turn: &mut Turn, contract: i64, waived: &[Waived], now: Timestamp) -> Result<(), LedgerError> {
-    let rows: Vec<_> =
-        waived.iter().map(|one| (&one.period.name, one.period.due, one.amount.minor(), &one.reason)).collect();
+async fn note_waived(
+    turn: &mut Turn,
+    contract: i64,
+    waived: &[Waived],
+    now: Timestamp,
+) -> Result<(), LedgerError> {
+    let rows: Vec<_> = waived
+        .iter()
+        .map(|one| {
+            (
+                &one.period.name,
+                one.period.due,
+                one.amount.minor(),
+                &one.reason,
+            )
+        })
+        .collect();
     let insert = "insert into contract_periods (contract_id, period, due, state, amount, reason, noted_at) \
                   select cast($2 as bigint), value ->> 0, value ->> 1, 'waived', cast(value ->> 2 as bigint), value ->> 3, \
                     cast($3 as bigint) from json_each($1) where true \
                   on conflict (contract_id, period) do update set state = excluded.state, reason = excluded.reason, \
                     noted_at = excluded.noted_at where contract_periods.state = 'reopened'";
-    let noted = sqlx::query(insert).bind(list(&rows)).bind(contract).bind(now.millis());
+    let noted = sqlx::query(insert)
+        .bind(list(&rows))
+        .bind(contract)
+        .bind(now.millis());
     let noted = noted.execute(turn.connection()).await;
-    noted.map(|_| ()).map_err(|source| LedgerError::of("keeping a contract's periods", source))
+    noted
+        .map(|_| ())
+        .map_err(|source| LedgerError::of("keeping a contract's periods", source))
 }
 
 /// Reads contracts by their numbers and keeps others from changing them until the transaction ends.
 async fn locked(turn: &mut Turn, ids: &[i64]) -> Result<Vec<ContractRow>, LedgerError> {
     let failed = |source| LedgerError::of("reading contracts", source);
-    let lock = if turn.engine() == Engine::Postgres { "for update of c" } else { "" };
+    let lock = if turn.engine() == Engine::Postgres {
+        "for update of c"
+    } else {
+        ""
+    };
     let query = format!(
         "select {COLUMNS} from contracts as c where c.id in (select cast(atom as bigint) from json_each($1)) \
          order by c.id {lock}"
     );
-    let rows = sqlx::query(AssertSqlSafe(query)).bind(list(ids)).fetch_all(turn.connection()).await.map_err(failed)?;
-    let mut contracts = rows.iter().map(read_contract).collect::<Result<Vec<_>, _>>()?;
-    let rows = sqlx::query(ACCOUNTED).bind(list(ids)).fetch_all(turn.connection()).await.map_err(failed)?;
+    let rows = sqlx::query(AssertSqlSafe(query))
+        .bind(list(ids))
+        .fetch_all(turn.connection())
+        .await
+        .map_err(failed)?;
+    let mut contracts = rows
+        .iter()
+        .map(read_contract)
+        .collect::<Result<Vec<_>, _>>()?;
+    let rows = sqlx::query(ACCOUNTED)
+        .bind(list(ids))
+        .fetch_all(turn.connection())
+        .await
+        .map_err(failed)?;
     put_in(&mut contracts, &rows).map_err(failed)?;
     Ok(contracts)
 }
 
-/// Which periods are accounted for of contracts by their numbers, from the first on that is not; and those that were reopened.
+/// Which periods are accounted for of contracts by their numbers, from the first on that is not;
+/// and those that were reopened.
 const ACCOUNTED: &str = "\
     select p.contract_id, p.period, case p.state when 'reopened' then p.pay_by end as pay_by from json_each($1) as k cross join contracts as c cross join contract_periods as p \
     where c.id = cast(k.atom as bigint) and p.contract_id = c.id and (c.next_due is null or p.due >= c.next_due)";
 
 fn put_in(contracts: &mut [ContractRow], rows: &[AnyRow]) -> Result<(), sqlx::Error> {
-    let mut periods: BTreeMap<i64, (BTreeSet<String>, BTreeMap<String, NaiveDate>)> = BTreeMap::new();
+    let mut periods: BTreeMap<i64, (BTreeSet<String>, BTreeMap<String, NaiveDate>)> =
+        BTreeMap::new();
     for row in rows {
         let (accounted, reopened) = periods.entry(row.try_get("contract_id")?).or_default();
         let name = row.try_get("period")?;

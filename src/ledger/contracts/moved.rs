@@ -9,8 +9,8 @@ use crate::ledger::turn::Turn;
 /// The item, the period's state, and whether its contract must hear of it.
 type Moved = (i64, &'static str, u8);
 
-/// `[item, state, news]` each. Few items have a period, so the list comes first. What is withdrawn of a contract that is not charged
-/// is waived with it.
+/// `[item, state, news]` each. Few items have a period, so the list comes first. What is withdrawn
+/// of a contract that is not charged is waived with it.
 pub(super) const MOVED: &str = "\
     update contract_periods set state = case when v.value ->> 1 = 'cancelled' and exists (select 1 from contracts as c \
         where c.id = contract_periods.contract_id and (c.state <> 'active' or contract_periods.due > c.end_on)) \
@@ -30,12 +30,19 @@ fn moved(written: &Written<'_>) -> Option<Moved> {
     if stored.item.state == to {
         return None;
     }
-    let again = matches!(stored.item.state, State::Succeeded | State::Failed | State::Cancelled);
+    let again = matches!(
+        stored.item.state,
+        State::Succeeded | State::Failed | State::Cancelled
+    );
     let (state, news) = match to {
         State::Succeeded => ("paid", 0),
         State::Failed => ("failed", 1),
         State::Cancelled => ("cancelled", 0),
-        State::Planned | State::Sending | State::Pending | State::Unknown | State::Parked if again => ("planned", 0),
+        State::Planned | State::Sending | State::Pending | State::Unknown | State::Parked
+            if again =>
+        {
+            ("planned", 0)
+        }
         State::Held
         | State::Planned
         | State::Sending
@@ -49,7 +56,15 @@ fn moved(written: &Written<'_>) -> Option<Moved> {
 }
 
 /// Writes what [`periods_of`] says.
-pub(in crate::ledger) async fn note_moved(turn: &mut Turn, periods: String) -> Result<(), LedgerError> {
-    let noted = sqlx::query(MOVED).bind(periods).execute(turn.connection()).await;
-    noted.map(|_| ()).map_err(|source| LedgerError::of("keeping what became of periods", source))
+pub(in crate::ledger) async fn note_moved(
+    turn: &mut Turn,
+    periods: String,
+) -> Result<(), LedgerError> {
+    let noted = sqlx::query(MOVED)
+        .bind(periods)
+        .execute(turn.connection())
+        .await;
+    noted
+        .map(|_| ())
+        .map_err(|source| LedgerError::of("keeping what became of periods", source))
 }

@@ -28,7 +28,8 @@ pub struct PeriodRow {
     pub period: String,
     /// The day it fell due.
     pub due: NaiveDate,
-    /// `planned`, `paid`, `failed`, `lapsed`, `waived` (also where its item was withdrawn) or `reopened`.
+    /// `planned`, `paid`, `failed`, `lapsed`, `waived` (also where its item was withdrawn) or
+    /// `reopened`.
     pub state: String,
     /// The item that has its key.
     pub item: Option<i64>,
@@ -89,7 +90,8 @@ pub struct ChangeRow {
 }
 
 impl Ledger {
-    /// Contracts that payrun paused or ended by itself after an instant and up to another, unless their last day was over.
+    /// Contracts that payrun paused or ended by itself after an instant and up to another, unless
+    /// their last day was over.
     ///
     /// # Errors
     /// Whatever the database says.
@@ -103,16 +105,31 @@ impl Ledger {
         let query = "select c.contract, h.at, h.what, h.why from contract_changes as h join contracts as c on c.id = h.contract_id \
                      where h.who = 'payrun' and h.what in ('paused', 'ended') and h.at > $1 and h.at <= $2 \
                        and h.why not like $3 || '%' order by h.at, h.id limit $4";
-        let query = sqlx::query(query).bind(after.millis()).bind(until.millis()).bind(LAST_DAY).bind(i64::from(limit));
+        let query = sqlx::query(query)
+            .bind(after.millis())
+            .bind(until.millis())
+            .bind(LAST_DAY)
+            .bind(i64::from(limit));
         let stop = |row: &AnyRow| {
             Ok(ContractStop {
                 contract: row.try_get(0)?,
                 at: Timestamp::from_millis(row.try_get(1)?),
-                what: if row.try_get::<&str, _>(2)? == "paused" { Stop::Paused } else { Stop::Ended },
+                what: if row.try_get::<&str, _>(2)? == "paused" {
+                    Stop::Paused
+                } else {
+                    Stop::Ended
+                },
                 why: row.try_get(3)?,
             })
         };
-        query.fetch_all(&self.read).await.map_err(failed)?.iter().map(stop).collect::<Result<_, _>>().map_err(failed)
+        query
+            .fetch_all(&self.read)
+            .await
+            .map_err(failed)?
+            .iter()
+            .map(stop)
+            .collect::<Result<_, _>>()
+            .map_err(failed)
     }
 
     /// Contracts from behind `after` on, in the order of their numbers.
@@ -126,8 +143,15 @@ impl Ledger {
         limit: u32,
     ) -> Result<Vec<ContractRow>, LedgerError> {
         // Words of our own, written out so that their index is used.
-        let state = filter.state.map(|word| format!("and c.state = '{word}'")).unwrap_or_default();
-        let due = if filter.due_before.is_some() { "and c.state = 'active'" } else { "" };
+        let state = filter
+            .state
+            .map(|word| format!("and c.state = '{word}'"))
+            .unwrap_or_default();
+        let due = if filter.due_before.is_some() {
+            "and c.state = 'active'"
+        } else {
+            ""
+        };
         let query = format!(
             "select {COLUMNS} from contracts as c where c.id > $1 and ($2 is null or c.account = $2) {state} {due} \
              and ($3 is null or c.next_due < $3) order by c.id limit $4"
@@ -150,7 +174,11 @@ impl Ledger {
     ) -> Result<Vec<ContractRow>, LedgerError> {
         let failed = |source| LedgerError::of("reading contracts' periods", source);
         let ids: Vec<i64> = contracts.iter().map(|contract| contract.id).collect();
-        let rows = sqlx::query(ACCOUNTED).bind(list(&ids)).fetch_all(&self.read).await.map_err(failed)?;
+        let rows = sqlx::query(ACCOUNTED)
+            .bind(list(&ids))
+            .fetch_all(&self.read)
+            .await
+            .map_err(failed)?;
         put_in(&mut contracts, &rows).map_err(failed)?;
         Ok(contracts)
     }
@@ -168,25 +196,41 @@ impl Ledger {
             "select {COLUMNS} from contracts as c where c.contract = $1 and ($2 is null or c.account = $2) \
              order by c.account limit 10"
         );
-        let rows = sqlx::query(AssertSqlSafe(query)).bind(contract).bind(account.map(str::to_owned));
-        let rows =
-            rows.fetch_all(&self.read).await.map_err(|source| LedgerError::of("looking for a contract", source))?;
-        self.with_accounted(rows.iter().map(read_contract).collect::<Result<_, _>>()?).await
+        let rows = sqlx::query(AssertSqlSafe(query))
+            .bind(contract)
+            .bind(account.map(str::to_owned));
+        let rows = rows
+            .fetch_all(&self.read)
+            .await
+            .map_err(|source| LedgerError::of("looking for a contract", source))?;
+        self.with_accounted(rows.iter().map(read_contract).collect::<Result<_, _>>()?)
+            .await
     }
 
     /// The periods of a contract that are accounted for, from behind the one of this name on.
     ///
     /// # Errors
     /// Whatever the database says.
-    pub async fn contract_periods(&self, id: i64, after: &str, limit: u32) -> Result<Vec<PeriodRow>, LedgerError> {
+    pub async fn contract_periods(
+        &self,
+        id: i64,
+        after: &str,
+        limit: u32,
+    ) -> Result<Vec<PeriodRow>, LedgerError> {
         let failed = |source| LedgerError::of("listing a contract's periods", source);
         let query = "select p.period, p.due, p.state, p.item_id, p.amount, coalesce(p.reason, i.reason) as reason, \
                        i.state as item_state, p.pay_by \
                      from contract_periods as p left join items as i on i.id = p.item_id \
                      where p.contract_id = $1 and p.period > $2 order by p.period limit $3";
-        let rows = sqlx::query(query).bind(id).bind(after).bind(i64::from(limit));
+        let rows = sqlx::query(query)
+            .bind(id)
+            .bind(after)
+            .bind(i64::from(limit));
         let rows = rows.fetch_all(&self.read).await.map_err(failed)?;
-        rows.iter().map(period_row).collect::<Result<_, _>>().map_err(failed)
+        rows.iter()
+            .map(period_row)
+            .collect::<Result<_, _>>()
+            .map_err(failed)
     }
 
     /// The changes of a contract, or of all, from behind `after` on, oldest first.
@@ -200,14 +244,24 @@ impl Ledger {
         limit: u32,
     ) -> Result<Vec<ChangeRow>, LedgerError> {
         let failed = |source| LedgerError::of("listing a contract's changes", source);
-        let of = if id.is_some() { "h.contract_id = $1" } else { "$1 is null" };
+        let of = if id.is_some() {
+            "h.contract_id = $1"
+        } else {
+            "$1 is null"
+        };
         let query = format!(
             "select h.id, c.contract, h.at, h.who, h.what, h.why, h.before, h.after from contract_changes as h \
              join contracts as c on c.id = h.contract_id where {of} and h.id > $2 order by h.id limit $3"
         );
-        let rows = sqlx::query(AssertSqlSafe(query)).bind(id).bind(after).bind(i64::from(limit));
+        let rows = sqlx::query(AssertSqlSafe(query))
+            .bind(id)
+            .bind(after)
+            .bind(i64::from(limit));
         let rows = rows.fetch_all(&self.read).await.map_err(failed)?;
-        rows.iter().map(change_row).collect::<Result<_, _>>().map_err(failed)
+        rows.iter()
+            .map(change_row)
+            .collect::<Result<_, _>>()
+            .map_err(failed)
     }
 }
 
@@ -217,16 +271,24 @@ fn period_row(row: &AnyRow) -> Result<PeriodRow, sqlx::Error> {
         due: row.try_get::<String, _>("due")?.parse().unwrap_or_default(),
         state: spoken(row.try_get("state")?),
         item: row.try_get("item_id")?,
-        item_state: row.try_get::<Option<String>, _>("item_state")?.and_then(|word| State::parse(&word)),
+        item_state: row
+            .try_get::<Option<String>, _>("item_state")?
+            .and_then(|word| State::parse(&word)),
         minor: row.try_get("amount")?,
         reason: row.try_get("reason")?,
         pay_by: super::day(row, "pay_by")?,
     })
 }
 
-/// The word for a period's state. Whether nothing came of its item or it never had one: it is charged no more.
+/// The word for a period's state. Whether nothing came of its item or it never had one: it is
+/// charged no more.
 fn spoken(state: &str) -> String {
-    if state == State::Cancelled.word() { "waived" } else { state }.to_owned()
+    if state == State::Cancelled.word() {
+        "waived"
+    } else {
+        state
+    }
+    .to_owned()
 }
 
 fn change_row(row: &AnyRow) -> Result<ChangeRow, sqlx::Error> {

@@ -1,4 +1,5 @@
-//! Items of contracts that are not charged: of those that a person or the gateway has stopped, and of periods behind the last day.
+//! Items of contracts that are not charged: of those that a person or the gateway has stopped, and
+//! of periods behind the last day.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -79,19 +80,46 @@ pub(in crate::ledger) async fn stopped_items(
     let failed = |source| LedgerError::of("looking for contracts that are not charged", source);
     let any = "select 1 from (select 1 as one) as always where exists (select 1 from contracts where state in ('paused', 'ended')) \
                  or exists (select 1 from contracts where state <> 'ended' and end_on is not null)";
-    let any = sqlx::query(any).fetch_optional(&mut *connection).await.map_err(failed)?;
+    let any = sqlx::query(any)
+        .fetch_optional(&mut *connection)
+        .await
+        .map_err(failed)?;
     if items.is_empty() || any.is_none() {
         return Ok(BTreeMap::new());
     }
-    let rows = sqlx::query(NAMING).bind(list(items)).bind(TERMINATION).fetch_all(&mut *connection).await;
-    let named = rows.map_err(failed)?.iter().map(Named::read).collect::<Result<Vec<_>, _>>().map_err(failed)?;
+    let rows = sqlx::query(NAMING)
+        .bind(list(items))
+        .bind(TERMINATION)
+        .fetch_all(&mut *connection)
+        .await;
+    let named = rows
+        .map_err(failed)?
+        .iter()
+        .map(Named::read)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(failed)?;
     let named: Vec<Named> = named.into_iter().flatten().collect();
     let names: BTreeSet<_> = named.iter().map(Named::contract).collect();
-    let rows = sqlx::query(KNOWN_AS).bind(list(&names.into_iter().collect::<Vec<_>>())).fetch_all(connection).await;
-    let known = rows.map_err(failed)?.iter().map(Known::read).collect::<Result<Vec<_>, _>>().map_err(failed)?;
-    let known: BTreeMap<(&str, &str), &Known> =
-        known.iter().map(|known| ((known.contract.as_str(), known.account.as_str()), known)).collect();
-    let stopped = |named: &Named| Some((named.item, known.get(&named.contract())?.stops(named.due.as_deref())?));
+    let rows = sqlx::query(KNOWN_AS)
+        .bind(list(&names.into_iter().collect::<Vec<_>>()))
+        .fetch_all(connection)
+        .await;
+    let known = rows
+        .map_err(failed)?
+        .iter()
+        .map(Known::read)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(failed)?;
+    let known: BTreeMap<(&str, &str), &Known> = known
+        .iter()
+        .map(|known| ((known.contract.as_str(), known.account.as_str()), known))
+        .collect();
+    let stopped = |named: &Named| {
+        Some((
+            named.item,
+            known.get(&named.contract())?.stops(named.due.as_deref())?,
+        ))
+    };
     Ok(named.iter().filter_map(stopped).collect())
 }
 
@@ -105,12 +133,26 @@ struct Named {
 
 impl Named {
     fn read(row: &AnyRow) -> Result<Option<Self>, sqlx::Error> {
-        let input: Option<serde_json::Value> =
-            row.try_get::<Option<&str>, _>("input")?.and_then(|input| serde_json::from_str(input).ok());
-        let contract = input.as_ref().and_then(|input| input.get(CONTRACT)?.as_str());
-        let Some(contract) = contract.map(str::to_owned) else { return Ok(None) };
-        let (item, account, due) = (row.try_get("id")?, row.try_get("account")?, row.try_get("due")?);
-        Ok(Some(Self { item, contract, account, due }))
+        let input: Option<serde_json::Value> = row
+            .try_get::<Option<&str>, _>("input")?
+            .and_then(|input| serde_json::from_str(input).ok());
+        let contract = input
+            .as_ref()
+            .and_then(|input| input.get(CONTRACT)?.as_str());
+        let Some(contract) = contract.map(str::to_owned) else {
+            return Ok(None);
+        };
+        let (item, account, due) = (
+            row.try_get("id")?,
+            row.try_get("account")?,
+            row.try_get("due")?,
+        );
+        Ok(Some(Self {
+            item,
+            contract,
+            account,
+            due,
+        }))
     }
 
     fn contract(&self) -> (&str, &str) {
@@ -143,31 +185,42 @@ impl Known {
     fn stops(&self, due: Option<&str>) -> Option<ContractStopped> {
         let contract = self.contract.clone();
         let since = self.since.as_deref().unwrap_or("some day");
-        let why = format!("since {since}: {}", self.reason.as_deref().unwrap_or_default());
+        let why = format!(
+            "since {since}: {}",
+            self.reason.as_deref().unwrap_or_default()
+        );
         match (self.state.as_str(), due, self.last.as_deref()) {
             ("paused", _, _) => Some(ContractStopped::Paused { contract, why }),
             ("ended", _, _) => Some(ContractStopped::Ended { contract, why }),
-            (_, Some(due), Some(last)) if due > last => {
-                Some(ContractStopped::Behind { contract, last: last.to_owned() })
-            }
+            (_, Some(due), Some(last)) if due > last => Some(ContractStopped::Behind {
+                contract,
+                last: last.to_owned(),
+            }),
             (_, _, _) => None,
         }
     }
 }
 
 impl Ledger {
-    /// Of these items those that are not to be tried again with others: their contract is stopped, or their period was given up when
-    /// it was.
+    /// Of these items those that are not to be tried again with others: their contract is stopped,
+    /// or their period was given up when it was.
     ///
     /// # Errors
     /// Whatever the database says.
     pub async fn not_charged(&self, items: &[i64]) -> Result<BTreeSet<i64>, LedgerError> {
         let failed = |source| LedgerError::of("looking for contracts that are not charged", source);
         let mut connection = self.read.acquire().await.map_err(failed)?;
-        let mut left: BTreeSet<i64> = stopped_items(&mut connection, items).await?.into_keys().collect();
+        let mut left: BTreeSet<i64> = stopped_items(&mut connection, items)
+            .await?
+            .into_keys()
+            .collect();
         let waived = "select p.item_id from json_each($1) as k cross join contract_periods as p \
                       where p.item_id = cast(k.atom as bigint) and p.state = 'waived'";
-        let waived = sqlx::query_scalar(waived).bind(list(items)).fetch_all(&mut *connection).await.map_err(failed)?;
+        let waived = sqlx::query_scalar(waived)
+            .bind(list(items))
+            .fetch_all(&mut *connection)
+            .await
+            .map_err(failed)?;
         left.extend(waived.into_iter().collect::<Vec<i64>>());
         Ok(left)
     }

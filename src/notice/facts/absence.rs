@@ -1,6 +1,7 @@
 //! What did not happen: runs that have not begun, or not ended, by a time.
 //!
-//! The schedule says when a run is due. A run counts that began at that time or later, whoever began it.
+//! The schedule says when a run is due. A run counts that began at that time or later, whoever
+//! began it.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -27,19 +28,39 @@ struct Deadline {
 }
 
 /// Workflows of which the last run that was due has not begun, or not ended.
-pub(super) async fn absent(ledger: &Ledger, rules: &[&Scoped<'_>], now: Timestamp) -> Result<Vec<Fact>, LedgerError> {
-    let names: BTreeSet<&str> =
-        rules.iter().flat_map(|scoped| &scoped.workflows).map(|workflow| workflow.name.as_str()).collect();
-    let watched = ledger.watched_since(&names.into_iter().collect::<Vec<_>>(), now).await?;
+pub(super) async fn absent(
+    ledger: &Ledger,
+    rules: &[&Scoped<'_>],
+    now: Timestamp,
+) -> Result<Vec<Fact>, LedgerError> {
+    let names: BTreeSet<&str> = rules
+        .iter()
+        .flat_map(|scoped| &scoped.workflows)
+        .map(|workflow| workflow.name.as_str())
+        .collect();
+    let watched = ledger
+        .watched_since(&names.into_iter().collect::<Vec<_>>(), now)
+        .await?;
     let mut facts = Vec::new();
     for scoped in rules {
         for workflow in &scoped.workflows {
             // What was due before anybody watched is nobody's absence.
-            let is_watched =
-                |deadline: &Deadline| watched.get(&workflow.name).is_some_and(|since| *since <= deadline.by);
-            let Some(deadline) = deadline(scoped.rule, workflow, now).filter(is_watched) else { continue };
-            let (began, ended) = ledger.runs_since(&workflow.name, deadline.from.minus(SLACK)).await?;
-            let missing = if scoped.rule.on == Kind::NotStarted { began == 0 } else { ended == 0 };
+            let is_watched = |deadline: &Deadline| {
+                watched
+                    .get(&workflow.name)
+                    .is_some_and(|since| *since <= deadline.by)
+            };
+            let Some(deadline) = deadline(scoped.rule, workflow, now).filter(is_watched) else {
+                continue;
+            };
+            let (began, ended) = ledger
+                .runs_since(&workflow.name, deadline.from.minus(SLACK))
+                .await?;
+            let missing = if scoped.rule.on == Kind::NotStarted {
+                began == 0
+            } else {
+                ended == 0
+            };
             if missing {
                 facts.push(absence(scoped.rule, workflow, deadline));
             }
@@ -50,11 +71,18 @@ pub(super) async fn absent(ledger: &Ledger, rules: &[&Scoped<'_>], now: Timestam
 
 /// The last deadline that has passed.
 fn deadline(rule: &Rule, workflow: &Workflow, now: Timestamp) -> Option<Deadline> {
-    let timetable = &workflow.schedule.as_ref().filter(|schedule| !schedule.paused)?.timetable;
+    let timetable = &workflow
+        .schedule
+        .as_ref()
+        .filter(|schedule| !schedule.paused)?
+        .timetable;
     match rule.by {
         None => {
             let from = timetable.last_until(now.minus(rule.after))?;
-            Some(Deadline { from, by: from.plus(rule.after) })
+            Some(Deadline {
+                from,
+                by: from.plus(rule.after),
+            })
         }
         Some(by) => deadline_of_day(timetable, by, now),
     }
@@ -63,7 +91,12 @@ fn deadline(rule: &Rule, workflow: &Workflow, now: Timestamp) -> Option<Deadline
 /// The last time of day that has passed on a day on which the schedule fires.
 fn deadline_of_day(timetable: &Timetable, by: NaiveTime, now: Timestamp) -> Option<Deadline> {
     let schedule = timetable.schedule();
-    let daily = Schedule::every(&Every::Day, &by.format("%H:%M").to_string(), schedule.zone()).ok()?;
+    let daily = Schedule::every(
+        &Every::Day,
+        &by.format("%H:%M").to_string(),
+        schedule.zone(),
+    )
+    .ok()?;
     let last = last_fire(&daily, now)?;
     // The last of its days, when the deadline is earlier in the day than the schedule's time.
     let fired = timetable.last_until(last)?;
@@ -74,8 +107,12 @@ fn deadline_of_day(timetable: &Timetable, by: NaiveTime, now: Timestamp) -> Opti
 
 fn midnight(schedule: &Schedule, at: Timestamp) -> Option<Timestamp> {
     let zone = schedule.zone();
-    let date = DateTime::<Utc>::from_timestamp_millis(at.millis())?.with_timezone(&zone).date_naive();
-    let start = zone.from_local_datetime(&date.and_time(NaiveTime::MIN)).earliest();
+    let date = DateTime::<Utc>::from_timestamp_millis(at.millis())?
+        .with_timezone(&zone)
+        .date_naive();
+    let start = zone
+        .from_local_datetime(&date.and_time(NaiveTime::MIN))
+        .earliest();
     Some(start.map_or(at, |start| Timestamp::from_millis(start.timestamp_millis())))
 }
 
@@ -102,7 +139,10 @@ fn absence(rule: &Rule, workflow: &Workflow, deadline: Deadline) -> Fact {
                 ("workflow".to_owned(), name.clone()),
                 (
                     "schedule".to_owned(),
-                    workflow.schedule.as_ref().map_or(String::new(), |schedule| schedule.timetable.rule()),
+                    workflow
+                        .schedule
+                        .as_ref()
+                        .map_or(String::new(), |schedule| schedule.timetable.rule()),
                 ),
                 ("deadline".to_owned(), rule.spec()),
             ],
@@ -119,19 +159,36 @@ mod tests {
     use crate::domain::calendar::Roll;
 
     fn at(text: &str) -> Timestamp {
-        Timestamp::from_millis(DateTime::parse_from_rfc3339(text).unwrap().timestamp_millis())
+        Timestamp::from_millis(
+            DateTime::parse_from_rfc3339(text)
+                .unwrap()
+                .timestamp_millis(),
+        )
     }
 
     #[test]
     fn a_time_of_day_counts_on_days_on_which_the_schedule_fires() {
         let mondays = Schedule::crontab("30 9 * * mon", chrono_tz::Asia::Hong_Kong).unwrap();
         let mondays = Timetable::new(mondays, Vec::new(), Roll::Forward);
-        let by = |now: &str| deadline_of_day(&mondays, NaiveTime::from_hms_opt(9, 45, 0).unwrap(), at(now)).unwrap();
+        let by = |now: &str| {
+            deadline_of_day(
+                &mondays,
+                NaiveTime::from_hms_opt(9, 45, 0).unwrap(),
+                at(now),
+            )
+            .unwrap()
+        };
         // 2 March 2026 is a Monday.
-        let monday = Deadline { from: at("2026-03-02T00:00:00+08:00"), by: at("2026-03-02T09:45:00+08:00") };
+        let monday = Deadline {
+            from: at("2026-03-02T00:00:00+08:00"),
+            by: at("2026-03-02T09:45:00+08:00"),
+        };
         assert_eq!(by("2026-03-02T09:45:00+08:00"), monday);
         assert_eq!(by("2026-03-05T12:00:00+08:00"), monday);
-        let before = Deadline { from: at("2026-02-23T00:00:00+08:00"), by: at("2026-02-23T09:45:00+08:00") };
+        let before = Deadline {
+            from: at("2026-02-23T00:00:00+08:00"),
+            by: at("2026-02-23T09:45:00+08:00"),
+        };
         assert_eq!(by("2026-03-02T09:44:00+08:00"), before);
     }
 }

@@ -1,4 +1,5 @@
-//! Facts about contracts that are kept here: those that are no longer charged, and those that nobody charges.
+//! Facts about contracts that are kept here: those that are no longer charged, and those that
+//! nobody charges.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -23,11 +24,21 @@ const OVERDUE: Duration = Duration::from_secs(2 * 86_400);
 /// Contracts that payrun paused or ended by itself.
 pub(super) async fn stopped(ledger: &Ledger, window: Window) -> Result<Vec<Fact>, LedgerError> {
     let mut spans: BTreeMap<(i64, Stop), Vec<ContractStop>> = BTreeMap::new();
-    for stop in ledger.contract_stops(window.after, window.until, NEWS_MAX).await? {
-        spans.entry((end_of_span(stop.at), stop.what)).or_default().push(stop);
+    for stop in ledger
+        .contract_stops(window.after, window.until, NEWS_MAX)
+        .await?
+    {
+        spans
+            .entry((end_of_span(stop.at), stop.what))
+            .or_default()
+            .push(stop);
     }
-    let over = spans.into_iter().filter(|((end, _), _)| *end <= window.until.millis());
-    Ok(over.map(|((end, what), stops)| stopped_in(end, what, &stops)).collect())
+    let over = spans
+        .into_iter()
+        .filter(|((end, _), _)| *end <= window.until.millis());
+    Ok(over
+        .map(|((end, what), stops)| stopped_in(end, what, &stops))
+        .collect())
 }
 
 fn end_of_span(at: Timestamp) -> i64 {
@@ -38,13 +49,23 @@ fn end_of_span(at: Timestamp) -> i64 {
 fn stopped_in(end: i64, what: Stop, stops: &[ContractStop]) -> Fact {
     let number = counted(stops.len() as u64, "contract");
     let (verb, advice) = match what {
-        Stop::Paused => {
-            ("paused", "`payrun contracts show ID` has the reason; `payrun contracts resume ID` charges it again")
-        }
-        Stop::Ended => ("ended", "the gateway says that it is no longer good: the customer has to sign a new one"),
+        Stop::Paused => (
+            "paused",
+            "`payrun contracts show ID` has the reason; `payrun contracts resume ID` charges it again",
+        ),
+        Stop::Ended => (
+            "ended",
+            "the gateway says that it is no longer good: the customer has to sign a new one",
+        ),
     };
-    let named = stops.iter().take(NAMED).map(|stop| format!("{}: {}", stop.contract, masked(&stop.why)));
-    let more = stops.len().checked_sub(NAMED + 1).map(|more| format!("and {} more", more + 1));
+    let named = stops
+        .iter()
+        .take(NAMED)
+        .map(|stop| format!("{}: {}", stop.contract, masked(&stop.why)));
+    let more = stops
+        .len()
+        .checked_sub(NAMED + 1)
+        .map(|more| format!("and {} more", more + 1));
     Fact {
         kind: Kind::ContractStopped,
         subject: format!("{verb} until {end}"),
@@ -64,9 +85,14 @@ fn stopped_in(end: i64, what: Stop, stops: &[ContractStop]) -> Fact {
 
 /// Contracts whose period fell due days ago, and is neither planned nor given up.
 pub(super) async fn overdue(ledger: &Ledger, now: Timestamp) -> Result<Vec<Fact>, LedgerError> {
-    let before = DateTime::from_timestamp_millis(now.minus(OVERDUE).millis()).unwrap_or_default().date_naive();
+    let before = DateTime::from_timestamp_millis(now.minus(OVERDUE).millis())
+        .unwrap_or_default()
+        .date_naive();
     let overdue = ledger.overdue_contracts(before).await?;
-    Ok(overdue.iter().map(|(account, number)| overdue_at(account, *number)).collect())
+    Ok(overdue
+        .iter()
+        .map(|(account, number)| overdue_at(account, *number))
+        .collect())
 }
 
 fn overdue_at(account: &str, number: u64) -> Fact {

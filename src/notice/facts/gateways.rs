@@ -1,4 +1,5 @@
-//! Facts about gateway accounts: lanes that are closed, certificates that expire, answers that nobody has listed.
+//! Facts about gateway accounts: lanes that are closed, certificates that expire, answers that
+//! nobody has listed.
 
 use std::time::Duration;
 
@@ -13,10 +14,22 @@ use crate::ledger::{LaneRow, LaneState, Ledger, LedgerError, Unlisted, Unreachab
 const BEFORE: Duration = Duration::from_secs(30 * 86_400);
 
 /// Lanes that are held, or stopped.
-pub(super) async fn lanes(ledger: &Ledger, kind: Kind, now: Timestamp) -> Result<Vec<Fact>, LedgerError> {
-    let wanted = if kind == Kind::LaneStopped { LaneState::Stopped } else { LaneState::Held };
+pub(super) async fn lanes(
+    ledger: &Ledger,
+    kind: Kind,
+    now: Timestamp,
+) -> Result<Vec<Fact>, LedgerError> {
+    let wanted = if kind == Kind::LaneStopped {
+        LaneState::Stopped
+    } else {
+        LaneState::Held
+    };
     let lanes = ledger.closed_lanes(now).await?;
-    Ok(lanes.iter().filter(|lane| lane.state == wanted).map(|lane| closed(lane, kind)).collect())
+    Ok(lanes
+        .iter()
+        .filter(|lane| lane.state == wanted)
+        .map(|lane| closed(lane, kind))
+        .collect())
 }
 
 fn closed(lane: &LaneRow, kind: Kind) -> Fact {
@@ -35,13 +48,22 @@ fn closed(lane: &LaneRow, kind: Kind) -> Fact {
             "mend what the reason says (key, certificate, permission); what was sent is asked about;"
         };
         let advice = format!("{mend} `payrun lane release {}` lets it go on", lane.name);
-        (format!("{gateway} is stopped: {what} is sent until a person has mended it"), advice)
+        (
+            format!("{gateway} is stopped: {what} is sent until a person has mended it"),
+            advice,
+        )
     } else {
-        let advice = "look at the account's balance; it goes on by itself, or when the lane is released".to_owned();
+        let advice =
+            "look at the account's balance; it goes on by itself, or when the lane is released"
+                .to_owned();
         (format!("{gateway} is held: {what} is sent for now"), advice)
     };
     let mut facts = vec![("gateway".to_owned(), gateway.to_owned())];
-    facts.extend(lane.reason.as_deref().map(|reason| ("reason".to_owned(), masked(reason))));
+    facts.extend(
+        lane.reason
+            .as_deref()
+            .map(|reason| ("reason".to_owned(), masked(reason))),
+    );
     Fact {
         kind,
         subject: lane.name.clone(),
@@ -49,7 +71,12 @@ fn closed(lane: &LaneRow, kind: Kind) -> Fact {
         gateway: Some(gateway.to_owned()),
         spec: None,
         since: None,
-        told: Told { title, facts, lines: Vec::new(), advice },
+        told: Told {
+            title,
+            facts,
+            lines: Vec::new(),
+            advice,
+        },
         more: More::Nothing,
     }
 }
@@ -60,9 +87,17 @@ pub(super) async fn unreachable(
     rules: &[&Scoped<'_>],
     now: Timestamp,
 ) -> Result<Vec<Fact>, LedgerError> {
-    let after = rules.iter().map(|scoped| scoped.rule.after).min().unwrap_or(UNREACHABLE_FOR);
+    let after = rules
+        .iter()
+        .map(|scoped| scoped.rule.after)
+        .min()
+        .unwrap_or(UNREACHABLE_FOR);
     let rows = ledger.unreachable().await?;
-    Ok(rows.iter().filter(|row| row.since <= now.minus(after)).map(not_reached).collect())
+    Ok(rows
+        .iter()
+        .filter(|row| row.since <= now.minus(after))
+        .map(not_reached)
+        .collect())
 }
 
 fn not_reached(row: &UnreachableRow) -> Fact {
@@ -88,11 +123,18 @@ fn not_reached(row: &UnreachableRow) -> Fact {
 
 /// Certificates that expire soon, or have.
 pub(super) fn certificates(all: &[Certificate], now: Timestamp) -> Vec<Fact> {
-    all.iter().filter(|certificate| certificate.until <= now.plus(BEFORE)).map(expiring).collect()
+    all.iter()
+        .filter(|certificate| certificate.until <= now.plus(BEFORE))
+        .map(expiring)
+        .collect()
 }
 
 fn expiring(certificate: &Certificate) -> Fact {
-    let Certificate { gateway, what, until } = certificate;
+    let Certificate {
+        gateway,
+        what,
+        until,
+    } = certificate;
     Fact {
         kind: Kind::Certificate,
         subject: format!("{gateway} {what} {}", until.millis()),
@@ -102,7 +144,10 @@ fn expiring(certificate: &Certificate) -> Fact {
         since: Some(until.minus(BEFORE)),
         told: Told {
             title: format!("{gateway}: the {what} expires at {until}"),
-            facts: vec![("gateway".to_owned(), gateway.clone()), ("good until".to_owned(), until.to_string())],
+            facts: vec![
+                ("gateway".to_owned(), gateway.clone()),
+                ("good until".to_owned(), until.to_string()),
+            ],
             lines: Vec::new(),
             advice: "replace it before then; the gateway refuses every call afterwards".to_owned(),
         },
@@ -117,7 +162,14 @@ pub(super) async fn unlisted(ledger: &Ledger, window: Window) -> Result<Vec<Fact
 }
 
 fn new_answer(answer: &Unlisted) -> Fact {
-    let Unlisted { lane, kind, code, first_at, item_id, assumed } = answer;
+    let Unlisted {
+        lane,
+        kind,
+        code,
+        first_at,
+        item_id,
+        assumed,
+    } = answer;
     let shown = masked(code);
     let (title, advice) = match assumed {
         None => (

@@ -19,7 +19,8 @@ use crate::ledger::{Ledger, LedgerError, OfRun};
 
 pub use runs::Refused;
 
-/// The most news of one kind that one look takes up. More of a kind within minutes are nobody's to read: the ledger has them.
+/// The most news of one kind that one look takes up. More of a kind within minutes are nobody's to
+/// read: the ledger has them.
 const NEWS_MAX: u32 = 5_000;
 
 /// Something that rules may be about.
@@ -79,16 +80,25 @@ pub(super) async fn gather(
     let kinds: BTreeSet<Kind> = rules.iter().map(|scoped| scoped.rule.on).collect();
     let mut facts = Vec::new();
     for kind in kinds {
-        let of_kind: Vec<&Scoped<'_>> = rules.iter().filter(|scoped| scoped.rule.on == kind).collect();
+        let of_kind: Vec<&Scoped<'_>> = rules
+            .iter()
+            .filter(|scoped| scoped.rule.on == kind)
+            .collect();
         facts.extend(match kind {
             Kind::Failed => runs::failed(ledger, &of_kind, window).await?,
             Kind::Rejected => runs::rejected(ledger, window).await?,
             Kind::Refused | Kind::Limit => runs::refused(watched.refused, kind),
-            Kind::NotStarted | Kind::NotFinished => absence::absent(ledger, &of_kind, window.until).await?,
+            Kind::NotStarted | Kind::NotFinished => {
+                absence::absent(ledger, &of_kind, window.until).await?
+            }
             Kind::Unknown => runs::unknown(ledger, &of_kind, window.until).await?,
             Kind::Parked => runs::parked(ledger).await?,
-            Kind::LaneHeld | Kind::LaneStopped => gateways::lanes(ledger, kind, window.until).await?,
-            Kind::GatewayUnreachable => gateways::unreachable(ledger, &of_kind, window.until).await?,
+            Kind::LaneHeld | Kind::LaneStopped => {
+                gateways::lanes(ledger, kind, window.until).await?
+            }
+            Kind::GatewayUnreachable => {
+                gateways::unreachable(ledger, &of_kind, window.until).await?
+            }
             Kind::Certificate => {
                 let mut facts = gateways::certificates(watched.certificates, window.until);
                 facts.extend(tokens::ending(ledger, window.until).await?);
@@ -137,6 +147,9 @@ pub(super) fn counted(number: u64, thing: &str) -> String {
 fn of_run(run: &OfRun) -> Vec<(String, String)> {
     vec![
         ("workflow".to_owned(), run.workflow.clone()),
-        ("run".to_owned(), format!("{} ({})", run.run_id, run.occurrence)),
+        (
+            "run".to_owned(),
+            format!("{} ({})", run.run_id, run.occurrence),
+        ),
     ]
 }

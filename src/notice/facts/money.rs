@@ -17,7 +17,10 @@ pub(super) async fn alarms(ledger: &Ledger, window: Window) -> Result<Vec<Fact>,
 }
 
 /// Declarations whose buyer is not the payer.
-pub(super) async fn other_payers(ledger: &Ledger, window: Window) -> Result<Vec<Fact>, LedgerError> {
+pub(super) async fn other_payers(
+    ledger: &Ledger,
+    window: Window,
+) -> Result<Vec<Fact>, LedgerError> {
     let found = ledger.other_payers(window.after, NEWS_MAX).await?;
     let other_payer = |found: &Alarmed| {
         let fact = alarm(found);
@@ -30,7 +33,15 @@ pub(super) async fn other_payers(ledger: &Ledger, window: Window) -> Result<Vec<
         } else {
             other(found.item_id)
         };
-        Fact { kind: Kind::PayerDiffers, told: Told { lines: Vec::new(), advice, ..fact.told }, ..fact }
+        Fact {
+            kind: Kind::PayerDiffers,
+            told: Told {
+                lines: Vec::new(),
+                advice,
+                ..fact.told
+            },
+            ..fact
+        }
     };
     Ok(found.iter().map(other_payer).collect())
 }
@@ -43,9 +54,20 @@ fn other(item_id: i64) -> String {
 }
 
 fn alarm(alarmed: &Alarmed) -> Fact {
-    let Alarmed { run, item_id, version, key, at, alarm, detail } = alarmed;
+    let Alarmed {
+        run,
+        item_id,
+        version,
+        key,
+        at,
+        alarm,
+        detail,
+    } = alarmed;
     let mut facts = of_run(run);
-    facts.extend([("item".to_owned(), item_id.to_string()), ("key".to_owned(), key.clone())]);
+    facts.extend([
+        ("item".to_owned(), item_id.to_string()),
+        ("key".to_owned(), key.clone()),
+    ]);
     let said = Some(masked(detail)).filter(|said| !said.is_empty());
     Fact {
         kind: Kind::Alarm,
@@ -57,13 +79,18 @@ fn alarm(alarmed: &Alarmed) -> Fact {
         told: Told {
             title: format!("{}: {}", run.workflow, meaning(alarm)),
             facts,
-            lines: [format!("alarm: {alarm}")].into_iter().chain(said).collect(),
+            lines: [format!("alarm: {alarm}")]
+                .into_iter()
+                .chain(said)
+                .collect(),
             advice: match alarm.as_str() {
                 "withdrawn_too_late" => format!(
                     "`payrun show --item {item_id}` has its order number: a row with it in the file of \
                      `payrun run workflows/refund-batch.yaml` gives it back, once somebody has approved that"
                 ),
-                _ => format!("`payrun show --item {item_id}` has every answer; compare with the gateway's own records"),
+                _ => format!(
+                    "`payrun show --item {item_id}` has every answer; compare with the gateway's own records"
+                ),
             },
         },
         more: More::Nothing,
@@ -73,12 +100,20 @@ fn alarm(alarmed: &Alarmed) -> Fact {
 fn meaning(alarm: &str) -> &'static str {
     match alarm {
         "money_moved" => "money moved, or may have, against what is known of an item",
-        "moved_before_sent" => "money moved for an item that was waiting to be sent; it is not sent again",
-        "second_receipt" => "a second receipt for an item that had succeeded: it may be charged twice",
+        "moved_before_sent" => {
+            "money moved for an item that was waiting to be sent; it is not sent again"
+        }
+        "second_receipt" => {
+            "a second receipt for an item that had succeeded: it may be charged twice"
+        }
         "success_denied" => "the gateway takes back a success",
         "payer_differs" => "the buyer of a declared order is not its payer",
-        "payer_unknown" => "it could not be found out whether the buyer of a declared order is its payer",
-        "withdrawn_too_late" => "it happened although a person had withdrawn it; give it back with `refund`",
+        "payer_unknown" => {
+            "it could not be found out whether the buyer of a declared order is its payer"
+        }
+        "withdrawn_too_late" => {
+            "it happened although a person had withdrawn it; give it back with `refund`"
+        }
         "order_vanished" => "the gateway no longer knows an order it had accepted",
         _ => "the gateway contradicts what was known of an item",
     }
@@ -86,7 +121,9 @@ fn meaning(alarm: &str) -> &'static str {
 
 /// Reconciliations that found differences, or could not be made.
 pub(super) async fn differences(ledger: &Ledger, window: Window) -> Result<Vec<Fact>, LedgerError> {
-    let found = ledger.differences(window.after, window.until, NEWS_MAX).await?;
+    let found = ledger
+        .differences(window.after, window.until, NEWS_MAX)
+        .await?;
     Ok(found.iter().map(difference).collect())
 }
 
@@ -100,7 +137,10 @@ fn difference(found: &Different) -> Fact {
     let mut facts = of_run(&found.run);
     facts.push(("gateway".to_owned(), found.lane.clone()));
     facts.extend(
-        result.get("report_html").and_then(Value::as_str).map(|report| ("report".to_owned(), report.to_owned())),
+        result
+            .get("report_html")
+            .and_then(Value::as_str)
+            .map(|report| ("report".to_owned(), report.to_owned())),
     );
     Fact {
         kind: Kind::Difference,
@@ -113,7 +153,10 @@ fn difference(found: &Different) -> Fact {
             title,
             facts,
             lines: counts(&result),
-            advice: format!("the report names every one; `payrun show --item {}` says where it is", found.item_id),
+            advice: format!(
+                "the report names every one; `payrun show --item {}` says where it is",
+                found.item_id
+            ),
         },
         more: More::Nothing,
     }
@@ -121,7 +164,11 @@ fn difference(found: &Different) -> Fact {
 
 /// The named differences that there are, and how many of each.
 fn counts(result: &Map<String, Value>) -> Vec<String> {
-    let named = result.iter().filter(|(name, _)| !PLAIN.contains(&name.as_str()));
-    let some = named.filter_map(|(name, value)| Some((name, value.as_u64().filter(|count| *count > 0)?)));
-    some.map(|(name, count)| format!("{count} × {}", name.replace('_', " "))).collect()
+    let named = result
+        .iter()
+        .filter(|(name, _)| !PLAIN.contains(&name.as_str()));
+    let some =
+        named.filter_map(|(name, value)| Some((name, value.as_u64().filter(|count| *count > 0)?)));
+    some.map(|(name, count)| format!("{count} × {}", name.replace('_', " ")))
+        .collect()
 }

@@ -84,17 +84,27 @@ const FLOWS: [&str; 4] = ["official_account", "mini_program", "qrcode", "mobile_
 /// A payment intent.
 pub(super) fn payment(bytes: &[u8]) -> Result<Asked, Refused> {
     let body: Payment = read(bytes)?;
-    if body.payment_method.kind != "wechat" || !FLOWS.contains(&body.payment_method.wechat.flow.as_str()) {
+    if body.payment_method.kind != "wechat"
+        || !FLOWS.contains(&body.payment_method.wechat.flow.as_str())
+    {
         return Err(Refused::param("wrong_method"));
     }
     let method = &body.payment_method.wechat;
-    if method.flow == "mini_program" && (method.sub_appid.is_none() || method.sub_openid.is_none()) {
+    if method.flow == "mini_program" && (method.sub_appid.is_none() || method.sub_openid.is_none())
+    {
         return Err(Refused::param("missing_parameter"));
     }
-    if body.description.is_empty() || body.notify_url.is_some_and(|url| !url.starts_with("https://")) {
+    if body.description.is_empty()
+        || body
+            .notify_url
+            .is_some_and(|url| !url.starts_with("https://"))
+    {
         return Err(Refused::param("wrong_text"));
     }
-    if body.settlement_currency.is_some_and(|code| Currency::parse(&code).is_err()) {
+    if body
+        .settlement_currency
+        .is_some_and(|code| Currency::parse(&code).is_err())
+    {
         return Err(Refused::param("unknown_currency"));
     }
     let amount = amount(&body.amount, &body.currency)?;
@@ -117,17 +127,28 @@ pub(super) fn refund(bytes: &[u8]) -> Result<Refund, Refused> {
         (None, Some(theirs)) => Which::Theirs(theirs),
         (None, None) => return Err(Refused::param("no_number")),
     };
-    Ok(Refund { of, number: number(body.merchant_refund_id)?, amount: body.amount, body: bytes.to_vec() })
+    Ok(Refund {
+        of,
+        number: number(body.merchant_refund_id)?,
+        amount: body.amount,
+        body: bytes.to_vec(),
+    })
 }
 
 /// What a query asks for.
 pub(super) fn which(bytes: &[u8], sort: Sort) -> Result<Which, Refused> {
     let body: Query = read(bytes)?;
     let (ours, theirs, others) = match sort {
-        Sort::Payment | Sort::Cancel => {
-            (body.merchant_order_id, body.order_id, body.merchant_refund_id.or(body.refund_id))
-        }
-        Sort::Refund => (body.merchant_refund_id, body.refund_id, body.merchant_order_id.or(body.order_id)),
+        Sort::Payment | Sort::Cancel => (
+            body.merchant_order_id,
+            body.order_id,
+            body.merchant_refund_id.or(body.refund_id),
+        ),
+        Sort::Refund => (
+            body.merchant_refund_id,
+            body.refund_id,
+            body.merchant_order_id.or(body.order_id),
+        ),
     };
     match (ours, theirs, others) {
         (Some(ours), _, None) => Ok(Which::Ours(ours)),
@@ -153,7 +174,11 @@ pub(super) fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Refused
 fn number(text: String) -> Result<String, Refused> {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
     let fits = (1..=32).contains(&text.len()) && text.bytes().all(allowed);
-    if fits { Ok(text) } else { Err(Refused::param("wrong_number")) }
+    if fits {
+        Ok(text)
+    } else {
+        Err(Refused::param("wrong_number"))
+    }
 }
 
 fn amount(text: &str, currency: &str) -> Result<Amount, Refused> {

@@ -1,5 +1,6 @@
-//! CBTIS's customs declarations. Where one is created and its four fields are documented; the other paths, the fields of a
-//! sub-order and of the replies, and every `code`, are made up after WeChat Pay's \[C\].
+//! CBTIS's customs declarations. Where one is created and its four fields are documented; the other
+//! paths, the fields of a sub-order and of the replies, and every `code`, are made up after WeChat
+//! Pay's \[C\].
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -40,7 +41,10 @@ impl Body {
     }
 
     fn merchant_customs_no(&self) -> Result<&str, Refused> {
-        self.merchant_customs_no.as_deref().filter(|number| !number.is_empty()).ok_or(Refused::param("missing_field"))
+        self.merchant_customs_no
+            .as_deref()
+            .filter(|number| !number.is_empty())
+            .ok_or(Refused::param("missing_field"))
     }
 
     fn terms(&self) -> Result<Terms, Refused> {
@@ -54,12 +58,25 @@ impl Body {
             (None, None, None, None, None) => None,
             // The request table of each call says whether it takes a currency.
             (Some(_), None | Some("CNY"), Some(order), Some(transport), Some(product)) => {
-                Some(Fees { currency: "CNY".into(), order, transport, product })
+                Some(Fees {
+                    currency: "CNY".into(),
+                    order,
+                    transport,
+                    product,
+                })
             }
             _ => return Err(Refused::param("wrong_sub_order")),
         };
-        let fees = fees.map(Fees::check).transpose().map_err(|refusal| Refused::param(refusal.reason))?;
-        Ok(Terms { merchant_customs_no: self.merchant_customs_no()?.to_owned(), duty: self.duty, fees, person: None })
+        let fees = fees
+            .map(Fees::check)
+            .transpose()
+            .map_err(|refusal| Refused::param(refusal.reason))?;
+        Ok(Terms {
+            merchant_customs_no: self.merchant_customs_no()?.to_owned(),
+            duty: self.duty,
+            fees,
+            person: None,
+        })
     }
 }
 
@@ -68,7 +85,10 @@ impl Cbtis {
         let (body, key) = Body::of(bytes, &self.counter.settings)?;
         let paid = self.paid(&key.order, body.order_id.as_deref());
         let (settings, now) = (&self.counter.settings, self.counter.clock.now());
-        let outcome = self.counter.declarations().declare(&key, body.terms()?, paid.as_ref(), settings, now);
+        let outcome =
+            self.counter
+                .declarations()
+                .declare(&key, body.terms()?, paid.as_ref(), settings, now);
         Ok(said(&key, outcome))
     }
 
@@ -76,22 +96,33 @@ impl Cbtis {
         let (body, key) = Body::of(bytes, &self.counter.settings)?;
         let paid = self.paid(&key.order, body.order_id.as_deref());
         let (settings, now) = (&self.counter.settings, self.counter.clock.now());
-        let outcome = self.counter.declarations().modify(&key, body.terms()?, paid.as_ref(), settings, now);
+        let outcome =
+            self.counter
+                .declarations()
+                .modify(&key, body.terms()?, paid.as_ref(), settings, now);
         Ok(said(&key, outcome))
     }
 
     pub(super) fn redeclare(&self, bytes: &[u8]) -> Result<Said, Refused> {
         let (body, key) = Body::of(bytes, &self.counter.settings)?;
         let (settings, now) = (&self.counter.settings, self.counter.clock.now());
-        let outcome = self.counter.declarations().redeclare(&key, body.merchant_customs_no()?, settings, now);
+        let outcome =
+            self.counter
+                .declarations()
+                .redeclare(&key, body.merchant_customs_no()?, settings, now);
         Ok(said(&key, outcome))
     }
 
     pub(super) fn query_declaration(&self, bytes: &[u8]) -> Result<Said, Refused> {
         let (_, key) = Body::of(bytes, &self.counter.settings)?;
         let (settings, now) = (&self.counter.settings, self.counter.clock.now());
-        let (mut seen, fault) = self.counter.declarations().query(std::slice::from_ref(&key), settings, now);
-        let body = seen.pop().map_or_else(|| error(404_001), |entry| ok(show(&entry, None)));
+        let (mut seen, fault) =
+            self.counter
+                .declarations()
+                .query(std::slice::from_ref(&key), settings, now);
+        let body = seen
+            .pop()
+            .map_or_else(|| error(404_001), |entry| ok(show(&entry, None)));
         Ok((key.number().to_owned(), body, fault))
     }
 
@@ -99,8 +130,13 @@ impl Cbtis {
     fn paid(&self, number: &str, theirs: Option<&str>) -> Option<Paid> {
         let till = self.counter.till();
         let entry = till.entry(Sort::Payment, number)?;
-        let fits = entry.standing == Standing::Done && theirs.is_none_or(|theirs| entry.theirs == theirs);
-        fits.then(|| Paid { theirs: entry.theirs.clone(), currency: entry.currency.clone(), minor: entry.minor })
+        let fits =
+            entry.standing == Standing::Done && theirs.is_none_or(|theirs| entry.theirs == theirs);
+        fits.then(|| Paid {
+            theirs: entry.theirs.clone(),
+            currency: entry.currency.clone(),
+            minor: entry.minor,
+        })
     }
 }
 
@@ -121,9 +157,14 @@ fn said(key: &Key, outcome: Outcome) -> Said {
     (key.number().to_owned(), body, fault)
 }
 
-/// A declaration as every reply shows it. There is no amount to be another, so under that fault the customs are.
+/// A declaration as every reply shows it. There is no amount to be another, so under that fault the
+/// customs are.
 fn show(entry: &Declaration, fault: Option<Fault>) -> Value {
-    let another = if entry.key.customs == "NINGBO" { "TIANJIN" } else { "NINGBO" };
+    let another = if entry.key.customs == "NINGBO" {
+        "TIANJIN"
+    } else {
+        "NINGBO"
+    };
     let mut said = json!({
         "order_id": entry.payment,
         "merchant_order_id": entry.key.order,

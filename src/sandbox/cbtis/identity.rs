@@ -1,4 +1,5 @@
-//! Who the twin and its one merchant are: a generated token, credentials and API key, worth nothing at CBTIS.
+//! Who the twin and its one merchant are: a generated token, credentials and API key, worth nothing
+//! at CBTIS.
 
 use std::path::Path;
 use std::time::Duration;
@@ -14,7 +15,8 @@ use crate::sandbox::identity::{IdentityError, make_folder, read, write};
 /// Where the twin issues tokens; CBTIS's own place is not documented.
 pub const TOKEN_PATH: &str = "/mch-api/v1/auth/token";
 
-/// Where it issues them to headers without a body, as a like product does (docs/gateways/cbtis.md \[C\]).
+/// Where it issues them to headers without a body, as a like product does (docs/gateways/cbtis.md
+/// \[C\]).
 pub const LOGIN_PATH: &str = "/mch-api/v1/authentication/login";
 
 const ACCESS_TOKEN: &str = "access_token.txt";
@@ -37,7 +39,11 @@ impl Identity {
     pub fn generate() -> Result<Self, IdentityError> {
         let random = || nonce().map_err(|error| IdentityError::Generate(error.to_string()));
         let request = json!({ "app_id": "sandbox", "app_secret": random()? }).to_string();
-        Ok(Self { token: random()?.into(), request: request.into(), api_key: random()?.into() })
+        Ok(Self {
+            token: random()?.into(),
+            request: request.into(),
+            api_key: random()?.into(),
+        })
     }
 
     /// Writes the secrets to a folder, which is created; files and folder are their owner's only.
@@ -57,7 +63,11 @@ impl Identity {
     /// Which file is missing.
     pub fn load(folder: &Path) -> Result<Self, IdentityError> {
         let secret = |name| Ok::<_, IdentityError>(SecretString::from(read(folder, name)?.trim()));
-        Ok(Self { token: secret(ACCESS_TOKEN)?, request: secret(TOKEN_REQUEST)?, api_key: secret(API_KEY)? })
+        Ok(Self {
+            token: secret(ACCESS_TOKEN)?,
+            request: secret(TOKEN_REQUEST)?,
+            api_key: secret(API_KEY)?,
+        })
     }
 
     /// The account a client is configured with; its token is fetched from the twin.
@@ -81,7 +91,10 @@ impl Identity {
             refund_query_path: "/mch-api/v1/pa/refunds/query".into(),
             not_found_code: Some("404001".into()),
             notify_url: "https://example.com/payrun/notify/cbtis".into(),
-            customs: CbtisCustoms { amounts: Some(CustomsAmounts::Cents), ..CbtisCustoms::default() },
+            customs: CbtisCustoms {
+                amounts: Some(CustomsAmounts::Cents),
+                ..CbtisCustoms::default()
+            },
         }
     }
 
@@ -90,13 +103,19 @@ impl Identity {
         let (id, key) = self.credentials();
         let request = TokenRequest {
             path: LOGIN_PATH.into(),
-            headers: vec![("x-client-id".into(), id.into()), ("x-api-key".into(), key.into())],
+            headers: vec![
+                ("x-client-id".into(), id.into()),
+                ("x-api-key".into(), key.into()),
+            ],
             body: None,
             token_field: "token".into(),
             expires_field: "expires_at".into(),
             lifetime: Duration::from_secs(600),
         };
-        CbtisConfig { access_token: AccessToken::Fetched(request), ..self.config(base_url) }
+        CbtisConfig {
+            access_token: AccessToken::Fetched(request),
+            ..self.config(base_url)
+        }
     }
 
     fn credentials(&self) -> (String, String) {
@@ -107,7 +126,10 @@ impl Identity {
 
     /// The same account with a token that stays.
     pub fn config_with_fixed_token(&self, base_url: &str) -> CbtisConfig {
-        CbtisConfig { access_token: AccessToken::Fixed(self.token.clone()), ..self.config(base_url) }
+        CbtisConfig {
+            access_token: AccessToken::Fixed(self.token.clone()),
+            ..self.config(base_url)
+        }
     }
 
     /// The account in `payrun.yaml`, with its secrets in this folder; without the lane.

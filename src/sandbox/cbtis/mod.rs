@@ -1,10 +1,12 @@
-//! The other side of CBTIS: payment intents, refunds as this twin has them, access tokens, notifications.
+//! The other side of CBTIS: payment intents, refunds as this twin has them, access tokens,
+//! notifications.
 //!
-//! What CBTIS does not document the twin had to make up: every `code` but 0, the refund calls (by analogy with payments), the
-//! states of refunds, the token request `POST /mch-api/v1/auth/token` with a body (and `…/authentication/login` with headers), and
-//! of customs declarations all but where one is created and its four fields. It is strict about what is documented. Replies are
-//! not signed, so in place of a wrong signature it answers with a page of something in between. Its lies: `code` 0 around a
-//! refund that failed, and a refund that is pending and fails later.
+//! What CBTIS does not document the twin had to make up: every `code` but 0, the refund calls (by
+//! analogy with payments), the states of refunds, the token request `POST /mch-api/v1/auth/token`
+//! with a body (and `…/authentication/login` with headers), and of customs declarations all but
+//! where one is created and its four fields. It is strict about what is documented. Replies are not
+//! signed, so in place of a wrong signature it answers with a page of something in between. Its
+//! lies: `code` 0 around a refund that failed, and a refund that is pending and fails later.
 
 mod body;
 mod customs;
@@ -60,7 +62,11 @@ pub(super) struct Refused {
 
 impl Refused {
     const fn param(reason: &'static str) -> Self {
-        Self { http: 200, code: 400_001, reason }
+        Self {
+            http: 200,
+            code: 400_001,
+            reason,
+        }
     }
 }
 
@@ -69,9 +75,19 @@ type Said = (String, Value, Option<Fault>);
 
 impl Cbtis {
     /// Opens it with empty books; the tokens it issues live for `lifetime`.
-    pub fn open(identity: &Identity, settings: Settings, lifetime: Duration, clock: Clock) -> Arc<Self> {
+    pub fn open(
+        identity: &Identity,
+        settings: Settings,
+        lifetime: Duration,
+        clock: Clock,
+    ) -> Arc<Self> {
         let counter = Counter::new(settings, clock);
-        Arc::new(Self { counter, identity: identity.clone(), lifetime, issued: Mutex::default() })
+        Arc::new(Self {
+            counter,
+            identity: identity.clone(),
+            lifetime,
+            issued: Mutex::default(),
+        })
     }
 
     /// Everything that moved, and everything that went wrong.
@@ -86,27 +102,40 @@ impl Cbtis {
 
     /// A refund as it stands in the books.
     pub fn refund(&self, merchant_refund_id: &str) -> Option<Entry> {
-        self.counter.till().entry(Sort::Refund, merchant_refund_id).cloned()
+        self.counter
+            .till()
+            .entry(Sort::Refund, merchant_refund_id)
+            .cloned()
     }
 
     /// How many tokens were issued and are not forgotten.
     pub fn tokens_issued(&self) -> usize {
-        self.issued.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.issued
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len()
     }
 
     /// Makes every issued token worthless.
     pub fn revoke_tokens(&self) {
         let mut issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
-        issued.values_mut().for_each(|until| *until = Timestamp::default());
+        issued
+            .values_mut()
+            .for_each(|until| *until = Timestamp::default());
     }
 
     /// The notification of a payment: its headers and body.
     pub fn notification(&self, merchant_order_id: &str) -> Option<(HeaderMap, Bytes)> {
-        let paid = self.counter.till().entry(Sort::Payment, merchant_order_id).cloned()?;
+        let paid = self
+            .counter
+            .till()
+            .entry(Sort::Payment, merchant_order_id)
+            .cloned()?;
         self.tell(Sort::Payment, &paid)
     }
 
-    /// The notification of a payment or refund (docs/gateways/cbtis.md): whose it is, and nothing of how it stands but its type.
+    /// The notification of a payment or refund (docs/gateways/cbtis.md): whose it is, and nothing
+    /// of how it stands but its type.
     pub(super) fn tell(&self, sort: Sort, entry: &Entry) -> Option<(HeaderMap, Bytes)> {
         let (ours, theirs) = names(sort);
         let kind = match sort {
@@ -125,9 +154,11 @@ impl Cbtis {
 
     async fn handle(&self, request: Request) -> Reaction {
         let (subject, http, body, fault) = match self.answer(&request) {
-            // What is made is answered 201 here, as in the product that CBTIS's looks like a copy of.
+            // What is made is answered 201 here, as in the product that CBTIS's looks like a copy
+            // of.
             Ok((subject, body, fault)) => {
-                let made = body["code"] == 0 && body["data"]["status"] == "PENDING" || !body["token"].is_null();
+                let made = body["code"] == 0 && body["data"]["status"] == "PENDING"
+                    || !body["token"].is_null();
                 (subject, if made { 201 } else { 200 }, body, fault)
             }
             Err(refused) => {
@@ -136,17 +167,42 @@ impl Cbtis {
             }
         };
         let say = |http, body: &Value, forged: bool| -> Option<Response> {
-            if forged { Some(stray_page()) } else { json_reply(http, body, &self.counter.clock) }
+            if forged {
+                Some(stray_page())
+            } else {
+                json_reply(http, body, &self.counter.clock)
+            }
         };
         let (broken, busy) = (error(500_001), error(429_001));
-        self.counter.speak(Speech { subject: &subject, http, body, fault, say: &say, broken, busy }).await
+        self.counter
+            .speak(Speech {
+                subject: &subject,
+                http,
+                body,
+                fault,
+                say: &say,
+                broken,
+                busy,
+            })
+            .await
     }
 
     fn answer(&self, request: &Request) -> Result<Said, Refused> {
-        let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let is_json = header("content-type").starts_with("application/json") || request.uri().path() == LOGIN_PATH;
+        let header = |name| {
+            request
+                .headers()
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+                .unwrap_or_default()
+        };
+        let is_json = header("content-type").starts_with("application/json")
+            || request.uri().path() == LOGIN_PATH;
         if request.method() != Method::POST || !is_json {
-            return Err(Refused { http: 405, code: 405_001, reason: "not_a_post_of_json" });
+            return Err(Refused {
+                http: 405,
+                code: 405_001,
+                reason: "not_a_post_of_json",
+            });
         }
         let path = request.uri().path();
         if path == TOKEN_PATH {
@@ -155,9 +211,15 @@ impl Cbtis {
         if path == LOGIN_PATH {
             return self.log_in(request, header("x-client-id"), header("x-api-key"));
         }
-        let token = header("authorization").strip_prefix("Bearer ").unwrap_or_default();
+        let token = header("authorization")
+            .strip_prefix("Bearer ")
+            .unwrap_or_default();
         if !self.knows(token) {
-            return Err(Refused { http: 401, code: 401_001, reason: "wrong_token" });
+            return Err(Refused {
+                http: 401,
+                code: 401_001,
+                reason: "wrong_token",
+            });
         }
         self.documented(request)?;
         match path {
@@ -165,28 +227,51 @@ impl Cbtis {
             "/mch-api/v1/pa/payment_intents/query" => self.query(request.body(), Sort::Payment),
             "/mch-api/v1/pa/refunds/create" => self.take_refund(request.body()),
             "/mch-api/v1/pa/refunds/query" => self.query(request.body(), Sort::Refund),
-            "/mch-api/v1/pa/channel_extra/wechat/create_customs_declare" => self.declare(request.body()),
-            "/mch-api/v1/pa/channel_extra/wechat/update_customs_declare" => self.modify(request.body()),
-            "/mch-api/v1/pa/channel_extra/wechat/retrieve_customs_declare" => self.query_declaration(request.body()),
-            "/mch-api/v1/pa/channel_extra/wechat/redeclare_customs_declare" => self.redeclare(request.body()),
-            _ => Err(Refused { http: 404, code: 404_000, reason: "no_such_path" }),
+            "/mch-api/v1/pa/channel_extra/wechat/create_customs_declare" => {
+                self.declare(request.body())
+            }
+            "/mch-api/v1/pa/channel_extra/wechat/update_customs_declare" => {
+                self.modify(request.body())
+            }
+            "/mch-api/v1/pa/channel_extra/wechat/retrieve_customs_declare" => {
+                self.query_declaration(request.body())
+            }
+            "/mch-api/v1/pa/channel_extra/wechat/redeclare_customs_declare" => {
+                self.redeclare(request.body())
+            }
+            _ => Err(Refused {
+                http: 404,
+                code: 404_000,
+                reason: "no_such_path",
+            }),
         }
     }
 
-    /// Whether a request is one that a page has, or, where none has, as payrun's guesses are: with its parameters and no others.
+    /// Whether a request is one that a page has, or, where none has, as payrun's guesses are: with
+    /// its parameters and no others.
     fn documented(&self, request: &Request) -> Result<(), Refused> {
         let table = RequestTable::cbtis();
-        let unknown = Refused { http: 404, code: 404_000, reason: "no_such_path" };
-        let row = table.find("any", request.method(), request.uri().path()).ok_or(unknown)?;
-        let checked = table
-            .check_headers(request.headers(), &[])
-            .and_then(|()| row.check_json(request.uri().query().unwrap_or_default(), request.body()).map(|_| ()));
+        let unknown = Refused {
+            http: 404,
+            code: 404_000,
+            reason: "no_such_path",
+        };
+        let row = table
+            .find("any", request.method(), request.uri().path())
+            .ok_or(unknown)?;
+        let checked = table.check_headers(request.headers(), &[]).and_then(|()| {
+            row.check_json(request.uri().query().unwrap_or_default(), request.body())
+                .map(|_| ())
+        });
         checked.map_err(|wrong| Refused::param(wrong.issue.word()))
     }
 
     fn knows(&self, token: &str) -> bool {
         let issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
-        self.identity.is_token(token) || issued.get(token).is_some_and(|until| self.counter.clock.now() < *until)
+        self.identity.is_token(token)
+            || issued
+                .get(token)
+                .is_some_and(|until| self.counter.clock.now() < *until)
     }
 
     fn issue(&self, body: &[u8]) -> Result<Said, Refused> {
@@ -202,11 +287,19 @@ impl Cbtis {
         let (token, until) = self.new_token(known)?;
         let until = chrono::DateTime::from_timestamp_millis(until.millis()).unwrap_or_default();
         let until = until.format("%Y-%m-%dT%H:%M:%S%z").to_string();
-        Ok((String::new(), json!({ "token": token, "expires_at": until }), None))
+        Ok((
+            String::new(),
+            json!({ "token": token, "expires_at": until }),
+            None,
+        ))
     }
 
     fn new_token(&self, known: bool) -> Result<(String, Timestamp), Refused> {
-        let refused = Refused { http: 401, code: 401_002, reason: "wrong_credentials" };
+        let refused = Refused {
+            http: 401,
+            code: 401_002,
+            reason: "wrong_credentials",
+        };
         let token = nonce().map_err(|_| refused)?;
         if !known {
             return Err(refused);
@@ -226,12 +319,18 @@ impl Cbtis {
             let till = self.counter.till();
             let number = match &refund.of {
                 body::Which::Ours(number) => number.clone(),
-                body::Which::Theirs(theirs) => till.number_of(Sort::Payment, theirs).unwrap_or(theirs.clone()),
+                body::Which::Theirs(theirs) => till
+                    .number_of(Sort::Payment, theirs)
+                    .unwrap_or(theirs.clone()),
             };
-            let currency = till.entry(Sort::Payment, &number).map(|payment| payment.currency.clone());
+            let currency = till
+                .entry(Sort::Payment, &number)
+                .map(|payment| payment.currency.clone());
             (number, currency)
         };
-        let (number, Some(currency)) = payment else { return Ok((String::new(), error(404_001), None)) };
+        let (number, Some(currency)) = payment else {
+            return Ok((String::new(), error(404_001), None));
+        };
         self.submit(refund.asked(number, &currency)?)
     }
 
@@ -239,7 +338,9 @@ impl Cbtis {
         let (sort, number) = (asked.sort, asked.number.clone());
         let (currency, minor) = (asked.currency.clone(), asked.minor);
         let Outcome { what, fault } =
-            self.counter.till().submit(asked, &self.counter.settings, self.counter.clock.now());
+            self.counter
+                .till()
+                .submit(asked, &self.counter.settings, self.counter.clock.now());
         let body = match what {
             // The reply to a refund names no number of CBTIS's own.
             What::Entry(entry) if sort == Sort::Refund => {
@@ -254,7 +355,9 @@ impl Cbtis {
             What::Soft => {
                 let (ours, _) = names(sort);
                 let amount = shown_amount(minor, &currency, None);
-                ok(json!({ ours: number, "amount": amount, "currency": currency, "status": refused_word(sort) }))
+                ok(
+                    json!({ ours: number, "amount": amount, "currency": currency, "status": refused_word(sort) }),
+                )
             }
             What::Hard => error(403_001),
             What::Unlisted => error(999_999),
@@ -273,7 +376,12 @@ impl Cbtis {
             body::Which::Ours(number) => number,
             body::Which::Theirs(theirs) => till.number_of(sort, &theirs).unwrap_or(theirs),
         };
-        let (seen, fault) = till.query(sort, &number, &self.counter.settings, self.counter.clock.now());
+        let (seen, fault) = till.query(
+            sort,
+            &number,
+            &self.counter.settings,
+            self.counter.clock.now(),
+        );
         let body = seen.map_or_else(|| error(404_001), |entry| ok(show(&entry, sort, fault)));
         Ok((number, body, fault))
     }
@@ -339,5 +447,6 @@ fn error(code: i64) -> Value {
 /// A secret as text, for comparisons.
 fn same(secret: &SecretString, given: &[u8]) -> bool {
     use secrecy::ExposeSecret as _;
-    aws_lc_rs::constant_time::verify_slices_are_equal(secret.expose_secret().as_bytes(), given).is_ok()
+    aws_lc_rs::constant_time::verify_slices_are_equal(secret.expose_secret().as_bytes(), given)
+        .is_ok()
 }

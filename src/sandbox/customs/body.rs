@@ -1,6 +1,8 @@
-//! Requests about customs declarations as WeChat Pay reads them, checked against the documented tables (docs/gateways/wechat.md).
+//! Requests about customs declarations as WeChat Pay reads them, checked against the documented
+//! tables (docs/gateways/wechat.md).
 //!
-//! Written apart from the client's own types on purpose: a name that is wrong there must be refused here.
+//! Written apart from the client's own types on purpose: a name that is wrong there must be refused
+//! here.
 
 use serde::Deserialize;
 
@@ -27,7 +29,8 @@ pub(in crate::sandbox) const CUSTOMS: [&str; 10] = [
 /// The most rows a query gives; the default as well. The true most is not documented.
 const ROWS: usize = 20;
 
-/// The body of every request but the query; which fields may and must be there, the table of requests says.
+/// The body of every request but the query; which fields may and must be there, the table of
+/// requests says.
 #[derive(Debug, Deserialize)]
 pub(super) struct Body {
     pub out_trade_no: Option<String>,
@@ -62,11 +65,25 @@ impl Body {
             return Err(param("unknown_customs"));
         }
         let short = (1..=32).contains(&self.merchant_customs_no.len());
-        if !short || !self.merchant_customs_no.bytes().all(|b| b.is_ascii_alphanumeric()) {
+        if !short
+            || !self
+                .merchant_customs_no
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric())
+        {
             return Err(param("wrong_customs_number"));
         }
-        let numbers = [&self.out_trade_no, &self.transaction_id, &self.sub_order_no, &self.sub_order_id];
-        if !numbers.into_iter().flatten().all(|number| is_number(number)) {
+        let numbers = [
+            &self.out_trade_no,
+            &self.transaction_id,
+            &self.sub_order_no,
+            &self.sub_order_id,
+        ];
+        if !numbers
+            .into_iter()
+            .flatten()
+            .all(|number| is_number(number))
+        {
             return Err(param("wrong_order_number"));
         }
         if matches!(asked, Asked::Identity) && self.certificate_type.as_deref() != Some("IDCARD") {
@@ -77,7 +94,10 @@ impl Body {
 
     pub(super) fn key(&self) -> Result<Key, Refusal> {
         Ok(Key {
-            order: self.out_trade_no.clone().ok_or(param("missing_parameter"))?,
+            order: self
+                .out_trade_no
+                .clone()
+                .ok_or(param("missing_parameter"))?,
             sub_order: self.sub_order_no.clone().unwrap_or_default(),
             customs: self.customs.clone(),
         })
@@ -89,14 +109,34 @@ impl Body {
         if duty.is_some_and(i64::is_negative) {
             return Err(param("wrong_amount"));
         }
-        let fees = match (self.order_fee, self.transport_fee, self.product_fee, self.fee_type.clone().or(currency)) {
+        let fees = match (
+            self.order_fee,
+            self.transport_fee,
+            self.product_fee,
+            self.fee_type.clone().or(currency),
+        ) {
             (None, None, None, None) if self.sub_order_no.is_none() => None,
-            (Some(order), Some(transport), Some(product), Some(currency)) if self.sub_order_no.is_some() => {
-                Some(Fees { currency, order, transport, product }.check()?)
+            (Some(order), Some(transport), Some(product), Some(currency))
+                if self.sub_order_no.is_some() =>
+            {
+                Some(
+                    Fees {
+                        currency,
+                        order,
+                        transport,
+                        product,
+                    }
+                    .check()?,
+                )
             }
             _ => return Err(param("missing_fee")),
         };
-        Ok(Terms { merchant_customs_no: self.merchant_customs_no.clone(), duty, fees, person: None })
+        Ok(Terms {
+            merchant_customs_no: self.merchant_customs_no.clone(),
+            duty,
+            fees,
+            person: None,
+        })
     }
 }
 
@@ -107,7 +147,11 @@ impl Fees {
         if self.order <= 0 || self.transport < 0 || self.product < 0 || !adds_up {
             return Err(param("wrong_amount"));
         }
-        if self.currency == "CNY" { Ok(self) } else { Err(param("not_in_cny")) }
+        if self.currency == "CNY" {
+            Ok(self)
+        } else {
+            Err(param("not_in_cny"))
+        }
     }
 }
 
@@ -124,7 +168,12 @@ pub(super) struct Query {
 impl Query {
     pub(super) fn read(query: &str, settings: &Settings) -> Result<Self, Refusal> {
         let query = Parameters::read(query);
-        let must = |name: &str| query.get(name).filter(|value| !value.is_empty()).ok_or(param("missing_parameter"));
+        let must = |name: &str| {
+            query
+                .get(name)
+                .filter(|value| !value.is_empty())
+                .ok_or(param("missing_parameter"))
+        };
         let count = |name: &str, or: usize| query.get(name).map_or(Ok(or), |_| query.number(name));
         let customs = must("customs")?;
         if !settings.declares_to(&CUSTOMS, customs) {
@@ -148,17 +197,25 @@ impl Query {
 pub(super) fn ids(mode: &WechatMode) -> (&str, &str) {
     match mode {
         WechatMode::Common { mchid, appid } => (mchid, appid),
-        WechatMode::Institutional { sp_mchid, sp_appid, sub_mchid: _, sub_appid: _ } => (sp_mchid, sp_appid),
+        WechatMode::Institutional {
+            sp_mchid,
+            sp_appid,
+            sub_mchid: _,
+            sub_appid: _,
+        } => (sp_mchid, sp_appid),
     }
 }
 
 fn is_number(text: &str) -> bool {
-    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'|' | b'*' | b'@');
+    let allowed =
+        |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'|' | b'*' | b'@');
     (1..=32).contains(&text.len()) && text.bytes().all(allowed)
 }
 
 /// Whether it is an identity card's number: 17 digits, and a digit or X.
 pub(in crate::sandbox) fn is_card(text: &str) -> bool {
     let (digits, last) = text.split_at_checked(17).unwrap_or_default();
-    digits.len() == 17 && digits.bytes().all(|b| b.is_ascii_digit()) && matches!(last.as_bytes(), [b'0'..=b'9' | b'X'])
+    digits.len() == 17
+        && digits.bytes().all(|b| b.is_ascii_digit())
+        && matches!(last.as_bytes(), [b'0'..=b'9' | b'X'])
 }

@@ -1,7 +1,8 @@
 //! The book of declarations, and its rules (docs/gateways/wechat.md).
 //!
-//! The invariant: one payment, sub-order and customs is filed once by being declared, however often that is asked for;
-//! filing again has its own ways and its own counts. Declarations are in memory and bounded; they are gone when the twin is.
+//! The invariant: one payment, sub-order and customs is filed once by being declared, however often
+//! that is asked for; filing again has its own ways and its own counts. Declarations are in memory
+//! and bounded; they are gone when the twin is.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -74,7 +75,8 @@ enum Again {
 }
 
 impl Book {
-    /// Files a declaration, or not, as the plan of faults has it. One that is filed is shown as it stands.
+    /// Files a declaration, or not, as the plan of faults has it. One that is filed is shown as it
+    /// stands.
     pub(in crate::sandbox) fn declare(
         &mut self,
         key: &Key,
@@ -85,7 +87,12 @@ impl Book {
     ) -> Outcome {
         let mut entry = match self.declarations.get(key) {
             Some(entry) => entry.clone(),
-            None if self.declarations.len() >= MOST => return Outcome { what: What::Full, fault: None },
+            None if self.declarations.len() >= MOST => {
+                return Outcome {
+                    what: What::Full,
+                    fault: None,
+                };
+            }
             None => Declaration::seen(key, &terms, now),
         };
         let filed = entry.state != State::Seen;
@@ -129,13 +136,21 @@ impl Book {
         settings: &Settings,
         now: Timestamp,
     ) -> Outcome {
-        let Some(entry) = self.declarations.get(key) else { return Outcome { what: What::Absent, fault: None } };
-        let terms = Terms { merchant_customs_no: merchant_customs_no.to_owned(), ..entry.terms.clone() };
+        let Some(entry) = self.declarations.get(key) else {
+            return Outcome {
+                what: What::Absent,
+                fault: None,
+            };
+        };
+        let terms = Terms {
+            merchant_customs_no: merchant_customs_no.to_owned(),
+            ..entry.terms.clone()
+        };
         self.again(key, terms, Again::Redeclare, settings, now)
     }
 
-    /// Files other terms in place of those in force: from `SUCCESS`, `EXCEPT` and `FAIL`. What was modified to these very
-    /// terms already is shown as it stands.
+    /// Files other terms in place of those in force: from `SUCCESS`, `EXCEPT` and `FAIL`. What was
+    /// modified to these very terms already is shown as it stands.
     pub(in crate::sandbox) fn modify(
         &mut self,
         key: &Key,
@@ -145,22 +160,46 @@ impl Book {
         now: Timestamp,
     ) -> Outcome {
         if !self.declarations.contains_key(key) {
-            return Outcome { what: What::Absent, fault: None };
+            return Outcome {
+                what: What::Absent,
+                fault: None,
+            };
         }
         match self.forbidden(key, &terms, paid) {
-            Some(refused) => Outcome { what: refused, fault: None },
+            Some(refused) => Outcome {
+                what: refused,
+                fault: None,
+            },
             None => self.again(key, terms, Again::Modify, settings, now),
         }
     }
 
-    fn again(&mut self, key: &Key, terms: Terms, how: Again, settings: &Settings, now: Timestamp) -> Outcome {
-        let Some(mut entry) = self.declarations.get(key).cloned().filter(|entry| entry.state != State::Seen) else {
-            return Outcome { what: What::Absent, fault: None };
+    fn again(
+        &mut self,
+        key: &Key,
+        terms: Terms,
+        how: Again,
+        settings: &Settings,
+        now: Timestamp,
+    ) -> Outcome {
+        let Some(mut entry) = self
+            .declarations
+            .get(key)
+            .cloned()
+            .filter(|entry| entry.state != State::Seen)
+        else {
+            return Outcome {
+                what: What::Absent,
+                fault: None,
+            };
         };
         entry.advance(now, false);
         let failed = matches!(entry.state, State::Fail | State::Except);
-        let repeated = how == Again::Modify && entry.modified > 0 && entry.terms == terms && !failed;
-        let allowed = entry.state == State::Success || entry.state == State::Except || (how == Again::Modify && failed);
+        let repeated =
+            how == Again::Modify && entry.modified > 0 && entry.terms == terms && !failed;
+        let allowed = entry.state == State::Success
+            || entry.state == State::Except
+            || (how == Again::Modify && failed);
         let mut fault = entry.meets(settings, CallKind::Submit);
         if (repeated || !allowed) && fault.is_some_and(Fault::is_outcome) {
             fault = None;
@@ -174,7 +213,11 @@ impl Book {
                     Again::Redeclare => entry.redeclared += 1,
                     Again::Modify => entry.modified += 1,
                 }
-                let state = if how == Again::Modify { State::Submitted } else { State::Undeclared };
+                let state = if how == Again::Modify {
+                    State::Submitted
+                } else {
+                    State::Undeclared
+                };
                 entry.start(state, fault, settings, now);
             };
             perform(&mut entry, fault, settings, file)
@@ -185,7 +228,8 @@ impl Book {
         Outcome { what, fault }
     }
 
-    /// The declarations of these keys, as far as they can be seen; and what bends the reply, by the first of them.
+    /// The declarations of these keys, as far as they can be seen; and what bends the reply, by the
+    /// first of them.
     pub(in crate::sandbox) fn query(
         &mut self,
         keys: &[Key],
@@ -194,8 +238,14 @@ impl Book {
     ) -> (Vec<Declaration>, Option<Fault>) {
         let (mut seen, mut bends, mut first) = (Vec::new(), None, true);
         for key in keys {
-            let Some(mut entry) = self.declarations.get(key).cloned() else { continue };
-            let fault = if first { entry.meets(settings, CallKind::Query) } else { None };
+            let Some(mut entry) = self.declarations.get(key).cloned() else {
+                continue;
+            };
+            let fault = if first {
+                entry.meets(settings, CallKind::Query)
+            } else {
+                None
+            };
             first = false;
             bends = bends.or(fault);
             if !bends.is_some_and(Fault::is_before) {
@@ -211,12 +261,19 @@ impl Book {
     }
 
     /// A check of a person, which changes nothing: what bends the reply.
-    pub(in crate::sandbox) fn check(&mut self, payment: &str, settings: &Settings) -> Option<Fault> {
+    pub(in crate::sandbox) fn check(
+        &mut self,
+        payment: &str,
+        settings: &Settings,
+    ) -> Option<Fault> {
         let (calls, met) = self.checks.get(payment).copied().unwrap_or_default();
         let fault = settings.plan.meets(payment, calls, met, CallKind::Query);
         self.identity_checks += u64::from(!fault.is_some_and(Fault::is_before));
         if self.checks.len() < MOST {
-            self.checks.insert(payment.to_owned(), (calls.saturating_add(1), met + u32::from(fault.is_some())));
+            self.checks.insert(
+                payment.to_owned(),
+                (calls.saturating_add(1), met + u32::from(fault.is_some())),
+            );
         }
         self.count(fault);
         fault
@@ -224,19 +281,28 @@ impl Book {
 
     /// The key of a sub-order's declaration.
     pub(in crate::sandbox) fn of_sub_order(&self, sub_order: &str, customs: &str) -> Option<Key> {
-        self.by_sub_order.get(&(sub_order.to_owned(), customs.to_owned())).cloned()
+        self.by_sub_order
+            .get(&(sub_order.to_owned(), customs.to_owned()))
+            .cloned()
     }
 
     /// The keys of a payment's declarations.
     pub(in crate::sandbox) fn of_order(&self, order: &str) -> Vec<Key> {
-        let from = Key { order: order.to_owned(), sub_order: String::new(), customs: String::new() };
+        let from = Key {
+            order: order.to_owned(),
+            sub_order: String::new(),
+            customs: String::new(),
+        };
         let keys = self.declarations.range(from..).map(|(key, _)| key);
         keys.take_while(|key| key.order == order).cloned().collect()
     }
 
     /// The keys of a payment's declarations, by the gateway's number of the payment.
     pub(in crate::sandbox) fn of_payment(&self, theirs: &str) -> Vec<Key> {
-        self.by_payment.get(theirs).map(|order| self.of_order(order)).unwrap_or_default()
+        self.by_payment
+            .get(theirs)
+            .map(|order| self.of_order(order))
+            .unwrap_or_default()
     }
 
     /// The key of a declaration by the gateway's number of it.
@@ -256,12 +322,20 @@ impl Book {
         violations: &mut BTreeMap<String, u64>,
     ) -> CustomsTotals {
         let add = |to: &mut BTreeMap<String, u64>, from: &BTreeMap<String, u64>| {
-            from.iter().for_each(|(word, times)| *to.entry(word.clone()).or_default() += times);
+            from.iter()
+                .for_each(|(word, times)| *to.entry(word.clone()).or_default() += times);
         };
         add(faults, &self.faults);
         add(violations, &self.violations);
-        let mut totals = CustomsTotals { identity_checks: self.identity_checks, ..CustomsTotals::default() };
-        for entry in self.declarations.values().filter(|entry| entry.state != State::Seen) {
+        let mut totals = CustomsTotals {
+            identity_checks: self.identity_checks,
+            ..CustomsTotals::default()
+        };
+        for entry in self
+            .declarations
+            .values()
+            .filter(|entry| entry.state != State::Seen)
+        {
             let states = totals.filed.entry(entry.key.customs.clone()).or_default();
             *states.entry(entry.state.word().to_owned()).or_default() += 1;
             totals.filed_twice += u64::from(entry.filed.saturating_sub(1));
@@ -276,12 +350,18 @@ impl Book {
 
     /// Whether a sub-order's number is another payment's at these customs.
     fn is_another(&self, key: &Key) -> bool {
-        !key.sub_order.is_empty() && self.of_sub_order(&key.sub_order, &key.customs).is_some_and(|other| other != *key)
+        !key.sub_order.is_empty()
+            && self
+                .of_sub_order(&key.sub_order, &key.customs)
+                .is_some_and(|other| other != *key)
     }
 
-    /// Why these terms cannot be declared of the payment. Amounts are compared where the currencies are the same.
+    /// Why these terms cannot be declared of the payment. Amounts are compared where the currencies
+    /// are the same.
     fn forbidden(&mut self, key: &Key, terms: &Terms, paid: Option<&Paid>) -> Option<What> {
-        let Some(paid) = paid else { return Some(What::NoPayment) };
+        let Some(paid) = paid else {
+            return Some(What::NoPayment);
+        };
         let others: Vec<&Declaration> = self
             .of_order(&key.order)
             .iter()
@@ -289,14 +369,23 @@ impl Book {
             .filter_map(|other| self.declarations.get(other))
             .filter(|entry| entry.state != State::Seen)
             .collect();
-        let sub_orders: BTreeSet<&str> = others.iter().map(|entry| entry.key.sub_order.as_str()).collect();
+        let sub_orders: BTreeSet<&str> = others
+            .iter()
+            .map(|entry| entry.key.sub_order.as_str())
+            .collect();
         if sub_orders.len() >= SUB_ORDERS_MAX && !sub_orders.contains(key.sub_order.as_str()) {
             return Some(What::TooMany);
         }
         // There is no rule on the sum of the sub-orders; each is at most the order.
-        let fees = terms.fees.as_ref().filter(|fees| fees.currency == paid.currency)?;
+        let fees = terms
+            .fees
+            .as_ref()
+            .filter(|fees| fees.currency == paid.currency)?;
         if fees.order > paid.minor {
-            *self.violations.entry("declared_above_payment".into()).or_default() += 1;
+            *self
+                .violations
+                .entry("declared_above_payment".into())
+                .or_default() += 1;
             return Some(What::TooMuch);
         }
         None
@@ -317,8 +406,10 @@ impl Book {
         entry.met = entry.met.saturating_add(u32::from(fault.is_some()));
         self.count(fault);
         if entry.state != State::Seen {
-            self.by_payment.insert(entry.payment.clone(), entry.key.order.clone());
-            self.by_theirs.insert(entry.theirs.clone(), entry.key.clone());
+            self.by_payment
+                .insert(entry.payment.clone(), entry.key.order.clone());
+            self.by_theirs
+                .insert(entry.theirs.clone(), entry.key.clone());
         }
         if entry.state != State::Seen && !entry.key.sub_order.is_empty() {
             let sub_order = (entry.key.sub_order.clone(), entry.key.customs.clone());
@@ -335,7 +426,10 @@ fn perform(
     settings: &Settings,
     file: impl FnOnce(&mut Declaration),
 ) -> What {
-    let coin = settings.plan.draw(entry.key.number(), "coin", 0).is_multiple_of(2);
+    let coin = settings
+        .plan
+        .draw(entry.key.number(), "coin", 0)
+        .is_multiple_of(2);
     match fault {
         Some(Fault::SoftDecline) => return What::Soft,
         Some(Fault::HardDecline) => return What::Hard,
@@ -360,7 +454,11 @@ fn perform(
         | None => {}
     }
     file(entry);
-    if fault == Some(Fault::UnlistedCode) { What::Unlisted } else { shown(entry) }
+    if fault == Some(Fault::UnlistedCode) {
+        What::Unlisted
+    } else {
+        shown(entry)
+    }
 }
 
 fn shown(entry: &Declaration) -> What {

@@ -31,21 +31,40 @@ impl Declaration {
 
     /// The gateway's number of it.
     pub(super) fn name(&self, settings: &Settings) -> String {
-        let Key { order, sub_order, customs } = &self.key;
+        let Key {
+            order,
+            sub_order,
+            customs,
+        } = &self.key;
         let name = format!("{}/{order}/{sub_order}/{customs}", settings.plan.seed);
-        format!("4200{:024}", u128::from_be_bytes(short_hash(name.as_bytes())) % 10_u128.pow(24))
+        format!(
+            "4200{:024}",
+            u128::from_be_bytes(short_hash(name.as_bytes())) % 10_u128.pow(24)
+        )
     }
 
     /// The fault of this call; counts the call.
     pub(super) fn meets(&mut self, settings: &Settings, kind: CallKind) -> Option<Fault> {
-        let fault = settings.plan.meets(self.key.number(), self.calls, self.met, kind);
+        let fault = settings
+            .plan
+            .meets(self.key.number(), self.calls, self.met, kind);
         self.calls = self.calls.saturating_add(1);
         fault
     }
 
-    /// It is on its way: decided after two queries, or when its time comes. Under [`Fault::Pending`] it takes longer.
-    pub(super) fn start(&mut self, state: State, fault: Option<Fault>, settings: &Settings, now: Timestamp) {
-        let coin = settings.plan.draw(self.key.number(), "coin", 0).is_multiple_of(2);
+    /// It is on its way: decided after two queries, or when its time comes. Under
+    /// [`Fault::Pending`] it takes longer.
+    pub(super) fn start(
+        &mut self,
+        state: State,
+        fault: Option<Fault>,
+        settings: &Settings,
+        now: Timestamp,
+    ) {
+        let coin = settings
+            .plan
+            .draw(self.key.number(), "coin", 0)
+            .is_multiple_of(2);
         let longer = u32::from(fault == Some(Fault::Pending)) * (1 + u32::from(coin));
         self.state = state;
         self.modified_at = now;
@@ -64,7 +83,12 @@ impl Declaration {
                     self.come_to(State::Processing, now);
                 }
             }
-            State::Success if looked && self.shown && self.key.number().ends_with("-back") && !self.is_mended() => {
+            State::Success
+                if looked
+                    && self.shown
+                    && self.key.number().ends_with("-back")
+                    && !self.is_mended() =>
+            {
                 self.come_to(State::Except, now);
             }
             State::Seen | State::Success | State::Fail | State::Except => {}

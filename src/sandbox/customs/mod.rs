@@ -1,8 +1,9 @@
-//! What two twins, WeChat Pay's and HipoPay's, know of customs declarations: the words of it. The rules are in `book`, what
-//! becomes of one in `course`, how WeChat Pay is spoken to in `wechat` and `body`; HipoPay's own side is beside its twin.
+//! What two twins, WeChat Pay's and HipoPay's, know of customs declarations: the words of it. The
+//! rules are in `book`, what becomes of one in `course`, how WeChat Pay is spoken to in `wechat`
+//! and `body`; HipoPay's own side is beside its twin.
 //!
-//! A declaration is decided after some queries or some time; the end of its sub-order's number (of the payment's, where it
-//! is not split) says how:
+//! A declaration is decided after some queries or some time; the end of its sub-order's number (of
+//! the payment's, where it is not split) says how:
 //!
 //! | number ends with | what becomes of it |
 //! |---|---|
@@ -48,7 +49,11 @@ pub(super) struct Key {
 impl Key {
     /// The number that is its own, by whose end it is decided.
     pub(super) fn number(&self) -> &str {
-        if self.sub_order.is_empty() { &self.order } else { &self.sub_order }
+        if self.sub_order.is_empty() {
+            &self.order
+        } else {
+            &self.sub_order
+        }
     }
 }
 
@@ -151,7 +156,11 @@ impl Declaration {
         match self.state {
             State::Fail => Some("支付单信息不符"),
             State::Except => Some("海关接口异常"),
-            State::Seen | State::Undeclared | State::Submitted | State::Processing | State::Success => None,
+            State::Seen
+            | State::Undeclared
+            | State::Submitted
+            | State::Processing
+            | State::Success => None,
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Bodies as EGMS reads them, checked against the documented tables. Written apart from the client's own types on purpose.
+//! Bodies as EGMS reads them, checked against the documented tables. Written apart from the
+//! client's own types on purpose.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -78,16 +79,28 @@ pub(super) fn payment(bytes: &[u8]) -> Result<Asked, Refused> {
     let body: Payment = read(bytes)?;
     let wallet = &body.payment_method.e_wallet;
     if body.payment_method.kind != "e-wallet" || wallet.payment_brand != "WeChat_Pay" {
-        return Err(Refused { code: "B0006", reason: "wrong_brand" });
+        return Err(Refused {
+            code: "B0006",
+            reason: "wrong_brand",
+        });
     }
     let needs_ids = match body.trans_initiator.platform.as_str() {
         "WEB" | "WAP" | "INWALLET" => (false, false),
         "APP" => (true, false),
         "MINI" => (true, true),
-        _ => return Err(Refused { code: "V0002", reason: "wrong_platform" }),
+        _ => {
+            return Err(Refused {
+                code: "V0002",
+                reason: "wrong_platform",
+            });
+        }
     };
-    if (needs_ids.0 && wallet.sub_app_id.is_none()) || (needs_ids.1 && wallet.sub_open_id.is_none()) {
-        return Err(Refused { code: "V0007", reason: "missing_wallet_ids" });
+    if (needs_ids.0 && wallet.sub_app_id.is_none()) || (needs_ids.1 && wallet.sub_open_id.is_none())
+    {
+        return Err(Refused {
+            code: "V0007",
+            reason: "missing_wallet_ids",
+        });
     }
     short(body.return_url.as_deref(), 300)?;
     short(body.webhook.as_deref(), 300)?;
@@ -104,8 +117,14 @@ pub(super) fn payment(bytes: &[u8]) -> Result<Asked, Refused> {
     })
 }
 
-/// A refund, with an amount, or a cancellation, without one, of a payment whose currency is known if it exists.
-pub(super) fn undo(bytes: &[u8], sort: Sort, payment: String, currency: Option<String>) -> Result<Asked, Refused> {
+/// A refund, with an amount, or a cancellation, without one, of a payment whose currency is known
+/// if it exists.
+pub(super) fn undo(
+    bytes: &[u8],
+    sort: Sort,
+    payment: String,
+    currency: Option<String>,
+) -> Result<Asked, Refused> {
     let body: Undo = read(bytes)?;
     short(body.initiating_reason.as_deref(), 64)?;
     short(body.webhook.as_deref(), 300)?;
@@ -113,14 +132,27 @@ pub(super) fn undo(bytes: &[u8], sort: Sort, payment: String, currency: Option<S
     let amount = match (&body.trans_amount, sort) {
         (Some(given), Sort::Refund) => Some(amount(given)?),
         (None, Sort::Cancel | Sort::Payment) => None,
-        (None, Sort::Refund) => return Err(Refused { code: "V0001", reason: "missing_amount" }),
-        (Some(_), Sort::Cancel | Sort::Payment) => return Err(Refused { code: "V0008", reason: "amount_of_a_cancel" }),
+        (None, Sort::Refund) => {
+            return Err(Refused {
+                code: "V0001",
+                reason: "missing_amount",
+            });
+        }
+        (Some(_), Sort::Cancel | Sort::Payment) => {
+            return Err(Refused {
+                code: "V0008",
+                reason: "amount_of_a_cancel",
+            });
+        }
     };
     Ok(Asked {
         sort,
         number: number(&body.merchant_trans_info, body.webhook.as_deref())?,
         of: payment,
-        currency: amount.map(|amount| amount.currency().code().to_owned()).or(currency).unwrap_or_default(),
+        currency: amount
+            .map(|amount| amount.currency().code().to_owned())
+            .or(currency)
+            .unwrap_or_default(),
         minor: amount.map_or(0, Amount::minor),
         body: bytes.to_vec(),
         waits: true,
@@ -130,18 +162,34 @@ pub(super) fn undo(bytes: &[u8], sort: Sort, payment: String, currency: Option<S
 /// Lengths are bytes (docs/gateways/egms.md).
 fn short(text: Option<&str>, most: usize) -> Result<(), Refused> {
     let long = text.is_some_and(|text| text.len() > most);
-    if long { Err(Refused { code: "V0002", reason: "too_long" }) } else { Ok(()) }
+    if long {
+        Err(Refused {
+            code: "V0002",
+            reason: "too_long",
+        })
+    } else {
+        Ok(())
+    }
 }
 
 fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Refused> {
     serde_json::from_slice(bytes).map_err(|error| {
         let text = error.to_string();
         if text.starts_with("missing field") {
-            Refused { code: "V0001", reason: "missing_field" }
+            Refused {
+                code: "V0001",
+                reason: "missing_field",
+            }
         } else if text.starts_with("unknown field") {
-            Refused { code: "V0008", reason: "unknown_field" }
+            Refused {
+                code: "V0008",
+                reason: "unknown_field",
+            }
         } else {
-            Refused { code: "V0005", reason: "wrong_type" }
+            Refused {
+                code: "V0005",
+                reason: "wrong_type",
+            }
         }
     })
 }
@@ -149,19 +197,33 @@ fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Refused> {
 fn number(info: &TransInfo, webhook: Option<&str>) -> Result<String, Refused> {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
     if info.id.is_empty() || info.id.len() > 32 || !info.id.bytes().all(allowed) {
-        return Err(Refused { code: "V0002", reason: "wrong_number" });
+        return Err(Refused {
+            code: "V0002",
+            reason: "wrong_number",
+        });
     }
     if chrono::DateTime::parse_from_rfc3339(&info.time).is_err() {
-        return Err(Refused { code: "V0002", reason: "wrong_time" });
+        return Err(Refused {
+            code: "V0002",
+            reason: "wrong_time",
+        });
     }
     if webhook.is_some_and(|url| !url.starts_with("https://")) {
-        return Err(Refused { code: "V0002", reason: "wrong_webhook" });
+        return Err(Refused {
+            code: "V0002",
+            reason: "wrong_webhook",
+        });
     }
     Ok(info.id.clone())
 }
 
 fn amount(given: &TransAmount) -> Result<Amount, Refused> {
-    let currency =
-        Currency::parse(&given.currency).map_err(|_| Refused { code: "B0007", reason: "unknown_currency" })?;
-    Amount::parse(&given.value, currency).map_err(|_| Refused { code: "V0002", reason: "wrong_amount" })
+    let currency = Currency::parse(&given.currency).map_err(|_| Refused {
+        code: "B0007",
+        reason: "unknown_currency",
+    })?;
+    Amount::parse(&given.value, currency).map_err(|_| Refused {
+        code: "V0002",
+        reason: "wrong_amount",
+    })
 }

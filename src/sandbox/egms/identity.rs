@@ -28,7 +28,11 @@ impl Identity {
     /// If the system's randomness fails.
     pub fn generate() -> Result<Self, IdentityError> {
         let key = nonce().map_err(|error| IdentityError::Generate(error.to_string()))?;
-        Ok(Self { sid: SID.into(), sign_type: SignType::Sha256, key: key.into() })
+        Ok(Self {
+            sid: SID.into(),
+            sign_type: SignType::Sha256,
+            key: key.into(),
+        })
     }
 
     /// Writes the key to a folder, which is created; file and folder are their owner's only.
@@ -46,7 +50,11 @@ impl Identity {
     /// Which file is missing.
     pub fn load(folder: &Path) -> Result<Self, IdentityError> {
         let key = SecretString::from(read(folder, SIGN_KEY)?.trim());
-        Ok(Self { sid: SID.into(), sign_type: SignType::Sha256, key })
+        Ok(Self {
+            sid: SID.into(),
+            sign_type: SignType::Sha256,
+            key,
+        })
     }
 
     /// The account a client is configured with.

@@ -1,7 +1,9 @@
-//! HipoPay's statement (the HipoPay document, "Export Reconciliation Report"): a text file of some days, not signed.
+//! HipoPay's statement (the HipoPay document, "Export Reconciliation Report"): a text file of some
+//! days, not signed.
 //!
-//! In a refund's line the refund's own number stands under "Order No." and the payment's two numbers under "Refund Order"
-//! and "External Refund Order No.", as in the document's sample. One in a hundred of a payment is kept as the fee.
+//! In a refund's line the refund's own number stands under "Order No." and the payment's two
+//! numbers under "Refund Order" and "External Refund Order No.", as in the document's sample. One
+//! in a hundred of a payment is kept as the fee.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -32,7 +34,11 @@ impl Hipopay {
             Ok(days) => days,
             Err(refused) => return self.refuse(refused).await,
         };
-        let subject = format!("statement-{}-{}", compact(*days.start()), compact(*days.end()));
+        let subject = format!(
+            "statement-{}-{}",
+            compact(*days.start()),
+            compact(*days.end())
+        );
         let (before, fault) = self.looks.note(&subject, &self.counter.settings);
         let file = {
             let mut till = self.counter.till();
@@ -51,8 +57,21 @@ impl Hipopay {
             Some(file) if body.is_null() => Some(text(file.clone())),
             Some(_) | None => json_reply(http, body, &self.counter.clock),
         };
-        let (broken, busy) = (error("SYSTEM_ERROR", "system error"), error("FREQUENCY_LIMITED", "slow down"));
-        self.counter.speak(Speech { subject: &subject, http: 200, body, fault, say: &say, broken, busy }).await
+        let (broken, busy) = (
+            error("SYSTEM_ERROR", "system error"),
+            error("FREQUENCY_LIMITED", "slow down"),
+        );
+        self.counter
+            .speak(Speech {
+                subject: &subject,
+                http: 200,
+                body,
+                fault,
+                say: &say,
+                broken,
+                busy,
+            })
+            .await
     }
 
     fn asked_days(&self, params: &Params) -> Result<RangeInclusive<NaiveDate>, Refused> {
@@ -60,17 +79,30 @@ impl Hipopay {
             return Err(Refused::new("PARAM_ERROR", "wrong_merchant_no"));
         }
         let wrong = Refused::new("PARAM_ERROR", "wrong_date");
-        let day = |name| params.must(name).and_then(|text| parse_day(text).ok_or(wrong));
+        let day = |name| {
+            params
+                .must(name)
+                .and_then(|text| parse_day(text).ok_or(wrong))
+        };
         let (from, to) = (day("start_date")?, day("end_date")?);
         let today = day_of(self.counter.clock.now());
-        let oldest = today.checked_sub_months(Months::new(MONTHS)).unwrap_or(NaiveDate::MIN);
-        if from < oldest || to < from || to > today { Err(wrong) } else { Ok(from..=to) }
+        let oldest = today
+            .checked_sub_months(Months::new(MONTHS))
+            .unwrap_or(NaiveDate::MIN);
+        if from < oldest || to < from || to > today {
+            Err(wrong)
+        } else {
+            Ok(from..=to)
+        }
     }
 }
 
 fn text(file: Bytes) -> Response {
     let mut response = Response::new(file);
-    response.headers_mut().insert(http::header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response.headers_mut().insert(
+        http::header::CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
     response
 }
 
@@ -80,7 +112,8 @@ pub(in crate::sandbox) fn write(
     trades: impl Iterator<Item = Trade>,
 ) -> Option<Bytes> {
     let (from, to) = (compact(*days.start()), compact(*days.end()));
-    let mut file = format!("Sandbox: company's reconciliation report of {from} to {to}\n{HEADER}\n");
+    let mut file =
+        format!("Sandbox: company's reconciliation report of {from} to {to}\n{HEADER}\n");
     let mut balances = BTreeMap::new();
     let mut any = false;
     for trade in trades {
@@ -103,20 +136,29 @@ pub(in crate::sandbox) fn write(
 
 fn line(trade: &Trade, left: i64, balance: i128) -> String {
     let money = |minor: i128| {
-        let text = Currency::parse(&trade.currency).map(|currency| decimal_text(minor, currency)).unwrap_or_default();
+        let text = Currency::parse(&trade.currency)
+            .map(|currency| decimal_text(minor, currency))
+            .unwrap_or_default();
         format!("{text} {}", trade.currency)
     };
     let (time, balance, amount) = (written(trade.at), money(balance), money(trade.minor.into()));
     let Trade { number, theirs, .. } = trade;
     match &trade.sort {
-        TradeSort::Refunded { number: _, theirs: refund, processing: _ } => {
+        TradeSort::Refunded {
+            number: _,
+            theirs: refund,
+            processing: _,
+        } => {
             let debit = money(-i128::from(left));
             format!(
                 "Refund,{time},`{refund},`,-,{debit},{balance},-,-,-,{amount},`{theirs},`{number},-,-,-,-,WECHATPAYCN\n"
             )
         }
         TradeSort::Paid | TradeSort::Revoked => {
-            let (credit, fee) = (money(left.into()), money(i128::from(trade.minor) - i128::from(left)));
+            let (credit, fee) = (
+                money(left.into()),
+                money(i128::from(trade.minor) - i128::from(left)),
+            );
             format!(
                 "Collection via WeChat Pay,{time},`{theirs},`{number},{credit},-,{balance},{amount},1,{fee},-,-,-,-,-,-,-,WECHATPAYCN\n"
             )

@@ -1,7 +1,9 @@
-//! HipoPay's customs declarations (the HipoPay document, "WeChat Pay Interface for Customs Declaration" and after).
+//! HipoPay's customs declarations (the HipoPay document, "WeChat Pay Interface for Customs
+//! Declaration" and after).
 //!
-//! Strict as the rest of this twin. Which errors HipoPay gives is not documented \[C\]: they are WeChat Pay's words, which
-//! stands behind it, and `DECLARATION_NOT_FOUND`. `raw_response` echoes the person on purpose, for nobody to keep.
+//! Strict as the rest of this twin. Which errors HipoPay gives is not documented \[C\]: they are
+//! WeChat Pay's words, which stands behind it, and `DECLARATION_NOT_FOUND`. `raw_response` echoes
+//! the person on purpose, for nobody to keep.
 
 use serde_json::{Value, json};
 
@@ -54,16 +56,35 @@ impl Hipopay {
     }
 
     async fn answer(&self, said: Result<Said, Refused>) -> Reaction {
-        let Said { subject, http, body, fault } = match said {
+        let Said {
+            subject,
+            http,
+            body,
+            fault,
+        } = match said {
             Ok(said) => said,
             Err(refused) => return self.refuse(refused).await,
         };
         let say = |http, body: &Value, forged: bool| {
-            if forged { Some(stray_page()) } else { json_reply(http, body, &self.counter.clock) }
+            if forged {
+                Some(stray_page())
+            } else {
+                json_reply(http, body, &self.counter.clock)
+            }
         };
         let broken = error("SYSTEM_ERROR", "system error");
         let busy = error("FREQUENCY_LIMITED", "slow down");
-        self.counter.speak(Speech { subject: &subject, http, body, fault, say: &say, broken, busy }).await
+        self.counter
+            .speak(Speech {
+                subject: &subject,
+                http,
+                body,
+                fault,
+                say: &say,
+                broken,
+                busy,
+            })
+            .await
     }
 
     fn declare(&self, params: &Params) -> Result<Said, Refused> {
@@ -82,7 +103,9 @@ impl Hipopay {
             Some(_) => return Err(Refused::new("PARAM_ERROR", "wrong_action_type")),
         };
         drop(book);
-        Ok(said(&key, outcome, |entry, fault| with_raw(whole(entry, fault), params)))
+        Ok(said(&key, outcome, |entry, fault| {
+            with_raw(whole(entry, fault), params)
+        }))
     }
 
     fn redeclare(&self, params: &Params) -> Result<Said, Refused> {
@@ -91,7 +114,12 @@ impl Hipopay {
         let Some(key) = which(&book, params, &self.counter.settings)? else {
             return Ok(not_found());
         };
-        let outcome = book.redeclare(&key, &number, &self.counter.settings, self.counter.clock.now());
+        let outcome = book.redeclare(
+            &key,
+            &number,
+            &self.counter.settings,
+            self.counter.clock.now(),
+        );
         drop(book);
         Ok(said(&key, outcome, brief))
     }
@@ -101,12 +129,26 @@ impl Hipopay {
         let Some(key) = which(&book, params, &self.counter.settings)? else {
             return Ok(not_found());
         };
-        let (mut seen, fault) =
-            book.query(std::slice::from_ref(&key), &self.counter.settings, self.counter.clock.now());
+        let (mut seen, fault) = book.query(
+            std::slice::from_ref(&key),
+            &self.counter.settings,
+            self.counter.clock.now(),
+        );
         drop(book);
         let subject = key.number().to_owned();
-        let Some(entry) = seen.pop() else { return Ok(Said { subject, fault, ..not_found() }) };
-        Ok(Said { subject, http: 200, body: json!({ "is_success": true, "response": queried(&entry) }), fault })
+        let Some(entry) = seen.pop() else {
+            return Ok(Said {
+                subject,
+                fault,
+                ..not_found()
+            });
+        };
+        Ok(Said {
+            subject,
+            http: 200,
+            body: json!({ "is_success": true, "response": queried(&entry) }),
+            fault,
+        })
     }
 
     /// A payment by both its numbers, if it was paid.
@@ -121,10 +163,14 @@ impl Hipopay {
     }
 }
 
-/// The declaration that is meant. Every one here is of a sub-order, so the numbers of a payment lead nowhere.
+/// The declaration that is meant. Every one here is of a sub-order, so the numbers of a payment
+/// lead nowhere.
 fn which(book: &Book, params: &Params, settings: &Settings) -> Result<Option<Key>, Refused> {
     let customs = customs(params, settings)?;
-    match (params.get("sub_order_no"), params.get("payment_no").or(params.get("out_order_no"))) {
+    match (
+        params.get("sub_order_no"),
+        params.get("payment_no").or(params.get("out_order_no")),
+    ) {
         (Some(_), _) => Ok(book.of_sub_order(&params.number("sub_order_no")?, &customs)),
         (None, Some(_)) => Ok(None),
         (None, None) => Err(Refused::new("PARAM_ERROR", "no_number")),
@@ -143,7 +189,11 @@ fn customs(params: &Params, settings: &Settings) -> Result<String, Refused> {
 fn merchant_customs_no(params: &Params) -> Result<String, Refused> {
     let number = params.must("mch_customs_no")?;
     let fits = number.len() <= 20 && number.bytes().all(|b| b.is_ascii_alphanumeric());
-    if fits { Ok(number.to_owned()) } else { Err(Refused::new("PARAM_ERROR", "wrong_customs_number")) }
+    if fits {
+        Ok(number.to_owned())
+    } else {
+        Err(Refused::new("PARAM_ERROR", "wrong_customs_number"))
+    }
 }
 
 fn terms(params: &Params) -> Result<Terms, Refused> {
@@ -163,12 +213,17 @@ fn terms(params: &Params) -> Result<Terms, Refused> {
         (Some(cert_id), Some(name)) if crate::sandbox::customs::is_card(cert_id) => {
             Some(short_hash(format!("{cert_id}/{name}").as_bytes()))
         }
-        (Some(_) | None, Some(_) | None) => return Err(Refused::new("PARAM_ERROR", "wrong_certificate")),
+        (Some(_) | None, Some(_) | None) => {
+            return Err(Refused::new("PARAM_ERROR", "wrong_certificate"));
+        }
     };
     Ok(Terms {
         merchant_customs_no: merchant_customs_no(params)?,
         duty: duty.transpose()?,
-        fees: Some(fees.check().map_err(|refusal| Refused::new("PARAM_ERROR", refusal.reason))?),
+        fees: Some(
+            fees.check()
+                .map_err(|refusal| Refused::new("PARAM_ERROR", refusal.reason))?,
+        ),
         person,
     })
 }
@@ -181,14 +236,25 @@ fn fen(text: &str) -> Option<i64> {
         return None;
     }
     let cents: i64 = format!("{decimals:0<2}").parse().ok()?;
-    whole.parse::<i64>().ok()?.checked_mul(100)?.checked_add(cents)
+    whole
+        .parse::<i64>()
+        .ok()?
+        .checked_mul(100)?
+        .checked_add(cents)
 }
 
-fn said(key: &Key, outcome: Outcome, show: impl FnOnce(&Declaration, Option<Fault>) -> Value) -> Said {
+fn said(
+    key: &Key,
+    outcome: Outcome,
+    show: impl FnOnce(&Declaration, Option<Fault>) -> Value,
+) -> Said {
     let Outcome { what, fault } = outcome;
     let refused = |message| (200, error("INVALID_REQUEST", message));
     let (http, body) = match what {
-        What::Shown(entry) => (200, json!({ "is_success": true, "response": show(&entry, fault) })),
+        What::Shown(entry) => (
+            200,
+            json!({ "is_success": true, "response": show(&entry, fault) }),
+        ),
         What::Differs => refused("the declaration differs from the original"),
         What::NoPayment => refused("there is no such payment, or it is not paid"),
         What::TooMany => refused("the payment has 50 sub-orders already"),
@@ -200,19 +266,37 @@ fn said(key: &Key, outcome: Outcome, show: impl FnOnce(&Declaration, Option<Faul
         What::Unlisted => (200, error("SANDBOX_UNLISTED", "a code no document lists")),
         What::Full => (200, error("SYSTEM_ERROR", "the book is full")),
     };
-    Said { subject: key.number().to_owned(), http, body, fault }
+    Said {
+        subject: key.number().to_owned(),
+        http,
+        body,
+        fault,
+    }
 }
 
 fn not_found() -> Said {
     let body = error("DECLARATION_NOT_FOUND", "Declaration not found");
-    Said { subject: String::new(), http: 200, body, fault: None }
+    Said {
+        subject: String::new(),
+        http: 200,
+        body,
+        fault: None,
+    }
 }
 
 /// What the reply to a redeclaration says: nothing of the sub-order.
 fn brief(entry: &Declaration, fault: Option<Fault>) -> Value {
     // There is no amount to be another.
-    let another = if entry.key.customs == "XIAN" { "BEIJING" } else { "XIAN" };
-    let customs = if fault == Some(Fault::OtherAmount) { another } else { &entry.key.customs };
+    let another = if entry.key.customs == "XIAN" {
+        "BEIJING"
+    } else {
+        "XIAN"
+    };
+    let customs = if fault == Some(Fault::OtherAmount) {
+        another
+    } else {
+        &entry.key.customs
+    };
     let mut said = json!({
         "out_order_no": entry.key.order,
         "payment_no": entry.payment,

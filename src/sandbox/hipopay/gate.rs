@@ -1,4 +1,5 @@
-//! Who is let in, and what they brought: headers and signature over all parameters (docs/gateways/hipopay.md).
+//! Who is let in, and what they brought: headers and signature over all parameters
+//! (docs/gateways/hipopay.md).
 
 use http::Method;
 
@@ -9,7 +10,8 @@ use crate::gateway::keys::VerifyingKey;
 use crate::gateway::transport::Request;
 use crate::sandbox::request_table::{Issue, RequestTable};
 
-/// How far a request's timestamp may be from the twin's clock, in seconds. HipoPay's own window is not documented.
+/// How far a request's timestamp may be from the twin's clock, in seconds. HipoPay's own window is
+/// not documented.
 const WINDOW: i64 = 300;
 
 /// Why a request is refused for what it is.
@@ -30,8 +32,8 @@ impl Refused {
 #[derive(Debug)]
 pub(super) struct Params(Vec<(String, String)>);
 
-/// Lets a request in or says why not. Which code HipoPay gives to a wrong signature is not documented \[C\]; here it is the one
-/// for an encryption method that is not supported.
+/// Lets a request in or says why not. Which code HipoPay gives to a wrong signature is not
+/// documented \[C\]; here it is the one for an encryption method that is not supported.
 pub(super) fn admit(
     request: &Request,
     merchant_no: &str,
@@ -39,16 +41,29 @@ pub(super) fn admit(
     now: Timestamp,
 ) -> Result<Params, Refused> {
     let refused = |reason| Refused::new("ILLEGAL_SECURITY_PROFILE", reason);
-    let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let header = |name| {
+        request
+            .headers()
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+    };
     if header("merchantno") != merchant_no {
         return Err(refused("wrong_merchant_no"));
     }
-    // "Specify the Version field in the header of this API to 3.0" (the HipoPay document, "Export Reconciliation Report").
-    let version = if request.uri().path() == "/download_bill" { "3.0" } else { "1.0" };
+    // "Specify the Version field in the header of this API to 3.0" (the HipoPay document, "Export
+    // Reconciliation Report").
+    let version = if request.uri().path() == "/download_bill" {
+        "3.0"
+    } else {
+        "1.0"
+    };
     if header("version") != version {
         return Err(refused("wrong_version"));
     }
-    let seconds: i64 = header("timestamp").parse().map_err(|_| refused("unreadable_timestamp"))?;
+    let seconds: i64 = header("timestamp")
+        .parse()
+        .map_err(|_| refused("unreadable_timestamp"))?;
     if now.seconds().saturating_sub(seconds).saturating_abs() > WINDOW {
         return Err(refused("stale_timestamp"));
     }
@@ -64,8 +79,15 @@ pub(super) fn admit(
     if !key.verifies(message.as_bytes(), header("signature")) {
         return Err(refused("wrong_signature"));
     }
-    let repeats = params.iter().enumerate().any(|(at, (name, _))| params[..at].iter().any(|(other, _)| other == name));
-    if repeats { Err(Refused::new("PARAM_ERROR", "repeated_parameter")) } else { Ok(Params(params)) }
+    let repeats = params
+        .iter()
+        .enumerate()
+        .any(|(at, (name, _))| params[..at].iter().any(|(other, _)| other == name));
+    if repeats {
+        Err(Refused::new("PARAM_ERROR", "repeated_parameter"))
+    } else {
+        Ok(Params(params))
+    }
 }
 
 impl Params {
@@ -73,12 +95,18 @@ impl Params {
     pub(super) fn documented(&self, request: &Request) -> Result<(), Refused> {
         let table = RequestTable::hipopay();
         let unknown = Refused::new("PATH_NOT_FOUND", "no_such_path");
-        let row = table.find("any", request.method(), request.uri().path()).ok_or(unknown)?;
+        let row = table
+            .find("any", request.method(), request.uri().path())
+            .ok_or(unknown)?;
         // A query beside a form is signed by nobody, and no page has one.
-        if request.method() != Method::GET && request.uri().query().is_some_and(|query| !query.is_empty()) {
+        if request.method() != Method::GET
+            && request.uri().query().is_some_and(|query| !query.is_empty())
+        {
             return Err(Refused::new("PARAM_ERROR", Issue::NotDefined.word()));
         }
-        let checked = table.check_headers(request.headers(), &[]).and_then(|()| row.check_form(&self.0).map(|_| ()));
+        let checked = table
+            .check_headers(request.headers(), &[])
+            .and_then(|()| row.check_form(&self.0).map(|_| ()));
         checked.map_err(|wrong| Refused::new("PARAM_ERROR", wrong.issue.word()))
     }
 
@@ -91,7 +119,8 @@ impl Params {
     }
 
     pub(super) fn must(&self, name: &str) -> Result<&str, Refused> {
-        self.get(name).ok_or(Refused::new("PARAM_ERROR", "missing_parameter"))
+        self.get(name)
+            .ok_or(Refused::new("PARAM_ERROR", "missing_parameter"))
     }
 
     /// A number of the merchant's own.
@@ -107,7 +136,9 @@ impl Params {
     /// An amount: at most the currency's decimals, above zero.
     pub(super) fn amount(&self, name: &str, currency: Currency) -> Result<Amount, Refused> {
         let text = self.must(name)?;
-        let decimals = text.split_once('.').map_or(0, |(_, decimals)| decimals.len());
+        let decimals = text
+            .split_once('.')
+            .map_or(0, |(_, decimals)| decimals.len());
         let fits = u32::try_from(decimals).is_ok_and(|decimals| decimals <= currency.exponent());
         let amount = Amount::parse(text, currency).ok().filter(|_| fits);
         amount.ok_or(Refused::new("REFUND_AMOUNT_INVALID", "wrong_amount"))

@@ -27,7 +27,11 @@ impl Identity {
     /// # Errors
     /// If the crypto library or the system's randomness fails.
     pub fn generate() -> Result<Self, IdentityError> {
-        Ok(Self { merchant_no: MERCHANT_NO.into(), merchant: Pair::generate()?, platform: Pair::generate()? })
+        Ok(Self {
+            merchant_no: MERCHANT_NO.into(),
+            merchant: Pair::generate()?,
+            platform: Pair::generate()?,
+        })
     }
 
     /// Writes the keys to a folder, which is created; files and folder are their owner's only.

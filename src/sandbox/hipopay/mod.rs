@@ -1,11 +1,12 @@
 //! The other side of HipoPay: strict about names, signatures and amounts, with books of its own.
 //!
-//! Its lies are HipoPay's: `is_success` around a refund that failed, and a refund that is accepted and fails later. Replies
-//! are not signed, so in place of a wrong signature it answers with a page of something in between.
-//! What the document leaves open \[C\] it plays both ways: the reply to a price in CNY (`is_rmb`) names CNY or the currency of the
-//! settlement, by the order's number. A refund whose number ends with `-spent` fails with 0104 and is 0001 when it is sent again.
-//! The notification of a payment that was asked for here carries its `openid`.
-//! A refund without an amount refunds the whole payment, as HipoPay does, and is counted as the violation
+//! Its lies are HipoPay's: `is_success` around a refund that failed, and a refund that is accepted
+//! and fails later. Replies are not signed, so in place of a wrong signature it answers with a page
+//! of something in between. What the document leaves open \[C\] it plays both ways: the reply to a
+//! price in CNY (`is_rmb`) names CNY or the currency of the settlement, by the order's number. A
+//! refund whose number ends with `-spent` fails with 0104 and is 0001 when it is sent again. The
+//! notification of a payment that was asked for here carries its `openid`. A refund without an
+//! amount refunds the whole payment, as HipoPay does, and is counted as the violation
 //! `refund_without_amount`.
 
 mod bill;
@@ -55,7 +56,8 @@ pub struct Hipopay {
 /// What was asked for beside what the books hold.
 #[derive(Debug, Default)]
 struct AskedFor {
-    /// By the merchant's number of a payment: the currency of its settlement, where its price is in CNY, and its payer.
+    /// By the merchant's number of a payment: the currency of its settlement, where its price is in
+    /// CNY, and its payer.
     payments: BTreeMap<String, (Option<&'static str>, String)>,
     /// By the merchant's number of a refund that failed for good: how that is shown.
     spent: BTreeMap<String, Value>,
@@ -69,7 +71,11 @@ impl Hipopay {
     ///
     /// # Errors
     /// If a key cannot be used.
-    pub fn open(identity: &Identity, settings: Settings, clock: Clock) -> Result<Arc<Self>, IdentityError> {
+    pub fn open(
+        identity: &Identity,
+        settings: Settings,
+        clock: Clock,
+    ) -> Result<Arc<Self>, IdentityError> {
         Ok(Arc::new(Self {
             counter: Counter::new(settings, clock),
             merchant_no: identity.merchant_no.clone(),
@@ -92,20 +98,35 @@ impl Hipopay {
 
     /// A refund as it stands in the books.
     pub fn refund(&self, out_refund_id: &str) -> Option<Entry> {
-        self.counter.till().entry(Sort::Refund, out_refund_id).cloned()
+        self.counter
+            .till()
+            .entry(Sort::Refund, out_refund_id)
+            .cloned()
     }
 
     /// The notification of a payment that is paid: its headers and body.
     pub fn notification(&self, out_trade_id: &str) -> Option<(HeaderMap, Bytes)> {
-        let payment = self.counter.till().entry(Sort::Payment, out_trade_id).cloned()?;
+        let payment = self
+            .counter
+            .till()
+            .entry(Sort::Payment, out_trade_id)
+            .cloned()?;
         let minor = payment.minor;
-        self.tell(&payment.pretended(Standing::Done, minor), self.counter.clock.now())
+        self.tell(
+            &payment.pretended(Standing::Done, minor),
+            self.counter.clock.now(),
+        )
     }
 
     /// The notification of a payment as it stands. The real HipoPay tells of paid ones only.
     pub(super) fn tell(&self, paid: &Entry, signed_at: Timestamp) -> Option<(HeaderMap, Bytes)> {
         let amount = shown_amount(paid.minor, &paid.currency, None);
-        let (settled_in, openid) = self.asked().payments.get(&paid.number).cloned().unwrap_or_default();
+        let (settled_in, openid) = self
+            .asked()
+            .payments
+            .get(&paid.number)
+            .cloned()
+            .unwrap_or_default();
         let currency = self.shown_currency(paid);
         let mut fields = vec![
             ("status", status(paid.standing)),
@@ -124,15 +145,22 @@ impl Hipopay {
         if !openid.is_empty() {
             fields.push(("openid", &openid));
         }
-        let params: Vec<(String, String)> =
-            fields.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let params: Vec<(String, String)> = fields
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
         let timestamp = signed_at.seconds().to_string();
-        let signature = self.platform.sign(notification_message(&params, &timestamp).as_bytes()).ok()?;
+        let signature = self
+            .platform
+            .sign(notification_message(&params, &timestamp).as_bytes())
+            .ok()?;
         let mut headers = HeaderMap::new();
         headers.insert("timestamp", HeaderValue::from_str(&timestamp).ok()?);
         headers.insert("signature", HeaderValue::from_str(&signature).ok()?);
-        let pairs: Vec<String> =
-            params.iter().map(|(name, value)| format!("{name}={}", value.replace(' ', "+"))).collect();
+        let pairs: Vec<String> = params
+            .iter()
+            .map(|(name, value)| format!("{name}={}", value.replace(' ', "+")))
+            .collect();
         Some((headers, pairs.join("&").into()))
     }
 
@@ -142,13 +170,29 @@ impl Hipopay {
 
     /// The currency that is shown beside a payment's amount.
     fn shown_currency(&self, entry: &Entry) -> String {
-        let settled_in = self.asked().payments.get(&entry.number).and_then(|(settled_in, _)| *settled_in);
-        let says_settlement = self.counter.settings.plan.draw(&entry.number, "currency", 0).is_multiple_of(2);
-        settled_in.filter(|_| says_settlement).map_or_else(|| entry.currency.clone(), str::to_owned)
+        let settled_in = self
+            .asked()
+            .payments
+            .get(&entry.number)
+            .and_then(|(settled_in, _)| *settled_in);
+        let says_settlement = self
+            .counter
+            .settings
+            .plan
+            .draw(&entry.number, "currency", 0)
+            .is_multiple_of(2);
+        settled_in
+            .filter(|_| says_settlement)
+            .map_or_else(|| entry.currency.clone(), str::to_owned)
     }
 
     async fn handle(&self, request: Request) -> Reaction {
-        let params = match gate::admit(&request, &self.merchant_no, &self.merchant, self.counter.clock.now()) {
+        let params = match gate::admit(
+            &request,
+            &self.merchant_no,
+            &self.merchant,
+            self.counter.clock.now(),
+        ) {
             Ok(params) => params,
             Err(refused) => return self.refuse(refused).await,
         };
@@ -156,9 +200,15 @@ impl Hipopay {
             return self.refuse(refused).await;
         }
         let said = match (request.method(), request.uri().path()) {
-            (&Method::POST, "/wechatpay/declaration") => return self.take_declaration(&params).await,
-            (&Method::GET, "/wechatpay/declaration") => return self.take_declaration_query(&params).await,
-            (&Method::POST, "/wechatpay/redeclaration") => return self.take_redeclaration(&params).await,
+            (&Method::POST, "/wechatpay/declaration") => {
+                return self.take_declaration(&params).await;
+            }
+            (&Method::GET, "/wechatpay/declaration") => {
+                return self.take_declaration_query(&params).await;
+            }
+            (&Method::POST, "/wechatpay/redeclaration") => {
+                return self.take_redeclaration(&params).await;
+            }
             (&Method::POST, "/wechatpay/mini_program/payment") => self.pay(&params),
             (&Method::GET, "/payment") => self.query_payment(&params),
             (&Method::POST, "/payment_refund") => self.take_refund(&params),
@@ -175,16 +225,31 @@ impl Hipopay {
 
     async fn speak(&self, subject: &str, body: Value, fault: Option<Fault>) -> Reaction {
         let say = |http, body: &Value, forged: bool| -> Option<Response> {
-            if forged { Some(stray_page()) } else { json_reply(http, body, &self.counter.clock) }
+            if forged {
+                Some(stray_page())
+            } else {
+                json_reply(http, body, &self.counter.clock)
+            }
         };
         let broken = error("SYSTEM_ERROR", "system error");
         let busy = error("FREQUENCY_LIMITED", "slow down");
-        self.counter.speak(Speech { subject, http: 200, body, fault, say: &say, broken, busy }).await
+        self.counter
+            .speak(Speech {
+                subject,
+                http: 200,
+                body,
+                fault,
+                say: &say,
+                broken,
+                busy,
+            })
+            .await
     }
 
     async fn refuse(&self, refused: Refused) -> Reaction {
         self.counter.till().refuse(refused.reason);
-        self.speak("", error(refused.code, refused.reason), None).await
+        self.speak("", error(refused.code, refused.reason), None)
+            .await
     }
 
     fn pay(&self, params: &Params) -> Result<Said, Refused> {
@@ -201,7 +266,14 @@ impl Hipopay {
             None | Some("FALSE") => None,
             Some(_) => return Err(Refused::new("PARAM_ERROR", "wrong_is_rmb")),
         };
-        let amount = params.amount("amount", if settled_in.is_some() { currency("CNY")? } else { named })?;
+        let amount = params.amount(
+            "amount",
+            if settled_in.is_some() {
+                currency("CNY")?
+            } else {
+                named
+            },
+        )?;
         let number = params.number("out_trade_id")?;
         let payer = (settled_in, params.must("openid")?.to_owned());
         if self.asked().payments.len() < ASKED_MAX {
@@ -217,7 +289,9 @@ impl Hipopay {
             waits: true,
         };
         let Outcome { what, fault } =
-            self.counter.till().submit(asked, &self.counter.settings, self.counter.clock.now());
+            self.counter
+                .till()
+                .submit(asked, &self.counter.settings, self.counter.clock.now());
         let body = match what {
             What::Entry(entry) => {
                 let mut shown = self.show_payment(&entry, fault);
@@ -228,9 +302,15 @@ impl Hipopay {
                 shown
             }
             What::Soft => failed_payment(&number, amount),
-            What::Hard => error("FOREX_MERCHANT_NOT_SUPPORT_THIS_CURRENCY", "This currency is not supported"),
+            What::Hard => error(
+                "FOREX_MERCHANT_NOT_SUPPORT_THIS_CURRENCY",
+                "This currency is not supported",
+            ),
             What::Unlisted => error("SANDBOX_UNLISTED", "a code no document lists"),
-            What::OtherBody => error("OUT_TRADE_ID_USED", "this number belongs to another payment"),
+            What::OtherBody => error(
+                "OUT_TRADE_ID_USED",
+                "this number belongs to another payment",
+            ),
             What::NoPayment | What::WrongState | What::TooMuch | What::Full => {
                 error("SYSTEM_ERROR", "the books are full")
             }
@@ -258,7 +338,10 @@ impl Hipopay {
     fn query_payment(&self, params: &Params) -> Result<Said, Refused> {
         let number = self.which(params, Sort::Payment, "out_trade_id", "payment_no")?;
         let now = self.counter.clock.now();
-        let (seen, fault) = self.counter.till().query(Sort::Payment, &number, &self.counter.settings, now);
+        let (seen, fault) =
+            self.counter
+                .till()
+                .query(Sort::Payment, &number, &self.counter.settings, now);
         let body = match seen {
             Some(entry) => self.show_payment(&entry, fault),
             None => error("PAYMENT_NOT_FOUND", "Order not found"),
@@ -281,12 +364,18 @@ impl Hipopay {
                 till.refuse("refund_without_amount");
                 payment.minor - payment.given_back
             }
-            Some(_) => params.amount("refund_amount", currency(&payment.currency)?)?.minor(),
+            Some(_) => params
+                .amount("refund_amount", currency(&payment.currency)?)?
+                .minor(),
         };
         let amount = shown_amount(minor, &payment.currency, None);
         if number.ends_with("-spent") {
             drop(till);
-            return Ok((number.clone(), self.spend(&number, &payment_no, &amount), None));
+            return Ok((
+                number.clone(),
+                self.spend(&number, &payment_no, &amount),
+                None,
+            ));
         }
         let asked = Asked {
             sort: Sort::Refund,
@@ -297,7 +386,8 @@ impl Hipopay {
             body: params.bytes(),
             waits: false,
         };
-        let Outcome { what, fault } = till.submit(asked, &self.counter.settings, self.counter.clock.now());
+        let Outcome { what, fault } =
+            till.submit(asked, &self.counter.settings, self.counter.clock.now());
         let failed = |code| refund(&number, "", &payment_no, &amount, "FAIL", code);
         let body = match what {
             What::Entry(entry) => show_refund(&entry, &payment_no, fault),
@@ -331,10 +421,17 @@ impl Hipopay {
             return Ok((number, failed.clone(), None));
         }
         let mut till = self.counter.till();
-        let (seen, fault) = till.query(Sort::Refund, &number, &self.counter.settings, self.counter.clock.now());
+        let (seen, fault) = till.query(
+            Sort::Refund,
+            &number,
+            &self.counter.settings,
+            self.counter.clock.now(),
+        );
         let body = match seen {
             Some(entry) => {
-                let payment_no = till.entry(Sort::Payment, &entry.of).map_or("", |payment| &payment.theirs);
+                let payment_no = till
+                    .entry(Sort::Payment, &entry.of)
+                    .map_or("", |payment| &payment.theirs);
                 show_refund(&entry, payment_no, fault)
             }
             None => error("REFUND_NOT_FOUND", "Refund order not found"),
@@ -342,10 +439,21 @@ impl Hipopay {
         Ok((number, body, fault))
     }
 
-    /// The merchant's number of what is asked for, by either number; one that leads nowhere stays as it is.
-    fn which(&self, params: &Params, sort: Sort, ours: &str, theirs: &str) -> Result<String, Refused> {
+    /// The merchant's number of what is asked for, by either number; one that leads nowhere stays
+    /// as it is.
+    fn which(
+        &self,
+        params: &Params,
+        sort: Sort,
+        ours: &str,
+        theirs: &str,
+    ) -> Result<String, Refused> {
         match (params.get(theirs), params.get(ours)) {
-            (Some(theirs), _) => Ok(self.counter.till().number_of(sort, theirs).unwrap_or_else(|| theirs.to_owned())),
+            (Some(theirs), _) => Ok(self
+                .counter
+                .till()
+                .number_of(sort, theirs)
+                .unwrap_or_else(|| theirs.to_owned())),
             (None, Some(ours)) => Ok(ours.to_owned()),
             (None, None) => Err(Refused::new("PARAM_ERROR", "no_number")),
         }
@@ -375,9 +483,17 @@ fn rate(params: &Params) -> Result<Said, Refused> {
 
 /// The currencies of the HipoPay document.
 fn currency(code: &str) -> Result<Currency, Refused> {
-    const KNOWN: [&str; 11] = ["CNY", "GBP", "HKD", "USD", "JPY", "CAD", "AUD", "EUR", "NZD", "KRW", "THB"];
-    let known = KNOWN.contains(&code).then(|| Currency::parse(code).ok()).flatten();
-    known.ok_or(Refused::new("FOREX_MERCHANT_NOT_SUPPORT_THIS_CURRENCY", "unknown_currency"))
+    const KNOWN: [&str; 11] = [
+        "CNY", "GBP", "HKD", "USD", "JPY", "CAD", "AUD", "EUR", "NZD", "KRW", "THB",
+    ];
+    let known = KNOWN
+        .contains(&code)
+        .then(|| Currency::parse(code).ok())
+        .flatten();
+    known.ok_or(Refused::new(
+        "FOREX_MERCHANT_NOT_SUPPORT_THIS_CURRENCY",
+        "unknown_currency",
+    ))
 }
 
 const fn status(standing: Standing) -> &'static str {
@@ -406,10 +522,24 @@ fn show_refund(entry: &Entry, payment_no: &str, fault: Option<Fault>) -> Value {
         Standing::Failed | Standing::Cancelled => ("FAIL", "0106"),
     };
     let amount = shown_amount(entry.minor, &entry.currency, fault);
-    refund(&entry.number, &entry.theirs, payment_no, &amount, status, code)
+    refund(
+        &entry.number,
+        &entry.theirs,
+        payment_no,
+        &amount,
+        status,
+        code,
+    )
 }
 
-fn refund(number: &str, theirs: &str, payment_no: &str, amount: &str, status: &str, code: &str) -> Value {
+fn refund(
+    number: &str,
+    theirs: &str,
+    payment_no: &str,
+    amount: &str,
+    status: &str,
+    code: &str,
+) -> Value {
     let mut response = json!({
         "out_refund_id": number,
         "payment_no": payment_no,

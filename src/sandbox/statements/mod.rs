@@ -1,7 +1,8 @@
-//! What the twins' statements have in common: the days they are of, what is listed in them, and when they are there.
+//! What the twins' statements have in common: the days they are of, what is listed in them, and
+//! when they are there.
 //!
-//! How a file looks is each twin's own business. Both days and times are Beijing's: of WeChat Pay that is documented
-//! (docs/gateways/wechat.md), of HipoPay it is an assumption \[C\].
+//! How a file looks is each twin's own business. Both days and times are Beijing's: of WeChat Pay
+//! that is documented (docs/gateways/wechat.md), of HipoPay it is an assumption \[C\].
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -62,17 +63,25 @@ impl Looks {
     pub(super) fn note(&self, subject: &str, settings: &Settings) -> (u32, Option<Fault>) {
         let mut looks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let look = looks.entry(subject.to_owned()).or_default();
-        let fault = settings.plan.meets(subject, look.calls, look.met, CallKind::Query);
+        let fault = settings
+            .plan
+            .meets(subject, look.calls, look.met, CallKind::Query);
         let before = look.answered;
         look.calls = look.calls.saturating_add(1);
         look.met = look.met.saturating_add(u32::from(fault.is_some()));
-        look.answered = look.answered.saturating_add(u32::from(fault.is_none_or(|fault| !fault.is_before())));
+        look.answered = look
+            .answered
+            .saturating_add(u32::from(fault.is_none_or(|fault| !fault.is_before())));
         (before, fault)
     }
 
     /// How many queries were answered.
     pub(super) fn answered(&self, subject: &str) -> u32 {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(subject).map_or(0, |look| look.answered)
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(subject)
+            .map_or(0, |look| look.answered)
     }
 }
 
@@ -111,8 +120,13 @@ pub(super) enum TradeSort {
 pub(super) const REVERSAL: &str = "reverse ";
 
 /// What a till did within some days.
-pub(super) fn of_till<'a>(till: &'a Till, days: &'a RangeInclusive<NaiveDate>) -> impl Iterator<Item = Trade> + 'a {
-    let within = till.entries().filter(|(_, entry)| days.contains(&day_of(entry.at)));
+pub(super) fn of_till<'a>(
+    till: &'a Till,
+    days: &'a RangeInclusive<NaiveDate>,
+) -> impl Iterator<Item = Trade> + 'a {
+    let within = till
+        .entries()
+        .filter(|(_, entry)| days.contains(&day_of(entry.at)));
     within.filter_map(|(sort, entry)| {
         let (sort, payment) = match (sort, entry.standing) {
             // A payment whose money is counted in other books has moved none here.
@@ -124,7 +138,14 @@ pub(super) fn of_till<'a>(till: &'a Till, days: &'a RangeInclusive<NaiveDate>) -
             (Sort::Refund, Standing::Done | Standing::Open) => {
                 let (number, theirs) = (entry.number.clone(), entry.theirs.clone());
                 let processing = entry.standing == Standing::Open;
-                (TradeSort::Refunded { number, theirs, processing }, till.entry(Sort::Payment, &entry.of)?)
+                (
+                    TradeSort::Refunded {
+                        number,
+                        theirs,
+                        processing,
+                    },
+                    till.entry(Sort::Payment, &entry.of)?,
+                )
             }
             (Sort::Payment | Sort::Refund | Sort::Cancel, _) => return None,
         };
@@ -146,8 +167,15 @@ pub(super) fn day_of(at: Timestamp) -> NaiveDate {
 
 /// From which instant to before which one a day lasts.
 pub(super) fn bounds(day: NaiveDate) -> (Timestamp, Timestamp) {
-    let begin = day.and_time(chrono::NaiveTime::MIN).and_utc().timestamp_millis() - BEIJING;
-    (Timestamp::from_millis(begin), Timestamp::from_millis(begin.saturating_add(DAY)))
+    let begin = day
+        .and_time(chrono::NaiveTime::MIN)
+        .and_utc()
+        .timestamp_millis()
+        - BEIJING;
+    (
+        Timestamp::from_millis(begin),
+        Timestamp::from_millis(begin.saturating_add(DAY)),
+    )
 }
 
 /// An instant as both gateways' files write it: `2026-11-22 10:00:00`.
@@ -167,5 +195,7 @@ pub(super) fn compact(day: NaiveDate) -> String {
 }
 
 fn local(at: Timestamp) -> chrono::NaiveDateTime {
-    DateTime::from_timestamp_millis(at.millis().saturating_add(BEIJING)).unwrap_or_default().naive_utc()
+    DateTime::from_timestamp_millis(at.millis().saturating_add(BEIJING))
+        .unwrap_or_default()
+        .naive_utc()
 }

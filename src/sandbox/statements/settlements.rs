@@ -1,7 +1,8 @@
-//! Settlement batches (docs/gateways/wechat.md): one a day and currency over what was charged, settled on the day it was traded.
+//! Settlement batches (docs/gateways/wechat.md): one a day and currency over what was charged,
+//! settled on the day it was traded.
 //!
-//! While [`Settings::unsettled`](crate::sandbox::Settings) queries for what is not settled have not been answered, every batch
-//! is `UNSETTLE`; after them every batch is `SETTLED`.
+//! While [`Settings::unsettled`](crate::sandbox::Settings) queries for what is not settled have not
+//! been answered, every batch is `UNSETTLE`; after them every batch is `SETTLED`.
 
 use chrono::{Days, NaiveDate};
 use serde_json::{Value, json};
@@ -65,7 +66,8 @@ impl Sandbox {
 
     fn asked_page(&self, query: &str) -> Result<Asked, Refusal> {
         let query = Query::read(query);
-        // Whose settlements they are follows from who asks; ordinary service providers name the sub-merchant.
+        // Whose settlements they are follows from who asks; ordinary service providers name the
+        // sub-merchant.
         if query.get("sub_mchid").is_some() != self.settings.settlements_by_sub_merchant {
             return Err(param("wrong_ids"));
         }
@@ -80,8 +82,17 @@ impl Sandbox {
             return Err(param("wrong_window"));
         }
         let (offset, limit) = (query.number("offset")?, query.number("limit")?);
-        let asked = Asked { settled, window: window.filter(|_| settled), offset, limit };
-        if (1..=LIMIT_MAX).contains(&asked.limit) { Ok(asked) } else { Err(param("wrong_page")) }
+        let asked = Asked {
+            settled,
+            window: window.filter(|_| settled),
+            offset,
+            limit,
+        };
+        if (1..=LIMIT_MAX).contains(&asked.limit) {
+            Ok(asked)
+        } else {
+            Err(param("wrong_page"))
+        }
     }
 
     async fn settlements(&self, asked: &Asked, fault: Option<Fault>) -> Result<Said, StoreError> {
@@ -92,40 +103,63 @@ impl Sandbox {
             let charged = self.books.lock().await.day_sums().await?;
             for sum in with_till(charged, &self.desk.counter.till()) {
                 let Some(day) = day(sum.day) else { continue };
-                if asked.window.is_none_or(|(from, to)| (from..=to).contains(&day)) {
+                if asked
+                    .window
+                    .is_none_or(|(from, to)| (from..=to).contains(&day))
+                {
                     batches.push(show(&sum, day, settled));
                 }
             }
         }
-        let data: Vec<&Value> = batches.iter().skip(asked.offset).take(asked.limit).collect();
+        let data: Vec<&Value> = batches
+            .iter()
+            .skip(asked.offset)
+            .take(asked.limit)
+            .collect();
         let mut body = json!({ "offset": asked.offset, "limit": data.len(), "data": data });
         // How many there are is promised of the first page only.
         if asked.offset == 0 || data.is_empty() {
             body["total_count"] = json!(batches.len());
         }
-        Ok(Said { http: 200, body, fault })
+        Ok(Said {
+            http: 200,
+            body,
+            fault,
+        })
     }
 }
 
 /// The sums with what the till holds beside the charges.
 fn with_till(charged: Vec<DaySum>, till: &Till) -> Vec<DaySum> {
-    let mut sums: BTreeMap<(i64, String), DaySum> =
-        charged.into_iter().map(|sum| ((sum.day, sum.currency.clone()), sum)).collect();
+    let mut sums: BTreeMap<(i64, String), DaySum> = charged
+        .into_iter()
+        .map(|sum| ((sum.day, sum.currency.clone()), sum))
+        .collect();
     let all = NaiveDate::MIN..=NaiveDate::MAX;
     for trade in of_till(till, &all) {
         let day = (trade.at.millis() + BEIJING).div_euclid(DAY);
-        let fresh = || DaySum { day, currency: trade.currency.clone(), pay: 0, refund: 0 };
-        let sum = sums.entry((day, trade.currency.clone())).or_insert_with(fresh);
+        let fresh = || DaySum {
+            day,
+            currency: trade.currency.clone(),
+            pay: 0,
+            refund: 0,
+        };
+        let sum = sums
+            .entry((day, trade.currency.clone()))
+            .or_insert_with(fresh);
         match trade.sort {
             TradeSort::Paid => sum.pay += i128::from(trade.minor),
-            TradeSort::Revoked | TradeSort::Refunded { .. } => sum.refund += i128::from(trade.minor),
+            TradeSort::Revoked | TradeSort::Refunded { .. } => {
+                sum.refund += i128::from(trade.minor)
+            }
         }
     }
     sums.into_values().collect()
 }
 
 fn day(since_1970: i64) -> Option<NaiveDate> {
-    NaiveDate::from_ymd_opt(1970, 1, 1)?.checked_add_days(Days::new(u64::try_from(since_1970).ok()?))
+    NaiveDate::from_ymd_opt(1970, 1, 1)?
+        .checked_add_days(Days::new(u64::try_from(since_1970).ok()?))
 }
 
 fn show(sum: &DaySum, day: NaiveDate, settled: bool) -> Value {

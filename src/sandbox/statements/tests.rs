@@ -11,7 +11,9 @@ use crate::clock::Clock;
 use crate::domain::ids::OrderNumber;
 use crate::domain::money::{Amount, Currency};
 use crate::gateway::transport::Transport;
-use crate::gateway::{Call, Gateway, Observation, Reached, hipopay as hipopay_client, wechat as wechat_client};
+use crate::gateway::{
+    Call, Gateway, Observation, Reached, hipopay as hipopay_client, wechat as wechat_client,
+};
 use crate::sandbox::faults::FaultPlan;
 use crate::sandbox::hipopay::{self, Hipopay};
 use crate::sandbox::{Identity, Sandbox};
@@ -20,11 +22,17 @@ use crate::statement::{self, Format, Kind};
 const TIMEOUT: Duration = Duration::from_millis(1_000);
 
 fn settings(plan: FaultPlan) -> Settings {
-    Settings { plan, timeout: TIMEOUT, ..Settings::default() }
+    Settings {
+        plan,
+        timeout: TIMEOUT,
+        ..Settings::default()
+    }
 }
 
 fn call(operation: &str, input: Value) -> Call {
-    let Value::Object(input) = input else { panic!("{input}") };
+    let Value::Object(input) = input else {
+        panic!("{input}")
+    };
     Call {
         operation: operation.into(),
         order_no: OrderNumber::parse("S-1").unwrap(),
@@ -59,7 +67,9 @@ impl Wechat {
 
     async fn of(identity: Identity, settings: Settings) -> Self {
         let config = identity.wechat_config("https://sandbox.invalid");
-        let sandbox = Sandbox::open(identity, settings, Clock::System).await.unwrap();
+        let sandbox = Sandbox::open(identity, settings, Clock::System)
+            .await
+            .unwrap();
         let transport = Transport::InProcess(sandbox.clone());
         let client = wechat_client::Client::new(&config, transport, Clock::System).unwrap();
         client.probe().await;
@@ -89,15 +99,15 @@ impl Wechat {
     }
 
     async fn settlements(&self) -> Observation {
-        let window =
-            json!({ "from": today().pred_opt().unwrap().to_string(), "to": today().succ_opt().unwrap().to_string() });
+        let window = json!({ "from": today().pred_opt().unwrap().to_string(), "to": today().succ_opt().unwrap().to_string() });
         self.client.call(&call("settlements", window)).await
     }
 }
 
 fn hipopay_identity() -> hipopay::Identity {
     static ONE: OnceLock<hipopay::Identity> = OnceLock::new();
-    ONE.get_or_init(|| hipopay::Identity::generate().unwrap()).clone()
+    ONE.get_or_init(|| hipopay::Identity::generate().unwrap())
+        .clone()
 }
 
 struct Hipo {
@@ -111,7 +121,10 @@ impl Hipo {
         let twin = Hipopay::open(&identity, settings, Clock::System).unwrap();
         let transport = Transport::InProcess(twin.clone());
         let config = identity.config("https://sandbox.invalid");
-        Self { twin, client: hipopay_client::Client::new(&config, transport, Clock::System).unwrap() }
+        Self {
+            twin,
+            client: hipopay_client::Client::new(&config, transport, Clock::System).unwrap(),
+        }
     }
 
     async fn statement(&self, ago: u64) -> Observation {
@@ -124,13 +137,21 @@ fn hkd(text: &str) -> Amount {
 }
 
 fn code(seen: &Observation) -> Option<&str> {
-    assert_eq!((&seen.reached, &seen.file), (&Reached::Replied, &None), "{seen:?}");
+    assert_eq!(
+        (&seen.reached, &seen.file),
+        (&Reached::Replied, &None),
+        "{seen:?}"
+    );
     seen.code.as_deref()
 }
 
 /// A file that was fetched, which is in no evidence.
 fn file(seen: &Observation) -> &[u8] {
-    assert_eq!((&seen.reached, seen.evidence.as_str()), (&Reached::Replied, ""), "{seen:?}");
+    assert_eq!(
+        (&seen.reached, seen.evidence.as_str()),
+        (&Reached::Replied, ""),
+        "{seen:?}"
+    );
     let file = seen.file.as_deref().unwrap();
     assert_eq!(seen.result["bytes"], json!(file.len()));
     assert_eq!(seen.receipt.as_deref().map(str::len), Some(64));
@@ -144,11 +165,18 @@ async fn wechats_statement_lists_what_was_charged_and_passes_for_nothing_else() 
     rig.charge(3).await;
     let seen = rig.statement(0).await;
     let statement = statement::read(Format::Wechat, file(&seen)).unwrap();
-    let listed: Vec<_> = statement.lines.iter().map(|line| (line.kind, line.amount)).collect();
+    let listed: Vec<_> = statement
+        .lines
+        .iter()
+        .map(|line| (line.kind, line.amount))
+        .collect();
     assert_eq!(listed, vec![(Kind::Payment, Some(hkd("12.50"))); 3]);
     for line in &statement.lines {
         let order = rig.sandbox.order(&line.order_no).await.unwrap().unwrap();
-        assert_eq!((&order.transaction_id, line.state.as_str()), (&line.transaction_id, "SUCCESS"));
+        assert_eq!(
+            (&order.transaction_id, line.state.as_str()),
+            (&line.transaction_id, "SUCCESS")
+        );
     }
     assert_eq!(statement.totals.unwrap().count, 3);
     assert_eq!(seen.result["sha1"].as_str().map(str::len), Some(40));
@@ -164,11 +192,23 @@ async fn hipopays_bill_lists_payments_and_refunds() {
     let payment_no = rig.twin.seed("P-1", hkd("10.00"));
     let mut refund = call("refund", json!({ "transaction_id": payment_no }));
     refund.amount = Some(hkd("4.00"));
-    assert_eq!(rig.client.call(&refund).await.state.as_deref(), Some("SUCCESS"));
+    assert_eq!(
+        rig.client.call(&refund).await.state.as_deref(),
+        Some("SUCCESS")
+    );
     let seen = rig.statement(0).await;
     let lines = statement::read(Format::Hipopay, file(&seen)).unwrap().lines;
-    let numbers: Vec<_> = lines.iter().map(|line| (line.kind, line.order_no.as_str(), line.amount)).collect();
-    assert_eq!(numbers, [(Kind::Payment, "P-1", Some(hkd("10.00"))), (Kind::Refund, "P-1", Some(hkd("4.00")))]);
+    let numbers: Vec<_> = lines
+        .iter()
+        .map(|line| (line.kind, line.order_no.as_str(), line.amount))
+        .collect();
+    assert_eq!(
+        numbers,
+        [
+            (Kind::Payment, "P-1", Some(hkd("10.00"))),
+            (Kind::Refund, "P-1", Some(hkd("4.00")))
+        ]
+    );
     assert_eq!(lines[1].refund_id, rig.twin.refund("S-1").unwrap().theirs);
     assert_eq!(lines[1].transaction_id, payment_no);
     assert_eq!(code(&rig.statement(120).await), Some("PARAM_ERROR"));
@@ -181,15 +221,31 @@ async fn a_file_may_be_longer_than_any_other_reply() {
     (0..3_000).for_each(|n| drop(twin.seed(&format!("P-{n}"), hkd("10.00"))));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let config = identity.config(&format!("http://{}", listener.local_addr().unwrap()));
-    let served = crate::sandbox::Gateways { hipopay: Some(twin), ..Default::default() };
+    let served = crate::sandbox::Gateways {
+        hipopay: Some(twin),
+        ..Default::default()
+    };
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    tokio::spawn(crate::sandbox::server::serve(served, listener, async { drop(stopped.await) }));
+    tokio::spawn(crate::sandbox::server::serve(served, listener, async {
+        drop(stopped.await)
+    }));
     let transport = Transport::http(1, TIMEOUT).unwrap();
     let client = hipopay_client::Client::new(&config, transport, Clock::System).unwrap();
-    let seen = client.call(&Call { timeout: Duration::from_secs(20), ..call("statement", day(0)) }).await;
+    let seen = client
+        .call(&Call {
+            timeout: Duration::from_secs(20),
+            ..call("statement", day(0))
+        })
+        .await;
     drop(stop);
     assert!(file(&seen).len() > crate::gateway::REPLY_MAX);
-    assert_eq!(statement::read(Format::Hipopay, file(&seen)).unwrap().lines.len(), 3_000);
+    assert_eq!(
+        statement::read(Format::Hipopay, file(&seen))
+            .unwrap()
+            .lines
+            .len(),
+        3_000
+    );
 }
 
 #[tokio::test]
@@ -204,7 +260,13 @@ async fn an_institution_gets_the_statement_and_the_batches_of_its_sub_merchant()
     identity.mode = institution;
     let rig = Wechat::of(identity, settings(FaultPlan::NONE)).await;
     rig.charge(1).await;
-    assert_eq!(statement::read(Format::Wechat, file(&rig.statement(0).await)).unwrap().lines.len(), 1);
+    assert_eq!(
+        statement::read(Format::Wechat, file(&rig.statement(0).await))
+            .unwrap()
+            .lines
+            .len(),
+        1
+    );
     assert_eq!(rig.settlements().await.records.len(), 1);
 }
 
@@ -212,12 +274,16 @@ async fn an_institution_gets_the_statement_and_the_batches_of_its_sub_merchant()
 async fn batches_come_from_as_many_pages_as_there_are() {
     let rig = Wechat::new(settings(FaultPlan::NONE)).await;
     let currencies = [
-        "HKD", "USD", "CNY", "JPY", "KRW", "GBP", "EUR", "AUD", "CAD", "NZD", "THB", "SGD", "CHF", "SEK", "NOK", "DKK",
-        "VND", "MYR", "PHP", "IDR",
+        "HKD", "USD", "CNY", "JPY", "KRW", "GBP", "EUR", "AUD", "CAD", "NZD", "THB", "SGD", "CHF",
+        "SEK", "NOK", "DKK", "VND", "MYR", "PHP", "IDR",
     ];
     rig.charge_in(&currencies).await;
     let seen = rig.settlements().await;
-    let mut found: Vec<_> = seen.records.iter().map(|batch| batch["currency"].as_str().unwrap()).collect();
+    let mut found: Vec<_> = seen
+        .records
+        .iter()
+        .map(|batch| batch["currency"].as_str().unwrap())
+        .collect();
     let mut expected = currencies;
     found.sort_unstable();
     expected.sort_unstable();
@@ -229,7 +295,10 @@ async fn batches_come_from_as_many_pages_as_there_are() {
 
 #[tokio::test]
 async fn a_late_statement_is_refused_until_it_is_there() {
-    let late = Settings { statements: Ready::AfterRequests(2), ..settings(FaultPlan::NONE) };
+    let late = Settings {
+        statements: Ready::AfterRequests(2),
+        ..settings(FaultPlan::NONE)
+    };
     let rig = Wechat::new(late.clone()).await;
     rig.charge(1).await;
     assert_eq!(code(&rig.statement(0).await), Some("STATEMENT_CREATING"));
@@ -248,23 +317,38 @@ async fn no_fault_ever_yields_a_file_that_is_not_the_statement() {
     for fault in Fault::ALL {
         let seeds = if fault == Fault::WrongSignature { 8 } else { 1 };
         for seed in 0..seeds {
-            let plan = FaultPlan { on: Some(CallKind::Query), seed, ..FaultPlan::only(fault) };
+            let plan = FaultPlan {
+                on: Some(CallKind::Query),
+                seed,
+                ..FaultPlan::only(fault)
+            };
             let mut settings = settings(plan);
             settings.timeout = Duration::from_millis(200);
             let wechat = Wechat::new(settings.clone()).await;
             wechat.charge(1).await;
             let hipopay = Hipo::new(settings);
             hipopay.twin.seed("P-1", hkd("10.00"));
-            for (seen, format) in
-                [(wechat.statement(0).await, Format::Wechat), (hipopay.statement(0).await, Format::Hipopay)]
-            {
-                let whole = seen.file.as_ref().map(|file| statement::read(format, file).unwrap().lines.len());
+            for (seen, format) in [
+                (wechat.statement(0).await, Format::Wechat),
+                (hipopay.statement(0).await, Format::Hipopay),
+            ] {
+                let whole = seen
+                    .file
+                    .as_ref()
+                    .map(|file| statement::read(format, file).unwrap().lines.len());
                 assert!(matches!(whole, None | Some(1)), "{fault}: {seen:?}");
                 assert_eq!(seen.file.is_some(), seen.receipt.is_some(), "{fault}");
-                assert!(!seen.evidence.contains("oUpF8") && !seen.evidence.contains("P-1"), "{fault}: {seen:?}");
+                assert!(
+                    !seen.evidence.contains("oUpF8") && !seen.evidence.contains("P-1"),
+                    "{fault}: {seen:?}"
+                );
                 let fits = match fault {
-                    Fault::WrongSignature if format == Format::Wechat => matches!(seen.reached, Reached::Unverified(_)),
-                    Fault::WrongSignature | Fault::Truncated => matches!(seen.reached, Reached::Unreadable(_)),
+                    Fault::WrongSignature if format == Format::Wechat => {
+                        matches!(seen.reached, Reached::Unverified(_))
+                    }
+                    Fault::WrongSignature | Fault::Truncated => {
+                        matches!(seen.reached, Reached::Unreadable(_))
+                    }
                     Fault::Refused => matches!(seen.reached, Reached::Unreachable(..)),
                     Fault::ResetBefore => matches!(seen.reached, Reached::Lost(_)),
                     Fault::SilentBefore => seen.reached == Reached::TimedOut,
@@ -283,23 +367,40 @@ async fn no_fault_ever_yields_a_file_that_is_not_the_statement() {
                 };
                 assert!(fits, "{fault}: {seen:?}");
             }
-            assert!(wechat.statement(0).await.file.is_some() && hipopay.statement(0).await.file.is_some(), "{fault}");
+            assert!(
+                wechat.statement(0).await.file.is_some()
+                    && hipopay.statement(0).await.file.is_some(),
+                "{fault}"
+            );
         }
     }
 }
 
 #[tokio::test]
 async fn settlement_batches_move_from_unsettle_to_settled() {
-    let rig = Wechat::new(Settings { unsettled: 2, ..settings(FaultPlan::NONE) }).await;
+    let rig = Wechat::new(Settings {
+        unsettled: 2,
+        ..settings(FaultPlan::NONE)
+    })
+    .await;
     rig.charge(3).await;
     for _ in 0..2 {
         let seen = rig.settlements().await;
-        assert_eq!((&seen.reached, seen.state.as_deref(), &seen.receipt), (&Reached::Replied, Some("UNSETTLE"), &None));
+        assert_eq!(
+            (&seen.reached, seen.state.as_deref(), &seen.receipt),
+            (&Reached::Replied, Some("UNSETTLE"), &None)
+        );
         assert_eq!(seen.records.len(), 1);
-        assert_eq!((&seen.records[0]["unsettle"], &seen.records[0]["settled"]), (&json!(3_750), &json!(0)));
+        assert_eq!(
+            (&seen.records[0]["unsettle"], &seen.records[0]["settled"]),
+            (&json!(3_750), &json!(0))
+        );
     }
     let seen = rig.settlements().await;
-    assert_eq!((seen.state.as_deref(), seen.result["batches"].as_u64()), (Some("SETTLED"), Some(1)));
+    assert_eq!(
+        (seen.state.as_deref(), seen.result["batches"].as_u64()),
+        (Some("SETTLED"), Some(1))
+    );
     let today = compact(today());
     let expected = json!({
         "batch_id": format!("{today}HKD"), "settle_state": "SETTLED", "settlement_date": today, "trade_start_date": today,
@@ -312,14 +413,25 @@ async fn settlement_batches_move_from_unsettle_to_settled() {
 
 #[tokio::test]
 async fn settlements_that_cannot_be_read_whole_are_not_reported() {
-    for fault in [Fault::WrongSignature, Fault::Truncated, Fault::ErrorBefore, Fault::ResetBefore] {
-        let plan = FaultPlan { on: Some(CallKind::Query), ..FaultPlan::only(fault) };
+    for fault in [
+        Fault::WrongSignature,
+        Fault::Truncated,
+        Fault::ErrorBefore,
+        Fault::ResetBefore,
+    ] {
+        let plan = FaultPlan {
+            on: Some(CallKind::Query),
+            ..FaultPlan::only(fault)
+        };
         let rig = Wechat::new(settings(plan)).await;
         rig.charge(1).await;
         // The first asks for what is not settled, the second gets as far as what is.
         for _ in 0..2 {
             let seen = rig.settlements().await;
-            assert!(seen.records.is_empty() && seen.receipt.is_none() && seen.state.is_none(), "{fault}: {seen:?}");
+            assert!(
+                seen.records.is_empty() && seen.receipt.is_none() && seen.state.is_none(),
+                "{fault}: {seen:?}"
+            );
         }
         assert_eq!(rig.settlements().await.records.len(), 1, "{fault}");
     }
@@ -328,15 +440,32 @@ async fn settlements_that_cannot_be_read_whole_are_not_reported() {
 #[tokio::test]
 async fn a_day_that_is_no_date_and_a_window_that_is_none_are_not_sent() {
     let rig = Wechat::new(settings(FaultPlan::NONE)).await;
-    for input in
-        [json!({}), json!({ "date": "20261122" }), json!({ "date": "2026-02-30" }), json!({ "date": "2026-2-3" })]
-    {
+    for input in [
+        json!({}),
+        json!({ "date": "20261122" }),
+        json!({ "date": "2026-02-30" }),
+        json!({ "date": "2026-2-3" }),
+    ] {
         let seen = rig.client.call(&call("statement", input)).await;
         assert!(matches!(seen.reached, Reached::Unsendable(_)), "{seen:?}");
     }
     let backwards = json!({ "from": "2026-11-22", "to": "2026-11-21" });
-    assert!(matches!(rig.client.call(&call("settlements", backwards)).await.reached, Reached::Unsendable(_)));
-    assert_eq!(rig.sandbox.totals().await.unwrap().refused.get("wrong_query"), None);
+    assert!(matches!(
+        rig.client
+            .call(&call("settlements", backwards))
+            .await
+            .reached,
+        Reached::Unsendable(_)
+    ));
+    assert_eq!(
+        rig.sandbox
+            .totals()
+            .await
+            .unwrap()
+            .refused
+            .get("wrong_query"),
+        None
+    );
 }
 
 fn trades() -> impl Strategy<Value = Vec<Trade>> {
@@ -344,24 +473,32 @@ fn trades() -> impl Strategy<Value = Vec<Trade>> {
     let sort = prop_oneof![
         Just(TradeSort::Paid),
         Just(TradeSort::Revoked),
-        (number, "[0-9]{1,32}", any::<bool>()).prop_map(|(number, theirs, processing)| TradeSort::Refunded {
-            number,
-            theirs,
-            processing
+        (number, "[0-9]{1,32}", any::<bool>()).prop_map(|(number, theirs, processing)| {
+            TradeSort::Refunded {
+                number,
+                theirs,
+                processing,
+            }
         }),
     ];
     let currency = prop::sample::select(vec!["HKD", "JPY", "CNY", "KRW", "USD"]);
     let minor = prop_oneof![1..100_i64, 1..1_000_000_000_000_i64];
-    let trade = (sort, 0..4_000_000_000_000_i64, number, "[0-9]{1,32}", currency, minor).prop_map(
-        |(sort, at, number, theirs, currency, minor)| Trade {
+    let trade = (
+        sort,
+        0..4_000_000_000_000_i64,
+        number,
+        "[0-9]{1,32}",
+        currency,
+        minor,
+    )
+        .prop_map(|(sort, at, number, theirs, currency, minor)| Trade {
             sort,
             at: Timestamp::from_millis(at),
             number,
             theirs,
             currency: currency.to_owned(),
             minor,
-        },
-    );
+        });
     prop::collection::vec(trade, 1..20)
 }
 
@@ -373,11 +510,23 @@ fn expected(trade: &Trade) -> (Kind, String, String, String, Option<Amount>) {
         TradeSort::Refunded { .. } => Kind::Refund,
     };
     let amount = Amount::from_minor(trade.minor, Currency::parse(&trade.currency).unwrap()).ok();
-    (kind, written(trade.at), trade.number.clone(), trade.theirs.clone(), amount)
+    (
+        kind,
+        written(trade.at),
+        trade.number.clone(),
+        trade.theirs.clone(),
+        amount,
+    )
 }
 
 fn shown(line: &statement::Line) -> (Kind, String, String, String, Option<Amount>) {
-    (line.kind, line.time.clone(), line.order_no.clone(), line.transaction_id.clone(), line.amount)
+    (
+        line.kind,
+        line.time.clone(),
+        line.order_no.clone(),
+        line.transaction_id.clone(),
+        line.amount,
+    )
 }
 
 proptest! {

@@ -1,7 +1,8 @@
-//! WeChat Pay's statement of a day: 38 columns, back-ticks, a summary; its signature covers the SHA-1 (docs/gateways/wechat.md).
+//! WeChat Pay's statement of a day: 38 columns, back-ticks, a summary; its signature covers the
+//! SHA-1 (docs/gateways/wechat.md).
 //!
-//! The file is written page by page from the books. It carries a payer's id, as the real one does, so that a client that
-//! keeps it where it must not is found out. Fees are nothing here.
+//! The file is written page by page from the books. It carries a payer's id, as the real one does,
+//! so that a client that keeps it where it must not is found out. Fees are nothing here.
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use bytes::Bytes;
@@ -29,7 +30,8 @@ const DAYS: u64 = 180;
 const PAGE: u32 = 1_000;
 
 const HEADER: &str = "交易时间,公众账号ID,商户号,子商户号,设备号,微信订单号,商户订单号,用户标识,交易类型,交易状态,付款银行,充值券币种,充值券金额,优惠券币种,优惠券金额,微信退款单号,商户退款单号,退款类型,退款状态,商品名称,商户数据包,手续费,费率,标价币种,订单金额(标价币种),用户支付币种,用户支付金额,结算币种,应结订单金额,支付汇率,退款汇率,申请退款金额,用户退款币种,用户退款金额,退款结算币种,退款应结订单金额,充值券退款金额,优惠券退款金额";
-const CAPTIONS: &str = "总交易单数,应结订单总金额,退款总金额,充值券退款总金额,手续费总金额,订单总金额,申请退款总金额";
+const CAPTIONS: &str =
+    "总交易单数,应结订单总金额,退款总金额,充值券退款总金额,手续费总金额,订单总金额,申请退款总金额";
 
 impl Sandbox {
     /// `GET /v3/global/statements`.
@@ -43,13 +45,19 @@ impl Sandbox {
         if let Some(fault) = fault {
             self.books.lock().await.count(Counter::Fault, fault.word());
         }
-        let refused = |code, message| Said { fault, ..Said::error(400, code, message) };
+        let refused = |code, message| Said {
+            fault,
+            ..Said::error(400, code, message)
+        };
         let said = if !self.settings.statements.is_there(before) {
             Ok(refused("STATEMENT_CREATING", "the statement is being made"))
         } else {
             match self.write(day).await {
                 Ok(Some(file)) => return self.speak_file(&subject, file, fault).await,
-                Ok(None) => Ok(refused("NO_STATEMENT_EXIST", "there was no trade on that day")),
+                Ok(None) => Ok(refused(
+                    "NO_STATEMENT_EXIST",
+                    "there was no trade on that day",
+                )),
                 Err(error) => Err(error),
             }
         };
@@ -61,8 +69,14 @@ impl Sandbox {
         let day = Query::read(query).get("date").and_then(parse_day);
         let day = day.ok_or(param("wrong_date"))?;
         let today = day_of(self.clock.now());
-        let oldest = today.checked_sub_days(Days::new(DAYS)).unwrap_or(NaiveDate::MIN);
-        if (oldest..=today).contains(&day) { Ok(day) } else { Err(param("date_out_of_range")) }
+        let oldest = today
+            .checked_sub_days(Days::new(DAYS))
+            .unwrap_or(NaiveDate::MIN);
+        if (oldest..=today).contains(&day) {
+            Ok(day)
+        } else {
+            Err(param("date_out_of_range"))
+        }
     }
 
     /// The file of a day; none if nothing was traded.
@@ -70,7 +84,12 @@ impl Sandbox {
         let mut file = File::new(&self.identity.mode);
         let mut after = String::new();
         loop {
-            let charges = self.books.lock().await.charges(bounds(day), &after, PAGE).await?;
+            let charges = self
+                .books
+                .lock()
+                .await
+                .charges(bounds(day), &after, PAGE)
+                .await?;
             let Some(last) = charges.last() else { break };
             after.clone_from(&last.transaction_id);
             for charge in charges {
@@ -92,9 +111,14 @@ impl Sandbox {
         Ok((file.count > 0).then(|| file.finish()))
     }
 
-    /// A file, bent by its fault. Under none does a client get one that it may believe and is wrong.
+    /// A file, bent by its fault. Under none does a client get one that it may believe and is
+    /// wrong.
     async fn speak_file(&self, subject: &str, file: Bytes, fault: Option<Fault>) -> Reaction {
-        let coin = self.settings.plan.draw(subject, "shape", 0).is_multiple_of(2);
+        let coin = self
+            .settings
+            .plan
+            .draw(subject, "shape", 0)
+            .is_multiple_of(2);
         let forged = fault == Some(Fault::WrongSignature);
         match fault {
             None | Some(Fault::WrongSignature | Fault::Truncated | Fault::Slow) => {
@@ -105,7 +129,17 @@ impl Sandbox {
                     Some(reply) => Reaction::Reply(reply),
                 }
             }
-            Some(_) => self.react(Ok(Said { http: 200, body: json!({}), fault }), subject).await,
+            Some(_) => {
+                self.react(
+                    Ok(Said {
+                        http: 200,
+                        body: json!({}),
+                        fault,
+                    }),
+                    subject,
+                )
+                .await
+            }
         }
     }
 
@@ -124,8 +158,14 @@ impl Sandbox {
         let covered = format!("{{\"sha1\":\"{signed}\"}}");
         let mut reply = self.signed(200, file, covered.as_bytes())?;
         let headers = reply.headers_mut();
-        headers.insert("content-type", HeaderValue::from_static("text/plain; charset=utf-8"));
-        headers.insert("wechatpay-statement-sha1", HeaderValue::from_str(&said).ok()?);
+        headers.insert(
+            "content-type",
+            HeaderValue::from_static("text/plain; charset=utf-8"),
+        );
+        headers.insert(
+            "wechatpay-statement-sha1",
+            HeaderValue::from_str(&said).ok()?,
+        );
         Some(reply)
     }
 }
@@ -145,9 +185,12 @@ impl File {
     pub(super) fn new(mode: &WechatMode) -> Self {
         let (appid, mchid, sub_mchid) = match mode {
             WechatMode::Common { mchid, appid } => (appid, mchid, ""),
-            WechatMode::Institutional { sp_mchid, sp_appid, sub_mchid, sub_appid: _ } => {
-                (sp_appid, sp_mchid, sub_mchid.as_str())
-            }
+            WechatMode::Institutional {
+                sp_mchid,
+                sp_appid,
+                sub_mchid,
+                sub_appid: _,
+            } => (sp_appid, sp_mchid, sub_mchid.as_str()),
         };
         Self {
             text: format!("\u{feff}{HEADER}\r\n").into_bytes(),
@@ -182,12 +225,19 @@ impl File {
         cells[10] = "WPHK";
         (cells[12], cells[14]) = ("0.00", "0.00");
         (cells[21], cells[22], cells[23]) = ("0", "0.00%", &trade.currency);
-        if let TradeSort::Refunded { number, theirs, processing } = &trade.sort {
+        if let TradeSort::Refunded {
+            number,
+            theirs,
+            processing,
+        } = &trade.sort
+        {
             cells[9] = "REFUND";
             (cells[15], cells[16], cells[17]) = (theirs, number, "ORIGINAL");
             cells[18] = if *processing { "PROCESSING" } else { "SUCCESS" };
-            (cells[30], cells[31], cells[32], cells[33]) = ("100000000", &amount, &trade.currency, &amount);
-            (cells[34], cells[35], cells[36], cells[37]) = (&trade.currency, &amount, "0.00", "0.00");
+            (cells[30], cells[31], cells[32], cells[33]) =
+                ("100000000", &amount, &trade.currency, &amount);
+            (cells[34], cells[35], cells[36], cells[37]) =
+                (&trade.currency, &amount, "0.00", "0.00");
             self.refunded = self.refunded.saturating_add(sum);
         } else {
             if trade.sort == TradeSort::Revoked {
@@ -206,7 +256,8 @@ impl File {
     /// Adds the summary.
     pub(super) fn finish(mut self) -> Bytes {
         let (count, paid, back) = (self.count, self.settled, self.refunded);
-        let totals = format!("{CAPTIONS}\r\n`{count}.0,`{paid},`{back},`0.00,`0,`{paid},`{back}\r\n");
+        let totals =
+            format!("{CAPTIONS}\r\n`{count}.0,`{paid},`{back},`0.00,`0,`{paid},`{back}\r\n");
         self.text.extend_from_slice(totals.as_bytes());
         self.text.into()
     }

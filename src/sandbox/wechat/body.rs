@@ -1,10 +1,12 @@
-//! Bodies as the gateway reads them: types, lengths and words. Which fields there may be, `request_table` knows. Written apart
-//! from the client's own types on purpose.
+//! Bodies as the gateway reads them: types, lengths and words. Which fields there may be,
+//! `request_table` knows. Written apart from the client's own types on purpose.
 
 use serde::Deserialize;
 
 use super::super::Refusal;
-use super::super::body::{BodyAmount, check_amount, check_lengths, check_notify_url, check_number, param, parse};
+use super::super::body::{
+    BodyAmount, check_amount, check_lengths, check_notify_url, check_number, param, parse,
+};
 use super::Name;
 
 /// The end of a contract.
@@ -17,7 +19,10 @@ pub(super) struct Termination {
 impl Termination {
     pub(super) fn read(bytes: &[u8]) -> Result<Self, Refusal> {
         let body: Self = parse(bytes)?;
-        check_lengths(&[(Some(&body.termination_note), 256), (body.sub_appid.as_ref(), 32)])?;
+        check_lengths(&[
+            (Some(&body.termination_note), 256),
+            (body.sub_appid.as_ref(), 32),
+        ])?;
         Ok(body)
     }
 }
@@ -87,12 +92,22 @@ impl Micropay {
             (store.map(|store| &store.address), 512),
         ])?;
         check_number(&self.out_trade_no)?;
-        if self.trade_type != "MICROPAY" || self.limit_pay.as_ref().is_some_and(|limit| limit != "no_credit") {
+        if self.trade_type != "MICROPAY"
+            || self
+                .limit_pay
+                .as_ref()
+                .is_some_and(|limit| limit != "no_credit")
+        {
             return Err(param("wrong_word"));
         }
         let code = &self.payer.auth_code;
-        let is_code = (16..=24).contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_digit());
-        if is_code { Ok(()) } else { Err(param("wrong_auth_code")) }
+        let is_code =
+            (16..=24).contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_digit());
+        if is_code {
+            Ok(())
+        } else {
+            Err(param("wrong_auth_code"))
+        }
     }
 }
 
@@ -128,11 +143,20 @@ impl Refund {
             (body.sub_appid.as_ref(), 32),
         ])?;
         check_number(&body.out_refund_no)?;
-        body.notify_url.as_deref().map_or(Ok(()), check_notify_url)?;
+        body.notify_url
+            .as_deref()
+            .map_or(Ok(()), check_notify_url)?;
         check_amount(body.amount.refund, &body.amount.currency)?;
         check_amount(body.amount.total, &body.amount.currency)?;
-        let sources = ["REFUND_SOURCE_UNSETTLED_FUNDS", "REFUND_SOURCE_RECHARGE_FUNDS"];
-        if body.source.as_deref().is_some_and(|source| !sources.contains(&source)) {
+        let sources = [
+            "REFUND_SOURCE_UNSETTLED_FUNDS",
+            "REFUND_SOURCE_RECHARGE_FUNDS",
+        ];
+        if body
+            .source
+            .as_deref()
+            .is_some_and(|source| !sources.contains(&source))
+        {
             return Err(param("wrong_word"));
         }
         Ok(body)

@@ -33,13 +33,23 @@ struct Rig {
 impl Rig {
     async fn new() -> Self {
         let clock = Clock::driven(NOW);
-        let twin = Sandbox::open(identity(), Settings::default(), clock.clone()).await.unwrap();
-        twin.seed("P-1", Amount::parse("10.00", Currency::parse("HKD").unwrap()).unwrap());
+        let twin = Sandbox::open(identity(), Settings::default(), clock.clone())
+            .await
+            .unwrap();
+        twin.seed(
+            "P-1",
+            Amount::parse("10.00", Currency::parse("HKD").unwrap()).unwrap(),
+        );
         Self { twin, clock }
     }
 
     fn client(&self, config: &WechatConfig) -> Client {
-        Client::new(config, Transport::InProcess(self.twin.clone()), self.clock.clone()).unwrap()
+        Client::new(
+            config,
+            Transport::InProcess(self.twin.clone()),
+            self.clock.clone(),
+        )
+        .unwrap()
     }
 
     async fn notice(&self) -> (HeaderMap, Bytes) {
@@ -48,11 +58,15 @@ impl Rig {
 
     async fn told(&self, client: &Client) -> Reached {
         let (headers, body) = self.notice().await;
-        client.read_notification(&headers, &body, self.clock.now()).await.reached
+        client
+            .read_notification(&headers, &body, self.clock.now())
+            .await
+            .reached
     }
 
     fn pass(&self, seconds: u64) {
-        self.clock.set(self.clock.now().plus(Duration::from_secs(seconds)));
+        self.clock
+            .set(self.clock.now().plus(Duration::from_secs(seconds)));
     }
 }
 
@@ -61,24 +75,48 @@ async fn pay(client: &Client, number: &str) -> Observation {
     let input: Map<String, Value> = serde_json::from_value(input).unwrap();
     let amount = Amount::parse("10.00", Currency::parse("HKD").unwrap()).ok();
     let order_no = OrderNumber::parse(number).unwrap();
-    client.call(&Call { operation: "micropay".into(), order_no, input, amount, timeout: Duration::from_secs(5) }).await
+    client
+        .call(&Call {
+            operation: "micropay".into(),
+            order_no,
+            input,
+            amount,
+            timeout: Duration::from_secs(5),
+        })
+        .await
 }
 
 fn with(platform: Platform) -> WechatConfig {
-    WechatConfig { platform, ..identity().wechat_config(BASE) }
+    WechatConfig {
+        platform,
+        ..identity().wechat_config(BASE)
+    }
 }
 
 #[tokio::test]
-async fn while_certificates_give_way_to_a_public_key_either_verifies_and_requests_name_the_public_key() {
+async fn while_certificates_give_way_to_a_public_key_either_verifies_and_requests_name_the_public_key()
+ {
     let rig = Rig::new().await;
     let public_key = rig.twin.public_key().unwrap();
-    let both = with(Platform { certificates: true, public_keys: vec![public_key.clone()] });
+    let both = with(Platform {
+        certificates: true,
+        public_keys: vec![public_key.clone()],
+    });
     let client = rig.client(&both);
-    for (at, signs_with) in
-        [SignsWith::Certificate, SignsWith::PublicKey, SignsWith::Certificate].into_iter().enumerate()
+    for (at, signs_with) in [
+        SignsWith::Certificate,
+        SignsWith::PublicKey,
+        SignsWith::Certificate,
+    ]
+    .into_iter()
+    .enumerate()
     {
         rig.twin.sign_with(signs_with);
-        assert_eq!(pay(&client, &format!("B-{at}")).await.reached, Reached::Replied, "{signs_with:?}");
+        assert_eq!(
+            pay(&client, &format!("B-{at}")).await.reached,
+            Reached::Replied,
+            "{signs_with:?}"
+        );
         assert_eq!(rig.twin.named_key().as_ref(), Some(&public_key.id));
         assert_eq!(rig.told(&client).await, Reached::Replied, "{signs_with:?}");
     }
@@ -87,7 +125,9 @@ async fn while_certificates_give_way_to_a_public_key_either_verifies_and_request
     let certificates = rig.client(&with(Platform::certificates()));
     assert_eq!(rig.told(&certificates).await, Reached::Replied);
     rig.twin.sign_with(SignsWith::PublicKey);
-    assert!(matches!(rig.told(&certificates).await, Reached::Unverified(why) if why.contains("PUB_KEY_ID_")));
+    assert!(
+        matches!(rig.told(&certificates).await, Reached::Unverified(why) if why.contains("PUB_KEY_ID_"))
+    );
 }
 
 #[tokio::test]
@@ -95,12 +135,18 @@ async fn while_a_public_key_gives_way_to_another_both_verify_and_the_first_is_na
     let rig = Rig::new().await;
     rig.twin.sign_with(SignsWith::PublicKey);
     let old = rig.twin.public_key().unwrap();
-    let only_old = rig.client(&with(Platform { certificates: false, public_keys: vec![old.clone()] }));
+    let only_old = rig.client(&with(Platform {
+        certificates: false,
+        public_keys: vec![old.clone()],
+    }));
     assert_eq!(rig.told(&only_old).await, Reached::Replied);
     rig.twin.rotate_platform().unwrap();
     let new = rig.twin.public_key().unwrap();
     assert_ne!(new.id, old.id);
-    let both = rig.client(&with(Platform { certificates: false, public_keys: vec![new.clone(), old] }));
+    let both = rig.client(&with(Platform {
+        certificates: false,
+        public_keys: vec![new.clone(), old],
+    }));
     assert_eq!(rig.told(&both).await, Reached::Replied);
     assert_eq!(pay(&both, "R-1").await.reached, Reached::Replied);
     assert_eq!(rig.twin.named_key(), Some(new.id));
@@ -114,9 +160,15 @@ async fn where_a_public_key_verifies_a_download_that_fails_keeps_nothing_from_be
     rig.twin.sign_with(SignsWith::PublicKey);
     rig.twin.hide_certificates(true);
     let public_keys = vec![rig.twin.public_key().unwrap()];
-    let client = rig.client(&with(Platform { certificates: true, public_keys }));
+    let client = rig.client(&with(Platform {
+        certificates: true,
+        public_keys,
+    }));
     for n in 0..20 {
-        assert_eq!(pay(&client, &format!("F-{n}")).await.reached, Reached::Replied);
+        assert_eq!(
+            pay(&client, &format!("F-{n}")).await.reached,
+            Reached::Replied
+        );
     }
     assert_eq!(rig.twin.downloads(), 1);
     rig.pass(61);
@@ -129,19 +181,35 @@ async fn a_merchant_key_is_used_from_its_time_on() {
     let rig = Rig::new().await;
     let change = NOW.plus(Duration::from_secs(100));
     let mut config = identity().wechat_config(BASE);
-    config.merchant_keys.push(rig.twin.add_merchant_key(Some(change)).unwrap());
+    config
+        .merchant_keys
+        .push(rig.twin.add_merchant_key(Some(change)).unwrap());
     let client = rig.client(&config);
     assert_eq!(pay(&client, "M-1").await.reached, Reached::Replied);
     let found = async || {
         let probes = client.probe().await;
-        probes.into_iter().find(|probe| probe.step == "signature").unwrap().found.unwrap()
+        probes
+            .into_iter()
+            .find(|probe| probe.step == "signature")
+            .unwrap()
+            .found
+            .unwrap()
     };
-    assert!(found().await.contains(&config.merchant_keys[0].serial), "{}", found().await);
+    assert!(
+        found().await.contains(&config.merchant_keys[0].serial),
+        "{}",
+        found().await
+    );
     rig.clock.set(change);
     // The gateway may have forgotten the old one by now.
-    rig.twin.forget_merchant_key(&config.merchant_keys[0].serial);
+    rig.twin
+        .forget_merchant_key(&config.merchant_keys[0].serial);
     assert_eq!(pay(&client, "M-2").await.state.as_deref(), Some("SUCCESS"));
-    assert!(found().await.contains(&config.merchant_keys[1].serial), "{}", found().await);
+    assert!(
+        found().await.contains(&config.merchant_keys[1].serial),
+        "{}",
+        found().await
+    );
 }
 
 #[tokio::test]
@@ -150,8 +218,11 @@ async fn our_certificate_that_expires_before_its_key_is_replaced_is_told_of() {
     let at = |seconds| NOW.plus(Duration::from_secs(seconds));
     let told = |old_until: u64, new_until: u64| {
         let mut config = identity().wechat_config(BASE);
-        config.merchant_keys.push(rig.twin.add_merchant_key(Some(at(100))).unwrap());
-        (config.merchant_keys[0].until, config.merchant_keys[1].until) = (Some(at(old_until)), Some(at(new_until)));
+        config
+            .merchant_keys
+            .push(rig.twin.add_merchant_key(Some(at(100))).unwrap());
+        (config.merchant_keys[0].until, config.merchant_keys[1].until) =
+            (Some(at(old_until)), Some(at(new_until)));
         rig.client(&config).certificates()
     };
     assert_eq!(told(101, 500), [("merchant certificate", at(500))]);
@@ -159,7 +230,8 @@ async fn our_certificate_that_expires_before_its_key_is_replaced_is_told_of() {
 }
 
 #[tokio::test]
-async fn a_notification_under_a_certificate_that_cannot_be_had_just_now_is_neither_believed_nor_refused() {
+async fn a_notification_under_a_certificate_that_cannot_be_had_just_now_is_neither_believed_nor_refused()
+ {
     let rig = Rig::new().await;
     let client = rig.client(&with(Platform::certificates()));
     rig.twin.hide_certificates(true);
@@ -186,13 +258,19 @@ async fn a_stranger_causes_no_downloads_and_is_refused_whether_certificates_can_
     let (headers, body) = rig.notice().await;
     let mut notice: Value = serde_json::from_slice(&body).unwrap();
     // Anybody can write this: what they cannot do is encrypt it for us.
-    notice["resource"]["ciphertext"] = json!("bm90IGVuY3J5cHRlZCBmb3IgdXMgYXQgYWxsLCBhcyBsb25nIGFzIGl0IG1heSBiZQ==");
+    notice["resource"]["ciphertext"] =
+        json!("bm90IGVuY3J5cHRlZCBmb3IgdXMgYXQgYWxsLCBhcyBsb25nIGFzIGl0IG1heSBiZQ==");
     let forged = serde_json::to_vec(&notice).unwrap();
     let refused = async |forged: &[u8]| {
         for n in 0..50 {
             let mut headers = headers.clone();
-            headers.insert("wechatpay-serial", HeaderValue::from_str(&format!("70000000000000{n:02}")).unwrap());
-            let seen = client.read_notification(&headers, forged, rig.clock.now()).await;
+            headers.insert(
+                "wechatpay-serial",
+                HeaderValue::from_str(&format!("70000000000000{n:02}")).unwrap(),
+            );
+            let seen = client
+                .read_notification(&headers, forged, rig.clock.now())
+                .await;
             assert!(matches!(seen.reached, Reached::Unverified(_)), "{seen:?}");
         }
     };
@@ -202,16 +280,27 @@ async fn a_stranger_causes_no_downloads_and_is_refused_whether_certificates_can_
     rig.twin.hide_certificates(false);
     refused(&forged).await;
     assert_eq!(rig.twin.downloads(), 0);
-    // Who has caught a true one can send it under a serial of their own: that costs a download a minute.
+    // Who has caught a true one can send it under a serial of their own: that costs a download a
+    // minute.
     for n in 0..50 {
         let mut headers = headers.clone();
-        headers.insert("wechatpay-serial", HeaderValue::from_str(&format!("60000000000000{n:02}")).unwrap());
-        let seen = client.read_notification(&headers, &body, rig.clock.now()).await;
-        assert!(matches!(seen.reached, Reached::Unverified(_) | Reached::NoKeys(_)), "{seen:?}");
+        headers.insert(
+            "wechatpay-serial",
+            HeaderValue::from_str(&format!("60000000000000{n:02}")).unwrap(),
+        );
+        let seen = client
+            .read_notification(&headers, &body, rig.clock.now())
+            .await;
+        assert!(
+            matches!(seen.reached, Reached::Unverified(_) | Reached::NoKeys(_)),
+            "{seen:?}"
+        );
     }
     assert_eq!(rig.twin.downloads(), 1);
     // And its own serial makes a forged one no better.
-    let seen = client.read_notification(&headers, &forged, rig.clock.now()).await;
+    let seen = client
+        .read_notification(&headers, &forged, rig.clock.now())
+        .await;
     assert!(matches!(seen.reached, Reached::Unverified(_)), "{seen:?}");
 }
 
@@ -221,7 +310,10 @@ async fn while_the_apiv3_key_is_changed_what_either_was_used_for_opens() {
     let mut config = with(Platform::certificates());
     let old = config.api_v3_keys[0].clone();
     config.api_v3_keys = vec!["n".repeat(32).into()];
-    assert!(matches!(rig.told(&rig.client(&config)).await, Reached::Unverified(_)));
+    assert!(matches!(
+        rig.told(&rig.client(&config)).await,
+        Reached::Unverified(_)
+    ));
     config.api_v3_keys.push(old);
     assert_eq!(rig.told(&rig.client(&config)).await, Reached::Replied);
 }

@@ -1,8 +1,8 @@
-//! What WeChat Pay's other side does beside deductions: orders of every kind, quick pay, withdrawing, refunds, the end of a
-//! contract, and notifications.
+//! What WeChat Pay's other side does beside deductions: orders of every kind, quick pay,
+//! withdrawing, refunds, the end of a contract, and notifications.
 //!
-//! Payments by code and refunds are in the till; deductions stay in their own books, and are taken over into the till when
-//! money of them is given back. No payment counts in both.
+//! Payments by code and refunds are in the till; deductions stay in their own books, and are taken
+//! over into the till when money of them is given back. No payment counts in both.
 
 mod body;
 #[cfg(test)]
@@ -79,7 +79,10 @@ enum Name {
 
 impl Desk {
     pub(super) fn new(settings: Settings, clock: Clock) -> Self {
-        Self { counter: Counter::new(settings, clock), notes: Mutex::default() }
+        Self {
+            counter: Counter::new(settings, clock),
+            notes: Mutex::default(),
+        }
     }
 
     fn notes(&self) -> MutexGuard<'_, Notes> {
@@ -88,7 +91,8 @@ impl Desk {
 
     /// Whether a payment that is no deduction has this number.
     pub(super) fn has_payment(&self, number: &str) -> bool {
-        !self.notes().deductions.contains(number) && self.counter.till().entry(Sort::Payment, number).is_some()
+        !self.notes().deductions.contains(number)
+            && self.counter.till().entry(Sort::Payment, number).is_some()
     }
 
     /// A paid payment that is no deduction.
@@ -99,12 +103,18 @@ impl Desk {
 
     /// Whether money of this payment is given back, or is about to be.
     pub(super) fn gives_back(&self, number: &str) -> bool {
-        self.counter.till().entry(Sort::Payment, number).is_some_and(|payment| payment.given_back > 0)
+        self.counter
+            .till()
+            .entry(Sort::Payment, number)
+            .is_some_and(|payment| payment.given_back > 0)
     }
 
     /// Whether the merchant has ended this contract.
     pub(super) fn has_ended(&self, contract: &str) -> bool {
-        self.notes().contracts.get(contract).is_some_and(|ending| ending.note.is_some())
+        self.notes()
+            .contracts
+            .get(contract)
+            .is_some_and(|ending| ending.note.is_some())
     }
 
     /// The books of deductions with what the till holds beside them.
@@ -112,13 +122,25 @@ impl Desk {
         let till = self.counter.totals();
         let moved = |sums: BTreeMap<String, (u64, i64)>| {
             sums.into_iter()
-                .map(|(currency, (count, minor))| (currency, Charged { count, minor: minor.into() }))
+                .map(|(currency, (count, minor))| {
+                    (
+                        currency,
+                        Charged {
+                            count,
+                            minor: minor.into(),
+                        },
+                    )
+                })
                 .collect()
         };
         totals.paid = moved(till.paid);
         totals.refunded = moved(till.refunded);
-        for (sum, more) in [(&mut totals.violations, till.violations), (&mut totals.faults, till.faults)] {
-            more.into_iter().for_each(|(name, count)| *sum.entry(name).or_default() += count);
+        for (sum, more) in [
+            (&mut totals.violations, till.violations),
+            (&mut totals.faults, till.faults),
+        ] {
+            more.into_iter()
+                .for_each(|(name, count)| *sum.entry(name).or_default() += count);
         }
         totals
     }
@@ -132,7 +154,11 @@ impl Sandbox {
 
     /// A refund as it stands in the books.
     pub fn refund(&self, out_refund_no: &str) -> Option<Entry> {
-        self.desk.counter.till().entry(Sort::Refund, out_refund_no).cloned()
+        self.desk
+            .counter
+            .till()
+            .entry(Sort::Refund, out_refund_no)
+            .cloned()
     }
 
     /// Answers a request, if it is one of these.
@@ -142,7 +168,9 @@ impl Sandbox {
         segments: &[&str],
         now: Timestamp,
     ) -> Result<Option<Answer>, Refusal> {
-        let ["v3", "global", rest @ ..] = segments else { return Ok(None) };
+        let ["v3", "global", rest @ ..] = segments else {
+            return Ok(None);
+        };
         let query = request.uri().query().unwrap_or_default();
         let bytes = request.body();
         let answer = match (request.method(), rest) {
@@ -164,10 +192,14 @@ impl Sandbox {
                 let said = self.terminate(&id, note);
                 (id, Ok(said))
             }
-            (&Method::GET, ["transactions", kind, number]) => self.show_order(name(kind, number)?, now).await,
+            (&Method::GET, ["transactions", kind, number]) => {
+                self.show_order(name(kind, number)?, now).await
+            }
             (&Method::POST, ["refunds"]) => self.take_refund(bytes, now).await?,
             (&Method::GET, ["refunds"]) => self.list_refunds(query).await?,
-            (&Method::GET, ["refunds", kind, number]) => self.show_refund(kind, &decode(number), now)?,
+            (&Method::GET, ["refunds", kind, number]) => {
+                self.show_refund(kind, &decode(number), now)?
+            }
             _ => return Ok(None),
         };
         Ok(Some(answer))
@@ -175,21 +207,34 @@ impl Sandbox {
 
     /// A contract as its query shows it.
     pub(super) fn contract(&self, id: &str) -> Said {
-        let ended = self.desk.notes().contracts.get(id).and_then(|ending| ending.note.clone());
+        let ended = self
+            .desk
+            .notes()
+            .contracts
+            .get(id)
+            .and_then(|ending| ending.note.clone());
         match contracts::show(id, ended) {
-            Some(body) => Said { http: 200, body, fault: None },
+            Some(body) => Said {
+                http: 200,
+                body,
+                fault: None,
+            },
             None => no_such_contract(id),
         }
     }
 
-    /// Ends a contract. One that has ended stays so; whether the real gateway says so or complains is not known [C].
+    /// Ends a contract. One that has ended stays so; whether the real gateway says so or complains
+    /// is not known [C].
     fn terminate(&self, id: &str, note: String) -> Said {
         if contracts::show(id, None).is_none() {
             return Said::error(403, "CONTRACT_NOT_EXIST", "there is no such contract");
         }
         let mut notes = self.desk.notes();
         let ending = notes.contracts.entry(id.to_owned()).or_default();
-        let fault = self.settings.plan.meets(id, ending.calls, ending.met, CallKind::Submit);
+        let fault = self
+            .settings
+            .plan
+            .meets(id, ending.calls, ending.met, CallKind::Submit);
         ending.calls = ending.calls.saturating_add(1);
         if let Some(fault) = fault {
             ending.met = ending.met.saturating_add(1);
@@ -197,18 +242,24 @@ impl Sandbox {
         }
         let refusals = [
             (Fault::SoftDecline, broken()),
-            (Fault::HardDecline, Said::error(403, "NO_AUTH", "not this one")),
+            (
+                Fault::HardDecline,
+                Said::error(403, "NO_AUTH", "not this one"),
+            ),
             (Fault::UnlistedCode, unlisted()),
         ];
-        let refused = refusals.into_iter().find(|(refusing, _)| fault == Some(*refusing)).map(|(_, said)| said);
+        let refused = refusals
+            .into_iter()
+            .find(|(refusing, _)| fault == Some(*refusing))
+            .map(|(_, said)| said);
         if refused.is_none() && !fault.is_some_and(Fault::is_before) {
             ending.note.get_or_insert(note);
         }
         refused.unwrap_or_else(|| Said::nothing(None)).with(fault)
     }
 
-    /// The merchant's number of an order that exists, and whether it is a deduction. A deduction that is paid is taken over
-    /// into the till, under its own transaction id.
+    /// The merchant's number of an order that exists, and whether it is a deduction. A deduction
+    /// that is paid is taken over into the till, under its own transaction id.
     async fn find(&self, name: &Name) -> Result<Option<(String, bool)>, StoreError> {
         if let Some(number) = self.desk.number_of(name) {
             let deduction = self.desk.notes().deductions.contains(&number);
@@ -219,7 +270,9 @@ impl Sandbox {
             Name::Theirs(id) => books.get_by_transaction(id).await?,
             Name::Ours(number) => books.get(number).await?,
         };
-        let Some(order) = order.filter(|order| order.state != OrderState::Seen) else { return Ok(None) };
+        let Some(order) = order.filter(|order| order.state != OrderState::Seen) else {
+            return Ok(None);
+        };
         if order.state == OrderState::Success {
             let asked = Asked {
                 sort: Sort::Payment,
@@ -230,7 +283,10 @@ impl Sandbox {
                 body: Vec::new(),
                 waits: false,
             };
-            self.desk.counter.till().adopt(&asked, &order.transaction_id, order.effect_at);
+            self.desk
+                .counter
+                .till()
+                .adopt(&asked, &order.transaction_id, order.effect_at);
             self.desk.notes().deductions.insert(order.number.clone());
         }
         Ok(Some((order.number, true)))
@@ -239,12 +295,26 @@ impl Sandbox {
     /// The merchant's ids as replies show them.
     fn show_ids(&self, shown: &mut Value, with_apps: bool) {
         let ids: Vec<(&str, &String, bool)> = match &self.identity.mode {
-            WechatMode::Common { mchid, appid } => vec![("mchid", mchid, false), ("appid", appid, true)],
-            WechatMode::Institutional { sp_mchid, sp_appid, sub_mchid, sub_appid: _ } => {
-                vec![("sp_mchid", sp_mchid, false), ("sub_mchid", sub_mchid, false), ("sp_appid", sp_appid, true)]
+            WechatMode::Common { mchid, appid } => {
+                vec![("mchid", mchid, false), ("appid", appid, true)]
+            }
+            WechatMode::Institutional {
+                sp_mchid,
+                sp_appid,
+                sub_mchid,
+                sub_appid: _,
+            } => {
+                vec![
+                    ("sp_mchid", sp_mchid, false),
+                    ("sub_mchid", sub_mchid, false),
+                    ("sp_appid", sp_appid, true),
+                ]
             }
         };
-        for (name, id, _) in ids.into_iter().filter(|(_, _, of_app)| with_apps || !of_app) {
+        for (name, id, _) in ids
+            .into_iter()
+            .filter(|(_, _, of_app)| with_apps || !of_app)
+        {
             shown[name] = Value::from(id.as_str());
         }
     }
@@ -273,11 +343,16 @@ fn name(kind: &str, number: &str) -> Result<Name, Refusal> {
 
 /// How the query of a contract says so is not documented \[C\]: the fake says it in both ways.
 fn no_such_contract(id: &str) -> Said {
-    let code = if either(id) { "NOT_FOUND" } else { "RESOURCE_NOT_EXISTS" };
+    let code = if either(id) {
+        "NOT_FOUND"
+    } else {
+        "RESOURCE_NOT_EXISTS"
+    };
     Said::error(404, code, "there is no such contract")
 }
 
-/// Which of two ways of saying the same thing an order gets, where no page says which is the gateway's.
+/// Which of two ways of saying the same thing an order gets, where no page says which is the
+/// gateway's.
 fn either(number: &str) -> bool {
     super::books::short_hash(number.as_bytes())[0].is_multiple_of(2)
 }

@@ -1,4 +1,5 @@
-//! Notifications as the gateway sends them (docs/gateways/wechat.md): encrypted under the APIv3 key, signed like a reply.
+//! Notifications as the gateway sends them (docs/gateways/wechat.md): encrypted under the APIv3
+//! key, signed like a reply.
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -14,13 +15,22 @@ use crate::domain::time::Timestamp;
 use crate::gateway::wechat::sign::nonce;
 
 impl Sandbox {
-    /// The notification of an order that is paid, a deduction or not: its headers and body. None if it is not paid.
+    /// The notification of an order that is paid, a deduction or not: its headers and body. None if
+    /// it is not paid.
     ///
     /// # Errors
     /// If the books cannot be read.
-    pub async fn notification(&self, out_trade_no: &str) -> Result<Option<(HeaderMap, Bytes)>, StoreError> {
+    pub async fn notification(
+        &self,
+        out_trade_no: &str,
+    ) -> Result<Option<(HeaderMap, Bytes)>, StoreError> {
         self.find(&Name::Ours(out_trade_no.to_owned())).await?;
-        let paid = self.desk.counter.till().entry(Sort::Payment, out_trade_no).cloned();
+        let paid = self
+            .desk
+            .counter
+            .till()
+            .entry(Sort::Payment, out_trade_no)
+            .cloned();
         let paid = paid.filter(|payment| payment.standing == Standing::Done);
         Ok(paid.and_then(|payment| self.tell(Sort::Payment, &payment, self.clock.now())))
     }
@@ -29,15 +39,28 @@ impl Sandbox {
     pub fn refund_notification(&self, out_refund_no: &str) -> Option<(HeaderMap, Bytes)> {
         let refund = self.refund(out_refund_no)?;
         let decided = !matches!(refund.standing, Standing::Seen | Standing::Open);
-        if decided { self.tell(Sort::Refund, &refund, self.clock.now()) } else { None }
+        if decided {
+            self.tell(Sort::Refund, &refund, self.clock.now())
+        } else {
+            None
+        }
     }
 
-    /// The notification of a payment or refund as it stands, signed at an instant. The real WeChat Pay tells of ends only.
-    pub(in crate::sandbox) fn tell(&self, sort: Sort, entry: &Entry, at: Timestamp) -> Option<(HeaderMap, Bytes)> {
+    /// The notification of a payment or refund as it stands, signed at an instant. The real WeChat
+    /// Pay tells of ends only.
+    pub(in crate::sandbox) fn tell(
+        &self,
+        sort: Sort,
+        entry: &Entry,
+        at: Timestamp,
+    ) -> Option<(HeaderMap, Bytes)> {
         match sort {
             Sort::Payment => {
-                let event =
-                    if entry.standing == Standing::Done { "TRANSACTION.SUCCESS" } else { "TRANSACTION.CHANGED" };
+                let event = if entry.standing == Standing::Done {
+                    "TRANSACTION.SUCCESS"
+                } else {
+                    "TRANSACTION.CHANGED"
+                };
                 self.notice_at(event, "transaction", &self.told_order(entry), at)
             }
             Sort::Refund => {
@@ -57,9 +80,18 @@ impl Sandbox {
     ///
     /// # Errors
     /// If the books cannot be read.
-    pub(in crate::sandbox) async fn payment(&self, number: &str) -> Result<Option<Entry>, StoreError> {
+    pub(in crate::sandbox) async fn payment(
+        &self,
+        number: &str,
+    ) -> Result<Option<Entry>, StoreError> {
         self.find(&Name::Ours(number.to_owned())).await?;
-        if let Some(entry) = self.desk.counter.till().entry(Sort::Payment, number).cloned() {
+        if let Some(entry) = self
+            .desk
+            .counter
+            .till()
+            .entry(Sort::Payment, number)
+            .cloned()
+        {
             return Ok(Some(entry));
         }
         let order = self.books.lock().await.get(number).await?;
@@ -84,7 +116,12 @@ impl Sandbox {
     }
 
     fn told_refund(&self, refund: &Entry) -> Option<Value> {
-        let payment = self.desk.counter.till().entry(Sort::Payment, &refund.of).cloned()?;
+        let payment = self
+            .desk
+            .counter
+            .till()
+            .entry(Sort::Payment, &refund.of)
+            .cloned()?;
         let mut resource = json!({
             "transaction_id": payment.theirs,
             "out_trade_no": payment.number,
@@ -103,7 +140,8 @@ impl Sandbox {
 
     /// An order as notifications show it: its number is called `transaction_id` here.
     fn told_order(&self, payment: &Entry) -> Value {
-        let deduction = payment.is_shadow() || self.desk.notes().deductions.contains(&payment.number);
+        let deduction =
+            payment.is_shadow() || self.desk.notes().deductions.contains(&payment.number);
         let mut shown = self.show_payment(payment, None);
         if let Some(fields) = shown.as_object_mut() {
             fields.remove("id");
@@ -120,12 +158,24 @@ impl Sandbox {
 
     /// A notification of anything, signed now.
     #[cfg(test)]
-    pub(super) fn notice(&self, event: &str, kind: &str, resource: &Value) -> Option<(HeaderMap, Bytes)> {
+    pub(super) fn notice(
+        &self,
+        event: &str,
+        kind: &str,
+        resource: &Value,
+    ) -> Option<(HeaderMap, Bytes)> {
         self.notice_at(event, kind, resource, self.clock.now())
     }
 
-    /// Encrypts and signs a notification. None if there is no randomness or the crypto library refuses.
-    fn notice_at(&self, event: &str, kind: &str, resource: &Value, at: Timestamp) -> Option<(HeaderMap, Bytes)> {
+    /// Encrypts and signs a notification. None if there is no randomness or the crypto library
+    /// refuses.
+    fn notice_at(
+        &self,
+        event: &str,
+        kind: &str,
+        resource: &Value,
+        at: Timestamp,
+    ) -> Option<(HeaderMap, Bytes)> {
         let random: String = nonce().ok()?.chars().take(12).collect();
         let text = serde_json::to_vec(resource).ok()?;
         let notice = json!({

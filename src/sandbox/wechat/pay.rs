@@ -1,5 +1,6 @@
-//! Quick pay, and what an order of any kind looks like (docs/gateways/wechat.md). The end of the payment code says what its payer does:
-//! `0000` takes a while, `0001` cannot pay, any other has paid at once.
+//! Quick pay, and what an order of any kind looks like (docs/gateways/wechat.md). The end of the
+//! payment code says what its payer does: `0000` takes a while, `0001` cannot pay, any other has
+//! paid at once.
 
 use serde_json::{Value, json};
 
@@ -47,12 +48,19 @@ impl Sandbox {
         let entry = till.entry(Sort::Payment, &body.out_trade_no).cloned();
         drop(till);
         let said = match (what, entry) {
-            (What::Entry(_), Some(entry)) => Said { http: 200, body: self.show_payment(&entry, fault), fault: None },
+            (What::Entry(_), Some(entry)) => Said {
+                http: 200,
+                body: self.show_payment(&entry, fault),
+                fault: None,
+            },
             (What::Soft, _) => Said::error(403, "NOT_ENOUGH", "balance not enough"),
             (What::Hard, _) => Said::error(403, "USER_ACCOUNT_ABNORMAL", "the payer's account"),
             (What::Unlisted, _) => unlisted(),
             (What::OtherBody, _) => number_used(),
-            (What::Entry(_) | What::NoPayment | What::WrongState | What::TooMuch | What::Full, _) => broken(),
+            (
+                What::Entry(_) | What::NoPayment | What::WrongState | What::TooMuch | What::Full,
+                _,
+            ) => broken(),
         };
         said.with(fault)
     }
@@ -64,8 +72,16 @@ impl Sandbox {
             Name::Ours(number) => number.clone(),
         };
         let said = if self.desk.has_payment(&subject) {
-            let (seen, fault) = self.desk.counter.till().query(Sort::Payment, &subject, &self.settings, now);
-            let said = seen.map(|entry| Said { http: 200, body: self.show_payment(&entry, fault), fault: None });
+            let (seen, fault) =
+                self.desk
+                    .counter
+                    .till()
+                    .query(Sort::Payment, &subject, &self.settings, now);
+            let said = seen.map(|entry| Said {
+                http: 200,
+                body: self.show_payment(&entry, fault),
+                fault: None,
+            });
             Ok(said.unwrap_or_else(no_such_order).with(fault))
         } else {
             self.show_deduction(&name, now).await
@@ -73,8 +89,8 @@ impl Sandbox {
         (subject, said)
     }
 
-    /// A deduction as the query of orders of every kind shows it: its number is called `id` here. Whether that query knows
-    /// deductions is not documented \[C\]: here it knows half of them.
+    /// A deduction as the query of orders of every kind shows it: its number is called `id` here.
+    /// Whether that query knows deductions is not documented \[C\]: here it knows half of them.
     async fn show_deduction(&self, name: &Name, now: Timestamp) -> Result<Said, StoreError> {
         let number = match name {
             Name::Ours(number) => number.clone(),
@@ -93,7 +109,10 @@ impl Sandbox {
         if said.http == 404 {
             return Ok(no_such_order().with(said.fault));
         }
-        let id = said.body.as_object_mut().and_then(|body| body.remove("transaction_id"));
+        let id = said
+            .body
+            .as_object_mut()
+            .and_then(|body| body.remove("transaction_id"));
         if let Some(id) = id {
             said.body["id"] = id;
         }
@@ -103,18 +122,29 @@ impl Sandbox {
     /// A payment by code as replies show it.
     pub(super) fn show_payment(&self, entry: &Entry, fault: Option<Fault>) -> Value {
         let (trade_state, description) = match entry.standing {
-            // Which of the two states a reversed payment has is not documented: half of them have each.
-            Standing::Done if self.stands(Sort::Refund, &reversal(&entry.number)) == Some(Standing::Done) => {
-                if either(&entry.number) { ("REVOKED", "Revoked") } else { ("REFUND", "Transfer to refund") }
+            // Which of the two states a reversed payment has is not documented: half of them have
+            // each.
+            Standing::Done
+                if self.stands(Sort::Refund, &reversal(&entry.number)) == Some(Standing::Done) =>
+            {
+                if either(&entry.number) {
+                    ("REVOKED", "Revoked")
+                } else {
+                    ("REFUND", "Transfer to refund")
+                }
             }
-            Standing::Done if self.stands(Sort::Refund, &reversal(&entry.number)) == Some(Standing::Open) => {
+            Standing::Done
+                if self.stands(Sort::Refund, &reversal(&entry.number)) == Some(Standing::Open) =>
+            {
                 ("SUCCESS", "Payment success")
             }
             Standing::Done if entry.given_back > 0 => ("REFUND", "Transfer to refund"),
             Standing::Done => ("SUCCESS", "Payment success"),
             Standing::Seen | Standing::Open => ("USERPAYING", "payment in progress"),
             Standing::Failed => ("PAYERROR", "Payment failed"),
-            Standing::Cancelled if self.stands(Sort::Cancel, &closing(&entry.number)) == Some(Standing::Done) => {
+            Standing::Cancelled
+                if self.stands(Sort::Cancel, &closing(&entry.number)) == Some(Standing::Done) =>
+            {
                 ("CLOSED", "Closed")
             }
             Standing::Cancelled => ("REVOKED", "Revoked"),
@@ -140,10 +170,18 @@ impl Sandbox {
     }
 
     fn stands(&self, sort: Sort, number: &str) -> Option<Standing> {
-        self.desk.counter.till().entry(sort, number).map(|entry| entry.standing)
+        self.desk
+            .counter
+            .till()
+            .entry(sort, number)
+            .map(|entry| entry.standing)
     }
 }
 
 fn number_used() -> Said {
-    Said::error(400, "OUT_TRADE_NO_USED", "this order number belongs to another request")
+    Said::error(
+        400,
+        "OUT_TRADE_NO_USED",
+        "this order number belongs to another request",
+    )
 }

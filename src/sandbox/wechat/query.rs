@@ -15,14 +15,25 @@ impl Query {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             (name.to_owned(), decode(value))
         };
-        Self(query.split('&').filter(|pair| !pair.is_empty()).map(pair).collect())
+        Self(
+            query
+                .split('&')
+                .filter(|pair| !pair.is_empty())
+                .map(pair)
+                .collect(),
+        )
     }
 
     pub(in crate::sandbox) fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.0
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
     }
 
     pub(in crate::sandbox) fn number(&self, name: &str) -> Result<usize, Refusal> {
-        self.get(name).and_then(|text| text.parse().ok()).ok_or(param("wrong_number"))
+        self.get(name)
+            .and_then(|text| text.parse().ok())
+            .ok_or(param("wrong_number"))
     }
 }

@@ -1,5 +1,5 @@
-//! Refunds (docs/gateways/wechat.md): accepted first and decided later. Never more than was paid, at most fifty of one payment, as far
-//! apart as the settings say, and one number for one body.
+//! Refunds (docs/gateways/wechat.md): accepted first and decided later. Never more than was paid,
+//! at most fifty of one payment, as far apart as the settings say, and one number for one body.
 
 use serde_json::{Value, json};
 
@@ -21,14 +21,25 @@ const PAGE_MAX: usize = 20;
 
 impl Sandbox {
     /// A refund.
-    pub(super) async fn take_refund(&self, bytes: &[u8], now: Timestamp) -> Result<Answer, Refusal> {
+    pub(super) async fn take_refund(
+        &self,
+        bytes: &[u8],
+        now: Timestamp,
+    ) -> Result<Answer, Refusal> {
         let body = Refund::read(bytes)?;
         let payment = self.find(&body.of()?).await;
-        let said = payment.map(|payment| self.refund_of(&body, bytes, payment.map(|(number, _)| number), now));
+        let said = payment
+            .map(|payment| self.refund_of(&body, bytes, payment.map(|(number, _)| number), now));
         Ok((body.out_refund_no, said))
     }
 
-    fn refund_of(&self, body: &Refund, bytes: &[u8], payment: Option<String>, now: Timestamp) -> Said {
+    fn refund_of(
+        &self,
+        body: &Refund,
+        bytes: &[u8],
+        payment: Option<String>,
+        now: Timestamp,
+    ) -> Said {
         let exists = payment.is_some();
         let asked = Asked {
             sort: Sort::Refund,
@@ -45,18 +56,29 @@ impl Sandbox {
         let (number, of) = (asked.number.clone(), asked.of.clone());
         let mut till = self.desk.counter.till();
         let Outcome { what, fault } = till.submit(asked, &self.settings, now);
-        let accepted = till.entry(Sort::Refund, &number).is_some_and(|entry| entry.standing != Standing::Seen);
+        let accepted = till
+            .entry(Sort::Refund, &number)
+            .is_some_and(|entry| entry.standing != Standing::Seen);
         drop(till);
         if accepted {
             self.note(&number, of, now);
         }
-        // Whether a refund that is answered so was accepted is unclear (docs/gateways/wechat.md): here it was.
+        // Whether a refund that is answered so was accepted is unclear (docs/gateways/wechat.md):
+        // here it was.
         if fault == Some(Fault::ErrorAfter) && either(&number) {
             return Said::error(429, "FREQUENCY_LIMITED", "slow down");
         }
         let said = match what {
-            What::Entry(entry) => Said { http: 200, body: accepted_refund(&entry, fault), fault: None },
-            What::Soft => Said::error(403, "NOT_ENOUGH", "the account has not enough to refund from"),
+            What::Entry(entry) => Said {
+                http: 200,
+                body: accepted_refund(&entry, fault),
+                fault: None,
+            },
+            What::Soft => Said::error(
+                403,
+                "NOT_ENOUGH",
+                "the account has not enough to refund from",
+            ),
             What::Hard => Said::error(403, "USER_ACCOUNT_ABNORMAL", "the payer's account"),
             What::Unlisted => unlisted(),
             What::OtherBody => number_used(),
@@ -68,16 +90,21 @@ impl Sandbox {
         said.with(fault)
     }
 
-    /// Why a new refund cannot be, for reasons of this gateway only. Its number belongs to its body all the same.
+    /// Why a new refund cannot be, for reasons of this gateway only. Its number belongs to its body
+    /// all the same.
     fn forbidden(&self, asked: &Asked, total: i64, now: Timestamp) -> Option<Said> {
         let notes = self.desk.notes();
         let mut till = self.desk.counter.till();
-        if till.entry(Sort::Refund, &asked.number).is_some_and(|entry| entry.standing != Standing::Seen) {
+        if till
+            .entry(Sort::Refund, &asked.number)
+            .is_some_and(|entry| entry.standing != Standing::Seen)
+        {
             return None;
         }
         let paid = till.entry(Sort::Payment, &asked.of)?.minor;
         let before = notes.refunds.get(&asked.of);
-        let too_close = before.is_some_and(|before| now < before.last.plus(self.settings.refund_gap));
+        let too_close =
+            before.is_some_and(|before| now < before.last.plus(self.settings.refund_gap));
         if total != paid {
             // Nothing was made of it: its number may be sent again with what was paid.
             return Some(invalid("total is not what was paid"));
@@ -85,7 +112,11 @@ impl Sandbox {
         let said = if before.is_some_and(|before| before.numbers.len() >= MOST) {
             invalid("there are fifty refunds of it")
         } else if too_close {
-            Said::error(429, "FREQUENCY_LIMITED", "two refunds of a payment are a minute apart")
+            Said::error(
+                429,
+                "FREQUENCY_LIMITED",
+                "two refunds of a payment are a minute apart",
+            )
         } else {
             return None;
         };
@@ -100,7 +131,10 @@ impl Sandbox {
 
     fn note(&self, number: &str, of: String, now: Timestamp) {
         let mut notes = self.desk.notes();
-        let refunds = notes.refunds.entry(of).or_insert_with(|| Refunds { last: now, ..Refunds::default() });
+        let refunds = notes.refunds.entry(of).or_insert_with(|| Refunds {
+            last: now,
+            ..Refunds::default()
+        });
         if !refunds.numbers.iter().any(|known| known == number) {
             refunds.numbers.push(number.to_owned());
             refunds.last = now;
@@ -108,22 +142,35 @@ impl Sandbox {
     }
 
     /// A query of one refund, by the merchant's number or the gateway's.
-    pub(super) fn show_refund(&self, kind: &str, number: &str, now: Timestamp) -> Result<Answer, Refusal> {
+    pub(super) fn show_refund(
+        &self,
+        kind: &str,
+        number: &str,
+        now: Timestamp,
+    ) -> Result<Answer, Refusal> {
         let mut till = self.desk.counter.till();
         let number = match kind {
             "out-refund-no" => number.to_owned(),
-            "id" => till.number_of(Sort::Refund, number).unwrap_or_else(|| number.to_owned()),
+            "id" => till
+                .number_of(Sort::Refund, number)
+                .unwrap_or_else(|| number.to_owned()),
             _ => return Err(NO_SUCH_PATH),
         };
         let (seen, fault) = till.query(Sort::Refund, &number, &self.settings, now);
         let said = match seen {
             None => no_such_refund(),
             Some(entry) => {
-                let payment = till.entry(Sort::Payment, &entry.of).map_or("", |payment| payment.theirs.as_str());
+                let payment = till
+                    .entry(Sort::Payment, &entry.of)
+                    .map_or("", |payment| payment.theirs.as_str());
                 let mut body = one_refund(&entry, fault);
                 body["transaction_id"] = json!(payment);
                 body["out_trade_no"] = json!(entry.of);
-                Said { http: 200, body, fault: None }
+                Said {
+                    http: 200,
+                    body,
+                    fault: None,
+                }
             }
         };
         Ok((number, Ok(said.with(fault))))
@@ -142,17 +189,38 @@ impl Sandbox {
             return Err(param("wrong_number"));
         }
         let (Name::Theirs(subject) | Name::Ours(subject)) = &name;
-        Ok((subject.clone(), self.refund_page(&name, offset, count).await))
+        Ok((
+            subject.clone(),
+            self.refund_page(&name, offset, count).await,
+        ))
     }
 
-    async fn refund_page(&self, name: &Name, offset: usize, count: usize) -> Result<Said, StoreError> {
-        let number = self.find(name).await?.map(|(number, _)| number).unwrap_or_default();
+    async fn refund_page(
+        &self,
+        name: &Name,
+        offset: usize,
+        count: usize,
+    ) -> Result<Said, StoreError> {
+        let number = self
+            .find(name)
+            .await?
+            .map(|(number, _)| number)
+            .unwrap_or_default();
         let notes = self.desk.notes();
         let mut till = self.desk.counter.till();
         let (payment, fault) = till.query(Sort::Payment, &number, &self.settings, self.clock.now());
-        let Some(payment) = payment else { return Ok(no_such_order().with(fault)) };
-        let numbers = notes.refunds.get(&number).map_or(&[][..], |refunds| &refunds.numbers);
-        let page = numbers.iter().skip(offset).take(count).filter_map(|number| till.entry(Sort::Refund, number));
+        let Some(payment) = payment else {
+            return Ok(no_such_order().with(fault));
+        };
+        let numbers = notes
+            .refunds
+            .get(&number)
+            .map_or(&[][..], |refunds| &refunds.numbers);
+        let page = numbers
+            .iter()
+            .skip(offset)
+            .take(count)
+            .filter_map(|number| till.entry(Sort::Refund, number));
         let data: Vec<Value> = page.map(|entry| one_refund(entry, None)).collect();
         let mut body = json!({
             "id": payment.theirs,
@@ -166,7 +234,11 @@ impl Sandbox {
             "data": data,
         });
         self.show_ids(&mut body, false);
-        Ok(Said { http: 200, body, fault })
+        Ok(Said {
+            http: 200,
+            body,
+            fault,
+        })
     }
 }
 
@@ -213,11 +285,19 @@ pub(super) fn amount(entry: &Entry, fault: Option<Fault>) -> Value {
 }
 
 fn no_such_refund() -> Said {
-    Said::error(404, "RESOURCE_NOT_EXISTS", "there is no such order or refund")
+    Said::error(
+        404,
+        "RESOURCE_NOT_EXISTS",
+        "there is no such order or refund",
+    )
 }
 
 fn number_used() -> Said {
-    Said::error(400, "OUT_REFUND_NO_USED", "this refund number belongs to another request")
+    Said::error(
+        400,
+        "OUT_REFUND_NO_USED",
+        "this refund number belongs to another request",
+    )
 }
 
 fn invalid(why: &str) -> Said {

@@ -1,7 +1,9 @@
-//! Withdrawing an order: closing what was not paid, and reversing a quick payment, which gives it back. The reversal of a
-//! deduction closes an unpaid one only; one that was paid is refunded (docs/gateways/wechat.md).
+//! Withdrawing an order: closing what was not paid, and reversing a quick payment, which gives it
+//! back. The reversal of a deduction closes an unpaid one only; one that was paid is refunded
+//! (docs/gateways/wechat.md).
 //!
-//! A quick payment is reversed at most once and not beside refunds; the money is in the books like a refund's.
+//! A quick payment is reversed at most once and not beside refunds; the money is in the books like
+//! a refund's.
 
 use super::super::books::OrderState;
 use super::super::faults::CallKind;
@@ -42,7 +44,12 @@ impl Sandbox {
             // Deductions are withdrawn by a call of their own.
             Ok(Some((number, true))) => (number, Ok(no_such_order())),
             Ok(Some((number, false))) => {
-                let payment = self.desk.counter.till().entry(Sort::Payment, &number).cloned();
+                let payment = self
+                    .desk
+                    .counter
+                    .till()
+                    .entry(Sort::Payment, &number)
+                    .cloned();
                 let said = payment.map_or_else(no_such_order, |payment| match way {
                     Way::Close => self.close(&payment, now),
                     Way::Reverse => self.reverse(&payment, now),
@@ -58,9 +65,16 @@ impl Sandbox {
         }
         let number = payment.number.as_str();
         let mut till = self.desk.counter.till();
-        let asked = Asked { sort: Sort::Cancel, number: closing(number), minor: 0, ..of(payment) };
+        let asked = Asked {
+            sort: Sort::Cancel,
+            number: closing(number),
+            minor: 0,
+            ..of(payment)
+        };
         let Outcome { what, fault } = till.submit(asked, &self.settings, now);
-        let standing = till.entry(Sort::Payment, number).map_or(Standing::Seen, |payment| payment.standing);
+        let standing = till
+            .entry(Sort::Payment, number)
+            .map_or(Standing::Seen, |payment| payment.standing);
         let said = match (what, standing) {
             (What::Soft, _) => broken(),
             (What::Hard, _) => invalid("not this one"),
@@ -77,33 +91,58 @@ impl Sandbox {
             return invalid("too early to be reversed");
         }
         let mut till = self.desk.counter.till();
-        let Some(payment) = till.press(&payment.number, &self.settings, now) else { return no_such_order() };
-        let known = till.entry(Sort::Refund, &reversal(&payment.number)).is_some();
+        let Some(payment) = till.press(&payment.number, &self.settings, now) else {
+            return no_such_order();
+        };
+        let known = till
+            .entry(Sort::Refund, &reversal(&payment.number))
+            .is_some();
         match payment.standing {
             Standing::Open | Standing::Seen => return broken(),
             Standing::Failed | Standing::Cancelled => return Said::nothing(None),
-            Standing::Done if payment.given_back > 0 && !known => return invalid("there are refunds of it"),
+            Standing::Done if payment.given_back > 0 && !known => {
+                return invalid("there are refunds of it");
+            }
             Standing::Done => {}
         }
-        let asked = Asked { sort: Sort::Refund, number: reversal(&payment.number), ..of(&payment) };
+        let asked = Asked {
+            sort: Sort::Refund,
+            number: reversal(&payment.number),
+            ..of(&payment)
+        };
         let Outcome { what, fault } = till.submit(asked, &self.settings, now);
         let said = match what {
             What::Entry(entry) if entry.standing == Standing::Done => Said::nothing(None),
             What::Hard | What::TooMuch | What::WrongState => invalid("it cannot be reversed"),
             What::Unlisted => unlisted(),
-            What::Entry(entry) if entry.standing == Standing::Failed => invalid("it cannot be reversed"),
-            What::Entry(_) | What::Soft | What::OtherBody | What::NoPayment | What::Full => broken(),
+            What::Entry(entry) if entry.standing == Standing::Failed => {
+                invalid("it cannot be reversed")
+            }
+            What::Entry(_) | What::Soft | What::OtherBody | What::NoPayment | What::Full => {
+                broken()
+            }
         };
         said.with(fault)
     }
 
     /// The reversal of a deduction: it is closed, unless it was paid or is still being decided.
-    pub(super) async fn reverse_deduction(&self, number: &str, now: Timestamp) -> Result<Said, StoreError> {
+    pub(super) async fn reverse_deduction(
+        &self,
+        number: &str,
+        now: Timestamp,
+    ) -> Result<Said, StoreError> {
         let mut books = self.books.lock().await;
-        let Some(mut order) = books.get(number).await?.filter(|order| order.state != OrderState::Seen) else {
+        let Some(mut order) = books
+            .get(number)
+            .await?
+            .filter(|order| order.state != OrderState::Seen)
+        else {
             return Ok(no_such_deduction());
         };
-        let drawn = self.settings.plan.meets(number, order.calls, order.met, CallKind::Submit);
+        let drawn = self
+            .settings
+            .plan
+            .meets(number, order.calls, order.met, CallKind::Submit);
         // A fault of the outcome means nothing where there is none.
         let fault = drawn.filter(|fault| !fault.is_outcome());
         order.calls = order.calls.saturating_add(1);
@@ -120,11 +159,15 @@ impl Sandbox {
             }
         }
         let said = match order.state {
-            OrderState::Closed if before == OrderState::Closed => spelled(number, 400, ["ORDERCLOSED", "ORDER_CLOSED"]),
+            OrderState::Closed if before == OrderState::Closed => {
+                spelled(number, 400, ["ORDERCLOSED", "ORDER_CLOSED"])
+            }
             OrderState::Closed => Said::nothing(None),
             OrderState::PayError => spelled(number, 400, ["ORDERCLOSED", "ORDER_CLOSED"]),
             OrderState::Success => spelled(number, 400, ["ORDERPAID", "ORDER_PAID"]),
-            OrderState::Processing | OrderState::NotPay => spelled(number, 500, ["SYSTEMERROR", "SYSTEM_ERROR"]),
+            OrderState::Processing | OrderState::NotPay => {
+                spelled(number, 500, ["SYSTEMERROR", "SYSTEM_ERROR"])
+            }
             OrderState::Seen => no_such_deduction(),
         };
         books.put(order).await?;
@@ -134,7 +177,11 @@ impl Sandbox {
 
 /// A code that the pages spell in two ways: every number gets one of them.
 fn spelled(number: &str, http: u16, code: [&str; 2]) -> Said {
-    Said::error(http, code[usize::from(either(number))], "the deduction's state forbids it")
+    Said::error(
+        http,
+        code[usize::from(either(number))],
+        "the deduction's state forbids it",
+    )
 }
 
 /// What withdrawing a payment asks for.

@@ -1,4 +1,5 @@
-//! The address of a request: query parameters that there are not, and characters that no text here has, are refused for all paths at once.
+//! The address of a request: query parameters that there are not, and characters that no text here
+//! has, are refused for all paths at once.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,11 +22,17 @@ impl Parameters {
     pub fn of(document: &OpenApi) -> Self {
         let mut known = HashMap::new();
         for (path, item) in &document.paths.paths {
-            for (method, operation) in [("GET", &item.get), ("POST", &item.post), ("DELETE", &item.delete)] {
+            for (method, operation) in [
+                ("GET", &item.get),
+                ("POST", &item.post),
+                ("DELETE", &item.delete),
+            ] {
                 let Some(operation) = operation else { continue };
                 let all = operation.parameters.iter().flatten();
                 let names = all.filter_map(|one| match one {
-                    RefOr::T(one) if one.parameter_in == ParameterIn::Query => Some(one.name.clone()),
+                    RefOr::T(one) if one.parameter_in == ParameterIn::Query => {
+                        Some(one.name.clone())
+                    }
                     RefOr::T(_) | RefOr::Ref(_) => None,
                 });
                 known.insert((method, path.clone()), names.collect());
@@ -39,9 +46,17 @@ impl Parameters {
         if decoded(request.uri().path()).contains(&0) {
             return Err(ApiError::nul("the path"));
         }
-        let Some(query) = request.uri().query() else { return Ok(()) };
-        let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
-        let known = self.0.iter().find(|((method, of), _)| *method == request.method().as_str() && of == path);
+        let Some(query) = request.uri().query() else {
+            return Ok(());
+        };
+        let path = request
+            .extensions()
+            .get::<MatchedPath>()
+            .map_or("", MatchedPath::as_str);
+        let known = self
+            .0
+            .iter()
+            .find(|((method, of), _)| *method == request.method().as_str() && of == path);
         let known = known.map_or(&[][..], |(_, names)| names);
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             if decoded(pair).contains(&0) {
@@ -64,7 +79,11 @@ fn unknown(name: &str, known: &[String]) -> ApiError {
 }
 
 /// Lets a request pass whose address can be read.
-pub(super) async fn check(State(known): State<Arc<Parameters>>, request: Request, next: Next) -> Response {
+pub(super) async fn check(
+    State(known): State<Arc<Parameters>>,
+    request: Request,
+    next: Next,
+) -> Response {
     match known.check(&request) {
         Ok(()) => next.run(request).await,
         Err(error) => error.into_response(),

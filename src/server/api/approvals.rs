@@ -1,5 +1,5 @@
-//! Batches that wait for approval: shown, approved, rejected. Nobody approves a run that they began, whatever their role; the ledger
-//! sees to it in the commit that counts.
+//! Batches that wait for approval: shown, approved, rejected. Nobody approves a run that they
+//! began, whatever their role; the ledger sees to it in the commit that counts.
 
 use axum::extract::State;
 use axum::{Extension, Json};
@@ -66,7 +66,8 @@ pub(super) struct Reject {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct DecidedView {
     job: String,
-    /// `released`, `counted`, `withdrawn`, or `withdrawn_late`: it had been released, so what may be under way is asked about.
+    /// `released`, `counted`, `withdrawn`, or `withdrawn_late`: it had been released, so what may
+    /// be under way is asked about.
     outcome: &'static str,
     /// How many items it is about.
     items: u64,
@@ -82,15 +83,28 @@ pub(super) async fn list(
     Query(query): Query<ApprovalsQuery>,
 ) -> Result<Json<ApprovalsPage>, ApiError> {
     let size = page_size(query.limit)?;
-    let found = app.engine().ledger.approvals(query.all, query.before.unwrap_or(i64::MAX), size).await?;
-    let next_before = found.last().map(|approval| approval.id).filter(|_| found.len() == size as usize);
-    Ok(Json(ApprovalsPage { approvals: found.iter().map(ApprovalView::from).collect(), next_before }))
+    let found = app
+        .engine()
+        .ledger
+        .approvals(query.all, query.before.unwrap_or(i64::MAX), size)
+        .await?;
+    let next_before = found
+        .last()
+        .map(|approval| approval.id)
+        .filter(|_| found.len() == size as usize);
+    Ok(Json(ApprovalsPage {
+        approvals: found.iter().map(ApprovalView::from).collect(),
+        next_before,
+    }))
 }
 
 /// The batches of a run
 #[utoipa::path(get, path = "/runs/{run}/approvals", tag = "approvals", params(("run" = i64, Path, description = "Its id")),
     responses((status = 200, body = Vec<ApprovalView>), (status = 400, body = ErrorBody)))]
-pub(super) async fn of_run(State(app): State<App>, Path(run): Path<i64>) -> Result<Json<Vec<ApprovalView>>, ApiError> {
+pub(super) async fn of_run(
+    State(app): State<App>,
+    Path(run): Path<i64>,
+) -> Result<Json<Vec<ApprovalView>>, ApiError> {
     let found = app.engine().ledger.approvals_of_run(run).await?;
     Ok(Json(found.iter().map(ApprovalView::from).collect()))
 }
@@ -117,11 +131,27 @@ pub(super) async fn batch(
 ) -> Result<Json<BatchView>, ApiError> {
     let size = page_size(query.limit)?;
     let wrong = || ApiError::invalid("after is next_after of other rows");
-    let after = query.after.as_deref().map(|text| RowPlace::parse(text).ok_or_else(wrong)).transpose()?;
+    let after = query
+        .after
+        .as_deref()
+        .map(|text| RowPlace::parse(text).ok_or_else(wrong))
+        .transpose()?;
     let found = app.engine().ledger.approvals_of_run(run).await?;
-    let missing = || ApiError::not_found(format!("nothing of a job {job} of run {run} has to be approved"));
-    let approval = found.iter().find(|approval| approval.job == job).ok_or_else(missing)?;
-    let review = app.engine().reviewing(approval).await?.review(after.as_ref(), size).await?;
+    let missing = || {
+        ApiError::not_found(format!(
+            "nothing of a job {job} of run {run} has to be approved"
+        ))
+    };
+    let approval = found
+        .iter()
+        .find(|approval| approval.job == job)
+        .ok_or_else(missing)?;
+    let review = app
+        .engine()
+        .reviewing(approval)
+        .await?
+        .review(after.as_ref(), size)
+        .await?;
     Ok(Json(BatchView::of(approval, &review)))
 }
 
@@ -138,7 +168,10 @@ pub(super) async fn approve(
     Body(wanted): Body<Approve>,
 ) -> Result<Json<Vec<DecidedView>>, ApiError> {
     let by = caller.signed(&wanted.reason)?;
-    let decided = app.engine().approve_run(run, wanted.job.as_deref(), Some(&wanted.hash), &by).await?;
+    let decided = app
+        .engine()
+        .approve_run(run, wanted.job.as_deref(), Some(&wanted.hash), &by)
+        .await?;
     views(run, decided)
 }
 
@@ -155,7 +188,12 @@ pub(super) async fn reject(
     Body(wanted): Body<Reject>,
 ) -> Result<Json<Vec<DecidedView>>, ApiError> {
     let by = caller.signed(&wanted.reason)?;
-    views(run, app.engine().reject_run(run, wanted.job.as_deref(), &by).await?)
+    views(
+        run,
+        app.engine()
+            .reject_run(run, wanted.job.as_deref(), &by)
+            .await?,
+    )
 }
 
 /// The caller has a token, and the author had none.
@@ -174,23 +212,52 @@ fn views(run: i64, decided: Vec<BatchDecided>) -> Result<Json<Vec<DecidedView>>,
     match (done.is_empty(), refused) {
         (false, _) => Ok(Json(done)),
         (true, Some(error)) => Err(error),
-        (true, None) => Err(ApiError::not_found(format!("nothing of run {run} waits for approval"))),
+        (true, None) => Err(ApiError::not_found(format!(
+            "nothing of run {run} waits for approval"
+        ))),
     }
 }
 
 fn view(batch: &BatchDecided) -> Result<DecidedView, ApiError> {
-    let told = |outcome, items, given| Ok(DecidedView { job: batch.approval.job.clone(), outcome, items, given });
+    let told = |outcome, items, given| {
+        Ok(DecidedView {
+            job: batch.approval.job.clone(),
+            outcome,
+            items,
+            given,
+        })
+    };
     match &batch.decided {
         Decided::Released(items) => told("released", *items, None),
-        Decided::Counted { given, needed: _ } => told("counted", batch.approval.items, Some(*given)),
+        Decided::Counted { given, needed: _ } => {
+            told("counted", batch.approval.items, Some(*given))
+        }
         Decided::Withdrawn(items) => told("withdrawn", *items, None),
-        Decided::WithdrawnLate { cancelled, under_way } => told("withdrawn_late", cancelled + under_way, None),
+        Decided::WithdrawnLate {
+            cancelled,
+            under_way,
+        } => told("withdrawn_late", cancelled + under_way, None),
         Decided::Incomparable => Err(ApiError::conflict("incomparable", INCOMPARABLE)),
-        Decided::OwnBatch => Err(ApiError::conflict("own_batch", "whoever began a run cannot approve it")),
-        Decided::VotedBefore => Err(ApiError::conflict("voted_before", "you have approved it before")),
-        Decided::Changed => Err(ApiError::conflict("void", "a row was changed since: it can only be rejected")),
-        Decided::NotAsShown => Err(ApiError::conflict("not_as_shown", "the batch has another hash: look at it again")),
-        Decided::NotWaiting(state) => Err(ApiError::conflict("not_waiting", format!("the batch is {}", state.word()))),
+        Decided::OwnBatch => Err(ApiError::conflict(
+            "own_batch",
+            "whoever began a run cannot approve it",
+        )),
+        Decided::VotedBefore => Err(ApiError::conflict(
+            "voted_before",
+            "you have approved it before",
+        )),
+        Decided::Changed => Err(ApiError::conflict(
+            "void",
+            "a row was changed since: it can only be rejected",
+        )),
+        Decided::NotAsShown => Err(ApiError::conflict(
+            "not_as_shown",
+            "the batch has another hash: look at it again",
+        )),
+        Decided::NotWaiting(state) => Err(ApiError::conflict(
+            "not_waiting",
+            format!("the batch is {}", state.word()),
+        )),
         Decided::NoSuchApproval => Err(ApiError::not_found("there is no such batch")),
     }
 }

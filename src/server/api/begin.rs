@@ -1,4 +1,5 @@
-//! Beginning a run, once: the caller's key makes the same request the same run, however often it is sent.
+//! Beginning a run, once: the caller's key makes the same request the same run, however often it is
+//! sent.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -43,7 +44,8 @@ const AGAIN: u64 = 10;
 pub(super) struct NewRun {
     /// The workflow's name.
     workflow: String,
-    /// Its parameters. None gives an item file another name: send the file, and name it under `inputs`.
+    /// Its parameters. None gives an item file another name: send the file, and name it under
+    /// `inputs`.
     #[serde(default)]
     params: BTreeMap<String, String>,
     /// The day it is for, from 62 days ago to 7 days ahead; today if not given.
@@ -68,8 +70,9 @@ pub(super) struct Begun {
 
 /// Begins a run of a workflow
 ///
-/// The header `Idempotency-Key` (1 to 64 letters, digits, - and _) makes it safe to send the request again: the same key and body
-/// lead to the same run, the same key with another body is refused. What was refused has not used up its key.
+/// The header `Idempotency-Key` (1 to 64 letters, digits, - and _) makes it safe to send the
+/// request again: the same key and body lead to the same run, the same key with another body is
+/// refused. What was refused has not used up its key.
 #[utoipa::path(post, path = "/runs", tag = "runs", request_body = NewRun,
     params(("Idempotency-Key" = String, Header, description = "Chosen by the caller, once for each run that is wanted")),
     responses((status = 201, body = Begun, description = "Planned"), (status = 200, body = Begun, description = "Planned before"),
@@ -85,22 +88,36 @@ pub(super) async fn create(
 ) -> Result<(StatusCode, Json<Begun>), ApiError> {
     let key = key_of(&headers)?;
     let ledger = &app.engine().ledger;
-    let fingerprint: [u8; 32] = Sha256::digest(serde_json::to_vec(&wanted).unwrap_or_default()).into();
+    let fingerprint: [u8; 32] =
+        Sha256::digest(serde_json::to_vec(&wanted).unwrap_or_default()).into();
     let asked = ledger.asked(&caller.name, &key, fingerprint).await?;
     if asked == Some(Asked::Otherwise) {
         return Err(reused());
     }
     let occurrence = format!("api {}/{key}", caller.name);
     if let Some(run) = begun(&app, &wanted.workflow, &occurrence).await? {
-        return Ok((StatusCode::OK, Json(Begun { run: Some(run), repeated: true })));
+        return Ok((
+            StatusCode::OK,
+            Json(Begun {
+                run: Some(run),
+                repeated: true,
+            }),
+        ));
     }
     let planning = Planning::enter(&app, &occurrence)?;
     // Before its file is read: what waits takes no memory.
-    let full = || ApiError::too_many("other runs are being planned, and as many wait as may", AGAIN);
+    let full = || {
+        ApiError::too_many(
+            "other runs are being planned, and as many wait as may",
+            AGAIN,
+        )
+    };
     let place = app.engine().places.ask().await.ok_or_else(full)?;
     let request = request(&app, &wanted, &occurrence, caller.actor()?).await?;
     // The key is used up by what is begun, not by what was refused.
-    let asked = ledger.ask_once(&caller.name, &key, fingerprint, app.engine().clock.now()).await?;
+    let asked = ledger
+        .ask_once(&caller.name, &key, fingerprint, app.engine().clock.now())
+        .await?;
     if asked == Asked::Otherwise {
         return Err(reused());
     }
@@ -112,16 +129,33 @@ pub(super) async fn create(
         let noted = note_use(&engine, use_of_key, &planned).await;
         drop((place, planning));
         if let Err(error) = noted {
-            tracing::error!(error = chain(&error), "the use of an Idempotency-Key was not noted");
+            tracing::error!(
+                error = chain(&error),
+                "the use of an Idempotency-Key was not noted"
+            );
         }
         planned
     });
     match tokio::time::timeout(PATIENCE, plan).await {
-        Err(_) => return Ok((StatusCode::ACCEPTED, Json(Begun { run: None, repeated: asked == Asked::Again }))),
-        Ok(Err(_)) => return Err(ApiError::unavailable("planning broke off; nothing was planned")),
+        Err(_) => {
+            return Ok((
+                StatusCode::ACCEPTED,
+                Json(Begun {
+                    run: None,
+                    repeated: asked == Asked::Again,
+                }),
+            ));
+        }
+        Ok(Err(_)) => {
+            return Err(ApiError::unavailable(
+                "planning broke off; nothing was planned",
+            ));
+        }
         Ok(Ok(Err(PlanError::Ledger(LedgerError::RunExists { .. })) | Ok(_))) => {}
         Ok(Ok(Err(PlanError::Ledger(error)))) => return Err(error.into()),
-        Ok(Ok(Err(error @ PlanError::Stopped { .. }))) => return Err(ApiError::unavailable(error.to_string())),
+        Ok(Ok(Err(error @ PlanError::Stopped { .. }))) => {
+            return Err(ApiError::unavailable(error.to_string()));
+        }
         Ok(Ok(Err(error @ PlanError::Future { .. }))) => {
             let refused = ApiError::refused("future_date", error.to_string());
             return Err(refused.help("say \"allow_future\": true if that is meant"));
@@ -129,14 +163,24 @@ pub(super) async fn create(
         Ok(Ok(Err(error))) => return Err(ApiError::refused("cannot_plan", chain(&error))),
     }
     let run = begun(&app, &wanted.workflow, &occurrence).await?;
-    Ok((StatusCode::CREATED, Json(Begun { run, repeated: asked == Asked::Again })))
+    Ok((
+        StatusCode::CREATED,
+        Json(Begun {
+            run,
+            repeated: asked == Asked::Again,
+        }),
+    ))
 }
 
 fn reused() -> ApiError {
-    ApiError::refused("idempotency_key_reused", "this Idempotency-Key was used for another request")
+    ApiError::refused(
+        "idempotency_key_reused",
+        "this Idempotency-Key was used for another request",
+    )
 }
 
-/// Forgets the key of what was refused, if this request was the first with it; keeps that of what was begun, or may have been.
+/// Forgets the key of what was refused, if this request was the first with it; keeps that of what
+/// was begun, or may have been.
 async fn note_use(
     engine: &Engine,
     (caller, key, fingerprint, asked): (String, String, [u8; 32], Asked),
@@ -144,7 +188,11 @@ async fn note_use(
 ) -> Result<(), LedgerError> {
     match planned {
         // Another request with this key may have been refused meanwhile.
-        Ok(_) => engine.ledger.ask_once(&caller, &key, fingerprint, engine.clock.now()).await.map(|_| ()),
+        Ok(_) => engine
+            .ledger
+            .ask_once(&caller, &key, fingerprint, engine.clock.now())
+            .await
+            .map(|_| ()),
         // Whether it was committed is not known where the ledger fails.
         Err(PlanError::Ledger(_)) => Ok(()),
         Err(_) if asked == Asked::First => engine.ledger.forget_asked(&caller, &key).await,
@@ -154,7 +202,10 @@ async fn note_use(
 
 fn key_of(headers: &HeaderMap) -> Result<String, ApiError> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-    let key = headers.get("idempotency-key").and_then(|key| key.to_str().ok()).unwrap_or_default();
+    let key = headers
+        .get("idempotency-key")
+        .and_then(|key| key.to_str().ok())
+        .unwrap_or_default();
     if (1..=64).contains(&key.len()) && key.bytes().all(plain) {
         return Ok(key.to_owned());
     }
@@ -172,16 +223,33 @@ async fn begun(app: &App, workflow: &str, occurrence: &str) -> Result<Option<Run
 }
 
 /// What is to be planned.
-async fn request(app: &App, wanted: &NewRun, occurrence: &str, author: Actor) -> Result<PlanRequest, ApiError> {
+async fn request(
+    app: &App,
+    wanted: &NewRun,
+    occurrence: &str,
+    author: Actor,
+) -> Result<PlanRequest, ApiError> {
     let engine = app.engine();
     let missing = || ApiError::not_found(format!("there is no workflow {}", wanted.workflow));
-    let workflow = app.service.workflows.named(&wanted.workflow).ok_or_else(missing)?;
+    let workflow = app
+        .service
+        .workflows
+        .named(&wanted.workflow)
+        .ok_or_else(missing)?;
     let given: Vec<(String, String)> = wanted.params.clone().into_iter().collect();
-    let params =
-        bind_params(&workflow, &given).map_err(|wrong| ApiError::refused("invalid_params", wrong.join("; ")))?;
-    let (inputs, named_by) = (inputs(app, &workflow, &wanted.inputs).await?, NamedBy::Caller);
+    let params = bind_params(&workflow, &given)
+        .map_err(|wrong| ApiError::refused("invalid_params", wrong.join("; ")))?;
+    let (inputs, named_by) = (
+        inputs(app, &workflow, &wanted.inputs).await?,
+        NamedBy::Caller,
+    );
     let timezone = workflow.timezone(engine.config.timezone);
-    let no_noon = || ApiError::refused("far_date", "there is no such day in the workflow's timezone");
+    let no_noon = || {
+        ApiError::refused(
+            "far_date",
+            "there is no such day in the workflow's timezone",
+        )
+    };
     let at = match wanted.date {
         Some(date) => noon(date, timezone).ok_or_else(no_noon)?,
         None => engine.clock.now(),
@@ -205,7 +273,8 @@ async fn request(app: &App, wanted: &NewRun, occurrence: &str, author: Actor) ->
     Ok(request)
 }
 
-/// Refuses a day that no schedule would have now: each period is another key, and charges a contract once more.
+/// Refuses a day that no schedule would have now: each period is another key, and charges a
+/// contract once more.
 fn near(days: &RunDays) -> Result<(), ApiError> {
     let RunDays { on, today } = days;
     let ahead = on.signed_duration_since(*today).num_days();
@@ -227,7 +296,10 @@ async fn inputs(
     let mut inputs = BTreeMap::new();
     for (job, file) in wanted {
         if !workflow.jobs.iter().any(|known| known.name == *job) {
-            return Err(ApiError::refused("invalid_inputs", format!("the workflow has no job {job}")));
+            return Err(ApiError::refused(
+                "invalid_inputs",
+                format!("the workflow has no job {job}"),
+            ));
         }
         let sent = files::fetch(app, file).await?;
         inputs.insert(job.clone(), Input::Sent(Arc::new(sent)));
@@ -249,7 +321,10 @@ impl Planning {
                 "this run is being planned; send the request again later",
             ));
         }
-        Ok(Self { app: app.clone(), occurrence: occurrence.to_owned() })
+        Ok(Self {
+            app: app.clone(),
+            occurrence: occurrence.to_owned(),
+        })
     }
 }
 

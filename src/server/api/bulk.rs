@@ -1,4 +1,5 @@
-//! Many items at once: counted first, with their money, then done to exactly those that were counted.
+//! Many items at once: counted first, with their money, then done to exactly those that were
+//! counted.
 
 use std::collections::BTreeMap;
 
@@ -61,7 +62,8 @@ pub(super) struct BulkOutcome {
     states: BTreeMap<String, u64>,
     /// Their money, as decimal text by currency.
     sums: BTreeMap<String, String>,
-    /// How many are not meant, since their contract is paused or ended or their period was given up with it.
+    /// How many are not meant, since their contract is paused or ended or their period was given up
+    /// with it.
     left_out: u64,
     /// Stands for exactly these items as they are; give it to have it done.
     set: String,
@@ -69,7 +71,8 @@ pub(super) struct BulkOutcome {
     done: bool,
     /// Items by the state they are in now.
     moved: BTreeMap<String, u64>,
-    /// Items that may be under way and were withdrawn, by the state they stay in until that is known.
+    /// Items that may be under way and were withdrawn, by the state they stay in until that is
+    /// known.
     withdrawn: BTreeMap<String, u64>,
     /// How many were left as they were, since they have moved or cannot.
     refused: u64,
@@ -79,12 +82,15 @@ impl From<BulkError> for ApiError {
     fn from(error: BulkError) -> Self {
         match error {
             BulkError::Ledger(error) => error.into(),
-            error @ (BulkError::TooMany | BulkError::NoStates) => Self::refused("invalid_filter", chain(&error)),
+            error @ (BulkError::TooMany | BulkError::NoStates) => {
+                Self::refused("invalid_filter", chain(&error))
+            }
         }
     }
 }
 
-/// Retries or cancels many items: once without `set` to count them, and again with what that said to have it done
+/// Retries or cancels many items: once without `set` to count them, and again with what that said
+/// to have it done
 #[utoipa::path(post, path = "/items/bulk", tag = "controls", request_body = Bulk,
     responses((status = 200, body = BulkOutcome),
               (status = 202, body = BulkOutcome, description = "It goes on; the audit log has it when it is done"),
@@ -102,10 +108,15 @@ pub(super) async fn bulk(
     let filter = filter(&wanted)?;
     let chosen = app.engine().choose(&filter, &wish).await?;
     let mut outcome = counted(&chosen);
-    let Some(set) = &wanted.set else { return Ok((StatusCode::OK, Json(outcome))) };
+    let Some(set) = &wanted.set else {
+        return Ok((StatusCode::OK, Json(outcome)));
+    };
     let by = caller.signed(wanted.reason.as_deref().unwrap_or_default())?;
     if *set != chosen.set {
-        return Err(ApiError::conflict("changed", "these are not the items that were counted: count again"));
+        return Err(ApiError::conflict(
+            "changed",
+            "these are not the items that were counted: count again",
+        ));
     }
     let words = format!("{} items, set {}", chosen.items, chosen.set);
     let engine = std::sync::Arc::clone(app.engine());
@@ -113,22 +124,38 @@ pub(super) async fn bulk(
     let deed = tokio::spawn(async move { engine.carry_out(&chosen, &wish, &words, &by).await });
     let done = match tokio::time::timeout(PATIENCE, deed).await {
         Err(_) => return Ok((StatusCode::ACCEPTED, Json(outcome))),
-        Ok(Err(_)) => return Err(ApiError::unavailable("it broke off; the audit log says what was done")),
+        Ok(Err(_)) => {
+            return Err(ApiError::unavailable(
+                "it broke off; the audit log says what was done",
+            ));
+        }
         Ok(Ok(done)) => done?,
     };
     outcome.done = true;
-    let by_word =
-        |of: BTreeMap<ItemState, u64>| of.into_iter().map(|(state, items)| (state.word().to_owned(), items)).collect();
+    let by_word = |of: BTreeMap<ItemState, u64>| {
+        of.into_iter()
+            .map(|(state, items)| (state.word().to_owned(), items))
+            .collect()
+    };
     (outcome.moved, outcome.withdrawn) = (by_word(done.moved), by_word(done.withdrawn));
     outcome.refused = done.refused.len() as u64;
     Ok((StatusCode::OK, Json(outcome)))
 }
 
 fn filter(wanted: &Bulk) -> Result<ItemFilter, ApiError> {
-    let known = || ItemState::ALL.into_iter().map(ItemState::word).collect::<Vec<_>>().join(", ");
+    let known = || {
+        ItemState::ALL
+            .into_iter()
+            .map(ItemState::word)
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
     let no_state = || ApiError::refused("invalid_filter", format!("states are {}", known()));
-    let states: Result<Vec<ItemState>, ApiError> =
-        wanted.states.iter().map(|word| ItemState::parse(word).ok_or_else(no_state)).collect();
+    let states: Result<Vec<ItemState>, ApiError> = wanted
+        .states
+        .iter()
+        .map(|word| ItemState::parse(word).ok_or_else(no_state))
+        .collect();
     Ok(ItemFilter {
         run_id: wanted.run,
         workflow: wanted.workflow.clone(),
@@ -142,11 +169,18 @@ fn filter(wanted: &Bulk) -> Result<ItemFilter, ApiError> {
 
 fn counted(chosen: &Chosen) -> BulkOutcome {
     let sum = |(code, (minor, currency)): (&&str, &(i64, _))| {
-        ((*code).to_owned(), decimal_text(i128::from(*minor), *currency))
+        (
+            (*code).to_owned(),
+            decimal_text(i128::from(*minor), *currency),
+        )
     };
     BulkOutcome {
         items: chosen.items,
-        states: chosen.states.iter().map(|(state, items)| (state.word().to_owned(), *items)).collect(),
+        states: chosen
+            .states
+            .iter()
+            .map(|(state, items)| (state.word().to_owned(), *items))
+            .collect(),
         sums: chosen.sums.iter().map(sum).collect(),
         left_out: chosen.left_out,
         set: chosen.set.clone(),

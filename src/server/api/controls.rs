@@ -1,4 +1,5 @@
-//! Operators' controls: pauses, lanes, and single items. Each wants a reason, and is in the audit log with the deed itself.
+//! Operators' controls: pauses, lanes, and single items. Each wants a reason, and is in the audit
+//! log with the deed itself.
 
 use axum::extract::State;
 use axum::{Extension, Json};
@@ -98,7 +99,8 @@ pub(super) struct Limit {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Resolve {
-    /// The gateway's number of what happened; none: it did not happen, and never will under this number.
+    /// The gateway's number of what happened; none: it did not happen, and never will under this
+    /// number.
     receipt: Option<String>,
     /// Kept in the audit log, and with the item as evidence.
     #[schema(min_length = 1, max_length = 500)]
@@ -116,7 +118,8 @@ pub(super) struct Changed {
 pub(super) struct Moved {
     item: i64,
     state: &'static str,
-    /// Where it may be under way: it was withdrawn and stays in its state until what became of it is known.
+    /// Where it may be under way: it was withdrawn and stays in its state until what became of it
+    /// is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     withdrawn: Option<Withdrawn>,
 }
@@ -140,11 +143,20 @@ impl From<OperateError> for ApiError {
             | OperateError::NoSuchKind { .. }
             | OperateError::NoSuchJob { .. }) => Self::refused("no_such_lane", error.to_string()),
             error @ OperateError::Name => Self::refused("invalid_name", error.to_string()),
-            error @ OperateError::NoSuchContract { .. } => Self::refused("no_such_contract", error.to_string())
-                .help("look at the id again; `\"ahead\": true` pauses one that payrun has not met yet"),
-            error @ OperateError::NoSuchWorkflow { .. } => Self::refused("no_such_workflow", error.to_string()),
-            error @ OperateError::WhichGateway { .. } => Self::refused("which_gateway", error.to_string()),
-            error @ OperateError::AboveAccount { .. } => Self::refused("above_account", error.to_string()),
+            error @ OperateError::NoSuchContract { .. } => Self::refused(
+                "no_such_contract",
+                error.to_string(),
+            )
+            .help("look at the id again; `\"ahead\": true` pauses one that payrun has not met yet"),
+            error @ OperateError::NoSuchWorkflow { .. } => {
+                Self::refused("no_such_workflow", error.to_string())
+            }
+            error @ OperateError::WhichGateway { .. } => {
+                Self::refused("which_gateway", error.to_string())
+            }
+            error @ OperateError::AboveAccount { .. } => {
+                Self::refused("above_account", error.to_string())
+            }
         }
     }
 }
@@ -155,12 +167,19 @@ impl Pause {
             (PauseScope::All, None) => Paused::All,
             (PauseScope::Gateway, Some(name)) => Paused::Gateway(name),
             (PauseScope::Workflow, Some(name)) => Paused::Workflow(name),
-            (PauseScope::Contract, Some(contract)) => {
-                Paused::Contract { gateway: self.gateway, contract, ahead: self.ahead }
+            (PauseScope::Contract, Some(contract)) => Paused::Contract {
+                gateway: self.gateway,
+                contract,
+                ahead: self.ahead,
+            },
+            (PauseScope::All, Some(_)) => {
+                return Err(ApiError::refused("invalid_scope", "all has no name"));
             }
-            (PauseScope::All, Some(_)) => return Err(ApiError::refused("invalid_scope", "all has no name")),
             (PauseScope::Gateway | PauseScope::Workflow | PauseScope::Contract, None) => {
-                return Err(ApiError::refused("invalid_scope", "name says which one is meant"));
+                return Err(ApiError::refused(
+                    "invalid_scope",
+                    "name says which one is meant",
+                ));
             }
         };
         Ok((what, self.reason))
@@ -177,7 +196,9 @@ pub(super) async fn pause(
     Body(wanted): Body<Pause>,
 ) -> Result<Json<Changed>, ApiError> {
     let (what, reason) = wanted.what()?;
-    Ok(Json(Changed { changed: app.engine().pause(&what, &caller.signed(&reason)?).await? }))
+    Ok(Json(Changed {
+        changed: app.engine().pause(&what, &caller.signed(&reason)?).await?,
+    }))
 }
 
 /// Resumes what was paused
@@ -190,7 +211,9 @@ pub(super) async fn resume(
     Body(wanted): Body<Pause>,
 ) -> Result<Json<Changed>, ApiError> {
     let (what, reason) = wanted.what()?;
-    Ok(Json(Changed { changed: app.engine().resume(&what, &caller.signed(&reason)?).await? }))
+    Ok(Json(Changed {
+        changed: app.engine().resume(&what, &caller.signed(&reason)?).await?,
+    }))
 }
 
 /// Holds a lane: nothing is called for, not even to ask
@@ -202,8 +225,12 @@ pub(super) async fn hold(
     Extension(caller): Extension<Caller>,
     Body(wanted): Body<Hold>,
 ) -> Result<Json<Changed>, ApiError> {
-    let until = wanted.until.map(|until| Timestamp::from_millis(until.timestamp_millis()));
-    app.engine().hold_lane(&wanted.lane, until, &caller.signed(&wanted.reason)?).await?;
+    let until = wanted
+        .until
+        .map(|until| Timestamp::from_millis(until.timestamp_millis()));
+    app.engine()
+        .hold_lane(&wanted.lane, until, &caller.signed(&wanted.reason)?)
+        .await?;
     Ok(Json(Changed { changed: true }))
 }
 
@@ -216,7 +243,10 @@ pub(super) async fn release(
     Extension(caller): Extension<Caller>,
     Body(wanted): Body<Release>,
 ) -> Result<Json<Changed>, ApiError> {
-    let changed = app.engine().open_lane(&wanted.lane, &caller.signed(&wanted.reason)?).await?;
+    let changed = app
+        .engine()
+        .open_lane(&wanted.lane, &caller.signed(&wanted.reason)?)
+        .await?;
     Ok(Json(Changed { changed }))
 }
 
@@ -231,18 +261,30 @@ pub(super) async fn limit(
 ) -> Result<Json<Changed>, ApiError> {
     let by = caller.signed(&wanted.reason)?;
     if wanted.concurrency == Some(0) {
-        return Err(ApiError::refused("invalid_limit", "concurrency is at least 1; `lanes/hold` stops a lane"));
+        return Err(ApiError::refused(
+            "invalid_limit",
+            "concurrency is at least 1; `lanes/hold` stops a lane",
+        ));
     }
     let no_rate = || ApiError::refused("invalid_limit", "rate is written like 20/s or 600/min");
-    let rate = wanted.rate.as_deref().map(|text| scalars::rate(text).ok_or_else(no_rate)).transpose()?;
+    let rate = wanted
+        .rate
+        .as_deref()
+        .map(|text| scalars::rate(text).ok_or_else(no_rate))
+        .transpose()?;
     match (rate, wanted.concurrency) {
         (None, None) => app.engine().unlimit_lane(&wanted.lane, &by).await?,
-        (rate, concurrency) => app.engine().limit_lane(&wanted.lane, rate, concurrency, &by).await.map(|_| ())?,
+        (rate, concurrency) => app
+            .engine()
+            .limit_lane(&wanted.lane, rate, concurrency, &by)
+            .await
+            .map(|_| ())?,
     }
     Ok(Json(Changed { changed: true }))
 }
 
-/// Withdraws an item: what has not been sent is cancelled, of what may be under way nothing new is sent
+/// Withdraws an item: what has not been sent is cancelled, of what may be under way nothing new is
+/// sent
 #[utoipa::path(post, path = "/items/{item}/cancel", tag = "controls", request_body = Because,
     params(("item" = i64, Path, description = "Its id")),
     responses((status = 200, body = Moved), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody),
@@ -255,22 +297,40 @@ pub(super) async fn cancel(
     Body(because): Body<Because>,
 ) -> Result<Json<Moved>, ApiError> {
     let engine = app.engine();
-    let Json(moved) = granted(item, engine.cancel_item(item, &caller.signed(&because.reason)?).await?)?;
+    let Json(moved) = granted(
+        item,
+        engine
+            .cancel_item(item, &caller.signed(&because.reason)?)
+            .await?,
+    )?;
     let row = engine.ledger.item(item).await?;
-    Ok(Json(Moved { withdrawn: row.as_ref().and_then(withdrawal), ..moved }))
+    Ok(Json(Moved {
+        withdrawn: row.as_ref().and_then(withdrawal),
+        ..moved
+    }))
 }
 
 /// The withdrawal of an item that has not ended.
 fn withdrawal(row: &ItemRow) -> Option<Withdrawn> {
     let now = match row.state {
-        Open::Parked => "a person has to find out what became of it and say so (resolve); nothing new of it is sent",
+        Open::Parked => {
+            "a person has to find out what became of it and say so (resolve); nothing new of it is sent"
+        }
         Open::Held | Open::Planned | Open::Sending | Open::Pending | Open::Unknown => {
             "what became of it is still being asked about; nothing new of it is sent"
         }
-        Open::Succeeded | Open::Failed | Open::Cancelled | Open::Rejected | Open::Skipped => return None,
+        Open::Succeeded | Open::Failed | Open::Cancelled | Open::Rejected | Open::Skipped => {
+            return None;
+        }
     };
-    let at = row.withdrawn_at.and_then(|at| DateTime::from_timestamp_millis(at.millis()));
-    Some(Withdrawn { by: row.withdrawn.clone()?, at, now })
+    let at = row
+        .withdrawn_at
+        .and_then(|at| DateTime::from_timestamp_millis(at.millis()));
+    Some(Withdrawn {
+        by: row.withdrawn.clone()?,
+        at,
+        now,
+    })
 }
 
 /// Has an item tried again; what was sent before is asked about first
@@ -285,7 +345,12 @@ pub(super) async fn retry(
     Path(item): Path<i64>,
     Body(because): Body<Because>,
 ) -> Result<Json<Moved>, ApiError> {
-    granted(item, app.engine().retry_item(item, &caller.signed(&because.reason)?).await?)
+    granted(
+        item,
+        app.engine()
+            .retry_item(item, &caller.signed(&because.reason)?)
+            .await?,
+    )
 }
 
 /// Closes an item that is unknown or parked by what a person has found out
@@ -311,24 +376,35 @@ pub(super) async fn resolve(
 
 fn granted(item: i64, granted: Granted) -> Result<Json<Moved>, ApiError> {
     match granted {
-        Granted::Moved(state) | Granted::Withdrawn(state) => {
-            Ok(Json(Moved { item, state: state.word(), withdrawn: None }))
-        }
+        Granted::Moved(state) | Granted::Withdrawn(state) => Ok(Json(Moved {
+            item,
+            state: state.word(),
+            withdrawn: None,
+        })),
         Granted::NoSuchItem => Err(ApiError::not_found(format!("there is no item {item}"))),
         Granted::Refused(illegal) => Err(ApiError::conflict("not_allowed", illegal.to_string())),
-        Granted::ContractBusy => {
-            Err(ApiError::conflict("contract_busy", "another item of its contract is in flight; try again later"))
+        Granted::ContractBusy => Err(ApiError::conflict(
+            "contract_busy",
+            "another item of its contract is in flight; try again later",
+        )),
+        Granted::NeverApproved => Err(ApiError::conflict(
+            "never_approved",
+            "it was withdrawn before it was approved; plan it anew",
+        )),
+        Granted::EvidenceGone => Err(ApiError::conflict(
+            "evidence_gone",
+            "its run is so old that its evidence and input are gone",
+        )),
+        Granted::FiledAgain(by) => Err(ApiError::conflict(
+            "filed_again",
+            format!("it is filed again with other content as item {by}"),
+        )),
+        Granted::ContractStopped(stopped) => {
+            Err(ApiError::conflict("contract_stopped", stopped.to_string()))
         }
-        Granted::NeverApproved => {
-            Err(ApiError::conflict("never_approved", "it was withdrawn before it was approved; plan it anew"))
-        }
-        Granted::EvidenceGone => {
-            Err(ApiError::conflict("evidence_gone", "its run is so old that its evidence and input are gone"))
-        }
-        Granted::FiledAgain(by) => {
-            Err(ApiError::conflict("filed_again", format!("it is filed again with other content as item {by}")))
-        }
-        Granted::ContractStopped(stopped) => Err(ApiError::conflict("contract_stopped", stopped.to_string())),
-        Granted::Changed => Err(ApiError::conflict("changed", "it is not what it was; look at it again")),
+        Granted::Changed => Err(ApiError::conflict(
+            "changed",
+            "it is not what it was; look at it again",
+        )),
     }
 }

@@ -55,18 +55,35 @@ pub(super) async fn upload(
     request: Request<Body>,
 ) -> Result<Json<Uploaded>, ApiError> {
     if !FORMATS.contains(&query.format.as_str()) {
-        return Err(ApiError::invalid(format!("format is one of {}", FORMATS.join(", "))));
+        return Err(ApiError::invalid(format!(
+            "format is one of {}",
+            FORMATS.join(", ")
+        )));
     }
-    let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if content_type.trim_ascii_start().to_ascii_lowercase().starts_with("multipart/") {
-        return Err(ApiError::invalid("the body is a form; it has to be the file itself").help(AS_IT_IS));
+    let content_type = request
+        .headers()
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    if content_type
+        .trim_ascii_start()
+        .to_ascii_lowercase()
+        .starts_with("multipart/")
+    {
+        return Err(
+            ApiError::invalid("the body is a form; it has to be the file itself").help(AS_IT_IS),
+        );
     }
     let share = app.arriving.take(&caller.name);
-    let share = share.ok_or_else(|| ApiError::too_many("too many files are on their way", AGAIN))?;
+    let share =
+        share.ok_or_else(|| ApiError::too_many("too many files are on their way", AGAIN))?;
     let arrived = arrive(request.into_body()).await?;
     // Whoever sends slowly keeps nobody from a place.
     let ending = || ApiError::unavailable("the service is about to end");
-    let place = Arc::clone(&app.uploads).acquire_owned().await.map_err(|_| ending())?;
+    let place = Arc::clone(&app.uploads)
+        .acquire_owned()
+        .await
+        .map_err(|_| ending())?;
     let (give_up, mut stop) = (GiveUp::default(), app.stop.clone());
     let _waits = give_up.when_dropped();
     // It has its places until it has ended, also where nobody waits for it any more.
@@ -82,7 +99,12 @@ pub(super) async fn upload(
 }
 
 /// Keeps what has arrived, if it is what it is called.
-async fn keep(app: &App, arrived: File, format: String, give_up: GiveUp) -> Result<Uploaded, ApiError> {
+async fn keep(
+    app: &App,
+    arrived: File,
+    format: String,
+    give_up: GiveUp,
+) -> Result<Uploaded, ApiError> {
     let bytes = arrived.metadata().map_err(|error| failed(&error))?.len();
     if bytes == 0 {
         return Err(ApiError::invalid("the file is empty"));
@@ -91,25 +113,37 @@ async fn keep(app: &App, arrived: File, format: String, give_up: GiveUp) -> Resu
     let of = format.clone();
     let checked = tokio::task::spawn_blocking(move || check(file, &of, &give_up)).await;
     checked.map_err(|error| failed(&error))??;
-    let file = app.engine().keep_upload(arrived, &format).await.map_err(not_kept)?;
+    let file = app
+        .engine()
+        .keep_upload(arrived, &format)
+        .await
+        .map_err(not_kept)?;
     Ok(Uploaded { file, bytes })
 }
 
 /// Takes a body into a file that nobody can open and that goes with the process.
 async fn arrive(mut body: Body) -> Result<File, ApiError> {
-    let file = tokio::task::spawn_blocking(tempfile::tempfile).await.map_err(|error| failed(&error))?;
+    let file = tokio::task::spawn_blocking(tempfile::tempfile)
+        .await
+        .map_err(|error| failed(&error))?;
     let mut file = tokio::fs::File::from_std(file.map_err(|error| failed(&error))?);
     let mut length = 0;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| {
             ApiError::invalid("the file broke off, or came too slowly: in less than 1 KiB a second, with 10 s to spare")
         })?;
-        let Ok(bytes) = frame.into_data() else { continue };
+        let Ok(bytes) = frame.into_data() else {
+            continue;
+        };
         length += bytes.len();
         if length > FILE_MAX {
-            return Err(ApiError::too_large(format!("the file has more than {FILE_MAX} bytes")));
+            return Err(ApiError::too_large(format!(
+                "the file has more than {FILE_MAX} bytes"
+            )));
         }
-        file.write_all(&bytes).await.map_err(|error| failed(&error))?;
+        file.write_all(&bytes)
+            .await
+            .map_err(|error| failed(&error))?;
     }
     file.flush().await.map_err(|error| failed(&error))?;
     Ok(file.into_std().await)
@@ -125,7 +159,10 @@ const AS_IT_IS: &str = "curl --data-binary @FILE -H 'Content-Type: application/o
 fn check(mut file: File, format: &str, give_up: &GiveUp) -> Result<(), ApiError> {
     let mut beginning = Vec::with_capacity(BEGINNING);
     file.rewind().map_err(|error| failed(&error))?;
-    (&file).take(BEGINNING as u64).read_to_end(&mut beginning).map_err(|error| failed(&error))?;
+    (&file)
+        .take(BEGINNING as u64)
+        .read_to_end(&mut beginning)
+        .map_err(|error| failed(&error))?;
     if let Some(what) = begins_otherwise(&beginning, format) {
         return Err(ApiError::invalid(format!("{what}, and format says {format}")).help(AS_IT_IS));
     }
@@ -142,28 +179,52 @@ fn check(mut file: File, format: &str, give_up: &GiveUp) -> Result<(), ApiError>
     }
 }
 
-/// What a file of lines is that begins as no such file does. A CSV file may begin with nearly anything.
+/// What a file of lines is that begins as no such file does. A CSV file may begin with nearly
+/// anything.
 fn begins_otherwise(beginning: &[u8], format: &str) -> Option<&'static str> {
-    let has = |word: &[u8]| beginning.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word));
+    let has = |word: &[u8]| {
+        beginning
+            .windows(word.len())
+            .any(|part| part.eq_ignore_ascii_case(word))
+    };
     // What programs put before the first word of a text.
-    let text = beginning.strip_prefix(b"\xef\xbb\xbf").unwrap_or(beginning).trim_ascii_start();
+    let text = beginning
+        .strip_prefix(b"\xef\xbb\xbf")
+        .unwrap_or(beginning)
+        .trim_ascii_start();
     match beginning {
-        _ if has(b"content-disposition:") && (text.starts_with(b"--") || has(b"\n--")) => Some("the body is a form"),
+        _ if has(b"content-disposition:") && (text.starts_with(b"--") || has(b"\n--")) => {
+            Some("the body is a form")
+        }
         _ if format == "xlsx" => None,
-        [b'P', b'K', 3 | 5, 4 | 6, ..] | [0xd0, 0xcf, 0x11, 0xe0, ..] => Some("this is a workbook or an archive"),
+        [b'P', b'K', 3 | 5, 4 | 6, ..] | [0xd0, 0xcf, 0x11, 0xe0, ..] => {
+            Some("this is a workbook or an archive")
+        }
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Some("this is UTF-16 text"),
         _ if beginning.contains(&0) => Some("this is no text"),
         _ if text.starts_with(b"%PDF-") => Some("this is a PDF"),
         _ if text.starts_with(b"<") => Some("this is HTML or XML"),
-        _ if text.starts_with(b"{") || text.starts_with(b"[") => (format == "csv").then_some("this is JSON"),
+        _ if text.starts_with(b"{") || text.starts_with(b"[") => {
+            (format == "csv").then_some("this is JSON")
+        }
         _ => None,
     }
 }
 
 /// A file that was uploaded, to be read.
 pub(super) async fn fetch(app: &App, name: &str) -> Result<Staged, ApiError> {
-    let missing = || ApiError::refused("invalid_inputs", format!("there is no uploaded file {}", shown(name)));
-    let file = app.engine().upload(name).await.map_err(not_kept)?.ok_or_else(missing)?;
+    let missing = || {
+        ApiError::refused(
+            "invalid_inputs",
+            format!("there is no uploaded file {}", shown(name)),
+        )
+    };
+    let file = app
+        .engine()
+        .upload(name)
+        .await
+        .map_err(not_kept)?
+        .ok_or_else(missing)?;
     Ok(Staged::of_sent(name, file))
 }
 
@@ -179,6 +240,9 @@ fn not_kept(error: UploadError) -> ApiError {
 }
 
 fn failed(error: &(dyn std::error::Error + 'static)) -> ApiError {
-    tracing::error!(error = crate::errors::chain(error), "a file cannot be kept or read");
+    tracing::error!(
+        error = crate::errors::chain(error),
+        "a file cannot be kept or read"
+    );
     ApiError::unavailable("the file cannot be kept or read at present; the log says why")
 }

@@ -54,14 +54,30 @@ pub(super) struct ItemHistory {
 /// Items, oldest first
 #[utoipa::path(get, path = "/items", tag = "items", params(ItemsQuery),
     responses((status = 200, body = ItemsPage), (status = 400, body = ErrorBody)))]
-pub(super) async fn list(State(app): State<App>, Query(query): Query<ItemsQuery>) -> Result<Json<ItemsPage>, ApiError> {
+pub(super) async fn list(
+    State(app): State<App>,
+    Query(query): Query<ItemsQuery>,
+) -> Result<Json<ItemsPage>, ApiError> {
     let size = page_size(query.limit)?;
     let states = states(query.state.as_deref())?;
-    let filter = ItemFilter { run_id: query.run, job: query.job, states, key: query.key, ..ItemFilter::default() };
-    let items = app.engine().ledger.items(&filter, query.after.unwrap_or(0), size).await?;
+    let filter = ItemFilter {
+        run_id: query.run,
+        job: query.job,
+        states,
+        key: query.key,
+        ..ItemFilter::default()
+    };
+    let items = app
+        .engine()
+        .ledger
+        .items(&filter, query.after.unwrap_or(0), size)
+        .await?;
     let full = items.len() == size as usize;
     let next_after = items.last().map(|item| item.id).filter(|_| full);
-    Ok(Json(ItemsPage { items: items.iter().map(ItemView::from).collect(), next_after }))
+    Ok(Json(ItemsPage {
+        items: items.iter().map(ItemView::from).collect(),
+        next_after,
+    }))
 }
 
 fn states(given: Option<&str>) -> Result<Vec<ItemState>, ApiError> {
@@ -69,7 +85,8 @@ fn states(given: Option<&str>) -> Result<Vec<ItemState>, ApiError> {
     words
         .map(|word| {
             let known: Vec<&str> = ItemState::ALL.into_iter().map(ItemState::word).collect();
-            ItemState::parse(word).ok_or_else(|| ApiError::invalid(format!("state is one of {}", known.join(", "))))
+            ItemState::parse(word)
+                .ok_or_else(|| ApiError::invalid(format!("state is one of {}", known.join(", "))))
         })
         .collect()
 }
@@ -77,12 +94,28 @@ fn states(given: Option<&str>) -> Result<Vec<ItemState>, ApiError> {
 /// One item, with every call and move
 #[utoipa::path(get, path = "/items/{item}", tag = "items", params(("item" = i64, Path, description = "Its id")),
     responses((status = 200, body = ItemHistory), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody)))]
-pub(super) async fn show(State(app): State<App>, Path(id): Path<i64>) -> Result<Json<ItemHistory>, ApiError> {
+pub(super) async fn show(
+    State(app): State<App>,
+    Path(id): Path<i64>,
+) -> Result<Json<ItemHistory>, ApiError> {
     let ledger = &app.engine().ledger;
-    let item = ledger.item(id).await?.ok_or_else(|| ApiError::not_found(format!("there is no item {id}")))?;
+    let item = ledger
+        .item(id)
+        .await?
+        .ok_or_else(|| ApiError::not_found(format!("there is no item {id}")))?;
     Ok(Json(ItemHistory {
         item: ItemView::from(&item),
-        attempts: ledger.attempts(id).await?.iter().map(AttemptView::from).collect(),
-        events: ledger.events(id).await?.iter().map(EventView::from).collect(),
+        attempts: ledger
+            .attempts(id)
+            .await?
+            .iter()
+            .map(AttemptView::from)
+            .collect(),
+        events: ledger
+            .events(id)
+            .await?
+            .iter()
+            .map(EventView::from)
+            .collect(),
     }))
 }

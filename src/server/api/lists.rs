@@ -1,4 +1,5 @@
-//! What else there is to be read: what fires next and what became of it, contracts, notifications, alerts, pauses, the audit log.
+//! What else there is to be read: what fires next and what became of it, contracts, notifications,
+//! alerts, pauses, the audit log.
 
 use axum::Json;
 use axum::extract::State;
@@ -10,7 +11,9 @@ use super::runs::page_size;
 use crate::domain::occurrence::OccurrenceState;
 use crate::domain::time::Timestamp;
 use crate::engine::schedule::occurrence;
-use crate::ledger::{ContractFilter, NotificationFilter, OccurrenceFilter, OccurrencePlace as Place};
+use crate::ledger::{
+    ContractFilter, NotificationFilter, OccurrenceFilter, OccurrencePlace as Place,
+};
 use crate::server::App;
 use crate::server::error::{ApiError, ErrorBody};
 use crate::server::extract::Query;
@@ -217,12 +220,27 @@ pub(super) async fn schedule(
     let missing = |name: &str| ApiError::not_found(format!("there is no workflow {name}"));
     let workflows = match query.workflow.as_deref() {
         None => app.service.workflows.all(),
-        Some(name) => vec![app.service.workflows.named(name).ok_or_else(|| missing(name))?],
+        Some(name) => vec![
+            app.service
+                .workflows
+                .named(name)
+                .ok_or_else(|| missing(name))?,
+        ],
     };
     for workflow in workflows {
-        let Some(schedule) = workflow.schedule.as_ref().filter(|schedule| !schedule.paused) else { continue };
+        let Some(schedule) = workflow
+            .schedule
+            .as_ref()
+            .filter(|schedule| !schedule.paused)
+        else {
+            continue;
+        };
         let before = firings.len();
-        let next = schedule.timetable.firings(now).take_while(|one| one.at <= until).take(FIRINGS);
+        let next = schedule
+            .timetable
+            .firings(now)
+            .take_while(|one| one.at <= until)
+            .take(FIRINGS);
         firings.extend(next.map(|one| {
             let planned = occurrence(&schedule.timetable, &one);
             let view = FiringView {
@@ -239,7 +257,10 @@ pub(super) async fn schedule(
         complete &= firings.len() - before < FIRINGS;
     }
     firings.sort_by_key(|(at, _)| *at);
-    Ok(Json(SchedulePage { firings: firings.into_iter().map(|(_, view)| view).collect(), complete }))
+    Ok(Json(SchedulePage {
+        firings: firings.into_iter().map(|(_, view)| view).collect(),
+        complete,
+    }))
 }
 
 /// What became of what was due, newest first
@@ -251,9 +272,20 @@ pub(super) async fn occurrences(
 ) -> Result<Json<OccurrencesPage>, ApiError> {
     let size = page_size(query.limit)?;
     let wrong = || ApiError::invalid("before is next_before of another page");
-    let before = query.before.as_deref().map(|text| Place::parse(text).ok_or_else(wrong)).transpose()?;
-    let found = app.engine().ledger.occurrences(&OccurrenceFilter::default(), before.as_ref(), size).await?;
-    let next_before = found.last().filter(|_| found.len() == size as usize).map(|row| Place::of(row).to_string());
+    let before = query
+        .before
+        .as_deref()
+        .map(|text| Place::parse(text).ok_or_else(wrong))
+        .transpose()?;
+    let found = app
+        .engine()
+        .ledger
+        .occurrences(&OccurrenceFilter::default(), before.as_ref(), size)
+        .await?;
+    let next_before = found
+        .last()
+        .filter(|_| found.len() == size as usize)
+        .map(|row| Place::of(row).to_string());
     let views = found.into_iter().map(|row| OccurrenceView {
         workflow: row.workflow,
         nominal: row.nominal,
@@ -263,7 +295,10 @@ pub(super) async fn occurrences(
         run: row.run_id,
         reason: row.reason,
     });
-    Ok(Json(OccurrencesPage { occurrences: views.collect(), next_before }))
+    Ok(Json(OccurrencesPage {
+        occurrences: views.collect(),
+        next_before,
+    }))
 }
 
 /// Contracts that live here, oldest first
@@ -274,8 +309,15 @@ pub(super) async fn contracts(
     Query(query): Query<Oldest>,
 ) -> Result<Json<ContractsPage>, ApiError> {
     let size = page_size(query.limit)?;
-    let found = app.engine().ledger.contracts(&ContractFilter::default(), query.after.unwrap_or(0), size).await?;
-    let next_after = found.last().map(|row| row.id).filter(|_| found.len() == size as usize);
+    let found = app
+        .engine()
+        .ledger
+        .contracts(&ContractFilter::default(), query.after.unwrap_or(0), size)
+        .await?;
+    let next_after = found
+        .last()
+        .map(|row| row.id)
+        .filter(|_| found.len() == size as usize);
     let views = found.into_iter().map(|row| ContractView {
         terms: row.json(),
         next_due: row.next_due.map(|day| day.to_string()),
@@ -283,7 +325,10 @@ pub(super) async fn contracts(
         contract: row.contract,
         account: row.account,
     });
-    Ok(Json(ContractsPage { contracts: views.collect(), next_after }))
+    Ok(Json(ContractsPage {
+        contracts: views.collect(),
+        next_after,
+    }))
 }
 
 /// What the gateways told, newest first; without what they wrote
@@ -294,8 +339,15 @@ pub(super) async fn notifications(
     Query(query): Query<Newest>,
 ) -> Result<Json<NotificationsPage>, ApiError> {
     let size = page_size(query.limit)?;
-    let found = app.engine().ledger.notifications(&NotificationFilter::default(), query.before, size).await?;
-    let next_before = found.last().map(|row| row.id).filter(|_| found.len() == size as usize);
+    let found = app
+        .engine()
+        .ledger
+        .notifications(&NotificationFilter::default(), query.before, size)
+        .await?;
+    let next_before = found
+        .last()
+        .map(|row| row.id)
+        .filter(|_| found.len() == size as usize);
     let views = found.into_iter().map(|row| NotificationView {
         id: row.id,
         gateway: row.lane,
@@ -306,7 +358,10 @@ pub(super) async fn notifications(
         detail: row.detail,
         item: row.item_id,
     });
-    Ok(Json(NotificationsPage { notifications: views.collect(), next_before }))
+    Ok(Json(NotificationsPage {
+        notifications: views.collect(),
+        next_before,
+    }))
 }
 
 /// Troubles that last
@@ -339,10 +394,20 @@ pub(super) async fn pauses(State(app): State<App>) -> Result<Json<Vec<PauseView>
 /// The audit log, newest first
 #[utoipa::path(get, path = "/audit", tag = "audit", params(Newest),
     responses((status = 200, body = AuditPage), (status = 400, body = ErrorBody)))]
-pub(super) async fn audit(State(app): State<App>, Query(query): Query<Newest>) -> Result<Json<AuditPage>, ApiError> {
+pub(super) async fn audit(
+    State(app): State<App>,
+    Query(query): Query<Newest>,
+) -> Result<Json<AuditPage>, ApiError> {
     let size = page_size(query.limit)?;
-    let found = app.engine().ledger.audit_before(query.before.unwrap_or(i64::MAX), size).await?;
-    let next_before = found.last().map(|row| row.entry.seq).filter(|_| found.len() == size as usize);
+    let found = app
+        .engine()
+        .ledger
+        .audit_before(query.before.unwrap_or(i64::MAX), size)
+        .await?;
+    let next_before = found
+        .last()
+        .map(|row| row.entry.seq)
+        .filter(|_| found.len() == size as usize);
     let views = found.into_iter().map(|row| AuditView {
         seq: row.entry.seq,
         at: row.entry.at.to_string(),
@@ -355,5 +420,8 @@ pub(super) async fn audit(State(app): State<App>, Query(query): Query<Newest>) -
         after: row.entry.after,
         hash: row.hash,
     });
-    Ok(Json(AuditPage { entries: views.collect(), next_before }))
+    Ok(Json(AuditPage {
+        entries: views.collect(),
+        next_before,
+    }))
 }

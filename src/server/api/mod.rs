@@ -1,5 +1,5 @@
-//! `/api/v1`: what people and programs may ask of the service. Every path is in the OpenAPI document, which is made of the same
-//! declarations. Each group of paths is for one role.
+//! `/api/v1`: what people and programs may ask of the service. Every path is in the OpenAPI
+//! document, which is made of the same declarations. Each group of paths is for one role.
 
 mod address;
 mod approvals;
@@ -25,7 +25,8 @@ use utoipa_axum::routes;
 use super::{App, auth};
 use address::Parameters;
 
-/// How many files may be on their way at once, and of one token: each is on disk until all of it is there.
+/// How many files may be on their way at once, and of one token: each is on disk until all of it is
+/// there.
 pub(super) const ARRIVING: usize = 32;
 pub(super) const ARRIVING_OF_TOKEN: usize = 8;
 
@@ -59,18 +60,27 @@ struct Bearer;
 impl Modify for Bearer {
     fn modify(&self, document: &mut OpenApi) {
         let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
-        document.components.get_or_insert_default().add_security_scheme("token", scheme);
+        document
+            .components
+            .get_or_insert_default()
+            .add_security_scheme("token", scheme);
         document.info.license = None;
     }
 }
 
 /// What any path may answer besides its own.
 const EVERYWHERE: [(&str, &str); 7] = [
-    ("400", "What was sent cannot be understood, such as a query parameter that there is not"),
+    (
+        "400",
+        "What was sent cannot be understood, such as a query parameter that there is not",
+    ),
     ("401", "No good token was given"),
     ("403", "The role of the token does not allow it"),
     ("408", "It took too long"),
-    ("421", "The request is for a host that is not in `server.hosts` of payrun.yaml"),
+    (
+        "421",
+        "The request is for a host that is not in `server.hosts` of payrun.yaml",
+    ),
     (
         "429",
         "The token is not good, and too many of those were given, or too many runs are being planned or files kept: after `Retry-After` seconds again",
@@ -79,13 +89,22 @@ const EVERYWHERE: [(&str, &str); 7] = [
 ];
 
 fn with_answers_of_all(mut document: OpenApi) -> OpenApi {
-    let operations =
-        document.paths.paths.values_mut().flat_map(|path| [&mut path.get, &mut path.post, &mut path.delete]);
+    let operations = document
+        .paths
+        .paths
+        .values_mut()
+        .flat_map(|path| [&mut path.get, &mut path.post, &mut path.delete]);
     for operation in operations.flatten() {
         for (status, description) in EVERYWHERE {
             let body = Content::new(Some(Ref::from_schema_name("ErrorBody")));
-            let answer = ResponseBuilder::new().description(description).content("application/json", body).build();
-            operation.responses.responses.insert(status.to_owned(), RefOr::T(answer));
+            let answer = ResponseBuilder::new()
+                .description(description)
+                .content("application/json", body)
+                .build();
+            operation
+                .responses
+                .responses
+                .insert(status.to_owned(), RefOr::T(answer));
         }
     }
     document
@@ -115,7 +134,9 @@ fn reads() -> OpenApiRouter<App> {
 
 /// What is for approvers.
 fn approves() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(approvals::approve)).routes(routes!(approvals::reject))
+    OpenApiRouter::new()
+        .routes(routes!(approvals::approve))
+        .routes(routes!(approvals::reject))
 }
 
 /// What is for operators.
@@ -137,18 +158,21 @@ fn operates() -> OpenApiRouter<App> {
 /// The paths, and the document that describes them.
 pub(super) fn router(app: &App) -> (Router<App>, OpenApi) {
     let known = Arc::new(Parameters::of(&document()));
-    let checked = |routes: OpenApiRouter<App>| routes.layer(from_fn_with_state(Arc::clone(&known), address::check));
+    let checked = |routes: OpenApiRouter<App>| {
+        routes.layer(from_fn_with_state(Arc::clone(&known), address::check))
+    };
     let reads = checked(reads()).layer(from_fn_with_state(app.clone(), auth::viewer));
     let operates = checked(operates()).layer(from_fn_with_state(app.clone(), auth::operator));
     let approves = checked(approves()).layer(from_fn_with_state(app.clone(), auth::approver));
-    let whole = OpenApiRouter::with_openapi(Frame::openapi()).nest("/api/v1", reads.merge(operates).merge(approves));
+    let whole = OpenApiRouter::with_openapi(Frame::openapi())
+        .nest("/api/v1", reads.merge(operates).merge(approves));
     let (router, document) = whole.split_for_parts();
     (router, with_answers_of_all(document))
 }
 
 /// The document that describes the API.
 pub fn document() -> OpenApi {
-    let whole =
-        OpenApiRouter::with_openapi(Frame::openapi()).nest("/api/v1", reads().merge(operates()).merge(approves()));
+    let whole = OpenApiRouter::with_openapi(Frame::openapi())
+        .nest("/api/v1", reads().merge(operates()).merge(approves()));
     with_answers_of_all(whole.into_openapi())
 }

@@ -80,8 +80,14 @@ pub(super) async fn workflows(State(app): State<App>) -> Json<WorkflowsView> {
     let view = |workflow: &std::sync::Arc<crate::workflow::Workflow>| WorkflowView {
         name: workflow.name.clone(),
         description: workflow.description.clone(),
-        schedule: workflow.schedule.as_ref().map(|schedule| schedule.timetable.schedule().text().to_owned()),
-        timezone: workflow.schedule.as_ref().map(|schedule| schedule.timetable.schedule().zone().name().to_owned()),
+        schedule: workflow
+            .schedule
+            .as_ref()
+            .map(|schedule| schedule.timetable.schedule().text().to_owned()),
+        timezone: workflow
+            .schedule
+            .as_ref()
+            .map(|schedule| schedule.timetable.schedule().zone().name().to_owned()),
         jobs: workflow.jobs.iter().map(|job| job.name.clone()).collect(),
         params: workflow
             .params
@@ -96,7 +102,12 @@ pub(super) async fn workflows(State(app): State<App>) -> Json<WorkflowsView> {
     let refused = known.refused().into_iter();
     Json(WorkflowsView {
         workflows: known.all().iter().map(view).collect(),
-        refused: refused.map(|(file, mistakes)| RefusedView { file: file.display().to_string(), mistakes }).collect(),
+        refused: refused
+            .map(|(file, mistakes)| RefusedView {
+                file: file.display().to_string(),
+                mistakes,
+            })
+            .collect(),
     })
 }
 
@@ -112,14 +123,22 @@ pub(super) async fn lanes(State(app): State<App>) -> Result<Json<Vec<LaneView>>,
             name: name.to_owned(),
             state: lane.map_or(LaneState::Open, |lane| lane.state).word(),
             reason: lane.and_then(|lane| lane.reason.clone()),
-            until: lane.and_then(|lane| lane.until).map(|until| until.to_string()),
+            until: lane
+                .and_then(|lane| lane.until)
+                .map(|until| until.to_string()),
             by: lane.and_then(|lane| lane.author.clone()),
             unreachable_since: lost.map(|row| row.since.to_string()),
             unreachable_how: lost.map(|row| row.how.clone()),
         }
     };
-    let mut lanes: Vec<LaneView> = closed.iter().map(|lane| view(&lane.name, Some(lane))).collect();
-    let open = engine.accounts.keys().filter(|name| closed.iter().all(|lane| lane.name != **name));
+    let mut lanes: Vec<LaneView> = closed
+        .iter()
+        .map(|lane| view(&lane.name, Some(lane)))
+        .collect();
+    let open = engine
+        .accounts
+        .keys()
+        .filter(|name| closed.iter().all(|lane| lane.name != **name));
     lanes.extend(open.map(|name| view(name, None)));
     lanes.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(Json(lanes))

@@ -44,13 +44,20 @@ pub(super) struct RunsPage {
 /// How many rows of a page are meant.
 pub(super) fn page_size(limit: Option<u32>) -> Result<u32, ApiError> {
     let size = limit.unwrap_or(PAGE);
-    if (1..=PAGE_MAX).contains(&size) { Ok(size) } else { Err(ApiError::invalid(format!("limit is 1 to {PAGE_MAX}"))) }
+    if (1..=PAGE_MAX).contains(&size) {
+        Ok(size)
+    } else {
+        Err(ApiError::invalid(format!("limit is 1 to {PAGE_MAX}")))
+    }
 }
 
 /// Runs, newest first
 #[utoipa::path(get, path = "/runs", tag = "runs", params(RunsQuery),
     responses((status = 200, body = RunsPage), (status = 400, body = ErrorBody)))]
-pub(super) async fn list(State(app): State<App>, Query(query): Query<RunsQuery>) -> Result<Json<RunsPage>, ApiError> {
+pub(super) async fn list(
+    State(app): State<App>,
+    Query(query): Query<RunsQuery>,
+) -> Result<Json<RunsPage>, ApiError> {
     let ledger = &app.engine().ledger;
     let size = page_size(query.limit)?;
     let found = ledger.runs(query.before, size).await?;
@@ -66,17 +73,24 @@ pub(super) async fn list(State(app): State<App>, Query(query): Query<RunsQuery>)
 /// One run
 #[utoipa::path(get, path = "/runs/{run}", tag = "runs", params(("run" = i64, Path, description = "Its id")),
     responses((status = 200, body = RunView), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody)))]
-pub(super) async fn show(State(app): State<App>, Path(run): Path<i64>) -> Result<Json<RunView>, ApiError> {
+pub(super) async fn show(
+    State(app): State<App>,
+    Path(run): Path<i64>,
+) -> Result<Json<RunView>, ApiError> {
     read(&app, run).await.map(Json)
 }
 
 async fn read(app: &App, id: i64) -> Result<RunView, ApiError> {
     let ledger = &app.engine().ledger;
-    let run = ledger.run(id).await?.ok_or_else(|| ApiError::not_found(format!("there is no run {id}")))?;
+    let run = ledger
+        .run(id)
+        .await?
+        .ok_or_else(|| ApiError::not_found(format!("there is no run {id}")))?;
     Ok(RunView::read(ledger, &run).await?)
 }
 
-/// A run's progress as server-sent events: `run` whenever something has changed, and the last when it has finished
+/// A run's progress as server-sent events: `run` whenever something has changed, and the last when
+/// it has finished
 ///
 /// They end with the token. Of one token ten are open at most, of all a hundred.
 #[utoipa::path(get, path = "/runs/{run}/events", tag = "runs", params(("run" = i64, Path, description = "Its id")),
@@ -90,8 +104,16 @@ pub(super) async fn events(
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
     read(&app, run).await?;
     let place = app.streams.take(&caller.name);
-    let place = place.ok_or_else(|| ApiError::unavailable("too many streams of events are open"))?;
-    let following = Following { app, caller, run, last: None, ended: false, _place: place };
+    let place =
+        place.ok_or_else(|| ApiError::unavailable("too many streams of events are open"))?;
+    let following = Following {
+        app,
+        caller,
+        run,
+        last: None,
+        ended: false,
+        _place: place,
+    };
     Ok(Sse::new(stream::unfold(following, next)).keep_alive(KeepAlive::default()))
 }
 
@@ -116,7 +138,9 @@ async fn next(mut following: Following) -> Option<(Result<Event, Infallible>, Fo
         }
         let seen = read(&following.app, following.run).await.ok()?;
         if following.last.as_ref() != Some(&seen) {
-            let event = Event::default().event("run").data(escaped(&serde_json::to_string(&seen).ok()?));
+            let event = Event::default()
+                .event("run")
+                .data(escaped(&serde_json::to_string(&seen).ok()?));
             following.ended = seen.finished_at.is_some();
             following.last = Some(seen);
             return Some((Ok(event), following));

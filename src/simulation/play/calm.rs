@@ -11,7 +11,12 @@ impl Stage {
             process.still_until = BEGIN;
         }
         let (mut in_vain, mut idle) = (0, 0);
-        let accounts: Vec<Arc<Account>> = self.processes[0].engine.accounts.values().cloned().collect();
+        let accounts: Vec<Arc<Account>> = self.processes[0]
+            .engine
+            .accounts
+            .values()
+            .cloned()
+            .collect();
         for _ in 0..rounds {
             self.finish_calls().await?;
             let before = self.calls_made;
@@ -30,7 +35,11 @@ impl Stage {
             if self.at_rest().await? {
                 return Ok(());
             }
-            in_vain = if self.leap(idle).await? { 0 } else { in_vain + 1 };
+            in_vain = if self.leap(idle).await? {
+                0
+            } else {
+                in_vain + 1
+            };
             idle = (idle + 1).min(LEAPS);
             if in_vain > IN_VAIN {
                 break;
@@ -54,20 +63,27 @@ impl Stage {
         Ok(())
     }
 
-    /// On to when something is due, and further the longer nothing came of it; says whether anything ever is due.
+    /// On to when something is due, and further the longer nothing came of it; says whether
+    /// anything ever is due.
     pub(super) async fn leap(&mut self, idle: u32) -> Result<bool, SimulationError> {
         let now = self.now();
         let lanes = self.places.keys().cloned().collect();
         let mut next: Option<Timestamp> = None;
         for run in self.ledger.unfinished_runs().await? {
-            let due = self.ledger.work(run.id, &lanes, &Default::default()).await?.next_due;
+            let due = self
+                .ledger
+                .work(run.id, &lanes, &Default::default())
+                .await?
+                .next_due;
             next = match (next, due) {
                 (Some(one), Some(other)) => Some(one.min(other)),
                 (one, other) => one.or(other),
             };
         }
         let least = Duration::from_millis(250 << idle);
-        let wait = next.map_or(Duration::from_secs(60), |next| next.since(now)).max(least);
+        let wait = next
+            .map_or(Duration::from_secs(60), |next| next.since(now))
+            .max(least);
         self.pass(wait);
         Ok(next.is_some())
     }

@@ -57,14 +57,32 @@ impl Stage {
 
     /// A person withdraws an item, whatever stands with it.
     async fn withdraw(&mut self, place: usize) -> Result<(), SimulationError> {
-        let states = [State::Planned, State::Sending, State::Pending, State::Unknown, State::Parked];
-        let filter = ItemFilter { states: states.to_vec(), ..ItemFilter::default() };
+        let states = [
+            State::Planned,
+            State::Sending,
+            State::Pending,
+            State::Unknown,
+            State::Parked,
+        ];
+        let filter = ItemFilter {
+            states: states.to_vec(),
+            ..ItemFilter::default()
+        };
         let items = self.ledger.items(&filter, 0, 10_000).await?;
-        let Some(item) = self.chance.one_of(&items) else { return Ok(()) };
-        let actor =
-            Actor::person("simulated", "simulation").map_err(|error| SimulationError::Twin(error.to_string()))?;
-        let by = Signed { actor, reason: reason("the payer has changed his mind")? };
-        let granted = self.processes[place].engine.ledger.wish(item.id, &Wish::Cancel, &by, self.now()).await?;
+        let Some(item) = self.chance.one_of(&items) else {
+            return Ok(());
+        };
+        let actor = Actor::person("simulated", "simulation")
+            .map_err(|error| SimulationError::Twin(error.to_string()))?;
+        let by = Signed {
+            actor,
+            reason: reason("the payer has changed his mind")?,
+        };
+        let granted = self.processes[place]
+            .engine
+            .ledger
+            .wish(item.id, &Wish::Cancel, &by, self.now())
+            .await?;
         self.trouble(match granted {
             Granted::Withdrawn(_) => "withdrawn_while_under_way",
             Granted::Moved(_)
@@ -89,12 +107,23 @@ impl Stage {
         if self.is_still(place) {
             return Ok(());
         }
-        let accounts: Vec<Arc<Account>> = self.processes[place].engine.accounts.values().cloned().collect();
-        let Some(account) = self.chance.one_of(&accounts) else { return Ok(()) };
+        let accounts: Vec<Arc<Account>> = self.processes[place]
+            .engine
+            .accounts
+            .values()
+            .cloned()
+            .collect();
+        let Some(account) = self.chance.one_of(&accounts) else {
+            return Ok(());
+        };
         self.claim_on(place, account).await
     }
 
-    pub(super) async fn claim_on(&mut self, place: usize, account: &Arc<Account>) -> Result<(), SimulationError> {
+    pub(super) async fn claim_on(
+        &mut self,
+        place: usize,
+        account: &Arc<Account>,
+    ) -> Result<(), SimulationError> {
         let now = self.now();
         let process = &self.processes[place];
         process.look_at_the_clock(now);
@@ -103,12 +132,17 @@ impl Stage {
         if claimed.is_empty() {
             return Ok(());
         }
-        self.claimed.entry(account.name.clone()).or_default().extend(vec![now; claimed.len()]);
+        self.claimed
+            .entry(account.name.clone())
+            .or_default()
+            .extend(vec![now; claimed.len()]);
         if self.chaos && self.chance.per_mille(25) {
             self.trouble("died_after_a_claim");
             return self.replace(place).await;
         }
-        let in_hand = claimed.into_iter().map(|(one, work)| (Arc::clone(account), work, one));
+        let in_hand = claimed
+            .into_iter()
+            .map(|(one, work)| (Arc::clone(account), work, one));
         self.processes[place].in_hand.extend(in_hand);
         // It may take a while until there is a free place for what is claimed.
         if !(self.chaos && self.chance.per_mille(200)) {
@@ -147,7 +181,9 @@ impl Stage {
         if !(self.chaos && self.chance.per_mille(per_mille)) {
             return None;
         }
-        self.chance.one_of(&[CommitFault::Lost, CommitFault::Untold, CommitFault::Refused]).copied()
+        self.chance
+            .one_of(&[CommitFault::Lost, CommitFault::Untold, CommitFault::Refused])
+            .copied()
     }
 
     /// A process begins to call for what it has claimed.
@@ -180,7 +216,10 @@ impl Stage {
     /// The calls of all processes that wait for the network: `(process, call)`.
     pub(super) fn under_way(&self, replied: bool) -> Vec<(usize, CallId)> {
         let of = |(place, process): (usize, &Process)| {
-            let calls = process.calls.iter().filter(|(_, call)| call.reply.is_some() == replied);
+            let calls = process
+                .calls
+                .iter()
+                .filter(|(_, call)| call.reply.is_some() == replied);
             calls.map(|(id, _)| (place, *id)).collect::<Vec<_>>()
         };
         self.processes.iter().enumerate().flat_map(of).collect()
@@ -189,16 +228,24 @@ impl Stage {
     /// A request arrives; its reply is on its way back.
     pub(super) async fn arrive(&mut self) {
         let waiting = self.under_way(false);
-        let Some((place, id)) = self.chance.one_of(&waiting).copied() else { return };
+        let Some((place, id)) = self.chance.one_of(&waiting).copied() else {
+            return;
+        };
         self.arrive_of(place, id).await;
     }
 
     pub(super) async fn arrive_of(&mut self, place: usize, id: CallId) {
         // A request arrives once.
-        if self.processes[place].calls.get(&id).is_none_or(|call| call.reply.is_some()) {
+        if self.processes[place]
+            .calls
+            .get(&id)
+            .is_none_or(|call| call.reply.is_some())
+        {
             return;
         }
-        let Some(waiting) = self.network.take(id) else { return };
+        let Some(waiting) = self.network.take(id) else {
+            return;
+        };
         let reaction = waiting.parcel.arrive().await;
         self.network.put_back(id, waiting);
         if let Some(call) = self.processes[place].calls.get_mut(&id) {
@@ -211,17 +258,27 @@ impl Stage {
         if self.is_still(place) {
             return;
         }
-        let replied: Vec<CallId> =
-            self.under_way(true).into_iter().filter(|(at, _)| *at == place).map(|(_, id)| id).collect();
+        let replied: Vec<CallId> = self
+            .under_way(true)
+            .into_iter()
+            .filter(|(at, _)| *at == place)
+            .map(|(_, id)| id)
+            .collect();
         if let Some(id) = self.chance.one_of(&replied).copied() {
             self.hear_of(place, id).await;
         }
     }
 
     pub(super) async fn hear_of(&mut self, place: usize, id: CallId) {
-        let Some(call) = self.processes[place].calls.get_mut(&id) else { return };
-        let Some(reaction) = call.reply.take() else { return };
-        let Some(waiting) = self.network.take(id) else { return };
+        let Some(call) = self.processes[place].calls.get_mut(&id) else {
+            return;
+        };
+        let Some(reaction) = call.reply.take() else {
+            return;
+        };
+        let Some(waiting) = self.network.take(id) else {
+            return;
+        };
         let heard = match reaction {
             // Nobody waits as long as it would take.
             Reaction::Hold => Reaction::Silence,
@@ -241,20 +298,29 @@ impl Stage {
             return;
         }
         let calls: Vec<CallId> = self.processes[place].calls.keys().copied().collect();
-        let Some(id) = self.chance.one_of(&calls).copied() else { return };
-        let with = if self.chance.per_mille(500) { Reaction::Reset } else { Reaction::Silence };
+        let Some(id) = self.chance.one_of(&calls).copied() else {
+            return;
+        };
+        let with = if self.chance.per_mille(500) {
+            Reaction::Reset
+        } else {
+            Reaction::Silence
+        };
         self.trouble("connection_lost");
         self.break_off(place, id, with).await;
     }
 
     /// The caller hears no more of it; what has not arrived may still do so.
     pub(super) async fn break_off(&mut self, place: usize, id: CallId, with: Reaction) {
-        let Some(waiting) = self.network.take(id) else { return };
+        let Some(waiting) = self.network.take(id) else {
+            return;
+        };
         if let Some(call) = self.processes[place].calls.get_mut(&id)
             && call.reply.take().is_none()
             && self.chance.per_mille(500)
         {
-            self.orphans.push((call.sends.clone(), waiting.parcel.clone()));
+            self.orphans
+                .push((call.sends.clone(), waiting.parcel.clone()));
         }
         waiting.answer.send(with).ok();
         self.go_on(place, id).await;
@@ -266,7 +332,10 @@ impl Stage {
         let late: Vec<(usize, CallId)> = (0..self.processes.len())
             .filter(|place| !self.is_still(*place))
             .flat_map(|place| {
-                let calls = self.processes[place].calls.iter().filter(|(_, call)| call.deadline < now);
+                let calls = self.processes[place]
+                    .calls
+                    .iter()
+                    .filter(|(_, call)| call.deadline < now);
                 calls.map(|(id, _)| (place, *id)).collect::<Vec<_>>()
             })
             .collect();
@@ -296,13 +365,21 @@ impl Stage {
 
     /// Whether some process may have believed by now that there is no such order.
     fn counts_as_absent(&self, sending: &Sending) -> bool {
-        let apart = if self.clocks_agree { Duration::ZERO } else { JUMP * 2 };
+        let apart = if self.clocks_agree {
+            Duration::ZERO
+        } else {
+            JUMP * 2
+        };
         self.now().plus(apart) >= sending.grace_ends
     }
 
     async fn has_moved(&self, number: &str) -> Result<bool, SimulationError> {
         for place in self.places.values() {
-            let lines = place.gateways.lines().await.map_err(|error| SimulationError::Twin(error.to_string()))?;
+            let lines = place
+                .gateways
+                .lines()
+                .await
+                .map_err(|error| SimulationError::Twin(error.to_string()))?;
             if lines.iter().any(|line| line.number == number) {
                 return Ok(true);
             }
@@ -315,7 +392,9 @@ impl Stage {
         if self.is_still(place) {
             return Ok(());
         }
-        let Some(settlement) = self.processes[place].settlements.pop_front() else { return Ok(()) };
+        let Some(settlement) = self.processes[place].settlements.pop_front() else {
+            return Ok(());
+        };
         if self.chaos && self.chance.per_mille(25) {
             self.trouble("died_before_a_settle");
             return self.replace(place).await;
@@ -325,7 +404,9 @@ impl Stage {
         ledger.plan_commit_fault(fault).await;
         let settled = ledger.settle(settlement.clone()).await;
         ledger.plan_commit_fault(None).await;
-        let Some(fault) = fault else { return settled.map(|_| ()).map_err(SimulationError::from) };
+        let Some(fault) = fault else {
+            return settled.map(|_| ()).map_err(SimulationError::from);
+        };
         self.trouble(match fault {
             CommitFault::Lost => "settle_lost_on_its_way",
             CommitFault::Untold => "settle_committed_and_not_told",
@@ -369,25 +450,46 @@ impl Stage {
         self.trouble("clock_jumped");
         let most = i64::try_from(JUMP.as_millis()).unwrap_or(0);
         let drawn = i64::try_from(self.chance.below(JUMP.as_millis() as u64 * 2)).unwrap_or(0);
-        self.processes[place].skew = if self.chance.per_mille(300) { 0 } else { drawn - most };
+        self.processes[place].skew = if self.chance.per_mille(300) {
+            0
+        } else {
+            drawn - most
+        };
     }
 
     /// A gateway tells a process of an order, or of one that never was as it says.
     pub(super) async fn notify(&mut self, place: usize) -> Result<(), SimulationError> {
-        let Some(letter) = self.news.next(&mut self.chance, &self.places, &self.ledger).await? else { return Ok(()) };
+        let Some(letter) = self
+            .news
+            .next(&mut self.chance, &self.places, &self.ledger)
+            .await?
+        else {
+            return Ok(());
+        };
         if self.is_still(place) || self.chance.per_mille(100) {
             self.trouble("notification_lost");
             return Ok(());
         }
-        let Letter { account, headers, body, trouble, is_false } = letter;
+        let Letter {
+            account,
+            headers,
+            body,
+            trouble,
+            is_false,
+        } = letter;
         trouble.into_iter().for_each(|what| self.trouble(what));
         let process = &self.processes[place];
         process.look_at_the_clock(self.now());
         match process.engine.receive(&account, &headers, body).await {
-            Ok(Received::Kept) if is_false => {
-                self.illegal.push("a notification was believed that is not the gateway's".into())
-            }
-            Ok(Received::Kept | Received::Refused(_) | Received::NoKeys(_) | Received::NoSuchGateway) => {}
+            Ok(Received::Kept) if is_false => self
+                .illegal
+                .push("a notification was believed that is not the gateway's".into()),
+            Ok(
+                Received::Kept
+                | Received::Refused(_)
+                | Received::NoKeys(_)
+                | Received::NoSuchGateway,
+            ) => {}
             Err(error) => return Err(SimulationError::Twin(error.to_string())),
         }
         if self.chance.per_mille(50) {
@@ -414,7 +516,8 @@ impl Stage {
         self.approve(place).await
     }
 
-    /// Somebody approves what waits for it. In chaos now and then the author tries, who cannot, whatever name they give.
+    /// Somebody approves what waits for it. In chaos now and then the author tries, who cannot,
+    /// whatever name they give.
     pub(super) async fn approve(&mut self, place: usize) -> Result<(), SimulationError> {
         let author = self.what.request.author.clone();
         for approval in self.ledger.approvals(false, i64::MAX, 100).await? {
@@ -428,8 +531,14 @@ impl Stage {
             if tries {
                 self.trouble("author_tried_to_approve");
             }
-            let by = Signed { actor, reason: reason("a play")? };
-            self.processes[place].engine.approve_run(approval.run_id, Some(&approval.job), None, &by).await?;
+            let by = Signed {
+                actor,
+                reason: reason("a play")?,
+            };
+            self.processes[place]
+                .engine
+                .approve_run(approval.run_id, Some(&approval.job), None, &by)
+                .await?;
         }
         Ok(())
     }

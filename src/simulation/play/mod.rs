@@ -1,4 +1,5 @@
-//! The play: step by step something is drawn and done, first in chaos, then in calm until everything is at rest.
+//! The play: step by step something is drawn and done, first in chaos, then in calm until
+//! everything is at rest.
 
 mod calm;
 mod chaos;
@@ -36,7 +37,8 @@ use crate::sandbox::faults::FaultPlan;
 const STEPS: u64 = 150;
 const STEPS_AN_ITEM: u64 = 12;
 
-/// How many rounds of calm there are at most, and how many more for each item: what is open then never comes to rest.
+/// How many rounds of calm there are at most, and how many more for each item: what is open then
+/// never comes to rest.
 const CALM: u64 = 2_000;
 const CALM_AN_ITEM: u64 = 10;
 
@@ -104,8 +106,11 @@ impl Drop for Folder {
 impl Stage {
     /// Sets everything up: ledger, gateways, two to five processes (one if there is no chaos).
     pub async fn set_up(what: &Play, twins: &Twins, seed: u64) -> Result<Self, SimulationError> {
-        let path = what.folder.join(format!("seed-{seed}-{:x}", std::process::id()));
-        std::fs::create_dir_all(&path).map_err(|error| SimulationError::Folder(path.clone(), error))?;
+        let path = what
+            .folder
+            .join(format!("seed-{seed}-{:x}", std::process::id()));
+        std::fs::create_dir_all(&path)
+            .map_err(|error| SimulationError::Folder(path.clone(), error))?;
         let folder = Folder(path);
         let mut chance = Chance::new(seed);
         let clock = Clock::driven(BEGIN);
@@ -147,9 +152,13 @@ impl Stage {
         let clock = Clock::driven(self.clock.now());
         let mut accounts = BTreeMap::new();
         for (name, place) in &self.places {
-            accounts.insert(name.clone(), Arc::new(place.account(&self.network, &clock)?));
+            accounts.insert(
+                name.clone(),
+                Arc::new(place.account(&self.network, &clock)?),
+            );
         }
-        let files = Files::open("files", &self.folder.0).map_err(|error| SimulationError::Twin(error.to_string()))?;
+        let files = Files::open("files", &self.folder.0)
+            .map_err(|error| SimulationError::Twin(error.to_string()))?;
         // A connection, a writer and commits in doubt of its own.
         let ledger = Ledger::open(&self.folder.0.join(LEDGER)).await?;
         let node = ledger.join(self.chance.next(), self.clock.now()).await?;
@@ -176,8 +185,8 @@ impl Stage {
         })
     }
 
-    /// Plans the run; says how many rows each job was given, where it was planned at once. What the items refer to is put into
-    /// the gateways' books.
+    /// Plans the run; says how many rows each job was given, where it was planned at once. What the
+    /// items refer to is put into the gateways' books.
     pub async fn plan(&mut self) -> Result<BTreeMap<String, u64>, SimulationError> {
         let request = PlanRequest {
             commit: true,
@@ -185,11 +194,21 @@ impl Stage {
             occurrence: "simulated".to_owned(),
             ..self.what.request.clone()
         };
-        let planned = self.processes[0].engine.plan(&request, &Arc::new(AtomicU64::new(0))).await?;
+        let planned = self.processes[0]
+            .engine
+            .plan(&request, &Arc::new(AtomicU64::new(0)))
+            .await?;
         self.put_payments().await?;
         let run = planned.run_id;
         let at_once = planned.jobs.iter().filter(|job| !job.late);
-        Ok(at_once.map(|job| (format!("{run}/{}", job.name), job.items + job.skipped + job.rejected)).collect())
+        Ok(at_once
+            .map(|job| {
+                (
+                    format!("{run}/{}", job.name),
+                    job.items + job.skipped + job.rejected,
+                )
+            })
+            .collect())
     }
 
     /// What is to be given back or declared was paid before.
@@ -200,22 +219,33 @@ impl Stage {
                 if !matches!(job.kind.as_str(), "refund" | "declare" | "redeclare") {
                     continue;
                 }
-                let filter = ItemFilter { run_id: Some(run.id), job: Some(job.name.clone()), ..ItemFilter::default() };
+                let filter = ItemFilter {
+                    run_id: Some(run.id),
+                    job: Some(job.name.clone()),
+                    ..ItemFilter::default()
+                };
                 for item in self.ledger.items(&filter, 0, 100_000).await? {
                     let input: Value = serde_json::from_str(&item.input).unwrap_or_default();
-                    let (Some(number), Some(amount)) = (input["out_trade_no"].as_str(), item.amount) else { continue };
+                    let (Some(number), Some(amount)) =
+                        (input["out_trade_no"].as_str(), item.amount)
+                    else {
+                        continue;
+                    };
                     let add = |sum: &mut Amount| {
                         let more = sum.minor().saturating_add(amount.minor());
                         *sum = Amount::from_minor(more, sum.currency()).unwrap_or(amount);
                     };
-                    sums.entry((job.lane.clone(), number.to_owned())).and_modify(add).or_insert(amount);
+                    sums.entry((job.lane.clone(), number.to_owned()))
+                        .and_modify(add)
+                        .or_insert(amount);
                 }
             }
         }
         for ((account, number), mut amount) in sums {
             // Now and then more is to be given back than was paid.
             if self.chaos && self.chance.per_mille(250) {
-                amount = Amount::from_minor(amount.minor() * 3 / 4, amount.currency()).unwrap_or(amount);
+                amount =
+                    Amount::from_minor(amount.minor() * 3 / 4, amount.currency()).unwrap_or(amount);
             }
             if let Some(place) = self.places.get(&account) {
                 place.gateways.seed(place.word(), &number, amount);
@@ -227,7 +257,11 @@ impl Stage {
 
     /// Plays.
     pub async fn act(&mut self) -> Result<(), SimulationError> {
-        let items = self.ledger.items(&ItemFilter::default(), 0, 10_000).await?.len() as u64;
+        let items = self
+            .ledger
+            .items(&ItemFilter::default(), 0, 10_000)
+            .await?
+            .len() as u64;
         if self.chaos {
             for step in 0..STEPS + STEPS_AN_ITEM * items {
                 self.step().await?;
@@ -260,28 +294,46 @@ impl Stage {
         tell(&self.ledger, &self.places, &self.given).await
     }
 
-    /// What the records alone do not show: items that never came to rest, moves that the state machine does not know, and what
-    /// the gateways hold against us.
+    /// What the records alone do not show: items that never came to rest, moves that the state
+    /// machine does not know, and what the gateways hold against us.
     pub fn left_open(&self, told: &Told) -> Vec<Broken> {
         let open = ["held", "planned", "sending", "pending", "unknown"];
         let mut broken = Vec::new();
-        for (state, items) in told.states.iter().filter(|(state, _)| open.contains(&state.as_str())) {
-            broken.push(Broken { promise: 2, what: format!("{items} items never came to rest: {state}") });
+        for (state, items) in told
+            .states
+            .iter()
+            .filter(|(state, _)| open.contains(&state.as_str()))
+        {
+            broken.push(Broken {
+                promise: 2,
+                what: format!("{items} items never came to rest: {state}"),
+            });
         }
         broken.extend(self.above_the_rate());
-        broken.extend(self.illegal.iter().map(|illegal| Broken { promise: 3, what: illegal.clone() }));
-        broken.extend(
-            told.violations
-                .iter()
-                .map(|(word, times)| Broken { promise: 1, what: format!("a gateway says: {word}, {times} times") }),
-        );
+        broken.extend(self.illegal.iter().map(|illegal| Broken {
+            promise: 3,
+            what: illegal.clone(),
+        }));
+        broken.extend(told.violations.iter().map(|(word, times)| Broken {
+            promise: 1,
+            what: format!("a gateway says: {word}, {times} times"),
+        }));
         broken
     }
 
     /// How long "no such order" must wait, at least, before it counts; none where clocks jumped.
     pub fn grace(&self) -> Option<i64> {
-        let graces = self.what.request.workflow.jobs.iter().map(|job| job.policy.resolve.grace.as_millis());
-        graces.min().and_then(|grace| i64::try_from(grace).ok()).filter(|_| self.clocks_agree)
+        let graces = self
+            .what
+            .request
+            .workflow
+            .jobs
+            .iter()
+            .map(|job| job.policy.resolve.grace.as_millis());
+        graces
+            .min()
+            .and_then(|grace| i64::try_from(grace).ok())
+            .filter(|_| self.clocks_agree)
     }
 
     /// Numbers whose requests arrived when nobody waited for them any more.
@@ -294,20 +346,30 @@ impl Stage {
         const WINDOW: Duration = Duration::from_secs(5);
         let mut broken = Vec::new();
         for (name, times) in self.claimed.iter().filter(|_| self.clocks_agree) {
-            let Some(account) = self.processes.first().and_then(|process| process.engine.accounts.get(name)) else {
+            let Some(account) = self
+                .processes
+                .first()
+                .and_then(|process| process.engine.accounts.get(name))
+            else {
                 continue;
             };
             let in_time = |time: Duration| {
-                u128::from(account.rate.calls) * time.as_millis() / account.rate.per.as_millis().max(1)
+                u128::from(account.rate.calls) * time.as_millis()
+                    / account.rate.per.as_millis().max(1)
             };
             // What the window gives, what the bucket may hold, and one for the edge.
             let allowed = in_time(WINDOW) + in_time(Duration::from_millis(100)).max(1) + 1;
             let most = (0..times.len()).map(|first| {
-                times[first..].iter().take_while(|time| time.since(times[first]) <= WINDOW).count() as u128
+                times[first..]
+                    .iter()
+                    .take_while(|time| time.since(times[first]) <= WINDOW)
+                    .count() as u128
             });
             if let Some(most) = most.max().filter(|most| *most > allowed) {
-                broken
-                    .push(Broken { promise: 1, what: format!("{most} calls of {name} in 5 s, {allowed} are allowed") });
+                broken.push(Broken {
+                    promise: 1,
+                    what: format!("{most} calls of {name} in 5 s, {allowed} are allowed"),
+                });
             }
         }
         broken
@@ -316,8 +378,15 @@ impl Stage {
     /// What went wrong, by its name.
     pub async fn troubles(&self) -> Result<BTreeMap<String, u64>, SimulationError> {
         let (mut troubles, _) = met(&self.places).await?;
-        troubles = troubles.into_iter().map(|(word, times)| (format!("gateway: {word}"), times)).collect();
-        troubles.extend(self.troubles.iter().map(|(word, times)| (word.replace('_', " "), *times)));
+        troubles = troubles
+            .into_iter()
+            .map(|(word, times)| (format!("gateway: {word}"), times))
+            .collect();
+        troubles.extend(
+            self.troubles
+                .iter()
+                .map(|(word, times)| (word.replace('_', " "), *times)),
+        );
         Ok(troubles)
     }
 

@@ -19,7 +19,11 @@ impl GiveUp {
     pub fn say(&self) {
         let mut state = locked(&self.0);
         state.said = true;
-        state.readers.drain(..).filter_map(|reader| reader.upgrade()).for_each(|reader| kill(&reader));
+        state
+            .readers
+            .drain(..)
+            .filter_map(|reader| reader.upgrade())
+            .for_each(|reader| kill(&reader));
     }
 
     /// Whether it was said.

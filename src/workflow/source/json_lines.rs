@@ -1,4 +1,5 @@
-//! JSON Lines: one object of scalars a line. The first line names the columns; later ones may leave some out.
+//! JSON Lines: one object of scalars a line. The first line names the columns; later ones may leave
+//! some out.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -27,11 +28,18 @@ const OURS: &str = "payrun: ";
 impl<R: Read> JsonLines<R> {
     pub(super) fn new(file: R) -> Self {
         let reader = BufReader::with_capacity(64 * 1024, file);
-        Self { reader, line: 0, bytes: Vec::new(), cells: Vec::new(), looked_at: false }
+        Self {
+            reader,
+            line: 0,
+            bytes: Vec::new(),
+            cells: Vec::new(),
+            looked_at: false,
+        }
     }
 
     pub(super) fn header(&mut self) -> Result<(Vec<String>, u64), RowError> {
-        self.next_line().unwrap_or_else(|| Err(RowError::at(1, "the file is empty")))?;
+        self.next_line()
+            .unwrap_or_else(|| Err(RowError::at(1, "the file is empty")))?;
         self.looked_at = true;
         let mut columns = Vec::new();
         self.entries(|name, _| {
@@ -41,7 +49,11 @@ impl<R: Read> JsonLines<R> {
         Ok((columns, self.line))
     }
 
-    pub(super) fn read(&mut self, row: &mut Row, columns: &[String]) -> Option<Result<(), RowError>> {
+    pub(super) fn read(
+        &mut self,
+        row: &mut Row,
+        columns: &[String],
+    ) -> Option<Result<(), RowError>> {
         let looked_at = std::mem::take(&mut self.looked_at);
         if !looked_at && let Err(error) = self.next_line()? {
             return Some(Err(error));
@@ -52,7 +64,10 @@ impl<R: Read> JsonLines<R> {
         let mut given = HashSet::with_capacity(columns.len());
         let read = self.entries(|name, value| {
             let name = trimmed(name);
-            let index = columns.iter().position(|column| column == name).ok_or_else(|| no_column(name, columns))?;
+            let index = columns
+                .iter()
+                .position(|column| column == name)
+                .ok_or_else(|| no_column(name, columns))?;
             if !given.insert(index) {
                 return Err(format!("\"{}\" is given twice", shown(name)));
             }
@@ -71,10 +86,19 @@ impl<R: Read> JsonLines<R> {
             self.bytes.clear();
             self.line += 1;
             let limit = ROW_MAX as u64 + 1;
-            match self.reader.by_ref().take(limit).read_until(b'\n', &mut self.bytes) {
+            match self
+                .reader
+                .by_ref()
+                .take(limit)
+                .read_until(b'\n', &mut self.bytes)
+            {
                 Err(error) => {
                     let reason = format!("the file cannot be read any further: {error}");
-                    return Some(Err(RowError { line: self.line, reason, fatal: true }));
+                    return Some(Err(RowError {
+                        line: self.line,
+                        reason,
+                        fatal: true,
+                    }));
                 }
                 Ok(0) => return None,
                 Ok(_) if self.bytes.len() > ROW_MAX => return Some(Err(self.too_long())),
@@ -93,7 +117,11 @@ impl<R: Read> JsonLines<R> {
     fn too_long(&mut self) -> RowError {
         while self.bytes.last() != Some(&b'\n') {
             self.bytes.clear();
-            let read = self.reader.by_ref().take(ROW_MAX as u64).read_until(b'\n', &mut self.bytes);
+            let read = self
+                .reader
+                .by_ref()
+                .take(ROW_MAX as u64)
+                .read_until(b'\n', &mut self.bytes);
             if !read.is_ok_and(|read| read > 0) {
                 break;
             }
@@ -101,21 +129,30 @@ impl<R: Read> JsonLines<R> {
         RowError::at(self.line, "the line is longer than 1 MiB")
     }
 
-    fn entries(&self, take: impl FnMut(&str, &RawValue) -> Result<(), String>) -> Result<(), RowError> {
+    fn entries(
+        &self,
+        take: impl FnMut(&str, &RawValue) -> Result<(), String>,
+    ) -> Result<(), RowError> {
         let refuse = |reason: &str| RowError::at(self.line, reason);
-        let text = std::str::from_utf8(&self.bytes).map_err(|_| refuse("the line is not UTF-8 text"))?;
+        let text =
+            std::str::from_utf8(&self.bytes).map_err(|_| refuse("the line is not UTF-8 text"))?;
         if !text.trim_start().starts_with('{') {
             return Err(refuse("the line is not a JSON object"));
         }
         let mut reader = serde_json::Deserializer::from_str(text.trim_end());
-        let read = reader.deserialize_map(Entries(take)).and_then(|()| reader.end());
+        let read = reader
+            .deserialize_map(Entries(take))
+            .and_then(|()| reader.end());
         read.map_err(|error| {
             let reason = error.to_string();
             let place = format!(" at line {} column {}", error.line(), error.column());
             let reason = reason.strip_suffix(&place).unwrap_or(&reason);
             match reason.strip_prefix(OURS) {
                 Some(ours) => refuse(ours),
-                None => refuse(&format!("the line is not JSON: {reason} at column {}", error.column())),
+                None => refuse(&format!(
+                    "the line is not JSON: {reason} at column {}",
+                    error.column()
+                )),
             }
         })
     }
@@ -144,8 +181,8 @@ fn scalar(name: &str, value: &RawValue, cell: &mut String) -> Result<(), String>
     let text = value.get();
     match text.as_bytes().first() {
         Some(b'"') => {
-            let parsed: String =
-                serde_json::from_str(text).map_err(|_| format!("the value of \"{}\" is no text", shown(name)))?;
+            let parsed: String = serde_json::from_str(text)
+                .map_err(|_| format!("the value of \"{}\" is no text", shown(name)))?;
             cell.push_str(&parsed);
         }
         Some(b'{' | b'[') => {

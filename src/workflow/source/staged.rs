@@ -1,7 +1,9 @@
-//! An item file before anything is planned of it: where it may lie, what it may be, and a copy that nobody else can change.
+//! An item file before anything is planned of it: where it may lie, what it may be, and a copy that
+//! nobody else can change.
 //!
-//! A file may be slow, or never answer: a pipe, a share that hangs, a disk that fails. So it is read to its end into a file without
-//! a name before a plan takes its turn at the ledger. The copy goes with the process, however that ends.
+//! A file may be slow, or never answer: a pipe, a share that hangs, a disk that fails. So it is
+//! read to its end into a file without a name before a plan takes its turn at the ledger. The copy
+//! goes with the process, however that ends.
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _};
@@ -38,24 +40,35 @@ impl Staged {
     /// Of a file, from where it may lie, of at most `max` MiB.
     ///
     /// # Errors
-    /// [`SourceError`] if it is not there, may not be read, is larger, or is no file of rows to begin with: a folder, a pipe, a
-    /// device.
+    /// [`SourceError`] if it is not there, may not be read, is larger, or is no file of rows to
+    /// begin with: a folder, a pipe, a device.
     pub fn of(path: &Path, reach: &Reach, max: u64, give_up: &GiveUp) -> Result<Self, SourceError> {
-        let unreadable = |source| SourceError::Read { path: path.to_owned(), source };
+        let unreadable = |source| SourceError::Read {
+            path: path.to_owned(),
+            source,
+        };
         let file = match reach {
             Reach::Person => regular_file::open(path).map_err(unreadable)?,
             Reach::Schedule(folders) => within(path, folders)?.map_err(unreadable)?,
             Reach::Caller(folders) => {
-                let outside = || SourceError::Outside { path: path.to_owned() };
+                let outside = || SourceError::Outside {
+                    path: path.to_owned(),
+                };
                 within(path, folders)?.map_err(|_| outside())?
             }
         };
-        Ok(Self { file: copy(&file, max, give_up).map_err(unreadable)?, name: path.to_owned() })
+        Ok(Self {
+            file: copy(&file, max, give_up).map_err(unreadable)?,
+            name: path.to_owned(),
+        })
     }
 
     /// Of a file that was sent here, and that nobody else can change.
     pub fn of_sent(name: &str, file: File) -> Self {
-        Self { file, name: PathBuf::from(name) }
+        Self {
+            file,
+            name: PathBuf::from(name),
+        }
     }
 
     /// Its rows. Only one reader at a time.
@@ -66,7 +79,8 @@ impl Staged {
         rows_of(self.opened()?, &self.name, format, give_up)
     }
 
-    /// Whether it is what its name says, as far as that can be told without a workflow: of a workbook any sheet may be meant.
+    /// Whether it is what its name says, as far as that can be told without a workflow: of a
+    /// workbook any sheet may be meant.
     ///
     /// # Errors
     /// As [`super::open`]; [`SourceError::Text`].
@@ -79,16 +93,26 @@ impl Staged {
             Some(Format::Csv) | None => false,
         };
         self.rows(None, give_up)?;
-        let unreadable = |source| SourceError::Read { path: self.name.clone(), source };
+        let unreadable = |source| SourceError::Read {
+            path: self.name.clone(),
+            source,
+        };
         match text::wrong(self.opened()?, escaped).map_err(unreadable)? {
             None => Ok(()),
-            Some((line, reason)) => Err(SourceError::Text { path: self.name.clone(), line, reason }),
+            Some((line, reason)) => Err(SourceError::Text {
+                path: self.name.clone(),
+                line,
+                reason,
+            }),
         }
     }
 
     /// The file, from its beginning.
     fn opened(&self) -> Result<File, SourceError> {
-        let unreadable = |source| SourceError::Read { path: self.name.clone(), source };
+        let unreadable = |source| SourceError::Read {
+            path: self.name.clone(),
+            source,
+        };
         let mut file = self.file.try_clone().map_err(unreadable)?;
         file.rewind().map_err(unreadable)?;
         Ok(file)
@@ -112,17 +136,24 @@ fn copy(file: &File, max: u64, give_up: &GiveUp) -> io::Result<File> {
         length = length.max(copied);
     }
     let what = "split it, or raise input_mib in payrun.yaml";
-    Err(io::Error::other(format!("it has more than {max} MiB, the most that a plan takes; {what}")))
+    Err(io::Error::other(format!(
+        "it has more than {max} MiB, the most that a plan takes; {what}"
+    )))
 }
 
-/// Opens a file of these folders, wherever links lead; the inner error is one that tells more than a caller may know.
+/// Opens a file of these folders, wherever links lead; the inner error is one that tells more than
+/// a caller may know.
 fn within(path: &Path, folders: &[PathBuf]) -> Result<io::Result<File>, SourceError> {
-    let outside = || SourceError::Outside { path: path.to_owned() };
+    let outside = || SourceError::Outside {
+        path: path.to_owned(),
+    };
     let real = match path.canonicalize() {
         Ok(real) => real,
         Err(error) => return Ok(Err(error)),
     };
-    let mut folders = folders.iter().filter_map(|folder| folder.canonicalize().ok());
+    let mut folders = folders
+        .iter()
+        .filter_map(|folder| folder.canonicalize().ok());
     if !folders.any(|folder| real.starts_with(folder)) {
         return Err(outside());
     }
@@ -132,7 +163,11 @@ fn within(path: &Path, folders: &[PathBuf]) -> Result<io::Result<File>, SourceEr
         let at = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()));
         at.is_ok_and(|at| at != real)
     };
-    if opened.as_ref().is_ok_and(is_other) { Err(outside()) } else { Ok(opened) }
+    if opened.as_ref().is_ok_and(is_other) {
+        Err(outside())
+    } else {
+        Ok(opened)
+    }
 }
 
 #[cfg(test)]
@@ -148,25 +183,62 @@ mod tests {
         }
         std::fs::write(place("project/data/a.csv"), "id\n1\n").unwrap();
         std::fs::write(place("elsewhere/b.csv"), "id\n1\n").unwrap();
-        std::os::unix::fs::symlink(place("elsewhere/b.csv"), place("project/data/link.csv")).unwrap();
+        std::os::unix::fs::symlink(place("elsewhere/b.csv"), place("project/data/link.csv"))
+            .unwrap();
         std::os::unix::fs::symlink(place("elsewhere"), place("project/folder")).unwrap();
-        std::os::unix::fs::symlink(place("project/data/a.csv"), place("project/inner.csv")).unwrap();
-        std::process::Command::new("mkfifo").arg(place("project/pipe.csv")).status().unwrap();
-        let told = |name: &str, reach: &Reach| match Staged::of(&place(name), reach, 1, &GiveUp::default()) {
-            Ok(staged) => staged.rows(None, &GiveUp::default()).unwrap().columns().join(","),
-            Err(error) => crate::errors::chain(&error).replace(&folder.path().display().to_string(), ""),
+        std::os::unix::fs::symlink(place("project/data/a.csv"), place("project/inner.csv"))
+            .unwrap();
+        std::process::Command::new("mkfifo")
+            .arg(place("project/pipe.csv"))
+            .status()
+            .unwrap();
+        let told = |name: &str, reach: &Reach| match Staged::of(
+            &place(name),
+            reach,
+            1,
+            &GiveUp::default(),
+        ) {
+            Ok(staged) => staged
+                .rows(None, &GiveUp::default())
+                .unwrap()
+                .columns()
+                .join(","),
+            Err(error) => {
+                crate::errors::chain(&error).replace(&folder.path().display().to_string(), "")
+            }
         };
         let caller = Reach::Caller(vec![place("project")]);
-        for name in ["project/data/a.csv", "project/inner.csv", "project/../project/data/a.csv"] {
+        for name in [
+            "project/data/a.csv",
+            "project/inner.csv",
+            "project/../project/data/a.csv",
+        ] {
             assert_eq!(told(name, &caller), "id", "{name}");
         }
-        for name in ["elsewhere/b.csv", "project/data/link.csv", "project/folder/b.csv", "project/../elsewhere/b.csv"] {
+        for name in [
+            "elsewhere/b.csv",
+            "project/data/link.csv",
+            "project/folder/b.csv",
+            "project/../elsewhere/b.csv",
+        ] {
             let refused = told(name, &caller);
-            assert!(refused.starts_with("there is no item file"), "{name}: {refused}");
+            assert!(
+                refused.starts_with("there is no item file"),
+                "{name}: {refused}"
+            );
             assert_eq!(told(name, &Reach::Person), "id", "{name}");
             // What is not there, and what is no file, is told in the same words.
-            for other in ["project/none.csv", "elsewhere/none.csv", "project/pipe.csv", "project/data"] {
-                assert_eq!(told(other, &caller).replace(other, ""), refused.replace(name, ""), "{other}");
+            for other in [
+                "project/none.csv",
+                "elsewhere/none.csv",
+                "project/pipe.csv",
+                "project/data",
+            ] {
+                assert_eq!(
+                    told(other, &caller).replace(other, ""),
+                    refused.replace(name, ""),
+                    "{other}"
+                );
             }
         }
         let schedule = Reach::Schedule(vec![place("project")]);

@@ -1,11 +1,13 @@
-//! Whether a file is text to its end: UTF-8, and without the character U+0000, which no database keeps.
+//! Whether a file is text to its end: UTF-8, and without the character U+0000, which no database
+//! keeps.
 
 use std::io::{self, Read};
 
 /// How much is looked at at a time.
 const CHUNK: usize = 64 * 1024;
 
-/// Where a file is no text: the line, from 1, and why. `escaped`: U+0000 counts as it is written in JSON too.
+/// Where a file is no text: the line, from 1, and why. `escaped`: U+0000 counts as it is written in
+/// JSON too.
 pub(super) fn wrong(mut file: impl Read, escaped: bool) -> io::Result<Option<(u64, &'static str)>> {
     let mut buffer = vec![0; CHUNK];
     // What may be the beginning of a character or of an escape is looked at with what follows.
@@ -15,18 +17,28 @@ pub(super) fn wrong(mut file: impl Read, escaped: bool) -> io::Result<Option<(u6
         let bytes = &buffer[..kept + read];
         let (whole, no_text) = match std::str::from_utf8(bytes) {
             Ok(_) => (bytes.len(), false),
-            Err(error) => (error.valid_up_to(), error.error_len().is_some() || read == 0),
+            Err(error) => (
+                error.valid_up_to(),
+                error.error_len().is_some() || read == 0,
+            ),
         };
         if let Some(at) = nul(&bytes[..whole], escaped) {
             return Ok(Some((line + newlines(&bytes[..at]), NUL)));
         }
         if no_text {
-            return Ok(Some((line + newlines(&bytes[..whole]), "the line is not UTF-8 text; save the file as UTF-8")));
+            return Ok(Some((
+                line + newlines(&bytes[..whole]),
+                "the line is not UTF-8 text; save the file as UTF-8",
+            )));
         }
         if read == 0 {
             return Ok(None);
         }
-        let done = if escaped { before_escape(&bytes[..whole]) } else { whole };
+        let done = if escaped {
+            before_escape(&bytes[..whole])
+        } else {
+            whole
+        };
         line += newlines(&bytes[..done]);
         let end = bytes.len();
         buffer.copy_within(done..end, 0);
@@ -47,25 +59,45 @@ fn newlines(bytes: &[u8]) -> u64 {
 /// Where U+0000 is.
 fn nul(bytes: &[u8], escaped: bool) -> Option<usize> {
     let written = || {
-        let mut found = bytes.windows(ESCAPED.len()).enumerate().filter(|(_, part)| *part == ESCAPED);
+        let mut found = bytes
+            .windows(ESCAPED.len())
+            .enumerate()
+            .filter(|(_, part)| *part == ESCAPED);
         // A backslash that is escaped itself begins no escape.
-        found.find(|(at, _)| backslashes(&bytes[..*at]).is_multiple_of(2)).map(|(at, _)| at)
+        found
+            .find(|(at, _)| backslashes(&bytes[..*at]).is_multiple_of(2))
+            .map(|(at, _)| at)
     };
-    bytes.iter().position(|byte| *byte == 0).or_else(|| if escaped { written() } else { None })
+    bytes
+        .iter()
+        .position(|byte| *byte == 0)
+        .or_else(|| if escaped { written() } else { None })
 }
 
-/// How many bytes stand before what may be the beginning of an escape, with every backslash before it.
+/// How many bytes stand before what may be the beginning of an escape, with every backslash before
+/// it.
 fn before_escape(bytes: &[u8]) -> usize {
     let last = bytes.len().saturating_sub(ESCAPED.len());
-    let escape = bytes[last..].iter().position(|byte| *byte == b'\\').map_or(bytes.len(), |at| last + at);
+    let escape = bytes[last..]
+        .iter()
+        .position(|byte| *byte == b'\\')
+        .map_or(bytes.len(), |at| last + at);
     let before = escape - backslashes(&bytes[..escape]);
     // A line of backslashes only would never be done with.
-    if bytes.len() - before > CHUNK / 2 { escape } else { before }
+    if bytes.len() - before > CHUNK / 2 {
+        escape
+    } else {
+        before
+    }
 }
 
 /// How many stand at the end.
 fn backslashes(bytes: &[u8]) -> usize {
-    bytes.iter().rev().take_while(|byte| **byte == b'\\').count()
+    bytes
+        .iter()
+        .rev()
+        .take_while(|byte| **byte == b'\\')
+        .count()
 }
 
 #[cfg(test)]
@@ -96,11 +128,21 @@ mod tests {
             (b"{}\n{\"a\": \"\\\\\\u0000\"}\n", true, Some(2)),
         ] {
             for cut in [1, 2, 7, 1000] {
-                let told = wrong(Slow(bytes, cut), escaped).unwrap().map(|(line, _)| line);
-                assert_eq!(told, expected, "{:?} in pieces of {cut}", String::from_utf8_lossy(bytes));
+                let told = wrong(Slow(bytes, cut), escaped)
+                    .unwrap()
+                    .map(|(line, _)| line);
+                assert_eq!(
+                    told,
+                    expected,
+                    "{:?} in pieces of {cut}",
+                    String::from_utf8_lossy(bytes)
+                );
             }
         }
         let long = [b"{\"a\": \"".as_slice(), &[b'\\'; 200_000], b"\"}\n\0"].concat();
-        assert_eq!(wrong(&long[..], true).unwrap().map(|(line, _)| line), Some(2));
+        assert_eq!(
+            wrong(&long[..], true).unwrap().map(|(line, _)| line),
+            Some(2)
+        );
     }
 }

@@ -6,7 +6,9 @@ use crate::support::{App, WORKFLOW};
 fn mistakes(more: &str) -> String {
     let text = format!("database: payrun.db\ntimezone: UTC\ngateways: {{}}\n{more}");
     let found = payrun::config::load::parse(&text, std::path::Path::new("payrun.yaml"));
-    found.map(|_| String::new()).unwrap_or_else(|found| found.to_string())
+    found
+        .map(|_| String::new())
+        .unwrap_or_else(|found| found.to_string())
 }
 
 const MAIL: &str = "mail: { host: localhost, security: none, from: payrun@example.com }\n";
@@ -73,8 +75,14 @@ quiet_hours: { from: "22:00", to: "07:00" }
 daily: "08:00"
 "#;
     assert_eq!(mistakes(&format!("{MAIL}{good}")), "");
-    assert!(mistakes(good).contains("alerts needs mail"), "{}", mistakes(good));
-    assert!(mistakes(&format!("{MAIL}daily: \"08:00\"\n")).contains("nobody would get the daily mail"));
+    assert!(
+        mistakes(good).contains("alerts needs mail"),
+        "{}",
+        mistakes(good)
+    );
+    assert!(
+        mistakes(&format!("{MAIL}daily: \"08:00\"\n")).contains("nobody would get the daily mail")
+    );
 }
 
 #[test]
@@ -85,11 +93,21 @@ fn rules_of_a_workflow_file_are_checked_as_those_of_payrun_yaml() {
         app.write(WORKFLOW, format!("{workflow}alerts:\n  - {rule}\n"));
         app.payrun(&["check"])
     };
-    with("{ on: lane_stoped, to: [a@example.com] }").exits(2).says("did you mean \"lane_stopped\"?");
-    with("{ on: database, to: [a@example.com] }").exits(2).says("write it in payrun.yaml");
-    with("{ on: parked, to: [a@@example.com] }").exits(2).says("this is no e-mail address");
+    with("{ on: lane_stoped, to: [a@example.com] }")
+        .exits(2)
+        .says("did you mean \"lane_stopped\"?");
+    with("{ on: database, to: [a@example.com] }")
+        .exits(2)
+        .says("write it in payrun.yaml");
+    with("{ on: parked, to: [a@@example.com] }")
+        .exits(2)
+        .says("this is no e-mail address");
     with("{ on: parked, after: 10m, to: [a@example.com] }").exits(0);
-    app.payrun(&["alerts", "rules"]).exits(0).says("after 10m").says("deductions").says("nobody is told");
+    app.payrun(&["alerts", "rules"])
+        .exits(0)
+        .says("after 10m")
+        .says("deductions")
+        .says("nobody is told");
 }
 
 #[test]
@@ -98,10 +116,18 @@ fn a_rule_about_a_workflow_that_is_not_there_is_a_mistake() {
     let yaml = std::fs::read_to_string(app.path("payrun.yaml")).unwrap();
     app.write(
         "payrun.yaml",
-        format!("{yaml}{MAIL}alerts: [{{ on: parked, workflow: deduction, to: [a@example.com] }}]\n"),
+        format!(
+            "{yaml}{MAIL}alerts: [{{ on: parked, workflow: deduction, to: [a@example.com] }}]\n"
+        ),
     );
-    app.payrun(&["check"]).exits(2).says("the workflow \"deduction\"");
-    app.edit("payrun.yaml", "workflow: deduction,", "workflow: deductions,");
+    app.payrun(&["check"])
+        .exits(2)
+        .says("the workflow \"deduction\"");
+    app.edit(
+        "payrun.yaml",
+        "workflow: deduction,",
+        "workflow: deductions,",
+    );
     app.payrun(&["check"]).exits(0);
 }
 
@@ -111,8 +137,13 @@ fn an_absence_needs_a_schedule() {
     let workflow = std::fs::read_to_string(app.path(WORKFLOW)).unwrap();
     let rule = "alerts: [{ on: not_started, after: 5m, to: [a@example.com] }]\n";
     app.write(WORKFLOW, format!("{workflow}{rule}"));
-    app.payrun(&["check"]).exits(2).says("not_started needs a schedule");
-    app.write(WORKFLOW, format!("schedule: \"30 9 * * *\"\n{workflow}{rule}"));
+    app.payrun(&["check"])
+        .exits(2)
+        .says("not_started needs a schedule");
+    app.write(
+        WORKFLOW,
+        format!("schedule: \"30 9 * * *\"\n{workflow}{rule}"),
+    );
     app.payrun(&["check"]).exits(0);
 }
 
@@ -120,10 +151,18 @@ fn an_absence_needs_a_schedule() {
 fn expired(serial: &str) -> String {
     use rcgen::{CertificateParams, KeyPair, SerialNumber, date_time_ymd};
     let mut params = CertificateParams::new(Vec::new()).unwrap();
-    let digits = serial.as_bytes().chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16));
-    params.serial_number = Some(SerialNumber::from(digits.collect::<Result<Vec<u8>, _>>().unwrap()));
+    let digits = serial
+        .as_bytes()
+        .chunks(2)
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16));
+    params.serial_number = Some(SerialNumber::from(
+        digits.collect::<Result<Vec<u8>, _>>().unwrap(),
+    ));
     (params.not_before, params.not_after) = (date_time_ymd(2019, 1, 1), date_time_ymd(2020, 1, 1));
-    params.self_signed(&KeyPair::generate().unwrap()).unwrap().pem()
+    params
+        .self_signed(&KeyPair::generate().unwrap())
+        .unwrap()
+        .pem()
 }
 
 #[test]
@@ -131,35 +170,64 @@ fn our_own_certificate_is_told_of_before_it_expires_and_must_be_the_one_in_use()
     let app = App::with_contracts("contract_id,plan,amount,currency,active\n");
     let server = MailServer::plain(serde_json::json!({}));
     let yaml = std::fs::read_to_string(app.path("payrun.yaml")).unwrap();
-    let serial = yaml.lines().find_map(|line| line.trim().strip_prefix("merchant_serial: ")).unwrap().trim_matches('"');
-    let with = yaml.replace("    mode: common\n", "    mode: common\n    merchant_certificate: { file: own.pem }\n");
+    let serial = yaml
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("merchant_serial: "))
+        .unwrap()
+        .trim_matches('"');
+    let with = yaml.replace(
+        "    mode: common\n",
+        "    mode: common\n    merchant_certificate: { file: own.pem }\n",
+    );
     let rules = "alerts: [{ on: certificate, to: [ops@example.com] }]\n";
     app.write("payrun.yaml", format!("{with}{}{rules}", server.yaml()));
     app.write("own.pem", expired("0102030405060708"));
-    app.payrun(&["check"]).exits(2).says("another serial than merchant_serial says");
+    app.payrun(&["check"])
+        .exits(2)
+        .says("another serial than merchant_serial says");
     app.write("own.pem", "no certificate");
-    app.payrun(&["check"]).exits(2).says("this is no certificate");
+    app.payrun(&["check"])
+        .exits(2)
+        .says("this is no certificate");
     app.write("own.pem", expired(serial));
     app.payrun(&["alerts", "look"]).exits(0).says("1 sent");
     app.payrun(&["alerts", "look"]).exits(0).says("0 sent");
     let subjects = server.subjects();
-    assert_eq!(subjects[0].1, "[payrun] hk: the merchant certificate expires at 2020-01-01T00:00:00Z");
-    app.payrun(&["alerts", "list"]).exits(0).says("the merchant certificate").says("every mail was taken");
+    assert_eq!(
+        subjects[0].1,
+        "[payrun] hk: the merchant certificate expires at 2020-01-01T00:00:00Z"
+    );
+    app.payrun(&["alerts", "list"])
+        .exits(0)
+        .says("the merchant certificate")
+        .says("every mail was taken");
 }
 
 #[test]
 fn a_template_of_the_projects_own_is_used_and_a_wrong_one_is_told_of_before_it_matters() {
     let app = App::with_contracts("contract_id,plan,amount,currency,active\n");
-    app.write("templates/alert.html", "<p>{% for entry in entries %}{{ entry.lines | join }}{% endfor %}</p>");
+    app.write(
+        "templates/alert.html",
+        "<p>{% for entry in entries %}{{ entry.lines | join }}{% endfor %}</p>",
+    );
     app.payrun(&["alerts", "preview", "mails"]).exits(0);
     let html = std::fs::read_to_string(app.path("mails/digest.html")).unwrap();
-    assert!(html.starts_with("<p>") && html.contains("&lt;timed_out&gt;"), "{html}");
+    assert!(
+        html.starts_with("<p>") && html.contains("&lt;timed_out&gt;"),
+        "{html}"
+    );
     app.write("templates/alert.html", "{{ entrys }}");
-    app.payrun(&["alerts", "preview", "mails"]).exits(2).says("templates/alert.html is wrong");
-    app.payrun(&["check"]).exits(2).says("templates/alert.html is wrong");
+    app.payrun(&["alerts", "preview", "mails"])
+        .exits(2)
+        .says("templates/alert.html is wrong");
+    app.payrun(&["check"])
+        .exits(2)
+        .says("templates/alert.html is wrong");
     app.write(
         "templates/alert.html",
         "{% for x in range(100000) %}{% for y in range(100000) %}{% endfor %}{% endfor %}",
     );
-    app.payrun(&["alerts", "preview", "mails"]).exits(2).says("templates/alert.html is wrong");
+    app.payrun(&["alerts", "preview", "mails"])
+        .exits(2)
+        .says("templates/alert.html is wrong");
 }

@@ -19,17 +19,32 @@ const RULES: &str = "alerts:
 
 async fn stop(office: &Office, lane: &str) {
     let (stopped, why) = (LaneState::Stopped, "the gateway answers SIGN_ERROR");
-    office.ledger.close_lane(lane, stopped, why, None, office.clock.now()).await.unwrap();
+    office
+        .ledger
+        .close_lane(lane, stopped, why, None, office.clock.now())
+        .await
+        .unwrap();
 }
 
 async fn hold(office: &Office, lane: &str, seconds: u64) {
-    let until = Timestamp::from_millis(office.clock.now().millis() + i64::try_from(seconds * 1000).unwrap());
+    let until = Timestamp::from_millis(
+        office.clock.now().millis() + i64::try_from(seconds * 1000).unwrap(),
+    );
     let (held, why) = (LaneState::Held, "the gateway answers NOT_ENOUGH");
-    office.ledger.close_lane(lane, held, why, Some(until), office.clock.now()).await.unwrap();
+    office
+        .ledger
+        .close_lane(lane, held, why, Some(until), office.clock.now())
+        .await
+        .unwrap();
 }
 
 fn subjects_to(server: &MailServer, whom: &str) -> Vec<String> {
-    server.subjects().into_iter().filter(|(to, _)| to == whom).map(|(_, subject)| subject).collect()
+    server
+        .subjects()
+        .into_iter()
+        .filter(|(to, _)| to == whom)
+        .map(|(_, subject)| subject)
+        .collect()
 }
 
 #[test]
@@ -48,15 +63,27 @@ fn a_trouble_is_told_when_it_begins_and_when_it_is_over_and_not_between() {
         assert_eq!(office.after(61).await.sent, 1);
         let mails = server.mails();
         assert_eq!(
-            server.subjects().into_iter().map(|(_, subject)| subject).collect::<Vec<_>>(),
+            server
+                .subjects()
+                .into_iter()
+                .map(|(_, subject)| subject)
+                .collect::<Vec<_>>(),
             [
                 "[payrun] URGENT: hk is stopped: nothing is sent until a person has mended it",
                 "[payrun] over: hk is stopped: nothing is sent until a person has mended it",
             ]
         );
-        assert!(text(&mails[0]).contains("the gateway answers SIGN_ERROR"), "{}", text(&mails[0]));
+        assert!(
+            text(&mails[0]).contains("the gateway answers SIGN_ERROR"),
+            "{}",
+            text(&mails[0])
+        );
         assert!(text(&mails[0]).contains("What to do: mend what the reason says"));
-        assert!(!text(&mails[1]).contains("What to do"), "{}", text(&mails[1]));
+        assert!(
+            !text(&mails[1]).contains("What to do"),
+            "{}",
+            text(&mails[1])
+        );
         // The same again is another episode.
         stop(&office, "hk").await;
         assert_eq!(office.after(700).await.sent, 1);
@@ -74,10 +101,17 @@ fn what_comes_and_goes_and_comes_is_one_trouble() {
             office.after(1_740).await;
             office.after(120).await;
         }
-        assert_eq!(subjects_to(&server, "ops@example.com"), ["[payrun] hk is held: no refund is sent for now"]);
+        assert_eq!(
+            subjects_to(&server, "ops@example.com"),
+            ["[payrun] hk is held: no refund is sent for now"]
+        );
         office.after(1_800).await;
         office.after(700).await;
-        assert_eq!(subjects_to(&server, "ops@example.com").len(), 2, "over, once");
+        assert_eq!(
+            subjects_to(&server, "ops@example.com").len(),
+            2,
+            "over, once"
+        );
     });
 }
 
@@ -110,12 +144,23 @@ fn what_comes_soon_after_a_mail_is_gathered_into_one_and_what_is_urgent_waits_a_
         hold(&office, "b", 100_000).await;
         hold(&office, "c", 100_000).await;
         assert_eq!(office.after(300).await.sent, 0);
-        assert_eq!(office.after(301).await.sent, 1, "ten minutes after the first");
-        assert_eq!(server.subjects()[1].1, "[payrun] b is held: nothing is sent for now (and 1 more)");
+        assert_eq!(
+            office.after(301).await.sent,
+            1,
+            "ten minutes after the first"
+        );
+        assert_eq!(
+            server.subjects()[1].1,
+            "[payrun] b is held: nothing is sent for now (and 1 more)"
+        );
         stop(&office, "d").await;
         assert_eq!(office.after(20).await.sent, 0);
         assert_eq!(office.after(41).await.sent, 1);
-        assert!(server.subjects()[2].1.starts_with("[payrun] URGENT: d is stopped"));
+        assert!(
+            server.subjects()[2]
+                .1
+                .starts_with("[payrun] URGENT: d is stopped")
+        );
     });
 }
 
@@ -129,21 +174,42 @@ fn quiet_hours_hold_back_what_can_wait_and_nothing_else() {
         hold(&office, "hk", 3_600).await;
         assert_eq!(office.after(60).await.sent, 0);
         stop(&office, "tw").await;
-        assert_eq!(office.after(60).await.sent, 1, "people are woken for a stopped lane");
+        assert_eq!(
+            office.after(60).await.sent,
+            1,
+            "people are woken for a stopped lane"
+        );
         assert!(!text(&server.mails()[0]).contains("hk"));
         office.ledger.release_lane("tw").await.unwrap();
         office.after(3_500).await;
-        assert_eq!(office.after(100).await.sent, 1, "and hear when they can sleep again");
-        assert!(text(&server.mails()[1]).contains("OVER: tw is stopped"), "{}", text(&server.mails()[1]));
+        assert_eq!(
+            office.after(100).await.sent,
+            1,
+            "and hear when they can sleep again"
+        );
+        assert!(
+            text(&server.mails()[1]).contains("OVER: tw is stopped"),
+            "{}",
+            text(&server.mails()[1])
+        );
         for _ in 0..7 {
             assert_eq!(office.after(3_600).await.sent, 0);
         }
         let waiting = office.ledger.waiting_notices().await.unwrap();
-        assert!(waiting.iter().any(|(to, number, _)| to == "ops@example.com" && *number == 2), "{waiting:?}");
+        assert!(
+            waiting
+                .iter()
+                .any(|(to, number, _)| to == "ops@example.com" && *number == 2),
+            "{waiting:?}"
+        );
         assert_eq!(office.after(2_520).await.sent, 0, "06:57 is still quiet");
         assert_eq!(office.after(200).await.sent, 1);
         let morning = &server.mails()[2];
-        assert!(text(morning).contains("OVER AGAIN: hk is held"), "{}", text(morning));
+        assert!(
+            text(morning).contains("OVER AGAIN: hk is held"),
+            "{}",
+            text(morning)
+        );
     });
 }
 
@@ -154,7 +220,13 @@ fn rules_that_are_gone_end_their_episodes_without_a_word() {
         let office = Office::open(&place, &server, RULES, at(0)).await;
         hold(&office, "hk", 100_000).await;
         assert_eq!(office.after(1).await.sent, 1);
-        let other = Office::open(&place, &server, "alerts:\n  - { on: alarm, to: [x@example.com] }\n", at(60)).await;
+        let other = Office::open(
+            &place,
+            &server,
+            "alerts:\n  - { on: alarm, to: [x@example.com] }\n",
+            at(60),
+        )
+        .await;
         other.after(60).await;
         other.after(600).await;
         assert_eq!(server.mails().len(), 1);
@@ -186,11 +258,20 @@ fn several_processes_tell_everything_once() {
         }
         let mut told: BTreeMap<String, usize> = BTreeMap::new();
         for mail in server.mails() {
-            for line in text(&mail).lines().filter(|line| line.contains("is stopped")) {
-                *told.entry(format!("{} {line}", mail["to"][0].as_str().unwrap())).or_default() += 1;
+            for line in text(&mail)
+                .lines()
+                .filter(|line| line.contains("is stopped"))
+            {
+                *told
+                    .entry(format!("{} {line}", mail["to"][0].as_str().unwrap()))
+                    .or_default() += 1;
             }
         }
-        assert_eq!(told.len(), 12, "three lanes, two people, begun and over: {told:#?}");
+        assert_eq!(
+            told.len(),
+            12,
+            "three lanes, two people, begun and over: {told:#?}"
+        );
         assert!(told.values().all(|times| *times == 1), "{told:#?}");
     });
 }
@@ -211,14 +292,29 @@ fn a_gateway_that_is_not_reached_for_a_minute_is_told_of_and_that_it_is_reached_
         let server = MailServer::plain(json!({}));
         let rules = "alerts:\n  - { on: gateway_unreachable, to: [ops@example.com] }\n";
         let office = Office::open(&place, &server, rules, at(0)).await;
-        office.ledger.note_unreachable("hk", "connection refused", office.clock.now()).await.unwrap();
-        assert_eq!(office.after(5).await.sent, 0, "a moment is nobody's trouble");
+        office
+            .ledger
+            .note_unreachable("hk", "connection refused", office.clock.now())
+            .await
+            .unwrap();
+        assert_eq!(
+            office.after(5).await.sent,
+            0,
+            "a moment is nobody's trouble"
+        );
         // Tried again, and in vain: since when stays.
-        office.ledger.note_unreachable("hk", "connecting timed out", office.clock.now()).await.unwrap();
+        office
+            .ledger
+            .note_unreachable("hk", "connecting timed out", office.clock.now())
+            .await
+            .unwrap();
         assert_eq!(office.after(60).await.sent + office.after(70).await.sent, 1);
         office.ledger.note_reached("hk").await.unwrap();
         office.after(5).await;
-        assert_eq!(office.after(61).await.sent + office.after(601).await.sent, 1);
+        assert_eq!(
+            office.after(61).await.sent + office.after(601).await.sent,
+            1
+        );
         let subjects = subjects_to(&server, "ops@example.com");
         assert_eq!(
             subjects,

@@ -18,24 +18,39 @@ use crate::support::smtp::MailServer;
 const TO: &str = "to: [ops@example.com]";
 
 fn rules(kinds: &[&str]) -> String {
-    let rules: String = kinds.iter().map(|kind| format!("  - {{ on: {kind}, {TO} }}\n")).collect();
+    let rules: String = kinds
+        .iter()
+        .map(|kind| format!("  - {{ on: {kind}, {TO} }}\n"))
+        .collect();
     format!("alerts:\n{rules}")
 }
 
 fn declined(class: DeclineClass) -> Answer {
-    Answer::Declined(Decline { code: "NO_SUCH_CARD 6222021234567890".into(), class, number: NumberRule::Same })
+    Answer::Declined(Decline {
+        code: "NO_SUCH_CARD 6222021234567890".into(),
+        class,
+        number: NumberRule::Same,
+    })
 }
 
 /// Answers all items of a desk.
 async fn answer_all(desk: &Desk, now: Timestamp, answers: &[Answer]) {
     for (claimed, answer) in desk.claim(now, answers.len()).await.iter().zip(answers) {
-        desk.ledger.settle(answered(claimed, answer.clone(), now)).await.unwrap();
+        desk.ledger
+            .settle(answered(claimed, answer.clone(), now))
+            .await
+            .unwrap();
     }
     desk.ledger.advance(now).await.unwrap();
 }
 
 /// An office over a desk with items that ended like this.
-async fn office_after(place: &Place, server: &MailServer, rules: &str, answers: &[Answer]) -> (Office, Desk) {
+async fn office_after(
+    place: &Place,
+    server: &MailServer,
+    rules: &str,
+    answers: &[Answer],
+) -> (Office, Desk) {
     let items: Vec<_> = (1..=answers.len() as u64)
         .map(|line| payrun::ledger::NewItem {
             input: json!({ "description": "Ann's own plan" }).to_string(),
@@ -49,22 +64,39 @@ async fn office_after(place: &Place, server: &MailServer, rules: &str, answers: 
 }
 
 fn by_ann() -> Signed {
-    Signed { actor: Actor::person("ann", "test").unwrap(), reason: Reason::parse("try again").unwrap() }
+    Signed {
+        actor: Actor::person("ann", "test").unwrap(),
+        reason: Reason::parse("try again").unwrap(),
+    }
 }
 
 #[test]
 fn a_run_that_ended_with_failures_is_told_with_counts_and_masked_reasons() {
     on_every_engine(async |place| {
         let server = MailServer::plain(json!({}));
-        let answers = [done(), declined(DeclineClass::Hard), declined(DeclineClass::Hard)];
+        let answers = [
+            done(),
+            declined(DeclineClass::Hard),
+            declined(DeclineClass::Hard),
+        ];
         let (office, _desk) = office_after(&place, &server, &rules(&["failed"]), &answers).await;
         assert_eq!(office.after(1).await.sent, 1);
         let mail = &server.mails()[0];
-        assert_eq!(mail["headers"]["subject"], "[payrun] w: a run ended, and 2 items failed");
-        assert!(text(mail).contains("2: declined: NO_SUCH_CARD …"), "{}", text(mail));
+        assert_eq!(
+            mail["headers"]["subject"],
+            "[payrun] w: a run ended, and 2 items failed"
+        );
+        assert!(
+            text(mail).contains("2: declined: NO_SUCH_CARD …"),
+            "{}",
+            text(mail)
+        );
         for body in ["text", "html"] {
             let body = mail[body].as_str().unwrap();
-            assert!(!body.contains("6222021234567890") && !body.contains("Ann"), "{body}");
+            assert!(
+                !body.contains("6222021234567890") && !body.contains("Ann"),
+                "{body}"
+            );
         }
         assert_eq!(office.after(86_400).await.sent, 0, "news are told once");
     });
@@ -75,16 +107,37 @@ fn what_happens_after_a_clock_that_was_ahead_was_set_right_is_told_all_the_same(
     on_every_engine(async |place| {
         let server = MailServer::plain(json!({}));
         let desk = Desk::with(&place, &[item(1, "CONTRACT-1/2026-11")]).await;
-        let office = Office::open(&place, &server, &rules(&["failed", "lane_stopped"]), at(86_400)).await;
-        let (stopped, why) = (payrun::ledger::LaneState::Stopped, "the gateway answers SIGN_ERROR");
-        desk.ledger.close_lane("tw", stopped, why, None, at(86_400)).await.unwrap();
+        let office = Office::open(
+            &place,
+            &server,
+            &rules(&["failed", "lane_stopped"]),
+            at(86_400),
+        )
+        .await;
+        let (stopped, why) = (
+            payrun::ledger::LaneState::Stopped,
+            "the gateway answers SIGN_ERROR",
+        );
+        desk.ledger
+            .close_lane("tw", stopped, why, None, at(86_400))
+            .await
+            .unwrap();
         assert_eq!(office.after(1).await.sent, 1, "a day ahead a mail goes out");
         office.clock.set(at(10));
         office.after(10).await;
         answer_all(&desk, at(3_000), &[declined(DeclineClass::Hard)]).await;
         office.after(4_000).await;
-        let subjects: Vec<String> = server.subjects().into_iter().map(|(_, subject)| subject).collect();
-        assert!(subjects.iter().any(|subject| subject.contains("1 item failed")), "{subjects:?}");
+        let subjects: Vec<String> = server
+            .subjects()
+            .into_iter()
+            .map(|(_, subject)| subject)
+            .collect();
+        assert!(
+            subjects
+                .iter()
+                .any(|subject| subject.contains("1 item failed")),
+            "{subjects:?}"
+        );
     });
 }
 
@@ -93,15 +146,38 @@ fn failures_that_were_retried_in_time_are_not_told() {
     on_every_engine(async |place| {
         let server = MailServer::plain(json!({}));
         let rules = format!("alerts:\n  - {{ on: failed, after: 1d, {TO} }}\n");
-        let (office, desk) =
-            office_after(&place, &server, &rules, &[declined(DeclineClass::Hard), declined(DeclineClass::Hard)]).await;
+        let (office, desk) = office_after(
+            &place,
+            &server,
+            &rules,
+            &[declined(DeclineClass::Hard), declined(DeclineClass::Hard)],
+        )
+        .await;
         assert_eq!(office.after(80_000).await.sent, 0);
         for id in [1, 2] {
-            desk.ledger.wish(id, &payrun::ledger::Wish::Retry, &by_ann(), office.clock.now()).await.unwrap();
+            desk.ledger
+                .wish(
+                    id,
+                    &payrun::ledger::Wish::Retry,
+                    &by_ann(),
+                    office.clock.now(),
+                )
+                .await
+                .unwrap();
         }
-        answer_all(&desk, office.clock.now(), &[done(), declined(DeclineClass::Hard)]).await;
-        assert_eq!(office.after(10_000).await.sent, 0, "a day after the first end it had begun again");
-        // The retry asks first; whatever became of it, only what is failed a day after the last end is told.
+        answer_all(
+            &desk,
+            office.clock.now(),
+            &[done(), declined(DeclineClass::Hard)],
+        )
+        .await;
+        assert_eq!(
+            office.after(10_000).await.sent,
+            0,
+            "a day after the first end it had begun again"
+        );
+        // The retry asks first; whatever became of it, only what is failed a day after the last end
+        // is told.
         office.after(90_000).await;
         assert!(server.mails().len() <= 1);
     });
@@ -111,19 +187,45 @@ fn failures_that_were_retried_in_time_are_not_told() {
 fn items_that_need_a_person_are_named_by_key_until_somebody_has_looked() {
     on_every_engine(async |place| {
         let server = MailServer::plain(json!({}));
-        let answers = [declined(DeclineClass::Person), declined(DeclineClass::Person), done()];
+        let answers = [
+            declined(DeclineClass::Person),
+            declined(DeclineClass::Person),
+            done(),
+        ];
         let (office, desk) = office_after(&place, &server, &rules(&["parked"]), &answers).await;
         assert_eq!(office.after(1).await.sent, 1);
         let mail = &server.mails()[0];
-        assert_eq!(mail["headers"]["subject"], "[payrun] w: 2 items need a person");
-        assert!(text(mail).contains("CONTRACT-1/2026-11: a person has to decide"), "{}", text(mail));
-        assert!(!text(mail).contains("Ann") && !text(mail).contains("6222"), "{}", text(mail));
+        assert_eq!(
+            mail["headers"]["subject"],
+            "[payrun] w: 2 items need a person"
+        );
+        assert!(
+            text(mail).contains("CONTRACT-1/2026-11: a person has to decide"),
+            "{}",
+            text(mail)
+        );
+        assert!(
+            !text(mail).contains("Ann") && !text(mail).contains("6222"),
+            "{}",
+            text(mail)
+        );
         for id in [1, 2] {
-            desk.ledger.wish(id, &payrun::ledger::Wish::Retry, &by_ann(), office.clock.now()).await.unwrap();
+            desk.ledger
+                .wish(
+                    id,
+                    &payrun::ledger::Wish::Retry,
+                    &by_ann(),
+                    office.clock.now(),
+                )
+                .await
+                .unwrap();
         }
         office.after(60).await;
         assert_eq!(office.after(700).await.sent, 1);
-        assert_eq!(server.subjects()[1].1, "[payrun] over: w: 2 items need a person");
+        assert_eq!(
+            server.subjects()[1].1,
+            "[payrun] over: w: 2 items need a person"
+        );
     });
 }
 
@@ -131,13 +233,24 @@ fn items_that_need_a_person_are_named_by_key_until_somebody_has_looked() {
 fn what_is_not_known_for_long_is_told_and_what_is_known_soon_is_not() {
     on_every_engine(async |place| {
         let server = MailServer::plain(json!({}));
-        let unknown = || Answer::Unknown { cause: Cause::TimedOut, code: String::new() };
-        let (office, _desk) =
-            office_after(&place, &server, &rules(&["unknown, after: 10m"]), &[unknown(), unknown()]).await;
+        let unknown = || Answer::Unknown {
+            cause: Cause::TimedOut,
+            code: String::new(),
+        };
+        let (office, _desk) = office_after(
+            &place,
+            &server,
+            &rules(&["unknown, after: 10m"]),
+            &[unknown(), unknown()],
+        )
+        .await;
         assert_eq!(office.after(500).await.sent, 0);
         assert_eq!(office.after(120).await.sent, 1);
         let subject = &server.subjects()[0].1;
-        assert_eq!(subject, "[payrun] w: not known for more than 10m what became of 2 items");
+        assert_eq!(
+            subject,
+            "[payrun] w: not known for more than 10m what became of 2 items"
+        );
     });
 }
 
@@ -145,14 +258,20 @@ fn what_is_not_known_for_long_is_told_and_what_is_known_soon_is_not() {
 fn money_that_moved_for_an_ended_item_wakes_people_once() {
     on_every_engine(async |place| {
         let server = MailServer::plain(json!({}));
-        let quiet = format!("quiet_hours: {{ from: \"00:00\", to: \"23:59\" }}\n{}", rules(&["alarm", "failed"]));
-        let (office, desk) = office_after(&place, &server, &quiet, &[declined(DeclineClass::Hard)]).await;
+        let quiet = format!(
+            "quiet_hours: {{ from: \"00:00\", to: \"23:59\" }}\n{}",
+            rules(&["alarm", "failed"])
+        );
+        let (office, desk) =
+            office_after(&place, &server, &quiet, &[declined(DeclineClass::Hard)]).await;
         assert_eq!(office.after(1).await.sent, 0, "failures wait");
         let evidence = payrun::ledger::StatementEvidence {
             day: "2023-11-14".to_owned(),
             line: 3,
-            order_no: payrun::domain::ids::OrderNumber::parse(desk.items().await[0].order_no.as_deref().unwrap())
-                .unwrap(),
+            order_no: payrun::domain::ids::OrderNumber::parse(
+                desk.items().await[0].order_no.as_deref().unwrap(),
+            )
+            .unwrap(),
             receipt: payrun::domain::answer::Receipt("R9".into()),
             amount: desk.items().await[0].amount.unwrap(),
             now: office.clock.now(),
@@ -161,7 +280,10 @@ fn money_that_moved_for_an_ended_item_wakes_people_once() {
         assert_eq!(believed, payrun::ledger::Believed::Contradicted);
         assert_eq!(office.after(1).await.sent, 1);
         let subject = &server.subjects()[0].1;
-        assert_eq!(subject, "[payrun] URGENT: w: money moved, or may have, against what is known of an item");
+        assert_eq!(
+            subject,
+            "[payrun] URGENT: w: money moved, or may have, against what is known of an item"
+        );
         assert!(text(&server.mails()[0]).contains("CONTRACT-1/2026-11"));
         assert_eq!(office.after(600).await.sent, 0);
     });
@@ -173,21 +295,39 @@ fn an_answer_that_nobody_has_listed_is_told_the_first_time() {
         let server = MailServer::plain(json!({}));
         let office = Office::open(&place, &server, &rules(&["unlisted"]), at(0)).await;
         for seconds in [0, 1, 4_000] {
-            office.ledger.note_unattested("hk", "deduct", "BRAND_NEW", None, 7, at(seconds)).await.unwrap();
+            office
+                .ledger
+                .note_unattested("hk", "deduct", "BRAND_NEW", None, 7, at(seconds))
+                .await
+                .unwrap();
         }
         assert_eq!(office.after(5_000).await.sent, 1);
-        office.ledger.note_unattested("hk", "deduct", "BRAND_NEW", None, 8, at(9_000)).await.unwrap();
+        office
+            .ledger
+            .note_unattested("hk", "deduct", "BRAND_NEW", None, 8, at(9_000))
+            .await
+            .unwrap();
         assert_eq!(office.after(5_000).await.sent, 0);
         let (_, subject) = &server.subjects()[0];
-        assert_eq!(subject, "[payrun] hk answers BRAND_NEW to deduct, which no outcome table lists");
+        assert_eq!(
+            subject,
+            "[payrun] hk answers BRAND_NEW to deduct, which no outcome table lists"
+        );
         let rests_on = "[C] a name from mainland's APIv3";
         for seconds in [10_000, 14_000] {
             let assumed = Some(rests_on);
-            office.ledger.note_unattested("hk", "deduct", "NOT_ENOUGH", assumed, 9, at(seconds)).await.unwrap();
+            office
+                .ledger
+                .note_unattested("hk", "deduct", "NOT_ENOUGH", assumed, 9, at(seconds))
+                .await
+                .unwrap();
         }
         assert_eq!(office.after(9_000).await.sent, 1);
         let (_, subject) = &server.subjects()[1];
-        assert_eq!(subject, "[payrun] hk answers NOT_ENOUGH to deduct, whose meaning payrun only assumes");
+        assert_eq!(
+            subject,
+            "[payrun] hk answers NOT_ENOUGH to deduct, whose meaning payrun only assumes"
+        );
     });
 }
 
@@ -196,17 +336,30 @@ fn a_run_that_does_not_begin_in_time_is_told_and_that_it_began_later() {
     on_every_engine(async |place| {
         let server = MailServer::plain(json!({}));
         let office = watching(&place, &server, "not_started, after: 30m").await;
-        assert_eq!(office.after(60).await.sent, 0, "what was due the day before, nobody watched");
+        assert_eq!(
+            office.after(60).await.sent,
+            0,
+            "what was due the day before, nobody watched"
+        );
         assert_eq!(office.after(2_700).await.sent, 0, "22:59");
         assert_eq!(office.after(120).await.sent, 1);
         assert_eq!(server.subjects()[0].1, "[payrun] w has not begun in time");
-        let late = payrun::ledger::NewRun { now: office.clock.now(), ..crate::ledger::desk::run("late") };
+        let late = payrun::ledger::NewRun {
+            now: office.clock.now(),
+            ..crate::ledger::desk::run("late")
+        };
         let mut planning = office.ledger.plan(late).await.unwrap();
-        planning.job(crate::ledger::desk::job("charge")).await.unwrap();
+        planning
+            .job(crate::ledger::desk::job("charge"))
+            .await
+            .unwrap();
         planning.commit().await.unwrap();
         office.after(60).await;
         assert_eq!(office.after(600).await.sent, 1);
-        assert_eq!(server.subjects()[1].1, "[payrun] over: w has not begun in time");
+        assert_eq!(
+            server.subjects()[1].1,
+            "[payrun] over: w has not begun in time"
+        );
         // The next night nobody begins it either.
         assert_eq!(office.after(86_400).await.sent, 1);
     });
@@ -220,9 +373,15 @@ fn a_run_that_does_not_end_in_time_is_told_and_that_it_ended_later() {
         assert_eq!(office.after(60).await.sent, 0);
         // 22:30
         office.clock.set(at(1_000));
-        let begun = payrun::ledger::NewRun { now: office.clock.now(), ..crate::ledger::desk::run("2023-11-14T22:30") };
+        let begun = payrun::ledger::NewRun {
+            now: office.clock.now(),
+            ..crate::ledger::desk::run("2023-11-14T22:30")
+        };
         let mut planning = office.ledger.plan(begun).await.unwrap();
-        planning.job(crate::ledger::desk::job("charge")).await.unwrap();
+        planning
+            .job(crate::ledger::desk::job("charge"))
+            .await
+            .unwrap();
         planning.commit().await.unwrap();
         assert_eq!(office.after(3_000).await.sent, 0, "23:20");
         assert_eq!(office.after(900).await.sent, 1);
@@ -230,7 +389,10 @@ fn a_run_that_does_not_end_in_time_is_told_and_that_it_ended_later() {
         office.ledger.advance(office.clock.now()).await.unwrap();
         office.after(60).await;
         assert_eq!(office.after(600).await.sent, 1);
-        assert_eq!(server.subjects()[1].1, "[payrun] over: w has not ended in time");
+        assert_eq!(
+            server.subjects()[1].1,
+            "[payrun] over: w has not ended in time"
+        );
     });
 }
 
@@ -245,8 +407,15 @@ fn rows_that_were_refused_and_books_that_differ_are_told_by_the_command_that_loo
     app.write("payrun.yaml", yaml + &more("rejected"));
     app.run().exits(3);
     app.payrun(&["alerts", "look"]).exits(0);
-    assert_eq!(server.subjects()[0].1, "[payrun] deductions: 1 row was refused; the others go on");
-    assert!(!text(&server.mails()[0]).contains("6222021234567890"), "{}", text(&server.mails()[0]));
+    assert_eq!(
+        server.subjects()[0].1,
+        "[payrun] deductions: 1 row was refused; the others go on"
+    );
+    assert!(
+        !text(&server.mails()[0]).contains("6222021234567890"),
+        "{}",
+        text(&server.mails()[0])
+    );
     app.payrun(&["alerts", "look"]).exits(0);
     assert_eq!(server.subjects().len(), 1, "once");
 
@@ -256,22 +425,41 @@ fn rows_that_were_refused_and_books_that_differ_are_told_by_the_command_that_loo
     let (code, told) = rig.payrun(&["alerts", "look"]);
     assert_eq!(code, Some(0), "{told}");
     let mail = &server.mails()[1];
-    assert!(text(mail).contains("wechat:") && text(mail).contains("differences from the statement"), "{}", text(mail));
-    assert!(text(mail).contains("hipopay:") && text(mail).contains(".html"), "{}", text(mail));
+    assert!(
+        text(mail).contains("wechat:") && text(mail).contains("differences from the statement"),
+        "{}",
+        text(mail)
+    );
+    assert!(
+        text(mail).contains("hipopay:") && text(mail).contains(".html"),
+        "{}",
+        text(mail)
+    );
 }
 
-/// An office that watches a workflow with this rule. It is 14 November 2023, 22:13:20; the schedule fires at 22:30.
+/// An office that watches a workflow with this rule. It is 14 November 2023, 22:13:20; the schedule
+/// fires at 22:30.
 async fn watching(place: &Place, server: &MailServer, rule: &str) -> Office {
     let yaml = yaml(server, "").replace("gateways: {}", GATEWAY);
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("key"), "0123456789abcdef0123456789abcdef").unwrap();
+    std::fs::write(
+        folder.path().join("key"),
+        "0123456789abcdef0123456789abcdef",
+    )
+    .unwrap();
     let path = folder.path().join("payrun.yaml");
-    let config = payrun::config::load::parse(&yaml, &path).unwrap_or_else(|found| panic!("{found}"));
+    let config =
+        payrun::config::load::parse(&yaml, &path).unwrap_or_else(|found| panic!("{found}"));
     let text = SCHEDULED.replace("RULE", rule);
-    let (place_of_it, catalog) = (folder.path().join("w.yaml"), payrun::catalog::Catalog::built_in());
+    let (place_of_it, catalog) = (
+        folder.path().join("w.yaml"),
+        payrun::catalog::Catalog::built_in(),
+    );
     let workflow = payrun::workflow::load::parse(&text, &place_of_it, &catalog, &config);
     let mut office = Office::open(place, server, "", at(0)).await;
-    office.workflows = vec![std::sync::Arc::new(workflow.unwrap_or_else(|found| panic!("{found}")))];
+    office.workflows = vec![std::sync::Arc::new(
+        workflow.unwrap_or_else(|found| panic!("{found}")),
+    )];
     office
 }
 
@@ -299,7 +487,13 @@ alerts:
 fn what_the_process_itself_found_is_told_too() {
     on_every_engine(async |place| {
         let server = MailServer::plain(json!({}));
-        let office = Office::open(&place, &server, &rules(&["certificate", "refused", "limit"]), at(0)).await;
+        let office = Office::open(
+            &place,
+            &server,
+            &rules(&["certificate", "refused", "limit"]),
+            at(0),
+        )
+        .await;
         let certificate = |days: u64| Certificate {
             gateway: "hk".to_owned(),
             what: "merchant certificate".to_owned(),
@@ -313,8 +507,14 @@ fn what_the_process_itself_found_is_told_too() {
             reason: "column amount: 6222021234567890 is no amount".to_owned(),
             removed: None,
         };
-        let removed = Refused { removed: Some(decide_about("monthly")), ..refused(false, "3") };
-        let watched = Watched { certificates: &[certificate(40)], ..Watched::default() };
+        let removed = Refused {
+            removed: Some(decide_about("monthly")),
+            ..refused(false, "3")
+        };
+        let watched = Watched {
+            certificates: &[certificate(40)],
+            ..Watched::default()
+        };
         assert_eq!(office.work(&watched).await.sent, 0);
         let watched = Watched {
             certificates: &[certificate(20)],
@@ -345,16 +545,34 @@ fn the_daily_mail_has_the_sums_of_the_ledger_and_comes_once_a_day() {
         let rules = "daily: { at: \"08:00\", to: [finance@example.com] }\n";
         let answers = [done(), done(), declined(DeclineClass::Hard)];
         let (office, _desk) = office_after(&place, &server, rules, &answers).await;
-        assert_eq!(office.after(1).await.sent, 0, "22:13, and the last one is long past");
+        assert_eq!(
+            office.after(1).await.sent,
+            0,
+            "22:13, and the last one is long past"
+        );
         assert_eq!(office.after(36_000).await.sent, 1);
         assert_eq!(office.after(60).await.sent, 0);
         let mail = &server.mails()[0];
-        assert_eq!(mail["headers"]["subject"], "[payrun] the sums of the day; 1 item did not go well");
-        assert!(text(mail).contains("w: 2 succeeded, 20.00 HKD"), "{}", text(mail));
-        assert!(text(mail).contains("w: 1 failed, 10.00 HKD"), "{}", text(mail));
+        assert_eq!(
+            mail["headers"]["subject"],
+            "[payrun] the sums of the day; 1 item did not go well"
+        );
+        assert!(
+            text(mail).contains("w: 2 succeeded, 20.00 HKD"),
+            "{}",
+            text(mail)
+        );
+        assert!(
+            text(mail).contains("w: 1 failed, 10.00 HKD"),
+            "{}",
+            text(mail)
+        );
         assert_eq!(office.after(86_400).await.sent, 1);
         let next = &server.mails()[1];
-        assert_eq!(next["headers"]["subject"], "[payrun] all quiet, and the sums of the day");
+        assert_eq!(
+            next["headers"]["subject"],
+            "[payrun] all quiet, and the sums of the day"
+        );
     });
 }
 
@@ -366,7 +584,9 @@ async fn a_ledger_that_cannot_be_written_is_told_of_without_it_and_not_too_often
     let direct = Direct::new(&config, "pay-1", clock.clone()).unwrap();
     let pass = |seconds| clock.set(clock.now().plus(Duration::from_secs(seconds)));
     assert_eq!(direct.tell(&[]).await, 0);
-    let down = [Trouble::Database("the disk of the ledger is full: settling".to_owned())];
+    let down = [Trouble::Database(
+        "the disk of the ledger is full: settling".to_owned(),
+    )];
     assert_eq!(direct.tell(&down).await, 1);
     for _ in 0..100 {
         pass(5);
@@ -376,7 +596,11 @@ async fn a_ledger_that_cannot_be_written_is_told_of_without_it_and_not_too_often
     assert_eq!(direct.tell(&down).await, 1, "once an hour while it lasts");
     assert_eq!(direct.tell(&[]).await, 1);
     assert_eq!(direct.tell(&[]).await, 0);
-    let subjects: Vec<String> = server.subjects().into_iter().map(|(_, subject)| subject).collect();
+    let subjects: Vec<String> = server
+        .subjects()
+        .into_iter()
+        .map(|(_, subject)| subject)
+        .collect();
     assert_eq!(subjects[0], "[payrun] URGENT: the ledger is in trouble");
     assert_eq!(subjects[2], "[payrun] over: the ledger is in trouble");
     assert!(text(&server.mails()[0]).contains("pay-1"));
@@ -386,7 +610,12 @@ async fn a_ledger_that_cannot_be_written_is_told_of_without_it_and_not_too_often
 async fn a_trouble_that_nobody_could_be_told_of_is_told_when_the_mail_server_is_back() {
     let server = MailServer::plain(json!({ "greylist": 1 }));
     let clock = payrun::clock::Clock::driven(at(0));
-    let direct = Direct::new(&config(&yaml(&server, &rules(&["disk"]))), "pay-1", clock.clone()).unwrap();
+    let direct = Direct::new(
+        &config(&yaml(&server, &rules(&["disk"]))),
+        "pay-1",
+        clock.clone(),
+    )
+    .unwrap();
     let full = [Trouble::Disk("97 % of the disk is used".to_owned())];
     assert_eq!(direct.tell(&full).await, 0);
     clock.set(at(30));
@@ -398,45 +627,114 @@ async fn a_trouble_that_nobody_could_be_told_of_is_told_when_the_mail_server_is_
 #[test]
 fn contracts_that_payrun_stopped_and_those_that_nobody_charges_are_told_of() {
     let app = crate::support::App::with_contracts("contract_id,plan,amount,currency,active\n");
-    let rows: String = (1..=12).map(|n| format!("K-{n:02},38.00,HKD,2026-11-20,20,Basic\n")).collect();
-    app.write("contracts.csv", format!("contract_id,amount,currency,start,anchor_day,description\n{rows}"));
-    app.payrun(&["contracts", "import", "contracts.csv", "--by", "ann"]).exits(0);
+    let rows: String = (1..=12)
+        .map(|n| format!("K-{n:02},38.00,HKD,2026-11-20,20,Basic\n"))
+        .collect();
+    app.write(
+        "contracts.csv",
+        format!("contract_id,amount,currency,start,anchor_day,description\n{rows}"),
+    );
+    app.payrun(&["contracts", "import", "contracts.csv", "--by", "ann"])
+        .exits(0);
     let server = MailServer::plain(json!({}));
     app.wait_for(async {
         let ledger = app.ledger().await;
-        let instant =
-            |text: &str| Timestamp::from_millis(chrono::DateTime::parse_from_rfc3339(text).unwrap().timestamp_millis());
+        let instant = |text: &str| {
+            Timestamp::from_millis(
+                chrono::DateTime::parse_from_rfc3339(text)
+                    .unwrap()
+                    .timestamp_millis(),
+            )
+        };
         let clock = payrun::clock::Clock::driven(instant("2026-11-21T23:00:00Z"));
-        let config = super::config(&super::yaml(&server, &rules(&["contract_stopped", "contract_overdue"])));
+        let config = super::config(&super::yaml(
+            &server,
+            &rules(&["contract_stopped", "contract_overdue"]),
+        ));
         let notices = payrun::notice::Notices::new(&config, ledger.clone(), clock.clone()).unwrap();
-        let office = Office { notices, clock, ledger, workflows: Vec::new() };
-        assert_eq!(office.after(0).await.sent, 0, "it may be the 20th somewhere, and a day is no hurry");
+        let office = Office {
+            notices,
+            clock,
+            ledger,
+            workflows: Vec::new(),
+        };
+        assert_eq!(
+            office.after(0).await.sent,
+            0,
+            "it may be the 20th somewhere, and a day is no hurry"
+        );
         let stop = |contract: i64, what, who: &str, why: &str| payrun::ledger::ContractChange {
             what,
-            who: if who == "ann" { by_ann().actor } else { Actor::payrun() },
+            who: if who == "ann" {
+                by_ann().actor
+            } else {
+                Actor::payrun()
+            },
             why: why.to_owned(),
-            today: chrono::NaiveDate::from_ymd_opt(2026, 11, 22 + u32::try_from(contract / 100).unwrap()).unwrap(),
+            today: chrono::NaiveDate::from_ymd_opt(
+                2026,
+                11,
+                22 + u32::try_from(contract / 100).unwrap(),
+            )
+            .unwrap(),
             now: office.clock.now(),
         };
         office.clock.set(instant("2026-11-22T01:00:00Z"));
         for contract in 1..=11 {
-            let change = stop(contract, payrun::ledger::What::Pause, "payrun", "the card 6222021234567890 has expired");
-            office.ledger.change_contract(contract, &change).await.unwrap();
+            let change = stop(
+                contract,
+                payrun::ledger::What::Pause,
+                "payrun",
+                "the card 6222021234567890 has expired",
+            );
+            office
+                .ledger
+                .change_contract(contract, &change)
+                .await
+                .unwrap();
         }
-        let change = stop(12, payrun::ledger::What::Pause, "ann", "the customer has called");
+        let change = stop(
+            12,
+            payrun::ledger::What::Pause,
+            "ann",
+            "the customer has called",
+        );
         office.ledger.change_contract(12, &change).await.unwrap();
-        assert_eq!(office.after(60).await.sent, 0, "more may stop within minutes");
+        assert_eq!(
+            office.after(60).await.sent,
+            0,
+            "more may stop within minutes"
+        );
         assert_eq!(office.after(300).await.sent, 1);
         let mail = &server.mails()[0];
-        assert_eq!(mail["headers"]["subject"], "[payrun] 11 contracts paused, and no longer charged");
-        assert!(text(mail).contains("K-01") && text(mail).contains("and 1 more"), "{}", text(mail));
-        assert!(!text(mail).contains("6222021234567890") && !text(mail).contains("K-12"), "{}", text(mail));
+        assert_eq!(
+            mail["headers"]["subject"],
+            "[payrun] 11 contracts paused, and no longer charged"
+        );
+        assert!(
+            text(mail).contains("K-01") && text(mail).contains("and 1 more"),
+            "{}",
+            text(mail)
+        );
+        assert!(
+            !text(mail).contains("6222021234567890") && !text(mail).contains("K-12"),
+            "{}",
+            text(mail)
+        );
         assert_eq!(office.after(900).await.sent, 0, "once");
-        let change = stop(12, payrun::ledger::What::Resume, "ann", "the customer has paid");
+        let change = stop(
+            12,
+            payrun::ledger::What::Resume,
+            "ann",
+            "the customer has paid",
+        );
         office.ledger.change_contract(12, &change).await.unwrap();
         office.clock.set(instant("2026-12-22T01:00:00Z"));
         assert_eq!(office.after(0).await.sent, 1);
-        assert_eq!(server.subjects()[1].1, "[payrun] 1 contract due and not charged");
+        assert_eq!(
+            server.subjects()[1].1,
+            "[payrun] 1 contract due and not charged"
+        );
         office.ledger.close().await;
     });
 }

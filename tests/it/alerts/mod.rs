@@ -29,25 +29,40 @@ struct Office {
 
 /// `payrun.yaml` with these rules, and a mail server.
 fn yaml(server: &MailServer, rules: &str) -> String {
-    format!("database: payrun.db\ntimezone: UTC\ngateways: {{}}\n{}{rules}", server.yaml())
+    format!(
+        "database: payrun.db\ntimezone: UTC\ngateways: {{}}\n{}{rules}",
+        server.yaml()
+    )
 }
 
 fn config(text: &str) -> Config {
-    payrun::config::load::parse(text, std::path::Path::new("payrun.yaml")).unwrap_or_else(|found| panic!("{found}"))
+    payrun::config::load::parse(text, std::path::Path::new("payrun.yaml"))
+        .unwrap_or_else(|found| panic!("{found}"))
 }
 
 impl Office {
     /// Opens at a place, at an instant.
     async fn open(place: &Place, server: &MailServer, rules: &str, at: Timestamp) -> Self {
         let (clock, ledger) = (Clock::driven(at), place.open().await);
-        let notices = Notices::new(&config(&yaml(server, rules)), ledger.clone(), clock.clone()).unwrap();
-        Self { notices, clock, ledger, workflows: Vec::new() }
+        let notices =
+            Notices::new(&config(&yaml(server, rules)), ledger.clone(), clock.clone()).unwrap();
+        Self {
+            notices,
+            clock,
+            ledger,
+            workflows: Vec::new(),
+        }
     }
 
     /// Some time passes, and then it looks and delivers.
     async fn after(&self, seconds: u64) -> Delivered {
-        self.clock.set(self.clock.now().plus(Duration::from_secs(seconds)));
-        self.work(&Watched { workflows: &self.workflows, ..Watched::default() }).await
+        self.clock
+            .set(self.clock.now().plus(Duration::from_secs(seconds)));
+        self.work(&Watched {
+            workflows: &self.workflows,
+            ..Watched::default()
+        })
+        .await
     }
 
     async fn work(&self, watched: &Watched<'_>) -> Delivered {

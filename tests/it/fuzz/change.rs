@@ -19,10 +19,16 @@ impl Words {
     /// Those that are trouble anywhere, and those of one file.
     pub fn of(name: &str) -> Self {
         let read = |name: &str| {
-            let path = root().join("tests/it/fuzz/words").join(name).with_extension("json");
+            let path = root()
+                .join("tests/it/fuzz/words")
+                .join(name)
+                .with_extension("json");
             serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
         };
-        Self { any: read("any"), own: read(name) }
+        Self {
+            any: read("any"),
+            own: read(name),
+        }
     }
 }
 
@@ -82,7 +88,11 @@ impl<'a> Maker<'a> {
             }
             3 | 4 => {
                 let part = self.part(input);
-                let times = if self.chance.once_in(8) { 1 + self.below(400) } else { 1 };
+                let times = if self.chance.once_in(8) {
+                    1 + self.below(400)
+                } else {
+                    1
+                };
                 let again = input[part].repeat(times);
                 self.put(input, &again[..again.len().min(INPUT_MAX)]);
             }
@@ -119,14 +129,23 @@ impl<'a> Maker<'a> {
 
     fn word(&mut self) -> &'a String {
         let words = self.words;
-        if self.chance.once_in(2) { self.one_of(&words.own) } else { self.one_of(&words.any) }
+        if self.chance.once_in(2) {
+            self.one_of(&words.own)
+        } else {
+            self.one_of(&words.any)
+        }
     }
 
     /// Puts something at a place, most often where a line or a value begins.
     fn put(&mut self, input: &mut Vec<u8>, what: &[u8]) {
         let mut at = self.below(input.len() + 1);
         if !self.chance.once_in(3) {
-            let ends = |byte: &u8| matches!(byte, b'\n' | b' ' | b',' | b':' | b'=' | b'&' | b'"' | b'/' | b'(');
+            let ends = |byte: &u8| {
+                matches!(
+                    byte,
+                    b'\n' | b' ' | b',' | b':' | b'=' | b'&' | b'"' | b'/' | b'('
+                )
+            };
             at += input[at..].iter().position(ends).map_or(0, |to| to + 1);
         }
         input.splice(at..at, what.iter().copied());
@@ -136,8 +155,14 @@ impl<'a> Maker<'a> {
     fn part(&mut self, input: &[u8]) -> std::ops::Range<usize> {
         let at = self.below(input.len());
         let within = |ends: &dyn Fn(&u8) -> bool| {
-            let from = input[..at].iter().rposition(ends).map_or(0, |from| from + 1);
-            let to = input[at..].iter().position(ends).map_or(input.len(), |to| at + to);
+            let from = input[..at]
+                .iter()
+                .rposition(ends)
+                .map_or(0, |from| from + 1);
+            let to = input[at..]
+                .iter()
+                .position(ends)
+                .map_or(input.len(), |to| at + to);
             from..to
         };
         match self.below(4) {
@@ -145,15 +170,26 @@ impl<'a> Maker<'a> {
                 let line = within(&|byte| *byte == b'\n');
                 line.start..(line.end + 1).min(input.len())
             }
-            1 | 2 => within(&|byte| !byte.is_ascii_alphanumeric() && !matches!(byte, b'_' | b'.' | b'-')),
+            1 | 2 => {
+                within(&|byte| !byte.is_ascii_alphanumeric() && !matches!(byte, b'_' | b'.' | b'-'))
+            }
             _ => at..(at + 1 + self.below(32)).min(input.len()),
         }
     }
 
     fn number(&mut self, input: &mut Vec<u8>) {
         let at = self.below(input.len());
-        let Some(from) = input[at..].iter().position(u8::is_ascii_digit).map(|from| at + from) else { return };
-        let length = input[from..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let Some(from) = input[at..]
+            .iter()
+            .position(u8::is_ascii_digit)
+            .map(|from| at + from)
+        else {
+            return;
+        };
+        let length = input[from..]
+            .iter()
+            .take_while(|byte| byte.is_ascii_digit())
+            .count();
         let words = self.words;
         let number = if self.chance.once_in(2) {
             self.one_of(&words.any[..NUMBERS]).clone()
@@ -166,5 +202,7 @@ impl<'a> Maker<'a> {
 
 /// A short name of an input.
 pub fn digest(input: &[u8]) -> u32 {
-    input.iter().fold(0x811c_9dc5, |digest, byte| (digest ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
+    input.iter().fold(0x811c_9dc5, |digest, byte| {
+        (digest ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
+    })
 }

@@ -1,5 +1,6 @@
-//! Files that a person writes, or gets from somebody: workflows, `payrun.yaml`, job kinds, calendars; and the expressions in them.
-//! What is refused is refused at its place in few words; what is taken is taken again as the same.
+//! Files that a person writes, or gets from somebody: workflows, `payrun.yaml`, job kinds,
+//! calendars; and the expressions in them. What is refused is refused at its place in few words;
+//! what is taken is taken again as the same.
 
 use std::fmt::{Debug, Display};
 use std::path::Path;
@@ -32,20 +33,38 @@ const TEXT_MAX: usize = 10_000;
 /// A fresh project, with an account at each gateway.
 fn project() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    assert!(payrun(folder.path(), &["init", "."]).output().unwrap().status.success());
+    assert!(
+        payrun(folder.path(), &["init", "."])
+            .output()
+            .unwrap()
+            .status
+            .success()
+    );
     folder
 }
 
 /// The first mistake, of diagnostics that a person can read.
 fn first(found: &Diagnostics) -> String {
-    assert!((1..=DIAGNOSTICS_MAX).contains(&found.len()), "{} mistakes", found.len());
+    assert!(
+        (1..=DIAGNOSTICS_MAX).contains(&found.len()),
+        "{} mistakes",
+        found.len()
+    );
     found.iter().for_each(is_short);
-    found.iter().next().map(|diagnostic| diagnostic.message.clone()).unwrap_or_default()
+    found
+        .iter()
+        .next()
+        .map(|diagnostic| diagnostic.message.clone())
+        .unwrap_or_default()
 }
 
 fn is_short(diagnostic: &Diagnostic) {
     let shown = diagnostic.to_string();
-    assert!(shown.len() <= DIAGNOSTIC_MAX, "a diagnostic of {} bytes: {shown:.200}", shown.len());
+    assert!(
+        shown.len() <= DIAGNOSTIC_MAX,
+        "a diagnostic of {} bytes: {shown:.200}",
+        shown.len()
+    );
 }
 
 /// What is read twice from the same text is the same.
@@ -57,7 +76,11 @@ fn twice<T: Debug, E: Display + Debug>(read: impl Fn() -> Result<T, E>) -> Resul
 
 #[test]
 fn workflows() {
-    let target = Target { also: &["workflows"], words: "yaml", ..Target::of("workflow", 400) };
+    let target = Target {
+        also: &["workflows"],
+        words: "yaml",
+        ..Target::of("workflow", 400)
+    };
     let folder = project();
     let config = payrun::config::load::load(&folder.path().join("payrun.yaml")).unwrap();
     let catalog = Catalog::built_in();
@@ -75,24 +98,48 @@ fn workflows() {
 /// What becomes of rows under a workflow that was taken.
 fn rendered(workflow: &Workflow, config: &Config) -> String {
     let at = Timestamp::from_millis(1_774_920_600_000);
-    let run = RunValues::new(&workflow.name, "o-1", "1", at, workflow.timezone(config.timezone));
+    let run = RunValues::new(
+        &workflow.name,
+        "o-1",
+        "1",
+        at,
+        workflow.timezone(config.timezone),
+    );
     let mut outcome = String::from("taken");
-    let Ok(params) = bind_params(workflow, &[]) else { return "params are missing".to_owned() };
+    let Ok(params) = bind_params(workflow, &[]) else {
+        return "params are missing".to_owned();
+    };
     for job in &workflow.jobs {
         let templates = job.with.values().chain(&job.key).chain(&job.order_number);
         let used = templates.flat_map(Template::item_columns);
-        let used = used.chain(job.items.condition.iter().flat_map(|condition| condition.item_columns()));
+        let used = used.chain(
+            job.items
+                .condition
+                .iter()
+                .flat_map(|condition| condition.item_columns()),
+        );
         let mut columns: Vec<String> = used.map(str::to_owned).collect();
         columns.sort();
         columns.dedup();
-        let renderer = Renderer::new(job, &columns, &run, &params).expect("every column that is used is there");
-        for value in ["", "1", "12.50", "HKD", "2026-03-31", "yes", "é\u{202e}\u{0}", "99999999999999999999.999"] {
+        let renderer = Renderer::new(job, &columns, &run, &params)
+            .expect("every column that is used is there");
+        for value in [
+            "",
+            "1",
+            "12.50",
+            "HKD",
+            "2026-03-31",
+            "yes",
+            "é\u{202e}\u{0}",
+            "99999999999999999999.999",
+        ] {
             let row = Row::of(2, &vec![value; columns.len()]);
             match renderer.row(&row) {
                 Ok(items) => outcome.push_str(&format!(" {}", items.len())),
                 Err(reasons) => {
                     assert!(
-                        !reasons.is_empty() && reasons.iter().all(|reason| reason.len() <= DIAGNOSTIC_MAX),
+                        !reasons.is_empty()
+                            && reasons.iter().all(|reason| reason.len() <= DIAGNOSTIC_MAX),
                         "{reasons:?}"
                     );
                     outcome.push_str(" refused");
@@ -105,7 +152,10 @@ fn rendered(workflow: &Workflow, config: &Config) -> String {
 
 #[test]
 fn configurations() {
-    let target = Target { words: "yaml", ..Target::of("configuration", 400) };
+    let target = Target {
+        words: "yaml",
+        ..Target::of("configuration", 400)
+    };
     let folder = project();
     let path = folder.path().join("payrun.yaml");
     let own = std::fs::read(&path).unwrap();
@@ -113,16 +163,28 @@ fn configurations() {
         let text = String::from_utf8_lossy(input);
         match payrun::config::load::parse(&text, &path) {
             Err(found) => first(&found),
-            Ok(config) => format!("{} accounts, {} calendars", config.gateways.len(), config.calendars.len()),
+            Ok(config) => format!(
+                "{} accounts, {} calendars",
+                config.gateways.len(),
+                config.calendars.len()
+            ),
         }
     });
 }
 
 #[test]
 fn job_kinds() {
-    let target = Target { also: &["jobs"], words: "yaml", ..Target::of("job_kind", 40) };
+    let target = Target {
+        also: &["jobs"],
+        words: "yaml",
+        ..Target::of("job_kind", 40)
+    };
     target.try_on(|input| {
-        let source = Source::new("kind.yaml", String::from_utf8_lossy(input).into_owned(), false);
+        let source = Source::new(
+            "kind.yaml",
+            String::from_utf8_lossy(input).into_owned(),
+            false,
+        );
         match twice(|| read_kind(&source)) {
             Err(found) => first(&found),
             Ok(kind) => format!("{} fields", kind.fields.len()),
@@ -135,9 +197,19 @@ fn expressions() {
     let target = Target::of("expression", 1_500);
     let long = "aé中".repeat(1_500);
     let map = |pairs: &[(&'static str, &str)]| {
-        Value::from_pairs(pairs.iter().map(|(name, value)| (*name, Value::from(*value))))
+        Value::from_pairs(
+            pairs
+                .iter()
+                .map(|(name, value)| (*name, Value::from(*value))),
+        )
     };
-    let item = map(&[("a", "12.50"), ("a b", "x"), ("empty", ""), ("n", "9223372036854775807"), ("long", &long)]);
+    let item = map(&[
+        ("a", "12.50"),
+        ("a b", "x"),
+        ("empty", ""),
+        ("n", "9223372036854775807"),
+        ("long", &long),
+    ]);
     let scope = scope(item, map(&[("p", "q")]), map(&[("month", "2026-03")]));
     let source = Source::new("w.yaml", String::new(), false);
     target.try_on(|input| {
@@ -152,7 +224,10 @@ fn expressions() {
                 return why;
             }
         };
-        expression.truth(&scope).map(|_| ()).unwrap_or_else(|why| assert!(why.len() <= DIAGNOSTIC_MAX, "{why}"));
+        expression
+            .truth(&scope)
+            .map(|_| ())
+            .unwrap_or_else(|why| assert!(why.len() <= DIAGNOSTIC_MAX, "{why}"));
         match expression.text_value(&scope) {
             Ok(made) => {
                 assert!(made.len() <= TEXT_MAX, "{} bytes", made.len());
@@ -166,20 +241,33 @@ fn expressions() {
     });
 }
 
-/// A calendar of this text in a file of this name, beside others; asked about every day of a few years.
+/// A calendar of this text in a file of this name, beside others; asked about every day of a few
+/// years.
 fn calendar(folder: &Path, name: &str, input: &[u8], beside: &[&str]) -> String {
     std::fs::write(folder.join(name), input).unwrap();
-    let paths = std::iter::once(name).chain(beside.iter().copied()).map(|name| folder.join(name)).collect();
-    let files = CalendarFiles { name: "hk".to_owned(), paths };
+    let paths = std::iter::once(name)
+        .chain(beside.iter().copied())
+        .map(|name| folder.join(name))
+        .collect();
+    let files = CalendarFiles {
+        name: "hk".to_owned(),
+        paths,
+    };
     let calendar = match twice(|| calendars::read(&files)) {
         Ok(calendar) => calendar,
         Err(found) => return first(&found),
     };
-    let days = NaiveDate::from_ymd_opt(2025, 1, 1).unwrap().iter_days().take(1_100);
+    let days = NaiveDate::from_ymd_opt(2025, 1, 1)
+        .unwrap()
+        .iter_days()
+        .take(1_100);
     let closed = days.filter(|day| calendar.closed(*day).is_some()).count();
-    for day in
-        [NaiveDate::MIN, NaiveDate::MAX, NaiveDate::MIN + TimeDelta::days(40), NaiveDate::MAX - TimeDelta::days(40)]
-    {
+    for day in [
+        NaiveDate::MIN,
+        NaiveDate::MAX,
+        NaiveDate::MIN + TimeDelta::days(40),
+        NaiveDate::MAX - TimeDelta::days(40),
+    ] {
         calendar.closed(day);
         calendar.knows(day.year());
     }
@@ -204,10 +292,17 @@ fn calendars_of_gov_hk() {
 fn calendars_in_yaml_and_what_they_decide_about_a_feed() {
     let target = Target::of("calendar_yaml", 300);
     let folder = tempfile::tempdir().unwrap();
-    let feed = std::fs::read(crate::support::root().join("tests/it/fuzz/corpus/calendar_ics/gov_hk.ics")).unwrap();
+    let feed =
+        std::fs::read(crate::support::root().join("tests/it/fuzz/corpus/calendar_ics/gov_hk.ics"))
+            .unwrap();
     std::fs::write(folder.path().join("hk.ics"), feed).unwrap();
     target.try_on(|input| {
         let decides = input.windows(5).any(|part| part == b"feed:");
-        calendar(folder.path(), "hk.yaml", input, if decides { &["hk.ics"] } else { &[] })
+        calendar(
+            folder.path(),
+            "hk.yaml",
+            input,
+            if decides { &["hk.ics"] } else { &[] },
+        )
     });
 }

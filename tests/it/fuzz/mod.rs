@@ -1,15 +1,16 @@
-//! Everything that comes from outside, tried with inputs that were changed by chance: what reads it ends, within bounds, and holds a
-//! property that is said at each target.
+//! Everything that comes from outside, tried with inputs that were changed by chance: what reads it
+//! ends, within bounds, and holds a property that is said at each target.
 //!
-//! A target's kept inputs are the files of `corpus/TARGET` and of the folders it names. Each run of the tests tries them all, and
-//! some thousand inputs made of them, the same ones every time. By hand, for as long as is wanted:
+//! A target's kept inputs are the files of `corpus/TARGET` and of the folders it names. Each run of
+//! the tests tries them all, and some thousand inputs made of them, the same ones every time. By
+//! hand, for as long as is wanted:
 //!
 //! ```text
 //! PAYRUN_FUZZ_SECONDS=3600 cargo test --release --test it fuzz:: -- --nocapture --test-threads 1
 //! ```
 //!
-//! An input that fails is written into the corpus, where it is tried first from then on. One that ends the whole process stays in
-//! `target/tmp/fuzz-TARGET`.
+//! An input that fails is written into the corpus, where it is tried first from then on. One that
+//! ends the whole process stays in `target/tmp/fuzz-TARGET`.
 
 use std::any::Any;
 use std::collections::HashSet;
@@ -54,10 +55,16 @@ pub struct Target {
 impl Target {
     /// With words of its own, and nothing kept elsewhere.
     fn of(name: &'static str, executions: u64) -> Self {
-        Self { name, also: &[], executions, words: name }
+        Self {
+            name,
+            also: &[],
+            executions,
+            words: name,
+        }
     }
 
-    /// Tries the kept inputs, and those made of them. `check` says in words what came of an input, and panics where that must not be.
+    /// Tries the kept inputs, and those made of them. `check` says in words what came of an input,
+    /// and panics where that must not be.
     pub fn try_on(&self, check: impl FnMut(&[u8]) -> String) {
         self.try_on_these(Vec::new(), check);
     }
@@ -93,33 +100,56 @@ impl Target {
     }
 
     /// Whether something came of it that came of none before.
-    fn try_one(&self, input: &[u8], check: &mut impl FnMut(&[u8]) -> String, tried: &mut Tried) -> bool {
-        std::fs::write(Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("fuzz-{}", self.name)), input).unwrap();
+    fn try_one(
+        &self,
+        input: &[u8],
+        check: &mut impl FnMut(&[u8]) -> String,
+        tried: &mut Tried,
+    ) -> bool {
+        std::fs::write(
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("fuzz-{}", self.name)),
+            input,
+        )
+        .unwrap();
         let before = Memory::reset();
         let began = Instant::now();
-        let outcome = catch_unwind(AssertUnwindSafe(|| check(input))).unwrap_or_else(|panic| self.fail(input, panic));
+        let outcome = catch_unwind(AssertUnwindSafe(|| check(input)))
+            .unwrap_or_else(|panic| self.fail(input, panic));
         let (took, more) = (began.elapsed(), before.more());
         if took > SLOW || more > MEMORY_MAX {
             self.fail(input, Box::new(format!("it took {took:?} and {more} KiB")));
         }
         tried.executions += 1;
         tried.slowest = tried.slowest.max(took);
-        let shape = outcome.chars().map(|c| if c.is_numeric() { '0' } else { c }).take(OUTCOME_MAX);
+        let shape = outcome
+            .chars()
+            .map(|c| if c.is_numeric() { '0' } else { c })
+            .take(OUTCOME_MAX);
         tried.outcomes.insert(shape.collect())
     }
 
     fn fail(&self, input: &[u8], panic: Box<dyn Any + Send>) -> ! {
         let said = panic.downcast_ref::<String>().cloned();
-        let said = said.or_else(|| panic.downcast_ref::<&str>().map(|said| (*said).to_owned())).unwrap_or_default();
-        let known =
-            self.files(&self.folder()).into_iter().find(|path| std::fs::read(path).is_ok_and(|kept| kept == input));
+        let said = said
+            .or_else(|| panic.downcast_ref::<&str>().map(|said| (*said).to_owned()))
+            .unwrap_or_default();
+        let known = self
+            .files(&self.folder())
+            .into_iter()
+            .find(|path| std::fs::read(path).is_ok_and(|kept| kept == input));
         let path = known.unwrap_or_else(|| {
-            let path = self.folder().join(format!("found-{:08x}", change::digest(input)));
+            let path = self
+                .folder()
+                .join(format!("found-{:08x}", change::digest(input)));
             std::fs::create_dir_all(self.folder()).unwrap();
             std::fs::write(&path, input).unwrap();
             path
         });
-        println!("fuzz {}: {said}\nthe input is {}", self.name, path.display());
+        println!(
+            "fuzz {}: {said}\nthe input is {}",
+            self.name,
+            path.display()
+        );
         resume_unwind(panic)
     }
 
@@ -130,14 +160,19 @@ impl Target {
     fn kept(&self) -> Vec<Vec<u8>> {
         let also = self.also.iter().map(|folder| root().join(folder));
         let folders = std::iter::once(self.folder()).chain(also);
-        folders.flat_map(|folder| self.files(&folder)).map(|path| std::fs::read(path).unwrap()).collect()
+        folders
+            .flat_map(|folder| self.files(&folder))
+            .map(|path| std::fs::read(path).unwrap())
+            .collect()
     }
 
     /// The files of a folder; of one that is not there, none.
     fn files(&self, folder: &Path) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(folder).into_iter().flatten();
-        let mut files: Vec<PathBuf> =
-            entries.map(|entry| entry.unwrap().path()).filter(|path| path.is_file()).collect();
+        let mut files: Vec<PathBuf> = entries
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.is_file())
+            .collect();
         files.sort();
         files
     }
@@ -161,7 +196,11 @@ struct Budget {
 
 impl Budget {
     fn of(target: &Target) -> Self {
-        let said = |name: &str| std::env::var(name).ok().map(|text| text.parse().expect("a number"));
+        let said = |name: &str| {
+            std::env::var(name)
+                .ok()
+                .map(|text| text.parse().expect("a number"))
+        };
         Self {
             from: said("PAYRUN_FUZZ_FROM").unwrap_or(0),
             executions: target.executions,
@@ -170,7 +209,8 @@ impl Budget {
     }
 
     fn lasts(&self, made: u64, took: Duration) -> bool {
-        self.seconds.map_or(made < self.executions, |seconds| took.as_secs() < seconds)
+        self.seconds
+            .map_or(made < self.executions, |seconds| took.as_secs() < seconds)
     }
 }
 
@@ -183,7 +223,9 @@ impl Memory {
     /// Begins to watch anew.
     fn reset() -> Self {
         std::fs::write("/proc/self/clear_refs", "5").unwrap();
-        Self { resident: Self::read("VmRSS:") }
+        Self {
+            resident: Self::read("VmRSS:"),
+        }
     }
 
     /// The most since then, beyond what it was then.
@@ -193,7 +235,10 @@ impl Memory {
 
     fn read(name: &str) -> u64 {
         let status = std::fs::read_to_string("/proc/self/status").unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix(name))
+            .unwrap();
         line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 }

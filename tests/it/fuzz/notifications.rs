@@ -1,8 +1,9 @@
-//! Notifications of the four gateways. One that was changed after it was signed is not believed, or says what it said before; one whose
-//! changed content the gateway has signed itself is read or refused.
+//! Notifications of the four gateways. One that was changed after it was signed is not believed, or
+//! says what it said before; one whose changed content the gateway has signed itself is read or
+//! refused.
 //!
-//! An input is the headers, an empty line, and the body. A body of WeChat Pay's may be followed by two empty lines and what is to be
-//! encrypted into it.
+//! An input is the headers, an empty line, and the body. A body of WeChat Pay's may be followed by
+//! two empty lines and what is to be encrypted into it.
 
 use std::sync::Arc;
 
@@ -38,18 +39,35 @@ type Sign = Box<dyn Fn(&mut HeaderMap, &[u8]) -> Vec<u8>>;
 #[test]
 fn notifications_of_wechat_pay() {
     let rig = Rig::new(FaultPlan::NONE);
-    let path = |name: &str| std::fs::read_to_string(rig.folder.path().join("keys/wechat").join(name)).unwrap();
+    let path = |name: &str| {
+        std::fs::read_to_string(rig.folder.path().join("keys/wechat").join(name)).unwrap()
+    };
     let key = SigningKey::from_pem(&SecretString::from(path("platform_key.pem"))).unwrap();
-    let api_key = ApiKey::new(&[SecretString::from(path("api_v3_key.txt").trim().to_owned())]).unwrap();
+    let api_key =
+        ApiKey::new(&[SecretString::from(path("api_v3_key.txt").trim().to_owned())]).unwrap();
     let sign = move |headers: &mut HeaderMap, content: &[u8]| {
         let body = encrypted(&api_key, content).unwrap_or_else(|| content.to_vec());
-        let said = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+        let said = |name: &str| {
+            headers
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+                .unwrap_or_default()
+                .to_owned()
+        };
         let (timestamp, nonce) = (said("wechatpay-timestamp"), said("wechatpay-nonce"));
         let signature = key.sign(&reply_message(&timestamp, &nonce, &body)).unwrap();
-        headers.insert("wechatpay-signature", HeaderValue::from_str(&signature).unwrap());
+        headers.insert(
+            "wechatpay-signature",
+            HeaderValue::from_str(&signature).unwrap(),
+        );
         body
     };
-    notifications(&rig, &Target::of("notification_wechat", 400), "wechat", Box::new(sign));
+    notifications(
+        &rig,
+        &Target::of("notification_wechat", 400),
+        "wechat",
+        Box::new(sign),
+    );
 }
 
 /// A notification with what follows it encrypted into it; none if it is not of two parts.
@@ -58,7 +76,11 @@ fn encrypted(key: &ApiKey, content: &[u8]) -> Option<Vec<u8>> {
     let mut notice: Value = serde_json::from_str(outer).ok()?;
     let resource = notice.get_mut("resource")?.as_object_mut()?;
     let ciphertext = key.seal("fuzz-fuzz-12", "fuzz", inner.as_bytes()).ok()?;
-    for (name, value) in [("nonce", "fuzz-fuzz-12"), ("associated_data", "fuzz"), ("ciphertext", &ciphertext)] {
+    for (name, value) in [
+        ("nonce", "fuzz-fuzz-12"),
+        ("associated_data", "fuzz"),
+        ("ciphertext", &ciphertext),
+    ] {
         resource.insert(name.to_owned(), value.into());
     }
     serde_json::to_vec(&notice).ok()
@@ -67,46 +89,91 @@ fn encrypted(key: &ApiKey, content: &[u8]) -> Option<Vec<u8>> {
 #[test]
 fn notifications_of_hipopay() {
     let rig = Rig::new(FaultPlan::NONE);
-    let pem = std::fs::read_to_string(rig.folder.path().join("keys/hipopay/platform_key.pem")).unwrap();
+    let pem =
+        std::fs::read_to_string(rig.folder.path().join("keys/hipopay/platform_key.pem")).unwrap();
     let key = SigningKey::from_pem(&SecretString::from(pem)).unwrap();
     let sign = move |headers: &mut HeaderMap, content: &[u8]| {
-        let timestamp = headers.get("timestamp").and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+        let timestamp = headers
+            .get("timestamp")
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+            .to_owned();
         let message = notification_message(&parse_form(content).unwrap_or_default(), &timestamp);
         let signature = key.sign(message.as_bytes()).unwrap();
         headers.insert("signature", HeaderValue::from_str(&signature).unwrap());
         content.to_vec()
     };
-    notifications(&rig, &Target::of("notification_hipopay", 400), "hipopay", Box::new(sign));
+    notifications(
+        &rig,
+        &Target::of("notification_hipopay", 400),
+        "hipopay",
+        Box::new(sign),
+    );
 }
 
 #[test]
 fn notifications_of_egms() {
     let rig = Rig::new(FaultPlan::NONE);
     let config = payrun::config::load::load(&rig.folder.path().join("payrun.yaml")).unwrap();
-    let GatewayKind::Egms(account) = &config.gateways["egms"].kind else { panic!("it is EGMS's") };
-    let (key, path) = (SignKey::new(account.sign_keys[0].clone(), account.sign_type), account.notify_path.clone());
+    let GatewayKind::Egms(account) = &config.gateways["egms"].kind else {
+        panic!("it is EGMS's")
+    };
+    let (key, path) = (
+        SignKey::new(account.sign_keys[0].clone(), account.sign_type),
+        account.notify_path.clone(),
+    );
     let sign = move |headers: &mut HeaderMap, content: &[u8]| {
-        let said = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+        let said = |name: &str| {
+            headers
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+                .unwrap_or_default()
+                .to_owned()
+        };
         let (date_time, msg_id) = (said("datetime"), said("msgid"));
-        let message = Message { method: "POST", target: &path, date_time: &date_time, msg_id: &msg_id, body: content };
-        headers.insert("authorization", HeaderValue::from_str(&key.sign(message)).unwrap());
+        let message = Message {
+            method: "POST",
+            target: &path,
+            date_time: &date_time,
+            msg_id: &msg_id,
+            body: content,
+        };
+        headers.insert(
+            "authorization",
+            HeaderValue::from_str(&key.sign(message)).unwrap(),
+        );
         content.to_vec()
     };
-    notifications(&rig, &Target::of("notification_egms", 500), "egms", Box::new(sign));
+    notifications(
+        &rig,
+        &Target::of("notification_egms", 500),
+        "egms",
+        Box::new(sign),
+    );
 }
 
 #[test]
 fn notifications_of_cbtis() {
     let rig = Rig::new(FaultPlan::NONE);
     let config = payrun::config::load::load(&rig.folder.path().join("payrun.yaml")).unwrap();
-    let GatewayKind::Cbtis(account) = &config.gateways["cbtis"].kind else { panic!("it is CBTIS's") };
-    let (key, header) = (account.api_keys[0].clone(), account.signature_header.to_ascii_lowercase());
+    let GatewayKind::Cbtis(account) = &config.gateways["cbtis"].kind else {
+        panic!("it is CBTIS's")
+    };
+    let (key, header) = (
+        account.api_keys[0].clone(),
+        account.signature_header.to_ascii_lowercase(),
+    );
     let sign = move |headers: &mut HeaderMap, content: &[u8]| {
         let signature = HeaderValue::from_str(&cbtis::sign::signature(content, &key)).unwrap();
         headers.insert(HeaderName::try_from(header.as_str()).unwrap(), signature);
         content.to_vec()
     };
-    notifications(&rig, &Target::of("notification_cbtis", 500), "cbtis", Box::new(sign));
+    notifications(
+        &rig,
+        &Target::of("notification_cbtis", 500),
+        "cbtis",
+        Box::new(sign),
+    );
 }
 
 fn notifications(rig: &Rig, target: &Target, gateway: &'static str, sign: Sign) {
@@ -114,37 +181,70 @@ fn notifications(rig: &Rig, target: &Target, gateway: &'static str, sign: Sign) 
     let doorway = rig.wait_for(Doorway::of(rig, Clock::System));
     let account = Arc::clone(&doorway.engine.accounts[gateway]);
     let read = |headers: HeaderMap, body: Vec<u8>| {
-        let seen =
-            rig.wait_for(account.gateway.notified(&Notice { headers, body: Bytes::from(body), received_at: at }));
+        let seen = rig.wait_for(account.gateway.notified(&Notice {
+            headers,
+            body: Bytes::from(body),
+            received_at: at,
+        }));
         is_bounded(&seen);
         seen
     };
-    let payment = Ended { gateway, sort: Sort::Payment, number: number(0) };
+    let payment = Ended {
+        gateway,
+        sort: Sort::Payment,
+        number: number(0),
+    };
     let told = [None, Some(Twist::OtherAmount), Some(Twist::Early)]
         .into_iter()
-        .filter_map(|twist| rig.wait_for(rig.gateways.news(&payment, twist, SIGNED_PATH)).unwrap());
+        .filter_map(|twist| {
+            rig.wait_for(rig.gateways.news(&payment, twist, SIGNED_PATH))
+                .unwrap()
+        });
     let told: Vec<(HeaderMap, Bytes)> = told.collect();
     assert_eq!(told.len(), 3);
-    let said: Vec<Observation> =
-        told.iter().map(|(headers, body)| said(read(headers.clone(), body.to_vec()))).collect();
-    assert!(said.iter().all(|seen| seen.reached == Reached::Replied), "{said:?}");
-    let long = told.iter().flat_map(|told| with_long_headers(&account, told));
-    let made = told.iter().cloned().chain(long).map(|(headers, body)| wire(&account, &headers, &body)).collect();
+    let said: Vec<Observation> = told
+        .iter()
+        .map(|(headers, body)| said(read(headers.clone(), body.to_vec())))
+        .collect();
+    assert!(
+        said.iter().all(|seen| seen.reached == Reached::Replied),
+        "{said:?}"
+    );
+    let long = told
+        .iter()
+        .flat_map(|told| with_long_headers(&account, told));
+    let made = told
+        .iter()
+        .cloned()
+        .chain(long)
+        .map(|(headers, body)| wire(&account, &headers, &body))
+        .collect();
     target.try_on_these(made, |input| {
         let (mut headers, content) = notice(input);
         let changed = read(headers.clone(), content.to_vec());
         let outcome = changed.reached.why();
         if changed.reached == Reached::Replied {
-            assert!(said.contains(&self::said(changed)), "it was changed, and is believed");
+            assert!(
+                said.contains(&self::said(changed)),
+                "it was changed, and is believed"
+            );
         }
         let body = sign(&mut headers, content);
         let signed = read(headers, body);
-        format!("{outcome} {:?} {}", std::mem::discriminant(&signed.reached), signed.reached.why())
+        format!(
+            "{outcome} {:?} {}",
+            std::mem::discriminant(&signed.reached),
+            signed.reached.why()
+        )
     });
 }
 
-/// A notification with each of the headers that are read made long: a stranger can write anything into them.
-fn with_long_headers(account: &Account, (headers, body): &(HeaderMap, Bytes)) -> Vec<(HeaderMap, Bytes)> {
+/// A notification with each of the headers that are read made long: a stranger can write anything
+/// into them.
+fn with_long_headers(
+    account: &Account,
+    (headers, body): &(HeaderMap, Bytes),
+) -> Vec<(HeaderMap, Bytes)> {
     let kept = account.gateway.manners().signed_by;
     let long = kept.into_iter().map(|name| {
         let mut headers = headers.clone();
@@ -157,13 +257,22 @@ fn with_long_headers(account: &Account, (headers, body): &(HeaderMap, Bytes)) ->
 
 /// What an observation says, whatever the bytes were.
 fn said(seen: Observation) -> Observation {
-    Observation { evidence: String::new(), ..seen }
+    Observation {
+        evidence: String::new(),
+        ..seen
+    }
 }
 
-/// What a notification says is kept, and shown to people. The gateway's own number is kept as it is.
+/// What a notification says is kept, and shown to people. The gateway's own number is kept as it
+/// is.
 fn is_bounded(seen: &Observation) {
     let texts = [&seen.code, &seen.message, &seen.state];
-    let longest = texts.into_iter().flatten().map(String::len).max().unwrap_or_default();
+    let longest = texts
+        .into_iter()
+        .flatten()
+        .map(String::len)
+        .max()
+        .unwrap_or_default();
     assert!(longest <= 4_096, "a text of {longest} bytes");
     assert!(seen.reached.why().len() <= 1_000, "{}", seen.reached.why());
 }
@@ -171,18 +280,26 @@ fn is_bounded(seen: &Observation) {
 /// A notification as an input.
 fn wire(account: &Account, headers: &HeaderMap, body: &[u8]) -> Vec<u8> {
     let kept = account.gateway.manners().signed_by;
-    let lines =
-        kept.iter().filter_map(|name| Some(format!("{name}: {}\n", headers.get(name.as_str())?.to_str().ok()?)));
+    let lines = kept.iter().filter_map(|name| {
+        Some(format!(
+            "{name}: {}\n",
+            headers.get(name.as_str())?.to_str().ok()?
+        ))
+    });
     [lines.collect::<String>().as_bytes(), b"\n", body].concat()
 }
 
 /// An input as a notification: what is no header is left out, as the listener does.
 fn notice(input: &[u8]) -> (HeaderMap, &[u8]) {
     let end = input.windows(2).position(|pair| pair == b"\n\n");
-    let (head, body) = end.map_or((&b""[..], input), |end| (&input[..end + 1], &input[end + 2..]));
+    let (head, body) = end.map_or((&b""[..], input), |end| {
+        (&input[..end + 1], &input[end + 2..])
+    });
     let mut headers = HeaderMap::new();
     for line in head.split(|byte| *byte == b'\n') {
-        let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
+        let Some(colon) = line.iter().position(|byte| *byte == b':') else {
+            continue;
+        };
         let named = HeaderName::from_bytes(&line[..colon])
             .ok()
             .zip(HeaderValue::from_bytes(line[colon + 1..].trim_ascii()).ok());
@@ -197,7 +314,11 @@ fn notice(input: &[u8]) -> (HeaderMap, &[u8]) {
 fn an_input_is_read_as_it_was_written() {
     let (headers, body) = notice(b"timestamp: 1\nsignature: x\n\na=1\n\n\nb");
     assert_eq!(
-        (headers["timestamp"].as_bytes(), headers["signature"].as_bytes(), body),
+        (
+            headers["timestamp"].as_bytes(),
+            headers["signature"].as_bytes(),
+            body
+        ),
         (&b"1"[..], &b"x"[..], &b"a=1\n\n\nb"[..])
     );
 }

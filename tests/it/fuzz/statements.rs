@@ -1,4 +1,5 @@
-//! Statements as the gateways send them: a file counts as a whole or not at all, and then every line of it is there.
+//! Statements as the gateways send them: a file counts as a whole or not at all, and then every
+//! line of it is there.
 
 use payrun::statement::{self, Format};
 
@@ -9,27 +10,46 @@ const REASON_MAX: usize = 1_000;
 
 #[test]
 fn statements_of_wechat_pay() {
-    statements(&Target::of("statement_wechat", 1_000), Format::Wechat, "wechat");
+    statements(
+        &Target::of("statement_wechat", 1_000),
+        Format::Wechat,
+        "wechat",
+    );
 }
 
 #[test]
 fn statements_of_hipopay() {
-    statements(&Target::of("statement_hipopay", 1_000), Format::Hipopay, "hipopay");
+    statements(
+        &Target::of("statement_hipopay", 1_000),
+        Format::Hipopay,
+        "hipopay",
+    );
 }
 
 fn statements(target: &Target, format: Format, name: &str) {
     let golden = std::fs::read_dir(crate::support::root().join("tests/golden/statements")).unwrap();
     let mut golden: Vec<_> = golden.map(|entry| entry.unwrap().path()).collect();
-    golden.retain(|path| path.file_name().unwrap().to_str().unwrap().starts_with(name));
+    golden.retain(|path| {
+        path.file_name()
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .starts_with(name)
+    });
     golden.sort();
-    let golden = golden.iter().map(|path| std::fs::read(path).unwrap()).collect();
+    let golden = golden
+        .iter()
+        .map(|path| std::fs::read(path).unwrap())
+        .collect();
     target.try_on_these(golden, |input| {
         let read = match statement::read(format, input) {
             Ok(read) => read,
             Err(error) => {
                 let lines = input.split(|byte| *byte == b'\n').count() as u64;
                 assert!(
-                    error.what.len() <= REASON_MAX && error.column >= 1 && (1..=lines + 1).contains(&error.line),
+                    error.what.len() <= REASON_MAX
+                        && error.column >= 1
+                        && (1..=lines + 1).contains(&error.line),
                     "{error}"
                 );
                 return error.what;
@@ -41,10 +61,20 @@ fn statements(target: &Target, format: Format, name: &str) {
             (Format::Wechat, None) => 1,
             (Format::Wechat, Some(_)) => 3,
         };
-        let there = input.strip_prefix("\u{feff}".as_bytes()).unwrap_or(input).split(|byte| *byte == b'\n');
-        let there = there.map(|line| line.strip_suffix(b"\r").unwrap_or(line)).filter(|line| !line.is_empty()).count();
+        let there = input
+            .strip_prefix("\u{feff}".as_bytes())
+            .unwrap_or(input)
+            .split(|byte| *byte == b'\n');
+        let there = there
+            .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
+            .filter(|line| !line.is_empty())
+            .count();
         assert_eq!(read.lines.len() + without, there);
-        assert!(read.lines.windows(2).all(|pair| pair[0].line + 1 == pair[1].line));
+        assert!(
+            read.lines
+                .windows(2)
+                .all(|pair| pair[0].line + 1 == pair[1].line)
+        );
         let differs = read.totals.map(|totals| totals.differs).unwrap_or_default();
         assert!(differs.iter().all(|reason| reason.len() <= REASON_MAX));
         format!("read, {}", differs.first().map_or("", String::as_str))

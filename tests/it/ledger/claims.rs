@@ -19,14 +19,27 @@ fn what_is_claimed_is_sending_under_its_number_before_the_claimer_knows() {
     on_every_engine(|place| async move {
         let desk = Desk::with_items(&place, 3).await;
         let claimed = desk.claim(at(1), 2).await;
-        assert_eq!(claimed.iter().map(|one| one.doing).collect::<Vec<_>>(), [Doing::Submit, Doing::Submit]);
+        assert_eq!(
+            claimed.iter().map(|one| one.doing).collect::<Vec<_>>(),
+            [Doing::Submit, Doing::Submit]
+        );
         let other = place.open().await;
         for one in &claimed {
             let row = other.item(one.id()).await.unwrap().unwrap();
-            assert_eq!((row.state, row.order_no.as_deref()), (State::Sending, Some(one.order_no().as_str())));
-            assert_eq!(row.due_at, Some(one.lease_until), "it is looked at again when the lease ends");
+            assert_eq!(
+                (row.state, row.order_no.as_deref()),
+                (State::Sending, Some(one.order_no().as_str()))
+            );
+            assert_eq!(
+                row.due_at,
+                Some(one.lease_until),
+                "it is looked at again when the lease ends"
+            );
         }
-        assert_eq!(desk.states().await, [State::Sending, State::Sending, State::Planned]);
+        assert_eq!(
+            desk.states().await,
+            [State::Sending, State::Sending, State::Planned]
+        );
         desk.assert_sound().await;
     });
 }
@@ -48,7 +61,10 @@ fn two_claimers_never_get_the_same_item() {
         }
         let union: HashSet<i64> = got.iter().chain(&of_other).copied().collect();
         assert_eq!((union.len(), got.len() + of_other.len()), (300, 300));
-        assert!(got.len() > 100 && of_other.len() > 100, "both had their share");
+        assert!(
+            got.len() > 100 && of_other.len() > 100,
+            "both had their share"
+        );
     });
 }
 
@@ -57,15 +73,36 @@ fn a_settlement_moves_the_item_and_the_totals_in_one_commit() {
     on_every_engine(|place| async move {
         let desk = Desk::with_items(&place, 2).await;
         let claimed = desk.claim(at(1), 1).await.remove(0);
-        assert_eq!(desk.ledger.settle(answered(&claimed, done(), at(2))).await.unwrap(), Settled::Applied);
+        assert_eq!(
+            desk.ledger
+                .settle(answered(&claimed, done(), at(2)))
+                .await
+                .unwrap(),
+            Settled::Applied
+        );
         let row = desk.ledger.item(claimed.id()).await.unwrap().unwrap();
-        assert_eq!((row.state, row.receipt.as_deref(), row.due_at), (State::Succeeded, Some("R1"), None));
+        assert_eq!(
+            (row.state, row.receipt.as_deref(), row.due_at),
+            (State::Succeeded, Some("R1"), None)
+        );
         let run = desk.ledger.runs(None, 1).await.unwrap()[0].id;
-        let mut totals: Vec<_> =
-            desk.ledger.totals(run).await.unwrap().iter().map(|t| (t.state, t.items, t.minor)).collect();
+        let mut totals: Vec<_> = desk
+            .ledger
+            .totals(run)
+            .await
+            .unwrap()
+            .iter()
+            .map(|t| (t.state, t.items, t.minor))
+            .collect();
         totals.sort();
-        assert_eq!(totals, [(State::Planned, 1, 1000), (State::Succeeded, 1, 1000)]);
-        assert_eq!(desk.moves(claimed.id()).await, ["claim planned>sending", "done sending>succeeded"]);
+        assert_eq!(
+            totals,
+            [(State::Planned, 1, 1000), (State::Succeeded, 1, 1000)]
+        );
+        assert_eq!(
+            desk.moves(claimed.id()).await,
+            ["claim planned>sending", "done sending>succeeded"]
+        );
         desk.assert_sound().await;
     });
 }
@@ -76,7 +113,10 @@ fn a_settlement_given_twice_counts_once() {
         let desk = Desk::with_items(&place, 1).await;
         let claimed = desk.claim(at(1), 1).await.remove(0);
         let settlement = answered(&claimed, done(), at(2));
-        assert_eq!(desk.ledger.settle(settlement.clone()).await.unwrap(), Settled::Applied);
+        assert_eq!(
+            desk.ledger.settle(settlement.clone()).await.unwrap(),
+            Settled::Applied
+        );
         assert_eq!(desk.ledger.settle(settlement).await.unwrap(), Settled::Late);
         assert_eq!(desk.ledger.attempts(claimed.id()).await.unwrap().len(), 1);
         assert_eq!(desk.moves(claimed.id()).await.len(), 2);
@@ -90,13 +130,23 @@ fn a_lease_that_runs_out_makes_the_item_unknown_and_it_is_asked_about() {
         let desk = Desk::with_items(&place, 1).await;
         let claimed = desk.claim(at(1), 1).await.remove(0);
         assert!(desk.claim(at(60), 1).await.is_empty(), "the lease holds");
-        assert!(desk.claim(at(61), 1).await.is_empty(), "the first look finds out that it has run out");
+        assert!(
+            desk.claim(at(61), 1).await.is_empty(),
+            "the first look finds out that it has run out"
+        );
         assert_eq!(desk.states().await, [State::Unknown]);
         let again = desk.claim(at(61), 1).await.remove(0);
-        assert_eq!((again.doing, again.order_no()), (Doing::Query, claimed.order_no()));
+        assert_eq!(
+            (again.doing, again.order_no()),
+            (Doing::Query, claimed.order_no())
+        );
         assert_eq!(
             desk.moves(claimed.id()).await,
-            ["claim planned>sending", "abandoned sending>unknown", "claim unknown>unknown"]
+            [
+                "claim planned>sending",
+                "abandoned sending>unknown",
+                "claim unknown>unknown"
+            ]
         );
         desk.assert_sound().await;
     });
@@ -107,9 +157,15 @@ fn a_query_whose_lease_runs_out_is_asked_again() {
     on_every_engine(|place| async move {
         let desk = Desk::with_items(&place, 1).await;
         let claimed = desk.claim(at(1), 1).await.remove(0);
-        desk.ledger.settle(answered(&claimed, timed_out(), at(2))).await.unwrap();
+        desk.ledger
+            .settle(answered(&claimed, timed_out(), at(2)))
+            .await
+            .unwrap();
         assert_eq!(desk.claim(at(10), 1).await[0].doing, Doing::Query);
-        assert!(desk.claim(at(20), 1).await.is_empty(), "nobody else asks meanwhile");
+        assert!(
+            desk.claim(at(20), 1).await.is_empty(),
+            "nobody else asks meanwhile"
+        );
         assert_eq!(desk.claim(at(70), 1).await[0].doing, Doing::Query);
     });
 }
@@ -120,14 +176,37 @@ fn an_answer_that_comes_late_changes_nothing_is_kept_with_its_evidence_and_makes
         let desk = Desk::with_items(&place, 1).await;
         let claimed = desk.claim(at(1), 1).await.remove(0);
         desk.claim(at(61), 1).await;
-        assert_eq!(desk.ledger.settle(answered(&claimed, done(), at(62))).await.unwrap(), Settled::Late);
-        assert_eq!(desk.states().await, [State::Unknown], "only what is asked now counts");
+        assert_eq!(
+            desk.ledger
+                .settle(answered(&claimed, done(), at(62)))
+                .await
+                .unwrap(),
+            Settled::Late
+        );
+        assert_eq!(
+            desk.states().await,
+            [State::Unknown],
+            "only what is asked now counts"
+        );
         let attempts = desk.ledger.attempts(claimed.id()).await.unwrap();
-        let late: Vec<_> =
-            attempts.iter().filter(|attempt| attempt.late).map(|attempt| attempt.evidence.as_str()).collect();
+        let late: Vec<_> = attempts
+            .iter()
+            .filter(|attempt| attempt.late)
+            .map(|attempt| attempt.evidence.as_str())
+            .collect();
         assert_eq!(late, ["evidence of done"], "{attempts:#?}");
-        assert_eq!(desk.ledger.settle(answered(&claimed, done(), at(62))).await.unwrap(), Settled::Late);
-        assert_eq!(desk.ledger.attempts(claimed.id()).await.unwrap().len(), attempts.len(), "and kept once");
+        assert_eq!(
+            desk.ledger
+                .settle(answered(&claimed, done(), at(62)))
+                .await
+                .unwrap(),
+            Settled::Late
+        );
+        assert_eq!(
+            desk.ledger.attempts(claimed.id()).await.unwrap().len(),
+            attempts.len(),
+            "and kept once"
+        );
         assert_eq!(desk.claim(at(62), 1).await[0].doing, Doing::Query);
         desk.assert_sound().await;
     });
@@ -140,19 +219,41 @@ fn a_late_success_reaches_what_is_to_be_sent_again_and_alarms_about_what_was_can
         let claimed = desk.claim(at(1), 2).await;
         desk.claim(at(61), 2).await;
         for query in desk.claim(at(20_000), 2).await {
-            desk.ledger.settle(answered(&query, Answer::Absent, at(20_000))).await.unwrap();
+            desk.ledger
+                .settle(answered(&query, Answer::Absent, at(20_000)))
+                .await
+                .unwrap();
         }
-        assert_eq!(desk.states().await, [State::Planned, State::Planned], "the grace period is over");
-        desk.ledger.wish(claimed[1].id(), &Wish::Cancel, &by("ann"), at(20_001)).await.unwrap();
+        assert_eq!(
+            desk.states().await,
+            [State::Planned, State::Planned],
+            "the grace period is over"
+        );
+        desk.ledger
+            .wish(claimed[1].id(), &Wish::Cancel, &by("ann"), at(20_001))
+            .await
+            .unwrap();
         for one in &claimed {
-            assert_eq!(desk.ledger.settle(answered(one, done(), at(20_002))).await.unwrap(), Settled::Late);
+            assert_eq!(
+                desk.ledger
+                    .settle(answered(one, done(), at(20_002)))
+                    .await
+                    .unwrap(),
+                Settled::Late
+            );
         }
         assert_eq!(desk.states().await, [State::Succeeded, State::Cancelled]);
         for (one, alarm) in claimed.iter().zip(["moved_before_sent", "money_moved"]) {
             let last = desk.ledger.events(one.id()).await.unwrap().pop().unwrap();
-            assert_eq!((last.event.as_str(), last.alarm.as_deref()), ("late done", Some(alarm)));
+            assert_eq!(
+                (last.event.as_str(), last.alarm.as_deref()),
+                ("late done", Some(alarm))
+            );
         }
-        assert!(desk.claim(at(20_003), 2).await.is_empty(), "nothing is sent again");
+        assert!(
+            desk.claim(at(20_003), 2).await.is_empty(),
+            "nothing is sent again"
+        );
         desk.assert_sound().await;
     });
 }
@@ -168,13 +269,28 @@ fn a_call_that_came_to_be_made_after_the_end_is_an_alarm_whatever_it_was_answere
         claimed.sort_by_key(Claimed::id);
         questions.sort_by_key(Claimed::id);
         for question in &questions[..4] {
-            desk.ledger.settle(answered(question, Answer::Absent, at(20_000))).await.unwrap();
+            desk.ledger
+                .settle(answered(question, Answer::Absent, at(20_000)))
+                .await
+                .unwrap();
         }
-        desk.ledger.settle(answered(&questions[4], hard(NumberRule::Same), at(20_000))).await.unwrap();
+        desk.ledger
+            .settle(answered(&questions[4], hard(NumberRule::Same), at(20_000)))
+            .await
+            .unwrap();
         for one in &claimed[..3] {
-            desk.ledger.wish(one.id(), &Wish::Cancel, &by("ann"), at(20_001)).await.unwrap();
+            desk.ledger
+                .wish(one.id(), &Wish::Cancel, &by("ann"), at(20_001))
+                .await
+                .unwrap();
         }
-        let answers = [Answer::Accepted, timed_out(), hard(NumberRule::Same), Answer::Accepted, Answer::Accepted];
+        let answers = [
+            Answer::Accepted,
+            timed_out(),
+            hard(NumberRule::Same),
+            Answer::Accepted,
+            Answer::Accepted,
+        ];
         for (one, answer) in claimed.iter().zip(answers) {
             for _ in 0..2 {
                 let late = answered(one, answer.clone(), at(20_002));
@@ -183,14 +299,30 @@ fn a_call_that_came_to_be_made_after_the_end_is_an_alarm_whatever_it_was_answere
         }
         let alarms = async |one: &Claimed| -> Vec<Option<String>> {
             let events = desk.ledger.events(one.id()).await.unwrap();
-            events.into_iter().filter(|event| event.event == "late answer").map(|event| event.alarm).collect()
+            events
+                .into_iter()
+                .filter(|event| event.event == "late answer")
+                .map(|event| event.alarm)
+                .collect()
         };
         let moved = || vec![Some("money_moved".to_owned())];
         assert_eq!(alarms(&claimed[0]).await, moved(), "it was taken");
-        assert_eq!(alarms(&claimed[1]).await, moved(), "it is not known what became of it");
+        assert_eq!(
+            alarms(&claimed[1]).await,
+            moved(),
+            "it is not known what became of it"
+        );
         assert_eq!(alarms(&claimed[2]).await, [], "it was refused");
-        assert_eq!(alarms(&claimed[3]).await, [], "it is to be sent, under the same number");
-        assert_eq!(alarms(&claimed[4]).await, [], "the gateway had said what became of it");
+        assert_eq!(
+            alarms(&claimed[3]).await,
+            [],
+            "it is to be sent, under the same number"
+        );
+        assert_eq!(
+            alarms(&claimed[4]).await,
+            [],
+            "the gateway had said what became of it"
+        );
         let cancelled = [State::Cancelled; 3];
         assert_eq!(desk.states().await[..3], cancelled);
         assert_eq!(desk.states().await[3..], [State::Planned, State::Failed]);
@@ -208,20 +340,37 @@ fn nothing_more_is_sent_of_an_item_of_which_money_moved_under_an_earlier_number(
             assert_ne!(first.order_no(), second.order_no());
             let late = answered_with(&first, done(), at(400), "paid after all");
             assert_eq!(desk.ledger.settle(late).await.unwrap(), Settled::Late);
-            assert_eq!(desk.states().await, [state], "what became of the number in use is still to be found out");
+            assert_eq!(
+                desk.states().await,
+                [state],
+                "what became of the number in use is still to be found out"
+            );
             let last = desk.ledger.events(1).await.unwrap().pop().unwrap();
-            assert_eq!((last.event.as_str(), last.alarm.as_deref()), ("late done", Some("money_moved")));
+            assert_eq!(
+                (last.event.as_str(), last.alarm.as_deref()),
+                ("late done", Some("money_moved"))
+            );
             if state == State::Parked {
-                desk.ledger.wish(1, &Wish::Retry, &by("ann"), at(401)).await.unwrap();
+                desk.ledger
+                    .wish(1, &Wish::Retry, &by("ann"), at(401))
+                    .await
+                    .unwrap();
             }
             let question = desk.claim(at(20_000), 1).await.remove(0);
             assert_eq!(question.doing, Doing::Query);
-            desk.ledger.settle(answered(&question, Answer::Absent, at(20_000))).await.unwrap();
+            desk.ledger
+                .settle(answered(&question, Answer::Absent, at(20_000)))
+                .await
+                .unwrap();
             assert_eq!(desk.states().await, [State::Planned]);
             assert!(desk.claim(at(30_000), 1).await.is_empty());
             let item = desk.items().await.remove(0);
             assert_eq!(item.state, State::Parked);
-            assert!(item.reason.unwrap().contains("under an earlier order number"));
+            assert!(
+                item.reason
+                    .unwrap()
+                    .contains("under an earlier order number")
+            );
             desk.assert_sound().await;
         }
     });
@@ -230,19 +379,42 @@ fn nothing_more_is_sent_of_an_item_of_which_money_moved_under_an_earlier_number(
 /// The claims of an item whose first number was declined, and whose second is in this state.
 async fn twice_sent(desk: &Desk, state: State) -> (Claimed, Claimed) {
     let first = desk.claim(at(1), 1).await.remove(0);
-    desk.ledger.settle(answered(&first, hard(NumberRule::Next), at(2))).await.unwrap();
-    desk.ledger.wish(1, &Wish::Retry, &by("ann"), at(3)).await.unwrap();
+    desk.ledger
+        .settle(answered(&first, hard(NumberRule::Next), at(2)))
+        .await
+        .unwrap();
+    desk.ledger
+        .wish(1, &Wish::Retry, &by("ann"), at(3))
+        .await
+        .unwrap();
     let question = desk.claim(at(4), 1).await.remove(0);
-    desk.ledger.settle(answered(&question, hard(NumberRule::Next), at(5))).await.unwrap();
+    desk.ledger
+        .settle(answered(&question, hard(NumberRule::Next), at(5)))
+        .await
+        .unwrap();
     let second = desk.claim(at(300), 1).await.remove(0);
-    let for_a_person = Answer::Declined(Decline { class: DeclineClass::Person, ..decline(NumberRule::Same) });
-    let answer = if state == State::Parked { for_a_person } else { timed_out() };
-    desk.ledger.settle(answered(&second, answer, at(301))).await.unwrap();
+    let for_a_person = Answer::Declined(Decline {
+        class: DeclineClass::Person,
+        ..decline(NumberRule::Same)
+    });
+    let answer = if state == State::Parked {
+        for_a_person
+    } else {
+        timed_out()
+    };
+    desk.ledger
+        .settle(answered(&second, answer, at(301)))
+        .await
+        .unwrap();
     (first, second)
 }
 
 fn decline(number: NumberRule) -> Decline {
-    Decline { code: "REFUSED".into(), class: DeclineClass::Hard, number }
+    Decline {
+        code: "REFUSED".into(),
+        class: DeclineClass::Hard,
+        number,
+    }
 }
 
 fn hard(number: NumberRule) -> Answer {
@@ -257,9 +429,15 @@ fn a_late_answer_does_not_spoil_those_it_is_committed_with() {
         let second = desk.claim(at(61), 10).await;
         desk.claim(at(61), 10).await;
         assert_eq!((first.len(), second.len()), (10, 10));
-        let settles = first.iter().chain(&second).map(|one| desk.ledger.settle(answered(one, done(), at(62))));
-        let settled: Vec<Settled> =
-            futures_util::future::join_all(settles).await.into_iter().map(Result::unwrap).collect();
+        let settles = first
+            .iter()
+            .chain(&second)
+            .map(|one| desk.ledger.settle(answered(one, done(), at(62))));
+        let settled: Vec<Settled> = futures_util::future::join_all(settles)
+            .await
+            .into_iter()
+            .map(Result::unwrap)
+            .collect();
         assert_eq!(settled[..10], [Settled::Late; 10]);
         assert_eq!(settled[10..], [Settled::Applied; 10]);
         desk.assert_sound().await;
@@ -287,13 +465,32 @@ fn one_contract_is_in_flight_once_at_a_time() {
         let desk = Desk::with(&place, &items).await;
         let other = desk.beside(&place, 2).await;
         let claimed = desk.claim(at(1), 3).await;
-        assert_eq!(claimed.iter().map(|one| one.id()).collect::<Vec<_>>(), [1, 3], "the second of A waits");
+        assert_eq!(
+            claimed.iter().map(|one| one.id()).collect::<Vec<_>>(),
+            [1, 3],
+            "the second of A waits"
+        );
         assert!(other.claim(at(10), 3).await.is_empty());
-        desk.ledger.settle(answered(&claimed[0], timed_out(), at(11))).await.unwrap();
+        desk.ledger
+            .settle(answered(&claimed[0], timed_out(), at(11)))
+            .await
+            .unwrap();
         let asked = other.claim(at(13), 3).await;
-        assert_eq!((asked.len(), asked[0].id(), asked[0].doing), (1, 1, Doing::Query), "unknown is in flight too");
-        other.ledger.settle(answered(&asked[0], done(), at(14))).await.unwrap();
-        assert_eq!(desk.claim(at(20), 3).await[0].id(), 2, "now the second goes");
+        assert_eq!(
+            (asked.len(), asked[0].id(), asked[0].doing),
+            (1, 1, Doing::Query),
+            "unknown is in flight too"
+        );
+        other
+            .ledger
+            .settle(answered(&asked[0], done(), at(14)))
+            .await
+            .unwrap();
+        assert_eq!(
+            desk.claim(at(20), 3).await[0].id(),
+            2,
+            "now the second goes"
+        );
         desk.assert_sound().await;
     });
 }
@@ -303,8 +500,18 @@ fn the_leases_of_a_dead_process_end_at_once_and_those_of_a_living_one_do_not() {
     on_every_engine(|place| async move {
         let desk = Desk::with_items(&place, 2).await;
         let dying = desk.beside(&place, 2).await;
-        assert_eq!((desk.claim(at(1), 1).await.len(), dying.claim(at(1), 1).await.len()), (1, 1));
-        assert_eq!(desk.ledger.bury_dead_nodes(at(2)).await.unwrap(), 0, "both live");
+        assert_eq!(
+            (
+                desk.claim(at(1), 1).await.len(),
+                dying.claim(at(1), 1).await.len()
+            ),
+            (1, 1)
+        );
+        assert_eq!(
+            desk.ledger.bury_dead_nodes(at(2)).await.unwrap(),
+            0,
+            "both live"
+        );
         drop(dying);
         // The server lets go of the lock when it has noticed that the connection is gone.
         let mut freed = 0;
@@ -316,7 +523,11 @@ fn the_leases_of_a_dead_process_end_at_once_and_those_of_a_living_one_do_not() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         assert_eq!(freed, 1);
-        assert_eq!(desk.ledger.bury_dead_nodes(at(2)).await.unwrap(), 0, "once is enough");
+        assert_eq!(
+            desk.ledger.bury_dead_nodes(at(2)).await.unwrap(),
+            0,
+            "once is enough"
+        );
         desk.claim(at(2), 5).await;
         assert_eq!(desk.states().await, [State::Sending, State::Unknown]);
         assert_eq!(desk.claim(at(2), 5).await[0].doing, Doing::Query);
@@ -329,11 +540,19 @@ fn what_the_database_will_not_take_of_one_settle_does_not_hold_up_the_others() {
         let desk = Desk::with_items(&place, 3).await;
         let claimed = desk.claim(at(1), 3).await;
         place.spoil_item_2().await;
-        let settles = claimed.iter().map(|one| desk.ledger.settle(answered(one, done(), at(2))));
+        let settles = claimed
+            .iter()
+            .map(|one| desk.ledger.settle(answered(one, done(), at(2))));
         let settled = futures_util::future::join_all(settles).await;
-        let well: Vec<bool> = settled.iter().map(|settled| matches!(settled, Ok(Settled::Applied))).collect();
+        let well: Vec<bool> = settled
+            .iter()
+            .map(|settled| matches!(settled, Ok(Settled::Applied)))
+            .collect();
         assert_eq!(well, [true, false, true], "{settled:?}");
-        assert_eq!(desk.states().await, [State::Succeeded, State::Sending, State::Succeeded]);
+        assert_eq!(
+            desk.states().await,
+            [State::Succeeded, State::Sending, State::Succeeded]
+        );
     });
 }
 
@@ -345,9 +564,26 @@ fn a_claim_in_doubt_is_given_back_if_it_was_made() {
         desk.fails_to_claim(at(1), CommitFault::Untold).await;
         assert!(other.claim(at(1), 1).await.is_empty(), "it was made");
         let again = desk.claim(at(2), 1).await.remove(0);
-        assert_eq!((again.doing, again.item.sends), (Doing::Submit, 1), "nothing was sent for the first");
-        assert_eq!(desk.moves(1).await, ["claim planned>sending", "unsent sending>planned", "claim planned>sending"]);
-        assert_eq!(desk.ledger.settle(answered(&again, done(), at(3))).await.unwrap(), Settled::Applied);
+        assert_eq!(
+            (again.doing, again.item.sends),
+            (Doing::Submit, 1),
+            "nothing was sent for the first"
+        );
+        assert_eq!(
+            desk.moves(1).await,
+            [
+                "claim planned>sending",
+                "unsent sending>planned",
+                "claim planned>sending"
+            ]
+        );
+        assert_eq!(
+            desk.ledger
+                .settle(answered(&again, done(), at(3)))
+                .await
+                .unwrap(),
+            Settled::Applied
+        );
         desk.assert_sound().await;
     });
 }
@@ -361,9 +597,27 @@ fn a_claim_in_doubt_takes_nothing_from_another_who_has_claimed_it() {
             let other = desk.beside(&place, 2).await;
             desk.fails_to_claim(at(1), fault).await;
             let theirs = other.claim(at(1), 1).await.remove(0);
-            assert_eq!(desk.claim(at(2), 5).await.iter().map(Claimed::id).collect::<Vec<_>>(), [2]);
-            assert_eq!(desk.moves(theirs.id()).await, ["claim planned>sending"], "{fault:?}: it is being sent");
-            assert_eq!(other.ledger.settle(answered(&theirs, done(), at(3))).await.unwrap(), Settled::Applied);
+            assert_eq!(
+                desk.claim(at(2), 5)
+                    .await
+                    .iter()
+                    .map(Claimed::id)
+                    .collect::<Vec<_>>(),
+                [2]
+            );
+            assert_eq!(
+                desk.moves(theirs.id()).await,
+                ["claim planned>sending"],
+                "{fault:?}: it is being sent"
+            );
+            assert_eq!(
+                other
+                    .ledger
+                    .settle(answered(&theirs, done(), at(3)))
+                    .await
+                    .unwrap(),
+                Settled::Applied
+            );
             desk.assert_sound().await;
         }
     });
@@ -378,9 +632,12 @@ fn what_was_claimed_after_a_commit_had_failed_for_another_deed_is_not_given_back
         // Whether the two share a commit is not ours to say.
         for second in 2..40 {
             let before = told.last().unwrap().clone();
-            desk.ledger.plan_commit_fault(Some(CommitFault::Refused)).await;
+            desk.ledger
+                .plan_commit_fault(Some(CommitFault::Refused))
+                .await;
             let settle = desk.ledger.settle(answered(&before, done(), at(second)));
-            let (settled, claimed) = tokio::join!(settle, desk.ledger.claim_due(desk.request(at(second), 1)));
+            let (settled, claimed) =
+                tokio::join!(settle, desk.ledger.claim_due(desk.request(at(second), 1)));
             desk.ledger.plan_commit_fault(None).await;
             both += u32::from(settled.is_ok() && claimed.is_ok());
             told.extend(claimed.map(|(claimed, _)| claimed).unwrap_or_default());
@@ -389,7 +646,10 @@ fn what_was_claimed_after_a_commit_had_failed_for_another_deed_is_not_given_back
         assert!(both > 0, "they never shared a commit that failed");
         for one in told {
             let moves = desk.moves(one.id()).await;
-            assert!(!moves.last().unwrap().starts_with("unsent"), "{moves:?}: it was told of and taken away");
+            assert!(
+                !moves.last().unwrap().starts_with("unsent"),
+                "{moves:?}: it was told of and taken away"
+            );
         }
         desk.assert_sound().await;
     });
@@ -402,8 +662,14 @@ fn a_reply_with_a_nul_is_kept() {
         let desk = Desk::with_items(&place, 1).await;
         let claimed = desk.claim(at(1), 1).await.remove(0);
         let settlement = answered_with(&claimed, timed_out(), at(2), "half\0a reply \\u0000");
-        assert_eq!(desk.ledger.settle(settlement).await.unwrap(), Settled::Applied);
-        assert_eq!(desk.ledger.attempts(1).await.unwrap()[0].evidence, "half\u{fffd}a reply \\u0000");
+        assert_eq!(
+            desk.ledger.settle(settlement).await.unwrap(),
+            Settled::Applied
+        );
+        assert_eq!(
+            desk.ledger.attempts(1).await.unwrap()[0].evidence,
+            "half\u{fffd}a reply \\u0000"
+        );
         desk.assert_sound().await;
     });
 }
@@ -412,12 +678,26 @@ fn a_reply_with_a_nul_is_kept() {
 fn a_closed_lane_gives_nothing_until_it_is_released_or_its_time_has_come() {
     on_every_engine(|place| async move {
         let desk = Desk::with_items(&place, 2).await;
-        desk.ledger.close_lane("hk", LaneState::Held, "no money", Some(at(100)), at(0)).await.unwrap();
+        desk.ledger
+            .close_lane("hk", LaneState::Held, "no money", Some(at(100)), at(0))
+            .await
+            .unwrap();
         assert!(desk.claim(at(1), 1).await.is_empty());
         assert_eq!(desk.claim(at(100), 1).await.len(), 1);
-        desk.ledger.close_lane("hk", LaneState::Stopped, "wrong key", None, at(100)).await.unwrap();
-        assert!(desk.claim(at(100_000), 1).await.iter().all(|one| one.doing != Doing::Submit));
-        assert_eq!(desk.ledger.closed_lanes(at(100_000)).await.unwrap().len(), 1);
+        desk.ledger
+            .close_lane("hk", LaneState::Stopped, "wrong key", None, at(100))
+            .await
+            .unwrap();
+        assert!(
+            desk.claim(at(100_000), 1)
+                .await
+                .iter()
+                .all(|one| one.doing != Doing::Submit)
+        );
+        assert_eq!(
+            desk.ledger.closed_lanes(at(100_000)).await.unwrap().len(),
+            1
+        );
         assert!(desk.ledger.release_lane("hk").await.unwrap());
         desk.claim(at(101), 1).await;
         assert_eq!(desk.states().await[1], State::Sending);
@@ -428,46 +708,113 @@ fn a_closed_lane_gives_nothing_until_it_is_released_or_its_time_has_come() {
 fn what_is_parked_and_withdrawn_holds_its_contract_until_a_person_says_what_became_of_it() {
     on_every_engine(|place| async move {
         let happened = Finding::Happened(Receipt("R1".into()));
-        for (finding, end) in [(Finding::DidNot, State::Cancelled), (happened, State::Succeeded)] {
+        for (finding, end) in [
+            (Finding::DidNot, State::Cancelled),
+            (happened, State::Succeeded),
+        ] {
             let place = place.fresh().await;
             let desk = Desk::with(&place, &[item_of(1, "A/1", "A"), item_of(2, "A/2", "A")]).await;
             let first = desk.claim(at(1), 2).await.remove(0);
-            let person = Answer::Declined(Decline { class: DeclineClass::Person, ..decline(NumberRule::Same) });
-            desk.ledger.settle(answered(&first, person, at(2))).await.unwrap();
-            let cancel = desk.ledger.wish(1, &Wish::Cancel, &by("ann"), at(3)).await.unwrap();
+            let person = Answer::Declined(Decline {
+                class: DeclineClass::Person,
+                ..decline(NumberRule::Same)
+            });
+            desk.ledger
+                .settle(answered(&first, person, at(2)))
+                .await
+                .unwrap();
+            let cancel = desk
+                .ledger
+                .wish(1, &Wish::Cancel, &by("ann"), at(3))
+                .await
+                .unwrap();
             assert_eq!(cancel, Granted::Withdrawn(State::Parked));
-            assert!(desk.claim(at(10), 2).await.is_empty(), "nobody knows what became of it");
-            let resolved = desk.ledger.wish(1, &Wish::Resolve(finding), &by("ann"), at(11)).await.unwrap();
+            assert!(
+                desk.claim(at(10), 2).await.is_empty(),
+                "nobody knows what became of it"
+            );
+            let resolved = desk
+                .ledger
+                .wish(1, &Wish::Resolve(finding), &by("ann"), at(11))
+                .await
+                .unwrap();
             assert_eq!(resolved, Granted::Moved(end));
-            assert_eq!(desk.claim(at(12), 2).await[0].id(), 2, "the contract goes on at once");
+            assert_eq!(
+                desk.claim(at(12), 2).await[0].id(),
+                2,
+                "the contract goes on at once"
+            );
             desk.assert_sound().await;
         }
     });
 }
 
 #[test]
-fn a_person_cancels_what_was_not_sent_at_once_and_what_was_sent_when_it_is_known_that_it_did_not_happen() {
+fn a_person_cancels_what_was_not_sent_at_once_and_what_was_sent_when_it_is_known_that_it_did_not_happen()
+ {
     on_every_engine(|place| async move {
         let desk = Desk::with_items(&place, 2).await;
         let claimed = desk.claim(at(1), 1).await.remove(0);
-        let cancel = async |id| desk.ledger.wish(id, &Wish::Cancel, &by("ann"), at(2)).await.unwrap();
-        assert_eq!(cancel(claimed.id()).await, Granted::Withdrawn(State::Sending));
-        assert_eq!(cancel(claimed.id()).await, Granted::Withdrawn(State::Sending), "said twice, it is one wish");
+        let cancel = async |id| {
+            desk.ledger
+                .wish(id, &Wish::Cancel, &by("ann"), at(2))
+                .await
+                .unwrap()
+        };
+        assert_eq!(
+            cancel(claimed.id()).await,
+            Granted::Withdrawn(State::Sending)
+        );
+        assert_eq!(
+            cancel(claimed.id()).await,
+            Granted::Withdrawn(State::Sending),
+            "said twice, it is one wish"
+        );
         assert_eq!(cancel(2).await, Granted::Moved(State::Cancelled));
         assert_eq!(cancel(99).await, Granted::NoSuchItem);
-        assert!(matches!(cancel(2).await, Granted::Refused(_)), "it has ended");
-        assert!(desk.claim(at(30), 5).await.is_empty(), "what is cancelled is not claimed");
-        assert_eq!(desk.ledger.settle(answered(&claimed, done(), at(31))).await.unwrap(), Settled::Applied);
-        let last = desk.ledger.events(claimed.id()).await.unwrap().pop().unwrap();
-        assert_eq!((last.event.as_str(), last.alarm.as_deref()), ("done", Some("withdrawn_too_late")));
+        assert!(
+            matches!(cancel(2).await, Granted::Refused(_)),
+            "it has ended"
+        );
+        assert!(
+            desk.claim(at(30), 5).await.is_empty(),
+            "what is cancelled is not claimed"
+        );
+        assert_eq!(
+            desk.ledger
+                .settle(answered(&claimed, done(), at(31)))
+                .await
+                .unwrap(),
+            Settled::Applied
+        );
+        let last = desk
+            .ledger
+            .events(claimed.id())
+            .await
+            .unwrap()
+            .pop()
+            .unwrap();
+        assert_eq!(
+            (last.event.as_str(), last.alarm.as_deref()),
+            ("done", Some("withdrawn_too_late"))
+        );
         desk.assert_sound().await;
     });
 }
 
 #[test]
 fn whatever_is_heard_of_what_was_withdrawn_nothing_is_sent_again() {
-    let not_processed = || Answer::NotProcessed { code: "SLOW_DOWN".into(), after: None };
-    let declined = |class| Answer::Declined(Decline { code: "NOT_ENOUGH".into(), class, number: NumberRule::Same });
+    let not_processed = || Answer::NotProcessed {
+        code: "SLOW_DOWN".into(),
+        after: None,
+    };
+    let declined = |class| {
+        Answer::Declined(Decline {
+            code: "NOT_ENOUGH".into(),
+            class,
+            number: NumberRule::Same,
+        })
+    };
     let answers = [
         timed_out(),
         not_processed(),
@@ -484,31 +831,69 @@ fn whatever_is_heard_of_what_was_withdrawn_nothing_is_sent_again() {
             let mut claimed = desk.claim(at(1), answers.len()).await;
             claimed.sort_by_key(Claimed::id);
             for one in &claimed {
-                desk.ledger.wish(one.id(), &Wish::Cancel, &by("ann"), at(2)).await.unwrap();
+                desk.ledger
+                    .wish(one.id(), &Wish::Cancel, &by("ann"), at(2))
+                    .await
+                    .unwrap();
             }
             for (one, answer) in claimed.iter().zip(&answers) {
-                assert_eq!(desk.ledger.settle(answered(one, answer.clone(), at(3))).await.unwrap(), Settled::Applied);
+                assert_eq!(
+                    desk.ledger
+                        .settle(answered(one, answer.clone(), at(3)))
+                        .await
+                        .unwrap(),
+                    Settled::Applied
+                );
             }
             // Given back before anything was sent: the last item's claim.
             let last = desk.claim(at(3), 1).await.remove(0);
-            desk.ledger.wish(last.id(), &Wish::Cancel, &by("ann"), at(3)).await.unwrap();
+            desk.ledger
+                .wish(last.id(), &Wish::Cancel, &by("ann"), at(3))
+                .await
+                .unwrap();
             desk.ledger.settle(unsent(&last, at(4))).await.unwrap();
             for now in [at(100), at(20_000), at(20_100)] {
                 for one in desk.claim(now, 50).await {
                     assert_eq!(one.doing, Doing::Query, "nothing is sent again");
-                    desk.ledger.settle(answered(&one, Answer::Absent, now)).await.unwrap();
+                    desk.ledger
+                        .settle(answered(&one, Answer::Absent, now))
+                        .await
+                        .unwrap();
                 }
             }
             let states = desk.states().await;
-            assert!(states.iter().all(|state| *state == State::Cancelled), "{states:?}");
-            let reasons: Vec<String> = desk.items().await.into_iter().filter_map(|item| item.reason).collect();
-            assert!(reasons.iter().all(|reason| reason.starts_with("withdrawn by ann: ")), "{reasons:?}");
+            assert!(
+                states.iter().all(|state| *state == State::Cancelled),
+                "{states:?}"
+            );
+            let reasons: Vec<String> = desk
+                .items()
+                .await
+                .into_iter()
+                .filter_map(|item| item.reason)
+                .collect();
+            assert!(
+                reasons
+                    .iter()
+                    .all(|reason| reason.starts_with("withdrawn by ann: ")),
+                "{reasons:?}"
+            );
             // A person who wants it again is asked about what was sent before, and then it is sent.
-            let wished = desk.ledger.wish(claimed[0].id(), &Wish::Retry, &by("ann"), at(20_200)).await.unwrap();
+            let wished = desk
+                .ledger
+                .wish(claimed[0].id(), &Wish::Retry, &by("ann"), at(20_200))
+                .await
+                .unwrap();
             assert_eq!(wished, Granted::Moved(State::Unknown));
             let asked = desk.claim(at(20_200), 1).await.remove(0);
-            desk.ledger.settle(answered(&asked, Answer::Absent, at(20_201))).await.unwrap();
-            assert_eq!(desk.claim(at(40_000), 1).await.remove(0).doing, Doing::Submit);
+            desk.ledger
+                .settle(answered(&asked, Answer::Absent, at(20_201)))
+                .await
+                .unwrap();
+            assert_eq!(
+                desk.claim(at(40_000), 1).await.remove(0).doing,
+                Doing::Submit
+            );
             desk.assert_sound().await;
         }
     });
@@ -519,15 +904,33 @@ fn a_process_that_dies_with_what_was_withdrawn_leaves_it_to_be_asked_about() {
     on_every_engine(|place| async move {
         let desk = Desk::with_items(&place, 1).await;
         let claimed = desk.claim(at(1), 1).await.remove(0);
-        desk.ledger.wish(claimed.id(), &Wish::Cancel, &by("ann"), at(2)).await.unwrap();
+        desk.ledger
+            .wish(claimed.id(), &Wish::Cancel, &by("ann"), at(2))
+            .await
+            .unwrap();
         desk.claim(at(61), 1).await;
         assert_eq!(desk.states().await, [State::Unknown]);
         let asked = desk.claim(at(20_000), 1).await.remove(0);
-        desk.ledger.settle(answered(&asked, Answer::Absent, at(20_000))).await.unwrap();
+        desk.ledger
+            .settle(answered(&asked, Answer::Absent, at(20_000)))
+            .await
+            .unwrap();
         assert_eq!(desk.states().await, [State::Cancelled]);
         // What was on its way all the time arrives after all.
-        assert_eq!(desk.ledger.settle(answered(&claimed, done(), at(20_001))).await.unwrap(), Settled::Late);
-        let last = desk.ledger.events(claimed.id()).await.unwrap().pop().unwrap();
+        assert_eq!(
+            desk.ledger
+                .settle(answered(&claimed, done(), at(20_001)))
+                .await
+                .unwrap(),
+            Settled::Late
+        );
+        let last = desk
+            .ledger
+            .events(claimed.id())
+            .await
+            .unwrap()
+            .pop()
+            .unwrap();
         assert_eq!(last.alarm.as_deref(), Some("money_moved"));
         desk.assert_sound().await;
     });
@@ -542,7 +945,9 @@ fn totals_equal_a_recount_after_every_deed_in_any_order() {
             let now = at(1 + round * 3);
             let claimed = desk.claim(now, 9).await;
             let settles = claimed.iter().map(|one| {
-                chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                chance = chance
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1);
                 let settlement = match (chance >> 40) % 5 {
                     0 => unsent(one, now),
                     1 => answered(one, timed_out(), now),
@@ -565,12 +970,20 @@ fn what_was_settled_is_there_after_opening_again() {
     on_every_engine(|place| async move {
         let desk = Desk::with_items(&place, 1).await;
         let claimed = desk.claim(at(1), 1).await.remove(0);
-        desk.ledger.settle(answered(&claimed, done(), at(2))).await.unwrap();
+        desk.ledger
+            .settle(answered(&claimed, done(), at(2)))
+            .await
+            .unwrap();
         let Desk { ledger, node, .. } = desk;
         drop(node);
-        tokio::time::timeout(Duration::from_secs(10), ledger.close()).await.unwrap();
+        tokio::time::timeout(Duration::from_secs(10), ledger.close())
+            .await
+            .unwrap();
         let again = place.open().await;
-        assert_eq!(again.item(1).await.unwrap().unwrap().state, State::Succeeded);
+        assert_eq!(
+            again.item(1).await.unwrap().unwrap().state,
+            State::Succeeded
+        );
     });
 }
 

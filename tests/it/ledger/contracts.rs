@@ -1,5 +1,5 @@
-//! Contracts through good and bad days: whatever is imported, paused, resumed, ended, planned and answered, in whatever order,
-//! each period is accounted for once, and none is missing.
+//! Contracts through good and bad days: whatever is imported, paused, resumed, ended, planned and
+//! answered, in whatever order, each period is accounted for once, and none is missing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -21,8 +21,9 @@ use payrun::domain::time::Timestamp;
 use payrun::engine::Engine;
 use payrun::engine::plan::{NamedBy, PlanRequest, Planned};
 use payrun::ledger::{
-    Attempt, Changed, ClaimRequest, ContractChange, ContractFilter, ContractRow, Granted, Import, ItemFilter, Kept,
-    NewContract, Node, PeriodRow, Reopening, Settlement, TakenContract, Want, What, Wish,
+    Attempt, Changed, ClaimRequest, ContractChange, ContractFilter, ContractRow, Granted, Import,
+    ItemFilter, Kept, NewContract, Node, PeriodRow, Reopening, Settlement, TakenContract, Want,
+    What, Wish,
 };
 use payrun::workflow::Workflow;
 
@@ -32,7 +33,10 @@ use crate::support::{App, Setup, by};
 const WORKFLOW: &str = "workflows/charge.yaml";
 
 fn project() -> App {
-    let app = App::of(Setup { server: false, ..Setup::default() });
+    let app = App::of(Setup {
+        server: false,
+        ..Setup::default()
+    });
     app.write(
         WORKFLOW,
         "workflow: charge\njobs:\n  charge:\n    uses: deduct\n    gateway: hk\n    items: { contracts: active, due: run }\n    \
@@ -48,7 +52,12 @@ fn day(text: &str) -> NaiveDate {
 
 /// Noon of a day in Hong Kong.
 fn noon(day: NaiveDate) -> Timestamp {
-    Timestamp::from_millis(day.and_hms_opt(4, 0, 0).unwrap().and_utc().timestamp_millis())
+    Timestamp::from_millis(
+        day.and_hms_opt(4, 0, 0)
+            .unwrap()
+            .and_utc()
+            .timestamp_millis(),
+    )
 }
 
 fn hkd(minor: i64) -> Amount {
@@ -58,7 +67,12 @@ fn hkd(minor: i64) -> Amount {
 fn monthly(start: &str) -> Offer {
     let anchor = Anchor::parse("31", Every::Month).unwrap();
     let terms = Terms::new(Every::Month, anchor, day(start), None, 14).unwrap();
-    Offer { terms, amount: hkd(3_800), amount_from: None, description: String::new() }
+    Offer {
+        terms,
+        amount: hkd(3_800),
+        amount_from: None,
+        description: String::new(),
+    }
 }
 
 /// A process at work, on a day.
@@ -75,9 +89,20 @@ impl World {
         let mut engine = engine_over(config, place.open().await).await.unwrap();
         engine.clock = Clock::driven(noon(day(today)));
         let path = config.parent().unwrap().join(WORKFLOW);
-        let workflow = payrun::workflow::load::load(&path, &engine.catalog, &engine.config).unwrap();
-        let node = engine.ledger.join(rand::random(), engine.clock.now()).await.unwrap();
-        Self { engine, workflow: Arc::new(workflow), node, today: day(today), runs: 0 }
+        let workflow =
+            payrun::workflow::load::load(&path, &engine.catalog, &engine.config).unwrap();
+        let node = engine
+            .ledger
+            .join(rand::random(), engine.clock.now())
+            .await
+            .unwrap();
+        Self {
+            engine,
+            workflow: Arc::new(workflow),
+            node,
+            today: day(today),
+            runs: 0,
+        }
     }
 
     fn go_to(&mut self, today: NaiveDate) {
@@ -120,19 +145,42 @@ impl World {
             now: self.engine.clock.now(),
             commit: true,
         };
-        let row = NewContract { contract: contract.to_owned(), offer };
-        self.engine.ledger.keep_contracts(&[row], &import).await.unwrap().remove(0)
+        let row = NewContract {
+            contract: contract.to_owned(),
+            offer,
+        };
+        self.engine
+            .ledger
+            .keep_contracts(&[row], &import)
+            .await
+            .unwrap()
+            .remove(0)
     }
 
     async fn contract(&self, name: &str) -> ContractRow {
-        self.engine.ledger.contracts_called(name, None).await.unwrap().remove(0)
+        self.engine
+            .ledger
+            .contracts_called(name, None)
+            .await
+            .unwrap()
+            .remove(0)
     }
 
     async fn change(&self, name: &str, what: What) -> Changed {
         let now = self.engine.clock.now();
-        let change = ContractChange { what, who: by("ann").actor, why: "asked".to_owned(), today: self.today, now };
+        let change = ContractChange {
+            what,
+            who: by("ann").actor,
+            why: "asked".to_owned(),
+            today: self.today,
+            now,
+        };
         let id = self.contract(name).await.id;
-        self.engine.ledger.change_contract(id, &change).await.unwrap()
+        self.engine
+            .ledger
+            .change_contract(id, &change)
+            .await
+            .unwrap()
     }
 
     async fn reopen(&self, name: &str, period: &str, until: &str) -> Changed {
@@ -145,16 +193,28 @@ impl World {
             now: self.engine.clock.now(),
         };
         let id = self.contract(name).await.id;
-        self.engine.ledger.reopen_period(id, &reopening).await.unwrap()
+        self.engine
+            .ledger
+            .reopen_period(id, &reopening)
+            .await
+            .unwrap()
     }
 
     async fn periods(&self, name: &str) -> Vec<PeriodRow> {
         let id = self.contract(name).await.id;
-        self.engine.ledger.contract_periods(id, "", 10_000).await.unwrap()
+        self.engine
+            .ledger
+            .contract_periods(id, "", 10_000)
+            .await
+            .unwrap()
     }
 
     async fn told(&self, name: &str) -> Vec<String> {
-        self.periods(name).await.iter().map(|one| format!("{} {}", one.period, one.state)).collect()
+        self.periods(name)
+            .await
+            .iter()
+            .map(|one| format!("{} {}", one.period, one.state))
+            .collect()
     }
 
     /// Has every item answered that can be claimed; by turns charged and declined where some are.
@@ -176,14 +236,24 @@ impl World {
                 node: self.node.id(),
                 now,
                 lease: std::time::Duration::from_secs(60),
-                rate: Rate { calls: 1_000_000, per: std::time::Duration::from_secs(1) },
+                rate: Rate {
+                    calls: 1_000_000,
+                    per: std::time::Duration::from_secs(1),
+                },
                 slots: 100,
                 wants: vec![want],
             };
             for claimed in self.engine.ledger.claim_due(request).await.unwrap().0 {
-                let no = Decline { code: "NOT_ENOUGH".into(), class: DeclineClass::Soft, number: NumberRule::Next };
-                let answer =
-                    if declined(claimed.id()) { Answer::Declined(no) } else { Answer::Done(Receipt("R".into())) };
+                let no = Decline {
+                    code: "NOT_ENOUGH".into(),
+                    class: DeclineClass::Soft,
+                    number: NumberRule::Next,
+                };
+                let answer = if declined(claimed.id()) {
+                    Answer::Declined(no)
+                } else {
+                    Answer::Done(Receipt("R".into()))
+                };
                 let attempt = Attempt {
                     operation: "deduct".into(),
                     started_at: now,
@@ -214,23 +284,53 @@ fn a_reopened_period_is_charged_lapses_again_or_is_waived_with_its_contract() {
             world.plan().await;
             let before = ["2026-01 lapsed", "2026-02 lapsed", "2026-03 planned"];
             assert_eq!(world.told("A").await, before);
-            let done = Changed::Done { cancelled: 0, waived: 0 };
+            let done = Changed::Done {
+                cancelled: 0,
+                waived: 0,
+            };
             for name in ["A", "B", "C"] {
                 assert_eq!(world.reopen(name, "2026-01", "2026-04-10").await, done);
             }
-            assert!(matches!(world.reopen("A", "2026-03", "2026-04-10").await, Changed::Refused(_)), "it is planned");
-            assert_eq!(world.change("C", What::End).await, Changed::Done { cancelled: 1, waived: 1 });
-            assert_eq!(world.told("C").await, ["2026-01 waived", "2026-02 lapsed", "2026-03 waived"]);
-            assert!(matches!(world.reopen("C", "2026-02", "2026-04-10").await, Changed::Refused(_)), "it has ended");
+            assert!(
+                matches!(
+                    world.reopen("A", "2026-03", "2026-04-10").await,
+                    Changed::Refused(_)
+                ),
+                "it is planned"
+            );
+            assert_eq!(
+                world.change("C", What::End).await,
+                Changed::Done {
+                    cancelled: 1,
+                    waived: 1
+                }
+            );
+            assert_eq!(
+                world.told("C").await,
+                ["2026-01 waived", "2026-02 lapsed", "2026-03 waived"]
+            );
+            assert!(
+                matches!(
+                    world.reopen("C", "2026-02", "2026-04-10").await,
+                    Changed::Refused(_)
+                ),
+                "it has ended"
+            );
             // A's is not reached in time, B's is.
             world.change("A", What::Pause).await;
             world.plan().await;
             world.answer(|_| false).await;
-            assert_eq!(world.told("B").await, ["2026-01 paid", "2026-02 lapsed", "2026-03 paid"]);
+            assert_eq!(
+                world.told("B").await,
+                ["2026-01 paid", "2026-02 lapsed", "2026-03 paid"]
+            );
             world.go_to(day("2026-04-11"));
             world.change("A", What::Resume).await;
             world.plan().await;
-            assert_eq!(world.told("A").await, ["2026-01 lapsed", "2026-02 lapsed", "2026-03 waived"]);
+            assert_eq!(
+                world.told("A").await,
+                ["2026-01 lapsed", "2026-02 lapsed", "2026-03 waived"]
+            );
         }
     });
 }
@@ -244,17 +344,43 @@ fn a_pause_withdraws_what_was_not_sent_and_waives_what_falls_due_in_it() {
             let mut world = World::at(&place, &config, "2026-02-01").await;
             assert_eq!(world.import("A", monthly("2026-01-31")).await, Kept::New);
             world.plan().await;
-            assert_eq!(world.change("A", What::Pause).await, Changed::Done { cancelled: 1, waived: 0 });
-            assert!(matches!(world.change("A", What::Pause).await, Changed::Refused(_)));
+            assert_eq!(
+                world.change("A", What::Pause).await,
+                Changed::Done {
+                    cancelled: 1,
+                    waived: 0
+                }
+            );
+            assert!(matches!(
+                world.change("A", What::Pause).await,
+                Changed::Refused(_)
+            ));
             assert_eq!(world.told("A").await, ["2026-01 waived"]);
             world.go_to(day("2026-04-29"));
             assert_eq!(world.plan().await.jobs[0].items, 0);
-            assert_eq!(world.change("A", What::Resume).await, Changed::Done { cancelled: 0, waived: 2 });
+            assert_eq!(
+                world.change("A", What::Resume).await,
+                Changed::Done {
+                    cancelled: 0,
+                    waived: 2
+                }
+            );
             world.go_to(day("2026-04-30"));
             assert_eq!(world.plan().await.jobs[0].items, 1);
             world.answer(|_| false).await;
-            assert_eq!(world.told("A").await, ["2026-01 waived", "2026-02 waived", "2026-03 waived", "2026-04 paid"]);
-            assert_eq!(world.engine.ledger.check().await.unwrap(), Vec::<String>::new());
+            assert_eq!(
+                world.told("A").await,
+                [
+                    "2026-01 waived",
+                    "2026-02 waived",
+                    "2026-03 waived",
+                    "2026-04 paid"
+                ]
+            );
+            assert_eq!(
+                world.engine.ledger.check().await.unwrap(),
+                Vec::<String>::new()
+            );
         }
     });
 }
@@ -282,14 +408,36 @@ fn nothing_is_sent_of_a_stopped_contract_whatever_has_planned_it() {
                 assert_eq!(world.told(name).await, ["2026-01 waived"], "{name}");
             }
             assert_eq!(world.told("D").await, ["2026-01 paid"]);
-            let items = world.engine.ledger.items(&ItemFilter::default(), 0, 10).await.unwrap();
-            let reasons: Vec<&str> = items.iter().map(|item| item.reason.as_deref().unwrap_or_default()).collect();
-            assert!(reasons[0].contains("its contract A is ended since 2026-02-01: asked"), "{reasons:?}");
-            assert!(reasons[1].contains("payrun contracts resume B"), "{reasons:?}");
-            assert!(reasons[2].contains("after the last day of its contract C, 2026-01-30"), "{reasons:?}");
+            let items = world
+                .engine
+                .ledger
+                .items(&ItemFilter::default(), 0, 10)
+                .await
+                .unwrap();
+            let reasons: Vec<&str> = items
+                .iter()
+                .map(|item| item.reason.as_deref().unwrap_or_default())
+                .collect();
+            assert!(
+                reasons[0].contains("its contract A is ended since 2026-02-01: asked"),
+                "{reasons:?}"
+            );
+            assert!(
+                reasons[1].contains("payrun contracts resume B"),
+                "{reasons:?}"
+            );
+            assert!(
+                reasons[2].contains("after the last day of its contract C, 2026-01-30"),
+                "{reasons:?}"
+            );
             let now = world.engine.clock.now();
             for item in &items[..3] {
-                let wish = world.engine.ledger.wish(item.id, &Wish::Retry, &by("ann"), now).await.unwrap();
+                let wish = world
+                    .engine
+                    .ledger
+                    .wish(item.id, &Wish::Retry, &by("ann"), now)
+                    .await
+                    .unwrap();
                 assert!(matches!(wish, Granted::ContractStopped(_)), "{wish:?}");
             }
         }
@@ -304,15 +452,49 @@ fn a_contract_that_somebody_changed_after_it_was_read_is_left_alone() {
         async move {
             let world = World::at(&place, &config, "2026-02-01").await;
             world.import("A", monthly("2026-01-31")).await;
-            let due = world.engine.ledger.due_contracts(&world.account(), world.today, None, 10).await.unwrap();
-            let ContractRow { id, contract, version, .. } = due[0].clone();
-            let taken = TakenContract { id, contract, version, periods: Vec::new(), next_due: None };
+            let due = world
+                .engine
+                .ledger
+                .due_contracts(&world.account(), world.today, None, 10)
+                .await
+                .unwrap();
+            let ContractRow {
+                id,
+                contract,
+                version,
+                ..
+            } = due[0].clone();
+            let taken = TakenContract {
+                id,
+                contract,
+                version,
+                periods: Vec::new(),
+                next_due: None,
+            };
             world.change("A", What::Pause).await;
             world.change("A", What::Resume).await;
-            let mut plan = world.engine.ledger.plan(super::desk::run("1")).await.unwrap();
-            assert_eq!(plan.take_contracts(std::slice::from_ref(&taken)).await.unwrap(), BTreeSet::from([id]));
-            let again = TakenContract { version: version + 2, ..taken };
-            assert!(plan.take_contracts(std::slice::from_ref(&again)).await.unwrap().is_empty());
+            let mut plan = world
+                .engine
+                .ledger
+                .plan(super::desk::run("1"))
+                .await
+                .unwrap();
+            assert_eq!(
+                plan.take_contracts(std::slice::from_ref(&taken))
+                    .await
+                    .unwrap(),
+                BTreeSet::from([id])
+            );
+            let again = TakenContract {
+                version: version + 2,
+                ..taken
+            };
+            assert!(
+                plan.take_contracts(std::slice::from_ref(&again))
+                    .await
+                    .unwrap()
+                    .is_empty()
+            );
             assert_eq!(
                 plan.take_contracts(&[again]).await.unwrap(),
                 BTreeSet::from([id]),
@@ -335,21 +517,51 @@ fn a_contract_hears_once_of_an_item_that_failed_and_not_of_one_that_is_tried_aga
             }
             world.plan().await;
             world.answer(|_| true).await;
-            let items = world.engine.ledger.items(&ItemFilter::default(), 0, 10).await.unwrap();
+            let items = world
+                .engine
+                .ledger
+                .items(&ItemFilter::default(), 0, 10)
+                .await
+                .unwrap();
             let now = world.engine.clock.now();
-            world.engine.ledger.wish(items[1].id, &Wish::Retry, &crate::support::by("ann"), now).await.unwrap();
+            world
+                .engine
+                .ledger
+                .wish(items[1].id, &Wish::Retry, &crate::support::by("ann"), now)
+                .await
+                .unwrap();
             assert_eq!(world.engine.keep_contracts(now).await.unwrap().paused, 1);
             assert_eq!(world.engine.keep_contracts(now).await.unwrap().paused, 0);
             let state = |row: ContractRow| row.subscription.standing.word();
-            assert_eq!((state(world.contract("A").await), state(world.contract("B").await)), ("paused", "active"));
+            assert_eq!(
+                (
+                    state(world.contract("A").await),
+                    state(world.contract("B").await)
+                ),
+                ("paused", "active")
+            );
             assert_eq!(
                 (world.told("A").await, world.told("B").await),
-                (vec!["2026-01 failed".to_owned()], vec!["2026-01 planned".to_owned()])
+                (
+                    vec!["2026-01 failed".to_owned()],
+                    vec!["2026-01 planned".to_owned()]
+                )
             );
             // Whoever changed it and why can be read in order.
-            let changes = world.engine.ledger.contract_changes(None, 0, 10).await.unwrap();
-            let told: Vec<_> = changes.iter().map(|one| format!("{} {} {}", one.contract, one.what, one.who)).collect();
-            assert_eq!(told, ["A imported ann", "B imported ann", "A paused payrun"]);
+            let changes = world
+                .engine
+                .ledger
+                .contract_changes(None, 0, 10)
+                .await
+                .unwrap();
+            let told: Vec<_> = changes
+                .iter()
+                .map(|one| format!("{} {} {}", one.contract, one.what, one.who))
+                .collect();
+            assert_eq!(
+                told,
+                ["A imported ann", "B imported ann", "A paused payrun"]
+            );
         }
     });
 }
@@ -363,24 +575,55 @@ fn a_contract_whose_last_day_is_over_ends_when_nothing_of_it_is_open() {
             let mut world = World::at(&place, &config, "2026-01-31").await;
             world.import("A", monthly("2026-01-31")).await;
             world.plan().await;
-            assert!(matches!(world.change("A", What::EndOn(day("2026-01-30"))).await, Changed::Refused(_)));
+            assert!(matches!(
+                world.change("A", What::EndOn(day("2026-01-30"))).await,
+                Changed::Refused(_)
+            ));
             assert_eq!(
                 world.change("A", What::EndOn(day("2026-02-28"))).await,
-                Changed::Done { cancelled: 0, waived: 0 }
+                Changed::Done {
+                    cancelled: 0,
+                    waived: 0
+                }
             );
             world.go_to(day("2026-03-02"));
             assert_eq!(
-                world.engine.keep_contracts(world.engine.clock.now()).await.unwrap().over,
+                world
+                    .engine
+                    .keep_contracts(world.engine.clock.now())
+                    .await
+                    .unwrap()
+                    .over,
                 0,
                 "February is open"
             );
             world.plan().await;
-            let over = world.engine.keep_contracts(world.engine.clock.now()).await.unwrap().over;
-            assert_eq!((over, world.told("A").await[1].as_str()), (0, "2026-02 planned"), "its item waits to be sent");
+            let over = world
+                .engine
+                .keep_contracts(world.engine.clock.now())
+                .await
+                .unwrap()
+                .over;
+            assert_eq!(
+                (over, world.told("A").await[1].as_str()),
+                (0, "2026-02 planned"),
+                "its item waits to be sent"
+            );
             world.answer(|_| false).await;
-            assert_eq!(world.engine.keep_contracts(world.engine.clock.now()).await.unwrap().over, 1);
+            assert_eq!(
+                world
+                    .engine
+                    .keep_contracts(world.engine.clock.now())
+                    .await
+                    .unwrap()
+                    .over,
+                1
+            );
             let standing = world.contract("A").await.subscription.standing;
-            assert!(matches!(standing, Standing::Ended { on, .. } if on == day("2026-02-28")), "{standing:?}");
+            assert!(
+                matches!(standing, Standing::Ended { on, .. } if on == day("2026-02-28")),
+                "{standing:?}"
+            );
             assert_eq!(world.told("A").await, ["2026-01 paid", "2026-02 paid"]);
         }
     });
@@ -421,14 +664,27 @@ impl World {
             Deed::Import(name, every, start, price) => {
                 let (every, start) = (Every::ALL[*every], day("2026-01-01") + Days::new(*start));
                 let terms = Terms::new(every, Anchor::of(start, every), start, None, 10).unwrap();
-                let offer = Offer { terms, amount: hkd(*price), amount_from: None, description: String::new() };
+                let offer = Offer {
+                    terms,
+                    amount: hkd(*price),
+                    amount_from: None,
+                    description: String::new(),
+                };
                 self.import(NAMES[*name], offer).await;
             }
             Deed::Change(name, what) => self.change_known(*name, *what).await,
-            Deed::EndIn(name, days) => self.change_known(*name, What::EndOn(self.today + Days::new(*days))).await,
+            Deed::EndIn(name, days) => {
+                self.change_known(*name, What::EndOn(self.today + Days::new(*days)))
+                    .await
+            }
             Deed::Plan => drop(self.plan().await),
             Deed::Answer(some) => self.answer(|item| *some && item % 5 == 0).await,
-            Deed::Keep => drop(self.engine.keep_contracts(self.engine.clock.now()).await.unwrap()),
+            Deed::Keep => drop(
+                self.engine
+                    .keep_contracts(self.engine.clock.now())
+                    .await
+                    .unwrap(),
+            ),
             Deed::Days(days) => self.go_to(self.today + Days::new(*days)),
         }
     }
@@ -438,16 +694,27 @@ impl World {
             self.does(deed).await;
         }
         self.assert_all_is_accounted_for(deeds).await;
-        assert_eq!(self.engine.ledger.check().await.unwrap(), Vec::<String>::new());
+        assert_eq!(
+            self.engine.ledger.check().await.unwrap(),
+            Vec::<String>::new()
+        );
     }
 
     async fn change_known(&self, name: usize, what: What) {
-        if !self.engine.ledger.contracts_called(NAMES[name], None).await.unwrap().is_empty() {
+        if !self
+            .engine
+            .ledger
+            .contracts_called(NAMES[name], None)
+            .await
+            .unwrap()
+            .is_empty()
+        {
             self.change(NAMES[name], what).await;
         }
     }
 
-    /// After a last plan no period is missing, none is there twice, and each that was not charged has a reason that holds.
+    /// After a last plan no period is missing, none is there twice, and each that was not charged
+    /// has a reason that holds.
     async fn assert_all_is_accounted_for(&mut self, deeds: &[Deed]) {
         for name in 0..NAMES.len() {
             self.change_known(name, What::Resume).await;
@@ -455,26 +722,54 @@ impl World {
         self.plan().await;
         let mut with_item = BTreeSet::new();
         let mut seen = 0;
-        for row in self.engine.ledger.contracts(&ContractFilter::default(), 0, 100).await.unwrap() {
+        for row in self
+            .engine
+            .ledger
+            .contracts(&ContractFilter::default(), 0, 100)
+            .await
+            .unwrap()
+        {
             let last = match &row.subscription.standing {
                 Standing::Ended { on, .. } => (*on).min(self.today),
                 Standing::Active | Standing::Paused { .. } => self.today,
             };
             let terms = row.subscription.terms;
-            let owed: BTreeSet<String> =
-                terms.dues(terms.start()).take_while(|due| *due <= last).map(|due| terms.period(due).name).collect();
-            let periods = self.engine.ledger.contract_periods(row.id, "", 10_000).await.unwrap();
-            let accounted: BTreeSet<String> = periods.iter().map(|period| period.period.clone()).collect();
+            let owed: BTreeSet<String> = terms
+                .dues(terms.start())
+                .take_while(|due| *due <= last)
+                .map(|due| terms.period(due).name)
+                .collect();
+            let periods = self
+                .engine
+                .ledger
+                .contract_periods(row.id, "", 10_000)
+                .await
+                .unwrap();
+            let accounted: BTreeSet<String> =
+                periods.iter().map(|period| period.period.clone()).collect();
             assert_eq!(accounted, owed, "{row:#?} {periods:#?} {deeds:#?}");
             let stopped = self.stopped(row.id).await;
             for period in &periods {
                 seen += 1;
                 self.assert_reason_holds(&row, period, &stopped, deeds);
-                with_item.extend(period.item.map(|_| format!("{}/{}", row.contract, period.period)));
+                with_item.extend(
+                    period
+                        .item
+                        .map(|_| format!("{}/{}", row.contract, period.period)),
+                );
             }
         }
-        assert_eq!(self.keys().await, with_item, "every item has its period, and the other way round: {deeds:#?}");
-        assert!(seen > 0 || !deeds.iter().any(|deed| matches!(deed, Deed::Import(..))) || self.runs == 1, "{deeds:#?}");
+        assert_eq!(
+            self.keys().await,
+            with_item,
+            "every item has its period, and the other way round: {deeds:#?}"
+        );
+        assert!(
+            seen > 0
+                || !deeds.iter().any(|deed| matches!(deed, Deed::Import(..)))
+                || self.runs == 1,
+            "{deeds:#?}"
+        );
     }
 
     fn assert_reason_holds(
@@ -484,13 +779,19 @@ impl World {
         stopped: &[(NaiveDate, NaiveDate)],
         deeds: &[Deed],
     ) {
-        let within = stopped.iter().any(|(from, to)| (*from..*to).contains(&period.due));
+        let within = stopped
+            .iter()
+            .any(|(from, to)| (*from..*to).contains(&period.due));
         let ended = matches!(row.subscription.standing, Standing::Ended { .. });
         let why = || format!("{period:#?} {stopped:?} {row:#?} {deeds:#?}");
         match period.state.as_str() {
             // With an item: it was withdrawn.
             "waived" => assert!(within || ended || period.item.is_some(), "{}", why()),
-            "lapsed" => assert!(period.due + Days::new(10) < self.today && period.item.is_none(), "{}", why()),
+            "lapsed" => assert!(
+                period.due + Days::new(10) < self.today && period.item.is_none(),
+                "{}",
+                why()
+            ),
             "planned" | "paid" | "failed" => assert!(period.item.is_some(), "{}", why()),
             other => panic!("{other}"),
         }
@@ -499,8 +800,16 @@ impl World {
     /// From when to when a contract was paused.
     async fn stopped(&self, id: i64) -> Vec<(NaiveDate, NaiveDate)> {
         let (mut stopped, mut since) = (Vec::new(), None);
-        for change in self.engine.ledger.contract_changes(Some(id), 0, 1_000).await.unwrap() {
-            let at = DateTime::from_timestamp_millis(change.at.millis()).unwrap().date_naive();
+        for change in self
+            .engine
+            .ledger
+            .contract_changes(Some(id), 0, 1_000)
+            .await
+            .unwrap()
+        {
+            let at = DateTime::from_timestamp_millis(change.at.millis())
+                .unwrap()
+                .date_naive();
             match change.what.as_str() {
                 "paused" => since = Some(at),
                 "resumed" | "ended" => stopped.extend(since.take().map(|since| (since, at))),
@@ -512,8 +821,15 @@ impl World {
 
     /// The keys of all items, each once.
     async fn keys(&self) -> BTreeSet<String> {
-        let items = self.engine.ledger.items(&ItemFilter::default(), 0, 10_000).await.unwrap();
-        let real = items.iter().filter(|item| !matches!(item.state, State::Rejected | State::Skipped));
+        let items = self
+            .engine
+            .ledger
+            .items(&ItemFilter::default(), 0, 10_000)
+            .await
+            .unwrap();
+        let real = items
+            .iter()
+            .filter(|item| !matches!(item.state, State::Rejected | State::Skipped));
         let keys: Vec<String> = real.map(|item| item.key.clone()).collect();
         let once: BTreeSet<String> = keys.iter().cloned().collect();
         assert_eq!(keys.len(), once.len(), "{keys:?}");
@@ -529,11 +845,18 @@ fn whatever_happens_in_whatever_order_each_period_is_accounted_for_once() {
         let deeds = deeds().new_tree(&mut runner).unwrap().current();
         let scenario = |place: Place| {
             let (config, deeds) = (app.path("payrun.yaml"), deeds.clone());
-            async move { World::at(&place, &config, "2026-01-15").await.plays(&deeds).await }
+            async move {
+                World::at(&place, &config, "2026-01-15")
+                    .await
+                    .plays(&deeds)
+                    .await
+            }
         };
         match play {
             0..3 => on_every_engine(scenario),
-            _ => app.wait_for(scenario(Place::Sqlite(Arc::new(tempfile::tempdir().unwrap())))),
+            _ => app.wait_for(scenario(Place::Sqlite(Arc::new(
+                tempfile::tempdir().unwrap(),
+            )))),
         }
     }
 }

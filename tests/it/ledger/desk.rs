@@ -1,4 +1,5 @@
-//! A process at work in a scenario: it plans, claims, answers, and looks at what became of it. Time is whatever it says.
+//! A process at work in a scenario: it plans, claims, answers, and looks at what became of it. Time
+//! is whatever it says.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,8 +11,8 @@ use payrun::domain::money::{Amount, Currency};
 use payrun::domain::policy::{Policy, Rate, Resolve, Retry};
 use payrun::domain::time::Timestamp;
 use payrun::ledger::{
-    Attempt, ClaimRequest, Claimed, CommitFault, ItemFilter, ItemRow, Ledger, NewItem, NewJob, NewRun, Node, Planning,
-    Settlement, Want,
+    Attempt, ClaimRequest, Claimed, CommitFault, ItemFilter, ItemRow, Ledger, NewItem, NewJob,
+    NewRun, Node, Planning, Settlement, Want,
 };
 
 use super::Place;
@@ -28,8 +29,16 @@ pub fn at(seconds: u64) -> Timestamp {
 pub fn policy() -> Policy {
     let second = Duration::from_secs(1);
     Policy {
-        retry: Retry { attempts: 5, first: second, max: second },
-        resolve: Resolve { schedule: vec![second], grace: second * 10, horizon: second * 3600 },
+        retry: Retry {
+            attempts: 5,
+            first: second,
+            max: second,
+        },
+        resolve: Resolve {
+            schedule: vec![second],
+            grace: second * 10,
+            horizon: second * 3600,
+        },
         dunning: Vec::new(),
     }
 }
@@ -99,12 +108,18 @@ impl Desk {
         assert_eq!(planning.items(id, items).await.unwrap(), Vec::new());
         planning.commit().await.unwrap();
         let node = ledger.join(1 << 20, at(0)).await.unwrap();
-        Self { ledger, node, job: id }
+        Self {
+            ledger,
+            node,
+            job: id,
+        }
     }
 
     /// With so many items, of contracts of their own.
     pub async fn with_items(place: &Place, how_many: u64) -> Self {
-        let items: Vec<NewItem> = (1..=how_many).map(|line| item(line, &format!("K-{line}"))).collect();
+        let items: Vec<NewItem> = (1..=how_many)
+            .map(|line| item(line, &format!("K-{line}")))
+            .collect();
         Self::with(place, &items).await
     }
 
@@ -112,7 +127,11 @@ impl Desk {
     pub async fn beside(&self, place: &Place, random: u64) -> Self {
         let ledger = place.open().await;
         let node = ledger.join(random << 20, at(0)).await.unwrap();
-        Self { ledger, node, job: self.job }
+        Self {
+            ledger,
+            node,
+            job: self.job,
+        }
     }
 
     pub fn request(&self, now: Timestamp, slots: usize) -> ClaimRequest {
@@ -121,7 +140,10 @@ impl Desk {
             node: self.node.id(),
             now,
             lease: LEASE,
-            rate: Rate { calls: 1_000_000, per: Duration::from_secs(1) },
+            rate: Rate {
+                calls: 1_000_000,
+                per: Duration::from_secs(1),
+            },
             slots,
             wants: vec![Want {
                 job_id: self.job,
@@ -136,27 +158,44 @@ impl Desk {
     }
 
     pub async fn claim(&self, now: Timestamp, slots: usize) -> Vec<Claimed> {
-        self.ledger.claim_due(self.request(now, slots)).await.unwrap().0
+        self.ledger
+            .claim_due(self.request(now, slots))
+            .await
+            .unwrap()
+            .0
     }
 
     /// Claims one in a commit that fails: who asked hears of nothing.
     pub async fn fails_to_claim(&self, now: Timestamp, fault: CommitFault) {
         self.ledger.plan_commit_fault(Some(fault)).await;
-        self.ledger.claim_due(self.request(now, 1)).await.unwrap_err();
+        self.ledger
+            .claim_due(self.request(now, 1))
+            .await
+            .unwrap_err();
     }
 
     pub async fn states(&self) -> Vec<State> {
-        self.items().await.into_iter().map(|item| item.state).collect()
+        self.items()
+            .await
+            .into_iter()
+            .map(|item| item.state)
+            .collect()
     }
 
     pub async fn items(&self) -> Vec<ItemRow> {
-        self.ledger.items(&ItemFilter::default(), 0, 10_000).await.unwrap()
+        self.ledger
+            .items(&ItemFilter::default(), 0, 10_000)
+            .await
+            .unwrap()
     }
 
     /// An item's moves as words.
     pub async fn moves(&self, id: i64) -> Vec<String> {
         let events = self.ledger.events(id).await.unwrap();
-        events.iter().map(|event| format!("{} {}>{}", event.event, event.from, event.to)).collect()
+        events
+            .iter()
+            .map(|event| format!("{} {}>{}", event.event, event.from, event.to))
+            .collect()
     }
 
     pub async fn assert_sound(&self) {
@@ -176,7 +215,12 @@ pub fn answered(claimed: &Claimed, answer: Answer, now: Timestamp) -> Settlement
 }
 
 /// A call that was answered, with what was received.
-pub fn answered_with(claimed: &Claimed, answer: Answer, now: Timestamp, evidence: &str) -> Settlement {
+pub fn answered_with(
+    claimed: &Claimed,
+    answer: Answer,
+    now: Timestamp,
+    evidence: &str,
+) -> Settlement {
     let word = answer.word();
     let code = answer.code().to_owned();
     let moved = apply(&claimed.item, &Event::Answered(answer), &policy(), now).unwrap();
@@ -194,7 +238,11 @@ pub fn answered_with(claimed: &Claimed, answer: Answer, now: Timestamp, evidence
 
 /// A claim that is given back.
 pub fn unsent(claimed: &Claimed, now: Timestamp) -> Settlement {
-    Settlement::unsent(claimed, apply(&claimed.item, &Event::Unsent, &policy(), now).unwrap(), now)
+    Settlement::unsent(
+        claimed,
+        apply(&claimed.item, &Event::Unsent, &policy(), now).unwrap(),
+        now,
+    )
 }
 
 /// A plan under way with one job.

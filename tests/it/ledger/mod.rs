@@ -1,6 +1,7 @@
 //! The ledger's conformance suite: what every engine behind [`payrun::ledger::Ledger`] must keep.
 //!
-//! A scenario is given a place where a fresh ledger can be opened, as often as there are processes in it. It runs on every engine.
+//! A scenario is given a place where a fresh ledger can be opened, as often as there are processes
+//! in it. It runs on every engine.
 
 mod claims;
 mod contracts;
@@ -31,7 +32,9 @@ impl Place {
     /// Opens the ledger as one more process would.
     pub async fn open(&self) -> Ledger {
         match self {
-            Self::Sqlite(folder) => Ledger::open(&folder.path().join("ledger.db")).await.unwrap(),
+            Self::Sqlite(folder) => Ledger::open(&folder.path().join("ledger.db"))
+                .await
+                .unwrap(),
             Self::Postgres(schema) => Ledger::connect(&schema.address()).await.unwrap(),
         }
     }
@@ -81,7 +84,11 @@ impl Place {
 
 /// Runs a scenario on a fresh ledger of every engine.
 pub fn on_every_engine<F: Future<Output = ()>>(scenario: impl Fn(Place) -> F) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
     runtime.block_on(async {
         eprintln!("engine: sqlite");
         scenario(Place::Sqlite(Arc::new(tempfile::tempdir().unwrap()))).await;

@@ -1,4 +1,5 @@
-//! What a gateway tells of its own accord: kept once, put to the state machine once, and never a step back.
+//! What a gateway tells of its own accord: kept once, put to the state machine once, and never a
+//! step back.
 
 use std::time::Duration;
 
@@ -6,7 +7,9 @@ use payrun::domain::answer::{Answer, Cause, Decline, DeclineClass, NumberRule, R
 use payrun::domain::ids::OrderNumber;
 use payrun::domain::item::State;
 use payrun::domain::time::Timestamp;
-use payrun::ledger::{Claimed, Heard, Ledger, NewNotification, NotificationFilter, NotificationRow, Said};
+use payrun::ledger::{
+    Claimed, Heard, Ledger, NewNotification, NotificationFilter, NotificationRow, Said,
+};
 
 use super::desk::{Desk, answered, at, done, item_of};
 use super::on_every_engine;
@@ -24,8 +27,14 @@ fn new(digest: &str, order: &str, received_at: Timestamp) -> NewNotification {
 }
 
 async fn kept(ledger: &Ledger, digest: &str, order: &OrderNumber) -> NotificationRow {
-    ledger.keep_notification(new(digest, order.as_str(), at(1))).await.unwrap();
-    let rows = ledger.notifications(&NotificationFilter::default(), None, 100).await.unwrap();
+    ledger
+        .keep_notification(new(digest, order.as_str(), at(1)))
+        .await
+        .unwrap();
+    let rows = ledger
+        .notifications(&NotificationFilter::default(), None, 100)
+        .await
+        .unwrap();
     rows.into_iter().find(|row| row.digest == digest).unwrap()
 }
 
@@ -44,24 +53,54 @@ fn said(row: &NotificationRow, claimed: &Claimed, answer: Answer, now: Timestamp
 }
 
 /// A notification about a claim, put to the state machine.
-async fn tell(desk: &Desk, claimed: &Claimed, digest: &str, answer: Answer, now: Timestamp) -> Heard {
+async fn tell(
+    desk: &Desk,
+    claimed: &Claimed,
+    digest: &str,
+    answer: Answer,
+    now: Timestamp,
+) -> Heard {
     let row = kept(&desk.ledger, digest, claimed.order_no()).await;
-    let outcome = desk.ledger.believe_notifications(&[said(&row, claimed, answer, now)]).await.unwrap()[0];
-    let written = desk.ledger.notification(row.id).await.unwrap().unwrap().outcome;
+    let outcome = desk
+        .ledger
+        .believe_notifications(&[said(&row, claimed, answer, now)])
+        .await
+        .unwrap()[0];
+    let written = desk
+        .ledger
+        .notification(row.id)
+        .await
+        .unwrap()
+        .unwrap()
+        .outcome;
     // What it once did stays written.
-    assert_eq!(written, if row.outcome == Heard::Open { outcome } else { row.outcome });
+    assert_eq!(
+        written,
+        if row.outcome == Heard::Open {
+            outcome
+        } else {
+            row.outcome
+        }
+    );
     outcome
 }
 
 async fn with_answer(place: &super::Place, answer: Answer) -> (Desk, Claimed) {
     let desk = Desk::with_items(place, 1).await;
     let claimed = desk.claim(at(1), 1).await.remove(0);
-    desk.ledger.settle(answered(&claimed, answer, at(2))).await.unwrap();
+    desk.ledger
+        .settle(answered(&claimed, answer, at(2)))
+        .await
+        .unwrap();
     (desk, claimed)
 }
 
 fn declined() -> Answer {
-    Answer::Declined(Decline { code: "ABNORMAL".into(), class: DeclineClass::Hard, number: NumberRule::Same })
+    Answer::Declined(Decline {
+        code: "ABNORMAL".into(),
+        class: DeclineClass::Hard,
+        number: NumberRule::Same,
+    })
 }
 
 #[test]
@@ -74,14 +113,39 @@ fn the_same_body_is_one_notification_however_often_it_comes() {
             kept.unwrap();
         }
         one().await.unwrap();
-        ledger.keep_notification(new("b", "O-1", at(2))).await.unwrap();
-        ledger.keep_notification(NewNotification { lane: "other".into(), ..new("a", "O-1", at(3)) }).await.unwrap();
-        let of_order = NotificationFilter { order_no: Some("O-1".into()), ..NotificationFilter::default() };
+        ledger
+            .keep_notification(new("b", "O-1", at(2)))
+            .await
+            .unwrap();
+        ledger
+            .keep_notification(NewNotification {
+                lane: "other".into(),
+                ..new("a", "O-1", at(3))
+            })
+            .await
+            .unwrap();
+        let of_order = NotificationFilter {
+            order_no: Some("O-1".into()),
+            ..NotificationFilter::default()
+        };
         let rows = ledger.notifications(&of_order, None, 10).await.unwrap();
-        let shown: Vec<_> = rows.iter().map(|row| (&*row.lane, &*row.digest, row.repeats, row.outcome)).collect();
-        assert_eq!(shown, [("other", "a", 0, Heard::Open), ("hk", "b", 0, Heard::Open), ("hk", "a", 20, Heard::Open)]);
+        let shown: Vec<_> = rows
+            .iter()
+            .map(|row| (&*row.lane, &*row.digest, row.repeats, row.outcome))
+            .collect();
+        assert_eq!(
+            shown,
+            [
+                ("other", "a", 0, Heard::Open),
+                ("hk", "b", 0, Heard::Open),
+                ("hk", "a", 20, Heard::Open)
+            ]
+        );
         assert_eq!(ledger.notifications_due(at(2), 10).await.unwrap().len(), 2);
-        let page = ledger.notifications(&of_order, Some(rows[0].id), 1).await.unwrap();
+        let page = ledger
+            .notifications(&of_order, Some(rows[0].id), 1)
+            .await
+            .unwrap();
         assert_eq!(page[0].digest, "b");
     });
 }
@@ -93,23 +157,45 @@ fn money_that_moved_closes_what_is_open_once_and_frees_its_contract() {
             let place = place.fresh().await;
             let desk = Desk::with(&place, &[item_of(1, "A", "C-1"), item_of(2, "B", "C-1")]).await;
             let claimed = desk.claim(at(1), 2).await.remove(0);
-            desk.ledger.settle(answered(&claimed, answer, at(2))).await.unwrap();
+            desk.ledger
+                .settle(answered(&claimed, answer, at(2)))
+                .await
+                .unwrap();
             assert_eq!(desk.claim(at(2), 2).await.len(), 0, "the contract is busy");
-            assert_eq!(tell(&desk, &claimed, "a", done(), at(3)).await, Heard::Applied);
+            assert_eq!(
+                tell(&desk, &claimed, "a", done(), at(3)).await,
+                Heard::Applied
+            );
             let row = desk.ledger.item(claimed.id()).await.unwrap().unwrap();
-            assert_eq!((row.state, row.receipt.as_deref(), row.due_at), (State::Succeeded, Some("R1"), None));
+            assert_eq!(
+                (row.state, row.receipt.as_deref(), row.due_at),
+                (State::Succeeded, Some("R1"), None)
+            );
             assert_eq!(row.result.as_deref(), Some(r#"{"state":"SUCCESS"}"#));
             let attempts = desk.ledger.attempts(claimed.id()).await.unwrap();
             assert_eq!(
-                attempts.last().map(|last| (&*last.operation, &*last.evidence)),
+                attempts
+                    .last()
+                    .map(|last| (&*last.operation, &*last.evidence)),
                 Some(("notification", "as it came"))
             );
             let events = desk.ledger.events(claimed.id()).await.unwrap().len();
             for digest in ["a", "b"] {
-                assert_eq!(tell(&desk, &claimed, digest, done(), at(4)).await, Heard::NothingNew);
+                assert_eq!(
+                    tell(&desk, &claimed, digest, done(), at(4)).await,
+                    Heard::NothingNew
+                );
             }
-            assert_eq!(desk.ledger.events(claimed.id()).await.unwrap().len(), events, "nothing is written twice");
-            assert_eq!(desk.claim(at(5), 2).await.len(), 1, "the next of the contract");
+            assert_eq!(
+                desk.ledger.events(claimed.id()).await.unwrap().len(),
+                events,
+                "nothing is written twice"
+            );
+            assert_eq!(
+                desk.claim(at(5), 2).await.len(),
+                1,
+                "the next of the contract"
+            );
             desk.assert_sound().await;
         }
     });
@@ -122,11 +208,32 @@ fn what_is_being_sent_is_left_to_its_call_and_the_notification_waits() {
         let claimed = desk.claim(at(1), 1).await.remove(0);
         assert_eq!(tell(&desk, &claimed, "a", done(), at(1)).await, Heard::Open);
         assert_eq!(desk.states().await, [State::Sending]);
-        assert!(desk.ledger.notifications_due(at(1), 9).await.unwrap().is_empty());
-        let due = desk.ledger.notifications_due(at(2), 9).await.unwrap().remove(0);
-        desk.ledger.settle(answered(&claimed, Answer::from(Cause::TimedOut), at(2))).await.unwrap();
-        let outcome = desk.ledger.believe_notifications(&[said(&due, &claimed, done(), at(3))]).await.unwrap();
-        assert_eq!((outcome, desk.states().await), (vec![Heard::Applied], vec![State::Succeeded]));
+        assert!(
+            desk.ledger
+                .notifications_due(at(1), 9)
+                .await
+                .unwrap()
+                .is_empty()
+        );
+        let due = desk
+            .ledger
+            .notifications_due(at(2), 9)
+            .await
+            .unwrap()
+            .remove(0);
+        desk.ledger
+            .settle(answered(&claimed, Answer::from(Cause::TimedOut), at(2)))
+            .await
+            .unwrap();
+        let outcome = desk
+            .ledger
+            .believe_notifications(&[said(&due, &claimed, done(), at(3))])
+            .await
+            .unwrap();
+        assert_eq!(
+            (outcome, desk.states().await),
+            (vec![Heard::Applied], vec![State::Succeeded])
+        );
         desk.assert_sound().await;
     });
 }
@@ -134,15 +241,26 @@ fn what_is_being_sent_is_left_to_its_call_and_the_notification_waits() {
 #[test]
 fn whatever_else_a_notification_says_is_a_reason_to_ask_and_not_before_the_gateway_wants_it() {
     on_every_engine(|place| async move {
-        let says = [Answer::Accepted, declined(), Answer::Absent, Answer::from(Cause::Ambiguous)];
+        let says = [
+            Answer::Accepted,
+            declined(),
+            Answer::Absent,
+            Answer::from(Cause::Ambiguous),
+        ];
         for (place_of, answer) in says.into_iter().enumerate() {
             let place = place.fresh().await;
             let (desk, claimed) = with_answer(&place, Answer::Accepted).await;
             let before = desk.items().await;
             let digest = format!("{place_of}");
-            assert_eq!(tell(&desk, &claimed, &digest, answer, at(2)).await, Heard::Asked);
+            assert_eq!(
+                tell(&desk, &claimed, &digest, answer, at(2)).await,
+                Heard::Asked
+            );
             let after = desk.items().await;
-            assert_eq!((after[0].state, &after[0].reason), (State::Pending, &before[0].reason));
+            assert_eq!(
+                (after[0].state, &after[0].reason),
+                (State::Pending, &before[0].reason)
+            );
             // It was called at 2; it is due after a second anyway.
             assert_eq!(after[0].due_at, before[0].due_at);
             desk.assert_sound().await;
@@ -164,11 +282,21 @@ fn nothing_that_comes_out_of_order_lowers_a_state() {
             ("g", Answer::Done(Receipt("R2".into())), Heard::Contradicts),
             ("h", Answer::Done(Receipt("R2".into())), Heard::NothingNew),
         ] {
-            assert_eq!(tell(&desk, &claimed, digest, answer, at(5)).await, outcome, "{digest}");
+            assert_eq!(
+                tell(&desk, &claimed, digest, answer, at(5)).await,
+                outcome,
+                "{digest}"
+            );
             assert_eq!(desk.states().await, [State::Succeeded]);
         }
-        let alarms: Vec<_> =
-            desk.ledger.events(claimed.id()).await.unwrap().into_iter().filter_map(|event| event.alarm).collect();
+        let alarms: Vec<_> = desk
+            .ledger
+            .events(claimed.id())
+            .await
+            .unwrap()
+            .into_iter()
+            .filter_map(|event| event.alarm)
+            .collect();
         assert_eq!(alarms, ["success_denied", "second_receipt"]);
         desk.assert_sound().await;
     });
@@ -178,17 +306,33 @@ fn nothing_that_comes_out_of_order_lowers_a_state() {
 fn another_amount_is_an_alarm_once_and_closes_nothing() {
     on_every_engine(|place| async move {
         let (desk, claimed) = with_answer(&place, Answer::from(Cause::TimedOut)).await;
-        assert_eq!(tell(&desk, &claimed, "a", Answer::from(Cause::Mismatch), at(3)).await, Heard::Mismatch);
-        assert_eq!(tell(&desk, &claimed, "b", Answer::from(Cause::Mismatch), at(4)).await, Heard::NothingNew);
+        assert_eq!(
+            tell(&desk, &claimed, "a", Answer::from(Cause::Mismatch), at(3)).await,
+            Heard::Mismatch
+        );
+        assert_eq!(
+            tell(&desk, &claimed, "b", Answer::from(Cause::Mismatch), at(4)).await,
+            Heard::NothingNew
+        );
         let row = desk.items().await.remove(0);
         assert_eq!(
             (row.state, row.due_at),
             (State::Unknown, Some(at(12))),
             "it is asked about when the gateway allows"
         );
-        assert!(row.reason.unwrap().ends_with("it names 9.00 HKD, ours is 10.00 HKD"));
+        assert!(
+            row.reason
+                .unwrap()
+                .ends_with("it names 9.00 HKD, ours is 10.00 HKD")
+        );
         let events = desk.ledger.events(claimed.id()).await.unwrap();
-        assert_eq!(events.iter().filter_map(|event| event.alarm.as_deref()).collect::<Vec<_>>(), ["amount_differs"]);
+        assert_eq!(
+            events
+                .iter()
+                .filter_map(|event| event.alarm.as_deref())
+                .collect::<Vec<_>>(),
+            ["amount_differs"]
+        );
         desk.assert_sound().await;
     });
 }
@@ -198,14 +342,27 @@ fn money_under_a_number_that_was_given_up_is_an_alarm_and_what_waits_to_be_sent_
     on_every_engine(|place| async move {
         let (desk, claimed) = with_answer(&place, declined()).await;
         assert_eq!(desk.states().await, [State::Failed]);
-        assert_eq!(tell(&desk, &claimed, "a", done(), at(3)).await, Heard::Contradicts);
+        assert_eq!(
+            tell(&desk, &claimed, "a", done(), at(3)).await,
+            Heard::Contradicts
+        );
         assert_eq!(desk.states().await, [State::Failed]);
         let other = place.fresh().await;
         let planned = Desk::with_items(&other, 1).await;
         let given_back = planned.claim(at(1), 1).await.remove(0);
-        planned.ledger.settle(super::desk::unsent(&given_back, at(2))).await.unwrap();
-        assert_eq!(tell(&planned, &given_back, "a", done(), at(3)).await, Heard::Applied);
-        assert_eq!((planned.states().await, planned.claim(at(9), 9).await.len()), (vec![State::Succeeded], 0));
+        planned
+            .ledger
+            .settle(super::desk::unsent(&given_back, at(2)))
+            .await
+            .unwrap();
+        assert_eq!(
+            tell(&planned, &given_back, "a", done(), at(3)).await,
+            Heard::Applied
+        );
+        assert_eq!(
+            (planned.states().await, planned.claim(at(9), 9).await.len()),
+            (vec![State::Succeeded], 0)
+        );
         desk.assert_sound().await;
         planned.assert_sound().await;
     });
@@ -216,13 +373,28 @@ fn what_has_ended_is_forgotten_after_a_time_and_what_is_open_never() {
     on_every_engine(|place| async move {
         let ledger = place.open().await;
         for (digest, second) in [("a", 1), ("b", 2), ("c", 30)] {
-            ledger.keep_notification(new(digest, "O", at(second))).await.unwrap();
+            ledger
+                .keep_notification(new(digest, "O", at(second)))
+                .await
+                .unwrap();
         }
         let rows = ledger.notifications_due(at(60), 9).await.unwrap();
-        ledger.end_notification(rows[0].id, Heard::UnknownOrder, "nobody has it", None).await.unwrap();
-        ledger.end_notification(rows[2].id, Heard::UnknownOrder, "nobody has it", None).await.unwrap();
+        ledger
+            .end_notification(rows[0].id, Heard::UnknownOrder, "nobody has it", None)
+            .await
+            .unwrap();
+        ledger
+            .end_notification(rows[2].id, Heard::UnknownOrder, "nobody has it", None)
+            .await
+            .unwrap();
         assert_eq!(ledger.forget_notifications(at(20), 100).await.unwrap(), 1);
-        let left = ledger.notifications(&NotificationFilter::default(), None, 9).await.unwrap();
-        assert_eq!(left.iter().map(|row| &*row.digest).collect::<Vec<_>>(), ["c", "b"]);
+        let left = ledger
+            .notifications(&NotificationFilter::default(), None, 9)
+            .await
+            .unwrap();
+        assert_eq!(
+            left.iter().map(|row| &*row.digest).collect::<Vec<_>>(),
+            ["c", "b"]
+        );
     });
 }

@@ -10,8 +10,8 @@ use payrun::domain::item::{Finding, State};
 use payrun::domain::policy::Rate;
 use payrun::domain::time::Timestamp;
 use payrun::ledger::{
-    ApprovalRow, ApprovalState, Decided, Doing, Granted, LaneLimits, LaneState, Ledger, NewApproval, NewItem, NewRun,
-    Scope, Settled, Wish,
+    ApprovalRow, ApprovalState, Decided, Doing, Granted, LaneLimits, LaneState, Ledger,
+    NewApproval, NewItem, NewRun, Scope, Settled, Wish,
 };
 
 use super::desk::{Desk, answered, at, by, item, item_of, planning_of, run};
@@ -26,7 +26,11 @@ async fn verbs(ledger: &Ledger) -> Vec<String> {
     let mut head = Link::BEGIN;
     let rows = ledger.audit(0, 1000).await.unwrap();
     for (place, row) in rows.iter().enumerate() {
-        assert_eq!(row.entry.seq, i64::try_from(place).unwrap() + 1, "without gaps");
+        assert_eq!(
+            row.entry.seq,
+            i64::try_from(place).unwrap() + 1,
+            "without gaps"
+        );
         head = head.tie(&row.entry);
         assert_eq!(row.hash, head.to_string(), "{row:?}");
     }
@@ -37,12 +41,32 @@ async fn verbs(ledger: &Ledger) -> Vec<String> {
 fn a_deed_is_in_the_audit_log_and_the_log_refuses_every_change() {
     on_every_engine(|place| async move {
         let desk = Desk::with_items(&place, 1).await;
-        assert!(desk.ledger.pause(&Scope::All, &by("Ann Lee"), at(5)).await.unwrap());
-        assert!(!desk.ledger.pause(&Scope::All, &by("bob"), at(6)).await.unwrap(), "it is paused");
+        assert!(
+            desk.ledger
+                .pause(&Scope::All, &by("Ann Lee"), at(5))
+                .await
+                .unwrap()
+        );
+        assert!(
+            !desk
+                .ledger
+                .pause(&Scope::All, &by("bob"), at(6))
+                .await
+                .unwrap(),
+            "it is paused"
+        );
         let log = desk.ledger.audit(0, 10).await.unwrap();
-        let [only] = log.as_slice() else { panic!("{log:?}") };
-        assert_eq!((only.entry.actor.as_str(), only.entry.via.as_str()), ("Ann Lee", "a test"));
-        assert_eq!((only.entry.verb.as_str(), only.entry.target.as_str()), ("pause", "all"));
+        let [only] = log.as_slice() else {
+            panic!("{log:?}")
+        };
+        assert_eq!(
+            (only.entry.actor.as_str(), only.entry.via.as_str()),
+            ("Ann Lee", "a test")
+        );
+        assert_eq!(
+            (only.entry.verb.as_str(), only.entry.target.as_str()),
+            ("pause", "all")
+        );
         assert_eq!(
             (only.entry.before.as_str(), only.entry.after.as_str()),
             ("{\"paused\":false}", "{\"paused\":true}")
@@ -64,7 +88,10 @@ fn a_deed_is_in_the_audit_log_and_the_log_refuses_every_change() {
 async fn half_sent(place: &Place) -> Desk {
     let desk = Desk::with_items(place, 2).await;
     let claimed = desk.claim(at(1), 1).await;
-    desk.ledger.settle(answered(&claimed[0], timed_out(), at(2))).await.unwrap();
+    desk.ledger
+        .settle(answered(&claimed[0], timed_out(), at(2)))
+        .await
+        .unwrap();
     desk
 }
 
@@ -72,15 +99,41 @@ async fn half_sent(place: &Place) -> Desk {
 fn what_is_paused_sends_nothing_new_and_is_asked_about() {
     on_every_engine(|place| async move {
         let desk = half_sent(&place).await;
-        let scopes = [Scope::All, Scope::Gateway("hk".into()), Scope::Workflow("w".into())];
+        let scopes = [
+            Scope::All,
+            Scope::Gateway("hk".into()),
+            Scope::Workflow("w".into()),
+        ];
         for (second, scope) in (10..).step_by(10).zip(scopes) {
-            assert!(desk.ledger.pause(&scope, &by("ann"), at(second)).await.unwrap());
+            assert!(
+                desk.ledger
+                    .pause(&scope, &by("ann"), at(second))
+                    .await
+                    .unwrap()
+            );
             let claimed = desk.claim(at(second + 1), 9).await;
-            let [asked] = claimed.as_slice() else { panic!("{scope}: {claimed:?}") };
+            let [asked] = claimed.as_slice() else {
+                panic!("{scope}: {claimed:?}")
+            };
             assert_eq!(asked.doing, Doing::Query, "{scope}");
-            desk.ledger.settle(answered(asked, timed_out(), at(second + 2))).await.unwrap();
-            assert!(desk.ledger.resume(&scope, &by("bob"), at(second + 3)).await.unwrap());
-            assert!(!desk.ledger.resume(&scope, &by("bob"), at(second + 3)).await.unwrap(), "not paused any more");
+            desk.ledger
+                .settle(answered(asked, timed_out(), at(second + 2)))
+                .await
+                .unwrap();
+            assert!(
+                desk.ledger
+                    .resume(&scope, &by("bob"), at(second + 3))
+                    .await
+                    .unwrap()
+            );
+            assert!(
+                !desk
+                    .ledger
+                    .resume(&scope, &by("bob"), at(second + 3))
+                    .await
+                    .unwrap(),
+                "not paused any more"
+            );
         }
         for other in [Scope::Gateway("eu".into()), Scope::Workflow("v".into())] {
             assert!(desk.ledger.pause(&other, &by("ann"), at(50)).await.unwrap());
@@ -96,13 +149,20 @@ fn a_paused_run_is_not_waited_for() {
     on_every_engine(|place| async move {
         let desk = Desk::with_items(&place, 2).await;
         let due = async || {
-            let work = desk.ledger.work(1, &["hk".to_owned()].into(), &Default::default()).await.unwrap();
+            let work = desk
+                .ledger
+                .work(1, &["hk".to_owned()].into(), &Default::default())
+                .await
+                .unwrap();
             (work.open, work.next_due)
         };
         let idle = async || desk.ledger.idle_lane(at(100), at(50)).await.unwrap();
         assert_eq!(due().await, (2, Some(at(0))));
         assert_eq!(idle().await.as_deref(), Some("hk"));
-        desk.ledger.pause(&Scope::Workflow("w".into()), &by("ann"), at(1)).await.unwrap();
+        desk.ledger
+            .pause(&Scope::Workflow("w".into()), &by("ann"), at(1))
+            .await
+            .unwrap();
         assert_eq!(due().await, (2, None));
         assert_eq!(idle().await, None, "it is ready: nothing is to be done");
     });
@@ -113,14 +173,27 @@ fn a_paused_contract_waits_and_goes_on_at_once_when_it_is_resumed() {
     on_every_engine(|place| async move {
         let desk = Desk::with_items(&place, 2).await;
         let serial = KeyHash::of("hk", "contract", "K-1");
-        let contract = Scope::Contract { gateway: "hk".into(), contract: "K-1".into(), serial };
-        desk.ledger.pause(&contract, &by("ann"), at(1)).await.unwrap();
+        let contract = Scope::Contract {
+            gateway: "hk".into(),
+            contract: "K-1".into(),
+            serial,
+        };
+        desk.ledger
+            .pause(&contract, &by("ann"), at(1))
+            .await
+            .unwrap();
         let claimed = desk.claim(at(2), 9).await;
         assert_eq!(claimed.iter().map(|one| one.id()).collect::<Vec<_>>(), [2]);
         let waiting = &desk.items().await[0];
-        assert_eq!(waiting.reason.as_deref(), Some("waits: its contract is paused"));
+        assert_eq!(
+            waiting.reason.as_deref(),
+            Some("waits: its contract is paused")
+        );
         assert_eq!(desk.ledger.pauses().await.unwrap()[0].name, "hk/K-1");
-        desk.ledger.resume(&contract, &by("ann"), at(3)).await.unwrap();
+        desk.ledger
+            .resume(&contract, &by("ann"), at(3))
+            .await
+            .unwrap();
         assert_eq!(desk.claim(at(4), 9).await.len(), 1, "an hour early");
     });
 }
@@ -129,13 +202,34 @@ fn a_paused_contract_waits_and_goes_on_at_once_when_it_is_resumed() {
 fn what_a_person_holds_only_a_person_releases() {
     on_every_engine(|place| async move {
         let desk = Desk::with_items(&place, 1).await;
-        desk.ledger.hold_lane("hk", None, &by("ann"), at(1)).await.unwrap();
+        desk.ledger
+            .hold_lane("hk", None, &by("ann"), at(1))
+            .await
+            .unwrap();
         assert!(desk.claim(at(2), 1).await.is_empty());
-        assert!(!desk.ledger.close_lane("hk", LaneState::Stopped, "wrong key", None, at(2)).await.unwrap(), "no news");
-        assert!(!desk.ledger.release_lane("hk").await.unwrap(), "payrun lets it be");
+        assert!(
+            !desk
+                .ledger
+                .close_lane("hk", LaneState::Stopped, "wrong key", None, at(2))
+                .await
+                .unwrap(),
+            "no news"
+        );
+        assert!(
+            !desk.ledger.release_lane("hk").await.unwrap(),
+            "payrun lets it be"
+        );
         let closed = desk.ledger.closed_lanes(at(3)).await.unwrap();
-        assert_eq!((closed[0].state, closed[0].author.as_deref()), (LaneState::Held, Some("ann")));
-        assert!(desk.ledger.open_lane("hk", &by("bob"), at(4)).await.unwrap());
+        assert_eq!(
+            (closed[0].state, closed[0].author.as_deref()),
+            (LaneState::Held, Some("ann"))
+        );
+        assert!(
+            desk.ledger
+                .open_lane("hk", &by("bob"), at(4))
+                .await
+                .unwrap()
+        );
         assert_eq!(desk.claim(at(5), 1).await.len(), 1);
         assert_eq!(verbs(&desk.ledger).await, ["lane.hold", "lane.release"]);
     });
@@ -145,14 +239,26 @@ fn what_a_person_holds_only_a_person_releases() {
 fn what_a_person_held_for_a_time_payrun_closes_again_when_the_time_is_over() {
     on_every_engine(|place| async move {
         let desk = Desk::with_items(&place, 1).await;
-        desk.ledger.hold_lane("hk", Some(at(10)), &by("ann"), at(1)).await.unwrap();
-        let stop = |now| desk.ledger.close_lane("hk", LaneState::Stopped, "wrong key", None, now);
+        desk.ledger
+            .hold_lane("hk", Some(at(10)), &by("ann"), at(1))
+            .await
+            .unwrap();
+        let stop = |now| {
+            desk.ledger
+                .close_lane("hk", LaneState::Stopped, "wrong key", None, now)
+        };
         assert!(!stop(at(9)).await.unwrap(), "ann still holds it");
         assert!(stop(at(10)).await.unwrap(), "nobody does");
         let closed = desk.ledger.closed_lanes(at(11)).await.unwrap();
-        assert_eq!((closed[0].state, closed[0].author.as_deref()), (LaneState::Stopped, None));
+        assert_eq!(
+            (closed[0].state, closed[0].author.as_deref()),
+            (LaneState::Stopped, None)
+        );
         assert!(desk.claim(at(11), 1).await.is_empty());
-        assert!(desk.ledger.release_lane("hk").await.unwrap(), "payrun's own");
+        assert!(
+            desk.ledger.release_lane("hk").await.unwrap(),
+            "payrun's own"
+        );
     });
 }
 
@@ -161,11 +267,26 @@ fn a_slowed_lane_is_slow_for_every_process_from_the_next_claim_on() {
     on_every_engine(|place| async move {
         let desk = Desk::with_items(&place, 50).await;
         let beside = desk.beside(&place, 2).await;
-        let limits = LaneLimits { rate: Some(Rate { calls: 1, per: Duration::from_secs(1) }), concurrency: Some(3) };
-        desk.ledger.limit_lane("hk", limits, &by("ann"), at(1)).await.unwrap();
+        let limits = LaneLimits {
+            rate: Some(Rate {
+                calls: 1,
+                per: Duration::from_secs(1),
+            }),
+            concurrency: Some(3),
+        };
+        desk.ledger
+            .limit_lane("hk", limits, &by("ann"), at(1))
+            .await
+            .unwrap();
         assert_eq!(beside.ledger.lane_limits("hk").await.unwrap(), limits);
-        assert_eq!(desk.claim(at(2), 20).await.len() + beside.claim(at(2), 20).await.len(), 1);
-        desk.ledger.limit_lane("hk", LaneLimits::default(), &by("ann"), at(3)).await.unwrap();
+        assert_eq!(
+            desk.claim(at(2), 20).await.len() + beside.claim(at(2), 20).await.len(),
+            1
+        );
+        desk.ledger
+            .limit_lane("hk", LaneLimits::default(), &by("ann"), at(3))
+            .await
+            .unwrap();
         assert_eq!(beside.claim(at(4), 20).await.len(), 20);
         assert!(desk.ledger.limited_lanes().await.unwrap().is_empty());
     });
@@ -177,32 +298,75 @@ fn a_person_closes_what_nobody_could_find_out_and_nothing_else() {
         let items: Vec<NewItem> = vec![item_of(1, "a", "C"), item_of(2, "b", "C"), item(3, "c")];
         let desk = Desk::with(&place, &items).await;
         let happened = Wish::Resolve(Finding::Happened(Receipt("R-7".into())));
-        let refused = desk.ledger.wish(1, &happened, &by("ann"), at(1)).await.unwrap();
-        assert!(matches!(refused, Granted::Refused(_)), "it was not sent: {refused:?}");
+        let refused = desk
+            .ledger
+            .wish(1, &happened, &by("ann"), at(1))
+            .await
+            .unwrap();
+        assert!(
+            matches!(refused, Granted::Refused(_)),
+            "it was not sent: {refused:?}"
+        );
         let claimed = desk.claim(at(1), 9).await;
         for one in &claimed {
-            desk.ledger.settle(answered(one, timed_out(), at(2))).await.unwrap();
+            desk.ledger
+                .settle(answered(one, timed_out(), at(2)))
+                .await
+                .unwrap();
         }
         // The second of the contract waits for the first; a question about the first is under way.
         let asked = desk.claim(at(4), 9).await;
-        assert_eq!(desk.ledger.wish(1, &happened, &by("ann"), at(5)).await.unwrap(), Granted::Moved(State::Succeeded));
+        assert_eq!(
+            desk.ledger
+                .wish(1, &happened, &by("ann"), at(5))
+                .await
+                .unwrap(),
+            Granted::Moved(State::Succeeded)
+        );
         let did_not = Wish::Resolve(Finding::DidNot);
-        assert_eq!(desk.ledger.wish(3, &did_not, &by("ann"), at(5)).await.unwrap(), Granted::Moved(State::Failed));
+        assert_eq!(
+            desk.ledger
+                .wish(3, &did_not, &by("ann"), at(5))
+                .await
+                .unwrap(),
+            Granted::Moved(State::Failed)
+        );
         let late = answered(&asked[0], timed_out(), at(6));
         assert_eq!(desk.ledger.settle(late).await.unwrap(), Settled::Late);
         let first = &desk.items().await[0];
-        assert_eq!((first.state, first.receipt.as_deref()), (State::Succeeded, Some("R-7")));
+        assert_eq!(
+            (first.state, first.receipt.as_deref()),
+            (State::Succeeded, Some("R-7"))
+        );
         assert_eq!(first.reason.as_deref(), Some("resolved by ann: a test"));
-        let evidence =
-            desk.ledger.attempts(1).await.unwrap().into_iter().find(|one| one.operation == "person").unwrap();
+        let evidence = desk
+            .ledger
+            .attempts(1)
+            .await
+            .unwrap()
+            .into_iter()
+            .find(|one| one.operation == "person")
+            .unwrap();
         assert_eq!(
             (evidence.answer.as_str(), evidence.evidence.as_str()),
             ("done", "ann: a test, a test; it happened, R-7")
         );
-        assert_eq!(desk.moves(3).await.last().unwrap(), "resolve unknown>failed");
-        assert_eq!(desk.ledger.wish(3, &Wish::Retry, &by("ann"), at(7)).await.unwrap(), Granted::Moved(State::Unknown));
+        assert_eq!(
+            desk.moves(3).await.last().unwrap(),
+            "resolve unknown>failed"
+        );
+        assert_eq!(
+            desk.ledger
+                .wish(3, &Wish::Retry, &by("ann"), at(7))
+                .await
+                .unwrap(),
+            Granted::Moved(State::Unknown)
+        );
         desk.assert_sound().await;
-        assert_eq!(verbs(&desk.ledger).await, ["item.resolve", "item.resolve", "item.retry"]);
+        assert_eq!(
+            verbs(&desk.ledger).await,
+            ["item.resolve", "item.resolve", "item.retry"]
+        );
     });
 }
 
@@ -210,13 +374,37 @@ fn a_person_closes_what_nobody_could_find_out_and_nothing_else() {
 fn of_items_that_were_counted_together_those_that_moved_since_are_left_alone() {
     on_every_engine(|place| async move {
         let desk = Desk::with_items(&place, 3).await;
-        let counted: Vec<(i64, i64)> = desk.items().await.iter().map(|item| (item.id, item.version)).collect();
+        let counted: Vec<(i64, i64)> = desk
+            .items()
+            .await
+            .iter()
+            .map(|item| (item.id, item.version))
+            .collect();
         desk.claim(at(1), 1).await;
-        let done = desk.ledger.wish_all(&counted, &Wish::Cancel, (&by("ann"), "state planned"), at(2)).await.unwrap();
+        let done = desk
+            .ledger
+            .wish_all(
+                &counted,
+                &Wish::Cancel,
+                (&by("ann"), "state planned"),
+                at(2),
+            )
+            .await
+            .unwrap();
         let cancelled = Granted::Moved(State::Cancelled);
-        assert_eq!(done, [(1, Granted::Changed), (2, cancelled.clone()), (3, cancelled)]);
+        assert_eq!(
+            done,
+            [
+                (1, Granted::Changed),
+                (2, cancelled.clone()),
+                (3, cancelled)
+            ]
+        );
         let log = desk.ledger.audit(0, 10).await.unwrap();
-        assert_eq!(log[0].entry.after, "{\"ids\":[2,3],\"minor\":{\"HKD\":2000},\"states\":{\"cancelled\":2}}");
+        assert_eq!(
+            log[0].entry.after,
+            "{\"ids\":[2,3],\"minor\":{\"HKD\":2000},\"states\":{\"cancelled\":2}}"
+        );
         desk.assert_sound().await;
     });
 }
@@ -226,12 +414,20 @@ fn the_audit_log_tells_withdrawals_of_what_was_under_way_from_items_that_were_ca
     on_every_engine(|place| async move {
         let desk = Desk::with_items(&place, 3).await;
         desk.claim(at(1), 1).await;
-        let chosen: Vec<(i64, i64)> = desk.items().await.iter().map(|item| (item.id, item.version)).collect();
-        let done = desk.ledger.wish_all(&chosen, &Wish::Cancel, (&by("ann"), "all"), at(2)).await.unwrap();
+        let chosen: Vec<(i64, i64)> = desk
+            .items()
+            .await
+            .iter()
+            .map(|item| (item.id, item.version))
+            .collect();
+        let done = desk
+            .ledger
+            .wish_all(&chosen, &Wish::Cancel, (&by("ann"), "all"), at(2))
+            .await
+            .unwrap();
         assert_eq!(done[0], (1, Granted::Withdrawn(State::Sending)));
         let log = desk.ledger.audit(0, 10).await.unwrap();
-        let after =
-            "{\"ids\":[1,2,3],\"minor\":{\"HKD\":3000},\"states\":{\"cancelled\":2},\"withdrawn\":{\"sending\":1}}";
+        let after = "{\"ids\":[1,2,3],\"minor\":{\"HKD\":3000},\"states\":{\"cancelled\":2},\"withdrawn\":{\"sending\":1}}";
         assert_eq!(log[0].entry.after, after);
         desk.assert_sound().await;
     });
@@ -247,10 +443,25 @@ async fn batch(place: &Place, needed: u32) -> Desk {
 async fn plan_batch(ledger: &Ledger, run: NewRun, needed: u32) -> i64 {
     let (mut planning, job) = planning_of(ledger, run).await;
     let before = planning.newest_item().await.unwrap();
-    let items: Vec<NewItem> = (1..=3).map(|line| item(line, &format!("R-{line}"))).collect();
-    assert_eq!(planning.items(job, &items).await.unwrap(), Vec::new(), "the keys are free");
+    let items: Vec<NewItem> = (1..=3)
+        .map(|line| item(line, &format!("R-{line}")))
+        .collect();
+    assert_eq!(
+        planning.items(job, &items).await.unwrap(),
+        Vec::new(),
+        "the keys are free"
+    );
     planning.job_planned(job, before, None).await.unwrap();
-    planning.hold(job, &NewApproval { needed, expires_at: at(1000) }).await.unwrap();
+    planning
+        .hold(
+            job,
+            &NewApproval {
+                needed,
+                expires_at: at(1000),
+            },
+        )
+        .await
+        .unwrap();
     planning.commit().await.unwrap();
     job
 }
@@ -261,7 +472,10 @@ async fn newest(ledger: &Ledger) -> ApprovalRow {
 
 async fn approve(desk: &Desk, name: &str, now: Timestamp) -> Decided {
     let approval = newest(&desk.ledger).await;
-    desk.ledger.approve(approval.id, None, &by(name), now).await.unwrap()
+    desk.ledger
+        .approve(approval.id, None, &by(name), now)
+        .await
+        .unwrap()
 }
 
 #[test]
@@ -270,20 +484,46 @@ fn a_held_batch_is_sent_when_somebody_else_than_its_author_has_approved_it() {
         let desk = batch(&place, 1).await;
         assert_eq!(desk.states().await, [State::Held; 3]);
         desk.ledger.advance(at(1)).await.unwrap();
-        assert!(desk.ledger.run(2).await.unwrap().unwrap().finished_at.is_none(), "it is open");
+        assert!(
+            desk.ledger
+                .run(2)
+                .await
+                .unwrap()
+                .unwrap()
+                .finished_at
+                .is_none(),
+            "it is open"
+        );
         assert!(desk.claim(at(1), 9).await.is_empty());
         let waiting = newest(&desk.ledger).await;
-        assert_eq!((waiting.author.as_str(), waiting.items, waiting.sums["HKD"]), ("ann", 3, 3000));
+        assert_eq!(
+            (waiting.author.as_str(), waiting.items, waiting.sums["HKD"]),
+            ("ann", 3, 3000)
+        );
         for author in ["ann", "ANN", " Ann"] {
             assert_eq!(approve(&desk, author, at(2)).await, Decided::OwnBatch);
         }
-        let other = desk.ledger.approve(waiting.id, Some("another"), &by("bob"), at(2)).await.unwrap();
+        let other = desk
+            .ledger
+            .approve(waiting.id, Some("another"), &by("bob"), at(2))
+            .await
+            .unwrap();
         assert_eq!(other, Decided::NotAsShown);
-        let decided = desk.ledger.approve(waiting.id, Some(&waiting.print), &by("bob"), at(3)).await.unwrap();
+        let decided = desk
+            .ledger
+            .approve(waiting.id, Some(&waiting.print), &by("bob"), at(3))
+            .await
+            .unwrap();
         assert_eq!(decided, Decided::Released(3));
-        assert_eq!(approve(&desk, "cleo", at(4)).await, Decided::NotWaiting(ApprovalState::Approved));
+        assert_eq!(
+            approve(&desk, "cleo", at(4)).await,
+            Decided::NotWaiting(ApprovalState::Approved)
+        );
         assert_eq!(desk.claim(at(5), 9).await.len(), 3);
-        assert_eq!(desk.moves(1).await, ["approve held>planned", "claim planned>sending"]);
+        assert_eq!(
+            desk.moves(1).await,
+            ["approve held>planned", "claim planned>sending"]
+        );
         assert_eq!(newest(&desk.ledger).await.votes[0].actor, "bob");
         desk.assert_sound().await;
         assert_eq!(verbs(&desk.ledger).await, ["approval.approve"]);
@@ -294,16 +534,38 @@ fn a_held_batch_is_sent_when_somebody_else_than_its_author_has_approved_it() {
 fn two_names_of_one_user_are_one_person_who_approves() {
     on_every_engine(|place| async move {
         let desk = Desk::with_items(&place, 0).await;
-        let user = |name, user| Signed { actor: Actor::at_console(name, user).unwrap(), ..by("nobody") };
-        plan_batch(&desk.ledger, NewRun { author: user("ann", "u-ann").actor, ..run("2") }, 2).await;
+        let user = |name, user| Signed {
+            actor: Actor::at_console(name, user).unwrap(),
+            ..by("nobody")
+        };
+        plan_batch(
+            &desk.ledger,
+            NewRun {
+                author: user("ann", "u-ann").actor,
+                ..run("2")
+            },
+            2,
+        )
+        .await;
         let id = newest(&desk.ledger).await.id;
         let ledger = &desk.ledger;
         let approve = |who| async move { ledger.approve(id, None, &who, at(2)).await.unwrap() };
-        for own in [user("bob", "u-ann"), user("bob", "ANN"), user("ann", "u-bob"), user("u-ann", "u-bob")] {
+        for own in [
+            user("bob", "u-ann"),
+            user("bob", "ANN"),
+            user("ann", "u-bob"),
+            user("u-ann", "u-bob"),
+        ] {
             assert_eq!(approve(own).await, Decided::OwnBatch);
         }
         assert_eq!(approve(by("bob")).await, Decided::Incomparable);
-        assert_eq!(approve(user("bob", "u-bob")).await, Decided::Counted { given: 1, needed: 2 });
+        assert_eq!(
+            approve(user("bob", "u-bob")).await,
+            Decided::Counted {
+                given: 1,
+                needed: 2
+            }
+        );
         assert_eq!(approve(user("cleo", "u-bob")).await, Decided::VotedBefore);
         assert_eq!(approve(user("cleo", "u-cleo")).await, Decided::Released(3));
     });
@@ -313,12 +575,21 @@ fn two_names_of_one_user_are_one_person_who_approves() {
 fn two_who_must_approve_are_two_different_persons() {
     on_every_engine(|place| async move {
         let desk = batch(&place, 2).await;
-        assert_eq!(approve(&desk, "bob", at(1)).await, Decided::Counted { given: 1, needed: 2 });
+        assert_eq!(
+            approve(&desk, "bob", at(1)).await,
+            Decided::Counted {
+                given: 1,
+                needed: 2
+            }
+        );
         assert_eq!(approve(&desk, "BOB", at(2)).await, Decided::VotedBefore);
         assert_eq!(approve(&desk, "ann", at(2)).await, Decided::OwnBatch);
         assert_eq!(desk.states().await, [State::Held; 3]);
         assert_eq!(approve(&desk, "cleo", at(3)).await, Decided::Released(3));
-        assert_eq!(verbs(&desk.ledger).await, ["approval.approve", "approval.approve"]);
+        assert_eq!(
+            verbs(&desk.ledger).await,
+            ["approval.approve", "approval.approve"]
+        );
     });
 }
 
@@ -333,15 +604,34 @@ fn a_row_that_was_changed_makes_the_approval_void() {
         ];
         let change = changes[usize::from(matches!(place, Place::Postgres(_)))];
         let desk = batch(&place, 2).await;
-        assert_eq!(approve(&desk, "bob", at(1)).await, Decided::Counted { given: 1, needed: 2 });
+        assert_eq!(
+            approve(&desk, "bob", at(1)).await,
+            Decided::Counted {
+                given: 1,
+                needed: 2
+            }
+        );
         place.run(change).await;
         assert_eq!(approve(&desk, "cleo", at(2)).await, Decided::Changed);
-        assert_eq!(approve(&desk, "cleo", at(3)).await, Decided::NotWaiting(ApprovalState::Void));
-        assert_eq!(desk.states().await, [State::Held; 3], "nothing of it is sent");
+        assert_eq!(
+            approve(&desk, "cleo", at(3)).await,
+            Decided::NotWaiting(ApprovalState::Void)
+        );
+        assert_eq!(
+            desk.states().await,
+            [State::Held; 3],
+            "nothing of it is sent"
+        );
         let id = newest(&desk.ledger).await.id;
-        assert_eq!(desk.ledger.reject(id, &by("ann"), at(4)).await.unwrap(), Decided::Withdrawn(3));
+        assert_eq!(
+            desk.ledger.reject(id, &by("ann"), at(4)).await.unwrap(),
+            Decided::Withdrawn(3)
+        );
         desk.assert_sound().await;
-        assert_eq!(verbs(&desk.ledger).await, ["approval.approve", "approval.void", "approval.reject"]);
+        assert_eq!(
+            verbs(&desk.ledger).await,
+            ["approval.approve", "approval.void", "approval.reject"]
+        );
     });
 }
 
@@ -350,14 +640,38 @@ fn what_was_rejected_is_never_sent_and_can_be_planned_anew() {
     on_every_engine(|place| async move {
         let desk = batch(&place, 1).await;
         let id = newest(&desk.ledger).await.id;
-        assert_eq!(desk.ledger.reject(id, &by("bob"), at(1)).await.unwrap(), Decided::Withdrawn(3));
+        assert_eq!(
+            desk.ledger.reject(id, &by("bob"), at(1)).await.unwrap(),
+            Decided::Withdrawn(3)
+        );
         assert_eq!(desk.states().await, [State::Cancelled; 3]);
-        assert_eq!(approve(&desk, "bob", at(2)).await, Decided::NotWaiting(ApprovalState::Rejected));
-        assert_eq!(desk.ledger.wish(1, &Wish::Retry, &by("ann"), at(2)).await.unwrap(), Granted::NeverApproved);
+        assert_eq!(
+            approve(&desk, "bob", at(2)).await,
+            Decided::NotWaiting(ApprovalState::Rejected)
+        );
+        assert_eq!(
+            desk.ledger
+                .wish(1, &Wish::Retry, &by("ann"), at(2))
+                .await
+                .unwrap(),
+            Granted::NeverApproved
+        );
         desk.ledger.advance(at(3)).await.unwrap();
-        assert!(desk.ledger.run(2).await.unwrap().unwrap().finished_at.is_some());
+        assert!(
+            desk.ledger
+                .run(2)
+                .await
+                .unwrap()
+                .unwrap()
+                .finished_at
+                .is_some()
+        );
         plan_batch(&desk.ledger, run("3"), 1).await;
-        assert_eq!(desk.ledger.find_item("R-1").await.unwrap().unwrap().id, 4, "who holds the key is meant");
+        assert_eq!(
+            desk.ledger.find_item("R-1").await.unwrap().unwrap().id,
+            4,
+            "who holds the key is meant"
+        );
         assert_eq!(approve(&desk, "bob", at(4)).await, Decided::Released(3));
         desk.assert_sound().await;
     });
@@ -368,12 +682,27 @@ fn a_row_that_is_withdrawn_is_another_batch_and_no_way_around_the_approval() {
     on_every_engine(|place| async move {
         let desk = batch(&place, 1).await;
         assert_eq!(
-            desk.ledger.wish(2, &Wish::Cancel, &by("ann"), at(1)).await.unwrap(),
+            desk.ledger
+                .wish(2, &Wish::Cancel, &by("ann"), at(1))
+                .await
+                .unwrap(),
             Granted::Moved(State::Cancelled)
         );
-        assert_eq!(desk.ledger.wish(2, &Wish::Retry, &by("ann"), at(2)).await.unwrap(), Granted::NeverApproved);
-        assert_eq!(approve(&desk, "bob", at(3)).await, Decided::NotWaiting(ApprovalState::Void));
-        assert_eq!(desk.states().await, [State::Held, State::Cancelled, State::Held]);
+        assert_eq!(
+            desk.ledger
+                .wish(2, &Wish::Retry, &by("ann"), at(2))
+                .await
+                .unwrap(),
+            Granted::NeverApproved
+        );
+        assert_eq!(
+            approve(&desk, "bob", at(3)).await,
+            Decided::NotWaiting(ApprovalState::Void)
+        );
+        assert_eq!(
+            desk.states().await,
+            [State::Held, State::Cancelled, State::Held]
+        );
     });
 }
 
@@ -381,12 +710,36 @@ fn a_row_that_is_withdrawn_is_another_batch_and_no_way_around_the_approval() {
 fn what_nobody_approves_in_time_is_withdrawn() {
     on_every_engine(|place| async move {
         let desk = batch(&place, 1).await;
-        assert_eq!(desk.ledger.expire_approvals(&by("cleo"), at(999)).await.unwrap(), 0);
-        assert_eq!(approve(&desk, "bob", at(1000)).await, Decided::NotWaiting(ApprovalState::Expired));
-        assert_eq!(desk.ledger.expire_approvals(&by("cleo"), at(1000)).await.unwrap(), 1);
-        assert_eq!(desk.ledger.expire_approvals(&by("cleo"), at(1001)).await.unwrap(), 0);
+        assert_eq!(
+            desk.ledger
+                .expire_approvals(&by("cleo"), at(999))
+                .await
+                .unwrap(),
+            0
+        );
+        assert_eq!(
+            approve(&desk, "bob", at(1000)).await,
+            Decided::NotWaiting(ApprovalState::Expired)
+        );
+        assert_eq!(
+            desk.ledger
+                .expire_approvals(&by("cleo"), at(1000))
+                .await
+                .unwrap(),
+            1
+        );
+        assert_eq!(
+            desk.ledger
+                .expire_approvals(&by("cleo"), at(1001))
+                .await
+                .unwrap(),
+            0
+        );
         assert_eq!(desk.states().await, [State::Cancelled; 3]);
-        assert_eq!(desk.items().await[0].reason.as_deref(), Some("nobody approved the batch in time"));
+        assert_eq!(
+            desk.items().await[0].reason.as_deref(),
+            Some("nobody approved the batch in time")
+        );
         desk.assert_sound().await;
     });
 }
@@ -399,7 +752,8 @@ fn money_that_moved_for_a_held_item_is_an_alarm_and_another_batch() {
         let shown = payrun::ledger::StatementEvidence {
             day: "2026-03-31".into(),
             line: 1,
-            order_no: payrun::domain::ids::OrderNumber::parse(item.order_no.as_deref().unwrap()).unwrap(),
+            order_no: payrun::domain::ids::OrderNumber::parse(item.order_no.as_deref().unwrap())
+                .unwrap(),
             receipt: Receipt("R1".into()),
             amount: item.amount.unwrap(),
             now: at(1),

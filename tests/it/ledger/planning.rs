@@ -7,7 +7,8 @@ use payrun::domain::answer::{Answer, Decline, DeclineClass, NumberRule};
 use payrun::domain::ids::{KeyHash, OrderNumber};
 use payrun::domain::item::State;
 use payrun::ledger::{
-    Again, Granted, ItemFilter, LedgerError, NewItem, NewJob, Refusal, Replaces, TroubledBefore, Wish, filed_again_as,
+    Again, Granted, ItemFilter, LedgerError, NewItem, NewJob, Refusal, Replaces, TroubledBefore,
+    Wish, filed_again_as,
 };
 
 use super::desk::{Desk, answered, at, done, item, job, planning, run};
@@ -21,10 +22,19 @@ fn a_plan_that_is_abandoned_leaves_nothing() {
         plan.items(id, &[item(1, "A")]).await.unwrap();
         plan.abandon().await.unwrap();
         assert!(ledger.runs(None, 10).await.unwrap().is_empty());
-        assert!(ledger.items(&ItemFilter::default(), 0, 10).await.unwrap().is_empty());
+        assert!(
+            ledger
+                .items(&ItemFilter::default(), 0, 10)
+                .await
+                .unwrap()
+                .is_empty()
+        );
         assert_eq!(ledger.check().await.unwrap(), Vec::<String>::new());
         let (mut plan, id) = planning(&ledger, "1").await;
-        assert!(plan.items(id, &[item(1, "A")]).await.unwrap().is_empty(), "the key is free");
+        assert!(
+            plan.items(id, &[item(1, "A")]).await.unwrap().is_empty(),
+            "the key is free"
+        );
         plan.commit().await.unwrap();
     });
 }
@@ -53,8 +63,13 @@ fn after_a_plan_that_was_dropped_the_next_deed_of_any_kind_is_durable() {
         plan.items(id, &[item(1, "A")]).await.unwrap();
         plan.commit().await.unwrap();
         let other = place.open().await;
-        let occurrences: Vec<String> =
-            other.runs(None, 10).await.unwrap().into_iter().map(|run| run.occurrence).collect();
+        let occurrences: Vec<String> = other
+            .runs(None, 10)
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|run| run.occurrence)
+            .collect();
         assert_eq!(occurrences, ["2"]);
     });
 }
@@ -66,14 +81,28 @@ fn an_occurrence_is_planned_once() {
         let (plan, _) = planning(&ledger, "1").await;
         plan.commit().await.unwrap();
         let again = ledger.plan(run("1")).await;
-        assert!(matches!(again, Err(LedgerError::RunExists { .. })), "{again:?}");
+        assert!(
+            matches!(again, Err(LedgerError::RunExists { .. })),
+            "{again:?}"
+        );
         let (plan, _) = planning(&ledger, "2").await;
         plan.commit().await.unwrap();
     });
 }
 
 fn reasons(refusals: &[Refusal]) -> Vec<(u64, State, Option<i64>, bool, &str)> {
-    refusals.iter().map(|one| (one.line, one.state, one.duplicate_of, one.alarming, one.reason.as_str())).collect()
+    refusals
+        .iter()
+        .map(|one| {
+            (
+                one.line,
+                one.state,
+                one.duplicate_of,
+                one.alarming,
+                one.reason.as_str(),
+            )
+        })
+        .collect()
 }
 
 #[test]
@@ -81,18 +110,68 @@ fn a_key_that_stands_twice_in_a_run_is_rejected_the_second_time() {
     on_every_engine(|place| async move {
         let ledger = place.open().await;
         let (mut plan, id) = planning(&ledger, "1").await;
-        let refused = plan.items(id, &[item(1, "A"), item(2, "B"), NewItem { line: 3, ..item(1, "A") }]).await.unwrap();
-        assert_eq!(reasons(&refused), [(3, State::Rejected, None, false, "the key \"A\" stands in line 1 already")]);
-        let refused = plan.items(id, &[NewItem { line: 4, ..item(2, "B") }]).await.unwrap();
+        let refused = plan
+            .items(
+                id,
+                &[
+                    item(1, "A"),
+                    item(2, "B"),
+                    NewItem {
+                        line: 3,
+                        ..item(1, "A")
+                    },
+                ],
+            )
+            .await
+            .unwrap();
         assert_eq!(
             reasons(&refused),
-            [(4, State::Rejected, None, false, "the key \"B\" stands in line 2 already")],
+            [(
+                3,
+                State::Rejected,
+                None,
+                false,
+                "the key \"A\" stands in line 1 already"
+            )]
+        );
+        let refused = plan
+            .items(
+                id,
+                &[NewItem {
+                    line: 4,
+                    ..item(2, "B")
+                }],
+            )
+            .await
+            .unwrap();
+        assert_eq!(
+            reasons(&refused),
+            [(
+                4,
+                State::Rejected,
+                None,
+                false,
+                "the key \"B\" stands in line 2 already"
+            )],
             "in another chunk"
         );
         plan.commit().await.unwrap();
-        let states: Vec<State> =
-            ledger.items(&ItemFilter::default(), 0, 10).await.unwrap().iter().map(|item| item.state).collect();
-        assert_eq!(states, [State::Planned, State::Planned, State::Rejected, State::Rejected]);
+        let states: Vec<State> = ledger
+            .items(&ItemFilter::default(), 0, 10)
+            .await
+            .unwrap()
+            .iter()
+            .map(|item| item.state)
+            .collect();
+        assert_eq!(
+            states,
+            [
+                State::Planned,
+                State::Planned,
+                State::Rejected,
+                State::Rejected
+            ]
+        );
         assert_eq!(ledger.check().await.unwrap(), Vec::<String>::new());
     });
 }
@@ -102,10 +181,22 @@ fn a_row_that_another_one_stands_for_too_is_skipped_wherever_it_stands() {
     on_every_engine(|place| async move {
         let ledger = place.open().await;
         let (mut plan, id) = planning(&ledger, "1").await;
-        let shared = |line| NewItem { line, shared: true, ..item(1, "A") };
+        let shared = |line| NewItem {
+            line,
+            shared: true,
+            ..item(1, "A")
+        };
         let refused = plan.items(id, &[shared(1), shared(2)]).await.unwrap();
         let refused = [refused, plan.items(id, &[shared(3)]).await.unwrap()].concat();
-        let state = |line| (line, State::Skipped, None, false, "the key \"A\" stands in line 1 already");
+        let state = |line| {
+            (
+                line,
+                State::Skipped,
+                None,
+                false,
+                "the key \"A\" stands in line 1 already",
+            )
+        };
         assert_eq!(reasons(&refused), [state(2), state(3)]);
         plan.commit().await.unwrap();
         assert_eq!(ledger.check().await.unwrap(), Vec::<String>::new());
@@ -116,32 +207,88 @@ fn a_row_that_another_one_stands_for_too_is_skipped_wherever_it_stands() {
 fn what_is_filed_again_is_a_new_item_and_the_one_of_before_is_kept_and_not_retried() {
     on_every_engine(|place| async move {
         let desk = Desk::with(&place, &[item(1, "A"), item(2, "B")]).await;
-        let decline = Decline { code: "NO".into(), class: DeclineClass::Hard, number: NumberRule::Same };
+        let decline = Decline {
+            code: "NO".into(),
+            class: DeclineClass::Hard,
+            number: NumberRule::Same,
+        };
         let claimed = desk.claim(at(1), 1).await.remove(0);
-        desk.ledger.settle(answered(&claimed, Answer::Declined(decline), at(2))).await.unwrap();
+        desk.ledger
+            .settle(answered(&claimed, Answer::Declined(decline), at(2)))
+            .await
+            .unwrap();
         let (mut plan, id) = planning(&desk.ledger, "2").await;
-        let mut earlier = plan.earlier(&[item(1, "A").key_hash, item(2, "B").key_hash]).await.unwrap();
+        let mut earlier = plan
+            .earlier(&[item(1, "A").key_hash, item(2, "B").key_hash])
+            .await
+            .unwrap();
         assert_eq!(earlier.len(), 2);
-        assert!(!earlier.remove(&item(2, "B").key_hash).unwrap().can_be_replaced(), "it is still to be sent");
+        assert!(
+            !earlier
+                .remove(&item(2, "B").key_hash)
+                .unwrap()
+                .can_be_replaced(),
+            "it is still to be sent"
+        );
         let earlier = earlier.remove(&item(1, "A").key_hash).unwrap();
-        assert!(earlier.can_be_replaced() && earlier.amount() == item(1, "A").amount && earlier.run_id() == 1);
+        assert!(
+            earlier.can_be_replaced()
+                && earlier.amount() == item(1, "A").amount
+                && earlier.run_id() == 1
+        );
         let mended = NewItem {
             key_hash: KeyHash::of("hk", "deduct/filed again 2", "A"),
-            again: Again::Replaces(Box::new(Replaces { earlier, same_terms: true })),
+            again: Again::Replaces(Box::new(Replaces {
+                earlier,
+                same_terms: true,
+            })),
             ..item(1, "A")
         };
         assert!(plan.items(id, &[mended]).await.unwrap().is_empty());
         plan.commit().await.unwrap();
-        let items = desk.ledger.items(&ItemFilter::default(), 0, 10).await.unwrap();
-        let [old, _, new] = &items[..] else { panic!("{items:?}") };
-        assert_eq!((old.state, new.state, &old.input), (State::Failed, State::Planned, &item(1, "A").input));
+        let items = desk
+            .ledger
+            .items(&ItemFilter::default(), 0, 10)
+            .await
+            .unwrap();
+        let [old, _, new] = &items[..] else {
+            panic!("{items:?}")
+        };
+        assert_eq!(
+            (old.state, new.state, &old.input),
+            (State::Failed, State::Planned, &item(1, "A").input)
+        );
         assert_ne!(old.order_no, new.order_no);
         assert_eq!(filed_again_as(old.result.as_deref()), Some(new.id));
-        assert!(old.reason.as_deref().unwrap().ends_with("; filed again with other content as item 3"), "{old:?}");
-        assert!(new.result.as_deref().unwrap().contains("\"files_again\":1"), "{new:?}");
-        assert!(desk.moves(old.id).await.last().unwrap().contains("filed again"), "{:?}", desk.moves(old.id).await);
-        let by = Signed { actor: Actor::person("o", "o").unwrap(), reason: Reason::parse("again").unwrap() };
-        let retried = desk.ledger.wish(old.id, &Wish::Retry, &by, at(3)).await.unwrap();
+        assert!(
+            old.reason
+                .as_deref()
+                .unwrap()
+                .ends_with("; filed again with other content as item 3"),
+            "{old:?}"
+        );
+        assert!(
+            new.result.as_deref().unwrap().contains("\"files_again\":1"),
+            "{new:?}"
+        );
+        assert!(
+            desk.moves(old.id)
+                .await
+                .last()
+                .unwrap()
+                .contains("filed again"),
+            "{:?}",
+            desk.moves(old.id).await
+        );
+        let by = Signed {
+            actor: Actor::person("o", "o").unwrap(),
+            reason: Reason::parse("again").unwrap(),
+        };
+        let retried = desk
+            .ledger
+            .wish(old.id, &Wish::Retry, &by, at(3))
+            .await
+            .unwrap();
         assert_eq!(retried, Granted::FiledAgain(new.id));
         desk.assert_sound().await;
     });
@@ -151,15 +298,32 @@ fn what_is_filed_again_is_a_new_item_and_the_one_of_before_is_kept_and_not_retri
 fn what_did_not_go_well_of_skipped_rows_is_counted_by_run() {
     on_every_engine(|place| async move {
         let desk = Desk::with(&place, &[item(1, "A"), item(2, "B"), item(3, "C")]).await;
-        let decline = Decline { code: "NO".into(), class: DeclineClass::Hard, number: NumberRule::Same };
+        let decline = Decline {
+            code: "NO".into(),
+            class: DeclineClass::Hard,
+            number: NumberRule::Same,
+        };
         for claimed in desk.claim(at(1), 2).await {
-            desk.ledger.settle(answered(&claimed, Answer::Declined(decline.clone()), at(2))).await.unwrap();
+            desk.ledger
+                .settle(answered(&claimed, Answer::Declined(decline.clone()), at(2)))
+                .await
+                .unwrap();
         }
         let (mut plan, id) = planning(&desk.ledger, "2").await;
         let run_id = plan.run_id();
-        plan.items(id, &[item(1, "A"), item(2, "B"), item(3, "C"), item(4, "D")]).await.unwrap();
+        plan.items(
+            id,
+            &[item(1, "A"), item(2, "B"), item(3, "C"), item(4, "D")],
+        )
+        .await
+        .unwrap();
         plan.commit().await.unwrap();
-        let expected = [TroubledBefore { run_id: 1, kind: "deduct".into(), state: State::Failed, items: 2 }];
+        let expected = [TroubledBefore {
+            run_id: 1,
+            kind: "deduct".into(),
+            state: State::Failed,
+            items: 2,
+        }];
         assert_eq!(desk.ledger.troubled_before(run_id).await.unwrap(), expected);
         assert_eq!(desk.ledger.troubled_before(1).await.unwrap(), []);
     });
@@ -170,20 +334,55 @@ fn rows_that_say_different_things_under_one_key_are_all_refused_wherever_they_st
     on_every_engine(|place| async move {
         let ledger = place.open().await;
         let (mut plan, id) = planning(&ledger, "1").await;
-        let other = |line, key| NewItem { identity: KeyHash::of("hk", "deduct", "something else"), ..item(line, key) };
-        let told = |refused: &[Refusal]| -> Vec<(u64, bool)> {
-            assert!(refused.iter().all(|one| one.reason.contains("neither row is sent")), "{refused:?}");
-            refused.iter().map(|one| (one.line, one.was_planned)).collect()
+        let other = |line, key| NewItem {
+            identity: KeyHash::of("hk", "deduct", "something else"),
+            ..item(line, key)
         };
-        let refused = plan.items(id, &[item(1, "A"), item(2, "B"), other(3, "A"), item(4, "A")]).await.unwrap();
-        assert_eq!(told(&refused), [(1, false), (3, false), (4, false)], "in one chunk");
-        let refused = plan.items(id, &[item(5, "A"), other(6, "B"), item(7, "C")]).await.unwrap();
-        assert_eq!(told(&refused), [(5, false), (6, false), (2, true)], "in another chunk");
-        assert_eq!(told(&plan.items(id, &[item(8, "B")]).await.unwrap()), [(8, false)], "also for the third");
+        let told = |refused: &[Refusal]| -> Vec<(u64, bool)> {
+            assert!(
+                refused
+                    .iter()
+                    .all(|one| one.reason.contains("neither row is sent")),
+                "{refused:?}"
+            );
+            refused
+                .iter()
+                .map(|one| (one.line, one.was_planned))
+                .collect()
+        };
+        let refused = plan
+            .items(
+                id,
+                &[item(1, "A"), item(2, "B"), other(3, "A"), item(4, "A")],
+            )
+            .await
+            .unwrap();
+        assert_eq!(
+            told(&refused),
+            [(1, false), (3, false), (4, false)],
+            "in one chunk"
+        );
+        let refused = plan
+            .items(id, &[item(5, "A"), other(6, "B"), item(7, "C")])
+            .await
+            .unwrap();
+        assert_eq!(
+            told(&refused),
+            [(5, false), (6, false), (2, true)],
+            "in another chunk"
+        );
+        assert_eq!(
+            told(&plan.items(id, &[item(8, "B")]).await.unwrap()),
+            [(8, false)],
+            "also for the third"
+        );
         plan.commit().await.unwrap();
         let items = ledger.items(&ItemFilter::default(), 0, 20).await.unwrap();
-        let planned: Vec<&str> =
-            items.iter().filter(|item| item.state == State::Planned).map(|item| item.key.as_str()).collect();
+        let planned: Vec<&str> = items
+            .iter()
+            .filter(|item| item.state == State::Planned)
+            .map(|item| item.key.as_str())
+            .collect();
         assert_eq!((planned, items.len()), (vec!["C"], 8));
         assert_eq!(ledger.check().await.unwrap(), Vec::<String>::new());
         // The right row alone, in another run, is planned.
@@ -198,13 +397,25 @@ fn a_key_of_another_run_is_skipped_or_rejected_if_it_says_something_else() {
     on_every_engine(|place| async move {
         let desk = Desk::with(&place, &[item(1, "A"), item(2, "B")]).await;
         let (mut plan, id) = planning(&desk.ledger, "2").await;
-        let other = NewItem { identity: KeyHash::of("hk", "deduct", "something else"), ..item(2, "B") };
-        let refused = plan.items(id, &[item(1, "A"), other, item(3, "C")]).await.unwrap();
+        let other = NewItem {
+            identity: KeyHash::of("hk", "deduct", "something else"),
+            ..item(2, "B")
+        };
+        let refused = plan
+            .items(id, &[item(1, "A"), other, item(3, "C")])
+            .await
+            .unwrap();
         plan.commit().await.unwrap();
         assert_eq!(
             reasons(&refused),
             [
-                (1, State::Skipped, Some(1), false, "run 1 has this key already (item 1, planned)"),
+                (
+                    1,
+                    State::Skipped,
+                    Some(1),
+                    false,
+                    "run 1 has this key already (item 1, planned)"
+                ),
                 (
                     2,
                     State::Rejected,
@@ -215,7 +426,11 @@ fn a_key_of_another_run_is_skipped_or_rejected_if_it_says_something_else() {
                 ),
             ]
         );
-        assert_eq!(desk.claim(at(1), 10).await.len(), 2, "of the first run's job");
+        assert_eq!(
+            desk.claim(at(1), 10).await.len(),
+            2,
+            "of the first run's job"
+        );
         desk.assert_sound().await;
     });
 }
@@ -225,12 +440,24 @@ fn an_order_number_that_a_user_gives_belongs_to_one_item() {
     on_every_engine(|place| async move {
         let ledger = place.open().await;
         let (mut plan, id) = planning(&ledger, "1").await;
-        let with_number = |line, key: &str| NewItem { custom_no: OrderNumber::parse("own-1").ok(), ..item(line, key) };
-        let refused = plan.items(id, &[with_number(1, "A"), with_number(2, "B")]).await.unwrap();
+        let with_number = |line, key: &str| NewItem {
+            custom_no: OrderNumber::parse("own-1").ok(),
+            ..item(line, key)
+        };
+        let refused = plan
+            .items(id, &[with_number(1, "A"), with_number(2, "B")])
+            .await
+            .unwrap();
         plan.commit().await.unwrap();
         assert_eq!(
             reasons(&refused),
-            [(2, State::Rejected, None, false, "the order number own-1 belongs to another item")]
+            [(
+                2,
+                State::Rejected,
+                None,
+                false,
+                "the order number own-1 belongs to another item"
+            )]
         );
         assert_eq!(ledger.find_item("own-1").await.unwrap().unwrap().key, "A");
     });
@@ -254,16 +481,32 @@ async fn two_jobs(place: &super::Place) -> Desk {
     let ledger = place.open().await;
     let mut plan = ledger.plan(run("1")).await.unwrap();
     let first = plan.job(job("first")).await.unwrap();
-    let second = plan.job(NewJob { needs: vec!["first".into()], ..job("second") }).await.unwrap();
+    let second = plan
+        .job(NewJob {
+            needs: vec!["first".into()],
+            ..job("second")
+        })
+        .await
+        .unwrap();
     plan.items(first, &[item(1, "A")]).await.unwrap();
     plan.items(second, &[item(1, "B")]).await.unwrap();
     plan.commit().await.unwrap();
     let node = ledger.join(1 << 20, at(0)).await.unwrap();
-    Desk { ledger, node, job: first }
+    Desk {
+        ledger,
+        node,
+        job: first,
+    }
 }
 
 async fn open_jobs(desk: &Desk) -> Vec<i64> {
-    desk.ledger.open_jobs("hk").await.unwrap().iter().map(|job| job.id).collect()
+    desk.ledger
+        .open_jobs("hk")
+        .await
+        .unwrap()
+        .iter()
+        .map(|job| job.id)
+        .collect()
 }
 
 #[test]
@@ -273,21 +516,44 @@ fn a_job_starts_when_those_it_needs_have_ended_and_the_run_ends_with_the_last() 
         desk.ledger.advance(at(1)).await.unwrap();
         assert_eq!(open_jobs(&desk).await, [1]);
         let lanes = BTreeSet::from(["hk".to_owned()]);
-        assert_eq!(desk.ledger.work(1, &lanes, &std::collections::BTreeSet::new()).await.unwrap().open, 2);
+        assert_eq!(
+            desk.ledger
+                .work(1, &lanes, &std::collections::BTreeSet::new())
+                .await
+                .unwrap()
+                .open,
+            2
+        );
         for (job, next) in [(1, vec![2]), (2, vec![])] {
-            let claimed = Desk { job, ..two_jobs_desk(&desk).await }.claim(at(2), 1).await.remove(0);
-            desk.ledger.settle(answered(&claimed, done(), at(3))).await.unwrap();
+            let claimed = Desk {
+                job,
+                ..two_jobs_desk(&desk).await
+            }
+            .claim(at(2), 1)
+            .await
+            .remove(0);
+            desk.ledger
+                .settle(answered(&claimed, done(), at(3)))
+                .await
+                .unwrap();
             desk.ledger.advance(at(4)).await.unwrap();
             assert_eq!(open_jobs(&desk).await, next);
         }
-        assert_eq!(desk.ledger.run(1).await.unwrap().unwrap().finished_at, Some(at(4)));
+        assert_eq!(
+            desk.ledger.run(1).await.unwrap().unwrap().finished_at,
+            Some(at(4))
+        );
         assert!(desk.ledger.unfinished_runs().await.unwrap().is_empty());
     });
 }
 
 /// The same process at another job.
 async fn two_jobs_desk(desk: &Desk) -> Desk {
-    Desk { ledger: desk.ledger.clone(), node: desk.ledger.join(rand::random(), at(0)).await.unwrap(), job: desk.job }
+    Desk {
+        ledger: desk.ledger.clone(),
+        node: desk.ledger.join(rand::random(), at(0)).await.unwrap(),
+        job: desk.job,
+    }
 }
 
 #[test]
@@ -295,9 +561,14 @@ fn a_process_that_dies_between_ending_a_job_and_starting_the_next_leaves_nothing
     on_every_engine(|place| async move {
         let desk = two_jobs(&place).await;
         let claimed = desk.claim(at(2), 1).await.remove(0);
-        desk.ledger.settle(answered(&claimed, done(), at(3))).await.unwrap();
+        desk.ledger
+            .settle(answered(&claimed, done(), at(3)))
+            .await
+            .unwrap();
         // What an earlier version left then: it ended and started jobs in two commits.
-        place.run("update jobs set finished_at = 1 where id = 1").await;
+        place
+            .run("update jobs set finished_at = 1 where id = 1")
+            .await;
         desk.ledger.advance(at(4)).await.unwrap();
         assert_eq!(open_jobs(&desk).await, [2]);
     });

@@ -9,7 +9,10 @@ use payrun::domain::time::Timestamp;
 use super::desk::{Desk, at, policy};
 use super::on_every_engine;
 
-const RATE: Rate = Rate { calls: 10, per: Duration::from_secs(1) };
+const RATE: Rate = Rate {
+    calls: 10,
+    per: Duration::from_secs(1),
+};
 
 async fn take(desk: &Desk, now: Timestamp) -> usize {
     let mut request = desk.request(now, 100);
@@ -32,7 +35,10 @@ fn two_nodes_together_keep_the_rate_and_use_it() {
             assert!(second.iter().sum::<usize>() <= 11, "{taken:?}");
         }
         let all: usize = taken.iter().sum();
-        assert!((95..=101).contains(&all), "ten seconds at ten a second gave {all}");
+        assert!(
+            (95..=101).contains(&all),
+            "ten seconds at ten a second gave {all}"
+        );
     });
 }
 
@@ -41,7 +47,11 @@ fn an_idle_lane_does_not_start_with_a_burst() {
     on_every_engine(|place| async move {
         let desk = Desk::with_items(&place, 300).await;
         assert_eq!(take(&desk, at(1)).await, 1);
-        assert_eq!(take(&desk, at(3600)).await, 1, "an hour of silence saves nothing up");
+        assert_eq!(
+            take(&desk, at(3600)).await,
+            1,
+            "an hour of silence saves nothing up"
+        );
         assert_eq!(take(&desk, at(3600)).await, 0);
     });
 }
@@ -61,7 +71,10 @@ fn a_clock_that_is_set_back_neither_stops_the_lane_nor_lets_it_burst() {
             assert!(second.iter().sum::<usize>() <= 13, "{taken:?}");
         }
         for round in taken.chunks(40) {
-            assert!(round.iter().sum::<usize>() >= 17, "it never stands still: {taken:?}");
+            assert!(
+                round.iter().sum::<usize>() >= 17,
+                "it never stands still: {taken:?}"
+            );
         }
     });
 }
@@ -91,10 +104,16 @@ fn nodes_whose_clocks_differ_keep_the_rate_together() {
                 taken.push(take(&one, now).await + take(&other, ahead).await);
             }
             for second in taken.windows(20) {
-                assert!(second.iter().sum::<usize>() <= 13, "{apart} s apart: {taken:?}");
+                assert!(
+                    second.iter().sum::<usize>() <= 13,
+                    "{apart} s apart: {taken:?}"
+                );
             }
             let all: usize = taken.iter().sum();
-            assert!((90..=105).contains(&all), "ten seconds at ten a second gave {all}, {apart} s apart");
+            assert!(
+                (90..=105).contains(&all),
+                "ten seconds at ten a second gave {all}, {apart} s apart"
+            );
         }
     });
 }
@@ -125,6 +144,9 @@ fn a_claim_that_brings_nothing_says_when_to_come_again() {
         let (claimed, next) = desk.ledger.claim_due(request).await.unwrap();
         assert!(claimed.is_empty());
         let wait = next.unwrap().since(at(1));
-        assert!((Duration::from_millis(50)..=Duration::from_millis(150)).contains(&wait), "{wait:?}");
+        assert!(
+            (Duration::from_millis(50)..=Duration::from_millis(150)).contains(&wait),
+            "{wait:?}"
+        );
     });
 }

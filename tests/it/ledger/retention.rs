@@ -4,8 +4,8 @@ use payrun::domain::item::State;
 use payrun::domain::occurrence::OccurrenceState;
 use payrun::domain::time::Timestamp;
 use payrun::ledger::{
-    Forgettable, Granted, ItemFilter, Ledger, NewOccurrence, NewStatement, Noting, OccurrenceFilter, ScheduleRow,
-    StatementKept,
+    Forgettable, Granted, ItemFilter, Ledger, NewOccurrence, NewStatement, Noting,
+    OccurrenceFilter, ScheduleRow, StatementKept,
 };
 
 use super::desk::{Desk, answered, at, by, done, item, job, run};
@@ -15,7 +15,11 @@ use super::{Place, on_every_engine};
 async fn forget(ledger: &Ledger, what: Forgettable, before: Timestamp) -> u64 {
     let mut gone = 0;
     for _ in 0..1000 {
-        match ledger.forget(what, before, 10, at(1_000_000)).await.unwrap() {
+        match ledger
+            .forget(what, before, 10, at(1_000_000))
+            .await
+            .unwrap()
+        {
             0 => return gone,
             some => gone += some,
         }
@@ -30,15 +34,25 @@ async fn with_a_run(place: &Place, answers: usize) -> Desk {
     let id = planning.job(job("charge")).await.unwrap();
     let before = planning.newest_item().await.unwrap();
     let items: Vec<_> = (1..=7)
-        .map(|line| payrun::ledger::NewItem { input: r#"{"name":"Chan"}"#.into(), ..item(line, &format!("K-{line}")) })
+        .map(|line| payrun::ledger::NewItem {
+            input: r#"{"name":"Chan"}"#.into(),
+            ..item(line, &format!("K-{line}"))
+        })
         .collect();
     assert_eq!(planning.items(id, &items).await.unwrap(), Vec::new());
     planning.job_planned(id, before, None).await.unwrap();
     planning.commit().await.unwrap();
     let node = ledger.join(1 << 20, at(0)).await.unwrap();
-    let desk = Desk { ledger, node, job: id };
+    let desk = Desk {
+        ledger,
+        node,
+        job: id,
+    };
     for claimed in desk.claim(at(5), answers).await {
-        desk.ledger.settle(answered(&claimed, done(), at(5))).await.unwrap();
+        desk.ledger
+            .settle(answered(&claimed, done(), at(5)))
+            .await
+            .unwrap();
     }
     desk.ledger.advance(at(6)).await.unwrap();
     desk
@@ -49,26 +63,53 @@ fn evidence_of_a_finished_run_goes_and_its_keys_stay() {
     on_every_engine(|place| async move {
         let desk = with_a_run(&place, 7).await;
         assert_eq!(
-            desk.ledger.forgettable(Forgettable::Evidence, at(6)).await.unwrap(),
+            desk.ledger
+                .forgettable(Forgettable::Evidence, at(6))
+                .await
+                .unwrap(),
             0,
             "it ended then, not before"
         );
         assert_eq!(forget(&desk.ledger, Forgettable::Evidence, at(6)).await, 0);
-        assert_eq!(desk.ledger.forgettable(Forgettable::Evidence, at(7)).await.unwrap(), 7);
+        assert_eq!(
+            desk.ledger
+                .forgettable(Forgettable::Evidence, at(7))
+                .await
+                .unwrap(),
+            7
+        );
         assert!(forget(&desk.ledger, Forgettable::Evidence, at(7)).await >= 7);
-        assert_eq!(desk.ledger.forgettable(Forgettable::Evidence, at(7)).await.unwrap(), 0);
+        assert_eq!(
+            desk.ledger
+                .forgettable(Forgettable::Evidence, at(7))
+                .await
+                .unwrap(),
+            0
+        );
         for item in desk.items().await {
-            assert_eq!((item.state, item.input.as_str(), item.result), (State::Succeeded, "{}", None));
+            assert_eq!(
+                (item.state, item.input.as_str(), item.result),
+                (State::Succeeded, "{}", None)
+            );
             assert!(item.receipt.is_some() && item.amount.is_some() && item.order_no.is_some());
             assert!(desk.ledger.attempts(item.id).await.unwrap().is_empty());
             assert!(desk.ledger.events(item.id).await.unwrap().is_empty());
         }
-        assert_eq!(desk.ledger.runs(None, 1).await.unwrap()[0].forgotten_at, Some(at(1_000_000)));
+        assert_eq!(
+            desk.ledger.runs(None, 1).await.unwrap()[0].forgotten_at,
+            Some(at(1_000_000))
+        );
         // The key is known for ever.
         let mut again = desk.ledger.plan(run("2")).await.unwrap();
         let id = again.job(job("charge")).await.unwrap();
         let refused = again.items(id, &[item(1, "K-1")]).await.unwrap();
-        assert_eq!(refused.iter().map(|refusal| refusal.state).collect::<Vec<_>>(), [State::Skipped]);
+        assert_eq!(
+            refused
+                .iter()
+                .map(|refusal| refusal.state)
+                .collect::<Vec<_>>(),
+            [State::Skipped]
+        );
         again.abandon().await.unwrap();
         let first = desk.items().await[0].id;
         assert_eq!(wish(&desk, first).await, Granted::EvidenceGone);
@@ -76,30 +117,48 @@ fn evidence_of_a_finished_run_goes_and_its_keys_stay() {
     });
 }
 
-/// A refund that was sent again, declined, and made all the same counts against its payment for ever.
+/// A refund that was sent again, declined, and made all the same counts against its payment for
+/// ever.
 #[test]
 fn what_moved_although_it_failed_keeps_its_evidence() {
     on_every_engine(|place| async move {
         let desk = with_a_run(&place, 7).await;
-        place.run("update events set alarm = 'money_moved' where item_id = 1 and version = 2").await;
+        place
+            .run("update events set alarm = 'money_moved' where item_id = 1 and version = 2")
+            .await;
         assert!(forget(&desk.ledger, Forgettable::Evidence, at(7)).await >= 7);
         let kept = desk.ledger.events(1).await.unwrap();
-        assert!(kept.iter().any(|event| event.alarm.as_deref() == Some("money_moved")));
+        assert!(
+            kept.iter()
+                .any(|event| event.alarm.as_deref() == Some("money_moved"))
+        );
         assert!(desk.ledger.events(2).await.unwrap().is_empty());
-        assert!(desk.ledger.runs(None, 1).await.unwrap()[0].forgotten_at.is_some(), "the rest has gone");
+        assert!(
+            desk.ledger.runs(None, 1).await.unwrap()[0]
+                .forgotten_at
+                .is_some(),
+            "the rest has gone"
+        );
         desk.assert_sound().await;
     });
 }
 
 async fn wish(desk: &Desk, item: i64) -> Granted {
-    desk.ledger.wish(item, &payrun::ledger::Wish::Retry, &by("ann"), at(9)).await.unwrap()
+    desk.ledger
+        .wish(item, &payrun::ledger::Wish::Retry, &by("ann"), at(9))
+        .await
+        .unwrap()
 }
 
 #[test]
 fn a_run_of_which_something_is_open_or_parked_is_left_as_a_whole() {
     on_every_engine(|place| async move {
         let desk = with_a_run(&place, 6).await;
-        assert_eq!(forget(&desk.ledger, Forgettable::Evidence, at(1_000_000)).await, 0, "one is planned");
+        assert_eq!(
+            forget(&desk.ledger, Forgettable::Evidence, at(1_000_000)).await,
+            0,
+            "one is planned"
+        );
         let claimed = desk.claim(at(10), 1).await.remove(0);
         let parked = payrun::domain::answer::Decline {
             code: "ASK".into(),
@@ -107,12 +166,33 @@ fn a_run_of_which_something_is_open_or_parked_is_left_as_a_whole() {
             number: payrun::domain::answer::NumberRule::Ask,
         };
         let answer = payrun::domain::answer::Answer::Declined(parked);
-        desk.ledger.settle(answered(&claimed, answer, at(10))).await.unwrap();
+        desk.ledger
+            .settle(answered(&claimed, answer, at(10)))
+            .await
+            .unwrap();
         desk.ledger.advance(at(11)).await.unwrap();
-        assert!(desk.ledger.runs(None, 1).await.unwrap()[0].finished_at.is_some());
-        assert_eq!(desk.ledger.forgettable(Forgettable::Evidence, at(1_000_000)).await.unwrap(), 0);
-        assert_eq!(forget(&desk.ledger, Forgettable::Evidence, at(1_000_000)).await, 0, "one is parked");
-        let items = desk.ledger.items(&ItemFilter::default(), 0, 10).await.unwrap();
+        assert!(
+            desk.ledger.runs(None, 1).await.unwrap()[0]
+                .finished_at
+                .is_some()
+        );
+        assert_eq!(
+            desk.ledger
+                .forgettable(Forgettable::Evidence, at(1_000_000))
+                .await
+                .unwrap(),
+            0
+        );
+        assert_eq!(
+            forget(&desk.ledger, Forgettable::Evidence, at(1_000_000)).await,
+            0,
+            "one is parked"
+        );
+        let items = desk
+            .ledger
+            .items(&ItemFilter::default(), 0, 10)
+            .await
+            .unwrap();
         assert!(items.iter().all(|item| item.input.contains("Chan")));
     });
 }
@@ -135,24 +215,52 @@ fn a_forgotten_time_does_not_come_again_when_the_clock_goes_back() {
             state,
             reason: None,
         };
-        let begun = Noting { before: None, after: schedule(0, 0), occurrences: Vec::new(), now: at(0) };
+        let begun = Noting {
+            before: None,
+            after: schedule(0, 0),
+            occurrences: Vec::new(),
+            now: at(0),
+        };
         assert!(ledger.note(&begun).await.unwrap());
         let missed = (10..25).map(|seconds| time(seconds, OccurrenceState::Missed));
         let noting = Noting {
             before: Some(schedule(0, 0)),
             after: schedule(0, 50),
-            occurrences: missed.chain([time(5, OccurrenceState::Due), time(40, OccurrenceState::Skipped)]).collect(),
+            occurrences: missed
+                .chain([
+                    time(5, OccurrenceState::Due),
+                    time(40, OccurrenceState::Skipped),
+                ])
+                .collect(),
             now: at(50),
         };
         assert!(ledger.note(&noting).await.unwrap());
-        assert_eq!(ledger.forgettable(Forgettable::Occurrences, at(30)).await.unwrap(), 15);
+        assert_eq!(
+            ledger
+                .forgettable(Forgettable::Occurrences, at(30))
+                .await
+                .unwrap(),
+            15
+        );
         assert_eq!(forget(&ledger, Forgettable::Occurrences, at(30)).await, 15);
-        let left = ledger.occurrences(&OccurrenceFilter::default(), None, 100).await.unwrap();
+        let left = ledger
+            .occurrences(&OccurrenceFilter::default(), None, 100)
+            .await
+            .unwrap();
         let mut left: Vec<_> = left.iter().map(|row| (row.at, row.state)).collect();
         left.sort_by_key(|(at, _)| *at);
-        assert_eq!(left, [(at(5), OccurrenceState::Due), (at(40), OccurrenceState::Skipped)]);
+        assert_eq!(
+            left,
+            [
+                (at(5), OccurrenceState::Due),
+                (at(40), OccurrenceState::Skipped)
+            ]
+        );
         assert_eq!(ledger.schedule("w").await.unwrap().unwrap().since, at(24));
-        assert!(!ledger.note(&noting).await.unwrap(), "who knows the schedule of before reads it again");
+        assert!(
+            !ledger.note(&noting).await.unwrap(),
+            "who knows the schedule of before reads it again"
+        );
     });
 }
 
@@ -167,22 +275,48 @@ fn what_was_fetched_of_a_day_that_was_not_over_gives_way_to_its_whole_file() {
             location: format!("statements/{sha256}"),
             fetched_at: at(second),
             day_ends: at(100),
-            remarks: if sha256 == "whole" { vec!["a total differs".into()] } else { Vec::new() },
+            remarks: if sha256 == "whole" {
+                vec!["a total differs".into()]
+            } else {
+                Vec::new()
+            },
         };
         let keep = async |sha256: &str, second, lines: u64| {
             let lines: Vec<_> = (1..=lines).map(line).collect();
-            ledger.keep_statement(&fetched(sha256, second), lines).await.unwrap()
+            ledger
+                .keep_statement(&fetched(sha256, second), lines)
+                .await
+                .unwrap()
         };
         assert_eq!(keep("early", 10, 3).await, StatementKept::New);
         assert_eq!(keep("early", 20, 3).await, StatementKept::Known);
-        assert_eq!(keep("later", 30, 5).await, StatementKept::New, "of the same day, with more lines");
+        assert_eq!(
+            keep("later", 30, 5).await,
+            StatementKept::New,
+            "of the same day, with more lines"
+        );
         assert_eq!(keep("whole", 110, 7).await, StatementKept::New);
         assert_eq!(keep("whole", 120, 7).await, StatementKept::Known);
-        assert_eq!(keep("other", 130, 8).await, StatementKept::Other, "a whole file stays");
-        let kept = ledger.statements("hk", "2023-11-14", "2023-11-14").await.unwrap();
-        let [kept] = &kept[..] else { panic!("{kept:?}") };
-        assert_eq!((kept.fetched_at, &kept.remarks[..]), (at(110), &["a total differs".to_owned()][..]));
-        assert_eq!(ledger.statement_lines(kept.id, 0, 100).await.unwrap().len(), 7);
+        assert_eq!(
+            keep("other", 130, 8).await,
+            StatementKept::Other,
+            "a whole file stays"
+        );
+        let kept = ledger
+            .statements("hk", "2023-11-14", "2023-11-14")
+            .await
+            .unwrap();
+        let [kept] = &kept[..] else {
+            panic!("{kept:?}")
+        };
+        assert_eq!(
+            (kept.fetched_at, &kept.remarks[..]),
+            (at(110), &["a total differs".to_owned()][..])
+        );
+        assert_eq!(
+            ledger.statement_lines(kept.id, 0, 100).await.unwrap().len(),
+            7
+        );
     });
 }
 
@@ -200,12 +334,40 @@ fn lines_of_statements_go_when_they_are_old() {
             remarks: Vec::new(),
         };
         let lines = || (1..=25).map(line);
-        ledger.keep_statement(&statement, lines().collect::<Vec<_>>()).await.unwrap();
-        assert_eq!(ledger.forgettable(Forgettable::StatementLines, at(11)).await.unwrap(), 25);
-        assert_eq!(ledger.forget(Forgettable::StatementLines, at(11), 10, at(20)).await.unwrap(), 10);
-        assert!(ledger.statements("hk", "2023-11-01", "2023-11-30").await.unwrap().is_empty(), "half of it is none");
-        assert_eq!(forget(&ledger, Forgettable::StatementLines, at(11)).await, 15);
-        let kept = ledger.keep_statement(&statement, lines().collect::<Vec<_>>()).await.unwrap();
+        ledger
+            .keep_statement(&statement, lines().collect::<Vec<_>>())
+            .await
+            .unwrap();
+        assert_eq!(
+            ledger
+                .forgettable(Forgettable::StatementLines, at(11))
+                .await
+                .unwrap(),
+            25
+        );
+        assert_eq!(
+            ledger
+                .forget(Forgettable::StatementLines, at(11), 10, at(20))
+                .await
+                .unwrap(),
+            10
+        );
+        assert!(
+            ledger
+                .statements("hk", "2023-11-01", "2023-11-30")
+                .await
+                .unwrap()
+                .is_empty(),
+            "half of it is none"
+        );
+        assert_eq!(
+            forget(&ledger, Forgettable::StatementLines, at(11)).await,
+            15
+        );
+        let kept = ledger
+            .keep_statement(&statement, lines().collect::<Vec<_>>())
+            .await
+            .unwrap();
         assert_eq!(kept, StatementKept::New, "its day can be fetched again");
     });
 }

@@ -1,4 +1,5 @@
-//! Lives through the days: waits while work is done, moves the clock on when there is none, and ends processes in between.
+//! Lives through the days: waits while work is done, moves the clock on when there is none, and
+//! ends processes in between.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -18,7 +19,8 @@ const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);
 pub const DAY: Duration = Duration::from_secs(86_400);
 
-/// What is due within this time is waited for together, so that a question after ten seconds is no step of its own.
+/// What is due within this time is waited for together, so that a question after ten seconds is no
+/// step of its own.
 const TOGETHER: Duration = Duration::from_secs(15 * 60);
 
 /// What is due within this time counts as due.
@@ -82,7 +84,8 @@ impl<'a> Drive<'a> {
         }
     }
 
-    /// Lives until an instant; now and then through a sleep, with troubles also through deaths and jumps at work.
+    /// Lives until an instant; now and then through a sleep, with troubles also through deaths and
+    /// jumps at work.
     pub fn until(&mut self, end: Timestamp, troubles: bool) {
         while self.now() < end {
             self.rest();
@@ -108,7 +111,10 @@ impl<'a> Drive<'a> {
     /// The clock is moved by hours at once, as when a machine slept.
     fn sleep(&mut self, end: Timestamp) {
         // What nobody had decided on yet is slept through too.
-        let undecided = self.is_undecided().then(|| self.expected.front().map(|first| first.at)).flatten();
+        let undecided = self
+            .is_undecided()
+            .then(|| self.expected.front().map(|first| first.at))
+            .flatten();
         let from = undecided.unwrap_or(self.now());
         let hours = HOUR * (1 + u32::try_from(self.chance.below(4)).unwrap());
         self.world.hands.set(self.now().plus(hours).min(end));
@@ -138,7 +144,13 @@ impl<'a> Drive<'a> {
     /// Kills the service at some moment, and starts it again: at once, or hours later.
     fn kill(&mut self, end: Timestamp) {
         self.real(900);
-        assert!(self.service.take().unwrap().kill_after(Duration::ZERO).was_killed());
+        assert!(
+            self.service
+                .take()
+                .unwrap()
+                .kill_after(Duration::ZERO)
+                .was_killed()
+        );
         self.lived.kills += 1;
         if self.chance.once_in(3) {
             self.sleep(end);
@@ -147,7 +159,9 @@ impl<'a> Drive<'a> {
     }
 
     fn end_beside(&mut self) {
-        let Some(beside) = self.beside.take() else { return };
+        let Some(beside) = self.beside.take() else {
+            return;
+        };
         if self.chance.once_in(2) {
             beside.kill_after(Duration::ZERO);
             self.lived.kills += 1;
@@ -169,11 +183,16 @@ impl<'a> Drive<'a> {
         self.world.payrun(&["backup", "day.db"]);
         let size = |name| std::fs::metadata(folder.join(name)).map_or(0, |about| about.len());
         let kept = size("day.db") + bytes(&folder.join("files"));
-        self.lived.days.push(Day { resident, kept, log: size("payrun.db-wal") });
+        self.lived.days.push(Day {
+            resident,
+            kept,
+            log: size("payrun.db-wal"),
+        });
         std::fs::remove_file(folder.join("day.db")).unwrap();
     }
 
-    /// Stops the service, and has somebody work on what is open who begins nothing, until nothing is open.
+    /// Stops the service, and has somebody work on what is open who begins nothing, until nothing
+    /// is open.
     pub fn drain(&mut self) {
         let service = self.service.take().unwrap();
         service.interrupt();
@@ -189,7 +208,11 @@ impl<'a> Drive<'a> {
                 Some(next) => self.world.hands.set(next),
                 None => break,
             }
-            assert!(self.now().since(begun) < DAY * 60, "this is still open: {:?}", self.open());
+            assert!(
+                self.now().since(begun) < DAY * 60,
+                "this is still open: {:?}",
+                self.open()
+            );
         }
         worker.interrupt();
         worker.wait(PATIENCE).exits(0);
@@ -198,18 +221,36 @@ impl<'a> Drive<'a> {
 
     /// Approves what waits for it; says whether anything did.
     fn approve(&self) -> bool {
-        let waiting = self.world.rig.wait_for(self.ledger.approvals(false, i64::MAX, 100)).unwrap();
+        let waiting = self
+            .world
+            .rig
+            .wait_for(self.ledger.approvals(false, i64::MAX, 100))
+            .unwrap();
         for approval in &waiting {
             let run = approval.run_id.to_string();
-            self.world.payrun(&["approvals", "approve", &run, "--author", "bob", "--reason", "as agreed"]);
+            self.world.payrun(&[
+                "approvals",
+                "approve",
+                &run,
+                "--author",
+                "bob",
+                "--reason",
+                "as agreed",
+            ]);
         }
         !waiting.is_empty()
     }
 
     /// What is not at rest, by run.
     fn open(&self) -> Vec<String> {
-        let runs = self.world.rig.wait_for(self.ledger.unfinished_runs()).unwrap();
-        runs.into_iter().map(|run| format!("{} of {}", run.workflow, run.occurrence)).collect()
+        let runs = self
+            .world
+            .rig
+            .wait_for(self.ledger.unfinished_runs())
+            .unwrap();
+        runs.into_iter()
+            .map(|run| format!("{} of {}", run.workflow, run.occurrence))
+            .collect()
     }
 
     /// Waits while anything is due or under way, and opens what was closed by a jump of the clock.
@@ -220,17 +261,41 @@ impl<'a> Drive<'a> {
         }
     }
 
-    /// A request that was on its way when the clock jumped by hours is too old for its gateway, which says that its signature is wrong.
-    /// That stops the lane, and a person has to look; says whether one was opened again.
+    /// A request that was on its way when the clock jumped by hours is too old for its gateway,
+    /// which says that its signature is wrong. That stops the lane, and a person has to look; says
+    /// whether one was opened again.
     fn release(&mut self) -> bool {
-        let closed = self.world.rig.wait_for(self.ledger.closed_lanes(self.now())).unwrap();
-        let stopped: Vec<_> = closed.into_iter().filter(|lane| lane.state == LaneState::Stopped).collect();
+        let closed = self
+            .world
+            .rig
+            .wait_for(self.ledger.closed_lanes(self.now()))
+            .unwrap();
+        let stopped: Vec<_> = closed
+            .into_iter()
+            .filter(|lane| lane.state == LaneState::Stopped)
+            .collect();
         for lane in &stopped {
             let reason = lane.reason.as_deref().unwrap_or_default();
-            assert!(reason.contains("SIGN_ERROR"), "{} was stopped: {reason}", lane.name);
-            self.world.payrun(&["lane", "release", &lane.name, "--author", "bob", "--reason", "the clock jumped"]);
+            assert!(
+                reason.contains("SIGN_ERROR"),
+                "{} was stopped: {reason}",
+                lane.name
+            );
+            self.world.payrun(&[
+                "lane",
+                "release",
+                &lane.name,
+                "--author",
+                "bob",
+                "--reason",
+                "the clock jumped",
+            ]);
             self.lived.released += 1;
-            assert!(self.lived.released <= self.lived.slept.len(), "{} was stopped without a jump", lane.name);
+            assert!(
+                self.lived.released <= self.lived.slept.len(),
+                "{} was stopped without a jump",
+                lane.name
+            );
         }
         !stopped.is_empty()
     }
@@ -241,7 +306,11 @@ impl<'a> Drive<'a> {
             if began.elapsed() > TRIED {
                 println!("{}: gone on without {busy}", self.now());
                 self.lived.gone_on += 1;
-                assert!(self.lived.gone_on < 50, "things that are due are not done: {:?}", self.open());
+                assert!(
+                    self.lived.gone_on < 50,
+                    "things that are due are not done: {:?}",
+                    self.open()
+                );
                 self.world.hands.set(self.now().plus(MINUTE));
                 return;
             }
@@ -261,7 +330,11 @@ impl<'a> Drive<'a> {
     fn is_undecided(&mut self) -> bool {
         let now = self.now();
         while let Some(first) = self.expected.front().filter(|first| first.at <= now) {
-            let row = self.world.rig.wait_for(self.ledger.occurrence(first.workflow, &first.nominal)).unwrap();
+            let row = self
+                .world
+                .rig
+                .wait_for(self.ledger.occurrence(first.workflow, &first.nominal))
+                .unwrap();
             if row.is_none_or(|row| row.state == OccurrenceState::Due) {
                 return true;
             }
@@ -279,9 +352,20 @@ impl<'a> Drive<'a> {
         }
         for run in self.ledger.unfinished_runs().await.unwrap() {
             let work = self.ledger.work(run.id, &open, &held).await.unwrap();
-            let asked = self.ledger.is_under_way(run.id, now, now.plus(HOUR)).await.unwrap();
-            if work.open == 0 || work.claimed > 0 || asked || work.next_due.is_some_and(|due| due <= now) {
-                return Some(format!("{} of {} ({work:?}, asked: {asked})", run.workflow, run.occurrence));
+            let asked = self
+                .ledger
+                .is_under_way(run.id, now, now.plus(HOUR))
+                .await
+                .unwrap();
+            if work.open == 0
+                || work.claimed > 0
+                || asked
+                || work.next_due.is_some_and(|due| due <= now)
+            {
+                return Some(format!(
+                    "{} of {} ({work:?}, asked: {asked})",
+                    run.workflow, run.occurrence
+                ));
             }
         }
         None
@@ -294,7 +378,12 @@ impl<'a> Drive<'a> {
             let (open, held) = self.lanes(now).await;
             let mut next: Option<Timestamp> = None;
             for run in self.ledger.unfinished_runs().await.unwrap() {
-                let due = self.ledger.work(run.id, &open, &held).await.unwrap().next_due;
+                let due = self
+                    .ledger
+                    .work(run.id, &open, &held)
+                    .await
+                    .unwrap()
+                    .next_due;
                 // What waits for a lane or for other items is looked at again.
                 let due = due.unwrap_or(now).max(now.plus(TOGETHER));
                 next = Some(next.map_or(due, |next| next.min(due)));
@@ -323,14 +412,19 @@ impl<'a> Drive<'a> {
 
 fn start(world: &World, args: &[&str]) -> Running {
     let process = Running::start(world.command(args));
-    until("the process is up", || process.stderr_so_far().contains("Ctrl-C stops"));
+    until("the process is up", || {
+        process.stderr_so_far().contains("Ctrl-C stops")
+    });
     process
 }
 
 /// What a process has resident, in KiB.
 fn resident(id: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 

@@ -1,5 +1,6 @@
-//! A service that lives through days and months, in minutes: all shipped workflows by their schedules, faults at all gateways,
-//! notifications true and false, processes that are killed and started again, clocks that jump. Then everything is counted.
+//! A service that lives through days and months, in minutes: all shipped workflows by their
+//! schedules, faults at all gateways, notifications true and false, processes that are killed and
+//! started again, clocks that jump. Then everything is counted.
 //!
 //! `PAYRUN_SOAK_DAYS` says how many days: 3 where nothing is said, 31 by hand.
 
@@ -15,10 +16,14 @@ use timetable::{at, expected};
 use world::World;
 
 fn days() -> u32 {
-    std::env::var("PAYRUN_SOAK_DAYS").ok().and_then(|days| days.parse().ok()).unwrap_or(3)
+    std::env::var("PAYRUN_SOAK_DAYS")
+        .ok()
+        .and_then(|days| days.parse().ok())
+        .unwrap_or(3)
 }
 
-/// In the first half of the days processes are killed and clocks jump; in the second one service lives on.
+/// In the first half of the days processes are killed and clocks jump; in the second one service
+/// lives on.
 #[test]
 fn a_service_lives_through_the_days_and_loses_nothing_and_doubles_nothing() {
     let began = Instant::now();

@@ -1,4 +1,5 @@
-//! Where notifications come in, within this process: an engine over a project, and its door on loopback.
+//! Where notifications come in, within this process: an engine over a project, and its door on
+//! loopback.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -33,8 +34,11 @@ pub struct Doorway {
 impl Doorway {
     /// Opens the ledger of a rig's project, as one more process does, and listens.
     pub async fn of(rig: &Rig, clock: Clock) -> Self {
-        let config = Arc::new(payrun::config::load::load(&rig.folder.path().join("payrun.yaml")).unwrap());
-        let Database::Sqlite(path) = &config.database else { panic!("a rig has a file") };
+        let config =
+            Arc::new(payrun::config::load::load(&rig.folder.path().join("payrun.yaml")).unwrap());
+        let Database::Sqlite(path) = &config.database else {
+            panic!("a rig has a file")
+        };
         let engine = Arc::new(Engine {
             ledger: Ledger::open(path).await.unwrap(),
             catalog: Arc::new(Catalog::built_in()),
@@ -51,14 +55,33 @@ impl Doorway {
         let url = format!("http://{}/notify", listener.local_addr().unwrap());
         let routes: axum::Router = router(Arc::clone(&engine), Arc::clone(&door));
         tokio::spawn(async move { axum::serve(listener, routes).await });
-        Self { engine, door, url, client: reqwest::Client::new() }
+        Self {
+            engine,
+            door,
+            url,
+            client: reqwest::Client::new(),
+        }
     }
 
     /// Sends a notification; status and body of the answer.
-    pub async fn post(&self, gateway: &str, media: &str, mut headers: HeaderMap, body: bytes::Bytes) -> (u16, String) {
+    pub async fn post(
+        &self,
+        gateway: &str,
+        media: &str,
+        mut headers: HeaderMap,
+        body: bytes::Bytes,
+    ) -> (u16, String) {
         headers.remove("content-type");
-        let request = self.client.post(format!("{}/{gateway}", self.url)).headers(headers).body(body);
-        let request = if media.is_empty() { request } else { request.header("content-type", media) };
+        let request = self
+            .client
+            .post(format!("{}/{gateway}", self.url))
+            .headers(headers)
+            .body(body);
+        let request = if media.is_empty() {
+            request
+        } else {
+            request.header("content-type", media)
+        };
         let response = request.timeout(PATIENCE).send().await.unwrap();
         (response.status().as_u16(), response.text().await.unwrap())
     }
@@ -70,12 +93,18 @@ impl Doorway {
 
     /// Everything that was kept, the newest first.
     pub async fn kept(&self) -> Vec<NotificationRow> {
-        self.engine.ledger.notifications(&NotificationFilter::default(), None, 10_000).await.unwrap()
+        self.engine
+            .ledger
+            .notifications(&NotificationFilter::default(), None, 10_000)
+            .await
+            .unwrap()
     }
 }
 
 fn accounts(rig: &Rig, config: &Config, clock: &Clock) -> BTreeMap<String, Arc<Account>> {
-    let account = |(name, config): (&String, &GatewayConfig)| (name.clone(), Arc::new(account(rig, config, clock)));
+    let account = |(name, config): (&String, &GatewayConfig)| {
+        (name.clone(), Arc::new(account(rig, config, clock)))
+    };
     config.gateways.iter().map(account).collect()
 }
 

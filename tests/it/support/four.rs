@@ -1,4 +1,5 @@
-//! A project with an account at each of the four gateways, all of them on one port of this process, with their books at hand.
+//! A project with an account at each of the four gateways, all of them on one port of this process,
+//! with their books at hand.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,7 +15,9 @@ use payrun::domain::money::{Amount, Currency};
 use payrun::gateway::wechat::{Client, Transport};
 use payrun::gateway::{Call, Gateway};
 use payrun::sandbox::faults::{Fault, FaultPlan};
-use payrun::sandbox::{Charged, Gateways, Identity, Sandbox, Settings, TillTotals, cbtis, egms, hipopay, server};
+use payrun::sandbox::{
+    Charged, Gateways, Identity, Sandbox, Settings, TillTotals, cbtis, egms, hipopay, server,
+};
 use serde_json::{Map, Value};
 use tokio::net::TcpListener;
 
@@ -41,10 +44,16 @@ pub struct Rig {
 }
 
 impl Rig {
-    /// What is seen late is seen long before the grace periods of these tests are over, however slow the machine is.
+    /// What is seen late is seen long before the grace periods of these tests are over, however
+    /// slow the machine is.
     pub fn new(plan: FaultPlan) -> Self {
         let (timeout, late) = (Duration::from_millis(600), Duration::from_millis(300));
-        Self::of(Settings { plan, timeout, late, ..Settings::default() })
+        Self::of(Settings {
+            plan,
+            timeout,
+            late,
+            ..Settings::default()
+        })
     }
 
     pub fn of(settings: Settings) -> Self {
@@ -56,13 +65,22 @@ impl Rig {
         let folder = tempfile::tempdir().unwrap();
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let gateways = runtime.block_on(serve(folder.path(), settings, clock));
-        Self { folder, gateways, runtime }
+        Self {
+            folder,
+            gateways,
+            runtime,
+        }
     }
 
     /// Puts a paid payment into a gateway's books; the gateway's number of it.
     pub fn seed(&self, gateway: &str, number: &str, amount: &str, currency: &str) -> String {
         let amount = Amount::parse(amount, Currency::parse(currency).unwrap()).unwrap();
-        let Gateways { wechat, hipopay, egms, cbtis } = &self.gateways;
+        let Gateways {
+            wechat,
+            hipopay,
+            egms,
+            cbtis,
+        } = &self.gateways;
         match gateway {
             "wechat" => wechat.as_ref().unwrap().seed(number, amount),
             "hipopay" => hipopay.as_ref().unwrap().seed(number, amount),
@@ -74,10 +92,18 @@ impl Rig {
 
     /// A gateway's books in sum; of WeChat Pay's without deductions, which are [`Rig::charged`].
     pub fn totals(&self, gateway: &str) -> TillTotals {
-        let Gateways { wechat, hipopay, egms, cbtis } = &self.gateways;
+        let Gateways {
+            wechat,
+            hipopay,
+            egms,
+            cbtis,
+        } = &self.gateways;
         match gateway {
             "wechat" => {
-                let totals = self.runtime.block_on(wechat.as_ref().unwrap().totals()).unwrap();
+                let totals = self
+                    .runtime
+                    .block_on(wechat.as_ref().unwrap().totals())
+                    .unwrap();
                 TillTotals {
                     paid: totals.paid.into_iter().map(sum).collect(),
                     refunded: totals.refunded.into_iter().map(sum).collect(),
@@ -96,7 +122,10 @@ impl Rig {
 
     /// What WeChat Pay's deductions moved, by currency.
     pub fn charged(&self) -> BTreeMap<String, (u64, i64)> {
-        let totals = self.runtime.block_on(self.gateways.wechat.as_ref().unwrap().totals()).unwrap();
+        let totals = self
+            .runtime
+            .block_on(self.gateways.wechat.as_ref().unwrap().totals())
+            .unwrap();
         totals.charged.into_iter().map(sum).collect()
     }
 
@@ -108,7 +137,13 @@ impl Rig {
     /// Where the gateways are.
     pub fn base_url(&self) -> String {
         let yaml = std::fs::read_to_string(self.folder.path().join("payrun.yaml")).unwrap();
-        yaml.split("base_url: ").nth(1).unwrap().lines().next().unwrap().to_owned()
+        yaml.split("base_url: ")
+            .nth(1)
+            .unwrap()
+            .lines()
+            .next()
+            .unwrap()
+            .to_owned()
     }
 
     /// Writes a file of the project.
@@ -148,9 +183,17 @@ impl Rig {
         let (code, text) = self.payrun(&["lane", "list", "--json"]);
         assert_eq!(code, Some(0), "{text}");
         let lanes: Vec<Value> = serde_json::from_str(&text).unwrap();
-        let closed = lanes.iter().flat_map(|lane| lane["closed"].as_array().into_iter().flatten());
+        let closed = lanes
+            .iter()
+            .flat_map(|lane| lane["closed"].as_array().into_iter().flatten());
         for lane in closed.filter(|lane| lane["state"] == "stopped") {
-            let released = self.payrun(&["lane", "release", text_of(lane, "name"), "--reason", "looked at it"]);
+            let released = self.payrun(&[
+                "lane",
+                "release",
+                text_of(lane, "name"),
+                "--reason",
+                "looked at it",
+            ]);
             assert_eq!(released.0, Some(0), "{}", released.1);
         }
     }
@@ -158,33 +201,52 @@ impl Rig {
     pub fn items(&self) -> Vec<Value> {
         let (code, text) = self.payrun(&["items", "--json", "-n", "0"]);
         assert_eq!(code, Some(0), "{text}");
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
     }
 
     /// The items of a job.
     pub fn items_of(&self, job: &str) -> Vec<Value> {
-        self.items().into_iter().filter(|item| item["job"] == job).collect()
+        self.items()
+            .into_iter()
+            .filter(|item| item["job"] == job)
+            .collect()
     }
 }
 
 fn sum((currency, charged): (String, Charged)) -> (String, (u64, i64)) {
-    (currency, (charged.count, i64::try_from(charged.minor).unwrap()))
+    (
+        currency,
+        (charged.count, i64::try_from(charged.minor).unwrap()),
+    )
 }
 
 /// What our books say moved by a job, in a currency: how many succeeded, and their minor units.
 pub fn moved(items: &[Value], job: &str, currency: &str) -> (u64, i64) {
-    let moved = |item: &&Value| item["job"] == job && item["state"] == "succeeded" && item["currency"] == currency;
-    items.iter().filter(moved).fold((0, 0), |(count, sum), item| {
-        let minor: i64 = item["amount"].as_str().unwrap().replace('.', "").parse().unwrap();
-        (count + 1, sum + minor)
-    })
+    let moved = |item: &&Value| {
+        item["job"] == job && item["state"] == "succeeded" && item["currency"] == currency
+    };
+    items
+        .iter()
+        .filter(moved)
+        .fold((0, 0), |(count, sum), item| {
+            let minor: i64 = item["amount"]
+                .as_str()
+                .unwrap()
+                .replace('.', "")
+                .parse()
+                .unwrap();
+            (count + 1, sum + minor)
+        })
 }
 
 /// Asserts that nothing is under way or about to be.
 #[track_caller]
 pub fn assert_at_rest(items: &[Value]) {
-    let is_open =
-        |item: &&Value| ["sending", "unknown", "pending", "planned", "held"].contains(&text_of(item, "state"));
+    let is_open = |item: &&Value| {
+        ["sending", "unknown", "pending", "planned", "held"].contains(&text_of(item, "state"))
+    };
     assert_eq!(items.iter().find(is_open), None, "nothing is open");
 }
 
@@ -214,7 +276,12 @@ fn identities() -> &'static Identities {
 async fn serve(folder: &Path, settings: Settings, clock: Clock) -> Gateways {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let Identities { wechat, hipopay, egms, cbtis } = identities();
+    let Identities {
+        wechat,
+        hipopay,
+        egms,
+        cbtis,
+    } = identities();
     wechat.save(&folder.join("keys/wechat")).unwrap();
     hipopay.save(&folder.join("keys/hipopay")).unwrap();
     egms.save(&folder.join("keys/egms")).unwrap();
@@ -236,12 +303,19 @@ async fn serve(folder: &Path, settings: Settings, clock: Clock) -> Gateways {
     );
     std::fs::write(folder.join("payrun.yaml"), yaml).unwrap();
     std::fs::write(folder.join("keys/personal.key"), personal_key(7)).unwrap();
-    let sandbox = Sandbox::open(wechat.clone(), settings.clone(), clock.clone()).await.unwrap();
+    let sandbox = Sandbox::open(wechat.clone(), settings.clone(), clock.clone())
+        .await
+        .unwrap();
     let gateways = Gateways {
         wechat: Some(Arc::clone(&sandbox)),
         hipopay: Some(hipopay::Hipopay::open(&hipopay, settings.clone(), clock.clone()).unwrap()),
         egms: Some(egms::Egms::open(&egms, settings.clone(), clock.clone())),
-        cbtis: Some(cbtis::Cbtis::open(&cbtis, settings, Duration::from_secs(3_600), clock.clone())),
+        cbtis: Some(cbtis::Cbtis::open(
+            &cbtis,
+            settings,
+            Duration::from_secs(3_600),
+            clock.clone(),
+        )),
     };
     let charger = Client::new(&account, Transport::InProcess(sandbox), clock).unwrap();
     for n in 0..ORDERS {
@@ -250,7 +324,11 @@ async fn serve(folder: &Path, settings: Settings, clock: Clock) -> Gateways {
         gateways.egms.as_ref().unwrap().seed(&number(n), hkd());
         gateways.cbtis.as_ref().unwrap().seed(&number(n), hkd());
     }
-    tokio::spawn(server::serve(gateways.clone(), listener, std::future::pending()));
+    tokio::spawn(server::serve(
+        gateways.clone(),
+        listener,
+        std::future::pending(),
+    ));
     gateways
 }
 
@@ -261,7 +339,9 @@ pub fn under_each_fault(test: impl Fn(Fault) + Sync) {
     std::thread::scope(|scope| {
         let work = || std::iter::from_fn(next).for_each(&test);
         let workers: Vec<_> = (0..9).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().for_each(|worker| worker.join().unwrap());
+        workers
+            .into_iter()
+            .for_each(|worker| worker.join().unwrap());
     });
 }
 
@@ -271,12 +351,18 @@ pub fn personal_key(byte: u8) -> String {
 }
 
 async fn charge(charger: &Client, n: usize) {
-    let fields =
-        [("contract_id", format!("C-{n}")), ("description", "Rent".into()), ("merchant_category_code", "1011".into())];
+    let fields = [
+        ("contract_id", format!("C-{n}")),
+        ("description", "Rent".into()),
+        ("merchant_category_code", "1011".into()),
+    ];
     let call = Call {
         operation: "deduct".into(),
         order_no: OrderNumber::parse(&number(n)).unwrap(),
-        input: fields.into_iter().map(|(name, value)| (name.to_owned(), Value::from(value))).collect::<Map<_, _>>(),
+        input: fields
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), Value::from(value)))
+            .collect::<Map<_, _>>(),
         amount: Some(hkd()),
         timeout: Duration::from_secs(1),
     };

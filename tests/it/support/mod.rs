@@ -1,4 +1,5 @@
-//! The project under test: a folder with payrun.yaml, keys, a workflow and contracts, and the sandbox that listens for it.
+//! The project under test: a folder with payrun.yaml, keys, a workflow and contracts, and the
+//! sandbox that listens for it.
 
 pub mod books;
 pub mod chance;
@@ -75,7 +76,8 @@ impl Default for Setup {
             refusals: false,
             wire: false,
             // By hand, every test can be run on a server.
-            server: std::env::var_os("PAYRUN_TEST_ENGINE").is_some_and(|engine| engine == "postgres"),
+            server: std::env::var_os("PAYRUN_TEST_ENGINE")
+                .is_some_and(|engine| engine == "postgres"),
         }
     }
 }
@@ -94,12 +96,19 @@ pub struct App {
 impl App {
     /// A project with these contracts and a gateway without faults.
     pub fn with_contracts(contracts: &str) -> Self {
-        Self::of(Setup { contracts: contracts.to_owned(), ..Setup::default() })
+        Self::of(Setup {
+            contracts: contracts.to_owned(),
+            ..Setup::default()
+        })
     }
 
     /// A project.
     pub fn of(setup: Setup) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
         let settings = Settings {
             plan: setup.faults,
             latency: setup.latency,
@@ -110,18 +119,37 @@ impl App {
             ..Settings::default()
         };
         let (sandbox, address, wire) = runtime.block_on(async {
-            let sandbox = Sandbox::open(identity(), settings, Clock::System).await.unwrap();
+            let sandbox = Sandbox::open(identity(), settings, Clock::System)
+                .await
+                .unwrap();
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = listener.local_addr().unwrap();
-            tokio::spawn(server::serve(Arc::clone(&sandbox), listener, std::future::pending()));
-            let wire = if setup.wire { Some(Wire::before(address).await) } else { None };
+            tokio::spawn(server::serve(
+                Arc::clone(&sandbox),
+                listener,
+                std::future::pending(),
+            ));
+            let wire = if setup.wire {
+                Some(Wire::before(address).await)
+            } else {
+                None
+            };
             let address = wire.as_ref().map_or(address, |wire| wire.address);
             (sandbox, address, wire)
         });
         let folder = tempfile::tempdir().unwrap();
         let schema = setup.server.then(|| runtime.block_on(Schema::fresh()));
-        let database = schema.as_ref().map_or_else(|| "payrun.db".to_owned(), Schema::address);
-        let app = Self { folder, runtime, sandbox, wire, refusals: setup.refusals, schema };
+        let database = schema
+            .as_ref()
+            .map_or_else(|| "payrun.db".to_owned(), Schema::address);
+        let app = Self {
+            folder,
+            runtime,
+            sandbox,
+            wire,
+            refusals: setup.refusals,
+            schema,
+        };
         identity().save(&app.path("keys")).unwrap();
         app.write("payrun.yaml", payrun_yaml(&database, address, &setup));
         app.write(WORKFLOW, workflow("contracts.csv", setup.job));
@@ -172,7 +200,11 @@ impl App {
 
     /// A fresh token of somebody.
     pub fn token(&self, name: &str, role: &str) -> String {
-        self.payrun(&["tokens", "create", name, "--role", role]).exits(0).stdout.trim().to_owned()
+        self.payrun(&["tokens", "create", name, "--role", role])
+            .exits(0)
+            .stdout
+            .trim()
+            .to_owned()
     }
 
     /// Runs the binary to its end, as the owner of a token.
@@ -196,7 +228,11 @@ impl App {
     /// A JSON value a line.
     pub fn json_lines(&self, args: &[&str]) -> Vec<Value> {
         let ended = self.payrun(args).exits(0);
-        ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        ended
+            .stdout
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
     }
 
     /// From now on the ledger is there.
@@ -216,7 +252,11 @@ impl App {
 
     /// How many charges there were.
     pub fn charges(&self) -> u64 {
-        self.totals().charged.values().map(|charged| charged.count).sum()
+        self.totals()
+            .charged
+            .values()
+            .map(|charged| charged.count)
+            .sum()
     }
 
     /// The gateway.
@@ -241,7 +281,9 @@ impl App {
 
     /// Where the ledger is on the server.
     pub fn schema(&self) -> &Schema {
-        self.schema.as_ref().expect("a project with its ledger on a server")
+        self.schema
+            .as_ref()
+            .expect("a project with its ledger on a server")
     }
 
     /// The ledger, as one more process opens it.
@@ -257,7 +299,11 @@ impl App {
         self.wait_for(async {
             let ledger = self.ledger().await;
             let mut histories = Vec::new();
-            for item in ledger.items(&ItemFilter::default(), 0, 100_000).await.unwrap() {
+            for item in ledger
+                .items(&ItemFilter::default(), 0, 100_000)
+                .await
+                .unwrap()
+            {
                 let events = ledger.events(item.id).await.unwrap();
                 histories.push((item, events));
             }
@@ -313,24 +359,36 @@ impl Drop for App {
 
 /// Somebody with a reason.
 pub fn by(name: &str) -> Signed {
-    Signed { actor: Actor::person(name, "a test").unwrap(), reason: Reason::parse("a test").unwrap() }
+    Signed {
+        actor: Actor::person(name, "a test").unwrap(),
+        reason: Reason::parse("a test").unwrap(),
+    }
 }
 
 /// Keys take a while to make, so all projects of a process share them.
 pub fn identity() -> Identity {
     static IDENTITY: OnceLock<Identity> = OnceLock::new();
-    IDENTITY.get_or_init(|| Identity::generate().unwrap()).clone()
+    IDENTITY
+        .get_or_init(|| Identity::generate().unwrap())
+        .clone()
 }
 
 /// A file of contracts, `PREFIX-0001` and so on, at 38.00 HKD and more.
 pub fn contracts(prefix: &str, how_many: u32) -> String {
     let rows = (1..=how_many).map(|n| format!("{prefix}-{n:04},basic,{}.00,HKD,yes\n", 38 + n % 7));
-    std::iter::once("contract_id,plan,amount,currency,active\n".to_owned()).chain(rows).collect()
+    std::iter::once("contract_id,plan,amount,currency,active\n".to_owned())
+        .chain(rows)
+        .collect()
 }
 
 /// The configuration of a project whose gateway listens here.
 fn payrun_yaml(database: &str, address: SocketAddr, setup: &Setup) -> String {
-    let Setup { rate, concurrency, timeout, .. } = setup;
+    let Setup {
+        rate,
+        concurrency,
+        timeout,
+        ..
+    } = setup;
     let serial = identity().merchant_serial().to_owned();
     format!(
         "\

@@ -1,4 +1,5 @@
-//! The real binary as a process: started, signalled, waited for with a bound. Only processes started here are ever ended.
+//! The real binary as a process: started, signalled, waited for with a bound. Only processes
+//! started here are ever ended.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -10,12 +11,19 @@ use std::time::{Duration, Instant};
 /// The binary, to be run in a folder with nothing of the tester's environment that could change it.
 pub fn payrun(folder: &Path, args: &[&str]) -> Command {
     // The rig tries the release binary.
-    let binary = std::env::var_os("PAYRUN_TEST_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_payrun").into());
+    let binary = std::env::var_os("PAYRUN_TEST_BINARY")
+        .unwrap_or_else(|| env!("CARGO_BIN_EXE_payrun").into());
     let mut command = Command::new(binary);
     command.current_dir(folder).args(args).stdin(Stdio::null());
-    for name in
-        ["PAYRUN_CONFIG", "PAYRUN_LOG", "PAYRUN_FAILPOINT", "PAYRUN_TOKEN", "http_proxy", "HTTP_PROXY", "COLUMNS"]
-    {
+    for name in [
+        "PAYRUN_CONFIG",
+        "PAYRUN_LOG",
+        "PAYRUN_FAILPOINT",
+        "PAYRUN_TOKEN",
+        "http_proxy",
+        "HTTP_PROXY",
+        "COLUMNS",
+    ] {
         command.env_remove(name);
     }
     // The same on every machine.
@@ -35,9 +43,16 @@ impl Running {
     /// Starts it; its output goes to files, so that it never waits for a reader.
     pub fn start(mut command: Command) -> Self {
         let (stdout, stderr) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
-        command.stdout(stdout.try_clone().unwrap()).stderr(stderr.try_clone().unwrap());
+        command
+            .stdout(stdout.try_clone().unwrap())
+            .stderr(stderr.try_clone().unwrap());
         let child = command.spawn().expect("payrun starts");
-        Self { child, stdout, stderr, began: Instant::now() }
+        Self {
+            child,
+            stdout,
+            stderr,
+            began: Instant::now(),
+        }
     }
 
     /// Waits for its end, this long from now.
@@ -46,12 +61,21 @@ impl Running {
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 let (stdout, stderr) = (text(&self.stdout), text(&self.stderr));
-                return Ended { status, stdout, stderr, took: self.began.elapsed() };
+                return Ended {
+                    status,
+                    stdout,
+                    stderr,
+                    took: self.began.elapsed(),
+                };
             }
             if waits.elapsed() > patience {
                 self.child.kill().ok();
                 self.child.wait().ok();
-                panic!("payrun took longer than {patience:?}:\n{}\n{}", text(&self.stdout), text(&self.stderr));
+                panic!(
+                    "payrun took longer than {patience:?}:\n{}\n{}",
+                    text(&self.stdout),
+                    text(&self.stderr)
+                );
             }
             std::thread::sleep(Duration::from_millis(2));
         }
@@ -69,7 +93,10 @@ impl Running {
     /// The most memory that was ever resident, in KiB.
     pub fn resident_most(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        let most = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))
+            .unwrap();
         most.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
@@ -77,7 +104,12 @@ impl Running {
     pub fn processor_time(&self) -> Duration {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
         let (_, fields) = stat.rsplit_once(") ").unwrap();
-        let ticks: u64 = fields.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum();
+        let ticks: u64 = fields
+            .split(' ')
+            .skip(11)
+            .take(2)
+            .map(|ticks| ticks.parse::<u64>().unwrap())
+            .sum();
         Duration::from_millis(ticks * 10)
     }
 
@@ -89,7 +121,10 @@ impl Running {
     /// A signal by its name.
     pub fn signal(&self, name: &str) {
         let pid = self.child.id();
-        let sent = Command::new("sh").args(["-c", &format!("kill -{name} {pid}")]).status().unwrap();
+        let sent = Command::new("sh")
+            .args(["-c", &format!("kill -{name} {pid}")])
+            .status()
+            .unwrap();
         assert!(sent.success());
     }
 
@@ -160,14 +195,20 @@ impl Ended {
     /// Asserts that a text is in its standard error.
     #[track_caller]
     pub fn says(self, text: &str) -> Self {
-        assert!(self.stderr.contains(text) || self.stdout.contains(text), "{text:?} is not in {self:#?}");
+        assert!(
+            self.stderr.contains(text) || self.stdout.contains(text),
+            "{text:?} is not in {self:#?}"
+        );
         self
     }
 
     /// Asserts that a text is nowhere in its output.
     #[track_caller]
     pub fn never_says(self, text: &str) -> Self {
-        assert!(!self.stderr.contains(text) && !self.stdout.contains(text), "{text:?} is in {self:#?}");
+        assert!(
+            !self.stderr.contains(text) && !self.stdout.contains(text),
+            "{text:?} is in {self:#?}"
+        );
         self
     }
 }

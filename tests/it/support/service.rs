@@ -34,24 +34,47 @@ impl<'a> Service<'a> {
         Self::with(app, reqwest::Client::builder())
     }
 
-    /// The same, asked over a connection of its own each time; with TLS where its certificate is given, which names localhost.
+    /// The same, asked over a connection of its own each time; with TLS where its certificate is
+    /// given, which names localhost.
     pub fn without_pool(app: &'a App, certificate: Option<&str>) -> Self {
-        let trusted = certificate.map(|pem| reqwest::Certificate::from_pem(pem.as_bytes()).unwrap());
+        let trusted =
+            certificate.map(|pem| reqwest::Certificate::from_pem(pem.as_bytes()).unwrap());
         let client = reqwest::Client::builder().pool_max_idle_per_host(0);
-        Self::with(app, trusted.into_iter().fold(client, |client, one| client.tls_certs_only([one])))
+        Self::with(
+            app,
+            trusted
+                .into_iter()
+                .fold(client, |client, one| client.tls_certs_only([one])),
+        )
     }
 
     fn with(app: &'a App, client: reqwest::ClientBuilder) -> Self {
         let process = app.start(&["serve", "--listen", "127.0.0.1:0"]);
-        until("the service listens", || process.stderr_so_far().contains("Ctrl-C stops"));
+        until("the service listens", || {
+            process.stderr_so_far().contains("Ctrl-C stops")
+        });
         let told = process.stderr_so_far();
-        let after = |scheme: &str| told.split(&format!("{scheme}://127.0.0.1:")).nth(1)?.split('/').next();
+        let after = |scheme: &str| {
+            told.split(&format!("{scheme}://127.0.0.1:"))
+                .nth(1)?
+                .split('/')
+                .next()
+        };
         let address = match after("http") {
             Some(port) => format!("http://127.0.0.1:{port}"),
             None => format!("https://localhost:{}", after("https").unwrap()),
         };
-        let client = client.timeout(Duration::from_secs(20)).no_proxy().build().unwrap();
-        Self { app, process, address, client }
+        let client = client
+            .timeout(Duration::from_secs(20))
+            .no_proxy()
+            .build()
+            .unwrap();
+        Self {
+            app,
+            process,
+            address,
+            client,
+        }
     }
 
     /// Its host and port.
@@ -76,7 +99,8 @@ impl<'a> Service<'a> {
 
     /// A request that is not sent yet.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.client.request(method, format!("{}{path}", self.address))
+        self.client
+            .request(method, format!("{}{path}", self.address))
     }
 
     /// Sends a request.
@@ -85,7 +109,11 @@ impl<'a> Service<'a> {
             let response = request.send().await.unwrap();
             let (status, headers) = (response.status().as_u16(), response.headers().clone());
             let text = response.text().await.unwrap();
-            Reply { status, headers, body: serde_json::from_str(&text).unwrap_or(Value::String(text)) }
+            Reply {
+                status,
+                headers,
+                body: serde_json::from_str(&text).unwrap_or(Value::String(text)),
+            }
         })
     }
 

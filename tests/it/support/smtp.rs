@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpSocket;
 
-/// Names the Python that has aiosmtpd. Not being given one is a failure, so that nobody takes half of the tests for all.
+/// Names the Python that has aiosmtpd. Not being given one is a failure, so that nobody takes half
+/// of the tests for all.
 const PYTHON: &str = "PAYRUN_TEST_SMTP";
 
 /// Who may send by it.
@@ -36,7 +37,12 @@ impl MailServer {
         let held = TcpSocket::new_v4().unwrap();
         held.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
         let port = held.local_addr().unwrap().port();
-        Self { listens: Listens::Nobody(held), folder: tempfile::tempdir().unwrap(), port, security: "none" }
+        Self {
+            listens: Listens::Nobody(held),
+            folder: tempfile::tempdir().unwrap(),
+            port,
+            security: "none",
+        }
     }
 
     /// Without TLS and login, in this mood.
@@ -69,9 +75,16 @@ impl MailServer {
             .spawn()
             .unwrap();
         let mut port = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut port).unwrap();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut port)
+            .unwrap();
         let port = port.trim().parse().expect("the mail server listens");
-        Self { listens: Listens::Process(child), folder, port, security }
+        Self {
+            listens: Listens::Process(child),
+            folder,
+            port,
+            security,
+        }
     }
 
     /// `mail:` of payrun.yaml for it.
@@ -87,21 +100,29 @@ impl MailServer {
             };
             let password = file("password", PASSWORD);
             let ca = path(&self.folder, "ca.pem");
-            yaml += &format!("  user: {USER}\n  password: {{ file: {password} }}\n  ca: {{ file: {ca} }}\n");
+            yaml += &format!(
+                "  user: {USER}\n  password: {{ file: {password} }}\n  ca: {{ file: {ca} }}\n"
+            );
         }
         yaml
     }
 
     /// Every mail it took so far.
     pub fn mails(&self) -> Vec<Value> {
-        let text = std::fs::read_to_string(self.folder.path().join("mails.jsonl")).unwrap_or_default();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        let text =
+            std::fs::read_to_string(self.folder.path().join("mails.jsonl")).unwrap_or_default();
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
     }
 
     /// To whom, and the subject of every mail it took.
     pub fn subjects(&self) -> Vec<(String, String)> {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        self.mails().iter().map(|mail| (text(&mail["to"][0]), text(&mail["headers"]["subject"]))).collect()
+        self.mails()
+            .iter()
+            .map(|mail| (text(&mail["to"][0]), text(&mail["headers"]["subject"])))
+            .collect()
     }
 
     /// The certificate of another authority.

@@ -1,5 +1,6 @@
-//! An engine over a fresh ledger of any engine, whose one account answers what the test says: what is asked and sent in which order,
-//! and what a person does meanwhile, is up to the test. Time is whatever it says.
+//! An engine over a fresh ledger of any engine, whose one account answers what the test says: what
+//! is asked and sent in which order, and what a person does meanwhile, is up to the test. Time is
+//! whatever it says.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -48,8 +49,16 @@ impl Gateway for Scripted {
     }
 
     fn manners(&self) -> Manners {
-        let nothing = Reply { media: "text/plain", body: "" };
-        Manners { media: &[], signed_by: Vec::new(), taken: nothing, refused: nothing }
+        let nothing = Reply {
+            media: "text/plain",
+            body: "",
+        };
+        Manners {
+            media: &[],
+            signed_by: Vec::new(),
+            taken: nothing,
+            refused: nothing,
+        }
     }
 
     fn probe(&self) -> Calling<'_, Vec<Probe>> {
@@ -70,12 +79,20 @@ pub struct Teller {
 
 /// A reply with HTTP 200 that shows a state.
 pub fn shows(state: &str) -> Observation {
-    Observation { http: Some(200), state: Some(state.to_owned()), ..Observation::of(Reached::Replied) }
+    Observation {
+        http: Some(200),
+        state: Some(state.to_owned()),
+        ..Observation::of(Reached::Replied)
+    }
 }
 
 /// A refusal.
 pub fn refuses(http: u16, code: &str) -> Observation {
-    Observation { http: Some(http), code: Some(code.to_owned()), ..Observation::of(Reached::Replied) }
+    Observation {
+        http: Some(http),
+        code: Some(code.to_owned()),
+        ..Observation::of(Reached::Replied)
+    }
 }
 
 /// So much, in Hong Kong dollars.
@@ -104,13 +121,19 @@ impl Teller {
         let ledger = place.open().await;
         let node = ledger.join(1 << 20, at(0)).await.unwrap();
         let says: Says = Box::new(says);
-        let gateway = Scripted { says: Arc::new(Mutex::new(says)), heard: Arc::default() };
+        let gateway = Scripted {
+            says: Arc::new(Mutex::new(says)),
+            heard: Arc::default(),
+        };
         let account = Arc::new(Account {
             name: "hk".to_owned(),
             identity: "hk".to_owned(),
             kind,
             gateway: Box::new(gateway.clone()),
-            rate: Rate { calls: 1_000_000, per: Duration::from_secs(1) },
+            rate: Rate {
+                calls: 1_000_000,
+                per: Duration::from_secs(1),
+            },
             concurrency: 100,
             timeout: Duration::from_secs(10),
             query_interval: Duration::from_secs(1),
@@ -187,11 +210,17 @@ impl Teller {
 
     /// Their operations.
     pub fn heard(&self) -> Vec<String> {
-        self.calls().into_iter().map(|call| call.operation).collect()
+        self.calls()
+            .into_iter()
+            .map(|call| call.operation)
+            .collect()
     }
 
     fn policy(&self, kind: &str) -> Policy {
-        Policy { dunning: self.dunning.clone(), ..self.engine.catalog.kinds[kind].policy.clone() }
+        Policy {
+            dunning: self.dunning.clone(),
+            ..self.engine.catalog.kinds[kind].policy.clone()
+        }
     }
 
     /// With these steps after a soft decline.
@@ -207,21 +236,26 @@ impl Teller {
             planned.to_string()
         };
         let mut planning = self.ledger().plan(run(&occurrence)).await.unwrap();
-        let new = NewJob { kind: kind.into(), policy: self.policy(kind), ..job(kind) };
+        let new = NewJob {
+            kind: kind.into(),
+            policy: self.policy(kind),
+            ..job(kind)
+        };
         let id = planning.job(new).await.unwrap();
         let before = planning.newest_item().await.unwrap();
-        let item = |(line, (key, amount, input)): (usize, &(&str, Option<Amount>, Value))| NewItem {
-            line: line as u64 + 1,
-            key: (*key).to_owned(),
-            key_hash: KeyHash::of("hk", kind, key),
-            identity: KeyHash::of("hk", kind, &format!("{key} {line}")),
-            serial: None,
-            custom_no: None,
-            amount: *amount,
-            shared: false,
-            again: payrun::ledger::Again::Never,
-            input: input.to_string(),
-        };
+        let item =
+            |(line, (key, amount, input)): (usize, &(&str, Option<Amount>, Value))| NewItem {
+                line: line as u64 + 1,
+                key: (*key).to_owned(),
+                key_hash: KeyHash::of("hk", kind, key),
+                identity: KeyHash::of("hk", kind, &format!("{key} {line}")),
+                serial: None,
+                custom_no: None,
+                amount: *amount,
+                shared: false,
+                again: payrun::ledger::Again::Never,
+                input: input.to_string(),
+            };
         let items: Vec<NewItem> = items.iter().enumerate().map(item).collect();
         assert!(planning.items(id, &items).await.unwrap().is_empty());
         planning.job_planned(id, before, None).await.unwrap();
@@ -235,7 +269,8 @@ impl Teller {
         if let Some(paid) = paid {
             input["paid"] = paid.into();
         }
-        self.plan("refund", &[(key, Some(hkd(amount)), input)]).await
+        self.plan("refund", &[(key, Some(hkd(amount)), input)])
+            .await
     }
 
     pub async fn claim(&self, job_id: i64, kind: &str, slots: usize) -> Vec<Claimed> {
@@ -263,8 +298,13 @@ impl Teller {
     /// Does what a claim is for, and writes down what became of it.
     pub async fn perform(&self, claimed: &Claimed, kind: &str) {
         let policy = Arc::new(self.policy(kind));
-        let work = Work { policy, kind: Arc::clone(&self.engine.catalog.kinds[kind]) };
-        let settlement = perform(&self.engine, &self.account, &work, claimed, || {}).await.unwrap();
+        let work = Work {
+            policy,
+            kind: Arc::clone(&self.engine.catalog.kinds[kind]),
+        };
+        let settlement = perform(&self.engine, &self.account, &work, claimed, || {})
+            .await
+            .unwrap();
         self.ledger().settle(settlement).await.unwrap();
     }
 

@@ -1,4 +1,5 @@
-//! A listener before the gateway that notes, in the gateway's own order, which order was sent and which was asked about.
+//! A listener before the gateway that notes, in the gateway's own order, which order was sent and
+//! which was asked about.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -27,7 +28,10 @@ impl Wire {
     /// Listens on loopback and passes everything on.
     pub async fn before(gateway: SocketAddr) -> Arc<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let wire = Arc::new(Self { address: listener.local_addr().unwrap(), seen: Mutex::default() });
+        let wire = Arc::new(Self {
+            address: listener.local_addr().unwrap(),
+            seen: Mutex::default(),
+        });
         let watching = Arc::clone(&wire);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
@@ -49,15 +53,23 @@ impl Wire {
 
     /// How many orders were sent, counting each sending.
     pub fn sent(&self) -> usize {
-        self.seen().values().flatten().filter(|deed| **deed == Deed::Sent).count()
+        self.seen()
+            .values()
+            .flatten()
+            .filter(|deed| **deed == Deed::Sent)
+            .count()
     }
 
-    /// Without faults only a query tells what became of a lost reply: no order is sent twice unasked.
+    /// Without faults only a query tells what became of a lost reply: no order is sent twice
+    /// unasked.
     #[track_caller]
     pub fn assert_asked_before_sent_again(&self) {
         for (order, deeds) in self.seen() {
             let twice_unasked = deeds.windows(2).any(|two| two == [Deed::Sent, Deed::Sent]);
-            assert!(!twice_unasked, "{order} was sent again before it was asked about: {deeds:?}");
+            assert!(
+                !twice_unasked,
+                "{order} was sent again before it was asked about: {deeds:?}"
+            );
         }
     }
 
@@ -66,7 +78,8 @@ impl Wire {
         server.set_nodelay(true).ok();
         let ((mut from_client, mut to_client), (mut from_server, mut to_server)) =
             (client.into_split(), server.into_split());
-        let back = tokio::spawn(async move { tokio::io::copy(&mut from_server, &mut to_client).await });
+        let back =
+            tokio::spawn(async move { tokio::io::copy(&mut from_server, &mut to_client).await });
         let (mut requests, mut bytes) = (Vec::new(), vec![0; 16 * 1024]);
         while let Ok(read @ 1..) = from_client.read(&mut bytes).await {
             requests.extend_from_slice(&bytes[..read]);
@@ -84,15 +97,26 @@ impl Wire {
     fn note(&self, request: &[u8]) {
         let text = String::from_utf8_lossy(request);
         let line = text.lines().next().unwrap_or_default();
-        let deed = if line.starts_with("POST /v3/global/papay/transactions") { Deed::Sent } else { Deed::Asked };
+        let deed = if line.starts_with("POST /v3/global/papay/transactions") {
+            Deed::Sent
+        } else {
+            Deed::Asked
+        };
         let (start, end) = match deed {
             Deed::Sent => ("\"out_trade_no\":\"", &['"'][..]),
             Deed::Asked => ("/out-trade-no/", &['?', ' ', '/'][..]),
         };
-        let order =
-            text.split_once(start).and_then(|(_, rest)| rest.split_once(end)).map(|(order, _)| order.to_owned());
+        let order = text
+            .split_once(start)
+            .and_then(|(_, rest)| rest.split_once(end))
+            .map(|(order, _)| order.to_owned());
         if let Some(order) = order {
-            self.seen.lock().unwrap().entry(order).or_default().push(deed);
+            self.seen
+                .lock()
+                .unwrap()
+                .entry(order)
+                .or_default()
+                .push(deed);
         }
     }
 }
@@ -101,7 +125,9 @@ impl Wire {
 fn whole(bytes: &[u8]) -> Option<usize> {
     let head = bytes.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
     let text = String::from_utf8_lossy(&bytes[..head]).to_ascii_lowercase();
-    let length =
-        text.split_once("content-length:").and_then(|(_, rest)| rest.lines().next()?.trim().parse().ok()).unwrap_or(0);
+    let length = text
+        .split_once("content-length:")
+        .and_then(|(_, rest)| rest.lines().next()?.trim().parse().ok())
+        .unwrap_or(0);
     (bytes.len() >= head + length).then_some(head + length)
 }

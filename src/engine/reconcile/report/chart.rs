@@ -26,20 +26,35 @@ const BAR: usize = 14;
 const STEP: usize = 44;
 const LEFT: usize = 4;
 
-/// Ours and theirs side by side, day by day. The text must be escaped already; it is only digits and dashes.
+/// Ours and theirs side by side, day by day. The text must be escaped already; it is only digits
+/// and dashes.
 pub(super) fn pairs(title: &str, pairs: &[Pair]) -> String {
-    let highest = pairs.iter().map(|pair| pair.ours.0.max(pair.theirs.0)).max().unwrap_or(0).max(1);
+    let highest = pairs
+        .iter()
+        .map(|pair| pair.ours.0.max(pair.theirs.0))
+        .max()
+        .unwrap_or(0)
+        .max(1);
     let width = LEFT * 2 + pairs.len() * STEP;
     let mut svg = format!(
         "<svg class=\"chart\" role=\"img\" aria-label=\"{title}\" viewBox=\"0 0 {width} {0}\" width=\"{width}\" height=\"{0}\">",
         HEIGHT + 34
     );
     let base = HEIGHT + 10;
-    let _ = write!(svg, "<line class=\"axis\" x1=\"0\" y1=\"{base}\" x2=\"{width}\" y2=\"{base}\"/>");
+    let _ = write!(
+        svg,
+        "<line class=\"axis\" x1=\"0\" y1=\"{base}\" x2=\"{width}\" y2=\"{base}\"/>"
+    );
     for (place, pair) in pairs.iter().enumerate() {
         let x = LEFT + place * STEP + 7;
-        for (offset, class, (value, told)) in [(0, "ours", &pair.ours), (BAR + 2, "theirs", &pair.theirs)] {
-            let height = if *value > 0 { (value * HEIGHT / highest).max(1) } else { 0 };
+        for (offset, class, (value, told)) in
+            [(0, "ours", &pair.ours), (BAR + 2, "theirs", &pair.theirs)]
+        {
+            let height = if *value > 0 {
+                (value * HEIGHT / highest).max(1)
+            } else {
+                0
+            };
             let _ = write!(
                 svg,
                 "<rect class=\"{class}\" x=\"{}\" y=\"{}\" width=\"{BAR}\" height=\"{height}\" rx=\"2\"><title>{} {class}: {told}</title></rect>",
@@ -49,7 +64,12 @@ pub(super) fn pairs(title: &str, pairs: &[Pair]) -> String {
             );
         }
         let middle = x + BAR + 1;
-        let _ = write!(svg, "<text x=\"{middle}\" y=\"{}\" text-anchor=\"middle\">{}</text>", base + 16, pair.label);
+        let _ = write!(
+            svg,
+            "<text x=\"{middle}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
+            base + 16,
+            pair.label
+        );
     }
     svg.push_str("</svg>");
     svg
@@ -68,7 +88,8 @@ pub(super) fn bars(title: &str, bars: &[Bar]) -> String {
     for (place, bar) in bars.iter().enumerate() {
         let y = place * ROW + 4;
         let room = u128::try_from(WIDTH - NAMES - 70).unwrap_or(0);
-        let length = (u128::from(bar.count) * room / u128::from(most)).max(u128::from(bar.count > 0) * 2);
+        let length =
+            (u128::from(bar.count) * room / u128::from(most)).max(u128::from(bar.count > 0) * 2);
         let class = if bar.grave { "grave" } else { "mild" };
         let _ = write!(
             svg,

@@ -1,4 +1,5 @@
-//! The report for people: one page that needs nothing else, on screens light and dark, on paper, and without scripts.
+//! The report for people: one page that needs nothing else, on screens light and dark, on paper,
+//! and without scripts.
 //!
 //! Whatever comes from a file or from the configuration is escaped.
 
@@ -43,17 +44,26 @@ pub(super) fn report(about: &About<'_>, found: &Findings, csv: &str) -> String {
 
 fn head(about: &About<'_>, found: &Findings) -> String {
     let counts = &found.counts;
-    let timing = found.reasons.get(&Reason::Timing).copied().unwrap_or_default();
+    let timing = found
+        .reasons
+        .get(&Reason::Timing)
+        .copied()
+        .unwrap_or_default();
     let facts = [
         ("Statement lines", counts.lines),
-        ("Lines that agree", counts.matched_lines + found.closed_count),
+        (
+            "Lines that agree",
+            counts.matched_lines + found.closed_count,
+        ),
         ("Our items", counts.items),
         ("Closed by a line", found.closed_count),
         ("Differences", found.grave()),
         ("Only timing", timing),
     ];
-    let facts: String =
-        facts.iter().map(|(name, count)| format!("<div><dt>{name}</dt><dd>{}</dd></div>", grouped(*count))).collect();
+    let facts: String = facts
+        .iter()
+        .map(|(name, count)| format!("<div><dt>{name}</dt><dd>{}</dd></div>", grouped(*count)))
+        .collect();
     format!(
         "<header>\n<h1>Reconciliation of {}</h1>\n<p class=\"about\">{} to {}, days as the gateway counts them (Beijing) · made {}</p>\n{}\n<dl>{facts}</dl>\n</header>\n",
         escape(about.lane),
@@ -70,13 +80,19 @@ fn verdict(found: &Findings, timing: u64) -> String {
         1 => " One more item belongs to a neighbouring day.".to_owned(),
         more => format!(" {} more items belong to neighbouring days.", grouped(more)),
     };
-    let alarms = found.reasons.get(&Reason::State).copied().unwrap_or_default();
+    let alarms = found
+        .reasons
+        .get(&Reason::State)
+        .copied()
+        .unwrap_or_default();
     match (found.grave(), alarms) {
         (0, _) => format!(
             "<p class=\"verdict good\"><strong>Everything agrees.</strong> Every line has its item and every item its line.{beside}</p>"
         ),
         (1, 0) => {
-            format!("<p class=\"verdict bad\"><strong>One difference.</strong> Somebody has to look at it.{beside}</p>")
+            format!(
+                "<p class=\"verdict bad\"><strong>One difference.</strong> Somebody has to look at it.{beside}</p>"
+            )
         }
         (count, 0) => format!(
             "<p class=\"verdict bad\"><strong>{} differences.</strong> Somebody has to look at them.{beside}</p>",
@@ -85,16 +101,29 @@ fn verdict(found: &Findings, timing: u64) -> String {
         (count, alarms) => format!(
             "<p class=\"verdict bad\"><strong>{} {}.</strong> Begin with the {} of state: there, money may have moved against what we know.{beside}</p>",
             grouped(count),
-            if count == 1 { "difference" } else { "differences" },
-            if alarms == 1 { "one".to_owned() } else { grouped(alarms) },
+            if count == 1 {
+                "difference"
+            } else {
+                "differences"
+            },
+            if alarms == 1 {
+                "one".to_owned()
+            } else {
+                grouped(alarms)
+            },
         ),
     }
 }
 
 fn totals(found: &Findings) -> String {
-    let rows: String = found.by_currency().iter().map(|(code, totals)| totals_row("all days", code, totals)).collect();
+    let rows: String = found
+        .by_currency()
+        .iter()
+        .map(|(code, totals)| totals_row("all days", code, totals))
+        .collect();
     if rows.is_empty() {
-        return "<h2>Totals</h2>\n<p class=\"note\">Neither side has anything on these days.</p>\n".to_owned();
+        return "<h2>Totals</h2>\n<p class=\"note\">Neither side has anything on these days.</p>\n"
+            .to_owned();
     }
     let beside = match found.counts.lines_of_other_days {
         0 => String::new(),
@@ -111,13 +140,20 @@ fn days(found: &Findings) -> String {
         return String::new();
     }
     let listed = found.totals.iter().take(DAYS_LISTED);
-    let rows: String = listed.map(|((day, code), totals)| totals_row(&escape(day), code, totals)).collect();
+    let rows: String = listed
+        .map(|((day, code), totals)| totals_row(&escape(day), code, totals))
+        .collect();
     let cut = if found.totals.len() > DAYS_LISTED {
-        format!("<p class=\"note\">The first {DAYS_LISTED} rows; the JSON beside this page has all.</p>\n")
+        format!(
+            "<p class=\"note\">The first {DAYS_LISTED} rows; the JSON beside this page has all.</p>\n"
+        )
     } else {
         String::new()
     };
-    format!("<h2>Totals by day</h2>\n{}{cut}", totals_table("days", &rows))
+    format!(
+        "<h2>Totals by day</h2>\n{}{cut}",
+        totals_table("days", &rows)
+    )
 }
 
 fn totals_table(id: &str, rows: &str) -> String {
@@ -133,7 +169,13 @@ fn totals_row(day: &str, code: &str, totals: &Totals) -> String {
         let mark = if ours == theirs { "n" } else { "n pair" };
         [ours, theirs].map(|sum| cell(mark, sum, code)).concat()
     };
-    let alone = |sum: Sum| if sum.count == 0 { "–".to_owned() } else { shown(sum, code) };
+    let alone = |sum: Sum| {
+        if sum.count == 0 {
+            "–".to_owned()
+        } else {
+            shown(sum, code)
+        }
+    };
     format!(
         "<tr><td>{day}</td><td>{}</td>{}{}<td class=\"n\">{}</td><td class=\"n\">{}</td></tr>\n",
         escape(code),
@@ -148,14 +190,22 @@ fn cell(class: &str, sum: Sum, code: &str) -> String {
     if sum.count == 0 {
         return format!("<td class=\"{class}\">–</td>");
     }
-    format!("<td class=\"{class}\">{}<small>{}×</small></td>", shown(sum, code), grouped(sum.count))
+    format!(
+        "<td class=\"{class}\">{}<small>{}×</small></td>",
+        shown(sum, code),
+        grouped(sum.count)
+    )
 }
 
 /// A sum with its thousands apart.
 fn shown(sum: Sum, code: &str) -> String {
     let text = money(sum, code);
-    let (whole, fraction) = text.split_once('.').map_or((text.as_str(), ""), |(whole, fraction)| (whole, fraction));
-    let (sign, digits) = whole.strip_prefix('-').map_or(("", whole), |digits| ("−", digits));
+    let (whole, fraction) = text
+        .split_once('.')
+        .map_or((text.as_str(), ""), |(whole, fraction)| (whole, fraction));
+    let (sign, digits) = whole
+        .strip_prefix('-')
+        .map_or(("", whole), |digits| ("−", digits));
     let point = if fraction.is_empty() { "" } else { "." };
     escape(&format!("{sign}{}{point}{fraction}", apart(digits)))
 }
@@ -167,24 +217,46 @@ fn charts(found: &Findings) -> String {
         "<h2>Payments by day</h2>\n<p class=\"note\"><span class=\"key ours\"></span>ours<span class=\"key theirs\"></span>theirs</p>\n",
     );
     for code in currencies {
-        let days: Vec<_> = found.totals.iter().filter(|((_, other), _)| *other == code).collect();
+        let days: Vec<_> = found
+            .totals
+            .iter()
+            .filter(|((_, other), _)| *other == code)
+            .collect();
         let pairs: Vec<Pair> = days[days.len().saturating_sub(DAYS_DRAWN)..]
             .iter()
             .map(|((day, _), totals)| Pair {
                 label: escape(day.get(5..).unwrap_or(day)),
                 ours: (totals.our_payments.minor, shown(totals.our_payments, code)),
-                theirs: (totals.their_payments.minor, shown(totals.their_payments, code)),
+                theirs: (
+                    totals.their_payments.minor,
+                    shown(totals.their_payments, code),
+                ),
             })
             .collect();
-        if pairs.iter().all(|pair| pair.ours.0 == 0 && pair.theirs.0 == 0) {
+        if pairs
+            .iter()
+            .all(|pair| pair.ours.0 == 0 && pair.theirs.0 == 0)
+        {
             continue;
         }
-        let highest = pairs.iter().flat_map(|pair| [&pair.ours, &pair.theirs]).max_by_key(|(minor, _)| *minor);
+        let highest = pairs
+            .iter()
+            .flat_map(|pair| [&pair.ours, &pair.theirs])
+            .max_by_key(|(minor, _)| *minor);
         let highest = highest.map(|(_, told)| told.as_str()).unwrap_or_default();
-        let last = if days.len() > DAYS_DRAWN { format!("; the last {DAYS_DRAWN} days") } else { String::new() };
-        let chart = chart::pairs(&format!("Payments in {code} by day, ours and theirs"), &pairs);
-        let _ =
-            writeln!(page, "<figure><figcaption>{code}, the highest is {highest}{last}</figcaption>{chart}</figure>");
+        let last = if days.len() > DAYS_DRAWN {
+            format!("; the last {DAYS_DRAWN} days")
+        } else {
+            String::new()
+        };
+        let chart = chart::pairs(
+            &format!("Payments in {code} by day, ours and theirs"),
+            &pairs,
+        );
+        let _ = writeln!(
+            page,
+            "<figure><figcaption>{code}, the highest is {highest}{last}</figcaption>{chart}</figure>"
+        );
         drawn = true;
     }
     if drawn { page } else { String::new() }
@@ -194,19 +266,31 @@ fn reasons(found: &Findings) -> String {
     let bars: Vec<Bar> = Reason::ALL
         .into_iter()
         .filter_map(|reason| Some((reason, *found.reasons.get(&reason)?)))
-        .map(|(reason, count)| Bar { label: reason.word(), count, grave: reason.matters() })
+        .map(|(reason, count)| Bar {
+            label: reason.word(),
+            count,
+            grave: reason.matters(),
+        })
         .collect();
     if bars.is_empty() {
         return String::new();
     }
-    format!("<h2>Differences by reason</h2>\n<figure>{}</figure>\n", chart::bars("Differences by reason", &bars))
+    format!(
+        "<h2>Differences by reason</h2>\n<figure>{}</figure>\n",
+        chart::bars("Differences by reason", &bars)
+    )
 }
 
 fn differences(found: &Findings, csv: &str) -> String {
     if found.count() == 0 {
         return String::new();
     }
-    let rows: String = found.differences.iter().take(LISTED).map(difference_row).collect();
+    let rows: String = found
+        .differences
+        .iter()
+        .take(LISTED)
+        .map(difference_row)
+        .collect();
     let listed = u64::try_from(found.differences.len().min(LISTED)).unwrap_or(u64::MAX);
     let mut notes = String::new();
     if listed < found.count() {
@@ -235,9 +319,18 @@ fn differences(found: &Findings, csv: &str) -> String {
 
 /// What to do, once for each reason there is.
 fn advice(found: &Findings) -> String {
-    let line =
-        |reason: &Reason| format!("<li><b>{}</b>: {}</li>\n", reason.word().replace('_', " "), escape(reason.advice()));
-    let lines: String = Reason::ALL.iter().filter(|reason| found.reasons.contains_key(reason)).map(line).collect();
+    let line = |reason: &Reason| {
+        format!(
+            "<li><b>{}</b>: {}</li>\n",
+            reason.word().replace('_', " "),
+            escape(reason.advice())
+        )
+    };
+    let lines: String = Reason::ALL
+        .iter()
+        .filter(|reason| found.reasons.contains_key(reason))
+        .map(line)
+        .collect();
     format!("<ul class=\"note\">\n{lines}</ul>\n")
 }
 
@@ -259,12 +352,20 @@ fn difference_row(difference: &Difference) -> String {
         note,
         _,
     ] = table::row(difference).map(|field| escape(&field));
-    let class = if difference.reason.matters() { "reason grave" } else { "reason" };
-    let numbers: String = [("order", order_no), ("refund", refund_no), ("gateway", transaction_id)]
-        .into_iter()
-        .filter(|(_, number)| !number.is_empty())
-        .map(|(name, number)| format!("<div>{name} <code>{number}</code></div>"))
-        .collect();
+    let class = if difference.reason.matters() {
+        "reason grave"
+    } else {
+        "reason"
+    };
+    let numbers: String = [
+        ("order", order_no),
+        ("refund", refund_no),
+        ("gateway", transaction_id),
+    ]
+    .into_iter()
+    .filter(|(_, number)| !number.is_empty())
+    .map(|(name, number)| format!("<div>{name} <code>{number}</code></div>"))
+    .collect();
     let side = |amount: &str, state: &str| match amount {
         "" => format!("<td class=\"n\">–<small>{state}</small></td>"),
         amount => format!("<td class=\"n\">{amount} {currency}<small>{state}</small></td>"),
@@ -273,8 +374,9 @@ fn difference_row(difference: &Difference) -> String {
     let (ours, theirs) = match (difference.ours, difference.theirs) {
         (Some(one), Some(other)) if one.currency() != other.currency() => {
             let both = [(one, our_state), (other, their_state)];
-            let [ours, theirs] =
-                both.map(|(amount, state)| format!("<td class=\"n\">{amount}<small>{state}</small></td>"));
+            let [ours, theirs] = both.map(|(amount, state)| {
+                format!("<td class=\"n\">{amount}<small>{state}</small></td>")
+            });
             (ours, theirs)
         }
         _ => (side(&ours, &our_state), side(&theirs, &their_state)),
@@ -291,7 +393,10 @@ fn closed(found: &Findings) -> String {
     }
     let row = |closed: &crate::engine::reconcile::findings::Closed| {
         let (day, was) = (escape(&closed.place.day), closed.was.word());
-        format!("<tr><td>{}</td><td>{was}</td><td>{day}</td><td>{}</td></tr>\n", closed.item, closed.place.line)
+        format!(
+            "<tr><td>{}</td><td>{was}</td><td>{day}</td><td>{}</td></tr>\n",
+            closed.item, closed.place.line
+        )
     };
     let rows: String = found.closed.iter().take(LISTED).map(row).collect();
     format!(

@@ -21,9 +21,19 @@ pub(super) fn report(about: &About<'_>, found: &Findings) -> String {
     });
     let reasons: Map<String, Value> = Reason::ALL
         .iter()
-        .map(|reason| (reason.word().to_owned(), json!(found.reasons.get(reason).copied().unwrap_or_default())))
+        .map(|reason| {
+            (
+                reason.word().to_owned(),
+                json!(found.reasons.get(reason).copied().unwrap_or_default()),
+            )
+        })
         .collect();
-    let differences: Vec<Value> = found.differences.iter().take(LISTED).map(difference).collect();
+    let differences: Vec<Value> = found
+        .differences
+        .iter()
+        .take(LISTED)
+        .map(difference)
+        .collect();
     let closed: Vec<Value> = found
         .closed
         .iter()

@@ -27,15 +27,22 @@ const COLUMNS: [&str; 15] = [
 
 /// All that are listed.
 pub(super) fn report(found: &Findings) -> Vec<u8> {
-    let mut writer = WriterBuilder::new().quote_style(QuoteStyle::Necessary).from_writer(Vec::new());
+    let mut writer = WriterBuilder::new()
+        .quote_style(QuoteStyle::Necessary)
+        .from_writer(Vec::new());
     // A vector takes whatever is written to it.
     writer.write_record(COLUMNS).ok();
     for difference in &found.differences {
-        writer.write_record(row(difference).map(|field| inert(&field).into_owned())).ok();
+        writer
+            .write_record(row(difference).map(|field| inert(&field).into_owned()))
+            .ok();
     }
     let listed = u64::try_from(found.differences.len()).unwrap_or(u64::MAX);
     if listed < found.count() {
-        let rest = format!("{} more differences are counted and not listed", found.count() - listed);
+        let rest = format!(
+            "{} more differences are counted and not listed",
+            found.count() - listed
+        );
         let cells = COLUMNS.map(|column| if column == "note" { rest.as_str() } else { "" });
         writer.write_record(cells).ok();
     }
@@ -54,10 +61,20 @@ pub(super) fn row(difference: &Difference) -> [String; 15] {
         difference.transaction_id.clone(),
         amount(difference.ours),
         amount(difference.theirs),
-        difference.our_state.map(State::word).unwrap_or_default().to_owned(),
+        difference
+            .our_state
+            .map(State::word)
+            .unwrap_or_default()
+            .to_owned(),
         difference.their_state.clone(),
-        difference.item.map(|item| item.to_string()).unwrap_or_default(),
-        difference.line.map(|line| line.to_string()).unwrap_or_default(),
+        difference
+            .item
+            .map(|item| item.to_string())
+            .unwrap_or_default(),
+        difference
+            .line
+            .map(|line| line.to_string())
+            .unwrap_or_default(),
         difference.note.clone(),
         difference.reason.advice().to_owned(),
     ]

@@ -11,14 +11,20 @@ const DAY: &str = "2026-11-20";
 /// Items and lines of which each says something of its own.
 async fn world() -> World {
     let world = World::new().await;
-    let rows =
-        [("A", "12.50 HKD", Fate::Succeeds), ("own:M-1", "300 JPY", Fate::Succeeds), ("C", "7 HKD", Fate::Unknown)];
+    let rows = [
+        ("A", "12.50 HKD", Fate::Succeeds),
+        ("own:M-1", "300 JPY", Fate::Succeeds),
+        ("C", "7 HKD", Fate::Unknown),
+    ];
     world.sent("deduct", "2026-11-20 12:00", &rows).await;
     world
         .statement(
             DAY,
             [
-                StatementLine { fee: Some((10, super::world::money("1 HKD").currency())), ..paid(1, "A", "12.50 HKD") },
+                StatementLine {
+                    fee: Some((10, super::world::money("1 HKD").currency())),
+                    ..paid(1, "A", "12.50 HKD")
+                },
                 StatementLine {
                     order_no: "-2+3".to_owned(),
                     transaction_id: "=1+1".to_owned(),
@@ -49,7 +55,12 @@ async fn the_table_has_a_row_for_each_difference_and_no_formula() {
     "###);
     let mut rows = csv::Reader::from_reader(table.as_bytes());
     for record in rows.records() {
-        assert!(record.unwrap().iter().all(|field| !field.starts_with(['=', '+', '-', '@'])));
+        assert!(
+            record
+                .unwrap()
+                .iter()
+                .all(|field| !field.starts_with(['=', '+', '-', '@']))
+        );
     }
 }
 
@@ -59,7 +70,10 @@ async fn the_json_says_all_of_it() {
     let fields = report.as_object().unwrap().iter();
     let lines: Vec<String> = fields
         .flat_map(|(name, field)| match field.as_array() {
-            Some(list) => list.iter().map(|one| format!("{name}: {one}")).collect::<Vec<_>>(),
+            Some(list) => list
+                .iter()
+                .map(|one| format!("{name}: {one}"))
+                .collect::<Vec<_>>(),
             None => vec![format!("{name}: {field}")],
         })
         .collect();
@@ -95,18 +109,36 @@ async fn the_page_shows_the_same_totals_and_escapes_what_others_wrote() {
     let sums = &report["sums"];
     let rows = rows_of(&page, "totals");
     for (currency, place) in [("HKD", 0), ("JPY", 1)] {
-        let sides = [("payments", "ours"), ("payments", "theirs"), ("refunds", "ours"), ("refunds", "theirs")];
+        let sides = [
+            ("payments", "ours"),
+            ("payments", "theirs"),
+            ("refunds", "ours"),
+            ("refunds", "theirs"),
+        ];
         let expected = sides.map(|(kind, side)| {
             let sum = &sums[currency][kind][side];
             let told = format!("{}{}×", sum["sum"].as_str().unwrap(), sum["count"]);
-            if sum["count"] == 0 { "–".to_owned() } else { told }
+            if sum["count"] == 0 {
+                "–".to_owned()
+            } else {
+                told
+            }
         });
         assert_eq!(rows[place][..2], ["all days", currency]);
         assert_eq!(rows[place][2..6], expected, "{rows:?}");
-        let alone = ["fees", "net"].map(|name| if sums[currency][name]["count"] == 0 { "–" } else { "0.10" });
+        let alone = ["fees", "net"].map(|name| {
+            if sums[currency][name]["count"] == 0 {
+                "–"
+            } else {
+                "0.10"
+            }
+        });
         assert_eq!(rows[place][6..], alone);
     }
-    assert_eq!(rows_of(&page, "differences").len(), report["differences"].as_array().unwrap().len());
+    assert_eq!(
+        rows_of(&page, "differences").len(),
+        report["differences"].as_array().unwrap().len()
+    );
     assert_eq!(rows_of(&page, "closed"), [["3", "unknown", DAY, "4"]]);
 }
 
@@ -116,14 +148,30 @@ async fn the_same_days_again_replace_the_report() {
     let before = world.file(DAY, DAY, "csv");
     world.reconcile(DAY, DAY, "0.5").await;
     assert_ne!(world.file(DAY, DAY, "csv"), before);
-    assert_eq!(std::fs::read_dir(world.folder.path().join("files/reports/hk")).unwrap().count(), 3);
+    assert_eq!(
+        std::fs::read_dir(world.folder.path().join("files/reports/hk"))
+            .unwrap()
+            .count(),
+        3
+    );
 }
 
 /// The cells of a table's body, tags left out.
 fn rows_of(page: &str, id: &str) -> Vec<Vec<String>> {
     let table = page.split(&format!("<table id=\"{id}\">")).nth(1).unwrap();
-    let body = table.split("<tbody>").nth(1).unwrap().split("</tbody>").next().unwrap();
-    let cells = |row: &str| row.split("<td").skip(1).map(|cell| text(&format!("<td{cell}"))).collect();
+    let body = table
+        .split("<tbody>")
+        .nth(1)
+        .unwrap()
+        .split("</tbody>")
+        .next()
+        .unwrap();
+    let cells = |row: &str| {
+        row.split("<td")
+            .skip(1)
+            .map(|cell| text(&format!("<td{cell}")))
+            .collect()
+    };
     body.split("<tr").skip(1).map(cells).collect()
 }
 
@@ -143,7 +191,11 @@ fn what_is_too_much_to_list_is_counted_and_told() {
     let listed = u64::try_from(LISTED_MAX).unwrap();
     for line in 1..=listed + 4 {
         found.differs(Difference {
-            reason: if line > listed + 2 { Reason::State } else { Reason::MissingHere },
+            reason: if line > listed + 2 {
+                Reason::State
+            } else {
+                Reason::MissingHere
+            },
             day: DAY.to_owned(),
             kind: LineKind::Payment,
             order_no: format!("S-{line}"),
@@ -159,12 +211,35 @@ fn what_is_too_much_to_list_is_counted_and_told() {
         });
     }
     found.sort();
-    let about = About { lane: "hk", from: DAY, to: DAY, made_at: Timestamp::from_millis(0) };
+    let about = About {
+        lane: "hk",
+        from: DAY,
+        to: DAY,
+        made_at: Timestamp::from_millis(0),
+    };
     let [table, json, page] = report::texts(&about, &found, "kept.csv");
-    assert!(table.lines().last().unwrap().contains("2 more differences are counted and not listed"));
+    assert!(
+        table
+            .lines()
+            .last()
+            .unwrap()
+            .contains("2 more differences are counted and not listed")
+    );
     let report: serde_json::Value = serde_json::from_str(&json).unwrap();
-    assert_eq!((report["differences"].as_array().unwrap().len(), &report["differences_cut"]), (10_000, &true.into()));
-    assert_eq!((&report["reasons"]["state"], report["differences"][0]["reason"].as_str()), (&2.into(), Some("state")));
+    assert_eq!(
+        (
+            report["differences"].as_array().unwrap().len(),
+            &report["differences_cut"]
+        ),
+        (10_000, &true.into())
+    );
+    assert_eq!(
+        (
+            &report["reasons"]["state"],
+            report["differences"][0]["reason"].as_str()
+        ),
+        (&2.into(), Some("state"))
+    );
     assert_eq!(rows_of(&page, "differences").len(), 1000);
     assert!(page.contains("the rest stands in <code>kept.csv</code>"));
 }

@@ -26,8 +26,8 @@ use crate::files::Files;
 use crate::gateway::notice::{Manners, Notice, Reply};
 use crate::gateway::{Call, Calling, Gateway, Observation, Probe, Reached};
 use crate::ledger::{
-    Attempt, ClaimRequest, Claimed, ItemFilter, ItemRow, Ledger, LineKind, NewItem, NewJob, NewRun, NewStatement, Node,
-    Payment, Room, Settlement, StatementLine, Taking, Want,
+    Attempt, ClaimRequest, Claimed, ItemFilter, ItemRow, Ledger, LineKind, NewItem, NewJob, NewRun,
+    NewStatement, Node, Payment, Room, Settlement, StatementLine, Taking, Want,
 };
 
 /// What becomes of an item that is sent.
@@ -60,8 +60,16 @@ impl Gateway for Nobody {
     }
 
     fn manners(&self) -> Manners {
-        let nothing = Reply { media: "text/plain", body: "" };
-        Manners { media: &[], signed_by: Vec::new(), taken: nothing, refused: nothing }
+        let nothing = Reply {
+            media: "text/plain",
+            body: "",
+        };
+        Manners {
+            media: &[],
+            signed_by: Vec::new(),
+            taken: nothing,
+            refused: nothing,
+        }
     }
 
     fn probe(&self) -> Calling<'_, Vec<Probe>> {
@@ -80,7 +88,12 @@ pub struct World {
 /// Beijing time.
 pub fn at(local: &str) -> Timestamp {
     let local = NaiveDateTime::parse_from_str(local, "%Y-%m-%d %H:%M").unwrap();
-    Timestamp::from_millis(chrono_tz::Asia::Shanghai.from_local_datetime(&local).unwrap().timestamp_millis())
+    Timestamp::from_millis(
+        chrono_tz::Asia::Shanghai
+            .from_local_datetime(&local)
+            .unwrap()
+            .timestamp_millis(),
+    )
 }
 
 pub fn money(text: &str) -> Amount {
@@ -90,7 +103,9 @@ pub fn money(text: &str) -> Amount {
 
 /// The number of an item of this kind and key.
 pub fn number(kind: &str, key: &str, generation: u16) -> String {
-    OrderNumber::derive(KeyHash::of("hk", kind, key), generation).as_str().to_owned()
+    OrderNumber::derive(KeyHash::of("hk", kind, key), generation)
+        .as_str()
+        .to_owned()
 }
 
 /// A payment's line, with the receipt that [`World::sent`] gives.
@@ -125,14 +140,19 @@ pub fn refunded(line: u64, key: &str, amount: &str) -> StatementLine {
 impl World {
     pub async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let ledger = Ledger::open(&folder.path().join("ledger.db")).await.unwrap();
+        let ledger = Ledger::open(&folder.path().join("ledger.db"))
+            .await
+            .unwrap();
         let node = ledger.join(1, Timestamp::from_millis(0)).await.unwrap();
         let account = Arc::new(Account {
             name: "hk".to_owned(),
             identity: "hk".to_owned(),
             kind: "wechat",
             gateway: Box::new(Nobody),
-            rate: Rate { calls: 100_000, per: Duration::from_secs(1) },
+            rate: Rate {
+                calls: 100_000,
+                per: Duration::from_secs(1),
+            },
             concurrency: 1000,
             timeout: Duration::from_secs(20),
             query_interval: Duration::ZERO,
@@ -173,12 +193,21 @@ impl World {
             files: Files::open("files", folder.path()).unwrap(),
             clock: Clock::driven(at("2026-11-25 12:00")),
         };
-        Self { folder, engine, account, node, runs: AtomicU64::new(0) }
+        Self {
+            folder,
+            engine,
+            account,
+            node,
+            runs: AtomicU64::new(0),
+        }
     }
 
     fn policy(&self) -> Policy {
         let dunning = vec![Duration::from_secs(86_400 * 30)];
-        Policy { dunning, ..self.engine.catalog.kinds["deduct"].policy.clone() }
+        Policy {
+            dunning,
+            ..self.engine.catalog.kinds["deduct"].policy.clone()
+        }
     }
 
     async fn plan(&self, kind: &str, items: &[NewItem], now: Timestamp) -> i64 {
@@ -237,21 +266,32 @@ impl World {
         self.engine.ledger.claim_due(request).await.unwrap().0
     }
 
-    /// Items that are sent at this time, with their keys, amounts and fates. What succeeds has the receipt `T-key`.
+    /// Items that are sent at this time, with their keys, amounts and fates. What succeeds has the
+    /// receipt `T-key`.
     pub async fn sent(&self, kind: &str, local: &str, rows: &[(&str, &str, Fate)]) {
         let now = at(local);
-        let item = |(line, (key, amount, _)): (usize, &(&str, &str, Fate))| new_item(line, kind, key, amount);
-        let (send, keep): (Vec<_>, Vec<_>) = rows.iter().partition(|(_, _, fate)| *fate != Fate::Planned);
+        let item = |(line, (key, amount, _)): (usize, &(&str, &str, Fate))| {
+            new_item(line, kind, key, amount)
+        };
+        let (send, keep): (Vec<_>, Vec<_>) =
+            rows.iter().partition(|(_, _, fate)| *fate != Fate::Planned);
         for (rows, is_sent) in [(send, true), (keep, false)] {
             let items: Vec<NewItem> = rows.iter().copied().enumerate().map(item).collect();
             if items.is_empty() {
                 continue;
             }
             let job = self.plan(kind, &items, now).await;
-            let claimed = if is_sent { self.claim(job, kind, now).await } else { Vec::new() };
+            let claimed = if is_sent {
+                self.claim(job, kind, now).await
+            } else {
+                Vec::new()
+            };
             assert!(!is_sent || claimed.len() == items.len());
             for claimed in claimed {
-                let (key, _, fate) = rows.iter().find(|row| KeyHash::of("hk", kind, row.0) == claimed.key()).unwrap();
+                let (key, _, fate) = rows
+                    .iter()
+                    .find(|row| KeyHash::of("hk", kind, row.0) == claimed.key())
+                    .unwrap();
                 self.answer(&claimed, &answer(key, *fate), now).await;
             }
             self.engine.ledger.advance(now).await.unwrap();
@@ -271,8 +311,20 @@ impl World {
             other: None,
         };
         let account = KeyHash::of("hk", "payment", "");
-        let taking = Taking { payment: &payment, account, interval: Duration::ZERO, now };
-        assert_eq!(self.engine.ledger.take_from(&claimed, taking).await.unwrap(), Room::Taken);
+        let taking = Taking {
+            payment: &payment,
+            account,
+            interval: Duration::ZERO,
+            now,
+        };
+        assert_eq!(
+            self.engine
+                .ledger
+                .take_from(&claimed, taking)
+                .await
+                .unwrap(),
+            Room::Taken
+        );
         self.answer(&claimed, &answer(key, fate), now).await;
     }
 
@@ -285,7 +337,13 @@ impl World {
     }
 
     async fn answer(&self, claimed: &Claimed, answer: &Answer, now: Timestamp) {
-        let moved = apply(&claimed.item, &Event::Answered(answer.clone()), &self.policy(), now).unwrap();
+        let moved = apply(
+            &claimed.item,
+            &Event::Answered(answer.clone()),
+            &self.policy(),
+            now,
+        )
+        .unwrap();
         let attempt = Attempt {
             operation: "submit".to_owned(),
             started_at: now,
@@ -295,7 +353,11 @@ impl World {
             http: None,
             evidence: String::new(),
         };
-        self.engine.ledger.settle(Settlement::answered(claimed, moved, attempt, None, now)).await.unwrap();
+        self.engine
+            .ledger
+            .settle(Settlement::answered(claimed, moved, attempt, None, now))
+            .await
+            .unwrap();
     }
 
     /// Keeps a day's statement.
@@ -321,7 +383,11 @@ impl World {
             remarks: remarks.iter().map(|remark| (*remark).to_owned()).collect(),
         };
         let lines: Vec<StatementLine> = lines.into_iter().collect();
-        self.engine.ledger.keep_statement(&statement, lines).await.unwrap();
+        self.engine
+            .ledger
+            .keep_statement(&statement, lines)
+            .await
+            .unwrap();
     }
 
     /// Reconciles as a worker would; the item of it.
@@ -343,12 +409,27 @@ impl World {
         };
         let job = self.plan("reconcile", &[item], now).await;
         let claimed = self.claim(job, "reconcile", now).await;
-        let [claimed] = claimed.as_slice() else { panic!("{claimed:?}") };
-        let work = Work { policy: Arc::new(kind.policy.clone()), kind };
-        let settlement = perform(&self.engine, &self.account, &work, claimed, || {}).await.unwrap();
+        let [claimed] = claimed.as_slice() else {
+            panic!("{claimed:?}")
+        };
+        let work = Work {
+            policy: Arc::new(kind.policy.clone()),
+            kind,
+        };
+        let settlement = perform(&self.engine, &self.account, &work, claimed, || {})
+            .await
+            .unwrap();
         self.engine.ledger.settle(settlement).await.unwrap();
-        assert_eq!(self.engine.ledger.check().await.unwrap(), Vec::<String>::new());
-        self.engine.ledger.item(claimed.id()).await.unwrap().unwrap()
+        assert_eq!(
+            self.engine.ledger.check().await.unwrap(),
+            Vec::<String>::new()
+        );
+        self.engine
+            .ledger
+            .item(claimed.id())
+            .await
+            .unwrap()
+            .unwrap()
     }
 
     /// The JSON report of these days.
@@ -363,8 +444,17 @@ impl World {
 
     /// The item of this key.
     pub async fn item(&self, key: &str) -> ItemRow {
-        let filter = ItemFilter { key: Some(key.to_owned()), ..ItemFilter::default() };
-        self.engine.ledger.items(&filter, 0, 1).await.unwrap().pop().unwrap()
+        let filter = ItemFilter {
+            key: Some(key.to_owned()),
+            ..ItemFilter::default()
+        };
+        self.engine
+            .ledger
+            .items(&filter, 0, 1)
+            .await
+            .unwrap()
+            .pop()
+            .unwrap()
     }
 
     pub async fn state(&self, key: &str) -> State {
@@ -380,7 +470,9 @@ fn new_item(line: usize, kind: &str, key: &str, amount: &str) -> NewItem {
         key_hash: KeyHash::of("hk", kind, key),
         identity: KeyHash::of("hk", "identity", key),
         serial: None,
-        custom_no: key.strip_prefix("own:").map(|own| OrderNumber::parse(own).unwrap()),
+        custom_no: key
+            .strip_prefix("own:")
+            .map(|own| OrderNumber::parse(own).unwrap()),
         amount: Some(money(amount)),
         shared: false,
         again: crate::ledger::Again::Never,
@@ -389,10 +481,19 @@ fn new_item(line: usize, kind: &str, key: &str, amount: &str) -> NewItem {
 }
 
 fn answer(key: &str, fate: Fate) -> Answer {
-    let declined = |class, number| Answer::Declined(Decline { code: "NO".to_owned(), class, number });
+    let declined = |class, number| {
+        Answer::Declined(Decline {
+            code: "NO".to_owned(),
+            class,
+            number,
+        })
+    };
     match fate {
         Fate::Succeeds => Answer::Done(Receipt(format!("T-{key}"))),
-        Fate::Unknown => Answer::Unknown { cause: Cause::TimedOut, code: String::new() },
+        Fate::Unknown => Answer::Unknown {
+            cause: Cause::TimedOut,
+            code: String::new(),
+        },
         Fate::Pending => Answer::Accepted,
         Fate::Parked => declined(DeclineClass::Person, NumberRule::Same),
         Fate::Fails => declined(DeclineClass::Hard, NumberRule::Same),
@@ -409,5 +510,8 @@ pub fn facts(item: &ItemRow) -> Map<String, Value> {
 /// How many differences there are of each reason, without those there are none of.
 pub fn reasons(report: &Value) -> BTreeMap<String, u64> {
     let reasons = report["reasons"].as_object().unwrap().iter();
-    reasons.map(|(name, count)| (name.clone(), count.as_u64().unwrap())).filter(|(_, count)| *count > 0).collect()
+    reasons
+        .map(|(name, count)| (name.clone(), count.as_u64().unwrap()))
+        .filter(|(_, count)| *count > 0)
+        .collect()
 }

@@ -9,7 +9,10 @@ use crate::domain::ids::OrderNumber;
 use crate::gateway::Reached;
 
 fn common() -> WechatMode {
-    WechatMode::Common { mchid: "1230000109".into(), appid: "wxd678efh567hg6787".into() }
+    WechatMode::Common {
+        mchid: "1230000109".into(),
+        appid: "wxd678efh567hg6787".into(),
+    }
 }
 
 fn call(operation: &str, more: &Value) -> Call {
@@ -49,7 +52,14 @@ fn a_sub_order_is_declared_with_its_fees_and_a_whole_payment_without() {
     assert_eq!((body, declared.method.as_str()), (sample, "POST"));
     let whole = made(&call("declare", &json!({}))).unwrap();
     let body: Value = serde_json::from_slice(&whole.body).unwrap();
-    assert_eq!((body.get("order_fee"), body.get("fee_type"), body.get("sub_order_no")), (None, None, None));
+    assert_eq!(
+        (
+            body.get("order_fee"),
+            body.get("fee_type"),
+            body.get("sub_order_no")
+        ),
+        (None, None, None)
+    );
 }
 
 #[test]
@@ -58,11 +68,25 @@ fn to_modify_is_a_patch_that_names_no_currency() {
     input["way"] = json!("modify");
     let modified = made(&call("redeclare", &input)).unwrap();
     let body: Value = serde_json::from_slice(&modified.body).unwrap();
-    assert_eq!((modified.method.as_str(), body.get("fee_type"), &body["order_fee"]), ("PATCH", None, &json!(888)));
+    assert_eq!(
+        (
+            modified.method.as_str(),
+            body.get("fee_type"),
+            &body["order_fee"]
+        ),
+        ("PATCH", None, &json!(888))
+    );
     let again = made(&call("redeclare", &json!({ "sub_order_no": "S-1" }))).unwrap();
-    assert_eq!((again.method.as_str(), again.target.as_str()), ("POST", "/v3/global/customs/redeclare"));
+    assert_eq!(
+        (again.method.as_str(), again.target.as_str()),
+        ("POST", "/v3/global/customs/redeclare")
+    );
     input["way"] = json!("undo");
-    assert!(made(&call("redeclare", &input)).unwrap_err().contains("way is"));
+    assert!(
+        made(&call("redeclare", &input))
+            .unwrap_err()
+            .contains("way is")
+    );
 }
 
 #[test]
@@ -73,9 +97,10 @@ fn an_institution_declares_under_its_own_ids() {
         sub_mchid: "10000097".into(),
         sub_appid: None,
     };
-    let asked = prepare(&call("declare_query", &split()), &mode).unwrap().unwrap();
-    let query =
-        "appid=wxsp&mchid=1900000002&order_type=sub_order_no&order_no=S-1&customs=SHANGHAI_ZS&offset=0&limit=20";
+    let asked = prepare(&call("declare_query", &split()), &mode)
+        .unwrap()
+        .unwrap();
+    let query = "appid=wxsp&mchid=1900000002&order_type=sub_order_no&order_no=S-1&customs=SHANGHAI_ZS&offset=0&limit=20";
     assert_eq!(asked.target, format!("/v3/global/customs/orders?{query}"));
 }
 
@@ -83,16 +108,33 @@ fn an_institution_declares_under_its_own_ids() {
 fn what_is_missing_is_said_before_anything_is_sent() {
     let mut input = split();
     input["transport_fee"] = json!("");
-    assert_eq!(made(&call("declare", &input)).unwrap_err(), "the call has no transport_fee");
+    assert_eq!(
+        made(&call("declare", &input)).unwrap_err(),
+        "the call has no transport_fee"
+    );
     input["transport_fee"] = json!("0.001");
-    assert!(made(&call("declare", &input)).unwrap_err().starts_with("transport_fee: "));
-    assert!(made(&call("declare", &json!({ "customs": "" }))).unwrap_err().contains("no customs"));
-    assert!(made(&call("identity_check", &json!({}))).unwrap_err().contains("no cert_id"));
+    assert!(
+        made(&call("declare", &input))
+            .unwrap_err()
+            .starts_with("transport_fee: ")
+    );
+    assert!(
+        made(&call("declare", &json!({ "customs": "" })))
+            .unwrap_err()
+            .contains("no customs")
+    );
+    assert!(
+        made(&call("identity_check", &json!({})))
+            .unwrap_err()
+            .contains("no cert_id")
+    );
     assert!(prepare(&call("deduct", &json!({})), &common()).is_none());
 }
 
 fn listed(list: &Value) -> Result<Observation, String> {
-    let ReplyKind::Customs(wanted) = made(&call("declare_query", &split())).unwrap().reply else { unreachable!() };
+    let ReplyKind::Customs(wanted) = made(&call("declare_query", &split())).unwrap().reply else {
+        unreachable!()
+    };
     let mut seen = Observation::of(Reached::Replied);
     read(list.to_string().as_bytes(), &wanted, &mut seen).map(|()| seen)
 }
@@ -107,15 +149,41 @@ fn of_a_list_the_row_of_our_customs_and_sub_order_is_taken() {
         json!({ "mchid": "1230000109", "transaction_id": "1000320306201511078440737890", "verify_department": "UNIONPAY",
             "total_count": total, "data": rows })
     };
-    let found = listed(&list(json!([row("NINGBO", "S-1"), row("SHANGHAI_ZS", "S-1")]), 2)).unwrap();
-    assert_eq!((found.state.as_deref(), found.receipt.as_deref()), (Some("SUCCESS"), Some("77")));
-    assert_eq!((found.order_no.as_deref(), found.amount.unwrap().unwrap().minor()), (Some("S-1"), 888));
+    let found = listed(&list(
+        json!([row("NINGBO", "S-1"), row("SHANGHAI_ZS", "S-1")]),
+        2,
+    ))
+    .unwrap();
+    assert_eq!(
+        (found.state.as_deref(), found.receipt.as_deref()),
+        (Some("SUCCESS"), Some("77"))
+    );
+    assert_eq!(
+        (
+            found.order_no.as_deref(),
+            found.amount.unwrap().unwrap().minor()
+        ),
+        (Some("S-1"), 888)
+    );
     assert_eq!(found.result["verify_department"], "UNIONPAY");
-    assert_eq!(listed(&list(json!([]), 0)).unwrap().code.as_deref(), Some("NO_DECLARATION"));
-    for wrong in [list(json!([row("NINGBO", "S-1")]), 1), list(json!([row("SHANGHAI_ZS", "S-2")]), 1)] {
-        assert!(listed(&wrong).unwrap_err().contains("another customs"), "{wrong}");
+    assert_eq!(
+        listed(&list(json!([]), 0)).unwrap().code.as_deref(),
+        Some("NO_DECLARATION")
+    );
+    for wrong in [
+        list(json!([row("NINGBO", "S-1")]), 1),
+        list(json!([row("SHANGHAI_ZS", "S-2")]), 1),
+    ] {
+        assert!(
+            listed(&wrong).unwrap_err().contains("another customs"),
+            "{wrong}"
+        );
     }
-    assert!(listed(&list(json!([]), 1)).unwrap_err().contains("breaks off"));
+    assert!(
+        listed(&list(json!([]), 1))
+            .unwrap_err()
+            .contains("breaks off")
+    );
     let more = listed(&list(json!([row("SHANGHAI_ZS", "S-2")]), 2)).unwrap();
     assert_eq!((more.result[NEXT].as_u64(), more.code), (Some(1), None));
     let mut other = list(json!([row("SHANGHAI_ZS", "S-1")]), 1);

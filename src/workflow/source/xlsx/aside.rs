@@ -1,6 +1,7 @@
-//! The process that reads a workbook: this program once more, which is given the file as its standard input and nothing else,
-//! and writes what it reads to its standard output. It limits its own memory and time before it looks at the file, and ends when
-//! whoever started it has: its standard error is a pipe that nobody writes into, and that is closed then.
+//! The process that reads a workbook: this program once more, which is given the file as its
+//! standard input and nothing else, and writes what it reads to its standard output. It limits its
+//! own memory and time before it looks at the file, and ends when whoever started it has: its
+//! standard error is a pipe that nobody writes into, and that is closed then.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -17,7 +18,8 @@ use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 
 use super::{Reading, bounds, sheet};
 
-/// Its first argument; no command has this name. The second one is the name of the sheet, if one is wanted.
+/// Its first argument; no command has this name. The second one is the name of the sheet, if one is
+/// wanted.
 const ASKED: &str = "read-a-workbook";
 
 /// What it may take beyond what the program takes by itself, in bytes.
@@ -27,7 +29,8 @@ const ROOM: u64 = 32 * 1024 * 1024;
 const OPENING_CPU: u64 = 20;
 const READING_CPU: u64 = 120;
 
-/// How long it may take until the sheet is found, and from then on: it waits for whoever takes its rows.
+/// How long it may take until the sheet is found, and from then on: it waits for whoever takes its
+/// rows.
 const OPENING: Duration = Duration::from_secs(30);
 const READING: Duration = Duration::from_secs(3_600);
 
@@ -38,11 +41,17 @@ pub(super) const TOO_LONG: u8 = 3;
 pub(super) const TIME_OVER: i32 = Signal::XCPU.as_raw();
 
 /// Starts it. It goes on until what it reads is taken, or the pipe is closed.
-pub(super) fn start(file: File, sheet: Option<&str>) -> io::Result<(Child, ChildStdout, PipeWriter)> {
+pub(super) fn start(
+    file: File,
+    sheet: Option<&str>,
+) -> io::Result<(Child, ChildStdout, PipeWriter)> {
     let (closed, open) = io::pipe()?;
     let mut command = Command::new(program()?);
     command.arg0("payrun").arg(ASKED).args(sheet).env_clear();
-    command.stdin(Stdio::from(file)).stdout(Stdio::piped()).stderr(Stdio::from(closed));
+    command
+        .stdin(Stdio::from(file))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::from(closed));
     let mut child = command.spawn()?;
     match child.stdout.take() {
         Some(said) => Ok((child, said, open)),
@@ -59,7 +68,11 @@ pub(super) fn end(reader: &mut Child) -> Option<ExitStatus> {
 /// This program, also where another version has taken its place since it was started.
 fn program() -> io::Result<PathBuf> {
     let own = PathBuf::from("/proc/self/exe");
-    if own.exists() { Ok(own) } else { std::env::current_exe() }
+    if own.exists() {
+        Ok(own)
+    } else {
+        std::env::current_exe()
+    }
 }
 
 /// Does the work, if this process was started for it.
@@ -68,7 +81,11 @@ pub fn work_if_asked(mut arguments: impl Iterator<Item = OsString>) -> Option<Ex
         return None;
     }
     let sheet = arguments.next().and_then(|sheet| sheet.into_string().ok());
-    Some(if work(sheet.as_deref()).is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Some(if work(sheet.as_deref()).is_ok() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 fn work(sheet: Option<&str>) -> io::Result<()> {
@@ -106,21 +123,25 @@ fn watch(opened: Arc<AtomicBool>) -> io::Result<()> {
     // What the threads themselves take is taken before the memory is limited.
     let begun = Arc::new(Barrier::new(3));
     let begins = Arc::clone(&begun);
-    std::thread::Builder::new().stack_size(STACK).spawn(move || {
-        begins.wait();
-        if closed.read(&mut [0]).is_ok() {
-            std::process::exit(1);
-        }
-    })?;
+    std::thread::Builder::new()
+        .stack_size(STACK)
+        .spawn(move || {
+            begins.wait();
+            if closed.read(&mut [0]).is_ok() {
+                std::process::exit(1);
+            }
+        })?;
     let begins = Arc::clone(&begun);
-    std::thread::Builder::new().stack_size(STACK).spawn(move || {
-        begins.wait();
-        std::thread::sleep(OPENING);
-        if opened.load(Ordering::Relaxed) {
-            std::thread::sleep(READING);
-        }
-        std::process::exit(TOO_LONG.into());
-    })?;
+    std::thread::Builder::new()
+        .stack_size(STACK)
+        .spawn(move || {
+            begins.wait();
+            std::thread::sleep(OPENING);
+            if opened.load(Ordering::Relaxed) {
+                std::thread::sleep(READING);
+            }
+            std::process::exit(TOO_LONG.into());
+        })?;
     begun.wait();
     Ok(())
 }
@@ -137,12 +158,21 @@ fn say(out: &mut impl io::Write, reading: &Reading) -> io::Result<()> {
 fn limit(what: Resource, most: u64) -> io::Result<()> {
     let given = getrlimit(what);
     let current = given.maximum.map_or(most, |maximum| most.min(maximum));
-    Ok(setrlimit(what, Rlimit { current: Some(current), maximum: given.maximum })?)
+    Ok(setrlimit(
+        what,
+        Rlimit {
+            current: Some(current),
+            maximum: given.maximum,
+        },
+    )?)
 }
 
-/// The address space of this process as it is, in bytes; nothing is known of it where there is no /proc.
+/// The address space of this process as it is, in bytes; nothing is known of it where there is no
+/// /proc.
 fn own_size() -> u64 {
     let pages = std::fs::read_to_string("/proc/self/statm").ok();
     let pages = pages.and_then(|text| text.split(' ').next()?.parse::<u64>().ok());
-    pages.map_or(1 << 30, |pages| pages.saturating_mul(rustix::param::page_size() as u64))
+    pages.map_or(1 << 30, |pages| {
+        pages.saturating_mul(rustix::param::page_size() as u64)
+    })
 }

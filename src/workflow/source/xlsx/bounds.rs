@@ -1,5 +1,6 @@
-//! What a workbook may hold, counted before anything is made of it: a small file may unpack to more than any memory has, and
-//! say otherwise. So it is unpacked once, and of the parts that are read as a whole the elements are counted.
+//! What a workbook may hold, counted before anything is made of it: a small file may unpack to more
+//! than any memory has, and say otherwise. So it is unpacked once, and of the parts that are read
+//! as a whole the elements are counted.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek};
@@ -12,7 +13,8 @@ const UNPACKED_MAX: u64 = 1024 * 1024 * 1024;
 /// The most parts of a file.
 const PARTS_MAX: usize = 10_000;
 
-/// The most rows of a sheet, as Excel has them, and the most cells, with those that are empty. Any part may be a sheet.
+/// The most rows of a sheet, as Excel has them, and the most cells, with those that are empty. Any
+/// part may be a sheet.
 const ROWS_MAX: u64 = 1_048_576;
 const CELLS_MAX: u64 = 16_000_000;
 
@@ -106,10 +108,14 @@ fn check_up_to(mut file: &File, max: u64) -> Result<u64, &'static str> {
         let Some(whole) = whole else {
             let [rows, cells] = counted.elements;
             if rows > ROWS_MAX {
-                return Err("a sheet of the workbook has more than 1,048,576 rows; split it, or save it as CSV");
+                return Err(
+                    "a sheet of the workbook has more than 1,048,576 rows; split it, or save it as CSV",
+                );
             }
             if cells > CELLS_MAX {
-                return Err("a sheet of the workbook has more than 16,000,000 cells; split it, or save it as CSV");
+                return Err(
+                    "a sheet of the workbook has more than 16,000,000 cells; split it, or save it as CSV",
+                );
             }
             continue;
         };
@@ -123,8 +129,8 @@ fn check_up_to(mut file: &File, max: u64) -> Result<u64, &'static str> {
     Ok(need)
 }
 
-/// Counts elements of two names, whatever their prefix, remembers the largest `uniqueCount`, as which room is reserved, and
-/// whether a text has U+0000.
+/// Counts elements of two names, whatever their prefix, remembers the largest `uniqueCount`, as
+/// which room is reserved, and whether a text has U+0000.
 struct Counted {
     names: [&'static [u8]; 2],
     elements: [u64; 2],
@@ -147,7 +153,14 @@ const SEEN: usize = 64;
 
 impl Counted {
     const fn of(names: [&'static [u8]; 2]) -> Self {
-        Self { names, elements: [0; 2], is_text: false, has_nul: false, declared: 0, before: Vec::new() }
+        Self {
+            names,
+            elements: [0; 2],
+            is_text: false,
+            has_nul: false,
+            declared: 0,
+            before: Vec::new(),
+        }
     }
 
     /// When all is written.
@@ -178,9 +191,13 @@ impl Counted {
                     self.has_nul |= !bytes[..at].ends_with(LOW_LINE);
                 }
                 b'u' if bytes[at..].starts_with(DECLARED) => {
-                    let digits = bytes[at + DECLARED.len()..].iter().skip_while(|b| !b.is_ascii_digit() && **b != b'>');
+                    let digits = bytes[at + DECLARED.len()..]
+                        .iter()
+                        .skip_while(|b| !b.is_ascii_digit() && **b != b'>');
                     let digits = digits.take_while(|b| b.is_ascii_digit());
-                    let number = digits.fold(0_u64, |n, b| n.saturating_mul(10).saturating_add(u64::from(b - b'0')));
+                    let number = digits.fold(0_u64, |n, b| {
+                        n.saturating_mul(10).saturating_add(u64::from(b - b'0'))
+                    });
                     self.declared = self.declared.max(number);
                 }
                 _ => {}
@@ -191,8 +208,9 @@ impl Counted {
 
 /// Whether an element of this name begins here.
 fn begins(bytes: &[u8], name: &[u8]) -> bool {
-    let ends =
-        |byte: Option<&u8>| byte.is_none_or(|byte| !byte.is_ascii_alphanumeric() && *byte != b'-' && *byte != b'_');
+    let ends = |byte: Option<&u8>| {
+        byte.is_none_or(|byte| !byte.is_ascii_alphanumeric() && *byte != b'-' && *byte != b'_')
+    };
     !name.is_empty() && bytes.starts_with(name) && ends(bytes.get(name.len()))
 }
 
@@ -221,7 +239,9 @@ mod tests {
     fn zipped(entries: &[(&str, &[u8])]) -> File {
         let mut archive = zip::ZipWriter::new(tempfile::tempfile().unwrap());
         for (name, entry) in entries {
-            archive.start_file(*name, SimpleFileOptions::default()).unwrap();
+            archive
+                .start_file(*name, SimpleFileOptions::default())
+                .unwrap();
             archive.write_all(entry).unwrap();
         }
         let mut file = archive.finish().unwrap();
@@ -235,19 +255,26 @@ mod tests {
         assert!(zipped(parts).metadata().unwrap().len() < 1_000);
         assert_eq!(check_up_to(&zipped(parts), 100_001), Ok(0));
         let too_much = check_up_to(&zipped(parts), 100_000).unwrap_err();
-        assert!(too_much.contains("unpacks to more than 1 GiB"), "{too_much}");
+        assert!(
+            too_much.contains("unpacks to more than 1 GiB"),
+            "{too_much}"
+        );
     }
 
     #[test]
     fn elements_are_counted_whatever_their_prefix_and_however_they_are_cut() {
-        let text = b"<x:s uniqueCount = '70'><x:si/><si><t>a</t></si>  <size/><si attribute=\"1\"/>";
+        let text =
+            b"<x:s uniqueCount = '70'><x:si/><si><t>a</t></si>  <size/><si attribute=\"1\"/>";
         for piece in [1, 3, text.len()] {
             let mut counted = Counted::of([b"si", b"size"]);
-            text.chunks(piece).for_each(|bytes| counted.write_all(bytes).unwrap());
+            text.chunks(piece)
+                .for_each(|bytes| counted.write_all(bytes).unwrap());
             counted.finish();
             assert_eq!(counted.most(), 70, "pieces of {piece}");
             let mut counted = Counted::of([b"si", b"size"]);
-            text[22..].chunks(piece).for_each(|bytes| counted.write_all(bytes).unwrap());
+            text[22..]
+                .chunks(piece)
+                .for_each(|bytes| counted.write_all(bytes).unwrap());
             counted.finish();
             assert_eq!(counted.elements, [3, 1], "pieces of {piece}");
         }

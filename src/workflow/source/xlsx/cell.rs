@@ -1,7 +1,7 @@
 //! A cell as text: exactly what a person means by it, or the reason why that cannot be told.
 //!
-//! Excel keeps numbers as binary fractions of 15 digits. A number that needs more is not what somebody typed, and is refused
-//! rather than rounded. Nothing is calculated here.
+//! Excel keeps numbers as binary fractions of 15 digits. A number that needs more is not what
+//! somebody typed, and is refused rather than rounded. Nothing is calculated here.
 
 use std::borrow::Cow;
 
@@ -31,17 +31,26 @@ pub(super) fn text<'a>(value: &'a DataRef<'_>) -> Result<Cow<'a, str>, &'static 
 
 const DURATION: &str = "is a duration; format the column as text";
 
-/// A number, as it is printed: the shortest digits that give the same number back, without an exponent.
+/// A number, as it is printed: the shortest digits that give the same number back, without an
+/// exponent.
 fn number(text: String) -> Result<String, &'static str> {
     let is_digit = |c: char| c.is_ascii_digit();
     if !text.chars().all(|c| is_digit(c) || matches!(c, '-' | '.')) {
         return Err("is no exact number; format the column as text");
     }
-    let digits = text.chars().filter(|c| is_digit(*c)).skip_while(|c| *c == '0').count();
+    let digits = text
+        .chars()
+        .filter(|c| is_digit(*c))
+        .skip_while(|c| *c == '0')
+        .count();
     match (digits > DIGITS, text.contains('.')) {
         (false, _) => Ok(text),
-        (true, false) => Err("has more than 15 digits, of which Excel has lost some; format the column as text"),
-        (true, true) => Err("is no exact number; format the column as text, or round it with ROUND"),
+        (true, false) => {
+            Err("has more than 15 digits, of which Excel has lost some; format the column as text")
+        }
+        (true, true) => {
+            Err("is no exact number; format the column as text, or round it with ROUND")
+        }
     }
 }
 
@@ -57,7 +66,8 @@ fn date(value: &ExcelDateTime) -> Result<String, &'static str> {
     }
     let (year, month, day, hour, minute, second, _) = value.to_ymd_hms_milli();
     // Excel has a 29 February 1900, which never was.
-    let date = NaiveDate::from_ymd_opt(year.into(), month.into(), day.into()).ok_or("is no date of the calendar")?;
+    let date = NaiveDate::from_ymd_opt(year.into(), month.into(), day.into())
+        .ok_or("is no date of the calendar")?;
     match (hour, minute, second) {
         (0, 0, 0) => Ok(date.to_string()),
         (hour, minute, second) => Ok(format!("{date}T{hour:02}:{minute:02}:{second:02}")),
@@ -74,7 +84,11 @@ mod tests {
     }
 
     fn day(value: f64) -> String {
-        of(&DataRef::DateTime(ExcelDateTime::new(value, ExcelDateTimeType::DateTime, false)))
+        of(&DataRef::DateTime(ExcelDateTime::new(
+            value,
+            ExcelDateTimeType::DateTime,
+            false,
+        )))
     }
 
     #[test]
@@ -98,16 +112,25 @@ mod tests {
 
     #[test]
     fn numbers_that_are_not_exact_are_refused() {
-        for value in
-            [0.300_000_000_000_000_04, 41.800_000_000_000_004, 0.333_333_333_333_333_3, f64::NAN, f64::INFINITY]
-        {
+        for value in [
+            0.300_000_000_000_000_04,
+            41.800_000_000_000_004,
+            0.333_333_333_333_333_3,
+            f64::NAN,
+            f64::INFINITY,
+        ] {
             assert!(
-                of(&DataRef::Float(value)).starts_with("! is no exact number; format the column as text"),
+                of(&DataRef::Float(value))
+                    .starts_with("! is no exact number; format the column as text"),
                 "{value}"
             );
         }
         for value in [1e15, 1_234_567_890_123_456.0, 1e300] {
-            assert!(of(&DataRef::Float(value)).contains("Excel has lost some; format the column as text"), "{value}");
+            assert!(
+                of(&DataRef::Float(value))
+                    .contains("Excel has lost some; format the column as text"),
+                "{value}"
+            );
         }
     }
 
@@ -128,7 +151,10 @@ mod tests {
             assert_eq!(day(value), "! is no date; format the column as text");
         }
         let hours = ExcelDateTime::new(1.5, ExcelDateTimeType::TimeDelta, false);
-        assert_eq!(of(&DataRef::DateTime(hours)), "! is a duration; format the column as text");
+        assert_eq!(
+            of(&DataRef::DateTime(hours)),
+            "! is a duration; format the column as text"
+        );
     }
 
     #[test]
@@ -136,6 +162,9 @@ mod tests {
         assert_eq!(of(&DataRef::SharedString(" 007 ")), " 007 ");
         assert_eq!(of(&DataRef::Bool(true)), "true");
         assert_eq!(of(&DataRef::Bool(false)), "false");
-        assert_eq!(of(&DataRef::Error(CellErrorType::NA)), "! is an error of Excel's, such as #N/A; mend the formula");
+        assert_eq!(
+            of(&DataRef::Error(CellErrorType::NA)),
+            "! is an error of Excel's, such as #N/A; mend the formula"
+        );
     }
 }

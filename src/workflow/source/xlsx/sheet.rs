@@ -36,10 +36,15 @@ pub(super) fn read(file: File, sheet: Option<&str>, out: &mut Out<'_>) -> io::Re
 
 /// The sheet of this name, or the first that a person sees.
 fn choose<R: Read + Seek>(workbook: &Workbook<R>, name: Option<&str>) -> Result<String, String> {
-    let sheets = workbook.sheets_metadata().iter().filter(|sheet| sheet.typ == SheetType::WorkSheet);
+    let sheets = workbook
+        .sheets_metadata()
+        .iter()
+        .filter(|sheet| sheet.typ == SheetType::WorkSheet);
     match name {
         None => {
-            let first = sheets.clone().find(|sheet| sheet.visible == SheetVisible::Visible);
+            let first = sheets
+                .clone()
+                .find(|sheet| sheet.visible == SheetVisible::Visible);
             first
                 .map(|sheet| sheet.name.clone())
                 .ok_or_else(|| "the workbook has no sheet that is not hidden".to_owned())
@@ -47,15 +52,26 @@ fn choose<R: Read + Seek>(workbook: &Workbook<R>, name: Option<&str>) -> Result<
         Some(name) if sheets.clone().any(|sheet| sheet.name == name) => Ok(name.to_owned()),
         Some(name) => {
             let near = nearest_name(name, sheets.map(|sheet| sheet.name.as_str()));
-            let help = near.map(|near| format!("; did you mean \"{}\"?", shown(near))).unwrap_or_default();
-            Err(format!("the workbook has no sheet \"{}\"{help}", shown(name)))
+            let help = near
+                .map(|near| format!("; did you mean \"{}\"?", shown(near)))
+                .unwrap_or_default();
+            Err(format!(
+                "the workbook has no sheet \"{}\"{help}",
+                shown(name)
+            ))
         }
     }
 }
 
 /// Says what the sheet ended with.
-fn read_rows<R: Read + Seek>(workbook: &mut Workbook<R>, sheet: &str, out: &mut Out<'_>) -> io::Result<Reading> {
-    let Ok(mut cells) = workbook.worksheet_cells_reader(sheet) else { return Ok(Reading::Broken(1)) };
+fn read_rows<R: Read + Seek>(
+    workbook: &mut Workbook<R>,
+    sheet: &str,
+    out: &mut Out<'_>,
+) -> io::Result<Reading> {
+    let Ok(mut cells) = workbook.worksheet_cells_reader(sheet) else {
+        return Ok(Reading::Broken(1));
+    };
     let (mut under_way, mut before) = (UnderWay::default(), None);
     loop {
         let cell = match cells.next_cell() {
@@ -66,7 +82,10 @@ fn read_rows<R: Read + Seek>(workbook: &mut Workbook<R>, sheet: &str, out: &mut 
         let ((row, column), value) = (cell.get_position(), cell.get_value());
         let line = u64::from(row).saturating_add(1);
         // Cells come in their order, each once, those that are empty as well.
-        if row >= ROWS_MAX || column >= COLUMNS_OF_EXCEL || before.is_some_and(|before| (row, column) <= before) {
+        if row >= ROWS_MAX
+            || column >= COLUMNS_OF_EXCEL
+            || before.is_some_and(|before| (row, column) <= before)
+        {
             return Ok(Reading::Broken(line));
         }
         before = Some((row, column));
@@ -106,12 +125,18 @@ struct UnderWay {
 impl UnderWay {
     /// Takes a cell in. False if the sheet is not in order: a cell stands before one that was read.
     fn add(&mut self, line: u64, column: u32, value: &DataRef<'_>) -> bool {
-        let Ok(column) = usize::try_from(column) else { return false };
+        let Ok(column) = usize::try_from(column) else {
+            return false;
+        };
         if line < self.row.line || column < self.row.ends.len() {
             return false;
         }
         if let Err(reason) = self.take(column, value) {
-            self.wrong.get_or_insert(Wrong { line, column, reason: reason.to_owned() });
+            self.wrong.get_or_insert(Wrong {
+                line,
+                column,
+                reason: reason.to_owned(),
+            });
         }
         true
     }
