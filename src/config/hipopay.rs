@@ -18,28 +18,6 @@ use super::lane::{
 use super::load::Reading;
 use super::secrets;
 
-/// A HipoPay account. Its replies are not signed: what vouches for them is TLS alone.
-#[derive(Debug, Clone)]
-pub struct HipopayConfig {
-    /// Scheme and host. The sandbox's is published, the production host was only found in an old
-    /// SDK, so there is no default.
-    pub base_url: String,
-    /// `MerchantNO`.
-    pub merchant_no: String,
-    /// The RSA key that signs our requests, as PEM.
-    pub merchant_key: SecretString,
-    /// HipoPay's public keys, as PEM: any of them verifies notifications.
-    pub platform_public_keys: Vec<String>,
-    /// The `Version` header.
-    pub version: String,
-    /// Where HipoPay sends notifications.
-    pub notify_url: String,
-    /// Which characters the string to sign leaves as they are.
-    pub encoding: Encoding,
-    /// What the bill calls its columns and lines, where that is not what the document does \[C\].
-    pub bill_names: BillNames,
-}
-
 /// The fields of an account.
 pub static FIELDS: [FieldSpec; 20] = [
     FieldSpec::required(

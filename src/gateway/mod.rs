@@ -24,6 +24,7 @@ pub mod egms;
 mod exchange;
 mod file;
 pub mod hipopay;
+pub mod in_process;
 pub mod keys;
 pub mod notice;
 pub mod personal;

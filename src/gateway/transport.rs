@@ -12,7 +12,7 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use crate::gateway::{NoConnection, REPLY_MAX};
-use crate::sandbox::{HOLD_MAX, Reaction, Twin};
+use super::in_process::{HOLD_MAX, Reaction, Twin};
 
 /// A request, with path and query only: the host is the transport's business.
 pub type Request = http::Request<Bytes>;

@@ -77,15 +77,13 @@ use crate::gateway::wechat::transport::{Request, Response};
 pub use books::{Charged, Line, OrderState, Page, Totals};
 pub use customs::CustomsTotals;
 use faults::{Fault, FaultPlan};
+pub use crate::gateway::in_process::{HOLD_MAX, Reaction, Twin};
 pub use gateways::{Counts, Gateways};
 pub use identity::{Identity, IdentityError};
 use request_table::{RequestTable, Undocumented};
 pub use statements::Ready;
 pub use store::StoreError;
 pub use till::{BookLine, Entry, Sort, Standing, TillTotals};
-
-/// How long a connection is held that gets no reply, at most.
-pub const HOLD_MAX: Duration = Duration::from_secs(60);
 
 /// How a sandbox behaves.
 #[derive(Debug, Clone)]
@@ -170,29 +168,6 @@ pub enum SignsWith {
     /// The newest public key's counterpart, under its id; that of the identity is
     /// [`identity::PUBLIC_KEY_ID`].
     PublicKey,
-}
-
-/// What comes of a request.
-#[derive(Debug)]
-pub enum Reaction {
-    /// This reply.
-    Reply(Response),
-    /// As if the connection had been refused.
-    Refuse,
-    /// The connection is reset.
-    Reset,
-    /// Nothing comes, for [`HOLD_MAX`] or until the client goes.
-    Hold,
-    /// In-process: nothing came until the client's patience ended, which is now.
-    Silence,
-    /// The head of this reply, and half of its body.
-    Truncate(Response),
-}
-
-/// The other side of a gateway, which takes requests without sockets.
-pub trait Twin: std::fmt::Debug + Send + Sync {
-    /// Takes a request in, has its effect, and says what comes of it.
-    fn take(&self, request: Request) -> Pin<Box<dyn Future<Output = Reaction> + Send + '_>>;
 }
 
 impl Twin for Sandbox {

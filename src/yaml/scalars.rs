@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::Rate;
+use crate::domain::policy::Rate;
 
 /// The longest duration that is taken: ten years.
 const DURATION_MAX: Duration = Duration::from_secs(3_660 * 86_400);

@@ -5,6 +5,7 @@
 //! `code` no table lists is never guessed at but asked about. **Replies are not signed**, and
 //! notifications name an order without saying what became of it: they lead to a query.
 
+pub mod account;
 pub mod client;
 mod customs;
 mod request;

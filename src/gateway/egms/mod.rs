@@ -4,6 +4,7 @@
 //! it, `client` puts them in order. One keyed digest signs requests, replies and notifications; a
 //! reply without it is not believed.
 
+pub mod account;
 pub mod client;
 mod request;
 pub mod sign;

@@ -4,6 +4,7 @@
 //! what comes back, `client` puts them in order. **Replies are not signed**: nothing but TLS
 //! vouches for them. Notifications are.
 
+pub mod account;
 pub mod client;
 mod customs;
 mod request;

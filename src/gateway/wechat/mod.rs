@@ -5,6 +5,7 @@
 //! `statement` and `settlements` read it; `client` puts them in order. `notice` reads what comes
 //! unasked.
 
+pub mod account;
 mod channel;
 pub mod client;
 mod customs;
